@@ -73,7 +73,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampling: dict[str, Any] = {}
     """Recommended fields of `Sampling`."""
     answering: dict[str, Any] = {}
-    """The same with reasoning switched off; empty: no difference."""
+    """The same with reasoning switched off; empty if equal."""
     thinking: dict[str, str] = {}
     """Server -> request field that switches reasoning; dots address nested objects."""
     parser: dict[str, str] = {}
@@ -205,7 +205,7 @@ ENGINES = frozenset({"vllm", "lmdeploy", "sglang", "hf"})
 
 
 def read_price(text: str | None) -> Price | None:
-    """Parse `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, valid today; raises UsageError."""
+    """Parse `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, dated today; raises UsageError."""
     if text is None:
         return None
     try:

@@ -1,9 +1,9 @@
 """Biology-Instructions (He et al. 2024, arXiv 2412.19191): 21 tasks on DNA, RNA, proteins and pairs of sequences.
 
-`official` scores as OpenCompass does, its traps included (evals/scorers/upstream/biology.py): MCC of eight yes/no tasks, accuracy,
+`official` scores as OpenCompass does, with its traps (evals/scorers/upstream/biology.py): MCC of eight yes/no tasks, accuracy,
 Pearson's and Spearman's correlation, R2, AUC of sets of modifications, Fmax of EC numbers, and a mixed score; each over the whole
 run, with a bootstrap interval. `intern-s1` is the same with OpenCompass' prompts and the sampling of Intern-S1-Pro's numbers
-(`intern-s1~`: reworded), and the plain mean of 21. `strict` reads answers wherever a reply states them, and mends the metrics: no
+(`intern-s1~`: reworded), and the plain mean of 21. `strict` reads answers wherever a reply states them, and corrects the metrics: no
 answer is a class of its own for MCC and not the opposite label, R2 keeps its sign, an empty set of modifications is empty, EC
 numbers off upstream's list count against an answer, and an siRNA without a number earns nothing.
 

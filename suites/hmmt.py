@@ -1,9 +1,9 @@
 """HMMT February 2025 and 2026 (Harvard-MIT Mathematics Tournament), as MathArena publishes it: answers are expressions.
 
 `official` follows MathArena (eth-sri/matharena @ e9276603): the last box, or without one the last integer of the reply, as its
-configurations of HMMT have it; four runs a problem. What its parser takes out of a box is taken out here, too; whether two
-answers are equal is math-verify's finding, not that of its own grammar (evals/scorers/upstream/boxed.py names the differences).
-`strict` reads the stated answer wherever it stands, and no number that merely stands last.
+configurations of HMMT have it; four runs a problem. Boxes are cleaned as by its parser; math-verify decides whether two
+answers are equal, not its own grammar (evals/scorers/upstream/boxed.py names the differences).
+`strict` reads the stated answer wherever it is, but no number that merely comes last.
 The Intern-S2 tables print shares of 33 problems x 32 runs (`evals claims check --grid --suite hmmt:2026`).
 """
 

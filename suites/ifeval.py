@@ -2,7 +2,7 @@
 
 `official`: the prompt as in the data, the checkers of lm-evaluation-harness 0.4.13, four accuracies; the
 headline is the share of prompts with every instruction followed, strictly. `intern-s1` is the same with the sampling of the
-published Intern-S1 numbers (OpenCompass @ a5acc4bb, configs/datasets/IFEval). `strict` mends the checkers
+published Intern-S1 numbers (OpenCompass @ a5acc4bb, configs/datasets/IFEval). `strict` corrects the checkers
 (evals/scorers/instructions.py). Reasoning is removed first, in all of them.
 """
 

@@ -1,7 +1,7 @@
 """MMLU-Pro (Wang et al. 2024, arXiv 2406.01574).
 
 `official`: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py. Five worked examples of the same subject (`--shots`
-shows fewer, as `ntrain` does there), greedy sampling, three patterns in turn. Where upstream picks a random option, the sample is unanswered; `accuracy_guess` is the
+shows fewer, as `ntrain` does there), greedy sampling, three patterns in turn. If upstream picks a random option, the sample is unanswered; `accuracy_guess` is the
 expected accuracy with that guess.
 
 `intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: no examples, a judge model that grades the whole

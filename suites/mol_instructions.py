@@ -4,7 +4,7 @@
 their scripts' rules, by which invalid answers are left out of every metric and "exact" ignores stereochemistry
 (evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity says little. `intern-s1` is the
 column of the Intern-S1-Pro tables as OpenCompass computes it, with its own prompts (`intern-s1~`: reworded): similarity, METEOR,
-mean absolute error, and the mean of six with (3 - error) / 3 for the energy, by which silence about the energy earns about 95 of 100
+mean absolute error, and the mean of six with (3 - error) / 3 for the energy, by which a missing energy earns about 95 of 100
 and an answer in eV nothing (evals/scorers/upstream/opencompass_selfies.py). `strict` is ours: molecules compared by structure
 with stereochemistry, in SELFIES or SMILES; energies converted to hartree.
 
@@ -41,7 +41,7 @@ from evals.suite import INTERN_S1_PRO
 from evals.types import Metric, Prompt, Sample, Sampling, Scorer
 
 POSSIBLE = (-1.0, 1.0)
-"""Hartree: orbital energies of molecules of nine heavy atoms."""
+"""Range in hartree of the orbital energies of molecules with nine heavy atoms."""
 ATOMIC_UNITS = {"a.u.": "Ha  ", "a. u.": "Ha   ", "E_h": "Ha ", "Eh": "Ha", " au": " Ha"}
 """Other names of the hartree, with replacements of the same length."""
 

@@ -1,10 +1,10 @@
 """ProteinLMBench (Shen et al., arXiv 2406.05540): 944 multiple-choice questions about proteins.
 
-Two published ways to ask, and nobody says which one a vendor's number comes from. `official` is the authors' (as in
+There are two published forms, and vendors do not state which one their numbers come from. `official` is the authors' (as in
 SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options numbered from 1, number 7 for "not sure", and of the reply
 the *first number anywhere*, so that "In 2 of 6 cases ... option 4" reads as option 2. `intern-s1` is OpenCompass'
 (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options lettered, a judge for the whole reply, in its own prompts
-(`intern-s1~`: reworded). `strict` wants a stated letter.
+(`intern-s1~`: reworded). `strict` requires a stated letter.
 """
 
 from __future__ import annotations

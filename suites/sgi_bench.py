@@ -4,7 +4,7 @@
 letter, as upstream's `MCA` does (@ 16584afe, task_4_experimental_reasoning/step_2_score.py). `deep-research`: 318 questions with a
 short answer; `official` is equality, character by character, with the last `<answer>` of the reply, or else with the whole reply.
 Upstream also counts the answer as another model rewrites it, so its numbers may be higher; items whose call failed count there as
-wrong, and yet seven numbers of its leaderboard are not a share of 318 (`evals claims check --grid --suite sgi-bench`). `strict` wants a
+wrong, and yet seven numbers of its leaderboard are not a share of 318 (`evals claims check --grid --suite sgi-bench`). `strict` requires a
 stated letter, and compares numbers by value and texts by their words.
 
 The other parts are not here: dry experiments execute what a model wrote, ideas and wet experiments are graded by several judges

@@ -1,7 +1,7 @@
 r"""SUPERChem (Zhao et al., arXiv 2512.01274): 500 problems in chemistry with up to 26 options, by the letters of the answer.
 
-Every problem exists in two forms: `multimodal`, whose pictures stand where the text refers to them, in options too, and
-`text`, with a description in the place of each. `official` follows VLMEvalKit (@ e8e78f05, dataset/superchem.py): the answer
+Every problem exists in two forms: `multimodal`, whose pictures are placed where the text refers to them, in options too, and
+`text`, with a description instead of each. `official` follows VLMEvalKit (@ e8e78f05, dataset/superchem.py): the answer
 in a box, and the rule of evals/extract/upstream/superchem.py, which wants the right letters and nothing else. Its prompt asks
 for a single character, which an item with several right options cannot be answered with. `strict` asks for all right options
 and reads them wherever they are stated. The fidelity of the reasoning (RPF), which gemini-2.5-pro alone may judge upstream, is
@@ -85,12 +85,12 @@ def _right(row: Row, count: int) -> tuple[str, ...]:
 
 
 def _described(text: str) -> str:
-    """Put the description of every picture in its place."""
+    """Replace every picture by its description."""
     return _PICTURE.sub(lambda tag: f"<MultiModal>{_link(tag)[0]}</MultiModal>", text)
 
 
 def _link(tag: re.Match[str]) -> tuple[str, str]:
-    """Return description and address of a picture; of a tag without a link its text alone."""
+    """Return description and address of a picture; for a tag without a link, only its text."""
     link = _LINK.match(tag[1].strip())
     return (link[1], link[2]) if link else (tag[1], "")
 

@@ -4,7 +4,7 @@
 marked `A)`, a last line `Answer: X`, and the rule of evals/extract/upstream/supergpqa.py. The authors' reasoning models got
 32,768 tokens and their chat models 4,096; the first holds here. The headline is the mean over questions ("sample" in their
 table); `accuracy_macro` is their mean over 13 disciplines. Their means over 72 fields and 285 subfields, their split by
-difficulty and their five-shot form are not computed. `strict` wants a stated option.
+difficulty and their five-shot form are not computed. `strict` requires a stated option.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 `official` follows SciEvalKit (@ 0817251a, scieval/dataset/trqa.py), by which rivals measure: all right options in a
 `<choice>` tag, and the rule of evals/extract/upstream/scieval.py, which takes every letter of what it reads for an option.
-A judge, which SciEvalKit asks only if told to and if nothing was read, is not asked. `strict` reads stated options. Either
-wants exactly the right set: no partial credit. The authors print the core set's numbers without their prompt, rule or runs;
+A judge, which SciEvalKit asks only if told to and if nothing was read, is not asked. `strict` reads stated options. Both
+require exactly the right set: no partial credit. The authors print the core set's numbers without their prompt, rule or runs;
 0.578 is not a share of 172. TRQA's other 1,749 questions have free answers that a judge grades: they are not here.
 """
 

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 WORDS = 800
-"""Words of a changed passage that are compared singly; a longer passage is marked as a whole."""
+"""Maximum number of words of a changed passage that is compared word by word; a longer one is marked as a whole."""
 LINES = 3_000
 
 

@@ -110,7 +110,7 @@ def _place() -> Path:
 
 @cache
 def _known() -> dict[str, str]:
-    """Read the known files, of a list that has grown long the newest: key -> why it cannot be read, empty if it can."""
+    """Read the known files, only the newest of a long list: key -> why it cannot be read, empty if it can."""
     try:
         lines = disk.read_small(_place()).decode("utf-8", "replace").splitlines()
     except (OSError, UsageError):

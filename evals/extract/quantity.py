@@ -41,7 +41,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
 
     Without any of these, the only number in bold, the only number of the reply, the only one in a unit that fits, the
     one that its last line is or gives ("... is 1.42 eV."). A number that merely comes last is not an answer, and an answer
-    that is stated without one ("Answer: unknown", "5 or 6") is none, whatever precedes it.
+    that is stated without a number ("Answer: unknown", "5 or 6") is not a number, whatever precedes it.
     """
     shown, in_reasoning = visible(text[-LONGEST:])
     if in_reasoning:

@@ -30,7 +30,7 @@ Ranking: TypeAlias = Literal[
 
 
 class NoParameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """A method whose only number is lambda."""
+    """A method without parameters besides lambda."""
 
 
 class Ties(Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,7 +128,7 @@ class Method(Struct, frozen=True, kw_only=True):
     factor: float = 0.3
     """Default of lambda."""
     defect: str = ""
-    """What the edition `original` does other than the paper; empty: the editions agree."""
+    """How the edition `original` deviates from the paper; empty: the editions agree."""
     matrices: bool = False
     """Whether matrices are decomposed or optimised, on the recipe's device."""
 
@@ -140,7 +140,7 @@ class Method(Struct, frozen=True, kw_only=True):
 
 
 PREFIX = "mergekit:"
-"""Before the name of a method of mergekit (`foreign.py`)."""
+"""Prefix of the names of mergekit's methods (`foreign.py`)."""
 _ZERO = "divides by zero if an expert does not change a matrix"
 METHODS = {
     "weight-average": Method(title="Weight averaging", function="elementwise:average", factor=1.0),

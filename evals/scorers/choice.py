@@ -25,7 +25,6 @@ class Choice(Struct, frozen=True):
     read: Reader
 
     def __repr__(self) -> str:
-        """Name the rule, so that a change of it shows in a run's card."""
         return f"Choice({self.read.__name__})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

@@ -7,7 +7,7 @@ keyword may be part of a longer word, a postscript may be in mid-sentence. `MEND
 reader would reject. Both seed langdetect, which draws at random in upstream's code.
 
 The loose variants of upstream try eight versions of a reply: whole, without its first line, its last, or both; each also
-without asterisks. An empty reply follows nothing.
+without asterisks. An empty reply follows no instruction.
 """
 
 from __future__ import annotations
@@ -341,7 +341,7 @@ def _require_sentence_data() -> None:
 
 
 class Share(Struct, frozen=True):
-    """Instructions followed by all instructions, over all samples."""
+    """Share of instructions that are followed, over all samples."""
 
     part: str
 

@@ -18,7 +18,6 @@ class Integer(Struct, frozen=True):
     read: Callable[[str], int | None]
 
     def __repr__(self) -> str:
-        """Name the rule, so that a change of it shows in a run's card."""
         return f"Integer({self.read.__name__})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

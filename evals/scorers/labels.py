@@ -34,7 +34,6 @@ class Label(Struct, frozen=True):
     read: LabelReader
 
     def __repr__(self) -> str:
-        """Name the rule, so that a change of it shows in a run's card."""
         return f"Label({self.read.__name__})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

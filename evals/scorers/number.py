@@ -76,7 +76,6 @@ class AbsoluteError(Struct, frozen=True):
         warm()
 
     def __repr__(self) -> str:
-        """Name the rule, so that a change of it shows in a run's card."""
         shown = {"unit": self.unit, "possible": self.possible if self.possible != (-inf, inf) else ""}
         options = "".join(f", {name}={value!r}" for name, value in shown.items() if value)
         return f"AbsoluteError({self.read.__name__}{options})"

@@ -197,7 +197,6 @@ class OptionSet(Struct, frozen=True):
     read: OptionsReader
 
     def __repr__(self) -> str:
-        """Name the rule, so that a change of it shows in a run's card."""
         return f"OptionSet({self.read.__name__})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

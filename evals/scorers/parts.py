@@ -58,7 +58,6 @@ class Precision(Struct, frozen=True):
     """Whether a repeated box counts only once."""
 
     def __repr__(self) -> str:
-        """Name the rule, so that a change of it shows in a run's card."""
         return f"Precision({self.same.__name__}, distinct={self.distinct})"
 
     def warm(self) -> None:
@@ -116,7 +115,6 @@ class Parts(Precision, frozen=True):
     """Scores 1 if every gold part has a box of its own, else 0; `share` is the share of parts that have one."""
 
     def __repr__(self) -> str:
-        """Name the rule, so that a change of it shows in a run's card."""
         return f"Parts({self.same.__name__})"
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:

@@ -32,7 +32,7 @@ _BEYOND = re.compile(
     r"\\(?:text\w*|mathrm|mbox|rm)\b|(?<!\\)(?<![A-Za-z])[A-Za-z]{4,}"
     r"|[=<>]|\\(?:[lg]eq?|ll|gg|neq?|approx|sim|simeq|propto|to|rightarrow|Rightarrow|implies|iff|in)\b"
 )
-"""Words, and relations between two things."""
+"""Words and relations."""
 _SYMBOL = re.compile(r"\\?[A-Za-z]+'*(?:\([A-Za-z\\, ]{1,20}\))?")
 _DIGITS = re.compile(
     r"(?P<whole>[\d,]*)(?:\.(?P<after>\d*))?(?:.*?10\^(?P<ten>[-+]?\d+)|[eE](?P<e>[-+]?\d+))?"
@@ -105,7 +105,7 @@ def _last(stated: str) -> str:
 
 
 def _comparable(gold: str, stated: str) -> bool:
-    """Return whether only the right-hand sides count: both name one quantity, or one names a symbol and one nothing."""
+    """Return whether only the right-hand sides count: both name one quantity, or one names a symbol and the other none."""
     gold_side, stated_side = (equation[0] if len(equation := sides(t)) > 1 else "" for t in (gold, stated))
     if gold_side and stated_side:
         marks = [_SUBSCRIPT.findall(side) for side in (gold_side, stated_side)]

@@ -18,7 +18,7 @@ NAMES = ("choice", "exact", "integer")
 
 
 class Exact(Struct, frozen=True):
-    """Scores 1 if the stated answer, or else the whole reply, is the target but for case and spaces."""
+    """Scores 1 if the stated answer, or else the whole reply, is the target up to case and spaces."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply; a target of several texts is met by any of them."""
@@ -57,7 +57,7 @@ class Of(Struct, frozen=True):
 
 
 def scorer_of(wanted: str | Scorer | Callable[[str, Any], bool | float] | None, *, choices: bool) -> Scorer:
-    """Return a scorer by its name, of a function of (reply's text, target), or as it is; raises UsageError.
+    """Return a scorer by its name, made from a function of (reply's text, target), or the scorer itself; raises UsageError.
 
     None: `choice` for samples with choices, else `exact`.
     """

@@ -196,7 +196,6 @@ class Enzymes(Struct, frozen=True):
     find: Callable[[str], Sequence[str]] = enzymes
 
     def __repr__(self) -> str:
-        """Name the rule, so that a change of it shows in a run's card."""
         return f"Enzymes({self.find.__name__})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

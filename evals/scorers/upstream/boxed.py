@@ -20,7 +20,7 @@ class BoxedExpression(Struct, frozen=True):
     heavy: ClassVar[bool] = True
 
     def warm(self) -> None:
-        """Import what takes long, once per worker."""
+        """Import slow dependencies, once per worker."""
         equivalent("1", "1")
 
     def stated(self, text: str) -> str | None:
@@ -50,8 +50,8 @@ _INTEGER = re.compile(r"\b\d+\b")
 class MathArenaBox(BoxedExpression, frozen=True):
     r"""Scores what MathArena reads (eth-sri/matharena @ e9276603, src/matharena/parser.py), with math-verify's equality.
 
-    Of the last box: without `\text{...}`, degrees, spacing and commas between digits, what stands behind the last `=` and
-    before `\approx`. Without a box, as HMMT's configuration has it (`strict_parsing: false`), the last integer of the reply,
+    Of the last box: without `\text{...}`, degrees, spacing and commas between digits, the text after the last `=` and
+    before `\approx`. Without a box, as in HMMT's configuration (`strict_parsing: false`), the last integer of the reply,
     without its sign. Not repeated: some hundred replies that upstream's tables replace by hand, its grammar (decimals must
     agree to 1e-10, here to six digits; letters in a row are a product), and lists over several boxes of a line.
     """

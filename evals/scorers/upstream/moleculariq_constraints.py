@@ -40,7 +40,7 @@ class Constraints(Struct, frozen=True):
     read: Literal["first tag", "last tag", "stated"]
 
     def warm(self) -> None:
-        """Import what takes long, once per worker."""
+        """Import slow dependencies, once per worker."""
         if not missing_package():
             import_module(f"{PACKAGE}.rewards.constraint_reward")
 

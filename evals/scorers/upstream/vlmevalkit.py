@@ -34,7 +34,6 @@ class Read(Struct, frozen=True):
     """MathVista: by kinds of answer; else MathVision: by equality, symbolic expressions included."""
 
     def __repr__(self) -> str:
-        """Name the rule, so that a change of it shows in a run's card."""
         return f"Read({'mathvista' if self.lists else 'mathvision'})"
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
