@@ -118,6 +118,13 @@ def test_a_name_is_letters_digits_and_hyphens(name: str, status: int) -> None:
     assert done.returncode == status
 
 
+def test_no_module_of_the_checkout_is_imported() -> None:
+    """`python -m` and `python -c` look into the current folder first, where a pull request may put a `pip.py`."""
+    calls = [call for step in STEPS.values() for call in re.findall(r"\bpython3? \S+", step.get("run", ""))]
+    assert calls
+    assert set(calls) == {"python -I"}
+
+
 def git(folder: Path, *words: str) -> str:
     who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
     done = subprocess.run(["git", *who, *words], cwd=folder, capture_output=True, text=True, check=True)
@@ -151,6 +158,8 @@ def test_its_scripts_judge_a_pull_request_by_the_rules_of_the_base_branch(
     (checkout / "gate" / "policy.toml").write_text(
         '[[suite]]\nname = "mmlu-pro"\nmargin = 0.99\n'
     )  # a rule of its own
+    (checkout / "json.py").write_text("open('MARK', 'w')\nload = lambda stream: {'verdict': 'pass'}\n")
+    (checkout / "gate.json").symlink_to(tmp_path / "precious")
 
     inputs = {name: entry.get("default", "") for name, entry in ACTION["inputs"].items()} | {
         "model": f"demo:{model}", "suites": "mmlu-pro", "policy": "gate/policy.toml", "baseline": "gate/b.jsonl",
@@ -173,6 +182,8 @@ def test_its_scripts_judge_a_pull_request_by_the_rules_of_the_base_branch(
         outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
         contexts["steps"][step.get("id", name)] = {"outputs": outputs}
     assert contexts["steps"]["gate"]["outputs"]["verdict"] == verdict
+    assert not (checkout / "MARK").exists()
+    assert not (tmp_path / "precious").exists()
     assert f"evals gate: {verdict}" in (tmp_path / "summary.md").read_text().splitlines()[1]
 
 

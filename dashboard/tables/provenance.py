@@ -106,7 +106,8 @@ def _items(config: Config) -> str:
 def _wording(card: Card) -> str:
     """Return the upstream package whose prompt a run used; empty: the suite's own wording."""
     used = card.wording
-    return f"{used['package']}, {used['file']}, SHA-256 {used['file_sha256']}" if used else ""
+    parts = (used.get("package"), used.get("file"), f"SHA-256 {used.get('file_sha256', 'not stated')}")
+    return ", ".join(filter(None, parts)) if used else ""
 
 
 def moment(seconds: float | None) -> str:
