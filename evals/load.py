@@ -300,6 +300,19 @@ def _adapter_file(name: str) -> str:
     return origin.module if origin else f"evals.model_adapters.{name.replace('-', '_')}"
 
 
+SERVER = "server:http://HOST:PORT/v1#NAME"
+_OTHER_NAMES = {
+    "gemini": "google:NAME",
+    "claude": "anthropic:NAME",
+    "gpt": "openai:NAME",
+    "chatgpt": "openai:NAME",
+    "huggingface": "hf:NAME",
+    "transformers": "hf:NAME",
+    **dict.fromkeys(("azure", "litellm", "llamacpp", "lmstudio", "localai", "ollama", "tgi"), SERVER),
+}
+"""What users of other harnesses write -> what it is here."""
+
+
 def model(spec: str, **options: Any) -> Model:
     """Return the model `adapter:rest`; `options` (e.g. results) are passed to adapters that list them in OPTIONS."""
     adapter, colon, rest = spec.partition(":")
@@ -307,7 +320,9 @@ def model(spec: str, **options: Any) -> Model:
         module = import_module(f"evals.model_adapters.{BARE_NAMES[adapter]}")
     elif (name := adapter.replace("_", "-")) in _own_adapters() or adapter_origin(name):
         if not rest:
-            raise UsageError(f"model {spec!r} has no name: write {adapter}:NAME")
+            raise UsageError(
+                f"model {spec!r} has no name: write {SERVER if name == 'server' else f'{adapter}:NAME'}"
+            )
         module = _imported(_adapter_file(name), adapter_origin(name))
         if name in _vendors():
             vendor: Model = module.model(name, rest)
@@ -315,9 +330,13 @@ def model(spec: str, **options: Any) -> Model:
     elif colon and (adapter in ("http", "https") or _PORT.match(rest)):
         address = spec if "://" in spec else f"http://{spec}"
         base, hash_, model_name = without_secrets(f"server:{address}").partition("#")
+        if base.rstrip("/").count("/") == 2:  # a host alone
+            base = f"{base.rstrip('/')}/v1"
         raise UsageError(
             f"a server's address is not a model's name: write {base}{hash_ or '#'}{model_name or 'NAME'}"
         )
+    elif (meant := _OTHER_NAMES.get(adapter.lower())) and colon:
+        raise UsageError(f"unknown model '{adapter}:'; write {meant}")
     else:
         raise UnknownName(
             "model", f"{adapter}{colon}", [*BARE_NAMES, *(f"{name}:" for name in adapter_names())]

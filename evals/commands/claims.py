@@ -75,7 +75,13 @@ def _selected(published: dict[str, Claim], suite: str | None, model: str | None)
     }
     if not selected:
         known = {claim.model for claim in published.values()} | {claim.suite for claim in published.values()}
-        raise UnknownName("claim of", str(model if suite is None else suite), known)
+        what = "model" if suite is None else "suite"
+        raise UnknownName(
+            f"{what} with published numbers",
+            str(model if suite is None else suite),
+            known,
+            see="evals claims list",
+        )
     return selected
 
 
@@ -262,6 +268,8 @@ def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
 def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, model: str | None) -> str:
     """Return the error message for a run whose model has no published number on its suites, with suggestions."""
     suites = sorted({card.config.suite for card in cards})
+    if not suites:
+        return "the run cannot be read"
     whose = sorted({claim.model for claim in published.values() if claim.suite in suites})
     models = ", ".join(sorted({model or card.model for card in cards}))
     close = get_close_matches(models, whose, n=3)

@@ -7,6 +7,8 @@ from unittest import mock
 
 import click
 
+from evals.errors import UsageError
+
 
 @click.command("lm-eval", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="WORDS OF lm_eval...")
@@ -25,4 +27,7 @@ def harness(words: tuple[str, ...]) -> None:
     from lm_eval.__main__ import cli_evaluate
 
     with mock.patch.object(sys, "argv", ["evals lm-eval", *words]):
-        cli_evaluate()
+        try:
+            cli_evaluate()
+        except ValueError as error:  # how lm-eval refuses its options and tasks
+            raise UsageError(f"lm-eval: {error}") from None

@@ -230,12 +230,9 @@ def _line(raw: bytes) -> Line:
 
 def _unknown_field(name: str) -> str:
     known = Line.__struct_fields__
-    near = (
-        [SPELLINGS[name.lower()]]
-        if name.lower() in SPELLINGS
-        else difflib.get_close_matches(name, known, n=1)
-    )
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    meant = {**{field: field for field in known}, **SPELLINGS}
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), meant, n=1)
+    hint = f"did you mean {meant[near[0]]}?" if near else f"known: {', '.join(known)}"
     return f"unknown field {name[:60]!r}; {hint}"
 
 

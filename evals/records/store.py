@@ -254,8 +254,13 @@ def stamp(folder: str) -> Stamp | None:
 
 
 def has_records(folder: str) -> bool:
-    """Return whether a folder holds a finalized run's files, whatever else is missing."""
-    return any(Path(f"{folder}/{name}.parquet").is_file() for name in ("records", "samples"))
+    """Return whether a folder holds the files of a run, whatever else is missing."""
+    if any(Path(f"{folder}/{name}.parquet").is_file() for name in ("records", "samples")):
+        return True
+    try:
+        return Path(f"{folder}/records.jsonl").stat().st_size > 0  # written after the card
+    except OSError:
+        return False
 
 
 def _folders(path: str) -> list[os.DirEntry[str]]:

@@ -326,6 +326,10 @@ def _place(folder: Path, config: Config, run: str | None, *, fresh: bool) -> tup
         return folder / _free(folder, store.new_id(config)), notes
     for name in (run, *(f"{run}-{n}" for n in range(2, 1000))):
         if name not in cards:
+            if store.has_records(str(folder / name)):
+                store.read_card(
+                    folder / name
+                )  # raises: it is missing, and nothing is written over the records
             notes = (
                 []
                 if name == run

@@ -130,7 +130,7 @@ def read(path: Path) -> Policy:
         raise UsageError(f"cannot read the policy {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         why = cause(error)
-        if match := re.search(r"Expected `array`, got `object` - at `\$\.(\w+)`", why):
+        if match := re.search(r"Expected `array`, got `(?:object|str)` - at `\$\.(\w+)`", why):
             why = f"write [[{match[1]}]], as there may be several, and its name as a key: name = ..."
         raise UsageError(f"policy {path}: {why}") from None
 

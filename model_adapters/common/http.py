@@ -5,6 +5,7 @@ Built on aiohttp: the vendors' SDKs take ten times the CPU per call, and one cor
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -169,7 +170,10 @@ class Client:
             reason = (
                 os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no answer")
             )
-            raise Disconnected(f"cannot reach {self.shown(path)}: {reason}", unreachable=True) from None
+            where = "; is the server running there?" if code == errno.ECONNREFUSED else ""
+            raise Disconnected(
+                f"cannot reach {self.shown(path)}: {reason}{where}", unreachable=True
+            ) from None
         except (
             aiohttp.ClientError,
             OSError,

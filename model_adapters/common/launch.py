@@ -177,6 +177,8 @@ def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
         raise UsageError(f"{engine.name}:{spec.model}: no such folder")
     if folder is not None and not (folder / "config.json").is_file():
         raise UsageError(f"{engine.name}:{spec.model}: no weights there (config.json is missing)")
+    if folder is None and spec.model.startswith(("http:", "https:")):
+        raise UsageError(f"{engine.name}: starts a server from weights; one that runs is server:{spec.model}")
     if folder is None and spec.model.count("/") != 1:
         raise UsageError(
             f"{engine.name}:{spec.model}: write ORGANISATION/NAME as on the hub, or a folder (./NAME)"

@@ -308,7 +308,9 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((host, port), timeout=CONNECT_S).close()
     except OSError as error:
-        raise UsageError(f"--cluster {address}: no answer from {host}:{port} ({error})") from None
+        raise UsageError(
+            f"--cluster {address}: no answer from {host}:{port} ({error.strerror or error})"
+        ) from None
 
 
 def _actors(ray: Any, spec: str, placement: Placement, options: Mapping[str, Any]) -> list[Any]:
