@@ -27,6 +27,7 @@ COMMANDS = {
     "judge": Entry("judge:judge", "Measure how reliable a judge model is."),
     "import": Entry("imports:import_", "Import replies recorded by another tool as a run."),
     "serve": Entry("serve:serve", "Start a model's inference server on this machine, until Ctrl-C."),
+    "merge": Entry("merge:merge", "Merge a base and its experts into one checkpoint, by a recipe."),
     "data": Entry("data:data", "Download and verify data sets, or the embedded model's weights."),
     "audit": Entry("audit:audit", "Score a run by another harness's rule too, and list where they differ."),
     "claims": Entry("claims:claims", "List published numbers, check runs against them, reproduce them."),

@@ -19,6 +19,7 @@ from evals.merging.checks import Expert
 from evals.merging.lora import CONFIG, Adapter
 from evals.merging.table import PREFIX, Call
 from evals.merging.tensors import FLOATS, Checkpoint, Entry, folder_of, require_finite, require_libraries
+from evals.records.card import packages
 
 if TYPE_CHECKING:
     import torch
@@ -284,5 +285,5 @@ def _card(plan: Plan, distances: dict[str, float]) -> dict[str, Any]:
         "exclude": list(made.exclude),
         "merged": sum(checks.is_merged(name, plan.base, made.exclude) for name in plan.base.entries),
         "tensors": len(plan.base.entries),
-        "versions": {"science-evals": version("science-evals"), "torch": version("torch")},
+        "versions": {**packages(), "torch": version("torch")},
     }

@@ -73,7 +73,7 @@ def threshold(tau: torch.Tensor, density: float, *, edition: str) -> float:
 def _trim(tau: torch.Tensor, least: float) -> None:
     for start in range(0, tau.numel(), BLOCK):
         part = tau[start : start + BLOCK]
-        part.mul_(part.abs() >= least)
+        part.masked_fill_(part.abs() < least, 0)
 
 
 def _blocks(flat: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
@@ -97,10 +97,10 @@ def _disjoint_mean(block: list[torch.Tensor], majority: int) -> None:
         signs[signs == 0] = majority
     merged, count = torch.zeros_like(signs), torch.zeros_like(signs)
     for part in block:
-        agrees = part.sign().mul_(signs).clamp_(min=0)
-        count.add_(agrees)
-        merged.add_(agrees.mul_(part))
-    block[0].copy_(merged.div_(count.clamp_(min=1)))
+        agreeing = (part * signs).clamp_(min=0)  # magnitudes of the entries that have the sign
+        merged.add_(agreeing)
+        count.add_(agreeing.sign_())
+    block[0].copy_(merged.div_(count.clamp_(min=1)).mul_(signs))
 
 
 def dare(taus: list[torch.Tensor], call: Call) -> torch.Tensor:

@@ -18,7 +18,7 @@ from tests.support.paths import ROOT, TESTS
 @pytest.mark.skipif(TORCH, reason="torch is installed: the tests run as they are")
 def test_the_tests_that_need_torch_pass_with_it():
     (packages,) = (engine.python().parent.parent / "lib").glob("python3*/site-packages")
-    env = os.environ | {"EVALS_TEST_TORCH": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+    env = os.environ | {"EVALS_TEST_TORCH": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
     words = [sys.executable, "-m", "pytest", str(TESTS / "merging"), "-q", "-m", "not slow and not nightly"]
     done = subprocess.run(

@@ -1,0 +1,61 @@
+"""`evals merge`: make a merged checkpoint from a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evals.commands import common
+from evals.errors import UsageError
+
+
+@click.command()
+@click.argument(
+    "recipe", type=click.Path(path_type=Path, dir_okay=False), metavar="RECIPE.toml", required=False
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the checkpoint here; default: the cache, where -m merge:RECIPE.toml finds it.",
+)
+@click.option("--methods", is_flag=True, help="List the methods with their parameters, and end.")
+@click.option("--yes", is_flag=True, help="Accept a base that seems not to be the experts'.")
+@click.option("--trust-remote-code", is_flag=True, help="Allow a base that comes with code of its own.")
+def merge(recipe: Path | None, out: Path | None, methods: bool, yes: bool, trust_remote_code: bool) -> None:
+    """Merge a base and its experts into one checkpoint, as a recipe says (docs/merging.md).
+
+    \b
+    evals merge five.toml --out merged/
+    evals run mmmu -m merge:five.toml       merges, and serves what is merged
+    """
+    if methods:
+        _list_methods()
+        return
+    if recipe is None:
+        raise UsageError("evals merge: name a recipe, or list the methods with --methods")
+    from evals.merging.build import Plan, make
+
+    plan = Plan(recipe, trusted=trust_remote_code)
+    folder = make(plan, out=out, accept=yes, say=common.note)
+    common.note(plan.summary)
+    click.echo(folder)
+
+
+def _list_methods() -> None:
+    from evals.merging.table import METHODS
+
+    for name, method in METHODS.items():
+        numbers = [f"{field} = {value}" for field, value in _defaults(method.parameters).items()]
+        common.say(
+            f"{name}: {method.title}; lambda = {method.factor}; {', '.join(numbers) or 'no parameters'}"
+        )
+        if method.defect:
+            common.say(f'    edition = "original" {method.defect}')
+    common.say("mergekit:NAME: a method of mergekit under its own name and semantics (extra `mergekit`)")
+
+
+def _defaults(parameters: type) -> dict[str, object]:
+    import msgspec
+
+    return {name: value for name, value in msgspec.to_builtins(parameters()).items() if value is not None}

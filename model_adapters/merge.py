@@ -1,0 +1,122 @@
+"""A merged model: `merge:RECIPE.toml` makes its checkpoint once, in the cache, and serves it by `vllm:` or `hf:` (extra `merge`).
+
+The recipe names base, experts, method and hyper-parameters: docs/merging.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from evals.merging.build import Plan, make
+from evals.model_adapters import hf, vllm
+from evals.model_adapters.common.served import Served
+from evals.model_adapters.hf import Transformers
+from evals.plain import notice
+from evals.types import Likelihood, Prompt, Reply, Sampling
+
+OPTIONS = ("results", "trust_remote_code", "gpu_check")
+Engine: TypeAlias = Served | Transformers
+Loader: TypeAlias = Callable[[str], Engine]
+"""Folder -> model."""
+
+
+class Merged:
+    """The model of a recipe: merged when it is first needed, then served like any other checkpoint."""
+
+    def __init__(self, plan: Plan, load: Loader) -> None:
+        self._plan, self._load = plan, load
+        stand_in = load(str(plan.base.folder))  # reports early what an engine lacks
+        self.name = plan.name
+        self.accepts = stand_in.accepts
+        self.slots: int | None = stand_in.slots
+        self.options = " ".join(filter(None, (f"merge {plan.key}", _options(stand_in))))
+        """What identifies the engine: another merge is another run."""
+        self._engine: Engine | None = None
+        self._run: Path | None = None
+        self._headers: dict[str, str] = {}
+        self._starting: asyncio.Task[Engine] | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """Return the merge's identity, and the notes of its server."""
+        return [self._plan.summary, *(self._engine.notes if isinstance(self._engine, Served) else ())]
+
+    def log_to(self, run: Path) -> None:
+        """Write the server's log into a run's folder."""
+        self._run = run
+        if isinstance(self._engine, Served):
+            self._engine.log_to(run)
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Send further headers with every call of a server."""
+        self._headers.update(headers)
+
+    def ready(self) -> Awaitable[None] | None:
+        """Return None if the model can be called, else an awaitable that merges and starts it."""
+        return self._start() if self._engine is None else self._engine.ready()
+
+    async def _start(self) -> None:
+        engine = await self._made()
+        if (waiting := engine.ready()) is not None:
+            await waiting
+
+    async def _made(self) -> Engine:
+        if self._engine is not None:
+            return self._engine
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.get_running_loop().create_task(self._merge())
+        return await asyncio.shield(self._starting)
+
+    async def _merge(self) -> Engine:
+        folder = await asyncio.to_thread(make, self._plan, say=notice)
+        engine = self._load(str(folder))
+        if isinstance(engine, Served):
+            engine.add_headers(self._headers)
+            if self._run is not None:
+                engine.log_to(self._run)
+        self._engine = engine
+        return engine
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        """Answer one prompt; the first call merges."""
+        return await (await self._made()).reply(prompt, sampling)
+
+    async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
+        """See `LogProbs`."""
+        return await (await self._made()).logprobs(prompt, continuations)
+
+    async def close(self) -> None:
+        """Stop the server, or release the memory; a merge that is under way ends by itself."""
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        if self._engine is not None:
+            await self._engine.close()
+
+
+def _options(engine: Engine) -> str:
+    return engine.options if isinstance(engine, Served) else ""
+
+
+def model(
+    rest: str,
+    *,
+    results: Path = Path("results"),
+    trust_remote_code: bool = False,
+    gpu_check: bool = True,
+) -> Merged:
+    """Return the model `merge:RECIPE.toml`, checked but not merged yet; raises UsageError."""
+    plan = Plan(Path(rest), trusted=trust_remote_code)
+
+    def load(folder: str) -> Engine:
+        if plan.recipe.serve == "hf":
+            return hf.model(folder, trust_remote_code=trust_remote_code)
+        served: Served = vllm.model(
+            folder, results=results, trust_remote_code=trust_remote_code, gpu_check=gpu_check
+        )
+        return served
+
+    return Merged(plan, load)

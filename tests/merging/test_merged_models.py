@@ -1,0 +1,121 @@
+"""Merged models end to end: five tiny experts of InternVL's and of Qwen2-VL's shape, merged, loaded, asked, compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import engine
+from tests.support.command import evals
+from tests.support.paths import ROOT
+from tests.support.tiny_family import EXPERTS
+
+RECIPE = """
+method = "{method}"
+base = "./base"
+serve = "hf"
+[experts]
+""" + "\n".join(f'{name} = "./{name}"' for name in EXPERTS)
+
+
+@pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed")
+def test_without_torch_the_extra_is_named(here):
+    Path("five.toml").write_text(RECIPE.format(method="ties"))
+    for words in (("merge", "five.toml"), ("run", "mmlu-pro", "--sample", "-m", "merge:five.toml")):
+        assert evals(*words).complaint.startswith("merge:five.toml needs torch: pip install")
+    Path("five.toml").write_text(RECIPE.format(method="tise"))
+    complaint = evals("run", "mmlu-pro", "--sample", "-m", "merge:five.toml").complaint
+    assert complaint == "unknown merging method 'tise'; did you mean ties or tsv?"
+
+
+def test_the_methods_are_listed(here):
+    shown = evals("merge", "--methods").out
+    assert "ties: TIES; lambda = 0.3; density = 0.2" in shown
+    assert 'edition = "original" averages every matrix but lm_head.weight' in shown
+    assert "mergekit:NAME" in shown
+
+
+@pytest.fixture(scope="module", params=["internvl", "qwen2-vl"])
+def family(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, str]]:
+    python = engine.python()
+    place = tmp_path_factory.mktemp(request.param)
+    words = [str(python), "-m", "tests.support.tiny_family", str(place), request.param]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    env = engine.environment(python) | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(place / "cache")}
+    env |= {"HF_HOME": str(place / "hub"), "OMP_NUM_THREADS": "1", "EVALS_TEST_KIND": request.param}
+    return place, env
+
+
+def command(family: tuple[Path, dict[str, str]], *words: object) -> str:
+    place, env = family
+    done = engine.evals(*words, env=env, cwd=place, python=str(engine.python()))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_five_experts_are_merged_loaded_asked_and_compared(family):
+    place, env = family
+    method = "optmerge-lora" if env["EVALS_TEST_KIND"] == "qwen2-vl" else "optmerge-full"
+    (place / "five.toml").write_text(RECIPE.format(method=method))
+    models = [word for name in EXPERTS for word in ("-m", f"hf:./{name}")]
+    words = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json")
+    command(family, "run", "mmlu-pro", "mmmu", *words, "-m", "merge:five.toml", *models)
+    rows: list[dict[str, Any]] = json.loads(command(family, "show", "--json"))["runs"]
+    names = {row["model"] for row in rows}
+    (merged,) = names - set(EXPERTS)
+    assert names == {merged, *EXPERTS}
+    assert {(row["model"], row["suite"].partition(":")[0]) for row in rows} == {
+        (name, suite) for name in names for suite in ("mmlu-pro", "mmmu")
+    }
+    cards = [json.loads(path.read_text()) for path in place.glob("results/*/card.json")]
+    cards = [card for card in cards if card["model"] == merged]
+    made = json.loads((place / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text())
+    for card in cards:
+        assert card["config"]["engine"].startswith(f"merge {made['key']}")
+        assert made["summary"] in card["notes"]
+    assert (
+        made["distances"] if "distances" in made else all(e["distance"] > 0 for e in made["experts"].values())
+    )
+    pivot = command(family, "show", "--pivot")
+    assert all(name in pivot for name in names)
+
+
+@pytest.mark.slow
+def test_a_merge_of_equal_parts_answers_as_the_mean_of_the_weights(family):
+    """Loaded by transformers, the merged checkpoint's weights are the experts' mean, and all of them are used."""
+    place, env = family
+    (place / "mean.toml").write_text(RECIPE.format(method="weight-average"))
+    folder = command(family, "merge", "mean.toml").strip()
+    script = (
+        "import sys, torch\nfrom transformers import AutoModelForImageTextToText as M\n"
+        "models = [M.from_pretrained(folder, output_loading_info=True) for folder in sys.argv[1:]]\n"
+        "for _, info in models: assert not any(info[k] for k in ('missing_keys', 'unexpected_keys', 'mismatched_keys')), info\n"
+        "merged, base, *experts = [dict(model.named_parameters()) for model, _ in models]\n"
+        "changed = 0\n"
+        "for name, value in merged.items():\n"
+        "    parts = torch.stack([e[name] for e in experts])\n"
+        "    changed += not torch.equal(parts[0], parts[1])\n"
+        "    assert torch.allclose(value, parts.mean(0), atol=1e-6), name\n"
+        "print(changed)"
+    )
+    folders = [folder, *(str(place / name) for name in ("base", *EXPERTS))]
+    done = subprocess.run(
+        [str(engine.python()), "-c", script, *folders],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout.split()[-1]) >= 14
