@@ -9,6 +9,7 @@ Archives are checked for their unpacked size before the API opens them.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from zipfile import ZipFile
 
 from msgspec import structs
 
+from evals import disk
 from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError, install
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 
 FORMAT = "inspect"
 CHUNK = 1 << 20
+DEEPEST = 1000
+"""Nesting of JSON; Inspect's own logs stay below 50."""
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 HEAD = 1 << 12
 """Number of leading bytes by which a log is recognized."""
 UNUSED = {"events", "store", "timelines"}
@@ -108,6 +114,7 @@ def _measure(path: Path, *, archive: bool) -> None:
     if path.stat().st_size > LARGEST:
         raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
     if not archive:
+        _refuse_deep(path, disk.read_small(path, LARGEST))
         return
     import zipfile_zstd  # noqa: F401 - adds Zstandard to the standard library's zipfile; a dependency of Inspect
 
@@ -116,10 +123,22 @@ def _measure(path: Path, *, archive: bool) -> None:
             refuse_bomb(path, opened)
             for entry in opened.infolist():
                 with opened.open(entry) as stream:
+                    if entry.file_size <= disk.SMALL:
+                        _refuse_deep(path, stream.read(disk.SMALL))
                     while stream.read(CHUNK):
                         pass
     except UNREADABLE as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def _refuse_deep(path: Path, raw: bytes) -> None:
+    """Raise DataError for JSON whose nesting would take Inspect's parser hours: its time grows with the square of the depth."""
+    import numpy as np
+
+    brackets = np.frombuffer(_STRINGS.sub(b"", raw).translate(None, _NO_BRACKETS), dtype=np.uint8)
+    depths = np.cumsum(np.where(np.isin(brackets, list(b"[{")), 1, -1))
+    if depths.size and int(depths.max()) > DEEPEST:
+        raise DataError(f"{path}: it is nested too deeply")
 
 
 def _items(path: Path, *, shuffled: bool) -> Iterator[Item]:

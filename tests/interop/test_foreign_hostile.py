@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -446,3 +447,14 @@ def test_a_number_of_a_repeat_that_no_run_has_is_one_line(form: str, tmp_path: P
     done = evals("import", tmp_path / "in", "--sample", "--results", tmp_path / "r")
     assert "is no number of a repeat" in done.complaint
     assert list(tmp_path.glob("r/**/card.json")) == []
+
+
+@pytest.mark.parametrize("opening", ["[", '{"status": 1, "a\\"[": ', '[1, {"b": '])
+def test_a_log_of_inspect_that_is_nested_deeply_holds_up_nothing(tmp_path: Path, opening: str) -> None:
+    """Inspect's parser takes time that grows with the square of the depth."""
+    pytest.importorskip("inspect_ai")
+    (tmp_path / "log.json").write_text('{"version": 2, "status": "success", "eval": ' + opening * 100_000)
+    began = time.process_time()
+    done = evals("import", "inspect", tmp_path / "log.json", "--results", tmp_path / "r")
+    assert "it is nested too deeply" in done.complaint
+    assert time.process_time() - began < 10  # most of it the import of Inspect
