@@ -196,12 +196,19 @@ class _Parser:
 
     def _agrees(self, content: str, letters: str) -> Any:
         """Return REFUSED for a letter beside the text of another option."""
+        if (symbol := _SYMBOL.fullmatch(content)) and (own := self._symbol(symbol["small"], letters)):
+            return own
         if len(letters) == 1 and self._given and (both := labelled(content)) is not None:
             other = self.options.named(both[1])
             if other is not None and both[0] == letters and other != letters and self._given:
                 self.refused = True
                 return REFUSED
         return letters
+
+    def _symbol(self, small: str, letters: str) -> str | None:
+        """Return the letter of the one option whose text is a letter in lower case, if that is not the letter itself."""
+        own = [chr(65 + i) for i, text in enumerate(self._given) if text.strip(" $") == small]
+        return own[0] if len(own) == 1 and own[0] != letters else None
 
     def by_text(self, content: str, form: Form) -> Any:
         """Read an option by its own text; REFUSED: an answer is stated that is not an option."""
@@ -219,6 +226,9 @@ class _Parser:
             return REFUSED
         return None
 
+
+_SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<small>[a-z])\$[.\s*_]{0,9}")
+"""A letter in lower case: as `$e$` it is a symbol; else it may name an option or be an option's text."""
 
 # --- replies without a statement ----------------------------------------------------------------------------
 

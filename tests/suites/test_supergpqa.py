@@ -55,6 +55,16 @@ def test_official_takes_the_e_of_a_formula_for_a_letter() -> None:
     assert verdict("official", "The answer is $e$.") == "invalid"
 
 
+@pytest.mark.parametrize("text", ["The answer is $e$.", "Answer: **$e$**", "ANSWER: C"])
+def test_strict_takes_a_symbol_for_the_option_whose_text_it_is(text: str) -> None:
+    assert verdict("strict", text) == "right"
+
+
+def test_a_symbol_that_is_no_option_is_a_letter() -> None:
+    assert verdict("strict", "Answer: $c$") == "right"
+    assert verdict("strict", "Answer: $b$") == "wrong"
+
+
 def test_reasoning_apart_is_not_read() -> None:
     assert verdict("strict", "<think>The answer is A.</think>\n\nAnswer: C") == "right"
     assert verdict("strict", "<think>Answer: C") == "truncated"
