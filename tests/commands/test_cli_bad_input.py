@@ -376,7 +376,11 @@ def test_data_that_is_absent_names_both_ways_to_get_it(here, monkeypatch):
 def test_data_that_is_absent_offline_names_both_ways_to_get_it(here, monkeypatch):
     import types
 
-    def load_dataset(*args: Any, **options: Any) -> Any:
+    def load_dataset(name: str, *args: Any, **options: Any) -> Any:
+        if name == "Idavidrein/gpqa":
+            raise OSError(
+                f"Dataset '{name}' is a gated dataset on the Hub. You must be authenticated to access it."
+            )
         raise ConnectionError("Couldn't reach the hub (offline)\nwith a second line")
 
     stand_in = types.ModuleType("datasets")
