@@ -122,9 +122,8 @@ def read(
 
 
 def _may_go_on(text: str, last: Reading) -> bool:
-    """Return whether the rest of a truncated reply could change its answer: the last statement is at its end, or is being retracted."""
-    open_ended = last.form not in ("box", "tag", "json") and last.end >= len(text.rstrip())
-    return open_ended or retracts(text, last.end)
+    """Return whether the rest of a truncated reply could change its answer: it is at the end, or is being retracted."""
+    return last.end >= len(text.rstrip()) or retracts(text, last.end)
 
 
 def retracts(text: str, begin: int) -> bool:

@@ -287,3 +287,23 @@ def test_mmmu_pro_direct_replies(shared):
 def test_a_letter_of_a_truncated_reply_counts_if_it_stands_complete(reply: str, letter: str | None) -> None:
     reading = extract.choice(reply, ["1", "2", "3", "4"], truncated=True)
     assert (reading.value if reading else None) == letter
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("<answer>", "</answer>"), (r"\boxed{", "}"), ('{"answer": ', "}")]
+)
+def test_a_tag_that_a_truncated_reply_does_not_close_holds_no_answer(opening: str, closing: str) -> None:
+    assert extract.stated_integer(f"So {opening}12", truncated=True) is None
+    reading = extract.stated_integer(f"So {opening}12{closing}", truncated=True)
+    assert reading is not None
+    assert reading.value == 12
+
+
+@pytest.mark.parametrize("text", ["<SMILES>CC(=O)O", "<SMILES> CC(=O)O "])
+def test_a_molecule_that_is_cut_off_in_its_tag_is_not_read(text: str) -> None:
+    from evals.extract.molecules import stated_molecule
+
+    assert stated_molecule(text, truncated=True) is None
+    reading = stated_molecule(f"{text}</SMILES>", truncated=True)
+    assert reading is not None
+    assert reading.value == "CC(=O)O"
