@@ -130,6 +130,18 @@ LIMIT = 28
 """Characters of a name that are drawn."""
 
 
+def _covers(
+    at: float, wide: float, place: tuple[bool, float], high: float, *, taken: list[tuple[float, float, float]]
+) -> bool:
+    """Return whether a label of a point at `at` would cover one of the `taken` places: (left end, height, width)."""
+    left, height = place
+    begin, end = (at - wide, at) if left else (at, at + wide)
+    return any(
+        begin - width < other < end and abs(taken_height - height) < high and (width or other != at)
+        for other, taken_height, width in taken
+    )
+
+
 def apart(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.DataFrame:
     """Place the labels of points so that none covers another label or a point.
 
@@ -158,16 +170,7 @@ def apart(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.Da
             for height in (top, top - high, top + high, top - 2 * high)
             if side == own or ends[0] <= (at - wide if side else at) <= ends[1] - (0 if side else wide)
         ]
-        free = [
-            (side, height)
-            for side, height in places
-            if not any(
-                (at - wide if side else at) - width < other < (at if side else at + wide)
-                and abs(taken_height - height) < high
-                and (width or other != at)
-                for other, taken_height, width in taken
-            )
-        ]
+        free = [place for place in places if not _covers(at, wide, place, high, taken=taken)]
         side, height = free[0] if text and free else (own, top)
         if text and free:
             taken.append((at - wide if side else at, height, wide))
@@ -237,12 +240,9 @@ def grouped_bars(
         fillOpacity=alt.condition(measured, alt.value(0.9), alt.value(0.12)),
         strokeDash=alt.condition(measured, alt.value([1, 0]), alt.value([4, 3])),
     )
-    layers = [bars]
-    if shown["low"].notna().any():
-        ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=ink(dark=dark))
-        layers.append(
-            ends.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
-        )
+    ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=ink(dark=dark))
+    intervals = ends.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
+    layers = [bars, intervals] if shown["low"].notna().any() else [bars]
     return alt.layer(*layers).properties(height=340 + 30 * len(models) // columns)
 
 

@@ -18,6 +18,7 @@ from evals.dashboard.tables.leaderboard import Board, build
 from evals.dashboard.tables.statistics import figure
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
+from evals.records.card import Card
 from evals.records.store import read_card
 
 STALE_S = 600  # seconds without a record after which an active run may have been interrupted
@@ -123,6 +124,20 @@ def described(entry: Entry) -> dict[str, object]:
     }
 
 
+def _effort(card: Card) -> None:
+    length = card.finished - card.started if card.finished else None
+    priced = f"At prices of {card.price_date}." if card.price_date else "No price is known."
+    facts = (
+        ("input tokens", f"{card.tokens.get('input', 0):,}" if card.tokens else "not known", None),
+        ("output tokens", f"{card.tokens.get('output', 0):,}" if card.tokens else "not known", None),
+        ("cost", "not known" if card.cost_usd is None else f"{card.cost_usd:.2f} USD", priced),
+        ("duration", provenance.duration(length), "From start to end, pauses included."),
+    )
+    with st.container(horizontal=True):
+        for label, value, hint in facts:
+            st.metric(label, value, help=hint, width=172)
+
+
 def details(entry: Entry) -> None:
     """Draw provenance and cost of a run."""
     card = entry.card
@@ -137,17 +152,7 @@ def details(entry: Entry) -> None:
         else ""
     )
     st.caption(f"Command that repeats the run.{again}{mirror}")
-    length = card.finished - card.started if card.finished else None
-    priced = f"At prices of {card.price_date}." if card.price_date else "No price is known."
-    facts = (
-        ("input tokens", f"{card.tokens.get('input', 0):,}" if card.tokens else "not known", None),
-        ("output tokens", f"{card.tokens.get('output', 0):,}" if card.tokens else "not known", None),
-        ("cost", "not known" if card.cost_usd is None else f"{card.cost_usd:.2f} USD", priced),
-        ("duration", provenance.duration(length), "From start to end, pauses included."),
-    )
-    with st.container(horizontal=True):
-        for label, value, hint in facts:
-            st.metric(label, value, help=hint, width=172)
+    _effort(card)
     counts = pd.DataFrame(
         sorted(card.counts.items(), key=lambda item: -item[1]), columns=["outcome", "sample-repeats"]
     )

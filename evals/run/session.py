@@ -379,9 +379,8 @@ def _warnings(job: Job) -> list[str]:
     if job.reused:
         warnings.append(job.reused)
     elif job.done:
-        warnings.append(
-            f"resuming {job.writer.card.run}: {len(job.done)} of {len(job.samples) * job.repeats} are done"
-        )
+        done = f"{len(job.done)} of {len(job.samples) * job.repeats}"
+        warnings.append(f"resuming {job.writer.card.run}: {done} are done")
     return warnings
 
 

@@ -183,6 +183,21 @@ def read_fault(raw: bytes) -> Fault:
     if message is None and not isinstance(error, dict | bool):
         message = error
     message = str(message or body.message or body.msg or raw[:200].decode(errors="replace"))
+    codes, retry_after_s = _codes_and_delay(fields)
+    if retry_after_s is None:
+        beside = {"retry_after": body.retry_after, "estimated_time": body.estimated_time}
+        retry_after_s = _wait({**beside, **fields})
+    return Fault(
+        " ".join(message.split())[:500],
+        " ".join(codes),
+        retry_after_s,
+        str(fields.get("param") or ""),
+        _status(fields, own, body.error, body.errors),
+    )
+
+
+def _codes_and_delay(fields: Mapping[str, Any]) -> tuple[list[str], float | None]:
+    """Return an error's codes, those of its details included, and the seconds after which Google allows a retry."""
     codes = [fields.get(name) for name in ("code", "type", "status")]
     retry_after_s = None
     for detail in _details(fields):
@@ -192,16 +207,7 @@ def read_fault(raw: bytes) -> Fault:
         violations = detail.get("violations")
         for entry in violations if isinstance(violations, list) else []:
             codes.append(entry.get("quotaId") if isinstance(entry, dict) else None)
-    if retry_after_s is None:
-        beside = {"retry_after": body.retry_after, "estimated_time": body.estimated_time}
-        retry_after_s = _wait({**beside, **fields})
-    return Fault(
-        " ".join(message.split())[:500],
-        " ".join(str(c) for c in codes if c),
-        retry_after_s,
-        str(fields.get("param") or ""),
-        _status(fields, own, body.error, body.errors),
-    )
+    return [str(code) for code in codes if code], retry_after_s
 
 
 def _details(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

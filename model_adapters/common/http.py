@@ -26,7 +26,7 @@ from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientConnectorError, ClientResponse, ClientSession
 
 
 _encode = msgspec.json.Encoder().encode
@@ -156,24 +156,8 @@ class Client:
                 return raw
         except aiohttp.InvalidURL:
             raise Fatal(f"{self.shown(path)} is no URL") from None
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise Fatal(
-                f"the certificate of {self.shown(path)} is not valid: {error.certificate_error}"
-            ) from None
-        except aiohttp.ClientConnectorSSLError as error:
-            reason = self.without_key(str(error.os_error))
-            raise Fatal(
-                f"{self.shown(path)} does not answer in TLS ({reason}): is the server's URL http:// instead?"
-            ) from None
         except aiohttp.ClientConnectorError as error:
-            code = error.os_error.errno or 0
-            reason = (
-                os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no answer")
-            )
-            where = "; is the server running there?" if code == errno.ECONNREFUSED else ""
-            raise Disconnected(
-                f"cannot reach {self.shown(path)}: {reason}{where}", unreachable=True
-            ) from None
+            raise self._unconnected(error, self.shown(path)) from None
         except (
             aiohttp.ClientError,
             OSError,
@@ -181,6 +165,20 @@ class Client:
             raise Disconnected(self.without_key(f"{type(error).__name__}: {error}")) from None
         except ValueError as error:  # a header that cannot be sent, a URL that aiohttp cannot read
             raise Fatal(f"cannot call {self.shown(path)}: {self.without_key(str(error))}") from None
+
+    def _unconnected(self, error: ClientConnectorError, where: str) -> ModelError:
+        """Return the error for a connection that could not be made."""
+        import aiohttp
+
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return Fatal(f"the certificate of {where} is not valid: {error.certificate_error}")
+        if isinstance(error, aiohttp.ClientConnectorSSLError):
+            reason = self.without_key(str(error.os_error))
+            return Fatal(f"{where} does not answer in TLS ({reason}): is the server's URL http:// instead?")
+        code = error.os_error.errno or 0
+        reason = os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no answer")
+        hint = "; is the server running there?" if code == errno.ECONNREFUSED else ""
+        return Disconnected(f"cannot reach {where}: {reason}{hint}", unreachable=True)
 
     def _open(self) -> ClientSession:
         import aiohttp

@@ -126,9 +126,13 @@ class Strings(Struct, frozen=True):
 class Errors(Struct, frozen=True):
     """Scores the absolute error; no number counts as a prediction of 0 (PP-ESOL, PP-Lipo)."""
 
+    def read(self, text: str) -> float | None:
+        """Return the number that upstream reads."""
+        return number(text)
+
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Judge one reply."""
-        stated = number(reply.text)
+        stated = self.read(reply.text)
         value = abs((stated or 0.0) - float(str(sample.target)))
         if stated is None:
             return Score(

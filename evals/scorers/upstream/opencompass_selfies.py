@@ -17,6 +17,7 @@ from msgspec import Struct
 from evals.extract.selfies import decoded
 from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule_forms import rdkit
+from evals.scorers.upstream.opencompass import Errors
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 _NUMBER = re.compile(r"(?:<NUMBER>|\\boxed\{)\s*+(-?(?:\d++(?:\.\d++)?|\.\d++))\s*+(?:</NUMBER>|\})")
@@ -76,15 +77,9 @@ def _read(rd: Any, text: str, *, selfies: bool) -> Any:
     return None if smiles is None else rd.Chem.MolFromSmiles(smiles)
 
 
-class LastNumberError(Struct, frozen=True):
-    """Scores the absolute error; no number counts as a prediction of 0 (PP)."""
+class LastNumberError(Errors, frozen=True):
+    """Scores the absolute error of the last number; no number counts as a prediction of 0 (PP)."""
 
-    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        stated = last_number(reply.text)
-        value = abs((stated or 0.0) - float(str(sample.target)))
-        if stated is None:
-            return Score(
-                value=value, verdict=unanswered_verdict(reply), why="no number upstream reads: counted as 0"
-            )
-        return Score(value=value, verdict="graded", answer=f"{stated!r}")
+    def read(self, text: str) -> float | None:
+        """Return the last number."""
+        return last_number(text)
