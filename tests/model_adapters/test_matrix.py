@@ -237,6 +237,9 @@ CASES: dict[str, Case] = {
     "the model's name is a number": Case(body(lambda found: found.update(model=7, modelVersion=7)), text="A"),
     "error: null beside a reply": Case(body(lambda found: found.update(error=None)), text="A"),
     "error: {} beside a reply": Case(body(lambda found: found.update(error={})), text="A"),
+    "error of empty fields beside a reply": Case(
+        body(lambda found: found.update(error={"code": None, "message": ""}, errors=[])), text="A"
+    ),
     "error with the code of success": Case(
         body(lambda found: found.update(error={"code": 0, "message": "ok"})), text="A"
     ),
@@ -272,7 +275,21 @@ CASES: dict[str, Case] = {
     "200 of a gateway with a code of its own": Case(
         alone(choices=None, code=429, message="too many requests"), retried="ratelimit"
     ),
+    "200 with a list of errors beside the answer": Case(
+        body(lambda found: found.update(errors=[{"code": 429, "message": "slow"}])),
+        retried="ratelimit",
+        text="A",
+    ),
+    "200 that failed": Case(
+        body(lambda found: found.update(success=False, message="boom", code=500)),
+        retried="serverfault",
+        text="A",
+    ),
     # --- statuses
+    "500 while the model is loaded": Case(fault(500, "x", "Model is loading"), retried="ratelimit", text="A"),
+    "404 while the model is loaded": Case(
+        fault(404, "x", "model not loaded yet"), retried="ratelimit", text="A"
+    ),
     "400": Case(fault(400, "invalid_request_error"), "rejected"),
     "401 in mid-run": Case(fault(401, "authentication_error"), "fatal"),
     "402": Case(fault(402, "billing_error"), "open"),
