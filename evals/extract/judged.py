@@ -18,7 +18,7 @@ _ITEM = lazy_pattern(
 )
 _MARK = lazy_pattern(rf"(?P<tick>{_RIGHT})|(?P<cross>{_WRONG})")
 _WORD = lazy_pattern(
-    r"(?:[.:)|—–=-]|\bis\b)*[\s*_|:]*(?:is\s+)?(?:(?P<tick>true|correct|yes|right|valid)|(?P<cross>false|incorrect|wrong|no|not\s+\w+|invalid))\b(?P<after>[^\n]*)",
+    r"(?:[.:)|—–=-]|\bis\b)*+[\s*_|:]*+(?:is\s+)?(?:(?P<tick>true|correct|yes|right|valid)|(?P<cross>false|incorrect|wrong|no|not\s+\w+|invalid))\b(?P<after>[^\n]*)",
     re.IGNORECASE,
 )
 _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)

@@ -85,6 +85,8 @@ _CONNECTIVE = lazy_pattern(
     r"\s*(?:[;,，；、\n]|\s[+&.]\s|\s(?:and|plus|with|和|与|及)\s|(?<=\S)\s?\+\s|(?<=[^\s\[\]>])\+(?=[A-Z\[]))\s*(?:and\s+)?"
 )
 _CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff20\uff3b-\uff40\uff5b-\uff65]+")
+_REACTION = lazy_pattern(r"[^>]*+(?:(?<=-)>[^>]*+)*>[^>]*+>.*+", re.DOTALL)
+"""`reactants>agents>products`; the `>` of a bond `->` separates nothing."""
 _ARROW = lazy_pattern(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
 
 
@@ -115,7 +117,7 @@ def _plain(text: str) -> str:
 
 def reaction_side(text: str, side: Side) -> str:
     """Return the wanted side of a reaction; a text that is not a reaction is returned as it is."""
-    if ">" in text and re.fullmatch(r"[^\s>]*(?:<-[^\s>]*|->[^\s>]*)*>[^\s>]*>\S*", text.strip()):
+    if ">" in text and len(text.split()) == 1 and _REACTION.fullmatch(text.strip()):
         parts = re.split(r"(?<!-)>", text.strip(), maxsplit=2)
         if len(parts) < 3:
             return text

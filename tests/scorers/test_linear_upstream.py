@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from evals.extract import smiles
 from evals.extract.units import marks
+from evals.extract.units.statement import stated_number
 from evals.extract.upstream import letters
 from evals.scorers import math, options
 from evals.scorers.upstream import lamalab
@@ -109,6 +111,8 @@ HOSTILE = {
     "marks: fraction of blanks": lambda: marks.plain("\\frac{" + " " * 19_000),
     "marks: fractions": lambda: marks.plain("\\frac{1}{" * 2000),
     "marks: degrees": lambda: marks.plain("^" + " " * 19_000),
+    "numbers: words between": lambda: stated_number("等于 " + "约" * 65_000 + "!"),
+    "numbers: colons": lambda: stated_number("is " + ":" * 65_000 + "!"),
     "math: powers": lambda: math._TOWER.search("^" + " " * 19_000 + "^1" + " " * 900),
     "math: gaps": lambda: math._TOWER.search(("^1" + " " * 9000) * 2 + "x"),
     "math: factorials": lambda: math._TOWER.search("1" * 1999 + " " * 18_000),
@@ -120,3 +124,12 @@ def test_no_reply_holds_the_loop(name: str) -> None:
     began = time.process_time()
     HOSTILE[name]()
     assert time.process_time() - began < 0.25  # some milliseconds on a quiet machine
+
+
+def test_arrows_of_a_reaction_are_read_in_linear_time() -> None:
+    for text in ("<-" * 30_000 + ">x", "->" * 30_000, "<->" * 20_000, "->" * 20_000 + " x", ">" * 60_000):
+        began = time.process_time()
+        smiles.reaction_side(text, "products")
+        assert time.process_time() - began < 0.5
+    assert smiles.reaction_side("N->[Pd]<-N>>CC", "products") == "CC"
+    assert smiles.reaction_side("CO>[H+]>CC", "reactants") == "CO.[H+]"

@@ -42,8 +42,8 @@ _ASIDE = lazy_pattern(
 )
 _IS = lazy_pattern(
     r"(?:\b(?:is|are|was|were|be|equals?|gives?|yields?|obtain(?:ed)?|predict(?:ed)?|estimate[ds]?|get|choose|report|answer|value|state)\b|[:：]|为|是|等于|约|得到?)"
-    r"(?:\s?(?:approximately|about|around|roughly|ca\.?|close\sto|estimated\s(?:to\sbe|at|as)|of|at|to\sbe|as|likely|probably|therefore|thus|then|now|only|just|expected|taken|equal\sto|the\sorder\sof|on|be|约|大约|为|于|是))*"
-    r"[\s*_`$~≈:：]*(?P<number>(?:[-+<>≤≥]\s?)?[\d.½¼¾⅓⅔⅛⅕])",
+    r"(?:\s?(?:approximately|about|around|roughly|ca\.?|close\sto|estimated\s(?:to\sbe|at|as)|of|at|to\sbe|as|likely|probably|therefore|thus|then|now|only|just|expected|taken|equal\sto|the\sorder\sof|on|be|约|大约|为|于|是)){0,8}"
+    r"[\s*_`$~≈:：]{0,24}(?P<number>(?:[-+<>≤≥]\s?)?[\d.½¼¾⅓⅔⅛⅕])",
     re.IGNORECASE,
 )
 _BEGINS = lazy_pattern(
