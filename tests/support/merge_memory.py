@@ -1,6 +1,6 @@
 """Peak memory of merging, in a process of its own: prints JSON with bytes above what imports take.
 
-TORCH_PYTHON tests/support/merge_memory.py FOLDER make SIDE TENSORS EXPERTS     checkpoints of SIDE x SIDE matrices
+TORCH_PYTHON tests/support/merge_memory.py FOLDER make SIDE LAYERS EXPERTS     checkpoints of Qwen2's shape, hidden size SIDE
 TORCH_PYTHON tests/support/merge_memory.py FOLDER METHOD EXPERTS                merges them
 """
 
@@ -10,24 +10,57 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
-def make(place: Path, side: int, tensors: int, experts: int) -> None:
+def shapes(side: int, layers: int) -> dict[str, tuple[int, ...]]:
+    """Return the tensors of a Qwen2 of hidden size `side`, feed-forward and vocabulary four times as wide."""
+    wide = 4 * side
+    made: dict[str, tuple[int, ...]] = {
+        "lm_head.weight": (wide, side),
+        "model.embed_tokens.weight": (wide, side),
+    }
+    made["model.norm.weight"] = (side,)
+    for index in range(layers):
+        layer = f"model.layers.{index}"
+        for name in "qkvo":
+            made[f"{layer}.self_attn.{name}_proj.weight"] = (side, side)
+        made |= {f"{layer}.self_attn.{name}_proj.bias": (side,) for name in "qkv"}
+        made |= {f"{layer}.mlp.{name}_proj.weight": (wide, side) for name in ("gate", "up")}
+        made[f"{layer}.mlp.down_proj.weight"] = (side, wide)
+        made |= {f"{layer}.{name}_layernorm.weight": (side,) for name in ("input", "post_attention")}
+    return made
+
+
+def make(place: Path, side: int, layers: int, experts: int) -> None:
     """Write a base and experts in bfloat16."""
     import torch
     from safetensors.torch import save_file
 
+    config = {
+        "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": side, "intermediate_size": 4 * side,
+        "vocab_size": 4 * side, "num_hidden_layers": layers, "num_attention_heads": side // 64,
+        "num_key_value_heads": side // 64, "tie_word_embeddings": False,
+    }  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    base = {
+        name: torch.randn(shape, generator=generator).bfloat16()
+        for name, shape in shapes(side, layers).items()
+    }
     for number, name in enumerate(("base", *(f"e{n}" for n in range(experts)))):
         folder = place / name
         folder.mkdir(parents=True)
-        (folder / "config.json").write_text('{"model_type": "tiny"}')
+        (folder / "config.json").write_text(json.dumps(config))
         (folder / "tokenizer_config.json").write_text('{"chat_template": "x"}')
-        made = {}
-        for index in range(tensors):
-            base = torch.randn(side, side, generator=torch.Generator().manual_seed(index))
-            near = torch.randn(side, side, generator=torch.Generator().manual_seed(1000 * number + index))
-            made[f"layers.{index}.weight"] = (base + 0.02 * near * bool(number)).bfloat16()
-        save_file(made, folder / "model.safetensors")
+        near = (
+            base
+            if not number
+            else {
+                key: value + (0.1 * torch.randn(value.shape, generator=generator)).bfloat16()
+                for key, value in base.items()
+            }
+        )
+        save_file(near, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def peak() -> int:
@@ -42,14 +75,21 @@ def merge(place: Path, method: str, experts: int) -> None:
     from safetensors.torch import load_file
 
     from evals.merging import build
+    from evals.merging.table import Call
 
     torch.randn(64, 64) @ torch.randn(64, 64)  # loads the kernels
     torch.linalg.svd(torch.randn(8, 8))
     load_file(place / "base" / "model.safetensors")
     listed = "\n".join(f'e{n} = "./e{n}"' for n in range(experts))
     path = place / f"{method}.toml"
-    path.write_text(f'method = "{method}"\nbase = "./base"\n[experts]\n{listed}\n')
+    path.write_text(f'method = "{method}"\nbase = "./base"\nexclude = []\n[experts]\n{listed}\n')
     plan = build.Plan(path)
+    rule = plan.recipe.rule  # its kernels are loaded before the measurement, as imports are
+    job = Call(
+        tensor="x", experts=tuple(plan.experts), parameters=plan.recipe.parameters, edition="fixed", seed=0,
+        factor=1.0, stored=torch.bfloat16,
+    )  # fmt: skip
+    rule.load()([torch.randn(1024, 1024) for _ in plan.experts], job)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = peak()
     began = time.perf_counter()
@@ -59,9 +99,39 @@ def merge(place: Path, method: str, experts: int) -> None:
     print(json.dumps({"above": peak() - before, "largest": largest, "experts": experts, "seconds": seconds}))
 
 
+def mergekit(place: Path, experts: int) -> None:
+    """Merge by mergekit's own command on the same files, and print what it took."""
+    import torch
+    import yaml
+    from mergekit.config import MergeConfiguration
+    from mergekit.merge import run_merge
+    from mergekit.options import MergeOptions
+
+    torch.randn(64, 64) @ torch.randn(64, 64)  # loads the kernels
+    models: list[dict[str, object]] = [
+        {"model": str(place / f"e{n}"), "parameters": {"weight": 1.0, "density": 0.2}} for n in range(experts)
+    ]
+    settings: dict[str, Any] = {
+        "merge_method": "ties",
+        "models": models,
+        "base_model": str(place / "base"),
+        "dtype": "float32",
+    }
+    settings["out_dtype"] = "bfloat16"
+    settings["parameters"] = {"lambda": 0.3, "normalize": True}
+    config = MergeConfiguration.model_validate(yaml.safe_load(yaml.safe_dump(settings)))
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak()
+    began = time.perf_counter()
+    run_merge(config, str(place / "out-mergekit"), MergeOptions(copy_tokenizer=False, write_model_card=False))
+    print(json.dumps({"above": peak() - before, "experts": experts, "seconds": time.perf_counter() - began}))
+
+
 if __name__ == "__main__":
     folder, what, *numbers = sys.argv[1:]
     if what == "make":
         make(Path(folder), *map(int, numbers))
+    elif what == "mergekit":
+        mergekit(Path(folder), int(numbers[0]))
     else:
         merge(Path(folder), what, int(numbers[0]))
