@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 MOST = 64
-"""White-space characters of a run that are kept, its first ones."""
+"""White-space characters of a run that are kept: its first ones, and up to two line breaks."""
 _RUN = re.compile(rf"(?<!\s)\s{{{MOST}}}\s++")
 
 Removed: TypeAlias = Sequence[tuple[int, int]]
@@ -23,12 +23,16 @@ Removed: TypeAlias = Sequence[tuple[int, int]]
 
 
 def shorten(text: str) -> tuple[str, Removed]:
-    """Return the text with each run of white space cut to `MOST` characters, and what was removed."""
+    """Return the text with each run of white space cut to `MOST` characters, and what was removed.
+
+    What follows a run on a line or paragraph of its own still does.
+    """
     if len(text) <= MOST or (run := _RUN.search(text)) is None:
         return text, ()
     pieces, removed, end, length = [], [], 0, 0
     while run is not None:
-        kept = text[end : run.start() + MOST]
+        lines = min(2, text.count("\n", run.start() + MOST, run.end()))
+        kept = text[end : run.start() + MOST - lines] + "\n" * lines
         pieces.append(kept)
         length += len(kept)
         removed.append((length, run.end() - run.start() - MOST))
