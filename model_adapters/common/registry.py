@@ -37,6 +37,16 @@ class Entry(Struct):
     """`LaunchSpec.identity` of its weights."""
     arguments: tuple[str, ...] = ()
     """User's options of the engine."""
+    began: str = ""
+    """When the process began, as the system counts; its id may be that of another process later."""
+
+
+def _began(pid: int) -> str:
+    """Return the start of a process in clock ticks since boot; empty where there is no /proc."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
 
 
 def _register() -> Path:
@@ -48,7 +58,7 @@ def announce(spec: LaunchSpec, url: str) -> Path:
     folder = _register()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{os.getpid()}.json"
-    entry = Entry(spec.engine.name, url, os.getpid(), spec.identity, spec.arguments)
+    entry = Entry(spec.engine.name, url, os.getpid(), spec.identity, spec.arguments, _began(os.getpid()))
     path.write_bytes(msgspec.json.encode(entry))
     return path
 
@@ -60,6 +70,8 @@ def registered(engine: str) -> list[Entry]:
         try:
             entry = msgspec.json.decode(disk.read_small(path), type=Entry)
             os.kill(entry.pid, 0)
+            if entry.began != _began(entry.pid):
+                raise ProcessLookupError(entry.pid)
         except (OSError, msgspec.MsgspecError):
             path.unlink(missing_ok=True)
             continue

@@ -410,6 +410,17 @@ def test_what_a_dead_owner_left_in_the_register_is_removed(engine):
     assert not path.exists()
 
 
+def test_an_entry_of_a_process_that_ended_is_not_another_ones_with_its_id(engine):
+    order = launch.spec_of(load.engine("vllm"), "org/name", None)
+    path = registry.announce(order, "http://127.0.0.1:1/v1")
+    assert registry.registered("vllm")
+    entry = json.loads(path.read_bytes())
+    assert entry["began"]
+    path.write_text(json.dumps(entry | {"began": "1"}))
+    assert registry.registered("vllm") == []
+    assert not path.exists()
+
+
 def test_a_server_of_other_weights_or_of_a_stranger_is_not_reused(engine):
     serving = process("serve", "vllm:weights/tiny", "--log", "here.log")
     assert serving.stdout is not None
