@@ -95,6 +95,23 @@ def test_a_broken_run_is_named_and_all_others_show(
         assert not app.exception, (page, app.exception)
 
 
+def test_a_card_whose_wording_names_no_hash_breaks_no_page(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(made, results)
+    (odd,) = results.glob("*/*/bad")
+    card = json.loads((odd / "card.json").read_text())
+    (odd / "card.json").write_text(json.dumps(card | {"wording": {"odd": "1"}}))
+    assert not frames.index(results).broken
+    monkeypatch.setenv(state.RESULTS, str(results))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120).run()
+    app.switch_page(state.PAGES["runs"][0]).run()
+    app.query_params["run"] = "bad"
+    app.run()
+    assert not app.exception, app.exception
+
+
 @pytest.mark.parametrize("name", ["a*b", "wh?t", "[ab]", "verdict=right", "it's", "a**/b"])
 def test_a_path_is_no_pattern_and_no_column(made: Path, tmp_path: Path, name: str) -> None:
     results = tmp_path / name / "results"
