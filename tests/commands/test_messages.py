@@ -19,7 +19,7 @@ from tests.support.faults import Answer, FaultyServer
         ("http://gpu7:8000/v1", "write server:http://gpu7:8000/v1#NAME"),
         ("https://gpu7/v1#intern-s1", "write server:https://gpu7/v1#intern-s1"),
         ("http://joe:hunter22@gpu7/v1", "write server:http://gpu7/v1#NAME"),
-        ("localhost:8000", "write server:http://localhost:8000#NAME"),
+        ("localhost:8000", "write server:http://localhost:8000/v1#NAME"),
         ("gpu7:8000/v1", "write server:http://gpu7:8000/v1#NAME"),
     ],
 )
