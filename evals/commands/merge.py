@@ -27,7 +27,7 @@ def merge(recipe: Path | None, out: Path | None, methods: bool, yes: bool, trust
 
     \b
     evals merge five.toml --out merged/
-    evals run mmmu -m merge:five.toml       merges, and serves what is merged
+    evals run mmmu -m merge:five.toml     merges and serves
     """
     if methods:
         _list_methods()

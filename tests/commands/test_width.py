@@ -113,6 +113,7 @@ ELSEWHERE = {
     "run --dry-run": "run mmlu-pro gpqa --sample -m scripted:A -m openai:gpt-4.1 --dry-run --results {out}",
     "import": "import replies {replies} --suite mmlu-pro --model theirs --sample --results {out}",
     "bundle verify": "bundle verify {bundle}",
+    "merge": "merge --methods",
 }
 STANDS_FOR = {"gate judge": "gate", "bundle pack": "bundle", "baseline": "gate baseline", "baseline save": "gate baseline",
               "noise": "gate noise", "verify": "bundle verify", "reproduce": "claims reproduce"}  # fmt: skip
