@@ -173,7 +173,7 @@ def test_every_attack_on_the_sample_page_is_only_words(site: Site, watched: Watc
     settle(watched.page)
     for place, (name, text) in enumerate(ATTACKS.items()):
         watched.page.wait_for_function(
-            f"document.querySelector('h3')?.innerText.startsWith('{place} ')", timeout=30_000
+            f"document.querySelector('h2')?.innerText.startsWith('{place} ')", timeout=30_000
         )
         settle(watched.page)
         for box in watched.page.locator("[data-testid=stExpander] summary").all():
