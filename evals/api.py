@@ -74,7 +74,7 @@ async def aevaluate(
     quiet: bool = False,
     **options: Any,
 ) -> Runs:
-    """Run `evaluate` on the running event loop."""
+    """`evaluate` for use in a running event loop."""
     session = await asyncio.to_thread(_session, suites, model, quiet=quiet, options=options)
     return _runs(await session.arun())
 

@@ -198,7 +198,7 @@ def _gold_fault(sample: Sample) -> str:
     if sample.choices:
         for letter in sample.target if isinstance(sample.target, tuple) else (sample.target,):
             if len(letter) != 1 or not 0 <= ord(letter) - ord("A") < len(sample.choices):
-                return f"the gold answer {letter!r} is none of its {len(sample.choices)} choices"
+                return f"the gold answer {letter!r} is not one of its {len(sample.choices)} choices"
     return ""
 
 

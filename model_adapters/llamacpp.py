@@ -63,7 +63,7 @@ class LlamaCpp:
 
         if not verify(self._path):  # a tenth of a second
             raise UsageError(
-                f"{self._path} is not the file we know (its SHA-256 differs): remove {PACKAGE} and fetch it again"
+                f"{self._path} is not the expected file (its SHA-256 differs): remove {PACKAGE} and fetch it again"
             )
         return xllamacpp.Server(settings(self._path, slots=self.slots or 1))
 

@@ -23,7 +23,7 @@ Says: TypeAlias = str | Sequence[str] | Callable[[Prompt], str | Reply]
 
 
 class Scripted:
-    """Replies immediately; output tokens are counted as words."""
+    """Replies immediately; each word counts as an output token."""
 
     accepts = frozenset({"image", "time_series", "structure"})
 

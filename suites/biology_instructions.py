@@ -70,7 +70,7 @@ def _whole(name: str, of: Any, *, unit: str = "fraction", headline: bool = True)
 def stated_share(points: Sequence[Point]) -> float:
     """Return the share of replies from which an answer was read."""
     if not points:
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     read = [p.answer is not None or (p.verdict == "missing" and bool(p.value)) for p in points]
     return sum(read) / len(read)
 

@@ -39,7 +39,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         choices = tuple(str(option) for option in row["options"] or ())
         if choices and str(row["answer"]) not in "ABCDEFGH"[: len(choices)]:
             raise DataError(
-                f"mathvision: {row['id']}: the gold answer {row['answer']!r} is none of its options"
+                f"mathvision: {row['id']}: the gold answer {row['answer']!r} is not one of its options"
             )
         picture = row.get("decoded_image") or row.get("image")
         yield Sample(

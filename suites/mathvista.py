@@ -56,7 +56,7 @@ def _gold(row: Row, choices: tuple[str, ...]) -> str:
     if not choices:
         return answer
     if answer not in choices:
-        raise DataError(f"mathvista: {row['pid']}: the gold answer {answer!r} is none of its options")
+        raise DataError(f"mathvista: {row['pid']}: the gold answer {answer!r} is not one of its options")
     return LETTERS[choices.index(answer)]
 
 

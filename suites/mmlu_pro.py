@@ -54,7 +54,7 @@ def _gold(row: Row, kept: list[int]) -> str:
     position = ord(row["answer"]) - ord("A") if len(row["answer"]) == 1 else -1
     if position not in kept:
         raise DataError(
-            f"mmlu-pro: question {row['question_id']}: the gold answer {row['answer']!r} is none of its options"
+            f"mmlu-pro: question {row['question_id']}: the gold answer {row['answer']!r} is not one of its options"
         )
     return LETTERS[kept.index(position)]
 

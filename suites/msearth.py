@@ -41,7 +41,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         name = str(row["question_id"] if row.get("question_id") is not None else row.get("index", number))
         if answer not in "ABCD"[: len(choices)] or not answer:
             raise DataError(
-                f"msearth: {name}: the gold answer {answer!r} is none of its {len(choices)} options"
+                f"msearth: {name}: the gold answer {answer!r} is not one of its {len(choices)} options"
             )
         figure = row.get("image") or next(iter(row.get("images") or ()), None)
         yield Sample(
@@ -61,9 +61,7 @@ def _of_table(row: Row) -> tuple[str, tuple[str, ...], str]:
 def _of_query(row: Row, number: int) -> tuple[str, tuple[str, ...], str]:
     """Split the hub's single text into question (with caption) and options."""
     if "query" not in row or "response" not in row:
-        raise DataError(
-            f"msearth: row {number + 1} lacks query and response; it has {', '.join(sorted(row))}"
-        )
+        raise DataError(f"msearth: row {number + 1} lacks query or response; it has {', '.join(sorted(row))}")
     text, _, listed = _split(str(row["query"]).replace("<image>", "").strip())
     texts = dict(_OPTION.findall(listed))
     choices = tuple(texts[x].strip() for x in "ABCD" if x in texts)
@@ -114,7 +112,9 @@ class Published(Struct, frozen=True):
         """Judge one reply."""
         answer = answer_msearth(reply.text[-100_000:]) if reply.stop != "filter" else None
         if answer is None or not answer.strip():
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer of the asked form")
+            return Score(
+                value=0.0, verdict=unanswered_verdict(reply), why="no answer in the requested format"
+            )
         stated, content = option_msearth(answer)
         stated = stated and (prompt.source_letter(stated) or stated)
         gold = sample.choices[ord(str(sample.target)) - ord("A")]
@@ -147,6 +147,6 @@ BENCHMARK = Benchmark(
     },
     needs=frozenset({"image"}),
     chance=0.25,
-    licence="see its card on the hub",
+    licence="see the data set's card on the hub",
     cite="arXiv 2505.20740",
 )

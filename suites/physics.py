@@ -36,7 +36,7 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     """Yield the rows of one file, or of the authors' six."""
     if data.origin == "hub":
         raise DataError(
-            "physics: its data lie on GitHub: give a checkout of yale-nlp/Physics with --data DIR (DIR/physics/PHYSICS), "
+            "physics: its data are on GitHub: name a checkout of yale-nlp/Physics with --data DIR (DIR/physics/PHYSICS), "
             "or try --sample"
         )
     whole = Split(hub="yale-nlp/Physics", stems=(variant, "items"))
@@ -102,7 +102,7 @@ def _strict(sample: Sample, repeat: int) -> Prompt:
 REPORTED = (*accuracy(), PARTS_RIGHT)
 BENCHMARK = Benchmark(
     name="physics",
-    title="PHYSICS: 1,297 problems of PhD qualifying exams in six fields, 298 with figures (Feng et al., arXiv 2503.21821).",
+    title="PHYSICS: 1,297 problems from PhD qualifying exams in six fields, 298 with figures (Feng et al., arXiv 2503.21821).",
     version="2",
     variants={
         "all": Variant(1_297),

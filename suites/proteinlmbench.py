@@ -42,7 +42,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         number = re.search(r"(\d+)\s*$", str(row["answer"]))
         if number is None or not 0 < int(number[1]) <= len(choices):
             raise DataError(
-                f"proteinlmbench: question {position}: the gold answer {row['answer']!r} is none of its {len(choices)} options"
+                f"proteinlmbench: question {position}: the gold answer {row['answer']!r} is not one of its {len(choices)} options"
             )
         yield Sample(
             id=str(row.get("id") or position),

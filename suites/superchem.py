@@ -41,7 +41,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for row in data.rows(ROWS, required=required):
         if row["question_type"] != "multiple_choice":
             raise DataError(
-                f"superchem: {row['uuid']}: questions of type {row['question_type']!r} are not known"
+                f"superchem: {row['uuid']}: questions of type {row['question_type']!r} are unknown"
             )
         choices = _choices(row)
         right = _right(row, len(choices))
@@ -64,7 +64,7 @@ def _choices(row: Row) -> tuple[str, ...]:
     try:
         texts = json.loads(given) if isinstance(given, str) else dict(given or {})
     except ValueError as error:
-        raise DataError(f"superchem: {row['uuid']}: its options are no JSON object: {error}") from error
+        raise DataError(f"superchem: {row['uuid']}: its options are not a JSON object: {error}") from error
     marks = [mark for mark in LETTERS if texts.get(mark) is not None]
     if len(marks) < 2 or marks != list(LETTERS[: len(marks)]):
         raise DataError(
@@ -158,6 +158,6 @@ BENCHMARK = Benchmark(
         ),
     },
     needs=frozenset({"image"}),
-    licence="see its card on the hub",
+    licence="see the data set's card on the hub",
     cite="arXiv 2512.01274",
 )

@@ -35,7 +35,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         choices, right = tuple(map(str, row["options"])), str(row["answer_letter"]).strip()
         if len(right) != 1 or not 0 <= LETTERS.find(right) < len(choices):
             raise DataError(
-                f"supergpqa: {row['uuid']}: the gold answer {right!r} is none of its {len(choices)} options"
+                f"supergpqa: {row['uuid']}: the gold answer {right!r} is not one of its {len(choices)} options"
             )
         yield Sample(
             id=str(row["uuid"]),

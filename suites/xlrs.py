@@ -56,7 +56,7 @@ def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
         letters = tuple(sorted(set(re.findall("[A-E]", str(row["answer"]).upper()))))
         if not letters or letters[-1] > "ABCDE"[len(choices) - 1]:
             raise DataError(
-                f"xlrs: {name}: the gold answer {row['answer']!r} is none of its {len(choices)} options"
+                f"xlrs: {name}: the gold answer {row['answer']!r} is not one of its {len(choices)} options"
             )
         values = row.get("image") or ()
         pictures = [image(data, v) for v in (values if isinstance(values, list | tuple) else (values,))]

@@ -293,14 +293,14 @@ def test_the_ideal_of_an_error_is_nought() -> None:
     ("items", "said"),
     [
         ([toy.sample("1"), toy.sample("1")], "sample id '1' occurs twice"),
-        ([toy.sample("1", target="C")], "gold answer 'C' is none of its 2 choices"),
-        ([toy.sample("1", target="a")], "gold answer 'a' is none of its 2 choices"),
-        ([toy.sample("1", target="AB")], "gold answer 'AB' is none of its 2 choices"),
+        ([toy.sample("1", target="C")], "gold answer 'C' is not one of its 2 choices"),
+        ([toy.sample("1", target="a")], "gold answer 'a' is not one of its 2 choices"),
+        ([toy.sample("1", target="AB")], "gold answer 'AB' is not one of its 2 choices"),
         ([toy.sample("1", target="")], "there is no gold answer"),
         ([Sample(id="1", target=())], "there is no gold answer"),
         ([Sample(id="1", target=math.nan)], "the gold answer is nan"),
         ([Sample(id="1", target=math.inf)], "the gold answer is inf"),
-        ([Sample(id="1", target=("A", "C"), choices=("x", "y"))], "gold answer 'C' is none"),
+        ([Sample(id="1", target=("A", "C"), choices=("x", "y"))], "gold answer 'C' is not one"),
     ],
 )
 def test_an_impossible_sample_is_refused_by_name(items: list[Sample], said: str) -> None:

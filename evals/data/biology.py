@@ -1,6 +1,6 @@
 """Rows of Biology-Instructions as OpenCompass has them: a file of JSON lines per task, in a folder or an archive.
 
-They are on no hub; OpenCompass' archive `biology-instruction-fixed.zip` (MD5 5e9bc19f403372bed50c7c46afed8291) is named in its
+They are not on the hub; OpenCompass' archive `biology-instruction-fixed.zip` (MD5 5e9bc19f403372bed50c7c46afed8291) is named in its
 utils/datasets_info.py.
 """
 
@@ -97,7 +97,7 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     local, name = data.local, f"{variant}.jsonl"
     if data.origin == "hub":
         raise DataError(
-            "biology-instructions: its data are on no hub; give OpenCompass' folder or archive "
+            "biology-instructions: its data are not on the hub; give OpenCompass' folder or archive "
             "(biology-instruction-fixed.zip) with --data, or try --sample"
         )
     if local is not None and local.is_file() and local.suffix == ".zip":
@@ -119,7 +119,7 @@ def _target(task: Task, row: Row, where: str) -> tuple[str | float, list[str]]:
         if task.kind == "numbers":
             return float(gold), []
     except (TypeError, ValueError):
-        raise DataError(f"{where}: the gold answer {gold!r:.80} is no number") from None
+        raise DataError(f"{where}: the gold answer {gold!r:.80} is not a number") from None
     text = str(gold).strip()
     if task.kind == "yes or no":
         text = _SIGNS.get(text.lower(), text.lower())

@@ -166,7 +166,7 @@ class Corrected:
             if point.id not in self.excluded and not (point.parts and EXCLUDED in point.parts)
         ]
         if not kept:
-            raise ValueError("nothing is left without the errata")
+            raise ValueError("no samples are left without the errata")
         return float(self.of(kept))
 
 

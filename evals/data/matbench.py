@@ -101,7 +101,7 @@ def computed_folds(targets: Sequence[str | float]) -> list[int]:
         from sklearn.model_selection import KFold, StratifiedKFold
     except ImportError:
         raise DataError(
-            "matbench: the table has no column 'fold' and there is no file of splits; recomputing the folds needs "
+            "matbench: the table has no column 'fold' and there is no splits file; recomputing the folds needs "
             f"`{install('materials')}`"
         ) from None
     stratified = isinstance(targets[0], str)

@@ -111,7 +111,7 @@ class Adapter:
             (value for key, value in patterns.items() if layer == key or layer.endswith(f".{key}")), alpha
         )
         if not isinstance(alpha, int | float) or not math.isfinite(alpha):
-            raise UsageError(f"{self.who}: lora_alpha in {CONFIG} is no number")
+            raise UsageError(f"{self.who}: lora_alpha in {CONFIG} is not a number")
         return alpha / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
 
     def factors(self, name: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, float]:

@@ -114,7 +114,7 @@ def _check_numbers(path: Path, file: _File, parameters: Any) -> None:
     values = {"lambda": file.factor, **msgspec.to_builtins(parameters)}
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{path}: {key} = {value} is no number that weights can be multiplied by")
+            raise UsageError(f"{path}: {key} = {value} is not a number that weights can be multiplied by")
     for name in file.experts:
         if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or len(name) > 64:
             raise UsageError(f"{path}: the expert's name {name!r}: use letters, digits, '.', '-' and '_'")

@@ -3,7 +3,7 @@
 >>> wilson(8, 10).value
 0.8
 
-Reducing nothing raises ValueError, and so does a NaN. numpy and scipy are imported inside the functions that
+Empty input and NaN raise ValueError. numpy and scipy are imported inside the functions that
 need them, because start-up is measured. Sources: Miller, *Adding Error Bars to Evals* (arXiv 2411.00640) for
 means and clusters; Bowyer et al. (arXiv 2503.01747) for Wilson instead of the normal interval.
 """
@@ -134,7 +134,7 @@ def coded(values: Floats, labels: Sequence[Hashable]) -> tuple[NDArray[np.float6
 
     array = np.asarray(values, dtype=np.float64)
     if len(array) == 0:
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     if not np.isfinite(array).all():
         raise ValueError("values must be finite")
     if len(labels) != len(array):
@@ -242,7 +242,7 @@ def bootstrap(
     import numpy as np
 
     if count < 1:
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     value = _finite(statistic(np.arange(count)))
     if count == 1:
         return Interval(value, None, None, "one cluster")
@@ -258,7 +258,7 @@ def bootstrap(
     if failed > resamples / 5:
         return Interval(value, None, None, method)
     if len(set(statistics)) == 1:  # certainty that the data do not have
-        return Interval(value, None, None, "no interval: no resample differs")
+        return Interval(value, None, None, "no interval: all resamples are equal")
     low, high = np.quantile(np.array(statistics), expanded_levels(count, level))
     return Interval(value, float(low), float(high), method)
 
@@ -282,7 +282,7 @@ def mean_of_parts(parts: Sequence[Interval], units: Sequence[Hashable] | None = 
     The limits lie within those of the parts. There are none if a part has none.
     """
     if not parts:
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     value = sum(part.value for part in parts) / len(parts)
     down: dict[Hashable, float] = {}
     up: dict[Hashable, float] = {}

@@ -1,4 +1,4 @@
-"""Protocols for runs that stop once a verdict is decided."""
+"""Interfaces of runs that stop once a verdict has been reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evals.types import Record
 
 
 class StoppingRule(Protocol):
-    """A run that stops when a verdict is decided (`verdicts.sequential.SequentialGate`)."""
+    """Decides when a run stops because a verdict has been reached (`verdicts.sequential.SequentialGate`)."""
 
     @property
     def notes(self) -> Sequence[str]:

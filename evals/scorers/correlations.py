@@ -60,7 +60,7 @@ def _table(points: Iterable[Point]) -> tuple[Floats, Floats]:
 
     known = [point for point in points if _known(point)]
     if not known:
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     width = sum(name.startswith("gold_") for name in known[0].parts)
 
     def columns(name: str) -> Floats:
@@ -209,7 +209,7 @@ class Fmax(Struct, frozen=True):
         except DataError as error:
             raise ValueError(str(error)) from error
         if not points:
-            raise ValueError("there is nothing to reduce")
+            raise ValueError("at least one value is needed")
         stated, gold = (np.zeros((len(points), len(index))) for _ in range(2))
         for row, point in enumerate(points):
             for table, text in ((stated, point.answer or ""), (gold, str(point.target))):

@@ -128,7 +128,7 @@ def _groups(clusters: Sequence[Sequence[Point]]) -> list[_Group]:
             members.append(point)
             owners.append(index)
     if not by_group:
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     return [_Group(columns(members), np.array(owners)) for members, owners in by_group.values()]
 
 

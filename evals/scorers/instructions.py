@@ -359,7 +359,7 @@ class Loose(Struct, frozen=True):
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the share of samples; a missing outcome counts at its bound."""
         if not points:
-            raise ValueError("there is nothing to reduce")
+            raise ValueError("at least one value is needed")
         return sum(
             (point.value or 0.0) if point.verdict == "missing" else point.parts.get("loose", 0.0)
             for point in points

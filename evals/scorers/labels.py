@@ -66,7 +66,7 @@ class Confusion(NamedTuple):
 def confusion(columns: Columns, weights: Floats) -> Confusion:
     """Count; raises ValueError if there is nothing to count."""
     if not weights.sum():
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     right, positive = columns.value == 1.0, columns.positive
     return Confusion(
         true_positive=float(weights[positive & right].sum()),
@@ -111,7 +111,7 @@ def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
     In contrast to `mcc_of` a missing answer is not an answer for the opposite label: silence about everything is 0, not -1.
     """
     if not weights.sum():
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     answered, positive = columns.answered, columns.positive
     right = answered & (columns.value == 1.0)
     says_yes = answered & (right == positive)
@@ -132,7 +132,7 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
     import numpy as np
 
     if not weights.sum():
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     positive = columns.positive
     score = np.where(columns.answered, columns.score, (positive == (columns.value == 1.0)).astype(float))
     if np.isnan(score).any():

@@ -120,7 +120,7 @@ class Opsin:
         line = " ".join(text[:READABLE].replace(";", " ").split())
         source, sink = self._process.stdin, self._process.stdout
         if source is None or sink is None:
-            raise ScorerError("OPSIN has no pipes")
+            raise ScorerError("the OPSIN process has no standard input or output")
         try:
             source.write(line + "\n")
             source.flush()
@@ -129,7 +129,7 @@ class Opsin:
             answer = ""
         if not answer.endswith("\n"):
             self.close()
-            raise ScorerError(f"OPSIN ended at {line!r}")
+            raise ScorerError(f"OPSIN exited at {line!r}")
         return answer.strip()
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class Name(Struct, frozen=True):
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
         string, same = answer in golds, any(same_name(answer, gold) for gold in golds)
         parts = {"string": float(string), "name": float(same)}
-        why = "" if string else "the same name, written differently" if same else "another name"
+        why = "" if string else "the same name, written differently" if same else "a different name"
         if self.structure:
             parts["structure"] = parts["name"]
             if not same:
@@ -196,10 +196,10 @@ class Name(Struct, frozen=True):
 def same_structure(answer: str, gold: str) -> tuple[bool, str]:
     """Return whether OPSIN reads a name as the gold SMILES, stereo included, and a reason."""
     if not gold:
-        return False, "another name; OPSIN cannot read the gold name"
+        return False, "a different name; OPSIN cannot read the gold name"
     smiles = opsin()(answer) or opsin()(stereo_first(answer))
     if not smiles:
-        return False, "another name, which OPSIN cannot read"
+        return False, "a different name, which OPSIN cannot read"
     comparison = climb(smiles, gold)
     same = comparison.rung >= RUNGS["compound"]
-    return same, "another name of the same molecule" if same else comparison.why
+    return same, "a different name of the same molecule" if same else comparison.why

@@ -251,7 +251,7 @@ mae_imputed, mae_worst = Pooled(mae_imputed_of), Pooled(mae_worst_of)
 def answered(points: Sequence[Point]) -> float:
     """Share of replies that state something measurable."""
     if not points:
-        raise ValueError("there is nothing to reduce")
+        raise ValueError("at least one value is needed")
     stated = sum(
         point.value is not None and (point.verdict != "missing" or point.value > 0) for point in points
     )

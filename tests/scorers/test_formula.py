@@ -97,13 +97,13 @@ def test_another_name_of_the_same_molecule_is_right_by_structure(reader):
     scorer = Name(structure=True)
     assert scorer.heavy
     score = judge(scorer, "<IUPAC> isopropanol </IUPAC>", "propan-2-ol")
-    assert (score.value, score.why) == (1.0, "another name of the same molecule")
+    assert (score.value, score.why) == (1.0, "a different name of the same molecule")
     assert score.parts == {"string": 0.0, "name": 0.0, "structure": 1.0}
     score = judge(scorer, "<IUPAC> (2S)-butan-2-ol </IUPAC>", "(2R)-butan-2-ol")
     assert (score.value, score.why[:28]) == (0.0, "right skeleton, wrong stereo")
     assert (
         judge(scorer, "<IUPAC> gibberish </IUPAC>", "propan-2-ol").why
-        == "another name, which OPSIN cannot read"
+        == "a different name, which OPSIN cannot read"
     )
 
 

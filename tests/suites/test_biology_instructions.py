@@ -396,8 +396,8 @@ def test_an_archive_with_a_folder_is_read(tmp_path: Path) -> None:
     ("task", "gold", "complaint"),
     [
         ("DNA-cpd", "perhaps", "row 1: the gold answer 'perhaps' is neither yes nor no"),
-        ("Protein-Stability", "high", "row 1: the gold answer 'high' is no number"),
-        ("DNA-enhancer_activity", {"hk": None}, "row 1: the gold answer .* is no number"),
+        ("Protein-Stability", "high", "row 1: the gold answer 'high' is not a number"),
+        ("DNA-enhancer_activity", {"hk": None}, "row 1: the gold answer .* is not a number"),
     ],
 )
 def test_bad_gold_answers_are_one_line(tmp_path: Path, task: str, gold: object, complaint: str) -> None:
@@ -409,7 +409,7 @@ def test_bad_gold_answers_are_one_line(tmp_path: Path, task: str, gold: object, 
 def test_without_data_one_line_says_where_they_are() -> None:
     done = evals("check", "biology-instructions:DNA-cpd")
     assert done.status != 0
-    assert "its data are on no hub; give OpenCompass' folder or archive" in done.err + done.out
+    assert "its data are not on the hub; give OpenCompass' folder or archive" in done.err + done.out
 
 
 def test_the_bundled_items_are_what_the_script_computes() -> None:

@@ -169,9 +169,9 @@ def test_xlrs_copy_lies_in_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "row", "says"),
     [
-        (msearth, "msearth", {"query": "q\nOptions:\nA. x\nB. y", "response": "C. z"}, "none of its 2 options"),
+        (msearth, "msearth", {"query": "q\nOptions:\nA. x\nB. y", "response": "C. z"}, "not one of its 2 options"),
         (msearth, "msearth", {"question": "q"}, "lacks query"),
-        (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "E", "multi-choice options": ["(A) x", "(B) y"]}, "none of its 2"),
+        (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "E", "multi-choice options": ["(A) x", "(B) y"]}, "not one of its 2"),
         (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "A", "multi-choice options": ["(A) x", "(C) y"]}, "lettered A, C"),
         (microvqa, "microvqa", {"key_question": "k", "question": "?", "choices": ["x"], "correct_index": 1}, "option 1 of 1"),
     ],

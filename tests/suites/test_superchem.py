@@ -100,8 +100,8 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
         ({"answer_en": ["C"]}, "of the gold answer ['C'] not all are among its 2 options"),
         ({"answer_en": []}, "of the gold answer [] not all are among its 2 options"),
         ({"options_en": {"A": "x", "C": "y"}}, "its options are lettered A, C"),
-        ({"options_en": "{A"}, "its options are no JSON object"),
-        ({"question_type": "fill_blank"}, "questions of type 'fill_blank' are not known"),
+        ({"options_en": "{A"}, "its options are not a JSON object"),
+        ({"question_type": "fill_blank"}, "questions of type 'fill_blank' are unknown"),
         ({"question_en": "<MultiModal>![a](b.png)</MultiModal>"}, "there is no picture 'b.png'"),
     ],
 )

@@ -38,7 +38,7 @@ def place(
     if need and not largest:
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         raise UsageError(
-            f"{spec} needs GPUs ({need} a replica), and no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
+            f"{spec} needs GPUs ({need} per replica), and no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
         )
     if need <= largest:
         return Placement(replicas or (sum(n // need for n in node_gpus) if need else len(nodes)), need)

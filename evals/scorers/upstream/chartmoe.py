@@ -18,7 +18,7 @@ from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 100_000
 """Characters of a reply that are read, from its beginning."""
-EMPTY = "no text: right to upstream, to which an empty reply is part of every target"
+EMPTY = "an empty reply, which is right upstream: an empty text is part of every target"
 _DIGITS = re.compile(r"[\d.]+")
 
 

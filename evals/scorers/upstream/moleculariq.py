@@ -10,7 +10,7 @@ Sources: ml-jku/moleculariq-core @ a1b89635, rewards/count_reward.py and index_r
 * rings are RDKit's symmetrised set, so that bicyclo[2.1.1]hexane has three (`strict` has the same targets);
 * formulas are split at two letters in any case: C6H5NO2 has 2 "No", so C6H5O2N is wrong for it, and CO is Co.
 
-Two things are not repeated here: synonyms of keys by upstream's table, though the prompt wants exact keys; and what the
+Two things are not repeated here: upstream's table of key synonyms, as the prompt asks for exact keys; and what the
 authors' harness tries with replies without a tag.
 """
 
