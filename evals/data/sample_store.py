@@ -110,9 +110,9 @@ class SampleStore:
         return sample if sample.cluster == cluster else structs.replace(sample, cluster=cluster)
 
     @property
-    def sizes(self) -> list[int]:
-        """Return the number of bytes of each sample without its files, a measure of the length of its question."""
-        return [end - start for start, end in pairwise(self._ends)]
+    def sizes(self) -> Iterator[int]:
+        """Yield the number of bytes of each sample without its files, a measure of the length of its question."""
+        return (end - start for start, end in pairwise(self._ends))
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[position] for position in range(len(self)))

@@ -9,6 +9,7 @@ of .40 to .51 with the logarithm of the length.
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from math import log, log1p
 from pathlib import Path
@@ -20,8 +21,9 @@ from evals.run.job import Job
 
 ENOUGH = 16
 """Replies of a suite from which its expected lengths are in tokens; before, they are only ranks."""
-LARGE = 256
-"""Calls from which the order matters; a shorter queue keeps the order of the data if nothing is known of its suites."""
+LARGE, HUGE = 256, 50_000
+"""Numbers of calls between which the order is learnt. Others keep that of the data if nothing is known of their suites: for
+fewer it hardly matters, and of more the tail is a small part, while records in another order take memory."""
 SHRINK = 8.0
 """Weight of the suite's line against the deviation of a group, in replies."""
 SHARE = 100.0
@@ -52,10 +54,12 @@ class Queue:
         self._since = clock()
         self._open = list(fixed) if fixed is not None else _by_repeat(jobs)
         self._open.reverse()
-        self._learns = fixed is None and len(self._open) >= LARGE
+        self._learns = fixed is None and LARGE <= len(self._open) <= HUGE
         self._expected = [Expected(job) for job in jobs] if fixed is None else []
         if fixed is None:
             self._sort()
+        if not self._learns:
+            self._expected = []
 
     def __len__(self) -> int:
         return len(self._open)
@@ -105,7 +109,7 @@ class Expected:
     def __init__(self, job: Job) -> None:
         self._groups = job.samples.groups
         self._earlier = bool(job.lengths)
-        self._x = _earlier(job) if job.lengths else list(map(log, job.samples.sizes))
+        self._x = _earlier(job) if job.lengths else array("d", map(log, job.samples.sizes))
         self._unknown = log1p(job.sampling.max_tokens or 4096)
         self._suite, self._by_group = _Sums(), dict[str, _Sums]()
 
@@ -122,10 +126,10 @@ class Expected:
         if group:
             (self._by_group.get(group) or self._by_group.setdefault(group, _Sums())).add(x, y)
 
-    def log_tokens(self) -> list[float]:
+    def log_tokens(self) -> array[float]:
         """Return the logarithm of the expected tokens of every sample; of the limit if nothing is known."""
         if not self.known:
-            return [self._unknown] * len(self._x)
+            return array("d", [self._unknown]) * len(self._x)
         if self._suite.n < ENOUGH:
             return self._x
         slope, mean_x, mean_y, variance = self._suite.line()
@@ -134,21 +138,19 @@ class Expected:
             for group, sums in self._by_group.items()
         }
         start = mean_y - slope * mean_x + variance / 2  # the mean of a log-normal distribution
-        return [
-            start + slope * x + effects.get(group, 0.0)
-            for x, group in zip(self._x, self._groups, strict=True)
-        ]
+        pairs = zip(self._x, self._groups, strict=True)
+        return array("d", (start + slope * x + effects.get(group, 0.0) for x, group in pairs))
 
-    def ranks(self) -> list[float]:
+    def ranks(self) -> array[float]:
         """Return the rank of each sample's expected length in the suite, from 0 to 1; of equal ones the first is higher."""
         values = self.log_tokens() if self.known else self._x
-        ranks = [0.0] * len(values)
+        ranks = array("d", [0.0]) * len(values)
         for rank, position in enumerate(sorted(range(len(values) - 1, -1, -1), key=values.__getitem__)):
             ranks[position] = rank / len(values)
         return ranks
 
 
-def _earlier(job: Job) -> list[float]:
+def _earlier(job: Job) -> array[float]:
     """Return the logarithm of each sample's length in an earlier run: in tokens, or by its time if none was counted."""
     counted = any(tokens for tokens, _ in job.lengths.values())
     known = {
@@ -157,7 +159,7 @@ def _earlier(job: Job) -> list[float]:
         for name, (tokens, seconds) in job.lengths.items()
     }
     usual = sum(known.values()) / len(known)
-    return [known.get(name, usual) for name in job.samples.ids]
+    return array("d", (known.get(name, usual) for name in job.samples.ids))
 
 
 class _Sums:
