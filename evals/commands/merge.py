@@ -33,7 +33,7 @@ def merge(recipe: Path | None, out: Path | None, methods: bool, yes: bool, trust
         _list_methods()
         return
     if recipe is None:
-        raise UsageError("evals merge: name a recipe, or list the methods with --methods")
+        raise UsageError("name a recipe, or list the methods with --methods")
     from evals.merging.build import Plan, make
 
     plan = Plan(recipe, trusted=trust_remote_code)

@@ -282,7 +282,7 @@ class Endpoints:
                 notice(f"endpoints: {endpoint.url} is called no more: {error}")
         elif pause_s := endpoint.failed(error):
             endpoint.paused = True
-            asyncio.get_running_loop().call_later(pause_s, _resume, endpoint)
+            asyncio.get_running_loop().call_later(pause_s, setattr, endpoint, "paused", False)
         return any(e.usable and e not in tried for e in self._endpoints.values())
 
     def _update(self) -> None:
@@ -325,10 +325,6 @@ class Endpoints:
                 call.move()
         if slow:
             self._check_later(max(IDLE_S, fast.mean_s / 2))
-
-
-def _resume(endpoint: Endpoint) -> None:
-    endpoint.paused = False
 
 
 class Addresses:
@@ -376,7 +372,8 @@ class Addresses:
         try:
             text = disk.read_small(path).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the addresses in {path}: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise UsageError(f"cannot read the addresses in {path}: {why}") from None
         if urls := list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines()))):
             return urls
         raise UsageError(f"{path} lists no address; write base URLs, one a line")
