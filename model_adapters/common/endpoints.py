@@ -140,6 +140,10 @@ class Endpoint:
             notice(f"endpoints: {self.url} is lost ({error}); its samples go to the others")
         return min(PAUSE_S * 2.0 ** (self._failures - FAILURES), LONGEST_PAUSE_S)
 
+    def resume(self) -> None:
+        """Call it again after a pause."""
+        self.paused = False
+
     def is_slower(self, other: Endpoint, now: float) -> bool:
         """Whether its calls take so much longer than another's that they are worth moving there."""
         if self.replies:
@@ -282,7 +286,7 @@ class Endpoints:
                 notice(f"endpoints: {endpoint.url} is called no more: {error}")
         elif pause_s := endpoint.failed(error):
             endpoint.paused = True
-            asyncio.get_running_loop().call_later(pause_s, setattr, endpoint, "paused", False)
+            asyncio.get_running_loop().call_later(pause_s, endpoint.resume)
         return any(e.usable and e not in tried for e in self._endpoints.values())
 
     def _update(self) -> None:
