@@ -1,8 +1,8 @@
 """Several servers of one model behind a single queue: `server:URL1,URL2#NAME` or `server:@FILE#NAME`.
 
-The runner keeps as many calls in flight as the servers take together. Each server has its own `Pace`, and a call goes to
-the one with the smallest share of it in use. The calls of a server that is lost go to the others, and it is tried again
-after a pause. Once the queue is empty, calls open on a server that is much slower than an idle one are moved there.
+The runner keeps as many calls in flight as the servers take together, each with its own `Pace`; a call goes to the one
+with the smallest share of it in use. Calls of a server that is lost go to the others, and it is tried again after a pause.
+Once the queue is empty, calls open on a server that is much slower than an idle one are moved there.
 """
 
 from __future__ import annotations
