@@ -297,8 +297,7 @@ class Endpoints:
         for url in urls:
             if url not in self._endpoints:
                 endpoint = Endpoint(without_secrets(url), self._connect(url), self._own_pace())
-                if self._headers:
-                    endpoint.server.add_headers(self._headers)
+                endpoint.server.add_headers(self._headers)
                 self._endpoints[url] = endpoint
         for url, endpoint in self._endpoints.items():
             endpoint.removed = url not in urls
