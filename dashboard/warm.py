@@ -10,6 +10,10 @@ import gc
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evals.dashboard.tables.leaderboard import Board
 
 FIRST = ("pandas.io.formats.style", "evals.dashboard.tables.styling")
 LATER = ("duckdb", "scipy.special", "evals.dashboard.tables.significance", "altair")
@@ -17,15 +21,20 @@ LATER = ("duckdb", "scipy.special", "evals.dashboard.tables.significance", "alta
 
 def warm(results: Path) -> None:
     """Load what the table is made of; what other pages need follows in a thread of its own."""
+    load_first(results)
+    gc.collect()
+    gc.freeze()
+    Thread(target=_load_later, daemon=True).start()
+
+
+def load_first(results: Path) -> Board:
+    """Load what the first table needs, and return what it shows."""
     from evals.dashboard.tables.frames import index
     from evals.dashboard.tables.leaderboard import build
 
     for name in FIRST:
         import_module(name)
-    build(index(results).entries)
-    gc.collect()
-    gc.freeze()
-    Thread(target=_load_later, daemon=True).start()
+    return build(index(results).entries)
 
 
 def _load_later() -> None:

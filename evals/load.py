@@ -98,8 +98,10 @@ def suite_names() -> list[str]:
     return sorted({*_own_suites(), *plugins.origins(plugins.SUITES)})
 
 
-def _own_suites() -> set[str]:
-    return {m.name.replace("_", "-") for m in pkgutil.iter_modules(suites.__path__) if m.name[0] != "_"}
+@cache
+def _own_suites() -> frozenset[str]:
+    modules = (module.name for module in pkgutil.iter_modules(suites.__path__))
+    return frozenset(name.replace("_", "-") for name in modules if name[0] != "_")
 
 
 def benchmark(name: str) -> Benchmark:

@@ -11,6 +11,8 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from msgspec import Struct, structs
@@ -18,6 +20,7 @@ from msgspec import Struct, structs
 from evals.errors import StoreError
 from evals.records import store
 from evals.records.card import Card
+from evals.records.files import unread_bytes
 from evals.types import Estimate
 
 if TYPE_CHECKING:
@@ -65,34 +68,81 @@ _CARDS: dict[str, tuple[store.Stamp | None, Entry | Broken]] = {}
 """Runs by path, with their state when they were read; deleted runs are dropped with the next index."""
 
 
+AT_ONCE = 8 << 20
+"""Bytes of copied or foreign files that `index` reads to check them, about half a second."""
+_LATER: SimpleQueue[tuple[str, store.Stamp]] = SimpleQueue()
+"""Runs whose files are to be checked in the background."""
+_START = Lock()
+_CHECKER: list[Thread] = []
+
+
 def index(results: Path) -> Index:
-    """Read the cards of a results folder; those that have not changed since the last time are not read again."""
+    """Read the cards of a results folder; those that have not changed since the last time are not read again.
+
+    Files that were copied or made elsewhere are checked too. If they have more than `AT_ONCE` bytes, the others are
+    checked in the background: until then their runs are listed by their cards, and any query checks what it reads.
+    """
     stamps = store.stamps(results)
-    runs = [_card(path, now) for path, now in stamps.items()]
+    left, runs = AT_ONCE, []
+    for path, now in stamps.items():
+        run, size = _card(path, now, left)
+        left -= size
+        runs.append(run)
     if len(_CARDS) > len(stamps):
         inside = f"{results}{os.sep}"
-        for path in [path for path in _CARDS if path.startswith(inside) and path not in stamps]:
-            del _CARDS[path]
+        for path in list(_CARDS):  # a copy: others write to it meanwhile
+            if path.startswith(inside) and path not in stamps:
+                _CARDS.pop(path, None)
     return Index(
         tuple(run for run in runs if isinstance(run, Entry)),
         tuple(run for run in runs if isinstance(run, Broken)),
     )
 
 
-def _card(path: str, now: store.Stamp | None) -> Entry | Broken:
-    """Read a run's card and check its files, unless its state is the same as the last time."""
+def _card(path: str, now: store.Stamp, most: int) -> tuple[Entry | Broken, int]:
+    """Return a run and the bytes that were read to check its files; at most so many.
+
+    A run whose state is the same as the last time is not read again.
+    """
     known = _CARDS.get(path)
     if known and known[0] == now:
-        return known[1]
+        return known[1], 0
     run: Entry | Broken
+    size, later = 0, False
     try:
-        card = store.check(Path(path))
+        card = store.read_card(Path(path))
+        size = unread_bytes(Path(path), card)
+        later = size > max(most, 0)
+        if not later:
+            store.check(Path(path), card)
+        elif line := store.damage(Path(path), card):
+            raise StoreError(line)
         whole = tuple(estimate for estimate in card.estimates if not estimate.group)
         run = Entry(path=Path(path), card=structs.replace(card, estimates=whole))
     except StoreError as error:
-        run = Broken(Path(path), str(error))
+        run, later = Broken(Path(path), str(error)), False
     _CARDS[path] = (now, run)
-    return run
+    if later:
+        _check_later(path, now)
+    return run, 0 if later else size
+
+
+def _check_later(path: str, now: store.Stamp) -> None:
+    _LATER.put((path, now))
+    with _START:
+        if not _CHECKER:
+            _CHECKER.append(Thread(target=_check_queued, daemon=True))
+            _CHECKER[0].start()
+
+
+def _check_queued() -> None:
+    """Check the files of queued runs, one after the other; those that cannot be read become broken runs."""
+    while True:
+        path, now = _LATER.get()
+        if (_CARDS.get(path) or (None,))[0] != now:
+            continue  # it has changed or is gone: the next index reads it again
+        if why := fault(Path(path)):
+            _CARDS[path] = (now, Broken(Path(path), why))
 
 
 def fault(path: Path) -> str:

@@ -125,7 +125,8 @@ def _show_runs(
     if run is None and not results.is_dir():
         raise UsageError(f"no results folder at {results}; `evals run` makes one")
     runs = store.find(results, run) if run is not None else store.runs(results)
-    shown = overview(runs, hashes=run is not None)
+    one_id = len({each.path.name for each in runs}) == 1  # a folder of many runs may hold any number of bytes
+    shown = overview(runs, hashes=run is not None and one_id)
     if any(filters[name] for name in ("suite", "model", "protocol", "last", "since")):
         every = shown.cards
         shown.cards = _filtered(every, filters)

@@ -89,6 +89,11 @@ def check_once(path: Path) -> None:
         raise DataError(f"cannot read {path}: {fault}")
 
 
+def is_known(path: Path) -> bool:
+    """Return whether `check_once` needs not decode a file."""
+    return (key := _key(path)) is None or key in _known()
+
+
 def trust(path: Path) -> None:
     """Remember a file that was just written or checked."""
     if (key := _key(path)) is not None and key not in _known():

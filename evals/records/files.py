@@ -267,6 +267,23 @@ def check_files(folder: Path, card: Card) -> None:
             raise StoreError(f"{path}: it is not the file from which the card's numbers were computed")
 
 
+def unread_bytes(folder: Path, card: Card) -> int:
+    """Return how many bytes a check of a run's Parquet files reads: none of files that this installation wrote."""
+    from evals.data import parquet
+
+    total = 0
+    for name in ("records.parquet", "samples.parquet"):
+        path = folder / name
+        try:
+            facts = path.stat()
+        except OSError:
+            continue
+        stated = card.files.get(name) if card.status != "running" else None
+        hashed = stated is not None and stated.mtime_ns != facts.st_mtime_ns
+        total += facts.st_size * (hashed + (not parquet.is_known(path)))
+    return total
+
+
 @lru_cache(maxsize=4096)
 def _hashed(path: Path, key: tuple[int, ...]) -> str:
     return _sha256(path)

@@ -147,9 +147,12 @@ def read_card(path: Path) -> Card:
     return card
 
 
-def check(path: Path) -> Card:
-    """Return a run's card; raises StoreError if a file of the run is missing, broken, or does not belong to the card."""
-    card = read_card(path)
+def check(path: Path, card: Card | None = None) -> Card:
+    """Return a run's card; raises StoreError if a file of the run is missing, broken, or does not belong to the card.
+
+    `card`: if it was read already.
+    """
+    card = card or read_card(path)
     for name in ("records", "samples"):
         if f"{name}.parquet" in card.files and (path / f"{name}.parquet").exists():
             check_foreign(path / f"{name}.parquet")

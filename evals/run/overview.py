@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isclose
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -172,19 +172,14 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     `left_out` says what other runs there are and how they differ.
     """
     results = []
-    keys = sorted({(c.config.suite.partition(":")[0], c.config.protocol, c.model) for c in cards})
-    for name, protocol, model in keys:
-        try:
-            combine = load.recorded_benchmark(name).aggregate
-        except (Untrusted, UnknownName):
+    sets: dict[tuple[str, str, str], list[Card]] = {}
+    for card in cards:
+        key = card.config.suite.partition(":")[0], card.config.protocol, card.model
+        sets.setdefault(key, []).append(card)
+    rules = {name: _combine(name) for name in {name for name, _, _ in sets}}
+    for (name, protocol, model), several in sorted(sets.items()):
+        if (combine := rules[name]) is None:
             continue
-        if combine is None:
-            continue
-        several = [
-            c
-            for c in cards
-            if (c.config.suite.partition(":")[0], c.config.protocol, c.model) == (name, protocol, model)
-        ]
         alike, left_out = _alike(several)
         result = combine(protocol, {card.config.suite.partition(":")[2]: card for card in alike})
         if result is not None:
@@ -192,6 +187,18 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
                 {"suite": name, "protocol": protocol, "model": model, **result, **_of_parts(alike, left_out)}
             )
     return results
+
+
+Aggregate: TypeAlias = Callable[[str, Mapping[str, Any]], dict[str, Any] | None]
+"""See `Benchmark.aggregate`."""
+
+
+def _combine(name: str) -> Aggregate | None:
+    """Return a suite's rule for one number over its variants; None if it has none, or may not be loaded."""
+    try:
+        return load.recorded_benchmark(name).aggregate
+    except (Untrusted, UnknownName):
+        return None
 
 
 def _of_parts(parts: Sequence[Card], left_out: Sequence[str]) -> dict[str, Any]:

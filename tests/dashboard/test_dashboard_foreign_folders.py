@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from streamlit.testing.v1 import AppTest
 from evals.dashboard import hosts, state
 from evals.dashboard.tables import frames
 from evals.errors import StoreError
+from evals.records import store
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,37 @@ def test_a_broken_run_is_named_and_all_others_show(
         app.query_params["run"] = "bad"
         app.run()
         assert not app.exception, (page, app.exception)
+
+
+def test_large_copies_are_listed_at_once_and_their_files_checked_later(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(made, results, copy_function=shutil.copyfile)
+    (bad,) = results.glob("*/*/bad")
+    altered = bytearray((bad / "records.parquet").read_bytes())
+    altered[len(altered) // 2] ^= 1
+    (bad / "records.parquet").write_bytes(altered)
+    monkeypatch.setattr(frames, "AT_ONCE", 0)
+    read: list[Path] = []
+    check = store.check
+    monkeypatch.setattr(store, "check", lambda path, *card: (read.append(path), check(path, *card))[1])
+    assert not frames.index(results).broken
+    for _ in range(600):
+        if (found := frames.index(results)).broken and len(read) == 3:
+            break
+        time.sleep(0.05)
+    assert [one.path.name for one in found.broken] == ["bad"]
+    assert {one.card.run for one in found.entries} == {"good", "other"}
+    assert len(read) == 3  # once each
+
+
+def test_files_that_are_missing_are_named_before_any_is_checked(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "AT_ONCE", 0)
+    results = broken(made, tmp_path, "no samples")
+    assert [one.path.name for one in frames.index(results).broken] == ["bad"]
 
 
 def test_a_card_whose_wording_names_no_hash_breaks_no_page(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -16,16 +17,19 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evals import load
+from evals.data import parquet as data_parquet
 from evals.records import parquet as record_parquet
 from evals.records import store
 from evals.records.card import Card, Config
+from evals.records.files import file_facts
 from evals.report import statistics as stats
 from evals.types import Estimate, Sampling
 
-MODELS = [f"lab{i // 4:02}/model-{i % 4}-{(1, 8, 32, 235)[i % 4]}B" for i in range(40)]
+MODELS = [f"lab{i // 4:02}/model-{i % 4}-{(1, 8, 32, 235)[i % 4]}B" for i in range(100)]
 SUITES = (
     "mmlu-pro", "gpqa:diamond", "gpqa:main", "aime:2025", "chembench:4k", "chembench:lamalab", "smolinstruct:MC",
     "smolinstruct:PP-BBBP", "smolinstruct:PP-HIV", "smolinstruct:NC-I2F",
@@ -44,13 +48,18 @@ class Data(NamedTuple):
     groups: list[str]
     targets: np.ndarray
     difficulty: np.ndarray
+    prompts: pa.Array
+    """JSON texts, one a sample."""
 
 
 def data(random: np.random.Generator, count: int) -> Data:
-    groups = [GROUPS[i % 14] for i in range(count)]
-    return Data(
-        [f"{i:05}" for i in range(count)], groups, random.choice(LETTERS, count), random.normal(0, 1.2, count)
+    ids = [f"{i:05}" for i in range(count)]
+    prompts = pa.array(
+        f'{{"messages":[{{"role":"user","parts":[{{"type":"text","text":"Question {i}: which of the four? A. w B. x C. y D. z"}}]}}]}}'
+        for i in ids
     )
+    groups = [GROUPS[i % 14] for i in range(count)]
+    return Data(ids, groups, random.choice(LETTERS, count), random.normal(0, 1.2, count), prompts)
 
 
 def samples_table(one: Data) -> pa.Table:
@@ -81,27 +90,28 @@ def records_table(
     verdicts = np.where(right, "right", "wrong")
     tokens = random.integers(40, 900, count)
     seconds = np.round(tokens / 80 + random.random(count), 3)
-    scores = [
-        f'{{"{scorer}":{{"type":"score","value":{float(ok)},"verdict":"{v}","answer":"{a}","why":"the last ANSWER line"}}}}'
-        for ok, v, a in zip(right, verdicts, answers, strict=True)
-    ]
-    prompts = [
-        f'{{"messages":[{{"role":"user","parts":[{{"type":"text","text":"Question {i}: which of the four? A. w B. x C. y D. z"}}]}}]}}'
-        for i in one.ids
-    ]
-    replies = [
-        f'{{"type":"reply","text":"Let us see, step by step ... ANSWER: {a}","reasoning":null,"stop":"stop",'
-        f'"usage":{{"input":90,"output":{t}}},"seconds":{s},"model":"made","attempts":1}}'
-        for a, t, s in zip(answers, tokens, seconds, strict=True)
-    ]
+    kinds = pa.array(
+        f'{{"{scorer}":{{"type":"score","value":{float(ok)},"verdict":"{"right" if ok else "wrong"}","answer":"{a}","why":"the last ANSWER line"}}}}'
+        for ok in (False, True)
+        for a in LETTERS
+    )
+    scores = kinds.take(pa.array(4 * right + np.searchsorted(LETTERS, answers)))
+    replies = pc.binary_join_element_wise(
+        '{"type":"reply","text":"Let us see, step by step ... ANSWER: ', pa.array(answers.tolist()),
+        '","reasoning":null,"stop":"stop","usage":{"input":90,"output":', pa.array(tokens).cast(pa.string()),
+        '},"seconds":', pa.array(seconds).cast(pa.string()), ',"model":"made","attempts":1}', "",
+    )  # fmt: skip
     none = pa.nulls(count, pa.int64())
     columns = [
         one.ids, pa.array(np.zeros(count, np.int32)), verdicts.tolist(), right.astype(float), answers.tolist(),
         ["stop"] * count, seconds, pa.array([90] * count), tokens, none, none, started + np.arange(count) * 0.01,
-        scores, prompts, replies,
+        scores, one.prompts, replies,
     ]  # fmt: skip
     schema = record_parquet._record_schema()
-    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)]
+    arrays = [
+        column if isinstance(column, pa.Array) and column.type == kind.type else pa.array(column, kind.type)
+        for column, kind in zip(columns, schema, strict=True)
+    ]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -149,24 +159,35 @@ def write_run(
         compression="zstd",
     )
     pq.write_table(samples_table(one), folder / "samples.parquet", compression="zstd")
+    card.files = file_facts(folder)
+    for name in card.files:
+        data_parquet.trust(folder / name)  # as if this installation had run it
     (folder / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
 
 
-def build(results: Path, *, models: int = 40, samples: int = SAMPLES, large: int = 12_032) -> int:
-    """Fill a folder; gives the number of records."""
+def build(
+    results: Path,
+    *,
+    models: int = 40,
+    protocols: Sequence[str] = PROTOCOLS,
+    samples: int = SAMPLES,
+    large: int = 12_032,
+) -> int:
+    """Fill a folder; gives the number of records. `large`: samples of two further runs, 0 for none."""
     random, number = np.random.default_rng(7), 0
     skills = np.sort(random.normal(0.4, 0.7, models))
     for suite in SUITES:
         one = data(random, samples)
-        for protocol in PROTOCOLS:
+        for protocol in protocols:
             for model, skill in zip(MODELS[:models], skills, strict=True):
                 write_run(results, suite, protocol, model, one, float(skill), number)
                 number += 1
-    full = data(random, large)
-    for model, skill in (("large/one", 0.5), ("large/two", 0.45)):
-        write_run(results, "mmlu-pro", "official", model, full, skill, number)
-        number += 1
-    return len(SUITES) * len(PROTOCOLS) * models * samples + 2 * large
+    if large:
+        full = data(random, large)
+        for model, skill in (("large/one", 0.5), ("large/two", 0.45)):
+            write_run(results, "mmlu-pro", "official", model, full, skill, number)
+            number += 1
+    return len(SUITES) * len(protocols) * models * samples + 2 * large
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from evals import disk
 from evals.data import parquet
 from evals.errors import StoreError
 from evals.records import store
@@ -282,6 +284,21 @@ def test_show_of_one_run_compares_the_hashes_of_its_files(real: Path) -> None:
     assert "records.parquet" in evals("show", "run").err
 
 
+def test_show_of_a_folder_of_runs_reads_none_of_their_records(
+    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10,000,000 records that were copied or made elsewhere take minutes to read."""
+    copy = tmp_path / "copy"
+    for suite in ("toy@1", "toy@2"):
+        shutil.copytree(real, copy / suite / "model" / suite, copy_function=shutil.copyfile)
+    read: list[str] = []
+    monkeypatch.setattr(disk, "open_regular", lambda path: read.append(path.name) or path.open("rb"))
+    done = evals("show", copy)
+    assert done.status == 0, done.err
+    assert "scripted" in done.out
+    assert not [name for name in read if name.endswith(".parquet")]
+
+
 # --- writers beside readers -----------------------------------------------------------------------------------
 
 
@@ -318,6 +335,7 @@ KILLED = """
 import os, signal, sys, threading, time
 from collections.abc import Iterator
 from pathlib import Path
+from evals import disk
 from evals.data import parquet
 from evals.records import store
 from evals.records.files import file_facts
