@@ -34,6 +34,7 @@ COMMANDS = {
     "export": Entry("export:export", "Write runs in other formats: tables, leaderboards, other harnesses."),
     "errata": Entry("errata:errata", "List known errors in data sets, and items that look wrong."),
     "bundle": Entry("bundle:bundle", "Pack a run into one file that others can verify."),
+    "board": Entry("board:board", "Keep a leaderboard to which others submit, in a git repository."),
     "new": Entry("new:new", "Create a package with a suite or an adapter of your own."),
     "lm-eval": Entry(
         "harness:harness", "Run lm-evaluation-harness itself, with our models as `--model evals`."

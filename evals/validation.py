@@ -12,7 +12,7 @@ import msgspec
 _ERROR = re.compile(
     r"(?:Invalid enum value (?P<value>.*?)|Object contains unknown field `(?P<field>.*?)`)(?: - at `\$\.?(?P<path>.*)`)?"
 )
-_MISSING = re.compile(r"Object missing required field `(.*?)`")
+_MISSING = re.compile(r"Object missing required field `(.*?)`(?: - at `\$\.?(.*)`)?")
 _STEP = re.compile(r"(\w+)|\[[^\]]*\]")
 
 
@@ -28,6 +28,8 @@ def explained(error: msgspec.ValidationError, kind: Any) -> str:
     "unknown value 'up' at [0].better; known: higher, lower"
     """
     text = str(error)
+    if match := _MISSING.fullmatch(text):
+        return f"the key {match[1]!r} is missing{f' at {match[2]}' if match[2] else ''}"
     if (match := _ERROR.fullmatch(text)) is None:
         return text
     path = match["path"] or ""

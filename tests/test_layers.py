@@ -44,6 +44,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("runs as tables", "evals.results"),
     ("other formats, bundles", "evals.bundles evals.interop"),
     ("two runs and more", "evals.verdicts"),
+    ("a board of entries", "evals.board"),
     ("the library", "evals.api"),
     ("what a terminal shows", "evals.terminal"),
     ("pages", "evals.dashboard"),

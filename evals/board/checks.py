@@ -1,0 +1,201 @@
+"""Checks of a verified run against the board's rules, and against the other entries.
+
+A check returns lines. Lines of `refusals` mean that the entry breaks a rule or was tampered with; lines of `doubts` mean
+that a result is implausible: the entry is held until a maintainer accepts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from evals.board.fingerprints import copied
+from evals.board.policy import SuiteRule
+from evals.board.results import EntryResult, SuiteResult
+from evals.board.submission import unsuitable_text
+from evals.data.errata import Errata
+from evals.records.card import Card
+from evals.records.store import fingerprint
+from evals.suite import Suite
+from evals.types import Record, Reply, Sample, Score
+
+GOLD_CHARACTERS = 40
+"""Smallest length of a gold answer that no model repeats word for word by chance."""
+GOLD_NUMBER = 10
+GOLD_SHARE = 0.5
+"""Gold answers count as copied if at least this number and share of the long ones stand in the replies word for word."""
+FAULTY_NUMBER = 4
+"""Smallest number of items with a wrong gold answer from which anything is concluded."""
+CEILING_ITEMS = 50
+"""Smallest number of items for which a value above the ceiling is implausible."""
+DRAWN_NUMBER = 20
+"""Smallest number of long replies in two repeats from which anything is concluded about their sampling."""
+
+
+class Counts(Struct):
+    """What one pass over a run's records counts for the checks."""
+
+    long_gold: int = 0
+    """Replies to samples with a long gold answer."""
+    gold_repeated: int = 0
+    """Of these, those that hold it word for word."""
+    faulty: int = 0
+    """Replies to items whose gold answer is known to be wrong."""
+    faulty_right: int = 0
+    """Of these, those that agree with the wrong gold answer."""
+    over_limit: int = 0
+    """Replies of more output tokens than the card's max_tokens."""
+    repeated: int = 0
+    """Replies of 200 characters and more in the second repeat and later ones."""
+    repeated_equal: int = 0
+    """Of these, those that equal the first repeat's reply."""
+
+
+def count(
+    records: Iterable[Record], samples: Mapping[str, Sample], errata: Errata, limit: int | None
+) -> Counts:
+    """Count in one pass; `limit`: the card's max_tokens."""
+    counts, first = Counts(), dict[str, int]()
+    for record in records:
+        reply, sample = record.outcome, samples[record.sample]
+        if not isinstance(reply, Reply):
+            continue
+        counts.over_limit += limit is not None and (reply.usage.output or 0) > limit
+        if isinstance(sample.target, str) and len(sample.target) >= GOLD_CHARACTERS:
+            counts.long_gold += 1
+            counts.gold_repeated += sample.target in reply.text
+        if (erratum := errata.of(sample)) is not None and erratum.kind == "gold":
+            score = next(iter(record.scores.values()), None)
+            counts.faulty += 1
+            counts.faulty_right += isinstance(score, Score) and score.value == 1.0
+        if len(reply.text) >= 200:
+            if record.repeat == 0:
+                first[record.sample] = hash(reply.text)
+            elif record.sample in first:
+                counts.repeated += 1
+                counts.repeated_equal += first[record.sample] == hash(reply.text)
+    return counts
+
+
+def judge_of(card: Card) -> str:
+    """Return the judge model of a run as its server names it; empty: there was none."""
+    return (card.judge.served or card.judge.model) if card.judge is not None else card.config.judge
+
+
+def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
+    """Yield the rules of the board that a run breaks."""
+    config = card.config
+    if card.origin != "run" and not rule.imports:
+        yield f"its replies were imported ({card.origin}); the board takes runs"
+    if card.data == "sample" and not rule.data_sha256:
+        yield "it ran on the built-in samples, not on the suite's data"
+    yield from _subset_refusals(card, rule)
+    if suite.gated and not card.gated:
+        yield "the suite is gated, and the bundle holds its texts"
+    if card.run.rpartition("-")[2] != fingerprint(config):
+        yield f"the run's id {card.run} does not belong to its configuration: the card was edited, or is of another version"
+    if rule.data_sha256 and config.data_sha256 != rule.data_sha256:
+        yield f"its data hash to {config.data_sha256[:16]}; the board uses {rule.data_sha256[:16]}"
+    if config.repeats < rule.minimum_repeats:
+        yield f"{config.repeats} repeats; the board asks for {rule.minimum_repeats}"
+    if card.coverage < rule.minimum_coverage:
+        yield f"coverage is {card.coverage:.3f}; the board asks for {rule.minimum_coverage:g}"
+    if card.truncated > rule.maximum_truncated * max(card.expected, 1):
+        yield f"{card.truncated} of {card.expected} replies are truncated; the board allows {rule.maximum_truncated:g}"
+    if rule.temperature is not None and config.sampling.temperature != rule.temperature:
+        yield f"temperature is {config.sampling.temperature}; the board asks for {rule.temperature:g}"
+    if (judge := judge_of(card)) != rule.judge:
+        yield f"the judge is {judge or 'none'}; the board asks for {rule.judge or 'none'}"
+    if config.system or config.words:
+        yield "its prompts are not the suite's own"
+    if any(finding.fault for finding in card.health):
+        yield f"health: {'; '.join(finding.message for finding in card.health if finding.fault)}"
+    for name, text in (("model", card.model), ("served", card.served), ("judge", judge)):
+        if why := unsuitable_text(text):
+            yield f"the card's {name} {why}"
+
+
+def _subset_refusals(card: Card, rule: SuiteRule) -> Iterator[str]:
+    config = card.config
+    if (
+        config.sample_ids
+        or config.limit != rule.limit
+        or (rule.limit is not None and config.seed != rule.seed)
+    ):
+        wanted = "all items" if rule.limit is None else f"{rule.limit} items of seed {rule.seed}"
+        yield f"it covers another subset; the board asks for {wanted}"
+    elif card.stopped_early:
+        yield "it ended before all items were run"
+
+
+def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
+    """Yield what shows that replies were not sampled as the card states."""
+    if counts.over_limit:
+        yield f"{counts.over_limit} replies are longer than the card's max_tokens, {card.config.sampling.max_tokens}"
+    drawn = (card.config.sampling.temperature or 0.0) > 0
+    if drawn and counts.repeated >= DRAWN_NUMBER and counts.repeated_equal == counts.repeated:
+        yield (
+            f"its repeats are identical, all {counts.repeated} of them, at a temperature of "
+            f"{card.config.sampling.temperature:g}"
+        )
+
+
+def leak_refusals(counts: Counts) -> Iterator[str]:
+    """Yield what shows that the gold answers were known."""
+    if counts.gold_repeated >= max(GOLD_NUMBER, GOLD_SHARE * counts.long_gold):
+        yield f"{counts.gold_repeated} of {counts.long_gold} long gold answers stand in the replies word for word"
+    if counts.faulty >= FAULTY_NUMBER and counts.faulty_right == counts.faulty:
+        yield f"it agrees with the gold answers of all {counts.faulty} items whose gold answer is known to be wrong"
+
+
+def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[EntryResult]) -> Iterator[str]:
+    """Yield why a result is implausible. `others`: published entries of other models."""
+    head = result.headline
+    if head is None or head.value is None:
+        yield "it has no headline"
+        return
+    if (
+        head.unit == "fraction"
+        and head.better == "higher"
+        and head.n >= CEILING_ITEMS
+        and head.value > rule.ceiling
+    ):
+        yield f"{head.metric} is {head.value:.3f}, above the plausible {rule.ceiling:g}"
+    rivals = [
+        rival.value
+        for other in others
+        for suite in other.suites
+        if suite.label == result.label and (rival := suite.headline) is not None and rival.value is not None
+    ]
+    if not rivals:
+        return
+    gain = head.value - max(rivals) if head.better == "higher" else min(rivals) - head.value
+    if gain > rule.plausible_gain:
+        yield f"{head.metric} exceeds the best entry by {gain:.3f}, more than the plausible {rule.plausible_gain:g}"
+
+
+def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
+    """Yield whether a run was made on other data than the published entries of the suite."""
+    for other in others:
+        for suite in other.suites if other.status == "accepted" else ():
+            if suite.label == result.label and suite.data_sha256 != result.data_sha256:
+                yield f"its data hash to {result.data_sha256[:16]}, those of {other.entry} to {suite.data_sha256[:16]}"
+                return
+
+
+def copy_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
+    """Yield the entries of which a run is a copy. `others`: all earlier entries of other models."""
+    for other in others:
+        for suite in other.suites:
+            if suite.label == result.label and (why := copied(result.fingerprint, suite.fingerprint)):
+                yield f"copied from {other.entry}: {why}"
+
+
+def reuse_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
+    """Yield the entries, of any model, that hold the same run."""
+    for other in others:
+        if any(
+            result.run == suite.run or result.bundle_sha256 == suite.bundle_sha256 for suite in other.suites
+        ):
+            yield f"run {result.run} is part of {other.entry} already"

@@ -1,0 +1,69 @@
+"""Create the repository of a board: policy, decisions, workflows and a README for submitters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from secrets import token_hex
+
+from evals import load
+from evals.board import policy
+from evals.board.submission import unsuitable_text
+from evals.errors import UsageError
+from evals.records.card import packages
+from evals.suite import Suite
+
+FILES = {
+    "board.toml": "board.toml.txt",
+    "decisions.toml": "decisions.toml.txt",
+    "requirements.txt": "requirements.txt.txt",
+    "README.md": "README.md.txt",
+    ".github/workflows/check.yml": "workflows/github-check.yml.txt",
+    ".github/workflows/ingest.yml": "workflows/github-ingest.yml.txt",
+    ".gitlab-ci.yml": "workflows/gitlab-ci.yml.txt",
+}
+"""Path in the repository -> its template."""
+
+
+def create(folder: Path, title: str, suites: Sequence[Suite]) -> list[Path]:
+    """Write the files of a new board into an empty or absent folder and return them; raises UsageError."""
+    if folder.exists() and (not folder.is_dir() or any(p.name != ".git" for p in folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; a board is created in a folder of its own")
+    if why := unsuitable_text(title) or (
+        "" if title.strip() and '"' not in title else "is empty or holds quotes"
+    ):
+        raise UsageError(f"the title {why}")
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "board"
+    values = {
+        "id": f"{name}-{token_hex(4)}",
+        "title": title,
+        "version": packages()["science-evals"],
+        "example": suites[0].id,
+        "suites": "\n".join(map(_table, suites)),
+    }
+    templates = files("evals") / "templates" / "board"
+    texts = {
+        path: _filled((templates / template).read_text("utf-8"), values) for path, template in FILES.items()
+    }
+    policy.parse(texts[policy.NAME].encode())
+    for path, text in {**texts, "entries/.gitkeep": ""}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, "utf-8")
+    return [folder / path for path in texts]
+
+
+def _filled(text: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        text = text.replace(f"{{{{{name}}}}}", value)
+    return text
+
+
+def _table(suite: Suite) -> str:
+    return f'\n[[suite]]\nname = "{suite.id}"\nprotocol = "{suite.protocol}"\nminimum_coverage = 0.98'
+
+
+def suites_of(names: Sequence[str], protocol: str | None) -> list[Suite]:
+    """Return the suites by name; raises UnknownName."""
+    return [suite for name in names for suite in load.suite(name, protocol)]

@@ -1,0 +1,96 @@
+"""Decisions of a board's maintainers: `decisions.toml`, to which entries are only added.
+
+    [[decision]]
+    entry = "organisation-name@v1"
+    kind = "withdrawn"          # or disputed, superseded, accepted
+    by = "maintainer"
+    date = 2026-11-29
+    reason = "trained on the test split, by its authors' statement of 28 November"
+
+`accepted` publishes an entry that the automatic checks hold for review. A published number never vanishes without a
+decision: `index.json` keeps the hash of the decisions that were read, and the next ingest compares it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from evals import disk
+from evals.board.submission import unsuitable_text
+from evals.errors import UsageError
+from evals.validation import cause
+
+NAME = "decisions.toml"
+Kind: TypeAlias = Literal["withdrawn", "disputed", "superseded", "accepted"]
+
+
+class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A decision on one entry."""
+
+    entry: str
+    kind: Kind
+    by: str
+    date: date
+    reason: str
+    replacement: str = ""
+    """Entry that supersedes it."""
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    decision: tuple[Decision, ...] = ()
+
+
+def read(folder: Path) -> tuple[Decision, ...]:
+    """Read the decisions of a board; raises UsageError in one line. A missing file holds none."""
+    path = folder / NAME
+    try:
+        content = disk.read_small(path)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    try:
+        decisions = msgspec.toml.decode(content, type=_File).decision
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: {cause(error, _File)}") from None
+    for number, decision in enumerate(decisions, 1):
+        for name in ("entry", "by", "reason"):
+            text = getattr(decision, name)
+            if why := unsuitable_text(text) or ("" if text.strip() else "is empty"):
+                raise UsageError(f"{path}: decision {number}: {name} {why}")
+        if (decision.kind == "superseded") != bool(decision.replacement):
+            raise UsageError(
+                f"{path}: decision {number}: `replacement` goes with superseded, and only with it"
+            )
+    return decisions
+
+
+def digest(decisions: Sequence[Decision]) -> str:
+    """Return the hash of decisions, independent of layout and comments."""
+    return sha256(msgspec.json.encode(list(decisions))).hexdigest()
+
+
+def check_only_added(decisions: Sequence[Decision], number: int, sha256: str) -> None:
+    """Raise UsageError unless the first `number` decisions are those that hash to `sha256`."""
+    if len(decisions) < number or digest(decisions[:number]) != sha256:
+        raise UsageError(
+            f"{NAME}: one of its first {number} decisions was changed or removed; decisions are only added at the end"
+        )
+
+
+def latest(decisions: Sequence[Decision], entry: str) -> Decision | None:
+    """Return the decision that holds for an entry."""
+    return next((decision for decision in reversed(decisions) if decision.entry == entry), None)
+
+
+def accepts(decisions: Sequence[Decision], entry: str) -> bool:
+    """Return whether the decision that holds for an entry accepts it."""
+    decision = latest(decisions, entry)
+    return decision is not None and decision.kind == "accepted"

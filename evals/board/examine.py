@@ -1,0 +1,177 @@
+"""Examination of one entry: verify its bundles, score its replies again, and apply the board's rules to each run.
+
+It runs in a worker process with a deadline and a memory limit (`examine_within_limits`). The entry is data: suites that
+are defined by code are refused, and no text of the entry appears in a message before it was checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from evals import load
+from evals.board import checks, submission
+from evals.board.fingerprints import fingerprint
+from evals.board.policy import BoardPolicy, SuiteRule
+from evals.board.results import SuiteResult
+from evals.board.submission import Submission, SubmittedRun
+from evals.bundles.bundle import GATED, Bundle, Withheld, opened
+from evals.bundles.verify import Verification, verify
+from evals.errors import DataError, EvalsError, ScorerError
+from evals.plain import plain
+from evals.records import promise
+from evals.records.card import Card
+from evals.sandbox import Pool
+from evals.types import Record, Sample
+
+MEMORY_MIB = 6144
+"""Limit of the address space of the process that examines an entry."""
+CHARACTERS = 300
+"""Largest length of a reason."""
+
+
+class Examination(Struct, kw_only=True):
+    """What an examination of one entry found."""
+
+    submission: Submission | None = None
+    """None if it could not be read."""
+    suites: list[SuiteResult] = []
+    refusals: list[str] = []
+    unverified: list[str] = []
+    """Runs that only the board's own data can verify, and they are not here."""
+
+
+def examine_within_limits(path: Path, policy: BoardPolicy, gold: Path | None) -> Examination:
+    """Examine an entry in a process with the policy's deadline; whatever happens there becomes a refusal."""
+    seconds = policy.limits.seconds
+    try:
+        with Pool(1, memory_mib=MEMORY_MIB, timeout_s=seconds) as pool:
+            examination: Examination = pool.call(examine, path, policy, gold, timeout_s=seconds)
+    except ScorerError as error:
+        return Examination(refusals=[f"it could not be examined: {shortened(str(error))}"])
+    return examination
+
+
+def examine(path: Path, policy: BoardPolicy, gold: Path | None) -> Examination:
+    """Examine an entry. `gold`: folder with the board's own data, a folder or file for each suite."""
+    examination = Examination()
+    try:
+        with submission.unpacked(path, policy) as (submitted, files):
+            examination.submission = submitted
+            examination.refusals += _submission_refusals(submitted, path, policy)
+            for run in submitted.runs if not examination.refusals else ():
+                _examine_run(examination, run, files[run.file], policy, gold)
+    except EvalsError as error:
+        examination.refusals.append(shortened(str(error)))
+    return examination
+
+
+def shortened(text: str) -> str:
+    """Return a text in one printable line of bounded length."""
+    line = plain(" ".join(text.split()))
+    return line if len(line) <= CHARACTERS else f"{line[: CHARACTERS - 3]}..."
+
+
+def _submission_refusals(submitted: Submission, path: Path, policy: BoardPolicy) -> Iterator[str]:
+    if submitted.board != policy.id:
+        yield f"it was made for another board, not for {policy.id}"
+    if path.stem != submitted.entry:
+        yield f"the file must be named {submitted.entry}{submission.SUFFIX}"
+    for run in submitted.runs:
+        if policy.rule_of(run.suite, run.protocol) is None:
+            known = ", ".join(rule.label for rule in policy.suite)
+            yield shortened(f"{run.suite} ({run.protocol}) is not part of the board: {known}")
+
+
+def _examine_run(
+    examination: Examination, run: SubmittedRun, path: Path, policy: BoardPolicy, gold: Path | None
+) -> None:
+    """Verify one bundle, apply the rules and add its result or its refusals."""
+    rule = policy.rule_of(run.suite, run.protocol)
+    assert rule is not None  # noqa: S101 - checked by _submission_refusals
+    try:
+        data = board_data(gold, run.suite)
+        (suite,) = load.recorded_suite(run.suite, run.protocol)
+        if suite.gated and data is None:
+            examination.unverified.append(
+                f"{rule.label}: gated, so that only the board's own data can verify it"
+            )
+            return
+        verification = verify(path, data)
+        refusals = list(map(shortened, verification.differences[:3]))
+        if not refusals:
+            result, refusals = _result(path, run, rule, verification)
+            examination.suites.append(result)
+    except EvalsError as error:
+        refusals = [shortened(str(error).replace(f"{path}: ", ""))]
+    examination.refusals += [f"{rule.label}: {line}" for line in refusals]
+
+
+def board_data(gold: Path | None, suite: str) -> Path | None:
+    """Return the board's own data of a suite: the file or folder that has the suite's name; None: it has none."""
+    if gold is None:
+        return None
+    name = suite.partition(":")[0]
+    return next((path for path in sorted(gold.glob(f"{name}*")) if path.name.partition(".")[0] == name), None)
+
+
+def _result(
+    path: Path, run: SubmittedRun, rule: SuiteRule, verification: Verification
+) -> tuple[SuiteResult, list[str]]:
+    """Return the result of a verified bundle, and the rules that it breaks."""
+    with opened(path) as bundle:
+        card = bundle.card()
+        if (run.suite, run.protocol, run.run) != (card.config.suite, card.config.protocol, card.run):
+            raise DataError("submission.toml and the bundle do not name the same run")
+        (suite,) = load.recorded_suite(run.suite, run.protocol)
+        samples = {sample.id: sample for sample in bundle.lines("samples.jsonl", Sample)}
+        counts = checks.count(_records(bundle), samples, suite.errata, card.config.sampling.max_tokens)
+        result = structs.replace(
+            _published(card),
+            fingerprint=fingerprint(_records(bundle)),
+            bundle_sha256=sha256(path.read_bytes()).hexdigest(),
+            notes=verification.notes,
+        )
+    refusals = [
+        *checks.rule_refusals(card, rule, suite),
+        *checks.sampling_refusals(card, counts),
+        *checks.leak_refusals(counts),
+    ]
+    return result, list(map(shortened, refusals))
+
+
+def _records(bundle: Bundle) -> Iterator[Record]:
+    """Yield the records of a bundle, those of a gated suite without texts."""
+    if bundle.manifest.gated:
+        yield from (withheld.record for withheld in bundle.lines(GATED[-1], Withheld))
+    else:
+        yield from bundle.lines("records.jsonl", Record)
+
+
+def _published(card: Card) -> SuiteResult:
+    """Return what a result takes over from a verified card."""
+    config = card.config
+    return SuiteResult(
+        suite=config.suite,
+        protocol=config.protocol,
+        version=config.version,
+        run=card.run,
+        data_sha256=config.data_sha256,
+        estimates=card.estimates,
+        repeats=config.repeats,
+        expected=card.expected,
+        coverage=card.coverage,
+        truncated=card.truncated,
+        counts=card.counts,
+        tokens=card.tokens,
+        cost_usd=card.cost_usd,
+        sampling=structs.replace(config.sampling, extra={}),
+        judge=checks.judge_of(card),
+        served=card.served,
+        started=card.started,
+        errata=card.errata,
+        promise=promise.standing(card),
+    )

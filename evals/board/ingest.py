@@ -1,0 +1,178 @@
+"""Ingest of a board: examine new entries, compare them with the others, write results and index.
+
+Deterministic and idempotent: an entry whose file and policy have not changed keeps its result, and a result holds no
+time of its computation. With `write=False` nothing is written: that is the check of a pull request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import file_digest
+from pathlib import Path
+
+from msgspec import structs
+
+from evals.board import checks, decisions, policy, results
+from evals.board.decisions import Decision
+from evals.board.examine import Examination, examine_within_limits, shortened
+from evals.board.policy import BoardPolicy
+from evals.board.results import EntryResult, Index, SuiteResult
+from evals.board.submission import SUFFIX, ModelCard
+from evals.errors import UsageError
+from evals.records.card import packages
+
+ENTRIES = "entries"
+
+
+def ingest(
+    folder: Path, names: Sequence[str] = (), *, gold: Path | None = None, write: bool = True
+) -> Iterator[EntryResult]:
+    """Yield the result of every entry that was examined; `names`: entries to examine, by default all that are new or changed.
+
+    `gold`: folder with the board's own data. Raises UsageError if the board itself is faulty: its policy, an edited
+    result, a removed decision, an entry that vanished without a decision, too many new entries.
+    """
+    board = policy.read(folder)
+    index = results.read_index(folder, board.id)
+    made = decisions.read(folder)
+    decisions.check_only_added(made, index.decisions, index.decisions_sha256 or decisions.digest(()))
+    known = results.read_all(folder)
+    files = _entry_files(folder)
+    _check_none_vanished(index, files, made)
+    pending = list(_pending(board, files, known, made, names))
+    new = [path for path in pending if path.stem not in known]
+    if len(new) > board.limits.new_entries:
+        raise UsageError(f"{len(new)} new entries; one ingest takes {board.limits.new_entries}")
+    for path in pending:
+        result = _ingest_one(path, board, known, made, gold)
+        known[result.entry] = result
+        if write:
+            results.write(folder, f"{result.entry}.json", result)
+        yield result
+    if write:
+        entries = {name: known[name].content_sha256 for name in sorted(known)}
+        results.write(
+            folder,
+            results.INDEX,
+            Index(
+                board=board.id, decisions=len(made), decisions_sha256=decisions.digest(made), entries=entries
+            ),
+        )
+
+
+def _entry_files(folder: Path) -> dict[str, Path]:
+    """Return the files in `entries/` by entry; raises UsageError for anything else there."""
+    files = {}
+    for path in sorted((folder / ENTRIES).iterdir()) if (folder / ENTRIES).is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        if path.is_symlink() or path.suffix != SUFFIX or path.name.count("@") != 1:
+            raise UsageError(f"{ENTRIES}/{shortened(path.name)} is not an entry: MODEL@REVISION{SUFFIX}")
+        files[path.stem] = path
+    return files
+
+
+def _check_none_vanished(index: Index, files: Mapping[str, Path], made: Sequence[Decision]) -> None:
+    for entry in index.entries:
+        decision = decisions.latest(made, entry)
+        if entry not in files and (decision is None or decision.kind not in ("withdrawn", "superseded")):
+            raise UsageError(f"{ENTRIES}/{entry}{SUFFIX} is gone, and no decision withdraws it")
+
+
+def _pending(
+    board: BoardPolicy,
+    files: Mapping[str, Path],
+    known: Mapping[str, EntryResult],
+    made: Sequence[Decision],
+    names: Sequence[str],
+) -> Iterator[Path]:
+    """Yield the files to examine: those that are known in the order of their arrival, then the new ones by name."""
+    chosen = [Path(name).name.removesuffix(SUFFIX) for name in names]
+    if missing := [name for name in chosen if name not in files]:
+        raise UsageError(f"no entry {shortened(missing[0])!r} in {ENTRIES}/")
+    last = len(known) + 1
+    order = sorted(files, key=lambda name: (known[name].sequence if name in known else last, name))
+    for name in order:
+        result = known.get(name)
+        if name in chosen or (
+            not chosen and (result is None or not _is_current(result, files[name], board, made))
+        ):
+            yield files[name]
+
+
+def _is_current(result: EntryResult, path: Path, board: BoardPolicy, made: Sequence[Decision]) -> bool:
+    """Return whether a result need not be computed again."""
+    if result.status == "held" and decisions.accepts(made, result.entry):
+        return False
+    computed = (result.file_sha256, result.policy_sha256, result.evals)
+    return computed == (_sha256(path), board.sha256, packages()["science-evals"])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
+
+
+def _ingest_one(
+    path: Path,
+    board: BoardPolicy,
+    known: Mapping[str, EntryResult],
+    made: Sequence[Decision],
+    gold: Path | None,
+) -> EntryResult:
+    earlier = known.get(path.stem)
+    if earlier is not None and earlier.file_sha256 != _sha256(path) and earlier.status == "accepted":
+        raise UsageError(
+            f"{ENTRIES}/{path.name}: the file of a published entry was changed; add a new revision instead"
+        )
+    examination = examine_within_limits(path, board, gold)
+    sequence = earlier.sequence if earlier else max((r.sequence for r in known.values()), default=0) + 1
+    before = [r for r in known.values() if r.sequence < sequence and r.status != "refused"]
+    refusals = examination.refusals or list(_comparison_refusals(examination, before))
+    doubts = [] if refusals else list(_doubts(examination, board, before))
+    accepted = not doubts or decisions.accepts(made, path.stem)
+    bare = EntryResult(
+        board=board.id,
+        entry=path.stem,
+        sequence=sequence,
+        file_sha256=_sha256(path),
+        policy_sha256=board.sha256,
+        evals=packages()["science-evals"],
+        status="refused" if refusals else "accepted" if accepted and not examination.unverified else "held",
+        reasons=tuple(refusals or [*examination.unverified, *doubts]),
+    )
+    if refusals or examination.submission is None:
+        return bare.sealed()
+    model = ModelCard(**{name: getattr(examination.submission, name) for name in ModelCard.__struct_fields__})
+    return structs.replace(bare, model=model, suites=tuple(examination.suites)).sealed()
+
+
+def _of_other_models(examination: Examination, others: Iterable[EntryResult]) -> list[EntryResult]:
+    assert examination.submission is not None  # noqa: S101 - it was read, or the entry was refused
+    model = examination.submission.model.casefold()
+    return [other for other in others if other.model is not None and other.model.model.casefold() != model]
+
+
+def _comparison_refusals(examination: Examination, others: Sequence[EntryResult]) -> Iterator[str]:
+    rivals = _of_other_models(examination, others)
+    for result in examination.suites:
+        for line in (
+            *checks.reuse_refusals(result, others),
+            *checks.data_refusals(result, others),
+            *checks.copy_refusals(result, rivals),
+        ):
+            yield f"{result.label}: {line}"
+
+
+def _doubts(examination: Examination, board: BoardPolicy, others: Sequence[EntryResult]) -> Iterator[str]:
+    rivals = [rival for rival in _of_other_models(examination, others) if rival.status == "accepted"]
+    for result in examination.suites:
+        for line in checks.plausibility_doubts(result, _rule(board, result), rivals):
+            yield f"{result.label}: {line}"
+
+
+def _rule(board: BoardPolicy, result: SuiteResult) -> policy.SuiteRule:
+    rule = board.rule_of(result.suite, result.protocol)
+    if rule is None:
+        raise UsageError(f"{result.label} is not part of the board")
+    return rule

@@ -1,0 +1,136 @@
+'''The policy of a board: `board.toml`, which names the board, its suites and the rules for entries.
+
+>>> parse(b"""
+... format = 1
+... id = "chemistry-2026-1f0c9a7b"
+... title = "Chemistry"
+... [[suite]]
+... name = "gpqa:diamond"
+... protocol = "strict"
+... """).suite[0].minimum_coverage
+0.98
+'''
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from evals import disk
+from evals.errors import UsageError
+from evals.validation import cause
+
+FORMAT = 1
+NAME = "board.toml"
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{2,79}")
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class SuiteRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules for the runs of one suite under one protocol."""
+
+    name: str
+    """With its variant: `gpqa:diamond`."""
+    protocol: str
+    data_sha256: str = ""
+    """Hash of the data; empty: any, unless the board holds the data itself."""
+    limit: Positive | None = None
+    """Number of items of the seeded subset (`--limit`); unset: all items."""
+    seed: int = 0
+    """Seed of that subset."""
+    imports: bool = False
+    """Whether runs imported from other tools are taken."""
+    minimum_repeats: Positive = 1
+    minimum_coverage: Fraction = 0.98
+    """Smallest share of scored sample-repeats."""
+    maximum_truncated: Fraction = 0.1
+    """Largest share of replies truncated at max tokens."""
+    temperature: float | None = None
+    """Temperature that every run must have; unset: any."""
+    judge: str = ""
+    """Judge model that every run must have, as its server names it; empty: runs without a judge."""
+    ceiling: float = 0.995
+    """Largest plausible value of a headline in the unit `fraction`; labels of most data sets hold more errors."""
+    plausible_gain: float = 0.2
+    """Largest plausible gain over the best accepted entry of another model, in the unit of the headline."""
+
+    @property
+    def label(self) -> str:
+        """Return the suite with its protocol."""
+        return f"{self.name} ({self.protocol})"
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits on what one ingest reads."""
+
+    entry_mb: Positive = 256
+    """Largest size of an entry, packed."""
+    unpacked_mb: Positive = 4096
+    """Largest size of an entry, unpacked."""
+    new_entries: Positive = 20
+    """Largest number of new entries in one ingest."""
+    seconds: Positive = 60
+    """Deadline of one entry."""
+
+
+class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `board.toml`."""
+
+    format: int
+    id: str
+    """Written into every entry, so that an entry of another board is refused."""
+    title: str
+    url: str = ""
+    """Address of the published pages, for permalinks and feeds."""
+    about: str = ""
+    contact: str = ""
+    suite: tuple[SuiteRule, ...]
+    limits: Limits = Limits()
+
+    def rule_of(self, suite: str, protocol: str) -> SuiteRule | None:
+        """Return the rule of a suite under a protocol; None: it is not part of the board."""
+        return next((rule for rule in self.suite if (rule.name, rule.protocol) == (suite, protocol)), None)
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash of the content, independent of layout and comments."""
+        return sha256(msgspec.json.encode(self)).hexdigest()
+
+
+def parse(content: bytes, source: str = NAME) -> BoardPolicy:
+    """Return a policy; raises UsageError in one line."""
+    try:
+        policy = msgspec.toml.decode(content, type=BoardPolicy)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{source}: {cause(error, BoardPolicy)}") from None
+    if policy.format != FORMAT:
+        raise UsageError(f"{source}: format {policy.format}; this version reads {FORMAT}")
+    if not _ID.fullmatch(policy.id):
+        raise UsageError(f"{source}: id {policy.id!r} must be 3 to 80 lower-case letters, digits and hyphens")
+    if not policy.suite:
+        raise UsageError(f"{source}: it names no suite")
+    if policy.url and not policy.url.startswith("https://"):
+        raise UsageError(f"{source}: url must begin with https://")
+    label, count = Counter(rule.label for rule in policy.suite).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"{source}: {label} is listed {count} times")
+    return policy
+
+
+def read(folder: Path) -> BoardPolicy:
+    """Read the policy of a board's repository; raises UsageError in one line."""
+    path = folder / NAME
+    try:
+        content = disk.read_small(path)
+    except FileNotFoundError:
+        raise UsageError(f"{folder} is not a board: it has no {NAME}; `evals board init` makes one") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    return parse(content, str(path))

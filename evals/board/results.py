@@ -1,0 +1,159 @@
+"""What an ingest writes: `results/ENTRY.json` for each entry, and `results/index.json`."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct, structs
+
+from evals import disk
+from evals.board.submission import ModelCard
+from evals.errors import UsageError
+from evals.types import Estimate, Sampling
+from evals.validation import cause
+
+FORMAT = 1
+FOLDER = "results"
+INDEX = "index.json"
+Status: TypeAlias = Literal["accepted", "held", "refused"]
+"""`held`: an automatic check found it implausible; published once `decisions.toml` accepts it."""
+
+
+class Fingerprint(Struct, frozen=True, kw_only=True):
+    """Hashes of a run's replies, by which copies are recognised; texts cannot be recovered from them."""
+
+    answers: str = ""
+    """SHA-256 of all answers with their values."""
+    wrong: int = 0
+    """Number of replies below full marks."""
+    long_replies: dict[str, str] = {}
+    """Hash of sample and repeat -> hash of the reply's text, for up to `fingerprints.MAXIMUM` replies of 200 characters and more."""
+
+
+class SuiteResult(Struct, frozen=True, kw_only=True):
+    """The numbers of one run, computed again from its replies."""
+
+    suite: str
+    protocol: str
+    version: str
+    run: str
+    bundle_sha256: str = ""
+    data_sha256: str
+    level: Literal["recomputed"] = "recomputed"
+    """`challenged` and `rerun` are added by files of their own."""
+    estimates: tuple[Estimate, ...]
+    repeats: int
+    expected: int
+    """Number of sample-repeats."""
+    coverage: float
+    truncated: int
+    counts: dict[str, int]
+    tokens: dict[str, int]
+    cost_usd: float | None
+    sampling: Sampling
+    judge: str
+    served: str
+    """The model as its server named it."""
+    started: float
+    """Seconds since the epoch, UTC, as the submitter's machine recorded it."""
+    errata: str
+    promise: str
+    """Whether the preregistration was kept: `none`, `kept`, `broken: WHY`."""
+    notes: tuple[str, ...] = ()
+    """Limits of the verification."""
+    fingerprint: Fingerprint = Fingerprint()
+
+    @property
+    def label(self) -> str:
+        """Return the suite with its protocol."""
+        return f"{self.suite} ({self.protocol})"
+
+    @property
+    def headline(self) -> Estimate | None:
+        """Return the headline's estimate over the whole suite."""
+        return next(
+            (estimate for estimate in self.estimates if estimate.headline and not estimate.group), None
+        )
+
+
+class EntryResult(Struct, frozen=True, kw_only=True):
+    """The result of one entry."""
+
+    format: int = FORMAT
+    board: str
+    entry: str
+    sequence: int
+    """Position in the order in which entries arrived, from 1."""
+    file_sha256: str
+    policy_sha256: str
+    evals: str
+    """Version of this package that computed it."""
+    status: Status
+    reasons: tuple[str, ...] = ()
+    """Why it is held or refused, a line each."""
+    model: ModelCard | None = None
+    """None if the entry is refused: nothing of it is published."""
+    suites: tuple[SuiteResult, ...] = ()
+    content_sha256: str = ""
+    """Hash of all other fields."""
+
+    def sealed(self) -> EntryResult:
+        """Return the result with the hash of its content."""
+        bare = structs.replace(self, content_sha256="")
+        return structs.replace(bare, content_sha256=sha256(msgspec.json.encode(bare)).hexdigest())
+
+
+class Index(Struct, frozen=True, kw_only=True):
+    """`results/index.json`."""
+
+    format: int = FORMAT
+    board: str
+    decisions: int = 0
+    """Number of decisions that were read."""
+    decisions_sha256: str = ""
+    entries: dict[str, str] = {}
+    """Entry -> hash of its result's content."""
+
+
+def _read(path: Path, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(disk.read_small(path), type=kind)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: {cause(error, kind)}") from None
+
+
+def read_all(folder: Path) -> dict[str, EntryResult]:
+    """Return the results of a board's repository by entry, in the order of arrival; raises UsageError if one was edited."""
+    results: list[EntryResult] = []
+    for path in sorted((folder / FOLDER).glob("*.json")):
+        if path.name == INDEX:
+            continue
+        result: EntryResult = _read(path, EntryResult)
+        if result.format != FORMAT or result.sealed() != result or path.stem != result.entry:
+            raise UsageError(
+                f"{path} was edited or is of another version; remove it to have it computed again"
+            )
+        results.append(result)
+    results.sort(key=lambda result: (result.sequence, result.entry))
+    return {result.entry: result for result in results}
+
+
+def read_index(folder: Path, board: str) -> Index:
+    """Return the index of a board's repository; an empty one if there is none yet."""
+    path = folder / FOLDER / INDEX
+    index: Index = _read(path, Index) if path.exists() else Index(board=board)
+    return index
+
+
+def write(folder: Path, name: str, content: Struct) -> None:
+    """Write a result or the index; a file with the same content is left as it is."""
+    path = folder / FOLDER / name
+    text = msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_bytes() != text:
+        disk.replace(path, text)

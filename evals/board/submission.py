@@ -1,0 +1,273 @@
+"""A submission: one zip file a model-version, of `submission.toml` and a bundle for every run.
+
+    submission.toml                   the model, as its submitter describes it, and the list of runs
+    gpqa-diamond@strict.zip           a bundle (`evals bundle`), stored without further compression
+
+The file's name in a board's `entries/` is `MODEL@REVISION.zip`.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from evals import disk
+from evals.board.policy import BoardPolicy, Limits
+from evals.bundles import bundle
+from evals.data.archive import UNREADABLE
+from evals.errors import DataError, UsageError
+from evals.records.store import Run, slug
+from evals.validation import cause
+
+FORMAT = 1
+NAME = "submission.toml"
+SUFFIX = ".zip"
+MAXIMUM_TOML = 64 << 10
+"""Largest size of `submission.toml` in bytes."""
+MAXIMUM_TEXT = 2000
+"""Largest number of characters of a statement."""
+MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
+REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
+BUNDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}@[A-Za-z0-9][A-Za-z0-9._+-]{0,59}\.zip")
+_MARKUP = re.compile(r"<[A-Za-z/!?]|&#|javascript:", re.IGNORECASE)
+_TIME = (1980, 1, 1, 0, 0, 0)
+_CHUNK = 1 << 20
+
+
+class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a submitter states about a model: the file `--model-card`."""
+
+    model: str
+    """Its id: `organisation/name`, or a name."""
+    revision: str
+    """Commit, date or version that identifies the weights."""
+    weights: Literal["open", "closed"]
+    licence: str
+    training_data: str
+    """Statement on the training data, and whether items of the board's suites can be part of it."""
+    contact: str
+    """Mail address or page of the submitter."""
+    conflicts: str = "none"
+    """Interests of the submitter in the result."""
+    parameters_b: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    """Number of parameters in billions."""
+    active_b: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    """Number of parameters used for a token, in billions, if only a part is."""
+    url: str = ""
+
+
+class SubmittedRun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A run of a submission."""
+
+    file: str
+    suite: str
+    protocol: str
+    run: str
+
+
+class Submission(ModelCard, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of `submission.toml`."""
+
+    format: int = FORMAT
+    board: str
+    """Id of the board for which it was made."""
+    runs: tuple[SubmittedRun, ...]
+
+    @property
+    def entry(self) -> str:
+        """Return the name of the entry: `MODEL@REVISION`."""
+        return entry_name(self)
+
+
+def entry_name(card: ModelCard) -> str:
+    """Return the name of a model-version's entry."""
+    return f"{slug(card.model)}@{slug(card.revision)}"
+
+
+def unsuitable_text(text: str) -> str:
+    """Return why a text of a stranger must not be shown; empty if it may."""
+    if len(text) > MAXIMUM_TEXT:
+        return f"has more than {MAXIMUM_TEXT} characters"
+    if not text.isprintable() and any(not c.isprintable() and c not in "\n\t" for c in text):
+        return "holds control characters"
+    return "holds markup" if _MARKUP.search(text) else ""
+
+
+def check_model_card(card: ModelCard, source: str) -> None:
+    """Raise UsageError if the statements of a model card are incomplete or unsuitable for a page."""
+    if not MODEL_ID.fullmatch(card.model):
+        raise UsageError(f"{source}: model must be NAME or ORGANISATION/NAME of letters, digits and . _ -")
+    if not REVISION.fullmatch(card.revision):
+        raise UsageError(f"{source}: revision must be up to 80 letters, digits and . _ + -")
+    for name in ("licence", "training_data", "contact", "conflicts", "url"):
+        text = getattr(card, name)
+        if why := unsuitable_text(text):
+            raise UsageError(f"{source}: {name} {why}")
+        if not text.strip() and name != "url":
+            raise UsageError(f"{source}: {name} is empty")
+    if card.url and not card.url.startswith("https://"):
+        raise UsageError(f"{source}: url must begin with https://")
+    if card.active_b is not None and (card.parameters_b is None or card.active_b > card.parameters_b):
+        raise UsageError(f"{source}: active_b is larger than parameters_b")
+
+
+def _decode(content: bytes, kind: Any, source: str) -> Any:
+    try:
+        return msgspec.toml.decode(content, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{source}: {cause(error, kind)}") from None
+
+
+def read_model_card(path: Path) -> ModelCard:
+    """Read the file `--model-card`; raises UsageError in one line."""
+    try:
+        content = disk.read_small(path, MAXIMUM_TOML)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    card: ModelCard = _decode(content, ModelCard, str(path))
+    check_model_card(card, str(path))
+    return card
+
+
+def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path) -> Path:
+    """Write the entry of a model-version into a folder and return its path; raises UsageError.
+
+    An entry that exists is not overwritten.
+    """
+    out = folder / f"{entry_name(card)}{SUFFIX}"
+    if out.exists():
+        raise UsageError(f"{out} exists: a new result of this model needs another revision in its model card")
+    names = [bundle_name(run) for run in runs]
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"{count} runs of {name.removesuffix(SUFFIX)}: name one of them")
+    submitted = tuple(
+        SubmittedRun(
+            file=name, suite=run.card.config.suite, protocol=run.card.config.protocol, run=run.card.run
+        )
+        for run, name in zip(runs, names, strict=True)
+    )
+    stated = {name: getattr(card, name) for name in card.__struct_fields__}
+    submission = Submission(**stated, board=policy.id, runs=submitted)
+    partial = out.with_name(f".{out.name}.part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder, prefix=".submit-") as temporary:
+            partial.unlink(missing_ok=True)
+            with zipfile.ZipFile(partial, "x", zipfile.ZIP_STORED) as archive:
+                archive.writestr(zipfile.ZipInfo(NAME, _TIME), _toml(submission))
+                for run, name in zip(runs, names, strict=True):
+                    packed = Path(temporary) / name
+                    bundle.pack(run, packed)
+                    _store(archive, name, packed)
+            partial.replace(out)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return out
+
+
+def _toml(submission: Submission) -> bytes:
+    """Return a submission as TOML; unset values are left out. Strings of JSON are strings of TOML."""
+    fields = {name: value for name, value in structs.asdict(submission).items() if value is not None}
+    runs = [structs.asdict(run) for run in fields.pop("runs")]
+    lines = [*_assignments(fields), *(line for run in runs for line in ("", "[[runs]]", *_assignments(run)))]
+    return "\n".join([*lines, ""]).encode()
+
+
+def _assignments(fields: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"{name} = {msgspec.json.encode(value).decode()}" for name, value in fields.items())
+
+
+def _store(archive: zipfile.ZipFile, name: str, path: Path) -> None:
+    with (
+        path.open("rb") as source,
+        archive.open(zipfile.ZipInfo(name, _TIME), "w", force_zip64=True) as target,
+    ):
+        while chunk := source.read(_CHUNK):
+            target.write(chunk)
+
+
+def bundle_name(run: Run) -> str:
+    """Return the name of a run's bundle in an entry."""
+    config = run.card.config
+    return f"{slug(config.suite.replace(':', '-'))}@{slug(config.protocol)}{SUFFIX}"
+
+
+@contextmanager
+def unpacked(path: Path, policy: BoardPolicy) -> Iterator[tuple[Submission, dict[str, Path]]]:
+    """Yield a submission and the paths of its bundles by name, in a temporary folder; raises DataError or UsageError.
+
+    Only files with the expected names are written, under those names; sizes are bounded by the policy.
+    """
+    with TemporaryDirectory(prefix="evals-board-") as temporary:
+        try:
+            submission = _unpack(path, Path(temporary), policy.limits)
+        except UNREADABLE as error:
+            raise DataError(f"not a readable zip file: {cause(error)}") from None
+        yield submission, {run.file: Path(temporary) / run.file for run in submission.runs}
+
+
+def _unpack(path: Path, folder: Path, limits: Limits) -> Submission:
+    """Write the bundles of an entry into a folder and return its submission."""
+    with disk.open_regular(path) as stream:
+        if stream.seek(0, 2) > limits.entry_mb << 20:
+            raise DataError(f"larger than {limits.entry_mb} MB")
+        with zipfile.ZipFile(stream) as archive:
+            submission = _submission(archive)
+            _check_names(archive, submission)
+            for run in submission.runs:
+                _extract(archive, run.file, folder / run.file, limits.entry_mb << 20)
+                _check_unpacked_size(folder / run.file, limits.unpacked_mb << 20)
+    return submission
+
+
+def _check_unpacked_size(path: Path, maximum: int) -> None:
+    with zipfile.ZipFile(path) as archive:
+        if (size := sum(entry.file_size for entry in archive.infolist())) > maximum:
+            raise DataError(f"{path.name} unpacks to {size >> 20} MB; at most {maximum >> 20} MB are read")
+
+
+def _submission(archive: zipfile.ZipFile) -> Submission:
+    try:
+        entry = archive.getinfo(NAME)
+    except KeyError:
+        raise DataError(f"it holds no {NAME}: `evals board submit` makes an entry") from None
+    if entry.file_size > MAXIMUM_TOML:
+        raise DataError(f"{NAME} is larger than {MAXIMUM_TOML >> 10} KB")
+    with archive.open(entry) as stream:
+        submission: Submission = _decode(stream.read(MAXIMUM_TOML), Submission, NAME)
+    if submission.format != FORMAT:
+        raise DataError(f"{NAME}: format {submission.format}; this version reads {FORMAT}")
+    check_model_card(submission, NAME)
+    if not submission.runs:
+        raise DataError(f"{NAME} lists no run")
+    return submission
+
+
+def _check_names(archive: zipfile.ZipFile, submission: Submission) -> None:
+    """Raise DataError unless the archive holds exactly the files that `submission.toml` lists."""
+    listed = [run.file for run in submission.runs]
+    if any(not BUNDLE.fullmatch(name) for name in listed):
+        raise DataError(f"{NAME} lists a file whose name is not SUITE@PROTOCOL.zip")
+    if sorted(archive.namelist()) != sorted([NAME, *listed]):
+        raise DataError(f"the files in it are not those that {NAME} lists")
+
+
+def _extract(archive: zipfile.ZipFile, name: str, path: Path, maximum: int) -> None:
+    entry = archive.getinfo(name)
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > maximum:
+        raise DataError(f"{name} is compressed or too large: `evals board submit` stores bundles as they are")
+    with archive.open(entry) as source, path.open("xb") as target:
+        while chunk := source.read(_CHUNK):
+            target.write(chunk)

@@ -1,0 +1,442 @@
+"""Entries of a board: honest ones are recomputed, hostile ones are refused in one line and nothing of them is published."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.board import decisions, results
+from evals.board.ingest import ingest
+from evals.board.results import EntryResult
+from evals.errors import UsageError
+from evals.records.store import Run
+from tests.support import boards
+from tests.support.boards import edit_card, edit_records, forge
+from tests.support.paths import ROOT
+
+ESSAY = "Adding the tens first and the units after them gives the sum that is asked for here, as follows."
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return boards.write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Run:
+    return boards.run(tmp_path_factory.mktemp("honest"), data, boards.answers(data, 0.6, 1))
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Path]:
+    boards.write_board(tmp_path / "board")
+    yield tmp_path / "board"
+    assert not list((tmp_path / "board").rglob("*.part"))
+
+
+def only(board: Path, **options: Any) -> EntryResult:
+    *_, result = ingest(board, **options)
+    return result
+
+
+def refused(board: Path, *words: str) -> EntryResult:
+    """Ingest; the last entry is refused in one line with these words, and nothing of it is published."""
+    result = only(board)
+    assert result.status == "refused"
+    assert all(word in result.reasons[0] for word in words), result.reasons
+    assert all("\n" not in line and line.isprintable() and len(line) < 400 for line in result.reasons)
+    assert result.model is None
+    assert result.suites == ()
+    return result
+
+
+def test_an_honest_entry_is_recomputed(board: Path, honest: Run) -> None:
+    boards.submit(board, honest)
+    result = only(board)
+    assert (result.status, result.reasons) == ("accepted", ())
+    (suite,) = result.suites
+    assert suite.headline is not None
+    assert suite.headline == honest.card.headline
+    assert suite.level == "recomputed"
+
+
+def test_ingest_is_idempotent_and_deterministic(board: Path, honest: Run) -> None:
+    boards.submit(board, honest)
+    only(board)
+    before = {path: path.read_bytes() for path in (board / "results").iterdir()}
+    assert list(ingest(board)) == []
+    assert {path: path.read_bytes() for path in (board / "results").iterdir()} == before
+    shutil.rmtree(board / "results")
+    only(board)
+    assert {path: path.read_bytes() for path in (board / "results").iterdir()} == before
+
+
+def test_check_writes_nothing(board: Path, honest: Run) -> None:
+    boards.submit(board, honest)
+    assert only(board, write=False).status == "accepted"
+    assert not (board / "results").exists()
+
+
+def test_the_result_holds_neither_replies_nor_answers(board: Path, tmp_path: Path, data: Path) -> None:
+    boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.5, 3, essay=ESSAY)))
+    only(board)
+    text = (board / "results" / "acme-tiny@v1.json").read_text()
+    assert ESSAY not in text
+    assert "ANSWER" not in text
+
+
+def test_the_boards_own_data_are_used(board: Path, honest: Run, data: Path, tmp_path: Path) -> None:
+    boards.submit(board, honest)
+    (tmp_path / "gold").mkdir()
+    shutil.copy(data, tmp_path / "gold")
+    assert only(board, gold=tmp_path / "gold").status == "accepted"
+    changed = (tmp_path / "gold" / data.name).read_text().replace('"answer": "A"', '"answer": "B"')
+    (tmp_path / "gold" / data.name).write_text(changed.replace('"answer_index": 0', '"answer_index": 1'))
+    shutil.rmtree(board / "results")
+    result = only(board, gold=tmp_path / "gold")
+    assert result.status == "refused"
+
+
+# ---- tampering -------------------------------------------------------------------------------------------------
+
+
+def answer_right(record: dict[str, Any]) -> None:
+    record["outcome"]["text"] = "ANSWER: A"
+
+
+def score_right(record: dict[str, Any]) -> None:
+    for score in record["scores"].values():
+        score.update(value=1.0, verdict="right")
+
+
+def cooler(card: dict[str, Any]) -> None:
+    card["config"]["sampling"]["temperature"] = 0.7
+
+
+def another_run(card: dict[str, Any]) -> None:
+    card["run"] = "20260101T000000-abcdef"
+
+
+def old_suite(card: dict[str, Any]) -> None:
+    card["config"]["version"] = "0"
+
+
+def script(card: dict[str, Any]) -> None:
+    card["model"] = "<script>alert(1)</script>"
+
+
+def partial_run(card: dict[str, Any]) -> None:
+    card["config"]["limit"] = 10
+
+
+FORGERIES: dict[str, tuple[Callable[[boards.Files], None], tuple[str, ...]]] = {
+    "edited replies": (edit_records(answer_right), ("scored again",)),
+    "edited scores": (edit_records(score_right), ("scored again",)),
+    "a card that lies about sampling": (edit_card(cooler), ("does not belong to its configuration",)),
+    "another run's id": (edit_card(another_run), ("do not name the same run",)),
+    "an old suite version": (edit_card(old_suite), ("version 0",)),
+    "a script in the card": (edit_card(script), ("model holds markup",)),
+    "a subset": (edit_card(partial_run), ()),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forged_bundles_are_refused(board: Path, honest: Run, name: str) -> None:
+    change, words = FORGERIES[name]
+    forge(boards.submit(board, honest), change)
+    result = refused(board)
+    assert all(any(word in line for line in result.reasons) for word in words), result.reasons
+
+
+def test_a_changed_byte_is_refused(board: Path, honest: Run) -> None:
+    entry = boards.submit(board, honest)
+    content = bytearray(entry.read_bytes())
+    content[len(content) // 2] ^= 1
+    entry.write_bytes(content)
+    assert only(board).status == "refused"
+
+
+# ---- the entry's file ------------------------------------------------------------------------------------------
+
+
+def replaced(text: bytes, new: bytes) -> Callable[[boards.Files], None]:
+    def change(files: boards.Files) -> None:
+        assert text in files["submission.toml"]
+        files["submission.toml"] = files["submission.toml"].replace(text, new)
+
+    return change
+
+
+def added(name: str, content: bytes = b"x") -> Callable[[boards.Files], None]:
+    def change(files: boards.Files) -> None:
+        files[name] = content
+
+    return change
+
+
+ENTRIES: dict[str, tuple[Callable[[boards.Files], None], str]] = {
+    "another board's entry": (replaced(b'"board-1"', b'"board-2"'), "another board"),
+    "path traversal": (added("../../evil.zip"), "are not those"),
+    "an absolute path": (added("/etc/cron.d/evil"), "are not those"),
+    "a listed path": (replaced(b"mmlu-pro@strict.zip", b"../mmlu-pro@strict.zip"), "SUITE@PROTOCOL.zip"),
+    "Parquet": (added("records.parquet", b"PAR1" * 1000), "are not those"),
+    "markup in a statement": (replaced(b"no benchmark", b"<img src=x onerror=alert(1)>"), "holds markup"),
+    "control characters": (replaced(b"no benchmark", b"\\u001b[2J"), "control characters"),
+    "another suite": (replaced(b'suite = "mmlu-pro"', b'suite = "gpqa"'), "not part of the board"),
+    "a suite of code": (
+        replaced(b'suite = "mmlu-pro"', b'suite = "lm-eval:/tmp/evil"'),
+        "not part of the board",
+    ),
+    "another run": (replaced(b'run = "2', b'run = "1'), "do not name the same run"),
+    "an unknown key": (replaced(b"weights", b"weight"), "weight"),
+    "no submission": (lambda files: files.pop("submission.toml") and None, "holds no submission.toml"),
+    "a bundle that is none": (added("mmlu-pro@strict.zip"), ""),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_hostile_entries_are_refused(board: Path, honest: Run, name: str) -> None:
+    change, words = ENTRIES[name]
+    forge(boards.submit(board, honest), change, bundle=False)
+    refused(board, words)
+
+
+def test_a_zip_bomb_is_refused(board: Path, honest: Run) -> None:
+    def bomb(files: boards.Files) -> None:
+        files["records.jsonl"] = b"\n" * (300 << 20)
+
+    forge(boards.submit(board, honest), bomb)
+    refused(board)
+
+
+def test_a_bomb_of_unpacked_size_is_refused_before_it_is_read(board: Path, honest: Run) -> None:
+    (board / "board.toml").write_text((board / "board.toml").read_text() + "\n[limits]\nunpacked_mb = 1\n")
+
+    def bomb(files: boards.Files) -> None:
+        files["records.jsonl"] = b"\n" * (4 << 20)
+
+    forge(boards.submit(board, honest), bomb)
+    refused(board, "unpacks to")
+
+
+def test_an_entry_is_named_after_its_model(board: Path, honest: Run) -> None:
+    entry = boards.submit(board, honest)
+    entry.rename(entry.with_name("other@v9.zip"))
+    refused(board, "must be named acme-tiny@v1.zip")
+
+
+@pytest.mark.parametrize("name", ["readme.md", "no-revision.zip", "a@b@c.zip"])
+def test_other_files_in_entries_are_named(board: Path, name: str) -> None:
+    (board / "entries" / name).write_text("x")
+    with pytest.raises(UsageError, match="is not an entry"):
+        only(board)
+
+
+def test_not_a_zip(board: Path) -> None:
+    (board / "entries" / "x@y.zip").write_text("x")
+    refused(board, "not a readable zip file")
+
+
+def test_many_tiny_entries_are_refused_at_once(board: Path) -> None:
+    for number in range(10_000):
+        (board / "entries" / f"x@{number}.zip").write_text("x")
+    with pytest.raises(UsageError, match="10000 new entries; one ingest takes 20"):
+        only(board)
+    assert not (board / "results").exists()
+
+
+# ---- rules ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"minimum_repeats": 4}, "1 repeats; the board asks for 4"),
+        ({"limit": 50}, "another subset; the board asks for 50 items"),
+        ({"temperature": 0.6}, "temperature is"),
+        ({"judge": "gpt-oss"}, "the judge is none; the board asks for gpt-oss"),
+        ({"data_sha256": "0" * 64}, "its data hash to"),
+    ],
+)
+def test_rules_of_the_board(board: Path, honest: Run, rule: dict[str, Any], words: str) -> None:
+    boards.write_board(board, **rule)
+    boards.submit(board, honest)
+    refused(board, words)
+
+
+def test_built_in_samples_are_no_result(board: Path, tmp_path: Path) -> None:
+    import evals
+
+    (stored,) = evals.evaluate(
+        "mmlu-pro", lambda prompt: "ANSWER: A", sample=True, results=tmp_path, quiet=True
+    )
+    boards.submit(board, stored)
+    refused(board, "built-in samples")
+    hashed = stored.card.config.data_sha256
+    boards.write_board(board, data_sha256=hashed)
+    assert only(board).status == "accepted"
+
+
+def test_identical_repeats_at_a_temperature_are_refused(board: Path, tmp_path: Path, data: Path) -> None:
+    model = boards.answers(data, 0.5, 4, essay=ESSAY)
+    boards.submit(board, boards.run(tmp_path / "r", data, model, repeats=2, temperature=1.0))
+    refused(board, "its repeats are identical")
+
+
+def test_gold_copied_into_replies_is_held(board: Path, tmp_path: Path, data: Path) -> None:
+    boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 1.0, 1)))
+    result = only(board)
+    assert result.status == "held"
+    assert "above the plausible 0.995" in result.reasons[0]
+    (board / decisions.NAME).write_text(
+        '[[decision]]\nentry = "acme-tiny@v1"\nkind = "accepted"\nby = "me"\ndate = 2026-11-29\nreason = "additions"\n'
+    )
+    assert only(board).status == "accepted"
+
+
+def test_an_implausible_gain_is_held(board: Path, tmp_path: Path, data: Path, honest: Run) -> None:
+    boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.2, 9)), "acme/weak")
+    only(board)
+    boards.submit(board, honest, "zeta/strong")
+    result = only(board)
+    assert result.status == "held"
+    assert "exceeds the best entry by" in result.reasons[0]
+
+
+# ---- other entries -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_run_twice(board: Path, honest: Run) -> None:
+    boards.submit(board, honest)
+    boards.submit(board, honest, revision="v2")
+    refused(board, "is part of acme-tiny@v1 already")
+
+
+def test_copied_answers_with_their_errors(board: Path, tmp_path: Path, data: Path) -> None:
+    for number, name in enumerate(["acme/first", "zeta/copy"]):
+        boards.submit(board, boards.run(tmp_path / str(number), data, boards.answers(data, 0.5, 5)), name)
+    assert any(
+        "copied from acme-first@v1: all answers are identical" in line for line in refused(board).reasons
+    )
+
+
+def test_copied_essays(board: Path, tmp_path: Path, data: Path) -> None:
+    own = boards.answers(data, 0.5, 6, essay=ESSAY)
+    other = boards.answers(
+        data, 0.5, 7, essay="Another way of putting it, which is longer than the first one was by some."
+    )
+    boards.submit(board, boards.run(tmp_path / "a", data, own), "acme/first")
+
+    def partly(prompt: str) -> str:
+        return own(prompt) if "+ 1" in prompt or "+ 2" in prompt else other(prompt)
+
+    boards.submit(board, boards.run(tmp_path / "b", data, partly), "zeta/copy")
+    refused(board, "copied from acme-first@v1", "long replies are identical")
+
+
+def test_equal_short_answers_are_no_copies(board: Path, tmp_path: Path, data: Path) -> None:
+    for number, name in enumerate(["acme/first", "zeta/second"]):
+        boards.submit(
+            board, boards.run(tmp_path / str(number), data, boards.answers(data, 0.6, 20 + number)), name
+        )
+    assert [result.status for result in ingest(board)] == ["accepted", "accepted"]
+
+
+def test_other_data_than_the_published_entries(board: Path, tmp_path: Path, honest: Run) -> None:
+    boards.submit(board, honest)
+    only(board)
+    (tmp_path / "easy").mkdir()
+    easy = boards.write_data(tmp_path / "easy", 60)
+    boards.submit(board, boards.run(tmp_path / "r", easy, boards.answers(easy, 0.5, 1)), "zeta/easy")
+    refused(board, "its data hash to")
+
+
+# ---- the board itself --------------------------------------------------------------------------------------------
+
+
+def test_a_published_entry_is_not_changed(board: Path, tmp_path: Path, data: Path, honest: Run) -> None:
+    entry = boards.submit(board, honest)
+    only(board)
+    entry.unlink()
+    boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.5, 8)))
+    with pytest.raises(UsageError, match="the file of a published entry was changed"):
+        only(board)
+
+
+def test_a_number_does_not_vanish_without_a_decision(board: Path, honest: Run) -> None:
+    entry = boards.submit(board, honest)
+    only(board)
+    entry.unlink()
+    with pytest.raises(UsageError, match="is gone, and no decision withdraws it"):
+        only(board)
+    (board / decisions.NAME).write_text(
+        '[[decision]]\nentry = "acme-tiny@v1"\nkind = "withdrawn"\nby = "me"\ndate = 2026-11-29\nreason = "asked for"\n'
+    )
+    assert list(ingest(board)) == []
+
+
+def test_decisions_are_only_added(board: Path, honest: Run) -> None:
+    text = '[[decision]]\nentry = "acme-tiny@v1"\nkind = "disputed"\nby = "me"\ndate = 2026-11-29\nreason = "why"\n'
+    (board / decisions.NAME).write_text(text)
+    boards.submit(board, honest)
+    only(board)
+    (board / decisions.NAME).write_text(text + text.replace("disputed", "withdrawn"))
+    list(ingest(board))
+    (board / decisions.NAME).write_text(text)
+    with pytest.raises(UsageError, match="decisions are only added"):
+        list(ingest(board))
+
+
+def test_an_edited_result_is_named(board: Path, honest: Run) -> None:
+    boards.submit(board, honest)
+    only(board)
+    path = board / "results" / "acme-tiny@v1.json"
+    path.write_text(path.read_text().replace('"coverage": 1.0', '"coverage": 0.9'))
+    with pytest.raises(UsageError, match="was edited"):
+        only(board)
+
+
+def test_the_index_names_every_result(board: Path, honest: Run) -> None:
+    boards.submit(board, honest)
+    result = only(board)
+    index = json.loads((board / "results" / results.INDEX).read_text())
+    assert index["entries"] == {"acme-tiny@v1": result.content_sha256}
+
+
+def test_texts_of_a_gated_suite_are_refused(board: Path, tmp_path: Path) -> None:
+    import evals
+
+    (stored,) = evals.evaluate(
+        "gpqa:diamond", lambda prompt: "ANSWER: A", sample=True, results=tmp_path, quiet=True
+    )
+    text = (board / "board.toml").read_text().replace('"mmlu-pro"', '"gpqa:diamond"')
+    (board / "board.toml").write_text(text)
+    entry = boards.submit(board, stored)
+    assert only(board, write=False).status == "held"
+
+    def ungate(files: boards.Files) -> None:
+        edit_card(lambda card: card.update(gated=False))(files)
+        manifest = json.loads(files["bundle.json"])
+        manifest["gated"] = False
+        manifest["files"]["records.jsonl"] = manifest["files"].pop("withheld.jsonl")
+        files["bundle.json"] = json.dumps(manifest).encode()
+        files["records.jsonl"] = files.pop("withheld.jsonl")
+
+    forge(entry, ungate)
+    (tmp_path / "gold").mkdir()
+    shutil.copytree(ROOT / "suites" / "samples" / "gpqa", tmp_path / "gold" / "gpqa")
+    (result,) = ingest(board, gold=tmp_path / "gold")
+    assert result.status == "refused"
+
+
+def test_a_name_twice_is_refused(board: Path, honest: Run) -> None:
+    entry = boards.submit(board, honest)
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(entry, "a") as archive:
+        archive.writestr("submission.toml", "format = 1")  # a second file of the same name
+    assert only(board).status == "refused"

@@ -1,0 +1,162 @@
+"""Boards in temporary folders: a suite's local data, models that answer from a table, entries and forged entries."""
+
+from __future__ import annotations
+
+import json
+import random
+import zipfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import evals
+from evals.board import policy, submission
+from evals.board.policy import BoardPolicy, SuiteRule
+from evals.bundles.bundle import seal
+from evals.records.store import Run
+
+LETTERS = "ABCDEFGHIJ"
+ITEMS = 120
+
+
+def write_data(folder: Path, items: int = ITEMS) -> Path:
+    """Write additions with ten options in the format of mmlu-pro, and return the file."""
+    numbers = random.Random(7)
+    rows = []
+    for number in range(items):
+        a, b = numbers.randint(10, 99), numbers.randint(10, 99)
+        options = [str(a + b + step) for step in range(10)]
+        numbers.shuffle(options)
+        answer = options.index(str(a + b))
+        rows.append(
+            {
+                "question_id": number,
+                "question": f"What is {a} + {b}?",
+                "options": options,
+                "answer": LETTERS[answer],
+                "answer_index": answer,
+                "category": "math",
+            }
+        )
+    path = folder / "mmlu-pro.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def answers(data: Path, accuracy: float, seed: int, *, essay: str = "") -> Callable[[str], str]:
+    """Return a model that gives the right letter with a probability, after an essay if one is wanted."""
+    rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    drawn = random.Random(seed)
+    letters = {
+        row["question"]: row["answer"] if drawn.random() < accuracy else drawn.choice(LETTERS) for row in rows
+    }
+
+    def reply(prompt: str) -> str:
+        question = next(text for text in letters if text in prompt)
+        thoughts = f"{essay} {question} " * 8 if essay else ""
+        return f"{thoughts}ANSWER: {letters[question]}"
+
+    return reply
+
+
+def run(results: Path, data: Path, model: Callable[[str], str], **options: Any) -> Run:
+    """Run the data on a model."""
+    (stored,) = evals.evaluate("mmlu-pro", model, data=data, results=results, quiet=True, **options)
+    return stored
+
+
+def write_board(folder: Path, **rule: Any) -> BoardPolicy:
+    """Write a board of one suite and return its policy."""
+    table = {"name": "mmlu-pro", "protocol": "strict", **rule}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in table.items()]
+    text = "\n".join(['format = 1\nid = "board-1"\ntitle = "Board"\n[[suite]]', *lines, ""])
+    (folder / "entries").mkdir(parents=True, exist_ok=True)
+    (folder / policy.NAME).write_text(text, encoding="utf-8")
+    return policy.read(folder)
+
+
+def rule(**fields: Any) -> SuiteRule:
+    """Return a rule for mmlu-pro."""
+    return SuiteRule(name="mmlu-pro", protocol="strict", **fields)
+
+
+def model_card(model: str = "acme/tiny", revision: str = "v1", **fields: Any) -> submission.ModelCard:
+    """Return a complete model card."""
+    stated = {
+        "weights": "open",
+        "licence": "apache-2.0",
+        "training_data": "no benchmark",
+        "contact": "mail@example.org",
+    }
+    return submission.ModelCard(model=model, revision=revision, **(stated | fields))
+
+
+def submit(board: Path, stored: Run, model: str = "acme/tiny", revision: str = "v1") -> Path:
+    """Add a run to a board, unchecked, and return the entry's file."""
+    return submission.pack([stored], model_card(model, revision), policy.read(board), board / "entries")
+
+
+Files = dict[str, bytes]
+
+
+def forge(entry: Path, change: Callable[[Files], None], *, bundle: bool = True) -> None:
+    """Change the files of an entry's bundle, or of the entry itself, and make every hash anew."""
+    files = _files(entry.read_bytes())
+    if not bundle:
+        change(files)
+        _write(entry, files)
+        return
+    (name,) = (name for name in files if name.endswith(".zip"))
+    inner = _files(files[name])
+    change(inner)
+    manifest = json.loads(inner["bundle.json"])
+    for path, facts in manifest["files"].items():
+        facts.update(sha256=sha256(inner[path]).hexdigest(), size=len(inner[path]))
+    inner["bundle.json"] = json.dumps(manifest).encode()
+    packed = entry.with_name("forged.tmp")
+    _write(packed, inner, comment=b"0" * 71, method=zipfile.ZIP_DEFLATED)
+    seal(packed)
+    files[name] = packed.read_bytes()
+    packed.unlink()
+    _write(entry, files)
+
+
+def edit_card(change: Callable[[dict[str, Any]], None]) -> Callable[[Files], None]:
+    """Return a change of a bundle's card."""
+
+    def edit(files: Files) -> None:
+        card = json.loads(files["card.json"])
+        change(card)
+        files["card.json"] = json.dumps(card).encode()
+        manifest = json.loads(files["bundle.json"])
+        manifest["run"] = card["run"]
+        files["bundle.json"] = json.dumps(manifest).encode()
+
+    return edit
+
+
+def edit_records(change: Callable[[dict[str, Any]], None]) -> Callable[[Files], None]:
+    """Return a change of every record of a bundle."""
+
+    def edit(files: Files) -> None:
+        records = [json.loads(line) for line in files["records.jsonl"].splitlines()]
+        for record in records:
+            change(record)
+        files["records.jsonl"] = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+    return edit
+
+
+def _files(content: bytes) -> Files:
+    from io import BytesIO
+
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _write(path: Path, files: Files, *, comment: bytes = b"", method: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        archive.comment = comment
