@@ -195,7 +195,11 @@ def copy_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterato
 def reuse_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
     """Yield the entries, of any model, that hold the same run."""
     for other in others:
-        if any(
-            result.run == suite.run or result.bundle_sha256 == suite.bundle_sha256 for suite in other.suites
-        ):
+        if any(_is_same_run(result, suite) for suite in other.suites):
             yield f"run {result.run} is part of {other.entry} already"
+
+
+def _is_same_run(result: SuiteResult, other: SuiteResult) -> bool:
+    """Return whether two results are of one run; ids alone agree for two runs that began in the same second."""
+    same_answers = result.fingerprint.answers == other.fingerprint.answers
+    return result.bundle_sha256 == other.bundle_sha256 or (result.run == other.run and same_answers)

@@ -13,8 +13,9 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from evals import load
-from evals.board import checks, submission
+from evals.board import checks, items, submission
 from evals.board.fingerprints import fingerprint
+from evals.board.items import Items
 from evals.board.policy import BoardPolicy, SuiteRule
 from evals.board.results import SuiteResult
 from evals.board.submission import Submission, SubmittedRun
@@ -24,6 +25,7 @@ from evals.errors import DataError, EvalsError, ScorerError
 from evals.plain import plain
 from evals.records import promise
 from evals.records.card import Card
+from evals.records.files import Gold, brief
 from evals.sandbox import Pool
 from evals.types import Record, Sample
 
@@ -40,6 +42,8 @@ class Examination(Struct, kw_only=True):
     """None if it could not be read."""
     suites: list[SuiteResult] = []
     refusals: list[str] = []
+    items: dict[tuple[str, str], Items] = {}
+    """Values of single items by suite and protocol."""
     unverified: list[str] = []
     """Runs that only the board's own data can verify, and they are not here."""
 
@@ -103,8 +107,9 @@ def _examine_run(
         verification = verify(path, data)
         refusals = list(map(shortened, verification.differences[:3]))
         if not refusals:
-            result, refusals = _result(path, run, rule, verification)
+            result, refusals, values = _result(path, run, rule, verification)
             examination.suites.append(result)
+            examination.items[run.suite, run.protocol] = values
     except EvalsError as error:
         refusals = [shortened(str(error).replace(f"{path}: ", ""))]
     examination.refusals += [f"{rule.label}: {line}" for line in refusals]
@@ -120,8 +125,8 @@ def board_data(gold: Path | None, suite: str) -> Path | None:
 
 def _result(
     path: Path, run: SubmittedRun, rule: SuiteRule, verification: Verification
-) -> tuple[SuiteResult, list[str]]:
-    """Return the result of a verified bundle, and the rules that it breaks."""
+) -> tuple[SuiteResult, list[str], Items]:
+    """Return the result of a verified bundle, the rules that it breaks, and the values of its items."""
     with opened(path) as bundle:
         card = bundle.card()
         if (run.suite, run.protocol, run.run) != (card.config.suite, card.config.protocol, card.run):
@@ -129,8 +134,12 @@ def _result(
         (suite,) = load.recorded_suite(run.suite, run.protocol)
         samples = {sample.id: sample for sample in bundle.lines("samples.jsonl", Sample)}
         counts = checks.count(_records(bundle), samples, suite.errata, card.config.sampling.max_tokens)
+        golds = {sample.id: Gold.of(sample) for sample in samples.values()}
+        values = items.measure(suite, map(brief, _records(bundle)), golds, card.config.repeats)
         result = structs.replace(
             _published(card),
+            items=len(values.values),
+            items_sha256=values.sha256,
             fingerprint=fingerprint(_records(bundle)),
             bundle_sha256=sha256(path.read_bytes()).hexdigest(),
             notes=verification.notes,
@@ -140,7 +149,7 @@ def _result(
         *checks.sampling_refusals(card, counts),
         *checks.leak_refusals(counts),
     ]
-    return result, list(map(shortened, refusals))
+    return result, list(map(shortened, refusals)), values
 
 
 def _records(bundle: Bundle) -> Iterator[Record]:

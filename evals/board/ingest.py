@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from evals.board import checks, decisions, policy, results
+from evals.board import checks, decisions, items, policy, results
 from evals.board.decisions import Decision
 from evals.board.examine import Examination, examine_within_limits, shortened
 from evals.board.policy import BoardPolicy
@@ -44,10 +44,12 @@ def ingest(
     if len(new) > board.limits.new_entries:
         raise UsageError(f"{len(new)} new entries; one ingest takes {board.limits.new_entries}")
     for path in pending:
-        result = _ingest_one(path, board, known, made, gold)
+        examination = _examine(path, board, known, gold)
+        result = _judged(path, board, known, made, examination)
         known[result.entry] = result
         if write:
             results.write(folder, f"{result.entry}.json", result)
+            items.write(folder, result.entry, examination.items if result.suites else {})
         yield result
     if write:
         entries = {name: known[name].content_sha256 for name in sorted(known)}
@@ -113,19 +115,26 @@ def _sha256(path: Path) -> str:
         return file_digest(stream, "sha256").hexdigest()
 
 
-def _ingest_one(
+def _examine(
+    path: Path, board: BoardPolicy, known: Mapping[str, EntryResult], gold: Path | None
+) -> Examination:
+    earlier = known.get(path.stem)
+    if earlier is not None and earlier.status == "accepted" and earlier.file_sha256 != _sha256(path):
+        raise UsageError(
+            f"{ENTRIES}/{path.name}: the file of a published entry was changed; add a new revision instead"
+        )
+    return examine_within_limits(path, board, gold)
+
+
+def _judged(
     path: Path,
     board: BoardPolicy,
     known: Mapping[str, EntryResult],
     made: Sequence[Decision],
-    gold: Path | None,
+    examination: Examination,
 ) -> EntryResult:
+    """Return the result of an examined entry, compared with the other entries."""
     earlier = known.get(path.stem)
-    if earlier is not None and earlier.file_sha256 != _sha256(path) and earlier.status == "accepted":
-        raise UsageError(
-            f"{ENTRIES}/{path.name}: the file of a published entry was changed; add a new revision instead"
-        )
-    examination = examine_within_limits(path, board, gold)
     sequence = earlier.sequence if earlier else max((r.sequence for r in known.values()), default=0) + 1
     before = [r for r in known.values() if r.sequence < sequence and r.status != "refused"]
     refusals = examination.refusals or list(_comparison_refusals(examination, before))

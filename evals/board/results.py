@@ -65,6 +65,9 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     """Limits of the verification."""
     fingerprint: Fingerprint = Fingerprint()
+    items: int = 0
+    items_sha256: str = ""
+    """Hash of the ids of its items; empty if the headline is no mean over items. Their values: `items.py`."""
 
     @property
     def label(self) -> str:

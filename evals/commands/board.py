@@ -131,7 +131,7 @@ def _print(result: EntryResult) -> None:
 
     common.say(f"{result.entry}: {result.status}")
     for line in result.reasons:
-        common.say(f"    {line}", whole=True)
+        common.say(f"    {line}")
     for suite in result.suites:
         if (head := suite.headline) is not None:
             common.say(f"    {suite.label}: {head.metric} {figures.figure(head)}")

@@ -11,8 +11,9 @@ import pytest
 
 from evals.cli import cli
 from evals.commands.groups import LazyGroup
+from evals.records import store
 from evals.terminal.layout import cells
-from tests.support import many_runs
+from tests.support import boards, many_runs
 from tests.support.command import Outcome, evals
 
 POLICY = """
@@ -28,6 +29,13 @@ PYTHON = re.compile(
     r"Struct\(|\b[A-Z]\w*\([^)]*=|\w\(\w*\)@\d|<[\w.]+ object|\bNone\b|\bTrue\b|\bFalse\b|frozenset|datetime\."
 )
 """What only Python writes so."""
+CARD = """model = "acme/other"
+revision = "v2"
+weights = "open"
+licence = "apache-2.0"
+training_data = "no benchmark"
+contact = "mail@example.org"
+"""
 WIDTHS = (60, 80, 120, 200)
 
 
@@ -36,6 +44,8 @@ class Folder(NamedTuple):
     policy: Path
     replies: Path
     bundle: Path
+    board: Path
+    """A board with an entry that it refuses."""
     runs: list[str]
     """Of MMLU-Pro, complete, under one protocol."""
 
@@ -68,7 +78,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     )
     assert evals(*asked).status == 0
     assert evals("bundle", "b", bundle, "--results", place / "b").status == 0
-    return Folder(place / "r", policy, replies, bundle, runs)
+    boards.write_board(place / "board")
+    boards.submit(place / "board", store.find_one(place / "b", "b"))
+    (place / "board" / "card.toml").write_text(CARD)
+    return Folder(place / "r", policy, replies, bundle, place / "board", runs)
 
 
 SHOWN = {
@@ -114,11 +127,15 @@ ELSEWHERE = {
     "import": "import replies {replies} --suite mmlu-pro --model theirs --sample --results {out}",
     "bundle verify": "bundle verify {bundle}",
     "merge": "merge --methods",
+    "board init": "board init {out} mmlu-pro aime",
+    "board submit": "board submit b --to {board} --model-card {board}/card.toml --results {board}/../b",
+    "board ingest": "board ingest {board} --check",
 }
 STANDS_FOR = {"gate judge": "gate", "bundle pack": "bundle", "baseline": "gate baseline", "baseline save": "gate baseline",
               "noise": "gate noise", "verify": "bundle verify", "reproduce": "claims reproduce"}  # fmt: skip
 """Older and implied names -> today's."""
 NOT_HERE = {
+    "board",
     "gate schema",
     "dashboard",
     "serve",
@@ -164,6 +181,7 @@ def test_it_fits(folder: Folder, tmp_path: Path, name: str, columns: int) -> Non
         "policy": folder.policy,
         "replies": folder.replies,
         "bundle": folder.bundle,
+        "board": folder.board,
         "out": tmp_path / "o",
     }
     words = line.format(a=a, b=b, c=c, **files).split()

@@ -62,8 +62,8 @@ def answers(data: Path, accuracy: float, seed: int, *, essay: str = "") -> Calla
 
 def run(results: Path, data: Path, model: Callable[[str], str], **options: Any) -> Run:
     """Run the data on a model."""
-    (stored,) = evals.evaluate("mmlu-pro", model, data=data, results=results, quiet=True, **options)
-    return stored
+    runs = evals.evaluate("mmlu-pro", model, data=data, results=results, quiet=True, **options)
+    return next(iter(runs))
 
 
 def write_board(folder: Path, **rule: Any) -> BoardPolicy:

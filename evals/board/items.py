@@ -1,0 +1,96 @@
+"""Values of single items, from which a board's pages compare models pair by pair: `results/ENTRY.parquet`.
+
+Rows are the items of each suite in the order of their ids, which are not kept: entries of one suite with the same
+`items_sha256` have the same items in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evals.board.results import FOLDER
+from evals.errors import UsageError
+from evals.records.files import Brief, Gold
+from evals.report.estimates import points
+from evals.suite import Suite
+from evals.validation import cause
+from evals.verdicts.pairs import Side, reduced
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Items(NamedTuple):
+    """The items of a run under its headline metric."""
+
+    sha256: str
+    """Hash of the ids; empty if the metric is no mean over items, so that there are no values."""
+    values: NDArray[np.float64]
+    """Mean over an item's repeats in the metric's unit, shape (items,); NaN if nothing was scored."""
+    groups: list[str]
+    clusters: list[str]
+    """Hashes of the items' clusters."""
+
+
+def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], repeats: int) -> Items:
+    """Reduce every item of a run to its value under the suite's headline metric."""
+    import numpy as np
+
+    metric = next(metric for metric in suite.metrics_for(golds) if metric.headline)
+    if metric.pool == "whole":
+        return Items("", np.zeros(0), [], [])
+    scorer = metric.scorer or next(iter(suite.scorers))
+    side = reduced(Side(points(briefs, golds, scorer), golds, repeats), metric)
+    names = sorted(side.side.golds)
+    values = [side.values[name].value if name in side.values else np.nan for name in names]
+    kept = [side.side.golds[name] for name in names]
+    return Items(
+        sha256("\n".join(names).encode()).hexdigest(),
+        np.array(values, dtype=np.float64),
+        [gold.group for gold in kept],
+        [sha256(gold.cluster.encode()).hexdigest()[:12] for gold in kept],
+    )
+
+
+def write(folder: Path, entry: str, runs: Mapping[tuple[str, str], Items]) -> None:
+    """Write the items of an entry's runs, by suite and protocol."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, list[Any]] = {name: [] for name in ("suite", "protocol", "group", "cluster", "value")}
+    for (suite, protocol), items in runs.items():
+        count = len(items.values)
+        columns["suite"] += [suite] * count
+        columns["protocol"] += [protocol] * count
+        columns["group"] += items.groups
+        columns["cluster"] += items.clusters if len(set(items.clusters)) < count else [""] * count
+        columns["value"] += [None if value != value else value for value in items.values.tolist()]
+    path = folder / FOLDER / f"{entry}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path, compression="zstd", compression_level=9)
+
+
+def read(folder: Path, entry: str) -> dict[tuple[str, str], Items]:
+    """Return the items of an entry by suite and protocol, without hashes; raises UsageError if the file is broken."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / FOLDER / f"{entry}.parquet"
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise UsageError(f"{path}: {cause(error)}") from None
+    labels = list(zip(table["suite"].to_pylist(), table["protocol"].to_pylist(), strict=True))
+    values = table["value"].to_numpy(zero_copy_only=False).astype(np.float64)
+    groups, clusters = table["group"].to_pylist(), table["cluster"].to_pylist()
+    starts = {label: labels.index(label) for label in dict.fromkeys(labels)}
+    ends = [*list(starts.values())[1:], len(labels)]
+    return {
+        label: Items("", values[start:end], groups[start:end], clusters[start:end])
+        for (label, start), end in zip(starts.items(), ends, strict=True)
+    }
