@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from evals import disk
 from evals.calls.pace import MOST, Pace
 from evals.errors import Disconnected, Fatal, ModelError, RateLimit, Transient, UsageError
+from evals.model_adapters.common.balance import Balance
 from evals.model_adapters.common.http import without_secrets
 from evals.plain import notice
 from evals.types import Likelihood, Prompt, Reply, Sampling
@@ -72,7 +73,7 @@ class Server(Protocol):
 
 
 class Call:
-    """A call in flight."""
+    """A call in flight; `task` makes nothing else meanwhile."""
 
     def __init__(self, task: asyncio.Task[Any], started: float, *, movable: bool) -> None:
         self.task, self.started, self.movable = task, started, movable
@@ -88,9 +89,10 @@ class Call:
 class Endpoint:
     """One of several servers: its pace, its calls in flight, and how reliable it is."""
 
-    def __init__(self, url: str, server: Server, pace: Pace) -> None:
-        """`url`: without secrets."""
+    def __init__(self, url: str, server: Server, pace: Pace, changed: Callable[[Endpoint], None]) -> None:
+        """`url`: without secrets. `changed`: called after every change of its load, or of whether it is usable."""
         self.url, self.server, self.pace = url, server, pace
+        self._changed = changed
         self.calls: set[Call] = set()
         self.replies = self.losses = 0
         self.mean_s = 0.0
@@ -112,9 +114,24 @@ class Endpoint:
         return 1 if self._failures >= FAILURES else self.pace.limit
 
     @property
+    def most(self) -> int:
+        """Return the maximum of `room`."""
+        return self.pace.ceiling
+
+    @property
     def load(self) -> float:
         """Return the share of its room in use."""
         return len(self.calls) / self.room
+
+    def begin(self, call: Call) -> None:
+        """Note a call that is made."""
+        self.calls.add(call)
+        self._changed(self)
+
+    def end(self, call: Call) -> None:
+        """Note that a call has ended, after its reply or failure was noted."""
+        self.calls.discard(call)
+        self._changed(self)
 
     def replied(self, seconds: float) -> None:
         """Note a reply after this time."""
@@ -140,9 +157,36 @@ class Endpoint:
             notice(f"endpoints: {self.url} is lost ({error}); its samples go to the others")
         return min(PAUSE_S * 2.0 ** (self._failures - FAILURES), LONGEST_PAUSE_S)
 
+    def pause(self, seconds: float) -> None:
+        """Call it no more for a while."""
+        self.paused = True
+        self._changed(self)
+        asyncio.get_running_loop().call_later(seconds, self.resume)
+
     def resume(self) -> None:
         """Call it again after a pause."""
         self.paused = False
+        self._changed(self)
+
+    def reject(self, why: str) -> None:
+        """Call it no more."""
+        self.rejected = why
+        self._changed(self)
+
+    def update_listing(self, *, removed: bool) -> None:
+        """Note whether the file of addresses lists it."""
+        self.removed = removed
+        self._changed(self)
+
+    def take_pace(self, pace: Pace) -> None:
+        """Start over with another pace."""
+        self.pace = pace
+        self._changed(self)
+
+    def slow_down(self) -> None:
+        """Note that a call exceeded its deadline."""
+        self.pace.slow_down()
+        self._changed(self)
 
     def is_slower(self, other: Endpoint, now: float) -> bool:
         """Whether its calls take so much longer than another's that they are worth moving there."""
@@ -166,18 +210,18 @@ class Endpoint:
 class SharedPace:
     """Concurrency of a runner in front of several servers: what they take together."""
 
-    def __init__(self, endpoints: Collection[Endpoint]) -> None:
-        self._endpoints = endpoints
+    def __init__(self, endpoints: Collection[Endpoint], balance: Balance[Endpoint]) -> None:
+        self._endpoints, self._balance = endpoints, balance
 
     @property
     def limit(self) -> int:
         """Return the number of calls allowed in flight."""
-        return max(1, sum(e.room for e in self._endpoints if e.usable))
+        return max(1, self._balance.room)
 
     @property
     def ceiling(self) -> int:
         """Return the maximum of `limit`."""
-        return max(1, sum(e.pace.ceiling for e in self._endpoints if e.usable))
+        return max(1, self._balance.most)
 
     def reply(self) -> None:
         """Do nothing: a reply is noted for its server."""
@@ -185,7 +229,7 @@ class SharedPace:
     def slow_down(self) -> None:
         """Slow all servers down: a call exceeded its deadline, wherever it was."""
         for endpoint in self._endpoints:
-            endpoint.pace.slow_down()
+            endpoint.slow_down()
 
 
 class Endpoints:
@@ -198,6 +242,7 @@ class Endpoints:
         self.name = name
         self._addresses, self._connect = addresses, connect
         self._endpoints: dict[str, Endpoint] = {}
+        self._balance = Balance[Endpoint]()
         self._headers: dict[str, str] = {}
         self._fixed: int | None = None
         self._check: asyncio.TimerHandle | None = None
@@ -208,8 +253,8 @@ class Endpoints:
         """Return the concurrency; `fixed`: that of all servers together."""
         self._fixed = fixed
         for endpoint in self._endpoints.values():
-            endpoint.pace = self._own_pace()
-        return SharedPace(self._endpoints.values())
+            endpoint.take_pace(self._own_pace())
+        return SharedPace(self._endpoints.values(), self._balance)
 
     def _own_pace(self) -> Pace:
         fixed = None if self._fixed is None else -(-self._fixed // max(1, len(self._endpoints)))
@@ -244,18 +289,18 @@ class Endpoints:
     async def _ask(self, ask: Callable[[Server], Coroutine[Any, Any, T]]) -> T:
         """Call a server; if it fails or is slow, call others. Raises the last error."""
         self._update()
-        loop, tried = asyncio.get_running_loop(), set[Endpoint]()
+        loop, task, tried = asyncio.get_running_loop(), asyncio.current_task(), set[Endpoint]()
+        if task is None:
+            raise RuntimeError("a server must be called in a task")
         movable = True
         while True:
             endpoint = self._choose(tried)
-            task = loop.create_task(ask(endpoint.server))
             call = Call(task, loop.time(), movable=movable)
-            endpoint.calls.add(call)
+            endpoint.begin(call)
             try:
-                result = await task
+                result = await ask(endpoint.server)
             except asyncio.CancelledError:
-                caller = asyncio.current_task()
-                if not call.moved or (caller is not None and caller.cancelling()):
+                if not call.moved or task.cancelling() > 1:
                     raise
                 tried, movable = {endpoint}, False
             except (Transient, Fatal) as error:
@@ -266,11 +311,15 @@ class Endpoints:
                 endpoint.replied(loop.time() - call.started)
                 return result
             finally:
-                endpoint.calls.discard(call)
+                if call.moved:
+                    task.uncancel()
+                endpoint.end(call)
                 self._check_later(IDLE_S)
 
     def _choose(self, tried: Collection[Endpoint]) -> Endpoint:
         """Return the server to call: the least loaded of those that are usable and untried; raises Fatal if none is left."""
+        if not tried and (least := self._balance.least()) is not None:
+            return least
         listed = [e for e in self._endpoints.values() if not e.removed and not e.rejected]
         usable = [e for e in listed if not e.paused] or listed
         if not usable:
@@ -282,11 +331,10 @@ class Endpoints:
         """Note a failure; return whether the call is to be made on another server."""
         if isinstance(error, Fatal):
             if not endpoint.rejected:
-                endpoint.rejected = str(error)
+                endpoint.reject(str(error))
                 notice(f"endpoints: {endpoint.url} is called no more: {error}")
         elif pause_s := endpoint.failed(error):
-            endpoint.paused = True
-            asyncio.get_running_loop().call_later(pause_s, endpoint.resume)
+            endpoint.pause(pause_s)
         return any(e.usable and e not in tried for e in self._endpoints.values())
 
     def _update(self) -> None:
@@ -294,13 +342,15 @@ class Endpoints:
         urls = self._addresses()
         if urls is None:
             return
+        listed = set(urls)
         for url in urls:
             if url not in self._endpoints:
-                endpoint = Endpoint(without_secrets(url), self._connect(url), self._own_pace())
+                server, pace = self._connect(url), self._own_pace()
+                endpoint = Endpoint(without_secrets(url), server, pace, self._balance.note)
                 endpoint.server.add_headers(self._headers)
                 self._endpoints[url] = endpoint
         for url, endpoint in self._endpoints.items():
-            endpoint.removed = url not in urls
+            endpoint.update_listing(removed=url not in listed)
 
     def _check_later(self, after_s: float) -> None:
         if self._check is None:

@@ -186,6 +186,25 @@ async def test_calls_of_a_slow_server_move_to_an_idle_one(tmp_path: Path) -> Non
     assert servers[2].asked == 16
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
+async def test_a_call_that_is_moved_can_still_be_cancelled(*, interrupted: bool) -> None:
+    servers = [Simulated(5.0), Simulated(0.0)]
+    model = several(*servers)
+    task = asyncio.create_task(model.reply(Prompt(), Sampling()))
+    await asyncio.sleep(0)
+    (call,) = next(iter(model._endpoints.values())).calls
+    call.move()
+    if interrupted:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        assert (await task).text == "A"
+        assert task.cancelling() == 0
+    assert [each.asked for each in servers] == [1, 0 if interrupted else 1]
+    await model.close()
+
+
 async def test_a_file_of_addresses_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evals.model_adapters.common.endpoints.REREAD_S", 0.0)
     servers = {f"http://s{n}/v1": Simulated() for n in range(3)}

@@ -1,0 +1,51 @@
+"""The choice of the least loaded server agrees with a look at each of them, whatever happens to them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from evals.model_adapters.common.balance import Balance
+
+
+class Server:
+    def __init__(self, place: int) -> None:
+        self.place, self.usable = place, True
+        self.calls, self.room, self.most = 0, 4, 8
+
+    @property
+    def load(self) -> float:
+        return self.calls / self.room
+
+
+def change(server: Server, chance: random.Random) -> None:
+    match chance.randrange(10):
+        case 0:
+            server.usable = not server.usable
+        case 1:
+            server.room = chance.randint(1, 8)
+        case 2:
+            server.most = chance.randint(8, 16)
+        case 3 | 4 | 5:
+            server.calls = max(0, server.calls - 1)
+        case _:
+            server.calls += 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_it_agrees_with_a_look_at_each(seed: int) -> None:
+    chance = random.Random(seed)
+    balance, servers = Balance[Server](), [Server(place) for place in range(chance.randint(1, 12))]
+    assert balance.least() is None
+    for server in servers:
+        balance.note(server)
+    for _ in range(2000):
+        changed = chance.choice(servers)
+        change(changed, chance)
+        balance.note(changed)
+        usable = [server for server in servers if server.usable]
+        expected = min(usable, key=lambda server: (server.load, server.place), default=None)
+        assert balance.least() is expected
+        assert balance.room == sum(server.room for server in usable)
+        assert balance.most == sum(server.most for server in usable)
