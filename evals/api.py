@@ -24,8 +24,9 @@ from evals.errors import ModelError, StoreError, UsageError
 from evals.records import store
 from evals.records.store import Run
 from evals.results import Runs
+from evals.run.model_run import Outcome
 from evals.run.request import RunRequest, make
-from evals.run.session import Named, Outcome, Session
+from evals.run.session import Named, Session
 from evals.suite import Suite
 from evals.types import Model
 
@@ -60,8 +61,9 @@ def evaluate(
     (`evals.run.request.RunRequest`), e.g. `limit=200`, `sample=True`, `results="folder"`.
 
     Works inside a running event loop, as in a notebook. The same call resumes an interrupted run; functions
-    are always called again. Raises UsageError if nothing can be started, ModelError if every call fails, and
-    KeyboardInterrupt after Ctrl-C; replies in flight are stored first.
+    are always called again. Several models are run side by side, under one budget; those that need this machine's GPUs
+    take turns. Raises UsageError if nothing can be started, ModelError if every call to a model fails, after the others
+    are done, and KeyboardInterrupt after Ctrl-C; replies in flight are stored first.
     """
     session = _session(suites, model, quiet=quiet, options=options)
     return _runs(_off_the_loop(session.run, interrupt=session.interrupt))
@@ -195,7 +197,7 @@ def gate(
 def measure(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
     """Run a request for a command; return its runs, and whether it was interrupted or every call failed."""
     outcomes = Session(request, say=say, quiet=quiet).run()
-    return _runs_of(outcomes), any(outcome.interrupted or bool(outcome.hopeless) for outcome in outcomes)
+    return _runs_of(outcomes), any(outcome.interrupted or bool(outcome.fault) for outcome in outcomes)
 
 
 def _session(
@@ -273,8 +275,11 @@ def _off_the_loop(work: Callable[[], T], *, interrupt: Callable[[], None] | None
 def _runs(outcomes: Sequence[Outcome]) -> Runs:
     if any(outcome.interrupted for outcome in outcomes):
         raise KeyboardInterrupt
-    if hopeless := next((outcome.hopeless for outcome in outcomes if outcome.hopeless), ""):
-        raise ModelError(f"every call fails: {hopeless}")
+    if len(outcomes) == 1 and outcomes[0].hopeless:
+        raise ModelError(f"every call fails: {outcomes[0].hopeless}")
+    if faults := [f"{outcome.model} failed: {outcome.fault}" for outcome in outcomes if outcome.fault]:
+        others = "; the runs of the others are stored" if len(faults) < len(outcomes) else ""
+        raise ModelError(f"{'; '.join(faults)}{others}")
     return _runs_of(outcomes)
 
 

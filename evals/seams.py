@@ -71,6 +71,14 @@ class Metered(Protocol):
     per_minute: float
 
 
+@runtime_checkable
+class Billed(Protocol):
+    """A model whose rate limit holds for an account: all of its models, the judge included, share it."""
+
+    account: str
+    """Identifies the account, without secrets."""
+
+
 class Concurrency(Protocol):
     """The number of calls in flight, adjusted during a run; see `Pace`."""
 
@@ -108,6 +116,13 @@ class Versioned(Protocol):
 
     versions: str
     """E.g. `tokenizers 0.23.3, no rdkit`."""
+
+
+@runtime_checkable
+class Local(Protocol):
+    """A model that computes in this process; of these and of launched ones, only one is run at a time."""
+
+    local: bool
 
 
 @runtime_checkable
@@ -242,7 +257,7 @@ class TwoStage(Protocol):
 
     @property
     def judge(self) -> Any:
-        """Return the judge, which can be closed; None if none is set."""
+        """Return the judge, which can be shared and closed; None if none is set."""
         ...
 
     async def judge_after(

@@ -39,6 +39,7 @@ class Transformers:
     """One checkpoint in this process."""
 
     slots: int | None = 2 * BATCH
+    local = True
 
     def __init__(
         self, name: str, *, folder: Path | None, takes: frozenset[str], switch: str, trust_remote_code: bool

@@ -7,6 +7,7 @@ API allows 30 requests a minute; set INTERN_PER_MINUTE if another limit was gran
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -32,6 +33,7 @@ class Intern(Chat):
     def __init__(self, name: str, *, base: str, key: str, per_minute: float, alias: str = "") -> None:
         super().__init__(name, base=base, key=key)
         self.per_minute = per_minute
+        self.account = f"{without_secrets(base)} {sha256(key.encode()).hexdigest()[:16]}"
         self._alias = alias
 
     def remarks(self, sampling: Sampling) -> list[str]:

@@ -33,6 +33,7 @@ class LlamaCpp:
     """llama.cpp in this process; its calls block, so each runs in a thread."""
 
     accepts: frozenset[str] = frozenset()
+    local = True
     name = "smollm2"
 
     def __init__(self, path: Path, *, slots: int = 4) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from weakref import WeakValueDictionary
 
-from evals.seams import Concurrency, Metered, Paced, slots_of
+from evals.seams import Billed, Concurrency, Metered, Paced, slots_of
 
 START = 16
 MOST = 1024
@@ -108,9 +109,18 @@ class Spacing:
                 await stop.wait()
 
 
+_shared: WeakValueDictionary[tuple[str, float], Spacing] = WeakValueDictionary()
+"""The spacing of each account in use, with its limit."""
+
+
 def spacing_of(model: object) -> Spacing | None:
-    """Return the spacing for a model with a limit in calls per minute; None if it has none."""
-    return Spacing(model.per_minute) if isinstance(model, Metered) and model.per_minute else None
+    """Return the spacing for a model with a limit in calls per minute, one for all of an account; None if it has none."""
+    if not isinstance(model, Metered) or not model.per_minute:
+        return None
+    if not isinstance(model, Billed):
+        return Spacing(model.per_minute)
+    key = (model.account, model.per_minute)
+    return _shared.get(key) or _shared.setdefault(key, Spacing(model.per_minute))
 
 
 def pace_of(model: object, fixed: int | None) -> Concurrency:

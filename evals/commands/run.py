@@ -15,8 +15,8 @@ from evals.commands.options import Grouped, given, help_all, request_options
 
 if TYPE_CHECKING:
     from evals.records.card import Card
+    from evals.run.model_run import Outcome
     from evals.run.request import RunRequest
-    from evals.run.session import Outcome
 
 
 @click.command(cls=Grouped)
@@ -32,8 +32,10 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
     """Run benchmarks on models: send every item, score the replies, store everything.
 
     The same command resumes an interrupted run. A FILE.toml holds the same options as keys
-    (docs/run.md). Exit status: 0 all scored, 1 finished with failures, 2 nothing could be started,
-    130 interrupted.
+    (docs/run.md). Several models are run side by side, under one budget, except those that need
+    this machine's GPUs, which take turns (--one-model-at-a-time: all take turns); one that fails
+    does not stop the others. Exit status: 0 all scored, 1 finished with failures, 2 nothing could
+    be started or every call to a model fails, 130 interrupted.
     """
     from evals.run.session import Session
     from evals.verdicts import until
@@ -43,7 +45,7 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
         return _dry_run(request, as_json=as_json)
     early_stop = until.wanted(request)
     outcomes = Session(request, say=note, quiet=quiet, early_stop=early_stop).run()
-    unfinished = any(outcome.interrupted or outcome.hopeless for outcome in outcomes)
+    unfinished = any(outcome.interrupted or outcome.fault for outcome in outcomes)
     if early_stop is not None and not unfinished:
         from evals.commands.gate import print_report
 
@@ -71,15 +73,20 @@ def _dry_run(request: RunRequest, *, as_json: bool) -> int:
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path) -> int:
     """Print the runs' scores; returns the exit status."""
     cards = [card for outcome in outcomes for card in outcome.cards]
-    _print(cards, as_json=as_json, results=results)
+    if cards or as_json or not any(outcome.fault for outcome in outcomes):
+        _print(cards, as_json=as_json, results=results)
+    if len(outcomes) > 1:
+        for outcome in outcomes:
+            if outcome.fault:
+                note(f"evals: {outcome.model} failed: {outcome.fault}")
     if any(outcome.interrupted for outcome in outcomes):
         return 130
-    if any(outcome.hopeless for outcome in outcomes):
+    if any(outcome.fault for outcome in outcomes):
         return 2
     complete = all(
         card.coverage == 1.0 and not any(finding.fault for finding in card.health) for card in cards
     )
-    return 0 if complete and not any(outcome.unhealthy for outcome in outcomes) else 1
+    return 0 if complete and not any(outcome.unhealthy or outcome.left_out for outcome in outcomes) else 1
 
 
 def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:

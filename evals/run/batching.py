@@ -19,7 +19,7 @@ def collect_batches(
     `say` receives progress, `warn` errors and what is still pending.
     """
     from evals.run.batch import gather
-    from evals.run.runner import on_interrupt
+    from evals.run.event_loop import on_interrupt
 
     async def main() -> CollectedBatches:
         stop, task = asyncio.Event(), asyncio.current_task()
@@ -29,9 +29,9 @@ def collect_batches(
                 task.cancel()  # second Ctrl-C: leave at once
             stop.set()
 
-        on_interrupt(interrupt)
         try:
-            return await gather(model, model.batches, jobs, say=say, stop=stop)
+            with on_interrupt(interrupt):
+                return await gather(model, model.batches, jobs, say=say, stop=stop)
         finally:
             await model.close()
 

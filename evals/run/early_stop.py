@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from evals.run.job import Job
-from evals.run.progress import Progress
+from evals.run.progress import ModelProgress
 from evals.run.runner import Runner, Watcher
 from evals.types import Record
 
@@ -51,7 +51,7 @@ class EarlyStop(Protocol):
 class StoppingWatcher(Watcher):
     """Forwards records to the sequential test and then to the progress, which shows the test's state."""
 
-    def __init__(self, rule: StoppingRule, progress: Progress) -> None:
+    def __init__(self, rule: StoppingRule, progress: ModelProgress) -> None:
         self._rule, self._progress = rule, progress
 
     def record(self, job: int, record: Record) -> None:

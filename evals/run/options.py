@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from evals import load, profiles
 from evals.errors import UsageError
-from evals.run.budget import Budget
+from evals.run.budget import Budget, Spending
 from evals.run.job import Options
 from evals.run.request import RunRequest
 from evals.run.request_extras import extra_body
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from evals.profiles import Profile
 
 
-def budget_of(request: RunRequest, spec: str) -> Budget:
-    """Return the limits of a request on one model; raises UsageError for a limit on cost without a price."""
+def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) -> Budget:
+    """Return the budget of one model; raises UsageError for a limit on cost without a price.
+
+    `spending`: limits and total of the command.
+    """
     price = profiles.read_price(request.price) or profiles.price(spec)
     if request.max_cost is not None and price is None:
         raise UsageError(
@@ -26,8 +29,7 @@ def budget_of(request: RunRequest, spec: str) -> Budget:
     share = profiles.BATCH if request.batch else 1.0
     judge_price = profiles.read_price(request.judge_price) or profiles.price(request.judge or "")
     return Budget(
-        cost_usd=request.max_cost,
-        tokens=request.max_total_tokens,
+        spending=spending,
         price=price,
         share=share,
         judge_price=judge_price,

@@ -28,8 +28,9 @@ MOST = 300
 class Tally:
     """Running totals of one suite."""
 
-    def __init__(self, job: Job) -> None:
-        self.name = job.suite.id
+    def __init__(self, job: Job, *, model: str = "") -> None:
+        """`model`: put before the suite's name, if several models are run."""
+        self.name = f"{model}: {job.suite.id}" if model else job.suite.id
         self.total = len(job.samples) * job.repeats
         self.before = len(job.done)
         self.done = self.truncated = self.tokens = self.scored = self.rejudged = 0
@@ -114,26 +115,15 @@ def health_so_far(job: Job) -> Health:
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Shows the tallies of a command; the runner reports every record to it."""
+    """The display of a command: a row for each suite of each model."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        *,
-        spent: Callable[[], str],
-        quiet: bool,
-        more: Callable[[int], str] | None = None,
-        alarm: Callable[[int, Finding], None] | None = None,
-    ) -> None:
-        """`more`: returns further text on a job, by its number. `alarm`: called with each new health finding of a job."""
-        self.tallies = [Tally(job) for job in jobs]
-        self._spent = spent
-        self._more = more
-        self._alarm = alarm
+    def __init__(self, *, quiet: bool) -> None:
+        self._models: list[ModelProgress] = []
         self._quiet = quiet
         self._printed = time.monotonic()
         self._last: dict[int, tuple[int, int]] = {}
-        """Replies and rescored replies on the last line of each job, by its number; off a terminal."""
+        """Replies and rescored replies on the last line of each row, by its number; off a terminal."""
+        self._on_terminal = False
         self._bars: list[Any] = []
         self._cell: Any = None
         """Display handle in a notebook."""
@@ -145,7 +135,7 @@ class Progress(AbstractContextManager["Progress"]):
             show: Callable[..., Any] = notebook.display
             self._cell = show(_Shown(self._lines()), display_id=True)
         elif not self._quiet and sys.stderr.isatty():
-            self._open_bars()
+            self._on_terminal = True
         return self
 
     def __exit__(
@@ -155,29 +145,28 @@ class Progress(AbstractContextManager["Progress"]):
             self._draw()
             for bar in self._bars:
                 bar.close()
+            self._bars = []
         elif self._cell is not None:
             self._draw()
-        elif not self._quiet and any(t.done for t in self.tallies):
+        elif not self._quiet and any(tally.done for tally in self._tallies):
             self._line()
 
-    def record(self, job: int, record: Record) -> None:
-        """Add one record; the display is updated a few times a second at most."""
-        self.tallies[job].add(record)
-        self._watch(job, record)
-        self._changed()
+    def add(self, rows: ModelProgress) -> None:
+        """Show the rows of one more model from now on."""
+        self._models.append(rows)
+        if self._on_terminal:
+            self._add_bars(rows)
+        elif self._cell is not None:
+            self._draw()
 
-    def rejudged(self, job: int) -> None:
-        """Count a reply of an earlier session that was scored again."""
-        self.tallies[job].rejudged += 1
-        self._changed()
+    @property
+    def draws_bars(self) -> bool:
+        """Whether lines must be printed by `say`, above the bars."""
+        return bool(self._bars)
 
-    def _watch(self, job: int, record: Record) -> None:
-        """Report new health findings, even with --quiet."""
-        tally = self.tallies[job]
-        for finding in tally.health.add(record):
-            self.say(f"{tally.name}: {finding.message}{'' if finding.fault else ' (a warning)'}")
-            if self._alarm is not None:
-                self._alarm(job, finding)
+    @property
+    def _tallies(self) -> list[Tally]:
+        return [tally for rows in self._models for tally in rows.tallies]
 
     def say(self, line: str) -> None:
         """Print a line, above the bars if there are any."""
@@ -186,7 +175,8 @@ class Progress(AbstractContextManager["Progress"]):
         else:
             notice(line)
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """Update the display, a few times a second at most."""
         if self._quiet:
             return
         current = time.monotonic()
@@ -198,65 +188,115 @@ class Progress(AbstractContextManager["Progress"]):
             self._printed = current
             self._line()
 
-    def _open_bars(self) -> None:
+    def _add_bars(self, rows: ModelProgress) -> None:
         from tqdm import tqdm
 
         tqdm.monitor_interval = 0  # no thread that redraws
-        longest = max(len(tally.name) for tally in self.tallies)
-        for place, tally in enumerate(self.tallies):
-            name, begun = tally.name.ljust(longest), tally.before
+        for tally in rows.tallies:
             self._bars.append(
                 tqdm(
-                    desc=name,
+                    desc=tally.name,
                     total=tally.total,
-                    initial=begun,
-                    position=place,
+                    initial=tally.before,
+                    position=len(self._bars),
                     bar_format=BAR,
                     dynamic_ncols=True,
                 )
             )
+        longest = max(len(tally.name) for tally in self._tallies)
+        for bar, tally in zip(self._bars, self._tallies, strict=True):
+            bar.set_description_str(tally.name.ljust(longest))
 
     def _draw(self) -> None:
         if self._cell is not None:
             self._cell.update(_Shown(self._lines()))
             return
-        for bar, tally in zip(self._bars, self.tallies, strict=True):
-            facts = self._facts(tally) + self._remaining_time(tally)
+        rows = [(tally, facts) for model in self._models for tally, facts in model.facts()]
+        for bar, (tally, facts) in zip(self._bars, rows, strict=True):
             bar.n, bar.bar_format = (
                 tally.before + tally.done,
                 BAR + facts.replace("{", "{{").replace("}", "}}"),
             )
             bar.refresh()
 
-    def _facts(self, tally: Tally) -> str:
+    def _lines(self) -> list[str]:
+        return [
+            f"{tally.name}: {tally.before + tally.done}/{tally.total}  {facts}"
+            for rows in self._models
+            for tally, facts in rows.facts()
+        ]
+
+    def _line(self) -> None:
+        """Print a line for each suite that has begun and changed since its last line."""
+        for number, (tally, line) in enumerate(zip(self._tallies, self._lines(), strict=True)):
+            state = (tally.done, tally.rejudged)
+            if any(state) and self._last.get(number) != state:
+                self._last[number] = state
+                notice(line)
+
+
+class ModelProgress:
+    """The rows of one model; its runner reports every record to it."""
+
+    def __init__(
+        self,
+        display: Progress,
+        jobs: Sequence[Job],
+        *,
+        model: str = "",
+        spent: Callable[[], str],
+        more: Callable[[int], str] | None = None,
+        alarm: Callable[[int, Finding], None] | None = None,
+    ) -> None:
+        """`model`: its name, if several are run. `spent`: returns its cost so far.
+
+        `more`: returns further text on a job, by its number. `alarm`: called with each new health finding of a job.
+        """
+        self.tallies = [Tally(job, model=model) for job in jobs]
+        self._display, self._spent, self._more, self._alarm = display, spent, more, alarm
+
+    def record(self, job: int, record: Record) -> None:
+        """Add one record."""
+        self.tallies[job].add(record)
+        self._watch(job, record)
+        self._display.changed()
+
+    def rejudged(self, job: int) -> None:
+        """Count a reply of an earlier session that was scored again."""
+        self.tallies[job].rejudged += 1
+        self._display.changed()
+
+    def _watch(self, job: int, record: Record) -> None:
+        """Report new health findings, even with --quiet."""
+        tally = self.tallies[job]
+        for finding in tally.health.add(record):
+            self._display.say(f"{tally.name}: {finding.message}{'' if finding.fault else ' (a warning)'}")
+            if self._alarm is not None:
+                self._alarm(job, finding)
+
+    def facts(self) -> list[tuple[Tally, str]]:
+        """Return each suite's tally with what is shown behind its bar."""
+        return [
+            (tally, self._facts(number, tally) + _remaining_time(tally))
+            for number, tally in enumerate(self.tallies)
+        ]
+
+    def _facts(self, number: int, tally: Tally) -> str:
         seconds = tally.seconds
         facts = [pace(tally.done, seconds), f"{tally.tokens / seconds:.0f} tok/s"] if tally.done else []
         facts += [tally.score()]
         facts += [f"{tally.failed.total()} failed"] if tally.failed else []
         facts += [f"{tally.truncated} truncated"] if tally.truncated else []
         facts += [f"{tally.rejudged} scored again"] if tally.rejudged else []
-        facts += [self._more(self.tallies.index(tally))] if self._more else []
+        facts += [self._more(number)] if self._more else []
         return "  ".join(fact for fact in (*facts, self._spent()) if fact)
 
-    def _lines(self) -> list[str]:
-        return [
-            f"{tally.name}: {tally.before + tally.done}/{tally.total}  {self._facts(tally)}{self._remaining_time(tally)}"
-            for tally in self.tallies
-        ]
 
-    def _remaining_time(self, tally: Tally) -> str:
-        """Return the remaining time of a suite at the pace so far."""
-        if not tally.done or not tally.left:
-            return ""
-        return f"  {duration(tally.left * tally.seconds / tally.done)} left"
-
-    def _line(self) -> None:
-        """Print a line for each suite that has begun and changed since its last line."""
-        for number, (tally, line) in enumerate(zip(self.tallies, self._lines(), strict=True)):
-            state = (tally.done, tally.rejudged)
-            if any(state) and self._last.get(number) != state:
-                self._last[number] = state
-                notice(line)
+def _remaining_time(tally: Tally) -> str:
+    """Return the remaining time of a suite at the pace so far."""
+    if not tally.done or not tally.left:
+        return ""
+    return f"  {duration(tally.left * tally.seconds / tally.done)} left"
 
 
 def pace(count: int, seconds: float) -> str:

@@ -6,7 +6,7 @@ arguments of `evals.evaluate` and their documentation are derived from `RunReque
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from math import isfinite
 from pathlib import Path
@@ -18,7 +18,6 @@ from msgspec import Meta, Struct, structs
 
 from evals import disk
 from evals.errors import UnknownName, UsageError
-from evals.run.request_extras import extra_body, headers
 from evals.validation import cause
 
 Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
@@ -38,7 +37,12 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
     suites: Annotated[list[str], option("Suites, e.g. `gpqa:diamond`.", "What to run")] = []
     models: Annotated[
-        list[str], option("ADAPTER:NAME; repeat for several models.", "What to run", metavar="ADAPTER:NAME")
+        list[str],
+        option(
+            "ADAPTER:NAME; repeat for several models, run side by side.",
+            "What to run",
+            metavar="ADAPTER:NAME",
+        ),
     ] = []
     protocol: Annotated[
         str | None, option("Prompts and scoring; default: the suite's first protocol.", "What to run")
@@ -128,9 +132,13 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = False
 
     concurrency: Annotated[
-        Count | None, option("Initial and maximum number of concurrent calls.", "Speed")
+        Count | None, option("Initial and maximum number of concurrent calls of each model.", "Speed")
     ] = None
     timeout: Annotated[Above0 | None, option("Timeout of a call.", "Speed", metavar="S")] = None
+    one_model_at_a_time: Annotated[
+        bool,
+        option("Run several models one after the other instead of side by side.", "Speed", advanced=True),
+    ] = False
     batch: Annotated[
         bool, option("Use the batch endpoint (openai:, anthropic:): half the price, within a day.", "Speed")
     ] = False
@@ -138,8 +146,12 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     strict_health: Annotated[
         bool, option("End the run as soon as a health check fails.", "Limits", advanced=True)
     ] = False
-    max_cost: Annotated[Above0 | None, option("Stop at this cost.", "Limits", metavar="USD")] = None
-    max_total_tokens: Annotated[Count | None, option("Stop at this number of tokens.", "Limits")] = None
+    max_cost: Annotated[
+        Above0 | None, option("Stop at this cost of all models together.", "Limits", metavar="USD")
+    ] = None
+    max_total_tokens: Annotated[
+        Count | None, option("Stop at this number of tokens of all models together.", "Limits")
+    ] = None
     price: Annotated[
         str | None,
         option(
@@ -363,38 +375,3 @@ def changed(request: RunRequest) -> dict[str, Any]:
     """Return the options that differ from their defaults."""
     values = ((option, getattr(request, name)) for name, option in options().items())
     return {option.name: value for option, value in values if value != option.default}
-
-
-BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "timeout", "concurrency")
-
-
-def check(request: RunRequest) -> None:
-    """Raise UsageError for options that exclude each other or are malformed."""
-    for line in _conflicts(request):
-        raise UsageError(line)
-    extra_body(request.extra_body)
-    headers(request.header)
-
-
-def _conflicts(request: RunRequest) -> Iterator[str]:
-    if not request.cluster and (request.replicas is not None or request.gpus is not None):
-        yield "--replicas and --gpus need --cluster"
-    if request.cluster and (request.header or request.extra_body):
-        yield "--header and --extra-body cannot be combined with --cluster"
-    if request.sample_id and request.limit:
-        yield "--sample-id and --limit exclude each other"
-    if request.dry_run and request.until_decided:
-        yield "--dry-run and --until-decided exclude each other: `evals gate plan` estimates when a verdict can be expected"
-    if request.sample and request.data:
-        yield "--sample and --data exclude each other"
-    if request.fresh and request.batch:
-        yield "--batch and --fresh exclude each other: name another run with --run"
-    if request.batch:
-        for name in BATCH_EXCLUDES:
-            if getattr(request, name):
-                flag = options()[name].flag
-                yield f"--batch and {flag} exclude each other: a batch is submitted as a whole"
-        if len(request.models) > 1:
-            yield "--batch takes one model, as it waits for the batch's results"
-    if not request.models:
-        yield "no model: add -m, for example -m smollm2 or -m server:http://127.0.0.1:8000/v1#NAME"

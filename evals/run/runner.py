@@ -7,8 +7,6 @@ calls the model, scores the reply and writes the record; slow scorers run in tas
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -25,6 +23,7 @@ from evals.records.writer import Writer
 from evals.run.budget import Budget
 from evals.run.caller import Caller
 from evals.run.describe import put_rules
+from evals.run.event_loop import on_interrupt, rare_collection, run_to_end
 from evals.run.job import Job
 from evals.run.order import Queue, Turn
 from evals.run.sampling import reseeded
@@ -38,8 +37,6 @@ HOPELESS_SLOW = 3
 """The same once calls have failed for a minute, as each failure may take long."""
 BACKLOG = 256
 """Maximum number of replies waiting for a slow scorer; calls pause above it."""
-COLLECT = 50_000
-"""Garbage-collection threshold (generation 0); at the default of 700, collection took a third of the run time."""
 
 
 class Watcher(Protocol):
@@ -100,20 +97,18 @@ class Runner:
         """Process the queue; raises Fatal or StoreError if the run cannot continue."""
         loop = self._loop = asyncio.get_running_loop()
         syncing = loop.create_task(self._sync())
-        installed = on_interrupt(self._interrupt)
-        usual = gc.get_threshold()
-        gc.set_threshold(COLLECT, *usual[1:])
+        for scoring in self._scoring:
+            scoring.share_judges()
         try:
-            self._fill()
-            self._rejudge()
-            if self._workers or self._judging:
-                await self._idle.wait()
+            with on_interrupt(self._interrupt), rare_collection():
+                self._fill()
+                self._rejudge()
+                if self._workers or self._judging:
+                    await self._idle.wait()
         except asyncio.CancelledError:
             self.interrupted = True
+            self._end("interrupted")  # before the workers are cancelled, or others would take their place
         finally:
-            gc.set_threshold(*usual)
-            for signum in installed:
-                loop.remove_signal_handler(signum)
             syncing.cancel()
             busy = self._workers | self._judging
             for task in busy:
@@ -328,25 +323,9 @@ def _tokens(reply: Reply) -> float:
     return (len(reply.text) + len(reply.reasoning or "")) / 4
 
 
-def on_interrupt(handler: Callable[[], None]) -> list[int]:
-    """Install a handler for SIGINT and SIGTERM if the event loop supports it; returns the signals installed."""
-    installed = []
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        try:
-            asyncio.get_running_loop().add_signal_handler(signum, handler)
-            installed.append(int(signum))
-        except (NotImplementedError, RuntimeError, ValueError):
-            continue
-    return installed
-
-
 def execute(runner_of: Callable[[], Runner]) -> Runner:
-    """Run to the end on a new event loop, uvloop if installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(drive(runner_of))
-    return uvloop.run(drive(runner_of))
+    """Run to the end on a new event loop."""
+    return run_to_end(drive(runner_of))
 
 
 async def drive(runner_of: Callable[[], Runner]) -> Runner:

@@ -129,6 +129,12 @@ class Scoring:
             )
         return _with_erratum(score, erratum, corrected)
 
+    def share_judges(self) -> None:
+        """Keep the judges' connections open until `close`, although others that use them close theirs before."""
+        for scorer in self._judged_after.values():
+            if scorer.judge is not None:
+                scorer.judge.share()
+
     async def close(self) -> None:
         """Release the judges' connections; they reopen on demand."""
         for scorer in self._judged_after.values():

@@ -35,7 +35,6 @@ FAULTS = {
 
 def bench_folder() -> Path:
     """Find the shared bench; raises FileNotFoundError in one line."""
-    sys.path.insert(0, str(FOLDER.parent))
     from tools.mirror import shared_folder
 
     return shared_folder() / "bench"

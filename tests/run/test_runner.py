@@ -37,7 +37,7 @@ from evals.profiles import Price, date
 from evals.records.store import Run
 from evals.run import caller as callers
 from evals.run import runner as runners
-from evals.run.budget import Budget
+from evals.run.budget import Budget, Spending
 from evals.run.job import Job
 from evals.run.rescore import finish
 from evals.run.runner import Runner
@@ -405,7 +405,12 @@ async def test_many_failures_beside_one_reply_do_not_end_a_run(made: Made) -> No
 
 
 async def test_a_token_budget_ends_the_run_with_what_there_is(made: Made) -> None:
-    one = made.runner(Told(lambda name, turn: "A"), toy.suite(100), concurrency=1, budget=Budget(tokens=33))
+    one = made.runner(
+        Told(lambda name, turn: "A"),
+        toy.suite(100),
+        concurrency=1,
+        budget=Budget(spending=Spending(tokens=33)),
+    )
     await one.run()
     assert len(made.records()) == 3  # eleven tokens each
     assert one.ended == "--max-total-tokens 33 reached"
@@ -413,7 +418,7 @@ async def test_a_token_budget_ends_the_run_with_what_there_is(made: Made) -> Non
 
 
 async def test_a_budget_in_dollars_counts_input_and_output(made: Made) -> None:
-    budget = Budget(cost_usd=0.0001, price=PRICE)  # 20 millionths a call
+    budget = Budget(spending=Spending(cost_usd=0.0001), price=PRICE)  # 20 millionths a call
     one = made.runner(Told(lambda name, turn: "A"), toy.suite(100), concurrency=1, budget=budget)
     await one.run()
     assert len(made.records()) == 5

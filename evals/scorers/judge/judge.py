@@ -106,7 +106,7 @@ def upstream(name: str, kind: Literal["verdict", "number", "option", "points"]) 
 
 
 class Judge:
-    """One judge model, shared by all suites of a command."""
+    """One judge model, shared by all suites and models of a command."""
 
     def __init__(
         self,
@@ -119,6 +119,7 @@ class Judge:
         """`spec`: as named on the command line, without secrets."""
         self.model, self.spec, self.sampling, self.price = model, spec, sampling, price
         self.calls = 0
+        self._users = 0
         self._proven = False
         self._formal = True
         self._spacing = spacing_of(model)
@@ -184,8 +185,15 @@ class Judge:
             raise UsageError(f"judge {self.spec}: {error or type(error).__name__}") from error
         raise ScorerError(f"the judge gave no reply: {error or type(error).__name__}") from error
 
+    def share(self) -> None:
+        """Note a further user: `close` does nothing until as many users have called it."""
+        self._users += 1
+
     async def close(self) -> None:
-        """Close the connections; another event loop may open them again."""
+        """Close the connections when the last user has called this; another event loop may open them again."""
+        self._users = max(self._users - 1, 0)
+        if self._users:
+            return
         await self.model.close()
         self._gate = asyncio.Semaphore(min(AT_ONCE, slots_of(self.model) or AT_ONCE))
 

@@ -1,0 +1,43 @@
+"""Options of a request that exclude each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evals.errors import UsageError
+from evals.run.request import RunRequest, options
+from evals.run.request_extras import extra_body, headers
+
+BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "timeout", "concurrency")
+
+
+def check(request: RunRequest) -> None:
+    """Raise UsageError for options that exclude each other or are malformed."""
+    for line in _conflicts(request):
+        raise UsageError(line)
+    extra_body(request.extra_body)
+    headers(request.header)
+
+
+def _conflicts(request: RunRequest) -> Iterator[str]:
+    if not request.cluster and (request.replicas is not None or request.gpus is not None):
+        yield "--replicas and --gpus need --cluster"
+    if request.cluster and (request.header or request.extra_body):
+        yield "--header and --extra-body cannot be combined with --cluster"
+    if request.sample_id and request.limit:
+        yield "--sample-id and --limit exclude each other"
+    if request.dry_run and request.until_decided:
+        yield "--dry-run and --until-decided exclude each other: `evals gate plan` estimates when a verdict can be expected"
+    if request.sample and request.data:
+        yield "--sample and --data exclude each other"
+    if request.fresh and request.batch:
+        yield "--batch and --fresh exclude each other: name another run with --run"
+    if request.batch:
+        for name in BATCH_EXCLUDES:
+            if getattr(request, name):
+                flag = options()[name].flag
+                yield f"--batch and {flag} exclude each other: a batch is submitted as a whole"
+        if len(request.models) > 1:
+            yield "--batch takes one model, as it waits for the batch's results"
+    if not request.models:
+        yield "no model: add -m, for example -m smollm2 or -m server:http://127.0.0.1:8000/v1#NAME"
