@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("scorers", "evals.scorers"),
     ("suites as values", "evals.suite"),
     ("suites as tables", "evals.benchmark"),
+    ("protocols that suites share", "evals.short_answers"),
     ("suites and adapters", "evals.model_adapters evals.suites"),
     ("names to objects", "evals.load"),
     ("runs", "evals.run"),

@@ -140,13 +140,20 @@ OPEN = (
     "chartqa",
     "chartqapro",
     "compression",
+    "docvqa",
+    "gqa",
     "hmmt",
     "ifeval",
+    "infovqa",
     "matbench",
-    "molecular-iq",
     "mol-instructions",
+    "molecular-iq",
+    "ocrvqa",
     "physics",
+    "refcoco",
     "smolinstruct",
+    "textvqa",
+    "vizwiz",
 )
 """Suites without options."""
 

@@ -66,7 +66,10 @@ def suites() -> Iterator[Suite]:
                     with patch(
                         "evals.scorers.text.synonyms", return_value=False
                     ):  # WordNet is not everywhere
-                        suite = load.suite(f"{name}:{variant}" if variant else name, protocol)[0]
+                        spec = f"{name}:{variant}" if variant else name
+                        suite = load.suite(spec, protocol)[0]
+                        if suite.upstream is not None:  # its package is not everywhere either
+                            suite = load.suite(spec, f"{protocol}~")[0]
                     if not suite.refuses and not lacks_judge(suite.scorers):
                         yield suite
 

@@ -57,6 +57,11 @@ def image(data: Data, value: object) -> Media | None:
     return keep(data.media, _bytes(data, value), max_pixels=data.max_pixels)
 
 
+def size(data: Data, value: object) -> tuple[int, int]:
+    """Return width and height of a row's image in pixels, from its header; 0 for a file that is no image."""
+    return look(_bytes(data, value))[1:3]
+
+
 def with_image(data: Data, text: object, value: object, *, required: bool = False) -> tuple[Part, ...]:
     """Return image and question of a row; empty without a question.
 

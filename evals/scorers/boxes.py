@@ -57,7 +57,7 @@ class Boxes(Struct, frozen=True):
         stated = [] if reply.stop == "filter" else regions(reply.text)
         if not stated:
             return replace(unanswered(reply, "no rectangle stated"), parts={"iou": 0.0})
-        golds = [_gold(text) for text in _texts(sample)]
+        golds = [gold_box(text) for text in _texts(sample)]
         size = float(sample.meta["width"]), float(sample.meta["height"])
         read = [self.box(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
         boxes, shares = list(dict.fromkeys(box for box, _ in read)), any(share for _, share in read)
@@ -92,7 +92,7 @@ def _texts(sample: Sample) -> tuple[str, ...]:
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
-def _gold(text: str) -> Box:
+def gold_box(text: str) -> Box:
     """Read a gold rectangle; raises ValueError if it is not one."""
     x1, y1, x2, y2 = (float(part) for part in text.strip("[ ]").split(","))
     if not (x1 < x2 and y1 < y2):

@@ -21,6 +21,7 @@ from evals.prompts.upstream.sentences import Place, Sentences, Swap
 from evals.prompts.upstream.wheel import VLMEVALKIT
 from evals.records import store
 from evals.scorers.judge.judge import Judge
+from evals.scorers.upstream import vqa
 from evals.suites import mmmu
 from evals.types import Media, Model, Prompt, Reply, Sample, Sampling, Score, Text
 from tests.support import wheels
@@ -312,3 +313,78 @@ def test_the_points_are_asked_for_in_upstreams_words(real: Path) -> None:
     (chart,) = load.suite("chartqa:human", "intern-s1")
     assert chart.upstream is not None
     assert chart.upstream.card()["file_sha256"]
+
+
+@pytest.mark.slow
+def test_short_answers_are_asked_for_in_upstreams_words(real: Path) -> None:
+    def ending(name: str, protocol: str) -> str:
+        (suite,) = load.suite(name, protocol)
+        data = Data(suite=name, sample=True)
+        sample = next(iter(suite.samples(data)))
+        words = plain_text(suite.prompter(data)(sample, 0).messages[0].parts)
+        return words.removeprefix(plain_text(sample.question))
+
+    phrase = ending("gqa", "official")
+    assert phrase.startswith("\n")
+    assert "single word or phrase" in phrase
+    assert ending("vizwiz", "internvl") == phrase
+    assert ending("vizwiz", "official") == ""
+    assert "short words or phrases" in ending("docvqa", "qwen2-vl")
+
+
+@pytest.mark.slow
+def test_short_answers_are_scored_as_upstream_scores_them(real: Path) -> None:
+    import random
+
+    import numpy
+
+    file = "dataset/utils/vqa_eval.py"
+    given: dict[str, Any] = {"np": numpy, "istype": lambda text, kind: isinstance(text, kind), "eval": lambda value: value,
+                             "listinstr": lambda some, name: any(part in name for part in some)}  # fmt: skip
+    given["process_punctuation"] = upstreams("smp/misc.py", "process_punctuation")
+    for name in (
+        "_process_digit_article",
+        "process_answer",
+        "levenshtein_distance",
+        "anls_compute",
+        "process_line",
+        "hit_calculate",
+    ):
+        given[name] = upstreams(file, name, **given)
+    rng = random.Random(5)
+    words = (
+        "a",
+        "the",
+        "two",
+        "none",
+        "Paris",
+        "3,000",
+        "2.5",
+        "U.S.",
+        "dont",
+        "y'alld've",
+        "-",
+        "x_y",
+        "(red)",
+        "\t",
+        "?",
+        ".",
+    )
+
+    def text() -> str:
+        return "".join(rng.choice(words) + rng.choice((" ", "", "\n", ".")) for _ in range(rng.randint(0, 5)))
+
+    rules = (
+        ("vqa_score", "TextVQA", vqa.vqa_score),
+        ("accuracy", "OCRVQA", vqa.same_text),
+        ("anls", "DocVQA", vqa.anls),
+    )
+    for _ in range(1_500):
+        pool = [text() for _ in range(rng.randint(1, 4))]
+        golds = [rng.choice(pool) for _ in range(10)]
+        reply = rng.choice([*pool, rng.choice(pool)[:-1], text()])
+        for method, name, rule in rules:
+            theirs = given["hit_calculate"](
+                [given["process_line"]({"answer": golds, "prediction": reply}, method)], name
+            )
+            assert rule(golds, reply) == pytest.approx(float(theirs[0]), abs=1e-12), (method, golds, reply)

@@ -152,6 +152,13 @@ UNREAD = UpstreamPrompts(
 """For numbers made with VLMEvalKit whose prompts or judge's task are in no package."""
 
 
+def unread(whose: str) -> UpstreamPrompts:
+    """Return the prompts of an evaluator that is no package, so that they can only be reworded."""
+    return UpstreamPrompts(
+        wheel=VLMEVALKIT, lacks=f"the prompt of {whose} is in no package that is read here"
+    )
+
+
 def hashed(raw: bytes) -> str:
     """Return the SHA-256 of bytes."""
     return sha256(raw).hexdigest()

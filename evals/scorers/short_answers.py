@@ -1,0 +1,72 @@
+"""Stated short answers about pictures: the rules of `upstream/vqa.py` on the answer that a reply states, not on all of it.
+
+"The answer is Paris." states Paris. The difference between both figures of one run is what the format costs.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from evals import extract
+from evals.extract.reading import Reading
+from evals.scorers import answers
+from evals.scorers.choice import unanswered, with_reading
+from evals.scorers.upstream import vqa
+from evals.types import Prompt, Reply, Sample, Score, Verdict
+
+
+class StatedShortAnswer(Struct, frozen=True):
+    """Scores the stated answer: `vqa` by the annotators who agree, `text` as the same words, `anls` by its edits.
+
+    A statement is tried with and without the explanation that follows it, a reply of one line also as a whole; the best counts.
+    """
+
+    kind: Literal["vqa", "text", "anls"]
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        reading = None if reply.stop == "filter" else _reading(reply)
+        line = _only_line(reply)
+        stated = (*(reading.value if reading else ()), *((line,) if line else ()))
+        if not stated:
+            return unanswered(reply, "no answer stated")
+        golds = vqa.golds_of(sample)
+        values = [self._value(golds, text) for text in stated]
+        value = max(values)
+        if reading is None and not value:
+            return unanswered(reply, "no answer stated")
+        verdict: Verdict = "right" if value == 1 else "graded" if value else "wrong"
+        score = Score(value=value, verdict=verdict, answer=stated[values.index(value)][:200])
+        return with_reading(reading, score) if reading else score
+
+    def _value(self, golds: tuple[str, ...], text: str) -> float:
+        match self.kind:
+            case "vqa":
+                return vqa.vqa_score(golds, text)
+            case "anls":
+                return vqa.anls(golds, text)
+        return float(any(answers.same_words(gold, text) for gold in golds)) or vqa.same_text(golds, text)
+
+
+LONGEST_LINE = 400
+"""Characters of a reply that is tried as a whole."""
+
+
+def _reading(reply: Reply) -> Reading | None:
+    """Read the stated answer; of several lines that state nothing in words the last one counts."""
+    cut = reply.stop == "length"
+    reading = extract.stated_text(reply.text, truncated=cut)
+    if reading is None or reading.form != "whole" or "\n" not in reading.value[0]:
+        return reading
+    begin = reply.text.rstrip().rfind("\n") + 1
+    last = extract.stated_text(reply.text[begin:], truncated=cut)
+    return last and last._replace(form="last line", begin=last.begin + begin, end=last.end + begin)
+
+
+def _only_line(reply: Reply) -> str:
+    """Return a reply that is a single short line; empty for any other, or one that was cut off or filtered."""
+    text = extract.split_reasoning(reply.text)[0].strip()
+    whole = reply.stop == "stop" and len(text) <= LONGEST_LINE and "\n" not in text
+    return text if whole else ""

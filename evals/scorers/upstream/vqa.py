@@ -1,0 +1,151 @@
+"""Short answers about pictures as VLMEvalKit scores them (@ e8e78f05, dataset/utils/vqa_eval.py and dataset/image_vqa.py).
+
+Three rules, all of which compare the **whole reply**, so that a sentence around the right answer is wrong. OptMerge's tables
+(arXiv 2505.19892) were made with its version 0.2rc1, whose rules are the same: their rows near zero are mostly format.
+
+* `VqaScore` (TextVQA, VizWiz): both sides are normalised, and each of the ten annotators gives min(1, agreeing others / 3); the
+  value is the mean. An answer that fewer than four annotators gave is therefore never worth 1.
+* `WholeReply` (GQA, OCRVQA): the same text up to case and outer white space; the best of several gold answers.
+* `Anls` (DocVQA, InfoVQA): 1 - edits / length of the longer text, the best of several gold answers, 0 below one half. The
+  edits are counted after runs of white space were shortened, the length before, so that blanks raise the score.
+
+Defects of the normalisation, kept: whether a mark is removed or becomes a blank depends on the whole text (a comma between digits
+anywhere removes all marks); after 32 full stops no further one is removed; "none" is 0; annotators' answers that consist of an article become
+empty, so that an empty reply agrees with them. It has its value here, and the verdict `unanswered`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from evals.scorers.choice import unanswered_verdict
+from evals.scorers.text import distance
+from evals.types import Prompt, Reply, Sample, Score, Verdict
+
+Rule: TypeAlias = Callable[[Sequence[str], str], float]
+"""(gold answers, stated answer) -> value from 0 to 1."""
+LONGEST = 20_000
+"""Characters of a reply that are compared; a longer one is wrong."""
+_MARKS = ';/[]"{}()=+\\_-><@`,?!'
+_COMMA = re.compile(r"\d,\d")
+_STOP = re.compile(r"(?<!\d)\.(?!\d)")
+_MOST_STOPS = 32
+_ARTICLES = frozenset(("a", "an", "the"))
+_NUMBERS = {"none": "0"} | {
+    word: str(number)
+    for number, word in enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"))
+}  # fmt: skip
+_SHORT = (
+    "ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's isn't it'd "
+    "it'll ma'am mightn't might've mustn't must've needn't not've o'clock oughtn't shan't should've shouldn't somebody'll "
+    "somebody's someone'd someone'll someone's something'd something'll that's there'd there're there's they'd they'll "
+    "they're they've 'twas wasn't we've weren't what'll what're what's what've when's where'd where's where've who'd "
+    "who'll who's who've why'll why're why's won't would've wouldn't y'all you'd you'll you're you've"
+)
+_LONG = (
+    "couldn't've hadn't've he'd've it'd've mightn't've 'ow's'at she'd've shouldn't've somebody'd've someone'd've "
+    "something'd've there'd've they'd've we'd've who'd've wouldn't've y'all'll y'all'd've you'd've"
+)
+
+
+def _without_one(word: str) -> list[str]:
+    """Return a word without each of its apostrophes in turn."""
+    return [word[:place] + word[place + 1 :] for place, letter in enumerate(word) if letter == "'"]
+
+
+_CONTRACTIONS = (
+    {word.replace("'", ""): word for word in _SHORT.split()}
+    | {misspelt: word for word in _LONG.split() for misspelt in _without_one(word)}
+    | {"somebody'd": "somebodyd"}  # the one that loses its apostrophe
+)
+
+
+def normalised(text: str) -> str:
+    """Return a text as upstream compares it: without marks, articles and capital letters, number words as digits."""
+    text = text.replace("\n", " ").replace("\t", " ").strip()
+    removes_all = _COMMA.search(text) is not None
+    cleaned = text
+    for mark in _MARKS:
+        removed = removes_all or f"{mark} " in text or f" {mark}" in text
+        cleaned = cleaned.replace(mark, "" if removed else " ")
+    cleaned = _STOP.sub("", cleaned, count=_MOST_STOPS)
+    words = (_NUMBERS.get(word, word) for word in cleaned.lower().split())
+    return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+
+
+def vqa_score(golds: Sequence[str], stated: str) -> float:
+    """Return the mean over annotators of min(1, number of others who agree with the answer / 3)."""
+    answer = normalised(stated)
+    agreeing = [normalised(gold) == answer for gold in golds]
+    total = sum(agreeing)
+    return sum(min(1.0, (total - agrees) / 3) for agrees in agreeing) / len(golds)
+
+
+def same_text(golds: Sequence[str], stated: str) -> float:
+    """Return 1 for a gold answer up to case and outer white space, else 0."""
+    return float(stated.strip().lower() in {gold.strip().lower() for gold in golds})
+
+
+def anls(golds: Sequence[str], stated: str) -> float:
+    """Return the best normalised similarity to a gold answer, 0 below one half."""
+    best = max(_similarity(gold, stated) for gold in golds)
+    return best if best >= 0.5 else 0.0
+
+
+def _similarity(gold: str, stated: str) -> float:
+    """Return 1 - edits / length of the longer text as written; a value below one half may be too high."""
+    length = max(len(gold.upper()), len(stated.upper()))
+    one, other = (" ".join(text.strip().lower().split()) for text in (gold, stated))
+    if not length:
+        return 1.0
+    if (least := abs(len(one) - len(other)) / length) > 0.5:
+        return 1.0 - least
+    return 1.0 - distance(other, one) / length
+
+
+def golds_of(sample: Sample) -> tuple[str, ...]:
+    """Return the gold answers; for VQA scores one per annotator."""
+    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+
+
+def _score(value: float, text: str, reply: Reply) -> Score:
+    if not text.strip():
+        return Score(value=value, verdict=unanswered_verdict(reply), why="no text", suspect=value > 0)
+    verdict: Verdict = "right" if value == 1 else "graded" if value else "wrong"
+    return Score(value=value, verdict=verdict, answer=text.strip()[:200])
+
+
+class VqaScore(Struct, frozen=True):
+    """Scores a whole reply by the annotators who agree with it."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        return _whole_reply(vqa_score, sample, reply)
+
+
+class WholeReply(Struct, frozen=True):
+    """Scores 1 if the whole reply is a gold answer, whatever its case."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        return _whole_reply(same_text, sample, reply)
+
+
+class Anls(Struct, frozen=True):
+    """Scores a whole reply by its edits from a gold answer."""
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        """Judge one reply."""
+        return _whole_reply(anls, sample, reply)
+
+
+def _whole_reply(rule: Rule, sample: Sample, reply: Reply) -> Score:
+    if reply.stop == "filter":
+        return Score(value=0.0, verdict="refused", why="stopped by a content filter")
+    if len(reply.text) > LONGEST:
+        return Score(value=0.0, verdict="wrong", why=f"longer than {LONGEST} characters")
+    return _score(rule(golds_of(sample), reply.text), reply.text, reply)

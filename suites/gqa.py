@@ -1,0 +1,80 @@
+"""GQA (Hudson and Manning, arXiv 1902.09506), balanced test-dev: questions about a scene, answered by a word or two.
+
+On the hub questions and images are two configurations, joined by `imageId`; VLMEvalKit's table GQA_TestDev_Balanced.tsv has both in a row.
+See evals/short_answers.py for the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from evals import short_answers as common
+from evals.benchmark import Benchmark, Variant
+from evals.data import Data, Row, Split
+from evals.data.media import image
+from evals.errors import DataError
+from evals.types import Media, Part, Sample, Text
+
+HUB = "lmms-lab/GQA"
+QUESTIONS = Split(
+    hub=HUB,
+    config="testdev_balanced_instructions",
+    split="testdev",
+    stems=("testdev_balanced_instructions/testdev", "GQA_TestDev_Balanced", "items"),
+)
+IMAGES = Split(
+    hub=HUB,
+    config="testdev_balanced_images",
+    split="testdev",
+    stems=("testdev_balanced_images/testdev",),
+    main=False,
+)
+
+
+def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
+    images: dict[str, Media] | None = None
+    for row in data.rows(QUESTIONS, required=("question", "answer")):
+        name = str(row.get("id") or row.get("index"))
+        if images is None:
+            images = {} if row.get("image") else _images(data)
+        types = row.get("types")
+        yield Sample(
+            id=name,
+            question=_question(data, row, images, name),
+            target=common.golds(row, "answer", suite="gqa", name=name),
+            group=str(types.get("structural") or "") if isinstance(types, Mapping) else "",
+            cluster=str(row.get("imageId") or ""),
+        )
+
+
+def _images(data: Data) -> dict[str, Media]:
+    """Store all images and return them by id; none if no model is called."""
+    if data.media is None:
+        return {}
+    stored = (
+        (str(row["id"]), image(data, row["image"])) for row in data.rows(IMAGES, required=("id", "image"))
+    )
+    return {name: media for name, media in stored if media is not None}
+
+
+def _question(data: Data, row: Row, images: Mapping[str, Media], name: str) -> tuple[Part, ...]:
+    text = Text(str(row["question"]))
+    if data.media is None:
+        return (text,)
+    picture = image(data, row["image"]) if row.get("image") else images.get(str(row.get("imageId")))
+    if picture is None:
+        raise DataError(f"gqa: {name}: its image {row.get('imageId')!r} is not in the data")
+    return (picture, text)
+
+
+BENCHMARK = Benchmark(
+    name="gqa",
+    title="GQA: 12,578 questions about scenes, balanced test-dev, answered by a word or two (arXiv 1902.09506).",
+    variants={"": Variant(12_578)},
+    samples=_samples,
+    protocols=common.protocols("text"),
+    ideal=common.ideal,
+    needs=frozenset({"image"}),
+    licence="CC-BY-4.0",
+    cite="arXiv 1902.09506",
+)

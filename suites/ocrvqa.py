@@ -1,0 +1,67 @@
+"""OCR-VQA (Mishra et al., ICDAR 2019): title, author, year and genre of books, read from their covers.
+
+`testcore` is VLMEvalKit's subset, of which published figures are; it is on no hub, so its table OCRVQA_TESTCORE.tsv is given with
+`--data`. Its 3,072 rows are inferred from OptMerge's figures, all of which are multiples of 1/3072. `test` is the whole test split, from
+the hub, with several questions for a cover. See evals/short_answers.py for the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evals import short_answers as common
+from evals.benchmark import Benchmark, Variant
+from evals.data import Data, Row, Split
+from evals.data.media import with_image
+from evals.errors import DataError
+from evals.types import Sample
+
+CORE = Split(hub="", stems=("OCRVQA_TESTCORE", "testcore", "items"))
+COVERS = Split(hub="howard-hou/OCR-VQA", split="test", stems=("test",), rows=20_796)
+
+
+def _samples(data: Data, variant: str) -> Iterator[Sample]:
+    if variant == "test":
+        for row in data.rows(COVERS, required=("image_id", "questions", "answers")):
+            yield from _of_cover(data, row)
+        return
+    if data.origin == "hub":
+        raise DataError(
+            "ocrvqa: VLMEvalKit's subset is on no hub: give its table with --data OCRVQA_TESTCORE.tsv, "
+            "run ocrvqa:test, or try --sample"
+        )
+    for number, row in enumerate(data.rows(CORE, required=("question", "answer"))):
+        name = str(row.get("index") or number)
+        yield Sample(
+            id=name,
+            question=with_image(data, row["question"], row.get("image"), required=True),
+            target=common.golds(row, "answer", suite="ocrvqa", name=name),
+        )
+
+
+def _of_cover(data: Data, row: Row) -> Iterator[Sample]:
+    name, questions, answers = str(row["image_id"]), row["questions"], row["answers"]
+    if len(questions) != len(answers):
+        raise DataError(f"ocrvqa: {name}: {len(questions)} questions have {len(answers)} answers")
+    for number, (question, answer) in enumerate(zip(questions, answers, strict=True)):
+        yield Sample(
+            id=f"{name}-{number}",
+            question=with_image(data, question, row.get("image"), required=True),
+            target=str(answer),
+            group=str(row.get("genre") or ""),
+            cluster=name,
+        )
+
+
+BENCHMARK = Benchmark(
+    name="ocrvqa",
+    title="OCR-VQA: questions about book covers, answered by their text (Mishra et al., ICDAR 2019).",
+    variants={"testcore": Variant(3_072), "test": Variant()},
+    default=("testcore",),
+    samples=_samples,
+    protocols=common.protocols("text"),
+    ideal=common.ideal,
+    needs=frozenset({"image"}),
+    licence="not stated (ocr-vqa.github.io)",
+    cite="https://ocr-vqa.github.io",
+)

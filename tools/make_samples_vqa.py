@@ -1,0 +1,189 @@
+"""Draw the sample items of the suites of short answers and of RefCOCO: `python -m tools.make_samples_vqa`.
+
+Writes suites/samples/. Every picture is drawn from facts that stand here, and every answer follows from the same facts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples"
+SIZE = (240, 180)
+
+
+class Shape(NamedTuple):
+    """A coloured shape with its corners in pixels."""
+
+    kind: str
+    colour: str
+    box: tuple[int, int, int, int]
+
+
+SCENES: dict[str, tuple[Shape, ...]] = {
+    "two": (Shape("square", "red", (20, 30, 80, 90)), Shape("circle", "blue", (140, 90, 210, 160))),
+    "three": (
+        Shape("circle", "green", (15, 15, 75, 75)),
+        Shape("square", "yellow", (100, 50, 150, 100)),
+        Shape("circle", "black", (170, 110, 230, 170)),
+    ),
+}
+SIGNS: dict[str, tuple[str, ...]] = {
+    "exit": ("EXIT 12",),
+    "bakery": ("GOLDEN CRUST", "open 7 to 19"),
+    "platform": ("PLATFORM 3", "Oslo 10:45"),
+}
+COVERS = {
+    "tides": ("The Tides of Kelm", "Ada Brook", "Science"),
+    "bread": ("Bread at Dawn", "Jon Mills", "Cookbooks"),
+}
+PAGES: dict[str, tuple[tuple[str, str], ...]] = {
+    "invoice": (("Invoice", "4471"), ("Date", "12 March 1998"), ("Total", "$318.50"), ("Signed", "R. Hale")),
+    "memo": (("To", "Plant managers"), ("From", "L. Ortega"), ("Subject", "Boiler inspection")),
+}
+FIGURES: dict[str, tuple[tuple[str, str], ...]] = {
+    "water": (("Farming", "70 %"), ("Industry", "19 %"), ("Homes", "11 %")),
+    "routes": (("Ferries", "14"), ("Trams", "8"), ("Buses", "52")),
+}
+Row = dict[str, Any]
+
+
+def picture(suite: str, name: str, draw: Callable[[ImageDraw.ImageDraw], None]) -> str:
+    """Draw a picture and return its path below the suite's folder."""
+    folder = ROOT / suite / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", SIZE, "white")
+    draw(ImageDraw.Draw(image))
+    image.quantize(32).save(folder / f"{name}.png", optimize=True)
+    return f"images/{name}.png"
+
+
+def scene(suite: str, name: str) -> str:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        for kind, colour, box in SCENES[name]:
+            (pen.ellipse if kind == "circle" else pen.rectangle)(box, fill=colour)
+
+    return picture(suite, name, draw)
+
+
+def lines(suite: str, name: str, texts: tuple[str, ...]) -> str:
+    def draw(pen: ImageDraw.ImageDraw) -> None:
+        pen.rectangle((10, 10, 230, 170), outline="black", width=2)
+        for number, text in enumerate(texts):
+            pen.text((24, 26 + 32 * number), text, fill="black", font_size=18)
+
+    return picture(suite, name, draw)
+
+
+def write(suite: str, file: str, rows: list[Row]) -> None:
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (ROOT / suite / f"{file}.jsonl").write_text(text, encoding="utf-8")
+
+
+def gqa() -> list[Row]:
+    facts = []
+    for name, shapes in SCENES.items():
+        image = scene("gqa", name)
+        facts += [
+            (image, "query", f"What is the colour of the {s.kind} at ({s.box[0]}, {s.box[1]})?", s.colour)
+            for s in shapes
+        ]
+        facts += [(image, "verify", f"Is there a {c} {k}?", "yes" if any((c, k) == s[:2][::-1] for s in shapes) else "no")
+                  for c, k in (("red", "square"), ("green", "circle"))]  # fmt: skip
+    return [
+        {"id": f"sample-{n}", "image": image, "question": q, "answer": a, "types": {"structural": kind}}
+        for n, (image, kind, q, a) in enumerate(facts)
+    ]
+
+
+def crowd(answer: str, *others: str) -> list[str]:
+    """Return ten answers, of which most are the first."""
+    return [answer] * (10 - len(others)) + list(others)
+
+
+def of_signs(suite: str) -> list[tuple[str, str, list[str]]]:
+    images = {name: lines(suite, name, texts) for name, texts in SIGNS.items()}
+    return [
+        (images["exit"], "Which number has the exit?", crowd("12", "exit 12")),
+        (images["exit"], "What does the sign say?", crowd("exit 12", "Exit 12", "exit")),
+        (images["bakery"], "What is the name of the bakery?", crowd("golden crust", "the golden crust", "bakery")),
+        (images["bakery"], "When does it open?", crowd("7", "seven", "7 am")),
+        (images["platform"], "Where does the train go?", crowd("oslo", "Oslo")),
+        (images["platform"], "When does the train leave?", crowd("10:45", "unanswerable")),
+    ]  # fmt: skip
+
+
+def textvqa() -> list[Row]:
+    facts = enumerate(of_signs("textvqa"))
+    return [{"question_id": f"sample-{n}", "image_id": image, "image": image, "question": q, "answers": a}
+            for n, (image, q, a) in facts]  # fmt: skip
+
+
+def vizwiz() -> list[Row]:
+    facts = of_signs("vizwiz")
+    blank = picture("vizwiz", "dark", lambda pen: pen.rectangle((0, 0, *SIZE), fill="#202020"))
+    facts += [(blank, "What is this?", crowd("unanswerable", "unsuitable", "dark"))]
+    facts += [
+        (
+            blank,
+            "What colour is it?",
+            ["black", "black", "black", "grey", "grey", "grey", "blue", "blue", "brown", "no"],
+        )
+    ]
+    return [{"question_id": f"sample-{n}", "image": image, "question": q, "answers": a, "category": "other" if image != blank else "unanswerable"}
+            for n, (image, q, a) in enumerate(facts)]  # fmt: skip
+
+
+def ocrvqa() -> tuple[list[Row], list[Row]]:
+    single, covers = [], []
+    for name, (title, author, genre) in COVERS.items():
+        image = lines("ocrvqa", name, (title, author, genre))
+        asked = [
+            ("What is the title of this book?", title),
+            ("Who wrote this book?", author),
+            ("What is the genre of this book?", genre),
+            ("Is this book related to Science?", "Yes" if genre == "Science" else "No"),
+        ]
+        covers.append({"image_id": f"sample-{name}", "image": image, "questions": [q for q, _ in asked],
+                       "answers": [a for _, a in asked], "genre": genre})  # fmt: skip
+        single += [{"index": f"sample-{name}-{n}", "image": image, "question": q, "answer": a}
+                   for n, (q, a) in enumerate(asked)]  # fmt: skip
+    return single, covers
+
+
+def documents(suite: str, pages: dict[str, tuple[tuple[str, str], ...]], ask: str, kind: str) -> list[Row]:
+    rows: list[Row] = []
+    for name, fields in pages.items():
+        image = lines(suite, name, tuple(f"{label}: {value}" for label, value in fields))
+        for label, value in fields:
+            golds = [value, value.replace("$", "")] if "$" in value else [value]
+            rows.append({"questionId": f"sample-{len(rows)}", "image": image, "question": ask.format(label),
+                         "answers": golds, kind: ["form"]})  # fmt: skip
+    return rows
+
+
+def refcoco() -> list[Row]:
+    rows: list[Row] = []
+    for name, shapes in SCENES.items():
+        image = scene("refcoco", name)
+        for kind, colour, (x1, y1, x2, y2) in shapes:
+            rows.append({"question_id": f"sample-{len(rows)}", "image": image, "file_name": f"{name}.png",
+                         "answer": [f"the {colour} {kind}", f"{kind} in {colour}"],
+                         "bbox": [x1, y1, x2 - x1, y2 - y1]})  # fmt: skip
+    return rows
+
+
+if __name__ == "__main__":
+    write("gqa", "items", gqa())
+    write("textvqa", "items", textvqa())
+    write("vizwiz", "items", vizwiz())
+    for file, rows in zip(("testcore", "test"), ocrvqa(), strict=True):
+        write("ocrvqa", file, rows)
+    write("docvqa", "items", documents("docvqa", PAGES, "What does the page give as: {}?", "question_types"))
+    write("infovqa", "items", documents("infovqa", FIGURES, "Which figure belongs to: {}?", "answer_type"))
+    for file in ("val", "testA", "testB", "plus-val", "plus-testA", "plus-testB", "g-val", "g-test"):
+        write("refcoco", file, refcoco())
