@@ -60,7 +60,12 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], *, see: str = "") -> None:
         """`see`: the command that lists the known names if there are many."""
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        near = [
+            close
+            for spelling in (name, name.lower())
+            for close in difflib.get_close_matches(spelling, names, n=3, cutoff=0.5)
+        ]
+        near = list(dict.fromkeys(near))[:3]
         listed = f"known: {', '.join(names) or 'none'}"
         if len(names) >= MANY:
             listed = f"{len(names)} are known{f': `{see}` lists them' if see else ''}"

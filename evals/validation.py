@@ -73,7 +73,7 @@ def cause(error: Exception, kind: Any = None) -> str:
 def _known(kind: Any) -> list[str]:
     """Return the keys of a struct, or the values of a literal."""
     if _is_struct(kind):
-        return list(kind.__struct_fields__)
+        return list(kind.__struct_encode_fields__)
     members = get_args(kind) if get_origin(kind) in (Union, UnionType) else [kind]
     return [str(value) for one in members if get_origin(one) is Literal for value in get_args(one)]
 
@@ -86,7 +86,9 @@ def _type_at(kind: Any, path: str) -> Any:
             inner = get_args(kind)
             kind = inner[-1] if len(inner) == 2 and inner[-1] is not Ellipsis else inner[0] if inner else Any
         else:
-            kind = get_type_hints(kind).get(step[1], Any)
+            fields = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
+            hints = get_type_hints(kind)
+            kind = next((hints[field] for key, field in fields if key == step[1]), Any)
     return _unwrapped(kind)
 
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -46,22 +47,30 @@ def python() -> Path | None:
 
 
 def make() -> Path:
-    """Create it if it does not exist; one process at a time."""
-    place = folder()
+    """Create it if it does not exist."""
+    return create(folder(), _fill)
+
+
+def create(place: Path, fill: Callable[[Path], None]) -> Path:
+    """Create a virtual environment if it does not exist, one process at a time; return its folder."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with (place.parent / f"{place.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not python():
+        if not (place / "ready").exists():
             shutil.rmtree(place, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-            pip(place, "install", *PACKAGES)
-            pip(place, "uninstall", "--yes", *UNWANTED)
-            pip(place, "install", "--no-deps", *ALONE)
-            pip(place, "install", *OWN)
-            (extension,) = place.glob("lib/python3*/site-packages/torchvision/extension.py")
-            extension.write_text(extension.read_text() + OPERATORS)
+            fill(place)
             (place / "ready").touch()
     return place
+
+
+def _fill(place: Path) -> None:
+    pip(place, "install", *PACKAGES)
+    pip(place, "uninstall", "--yes", *UNWANTED)
+    pip(place, "install", "--no-deps", *ALONE)
+    pip(place, "install", *OWN)
+    (extension,) = place.glob("lib/python3*/site-packages/torchvision/extension.py")
+    extension.write_text(extension.read_text() + OPERATORS)
 
 
 def pip(place: Path, *arguments: str) -> None:

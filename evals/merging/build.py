@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -17,12 +17,10 @@ from evals.errors import EvalsError, UsageError
 from evals.merging import checks, foreign, identity, recipe, writing
 from evals.merging.checks import Expert
 from evals.merging.lora import CONFIG, Adapter
-from evals.merging.table import PREFIX, Call
-from evals.merging.tensors import FLOATS, Checkpoint, Entry, folder_of, require_finite, require_libraries
+from evals.merging.merger import Merger
+from evals.merging.table import PREFIX
+from evals.merging.tensors import FLOATS, Checkpoint, Entry, folder_of, require_libraries
 from evals.records.card import packages
-
-if TYPE_CHECKING:
-    import torch
 
 DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
@@ -128,50 +126,6 @@ class Plan:
             for name, entry in self.base.entries.items()
         }
 
-    def tensor(self, name: str) -> torch.Tensor:
-        """Return a tensor of the result; raises UsageError for NaN."""
-        import torch
-
-        made, entry = self.recipe, self.base.entries[name]
-        stored = self.base.tensor(name)
-        untouched = all(isinstance(e, Adapter) and not e.changes(name) for e in self.experts.values())
-        if untouched or not checks.is_merged(name, self.base, made.exclude):
-            return stored
-        dtype = {"float32": torch.float32, "float64": torch.float64}[made.compute]
-        call = Call(
-            tensor=name, experts=tuple(made.experts), parameters=made.parameters, edition=made.edition,
-            seed=made.seed, factor=made.factor, stored=stored.dtype,
-        )  # fmt: skip
-        weights = stored.to(dtype, copy=True)
-        del stored
-        require_finite(weights, f"{self.base.who}: {name}")
-        weights.add_(self._change(weights, entry, call), alpha=made.factor)
-        if not bool(torch.isfinite(weights).all()):
-            hint = '; edition = "fixed" may not' if made.edition == "original" else ""
-            raise UsageError(f"{made.method} gives NaN or infinite numbers for {name}{hint}: {made.path}")
-        return weights
-
-    def _change(self, weights: torch.Tensor, entry: Entry, call: Call) -> torch.Tensor:
-        """Return the merged task vector."""
-        adapters = [e for e in self.experts.values() if isinstance(e, Adapter) and call.tensor in e.pairs]
-        apart = self.recipe.method == "optmerge-modality" and call.edition == "original"
-        if apart and len(adapters) == len(self.experts):
-            from evals.merging.optimised import modality_factors
-
-            return modality_factors([e.factors(call.tensor, weights.dtype) for e in adapters], call)
-        taus = [expert.task_vector(call.tensor, weights) for expert in self.experts.values()]
-        method = self.recipe.rule
-        if self.recipe.method.startswith(PREFIX):
-            return foreign.merged(taus, weights, call, method=self.recipe.method)
-        if not method.matrices:
-            return method.load()(taus, call)
-        if len(entry.shape) != 2:
-            from evals.merging.elementwise import average, total
-
-            return (total if self.recipe.method == "iso-c" else average)(taus, call)
-        device = self.recipe.device
-        return method.load()([tau.to(device) for tau in taus], call).to("cpu")
-
 
 def _expert(name: str, folder: Path) -> Expert:
     who = f"expert {name}"
@@ -220,15 +174,17 @@ def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, say: Callab
     parts = writing.shards(plan.output())
     partial.mkdir(parents=True, exist_ok=True)
     left = writing.remaining(partial, parts)
-    checks.space(partial, sum(shard.size for shard in left))
+    checks.space(partial, sum(shard.size for shard in left), what=target)
     with foreign_code(_failed(made), passing=(EvalsError, OSError)):
-        distances = checks.distances(made, plan.base, plan.experts, accept=accept)
+        merger = Merger(made, plan.base, plan.experts, say=say)
+        distances = merger.distances()
+        checks.nearness(made, plan.base, distances, accept=accept)
         size = sum(shard.size for shard in parts) / 1e9
         say(f"merging {len(made.experts)} experts by {made.method} into {target} ({size:.1f} GB)")
         if len(left) < len(parts):
             say(f"going on behind shard {len(parts) - len(left)} of {len(parts)}")
         for shard in left:
-            writing.write_shard(partial, shard, plan.tensor)
+            writing.write_shard(partial, shard, merger.tensor)
             if len(parts) > 1:
                 say(f"{shard.name} is written")
     _write_settings(plan, partial)

@@ -18,8 +18,6 @@ TEMPLATES = ("chat_template.jinja", "chat_template.json")
 TEMPLATES_FOLDERS = ("additional_chat_templates",)
 FARTHEST = 0.5
 """Largest plausible ratio of a task vector's norm to the base's; unrelated weights have 1.4, fine-tuned ones below 0.2."""
-PROBES = 8
-"""Matrices by which the distance is measured."""
 TRUST = "--trust-remote-code"
 
 
@@ -52,8 +50,9 @@ def _same_names(recipe: Recipe, base: Checkpoint, expert: Checkpoint) -> None:
             if name not in second.entries and is_merged(name, first, recipe.exclude)
         ]
         if lacking:
+            number = f"{len(lacking)} tensors" if len(lacking) > 1 else "a tensor"
             raise UsageError(
-                f"{second.who} lacks {len(lacking)} tensors of {first.who} (e.g. {lacking[0]}): "
+                f"{second.who} lacks {number} of {first.who} (e.g. {lacking[0]}): "
                 "they are not of the same architecture, or were saved under other names"
             )
     for name, entry in base.entries.items():
@@ -144,42 +143,21 @@ def _vocabulary(folder: Path) -> object:
     return None
 
 
-def distance(base: Checkpoint, expert: Expert, exclude: tuple[str, ...]) -> float:
-    """Return the norm of the task vector over the base's, on a few matrices."""
-    import torch
-
-    names = [
-        name
-        for name, entry in base.entries.items()
-        if len(entry.shape) == 2 and is_merged(name, base, exclude)
-    ]
-    changed, whole = 0.0, 0.0
-    for name in names[:: max(1, len(names) // PROBES)][:PROBES]:
-        weights = base.tensor(name).to(torch.float32)
-        changed += float(expert.task_vector(name, weights).square_().sum())
-        whole += float(weights.square_().sum())
-    return (changed / whole) ** 0.5 if whole else 0.0
-
-
-def distances(
-    recipe: Recipe, base: Checkpoint, experts: dict[str, Expert], *, accept: bool
-) -> dict[str, float]:
-    """Return each expert's distance; raises UsageError if the base cannot be theirs, unless that is accepted."""
-    measured = {name: distance(base, expert, recipe.exclude) for name, expert in experts.items()}
-    for name, value in measured.items():
+def nearness(recipe: Recipe, base: Checkpoint, distances: dict[str, float], *, accept: bool) -> None:
+    """Require that no expert is too far from the base to have been trained from it, unless that is accepted."""
+    for name, value in distances.items():
         if value > FARTHEST and not accept:
             raise UsageError(
                 f"expert {name} is far from the base (its task vector has {value:.2f} of the base's norm; fine-tuning "
                 f"changes less than {FARTHEST}): {base.folder} seems not to be its base; if it is: evals merge --yes"
             )
-    return measured
 
 
-def space(place: Path, needed: int) -> None:
-    """Require free space for the files that are still to be written."""
+def space(place: Path, needed: int, *, what: Path) -> None:
+    """Require free space in `place` for the bytes of `what` that are still to be written."""
     free = shutil.disk_usage(place).free
     if free < needed + (64 << 20):
         raise UsageError(
-            f"{place}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; XDG_CACHE_HOME names another "
-            "place for the cache, `evals merge --out` one for a checkpoint"
+            f"{what} needs {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free: XDG_CACHE_HOME names another place "
+            "for the cache, `evals merge --out` one for a checkpoint"
         )

@@ -1,14 +1,15 @@
-"""Averaging, task arithmetic, TIES and DARE, in blocks: beside the task vectors they need one more of their size.
+"""Averaging, task arithmetic, TIES and DARE, in blocks: they need no memory but that of the task vectors.
 
 A task vector is tau_i = theta_i - theta_0, T their number. All functions overwrite their arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from evals.merging.selection import Selection
 from evals.merging.table import Call
 
 if TYPE_CHECKING:
@@ -40,17 +41,20 @@ def total(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return the TIES merge (arXiv 2306.01708): trim, elect a sign, average the entries that agree with it.
 
-    Each tau keeps its `density` share of largest magnitudes, per tensor; entries equal to the smallest that is kept are
-    kept too. The sign is that of the sum of the trimmed; where that is 0, the majority of the tensor's signs. The mean is
-    over the entries of that sign. `original` keeps all of at least the k-th smallest magnitude, k = int((1 - density) n),
-    which is one entry too many. Source: `ties_merging`, ML LLaMA-Factory/baseline_merging.py.
+    Each tau keeps its `density` share of largest magnitudes; entries equal to the smallest that is kept are kept too. The
+    sign is that of the sum of the trimmed; where that is 0, the majority of all signs. The mean is over the entries of that
+    sign. Share and majority are those of the tensor, or of one vector of all merged tensors (`scope = "model"`, `call.whole`),
+    as in the paper. `original` keeps all of at least the k-th smallest magnitude, k = int((1 - density) n), which is one entry
+    too many. Sources: `ties_merging` of ML LLaMA-Factory/baseline_merging.py (per tensor), InternVL/internvl_chat/
+    model_merging.py and, on the factors of LoRAs, ModelCompose/scripts/model_composition/ties_merging.py (one vector).
     """
     flat = [tau.reshape(-1) for tau in taus]
-    for tau in flat:
-        _trim(tau, threshold(tau, call.parameters.density, edition=call.edition))
-    majority = 0
-    for block in _blocks(flat):
-        majority += int(_sum(block).sign_().sum())
+    if call.whole is not None:
+        thresholds: Sequence[float] = call.whole.thresholds
+    else:
+        thresholds = [threshold(tau, call.parameters.density, edition=call.edition) for tau in flat]
+    trim(flat, thresholds)
+    majority = sum_of_signs(flat) if call.whole is None else call.whole.majority
     sign = (majority > 0) - (majority < 0)
     for block in _blocks(flat):
         _disjoint_mean(block, sign)
@@ -59,24 +63,35 @@ def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 def threshold(tau: torch.Tensor, density: float, *, edition: str) -> float:
     """Return the smallest magnitude that TIES keeps; `tau` is flat."""
-    import numpy as np
-
-    trimmed = int(tau.numel() * (1 - density))
-    place = trimmed - 1 if edition == "original" else min(trimmed, tau.numel() - 1)
-    if place < 0 or not tau.numel():
+    if (rank := rank_of(tau.numel(), density, edition=edition)) is None:
         return 0.0
-    magnitudes = np.abs(tau.numpy())
-    magnitudes.partition(place)  # in place: torch.kthvalue needs four times the memory
-    return float(magnitudes[place])
+    selection = Selection(rank, width=8 * tau.element_size())
+    while not selection.done:
+        selection.count(tau.numpy())
+        selection.narrow()
+    return selection.value
 
 
-def _trim(tau: torch.Tensor, least: float) -> None:
-    for start in range(0, tau.numel(), BLOCK):
-        part = tau[start : start + BLOCK]
-        part.masked_fill_(part.abs() < least, 0)
+def rank_of(count: int, density: float, *, edition: str) -> int | None:
+    """Return the rank, from 0, of the smallest of `count` magnitudes that TIES keeps; None if it keeps all."""
+    trimmed = int(count * (1 - density))
+    rank = trimmed - 1 if edition == "original" else min(trimmed, count - 1)
+    return rank if rank >= 0 else None
 
 
-def _blocks(flat: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+def trim(flat: Sequence[torch.Tensor], thresholds: Sequence[float]) -> None:
+    """Set the entries below each vector's threshold to 0."""
+    for tau, least in zip(flat, thresholds, strict=True):
+        for (part,) in _blocks([tau]):
+            part.masked_fill_(part.abs() < least, 0)
+
+
+def sum_of_signs(flat: Sequence[torch.Tensor]) -> int:
+    """Return the sum of the signs of the vectors' sum, whose own sign is the majority."""
+    return sum(int(_sum(block).sign_().sum()) for block in _blocks(flat))
+
+
+def _blocks(flat: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
     for start in range(0, flat[0].numel(), BLOCK):
         yield [tau[start : start + BLOCK] for tau in flat]
 
@@ -114,12 +129,13 @@ def dare(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def dare_ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return the TIES merge of task vectors after DARE; `original` passes only the last expert to TIES.
+    """Return the TIES merge of task vectors after DARE; `original`, tensor by tensor, passes only the last expert to TIES.
 
-    Source: ML LLaMA-Factory/model_merging.py:711 (as released it then fails, as a model is not a list of models).
+    Source: ML LLaMA-Factory/model_merging.py:711 (as released it then fails, as a model is not a list of models); the
+    InternVL file, whose TIES is over one vector, passes all.
     """
     drop_at_random(taus, call)
-    return ties(taus[-1:] if call.edition == "original" else taus, call)
+    return ties(taus[-1:] if call.edition == "original" and call.whole is None else taus, call)
 
 
 def drop_at_random(taus: list[torch.Tensor], call: Call) -> None:

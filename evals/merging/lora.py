@@ -123,19 +123,19 @@ class Adapter:
             require_finite(tensor, f"{self.who}: {title}")
         return down, up, pair.scale
 
-    def task_vector(self, name: str, base: torch.Tensor) -> torch.Tensor:
-        """Return scale * B A in the dtype of `base`; zeros for a tensor that the LoRA does not change."""
+    def task_vector(self, name: str, base: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
+        """Write scale * B A into `into`, and return it; zeros for a tensor that the LoRA does not change."""
         import torch
 
         if name in self.replaced:
             with open_file(self.files[0], who=self.who) as file:
-                tau: torch.Tensor = file.get_tensor(self.replaced[name]).to(base.dtype).sub_(base)
-            require_finite(tau, f"{self.who}: {name}")
-            return tau
+                into.copy_(file.get_tensor(self.replaced[name])).sub_(base)
+            require_finite(into, f"{self.who}: {name}")
+            return into
         if name not in self.pairs:
-            return torch.zeros_like(base)
+            return into.zero_()
         down, up, scale = self.factors(name, base.dtype)
-        return (up @ down).mul_(scale)
+        return torch.matmul(up, down, out=into).mul_(scale)
 
     def changes(self, name: str) -> bool:
         """Whether the LoRA changes a tensor of the base."""

@@ -25,7 +25,7 @@ FIFTH = 5
 def wudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return WUDI's M (arXiv 2503.08099): t_i = D_i = tau_i, from the sum of the tau_i, by Adam.
 
-    300 steps of 1e-5 move an entry by 3e-3 at most: the result is an early stop near the sum. A matrix called lm_head is
+    300 steps of 1e-5 move an entry by about 3e-3 at most (inferred): the result is an early stop near the sum. A matrix called lm_head is
     averaged. Source: `wudi_merging`, LLaMA-Factory/model_merging.py.
     """
     if "lm_head" in call.tensor:
@@ -82,7 +82,8 @@ def optmerge_modality(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return OptMerge's M for modalities: t_i = rank-k part of tau_i, D_i = tau_i, from the mean, by SGD.
 
     k = int(min(m, n) / T); `original` takes int(min(m, n) / 5) for any T, and merges the factors of LoRAs apart
-    (`modality_factors`). Source: `wudi_merging2`, ModelCompose/scripts/model_composition/ties_merging.py.
+    (`modality_factors`). It descends in the LoRAs' dtype, which is not known to be other than float32, as it is here.
+    Source: `wudi_merging2`, ModelCompose/scripts/model_composition/ties_merging.py.
     """
     if "lm_head" in call.tensor:
         return _mean(taus)

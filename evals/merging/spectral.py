@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LEAST = 1e-8
 """Eigenvalues below it are taken for rounding errors."""
+SMALLEST = 1e-12
+"""Squared norm below which a task vector counts as 0."""
 
 
 def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
@@ -62,13 +64,14 @@ def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
     C = sum tau_i^T tau_i / |tau_i|^2 = V diag(l) V^T and D = sum tau_i tau_i^T tau_i / |tau_i|^2. With f = 1 - exp(-l t)
     for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V f V^T + D V (f / l) V^T. For t to infinity it
-    solves M C = D, the least-squares solution of WUDI's loss. Source: `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
+    solves M C = D, the least-squares solution of WUDI's loss. Task vectors that are all (nearly) 0 are averaged. Source:
+    `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
     """
-    if "lm_head" in call.tensor:
+    if "lm_head" in call.tensor or _vanish(taus):
         return average(taus, call)
     p = call.parameters
     values, vectors, target = _spectrum(taus)
-    count = max(1, math.ceil(p.ratio * len(values) - 1e-9))
+    count = max(1, int(p.ratio * len(values) + 0.999))
     shares = 1 - (-values * p.time).exp()
     return _filtered(taus, call, values, vectors, target, shares=shares, count=count)
 
@@ -81,11 +84,15 @@ def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     import torch
 
-    if "lm_head" in call.tensor:
+    if "lm_head" in call.tensor or _vanish(taus):
         return average(taus, call)
     values, vectors, target = _spectrum(taus)
     count = directions(values.flip(0), call.parameters, shape=tuple(taus[0].shape))
     return _filtered(taus, call, values, vectors, target, shares=torch.ones_like(values), count=count)
+
+
+def _vanish(taus: list[torch.Tensor]) -> bool:
+    return max(float(tau.square().sum()) for tau in taus) < SMALLEST
 
 
 def _spectrum(taus: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -96,7 +103,7 @@ def _spectrum(taus: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, tor
     moment, target = taus[0].new_zeros(columns, columns), torch.zeros_like(taus[0])
     for tau in taus:
         square = tau.T @ tau
-        square.div_(tau.square().sum().clamp(min=1e-12))
+        square.div_(tau.square().sum().clamp(min=SMALLEST))
         moment.add_(square)
         target.addmm_(tau, square)
     values, vectors = torch.linalg.eigh(moment)

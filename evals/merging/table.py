@@ -24,6 +24,7 @@ Share: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
 Steps: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
 Rate: TypeAlias = Annotated[float, Meta(gt=0)]
 Start: TypeAlias = Literal["sum", "mean", "zero"]
+Scope: TypeAlias = Literal["tensor", "model"]
 Ranking: TypeAlias = Literal[
     "participation-sqrt", "participation", "stable-rank", "entropy", "gavish-donoho", "cumulative", "all"
 ]
@@ -37,7 +38,9 @@ class Ties(Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of TIES."""
 
     density: Share = 0.2
-    """Share of a tensor's entries that is kept, the largest in magnitude."""
+    """Share of the entries that is kept, the largest in magnitude."""
+    scope: Scope = "tensor"
+    """What the share is of: each tensor, or one vector of all merged tensors (three further passes over the weights)."""
 
 
 class Dare(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +54,7 @@ class DareTies(Dare, frozen=True, forbid_unknown_fields=True):
     """Parameters of DARE before TIES."""
 
     density: Share = 0.2
+    scope: Scope = "tensor"
 
 
 class Wudi(Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,6 +103,15 @@ class Aswudi(Struct, frozen=True, forbid_unknown_fields=True):
     start: Start = "sum"
 
 
+class Whole(Struct, frozen=True):
+    """What TIES over one vector of the whole model needs to know of it."""
+
+    thresholds: tuple[float, ...]
+    """Smallest magnitude that is kept, of each expert."""
+    majority: int
+    """Sum of the signs."""
+
+
 class Call(Struct, frozen=True, kw_only=True):
     """One tensor to merge."""
 
@@ -112,6 +125,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """lambda, which the caller applies."""
     stored: Any
     """dtype of the tensor in the checkpoints."""
+    whole: Whole | None = None
+    """Of TIES with `scope = "model"`."""
 
 
 Merge: TypeAlias = "Callable[[list[torch.Tensor], Call], torch.Tensor]"
@@ -152,7 +167,8 @@ METHODS = {
     "dare": Method(title="DARE, then task arithmetic", function="elementwise:dare", parameters=Dare),
     "dare-ties": Method(
         title="DARE, then TIES", function="elementwise:dare_ties", parameters=DareTies,
-        defect="hands the last expert alone to TIES (LLaMA-Factory/model_merging.py:711)",
+        defect="hands the last expert alone to TIES (LLaMA-Factory/model_merging.py:711; not with scope = model, whose "
+        "source, InternVL/internvl_chat/model_merging.py, hands over all)",
     ),
     "tsv": Method(
         title="Task singular vectors", function="spectral:tsv", matrices=True,

@@ -30,6 +30,8 @@ WEIGHTS = (
     "*.gguf",
 )
 """Patterns of files with weights; the others of a checkpoint are copied."""
+CHECKED = 1 << 18
+"""Entries that are checked at once."""
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
@@ -125,19 +127,25 @@ class Checkpoint:
                     entries[name] = Entry(path, part.get_dtype(), tuple(part.get_shape()))
         return dict(sorted(entries.items()))
 
-    def task_vector(self, name: str, base: torch.Tensor) -> torch.Tensor:
-        """Return theta - theta_0 in the dtype of `base`; raises UsageError for numbers that are not finite."""
-        stored = self.tensor(name)
-        tau = stored.to(base.dtype)
-        tau = tau - base if tau is stored else tau.sub_(base)
-        require_finite(tau, f"{self.who}: {name}")
-        return tau
+    def task_vector(self, name: str, base: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
+        """Write theta - theta_0 into `into`, and return it; raises UsageError for numbers that are not finite."""
+        into.copy_(self.tensor(name)).sub_(base)
+        require_finite(into, f"{self.who}: {name}")
+        return into
 
     def tensor(self, name: str) -> torch.Tensor:
         """Return a tensor in its own dtype; it is mapped from its file until it is released."""
         with open_file(self.entries[name].file, who=self.who) as file:
             tensor: torch.Tensor = file.get_tensor(name)
         return tensor
+
+
+def dtype_of(entry: Entry) -> torch.dtype | None:
+    """Return the dtype of a tensor of floating-point numbers that can be merged; None for others."""
+    import torch
+
+    names = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    return names.get(entry.dtype)
 
 
 def open_file(path: Path, *, who: str) -> Any:
@@ -152,9 +160,17 @@ def open_file(path: Path, *, who: str) -> Any:
 
 def require_finite(tensor: torch.Tensor, what: str) -> None:
     """Raise UsageError if a tensor holds NaN or an infinity."""
-    import torch
-
-    if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
+    if not is_finite(tensor):
         raise UsageError(
             f"{what} holds NaN or infinite numbers: the checkpoint is damaged, or its training diverged"
         )
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all entries are finite; in blocks, since torch.isfinite needs memory for another tensor."""
+    import torch
+
+    if bool(torch.isfinite(tensor.sum())):
+        return True
+    flat = tensor.reshape(-1)
+    return all(bool(torch.isfinite(part).all()) for part in flat.split(CHECKED))

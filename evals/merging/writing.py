@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from evals import disk
 from evals.errors import UsageError
-from evals.merging.tensors import INDEX, SIZES, WEIGHTS, Entry
+from evals.merging.tensors import INDEX, SIZES, WEIGHTS, Entry, dtype_of
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SHARD = 2 << 30
 """Bytes of tensors in a shard; a larger tensor has its own."""
 CARD = "merge.json"
-BLOCK = 1 << 24
+BLOCK = 1 << 20
 """Entries that are converted and written at once."""
 LARGEST_FILE = 1 << 28
 
@@ -106,8 +106,7 @@ def _write_tensor(stream: IO[bytes], tensor: torch.Tensor, entry: Entry) -> None
     """Write a tensor in the entry's dtype; raises UsageError if it does not fit into that dtype."""
     import torch
 
-    names = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-    dtype = names.get(entry.dtype, tensor.dtype)
+    dtype = dtype_of(entry) or tensor.dtype
     flat = tensor.reshape(-1)
     for start in range(0, flat.numel(), BLOCK):
         part = flat[start : start + BLOCK].to(dtype)

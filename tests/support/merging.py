@@ -117,6 +117,20 @@ def lora(
     return folder
 
 
+def pairs_of(
+    shapes: dict[str, tuple[int, ...]], *, seed: int, rank: int = 4, scale: float = 0.05
+) -> dict[str, Any]:
+    """Return random factors of LoRAs: layer -> (A, B)."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    made = {}
+    for layer, (rows, columns) in shapes.items():
+        down = torch.randn(rank, columns, generator=generator) * scale
+        made[layer] = (down, torch.randn(rows, rank, generator=generator) * scale)
+    return made
+
+
 def read(folder: Path) -> dict[str, Any]:
     """Return all tensors of a checkpoint."""
     from safetensors.torch import load_file

@@ -1,0 +1,179 @@
+"""The arithmetic of a merge, a tensor at a time, in buffers that are allocated once.
+
+Buffers of changing sizes would be taken from the allocator's heap and leave gaps there: at 16 MB a tensor, a third more
+memory than the tensors need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from evals.errors import UsageError
+from evals.merging import checks, foreign
+from evals.merging.checks import Expert
+from evals.merging.lora import Adapter
+from evals.merging.recipe import Recipe
+from evals.merging.selection import Selection
+from evals.merging.table import PREFIX, Call, DareTies, Ties, Whole
+from evals.merging.tensors import Checkpoint, dtype_of, is_finite, require_finite
+
+if TYPE_CHECKING:
+    import torch
+
+PROBES = 8
+"""Matrices by which distances are measured."""
+
+
+class Merger:
+    """The merge of a base and its experts by a recipe, which have been checked."""
+
+    def __init__(
+        self, recipe: Recipe, base: Checkpoint, experts: dict[str, Expert], *, say: Callable[[str], None]
+    ) -> None:
+        self._recipe, self._base, self._experts, self._say = recipe, base, experts, say
+        self._buffers: list[torch.Tensor] = []
+        """The base's, and one for each expert."""
+
+    def distances(self) -> dict[str, float]:
+        """Return the norm of each expert's task vector over the base's, on a few matrices."""
+        names = [name for name in self._merged if len(self._base.entries[name].shape) == 2]
+        names = names[:: max(1, len(names) // PROBES)][:PROBES]
+        return {expert: self._distance(expert, names) for expert in self._experts}
+
+    def _distance(self, expert: str, names: list[str]) -> float:
+        changed, whole = 0.0, 0.0
+        for name in names:
+            weights = self._buffer(0, name).copy_(self._base.tensor(name))
+            tau = self._experts[expert].task_vector(name, weights, self._buffer(1, name))
+            changed += float(tau.square_().sum())
+            whole += float(weights.square_().sum())
+        return (changed / whole) ** 0.5 if whole else 0.0
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Return a tensor of the result, valid until the next call; raises UsageError for NaN."""
+        made = self._recipe
+        if not checks.is_merged(name, self._base, made.exclude) or not self._changes(name):
+            return self._kept(name)
+        call = self._call(name, self._whole)  # before the buffers hold this tensor
+        weights = self._weights(name)
+        weights.add_(self._change(weights, call), alpha=made.factor)
+        if not is_finite(weights):
+            hint = '; edition = "fixed" may not' if made.edition == "original" else ""
+            raise UsageError(f"{made.method} gives NaN or infinite numbers for {name}{hint}: {made.path}")
+        return weights
+
+    def _kept(self, name: str) -> torch.Tensor:
+        """Return a tensor that stays the base's."""
+        stored = self._base.tensor(name)
+        if stored.is_floating_point():
+            require_finite(stored, f"{self._base.who}: {name}")
+        return stored
+
+    def _changes(self, name: str) -> bool:
+        return any(not isinstance(e, Adapter) or e.changes(name) for e in self._experts.values())
+
+    def _call(self, name: str, whole: Whole | None) -> Call:
+        made = self._recipe
+        return Call(
+            tensor=name, experts=tuple(made.experts), parameters=made.parameters, edition=made.edition,
+            seed=made.seed, factor=made.factor, stored=dtype_of(self._base.entries[name]), whole=whole,
+        )  # fmt: skip
+
+    def _weights(self, name: str) -> torch.Tensor:
+        """Return the base's tensor in the precision of the arithmetic."""
+        weights = self._buffer(0, name).copy_(self._base.tensor(name))
+        require_finite(weights, f"{self._base.who}: {name}")
+        return weights
+
+    def _task_vectors(self, weights: torch.Tensor, name: str) -> list[torch.Tensor]:
+        return [
+            expert.task_vector(name, weights, self._buffer(index, name))
+            for index, expert in enumerate(self._experts.values(), 1)
+        ]
+
+    def _buffer(self, index: int, name: str) -> torch.Tensor:
+        """Return the part of a buffer that a tensor fills."""
+        import torch
+
+        if not self._buffers:
+            dtype = {"float32": torch.float32, "float64": torch.float64}[self._recipe.compute]
+            largest = max(self._base.entries[name].count for name in self._merged)
+            self._buffers = [torch.empty(largest, dtype=dtype) for _ in range(len(self._experts) + 1)]
+        entry = self._base.entries[name]
+        return self._buffers[index][: entry.count].view(entry.shape)
+
+    @cached_property
+    def _merged(self) -> list[str]:
+        return [
+            name for name in self._base.entries if checks.is_merged(name, self._base, self._recipe.exclude)
+        ]
+
+    def _change(self, weights: torch.Tensor, call: Call) -> torch.Tensor:
+        """Return the merged task vector."""
+        made, method = self._recipe, self._recipe.rule
+        adapters = [e for e in self._experts.values() if isinstance(e, Adapter) and call.tensor in e.pairs]
+        apart = made.method == "optmerge-modality" and made.edition == "original"
+        if apart and len(adapters) == len(self._experts):
+            from evals.merging.optimised import modality_factors
+
+            return modality_factors([e.factors(call.tensor, weights.dtype) for e in adapters], call)
+        taus = self._task_vectors(weights, call.tensor)
+        if made.method.startswith(PREFIX):
+            return foreign.merged(taus, weights, call, method=made.method)
+        if not method.matrices:
+            return method.load()(taus, call)
+        if weights.dim() != 2:
+            from evals.merging.elementwise import average, total
+
+            return (total if made.method == "iso-c" else average)(taus, call)
+        return method.load()([tau.to(made.device) for tau in taus], call).to("cpu")
+
+    @cached_property
+    def _whole(self) -> Whole | None:
+        """Return the thresholds and the majority sign of TIES over one vector of all merged tensors, else None.
+
+        They take three passes over the weights (five in float64), in the memory of one tensor of each checkpoint.
+        """
+        parameters = self._recipe.parameters
+        if not isinstance(parameters, Ties | DareTies) or parameters.scope != "model":
+            return None
+        from evals.merging.elementwise import sum_of_signs, trim
+
+        thresholds = self._thresholds(parameters.density)
+        self._say("electing the sign of the whole model")
+        majority = 0
+        for name in self._merged:
+            flat = [tau.reshape(-1) for tau in self._dropped(name)]
+            trim(flat, thresholds)
+            majority += sum_of_signs(flat)
+        return Whole(thresholds, majority)
+
+    def _thresholds(self, density: float) -> tuple[float, ...]:
+        """Return the smallest magnitude that each expert keeps in the whole model."""
+        from evals.merging.elementwise import rank_of
+
+        count = sum(self._base.entries[name].count for name in self._merged)
+        rank = rank_of(count, density, edition=self._recipe.edition)
+        if rank is None:
+            return (0.0,) * len(self._experts)
+        width = {"float32": 32, "float64": 64}[self._recipe.compute]
+        selections = [Selection(rank, width=width) for _ in self._experts]
+        while not selections[0].done:
+            self._say(f"reading the magnitudes of {count / 1e9:.2f}e9 weights of each expert")
+            for name in self._merged:
+                for tau, selection in zip(self._dropped(name), selections, strict=True):
+                    selection.count(tau.reshape(-1).numpy())
+            for selection in selections:
+                selection.narrow()
+        return tuple(selection.value for selection in selections)
+
+    def _dropped(self, name: str) -> list[torch.Tensor]:
+        """Return the task vectors of a tensor, after DARE if the method has it."""
+        from evals.merging.elementwise import drop_at_random
+
+        taus = self._task_vectors(self._weights(name), name)
+        if isinstance(self._recipe.parameters, DareTies):
+            drop_at_random(taus, self._call(name, None))
+        return taus

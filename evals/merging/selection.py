@@ -1,0 +1,75 @@
+"""The k-th smallest magnitude of numbers that are read in parts: exact, without sorting or copying them.
+
+Magnitudes of floating-point numbers are ordered as their bits are, read as integers. Each pass counts the next 16 bits of
+those numbers whose higher bits are the wanted ones: two passes for float32, four for float64.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BLOCK = 1 << 18
+"""Numbers that are counted at once."""
+DIGIT = 16
+"""Bits that a pass determines."""
+
+
+class Selection:
+    """One order statistic: `count` all numbers, then `narrow`, until it is `done`."""
+
+    def __init__(self, rank: int, *, width: int) -> None:
+        """`rank`: of the wanted magnitude, from 0, the smallest; `width`: bits of a number, 32 or 64."""
+        import numpy as np
+
+        self._rank = rank
+        self._word: Any = np.dtype(f"u{width // 8}")
+        self._float: Any = np.dtype(f"f{width // 8}")
+        self._magnitude = (1 << (width - 1)) - 1
+        """All bits but the sign."""
+        self._open = width - 1
+        """Bits that are not determined yet, the lower ones."""
+        self._prefix = 0
+        """The bits above them."""
+        self._counts = np.zeros(1 << self._digit, dtype=np.int64)
+
+    @property
+    def _digit(self) -> int:
+        return min(DIGIT, self._open)
+
+    @property
+    def done(self) -> bool:
+        """Whether the magnitude is determined."""
+        return self._open == 0
+
+    @property
+    def value(self) -> float:
+        """Return the magnitude."""
+        import numpy as np
+
+        return float(np.array(self._prefix, dtype=self._word).view(self._float))
+
+    def count(self, numbers: np.ndarray[Any, Any]) -> None:
+        """Count a part of the numbers (flat and contiguous, of the given width), which is not changed."""
+        import numpy as np
+
+        for start in range(0, len(numbers), BLOCK):
+            bits = numbers[start : start + BLOCK].view(self._word) & self._word.type(self._magnitude)
+            if self._open < self._word.itemsize * 8 - 1:
+                bits = bits[(bits >> self._word.type(self._open)) == self._prefix]
+            digits = (bits >> self._word.type(self._open - self._digit)).astype(np.intp)
+            digits &= (1 << self._digit) - 1
+            self._counts += np.bincount(digits, minlength=1 << self._digit)
+
+    def narrow(self) -> None:
+        """Determine the next bits from the counts of a pass over all numbers."""
+        import numpy as np
+
+        ends = self._counts.cumsum()
+        digit = int(np.searchsorted(ends, self._rank, side="right"))
+        self._rank -= int(ends[digit - 1]) if digit else 0
+        self._prefix = self._prefix << self._digit | digit
+        self._open -= self._digit
+        self._counts = np.zeros(1 << self._digit, dtype=np.int64)

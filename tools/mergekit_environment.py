@@ -1,0 +1,43 @@
+"""The environment of mergekit, with which merging is compared: created once in the user's cache folder.
+
+    python -m tools.mergekit_environment        create it (some minutes, 1.5 GB) unless it exists
+
+As that of vLLM, whose transformers mergekit does not accept: its folder is named for what goes into it, and this project
+is used in it off the checkout (PYTHONPATH).
+"""
+
+from __future__ import annotations
+
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from tools import vllm_environment
+
+PACKAGES = ("torch==2.13.0", "mergekit==0.1.5")
+"""In this order, so that torch is the build for CPUs."""
+
+
+def folder() -> Path:
+    """Return its folder; it may not exist."""
+    recipe = repr((sys.version_info[:2], PACKAGES, vllm_environment.OWN))
+    return vllm_environment.folder().parent / f"mergekit-{sha256(recipe.encode()).hexdigest()[:12]}"
+
+
+def python() -> Path | None:
+    """Return its interpreter; None if it has not been created completely."""
+    return folder() / "bin" / "python" if (folder() / "ready").exists() else None
+
+
+def make() -> Path:
+    """Create it if it does not exist; return its interpreter."""
+    return vllm_environment.create(folder(), _fill) / "bin" / "python"
+
+
+def _fill(place: Path) -> None:
+    vllm_environment.pip(place, "install", PACKAGES[0])
+    vllm_environment.pip(place, "install", *PACKAGES, *vllm_environment.OWN)
+
+
+if __name__ == "__main__":
+    print(make())
