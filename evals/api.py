@@ -21,7 +21,7 @@ import msgspec
 from evals import load
 from evals.benchmark import Benchmark
 from evals.errors import ModelError, StoreError, UsageError
-from evals.records import store
+from evals.records import mirror, store
 from evals.records.store import Run
 from evals.results import Runs
 from evals.run.model_run import Outcome
@@ -123,8 +123,11 @@ def import_replies(
 
 
 def runs(results: str | Path = "results") -> Runs:
-    """Return the runs of a results folder, or of one run's folder; raises StoreError if there is none."""
-    folder = Path(results)
+    """Return the runs of a results folder, an address (`s3://bucket/path`) or one run's folder.
+
+    Raises StoreError if there is none.
+    """
+    folder = mirror.folder_of(results)
     if not folder.is_dir():
         raise StoreError(f"no results folder at {folder}; `evals run` makes one")
     return Runs(store.runs(folder))
@@ -153,7 +156,7 @@ def compare(
 
     if len(sides) < 2:
         raise UsageError("name two runs, A and B")
-    folder = Path(results)
+    folder = mirror.folder_of(results)
     several: list[list[SuiteRun]] = []
     for side in sides:
         beside = {run.run for earlier in several for run in earlier}
@@ -181,7 +184,7 @@ def gate(
     from evals.verdicts.gate import run_names
 
     rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
-    names, folder = [entry.name for entry in rules.suite], Path(results)
+    names, folder = [entry.name for entry in rules.suite], mirror.folder_of(results)
     new = _suite_runs(candidate, folder, names, latest=latest)
     old = _suite_runs(baseline, folder, names, latest=latest, beside={run.run for run in new})
     limits = noise.limits(folder, old)

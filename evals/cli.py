@@ -32,6 +32,7 @@ COMMANDS = {
     "audit": Entry("audit:audit", "Score a run by another harness's rule too, and list where they differ."),
     "claims": Entry("claims:claims", "List published numbers, check runs against them, reproduce them."),
     "export": Entry("export:export", "Write runs in other formats: tables, leaderboards, other harnesses."),
+    "sync": Entry("sync:sync", "Copy finished runs to an object store, for reading from anywhere."),
     "errata": Entry("errata:errata", "List known errors in data sets, and items that look wrong."),
     "bundle": Entry("bundle:bundle", "Pack a run into one file that others can verify."),
     "board": Entry("board:board", "Keep a leaderboard to which others submit, in a git repository."),

@@ -21,6 +21,7 @@ from evals.errors import StoreError
 from evals.records import store
 from evals.records.card import Card
 from evals.records.files import unread_bytes
+from evals.remote import cache
 from evals.types import Estimate
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()
     """
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in folders:
+        cache.ensure_all(path)
         if why := fault(path):
             raise StoreError(why)
     for _ in range(TRIES):

@@ -24,11 +24,42 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class ResultsFolder(click.Path):
+    """A results folder, or an address such as s3://bucket/path where the command only reads."""
+
+    def __init__(self, *, writes: bool = False) -> None:
+        """`writes`: whether the command writes to the folder, so that an address is refused."""
+        super().__init__(path_type=Path, file_okay=False)
+        self.writes = writes
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the folder; of an address its copy in the cache. Raises StoreError."""
+        from evals.remote.address import is_address
+
+        if is_address(value) and not (ctx and ctx.resilient_parsing):
+            from evals.records import mirror
+
+            return mirror.writable(value) if self.writes else mirror.folder_of(value)
+        path: Any = super().convert(value, param, ctx)
+        return Path(path)
+
+
 def results_option(function: F) -> F:
-    """Add `--results DIR`."""
+    """Add `--results DIR`, for commands that only read runs."""
     return click.option(
         "--results",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=ResultsFolder(),
+        default=Path("results"),
+        show_default=True,
+        help="Folder that holds the runs, or an address such as s3://bucket/path.",
+    )(function)
+
+
+def written_results_option(function: F) -> F:
+    """Add `--results DIR`, for commands that write to the folder."""
+    return click.option(
+        "--results",
+        type=ResultsFolder(writes=True),
         default=Path("results"),
         show_default=True,
         help="Folder that holds the runs.",
@@ -164,7 +195,9 @@ def results_words(results: Path) -> str:
     """Return ` --results DIR` for a suggested command; empty for the default folder."""
     from shlex import quote
 
-    return "" if results == Path("results") else f" --results {quote(str(results))}"
+    from evals.remote.cache import shown
+
+    return "" if results == Path("results") else f" --results {quote(shown(results))}"
 
 
 def note(message: str) -> None:

@@ -16,9 +16,12 @@ from threading import Thread
 import click
 
 from evals.commands import common
-from evals.errors import StoreError, UsageError, install
+from evals.errors import EvalsError, StoreError, UsageError, install
+from evals.remote.cache import is_copy, shown
 
 PORT = 8501
+REFRESH_S = 60.0
+"""Interval at which results elsewhere are read again."""
 
 
 @click.command()
@@ -61,9 +64,9 @@ def dashboard(
         common.note(f"wrote {written[0]} and {len(written) - 1} other files")
         return 0
     chosen = _free(address, port)
-    shown = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared
-    url = f"http://{shown}:{chosen}"
-    common.note(f"dashboard of {results}: {url} (Ctrl-C ends it)")
+    host = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared
+    url = f"http://{host}:{chosen}"
+    common.note(f"dashboard of {shown(results)}: {url} (Ctrl-C ends it)")
     if not no_browser:
         Thread(target=_open, args=(url, address, chosen), daemon=True).start()
     _serve(results.resolve(), address, chosen)
@@ -79,6 +82,22 @@ def _open(url: str, address: str, port: int) -> None:
             webbrowser.open(url)
             return
         time.sleep(0.1)
+
+
+def _refresh(results: Path) -> None:
+    """Read the address of a copy again and again, so that new runs appear; name each new failure once."""
+    from evals.records import mirror
+
+    failure = ""
+    while True:
+        time.sleep(REFRESH_S)
+        try:
+            mirror.refresh(results)
+        except EvalsError as error:
+            if str(error) != failure:
+                common.note(failure := str(error))
+        else:
+            failure = ""
 
 
 def _free(address: str, port: int | None) -> int:
@@ -111,6 +130,8 @@ def _serve(results: Path, address: str, port: int) -> None:
     from evals.dashboard.state import RESULTS
     from evals.dashboard.warm import warm
 
+    if is_copy(results):
+        Thread(target=_refresh, args=(results,), daemon=True).start()
     warm(results)
     guard(address)
     os.environ[RESULTS] = str(results)

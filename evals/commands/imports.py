@@ -26,7 +26,7 @@ DIRECT = {"replies": "replies:read_replies", "matbench": "matbench:read_results"
 @common.data_options
 @click.option("--run", metavar="ID", help="Name the run.")
 @common.trust_option
-@common.results_option
+@common.written_results_option
 @common.json_option
 def import_(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Make a run of recorded replies and score it; items without a reply are missing outcomes.

@@ -98,9 +98,9 @@ def _option(option: Option) -> Callable[[F], F]:
         return click.option(f"{option.flag}/--no-{option.flag[2:]}", option.name, default=None, **facts)
     if option.type is bool:
         return click.option(option.flag, option.name, is_flag=True, **facts)
-    kind = (
-        click.Path(path_type=Path, file_okay=option.name != "results") if option.type is Path else option.type
-    )
+    results = common.ResultsFolder(writes=True)
+    file = results if option.name == "results" else click.Path(path_type=Path)
+    kind = file if option.type is Path else option.type
     shown = not option.optional
     return click.option(
         option.flag,

@@ -27,7 +27,7 @@ SHOWN = 40
 @click.option("--judge", metavar="ADAPTER:NAME", help="Judge model for replies without a verdict.")
 @click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million of the judge's tokens.")
 @common.trust_option
-@common.results_option
+@common.written_results_option
 @common.json_option
 def score(
     run: str, protocol: str | None, judge: str | None, judge_price: str | None, results: Path, as_json: bool

@@ -8,9 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct, field
 
+from evals.errors import StoreError
 from evals.types import Estimate, Sampling
+from evals.validation import cause
 
 FORMAT = 1
 """Version of a run's file formats; readers reject other versions."""
@@ -262,6 +265,26 @@ def implausible(card: Card) -> str:
     if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > LONGEST_NAME:
         return f"a name of more than {LONGEST_NAME} characters"
     return ""
+
+
+class _Version(Struct):
+    format: int = 0
+
+
+def parse(raw: bytes, place: str) -> Card:
+    """Return a card from its bytes; raises StoreError, with its place, if it is broken or of an unknown format."""
+    try:
+        header = msgspec.json.decode(raw, type=_Version)
+        if header.format != FORMAT:
+            raise StoreError(
+                f"{place.removesuffix('/card.json')}: written in format {header.format}; this version reads format {FORMAT}"
+            )
+        card = msgspec.json.decode(raw, type=Card)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{place}: {cause(error)}") from error
+    if fault := implausible(card):
+        raise StoreError(f"{place}: {fault}")
+    return card
 
 
 @cache

@@ -16,6 +16,7 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import DataError, StoreError
 from evals.records.card import Card, FileFacts
+from evals.remote import cache
 from evals.types import Failure, Record, Sample, Score
 from evals.validation import cause
 
@@ -164,6 +165,8 @@ def _identity(files: Snapshot) -> tuple[Any, ...]:
 
 
 def _open(files: Snapshot) -> None:
+    cache.ensure(files.parquet_path)
+    cache.ensure(files.lines_path)
     if files.parquet_path.exists():
         import pyarrow.parquet as pq
 

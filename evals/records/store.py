@@ -26,8 +26,8 @@ import msgspec
 
 from evals import disk
 from evals.errors import StoreError
-from evals.records import names
-from evals.records.card import FORMAT, Card, Config, implausible
+from evals.records import mirror, names
+from evals.records.card import Card, Config, parse
 from evals.records.files import (
     SAMPLE,
     Brief,
@@ -42,8 +42,10 @@ from evals.records.files import (
     snapshot,
 )
 from evals.records.parquet import batches, parquet_briefs, parquet_golds, parquet_records
+from evals.remote import cache
+from evals.remote.address import Address, is_address
+from evals.remote.address import parse as parse_address
 from evals.types import Record, Sample
-from evals.validation import cause
 
 _RECORD = msgspec.json.Decoder(Record)
 
@@ -128,10 +130,6 @@ def read_card(path: Path) -> Card:
     """Return a run's card; raises StoreError if it is missing, broken or of an unknown format."""
     try:
         raw = disk.read_small(path / "card.json")
-        header = msgspec.json.decode(raw, type=_Version)
-        if header.format != FORMAT:
-            raise StoreError(f"{path}: written in format {header.format}; this version reads format {FORMAT}")
-        card = msgspec.json.decode(raw, type=Card)
     except FileNotFoundError:
         if has_records(str(path)):
             raise StoreError(
@@ -140,11 +138,7 @@ def read_card(path: Path) -> Card:
         raise StoreError(f"{path}: not a run (card.json is missing)") from None
     except OSError as error:
         raise StoreError(f"{path}/card.json: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path}/card.json: {cause(error)}") from error
-    if fault := implausible(card):
-        raise StoreError(f"{path}/card.json: {fault}")
-    return card
+    return parse(raw, f"{path}/card.json")
 
 
 def check(path: Path, card: Card | None = None) -> Card:
@@ -154,6 +148,8 @@ def check(path: Path, card: Card | None = None) -> Card:
     """
     card = card or read_card(path)
     for name in ("records", "samples"):
+        if cache.pending(path / f"{name}.parquet"):
+            continue  # its hash is checked when it is fetched
         if f"{name}.parquet" in card.files and (path / f"{name}.parquet").exists():
             check_foreign(path / f"{name}.parquet")
             continue  # its hash is checked below
@@ -175,10 +171,12 @@ def damage(path: Path, card: Card) -> str:
         try:
             size = (path / name).stat().st_size
         except OSError:
+            if cache.pending(path / name):
+                continue
             return f"{path / name} is missing: the run is not whole, copy it again"
         if size != stated.size:
             return f"{path / name}: its bytes are not those that the card's numbers were made of"
-    for name in ("records", "samples") if not card.files else ():
+    for name in ("records", "samples") if not card.files and not cache.is_copy(path) else ():
         if not (path / f"{name}.jsonl").exists() and (lost := missing_file(path, name)):
             return f"{path / lost} is missing: the run is not whole, copy it again"
     return ""
@@ -194,10 +192,6 @@ def missing_file(path: Path, name: str) -> str:
     card = read_card(path)
     counted = card.status != "running" and sum(n for kind, n in card.counts.items() if kind != "absent") > 0
     return f"{name}.parquet" if finalized or counted else ""
-
-
-class _Version(msgspec.Struct):
-    format: int = 0
 
 
 def write_card(path: Path, card: Card) -> None:
@@ -279,6 +273,8 @@ def find(results: Path, name: str) -> list[Run]:
 
     Raises StoreError if nothing matches, or if a prefix, suffix, model or suite matches several ids.
     """
+    if is_address(name):
+        return _find_elsewhere(parse_address(name))
     folder = Path(name)
     if (folder / "card.json").exists():
         return [Run(folder)]
@@ -300,7 +296,17 @@ def find(results: Path, name: str) -> list[Run]:
         return [Run(match.path) for match in chosen] or inside
     near = names.near(known, name)
     hint = f"did you mean {' or '.join(near)}?" if near else "`evals list runs` lists what is there"
-    raise StoreError(f"no run {name!r} in {results}; {hint}")
+    raise StoreError(f"no run {name!r} in {cache.shown(results)}; {hint}")
+
+
+def _find_elsewhere(address: Address) -> list[Run]:
+    """Return the runs of an address: all of a store, of a folder in it, or of the name after its `#`."""
+    folder = mirror.local(address)
+    if address.run:
+        return find(folder, address.run)
+    if not (matches := _runs_below(folder)):
+        raise StoreError(f"no runs in {address}")
+    return matches
 
 
 def _runs_below(folder: Path) -> list[Run]:

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct, structs
 
 from evals import disk
 from evals.errors import UnknownName, UsageError
+from evals.records import mirror
 from evals.validation import cause
 
 Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
@@ -329,7 +330,7 @@ def _value(option: Option, value: Any, source: str) -> Any:
     if option.type is list and isinstance(value, str):
         value = [value]
     if option.type is Path and isinstance(value, str | Path):
-        return Path(value)
+        return mirror.writable(value) if option.name == "results" else Path(value)
     if option.name == "extra_body" and isinstance(value, dict):
         value = msgspec.json.encode(value).decode()
     if option.type is float and type(value) is int:

@@ -18,6 +18,7 @@ from msgspec import Struct, structs
 
 from evals import disk
 from evals.errors import StoreError, UsageError
+from evals.records import mirror
 from evals.validation import cause
 from evals.verdicts.gate import GateReport
 from evals.verdicts.policy import Policy, Series
@@ -65,7 +66,7 @@ def account(policy: Policy, results: Path) -> Account | None:
     """Read the account of the policy's series; None without a series. Raises StoreError for a broken file."""
     if policy.series is None:
         return None
-    path = results / FOLDER / f"{policy.series.name}.jsonl"
+    path = mirror.writable(results) / FOLDER / f"{policy.series.name}.jsonl"
     try:
         lines = disk.read_small(path).splitlines() if path.exists() else []
         gates = tuple(msgspec.json.decode(line, type=Spent) for line in lines)

@@ -46,6 +46,8 @@ class Folder(NamedTuple):
     bundle: Path
     board: Path
     """A board with an entry that it refuses."""
+    bundled: Path
+    """The results folder of the bundle's run."""
     runs: list[str]
     """Of MMLU-Pro, complete, under one protocol."""
 
@@ -81,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     boards.write_board(place / "board")
     boards.submit(place / "board", store.find_one(place / "b", "b"))
     (place / "board" / "card.toml").write_text(CARD)
-    return Folder(place / "r", policy, replies, bundle, place / "board", runs)
+    return Folder(place / "r", policy, replies, bundle, place / "board", place / "b", runs)
 
 
 SHOWN = {
@@ -130,6 +132,7 @@ ELSEWHERE = {
     "board init": "board init {out} mmlu-pro aime",
     "board submit": "board submit b --to {board} --model-card {board}/card.toml --results {board}/../b",
     "board ingest": "board ingest {board} --check",
+    "sync": "sync {bundled} file://{out}",
 }
 STANDS_FOR = {"gate judge": "gate", "bundle pack": "bundle", "baseline": "gate baseline", "baseline save": "gate baseline",
               "noise": "gate noise", "verify": "bundle verify", "reproduce": "claims reproduce"}  # fmt: skip
@@ -182,6 +185,7 @@ def test_it_fits(folder: Folder, tmp_path: Path, name: str, columns: int) -> Non
         "replies": folder.replies,
         "bundle": folder.bundle,
         "board": folder.board,
+        "bundled": folder.bundled,
         "out": tmp_path / "o",
     }
     words = line.format(a=a, b=b, c=c, **files).split()

@@ -1,0 +1,182 @@
+"""Results elsewhere as a results folder of this machine: cards at once, records and samples when they are opened."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from hashlib import sha256
+from pathlib import Path
+from uuid import uuid4
+
+from msgspec.json import encode
+
+from evals import disk
+from evals.errors import StoreError
+from evals.plain import notice
+from evals.records import manifest
+from evals.records.card import Card
+from evals.records.manifest import Head, Manifest
+from evals.remote import cache
+from evals.remote.address import Address, is_address, parse
+from evals.remote.stores import RemoteStore, opened
+
+NAMED = 5
+"""Number of faults that are named."""
+_MIRRORED: dict[str, Path] = {}
+"""Addresses that this process has read."""
+
+
+def folder_of(results: str | Path) -> Path:
+    """Return a results folder for reading; an address of results elsewhere becomes its copy in the cache.
+
+    Raises StoreError if an address cannot be read, or names a run.
+    """
+    if not is_address(results):
+        return Path(results)
+    address = parse(results)
+    if address.run:
+        raise StoreError(f"{address}#{address.run} names a run; name it in place of RUN")
+    return local(address)
+
+
+def writable(results: str | Path) -> Path:
+    """Return a results folder for writing; raises StoreError for results elsewhere and for their copies."""
+    path = Path(results)
+    if is_address(results) or cache.is_copy(path):
+        where = parse(results) if is_address(results) else cache.shown(path)
+        raise StoreError(f"{where} is read-only; write to a folder of a disk, `evals sync` copies its runs")
+    return path
+
+
+def local(address: Address) -> Path:
+    """Return the folder in the cache that stands for an address: of all runs, of a suite or model, or one run's.
+
+    It is read once a process; `refresh` reads it again. Raises StoreError if there are no runs.
+    """
+    if (known := _MIRRORED.get(str(address))) is not None:
+        return known
+    store = opened(address)
+    if listed := manifest.heads(store.sizes(manifest.FOLDER)):
+        folder, faults = _build(store, listed)
+        _note(faults)
+    elif (inner := _split(address)) is not None:
+        folder = local(inner[0]) / inner[1]
+        if not folder.exists():
+            raise StoreError(f"no run {inner[1]} in {inner[0]}")
+    else:
+        raise StoreError(f"no runs in {address}; `evals sync RESULTS {address}` copies some there")
+    _MIRRORED[str(address)] = folder
+    return folder
+
+
+def refresh(results: Path) -> None:
+    """Read the address of a view again; do nothing for other folders. Raises StoreError."""
+    if (address := cache.shown(results)) != str(results):
+        store = opened(parse(address))
+        _build(store, manifest.heads(store.sizes(manifest.FOLDER)))
+
+
+def _split(address: Address) -> tuple[Address, str] | None:
+    """Split an address into that of the results and the folder of a suite, a model or a run in them."""
+    parts = address.rest.split("/")
+    for at in range(len(parts) - 1, max(0, len(parts) - 4), -1):
+        if "@" in parts[at]:
+            above = parts[: at - 1] if parts[at - 1] == manifest.FOLDER and at > 1 else parts[:at]
+            return Address(address.scheme, "/".join(above)), "/".join(parts[at:])
+    return None
+
+
+def _note(faults: list[str]) -> None:
+    for line in faults[:NAMED]:
+        notice(f"left out: {line}")
+    if len(faults) > NAMED:
+        notice(f"left out: {len(faults) - NAMED} further manifests")
+
+
+def _build(store: RemoteStore, listed: dict[str, list[Head]]) -> tuple[Path, list[str]]:
+    """Bring the view of an address up to date; returns it and a line for each manifest that was refused."""
+    address, folder = str(store.address), cache.view(str(store.address))
+    chosen: dict[str, str] = {}
+    faults: list[str] = []
+    open_ = dict(listed)
+    try:
+        while open_:
+            open_ = _take_newest(store, open_, chosen, faults)
+        folder.mkdir(parents=True, exist_ok=True)
+        if cache.shown(folder) != address:
+            disk.replace(folder / cache.ADDRESS, address.encode())
+        _link(folder, chosen)
+    except OSError as error:
+        raise StoreError(f"cannot write to {cache.root()}: {error.strerror or error}") from None
+    return folder, faults
+
+
+def _take_newest(
+    store: RemoteStore, listed: dict[str, list[Head]], chosen: dict[str, str], faults: list[str]
+) -> dict[str, list[Head]]:
+    """Take the newest manifest of each run; returns the runs of which it was refused, with their earlier ones."""
+    wanted: dict[str, str] = {}
+    for folder, several in listed.items():
+        key = _key(store.address, several[0].digest)
+        if (cache.root() / "runs" / key / "card.json").exists():
+            chosen[folder] = key
+        elif several[0].size > manifest.MOST_BYTES:
+            faults.append(f"{several[0].name}: a manifest of {several[0].size} bytes")
+        else:
+            wanted[several[0].name] = folder
+    for name, content in store.read_many({name: listed[folder][0].size for name, folder in wanted.items()}):
+        folder = wanted[name]
+        head = listed[folder][0]
+        try:
+            if content is None:
+                raise StoreError(f"{name}: it cannot be read")
+            chosen[folder] = _place(store.address, *manifest.decode(content, head, folder), head)
+        except StoreError as error:
+            faults.append(str(error))
+    return {folder: rest for folder, (_, *rest) in listed.items() if folder not in chosen and rest}
+
+
+def _key(address: Address, digest: str) -> str:
+    return sha256(f"{address}\n{digest}".encode()).hexdigest()[:40]
+
+
+def _place(address: Address, stated: Manifest, card: Card, head: Head) -> str:
+    """Put a run into the cache: its card, and links for its other files. Returns its key."""
+    key = _key(address, head.digest)
+    folder = cache.root() / "runs" / key
+    partial = folder.with_name(f".{key}.{uuid4().hex[:8]}")
+    partial.mkdir(parents=True)
+    (partial / cache.ORIGIN).write_bytes(encode(_origin(address, stated, card)))
+    for name, file in stated.files.items():
+        (partial / name).symlink_to(Path("../../objects") / file.sha256)
+    (partial / "card.json").write_bytes(bytes(stated.card))
+    when = card.finished or card.started or time.time()
+    os.utime(partial / "card.json", (when, when))  # listings are in the order of these times
+    try:
+        partial.rename(folder)
+    except OSError:
+        shutil.rmtree(partial)  # another process has placed it
+        if not folder.is_dir():
+            raise
+    return key
+
+
+def _origin(address: Address, stated: Manifest, card: Card) -> cache.Origin:
+    times = {name: facts.mtime_ns for name, facts in card.files.items() if 0 < facts.mtime_ns < 1 << 62}
+    return cache.Origin(str(address), stated.files, times)
+
+
+def _link(folder: Path, chosen: dict[str, str]) -> None:
+    """Make the links of a view those of the chosen runs, each in one step."""
+    for path in folder.glob("*@*/*/*"):
+        if path.is_symlink() and path.relative_to(folder).as_posix() not in chosen:
+            path.unlink(missing_ok=True)
+    for name, key in chosen.items():
+        path, target = folder / name, f"../../../../runs/{key}"
+        if path.is_symlink() and os.readlink(path) == target:  # noqa: PTH115 - as text
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{uuid4().hex[:12]}")
+        partial.symlink_to(target)
+        partial.replace(path)

@@ -1,0 +1,87 @@
+"""Addresses of results elsewhere: `s3://bucket/path`. Credentials come from the environment, never from an address."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from evals.errors import StoreError
+
+PACKAGES = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "sftp": "sshfs",
+    "hf": "huggingface_hub",
+    "file": "",
+    "memory": "",
+}
+"""Scheme -> the package that fsspec needs for it. Other schemes (http, zip, reference, ...) are refused."""
+SHOWN = ("s3", "gs", "az", "sftp", "hf", "file")
+"""Schemes that messages name."""
+WITH_USER = ("sftp", "abfs", "abfss")
+"""Schemes whose addresses may name a user (or a container) before the host."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
+"""`Path` turns two slashes into one, hence `/+`. A name of one letter would be a drive."""
+
+
+class Address(NamedTuple):
+    """An address that holds no secret."""
+
+    scheme: str
+    rest: str
+    """What follows `://`, without slashes at its end; of `file://` with the slash in front."""
+    run: str = ""
+    """Name of a run in it, given after `#`."""
+
+    def __str__(self) -> str:
+        """Return the address as it is shown and stored, without the name of a run."""
+        return f"{self.scheme}://{self.rest}"
+
+
+def is_address(text: object) -> bool:
+    """Whether a text is an address and no path of this machine: it begins with a scheme.
+
+    >>> [is_address(text) for text in ("s3://bucket/team", "s3:/bucket/team", "results", "gpqa:diamond", "a:/b")]
+    [True, True, False, False, False]
+    """
+    return _SCHEME.match(str(text)) is not None
+
+
+def parse(text: object) -> Address:
+    """Return an address; raises StoreError, without what may be a secret, if it is none of the known forms.
+
+    >>> str(parse("s3:/bucket/team/")), parse("s3://bucket/team#week1").run
+    ('s3://bucket/team', 'week1')
+    """
+    match = _SCHEME.match(str(text))
+    scheme = match[1].lower() if match else ""
+    if match is None or scheme not in PACKAGES:
+        raise StoreError(f"results elsewhere have an address of {', '.join(f'{name}://' for name in SHOWN)}")
+    rest, _, run = str(text)[match.end() :].partition("#")
+    rest = rest.rstrip("/")
+    if fault := _fault(scheme, rest, run):
+        raise StoreError(f"{scheme}://...: {fault}")
+    return Address(scheme, f"/{rest}" if scheme == "file" else rest, run)
+
+
+def _fault(scheme: str, rest: str, run: str) -> str:
+    """Return why an address is refused; empty if it is not."""
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        user, password = parts.username, parts.password
+    except ValueError:
+        return "this is no address"
+    if password is not None or (user is not None and scheme not in WITH_USER):
+        return "an address holds no credentials; they are read from the environment or a file of your own"
+    if parts.query or "?" in rest:
+        return "an address has no ?query: it may hold credentials, which are read from the environment"
+    if not rest or "::" in rest or not (rest + run).isprintable():
+        return "name a bucket or host, and a path in it"
+    if any(part in ("", ".", "..") for part in rest.split("/")) or set("*[]") & set(rest):
+        return "its path has an empty part, `.`, `..`, or one of * [ ]"
+    return ""

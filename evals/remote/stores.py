@@ -1,0 +1,193 @@
+"""A folder on a file system elsewhere, through fsspec: list, read, write. Every error is one line without secrets.
+
+An object store promises neither rename nor lock, so nothing here relies on one: objects are written whole and read with
+a bound on their size, and who reads them checks their hash.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+from evals.errors import EvalsError, StoreError, install
+from evals.remote.address import PACKAGES, Address
+
+BATCH = 256
+BATCH_BYTES = 64 << 20
+"""Number of small objects that are requested at once, and their size together."""
+CHUNK = 8 << 20
+"""Bytes read at once."""
+RENAMING = ("file", "sftp")
+"""Schemes of file systems where a file appears while it is written, unless it is renamed afterwards."""
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
+
+
+class RemoteStore:
+    """The folder of an address; names are relative to it, with slashes."""
+
+    def __init__(self, address: Address) -> None:
+        """Raise StoreError if the package for the scheme is missing or the address is invalid."""
+        self.address = address
+        with self._errors("open"):
+            self._fs, self._base = _open(address)
+
+    @property
+    def parallel(self) -> int:
+        """Return how many threads may use the store at once."""
+        return 1 if self.address.scheme == "sftp" else 8
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return name and size in bytes of everything below a folder; empty if there is none."""
+        with self._errors("read"):
+            listed = self._fs.find(self._path(folder), detail=True)
+            if not listed and self.address.scheme not in RENAMING:
+                self._fs.ls(self._bucket())  # a missing bucket is an error, an empty one is not
+        prefix = f"{self._base}/".lstrip("/")
+        names = ((str(path).lstrip("/"), facts) for path, facts in listed.items())
+        return {
+            path.removeprefix(prefix): int(facts.get("size") or 0)
+            for path, facts in names
+            if path.startswith(prefix)
+        }
+
+    def size(self, name: str) -> int | None:
+        """Return an object's size in bytes; None if it is not there."""
+        with self._errors("read"):
+            try:
+                return int(self._fs.info(self._path(name)).get("size") or 0)
+            except FileNotFoundError:
+                return None
+
+    def read_many(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
+        """Yield the content of small objects, given with the sizes that were listed; None for one that cannot be read."""
+        for names in _batches(sizes):
+            paths = {self._path(name): name for name in names}
+            with self._errors("read"):
+                contents = self._fs.cat(list(paths), on_error="return")
+            if isinstance(contents, bytes):  # of a single path
+                contents = dict.fromkeys(paths, contents)
+            for path, name in paths.items():
+                content = contents.get(path, contents.get(path.lstrip("/")))
+                yield name, content if isinstance(content, bytes) else None
+
+    def chunks(self, name: str, most: int) -> Iterator[bytes]:
+        """Yield an object in parts; raises StoreError once there are more than `most` bytes."""
+        with self._errors("read"), self._fs.open(self._path(name), "rb") as stream:
+            while chunk := stream.read(min(CHUNK, most + 1)):
+                most -= len(chunk)
+                if most < 0:
+                    raise StoreError(f"{self.address}/{name}: larger than its manifest states")
+                yield chunk
+
+    def write(self, name: str, source: BinaryIO) -> None:
+        """Write an object whole; where a file system shows unfinished files, under another name first."""
+        path = self._path(name)
+        renaming = self.address.scheme in RENAMING
+        partial = f"{path}.{uuid4().hex[:12]}.part" if renaming else path
+        with self._errors("write"):
+            if renaming:
+                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            with self._fs.open(partial, "wb") as target:
+                shutil.copyfileobj(source, target, CHUNK)
+            if renaming:
+                self._fs.mv(partial, path)
+
+    def _path(self, name: str) -> str:
+        return f"{self._base}/{name}" if name else self._base
+
+    def _bucket(self) -> str:
+        return "/".join(self._base.split("/")[: 3 if self.address.scheme == "hf" else 1])
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Re-raise what fsspec and its packages raise as StoreError, in one line without secrets."""
+        try:
+            yield
+        except EvalsError:
+            raise
+        except ImportError as error:
+            raise StoreError(_missing(self.address.scheme)) from error
+        except Exception as error:  # noqa: BLE001 - every package has exceptions of its own
+            raise StoreError(f"cannot {doing} {self.address}: {reason(error)}") from None
+
+
+@lru_cache(maxsize=16)
+def opened(address: Address) -> RemoteStore:
+    """Return the store of an address, opened once a process: a session with an object store takes half a second."""
+    return RemoteStore(address)
+
+
+def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    names: list[str] = []
+    total = 0
+    for name, size in sizes.items():
+        if names and (len(names) >= BATCH or total + size > BATCH_BYTES):
+            yield names
+            names, total = [], 0
+        names.append(name)
+        total += size
+    if names:
+        yield names
+
+
+def _open(address: Address) -> tuple[Any, str]:
+    """Return fsspec's file system and the path in it."""
+    import fsspec
+
+    if address.scheme == "sftp":
+        return _sftp(address)
+    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+    filesystem, path = fsspec.core.url_to_fs(str(address), **options)
+    return filesystem, str(path).rstrip("/")
+
+
+def _sftp(address: Address) -> tuple[Any, str]:
+    """Open SFTP by asyncssh, which verifies the host's key; fsspec's own client accepts any.
+
+    `known_hosts=()` stands for the user's file; sshfs' default would switch verification off.
+    """
+    from urllib.parse import urlsplit
+
+    from sshfs import SSHFileSystem
+
+    parts = urlsplit(str(address))
+    options: dict[str, Any] = {"known_hosts": ()}
+    options |= {"username": parts.username} if parts.username else {}
+    options |= {"port": parts.port} if parts.port else {}
+    return SSHFileSystem(parts.hostname, skip_instance_cache=True, **options), parts.path.rstrip("/")
+
+
+def _missing(scheme: str) -> str:
+    package = PACKAGES[scheme]
+    if package in ("", "s3fs"):
+        return f"{scheme}:// needs `{install('remote')}`"
+    return f"{scheme}:// needs the package {package}: `pip install {package}`"
+
+
+def reason(error: BaseException) -> str:
+    """Return in a few words why an operation failed, without values of secret environment variables."""
+    name = type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return f"there is no such bucket or folder ({_shown(error)})"
+    if isinstance(error, PermissionError):
+        return f"access is denied ({_shown(error)})"
+    if "NoCredentials" in name or "PartialCredentials" in name or "DefaultCredentials" in name:
+        return "no credentials were found in the environment or in the files of the store's own tools"
+    if "Connect" in name or isinstance(error, ConnectionError | TimeoutError):
+        return f"it cannot be reached ({name})"
+    return f"{name}: {_shown(error)}".removesuffix(": ")
+
+
+def _shown(error: BaseException) -> str:
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    text = re.sub(r"\?\S*", "", text)  # the query of a signed URL
+    for variable, value in os.environ.items():
+        if len(value) >= 4 and _SECRET.search(variable):
+            text = text.replace(value, "***")
+    return text[:200] or type(error).__name__

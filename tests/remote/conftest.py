@@ -1,0 +1,98 @@
+"""A results folder, a cache of its own for each test, and a real S3 server."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evals.records import mirror
+from evals.remote import stores
+from tests.support.command import evals
+from tests.support.pages import free_port
+
+SECRET = "a-secret-key-that-must-not-be-shown"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of AIME and one of a gated suite."""
+    results = tmp_path_factory.mktemp("made") / "results"
+    for name, text, suites in (
+        ("one", "ANSWER: 1", ("aime:2025", "gpqa")),
+        ("two", "ANSWER: 70", ("aime:2025",)),
+    ):
+        words = (*suites, "--sample", "-m", f"scripted:{text}", "--run", name)
+        assert evals("run", *words, "--results", results).status == 0
+    return results
+
+
+@pytest.fixture
+def results(made: Path, here: Path) -> Path:
+    """The runs in a folder of the test's own, which is the current one."""
+    shutil.copytree(made, here / "results")
+    return here / "results"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty current folder, an empty cache, and nothing that an earlier test has opened."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    forget()
+    yield tmp_path / "here"
+    forget()
+
+
+def forget() -> None:
+    """As in another process: addresses are read anew."""
+    mirror._MIRRORED.clear()
+    stores.opened.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Moto's S3 server with a bucket `team`; yields its URL."""
+    port = free_port()
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError("moto's server does not answer")
+
+
+@pytest.fixture
+def s3(s3_server: str, here: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The address of an empty folder in a bucket."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="team")
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)
+    return f"s3://team/{name[:60]}-{abs(hash(request.node.nodeid)) % 10_000}"

@@ -1,0 +1,349 @@
+"""`evals sync`: objects first, a manifest last; kills, rivals, hostile stores. On a folder, in memory, S3 and SFTP."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from evals.records import manifest, store
+from evals.remote import cache
+from evals.remote.address import parse
+from evals.remote.stores import RemoteStore
+from tests.remote.conftest import forget
+from tests.support.command import evals
+from tests.support.paths import ROOT
+
+COMMAND = [sys.executable, "-c", "from evals.cli import main; main()"]
+
+
+@pytest.fixture
+def folder(results: Path, tmp_path: Path) -> Path:
+    """A store in a folder."""
+    assert evals("sync", results, f"file://{tmp_path / 'store'}").status == 0
+    return tmp_path / "store"
+
+
+def shown(address: object) -> list[str]:
+    forget()
+    return [run["run"] for run in evals("show", "--results", address, "--json").json["runs"]]
+
+
+def whole(remote: RemoteStore) -> int:
+    """The number of manifests, each of whose objects is there with its hash."""
+    listed = manifest.heads(remote.sizes("runs"))
+    for folder, (head, *_) in listed.items():
+        ((_, content),) = remote.read_many({head.name: head.size})
+        stated, _ = manifest.decode(content or b"", head, folder)
+        for file in stated.files.values():
+            parts = remote.chunks(cache.object_name(file.sha256), file.size)
+            assert sha256(b"".join(parts)).hexdigest() == file.sha256
+    return len(listed)
+
+
+@pytest.mark.parametrize("kind", ["file", "memory", pytest.param("s3", marks=pytest.mark.slow)])
+def test_what_is_there_is_not_sent_again(kind: str, results: Path, tmp_path: Path, request: Any) -> None:
+    address = {"file": f"file://{tmp_path / 'store'}", "memory": f"memory://{tmp_path.name}"}.get(kind)
+    address = address or request.getfixturevalue("s3")
+    first = evals("sync", results, address, "--json").json
+    assert [(sent["run"], sent["version"]) for sent in first["sent"]] == [("one", 1), ("two", 1)]
+    remote = RemoteStore(parse(address))
+    before = remote.sizes("")
+    again = evals("sync", results, address, "--json").json
+    assert (again["sent"], again["present"]) == ([], 2)
+    assert remote.sizes("") == before
+    assert whole(remote) == 2
+    assert shown(address) == ["one", "two"]
+
+
+def test_gated_runs_are_sent_on_request_alone(results: Path, tmp_path: Path) -> None:
+    address = f"file://{tmp_path / 'store'}"
+    done = evals("sync", results, address)
+    assert "gpqa:diamond is gated, and the records hold its texts" in done.err
+    assert whole(RemoteStore(parse(address))) == 2
+    assert evals("sync", results, address, "--gated").status == 0
+    assert whole(RemoteStore(parse(address))) == 3
+
+
+def test_runs_that_have_not_ended_stay(results: Path, tmp_path: Path) -> None:
+    path = store.find_one(results, "two").path
+    card = store.read_card(path)
+    card.status = "interrupted"
+    store.write_card(path, card)
+    done = evals("sync", results, f"file://{tmp_path / 'store'}", "--json").json
+    assert [sent["run"] for sent in done["sent"]] == ["one"]
+    assert "it is interrupted" in done["skipped"][str(path)]
+
+
+def test_a_broken_run_is_named_and_the_others_are_sent(results: Path, tmp_path: Path) -> None:
+    path = store.find_one(results, "two").path / "records.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    done = evals("sync", results, f"file://{tmp_path / 'store'}")
+    assert "records.parquet" in done.complaint
+    assert shown(f"file://{tmp_path / 'store'}") == ["one"]
+
+
+def test_a_rescored_run_is_a_further_version(results: Path, folder: Path) -> None:
+    stale = results.parent / "stale"
+    shutil.copytree(results, stale)
+    path = store.find_one(results, "two").path
+    card = store.read_card(path)
+    card.notes = (*card.notes, "scored again")
+    store.write_card(path, card)
+    address = f"file://{folder}"
+    (sent,) = evals("sync", results, address, "--json").json["sent"]
+    assert (sent["run"], sent["version"], sent["bytes"]) == ("two", 2, 0)
+    forget()
+    assert store.find(Path(), f"{address}#two")[0].card.notes == card.notes
+    old = evals("sync", stale, address, "--json").json  # a machine with the earlier state
+    assert (old["sent"], old["present"]) == ([], 2)
+    assert "a newer version of it is there" in " ".join(old["skipped"].values())
+    forget()
+    assert store.find(Path(), f"{address}#two")[0].card.notes == card.notes
+
+
+def test_another_run_of_the_same_name_is_refused(results: Path, folder: Path) -> None:
+    words = ("--sample", "-m", "scripted:ANSWER: 5", "--run", "two", "--results", "other")
+    assert evals("run", "aime:2025", *words).status == 0
+    assert "another run of the name" in evals("sync", "other", f"file://{folder}").complaint
+    forget()
+    assert store.find(Path(), f"file://{folder}#two")[0].card == store.find_one(results, "two").card
+
+
+@pytest.mark.slow
+def test_two_processes_at_once(many: Path, s3: str) -> None:
+    started = [
+        subprocess.Popen([*COMMAND, "sync", "many", s3], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    ended = [(process.communicate(timeout=120), process.returncode) for process in started]
+    assert [status for _, status in ended] == [0, 0], ended
+    assert whole(RemoteStore(parse(s3))) == 12
+    assert len(shown(s3)) == 12
+
+
+@pytest.fixture
+def many(results: Path, here: Path) -> Path:
+    """A dozen runs."""
+    for number in range(12):
+        path = here / "many/aime-2025@2/scripted" / f"r{number:02}"
+        shutil.copytree(store.find_one(results, "two").path, path)
+        card = store.read_card(path)
+        card.run = path.name
+        store.write_card(path, card)
+    return here / "many"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_kill_9_in_the_middle(kind: str, many: Path, tmp_path: Path, request: Any) -> None:
+    address = f"file://{tmp_path / 'store'}" if kind == "file" else request.getfixturevalue("s3")
+    draw, counts = random.Random(7), [0]
+    for _ in range(40):
+        process = subprocess.Popen([*COMMAND, "sync", "many", address], stdout=subprocess.DEVNULL)
+        time.sleep(0.3)
+        began = time.monotonic()
+        while process.poll() is None and time.monotonic() - began < 20:
+            now = len(manifest.heads(RemoteStore(parse(address)).sizes("runs")))
+            if now > counts[-1] and draw.random() < 0.5:
+                break
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        counts.append(whole(RemoteStore(parse(address))))
+        if counts[-1] == 12:
+            break
+    assert counts == sorted(counts)
+    assert evals("sync", many, address).status == 0
+    assert whole(RemoteStore(parse(address))) == 12
+    assert len(shown(address)) == 12
+
+
+def test_a_manifest_written_in_part_is_written_again(results: Path, folder: Path) -> None:
+    (path,) = folder.glob("runs/*/*/two/*.json")
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    assert shown(f"file://{folder}") == ["one"]
+    (sent,) = evals("sync", results, f"file://{folder}", "--json").json["sent"]
+    assert (sent["run"], sent["version"]) == ("two", 1)
+    assert path.read_bytes() == content
+    one = next(folder.glob("objects/*/*"))
+    one.write_bytes(one.read_bytes()[:50])  # an object cut short, and no manifest of it yet
+    for manifest_path in folder.glob("runs/*/*/*/*.json"):
+        manifest_path.unlink()
+    assert evals("sync", results, f"file://{folder}").status == 0
+    assert whole(RemoteStore(parse(f"file://{folder}"))) == 2
+
+
+# --- hostile stores ---------------------------------------------------------------------------------------------
+
+
+def file(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda stated: stated["files"]["records.parquet"].update(changes)
+
+
+HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a file above": (lambda m: m["files"].update({"../../x": {"sha256": "0" * 64, "size": 1}}), "no file '../../x'"),
+    "an absolute file": (lambda m: m["files"].update({"/etc/passwd": {"sha256": "0" * 64, "size": 1}}), "no file"),
+    "a card as a file": (lambda m: m["files"].update({"card.json": {"sha256": "0" * 64, "size": 1}}), "no file"),
+    "a hash with a path": (file(sha256="../../../../../../etc/passwd"), "is impossible"),
+    "a huge size": (file(size=1 << 62), "is impossible"),
+    "a size beyond all": (file(size=1 << 70), "is impossible"),
+    "a negative size": (file(size=-1), "is impossible"),
+    "another hash": (file(sha256="0" * 64), "is not the file that its card states"),
+    "another size": (file(size=5), "is not the file that its card states"),
+    "another run": (lambda m: m["card"].update(run="one"), "its card is that of run 'one'"),
+    "another folder": (lambda m: m.update(folder="aime-2025@2/scripted/one"), "manifest of another run's folder"),
+    "a run at work": (lambda m: m["card"].update(status="running"), "its run is not sealed, but running"),
+    "no records": (lambda m: m["files"].pop("records.parquet"), "it states no records.parquet"),
+    "a later format": (lambda m: m.update(manifest=2), "a manifest of format 2"),
+    "a further field": (lambda m: m.update(command="rm"), "unknown field `command`"),
+    "an impossible card": (lambda m: m["card"].update(started=1e300), "not a plausible time"),
+    "a card of text": (lambda m: m.update(card="x"), "Expected `object`"),
+    "escapes": (lambda m: m["card"].update(run="\x1b[2Jtwo"), "its card is that of run"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_manifests_are_left_out(name: str, folder: Path) -> None:
+    change, message = HOSTILE[name]
+    (path,) = folder.glob("runs/*/*/two/*.json")
+    stated = msgspec.json.decode(path.read_bytes())
+    change(stated)
+    content = msgspec.json.encode(stated)
+    path.unlink()
+    (path.parent / f"0001-{sha256(content).hexdigest()}.json").write_bytes(content)
+    done = evals("show", "--results", f"file://{folder}")
+    assert done.status == 0
+    (line,) = done.err.splitlines()
+    assert line.startswith("left out: runs/aime-2025@2/scripted/two/")
+    assert message in line
+    assert "\x1b" not in line
+    assert shown(f"file://{folder}") == ["one"]
+
+
+def test_a_hostile_later_version_does_not_hide_the_earlier(folder: Path) -> None:
+    (path,) = folder.glob("runs/*/*/two/*.json")
+    (path.parent / f"0009-{'0' * 64}.json").write_bytes(b"{}")
+    (path.parent / f"0010-{'1' * 64}.json").touch()
+    assert shown(f"file://{folder}") == ["one", "two"]
+
+
+def test_names_that_leave_the_folder_are_ignored(folder: Path) -> None:
+    (path,) = folder.glob("runs/*/*/two/*.json")
+    sizes = {str(path.relative_to(folder)): 1}
+    for hostile in (
+        "runs/aime@2/../x",
+        "runs/../../x",
+        "runs/a/b/c",
+        "runs/.a@1/b/c",
+        "runs/a@1/b\n/c",
+        "runs//b@/c",
+    ):
+        sizes[f"{hostile}/{path.name}"] = 1
+    assert list(manifest.heads(sizes)) == ["aime-2025@2/scripted/two"]
+
+
+def test_a_huge_manifest_is_not_read(folder: Path) -> None:
+    (path,) = folder.glob("runs/*/*/two/*.json")
+    with (path.parent / f"0002-{'0' * 64}.json").open("wb") as stream:
+        stream.truncate(1 << 40)
+    done = evals("show", "--results", f"file://{folder}")
+    assert "a manifest of 1099511627776 bytes" in done.err
+    assert shown(f"file://{folder}") == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda path: path.write_bytes(b"x" * path.stat().st_size),
+            "its bytes are not those that its manifest states",
+        ),
+        (lambda path: path.write_bytes(b"x"), "1 bytes, its manifest states"),
+        (lambda path: path.unlink(), "is missing: the run is incomplete there"),
+    ],
+    ids=["other bytes", "cut", "missing"],
+)
+def test_objects_are_checked(spoil: Callable[[Path], Any], message: str, folder: Path) -> None:
+    card = store.find(Path(), f"file://{folder}#two")[0].card
+    digest = card.files["records.parquet"].sha256
+    spoil(folder / cache.object_name(digest))
+    for words in (
+        ("show", "two", "--samples"),
+        ("bundle", "two", "b.zip"),
+        ("export", "csv", "two", "--out", "csv"),
+    ):
+        forget()
+        assert message in evals(*words, "--results", f"file://{folder}").complaint
+    assert not (cache.root() / "objects" / digest).exists()
+    assert not Path("b.zip").exists()
+
+
+def test_a_folder_of_a_stranger_makes_no_request(results: Path, folder: Path) -> None:
+    path = store.find_one(results, "two").path
+    digest = sha256((path / "records.parquet").read_bytes()).hexdigest()
+    size = (path / "records.parquet").stat().st_size
+    (path / "records.parquet").unlink()
+    (path / "records.parquet").symlink_to("../nowhere")
+    origin = cache.Origin(f"file://{folder}", {"records.parquet": cache.StoredFile(digest, size)})
+    (path / cache.ORIGIN).write_bytes(msgspec.json.encode(origin))
+    assert "records.parquet is missing" in evals("show", path, "--samples").complaint
+    assert not cache.root().exists()
+
+
+# --- SFTP -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
+    """Asyncssh's SFTP server over a folder; yields its address, and the file of known hosts."""
+    import asyncssh
+
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    (home / ".ssh").mkdir(parents=True)
+    (tmp_path / "served").mkdir()
+    host, own = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    host.write_private_key(str(tmp_path / "host"))
+    own.write_private_key(str(home / ".ssh/id_ed25519"))
+    (tmp_path / "authorized").write_bytes(own.export_public_key())
+    places = [str(tmp_path / name) for name in ("served", "host", "authorized")]
+    words = [sys.executable, "-m", "tests.support.sftp_server", *places]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        known = home / ".ssh/known_hosts"
+        known.write_text(f"[127.0.0.1]:{port} {host.export_public_key().decode()}")
+        yield f"sftp://me@127.0.0.1:{port}/team/evals", known
+        process.kill()
+
+
+@pytest.mark.slow
+def test_sftp(results: Path, sftp: tuple[str, Path], tmp_path: Path) -> None:
+    address, known = sftp
+
+    def ran(*words: str) -> tuple[int, str, str]:
+        done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    assert ran("sync", "results", address)[0] == 0
+    assert not list((tmp_path / "served").rglob("*.part"))
+    assert [
+        run["run"] for run in msgspec.json.decode(ran("show", "--results", address, "--json")[1])["runs"]
+    ] == ["one", "two"]
+    assert ran("show", "two", "--samples", "--results", address)[0] == 0
+    assert msgspec.json.decode(ran("sync", "results", address, "--json")[1])["present"] == 2
+    known.write_text("")
+    status, _, complaint = ran("show", "--results", address)  # an unknown host is not trusted
+    assert status == 2
+    assert "Host key is not trusted" in complaint
