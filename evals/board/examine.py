@@ -137,9 +137,7 @@ def _result(
         golds = {sample.id: Gold.of(sample) for sample in samples.values()}
         values = items.measure(suite, map(brief, _records(bundle)), golds, card.config.repeats)
         result = structs.replace(
-            _published(card),
-            items=len(values.values),
-            items_sha256=values.sha256,
+            with_items(published(card), values),
             fingerprint=fingerprint(_records(bundle)),
             bundle_sha256=sha256(path.read_bytes()).hexdigest(),
             notes=verification.notes,
@@ -160,7 +158,18 @@ def _records(bundle: Bundle) -> Iterator[Record]:
         yield from bundle.lines("records.jsonl", Record)
 
 
-def _published(card: Card) -> SuiteResult:
+def with_items(result: SuiteResult, values: Items) -> SuiteResult:
+    """Return a result with what its pages need of its items."""
+    return structs.replace(
+        result,
+        items=len(values.values),
+        items_sha256=values.sha256,
+        macro=values.macro,
+        width=values.width,
+    )
+
+
+def published(card: Card) -> SuiteResult:
     """Return what a result takes over from a verified card."""
     config = card.config
     return SuiteResult(

@@ -34,6 +34,10 @@ class Items(NamedTuple):
     groups: list[str]
     clusters: list[str]
     """Hashes of the items' clusters."""
+    macro: bool = False
+    """Whether the metric is the unweighted mean over groups."""
+    width: float | None = None
+    """Largest minus smallest value of an item; None: unbounded."""
 
 
 def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], repeats: int) -> Items:
@@ -53,6 +57,8 @@ def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], re
         np.array(values, dtype=np.float64),
         [gold.group for gold in kept],
         [sha256(gold.cluster.encode()).hexdigest()[:12] for gold in kept],
+        metric.pool == "macro",
+        metric.width,
     )
 
 

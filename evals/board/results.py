@@ -68,6 +68,10 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     items: int = 0
     items_sha256: str = ""
     """Hash of the ids of its items; empty if the headline is no mean over items. Their values: `items.py`."""
+    macro: bool = False
+    """Whether the headline is the unweighted mean over groups."""
+    width: float | None = None
+    """Largest minus smallest value of an item; None: unbounded."""
 
     @property
     def label(self) -> str:

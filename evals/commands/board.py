@@ -19,6 +19,7 @@ COMMANDS = {
     "init": Entry("board:init", "Create the repository of a board: policy, workflows, README."),
     "submit": Entry("board:submit", "Pack runs of a model as an entry of a board, and check it."),
     "ingest": Entry("board:ingest", "Verify new entries, score them again and write their results."),
+    "site": Entry("board:site", "Write the pages of a board, or of a results folder, as static files."),
 }
 
 folder_argument = click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
@@ -119,6 +120,22 @@ def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: 
     elif not outcome:
         common.say("No new entry.")
     return int(_any_refused(outcome))
+
+
+@click.command(no_args_is_help=True)
+@folder_argument
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the pages."
+)
+def site(folder: Path, out: Path) -> None:
+    """Write the pages of the board in DIR, or of a results folder, into a folder: HTML, feeds, data, badges.
+
+    They need no server and load nothing from elsewhere.
+    """
+    from evals.board.site.write import write
+
+    written = write(folder, out)
+    common.say(f"{out / 'index.html'}: {len(written)} files")
 
 
 def _any_refused(results: Sequence[EntryResult]) -> bool:

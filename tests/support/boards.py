@@ -63,7 +63,8 @@ def answers(data: Path, accuracy: float, seed: int, *, essay: str = "") -> Calla
 def run(results: Path, data: Path, model: Callable[[str], str], **options: Any) -> Run:
     """Run the data on a model."""
     runs = evals.evaluate("mmlu-pro", model, data=data, results=results, quiet=True, **options)
-    return next(iter(runs))
+    stored: Run = runs[0]
+    return stored
 
 
 def write_board(folder: Path, **rule: Any) -> BoardPolicy:
@@ -160,3 +161,66 @@ def _write(path: Path, files: Files, *, comment: bytes = b"", method: int = zipf
         for name, content in files.items():
             archive.writestr(name, content)
         archive.comment = comment
+
+
+def write_results(board: Path, models: int, suites: int, items: int) -> None:
+    """Write a board with results of made-up models, without entries: what its pages are computed from."""
+    import numpy as np
+
+    from evals.board import items as values
+    from evals.board import results
+    from evals.board.items import Items
+    from evals.types import Estimate, Sampling
+
+    names = [f"suite-{number}" for number in range(suites)]
+    tables = "".join(f'[[suite]]\nname = "{name}"\nprotocol = "strict"\n' for name in names)
+    board.mkdir(parents=True)
+    (board / policy.NAME).write_text(
+        f'format = 1\nid = "many"\ntitle = "Many"\nurl = "https://example.org"\n{tables}'
+    )
+    drawn = np.random.default_rng(3)
+    difficulty = drawn.normal(size=(suites, items))
+    for number in range(models):
+        ability = drawn.normal()
+        numbers, measured = [], {}
+        for row, name in enumerate(names):
+            right = (drawn.normal(size=items) + ability > difficulty[row]).astype(float)
+            mean, half = float(right.mean()), float(1.96 * right.std() / items**0.5)
+            head = Estimate(
+                metric="accuracy", group="", value=mean, low=mean - half, high=mean + half, worst=mean, best=mean, n=items,
+                clusters=items, unit="fraction", better="higher", method="Wilson", headline=True,
+            )  # fmt: skip
+            numbers.append(
+                results.SuiteResult(
+                    suite=name,
+                    protocol="strict",
+                    version="1",
+                    run=f"run-{number}-{row}",
+                    data_sha256="0" * 64,
+                    estimates=(head,),
+                    repeats=1,
+                    expected=items,
+                    coverage=1.0,
+                    truncated=0,
+                    counts={"right": 1},
+                    tokens={"input": 10, "output": 10},
+                    cost_usd=1.0,
+                    sampling=Sampling(),
+                    judge="",
+                    served="",
+                    started=1e9,
+                    errata="",
+                    promise="none",
+                    items=items,
+                    items_sha256="1" * 64,
+                    width=1.0,
+                )
+            )
+            measured[name, "strict"] = Items("", right, [""] * items, [""] * items)
+        card = model_card(f"organisation-{number}/model-{number}")
+        result = results.EntryResult(
+            board="many", entry=submission.entry_name(card), sequence=number + 1, file_sha256="0" * 64,
+            policy_sha256="0" * 64, evals="0", status="accepted", model=card, suites=tuple(numbers),
+        ).sealed()  # fmt: skip
+        results.write(board, f"{result.entry}.json", result)
+        values.write(board, result.entry, measured)

@@ -1,0 +1,120 @@
+"""Paired comparison of all entrants of a column: differences with intervals, rank intervals and group letters.
+
+Holm's correction bounds the probability of any false difference in a column at 5 %. Sources: `evals/verdicts/difference.py`
+and `ranks.py`, which the commands and the dashboard use too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import NamedTuple
+
+from evals.board.items import Items
+from evals.board.results import SuiteResult
+from evals.verdicts import difference
+from evals.verdicts.ranks import Rank, ranks
+
+LEVEL = 0.95
+
+
+class Difference(NamedTuple):
+    """The second entrant minus the first, over the items that both scored."""
+
+    value: float
+    low: float | None
+    """95 % interval, for this pair alone."""
+    high: float | None
+    p: float
+    """Two-sided, Holm-adjusted over all pairs of the column."""
+    n: int
+
+    def reversed(self) -> Difference:
+        """Return the first minus the second."""
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return Difference(-self.value, low, high, self.p, self.n)
+
+
+class Compared(NamedTuple):
+    """All pairs of a column."""
+
+    ranks: Mapping[str, Rank]
+    differences: Mapping[tuple[str, str], Difference]
+    why_not: str = ""
+    """Why entrants could not be compared; empty if they were."""
+
+    def of(self, a: str, b: str) -> Difference | None:
+        """Return b minus a; None if they were not compared."""
+        if (a, b) in self.differences:
+            return self.differences[a, b]
+        reverse = self.differences.get((b, a))
+        return reverse.reversed() if reverse else None
+
+
+def compare(numbers: Mapping[str, SuiteResult], values: Mapping[str, Items | None]) -> Compared:
+    """Compare all pairs of entrants, by name, whose items are the same."""
+    if len(numbers) < 2:
+        return Compared({}, {}, "there is one entrant only")
+    hashes = {result.items_sha256 for result in numbers.values()}
+    known = {name: found for name, found in values.items() if found is not None and len(found.values)}
+    if "" in hashes or len(known) < len(numbers):
+        return Compared({}, {}, "the metric is no mean over items; `evals compare` compares two runs")
+    if len(hashes) > 1:
+        return Compared({}, {}, "the entrants were not run on the same items")
+    evidence = _evidence(numbers, known)
+    if not evidence:
+        return Compared({}, {}, "two of the entrants have no scored item in common")
+    pairs = dict(zip(evidence, _adjusted(list(evidence.values())), strict=True))
+    return Compared(_ranked(numbers, pairs), pairs)
+
+
+def _evidence(
+    numbers: Mapping[str, SuiteResult], values: Mapping[str, Items]
+) -> dict[tuple[str, str], tuple[difference.Evidence, int]]:
+    import numpy as np
+
+    first = next(iter(values.values()))
+    result = next(iter(numbers.values()))
+    alone = len(set(first.clusters)) in (1, len(first.clusters))
+    clusters, groups = np.array(first.clusters), np.array(first.groups)
+    evidence = {}
+    for a, b in combinations(numbers, 2):
+        differences = values[b].values - values[a].values
+        scored = np.flatnonzero(~np.isnan(differences))
+        if not len(scored):
+            return {}
+        evidence[a, b] = (
+            difference.of_mean(
+                differences[scored],
+                range(len(scored)) if alone else clusters[scored].tolist(),
+                groups=groups[scored].tolist() if result.macro else None,
+                width=result.width,
+            ),
+            len(scored),
+        )
+    return evidence
+
+
+def _adjusted(evidence: list[tuple[difference.Evidence, int]]) -> list[Difference]:
+    adjusted = difference.holm([found.p_equal() for found, _ in evidence])
+    pairs = []
+    for (found, n), p in zip(evidence, adjusted, strict=True):
+        low, high = found.interval(LEVEL) or (None, None)
+        pairs.append(Difference(found.value, low, high, p, n))
+    return pairs
+
+
+def _ranked(
+    numbers: Mapping[str, SuiteResult], pairs: Mapping[tuple[str, str], Difference]
+) -> dict[str, Rank]:
+    heads = {name: result.headline for name, result in numbers.items()}
+    first = next(head for head in heads.values() if head is not None)
+    worse_than: dict[str, set[str]] = {}
+    for (a, b), found in pairs.items():
+        if found.p <= 1 - LEVEL and found.value:
+            winner, loser = (b, a) if (found.value > 0) == (first.better == "higher") else (a, b)
+            worse_than.setdefault(winner, set()).add(loser)
+    values = {name: head.value if head is not None else None for name, head in heads.items()}
+    names = {name: name for name in numbers}
+    listed = ranks(first.metric, values, names, worse_than, better=first.better)
+    return {rank.run: rank for rank in listed}

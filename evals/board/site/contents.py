@@ -1,0 +1,216 @@
+"""What the pages show: entrants, columns and pairwise comparisons, from a board's results or from a results folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from evals.board import decisions, examine, items, policy, results
+from evals.board.decisions import Decision
+from evals.board.items import Items
+from evals.board.results import SuiteResult
+from evals.board.site.compared import Compared, compare
+from evals.board.submission import ModelCard
+from evals.errors import EvalsError, UsageError
+from evals.records import store
+from evals.records.store import Run
+from evals.run.overview import suite_of
+from evals.types import Estimate
+from evals.verdicts import reported
+from evals.verdicts.reported import Claim
+
+SLUG = re.compile(r"[^A-Za-z0-9._+@-]+")
+UNRANKED = ("withdrawn", "superseded")
+Key = tuple[str, str]
+"""Suite and protocol."""
+
+
+class Entrant(Struct, frozen=True, kw_only=True):
+    """A model-version with its numbers."""
+
+    name: str
+    """Its address in the site, and its identity."""
+    label: str
+    model: ModelCard | None
+    """None for runs of a results folder."""
+    numbers: Mapping[Key, SuiteResult]
+    decision: Decision | None = None
+    content_sha256: str = ""
+
+    @property
+    def is_ranked(self) -> bool:
+        """Return whether it takes part in the ranking."""
+        return self.decision is None or self.decision.kind not in UNRANKED
+
+    @property
+    def changed(self) -> float:
+        """Return the start of its latest run, in seconds since the epoch, UTC."""
+        return max((result.started for result in self.numbers.values()), default=0.0)
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """A suite under one protocol: numbers that may be ranked."""
+
+    suite: str
+    protocol: str
+    version: str
+    head: Estimate
+    """A headline of the column, for its metric, unit and direction."""
+    compared: Compared
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return the suite with its protocol."""
+        return f"{self.suite} ({self.protocol})"
+
+    @property
+    def key(self) -> Key:
+        """Return suite and protocol."""
+        return self.suite, self.protocol
+
+    @property
+    def name(self) -> str:
+        """Return its address in the site."""
+        return address(f"{self.suite}@{self.protocol}")
+
+
+class Contents(NamedTuple):
+    """Everything that the pages show."""
+
+    title: str
+    url: str
+    """Address of the published pages with a slash at its end; empty: unknown."""
+    about: str
+    contact: str
+    source: Path
+    entrants: tuple[Entrant, ...]
+    columns: tuple[Column, ...]
+    decisions: tuple[Decision, ...]
+    is_board: bool
+
+    def entrants_of(self, column: Column) -> list[Entrant]:
+        """Return the ranked entrants of a column, the best first."""
+        chosen = [e for e in self.entrants if e.is_ranked and column.key in e.numbers]
+        sign = -1.0 if column.head.better == "higher" else 1.0
+        return sorted(
+            chosen,
+            key=lambda e: (
+                _value(e.numbers[column.key]) is None,
+                sign * (_value(e.numbers[column.key]) or 0),
+            ),
+        )
+
+
+def _value(result: SuiteResult) -> float | None:
+    head = result.headline
+    return head.value if head is not None else None
+
+
+def address(text: str) -> str:
+    """Return a file name for a text: never empty, without separators, distinct for distinct texts."""
+    plain = text.replace(":", "-")
+    name = SLUG.sub("-", plain).strip("-.")[:120]
+    return name if name and name == plain else f"{name or 'name'}-{sha256(text.encode()).hexdigest()[:6]}"
+
+
+def load(folder: Path) -> Contents:
+    """Load a board's repository, or a results folder; raises UsageError in one line."""
+    if (folder / policy.NAME).exists():
+        return _of_board(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is neither a board nor a results folder")
+    return _of_results(folder)
+
+
+def _of_board(folder: Path) -> Contents:
+    rules, made = policy.read(folder), decisions.read(folder)
+    published = [result for result in results.read_all(folder).values() if result.status == "accepted"]
+    entrants, values = [], {}
+    for result in published:
+        assert result.model is not None  # noqa: S101 - accepted results hold their model
+        entrants.append(
+            Entrant(
+                name=result.entry,
+                label=f"{result.model.model} ({result.model.revision})",
+                model=result.model,
+                numbers={(suite.suite, suite.protocol): suite for suite in result.suites},
+                decision=decisions.latest(made, result.entry),
+                content_sha256=result.content_sha256,
+            )
+        )
+        values[result.entry] = items.read(folder, result.entry)
+    url = f"{rules.url.rstrip('/')}/" if rules.url else ""
+    return Contents(
+        rules.title, url, rules.about, rules.contact, folder, tuple(entrants),
+        _columns(entrants, values, reported.load()), made, is_board=True,
+    )  # fmt: skip
+
+
+def _of_results(folder: Path) -> Contents:
+    newest: dict[tuple[str, Key], Run] = {}
+    for run in store.runs(folder):
+        try:
+            card = run.card
+        except EvalsError:
+            continue  # a broken run has no number; `evals show` names it
+        if card.complete and card.headline is not None and card.data != "sample":
+            newest[card.model, (card.config.suite, card.config.protocol)] = run
+    entrants, values = [], {}
+    for model in dict.fromkeys(model for model, _ in newest):
+        runs = {key: run for (name, key), run in newest.items() if name == model}
+        measured = {key: _measured(run) for key, run in runs.items()}
+        name = address(model)
+        numbers = {key: result for key, (result, _) in measured.items()}
+        entrants.append(Entrant(name=name, label=model, model=None, numbers=numbers))
+        values[name] = {key: found for key, (_, found) in measured.items()}
+    if not entrants:
+        raise UsageError(f"{folder} holds no complete run of a benchmark")
+    claims = reported.load(folder)
+    return Contents(
+        "Leaderboard",
+        "",
+        "",
+        "",
+        folder,
+        tuple(entrants),
+        _columns(entrants, values, claims),
+        (),
+        is_board=False,
+    )
+
+
+def _measured(run: Run) -> tuple[SuiteResult, Items]:
+    card, golds = run.card, run.gold()
+    suite = suite_of(card)
+    found = items.measure(suite, run.briefs(), golds, card.config.repeats)
+    return examine.with_items(examine.published(card), found), found
+
+
+def _columns(
+    entrants: Sequence[Entrant], values: Mapping[str, Mapping[Key, Items]], claims: Iterable[Claim]
+) -> tuple[Column, ...]:
+    return tuple(sorted(_each_column(entrants, values, list(claims)), key=lambda column: column.key))
+
+
+def _each_column(
+    entrants: Sequence[Entrant], values: Mapping[str, Mapping[Key, Items]], claims: Sequence[Claim]
+) -> Iterator[Column]:
+    for key in dict.fromkeys(key for entrant in entrants for key in entrant.numbers):
+        ranked = {e.name: e.numbers[key] for e in entrants if e.is_ranked and key in e.numbers}
+        head = next((result.headline for result in ranked.values() if result.headline is not None), None)
+        if head is None:
+            continue
+        yield Column(
+            suite=key[0],
+            protocol=key[1],
+            version=next(iter(ranked.values())).version,
+            head=head,
+            compared=compare(ranked, {name: values[name].get(key) for name in ranked}),
+            claims=tuple(claim for claim in claims if claim.suite == key[0] and not claim.superseded),
+        )

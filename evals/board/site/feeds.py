@@ -1,0 +1,266 @@
+"""What other programs read: JSON with its schema, CSV, Atom, BibTeX, CITATION.cff and badges."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+from msgspec import Struct
+
+from evals.board.results import SuiteResult
+from evals.board.site.contents import Column, Contents, Entrant
+from evals.board.submission import ModelCard
+from evals.verdicts import formatting
+
+ATOM = "http://www.w3.org/2005/Atom"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""First characters of what a spreadsheet takes for a formula."""
+FORMAT = 1
+
+
+class ExportedNumber(Struct, kw_only=True):
+    """A number of the board with its uncertainty and provenance; fractions from 0 to 1."""
+
+    entry: str
+    suite: str
+    protocol: str
+    version: str
+    metric: str
+    unit: str
+    better: str
+    value: float | None
+    low: float | None
+    """95 % interval."""
+    high: float | None
+    worst: float | None
+    best: float | None
+    n: int
+    repeats: int
+    coverage: float
+    truncated: int
+    rank_low: int | None
+    rank_high: int | None
+    groups: str
+    """Group letters: entries that share one are not significantly different."""
+    level: str
+    cost_usd: float | None
+    tokens: int
+    run: str
+    data_sha256: str
+
+
+class ExportedEntry(Struct, kw_only=True):
+    """A model-version."""
+
+    entry: str
+    label: str
+    model: ModelCard | None
+    status: str
+    """`published`, or the decision of the maintainers that holds for it."""
+    content_sha256: str
+
+
+class ExportedBoard(Struct, kw_only=True):
+    """`data/board.json`."""
+
+    format: int = FORMAT
+    title: str
+    url: str
+    entries: list[ExportedEntry]
+    numbers: list[ExportedNumber]
+
+
+def exported(site: Contents) -> ExportedBoard:
+    """Return the board as data."""
+    return ExportedBoard(
+        title=site.title,
+        url=site.url,
+        entries=[
+            ExportedEntry(
+                entry=entrant.name,
+                label=entrant.label,
+                model=entrant.model,
+                status=entrant.decision.kind if entrant.decision else "published",
+                content_sha256=entrant.content_sha256,
+            )
+            for entrant in site.entrants
+        ],
+        numbers=[
+            _number(entrant, column, entrant.numbers[column.key])
+            for column in site.columns
+            for entrant in site.entrants
+            if column.key in entrant.numbers
+        ],
+    )
+
+
+def _number(entrant: Entrant, column: Column, result: SuiteResult) -> ExportedNumber:
+    head = result.headline or column.head
+    rank = column.compared.ranks.get(entrant.name)
+    estimate = {
+        name: getattr(head, name)
+        for name in ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n")
+    }
+    return ExportedNumber(
+        entry=entrant.name, suite=result.suite, protocol=result.protocol, version=result.version, repeats=result.repeats,
+        coverage=result.coverage, truncated=result.truncated, level=result.level, cost_usd=result.cost_usd,
+        tokens=result.tokens.get("input", 0) + result.tokens.get("output", 0), run=result.run,
+        data_sha256=result.data_sha256, rank_low=rank.rank_low if rank else None,
+        rank_high=rank.rank_high if rank else None, groups=rank.groups if rank else "", **estimate,
+    )  # fmt: skip
+
+
+def files(site: Contents) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and content of every file for programs."""
+    board = exported(site)
+    yield "data/board.json", msgspec.json.format(msgspec.json.encode(board), indent=1)
+    yield (
+        "data/schema.json",
+        msgspec.json.format(msgspec.json.encode(msgspec.json.schema(ExportedBoard)), indent=1),
+    )
+    yield "data/board.csv", _csv(board)
+    yield "feed.atom", _atom(site)
+    yield "board.bib", _bibtex(site, None).encode()
+    yield "CITATION.cff", _citation(site).encode()
+    for entrant in site.entrants:
+        if entrant.model is not None:
+            yield f"cite/{entrant.name}.bib", _bibtex(site, entrant).encode()
+        for column in site.columns:
+            if (result := entrant.numbers.get(column.key)) is not None:
+                yield f"badges/{entrant.name}--{column.name}.svg", _badge(column, result, entrant)
+
+
+def _csv(board: ExportedBoard) -> bytes:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = ExportedNumber.__struct_fields__
+    writer.writerow(names)
+    for number in board.numbers:
+        writer.writerow([_cell(getattr(number, name)) for name in names])
+    return stream.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell; an apostrophe keeps spreadsheets from evaluating a text as a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _atom(site: Contents) -> bytes:
+    """Return an Atom feed (RFC 4287) of entries and decisions, the latest first."""
+    ElementTree.register_namespace("", ATOM)
+    feed = ElementTree.Element(f"{{{ATOM}}}feed")
+    base = site.url or "urn:science-evals:board:"
+    latest = sorted(site.entrants, key=lambda entrant: entrant.changed, reverse=True)
+    _add(feed, "id", base)
+    _add(feed, "title", site.title)
+    _add(feed, "updated", _time(latest[0].changed if latest else 0.0))
+    _add(_add(feed, "author", None), "name", site.title)
+    if site.url:
+        feed.append(ElementTree.Element(f"{{{ATOM}}}link", rel="self", href=f"{site.url}feed.atom"))
+    for entrant in latest:
+        entry = _add(feed, "entry", None)
+        _add(entry, "id", f"{base}models/{entrant.name}.html")
+        _add(entry, "title", entrant.label)
+        _add(entry, "updated", _time(_updated(entrant)))
+        entry.append(ElementTree.Element(f"{{{ATOM}}}link", href=f"{site.url}models/{entrant.name}.html"))
+        _add(entry, "summary", _summary(entrant))
+    return bytes(ElementTree.tostring(feed, encoding="utf-8", xml_declaration=True))
+
+
+def _updated(entrant: Entrant) -> float:
+    if entrant.decision is None:
+        return entrant.changed
+    made = datetime.combine(entrant.decision.date, datetime.min.time(), tzinfo=UTC)
+    return max(entrant.changed, made.timestamp())
+
+
+def _summary(entrant: Entrant) -> str:
+    numbers = (
+        f"{result.label}: {formatting.amount(result.headline.value, result.headline.unit)}"
+        for result in entrant.numbers.values()
+        if result.headline is not None
+    )
+    decision = f"{entrant.decision.kind}: {entrant.decision.reason}. " if entrant.decision else ""
+    return decision + "; ".join(numbers)
+
+
+def _add(parent: ElementTree.Element, name: str, text: str | None) -> ElementTree.Element:
+    child = ElementTree.SubElement(parent, f"{{{ATOM}}}{name}")
+    child.text = text
+    return child
+
+
+def _bibtex(site: Contents, entrant: Entrant | None) -> str:
+    """Return a BibTeX entry of the board, or of one model's results."""
+    title = site.title if entrant is None else f"Results of {entrant.label}, {site.title}"
+    key = "".join(c for c in (entrant.name if entrant else site.title) if c.isalnum()) or "board"
+    year = max((entrant.changed if entrant else 0.0, *(e.changed for e in site.entrants)), default=0.0)
+    address = site.url + (f"models/{entrant.name}.html" if entrant else "") if site.url else ""
+    lines = [
+        f"@misc{{{key},", f"  title = {{{{{_escaped(title)}}}}},", f"  year = {{{datetime.fromtimestamp(year, tz=UTC).year}}},",
+        *([f"  url = {{{address}}},"] if address else []),
+        *([f"  note = {{sha256:{entrant.content_sha256}}},"] if entrant and entrant.content_sha256 else []),
+        "}", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    """Return a text without the characters that TeX reads as commands."""
+    return "".join(f"\\{c}" if c in "&%$#_" else c for c in text if c not in "\\{}~^")
+
+
+def _citation(site: Contents) -> str:
+    """Return a CITATION.cff; strings of JSON are strings of YAML."""
+    lines = [
+        "cff-version: 1.2.0",
+        "type: dataset",
+        f"title: {_quoted(site.title)}",
+        "message: Cite the board by its title and address.",
+    ]
+    lines += [f"url: {_quoted(site.url)}"] if site.url else []
+    return "\n".join([*lines, f"authors:\n  - name: {_quoted(site.contact or site.title)}", ""])
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()
+
+
+def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
+    """Return an SVG with the suite and the score, or the decision that withdrew it."""
+    head = result.headline or column.head
+    score = (
+        formatting.amount(head.value, head.unit)
+        if entrant.is_ranked or entrant.decision is None
+        else entrant.decision.kind
+    )
+    left, right = 7 * len(column.label) + 12, 7 * len(score) + 12
+    svg = ElementTree.Element(
+        "svg",
+        {"xmlns": "http://www.w3.org/2000/svg", "width": str(left + right), "height": "20", "role": "img"},
+    )
+    ElementTree.SubElement(svg, "title").text = f"{column.label}: {score}"
+    for x, width, colour in ((0, left, "#444c56"), (left, right, "#0b57b0")):
+        ElementTree.SubElement(
+            svg, "rect", {"x": str(x), "width": str(width), "height": "20", "fill": colour}
+        )
+    for x, width, text in ((0, left, column.label), (left, right, score)):
+        label = {
+            "x": str(x + width / 2),
+            "y": "14",
+            "fill": "#fff",
+            "text-anchor": "middle",
+            "font-family": "sans-serif",
+            "font-size": "11",
+        }
+        ElementTree.SubElement(svg, "text", label).text = text
+    return bytes(ElementTree.tostring(svg, encoding="utf-8"))

@@ -1,0 +1,270 @@
+"""The HTML pages: each a template of `evals/templates/site`, with every text escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evals.board.results import SuiteResult
+from evals.board.site.contents import Column, Contents, Entrant
+from evals.errors import UsageError, install
+from evals.verdicts import formatting
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from evals.board.site.compared import Difference
+    from evals.types import Estimate
+    from evals.verdicts.ranks import Rank
+
+MADE = "Made by science-evals."
+
+
+class Page(NamedTuple):
+    """A page: its path in the site and its HTML."""
+
+    path: str
+    html: str
+
+
+def environment() -> Environment:
+    """Return Jinja's environment with the filters of the pages; raises UsageError if it is not installed."""
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise UsageError(f"the pages of a board need {install('board')}") from None
+    templates = Environment(
+        loader=PackageLoader("evals", "templates/site"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(
+        amount=formatting.amount, figure=figure, interval=interval, bounds=bounds, percent=percent, rank=rank_text,
+        total=total, cost=cost, day=day, difference=difference_text,
+    )  # fmt: skip
+    return templates
+
+
+def figure(estimate: Estimate) -> str:
+    """Format a value with half its interval: `54.2 ±1.3`; fractions in percent without a sign."""
+    if estimate.value is None:
+        return "-"
+    scale, digits = (100.0, ".1f") if estimate.unit == "fraction" else (1.0, ".4g")
+    text = f"{scale * estimate.value:{digits}}"
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} ±{scale * (estimate.high - estimate.low) / 2:{digits if scale > 1 else '.2g'}}"
+
+
+def interval(estimate: Estimate) -> str:
+    """Format an estimate's interval."""
+    return _span(estimate.low, estimate.high, estimate.unit)
+
+
+def bounds(estimate: Estimate) -> str:
+    """Format the bounds that count missing outcomes as wrong and as right."""
+    return _span(estimate.worst, estimate.best, estimate.unit)
+
+
+def _span(low: float | None, high: float | None, unit: str) -> str:
+    if low is None or high is None:
+        return "-"
+    scale, digits = (100.0, ".2f") if unit == "fraction" else (1.0, ".4g")
+    return f"{scale * low:{digits}} to {scale * high:{digits}}"
+
+
+def percent(share: float) -> str:
+    """Format a share in percent; 100 % only if nothing is missing."""
+    return "100 %" if share == 1 else f"{min(100 * share, 99.9):.1f} %"
+
+
+def rank_text(rank: Rank | None) -> str:
+    """Format an interval of ranks."""
+    if rank is None:
+        return "-"
+    return f"{rank.rank_low}" if rank.rank_low == rank.rank_high else f"{rank.rank_low}–{rank.rank_high}"
+
+
+def total(tokens: dict[str, int]) -> int:
+    """Return input and output tokens together."""
+    return tokens.get("input", 0) + tokens.get("output", 0)
+
+
+def cost(usd: float | None) -> str:
+    """Format a cost in US dollars."""
+    return "unknown" if usd is None else f"${usd:,.2f}"
+
+
+def day(seconds: float) -> str:
+    """Format a time as a date, UTC."""
+    return datetime.fromtimestamp(seconds, tz=UTC).date().isoformat() if seconds else ""
+
+
+def difference_text(found: Difference, unit: str) -> str:
+    """Format a difference with its interval."""
+    return f"{formatting.amount(found.value, unit, signed=True)} {formatting.interval(found.low, found.high, unit)}"
+
+
+def render(site: Contents) -> Iterator[Page]:
+    """Yield every HTML page."""
+    templates = environment()
+
+    def page(path: str, template: str, title: str, **values: Any) -> Page:
+        root = "../" * path.count("/")
+        html = templates.get_template(template).render(site=site, root=root, title=title, made=MADE, **values)
+        return Page(path, html)
+
+    yield page("index.html", "index.html", site.title, groups=_groups(site), levels_line=_levels(site))
+    yield page("about.html", "about.html", "About", decisions=site.decisions)
+    yield page("suites.html", "list.html", "Suites", heads=SUITE_HEADS, rows=list(_suite_rows(site)))
+    yield page("models.html", "list.html", "Models", heads=MODEL_HEADS, rows=list(_model_rows(site)))
+    for column in site.columns:
+        values = {"column": column, "entrants": site.entrants_of(column), "sentence": sentence(site, column)}
+        yield page(
+            f"suites/{column.name}.html", "suite.html", column.label, suite_title=_title(column), **values
+        )
+    names = {entrant.name for entrant in site.entrants}
+    for entrant in site.entrants:
+        columns = [column for column in site.columns if column.key in entrant.numbers]
+        shown = {"entrant": entrant, "columns": columns}
+        yield page(
+            f"models/{entrant.name}.html", "model.html", entrant.label, names=names, card=_card(entrant),
+            versions=_versions(site, entrant), **shown,
+        )  # fmt: skip
+        others = [other for other in site.entrants if other is not entrant and other.is_ranked]
+        yield page(
+            f"compare/{entrant.name}.html", "compare.html", f"{entrant.label} compared", parts=_by_protocol(columns),
+            others=others, **shown,
+        )  # fmt: skip
+        for column in columns:
+            yield page(
+                f"runs/{entrant.name}--{column.name}.html", "run.html", f"Run of {column.label}",
+                column=column, entrant=entrant, **_run(entrant.numbers[column.key]),
+            )  # fmt: skip
+
+
+def _title(column: Column) -> str:
+    """Return the title of a suite with a full stop; empty if the suite is not known here."""
+    from evals import load
+    from evals.errors import EvalsError
+
+    try:
+        return f"{load.recorded_benchmark(column.suite.partition(':')[0]).title.rstrip('.')}."
+    except EvalsError:
+        return ""
+
+
+def sentence(site: Contents, column: Column) -> str:
+    """Return in words how the entrants of a column differ."""
+    if column.compared.why_not:
+        return f"Not compared: {column.compared.why_not}."
+    count = len(site.entrants_of(column))
+    significant = sum(d.p <= 0.05 for d in column.compared.differences.values())
+    return (
+        f"{significant} of {len(column.compared.differences)} pairs of {count} models are significantly different; models "
+        "that share a letter are not."
+    )
+
+
+def _levels(site: Contents) -> str:
+    if site.is_board:
+        return "Every number was recomputed from the replies; see About for the levels."
+    return "Numbers of one's own runs."
+
+
+def _by_protocol(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    ordered = sorted(columns, key=lambda column: (column.protocol, column.suite))
+    return [
+        {"protocol": protocol, "id": f"protocol-{number}", "columns": list(members)}
+        for number, (protocol, members) in enumerate(groupby(ordered, key=lambda column: column.protocol))
+    ]
+
+
+def _groups(site: Contents) -> list[dict[str, Any]]:
+    groups = _by_protocol(site.columns)
+    for group in groups:
+        keys = [column.key for column in group["columns"]]
+        first = site.entrants_of(group["columns"][0])
+        rest = [
+            e
+            for e in site.entrants
+            if e.is_ranked and e not in first and any(key in e.numbers for key in keys)
+        ]
+        group["entrants"] = [*first, *rest]
+    return groups
+
+
+SUITE_HEADS = ("suite", "models", "metric", "items", "protocol", "version")
+MODEL_HEADS = ("model", "suites", "latest run", "weights", "licence", "parameters (10⁹)")
+
+
+def _suite_rows(site: Contents) -> Iterator[dict[str, Any]]:
+    for column in site.columns:
+        entrants = site.entrants_of(column)
+        items = max((e.numbers[column.key].items for e in entrants), default=0)
+        yield {
+            "href": f"suites/{column.name}.html", "name": column.suite, "mark": "",
+            "cells": (len(entrants), column.head.metric, f"{items:,}" if items else "-", column.protocol, column.version),
+        }  # fmt: skip
+
+
+def _model_rows(site: Contents) -> Iterator[dict[str, Any]]:
+    for entrant in site.entrants:
+        card = entrant.model
+        size = card.parameters_b if card else None
+        yield {
+            "href": f"models/{entrant.name}.html", "name": entrant.label,
+            "mark": entrant.decision.kind if entrant.decision and entrant.decision.kind != "accepted" else "",
+            "cells": (
+                len(entrant.numbers), day(entrant.changed), card.weights if card else "-", card.licence if card else "-",
+                "-" if size is None else f"{size:g}",
+            ),
+        }  # fmt: skip
+
+
+def _versions(site: Contents, entrant: Entrant) -> list[Entrant]:
+    """Return the other versions of a model, the latest first."""
+    if entrant.model is None:
+        return []
+    same = [e for e in site.entrants if e is not entrant and e.model and e.model.model == entrant.model.model]
+    return sorted(same, key=lambda other: other.changed, reverse=True)
+
+
+def _card(entrant: Entrant) -> list[tuple[str, Any]]:
+    card = entrant.model
+    if card is None:
+        return []
+    sizes = [f"{size:g} · 10⁹" if size is not None else None for size in (card.parameters_b, card.active_b)]
+    return [
+        ("model", card.model), ("revision", card.revision), ("weights", card.weights), ("parameters", sizes[0]),
+        ("active parameters", sizes[1]), ("licence", card.licence), ("training data", card.training_data),
+        ("conflicts of interest", card.conflicts), ("contact", card.contact), ("page", card.url),
+        ("hash of its results", entrant.content_sha256),
+    ]  # fmt: skip
+
+
+def _run(result: SuiteResult) -> dict[str, Any]:
+    """Return what the page of a run shows."""
+    sampling = result.sampling
+    settings = {
+        name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "thinking")
+    }
+    stated = ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
+    provenance = [
+        ("run", result.run), ("started", day(result.started)), ("served as", result.served),
+        ("sampling", stated or "the server's defaults"), ("repeats", result.repeats), ("judge", result.judge),
+        ("suite version", result.version), ("errata", result.errata), ("preregistration", result.promise),
+        ("level", result.level), ("hash of the data", result.data_sha256), ("hash of the bundle", result.bundle_sha256),
+    ]  # fmt: skip
+    outcomes = [
+        *sorted(result.counts.items()), ("coverage", percent(result.coverage)), ("truncated", result.truncated),
+        *((f"{kind} tokens", f"{number:,}") for kind, number in sorted(result.tokens.items())),
+        ("cost", cost(result.cost_usd)),
+    ]  # fmt: skip
+    head = result.headline
+    groups = [e for e in result.estimates if head is not None and e.group and e.metric == head.metric]
+    return {"result": result, "head": head, "outcomes": outcomes, "provenance": provenance, "groups": groups}

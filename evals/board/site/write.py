@@ -1,0 +1,40 @@
+"""Write the pages of a board, or of a results folder, into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files as resources
+from pathlib import Path
+
+from evals import disk
+from evals.board.site import contents, feeds, pages
+from evals.errors import UsageError
+
+MARK = ".evals-board-site"
+"""File in a folder that this module wrote, so that no other folder is overwritten."""
+STATIC = ("style.css", "script.js")
+
+
+def write(folder: Path, out: Path) -> list[Path]:
+    """Write all files and return them; files of earlier pages stay, so that addresses remain valid.
+
+    Raises UsageError if the folder holds files that were not written by this function.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
+        raise UsageError(f"{out} holds other files; name a folder of its own")
+    site = contents.load(folder)
+    written = []
+    for name, content in list(_files(site)):  # nothing is written if a page fails
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.replace(path, content)
+        written.append(path)
+    return written
+
+
+def _files(site: contents.Contents) -> Iterator[tuple[str, bytes]]:
+    yield MARK, b""
+    templates = resources("evals") / "templates" / "site"
+    yield from ((name, (templates / name).read_bytes()) for name in STATIC)
+    yield from ((page.path, page.html.encode()) for page in pages.render(site))
+    yield from feeds.files(site)

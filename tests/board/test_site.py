@@ -1,0 +1,228 @@
+"""The pages of a board: complete, escaped, linked, and the same numbers as everywhere else."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urldefrag
+from xml.etree import ElementTree
+
+import pytest
+
+pytest.importorskip("jinja2", reason="the extra `board` is not installed")
+
+import evals
+from evals.board import decisions
+from evals.board.ingest import ingest
+from evals.board.site.contents import address, load
+from evals.board.site.feeds import FORMAT
+from evals.board.site.write import write
+from evals.errors import UsageError
+from tests.support import boards
+from tests.support.command import evals as command
+from tests.support.workflows import actionlint
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+DECISION = '[[decision]]\nentry = "{entry}"\nkind = "{kind}"\nby = "me"\ndate = 2026-11-29\nreason = "asked & answered"\n{more}'
+
+
+class Links(HTMLParser):
+    """The addresses of a page, and whether it holds inline scripts or styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.inline: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.addresses += [named[name] or "" for name in ("href", "src") if name in named]
+        if (
+            tag == "style"
+            or (tag == "script" and "src" not in named)
+            or any(n.startswith("on") for n in named)
+        ):
+            self.inline.append(tag)
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    data = boards.write_data(folder)
+    boards.write_board(folder / "board")
+    for number, (model, accuracy) in enumerate(
+        {"acme/weak": 0.3, "acme/strong": 0.6, "zeta/strong": 0.62}.items()
+    ):
+        stored = boards.run(folder / str(number), data, boards.answers(data, accuracy, number))
+        boards.submit(folder / "board", stored, model)
+    assert {result.status for result in ingest(folder / "board")} == {"accepted"}
+    return folder / "board"
+
+
+@pytest.fixture
+def site(board: Path, tmp_path: Path) -> Path:
+    write(board, tmp_path / "site")
+    return tmp_path / "site"
+
+
+def test_every_link_leads_to_a_file(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) == 4 + 1 + 3 * 3
+    for page in pages:
+        links = Links(page.read_text())
+        assert not links.inline, page
+        for link in links.addresses:
+            target, _ = urldefrag(link)
+            assert "//" not in target, link
+            assert not target or (page.parent / target).resolve().is_file(), (page, link)
+
+
+def test_numbers_are_those_of_the_runs(site: Path, board: Path) -> None:
+    exported = json.loads((site / "data" / "board.json").read_text())
+    assert exported["format"] == FORMAT
+    by_entry = {number["entry"]: number for number in exported["numbers"]}
+    results = {e.name: e.numbers["mmlu-pro", "strict"].headline for e in load(board).entrants}
+    assert {name: number["value"] for name, number in by_entry.items()} == {
+        n: h.value for n, h in results.items() if h
+    }
+    assert "acme/strong (v1)" in (site / "index.html").read_text()
+    rows = list(csv.DictReader(io.StringIO((site / "data" / "board.csv").read_text())))
+    assert [float(row["value"]) for row in rows] == [number["value"] for number in exported["numbers"]]
+
+
+def test_groups_follow_the_paired_comparison(site: Path) -> None:
+    numbers = {n["entry"]: n for n in json.loads((site / "data" / "board.json").read_text())["numbers"]}
+    weak, strong, other = (numbers[f"{name}@v1"] for name in ("acme-weak", "acme-strong", "zeta-strong"))
+    assert set(strong["groups"]) & set(other["groups"])
+    assert not set(weak["groups"]) & set(strong["groups"])
+    assert (weak["rank_low"], weak["rank_high"]) == (3, 3)
+    assert (strong["rank_low"], strong["rank_high"]) == (1, 2)
+
+
+def test_differences_equal_those_of_compare(site: Path, board: Path) -> None:
+    column = load(board).columns[0]
+    there, back = (
+        column.compared.of(*pair)
+        for pair in [("acme-weak@v1", "acme-strong@v1"), ("acme-strong@v1", "acme-weak@v1")]
+    )
+    assert there is not None
+    assert back is not None
+    assert there.value == -back.value
+    assert there.low == -back.high  # type: ignore[operator]
+    runs = [evals.runs(board.parent / str(number))[0] for number in (0, 1)]
+    (row,) = (pair for pair in evals.compare(*runs).pairs if not pair.group and pair.metric == "accuracy")
+    assert there.value == pytest.approx(row.difference)
+
+
+def test_the_schema_describes_the_data(site: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="NOT VALIDATED: jsonschema is not installed")
+    schema = json.loads((site / "data" / "schema.json").read_text())
+    jsonschema.validate(json.loads((site / "data" / "board.json").read_text()), schema)
+
+
+def test_the_feed_is_atom(site: Path) -> None:
+    feed = ElementTree.fromstring((site / "feed.atom").read_bytes())
+    assert feed.tag == f"{ATOM}feed"
+    for element in (feed, *feed.findall(f"{ATOM}entry")):
+        assert all(element.findtext(f"{ATOM}{name}") for name in ("id", "title", "updated"))
+    assert len(feed.findall(f"{ATOM}entry")) == 3
+
+
+def test_badges_are_well_formed(site: Path) -> None:
+    badges = list((site / "badges").glob("*.svg"))
+    assert len(badges) == 3
+    assert all("%" in "".join(ElementTree.fromstring(badge.read_bytes()).itertext()) for badge in badges)
+
+
+def test_citations(site: Path) -> None:
+    assert (site / "CITATION.cff").read_text().startswith("cff-version: 1.2.0")
+    text = (site / "cite" / "acme-weak@v1.bib").read_text()
+    assert re.fullmatch(r"@misc\{\w+,\n(  \w+ = \{.*\},\n)+\}\n", text)
+
+
+def test_pages_are_the_same_each_time(site: Path, board: Path, tmp_path: Path) -> None:
+    write(board, tmp_path / "again")
+    names = [path.relative_to(site) for path in site.rglob("*") if path.is_file()]
+    assert all((site / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
+
+
+def test_a_withdrawn_entry_keeps_its_page_and_leaves_the_ranking(
+    board: Path, site: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "board"
+    shutil.copytree(board, copy)
+    (copy / decisions.NAME).write_text(DECISION.format(entry="acme-strong@v1", kind="withdrawn", more=""))
+    before = {path.name for path in site.rglob("*.html")}
+    write(copy, site)
+    page = (site / "models" / "acme-strong@v1.html").read_text()
+    assert "withdrawn" in page
+    assert "asked &amp; answered" in page
+    assert "acme/strong" not in (site / "suites" / "mmlu-pro@strict.html").read_text()
+    assert {path.name for path in site.rglob("*.html")} == before
+    assert "withdrawn: asked &amp; answered" in (site / "feed.atom").read_text()
+    assert "withdrawn" in (site / "about.html").read_text()
+
+
+def test_a_disputed_entry_is_ranked_and_marked(board: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "board"
+    shutil.copytree(board, copy)
+    (copy / decisions.NAME).write_text(DECISION.format(entry="acme-strong@v1", kind="disputed", more=""))
+    write(copy, tmp_path / "site")
+    assert "disputed" in (tmp_path / "site" / "suites" / "mmlu-pro@strict.html").read_text()
+
+
+def test_other_folders_are_not_overwritten(board: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(UsageError, match="holds other files"):
+        write(board, tmp_path)
+
+
+def test_a_results_folder_has_pages_too(tmp_path: Path) -> None:
+    data = boards.write_data(tmp_path)
+    hostile = "<script>alert(1)</script>/../../x"
+    for seed, name in enumerate(["plain", hostile]):
+        stored = boards.run(tmp_path / "results", data, boards.answers(data, 0.5, seed))
+        card = json.loads((stored.path / "card.json").read_text())
+        card["model"] = name
+        (stored.path / "card.json").write_text(json.dumps(card))
+    done = command("board", "site", tmp_path / "results", "--out", tmp_path / "site")
+    assert done.status == 0, done.err
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert "<script>alert" not in page.read_text()
+        assert page.resolve().is_relative_to(tmp_path / "site")
+    assert "&lt;script&gt;" in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_a_folder_without_a_number(tmp_path: Path) -> None:
+    done = command("board", "site", tmp_path, "--out", tmp_path / "site")
+    assert done.status == 2
+    assert "holds no complete run" in done.err
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize("text", ["", "...", "../x", "a/b", "é", "x" * 500, "con:a", "con-a"])
+def test_addresses_are_file_names(text: str) -> None:
+    name = address(text)
+    assert re.fullmatch(r"[A-Za-z0-9_+@-][A-Za-z0-9._+@-]{0,130}", name)
+
+
+def test_many_models_stay_small(tmp_path: Path) -> None:
+    boards.write_results(tmp_path / "board", models=12, suites=4, items=200)
+    written = write(tmp_path / "board", tmp_path / "site")
+    sizes = [len(gzip.compress(path.read_bytes())) for path in written if path.suffix == ".html"]
+    assert max(sizes) < 100_000
+    assert len(written) == len(set(written))
+
+
+def test_workflows_of_a_new_board_are_clean(tmp_path: Path) -> None:
+    lint = actionlint()
+    command("board", "init", tmp_path / "board", "mmlu-pro")
+    for path in (tmp_path / "board" / ".github" / "workflows").iterdir():
+        assert lint(path) == [], path.name
