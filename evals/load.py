@@ -261,7 +261,8 @@ def with_available_prompts(wanted: Suite) -> Suite:
     """Return a suite unchanged, or reworded if its upstream prompts cannot be read."""
     if wanted.upstream is None or not wanted.upstream.fault():
         return wanted
-    return suite(wanted.id, str(ProtocolName(wanted.protocol, reworded=True)))[0]
+    reworded = suite(wanted.id, str(ProtocolName(wanted.protocol, reworded=True)))[0]
+    return structs.replace(reworded, repeats=wanted.repeats)
 
 
 def adapter_names() -> list[str]:

@@ -127,6 +127,9 @@ def test_the_commands_of_a_page_run_in_their_order(
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     Path("policy.toml").write_text(POLICY)
     Path("nightly.toml").write_text('suites = ["mmlu-pro"]\nmodels = ["demo:careful"]\nsample = true\n')
+    Path("sweep.toml").write_text(
+        '[[sweep]]\nsuites = ["mmlu-pro"]\nprotocols = ["strict", "official"]\nmodels = ["demo:careful"]\n'
+    )
     if page != "README.md":  # which makes its runs
         for name, model in {
             "careful": "careful",

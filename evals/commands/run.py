@@ -11,6 +11,7 @@ import click
 
 from evals.commands import common
 from evals.commands.common import json_option, note, trust_option
+from evals.commands.exit_status import exit_status
 from evals.commands.options import Grouped, given, help_all, request_options
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
     from evals.run.session import Session
     from evals.verdicts import until
 
+    if (sweep := _sweep(suites)) is not None:
+        from evals.commands import sweep as sweeps
+
+        settings, source = sweep
+        return sweeps.run(settings, given(options), source, quiet=quiet, as_json=as_json)
     request = _request(suites, given(options))
     if request.dry_run:
         return _dry_run(request, as_json=as_json)
@@ -75,18 +81,20 @@ def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path
     cards = [card for outcome in outcomes for card in outcome.cards]
     if cards or as_json or not any(outcome.fault for outcome in outcomes):
         _print(cards, as_json=as_json, results=results)
-    if len(outcomes) > 1:
-        for outcome in outcomes:
-            if outcome.fault:
-                note(f"evals: {outcome.model} failed: {outcome.fault}")
-    if any(outcome.interrupted for outcome in outcomes):
-        return 130
-    if any(outcome.fault for outcome in outcomes):
-        return 2
-    complete = all(
-        card.coverage == 1.0 and not any(finding.fault for finding in card.health) for card in cards
-    )
-    return 0 if complete and not any(outcome.unhealthy or outcome.left_out for outcome in outcomes) else 1
+    return exit_status(outcomes)
+
+
+def _sweep(suites: Sequence[str]) -> tuple[dict[str, Any], str] | None:
+    """Return the settings of a request file that states a sweep, and its name; None if there is none."""
+    from evals.errors import UsageError
+    from evals.run.request import is_sweep, read_settings
+
+    files = [name for name in suites if name.endswith(".toml")]
+    if len(files) != 1 or not is_sweep(settings := read_settings(Path(files[0]))):
+        return None
+    if len(suites) > 1:
+        raise UsageError(f"{files[0]} is a sweep: it states its suites itself")
+    return settings, files[0]
 
 
 def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:

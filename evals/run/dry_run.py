@@ -22,6 +22,7 @@ from evals.prompts import plain_text
 from evals.records.store import Run
 from evals.run.options import budget_of, plan_options
 from evals.run.plan import Plan, mismatch, resolve
+from evals.run.precision import expected_precision
 from evals.seams import engine_of
 from evals.types import Model
 
@@ -66,6 +67,14 @@ class Forecast(Struct, frozen=True, kw_only=True):
     hours: float | None = None
     at_once: int = START
     """Concurrency assumed for `hours`."""
+    half_width: float | None = None
+    """Half the width of the 95 % interval that is expected, in the unit of the headline; None if unknown."""
+    half_width_bound: bool = False
+    """Whether that is the largest possible, of an accuracy of 50 %."""
+    half_width_basis: str = ""
+    """Source of the half width."""
+    unit: str = ""
+    """Unit of the headline."""
     notes: tuple[str, ...] = ()
     fault: str = ""
     """Why it cannot be started here; empty if no obstacle is known."""
@@ -131,6 +140,7 @@ def _with_figures(
     if budget.price and output is not None:
         cost = budget.share * budget.price.cost({"input": into, "output": output})
     at_once = request.concurrency or START
+    precision = expected_precision(plan)
     return Forecast(
         suite=plan.suite.id,
         protocol=plan.suite.protocol,
@@ -148,6 +158,10 @@ def _with_figures(
         cost_usd=cost,
         hours=_hours(seconds, at_once, calls, model),
         at_once=at_once,
+        half_width=precision.half_width if precision else None,
+        half_width_bound=precision is not None and precision.bound,
+        half_width_basis=precision.basis if precision else "",
+        unit=plan.suite.headline.unit,
         notes=tuple(plan.notes),
         fault=fault,
     )

@@ -359,14 +359,23 @@ def _within(option: Option, value: float) -> bool:
     )
 
 
-def read(path: Path) -> RunRequest:
-    """Read a request file; raises UsageError with a one-line message."""
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return what a request file sets, unchecked; raises UsageError with a one-line message."""
     try:
         text = disk.read_small(path).removeprefix(disk.BOM).decode()
-        settings = msgspec.toml.decode(text, type=dict[str, Any])
+        return msgspec.toml.decode(text, type=dict[str, Any])
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {cause(error)}") from None
-    request = make(settings, source=str(path))
+
+
+def is_sweep(settings: Mapping[str, Any]) -> bool:
+    """Return whether a request file states a sweep; see `evals/run/sweep.py`."""
+    return "sweep" in settings or "protocols" in settings or isinstance(settings.get("repeats"), list)
+
+
+def read(path: Path) -> RunRequest:
+    """Read a request file; raises UsageError with a one-line message."""
+    request = make(read_settings(path), source=str(path))
     if not request.suites:
         raise UsageError(f"{path}: no suites")
     return request

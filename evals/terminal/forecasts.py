@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from evals import profiles
 from evals.records.card import Card
 from evals.run.dry_run import Forecast
 from evals.run.progress import duration
+from evals.run.sweep_totals import Totals
 from evals.terminal.figures import percent
 from evals.terminal.layout import Column, table, wrap
 from evals.verdicts.reported import Claim
@@ -24,19 +26,26 @@ COLUMNS = (
     Column("tokens out", right=True, drop=2),
     Column("USD", right=True),
     Column("time", right=True),
+    Column("95 % ±", right=True, drop=4),
 )
 SOURCES = 3
 """Maximum number of published numbers named on a line."""
 
 
-def lines(forecasts: Sequence[Forecast], claims: Sequence[Claim], max_width: int | None) -> list[str]:
-    """Return a table with a row for each suite and model, followed by remarks on each."""
+def lines(
+    forecasts: Sequence[Forecast],
+    claims: Sequence[Claim],
+    max_width: int | None,
+    *,
+    sums: Totals | None = None,
+) -> list[str]:
+    """Return a table with a row for each suite and model, followed by remarks on each and the sums of a sweep."""
     sections = [
         (model, [_row(forecast) for forecast in forecasts if forecast.model == model])
         for model in dict.fromkeys(forecast.model for forecast in forecasts)
     ]
     output = table(COLUMNS, sections, max_width)
-    remarks = [line for forecast in forecasts for line in _remarks(forecast, several=len(sections) > 1)]
+    remarks = _grouped(forecasts)
     remarks += [
         f"{forecast.suite}: {line}"
         for forecast in _first_of_suites(forecasts)
@@ -45,14 +54,39 @@ def lines(forecasts: Sequence[Forecast], claims: Sequence[Claim], max_width: int
     output += (
         [""] + [line for text in remarks for line in wrap(text, max_width, indent="  ")] if remarks else []
     )
+    return [*output, *_sums(forecasts, sums, max_width), "", "Nothing was asked (--dry-run)."]
+
+
+def _sums(forecasts: Sequence[Forecast], sums: Totals | None, max_width: int | None) -> list[str]:
+    if sums is not None:
+        return ["", *wrap(totals_line(sums), max_width, indent="  ")]
     costs = [forecast.cost_usd for forecast in forecasts if forecast.cost_usd is not None]
-    if len(costs) > 1:
-        output += [
-            "",
-            f"In all {sum(costs):,.2f} USD"
-            + ("" if len(costs) == len(forecasts) else " where a price is known"),
+    if len(costs) < 2:
+        return []
+    where = "" if len(costs) == len(forecasts) else " where a price is known"
+    return ["", f"In all {sum(costs):,.2f} USD{where}"]
+
+
+def _grouped(forecasts: Sequence[Forecast]) -> list[str]:
+    """Return the remarks; those with the same words become one line, which names the first of whom it is true."""
+    models = {forecast.model for forecast in forecasts}
+    protocols = {(forecast.suite, forecast.protocol) for forecast in forecasts}
+    by_suite = Counter(suite for suite, _ in protocols)
+    names: dict[str, dict[str, None]] = {}
+    for forecast in forecasts:
+        parts = [
+            f"{forecast.suite} {forecast.protocol}" if by_suite[forecast.suite] > 1 else forecast.suite,
+            *([forecast.model] if len(models) > 1 else []),
         ]
-    return [*output, "", "Nothing was asked (--dry-run)."]
+        for text in _remarks(forecast):
+            names.setdefault(text, {})[", ".join(parts)] = None
+    grouped = []
+    for text, whom in names.items():
+        more = f"; and {len(whom) - SOURCES} more" if len(whom) > SOURCES else ""
+        grouped.append(f"{'; '.join(list(whom)[:SOURCES])}{more}: {text}")
+    if any(forecast.half_width_bound for forecast in forecasts):
+        grouped.append("95 % ±: half the width of the interval to expect; <= is the most, that of 50 %")
+    return grouped
 
 
 def _row(forecast: Forecast) -> list[str]:
@@ -67,7 +101,18 @@ def _row(forecast: Forecast) -> list[str]:
     cost = "-" if forecast.cost_usd is None else f"{at_most}{forecast.cost_usd:,.2f}"
     out = "-" if forecast.output_tokens is None else f"{at_most}{forecast.output_tokens:,}"
     into = "-" if forecast.input_tokens is None else f"{forecast.input_tokens:,}"
-    return [forecast.suite, forecast.protocol, items, f"{forecast.calls:,}", into, out, cost, hours]
+    return [
+        forecast.suite, forecast.protocol, items, f"{forecast.calls:,}", into, out, cost, hours, _half_width(forecast),
+    ]  # fmt: skip
+
+
+def _half_width(forecast: Forecast) -> str:
+    if forecast.half_width is None:
+        return "-"
+    scaled = (
+        f"{100 * forecast.half_width:.1f}" if forecast.unit == "fraction" else f"{forecast.half_width:.2g}"
+    )
+    return f"{'<= ' if forecast.half_width_bound else ''}{scaled}"
 
 
 def _first_of_suites(forecasts: Sequence[Forecast]) -> list[Forecast]:
@@ -76,18 +121,42 @@ def _first_of_suites(forecasts: Sequence[Forecast]) -> list[Forecast]:
     ]
 
 
-def _remarks(forecast: Forecast, *, several: bool) -> list[str]:
-    name = f"{forecast.suite}, {forecast.model}" if several else forecast.suite
-    remarks = [f"{name}: cannot be started here: {forecast.fault}"] if forecast.fault else []
+def _remarks(forecast: Forecast) -> list[str]:
+    remarks = [f"cannot be started here: {forecast.fault}"] if forecast.fault else []
     if forecast.run:
         remarks.append(
-            f"{name}: resumes {forecast.run}, which has {forecast.done:,} replies" if forecast.calls else
-            f"{name}: {forecast.run} has all {forecast.done:,} replies and is reused (--fresh asks again)"
+            f"resumes {forecast.run}, which has {forecast.done:,} replies" if forecast.calls else
+            f"{forecast.run} has all {forecast.done:,} replies and is reused (--fresh asks again)"
         )  # fmt: skip
     if forecast.basis and forecast.calls:
         speed = f"; time for {forecast.at_once} calls at once" if forecast.hours is not None else ""
-        remarks.append(f"{name}: tokens out: {forecast.basis}{speed}")
-    return remarks + [f"{name}: {note}" for note in forecast.notes]
+        remarks.append(f"tokens out: {forecast.basis}{speed}")
+    if forecast.half_width is not None and forecast.calls and not forecast.half_width_bound:
+        remarks.append(f"95 % ±: {forecast.half_width_basis}")
+    return [*remarks, *forecast.notes]
+
+
+def totals_line(sums: Totals) -> str:
+    """Return the sums in one line."""
+    at_most = "<= " if sums.bound else ""
+    facts = [
+        f"{sums.runs:,} runs: {sums.existing:,} exist, {sums.resumed:,} are resumed, {sums.new:,} are new",
+        f"{sums.calls:,} calls",
+        f"{sums.input_tokens:,} tokens in, {at_most}{sums.output_tokens:,} out",
+    ]
+    if sums.cost_usd is not None:
+        known = f" where a price is known ({sums.unpriced} without)" if sums.unpriced else ""
+        facts.append(f"{at_most}{sums.cost_usd:,.2f} USD{known}")
+    if sums.hours:
+        one = duration(3600 * sums.hours_side_by_side)
+        after = (
+            f", {duration(3600 * sums.hours)} with the models in turn"
+            if sums.hours > sums.hours_side_by_side
+            else ""
+        )
+        known = f" where it is known ({sums.untimed} without)" if sums.untimed else ""
+        facts.append(f"{one}{after}{known}")
+    return f"Sweep: {'; '.join(facts)}"
 
 
 def _published(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
