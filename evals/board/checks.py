@@ -6,6 +6,7 @@ that a result is implausible: the entry is held until a maintainer accepts it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -31,6 +32,8 @@ CEILING_ITEMS = 50
 """Smallest number of items for which a value above the ceiling is implausible."""
 DRAWN_NUMBER = 20
 """Smallest number of long replies in two repeats from which anything is concluded about their sampling."""
+_AUTOMATIC_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
+"""Id of a run that was not named by its user (`records.store.new_id`): it ends in its configuration's fingerprint."""
 
 
 class Counts(Struct):
@@ -93,7 +96,7 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
     yield from _subset_refusals(card, rule)
     if suite.gated and not card.gated:
         yield "the suite is gated, and the bundle holds its texts"
-    if card.run.rpartition("-")[2] != fingerprint(config):
+    if _AUTOMATIC_ID.fullmatch(card.run) and card.run.rpartition("-")[2] != fingerprint(config):
         yield f"the run's id {card.run} does not belong to its configuration: the card was edited, or is of another version"
     if rule.data_sha256 and config.data_sha256 != rule.data_sha256:
         yield f"its data hash to {config.data_sha256[:16]}; the board uses {rule.data_sha256[:16]}"
@@ -125,8 +128,6 @@ def _subset_refusals(card: Card, rule: SuiteRule) -> Iterator[str]:
     ):
         wanted = "all items" if rule.limit is None else f"{rule.limit} items of seed {rule.seed}"
         yield f"it covers another subset; the board asks for {wanted}"
-    elif card.stopped_early:
-        yield "it ended before all items were run"
 
 
 def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:

@@ -1,14 +1,15 @@
 """Examination of one entry: verify its bundles, score its replies again, and apply the board's rules to each run.
 
-It runs in a worker process with a deadline and a memory limit (`examine_within_limits`). The entry is data: suites that
+It runs in a worker process with a deadline and a memory limit (`within_limits`). The entry is data: suites that
 are defined by code are refused, and no text of the entry appears in a message before it was checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -48,12 +49,11 @@ class Examination(Struct, kw_only=True):
     """Runs that only the board's own data can verify, and they are not here."""
 
 
-def examine_within_limits(path: Path, policy: BoardPolicy, gold: Path | None) -> Examination:
-    """Examine an entry in a process with the policy's deadline; whatever happens there becomes a refusal."""
-    seconds = policy.limits.seconds
+def within_limits(function: Callable[..., Examination], *args: Any, seconds: int) -> Examination:
+    """Call an examination in a process of its own, with a deadline; whatever happens there becomes a refusal."""
     try:
         with Pool(1, memory_mib=MEMORY_MIB, timeout_s=seconds) as pool:
-            examination: Examination = pool.call(examine, path, policy, gold, timeout_s=seconds)
+            examination: Examination = pool.call(function, *args, timeout_s=seconds)
     except ScorerError as error:
         return Examination(refusals=[f"it could not be examined: {shortened(str(error))}"])
     return examination
@@ -68,6 +68,20 @@ def examine(path: Path, policy: BoardPolicy, gold: Path | None) -> Examination:
             examination.refusals += _submission_refusals(submitted, path, policy)
             for run in submitted.runs if not examination.refusals else ():
                 _examine_run(examination, run, files[run.file], policy, gold)
+    except EvalsError as error:
+        examination.refusals.append(shortened(str(error)))
+    return examination
+
+
+def examine_rerun(path: Path, rule: SuiteRule, policy: BoardPolicy, gold: Path | None) -> Examination:
+    """Examine the bundle of a run that the board itself has made."""
+    examination = Examination()
+    try:
+        with opened(path) as bundle:
+            run = SubmittedRun(
+                file=path.name, suite=rule.name, protocol=rule.protocol, run=bundle.manifest.run
+            )
+        _examine_run(examination, run, path, policy, gold)
     except EvalsError as error:
         examination.refusals.append(shortened(str(error)))
     return examination

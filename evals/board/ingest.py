@@ -12,9 +12,9 @@ from pathlib import Path
 
 from msgspec import structs
 
-from evals.board import checks, decisions, items, policy, results
+from evals.board import checks, decisions, items, levels, policy, results
 from evals.board.decisions import Decision
-from evals.board.examine import Examination, examine_within_limits, shortened
+from evals.board.examine import Examination, examine, shortened, within_limits
 from evals.board.policy import BoardPolicy
 from evals.board.results import EntryResult, Index, SuiteResult
 from evals.board.submission import SUFFIX, ModelCard
@@ -52,6 +52,7 @@ def ingest(
             items.write(folder, result.entry, examination.items if result.suites else {})
         yield result
     if write:
+        levels.update(folder, board, known, gold)
         entries = {name: known[name].content_sha256 for name in sorted(known)}
         results.write(
             folder,
@@ -123,7 +124,7 @@ def _examine(
         raise UsageError(
             f"{ENTRIES}/{path.name}: the file of a published entry was changed; add a new revision instead"
         )
-    return examine_within_limits(path, board, gold)
+    return within_limits(examine, path, board, gold, seconds=board.limits.seconds)
 
 
 def _judged(

@@ -58,6 +58,8 @@ class SuiteRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Judge model that every run must have, as its server names it; empty: runs without a judge."""
     ceiling: float = 0.995
     """Largest plausible value of a headline in the unit `fraction`; labels of most data sets hold more errors."""
+    equivalence_margin: Annotated[float, Meta(gt=0)] = 0.02
+    """Largest difference, in the unit of the headline, within which the board's own run agrees with an entry."""
     plausible_gain: float = 0.2
     """Largest plausible gain over the best accepted entry of another model, in the unit of the headline."""
 

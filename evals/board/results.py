@@ -18,6 +18,7 @@ from evals.validation import cause
 FORMAT = 1
 FOLDER = "results"
 INDEX = "index.json"
+LEVELS = "levels.json"
 Status: TypeAlias = Literal["accepted", "held", "refused"]
 """`held`: an automatic check found it implausible; published once `decisions.toml` accepts it."""
 
@@ -42,8 +43,8 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     run: str
     bundle_sha256: str = ""
     data_sha256: str
-    level: Literal["recomputed"] = "recomputed"
-    """`challenged` and `rerun` are added by files of their own."""
+    level: Literal["recomputed", "rerun"] = "recomputed"
+    """`rerun` is added to pages by `levels.py`; a stored result says `recomputed`."""
     estimates: tuple[Estimate, ...]
     repeats: int
     expected: int
@@ -125,7 +126,8 @@ class Index(Struct, frozen=True, kw_only=True):
     """Entry -> hash of its result's content."""
 
 
-def _read(path: Path, kind: Any) -> Any:
+def read_json(path: Path, kind: Any) -> Any:
+    """Read a JSON file of the board; raises UsageError in one line."""
     try:
         return msgspec.json.decode(disk.read_small(path), type=kind)
     except OSError as error:
@@ -138,9 +140,9 @@ def read_all(folder: Path) -> dict[str, EntryResult]:
     """Return the results of a board's repository by entry, in the order of arrival; raises UsageError if one was edited."""
     results: list[EntryResult] = []
     for path in sorted((folder / FOLDER).glob("*.json")):
-        if path.name == INDEX:
+        if path.name in (INDEX, LEVELS):
             continue
-        result: EntryResult = _read(path, EntryResult)
+        result: EntryResult = read_json(path, EntryResult)
         if result.format != FORMAT or result.sealed() != result or path.stem != result.entry:
             raise UsageError(
                 f"{path} was edited or is of another version; remove it to have it computed again"
@@ -153,7 +155,7 @@ def read_all(folder: Path) -> dict[str, EntryResult]:
 def read_index(folder: Path, board: str) -> Index:
     """Return the index of a board's repository; an empty one if there is none yet."""
     path = folder / FOLDER / INDEX
-    index: Index = _read(path, Index) if path.exists() else Index(board=board)
+    index: Index = read_json(path, Index) if path.exists() else Index(board=board)
     return index
 
 

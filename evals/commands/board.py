@@ -19,6 +19,7 @@ COMMANDS = {
     "init": Entry("board:init", "Create the repository of a board: policy, workflows, README."),
     "submit": Entry("board:submit", "Pack runs of a model as an entry of a board, and check it."),
     "ingest": Entry("board:ingest", "Verify new entries, score them again and write their results."),
+    "rerun": Entry("board:rerun", "Add the board's own run of an entry's model, to be held against it."),
     "site": Entry("board:site", "Write the pages of a board, or of a results folder, as static files."),
 }
 
@@ -120,6 +121,24 @@ def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: 
     elif not outcome:
         common.say("No new entry.")
     return int(_any_refused(outcome))
+
+
+@click.command(no_args_is_help=True)
+@folder_argument
+@click.argument("entry")
+@click.argument("run", shell_complete=common.complete_runs)
+@common.results_option
+def rerun(folder: Path, entry: str, run: str, results: Path) -> None:
+    """Add RUN, made by the board itself with the model of ENTRY, to `reruns/`.
+
+    The next ingest compares both item by item; if they are equivalent within the rule's margin, the entry's number has
+    the level `rerun`.
+    """
+    from evals.board import levels
+    from evals.records import store
+
+    path = levels.add_rerun(folder, entry, store.find_one(results, run))
+    common.say(f"{path}: commit it; `evals board ingest {folder}` compares it with the entry")
 
 
 @click.command(no_args_is_help=True)

@@ -60,7 +60,9 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, (model, accuracy) in enumerate(
         {"acme/weak": 0.3, "acme/strong": 0.6, "zeta/strong": 0.62}.items()
     ):
-        stored = boards.run(folder / str(number), data, boards.answers(data, accuracy, number))
+        stored = boards.run(
+            folder / str(number), data, boards.answers(data, accuracy, number), run=f"run-{number}"
+        )
         boards.submit(folder / "board", stored, model)
     assert {result.status for result in ingest(folder / "board")} == {"accepted"}
     return folder / "board"

@@ -133,6 +133,7 @@ ELSEWHERE = {
     "board submit": "board submit b --to {board} --model-card {board}/card.toml --results {board}/../b",
     "board ingest": "board ingest {board} --check",
     "sync": "sync {bundled} file://{out}",
+    "board rerun": "board rerun {board} acme-tiny@v1 b --results {board}/../b",
     "board site": "board site {board}/../r --out {out}",
 }
 STANDS_FOR = {"gate judge": "gate", "bundle pack": "bundle", "baseline": "gate baseline", "baseline save": "gate baseline",

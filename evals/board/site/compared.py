@@ -11,8 +11,10 @@ from itertools import combinations
 from typing import NamedTuple
 
 from evals.board.items import Items
+from evals.board.paired import evidence_of
 from evals.board.results import SuiteResult
 from evals.verdicts import difference
+from evals.verdicts.difference import Evidence
 from evals.verdicts.ranks import Rank, ranks
 
 LEVEL = 0.95
@@ -70,32 +72,14 @@ def compare(numbers: Mapping[str, SuiteResult], values: Mapping[str, Items | Non
 
 def _evidence(
     numbers: Mapping[str, SuiteResult], values: Mapping[str, Items]
-) -> dict[tuple[str, str], tuple[difference.Evidence, int]]:
-    import numpy as np
-
-    first = next(iter(values.values()))
+) -> dict[tuple[str, str], tuple[Evidence, int]]:
+    """Return the evidence on every pair; empty if two entrants have no scored item in common."""
     result = next(iter(numbers.values()))
-    alone = len(set(first.clusters)) in (1, len(first.clusters))
-    clusters, groups = np.array(first.clusters), np.array(first.groups)
-    evidence = {}
-    for a, b in combinations(numbers, 2):
-        differences = values[b].values - values[a].values
-        scored = np.flatnonzero(~np.isnan(differences))
-        if not len(scored):
-            return {}
-        evidence[a, b] = (
-            difference.of_mean(
-                differences[scored],
-                range(len(scored)) if alone else clusters[scored].tolist(),
-                groups=groups[scored].tolist() if result.macro else None,
-                width=result.width,
-            ),
-            len(scored),
-        )
-    return evidence
+    evidence = {(a, b): evidence_of(result, values[a], values[b]) for a, b in combinations(numbers, 2)}
+    return evidence if all(n for _, n in evidence.values()) else {}
 
 
-def _adjusted(evidence: list[tuple[difference.Evidence, int]]) -> list[Difference]:
+def _adjusted(evidence: list[tuple[Evidence, int]]) -> list[Difference]:
     adjusted = difference.holm([found.p_equal() for found, _ in evidence])
     pairs = []
     for (found, n), p in zip(evidence, adjusted, strict=True):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from evals.board import decisions, examine, items, policy, results
+from evals.board import decisions, examine, items, levels, policy, results
 from evals.board.decisions import Decision
 from evals.board.items import Items
 from evals.board.results import SuiteResult
@@ -130,6 +130,7 @@ def load(folder: Path) -> Contents:
 
 def _of_board(folder: Path) -> Contents:
     rules, made = policy.read(folder), decisions.read(folder)
+    rerun = {(r.entry, r.suite, r.protocol) for r in levels.read(folder).reruns if r.agrees}
     published = [result for result in results.read_all(folder).values() if result.status == "accepted"]
     entrants, values = [], {}
     for result in published:
@@ -139,7 +140,7 @@ def _of_board(folder: Path) -> Contents:
                 name=result.entry,
                 label=f"{result.model.model} ({result.model.revision})",
                 model=result.model,
-                numbers={(suite.suite, suite.protocol): suite for suite in result.suites},
+                numbers={(s.suite, s.protocol): _with_level(s, result.entry, rerun) for s in result.suites},
                 decision=decisions.latest(made, result.entry),
                 content_sha256=result.content_sha256,
             )
@@ -150,6 +151,12 @@ def _of_board(folder: Path) -> Contents:
         rules.title, url, rules.about, rules.contact, folder, tuple(entrants),
         _columns(entrants, values, reported.load()), made, is_board=True,
     )  # fmt: skip
+
+
+def _with_level(result: SuiteResult, entry: str, rerun: Collection[tuple[str, str, str]]) -> SuiteResult:
+    if (entry, result.suite, result.protocol) in rerun:
+        return structs.replace(result, level="rerun")
+    return result
 
 
 def _of_results(folder: Path) -> Contents:

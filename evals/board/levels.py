@@ -1,0 +1,148 @@
+"""Levels of trust above `recomputed`: `results/levels.json`.
+
+`rerun`: the board has run the model itself (`reruns/ENTRY/SUITE@PROTOCOL.zip`, a bundle), and both runs are equivalent: the
+90 % interval of their difference, paired by item, lies within the margin of the rule (two one-sided tests at 5 %;
+Schuirmann 1987, doi 10.1007/BF01068419).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import file_digest
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from evals.board import items, policy, results
+from evals.board.examine import Examination, examine_rerun, within_limits
+from evals.board.items import Items
+from evals.board.paired import evidence_of
+from evals.board.policy import BoardPolicy, SuiteRule
+from evals.board.results import EntryResult, SuiteResult
+from evals.board.submission import SUFFIX, bundle_name
+from evals.bundles import bundle
+from evals.errors import UsageError
+from evals.records.store import Run
+
+RERUNS = "reruns"
+LEVEL = 0.90
+
+
+class Rerun(Struct, frozen=True, kw_only=True):
+    """The board's own run of an entry's model on one suite."""
+
+    entry: str
+    suite: str
+    protocol: str
+    bundle_sha256: str
+    agrees: bool
+    difference: float | None = None
+    """The board's run minus the entry's; None if they could not be compared."""
+    low: float | None = None
+    """90 % interval."""
+    high: float | None = None
+    margin: float
+    n: int = 0
+    """Number of items that both scored."""
+    reason: str = ""
+    """Why they could not be compared."""
+
+
+class Levels(Struct, frozen=True, kw_only=True):
+    """`results/levels.json`."""
+
+    format: int = 1
+    reruns: tuple[Rerun, ...] = ()
+
+
+def read(folder: Path) -> Levels:
+    """Read the levels of a board; none if nothing was rerun."""
+    path = folder / results.FOLDER / results.LEVELS
+    levels: Levels = results.read_json(path, Levels) if path.exists() else Levels()
+    return levels
+
+
+def add_rerun(folder: Path, entry: str, run: Run) -> Path:
+    """Pack the board's own run of an entry's model into `reruns/`; raises UsageError."""
+    board, known = policy.read(folder), results.read_all(folder)
+    if entry not in known:
+        raise UsageError(
+            f"no result of {entry!r} in {folder / results.FOLDER}; known: {', '.join(known) or 'none'}"
+        )
+    config = run.card.config
+    if not any((config.suite, config.protocol) == (s.suite, s.protocol) for s in known[entry].suites):
+        raise UsageError(f"{entry} has no number of {config.suite} ({config.protocol})")
+    if board.rule_of(config.suite, config.protocol) is None:
+        raise UsageError(f"{config.suite} ({config.protocol}) is not part of the board")
+    path = folder / RERUNS / entry / bundle_name(run)
+    bundle.pack(run, path)
+    return path
+
+
+def update(folder: Path, board: BoardPolicy, known: Mapping[str, EntryResult], gold: Path | None) -> None:
+    """Compare every rerun with its entry and write the levels; known comparisons are kept."""
+    if not (folder / RERUNS).is_dir():
+        return
+    earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
+    reruns = []
+    for path, result, rule in _files(folder, board, known):
+        with path.open("rb") as stream:
+            digest = file_digest(stream, "sha256").hexdigest()
+        key = (path.parent.name, digest, rule.equivalence_margin)
+        reruns.append(earlier.get(key) or _compared(folder, path, digest, result, rule, board, gold))
+    results.write(folder, results.LEVELS, Levels(reruns=tuple(reruns)))
+
+
+def _files(
+    folder: Path, board: BoardPolicy, known: Mapping[str, EntryResult]
+) -> Iterator[tuple[Path, SuiteResult, SuiteRule]]:
+    """Yield every rerun with the number that it is held against, and its rule."""
+    for path in sorted((folder / RERUNS).glob(f"*/*{SUFFIX}")):
+        entry = known.get(path.parent.name)
+        for suite in entry.suites if entry is not None else ():
+            rule = board.rule_of(suite.suite, suite.protocol)
+            if rule is not None and path.name == f"{suite.suite.replace(':', '-')}@{suite.protocol}{SUFFIX}":
+                yield path, suite, rule
+
+
+def _compared(
+    folder: Path,
+    path: Path,
+    digest: str,
+    result: SuiteResult,
+    rule: SuiteRule,
+    board: BoardPolicy,
+    gold: Path | None,
+) -> Rerun:
+    entry = path.parent.name
+    own = within_limits(examine_rerun, path, rule, board, gold, seconds=board.limits.seconds)
+    bare = Rerun(
+        entry=entry,
+        suite=rule.name,
+        protocol=rule.protocol,
+        bundle_sha256=digest,
+        margin=rule.equivalence_margin,
+        agrees=False,
+    )
+    if reason := _incomparable(own, result):
+        return structs.replace(bare, reason=reason)
+    submitted = items.read(folder, entry)[rule.name, rule.protocol]
+    evidence, n = evidence_of(result, submitted, _only(own))
+    interval = evidence.interval(LEVEL)
+    if interval is None:
+        return structs.replace(bare, reason="too few items for an interval")
+    low, high = interval
+    agrees = -rule.equivalence_margin < low and high < rule.equivalence_margin
+    return structs.replace(bare, agrees=agrees, difference=evidence.value, low=low, high=high, n=n)
+
+
+def _only(own: Examination) -> Items:
+    return next(iter(own.items.values()))
+
+
+def _incomparable(own: Examination, result: SuiteResult) -> str:
+    if own.refusals or own.unverified:
+        return [*own.refusals, *own.unverified][0]
+    if not result.items_sha256:
+        return "the headline is no mean over items"
+    return "" if own.suites[0].items_sha256 == result.items_sha256 else "it was run on other items"

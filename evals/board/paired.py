@@ -1,0 +1,27 @@
+"""Two runs of one suite paired by item, from the values that an ingest has kept."""
+
+from __future__ import annotations
+
+from math import nan
+
+from evals.board.items import Items
+from evals.board.results import SuiteResult
+from evals.verdicts import difference
+from evals.verdicts.difference import Evidence, Shift
+
+
+def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]:
+    """Return the evidence on b minus a, and the number of items that both scored; `result`: of the same items.
+
+    Without a common item the evidence says nothing: its error is NaN.
+    """
+    import numpy as np
+
+    differences = b.values - a.values
+    scored = np.flatnonzero(~np.isnan(differences))
+    if not len(scored):
+        return Shift(0.0, nan, 1, "no item in common", result.width), 0
+    alone = len(set(a.clusters)) in (1, len(a.clusters))
+    clusters = range(len(scored)) if alone else np.array(a.clusters)[scored].tolist()
+    groups = np.array(a.groups)[scored].tolist() if result.macro else None
+    return difference.of_mean(differences[scored], clusters, groups=groups, width=result.width), len(scored)
