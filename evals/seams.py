@@ -144,6 +144,11 @@ def engine_of(model: object) -> str:
     return model.versions if isinstance(model, Versioned) else ""
 
 
+def is_local(model: object) -> bool:
+    """Return whether a model computes on this machine, with its GPUs or cores; False for None."""
+    return isinstance(model, Launched) or (isinstance(model, Local) and model.local)
+
+
 @runtime_checkable
 class Requests(Protocol):
     """A model called by HTTP requests, to which the user may add headers and body fields (`Sampling.extra`)."""

@@ -23,7 +23,7 @@ from evals.records.store import Run
 from evals.run.options import budget_of, plan_options
 from evals.run.plan import Plan, mismatch, resolve
 from evals.run.precision import expected_precision
-from evals.seams import engine_of
+from evals.seams import engine_of, is_local
 from evals.types import Model
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
     """Source of the half width."""
     unit: str = ""
     """Unit of the headline."""
+    in_turn: bool = False
+    """Whether the model takes turns with others, e.g. those of this machine, instead of being run side by side."""
     notes: tuple[str, ...] = ()
     fault: str = ""
     """Why it cannot be started here; empty if no obstacle is known."""
@@ -87,6 +89,18 @@ def forecast(session: Session) -> list[Forecast]:
         for named in session.models
         for suite_forecast in _of_model(session, named.spec, named.model)
     ]
+
+
+def hours_together(forecasts: Sequence[Forecast]) -> float:
+    """Return the hours of all models of a command, of those suites whose time is known.
+
+    The suites of a model share its queue, and models that do not take turns are run side by side.
+    """
+    hours: dict[str, float] = {}
+    for forecast in forecasts:
+        lane = "" if forecast.in_turn else forecast.model
+        hours[lane] = hours.get(lane, 0.0) + (forecast.hours or 0.0)
+    return max(hours.values(), default=0.0)
 
 
 def _of_model(session: Session, spec: str, model_object: Model | None) -> list[Forecast]:
@@ -162,6 +176,7 @@ def _with_figures(
         half_width_bound=precision is not None and precision.bound,
         half_width_basis=precision.basis if precision else "",
         unit=plan.suite.headline.unit,
+        in_turn=request.one_model_at_a_time or request.cluster is not None or is_local(model),
         notes=tuple(plan.notes),
         fault=fault,
     )

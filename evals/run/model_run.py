@@ -27,7 +27,7 @@ from evals.run.request_extras import add_to
 from evals.run.rescore import finish, rescore
 from evals.run.runner import Runner, drive
 from evals.run.sampling import resolved
-from evals.seams import Batching, Launched, Local, Remarking, engine_of, notes_of
+from evals.seams import Batching, Launched, Remarking, engine_of, is_local, notes_of
 from evals.suite import Suite
 from evals.types import Model, Sampling
 
@@ -116,9 +116,10 @@ class ModelRun:
         self._created = True
 
     @property
-    def computes_here(self) -> bool:
-        """Whether the model uses GPUs or cores of this machine."""
-        return isinstance(self.model, Launched) or (isinstance(self.model, Local) and self.model.local)
+    def takes_turns(self) -> bool:
+        """Whether the model takes turns with others; replicas on a cluster are placed on what is free."""
+        request = self.request
+        return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
     @property
     def shown(self) -> str:

@@ -133,14 +133,9 @@ class Session:
         """Return the models by lane, in the order of the request."""
         lanes: dict[str, Lane] = {}
         for work in self._works:
-            key = "" if self._in_turn or work.computes_here else work.shown
+            key = "" if work.takes_turns else work.shown
             lanes.setdefault(key, []).append(work)
         return list(lanes.values())
-
-    @property
-    def _in_turn(self) -> bool:
-        """Whether no two models are run side by side; replicas on a cluster are placed on what is free."""
-        return self.request.one_model_at_a_time or self.request.cluster is not None
 
     async def _run(self, lanes: Sequence[Lane]) -> list[Outcome]:
         """Run the lanes side by side; an error that is not of one model among several ends them all."""

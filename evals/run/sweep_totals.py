@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from evals.run.dry_run import Forecast
+from evals.run.dry_run import Forecast, hours_together
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     hours: float
     """With the models one after the other, of those whose time is known."""
     hours_side_by_side: float
-    """With all models of a part at the same time."""
+    """With the models of a part side by side, except those that take turns."""
     untimed: int
     """Runs with calls to make whose time is unknown."""
 
@@ -39,12 +39,6 @@ def totals(parts: Sequence[Sequence[Forecast]]) -> Totals:
     every = [forecast for part in parts for forecast in part]
     open_ = [forecast for forecast in every if forecast.calls]
     costs = [forecast.cost_usd for forecast in open_ if forecast.cost_usd is not None]
-    side_by_side = 0.0
-    for part in parts:
-        by_model: dict[str, float] = {}
-        for forecast in part:
-            by_model[forecast.model] = by_model.get(forecast.model, 0.0) + (forecast.hours or 0.0)
-        side_by_side += max(by_model.values(), default=0.0)
     existing = sum(bool(forecast.run) and not forecast.calls for forecast in every)
     resumed = sum(bool(forecast.run) and bool(forecast.calls) for forecast in every)
     return Totals(
@@ -59,6 +53,6 @@ def totals(parts: Sequence[Sequence[Forecast]]) -> Totals:
         cost_usd=sum(costs) if costs or not open_ else None,
         unpriced=len(open_) - len(costs),
         hours=sum(forecast.hours or 0.0 for forecast in open_),
-        hours_side_by_side=side_by_side,
+        hours_side_by_side=sum(map(hours_together, parts)),
         untimed=sum(forecast.hours is None for forecast in open_),
     )

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from evals import profiles
 from evals.records.card import Card
-from evals.run.dry_run import Forecast
+from evals.run.dry_run import Forecast, hours_together
 from evals.run.progress import duration
 from evals.run.sweep_totals import Totals
 from evals.terminal.figures import percent
@@ -61,10 +61,20 @@ def _sums(forecasts: Sequence[Forecast], sums: Totals | None, max_width: int | N
     if sums is not None:
         return ["", *wrap(totals_line(sums), max_width, indent="  ")]
     costs = [forecast.cost_usd for forecast in forecasts if forecast.cost_usd is not None]
-    if len(costs) < 2:
-        return []
     where = "" if len(costs) == len(forecasts) else " where a price is known"
-    return ["", f"In all {sum(costs):,.2f} USD{where}"]
+    return [
+        *(["", f"In all {sum(costs):,.2f} USD{where}"] if len(costs) > 1 else []),
+        *_time_together(forecasts),
+    ]
+
+
+def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
+    """Return the time of several models together, if it is known for all that have calls to make."""
+    open_ = [forecast for forecast in forecasts if forecast.calls]
+    several = len({forecast.model for forecast in forecasts}) > 1
+    if not several or not open_ or any(forecast.hours is None for forecast in open_):
+        return []
+    return ["", f"All models together take about {duration(3600 * hours_together(forecasts))}."]
 
 
 def _grouped(forecasts: Sequence[Forecast]) -> list[str]:

@@ -690,3 +690,28 @@ def test_a_server_that_dies_at_its_first_sample_is_started_again_on_a_standin(en
     done = run("vllm:weights/tiny", "--concurrency", 2)
     assert done.status == 0, done.err
     assert done.json["runs"][0]["coverage"] == 1.0
+
+
+# --- several models of one command --------------------------------------------------------------------------
+
+
+def test_servers_of_this_machine_take_turns_beside_other_models_on_a_standin(engine, monkeypatch):
+    started: list[server_process.Process] = []
+    start = server_process.Process.start
+
+    def noted(self: server_process.Process) -> None:
+        assert not any(process.alive for process in started)
+        started.append(self)
+        start(self)
+
+    monkeypatch.setattr(server_process.Process, "start", noted)
+    done = run("vllm:weights/tiny", "-m", "demo:careful", "-m", "vllm:weights/blind")
+    assert done.status == 0, done.err
+    cards = {card["model"]: card for card in done.json["runs"]}
+    assert list(cards) == ["tiny", "careful", "blind"]
+    assert len(started) == 2
+    assert cards["careful"]["finished"] < cards["blind"]["finished"]
+    for name in ("tiny", "blind"):
+        found = store.find_one(Path("results"), cards[name]["run"]).path
+        assert f"served-model-name {name}" in " ".join(cards[name]["notes"])
+        assert (found / "vllm.log").is_file()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.performance import bench, workbench
+from tests.performance import bench, bench_models, bench_tail, workbench
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -54,3 +55,16 @@ def test_passing_and_lasting_faults(server, tmp_path):
 def test_two_suites_share_one_queue_on_a_repeat_run(server, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "RUNS", 1)
     within(bench.suites(server, tmp_path), 1.25)
+
+
+def test_four_models_side_by_side_take_hardly_longer_than_the_slowest(server, tmp_path):
+    wall, cpu = bench_models.side_by_side(tmp_path, items=200)
+    assert wall.value <= 1.5, str(wall)  # start-up weighs more on 600 replies
+    assert cpu.value <= cpu.bar, str(cpu)
+
+
+def test_a_first_run_on_a_mock_has_hardly_a_tail(tmp_path):
+    drawn = bench_tail.lengths(bench_tail.COUNTS["two suites"], 0.6)
+    data = asyncio.run(bench_tail.ratio(tmp_path / "data", drawn, ideal_s=8.0, data_order=True))
+    first = asyncio.run(bench_tail.ratio(tmp_path / "first", drawn, ideal_s=8.0))
+    assert first <= 1.2 < data, (first, data)

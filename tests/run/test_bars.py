@@ -59,3 +59,15 @@ def test_bars_fit_the_terminal_and_stay(columns: int, tmp_path: Path) -> None:
     bars = [line for line in lines if "16/16" in line or "12/12" in line]
     assert {line.split()[0] for line in bars} == {"mmlu-pro", "aime:2025"}
     assert max(map(len, lines)) <= columns
+
+
+@pytest.mark.parametrize("columns", [60, 120])
+def test_a_bar_for_each_model_and_suite(columns: int, tmp_path: Path) -> None:
+    models = ("-m", "demo:careful", "-m", "demo:careless", "--results", str(tmp_path))
+    shown = on_a_terminal(columns, "run", "mmlu-pro", "gpqa", "--sample", *models)
+    lines = [CODES.sub("", line) for line in re.split(r"[\r\n]+", shown)]
+    names = {tuple(line.split()[:2]) for line in lines if "16/16" in line or "12/12" in line}
+    assert names == {
+        (f"{model}:", suite) for model in ("careful", "careless") for suite in ("mmlu-pro", "gpqa:diamond")
+    }
+    assert max(map(len, lines)) <= columns

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from evals.records import store
+from evals.run.dry_run import Forecast, hours_together
 from tests.support.command import evals
 from tests.support.faults import FaultyServer, says
 
@@ -87,3 +88,25 @@ def test_single_items_are_a_run_of_their_own(here: Path) -> None:
     assert evals(*AIME, *ids, "--json").json["runs"][0]["run"] == run["run"]
     assert "did you mean" in evals(*AIME, "--sample-id", "sample-2025-I-33").complaint
     assert "exclude each other" in evals(*AIME, *ids, "--limit", "1").complaint
+
+
+def test_the_time_of_all_models_is_that_of_the_slowest_or_the_sum_of_those_that_take_turns() -> None:
+    def row(model: str, hours: float | None, *, in_turn: bool = False) -> Forecast:
+        return Forecast(suite="s", protocol="p", model=model, calls=9, hours=hours, in_turn=in_turn)
+
+    elsewhere = [row("a", 1.0), row("a", 2.0), row("b", 2.5)]
+    assert hours_together(elsewhere) == 3.0
+    here = [row("c", 2.0, in_turn=True), row("d", 2.5, in_turn=True)]
+    assert hours_together([*elsewhere, *here]) == 4.5
+    assert hours_together([*elsewhere, row("e", None)]) == 3.0
+
+
+def test_one_line_states_the_time_of_several_models(here: Path) -> None:
+    models = ("-m", "demo:careful", "-m", "demo:careless")
+    assert evals("run", "mmlu-pro", "--sample", *models).status in (0, 1)
+    done = evals("run", "mmlu-pro", "--sample", *models, "--fresh", "--dry-run")
+    assert "All models together take about 0 s." in done.out
+    assert (
+        "All models together"
+        not in evals("run", "mmlu-pro", "--sample", "-m", "demo:careful", "--fresh", "--dry-run").out
+    )

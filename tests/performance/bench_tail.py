@@ -1,0 +1,139 @@
+"""The tail of a run on a mock with 64 places and log-normal lengths: `python -m tests.performance.bench_tail [SECONDS]`.
+
+Each case is a run through the runner: the wall time over the ideal, max(sum of all replies / places, longest reply). Cases:
+the order of the data; a first run, whose lengths are learnt while it runs, with questions whose sizes have a correlation of
+.6 or .45 with the logarithms of the lengths, or none; a repeat run, whose lengths are known. SECONDS is the ideal of a case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from evals.run.job import Job
+from evals.run.order import Turn
+from evals.run.runner import Runner
+from evals.types import Prompt, Reply, Sampling, Usage
+from tests.support import toy
+
+SLOTS = 64
+COUNTS = {"one suite": ((4000, 300.0),), "two suites": ((1500, 300.0), (1500, 2000.0))}
+"""Name -> number of items of each suite, and its median length in tokens."""
+
+
+class Paced:
+    """Takes a fixed time for each token of a reply whose length is known beforehand."""
+
+    name = "mock"
+    accepts: frozenset[str] = frozenset()
+    slots: int | None = SLOTS
+
+    def __init__(self, tokens: dict[str, float], *, token_s: float) -> None:
+        self._tokens, self._token_s = tokens, token_s
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        """Return a reply after its time."""
+        tokens = self._tokens[toy.name_in(prompt)]
+        await asyncio.sleep(tokens * self._token_s)
+        return Reply(text="A", usage=Usage(input=10, output=round(tokens)), seconds=tokens * self._token_s)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+class Lengths(NamedTuple):
+    """Replies of a case, by suite: their lengths in tokens, and the sizes of the questions in characters."""
+
+    tokens: list[np.ndarray]
+    sizes: list[np.ndarray]
+
+    @property
+    def ideal(self) -> float:
+        """Return the least possible time with all places, in tokens."""
+        everything = np.concatenate(self.tokens)
+        return float(max(everything.sum() / SLOTS, everything.max()))
+
+
+def lengths(suites: Sequence[tuple[int, float]], correlation: float, *, seed: int = 0) -> Lengths:
+    """Draw log-normal lengths (sigma 1) and question sizes with this correlation of the logarithms."""
+    random = np.random.default_rng(seed)
+    tokens, sizes = [], []
+    for count, scale in suites:
+        x = random.normal(size=count)
+        z = correlation * x + np.sqrt(1 - correlation**2) * random.normal(size=count)
+        tokens.append(scale * np.exp(x))
+        sizes.append(np.maximum(1, 200 * np.exp(z / 2)).astype(int))
+    return Lengths(tokens, sizes)
+
+
+async def ratio(
+    folder: Path, drawn: Lengths, *, ideal_s: float, known: bool = False, data_order: bool = False
+) -> float:
+    """Run a case; return its wall time over the ideal."""
+    jobs, tokens = [], dict[str, float]()
+    for number, (suite_tokens, sizes) in enumerate(zip(drawn.tokens, drawn.sizes, strict=True)):
+        names = [f"q{number}-{place:05}" for place in range(len(sizes))]
+        tokens |= dict(zip(names, map(float, suite_tokens), strict=True))
+        items = [
+            toy.sample(name, question=f"{'x' * size} {name}")
+            for name, size in zip(names, sizes.tolist(), strict=True)
+        ]
+        jobs.append(toy.job(folder / str(number), toy.suite(items)))
+        if known:
+            jobs[-1].lengths = {name: (tokens[name], 0.0) for name in names}
+    token_s = ideal_s / drawn.ideal
+    try:
+        runner = Runner(
+            Paced(tokens, token_s=token_s),
+            jobs,
+            concurrency=SLOTS,
+            queue=_in_data_order(jobs) if data_order else None,
+        )
+        started = time.perf_counter()
+        await runner.run()
+        return (time.perf_counter() - started) / ideal_s
+    finally:
+        for job in jobs:
+            toy.close(job)
+
+
+def _in_data_order(jobs: Sequence[Job]) -> list[Turn]:
+    return [(number, place, 0) for number, job in enumerate(jobs) for place in range(len(job.samples))]
+
+
+async def measure(name: str, *, ideal_s: float) -> dict[str, float]:
+    """Return the ratio of each case."""
+    ratios = {}
+    with tempfile.TemporaryDirectory() as folder:
+        likely = lengths(COUNTS[name], 0.6)
+        cases = {
+            "order of the data": (likely, {"data_order": True}),
+            "first run, correlation .6": (likely, {}),
+            "first run, correlation .45": (lengths(COUNTS[name], 0.45), {}),
+            "first run, no correlation": (lengths(COUNTS[name], 0.0), {}),
+            "repeat run": (likely, {"known": True}),
+        }
+        for case, (drawn, options) in cases.items():
+            ratios[case] = await ratio(Path(folder) / case, drawn, ideal_s=ideal_s, **options)
+    return ratios
+
+
+def main() -> None:
+    """Print a line per case, and the load of the machine."""
+    ideal_s = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
+    for name in COUNTS:
+        for case, value in asyncio.run(measure(name, ideal_s=ideal_s)).items():
+            print(f"{name}, {case}: {value:.3f} times the ideal of {ideal_s:g} s", flush=True)
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()
