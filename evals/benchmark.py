@@ -35,6 +35,8 @@ class Variant(Struct, frozen=True):
     """Publication, if it differs from the benchmark's."""
     needs: frozenset[str] | None = None
     """Required model inputs, if they differ from the benchmark's."""
+    classes: int | None = None
+    """Number of classes of an image-classification task."""
 
 
 class FewShot(Struct, frozen=True):
@@ -77,6 +79,7 @@ class Protocol(Struct, frozen=True, kw_only=True):
         return self.few_shot.shots if self.few_shot else None
 
 
+Aggregates: TypeAlias = dict[str, Any] | list[dict[str, Any]] | None
 Cell: TypeAlias = Protocol | Callable[[str], Protocol]
 """A protocol, or variant -> protocol."""
 
@@ -112,8 +115,9 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     chance: float | None = None
     licence: str = ""
     cite: str = ""
-    aggregate: Callable[[str, Mapping[str, Any]], dict[str, Any] | None] | None = None
-    """(protocol, variant -> card) -> a number over several variants, or None if the protocol defines none."""
+    aggregate: Callable[[str, Mapping[str, Any]], Aggregates] | None = None
+    """(protocol, variant -> card) -> a number over several variants, or several of them, each with its `name` and `metric`;
+    None if the protocol defines none."""
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
         """Return the variants of a name; None: the bare name. Raises UnknownName."""
@@ -168,6 +172,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
             needs=needs | {"judge"} if judged else needs,
             refuses=chosen.refuses,
             sha256=row.sha256,
+            classes=row.classes,
             chance=next((chance for chance in chances if chance is not None), None),
             gated=self.gated,
             licence=self.licence,

@@ -111,6 +111,14 @@ class Paced(Protocol):
 
 
 @runtime_checkable
+class Classifying(Protocol):
+    """An image classifier: it reads no words, and answers with the numbers of classes (`scorers/classes.py`)."""
+
+    classes: int
+    """Outputs of its head."""
+
+
+@runtime_checkable
 class Versioned(Protocol):
     """A model whose replies depend on the versions of libraries in this process: another version makes another run."""
 

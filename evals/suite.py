@@ -63,6 +63,8 @@ class Suite(Struct, frozen=True, kw_only=True):
     """Why this protocol cannot be run, in one line; empty if it can."""
     sha256: str = ""
     """`data_sha256` of the rows at the pinned revision; empty: unknown."""
+    classes: int | None = None
+    """Number of classes of an image-classification task, which a classifier's head must have; None: another task."""
     chance: float | None = None
     """Expected headline of random guessing, in the headline's unit."""
     gated: bool = False

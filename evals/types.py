@@ -306,6 +306,8 @@ class Metric(Struct, frozen=True, kw_only=True):
     """Scorer whose points are reduced; empty: the suite's first."""
     minimum_repeats: int = 1
     """Minimum number of repeats of runs for which it is reported."""
+    by_group: bool = True
+    """Whether it is reported for each group, too."""
 
     @property
     def width(self) -> float | None:

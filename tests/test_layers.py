@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ),
     ("sizes of checkpoints", "evals.checkpoints"),
     ("merged checkpoints", "evals.merging"),
+    ("image classifiers", "evals.vision"),
     ("prompts, metrics, hardware", "evals.gpus evals.prompts evals.report"),
     ("a face of metrics for suites of other packages", "evals.metrics"),
     ("scorers", "evals.scorers"),

@@ -141,6 +141,7 @@ OPEN = (
     "chartqapro",
     "compression",
     "docvqa",
+    "fgvc",
     "gqa",
     "hmmt",
     "ifeval",
@@ -154,6 +155,7 @@ OPEN = (
     "smolinstruct",
     "textvqa",
     "vizwiz",
+    "vtab",
 )
 """Suites without options."""
 

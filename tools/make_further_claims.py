@@ -34,6 +34,8 @@ SUITES = {
     "OptMerge RefCOCO": "refcoco:val",
     "OptMerge RefCOCO+": "refcoco-plus:val",
     "OptMerge RefCOCOg": "refcocog:val",
+    "FGVC mean": "fgvc",
+    "VTAB-1k mean": "vtab",
     "SGI-Bench DeepResearch": "sgi-bench:deep-research",
     "SGI-Bench Experimental reasoning": "sgi-bench:reasoning",
     "Biology-Instruction average": "biology-instructions",
@@ -86,6 +88,8 @@ BY_BENCHMARK: dict[str, dict[str, Any]] = {
 BY_BENCHMARK |= dict.fromkeys(("MMMU", "DocVQA", "InfoVQA", "ScienceQA", "AI2D"), BY_BENCHMARK["OptMerge"])
 """Beginning of a benchmark's name -> what the code of its source implies."""
 NOTES = {
+    "FGVC mean": "a difference, not an accuracy; the absolute means are not known here",
+    "VTAB-1k mean": "a difference, not an accuracy; whether of 19 tasks or of three groups is not known here",
     "OptMerge average": "mean over the columns that are there; a row with blanks is not comparable with a full one",
     "OptMerge MATH-Vision (geometry rows)": "four rows of 19 items: one item is 1.32 points",
     "OptMerge MathVista (geometry rows)": "three overlapping groups: an item of two groups counts twice",

@@ -9,7 +9,7 @@ apart.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import is_
 from typing import Literal, NamedTuple
@@ -219,14 +219,15 @@ def _aggregated(
     aggregated = {}
     for (row, suite, protocol, version, sample), parts in groups.items():
         cards = [cell.entry.card for cell in parts if cell.entry]
-        estimate = _aggregate(cards) if len(cards) > 1 and _combines(suite) else None
-        if estimate is None:
-            continue
-        column = Column(suite, protocol, version, "", sample, None, "", estimate.metric, "fraction", "higher")
-        label = labels.setdefault(column, name_columns([column])[column])
-        aggregated[row, label] = Cell(
-            estimate=estimate, entry=None, coverage=min(cell.coverage for cell in parts)
-        )
+        for name, estimate in _estimates(cards) if len(cards) > 1 and _combines(suite) else ():
+            named = f"{suite}:{name}" if name else suite
+            column = Column(
+                named, protocol, version, "", sample, None, "", estimate.metric, "fraction", "higher"
+            )
+            label = labels.setdefault(column, name_columns([column])[column])
+            aggregated[row, label] = Cell(
+                estimate=estimate, entry=None, coverage=min(cell.coverage for cell in parts)
+            )
     return aggregated
 
 
@@ -239,26 +240,31 @@ def _combines(suite: str) -> bool:
         return False
 
 
-def _aggregate(cards: list[Card]) -> Estimate | None:
-    rows = aggregates(cards)
-    if not rows or rows[0]["value"] is None:
-        return None
-    headlines = [estimate for card in cards for estimate in card.estimates if estimate.headline]
-    return Estimate(
-        metric=f"mean of {len(cards)} tasks",
-        group="",
-        value=rows[0]["value"],
-        low=rows[0]["low"],
-        high=rows[0]["high"],
-        worst=None,
-        best=None,
-        n=sum(estimate.n for estimate in headlines),
-        clusters=sum(estimate.clusters for estimate in headlines),
-        unit="fraction",
-        better="higher",
-        method=rows[0]["method"],
-        headline=True,
-    )
+def _estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate]]:
+    """Yield the numbers that a suite defines over its variants; with names if they are several."""
+    for mean in aggregates(cards):
+        if mean["value"] is None:
+            continue
+        parts = [card for card in cards if card.run in mean["runs"]] if "metric" in mean else cards
+        headlines = [estimate for card in parts for estimate in card.estimates if estimate.headline]
+        yield (
+            mean["name"] if "metric" in mean else "",
+            Estimate(
+                metric=mean.get("metric", f"mean of {len(parts)} tasks"),
+                group="",
+                value=mean["value"],
+                low=mean["low"],
+                high=mean["high"],
+                worst=None,
+                best=None,
+                n=sum(estimate.n for estimate in headlines),
+                clusters=sum(estimate.clusters for estimate in headlines),
+                unit="fraction",
+                better="higher",
+                method=mean["method"],
+                headline=True,
+            ),
+        )
 
 
 def row_of(card: Card) -> Row:

@@ -148,7 +148,9 @@ def question(item: Item, key: str) -> None:
     messages = item.prompt.messages if item.prompt else ()
     if messages:
         for number, message in enumerate(messages):
-            st.caption(f"Prompt as sent: {message.role}" if not number else message.role)
+            words = any(isinstance(part, Text) for part in message.parts)
+            sent = f"Prompt as sent: {message.role}" if words else "Image as given to the network"
+            st.caption(message.role if number else sent)
             _parts(item, message.parts, f"{key}-prompt{number}")
         return
     question_parts = item.sample.question if item.sample else ()

@@ -36,7 +36,7 @@ def _suites(results: Path, *, as_json: bool) -> None:
         return
     for entry in entries:
         variants = " ".join(f":{variant}" for variant in entry["variants"])
-        facts = [_items(entry["rows"])] if entry["rows"] else []
+        facts = list(filter(None, [_items(entry["rows"]) if entry["rows"] else ""]))
         facts += ["protocols " + ", ".join(entry["protocols"])]
         facts += [f"needs {', '.join(entry['needs'])}"] if entry["needs"] else []
         facts += ["gated"] if entry["gated"] else []
@@ -67,9 +67,11 @@ def _of_each_suite(describe: Callable[[str], Entry]) -> list[Entry]:
 
 
 def _items(rows: int | dict[str, int]) -> str:
-    """Return the number of items, with those of each variant if there are few."""
+    """Return the number of items, with those of each variant if there are few; empty if it is unknown."""
     if isinstance(rows, int):
         return f"{rows:,} items"
+    if not all(rows.values()):
+        return f"at least {sum(rows.values()):,} items" if any(rows.values()) else ""
     each = f" ({' + '.join(f'{count:,}' for count in rows.values())})" if 1 < len(rows) < 4 else ""
     return f"{sum(rows.values()):,} items{each}"
 

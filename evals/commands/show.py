@@ -201,7 +201,7 @@ def print_overview(
     if not shown.cards:
         common.say(_no_runs_message(results))
         return
-    from evals.terminal import runs
+    from evals.terminal import run_details, runs
     from evals.terminal.layout import width
 
     lines = runs.single(shown.cards) if each else runs.pooled(shown.cards)
@@ -211,7 +211,7 @@ def print_overview(
         ids = [card.run for card in shown.cards]
         for card in shown.cards:
             named = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
-            for line in runs.details(card, named=named):
+            for line in run_details.details(card, named=named):
                 common.say(line)
     _print_aggregates(shown)
     if by_group:

@@ -51,6 +51,11 @@ def images_of(sample: Sample) -> list[Media]:
     return [part for part in sample.question if isinstance(part, Media)]
 
 
+def image_alone(sample: Sample, repeat: int) -> Prompt:
+    """Return the images of a sample without a word, for models that read none."""
+    return Prompt(messages=(Message("user", tuple(images_of(sample))),))
+
+
 def ask_with_images(sample: Sample, text: str) -> Prompt:
     """Return a prompt of one user turn: the question's images, then a text."""
     return Prompt(messages=(Message("user", (*images_of(sample), Text(text))),))

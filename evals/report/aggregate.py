@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from evals.records.card import Card
@@ -43,6 +43,19 @@ def mean_of_variants(
         **entry,
         "missing": [name for name in wanted if name not in parts],
         "runs": [cards[name].run for name in wanted if name in cards],
+    }
+
+
+def mean_of_groups(means: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the plain mean of results of `mean_of_variants` over different items; null unless all have a value."""
+    entry: dict[str, Any] = {"value": None, "low": None, "high": None, "method": ""}
+    if all(mean["value"] is not None for mean in means):
+        parts = [Interval(mean["value"], mean["low"], mean["high"], mean["method"]) for mean in means]
+        entry |= mean_of_parts(parts)._asdict()
+    return {
+        **entry,
+        "missing": [name for mean in means for name in mean["missing"]],
+        "runs": [run for mean in means for run in mean["runs"]],
     }
 
 

@@ -134,7 +134,7 @@ def estimate_all(
 ) -> list[Estimate]:
     """Estimate a metric over the whole suite and, if there are several, over each group."""
     whole = estimate(points, metric, golds, repeats=repeats, absent_groups=absent_groups)
-    groups = sorted({gold.group for gold in golds.values()})
+    groups = sorted({gold.group for gold in golds.values()}) if metric.by_group else []
     if len(groups) < 2 or metric.pool == "macro":
         return [whole]
     points_of: dict[str, list[Point]] = defaultdict(list)

@@ -20,8 +20,9 @@ from evals.calls.pace import START, spacing_of
 from evals.errors import EvalsError, StoreError, UsageError
 from evals.prompts import plain_text
 from evals.records.store import Run
+from evals.run.fit import CLASSES, mismatch
 from evals.run.options import budget_of, plan_options
-from evals.run.plan import Plan, mismatch, resolve
+from evals.run.plan import Plan, resolve
 from evals.run.precision import expected_precision
 from evals.seams import engine_of, is_local
 from evals.types import Model
@@ -121,7 +122,7 @@ def _of_suite(request: RunRequest, suite: Suite, *, spec: str, model: Model | No
     profile = profiles.find(spec)
     shown = load.without_secrets(spec)
     takes = model.accepts if model else suite.needs
-    fault = fault or mismatch(suite, takes, shown)
+    fault = fault or (mismatch(suite, model, shown) if model else "")
     if suite.refuses:
         return Forecast(suite=suite.id, protocol=suite.protocol, model=shown, fault=suite.refuses)
     name = model.name if model else shown.rpartition("#")[2].partition(":")[2] or shown.rpartition("#")[2]
@@ -142,16 +143,18 @@ def _with_figures(
     calls = max(0, expected - done)
     lengths = plan.lengths(own=True)
     output, seconds, basis, bound = None, None, "", False
+    words = CLASSES not in plan.suite.needs
     if lengths:
-        output = round(calls * fmean(tokens for tokens, _ in lengths.values()))
         seconds = calls * fmean(seconds for _, seconds in lengths.values())
+    if lengths and words:
+        output = round(calls * fmean(tokens for tokens, _ in lengths.values()))
         basis = "as long as in the newest earlier run"
     elif config.sampling.max_tokens:
         output, bound = calls * config.sampling.max_tokens, True
         basis = f"max tokens {config.sampling.max_tokens:,} each"
-    into = round(calls * _prompt_tokens(plan))
+    into = round(calls * _prompt_tokens(plan)) if words else None
     cost = None
-    if budget.price and output is not None:
+    if budget.price and output is not None and into is not None:
         cost = budget.share * budget.price.cost({"input": into, "output": output})
     at_once = request.concurrency or START
     precision = expected_precision(plan)

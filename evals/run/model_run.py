@@ -18,9 +18,10 @@ from evals.run import batch
 from evals.run.budget import Budget, Spending
 from evals.run.early_stop import EarlyStop, StoppingRule, StoppingWatcher
 from evals.run.event_loop import in_thread
+from evals.run.fit import mismatch
 from evals.run.job import Job, Options
 from evals.run.options import budget_of, plan_options
-from evals.run.plan import mismatch, prepare
+from evals.run.plan import prepare
 from evals.run.progress import ModelProgress, Progress
 from evals.run.request import RunRequest
 from evals.run.request_extras import add_to
@@ -142,7 +143,7 @@ class ModelRun:
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
         options = self._options()
         for suite in self.suites:
-            if why := mismatch(suite, self.model.accepts, self.shown):
+            if why := mismatch(suite, self.model, self.shown):
                 raise UsageError(why)
         return [_remarks(self.model, resolved(suite, options)[0]) for suite in self.suites]
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct, structs
 
 from evals import load
+from evals.benchmark import Aggregates
 from evals.errors import EvalsError, StoreError, UnknownName, Untrusted
 from evals.records import store
 from evals.records.card import Card
@@ -181,15 +182,17 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
         if (combine := rules[name]) is None:
             continue
         alike, left_out = _alike(several)
-        result = combine(protocol, {card.config.suite.partition(":")[2]: card for card in alike})
-        if result is not None:
-            results.append(
-                {"suite": name, "protocol": protocol, "model": model, **result, **_of_parts(alike, left_out)}
-            )
+        combined = combine(protocol, {card.config.suite.partition(":")[2]: card for card in alike})
+        common = {"suite": name, "protocol": protocol, "model": model}
+        results += [
+            {**common, **result, **_of_parts(alike, left_out)}
+            for result in (combined if isinstance(combined, list) else [combined])
+            if result is not None
+        ]
     return results
 
 
-Aggregate: TypeAlias = Callable[[str, Mapping[str, Any]], dict[str, Any] | None]
+Aggregate: TypeAlias = Callable[[str, Mapping[str, Any]], Aggregates]
 """See `Benchmark.aggregate`."""
 
 

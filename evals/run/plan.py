@@ -12,7 +12,6 @@ from msgspec import Struct, structs
 
 from evals.data import Data
 from evals.data.sample_store import SampleStore
-from evals.data.series import AS_TEXT
 from evals.errors import DataError, StoreError, UnknownName, UsageError
 from evals.labels import ProtocolName
 from evals.records import store
@@ -21,6 +20,7 @@ from evals.records.files import Brief
 from evals.records.names import NOISE
 from evals.records.writer import Writer
 from evals.run.describe import new_card, put_rules, put_suite
+from evals.run.fit import CLASSES
 from evals.run.job import Job, Options
 from evals.run.order import lengths
 from evals.run.request_extras import with_system
@@ -30,18 +30,6 @@ from evals.types import Failure, Prompter, Sampling
 
 MEDIA = frozenset({"image", "time_series", "structure"})
 """Kinds of media stored beside the runs."""
-
-
-def mismatch(suite: Suite, accepts: frozenset[str], model: str) -> str:
-    """Return why a model that takes these inputs besides text cannot be asked a suite; empty if it can."""
-    if "tokens" in accepts - suite.needs:
-        return f"{model} is a tokenizer: it answers compression alone"
-    if "tokens" in suite.needs - accepts:
-        return f"{suite.id} needs a tokenizer, -m tokens:NAME; {model} is none"
-    if lacking := suite.needs - accepts - AS_TEXT - {"judge"}:
-        kinds = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(lacking))
-        return f"{suite.id} needs a model that takes {kinds}; {model} does not"
-    return ""
 
 
 def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozenset()) -> Data:
@@ -173,6 +161,8 @@ def resolve(
     """Read the data, select the samples and choose the run folder; writes only media, and not even them without `keep_media`."""
     if suite.refuses:
         raise UsageError(suite.refuses)
+    if options.system and CLASSES in suite.needs:
+        raise UsageError(f"--system: {suite.id} has no prompt, since its models read no words")
     data = data_for(suite, options, takes=takes)
     data = data if keep_media else structs.replace(data, media=None)
     samples, digest = read(suite, data, accept=options.data_hash)

@@ -283,7 +283,8 @@ class ModelProgress:
 
     def _facts(self, number: int, tally: Tally) -> str:
         seconds = tally.seconds
-        facts = [pace(tally.done, seconds), f"{tally.tokens / seconds:.0f} tok/s"] if tally.done else []
+        facts = [pace(tally.done, seconds)] if tally.done else []
+        facts += [f"{tally.tokens / seconds:.0f} tok/s"] if tally.tokens else []
         facts += [tally.score()]
         facts += [f"{tally.failed.total()} failed"] if tally.failed else []
         facts += [f"{tally.truncated} truncated"] if tally.truncated else []

@@ -8,20 +8,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, structs
 
-from evals.extract.reading import PROSE
-from evals.labels import JUDGE_NOTE, Note
-from evals.records import promise
 from evals.records.card import Card
 from evals.records.names import short
 from evals.report.about import about
-from evals.terminal.figures import counts_line, figure, interval, moment, percent
+from evals.terminal.figures import figure, interval, moment, percent
 from evals.terminal.layout import Column, Section, table, wrap
 from evals.types import VERDICTS, Estimate
 
+Cell = TypeVar("Cell")
 Sort: TypeAlias = Literal["when", "score", "model", "n"]
 FEW = 30
 """Number of clusters (passages, images) below which an interval is marked as unreliable."""
@@ -60,8 +58,14 @@ class Line(Struct, frozen=True, kw_only=True):
     def truncated(self) -> float | None:
         """Return the share of replies that ended at max tokens; None if it is not known."""
         replies = sum(n for card in self.cards for name, n in card.counts.items() if name in VERDICTS)
-        reported = all(card.truncation_known for card in self.cards)
+        reported = all(card.truncation_known for card in self.cards) and not any(self.sizes)
         return sum(card.truncated for card in self.cards) / replies if replies and reported else None
+
+    @property
+    def sizes(self) -> list[str]:
+        """Return parameters, trained parameters and latency of an image classifier, which generates no text; else empty texts."""
+        stated = {e.metric: figure(e) for e in self.card.estimates if not e.group and e.value is not None}
+        return [stated.get(name, "") for name in ("parameters", "trained_parameters", "latency")]
 
     @property
     def coverage(self) -> float:
@@ -182,6 +186,11 @@ NARROW = (
     Column("n", right=True, drop=3), Column("coverage", right=True, drop=5), Column("trunc.", right=True, drop=4),
     Column("run", whole=True), Column("when", drop=2, whole=True), Column("", whole=True),
 )  # fmt: skip
+SIZES = (
+    Column("parameters", right=True, drop=3), Column("trained", right=True, drop=3),
+    Column("latency", right=True, drop=3),
+)  # fmt: skip
+"""Columns of image classifiers, in front of `coverage`."""
 
 
 def layout(
@@ -202,19 +211,28 @@ def layout(
         groups[_group(line.card)].append(line)
     titles = _titles(groups)
     ordered = {titles[key]: sort_lines(groups[key], sort) for key in sorted(groups)}
+    sized = any(any(line.sizes) for line in lines)
     wide_sections: list[Section] = [
-        (title, [_wide(x, names) for x in rows]) for title, rows in ordered.items()
+        (title, [_sized(_wide(x, names), x.sizes, sized=sized) for x in rows])
+        for title, rows in ordered.items()
     ]
-    wide_table = table([c._replace(drop=0) if c.drop < 4 else c for c in WIDE], wide_sections, max_width)
+    columns = _sized(WIDE, SIZES, sized=sized)
+    wide_table = table([c._replace(drop=0) if c.drop < 4 else c for c in columns], wide_sections, max_width)
     if max_width is None or len(wide_table) <= 2 + len(lines) + 2 * len(titles):
         return [*wide_table, *_legend(lines, max_width, names, letters=False, bounds=bounds)]
     narrow_sections: list[Section] = [
-        (title, [_narrow(x, names) for x in rows]) for title, rows in ordered.items()
+        (title, [_sized(_narrow(x, names), x.sizes, sized=sized) for x in rows])
+        for title, rows in ordered.items()
     ]
     return [
-        *table(NARROW, narrow_sections, max_width),
+        *table(_sized(NARROW, SIZES, sized=sized), narrow_sections, max_width),
         *_legend(lines, max_width, names, letters=True, bounds=bounds),
     ]
+
+
+def _sized(cells: Sequence[Cell], sizes: Sequence[Cell], *, sized: bool) -> list[Cell]:
+    """Return cells, or columns, with those on size and latency behind the number of items, if there are any."""
+    return [*cells[:4], *sizes, *cells[4:]] if sized else list(cells)
 
 
 def _group(card: Card) -> tuple[str, ...]:
@@ -323,65 +341,20 @@ def _legend(
     if bounds and any(line.head and line.head.low is not None for line in lines):
         legend.append(f"95 % intervals: {about('items-like-these')}")
     legend += [
-        f"{_run(line, names)}: {_bounds(line)}"
+        f"{_run(line, names)}: {missing_bounds(line)}"
         for line in lines
-        if bounds and {"E", "C", "R"} & marks(line).keys() and _bounds(line)
+        if bounds and {"E", "C", "R"} & marks(line).keys() and missing_bounds(line)
     ]
     return ["", *(row for text in legend for row in wrap(text, max_width, indent="   "))] if legend else []
 
 
-def details(card: Card, *, named: str = "") -> list[str]:
-    """Return a line on the outcomes of a score, with its bounds if some are missing. `named`: in place of the id."""
-    facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
-    if unmarked := _unmarked(card):
-        facts.append(unmarked)
-    head = card.headline
-    if head is not None and head.low is not None:
-        facts.append(f"interval: {head.method}, {about('items-like-these')}")
-    if bounds := _bounds(Line(cards=(card,), head=head)):
-        facts.append(bounds)
-    if head and (corrected := _corrected(card, head)) is not None:
-        facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n:,}")
-    facts += [
-        f"{'looks broken' if finding.fault else 'warning'}: {finding.message}" for finding in card.health
-    ]
-    facts += [note for note in card.notes if Note.parse(note, JUDGE_NOTE)]
-    facts += [f"promise {promise.standing(card)}"] if card.promise else []
-    facts += _used(card)
-    facts += ["local data"] if card.data == "local" and card.origin == "run" else []
-    facts += [card.status] if card.status != "finished" else []
-    return [f"{named or card.run}: {'; '.join(facts)}"]
-
-
-def _unmarked(card: Card) -> str:
-    """Return the share of answers extracted without any answer marker; empty if there are none."""
-    total = sum(card.forms.values())
-    loose = sum(count for form, count in card.forms.items() if form in PROSE)
-    return f"{percent(loose / total)} % of its answers were extracted without a marker" if loose else ""
-
-
-def _used(card: Card) -> list[str]:
-    """Return sampling, tokens and cost of a run, as far as known."""
-    sampling = card.config.sampling
-    how = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
-    how += [f"seed {card.config.seed}"] if how and sampling.temperature else []
-    tokens = {kind: card.tokens.get(kind, 0) for kind in ("input", "output")}
-    used = [f"{tokens['input']:,} + {tokens['output']:,} tokens"] if any(tokens.values()) else []
-    used += [f"{card.cost_usd:.2f} USD"] if card.cost_usd else []
-    return [", ".join(facts) for facts in (how, used) if facts]
-
-
-def _bounds(line: Line) -> str:
+def missing_bounds(line: Line) -> str:
     """Return the bounds of a score; empty if nothing is missing or the metric is unbounded."""
     head = line.head
     if head is None or line.coverage == 1.0 or head.worst is None or head.best is None:
         return ""
     low, high = sorted((head.worst, head.best))
     return f"{interval(structs.replace(head, low=low, high=high))} with what is missing counted as wrong or as right"
-
-
-def _corrected(card: Card, head: Estimate) -> Estimate | None:
-    return next((e for e in card.estimates if e.metric == f"{head.metric}_corrected" and not e.group), None)
 
 
 def groups(card: Card) -> list[Section]:

@@ -101,9 +101,9 @@ def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> 
     for mean in aggregates:
         runs.append(
             Measured(
-                suite=mean["suite"],
+                suite=f"{mean['suite']}:{mean['name']}" if "metric" in mean else mean["suite"],
                 protocol=mean["protocol"],
-                metric="mean over variants",
+                metric=mean.get("metric", "mean over variants"),
                 unit="fraction",
                 value=mean["value"],
                 low=mean["low"],

@@ -1,0 +1,199 @@
+"""Test splits of image classification: lists of paths and labels, folders of classes, and layouts of torchvision.
+
+Below a suite's folder a data set has one of these, looked for in this order:
+
+    NAME.jsonl, NAME.parquet ...   rows with an image and a label, like the hub's
+    FOLDER/test.txt                lines `path label`, as VTAB-1k is exported (RepAdapter @ a7b33b74, dataset.py)
+    FOLDER/test.json               {image: class}, as VPT splits FGVC (KMnP/vpt @ 4410440e, src/data/datasets/json_dataset.py)
+    FOLDER/test/CLASS/image        torchvision's ImageFolder: classes are numbered by their sorted names
+    FOLDER/...                     files as torchvision's own class of the data set unpacks them (`torchvision_layouts.py`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from evals import disk
+from evals.data import torchvision_layouts
+from evals.data.media import image, inside, keep
+from evals.data.sources import Data, Split
+from evals.errors import DataError
+from evals.types import Media, Sample
+from evals.validation import cause
+
+IMAGES = ("image", "img", "webp", "jpg", "jpeg", "png")
+LABELS = ("label", "cls", "fine_label")
+"""Columns of rows; the first that exists is used. `webp` and `cls` are those of web datasets."""
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Suffixes that torchvision's ImageFolder reads."""
+LARGEST_LIST = 1 << 28
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """Where the test split of a data set may be found."""
+
+    name: str
+    """Of its rows file; also a folder that is searched."""
+    classes: int
+    folders: tuple[str, ...] = ()
+    """Further names of its folder."""
+    images: str = ""
+    """Subfolder that the paths of a test.json are relative to."""
+    hub: str = ""
+    layout: str = ""
+    """Name in `torchvision_layouts.LAYOUTS`; empty: torchvision has no class of files for it."""
+    original_classes: int = 0
+    """Classes on the hub, of which neighbours are grouped into `classes`; 0: the same."""
+
+
+class Labelled(NamedTuple):
+    """An image of the test split."""
+
+    id: str
+    image: object
+    """Path below the data's folder, or what a row holds."""
+    label: int
+    title: str = ""
+    """Name of the class, if the data state it."""
+
+
+def samples(data: Data, source: Source) -> Iterator[Sample]:
+    """Yield a sample for each image; its group is its class. Raises DataError, also for a label that is no class."""
+    for item in _items(data, source):
+        if not 0 <= item.label < source.classes:
+            raise DataError(
+                f"{data.suite}: {item.id}: label {item.label}, but {source.name} has the classes 0 to {source.classes - 1}"
+            )
+        picture = _picture(data, item.image)
+        yield Sample(
+            id=item.id,
+            question=() if picture is None else (picture,),
+            target=str(item.label),
+            group=item.title or f"class {item.label}",
+        )
+
+
+def _picture(data: Data, value: object) -> Media | None:
+    if data.media is None:
+        return None
+    if isinstance(value, Path):
+        return keep(data.media, inside(data, value.as_posix()), max_pixels=data.max_pixels)
+    return image(data, value)
+
+
+def _items(data: Data, source: Source) -> Iterator[Labelled]:
+    split = Split(hub=source.hub, stems=(source.name,))
+    if data.origin == "hub":
+        if not source.hub:
+            raise DataError(
+                f"{data.suite}:{source.name}: no copy on the hub is known to have this test split: give a folder with "
+                f"--data DIR (DIR/{source.name}/test.txt, or as torchvision unpacks it), or try --sample"
+            )
+        return _of_rows(data, split, source)
+    listed = data.local is not None and data.local.suffix == ".txt" and data.local.is_file()
+    if listed and data.local is not None:
+        return _of_list(data.local, Path())
+    if data.has(split):
+        return _of_rows(data, split, source)
+    return _of_folder(data, source)
+
+
+# --- rows ----------------------------------------------------------------------------------------------------
+
+
+def _of_rows(data: Data, split: Split, source: Source) -> Iterator[Labelled]:
+    for number, row in enumerate(data.rows(split)):
+        picture, label = _column(data, row, IMAGES), _column(data, row, LABELS)
+        if isinstance(label, bool) or not isinstance(label, int):
+            raise DataError(f"{data.suite}: row {number + 1}: the label {str(label)[:40]!r} is not a number")
+        if source.original_classes and data.origin == "hub":
+            label = label * source.classes // source.original_classes
+        name = row.get("id") or row.get("__key__") or number
+        yield Labelled(str(name), picture, label, str(row.get("class") or ""))
+
+
+def _column(data: Data, row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    for name in names:
+        if row.get(name) is not None:
+            return row[name]
+    raise DataError(
+        f"{data.suite}: a row has no column {' or '.join(names[:2])}; it has {', '.join(sorted(row))}"
+    )
+
+
+# --- folders -------------------------------------------------------------------------------------------------
+
+
+def _of_folder(data: Data, source: Source) -> Iterator[Labelled]:
+    root = data.folder()
+    for name in (source.name, *source.folders):
+        folder = root / name
+        if (folder / "test.txt").is_file():
+            return _of_list(folder / "test.txt", Path(name))
+        if (folder / "test.json").is_file():
+            return _of_mapping(folder / "test.json", Path(name, source.images), source)
+        if (folder / "test").is_dir():
+            return _of_classes(folder / "test", Path(name, "test"), source)
+        layout = torchvision_layouts.LAYOUTS.get(source.layout)
+        if layout is not None and (folder / layout.mark).exists():
+            return (Labelled(*item) for item in layout.read(folder, Path(name)))
+    names = " or ".join((source.name, *source.folders))
+    raise DataError(
+        f"{data.suite}: no test split of {source.name} in {root}: looked for {source.name}.jsonl, and in {names} for "
+        "test.txt, test.json, test/CLASS/ and torchvision's layout"
+    )
+
+
+def _of_list(path: Path, base: Path) -> Iterator[Labelled]:
+    """Yield the images of a list; a path may hold spaces, the label is the last word of its line."""
+    try:
+        lines = disk.read_small(path, LARGEST_LIST).decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {cause(error)}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        name, _, label = line.strip().rpartition(" ")
+        if not name or not label.isascii() or not label.isdigit() or len(label) > 6:
+            raise DataError(f"{path}, line {number}: {line[:80]!r} is not a path and a label")
+        yield Labelled(name, base / name.strip(), int(label))
+
+
+def _of_mapping(path: Path, base: Path, source: Source) -> Iterator[Labelled]:
+    """Yield the images of VPT's file; classes are numbered in the order of their ids, as VPT numbers them."""
+    try:
+        raw = disk.read_small(path, LARGEST_LIST)
+        content: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+        raise DataError(f"cannot read {path}: {cause(error)}") from None
+    kinds = {type(identity) for identity in content.values()}
+    if kinds not in ({int}, {str}):
+        raise DataError(f"{path}: the classes are not all numbers, nor all names")
+    ids = sorted(set(content.values()))
+    if len(ids) != source.classes:
+        raise DataError(
+            f"{path} names {len(ids)} classes, {source.name} has {source.classes}: since they are numbered in their order, "
+            "labels would be wrong"
+        )
+    numbers = {identity: number for number, identity in enumerate(ids)}
+    for name, identity in content.items():
+        yield Labelled(name, base / name, numbers[identity])
+
+
+def _of_classes(folder: Path, base: Path, source: Source) -> Iterator[Labelled]:
+    """Yield the images of a folder with a folder for each class."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    if len(names) != source.classes:
+        raise DataError(
+            f"{folder} has {len(names)} folders of classes, {source.name} has {source.classes} classes"
+        )
+    for label, name in enumerate(names):
+        for path in sorted((folder / name).rglob("*")):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                inner = path.relative_to(folder)
+                yield Labelled(inner.as_posix(), base / inner, label, name)

@@ -1,0 +1,137 @@
+"""Files of data sets as torchvision's classes unpack them, read without torchvision: path, label and class of test images.
+
+Source: torchvision 0.28.0, torchvision/datasets/{dtd,oxford_iiit_pet,flowers102,stanford_cars,clevr}.py. Those that keep
+pixels in archives (CIFAR-100: pickles; SVHN, PCAM) or have no test split (EuroSAT, Caltech-101, SUN397) are read from lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from evals import disk
+from evals.boundary import foreign_code
+from evals.errors import DataError
+from evals.validation import cause
+
+LARGEST = 1 << 28
+LARGEST_MATLAB = 1 << 24
+Item = tuple[str, Path, int, str]
+"""(id, path below the data's folder, label, name of the class)."""
+
+
+class Layout(Struct, frozen=True):
+    """How a data set lies in its folder."""
+
+    mark: str
+    """File that only this layout has."""
+    read: Callable[[Path, Path], Iterator[Item]]
+    """(folder, the same below the data's folder) -> items."""
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line for line in disk.read_small(path, LARGEST).decode().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {cause(error)}") from None
+
+
+def _matlab(path: Path) -> Any:
+    """Return the variables of a MATLAB file."""
+    from io import BytesIO
+
+    from scipy.io import loadmat
+
+    try:
+        raw = disk.read_small(path, LARGEST_MATLAB)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {cause(error)}") from None
+    with foreign_code(lambda why: DataError(f"cannot read {path}: {why[:200]}")):
+        return loadmat(BytesIO(raw), squeeze_me=True)
+
+
+def _dtd(folder: Path, base: Path) -> Iterator[Item]:
+    """Describable Textures, the first of its ten partitions: the one of VTAB."""
+    names = [line.strip() for line in _lines(folder / "dtd" / "labels" / "test1.txt")]
+    classes = sorted({name.partition("/")[0] for name in names})
+    for name in names:
+        title = name.partition("/")[0]
+        yield name, base / "dtd" / "images" / name, classes.index(title), title
+
+
+def _pets(folder: Path, base: Path) -> Iterator[Item]:
+    path = folder / "annotations" / "test.txt"
+    for number, line in enumerate(_lines(path), 1):
+        words = line.split()
+        if len(words) < 2 or not words[1].isdigit():
+            raise DataError(f"{path}, line {number}: not a name and a class")
+        yield (
+            words[0],
+            base / "images" / f"{words[0]}.jpg",
+            int(words[1]) - 1,
+            words[0].rpartition("_")[0],
+        )
+
+
+def _flowers(folder: Path, base: Path) -> Iterator[Item]:
+    with foreign_code(lambda why: DataError(f"cannot read imagelabels.mat and setid.mat in {folder}: {why}")):
+        labels = [int(label) - 1 for label in _matlab(folder / "imagelabels.mat")["labels"]]
+        tested = [int(number) for number in _matlab(folder / "setid.mat")["tstid"]]
+        items = [(f"image_{number:05}.jpg", labels[number - 1]) for number in tested]
+    yield from ((name, base / "jpg" / name, label, "") for name, label in items)
+
+
+def _cars(folder: Path, base: Path) -> Iterator[Item]:
+    path = folder / "cars_test_annos_withlabels.mat"
+    with foreign_code(lambda why: DataError(f"cannot read {path}: {why}")):
+        rows = [(str(row["fname"]), int(row["class"]) - 1) for row in _matlab(path)["annotations"]]
+    yield from ((name, base / "cars_test" / name, label, "") for name, label in rows)
+
+
+class _Object(Struct):
+    pixel_coords: tuple[float, float, float]
+
+
+class _Scene(Struct):
+    image_filename: str
+    objects: list[_Object]
+
+
+class _Scenes(Struct):
+    scenes: list[_Scene]
+
+
+DISTANCES = (8.0, 8.5, 9.0, 9.5, 10.0)
+"""Limits between the six classes of the distance to the closest object (VPT @ 4410440e, vtab_datasets/clevr.py)."""
+
+
+def _clevr(folder: Path, base: Path, *, distance: bool) -> Iterator[Item]:
+    """CLEVR's validation images, which are VTAB's test split: number of objects, or distance of the closest one."""
+    path = folder / "CLEVR_v1.0" / "scenes" / "CLEVR_val_scenes.json"
+    try:
+        scenes = msgspec.json.decode(disk.read_small(path, LARGEST), type=_Scenes).scenes
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+        raise DataError(f"cannot read {path}: {cause(error)}") from None
+    for scene in scenes:
+        if distance:
+            closest = min((item.pixel_coords[2] for item in scene.objects), default=0.0)
+            label = sum(limit < closest for limit in DISTANCES)
+        else:
+            label = len(scene.objects) - 3
+        picture = base / "CLEVR_v1.0" / "images" / "val" / scene.image_filename
+        yield scene.image_filename, picture, label, ""
+
+
+LAYOUTS = {
+    "dtd": Layout("dtd/labels/test1.txt", _dtd),
+    "pets": Layout("annotations/test.txt", _pets),
+    "flowers": Layout("setid.mat", _flowers),
+    "cars": Layout("cars_test_annos_withlabels.mat", _cars),
+    "clevr-count": Layout("CLEVR_v1.0/scenes/CLEVR_val_scenes.json", partial(_clevr, distance=False)),
+    "clevr-distance": Layout("CLEVR_v1.0/scenes/CLEVR_val_scenes.json", partial(_clevr, distance=True)),
+}

@@ -1,0 +1,37 @@
+"""Whether a model can be asked a suite: its inputs, and the head of a classifier."""
+
+from __future__ import annotations
+
+from evals.data.series import AS_TEXT
+from evals.seams import Classifying
+from evals.suite import Suite
+from evals.types import Model
+
+CLASSES = "classes"
+"""Capability of image classifiers, and need of their suites."""
+
+
+def mismatch(suite: Suite, model: Model, name: str) -> str:
+    """Return why a model cannot be asked a suite; empty if it can."""
+    accepts = model.accepts
+    if "tokens" in accepts - suite.needs:
+        return f"{name} is a tokenizer: it answers compression alone"
+    if "tokens" in suite.needs - accepts:
+        return f"{suite.id} needs a tokenizer, -m tokens:NAME; {name} is none"
+    if CLASSES in accepts - suite.needs:
+        return f"{name} is an image classifier and reads no words: it answers fgvc and vtab alone, not {suite.id}"
+    if CLASSES in suite.needs - accepts:
+        return f"{suite.id} needs an image classifier, -m timm:NAME@CHECKPOINT or petl:RECIPE.toml; {name} is none"
+    if lacking := suite.needs - accepts - AS_TEXT - {"judge"}:
+        kinds = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(lacking))
+        return f"{suite.id} needs a model that takes {kinds}; {name} does not"
+    return _head_mismatch(suite, model, name)
+
+
+def _head_mismatch(suite: Suite, model: Model, name: str) -> str:
+    if suite.classes is None or not isinstance(model, Classifying) or model.classes == suite.classes:
+        return ""
+    return (
+        f"{suite.id} has {suite.classes} classes, the head of {name} has {model.classes} outputs: "
+        "it was trained on another task"
+    )

@@ -1,0 +1,170 @@
+"""A network of timm by its name or by a folder: what it is, without its weights.
+
+A folder is what timm's `save_for_hf` writes: config.json (architecture, num_classes, pretrained_cfg, model_args) and
+model.safetensors. Names are resolved strictly: an old name such as `vit_base_patch16_224_in21k`, which today means other weights
+than in the papers (augreg in the place of the original ImageNet-21k ones), is refused with its meaning.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from evals import disk
+from evals.boundary import foreign_code
+from evals.errors import UnknownName, UsageError, install
+from evals.validation import cause
+from evals.vision import preprocessing, weights
+from evals.vision.preprocessing import Preprocessing
+from evals.vision.weights import Tensors
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+Dimension = Annotated[int, Meta(ge=0, le=65_536)]
+Argument = bool | Dimension | float | str | None | list[Dimension | float | str]
+MOST_DEPTH = 512
+
+
+class _Config(Struct, frozen=True):
+    """timm's config.json."""
+
+    architecture: str
+    num_classes: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
+    pretrained_cfg: dict[str, Any] = {}
+    model_args: dict[str, Argument] = {}
+    auto_map: Any = None
+    custom_code: Any = None
+
+
+def require_libraries(what: str) -> None:
+    """Raise UsageError, naming the extra, if torch, torchvision or timm is not installed."""
+    for package in ("torch", "torchvision", "timm"):
+        if find_spec(package) is None:
+            raise UsageError(f"{what} needs {package}: {install('timm')}")
+
+
+class Backbone:
+    """An architecture with its settings; `who` is what messages call it."""
+
+    def __init__(self, source: str, *, near: Path, who: str) -> None:
+        """`source`: a name of timm, or a folder, relative to `near`; raises UsageError."""
+        self.source, self.who = source, who
+        require_libraries(who)
+        folder = _folder(source, near)
+        self.folder = folder
+        if folder is not None:
+            config = _read_config(folder, who)
+            self.name, self.arguments = config.architecture, config.model_args
+            self.classes: int | None = config.num_classes
+            self._own = config.pretrained_cfg
+        else:
+            self.name, self.arguments, self.classes, self._own = source, {}, None, {}
+        _require_known(self.name, who)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Return timm's configuration of the name, with the folder's own values over it."""
+        from timm.models import get_pretrained_cfg
+
+        with foreign_code(lambda why: UsageError(f"{self.who}: {why}")):
+            known = get_pretrained_cfg(self.name)
+        own = {name: value for name, value in self._own.items() if value is not None}
+        return {**(known.to_dict() if known else {}), **own}
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Return the model's own preprocessing; raises UsageError."""
+        config = self.config
+        size = self.arguments.get("img_size")
+        if isinstance(size, int) and "input_size" not in self._own:
+            config = {**config, "input_size": (3, size, size)}
+        return preprocessing.from_config(config, who=self.who)
+
+    @property
+    def classifier(self) -> str:
+        """Return the name of the head's module."""
+        name = self.config.get("classifier") or "head"
+        return str(name[0] if isinstance(name, list | tuple) else name)
+
+    @property
+    def tag(self) -> str:
+        """Return timm's tag of the weights that belong to the name, e.g. `augreg_in21k`."""
+        return str(self.config.get("tag") or "")
+
+    def create(self, classes: int, *, pretrained: bool = False) -> Any:
+        """Return the network with random or timm's own weights; raises UsageError."""
+        import timm
+
+        with (
+            foreign_code(lambda why: UsageError(f"{self.who}: {self.name}: {why[:300]}")),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            return timm.create_model(
+                self.name, pretrained=pretrained, num_classes=classes, **self.arguments
+            ).eval()
+
+    def weights(self) -> Tensors:
+        """Return the weights of the folder; raises UsageError."""
+        if self.folder is None:
+            raise UsageError(f"{self.who}: {self.source} is no folder")
+        return weights.read(self.folder / WEIGHTS, who=self.who)
+
+
+def _folder(source: str, near: Path) -> Path | None:
+    for path in (near / source, Path(source)):
+        try:
+            if path.expanduser().is_dir():
+                return path.expanduser()
+        except (OSError, RuntimeError, ValueError):
+            continue
+    return None
+
+
+def _read_config(folder: Path, who: str) -> _Config:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise UsageError(f"{who}: {folder} has no {CONFIG}: it is no checkpoint folder of timm")
+    try:
+        raw = disk.read_small(path)
+        plain = msgspec.json.decode(raw, type=dict[str, Any])
+        if plain.get("auto_map") or plain.get("custom_code"):
+            raise UsageError(
+                f"{who}: {folder} is code of its own, which is never run: only timm's networks are"
+            )
+        if "architecture" not in plain:
+            kind = str(plain.get("model_type", "another library"))[:40]
+            raise UsageError(f"{who}: {path} names no architecture of timm (it is of {kind})")
+        config = msgspec.json.decode(raw, type=_Config)
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+        raise UsageError(f"{path}: {cause(error, _Config)}") from None
+    depth = config.model_args.get("depth")
+    if isinstance(depth, int) and depth > MOST_DEPTH:
+        raise UsageError(f"{path}: depth {depth} is more than {MOST_DEPTH}")
+    return config
+
+
+def _require_known(name: str, who: str) -> None:
+    """Raise UsageError for a name that timm does not know, or knows as an old one."""
+    import timm
+    from timm.models import _registry as registry
+
+    architecture, _, tag = name.partition(".")
+    current = getattr(registry, "_deprecated_models", {}).get(name)
+    if current:
+        base = str(current).partition(".")[0]
+        others = [known for known in timm.list_pretrained(f"{base}.*") if known != current]
+        listed = f"; there are also {', '.join(others)}" if others else ""
+        raise UsageError(
+            f"{who}: {name} is an old name, by which timm today means {current}: write that{listed}"
+        )
+    if not timm.is_model(architecture):
+        raise UnknownName("architecture of timm", architecture, timm.list_models())
+    tags = timm.list_pretrained(f"{architecture}.*")
+    if tag and name not in tags:
+        raise UnknownName(f"tag of {architecture}", name, tags)

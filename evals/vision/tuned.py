@@ -1,0 +1,171 @@
+"""The tuned file of a recipe, read as parts of layers and tensors that replace the backbone's.
+
+| method | file | names |
+|---|---|---|
+| `full` | all weights | timm's |
+| `linear` | the classifier head | `head.weight`, `head.bias` |
+| `lora` | a folder of peft | `base_model.model.LAYER.lora_A.weight`, ..., the head by `modules_to_save` |
+| `adapter` | RepAdapter's names (RepAdapter @ a7b33b74, repadapter.py) | `BLOCK.adapter_attn.conv_A.weight`, `.adapter_mlp...`, head |
+| `alore` | ours, as no code of the authors is public | `BLOCK.alore_attn.down`, `.up`, `.alore_mlp...`, `alore.scales`, head |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from evals.errors import UsageError
+from evals.merging.lora import CONFIG, Adapter
+from evals.merging.tensors import Entry, open_file, require_finite
+from evals.vision import parts, weights
+from evals.vision.parts import Part
+from evals.vision.recipe import Recipe
+from evals.vision.weights import Tensors
+
+if TYPE_CHECKING:
+    import torch
+
+LAYERS = {"attn": "attn.qkv", "mlp": "mlp.fc1"}
+"""Site of a part in a block -> the linear layer behind it."""
+_ADAPTER = re.compile(
+    r"(?P<block>.+)\.adapter_(?P<site>attn|mlp)\.conv_(?P<half>[AB])\.(?P<kind>weight|bias)"
+)
+_EXPERTS = re.compile(r"(?P<block>.+)\.alore_(?P<site>attn|mlp)\.(?P<half>down|up)")
+SCALES = "alore.scales"
+
+
+class Tuned(Struct, frozen=True, kw_only=True):
+    """What was trained."""
+
+    parts: dict[str, Part]
+    """Linear layer -> its part."""
+    replaced: Tensors
+    """Tensors in the place of the backbone's, the head's among them."""
+    shared: int = 0
+    """Numbers that all parts share."""
+
+    @property
+    def numbers(self) -> int:
+        """Return the trained numbers of the parts."""
+        return sum(part.numbers for part in self.parts.values()) + self.shared
+
+
+def read(recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Tuned:
+    """Read the tuned file; `state`: the network's tensors, of which only names and shapes count. Raises UsageError."""
+    who = f"tuned {recipe.tuned}"
+    path = (recipe.near / recipe.tuned).expanduser()
+    if recipe.method == "lora":
+        return _lora(path, state, who)
+    tensors = weights.read(path, who=who)
+    reader: Callable[..., Tuned] = {"adapter": _adapter, "alore": _alore}.get(recipe.method, _plain)
+    return reader(tensors, state, who=who, scale=recipe.scale)
+
+
+def _plain(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float) -> Tuned:
+    return Tuned(parts={}, replaced=tensors)
+
+
+def _lora(path: Path, state: Mapping[str, Any], who: str) -> Tuned:
+    import torch
+
+    if not (path / CONFIG).is_file():
+        raise UsageError(f"{who}: a LoRA is a folder of peft with {CONFIG} and adapter_model.safetensors")
+    adapter = Adapter(path, who=who)
+    entries = {name: Entry(path, "F32", tuple(tensor.shape)) for name, tensor in state.items()}
+    adapter.bind(entries)
+    with open_file(adapter.files[0], who=who) as file:
+        replaced = {target: file.get_tensor(name) for target, name in adapter.replaced.items()}
+    for target, tensor in replaced.items():
+        require_finite(tensor, f"{who}: {target}")
+    low_rank: dict[str, Part] = {}
+    for target in adapter.pairs:
+        down, up, scale = adapter.factors(target, torch.float32)
+        low_rank[target.removesuffix(".weight")] = parts.LowRank(scale, down, up)
+    return Tuned(parts=low_rank, replaced=replaced)
+
+
+def _grouped(tensors: Tensors, pattern: re.Pattern[str]) -> tuple[dict[str, dict[str, Any]], Tensors]:
+    """Return layer -> its tensors by the pattern's other groups, and the tensors that it does not match."""
+    grouped: dict[str, dict[str, Any]] = {}
+    rest: Tensors = {}
+    for name, tensor in tensors.items():
+        if match := pattern.fullmatch(name):
+            words = match.groupdict()
+            key = ".".join(filter(None, (words["half"], words.get("kind"))))
+            grouped.setdefault(f"{words['block']}.{LAYERS[words['site']]}", {})[key] = tensor
+        else:
+            rest[name] = tensor
+    return grouped, rest
+
+
+def _require(halves: Mapping[str, Any], names: tuple[str, ...], *, who: str, layer: str) -> list[Any]:
+    if lacking := [name for name in names if name not in halves]:
+        raise UsageError(f"{who}: the part before {layer} lacks {lacking[0]}")
+    return [halves[name] for name in names]
+
+
+def _adapter(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float) -> Tuned:
+    grouped, rest = _grouped(tensors, _ADAPTER)
+    found: dict[str, Part] = {}
+    for layer, halves in grouped.items():
+        down, first, up, second = _require(
+            halves, ("A.weight", "A.bias", "B.weight", "B.bias"), who=who, layer=layer
+        )
+        down, up = (part.reshape(part.shape[:2]) for part in (down, up))  # convolutions of width 1
+        hidden, width = down.shape
+        fits = width == _width(state, layer, who) == up.shape[0] and hidden % up.shape[1] == 0
+        if (
+            not fits
+            or first.shape != (hidden,)
+            or second.shape != (width,)
+            or width % (hidden // up.shape[1])
+        ):
+            raise UsageError(
+                f"{who}: the adapter before {layer} does not fit its {_width(state, layer, who)} inputs"
+            )
+        count = sum(part.numel() for part in (down, first, up, second))
+        found[layer] = parts.Bottleneck(scale, down, parts.dense(up, hidden), first, second, count)
+    _require_some(found, who, "adapter_attn")
+    return Tuned(parts=found, replaced=rest)
+
+
+def _alore(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float) -> Tuned:
+    grouped, rest = _grouped(tensors, _EXPERTS)
+    _require_some(grouped, who, "alore_attn")
+    scales = rest.pop(SCALES, None)
+    if scales is None:
+        raise UsageError(f"{who}: {SCALES} is missing, the matrices that all experts share")
+    count = scales.shape[0] if scales.dim() else 0
+    if count < 1 or tuple(scales.shape) != (count, count, count):
+        raise UsageError(f"{who}: {SCALES} is {list(scales.shape)}, not n x n x n for n experts")
+    found: dict[str, Part] = {}
+    for layer, halves in grouped.items():
+        down, up = _require(halves, ("down", "up"), who=who, layer=layer)
+        width = _width(state, layer, who)
+        rank = down.shape[-1]
+        if width % count or (tuple(down.shape), tuple(up.shape)) != (
+            (count, width // count, rank),
+            (count, rank, width // count),
+        ):
+            raise UsageError(
+                f"{who}: the experts before {layer} are {list(down.shape)} and {list(up.shape)}; {count} experts of {width} "
+                f"inputs have [{count}, {width}/{count}, r] and [{count}, r, {width}/{count}]"
+            )
+        found[layer] = parts.Experts(scale, scales, down, up)
+    return Tuned(parts=found, replaced=rest, shared=int(scales.numel()))
+
+
+def _width(state: Mapping[str, Any], layer: str, who: str) -> int:
+    weight = state.get(f"{layer}.weight")
+    if weight is None or weight.dim() != 2:
+        raise UsageError(f"{who}: the backbone has no linear layer {layer}")
+    return int(weight.shape[1])
+
+
+def _require_some(found: Mapping[str, Any], who: str, name: str) -> None:
+    if not found:
+        raise UsageError(f"{who}: no tensor of it is named like BLOCK.{name}...: is it of this method?")

@@ -1,0 +1,86 @@
+"""Weights from files that may be hostile: safetensors, or a pickle of nothing but tensors (`weights_only`)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from evals.boundary import foreign_code
+from evals.errors import UsageError
+from evals.merging.tensors import open_file, require_finite
+
+if TYPE_CHECKING:
+    import torch
+
+Tensors: TypeAlias = "dict[str, torch.Tensor]"
+
+SAFE = ".safetensors"
+PICKLED = (".pth", ".pt", ".bin", ".tar")
+WRAPPERS = ("state_dict", "model")
+"""Keys under which training scripts keep the weights."""
+
+
+def read(path: Path, *, who: str) -> Tensors:
+    """Return the tensors of a file; raises UsageError in one line, also for NaN and for pickles that hold other objects."""
+    if not path.is_file():
+        raise UsageError(f"{who}: there is no file {path}")
+    if path.suffix == SAFE:
+        with open_file(path, who=who) as file:
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    elif path.suffix in PICKLED:
+        tensors = _unpickled(path, who)
+    else:
+        raise UsageError(
+            f"{who}: {path} is none of {', '.join((SAFE, *PICKLED))}: write the weights as safetensors"
+        )
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            require_finite(tensor, f"{who}: {name}")
+    return tensors
+
+
+def _unpickled(path: Path, who: str) -> Tensors:
+    """Return the tensors of a pickle; torch builds tensors and plain containers from it, and no other object."""
+    import torch
+
+    refusal = f"{who}: {path} is a pickle with more than tensors, which could run code: write its weights as safetensors"
+    with foreign_code(lambda why: UsageError(refusal)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content:
+        raise UsageError(f"{who}: {path} holds no named tensors")
+    if odd := next((name for name, value in content.items() if not isinstance(value, torch.Tensor)), None):
+        raise UsageError(f"{who}: {path}: {str(odd)[:80]!r} is no tensor: write the weights alone")
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def require_same(tensors: Tensors, wanted: Mapping[str, Any], *, who: str) -> None:
+    """Require that tensors have the names and shapes of a network's; raises UsageError."""
+    for first, second, verb in ((wanted, tensors, "lacks"), (tensors, wanted, "has unknown tensors:")):
+        if names := [name for name in first if name not in second]:
+            raise UsageError(
+                f"{who} {verb} {len(names)} (e.g. {names[0][:100]}): it is of another architecture, or saved under other names"
+            )
+    for name, tensor in tensors.items():
+        have, want = list(tensor.shape), list(wanted[name].shape)
+        if have != want:
+            hint = ": it was made for images of another size" if "pos_embed" in name else ""
+            raise UsageError(f"{who}: {name} is {have}, in the network {want}{hint}")
+
+
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of names, shapes and values."""
+    import torch
+
+    total = sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

@@ -1,0 +1,17 @@
+"""A tuned vision backbone: `petl:RECIPE.toml` folds LoRA, adapters or ALoRE's experts into it, for fgvc and vtab (extra `timm`).
+
+The recipe names backbone, method, tuned file and preprocessing: docs/vision.md.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from evals.model_adapters.common.classifier import Classifier
+from evals.vision import network
+
+
+def model(rest: str) -> Classifier:
+    """Return the model `petl:RECIPE.toml`, checked but not kept in memory; raises UsageError."""
+    return Classifier(partial(network.of_recipe, Path(rest)))

@@ -1,0 +1,221 @@
+"""Tiny checkpoints of one small ViT, tuned here in seconds on drawn pictures: full, linear probe, LoRA, adapter, ALoRE.
+
+Training is no feature of the product: it lives here, to make the files that people bring.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.make_samples_classes import drawing
+
+if folder := os.environ.get("EVALS_TEST_TIMM"):  # site-packages with torch and timm, behind all others
+    sys.path.append(folder)
+TIMM = all(find_spec(name) for name in ("torch", "torchvision", "timm", "safetensors"))
+needs_timm = pytest.mark.skipif(
+    not TIMM,
+    reason="NOT TESTED WITHOUT TORCH AND TIMM: tests/vision/test_with_timm.py runs it in the slow part",
+)
+CLASSES, SIZE, WIDTH, RANK, EXPERTS = 10, 32, 48, 2, 4
+NOISE = 90.0
+"""Standard deviation, of 255."""
+ARGUMENTS = {
+    "img_size": SIZE, "patch_size": 8, "embed_dim": WIDTH, "depth": 2, "num_heads": 3, "mlp_ratio": 2.0,
+}  # fmt: skip
+CONFIG: dict[str, Any] = {
+    "architecture": "vit_tiny_patch16_224",
+    "num_classes": 0,
+    "model_args": ARGUMENTS,
+    "pretrained_cfg": {
+        "input_size": [3, SIZE, SIZE], "interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": "center",
+        "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "num_classes": 0, "classifier": "head",
+        "tag": None, "url": "", "hf_hub_id": None,
+    },
+}  # fmt: skip
+STEPS = {"backbone": 250, "full": 120, "linear": 120, "lora": 120, "adapter": 120, "alore": 120}
+
+
+def noisy(task: str, label: int, classes: int, seed: int) -> Any:
+    """Return a drawing under so much noise that no two are equal and no network is always right; uint8, height first."""
+    import numpy as np
+
+    generator = np.random.default_rng([seed, label])
+    clean = np.asarray(drawing(task, label, classes, seed).convert("RGB"), dtype=float)
+    shown = generator.uniform(0.3, 1.0) * clean + generator.normal(60, NOISE, clean.shape)
+    return shown.clip(0, 255).astype("uint8")
+
+
+def pictures(task: str, labels: Iterable[int], classes: int, *, first: int) -> tuple[Any, Any]:
+    """Return drawings as a batch normalised as `CONFIG` says, and their labels."""
+    import numpy as np
+    import torch
+
+    labels = list(labels)
+    images = [noisy(task, label, classes, first + number) for number, label in enumerate(labels)]
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    return (batch - 0.5) / 0.5, torch.tensor(labels)
+
+
+def write_data(place: Path, *, items: int, name: str = "eurosat") -> Path:
+    """Write a test split of drawings in the layout of VTAB-1k's lists; return the folder to give as --data."""
+    from PIL import Image
+
+    folder = place / "vtab-1k" / name
+    (folder / "images").mkdir(parents=True)
+    lines = []
+    for number in range(items):
+        label = number % CLASSES
+        pixels = noisy("eurosat", label, CLASSES, 10_000 + number)
+        Image.fromarray(pixels).save(folder / "images" / f"{number:04}.png")
+        lines.append(f"images/{number:04}.png {label}")
+    (folder / "test.txt").write_text("\n".join(lines) + "\n")
+    return place / "vtab-1k"
+
+
+def create(classes: int) -> Any:
+    """Return the small ViT with random weights."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    return timm.create_model(CONFIG["architecture"], num_classes=classes, **ARGUMENTS)
+
+
+def train(module: Any, parameters: Iterable[Any], data: tuple[Any, Any], steps: int, rate: float) -> None:
+    """Minimise the cross entropy by Adam in batches of 64."""
+    import torch
+
+    images, labels = data
+    optimiser = torch.optim.Adam(list(parameters), lr=rate)
+    generator = torch.Generator().manual_seed(0)
+    module.train()
+    for _ in range(steps):
+        chosen = torch.randint(len(labels), (64,), generator=generator)
+        loss = torch.nn.functional.cross_entropy(module(images[chosen]), labels[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    module.eval()
+
+
+def write_folder(folder: Path, tensors: dict[str, Any], *, classes: int) -> Path:
+    """Write a checkpoint folder as timm's `save_for_hf` does."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    content = {**CONFIG, "num_classes": classes}
+    content["pretrained_cfg"] = {**CONFIG["pretrained_cfg"], "num_classes": classes}
+    (folder / "config.json").write_text(json.dumps(content))
+    save_file(
+        {name: value.detach().contiguous() for name, value in tensors.items()}, folder / "model.safetensors"
+    )
+    return folder
+
+
+def parts_of(method: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return layer -> part, and the file's tensors, which are those of the parts and are trained."""
+    import torch
+
+    from evals.vision import parts
+
+    generator = torch.Generator().manual_seed(1)
+
+    def drawn(*shape: int, scale: float = 0.2) -> Any:
+        return (scale * torch.randn(shape, generator=generator)).requires_grad_()
+
+    made: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
+    if method == "alore":
+        tensors["alore.scales"] = drawn(EXPERTS, EXPERTS, EXPERTS, scale=0.5)
+    for block in (0, 1):
+        for site, layer, outputs in (("attn", "attn.qkv", 3 * WIDTH), ("mlp", "mlp.fc1", 2 * WIDTH)):
+            name = f"blocks.{block}.{layer}"
+            if method == "lora":
+                down, up = drawn(RANK, WIDTH), drawn(outputs, RANK, scale=0.01)
+                tensors |= {
+                    f"base_model.model.{name}.lora_{half}.weight": t for half, t in (("A", down), ("B", up))
+                }
+                made[name] = parts.LowRank(1.0, down, up)
+            elif method == "adapter":
+                names = f"blocks.{block}.adapter_{site}.conv_"
+                down, first, second = drawn(2 * RANK, WIDTH, 1), drawn(2 * RANK), drawn(WIDTH)
+                up = drawn(WIDTH, 2 * RANK, 1)  # one group
+                tensors |= {
+                    f"{names}A.weight": down, f"{names}A.bias": first, f"{names}B.weight": up, f"{names}B.bias": second,
+                }  # fmt: skip
+                made[name] = parts.Bottleneck(1.0, down[..., 0], up[..., 0], first, second, 0)
+            elif method == "alore":
+                down, up = drawn(EXPERTS, WIDTH // EXPERTS, RANK), drawn(EXPERTS, RANK, WIDTH // EXPERTS)
+                tensors |= {f"blocks.{block}.alore_{site}.down": down, f"blocks.{block}.alore_{site}.up": up}
+                made[name] = parts.Experts(1.0, tensors["alore.scales"], down, up)
+    return made, tensors
+
+
+def tune(method: str, backbone: dict[str, Any], data: tuple[Any, Any]) -> dict[str, Any]:
+    """Tune a copy of the backbone; return the tensors of the file that a user would have."""
+    module = create(CLASSES)
+    module.load_state_dict({**module.state_dict(), **backbone})
+    if method == "full":
+        train(module, module.parameters(), data, STEPS[method], 1e-3)
+        return dict(module.state_dict())
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    module.head.requires_grad_(True)
+    made, tensors = parts_of(method)
+    for name, part in made.items():
+        part.attach(module.get_submodule(name))
+    train(module, [*module.head.parameters(), *tensors.values()], data, STEPS[method], 5e-3)
+    prefix = "base_model.model." if method == "lora" else ""
+    heads = {
+        f"{prefix}{name}": value for name, value in module.state_dict().items() if name.startswith("head.")
+    }
+    return {**tensors, **heads}
+
+
+def write_lora(folder: Path, tensors: dict[str, Any]) -> Path:
+    """Write a folder as peft does."""
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, "base_model_name_or_path": "backbone"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    save_file({n: t.detach().contiguous() for n, t in tensors.items()}, folder / "adapter_model.safetensors")
+    return folder
+
+
+def recipe(path: Path, method: str, tuned: str, more: str = "") -> Path:
+    """Write a recipe beside the backbone."""
+    path.write_text(f'method = "{method}"\nbackbone = "./backbone"\ntuned = "{tuned}"\n{more}\n')
+    return path
+
+
+def family(place: Path, *, methods: Iterable[str] = ("full", "linear", "lora", "adapter", "alore")) -> Path:
+    """Train and write a backbone (on another task) and its tuned files with their recipes; return the folder."""
+    from safetensors.torch import save_file
+
+    other = 12
+    module = create(other)
+    data = pictures("dsprites_ori", (n % other for n in range(600)), other, first=0)
+    train(module, module.parameters(), data, STEPS["backbone"], 1e-3)
+    backbone = {name: value for name, value in module.state_dict().items() if not name.startswith("head.")}
+    write_folder(place / "backbone", backbone, classes=0)
+    task = pictures("eurosat", (n % CLASSES for n in range(400)), CLASSES, first=0)
+    for method in methods:
+        tensors = tune(method, backbone, task)
+        if method == "lora":
+            write_lora(place / method, tensors)
+            recipe(place / f"{method}.toml", method, "./lora")
+        else:
+            save_file(
+                {n: t.detach().contiguous() for n, t in tensors.items()}, place / f"{method}.safetensors"
+            )
+            recipe(place / f"{method}.toml", method, f"./{method}.safetensors")
+    return place

@@ -1,0 +1,107 @@
+"""Scores of rankings, and the means of the two benchmarks; no torch is needed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from evals import load
+from evals.scorers.classes import Classes, classification
+from evals.suites import fgvc, vtab
+from evals.types import Estimate, Point, Prompt, Reply, Sample
+
+SAMPLE = Sample(id="1", target="3")
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "answer", "top5"),
+    [
+        ('{"classes": [3, 1, 2, 0, 4]}', "right", "3", 1.0),
+        ('{"classes": [1, 3, 2, 0, 4], "probabilities": [0.5, 0.2]}', "wrong", "1", 1.0),
+        ('{"classes": [1, 5, 2, 0, 4]}', "wrong", "1", 0.0),
+        ('{"classes": [3, 1]}', "right", "3", None),
+        ("3", "right", "3", None),
+        ('{"classes": []}', "invalid", None, None),
+        ('{"classes": [-3]}', "invalid", None, None),
+        ('{"classes": [3], "latency_ms": -1}', "invalid", None, None),
+        ('{"classes": [3], "probabilities": [2]}', "invalid", None, None),
+        ("a cat", "invalid", None, None),
+        ("", "unanswered", None, None),
+        ("[" * 100_000, "invalid", None, None),
+    ],
+)
+def test_a_reply_is_a_ranking_or_a_class(
+    text: str, verdict: str, answer: str | None, top5: float | None
+) -> None:
+    score = Classes()(SAMPLE, Prompt(), Reply(text=text))
+    assert (score.verdict, score.answer, score.parts.get("top5")) == (verdict, answer, top5)
+
+
+def test_size_and_latency_come_from_the_replies() -> None:
+    text = '{"classes": [3], "parameters": 5500000, "trained": 150000, "latency_ms": 4.5}'
+    score = Classes()(SAMPLE, Prompt(), Reply(text=text))
+    point = Point("1", 0, "", "1", "right", 1.0, "3", "3", 0, score.parts)
+    values = {metric.name: metric.of([point]) for metric in classification() if metric.better == "lower"}
+    assert values == {"parameters": 5.5, "trained_parameters": 0.15, "latency": 4.5}
+
+
+def card(name: str, value: float | None) -> Any:
+    estimate = Estimate(
+        metric="top1", group="", value=value, low=None if value is None else value - 0.01,
+        high=None if value is None else value + 0.01, worst=None, best=None, n=9, clusters=9, unit="fraction",
+        better="higher", method="Wilson", headline=True,
+    )  # fmt: skip
+    return SimpleNamespace(estimates=(estimate,), run=f"run-{name}")
+
+
+def test_vtab_has_two_overall_means_and_says_which() -> None:
+    values = {"natural": 0.8, "specialized": 0.9, "structured": 0.4}
+    cards = {name: card(name, values[group]) for group, names in vtab.GROUPS.items() for name in names}
+    means = {mean["name"]: mean for mean in vtab.aggregate("official", cards)}
+    assert {name: round(mean["value"], 6) for name, mean in means.items()} == {
+        **values,
+        "groups": 0.7,
+        "tasks": round((7 * 0.8 + 4 * 0.9 + 8 * 0.4) / 19, 6),
+    }
+    assert means["tasks"]["metric"] == "mean of 19 tasks"
+    assert means["groups"]["metric"] == "mean of three group means"
+    assert len(means["groups"]["runs"]) == 19
+    assert "add up" in means["structured"]["method"]  # tasks on the same images
+    assert means["natural"]["low"] < 0.8 < means["natural"]["high"]
+
+
+def test_a_mean_that_lacks_a_task_has_no_value() -> None:
+    cards = {name: card(name, 0.5) for name in vtab.GROUPS["natural"]}
+    (natural,) = vtab.aggregate("official", cards)
+    assert natural["value"] == 0.5
+    del cards["dtd"]
+    cards["eurosat"] = card("eurosat", 0.5)
+    means = {mean["name"]: mean for mean in vtab.aggregate("official", cards)}
+    assert set(means) == {"natural", "specialized"}
+    assert means["natural"]["value"] is None
+    assert means["natural"]["missing"] == ["dtd"]
+    assert fgvc.aggregate("official", {"cub": card("cub", 0.9)})["missing"] == [
+        "nabirds",
+        "flowers",
+        "dogs",
+        "cars",
+    ]
+
+
+def test_the_groups_are_those_of_the_paper() -> None:
+    assert [len(names) for names in vtab.GROUPS.values()] == [7, 4, 8]
+    assert [suite.variant for suite in load.suite("vtab:specialized")] == [
+        "patch_camelyon", "eurosat", "resisc45", "diabetic_retinopathy",
+    ]  # fmt: skip
+    assert sum(len(names) for names in vtab.GROUPS.values()) == len(vtab.SOURCES) == 19
+
+
+@pytest.mark.parametrize("protocol", ["official", "per-class"])
+def test_the_headline_is_mean_per_class_where_the_set_says_so(protocol: str) -> None:
+    suites = [*load.suite("vtab", protocol), *load.suite("fgvc", protocol)]
+    per_class = {suite.variant for suite in suites if suite.headline.name == "mean_per_class"}
+    wanted = {"caltech101", "oxford_flowers102", "oxford_iiit_pet", "flowers"}
+    assert per_class == (wanted if protocol == "per-class" else set())
+    assert all(suite.chance == pytest.approx(1 / suite.classes) for suite in suites if suite.classes)

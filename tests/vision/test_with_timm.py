@@ -1,0 +1,33 @@
+"""The tests that need torch and timm, run with those of an environment of their own, which is made here if there is none."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.paths import ROOT, TESTS
+from tests.support.vision_training import TIMM
+from tools import timm_environment
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(TIMM, reason="torch and timm are installed: the tests run as they are")
+def test_the_tests_that_need_timm_pass_with_it():
+    try:
+        packages = timm_environment.packages() or timm_environment.make()
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"NOT TESTED WITH TIMM: its environment cannot be made ({error})")
+    env = os.environ | {"EVALS_TEST_TIMM": str(packages), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env.pop("PYTEST_XDIST_WORKER", None)
+    words = [sys.executable, "-m", "pytest", str(TESTS / "vision"), "-q", "-m", "not slow and not nightly"]
+    done = subprocess.run(
+        [*words, "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"],
+        env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert int(re.findall(r"(\d+) passed", done.stdout)[-1]) > 100
+    assert "NOT TESTED WITHOUT TORCH" not in done.stdout

@@ -1,0 +1,57 @@
+"""The environment in which image classifiers are tested: created once in the user's cache folder.
+
+    python -m tools.timm_environment        create it (a few minutes, 5 GB) unless it exists
+
+Its folder is named for what goes into it. The fast tests run without it: torch is not among the development packages.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from tools.vllm_environment import pip
+
+PACKAGES = (("torch==2.13.0",), ("torchvision==0.28.0", "timm==1.0.31", "safetensors==0.8.0"))
+"""Installed one after the other: torchvision is built for this torch."""
+
+
+def folder() -> Path:
+    """Return its folder; it may not exist."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "science-evals"
+    recipe = repr((sys.version_info[:2], PACKAGES))
+    return cache / f"timm-{sha256(recipe.encode()).hexdigest()[:12]}"
+
+
+def packages() -> Path | None:
+    """Return its site-packages; None if it has not been created completely."""
+    if not (folder() / "ready").exists():
+        return None
+    return next((folder() / "lib").glob("python3*/site-packages"))
+
+
+def make() -> Path:
+    """Create it if it does not exist, one process at a time; return its site-packages."""
+    place = folder()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with (place.parent / f"{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if packages() is None:
+            shutil.rmtree(place, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+            for group in PACKAGES:
+                pip(place, "install", *group)
+            (place / "ready").touch()
+    found = packages()
+    if found is None:
+        raise SystemExit(f"{place} could not be created")
+    return found
+
+
+if __name__ == "__main__":
+    print(make())
