@@ -6,42 +6,49 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evals.run.event_loop import on_interrupt
+
 if TYPE_CHECKING:
     from evals.run.batch import CollectedBatches
     from evals.run.job import Job
 
 
-def collect_batches(
-    model: Any, jobs: Sequence[Job], *, say: Callable[[str], None], warn: Callable[[str], None]
-) -> CollectedBatches:
-    """Submit open samples and wait for their results; Ctrl-C ends the wait without losing anything.
+class BatchWait:
+    """The wait for the batches of one model."""
 
-    `say` receives progress, `warn` errors and what is still pending.
-    """
-    from evals.run.batch import gather
-    from evals.run.event_loop import on_interrupt
+    def __init__(self, *, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
+        """`say` receives progress, `warn` errors and what is still pending."""
+        self._say, self._warn = say, warn
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.interrupted = False
 
-    async def main() -> CollectedBatches:
-        stop, task = asyncio.Event(), asyncio.current_task()
+    async def collect(self, model: Any, jobs: Sequence[Job]) -> CollectedBatches:
+        """Submit open samples and wait for their results; an interrupt ends the wait without losing anything.
 
-        def interrupt() -> None:
-            if stop.is_set() and task is not None:
-                task.cancel()  # second Ctrl-C: leave at once
-            stop.set()
+        Raises CancelledError after a second interrupt.
+        """
+        from evals.run.batch import gather
 
-        try:
-            with on_interrupt(interrupt):
-                return await gather(model, model.batches, jobs, say=say, stop=stop)
-        finally:
-            await model.close()
+        self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
+        with on_interrupt(self.interrupt):
+            gathered = await gather(model, model.batches, jobs, say=self._say, stop=self._stop)
+        for fault in gathered.faults:
+            self._warn(f"evals: {fault}")
+        if gathered.waiting:
+            batches = f"{gathered.waiting} batch" + ("es" if gathered.waiting > 1 else "")
+            self._warn(f"{batches} not done yet: repeat the command later to collect the results")
+        return gathered
 
-    try:
-        gathered = asyncio.run(main())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-    for fault in gathered.faults:
-        warn(f"evals: {fault}")
-    if gathered.waiting:
-        batches = f"{gathered.waiting} batch" + ("es" if gathered.waiting > 1 else "")
-        warn(f"{batches} not done yet: repeat the command later to collect the results")
-    return gathered
+    def interrupt_from_thread(self) -> None:
+        """Interrupt the wait from another thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.interrupt)
+
+    def interrupt(self) -> None:
+        """First time: end the wait. Second time: leave at once."""
+        if self.interrupted and self._task is not None:
+            self._task.cancel()
+        self.interrupted = True
+        self._stop.set()

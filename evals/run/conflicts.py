@@ -37,7 +37,5 @@ def _conflicts(request: RunRequest) -> Iterator[str]:
             if getattr(request, name):
                 flag = options()[name].flag
                 yield f"--batch and {flag} exclude each other: a batch is submitted as a whole"
-        if len(request.models) > 1:
-            yield "--batch takes one model, as it waits for the batch's results"
     if not request.models:
         yield "no model: add -m, for example -m smollm2 or -m server:http://127.0.0.1:8000/v1#NAME"

@@ -15,6 +15,7 @@ from evals.errors import EvalsError, Fatal, UsageError
 from evals.records import promise
 from evals.records.store import BATCHES
 from evals.run import batch
+from evals.run.batching import BatchWait
 from evals.run.budget import Budget, Spending
 from evals.run.early_stop import EarlyStop, StoppingRule, StoppingWatcher
 from evals.run.event_loop import in_thread
@@ -109,6 +110,7 @@ class ModelRun:
         self.runner: Runner | None = None
         self.outcome: Outcome | None = None
         self._stopping: StoppingRule | None = None
+        self._waiting: BatchWait | None = None
         self._gathered: CollectedBatches | None = None
 
     def _adopt(self, model: Model) -> None:
@@ -152,7 +154,7 @@ class ModelRun:
         return structs.replace(plan_options(self.request, profile), engine=engine_of(self.model))
 
     def prepare(self) -> None:
-        """Open every suite's run, score stale replies again, and submit batches; blocks."""
+        """Open every suite's run, and score stale replies again; blocks."""
         if not self._created:
             self._adopt(self.command.create(self.spec))
         remarks, options = self.refuse_unsuitable(), self._options()
@@ -181,7 +183,7 @@ class ModelRun:
         return job
 
     def _begin(self) -> None:
-        """Rescore stale replies, set up early stopping and progress, and submit batches."""
+        """Rescore stale replies, and set up early stopping and progress."""
         for job in self.jobs:
             if job.stale and not job.suite.judged:
                 rescore(job.writer, job.suite)
@@ -197,13 +199,6 @@ class ModelRun:
             more=self._stopping.facts if self._stopping else None,
             alarm=self._alarm,
         )
-        if self.request.batch:
-            from evals.run.batching import collect_batches
-
-            quiet = self.command.quiet
-            self._gathered = collect_batches(
-                self.model, self.jobs, say=(lambda _: None) if quiet else self.say, warn=self.say
-            )
 
     def _alarm(self, number: int, finding: Finding) -> None:
         """Put the health findings on the card, and end the model's runs with --strict-health."""
@@ -220,12 +215,30 @@ class ModelRun:
         """Call the model for every open sample; writes the cards of runs with records if it fails."""
         self.command.progress.add(self.rows)
         try:
+            if self.request.batch:
+                self._waiting = BatchWait(
+                    say=(lambda _: None) if self.command.quiet else self.say, warn=self.say
+                )
+                self._gathered = await self._waiting.collect(self.model, self.jobs)
             runner = await drive(self._runner)
         except Fatal:
             await in_thread(self.close_partial)
             raise
         async with self.command.finishing:
             return await in_thread(lambda: self.finish(runner))
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user has interrupted the calls, or the wait for batches."""
+        by_user = self._waiting is not None and self._waiting.interrupted
+        return by_user or (self.runner is not None and self.runner.interrupted)
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does, from another thread."""
+        if self.runner is not None:
+            self.runner.interrupt()
+        elif self._waiting is not None:
+            self._waiting.interrupt_from_thread()
 
     def _runner(self) -> Runner:
         """Return a new runner; called on its event loop."""

@@ -147,7 +147,7 @@ class Session:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         if errors := [result for result in results if isinstance(result, BaseException)]:
-            raise next((e for e in errors if not isinstance(e, asyncio.CancelledError)), errors[0])
+            raise next((e for e in errors if not isinstance(e, asyncio.CancelledError)), KeyboardInterrupt())
         outcomes = [work.outcome for work in self._works if work.outcome is not None]
         if len(outcomes) < len(self._works) and not any(outcome.interrupted for outcome in outcomes):
             raise KeyboardInterrupt  # before the first call of those that are left
@@ -175,14 +175,13 @@ class Session:
 
     def _has_stopped(self) -> bool:
         """Whether the user has interrupted the command, or any of its models."""
-        return self._interrupted or any(work.runner and work.runner.interrupted for work in self._works)
+        return self._interrupted or any(work.interrupted for work in self._works)
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does, from another thread: the first time, calls in flight are completed."""
         self._interrupted = True
         for work in self._works:
-            if work.runner is not None:
-                work.runner.interrupt()
+            work.interrupt()
 
     def _end(self, why: str) -> None:
         """Start no new calls of any model."""

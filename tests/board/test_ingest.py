@@ -446,6 +446,8 @@ def test_the_board_in_the_repository_is_what_an_ingest_computes(tmp_path: Path) 
     """If this fails after a change of a suite on purpose: `python -m tools.sample_board`."""
     shutil.copytree(ROOT / "results" / "board", tmp_path / "board")
     shutil.rmtree(tmp_path / "board" / "results")
-    assert [(result.status, result.reasons) for result in ingest(tmp_path / "board")] == [("accepted", ())] * 2
+    assert [(result.status, result.reasons) for result in ingest(tmp_path / "board")] == [
+        ("accepted", ())
+    ] * 2
     for path in (ROOT / "results" / "board" / "results").glob("*.json"):
         assert (tmp_path / "board" / "results" / path.name).read_text() == path.read_text(), path.name

@@ -20,6 +20,7 @@ from evals import profiles
 from evals.calls import backoff
 from evals.records import store
 from evals.run import batch
+from evals.seams import BatchState
 from tests.support import protocols
 from tests.support.batch_vendors import Vendor
 from tests.support.command import Outcome, evals, finished, process
@@ -131,6 +132,36 @@ def test_stopped_twice_it_leaves_at_once_and_is_picked_up_later(vendor: Vendor, 
     assert len(batch.waiting(run_folder())) == 1
     assert evals(*RUN, "-m", model).status == 0
     assert len(vendor.asked) == SAMPLES
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_batches_of_several_models_are_waited_for_side_by_side(
+    vendor: Vendor, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evals.model_adapters.common import batches
+
+    signals = [signal.SIGINT] * times
+    for kind in (batches.OpenAIBatches, batches.AnthropicBatches):
+
+        async def state(self: Any, id_: str, real: Any = kind.state) -> Any:
+            if len(vendor.batches) < 2:  # neither is waited for before the other is handed in
+                return BatchState(ended=False)
+            while signals:
+                os.kill(os.getpid(), signals.pop())
+                await asyncio.sleep(0.05)
+            return await real(self, id_)
+
+        monkeypatch.setattr(kind, "state", state)
+    vendor.done = False
+    models = [word for model in MODELS.values() for word in ("-m", model)]
+    assert evals(*RUN, *models).status == 130
+    pending = [batch.waiting(path.parent) for path in Path("results").glob("*@*/*/*/card.json")]
+    assert [[bool(entry.id) for entry in entries] for entries in pending] == [[True], [True]]
+    vendor.done = True
+    second = evals(*RUN, *models)
+    assert second.status == 0, second.err
+    assert [run["coverage"] for run in second.json["runs"]] == [1.0, 1.0]
+    assert (len(vendor.batches), len(vendor.asked)) == (2, 2 * SAMPLES)
 
 
 @contextlib.contextmanager
@@ -387,7 +418,6 @@ def test_words_that_changed_meanwhile_are_refused(vendor: Vendor, model: str) ->
             "--batch: google:gemini-2.5-pro has no batch endpoint; openai: and anthropic:",
         ),
         (("-m", "scripted:x"), "--batch: scripted:x has no batch endpoint"),
-        (("-m", "openai:o3", "-m", "openai:gpt-4.1"), "--batch takes one model"),
         (("-m", "openai:o3", "--max-cost", 1), "--batch and --max-cost exclude each other"),
         (("-m", "openai:o3", "--concurrency", 2), "--batch and --concurrency exclude each other"),
     ],
