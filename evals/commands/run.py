@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evals.commands import common
+from evals.commands import common, detached
 from evals.commands.common import json_option, note, trust_option
 from evals.commands.exit_status import exit_status
 from evals.commands.options import Grouped, given, help_all, request_options
@@ -49,6 +49,8 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
     request = _request(suites, given(options))
     if request.dry_run:
         return _dry_run(request, as_json=as_json)
+    if request.detach and detached.submit(request, as_json=as_json):
+        return 0
     early_stop = until.wanted(request)
     outcomes = Session(request, say=note, quiet=quiet, early_stop=early_stop).run()
     unfinished = any(outcome.interrupted or outcome.fault for outcome in outcomes)
@@ -106,6 +108,8 @@ def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
     if not files:
         return make({**options, "suites": suites})
     base = changed(read(Path(files[0])))
+    if "slurm" in options:  # a table, of which the command line replaces single keys
+        options["slurm"] = [*base.get("slurm", []), *options["slurm"]]
     if len(files) > 1:
         raise UsageError(f"name one request file, not {' and '.join(files)}")
     more = [name for name in suites if name not in files]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.commands import common
+from evals.commands import common, detached
 from evals.commands.common import note
 from evals.commands.exit_status import exit_status
 
@@ -29,6 +29,8 @@ def run(
         return 2
     if dry:
         return _dry_run(parts, as_json=as_json)
+    if parts[0].request.detach and detached.submit(parts[0].request, as_json=as_json):
+        return 0
     outcomes = sweep.run_sweep(parts, say=note, quiet=quiet)
     return _report(outcomes, parts[0].request.results, as_json=as_json)
 

@@ -22,6 +22,8 @@ def check(request: RunRequest) -> None:
 def _conflicts(request: RunRequest) -> Iterator[str]:
     if not request.cluster and (request.replicas is not None or request.gpus is not None):
         yield "--replicas and --gpus need --cluster"
+    if request.cluster != "slurm" and (request.slurm or request.detach):
+        yield "--slurm and --detach need --cluster slurm"
     if request.cluster and (request.header or request.extra_body):
         yield "--header and --extra-body cannot be combined with --cluster"
     if request.sample_id and request.limit:

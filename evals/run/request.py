@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, structs
 from evals import disk
 from evals.errors import UnknownName, UsageError
 from evals.records import mirror
+from evals.run.request_extras import of_table
 from evals.validation import cause
 
 Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
@@ -217,7 +218,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     cluster: Annotated[
         str | None,
         option(
-            "Run replicas of the model on a cluster: `ray`, or ray://HOST:PORT.",
+            "Run replicas of the model on a cluster: `ray`, ray://HOST:PORT, or `slurm`.",
             "Cluster",
             metavar="ADDRESS",
             advanced=True,
@@ -225,12 +226,19 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
     replicas: Annotated[
         Count | None,
-        option("Number of replicas; default: as many as fit.", "Cluster", metavar="N", advanced=True),
+        option(
+            "Number of replicas; default: as many as fit (Slurm: 1).", "Cluster", metavar="N", advanced=True
+        ),
     ] = None
     gpus: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         option("GPUs per replica; default: the model profile's.", "Cluster", metavar="N", advanced=True),
     ] = None
+    slurm: Annotated[
+        list[str],
+        option("Setting of Slurm jobs: docs/cluster.md.", "Cluster", metavar="KEY=VALUE", advanced=True),
+    ] = []
+    detach: Annotated[bool, option("Run this command as a Slurm job.", "Cluster", advanced=True)] = False
 
 
 class Option(Struct, frozen=True, kw_only=True):
@@ -331,8 +339,8 @@ def _value(option: Option, value: Any, source: str) -> Any:
         value = [value]
     if option.type is Path and isinstance(value, str | Path):
         return mirror.writable(value) if option.name == "results" else Path(value)
-    if option.name == "extra_body" and isinstance(value, dict):
-        value = msgspec.json.encode(value).decode()
+    if isinstance(value, dict):
+        value = of_table(option.name, value)
     if option.type is float and type(value) is int:
         value = float(value)
     if option.type is list and isinstance(value, Sequence):

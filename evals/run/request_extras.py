@@ -23,6 +23,16 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OWN_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
 
 
+def of_table(option: str, table: dict[str, Any]) -> Any:
+    """Return a table of a request file as its option is written on the command line, if it can be a table."""
+    if option == "extra_body":
+        return msgspec.json.encode(table).decode()
+    if option == "slurm":
+        lists = ((key, value if isinstance(value, list) else [value]) for key, value in table.items())
+        return [f"{key}={value}" for key, values in lists for value in values]
+    return table
+
+
 def extra_body(text: str | None) -> dict[str, Any]:
     """Parse --extra-body, a JSON object; raises UsageError."""
     if text is None:

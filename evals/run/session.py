@@ -142,6 +142,9 @@ class Session:
         tasks = [asyncio.create_task(self._run_lane(lane)) for lane in lanes]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        except asyncio.CancelledError:
+            self._interrupted = True  # a thread that waits for a cluster looks at it
+            raise
         finally:
             for task in tasks:
                 task.cancel()
@@ -200,6 +203,18 @@ class Session:
         }
         if not request.cluster:
             return load.model(spec, results=request.results, **options)
+        if request.cluster == "slurm":
+            from evals.run.cluster.slurm import submission
+
+            return submission.connect(
+                spec,
+                replicas=request.replicas,
+                gpus=request.gpus,
+                options=options,
+                entries=request.slurm,
+                results=request.results,
+                stopped=self._has_stopped,
+            )
         from evals.run.cluster.ray_replicas import connect
 
         return connect(spec, request.cluster, replicas=request.replicas, gpus=request.gpus, options=options)

@@ -20,6 +20,7 @@ from msgspec import structs
 from evals.errors import Context, Disconnected, EvalsError, Gone, ModelError, RateLimit, UsageError
 from evals.prompts import ask
 from evals.records.store import Run
+from evals.run.cluster import host as hosts
 from evals.run.cluster import placement
 from evals.run.cluster import ray_replicas as replicas
 from evals.run.cluster.queue import Answer, Cluster, Fault, Question, Replica, Work
@@ -173,6 +174,19 @@ async def test_a_replica_whose_server_is_gone_takes_no_other_with_it(tmp_path: P
     assert any("died again" in note for note in cluster.notes)
 
 
+async def test_a_replica_that_will_not_come_back_is_closed_at_once() -> None:
+    broken, sound = Broken(0), Simulated(0.001)
+    cluster = Cluster([broken, sound], FACTS)
+    await cluster.ready()  # type: ignore[misc]
+    for _ in range(100):
+        if broken.closed:
+            break
+        await asyncio.sleep(0.01)
+    assert broken.closed
+    assert not sound.closed
+    await cluster.close()
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -208,12 +222,12 @@ async def test_a_question_that_nobody_waits_for_is_taken_back() -> None:
         await asyncio.sleep(60)
         raise AssertionError
 
-    host = replicas.Host("scripted:A", {})
+    host = hosts.Host("scripted:A", {})
     host._model = Other(never)
-    await host.give(replicas._encode(Work([Question(1, ask("x"), ANYTHING)], [])))
+    await host.give(hosts._encode(Work([Question(1, ask("x"), ANYTHING)], [])))
     await asyncio.sleep(0.01)
     (task,) = host._asked.values()
-    await host.give(replicas._encode(Work([], [1])))
+    await host.give(hosts._encode(Work([], [1])))
     await asyncio.sleep(0.01)
     assert task.cancelled()
     assert not host._asked
@@ -222,16 +236,16 @@ async def test_a_question_that_nobody_waits_for_is_taken_back() -> None:
 async def test_a_host_answers_what_it_is_asked_and_tells_faults(monkeypatch) -> None:
     import msgspec
 
-    host = replicas.Host("scripted:call=test_cluster:odd", {})
+    host = hosts.Host("scripted:call=test_cluster:odd", {})
     start, facts = await host.start()
     assert replicas._facts(facts).name == "scripted"
-    await host.give(replicas._encode(Work([Question(n, ask(str(n)), ANYTHING) for n in range(4)], [])))
+    await host.give(hosts._encode(Work([Question(n, ask(str(n)), ANYTHING) for n in range(4)], [])))
     answers = msgspec.msgpack.decode(await host.take(start), type=list[Answer])
     told = {a.number: a.outcome.text if isinstance(a.outcome, Reply) else a.outcome.message for a in answers}
     assert told == {0: "even", 1: "ValueError: odd", 2: "even", 3: "ValueError: odd"}
-    monkeypatch.setattr(replicas, "POLL_S", 0.01)
+    monkeypatch.setattr(hosts, "POLL_S", 0.01)
     again, _ = await host.start()
-    assert await host.take(start) == await host.take(again) == replicas._encode([])
+    assert await host.take(start) == await host.take(again) == hosts._encode([])
 
 
 def odd(prompt: Prompt) -> str:
@@ -241,7 +255,7 @@ def odd(prompt: Prompt) -> str:
 
 
 async def test_a_host_that_cannot_make_its_model_says_why() -> None:
-    host = replicas.Host("vllm:nowhere", {})
+    host = hosts.Host("vllm:nowhere", {})
     facts = replicas._facts(await host.facts())
     assert facts.fault.startswith("vllm:nowhere")
     assert "\n" not in facts.fault
@@ -267,9 +281,9 @@ async def test_images_travel_with_the_question(tmp_path: Path, monkeypatch) -> N
         seen.append(await media.payload(kept))
         return Reply(text="red")
 
-    host = replicas.Host("scripted:A", {})
+    host = hosts.Host("scripted:A", {})
     host._model = Other(sees)
-    await host.give(replicas._encode(Work([question], [])))
+    await host.give(hosts._encode(Work([question], [])))
     await host.take(0)
     assert seen == [("image/png", stream.getvalue())]
     assert not list(host._folder.iterdir())  # and nothing is left behind
@@ -372,7 +386,7 @@ def test_what_cannot_go_over_several_nodes_says_so(spec) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--cluster", "slurm"], "--cluster 'slurm': write ray, or ray://HOST:PORT"),
+        (["--cluster", "pbs"], "--cluster 'pbs': write ray, ray://HOST:PORT, or slurm"),
         (["--cluster", "ray://"], "--cluster ray://: write ray://HOST:PORT"),
         (["--cluster", "ray://127.0.0.1:1"], "--cluster ray://127.0.0.1:1: no answer from 127.0.0.1:1"),
         (["--replicas", "3"], "--replicas and --gpus need --cluster"),

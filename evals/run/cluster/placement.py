@@ -32,7 +32,7 @@ def place(
     node_gpus = [int(node.get("GPU", 0)) for node in nodes]
     largest = max(node_gpus, default=0)
     kind = next((k.partition(":")[2] for n in nodes for k in n if k.startswith("accelerator_type:")), "")
-    need = _need(spec, kind) if gpus is None else gpus
+    need = gpus_needed(spec, kind) if gpus is None else gpus
     if gpus is None and not need and adapter in ENGINES and largest:
         need = 1
     if need and not largest:
@@ -73,7 +73,7 @@ def multi_node_fit(need: int, node_gpus: Sequence[int]) -> tuple[int, int]:
     return 0, 0
 
 
-def _need(spec: str, kind: str) -> int:
+def gpus_needed(spec: str, kind: str) -> int:
     """Return the number of GPUs of a type that the profile states for a model; 0 if unknown."""
     profile = profiles.find(spec)
     if profile is None or spec.partition(":")[0] not in (*ENGINES, "hf"):

@@ -281,6 +281,7 @@ class Cluster:
             self._why = str(error)
             if self._ever:
                 self._say(f"replica {replica.number} will not come back: {error}")
+            await asyncio.gather(replica.link.close(), return_exceptions=True)  # frees its GPUs
         finally:
             # waiters check the tasks once this one is done
             asyncio.get_running_loop().call_soon(self._changed.set)

@@ -1,0 +1,30 @@
+"""`evals run ... --cluster slurm --detach`: the command as a Slurm job of its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from evals.commands import common
+
+if TYPE_CHECKING:
+    from evals.run.request import RunRequest
+
+
+def submit(request: RunRequest, *, as_json: bool) -> bool:
+    """Submit this command line as a job and print its number; returns False if this process is that job.
+
+    `request`: of the command, or of the first part of a sweep.
+    """
+    from evals.run.cluster.slurm import detach
+    from evals.run.session import Session
+
+    if detach.is_driver_job():
+        return False
+    Session(request, say=common.note)  # reports unknown names now, rather than in a log
+    job = detach.detach(request, sys.argv[1:])
+    if as_json:
+        common.print_json({"job": job.job, "log": str(job.log)})
+    else:
+        common.say(f"Slurm job {job.job} runs this command; log: {job.log}; `scancel {job.job}` ends it")
+    return True

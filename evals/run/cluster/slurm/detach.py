@@ -1,0 +1,71 @@
+"""The driver as a Slurm job of its own: `evals run ... --cluster slurm --detach`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from evals.run.cluster.slurm import scheduler, submission
+from evals.run.cluster.slurm import settings as slurm_settings
+from evals.run.conflicts import check
+
+if TYPE_CHECKING:
+    from submitit.core.utils import DelayedSubmission
+
+    from evals.run.request import RunRequest
+
+MARK = "EVALS_DETACHED"
+"""Variable that is set in the driver's job."""
+
+
+class Detached(NamedTuple):
+    """A driver that was submitted."""
+
+    job: str
+    log: Path
+
+
+class DriverJob:
+    """The command line that submitted it, to be pickled by submitit. If it is requeued, the run resumes."""
+
+    def __init__(self, arguments: list[str], folder: Path) -> None:
+        self.arguments, self.folder = arguments, folder
+
+    def __call__(self) -> None:
+        """Run the command; ends the process with its exit status."""
+        from importlib import import_module
+
+        os.environ[MARK] = "1"
+        os.chdir(self.folder)
+        sys.argv = ["evals", *self.arguments]
+        import_module("evals.cli").main()  # a higher layer, as for any command
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Return what to run when the job starts again; called by submitit before the time limit."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def is_driver_job() -> bool:
+    """Whether this process is the driver of a detached run."""
+    return bool(os.environ.get(MARK))
+
+
+def detach(request: RunRequest, arguments: list[str]) -> Detached:
+    """Submit the command as a job; raises UsageError with a one-line message."""
+    check(request)
+    scheduler.require()
+    settings = slurm_settings.read(request.slurm)
+    settings = replace(
+        settings,
+        partition=settings.driver_partition or settings.partition,
+        time=settings.driver_time or settings.time,
+    )
+    executor = submission.executor(settings, submission.new_folder(settings, request.results), gpus=0)
+    job = submission.submit(executor, DriverJob(arguments, Path.cwd()), settings.partition)
+    return Detached(job, scheduler.log_of(Path(executor.folder), job))

@@ -1,0 +1,49 @@
+"""Mutual authentication of driver and job over a WebSocket, by the key that both read from the shared folder.
+
+Each side sends 32 random bytes and proves the key by an HMAC of the other's; the key itself is never sent.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import TYPE_CHECKING
+
+from evals.run.cluster.slurm.messages import BINARY
+
+if TYPE_CHECKING:
+    from aiohttp import ClientWebSocketResponse
+    from aiohttp.web import WebSocketResponse
+
+HANDSHAKE_S = 10.0
+SIZE = 32
+DRIVER, JOB = b"driver", b"job"
+
+
+class Unauthenticated(Exception):
+    """The other side does not know the key, or does not follow the protocol."""
+
+
+async def authenticate(
+    socket: ClientWebSocketResponse | WebSocketResponse, key: bytes, *, role: bytes, peer: bytes
+) -> None:
+    """Prove the key to the other side, and have it proven; raises Unauthenticated."""
+    own = secrets.token_bytes(SIZE)
+    await socket.send_bytes(own)
+    await socket.send_bytes(_proof(key, role, await _receive(socket)))
+    if not hmac.compare_digest(await _receive(socket), _proof(key, peer, own)):
+        raise Unauthenticated
+
+
+def _proof(key: bytes, role: bytes, nonce: bytes) -> bytes:
+    return hmac.digest(key, role + nonce, "sha256")
+
+
+async def _receive(socket: ClientWebSocketResponse | WebSocketResponse) -> bytes:
+    try:
+        message = await socket.receive(HANDSHAKE_S)
+    except TimeoutError:
+        raise Unauthenticated from None
+    if message.type != BINARY or len(message.data) != SIZE:
+        raise Unauthenticated
+    return bytes(message.data)

@@ -1,0 +1,31 @@
+"""Cancels Slurm jobs when the process that submitted them ends: `python -I reaper.py JOB...`.
+
+It reads from a pipe (standard input) held by that process; when the pipe closes (the process ended, crashed or was killed
+with -9), it runs `scancel`. Jobs that have ended by then are not affected. If this process is killed too, running jobs
+still notice that their connection has ended. Standard library only; nothing of this project is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+POLL_S = 1.0
+
+
+def main(jobs: list[str]) -> None:
+    """Wait for the end of the parent, then cancel the jobs."""
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)  # only the pipe decides
+    parent = os.getppid()
+    while os.getppid() == parent:
+        if select.select([0], [], [], POLL_S)[0] and not os.read(0, 1):
+            break
+    subprocess.run(["scancel", "--quiet", *jobs], check=False)  # noqa: S607
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

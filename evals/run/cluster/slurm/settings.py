@@ -1,0 +1,116 @@
+"""Settings of Slurm jobs: `--slurm KEY=VALUE`, the `[slurm]` table of a request file, or EVALS_SLURM_KEY variables."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from evals.calls.secrets import secret_among
+from evals.errors import UnknownName, UsageError
+from evals.validation import cause
+
+PREFIX = "EVALS_SLURM_"
+_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What is asked of Slurm for each job."""
+
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+    constraint: str = ""
+    time: str = "4:00:00"
+    """Limit as sbatch takes it; a job that reaches it is requeued."""
+    gpus: int | None = None
+    """Per job; None: as the model's profile states."""
+    cpus: int | None = None
+    memory: str = ""
+    """As `sbatch --mem` takes it."""
+    container: str = ""
+    """Image for `srun --container-image` (Pyxis)."""
+    mounts: str = ""
+    """For `srun --container-mounts`."""
+    python: str = ""
+    """Command that runs Python on a node, e.g. `apptainer exec --nv IMAGE python3`; empty: this interpreter, or
+    `python3` in a container."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell before it."""
+    folder: str = ""
+    """Folder that driver and nodes share; empty: `.slurm` in the results folder."""
+    grace: float = 60.0
+    """Seconds for which a job waits for a driver whose connection has ended."""
+    driver_partition: str = ""
+    """Partition of the driver's job with --detach; empty: `partition`."""
+    driver_time: str = ""
+    """Limit of the driver's job; empty: `time`."""
+
+
+def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings of `KEY=VALUE` entries, completed from the environment; raises UsageError.
+
+    A key that occurs again replaces the earlier value, except for `setup`, whose lines are collected.
+    """
+    values: dict[str, Any] = {}
+    for key in Settings.__struct_fields__:
+        if value := environment.get(f"{PREFIX}{key.upper()}", "").strip():
+            values[key] = value.splitlines() if key == "setup" else value
+    lines: list[str] = []
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        key = key.strip().replace("-", "_")
+        if key not in Settings.__struct_fields__:
+            raise UnknownName("setting of Slurm", key, Settings.__struct_fields__)
+        if not equals:
+            raise UsageError(f"--slurm {entry}: write KEY=VALUE")
+        lines += [value] if key == "setup" else []
+        values[key] = lines if key == "setup" else value.strip()
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"setting of Slurm: {cause(error)}") from None
+    _check(settings)
+    return settings
+
+
+def minutes(text: str) -> int:
+    """Return a time limit in minutes, rounded up; raises UsageError.
+
+    >>> [minutes(t) for t in ("90", "1:30", "4:00:00", "1-12", "2-00:00:01")]
+    [90, 2, 240, 2160, 2881]
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise UsageError(f"setting of Slurm: time {text!r}; write MINUTES, HH:MM:SS or DAYS-HH:MM:SS")
+    days, *rest = match.groups()
+    first, second, third = (int(part) if part else 0 for part in rest)
+    if days:
+        seconds = int(days) * 86_400 + first * 3600 + second * 60 + third
+    elif rest[2] is not None:
+        seconds = first * 3600 + second * 60 + third
+    else:
+        seconds = first * 60 + second
+    return -(-seconds // 60)
+
+
+def _check(settings: Settings) -> None:
+    """Raise UsageError for values that sbatch could not take, and for secrets in lines of shell."""
+    for key in Settings.__struct_fields__:
+        value = getattr(settings, key)
+        for line in value if isinstance(value, tuple) else (str(value),):
+            if not line.isprintable() and key != "setup":
+                raise UsageError(f"setting of Slurm: {key} contains a control character")
+    for time in filter(None, (settings.time, settings.driver_time)):
+        if minutes(time) < 1:
+            raise UsageError(f"setting of Slurm: time {time!r} is no time at all")
+    if (settings.gpus or 0) < 0 or (settings.cpus or 1) < 1 or not 1 <= settings.grace <= 3600:
+        raise UsageError("setting of Slurm: gpus from 0, cpus from 1, grace from 1 to 3600 seconds")
+    if name := secret_among([*settings.setup, settings.python]):
+        raise UsageError(
+            f"setting of Slurm: {name} in setup or python would stand in the job's script; set it in the environment"
+        )

@@ -1,0 +1,296 @@
+"""`--cluster slurm` without Slurm: settings, the connection of driver and job, what is said of a job's end.
+
+`test_slurm_real.py` has a real Slurm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from msgspec import structs
+
+from evals.errors import UnknownName, UsageError
+from evals.prompts import ask
+from evals.run import request
+from evals.run.cluster.queue import Cluster, Facts, Lost, Question, Work
+from evals.run.cluster.slurm import messages, scheduler, settings, submission
+from evals.run.cluster.slurm.handshake import DRIVER, JOB, Unauthenticated, authenticate
+from evals.run.cluster.slurm.link import SlurmLink
+from evals.run.cluster.slurm.node import NodeJob, _Server
+from evals.run.cluster.slurm.scheduler import Scheduler, State
+from evals.types import Sampling
+from tests.support.command import evals
+
+# --- settings
+
+
+def test_settings_come_from_the_command_line_the_file_and_the_environment() -> None:
+    environment = {"EVALS_SLURM_PARTITION": "cpu", "EVALS_SLURM_ACCOUNT": "lab", "EVALS_SLURM_SETUP": "a\nb"}
+    table = {"partition": "gpu", "gpus": 8, "time": "1-00:00:00"}
+    entries = [*request.make({"slurm": table}).slurm, "gpus=4"]
+    read = settings.read(entries, environment)
+    assert (read.partition, read.account, read.gpus, read.setup) == ("gpu", "lab", 4, ("a", "b"))
+    assert settings.minutes(read.time) == 1440
+
+
+def test_lines_of_setup_are_collected() -> None:
+    made = request.make(
+        {"slurm": {"setup": ["module load cuda", "source venv/bin/activate"]}}, source="f.toml"
+    )
+    assert settings.read(made.slurm, {}).setup == ("module load cuda", "source venv/bin/activate")
+
+
+def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> None:
+    from evals.commands.run import _request
+
+    path = tmp_path / "night.toml"
+    path.write_text(
+        'suites = ["gpqa"]\nmodels = ["vllm:a/b"]\ncluster = "slurm"\n[slurm]\npartition = "gpu"\naccount = "lab"\n'
+    )
+    read = settings.read(_request([str(path)], {"slurm": ("partition=debug",)}).slurm, {})
+    assert (read.partition, read.account) == ("debug", "lab")
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ("partitio=x", "unknown setting of Slurm 'partitio'; did you mean partition"),
+        ("partition", "--slurm partition: write KEY=VALUE"),
+        ("gpus=many", "setting of Slurm: "),
+        ("gpus=-1", "setting of Slurm: gpus from 0"),
+        ("time=soon", "setting of Slurm: time 'soon'; write MINUTES, HH:MM:SS or DAYS-HH:MM:SS"),
+        ("time=0", "setting of Slurm: time '0' is no time at all"),
+        ("account=a\n#SBATCH --uid=0", "setting of Slurm: account contains a control character"),
+        ("setup=export HF_TOKEN=hf_0123456789abcdefghijkl", "setting of Slurm: HF_TOKEN in setup or python"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(entry: str, line: str) -> None:
+    with pytest.raises((UsageError, UnknownName)) as caught:
+        settings.read([entry], {})
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_written_into_the_script(tmp_path: Path) -> None:
+    slurm = pytest.importorskip("submitit.slurm.slurm", reason="NOT TESTED: submitit is not installed")
+    read = settings.read(
+        ["partition=gpu", "container=evals.sqsh", "mounts=/data:/data", "setup=module load x", "memory=64G"],
+        {},
+    )
+    script = slurm._make_sbatch_string("python3 job", tmp_path, **submission._parameters(read, gpus=8))
+    for line in (
+        "#SBATCH --partition=gpu", "#SBATCH --gpus-per-node=8", "#SBATCH --mem=64G", "#SBATCH --time=240",
+        "#SBATCH --requeue", "#SBATCH --signal=USR2@90", "module load x",
+    ):  # fmt: skip
+        assert line in script.splitlines()
+    assert "--container-image=evals.sqsh --container-mounts=/data:/data python3 job" in script
+    assert "wckey" not in script
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--cluster", "slurm"], "--cluster slurm: there is no sbatch on this machine's PATH"),
+        (["--slurm", "partition=x"], "--slurm and --detach need --cluster slurm"),
+        (["--detach"], "--slurm and --detach need --cluster slurm"),
+        (["--cluster", "slurm", "--detach"], "--cluster slurm: there is no sbatch on this machine's PATH"),
+    ],
+)
+def test_without_slurm(here: Path, words: list[str], line: str) -> None:
+    done = evals("run", "gpqa", "--sample", "-m", "demo:careful", *words, env={"PATH": str(here)})
+    assert done.complaint.startswith(line)
+    assert not (here / "results").exists()
+
+
+# --- driver and job
+
+
+class Job:
+    """A job in this process."""
+
+    def __init__(self, folder: Path, model: str = "scripted:A", grace_s: float = 0.5) -> None:
+        self.folder = folder
+        job = NodeJob(model, {}, folder=folder, gpus=0, grace_s=grace_s)
+        self.server = _Server(job)
+        self.task = asyncio.get_running_loop().create_task(self.server.run("7"))
+
+    async def address(self) -> messages.Announcement:
+        while (address := messages.read(self.folder, "7")) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        return address
+
+    def link(self) -> SlurmLink:
+        return SlurmLink("7", self.folder, Scheduler([], self.folder))
+
+
+async def test_a_job_answers_and_ends_with_the_run(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    address = await job.address()
+    assert messages.path_of(tmp_path, "7").stat().st_mode & 0o777 == 0o600
+    cluster = Cluster([job.link()], address.facts)
+    if (waiting := cluster.ready()) is not None:
+        await waiting
+    replies = await asyncio.gather(*(cluster.reply(ask(str(n)), Sampling()) for n in range(50)))
+    assert [reply.text for reply in replies] == ["A"] * 50
+    await cluster.close()
+    assert await job.task == "the driver has finished"
+    assert messages.read(tmp_path, "7") is None
+
+
+async def test_after_sigterm_a_job_answers_nothing_more(tmp_path: Path) -> None:
+    """Slurm signals the model, too: its end is no answer, as the job may be requeued."""
+    job = Job(tmp_path)
+    await job.address()
+    link = job.link()
+    await link.start()
+    job.server._end("SIGTERM")
+    link.give(question("x"))
+
+    async def answers() -> None:
+        while True:
+            assert await link.take() == msgspec.msgpack.encode([])
+
+    with pytest.raises(Lost):
+        await answers()
+    await link.close()
+    job.task.cancel()  # it would wait to be killed
+    await asyncio.gather(job.task, return_exceptions=True)
+    assert messages.read(tmp_path, "7") is None
+
+
+def question(text: str) -> bytes:
+    """Return a message with one question."""
+    return msgspec.msgpack.encode(Work([Question(1, ask(text), Sampling())], []))
+
+
+async def test_a_job_ends_when_its_driver_does_not_come_back(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    await job.address()
+    link = job.link()
+    await link.start()
+    assert link._session is not None
+    await link._disconnect()  # without a word, as the kernel does for a process that is killed
+    await link._session.close()
+    assert await job.task == "no connection from the driver for 0 s"
+
+
+async def test_a_connection_that_was_lost_is_made_again(tmp_path: Path) -> None:
+    job = Job(tmp_path, grace_s=30)
+    cluster = Cluster([job.link()], (await job.address()).facts)
+    await cluster.ready()  # type: ignore[misc]
+    assert job.server._socket is not None
+    await job.server._socket.close()
+    await asyncio.sleep(0.05)
+    while (waiting := cluster.ready()) is not None:
+        await waiting
+    assert (await cluster.reply(ask("x"), Sampling())).text == "A"
+    assert any("the connection to Slurm job 7 at" in note for note in cluster.notes)
+    await cluster.close()
+    await job.task
+
+
+async def test_without_the_key_a_job_answers_nothing(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    address = await job.address()
+    link = job.link()
+    assert not await link._connect(structs.replace(address, key=b"another"))
+    async with aiohttp.ClientSession() as session:
+        connection = await session.ws_connect(f"http://{address.host}:{address.port}{messages.PATH}")
+        nonce = await connection.receive_bytes()
+        await connection.send_bytes(nonce)  # reflected, in the hope of a proof
+        assert await connection.receive_bytes() != nonce
+        await connection.send_bytes(bytes(32))
+        assert (await connection.receive()).type is aiohttp.WSMsgType.CLOSE
+        await connection.close()
+    assert await link._connect(address)
+    await link.close()
+    assert await job.task == "the driver has finished"
+
+
+async def test_a_process_at_the_port_that_does_not_know_the_key_is_asked_nothing(tmp_path: Path) -> None:
+    from aiohttp import web
+
+    received: list[Any] = []
+
+    async def pretend(request: web.Request) -> web.WebSocketResponse:
+        connection = web.WebSocketResponse()
+        await connection.prepare(request)
+        with pytest.raises(Unauthenticated):
+            await authenticate(connection, b"guessed", role=JOB, peer=DRIVER)
+        received.extend([message async for message in connection])
+        return connection
+
+    app = web.Application()
+    app.router.add_get(messages.PATH, pretend)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = messages.Announcement(
+        host="127.0.0.1", port=runner.addresses[0][1], key=b"right", facts=Facts(name="m")
+    )
+    link = SlurmLink("7", tmp_path, Scheduler([], tmp_path))
+    assert not await link._connect(address)
+    await link.close()
+    await runner.cleanup()
+    assert not received
+
+
+def test_an_address_that_others_could_have_written_is_ignored(tmp_path: Path) -> None:
+    address = messages.Announcement(host="h", port=1, key=b"k", facts=Facts())
+    messages.announce(tmp_path, "7", address)
+    assert messages.read(tmp_path, "7") == address
+    messages.path_of(tmp_path, "7").chmod(0o644)
+    assert messages.read(tmp_path, "7") is None
+    (tmp_path / "8.address").symlink_to(tmp_path / "7.address")
+    assert messages.read(tmp_path, "8") is None
+    (tmp_path / "9.address").write_bytes(b"\xc1garbage")
+    assert messages.read(tmp_path, "9") is None
+
+
+# --- what is said of jobs
+
+
+def test_the_end_of_a_log_has_no_secrets_and_no_escapes(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    log = scheduler.log_of(tmp_path, "7")
+    log.write_text("x\n" * 1000 + "key 0123456789abcdef\n\x1b]0;title\x07\x1b[31mValueError:\tbad\n\n")
+    assert scheduler.last_lines(log) == f"x / x / key *** / ValueError: bad (log: {log})"
+    log.unlink()
+    assert "wrote no log" in scheduler.last_lines(log)
+    os.mkfifo(log)
+    assert "wrote no log" in scheduler.last_lines(log)
+
+
+def test_pending_jobs_are_named_with_the_reason_of_the_scheduler(tmp_path: Path, monkeypatch, capsys) -> None:
+    states = {"7": State("PENDING", "Priority"), "8": State("PENDING", "Priority"), "9": State("RUNNING")}
+    monkeypatch.setattr(scheduler, "query", lambda jobs: states)
+    jobs = Scheduler(["7", "8", "9"], tmp_path)
+    start = 1000.0
+    for seconds in (0, 5, 10, 15, 60, 65, 300, 900, 3600, 7190, 7200):
+        monkeypatch.setattr(scheduler.time, "monotonic", lambda now=start + seconds: now)
+        jobs.end_of("7")
+    assert capsys.readouterr().err.splitlines() == [
+        f"slurm: jobs 7, 8 have been pending for {duration}: Priority"
+        for duration in ("10 s", "1 minute", "5 minutes", "15 minutes", "60 minutes", "120 minutes")
+    ]
+
+
+def test_a_job_that_slurm_is_about_to_requeue_has_not_ended(tmp_path: Path, monkeypatch) -> None:
+    answers = iter([{"7": State("PREEMPTED")}, {"7": State("PENDING", "BeginTime")}, None, {}, {}])
+    monkeypatch.setattr(scheduler, "query", lambda jobs: next(answers))
+    monkeypatch.setattr(scheduler, "POLL_S", 0.0)
+    jobs = Scheduler(["7"], tmp_path)
+    assert [jobs.end_of("7") for _ in range(4)] == [""] * 4
+    assert jobs.end_of("7").startswith("Slurm job 7 ended (no longer listed by squeue): it wrote no log at")
+
+
+def test_waiting_for_the_first_job_ends_when_the_command_is_interrupted(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(scheduler, "query", lambda jobs: {"7": State("PENDING", "Resources")})
+    with pytest.raises(UsageError, match="interrupted before job 7 had joined"):
+        submission._first_facts(Scheduler(["7"], tmp_path), tmp_path, lambda: True)
