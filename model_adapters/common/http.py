@@ -17,9 +17,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from evals.calls.open_files import last_connection, raise_open_files
 from evals.calls.secrets import Mask, api_key, in_url
 from evals.data.loose_json import strict
-from evals.errors import BadReply, Disconnected, Fatal, ModelError, UsageError, from_status
+from evals.errors import BadReply, Disconnected, Fatal, ModelError, RateLimit, UsageError, from_status
 from evals.model_adapters.common.faults import read_fault
 from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
 
@@ -176,6 +177,8 @@ class Client:
             reason = self.without_key(str(error.os_error))
             return Fatal(f"{where} does not answer in TLS ({reason}): is the server's URL http:// instead?")
         code = error.os_error.errno or 0
+        if code in (errno.EMFILE, errno.ENFILE):
+            return RateLimit("this machine allows no more open connections (see ulimit -n); fewer at once")
         reason = os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no answer")
         hint = "; is the server running there?" if code == errno.ECONNREFUSED else ""
         return Disconnected(f"cannot reach {where}: {reason}{hint}", unreachable=True)
@@ -183,6 +186,7 @@ class Client:
     def _open(self) -> ClientSession:
         import aiohttp
 
+        raise_open_files()
         return aiohttp.ClientSession(
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=30),
@@ -253,6 +257,9 @@ def _socket(address: tuple[Any, ...]) -> socket.socket:
     """Return a socket with TCP keep-alive, since firewalls drop idle connections and a model may reason for minutes."""
     family, kind, protocol = address[:3]
     sock = socket.socket(family, kind, protocol)
+    if sock.fileno() >= last_connection():
+        sock.close()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5)):
         if hasattr(socket, name):
