@@ -179,12 +179,15 @@ def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
     return tuple(stats)
 
 
-def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+def query(
+    paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = (), *, keep: bool = True
+) -> pd.DataFrame:
     """Run SQL over the tables `records` and `samples` of one run or several; raises StoreError if they are broken.
 
     `records` has path, sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens,
     reasoning_tokens, cached_tokens, started, and the JSON texts scores, prompt, outcome; `samples` has path, id,
     group, cluster, target (JSON), options, json. Select few columns: texts are read only if they are named.
+    `keep`: whether to keep the result for the next time; not if it has a row for every sample of many runs.
     """
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in folders:
@@ -194,7 +197,8 @@ def query(paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = ()
     for _ in range(TRIES):
         runs = tuple((path, stamp(path)) for path in folders)
         try:
-            frame: pd.DataFrame = _query(runs, sql, tuple(parameters))
+            ask = _query if keep else _query.__wrapped__
+            frame: pd.DataFrame = ask(runs, sql, tuple(parameters))
         except StoreError:
             if runs == tuple((path, stamp(path)) for path in folders):
                 raise
