@@ -60,11 +60,12 @@ def write_parquet(runs: Sequence[Run], out: Path) -> Written:
 
 def _tables(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, ...], Iterable[tuple[Any, ...]]]]:
     pairs = ended(runs)
-    yield "scores", SCORES, [_score(card, e) for _, card in pairs for e in card.estimates]
-    yield "samples", SAMPLES, (row for run, card in pairs for row in _samples(run, card))
+    yield "scores", SCORES, [score_row(card, e) for _, card in pairs for e in card.estimates]
+    yield "samples", SAMPLES, (row for run, card in pairs for row in sample_rows(run, card))
 
 
-def _score(card: Card, e: Estimate) -> tuple[Any, ...]:
+def score_row(card: Card, e: Estimate) -> tuple[Any, ...]:
+    """Return a row of `scores`, with the columns `SCORES`."""
     c = card.config
     return (
         card.run, c.suite, c.version, c.protocol, card.model, card.served, card.data, c.data_sha256, e.metric, e.group,
@@ -74,7 +75,8 @@ def _score(card: Card, e: Estimate) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _samples(run: Run, card: Card) -> Iterator[tuple[Any, ...]]:
+def sample_rows(run: Run, card: Card) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of `samples`, with the columns `SAMPLES`."""
     for row in rows(run, gated=card.gated):
         score, reply = row.score, row.reply
         usage = reply.usage if reply else None

@@ -1,0 +1,165 @@
+"""Export to PostgreSQL: the tables `runs`, `scores` and `samples` of the schema `science_evals`.
+
+A run is written in one transaction, identified by suite, protocol, model, run and start: a second export changes
+nothing, and one of a run that was scored again replaces its rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from evals.errors import UsageError, install
+from evals.interop import sinks, tables
+from evals.interop.outgoing import ended
+from evals.interop.sinks import Exported, Sink, State
+from evals.records.card import Card
+from evals.records.store import Run
+from evals.types import Estimate
+
+if TYPE_CHECKING:
+    import psycopg
+
+SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS science_evals;
+CREATE TABLE IF NOT EXISTS science_evals.runs (
+    id text PRIMARY KEY, run text NOT NULL, suite text NOT NULL, version text NOT NULL, protocol text NOT NULL,
+    model text NOT NULL, served text NOT NULL, status text NOT NULL, data text NOT NULL, data_sha256 text NOT NULL,
+    gated boolean NOT NULL, coverage double precision NOT NULL, expected bigint NOT NULL, cost_usd double precision,
+    started timestamptz, finished timestamptz, state_sha256 text NOT NULL, exported timestamptz NOT NULL DEFAULT now(),
+    card jsonb NOT NULL
+);
+CREATE TABLE IF NOT EXISTS science_evals.scores (
+    run_id text NOT NULL REFERENCES science_evals.runs ON DELETE CASCADE, metric text NOT NULL, "group" text NOT NULL,
+    value double precision, low double precision, high double precision, worst double precision,
+    best double precision, n bigint NOT NULL, clusters bigint NOT NULL, unit text NOT NULL, better text NOT NULL,
+    method text NOT NULL, headline boolean NOT NULL, PRIMARY KEY (run_id, metric, "group")
+);
+CREATE TABLE IF NOT EXISTS science_evals.samples (
+    run_id text NOT NULL REFERENCES science_evals.runs ON DELETE CASCADE, sample text NOT NULL, repeat bigint NOT NULL,
+    "group" text NOT NULL, cluster text NOT NULL, verdict text, value double precision, answer text, gold text,
+    failure text, stop text, seconds double precision, input_tokens bigint, output_tokens bigint,
+    reasoning_tokens bigint, prompt_sha256 text NOT NULL, PRIMARY KEY (run_id, sample, repeat)
+);
+"""
+RUNS = (
+    "id", "run", "suite", "version", "protocol", "model", "served", "status", "data", "data_sha256", "gated", "coverage",
+    "expected", "cost_usd", "started", "finished", "state_sha256", "card",
+)  # fmt: skip
+SCORES = (
+    "metric", '"group"', "value", "low", "high", "worst", "best", "n", "clusters", "unit", "better", "method", "headline",
+)  # fmt: skip
+SAMPLES = tuple('"group"' if name == "group" else name for name in tables.SAMPLES[4:])
+
+
+def write(runs: Sequence[Run], to: str) -> Sink:
+    """Write runs to a database; `to`: a connection string without a password, empty for the PG* variables of libpq."""
+    try:
+        import psycopg
+    except ImportError:
+        raise UsageError(f"export postgres needs `{install('postgres')}`") from None
+    pairs = ended(runs)
+    with _errors(), psycopg.connect(_checked(to), connect_timeout=20, client_encoding="utf8") as connection:
+        _create(connection)
+        exported = [_write_run(connection, run, card) for run, card in pairs]
+    return Sink(runs=exported, lost=sinks.lost([card for _, card in pairs]))
+
+
+def _checked(to: str) -> str:
+    """Return a connection string; raises UsageError if it is none or holds a password."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        settings = conninfo_to_dict(to)
+    except Exception:  # noqa: BLE001 - its text repeats the string, which may hold a password
+        raise UsageError("--to is no connection string; e.g. postgresql://user@host/database") from None
+    if {"password", "sslpassword"} & set(settings):
+        raise UsageError("a connection string holds no password; set PGPASSWORD or use ~/.pgpass")
+    return to
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise UsageError(f"PostgreSQL: {re.sub(r'postgres(ql)?://[^ ]*', '...', line)[:300]}") from None
+    except UnicodeError:
+        raise UsageError("PostgreSQL: a text of the run cannot be encoded") from None
+
+
+def _create(connection: psycopg.Connection[Any]) -> None:
+    """Create the tables unless they are there, one process at a time."""
+    with connection.transaction():
+        row = connection.execute("SELECT to_regclass('science_evals.samples')").fetchone()
+        if row is not None and row[0] is not None:
+            return
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('science_evals'))")
+        connection.execute(SCHEMA)
+
+
+def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> Exported:
+    key = sinks.key(card)
+    state: State = "unchanged"
+    with connection.transaction():
+        row = connection.execute(_upsert(), _row(card)).fetchone()
+        if row is not None:
+            state = "new" if row[0] else "updated"
+            for table in ("scores", "samples"):
+                connection.execute(f"DELETE FROM science_evals.{table} WHERE run_id = %s", (key,))  # noqa: S608 - ours
+            _copy(connection, "scores", SCORES, (_score(key, e) for e in card.estimates))
+            _copy(connection, "samples", SAMPLES, ((key, *row[4:]) for row in tables.sample_rows(run, card)))
+    return Exported(run=card.run, suite=card.config.suite, state=state, place=f"science_evals.runs {key}")
+
+
+def _upsert() -> str:
+    """Return the statement that writes a run; it returns no row if that state of the run is there."""
+    changes = ", ".join(f"{name} = excluded.{name}" for name in RUNS[1:])
+    return (
+        f"INSERT INTO science_evals.runs AS r ({', '.join(RUNS)}) VALUES ({', '.join(['%s'] * len(RUNS))}) "  # noqa: S608 - ours
+        f"ON CONFLICT (id) DO UPDATE SET {changes}, exported = now() "
+        "WHERE r.state_sha256 <> excluded.state_sha256 RETURNING xmax = 0"
+    )
+
+
+def _row(card: Card) -> tuple[Any, ...]:
+    c = card.config
+    text = msgspec.json.encode(card).decode().replace("\\u0000", "\\ufffd")
+    row = (
+        sinks.key(card), card.run, c.suite, c.version, c.protocol, card.model, card.served, card.status, card.data,
+        c.data_sha256, card.gated, card.coverage, card.expected, card.cost_usd, _time(card.started), _time(card.finished),
+        sinks.state_hash(card), text,
+    )  # fmt: skip
+    return tuple(map(_cell, row))
+
+
+def _score(key: str, e: Estimate) -> tuple[Any, ...]:
+    return (
+        key, e.metric, e.group, e.value, e.low, e.high, e.worst, e.best, e.n, e.clusters, e.unit, e.better, e.method,
+        e.headline,
+    )  # fmt: skip
+
+
+def _copy(
+    connection: psycopg.Connection[Any], table: str, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]
+) -> None:
+    statement = f"COPY science_evals.{table} (run_id, {', '.join(columns)}) FROM STDIN"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(tuple(map(_cell, row)))
+
+
+def _cell(value: Any) -> Any:
+    return sinks.clean(value) if isinstance(value, str) else value
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None

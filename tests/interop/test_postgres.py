@@ -1,0 +1,196 @@
+"""Export to a real PostgreSQL server: nothing twice, a rescored run replaced, no texts of gated suites, no password."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.prompts import plain_text
+from evals.records import store
+from tests.support import postgres
+from tests.support.command import evals
+
+psycopg = pytest.importorskip("psycopg")
+pytestmark = pytest.mark.slow  # a real server
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    programs = postgres.programs()
+    if programs is None:
+        pytest.skip("NOT TESTED ON REAL POSTGRESQL: install Debian's package postgresql")
+    with postgres.served(programs) as port:
+        yield port
+
+
+@pytest.fixture
+def database(port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """An empty database, and libpq's variables for it."""
+    settings = {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(port),
+        "PGUSER": postgres.USER,
+        "PGPASSWORD": postgres.PASSWORD,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    name = "".join(c for c in tmp_path.name if c.isalnum()).lower()
+    with psycopg.connect("dbname=postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    monkeypatch.setenv("PGDATABASE", name)
+    with psycopg.connect(autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("results")
+    words = ("aime:2025", "gpqa", "--sample", "-m", "scripted:ANSWER: 70", "--run", "one")
+    assert evals("run", *words, "--results", place).status == 0
+    return place
+
+
+def rows(database: Any, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+    return sorted(database.execute(f"SELECT {columns} FROM science_evals.{table}").fetchall(), key=repr)  # noqa: S608 - ours
+
+
+def states(*words: object) -> list[str]:
+    done = evals("export", "postgres", *words, "--json")
+    assert done.status == 0, done.err
+    return [run["state"] for run in done.json["runs"]]
+
+
+def test_a_run_with_its_scores_and_samples(database: Any, results: Path) -> None:
+    run = store.find_one(results, "one/aime:2025")
+    assert states("one/aime:2025", "--results", results) == ["new"]
+    ((id_, suite, model, card),) = rows(database, "runs", "id, suite, model, card")
+    assert (suite, model, card["run"]) == ("aime:2025", run.card.model, "one")
+    head = run.card.headline
+    assert head is not None
+    numbers = database.execute(
+        "SELECT value, low, high, n FROM science_evals.scores WHERE headline AND run_id = %s AND \"group\" = ''",
+        (id_,),
+    ).fetchone()
+    assert numbers == (head.value, head.low, head.high, head.n)
+    samples = rows(database, "samples", "sample, repeat, verdict, value, answer, gold")
+    assert len(samples) == 12
+    assert {sample for sample, *_ in samples} == {sample.id for sample in run.samples()}
+
+
+def test_nothing_changes_the_second_time(database: Any, results: Path) -> None:
+    assert states("one/aime:2025", "one/gpqa", "--results", results) == ["new", "new"]
+    before = [rows(database, table, "xmin, *") for table in ("runs", "scores", "samples")]
+    assert states("one/aime:2025", "one/gpqa", "--results", results) == ["unchanged", "unchanged"]
+    assert [rows(database, table, "xmin, *") for table in ("runs", "scores", "samples")] == before
+
+
+def test_a_rescored_run_replaces_its_rows(database: Any, results: Path, tmp_path: Path) -> None:
+    words = ("--sample", "-m", "scripted:ANSWER: 1", "--run", "two", "--results", tmp_path / "r")
+    assert evals("run", "aime:2025", *words).status == 0
+    assert states("two", "--results", tmp_path / "r") == ["new"]
+    path = store.find_one(tmp_path / "r", "two").path
+    card = store.read_card(path)
+    card.estimates = card.estimates[:1]
+    card.notes = (*card.notes, "scored\0 again")
+    store.write_card(path, card)
+    assert states("two", "--results", tmp_path / "r") == ["updated"]
+    assert rows(database, "runs", "card->'notes'->>-1") == [("scored\ufffd again",)]
+    assert len(rows(database, "scores")) == 1
+    assert len(rows(database, "samples")) == 12
+
+
+def test_no_text_of_a_gated_suite(database: Any, tmp_path: Path) -> None:
+    reply = "the second of these compounds is the one that was asked for"
+    words = (
+        "gpqa",
+        "--sample",
+        "-m",
+        f"scripted:{reply}. ANSWER: A",
+        "--run",
+        "g",
+        "--results",
+        tmp_path / "r",
+    )
+    assert evals("run", *words).status == 0
+    assert states("g", "--results", tmp_path / "r") == ["new"]
+    kept = repr([rows(database, table) for table in ("runs", "scores", "samples")])
+    prompts = [
+        plain_text(record.prompt.messages[-1].parts)
+        for record in store.find_one(tmp_path / "r", "g").records()
+    ]
+    lines = [line for text in prompts for line in text.splitlines() if len(line) > 16]
+    assert len(lines) > 12
+    assert not [line for line in lines if line in kept]
+    assert reply not in repr(rows(database, "samples"))  # it is the name of the model, too
+
+
+def test_several_processes_at_once(database: Any, results: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from evals.cli import main; main()",
+        "export",
+        "postgres",
+        "one/aime:2025",
+        "--json",
+    ]
+    started = [
+        subprocess.Popen(
+            [*command, "--results", str(results)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    outputs = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], outputs
+    assert sum('"new"' in out for out, _ in outputs) == 1
+    assert (len(rows(database, "runs")), len(rows(database, "samples"))) == (1, 12)
+
+
+def test_kill_9_leaves_whole_runs_alone(database: Any, results: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from evals.cli import main; main()",
+        "export",
+        "postgres",
+        "one/aime:2025",
+        "one/gpqa",
+    ]
+    for after_s in (0.5, 0.8, 1.0, 1.2, 1.5, 2.0):
+        process = subprocess.Popen([*command, "--results", str(results)], stdout=subprocess.DEVNULL)
+        try:
+            process.wait(after_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        there = database.execute("SELECT to_regclass('science_evals.samples')").fetchone()[0]
+        if there is not None:
+            assert len(rows(database, "samples")) == 12 * len(rows(database, "runs"))
+    assert set(states("one/aime:2025", "one/gpqa", "--results", results)) <= {"new", "unchanged"}
+    assert (len(rows(database, "runs")), len(rows(database, "samples"))) == (2, 24)
+
+
+@pytest.mark.parametrize(
+    ("to", "env", "message"),
+    [
+        ("postgresql://me:{password}@127.0.0.1/x", {}, "holds no password"),
+        ("host=127.0.0.1 password={password}", {}, "holds no password"),
+        ("postgresql://[", {}, "is no connection string"),
+        ("{password} x", {}, "is no connection string"),
+        ("postgresql:///no-such-database", {}, 'database "no-such-database" does not exist'),
+        ("", {"PGPASSWORD": f"not-{postgres.PASSWORD}"}, "password authentication failed"),
+        ("", {"PGPORT": "1"}, "PostgreSQL: "),
+    ],
+)
+def test_one_line_without_the_password(
+    to: str, env: dict[str, str], message: str, database: Any, results: Path
+) -> None:
+    words = ("--to", to.format(password=postgres.PASSWORD)) if to else ()
+    done = evals("export", "postgres", "one/aime:2025", *words, "--results", results, env=env)
+    assert message in done.complaint
+    assert postgres.PASSWORD not in done.out + done.err

@@ -1,0 +1,46 @@
+"""Options of exports to stores of other tools, and what is said without their packages or addresses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import evals
+
+
+@pytest.fixture
+def results(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    words = ("aime:2025", "--sample", "-m", "scripted:ANSWER: 70", "--run", "one", "--results", here / "r")
+    assert evals("run", *words).status == 0
+    return here / "r"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("postgres one --out folder", "postgres writes to a store: --to, not --out"),
+        ("csv one --to x", "--to goes with mlflow and postgres"),
+        ("postgres one --experiment x", "--experiment with mlflow"),
+        ("csv one", "name a folder: --out DIR"),
+        ("mlflo one", "unknown format 'mlflo'; did you mean mlflow"),
+        ("mlflow one", "name the tracking server: --to http://host:5000"),
+        ("mlflow one --to http://me:hunter22@127.0.0.1:1", "holds no credentials"),
+        ("mlflow one --to http://127.0.0.1:1?token=hunter22", "holds no credentials"),
+    ],
+)
+def test_options(line: str, message: str, results: Path) -> None:
+    done = evals("export", *line.split(), "--results", results)
+    assert message in done.complaint
+    assert "hunter22" not in done.err
+
+
+@pytest.mark.parametrize(("module", "kind"), [("psycopg", "postgres"), ("mlflow", "mlflow")])
+def test_without_the_extra(module: str, kind: str, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    done = evals(
+        "export", kind, "one", "--to", "http://127.0.0.1:1" if kind == "mlflow" else "", "--results", results
+    )
+    assert f"export {kind} needs `pip install" in done.complaint
