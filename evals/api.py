@@ -222,6 +222,10 @@ def _session(
         options = {"fresh": True, **options}  # a name does not identify a function's replies
     names = [entry for entry in entries if isinstance(entry, str)]
     request = make({**options, "suites": names, "models": [entry.spec for entry in named]})
+    if request.detach:
+        raise UsageError(
+            "detach is for `evals run`, which can be run again as a job; a Python program cannot"
+        )
     for suite in objects:
         load.register(suite)
     return Session(request, suites=objects, models=named, say=_say(quiet=quiet), quiet=quiet)

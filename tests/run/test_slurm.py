@@ -108,6 +108,22 @@ def test_without_slurm(here: Path, words: list[str], line: str) -> None:
     assert not (here / "results").exists()
 
 
+def test_a_sweep_can_be_detached(here: Path) -> None:
+    (here / "sweep.toml").write_text(
+        'cluster = "slurm"\nsample = true\n[[sweep]]\nmodels = ["demo:careful"]\nsuites = ["gpqa"]\n'
+    )
+    done = evals("run", "sweep.toml", "--detach", env={"PATH": str(here)})
+    assert done.complaint.startswith("--cluster slurm: there is no sbatch")
+    assert not (here / "results").exists()
+
+
+def test_a_python_program_cannot_be_detached(here: Path) -> None:
+    import evals as package
+
+    with pytest.raises(UsageError, match="detach is for `evals run`"):
+        package.evaluate("gpqa", "demo:careful", sample=True, cluster="slurm", detach=True)
+
+
 # --- driver and job
 
 
