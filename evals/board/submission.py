@@ -72,6 +72,8 @@ class SubmittedRun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     suite: str
     protocol: str
     run: str
+    cost_usd: float | None = None
+    """What its calls cost, by the run's card; unset if the price is unknown."""
 
 
 class Submission(ModelCard, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,7 +154,11 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
         raise UsageError(f"{count} runs of {name.removesuffix(SUFFIX)}: name one of them")
     submitted = tuple(
         SubmittedRun(
-            file=name, suite=run.card.config.suite, protocol=run.card.config.protocol, run=run.card.run
+            file=name,
+            suite=run.card.config.suite,
+            protocol=run.card.config.protocol,
+            run=run.card.run,
+            cost_usd=run.card.cost_usd,
         )
         for run, name in zip(runs, names, strict=True)
     )
@@ -179,14 +185,15 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
 
 def _toml(submission: Submission) -> bytes:
     """Return a submission as TOML; unset values are left out. Strings of JSON are strings of TOML."""
-    fields = {name: value for name, value in structs.asdict(submission).items() if value is not None}
+    fields = structs.asdict(submission)
     runs = [structs.asdict(run) for run in fields.pop("runs")]
     lines = [*_assignments(fields), *(line for run in runs for line in ("", "[[runs]]", *_assignments(run)))]
     return "\n".join([*lines, ""]).encode()
 
 
 def _assignments(fields: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"{name} = {msgspec.json.encode(value).decode()}" for name, value in fields.items())
+    stated = ((name, value) for name, value in fields.items() if value is not None)
+    yield from (f"{name} = {msgspec.json.encode(value).decode()}" for name, value in stated)
 
 
 def _store(archive: zipfile.ZipFile, name: str, path: Path) -> None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "list": Entry("claims:list_", "List published numbers with their sources."),
     "show": Entry("claims:show", "Show all that is known of a published number, and what is not."),
     "check": Entry("claims:check", "Compare a run with the published numbers of its suite and model."),
+    "import": Entry("claims_import:import_", "Import another project's corpus of published numbers."),
     "reproduce": Entry("claims:reproduce", "Measure a published number again, and compare."),
 }
 

@@ -17,8 +17,15 @@ from evals.interop.outgoing import Written, ended, sampled, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 
-REGISTERED = {"mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"), "gpqa:diamond": ("Idavidrein/gpqa", "diamond")}
-"""Suite -> data set and task on the hub."""
+REGISTERED = {
+    "gpqa:diamond": ("Idavidrein/gpqa", "diamond"),
+    "hmmt:2026": ("MathArena/hmmt_feb_2026", "MathArena/hmmt_feb_2026"),
+    "mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"),
+}
+"""Suite -> data set and task on the hub, of the benchmarks registered there that are suites here.
+
+HMMT's task is named by analogy with MathArena's registered AIME 2026 (`MathArena/aime_2026`); it was not seen on the hub.
+"""
 
 
 def write(runs: Sequence[Run], out: Path) -> Written:

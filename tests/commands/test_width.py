@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,21 @@ licence = "apache-2.0"
 training_data = "no benchmark"
 contact = "mail@example.org"
 """
+RECORD = json.dumps(
+    {
+        "schema_version": "0.3.0",
+        "source_metadata": {"source_organization_name": "TIGER-Lab"},
+        "model_info": {"name": "yi-1.5-34b-chat"},
+        "evaluation_results": [
+            {
+                "evaluation_name": "mmlu_pro/overall",
+                "metric_config": {"lower_is_better": False, "metric_unit": "proportion"},
+                "score_details": {"score": 0.5229},
+            }
+        ],
+    }
+)
+"""A record of Every Eval Ever."""
 WIDTHS = (60, 80, 120, 200)
 
 
@@ -83,6 +99,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     boards.write_board(place / "board")
     boards.submit(place / "board", store.find_one(place / "b", "b"))
     (place / "board" / "card.toml").write_text(CARD)
+    (place / "eee").mkdir()
+    (place / "eee" / "record.json").write_text(RECORD)
     return Folder(place / "r", policy, replies, bundle, place / "board", place / "b", runs)
 
 
@@ -132,6 +150,7 @@ ELSEWHERE = {
     "board init": "board init {out} mmlu-pro aime",
     "board submit": "board submit b --to {board} --model-card {board}/card.toml --results {board}/../b",
     "board ingest": "board ingest {board} --check",
+    "claims import": "claims import every-eval-ever {board}/../eee --results {out}",
     "sync": "sync {bundled} file://{out}",
     "board rerun": "board rerun {board} acme-tiny@v1 b --results {board}/../b",
     "board site": "board site {board}/../r --out {out}",

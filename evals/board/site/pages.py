@@ -133,7 +133,8 @@ def render(site: Contents) -> Iterator[Page]:
         shown = {"entrant": entrant, "columns": columns}
         yield page(
             f"models/{entrant.name}.html", "model.html", entrant.label, names=names, card=_card(entrant),
-            versions=_versions(site, entrant), **shown,
+            versions=_versions(site, entrant),
+            downloads=(site.source / "entries" / f"{entrant.name}.zip").is_file(), **shown,
         )  # fmt: skip
         others = [other for other in site.entrants if other is not entrant and other.is_ranked]
         yield page(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.resources import files as resources
 from pathlib import Path
+from shutil import copyfile
 
 from evals import disk
+from evals.board.ingest import ENTRIES
+from evals.board.results import FOLDER
 from evals.board.site import contents, feeds, pages
+from evals.board.submission import SUFFIX
 from evals.errors import UsageError
 
 MARK = ".evals-board-site"
@@ -29,7 +33,17 @@ def write(folder: Path, out: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         disk.replace(path, content)
         written.append(path)
-    return written
+    return [*written, *_copied(site, out)]
+
+
+def _copied(site: contents.Contents, out: Path) -> Iterator[Path]:
+    """Copy the entries of a board and their results, for download."""
+    for entrant in site.entrants if site.is_board else ():
+        for name in (f"{ENTRIES}/{entrant.name}{SUFFIX}", f"{FOLDER}/{entrant.name}.json"):
+            if (site.source / name).is_file():
+                (out / name).parent.mkdir(exist_ok=True)
+                copyfile(site.source / name, out / name)
+                yield out / name
 
 
 def _files(site: contents.Contents) -> Iterator[tuple[str, bytes]]:

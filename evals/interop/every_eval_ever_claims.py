@@ -1,0 +1,269 @@
+"""Import of Every Eval Ever's corpus as reported numbers: aggregate records -> a file of claims.
+
+A record is a JSON document of its schema (0.2.x and 0.3.0; evaleval/every_eval_ever at 9bce4136, `eval.schema.json`): who
+evaluated, which model, and a score for each benchmark or part of one. Only scores of whole benchmarks that are suites
+here become claims; others are counted. Nothing is ranked by them: they are of the level `reported`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct, field
+
+from evals import disk
+from evals.errors import DataError, UsageError
+from evals.plain import plain
+from evals.validation import cause
+
+SUITES = {
+    "aime-2024": "aime:2024", "aime24": "aime:2024", "aime-2025": "aime:2025", "aime25": "aime:2025",
+    "chartqa": "chartqa", "chembench": "chembench", "docvqa": "docvqa", "gpqa-diamond": "gpqa:diamond",
+    "gpqa-extended": "gpqa:extended", "gpqa-main": "gpqa:main", "hmmt-2025": "hmmt:2025", "hmmt-feb-2025": "hmmt:2025",
+    "hmmt-feb-2026": "hmmt:2026", "ifeval": "ifeval", "infovqa": "infovqa", "mathvision": "mathvision",
+    "mathvista": "mathvista", "mmlu-pro": "mmlu-pro", "mmmu": "mmmu", "mmmu-val": "mmmu", "mmstar": "mmstar",
+    "supergpqa": "supergpqa", "textvqa": "textvqa",
+}  # fmt: skip
+"""Name of a whole benchmark, in lower case with hyphens -> suite. A plain `gpqa` is ambiguous and not in it."""
+MARK = "# Reported numbers imported from Every Eval Ever; `evals claims import` overwrites this file.\n"
+CHARACTERS = 300
+_WHOLE = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
+
+
+class _Object(Struct, frozen=True):
+    """The parts of a record that are read; unknown fields are ignored."""
+
+
+class Source(_Object, frozen=True):
+    """`source_metadata`."""
+
+    source_organization_name: str
+    source_name: str = ""
+    source_organization_url: str = ""
+    evaluator_relationship: str = "other"
+
+
+class ModelInfo(_Object, frozen=True):
+    """`model_info`."""
+
+    name: str
+    id: str = ""
+
+
+class Metric(_Object, frozen=True):
+    """`metric_config`."""
+
+    lower_is_better: bool
+    metric_id: str = ""
+    metric_name: str = ""
+    metric_unit: str = ""
+    max_score: float | str | None = None
+
+
+class Details(_Object, frozen=True):
+    """`score_details`."""
+
+    score: float
+
+
+class Result(_Object, frozen=True):
+    """An element of `evaluation_results`."""
+
+    evaluation_name: str
+    metric_config: Metric
+    score_details: Details
+    evaluation_result_id: str = ""
+    evaluation_timestamp: str = ""
+    source_data: dict[str, Any] = field(default_factory=dict)
+    generation_config: dict[str, Any] = field(default_factory=dict)
+
+
+class Aggregate(_Object, frozen=True):
+    """An aggregate record."""
+
+    schema_version: str
+    source_metadata: Source
+    model_info: ModelInfo
+    evaluation_results: list[Result]
+    evaluation_timestamp: str = ""
+    retrieved_timestamp: str = ""
+
+
+class Imported(NamedTuple):
+    """What was written."""
+
+    path: Path
+    claims: int
+    skipped: dict[str, int]
+    """Reason -> number of scores or files."""
+
+
+def import_claims(folder: Path, results: Path) -> Imported:
+    """Write the scores of a folder of records as `claims/every-eval-ever.toml` of a results folder.
+
+    Raises UsageError if there is none, or if the file was written by others.
+    """
+    path = results / "claims" / "every-eval-ever.toml"
+    if path.exists() and not disk.read_small(path).startswith(MARK.encode()):
+        raise UsageError(f"{path} was not written by this command")
+    skipped: Counter[str] = Counter()
+    tables: dict[tuple[str, ...], dict[str, Decimal]] = defaultdict(dict)
+    for record in _records(folder, skipped):
+        for result in record.evaluation_results:
+            _add(record, result, tables, skipped)
+    if not tables:
+        seen = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3)) or "no JSON file"
+        raise UsageError(f"{folder} holds no score of a suite ({seen})")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    disk.replace(
+        path, (MARK + "".join(_table(key, values) for key, values in sorted(tables.items()))).encode()
+    )
+    return Imported(path, sum(map(len, tables.values())), dict(skipped))
+
+
+def _records(folder: Path, skipped: Counter[str]) -> Iterator[Aggregate]:
+    """Yield every aggregate record below a folder; other JSON files are counted."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder")
+    decode = msgspec.json.Decoder(Aggregate).decode
+    for path in sorted(folder.rglob("*.json")):
+        if path.is_symlink():
+            skipped["links"] += 1
+            continue
+        try:
+            yield decode(disk.read_small(path))
+        except msgspec.ValidationError:
+            skipped["other JSON files"] += 1
+        except (msgspec.MsgspecError, ValueError, RecursionError, OSError) as error:
+            raise DataError(f"{path}: {cause(error)}") from None
+
+
+def suite_of(result: Result) -> str | None:
+    """Return the suite whose whole benchmark a score is of; None: there is none, or it is a part."""
+    for name in (result.evaluation_result_id, result.evaluation_name, result.metric_config.metric_id):
+        words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        if suite := SUITES.get(words) or SUITES.get(_WHOLE.sub("", words)):
+            return suite
+    return None
+
+
+def _add(
+    record: Aggregate,
+    result: Result,
+    tables: dict[tuple[str, ...], dict[str, Decimal]],
+    skipped: Counter[str],
+) -> None:
+    suite = suite_of(result)
+    if suite is None:
+        skipped["scores of other benchmarks or parts"] += 1
+        return
+    percent = _percent(result)
+    if percent is None or not 0 <= percent <= 100:
+        skipped["scores without a known scale"] += 1
+        return
+    model = _clean(record.model_info.id or record.model_info.name)
+    key = (
+        suite,
+        _clean(result.evaluation_name),
+        _clean(result.metric_config.metric_name or result.metric_config.metric_id),
+        _source(record, result),
+        _day(record, result),
+        _note(record),
+        _conditions(result),
+    )
+    if tables[key].setdefault(model, percent) != percent:
+        skipped["second scores of a model in one source"] += 1
+
+
+def _percent(result: Result) -> Decimal | None:
+    """Return a score in percent with the digits that the record has; None if its scale is unknown."""
+    metric, score = result.metric_config, Decimal(repr(result.score_details.score))
+    unit = metric.metric_unit.lower()
+    if unit in ("proportion", "fraction") or (not unit and metric.max_score in (1, 1.0)):
+        return score.scaleb(2)
+    if unit in ("percent", "percentage", "%") or (not unit and metric.max_score in (100, 100.0)):
+        return score
+    return None
+
+
+def _source(record: Aggregate, result: Result) -> str:
+    """Return the address of a score's source, else the name of the organisation that stated it."""
+    stated = result.source_data.get("url")
+    addresses = [
+        *(stated if isinstance(stated, list) else [stated]),
+        record.source_metadata.source_organization_url,
+    ]
+    if (repository := result.source_data.get("hf_repo")) and isinstance(repository, str):
+        addresses.insert(0, f"https://huggingface.co/datasets/{repository}")
+    web = (a for a in addresses if isinstance(a, str) and re.fullmatch(r"https?://[^\s<>\"']+", a))
+    return _clean(next(web, record.source_metadata.source_organization_name))
+
+
+def _day(record: Aggregate, result: Result) -> str:
+    for stamp in (result.evaluation_timestamp, record.evaluation_timestamp, record.retrieved_timestamp):
+        try:
+            return date.fromisoformat(stamp[:10]).isoformat()
+        except ValueError:
+            pass
+        try:
+            return datetime.fromtimestamp(float(stamp), tz=UTC).date().isoformat()
+        except (ValueError, OverflowError, OSError):
+            continue
+    return ""
+
+
+def _note(record: Aggregate) -> str:
+    source = record.source_metadata
+    name = _clean(source.source_name or source.source_organization_name)
+    return f"Every Eval Ever {_clean(record.schema_version)}: {name}, {_clean(source.evaluator_relationship)}"
+
+
+def _conditions(result: Result) -> str:
+    """Return the stated sampling settings as a TOML table, or an empty text."""
+    stated = result.generation_config.get("generation_args")
+    arguments = stated if isinstance(stated, dict) else {}
+    names = {
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "top_k": "top_k",
+        "max_tokens": "max_tokens",
+        "reasoning": "thinking",
+    }
+    kept = {
+        ours: arguments[theirs]
+        for theirs, ours in names.items()
+        if isinstance(arguments.get(theirs), bool | int | float) and -1 <= arguments[theirs] <= 1 << 31
+    }
+    return ", ".join(
+        f"{name} = {msgspec.json.encode(value).decode()}" for name, value in sorted(kept.items())
+    )
+
+
+def _clean(text: str) -> str:
+    """Return a text of the record in one line of bounded length."""
+    return plain(" ".join(text.split()))[:CHARACTERS]
+
+
+def _table(key: tuple[str, ...], values: dict[str, Decimal]) -> str:
+    """Return one `[[claim]]` table."""
+    suite, benchmark, metric, source, day, note, conditions = key
+    listed = ", ".join(f"{_quoted(model)} = {value:f}" for model, value in sorted(values.items()))
+    lines = [
+        "", "[[claim]]", f"suite = {_quoted(suite)}", f"benchmark = {_quoted(benchmark)}", f"source = {_quoted(source)}",
+        *([f"metric = {_quoted(metric)}"] if metric else []), *([f"date = {day}"] if day else []),
+        f"percent = {{ {listed} }}",
+        *([f"knobs = {{ {conditions} }}", 'told = "generation_config of the record"'] if conditions else []),
+        f"note = {_quoted(note)}", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()

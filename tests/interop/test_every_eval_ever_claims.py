@@ -1,0 +1,153 @@
+"""Every Eval Ever's corpus as reported numbers: what is taken, what is not, and that hostile records stay data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.errors import DataError, UsageError
+from evals.interop.every_eval_ever_claims import MARK, import_claims
+from evals.verdicts import reported
+from tests.support.command import evals
+
+
+def record(model: str = "01-ai/yi-1.5-34b-chat", *results: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "schema_version": "0.3.0",
+        "evaluation_id": "x",
+        "retrieved_timestamp": "1777613486.9",
+        "source_metadata": {
+            "source_name": "MMLU-Pro Leaderboard",
+            "source_type": "documentation",
+            "source_organization_name": "TIGER-Lab",
+            "evaluator_relationship": "third_party",
+        },
+        "eval_library": {"name": "unknown", "version": "unknown"},
+        "model_info": {"name": model.rpartition("/")[2], "id": model},
+        "evaluation_results": list(results) or [score()],
+        **more,
+    }
+
+
+def score(
+    name: str = "mmlu_pro/overall", value: float = 0.5229, unit: str = "proportion", **more: Any
+) -> dict[str, Any]:
+    return {
+        "evaluation_result_id": name,
+        "evaluation_name": name,
+        "source_data": {"dataset_name": "x", "source_type": "hf_dataset", "hf_repo": "TIGER-Lab/results"},
+        "metric_config": {"lower_is_better": False, "metric_id": name, "metric_unit": unit},
+        "score_details": {"score": value},
+        **more,
+    }
+
+
+def write(folder: Path, *records: dict[str, Any]) -> Path:
+    (folder / "eee" / "data").mkdir(parents=True)
+    for number, document in enumerate(records):
+        (folder / "eee" / "data" / f"{number}.json").write_text(json.dumps(document))
+    return folder / "eee"
+
+
+def claims(folder: Path) -> list[reported.Claim]:
+    return reported.read(folder / "results" / "claims" / "every-eval-ever.toml")
+
+
+def test_whole_benchmarks_become_claims(tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        record("a/one", score(), score("mmlu_pro/biology", 0.9)),
+        record(
+            "b/two",
+            score("GPQA Diamond", 61.5, "percent"),
+            score("hellaswag", 0.8),
+            score("aime_2025", 3.0, ""),
+        ),
+    )
+    done = import_claims(source, tmp_path / "results")
+    assert done.claims == 2
+    assert done.skipped == {"scores of other benchmarks or parts": 2, "scores without a known scale": 1}
+    by_suite = {claim.suite: claim for claim in claims(tmp_path)}
+    assert (by_suite["mmlu-pro"].model, by_suite["mmlu-pro"].value, by_suite["mmlu-pro"].digits) == (
+        "a/one",
+        0.5229,
+        2,
+    )
+    assert by_suite["gpqa:diamond"].value == 0.615
+    assert by_suite["mmlu-pro"].source == "https://huggingface.co/datasets/TIGER-Lab/results"
+    assert str(by_suite["mmlu-pro"].date) == "2026-05-01"
+    assert "third_party" in by_suite["mmlu-pro"].note
+
+
+def test_conditions_are_kept(tmp_path: Path) -> None:
+    stated = {
+        "generation_args": {
+            "temperature": 0.6,
+            "max_tokens": 32768,
+            "reasoning": True,
+            "execution_command": "rm -rf /",
+        }
+    }
+    import_claims(write(tmp_path, record("a/one", score(generation_config=stated))), tmp_path / "results")
+    (claim,) = claims(tmp_path)
+    assert claim.knobs == {"temperature": 0.6, "max_tokens": 32768, "thinking": True}
+
+
+def test_it_can_be_repeated(tmp_path: Path) -> None:
+    source = write(tmp_path, record())
+    first = import_claims(source, tmp_path / "results").path.read_bytes()
+    assert import_claims(source, tmp_path / "results").path.read_bytes() == first
+    assert first.startswith(MARK.encode())
+
+
+def test_a_file_of_others_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "claims" / "every-eval-ever.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("# mine\n")
+    with pytest.raises(UsageError, match="was not written by this command"):
+        import_claims(write(tmp_path, record()), tmp_path / "results")
+    assert path.read_text() == "# mine\n"
+
+
+def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
+    name = 'x" = 1 }\n[[claim]]\nsuite = "gpqa"\u001b[2J<script>'
+    import_claims(
+        write(tmp_path, record(name, score(source_data={"url": ["javascript:alert(1)"]}))),
+        tmp_path / "results",
+    )
+    (claim,) = claims(tmp_path)
+    assert claim.suite == "mmlu-pro"
+    assert "\x1b" not in claim.model
+    assert claim.source == "TIGER-Lab"
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, 1e30])
+def test_impossible_scores_are_not_taken(tmp_path: Path, value: float) -> None:
+    with pytest.raises(UsageError, match="holds no score of a suite"):
+        import_claims(write(tmp_path, record("a/one", score(value=value))), tmp_path / "results")
+
+
+def test_broken_and_foreign_files(tmp_path: Path) -> None:
+    source = write(tmp_path, record(), {"other": 1})
+    assert import_claims(source, tmp_path / "results").skipped == {"other JSON files": 1}
+    (source / "broken.json").write_text("{")
+    with pytest.raises(DataError) as error:
+        import_claims(source, tmp_path / "results")
+    assert "broken.json" in str(error.value)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    source = write(tmp_path, record())
+    done = evals("claims", "import", "every-eval-ever", source, "--results", tmp_path / "results")
+    assert done.status == 0, done.err
+    assert "1 published numbers" in done.out
+    listed = evals("claims", "list", "--suite", "mmlu-pro", "--results", tmp_path / "results", "--json")
+    assert "01-ai/yi-1.5-34b-chat" in listed.out
+    done = evals(
+        "claims", "import", "every-eval-ever", tmp_path / "nothing", "--results", tmp_path / "results"
+    )
+    assert done.status == 2
+    assert "is not a folder" in done.err
