@@ -211,6 +211,16 @@ async def test_a_connection_that_was_lost_is_made_again(tmp_path: Path) -> None:
     await job.task
 
 
+async def test_a_node_whose_name_cannot_be_resolved_states_its_address(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "node-7.invalid")
+    job = Job(tmp_path)
+    assert (await job.address()).host.replace(".", "").isdecimal()
+    link = job.link()
+    assert (await link.start()).where == "node-7.invalid"
+    await link.close()
+    await job.task
+
+
 async def test_without_the_key_a_job_answers_nothing(tmp_path: Path) -> None:
     job = Job(tmp_path)
     address = await job.address()

@@ -101,7 +101,7 @@ class _Server:
             listening = _listen()
             await web.SockSite(runner, listening).start()
             here = Announcement(
-                host=socket.gethostname(),
+                host=_own_name(),
                 port=listening.getsockname()[1],
                 key=self._key,
                 facts=decode_facts(await self._host.facts()),
@@ -183,3 +183,15 @@ def _listen() -> socket.socket:
     if socket.has_dualstack_ipv6():
         return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(("", 0))
+
+
+def _own_name() -> str:
+    """Return the name of this node, or its address if the name cannot be resolved here."""
+    name = socket.gethostname()
+    with suppress(OSError):
+        socket.getaddrinfo(name, None)
+        return name
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # chooses the interface of the default route; nothing is sent
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"
