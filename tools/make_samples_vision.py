@@ -202,6 +202,14 @@ def mmmu() -> list[dict[str, Any]]:
     ]
 
 
+SKILLS = {
+    "metric geometry - area": ("geometry reasoning", "geometry problem solving"),
+    "metric geometry - length": ("geometry reasoning",),
+    "arithmetic": ("algebraic reasoning",),
+}
+"""Subject -> labels of MathVista, among which the hub has problem solving as a task."""
+
+
 def mathvista() -> list[dict[str, Any]]:
     return [
         {
@@ -218,6 +226,7 @@ def mathvista() -> list[dict[str, Any]]:
                 "task": "figure question answering",
                 "category": "general-vqa",
                 "context": "drawn by us",
+                "skills": list(SKILLS.get(i.subject, ())),
             },
         }
         for i in ITEMS

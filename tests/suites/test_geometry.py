@@ -1,0 +1,75 @@
+"""The parts of MathVista and MathVision of which OptMerge reports: which items they hold, and how their rows are averaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from evals import load
+from evals.data import Data
+from evals.suites import mathvision, mathvista
+from evals.types import Point
+from tests.support.command import evals
+
+
+def point(number: int, group: str, value: float | None) -> Point:
+    return Point(str(number), 0, group, "", "right" if value else "wrong", value, None, "x", 0, {})
+
+
+def test_mathvistas_labels_overlap_and_are_averaged_plainly() -> None:
+    everything = mathvista.BOTH.join(mathvista.GEOMETRY)
+    points = [
+        point(1, everything, 1.0),
+        point(2, "algebraic reasoning", 0.0),
+        point(3, "geometry reasoning", 1.0),
+    ]
+    assert mathvista.mean_of_labels(points) == pytest.approx((1 / 2 + 1 + 1) / 3)
+    with pytest.raises(ValueError, match="a label has no scored item"):
+        mathvista.mean_of_labels(points[1:])
+
+
+def test_mathvistas_part_has_304_items_that_count_728_times(mirror: Path) -> None:
+    (suite,) = load.suite("mathvista:geometry", "strict")
+    groups = [
+        sample.group.split(mathvista.BOTH) for sample in suite.samples(Data(suite="mathvista", local=mirror))
+    ]
+    assert len(groups) == 304
+    assert Counter(label for labels in groups for label in labels) == {
+        "algebraic reasoning": 281, "geometry reasoning": 239, "geometry problem solving": 208,
+    }  # fmt: skip
+    assert Counter(map(len, groups)) == {3: 206, 1: 86, 2: 12}
+
+
+def test_mathvisions_part_has_76_items(mirror: Path) -> None:
+    (suite,) = load.suite("mathvision:geometry", "strict")
+    groups = Counter(sample.group for sample in suite.samples(Data(suite="mathvision", local=mirror)))
+    assert groups == dict.fromkeys(mathvision.GEOMETRY, 19)
+    assert suite.headline.name == "accuracy_macro"
+
+
+@pytest.mark.parametrize("name", ["mathvista", "mathvision"])
+def test_the_bare_name_means_what_it_meant(name: str) -> None:
+    (suite,) = load.suite(name)
+    assert suite.variant == ("" if name == "mathvista" else "testmini")
+    assert suite.headline.name == "accuracy"
+    assert load.suite(f"{name}:geometry")[0].chance is None or name == "mathvision"
+
+
+def test_the_parts_run_on_the_bundled_items(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    done = evals("run", "mathvista:geometry", "mathvision:geometry", "--sample", "-m",
+                 "scripted:call=tests.support.scripted_vision:plainly", "--results", tmp_path, "--json")  # fmt: skip
+    vista, vision = done.json["runs"]
+    assert vista["estimates"][0]["value"] == 1.0
+    assert vista["estimates"][0]["metric"] == "accuracy_of_labels"
+    assert vision["expected"] == 3
+    assert vision["estimates"][0]["metric"] == "accuracy"
+
+
+def test_vlmevalkits_way_is_greedy_and_the_same_rule() -> None:
+    for name in ("mathvista", "mathvision"):
+        (kit,), (intern,) = (load.suite(f"{name}:geometry", p) for p in ("vlmevalkit~", "intern-s1~"))
+        assert kit.scorer_versions() == intern.scorer_versions()
+        assert (kit.sampling.temperature, intern.sampling.temperature) == (0.0, 0.7)
