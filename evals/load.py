@@ -22,6 +22,7 @@ from msgspec import structs
 
 from evals import model_adapters, plugins, suites
 from evals.boundary import foreign_code
+from evals.collection import COLLECTIONS
 from evals.errors import UnknownName, Untrusted, UsageError
 from evals.labels import ProtocolName
 from evals.plugins import Listing
@@ -140,7 +141,7 @@ def module_name(name: str) -> str:
     if normalised not in _own_suites() and normalised not in plugins.origins(plugins.SUITES):
         if {normalised, f"{normalised}:"} & set(model_forms()):
             raise UsageError(f"{name!r} is a model, not a suite: write it after -m")
-        raise UnknownName("suite", name, suite_names())
+        raise UnknownName("suite", name, [*suite_names(), *COLLECTIONS])
     return normalised
 
 
@@ -217,7 +218,7 @@ def _rules(suite: Suite) -> tuple[dict[str, str], list[str]]:
 
 
 def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -> list[Suite]:
-    """Resolve a name to suites, one per variant; raises UnknownName with near names.
+    """Resolve a name to suites, one per variant or per column of a collection; raises UnknownName with near names.
 
     `shots`: number of few-shot examples, if it is neither the protocol's own nor in its name (`official+3-shot`); raises
     UsageError if the protocol has none, or the data fewer.
@@ -226,6 +227,9 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
 
     if (known := _REGISTERED.get(spec)) is not None and protocol in (None, known.protocol):
         return [known]
+    if (collection := COLLECTIONS.get(spec.partition(":")[0])) is not None:
+        columns = collection.suites(spec.partition(":")[2], protocol)
+        return [each for column, own in columns for each in suite(column, own, shots=shots)]
     resolved = []
     for chosen, variant in variants(spec):
         names = chosen.protocol_names
@@ -238,6 +242,12 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
         made = structs.replace(made, errata=errata.of_suite(made.name, variant))
         resolved.append(reworded(made) if named.reworded else _with_upstream_prompts(made))
     return resolved
+
+
+def protocol_names(spec: str) -> tuple[str, ...]:
+    """Return the protocols of a suite or a collection, the default first; raises UnknownName."""
+    name = spec.partition(":")[0]
+    return COLLECTIONS[name].protocols if name in COLLECTIONS else benchmark(name).protocol_names
 
 
 def reworded(suite: Suite) -> Suite:

@@ -26,7 +26,7 @@ from evals.report.metrics import accuracy
 from evals.scorers.upstream.mathvision import Official, Strict
 from evals.scorers.upstream.vlmevalkit import MATHVISION
 from evals.suite import INTERN_S1
-from evals.types import Prompt, Sample, Sampling, Scorer, Text
+from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
 
 VARIANTS = {
     "testmini": Variant(304),
@@ -96,9 +96,9 @@ def _unwinnable(*marks: str) -> Callable[[Sample], str]:
     return reason
 
 
-def _protocol(scorer: Scorer, variant: str, **options: Any) -> Protocol:
+def _protocol(scorer: Scorer, variant: str, *, prompt: Prompter = _prompt, **options: Any) -> Protocol:
     metrics = accuracy(macro=variant == "geometry")
-    return Protocol(**{"prompt": _prompt, "scorers": {"answer": scorer}, "metrics": metrics} | options)
+    return Protocol(prompt=prompt, scorers={"answer": scorer}, metrics=metrics, **options)
 
 
 def _as_vlmevalkit(sampling: Sampling, variant: str) -> Protocol:

@@ -28,7 +28,7 @@ from evals.report.metrics import accuracy, mean_value
 from evals.scorers.upstream.mathvista import Official, Strict
 from evals.scorers.upstream.vlmevalkit import MATHVISTA
 from evals.suite import INTERN_S1
-from evals.types import Metric, Point, Prompt, Sample, Sampling, Scorer, Text
+from evals.types import Metric, Point, Prompt, Prompter, Sample, Sampling, Scorer, Text
 
 ROWS = Split(hub="AI4Math/MathVista", split="testmini", stems=("testmini", "items"), rows=1_000)
 KINDS = {
@@ -126,9 +126,9 @@ ROW_MEAN = (
 )
 
 
-def _protocol(scorer: Scorer, variant: str, **options: Any) -> Protocol:
+def _protocol(scorer: Scorer, variant: str, *, prompt: Prompter = _prompt, **options: Any) -> Protocol:
     metrics = ROW_MEAN if variant else accuracy()
-    return Protocol(**{"prompt": _prompt, "scorers": {"answer": scorer}, "metrics": metrics} | options)
+    return Protocol(prompt=prompt, scorers={"answer": scorer}, metrics=metrics, **options)
 
 
 def _as_vlmevalkit(sampling: Sampling, variant: str) -> Protocol:

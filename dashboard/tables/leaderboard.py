@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import is_
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, structs
 
@@ -21,6 +21,7 @@ from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.models import Facts, facts
 from evals.errors import EvalsError
 from evals.records.card import Card
+from evals.run.collection_means import collection_means
 from evals.run.overview import aggregates
 from evals.terminal.runs import Line, marks
 from evals.types import Estimate
@@ -167,7 +168,7 @@ def _build(entries: Sequence[Entry]) -> Board:
         for (row, column), runs in groups.items()
         if (chosen := newest(runs)).headline
     }
-    cells = _with_temperatures(cells) | _aggregated(cells, labels)
+    cells = _with_temperatures(cells) | _aggregated(cells, labels) | _of_collections(cells, labels)
     rows = sorted({row for row, _ in cells}, key=lambda row: (row.baseline, row.label.lower()))
     return Board(tuple(rows), {labels[c]: c for c in sorted(labels, key=order)}, cells)
 
@@ -231,6 +232,41 @@ def _aggregated(
     return aggregated
 
 
+def _of_collections(
+    cells: Mapping[tuple[Row, str], Cell], labels: dict[Column, str]
+) -> dict[tuple[Row, str], Cell]:
+    """Return the means over the columns of collections, of rows that have all of them; adds their labels."""
+    columns = {label: column for column, label in labels.items()}
+    groups: dict[tuple[Row, bool], list[Card]] = defaultdict(list)
+    for (row, label), cell in cells.items():
+        if cell.entry and columns[label].limit is None:
+            groups[row, columns[label].sample].append(cell.entry.card)
+    means = {}
+    for (row, sample), cards in groups.items():
+        for mean in collection_means(cards):
+            parts = [card for card in cards if card.run in mean["runs"]]
+            estimate = _mean_estimate(mean, parts, metric="mean of all columns")
+            if estimate is None:
+                continue
+            column = Column(
+                mean["suite"],
+                mean["protocol"],
+                "",
+                "",
+                sample,
+                None,
+                "",
+                estimate.metric,
+                "fraction",
+                "higher",
+            )
+            label = labels.setdefault(column, name_columns([column])[column])
+            means[row, label] = Cell(
+                estimate=estimate, entry=None, coverage=min(card.coverage for card in parts)
+            )
+    return means
+
+
 @cache
 def _combines(suite: str) -> bool:
     """Return whether a suite defines one number over its variants."""
@@ -243,28 +279,32 @@ def _combines(suite: str) -> bool:
 def _estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate]]:
     """Yield the numbers that a suite defines over its variants; with names if they are several."""
     for mean in aggregates(cards):
-        if mean["value"] is None:
-            continue
         parts = [card for card in cards if card.run in mean["runs"]] if "metric" in mean else cards
-        headlines = [estimate for card in parts for estimate in card.estimates if estimate.headline]
-        yield (
-            mean["name"] if "metric" in mean else "",
-            Estimate(
-                metric=mean.get("metric", f"mean of {len(parts)} tasks"),
-                group="",
-                value=mean["value"],
-                low=mean["low"],
-                high=mean["high"],
-                worst=None,
-                best=None,
-                n=sum(estimate.n for estimate in headlines),
-                clusters=sum(estimate.clusters for estimate in headlines),
-                unit="fraction",
-                better="higher",
-                method=mean["method"],
-                headline=True,
-            ),
-        )
+        estimate = _mean_estimate(mean, parts, metric=mean.get("metric", f"mean of {len(parts)} tasks"))
+        if estimate is not None:
+            yield (mean["name"] if "metric" in mean else "", estimate)
+
+
+def _mean_estimate(mean: Mapping[str, Any], cards: Sequence[Card], *, metric: str) -> Estimate | None:
+    """Return a mean over runs as an estimate; None if it has no value."""
+    if mean["value"] is None:
+        return None
+    headlines = [estimate for card in cards for estimate in card.estimates if estimate.headline]
+    return Estimate(
+        metric=metric,
+        group="",
+        value=mean["value"],
+        low=mean["low"],
+        high=mean["high"],
+        worst=None,
+        best=None,
+        n=sum(estimate.n for estimate in headlines),
+        clusters=sum(estimate.clusters for estimate in headlines),
+        unit="fraction",
+        better="higher",
+        method=mean["method"],
+        headline=True,
+    )
 
 
 def row_of(card: Card) -> Row:

@@ -28,7 +28,7 @@ def check(
 
     checks: list[Check] = []
     for spec in suites:
-        protocols = [protocol] if protocol else load.benchmark(spec.partition(":")[0]).protocol_names
+        protocols = [protocol] if protocol else load.protocol_names(spec)
         for name in protocols:
             for suite in load.suite(spec, name):
                 checks.append(examine(suite, Data(suite=suite.name, local=data, sample=sample)))

@@ -145,10 +145,13 @@ def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str)
     from click.shell_completion import CompletionItem
 
     from evals import load
+    from evals.collection import COLLECTIONS
 
     name, colon, _ = incomplete.partition(":")
-    names = load.suite_names()
-    if colon and name in names:
+    names = [*load.suite_names(), *COLLECTIONS]
+    if colon and name in COLLECTIONS:
+        names = [f"{name}:{column.name}" for column in COLLECTIONS[name].columns]
+    elif colon and name in names:
         names = [f"{name}:{variant}" for variant in load.listing(name).variants if variant]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 

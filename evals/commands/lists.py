@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from evals import load
+from evals.collection import COLLECTIONS, Collection
 from evals.commands import common
 from evals.errors import UsageError
 from evals.labels import ProtocolName
@@ -31,8 +32,9 @@ def list_(what: str, results: Path, as_json: bool) -> None:
 
 def _suites(results: Path, *, as_json: bool) -> None:
     entries = _of_each_suite(_suite)
+    collections = list(COLLECTIONS.values())
     if as_json:
-        common.print_json({"suites": entries})
+        common.print_json({"suites": entries, "collections": list(map(_collection, collections))})
         return
     for entry in entries:
         variants = " ".join(f":{variant}" for variant in entry["variants"])
@@ -44,6 +46,21 @@ def _suites(results: Path, *, as_json: bool) -> None:
         common.say(f"{entry['name']:<14} {variants}".rstrip())
         common.say(f"    {entry['about']}")
         common.say(f"    {'; '.join(facts)}")
+    for collection in collections:
+        common.say(f"{collection.name:<14} {' '.join(f':{column.name}' for column in collection.columns)}")
+        common.say(f"    {collection.title}")
+        common.say(
+            f"    protocols {', '.join(collection.protocols)}; a collection: its columns are runs of these suites"
+        )
+
+
+def _collection(collection: Collection) -> dict[str, Any]:
+    columns = [
+        {"name": each.name, "suites": list(each.suites), "protocols": dict(each.protocols)}
+        for each in collection.columns
+    ]
+    facts = {"name": collection.name, "about": collection.title, "protocols": list(collection.protocols)}
+    return {**facts, "columns": columns, "cite": collection.cite}
 
 
 BROKEN_PLUGIN = (UsageError, AttributeError, KeyError, SyntaxError, TypeError, ValueError)

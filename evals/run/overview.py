@@ -15,6 +15,7 @@ from evals.records import store
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.report.metrics import mean_value
+from evals.run.collection_means import collection_means
 from evals.run.rescore import summed
 from evals.scorers.upstream.harness import Part
 from evals.suite import Suite
@@ -166,7 +167,9 @@ def _damage(run: Run, card: Card, *, hashes: bool) -> str:
 
 
 def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
-    """Return the numbers that suites define over their variants; the value is null if a variant is missing.
+    """Return the numbers that suites define over their variants, and means over the columns of collections.
+
+    The value is null if a variant or a column is missing.
 
     They are of runs that are alike: a `--limit` run, an early stop or another judge never enters one mean with the rest. Of
     several sets of alike runs that with the most variants represents the model, then whole benchmarks, then the newest;
@@ -189,7 +192,7 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
             for result in (combined if isinstance(combined, list) else [combined])
             if result is not None
         ]
-    return results
+    return [*results, *collection_means(cards)]
 
 
 Aggregate: TypeAlias = Callable[[str, Mapping[str, Any]], Aggregates]
