@@ -15,6 +15,7 @@ from typing import Any
 
 from tools import mirror
 from tools.make_claims import Row, inline
+from tools.optmerge_errata import Errata, errata
 
 TARGET = Path(__file__).resolve().parent.parent / "results" / "claims" / "further.toml"
 
@@ -32,8 +33,9 @@ SUITES = {
     "OptMerge MathVista (geometry rows)": "mathvista:geometry",
     "OptMerge MATH-Vision (geometry rows)": "mathvision:geometry",
     "OptMerge RefCOCO": "refcoco:val",
-    "OptMerge RefCOCO+": "refcoco-plus:val",
-    "OptMerge RefCOCOg": "refcocog:val",
+    "OptMerge RefCOCO+": "refcoco:plus-val",
+    "OptMerge RefCOCOg": "refcoco:g-val",
+    "OptMerge OCRVQA": "ocrvqa:testcore",
     "FGVC mean": "fgvc",
     "VTAB-1k mean": "vtab",
     "SGI-Bench DeepResearch": "sgi-bench:deep-research",
@@ -91,12 +93,9 @@ NOTES = {
     "FGVC mean": "a difference, not an accuracy; the absolute means are not known here",
     "VTAB-1k mean": "a difference, not an accuracy; whether of 19 tasks or of three groups is not known here",
     "OptMerge average": "mean over the columns that are there; a row with blanks is not comparable with a full one",
-    "OptMerge MATH-Vision (geometry rows)": "four rows of 19 items: one item is 1.32 points",
-    "OptMerge MathVista (geometry rows)": "three overlapping groups: an item of two groups counts twice",
+    "OptMerge MATH-Vision (geometry rows)": "four rows of 19 items, 76 in all: one item is 1.32 points, the standard error about 5",
+    "OptMerge MathVista (geometry rows)": "three overlapping labels: 304 items count 728 times, 206 of them three times",
     "SGI-Bench DeepResearch": "Intern-S2-Preview's column called SGI-Bench is probably this part alone",
-}
-MODEL_NOTES = {
-    ("InternVL2.5-1B merge: TIES", "OptMerge average"): "the columns of this row have the mean 56.60",
 }
 UNVERIFIED = "read in a digest by others, not compared with the paper"
 
@@ -118,14 +117,15 @@ def address(source: str) -> str:
 
 
 def tables(some: list[Row]) -> Iterator[list[str]]:
+    wrong = errata(some)
     grouped: dict[tuple[str, str, str], list[Row]] = {}
     for row in some:
         grouped.setdefault((row.benchmark, row.metric, row.source), []).append(row)
     for (benchmark, metric, source), members in grouped.items():
-        yield list(lines(benchmark, metric, source, members))
+        yield list(lines(benchmark, metric, source, members, wrong))
 
 
-def lines(benchmark: str, metric: str, source: str, members: list[Row]) -> Iterator[str]:
+def lines(benchmark: str, metric: str, source: str, members: list[Row], wrong: Errata) -> Iterator[str]:
     yield "[[claim]]"
     yield f'suite = "{suite(benchmark)}"'
     yield f"benchmark = {json.dumps(benchmark)}"
@@ -148,12 +148,10 @@ def lines(benchmark: str, metric: str, source: str, members: list[Row]) -> Itera
     parts = (table and table[0], NOTES.get(benchmark), UNVERIFIED if "UNVERIFIED" in source else "")
     yield f"note = {json.dumps('; '.join(filter(None, parts)))}"
     remarks = {
-        row.model: MODEL_NOTES[row.model, benchmark]
-        for row in members
-        if (row.model, benchmark) in MODEL_NOTES
+        json.dumps(row.model): text for row in members if (text := wrong.get((row.model, benchmark, source)))
     }
     if remarks:
-        yield f"notes = {inline({json.dumps(model): text for model, text in remarks.items()})}"
+        yield f"errata = {inline(remarks)}"
 
 
 def written(shared: Path) -> str:

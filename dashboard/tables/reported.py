@@ -65,6 +65,8 @@ def sentence(claim: Claim) -> str:
         parts.append("superseded by its source")
     if claim.note:
         parts.append(claim.note)
+    if claim.erratum:
+        parts.append(f"erratum: {claim.erratum}")
     return f"{', '.join(parts)}: {claim.source}"
 
 
@@ -101,17 +103,25 @@ def table(reported: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
         {label(claim) for claim in kept}, key=lambda name: wanted.index(name.partition(" · ")[0])
     )
     fits = _fits(kept)
+    wrong: dict[str, list[str]] = defaultdict(list)
+    for claim in kept:
+        if claim.erratum:
+            wrong[claim.model].append(f"{claim.suite} {plain(claim.value, claim.unit)}: {claim.erratum}")
+    extra = [ERRATA] if wrong else []
     rows = [
         {
             "model": model,
             GRID: grid_words(fits[model]),
+            **{name: ". ".join(wrong[model]) for name in extra},
             **{column: " / ".join(values.get(column, ())) for column in columns},
         }
         for model, values in cells.items()
     ]
-    return pd.DataFrame(rows, columns=["model", GRID, *columns])
+    return pd.DataFrame(rows, columns=["model", GRID, *extra, *columns])
 
 
+ERRATA = "errata"
+"""Column that says what is wrong with printed numbers, or cannot be concluded from them; only if anything is."""
 GRID = "possible scores"
 """Column that says whether the printed scores can be shares of their benchmarks' items."""
 

@@ -87,7 +87,8 @@ def _selected(published: dict[str, Claim], suite: str | None, model: str | None)
 
 
 def _row(name: str, claim: Claim) -> list[str]:
-    knobs = ", ".join(claim.knobs) + (", superseded" if claim.superseded else "")
+    marks = [mark for mark, holds in (("superseded", claim.superseded), ("erratum", claim.erratum)) if holds]
+    knobs = ", ".join([*claim.knobs, *marks])
     return [
         name,
         _figure(claim.value, claim.unit),
@@ -125,6 +126,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
             published.note
             + ("; superseded by a later number of the same source" if published.superseded else ""),
         ),
+        ("erratum", published.erratum),
         (
             "known",
             ", ".join(f"{knob} {setting(value)}" for knob, value in published.knobs.items()) or "nothing",
@@ -317,6 +319,8 @@ def _print_finding(finding: Finding) -> None:
         common.say(
             f"    run-to-run noise {scale * (finding.noise or 0.0):.2f} {points} ({finding.noise_from})"
         )
+    if finding.erratum:
+        common.say(f"    erratum: {finding.erratum}")
     for line in finding.because:
         common.say(f"    not comparable: {line}")
     if finding.unknown:

@@ -11,6 +11,7 @@ A file `claims/*.toml` holds tables as printed in a source, one `[[claim]]` per 
     date = 2026-05-19               # of the version of the source that was read; absent: unknown
     percent = { "Intern-S1" = 83.5 }    # or `values` with `unit`; with all printed digits
     note = "..."                    # on the whole row; `notes` of single models
+    errata = { "Intern-S1" = "..." }    # what is wrong with a number, or cannot be concluded from it
     items = 198                     # of the benchmark, if there is no suite here; absent: unknown
     told = "https://..."            # where the source states the conditions below
     [claim.knobs]                   # conditions: temperature, repeats, judge ...; absent: unknown
@@ -69,6 +70,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     superseded: bool = False
     """Whether the source replaced the number later."""
     note: str = ""
+    erratum: str = ""
+    """What is wrong with the number, or cannot be concluded from it; found here, not by the source."""
     knobs: dict[str, Any] = {}
     """Known conditions: temperature, top_p, top_k, max_tokens, thinking, repeats, judge ("none": scored by a rule)."""
     told: str = ""
@@ -100,6 +103,8 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     note: str = ""
     notes: dict[str, str] = {}
     """Model -> remark of the source."""
+    errata: dict[str, str] = {}
+    """Model -> what is wrong with its number."""
     knobs: dict[str, Any] = {}
     told: str = ""
     model_knobs: dict[str, dict[str, Any]] = {}
@@ -155,6 +160,8 @@ def read(path: Path) -> list[Claim]:
 def _claims(table: _Table) -> Iterator[Claim]:
     if bool(table.values) != bool(table.unit) or not (table.percent or table.values):
         raise ValueError(f"{table.benchmark}: give `percent`, or `values` with their `unit`")
+    if unknown := table.errata.keys() - table.percent.keys() - table.values.keys():
+        raise ValueError(f"{table.benchmark}: errata of {min(unknown)[:80]!r}, which has no number there")
     printed = [(model, value, 100.0, "fraction") for model, value in table.percent.items()]
     printed += [(model, value, 1.0, table.unit) for model, value in table.values.items()]
     for model, value, scale, unit in printed:
@@ -167,7 +174,7 @@ def _claims(table: _Table) -> Iterator[Claim]:
             metric=table.metric, value=round(float(value) / scale, 12), unit=unit,
             digits=max(0, -int(value.as_tuple().exponent)), source=table.source, date=table.date,
             first=table.first, superseded=table.superseded,
-            note="; ".join(filter(None, (table.note, table.notes.get(model)))),
+            note="; ".join(filter(None, (table.note, table.notes.get(model)))), erratum=table.errata.get(model, ""),
             knobs=(knobs := _plain(table.knobs | table.model_knobs.get(model, {}))),
             told=table.told if knobs else "", inferred=_plain(table.inferred), items=table.items,
         )  # fmt: skip

@@ -64,6 +64,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     """Why the two do not compare."""
     unknown: tuple[str, ...] = ()
     """Conditions that the source does not state."""
+    erratum: str = ""
+    """What is wrong with the published number, or cannot be concluded from it."""
 
 
 class Measured(Struct, frozen=True, kw_only=True):
@@ -164,7 +166,7 @@ def _finding(run: Measured, name: str, claim: Claim, within: float | None) -> Fi
         because = because or ("nothing was scored",)
         return Finding(
             claim=name, verdict="not comparable", claimed=claim.value, measured=run.value, low=run.low, high=run.high,
-            unit=claim.unit, because=because, unknown=unknown,
+            unit=claim.unit, because=because, unknown=unknown, erratum=claim.erratum,
         )  # fmt: skip
     return _judged(run, name, claim, unknown, within)
 
@@ -188,7 +190,7 @@ def _judged(
         difference=difference, difference_low=difference - half - two_sided * error,
         difference_high=difference + half + two_sided * error, within=d,
         detectable=half + (two_sided + power) * error, noise=noise, noise_from=source, unit=claim.unit,
-        unknown=unknown,
+        unknown=unknown, erratum=claim.erratum,
     )  # fmt: skip
 
 
