@@ -31,15 +31,20 @@ class Collection(Struct, frozen=True, kw_only=True):
     name: str
     title: str
     cite: str
-    protocols: tuple[str, ...]
+    protocol_names: tuple[str, ...]
     """The default first."""
     columns: tuple[Column, ...]
 
+    @property
+    def suite_list(self) -> str:
+        """Return the ids of all suites, for messages."""
+        return ", ".join(suite for column in self.columns for suite in column.suites)
+
     def suites(self, column: str, protocol: str | None) -> list[tuple[str, str]]:
         """Return (suite, protocol) of a column, of all if it is empty; raises UnknownName."""
-        wanted = protocol or self.protocols[0]
-        if wanted not in self.protocols:
-            raise UnknownName(f"protocol of {self.name}", wanted, self.protocols)
+        wanted = protocol or self.protocol_names[0]
+        if wanted not in self.protocol_names:
+            raise UnknownName(f"protocol of {self.name}", wanted, self.protocol_names)
         chosen = [each for each in self.columns if column in ("", each.name)]
         if not chosen:
             raise UnknownName(f"column of {self.name}", column, [each.name for each in self.columns])
@@ -55,7 +60,7 @@ MERGEBENCH = Collection(
     name="mergebench",
     title="OptMerge's benchmark of merged models: ten columns, VQA, geometry, charts, text in images, grounding (arXiv 2505.19892).",
     cite="arXiv 2505.19892",
-    protocols=("strict", "optmerge-qwen", "optmerge-internvl"),
+    protocol_names=("strict", "optmerge-qwen", "optmerge-internvl"),
     columns=(
         _column("vizwiz", qwen="qwen2-vl", internvl="internvl"),
         _column("gqa", qwen="qwen2-vl", internvl="official"),

@@ -107,14 +107,10 @@ def _own_suites() -> frozenset[str]:
 
 def benchmark(name: str) -> Benchmark:
     """Return the benchmark of a name; raises UnknownName with near names."""
-    wanted = module_name(name)
-    return _benchmark(_imported(_suite_file(wanted), suite_origin(wanted)), wanted)
-
-
-def _benchmark(module: ModuleType, name: str) -> Benchmark:
     from evals.benchmark import benchmark_of
 
-    return benchmark_of(module, name)
+    wanted = module_name(name)
+    return benchmark_of(_imported(_suite_file(wanted), suite_origin(wanted)), wanted)
 
 
 def _suite_file(wanted: str) -> str:
@@ -141,6 +137,8 @@ def module_name(name: str) -> str:
     if normalised not in _own_suites() and normalised not in plugins.origins(plugins.SUITES):
         if {normalised, f"{normalised}:"} & set(model_forms()):
             raise UsageError(f"{name!r} is a model, not a suite: write it after -m")
+        if (collection := COLLECTIONS.get(normalised)) is not None:
+            raise UsageError(f"{name} is a collection; name a suite of it: {collection.suite_list}")
         raise UnknownName("suite", name, [*suite_names(), *COLLECTIONS])
     return normalised
 
@@ -228,8 +226,8 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
     if (known := _REGISTERED.get(spec)) is not None and protocol in (None, known.protocol):
         return [known]
     if (collection := COLLECTIONS.get(spec.partition(":")[0])) is not None:
-        columns = collection.suites(spec.partition(":")[2], protocol)
-        return [each for column, own in columns for each in suite(column, own, shots=shots)]
+        pairs = collection.suites(spec.partition(":")[2], protocol)
+        return [each for id_, own in pairs for each in suite(id_, own, shots=shots)]
     resolved = []
     for chosen, variant in variants(spec):
         names = chosen.protocol_names
@@ -246,8 +244,7 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
 
 def protocol_names(spec: str) -> tuple[str, ...]:
     """Return the protocols of a suite or a collection, the default first; raises UnknownName."""
-    name = spec.partition(":")[0]
-    return COLLECTIONS[name].protocols if name in COLLECTIONS else benchmark(name).protocol_names
+    return (COLLECTIONS.get(name := spec.partition(":")[0]) or benchmark(name)).protocol_names
 
 
 def reworded(suite: Suite) -> Suite:

@@ -107,7 +107,7 @@ STANDS_FOR = {
 """What the pages write in the place of names."""
 ELSEWHERE = (
     "hf:", "vllm:", "--cluster", "lm-eval:", "audit", "serve", "dashboard", "import", "reproduce", "mmmu", "opencompass",
-    "smollm2", "data", "calibrate", "hub", "s3://", "mlflow", "postgres", "every-eval-ever", "lm-eval", "JUDGE", "--judge", "o3", "--control", "rivers", "tokens:", "five.toml", "timm:", "petl:",
+    "smollm2", "data", "calibrate", "hub", "s3://", "mlflow", "postgres", "every-eval-ever", "lm-eval", "JUDGE", "--judge", "o3", "--control", "rivers", "tokens:", "five.toml", "timm:", "petl:", "mergebench",
 )  # fmt: skip
 """Words of commands that need what is not here; other tests run most of them."""
 RUN_HERE = [

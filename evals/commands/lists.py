@@ -50,7 +50,7 @@ def _suites(results: Path, *, as_json: bool) -> None:
         common.say(f"{collection.name:<14} {' '.join(f':{column.name}' for column in collection.columns)}")
         common.say(f"    {collection.title}")
         common.say(
-            f"    protocols {', '.join(collection.protocols)}; a collection: its columns are runs of these suites"
+            f"    protocols {', '.join(collection.protocol_names)}; a collection: its columns are runs of these suites"
         )
 
 
@@ -59,7 +59,7 @@ def _collection(collection: Collection) -> dict[str, Any]:
         {"name": each.name, "suites": list(each.suites), "protocols": dict(each.protocols)}
         for each in collection.columns
     ]
-    facts = {"name": collection.name, "about": collection.title, "protocols": list(collection.protocols)}
+    facts = {"name": collection.name, "about": collection.title, "protocols": list(collection.protocol_names)}
     return {**facts, "columns": columns, "cite": collection.cite}
 
 

@@ -54,7 +54,7 @@ def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[C
 
 
 def _of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
-    for protocol in collection.protocols:
+    for protocol in collection.protocol_names:
         sets: dict[tuple[object, ...], list[Card]] = {}
         wanted = set(collection.suites("", protocol))
         for card in sorted(cards, key=lambda card: card.started):

@@ -35,7 +35,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[
 
 def test_every_column_is_a_suite_under_each_protocol() -> None:
     for collection in COLLECTIONS.values():
-        for protocol in collection.protocols:
+        for protocol in collection.protocol_names:
             for suite, own in collection.suites("", protocol):
                 (found,) = load.suite(suite, own)
                 assert found.id == suite
@@ -115,6 +115,13 @@ def test_protocols_that_share_columns_are_told_apart(tmp_path: Path) -> None:
 def test_unknown_names_are_one_line(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
     assert says in evals("run", *words, "-m", REPLY, "--results", tmp_path).complaint
     assert not any(tmp_path.iterdir())
+
+
+def test_what_is_about_one_suite_says_which_there_are() -> None:
+    said = evals("errata", "list", "mergebench").complaint
+    assert said.startswith(
+        "mergebench is a collection; name a suite of it: vizwiz, gqa, mathvista:geometry, "
+    )
 
 
 def test_it_is_listed_and_checked() -> None:
