@@ -24,7 +24,7 @@ from evals.run.session import Session
 from evals.suite import Suite
 
 TABLES, PROTOCOLS, REPEATS = "sweep", "protocols", "repeats"
-SINGLE = ("run", "dry_run", "until_decided", "against", "policy", "promise")
+SINGLE = ("run", "dry_run", "until_decided", "against", "policy", "promise", "detach")
 """Options of single runs, which a sweep does not take as keys."""
 
 

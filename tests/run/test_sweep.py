@@ -170,6 +170,7 @@ def test_every_mistake_of_a_file_is_a_line_and_nothing_is_run(here: Path) -> Non
         model = ["demo:careful"]
         limitt = 3
         until-decided = true
+        detach = true
 
         [[sweep]]
         suites = ["mmlu-pro", "gqpa"]
@@ -197,6 +198,7 @@ def test_every_mistake_of_a_file_is_a_line_and_nothing_is_run(here: Path) -> Non
         "sweep.toml: unknown key in sweep.toml 'model'; did you mean models",
         "sweep.toml 'limitt'; did you mean limit",
         "sweep.toml: until-decided is for single runs, not for a sweep",
+        "sweep.toml: detach is for single runs, not for a sweep",
         "[[sweep]] 1: unknown suite 'gqpa'; did you mean",
         "[[sweep]] 1: unknown protocol",
         "[[sweep]] 1: no models",
