@@ -28,8 +28,9 @@ from evals.types import Estimate
 
 GENERAL = frozenset(
     {"mmlu-pro", "gpqa", "aime", "mmmu", "mmmu-pro", "mmstar", "mathvista", "mathvision", "chartqa", "ifeval"}
+    | {"gqa", "vizwiz", "textvqa", "ocrvqa", "docvqa", "infovqa", "refcoco", "mergebench"}
 )
-"""Suites of general ability, as in the Intern-S1 README; all others are science."""
+"""Suites of general ability, as in the Intern-S1 README, and those about everyday pictures; all others are science."""
 
 BASELINE = "baseline:"
 ALPHA = 0.05
