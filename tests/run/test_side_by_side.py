@@ -372,3 +372,22 @@ def test_runs_are_stored_as_if_each_model_had_been_run_by_itself(here: Path) -> 
     together = _stored(here / "together")
     assert len(together) == 6
     assert together == _stored(here / "turn") == _stored(here / "alone")
+
+
+def test_a_notebook_has_one_display_with_a_row_for_each_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = pytest.importorskip("IPython.display")
+    shown: list[str] = []
+
+    class Cell:
+        def update(self, content: object) -> None:
+            shown.append(repr(content))
+
+    displays: list[object] = []
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(notebook, "display", lambda *args, **options: displays.append(args) or Cell())
+    models: list[Any] = [Watched("a"), Watched("b"), Watched("c", local=True)]
+    evals.evaluate(toy.suite(8), models, results=tmp_path)
+    assert len(displays) == 1
+    assert [line.split("  ")[0] for line in shown[-1].splitlines()] == [f"{m}: toy: 8/8" for m in "abc"]
