@@ -1,8 +1,8 @@
 """OCR-VQA (Mishra et al., ICDAR 2019): title, author, year and genre of books, read from their covers.
 
 `testcore` is VLMEvalKit's subset, of which published figures are; it is on no hub, so its table OCRVQA_TESTCORE.tsv is given with
-`--data`. Its 3,072 rows are inferred from OptMerge's figures, all of which are multiples of 1/3072. `test` is the whole test split, from
-the hub, with several questions for a cover. See evals/short_answers.py for the rules.
+`--data`. Its 3,072 rows are inferred from OptMerge's 52 figures: 44 are shares of so many rounded to two decimals, the other 8 truncated.
+`test` is the whole test split, from the hub, with several questions for a cover. See evals/short_answers.py for the rules.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ r"""Rectangles in a reply as four evaluators of RefCOCO read them. Correct is an
 * `vlmevalkit`: VLMEvalKit (@ e8e78f05, dataset/refcoco.py): four numbers in brackets, else the first four numbers anywhere; fractions if none
   exceeds 1.5, thousandths if none exceeds 1000, else pixels; clipped to the picture, corners put in order.
 
-Defects, kept: pixels are thousandths to the first three wherever they are small enough, and to all a rectangle that is corrected later in
-the reply is the wrong one. Corners in the wrong order have no overlap, but for `vlmevalkit`. A label "1 dog" gives it a number.
+Defects, kept: all but `lmms-eval`, which knows fractions alone, take pixels up to 1000 for thousandths; the first rectangle counts, even if the reply
+corrects it later; corners in the wrong order have no overlap, but for `vlmevalkit`, to which the 1 of "object 1: ..." is the first number.
 """
 
 from __future__ import annotations
