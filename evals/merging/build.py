@@ -164,8 +164,15 @@ def make(plan: Plan, *, out: Path | None = None, accept: bool = False, say: Call
         except (EvalsError, OSError) as error:
             writing.discard(partial)
             if isinstance(error, OSError):
-                raise UsageError(f"cannot write {target}: {error.strerror or error}") from None
+                raise UsageError(f"cannot write {target}: {_reason(error, partial)}") from None
             raise
+
+
+def _reason(error: OSError, partial: Path) -> str:
+    """Return why a file could not be read or written, with its name if it is not one of the merge's own."""
+    why = error.strerror or str(error)
+    file = str(error.filename or "")
+    return f"{file}: {why}" if file and partial not in Path(file).parents and Path(file) != partial else why
 
 
 def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, say: Callable[[str], None]) -> Path:
@@ -179,15 +186,15 @@ def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, say: Callab
         merger = Merger(made, plan.base, plan.experts, say=say)
         distances = merger.distances()
         checks.nearness(made, plan.base, distances, accept=accept)
-        size = sum(shard.size for shard in parts) / 1e9
-        say(f"merging {len(made.experts)} experts by {made.method} into {target} ({size:.1f} GB)")
+        size = writing.size(sum(shard.size for shard in parts))
+        say(f"merging {len(made.experts)} experts by {made.method} into {target} ({size})")
+        _write_settings(plan, partial)
         if len(left) < len(parts):
             say(f"going on behind shard {len(parts) - len(left)} of {len(parts)}")
         for shard in left:
             writing.write_shard(partial, shard, merger.tensor)
             if len(parts) > 1:
                 say(f"{shard.name} is written")
-    _write_settings(plan, partial)
     writing.write_index(partial, parts)
     writing.finish(partial, target, _card(plan, distances))
     return target

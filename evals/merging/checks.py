@@ -12,12 +12,15 @@ from evals.errors import UsageError
 from evals.merging.lora import Adapter
 from evals.merging.recipe import Recipe
 from evals.merging.tensors import FLOATS, Checkpoint, read_json
+from evals.merging.writing import size
 
 Expert: TypeAlias = "Checkpoint | Adapter"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 TEMPLATES_FOLDERS = ("additional_chat_templates",)
 FARTHEST = 0.5
 """Largest plausible ratio of a task vector's norm to the base's; unrelated weights have 1.4, fine-tuned ones below 0.2."""
+MARGIN = 64 << 20
+"""Bytes that stay free."""
 TRUST = "--trust-remote-code"
 
 
@@ -156,8 +159,8 @@ def nearness(recipe: Recipe, base: Checkpoint, distances: dict[str, float], *, a
 def space(place: Path, needed: int, *, what: Path) -> None:
     """Require free space in `place` for the bytes of `what` that are still to be written."""
     free = shutil.disk_usage(place).free
-    if free < needed + (64 << 20):
+    if free < needed + MARGIN:
         raise UsageError(
-            f"{what} needs {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free: XDG_CACHE_HOME names another place "
-            "for the cache, `evals merge --out` one for a checkpoint"
+            f"{what} needs {size(needed)}, and {size(free)} are free: XDG_CACHE_HOME names another place for the cache, "
+            "`evals merge --out` one for a checkpoint"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from importlib.util import find_spec
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from evals.boundary import foreign_code
@@ -16,6 +17,9 @@ from evals.merging.table import PREFIX, Call
 
 if TYPE_CHECKING:
     import torch
+
+_SEEDED = Lock()
+"""Held while torch's global generator is seeded: two models of one command may be merged at the same time."""
 
 
 def require(method: str) -> None:
@@ -49,7 +53,7 @@ def merged(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, metho
         tensors.insert(0, weights.clone())
         ids.insert(0, "the base")
     seed = sha256(f"{call.seed}/{call.tensor}".encode()).digest()[:7]
-    with torch.random.fork_rng(devices=()), foreign_code(lambda why: UsageError(f"{method}: {why}")):
+    with _SEEDED, torch.random.fork_rng(devices=()), foreign_code(lambda why: UsageError(f"{method}: {why}")):
         torch.manual_seed(int.from_bytes(seed))
         result: torch.Tensor = merge_tensors(
             tensors,

@@ -161,7 +161,7 @@ class Merger:
         width = {"float32": 32, "float64": 64}[self._recipe.compute]
         selections = [Selection(rank, width=width) for _ in self._experts]
         while not selections[0].done:
-            self._say(f"reading the magnitudes of {count / 1e9:.2f}e9 weights of each expert")
+            self._say(f"reading the magnitudes of {count:,} weights of each expert")
             for name in self._merged:
                 for tau, selection in zip(self._dropped(name), selections, strict=True):
                     selection.count(tau.reshape(-1).numpy())

@@ -167,8 +167,8 @@ METHODS = {
     "dare": Method(title="DARE, then task arithmetic", function="elementwise:dare", parameters=Dare),
     "dare-ties": Method(
         title="DARE, then TIES", function="elementwise:dare_ties", parameters=DareTies,
-        defect="hands the last expert alone to TIES (LLaMA-Factory/model_merging.py:711; not with scope = model, whose "
-        "source, InternVL/internvl_chat/model_merging.py, hands over all)",
+        defect="hands the last expert alone to TIES if the scope is a tensor (LLaMA-Factory/model_merging.py:711), and keeps "
+        "the largest entry that should be trimmed",
     ),
     "tsv": Method(
         title="Task singular vectors", function="spectral:tsv", matrices=True,

@@ -28,6 +28,12 @@ WEIGHTS = (
     "*.pt",
     "*.pth",
     "*.gguf",
+    "*.h5",
+    "*.msgpack",
+    "*.ot",
+    "*.onnx*",
+    "*.npz",
+    "*.ckpt",
 )
 """Patterns of files with weights; the others of a checkpoint are copied."""
 CHECKED = 1 << 18

@@ -61,6 +61,18 @@ def shards(tensors: Mapping[str, Entry], *, limit: int = SHARD) -> list[Shard]:
     ]
 
 
+def size(count: int) -> str:
+    """Return a number of bytes in a unit that suits it.
+
+    >>> size(4_212_000_000), size(85_200_000), size(900)
+    ('4.2 GB', '85.2 MB', '0.9 kB')
+    """
+    for unit, name in ((10**9, "GB"), (10**6, "MB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count / 1000:.1f} kB"
+
+
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
     """Let one process at a time pass; a second waits until the first has finished."""

@@ -389,7 +389,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     family(tmp_path)
     path = recipe(tmp_path, "ties")
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
-    assert "needs 0.00 GB, and 0.00 GB are free: XDG_CACHE_HOME" in refusal(path)
+    assert "needs 6.5 kB, and 1.0 kB are free: XDG_CACHE_HOME" in refusal(path)
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -398,6 +398,18 @@ def test_a_full_disk(tmp_path, monkeypatch):
 
     monkeypatch.setattr(writing, "_write_tensor", full)
     assert refusal(path).endswith("No space left on device")
+
+
+def test_a_file_that_is_too_large_to_copy_is_reported_before_the_merge(tmp_path, monkeypatch):
+    family(tmp_path)
+    (tmp_path / "base" / "tf_model.h5").write_bytes(b"x" * 5000)  # weights of another framework: not copied
+    (tmp_path / "base" / "notes.json").write_text(f'"{"x" * 5000}"')
+    monkeypatch.setattr(writing, "LARGEST_FILE", 4000)
+    monkeypatch.setattr(writing, "write_shard", lambda *_: pytest.fail("merged before the files were copied"))
+    assert "notes.json" in refusal(recipe(tmp_path, "ties"))
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert not (built(recipe(tmp_path, "ties")) / "tf_model.h5").exists()
 
 
 def test_a_file_that_may_not_grow(tmp_path):
