@@ -112,11 +112,11 @@ def _rank(taus: list[torch.Tensor], call: Call) -> int:
 
 
 def _low_rank(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return U_k (m x k) and S_k V_k^T (k x n)."""
+    """Return U_k (m x k) and S_k V_k^T (k x n), in memory of their own."""
     import torch
 
     u, s, v = torch.linalg.svd(matrix, full_matrices=False)
-    return u[:, :rank], s[:rank, None] * v[:rank]
+    return u[:, :rank].clone(), s[:rank, None] * v[:rank]
 
 
 def sum_of(taus: list[torch.Tensor]) -> torch.Tensor:

@@ -33,11 +33,20 @@ def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     if call.edition == "original" and call.tensor != "lm_head.weight":
         return average(taus, call)
     rank = min(taus[0].shape) // len(taus)
-    parts = [torch.linalg.svd(tau, full_matrices=False) for tau in taus]
-    left = torch.cat([u[:, :rank] for u, _, _ in parts], dim=1)
-    values = torch.cat([s[:rank] for _, s, _ in parts])
-    right = torch.cat([v[:rank] for _, _, v in parts])
+    parts = [_leading(tau, rank) for tau in taus]
+    left = torch.cat([u for u, _, _ in parts], dim=1)
+    values = torch.cat([s for _, s, _ in parts])
+    right = torch.cat([v for _, _, v in parts])
+    del parts
     return (orthonormal(left) * values) @ orthonormal(right)
+
+
+def _leading(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the leading parts of a decomposition, in memory of their own, so that the others are released."""
+    import torch
+
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    return u[:, :rank].clone(), s[:rank].clone(), v[:rank].clone()
 
 
 def orthonormal(matrix: torch.Tensor) -> torch.Tensor:
