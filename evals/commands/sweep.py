@@ -73,6 +73,8 @@ def _report(result: Outcomes, results: Path, *, as_json: bool) -> int:
             }
         )
     for repeats, grid in grids.items() if not as_json else ():
+        if not grid.heads:
+            continue  # nothing was scored
         if repeats is not None:
             common.say(f"With {repeats} replies to each item:")
         common.print_lines(pivot.layout(grid, width()))

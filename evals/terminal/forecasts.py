@@ -22,11 +22,11 @@ COLUMNS = (
     Column("protocol", drop=1),
     Column("items", right=True),
     Column("calls", right=True),
-    Column("tokens in", right=True, drop=3),
+    Column("tokens in", right=True, drop=4),
     Column("tokens out", right=True, drop=2),
     Column("USD", right=True),
     Column("time", right=True),
-    Column("95 % ±", right=True, drop=4),
+    Column("95 % ±", right=True, drop=3),
 )
 SOURCES = 3
 """Maximum number of published numbers named on a line."""
@@ -46,6 +46,8 @@ def lines(
     ]
     output = table(COLUMNS, sections, max_width)
     remarks = _grouped(forecasts)
+    if "95 % ±" in output[0] and any(forecast.half_width_bound for forecast in forecasts):
+        remarks.append("95 % ±: half the width of the interval to expect; <= is the most, that of 50 %")
     remarks += [
         f"{forecast.suite}: {line}"
         for forecast in _first_of_suites(forecasts)
@@ -94,8 +96,6 @@ def _grouped(forecasts: Sequence[Forecast]) -> list[str]:
     for text, whom in names.items():
         more = f"; and {len(whom) - SOURCES} more" if len(whom) > SOURCES else ""
         grouped.append(f"{'; '.join(list(whom)[:SOURCES])}{more}: {text}")
-    if any(forecast.half_width_bound for forecast in forecasts):
-        grouped.append("95 % ±: half the width of the interval to expect; <= is the most, that of 50 %")
     return grouped
 
 

@@ -233,6 +233,21 @@ def test_odd_files_are_one_line(here: Path, text: str, message: str) -> None:
     assert message in done.err
 
 
+def test_the_table_keeps_the_interval_at_80_columns(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = evals("run", write(TWO), "--dry-run")
+    assert "95 % ±" in done.out.splitlines()[0]
+    assert all(len(line) <= 80 for line in done.out.splitlines()), done.out
+
+
+def test_where_nothing_is_scored_no_table_is_printed(here: Path) -> None:
+    file = write("sample = true\nmodels = ['demo:careful']\nsuites = ['aime:2024']\nrepeats = [2, 3]\n")
+    done = evals("run", file)
+    assert done.status == 2
+    assert "replies to each item" not in done.out
+    assert "careful failed" in done.err or "every call fails" in done.err
+
+
 def test_suites_beside_a_sweep_are_refused(here: Path) -> None:
     assert "it states its suites itself" in evals("run", write(TWO), "mmlu-pro").complaint
 
