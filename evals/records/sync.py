@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from evals import disk
 from evals.errors import StoreError
 from evals.records import manifest, store
-from evals.records.card import Card
+from evals.records.card import Card, parse
 from evals.records.manifest import Head
 from evals.remote.address import Address
 from evals.remote.cache import StoredFile, object_name
@@ -53,10 +53,13 @@ class _Ready(NamedTuple):
 
     path: Path
     folder: str
-    card: Card
+    begun: tuple[float, str]
+    """Start and model, which no rescoring changes."""
     files: dict[str, StoredFile]
-    content: bytes
     digest: str
+    """Hash of its manifest, which is made again when it is sent: thousands would fill the memory."""
+    size: int
+    """Bytes of the manifest."""
 
 
 def push(results: Path, address: Address, *, gated: bool = False) -> Synced:
@@ -71,7 +74,7 @@ def push(results: Path, address: Address, *, gated: bool = False) -> Synced:
     for run in store.runs(results):
         try:
             sealed = _sealed(run.path, gated=gated)
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             synced.failed[str(run.path)] = str(error)
             continue
         if isinstance(sealed, str):
@@ -90,8 +93,8 @@ def push(results: Path, address: Address, *, gated: bool = False) -> Synced:
 
 def _sealed(path: Path, *, gated: bool) -> _Ready | str:
     """Return a run ready to be sent, or why it is not to be sent. Raises StoreError for a broken one."""
-    card = store.check(path)
     raw = disk.read_small(path / "card.json")
+    card = store.check(path, parse(raw, f"{path}/card.json"))
     if card.status not in manifest.SEALED:
         return f"it is {card.status}; the same `evals run` command completes it"
     lines = path / "records.jsonl"
@@ -106,7 +109,8 @@ def _sealed(path: Path, *, gated: bool) -> _Ready | str:
         return "its folder is not RESULTS/SUITE@VERSION/MODEL/RUN"
     files = {name: _stated(path / name, card) for name in manifest.FILES if (path / name).exists()}
     content = manifest.encode(folder, files, raw)
-    return _Ready(path, folder, card, files, content, sha256(content).hexdigest())
+    begun = (card.started, card.model)
+    return _Ready(path, folder, begun, files, sha256(content).hexdigest(), len(content))
 
 
 def _stated(path: Path, card: Card) -> StoredFile:
@@ -127,7 +131,7 @@ def _measured(stream: BinaryIO) -> StoredFile:
 
 def _present(run: _Ready, several: list[Head]) -> str:
     """Return `newest` if this state of a run is what readers take; what else it is if it is there; empty if it is not."""
-    whole = [head for head in several if head.digest == run.digest and head.size == len(run.content)]
+    whole = [head for head in several if head.digest == run.digest and head.size == run.size]
     if not whole:
         return ""
     return "newest" if whole[0] == several[0] else "a newer version of it is there, and is kept"
@@ -172,8 +176,11 @@ def _send(remote: RemoteStore, run: _Ready, several: list[Head]) -> Sent:
     version = max((head.version for head in several), default=0)
     same = [head.version for head in several if head.digest == run.digest]  # it was written in part
     version = same[0] if same else version + 1
-    remote.write(manifest.name(run.folder, version, run.digest), BytesIO(run.content))
-    return Sent(run=run.card.run, folder=run.folder, version=version, bytes=sent)
+    content = manifest.encode(run.folder, run.files, disk.read_small(run.path / "card.json"))
+    if sha256(content).hexdigest() != run.digest:
+        raise StoreError(f"{run.path}: it changed while it was sent; repeat the command")
+    remote.write(manifest.name(run.folder, version, run.digest), BytesIO(content))
+    return Sent(run=run.path.name, folder=run.folder, version=version, bytes=sent)
 
 
 def _another_run(remote: RemoteStore, run: _Ready, head: Head) -> str:
@@ -185,7 +192,7 @@ def _another_run(remote: RemoteStore, run: _Ready, head: Head) -> str:
         theirs = manifest.decode(content or b"", head, run.folder)[1]
     except StoreError:  # readers do not take it either
         return ""
-    if (theirs.started, theirs.model) == (run.card.started, run.card.model):
+    if (theirs.started, theirs.model) == run.begun:
         return ""
     return (
         f"another run of the name {run.folder} is there, which began at another time; rename the folder's run"
