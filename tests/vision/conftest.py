@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,6 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.set_num_threads(1)  # two processes with two threads each take ten times as long
     place = tmp_path_factory.mktemp("vision")
-    if kept := os.environ.get("EVALS_TEST_VISION_FAMILY"):  # for repeated runs at the desk
-        return Path(kept)
     vision_training.family(place, methods=METHODS)
     vision_training.write_data(place, items=300)
     return place

@@ -1,0 +1,94 @@
+"""The suites with a classifier written here, on the bundled drawings: every task, the means, terminal and dashboard; no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import evals
+from evals.dashboard.tables import frames, leaderboard
+from evals.errors import UsageError
+from evals.types import Media, Prompt, Reply, Sampling
+from tests.support.command import evals as command
+
+
+class Constant:
+    """Always names class 0, which is right for one drawing in eight, or more where there are few classes."""
+
+    accepts = frozenset({"classes", "image"})
+
+    def __init__(self, classes: int | None = None) -> None:
+        self.name = "constant"
+        if classes is not None:
+            self.classes = classes
+        self.seen: list[Prompt] = []
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        self.seen.append(prompt)
+        return Reply(text='{"classes": [0, 1], "parameters": 5e6, "latency_ms": 2}', model="constant")
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("constant")
+    model = Constant()
+    evals.evaluate(["vtab", "fgvc"], model, sample=True, results=folder, quiet=True)
+    assert len(model.seen) == 24 * 8
+    assert all(type(part) is Media for prompt in model.seen for m in prompt.messages for part in m.parts)
+    return folder
+
+
+def test_every_task_has_its_number_and_every_mean_its_name(place: Path) -> None:
+    shown = command("show", "--json", "--results", place).json
+    top1 = {entry["suite"]: entry["estimates"][0]["value"] for entry in shown["runs"]}
+    assert len(top1) == 24
+    assert top1["vtab:patch_camelyon"] == 0.5  # two classes, alternating
+    means = {f"{mean['suite']}:{mean.get('name', '')}": mean for mean in shown["aggregates"]}
+    assert set(means) == {
+        "fgvc:",
+        *(f"vtab:{name}" for name in ("natural", "specialized", "structured", "groups", "tasks")),
+    }
+    tasks = [value for name, value in top1.items() if name.startswith("vtab:")]
+    assert means["vtab:tasks"]["value"] == pytest.approx(sum(tasks) / 19)
+    three = [means[f"vtab:{name}"]["value"] for name in ("natural", "specialized", "structured")]
+    assert means["vtab:groups"]["value"] == pytest.approx(sum(three) / 3)
+    text = command("show", "--results", place, "--suite", "vtab").out
+    assert "vtab:groups (official) constant: " in text
+    assert "5 M" in text
+
+
+def test_the_leaderboard_has_a_column_for_each_mean(place: Path) -> None:
+    board = leaderboard.build(frames.index(place).entries)
+    means = {column.suite: column.metric for column in board.columns.values() if "mean of" in column.metric}
+    assert means == {
+        "fgvc": "mean of 5 tasks", "vtab:natural": "mean of 7 tasks", "vtab:specialized": "mean of 4 tasks",
+        "vtab:structured": "mean of 8 tasks", "vtab:groups": "mean of three group means", "vtab:tasks": "mean of 19 tasks",
+    }  # fmt: skip
+
+
+def test_a_head_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"vtab:dtd has 47 classes, the head of .* has 10 outputs"):
+        evals.evaluate("vtab:dtd", Constant(classes=10), sample=True, results=tmp_path, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("vtab:dtd", "-m", "tokens:bytes"), "tokens:bytes is a tokenizer"),
+        (("vtab:dtd", "-m", "baseline:copy"), "vtab:dtd needs an image classifier, -m timm:NAME@CHECKPOINT or petl:RECIPE.toml"),
+    ],
+)  # fmt: skip
+def test_a_model_of_another_kind_is_refused(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    outcome = command("run", *words, "--sample", "--results", tmp_path)
+    assert outcome.status == 2
+    assert message in outcome.err
+
+
+def test_lists_say_what_is_known_of_the_sizes() -> None:
+    text = command("list", "suites").out
+    assert "at least 213,456 items" in text
+    assert "needs classes, image" in text
+    assert "reworded prompt" not in text.partition("vtab")[2].partition("\n\n")[0]
