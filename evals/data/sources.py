@@ -240,7 +240,7 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
             f"{suite}: reading {split.hub} from the hub needs `{install('hub')}`; "
             "or give a local mirror with --data DIR, or try --sample"
         ) from None
-    with foreign_code(lambda why: DataError(_hub_hint(suite, split, why))), _offline_if_unreachable():
+    with foreign_code(lambda why: DataError(_hub_hint(suite, split, why))), offline_if_unreachable():
         rows = load_dataset(
             split.hub,
             split.config,
@@ -253,11 +253,11 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
 
 
 @contextmanager
-def _offline_if_unreachable() -> Iterator[None]:
+def offline_if_unreachable() -> Iterator[None]:
     """Read only the hub's cache if its host name cannot be resolved: its client would retry for up to a minute."""
     switches = [sys.modules.get(name) for name in ("huggingface_hub.constants", "datasets.config")]
     modules: list[Any] = [module for module in switches if module is not None]
-    if len(modules) < 2 or modules[0].HF_HUB_OFFLINE or _resolves(modules[0].ENDPOINT):
+    if switches[0] is None or modules[0].HF_HUB_OFFLINE or _resolves(modules[0].ENDPOINT):
         yield
         return
     before = [module.HF_HUB_OFFLINE for module in modules]

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from evals import disk
 from evals.boundary import foreign_code
+from evals.data.sources import offline_if_unreachable
 from evals.errors import UnknownName, UsageError, install
 from evals.validation import cause
 from evals.vision import preprocessing, weights
@@ -100,9 +101,11 @@ class Backbone:
         """Return the network with random or timm's own weights; raises UsageError."""
         import timm
 
+        failed = "its weights cannot be loaded; go online once, or name a checkpoint: " if pretrained else ""
         with (
-            foreign_code(lambda why: UsageError(f"{self.who}: {self.name}: {why[:300]}")),
+            foreign_code(lambda why: UsageError(f"{self.who}: {self.name}: {failed}{why[:200]}")),
             warnings.catch_warnings(),
+            offline_if_unreachable(),
         ):
             warnings.simplefilter("ignore")
             return timm.create_model(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,21 @@ def test_names_are_resolved_strictly(name: str, message: str) -> None:
     assert outcome.status == 2
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_weights_that_cannot_be_downloaded_are_one_line_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    from evals.data import sources
+
+    monkeypatch.setattr(sources, "_resolves", lambda url: False)  # as on a machine without a network
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    start = time.monotonic()
+    line = refused(f"timm:{PRETRAINED}.augreg_in21k", tmp_path / "results")
+    assert "its weights cannot be loaded; go online once, or name a checkpoint" in line
+    assert time.monotonic() - start < 30
 
 
 # --- what is refused ------------------------------------------------------------------------------------------
