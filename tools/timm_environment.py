@@ -15,7 +15,7 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from tools.vllm_environment import pip
+from tools.vllm_environment import OPERATORS, pip
 
 PACKAGES = (("torch==2.13.0",), ("torchvision==0.28.0", "timm==1.0.31", "safetensors==0.8.0"))
 """Installed one after the other: torchvision is built for this torch."""
@@ -24,7 +24,7 @@ PACKAGES = (("torch==2.13.0",), ("torchvision==0.28.0", "timm==1.0.31", "safeten
 def folder() -> Path:
     """Return its folder; it may not exist."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "science-evals"
-    recipe = repr((sys.version_info[:2], PACKAGES))
+    recipe = repr((sys.version_info[:2], PACKAGES, OPERATORS))
     return cache / f"timm-{sha256(recipe.encode()).hexdigest()[:12]}"
 
 
@@ -33,6 +33,16 @@ def packages() -> Path | None:
     if not (folder() / "ready").exists():
         return None
     return next((folder() / "lib").glob("python3*/site-packages"))
+
+
+def declare_operators(place: Path) -> None:
+    """Let torchvision be imported where torch is a build for the CPU and torchvision, from another index, is not."""
+    tried = subprocess.run(
+        [str(place / "bin" / "python"), "-c", "import torchvision"], capture_output=True, check=False
+    )
+    if tried.returncode:
+        (extension,) = place.glob("lib/python3*/site-packages/torchvision/extension.py")
+        extension.write_text(extension.read_text() + OPERATORS)
 
 
 def make() -> Path:
@@ -46,6 +56,7 @@ def make() -> Path:
             subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
             for group in PACKAGES:
                 pip(place, "install", *group)
+            declare_operators(place)
             (place / "ready").touch()
     found = packages()
     if found is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,10 +44,16 @@ class _Config(Struct, frozen=True):
 
 
 def require_libraries(what: str) -> None:
-    """Raise UsageError, naming the extra, if torch, torchvision or timm is not installed."""
+    """Raise UsageError, naming the extra, if torch, torchvision or timm is not installed, or not for the same build."""
     for package in ("torch", "torchvision", "timm"):
         if find_spec(package) is None:
             raise UsageError(f"{what} needs {package}: {install('timm')}")
+    with foreign_code(
+        lambda why: UsageError(
+            f"{what}: timm cannot be imported; are torch and torchvision of one build? ({why[:200]})"
+        )
+    ):
+        import_module("timm")
 
 
 class Backbone:
