@@ -390,9 +390,9 @@ def without_secrets(spec: str) -> str:
     """Return a model's spec without user, password and query of its URL."""
     if "://" not in spec:
         return spec
-    from evals.model_adapters.common import endpoints, http
+    from evals.model_adapters.common import addresses, http
 
     adapter, _, address = spec.partition(":")
     bases, hash_, name = address.partition("#")
-    shown = ",".join(map(http.without_secrets, endpoints.split(bases)))
+    shown = ",".join(map(http.without_secrets, addresses.split(bases)))
     return f"{adapter}:{shown}{hash_}{name}"

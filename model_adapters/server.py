@@ -22,7 +22,8 @@ from msgspec import Struct
 from evals.calls.backoff import wait_s
 from evals.calls.secrets import Mask, api_key, in_url
 from evals.errors import BadReply, Fatal, RateLimit, Rejected, UsageError
-from evals.model_adapters.common.endpoints import Addresses, Endpoints
+from evals.model_adapters.common.addresses import Addresses
+from evals.model_adapters.common.endpoints import Endpoints
 from evals.model_adapters.common.faults import fault_message, not_a_reply
 from evals.model_adapters.common.fetch import Listed, Refused, listed
 from evals.model_adapters.common.http import base_of, likely_base, without_secrets

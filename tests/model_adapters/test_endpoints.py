@@ -14,7 +14,8 @@ from aiohttp import web
 from evals import load
 from evals.errors import Disconnected, Fatal, RateLimit, ServerFault, UsageError
 from evals.model_adapters import server
-from evals.model_adapters.common.endpoints import Addresses, Endpoints, split
+from evals.model_adapters.common.addresses import Addresses, split
+from evals.model_adapters.common.endpoints import Endpoints
 from evals.records.store import Run
 from evals.run.job import Job
 from evals.run.runner import Runner
@@ -206,7 +207,7 @@ async def test_a_call_that_is_moved_can_still_be_cancelled(*, interrupted: bool)
 
 
 async def test_a_file_of_addresses_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.model_adapters.common.endpoints.REREAD_S", 0.0)
+    monkeypatch.setattr("evals.model_adapters.common.addresses.REREAD_S", 0.0)
     servers = {f"http://s{n}/v1": Simulated() for n in range(3)}
     path = tmp_path / "addresses.txt"
     path.write_text("# the first two\nhttp://s0/v1  # a comment\n\nhttp://s1/v1\n")
@@ -224,7 +225,7 @@ async def test_a_file_of_addresses_is_read_again(tmp_path: Path, monkeypatch: py
 async def test_a_file_of_addresses_that_vanishes_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("evals.model_adapters.common.endpoints.REREAD_S", 0.0)
+    monkeypatch.setattr("evals.model_adapters.common.addresses.REREAD_S", 0.0)
     path = tmp_path / "addresses.txt"
     path.write_text("http://s0/v1\n")
     only = Simulated()

@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.model_adapters.common.endpoints import Addresses, Endpoints
+from evals.model_adapters.common.addresses import Addresses
+from evals.model_adapters.common.endpoints import Endpoints
 from evals.run.runner import Runner
 from evals.types import Likelihood, Model, Prompt, Reply, Sampling, Usage
 from tests.support import toy
