@@ -96,6 +96,13 @@ def test_the_scorers_of_the_page_are_there_with_their_options() -> None:
 # --- those that run here ---------------------------------------------------------------------------------------------
 
 POLICY = '[[suite]]\nname = "mmlu-pro"\nmargin = 0.3\n'
+CARD = """model = "acme/careful"
+revision = "v1"
+weights = "open"
+licence = "apache-2.0"
+training_data = "no benchmark"
+contact = "mail@example.org"
+"""
 CARELESS, CAREFUL, AGAIN = "careless/mmlu-pro", "careful/mmlu-pro", "again/mmlu-pro"
 STANDS_FOR = {
     "RUN": CAREFUL, "RUN...": CAREFUL, "RUN_A": CARELESS, "RUN_B": CAREFUL, "A": CARELESS, "B": CAREFUL, "C": AGAIN,
@@ -114,7 +121,7 @@ RUN_HERE = [
     command for command in COMMANDS
     if command.whole and not any(word.startswith(ELSEWHERE) for word in command.words) and "SUITE..." not in command.words
 ]  # fmt: skip
-STATUS = {"gate": (0, 1, 3), "claims": (0, 1, 3)}
+STATUS = {"gate": (0, 1, 3), "claims": (0, 1, 3), "board": (0, 1)}
 """Exit statuses that are verdicts."""
 
 
@@ -126,6 +133,7 @@ def test_the_commands_of_a_page_run_in_their_order(
     """From an empty folder, on sample items in the place of the benchmarks and with a server of ours."""
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     Path("policy.toml").write_text(POLICY)
+    Path("card.toml").write_text(CARD)
     Path("nightly.toml").write_text('suites = ["mmlu-pro"]\nmodels = ["demo:careful"]\nsample = true\n')
     Path("sweep.toml").write_text(
         '[[sweep]]\nsuites = ["mmlu-pro"]\nprotocols = ["strict", "official"]\nmodels = ["demo:careful"]\n'
