@@ -8,7 +8,7 @@ written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -139,19 +139,11 @@ def _with_figures(
     plan: Plan, request: RunRequest, *, budget: Budget, model: Model | None, fault: str
 ) -> Forecast:
     config, expected = plan.config, len(plan.samples) * plan.config.repeats
-    done = _done(plan)
-    calls = max(0, expected - done)
-    lengths = plan.lengths(own=True)
-    output, seconds, basis, bound = None, None, "", False
+    calls = max(0, expected - (done := _done(plan)))
     words = CLASSES not in plan.suite.needs
-    if lengths:
-        seconds = calls * fmean(seconds for _, seconds in lengths.values())
-    if lengths and words:
-        output = round(calls * fmean(tokens for tokens, _ in lengths.values()))
-        basis = "as long as in the newest earlier run"
-    elif config.sampling.max_tokens:
-        output, bound = calls * config.sampling.max_tokens, True
-        basis = f"max tokens {config.sampling.max_tokens:,} each"
+    lengths = plan.lengths(own=True)
+    seconds = calls * fmean(seconds for _, seconds in lengths.values()) if lengths else None
+    output, bound, basis = _output(plan, calls, lengths if words else {})
     into = round(calls * _prompt_tokens(plan)) if words else None
     cost = None
     if budget.price and output is not None and into is not None:
@@ -183,6 +175,18 @@ def _with_figures(
         notes=tuple(plan.notes),
         fault=fault,
     )
+
+
+def _output(
+    plan: Plan, calls: int, lengths: Mapping[str, tuple[float, float]]
+) -> tuple[int | None, bool, str]:
+    """Return the output tokens of so many calls, whether they are an upper bound, and their source."""
+    if lengths:
+        mean = fmean(tokens for tokens, _ in lengths.values())
+        return round(calls * mean), False, "as long as in the newest earlier run"
+    if most := plan.config.sampling.max_tokens:
+        return calls * most, True, f"max tokens {most:,} each"
+    return None, False, ""
 
 
 def _done(plan: Plan) -> int:
