@@ -58,10 +58,10 @@ def make() -> Path:
                 pip(place, "install", *group)
             declare_operators(place)
             (place / "ready").touch()
-    found = packages()
-    if found is None:
+    site_packages = packages()
+    if site_packages is None:
         raise SystemExit(f"{place} could not be created")
-    return found
+    return site_packages
 
 
 if __name__ == "__main__":

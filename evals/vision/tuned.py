@@ -110,7 +110,7 @@ def _require(halves: Mapping[str, Any], names: tuple[str, ...], *, who: str, lay
 
 def _adapter(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float) -> Tuned:
     grouped, rest = _grouped(tensors, _ADAPTER)
-    found: dict[str, Part] = {}
+    by_layer: dict[str, Part] = {}
     for layer, halves in grouped.items():
         down, first, up, second = _require(
             halves, ("A.weight", "A.bias", "B.weight", "B.bias"), who=who, layer=layer
@@ -128,9 +128,9 @@ def _adapter(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: flo
                 f"{who}: the adapter before {layer} does not fit its {_width(state, layer, who)} inputs"
             )
         count = sum(part.numel() for part in (down, first, up, second))
-        found[layer] = parts.Bottleneck(scale, down, parts.dense(up, hidden), first, second, count)
-    _require_some(found, who, "adapter_attn")
-    return Tuned(parts=found, replaced=rest)
+        by_layer[layer] = parts.Bottleneck(scale, down, parts.dense(up, hidden), first, second, count)
+    _require_some(by_layer, who, "adapter_attn")
+    return Tuned(parts=by_layer, replaced=rest)
 
 
 def _alore(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float) -> Tuned:
@@ -142,7 +142,7 @@ def _alore(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float
     count = scales.shape[0] if scales.dim() else 0
     if count < 1 or tuple(scales.shape) != (count, count, count):
         raise UsageError(f"{who}: {SCALES} is {list(scales.shape)}, not n x n x n for n experts")
-    found: dict[str, Part] = {}
+    by_layer: dict[str, Part] = {}
     for layer, halves in grouped.items():
         down, up = _require(halves, ("down", "up"), who=who, layer=layer)
         width = _width(state, layer, who)
@@ -155,8 +155,8 @@ def _alore(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float
                 f"{who}: the experts before {layer} are {list(down.shape)} and {list(up.shape)}; {count} experts of {width} "
                 f"inputs have [{count}, {width}/{count}, r] and [{count}, r, {width}/{count}]"
             )
-        found[layer] = parts.Experts(scale, scales, down, up)
-    return Tuned(parts=found, replaced=rest, shared=int(scales.numel()))
+        by_layer[layer] = parts.Experts(scale, scales, down, up)
+    return Tuned(parts=by_layer, replaced=rest, shared=int(scales.numel()))
 
 
 def _width(state: Mapping[str, Any], layer: str, who: str) -> int:
@@ -166,6 +166,6 @@ def _width(state: Mapping[str, Any], layer: str, who: str) -> int:
     return int(weight.shape[1])
 
 
-def _require_some(found: Mapping[str, Any], who: str, name: str) -> None:
-    if not found:
+def _require_some(by_layer: Mapping[str, Any], who: str, name: str) -> None:
+    if not by_layer:
         raise UsageError(f"{who}: no tensor of it is named like BLOCK.{name}...: is it of this method?")
