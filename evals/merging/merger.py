@@ -67,7 +67,7 @@ class Merger:
     def _kept(self, name: str) -> torch.Tensor:
         """Return a tensor that stays the base's."""
         stored = self._base.tensor(name)
-        if stored.is_floating_point():
+        if dtype_of(self._base.entries[name]) is not None:
             require_finite(stored, f"{self._base.who}: {name}")
         return stored
 
