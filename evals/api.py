@@ -31,7 +31,7 @@ from evals.suite import Suite
 from evals.types import Model
 
 if TYPE_CHECKING:
-    from evals.report.about import Estimand
+    from evals.report.estimand_names import Estimand
     from evals.verdicts.compare import Comparison
     from evals.verdicts.gate import GateReport
     from evals.verdicts.policy import Policy
@@ -162,7 +162,7 @@ def compare(
         beside = {run.run for earlier in several for run in earlier}
         several.append(_suite_runs(side, folder, suites, latest=latest, beside=beside))
     paired = suite_runs.with_common_ids(*several)
-    limits = noise.limits(folder, paired[0])
+    limits = noise.repeatability_limits(folder, paired[0])
     comparison = compare_runs(paired, force=force, detail=detail, estimand=estimand, limits=limits)
     return structs.replace(comparison, noise=limits)
 
@@ -178,7 +178,7 @@ def gate(
     """Judge a candidate against a baseline under a policy (a TOML file): pass, regression, or inconclusive (`cannot tell`)."""
     from msgspec import structs
 
-    from evals.verdicts import noise, promises, spending, suite_runs
+    from evals.verdicts import alpha_spending, noise, policy_promises, suite_runs
     from evals.verdicts import policy as policies
     from evals.verdicts.gate import gate as judge
     from evals.verdicts.gate import run_names
@@ -187,14 +187,14 @@ def gate(
     names, folder = [entry.name for entry in rules.suite], mirror.folder_of(results)
     new = _suite_runs(candidate, folder, names, latest=latest)
     old = _suite_runs(baseline, folder, names, latest=latest, beside={run.run for run in new})
-    limits = noise.limits(folder, old)
-    account = spending.account(rules, folder)
+    limits = noise.repeatability_limits(folder, old)
+    account = alpha_spending.read_account(rules, folder)
     if account:
-        spending.refuse_spent(account, candidate=run_names(new), baseline=run_names(old))
+        alpha_spending.refuse_spent(account, candidate=run_names(new), baseline=run_names(old))
     b, a = suite_runs.with_common_ids(new, old)
-    report = judge(b, a, spending.share(rules), noise=limits)
-    report = structs.replace(report, notes=(*report.notes, *promises.remarks(new, rules)))
-    return spending.record(account, report) if account else report
+    report = judge(b, a, alpha_spending.single_gate_policy(rules), noise=limits)
+    report = structs.replace(report, notes=(*report.notes, *policy_promises.promise_remarks(new, rules)))
+    return alpha_spending.record(account, report) if account else report
 
 
 def measure(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
@@ -301,5 +301,5 @@ def _suite_runs(
 
     if isinstance(side, Runs | Run):
         chosen = list(side) if isinstance(side, Runs) else [side]
-        return suite_runs.of_runs(chosen, suites=suites, latest=latest)
-    return suite_runs.find(results, str(side), suites=suites, latest=latest, beside=beside)
+        return suite_runs.load_runs(chosen, suites=suites, latest=latest)
+    return suite_runs.load_named_runs(results, str(side), suites=suites, latest=latest, beside=beside)

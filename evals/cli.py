@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def _is_text(word: str) -> bool:
-    """Whether an argument is UTF-8: other bytes arrive as unpaired surrogates, which cannot be stored."""
+    """Return whether an argument is UTF-8: other bytes arrive as unpaired surrogates, which cannot be stored."""
     try:
         word.encode()
     except UnicodeEncodeError:

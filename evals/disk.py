@@ -138,5 +138,5 @@ def sync_folder(path: Path) -> None:
 
 
 def is_noise(name: str) -> bool:
-    """Whether a file of this name was created by an editor, a file manager or a network drive."""
+    """Return whether a file of this name was created by an editor, a file manager or a network drive."""
     return name.startswith(".") or name in NOISE

@@ -203,7 +203,7 @@ def register(suite: Suite) -> None:
 
 
 def _is_benchmark(defined: Suite) -> bool:
-    """Whether a suite has the scorers and metrics of the benchmark of its name."""
+    """Return whether a suite has the scorers and metrics of the benchmark of its name."""
     try:
         known = suite(defined.id, defined.protocol)
     except UnknownName:

@@ -1,5 +1,13 @@
 """The metrics that suites declare, under the name that suites of other packages import."""
 
-from evals.report.metrics import MajAt, PassAt, accuracy, accuracy_guess, at_repeats, mean_value, repeated
+from evals.report.metrics import (
+    MajAt,
+    PassAt,
+    accuracy,
+    accuracy_guess,
+    at_repeats,
+    mean_value,
+    repeat_metrics,
+)
 
-__all__ = ["MajAt", "PassAt", "accuracy", "accuracy_guess", "at_repeats", "mean_value", "repeated"]
+__all__ = ["MajAt", "PassAt", "accuracy", "accuracy_guess", "at_repeats", "mean_value", "repeat_metrics"]

@@ -250,12 +250,12 @@ class Heavy(Protocol):
 
     @property
     def heavy(self) -> bool:
-        """Whether it is slow or unsafe, so that it runs in a worker process with a deadline."""
+        """Return whether it is slow or unsafe, so that it runs in a worker process with a deadline."""
         ...
 
 
 def is_heavy(scorer: object) -> bool:
-    """Whether a scorer runs in a worker process."""
+    """Return whether a scorer runs in a worker process."""
     return isinstance(scorer, Heavy) and scorer.heavy
 
 

@@ -20,7 +20,7 @@ from evals.prompts.upstream import UpstreamPrompts
 from evals.prompts.upstream.sentences import Place, Swap, sentences
 from evals.report.metrics import mean_value
 from evals.scorers.short_answers import StatedShortAnswer
-from evals.scorers.upstream.chartqapro import literal_list
+from evals.scorers.upstream.chartqapro import parse_list_literal
 from evals.scorers.upstream.vqa import Anls, VqaScore, WholeReply, golds_of, vqa_score
 from evals.types import Metric, Prompt, Sample, Sampling, Scorer
 
@@ -131,7 +131,7 @@ def golds(row: Row, *columns: str, suite: str, name: Any) -> str | tuple[str, ..
     if column is None:
         raise DataError(f"{suite}: {name}: there is no gold answer in {' or '.join(map(repr, columns))}")
     value = row[column]
-    listed = literal_list(value) if isinstance(value, str) else value
+    listed = parse_list_literal(value) if isinstance(value, str) else value
     if not isinstance(listed, list | tuple):
         return str(value)
     if not listed:

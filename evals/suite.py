@@ -140,12 +140,12 @@ class Suite(Struct, frozen=True, kw_only=True):
 
     @property
     def uses_own_prompts(self) -> bool:
-        """Whether the prompts are ours, not those of the published numbers."""
+        """Return whether the prompts are ours, not those of the published numbers."""
         return self.upstream is None and not self.verbatim
 
     @property
     def judged(self) -> bool:
-        """Whether a judge model contributes to its scores."""
+        """Return whether a judge model contributes to its scores."""
         return "judge" in self.needs
 
     def metrics_for(self, ids: Iterable[str]) -> tuple[Metric, ...]:

@@ -18,7 +18,7 @@ from evals.errors import DataError
 from evals.extract.upstream.integers import integer, integer_matharena
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import opencompass_prompts
-from evals.report.metrics import repeated
+from evals.report.metrics import repeat_metrics
 from evals.scorers.integer import Integer, StatedInteger, Timed
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1
@@ -94,7 +94,7 @@ def _intern_s1(year: str) -> Protocol:
         prompt=_ask_boxed,
         upstream=opencompass_prompts(config, f"aime{year}_infer_cfg", "cascade_evaluator.llm_evaluator"),
         scorers={"judge": Judged(rule=Integer(integer))},
-        metrics=repeated(),
+        metrics=repeat_metrics(),
         sampling=INTERN_S1,
     )
 
@@ -106,11 +106,11 @@ BENCHMARK = Benchmark(
     variants=VARIANTS,
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_ask, scorers={"integer": StatedInteger()}, metrics=repeated()),
+        "strict": Protocol(prompt=_ask, scorers={"integer": StatedInteger()}, metrics=repeat_metrics()),
         "official": Protocol(
             prompt=_ask,
             scorers={"integer": Timed(integer_matharena)},
-            metrics=repeated(),
+            metrics=repeat_metrics(),
             sampling=Sampling(max_tokens=64_000),
             repeats=4,
         ),

@@ -25,7 +25,7 @@ from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.prompts import ask_with_images, plain_text
-from evals.scorers.chartbench import ASSERTED, Published, Strict, metrics
+from evals.scorers.chartbench import YES_NO, Published, Strict, metrics
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1
 from evals.types import Prompt, Sample, Sampling
@@ -93,14 +93,14 @@ def _target(row: Row) -> str | tuple[str, ...]:
                 f"chartbench: {row['index']}: the gold answer {answer[:80]!r} is no list"
             ) from None
     golds = tuple(str(a).strip() for a in answer) if isinstance(answer, list) else (str(answer).strip(),)
-    if row["task"] != "NQA" and golds[0].lower() not in ASSERTED:
+    if row["task"] != "NQA" and golds[0].lower() not in YES_NO:
         raise DataError(f"chartbench: {row['index']}: the gold answer {golds[0]!r} is neither yes nor no")
     return golds if len(golds) > 1 else golds[0] if row["task"] == "NQA" else golds[0].lower()
 
 
 def _direct(sample: Sample, repeat: int) -> Prompt:
     text = plain_text(sample.question)
-    if sample.target in ASSERTED:
+    if sample.target in YES_NO:
         return ask_with_images(sample, f"Statement: {text} Is it right? Reply with yes or no.")
     return ask_with_images(sample, f"{text}\nReply with a single word or number.")
 
@@ -111,7 +111,7 @@ def _plain(sample: Sample, repeat: int) -> Prompt:
 
 def _reasoned(sample: Sample, repeat: int) -> Prompt:
     text = plain_text(sample.question)
-    if sample.target in ASSERTED:
+    if sample.target in YES_NO:
         return ask_with_images(
             sample,
             f"Is this statement about the chart true?\n{text}\n\nFinish with `Answer: Yes` or `Answer: No`.",

@@ -20,7 +20,7 @@ from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.prompts import ask_with_images, plain_text
-from evals.scorers.upstream.chartqapro import Published, Strict, gold_items, literal_list
+from evals.scorers.upstream.chartqapro import Published, Strict, parse_list_literal, split_gold
 from evals.types import Prompt, Sample, Sampling
 
 ROWS = Split(hub="ahmed-masry/ChartQAPro", split="test", stems=("test", "chartqapro", "ChartQAPro", "items"))
@@ -63,7 +63,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 def _listed(row: Row, column: str, name: str) -> list[str]:
     value = row.get(column)
-    items = literal_list(value) if isinstance(value, str) else value
+    items = parse_list_literal(value) if isinstance(value, str) else value
     if not isinstance(items, list) or not items:
         raise DataError(f"chartqapro: {name}: column {column!r} holds no list")
     return [str(item) for item in items]
@@ -94,7 +94,7 @@ def _ask(ending: str, sample: Sample, repeat: int) -> Prompt:
 
 def _bare(sample: Sample, prompt: Prompt) -> str:
     """Return the answer in the one form that the published rule reads: a list with Python's quotes."""
-    items = gold_items(str(sample.target))
+    items = split_gold(str(sample.target))
     return str(items) if len(items) > 1 else str(sample.target)
 
 

@@ -187,7 +187,7 @@ class Lamalab(Struct, frozen=True):
             self.number.warm()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         return (self.choices if sample.choices else self.number)(sample, prompt, reply)
 
 

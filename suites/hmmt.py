@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.prompts import ask, plain_text
-from evals.report.metrics import repeated
+from evals.report.metrics import repeat_metrics
 from evals.scorers.upstream.boxed import MathArenaBox
 from evals.scorers.upstream.mathvision import Strict
 from evals.types import Prompt, Sample, Sampling, Text
@@ -54,11 +54,11 @@ BENCHMARK = Benchmark(
     variants={"2025": Variant(30), "2026": Variant(33)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_ask, scorers={"answer": Strict()}, metrics=repeated()),
+        "strict": Protocol(prompt=_ask, scorers={"answer": Strict()}, metrics=repeat_metrics()),
         "official": Protocol(
             prompt=_ask,
             scorers={"answer": MathArenaBox()},
-            metrics=repeated(),
+            metrics=repeat_metrics(),
             sampling=Sampling(max_tokens=64_000),
             repeats=4,
         ),

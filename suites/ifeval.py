@@ -14,7 +14,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.errors import DataError
 from evals.prompts import ask, plain_text
-from evals.scorers.instructions import METRICS, Instructions, checked, missing_packages
+from evals.scorers.instructions import METRICS, Instructions, checked_arguments, missing_packages
 from evals.suite import GREEDY_32K, INTERN_S1
 from evals.types import Prompt, Sample, Sampling, Text
 
@@ -31,7 +31,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for row in data.rows(ROWS, required=("key", "prompt", "instruction_id_list", "kwargs")):
         names = [str(name) for name in row["instruction_id_list"]]
         try:
-            arguments = checked(names, row["kwargs"])
+            arguments = checked_arguments(names, row["kwargs"])
         except DataError as error:
             raise DataError(f"ifeval: {row['key']}: {error}") from error
         yield Sample(

@@ -25,21 +25,21 @@ from evals.boundary import foreign_code
 from evals.calls.call import as_text
 from evals.data import Data
 from evals.errors import DataError, UnknownName, UsageError
-from evals.scorers.upstream.executes import executes
-from evals.scorers.upstream.harness import (
-    BINARY,
-    PAIRED,
+from evals.scorers.upstream.code_execution import find_code_execution
+from evals.scorers.upstream.lm_eval_task import (
+    BINARY_METRICS,
+    LIKELIHOOD_TYPES,
     Aggregate,
     Harness,
     Part,
-    Place,
-    averaged,
-    judging,
-    leading,
-    open_task,
-    quiet,
-    root,
+    TaskFile,
+    headline_metric,
+    import_quietly,
+    is_averaged,
+    load_task,
+    reply_functions,
     sampling_of,
+    task_folder,
     version,
 )
 from evals.suite import Suite
@@ -59,7 +59,7 @@ def find(rest: str) -> list[str]:
         raise UsageError(
             "lm-eval: name a task, a group or a file: lm-eval:gsm8k, lm-eval:mmlu, lm-eval:my.yaml"
         )
-    quiet()
+    import_quietly()
     if name.endswith((".yaml", ".yml")):
         return [_join(_file(Path(name)), shots)]
     if name in _files or _near(name):
@@ -91,12 +91,12 @@ def _file(path: Path) -> str:
 
 
 def _near(name: str) -> bool:
-    """Whether lm_eval has a file with the name of the task."""
+    """Return whether lm_eval has a file with the name of the task."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
     if os.environ.get("EVALS_LM_EVAL_INCLUDE") or not name.replace("-", "").replace("_", "").isalnum():
         return False
-    for path in sorted(root().rglob(f"{name}.yaml")):
+    for path in sorted(task_folder().rglob(f"{name}.yaml")):
         entry = TaskIndex.entry_from_path(path)
         if entry is not None and entry.name == name and entry.kind is not Kind.GROUP:
             _files[name] = path
@@ -156,10 +156,10 @@ def _members(name: str) -> Iterator[str]:
             yield from _members(child if isinstance(child, str) else child.get("task") or child.get("group"))
 
 
-def _place(name: str) -> Place:
+def _place(name: str) -> TaskFile:
     if name not in _files:
         find(name)
-    return Place(name, str(_files[name]))
+    return TaskFile(name, str(_files[name]))
 
 
 def _shots(task: Any, asked: int | None, name: str) -> int:
@@ -169,13 +169,13 @@ def _shots(task: Any, asked: int | None, name: str) -> int:
     return int(own or 0) if asked is None else asked
 
 
-def _samples(data: Data, place: Place, shots: int) -> Iterator[Sample]:
+def _samples(data: Data, place: TaskFile, shots: int) -> Iterator[Sample]:
     if data.sample or data.local:
         option = "--sample" if data.sample else "--data"
         raise DataError(f"lm-eval: a task says itself where its data lie; {option} cannot be used with it")
-    task = open_task(place)
+    task = load_task(place)
     task.set_fewshot_seed(SEED)
-    chat = task.OUTPUT_TYPE not in PAIRED
+    chat = task.OUTPUT_TYPE not in LIKELIHOOD_TYPES
     for position, doc in enumerate(task.eval_docs):
         context = task.fewshot_context(
             doc,
@@ -199,7 +199,7 @@ def _as_turns(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bool
 
 def _sample(task: Any, name: str, doc: Mapping[str, Any], asked: Sequence[tuple[Any, ...]]) -> Sample:
     meta: dict[str, Any] = {"doc": msgspec.to_builtins(doc)}
-    if task.OUTPUT_TYPE in PAIRED:
+    if task.OUTPUT_TYPE in LIKELIHOOD_TYPES:
         texts, meta["continuations"] = _grouped(asked)
     else:
         turns = json.loads(asked[0][0])
@@ -264,7 +264,7 @@ def _refusal(task: Any, name: str) -> str:
     reason = ""
     if getattr(task, "UNSAFE_CODE", False):
         reason = "executes what the model writes"
-    elif call := executes(judging(task)):
+    elif call := find_code_execution(reply_functions(task)):
         reason = f"may execute what the model writes ({call})"
     elif getattr(task, "MULTIMODAL", False):
         reason = "asks with images or sound; see our own suites for these"
@@ -275,19 +275,19 @@ def _refusal(task: Any, name: str) -> str:
     return reason and f"lm-eval:{name} {reason}: not run here"
 
 
-def _metrics(task: Any, place: Place) -> tuple[Metric, ...]:
+def _metrics(task: Any, place: TaskFile) -> tuple[Metric, ...]:
     """Return the task's metrics for each filter; the main one of the first filter is the headline."""
     filters = [ensemble.name for ensemble in task._filters]
-    first = leading(task)
+    first = headline_metric(task)
     names = sorted(task.aggregation(), key=lambda name: name != first)
     return tuple(
         Metric(
             name=name if len(filters) == 1 else f"{name},{one}",
-            of=Part(name) if name in BINARY and averaged(task, name) else Aggregate(place, name),
-            pool="micro" if name in BINARY and averaged(task, name) else "whole",
+            of=Part(name) if name in BINARY_METRICS and is_averaged(task, name) else Aggregate(place, name),
+            pool="micro" if name in BINARY_METRICS and is_averaged(task, name) else "whole",
             better="higher" if task.higher_is_better().get(name, True) else "lower",
-            unit="fraction" if name in BINARY else "",
-            bounds=(0.0, 1.0) if name in BINARY and averaged(task, name) else None,
+            unit="fraction" if name in BINARY_METRICS else "",
+            bounds=(0.0, 1.0) if name in BINARY_METRICS and is_averaged(task, name) else None,
             scorer=one,
             headline=name == first and one == filters[0],
         )
@@ -307,10 +307,10 @@ def _fingerprint(task: Any) -> str:
 def _suite(variant: str) -> Suite:
     name, asked = _split(variant)
     place = _place(name)
-    task = open_task(place)
+    task = load_task(place)
     shots = _shots(task, asked, name)
     versions = f"{version()}, task version {task.VERSION}"
-    paired = task.OUTPUT_TYPE in PAIRED
+    paired = task.OUTPUT_TYPE in LIKELIHOOD_TYPES
     metrics = _metrics(task, place)
     return Suite(
         name="lm-eval",
@@ -320,7 +320,9 @@ def _suite(variant: str) -> Suite:
         samples=lambda data: _samples(data, place, shots),
         prompter=lambda data: _ask,
         ideal=_ideal,
-        unwinnable=None if leading(task) in BINARY else lambda sample: f"{leading(task)} has no full marks",
+        unwinnable=None
+        if headline_metric(task) in BINARY_METRICS
+        else lambda sample: f"{headline_metric(task)} has no full marks",
         scorers={one.name: Harness(place, one.name, versions, heavy=not paired) for one in task._filters},
         metrics=metrics,
         sampling=Sampling() if paired else sampling_of(task.config.generation_kwargs or {}),

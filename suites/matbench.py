@@ -35,7 +35,7 @@ from evals.prompts.upstream import UpstreamPrompts, opencompass_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.scorers.judge.judged import Judged
 from evals.scorers.labels import Label, classification
-from evals.scorers.material import describe, looks_like_formula, structure
+from evals.scorers.material import describe_crystal, looks_like_formula, parse_structure
 from evals.scorers.number import AbsoluteError, regression
 from evals.scorers.upstream.first_number import FirstNumber
 from evals.scorers.upstream.matbench import OfficialError, OfficialLabel
@@ -63,7 +63,7 @@ class Task(Struct, frozen=True):
 
     @property
     def binary(self) -> bool:
-        """Whether the answer is yes or no."""
+        """Return whether the answer is yes or no."""
         return self.asks.endswith("?")
 
 
@@ -189,7 +189,7 @@ class Ask(Struct, frozen=True):
     def __call__(self, sample: Sample, repeat: int) -> Prompt:
         """Return the prompt; raises DataError for an invalid composition."""
         if self.task.structure:
-            return ask(self._words(describe(structure(self.inputs[sample.id]))))
+            return ask(self._words(describe_crystal(parse_structure(self.inputs[sample.id]))))
         formula = plain_text(sample.question)
         if not looks_like_formula(formula):
             raise DataError(f"matbench: {sample.id}: {formula!r} is no composition")

@@ -28,7 +28,7 @@ from evals.prompts import LETTERS, SELECTING, images_of, options, pictures_first
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
 from evals.report.aggregate import mean_of_variants
 from evals.report.metrics import accuracy, accuracy_guess
-from evals.scorers.upstream.inferred import Inferred, closest
+from evals.scorers.upstream.inferred import Inferred, closest_option
 from evals.scorers.upstream.mmmu import Official, Strict
 from evals.suite import INTERN_S1
 from evals.types import Media, Message, Part, Prompt, Prompter, Sample, Sampling, Text
@@ -256,7 +256,7 @@ def _intern_s1(variant: str) -> Protocol:
     return Protocol(
         prompter=_selecting,
         upstream=sentences(SWAPS[variant], judge=NAMES_ONE),
-        scorers={"answer": closest(Inferred(line=bool(variant)))},
+        scorers={"answer": closest_option(Inferred(line=bool(variant)))},
         sampling=INTERN_S1,
         unwinnable=_open_lost,
     )

@@ -20,7 +20,7 @@ from evals.errors import DataError
 from evals.prompts import ANSWER_LINE, ask_with_images, images_of, pictures_first, plain_text, selecting
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, sentences
 from evals.scorers.choice import Choice, StatedChoice
-from evals.scorers.upstream.inferred import Inferred, closest
+from evals.scorers.upstream.inferred import Inferred, closest_option
 from evals.suite import INTERN_S1
 from evals.types import Prompt, Sample, Sampling, Text
 
@@ -105,7 +105,7 @@ BENCHMARK = Benchmark(
         "intern-s1": Protocol(
             prompt=_selecting,
             upstream=sentences(SELECT, judge=NAMES_ONE),
-            scorers={"choice": closest()},
+            scorers={"choice": closest_option()},
             sampling=INTERN_S1,
             ideal=_letter,
         ),

@@ -34,7 +34,7 @@ from evals.scorers import number, text
 from evals.scorers.selfies import SelfiesMolecule
 from evals.scorers.text import Caption
 from evals.scorers.upstream.llm4chem import Part
-from evals.scorers.upstream.mol_instructions import EndNumber, Generated, UpToLastStop, up_to_last
+from evals.scorers.upstream.mol_instructions import EndNumber, Generated, UpToLastStop, text_up_to_last
 from evals.scorers.upstream.opencompass import Meteor
 from evals.scorers.upstream.opencompass_selfies import LastNumberError, TaggedSimilarity
 from evals.suite import INTERN_S1_PRO
@@ -110,7 +110,7 @@ WRAPPED = {"": "<SELFIES> {} </SELFIES>", "number": "\\boxed{{{}}}", "caption": 
 
 def _unwinnable(sample: Sample) -> str:
     gold = str(sample.target)
-    return "" if up_to_last(gold, ".") == gold else "upstream cuts at, or adds, the last full stop"
+    return "" if text_up_to_last(gold, ".") == gold else "upstream cuts at, or adds, the last full stop"
 
 
 # --- scoring
@@ -146,7 +146,9 @@ SIMILAR = Rule(
     lambda: (shared.mean("morgan_bits", headline=True), shared.VALIDITY),
 )
 STRICT = {
-    "caption": Rule(lambda: Caption(synonyms=text.synonyms()), lambda: shared.captions("rouge_l", 0.0)),
+    "caption": Rule(
+        lambda: Caption(synonyms=text.synonyms_available()), lambda: shared.captions("rouge_l", 0.0)
+    ),
     "molecule": _structure(),
     "products": _structure("products", several=True),
     "reactants": _structure("reactants", several=True),
@@ -159,7 +161,7 @@ STRICT = {
 OFFICIAL = {
     "": GENERATED,
     "caption": Rule(
-        lambda: UpToLastStop(Caption(headline="meteor", synonyms=text.synonyms())),
+        lambda: UpToLastStop(Caption(headline="meteor", synonyms=text.synonyms_available())),
         lambda: shared.captions("meteor", None, "_on_words"),
     ),
     "number": Rule(EndNumber, lambda: shared.regression_errors("hartree", headline="mae")),
@@ -167,7 +169,7 @@ OFFICIAL = {
 INTERN = {
     "": SIMILAR,
     "caption": Rule(
-        lambda: Meteor(synonyms=text.synonyms()),
+        lambda: Meteor(synonyms=text.synonyms_available()),
         lambda: (shared.mean(shared.meteor_name(), Part(shared.meteor_name(), 0.0), headline=True),),
     ),
     "number": Rule(

@@ -23,10 +23,10 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import UpstreamPrompts
-from evals.report.metrics import repeated
+from evals.report.metrics import repeat_metrics
 from evals.scorers.properties import StatedProperties
 from evals.scorers.upstream.moleculariq import Compared
-from evals.scorers.upstream.moleculariq_constraints import Constraints, missing_package
+from evals.scorers.upstream.moleculariq_constraints import Constraints, missing_packages
 from evals.suite import GREEDY_32K, INTERN_S1
 from evals.types import Prompt, Sample, Sampling, Scorer, Text
 
@@ -87,7 +87,7 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 
 def _no_molecule(sample: Sample) -> str:
-    missing = missing_package()
+    missing = missing_packages()
     return missing or ("" if sample.meta.get("molecule") else "no molecule with these properties is known")
 
 
@@ -113,7 +113,7 @@ def _protocol(name: str, variant: str) -> Protocol:
     return Protocol(
         prompt=_prompt,
         scorers={"answer": SCORERS[name, variant]},
-        metrics=repeated(),
+        metrics=repeat_metrics(),
         repeats=3 if name == "official" else 1,
         sampling={"strict": GREEDY_32K, "intern-s1": INTERN_S1}.get(name, Sampling(max_tokens=32_768)),
         upstream=UpstreamPrompts(
@@ -124,7 +124,7 @@ def _protocol(name: str, variant: str) -> Protocol:
         )
         if name == "intern-s1"
         else None,
-        refuses=missing_package() if variant == "generation" else "",
+        refuses=missing_packages() if variant == "generation" else "",
         unwinnable=_no_molecule if variant == "generation" else None,
     )
 

@@ -109,7 +109,7 @@ class Published(Struct, frozen=True):
     """Scores 1 if the authors' script accepts the reply."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         answer = answer_msearth(reply.text[-100_000:]) if reply.stop != "filter" else None
         if answer is None or not answer.strip():
             return Score(

@@ -23,7 +23,7 @@ from evals.errors import DataError
 from evals.prompts import ask_with_images, images_of, plain_text
 from evals.prompts.upstream import UNREAD
 from evals.report.metrics import accuracy
-from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision, parts_of
+from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision, gold_parts
 from evals.scorers.physics import published, stated
 from evals.suite import INTERN_S1
 from evals.types import Message, Part, Prompt, Sample, Sampling, Text
@@ -130,7 +130,7 @@ BENCHMARK = Benchmark(
             sampling=INTERN_S1,
         ),
     },
-    ideal=lambda sample, prompt: "\n".join(f"\\boxed{{{part}}}" for part in parts_of(sample)),
+    ideal=lambda sample, prompt: "\n".join(f"\\boxed{{{part}}}" for part in gold_parts(sample)),
     needs=frozenset({"image", "judge"}),
     licence="MIT",
     cite="arXiv 2503.21821",

@@ -123,7 +123,7 @@ class Compared(Struct, frozen=True):
     """Compares the stated answer by rule; without a value, a judge must grade it."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         if sample.choices:
             return StatedChoice()(sample, prompt, reply)
         answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
@@ -153,7 +153,7 @@ class Rule(Struct, frozen=True):
     """Compares a stated option or equal words; open questions are left to the judge."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         if sample.choices:
             return Choice(letter)(sample, prompt, reply)
         answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])

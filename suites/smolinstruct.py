@@ -205,7 +205,7 @@ def _similar(task: Task) -> tuple[Metric, ...]:
 
 
 def _to_smiles(task: Task) -> bool:
-    """Whether names are to be converted, which OpenCompass scores by string equality."""
+    """Return whether names are to be converted, which OpenCompass scores by string equality."""
     return task.name.startswith("name")
 
 
@@ -229,7 +229,7 @@ STRICT = {
     "number": Rule(lambda task: NUMBERS[task.name], lambda task: ERRORS),
     "boolean": Rule(lambda task: labels.Label(label), lambda task: _classes(balanced=True)),
     "caption": Rule(
-        lambda task: Caption(synonyms=text.synonyms()), lambda task: shared.captions("rouge_l", 0.0)
+        lambda task: Caption(synonyms=text.synonyms_available()), lambda task: shared.captions("rouge_l", 0.0)
     ),
 }
 OFFICIAL = {
@@ -240,7 +240,7 @@ OFFICIAL = {
     "number": Rule(lambda task: llm4chem.Number(), lambda task: ERRORS),
     "boolean": Rule(lambda task: llm4chem.Boolean(), lambda task: _classes(balanced=False)),
     "caption": Rule(
-        lambda task: Caption(headline="meteor", synonyms=text.synonyms()),
+        lambda task: Caption(headline="meteor", synonyms=text.synonyms_available()),
         lambda task: shared.captions("meteor", None, "_on_words"),
     ),
 }
@@ -258,7 +258,7 @@ INTERN = {
     ),
     "boolean": Rule(lambda task: opencompass.YesNo()),
     "caption": Rule(
-        lambda task: opencompass.Meteor(synonyms=text.synonyms()),
+        lambda task: opencompass.Meteor(synonyms=text.synonyms_available()),
         lambda task: (_mean(shared.meteor_name(), Part(shared.meteor_name(), 0.0), headline=True),),
     ),
 }

@@ -121,7 +121,7 @@ class Letters(Struct, frozen=True):
     judged: bool = False
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         text = "" if reply.stop == "filter" else reply.text[-100_000:]
         letters = letters_all_distinct(text) if self.judged else letters_xlrs(text)
         if letters:

@@ -89,9 +89,9 @@ def test_two_gates_do_not_share_artefact_comment_or_run() -> None:
 
 
 def test_the_comment_is_found_by_the_mark_that_the_gate_step_writes(tmp_path: Path) -> None:
-    from evals.verdicts.files import MARKER
+    from evals.verdicts.gate_report_files import COMMENT_MARKER
 
-    (tmp_path / "gate.md").write_text(f"{MARKER}\n### pass\n")
+    (tmp_path / "gate.md").write_text(f"{COMMENT_MARKER}\n### pass\n")
     (line,) = [one for one in STEPS["Gate"]["run"].splitlines() if one.strip().startswith("sed ")]
     subprocess.run(
         ["bash", "-c", line], cwd=tmp_path, env={"NAME": "quick", "PATH": "/usr/bin:/bin"}, check=True

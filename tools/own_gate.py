@@ -64,7 +64,7 @@ def suites() -> Iterator[Suite]:
             for protocol in PROTOCOLS:
                 if protocol in listed.protocols:
                     with patch(
-                        "evals.scorers.text.synonyms", return_value=False
+                        "evals.scorers.text.synonyms_available", return_value=False
                     ):  # WordNet is not everywhere
                         spec = f"{name}:{variant}" if variant else name
                         suite = load.suite(spec, protocol)[0]

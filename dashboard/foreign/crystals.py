@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from evals.dashboard.charts.colours import ink, palette
 from evals.errors import DataError
-from evals.scorers.material import ELEMENTS, space_group, structure
+from evals.scorers.material import ELEMENTS, parse_structure, space_group
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -101,7 +101,7 @@ def _possible(text: str) -> Structure:
         raise DataError(f"{len(text):,} characters are too long for a crystal")
     described = _LATTICE.search(text)
     try:
-        crystal = _described(text, described) if described else structure(text)
+        crystal = _described(text, described) if described else parse_structure(text)
         cell = (*crystal.lattice.abc, *crystal.lattice.angles, crystal.lattice.volume)
     except (ValueError, KeyError, IndexError, ArithmeticError) as error:
         raise DataError(f"no crystal: {(str(error).splitlines() or ['unreadable'])[0][:120]}") from error

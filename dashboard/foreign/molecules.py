@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from evals.scorers.molecule_forms import Form, rdkit, similarities
+from evals.scorers.molecule_forms import MoleculeForms, rdkit, similarities
 
 MOST_ATOMS = 300
 """Atoms of a molecule that is drawn; larger ones are unreadable."""
@@ -66,7 +66,7 @@ class PairPicture(Struct, frozen=True, kw_only=True):
 def pair(answer: str, gold: str, *, dark: bool) -> PairPicture:
     """Draw both with the same layout, shared and differing atoms highlighted."""
     chem = _drawers()
-    answer_form, gold_form = Form(answer), Form(gold)
+    answer_form, gold_form = MoleculeForms(answer), MoleculeForms(gold)
     if not _drawable(answer_form.mol) or not _drawable(gold_form.mol):
         return PairPicture(answer=molecule(answer, dark=dark), gold=molecule(gold, dark=dark))
     answer_mol, gold_mol = chem.Chem.Mol(answer_form.mol), chem.Chem.Mol(gold_form.mol)
@@ -88,7 +88,7 @@ def pair(answer: str, gold: str, *, dark: bool) -> PairPicture:
 def molecule(smiles: str, *, dark: bool) -> Picture:
     """Draw a molecule; an impossible one is drawn as written, with its faulty atoms marked."""
     chem = _drawers()
-    form = Form(smiles)
+    form = MoleculeForms(smiles)
     if form.mol is not None:
         if not _drawable(form.mol):
             count = form.mol.GetNumAtoms()
@@ -118,7 +118,7 @@ def reaction(reactants: str, products: str, *, dark: bool) -> Picture:
     """Draw a reaction; both sides are SMILES, components separated by dots."""
     chem = _drawers()
     for side in (reactants, products):
-        mol = Form(side).mol
+        mol = MoleculeForms(side).mol
         if not _drawable(mol):
             return Picture(svg="", note="one side is not a molecule, or too large to draw")
     try:

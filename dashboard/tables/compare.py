@@ -20,7 +20,7 @@ from evals.types import Metric, Point
 from evals.verdicts import compare, suite_runs
 from evals.verdicts.compare import Row, RowWithEvidence
 from evals.verdicts.pairs import Pairs, Side
-from evals.verdicts.suite_run import SuiteRun, pair, why_not
+from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, pair
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,7 @@ def _setting(entry: Entry) -> tuple[str, str, str]:
 def _match(entries: tuple[Entry, ...]) -> Match:
     config = entries[0].card.config
     bare = [_bare(entry) for entry in entries]
-    reasons = dict.fromkeys(line for other in bare[1:] for line in why_not(bare[0], other))
+    reasons = dict.fromkeys(line for other in bare[1:] for line in incomparability_reasons(bare[0], other))
     sample = " · sample items" if entries[0].card.data == "sample" else ""
     return Match(f"{config.suite} · {config.protocol}{sample}", entries, tuple(reasons))
 
@@ -140,7 +140,7 @@ def headlines(matched: Sequence[Match]) -> list[Row]:
         if not match.why_not
         for a, b in combinations(match.entries, 2)
     ]
-    return compare.adjusted(compared)
+    return compare.adjust_for_multiplicity(compared)
 
 
 def better_side(row: Row) -> str:
@@ -199,7 +199,9 @@ def _groups(key_a: _Key, key_b: _Key) -> tuple[Row, ...]:
     names = sorted({row.group for row in pairs.rows})
     if len(names) < 2:
         return ()
-    return tuple(compare.adjusted([compare.compare_metric(a, b, pairs, group=name) for name in names]))
+    return tuple(
+        compare.adjust_for_multiplicity([compare.compare_metric(a, b, pairs, group=name) for name in names])
+    )
 
 
 def groups(a: Entry, b: Entry) -> tuple[Row, ...]:

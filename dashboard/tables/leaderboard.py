@@ -61,7 +61,7 @@ class Column(NamedTuple):
 
     @property
     def general(self) -> bool:
-        """Whether it measures general ability rather than science."""
+        """Return whether it measures general ability rather than science."""
         return self.suite.partition(":")[0] in GENERAL
 
 
@@ -83,7 +83,7 @@ class Row(NamedTuple):
 
     @property
     def baseline(self) -> bool:
-        """Whether it is a baseline rather than a language model."""
+        """Return whether it is a baseline rather than a language model."""
         return self.model.startswith(BASELINE)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evals.dashboard.tables.frames import Entry, query
-from evals.scorers.ladder import RUNGS
+from evals.scorers.molecule_match import RUNGS
 
 RUNG_WORDS = {
     "none": "wrong: another molecule",

@@ -16,7 +16,7 @@ from evals.dashboard.tables.leaderboard import Board, Column
 from evals.dashboard.tables.models import plain as name_of
 from evals.dashboard.tables.styling import Reported, plain, unit
 from evals.verdicts import reported as claims
-from evals.verdicts.printed_grid import Fit, examine, explanation
+from evals.verdicts.grim_test import Fit, examine_claims, explanation
 from evals.verdicts.reported import Claim
 
 NOT_STATED = "protocol not stated"
@@ -30,7 +30,7 @@ def load(results: Path) -> tuple[Claim, ...]:
 
 @lru_cache(maxsize=4)
 def _load(results: Path, files: Stamp) -> tuple[Claim, ...]:
-    return tuple(claims.load(results if files else None))
+    return tuple(claims.load_claims(results if files else None))
 
 
 def of(reported: Iterable[Claim], model: str, column: Column) -> list[Claim]:
@@ -128,7 +128,9 @@ GRID = "possible scores"
 
 def _fits(kept: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
     """Return the examined numbers of each model."""
-    tables = examine({str(number): claim for number, claim in enumerate(kept)}, load_suites.item_counts())
+    tables = examine_claims(
+        {str(number): claim for number, claim in enumerate(kept)}, load_suites.item_counts()
+    )
     fits: dict[str, list[tuple[Claim, Fit]]] = defaultdict(list)
     for fit in (fit for examined in tables for fit in examined.fits):
         claim = kept[int(fit.claim)]

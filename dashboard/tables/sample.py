@@ -348,7 +348,7 @@ def _in_smiles(item: Item, text: str) -> str:
 
 
 def _surely_smiles(word: str) -> bool:
-    """Whether a word is SMILES and can be neither English nor a formula: it has carbon, and a branch, ring or double bond."""
+    """Return whether a word is SMILES and can be neither English nor a formula: it has carbon, and a branch, ring or double bond."""
     return (
         8 <= len(word) <= 2_000
         and looks_like_smiles(word)

@@ -84,7 +84,7 @@ def _by_arrays(column: Column, metric: Metric, labelled: tuple[tuple[str, Path, 
         chosen = np.flatnonzero(scored)
         if macro and len({groups[i] for i in chosen}) < len(set(groups)):
             return Ties((), (0, 0), 0, "two of the runs have no scored sample of some group in common")
-        shifts[a, b] = difference.of_mean(
+        shifts[a, b] = difference.mean_evidence(
             differences[chosen],
             range(len(chosen)) if alone else [clusters[i] for i in chosen],
             groups=[groups[i] for i in chosen] if macro else None,

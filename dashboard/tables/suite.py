@@ -89,7 +89,7 @@ def _group_row(estimate: Estimate) -> tuple[Any, ...]:
 
 
 def _testable(entry: Entry, metric: str) -> bool:
-    """Whether the groups' metric is the mean of the values that records carry."""
+    """Return whether the groups' metric is the mean of the values that records carry."""
     from evals.report.metrics import mean_value
     from evals.run.overview import suite_of
 
@@ -161,7 +161,7 @@ def _welch(inside: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
         if total
         else 1.0
     )
-    return apart, difference.Shift(apart, sqrt(total), max(1.0, df)).p_equal()
+    return apart, difference.MeanDifference(apart, sqrt(total), max(1.0, df)).p_equal()
 
 
 # --- length -------------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def _bin(part: pd.DataFrame) -> tuple[Any, ...]:
 def _mean(values: Sequence[float], clusters: Sequence[str]) -> stats.Interval:
     if len(set(clusters)) == len(values) and all(value in (0.0, 1.0) for value in values):
         return stats.wilson(sum(values), len(values))
-    return stats.clustered(values, clusters)
+    return stats.clustered_mean(values, clusters)
 
 
 def _elsewhere(others: Sequence[Entry]) -> dict[str, float]:
@@ -262,7 +262,7 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
         part = frame[frame["outcome"] == name]
         known = part.dropna(subset=["value"])
         mean = (
-            stats.clustered(known["value"].tolist(), known["cluster"].tolist(), bounds=(0.0, 1.0))
+            stats.clustered_mean(known["value"].tolist(), known["cluster"].tolist(), bounds=(0.0, 1.0))
             if len(known) > 1
             else None
         )

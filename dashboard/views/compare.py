@@ -20,8 +20,8 @@ from evals.dashboard.tables.compare import Match, Samples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
-from evals.report.about import about
-from evals.verdicts import formatting, summary
+from evals.report.estimand_names import describe_estimand
+from evals.verdicts import comparison_text, formatting
 from evals.verdicts.compare import Comparison, Row
 
 LETTERS = "ABCD"
@@ -81,7 +81,7 @@ def overview(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
     st.header("Differences", anchor=False)
     st.markdown(" · ".join(f"**{LETTERS[i]}** {safe.label(name, 60)}" for i, name in enumerate(names)))
     if len(names) == 2:
-        for sentence in summary.sentences(Comparison(pairs=tuple(rows), comparable=True, why_not=())):
+        for sentence in comparison_text.sentences(Comparison(pairs=tuple(rows), comparable=True, why_not=())):
             st.markdown(safe.label(sentence, 1000))
     labels = [
         (match.label, f"{LETTERS[i]} → {LETTERS[j]}")
@@ -116,12 +116,12 @@ def _row(label: str, pair: str, row: Row) -> dict[str, object]:
     return {
         "suite": safe.visible(label),
         "pair": pair,
-        "difference": formatting.amount(row.difference, row.unit, signed=True),
-        "95 % interval": formatting.interval(*row.ends, row.unit),
-        "p (Holm)": formatting.p_value(row.p_adjusted),
+        "difference": formatting.format_amount(row.difference, row.unit, signed=True),
+        "95 % interval": formatting.format_interval(*row.ends, row.unit),
+        "p (Holm)": formatting.format_p(row.p_adjusted),
         "better": better.get(comparison.better_side(row), comparison.better_side(row)),
-        "first": formatting.amount(row.value_a, row.unit),
-        "second": formatting.amount(row.value_b, row.unit),
+        "first": formatting.format_amount(row.value_a, row.unit),
+        "second": formatting.format_amount(row.value_b, row.unit),
         "n": row.n,
         "coverage": f"{100 * row.coverage_a:.1f} % / {100 * row.coverage_b:.1f} %",
         "metric": row.metric,
@@ -179,11 +179,13 @@ def quadrants(sampled: Samples, row: Row, letters: tuple[str, str]) -> None:
     if row.coverage_a < 1 or row.coverage_b < 1:
         ends = sorted(end for end in (row.worst, row.best) if end is not None)
         if ends:
-            bounds = f" Bounds with what is missing: {formatting.interval(ends[0], ends[-1], row.unit)}."
+            bounds = (
+                f" Bounds with what is missing: {formatting.format_interval(ends[0], ends[-1], row.unit)}."
+            )
     st.markdown(
-        f"Difference {safe.literal(formatting.amount(row.difference, row.unit, signed=True))}, 95 % interval "
-        f"{safe.literal(formatting.interval(*row.ends, row.unit))}, p {safe.literal(formatting.p_value(row.p_adjusted))}, "
-        f"both adjusted by Holm over the table above ({safe.literal(row.test)}, {about(row.estimand)}), n {row.n:,} samples that both scored."
+        f"Difference {safe.literal(formatting.format_amount(row.difference, row.unit, signed=True))}, 95 % interval "
+        f"{safe.literal(formatting.format_interval(*row.ends, row.unit))}, p {safe.literal(formatting.format_p(row.p_adjusted))}, "
+        f"both adjusted by Holm over the table above ({safe.literal(row.test)}, {describe_estimand(row.estimand)}), n {row.n:,} samples that both scored."
         f"{safe.literal(bounds)}"
     )
 

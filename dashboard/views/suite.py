@@ -60,7 +60,7 @@ def breakdown(entry: Entry, head: Estimate) -> None:
         {
             "label": frame["group"].map(safe.visible), "value": scale * frame["value"].astype(float),
             "low": scale * frame["low"].astype(float), "high": scale * frame["high"].astype(float),
-            "n": frame["n"], "says": says, "coverage": 100 * frame["coverage"], "p": frame["p"].map(formatting.p_value, na_action="ignore"), "group": frame["group"],
+            "n": frame["n"], "says": says, "coverage": 100 * frame["coverage"], "p": frame["p"].map(formatting.format_p, na_action="ignore"), "group": frame["group"],
         }
     ).sort_values("value", ascending=frame["better"][0] != "higher")  # fmt: skip
     whole = scale * (head.value or 0.0)

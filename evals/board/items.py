@@ -17,7 +17,7 @@ from evals.records.files import Brief, Gold
 from evals.report.estimates import points
 from evals.suite import Suite
 from evals.validation import cause
-from evals.verdicts.pairs import Side, reduced
+from evals.verdicts.pairs import Side, reduce_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], re
     if metric.pool == "whole":
         return Items("", np.zeros(0), [], [])
     scorer = metric.scorer or next(iter(suite.scorers))
-    side = reduced(Side(points(briefs, golds, scorer), golds, repeats), metric)
+    side = reduce_run(Side(points(briefs, golds, scorer), golds, repeats), metric)
     names = sorted(side.side.golds)
     values = [side.values[name].value if name in side.values else np.nan for name in names]
     kept = [side.side.golds[name] for name in names]

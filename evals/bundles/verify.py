@@ -299,10 +299,10 @@ class _Check:
         stated = self.card.judge
         if stated is None:
             return 0
-        from evals.scorers.judge.account import account
+        from evals.scorers.judge.account import judge_card
 
         options = (golds[brief.sample].options for brief in self.briefs)
-        computed = account((brief.scores for brief in self.briefs), self.suite.scorers, options=options)
+        computed = judge_card((brief.scores for brief in self.briefs), self.suite.scorers, options=options)
         known = structs.asdict(computed) if computed is not None else {}
         self._compare(structs.asdict(stated), known, JUDGED, prefix="judge, ")
         return len(JUDGED)

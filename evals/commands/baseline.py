@@ -23,7 +23,7 @@ def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: P
     from evals.verdicts import baseline as baselines
     from evals.verdicts import suite_runs
 
-    sides = suite_runs.find(results, run, suites=suites, latest=latest)
+    sides = suite_runs.load_named_runs(results, run, suites=suites, latest=latest)
     try:
         baselines.write(file, sides)
     except OSError as error:

@@ -17,9 +17,9 @@ from evals.records.store import Run
 
 if TYPE_CHECKING:
     from evals.records.card import Card
-    from evals.verdicts.printed_grid import TableFit
+    from evals.verdicts.grim_test import TableFit
     from evals.verdicts.reported import Claim
-    from evals.verdicts.reproduction import Finding, Measured
+    from evals.verdicts.reproduction import Finding, MeasuredScore
     from evals.verdicts.suite_run import SuiteRun
 
 STATUS = {"different": 1, "equivalent": 0, "inconclusive": 3, "not comparable": 3}
@@ -48,11 +48,11 @@ def claims() -> None:
 @common.json_option
 def list_(suite: str | None, model: str | None, results: Path, as_json: bool) -> None:
     """List published numbers with their sources."""
-    from evals.verdicts.reported import named
+    from evals.verdicts.reported import claims_by_id
 
-    claims_by_id = _selected(named(results), suite, model)
+    selected = _selected(claims_by_id(results), suite, model)
     if as_json:
-        common.print_json({"claims": [{"id": name, "claim": claim} for name, claim in claims_by_id.items()]})
+        common.print_json({"claims": [{"id": name, "claim": claim} for name, claim in selected.items()]})
         return
     from evals.terminal.layout import Column
 
@@ -60,7 +60,7 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
         Column("claim", spill=30), Column("value", right=True), Column("protocol", drop=1),
         Column("date", drop=2, whole=True), Column("known", drop=3),
     ]  # fmt: skip
-    common.table("", columns, (_row(name, claim) for name, claim in claims_by_id.items()))
+    common.table("", columns, (_row(name, claim) for name, claim in selected.items()))
 
 
 def _selected(published: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
@@ -105,11 +105,11 @@ def _row(name: str, claim: Claim) -> list[str]:
 @common.json_option
 def show(claim: str, results: Path, as_json: bool) -> None:
     """Show what is known of a published number, and what is not."""
-    from evals.verdicts.formatting import setting
-    from evals.verdicts.reported import named
+    from evals.verdicts.formatting import format_setting
+    from evals.verdicts.reported import claims_by_id
     from evals.verdicts.reproduction import relevant_conditions
 
-    name, published = _find_claim(claim, named(results))
+    name, published = _find_claim(claim, claims_by_id(results))
     known = published.knobs | published.inferred
     unknown = [condition for condition in relevant_conditions(published) if condition not in known]
     if as_json:
@@ -129,10 +129,14 @@ def show(claim: str, results: Path, as_json: bool) -> None:
         ("erratum", published.erratum),
         (
             "known",
-            ", ".join(f"{knob} {setting(value)}" for knob, value in published.knobs.items()) or "nothing",
+            ", ".join(f"{knob} {format_setting(value)}" for knob, value in published.knobs.items())
+            or "nothing",
         ),
         ("stated in", published.told),
-        ("inferred", ", ".join(f"{knob} {setting(value)}" for knob, value in published.inferred.items())),
+        (
+            "inferred",
+            ", ".join(f"{knob} {format_setting(value)}" for knob, value in published.inferred.items()),
+        ),
         ("not known", ", ".join(unknown) or "nothing"),
     ):
         if text:
@@ -186,10 +190,10 @@ def check(
 
 def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json: bool) -> int:
     from evals import load
-    from evals.verdicts.printed_grid import examine
-    from evals.verdicts.reported import named
+    from evals.verdicts.grim_test import examine_claims
+    from evals.verdicts.reported import claims_by_id
 
-    tables = examine(_selected(named(results), suite, model), load.item_counts())
+    tables = examine_claims(_selected(claims_by_id(results), suite, model), load.item_counts())
     if as_json:
         common.print_json({"tables": tables})
     else:
@@ -199,7 +203,7 @@ def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json:
 
 
 def _print_table_fit(table: TableFit) -> None:
-    from evals.verdicts.printed_grid import explanation
+    from evals.verdicts.grim_test import explanation
 
     judged = [fit for fit in table.fits if fit.fits is not None]
     off = [fit for fit in judged if not fit.fits]
@@ -232,19 +236,19 @@ def _compare_with_published(
 ) -> int:
     from evals.run.overview import overview
     from evals.verdicts import noise
-    from evals.verdicts.reported import named
+    from evals.verdicts.reported import claims_by_id
     from evals.verdicts.reproduction import check as compare_with_claims
-    from evals.verdicts.reproduction import measured, with_noise
+    from evals.verdicts.reproduction import measured_scores, with_noise
 
     shown = overview(runs)
     common.note_broken((*shown.broken, *shown.damaged))
-    published = named(results)
+    published = claims_by_id(results)
     if only is not None:
         published = {only: published[only]}
     reports = noise.read_all(results)
     findings = [
         finding
-        for measurement in measured(shown.cards, shown.aggregates)
+        for measurement in measured_scores(shown.cards, shown.aggregates)
         for finding in compare_with_claims(
             with_noise(measurement, _suite_runs(runs, measurement), reports),
             published,
@@ -285,7 +289,7 @@ def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, mo
     return f"no published number of {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 
-def _suite_runs(runs: Sequence[Run], measured: Measured) -> list[SuiteRun]:
+def _suite_runs(runs: Sequence[Run], measured: MeasuredScore) -> list[SuiteRun]:
     """Return the measured run with its samples, for an estimate of the run-to-run noise; empty for several runs."""
     from evals.verdicts.suite_runs import of_run
 
@@ -299,7 +303,7 @@ def _suite_runs(runs: Sequence[Run], measured: Measured) -> list[SuiteRun]:
 
 
 def _print_finding(finding: Finding) -> None:
-    from evals.report.about import about
+    from evals.report.estimand_names import describe_estimand
 
     unit = finding.unit
     common.say(f"{finding.claim}: {_verdict_text(finding)}")
@@ -314,7 +318,7 @@ def _print_finding(finding: Finding) -> None:
         scale = 100 if unit == "fraction" else 1
         low, high = (scale * (x or 0.0) for x in (finding.difference_low, finding.difference_high))
         common.say(
-            f"    difference {scale * finding.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}], {about(finding.estimand)}"
+            f"    difference {scale * finding.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}], {describe_estimand(finding.estimand)}"
         )
         common.say(
             f"    run-to-run noise {scale * (finding.noise or 0.0):.2f} {points} ({finding.noise_from})"
@@ -374,10 +378,10 @@ def reproduce(claim: str, model: str, **options: Any) -> int:
     from evals.commands.run import report_outcomes
     from evals.run.request import make
     from evals.run.session import Session
-    from evals.verdicts.reported import named
+    from evals.verdicts.reported import claims_by_id
 
     results: Path = options["results"]
-    name, published = _find_claim(claim, named(results))
+    name, published = _find_claim(claim, claims_by_id(results))
     if not published.protocol:
         raise UsageError(f"{name}: its protocol is not known, so it cannot be measured again")
     try:

@@ -14,7 +14,7 @@ from evals.verdicts import formatting
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from evals.report.about import Estimand
+    from evals.report.estimand_names import Estimand
     from evals.verdicts.compare import Comparison, Row
 
 SHOWN = 20
@@ -97,14 +97,14 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         f"  {row.group}" if row.group else row.suite,
         row.metric,
-        formatting.amount(row.value_a, row.unit),
-        formatting.amount(row.value_b, row.unit),
-        formatting.amount(row.difference, row.unit, signed=True),
-        formatting.interval(*row.ends, row.unit),
-        formatting.p_value(row.p),
-        formatting.p_value(row.p_adjusted),
-        formatting.tally(row.wins, row.losses, row.ties),
-        formatting.items(row.n, row.repeats_a, row.repeats_b),
+        formatting.format_amount(row.value_a, row.unit),
+        formatting.format_amount(row.value_b, row.unit),
+        formatting.format_amount(row.difference, row.unit, signed=True),
+        formatting.format_interval(*row.ends, row.unit),
+        formatting.format_p(row.p),
+        formatting.format_p(row.p_adjusted),
+        formatting.format_tally(row.wins, row.losses, row.ties),
+        formatting.format_items(row.n, row.repeats_a, row.repeats_b),
     )
 
 
@@ -124,7 +124,7 @@ _WITH_METRIC = tuple(column._replace(drop=0) if column.head == "metric" else col
 
 def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
     from evals.terminal.molecules import flip_lines
-    from evals.verdicts.summary import changed, discordant, sentences
+    from evals.verdicts.comparison_text import changed_prediction_lines, discordant, sentences
 
     if not comparison.comparable:
         common.say("not comparable: " + "; ".join(comparison.why_not))
@@ -143,7 +143,7 @@ def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
     click.echo()
     for line in (*_methods(comparison), *_remarks(comparison), *comparison.notes):
         common.say(line)
-    for line in changed(comparison.flips):
+    for line in changed_prediction_lines(comparison.flips):
         common.say(line)
     for line in flip_lines(discordant(comparison.flips), SHOWN, "changed samples (--json has all)"):
         common.say(f"  {line}")
@@ -151,13 +151,13 @@ def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
 
 def _methods(comparison: Comparison) -> Iterator[str]:
     """Yield the estimand and the method of each headline interval."""
-    from evals.report.about import about
+    from evals.report.estimand_names import describe_estimand
 
     heads = [row for row in comparison.pairs if row.headline]
     family = sum(row.low_adjusted is not None for row in heads)
     named: dict[str, dict[str, None]] = {}
     for row in heads:
-        description = f"{row.test}, {about(row.estimand)}"
+        description = f"{row.test}, {describe_estimand(row.estimand)}"
         named.setdefault(description, {})[f"{row.suite} {row.metric}"] = None
     yield from (f"{', '.join(metrics)}: {description}" for description, metrics in named.items())
     if family > 1:
@@ -170,21 +170,25 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
         if row.group or not row.headline:
             continue
         if row.coverage_a < 1 or row.coverage_b < 1:
-            span = formatting.interval(*sorted_ends(row), row.unit)
+            span = formatting.format_interval(*sorted_ends(row), row.unit)
             yield (
                 f"{row.suite}: coverage A {row.coverage_a:.4f}, B {row.coverage_b:.4f}; with what is missing the "
                 f"difference lies in {span}"
             )
         if (limit := comparison.noise.get(row.suite)) is not None:
-            yield f"{row.suite}: two runs of one model differ by up to {formatting.amount(limit, row.unit)} (measured noise)"
+            yield f"{row.suite}: two runs of one model differ by up to {formatting.format_amount(limit, row.unit)} (measured noise)"
     for suite in dict.fromkeys(cost.suite for cost in comparison.runs):
         used = [c for c in comparison.runs if c.suite == suite]
-        if not any(formatting.costs(c.tokens, c.cost_usd) for c in used):
+        if not any(formatting.format_usage(c.tokens, c.cost_usd) for c in used):
             continue
-        line = "; ".join(f"{c.model} {formatting.costs(c.tokens, c.cost_usd) or 'unknown'}" for c in used)
+        line = "; ".join(
+            f"{c.model} {formatting.format_usage(c.tokens, c.cost_usd) or 'unknown'}" for c in used
+        )
         if len(used) == 2:
             a, b = used
-            line += f"; B - A: {formatting.more(a.tokens, b.tokens, a.cost_usd, b.cost_usd)}"
+            line += (
+                f"; B - A: {formatting.format_usage_difference(a.tokens, b.tokens, a.cost_usd, b.cost_usd)}"
+            )
         yield f"{suite} used {line}"
 
 
@@ -202,7 +206,7 @@ def _print_ranks(comparison: Comparison) -> None:
             (
                 rank.model,
                 rank.run,
-                formatting.amount(rank.value, unit),
+                formatting.format_amount(rank.value, unit),
                 _places(rank.rank_low, rank.rank_high),
                 rank.groups,
             )
@@ -224,7 +228,7 @@ def _places(low: int, high: int) -> str:
 def as_markdown(comparison: Comparison, shown: Sequence[Row]) -> list[str]:
     """Return a comparison as Markdown, summary sentences first."""
     from evals.terminal.molecules import flip_lines
-    from evals.verdicts.summary import changed, discordant, sentences
+    from evals.verdicts.comparison_text import changed_prediction_lines, discordant, sentences
 
     lines = [f"**Not comparable:** {'; '.join(comparison.why_not)}", ""] if not comparison.comparable else []
     lines += [f"**{formatting.markdown_text(line)}**" for line in sentences(comparison)]
@@ -240,7 +244,7 @@ def as_markdown(comparison: Comparison, shown: Sequence[Row]) -> list[str]:
             *_methods(comparison),
             *_remarks(comparison),
             *comparison.notes,
-            *changed(comparison.flips),
+            *changed_prediction_lines(comparison.flips),
         )
     ]
     if discordant_items := discordant(comparison.flips):

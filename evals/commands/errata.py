@@ -13,7 +13,7 @@ from evals.commands.groups import Entry, LazyGroup
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.verdicts.suspect_items import Suspects
+    from evals.verdicts.suspect_items import SuspectItems
 
 SHOWN = 60
 
@@ -68,7 +68,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
     The draft names ids and answers only. It is refused as an errata file until each item's kind is decided.
     """
     from evals.records import store
-    from evals.verdicts.suspect_items import suggest as find_suspects
+    from evals.verdicts.suspect_items import find_suspect_items as find_suspects
 
     suspects = find_suspects([store.find_one(results, name) for name in runs], least=least)
     if out is not None:
@@ -98,7 +98,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
         common.say(f"Draft: {out}. Decide each item, then put it into suites/errata/.")
 
 
-def _write(out: Path, suspects: Suspects) -> None:
+def _write(out: Path, suspects: SuspectItems) -> None:
     """Write a draft errata file for a person to complete."""
     lines = ['version = "draft"', ""]
     lines += [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evals.verdicts.budget import Budget
     from evals.verdicts.gate import GateReport
     from evals.verdicts.plan import Plan
-    from evals.verdicts.planned import SuitePlan
+    from evals.verdicts.planned_suites import SuitePlan
 
 
 COMMANDS = {
@@ -68,7 +68,7 @@ def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | No
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:
     """Write the report as JUnit XML and append it as Markdown, so that several reports can share a summary."""
     from evals.errors import UsageError
-    from evals.verdicts import files as verdict_files
+    from evals.verdicts import gate_report_files as verdict_files
 
     try:
         if junit is not None:
@@ -83,24 +83,24 @@ def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None
 def print_report(report: GateReport, *, as_json: bool) -> int:
     """Print a verdict; returns the exit status."""
     from evals.terminal.molecules import flip_lines
-    from evals.verdicts.files import SENTENCES, cells, remarks
-    from evals.verdicts.gate import EXIT
-    from evals.verdicts.summary import discordant
+    from evals.verdicts.comparison_text import discordant
+    from evals.verdicts.gate import EXIT_STATUS
+    from evals.verdicts.gate_report_files import SENTENCES, remarks, table_cells
 
     if as_json:
         common.print_json(report)
-        return EXIT[report.verdict]
-    common.say(f"{formatting.MARK[report.verdict]} {SENTENCES[report.verdict]}")
+        return EXIT_STATUS[report.verdict]
+    common.say(f"{formatting.VERDICT_SYMBOLS[report.verdict]} {SENTENCES[report.verdict]}")
     click.echo()
     common.say(
         f"candidate {report.candidate}, baseline {report.baseline}, {100 * report.level:g} % intervals"
     )
-    common.table("", COLUMNS, map(cells, report.suites))
+    common.table("", COLUMNS, map(table_cells, report.suites))
     for line in remarks(report):
         common.say(line)
     for line in flip_lines(discordant(report.flips), 20, "changed samples (--json has all)"):
         common.say(f"  {line}")
-    return EXIT[report.verdict]
+    return EXIT_STATUS[report.verdict]
 
 
 COLUMNS = (
@@ -177,15 +177,17 @@ def _plan(
     results: Path,
     latest: bool,
 ) -> Plan:
-    from evals.verdicts import noise, policy, spending, suite_runs
+    from evals.verdicts import alpha_spending, noise, policy, suite_runs
     from evals.verdicts.plan import plan as make_plan
 
-    rules = spending.share(policy.read(policy_file))
+    rules = alpha_spending.single_gate_policy(policy.read(policy_file))
     names = [entry.name for entry in rules.suite]
-    old = suite_runs.find(results, baseline, suites=names, latest=latest)
-    second = suite_runs.find(results, again, suites=names, latest=latest) if again else []
-    reports = noise.fitting(results, old)
-    more = [c for run in others for c in suite_runs.find(results, run, suites=names, latest=latest)]
+    old = suite_runs.load_named_runs(results, baseline, suites=names, latest=latest)
+    second = suite_runs.load_named_runs(results, again, suites=names, latest=latest) if again else []
+    reports = noise.matching_reports(results, old)
+    more = [
+        c for run in others for c in suite_runs.load_named_runs(results, run, suites=names, latest=latest)
+    ]
     first, other, further = suite_runs.with_common_ids(old, second, more)
     if limit is not None:
         first, other = ([suite_runs.subset(c, limit, seed=seed) for c in side] for side in (first, other))
@@ -202,8 +204,8 @@ def _plan(
 
 
 def _print_plan(forecast: Plan) -> None:
-    from evals.report.about import about
-    from evals.verdicts.gate import shown
+    from evals.report.estimand_names import describe_estimand
+    from evals.verdicts.gate import displayed_verdict
 
     columns = (
         Column("suite"), Column("tier", drop=6), Column("n", right=True), Column("margin", right=True),
@@ -215,10 +217,12 @@ def _print_plan(forecast: Plan) -> None:
     common.table("", columns, map(_plan_cells, forecast.suites))
     for estimand in dict.fromkeys(row.estimand for row in forecast.suites):
         named = ", ".join(row.suite for row in forecast.suites if row.estimand == estimand)
-        common.say(f"{named}: {about(estimand)}")
+        common.say(f"{named}: {describe_estimand(estimand)}")
     click.echo()
     for scenario in forecast.scenarios:
-        shares = ", ".join(f"{shown(name)} {100 * share:.1f} %" for name, share in scenario.verdicts.items())
+        shares = ", ".join(
+            f"{displayed_verdict(name)} {100 * share:.1f} %" for name, share in scenario.verdicts.items()
+        )
         common.say(f"{scenario.name}: {shares}")
     _print_budgets(forecast)
     for line in forecast.notes:
@@ -255,7 +259,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _budget_cells(row: Budget) -> tuple[str, ...]:
-    size = partial(formatting.size, unit=row.unit)
+    size = partial(formatting.format_size, unit=row.unit)
 
     sizes = (size(row.drop), f"{row.items:,}", str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
@@ -274,11 +278,12 @@ def _plan_cells(row: SuitePlan) -> tuple[str, ...]:
         row.suite,
         row.tier,
         f"{row.n:,}",
-        formatting.size(row.margin, row.unit),
+        formatting.format_size(row.margin, row.unit),
         f"{row.discordance:.3g}",
         row.source,
-        formatting.size(row.finds, row.unit),
+        formatting.format_size(row.finds, row.unit),
         f"{100 * row.passes_unchanged:.1f} %",
         f"{100 * row.passes_at_margin:.1f} %",
-        ", ".join(filter(None, [formatting.costs(row.tokens, row.cost_usd), _duration(row.seconds)])) or "-",
+        ", ".join(filter(None, [formatting.format_usage(row.tokens, row.cost_usd), _duration(row.seconds)]))
+        or "-",
     )

@@ -17,7 +17,7 @@ from evals.commands.groups import Entry, LazyGroup
 from evals.errors import DataError, Unreadable, UsageError
 
 if TYPE_CHECKING:
-    from evals.scorers.judge.agreement import Corrected, Pair
+    from evals.scorers.judge.agreement import Corrected, RatedPair
     from evals.scorers.judge.judge import Judge, Template
 
 
@@ -130,15 +130,15 @@ def _label(raw: bytes, where: str) -> Label:
     return label
 
 
-async def _ask(bench: Judge, form: Template, lines: Sequence[Label]) -> tuple[list[Pair], int]:
-    from evals.scorers.judge.agreement import Pair
+async def _ask(bench: Judge, form: Template, lines: Sequence[Label]) -> tuple[list[RatedPair], int]:
+    from evals.scorers.judge.agreement import RatedPair
 
-    async def one(line: Label) -> Pair | None:
+    async def one(line: Label) -> RatedPair | None:
         try:
             letter, _ = await bench.decide(form, line.question, line.reference or "", line.candidate or "")
         except Unreadable:
             return None
-        return Pair(line.label, letter == "A")
+        return RatedPair(line.label, letter == "A")
 
     try:
         verdicts = await asyncio.gather(*map(one, lines))
@@ -149,7 +149,7 @@ async def _ask(bench: Judge, form: Template, lines: Sequence[Label]) -> tuple[li
 
 
 def _calibration(
-    name: str, form: str, pairs: Sequence[Pair], labels: int, unreadable: int = 0
+    name: str, form: str, pairs: Sequence[RatedPair], labels: int, unreadable: int = 0
 ) -> Calibration:
     from evals.scorers.judge.agreement import agreement
 
@@ -184,7 +184,7 @@ def _verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], boo
 
 
 def _by_run(results: Path, run: str, lines: Sequence[Label], bench: Judge) -> Calibration:
-    from evals.scorers.judge.agreement import Pair, ppi
+    from evals.scorers.judge.agreement import RatedPair, ppi
 
     verdicts, _ = _verdicts(results, run)
     labelled = {(str(line.id), line.repeat): line.label for line in lines}
@@ -192,7 +192,7 @@ def _by_run(results: Path, run: str, lines: Sequence[Label], bench: Judge) -> Ca
         raise DataError(
             f"run {run} has no verdict on {len(unknown)} labelled replies, for example {unknown[0][0]}"
         )
-    pairs = [Pair(label, verdicts[key]) for key, label in labelled.items()]
+    pairs = [RatedPair(label, verdicts[key]) for key, label in labelled.items()]
     calibration = _calibration(bench.spec, "as in the run", pairs, len(lines))
     calibration.raw = sum(verdicts.values()) / len(verdicts)
     rest = [right for key, right in verdicts.items() if key not in labelled]
@@ -200,7 +200,7 @@ def _by_run(results: Path, run: str, lines: Sequence[Label], bench: Judge) -> Ca
     return calibration
 
 
-def _correct(calibration: Calibration, pairs: Sequence[Pair], results: Path, run: str) -> None:
+def _correct(calibration: Calibration, pairs: Sequence[RatedPair], results: Path, run: str) -> None:
     from evals.scorers.judge.agreement import rogan_gladen
 
     verdicts, judged = _verdicts(results, run)
@@ -217,18 +217,18 @@ def _plain(corrected: Corrected) -> dict[str, Any]:
 
 
 def _lines(calibration: Calibration) -> list[str]:
-    from evals.scorers.judge.account import span
+    from evals.scorers.judge.account import format_interval
 
     kappa = calibration.agreement["kappa"]
     lines = [
         f"judge {calibration.judge}, template {calibration.template}, {calibration.labels} labels, {calibration.unreadable} without a verdict",
-        f"  true-positive rate: {span(calibration.tpr, 100.0, ' %')}",
-        f"  true-negative rate: {span(calibration.tnr, 100.0, ' %')}",
-        f"  kappa: {'not defined' if kappa is None else span(kappa, 1.0, '')}",
+        f"  true-positive rate: {format_interval(calibration.tpr, 100.0, ' %')}",
+        f"  true-negative rate: {format_interval(calibration.tnr, 100.0, ' %')}",
+        f"  kappa: {'not defined' if kappa is None else format_interval(kappa, 1.0, '')}",
     ]
     if calibration.raw is not None:
         lines.append(f"  score as judged: {100 * calibration.raw:.1f} %")
     for fix in calibration.corrected.values():
         edges = (fix["value"], fix["low"], fix["high"])
-        lines.append(f"  score corrected: {span(edges, 100.0, ' %')} ({fix['method']})")
+        lines.append(f"  score corrected: {format_interval(edges, 100.0, ' %')} ({fix['method']})")
     return lines

@@ -221,9 +221,9 @@ def _protocols(results: Path, *, as_json: bool) -> None:
 
 
 def _protocol_row(entry: dict[str, Any]) -> list[str]:
-    from evals.verdicts.formatting import rule
+    from evals.verdicts.formatting import format_rule
 
-    rules = ", ".join(map(rule, entry["scorers"].values()))
+    rules = ", ".join(map(format_rule, entry["scorers"].values()))
     shots = f"{entry['shots']} few-shot examples" if entry["shots"] else ""
     scored_by = "; ".join(filter(None, [entry["refuses"] or rules, shots, entry["words"]]))
     repeats = "" if entry["refuses"] else str(entry["repeats"])

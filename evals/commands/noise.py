@@ -66,17 +66,17 @@ def noise(
 
 def _by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
     from evals.verdicts import suite_runs
-    from evals.verdicts.suite_run import why_not
+    from evals.verdicts.suite_run import incomparability_reasons
 
     if len(names) < 2:
         raise UsageError("noise needs at least two runs")
-    runs_by_name = [suite_runs.find(results, name) for name in names]
+    runs_by_name = [suite_runs.load_named_runs(results, name) for name in names]
     grouped = []
     for first in runs_by_name[0]:
         runs = [
             c for run in runs_by_name for c in run if (c.suite, c.protocol) == (first.suite, first.protocol)
         ]
-        faults = [line for run in runs[1:] for line in why_not(first, run)]
+        faults = [line for run in runs[1:] for line in incomparability_reasons(first, run)]
         faults += [
             f"{first.suite}: models differ: {first.model} and {c.model}"
             for c in runs
@@ -117,9 +117,9 @@ def _print(reports: list[RepeatabilityReport]) -> None:
             report.protocol,
             report.model,
             report.metric,
-            ", ".join(formatting.amount(value, report.unit) for value in report.values),
-            formatting.size(report.deviation, report.unit),
-            formatting.size(report.limit, report.unit),
+            ", ".join(formatting.format_amount(value, report.unit) for value in report.values),
+            formatting.format_size(report.deviation, report.unit),
+            formatting.format_size(report.limit, report.unit),
             f"{report.discordance:.3g}",
         )
         for report in reports

@@ -32,12 +32,12 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
     from evals import disk
     from evals.errors import UsageError
     from evals.load import without_secrets
-    from evals.report.about import about
+    from evals.report.estimand_names import describe_estimand
     from evals.run.job import Options
-    from evals.verdicts import promises
+    from evals.verdicts import policy_promises
 
     options["judge"] = without_secrets(options["judge"])
-    promised = promises.make(policy_file, Options(**options), suites=suites)
+    promised = policy_promises.make_promise(policy_file, Options(**options), suites=suites)
     if file.exists():
         raise UsageError(f"{file} exists: a promise is not written over")
     try:
@@ -46,5 +46,7 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
         raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
     for entry in promised.suites:
         items = "all items" if entry.limit is None else f"{entry.limit} items"
-        common.say(f"{entry.suite} ({entry.protocol}): {items}, seed {entry.seed}, {about(entry.estimand)}")
+        common.say(
+            f"{entry.suite} ({entry.protocol}): {items}, seed {entry.seed}, {describe_estimand(entry.estimand)}"
+        )
     common.say(f"{file}: commit it before the run")

@@ -39,7 +39,7 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
     be started or every call to a model fails, 130 interrupted.
     """
     from evals.run.session import Session
-    from evals.verdicts import until
+    from evals.verdicts import early_stopping
 
     if (sweep := _sweep(suites)) is not None:
         from evals.commands import sweep as sweeps
@@ -51,7 +51,7 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
         return _dry_run(request, as_json=as_json)
     if request.detach and detached.submit(request, as_json=as_json):
         return 0
-    early_stop = until.wanted(request)
+    early_stop = early_stopping.early_stopping_gate(request)
     outcomes = Session(request, say=note, quiet=quiet, early_stop=early_stop).run()
     unfinished = any(outcome.interrupted or outcome.fault for outcome in outcomes)
     if early_stop is not None and not unfinished:
@@ -70,7 +70,7 @@ def _dry_run(request: RunRequest, *, as_json: bool) -> int:
     from evals.verdicts import reported
 
     planned = forecast(Session(request, say=note))
-    claims = reported.load(request.results if (request.results / "claims").is_dir() else None)
+    claims = reported.load_claims(request.results if (request.results / "claims").is_dir() else None)
     if as_json:
         common.print_json({"dry_run": forecasts.as_rows(planned, claims)})
     else:
@@ -126,7 +126,7 @@ def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
         from evals.terminal.forecasts import not_published
         from evals.verdicts import reported
 
-        for line in not_published(cards, reported.load()):
+        for line in not_published(cards, reported.load_claims()):
             common.say(line)
         folder = common.results_words(results)
         common.say(

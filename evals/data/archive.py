@@ -47,7 +47,7 @@ class Tree:
             self._prefix = f"{next(iter(tops))}/" if len(tops) == 1 else ""
 
     def has(self, name: str) -> bool:
-        """Whether there is a file at a path."""
+        """Return whether there is a file at a path."""
         return self._prefix + name in self._names if self._zip else (self.root / name).is_file()
 
     def open(self, name: str) -> IO[bytes]:

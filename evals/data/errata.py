@@ -77,7 +77,7 @@ class Errata(Struct, frozen=True):
         return frozenset(name for name, erratum in self.items.items() if parts(erratum, 0.0).get(EXCLUDED))
 
     def touches(self, ids: Iterable[str]) -> bool:
-        """Whether any of the samples has an erratum."""
+        """Return whether any of the samples has an erratum."""
         return any(name in self.items for name in ids)
 
 

@@ -132,7 +132,7 @@ def hold(folder: Path, raw: bytes) -> str:
 
 
 def _holds(path: Path, raw: bytes) -> bool:
-    """Whether a path is a file, not a link, with this content."""
+    """Return whether a path is a file, not a link, with this content."""
     try:
         return path.lstat().st_size == len(raw) and not path.is_symlink() and disk.read_small(path) == raw
     except OSError:
@@ -157,7 +157,7 @@ def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, s
 
 
 def _ambiguous(picture: Any) -> bool:
-    """Whether servers may decode an image differently: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
+    """Return whether servers may decode an image differently: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
     alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     frames = getattr(picture, "n_frames", 1) > 1 if picture.format in ("GIF", "PNG", "WEBP") else False
     turned = picture.format == "JPEG" and _orientation(picture) != 1
@@ -172,7 +172,7 @@ def _orientation(picture: Any) -> int:
 
 
 def _truncated(kind: str, raw: bytes) -> bool:
-    """Whether a file is truncated."""
+    """Return whether a file is truncated."""
     ends = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b";"}
     return kind in ends and ends[kind] not in raw[-16:]
 

@@ -96,7 +96,7 @@ class Data(Struct, frozen=True, kw_only=True):
             raise DataError(f"{self.suite}: the data set is empty")
 
     def has(self, split: Split) -> bool:
-        """Whether the split exists; always true for the hub."""
+        """Return whether the split exists; always true for the hub."""
         return self.origin == "hub" or bool(self._files(split))
 
     def folder(self) -> Path:

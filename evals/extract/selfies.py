@@ -128,7 +128,7 @@ def _smiles(run: str) -> str | None:
 
 
 def _is_selfies(text: str, begin: int, run: str) -> bool:
-    """Whether a run of bracketed symbols is meant as SELFIES."""
+    """Return whether a run of bracketed symbols is meant as SELFIES."""
     return bool(_ONLY_SELFIES.search(run)) or not _CALLED_SMILES.search(text[max(0, begin - 24) : begin])
 
 

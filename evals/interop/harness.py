@@ -20,7 +20,7 @@ from evals.data.sample_store import SampleStore
 from evals.errors import ModelError, UsageError
 from evals.run.job import Job
 from evals.run.runner import Runner
-from evals.scorers.upstream.harness import quiet, sampling_of
+from evals.scorers.upstream.lm_eval_task import import_quietly, sampling_of
 from evals.suite import Suite
 from evals.types import Failure, Message, Model, Prompt, Record, Reply, Sample, Sampling, Score, Text
 
@@ -171,7 +171,7 @@ def loglikelihoods(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tu
 @cache
 def register() -> None:
     """Register `--model evals` with lm_eval in this process; raises UsageError if lm_eval is not installed."""
-    quiet()
+    import_quietly()
     import lm_eval.models  # noqa: F401 - lm_eval registers its own models only if no other one is registered yet
     from lm_eval.api.model import LM
     from lm_eval.api.registry import register_model

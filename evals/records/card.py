@@ -229,17 +229,17 @@ class Card(Struct, kw_only=True):
 
     @property
     def stopped_early(self) -> bool:
-        """Whether items were not run, because of a limit on cost or tokens, an early verdict or Ctrl-C."""
+        """Return whether items were not run, because of a limit on cost or tokens, an early verdict or Ctrl-C."""
         return self.counts.get("absent", 0) > 0 if self.counts else self.coverage < 1.0
 
     @property
     def truncation_known(self) -> bool:
-        """Whether `truncated` is known; it is not for some imported runs."""
+        """Return whether `truncated` is known; it is not for some imported runs."""
         return not {TRUNCATION_UNKNOWN, _TRUNCATION_UNKNOWN_1} & set(self.notes)
 
     @property
     def complete(self) -> bool:
-        """Whether every item of the benchmark has an outcome; other runs do not represent a model."""
+        """Return whether every item of the benchmark has an outcome; other runs do not represent a model."""
         return self.config.limit is None and not self.stopped_early
 
 

@@ -155,7 +155,7 @@ def _convert_records(files: Snapshot) -> None:
 
 
 def _may_have_duplicates(files: Snapshot) -> bool:
-    """Whether a sample and repeat may occur twice; compares hashes, which take a third of the memory of the keys."""
+    """Return whether a sample and repeat may occur twice; compares hashes, which take a third of the memory of the keys."""
     hashes = array("q", (hash((line.sample, line.repeat)) for line in read_lines(files, _KEY.decode)))
     return len(set(hashes)) < len(hashes)
 

@@ -83,7 +83,7 @@ class Writer:
                 path.unlink()
 
     def _is_complete(self) -> bool:
-        """Whether the numbers on the card on disk belong to the current records."""
+        """Return whether the numbers on the card on disk belong to the current records."""
         return (self.path / "card.json").exists() and read_card(self.path).status != "running"
 
     def _mark_running(self) -> None:
@@ -174,7 +174,7 @@ class Writer:
 
     @property
     def needs_sync(self) -> bool:
-        """Whether a second has passed since the last fsync of something new."""
+        """Return whether a second has passed since the last fsync of something new."""
         return self._dirty and time.monotonic() - self._synced >= 1.0
 
     def sync(self) -> None:

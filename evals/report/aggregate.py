@@ -1,4 +1,4 @@
-"""One number over the runs of a benchmark's variants."""
+"""Aggregate the runs of a benchmark's variants into one number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evals.types import Estimate
 
 
 def headline_of(card: Card) -> Estimate | None:
-    """Return a card's headline; None before it has one."""
+    """Return a card's headline estimate; None if it has none yet."""
     return next((estimate for estimate in card.estimates if estimate.headline), None)
 
 

@@ -1,6 +1,6 @@
 """Estimates, coverage, counts and bounds computed from records; no model and no scorer is called.
 
-All outcomes of the model enter the mean. Failures and absent samples do not, but give its lower and upper bound.
+All outcomes of the model enter the mean. Failures and absent samples do not; they determine its lower and upper bound.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from msgspec import Struct, structs
 from evals.labels import Failed
 from evals.records.files import Brief, Gold
 from evals.report import statistics as stats
-from evals.report.metrics import at_repeats, mean_value, stand_ins, unmeasured_groups
-from evals.report.strata import stratified
+from evals.report.metrics import at_repeats, mean_value, substitute_points, unmeasured_groups
+from evals.report.strata import stratified_mean
 from evals.seams import Costly, OwnInterval, Resampled
 from evals.types import Estimate, Metric, Point, Score
 
 Golds: TypeAlias = Mapping[str, Gold]
-EMPTY: dict[str, float] = {}
-SHORT = 16
+NO_PARTS: dict[str, float] = {}
+MAX_INTERNED_CHARS = 16
 """Maximum length of an interned answer: letters and numbers recur across samples."""
 
 
@@ -55,10 +55,10 @@ def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
         gold.cluster,
         sys.intern(score.verdict),
         score.value,
-        sys.intern(answer) if answer is not None and len(answer) < SHORT else answer,
+        sys.intern(answer) if answer is not None and len(answer) < MAX_INTERNED_CHARS else answer,
         gold.target,
         gold.options,
-        score.parts or EMPTY,
+        score.parts or NO_PARTS,
     )
 
 
@@ -174,9 +174,9 @@ def estimate(
     """Estimate a metric over the given samples; a mean over groups has no value unless each has something scored."""
     lacking: set[str] = set()
     if metric.pool == "whole":
-        interval, n, clusters = _whole(points, metric)
+        interval, n, clusters = _run_statistic(points, metric)
     else:
-        units = _units(points, metric)
+        units = _group_units(points, metric)
         lacking = unmeasured_groups(
             metric, golds, absent_groups, {unit.group for unit in units}, repeats=repeats
         )
@@ -197,7 +197,7 @@ def estimate(
     )  # fmt: skip
 
 
-def _units(points: Iterable[Point], metric: Metric) -> list[_Unit]:
+def _group_units(points: Iterable[Point], metric: Metric) -> list[_Unit]:
     if metric.of is mean_value:
         return [
             _Unit(point.value, point.group, point.cluster, 1) for point in points if point.value is not None
@@ -225,14 +225,14 @@ def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
     clusters = [unit.cluster for unit in units]
     if metric.pool == "macro":
         groups = [unit.group for unit in units]
-        return stratified(values, groups, clusters=clusters, bounds=metric.bounds)
+        return stratified_mean(values, groups, clusters=clusters, bounds=metric.bounds)
     alone = len(set(clusters)) == len(units)
     if alone and metric.bounds == (0.0, 1.0) and all(value in (0.0, 1.0) for value in values):
-        return stats.share(sum(values), len(values))
-    return stats.clustered(values, clusters, bounds=metric.bounds)
+        return stats.proportion(sum(values), len(values))
+    return stats.clustered_mean(values, clusters, bounds=metric.bounds)
 
 
-def _whole(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
+def _run_statistic(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
     """Reduce all points at once, with an interval from resampled clusters; returns interval, n and clusters.
 
     A `Resampled` statistic takes the indices of a resample, so that points are not copied.
@@ -291,7 +291,7 @@ def _with_missing(
     absent = [
         point
         for name, gold in golds.items()
-        for point in stand_ins(name, gold, [r for r in range(repeats) if (name, r) not in seen], at)
+        for point in substitute_points(name, gold, [r for r in range(repeats) if (name, r) not in seen], at)
     ]
     everything = [*points, *absent]
     if metric.pool == "whole":
@@ -299,7 +299,7 @@ def _with_missing(
             return metric.of(everything)
         except ValueError:
             return None
-    units = _units(everything, metric)
+    units = _group_units(everything, metric)
     if not units:
         return None
     if metric.pool == "micro":

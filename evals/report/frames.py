@@ -1,4 +1,4 @@
-"""Numbers and samples as tables for notebooks: pandas if it is installed, Arrow always, HTML without either."""
+"""Tables for notebooks, as pandas frames (if installed), Arrow tables or HTML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-MOST_ROWS = 60
+MAX_ROWS = 60
 """Maximum number of rows of a table in a notebook."""
 
 
@@ -52,9 +52,9 @@ def html(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str 
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
-        for row in shown[:MOST_ROWS]
+        for row in shown[:MAX_ROWS]
     )
-    more = f"<p>... and {len(shown) - MOST_ROWS} more rows</p>" if len(shown) > MOST_ROWS else ""
+    more = f"<p>... and {len(shown) - MAX_ROWS} more rows</p>" if len(shown) > MAX_ROWS else ""
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 

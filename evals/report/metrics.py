@@ -1,4 +1,4 @@
-"""Metrics shared by suites: functions of points, and `Metric` objects made of them."""
+"""Metrics shared by suites: functions of points, and the `Metric` objects built from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evals.records.files import Gold
 from evals.report.repeats import maj_at_k, pass_at_k
 from evals.types import Metric, Point
 
-NOT_ANSWERED = frozenset({"unanswered", "truncated", "refused"})
+UNANSWERED_VERDICTS = frozenset({"unanswered", "truncated", "refused"})
 
 
 def mean_value(points: Sequence[Point]) -> float:
@@ -21,11 +21,11 @@ def mean_value(points: Sequence[Point]) -> float:
     return sum(values) / len(values)
 
 
-def measured(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> Mapping[str, Gold]:
+def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> Mapping[str, Gold]:
     """Return the samples that a metric applies to.
 
-    A sample is left out if no outcome of it could have a value (a task that the metric excludes, an item that errata
-    exclude). Metrics that leave out some *outcomes* only (`*_of_valid`) apply to all samples.
+    A sample is excluded if none of its outcomes could have a value (a task that the metric excludes, an item that errata
+    exclude). Metrics that exclude only some *outcomes* (`*_of_valid`) apply to all samples.
     """
     if metric.of is mean_value or metric.pool == "whole" or metric.together:
         return golds
@@ -34,26 +34,26 @@ def measured(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> 
     return {
         name: gold
         for name, gold in golds.items()
-        if has_value(stand_ins(name, gold, range(count), at), metric)
+        if has_value(substitute_points(name, gold, range(count), at), metric)
     }
 
 
 def unmeasured_groups(
     metric: Metric, golds: Mapping[str, Gold], absent: Iterable[str], scored: Set[str], *, repeats: int = 1
 ) -> set[str]:
-    """Return the groups that a mean over groups is about and that have no scored item; empty for other metrics.
+    """Return the groups of a mean over groups without a scored item; empty for other metrics.
 
     `absent`: groups of the benchmark of which there is no item at all (a small subset).
     """
     if metric.pool != "macro":
         return set()
     unasked = {f"\x1f{group}": Gold(group, group, "", 0) for group in absent}
-    about = measured(metric, {**golds, **unasked} if unasked else golds, repeats=repeats)
+    about = measured_samples(metric, {**golds, **unasked} if unasked else golds, repeats=repeats)
     return {gold.group for gold in about.values()} - scored
 
 
 def has_value(points: Sequence[Point], metric: Metric) -> bool:
-    """Whether a metric has a value for some points of one sample."""
+    """Return whether a metric has a value for some points of one sample."""
     try:
         metric.of(points)
     except ValueError:
@@ -61,7 +61,7 @@ def has_value(points: Sequence[Point], metric: Metric) -> bool:
     return True
 
 
-def stand_ins(name: str, gold: Gold, repeats: Iterable[int], value: float) -> list[Point]:
+def substitute_points(name: str, gold: Gold, repeats: Iterable[int], value: float) -> list[Point]:
     """Return points for repeats of a sample that have no outcome, at one end of a metric's bounds."""
     return [
         Point(name, repeat, gold.group, gold.cluster, "missing", value, None, gold.target, gold.options, {})
@@ -75,7 +75,7 @@ def guessed_value(points: Sequence[Point]) -> float:
 
 
 def _guess(point: Point) -> float:
-    if point.verdict in NOT_ANSWERED and point.options:
+    if point.verdict in UNANSWERED_VERDICTS and point.options:
         return point.parts.get("draw", 1.0 / point.options)
     return point.value or 0.0
 
@@ -129,7 +129,7 @@ class MajAt:
         return maj_at_k([point.answer for point in points], [point.value == 1.0 for point in points], k)
 
 
-def repeated() -> tuple[Metric, ...]:
+def repeat_metrics() -> tuple[Metric, ...]:
     """Return avg@k (the headline), pass@k and maj@k at k = the run's repeats, and pass@k at smaller powers of two."""
     below = tuple(
         Metric(name=f"pass@{k}", of=PassAt(k), joint=True, minimum_repeats=k + 1) for k in (2, 4, 8, 16, 32)

@@ -38,17 +38,17 @@ def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int |
     expected = 0.0
     for answer, hits in good.items():
         others = [count for other, count in votes.items() if other != answer]
-        expected += hits / votes[answer] * _chance_to_win(votes[answer], others, silent, k)
+        expected += hits / votes[answer] * _winning_probability(votes[answer], others, silent, k)
     return expected
 
 
-def _chance_to_win(own: int, others: Sequence[int], silent: int, k: int) -> float:
+def _winning_probability(own: int, others: Sequence[int], silent: int, k: int) -> float:
     """Return the probability that a class of `own` votes wins among k drawn without replacement, with ties shared."""
     total = 0.0
     for mine in range(1, min(own, k) + 1):
         ways = {(0, 0): 1}  # (votes drawn, classes that tie) -> number of ways
         for count in others:
-            ways = _with_class(ways, count, mine, k - mine)
+            ways = _add_class(ways, count, mine, k - mine)
         for (drawn, ties), number in ways.items():
             rest = k - mine - drawn
             if rest <= silent:
@@ -56,7 +56,7 @@ def _chance_to_win(own: int, others: Sequence[int], silent: int, k: int) -> floa
     return total / comb(own + sum(others) + silent, k)
 
 
-def _with_class(
+def _add_class(
     ways: Mapping[tuple[int, int], int], count: int, most: int, remaining: int
 ) -> dict[tuple[int, int], int]:
     """Add another class of `count` votes, of which at most `most` may be drawn (with `most` it ties)."""

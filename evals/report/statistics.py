@@ -27,7 +27,7 @@ Bounds: TypeAlias = tuple[float, float]
 
 
 class Interval(NamedTuple):
-    """A number with its two-sided interval, in the unit of what went in."""
+    """A number with its two-sided interval, in the unit of the input."""
 
     value: float
     low: float | None
@@ -37,7 +37,7 @@ class Interval(NamedTuple):
 
 
 class Range(NamedTuple):
-    """The least and the greatest value that a mean could have."""
+    """The smallest and the largest possible value of a mean."""
 
     least: float
     most: float
@@ -76,20 +76,20 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
     return Interval(successes / n, low, high, "Wilson")
 
 
-def share(successes: float, n: float, *, level: float = 0.95) -> Interval:
+def proportion(successes: float, n: float, *, level: float = 0.95) -> Interval:
     """Return the interval of a proportion of independent items: Clopper-Pearson below 30 items near a bound, else Wilson."""
     value = successes / n
-    if n < 30 and n * min(value, 1 - value) < FEW:
-        return Interval(value, *_of_clusters(value, n, level, exact=True), "Clopper-Pearson")
+    if n < 30 and n * min(value, 1 - value) < MIN_EFFECTIVE_OUTCOMES:
+        return Interval(value, *_cluster_limits(value, n, level, exact=True), "Clopper-Pearson")
     return wilson(successes, n, level=level)
 
 
 def mean(values: Floats, *, level: float = 0.95, bounds: Bounds | None = None) -> Interval:
     """Return the mean of independent values with a t interval; a single value has none."""
-    return clustered(values, range(len(values)), level=level, bounds=bounds)
+    return clustered_mean(values, range(len(values)), level=level, bounds=bounds)
 
 
-def clustered(
+def clustered_mean(
     values: Floats, clusters: Sequence[Hashable], *, level: float = 0.95, bounds: Bounds | None = None
 ) -> Interval:
     """Return the mean of clustered values (repeats of a sample, questions on one passage) with its interval.
@@ -97,7 +97,7 @@ def clustered(
     Cluster-robust variance with the factor G/(G-1). With `bounds` the interval is `bounded_interval`'s at Kish's
     number of clusters, else Student's t with G-1 degrees of freedom.
     """
-    array, codes, count = coded(values, clusters)
+    array, codes, count = encode_labels(values, clusters)
     value = float(array.mean())
     if count == 1:
         return Interval(value, None, None, "one cluster")
@@ -122,14 +122,16 @@ def kish(codes: NDArray[np.intp], count: int) -> float:
 
 def standard_error(values: Floats, clusters: Sequence[Hashable]) -> float:
     """Return the cluster-robust standard error of the mean, with the factor G/(G-1); NaN for one cluster."""
-    array, codes, count = coded(values, clusters)
+    array, codes, count = encode_labels(values, clusters)
     if count == 1:
         return nan
     return sqrt(cluster_variance(array - array.mean(), codes, count)) / len(array)
 
 
-def coded(values: Floats, labels: Sequence[Hashable]) -> tuple[NDArray[np.float64], NDArray[np.intp], int]:
-    """Values as an array, labels as codes from 0 on in order of appearance, and the number of labels."""
+def encode_labels(
+    values: Floats, labels: Sequence[Hashable]
+) -> tuple[NDArray[np.float64], NDArray[np.intp], int]:
+    """Return values as an array, labels as codes from 0 in order of appearance, and the number of labels."""
     import numpy as np
 
     array = np.asarray(values, dtype=np.float64)
@@ -147,19 +149,19 @@ def coded(values: Floats, labels: Sequence[Hashable]) -> tuple[NDArray[np.float6
 
 
 def cluster_variance(deviations: NDArray[np.float64], codes: NDArray[np.intp], count: int) -> float:
-    """G/(G-1) times the sum over clusters of the squared sum of deviations: variance of a *sum*."""
+    """Return the variance of a *sum*: G/(G-1) times the sum over clusters of the squared sum of deviations."""
     import numpy as np
 
     sums = np.bincount(codes, weights=deviations, minlength=count)
     return float(sums @ sums) * count / (count - 1)
 
 
-FEW = 5
-"""Effective successes or failures below which the estimated variance of a bounded mean is not used."""
+MIN_EFFECTIVE_OUTCOMES = 5
+"""Minimum effective number of successes and failures for the estimated variance of a bounded mean."""
 
 
-SMALL = 20
-"""Clusters below which a stratum's own variance is not used."""
+MIN_STRATUM_CLUSTERS = 20
+"""Minimum number of clusters for a stratum's own variance."""
 
 
 def bounded_interval(
@@ -171,7 +173,7 @@ def bounded_interval(
     bounds: Bounds,
     level: float = 0.95,
     method: str,
-    few: float = FEW,
+    few: float = MIN_EFFECTIVE_OUTCOMES,
 ) -> Interval:
     """Return the interval of a mean of bounded values from its estimated variance.
 
@@ -185,10 +187,10 @@ def bounded_interval(
     share = min(1.0, max(0.0, (value - least) / width))
     scaled = variance / width**2
     if not scaled > 0 or effective * min(share, 1 - share) < few:
-        known = few > FEW and scaled > 0 and 0 < share < 1
+        known = few > MIN_EFFECTIVE_OUTCOMES and scaled > 0 and 0 < share < 1
         worth = min(effective, share * (1 - share) / scaled) if known else effective
-        exact = worth < 30 or few > FEW
-        low, high = _of_clusters(share, worth, level, exact=exact)
+        exact = worth < 30 or few > MIN_EFFECTIVE_OUTCOMES
+        low, high = _cluster_limits(share, worth, level, exact=exact)
         method = f"{'Clopper-Pearson' if exact else 'Wilson'} on clusters"
     else:
         t = t_quantile((1 + level) / 2, max(1.0, df))
@@ -196,7 +198,7 @@ def bounded_interval(
     return Interval(value, least + width * low, least + width * high, method)
 
 
-def _of_clusters(share: float, count: float, level: float, *, exact: bool) -> tuple[float, float]:
+def _cluster_limits(share: float, count: float, level: float, *, exact: bool) -> tuple[float, float]:
     """Return the limits of a proportion of `count` clusters, which may be fractional."""
     if not exact:
         return _score_limits(share, count, z_quantile((1 + level) / 2))
@@ -236,8 +238,8 @@ def bootstrap(
     """Return a statistic with its bootstrap interval over `count` clusters; `statistic` takes cluster indices.
 
     The percentile interval is widened for few clusters (Hesterberg 2015, "expanded percentile"). Resamples in which the
-    statistic raises ValueError (only one class, say) are left out and reported in `method`; if they are more than a
-    fifth, there is no interval.
+    statistic raises ValueError (for example, with a single class) are excluded and reported in `method`; if they are more
+    than a fifth, there is no interval.
     """
     import numpy as np
 

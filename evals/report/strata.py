@@ -1,4 +1,4 @@
-"""Stratified means: the weighted mean of group means, whatever the groups' sizes (macro means, pools)."""
+"""Stratified means: weighted means of group means, such as macro means and pools."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from math import isfinite, isnan, nan, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from evals.report.statistics import (
-    SMALL,
+    MIN_STRATUM_CLUSTERS,
     Bounds,
     Interval,
     bounded_interval,
     cluster_variance,
-    coded,
+    encode_labels,
     t_interval,
 )
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = Sequence[float] | NDArray[np.float64]
 
 
-def stratified(
+def stratified_mean(
     values: Floats,
     groups: Sequence[Hashable],
     *,
@@ -32,11 +32,10 @@ def stratified(
     level: float = 0.95,
     bounds: Bounds | None = None,
 ) -> Interval:
-    """Weighted mean of group means (weights equal unless given), SE^2 = sum of W_h^2 SE_h^2.
+    """Return the weighted mean of group means (equal weights by default) with SE^2 = sum of W_h^2 SE_h^2.
 
-    A group with one cluster borrows the pooled within-group variance; of bounded values, small groups are collapsed.
-    Degrees of freedom are Satterthwaite's. Clusters may reach over several groups: influences are then summed by
-    cluster.
+    A group with one cluster uses the pooled within-group variance; for bounded values, small groups are collapsed.
+    Degrees of freedom are Satterthwaite's. If clusters span groups, influences are summed by cluster.
     """
     estimate = stratified_error(
         values, groups, clusters=clusters, weights=weights, bounded=bounds is not None
@@ -53,19 +52,19 @@ def stratified(
         bounds=bounds,
         level=level,
         method="Wilson, effective n, stratified",
-        few=SMALL,
+        few=MIN_STRATUM_CLUSTERS,
     )
 
 
 def item_weights(
     count: int, groups: Sequence[Hashable] | None, weights: Mapping[Any, float] | None = None
 ) -> NDArray[np.float64]:
-    """Weight of each value in the mean of group means (or, without groups, in the plain mean); they add up to 1."""
+    """Return the weight of each value in the mean of group means (or the plain mean without groups); the sum is 1."""
     import numpy as np
 
     if groups is None:
         return np.full(count, 1 / count)
-    _, labels, strata = coded(np.zeros(count), groups)
+    _, labels, strata = encode_labels(np.zeros(count), groups)
     scale = np.array(_shares(groups, labels, strata, weights)) / np.bincount(labels, minlength=strata)
     item_scale: NDArray[np.float64] = scale[labels]
     return item_scale
@@ -79,7 +78,7 @@ class StratifiedMean(NamedTuple):
     """Standard error; NaN if no group has two clusters."""
     df: float
     effective: float
-    """Clusters that the mean is worth (Kish)."""
+    """The effective number of clusters (Kish)."""
 
 
 def stratified_error(
@@ -90,11 +89,11 @@ def stratified_error(
     weights: Mapping[Any, float] | None = None,
     bounded: bool = False,
 ) -> StratifiedMean:
-    """Mean and standard error of `stratified`; `bounded` values have small strata collapsed."""
+    """Return mean and standard error of `stratified_mean`; small strata of `bounded` values are collapsed."""
     import numpy as np
 
-    array, labels, strata = coded(values, groups)
-    _, codes, count = coded(values, range(len(array)) if clusters is None else clusters)
+    array, labels, strata = encode_labels(values, groups)
+    _, codes, count = encode_labels(values, range(len(array)) if clusters is None else clusters)
     shares = _shares(groups, labels, strata, weights)
     parts = _strata(array, labels, strata, codes)
     value = float(sum(share * part.mean for share, part in zip(shares, parts, strict=True)))
@@ -104,9 +103,9 @@ def stratified_error(
     if count == 1:
         return StratifiedMean(value, nan, 1, effective)
     if sum(part.clusters for part in parts) > count:
-        variance, df = _crossed(array, labels, codes, count, shares, parts), float(count - 1)
+        variance, df = _crossed_variance(array, labels, codes, count, shares, parts), float(count - 1)
     else:
-        variance, df = (_nested_bounded if bounded else _nested)(shares, parts)
+        variance, df = (_nested_bounded_variance if bounded else _nested_variance)(shares, parts)
     return StratifiedMean(value, sqrt(variance), df, effective)
 
 
@@ -123,11 +122,11 @@ class _Stratum(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Sum of all values."""
+        """Return the sum of all values."""
         return self.mean * self.n
 
     def squares_around(self, middle: float) -> float:
-        """Sum over clusters of the squared sum of deviations from another value."""
+        """Return the sum over clusters of the squared sum of deviations from another value."""
         shift = self.mean - middle
         return max(0.0, self.squares + 2 * shift * self.cross + shift**2 * self.sizes)
 
@@ -156,8 +155,8 @@ def _strata(
     return statistics
 
 
-def _nested(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
-    """Variance and Satterthwaite's degrees of freedom, each cluster within one stratum."""
+def _nested_variance(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
+    """Return variance and Satterthwaite's degrees of freedom if each cluster lies within one stratum."""
     free = sum(part.clusters - 1 for part in parts)
     if free == 0:
         return nan, 1.0
@@ -172,13 +171,13 @@ def _nested(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, 
     return total, (total**2 / spread if spread else float(free))
 
 
-def _nested_bounded(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
-    """As `_nested` for bounded values, for which a small stratum without a single failure seems to be certain.
+def _nested_bounded_variance(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
+    """Return `_nested_variance` for bounded values, for which a small stratum may have no failure and no variance.
 
-    Strata of fewer than `SMALL` clusters are collapsed into one (Cochran 1977, 5A.12): what they differ by counts as
-    noise, which errs on the safe side.
+    Strata of fewer than `MIN_STRATUM_CLUSTERS` clusters are collapsed into one (Cochran 1977, 5A.12); their differences
+    count as noise, which is conservative.
     """
-    small = _collapsed(parts)
+    small = _small_strata(parts)
     terms, frees = [], []
     if small:
         clusters = sum(parts[i].clusters for i in small)
@@ -196,20 +195,20 @@ def _nested_bounded(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple
     return total, (total**2 / spread if spread else float(sum(frees)))
 
 
-def _collapsed(parts: Sequence[_Stratum]) -> frozenset[int]:
-    """Strata too small for a variance of their own, and as many of the next smallest as make them enough."""
+def _small_strata(parts: Sequence[_Stratum]) -> frozenset[int]:
+    """Return the strata that are too small for a variance of their own, and the next smallest ones to reach the minimum."""
     order = sorted(range(len(parts)), key=lambda i: parts[i].clusters)
     chosen: list[int] = []
     together = 0
     for i in order:
-        if parts[i].clusters >= SMALL and (not chosen or together >= SMALL):
+        if parts[i].clusters >= MIN_STRATUM_CLUSTERS and (not chosen or together >= MIN_STRATUM_CLUSTERS):
             break
         chosen.append(i)
         together += parts[i].clusters
     return frozenset(chosen)
 
 
-def _crossed(
+def _crossed_variance(
     array: NDArray[np.float64],
     labels: NDArray[np.intp],
     codes: NDArray[np.intp],
@@ -217,7 +216,7 @@ def _crossed(
     shares: Sequence[float],
     parts: Sequence[_Stratum],
 ) -> float:
-    """Variance if clusters span strata: linearised, summed by cluster."""
+    """Return the linearised variance, summed by cluster, if clusters span strata."""
     import numpy as np
 
     means = np.array([part.mean for part in parts])
@@ -228,7 +227,7 @@ def _crossed(
 def _shares(
     groups: Sequence[Hashable], labels: NDArray[np.intp], strata: int, weights: Mapping[Any, float] | None
 ) -> list[float]:
-    """Weight of each stratum in order of its code, summing to 1."""
+    """Return the weight of each stratum in the order of its code; the sum is 1."""
     names: dict[int, Hashable] = {}
     for label, group in zip(labels.tolist(), groups, strict=True):
         names.setdefault(label, group)

@@ -30,7 +30,7 @@ from evals.errors import (
     Timeout,
     Transient,
 )
-from evals.scorers.scoring import failure
+from evals.scorers.scoring import failure_record
 from evals.seams import Concurrency, Requests, Starting
 from evals.types import Failure, Message, Model, Prompt, Reply, Sampling
 
@@ -107,20 +107,20 @@ class Caller:
                 if isinstance(error, Gone | OutOfQuota):
                     self._end(f"{error}; the same command goes on from here")
                     return None
-                return failure("model", error, attempts=attempt)
+                return failure_record("model", error, attempts=attempt)
             except Transient as error:
                 if error.slow_down:
                     self._pace.slow_down()
                 if isinstance(error, Disconnected) and error.unreachable and not self.replies:
                     raise Fatal(str(error)) from error
                 if self._silent:
-                    return failure("model", Timeout(self._silent), attempts=attempt)
+                    return failure_record("model", Timeout(self._silent), attempts=attempt)
                 if self._gives_up(error, attempt):
-                    return failure("model", error, attempts=attempt)
+                    return failure_record("model", error, attempts=attempt)
                 if not await self._back_off(error, attempt):
                     return None
             except ModelError as error:
-                return failure("model", error, attempts=attempt)
+                return failure_record("model", error, attempts=attempt)
             else:
                 if reply is None:
                     return None

@@ -17,7 +17,7 @@ from evals.records.store import Run
 from evals.report.metrics import mean_value
 from evals.run.collection_means import collection_means
 from evals.run.rescore import summed
-from evals.scorers.upstream.harness import Part
+from evals.scorers.upstream.lm_eval_task import Part
 from evals.suite import Suite
 from evals.types import Estimate, Metric, Point
 

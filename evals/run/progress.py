@@ -101,7 +101,7 @@ class Tally:
     def _interval(self) -> stats.Interval:
         """Return the interval of a fraction, computed over samples rather than repeats."""
         if self.items is None:
-            return stats.share(self.sum, self.scored)
+            return stats.proportion(self.sum, self.scored)
         return stats.mean([total / count for count, total in self.items.values()], bounds=(0.0, 1.0))
 
 

@@ -18,7 +18,7 @@ from evals.records.writer import Writer
 from evals.report.estimates import Summary, summarize
 from evals.run.describe import put_rules
 from evals.sandbox import Pool
-from evals.scorers.scoring import BROKE, Scoring
+from evals.scorers.scoring import BROKE_SCORER, Scoring
 from evals.suite import Suite
 from evals.types import Record, Reply, Sample, Score
 
@@ -135,7 +135,7 @@ def _noted(briefs: Iterable[Brief], scorer: str, broken: Counter[str]) -> Iterat
     for brief in briefs:
         score = brief.scores.get(scorer)
         if isinstance(score, Score):
-            broken["invalid"] += score.why.startswith(BROKE)
+            broken["invalid"] += score.why.startswith(BROKE_SCORER)
         elif score is not None:
             broken["failed"] += score.kind in ("scorererror", "crash")
         broken["replies"] += 1
@@ -162,15 +162,15 @@ def finish(writer: Writer, suite: Suite) -> Summary:
     summary = summed(card, run, suite, briefs=_noted(run.briefs(), next(iter(suite.scorers)), broken))
     _note_broken(card, broken)
     if suite.judged:
-        from evals.scorers.judge.account import account, wording
+        from evals.scorers.judge.account import judge_card, summary_lines
 
         golds = run.gold()
         briefs = [brief for brief in run.briefs() if brief.sample in golds]
         options = (golds[brief.sample].options for brief in briefs)
         before = card.judge.templates if card.judge else {}
-        card.judge = account((brief.scores for brief in briefs), suite.scorers, options=options)
+        card.judge = judge_card((brief.scores for brief in briefs), suite.scorers, options=options)
         if card.judge is not None:
             card.judge.templates = {n: h or before.get(n, "") for n, h in card.judge.templates.items()}
             others = [note for note in card.notes if not Note.parse(note, JUDGE_NOTE)]
-            card.notes = (*others, *(str(Note(JUDGE_NOTE, line)) for line in wording(card.judge)))
+            card.notes = (*others, *(str(Note(JUDGE_NOTE, line)) for line in summary_lines(card.judge)))
     return summary

@@ -28,7 +28,7 @@ from evals.run.job import Job
 from evals.run.order import Queue, Turn
 from evals.run.sampling import reseeded
 from evals.sandbox import Pool
-from evals.scorers.scoring import Scoring, failure
+from evals.scorers.scoring import Scoring, failure_record
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
 HOPELESS = 8
@@ -205,7 +205,7 @@ class Runner:
             with foreign_code(Crash):
                 prompt = job.prompter(sample, repeat)
         except Crash as error:
-            prompt, outcome = Prompt(), failure("prompt", error)
+            prompt, outcome = Prompt(), failure_record("prompt", error)
         else:
             outcome = await self._calls.reply(prompt, reseeded(job.sampling, repeat))
         if outcome is None:
@@ -282,7 +282,9 @@ class Runner:
         except UnicodeError:  # a scorer's answer with a lone surrogate
             writer.add(writable(record))
         except TypeError as error:  # a plug-in returned a value that JSON cannot represent
-            record = structs.replace(record, prompt=Prompt(), outcome=failure("model", error), scores={})
+            record = structs.replace(
+                record, prompt=Prompt(), outcome=failure_record("model", error), scores={}
+            )
             writer.add(record)
         if not self._unwritten:
             asyncio.get_running_loop().call_soon(self._flush)

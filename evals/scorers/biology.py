@@ -1,4 +1,4 @@
-"""Answers of Biology-Instructions, stated anywhere in a reply: numbers, labels of a list, sets of labels, EC numbers."""
+"""Scorers for Biology-Instructions that read numbers, labels, sets of labels and EC numbers anywhere in a reply."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ from evals.extract.statements import Form
 from evals.extract.units import Quantity
 from evals.extract.visible import visible
 from evals.scorers.choice import unanswered, with_reading
-from evals.scorers.upstream.biology import graded, label_parts, labels_of, numbers, set_score
+from evals.scorers.upstream.biology import (
+    label_parts,
+    parse_numbers,
+    score_label_set,
+    score_numbers,
+    split_labels,
+)
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
-LARGEST = 1e9
-"""Larger numbers are not plausible measurements of these tasks."""
+MAX_PLAUSIBLE = 1e9
+"""Largest plausible magnitude of a measurement in these tasks."""
 _ENZYME = re.compile(r"(?<![\d.])\d{1,2}\.(?:\d{1,3}|-)\.(?:\d{1,3}|-)\.(?:[nB]?\d{1,4}|-)(?![\d])(?!\.\d)")
-_DENIED = re.compile(r"\b(?:not|rather\s+than|instead\s+of|unlike|except)\b|n['’]t\b", re.IGNORECASE)
-_SIGN = re.compile(
+_NEGATION = re.compile(r"\b(?:not|rather\s+than|instead\s+of|unlike|except)\b|n['’]t\b", re.IGNORECASE)
+_BOXED_SIGN = re.compile(
     r"(?<=[{>:])(?P<before>\s*[*_\"']{0,3})positive(?=[*_\"']{0,3}\s*(?:[}<.]|$))|(?<=\\text\{)positive(?=\})", re.IGNORECASE | re.MULTILINE
 )  # fmt: skip
 _STATED_SIGN = re.compile(
@@ -36,15 +42,15 @@ _NUMBER = r"(?P<number>[-+\u2212]?(?:\d{1,12}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][
 
 
 def yes_or_no(text: str) -> Reading | None:
-    """Return the yes or no that a reply states; positive and negative count in a box, and where the prediction is stated."""
-    answer = stated_yes_no(_SIGN.sub(lambda match: (match["before"] or "") + "yes     ", text))
+    """Return the yes or no that a reply states; "positive" and "negative" are read in a box or after a word like "prediction"."""
+    answer = stated_yes_no(_BOXED_SIGN.sub(lambda match: (match["before"] or "") + "yes     ", text))
     if answer is not None:
         return answer._replace(value="yes" if answer.value else "no")
-    shown = visible(text).text
+    text_shown = visible(text).text
     signs = [
         sign
-        for sign in _STATED_SIGN.finditer(shown)
-        if not _UNSURE.search(shown[max(0, sign.start() - 24) : sign.start()].rpartition("\n")[2])
+        for sign in _STATED_SIGN.finditer(text_shown)
+        if not _HEDGE.search(text_shown[max(0, sign.start() - 24) : sign.start()].rpartition("\n")[2])
     ]
     if not signs:
         return None
@@ -52,36 +58,36 @@ def yes_or_no(text: str) -> Reading | None:
     return Reading(value, "sentence", *signs[-1].span("sign"))
 
 
-STATED: frozenset[Form] = frozenset(("box", "tag", "json", "line", "sentence"))
-"""Forms in which a reply states an answer; in all others it must consist of labels alone."""
-_UNSURE = re.compile(
+ANSWER_FORMS: frozenset[Form] = frozenset(("box", "tag", "json", "line", "sentence"))
+"""Forms of an explicit answer; in any other form the text must consist of labels alone."""
+_HEDGE = re.compile(
     r"\b(?:cannot|can\s*not|no|without|lack\w*|absent|exclu\w+|unlikely|reject\w*|missing|ruled\s+out|impossible|would|neither|if|whether|none\s+of)\b|\?",
     re.IGNORECASE,
 )
 _FILLER = re.compile(r"\([^()]{0,80}\)|\b(?:and|ec|the|is|number)\b|[^\w]|_", re.IGNORECASE)
 
 
-def asserted(content: str, form: Form) -> str | None:
-    """Return what a statement asserts: what stands before a denial; None if it is a doubt, a condition or a question."""
+def asserted_text(content: str, form: Form) -> str | None:
+    """Return the part of a statement before a negation; None if it expresses a doubt, a condition or a question."""
     if form in ("box", "tag", "json"):
         return content
-    denied = _DENIED.search(content)
+    denied = _NEGATION.search(content)
     content = content[: denied.start()] if denied else content
     clause = re.split(r"[(;.]\s", content, maxsplit=1)[0]
-    return None if _UNSURE.search(clause) else content
+    return None if _HEDGE.search(clause) else content
 
 
-def only_labels(content: str, names: Sequence[str], form: Form) -> bool:
-    """Whether nothing else stands beside the labels, unless a statement holds them."""
-    if form in STATED:
+def consists_of_labels(content: str, names: Sequence[str], form: Form) -> bool:
+    """Return whether a text consists of labels alone, or is an explicit answer."""
+    if form in ANSWER_FORMS:
         return True
-    rest = re.sub(r"[\s_-]+", " ", content.lower())
+    remainder = re.sub(r"[\s_-]+", " ", content.lower())
     for name in names:
-        rest = rest.replace(re.sub(r"[\s_-]+", " ", name.lower()), " ")
-    return not _FILLER.sub("", rest)
+        remainder = remainder.replace(re.sub(r"[\s_-]+", " ", name.lower()), " ")
+    return not _FILLER.sub("", remainder)
 
 
-def _plain(label: str) -> str:
+def _normalise_label(label: str) -> str:
     return re.sub(r"[^a-z0-9]", "", label.lower())
 
 
@@ -91,7 +97,7 @@ class LabelOf(Struct, frozen=True):
     labels: tuple[str, ...]
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         reading = (
             None
             if reply.stop == "filter"
@@ -99,31 +105,31 @@ class LabelOf(Struct, frozen=True):
         )
         if reading is None:
             return unanswered(reply, "no label stated")
-        right = _plain(reading.value) == _plain(str(sample.target))
+        right = _normalise_label(reading.value) == _normalise_label(str(sample.target))
         verdict: Verdict = "right" if right else "wrong"
         return with_reading(reading, Score(value=float(right), verdict=verdict, answer=reading.value))
 
     def _parse(self, content: str, form: Form) -> Any:
-        names = mentioned(content, self.labels, form)
+        names = asserted_labels(content, self.labels, form)
         return None if not names else names[0] if len(names) == 1 else REFUSED
 
 
-def mentioned(content: str, labels: Sequence[str], form: Form) -> list[str]:
-    """Return the labels that a statement asserts."""
-    claim = asserted(content[:2_000], form)
+def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str]:
+    """Return the labels that a statement asserts; empty if it contains other words."""
+    claim = asserted_text(content[:2_000], form)
     if claim is None:
         return []
     claim = peel(claim)
-    whole = [label for label in labels if _plain(claim) == _plain(label)]
-    if whole:
-        return whole
+    exact = [label for label in labels if _normalise_label(claim) == _normalise_label(label)]
+    if exact:
+        return exact
     words = re.sub(r"[\s_-]+", " ", claim.lower().replace("\\_", " "))
-    names = [label for label in labels if _word(label).search(words)]
-    return names if only_labels(words, names, form) else []
+    names = [label for label in labels if _label_pattern(label).search(words)]
+    return names if consists_of_labels(words, names, form) else []
 
 
-def _word(label: str) -> re.Pattern[str]:
-    """Return the pattern of a label in a sentence; one of two letters (Am, Um) must be an item of a list by itself."""
+def _label_pattern(label: str) -> re.Pattern[str]:
+    """Return the pattern of a label in a sentence; a two-letter label (Am, Um) must be a list item of its own."""
     pattern = re.escape(re.sub(r"[\s_-]+", " ", label.lower()))
     if len(label) <= 2:
         return re.compile(rf"(?:^|[,;/&:]|\band)[\s*`]{{0,3}}{pattern}[\s*`.]{{0,3}}(?:$|[,;/&]|\band\b)")
@@ -131,24 +137,24 @@ def _word(label: str) -> re.Pattern[str]:
 
 
 class LabelsOf(Struct, frozen=True):
-    """Reads a set of labels of a list, wherever a reply states it; `none` excludes all others."""
+    """Scores the F1 of the set of labels that a reply states; `none` together with other labels is not read."""
 
     labels: tuple[str, ...]
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         reading = (
             None
             if reply.stop == "filter"
             else read(reply.text, self._parse, shaped=True, truncated=reply.stop == "length")
         )
         stated = None if reading is None else {name.lower() for name in reading.value}
-        gold = labels_of(str(sample.target))
-        score = set_score(sample, reply, stated, label_parts(gold, stated or set()))
+        gold = split_labels(str(sample.target))
+        score = score_label_set(sample, reply, stated, label_parts(gold, stated or set()))
         return with_reading(reading, score) if reading else score
 
     def _parse(self, content: str, form: Form) -> Any:
-        names = mentioned(content, self.labels, form)
+        names = asserted_labels(content, self.labels, form)
         return REFUSED if "none" in names and len(names) > 1 else names or None
 
 
@@ -156,46 +162,50 @@ class StatedEnzymes(Struct, frozen=True):
     """Scores the F1 of the EC numbers that a reply states; EC numbers other than the gold ones count against it."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         reading = (
             None
             if reply.stop == "filter"
             else read(reply.text, _parse_enzymes, shaped=True, truncated=reply.stop == "length")
         )
         gold = Sample(id=sample.id, target=",".join(_ENZYME.findall(str(sample.target))))
-        score = set_score(gold, reply, set(reading.value) if reading else None, {})
+        score = score_label_set(gold, reply, set(reading.value) if reading else None, {})
         return with_reading(reading, score) if reading else score
 
 
 def _parse_enzymes(content: str, form: Form) -> Any:
-    claim = asserted(content[:2_000], form)
+    claim = asserted_text(content[:2_000], form)
     codes = sorted(set(_ENZYME.findall(claim or "")))
-    return codes if codes and only_labels(claim or "", codes, form) else None
+    return codes if codes and consists_of_labels(claim or "", codes, form) else None
 
 
 class StatedNumbers(Struct, frozen=True):
-    """Reads the number, or the numbers by key, that a reply states; `percent`: the value of one per cent."""
+    """Scores the number, or the numbers by key, that a reply states; `percent` is the value of one per cent."""
 
     percent: float
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         keys = sample.meta.get("keys")
         if reply.stop == "filter":
-            return graded(sample, reply, [None] * len(keys or [""]))
+            return score_numbers(sample, reply, [None] * len(keys or [""]))
         if keys:
-            read_numbers = numbers(reply.text, keys) or by_label(reply.text, keys)
-            return graded(sample, reply, [_plausible(read_numbers.get(key)) for key in keys])
+            read_numbers = parse_numbers(reply.text, keys) or number_by_key(reply.text, keys)
+            return score_numbers(sample, reply, [_plausible(read_numbers.get(key)) for key in keys])
         reading = stated(reply.text, "")
         quantity = reading.value if isinstance(reading, Reading) else reading
-        cut = (
+        may_be_incomplete = (
             isinstance(reading, Reading)
             and reply.stop == "length"
             and reading.end >= len(reply.text.rstrip())
             and reading.form not in ("box", "tag", "json")
         )
-        number = None if cut or not isinstance(quantity, Quantity) else _plausible(self._value(quantity))
-        score = graded(sample, reply, [number])
+        number = (
+            None
+            if may_be_incomplete or not isinstance(quantity, Quantity)
+            else _plausible(self._value(quantity))
+        )
+        score = score_numbers(sample, reply, [number])
         return with_reading(reading, score) if isinstance(reading, Reading) and number is not None else score
 
     def _value(self, quantity: Quantity) -> float:
@@ -203,12 +213,12 @@ class StatedNumbers(Struct, frozen=True):
 
 
 def _plausible(number: float | None) -> float | None:
-    return number if number is not None and isfinite(number) and abs(number) <= LARGEST else None
+    return number if number is not None and isfinite(number) and abs(number) <= MAX_PLAUSIBLE else None
 
 
-def by_label(text: str, keys: Sequence[str]) -> dict[str, float]:
+def number_by_key(text: str, keys: Sequence[str]) -> dict[str, float]:
     """Return the number after the last mention of each key: `"ON": 0.5`, `**ON** = 0.5`, `ON is about 0.5`."""
-    found = {}
+    numbers_by_key = {}
     for key in keys:
         pattern = re.compile(
             rf"(?<![\w-]){re.escape(key)}(?![\w-])[\"'*`_\s)]{{0,6}}(?:[:=≈|]|is(?:\s+about)?|of)[\s*`_\"']{{0,6}}(?:≈\s?)?{_NUMBER}(?!\d)",
@@ -216,5 +226,5 @@ def by_label(text: str, keys: Sequence[str]) -> dict[str, float]:
         )
         matches = list(pattern.finditer(text[-100_000:]))
         if matches:
-            found[key] = float(matches[-1]["number"].replace("\u2212", "-"))
-    return found
+            numbers_by_key[key] = float(matches[-1]["number"].replace("\u2212", "-"))
+    return numbers_by_key

@@ -1,12 +1,12 @@
-"""Positions in an image: intersection over union of the stated and the gold rectangles (Acc@0.5, mean IoU).
+"""Visual grounding: intersection over union of the stated and the gold rectangles (Acc@0.5, mean IoU).
 
 The gold rectangles are "[x1, y1, x2, y2]" in pixels, several as a tuple; `sample.meta` holds `width` and `height` of the
-picture. What the model was asked for is an option of the scorer and never guessed: `pixel`, `thousand` (of width and height,
-as Qwen and InternVL state them) or `unit`; corners, `xywh`, or `yxyx` as Gemini does. Four numbers
-up to 1 with decimals are fractions in any case; the score is then suspect.
+image. The coordinate system that the prompt asks for is an option of the scorer and is never guessed: `pixel`, `thousand`
+(thousandths of width and height, as Qwen and InternVL use) or `unit`; corners `xyxy`, `xywh`, or `yxyx` as Gemini uses.
+Four numbers in [0, 1] with decimals are always read as fractions; if others were asked for, the score is suspect.
 
-For one gold rectangle the last stated one counts, so that stating many gains nothing. Several are matched one to one,
-optimally, and the value is F1 at the threshold: a superfluous one costs as much as a missed one.
+With one gold rectangle only the last stated one counts, which makes guessing many useless. With several, rectangles are
+matched one to one, optimally, and the value is F1 at the threshold: an extra rectangle costs as much as a missed one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
 
 class Box(NamedTuple):
-    """A rectangle in pixels, corners in order."""
+    """A rectangle in pixels with x1 <= x2 and y1 <= y2."""
 
     x1: float
     y1: float
@@ -37,7 +37,7 @@ class Box(NamedTuple):
 
 
 def iou(first: Box, second: Box) -> float:
-    """Intersection over union; 0 if both are empty."""
+    """Return the intersection over union; 0 if both are empty."""
     width = min(first.x2, second.x2) - max(first.x1, second.x1)
     height = min(first.y2, second.y2) - max(first.y1, second.y1)
     shared = max(0.0, width) * max(0.0, height)
@@ -46,22 +46,22 @@ def iou(first: Box, second: Box) -> float:
 
 
 class Boxes(Struct, frozen=True):
-    """Scores 1 if the stated rectangle overlaps enough, for several their F1; `iou` is recorded as a part."""
+    """Scores 1 if the stated rectangle reaches the threshold, or F1 for several; `iou` is recorded as a part."""
 
     scale: Literal["pixel", "thousand", "unit"] = "pixel"
     form: Literal["xyxy", "xywh", "yxyx"] = "xyxy"
     threshold: float = 0.5
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         stated = [] if reply.stop == "filter" else regions(reply.text)
         if not stated:
             return replace(unanswered(reply, "no rectangle stated"), parts={"iou": 0.0})
-        golds = [gold_box(text) for text in _texts(sample)]
+        golds = [gold_box(text) for text in _gold_texts(sample)]
         size = float(sample.meta["width"]), float(sample.meta["height"])
-        read = [self.box(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
-        boxes, shares = list(dict.fromkeys(box for box, _ in read)), any(share for _, share in read)
-        pairs = matched(golds, boxes, self.threshold)
+        located = [self.box(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
+        boxes, shares = list(dict.fromkeys(box for box, _ in located)), any(share for _, share in located)
+        pairs = matched_overlaps(golds, boxes, self.threshold)
         hits = sum(overlap >= self.threshold for overlap in pairs)
         value = 2 * hits / (len(golds) + len(boxes))
         return Score(
@@ -76,7 +76,7 @@ class Boxes(Struct, frozen=True):
         )
 
     def box(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
-        """Return a stated rectangle in pixels, and whether it was read as fractions although other units were asked for."""
+        """Return a stated rectangle in pixels, and whether it was read as fractions although the prompt asks for other units."""
         numbers = region.numbers
         a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if self.form == "yxyx" else numbers
         if self.form == "xywh":
@@ -88,20 +88,20 @@ class Boxes(Struct, frozen=True):
         return Box(x1, y1, x2, y2), shares and self.scale != "unit"
 
 
-def _texts(sample: Sample) -> tuple[str, ...]:
+def _gold_texts(sample: Sample) -> tuple[str, ...]:
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
 def gold_box(text: str) -> Box:
-    """Read a gold rectangle; raises ValueError if it is not one."""
+    """Parse a gold rectangle; raises ValueError if it is malformed."""
     x1, y1, x2, y2 = (float(part) for part in text.strip("[ ]").split(","))
     if not (x1 < x2 and y1 < y2):
         raise ValueError(f"{text!r} is not a rectangle")
     return Box(x1, y1, x2, y2)
 
 
-def matched(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) -> list[float]:
-    """Return the overlaps of the one-to-one matching with the most of them above a threshold, then the greatest sum."""
+def matched_overlaps(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) -> list[float]:
+    """Return the overlaps of the matching with most overlaps above the threshold and, among those, the largest sum."""
     if len(golds) == 1 or len(boxes) == 1:
         return [max(iou(gold, box) for gold in golds for box in boxes)] if golds and boxes else []
     import numpy as np
@@ -113,14 +113,14 @@ def matched(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) 
     return [float(overlap) for overlap in overlaps[rows, columns]]
 
 
-class _OverlapAt(Struct, frozen=True):
+class _AccuracyAtIou(Struct, frozen=True):
     threshold: float
 
     def __call__(self, points: Sequence[Point]) -> float:
-        return float(_overlap(points) >= self.threshold)
+        return float(_mean_iou(points) >= self.threshold)
 
 
-def _overlap(points: Sequence[Point]) -> float:
+def _mean_iou(points: Sequence[Point]) -> float:
     point = points[0]
     overlap = point.value if point.verdict == "missing" else point.parts.get("iou")
     if overlap is None:
@@ -129,13 +129,13 @@ def _overlap(points: Sequence[Point]) -> float:
 
 
 def grounding(*, scorer: str = "") -> tuple[Metric, ...]:
-    """Acc@0.5, the headline; Acc@0.75 and the mean overlap. For one rectangle a sample."""
+    """Return Acc@0.5 (the headline), Acc@0.75 and the mean IoU for samples with one rectangle."""
 
     def metric(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
         return Metric(name=name, of=of, headline=headline, scorer=scorer)
 
     return (
-        metric("acc@0.5", _OverlapAt(0.5), headline=True),
-        metric("acc@0.75", _OverlapAt(0.75)),
-        metric("mean_iou", _overlap),
+        metric("acc@0.5", _AccuracyAtIou(0.5), headline=True),
+        metric("acc@0.75", _AccuracyAtIou(0.75)),
+        metric("mean_iou", _mean_iou),
     )

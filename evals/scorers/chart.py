@@ -19,13 +19,13 @@ from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
-_SAID = {"yes": ("是", "是的", "对", "正确"), "no": ("否", "不是", "不对", "不正确", "没有")}
-LONGEST = 2_000
+_CHINESE_YES_NO = {"yes": ("是", "是的", "对", "正确"), "no": ("否", "不是", "不对", "不正确", "没有")}
+MAX_CHARS = 2_000
 
 
-def as_published(text: str) -> float | None:
+def parse_upstream_number(text: str) -> float | None:
     """Read a number as upstream does; a percent sign divides by 100."""
-    text = text.strip()[:LONGEST]
+    text = text.strip()[:MAX_CHARS]
     try:
         value = float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
     except ValueError:
@@ -34,17 +34,17 @@ def as_published(text: str) -> float | None:
 
 
 class Relaxed(Struct, frozen=True):
-    """Scores 1 within `tolerance` of a number, or for the same text."""
+    """Scores 1 for a number within `tolerance` of the target, or for the same text."""
 
     tolerance: float = 0.05
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         text = reply.text.strip()
         if reply.stop == "filter" or not text:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         gold = str(sample.target)
-        target, stated = as_published(gold), as_published(text)
+        target, stated = parse_upstream_number(gold), parse_upstream_number(text)
         if stated is not None and target:
             right = abs(stated - target) / abs(target) <= self.tolerance
         else:
@@ -62,20 +62,20 @@ class Stated(Struct, frozen=True):
     tolerance: float = 0.05
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        return free_answer(reply, (str(sample.target),), self.same)
+        """Score one reply."""
+        return score_free_answer(reply, (str(sample.target),), self.same)
 
     def same(self, gold: str, answer: str) -> bool:
         """Compare two answers."""
-        if answer.strip(" .。*") in _SAID.get(gold.strip().casefold(), ()):
+        if answer.strip(" .。*") in _CHINESE_YES_NO.get(gold.strip().casefold(), ()):
             return True
-        if answers.same_words(gold, answer) or answers.same_names(gold, answer):
+        if answers.same_words(gold, answer) or answers.same_name_set(gold, answer):
             return True
         return self.same_number(gold, answer, year=_YEAR.fullmatch(gold.strip()) is not None)
 
     def same_number(self, gold: str, answer: str, *, year: bool) -> bool:
         """Compare two numbers, exactly if the gold one is a year."""
-        target = answers.plain_number(gold)
+        target = answers.parse_plain_number(gold)
         scaled = None if target is None else extract.number(answer)
         unscaled = None if target is None else extract.number(answer, scaled=False)
         if target is None or scaled is None or unscaled is None:
@@ -88,7 +88,7 @@ class Stated(Struct, frozen=True):
         )
 
 
-def free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:
+def score_free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:
     """Score the stated free answer against any of several golds, with or without the text that follows it."""
     reading = (
         None if reply.stop == "filter" else extract.stated_text(reply.text, truncated=reply.stop == "length")

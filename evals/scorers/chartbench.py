@@ -1,17 +1,17 @@
-"""ChartBench: pairs of assertions, of which one is true, and numbers read off a chart (Xu et al., arXiv 2312.15915).
+"""ChartBench: pairs of assertions, one of them true, and numbers read off a chart (Xu et al., arXiv 2312.15915).
 
 `Published` is the authors' rule (IDEA-FinAI/ChartBench @ 548980b0, Stat/stat_all_metric.py), which VLMEvalKit adopted
-(@ e8e78f05, dataset/chartbench.py). Its defects, kept: whatever does not hold the letters "yes" says no, silence and
-"I cannot tell" as well, and "eyes" says yes. For numbers, the two arguments are swapped, so that the 5 % are of the
-*reply's* number; the reply's `8 %` may be 0.08, the gold one never; and a reply of 0 is right wherever the gold
-number, with its sign, is at most 0.05: for every negative one. Since March 2025 (a32f246) each of the *letters* of DeepSeek's end-of-text
-token is cut off both ends of a reply: "12 cents" is 12, and "december" is "mber", which is wrong for December.
+(@ e8e78f05, dataset/chartbench.py). Its defects are kept: a text without the letters "yes" counts as no, even an empty
+reply or "I cannot tell", and "eyes" counts as yes. For numbers, the two arguments are swapped: the 5 % are taken of the
+*reply's* number; `8 %` in a reply may be 0.08, in the gold answer never; and a reply of 0 is right if the signed gold
+number is at most 0.05, hence for every negative one. Since March 2025 (a32f246) the *letters* of DeepSeek's end-of-text
+token are stripped from both ends of a reply: "12 cents" is 12, and "december" is "mber", which is wrong for December.
 
-Upstream has a language model copy the number out of a reply (Stat/gpt_filter.py: deepseek-chat, ten replies a call of which it sees 100
-characters each; the script as published stops at once, since it iterates over a number). Here a rule does (`number_text`), or with
-`bare` only what is nothing but a number is read and the rest has no value yet: it waits for a judge who copies it out.
+Upstream has a language model extract the number from a reply (Stat/gpt_filter.py: deepseek-chat, ten replies per call,
+100 characters of each; the published script crashes at once because it iterates over a number). Here a rule extracts it
+(`number_text`). With `bare` only a reply that is nothing but a number is read; others get no value until a judge extracts it.
 
-`Strict` corrects this: a no needs a no, and a number is compared as for ChartQA.
+`Strict` corrects these defects: "no" must be stated, and numbers are compared as for ChartQA.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from math import isfinite
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.chart import Stated, free_answer
+from evals.scorers.chart import Stated, score_free_answer
 from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
-ASSERTED = ("yes", "no")
-LONGEST = 100_000
+YES_NO = ("yes", "no")
+MAX_CHARS = 100_000
 """Number of characters read, from the end of a reply."""
 TOLERANCE = 0.05
 END_OF_TEXT = "<\uff5cend\u2581of\u2581sentence\uff5c>"
-"""DeepSeek's token, whose letters upstream cuts off both ends of a reply, one by one."""
+"""DeepSeek's end-of-text token; upstream strips each of its letters from both ends of a reply."""
 _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s?\\?%)?")
 
 
-def golds(sample: Sample) -> tuple[str, ...]:
-    """Return the gold answers, any of which is accepted."""
+def gold_answers(sample: Sample) -> tuple[str, ...]:
+    """Return the accepted gold answers."""
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
-def as_float(text: str) -> float | None:
-    """Read a number as Python does, without its percent sign."""
+def parse_float(text: str) -> float | None:
+    """Return Python's `float` of a text without its percent sign; None if that fails or is not finite."""
     try:
         value = float(text.rstrip("%"))
     except ValueError:
@@ -50,10 +50,10 @@ def as_float(text: str) -> float | None:
     return value if isfinite(value) else None
 
 
-def relaxed(stated: str, gold: str) -> bool:
+def matches_relaxed(stated: str, gold: str) -> bool:
     """Compare two numbers as upstream does, other texts character by character."""
     stated = stated.strip().strip(END_OF_TEXT)
-    value, gold_value = as_float(stated), as_float(gold)
+    value, gold_value = parse_float(stated), parse_float(gold)
     if value is None or gold_value is None:
         return stated.lower() == gold.lower()
     readings = (value, value / 100) if stated.endswith("%") else (value,)
@@ -63,7 +63,7 @@ def relaxed(stated: str, gold: str) -> bool:
 def number_text(text: str) -> tuple[str, bool]:
     """Return the final number of a reply as text, and whether the reply has several different numbers."""
     text = text.strip()
-    if as_float(text) is not None:
+    if parse_float(text) is not None:
         return text, False
     for region in (extract.stated(text), text):
         numbers = _NUMBER.findall(region or "")
@@ -74,7 +74,7 @@ def number_text(text: str) -> tuple[str, bool]:
 
 
 class Published(Struct, frozen=True):
-    """Scores 1 if upstream does; each assertion of a pair on its own."""
+    """Scores 1 if upstream's rule does; the assertions of a pair are scored separately."""
 
     bare: bool = False
 
@@ -84,29 +84,29 @@ class Published(Struct, frozen=True):
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score a number that was copied out of the reply."""
-        right = any(relaxed(extracted.strip(), gold) for gold in golds(sample))
+        right = any(matches_relaxed(extracted.strip(), gold) for gold in gold_answers(sample))
         return Score(
             value=float(right), verdict="right" if right else "wrong", answer=extracted.strip()[:200]
         )
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        text = reply.text[-LONGEST:].strip()
+        """Score one reply."""
+        text = reply.text[-MAX_CHARS:].strip()
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
-        if sample.target in ASSERTED:
+        if sample.target in YES_NO:
             return self._assertion(str(sample.target), reply, text.lower())
         if not text:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         if self.bare:
-            if as_float(text.strip(END_OF_TEXT)) is None and not any(
-                relaxed(text, gold) for gold in golds(sample)
+            if parse_float(text.strip(END_OF_TEXT)) is None and not any(
+                matches_relaxed(text, gold) for gold in gold_answers(sample)
             ):
                 return Score(value=None, verdict=unanswered_verdict(reply), why="more than a number")
             return self.take(sample, prompt, reply, text)
-        number, several = number_text(text)
+        number, ambiguous = number_text(text)
         score = self.take(sample, prompt, reply, number)
-        return Score(value=score.value, verdict=score.verdict, answer=score.answer, suspect=several)
+        return Score(value=score.value, verdict=score.verdict, answer=score.answer, suspect=ambiguous)
 
     def _assertion(self, gold: str, reply: Reply, text: str) -> Score:
         answer = "yes" if "yes" in text else "no"
@@ -123,9 +123,9 @@ class Strict(Struct, frozen=True):
     number: Stated = Stated()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         text = "" if reply.stop == "filter" else reply.text
-        if sample.target in ASSERTED:
+        if sample.target in YES_NO:
             reading = extract.stated_yes_no(text)
             if reading is None:
                 return unanswered(reply, "neither yes nor no stated")
@@ -133,13 +133,13 @@ class Strict(Struct, frozen=True):
             right = answer == sample.target
             score = Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
             return with_reading(reading, score)
-        return free_answer(reply, golds(sample), self._same)
+        return score_free_answer(reply, gold_answers(sample), self._same)
 
     def _same(self, gold: str, stated: str) -> bool:
-        """Compare as for ChartQA; a gold `8 %` may also be stated as 0.08."""
+        """Return whether two answers agree as for ChartQA; a gold `8 %` may also be stated as 0.08."""
         if self.number.same(gold, stated):
             return True
-        share = as_float(gold) if gold.endswith("%") and "%" not in stated else None
+        share = parse_float(gold) if gold.endswith("%") and "%" not in stated else None
         return share is not None and self.number.same(f"{share / 100:.12g}", stated)
 
 
@@ -153,51 +153,54 @@ def _pair(points: Sequence[Point]) -> Sequence[Point]:
     return points
 
 
-def _missing(points: Sequence[Point]) -> float | None:
+def _missing_pair(points: Sequence[Point]) -> float | None:
     return next((point.value for point in points if point.verdict == "missing"), None)
 
 
 def acc_plus(points: Sequence[Point]) -> float:
-    """1 if both assertions of a pair are judged right, else 0."""
+    """Return 1 if both assertions of a pair are judged right, else 0."""
     return float(all(point.value == 1.0 for point in _pair(points)))
 
 
 def confusion(points: Sequence[Point]) -> float:
-    """1 if both assertions of a pair get the same answer; CoR, the confusion rate: the chart made no difference."""
-    if (bound := _missing(_pair(points))) is not None:
+    """Return 1 if both assertions of a pair get the same answer, else 0; the mean is CoR, the confusion rate."""
+    if (bound := _missing_pair(_pair(points))) is not None:
         return bound
     answers = {point.answer for point in points}
     return float(len(answers) == 1 and None not in answers)
 
 
 def both_wrong(points: Sequence[Point]) -> float:
-    """1 if a pair is neither right nor confused: upstream's rate of errors."""
-    if (bound := _missing(_pair(points))) is not None:
+    """Return 1 if a pair is neither right nor confused, else 0; the mean is upstream's error rate."""
+    if (bound := _missing_pair(_pair(points))) is not None:
         return bound
     return float(not acc_plus(points) and not confusion(points))
 
 
 def assertion(points: Sequence[Point]) -> float:
-    """Value of a single assertion; raises ValueError for a number."""
-    if points[0].target not in ASSERTED or points[0].value is None:
+    """Return the value of a single assertion; raises ValueError for a number."""
+    if points[0].target not in YES_NO or points[0].value is None:
         raise ValueError("no assertion")
     return points[0].value
 
 
 def number(points: Sequence[Point]) -> float:
-    """Value of a number; raises ValueError for an assertion."""
-    if points[0].target in ASSERTED or points[0].value is None:
+    """Return the value of a number; raises ValueError for an assertion."""
+    if points[0].target in YES_NO or points[0].value is None:
         raise ValueError("no number")
     return points[0].value
 
 
 def pooled(points: Sequence[Point]) -> float:
-    """Value of a pair, or of a number: the authors' `final` and VLMEvalKit's figure average both as one."""
+    """Return the value of a pair or a number; the authors' `final` and VLMEvalKit average both in one mean."""
     return number(points) if len(points) == 1 else acc_plus(points)
 
 
 def metrics(*, pool: bool) -> tuple[Metric, ...]:
-    """Return the mixture of Acc+ and numbers, Acc+, CoR, errors, means of assertions and numbers; `pool`: the mixture is the headline."""
+    """Return the pooled mean of Acc+ and numbers, Acc+, CoR, error rate, and means of assertions and numbers.
+
+    With `pool` the pooled mean is the headline.
+    """
     return (
         Metric(name="pooled", of=pooled, together=True, headline=pool),
         Metric(name="acc+", of=acc_plus, together=True, headline=not pool),

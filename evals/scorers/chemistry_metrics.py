@@ -18,7 +18,7 @@ def mean(name: str, of: Callable[[Sequence[Point]], float] = mean_value, *, head
 
 
 def whole(name: str, of: Callable[[Sequence[Point]], float], *, headline: bool = False) -> Metric:
-    """Return a metric of all replies at once."""
+    """Return a metric that is computed over all replies at once."""
     return Metric(name=name, of=of, pool="whole", headline=headline)
 
 
@@ -33,7 +33,7 @@ SIMILARITIES = tuple(mean(f"{name}_of_valid", Part(name)) for name in ("morgan",
 
 
 def by_structure(*, several: bool) -> tuple[Metric, ...]:
-    """Return the metrics of `Molecule`: every rung of the ladder, validity and similarities."""
+    """Return the metrics of `Molecule`: a share per rung, validity and similarities."""
     rungs = ("canonical", "no_stereo", "parent", "tautomer")
     return (
         *ACCURACY,
@@ -47,7 +47,7 @@ def by_structure(*, several: bool) -> tuple[Metric, ...]:
 
 
 def regression_errors(unit: str, *, headline: str) -> tuple[Metric, ...]:
-    """Return MAE and RMSE over answered samples, and the share of answered ones."""
+    """Return MAE and RMSE over answered samples, and the share of answered samples."""
     return (
         error("mae", number.mae, unit=unit, headline=headline == "mae"),
         error("rmse", number.rmse, unit=unit, headline=headline == "rmse"),
@@ -57,13 +57,13 @@ def regression_errors(unit: str, *, headline: str) -> tuple[Metric, ...]:
 
 def meteor_name() -> str:
     """Return METEOR's name, which states whether WordNet's synonyms are available."""
-    return "meteor" if text.synonyms() else "meteor_without_synonyms"
+    return "meteor" if text.synonyms_available() else "meteor_without_synonyms"
 
 
 def captions(headline: str, absent: float | None, on: str = "") -> tuple[Metric, ...]:
-    """Return the metrics of captions; `absent`: value of a missing caption, None: left out.
+    """Return the metrics of captions; a missing caption has the value `absent`, or is excluded if that is None.
 
-    `on` is added to the names of metrics that upstream computes on SciBERT's word pieces, and we compute on words.
+    `on` is a suffix for the names of metrics that upstream computes on SciBERT's word pieces and we compute on words.
     """
     name, silence = meteor_name(), absent is not None
     return (

@@ -1,7 +1,7 @@
-"""Statistics of whole runs between stated and gold numbers or sets, from the parts of each score.
+"""Correlations, ROC-AUC and Fmax of a whole run, computed from the parts of each score.
 
-A score keeps its gold numbers in the parts `gold_0`, `gold_1`, ... and what the reply states in `stated_0`, ...; a part that is
-missing was not stated. All resample by rows.
+A score keeps its gold numbers in the parts `gold_0`, `gold_1`, ... and the stated ones in `stated_0`, ...; a missing part
+means that the number was not stated. All statistics are resampled by rows.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Kind = Literal["pearson", "spearman", "r2"]
 
 
-class _OfRows(Struct, frozen=True):
-    """A statistic of rows of gold and stated numbers."""
+class _RowStatistic(Struct, frozen=True):
+    """A statistic over rows of gold and stated numbers."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Reduce; raises ValueError if the statistic is undefined."""
@@ -32,50 +32,53 @@ class _OfRows(Struct, frozen=True):
         return self.of(gold, stated)
 
     def of(self, gold: Floats, stated: Floats) -> float:
-        """Return the statistic of rows (item by number); NaN if not stated."""
+        """Return the statistic of two arrays (item, number); NaN marks a number that is not stated."""
         raise NotImplementedError
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
         """Return the statistic of a resample of clusters, taken by their indices."""
         import numpy as np
 
-        kept = [(index, point) for index, points in enumerate(clusters) for point in points if _known(point)]
-        gold, stated = _table([point for _, point in kept])
-        owners = np.array([index for index, _ in kept], dtype=np.intp)
+        indexed_points = [
+            (index, point) for index, points in enumerate(clusters) for point in points if _has_gold(point)
+        ]
+        gold, stated = _table([point for _, point in indexed_points])
+        owners = np.array([index for index, _ in indexed_points], dtype=np.intp)
 
         def statistic(indices: NDArray[np.intp]) -> float:
-            times = np.bincount(indices, minlength=len(clusters))[owners]
-            rows = np.repeat(np.arange(len(owners)), times)
+            multiplicities = np.bincount(indices, minlength=len(clusters))[owners]
+            rows = np.repeat(np.arange(len(owners)), multiplicities)
             return self.of(gold[rows], stated[rows])
 
         return statistic
 
 
-def _known(point: Point) -> bool:
+def _has_gold(point: Point) -> bool:
     return "gold_0" in point.parts
 
 
 def _table(points: Iterable[Point]) -> tuple[Floats, Floats]:
     import numpy as np
 
-    known = [point for point in points if _known(point)]
-    if not known:
+    points_with_gold = [point for point in points if _has_gold(point)]
+    if not points_with_gold:
         raise ValueError("at least one value is needed")
-    width = sum(name.startswith("gold_") for name in known[0].parts)
+    width = sum(name.startswith("gold_") for name in points_with_gold[0].parts)
 
     def columns(name: str) -> Floats:
         return np.array(
-            [[p.parts.get(f"{name}_{i}", np.nan) for i in range(width)] for p in known], dtype=float
+            [[p.parts.get(f"{name}_{i}", np.nan) for i in range(width)] for p in points_with_gold],
+            dtype=float,
         )
 
     return columns("gold"), columns("stated")
 
 
-class Correlation(_OfRows, frozen=True):
-    """Correlation times the share that is stated, as the mean over the numbers of an item.
+class Correlation(_RowStatistic, frozen=True):
+    """Correlation times the share of stated numbers, averaged over the numbers of an item.
 
-    What is not stated carries no information. `r2`: the square. `signed`: with the correlation's sign, so that a perfectly
-    negative one is -1. `constant`: value if the stated numbers are all equal; None: undefined.
+    `r2` is the square of Pearson's correlation; with `signed` it keeps the correlation's sign. `constant` is the value if
+    all stated numbers are equal; None makes the statistic undefined.
     """
 
     kind: Kind
@@ -90,10 +93,10 @@ class Correlation(_OfRows, frozen=True):
     def _of_one(self, gold: Floats, stated: Floats) -> float:
         import numpy as np
 
-        known = ~np.isnan(stated)
-        if not known.any():
+        is_stated = ~np.isnan(stated)
+        if not is_stated.any():
             return 0.0
-        x, y = gold[known], stated[known]
+        x, y = gold[is_stated], stated[is_stated]
         if self.kind == "spearman":
             x, y = _ranks(x), _ranks(y)
         with np.errstate(over="ignore", invalid="ignore"):  # an answer of 1e300
@@ -108,7 +111,7 @@ class Correlation(_OfRows, frozen=True):
         value = float(dx @ dy) / spread
         if self.kind == "r2":
             value *= abs(value) if self.signed else value
-        return value * float(known.mean())
+        return value * float(is_stated.mean())
 
 
 def _ranks(values: Floats) -> Floats:
@@ -121,11 +124,11 @@ def _ranks(values: Floats) -> Floats:
     return ranks
 
 
-class Mixed(_OfRows, frozen=True):
-    """Half of 1 - MAE / 100, half of 1 - (MAE of stated numbers from 0 to 30) / 100 times the F1 of "below 30".
+class Mixed(_RowStatistic, frozen=True):
+    """The mean of 1 - MAE / 100 and of F1 of "below 30" times 1 - (MAE of stated numbers from 0 to 30) / 100.
 
-    Numbers beyond 1,000 count as 0 by their share. Errors are at most 100. `unread`: number that replaces one that is not
-    stated; None: it counts as 0 by its share.
+    The statistic is multiplied by the share of numbers up to 1,000 in magnitude; errors are clipped at 100. `unread`
+    replaces a number that is not stated; if it is None, such a number reduces that share.
     """
 
     unread: float | None = None
@@ -145,37 +148,37 @@ class Mixed(_OfRows, frozen=True):
     def _of_usable(self, x: Floats, y: Floats) -> float:
         import numpy as np
 
-        low, wanted = y < 30.0, x < 30.0
-        hits = float((low & wanted).sum())
-        f1 = 2 * hits / float(low.sum() + wanted.sum()) if hits else 0.0
-        within = (y >= 0) & (y <= 30.0)
+        low_stated, low_gold = y < 30.0, x < 30.0
+        hits = float((low_stated & low_gold).sum())
+        f1 = 2 * hits / float(low_stated.sum() + low_gold.sum()) if hits else 0.0
+        in_range = (y >= 0) & (y <= 30.0)
         error = min(float(np.abs(x - y).mean()), 100.0)
-        low_error = min(float(np.abs(x - y)[within].mean()), 100.0) if within.any() else 100.0
+        low_error = min(float(np.abs(x - y)[in_range].mean()), 100.0) if in_range.any() else 100.0
         return (1 - error / 100) / 2 + (1 - low_error / 100) * f1 / 2
 
 
-class LabelAuc(_OfRows, frozen=True):
-    """Area under the ROC curve of hard labels, (sensitivity + specificity) / 2, as the mean over labels that occur and lack."""
+class LabelAuc(_RowStatistic, frozen=True):
+    """Area under the ROC curve of hard labels, (sensitivity + specificity) / 2, averaged over labels with both classes."""
 
     def of(self, gold: Floats, stated: Floats) -> float:
-        """Return the statistic; raises ValueError if no label both occurs and lacks."""
+        """Return the statistic; raises ValueError if no label is present in some items and absent in others."""
         import numpy as np
 
         has, says = gold > 0.5, stated > 0.5
         occurs, lacks = has.sum(axis=0), (~has).sum(axis=0)
-        both = (occurs > 0) & (lacks > 0)
-        if not both.any():
-            raise ValueError("no label occurs in some items and lacks in others")
-        sensitivity = (has & says).sum(axis=0)[both] / occurs[both]
-        specificity = (~has & ~says).sum(axis=0)[both] / lacks[both]
+        defined = (occurs > 0) & (lacks > 0)
+        if not defined.any():
+            raise ValueError("no label is present in some items and absent in others")
+        sensitivity = (has & says).sum(axis=0)[defined] / occurs[defined]
+        specificity = (~has & ~says).sum(axis=0)[defined] / lacks[defined]
         return float(np.mean((sensitivity + specificity) / 2))
 
 
 class Fmax(Struct, frozen=True):
     """Protein-centric maximum F1 over a list of labels, as OpenCompass' `count_f1_max` computes it for predictions of 0 and 1.
 
-    Equal scores are not taken together: predictions are added one by one, item by item, then all other labels of the list; the
-    largest F1 on the way counts. So an empty prediction is worth more than 0, and labels off the list are free.
+    Tied scores are not grouped: predictions are added one by one, item by item, then all other labels of the list, and the
+    largest F1 of this sequence counts. An empty prediction therefore scores above 0, and labels off the list are free.
     """
 
     labels: Callable[[], tuple[str, ...]]
@@ -190,9 +193,11 @@ class Fmax(Struct, frozen=True):
         """Return the statistic of a resample of clusters, taken by their indices."""
         import numpy as np
 
-        known = [(i, p) for i, points in enumerate(clusters) for p in points if p.verdict != "missing"]
-        stated, gold = self._tables([point for _, point in known])
-        owners = np.array([index for index, _ in known], dtype=np.intp)
+        indexed_points = [
+            (i, p) for i, points in enumerate(clusters) for p in points if p.verdict != "missing"
+        ]
+        stated, gold = self._tables([point for _, point in indexed_points])
+        owners = np.array([index for index, _ in indexed_points], dtype=np.intp)
 
         def statistic(indices: NDArray[np.intp]) -> float:
             rows = np.repeat(np.arange(len(owners)), np.bincount(indices, minlength=len(clusters))[owners])
@@ -233,7 +238,7 @@ def fmax(stated: Floats, gold: Floats) -> float:
     sequence = np.concatenate((np.flatnonzero(predicted), np.flatnonzero(~predicted)))
 
     def steps(values: Floats) -> Floats:
-        """Return what each cell adds to its row's value, in the order of the sequence."""
+        """Return the increment of each cell over its predecessor in the row, in the order of `sequence`."""
         added: Floats = np.diff(values, axis=1, prepend=0.0).ravel()[sequence]
         return added
 

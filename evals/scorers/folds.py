@@ -1,7 +1,7 @@
-"""Statistics as the mean over groups (the folds of a cross-validation), fast enough to resample.
+"""Statistics over all points or averaged over groups (the folds of a cross-validation), vectorised for resampling.
 
-A reduction is a function of columns and weights: the weights are 1, or the number of times that a bootstrap drew each point.
-It raises ValueError if there is nothing to reduce.
+A reduction is a function of columns and weights; the weights are 1, or each point's multiplicity in a bootstrap resample.
+It raises ValueError if it is undefined.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from evals.report.statistics import Interval
-from evals.scorers.whole_intervals import Columns, Rule
+from evals.scorers.run_intervals import Columns, IntervalRule
 from evals.types import Point
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 Reduction = Callable[[Columns, "Floats"], float]
-RULES: dict[Reduction, Rule] = {}
-"""Reductions with an interval other than the percentile bootstrap."""
+INTERVAL_RULES: dict[Reduction, IntervalRule] = {}
+"""Interval rule of each reduction that does not use the percentile bootstrap."""
 
 
 def _interval(of: Reduction, clusters: Sequence[Sequence[Point]], *, by_group: bool) -> Interval | None:
-    rule = RULES.get(of)
+    rule = INTERVAL_RULES.get(of)
     if rule is None:
         return None
     points = [point for cluster in clusters for point in cluster]
@@ -62,7 +62,7 @@ class _Group(NamedTuple):
 
 
 class Pooled(Struct, frozen=True):
-    """A reduction over all points at once."""
+    """A reduction over all points."""
 
     of: Reduction
 
@@ -90,7 +90,7 @@ class Pooled(Struct, frozen=True):
 
 
 class ByGroup(Struct, frozen=True):
-    """A reduction as the unweighted mean of its values in the groups."""
+    """The unweighted mean of a reduction over groups."""
 
     of: Reduction
 
@@ -112,8 +112,8 @@ class ByGroup(Struct, frozen=True):
         groups, count = _groups(clusters), len(clusters)
 
         def statistic(indices: NDArray[np.intp]) -> float:
-            drawn = np.bincount(indices, minlength=count).astype(float)
-            return _mean(self.of(group.columns, drawn[group.clusters]) for group in groups)
+            multiplicities = np.bincount(indices, minlength=count).astype(float)
+            return _mean(self.of(group.columns, multiplicities[group.clusters]) for group in groups)
 
         return statistic
 
@@ -137,13 +137,13 @@ def _mean(numbers: Iterable[float]) -> float:
     return sum(values) / len(values)
 
 
-def weighted_mean(values: Floats, weights: Floats, what: str) -> float:
+def weighted_mean(values: Floats, weights: Floats, noun: str) -> float:
     """Return the weighted mean of the values that are not NaN; raises ValueError naming `what` if there are none."""
     import numpy as np
 
-    known = ~np.isnan(values)
-    total = float(weights[known].sum())
+    has_value = ~np.isnan(values)
+    total = float(weights[has_value].sum())
     if not total:
-        raise ValueError(f"there is no {what} to average")
+        raise ValueError(f"there is no {noun} to average")
     with np.errstate(over="ignore"):
-        return float((values[known] * weights[known]).sum()) / total
+        return float((values[has_value] * weights[has_value]).sum()) / total

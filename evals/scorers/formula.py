@@ -1,4 +1,4 @@
-"""Molecular formulas compared by their counts of elements and their charge.
+"""Compare molecular formulas by their element counts and their charge.
 
 >>> counts("CuSO4·5H2O") == counts("H10CuO9S")
 True
@@ -18,7 +18,7 @@ from evals.extract.chemical import stated_formula
 from evals.scorers.choice import unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
-LONGEST = 2_000
+MAX_CHARS = 2_000
 """Number of characters of a formula or name that are examined."""
 CHARGE = "charge"
 """Key of the charge among the counts of elements."""
@@ -30,37 +30,37 @@ Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg 
 Og D T
 """
 ELEMENTS = frozenset(_SYMBOLS.split())
-_UP = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
-_PIECE = re.compile(r"([A-Z][a-z]?)(\d{1,6})?|([(\[{])|([)\]}])(\d{1,6})?")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_FORMULA_TOKEN = re.compile(r"([A-Z][a-z]?)(\d{1,6})?|([(\[{])|([)\]}])(\d{1,6})?")
 _CHARGE = re.compile(r"(?:\^\{?|(?<=\])|(?<=\))|\()(\d{0,3}[+-]|[+-]\d{1,3})\}?\)?$|([+-]\d{0,3}|[+-]{2,4})$")
 _ISOTOPE = re.compile(r"\[\^?\{?\d{1,3}\}?([A-Z][a-z]?)\]|\^\{?\d{1,3}\}?(?=[A-Z])|(?<=\[)\d{1,3}(?=[A-Z])")
 _IONS = re.compile(r"[^+^-]+(?:\^\{?\d{0,2}[+-]\}?|[+-]+)")
-_DRESS = re.compile(r"\\(?:mathrm|text|ce|rm|mathbf)|[\\$_\s]|<su[bp]>|</su[bp]>")
+_MARKUP = re.compile(r"\\(?:mathrm|text|ce|rm|mathbf)|[\\$_\s]|<su[bp]>|</su[bp]>")
 
 
-def counts(text: str) -> dict[str, int] | None:
-    """Count the elements of a formula, the charge under `CHARGE`; None if it is not a formula.
+def element_counts(text: str) -> dict[str, int] | None:
+    """Return the element counts of a formula, with its charge under `CHARGE`; None if it is not a formula.
 
     Reads subscripts and superscripts of unicode, LaTeX and HTML, brackets, hydrates (`·5H2O`) and isotope
     marks (which count as the element; D and T as H). A bare trailing sign is read as RDKit and PubChem write
     it (`O4S-2`, `C6H5O-`); `SO4^2-`, `[SO4]2-`, `SO4(2-)` are read likewise.
     """
-    text = _plain(text)
-    if not text or len(text) > LONGEST:
+    text = _without_markup(text)
+    if not text or len(text) > MAX_CHARS:
         return None
     ions = _IONS.findall(text) if text.rstrip("}").endswith(("+", "-")) else []
     if len(ions) > 1 and "".join(ions) == text:
         return _sum_of_ions(ions)
-    text, charge = _take_charge(text)
+    text, charge = _split_charge(text)
     text = text.rstrip("·•∙⋅.")  # the dot of a radical
     total: Counter[str] = Counter()
     for part in re.split(r"[·•∙⋅*.]", text):
-        times, formula = _leading_number(part)
-        elements = _elements(formula)
+        multiplier, formula = _leading_number(part)
+        elements = _parse_elements(formula)
         if elements is None:
             return None
         for element, number in elements.items():
-            total["H" if element in "DT" else element] += number * times
+            total["H" if element in "DT" else element] += number * multiplier
     return {element: number for element, number in total.items() if number} | (
         {CHARGE: charge} if charge else {}
     )
@@ -68,39 +68,39 @@ def counts(text: str) -> dict[str, int] | None:
 
 def is_formula(text: str) -> bool:
     """Return whether the whole text is a formula."""
-    return counts(text) is not None
+    return element_counts(text) is not None
 
 
 def _sum_of_ions(ions: list[str]) -> dict[str, int] | None:
     """Sum the ions of a salt written with their charges, as in C6H5NH3+Cl-."""
     total: Counter[str] = Counter()
     for ion in ions:
-        if (elements := counts(ion)) is None:
+        if (elements := element_counts(ion)) is None:
             return None
         total.update(elements)
     return {element: number for element, number in total.items() if number}
 
 
-def _plain(text: str) -> str:
+def _without_markup(text: str) -> str:
     text = text.strip().strip("*`.").strip()
-    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]*[⁺⁻]$", lambda m: "^" + m[0].translate(_UP), text)
-    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: "^" + m[0].translate(_UP), text)
+    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]*[⁺⁻]$", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
+    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: "^" + m[0].translate(_SUPERSCRIPTS), text)
     text = re.sub(r"<sup>([^<]{1,8})</sup>", r"^\1", text)
     text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("–", "-").replace("‑", "-")
-    text = _DRESS.sub("", text)
+    text = _MARKUP.sub("", text)
     text = _ISOTOPE.sub(lambda m: m[1] or "", text)
     return re.sub(r"(?<!\^)\{(\d{1,6})\}", r"\1", text)
 
 
-def _take_charge(text: str) -> tuple[str, int]:
-    """Split off a charge at the end."""
+def _split_charge(text: str) -> tuple[str, int]:
+    """Return a formula without the charge at its end, and the charge."""
     match = _CHARGE.search(text)
     if match is None:
         return text, 0
-    mark = match[1] or match[2]
-    sign = 1 if "+" in mark else -1
-    digits = mark.strip("+-")
-    return text[: match.start()], sign * (int(digits) if digits else len(mark))
+    charge_text = match[1] or match[2]
+    sign = 1 if "+" in charge_text else -1
+    digits = charge_text.strip("+-")
+    return text[: match.start()], sign * (int(digits) if digits else len(charge_text))
 
 
 def _leading_number(part: str) -> tuple[int, str]:
@@ -108,12 +108,12 @@ def _leading_number(part: str) -> tuple[int, str]:
     return (int(digits[0]), part[digits.end() :]) if digits else (1, part)
 
 
-def _elements(formula: str) -> Counter[str] | None:
-    """Count elements with brackets multiplied out; None if the formula does not parse to its end."""
+def _parse_elements(formula: str) -> Counter[str] | None:
+    """Return element counts with brackets expanded; None if the formula cannot be parsed to its end."""
     stack: list[Counter[str]] = [Counter()]
     position = 0
     while position < len(formula):
-        piece = _PIECE.match(formula, position)
+        piece = _FORMULA_TOKEN.match(formula, position)
         if piece is None:
             return None
         position = piece.end()
@@ -132,10 +132,10 @@ def _elements(formula: str) -> Counter[str] | None:
 
 
 class Formula(Struct, frozen=True):
-    """Scores 1 for the same elements in the same numbers and the same charge; `C5H8` is `H8C5`."""
+    """Scores 1 for the same element counts and the same charge; `C5H8` equals `H8C5`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         reading = (
             None
             if reply.stop == "filter"
@@ -146,24 +146,26 @@ class Formula(Struct, frozen=True):
         return with_reading(reading, self._judged(sample, reading.value))
 
     def _judged(self, sample: Sample, answer: str) -> Score:
-        stated = counts(answer)
+        stated = element_counts(answer)
         if stated is None:
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why="not a molecular formula")
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
         readings: list[dict[str, int] | None] = [stated]
         if re.search(r"\d[+-]\W*$", answer):
-            readings.append(counts(re.sub(r"(\d[+-])$", r"^\1", _plain(answer))))  # Ca2+ is Ca+2, too
-        if any(counts(gold) in readings for gold in golds):
+            readings.append(
+                element_counts(re.sub(r"(\d[+-])$", r"^\1", _without_markup(answer)))
+            )  # Ca2+ is Ca+2, too
+        if any(element_counts(gold) in readings for gold in golds):
             return Score(value=1.0, verdict="right", answer=answer)
-        why = _difference(stated, counts(golds[0]) or {})
+        why = _difference(stated, element_counts(golds[0]) or {})
         return Score(value=0.0, verdict="wrong", answer=answer[:200], why=why)
 
 
-def _difference(stated: dict[str, int], wanted: dict[str, int]) -> str:
-    keys = sorted(stated.keys() | wanted.keys(), key=lambda k: (k == CHARGE, k))
+def _difference(stated: dict[str, int], gold: dict[str, int]) -> str:
+    keys = sorted(stated.keys() | gold.keys(), key=lambda k: (k == CHARGE, k))
     differences = [
-        f"{key} {stated.get(key, 0)}, should be {wanted.get(key, 0)}"
+        f"{key} {stated.get(key, 0)}, should be {gold.get(key, 0)}"
         for key in keys
-        if stated.get(key, 0) != wanted.get(key, 0)
+        if stated.get(key, 0) != gold.get(key, 0)
     ]
     return "; ".join(differences)

@@ -1,10 +1,10 @@
-"""Verifiable instructions: whether a reply has a number of words, no comma, a title ... (IFEval, Zhou et al., arXiv 2311.07911).
+"""Verifiable instructions such as a number of words, no comma or a title (IFEval, Zhou et al., arXiv 2311.07911).
 
 Two sets of rules over the same 25 types. `OFFICIAL` implements lm-evaluation-harness 0.4.13
 (`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval), with its defects:
-a text whose language cannot be detected follows, bold text counts as two highlights, a Markdown link is a placeholder, a
-keyword may be part of a longer word, a postscript may be in mid-sentence. `MENDED` replaces the rules whose verdicts a careful
-reader would reject. Both seed langdetect, which draws at random in upstream's code.
+a text whose language cannot be detected passes, bold text counts as two highlights, a Markdown link is a placeholder, a
+keyword may be part of a longer word, a postscript may be in mid-sentence. `CORRECTED` replaces the rules whose verdicts
+a careful reader would reject. Both seed langdetect, which is random in upstream's code.
 
 The loose variants of upstream try eight versions of a reply: whole, without its first line, its last, or both; each also
 without asterisks. An empty reply follows no instruction.
@@ -30,15 +30,15 @@ Arguments = Mapping[str, Any]
 Rule = Callable[[str, Arguments], bool]
 """(reply, arguments of the instruction) -> whether the reply follows it."""
 RELATIONS = {"less than": int.__lt__, "at least": int.__ge__}
-SENTENCES = "length_constraints:number_sentences"
-_OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
+SENTENCE_COUNT = "length_constraints:number_sentences"
+_CONSTRAINED_RESPONSES = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 
-def _related(count: int, arguments: Arguments, relation: str, threshold: str) -> bool:
+def _compare_count(count: int, arguments: Arguments, relation: str, threshold: str) -> bool:
     return RELATIONS[arguments[relation]](count, int(arguments[threshold]))
 
 
-def _language(text: str) -> str:
+def _detect_language(text: str) -> str:
     """Return the ISO 639-1 code of a text's language; empty if it cannot be detected."""
     import langdetect
 
@@ -50,27 +50,27 @@ def _language(text: str) -> str:
 
 
 @lru_cache(1)
-def _sentences() -> Any:
+def _sentence_tokenizer() -> Any:
     from nltk.tokenize import PunktTokenizer
 
     return PunktTokenizer("english")
 
 
-def _capital_words(text: str) -> int:
-    """Count words of capital letters; sentences need not be separated, since a full stop after a word changes nothing."""
+def _count_capital_words(text: str) -> int:
+    """Return the number of words in capital letters; a full stop after a word does not matter, so sentences are not split."""
     from nltk.tokenize import word_tokenize
 
     return sum(word.isupper() for word in word_tokenize(text, preserve_line=True))
 
 
-def _paragraphs(text: str, arguments: Arguments) -> bool:
+def _has_paragraphs(text: str, arguments: Arguments) -> bool:
     parts = [bool(part.strip()) for part in re.split(r"\s?\*\*\*\s?", text)]
     inner = parts[1:-1] if len(parts) > 1 else []
     return all(inner) and sum(parts) == int(arguments["num_paragraphs"])
 
 
-def _nth_paragraph(text: str, arguments: Arguments) -> bool:
-    """Compare the first word of the nth paragraph, up to its first punctuation mark, and the number of paragraphs."""
+def _check_nth_paragraph(text: str, arguments: Arguments) -> bool:
+    """Check the first word of the nth paragraph, up to its first punctuation mark, and the number of paragraphs."""
     paragraphs = text.split("\n\n")
     count, nth = sum(bool(part.strip()) for part in paragraphs), int(arguments["nth_paragraph"])
     if nth > count or not (words := paragraphs[nth - 1].split()):
@@ -79,21 +79,21 @@ def _nth_paragraph(text: str, arguments: Arguments) -> bool:
     return count == int(arguments["num_paragraphs"]) and first == str(arguments["first_word"]).lower()
 
 
-def _highlights(text: str) -> int:
+def _count_highlights(text: str) -> int:
     single = (match.strip("*").strip() for match in re.findall(r"\*[^\n\*]*\*", text))
     double = (match[2:-2].strip() for match in re.findall(r"\*\*[^\n\*]*\*\*", text))
     return sum(map(bool, single)) + sum(map(bool, double))
 
 
-def _sections(text: str, arguments: Arguments) -> bool:
+def _has_sections(text: str, arguments: Arguments) -> bool:
     marks = re.findall(r"\s?" + str(arguments["section_spliter"]).strip() + r"\s?\d+\s?", text)
     return len(marks) >= int(arguments["num_sections"])
 
 
-def _postscript(text: str, arguments: Arguments) -> bool:
+def _has_postscript(text: str, arguments: Arguments) -> bool:
     marker = str(arguments["postscript_marker"]).strip()
-    known = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
-    return re.search(known.get(marker, marker.lower()), text.lower()) is not None
+    marker_patterns = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
+    return re.search(marker_patterns.get(marker, marker.lower()), text.lower()) is not None
 
 
 def _is_json(text: str, arguments: Arguments) -> bool:
@@ -113,8 +113,8 @@ def _two_responses(text: str, arguments: Arguments) -> bool:
     return all(parts[1:-1]) and len(stated) == 2 and stated[0] != stated[1]
 
 
-def _letters(text: str, arguments: Arguments) -> bool:
-    return _related(
+def _check_letter_frequency(text: str, arguments: Arguments) -> bool:
+    return _compare_count(
         text.lower().count(str(arguments["letter"]).strip().lower()),
         arguments,
         "let_relation",
@@ -122,45 +122,51 @@ def _letters(text: str, arguments: Arguments) -> bool:
     )
 
 
-def _words(arguments: Arguments, key: str) -> list[str]:
+def _words_argument(arguments: Arguments, key: str) -> list[str]:
     words = arguments[key]
     return [str(word) for word in words] if isinstance(words, list | tuple) else [str(words)]
 
 
-def _occurrences(pattern: str, text: str) -> int:
+def _count_matches(pattern: str, text: str) -> int:
     return len(re.findall(pattern, text, flags=re.IGNORECASE))
 
 
 OFFICIAL: dict[str, Rule] = {
-    "keywords:existence": lambda text, a: all(_occurrences(word, text) for word in _words(a, "keywords")),
-    "keywords:frequency": lambda text, a: _related(
-        _occurrences(str(a["keyword"]).strip(), text), a, "relation", "frequency"
+    "keywords:existence": lambda text, a: all(
+        _count_matches(word, text) for word in _words_argument(a, "keywords")
+    ),
+    "keywords:frequency": lambda text, a: _compare_count(
+        _count_matches(str(a["keyword"]).strip(), text), a, "relation", "frequency"
     ),
     "keywords:forbidden_words": lambda text, a: (
-        not any(_occurrences(rf"\b{word}\b", text) for word in _words(a, "forbidden_words"))
+        not any(_count_matches(rf"\b{word}\b", text) for word in _words_argument(a, "forbidden_words"))
     ),
-    "keywords:letter_frequency": _letters,
-    "language:response_language": lambda text, a: _language(text) in ("", a["language"]),
-    SENTENCES: lambda text, a: _related(len(_sentences().tokenize(text)), a, "relation", "num_sentences"),
-    "length_constraints:number_paragraphs": _paragraphs,
-    "length_constraints:number_words": lambda text, a: _related(
+    "keywords:letter_frequency": _check_letter_frequency,
+    "language:response_language": lambda text, a: _detect_language(text) in ("", a["language"]),
+    SENTENCE_COUNT: lambda text, a: _compare_count(
+        len(_sentence_tokenizer().tokenize(text)), a, "relation", "num_sentences"
+    ),
+    "length_constraints:number_paragraphs": _has_paragraphs,
+    "length_constraints:number_words": lambda text, a: _compare_count(
         len(re.findall(r"\w+", text)), a, "relation", "num_words"
     ),
-    "length_constraints:nth_paragraph_first_word": _nth_paragraph,
+    "length_constraints:nth_paragraph_first_word": _check_nth_paragraph,
     "detectable_content:number_placeholders": lambda text, a: (
         len(re.findall(r"\[.*?\]", text)) >= int(a["num_placeholders"])
     ),
-    "detectable_content:postscript": _postscript,
+    "detectable_content:postscript": _has_postscript,
     "detectable_format:number_bullet_lists": lambda text, a: (
         len(re.findall(r"^\s*\*[^\*].*$", text, re.MULTILINE))
         + len(re.findall(r"^\s*-.*$", text, re.MULTILINE))
         == int(a["num_bullets"])
     ),
-    "detectable_format:constrained_response": lambda text, a: any(option in text for option in _OPTIONS),
-    "detectable_format:number_highlighted_sections": lambda text, a: (
-        _highlights(text) >= int(a["num_highlights"])
+    "detectable_format:constrained_response": lambda text, a: any(
+        option in text for option in _CONSTRAINED_RESPONSES
     ),
-    "detectable_format:multiple_sections": _sections,
+    "detectable_format:number_highlighted_sections": lambda text, a: (
+        _count_highlights(text) >= int(a["num_highlights"])
+    ),
+    "detectable_format:multiple_sections": _has_sections,
     "detectable_format:json_format": _is_json,
     "detectable_format:title": lambda text, a: any(
         title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", text)
@@ -172,37 +178,39 @@ OFFICIAL: dict[str, Rule] = {
     "startend:end_checker": lambda text, a: (
         text.strip().strip('"').lower().endswith(str(a["end_phrase"]).strip().lower())
     ),
-    "change_case:capital_word_frequency": lambda text, a: _related(
-        _capital_words(text), a, "capital_relation", "capital_frequency"
+    "change_case:capital_word_frequency": lambda text, a: _compare_count(
+        _count_capital_words(text), a, "capital_relation", "capital_frequency"
     ),
-    "change_case:english_capital": lambda text, a: text.isupper() and _language(text) in ("", "en"),
-    "change_case:english_lowercase": lambda text, a: text.islower() and _language(text) in ("", "en"),
+    "change_case:english_capital": lambda text, a: text.isupper() and _detect_language(text) in ("", "en"),
+    "change_case:english_lowercase": lambda text, a: text.islower() and _detect_language(text) in ("", "en"),
     "punctuation:no_comma": lambda text, a: "," not in text,
     "startend:quotation": lambda text, a: (
         (stripped := text.strip())[:1] == stripped[-1:] == '"' and len(stripped) > 1
     ),
 }
-"""Type -> upstream's rule. Keywords, markers and section names are patterns of the data set, as upstream uses them."""
+"""Instruction type -> upstream's rule. Keywords, markers and section names are used as regular expressions, as upstream does."""
 
 
-def _whole_word(word: str, text: str) -> int:
-    return _occurrences(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text)
+def _count_whole_word(word: str, text: str) -> int:
+    return _count_matches(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text)
 
 
-def _quoted(text: str, arguments: Arguments) -> bool:
+def _is_quoted(text: str, arguments: Arguments) -> bool:
     stripped = text.strip()
     return len(stripped) > 1 and (stripped[0] + stripped[-1]) in ('""', "“”", "„“", "«»", "「」")
 
 
-MENDED: dict[str, Rule] = OFFICIAL | {
-    "keywords:existence": lambda text, a: all(_whole_word(word, text) for word in _words(a, "keywords")),
-    "keywords:frequency": lambda text, a: _related(
-        _whole_word(str(a["keyword"]), text), a, "relation", "frequency"
+CORRECTED: dict[str, Rule] = OFFICIAL | {
+    "keywords:existence": lambda text, a: all(
+        _count_whole_word(word, text) for word in _words_argument(a, "keywords")
+    ),
+    "keywords:frequency": lambda text, a: _compare_count(
+        _count_whole_word(str(a["keyword"]), text), a, "relation", "frequency"
     ),
     "keywords:forbidden_words": lambda text, a: (
-        not any(_whole_word(word, text) for word in _words(a, "forbidden_words"))
+        not any(_count_whole_word(word, text) for word in _words_argument(a, "forbidden_words"))
     ),
-    "language:response_language": lambda text, a: _language(text) == a["language"],
+    "language:response_language": lambda text, a: _detect_language(text) == a["language"],
     "detectable_content:number_placeholders": lambda text, a: (
         len(re.findall(r"\[[^\[\]\n]+\](?![(\[])", text)) >= int(a["num_placeholders"])
     ),
@@ -216,19 +224,19 @@ MENDED: dict[str, Rule] = OFFICIAL | {
     "detectable_format:number_highlighted_sections": lambda text, a: (
         len(re.findall(r"(?<!\*)(\*{1,3})(?![\s*])[^\n*]*[^\s*]\1(?!\*)", text)) >= int(a["num_highlights"])
     ),
-    "change_case:english_capital": lambda text, a: text.isupper() and _language(text.lower()) == "en",
-    "change_case:english_lowercase": lambda text, a: text.islower() and _language(text) == "en",
+    "change_case:english_capital": lambda text, a: text.isupper() and _detect_language(text.lower()) == "en",
+    "change_case:english_lowercase": lambda text, a: text.islower() and _detect_language(text) == "en",
     "punctuation:no_comma": lambda text, a: not re.search("[,，、]", text),
-    "startend:quotation": _quoted,
+    "startend:quotation": _is_quoted,
 }
-"""Type -> the rule with upstream's defects corrected."""
-ARGUMENTS: dict[str, tuple[str, ...]] = {
+"""Instruction type -> the rule with upstream's defects corrected."""
+REQUIRED_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "keywords:existence": ("keywords",),
     "keywords:frequency": ("keyword", "frequency", "relation"),
     "keywords:forbidden_words": ("forbidden_words",),
     "keywords:letter_frequency": ("letter", "let_frequency", "let_relation"),
     "language:response_language": ("language",),
-    SENTENCES: ("num_sentences", "relation"),
+    SENTENCE_COUNT: ("num_sentences", "relation"),
     "length_constraints:number_paragraphs": ("num_paragraphs",),
     "length_constraints:number_words": ("num_words", "relation"),
     "length_constraints:nth_paragraph_first_word": ("num_paragraphs", "nth_paragraph", "first_word"),
@@ -241,30 +249,30 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "startend:end_checker": ("end_phrase",),
     "change_case:capital_word_frequency": ("capital_frequency", "capital_relation"),
 }
-"""Type -> the arguments that its rule needs; the others need none. Upstream draws a missing one at random."""
+"""Instruction type -> the arguments that its rule requires, if any. Upstream replaces a missing one by a random value."""
 
 
-def checked(instructions: Sequence[str], arguments: Sequence[Arguments]) -> list[dict[str, Any]]:
-    """Return the arguments of each instruction without empty ones; raises DataError for instructions that no rule can check."""
+def checked_arguments(instructions: Sequence[str], arguments: Sequence[Arguments]) -> list[dict[str, Any]]:
+    """Return the non-empty arguments of each instruction; raises DataError for an instruction that cannot be checked."""
     if len(instructions) != len(arguments):
         raise DataError(f"{len(instructions)} instructions and {len(arguments)} sets of arguments")
-    kept = []
-    for name, given in zip(instructions, arguments, strict=True):
+    checked = []
+    for name, raw_arguments in zip(instructions, arguments, strict=True):
         if name not in OFFICIAL:
             raise DataError(f"no rule for the instruction {name!r}; known: {', '.join(sorted(OFFICIAL))}")
-        stated = {key: value for key, value in given.items() if value}
-        for key in ARGUMENTS.get(name, ()):
+        stated = {key: value for key, value in raw_arguments.items() if value}
+        for key in REQUIRED_ARGUMENTS.get(name, ()):
             if key not in stated:
                 raise DataError(f"{name} lacks its argument {key!r}")
             if key.endswith("relation") and stated[key] not in RELATIONS:
                 raise DataError(f"{name}: {key} is {stated[key]!r}, not one of {', '.join(RELATIONS)}")
-        if name == SENTENCES:
+        if name == SENTENCE_COUNT:
             _require_sentence_data()
-        kept.append(stated)
-    return kept
+        checked.append(stated)
+    return checked
 
 
-def loosened(text: str) -> Iterable[str]:
+def loose_variants(text: str) -> Iterable[str]:
     """Yield the eight versions of a reply that the loose variants accept."""
     lines = text.split("\n")
     for part in (
@@ -278,9 +286,9 @@ def loosened(text: str) -> Iterable[str]:
 
 
 class Instructions(Struct, frozen=True):
-    """Whether a reply follows every instruction of its sample; `Sample.meta` holds `instructions` and `arguments`.
+    """Scores 1 if a reply follows every instruction of its sample; `Sample.meta` holds `instructions` and `arguments`.
 
-    Parts: `instructions`, and the numbers followed, `followed` and `followed_loose`; `loose`: whether all are, loosely.
+    Parts: the number of `instructions`, the numbers `followed` and `followed_loose`, and `loose`, 1 if all are followed loosely.
     """
 
     rules: str = "official"
@@ -288,20 +296,20 @@ class Instructions(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        rules = OFFICIAL if self.rules == "official" else MENDED
-        seen = visible(reply.text)
-        text = seen.text.strip("\n") if seen.text.strip() else ""
+        rules = OFFICIAL if self.rules == "official" else CORRECTED
+        visible_text = visible(reply.text)
+        text = visible_text.text.strip("\n") if visible_text.text.strip() else ""
         names, arguments = sample.meta["instructions"], sample.meta["arguments"]
-        pairs = [(rules[name], given) for name, given in zip(names, arguments, strict=True)]
-        strict = [bool(text.strip()) and rule(text, given) for rule, given in pairs]
+        pairs = [(rules[name], rule_arguments) for name, rule_arguments in zip(names, arguments, strict=True)]
+        strict = [bool(text.strip()) and rule(text, rule_arguments) for rule, rule_arguments in pairs]
         loose = [
-            followed or any(part.strip() and rule(part, given) for part in loosened(text))
-            for followed, (rule, given) in zip(strict, pairs, strict=True)
+            followed or any(part.strip() and rule(part, rule_arguments) for part in loose_variants(text))
+            for followed, (rule, rule_arguments) in zip(strict, pairs, strict=True)
         ]
         missed = [name for name, followed in zip(names, strict, strict=True) if not followed]
         return Score(
             value=float(not missed),
-            verdict=_verdict(reply, text, right=not missed, truncated=seen.truncated),
+            verdict=_verdict(reply, text, right=not missed, truncated=visible_text.truncated),
             answer=f"{sum(strict)} of {len(strict)}",
             why=f"not followed: {', '.join(missed)}" if missed else "",
             parts={
@@ -336,12 +344,12 @@ def _require_sentence_data() -> None:
         find("tokenizers/punkt_tab/english")
     except LookupError:
         raise DataError(
-            f"{SENTENCES} needs nltk's sentence data: python -m nltk.downloader punkt_tab, or NLTK_DATA=FOLDER"
+            f"{SENTENCE_COUNT} needs nltk's sentence data: python -m nltk.downloader punkt_tab, or NLTK_DATA=FOLDER"
         ) from None
 
 
 class Share(Struct, frozen=True):
-    """Share of instructions that are followed, over all samples."""
+    """The share of followed instructions over all samples."""
 
     part: str
 
@@ -354,7 +362,7 @@ class Share(Struct, frozen=True):
 
 
 class Loose(Struct, frozen=True):
-    """Whether all instructions of a sample are followed, loosely."""
+    """The share of samples whose instructions are all followed loosely."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the share of samples; a missing outcome counts at its bound."""

@@ -1,4 +1,4 @@
-"""Answers that are whole numbers (AIME): equal or not, no symbolic mathematics needed."""
+"""Score answers that are whole numbers, as in AIME, without symbolic mathematics."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Integer(Struct, frozen=True):
         return f"Integer({self.read.__name__})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply; `sample.target` is the integer in decimal digits."""
+        """Score one reply; `sample.target` is the integer in decimal digits."""
         number = None if reply.stop == "filter" else self.read(reply.text)
         if number is None:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no integer stated")
-        return _scored(sample, number)
+        return _score_integer(sample, number)
 
 
 class Timed(Integer, frozen=True):
-    """`Integer` in a worker with a deadline, for rules that evaluate expressions."""
+    """`Integer` run in a worker with a deadline, for rules that evaluate expressions."""
 
     heavy: ClassVar[bool] = True
 
     def __repr__(self) -> str:
-        """Name the rule as without a worker, which changes no score."""
+        """Return the same name as `Integer`: the worker changes no score."""
         return f"Integer({self.read.__name__})"
 
 
@@ -42,7 +42,7 @@ class StatedInteger(Struct, frozen=True):
     """Scores 1 if the integer that the reply states is the target: the rule of `strict`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply; `sample.target` is the integer in decimal digits."""
+        """Score one reply; `sample.target` is the integer in decimal digits."""
         reading = (
             None
             if reply.stop == "filter"
@@ -51,11 +51,11 @@ class StatedInteger(Struct, frozen=True):
         return (
             unanswered(reply, "no integer stated")
             if reading is None
-            else with_reading(reading, _scored(sample, reading.value))
+            else with_reading(reading, _score_integer(sample, reading.value))
         )
 
 
-def _scored(sample: Sample, number: int) -> Score:
+def _score_integer(sample: Sample, number: int) -> Score:
     if str(number) == sample.target:
         return Score(value=1.0, verdict="right", answer=str(number))
     return Score(value=0.0, verdict="wrong", answer=str(number), why=f"stated {number}")

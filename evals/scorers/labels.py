@@ -1,9 +1,9 @@
-"""Class labels: yes or no, metal or not; with the metrics of a binary classifier.
+"""Score class labels, such as yes and no, and compute the metrics of a binary classifier.
 
-Every metric but `roc_auc` depends only on the label. `roc_auc` needs a score for each reply (a stated
-probability): without one it raises ValueError and is not shown, and what many files call ROC-AUC, the area
-under hard labels, has its own name, `rocauc_thresholded`; it equals the balanced accuracy.
-A reply without a label counts as the wrong label everywhere.
+Every metric but `roc_auc` depends only on the label. `roc_auc` needs a score (a stated probability) for each
+reply; otherwise it raises ValueError and is not reported. The area under hard labels, often reported as ROC-AUC,
+is called `rocauc_thresholded`; it equals the balanced accuracy.
+A reply without a label counts as the wrong label in every metric.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from msgspec import Struct
 from evals.extract.probability import probability
 from evals.extract.reading import Reading
 from evals.scorers.choice import unanswered, with_reading
-from evals.scorers.folds import RULES, ByGroup, Pooled, Reduction
-from evals.scorers.whole_intervals import Columns, of_auc, of_classes, of_ranks
+from evals.scorers.folds import INTERVAL_RULES, ByGroup, Pooled, Reduction
+from evals.scorers.run_intervals import (
+    Columns,
+    balanced_accuracy_interval,
+    no_interval_if_few,
+    roc_auc_interval,
+)
 from evals.types import Metric, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
@@ -29,7 +34,7 @@ LabelReader = Callable[[str], Reading | None]
 
 
 class Label(Struct, frozen=True):
-    """Scores 1 for the right label, else 0; the part `score` holds a stated probability of the positive one."""
+    """Scores 1 for the right label, else 0; the part `score` is a stated probability of the positive label."""
 
     read: LabelReader
 
@@ -37,7 +42,7 @@ class Label(Struct, frozen=True):
         return f"Label({self.read.__name__})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply; the target is the label's text."""
+        """Score one reply; the target is the label's text."""
         reading = None if reply.stop == "filter" else self.read(reply.text)
         if reading is None:
             return unanswered(reply, "no label stated")
@@ -55,7 +60,7 @@ class Label(Struct, frozen=True):
 
 
 class Confusion(NamedTuple):
-    """Counts of a binary classifier."""
+    """The confusion matrix of a binary classifier."""
 
     true_positive: float
     false_positive: float
@@ -64,7 +69,7 @@ class Confusion(NamedTuple):
 
 
 def confusion(columns: Columns, weights: Floats) -> Confusion:
-    """Count; raises ValueError if there is nothing to count."""
+    """Return the weighted confusion matrix; raises ValueError if all weights are 0."""
     if not weights.sum():
         raise ValueError("at least one value is needed")
     right, positive = columns.value == 1.0, columns.positive
@@ -77,13 +82,13 @@ def confusion(columns: Columns, weights: Floats) -> Confusion:
 
 
 def accuracy_of(columns: Columns, weights: Floats) -> float:
-    """Share of right labels."""
+    """Return the share of right labels."""
     tp, fp, tn, fn = confusion(columns, weights)
     return (tp + tn) / (tp + fp + tn + fn)
 
 
 def balanced_accuracy_of(columns: Columns, weights: Floats) -> float:
-    """Mean of the two recalls; raises ValueError if a class is absent from the targets."""
+    """Return the mean of the two recalls; raises ValueError if a class is absent from the targets."""
     tp, fp, tn, fn = confusion(columns, weights)
     if not tp + fn or not tn + fp:
         raise ValueError("the targets hold one class only")
@@ -91,7 +96,7 @@ def balanced_accuracy_of(columns: Columns, weights: Floats) -> float:
 
 
 def f1_of(columns: Columns, weights: Floats) -> float:
-    """F1 of the positive label; raises ValueError if it is neither a target nor a prediction."""
+    """Return F1 of the positive label; raises ValueError if it is neither a target nor a prediction."""
     tp, fp, _, fn = confusion(columns, weights)
     if not tp + fp + fn:
         raise ValueError("no positive target and no positive prediction")
@@ -99,16 +104,17 @@ def f1_of(columns: Columns, weights: Floats) -> float:
 
 
 def mcc_of(columns: Columns, weights: Floats) -> float:
-    """Matthews' correlation (1975); 0 if one margin is empty, which is its limit."""
+    """Return Matthews' correlation coefficient (1975); 0, its limit, if a margin of the table is empty."""
     tp, fp, tn, fn = confusion(columns, weights)
     product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
     return (tp * tn - fp * fn) / sqrt(product) if product else 0.0
 
 
 def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
-    """Matthews' correlation of three classes (Gorodkin 2004), of which "no answer" is never right; 0 if a margin is empty.
+    """Return the correlation of three classes (Gorodkin 2004), with "no answer" a class that is never right.
 
-    In contrast to `mcc_of` a missing answer is not an answer for the opposite label: silence about everything is 0, not -1.
+    In contrast to `mcc_of` a missing answer does not count as the opposite label: a run without any answer has 0, not -1.
+    The value is also 0 if a margin of the table is empty.
     """
     if not weights.sum():
         raise ValueError("at least one value is needed")
@@ -116,18 +122,18 @@ def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
     right = answered & (columns.value == 1.0)
     says_yes = answered & (right == positive)
     count = float(weights.sum())
-    stated = [float(weights[of].sum()) for of in (says_yes, answered & ~says_yes, ~answered)]
+    stated = [float(weights[mask].sum()) for mask in (says_yes, answered & ~says_yes, ~answered)]
     true = [float(weights[positive].sum()), float(weights[~positive].sum()), 0.0]
-    above = float(weights[right].sum()) * count - sum(p * t for p, t in zip(stated, true, strict=True))
-    below = (count**2 - sum(p * p for p in stated)) * (count**2 - sum(t * t for t in true))
-    return above / sqrt(below) if below > 0 else 0.0
+    numerator = float(weights[right].sum()) * count - sum(p * t for p, t in zip(stated, true, strict=True))
+    squared_denominator = (count**2 - sum(p * p for p in stated)) * (count**2 - sum(t * t for t in true))
+    return numerator / sqrt(squared_denominator) if squared_denominator > 0 else 0.0
 
 
 def roc_auc_of(columns: Columns, weights: Floats) -> float:
-    """Area under the ROC curve of the stated scores (Mann-Whitney, ties count half).
+    """Return the area under the ROC curve of the stated scores (Mann-Whitney; ties count half).
 
-    A reply without label counts against the model: its score is the worst for its target. Raises ValueError
-    if an answered reply has no score, or the targets have a single class.
+    A reply without a label gets the worst score for its target. Raises ValueError if an answered reply has no
+    score, or the targets have a single class.
     """
     import numpy as np
 
@@ -138,24 +144,24 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
     if np.isnan(score).any():
         raise ValueError("ROC-AUC needs a score for each reply; there are labels only")
     levels, level = np.unique(score, return_inverse=True)
-    above = np.bincount(level, weights=weights * positive, minlength=len(levels))
-    below = np.bincount(level, weights=weights * ~positive, minlength=len(levels))
-    pairs = above.sum() * below.sum()
+    positive_weights = np.bincount(level, weights=weights * positive, minlength=len(levels))
+    negative_weights = np.bincount(level, weights=weights * ~positive, minlength=len(levels))
+    pairs = positive_weights.sum() * negative_weights.sum()
     if not pairs:
         raise ValueError("the targets hold one class only")
-    return float((above * (np.cumsum(below) - below / 2)).sum() / pairs)
+    return float((positive_weights * (np.cumsum(negative_weights) - negative_weights / 2)).sum() / pairs)
 
 
-RULES[balanced_accuracy_of] = of_classes
-RULES[roc_auc_of] = of_auc
-RULES.update(dict.fromkeys((f1_of, mcc_of, mcc_with_silence_of), of_ranks))
+INTERVAL_RULES[balanced_accuracy_of] = balanced_accuracy_interval
+INTERVAL_RULES[roc_auc_of] = roc_auc_interval
+INTERVAL_RULES.update(dict.fromkeys((f1_of, mcc_of, mcc_with_silence_of), no_interval_if_few))
 accuracy, balanced_accuracy = Pooled(accuracy_of), Pooled(balanced_accuracy_of)
 f1, mcc, roc_auc = Pooled(f1_of), Pooled(mcc_of), Pooled(roc_auc_of)
 mcc_with_silence = Pooled(mcc_with_silence_of)
 
 
 def classification(*, headline: str = "balanced_accuracy") -> tuple[Metric, ...]:
-    """Metrics of a binary classifier as the mean over groups (folds), and each per group."""
+    """Return the metrics of a binary classifier, averaged over groups (folds)."""
     reductions: dict[str, Reduction] = {
         "roc_auc": roc_auc_of,
         "rocauc_thresholded": balanced_accuracy_of,
@@ -169,10 +175,10 @@ def classification(*, headline: str = "balanced_accuracy") -> tuple[Metric, ...]
     return tuple(
         Metric(
             name=name,
-            of=ByGroup(of),
+            of=ByGroup(reduction),
             pool="whole",
             headline=name == headline,
             unit="correlation" if name == "mcc" else "fraction",
         )
-        for name, of in reductions.items()
+        for name, reduction in reductions.items()
     )

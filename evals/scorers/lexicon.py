@@ -1,4 +1,4 @@
-"""WordNet for METEOR's synonyms, in the layout of nltk, from the files that Debian's `wordnet-base` and `wordnet-sense-index` install."""
+"""Install WordNet for METEOR's synonyms in nltk's layout, from Debian's packages `wordnet-base` and `wordnet-sense-index`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from evals.errors import UsageError
 
-INSTALLED = Path("/usr/share/wordnet")
-WANTED = (
+DEBIAN_FOLDER = Path("/usr/share/wordnet")
+REQUIRED_FILES = (
     "data.adj",
     "data.adv",
     "data.noun",
@@ -31,12 +31,12 @@ CATEGORIES = (
 PARTS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
-def lay(source: Path = INSTALLED, target: Path | None = None) -> Path:
-    """Copy WordNet to where nltk looks for it (`target`: an nltk data folder); raises UsageError if it is absent."""
-    lacking = [name for name in WANTED if not (source / name).is_file()]
-    if lacking:
+def install_wordnet(source: Path = DEBIAN_FOLDER, target: Path | None = None) -> Path:
+    """Copy WordNet to `target`, by default nltk's data folder; raises UsageError if it is absent."""
+    missing = [name for name in REQUIRED_FILES if not (source / name).is_file()]
+    if missing:
         raise UsageError(
-            f"no WordNet in {source} ({lacking[0]} is missing): apt-get install wordnet-base wordnet-sense-index"
+            f"no WordNet in {source} ({missing[0]} is missing): apt-get install wordnet-base wordnet-sense-index"
         )
     folder = (target or Path(sys.prefix) / "nltk_data") / "corpora" / "wordnet"
     try:

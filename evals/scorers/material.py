@@ -1,4 +1,4 @@
-"""Materials: recognising formulas, and writing crystal structures as text.
+"""Recognise formulas of materials, and describe crystal structures as text.
 
 >>> looks_like_formula("Fe2O3"), looks_like_formula("I think")
 (True, False)
@@ -19,7 +19,7 @@ from evals.errors import UsageError, install
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-LONGEST = 400
+MAX_FORMULA_CHARS = 400
 """Maximum length of a formula in characters."""
 ELEMENTS = frozenset(
     re.findall(
@@ -36,25 +36,25 @@ _TOKEN = re.compile(r"([A-Z][a-z]?|[()\[\]])(\d+\.?\d*|\.\d+)?")
 
 def plain_formula(text: str) -> str:
     """Remove LaTeX wrappers, subscripts and blanks from a formula."""
-    bare = _LATEX.sub("", text.translate(_SUBSCRIPTS)).strip().rstrip(".,;:")
-    return re.sub(r"\s+", "", bare).replace("[", "(").replace("]", ")")
+    formula = _LATEX.sub("", text.translate(_SUBSCRIPTS)).strip().rstrip(".,;:")
+    return re.sub(r"\s+", "", formula).replace("[", "(").replace("]", ")")
 
 
 def looks_like_formula(text: str) -> bool:
-    """Return whether a text is elements with amounts and balanced brackets; needs no library."""
-    bare = plain_formula(text)
-    if not bare or len(bare) > LONGEST:
+    """Return whether a text consists of elements with amounts and balanced brackets; needs no library."""
+    formula = plain_formula(text)
+    if not formula or len(formula) > MAX_FORMULA_CHARS:
         return False
     depth, position = 0, 0
-    while position < len(bare):
-        match = _TOKEN.match(bare, position)
+    while position < len(formula):
+        match = _TOKEN.match(formula, position)
         if match is None or (match[1].isalpha() and match[1] not in ELEMENTS):
             return False
         depth += {"(": 1, ")": -1}.get(match[1], 0)
         if depth < 0 or depth > 8 or (match[1] == "(" and match[2]):
             return False
         position = match.end()
-    return depth == 0 and bare != "("
+    return depth == 0 and formula != "("
 
 
 def _pymatgen() -> Any:
@@ -66,28 +66,28 @@ def _pymatgen() -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep pymatgen's and spglib's remarks (no electronegativity of argon, rounded CIFs) from the user's screen."""
+def _suppress_warnings() -> Iterator[None]:
+    """Suppress the warnings of pymatgen and spglib (no electronegativity of argon, rounded CIFs)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def structure(document: dict[str, Any] | str) -> Structure:
+def parse_structure(document: dict[str, Any] | str) -> Structure:
     """Read a structure from pymatgen's own dictionary or from CIF or POSCAR text; raises ValueError."""
     core = _pymatgen()
     if isinstance(document, dict):
         structure: Structure = core.Structure.from_dict(document)
         return structure
     form = "cif" if "_cell_length_a" in document else "poscar"
-    with _quiet():
+    with _suppress_warnings():
         parsed: Structure = core.Structure.from_str(document, fmt=form)
     return parsed
 
 
 def space_group(crystal: Structure) -> str:
-    """Symbol and number; empty if spglib finds none."""
-    with _quiet():
+    """Return the symbol and number of the space group; empty if spglib finds none."""
+    with _suppress_warnings():
         try:
             symbol, number = crystal.get_space_group_info(symprec=0.01)
         except (ValueError, TypeError):
@@ -95,13 +95,13 @@ def space_group(crystal: Structure) -> str:
     return f"{symbol} ({number})"
 
 
-def describe(crystal: Structure, *, most_sites: int = 60) -> str:
-    """Write a crystal as text for a language model: composition, space group, lattice, sites.
+def describe_crystal(crystal: Structure, *, most_sites: int = 60) -> str:
+    """Return a description of a crystal for a language model: composition, space group, lattice, sites.
 
-    Symmetry is found with a tolerance of 0.01 Å; if that fails the space group is left out.
+    The space group is determined with a tolerance of 0.01 Å and omitted if that fails.
     """
     lattice = crystal.lattice
-    with _quiet():
+    with _suppress_warnings():
         lines = [f"Composition: {crystal.composition.reduced_formula}"]
     if group := space_group(crystal):
         lines.append(f"Space group: {group}")

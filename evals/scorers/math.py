@@ -1,7 +1,7 @@
-"""Mathematical answers, equal in value and not in spelling: by the library math-verify (extra `math`).
+"""Compare mathematical expressions symbolically with the library math-verify (extra `math`).
 
-sympy may loop or exhaust memory on hostile text, and math-verify is stopped by SIGALRM, which works only on a main
-thread. Its own limits are therefore off: run `equivalent` in a worker (`evals.sandbox`) with a deadline.
+sympy may loop or exhaust memory on hostile text. math-verify's time limits use SIGALRM, which works only in the main
+thread, and are therefore off: run `equivalent` in a worker (`evals.sandbox`) with a deadline.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 
 from evals.errors import UsageError, install
 
-LONGEST = 20_000
-"""Number of characters examined, from the end of a reply, where the answer is."""
-LONGEST_GOLD = 8_000
-_DEEPEST = 60
+MAX_CHARS = 20_000
+"""Maximum number of characters of a reply that are parsed, counted from its end."""
+MAX_GOLD_CHARS = 8_000
+_MAX_DEPTH = 60
 """Maximum depth of braces; sympy's parser is recursive."""
-_TOWER = re.compile(
+_HUGE_NUMBER = re.compile(
     r"(?<!\d)\d{4,}+\s*+!|!\s*+!\s*+!|\^\s*+(?:\{\s*+)?(?:\(\s*+)?\d{5,}"
     r"|(?:\^\s*+(?:\{\s*+)?\d++\s*+(?:\}\s*+)?){3,}|\*\*\s*+\d{5,}|(?<!\d)\d{2000,}"
 )
-"""Powers and factorials that would be computed in full."""
+"""Powers and factorials that sympy would compute in full."""
 _EXPONENTS = re.compile(r"(?:(?:\^|\*\*)\s*+(?:[{(]\s*+){0,2}\d{1,4}\s*+[})]*+\s*+){2,}+")
-_LARGEST_EXPONENT = 99_999
+_MAX_EXPONENT = 99_999
 
 
-_JOINT = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00-\u9fff])")
-"""Boundary between Chinese text and a number without a blank; math-verify looks for word boundaries."""
+_CJK_BOUNDARY = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00-\u9fff])")
+"""Boundary between Chinese text and a number without a space; math-verify needs a word boundary."""
 
 
 _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
@@ -39,10 +39,10 @@ def equivalent(
 ) -> bool | None:
     r"""Return whether the last stated expression of `reply` equals `gold`; None if either cannot be parsed.
 
-    `gold` may be bare (`\frac12`), in dollars, or a solution that holds it. `timeout_s` bounds each step of
-    math-verify by a signal and is for main threads; leave it None in a worker with its own deadline.
-    `symbols`: every letter is a symbol as written. Without it math-verify drops letters that may be a unit (`5m` is 5)
-    and puts the rest into lower case (M is m, E is Euler's e).
+    `gold` may be a bare expression (`\frac12`), one in dollars, or a solution that contains it. `timeout_s` limits each
+    step of math-verify by a signal, in the main thread only; leave it None in a worker with its own deadline.
+    With `symbols` every letter is a symbol as written. Otherwise math-verify drops letters that may be a unit (`5m` is 5)
+    and converts the rest to lower case (M is m, E is Euler's e).
 
     Raises UsageError if math-verify is not installed.
     """
@@ -52,12 +52,12 @@ def equivalent(
         raise UsageError(f"math answers need math-verify: {install('math')}") from None
     for name in ("math_verify.parser", "math_verify.grader", "math_verify.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # it warns on each call that its timers are off
-    gold, reply = gold[:LONGEST_GOLD], _JOINT.sub(" ", reply[-LONGEST:])
-    if hostile(gold) or hostile(reply):
+    gold, reply = gold[:MAX_GOLD_CHARS], _CJK_BOUNDARY.sub(" ", reply[-MAX_CHARS:])
+    if is_hostile(gold) or is_hostile(reply):
         return None
     latex = LatexExtractionConfig()
     if symbols:
-        gold, reply = lowered(gold, reply)
+        gold, reply = with_lowercase_symbols(gold, reply)
         latex = replace(latex, normalization_config=replace(latex.normalization_config, units=False))
     readers = [latex, ExprExtractionConfig()]
     limit = None if timeout_s is None else max(1, round(timeout_s))
@@ -72,8 +72,8 @@ def equivalent(
     return bool(verify(target, answer, float_rounding=precision, timeout_seconds=limit))
 
 
-def ratio(gold: str, reply: str) -> float | None:
-    """Compute the quotient of two numbers to 20 digits, however small they are; None if either is not a number."""
+def quotient(gold: str, reply: str) -> float | None:
+    """Return the quotient of two numbers, computed to 20 digits; None if either is not a number."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     readers = [LatexExtractionConfig(), ExprExtractionConfig()]
@@ -84,37 +84,39 @@ def ratio(gold: str, reply: str) -> float | None:
     return float(quotient) if quotient.is_real else None
 
 
-_POINTS = (1.37, 2.113, 0.731)
+_TEST_POINTS = (1.37, 2.113, 0.731)
 
 
 def equal_if_positive(gold: str, reply: str) -> bool:
-    """Return whether two expressions with roots of the same symbols agree for positive symbols, to 15 digits.
+    """Return whether two expressions with roots of the same symbols agree to 15 digits for positive values of the symbols.
 
-    An expression without a root is left to `equivalent`: the root of x squared is x for some x only.
+    An expression without a root is left to `equivalent`; only roots, such as that of x squared, depend on the sign.
     """
     import sympy
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     readers = [LatexExtractionConfig(), ExprExtractionConfig()]
     sides = [parsed[0] for text in (gold, reply) if (parsed := parse(text, readers, parsing_timeout=None))]
-    if len(sides) < 2 or not all(isinstance(side, sympy.Expr) and _rooted(side) for side in sides):
+    if len(sides) < 2 or not all(isinstance(side, sympy.Expr) and _has_root(side) for side in sides):
         return False
     names = [sorted(symbol.name for symbol in side.free_symbols) for side in sides]
-    if names[0] != names[1] or not 0 < len(names[0]) <= len(_POINTS):
+    if names[0] != names[1] or not 0 < len(names[0]) <= len(_TEST_POINTS):
         return False
     for shift in (0, 0.4, 1.9):
-        at = {
-            sympy.Symbol(name): sympy.Float(x + shift, 30) for name, x in zip(names[0], _POINTS, strict=False)
+        values_by_symbol = {
+            sympy.Symbol(name): sympy.Float(x + shift, 30)
+            for name, x in zip(names[0], _TEST_POINTS, strict=False)
         }
         values = [
-            side.subs({s: at[sympy.Symbol(s.name)] for s in side.free_symbols}).evalf(30) for side in sides
+            side.subs({s: values_by_symbol[sympy.Symbol(s.name)] for s in side.free_symbols}).evalf(30)
+            for side in sides
         ]
         if not all(value.is_real for value in values) or abs(values[0] - values[1]) > 1e-15 * abs(values[0]):
             return False
     return True
 
 
-def _rooted(side: Any) -> bool:
+def _has_root(side: Any) -> bool:
     """Return whether an expression is short and contains a root of a symbol."""
     from sympy import Abs, Pow, count_ops
 
@@ -126,16 +128,16 @@ def _rooted(side: Any) -> bool:
     return bool(roots) and not side.has(Abs) and count_ops(side) < 60
 
 
-def lowered(gold: str, reply: str) -> tuple[str, str]:
-    r"""Write each capital letter, Greek ones too, as a small letter that neither text uses; the same one in both.
+def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:
+    r"""Replace each capital letter, Greek or Latin, in both texts by the same lower-case letter that neither text uses.
 
     >>> lowered(r"\frac{Mg}{m}", r"g M/m")
     ('\\frac{ag}{m}', 'g a/m')
     """
     tokens = [match[0] for text in (gold, reply) for match in _LETTER.finditer(text)]
-    free = (letter for letter in "abcfghjklmnopqrstuvwxyz" if letter not in tokens)
+    unused = (letter for letter in "abcfghjklmnopqrstuvwxyz" if letter not in tokens)
     capitals = dict.fromkeys(token for token in tokens if token.lstrip("\\")[0].isupper())
-    names = dict(zip(capitals, free, strict=False))
+    names = dict(zip(capitals, unused, strict=False))
     if len(names) < len(capitals):
         return gold, ""  # more symbols than letters: the texts stay unchanged
 
@@ -146,23 +148,23 @@ def lowered(gold: str, reply: str) -> tuple[str, str]:
     return _LETTER.sub(renamed, gold), _LETTER.sub(renamed, reply)
 
 
-def _tall(exponents: str) -> bool:
-    """Return whether a tower of exponents, as `^{9^{9}}`, exceeds the largest one that is computed."""
+def _is_huge_tower(exponents: str) -> bool:
+    """Return whether a power tower, as in `^{9^{9}}`, exceeds the largest exponent that is computed."""
     value = 1
     for exponent in reversed([int(digits) for digits in re.findall(r"\d+", exponents)]):
-        if exponent > 1 and value > _LARGEST_EXPONENT.bit_length():
+        if exponent > 1 and value > _MAX_EXPONENT.bit_length():
             return True
         value = exponent**value
-    return value > _LARGEST_EXPONENT
+    return value > _MAX_EXPONENT
 
 
-def hostile(text: str) -> bool:
-    """Return whether text would make a symbolic parser recurse or compute endlessly; linear."""
-    if "\0" in text or _TOWER.search(text) or any(map(_tall, _EXPONENTS.findall(text))):
+def is_hostile(text: str) -> bool:
+    """Return whether a text would make a symbolic parser recurse or compute endlessly; takes linear time."""
+    if "\0" in text or _HUGE_NUMBER.search(text) or any(map(_is_huge_tower, _EXPONENTS.findall(text))):
         return True
     depth = 0
     for mark in re.finditer(r"[{}()]", text):
         depth = max(0, depth + (1 if mark[0] in "{(" else -1))
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             return True
     return False

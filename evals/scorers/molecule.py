@@ -1,7 +1,7 @@
-"""Molecules as answers: compared with the gold answer on a ladder of rungs, and explained.
+"""Score molecules by the rung of agreement with the gold answer (`evals.scorers.molecule_match`).
 
-`evals.extract.smiles` reads them out of a reply. Every reply gets a verdict: what RDKit cannot read,
-or fails on, is `invalid`. A gold answer that RDKit cannot read makes the score suspect.
+`evals.extract.smiles` extracts the molecule from a reply. Every reply gets a verdict: an answer that RDKit cannot read
+is `invalid`. A gold answer that RDKit cannot read makes the score suspect.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from evals.extract.molecules import stated_molecule
 from evals.extract.reading import Reading
 from evals.extract.smiles import Side, looks_like_smiles, odd_part
 from evals.scorers.choice import unanswered, with_reading
-from evals.scorers.ladder import RUNGS, Climb, climb, compare_components
-from evals.scorers.molecule_forms import Form, rdkit, same_skeleton, similarities
+from evals.scorers.molecule_forms import MoleculeForms, rdkit, same_skeleton, similarities
+from evals.scorers.molecule_match import RUNGS, MoleculeMatch, compare_components, compare_molecules
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
-LONGEST = 5_000
-"""Length limit of a SMILES; four times the target's length if that is more."""
+MAX_SMILES_CHARS = 5_000
+"""Maximum length of a SMILES, unless four times the target's length is more."""
 
 
 class Molecule(Struct, frozen=True):
-    """Scores 1 if the answer reaches `rung`, else 0; the parts hold the whole ladder.
+    """Scores 1 if the answer reaches `rung`, else 0; the parts record the rung that it reaches.
 
-    Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a number of `RUNGS`),
-    `skeleton` (InChIKey's first block agrees), and Tanimoto by `morgan`, `rdk`, `maccs`; the last four
-    only if there is a molecule. `sample.meta["also"]` holds further gold answers; the best match counts.
+    Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a number of `RUNGS`) and, for a
+    molecule, `skeleton` (the InChIKey's first block agrees) and the Tanimoto similarities `morgan`, `rdk`, `maccs`.
+    `sample.meta["also"]` holds further gold answers; the best match counts.
     """
 
     rung: str = "compound"
     several: bool = False
     side: Side = ""
-    """The wanted side if a reply states a whole reaction."""
+    """The side to score if a reply states a whole reaction."""
     heavy: ClassVar[bool] = True
 
     def warm(self) -> None:
@@ -43,10 +43,10 @@ class Molecule(Struct, frozen=True):
         rdkit()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         reading = None if reply.stop == "filter" else self.read(reply)
         if reading is None:
-            return replace(unanswered(reply, "no molecule stated"), parts=NOTHING)
+            return replace(unanswered(reply, "no molecule stated"), parts=NO_MOLECULE)
         return with_reading(reading, self._judged(sample, reading.value))
 
     def read(self, reply: Reply) -> Reading | None:
@@ -57,15 +57,15 @@ class Molecule(Struct, frozen=True):
 
     def _judged(self, sample: Sample, answer: str) -> Score:
         golds = gold_molecules(sample)
-        if len(answer) > max(LONGEST, 4 * max(map(len, golds))):
+        if len(answer) > max(MAX_SMILES_CHARS, 4 * max(map(len, golds))):
             return _invalid(f"{len(answer)} characters, too long for an answer", answer)
         if answer not in golds and not looks_like_smiles(answer):
             return _invalid(f"not SMILES: {odd_part(answer)}", answer)
-        form = Form(answer, several=self.several)
-        best, gold = best_climb(form, [Form(gold, several=self.several) for gold in golds])
+        form = MoleculeForms(answer, several=self.several)
+        best, gold = best_match(form, [MoleculeForms(gold, several=self.several) for gold in golds])
         return self._score(form, gold, best)
 
-    def _score(self, form: Form, gold: Form, best: Climb) -> Score:
+    def _score(self, form: MoleculeForms, gold: MoleculeForms, best: MoleculeMatch) -> Score:
         parts = {
             "parsed": float(form.mol is not None or form.raw is not None),
             "valid": float(form.mol is not None),
@@ -73,7 +73,7 @@ class Molecule(Struct, frozen=True):
         parts["rung"] = float(best.rung)
         if form.mol is not None and gold.mol is not None:
             if self.several:
-                parts["components"] = 1.0 if best.rung >= RUNGS["compound"] else _shared(form, gold)
+                parts["components"] = 1.0 if best.rung >= RUNGS["compound"] else _component_f1(form, gold)
             parts["skeleton"] = float(best.rung >= 3 or same_skeleton(form, gold))
             parts |= similarities(form, gold)
         right = best.rung >= RUNGS[self.rung]
@@ -93,34 +93,36 @@ def gold_molecules(sample: Sample) -> list[str]:
     return [str(gold).strip().replace(";", ".") for gold in (sample.target, *sample.meta.get("also", ()))]
 
 
-def best_climb(form: Form, golds: Sequence[Form]) -> tuple[Climb, Form]:
-    """Climb for each gold answer and keep the highest; of equal ones the more similar."""
-    climbs: Iterator[tuple[Climb, Form]] = ((climb(form, gold), gold) for gold in golds)
+def best_match(form: MoleculeForms, golds: Sequence[MoleculeForms]) -> tuple[MoleculeMatch, MoleculeForms]:
+    """Return the match with the highest rung and its gold answer; ties are resolved by similarity."""
+    climbs: Iterator[tuple[MoleculeMatch, MoleculeForms]] = (
+        (compare_molecules(form, gold), gold) for gold in golds
+    )
     if len(golds) == 1:
         return next(climbs)
     return max(climbs, key=lambda pair: (pair[0].rung, _morgan(form, pair[1])))
 
 
-def _shared(form: Form, gold: Form) -> float:
-    """Return the F1 of the components; single molecules below the rung `compound` share none."""
+def _component_f1(form: MoleculeForms, gold: MoleculeForms) -> float:
+    """Return the F1 of the components; 0 if both are single molecules."""
     single = "." not in form.smiles and "." not in gold.smiles
     return 0.0 if single else compare_components(form, gold).f1
 
 
-def _morgan(form: Form, gold: Form) -> float:
+def _morgan(form: MoleculeForms, gold: MoleculeForms) -> float:
     return 0.0 if form.mol is None or gold.mol is None else similarities(form, gold)["morgan"]
 
 
-NOTHING = {"parsed": 0.0, "valid": 0.0, "rung": 0.0}
+NO_MOLECULE = {"parsed": 0.0, "valid": 0.0, "rung": 0.0}
 """Parts of a score without a molecule."""
 
 
 def _invalid(why: str, answer: str) -> Score:
-    return Score(value=0.0, verdict="invalid", answer=answer[:200], why=why, parts=NOTHING)
+    return Score(value=0.0, verdict="invalid", answer=answer[:200], why=why, parts=NO_MOLECULE)
 
 
 class AtLeast(Struct, frozen=True):
-    """Share of replies that reach a rung of the ladder."""
+    """The share of replies that reach a rung."""
 
     rung: str
 

@@ -1,33 +1,35 @@
-"""Explain in one line why a molecule agrees with the target only on a lower rung of the ladder."""
+"""Explain in one line how a molecule differs from the target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from evals.scorers.molecule_forms import Form
+from evals.scorers.molecule_forms import MoleculeForms
 
-_MOST_MATCHES = 64
-_UNKNOWN = ["stereo differs"] * 99
+_MAX_MATCHES = 64
+_UNKNOWN_FAULTS = ["stereo differs"] * 99
 _DOUBLE_BONDS = {"STEREOE": "E", "STEREOTRANS": "E", "STEREOZ": "Z", "STEREOCIS": "Z"}
 
 
-def tautomer_fault(a: Form, t: Form) -> str:
-    """Return the kind of tautomer: chemists call both one compound only with mobile hydrogens on heteroatoms."""
-    stated, wanted = (
+def tautomer_fault(a: MoleculeForms, t: MoleculeForms) -> str:
+    """Return whether only hydrogens on heteroatoms differ (tautomers to a chemist), or also hydrogens on carbon (isomers)."""
+    answer_labels, target_hydrogens = (
         sorted(atom.GetTotalNumHs() for atom in form.parent_mol.GetAtoms() if atom.GetAtomicNum() == 6)
         for form in (a, t)
     )
-    if stated == wanted:
+    if answer_labels == target_hydrogens:
         return "another tautomer of the right molecule"
     return "an isomer: a hydrogen sits on another carbon (keto and enol, aldose and ketose are such pairs)"
 
 
-def parent_fault(a: Form, t: Form) -> str:
-    """Return what two molecules with the same parent differ in: isotopes, charge or further components."""
-    stated, wanted = a.flat.split("."), t.flat.split(".")
-    extra = [part for part in stated if stated.count(part) > wanted.count(part)]
-    missing = [part for part in wanted if wanted.count(part) > stated.count(part)]
+def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
+    """Return the difference of two molecules with the same parent: isotopes, charge or further components."""
+    answer_labels, target_components = a.flat.split("."), t.flat.split(".")
+    extra = [part for part in answer_labels if answer_labels.count(part) > target_components.count(part)]
+    missing = [
+        part for part in target_components if target_components.count(part) > answer_labels.count(part)
+    ]
     isotopes = [
         sorted(filter(None, (atom.GetIsotope() for atom in form.flat_mol.GetAtoms()))) for form in (a, t)
     ]
@@ -36,21 +38,21 @@ def parent_fault(a: Form, t: Form) -> str:
         return "isotopes differ"
     if charges[0] != charges[1]:
         return f"charge {charges[0]}, should be {charges[1]}"
-    if len(stated) == len(wanted) or (extra and missing):
-        return (
-            f"{'with ' if len(stated) != len(wanted) else ''}{'.'.join(extra)} instead of {'.'.join(missing)}"
-        )
+    if len(answer_labels) == len(target_components) or (extra and missing):
+        return f"{'with ' if len(answer_labels) != len(target_components) else ''}{'.'.join(extra)} instead of {'.'.join(missing)}"
     return f"{'.'.join(extra)} is too much" if extra else f"{'.'.join(missing)} is missing"
 
 
-def stereo_fault(a: Form, t: Form) -> str:
+def stereo_fault(a: MoleculeForms, t: MoleculeForms) -> str:
     """Return the stereo elements that differ; atoms are counted from 1 in the target's SMILES."""
-    stated, wanted = _labels(a), _labels(t)
-    matches = t.flat_mol.GetSubstructMatches(a.flat_mol, uniquify=False, maxMatches=_MOST_MATCHES)
+    answer_labels, target_labels = _labels(a), _labels(t)
+    matches = t.flat_mol.GetSubstructMatches(a.flat_mol, uniquify=False, maxMatches=_MAX_MATCHES)
     faults = min(
-        (list(_differences(t.mol, match, stated, wanted)) for match in matches), key=len, default=_UNKNOWN
+        (list(_differences(t.mol, match, answer_labels, target_labels)) for match in matches),
+        key=len,
+        default=_UNKNOWN_FAULTS,
     )
-    if faults is _UNKNOWN:
+    if faults is _UNKNOWN_FAULTS:
         return faults[0]
     if len(faults) > 3:
         return f"{'; '.join(faults[:3])}; and {len(faults) - 3} more"
@@ -61,7 +63,7 @@ _Labels = tuple[dict[int, str], dict[frozenset[int], str]]
 """CIP labels by atom, and E or Z by the atoms of a double bond."""
 
 
-def _labels(form: Form) -> _Labels:
+def _labels(form: MoleculeForms) -> _Labels:
     chem = form._rd.Chem
     mol = chem.Mol(form.mol)
     chem.AssignStereochemistry(mol, cleanIt=True, force=True)
@@ -74,21 +76,27 @@ def _labels(form: Form) -> _Labels:
     return atoms, bonds
 
 
-def _differences(target: Any, match: tuple[int, ...], stated: _Labels, wanted: _Labels) -> Iterator[str]:
-    """Yield the differing labels under one mapping of the answer's atoms to the target's."""
-    atoms = {match[i]: label for i, label in stated[0].items()}
-    for i in sorted(atoms.keys() | wanted[0].keys()):
-        if atoms.get(i) != wanted[0].get(i):
+def _differences(
+    target: Any, match: tuple[int, ...], answer_labels: _Labels, target_labels: _Labels
+) -> Iterator[str]:
+    """Yield the labels that differ under a mapping of the answer's atoms to the target's."""
+    atoms = {match[i]: label for i, label in answer_labels[0].items()}
+    for i in sorted(atoms.keys() | target_labels[0].keys()):
+        if atoms.get(i) != target_labels[0].get(i):
             symbol = target.GetAtomWithIdx(i).GetSymbol()
-            yield f"atom {i + 1} ({symbol}) {_should(atoms.get(i), wanted[0].get(i))}"
-    bonds = {frozenset(match[i] for i in pair): label for pair, label in stated[1].items()}
-    for pair in sorted(bonds.keys() | wanted[1].keys(), key=sorted):
-        if bonds.get(pair) != wanted[1].get(pair):
+            yield f"atom {i + 1} ({symbol}) {_difference(atoms.get(i), target_labels[0].get(i))}"
+    bonds = {frozenset(match[i] for i in pair): label for pair, label in answer_labels[1].items()}
+    for pair in sorted(bonds.keys() | target_labels[1].keys(), key=sorted):
+        if bonds.get(pair) != target_labels[1].get(pair):
             ends = "=".join(str(i + 1) for i in sorted(pair))
-            yield f"double bond {ends} {_should(bonds.get(pair), wanted[1].get(pair))}"
+            yield f"double bond {ends} {_difference(bonds.get(pair), target_labels[1].get(pair))}"
 
 
-def _should(stated: str | None, wanted: str | None) -> str:
-    if stated is None:
-        return f"has no stereo, should be {wanted}"
-    return f"is {stated}, should be {wanted}" if wanted else f"is {stated}, should have none"
+def _difference(answer_labels: str | None, target_label: str | None) -> str:
+    if answer_labels is None:
+        return f"has no stereo, should be {target_label}"
+    return (
+        f"is {answer_labels}, should be {target_label}"
+        if target_label
+        else f"is {answer_labels}, should have none"
+    )

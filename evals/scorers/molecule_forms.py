@@ -1,4 +1,4 @@
-"""One molecule (or set of molecules) in the forms that are compared; RDKit is imported at the first use."""
+"""Representations of a molecule, or set of molecules, for comparison; RDKit is imported at the first use."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 
 from evals.errors import UsageError, install
 
-TAUTOMERS = 250
-"""Maximum number of tautomers and of transforms that one enumeration tries (about half a second)."""
+MAX_TAUTOMERS = 250
+"""Maximum number of tautomers and of transforms per enumeration (about half a second)."""
 _METALS = frozenset((3, 11, 19, 37, 55, 87, 4, 12, 20, 38, 56, 88))
 """Atomic numbers of the metals of groups 1 and 2."""
 _METAL_ATOM = re.compile(r"\[\d*(?:Li|Na|K|Rb|Cs|Fr|Be|Mg|Ca|Sr|Ba|Ra|#\d)")
-"""An atom of these metals in a SMILES."""
+"""An atom of a metal of groups 1 and 2 in a SMILES."""
 _NONMETALS = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86))
 _NO_INCHI = re.compile(r"@(?:SP|TB|OH|AL)")
-"""Stereo of more or fewer than four neighbours, which InChI cannot express."""
+"""Stereo descriptors that InChI cannot express: square planar, bipyramidal, octahedral, allene-like."""
 _ISOTOPE = re.compile(r"\[\d")
 _CHARGE = re.compile(r"[-+]\d*(?::\d+)?\]|\+\+|--")
 _HYDROGENS = re.compile(r"H\d*(?![a-z\d])")
-_REWRITES = 3
-"""Number of times that a canonical SMILES is parsed and written again: RDKit's phantom stereo may change each time."""
-_ERRORS = (ValueError, RuntimeError, OverflowError)
-"""What RDKit raises on input that it cannot handle."""
+_MAX_REWRITES = 3
+"""Maximum number of round trips of a canonical SMILES; RDKit's phantom stereo may change in each."""
+_RDKIT_ERRORS = (ValueError, RuntimeError, OverflowError)
+"""Exceptions that RDKit raises on input that it cannot handle."""
 
 
 @lru_cache(1)
 def rdkit() -> Any:
-    """Import RDKit with its log disabled; raises UsageError naming the extra if it is absent."""
+    """Return RDKit's modules with logging disabled; raises UsageError that names the extra if RDKit is absent."""
     try:
         from rdkit import Chem, DataStructs, rdBase
         from rdkit.Chem import rdFingerprintGenerator, rdinchi, rdMolDescriptors, rdMolHash
@@ -39,8 +39,8 @@ def rdkit() -> Any:
         raise UsageError(f"judging molecules needs RDKit: {install('chemistry')}") from None
     rdBase.DisableLog("rdApp.*")
     tautomers = rdMolStandardize.TautomerEnumerator()
-    tautomers.SetMaxTautomers(TAUTOMERS)
-    tautomers.SetMaxTransforms(TAUTOMERS)
+    tautomers.SetMaxTautomers(MAX_TAUTOMERS)
+    tautomers.SetMaxTransforms(MAX_TAUTOMERS)
     return SimpleNamespace(
         Chem=Chem,
         DataStructs=DataStructs,
@@ -57,8 +57,8 @@ def rdkit() -> Any:
     )
 
 
-class Form:
-    """One molecule (or set of molecules); each form is computed when it is first needed."""
+class MoleculeForms:
+    """Representations of a molecule (or set of molecules), each computed at its first use."""
 
     def __init__(self, smiles: str, *, several: bool = False) -> None:
         self.smiles = smiles
@@ -67,10 +67,10 @@ class Form:
 
     @cached_property
     def mol(self) -> Any:
-        """RDKit molecule without atom-map numbers, or None."""
+        """Return the RDKit molecule without atom-map numbers, or None if it is invalid."""
         try:
             mol = self._rd.Chem.MolFromSmiles(self.smiles) or self._with_dative_bonds()
-        except _ERRORS:
+        except _RDKIT_ERRORS:
             return None
         if mol is None or not mol.GetNumAtoms():
             return None
@@ -81,14 +81,14 @@ class Form:
 
     @cached_property
     def raw(self) -> Any:
-        """The molecule as written, valences unchecked, or None if the syntax is wrong."""
+        """Return the unsanitised molecule, or None if the syntax is wrong."""
         try:
             return self._rd.Chem.MolFromSmiles(self.smiles, sanitize=False)
-        except _ERRORS:
+        except _RDKIT_ERRORS:
             return None
 
     def _with_dative_bonds(self) -> Any:
-        """Read a complex whose anions are bound to the metal (`[Pt+2][Cl-]`) with dative bonds; or None."""
+        """Return a complex with anions bound to a metal (`[Pt+2][Cl-]`), parsed with dative bonds; else None."""
         if "-]" not in self.smiles or self.raw is None:
             return None
         mol, kinds = self._rd.Chem.RWMol(self.raw), self._rd.Chem.BondType
@@ -112,29 +112,29 @@ class Form:
         try:
             self.raw.UpdatePropertyCache(strict=False)
             problems = self._rd.Chem.DetectChemistryProblems(self.raw)
-        except _ERRORS:
+        except _RDKIT_ERRORS:
             return "not a molecule: an atom in it is impossible"
         return problems[0].Message() if problems else "not a molecule"
 
     @cached_property
     def canonical(self) -> str:
-        """Canonical isomeric SMILES."""
+        """Return the canonical isomeric SMILES."""
         return str(self._rd.Chem.MolToSmiles(self.mol))
 
     @cached_property
     def composition(self) -> str:
-        """Formula of the whole, with isotopes and charge."""
+        """Return the formula of all components, with isotopes and charge."""
         return str(self._rd.Descriptors.CalcMolFormula(self.mol, separateIsotopes=True))
 
     @cached_property
     def heavy_atoms(self) -> str:
-        """Formula of the whole without hydrogen and charge."""
+        """Return the formula of all components without hydrogen and charge."""
         formula = str(self._rd.Descriptors.CalcMolFormula(self.mol))
         return _HYDROGENS.sub("", formula.partition("+")[0].partition("-")[0])
 
     @cached_property
     def fixed_inchi(self) -> str:
-        """InChI with fixed hydrogens, metals of groups 1 and 2 disconnected; empty if there is none."""
+        """Return the InChI with fixed hydrogens and metals of groups 1 and 2 disconnected; empty if there is none."""
         if _NO_INCHI.search(self.smiles):
             return ""
         try:
@@ -145,11 +145,11 @@ class Form:
 
     @cached_property
     def may_have_salt_metal(self) -> bool:
-        """Whether the SMILES has an atom of groups 1 and 2, whose bonds may be drawn or omitted."""
+        """Return whether the SMILES has an atom of groups 1 and 2, whose bonds may be drawn or omitted."""
         return _METAL_ATOM.search(self.smiles) is not None
 
     def _disconnected(self) -> Any:
-        """Break the bonds of metals of groups 1 and 2; both electrons of a bond stay with the other atom."""
+        """Return the molecule with the bonds of metals of groups 1 and 2 broken heterolytically."""
         if not self.may_have_salt_metal:
             return self.mol
         if not any(atom.GetAtomicNum() in _METALS and atom.GetDegree() for atom in self.mol.GetAtoms()):
@@ -168,9 +168,9 @@ class Form:
 
     @cached_property
     def rewritten(self) -> frozenset[str]:
-        """Return what RDKit writes when it parses its own canonical SMILES repeatedly; a single text unless stereo is a phantom."""
+        """Return the SMILES of repeated round trips through RDKit; more than one if it has phantom stereo."""
         texts = [self.canonical]
-        for _ in range(_REWRITES):
+        for _ in range(_MAX_REWRITES):
             mol = self._rd.Chem.MolFromSmiles(texts[-1])
             if mol is None or (text := str(self._rd.Chem.MolToSmiles(mol))) in texts:
                 break
@@ -179,13 +179,13 @@ class Form:
 
     @cached_property
     def components(self) -> Counter[str]:
-        """Canonical SMILES of the components with their counts."""
+        """Return the canonical SMILES of the components with their counts."""
         return Counter(self.canonical.split("."))
 
-    def mended(self) -> Form | None:
-        """Return the molecule that an impossible SMILES most likely means: an atom with a bond too many is charged.
+    def mended(self) -> MoleculeForms | None:
+        """Return an invalid molecule repaired by charging the atoms that have a bond too many; None if that fails.
 
-        The positions of its hydrogens are a guess. None if that does not help.
+        The positions of its hydrogens are a guess.
         """
         if self.raw is None:
             return None
@@ -199,13 +199,13 @@ class Form:
             if self._rd.Chem.SanitizeMol(mol, catchErrors=True):
                 return None
             neutral = self._rd.uncharger.uncharge(mol.GetMol())
-        except _ERRORS:
+        except _RDKIT_ERRORS:
             return None
-        return Form(str(self._rd.Chem.MolToSmiles(neutral)), several=self.several)
+        return MoleculeForms(str(self._rd.Chem.MolToSmiles(neutral)), several=self.several)
 
     @cached_property
     def flat_mol(self) -> Any:
-        """Without stereo."""
+        """Return the molecule without stereo."""
         if not any(mark in self.smiles for mark in "@/\\"):
             return self.mol
         mol = self._rd.Chem.Mol(self.mol)
@@ -214,12 +214,12 @@ class Form:
 
     @cached_property
     def flat(self) -> str:
-        """Canonical SMILES without stereo."""
+        """Return the canonical SMILES without stereo."""
         return self.canonical if self.flat_mol is self.mol else str(self._rd.Chem.MolToSmiles(self.flat_mol))
 
     @cached_property
     def parent_mol(self) -> Any:
-        """The largest fragment (of a set: all), neutral, without isotopes."""
+        """Return the largest fragment (all fragments of a set), neutral and without isotopes."""
         mol = self.flat_mol
         if "." in self.smiles and not self.several:
             mol = self._rd.largest.choose(mol)
@@ -232,25 +232,25 @@ class Form:
 
     @cached_property
     def parent(self) -> str:
-        """Canonical SMILES of the parent."""
+        """Return the canonical SMILES of the parent."""
         return (
             self.flat if self.parent_mol is self.flat_mol else str(self._rd.Chem.MolToSmiles(self.parent_mol))
         )
 
     @cached_property
     def formula(self) -> str:
-        """Molecular formula of the parent."""
+        """Return the molecular formula of the parent."""
         return str(self._rd.Descriptors.CalcMolFormula(self.parent_mol))
 
     @cached_property
     def element_graph(self) -> str:
-        """The parent's heavy atoms joined by single bonds; two that differ have different skeletons."""
+        """Return RDKit's element graph of the parent; different graphs imply different skeletons."""
         hashes = self._rd.hashes
         return str(hashes.MolHash(self.parent_mol, hashes.HashFunction.ElementGraph))
 
     @cached_property
     def skeleton(self) -> str:
-        """The parent's heavy atoms joined by single bonds, without hydrogens and charges."""
+        """Return the SMILES of the parent's heavy atoms with single bonds, without hydrogens and charges."""
         mol = self._rd.Chem.RWMol(self.parent_mol)
         for atom in mol.GetAtoms():
             atom.SetIsAromatic(False)  # noqa: FBT003 - RDKit takes it by position
@@ -273,37 +273,37 @@ class Form:
 
     @cached_property
     def skeleton_key(self) -> str:
-        """First block of the InChIKey: the skeleton without stereo, isotopes and (mobile) hydrogens."""
+        """Return the first block of the InChIKey: the skeleton without stereo, isotopes and mobile hydrogens."""
         return str(self._rd.Chem.MolToInchiKey(self.mol)).partition("-")[0]
 
     @cached_property
     def fingerprints(self) -> tuple[Any, Any, Any]:
-        """Morgan counts (radius 2), RDKit's path fingerprint and MACCS keys."""
-        known = _KNOWN_FINGERPRINTS.get(self.smiles)
-        if known is None:
-            known = (
+        """Return the Morgan count fingerprint (radius 2), RDKit's path fingerprint and the MACCS keys."""
+        fingerprints = _FINGERPRINT_CACHE.get(self.smiles)
+        if fingerprints is None:
+            fingerprints = (
                 self._rd.morgan.GetSparseCountFingerprint(self.mol),
                 self._rd.rdk.GetFingerprint(self.mol),
                 self._rd.Descriptors.GetMACCSKeysFingerprint(self.mol),
             )
-            if len(_KNOWN_FINGERPRINTS) >= _MOST_FINGERPRINTS:
-                del _KNOWN_FINGERPRINTS[next(iter(_KNOWN_FINGERPRINTS))]
-            _KNOWN_FINGERPRINTS[self.smiles] = known
-        return known
+            if len(_FINGERPRINT_CACHE) >= _MAX_FINGERPRINTS:
+                del _FINGERPRINT_CACHE[next(iter(_FINGERPRINT_CACHE))]
+            _FINGERPRINT_CACHE[self.smiles] = fingerprints
+        return fingerprints
 
 
-_KNOWN_FINGERPRINTS: dict[str, tuple[Any, Any, Any]] = {}
-"""By SMILES: they take half of the time of a comparison, and gold answers recur in repeats, references and reruns."""
-_MOST_FINGERPRINTS = 8_000
+_FINGERPRINT_CACHE: dict[str, tuple[Any, Any, Any]] = {}
+"""SMILES -> fingerprints. Computing them takes half the time of a comparison, and gold answers recur."""
+_MAX_FINGERPRINTS = 8_000
 
 
-def same_skeleton(a: Form, b: Form) -> bool:
-    """Return whether the first blocks of the InChIKeys agree; other heavy atoms need no InChI."""
+def same_skeleton(a: MoleculeForms, b: MoleculeForms) -> bool:
+    """Return whether the first blocks of the InChIKeys agree; they are not computed if the heavy atoms differ."""
     return a.heavy_atoms == b.heavy_atoms and a.skeleton_key == b.skeleton_key
 
 
-def similarities(a: Form, b: Form) -> dict[str, float]:
-    """Return the Tanimoto similarity by three fingerprints; 1 without computing them if the molecules are the same."""
+def similarities(a: MoleculeForms, b: MoleculeForms) -> dict[str, float]:
+    """Return the Tanimoto similarities by three fingerprints; they are not computed for equal molecules."""
     if a.heavy_atoms == b.heavy_atoms and a.canonical == b.canonical:
         return {"morgan": 1.0, "rdk": 1.0, "maccs": 1.0}
     tanimoto = rdkit().DataStructs.TanimotoSimilarity

@@ -5,7 +5,7 @@ True
 >>> name("2-methyl propane") == name("2-methylpropane")
 False
 
-OPSIN (extra `chemistry`, and Java) reads a name in milliseconds once it is running, so each worker process keeps one.
+OPSIN (extra `chemistry`, and Java) reads a name in milliseconds once it runs; each worker process therefore keeps one.
 """
 
 from __future__ import annotations
@@ -24,14 +24,19 @@ from msgspec import Struct
 from evals.errors import ScorerError, UsageError, install
 from evals.extract.chemical import stated_name
 from evals.scorers.choice import unanswered, with_reading
-from evals.scorers.formula import LONGEST
-from evals.scorers.ladder import RUNGS, climb
+from evals.scorers.formula import MAX_CHARS
+from evals.scorers.molecule_match import RUNGS, compare_molecules
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
-READABLE = 500
+MAX_NAME_CHARS = 500
 """Maximum length of a name that is passed to OPSIN."""
-JAVA = ("-Xmx256m", "-XX:CompressedClassSpaceSize=64m", "-XX:ReservedCodeCacheSize=64m", "-XX:+UseSerialGC")
-"""Small enough to start within a worker's memory limit."""
+JVM_FLAGS = (
+    "-Xmx256m",
+    "-XX:CompressedClassSpaceSize=64m",
+    "-XX:ReservedCodeCacheSize=64m",
+    "-XX:+UseSerialGC",
+)
+"""Flags that let Java start within a worker's memory limit."""
 
 _GREEK = {
     "α": "alpha",
@@ -56,29 +61,34 @@ _MARKUP = re.compile(
     r"</?(?:i|b|em|strong|su[bp]|span)>|\\(?:text|textit|mathit|mathrm|textbf|emph|mathbf)\s?\{([^{}]{0,200})\}|\\(alpha|beta|gamma|delta|omega|lambda)\b\s?"
 )
 _PRIME = re.compile(r"(\d)('+)([a-h])(?=[rsez,)-])")
-"""3'a, which some write for 3a'."""
+"""A prime before the locant's letter, 3'a for 3a'."""
 _RACEMATE = re.compile(r"^(?:\(±\)|\(\+/-\)|±|rac|racemic)[-\s]")
 _LOCANTS = re.compile(r"(?<![\w'(])(\d+[a-h]?'*)([EZ])(?=[,-])")
 
 
 def stereo_first(text: str) -> str:
-    """Move stereo descriptors beside their locants to the front of the name: octa-1,3E,5E-triene is (3E,5E)-octa-1,3,5-triene."""
-    marks = ["".join(match) for match in _LOCANTS.findall(text)]
-    bare = _LOCANTS.sub(lambda match: match[1], text)
-    return f"({','.join(marks)})-{bare}" if marks else text
+    """Move stereo descriptors from their locants to the front of the name.
+
+    Example: octa-1,3E,5E-triene becomes (3E,5E)-octa-1,3,5-triene.
+    """
+    descriptors = ["".join(match) for match in _LOCANTS.findall(text)]
+    without_stereo = _LOCANTS.sub(lambda match: match[1], text)
+    return f"({','.join(descriptors)})-{without_stereo}" if descriptors else text
 
 
 def same_name(answer: str, gold: str) -> bool:
     """Return whether two names are equal after normalisation, in any order of components and any placement of stereo."""
-    stated, wanted = name(answer), name(gold)
-    if stated == wanted or name(stereo_first(answer)) == wanted:
+    stated, gold_name = normalise_name(answer), normalise_name(gold)
+    if stated == gold_name or normalise_name(stereo_first(answer)) == gold_name:
         return True
-    return len(wanted) > 1 == len(stated) and sorted(stated[0].split()) == sorted(" ".join(wanted).split())
+    return len(gold_name) > 1 == len(stated) and sorted(stated[0].split()) == sorted(
+        " ".join(gold_name).split()
+    )
 
 
-def name(text: str) -> tuple[str, ...]:
-    """Normalise a systematic name: signs, brackets, case, spacing, spelling; components (`;`) sorted."""
-    text = _MARKUP.sub(lambda match: match[1] or match[2] or "", text[:LONGEST])
+def normalise_name(text: str) -> tuple[str, ...]:
+    """Return the sorted components (`;`) of a name with signs, brackets, case, spacing and spelling normalised."""
+    text = _MARKUP.sub(lambda match: match[1] or match[2] or "", text[:MAX_CHARS])
     text = unicodedata.normalize("NFKC", text.replace("″", "''").replace('"', "''").translate(_SIGNS))
     text = text.translate(_SIGNS).lower()
     for greek, latin in _GREEK.items():
@@ -98,17 +108,17 @@ def opsin_installed() -> bool:
 
 
 class Opsin:
-    """A running OPSIN: one name per input line, one SMILES per output line, empty if it cannot read the name."""
+    """A running OPSIN process, which reads a name per line and writes a SMILES per line, empty if it cannot parse the name."""
 
     def __init__(self) -> None:
         package = find_spec("py2opsin")
-        places = [Path(place) for place in (package.submodule_search_locations or ())] if package else []
-        jars = sorted(jar for place in places for jar in place.glob("opsin-*.jar"))
+        folders = [Path(folder) for folder in (package.submodule_search_locations or ())] if package else []
+        jars = sorted(jar for folder in folders for jar in folder.glob("opsin-*.jar"))
         java = shutil.which("java")
         if not jars or java is None:
             raise UsageError(f"names by structure need OPSIN: {install('chemistry')}, and Java")
         self._process = subprocess.Popen(
-            [java, *JAVA, "-jar", str(jars[-1]), "-osmi"],
+            [java, *JVM_FLAGS, "-jar", str(jars[-1]), "-osmi"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -116,8 +126,8 @@ class Opsin:
         )
 
     def __call__(self, text: str) -> str:
-        """Translate one name, components separated by semicolons; raises ScorerError if OPSIN has ended."""
-        line = " ".join(text[:READABLE].replace(";", " ").split())
+        """Return the SMILES of a name with components separated by semicolons; raises ScorerError if OPSIN has exited."""
+        line = " ".join(text[:MAX_NAME_CHARS].replace(";", " ").split())
         source, sink = self._process.stdin, self._process.stdout
         if source is None or sink is None:
             raise ScorerError("the OPSIN process has no standard input or output")
@@ -145,23 +155,23 @@ class Opsin:
 
 @lru_cache(1)
 def opsin() -> Opsin:
-    """Return this process's OPSIN, started at the first name."""
+    """Return this process's OPSIN, started at the first call."""
     return Opsin()
 
 
 class Name(Struct, frozen=True):
     """Scores 1 for the same systematic name after normalisation.
 
-    With `structure` a different name is also right if OPSIN reads it as the gold structure, stereo
+    With `structure` a different name is also right if OPSIN parses it to the gold structure, stereo
     included. Parts: `string` (equal as written), `name` (equal as names), `structure`. The gold structure is
-    `sample.meta["smiles"]`, else what OPSIN reads from the gold name.
+    `sample.meta["smiles"]`, or else OPSIN's structure of the gold name.
     """
 
     structure: bool = False
 
     @property
     def heavy(self) -> bool:
-        """Whether scoring starts Java."""
+        """Return whether scoring starts Java."""
         return self.structure
 
     def warm(self) -> None:
@@ -170,11 +180,11 @@ class Name(Struct, frozen=True):
             opsin()("methane")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         reading = (
             None if reply.stop == "filter" else stated_name(reply.text, truncated=reply.stop == "length")
         )
-        if reading is None or not name(reading.value):
+        if reading is None or not normalise_name(reading.value):
             return unanswered(reply, "no name stated")
         return with_reading(reading, self._judged(sample, reading.value))
 
@@ -190,7 +200,7 @@ class Name(Struct, frozen=True):
                 parts["structure"] = float(right)
         value = max(parts.values())
         verdict: Verdict = "right" if value else "wrong"
-        return Score(value=value, verdict=verdict, answer=answer[:LONGEST], why=why, parts=parts)
+        return Score(value=value, verdict=verdict, answer=answer[:MAX_CHARS], why=why, parts=parts)
 
 
 def same_structure(answer: str, gold: str) -> tuple[bool, str]:
@@ -200,6 +210,6 @@ def same_structure(answer: str, gold: str) -> tuple[bool, str]:
     smiles = opsin()(answer) or opsin()(stereo_first(answer))
     if not smiles:
         return False, "a different name, which OPSIN cannot read"
-    comparison = climb(smiles, gold)
+    comparison = compare_molecules(smiles, gold)
     same = comparison.rung >= RUNGS["compound"]
     return same, "a different name of the same molecule" if same else comparison.why

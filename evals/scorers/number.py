@@ -1,7 +1,7 @@
-"""Numeric answers: absolute errors for regression, tolerances for questions with one number.
+"""Score numeric answers by absolute error (regression) or within a tolerance.
 
-A reply without a number has no error: `Score.value` is None, and each metric below states how that counts.
-A number in a unit of another dimension than the target's is wrong and is not converted.
+A reply without a number has no error: `Score.value` is None, and each metric below states how it treats that.
+A number in a unit of another dimension than the target's is wrong.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from evals.extract.quantity import stated
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS, Quantity, close, convert, warm
 from evals.scorers.choice import unanswered, with_reading
-from evals.scorers.folds import RULES, ByGroup, Pooled, Reduction, weighted_mean
-from evals.scorers.whole_intervals import Columns, of_errors, of_root_mean_squares
+from evals.scorers.folds import INTERVAL_RULES, ByGroup, Pooled, Reduction, weighted_mean
+from evals.scorers.run_intervals import Columns, mean_error_rule, rms_interval
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ NumberReader = Callable[[str, str], Reading | Quantity | None]
 
 
 def gold_number(sample: Sample) -> float:
-    """Return the target as a number, which may be written as text; raises ScorerError for several targets."""
+    """Return the target as a number; raises ScorerError for several targets."""
     if isinstance(sample.target, tuple):
         raise ScorerError(f"{sample.id}: {len(sample.target)} targets where one number is expected")
     return float(sample.target)
 
 
 def _read(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
-    """Return the number that a reader finds, and its position if the reader tells it.
+    """Return the number that a reader finds, and its position if the reader returns one.
 
     A number at the end of a truncated reply may be incomplete and is not read.
     """
@@ -53,21 +53,21 @@ def _read(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | Non
     return answer.value, answer
 
 
-def _unread(reply: Reply, value: float | None, parts: dict[str, float]) -> Score:
+def _unanswered_number(reply: Reply, value: float | None, parts: dict[str, float]) -> Score:
     return replace(unanswered(reply, "no number stated"), value=value, parts=parts)
 
 
 class AbsoluteError(Struct, frozen=True):
-    """|stated - target| in the target's unit; None if nothing comparable is stated.
+    """Scores |stated - target| in the target's unit; None if no comparable number is stated.
 
-    Parts: `error` with its sign; `error_imputed`, the error that the training mean would make, and
-    `error_worst`, the largest within the training range, if `sample.meta` holds `train_mean`,
-    `train_low` and `train_high`. A number outside of `possible` is suspect.
+    Parts: the signed `error`; `error_imputed`, the error of the training mean, and `error_worst`, the largest
+    error within the training range, if `sample.meta` holds `train_mean`, `train_low` and `train_high`. A number
+    outside `possible` is suspect.
     """
 
     read: NumberReader = stated
     unit: str = ""
-    """Unit that answers are converted to if `sample.unit` is not specific enough: `log10(GPa)`, `dimensionless`, `eV/cell`."""
+    """Unit to which answers are converted if `sample.unit` is not specific enough: `log10(GPa)`, `dimensionless`, `eV/cell`."""
     possible: tuple[float, float] = (-inf, inf)
     """The physically possible range, in the target's unit."""
 
@@ -76,25 +76,25 @@ class AbsoluteError(Struct, frozen=True):
         warm()
 
     def __repr__(self) -> str:
-        shown = {"unit": self.unit, "possible": self.possible if self.possible != (-inf, inf) else ""}
-        options = "".join(f", {name}={value!r}" for name, value in shown.items() if value)
+        settings = {"unit": self.unit, "possible": self.possible if self.possible != (-inf, inf) else ""}
+        options = "".join(f", {name}={value!r}" for name, value in settings.items() if value)
         return f"AbsoluteError({self.read.__name__}{options})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         target = gold_number(sample)
-        parts, unit = stand_ins(sample, target), self.unit or sample.unit
+        parts, unit = substitute_errors(sample, target), self.unit or sample.unit
         quantity, reading = _read(self.read, reply, unit)
         if quantity is None:
-            return _unread(reply, None, parts)
+            return _unanswered_number(reply, None, parts)
         score = self._judged(quantity, target, unit, parts)
         return with_reading(reading, score) if reading else score
 
     def _judged(self, quantity: Quantity, target: float, unit: str, parts: dict[str, float]) -> Score:
         value = convert(quantity.value, quantity.unit, unit)
         if value is None:
-            wanted = "a plain number" if unit == DIMENSIONLESS else f"in {unit}"
-            why = f"stated in {quantity.unit}, the target is {wanted}"
+            expectation = "a plain number" if unit == DIMENSIONLESS else f"in {unit}"
+            why = f"stated in {quantity.unit}, the target is {expectation}"
             return Score(value=None, verdict="wrong", answer=quantity.text, why=why, parts=parts)
         parts["error"] = value - target
         is_possible = self.possible[0] <= value <= self.possible[1]
@@ -102,14 +102,14 @@ class AbsoluteError(Struct, frozen=True):
             value=abs(value - target),
             verdict="graded",
             answer=f"{value!r}",
-            why=_remark(quantity, None if is_possible else self.possible),
+            why=_explain(quantity, None if is_possible else self.possible),
             suspect=quantity.rough or not is_possible,
             parts=parts,
         )
 
 
-def _remark(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
-    """Return how the number was stated, if unusual, and the possible range if the number lies outside of it."""
+def _explain(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
+    """Return a note on a rough number or a unit, and on a number outside the possible range."""
     statement = f"stated {quantity.text}" if quantity.rough or quantity.unit else ""
     outside = (
         f"outside of what is physically possible, {exceeded[0]:g} to {exceeded[1]:g}" if exceeded else ""
@@ -117,8 +117,8 @@ def _remark(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
     return "; ".join(filter(None, (statement, outside)))
 
 
-def stand_ins(sample: Sample, target: float) -> dict[str, float]:
-    """Return the errors assigned to a missing answer: the training mean's, and the largest within the training range."""
+def substitute_errors(sample: Sample, target: float) -> dict[str, float]:
+    """Return the errors imputed for a missing answer: that of the training mean, and the largest in the training range."""
     meta = sample.meta
     parts = {"error_imputed": abs(float(meta["train_mean"]) - target)} if "train_mean" in meta else {}
     if "train_low" in meta and "train_high" in meta:
@@ -147,11 +147,11 @@ class Within(Struct, frozen=True):
         return f"Within({self.read.__name__}, relative={self.relative}, absolute={self.absolute})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply; the target may be a number or its text."""
+        """Score one reply; the target may be a number or its text."""
         target = gold_number(sample)
         quantity, reading = _read(self.read, reply, sample.unit)
         if quantity is None:
-            return _unread(reply, 0.0, {})
+            return _unanswered_number(reply, 0.0, {})
         score = self._judged(sample, quantity, target)
         return with_reading(reading, score) if reading else score
 
@@ -161,7 +161,7 @@ class Within(Struct, frozen=True):
             why = f"stated in {quantity.unit}, the target is in {sample.unit}"
             return Score(value=0.0, verdict="wrong", answer=quantity.text, why=why)
         relative = float(sample.meta.get("relative_tolerance") or self.relative)
-        right = close(value, target, relative=relative, absolute=self.absolute) and _narrow(
+        right = close(value, target, relative=relative, absolute=self.absolute) and _is_narrow(
             quantity, relative
         )
         return Score(
@@ -174,38 +174,38 @@ class Within(Struct, frozen=True):
         )
 
 
-def _narrow(quantity: Quantity, relative: float) -> bool:
-    """Return whether a stated range is as narrow as the tolerance; the middle of a wide one would be right by luck."""
+def _is_narrow(quantity: Quantity, relative: float) -> bool:
+    """Return whether a stated range is as narrow as the tolerance; the middle of a wide range could be right by chance."""
     if quantity.low is None or quantity.high is None:
         return True
     return quantity.high - quantity.low <= 4 * relative * max(abs(quantity.low), abs(quantity.high))
 
 
 def mae_of(columns: Columns, weights: Floats) -> float:
-    """Mean absolute error of the answered samples."""
+    """Return the mean absolute error of the answered samples."""
     return weighted_mean(columns.value, weights, "comparable answer")
 
 
 def mae_imputed_of(columns: Columns, weights: Floats) -> float:
-    """Mean absolute error in which a missing answer counts as the error of the training mean."""
-    return _filled(columns, columns.imputed, weights)
+    """Return the mean absolute error; a missing answer counts as the error of the training mean."""
+    return _substituted_mean(columns, columns.imputed, weights)
 
 
 def mae_worst_of(columns: Columns, weights: Floats) -> float:
-    """Mean absolute error in which a missing answer counts as the largest error within the training range."""
-    return _filled(columns, columns.worst, weights)
+    """Return the mean absolute error; a missing answer counts as the largest error within the training range."""
+    return _substituted_mean(columns, columns.worst, weights)
 
 
-def _filled(columns: Columns, stand_in: Floats, weights: Floats) -> float:
+def _substituted_mean(columns: Columns, stand_in: Floats, weights: Floats) -> float:
     import numpy as np
 
-    values = _imputed(columns, stand_in)
+    values = _substituted_errors(columns, stand_in)
     if np.isnan(values[weights > 0]).any():
         raise ValueError("the range of the training targets is not known, and answers are missing")
     return weighted_mean(values, weights, "answer")
 
 
-def _imputed(columns: Columns, stand_in: Floats) -> Floats:
+def _substituted_errors(columns: Columns, stand_in: Floats) -> Floats:
     import numpy as np
 
     errors: Floats = np.where(np.isnan(columns.value), stand_in, columns.value)
@@ -213,7 +213,7 @@ def _imputed(columns: Columns, stand_in: Floats) -> Floats:
 
 
 def rmse_of(columns: Columns, weights: Floats) -> float:
-    """Root mean square error of the answered samples."""
+    """Return the root mean square error of the answered samples."""
     import numpy as np
 
     with np.errstate(over="ignore"):  # an answer of 1e200 makes it infinite, which the report rejects
@@ -222,17 +222,17 @@ def rmse_of(columns: Columns, weights: Floats) -> float:
 
 
 def max_error_of(columns: Columns, weights: Floats) -> float:
-    """Greatest absolute error of the answered samples."""
+    """Return the largest absolute error of the answered samples."""
     import numpy as np
 
-    seen = columns.value[(weights > 0) & ~np.isnan(columns.value)]
-    if not len(seen):
+    errors = columns.value[(weights > 0) & ~np.isnan(columns.value)]
+    if not len(errors):
         raise ValueError("there is no comparable answer")
-    return float(seen.max())
+    return float(errors.max())
 
 
 def mape_of(columns: Columns, weights: Floats) -> float:
-    """Mean of |error / target| over targets above 1e-5 in magnitude, as the matbench package masks them."""
+    """Return the mean of |error / target| over targets above 1e-5 in magnitude, the mask of the matbench package."""
     import numpy as np
 
     size = np.abs(columns.target)
@@ -240,16 +240,18 @@ def mape_of(columns: Columns, weights: Floats) -> float:
     return weighted_mean(shares, weights, "answer to a target that is not zero")
 
 
-RULES[mae_of] = of_errors(lambda columns: columns.value)
-RULES[mae_imputed_of] = of_errors(lambda columns: _imputed(columns, columns.imputed))
-RULES[mae_worst_of] = of_errors(lambda columns: _imputed(columns, columns.worst))
-RULES[rmse_of] = of_root_mean_squares
+INTERVAL_RULES[mae_of] = mean_error_rule(lambda columns: columns.value)
+INTERVAL_RULES[mae_imputed_of] = mean_error_rule(
+    lambda columns: _substituted_errors(columns, columns.imputed)
+)
+INTERVAL_RULES[mae_worst_of] = mean_error_rule(lambda columns: _substituted_errors(columns, columns.worst))
+INTERVAL_RULES[rmse_of] = rms_interval
 mae, rmse, max_error, mape = Pooled(mae_of), Pooled(rmse_of), Pooled(max_error_of), Pooled(mape_of)
 mae_imputed, mae_worst = Pooled(mae_imputed_of), Pooled(mae_worst_of)
 
 
 def answered(points: Sequence[Point]) -> float:
-    """Share of replies that state something measurable."""
+    """Return the share of replies with a comparable number."""
     if not points:
         raise ValueError("at least one value is needed")
     stated = sum(
@@ -259,10 +261,10 @@ def answered(points: Sequence[Point]) -> float:
 
 
 def regression(unit: str, *, headline: str = "mae") -> tuple[Metric, ...]:
-    """Regression metrics as the mean over groups (folds), and each per group.
+    """Return regression metrics, averaged over groups (folds).
 
     In `mae` a missing answer counts as the error of the training mean, in `mae_worst` as the largest error within
-    the training range; `mae_answered`, `rmse`, `max_error` and `mape` leave it out, and `answered` is the share of
+    the training range; `mae_answered`, `rmse`, `max_error` and `mape` exclude it, and `answered` is the share of
     answered samples.
     """
     reductions: dict[str, Reduction] = {
@@ -278,13 +280,13 @@ def regression(unit: str, *, headline: str = "mae") -> tuple[Metric, ...]:
     errors = tuple(
         Metric(
             name=name,
-            of=ByGroup(of),
+            of=ByGroup(reduction),
             pool="whole",
             unit="fraction" if name == "mape" else unit,
             better="lower",
             headline=name == headline,
             bounds=None,
         )
-        for name, of in reductions.items()
+        for name, reduction in reductions.items()
     )
     return (*errors, Metric(name="answered", of=answered))

@@ -1,13 +1,13 @@
-r"""Answers in boxes, several to a reply: how many of them are right, or whether every part of the gold answer is there.
+r"""Score answers with several boxes by the share of right boxes, or by whether every gold part is present.
 
 `Precision` is what PHYSICS's authors and VLMEvalKit report (evaluation.py, utils/physic.py): of the boxes in a reply,
 the share that equals any gold part. Its defects: one right part of five is full marks, and without `distinct` (added by
 VLMEvalKit on 2026-03-19) a right box that is repeated counts again. Boxes are read to any depth; upstream's
-pattern cuts what is nested deeper than three levels.
+pattern truncates a content that is nested deeper than three levels.
 
 `Parts` corrects this: boxes and gold parts are matched one to one, in any order, unless they are labelled ("(b) ...", or the
-name of one gold part on the left), and every part must be there. Of more boxes than there are parts the last
-ones count, so that nothing is gained by many. A single answer counts without a box if a line or a sentence states it.
+name of one gold part on the left), and every part must be present. If there are more boxes than parts, only the last
+ones count, which makes guessing useless. A single answer needs no box if a line or a sentence states it.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from evals.extract.visible import visible
 from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judge import question_of, template
 from evals.scorers.judge.judged import Judged
-from evals.scorers.physics import Comparer, alike, spelled
+from evals.scorers.physics import Comparer, same_spelling, spelled
 from evals.types import Failure, Judgement, Metric, Point, Prompt, Reply, Sample, Score
 
-LONGEST = 100_000
-"""Number of characters read, from the end of a reply."""
-MOST = 32
-"""Boxes that are compared; a judge is not asked about more."""
-_LINES = ("line", "sentence", "tag", "json")
-"""Forms of a statement that is read instead of a box."""
+MAX_CHARS = 100_000
+"""Maximum number of characters that are read, counted from the end of a reply."""
+MAX_BOXES = 32
+"""Maximum number of boxes that a rule or a judge compares."""
+_UNBOXED_FORMS = ("line", "sentence", "tag", "json")
+"""Forms of a statement that may replace a box."""
 
 
-def parts_of(sample: Sample) -> tuple[str, ...]:
+def gold_parts(sample: Sample) -> tuple[str, ...]:
     """Return the gold parts."""
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
-class Compared(NamedTuple):
-    """Result of comparing the boxes of a reply with the gold parts by a rule; both are numbered from 0."""
+class BoxMatching(NamedTuple):
+    """A rule's matching of the boxes of a reply with the gold parts; both are numbered from 0."""
 
     matches: dict[int, int]
     """Box -> the gold part that it equals."""
@@ -50,7 +50,7 @@ class Compared(NamedTuple):
 
 
 class Precision(Struct, frozen=True):
-    """Share of a reply's boxes that equal some gold part. For a worker with a deadline."""
+    """Scores the share of a reply's boxes that equal a gold part; runs in a worker with a deadline."""
 
     heavy: ClassVar[bool] = True
     same: Comparer
@@ -66,29 +66,29 @@ class Precision(Struct, frozen=True):
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
         """Return the boxes to compare."""
-        contents = outer(text[-LONGEST:])
+        contents = outer(text[-MAX_CHARS:])
         return list(dict.fromkeys(contents)) if self.distinct else contents
 
-    def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> Compared:
-        """Find for each box the first gold part that it equals; the cheap comparison of spelling goes first."""
+    def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> BoxMatching:
+        """Match each box with the first gold part that it equals, by spelling first, which is cheap."""
         matches: dict[int, int] = {}
-        for same in (spelled, self.same):
-            for b, box in enumerate(boxes[:MOST]):
-                equal = (g for g, gold in enumerate(golds) if same(gold, box) == "same")
+        for comparer in (spelled, self.same):
+            for b, box in enumerate(boxes[:MAX_BOXES]):
+                equal = (g for g, gold in enumerate(golds) if comparer(gold, box) == "same")
                 if b not in matches and (first := next(equal, None)) is not None:
                     matches[b] = first
-        return Compared(matches)
+        return BoxMatching(matches)
 
-    def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: Compared) -> list[tuple[int, int]]:
-        """List the pairs that a judge must still compare: every unmatched box with every gold part."""
-        left = (b for b in range(min(len(boxes), MOST)) if b not in by_rule.matches)
-        return [(b, g) for b in left for g in range(len(golds))]
+    def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: BoxMatching) -> list[tuple[int, int]]:
+        """Return the pairs that a judge must still compare: every unmatched box with every gold part."""
+        unmatched = (b for b in range(min(len(boxes), MAX_BOXES)) if b not in by_rule.matches)
+        return [(b, g) for b in unmatched for g in range(len(golds))]
 
     def taken(self, matches: dict[int, int], box: int, gold: int) -> bool:
         """Return whether a pair needs no further comparison."""
         return box in matches
 
-    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: Compared) -> Score:
+    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: BoxMatching) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
             return Score(
@@ -100,57 +100,57 @@ class Precision(Struct, frozen=True):
             verdict="right" if value == 1 else "graded" if value else "wrong",
             answer="; ".join(boxes)[:500],
             why=f"{len(compared.matches)} of {len(boxes)} boxes",
-            suspect=len(boxes) > MOST,
-            parts=_recorded(compared, golds),
+            suspect=len(boxes) > MAX_BOXES,
+            parts=_encode(compared, golds),
         )
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply by the rule only."""
-        golds = parts_of(sample)
+        """Score one reply by the rule only."""
+        golds = gold_parts(sample)
         boxes = [] if reply.stop == "filter" else self.boxes(reply.text, golds)
         return self.score(reply, boxes, golds, self.compare(boxes, golds))
 
 
 class Parts(Precision, frozen=True):
-    """Scores 1 if every gold part has a box of its own, else 0; `share` is the share of parts that have one."""
+    """Scores 1 if every gold part has a box of its own, else 0; the part `share` is the share of matched gold parts."""
 
     def __repr__(self) -> str:
         return f"Parts({self.same.__name__})"
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
-        """Return as many boxes as there are parts: the last ones, the items listed in the last one, or the one answer of a line."""
-        contents, count = leaves(visible(text[-LONGEST:]).text), len(golds)
-        if not contents and count == 1 and (stated := stated_text(text)) and stated.form in _LINES:
+        """Return one box per gold part: the last boxes, the items of a list in the last box, or a single unboxed answer."""
+        contents, count = leaves(visible(text[-MAX_CHARS:]).text), len(golds)
+        if not contents and count == 1 and (stated := stated_text(text)) and stated.form in _UNBOXED_FORMS:
             return [stated.value[0]]
         if contents and count > 1 and len(values := split(contents[-1], count)) == count:
             return values
-        contents = contents[-MOST - count :]
+        contents = contents[-MAX_BOXES - count :]
         while len(contents) > count:  # drop a box that is repeated later first, then the earliest
             repeated = (
                 n
                 for n, box in enumerate(contents)
-                if any(alike(box, following) for following in contents[n + 1 :])
+                if any(same_spelling(box, following) for following in contents[n + 1 :])
             )
             del contents[next(repeated, 0)]
         return contents
 
-    def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> Compared:
-        """Compute a maximum one-to-one matching of boxes and parts."""
+    def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> BoxMatching:
+        """Return a maximum one-to-one matching of boxes and parts."""
         comparisons = {
-            (b, g): self.same(label(golds[g])[1], label(boxes[b])[1]) for b, g in allowed(boxes, golds)
+            (b, g): self.same(label(golds[g])[1], label(boxes[b])[1]) for b, g in allowed_pairs(boxes, golds)
         }
-        matches = one_to_one(
+        matches = maximum_matching(
             len(boxes), {pair for pair, comparison in comparisons.items() if comparison == "same"}
         )
-        return Compared(
+        return BoxMatching(
             matches, frozenset(pair for pair, comparison in comparisons.items() if comparison == "different")
         )
 
-    def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: Compared) -> list[tuple[int, int]]:
-        """List the pairs that the rule leaves open, parts at their own position first."""
+    def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: BoxMatching) -> list[tuple[int, int]]:
+        """Return the pairs that the rule does not decide, boxes and parts at the same position first."""
         pairs = [
             (b, g)
-            for b, g in allowed(boxes, golds)
+            for b, g in allowed_pairs(boxes, golds)
             if not self.taken(by_rule.matches, b, g) and (b, g) not in by_rule.apart
         ]
         return sorted(pairs, key=lambda pair: (abs(pair[0] - pair[1]), pair))
@@ -159,7 +159,7 @@ class Parts(Precision, frozen=True):
         """Return whether a pair needs no further comparison."""
         return box in matches or gold in matches.values()
 
-    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: Compared) -> Score:
+    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: BoxMatching) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
             return Score(
@@ -171,28 +171,28 @@ class Parts(Precision, frozen=True):
             verdict="right" if right else "wrong",
             answer="; ".join(boxes)[:500],
             why=f"{len(compared.matches)} of {len(golds)} parts",
-            parts=_recorded(compared, golds),
+            parts=_encode(compared, golds),
         )
 
 
-def _recorded(compared: Compared, golds: Sequence[str]) -> dict[str, float]:
+def _encode(compared: BoxMatching, golds: Sequence[str]) -> dict[str, float]:
     """Encode a comparison as score parts: `share` of the gold parts, "box 1": its part, "box 1 not 2": 1."""
     matches = {f"box {box + 1}": gold + 1.0 for box, gold in sorted(compared.matches.items())}
     different = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(compared.apart)}
     return {"share": len(set(compared.matches.values())) / len(golds), **matches, **different}
 
 
-def _read_back(score: Score) -> Compared:
-    """Decode the score parts that `_recorded` wrote in a worker."""
+def _decode(score: Score) -> BoxMatching:
+    """Decode the score parts that `_encode` wrote in a worker."""
     pairs = [(key.split(" "), value) for key, value in score.parts.items() if key.startswith("box ")]
     matches = {int(words[1]) - 1: int(value) - 1 for words, value in pairs if len(words) == 2}
     apart = frozenset((int(words[1]) - 1, int(words[3]) - 1) for words, _ in pairs if len(words) == 4)
-    return Compared(matches, apart)
+    return BoxMatching(matches, apart)
 
 
-def allowed(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
-    """List the pairs that labels allow: "(b)" is the second part, "v =" the only part with that left-hand side."""
-    named = [_named(gold) for gold in golds]
+def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the pairs that labels allow: "(b)" is the second part, "v =" the only part with that left-hand side."""
+    gold_names = [_left_hand_side(gold) for gold in golds]
     letters = [label(gold)[0] for gold in golds]
     stated = [label(box)[0] for box in boxes]
     if not all(letters):
@@ -201,41 +201,41 @@ def allowed(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]
             stated = [""] * len(boxes)
     pairs = []
     for b, box in enumerate(boxes):
-        name = _named(label(box)[1])
-        required = name if named.count(name) == 1 else ""
+        name = _left_hand_side(label(box)[1])
+        required = name if gold_names.count(name) == 1 else ""
         pairs += [
             (b, g)
             for g in range(len(golds))
-            if (not stated[b] or stated[b] == letters[g]) and (not required or named[g] == required)
+            if (not stated[b] or stated[b] == letters[g]) and (not required or gold_names[g] == required)
         ]
     return pairs
 
 
-def _named(text: str) -> str:
+def _left_hand_side(text: str) -> str:
     equation = sides(label(text)[1])
     return spaceless(equation[0]).replace(" ", "") if len(equation) > 1 else ""
 
 
-def one_to_one(count: int, pairs: set[tuple[int, int]]) -> dict[int, int]:
+def maximum_matching(count: int, pairs: set[tuple[int, int]]) -> dict[int, int]:
     """Return a maximum matching of boxes to gold parts (augmenting paths)."""
     owner: dict[int, int] = {}
 
-    def place(box: int, tried: set[int]) -> bool:
+    def assign(box: int, tried: set[int]) -> bool:
         for b, gold in sorted(pairs):
             if b == box and gold not in tried:
                 tried.add(gold)
-                if gold not in owner or place(owner[gold], tried):
+                if gold not in owner or assign(owner[gold], tried):
                     owner[gold] = box
                     return True
         return False
 
     for box in range(count):
-        place(box, set())
+        assign(box, set())
     return {box: gold for gold, box in owner.items()}
 
 
 class JudgedBoxes(Judged, frozen=True, kw_only=True):
-    """A rule over boxes, and a judge model for each pair of box and gold part that the rule leaves open."""
+    """A rule over boxes, with a judge model for each pair of box and gold part that the rule does not decide."""
 
     form: str = "equivalence"
 
@@ -247,26 +247,26 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Judge after the rule; if the rule ran out of time, spelling decides instead.
+        """Call the judge after the rule; if the rule ran out of time, spelling replaces it.
 
         Raises Waiting if pairs are open and there is no judge, Unreadable if the judge gives no verdict.
         """
-        rule, golds = cast("Precision", self.rule), parts_of(sample)
+        rule, golds = cast("Precision", self.rule), gold_parts(sample)
         boxes = [] if reply.stop == "filter" else rule.boxes(reply.text, golds)
         fallback = structs.replace(rule, same=spelled)
-        by_rule = _read_back(first) if isinstance(first, Score) else fallback.compare(boxes, golds)
+        by_rule = _decode(first) if isinstance(first, Score) else fallback.compare(boxes, golds)
         question, form = question_of(sample, prompt), template(self.form)
-        matches, judged = dict(by_rule.matches), list[Judgement]()
+        matches, judgements = dict(by_rule.matches), list[Judgement]()
         for box, gold in rule.open(boxes, golds, by_rule):
             if not rule.taken(matches, box, gold):
                 verdict, judgement = await self.ask(form, question, golds[gold], boxes[box], earlier)
-                judged.append(judgement)
+                judgements.append(judgement)
                 if verdict == "A":
                     matches[box] = gold
         score = rule.score(reply, boxes, golds, by_rule._replace(matches=matches))
-        if not judged and score.verdict == "right" and self.audited(sample):
+        if not judgements and score.verdict == "right" and self.audited(sample):
             return await self._audit(score, question, boxes, golds, earlier)
-        return structs.replace(score, judged=tuple(judged))
+        return structs.replace(score, judged=tuple(judgements))
 
     async def _audit(
         self,
@@ -276,10 +276,10 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         golds: Sequence[str],
         earlier: Score | Failure | None,
     ) -> Score:
-        """Ask the judge about matches of the rule; this changes no score and is skipped without a judge."""
+        """Let the judge check the rule's matches; this changes no score and is skipped without a judge."""
         verdicts, form = [], template(self.form)
         try:
-            for box, gold in _read_back(score).matches.items():
+            for box, gold in _decode(score).matches.items():
                 verdicts.append(await self.ask(form, question, golds[gold], boxes[box], earlier))
         except ScorerError:
             return score  # only the audit lacks a verdict
@@ -288,13 +288,13 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         return structs.replace(score, parts=parts, suspect=not agreed, judged=tuple(j for _, j in verdicts))
 
 
-def _share(points: Sequence[Point]) -> float:
+def _mean_share(points: Sequence[Point]) -> float:
     shares = [p.value if p.verdict == "missing" else p.parts.get("share") for p in points]
-    known = [share for share in shares if share is not None]
-    if not known:
+    values = [share for share in shares if share is not None]
+    if not values:
         raise ValueError("no parts")
-    return sum(known) / len(known)
+    return sum(values) / len(values)
 
 
-PARTS_RIGHT = Metric(name="parts_right", of=_share)
+PARTS_RIGHT = Metric(name="parts_right", of=_mean_share)
 """Mean share of the gold parts that a reply contains."""

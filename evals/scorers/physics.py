@@ -1,9 +1,9 @@
-r"""Compare final answers in physics by rule, as far as a rule can decide; the rest is left to a judge.
+r"""Compare final answers in physics by rule; comparisons that a rule cannot decide are left to a judge.
 
 `published` is the rule stage of PHYSICS's authors (yale-nlp/Physics @ 15dc8d90) and of VLMEvalKit (@ e8e78f05), with
-math-verify instead of sympy's own parser. Its defects, kept: subscripts are dropped, so that E_1 equals E_2;
-only what follows the last equals sign counts, so that `\omega^2 = x` equals `\omega = x`. With `\text` on either
-side upstream asks a model at once; here only texts that are identical are decided without one.
+math-verify instead of sympy's own parser. Its defects are kept: subscripts are dropped, and E_1 equals E_2;
+only the text after the last equals sign counts, and `\omega^2 = x` equals `\omega = x`. With `\text` on either
+side upstream asks a model at once; here only identical texts are decided without one.
 
 `stated` corrects this: numbers are compared with their units, formulas as a whole, and an answer that names another quantity
 ("E_1 =" against "E_2 =") is left to the judge.
@@ -28,28 +28,28 @@ TOLERANCE = 0.01
 """Relative tolerance of a number, unless the gold number is given with lower precision."""
 _SUBSCRIPT = re.compile(r"_\{[^{}]*\}|_\\?\w")
 _FONT = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mathsf|mbox|rm|bm|boldsymbol)\b\s*")
-_BEYOND = re.compile(
+_WORD_OR_RELATION = re.compile(
     r"\\(?:text\w*|mathrm|mbox|rm)\b|(?<!\\)(?<![A-Za-z])[A-Za-z]{4,}"
     r"|[=<>]|\\(?:[lg]eq?|ll|gg|neq?|approx|sim|simeq|propto|to|rightarrow|Rightarrow|implies|iff|in)\b"
 )
-"""Words and relations."""
+"""A word or a relation, which a symbolic comparison would ignore."""
 _SYMBOL = re.compile(r"\\?[A-Za-z]+'*(?:\([A-Za-z\\, ]{1,20}\))?")
 _DIGITS = re.compile(
     r"(?P<whole>[\d,]*)(?:\.(?P<after>\d*))?(?:.*?10\^(?P<ten>[-+]?\d+)|[eE](?P<e>[-+]?\d+))?"
 )
 
 
-def alike(gold: str, stated: str) -> bool:
-    """Return whether two answers are equal up to layout."""
-    return _compact(gold) == _compact(stated)
+def same_spelling(gold: str, stated: str) -> bool:
+    """Return whether two answers are spelled the same, apart from layout."""
+    return _without_layout(gold) == _without_layout(stated)
 
 
 def spelled(gold: str, stated: str) -> Comparison:
-    """Compare only the spelling."""
-    return "same" if alike(gold, stated) else "open"
+    """Compare only the spelling of two answers."""
+    return "same" if same_spelling(gold, stated) else "open"
 
 
-def _compact(text: str) -> str:
+def _without_layout(text: str) -> str:
     text = _FONT.sub("", spaceless(text[:LONGEST]).replace("$", ""))
     return re.sub(r"[\s{}]", "", text).strip(".()")
 
@@ -57,14 +57,14 @@ def _compact(text: str) -> str:
 def published(gold: str, stated: str) -> Comparison:
     """Compare as upstream does before it asks a model; unequal answers stay open."""
     gold, stated = gold[:LONGEST], stated[:LONGEST]
-    if alike(gold, stated):
+    if same_spelling(gold, stated):
         return "same"
     if "\\text" in gold or "\\text" in stated:
         return "open"
-    return "same" if _equal(_core(gold), _core(stated)) else "open"
+    return "same" if _equal(_right_hand_side(gold), _right_hand_side(stated)) else "open"
 
 
-def _core(text: str) -> str:
+def _right_hand_side(text: str) -> str:
     text = _SUBSCRIPT.sub("", text).replace("\\left", "").replace("\\right", "").replace("\\cdot", "*")
     return text.rpartition("\\implies")[2].rpartition("=")[2].strip()
 
@@ -75,54 +75,62 @@ def _equal(gold: str, stated: str) -> bool:
 
 
 def stated(gold: str, stated: str) -> Comparison:
-    """Compare numbers with their units, then formulas by symbolic equality; for a worker with a deadline."""
+    """Compare numbers with their units, then formulas symbolically; run it in a worker with a deadline."""
     gold, stated = gold[:LONGEST], stated[:LONGEST]
-    if alike(gold, stated):
+    if same_spelling(gold, stated):
         return "same"
     if not _comparable(gold, stated):
         return "open"
-    last = _last(stated)
-    comparisons = {_numbers(value, last) for value in _meant(gold)}
+    last = _last_value(stated)
+    comparisons = {_compare_numbers(value, last) for value in _gold_values(gold)}
     if comparisons == {"different"} or "same" in comparisons:
         return "same" if "same" in comparisons else "different"
-    formulas = [value for value in _meant(gold) if _formula(value)] if _formula(last) else []
+    formulas = [value for value in _gold_values(gold) if _is_formula(value)] if _is_formula(last) else []
     return "same" if any(_equal(value, last) for value in formulas) else "open"
 
 
-def _formula(text: str) -> bool:
-    """Return whether a text is a single symbolic expression: math-verify drops words, degrees and the left side of relations."""
-    return bool(text) and not _BEYOND.search(text) and not ((number := quantity(text)) and number.unit)
+def _is_formula(text: str) -> bool:
+    """Return whether a text is a single symbolic expression; math-verify would drop words, degrees and left-hand sides."""
+    return (
+        bool(text)
+        and not _WORD_OR_RELATION.search(text)
+        and not ((number := parse_quantity(text)) and number.unit)
+    )
 
 
-def _meant(gold: str) -> list[str]:
+def _gold_values(gold: str) -> list[str]:
     """Return the values of a gold answer: the sides of its equation without the name on the left."""
     equation = sides(gold.replace("$", ""))
     return equation[1:] if len(equation) > 1 else equation
 
 
-def _last(stated: str) -> str:
+def _last_value(stated: str) -> str:
     return sides(stated.replace("$", ""))[-1]
 
 
 def _comparable(gold: str, stated: str) -> bool:
-    """Return whether only the right-hand sides count: both name one quantity, or one names a symbol and the other none."""
+    """Return whether the right-hand sides are comparable: both sides name the same quantity, or one names none."""
     gold_side, stated_side = (equation[0] if len(equation := sides(t)) > 1 else "" for t in (gold, stated))
     if gold_side and stated_side:
         marks = [_SUBSCRIPT.findall(side) for side in (gold_side, stated_side)]
-        return name(gold_side) == name(stated_side) and (not all(marks) or marks[0] == marks[1])
+        return quantity_name(gold_side) == quantity_name(stated_side) and (
+            not all(marks) or marks[0] == marks[1]
+        )
     return all(
-        _SYMBOL.fullmatch(name(side)) and "\\frac" not in side for side in (gold_side, stated_side) if side
+        _SYMBOL.fullmatch(quantity_name(side)) and "\\frac" not in side
+        for side in (gold_side, stated_side)
+        if side
     )
 
 
-def name(side: str) -> str:
-    """Return the quantity that the left side of an equation names, without subscripts and fonts."""
+def quantity_name(side: str) -> str:
+    """Return the name of the quantity on the left side of an equation, without subscripts and fonts."""
     return re.sub(r"[\s{}]", "", _FONT.sub("", _SUBSCRIPT.sub("", spaceless(side.replace("$", "")))))
 
 
-def _numbers(gold: str, stated: str) -> Comparison:
+def _compare_numbers(gold: str, stated: str) -> Comparison:
     """Compare two numbers with their units; open if either is not a number or only one has a unit."""
-    gold_number, stated_number = quantity(gold), quantity(stated)
+    gold_number, stated_number = parse_quantity(gold), parse_quantity(stated)
     if gold_number is None or stated_number is None or bool(gold_number.unit) != bool(stated_number.unit):
         return "open"
     if gold_number.unit and not same_dimension(gold_number.unit, stated_number.unit):
@@ -134,20 +142,22 @@ def _numbers(gold: str, stated: str) -> Comparison:
     )
     if value is None:
         return "different"
-    right = close(value, gold_number.value, relative=TOLERANCE, absolute=half_a_digit(gold_number.text))
+    right = close(
+        value, gold_number.value, relative=TOLERANCE, absolute=half_unit_of_last_digit(gold_number.text)
+    )
     return "same" if right else "different"
 
 
-def quantity(text: str) -> Quantity | None:
-    """Read an answer that consists of one number, with or without a unit; None otherwise."""
-    shown = plain(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(" .")
-    shown = re.sub(r"\s+(?=[\^/])", "", shown)
-    numbers = quantities(shown)
-    whole = len(numbers) == 1 and numbers[0].text.replace(" ", "") == shown.replace(" ", "")
-    return numbers[0] if whole and not numbers[0].rough else None
+def parse_quantity(text: str) -> Quantity | None:
+    """Return the number of an answer that consists of one number with or without a unit; else None."""
+    text_shown = plain(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(" .")
+    text_shown = re.sub(r"\s+(?=[\^/])", "", text_shown)
+    numbers = quantities(text_shown)
+    is_whole_text = len(numbers) == 1 and numbers[0].text.replace(" ", "") == text_shown.replace(" ", "")
+    return numbers[0] if is_whole_text and not numbers[0].rough else None
 
 
-def half_a_digit(text: str) -> float:
+def half_unit_of_last_digit(text: str) -> float:
     """Return half a unit of the last stated digit of a number; 0 for whole numbers and fractions."""
     digits = _DIGITS.match(text.lstrip("+- "))
     if digits is None or not digits["after"] or "/" in text[: digits.end()]:

@@ -1,7 +1,7 @@
-"""Named properties of a molecule: counts, formulas and sets of atom indices, all of them right or none.
+"""Score named properties of a molecule: counts, formulas and sets of atom indices, all of which must be right.
 
-A reply states them as a JSON object, as lines `name: value`, or, if one is asked for, as a number ("five", "5 rings"), a
-formula or a list of indices. Keys count apart from case, spaces, hyphens and underscores. Indices must be whole numbers from 0.
+A reply states them as a JSON object, as lines `name: value` or, for a single property, as a number ("five", "5 rings"), a
+formula or a list of indices. Case, spaces, hyphens and underscores of keys are ignored. Indices are whole numbers from 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evals.extract.reading import REFUSED, Reading, read
 from evals.extract.tags import json_object, tagged
 from evals.extract.visible import visible
 from evals.scorers.choice import unanswered, with_reading
-from evals.scorers.formula import counts, is_formula
+from evals.scorers.formula import element_counts, is_formula
 from evals.types import Prompt, Reply, Sample, Score
 
 Kind = Literal["count", "index"]
@@ -28,8 +28,8 @@ FORMULA = "molecular_formula"
 _LINE = re.compile(
     r"^[\s*\-•>|\"'`]*+([A-Za-z][\w ()-]{0,80}?)[\"'`*\s]*[:=|]\s*(\S.{0,2000})$", re.MULTILINE
 )
-_NEXT = re.compile(r"[,;]\s+(?=[\"'`]?[A-Za-z][\w ()-]{0,60}[\"'`]?[:=])")
-"""Before the next name on a line."""
+_NEXT_NAME = re.compile(r"[,;]\s+(?=[\"'`]?[A-Za-z][\w ()-]{0,60}[\"'`]?[:=])")
+"""Separator before the next name on a line."""
 _LIST = re.compile(
     r"(?:(?:the|these|atoms?|indices|indexes|index|positions?|numbers?|are|at|set)\b[\s:]*+){0,5}"
     r"[\[({]?\s*+(?P<items>\d{1,6}(?:(?:\s*+,\s*+(?:and\s++)?|\s*+;\s*+|\s++and\s++|\s++)\d{1,6})*+)\s*+[\])}]?[.,]?",
@@ -38,13 +38,13 @@ _LIST = re.compile(
 _NONE = re.compile(
     r"(?:\[\s*\]|\{\s*\}|\(\s*\)|∅|none|empty(?:\s+(?:list|set))?|no\s+atoms?)[.,]?", re.IGNORECASE
 )
-_COUNTED = re.compile(
+_COUNT = re.compile(
     r"(?P<number>\d{1,9}|[a-z-]{1,20})(?:\.0{1,9})?(?:\s+(?:[a-z-]+\s+){0,2}(?:atom|bond|cent(?:er|re)|carbon|chain|donor|acceptor|fragment"
     r"|group|heterocycle|point|position|ring|stereocent(?:er|re)|terminus|termini)s?)?[.]?",
     re.IGNORECASE,
 )
-"""A number, and what it counts."""
-_LONGEST = 100_000
+"""A number, and the noun that it counts."""
+_MAX_CHARS = 100_000
 
 
 class StatedProperties(Struct, frozen=True):
@@ -53,89 +53,99 @@ class StatedProperties(Struct, frozen=True):
     kind: Kind
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        wanted = {name_of(key): value for key, value in json.loads(str(sample.target)).items()}
-        text, cut = visible(reply.text)
-        if reply.stop == "filter" or cut:
+        """Score one reply."""
+        gold_values = {normalise_key(key): value for key, value in json.loads(str(sample.target)).items()}
+        text, truncated = visible(reply.text)
+        if reply.stop == "filter" or truncated:
             return unanswered(reply, "no properties stated")
-        text = text[-_LONGEST:]
-        stated = _named(text, wanted, self.kind) if reply.stop == "stop" or tagged(text, "answer") else None
+        text = text[-_MAX_CHARS:]
+        stated = (
+            _read_values(text, gold_values, self.kind)
+            if reply.stop == "stop" or tagged(text, "answer")
+            else None
+        )
         if stated is None:
-            return self._single(wanted, reply)
-        return _compared(wanted, stated, self.kind)
+            return self._single(gold_values, reply)
+        return _compare_values(gold_values, stated, self.kind)
 
-    def _single(self, wanted: Mapping[str, Any], reply: Reply) -> Score:
-        reading = _read_one(reply, next(iter(wanted)), self.kind) if len(wanted) == 1 else None
+    def _single(self, gold_values: Mapping[str, Any], reply: Reply) -> Score:
+        reading = _read_single(reply, next(iter(gold_values)), self.kind) if len(gold_values) == 1 else None
         if reading is None:
             return unanswered(reply, "no properties stated")
-        return with_reading(reading, _compared(wanted, dict.fromkeys(wanted, reading.value), self.kind))
+        return with_reading(
+            reading, _compare_values(gold_values, dict.fromkeys(gold_values, reading.value), self.kind)
+        )
 
 
-def name_of(key: object) -> str:
+def normalise_key(key: object) -> str:
     """Return a property's name without case, spaces, hyphens and underscores at its ends."""
     return re.sub(r"[\s_-]+", "_", str(key).strip().strip("`*\"'").lower()).strip("_")
 
 
-def _named(text: str, wanted: Mapping[str, Any], kind: Kind) -> dict[str, Any] | None:
-    """Return the stated values by name; None: no object and no line names a property, or one has two values."""
+def _read_values(text: str, gold_values: Mapping[str, Any], kind: Kind) -> dict[str, Any] | None:
+    """Return the stated values by name; None if no object or line names a property, or a property has two values."""
     region = tagged(text, "answer")
-    for place in (region, text) if region is not None else (text,):
-        stated = _object(place, wanted) or (_object(f"{{{place}}}", wanted) if place is region else None)
-        stated = stated or (None if "{" in place else _lines(place, wanted, kind))
+    for source in (region, text) if region is not None else (text,):
+        stated = _read_object(source, gold_values) or (
+            _read_object(f"{{{source}}}", gold_values) if source is region else None
+        )
+        stated = stated or (None if "{" in source else _read_lines(source, gold_values, kind))
         if stated:
             return stated
     return None
 
 
-def _object(text: str, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+def _read_object(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
     stated = json_object(text, unique=True)
     while stated and len(stated) == 1 and isinstance(inner := next(iter(stated.values())), dict):
         stated = inner
     if not stated:
         return None
-    named: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in stated.items():
-        if named.setdefault(name_of(key), value) != value:
+        if values.setdefault(normalise_key(key), value) != value:
             return None
-    if len(wanted) == len(named) == 1:  # the one property, whatever it is called
-        return dict(zip(wanted, named.values(), strict=True))
-    return named if named.keys() & wanted.keys() else None
+    if len(gold_values) == len(values) == 1:  # the one property, whatever it is called
+        return dict(zip(gold_values, values.values(), strict=True))
+    return values if values.keys() & gold_values.keys() else None
 
 
-def _lines(text: str, wanted: Mapping[str, Any], kind: Kind) -> dict[str, Any] | None:
-    named: dict[str, Any] = {}
-    for line in _LINE.finditer(_NEXT.sub("\n", text)):
-        key, value = name_of(line[1]), line[2].strip().strip("`*|,\"' ")
-        if key in wanted and named.setdefault(key, value) != value:
+def _read_lines(text: str, gold_values: Mapping[str, Any], kind: Kind) -> dict[str, Any] | None:
+    values: dict[str, Any] = {}
+    for line in _LINE.finditer(_NEXT_NAME.sub("\n", text)):
+        key, value = normalise_key(line[1]), line[2].strip().strip("`*|,\"' ")
+        if key in gold_values and values.setdefault(key, value) != value:
             return None
-    return named or None
+    return values or None
 
 
-def _read_one(reply: Reply, key: str, kind: Kind) -> Reading | None:
-    """Read the one value that a reply states."""
-    cut = reply.stop == "length"
+def _read_single(reply: Reply, key: str, kind: Kind) -> Reading | None:
+    """Read the value of a single property."""
+    truncated = reply.stop == "length"
     if kind == "index":
-        return read(reply.text, _parse_indices, truncated=cut)
+        return read(reply.text, _parse_indices, truncated=truncated)
     if FORMULA in key:
-        return stated_formula(reply.text, is_formula, truncated=cut)
-    return extract.stated_integer(reply.text, truncated=cut)
+        return stated_formula(reply.text, is_formula, truncated=truncated)
+    return extract.stated_integer(reply.text, truncated=truncated)
 
 
 def _parse_indices(content: str, form: str) -> Any:
     value = index_set(content)
-    short = form in ("box", "tag", "line", "json") and len(content) < 60
-    return REFUSED if value is None and short else value
+    is_short = form in ("box", "tag", "line", "json") and len(content) < 60
+    return REFUSED if value is None and is_short else value
 
 
-def _compared(wanted: Mapping[str, Any], stated: Mapping[str, Any], kind: Kind) -> Score:
+def _compare_values(gold_values: Mapping[str, Any], stated: Mapping[str, Any], kind: Kind) -> Score:
     faults = []
-    for key, gold in wanted.items():
+    for key, gold in gold_values.items():
         if key not in stated:
             faults.append(f"lacks {key}")
         elif not (_same_indices if kind == "index" else _same_count)(key, gold, stated[key]):
             faults.append(f"{key} is {gold}")
-    shown = {key: sorted(value) if isinstance(value, frozenset) else value for key, value in stated.items()}
-    answer = json.dumps(shown, ensure_ascii=False, default=str)[:200]
+    json_values = {
+        key: sorted(value) if isinstance(value, frozenset) else value for key, value in stated.items()
+    }
+    answer = json.dumps(json_values, ensure_ascii=False, default=str)[:200]
     return Score(
         value=float(not faults),
         verdict="wrong" if faults else "right",
@@ -146,7 +156,11 @@ def _compared(wanted: Mapping[str, Any], stated: Mapping[str, Any], kind: Kind) 
 
 def _same_count(key: str, gold: Any, stated: Any) -> bool:
     if FORMULA in key:
-        return isinstance(stated, str) and counts(stated) is not None and counts(stated) == counts(str(gold))
+        return (
+            isinstance(stated, str)
+            and element_counts(stated) is not None
+            and element_counts(stated) == element_counts(str(gold))
+        )
     number = whole_number(stated)
     return number is not None and number == whole_number(gold)
 
@@ -159,7 +173,7 @@ def _same_indices(key: str, gold: Any, stated: Any) -> bool:
 def whole_number(value: Any) -> int | None:
     """Return 5 for 5, 5.0, "5", "five" and "5 rings"; None for anything else, booleans included."""
     if isinstance(value, str):
-        counted = _COUNTED.fullmatch(value.strip().strip("*`$"))
+        counted = _COUNT.fullmatch(value.strip().strip("*`$"))
         if counted is None:
             return None
         number = (
@@ -172,17 +186,17 @@ def whole_number(value: Any) -> int | None:
 
 
 def index_set(value: Any) -> frozenset[int] | None:
-    """Return a set of atom indices from a list of whole numbers, or a text that is one; None for anything else."""
+    """Return the set of atom indices of a list of whole numbers or its text; None for anything else."""
     if isinstance(value, frozenset):
         return value
     if isinstance(value, str):
         text = value.strip().strip("*`$ ").strip()
         if _NONE.fullmatch(text):
             return frozenset()
-        listed = _LIST.fullmatch(text) if len(text) < _LONGEST else None
+        listed = _LIST.fullmatch(text) if len(text) < _MAX_CHARS else None
         return frozenset(map(int, re.findall(r"\d+", listed["items"]))) if listed else None
     if not isinstance(value, list):
         return None
     numbers = [whole_number(item) for item in value]
-    known = [number for number in numbers if number is not None and number >= 0]
-    return frozenset(known) if len(known) == len(numbers) else None
+    valid = [number for number in numbers if number is not None and number >= 0]
+    return frozenset(valid) if len(valid) == len(numbers) else None

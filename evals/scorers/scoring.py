@@ -1,4 +1,4 @@
-"""Apply a suite's scorers to a reply; any exception of a scorer becomes a Failure here."""
+"""Apply a suite's scorers to a reply, and turn a scorer's exception into a Failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
 
 
 class Scoring:
-    """The scorers of one suite, with the worker processes that heavy ones need."""
+    """The scorers of a suite, with the worker processes of heavy scorers."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Scoring:
         *,
         ideal: Callable[[Sample, Prompt], str] | None = None,
     ) -> None:
-        """`ideal` returns the reply that must get full marks; it tells a broken scorer from a reply that breaks the scorer."""
+        """`ideal` returns the reply that must get full marks; it shows whether the scorer or the reply causes a failure."""
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
         self._judged_after = {name: s for name, s in self._slow.items() if isinstance(s, TwoStage)}
@@ -47,18 +47,18 @@ class Scoring:
 
     @property
     def quick(self) -> bool:
-        """Whether `now` applies every scorer."""
+        """Return whether `now` applies every scorer."""
         return not self._slow
 
     def now(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Apply the light scorers synchronously."""
-        reply, removed = _shortened(shown(reply))
+        reply, removed = _without_long_blanks(without_hidden_text(reply))
         scores = {name: self._judged(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
         first = self._names[0]
         if first in self._light and (erratum := self._errata.of(sample)):
             corrected = self._judged(self._light[first], _with_corrected_gold(sample, erratum), prompt, reply)
             scores[first] = _with_erratum(scores[first], erratum, corrected)
-        return _placed(scores, removed) if removed else scores
+        return _with_original_spans(scores, removed) if removed else scores
 
     async def all(
         self,
@@ -67,11 +67,11 @@ class Scoring:
         reply: Reply,
         earlier: Mapping[str, Score | Failure] | None = None,
     ) -> dict[str, Score | Failure]:
-        """Apply every scorer; heavy ones run in worker processes, judges are awaited.
+        """Apply all scorers; heavy scorers run in worker processes, judges are awaited.
 
-        `earlier`: previous scores of the same reply, whose judge verdicts are reused.
+        Judge verdicts of `earlier`, the previous scores of the same reply, are reused.
         """
-        reply, removed = _shortened(shown(reply))
+        reply, removed = _without_long_blanks(without_hidden_text(reply))
         scores = self.now(sample, prompt, reply)
         for name, scorer in self._slow.items():
             previous = earlier.get(name) if earlier else None
@@ -80,15 +80,15 @@ class Scoring:
         if first in self._slow and (erratum := self._errata.of(sample)):
             scores[first] = await self._mark(scores[first], erratum, sample, prompt, reply)
         scores = {name: scores[name] for name in self._names}
-        return _placed(scores, removed) if removed else scores
+        return _with_original_spans(scores, removed) if removed else scores
 
     def _judged(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
         """Score synchronously; a failure that the reply causes becomes an invalid answer."""
-        score = _judge(scorer, sample, prompt, reply)
+        score = _apply(scorer, sample, prompt, reply)
         if not isinstance(score, Failure) or (ideal := self._ideal_of(sample, prompt)) is None:
             return score
-        right = _judge(scorer, sample, prompt, ideal)
-        return _blamed_on_reply(score, right, _judge(scorer, sample, prompt, Reply(text="")))
+        right = _apply(scorer, sample, prompt, ideal)
+        return _blamed_on_reply(score, right, _apply(scorer, sample, prompt, Reply(text="")))
 
     async def _pooled(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
         """Score in a worker; a crash or timeout that the reply causes becomes an invalid answer."""
@@ -108,7 +108,7 @@ class Scoring:
         except UsageError:
             raise
         except EvalsError as error:
-            return failure("scorer", error)
+            return failure_record("scorer", error)
 
     def _ideal_of(self, sample: Sample, prompt: Prompt) -> Reply | None:
         """Return the reply that must score full marks; None if there is none for this sample."""
@@ -120,7 +120,7 @@ class Scoring:
     async def _mark(
         self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
-        """Add the corrected value to a slow scorer's score; a judge's verdict on the wrong gold answer cannot be corrected."""
+        """Add the value under the corrected gold answer to a slow scorer's score, unless a judge has graded it."""
         name = self._names[0]
         corrected: Score | Failure | None = None
         if erratum.kind == "gold" and name not in self._judged_after:
@@ -156,7 +156,7 @@ class Scoring:
                     if name in self._heavy_rules:
                         first = await self._in_worker(staged.rule, sample, prompt, reply)
                     else:
-                        first = _judge(staged.rule, sample, prompt, reply)
+                        first = _apply(staged.rule, sample, prompt, reply)
                     return _checked_score(await staged.judge_after(sample, prompt, reply, first, earlier))
                 if name in self._heavy:
                     return await self._pooled(scorer, sample, prompt, reply)
@@ -164,10 +164,10 @@ class Scoring:
         except UsageError:
             raise
         except EvalsError as error:
-            return failure("scorer", error)
+            return failure_record("scorer", error)
 
 
-BROKE = "the scorer failed on this reply"
+BROKE_SCORER = "the scorer failed on this reply"
 """Beginning of `why` in the score of a reply that made its scorer fail."""
 
 
@@ -179,7 +179,7 @@ def _blamed_on_reply(failed: Failure, right: Score | Failure, silent: Score | Fa
     if not isinstance(right, Score):
         return failed
     unanswered = silent if isinstance(silent, Score) else Score(value=0.0, verdict="invalid")
-    why = f"{BROKE}: {failed.message[:200]}"
+    why = f"{BROKE_SCORER}: {failed.message[:200]}"
     return structs.replace(unanswered, verdict="invalid", answer=None, why=why, suspect=True)
 
 
@@ -197,10 +197,10 @@ def _with_erratum(
     return structs.replace(score, parts={**score.parts, **overlay.parts(erratum, value)})
 
 
-def shown(reply: Reply) -> Reply:
-    """Return a reply as scorers may see it: without reasoning, and without text if a content filter stopped it.
+def without_hidden_text(reply: Reply) -> Reply:
+    """Return a reply without reasoning, and without text if a content filter stopped it.
 
-    Adapters and imports have taken reasoning out before; this is for replies that were stored with a mark not known then.
+    Adapters and imports already remove reasoning; this is for stored replies with a reasoning tag that was unknown then.
     A reply that ends inside its reasoning is truncated. The remaining text keeps its positions.
     """
     if not reply.text:
@@ -213,21 +213,23 @@ def shown(reply: Reply) -> Reply:
     return structs.replace(reply, text=text, stop="length" if truncated else reply.stop)
 
 
-def _shortened(reply: Reply) -> tuple[Reply, Removed]:
-    """Return a reply without long runs of white space, which patterns would take long for, and what was removed."""
+def _without_long_blanks(reply: Reply) -> tuple[Reply, Removed]:
+    """Return a reply without long runs of white space, which are slow for patterns, and the removed runs."""
     text, removed = blanks.shorten(reply.text)
     return (structs.replace(reply, text=text) if removed else reply), removed
 
 
-def _placed(scores: Mapping[str, Score | Failure], removed: Removed) -> dict[str, Score | Failure]:
-    """Return scores whose spans are places in the original text."""
-    placed = dict(scores)
+def _with_original_spans(
+    scores: Mapping[str, Score | Failure], removed: Removed
+) -> dict[str, Score | Failure]:
+    """Return scores with their spans converted to positions in the original text."""
+    with_spans = dict(scores)
     for name, score in scores.items():
         if isinstance(score, Score) and score.span is not None:
             begin, end = score.span
             span = blanks.original(begin, removed), blanks.original(end - 1, removed) + 1
-            placed[name] = structs.replace(score, span=span)
-    return placed
+            with_spans[name] = structs.replace(score, span=span)
+    return with_spans
 
 
 def _needs_await(scorer: Scorer) -> bool:
@@ -235,25 +237,25 @@ def _needs_await(scorer: Scorer) -> bool:
     return is_heavy(scorer) or inspect.iscoroutinefunction(scorer) or inspect.iscoroutinefunction(called)
 
 
-def _judge(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
+def _apply(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
     try:
         with foreign_code(Crash):
             return _checked_score(scorer(sample, prompt, reply))
     except UsageError:
         raise
     except EvalsError as error:
-        return failure("scorer", error)
+        return failure_record("scorer", error)
 
 
 def _checked_score(result: object) -> Score:
     """Raise ScorerError for a result that is not a Score: its record would make the run unreadable."""
     if not isinstance(result, Score):
-        raise ScorerError(f"the scorer gave {type(result).__name__}, not a Score")
+        raise ScorerError(f"the scorer returned {type(result).__name__}, not a Score")
     return result
 
 
-def failure(stage: str, error: BaseException, *, attempts: int = 1) -> Failure:
-    """Record an error; `kind` is the name of its class in lower case."""
+def failure_record(stage: str, error: BaseException, *, attempts: int = 1) -> Failure:
+    """Return an error as a Failure; `kind` is the name of its class in lower case."""
     kind = type(error).__name__.lower() if isinstance(error, EvalsError) else "crash"
     text = str(error) if isinstance(error, EvalsError) else f"{type(error).__name__}: {error}"
     return Failure(stage=stage, kind=kind, message=text[:2000], attempts=attempts)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Molecules stated in SELFIES or SMILES, beside a gold answer in SELFIES."""
+"""Score molecules stated in SELFIES or SMILES against a gold answer in SELFIES."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SelfiesMolecule(Molecule, frozen=True):
         decoded("[C]")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         also = [_smiles(str(gold)) for gold in sample.meta.get("also", ())]
         meta = {**sample.meta, "also": also} if also else sample.meta
         return super().__call__(replace(sample, target=_smiles(str(sample.target)), meta=meta), prompt, reply)
@@ -27,15 +27,15 @@ class SelfiesMolecule(Molecule, frozen=True):
     def read(self, reply: Reply) -> Reading | None:
         """Return the molecule, or the set of molecules, that a reply states.
 
-        Every beginning of SELFIES is SELFIES, so one at the end of a reply that was cut off is not read.
+        Every prefix of a SELFIES string is valid SELFIES; one at the end of a truncated reply is therefore not read.
         """
         rewriting = rewritten(reply.text)
         reading = super().read(replace(reply, text=rewriting.text))
         if reading is None:
             return None
-        place = rewriting.original(reading)
-        could_go_on = reply.stop == "length" and place.end >= len(reply.text.rstrip())
-        return None if could_go_on else place
+        span = rewriting.original(reading)
+        could_go_on = reply.stop == "length" and span.end >= len(reply.text.rstrip())
+        return None if could_go_on else span
 
 
 def _smiles(gold: str) -> str:

@@ -1,7 +1,7 @@
-"""Scores of tokenizers: the characters of a string beside the tokens that it takes.
+"""Score tokenizers by the characters per token of a string.
 
-A reply of the `tokens:` adapter is `{"tokens": [n, ...]}`, one number a message of the prompt; a second message holds the
-tags alone.
+A reply of the `tokens:` adapter is `{"tokens": [n, ...]}`, one number per message of the prompt; a second message
+contains the tags alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from evals.types import Point, Prompt, Reply, Sample, Score
 
 
 class Counts(Struct, frozen=True):
-    """Numbers of tokens, one a message."""
+    """Token counts, one per message."""
 
     tokens: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1, max_length=2)]
 
@@ -26,7 +26,7 @@ _decode = msgspec.json.Decoder(Counts).decode
 
 
 class Tokens(Struct, frozen=True):
-    """Characters per token of one string; `invalid` for a reply that is not a count, or of a text without tokens."""
+    """Scores the characters per token of a string; `invalid` for a reply without a count, or a count of 0."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one count; parts: `characters` and `tokens`, and without the tags `inner_tokens`."""
@@ -50,24 +50,26 @@ class Tokens(Struct, frozen=True):
         )
 
 
-def _ratio(points: Sequence[Point], above: str, below: str) -> float:
+def _ratio_of_sums(points: Sequence[Point], numerator: str, denominator: str) -> float:
     """Return the ratio of two parts' sums; raises ValueError if no string was counted."""
-    counted = [point.parts for point in points if below in point.parts]
-    if not counted:
+    counted_parts = [point.parts for point in points if denominator in point.parts]
+    if not counted_parts:
         raise ValueError("no string was counted")
-    return sum(parts[above] for parts in counted) / sum(parts[below] for parts in counted)
+    return sum(parts[numerator] for parts in counted_parts) / sum(
+        parts[denominator] for parts in counted_parts
+    )
 
 
 def characters_per_token(points: Sequence[Point]) -> float:
-    """Return the compression ratio: all characters by all tokens, tags included in both."""
-    return _ratio(points, "all_characters", "tokens")
+    """Return the compression ratio: all characters divided by all tokens, tags included."""
+    return _ratio_of_sums(points, "all_characters", "tokens")
 
 
 def characters_per_token_inside(points: Sequence[Point]) -> float:
-    """Return the same without the tags and the tokens that they take by themselves."""
-    return _ratio(points, "characters", "inner_tokens")
+    """Return the compression ratio without the tags and the tokens of the tags alone."""
+    return _ratio_of_sums(points, "characters", "inner_tokens")
 
 
 def tokens_per_character(points: Sequence[Point]) -> float:
     """Return the inverse of `characters_per_token`."""
-    return _ratio(points, "tokens", "all_characters")
+    return _ratio_of_sums(points, "tokens", "all_characters")

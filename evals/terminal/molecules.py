@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from evals.errors import EvalsError
 from evals.sandbox import Pool
-from evals.scorers.molecule_forms import Form
+from evals.scorers.molecule_forms import MoleculeForms
 from evals.verdicts.flips import Flip
-from evals.verdicts.formatting import flip_line, shortened
+from evals.verdicts.formatting import flip_line, shorten_list
 
 LONGEST = 1000
 """Maximum number of characters of a SMILES that is parsed."""
@@ -32,7 +32,7 @@ def described(smiles: str) -> Molecule:
     >>> described("OCC.CC(=O)O")
     Molecule(formula='C2H6O + C2H4O2', canonical='CC(=O)O.CCO')
     """
-    forms = [Form(part) for part in smiles.split(".")]
+    forms = [MoleculeForms(part) for part in smiles.split(".")]
     if any(form.mol is None for form in forms):
         return Molecule()
     return Molecule(
@@ -60,10 +60,10 @@ def descriptions() -> Iterator[Callable[[str], Molecule]]:
 def flip_lines(flips: Sequence[Flip], most: int, what: str, *, quote: str = "") -> list[str]:
     """Return at most `most` lines on changed samples; molecules get their formulas, which shows isomers as such."""
     if not any(flip.molecule for flip in flips[:most]):
-        return shortened([flip_line(flip, quote=quote) for flip in flips], most, what)
+        return shorten_list([flip_line(flip, quote=quote) for flip in flips], most, what)
     with descriptions() as describe:
         first = [
             flip_line(flip, quote=quote, formula=lambda smiles: describe(smiles).formula)
             for flip in flips[:most]
         ]
-        return shortened([*first, *(flip.id for flip in flips[most:])], most, what)
+        return shorten_list([*first, *(flip.id for flip in flips[most:])], most, what)

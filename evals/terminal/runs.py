@@ -339,7 +339,7 @@ def _legend(
     if any(len(line.cards) > 1 for line in lines):
         legend.append("seeds: mean of runs that differ only in their seed; --runs shows each")
     if bounds and any(line.head and line.head.low is not None for line in lines):
-        legend.append(f"95 % intervals: {about('items-like-these')}")
+        legend.append(f"95 % intervals: {describe_estimand('items-like-these')}")
     legend += [
         f"{_run(line, names)}: {missing_bounds(line)}"
         for line in lines

@@ -1,1 +1,1 @@
-"""Statements about several runs: comparisons, ranks, gates and their plans, repeatability, published numbers."""
+"""Comparisons, ranks, gates and their plans, repeatability reports, and checks of published numbers."""

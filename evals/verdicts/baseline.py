@@ -30,9 +30,9 @@ from evals.verdicts.pairs import Side
 from evals.verdicts.suite_run import SuiteRun
 
 FORMAT = 1
-MOST = 1e100
+MAX_VALUE = 1e100
 """Largest value in a baseline; squares of larger ones overflow."""
-encode = msgspec.json.Encoder().encode
+encode_json = msgspec.json.Encoder().encode
 
 Target: TypeAlias = str | float | tuple[str, ...]
 
@@ -94,7 +94,7 @@ def hash_ids(c: SuiteRun) -> SuiteRun:
 def write(path: Path, suite_runs: list[SuiteRun]) -> None:
     """Write a run of several suites as a baseline file."""
     head = Head(baseline=FORMAT, run=suite_runs[0].run, model=suite_runs[0].model)
-    lines = [encode(head)]
+    lines = [encode_json(head)]
     for c in sorted(suite_runs, key=lambda c: (c.suite, c.protocol)):
         hidden = hash_ids(c)
         for scorer in hidden.sides:
@@ -117,26 +117,30 @@ def _block(c: SuiteRun, scorer: str) -> list[bytes]:
         _row(name, gold, [by_sample[name].get(r) for r in range(side.repeats)], gated=c.gated)
         for name, gold in sorted(side.golds.items())
     ]
-    return [encode(block), *map(encode, rows)]
+    return [encode_json(block), *map(encode_json, rows)]
 
 
 def _row(name: str, gold: Gold, points: list[Point | None], *, gated: bool) -> list[Any]:
     row: list[Any] = [name, gold.group, [_outcome(point, gated=gated) for point in points]]
-    extra = ["" if gold.cluster == name else gold.cluster, gold.options, _hidden(gold.target, gated=gated)]
+    extra = [
+        "" if gold.cluster == name else gold.cluster,
+        gold.options,
+        _hash_unless_label(gold.target, gated=gated),
+    ]
     return row + extra
 
 
 def _outcome(point: Point | None, *, gated: bool) -> Any:
     if point is None:
         return None
-    answer = None if point.answer is None else _hidden(point.answer, gated=gated)
+    answer = None if point.answer is None else _hash_unless_label(point.answer, gated=gated)
     return [point.verdict, point.value, answer, *([point.parts] if point.parts else [])]
 
 
-def _hidden(text: Target, *, gated: bool) -> Target:
+def _hash_unless_label(text: Target, *, gated: bool) -> Target:
     """Return numbers and labels of open suites unchanged, anything else as a hash."""
     if isinstance(text, tuple):
-        return tuple(str(_hidden(part, gated=gated)) for part in text)
+        return tuple(str(_hash_unless_label(part, gated=gated)) for part in text)
     if not gated and (isinstance(text, float) or len(text) <= LABEL):
         return text
     return f"#{sha256(str(text).encode()).hexdigest()[:8]}"
@@ -218,7 +222,7 @@ def _side(block: Block, rows: list[bytes]) -> Side:
             verdict, value, answer, *parts = outcome
             if not isinstance(verdict, str) or not isinstance(value, int | float | None):
                 raise ValueError(f"sample {name} of {block.suite}: no outcome: {outcome}")
-            if value is not None and not abs(value) <= MOST:
+            if value is not None and not abs(value) <= MAX_VALUE:
                 raise ValueError(f"sample {name} of {block.suite}: value {value:.3g} is implausibly large")
             points.append(
                 Point(

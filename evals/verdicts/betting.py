@@ -1,10 +1,10 @@
 """Betting e-processes: evidence against a hypothesis that stays valid when checked after every sample.
 
-A process bets that the mean of bounded values exceeds some value; if it does not, the wealth is a
-supermartingale, so the chance that it ever reaches 1/alpha is at most alpha, whenever one stops (Ville).
+A process bets that the mean of bounded values exceeds a null value. Under the null the wealth is a supermartingale, and
+the probability that it ever reaches 1/alpha is at most alpha for every stopping rule (Ville).
 Waudby-Smith and Ramdas, *Estimating means of bounded random variables by betting* (JRSS B, 2024): a fixed
-mixture of stakes, here c in (0, 1) of the largest safe one. confseq 0.0.11 (2023), the one library with this,
-does not build on Python 3.11, hence our own implementation.
+mixture of stakes, here shares c in (0, 1) of the largest safe stake. The only library, confseq 0.0.11 (2023), does not
+build on Python 3.11.
 
 >>> bets = Bets(margin=0.1)
 >>> bets.add([0.0] * 60)
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-STAKES = 24
-LEAST, MOST = 0.004, 0.9
+STAKE_COUNT = 24
+MIN_STAKE, MAX_STAKE = 0.004, 0.9
 """Smallest and largest share of the largest safe stake; the others are log-spaced between them."""
-NOISIEST = 0.5
+MAX_MEAN_SQUARE = 0.5
 """Mean square of a difference, in squared widths, at which the best stake is three times the smallest one of the mixture."""
 
 
@@ -37,8 +37,8 @@ def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
     """
     import numpy as np
 
-    least = min(MOST / 2, max(LEAST, evenness * margin / NOISIEST / 3))
-    return np.geomspace(least, MOST, STAKES)
+    least = min(MAX_STAKE / 2, max(MIN_STAKE, evenness * margin / MAX_MEAN_SQUARE / 3))
+    return np.geomspace(least, MAX_STAKE, STAKE_COUNT)
 
 
 class Bets:
@@ -70,7 +70,7 @@ class Bets:
         self.population = population
         self._seen: list[tuple[float, float, float]] = []
         """Worst, best and weight of every cluster, in order; only for draws without replacement."""
-        self._pass, self._breach = np.zeros(STAKES), np.zeros(STAKES)
+        self._pass, self._breach = np.zeros(STAKE_COUNT), np.zeros(STAKE_COUNT)
         self.best_pass = self.best_breach = 0.0
         """Largest log wealth so far, of the bet that the loss is less than the margin, and that it is more."""
         self._worst: Counter[tuple[float, float]] = Counter()
@@ -98,8 +98,8 @@ class Bets:
         up = np.cumsum(self._logs(low, size, -self.margin, sums[0], sums[2]), axis=0) + self._pass
         down = np.cumsum(self._logs(-high, size, self.margin, -sums[1], sums[2]), axis=0) + self._breach
         self._pass, self._breach = up[-1], down[-1]
-        self.best_pass = max(self.best_pass, float(_mixed(up).max()))
-        self.best_breach = max(self.best_breach, float(_mixed(down).max()))
+        self.best_pass = max(self.best_pass, float(_log_mean_wealth(up).max()))
+        self.best_breach = max(self.best_breach, float(_log_mean_wealth(down).max()))
         self._worst.update(zip(low.tolist(), size.tolist(), strict=True))
         self._best.update(zip(high.tolist(), size.tolist(), strict=True))
 
@@ -142,15 +142,15 @@ class Bets:
         return growth
 
     def passes(self, alpha: float) -> bool:
-        """Whether "the loss is at least the margin" was ever refuted at `alpha`."""
+        """Return whether "the loss is at least the margin" was ever refuted at `alpha`."""
         return self.best_pass >= -log(alpha)
 
     def breaches(self, alpha: float) -> bool:
-        """Whether "the loss is at most the margin" was ever refuted at `alpha`."""
+        """Return whether "the loss is at most the margin" was ever refuted at `alpha`."""
         return self.best_breach >= -log(alpha)
 
     def limits(self, alpha: float) -> tuple[float, float]:
-        """Confidence sequence of the mean gain: both limits hold at all times, each at `alpha`."""
+        """Return the confidence sequence of the mean gain; each limit holds at all times at `alpha`."""
         return self._limit(self._worst, 1.0, alpha), -self._limit(self._best, -1.0, alpha)
 
     def _limit(self, seen: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
@@ -167,7 +167,9 @@ class Bets:
         for _ in range(30):
             middle = (low + high) / 2
             wealth = counts @ self._logs(sign * keys[:, 0], keys[:, 1], middle)
-            low, high = (middle, high) if _mixed(wealth[None, :])[0] >= -log(alpha) else (low, middle)
+            low, high = (
+                (middle, high) if _log_mean_wealth(wealth[None, :])[0] >= -log(alpha) else (low, middle)
+            )
         return low
 
     def _ordered_limit(self, sign: float, alpha: float) -> float:
@@ -178,12 +180,12 @@ class Bets:
         totals, low, high = sign * rows[:, 0 if sign > 0 else 1], -self.width, self.width
         for _ in range(30):
             middle = (low + high) / 2
-            wealth = _mixed(np.cumsum(self._logs(totals, rows[:, 2], middle), axis=0)).max()
+            wealth = _log_mean_wealth(np.cumsum(self._logs(totals, rows[:, 2], middle), axis=0)).max()
             low, high = (middle, high) if wealth >= -log(alpha) else (low, middle)
         return low
 
 
-def _mixed(logs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_mean_wealth(logs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the log of the mean wealth over the stakes, row by row."""
     import numpy as np
 

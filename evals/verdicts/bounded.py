@@ -1,7 +1,7 @@
-"""Gaffke's test of the mean of bounded differences, which does not rely on their variance.
+"""Gaffke's test of the mean of bounded differences, which does not use their variance.
 
-A loss on a few items may not show in a small sample, so a t test on thirty items passes it four times as often as its
-level. Gaffke's test (*Three test statistics for a nonparametric one-sided hypothesis on the mean of a
+A loss on few items may be absent from a small sample; with thirty items, a t test passes such a loss four times as often
+as its level allows. Gaffke's test (*Three test statistics for a nonparametric one-sided hypothesis on the mean of a
 nonnegative variable*, 2005; studied as a bound by Phan, Thomas and Learned-Miller, ICML 2021) adds one observation at
 the worst bound and computes the probability that a Dirichlet mixture of all of them lies on the wrong side. For binary
 values it is the test of Clopper and Pearson; for many values it approaches the t test.
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-LARGEST = 2000
-"""Number of clusters from which the t test is used instead: rare losses that 30 items may miss show in 2,000."""
+MAX_CLUSTERS = 2000
+"""Number of clusters from which the t test is used instead, because rare losses are visible in so many."""
 
 
 class Bounded(NamedTuple):
@@ -73,15 +73,15 @@ class Bounded(NamedTuple):
         return self._limit(self.sums, tail, self.value), -self._limit(-self.sums, tail, -self.value)
 
     def p_above(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value of "the true difference is at most `margin`"."""
         return self._p(self.sums, margin)
 
     def p_below(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value of "the true difference is at least `margin`"."""
         return self._p(-self.sums, -margin)
 
     def p_equal(self) -> float:
-        """Two-sided p-value of "there is no difference"."""
+        """Return the two-sided p-value of "there is no difference"."""
         return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
     def _p(self, sums: Array, margin: float) -> float:
@@ -115,16 +115,16 @@ def gaffke(sums: Array, shares: Array, margin: float, width: float, *, tallies: 
         sums, shares = np.where(present, sums, 0.0), np.where(present, shares, 0.0)
         tallies = np.concatenate([tallies, np.ones((len(tallies), 1))], axis=1)
     worst = shares.max(axis=1, keepdims=True) * (-width - margin)
-    return below_zero(np.concatenate([sums - margin * shares, worst], axis=1), tallies)
+    return probability_below_zero(np.concatenate([sums - margin * shares, worst], axis=1), tallies)
 
 
-def below_zero(terms: Array, tallies: Array | None = None) -> Array:
+def probability_below_zero(terms: Array, tallies: Array | None = None) -> Array:
     """Return P(sum of a_c E_c <= 0) for standard exponential E_c and rows of a_c, each counted once or as tallied."""
     import numpy as np
     from scipy.special import ndtr
 
     times = np.ones_like(terms) if tallies is None else tallies
-    scale = np.sqrt(_over(times, terms**2))[:, None]
+    scale = np.sqrt(_weighted_row_sums(times, terms**2))[:, None]
     a = terms / np.where(scale > 0, scale, 1.0)
     least, most = a.min(axis=1), a.max(axis=1)
     open_ = (least < 0) & (most > 0)
@@ -132,11 +132,11 @@ def below_zero(terms: Array, tallies: Array | None = None) -> Array:
     if not open_.any():
         return p_values
     a, times = a[open_], times[open_]
-    t = _saddle(a, times, 1 / least[open_], 1 / most[open_])
+    t = _saddlepoint(a, times, 1 / least[open_], 1 / most[open_])
     rest = 1 - t[:, None] * a
     ratio = a / rest
     cumulant, second, third = (
-        -_over(times, np.log(rest)), _over(times, ratio**2), 2 * _over(times, ratio**3)
+        -_weighted_row_sums(times, np.log(rest)), _weighted_row_sums(times, ratio**2), 2 * _weighted_row_sums(times, ratio**3)
     )  # fmt: skip
     w = np.sign(t) * np.sqrt(np.maximum(0.0, -2 * cumulant))
     u = t * np.sqrt(second)
@@ -147,25 +147,25 @@ def below_zero(terms: Array, tallies: Array | None = None) -> Array:
     return p_values
 
 
-def _over(times: Array, terms: Array) -> Array:
-    """Sum of each row's terms, each as often as it occurs."""
+def _weighted_row_sums(times: Array, terms: Array) -> Array:
+    """Return the sum of each row's terms, weighted by their counts."""
     import numpy as np
 
     sums: Array = np.einsum("ij,ij->i", times, terms)
     return sums
 
 
-def _saddle(a: Array, times: Array, low: Array, high: Array) -> Array:
-    """Root of the cumulant's derivative between its poles, by Newton's steps kept within a bracket."""
+def _saddlepoint(a: Array, times: Array, low: Array, high: Array) -> Array:
+    """Return the root of the cumulant's derivative between its poles, by bracketed Newton steps."""
     import numpy as np
 
-    t = np.clip(-_over(times, a), 0.9 * low, 0.9 * high)
+    t = np.clip(-_weighted_row_sums(times, a), 0.9 * low, 0.9 * high)
     low, high, enough = low.copy(), high.copy(), 1e-11 * (high - low)
     open_ = np.arange(len(t))
     for _ in range(60):
         at, part, weight = t[open_], a[open_], times[open_]
         ratio = part / (1 - at[:, None] * part)
-        slope = _over(weight, ratio)
+        slope = _weighted_row_sums(weight, ratio)
         low[open_], high[open_] = np.where(slope < 0, at, low[open_]), np.where(slope < 0, high[open_], at)
         step = at - slope / np.einsum("ij,ij,ij->i", weight, ratio, ratio)
         inside = (step > low[open_]) & (step < high[open_])
@@ -177,12 +177,12 @@ def _saddle(a: Array, times: Array, low: Array, high: Array) -> Array:
     return root
 
 
-def least_p(clusters: int, margin: float, width: float) -> float:
+def smallest_p(clusters: int, margin: float, width: float) -> float:
     """Return the smallest possible p-value of a pass: that of clusters without any difference."""
     return (1 - margin / width) ** clusters if margin < width else 0.0
 
 
-def needed(alpha: float, margin: float, width: float) -> int:
+def min_clusters(alpha: float, margin: float, width: float) -> int:
     """Return the minimal number of clusters with which an unchanged model can pass."""
     from math import ceil
 

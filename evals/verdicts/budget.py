@@ -19,17 +19,17 @@ from typing import Literal, NamedTuple, get_args
 from msgspec import Struct
 
 from evals.report import statistics as stats
-from evals.report.about import Estimand
+from evals.report.estimand_names import Estimand
 from evals.verdicts.components import Components
 
 Change = Literal["same model", "another model"]
 CHANGES: tuple[Change, ...] = get_args(Change)
 POWER = 0.8
-MOST_REPEATS = 1024
+MAX_REPEATS = 1024
 
 
 class Budget(Struct, frozen=True, kw_only=True):
-    """What it takes to detect a drop on one suite."""
+    """The sample size, cost and time to detect a drop on one suite."""
 
     suite: str
     change: Change
@@ -77,13 +77,13 @@ def budget(
         suite=parts.suite, change=change, drop=drop, unit=parts.unit,
         discordance=parts.discordance if same else parts.discordance_of_models,
         source=parts.within.source if same else parts.models.source, items=chosen[0] if chosen else None,
-        repeats=chosen[1] if chosen else None, calls=calls, cost_usd=_times(calls, each["cost"]),
-        seconds=_times(calls, each["seconds"]), least=z * sqrt(noise.variance(parts.n, parts.repeats)),
+        repeats=chosen[1] if chosen else None, calls=calls, cost_usd=_multiplied(calls, each["cost"]),
+        seconds=_multiplied(calls, each["seconds"]), least=z * sqrt(noise.variance(parts.n, parts.repeats)),
         limit=z * sqrt(noise.variance(parts.n, None)),
     )  # fmt: skip
 
 
-def _times(calls: int | None, each: float | None) -> float | None:
+def _multiplied(calls: int | None, each: float | None) -> float | None:
     return None if calls is None or each is None else calls * each
 
 
@@ -109,13 +109,13 @@ class _Noise:
         """Return the smallest numbers of items and replies with at most this variance; None if there are none."""
         every = self.parts.n
         if self.variance(every, 1) <= wanted:
-            return _least(lambda n: self.variance(n, 1) <= wanted, every), 1
-        if self.variance(every, MOST_REPEATS) > wanted:
+            return _smallest(lambda n: self.variance(n, 1) <= wanted, every), 1
+        if self.variance(every, MAX_REPEATS) > wanted:
             return None
-        return every, _least(lambda k: self.variance(every, k) <= wanted, MOST_REPEATS)
+        return every, _smallest(lambda k: self.variance(every, k) <= wanted, MAX_REPEATS)
 
 
-def _least(holds: Callable[[int], bool], most: int) -> int:
+def _smallest(holds: Callable[[int], bool], most: int) -> int:
     """Return the smallest number up to `most` for which a monotone condition holds."""
     low, high = 1, most
     while low < high:

@@ -1,6 +1,6 @@
 """Paired comparison of runs: differences with intervals, changed samples, ranks.
 
-Runs are comparable if suite, protocol, data, judge and scorer versions agree; otherwise `why_not` states what differs.
+Runs are comparable if suite, protocol, data, judge and scorer versions agree; otherwise `why_not` states the differences.
 Tests are adjusted for multiplicity: Holm over the suites' headlines and all pairs of runs, Benjamini-Hochberg over the
 groups of a suite. The adjusted intervals exclude 0 exactly if the adjusted test rejects.
 """
@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from msgspec import Struct, structs
 
 from evals.report import frames
-from evals.report.about import Estimand
+from evals.report.estimand_names import Estimand
 from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import evidence_of
-from evals.verdicts.flips import Flip, flips, ladder
-from evals.verdicts.formatting import p_value
-from evals.verdicts.pairs import Pairs, Reduced, reduced
+from evals.verdicts.flips import Flip, changed_outcomes, count_verdict_changes
+from evals.verdicts.formatting import format_p
+from evals.verdicts.pairs import Pairs, ReducedRun, reduce_run
 from evals.verdicts.ranks import Rank, ranks
-from evals.verdicts.suite_run import SuiteRun, why_not
+from evals.verdicts.suite_run import SuiteRun, incomparability_reasons
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.95
-FEW = 10
+FEW_CLUSTERS = 10
 """Number of clusters below which an interval is marked as rough."""
 
 
@@ -149,7 +149,7 @@ def _signed(row: Row) -> str:
     low, high = row.ends
     if row.difference is None or low is None or high is None:
         return "-"
-    p = "" if row.p_adjusted is None else f", p (adjusted) {p_value(row.p_adjusted)}"
+    p = "" if row.p_adjusted is None else f", p (adjusted) {format_p(row.p_adjusted)}"
     return f"{row.difference:+.4g} [{low:+.4g}, {high:+.4g}]{p}"
 
 
@@ -171,7 +171,7 @@ def compare(
     by_suite = {suite: [next(c for c in run if c.suite == suite) for run in runs] for suite in common}
     reasons = [] if common else ["the runs have no suite in common"]
     for first, *others in by_suite.values():
-        reasons += dict.fromkeys(line for other in others for line in why_not(first, other))
+        reasons += dict.fromkeys(line for other in others for line in incomparability_reasons(first, other))
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
     notes, compared, changed = list[str](), list[RowWithEvidence](), dict[str, list[Flip]]()
@@ -182,19 +182,19 @@ def compare(
                 a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), cache=cache
             )
         if len(several) == 2:
-            changed[suite] = changes(several[0], several[1], several[0].headline)
-    rows = adjusted(compared)
+            changed[suite] = changed_samples(several[0], several[1], several[0].headline)
+    rows = adjust_for_multiplicity(compared)
     return Comparison(
         pairs=tuple(rows), comparable=not reasons, why_not=tuple(reasons),
         flips=tuple(flip for flips_of_suite in changed.values() for flip in flips_of_suite),
-        ladders={suite: ladder(flips_of_suite) for suite, flips_of_suite in changed.items()},
+        ladders={suite: count_verdict_changes(flips_of_suite) for suite, flips_of_suite in changed.items()},
         runs=tuple(_cost(c) for run in runs for c in run if c.suite in common),
         ranks=tuple(_ranks(rows)) if len(runs) > 2 else (),
-        notes=(*_marks(by_suite), *dict.fromkeys(notes)),
+        notes=(*_restriction_notes(by_suite), *dict.fromkeys(notes)),
     )  # fmt: skip
 
 
-def _marks(by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[str]:
+def _restriction_notes(by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[str]:
     """Return a line for each mark, with the suites it applies to, and their runs unless all of them have it."""
     places: dict[str, list[str]] = {}
     for suite, several in by_suite.items():
@@ -205,13 +205,13 @@ def _marks(by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[str]:
     return [f"{mark}: {', '.join(suites)}" for mark, suites in places.items()]
 
 
-def changes(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
+def changed_samples(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
     """Return the samples whose verdict changed, by plain ids if either run has them; without answers of a gated suite."""
     known = {**(a.hashed or {}), **(b.hashed or {})}
     hidden = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
     return [
         structs.replace(flip, suite=b.suite, id=known.get(flip.id, flip.id), **hidden)
-        for flip in flips(a.side_of(metric), b.side_of(metric), better=metric.better)
+        for flip in changed_outcomes(a.side_of(metric), b.side_of(metric), better=metric.better)
     ]
 
 
@@ -221,7 +221,7 @@ def _cost(c: SuiteRun) -> Cost:
     )  # fmt: skip
 
 
-ReducedRuns: TypeAlias = dict[tuple[str, str], Reduced]
+ReducedRuns: TypeAlias = dict[tuple[str, str], ReducedRun]
 """(Run, metric) -> the samples' values, shared by all pairs of runs."""
 
 
@@ -245,13 +245,13 @@ def _rows_of(
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
     rows = []
     for metric in sorted(shared if detail else [a.headline], key=lambda m: not m.headline):
-        pairs = Pairs(_reduced(a, metric, cache), _reduced(b, metric, cache), metric)
+        pairs = Pairs(_cached_reduction(a, metric, cache), _cached_reduction(b, metric, cache), metric)
         if pairs.unshared:
             notes.append(
                 f"{a.suite}: {pairs.unshared} samples are expected by one of the runs only, left out"
             )
         row = compare_metric(a, b, pairs, estimand=estimand, limit=limit)
-        if metric.headline and row.row.clusters < min(FEW, row.row.n):
+        if metric.headline and row.row.clusters < min(FEW_CLUSTERS, row.row.n):
             notes.append(
                 f"{a.suite}: {row.row.clusters} clusters of {row.row.n} samples: the interval is rough"
             )
@@ -262,10 +262,10 @@ def _rows_of(
     return rows
 
 
-def _reduced(run: SuiteRun, metric: Metric, cache: ReducedRuns) -> Reduced:
+def _cached_reduction(run: SuiteRun, metric: Metric, cache: ReducedRuns) -> ReducedRun:
     key = (run.run, metric.name)
     if key not in cache:
-        cache[key] = reduced(run.side_of(metric), metric)
+        cache[key] = reduce_run(run.side_of(metric), metric)
     return cache[key]
 
 
@@ -307,7 +307,7 @@ def compare_metric(
     return RowWithEvidence(row, known)
 
 
-def adjusted(compared: Sequence[RowWithEvidence]) -> list[Row]:
+def adjust_for_multiplicity(compared: Sequence[RowWithEvidence]) -> list[Row]:
     """Adjust the p-values of headlines as one family and those of groups as another."""
     rows = [row for row, _ in compared]
     headlines = [i for i, (row, known) in enumerate(compared) if known and row.headline]

@@ -1,7 +1,7 @@
-"""Variance components of a score: items, single replies, the prompt's wording, the judge, another model.
+"""Estimate the variance components of a score: items, single replies, prompt wording, judge, and model.
 
-They are estimated from the given runs; each component names its runs, or says that it is assumed. Variances are in the
-metric's squared unit. The component that a run informs depends on how it differs from the baseline:
+Each component names the runs that it was estimated from, or says that it is assumed. Variances are in the metric's squared
+unit. A run contributes to a component according to its difference from the baseline:
 
 | model | protocol | judge | component |
 |---|---|---|---|
@@ -22,9 +22,9 @@ from msgspec import Struct
 
 from evals.report import statistics as stats
 from evals.report.strata import item_weights
-from evals.verdicts.pairs import together, values
+from evals.verdicts.pairs import merge_joint_samples, reduce_samples
 from evals.verdicts.suite_run import SuiteRun
-from evals.verdicts.within import within_variances
+from evals.verdicts.within_item_noise import within_item_variances
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,12 +75,12 @@ class Components(Struct, frozen=True, kw_only=True):
 
     @property
     def discordance(self) -> float:
-        """Mean square of an item's difference between two runs of the baseline's model, one reply each."""
+        """Return the mean square of an item's difference between two runs of the baseline's model with one reply each."""
         return 2 * self.within.variance
 
     @property
     def discordance_of_models(self) -> float:
-        """Variance of an item's difference between two models, one reply each."""
+        """Return the variance of an item's difference between two models with one reply each."""
         return self.models.variance + 2 * self.within.variance
 
 
@@ -108,32 +108,34 @@ def components(
     metric = baseline.headline
     if metric.pool == "whole":
         return None
-    base = _read(baseline)
-    others = [_read(c) for c in runs if (c.suite, c.data_sha256) == (baseline.suite, baseline.data_sha256)]
+    base = _run_values(baseline)
+    others = [
+        _run_values(c) for c in runs if (c.suite, c.data_sha256) == (baseline.suite, baseline.data_sha256)
+    ]
     array = np.array(list(base.values.values()))
     if len(array) < 2:
         return None
     width = metric.width
     spread = float(array.var(ddof=1))
-    within = _within(
+    within = _within_variance(
         base, others, discordance, fallback=spread if width is None else ASSUMED_WITHIN * width**2
     )
     between = max(0.0, spread - within.variance / base.repeats)
     return Components(
         suite=baseline.suite, metric=metric.name, unit=metric.unit, n=len(array), repeats=base.repeats,
         value=float(array.mean()), range=width, between=Component(variance=between, source=baseline.run),
-        within=within, models=_models(base, others, within, between),
-        wording=_of_scores(base, [o for o in others if _same_model(base, o) and not _same_protocol(base, o)]),
-        judge=_of_scores(base, [o for o in others if _same_model(base, o) and _other_judge(base, o)]),
-        design=_design(base),
+        within=within, models=_model_variance(base, others, within, between),
+        wording=_score_variance(base, [o for o in others if _same_model(base, o) and not _same_protocol(base, o)]),
+        judge=_score_variance(base, [o for o in others if _same_model(base, o) and _other_judge(base, o)]),
+        design=_design_effect(base),
     )  # fmt: skip
 
 
-def _read(suite_run: SuiteRun) -> _Run:
+def _run_values(suite_run: SuiteRun) -> _Run:
     metric = suite_run.headline
-    side = together(suite_run.side_of(metric), metric)
-    known = values(side, metric, side.golds)
-    variances = within_variances(side, metric)
+    side = merge_joint_samples(suite_run.side_of(metric), metric)
+    known = reduce_samples(side, metric, side.golds)
+    variances = within_item_variances(side, metric)
     within = None
     if variances:
         within = sum(variances.values()) / len(variances) * side.repeats
@@ -152,7 +154,9 @@ def _other_judge(a: _Run, b: _Run) -> bool:
     return _same_protocol(a, b) and a.suite_run.judge != b.suite_run.judge
 
 
-def _within(base: _Run, others: Sequence[_Run], stated: float | None, *, fallback: float) -> Component:
+def _within_variance(
+    base: _Run, others: Sequence[_Run], stated: float | None, *, fallback: float
+) -> Component:
     """Estimate the within-item variance from repeats and second runs, pooled by items; else as stated; else assumed."""
     import numpy as np
 
@@ -176,7 +180,7 @@ def _within(base: _Run, others: Sequence[_Run], stated: float | None, *, fallbac
     return Component(variance=fallback, source="assumed")
 
 
-def _models(base: _Run, others: Sequence[_Run], within: Component, between: float) -> Component:
+def _model_variance(base: _Run, others: Sequence[_Run], within: Component, between: float) -> Component:
     estimates = []
     for other in others:
         if _same_model(base, other) or not _same_protocol(base, other):
@@ -193,7 +197,7 @@ def _models(base: _Run, others: Sequence[_Run], within: Component, between: floa
     return Component(variance=assumed, source="assumed")
 
 
-def _of_scores(base: _Run, others: Sequence[_Run]) -> Component | None:
+def _score_variance(base: _Run, others: Sequence[_Run]) -> Component | None:
     """Return the variance of the score over conditions, minus the noise of items and replies between them."""
     import numpy as np
 
@@ -213,12 +217,12 @@ def _differences(a: _Run, b: _Run) -> Floats:
     return np.array([b.values[name] - value for name, value in a.values.items() if name in b.values])
 
 
-def _design(base: _Run) -> float:
+def _design_effect(base: _Run) -> float:
     """Return the design effect of the baseline's weights and clusters."""
     import numpy as np
 
     metric = base.suite_run.headline
-    golds = together(base.suite_run.side_of(metric), metric).golds
+    golds = merge_joint_samples(base.suite_run.side_of(metric), metric).golds
     names = list(base.values)
     groups = [golds[name].group for name in names] if metric.pool == "macro" else None
     weights = item_weights(len(names), groups)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evals.report import statistics as stats
 from evals.report.strata import stratified_error
-from evals.verdicts.bounded import LARGEST, Bounded
+from evals.verdicts.bounded import MAX_CLUSTERS, Bounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,36 +28,36 @@ NORMAL = NormalDist()
 
 
 class Evidence(Protocol):
-    """Evidence on the true difference."""
+    """The interface of evidence on the true difference."""
 
     @property
     def value(self) -> float:
-        """Observed difference, B minus A."""
+        """Return the observed difference, B minus A."""
         ...
 
     @property
     def test(self) -> str:
-        """Name of the two-sided test of `p_equal`."""
+        """Return the name of the two-sided test of `p_equal`."""
         ...
 
     def interval(self, level: float) -> tuple[float, float] | None:
-        """Two-sided interval; None if there are too few data."""
+        """Return the two-sided interval; None if there are too few data."""
         ...
 
     def p_above(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value of "the true difference is at most `margin`"."""
         ...
 
     def p_below(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value of "the true difference is at least `margin`"."""
         ...
 
     def p_equal(self) -> float:
-        """Two-sided p-value of "there is no difference"."""
+        """Return the two-sided p-value of "there is no difference"."""
         ...
 
 
-class Counts(NamedTuple):
+class DiscordantCounts(NamedTuple):
     """Discordant pairs of binary outcomes: `gains` right in B only, `losses` in A only, of `n` (or effective counts).
 
     Interval and one-sided tests are Tango's score method (Statistics in Medicine 17, 1998, 891-908): made for
@@ -72,12 +72,12 @@ class Counts(NamedTuple):
 
     @property
     def value(self) -> float:
-        """Observed difference, B minus A."""
+        """Return the observed difference, B minus A."""
         return self.scale * (self.gains - self.losses) / self.n
 
     @property
     def test(self) -> str:
-        """Name of the two-sided test."""
+        """Return the name of the two-sided test."""
         return "Tango"
 
     def score(self, share: float) -> float:
@@ -120,11 +120,11 @@ class Counts(NamedTuple):
         return at
 
     def p_above(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value of "the true difference is at most `margin`"."""
         return NORMAL.cdf(-self.score(margin / self.scale))
 
     def p_below(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value of "the true difference is at least `margin`"."""
         return NORMAL.cdf(self.score(margin / self.scale))
 
     def p_equal(self) -> float:
@@ -134,7 +134,7 @@ class Counts(NamedTuple):
         return min(1.0, 2 * NORMAL.cdf(-abs(self.score(0.0))))
 
 
-class Shift(NamedTuple):
+class MeanDifference(NamedTuple):
     """A mean difference with its standard error and degrees of freedom."""
 
     value: float
@@ -155,20 +155,20 @@ class Shift(NamedTuple):
         return max(-self.width, self.value - half), min(self.width, self.value + half)
 
     def p_above(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value of "the true difference is at most `margin`"."""
         return _t_tail(self.value - margin, self.error, self.df)
 
     def p_below(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value of "the true difference is at least `margin`"."""
         return _t_tail(margin - self.value, self.error, self.df)
 
     def p_equal(self) -> float:
-        """Two-sided p-value of "there is no difference"."""
+        """Return the two-sided p-value of "there is no difference"."""
         return min(1.0, 2 * _t_tail(abs(self.value), self.error, self.df))
 
 
 def _t_tail(distance: float, error: float, df: float) -> float:
-    """P(T > distance / error)."""
+    """Return P(T > distance / error) for Student's t."""
     from scipy.special import stdtr
 
     if isnan(error):
@@ -195,19 +195,19 @@ class Resampled(NamedTuple):
         return float(low), float(high)
 
     def p_above(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value of "the true difference is at most `margin`"."""
         return self._p(sum(draw <= margin for draw in self.draws), margin)
 
     def p_below(self, margin: float) -> float:
-        """One-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value of "the true difference is at least `margin`"."""
         return self._p(sum(draw >= margin for draw in self.draws), margin)
 
     def p_equal(self) -> float:
-        """Two-sided p-value of "there is no difference"."""
+        """Return the two-sided p-value of "there is no difference"."""
         return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
     def _p(self, beyond: int, margin: float) -> float:
-        """Invert the expansion of the percentiles, so that p-value and interval agree."""
+        """Return the p-value that is consistent with the expanded percentile interval."""
         from scipy.special import stdtr
 
         share = (beyond + 1) / (len(self.draws) + 2)
@@ -221,7 +221,7 @@ class Resampled(NamedTuple):
         return p
 
 
-def of_mean(
+def mean_evidence(
     differences: NDArray[np.float64],
     clusters: Sequence[Hashable],
     *,
@@ -243,22 +243,22 @@ def of_mean(
         raise ValueError("there is nothing to compare")
     if width and groups is None and distinct == size and np.isin(differences, (-width, 0.0, width)).all():
         gains, losses = int((differences > 0).sum()), int((differences < 0).sum())
-        return Counts(gains, losses, size, width)
-    if width and 1 < distinct < LARGEST:
+        return DiscordantCounts(gains, losses, size, width)
+    if width and 1 < distinct < MAX_CLUSTERS:
         return Bounded.of(differences, width=width, clusters=clusters, groups=groups, weights=weights)
     if groups is None:
         error = stats.standard_error(differences, clusters)
         name = "paired t" if distinct == size else "paired t, clustered"
-        shift = Shift(float(differences.mean()), error, max(1, distinct - 1), name, width)
+        shift = MeanDifference(float(differences.mean()), error, max(1, distinct - 1), name, width)
         effective = float(distinct)
     else:
         mean = stratified_error(differences, groups, clusters=clusters, weights=weights)
-        shift = Shift(mean.value, mean.error, mean.df, "paired t, stratified", width)
+        shift = MeanDifference(mean.value, mean.error, mean.df, "paired t, stratified", width)
         effective = mean.effective
-    return Counts(0, 0, effective, width) if width and not differences.any() else shift
+    return DiscordantCounts(0, 0, effective, width) if width and not differences.any() else shift
 
 
-def of_statistic(
+def statistic_evidence(
     count: int,
     statistic: Callable[[NDArray[np.intp]], float],
     *,
@@ -282,11 +282,17 @@ def of_statistic(
         except ValueError:
             continue
     if len(draws) < 0.8 * resamples:
-        return Shift(value, nan, 1, "bootstrap undefined")
+        return MeanDifference(value, nan, 1, "bootstrap undefined")
     if len(set(draws)) == 1 and (value != 0 or width):
-        return Shift(value, nan, 1, "no resample differs") if value else Counts(0, 0, count, width or 1.0)
+        return (
+            MeanDifference(value, nan, 1, "no resample differs")
+            if value
+            else DiscordantCounts(0, 0, count, width or 1.0)
+        )
     if len(draws) < 1000 or len(set(draws)) == 1:
-        return Shift(value, float(np.std(draws, ddof=1)), count - 1, "paired bootstrap (standard error)")
+        return MeanDifference(
+            value, float(np.std(draws, ddof=1)), count - 1, "paired bootstrap (standard error)"
+        )
     return Resampled(value, tuple(sorted(draws)), count)
 
 

@@ -4,7 +4,7 @@
 difference expected over the models' own sampling on exactly these items; needs the noise within items, from repeats
 of both runs or from a repeatability report. `this-run`: the observed difference on the whole set, without noise once all
 items were asked; for early stopping. A bound on wrong passes holds for its own estimand alone: a loss *expected* at the
-margin passes `this-run` in about half of all cases.
+margin passes under `this-run` in about half of all cases.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
-from evals.report.about import Estimand
+from evals.report.estimand_names import Estimand
 from evals.report.strata import item_weights
-from evals.verdicts.difference import Evidence, Shift
+from evals.verdicts.difference import Evidence, MeanDifference
 from evals.verdicts.pairs import Missing, Pairs
-from evals.verdicts.within import at_least_one_change, weighted_variance, within_variances
+from evals.verdicts.within_item_noise import at_least_one_change, weighted_variance, within_item_variances
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LIMIT = 2.8
+LIMIT_FACTOR = 2.8
 """Repeatability limit / standard deviation: 1.96 sqrt(2), rounded as ISO 5725 does."""
-MANY = 1e9
+NORMAL_DF = 1e9
 """Degrees of freedom of a normal distribution."""
 
 
-class Observed(NamedTuple):
+class ObservedDifference(NamedTuple):
     """An observed difference without uncertainty."""
 
     value: float
@@ -67,10 +67,12 @@ def evidence_of(
     if evidence is None or estimand == "items-like-these":
         return evidence
     if estimand == "this-run":
-        return Observed(evidence.value)
+        return ObservedDifference(evidence.value)
     error = noise_error(pairs, group=group, limit=limit)
     return (
-        None if error is None else Shift(evidence.value, error, MANY, "within-item noise", pairs.metric.width)
+        None
+        if error is None
+        else MeanDifference(evidence.value, error, NORMAL_DF, "within-item noise", pairs.metric.width)
     )
 
 
@@ -78,17 +80,19 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
     """Return the standard error of a difference over the models' own sampling on these items; None: unknown."""
     if pairs.metric.pool == "whole":
         return (
-            sqrt(2) * limit / LIMIT if limit is not None and group is None and pairs.metric.headline else None
+            sqrt(2) * limit / LIMIT_FACTOR
+            if limit is not None and group is None and pairs.metric.headline
+            else None
         )
     rows = pairs.rows_of(group)
     macro = pairs.metric.pool == "macro" and group is None
     weights = item_weights(len(rows), [row.group for row in rows] if macro else None)
-    left, right = (within_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
+    left, right = (within_item_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
     if left is not None and right is not None:
         names = [row.id for row in rows]
         variance = weighted_variance(names, left, weights) + weighted_variance(names, right, weights)
     elif limit is not None and group is None and pairs.metric.headline:
-        variance = variance_by_report(limit / LIMIT, pairs.differences(rows), weights)
+        variance = variance_by_report(limit / LIMIT_FACTOR, pairs.differences(rows), weights)
     else:
         return None
     return sqrt(at_least_one_change(variance, weights, pairs.metric))

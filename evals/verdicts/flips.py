@@ -32,7 +32,7 @@ class Flip(Struct, frozen=True, kw_only=True):
     """Whether the answers are molecules with a ladder of verdicts."""
 
 
-def flips(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
+def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
     """Return the sample-repeats whose verdict changed: lower scores first, then higher ones."""
     left = {(point.id, point.repeat): point for point in a.points}
     right = {(point.id, point.repeat): point for point in b.points}
@@ -45,10 +45,10 @@ def flips(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
         before, after = (point.verdict if point else "missing" for point in (old, new))
         if before != after:
             changed.append(_flip(key, old, new, group=a.golds[key[0]].group, better=better))
-    return sorted(changed, key=_order)
+    return sorted(changed, key=_sort_key)
 
 
-def _order(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
+def _sort_key(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
     """Return the sort key: worse before better, then natural order, `item-9` before `item-10`."""
     parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGITS.split(flip.id[:200])]
     return 0 if flip.worse else 1 if flip.improved else 2, parts, flip.repeat
@@ -72,6 +72,6 @@ def _flip(key: tuple[str, int], old: Point | None, new: Point | None, *, group: 
     )  # fmt: skip
 
 
-def ladder(changed: Iterable[Flip]) -> dict[str, int]:
+def count_verdict_changes(changed: Iterable[Flip]) -> dict[str, int]:
     """Count changes of verdict, e.g. `right -> unanswered`."""
     return dict(Counter(f"{flip.a} -> {flip.b}" for flip in changed).most_common())

@@ -1,4 +1,4 @@
-"""Formatting of verdicts, differences and rules, for tables and Markdown."""
+"""Format verdicts, differences and rules for tables and Markdown."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from evals.plain import plain
 from evals.verdicts.flips import Flip
 
-MARK = {"pass": "✓", "regression": "✗", "cannot tell": "?"}
+VERDICT_SYMBOLS = {"pass": "✓", "regression": "✗", "cannot tell": "?"}
 
 
-def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
+def format_amount(value: float | None, unit: str, *, signed: bool = False) -> str:
     """Format a value in its unit; fractions in percent, differences of fractions in points (pp)."""
     if value is None:
         return "-"
@@ -20,12 +20,12 @@ def amount(value: float | None, unit: str, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.4g}{f' {unit}' if unit else ''}"
 
 
-def size(value: float, unit: str) -> str:
-    """Format the size of a difference: points of a percentage, without a plus sign."""
-    return amount(value, unit, signed=True).lstrip("+")
+def format_size(value: float, unit: str) -> str:
+    """Format the size of a difference without a plus sign; fractions in percentage points."""
+    return format_amount(value, unit, signed=True).lstrip("+")
 
 
-def interval(low: float | None, high: float | None, unit: str) -> str:
+def format_interval(low: float | None, high: float | None, unit: str) -> str:
     """Format an interval of a difference, without its unit."""
     if low is None and high is None:
         return "-"
@@ -34,26 +34,26 @@ def interval(low: float | None, high: float | None, unit: str) -> str:
     return f"[{', '.join(ends)}]"
 
 
-def items(n: int, repeats_a: int, repeats_b: int) -> str:
+def format_items(n: int, repeats_a: int, repeats_b: int) -> str:
     """Format the number of paired items, with the repeats of each: `198`, `198 x 4`, `198 x 4/16`."""
     if repeats_a == repeats_b == 1:
         return f"{n:,}"
     return f"{n:,} x {repeats_a}" if repeats_a == repeats_b else f"{n:,} x {repeats_a}/{repeats_b}"
 
 
-def p_value(p: float | None) -> str:
+def format_p(p: float | None) -> str:
     """Format a p-value."""
     if p is None:
         return "-"
     return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
-def p_equals(p: float | None) -> str:
+def format_p_with_name(p: float | None) -> str:
     """Format a p-value with its name: `p = 0.012`, `p < 0.0001`, never `p = 0`."""
-    return f"p {p_value(p)}" if p is not None and p < 0.0001 else f"p = {p_value(p)}"
+    return f"p {format_p(p)}" if p is not None and p < 0.0001 else f"p = {format_p(p)}"
 
 
-def tally(wins: int | None, losses: int | None, ties: int | None) -> str:
+def format_tally(wins: int | None, losses: int | None, ties: int | None) -> str:
     """Format wins, losses and ties of B."""
     return "-" if wins is None else f"{wins} / {losses} / {ties}"
 
@@ -80,42 +80,44 @@ def flip_line(flip: Flip, *, quote: str = "", formula: Callable[[str], str] | No
 
     def shown(answer: str | None) -> str:
         named = formula(answer) if formula and flip.molecule and answer else ""
-        return f"{_short(answer, quote)}{f' = {named}' if named else ''}"
+        return f"{_quoted(answer, quote)}{f' = {named}' if named else ''}"
 
     answers = ""
     if flip.answer_a is not None or flip.answer_b is not None:
         answers = f" ({shown(flip.answer_a)} → {shown(flip.answer_b)})"
     repeat = f" #{flip.repeat}" if flip.repeat else ""
-    return f"{flip.suite} {_short(flip.id, quote)}{repeat}: {flip.a} → {flip.b}{answers}"
+    return f"{flip.suite} {_quoted(flip.id, quote)}{repeat}: {flip.a} → {flip.b}{answers}"
 
 
-def _short(text: str | None, quote: str) -> str:
+def _quoted(text: str | None, quote: str) -> str:
     if text is None:
         return "nothing"
     line = " ".join(plain(text).split()).replace("`", "'")
     return f"{quote}{line if len(line) <= 40 else f'{line[:37]}...'}{quote}"
 
 
-def costs(tokens: Mapping[str, int], cost_usd: float | None) -> str:
+def format_usage(tokens: Mapping[str, int], cost_usd: float | None) -> str:
     """Format a run's tokens and cost; empty if neither is known."""
     used = f"{tokens.get('input', 0):,} + {tokens.get('output', 0):,} tokens" if any(tokens.values()) else ""
     return ", ".join(filter(None, [used, "" if cost_usd is None else f"{cost_usd:.2f} USD"]))
 
 
-def more(a: Mapping[str, int], b: Mapping[str, int], cost_a: float | None, cost_b: float | None) -> str:
+def format_usage_difference(
+    a: Mapping[str, int], b: Mapping[str, int], cost_a: float | None, cost_b: float | None
+) -> str:
     """Format the difference in usage, B minus A."""
     used = ", ".join(f"{b.get(kind, 0) - a.get(kind, 0):+,} {kind} tokens" for kind in ("input", "output"))
     return used if cost_a is None or cost_b is None else f"{used}, {cost_b - cost_a:+.2f} USD"
 
 
-def shortened(lines: Sequence[str], most: int, what: str = "lines") -> list[str]:
+def shorten_list(lines: Sequence[str], most: int, what: str = "lines") -> list[str]:
     """Return at most this many lines, the last one with the number left out."""
     if len(lines) <= most:
         return list(lines)
     return [*lines[: most - 1], f"... and {len(lines) - most + 1} more {what}"]
 
 
-def setting(value: object) -> str:
+def format_setting(value: object) -> str:
     """Format a setting; booleans as on or off."""
     return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
@@ -123,10 +125,10 @@ def setting(value: object) -> str:
 # --- rules ---------------------------------------------------------------------------------------------------
 
 _SETTING = re.compile(r"([A-Za-z_]\w*)=(?!=)")
-_PIECE = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
+_TOKEN = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
 
 
-def rule(text: str) -> str:
+def format_rule(text: str) -> str:
     """Format a scorer's rule, options and version, as recorded in cards.
 
     >>> rule("Judged(Choice(opencompass_letter), cascade, correctness@572ea366, audit=0.1)@1")
@@ -135,7 +137,7 @@ def rule(text: str) -> str:
     body, at, version = text.rpartition("@")
     if not at or not version.isdecimal():
         body, version = text, ""
-    pieces = _PIECE.findall(body)[:LONGEST_RULE]
+    pieces = _TOKEN.findall(body)[:MAX_RULE_TOKENS]
     try:
         words = _rule(pieces, 0)[0]
     except (IndexError, RecursionError):
@@ -143,7 +145,7 @@ def rule(text: str) -> str:
     return f"{words}, version {version}" if version else words
 
 
-LONGEST_RULE = 400
+MAX_RULE_TOKENS = 400
 """Maximum number of tokens of a rule to parse."""
 
 

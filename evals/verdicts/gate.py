@@ -1,9 +1,9 @@
-"""A candidate judged against its baseline under a policy: pass, regression, or inconclusive (`cannot tell`).
+"""Compare a candidate with its baseline under a policy: pass, regression, or inconclusive (`cannot tell` in JSON).
 
-Each suite is a paired non-inferiority test. *Regression*: the loss of a suite is shown to exceed its margin (Holm over
-critical and supporting suites). *Pass*: every critical suite is shown to lose less than its margin, each at one-sided
-alpha, which needs no correction (intersection-union test). Otherwise the gate is inconclusive. Missing outcomes enter
-each claim at the value that speaks against it, unless the policy tolerates them.
+Each suite gets a paired non-inferiority test. *Regression*: the loss of a suite significantly exceeds its margin (Holm
+over critical and supporting suites). *Pass*: every critical suite is non-inferior within its margin, each at one-sided
+alpha, which needs no correction (intersection-union test). Otherwise the gate is inconclusive. In each claim, missing
+outcomes count at the value that is least favourable to it, unless the policy excludes them.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.report import frames
-from evals.report.about import Estimand
+from evals.report.estimand_names import Estimand
 from evals.verdicts import difference, formatting
-from evals.verdicts.cases import Case, case_of, metric_of, run_of, run_pair
-from evals.verdicts.compare import changes
+from evals.verdicts.compare import changed_samples
 from evals.verdicts.difference import Evidence
 from evals.verdicts.flips import Flip
+from evals.verdicts.gate_cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
-from evals.verdicts.suite_run import SuiteRun, plain
+from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Verdict: TypeAlias = Literal["pass", "regression", "cannot tell"]
-EXIT = {"pass": 0, "regression": 1, "cannot tell": 3}
+EXIT_STATUS = {"pass": 0, "regression": 1, "cannot tell": 3}
 
 
 class SuiteVerdict(Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     method: str = ""
     """Test used for verdict and interval."""
     alarm: str = ""
-    """A gain that is hard to believe: extraction or data may be broken."""
+    """Warning of an implausibly large gain: extraction or data may be broken."""
     noise: float | None = None
     """Repeatability limit (95 % of differences between two runs of one model lie within), if it is known."""
 
@@ -88,8 +88,11 @@ class GateReport(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Return the verdict, and a line per suite with its reasons."""
-        lines = [f"{shown(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"]
-        lines += [f"{s.suite} {s.metric}: {shown(s.verdict)}: {'; '.join(s.reasons)}" for s in self.suites]
+        lines = [f"{displayed_verdict(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"]
+        lines += [
+            f"{s.suite} {s.metric}: {displayed_verdict(s.verdict)}: {'; '.join(s.reasons)}"
+            for s in self.suites
+        ]
         return "\n".join(lines)
 
     def to_frame(self) -> pd.DataFrame:
@@ -103,14 +106,14 @@ class GateReport(Struct, frozen=True, kw_only=True):
         )  # fmt: skip
         rows = [
             (s.suite, s.tier, s.metric, s.value_baseline, s.value_candidate, s.difference, s.low, s.high, s.margin,
-             shown(s.verdict))
+             displayed_verdict(s.verdict))
             for s in self.suites
         ]  # fmt: skip
-        title = f"{shown(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"
+        title = f"{displayed_verdict(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"
         return frames.html(columns, rows, caption=title)
 
 
-def shown(verdict: str) -> str:
+def displayed_verdict(verdict: str) -> str:
     """Return the displayed form of a verdict; in JSON the third one stays `cannot tell`."""
     return "inconclusive" if verdict == "cannot tell" else verdict
 
@@ -122,7 +125,7 @@ def gate(
     *,
     noise: Mapping[str, float] | None = None,
 ) -> GateReport:
-    """Judge a candidate; raises UsageError if runs or policy do not fit each other."""
+    """Return the gate's report on a candidate; raises UsageError if runs and policy do not match."""
     check_noise(policy, noise or {}, baseline)
     cases, absent, notes, flips = [], [], [], list[Flip]()
     for rule in policy.judged:
@@ -131,10 +134,10 @@ def gate(
         present = [run_pair for run_pair in run_pairs if run_pair is not None]
         if len(present) < len(run_pairs):
             absent.append(
-                _not_run(rule, [e.name for e, c in zip(entries, run_pairs, strict=True) if c is None])
+                _missing_run(rule, [e.name for e, c in zip(entries, run_pairs, strict=True) if c is None])
             )
             continue
-        limits = tuple(limit_of(entry, noise or {}, baseline) for entry in entries)
+        limits = tuple(repeatability_limit(entry, noise or {}, baseline) for entry in entries)
         case = case_of(rule, present, estimand=policy.estimand_of(rule), limits=limits)
         cases.append(case)
         notes += [
@@ -142,10 +145,10 @@ def gate(
             for (_, b, _), parts in zip(present, case.parts, strict=True)
             if parts.unshared
         ]
-        flips += [flip for a, b, metric in present for flip in changes(a, b, metric)]
+        flips += [flip for a, b, metric in present for flip in changed_samples(a, b, metric)]
     judged = [*verdicts(cases, policy, noise or {}, baseline), *absent]
     return GateReport(
-        verdict=overall(judged), suites=tuple(judged), candidate=run_names(candidate),
+        verdict=overall_verdict(judged), suites=tuple(judged), candidate=run_names(candidate),
         baseline=run_names(baseline), alpha=policy.alpha, level=1 - 2 * policy.alpha,
         alarms=tuple(f"{suite.suite}: {suite.alarm}" for suite in judged if suite.alarm), flips=tuple(flips),
         notes=tuple(notes),
@@ -160,7 +163,7 @@ def run_names(side: Sequence[SuiteRun]) -> str:
 def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
     """Raise UsageError for a margin below the repeatability limit of its suite's headline."""
     for entry in policy.suite:
-        limit = limit_of(entry, noise, baseline)
+        limit = repeatability_limit(entry, noise, baseline)
         if limit is not None and entry.margin < limit and not entry.pool:
             raise UsageError(
                 f"policy: {entry.name}: margin {entry.margin:g} is below the repeatability limit {limit:.3g} that was "
@@ -168,18 +171,20 @@ def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[S
             )
 
 
-def limit_of(entry: Entry, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> float | None:
+def repeatability_limit(
+    entry: Entry, noise: Mapping[str, float], baseline: Sequence[SuiteRun]
+) -> float | None:
     """Return the repeatability limit that applies to an entry; None if it is unknown, or of another metric."""
-    limits = {plain(name): limit for name, limit in noise.items()}
+    limits = {normalise_suite_name(name): limit for name, limit in noise.items()}
     run = run_of(entry, baseline)
     if run is None:
         return None
     if metric_of(entry, run).name != run.headline.name:
         return None
-    return limits.get(plain(run.suite), limits.get(plain(entry.name)))
+    return limits.get(normalise_suite_name(run.suite), limits.get(normalise_suite_name(entry.name)))
 
 
-def overall(judged: Sequence[SuiteVerdict]) -> Verdict:
+def overall_verdict(judged: Sequence[SuiteVerdict]) -> Verdict:
     """Combine the verdicts of the suites; advisory ones do not count."""
     if any(suite.verdict == "regression" and suite.tier != "advisory" for suite in judged):
         return "regression"
@@ -232,7 +237,7 @@ def verdicts(
             claim,
             adjusted.get(i, claim.p_regression),
             policy,
-            limit_of(case.rule, noise, baseline) if isinstance(case.rule, Entry) else None,
+            repeatability_limit(case.rule, noise, baseline) if isinstance(case.rule, Entry) else None,
         )
         for i, (case, claim) in enumerate(zip(cases, claims, strict=True))
     ]
@@ -242,11 +247,11 @@ def _verdict(
     case: Case, claims: _Claims, p_regression: float | None, policy: Policy, noise: float | None
 ) -> SuiteVerdict:
     alarm, stops = _alarm(case, claims, policy.alpha)
-    verdict, reasons = _judge(case, claims, p_regression, policy)
+    verdict, reasons = _decide(case, claims, p_regression, policy)
     if verdict == "pass" and stops:
         verdict, reasons = "cannot tell", [alarm]
     values = case.parts[0].values() if len(case.parts) == 1 else (None, None)
-    low, high = _limits(case, claims, 1 - 2 * policy.alpha)
+    low, high = _interval_with_missing(case, claims, 1 - 2 * policy.alpha)
     candidate, baseline = case.coverage
     return SuiteVerdict(
         suite=case.rule.label,
@@ -260,12 +265,14 @@ def _verdict(
     )  # fmt: skip
 
 
-def _judge(
+def _decide(
     case: Case, claims: _Claims, p_regression: float | None, policy: Policy
 ) -> tuple[Verdict, list[str]]:
-    margin = formatting.size(case.rule.margin, case.metric.unit)
+    margin = formatting.format_size(case.rule.margin, case.metric.unit)
     if p_regression is not None and p_regression <= policy.alpha:
-        return "regression", [f"the loss is shown to exceed {margin} ({formatting.p_equals(p_regression)})"]
+        return "regression", [
+            f"the loss is shown to exceed {margin} ({formatting.format_p_with_name(p_regression)})"
+        ]
     reasons = [
         f"coverage of the {side} is {100 * share:.2f} %, below the floor of {100 * policy.coverage:g} %"
         for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
@@ -285,18 +292,20 @@ def _judge(
         reasons.append(_undecided(case, claims, policy.alpha))
     if reasons:
         return "cannot tell", reasons
-    return "pass", [f"the loss is shown to be less than {margin} ({formatting.p_equals(claims.p_pass)})"]
+    return "pass", [
+        f"the loss is shown to be less than {margin} ({formatting.format_p_with_name(claims.p_pass)})"
+    ]
 
 
 def _undecided(case: Case, claims: _Claims, alpha: float) -> str:
     observed = claims.observed
     if observed is not None and observed is not claims.worst and p_loss_below(observed, case) <= alpha:
-        return f"would pass without the missing outcomes, not with them at their worst ({formatting.p_equals(claims.p_pass)})"
-    loss = formatting.size(case.rule.margin, case.metric.unit)
-    return f"a loss of {loss} cannot be excluded ({formatting.p_equals(claims.p_pass)})"
+        return f"would pass without the missing outcomes, not with them at their worst ({formatting.format_p_with_name(claims.p_pass)})"
+    loss = formatting.format_size(case.rule.margin, case.metric.unit)
+    return f"a loss of {loss} cannot be excluded ({formatting.format_p_with_name(claims.p_pass)})"
 
 
-def _limits(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
+def _interval_with_missing(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
     """Return the interval that holds whatever the missing outcomes are."""
     lower, upper = (
         (claims.worst, claims.best) if case.metric.better == "higher" else (claims.best, claims.worst)
@@ -316,12 +325,12 @@ def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
     if p > alpha:
         return "", False
     return (
-        f"better by more than {bound:g} ({formatting.p_equals(p)}): look at the extraction before believing it",
+        f"better by more than {bound:g} ({formatting.format_p_with_name(p)}): look at the extraction before believing it",
         (most is not None),
     )
 
 
-def _not_run(rule: Entry | Pool, names: Sequence[str]) -> SuiteVerdict:
+def _missing_run(rule: Entry | Pool, names: Sequence[str]) -> SuiteVerdict:
     return SuiteVerdict(
         suite=rule.label,
         protocol=rule.protocol if isinstance(rule, Entry) else "", tier=rule.tier, metric="",

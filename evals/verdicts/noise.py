@@ -21,8 +21,8 @@ from evals import disk
 from evals.errors import StoreError, UsageError
 from evals.report.strata import item_weights
 from evals.validation import cause
-from evals.verdicts.estimands import LIMIT
-from evals.verdicts.pairs import Pairs, together
+from evals.verdicts.estimands import LIMIT_FACTOR
+from evals.verdicts.pairs import Pairs, merge_joint_samples
 from evals.verdicts.suite_run import SuiteRun, pair
 
 FORMAT = 1
@@ -86,16 +86,16 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
         raise UsageError(f"{first.suite}: the runs have no samples in common to measure noise on")
     deviation, discordance = stdev(values), sum(squares) / len(squares) if squares else 0.0
     if discordance and metric.pool != "whole":
-        deviation = sqrt(discordance / 2 * _unequal(pairings[0], common))
+        deviation = sqrt(discordance / 2 * _squared_weights(pairings[0], common))
     return RepeatabilityReport(
         suite=first.suite, protocol=first.protocol, data_sha256=first.data_sha256, model=first.model,
         repeats=first.side.repeats, metric=metric.name, unit=metric.unit, runs=tuple(c.run for c in runs),
-        values=tuple(values), deviation=deviation, limit=LIMIT * deviation, discordance=discordance,
+        values=tuple(values), deviation=deviation, limit=LIMIT_FACTOR * deviation, discordance=discordance,
         conditions=conditions or Conditions(),
     )  # fmt: skip
 
 
-def _unequal(pairing: Pairs, common: set[str]) -> float:
+def _squared_weights(pairing: Pairs, common: set[str]) -> float:
     """Return the sum of squared weights of the samples in the metric's mean: 1/n, more for a macro mean."""
     rows = [row for row in pairing.rows if row.id in common]
     groups = [row.group for row in rows] if pairing.metric.pool == "macro" else None
@@ -105,7 +105,7 @@ def _unequal(pairing: Pairs, common: set[str]) -> float:
 
 def _value(run: SuiteRun, *, metric_over: set[str]) -> float:
     """Return a run's headline over some of its samples."""
-    side = together(run.side_of(run.headline), run.headline)
+    side = merge_joint_samples(run.side_of(run.headline), run.headline)
     kept = side._replace(golds={name: gold for name, gold in side.golds.items() if name in metric_over})
     scorer = run.headline.scorer or next(iter(run.sides))
     alone = msgspec.structs.replace(run, sides={scorer: kept})
@@ -144,7 +144,7 @@ def read_all(results: Path) -> list[RepeatabilityReport]:
     return reports
 
 
-def fitting(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, RepeatabilityReport]:
+def matching_reports(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, RepeatabilityReport]:
     """Return the report of each suite with the same protocol, data, repeats and model."""
     known = read_all(results)
     return {
@@ -156,6 +156,6 @@ def fitting(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, Repeatab
     }
 
 
-def limits(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, float]:
+def repeatability_limits(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, float]:
     """Return the repeatability limit of each suite that has a repeatability report."""
-    return {suite: report.limit for suite, report in fitting(results, suite_runs).items()}
+    return {suite: report.limit for suite, report in matching_reports(results, suite_runs).items()}

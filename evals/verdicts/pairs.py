@@ -1,8 +1,8 @@
 """Two runs of one suite paired by sample, with the bounds of missing outcomes.
 
-A sample's repeats are averaged first (or reduced at once by a joint metric), then samples are paired, so runs with
-different numbers of repeats can be compared. The caller decides whether missing outcomes are left out or counted at
-their worst or best.
+A sample's repeats are averaged first (or reduced jointly by a joint metric), then samples are paired; runs with
+different numbers of repeats are therefore comparable. The caller decides whether missing outcomes are excluded or counted
+at their worst or best value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zlib import crc32
 from msgspec import Struct, structs
 
 from evals.records.files import Gold
-from evals.report.metrics import mean_value, measured, stand_ins, unmeasured_groups
+from evals.report.metrics import mean_value, measured_samples, substitute_points, unmeasured_groups
 from evals.seams import Resampled
 from evals.types import Metric, Point
 from evals.verdicts import difference
@@ -40,13 +40,13 @@ class Side(NamedTuple):
     """Every expected sample by id."""
     repeats: int
     merged: bool = False
-    """Whether each sample combines several, see `together`."""
+    """Whether each sample combines several, see `merge_joint_samples`."""
     absent_groups: tuple[str, ...] = ()
     """Groups of the benchmark of which this run, a subset, has no sample."""
 
     @property
     def coverage(self) -> float:
-        """Scored sample-repeats / expected ones."""
+        """Return the share of the expected sample-repeats that are scored."""
         expected = len(self.golds) * self.repeats
         return min(1.0, len(self.points) / expected) if expected else 0.0
 
@@ -72,17 +72,17 @@ class Pair(Struct, frozen=True, gc=False):
 
     @property
     def scored(self) -> bool:
-        """Whether both runs scored it."""
+        """Return whether both runs scored it."""
         return not isnan(self.a.value) and not isnan(self.b.value)
 
 
 class Pairs:
     """All samples that both runs expect, under one metric."""
 
-    def __init__(self, a: Side | Reduced, b: Side | Reduced, metric: Metric) -> None:
-        left, right = (run if isinstance(run, Reduced) else reduced(run, metric) for run in (a, b))
+    def __init__(self, a: Side | ReducedRun, b: Side | ReducedRun, metric: Metric) -> None:
+        left, right = (run if isinstance(run, ReducedRun) else reduce_run(run, metric) for run in (a, b))
         self.coverage_a, self.coverage_b = left.coverage, right.coverage
-        self.metric, self.a, self.b = _of_merged(metric), left.side, right.side
+        self.metric, self.a, self.b = _without_joint(metric), left.side, right.side
         self.sign = 1.0 if metric.better == "higher" else -1.0
         golds, others = self.a.golds, self.b.golds
         shared = [name for name in golds if name in others]
@@ -97,7 +97,7 @@ class Pairs:
 
     @cached_property
     def complete(self) -> bool:
-        """Whether no outcome is missing on either side."""
+        """Return whether no outcome is missing on either side."""
         if len(self._scored) < len(self.rows):
             return False
         return all(row.a.low == row.a.high and row.b.low == row.b.high for row in self.rows)
@@ -126,7 +126,7 @@ class Pairs:
         if not rows or any(map(isnan, values.tolist())) or (group is None and self.lacking(rows)):
             return None
         macro = self.metric.pool == "macro" and group is None
-        return difference.of_mean(
+        return difference.mean_evidence(
             values,
             [row.cluster for row in rows],
             groups=[row.group for row in rows] if macro else None,
@@ -150,7 +150,7 @@ class Pairs:
 
     @cached_property
     def _groups(self) -> set[str]:
-        """Groups that a mean over groups is about; empty for other metrics."""
+        """Return the groups of a mean over groups; empty for other metrics."""
         if self.metric.pool != "macro":
             return set()
         absent = {*self.a.absent_groups, *self.b.absent_groups}
@@ -166,7 +166,7 @@ class Pairs:
         if self.metric.pool == "whole":
             if not self.metric.headline:
                 return None
-            left, right = (_alone(side, rows, self.metric) for side in (self.a, self.b))
+            left, right = (_single_sample_values(side, rows, self.metric) for side in (self.a, self.b))
             values = np.array(right) - np.array(left)
             if np.isnan(values).any():
                 return None
@@ -193,7 +193,8 @@ class Pairs:
         cluster_of = {row.id: order[row.cluster] for row in rows}
         try:
             left, right = (
-                resampled(self.metric, _by_cluster(side, cluster_of, len(order))) for side in (self.a, self.b)
+                resampled_statistic(self.metric, _by_cluster(side, cluster_of, len(order)))
+                for side in (self.a, self.b)
             )
         except ValueError:
             return None
@@ -205,7 +206,7 @@ class Pairs:
         budget = 20_000_000 if isinstance(self.metric.of, Resampled) else 2_000_000
         resamples = min(2000, max(200, budget // max(1, len(rows))))
         try:
-            return difference.of_statistic(
+            return difference.statistic_evidence(
                 len(order), statistic, seed=seed, resamples=resamples, width=self.metric.width
             )
         except ValueError:
@@ -219,16 +220,18 @@ def _mean(values: Sequence[float], groups: Sequence[str] | None) -> float:
     return float(sum(sum(members) / len(members) for members in by_group.values()) / len(by_group))
 
 
-def _alone(side: Side, rows: Sequence[Pair], metric: Metric) -> list[float]:
+def _single_sample_values(side: Side, rows: Sequence[Pair], metric: Metric) -> list[float]:
     """Apply a metric of whole runs to single samples; NaN if it has no value for them (ROC-AUC)."""
     by_sample: dict[str, list[Point]] = defaultdict(list)
     for point in side.points:
         by_sample[point.id].append(point)
     joint = structs.replace(metric, pool="micro", joint=True)
-    return [_of(by_sample[row.id], joint)[0] for row in rows]
+    return [_value_and_count(by_sample[row.id], joint)[0] for row in rows]
 
 
-def resampled(metric: Metric, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
+def resampled_statistic(
+    metric: Metric, clusters: Sequence[Sequence[Point]]
+) -> Callable[[NDArray[np.intp]], float]:
     """Return the metric as a function of cluster indices, without copying points if the metric is `Resampled`."""
     of: object = metric.of
     if isinstance(of, Resampled):
@@ -244,10 +247,10 @@ def _by_cluster(side: Side, cluster_of: Mapping[str, int], count: int) -> list[l
     return clusters
 
 
-def together(side: Side, metric: Metric) -> Side:
+def merge_joint_samples(side: Side, metric: Metric) -> Side:
     """Merge the samples that a metric reads jointly: those with the same cluster and group.
 
-    A unit that is incomplete in a repeat is missing there; units without a value are left out.
+    A unit that is incomplete in a repeat is missing in that repeat; units without a value are excluded.
     """
     if not metric.together or side.merged:
         return side
@@ -257,8 +260,8 @@ def together(side: Side, metric: Metric) -> Side:
     unit_of = {name: unit for unit, names in members.items() for name in names}
     golds = {}
     for unit, names in members.items():
-        absent = [p for n in names for p in stand_ins(n, side.golds[n], (0,), 0.0)]
-        if _of(absent, structs.replace(metric, joint=True))[1]:
+        absent = [p for n in names for p in substitute_points(n, side.golds[n], (0,), 0.0)]
+        if _value_and_count(absent, structs.replace(metric, joint=True))[1]:
             golds[unit] = side.golds[names[0]]
     by_unit: dict[tuple[str, int], list[Point]] = defaultdict(list)
     for point in side.points:
@@ -266,7 +269,7 @@ def together(side: Side, metric: Metric) -> Side:
             by_unit[unit_of[point.id], point.repeat].append(point)
     points = []
     for (unit, repeat), parts in by_unit.items():
-        value, measured = _of(parts, structs.replace(metric, joint=True))
+        value, measured = _value_and_count(parts, structs.replace(metric, joint=True))
         if measured:
             verdict = "right" if value == 1 else "wrong"
             merged = structs.replace(parts[0], id=unit, repeat=repeat, value=value, verdict=verdict, parts={})
@@ -274,7 +277,7 @@ def together(side: Side, metric: Metric) -> Side:
     return side._replace(points=points, golds=golds, merged=True)
 
 
-class Reduced(NamedTuple):
+class ReducedRun(NamedTuple):
     """A run's samples reduced to their values under a metric."""
 
     side: Side
@@ -285,37 +288,39 @@ class Reduced(NamedTuple):
     """Coverage over all samples of the run."""
 
 
-def reduced(side: Side, metric: Metric) -> Reduced:
+def reduce_run(side: Side, metric: Metric) -> ReducedRun:
     """Reduce each sample of a run to its value under a metric."""
-    merged = together(side, metric)
-    merged = merged._replace(golds=measured(metric, merged.golds, repeats=side.repeats))
-    return Reduced(merged, values(merged, _of_merged(metric), merged.golds), side.coverage)
+    merged = merge_joint_samples(side, metric)
+    merged = merged._replace(golds=measured_samples(metric, merged.golds, repeats=side.repeats))
+    return ReducedRun(merged, reduce_samples(merged, _without_joint(metric), merged.golds), side.coverage)
 
 
-def values(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, Value]:
+def reduce_samples(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, Value]:
     """Reduce the named samples one by one; samples that the metric leaves out are not in the result."""
     by_sample: dict[str, list[Point]] = {name: [] for name in names}
     for point in side.points:
         if point.id in by_sample:
             by_sample[point.id].append(point)
     reductions = (
-        (name, value_of(name, points, metric, gold=side.golds[name], repeats=side.repeats))
+        (name, reduce_sample(name, points, metric, gold=side.golds[name], repeats=side.repeats))
         for name, points in by_sample.items()
     )
     return {name: value for name, value in reductions if value is not None}
 
 
-def _of_merged(metric: Metric) -> Metric:
-    """Return the metric to be applied to samples that `together` has merged."""
+def _without_joint(metric: Metric) -> Metric:
+    """Return the metric to be applied to samples that `merge_joint_samples` has merged."""
     return structs.replace(metric, of=mean_value, together=False) if metric.together else metric
 
 
-def value_of(name: str, points: list[Point], metric: Metric, *, gold: Gold, repeats: int) -> Value | None:
+def reduce_sample(
+    name: str, points: list[Point], metric: Metric, *, gold: Gold, repeats: int
+) -> Value | None:
     """Reduce one sample of one run, with bounds if repeats are missing; None if the metric leaves the sample out.
 
-    A missing outcome has no point. A point that the metric has no value for does not count.
+    A missing outcome has no point. A point for which the metric has no value is ignored.
     """
-    value, counted = _of(points, metric)
+    value, counted = _value_and_count(points, metric)
     missing = repeats - len(points)
     if missing <= 0:
         return None if isnan(value) else Value(value, value, value)
@@ -327,12 +332,13 @@ def value_of(name: str, points: list[Point], metric: Metric, *, gold: Gold, repe
         return Value(value, low, high)
     absent = set(range(repeats)) - {point.repeat for point in points}
     low, high = (
-        _of([*points, *stand_ins(name, gold, sorted(absent), bound)], metric)[0] for bound in metric.bounds
+        _value_and_count([*points, *substitute_points(name, gold, sorted(absent), bound)], metric)[0]
+        for bound in metric.bounds
     )
     return None if isnan(low) or isnan(high) else Value(value, low, high)
 
 
-def _of(points: list[Point], metric: Metric) -> tuple[float, int]:
+def _value_and_count(points: list[Point], metric: Metric) -> tuple[float, int]:
     """Return a sample's value and its number of scored repeats; NaN and 0 without any."""
     if metric.pool == "whole":
         return (0.0 if points else nan), len(points)
@@ -341,5 +347,5 @@ def _of(points: list[Point], metric: Metric) -> tuple[float, int]:
             return metric.of(points), len(points)
         except ValueError:
             return nan, 0
-    values = [value for point in points if not isnan(value := _of([point], metric)[0])]
+    values = [value for point in points if not isnan(value := _value_and_count([point], metric)[0])]
     return (sum(values) / len(values), len(values)) if values else (nan, 0)

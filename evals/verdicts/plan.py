@@ -1,4 +1,4 @@
-"""Plan of a gate before anything is run: power and error rates of a policy on a baseline, and the cost of a run.
+"""Plan a gate before its runs: power and error rates of a policy on a baseline, and the cost of a run.
 
 The whole policy is simulated on the baseline's own samples: an unchanged model, each suite worse by its margin and
 by twice its margin, all of them at once. How much a model differs from itself comes from a second run, from a
@@ -14,12 +14,17 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.report import statistics as stats
-from evals.report.about import Estimand
-from evals.verdicts import advice
+from evals.report.estimand_names import Estimand
+from evals.verdicts import plan_advice
 from evals.verdicts.budget import CHANGES, Budget, RunUsage, budget
-from evals.verdicts.cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.components import Components, components
-from evals.verdicts.designs import (
+from evals.verdicts.formatting import format_size
+from evals.verdicts.gate import check_noise
+from evals.verdicts.gate_cases import Case, case_of, metric_of, run_of, run_pair
+from evals.verdicts.noise import RepeatabilityReport
+from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
+from evals.verdicts.policy import Entry, Policy, Pool
+from evals.verdicts.simulated_designs import (
     Claims,
     Design,
     FixedItemsDesign,
@@ -28,13 +33,8 @@ from evals.verdicts.designs import (
     UnknownNoise,
     noise_of,
 )
-from evals.verdicts.formatting import size
-from evals.verdicts.gate import check_noise
-from evals.verdicts.noise import RepeatabilityReport
-from evals.verdicts.planned import PlannedSuite, SuitePlan
-from evals.verdicts.policy import Entry, Policy, Pool
 from evals.verdicts.suite_run import SuiteRun
-from evals.verdicts.within import within_error
+from evals.verdicts.within_item_noise import within_item_error
 
 VERDICTS = ("pass", "regression", "cannot tell")
 
@@ -89,7 +89,7 @@ def plan(
 
     known = reports or {}
     check_noise(policy, {suite: report.limit for suite, report in known.items()}, baseline)
-    suites = [_suite(rule, policy, baseline, again, known) for rule in policy.judged]
+    suites = [_planned_suite(rule, policy, baseline, again, known) for rule in policy.judged]
     rng = np.random.default_rng(seed)
     unchanged = [s.claims(0.0, s.rule.margin, count=simulations, rng=rng) for s in suites]
     at = [s.claims(s.rule.margin, s.rule.margin, count=simulations, rng=rng) for s in suites]
@@ -101,16 +101,16 @@ def plan(
     decides = passes >= policy.power
     return Plan(
         baseline=", ".join(dict.fromkeys(c.run for c in baseline)), decides=decides,
-        why="" if decides else advice.why(passes, policy, plans),
-        nearest=() if decides else tuple(advice.nearest(suites, plans, policy)), suites=plans,
+        why="" if decides else plan_advice.why_undecided(passes, policy, plans),
+        nearest=() if decides else tuple(plan_advice.sufficient_changes(suites, plans, policy)), suites=plans,
         scenarios=tuple(scenarios), simulations=simulations, seed=seed,
         components=tuple(component for _, component in parts),
         budgets=tuple(_budgets(parts, policy, baseline, drop)),
-        notes=(*advice.notes(suites), *_wording_notes([component for _, component in parts])),
+        notes=(*plan_advice.plan_notes(suites), *_wording_notes([component for _, component in parts])),
     )  # fmt: skip
 
 
-def _suite(
+def _planned_suite(
     rule: Entry | Pool,
     policy: Policy,
     baseline: Sequence[SuiteRun],
@@ -141,7 +141,7 @@ def _suite(
         )
         part = case.parts[number]
         design = _design(case, number, noise, second=second, estimand=estimand)
-        if estimand == "these-items" and report is None and within_error(part.a, part.metric) is None:
+        if estimand == "these-items" and report is None and within_item_error(part.a, part.metric) is None:
             design = UnknownNoise(design.error, 0, noise)
         designs.append(design)
     return PlannedSuite(rule, case, tuple(designs), tuple(c[0] for c in run_pairs))
@@ -197,10 +197,10 @@ def _budgets(
         for change in CHANGES
         for entry, component in parts
     ]
-    return sorted(rows, key=lambda row: (CHANGES.index(row.change), *_price(row)))
+    return sorted(rows, key=lambda row: (CHANGES.index(row.change), *_cost_key(row)))
 
 
-def _price(row: Budget) -> tuple[bool, float]:
+def _cost_key(row: Budget) -> tuple[bool, float]:
     """Return the sort key: by cost, or by calls if the cost is unknown; drops that cannot be detected come last."""
     if row.calls is None:
         return True, row.limit
@@ -209,7 +209,7 @@ def _price(row: Budget) -> tuple[bool, float]:
 
 def _wording_notes(parts: Sequence[Components]) -> list[str]:
     return [
-        f"{part.suite}: the score moves by {size(sqrt(component.variance), part.unit)} (standard deviation) with the "
+        f"{part.suite}: the score moves by {format_size(sqrt(component.variance), part.unit)} (standard deviation) with the "
         f"{name}, whatever the number of items: a smaller drop holds for this {name} alone"
         for part in parts
         for name, component in (("wording of the prompt", part.wording), ("judge", part.judge))

@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from evals import disk
 from evals.errors import UsageError
-from evals.report.about import Estimand
+from evals.report.estimand_names import Estimand
 from evals.validation import cause, explained
 
 Tier: TypeAlias = Literal["critical", "supporting", "advisory"]
@@ -141,13 +141,13 @@ def parse(text: bytes) -> Policy:
         policy = msgspec.toml.decode(text, type=Policy)
     except msgspec.ValidationError as error:
         raise ValueError(explained(error, Policy)) from None
-    if fault := next(_faults(policy), ""):
+    if fault := next(_find_faults(policy), ""):
         raise ValueError(fault)
     return policy
 
 
-def _faults(policy: Policy) -> Iterator[str]:
-    """Yield what is wrong with a policy, most general first."""
+def _find_faults(policy: Policy) -> Iterator[str]:
+    """Yield the faults of a policy, the most general first."""
     if not 0 < policy.alpha < 0.5:
         yield f"alpha must lie between 0 and 0.5, got {policy.alpha}"
     if not 0 <= policy.coverage <= 1:
@@ -159,8 +159,8 @@ def _faults(policy: Policy) -> Iterator[str]:
     if (series := policy.series) is not None:
         if not SERIES_NAME.fullmatch(series.name):
             yield f"series: a name has letters, digits, dots, hyphens, underscores, got {series.name!r}"
-        if not 1 <= series.gates <= MOST_GATES:
-            yield f"series: gates must lie between 1 and {MOST_GATES}, got {series.gates}"
+        if not 1 <= series.gates <= MAX_GATES:
+            yield f"series: gates must lie between 1 and {MAX_GATES}, got {series.gates}"
     if not policy.suite:
         yield "there is no [[suite]] in it"
     keys = Counter((e.name.replace("_", "-"), e.protocol, e.metric) for e in policy.suite)
@@ -178,9 +178,9 @@ def _faults(policy: Policy) -> Iterator[str]:
         yield "every suite in it is advisory: such a gate cannot fail"
 
 
-MOST_GATES = 10_000
+MAX_GATES = 10_000
 SERIES_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-MOST = 1e100
+MAX_NUMBER = 1e100
 """Largest number in a policy; larger ones overflow."""
 
 
@@ -188,5 +188,5 @@ def _rule_faults(rule: Entry | Pool) -> Iterator[str]:
     numbers = {"margin": rule.margin, "plausible": rule.plausible}
     numbers |= {"discordance": rule.discordance} if isinstance(rule, Entry) else {}
     for name, value in numbers.items():
-        if value is not None and not 0 < value <= MOST:
+        if value is not None and not 0 < value <= MAX_NUMBER:
             yield f"{rule.name!r}: {name} must be positive, got {value}"

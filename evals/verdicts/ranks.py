@@ -55,7 +55,7 @@ LETTERS = "".join(
     for first, last in (("a", "z"), ("A", "Z"), ("α", "ω"), ("а", "я"), ("ა", "ჰ"))
     for code in range(ord(first), ord(last) + 1)
 )
-MOST = len(LETTERS)
+MAX_CLIQUES = len(LETTERS)
 
 
 def letters(order: Sequence[str], worse_than: Mapping[str, AbstractSet[str]]) -> dict[str, str]:
@@ -75,8 +75,8 @@ def letters(order: Sequence[str], worse_than: Mapping[str, AbstractSet[str]]) ->
     }
     rank = {run: i for i, run in enumerate(order)}
     cliques = _cliques(tied, rank)
-    if len(cliques) > MOST:
-        cliques = _cover(tied, rank)
+    if len(cliques) > MAX_CLIQUES:
+        cliques = _covering_cliques(tied, rank)
     cliques.sort(key=lambda clique: sorted(rank[run] for run in clique))
     shared = dict.fromkeys(order, "")
     for letter, clique in zip(LETTERS, cliques, strict=False):
@@ -86,7 +86,7 @@ def letters(order: Sequence[str], worse_than: Mapping[str, AbstractSet[str]]) ->
 
 
 def _cliques(tied: Mapping[str, set[str]], rank: Mapping[str, int]) -> list[set[str]]:
-    """Return the maximal cliques (Bron and Kerbosch 1973, with pivoting); stops after `MOST`."""
+    """Return the maximal cliques (Bron and Kerbosch 1973, with pivoting); stops after `MAX_CLIQUES`."""
     cliques: list[set[str]] = []
 
     def grow(chosen: set[str], candidates: set[str], excluded: set[str]) -> None:
@@ -95,7 +95,7 @@ def _cliques(tied: Mapping[str, set[str]], rank: Mapping[str, int]) -> list[set[
             return
         pivot = max(candidates | excluded, key=lambda run: (len(tied[run] & candidates), -rank[run]))
         for run in sorted(candidates - tied[pivot], key=rank.__getitem__):
-            if len(cliques) > MOST:
+            if len(cliques) > MAX_CLIQUES:
                 return
             grow(chosen | {run}, candidates & tied[run], excluded & tied[run])
             candidates = candidates - {run}
@@ -105,7 +105,7 @@ def _cliques(tied: Mapping[str, set[str]], rank: Mapping[str, int]) -> list[set[
     return cliques
 
 
-def _cover(tied: Mapping[str, set[str]], rank: Mapping[str, int]) -> list[set[str]]:
+def _covering_cliques(tied: Mapping[str, set[str]], rank: Mapping[str, int]) -> list[set[str]]:
     """Return maximal cliques that together cover every pair, chosen greedily."""
     uncovered = {frozenset((a, b)) for a in tied for b in tied[a]}
     cliques: list[set[str]] = [{run} for run in tied if not tied[run]]

@@ -40,7 +40,7 @@ from evals import disk
 from evals.errors import DataError
 from evals.validation import cause, explained
 
-PLACES = (
+CLAIM_FOLDERS = (
     Path(__file__).resolve().parents[2] / "results" / "claims",  # a checkout
     Path(__file__).resolve().parents[1] / "published",  # the wheel
 )
@@ -82,9 +82,9 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Number of items of the benchmark; 0: not known, or as the suite here has it."""
 
 
-MOST = 10**12
+MAX_VALUE = 10**12
 """Greatest value of a claim."""
-MOST_DIGITS = 30
+MAX_DIGITS = 30
 """Number of decimals of a claim."""
 
 
@@ -117,17 +117,17 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
     claim: tuple[_Table, ...] = ()
 
 
-def load(results: Path | None = None) -> list[Claim]:
+def load_claims(results: Path | None = None) -> list[Claim]:
     """Read the claims of the package and of a results folder; raises DataError."""
     own = [results / "claims"] if results else []
-    shipped = [place for place in PLACES if place.is_dir()][:1]
+    shipped = [place for place in CLAIM_FOLDERS if place.is_dir()][:1]
     folders = dict.fromkeys(place.resolve() for place in (*shipped, *own))
     return [claim for folder in folders for path in sorted(folder.glob("*.toml")) for claim in read(path)]
 
 
-def named(results: Path | None = None) -> dict[str, Claim]:
+def claims_by_id(results: Path | None = None) -> dict[str, Claim]:
     """Return all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number if needed to be unique."""
-    claims = load(results if results and (results / "claims").is_dir() else None)
+    claims = load_claims(results if results and (results / "claims").is_dir() else None)
     short = Counter(map(_id, claims))
     names: dict[str, Claim] = {}
     for claim in claims:
@@ -165,7 +165,7 @@ def _claims(table: _Table) -> Iterator[Claim]:
     printed = [(model, value, 100.0, "fraction") for model, value in table.percent.items()]
     printed += [(model, value, 1.0, table.unit) for model, value in table.values.items()]
     for model, value, scale, unit in printed:
-        if not value.is_finite() or abs(value) > MOST or -int(value.as_tuple().exponent) > MOST_DIGITS:
+        if not value.is_finite() or abs(value) > MAX_VALUE or -int(value.as_tuple().exponent) > MAX_DIGITS:
             raise ValueError(
                 f"{table.benchmark}: {model} has {str(value)[:40]}, not a number that a table could print"
             )
@@ -175,10 +175,10 @@ def _claims(table: _Table) -> Iterator[Claim]:
             digits=max(0, -int(value.as_tuple().exponent)), source=table.source, date=table.date,
             first=table.first, superseded=table.superseded,
             note="; ".join(filter(None, (table.note, table.notes.get(model)))), erratum=table.errata.get(model, ""),
-            knobs=(knobs := _plain(table.knobs | table.model_knobs.get(model, {}))),
-            told=table.told if knobs else "", inferred=_plain(table.inferred), items=table.items,
+            knobs=(knobs := _plain_knobs(table.knobs | table.model_knobs.get(model, {}))),
+            told=table.told if knobs else "", inferred=_plain_knobs(table.inferred), items=table.items,
         )  # fmt: skip
 
 
-def _plain(knobs: dict[str, Any]) -> dict[str, Any]:
+def _plain_knobs(knobs: dict[str, Any]) -> dict[str, Any]:
     return {name: float(value) if isinstance(value, Decimal) else value for name, value in knobs.items()}

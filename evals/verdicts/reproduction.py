@@ -20,17 +20,17 @@ from evals import load
 from evals.errors import UnknownName, Untrusted
 from evals.labels import ProtocolName
 from evals.records.card import Card
-from evals.report.about import Estimand
+from evals.report.estimand_names import Estimand
 from evals.report.statistics import z_quantile
-from evals.verdicts.formatting import setting
+from evals.verdicts.formatting import format_setting
 from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.reported import Claim
 from evals.verdicts.suite_run import SuiteRun
-from evals.verdicts.within import within_error
+from evals.verdicts.within_item_noise import within_item_error
 
 CONDITIONS = ("temperature", "top_p", "top_k", "max_tokens", "thinking", "repeats", "judge")
 Verdict = Literal["equivalent", "different", "inconclusive", "not comparable"]
-WITHIN = 0.02
+DEFAULT_MARGIN = 0.02
 """Default equivalence margin: absolute for fractions, else relative to the published value."""
 
 
@@ -68,7 +68,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """What is wrong with the published number, or cannot be concluded from it."""
 
 
-class Measured(Struct, frozen=True, kw_only=True):
+class MeasuredScore(Struct, frozen=True, kw_only=True):
     """The score of a run, or the mean over the runs of a suite's variants."""
 
     suite: str
@@ -84,10 +84,10 @@ class Measured(Struct, frozen=True, kw_only=True):
     noise_from: str = ""
 
 
-def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> list[Measured]:
+def measured_scores(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> list[MeasuredScore]:
     """Return the headlines of runs, and the means that protocols define over variants."""
     runs = [
-        Measured(
+        MeasuredScore(
             suite=card.config.suite,
             protocol=card.config.protocol,
             metric=head.metric,
@@ -102,7 +102,7 @@ def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> 
     ]
     for mean in aggregates:
         runs.append(
-            Measured(
+            MeasuredScore(
                 suite=f"{mean['suite']}:{mean['name']}" if "metric" in mean else mean["suite"],
                 protocol=mean["protocol"],
                 metric=mean.get("metric", "mean over variants"),
@@ -117,7 +117,7 @@ def measured(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> 
 
 
 def check(
-    run: Measured, claims: Mapping[str, Claim], model: str, *, within: float | None = None
+    run: MeasuredScore, claims: Mapping[str, Claim], model: str, *, within: float | None = None
 ) -> list[Finding]:
     """Compare a measured number with every claim of its suite and model, except superseded ones."""
     return [
@@ -128,15 +128,15 @@ def check(
 
 
 def with_noise(
-    run: Measured, suite_runs: Sequence[SuiteRun], reports: Iterable[RepeatabilityReport]
-) -> Measured:
+    run: MeasuredScore, suite_runs: Sequence[SuiteRun], reports: Iterable[RepeatabilityReport]
+) -> MeasuredScore:
     """Add the run-to-run noise to a measured value: from its own repeats, or from a matching repeatability report."""
     if len(run.cards) != 1:
         return run
     suite_run = next((c for c in suite_runs if c.suite == run.suite and c.protocol == run.protocol), None)
     if suite_run is None:
         return run
-    if (error := within_error(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
+    if (error := within_item_error(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
         return structs.replace(run, noise=error, noise_from="own repeats")
     for report in reports:
         same = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
@@ -149,16 +149,16 @@ def with_noise(
 
 
 def same_model(name: str, other: str) -> bool:
-    """Whether two names are spellings of the same model."""
-    return plain(name) == plain(other)
+    """Return whether two names are spellings of the same model."""
+    return normalise_model_name(name) == normalise_model_name(other)
 
 
-def plain(name: str) -> str:
+def normalise_model_name(name: str) -> str:
     """Return a model's name without organisation and punctuation, in lower case."""
     return "".join(c for c in name.rpartition("/")[2].lower() if c.isalnum())
 
 
-def _finding(run: Measured, name: str, claim: Claim, within: float | None) -> Finding:
+def _finding(run: MeasuredScore, name: str, claim: Claim, within: float | None) -> Finding:
     conditions = relevant_conditions(claim)
     unknown = tuple(name for name in conditions if name not in claim.knobs)
     because = (*_incomparable(run, claim), *_different_conditions(run, claim, conditions))
@@ -168,17 +168,23 @@ def _finding(run: Measured, name: str, claim: Claim, within: float | None) -> Fi
             claim=name, verdict="not comparable", claimed=claim.value, measured=run.value, low=run.low, high=run.high,
             unit=claim.unit, because=because, unknown=unknown, erratum=claim.erratum,
         )  # fmt: skip
-    return _judged(run, name, claim, unknown, within)
+    return _test_claim(run, name, claim, unknown, within)
 
 
-def _judged(
-    run: Measured, name: str, claim: Claim, unknown: tuple[str, ...], within: float | None
+def _test_claim(
+    run: MeasuredScore, name: str, claim: Claim, unknown: tuple[str, ...], within: float | None
 ) -> Finding:
     """Test difference and equivalence against the noise of both runs."""
     value = run.value or 0.0
     noise, source = _noise(run)
-    error, half, difference = sqrt(2) * noise, rounding(claim), value - claim.value
-    d = within if within is not None else WITHIN if claim.unit == "fraction" else WITHIN * abs(claim.value)
+    error, half, difference = sqrt(2) * noise, rounding_error(claim), value - claim.value
+    d = (
+        within
+        if within is not None
+        else DEFAULT_MARGIN
+        if claim.unit == "fraction"
+        else DEFAULT_MARGIN * abs(claim.value)
+    )
     two_sided, one_sided, power = z_quantile(0.975), z_quantile(0.95), z_quantile(0.8)
     verdict: Verdict = "inconclusive"
     if abs(difference) + half + one_sided * error <= d:
@@ -194,7 +200,7 @@ def _judged(
     )  # fmt: skip
 
 
-def _noise(run: Measured) -> tuple[float, str]:
+def _noise(run: MeasuredScore) -> tuple[float, str]:
     """Return the standard deviation between runs; if not measured, the sampling error of the items as an upper bound."""
     if run.noise is not None:
         return run.noise, run.noise_from
@@ -204,7 +210,7 @@ def _noise(run: Measured) -> tuple[float, str]:
     return bound, "not measured: taken as the sampling error, its upper bound"
 
 
-def rounding(claim: Claim) -> float:
+def rounding_error(claim: Claim) -> float:
     """Return half a unit of the last printed digit: 83.5 % was between 83.45 and 83.55."""
     scale = 100 if claim.unit == "fraction" else 1
     digits = claim.digits
@@ -222,7 +228,7 @@ def relevant_conditions(claim: Claim) -> tuple[str, ...]:
     return CONDITIONS if judged else CONDITIONS[:-1]
 
 
-def _incomparable(run: Measured, claim: Claim) -> list[str]:
+def _incomparable(run: MeasuredScore, claim: Claim) -> list[str]:
     """Return the differences in protocol, unit and data."""
     reasons = []
     if not claim.protocol:
@@ -257,21 +263,21 @@ def _reworded(card: Card) -> bool:
         return False
 
 
-def _different_conditions(run: Measured, claim: Claim, conditions: Sequence[str]) -> list[str]:
+def _different_conditions(run: MeasuredScore, claim: Claim, conditions: Sequence[str]) -> list[str]:
     """Return the stated conditions that differ; those of an imported run are unknown."""
     reasons = []
     for name in (name for name in conditions if name in claim.knobs):
         there = claim.knobs[name]
         different = next((card for card in run.cards if _condition(card, name) != there), None)
         if different is not None:
-            reasons.append(f"{name} {_shown(different, name)} here, {setting(there)} there")
+            reasons.append(f"{name} {_format_condition(different, name)} here, {format_setting(there)} there")
     return reasons
 
 
-def _shown(card: Card, name: str) -> str:
+def _format_condition(card: Card, name: str) -> str:
     value = _condition(card, name)
     if value is not None:
-        return setting(value)
+        return format_setting(value)
     return "unknown" if card.origin != "run" else "the server's default"
 
 

@@ -1,7 +1,7 @@
 """A sequential gate: samples in seeded random order, stopped as soon as the verdict is certain.
 
-Each suite is tested by two bets (`betting.py`): that it lost less than its margin, and that it lost more. Records
-arrive in any order but are processed in the order of the calls, since those that arrive first are not a random sample.
+Each suite is tested by two bets (`betting.py`): that its loss is less than its margin, and that it is more. Records
+arrive in any order but are processed in the order of the calls, because the fastest replies are not a random sample.
 A missing outcome enters each bet at its worst value. Alpha is shared as in the fixed gate: every pass at alpha,
 regressions at alpha over the number of critical and supporting suites.
 """
@@ -19,21 +19,21 @@ from msgspec import structs
 from evals.errors import UsageError
 from evals.records.files import Brief, Gold, brief
 from evals.records.store import Run
-from evals.report.about import Estimand
+from evals.report.estimand_names import Estimand
 from evals.report.estimates import point
-from evals.report.metrics import at_repeats, measured
+from evals.report.metrics import at_repeats, measured_samples
 from evals.run.job import Job
 from evals.types import Point, Record
 from evals.verdicts import baseline as baselines
 from evals.verdicts.betting import Bets
-from evals.verdicts.cases import metric_of
-from evals.verdicts.formatting import interval, size
-from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall
-from evals.verdicts.pairs import Side, value_of, values
+from evals.verdicts.formatting import format_interval, format_size
+from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, overall_verdict
+from evals.verdicts.gate_cases import metric_of
+from evals.verdicts.pairs import Side, reduce_sample, reduce_samples
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.suite_run import SuiteRun, plain, why_not
+from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, normalise_suite_name
 
-QUOTE = "stopped as soon as the gate could decide: the point estimate is biased and not to be quoted"
+BIAS_NOTE = "stopped as soon as the gate could decide: the point estimate is biased and not to be quoted"
 
 
 class Stoppable(Protocol):
@@ -51,15 +51,15 @@ class SuiteTest:
         self, job: Job, entry: Entry, old: SuiteRun, *, seed: int, estimand: Estimand = "items-like-these"
     ) -> None:
         self.entry, self.job, self.estimand = entry, job, estimand
-        new = _expected(job)
-        if reasons := why_not(old, new):
+        new = _without_outcomes(job)
+        if reasons := incomparability_reasons(old, new):
             raise UsageError(f"baseline and candidate cannot be compared: {'; '.join(reasons)}")
         self.metric, self.old_metric = metric_of(entry, new), metric_of(entry, old)
         self.width = self._checked_width()
-        self.golds = measured(self.metric, new.side.golds, repeats=job.repeats)
+        self.golds = measured_samples(self.metric, new.side.golds, repeats=job.repeats)
         self.scorer = self.metric.scorer or next(iter(job.suite.scorers))
         side = old.side_of(self.old_metric)
-        self.before = values(side, self.old_metric, side.golds)
+        self.before = reduce_samples(side, self.old_metric, side.golds)
         hashed = old.hashed is not None
         self.hidden = {name: baselines.id_hash(old.suite, name) if hashed else name for name in self.golds}
         self.clusters = self._order(seed)
@@ -139,7 +139,7 @@ class SuiteTest:
         for name in names:
             weight, by_repeat = self.weights[name], self.outcomes.pop(name)
             scored = [outcome for outcome in by_repeat.values() if outcome is not None]
-            new = value_of(name, scored, self.metric, gold=self.golds[name], repeats=self.job.repeats)
+            new = reduce_sample(name, scored, self.metric, gold=self.golds[name], repeats=self.job.repeats)
             self.n += 1
             self.scored += len(scored)
             if new is None:
@@ -155,12 +155,12 @@ class SuiteTest:
 
     @property
     def coverage(self) -> float:
-        """Scored sample-repeats / sample-repeats asked so far."""
+        """Return the share of the processed sample-repeats that are scored."""
         return self.scored / (self.n * self.job.repeats) if self.n else 0.0
 
     @property
     def exhausted(self) -> bool:
-        """Whether every sample was asked."""
+        """Return whether every sample was asked."""
         return self.next >= len(self.clusters)
 
 
@@ -178,12 +178,16 @@ class SequentialGate:
         self.policy, self.jobs = policy, jobs
         self.alpha = policy.alpha * (1 - policy.final)
         self.family = max(1, sum(entry.tier != "advisory" for entry in policy.suite))
-        by_name = {plain(job.suite.id): number for number, job in enumerate(jobs)}
+        by_name = {normalise_suite_name(job.suite.id): number for number, job in enumerate(jobs)}
         self.tests: dict[int, SuiteTest] = {}
         for entry in policy.suite:
-            number = by_name.get(plain(entry.name))
+            number = by_name.get(normalise_suite_name(entry.name))
             if number is None:
-                names = [n for name, n in by_name.items() if name.partition(":")[0] == plain(entry.name)]
+                names = [
+                    n
+                    for name, n in by_name.items()
+                    if name.partition(":")[0] == normalise_suite_name(entry.name)
+                ]
                 number = names[0] if len(names) == 1 else None
             if number is None:
                 raise UsageError(f"the policy judges {entry.name}, which this command does not run")
@@ -197,7 +201,7 @@ class SequentialGate:
         if others := [job.suite.id for number, job in enumerate(jobs) if number not in self.tests]:
             raise UsageError(f"the policy says nothing of {', '.join(others)}")
         self.runner: Stoppable | None = None
-        self.notes = [QUOTE]
+        self.notes = [BIAS_NOTE]
         """Notes for the runs' cards."""
         if live:
             self._resume()
@@ -240,7 +244,7 @@ class SequentialGate:
             runner.end(f"decided: {self.verdict}")
 
     def skips(self, job: int) -> bool:
-        """Whether the verdict on a suite is certain."""
+        """Return whether the verdict on a suite is certain."""
         return self.verdict_of(self.tests[job]) != "cannot tell"
 
     def verdict_of(self, test: SuiteTest) -> Verdict:
@@ -262,7 +266,7 @@ class SequentialGate:
 
     @property
     def decided(self) -> bool:
-        """Whether further calls cannot change the verdict."""
+        """Return whether further calls cannot change the verdict."""
         if self.verdict == "regression":
             return True
         return all(
@@ -272,14 +276,14 @@ class SequentialGate:
 
     @property
     def exhausted(self) -> bool:
-        """Whether every sample of every suite was asked."""
+        """Return whether every sample of every suite was asked."""
         return all(test.exhausted for test in self.tests.values())
 
     def facts(self, job: int) -> str:
         """Format the confidence sequence for the progress bar."""
         test = self.tests[job]
         low, high = self._limits(test)
-        return f"{self.verdict_of(test)} so far, difference in {interval(low, high, test.metric.unit)}"
+        return f"{self.verdict_of(test)} so far, difference in {format_interval(low, high, test.metric.unit)}"
 
     def _limits(self, test: SuiteTest) -> tuple[float, float]:
         low, high = test.bets.limits(self.alpha)
@@ -295,7 +299,7 @@ class SequentialGate:
                 for suite, test in zip(suites, self.tests.values(), strict=True)
             ]
         return GateReport(
-            verdict=overall(suites),
+            verdict=overall_verdict(suites),
             suites=tuple(suites),
             candidate=candidate,
             baseline=baseline,
@@ -316,7 +320,7 @@ class SequentialGate:
     def _suite(self, test: SuiteTest) -> SuiteVerdict:
         verdict = self.verdict_of(test)
         low, high = self._limits(test)
-        unit, margin = test.metric.unit, size(test.entry.margin, test.metric.unit)
+        unit, margin = test.metric.unit, format_size(test.entry.margin, test.metric.unit)
         reasons = {
             "pass": f"the loss is shown to be less than {margin}, after {test.n} samples",
             "regression": f"the loss is shown to exceed {margin}, after {test.n} samples",
@@ -336,7 +340,7 @@ class SequentialGate:
         )  # fmt: skip
 
 
-def _expected(job: Job) -> SuiteRun:
+def _without_outcomes(job: Job) -> SuiteRun:
     """Return the candidate with all its samples and no outcomes yet."""
     golds = {s.id: Gold.of(s) for s in job.samples}
     return SuiteRun(
@@ -349,7 +353,12 @@ def _expected(job: Job) -> SuiteRun:
 
 
 def _baseline_of(job: Job, old: Sequence[SuiteRun]) -> SuiteRun:
-    matching = [c for c in old if plain(c.suite) == plain(job.suite.id) and c.protocol == job.suite.protocol]
+    matching = [
+        c
+        for c in old
+        if normalise_suite_name(c.suite) == normalise_suite_name(job.suite.id)
+        and c.protocol == job.suite.protocol
+    ]
     if not matching:
         available = ", ".join(f"{c.suite} ({c.protocol})" for c in old)
         raise UsageError(

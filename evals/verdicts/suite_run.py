@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from evals.types import Metric
-from evals.verdicts.formatting import rule
+from evals.verdicts.formatting import format_rule
 from evals.verdicts.pairs import Pairs, Side
 
 
-def plain(suite: str) -> str:
+def normalise_suite_name(suite: str) -> str:
     """Return a suite's name in the form in which names are compared: hyphens, lower case."""
     return suite.replace("_", "-").lower()
 
@@ -61,7 +61,7 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
         return next(metric for metric in self.metrics if metric.headline)
 
 
-def why_not(a: SuiteRun, b: SuiteRun) -> list[str]:
+def incomparability_reasons(a: SuiteRun, b: SuiteRun) -> list[str]:
     """Return the reasons why two runs of a suite are not comparable."""
     judges = [{None: "not known", "": "none"}.get(c.judge, c.judge) for c in (a, b)]
     conditions = [
@@ -74,7 +74,7 @@ def why_not(a: SuiteRun, b: SuiteRun) -> list[str]:
         x, y = a.scorers.get(name, "none"), b.scorers.get(name, "none")
         if x != y:
             reasons.append(
-                f"{a.suite}: scorer {name} differs: {rule(x)} (A) and {rule(y)} (B); `evals score RUN` scores again"
+                f"{a.suite}: scorer {name} differs: {format_rule(x)} (A) and {format_rule(y)} (B); `evals score RUN` scores again"
             )
     return reasons
 

@@ -18,7 +18,7 @@ from evals.report.metrics import at_repeats
 from evals.run.overview import is_stated, reproduced, suite_of
 from evals.verdicts import baseline
 from evals.verdicts.pairs import Side
-from evals.verdicts.suite_run import SuiteRun, plain
+from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
 
 SHOWN = 6
 """Maximum number of runs in a message."""
@@ -45,12 +45,12 @@ def of_run(run: Run) -> SuiteRun:
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
         data_sha256=card.config.data_sha256, scorers=card.scorers or suite.scorer_versions(), metrics=metrics,
         sides=sides, judge=judge_of(card) if suite.judged else "", tokens=card.tokens, cost_usd=card.cost_usd,
-        seconds=card.finished - card.started if card.finished else None, gated=card.gated, marks=_marks(card),
+        seconds=card.finished - card.started if card.finished else None, gated=card.gated, marks=_restrictions(card),
         promise=promise.standing(card), promised_policy=card.promise.policy_sha256 if card.promise else "",
     )  # fmt: skip
 
 
-def _marks(card: Card) -> tuple[str, ...]:
+def _restrictions(card: Card) -> tuple[str, ...]:
     """Return the restrictions of a run: sample items, a subset, an early stop."""
     marks = ["sample items"] if card.data == "sample" else []
     if card.config.limit is not None:
@@ -65,7 +65,7 @@ def judge_of(card: Card) -> str:
     return (card.judge.model if card.judge else "") or card.config.judge or "none"
 
 
-def find(
+def load_named_runs(
     results: Path,
     name: str,
     *,
@@ -75,30 +75,32 @@ def find(
 ) -> list[SuiteRun]:
     """Load the runs of a name, or a baseline file, optionally only those of some suites (a bare name: all variants).
 
-    Raises UsageError if the name stands for several runs of one suite and protocol, unless `latest` takes the newest that
-    is not `beside` it on the other side of a comparison. `latest` is None where the user cannot ask for it.
+    Raises UsageError if the name matches several runs of one suite and protocol, unless `latest` selects the newest one
+    that is not in `beside`, the runs on the other side of a comparison. `latest` is None if the command has no such option.
     """
     path = Path(name)
     if path.is_file():
-        return _of_suites(baseline.read(path), suites, name)
+        return _select_suites(baseline.read(path), suites, name)
     if path.suffix == ".jsonl" and not path.exists():
         raise StoreError(f"there is no baseline file {path}")
     runs = store.find(results, name)
-    wanted = set(map(plain, suites))
-    named = [run for run in runs if not wanted or _is_of(run.card.config.suite, wanted)]
-    several = [of_run(run) for run in _one_each(named or runs, name, latest=latest, beside=beside)]
-    return _of_suites(several, suites, name)
+    wanted = set(map(normalise_suite_name, suites))
+    named = [run for run in runs if not wanted or _matches_suite(run.card.config.suite, wanted)]
+    several = [of_run(run) for run in _unique_runs(named or runs, name, latest=latest, beside=beside)]
+    return _select_suites(several, suites, name)
 
 
-def of_runs(runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool | None = None) -> list[SuiteRun]:
-    """Load runs, one of each suite and protocol; `suites` and `latest` as in `find`."""
+def load_runs(
+    runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool | None = None
+) -> list[SuiteRun]:
+    """Load runs, one of each suite and protocol; `suites` and `latest` as in `load_named_runs`."""
     name = ", ".join(run.path.name for run in runs)
-    return _of_suites([of_run(run) for run in _one_each(runs, name, latest=latest)], suites, name)
+    return _select_suites([of_run(run) for run in _unique_runs(runs, name, latest=latest)], suites, name)
 
 
-def _of_suites(several: list[SuiteRun], suites: Sequence[str], name: str) -> list[SuiteRun]:
-    wanted = set(map(plain, suites))
-    kept = [c for c in several if not wanted or _is_of(c.suite, wanted)]
+def _select_suites(several: list[SuiteRun], suites: Sequence[str], name: str) -> list[SuiteRun]:
+    wanted = set(map(normalise_suite_name, suites))
+    kept = [c for c in several if not wanted or _matches_suite(c.suite, wanted)]
     if not kept:
         raise UsageError(
             f"{name} has no run of {', '.join(suites)}; it has {', '.join(c.suite for c in several) or 'none'}"
@@ -106,14 +108,14 @@ def _of_suites(several: list[SuiteRun], suites: Sequence[str], name: str) -> lis
     return kept
 
 
-def _is_of(suite: str, wanted: Collection[str]) -> bool:
-    return plain(suite) in wanted or plain(suite).partition(":")[0] in wanted
+def _matches_suite(suite: str, wanted: Collection[str]) -> bool:
+    return normalise_suite_name(suite) in wanted or normalise_suite_name(suite).partition(":")[0] in wanted
 
 
-def _one_each(
+def _unique_runs(
     runs: Sequence[Run], name: str, *, latest: bool | None, beside: Collection[str] = ()
 ) -> list[Run]:
-    """Return one run per suite and protocol; raises UsageError if there are several, unless `latest`; see `find`."""
+    """Return one run per suite and protocol; raises UsageError if there are several, unless `latest`; see `load_named_runs`."""
     several: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
     for run in runs:
         card = run.card

@@ -11,11 +11,11 @@ from evals.errors import UsageError
 from evals.records.store import Run
 from evals.types import Score
 
-LONGEST = 200
+MAX_ANSWER_CHARS = 200
 
 
-class Suspect(Struct, frozen=True, kw_only=True):
-    """An item on which models agree with each other and not with the data."""
+class SuspectItem(Struct, frozen=True, kw_only=True):
+    """An item on which models agree with each other but not with the gold answer."""
 
     id: str
     group: str
@@ -30,17 +30,17 @@ class Suspect(Struct, frozen=True, kw_only=True):
     """Kind of an existing erratum for the item."""
 
 
-class Suspects(Struct, frozen=True, kw_only=True):
+class SuspectItems(Struct, frozen=True, kw_only=True):
     """Suspect items of a suite, and the runs that they are from."""
 
     suite: str
     variant: str
     models: tuple[str, ...]
     least: int
-    items: tuple[Suspect, ...]
+    items: tuple[SuspectItem, ...]
 
 
-def suggest(runs: Sequence[Run], *, least: int | None = None) -> Suspects:
+def find_suspect_items(runs: Sequence[Run], *, least: int | None = None) -> SuspectItems:
     """Return the items that at least `least` models (default: three quarters, at least two) answer alike against the gold.
 
     Raises UsageError for runs of several suites or data. Of several runs of a model, the last one counts.
@@ -58,21 +58,21 @@ def suggest(runs: Sequence[Run], *, least: int | None = None) -> Suspects:
     wanted = least or max(2, -(-3 * len(latest) // 4))
     if wanted > len(latest):
         raise UsageError(f"--least {wanted}: there are {len(latest)} models")
-    answers = {model: _answers(run) for model, run in latest.items()}
+    answers = {model: _majority_answers(run) for model, run in latest.items()}
     name, _, variant = cards[0].config.suite.partition(":")
-    items = _agreed(runs[0], answers, wanted, _known(name, variant))
-    return Suspects(suite=name, variant=variant, models=tuple(latest), least=wanted, items=tuple(items))
+    items = _consensus_against_gold(runs[0], answers, wanted, _known_errata(name, variant))
+    return SuspectItems(suite=name, variant=variant, models=tuple(latest), least=wanted, items=tuple(items))
 
 
-def _known(name: str, variant: str) -> Mapping[str, str]:
+def _known_errata(name: str, variant: str) -> Mapping[str, str]:
     from evals.data import errata
 
     return {item: erratum.kind for item, erratum in errata.of_suite(name, variant).items.items()}
 
 
-def _agreed(
+def _consensus_against_gold(
     run: Run, answers: Mapping[str, Mapping[str, tuple[str, str]]], least: int, known: Mapping[str, str]
-) -> list[Suspect]:
+) -> list[SuspectItem]:
     """Return the items that enough models answer alike against the gold, sorted by the number of models."""
     items = []
     for name, gold in run.gold().items():
@@ -84,11 +84,11 @@ def _agreed(
         best = max(models, key=lambda answer: len(models[answer]), default="")
         if best and len(models[best]) >= least:
             items.append(
-                Suspect(
+                SuspectItem(
                     id=name,
                     group=gold.group,
                     gold=_text(gold.target),
-                    answer=best[:LONGEST],
+                    answer=best[:MAX_ANSWER_CHARS],
                     models=tuple(models[best]),
                     answered=sum(bool(answer) for _, answer in outcomes.values()),
                     known=known.get(name, ""),
@@ -97,7 +97,7 @@ def _agreed(
     return sorted(items, key=lambda item: -len(item.models))
 
 
-def _answers(run: Run) -> dict[str, tuple[str, str]]:
+def _majority_answers(run: Run) -> dict[str, tuple[str, str]]:
     """Return sample id -> most frequent (verdict, answer) of its repeats; samples with a tie are left out."""
     repeats: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for brief in run.briefs():
@@ -113,4 +113,4 @@ def _answers(run: Run) -> dict[str, tuple[str, str]]:
 
 
 def _text(target: str | float | tuple[str, ...]) -> str:
-    return ", ".join(target) if isinstance(target, tuple) else str(target)[:LONGEST]
+    return ", ".join(target) if isinstance(target, tuple) else str(target)[:MAX_ANSWER_CHARS]

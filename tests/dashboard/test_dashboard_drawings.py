@@ -12,7 +12,7 @@ from evals.dashboard.foreign import crystals
 from evals.dashboard.foreign import molecules as drawings
 from evals.errors import DataError
 from evals.sandbox import Pool
-from evals.scorers.material import describe, structure
+from evals.scorers.material import describe_crystal, parse_structure
 from tests.support.paths import ROOT
 
 pytest.importorskip("rdkit", reason="the extra `chemistry` is not installed")
@@ -113,8 +113,8 @@ STRUCTURES = [
 
 @pytest.mark.parametrize("row", STRUCTURES, ids=range(len(STRUCTURES)))
 def test_a_crystal_is_read_from_the_words_that_a_model_was_shown(row: str) -> None:
-    original = structure(json.loads(row)["structure"])
-    words = describe(original)
+    original = parse_structure(json.loads(row)["structure"])
+    words = describe_crystal(original)
     assert crystals.looks_like_crystal(f"Predict.\n{words}\nState it.")
     found = crystals.read(f"Predict.\n{words}\nState it.")
     assert found.formula == original.composition.reduced_formula
@@ -133,7 +133,7 @@ def test_a_crystal_is_drawn_with_its_corners_repeated() -> None:
 
 
 def test_cif_and_poscar_are_read() -> None:
-    rock = structure(structure_dict())
+    rock = parse_structure(structure_dict())
     for form in ("cif", "poscar"):
         found = crystals.read(rock.to(fmt=form))
         assert (found.formula, found.space_group, len(found.sites)) == ("NaCl", "Fm-3m (225)", 8)

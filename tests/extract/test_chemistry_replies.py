@@ -16,7 +16,7 @@ from evals.extract.molecules import stated_molecule
 from evals.extract.numbers import stated_integer
 from evals.extract.quantity import stated
 from evals.extract.units import convert
-from evals.scorers.formula import Formula, counts, is_formula
+from evals.scorers.formula import Formula, element_counts, is_formula
 from evals.scorers.molecule import Molecule
 from evals.scorers.names import Name
 from evals.scorers.number import AbsoluteError, Within
@@ -61,7 +61,7 @@ def test_a_reply_is_read_as_a_person_reads_it(case: dict[str, Any]) -> None:
         pytest.importorskip("pint")
         assert value == (wanted if wanted is None else pytest.approx(wanted, rel=2e-3))
     elif case["kind"] == "formula":
-        assert (value and counts(value)) == (wanted and counts(wanted))
+        assert (value and element_counts(value)) == (wanted and element_counts(wanted))
     elif case["kind"] in ("reactants", "products"):
         assert (value and sorted(value.split("."))) == (wanted and sorted(wanted.split(".")))
     else:

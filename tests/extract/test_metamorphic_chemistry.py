@@ -12,7 +12,7 @@ from evals.extract.molecules import stated_molecule
 from evals.extract.quantity import stated
 from evals.extract.regions import regions
 from evals.extract.units import convert
-from evals.scorers.formula import counts, is_formula
+from evals.scorers.formula import element_counts, is_formula
 from tests.extract.test_metamorphic import STATED, _timed
 
 FORMS = (
@@ -94,7 +94,11 @@ def components(text: str) -> object:
 
 def formula(text: str) -> object:
     reading = stated_formula(text, is_formula)
-    return None if reading is None else tuple(sorted((counts(reading.value) or {reading.value: 0}).items()))
+    return (
+        None
+        if reading is None
+        else tuple(sorted((element_counts(reading.value) or {reading.value: 0}).items()))
+    )
 
 
 def name(text: str) -> object:

@@ -16,7 +16,7 @@ from evals import load
 from evals.errors import DataError, ModelError, UnknownName, UsageError
 from evals.interop import harness as back
 from evals.records.store import Run, runs
-from evals.scorers.upstream import harness
+from evals.scorers.upstream import lm_eval_task
 from tests.support.command import Outcome, evals
 from tests.support.logprob_server import logprob_server
 from tests.support.paths import TESTS
@@ -280,22 +280,22 @@ def test_an_edited_task_is_another_version(tasks, tmp_path) -> None:
     versions = []
     for words in ("{{question}}", "Well: {{question}}"):
         edited.write_text(text.replace("{{question}}", words))
-        harness.open_task.cache_clear()  # as in another process
+        lm_eval_task.load_task.cache_clear()  # as in another process
         versions.append(load.suite(f"lm-eval:{edited}")[0].version)
     assert versions[0] != versions[1]
 
 
 def test_the_seed_that_a_task_is_loaded_with_stays_with_it(tasks) -> None:
-    harness.open_task.cache_clear()
+    lm_eval_task.load_task.cache_clear()
     random.seed(7)
     before = random.getstate()
     load.suite("lm-eval:toy_mc")
-    assert harness.open_task.cache_info().misses
+    assert lm_eval_task.load_task.cache_info().misses
     assert random.getstate() == before
 
 
 def test_without_lm_eval_the_extra_is_named(tasks, monkeypatch) -> None:
-    monkeypatch.setattr(harness, "find_spec", lambda name: None)
+    monkeypatch.setattr(lm_eval_task, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install .*\[lm-eval\]"):
         load.suite("lm-eval:toy_mc")
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from evals.extract.upstream.letters import letter_mmlu_pro
 from evals.report.metrics import accuracy
-from evals.verdicts.control import intervals, predictors
+from evals.verdicts.control_variates import intervals, predictors
 from tools.mirror import shared_folder
 
 

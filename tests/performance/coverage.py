@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evals.report import statistics as stats
-from evals.report.strata import stratified
+from evals.report.strata import stratified_mean
 from evals.scorers.labels import balanced_accuracy, mcc, roc_auc
 from evals.scorers.number import mae, rmse
 from evals.types import Point
-from evals.verdicts.difference import of_mean
+from evals.verdicts.difference import mean_evidence
 
 SPREAD = 0.3
 """Intra-cluster correlation of chances."""
@@ -79,9 +79,9 @@ def means(count: int) -> Iterator[Cell]:
                         chance = np.repeat(chances(rng, p, len(sizes)), sizes)
                         values = rng.binomial(repeats, chance) / repeats
                         if kind == "none" and repeats == 1:
-                            found.append((stats.share(float(values.sum()), n), p))
+                            found.append((stats.proportion(float(values.sum()), n), p))
                         else:
-                            found.append((stats.clustered(values, clusters, bounds=(0.0, 1.0)), p))
+                            found.append((stats.clustered_mean(values, clusters, bounds=(0.0, 1.0)), p))
                     yield tally(f"{kind}, {repeats} repeats, n {n}, p {p}", found, 0.93 if n >= 30 else 0.90)
 
 
@@ -106,7 +106,9 @@ def macro(count: int) -> Iterator[Cell]:
                     for _ in range(max(100, count // (4 if n < 1000 else 8))):
                         chance = np.repeat(chances(rng, p, len(flat)), flat)
                         values = rng.binomial(repeats, chance) / repeats
-                        found.append((stratified(values, groups, clusters=clusters, bounds=(0.0, 1.0)), p))
+                        found.append(
+                            (stratified_mean(values, groups, clusters=clusters, bounds=(0.0, 1.0)), p)
+                        )
                     yield tally(f"macro, {kind}, {repeats} repeats, n {n}, p {p}", found, 0.93)
 
 
@@ -185,7 +187,7 @@ def gate(count: int) -> Iterator[tuple[str, float]]:
                 chance = rng.beta(2, 1, n)
                 lost = np.where(rng.random(n) < 0.1, 0.0, chance)
                 d = (rng.binomial(repeats, lost) - rng.binomial(repeats, chance)) / repeats
-                wrong += of_mean(d, range(n), width=1.0).p_above(-0.1 * 2 / 3) <= 0.05
+                wrong += mean_evidence(d, range(n), width=1.0).p_above(-0.1 * 2 / 3) <= 0.05
             yield f"n {n}, {repeats} repeats", wrong / count
 
 

@@ -19,18 +19,18 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from evals.report.about import Estimand
-from evals.report.metrics import accuracy, repeated
+from evals.report.estimand_names import Estimand
+from evals.report.metrics import accuracy, repeat_metrics
 from evals.report.strata import item_weights
 from evals.types import Metric
-from evals.verdicts.difference import Evidence, Shift, holm, of_mean
-from evals.verdicts.estimands import LIMIT, MANY, variance_by_report
-from evals.verdicts.gate import Verdict, overall, verdicts
+from evals.verdicts.difference import Evidence, MeanDifference, holm, mean_evidence
+from evals.verdicts.estimands import LIMIT_FACTOR, NORMAL_DF, variance_by_report
+from evals.verdicts.gate import Verdict, overall_verdict, verdicts
 from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.pairs import Missing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.within import at_least_one_change
+from evals.verdicts.within_item_noise import at_least_one_change
 from tests.support.synthetic_runs import listed, side, suite_run
 
 ALPHA = 0.05
@@ -130,7 +130,7 @@ class Setting(NamedTuple):
         a, b = (rng.binomial(self.repeats, chance * (1 - x / middle)) / self.repeats for x in (0.0, loss))
         groups = self.suite.groups_of_items
         if not these:
-            return of_mean(b - a, range(self.suite.n), groups=groups, width=1.0)
+            return mean_evidence(b - a, range(self.suite.n), groups=groups, width=1.0)
         weights = item_weights(self.suite.n, groups)
         if self.repeats > 1:
             noise = float(sum(x * (1 - x) / (self.repeats - 1) for x in (a, b)) @ weights**2)
@@ -139,7 +139,7 @@ class Setting(NamedTuple):
             deviation = sqrt(float(np.mean((first - second) ** 2) / 2 * (weights @ weights)))
             noise = variance_by_report(deviation, b - a, weights)
         error = sqrt(at_least_one_change(noise, weights, accuracy()[0]))
-        return Shift(float((b - a) @ weights), error, MANY, "within-item noise", 1.0)
+        return MeanDifference(float((b - a) @ weights), error, NORMAL_DF, "within-item noise", 1.0)
 
     def forecasts(self) -> list[float]:
         """Return the plan's chance that an unchanged model passes, from one run as a baseline, for several such runs."""
@@ -161,7 +161,7 @@ class Setting(NamedTuple):
         report = RepeatabilityReport(
             suite=self.suite.name, protocol="strict", data_sha256="0" * 64, model="model-base", repeats=1,
             metric="accuracy", unit="fraction", runs=("a", "b"), values=(0.6, 0.6), deviation=deviation,
-            limit=LIMIT * deviation, discordance=FLIPS,
+            limit=LIMIT_FACTOR * deviation, discordance=FLIPS,
         )  # fmt: skip
         return {self.suite.name: report}
 
@@ -175,7 +175,7 @@ class Setting(NamedTuple):
         chance = self.items if self.estimand == "these-items" else rng.beta(*SHAPE, self.suite.n)
         replies = (rng.random((self.suite.n, self.repeats)) < chance[:, None]).astype(float)
         groups = self.suite.groups_of_items
-        metrics: tuple[Metric, ...] = repeated() if self.repeats > 1 else accuracy()
+        metrics: tuple[Metric, ...] = repeat_metrics() if self.repeats > 1 else accuracy()
         if self.suite.groups:
             metrics = tuple(metric for metric in accuracy(macro=True) if metric.headline)
         if self.repeats == 1:
@@ -278,7 +278,7 @@ def verdict_shares(settings: Sequence[Setting], policy: Policy, count: int) -> l
         )
         for losers, tally in zip(worse, counts, strict=True):
             cases: list[Any] = [lost[i] if i in losers else still[i] for i in range(len(settings))]
-            tally[overall(verdicts(cases, policy, {}))] += 1
+            tally[overall_verdict(verdicts(cases, policy, {}))] += 1
     return [{verdict: number / count for verdict, number in tally.items()} for tally in counts]
 
 

@@ -10,7 +10,7 @@ import pytest
 from evals.records.files import Brief
 from evals.report import statistics as stats
 from evals.report.estimates import Golds, Summary, summarize
-from evals.report.metrics import accuracy, accuracy_guess, mean_value, repeated
+from evals.report.metrics import accuracy, accuracy_guess, mean_value, repeat_metrics
 from evals.types import Estimate, Failure, Metric, Point, Score
 from tests.support.toy import MAE, brief, golds
 
@@ -99,7 +99,7 @@ def test_no_samples_at_all_are_no_division_by_nought() -> None:
 def test_a_binary_mean_of_single_samples_has_a_wilson_interval() -> None:
     names = [f"{i}" for i in range(10)]
     one = named(summary([brief(n, float(i < 8)) for i, n in enumerate(names)], golds(names)), "accuracy")
-    expected = stats.share(8, 10)
+    expected = stats.proportion(8, 10)
     assert (one.value, one.low, one.high, one.method) == expected
 
 
@@ -110,7 +110,7 @@ def test_repeats_are_clustered_by_their_sample() -> None:
     four = [brief(n, float(v), r) for n, v in zip(names, values, strict=True) for r in range(4)]
     once = [brief(n, float(v)) for n, v in zip(names, values, strict=True)]
     repeated_run = named(summary(four, golds(names), repeats=4), "accuracy")
-    single = stats.clustered([float(v) for v in values], names, bounds=(0.0, 1.0))
+    single = stats.clustered_mean([float(v) for v in values], names, bounds=(0.0, 1.0))
     assert repeated_run.value == named(summary(once, golds(names)), "accuracy").value == 0.5
     assert (repeated_run.n, repeated_run.clusters) == (32, 8)
     assert repeated_run.low == pytest.approx(single.low)
@@ -193,7 +193,7 @@ def test_avg_pass_and_maj_of_full_repeats() -> None:
         for name, given in {"a": "7778", "b": "7889"}.items()
         for repeat, a in enumerate(given)
     ]
-    found = summary(briefs, golds("ab"), repeated(), repeats=4)
+    found = summary(briefs, golds("ab"), repeat_metrics(), repeats=4)
     assert named(found, "avg@4").value == 0.5
     assert named(found, "pass@4").value == 1.0
     assert named(found, "maj@4").value == 0.5  # a: 7 wins; b: 8 wins
@@ -203,7 +203,7 @@ def test_avg_pass_and_maj_of_full_repeats() -> None:
 def test_with_a_repeat_missing_a_sample_is_in_no_pass_at_k_but_bounds_it() -> None:
     complete = [brief("a", 1.0, r) for r in range(4)]
     torn = [brief("b", 0.0, r) for r in range(3)]
-    found = summary(complete + torn, golds("ab"), repeated(), repeats=4)
+    found = summary(complete + torn, golds("ab"), repeat_metrics(), repeats=4)
     one = named(found, "pass@4")
     assert (one.value, one.n, one.clusters) == (1.0, 4, 1)
     assert (one.worst, one.best) == (0.5, 1.0)
@@ -214,7 +214,7 @@ def test_with_a_repeat_missing_a_sample_is_in_no_pass_at_k_but_bounds_it() -> No
 
 
 def test_with_no_sample_complete_there_is_no_pass_at_k() -> None:
-    found = summary([brief("a", 1.0, 0), brief("b", 0.0, 1)], golds("ab"), repeated(), repeats=2)
+    found = summary([brief("a", 1.0, 0), brief("b", 0.0, 1)], golds("ab"), repeat_metrics(), repeats=2)
     one = named(found, "pass@2")
     assert (one.value, one.n, one.method) == (None, 0, "nothing scored")
     assert (one.worst, one.best) == (0.5, 1.0)  # a is right already

@@ -14,7 +14,7 @@ from evals.report.metrics import (
     at_repeats,
     guessed_value,
     mean_value,
-    repeated,
+    repeat_metrics,
 )
 from evals.types import Point
 from tests.support.toy import point
@@ -110,7 +110,7 @@ def test_a_missing_repeat_bounds_the_vote_from_both_sides(at: float) -> None:
 
 
 def test_at_k_becomes_the_runs_repeats() -> None:
-    found = {m.name: m for m in at_repeats(repeated(), 4)}
+    found = {m.name: m for m in at_repeats(repeat_metrics(), 4)}
     assert list(found) == ["avg@4", "pass@4", "maj@4", "pass@2"]
     assert [m.name for m in found.values() if m.headline] == ["avg@4"]
     points = answers("7", "8", "8", "8")
@@ -121,7 +121,7 @@ def test_at_k_becomes_the_runs_repeats() -> None:
 
 
 def test_one_repeat_has_neither_pass_nor_majority() -> None:
-    assert [m.name for m in at_repeats(repeated(), 1)] == ["avg@1"]
+    assert [m.name for m in at_repeats(repeat_metrics(), 1)] == ["avg@1"]
 
 
 @pytest.mark.parametrize("macro", [True, False])

@@ -92,7 +92,7 @@ def test_clustered_agrees_with_statsmodels(seed):
     clusters = random.integers(0, 12, 80)
     values = random.normal(size=12)[clusters] + random.normal(size=80)
     fit = sm.OLS(values, np.ones(80)).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
-    found = stats.clustered(values, clusters.tolist())
+    found = stats.clustered_mean(values, clusters.tolist())
     assert stats.standard_error(values, clusters.tolist()) == pytest.approx(fit.bse[0], rel=1e-12)
     assert found[1:3] == pytest.approx(tuple(fit.conf_int()[0]), abs=1e-9)
 
@@ -109,44 +109,46 @@ def test_clustered_agrees_with_millers_formula():
 
 def test_repeats_that_agree_count_as_one():
     once = stats.mean([0.0, 1.0, 1.0])
-    many = stats.clustered([0, 0, 0, 1, 1, 1, 1, 1, 1], list("aaabbbccc"))
+    many = stats.clustered_mean([0, 0, 0, 1, 1, 1, 1, 1, 1], list("aaabbbccc"))
     assert many[:3] == pytest.approx(once[:3])
 
 
 def test_all_right_falls_back_to_the_number_of_clusters():
-    found = stats.clustered([1.0] * 32, [i % 2 for i in range(32)], bounds=(0, 1))
+    found = stats.clustered_mean([1.0] * 32, [i % 2 for i in range(32)], bounds=(0, 1))
     assert found[:3] == pytest.approx((1.0, *proportion_confint(2, 2, method="beta")))
-    many = stats.clustered([1.0] * 80, [i % 40 for i in range(80)], bounds=(0, 1))
+    many = stats.clustered_mean([1.0] * 80, [i % 40 for i in range(80)], bounds=(0, 1))
     assert many[:3] == pytest.approx((1.0, *proportion_confint(40, 40, method="wilson")))
 
 
 def test_a_mean_near_a_bound_has_the_interval_of_as_many_yes_and_no():
     found = stats.mean([1, 1, 1, 0], bounds=(0, 1))
     assert found[1:3] == pytest.approx(proportion_confint(3, 4, method="beta"))
-    assert stats.share(28, 29)[1:3] == pytest.approx(proportion_confint(28, 29, method="beta"))
-    assert stats.share(480, 480)[1:3] == pytest.approx(proportion_confint(480, 480, method="wilson"))
-    assert stats.share(479, 480).low < stats.share(480, 480).low  # one more right never lowers the limit
+    assert stats.proportion(28, 29)[1:3] == pytest.approx(proportion_confint(28, 29, method="beta"))
+    assert stats.proportion(480, 480)[1:3] == pytest.approx(proportion_confint(480, 480, method="wilson"))
+    assert (
+        stats.proportion(479, 480).low < stats.proportion(480, 480).low
+    )  # one more right never lowers the limit
 
 
 def test_nine_groups_of_one_have_the_interval_that_nine_items_allow():
-    found = strata.stratified([1.0] + [0.0] * 8, list("abcdefghi"), bounds=(0, 1))
+    found = strata.stratified_mean([1.0] + [0.0] * 8, list("abcdefghi"), bounds=(0, 1))
     assert 0 < found.low < 0.02
     assert 0.4 < found.high < 0.6
 
 
 def test_values_that_agree_inside_the_bounds_are_not_certain():
-    found = stats.clustered([0.5] * 8, [i // 2 for i in range(8)], bounds=(0, 1))
+    found = stats.clustered_mean([0.5] * 8, [i // 2 for i in range(8)], bounds=(0, 1))
     assert found.high - found.low > 0.5
 
 
 def test_a_dominating_cluster_is_worth_few():
     values, clusters = [1.0] * 50 + [1.0, 0.0] * 25, [0] * 50 + list(range(1, 51))
-    found = stats.clustered(values, clusters, bounds=(0, 1))
+    found = stats.clustered_mean(values, clusters, bounds=(0, 1))
     assert found.high - found.low > 0.5
 
 
 def test_one_cluster_has_no_interval():
-    assert stats.clustered([0.0, 1.0], ["a", "a"])[:3] == (0.5, None, None)
+    assert stats.clustered_mean([0.0, 1.0], ["a", "a"])[:3] == (0.5, None, None)
 
 
 # Strata
@@ -158,42 +160,42 @@ def test_stratified_is_the_textbook_sum():
     se2 = sum(part.var(ddof=1) / len(part) / 4 for part in parts)
     terms = [(part.var(ddof=1) / len(part) / 4) ** 2 / (len(part) - 1) for part in parts]
     half = special.stdtrit(se2**2 / sum(terms), 0.975) * np.sqrt(se2)
-    found = strata.stratified(values, groups)
+    found = strata.stratified_mean(values, groups)
     middle = (7 / 3 + 14) / 2
     assert found[:3] == pytest.approx((middle, middle - half, middle + half), abs=1e-9)
 
 
 def test_stratified_of_one_group_is_the_clustered_mean():
     values, clusters = [1, 0, 1, 1, 0, 0.5], list("aabbcc")
-    found = strata.stratified(values, ["g"] * 6, clusters=clusters)
-    assert found[:3] == pytest.approx(stats.clustered(values, clusters)[:3])
+    found = strata.stratified_mean(values, ["g"] * 6, clusters=clusters)
+    assert found[:3] == pytest.approx(stats.clustered_mean(values, clusters)[:3])
 
 
 def test_stratified_weights_by_share_are_the_plain_mean():
     values, groups = [1, 0, 1, 1, 0, 0], list("aabbbb")
-    assert strata.stratified(values, groups, weights={"a": 2, "b": 4}).value == pytest.approx(0.5)
+    assert strata.stratified_mean(values, groups, weights={"a": 2, "b": 4}).value == pytest.approx(0.5)
 
 
 def test_group_of_one_borrows_the_pooled_variance():
     values, groups = [1.0, 2.0, 3.0, 9.0], list("aaab")
-    found = strata.stratified(values, groups)
+    found = strata.stratified_mean(values, groups)
     assert found.value == 5.5
     half = special.stdtrit((1 / 12 + 1 / 4) ** 2 / ((1 / 12) ** 2 / 2 + (1 / 4) ** 2 / 2), 0.975)
     assert found.high - found.value == pytest.approx(half * np.sqrt(1 / 12 + 1 / 4))
 
 
 def test_groups_of_one_throughout_have_no_interval():
-    assert strata.stratified([1.0, 2.0], ["a", "b"])[:3] == (1.5, None, None)
+    assert strata.stratified_mean([1.0, 2.0], ["a", "b"])[:3] == (1.5, None, None)
 
 
 def test_clusters_across_groups_are_summed_with_their_signs():
     # the same two samples in both groups, opposed: the mean of groups does not vary at all
-    found = strata.stratified([0.0, 1.0, 1.0, 0.0], list("aabb"), clusters=list("xyxy"))
+    found = strata.stratified_mean([0.0, 1.0, 1.0, 0.0], list("aabb"), clusters=list("xyxy"))
     assert found[:3] == (0.5, 0.5, 0.5)
 
 
 def test_stratified_all_right_is_not_certain():
-    found = strata.stratified([1.0] * 6, list("aabbbb"), bounds=(0, 1))
+    found = strata.stratified_mean([1.0] * 6, list("aabbbb"), bounds=(0, 1))
     assert found.method == "Clopper-Pearson on clusters"
     assert found.low < 0.7
 
@@ -245,10 +247,10 @@ def test_bounds_count_missing_for_and_against():
         lambda: stats.mean([]),
         lambda: stats.mean([1.0, NAN]),
         lambda: stats.mean([1.0, float("inf")]),
-        lambda: stats.clustered([], []),
-        lambda: stats.clustered([1.0], ["a", "b"]),
-        lambda: strata.stratified([], []),
-        lambda: strata.stratified([1.0], ["a"], weights={"a": 0.0}),
+        lambda: stats.clustered_mean([], []),
+        lambda: stats.clustered_mean([1.0], ["a", "b"]),
+        lambda: strata.stratified_mean([], []),
+        lambda: strata.stratified_mean([1.0], ["a"], weights={"a": 0.0}),
         lambda: stats.bootstrap(0, lambda i: 0.0, seed=0),
         lambda: stats.bootstrap(3, lambda i: NAN, seed=0),
         lambda: stats.bounds(0, 0, 0, 0, 1),
@@ -364,7 +366,7 @@ def test_coverage_of_clustered_means_at_the_size_of_aime():
     random = np.random.default_rng(11)
     clusters = np.repeat(np.arange(30), 16).tolist()
     solved = random.random((2000, 30, 1)) > random.random((2000, 30, 16))
-    found = [stats.clustered(run.ravel(), clusters, bounds=(0, 1)) for run in solved.astype(float)]
+    found = [stats.clustered_mean(run.ravel(), clusters, bounds=(0, 1)) for run in solved.astype(float)]
     assert least(2000) <= covered(found, 0.5) <= 0.985
 
 
@@ -373,7 +375,7 @@ def test_coverage_of_stratified_means():
     groups = np.repeat(np.arange(14), np.arange(4, 18)).tolist()
     truth = np.linspace(0.2, 0.8, 14)
     runs = random.random((2000, len(groups))) < truth[groups]
-    found = [strata.stratified(run.astype(float), groups, bounds=(0, 1)) for run in runs]
+    found = [strata.stratified_mean(run.astype(float), groups, bounds=(0, 1)) for run in runs]
     assert least(2000) <= covered(found, 0.5) <= 0.985
 
 

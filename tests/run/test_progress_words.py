@@ -10,7 +10,7 @@ import pytest
 
 from evals.run import progress
 from evals.run.progress import duration, pace
-from evals.verdicts.formatting import p_equals
+from evals.verdicts.formatting import format_p_with_name
 from tests.support.command import evals
 
 
@@ -31,7 +31,7 @@ def test_a_time_left_is_for_people(seconds: float, said: str) -> None:
 
 
 def test_a_p_value_is_never_zero() -> None:
-    assert [p_equals(p) for p in (0.0, 1e-9, 0.012, 1.0)] == [
+    assert [format_p_with_name(p) for p in (0.0, 1e-9, 0.012, 1.0)] == [
         "p < 0.0001",
         "p < 0.0001",
         "p = 0.012",

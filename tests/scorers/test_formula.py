@@ -9,8 +9,8 @@ import pytest
 from evals.errors import ScorerError, UsageError
 from evals.extract.chemical import stated_name
 from evals.sandbox import Pool
-from evals.scorers.formula import Formula, counts
-from evals.scorers.names import Name, Opsin, name, opsin, opsin_installed
+from evals.scorers.formula import Formula, element_counts
+from evals.scorers.names import Name, Opsin, normalise_name, opsin, opsin_installed
 from evals.types import Prompt, Reply, Sample
 from tests.support.paths import TESTS
 
@@ -43,7 +43,7 @@ def test_the_difference_is_told_by_element():
 
 @pytest.mark.parametrize("text", ["water", "", "((((", "C6H12)", "5", "C" * 5000, "Cl2.", "H2O and more"])
 def test_what_is_no_formula(text):
-    assert counts(text) in (None, {"Cl": 2})
+    assert element_counts(text) in (None, {"Cl": 2})
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_hostile_texts_take_no_time(text):
 
 
 def test_components_of_a_name_are_sorted():
-    assert name("sodium;acetate") == name("Acetate; sodium")
+    assert normalise_name("sodium;acetate") == normalise_name("Acetate; sodium")
 
 
 needs_opsin = pytest.mark.skipif(

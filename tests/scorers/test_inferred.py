@@ -12,16 +12,16 @@ from evals.errors import Unreadable, Waiting
 from evals.extract import option_vlmevalkit
 from evals.model_adapters.scripted import Scripted
 from evals.prompts import plain_text
-from evals.scorers.judge.account import account, wording
+from evals.scorers.judge.account import judge_card, summary_lines
 from evals.scorers.judge.judge import Judge
 from evals.scorers.judge.judged import Judged
-from evals.scorers.upstream.inferred import OTHER, Inferred, closest
+from evals.scorers.upstream.inferred import OTHER_OPTION, Inferred, closest_option
 from evals.types import Failure, Prompt, Reply, Sample, Score
 from tests.support.paths import TESTS
 
 CASES = [json.loads(line) for line in (TESTS / "cases" / "vlmevalkit.jsonl").read_text("utf-8").splitlines()]
 ITEM = Sample(id="q", target="B", choices=("a cat", "a dog", "a red bird"))
-WAITS = closest()
+WAITS = closest_option()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["text"][:40])
@@ -90,7 +90,7 @@ def test_letters_are_those_shown_and_answers_those_of_the_data_set() -> None:
 def test_an_open_question_has_two_options_while_it_is_scored() -> None:
     rule = Inferred()
     item = Sample(id="q", target="60 Hz")
-    assert rule.options(item, Prompt()) == ("60 Hz", OTHER)
+    assert rule.options(item, Prompt()) == ("60 Hz", OTHER_OPTION)
     right = {"60 Hz", "It is 160 Hz", "I want A", "other: A"}  # the last three by defects
     for text in (*right, "50 Hz", "B", "Other answers"):
         score = rule(item, Prompt(), Reply(text=text))
@@ -118,10 +118,10 @@ def test_the_audit_compares_both_ways_and_changes_no_score() -> None:
 def test_the_draw_of_upstream_stands_beside_the_score() -> None:
     lost = {"c": Failure(stage="scorer", kind="unreadable", message="")}
     kept = [{"c": Score(value=1.0, verdict="right")}, {"c": Score(value=0.0, verdict="wrong")}]
-    card = account([*kept, lost, lost], {"c": WAITS}, options=[3, 3, 3, 0])
+    card = judge_card([*kept, lost, lost], {"c": WAITS}, options=[3, 3, 3, 0])
     assert card is not None
     assert card.drawn == {"n": 2, "value": pytest.approx((1 + 1 / 4 + 1 / 3) / 4)}
-    assert any("39.58 % in expectation" in line for line in wording(card))
+    assert any("39.58 % in expectation" in line for line in summary_lines(card))
 
 
 @pytest.mark.parametrize(

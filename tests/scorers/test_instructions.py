@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 
 from evals.errors import DataError
-from evals.scorers.instructions import ARGUMENTS, MENDED, OFFICIAL, SENTENCES, Instructions, checked, loosened
+from evals.scorers.instructions import (
+    CORRECTED,
+    OFFICIAL,
+    REQUIRED_ARGUMENTS,
+    SENTENCE_COUNT,
+    Instructions,
+    checked_arguments,
+    loose_variants,
+)
 from evals.types import Prompt, Reply, Sample, Score
 
 TEXTS = (
@@ -41,7 +49,7 @@ CASES: dict[str, tuple[dict[str, Any], ...]] = {
         {"letter": "e", "let_frequency": 3, "let_relation": "less than"},
     ),
     "language:response_language": ({"language": "de"}, {"language": "en"}),
-    SENTENCES: (
+    SENTENCE_COUNT: (
         {"num_sentences": 2, "relation": "at least"},
         {"num_sentences": 3, "relation": "less than"},
     ),
@@ -84,8 +92,8 @@ CASES: dict[str, tuple[dict[str, Any], ...]] = {
 
 def test_all_25_types_have_a_rule_and_cases() -> None:
     assert len(OFFICIAL) == 25
-    assert set(OFFICIAL) == set(MENDED) == set(CASES)
-    assert set(ARGUMENTS) <= set(OFFICIAL)
+    assert set(OFFICIAL) == set(CORRECTED) == set(CASES)
+    assert set(REQUIRED_ARGUMENTS) <= set(OFFICIAL)
 
 
 def texts() -> list[str]:
@@ -119,13 +127,15 @@ def both(upstream: Any, name: str, arguments: dict[str, Any], text: str) -> tupl
         upstream.test_instruction_following_loose(item, text).follow_all_instructions,
     ]
     sample = Sample(
-        id="1", target=(name,), meta={"instructions": [name], "arguments": checked([name], [arguments])}
+        id="1",
+        target=(name,),
+        meta={"instructions": [name], "arguments": checked_arguments([name], [arguments])},
     )
     score = Instructions("official")(sample, Prompt(), Reply(text=text))
     return theirs, [score.value == 1.0, score.parts["loose"] == 1.0]
 
 
-WITHOUT_DATA = sorted(set(OFFICIAL) - {SENTENCES, "change_case:capital_word_frequency"})
+WITHOUT_DATA = sorted(set(OFFICIAL) - {SENTENCE_COUNT, "change_case:capital_word_frequency"})
 
 
 @pytest.mark.parametrize("name", WITHOUT_DATA)
@@ -160,7 +170,7 @@ def punkt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [SENTENCES, "change_case:capital_word_frequency"])
+@pytest.mark.parametrize("name", [SENTENCE_COUNT, "change_case:capital_word_frequency"])
 def test_as_the_harness_decides_with_sentence_data(
     name: str, punkt: Path, monkeypatch: pytest.MonkeyPatch, upstream: Any
 ) -> None:
@@ -176,7 +186,7 @@ def test_as_the_harness_decides_with_sentence_data(
 
 
 def test_the_loose_versions_are_eight() -> None:
-    assert list(loosened("a\n*b*\nc")) == [
+    assert list(loose_variants("a\n*b*\nc")) == [
         "a\n*b*\nc",
         "a\nb\nc",
         "*b*\nc",
@@ -189,7 +199,7 @@ def test_the_loose_versions_are_eight() -> None:
 
 
 def mended(name: str, text: str, **arguments: Any) -> tuple[bool, bool]:
-    return OFFICIAL[name](text, arguments), MENDED[name](text, arguments)
+    return OFFICIAL[name](text, arguments), CORRECTED[name](text, arguments)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +235,7 @@ def test_what_only_upstream_accepts(name: str, text: str, arguments: dict[str, A
     ],
 )
 def test_what_the_mended_rule_accepts(name: str, text: str, arguments: dict[str, Any]) -> None:
-    assert MENDED[name](text, arguments)
+    assert CORRECTED[name](text, arguments)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +253,7 @@ def test_what_the_mended_rule_accepts(name: str, text: str, arguments: dict[str,
 )
 def test_what_no_rule_can_decide_is_one_line(names: list[str], arguments: list[Any], line: str) -> None:
     with pytest.raises(DataError, match=line):
-        checked(names, arguments)
+        checked_arguments(names, arguments)
 
 
 def judged(text: str, **reply: Any) -> Score:

@@ -18,8 +18,8 @@ from evals.model_adapters.scripted import Scripted
 from evals.profiles import Price, date
 from evals.prompts import plain_text
 from evals.scorers.choice import Choice
-from evals.scorers.judge.account import account
-from evals.scorers.judge.agreement import Pair, agreement, kappa, ppi, rogan_gladen
+from evals.scorers.judge.account import judge_card
+from evals.scorers.judge.agreement import RatedPair, agreement, kappa, ppi, rogan_gladen
 from evals.scorers.judge.judge import Judge, template
 from evals.scorers.judge.judged import Judged
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Usage
@@ -243,20 +243,20 @@ def test_a_number_found_by_the_judge_is_scored_by_the_rule() -> None:
 # --- agreement ----------------------------------------------------------------------------------------------
 
 
-def pairs(tp: int, fp: int, fn: int, tn: int) -> list[Pair]:
+def pairs(tp: int, fp: int, fn: int, tn: int) -> list[RatedPair]:
     return (
-        [Pair(True, True)] * tp
-        + [Pair(False, True)] * fp
-        + [Pair(True, False)] * fn
-        + [Pair(False, False)] * tn
+        [RatedPair(True, True)] * tp
+        + [RatedPair(False, True)] * fp
+        + [RatedPair(True, False)] * fn
+        + [RatedPair(False, False)] * tn
     )
 
 
 def test_kappa_is_cohens() -> None:
     assert kappa(pairs(20, 5, 10, 15)) == pytest.approx(0.4)  # his formula by hand: (0.7 - 0.5) / 0.5
-    assert kappa([Pair(True, True, 10.0), Pair(False, False), Pair(True, False, 10.0)]) == kappa(
-        pairs(10, 0, 10, 1)
-    )
+    assert kappa(
+        [RatedPair(True, True, 10.0), RatedPair(False, False), RatedPair(True, False, 10.0)]
+    ) == kappa(pairs(10, 0, 10, 1))
     found = agreement(pairs(20, 5, 10, 15))
     assert found.wrongly_right is not None
     assert found.wrongly_wrong is not None
@@ -280,7 +280,7 @@ def test_corrected_scores_cover_the_truth_where_the_raw_one_does_not() -> None:
     for _ in range(200):
         truth = [random.random() < 0.6 for _ in range(600)]
         judge = [random.random() < (0.95 if t else 0.25) for t in truth]
-        labelled = [Pair(t, j) for t, j in zip(truth[:120], judge[:120], strict=True)]
+        labelled = [RatedPair(t, j) for t, j in zip(truth[:120], judge[:120], strict=True)]
         raw = sum(judge) / len(judge)
         covered["raw"] += abs(raw - 0.6) < 0.04
         for name, found in (
@@ -306,7 +306,7 @@ def test_the_account_keeps_the_judges_tokens_apart_and_says_how_it_agrees() -> N
     unasked = Score(value=1.0, verdict="right")
     scores = [one(1.0, 1.0), one(1.0, 0.0), one(0.0, 1.0), one(0.0, 0.0), one(None, 1.0), *[unasked] * 5]
     waiting = Failure(stage="scorer", kind="waiting", message="")
-    card = account([*({"judge": s} for s in scores), {"judge": waiting}], {"judge": seated})
+    card = judge_card([*({"judge": s} for s in scores), {"judge": waiting}], {"judge": seated})
     assert card is not None
     assert (card.verdicts, card.waiting, card.served) == (5, 1, "j-1")
     assert card.tokens == {"input": 500, "output": 50}

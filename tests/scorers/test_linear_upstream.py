@@ -77,7 +77,7 @@ PAIRS: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] =
     ),
     "towers": (
         lambda text: bool(TOWER.search(text)),
-        lambda text: bool(math._TOWER.search(text)),
+        lambda text: bool(math._HUGE_NUMBER.search(text)),
         "^|{|}|(|1|12345|!| |*|**|a",
     ),
 }
@@ -113,9 +113,9 @@ HOSTILE = {
     "marks: degrees": lambda: marks.plain("^" + " " * 19_000),
     "numbers: words between": lambda: stated_number("等于 " + "约" * 65_000 + "!"),
     "numbers: colons": lambda: stated_number("is " + ":" * 65_000 + "!"),
-    "math: powers": lambda: math._TOWER.search("^" + " " * 19_000 + "^1" + " " * 900),
-    "math: gaps": lambda: math._TOWER.search(("^1" + " " * 9000) * 2 + "x"),
-    "math: factorials": lambda: math._TOWER.search("1" * 1999 + " " * 18_000),
+    "math: powers": lambda: math._HUGE_NUMBER.search("^" + " " * 19_000 + "^1" + " " * 900),
+    "math: gaps": lambda: math._HUGE_NUMBER.search(("^1" + " " * 9000) * 2 + "x"),
+    "math: factorials": lambda: math._HUGE_NUMBER.search("1" * 1999 + " " * 18_000),
 }
 
 

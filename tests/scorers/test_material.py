@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from evals.scorers.material import describe, looks_like_formula, structure
+from evals.scorers.material import describe_crystal, looks_like_formula, parse_structure
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_crystal_in_words() -> None:
     salt = core.Structure.from_spacegroup(
         "Fm-3m", core.Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
     )
-    text = describe(salt)
+    text = describe_crystal(salt)
     lines = text.splitlines()
     assert lines[:3] == [
         "Composition: NaCl",
@@ -41,10 +41,10 @@ def test_a_crystal_in_words() -> None:
     assert lines[4] == "Sites (8 in the cell, fractional coordinates):"
     assert lines[5] == "  Na 0.0000 0.0000 0.0000"
     assert len(lines) == 13
-    assert describe(structure(salt.as_dict())) == text
-    assert describe(structure(salt.to(fmt="poscar"))).startswith("Composition: NaCl")
-    assert describe(structure(salt.to(fmt="cif"))).splitlines()[1] == lines[1]
-    assert describe(salt, most_sites=3).endswith("... and 5 more")
+    assert describe_crystal(parse_structure(salt.as_dict())) == text
+    assert describe_crystal(parse_structure(salt.to(fmt="poscar"))).startswith("Composition: NaCl")
+    assert describe_crystal(parse_structure(salt.to(fmt="cif"))).splitlines()[1] == lines[1]
+    assert describe_crystal(salt, most_sites=3).endswith("... and 5 more")
 
 
 def test_a_missing_pymatgen_is_one_line_that_names_the_extra() -> None:

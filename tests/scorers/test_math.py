@@ -11,7 +11,7 @@ import pytest
 
 from evals.errors import UsageError
 from evals.extract import letter
-from evals.scorers.math import equivalent, hostile
+from evals.scorers.math import equivalent, is_hostile
 from evals.scorers.upstream.mathvision import Strict
 from evals.types import Prompt, Reply, Sample
 
@@ -74,20 +74,20 @@ def test_equivalent(gold, reply, expected):
 )
 def test_hostile_text_is_not_parsed(text):
     began = time.process_time()
-    assert hostile(text)
+    assert is_hostile(text)
     assert equivalent("1", text) is None
     assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("text", ["2^{3^{2}}", "x^{2^{10}}", "2^{10} + 3^{9}", "(2^{3})^{2}", "2^{2^{4}}"])
 def test_powers_that_can_be_computed_are_not_hostile(text):
-    assert not hostile(text)
+    assert not is_hostile(text)
 
 
 def test_hostility_is_told_in_linear_time():
     for piece in ("(", "{}", "9^", "!", "^ ", "1 ", "^{1}"):
         began = time.process_time()
-        hostile(piece * (1_000_000 // len(piece)))
+        is_hostile(piece * (1_000_000 // len(piece)))
         assert time.process_time() - began < 3, piece
 
 

@@ -13,9 +13,9 @@ from evals.extract.molecules import stated_molecule
 from evals.extract.smiles import looks_like_smiles
 from evals.sandbox import Pool
 from evals.scorers import molecule_forms
-from evals.scorers.ladder import RUNGS, climb
 from evals.scorers.molecule import AtLeast, Molecule
-from evals.scorers.molecule_forms import Form, similarities
+from evals.scorers.molecule_forms import MoleculeForms, similarities
+from evals.scorers.molecule_match import RUNGS, compare_molecules
 from evals.types import Point, Prompt, Reply, Sample
 from tests.support.paths import TESTS
 
@@ -35,7 +35,7 @@ def judge(text, target="CCO", scorer=None, **meta):
 
 @pytest.mark.parametrize("case", cases("molecule_ladder"))
 def test_the_rung_and_the_reason(case):
-    found = climb(case["answer"], case["target"], several=case.get("several", False))
+    found = compare_molecules(case["answer"], case["target"], several=case.get("several", False))
     assert found.name == case["rung"], found
     assert case.get("why", "") in found.why
 
@@ -43,8 +43,8 @@ def test_the_rung_and_the_reason(case):
 @pytest.mark.parametrize("case", cases("molecule_ladder"))
 def test_the_ladder_is_symmetric(case):
     several = case.get("several", False)
-    if Form(case["answer"]).mol is not None:
-        assert climb(case["target"], case["answer"], several=several).name == case["rung"]
+    if MoleculeForms(case["answer"]).mol is not None:
+        assert compare_molecules(case["target"], case["answer"], several=several).name == case["rung"]
 
 
 @pytest.mark.parametrize("case", cases("molecule_reading"))
@@ -143,7 +143,7 @@ def test_similarities_are_those_of_rdkit():
     a, b = "CC(=O)Oc1ccccc1C(=O)O", "OC(=O)c1ccccc1O"
     mols = [Chem.MolFromSmiles(s) for s in (a, b)]
     morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2)
-    found = similarities(Form(a), Form(b))
+    found = similarities(MoleculeForms(a), MoleculeForms(b))
     assert found["morgan"] == DataStructs.TanimotoSimilarity(*map(morgan.GetSparseCountFingerprint, mols))
     assert found["rdk"] == DataStructs.TanimotoSimilarity(*map(Chem.RDKFingerprint, mols))
     assert found["maccs"] == DataStructs.TanimotoSimilarity(*map(MACCSkeys.GenMACCSKeys, mols))

@@ -15,16 +15,16 @@ from evals.extract.molecules import stated_molecule
 from evals.extract.smiles import looks_like_smiles
 from evals.scorers import lexicon
 from evals.scorers import text as text_module
-from evals.scorers.molecule_forms import Form, rdkit, similarities
+from evals.scorers.molecule_forms import MoleculeForms, rdkit, similarities
 from evals.scorers.text import (
     Caption,
     CorpusBleu,
+    bert_words,
     bleu_counts,
     meteor,
     rouge,
-    split,
-    synonyms,
-    words,
+    synonyms_available,
+    tokenize,
 )
 from evals.types import Point, Prompt, Reply, Sample
 
@@ -39,7 +39,9 @@ def judge(answer, gold=GOLD, **options):
 
 def points(pairs):
     return [
-        Point(str(i), 0, "", "", "graded", 0.0, None, "", 0, bleu_counts(words(answer), words(gold)))
+        Point(
+            str(i), 0, "", "", "graded", 0.0, None, "", 0, bleu_counts(bert_words(answer), bert_words(gold))
+        )
         for i, (answer, gold) in enumerate(pairs)
     ]
 
@@ -64,7 +66,7 @@ def test_corpus_bleu_is_that_of_nltk_and_sacrebleu(captions, order):
 
     some = captions[:400]
     mine = CorpusBleu(order)(points(some))
-    answers, golds = [words(a) for a, _ in some], [[words(g)] for _, g in some]
+    answers, golds = [bert_words(a) for a, _ in some], [[bert_words(g)] for _, g in some]
     assert mine == pytest.approx(corpus_bleu(golds, answers, weights=[1 / order] * order), rel=1e-12)
     sacrebleu = pytest.importorskip("sacrebleu")
     metric = sacrebleu.BLEU(tokenize="none", smooth_method="none", force=True, max_ngram_order=order)
@@ -117,13 +119,15 @@ def test_rouge_is_that_of_rouge_score():
 
 
 def test_meteor_without_synonyms_needs_no_wordnet():
-    value = meteor(words(ANSWER), words(GOLD), synonyms=False)
+    value = meteor(bert_words(ANSWER), bert_words(GOLD), synonyms=False)
     assert 0.5 < value < 1
-    assert meteor(words(GOLD), words(GOLD), synonyms=False) == pytest.approx(1 - 0.5 / len(words(GOLD)) ** 3)
+    assert meteor(bert_words(GOLD), bert_words(GOLD), synonyms=False) == pytest.approx(
+        1 - 0.5 / len(bert_words(GOLD)) ** 3
+    )
 
 
 def test_meteor_with_synonyms_is_higher_where_wordnet_is_installed():
-    if not synonyms():
+    if not synonyms_available():
         pytest.skip("NOT TESTED: nltk's WordNet is not installed")
     assert meteor(["a", "car"], ["an", "auto"], synonyms=True) > meteor(
         ["a", "car"], ["an", "auto"], synonyms=False
@@ -159,12 +163,24 @@ def test_no_text_is_no_answer(text):
 
 
 def test_a_reply_of_five_megabytes_is_cut():
-    assert len(split("a " * 2_500_000, "words")) == 2000
+    assert len(tokenize("a " * 2_500_000, "words")) == 2000
     assert judge("a " * 2_500_000).verdict == "graded"
 
 
 def test_words_are_those_of_berts_basic_tokenizer():
-    assert words("1,2-Dihydroxy (R)_x.") == ["1", ",", "2", "-", "dihydroxy", "(", "r", ")", "_", "x", "."]
+    assert bert_words("1,2-Dihydroxy (R)_x.") == [
+        "1",
+        ",",
+        "2",
+        "-",
+        "dihydroxy",
+        "(",
+        "r",
+        ")",
+        "_",
+        "x",
+        ".",
+    ]
 
 
 # --- MolT5 small on ChEBI-20, at full size
@@ -188,7 +204,7 @@ def test_molecule_generation_of_molt5_small(shared, molecules):
     rd = rdkit()
     assert len(molecules) == want["n"]
     assert sum(a == g for a, g in molecules) / 3300 == pytest.approx(want["exact_string"], abs=5e-5)
-    pairs = [(Form(a), Form(g)) for a, g in molecules]
+    pairs = [(MoleculeForms(a), MoleculeForms(g)) for a, g in molecules]
     valid = [(a, g) for a, g in pairs if a.mol is not None]
     everything = {form.smiles for form in (*(a for a, _ in valid), *(g for _, g in pairs))}
     turned_away = [
@@ -222,9 +238,9 @@ def test_molecule_captioning_of_molt5_small(captions):
 
 @pytest.mark.slow
 def test_wordnet_as_debian_installs_it_gives_meteor_its_synonyms(tmp_path):
-    if not lexicon.INSTALLED.is_dir():
+    if not lexicon.DEBIAN_FOLDER.is_dir():
         pytest.skip("NOT TESTED: no WordNet here; apt-get install wordnet-base wordnet-sense-index")
-    lexicon.lay(target=tmp_path)
+    lexicon.install_wordnet(target=tmp_path)
     code = (
         "from evals.scorers.text import meteor, synonyms; assert synonyms(); "
         "print(meteor(['a', 'car'], ['an', 'auto'], synonyms=True))"
@@ -236,4 +252,4 @@ def test_wordnet_as_debian_installs_it_gives_meteor_its_synonyms(tmp_path):
 
 def test_wordnet_that_is_not_installed_is_one_line(tmp_path):
     with pytest.raises(UsageError, match="apt-get install wordnet-base"):
-        lexicon.lay(tmp_path / "nothing")
+        lexicon.install_wordnet(tmp_path / "nothing")

@@ -21,7 +21,7 @@ from evals.prompts.upstream import _turns
 from evals.prompts.upstream import biology as upstream_biology
 from evals.scorers import labels
 from evals.scorers.correlations import Correlation, Fmax, LabelAuc, Mixed, fmax
-from evals.scorers.upstream.biology import boxed, enzyme_labels, enzymes, numbers
+from evals.scorers.upstream.biology import enzyme_labels, enzymes, last_box, parse_numbers
 from evals.suites import biology_instructions
 from evals.suites.biology_instructions import aggregate
 from evals.types import Point, Prompt, Reply, Sample, Score
@@ -308,11 +308,11 @@ def test_resampled_statistics_are_those_of_the_rows() -> None:
 
 
 def test_boxes_and_braces_as_upstream_reads_them() -> None:
-    assert boxed(r"\boxed{a} \boxed{\text{b\_c} {d}}") == "b_c {d}"
-    assert boxed(r"\boxed{{{a}}}") is None
-    assert boxed(r"\boxed{}") is None
-    assert numbers("{'ON': 1, 'OFF': 2}", KEYS) is None
-    assert numbers("{" + "[" * 1500 + "}", ("a",)) is None
+    assert last_box(r"\boxed{a} \boxed{\text{b\_c} {d}}") == "b_c {d}"
+    assert last_box(r"\boxed{{{a}}}") is None
+    assert last_box(r"\boxed{}") is None
+    assert parse_numbers("{'ON': 1, 'OFF': 2}", KEYS) is None
+    assert parse_numbers("{" + "[" * 1500 + "}", ("a",)) is None
 
 
 def test_the_mean_of_all_tasks() -> None:

@@ -15,11 +15,11 @@ from evals.records.files import Gold
 from evals.records.store import find_one
 from evals.report.estimates import estimate, estimate_all
 from evals.report.metrics import mean_value
-from evals.report.statistics import clustered
+from evals.report.statistics import clustered_mean
 from evals.scorers.chartbench import Published, Strict, acc_plus, both_wrong, confusion, metrics
 from evals.suites import chartbench
 from evals.types import Metric, Point, Prompt, Reply, Sample
-from evals.verdicts.pairs import Pairs, Side, together
+from evals.verdicts.pairs import Pairs, Side, merge_joint_samples
 from tests.support.command import evals
 from tests.support.paths import TESTS
 
@@ -115,7 +115,7 @@ def test_pairs_of_one_chart_are_one_cluster() -> None:
             points += pair(10 * chart + number, "yes", "no" if right else "yes", task=task, chart=f"c{chart}")
     found = estimate_all(points, metric("acc+"), golds(points), repeats=1)
     assert (found[0].value, found[0].n, found[0].clusters) == (0.5, 48, 6)
-    wanted = clustered([1.0, 0.0] * 3, list("abcdef"), bounds=(0.0, 1.0))
+    wanted = clustered_mean([1.0, 0.0] * 3, list("abcdef"), bounds=(0.0, 1.0))
     assert (found[0].low, found[0].high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
     assert [one.group for one in found[1:]] == ["CR", "GC", "VC", "VE"]
     assert all(one.value == 0.5 and one.n == 12 for one in found[1:])
@@ -168,8 +168,8 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
     evidence = pairs.evidence()
     assert evidence is not None
     assert evidence.value == pytest.approx(5 / 30)
-    merged = together(sides[0], metric("acc+"))
-    assert together(merged, metric("acc+")) is merged
+    merged = merge_joint_samples(sides[0], metric("acc+"))
+    assert merge_joint_samples(merged, metric("acc+")) is merged
     assert Pairs(merged, merged, metric("acc+")).values() == (pytest.approx(20 / 30),) * 2
     torn = Pairs(Side(a[1:], golds(a), 1), sides[1], metric("acc+"))
     assert not torn.complete
@@ -180,7 +180,7 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
 def test_a_mean_sees_nothing_together() -> None:
     points = pair(1, "yes", "yes")
     alone = Side(points, golds(points), 1)
-    assert together(alone, Metric(name="accuracy", of=mean_value)) is alone
+    assert merge_joint_samples(alone, Metric(name="accuracy", of=mean_value)) is alone
 
 
 # --- the suite ----------------------------------------------------------------------------------------------

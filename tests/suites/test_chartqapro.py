@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evals.data import Data
-from evals.scorers.upstream.chartqapro import Published, Strict, gold_items
+from evals.scorers.upstream.chartqapro import Published, Strict, split_gold
 from evals.suites import chartqapro
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
@@ -76,7 +76,7 @@ def test_silence_and_filters_are_no_answers() -> None:
 )
 def test_a_reply_is_no_program(text: str) -> None:
     assert Published()(_sample("7"), Prompt(), Reply(text=text)).value == 0.0
-    assert gold_items(text)
+    assert split_gold(text)
 
 
 def test_each_type_has_its_prompt_and_a_conversation_its_turns() -> None:

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from evals.data import Data
-from evals.scorers.instructions import OFFICIAL, SENTENCES
+from evals.scorers.instructions import OFFICIAL, SENTENCE_COUNT
 from evals.suites import ifeval
 from tests.support.command import evals
 
 
 def test_the_bundled_prompts_cover_every_type_but_the_one_that_needs_data() -> None:
     samples = list(ifeval.BENCHMARK.suite("", "official").samples(Data(suite="ifeval", sample=True)))
-    assert {name for sample in samples for name in sample.meta["instructions"]} == set(OFFICIAL) - {SENTENCES}
+    assert {name for sample in samples for name in sample.meta["instructions"]} == set(OFFICIAL) - {
+        SENTENCE_COUNT
+    }
     assert all(sample.meta["ideal"] for sample in samples)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from evals.data import Data
 from evals.extract.upstream.latex_numbers import value
-from evals.scorers.upstream.mathvision import Official, answer, same
+from evals.scorers.upstream.mathvision import Official, extract_answer, same_answer
 from evals.suite import check
 from evals.suites import mathvision
 from evals.types import Prompt, Reply, Sample
@@ -43,7 +43,7 @@ def test_every_recorded_verdict_is_upstreams(shared: Path, model: str) -> None:
     ],
 )  # fmt: skip
 def test_answers_are_read_as_upstream_does(text: str, found: str) -> None:
-    assert answer(text) == found
+    assert extract_answer(text) == found
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_numbers_are_computed_or_left_alone(text: str, found: float | None) -> N
 
 
 def test_known_defects_of_upstream() -> None:
-    assert same("$\\frac{7}{16}$", "0.44")  # both round to it
+    assert same_answer("$\\frac{7}{16}$", "0.44")  # both round to it
     sample = Sample(id="x", target="C", choices=tuple("ABCDE"))
     assert Official()(sample, Prompt(), Reply(text="I say: C = 5")).value == 0.0  # only what follows the sign
 

@@ -8,8 +8,8 @@ import pytest
 
 from evals import load
 from evals.data import Data
-from evals.scorers.text import distance
-from evals.scorers.upstream.mathvista import Official, Strict, chosen, number
+from evals.scorers.text import edit_distance
+from evals.scorers.upstream.mathvista import Official, Strict, format_number, nearest_option
 from evals.suite import check
 from evals.suites import mathvista
 from evals.types import Prompt, Reply, Sample
@@ -39,15 +39,19 @@ def test_every_recorded_extraction_scores_as_published(
     ("one", "other", "gap"), [("", "abc", 3), ("kitten", "sitting", 3), ("a", "a", 0), ("flaw", "lawn", 2)]
 )
 def test_edit_distance(one: str, other: str, gap: int) -> None:
-    assert distance(one, other) == distance(other, one) == gap
+    assert edit_distance(one, other) == edit_distance(other, one) == gap
 
 
 def test_known_defects_of_upstream() -> None:
     choices = ("larger", "no", "smaller")
-    assert chosen("I cannot tell.", choices) in range(3)  # an option is found in anything
-    assert chosen("A larger one", choices) == 0
-    assert chosen("(c) smaller", choices) == 2
-    assert (number("7.9", "integer", 0), number("5 years", "integer", 0), number("inf", "integer", 0)) == (
+    assert nearest_option("I cannot tell.", choices) in range(3)  # an option is found in anything
+    assert nearest_option("A larger one", choices) == 0
+    assert nearest_option("(c) smaller", choices) == 2
+    assert (
+        format_number("7.9", "integer", 0),
+        format_number("5 years", "integer", 0),
+        format_number("inf", "integer", 0),
+    ) == (
         "7",
         None,
         None,

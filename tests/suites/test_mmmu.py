@@ -10,7 +10,7 @@ import pytest
 from evals import load
 from evals.data import Data
 from evals.data.media import keep
-from evals.scorers.upstream.mmmu import Official, Strict, candidates, option
+from evals.scorers.upstream.mmmu import Official, Strict, candidate_answers, read_option
 from evals.suite import check
 from evals.suites import mmmu
 from evals.types import Media, Prompt, Reply, Sample, Text
@@ -66,7 +66,7 @@ def test_the_import_reports_the_draws_expectation(shared: Path, mirror: Path, tm
      ("it should be the red one, I think", "A"), ("", None)],
 )  # fmt: skip
 def test_options_are_read_as_upstream_does(text: str, found: str | None) -> None:
-    assert option(text, ("red", "green", "blue")) == found
+    assert read_option(text, ("red", "green", "blue")) == found
 
 
 def test_an_open_answer_is_found_anywhere_by_upstream_and_not_by_us() -> None:
@@ -79,7 +79,7 @@ def test_an_open_answer_is_found_anywhere_by_upstream_and_not_by_us() -> None:
         loose(Sample(id="x", target="ion"), Prompt(), Reply(text="It is a question")).value == 1.0
     )  # a defect
     assert tight(Sample(id="x", target="ion"), Prompt(), Reply(text="Answer: a question")).value == 0.0
-    assert candidates("so 1,234.5 it is 7") >= {7.0}
+    assert candidate_answers("so 1,234.5 it is 7") >= {7.0}
 
 
 @pytest.mark.parametrize(

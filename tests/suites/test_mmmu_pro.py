@@ -13,7 +13,7 @@ import pytest
 
 from evals.data import Data
 from evals.scorers.upstream.inferred import Inferred
-from evals.scorers.upstream.mmmu import Official, option_pro
+from evals.scorers.upstream.mmmu import Official, read_option_pro
 from evals.suites import mmmu
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
@@ -85,7 +85,7 @@ def test_the_two_settings_have_one_name_to_be_run_by(tmp_path: Path) -> None:
      ("well, the one that i like best is blue", "C"), ("D", None)],
 )  # fmt: skip
 def test_options_are_read_as_upstream_does(text: str, found: str | None) -> None:
-    assert option_pro(text, ("red", "green", "blue")) == found
+    assert read_option_pro(text, ("red", "green", "blue")) == found
 
 
 def test_a_list_within_a_list_is_one_option_to_upstream_and_three_to_us(mirror: Path) -> None:

@@ -15,8 +15,8 @@ from evals.extract.parts import label, leaves, outer, sides, split
 from evals.model_adapters.scripted import Scripted
 from evals.sandbox import Pool
 from evals.scorers.judge.judge import Judge
-from evals.scorers.parts import JudgedBoxes, Parts, Precision, parts_of
-from evals.scorers.physics import Comparison, half_a_digit, published, spelled, stated
+from evals.scorers.parts import JudgedBoxes, Parts, Precision, gold_parts
+from evals.scorers.physics import Comparison, half_unit_of_last_digit, published, spelled, stated
 from evals.suites import physics
 from evals.types import Failure, Prompt, Reply, Sample, Score
 from tests.support.command import evals
@@ -82,9 +82,9 @@ def test_labels_of_parts(text: str, found: tuple[str, str]) -> None:
 
 def test_sides_of_an_equation_and_digits() -> None:
     assert sides(r"f(x=2) = 3 \approx 4") == ["f(x=2)", "3", "4"]
-    assert half_a_digit("2.225") == pytest.approx(5e-4)
-    assert half_a_digit("2.2 × 10^3") == pytest.approx(50)
-    assert half_a_digit("12") == half_a_digit("1/3") == 0.0
+    assert half_unit_of_last_digit("2.225") == pytest.approx(5e-4)
+    assert half_unit_of_last_digit("2.2 × 10^3") == pytest.approx(50)
+    assert half_unit_of_last_digit("12") == half_unit_of_last_digit("1/3") == 0.0
 
 
 def boxed(*answers: str) -> str:
@@ -292,7 +292,7 @@ def test_figures_go_where_the_protocol_puts_them(tmp_path: Path) -> None:
         "official": [["Text"], ["Text", "Media"]],
         "intern-s1": [["Media", "Text"]],
     }
-    assert parts_of(sample)[1] == "a = \\frac{3}{5} g"
+    assert gold_parts(sample)[1] == "a = \\frac{3}{5} g"
 
 
 def test_the_authors_folders_are_read_as_they_are(tmp_path: Path) -> None:

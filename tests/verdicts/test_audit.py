@@ -22,7 +22,7 @@ from evals.commands import audit as command
 from evals.errors import UsageError
 from evals.verdicts.second_opinion import opinion, rules, worker
 from evals.verdicts.second_opinion.audit import audit as hold
-from evals.verdicts.second_opinion.opinion import INHERITED, Question, ask
+from evals.verdicts.second_opinion.opinion import INHERITED_VARIABLES, Question, score_replies
 from tests.support.command import evals, process
 
 RULES = """
@@ -111,7 +111,7 @@ def test_what_is_no_verdict_is_refused(tmp_path: Path) -> None:
     forger.write_text('#!/bin/sh\necho \'{"version": "x"}\'\necho \'{"score": "1"}\'\n')
     forger.chmod(0o755)
     with pytest.raises(UsageError, match="is no verdict"):
-        ask(rules.find("lm-eval", "mmlu-pro", None), [Question("A", {})], forger)
+        score_replies(rules.find("lm-eval", "mmlu-pro", None), [Question("A", {})], forger)
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def peer_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put rules of our own in the place of lm-eval's, judged by this Python."""
     (folder / "worker.py").write_text(Path(worker.__file__).read_text())
     (folder / "of_lm_eval.py").write_text(RULES)
-    monkeypatch.setattr(opinion, "HERE", folder)
+    monkeypatch.setattr(opinion, "WORKER_FOLDER", folder)
     return Path(sys.executable)
 
 
@@ -142,7 +142,7 @@ def test_nothing_secret_reaches_the_peer(ran: Path, tmp_path: Path, monkeypatch:
     found = evals("audit", "two", "--with", "lm-eval", "--python", python, "--json").json
     names = set(found["items"][0]["their_answer"].split())
     assert "OPENAI_API_KEY" not in names
-    assert names <= {*INHERITED, "HOME", "TMPDIR", "TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS"} | {
+    assert names <= {*INHERITED_VARIABLES, "HOME", "TMPDIR", "TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS"} | {
         name for name in names if name.endswith("_OFFLINE")
     } | {"LC_CTYPE"}
     assert not Path(found["items"][0]["their_why"]).exists()  # a folder of its own, gone with it

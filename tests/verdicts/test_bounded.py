@@ -7,8 +7,8 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.proportion import proportion_confint
 
-from evals.verdicts.bounded import Bounded, below_zero, gaffke, least_p, needed
-from evals.verdicts.difference import of_mean
+from evals.verdicts.bounded import Bounded, gaffke, min_clusters, probability_below_zero, smallest_p
+from evals.verdicts.difference import mean_evidence
 
 
 @pytest.mark.parametrize(("hits", "n"), [(27, 30), (11, 12), (30, 30), (170, 198), (3, 5)])
@@ -25,14 +25,14 @@ def test_the_saddlepoint_is_within_a_percent_or_two_of_the_mixture(seed):
     rng = np.random.default_rng(seed)
     terms = rng.normal(0.3, 0.5, 40)
     drawn = (rng.exponential(size=(400_000, 40)) @ terms <= 0).mean()
-    assert below_zero(terms[None, :])[0] == pytest.approx(drawn, rel=0.03, abs=2e-4)
+    assert probability_below_zero(terms[None, :])[0] == pytest.approx(drawn, rel=0.03, abs=2e-4)
 
 
 def test_no_difference_at_all_passes_only_if_there_are_enough_samples():
     assert Bounded.of(np.zeros(30), width=1.0).p_above(-0.05) == pytest.approx(
-        least_p(30, 0.05, 1.0), rel=0.01
+        smallest_p(30, 0.05, 1.0), rel=0.01
     )
-    assert needed(0.05, 0.05, 1.0) == 59
+    assert min_clusters(0.05, 0.05, 1.0) == 59
     assert (
         Bounded.of(np.zeros(60), width=1.0).p_above(-0.05)
         < 0.05
@@ -55,7 +55,7 @@ def test_a_loss_on_few_questions_passes_no_more_often_than_promised():
         lost = np.where(rng.random(30) < 0.1, np.maximum(chance - 0.65, 0), chance)
         margin = 0.1 * (0.8 - 0.13)  # less than the expected loss of this design
         d = (rng.binomial(16, lost) - rng.binomial(16, chance)) / 16
-        wrong += of_mean(d, range(30), width=1.0).p_above(-margin) <= 0.05
+        wrong += mean_evidence(d, range(30), width=1.0).p_above(-margin) <= 0.05
         by_t += scipy_stats.ttest_1samp(d, -margin, alternative="greater").pvalue <= 0.05
     print("wrong passes:", wrong / 1000, "by t:", by_t / 1000)
     assert wrong / 1000 <= 0.07

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from evals.report.metrics import repeated
+from evals.report.metrics import repeat_metrics
 from evals.verdicts.budget import RunUsage, budget
 from evals.verdicts.components import components
 from evals.verdicts.plan import plan
@@ -21,7 +21,7 @@ N = 4000
 def run(name: str, chances: np.ndarray, *, repeats: int = 1, seed: int = 0, **changes):
     rng = np.random.default_rng(seed)
     values = {f"s{i:05}": (rng.random(repeats) < p).astype(float).tolist() for i, p in enumerate(chances)}
-    return suite_run(name, side(values, repeats=repeats), metrics=repeated(), **changes)
+    return suite_run(name, side(values, repeats=repeats), metrics=repeat_metrics(), **changes)
 
 
 def chances(seed: int = 0) -> np.ndarray:

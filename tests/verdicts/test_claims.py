@@ -17,7 +17,7 @@ from tools import make_claims
 def one(model: str, suite: str, **wanted: object) -> claims.Claim:
     (found,) = [
         c
-        for c in claims.load()
+        for c in claims.load_claims()
         if (c.model, c.suite) == (model, suite) and all(getattr(c, k) == v for k, v in wanted.items())
     ]
     return found
@@ -48,8 +48,8 @@ def test_every_claim_says_what_it_is_and_where_it_stands() -> None:
 
 
 def test_two_spellings_are_one_suite() -> None:
-    assert {c.benchmark for c in claims.load() if c.suite == "mmlu-pro"} == {"MMLU-Pro", "MMLU Pro"}
-    assert {c.benchmark for c in claims.load() if c.suite == "aime:2025"} == {"AIME2025", "AIME-2025"}
+    assert {c.benchmark for c in claims.load_claims() if c.suite == "mmlu-pro"} == {"MMLU-Pro", "MMLU Pro"}
+    assert {c.benchmark for c in claims.load_claims() if c.suite == "aime:2025"} == {"AIME2025", "AIME-2025"}
     assert len({c.suite for c in shipped()}) == 45
 
 
@@ -95,7 +95,7 @@ def test_a_folder_of_results_may_add_its_own(tmp_path: Path) -> None:
         '[[claim]]\nsuite = "matbench:steels"\nbenchmark = "steels"\nsource = "https://example.org"\n'
         'values = { "ours" = 95.2 }\nunit = "MPa"\n[claim.knobs]\nrepeats = 4\n'
     )
-    (found,) = [c for c in claims.load(tmp_path) if c.model == "ours"]
+    (found,) = [c for c in claims.load_claims(tmp_path) if c.model == "ours"]
     assert (found.value, found.unit, found.knobs, found.date) == (95.2, "MPa", {"repeats": 4}, None)
 
 
@@ -125,7 +125,7 @@ def test_a_fault_names_the_file(tmp_path: Path, text: str, said: str) -> None:
 
 def test_nine_of_ten_published_numbers_have_a_protocol_card() -> None:
     """Of each the conditions are known, inferred or listed as not known; a card holds at least one of the first two."""
-    published = claims.load()
+    published = claims.load_claims()
     with_card = [claim for claim in published if claim.knobs or claim.inferred]
     assert len(published) > 1_300
     assert len(with_card) >= 0.95 * len(published)

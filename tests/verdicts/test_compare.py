@@ -9,12 +9,12 @@ import pytest
 from msgspec import structs
 from statsmodels.stats.contingency_tables import mcnemar
 
-from evals.report.metrics import accuracy, at_repeats, mean_value, repeated
+from evals.report.metrics import accuracy, at_repeats, mean_value, repeat_metrics
 from evals.types import Metric
 from evals.verdicts.compare import compare
-from evals.verdicts.flips import flips, ladder
+from evals.verdicts.flips import changed_outcomes, count_verdict_changes
 from evals.verdicts.pairs import Pairs, Side
-from evals.verdicts.suite_run import why_not
+from evals.verdicts.suite_run import incomparability_reasons
 from tests.support.synthetic_runs import binary, listed, point, side, suite_run
 
 MICRO = accuracy()[0]
@@ -46,8 +46,8 @@ def test_repeats_are_averaged_before_pairing():
 
 
 def test_metrics_are_compared_only_where_both_runs_have_them():
-    a = suite_run("a", side({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2), metrics=repeated())
-    b = suite_run("b", side({"1": [1.0] * 4, "2": [0.0] * 4}, repeats=4), metrics=repeated())
+    a = suite_run("a", side({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2), metrics=repeat_metrics())
+    b = suite_run("b", side({"1": [1.0] * 4, "2": [0.0] * 4}, repeats=4), metrics=repeat_metrics())
     found = compare([[a], [b]])
     assert [row.metric for row in found.pairs] == ["avg@2", "pass@2"]
     assert any("avg@2 of A is compared with avg@4 of B" in note for note in found.notes)
@@ -141,7 +141,7 @@ def test_missing_repeats_bound_their_sample():
 
 
 def test_missing_repeats_bound_joint_metrics():
-    metric = next(m for m in at_repeats(repeated(), 2) if m.name == "pass@2")
+    metric = next(m for m in at_repeats(repeat_metrics(), 2) if m.name == "pass@2")
     a = side({"1": [0.0, 0.0], "2": [1.0, 0.0]}, repeats=2)
     b = side({"1": [0.0, None], "2": [1.0, None]}, repeats=2)
     assert Pairs(a, b, metric).bounds() == (0.0, 0.5)
@@ -179,7 +179,7 @@ def test_samples_of_one_run_only_are_left_out_and_said():
 )
 def test_runs_of_another_kind_are_refused_and_the_difference_is_named(change, word):
     a, b = suite_run("a", binary(3, 6)), suite_run("b", binary(3, 6), **change)
-    assert word in why_not(a, b)[0]
+    assert word in incomparability_reasons(a, b)[0]
     found = compare([[a], [b]])
     assert (found.comparable, found.pairs) == (False, ())
     forced = compare([[a], [b]], force=True)
@@ -197,13 +197,17 @@ def test_no_common_suite_is_refused():
 def test_flips_name_what_changed_the_worse_ones_first():
     a, b = side({"1": 1.0, "2": 0.0, "3": 1.0, "4": 1.0}), side({"1": 1.0, "2": 1.0, "3": 0.0, "4": None})
     b.points[2] = point("3", 0.0, verdict="unanswered")
-    found = flips(a, b)
+    found = changed_outcomes(a, b)
     assert [(f.id, f.a, f.b, f.worse) for f in found] == [
         ("3", "right", "unanswered", True),
         ("4", "right", "missing", True),
         ("2", "wrong", "right", False),
     ]
-    assert ladder(found) == {"right -> unanswered": 1, "right -> missing": 1, "wrong -> right": 1}
+    assert count_verdict_changes(found) == {
+        "right -> unanswered": 1,
+        "right -> missing": 1,
+        "wrong -> right": 1,
+    }
 
 
 def test_flips_of_a_gated_suite_hold_no_answers():
@@ -306,5 +310,5 @@ def test_molecules_among_changed_samples_have_their_formulas():
     right = structs.replace(point("m", 1.0), answer="CCO", parts={"rung": 4.0})
     wrong = structs.replace(point("m", 0.0), answer="CC", parts={"rung": 1.0})
     golds = side({"m": 1.0}).golds
-    found = flips(Side([right], golds, 1), Side([wrong], golds, 1))
+    found = changed_outcomes(Side([right], golds, 1), Side([wrong], golds, 1))
     assert flip_lines(found, 5, "samples") == [" m: right → wrong (CCO = C2H6O → CC = C2H6)"]

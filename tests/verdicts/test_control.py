@@ -10,7 +10,7 @@ import pytest
 
 import evals as science_evals
 from evals.errors import UsageError
-from evals.verdicts.control import adjust
+from evals.verdicts.control_variates import adjust
 from evals.verdicts.suite_run import SuiteRun
 from tests.performance.control import measure, recorded
 from tests.support.command import evals

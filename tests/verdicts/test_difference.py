@@ -14,15 +14,15 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from evals.verdicts.difference import (
-    Counts,
+    DiscordantCounts,
+    MeanDifference,
     Resampled,
-    Shift,
     benjamini_hochberg,
     fcr_level,
     holm,
     holm_levels,
-    of_mean,
-    of_statistic,
+    mean_evidence,
+    statistic_evidence,
 )
 
 
@@ -30,9 +30,9 @@ from evals.verdicts.difference import (
     ("counts", "level", "low", "high"),
     [
         # printed output of R's PropCIs::scoreci.mp, as quoted in public repositories
-        (Counts(28, 25, 618), 0.90, -0.0148, 0.0247),
-        (Counts(60, 20, 1000), 0.95, 0.0231, 0.0584),
-        (Counts(48, 41, 549), 0.90, -0.0157, 0.0414),
+        (DiscordantCounts(28, 25, 618), 0.90, -0.0148, 0.0247),
+        (DiscordantCounts(60, 20, 1000), 0.95, 0.0231, 0.0584),
+        (DiscordantCounts(48, 41, 549), 0.90, -0.0157, 0.0414),
     ],
 )
 def test_tango_gives_the_printed_limits(counts, level, low, high):
@@ -41,33 +41,35 @@ def test_tango_gives_the_printed_limits(counts, level, low, high):
 
 def test_tango_without_discordant_pairs_is_z2_over_n_plus_z2():
     z2 = scipy_stats.norm.ppf(0.975) ** 2
-    assert Counts(0, 0, 30).interval(0.95) == pytest.approx((-z2 / (30 + z2), z2 / (30 + z2)), abs=1e-5)
+    assert DiscordantCounts(0, 0, 30).interval(0.95) == pytest.approx(
+        (-z2 / (30 + z2), z2 / (30 + z2)), abs=1e-5
+    )
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 100))
 def test_tango_mirrors_and_contains_its_estimate(gains, losses, rest):
     n = max(1, gains + losses + rest)
-    low, high = Counts(gains, losses, n).interval(0.9)
+    low, high = DiscordantCounts(gains, losses, n).interval(0.9)
     assert low - 1e-9 <= (gains - losses) / n <= high + 1e-9
-    assert Counts(losses, gains, n).interval(0.9) == pytest.approx((-high, -low), abs=1e-6)
+    assert DiscordantCounts(losses, gains, n).interval(0.9) == pytest.approx((-high, -low), abs=1e-6)
 
 
 def test_tango_interval_and_p_agree():
-    counts = Counts(7, 18, 198)
+    counts = DiscordantCounts(7, 18, 198)
     low, high = counts.interval(0.9)
     assert counts.p_above(low) == pytest.approx(0.05, abs=1e-9)
     assert counts.p_below(high) == pytest.approx(0.05, abs=1e-9)
 
 
 def test_a_scaled_gain_scales_the_interval():
-    assert Counts(3, 9, 40, scale=100).interval(0.95) == pytest.approx(
-        [100 * limit for limit in Counts(3, 9, 40).interval(0.95)]
+    assert DiscordantCounts(3, 9, 40, scale=100).interval(0.95) == pytest.approx(
+        [100 * limit for limit in DiscordantCounts(3, 9, 40).interval(0.95)]
     )
 
 
 @pytest.mark.parametrize(("gains", "losses"), list(itertools.product((0, 1, 5, 17), (0, 3, 25, 140))))
 def test_mcnemar_agrees_with_statsmodels(gains, losses):
-    found = Counts(gains, losses, 500).p_equal()
+    found = DiscordantCounts(gains, losses, 500).p_equal()
     if gains + losses == 0:
         assert found == 1.0
         return
@@ -77,7 +79,7 @@ def test_mcnemar_agrees_with_statsmodels(gains, losses):
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 100))
 def test_interval_and_p_never_contradict(gains, losses, rest):
-    counts = Counts(gains, losses, gains + losses + rest)
+    counts = DiscordantCounts(gains, losses, gains + losses + rest)
     low, high = counts.interval(0.95)
     assert (low > 0 or high < 0) == (counts.p_equal() < 0.05)
 
@@ -86,14 +88,14 @@ def test_mcnemar_of_the_textbook_survey():
     # Agresti, Categorical Data Analysis, table 10.1: approval of the prime minister, 150 and 86 changed
     table = mcnemar([[794, 150], [86, 570]], exact=False, correction=False)
     assert round(table.statistic, 2) == 17.36
-    assert Counts(86, 150, 1600).p_equal() == pytest.approx(table.pvalue, abs=1e-12)
+    assert DiscordantCounts(86, 150, 1600).p_equal() == pytest.approx(table.pvalue, abs=1e-12)
 
 
 def test_shift_agrees_with_scipys_paired_t():
     random = np.random.default_rng(5)
     a, b = random.normal(size=40), random.normal(0.3, 1, size=40)
-    found, want = of_mean(b - a, range(40)), scipy_stats.ttest_rel(b, a)
-    assert isinstance(found, Shift)
+    found, want = mean_evidence(b - a, range(40)), scipy_stats.ttest_rel(b, a)
+    assert isinstance(found, MeanDifference)
     assert found.p_equal() == pytest.approx(want.pvalue, abs=1e-12)
     assert found.interval(0.95) == pytest.approx(tuple(want.confidence_interval()), abs=1e-12)
     assert found.p_above(0.0) == pytest.approx(scipy_stats.ttest_rel(b, a, alternative="greater").pvalue)
@@ -102,37 +104,37 @@ def test_shift_agrees_with_scipys_paired_t():
 
 def test_shares_become_counts_and_other_bounded_values_are_not_trusted():
     differences = np.array([1.0, 0.0, -1.0, 0.0, 0.0])
-    assert of_mean(differences, range(5), width=1.0) == Counts(1, 1, 5, 1.0)
-    assert of_mean(differences, list("aabbc"), width=1.0).test == "Gaffke, clustered"
-    assert of_mean(differences, range(5), groups=list("xxyyy"), width=1.0).test == "Gaffke"
-    assert of_mean(differences / 2, range(5), width=1.0).test == "Gaffke"
-    assert of_mean(differences / 2, range(5)).test == "paired t"
-    assert of_mean(np.tile(differences / 2, 400), range(2000), width=1.0).test == "paired t"
+    assert mean_evidence(differences, range(5), width=1.0) == DiscordantCounts(1, 1, 5, 1.0)
+    assert mean_evidence(differences, list("aabbc"), width=1.0).test == "Gaffke, clustered"
+    assert mean_evidence(differences, range(5), groups=list("xxyyy"), width=1.0).test == "Gaffke"
+    assert mean_evidence(differences / 2, range(5), width=1.0).test == "Gaffke"
+    assert mean_evidence(differences / 2, range(5)).test == "paired t"
+    assert mean_evidence(np.tile(differences / 2, 400), range(2000), width=1.0).test == "paired t"
 
 
 def test_runs_that_agree_everywhere_are_not_certain():
     same = np.zeros(6)
-    assert of_mean(same, range(6), width=1.0) == Counts(0, 0, 6, 1.0)
-    assert of_mean(same, list("aabbcc"), width=1.0).p_above(-0.1) == pytest.approx(0.9**3, rel=0.01)
-    assert of_mean(same, range(6), groups=list("aaabbb"), width=1.0).p_above(-0.1) == pytest.approx(
+    assert mean_evidence(same, range(6), width=1.0) == DiscordantCounts(0, 0, 6, 1.0)
+    assert mean_evidence(same, list("aabbcc"), width=1.0).p_above(-0.1) == pytest.approx(0.9**3, rel=0.01)
+    assert mean_evidence(same, range(6), groups=list("aaabbb"), width=1.0).p_above(-0.1) == pytest.approx(
         0.9**6, rel=0.01
     )
-    assert of_mean(np.zeros(2000), [i // 2 for i in range(2000)], width=1.0).interval(0.95)[0] < 0
-    wide = of_mean(np.array([0.5, 0.5]), range(2), groups=list("xy"), width=1.0)
+    assert mean_evidence(np.zeros(2000), [i // 2 for i in range(2000)], width=1.0).interval(0.95)[0] < 0
+    wide = mean_evidence(np.array([0.5, 0.5]), range(2), groups=list("xy"), width=1.0)
     assert wide.p_equal() > 0.3  # two items say next to nothing
     assert -1 <= wide.interval(0.95)[0] < 0 < wide.interval(0.95)[1] <= 1
 
 
 def test_one_cluster_says_nothing():
-    found = of_mean(np.array([0.5, 0.25]), list("aa"), width=1.0)
+    found = mean_evidence(np.array([0.5, 0.25]), list("aa"), width=1.0)
     assert found.interval(0.95) is None
     assert found.p_above(-1) == found.p_equal() == 1.0
 
 
 def test_bootstrap_of_a_mean_agrees_with_t():
     values = np.random.default_rng(8).normal(0.2, 1, 60)
-    found = of_statistic(60, lambda i: float(values[i].mean()), seed=1, resamples=20_000)
-    want = of_mean(values, range(60))
+    found = statistic_evidence(60, lambda i: float(values[i].mean()), seed=1, resamples=20_000)
+    want = mean_evidence(values, range(60))
     assert isinstance(found, Resampled)
     assert found.interval(0.95) == pytest.approx(want.interval(0.95), abs=0.02)
     assert found.p_above(0.0) == pytest.approx(want.p_above(0.0), abs=0.01)
@@ -141,7 +143,7 @@ def test_bootstrap_of_a_mean_agrees_with_t():
 
 def test_bootstrap_interval_and_p_agree():
     values = np.random.default_rng(9).normal(0.2, 1, 25)
-    found = of_statistic(25, lambda i: float(values[i].mean()), seed=1)
+    found = statistic_evidence(25, lambda i: float(values[i].mean()), seed=1)
     low, high = found.interval(0.9)
     assert found.p_above(low) == pytest.approx(0.05, abs=0.002)
     assert found.p_below(high) == pytest.approx(0.05, abs=0.002)
@@ -149,9 +151,9 @@ def test_bootstrap_interval_and_p_agree():
 
 def test_few_resamples_use_their_standard_error():
     values = np.random.default_rng(8).normal(0.2, 1, 60)
-    found = of_statistic(60, lambda i: float(values[i].mean()), seed=1, resamples=300)
+    found = statistic_evidence(60, lambda i: float(values[i].mean()), seed=1, resamples=300)
     assert found.test == "paired bootstrap (standard error)"
-    assert found.interval(0.95) == pytest.approx(of_mean(values, range(60)).interval(0.95), abs=0.05)
+    assert found.interval(0.95) == pytest.approx(mean_evidence(values, range(60)).interval(0.95), abs=0.05)
 
 
 def test_statistic_that_is_mostly_undefined_says_nothing():
@@ -160,12 +162,12 @@ def test_statistic_that_is_mostly_undefined_says_nothing():
             raise ValueError("one class only")
         return 1.0
 
-    assert of_statistic(3, rare, seed=0).interval(0.95) is None
+    assert statistic_evidence(3, rare, seed=0).interval(0.95) is None
 
 
 def test_nothing_to_compare_is_refused():
     with pytest.raises(ValueError, match="nothing to compare"):
-        of_mean(np.array([]), [])
+        mean_evidence(np.array([]), [])
 
 
 P_VALUES = st.lists(st.floats(1e-6, 1), min_size=1, max_size=12)
@@ -203,7 +205,7 @@ def test_a_bootstrap_that_never_crosses_says_how_far_it_is():
 
 
 def test_two_runs_without_a_difference_are_not_certain_of_a_bounded_statistic():
-    found = of_statistic(20, lambda i: 0.0, seed=0, width=1.0)
+    found = statistic_evidence(20, lambda i: 0.0, seed=0, width=1.0)
     assert found.p_above(-0.05) > 0.05
     assert found.interval(0.95)[0] < -0.05
-    assert of_statistic(20, lambda i: 0.3, seed=0, width=1.0).interval(0.95) is None
+    assert statistic_evidence(20, lambda i: 0.3, seed=0, width=1.0).interval(0.95) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evals.report.metrics import accuracy, repeated
+from evals.report.metrics import accuracy, repeat_metrics
 from evals.types import Metric
 from evals.verdicts.betting import Bets
 from evals.verdicts.compare import compare
@@ -16,7 +16,7 @@ from evals.verdicts.plan import plan
 from evals.verdicts.policy import parse
 from tests.support.synthetic_runs import binary, listed, suite_run
 
-AVG: Metric = repeated()[0]
+AVG: Metric = repeat_metrics()[0]
 
 
 def policy(estimand: str, margin: float = 0.05):
@@ -40,7 +40,7 @@ def test_a_policy_names_its_estimand_and_a_suite_its_own():
 def test_thirty_items_with_sixteen_repeats_pass_on_these_items_alone():
     rng = np.random.default_rng(1)
     chance = rng.beta(1, 1, 30)
-    a, b = (suite_run(n, drawn(rng, chance, 16), metrics=repeated()) for n in ("base", "cand"))
+    a, b = (suite_run(n, drawn(rng, chance, 16), metrics=repeat_metrics()) for n in ("base", "cand"))
     assert gate([b], [a], policy("these-items", 0.1)).verdict == "pass"
     assert gate([b], [a], policy("items-like-these", 0.1)).verdict == "cannot tell"
     assert gate([b], [a], policy("these-items", 0.1)).suites[0].estimand == "these-items"
@@ -117,7 +117,7 @@ def test_a_run_that_lost_exactly_the_margin_passes_as_seldom_as_promised():
 
 def test_the_plan_foresees_each_estimand():
     rng = np.random.default_rng(5)
-    base = suite_run("base", drawn(rng, rng.beta(1, 1, 30), 16), metrics=repeated())
+    base = suite_run("base", drawn(rng, rng.beta(1, 1, 30), 16), metrics=repeat_metrics())
     forecast = {
         name: plan([base], policy(name), simulations=400).suites[0].passes_unchanged
         for name in ("items-like-these", "these-items", "this-run")

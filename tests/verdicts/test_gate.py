@@ -8,9 +8,9 @@ import pytest
 from msgspec import structs
 
 from evals.errors import UsageError
-from evals.report.metrics import accuracy, mean_value, repeated
+from evals.report.metrics import accuracy, mean_value, repeat_metrics
 from evals.types import Metric
-from evals.verdicts.gate import EXIT, gate
+from evals.verdicts.gate import EXIT_STATUS, gate
 from evals.verdicts.policy import parse, read
 from tests.support.paths import ROOT
 from tests.support.synthetic_runs import binary, listed, side, suite_run
@@ -37,14 +37,14 @@ def judge(a, b, *, rules=TOY, metrics=(), noise=None, **top):
 def test_the_same_outcomes_pass():
     found = judge(binary(300, 500), binary(300, 500))
     assert found.verdict == "pass"
-    assert EXIT[found.verdict] == 0
+    assert EXIT_STATUS[found.verdict] == 0
     assert found.suites[0].low > -0.05
 
 
 def test_a_large_loss_is_a_regression():
     found = judge(binary(300, 500), binary(200, 500))
     assert found.verdict == "regression"
-    assert EXIT[found.verdict] == 1
+    assert EXIT_STATUS[found.verdict] == 1
     assert found.suites[0].difference == pytest.approx(-0.2)
     assert found.suites[0].high < -0.05
 
@@ -52,7 +52,7 @@ def test_a_large_loss_is_a_regression():
 def test_a_small_suite_cannot_tell():
     found = judge(binary(18, 30), listed([1.0] * 16 + [0.0] * 12 + [1.0] * 2))
     assert found.verdict == "cannot tell"
-    assert EXIT[found.verdict] == 3
+    assert EXIT_STATUS[found.verdict] == 3
     assert "cannot be excluded" in found.suites[0].reasons[0]
 
 
@@ -212,7 +212,7 @@ def test_runs_of_another_protocol_are_refused():
 
 def test_metric_of_the_policy_may_say_k():
     a = side({f"{i}": [1.0, 0.0] for i in range(40)}, repeats=2)
-    found = judge(a, a, rules='name = "toy"\nmargin = 0.2\nmetric = "pass@k"', metrics=repeated())
+    found = judge(a, a, rules='name = "toy"\nmargin = 0.2\nmetric = "pass@k"', metrics=repeat_metrics())
     assert (found.suites[0].metric, found.verdict) == ("pass@2", "pass")
 
 

@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 
 from evals.errors import UsageError
-from evals.report.metrics import accuracy, repeated
+from evals.report.metrics import accuracy, repeat_metrics
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.designs import Design, Noise, NormalDesign, beta_of, of_repeats, tango
-from evals.verdicts.difference import Counts
-from evals.verdicts.gate import gate, overall, verdicts
+from evals.verdicts.difference import DiscordantCounts
+from evals.verdicts.gate import gate, overall_verdict, verdicts
 from evals.verdicts.pairs import Pairs
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy, Pool, parse
+from evals.verdicts.simulated_designs import (
+    Design,
+    Noise,
+    NormalDesign,
+    fit_beta,
+    repeats_distribution,
+    tango_p_values,
+)
 from tests.support.synthetic_runs import listed, side, suite_run
 
 ACCURACY, MACRO = accuracy()[0], accuracy(macro=True)[1]
@@ -37,9 +44,9 @@ def baseline(n: int, *, name: str = "toy", seed: int = 0, metrics=(), **options)
 
 def test_vectorised_tango_is_the_gates_tango():
     gains, losses = np.array([0.0, 3.0, 20.0, 40.0]), np.array([0.0, 9.0, 5.0, 40.0])
-    found = tango(gains, losses, 200.0, 0.05)
+    found = tango_p_values(gains, losses, 200.0, 0.05)
     for i in range(4):
-        one = Counts(gains[i], losses[i], 200.0)
+        one = DiscordantCounts(gains[i], losses[i], 200.0)
         assert found.p_pass[i] == pytest.approx(one.p_above(-0.05), abs=1e-9)
         assert found.p_regression[i] == pytest.approx(one.p_below(-0.05), abs=1e-9)
 
@@ -55,7 +62,7 @@ def test_vectorised_t_is_the_gates_t(metric):
     found = design._tested(np.add.reduceat(drawn, design.starts, axis=1), 0.05)
     for i in range(5):
         rows = design.rows
-        evidence = difference.of_mean(
+        evidence = difference.mean_evidence(
             drawn[i],
             [row.cluster for row in rows],
             groups=[row.group for row in rows] if metric is MACRO else None,
@@ -76,7 +83,7 @@ def test_stratified_counts_are_the_gates_t():
     means = (gains - losses) / 600
     found = design._claims(means, gains + losses - 600 * means**2, np.full(4, 600.0), 0.05)
     for i in range(4):
-        evidence = difference.of_mean(drawn[i], range(2400), groups=groups, width=1.0)
+        evidence = difference.mean_evidence(drawn[i], range(2400), groups=groups, width=1.0)
         assert found.p_pass[i] == pytest.approx(evidence.p_above(-0.05), abs=1e-9)
 
 
@@ -85,7 +92,7 @@ def test_the_law_of_repeats_is_that_of_simulated_ones(repeats, loss):
     rng = np.random.default_rng(11)
     chance = rng.beta(0.6, 0.4, 400_000)
     drawn = rng.binomial(repeats, chance * (1 - loss / 0.6)) - rng.binomial(repeats, chance)
-    law = of_repeats(0.6, 0.4, repeats=repeats, loss=loss)
+    law = repeats_distribution(0.6, 0.4, repeats=repeats, loss=loss)
     assert law.values @ law.chances == pytest.approx(-loss, abs=1e-12)
     shares = np.bincount(drawn + repeats, minlength=2 * repeats + 1) / len(drawn)
     assert law.chances == pytest.approx(shares, abs=0.004)
@@ -93,9 +100,9 @@ def test_the_law_of_repeats_is_that_of_simulated_ones(repeats, loss):
 
 def test_the_fitted_distribution_of_chances_is_found_again():
     rng = np.random.default_rng(12)
-    fits = [beta_of(rng.binomial(4, rng.beta(0.6, 0.4, 198)) / 4, 4) for _ in range(200)]
+    fits = [fit_beta(rng.binomial(4, rng.beta(0.6, 0.4, 198)) / 4, 4) for _ in range(200)]
     assert np.mean(fits, axis=0) == pytest.approx((0.6, 0.4), abs=0.03)
-    assert beta_of(np.full(30, 0.5), 4)[0] > 100  # no spread beyond that of the repeats: one chance for all
+    assert fit_beta(np.full(30, 0.5), 4)[0] > 100  # no spread beyond that of the repeats: one chance for all
 
 
 def test_a_forecast_from_few_samples_is_called_rough():
@@ -104,7 +111,7 @@ def test_a_forecast_from_few_samples_is_called_rough():
     for n, rough in ((30, True), (900, False)):
         replies = (rng.random((n, 4)) < rng.beta(0.6, 0.4, n)[:, None]).astype(float).tolist()
         base = suite_run(
-            "base", side({f"{i}": row for i, row in enumerate(replies)}, repeats=4), metrics=repeated()
+            "base", side({f"{i}": row for i, row in enumerate(replies)}, repeats=4), metrics=repeat_metrics()
         )
         assert any("rough" in note for note in plan([base], rules).notes) == rough
 
@@ -119,7 +126,7 @@ def test_noise_comes_from_repeats_policy_or_a_guess():
     found = plan([baseline(200)], stated).suites[0]
     assert (found.source, found.discordance) == ("policy", 0.07)
     values = {f"{i}": [1.0, 0.0, 1.0, 0.0] for i in range(50)}
-    repeats = suite_run("base", side(values, repeats=4), metrics=repeated())
+    repeats = suite_run("base", side(values, repeats=4), metrics=repeat_metrics())
     found = plan([repeats], rules).suites[0]
     assert found.source == "own repeats"
     assert found.discordance == pytest.approx(2 * 0.25 * (4 / 3) / 4)
@@ -189,7 +196,7 @@ def test_eight_suites_in_two_seconds():
         if n == 30:
             rng = np.random.default_rng(1)
             values = {f"{j}": (rng.random(16) < 0.4).astype(float).tolist() for j in range(30)}
-            runs.append(suite_run("base", side(values, repeats=16), suite="s0", metrics=repeated()))
+            runs.append(suite_run("base", side(values, repeats=16), suite="s0", metrics=repeat_metrics()))
             continue
         groups = [f"g{j % 14}" for j in range(n)]
         clusters = [f"c{j // 3}" for j in range(n)] if n in (830, 3300) else None
@@ -240,8 +247,8 @@ def test_power_is_as_promised(loss, scenario):
             luck = rng.random(n)
             up, down = (0.12 - fall) / 2, (0.12 + fall) / 2
             gains = (luck < up).astype(float) - (luck > 1 - down)
-            cases.append(Drawn(entry, difference.of_mean(gains, range(n), width=1.0)))
-        counts[overall(verdicts(cases, rules, {}))] += 1
+            cases.append(Drawn(entry, difference.mean_evidence(gains, range(n), width=1.0)))
+        counts[overall_verdict(verdicts(cases, rules, {}))] += 1
     rates = {name: count / pairs for name, count in counts.items()}
     print(scenario, "promised", wanted, "found", rates)
     for name, rate in rates.items():
@@ -267,14 +274,14 @@ def test_power_of_repeats_is_as_promised():
     rng = np.random.default_rng(3)
     chance = rng.beta(0.8, 0.8, 30)
     values = {f"{i}": (rng.random(16) < chance[i]).astype(float).tolist() for i in range(30)}
-    base = suite_run("base", side(values, repeats=16), metrics=repeated())
+    base = suite_run("base", side(values, repeats=16), metrics=repeat_metrics())
     entry = Entry(name="toy", margin=0.15)
     found = plan([base], policy(entry), simulations=4000)
     counts = 0
     for _ in range(2000):
         picked = rng.beta(0.8, 0.8, 30)
         gains = (rng.binomial(16, picked) - rng.binomial(16, picked)) / 16
-        evidence = difference.of_mean(gains, range(30), width=1.0)
+        evidence = difference.mean_evidence(gains, range(30), width=1.0)
         counts += evidence.p_above(-0.15) <= 0.05
     wanted = found.suites[0].passes_unchanged
     print("aime 30x16 passes unchanged: promised", wanted, "found", counts / 2000)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evals import load
 from evals.verdicts import reported
-from evals.verdicts.printed_grid import TableFit, examine, on_grid, share_on_grid
+from evals.verdicts.grim_test import TableFit, examine_claims, on_grid, share_on_grid
 from tests.support.command import evals
 from tools import make_further_claims
 
@@ -40,7 +40,7 @@ def test_the_share_is_that_of_the_numbers_that_can_be_printed() -> None:
 
 
 def shipped() -> dict[tuple[str, str], TableFit]:
-    tables = examine(reported.named(), load.item_counts())
+    tables = examine_claims(reported.claims_by_id(), load.item_counts())
     return {(table.suite, table.source): table for table in tables}
 
 
@@ -82,7 +82,7 @@ def test_published_tables_have_the_known_denominators() -> None:
 def test_what_cannot_be_examined_says_why(tmp_path: Path, line: str, why_not: str) -> None:
     path = tmp_path / "own.toml"
     path.write_text(f'[[claim]]\nsuite = "s"\nbenchmark = "S"\nsource = "https://example.org"\n{line}\n')
-    (table,) = examine({"m/s": reported.read(path)[0]}, {})
+    (table,) = examine_claims({"m/s": reported.read(path)[0]}, {})
     (fit,) = table.fits
     assert fit.fits is None
     assert why_not in fit.why_not
@@ -94,7 +94,7 @@ def test_repeats_that_the_source_states_are_part_of_the_grid(tmp_path: Path) -> 
         '[[claim]]\nsuite = "aime:2025"\nbenchmark = "AIME"\nsource = "https://example.org"\n'
         'percent = { "m" = 86.04 }\nknobs = { repeats = 16 }\n'
     )
-    (table,) = examine({"m/aime:2025": reported.read(path)[0]}, {"aime:2025": 30})
+    (table,) = examine_claims({"m/aime:2025": reported.read(path)[0]}, {"aime:2025": 30})
     assert (table.fits[0].runs, table.fits[0].fits) == (16, True)
 
 
@@ -115,7 +115,7 @@ def test_the_further_file_is_what_the_script_makes_of_the_shared_table(shared: P
 
 
 def test_nine_of_ten_numbers_say_something_of_how_they_were_measured() -> None:
-    claims = reported.load()
+    claims = reported.load_claims()
     carded = [claim for claim in claims if claim.protocol or claim.knobs or claim.inferred]
     assert len(carded) >= 0.9 * len(claims)
     unverified = [claim for claim in claims if "2603.25040" in claim.source]
@@ -125,8 +125,8 @@ def test_nine_of_ten_numbers_say_something_of_how_they_were_measured() -> None:
 
 def test_a_metric_that_is_known_by_inference_alone_counts_too() -> None:
     """ChartQAPro's items are worth 0 to 1 each, so its printed numbers are no shares of 1,948."""
-    claims = {name: claim for name, claim in reported.named().items() if claim.suite == "chartqapro"}
+    claims = {name: claim for name, claim in reported.claims_by_id().items() if claim.suite == "chartqapro"}
     assert claims
-    fits = [fit for table in examine(claims, load.item_counts()) for fit in table.fits]
+    fits = [fit for table in examine_claims(claims, load.item_counts()) for fit in table.fits]
     assert {fit.fits for fit in fits} == {None}
     assert all(fit.why_not.startswith("its metric is no proportion of items") for fit in fits)

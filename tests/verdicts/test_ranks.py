@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from evals.verdicts.ranks import MOST, letters
+from evals.verdicts.ranks import MAX_CLIQUES, letters
 
 
 def relation(seed: int, most: int = 9) -> tuple[list[str], dict[str, set[str]]]:
@@ -57,6 +57,6 @@ def test_more_sets_than_letters_still_show_every_pair(groups):
     order = [f"{g}{i}" for g in range(groups) for i in range(3)]
     beaten = {run: {other for other in order if other[0] == run[0] and other > run} for run in order}
     shared = letters(order, beaten)
-    assert len(set("".join(shared.values()))) <= MOST
+    assert len(set("".join(shared.values()))) <= MAX_CLIQUES
     for a, b in combinations(order, 2):
         assert bool(set(shared[a]) & set(shared[b])) == (b not in beaten[a] and a not in beaten[b])

@@ -16,7 +16,13 @@ from evals.records.card import Card
 from evals.types import Estimate, Sampling
 from evals.verdicts import reported as claims
 from evals.verdicts.reported import Claim
-from evals.verdicts.reproduction import check, measured, relevant_conditions, rounding, same_model
+from evals.verdicts.reproduction import (
+    check,
+    measured_scores,
+    relevant_conditions,
+    rounding_error,
+    same_model,
+)
 from tests.support import toy
 from tests.support.command import evals
 from tests.support.paths import ROOT
@@ -45,12 +51,12 @@ def card(value: float | None = 0.83, low: float = 0.82, high: float = 0.84, **ch
 
 
 def finding(one: Card, claim: Claim = CLAIM, model: str = "Intern-S1") -> Any:
-    ((found,),) = [check(m, {"c": claim}, model) for m in measured([one], [])]
+    ((found,),) = [check(m, {"c": claim}, model) for m in measured_scores([one], [])]
     return found
 
 
 def judged(value: float, noise: float, **options: Any) -> Any:
-    (one,) = measured([card(value)], [])
+    (one,) = measured_scores([card(value)], [])
     one = structs.replace(one, noise=noise, noise_from="own repeats")
     ((found,),) = [check(one, {"c": CLAIM}, "Intern-S1", **options)]
     return found
@@ -90,7 +96,7 @@ def test_a_real_shift_of_five_points_is_hardly_ever_equivalent() -> None:
     there = rng.binomial(1, chance, (2000, 198)).mean(axis=1)
     found = [
         check(
-            structs.replace(measured([card(float(a))], [])[0], noise=noise),
+            structs.replace(measured_scores([card(float(a))], [])[0], noise=noise),
             {"c": structs.replace(CLAIM, value=round(float(b), 3))},
             "Intern-S1",
             within=0.05,
@@ -116,12 +122,12 @@ def test_the_last_printed_digit_is_allowed_for() -> None:
     ],
 )
 def test_half_of_the_last_digit(value: float, unit: str, half: float) -> None:
-    assert rounding(structs.replace(CLAIM, value=value, unit=unit)) == pytest.approx(half)
+    assert rounding_error(structs.replace(CLAIM, value=value, unit=unit)) == pytest.approx(half)
 
 
 @pytest.mark.parametrize(("digits", "half"), [(0, 0.005), (1, 0.0005), (2, 0.00005)])
 def test_a_zero_that_is_printed_counts(digits: int, half: float) -> None:
-    assert rounding(structs.replace(CLAIM, value=0.8, digits=digits)) == pytest.approx(half)
+    assert rounding_error(structs.replace(CLAIM, value=0.8, digits=digits)) == pytest.approx(half)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +156,7 @@ def test_spellings_of_one_model_and_two_models() -> None:
 
 
 def test_a_judge_that_is_not_named_is_among_the_unknown() -> None:
-    claim = claims.named()["intern-s1/mmlu-pro"]
+    claim = claims.claims_by_id()["intern-s1/mmlu-pro"]
     done = evals("claims", "show", "intern-s1/mmlu-pro", "--json")
     assert done.json["unknown"] == ["top_k", "judge"]
     assert claim.knobs["max_tokens"] == 65_536
@@ -158,7 +164,7 @@ def test_a_judge_that_is_not_named_is_among_the_unknown() -> None:
 
 
 def test_where_nobody_says_how_it_was_done_the_judge_is_unknown_too_and_a_rule_has_none() -> None:
-    known = claims.named()
+    known = claims.claims_by_id()
     assert relevant_conditions(known["intern-s1-pro/matbench"])[-1] == "judge"  # its protocol is not known
     assert relevant_conditions(known["intern-s1/proteinlmbench"])[-1] == "judge"  # its suite is not ours
     assert known["intern-s1/ifeval"].knobs["judge"] == known["intern-s1-mini/ifeval"].knobs["judge"] == "none"
@@ -187,7 +193,7 @@ def test_replies_that_their_authors_recorded_and_models_that_read_no_words_compa
 
 
 def test_every_claim_has_an_id_of_its_own() -> None:
-    assert len(claims.named()) == len(claims.load())
+    assert len(claims.claims_by_id()) == len(claims.load_claims())
 
 
 @pytest.fixture

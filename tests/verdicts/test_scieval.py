@@ -20,7 +20,7 @@ from evals import harness_environments as environments
 from evals.data import Data
 from evals.types import Prompt, Reply, Sample
 from evals.verdicts.second_opinion import rules
-from evals.verdicts.second_opinion.opinion import Question, ask
+from evals.verdicts.second_opinion.opinion import Question, score_replies
 from tests.support.command import evals
 from tests.support.paths import TESTS
 from tests.test_suite import one
@@ -89,7 +89,7 @@ def theirs(python: Path) -> dict[str, float | None]:
         rule = rules.find("scieval", suite, None)
         of_suite = [case for case in cases if case.suite == suite]
         questions = [Question(case.reply, rule.doc(case.sample, Prompt())) for case in of_suite]
-        opinion = ask(rule, questions, python)
+        opinion = score_replies(rule, questions, python)
         scores |= {case.name: verdict.score for case, verdict in zip(of_suite, opinion.verdicts, strict=True)}
     return scores
 

@@ -15,9 +15,9 @@ from evals.report.strata import stratified_error
 from evals.verdicts.betting import Bets, stakes
 from evals.verdicts.budget import RunUsage, budget
 from evals.verdicts.components import components
-from evals.verdicts.control import FOLDS, cross_fitted, predictors
-from evals.verdicts.designs import of_repeats
-from evals.verdicts.difference import Counts
+from evals.verdicts.control_variates import FOLDS, cross_fitted, predictors
+from evals.verdicts.difference import DiscordantCounts
+from evals.verdicts.simulated_designs import repeats_distribution
 from tests.support.synthetic_runs import listed, side, suite_run
 
 
@@ -34,7 +34,7 @@ def test_tangos_score_by_the_likelihood(gains: int, losses: int, n: int, share: 
     bounds = (max(0.0, -share), (1 - share) / 2)
     loss = optimize.minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
     variance = n * (2 * loss + share - share**2)
-    assert Counts(gains, losses, n).score(share) == pytest.approx(
+    assert DiscordantCounts(gains, losses, n).score(share) == pytest.approx(
         (gains - losses - n * share) / sqrt(variance), rel=2e-4
     )
 
@@ -54,7 +54,7 @@ def test_bets_without_replacement_by_the_papers_sums() -> None:
 
 @pytest.mark.parametrize(("repeats", "loss"), [(1, 0.1), (4, 0.0), (4, 0.2), (16, 0.05)])
 def test_the_law_of_repeats_by_numerical_integration(repeats: int, loss: float) -> None:
-    law = of_repeats(2.0, 1.5, repeats=repeats, loss=loss)
+    law = repeats_distribution(2.0, 1.5, repeats=repeats, loss=loss)
     kept = 1 - loss * 3.5 / 2.0
 
     def chance(difference: int, p: float) -> float:

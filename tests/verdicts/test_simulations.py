@@ -16,7 +16,7 @@ from evals.report.metrics import accuracy, mean_value
 from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import Evidence
-from evals.verdicts.gate import overall, verdicts
+from evals.verdicts.gate import overall_verdict, verdicts
 from evals.verdicts.pairs import Missing
 from evals.verdicts.policy import Entry, Policy
 
@@ -71,7 +71,7 @@ class Shape(NamedTuple):
         return (np.arange(self.n) % self.strata).tolist() if self.strata else None
 
     def evidence(self, rng: np.random.Generator) -> Evidence:
-        return difference.of_mean(self.draw(rng), self.clusters, groups=self.groups, width=1.0)
+        return difference.mean_evidence(self.draw(rng), self.clusters, groups=self.groups, width=1.0)
 
 
 SHAPES = {
@@ -111,7 +111,7 @@ def test_intervals_of_a_mean_absolute_error_cover_zero(n, pairs):
     for _ in range(pairs):
         truth = rng.normal(0, 1, n)
         a, b = (np.abs(truth * 0.5 + rng.standard_t(4, n)) for _ in "ab")
-        found = difference.of_mean(b - a, range(n))
+        found = difference.mean_evidence(b - a, range(n))
         low, high = found.interval(0.95)
         inside += low <= 0 <= high
         alarms += found.p_below(0) <= 0.05
@@ -130,7 +130,7 @@ def test_the_bootstrap_of_a_whole_metric_covers_zero():
         def rmse(i, a=a, b=b):
             return float(np.sqrt((b[i] ** 2).mean()) - np.sqrt((a[i] ** 2).mean()))
 
-        low, high = difference.of_statistic(200, rmse, seed=seed, resamples=1000).interval(0.95)
+        low, high = difference.statistic_evidence(200, rmse, seed=seed, resamples=1000).interval(0.95)
         inside += low <= 0 <= high
     print(f"rmse 200, joint bootstrap: coverage {inside / pairs:.4f} of {pairs}")
     assert 0.95 - 3 * sqrt(0.05 * 0.95 / pairs) <= inside / pairs <= 0.985
@@ -174,7 +174,7 @@ def verdict_rates(losses, *, pairs: int, seed: int, alpha: float = 0.05) -> dict
             Drawn(rule, ACCURACY, shape._replace(loss=loss).evidence(rng))
             for (rule, shape), loss in zip(SUITES, losses, strict=True)
         ]
-        counts[overall(verdicts(cases, policy, {}))] += 1
+        counts[overall_verdict(verdicts(cases, policy, {}))] += 1
     return {name: count / pairs for name, count in counts.items()}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec import structs
 
 from evals.verdicts.compare import compare
-from evals.verdicts.formatting import rule
-from evals.verdicts.summary import changed, discordant, sentences
+from evals.verdicts.comparison_text import changed_prediction_lines, discordant, sentences
+from evals.verdicts.formatting import format_rule
 from tests.support.synthetic_runs import binary, listed, suite_run
 
 
@@ -89,7 +89,7 @@ def test_changed_predictions_are_counted_apart_from_other_verdicts() -> None:
     a.points[9] = point("s9", 1.0)
     found = compare([[suite_run("a", a)], [suite_run("b", b)]])
     assert [flip.id for flip in discordant(found.flips)] == ["s9", "s10"]  # as a person counts
-    (line,) = changed(found.flips)
+    (line,) = changed_prediction_lines(found.flips)
     assert line == (
         "toy: 2 score less in B (2 right -> wrong); 0 score more; 1 score the same by another verdict "
         "(1 wrong -> unanswered)"
@@ -97,11 +97,13 @@ def test_changed_predictions_are_counted_apart_from_other_verdicts() -> None:
 
 
 def test_a_rule_is_written_in_words() -> None:
-    assert rule("Choice(5)@2") == "choice (5), version 2"
-    assert rule("Molecule(rung='canonical', several=False)@1") == "molecule (rung canonical), version 1"
-    assert rule("exact") == "exact"
-    assert rule("Odd(((@1") == "Odd    @1" or "(" not in rule("Odd(((@1")
+    assert format_rule("Choice(5)@2") == "choice (5), version 2"
+    assert (
+        format_rule("Molecule(rung='canonical', several=False)@1") == "molecule (rung canonical), version 1"
+    )
+    assert format_rule("exact") == "exact"
+    assert format_rule("Odd(((@1") == "Odd    @1" or "(" not in format_rule("Odd(((@1")
     named = "Judged(Choice(opencompass_letter), cascade, opencompass==0.5.4 a/b_gen.py, audit=0.1)@1"
-    assert rule(named) == (
+    assert format_rule(named) == (
         "choice (opencompass letter), then a judge (cascade, opencompass==0.5.4 a/b_gen.py, audit 0.1), version 1"
     )

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from evals.verdicts.files import LINES, MARKER
 from evals.verdicts.gate import GateReport
+from evals.verdicts.gate_report_files import COMMENT_MARKER, MAX_LINES
 from tests.support import scripted_accuracy
 from tests.support.command import Outcome, evals
 
@@ -175,8 +175,8 @@ def test_gate_writes_junit_that_counts_failures(place, tmp_path):
 def test_gate_writes_short_markdown_with_the_verdict_first(place, tmp_path):
     gate(place, "worse", "--markdown", tmp_path / "gate.md", margin=0.06)
     lines = (tmp_path / "gate.md").read_text().splitlines()
-    assert lines[0] == MARKER
-    assert len(lines) <= LINES
+    assert lines[0] == COMMENT_MARKER
+    assert len(lines) <= MAX_LINES
     first_flip = next(i for i, line in enumerate(lines) if "→" in line)
     assert first_flip > next(i for i, line in enumerate(lines) if line.startswith("|"))
 

@@ -149,7 +149,7 @@ def _of_board(folder: Path) -> Contents:
     url = f"{rules.url.rstrip('/')}/" if rules.url else ""
     return Contents(
         rules.title, url, rules.about, rules.contact, folder, tuple(entrants),
-        _columns(entrants, values, reported.load()), made, is_board=True,
+        _columns(entrants, values, reported.load_claims()), made, is_board=True,
     )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _of_results(folder: Path) -> Contents:
         values[name] = {key: found for key, (_, found) in measured.items()}
     if not entrants:
         raise UsageError(f"{folder} holds no complete run of a benchmark")
-    claims = reported.load(folder)
+    claims = reported.load_claims(folder)
     return Contents(
         "Leaderboard",
         "",

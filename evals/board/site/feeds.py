@@ -185,7 +185,7 @@ def _updated(entrant: Entrant) -> float:
 
 def _summary(entrant: Entrant) -> str:
     numbers = (
-        f"{result.label}: {formatting.amount(result.headline.value, result.headline.unit)}"
+        f"{result.label}: {formatting.format_amount(result.headline.value, result.headline.unit)}"
         for result in entrant.numbers.values()
         if result.headline is not None
     )
@@ -239,7 +239,7 @@ def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
     """Return an SVG with the suite and the score, or the decision that withdrew it."""
     head = result.headline or column.head
     score = (
-        formatting.amount(head.value, head.unit)
+        formatting.format_amount(head.value, head.unit)
         if entrant.is_ranked or entrant.decision is None
         else entrant.decision.kind
     )

@@ -43,7 +43,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(
-        amount=formatting.amount, figure=figure, interval=interval, bounds=bounds, percent=percent, rank=rank_text,
+        amount=formatting.format_amount, figure=figure, interval=interval, bounds=bounds, percent=percent, rank=rank_text,
         total=total, cost=cost, day=day, difference=difference_text,
     )  # fmt: skip
     return templates
@@ -106,7 +106,7 @@ def day(seconds: float) -> str:
 
 def difference_text(found: Difference, unit: str) -> str:
     """Format a difference with its interval."""
-    return f"{formatting.amount(found.value, unit, signed=True)} {formatting.interval(found.low, found.high, unit)}"
+    return f"{formatting.format_amount(found.value, unit, signed=True)} {formatting.format_interval(found.low, found.high, unit)}"
 
 
 def render(site: Contents) -> Iterator[Page]:

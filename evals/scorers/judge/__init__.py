@@ -1,1 +1,1 @@
-"""A judge model: how it is asked, how its verdict is read and combined with a rule, how far it can be trusted."""
+"""Judge models: prompts, parsing of verdicts, combination with a rule, and agreement statistics."""

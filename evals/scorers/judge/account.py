@@ -1,4 +1,4 @@
-"""Summarise a judge's part in a run from the scores: verdicts, tokens, agreement with the rule."""
+"""Summarise from the scores what a judge did in a run: verdicts, tokens, agreement with the rule."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from evals.scorers.judge.judged import Judged
 from evals.types import Failure, Score, Scorer
 
 
-def account(
+def judge_card(
     scores: Iterable[Mapping[str, Score | Failure]],
     scorers: Mapping[str, Scorer],
     *,
     options: Iterable[int] | None = None,
 ) -> JudgeCard | None:
-    """Return the card of a suite's judge; None without a judge. `options`: number of options of each score's sample."""
-    judged = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
-    if judged is None:
+    """Return the card of a suite's judge, or None without a judge; `options` is the number of options per score."""
+    judged_scorer = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
+    if judged_scorer is None:
         return None
-    name, scorer = judged
+    name, scorer = judged_scorer
     judge = scorer.judge
     card = JudgeCard(
         model=judge.spec if judge else "",
         templates={scorer.name: scorer.sha256},
         sampling=judge.sampling if judge else SAMPLING,
     )
-    kept: list[Score] = []
+    judge_scores: list[Score] = []
     draws: list[float] = []
     tokens = Counter[str]()
     for by_scorer, options_shown in zip(scores, repeat(0) if options is None else options, strict=False):
@@ -46,60 +46,64 @@ def account(
                 draws.append(1 / ((options_shown or 2) + 1))
             card.waiting += score.kind == "waiting"
         elif score is not None:
-            kept.append(_light(score))
+            judge_scores.append(_without_texts(score))
             _count_verdicts(card, score, tokens)
     card.tokens = dict(tokens)
     if draws and scorer.asks.kind == "option":
-        rights = sum(score.value or 0.0 for score in kept) + sum(draws)
-        card.drawn = {"n": len(draws), "value": rights / (len(kept) + len(draws))}
+        rights = sum(score.value or 0.0 for score in judge_scores) + sum(draws)
+        card.drawn = {"n": len(draws), "value": rights / (len(judge_scores) + len(draws))}
     if judge and judge.price:
         card.cost_usd = judge.price.cost(tokens)
-    _compare_with_rule(card, scorer, kept)
+    _compare_with_rule(card, scorer, judge_scores)
     return card
 
 
 def _count_verdicts(card: JudgeCard, score: Score, tokens: Counter[str]) -> None:
-    """Add a score's verdicts and their tokens."""
+    """Add a score's verdicts and their tokens to the card."""
     for judgement in score.judged:
         card.verdicts += 1
         card.model, card.served = card.model or judgement.judge, judgement.model
         tokens.update({k: n for k in ("input", "output", "cached") if (n := getattr(judgement.usage, k))})
 
 
-def _compare_with_rule(card: JudgeCard, scorer: Judged, kept: list[Score]) -> None:
-    """Put the agreement of judge and rule on the card, if both were applied to any reply."""
-    pairs = pairs_of(kept, audit=scorer.audit if scorer.mode == "cascade" else 1.0)
+def _compare_with_rule(card: JudgeCard, scorer: Judged, judge_scores: list[Score]) -> None:
+    """Add the agreement of judge and rule to the card, if both were applied to any reply."""
+    pairs = pairs_of(judge_scores, audit=scorer.audit if scorer.mode == "cascade" else 1.0)
     if not pairs:
         return
-    agreed = agreement(pairs)
-    card.agreement = structs.asdict(agreed)
+    measured = agreement(pairs)
+    card.agreement = structs.asdict(measured)
     if scorer.mode == "cascade":
-        card.both_sides = both_sides(kept, agreed)
+        card.both_sides = two_sided_estimate(judge_scores, measured)
 
 
-def _light(score: Score) -> Score:
+def _without_texts(score: Score) -> Score:
     """Return a score without the judge's texts, which may be long."""
     return structs.replace(score, judged=tuple(structs.replace(j, text="") for j in score.judged))
 
 
-def both_sides(scores: Iterable[Score], measured: Agreement) -> dict[str, Any] | None:
-    """Estimate the score if the judge could overrule in both directions; None if it saw no answer that the rule calls right."""
-    kept = list(scores)
-    if measured.wrongly_wrong is None or not kept:
+def two_sided_estimate(scores: Iterable[Score], measured: Agreement) -> dict[str, Any] | None:
+    """Return the score if the judge could overrule the rule in both directions; None without an audited right answer."""
+    judge_scores = list(scores)
+    if measured.wrongly_wrong is None or not judge_scores:
         return None
-    ruled = [s.verdict == "right" and (s.parts.get("rule") == 1.0 or not s.judged) for s in kept]
-    share = sum(ruled) / len(kept)
-    rescued = sum(s.value or 0.0 for s, right in zip(kept, ruled, strict=True) if not right) / len(kept)
+    ruled = [s.verdict == "right" and (s.parts.get("rule") == 1.0 or not s.judged) for s in judge_scores]
+    share = sum(ruled) / len(judge_scores)
+    rescued = sum(s.value or 0.0 for s, right in zip(judge_scores, ruled, strict=True) if not right) / len(
+        judge_scores
+    )
     doubt = measured.wrongly_wrong
     value = share * (1 - doubt[0]) + rescued
-    half = (doubt[2] - doubt[1]) / 2
-    error = sqrt((share * half) ** 2 + (stats.z_quantile(0.975) ** 2) * value * (1 - value) / len(kept))
+    half_width = (doubt[2] - doubt[1]) / 2
+    error = sqrt(
+        (share * half_width) ** 2 + (stats.z_quantile(0.975) ** 2) * value * (1 - value) / len(judge_scores)
+    )
     low, high = max(0.0, value - error), min(1.0, value + error)
     return {"value": value, "low": low, "high": high}
 
 
-def wording(card: JudgeCard) -> list[str]:
-    """Return a readable summary of a judge's part in a run, one line each."""
+def summary_lines(card: JudgeCard) -> list[str]:
+    """Return lines of text that summarise what a judge did in a run."""
     name = card.model or "a judge"
     lines = []
     if card.verdicts:
@@ -116,23 +120,25 @@ def wording(card: JudgeCard) -> list[str]:
     if (agreed := card.agreement) is not None:
         kappa_interval = agreed["kappa"]
         kappa_text = (
-            "kappa not defined" if kappa_interval is None else f"kappa {span(kappa_interval, 1.0, '')}"
+            "kappa not defined"
+            if kappa_interval is None
+            else f"kappa {format_interval(kappa_interval, 1.0, '')}"
         )
         rescues, doubts = agreed["wrongly_right"], agreed["wrongly_wrong"]
         lines.append(
             f"judge {name} and the rule, {agreed['n']} replies: {kappa_text}; says right where the rule says wrong: "
-            f"{span(rescues, 100.0, ' %')}; wrong where the rule says right: {span(doubts, 100.0, ' %')}"
+            f"{format_interval(rescues, 100.0, ' %')}; wrong where the rule says right: {format_interval(doubts, 100.0, ' %')}"
         )
     if (both := card.both_sides) is not None:
         edges = (both["value"], both["low"], both["high"])
         lines.append(
-            f"with the judge on both sides: {span(edges, 100.0, ' %')} (the rule's rights are a sample)"
+            f"with the judge on both sides: {format_interval(edges, 100.0, ' %')} (the rule's rights are a sample)"
         )
     return lines
 
 
-def span(interval: Any, scale: float, unit: str) -> str:
-    """Format (value, low, high)."""
+def format_interval(interval: Any, scale: float, unit: str) -> str:
+    """Format an interval (value, low, high)."""
     if interval is None:
         return "not seen"
     digits = 2 if scale == 1.0 else 1

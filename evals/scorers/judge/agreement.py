@@ -16,45 +16,45 @@ from evals.report import statistics as stats
 from evals.types import Score
 
 
-class Pair(Struct, frozen=True):
+class RatedPair(Struct, frozen=True):
     """Two verdicts on one reply."""
 
     first: bool
-    """Of the rule, or of a person."""
+    """Verdict of the rule or of a person."""
     judge: bool
     weight: float = 1.0
-    """Number of replies that it represents."""
+    """Number of replies that the pair represents."""
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
-    """A judge against a rule or a person. Rates are (value, low, high) at 95 %; None without replies."""
+    """Agreement of a judge with a rule or a person. Rates are (value, low, high) at 95 %, None without replies."""
 
     n: int
     kappa: tuple[float, float | None, float | None] | None
     """Cohen's kappa; None if either gives one verdict only."""
     wrongly_right: tuple[float, float, float] | None
-    """Share that the judge calls right of the replies that the other calls wrong."""
+    """Share of the replies rated wrong by the other rater that the judge calls right."""
     wrongly_wrong: tuple[float, float, float] | None
-    """Share that the judge calls wrong of the replies that the other calls right."""
+    """Share of the replies rated right by the other rater that the judge calls wrong."""
 
 
-def kappa(pairs: Sequence[Pair]) -> float:
-    """Cohen's kappa of weighted pairs; raises ValueError if it is not defined."""
+def kappa(pairs: Sequence[RatedPair]) -> float:
+    """Return Cohen's kappa of weighted pairs; raises ValueError if it is undefined."""
     total = sum(p.weight for p in pairs)
     if not total:
         raise ValueError("no pairs")
-    same = sum(p.weight for p in pairs if p.first == p.judge) / total
+    agreeing_weight = sum(p.weight for p in pairs if p.first == p.judge) / total
     first_rate, judge_rate = (
         sum(p.weight for p in pairs if getattr(p, f)) / total for f in ("first", "judge")
     )
     chance = first_rate * judge_rate + (1 - first_rate) * (1 - judge_rate)
     if chance >= 1:
         raise ValueError("one verdict only")
-    return (same - chance) / (1 - chance)
+    return (agreeing_weight - chance) / (1 - chance)
 
 
-def agreement(pairs: Sequence[Pair]) -> Agreement:
-    """Measure the agreement of a judge with another rater."""
+def agreement(pairs: Sequence[RatedPair]) -> Agreement:
+    """Return the agreement of a judge with another rater."""
     try:
         interval = stats.bootstrap(len(pairs), lambda i: kappa([pairs[k] for k in i]), seed=0, resamples=400)
         kappa_interval = (interval.value, interval.low, interval.high)
@@ -74,10 +74,12 @@ def _rate(hits: Sequence[bool]) -> tuple[float, float, float] | None:
     return interval.value, interval.low or 0.0, interval.high if interval.high is not None else 1.0
 
 
-def pairs_of(scores: Iterable[Score], *, audit: float) -> list[Pair]:
-    """Return the replies that both rule and judge rated; an audited one is weighted for the share that was not audited."""
+def pairs_of(scores: Iterable[Score], *, audit: float) -> list[RatedPair]:
+    """Return the replies rated by rule and judge; an audited one is weighted by the inverse of the audit share."""
     return [
-        Pair(s.parts["rule"] == 1.0, s.parts["judge"] == 1.0, 1 / audit if s.parts["rule"] == 1.0 else 1.0)
+        RatedPair(
+            s.parts["rule"] == 1.0, s.parts["judge"] == 1.0, 1 / audit if s.parts["rule"] == 1.0 else 1.0
+        )
         for s in scores
         if "rule" in s.parts and "judge" in s.parts
     ]
@@ -92,8 +94,8 @@ class Corrected(Struct, frozen=True, kw_only=True):
     method: str
 
 
-def rogan_gladen(judged: Sequence[bool], labels: Sequence[Pair]) -> Corrected:
-    """Correct a judge's share of `right` by its error rates on labelled verdicts from elsewhere.
+def rogan_gladen(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Corrected:
+    """Return a judge's share of `right`, corrected by its error rates on an independent labelled set.
 
     (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge does no
     better than chance, or labels of one kind are missing.
@@ -114,40 +116,44 @@ def rogan_gladen(judged: Sequence[bool], labels: Sequence[Pair]) -> Corrected:
         + value**2 * _variance(tpr, len(right))
         + (1 - value) ** 2 * _variance(tnr, len(wrong))
     ) / power**2
-    return _within(value, sqrt(variance), "Rogan-Gladen, delta method")
+    return _clipped(value, sqrt(variance), "Rogan-Gladen, delta method")
 
 
 def _variance(share: float, n: int) -> float:
     """Return the variance of a share with half an observation of each kind added, so that it is never 0."""
-    drawn = (share * n + 0.5) / (n + 1)
-    return drawn * (1 - drawn) / n
+    smoothed = (share * n + 0.5) / (n + 1)
+    return smoothed * (1 - smoothed) / n
 
 
-def ppi(judged: Sequence[bool], labels: Sequence[Pair]) -> Corrected:
-    """Prediction-powered share of right answers: labels of some replies of the same run, verdicts on the others.
+def ppi(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Corrected:
+    """Return the prediction-powered share of right answers from labels of some replies and verdicts on the others.
 
     theta = mean_N(lambda f) + mean_n(y - lambda f); `judged` are the N verdicts without a label. Raises UsageError
     with fewer than two labels.
     """
     import numpy as np
 
-    n, many = len(labels), len(judged)
-    if n < 2 or many < 2:
+    n, unlabelled_count = len(labels), len(judged)
+    if n < 2 or unlabelled_count < 2:
         raise UsageError("prediction-powered inference needs two labels and two verdicts at least")
     y = np.array([p.first for p in labels], dtype=float)
     f = np.array([p.judge for p in labels], dtype=float)
-    rest = np.array(judged, dtype=float)
-    spread = float(np.concatenate([f, rest]).var(ddof=1))
-    weight = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + n / many) * spread) if spread else 0.0
+    verdicts = np.array(judged, dtype=float)
+    spread = float(np.concatenate([f, verdicts]).var(ddof=1))
+    weight = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + n / unlabelled_count) * spread) if spread else 0.0
     weight = min(1.0, max(0.0, weight))
-    value = weight * float(rest.mean()) + float((y - weight * f).mean())
-    error = sqrt(weight**2 * float(rest.var(ddof=1)) / many + float((y - weight * f).var(ddof=1)) / n)
-    return _within(
-        value, max(error, sqrt(_variance(float(y.mean()), n + many))), f"PPI++, lambda {weight:.2f}"
+    value = weight * float(verdicts.mean()) + float((y - weight * f).mean())
+    error = sqrt(
+        weight**2 * float(verdicts.var(ddof=1)) / unlabelled_count + float((y - weight * f).var(ddof=1)) / n
+    )
+    return _clipped(
+        value,
+        max(error, sqrt(_variance(float(y.mean()), n + unlabelled_count))),
+        f"PPI++, lambda {weight:.2f}",
     )
 
 
-def _within(value: float, error: float, method: str) -> Corrected:
+def _clipped(value: float, error: float, method: str) -> Corrected:
     z = stats.z_quantile(0.975)
     low, high = (min(1.0, max(0.0, edge)) for edge in (value - z * error, value + z * error))
     return Corrected(value=min(1.0, max(0.0, value)), low=low, high=high, method=method)

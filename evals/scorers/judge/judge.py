@@ -1,8 +1,8 @@
-"""A judge model: its replies follow a closed grammar, as the judged text may try to instruct it.
+"""A judge model whose replies must follow a closed grammar, because the judged text may contain instructions.
 
 Its templates are in `templates/`: a line `allowed:` with the verdicts, then the prompt. A verdict is read from
-one JSON object that names the case, a number computed from question, reference and candidate, so that no candidate
-can contain its own. What is not exactly such an object is not a verdict: asked again, and in the end a scorer failure.
+one JSON object that names the case, a number computed from question, reference and candidate; a candidate therefore
+cannot contain its own verdict. Any other reply is not a verdict: the judge is asked again, and finally the scorer fails.
 """
 
 from __future__ import annotations
@@ -26,46 +26,46 @@ from evals.seams import slots_of
 from evals.types import Judgement, Model, Prompt, Reply, Sample, Sampling, Usage
 
 SAMPLING = Sampling(temperature=0.0, max_tokens=8192)
-WARMER = (0.0, 0.5, 1.0)
-"""Temperatures of the attempts: repeating a prompt at temperature 0 would repeat the unreadable reply."""
-TRIES = 6
-"""Attempts per call if the server is busy or broken."""
-AT_ONCE = 32
+RETRY_TEMPERATURES = (0.0, 0.5, 1.0)
+"""Temperature of each attempt; at temperature 0 a repeated prompt would return the same unreadable reply."""
+MAX_CALL_ATTEMPTS = 6
+"""Maximum number of attempts per call if the server fails."""
+MAX_CONCURRENT_CALLS = 32
 DEADLINE_S = 600.0
-LONGEST = 60_000
-"""Number of characters of a candidate that are shown, from its end."""
+MAX_CANDIDATE_CHARS = 60_000
+"""Maximum number of characters of a candidate that the judge sees, counted from its end."""
 KINDS = ("number", "text", "option")
 _FIELD = re.compile(r"\{(case|question|reference|candidate)\}")
 
 
 class Template(Struct, frozen=True, kw_only=True):
-    """The prompt of a judge, and the allowed verdicts."""
+    """The prompt template of a judge, and the allowed verdicts."""
 
     name: str
     allowed: tuple[str, ...]
-    """Empty: the verdict is not one of a fixed set, see `kind`."""
+    """Allowed verdicts; empty if they are not a fixed set (see `kind`)."""
     words: str
     sha256: str
     kind: Literal["verdict", "number", "text", "option", "points"] = "verdict"
     plain: bool = False
-    """Upstream's own prompt: filled by `evals.prompts.upstream`, answered by a bare letter or number."""
+    """Whether this is upstream's own prompt, filled by `evals.prompts.upstream` and answered by a bare letter or number."""
 
     def among(self, count: int) -> Template:
-        """Return the `option` template for a number of options; `Z` means none of them."""
+        """Return the `option` template for `count` options; `Z` means none of them."""
         if self.kind != "option":
             return self
         return structs.replace(self, allowed=(*LETTERS[: min(count, 25)], "Z"))
 
     def fill(self, question: str, reference: str, candidate: str) -> tuple[str, str]:
-        """Return the text to send and the case's number; fields in the inserted texts are not expanded."""
-        candidate = candidate[-LONGEST:]
+        """Return the prompt and the case number; placeholders in the inserted texts are not expanded."""
+        candidate = candidate[-MAX_CANDIDATE_CHARS:]
         case = sha256("\x1f".join((question, reference, candidate)).encode(errors="replace")).hexdigest()[:12]
         fields = {"case": case, "question": question, "reference": reference, "candidate": candidate}
         text = _FIELD.sub(lambda found: fields[found[1]], self.words)
         return text.encode(errors="replace").decode(), case
 
     def read(self, text: str, case: str) -> str | float | None:
-        """Read a verdict, or None."""
+        """Return the verdict, or None if there is none."""
         if self.plain:
             return verdict_bare(text, self.allowed) if self.allowed else number_bare(text)
         if self.allowed:
@@ -89,24 +89,24 @@ class Template(Struct, frozen=True, kw_only=True):
 
 @cache
 def template(name: str) -> Template:
-    """Read one of the judges' templates."""
+    """Return a judge template by its name."""
     text = (files("evals.scorers.judge") / "templates" / f"{name}.md").read_text(encoding="utf-8")
-    head, _, words = text.partition("\n\n")
-    allowed = tuple(head.removeprefix("allowed:").split())
+    header, _, words = text.partition("\n\n")
+    allowed = tuple(header.removeprefix("allowed:").split())
     digest = sha256(text.encode()).hexdigest()
     if allowed[0] in KINDS:
         return Template(name=name, allowed=(), kind=allowed[0], words=words, sha256=digest)  # type: ignore[arg-type]
     return Template(name=name, allowed=allowed, words=words, sha256=digest)
 
 
-def upstream(name: str, kind: Literal["verdict", "number", "option", "points"]) -> Template:
+def upstream_template(name: str, kind: Literal["verdict", "number", "option", "points"]) -> Template:
     """Return the template for upstream's own prompt, which `evals.prompts.upstream` fills."""
     allowed = {"verdict": ("A", "B"), "points": tuple("0123456789")}.get(kind, ())
     return Template(name=name, allowed=allowed, words="", sha256="", kind=kind, plain=True)
 
 
 class Judge:
-    """One judge model, shared by all suites and models of a command."""
+    """A judge model, shared by all suites and models of a command."""
 
     def __init__(
         self,
@@ -116,45 +116,45 @@ class Judge:
         sampling: Sampling = SAMPLING,
         price: Price | None = None,
     ) -> None:
-        """`spec`: as named on the command line, without secrets."""
+        """`spec` is the model as named on the command line, without secrets."""
         self.model, self.spec, self.sampling, self.price = model, spec, sampling, price
         self.calls = 0
         self._users = 0
         self._proven = False
         self._formal = True
         self._spacing = spacing_of(model)
-        self._gate = asyncio.Semaphore(min(AT_ONCE, slots_of(model) or AT_ONCE))
+        self._gate = asyncio.Semaphore(min(MAX_CONCURRENT_CALLS, slots_of(model) or MAX_CONCURRENT_CALLS))
 
     async def decide(
         self, form: Template, question: str, reference: str, candidate: str
     ) -> tuple[str | float, Judgement]:
-        """Fill a template and ask until there is a verdict."""
+        """Fill a template, and call the judge until it gives a verdict."""
         return await self.ask_until_verdict(form, *form.fill(question, reference, candidate))
 
     async def ask_until_verdict(self, form: Template, text: str, case: str) -> tuple[str | float, Judgement]:
-        """Ask until there is a verdict; raises Unreadable, or ScorerError if the judge cannot be asked."""
-        used, answer = Usage(), ""
+        """Call the judge until it gives a verdict; raises Unreadable, or ScorerError if the calls fail."""
+        usage, answer = Usage(), ""
         async with self._gate:
-            for attempt, temperature in enumerate(WARMER, 1):
+            for attempt, temperature in enumerate(RETRY_TEMPERATURES, 1):
                 reply = await self._call(text, form.schema(case), temperature)
-                used, answer = _sum(used, reply.usage), reply.text
+                usage, answer = _add_usage(usage, reply.usage), reply.text
                 if (verdict := form.read(answer, case)) is not None:
                     return verdict, Judgement(
                         judge=self.spec,
                         asked=digest(text),
-                        text=answer[:LONGEST],
+                        text=answer[:MAX_CANDIDATE_CHARS],
                         model=reply.model,
-                        usage=used,
+                        usage=usage,
                         attempts=attempt,
                     )
-        spent = f"{used.input or 0} + {used.output or 0} tokens"
+        spent = f"{usage.input or 0} + {usage.output or 0} tokens"
         raise Unreadable(
-            f"no verdict of {self.spec} in {len(WARMER)} tries ({spent}); the last: {answer[:1000]!r}"
+            f"no verdict of {self.spec} in {len(RETRY_TEMPERATURES)} tries ({spent}); the last: {answer[:1000]!r}"
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:
-        """Call, and retry a transient fault; a judge that never works at all ends the command."""
-        for attempt in range(1, TRIES + 1):
+        """Call the judge with retries of transient errors; raises UsageError if it has never replied."""
+        for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
             self.calls += 1
             extra = self.sampling.extra | (schema if self._formal else {})
             sampling = structs.replace(
@@ -170,7 +170,7 @@ class Judge:
                     raise ScorerError(f"the judge refuses: {error}") from error
                 self._formal = False  # it probably does not support `response_format`
             except (Transient, TimeoutError) as error:
-                if attempt == TRIES:
+                if attempt == MAX_CALL_ATTEMPTS:
                     self._give_up(error)
                 await asyncio.sleep(wait_s(attempt, error))
             except ModelError as error:
@@ -186,7 +186,7 @@ class Judge:
         raise ScorerError(f"the judge gave no reply: {error or type(error).__name__}") from error
 
     def share(self) -> None:
-        """Note a further user: `close` does nothing until as many users have called it."""
+        """Register another user; `close` has no effect until every user has called it."""
         self._users += 1
 
     async def close(self) -> None:
@@ -195,24 +195,26 @@ class Judge:
         if self._users:
             return
         await self.model.close()
-        self._gate = asyncio.Semaphore(min(AT_ONCE, slots_of(self.model) or AT_ONCE))
+        self._gate = asyncio.Semaphore(
+            min(MAX_CONCURRENT_CALLS, slots_of(self.model) or MAX_CONCURRENT_CALLS)
+        )
 
 
 def digest(text: str) -> str:
-    """Hash a prompt as sent."""
+    """Return the hash of a prompt as sent."""
     return sha256(text.encode()).hexdigest()
 
 
-def _sum(one: Usage, other: Usage) -> Usage:
+def _add_usage(first: Usage, second: Usage) -> Usage:
     def add(a: int | None, b: int | None) -> int | None:
         return b if a is None else a if b is None else a + b
 
     return Usage(
-        **{f: add(getattr(one, f), getattr(other, f)) for f in ("input", "output", "reasoning", "cached")}
+        **{f: add(getattr(first, f), getattr(second, f)) for f in ("input", "output", "reasoning", "cached")}
     )
 
 
 def question_of(sample: Sample, prompt: Prompt) -> str:
-    """Return the question as the model saw it; for a reply that was recorded elsewhere, what is known of it."""
+    """Return the question as the model saw it, or the sample's question for a reply that was recorded elsewhere."""
     text = "\n\n".join(plain_text(message.parts) for message in prompt.messages)
     return text or plain_text(sample.question) or "(not recorded)"

@@ -1,19 +1,19 @@
 """Combine a rule with a judge model.
 
-* `whole`: the judge grades every reply; the rule's verdict is kept beside it.
-* `cascade`: the rule first, the judge if the rule does not say right. Published numbers were made this way, and are
-  too high: the judge can rescue and never doubt. On a seeded sample of the replies that the rule calls right the
-  judge is therefore asked as well; its answer there changes no score, but shows what a judge of both sides
-  would have given (`evals/scorers/judge/agreement.py`).
-* `rest`: the rule first, and finally; the judge if the rule decides nothing (its score has no value). A judge whose
-  template asks for an option or an answer only finds it in the reply, and the rule scores what it found (`take`). On a
-  seeded sample of what the rule decided, right and wrong, the judge is asked as well, and changes no score.
-* `read`: the judge only finds the number; the rule scores what it found.
-* `points`: the judge awards 0 to 9 points to every reply, the score is a ninth of them; the rule's score is recorded beside it.
+* `whole`: the judge grades every reply; the rule's verdict is recorded too.
+* `cascade`: the judge grades the replies that the rule does not call right. Published numbers were computed this way and
+  are too high, because the judge can only overrule the rule in the model's favour. The judge therefore also grades a
+  seeded sample of the replies that the rule calls right; these verdicts change no score, but allow an estimate of the
+  score under a judge that overrules in both directions (`evals/scorers/judge/agreement.py`).
+* `rest`: the rule's decision is final; the judge grades the replies that the rule does not decide (no value). If the
+  judge's template asks for an option or an answer, the judge only extracts it and the rule scores it (`take`). The judge
+  also grades a seeded sample of the decided replies, right and wrong, without changing a score.
+* `read`: the judge only extracts the number; the rule scores it.
+* `points`: the judge awards 0 to 9 points to every reply, divided by 9 for the score; the rule's score is recorded too.
 
-A judge is asked in one of our templates (`form`), or with upstream's prompt, if the protocol is defined by it (`upstream`): of
-such a verdict a bare A or B is read, or their names; OpenCompass takes the first A or B anywhere, and counts
-CORRECT, which its prompt asks for too, as wrong. That prompt does not keep a reply from instructing the judge; ours does.
+The prompt is one of our templates (`form`) or, if the protocol is defined by it, upstream's prompt (`upstream`), whose
+verdict is a bare A or B, or their names; OpenCompass takes the first A or B anywhere, and counts CORRECT, which its
+prompt asks for too, as wrong. Upstream's prompt does not prevent a reply from instructing the judge; ours does.
 """
 
 from __future__ import annotations
@@ -27,38 +27,46 @@ from evals.errors import ScorerError, Waiting
 from evals.prompts import options, rng
 from evals.prompts.upstream import UpstreamPrompts
 from evals.scorers.choice import unanswered_verdict
-from evals.scorers.judge.judge import LONGEST, Judge, Template, digest, question_of, template, upstream
+from evals.scorers.judge.judge import (
+    MAX_CANDIDATE_CHARS,
+    Judge,
+    Template,
+    digest,
+    question_of,
+    template,
+    upstream_template,
+)
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
 
-AUDIT = 0.1
-"""Share of the replies called right by the rule that a cascade shows to the judge too."""
+AUDIT_SHARE = 0.1
+"""Share of the replies called right by the rule that a cascade sends to the judge too."""
 
 
-class Taker(Protocol):
-    """A rule that can score what a judge extracted from a reply."""
+class ExtractionRule(Protocol):
+    """A rule that can score an answer that a judge extracted from a reply."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
-        """Return the options as shown; none for a free answer."""
+        """Return the options as shown; empty for a free answer."""
         ...
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
-        """Score what the judge extracted: an option's letter as shown or `Z`, or the text of an answer."""
+        """Score the extracted answer: an option's letter as shown or `Z`, or the text of a free answer."""
         ...
 
 
 class Judged(Struct, frozen=True, kw_only=True):
-    """Scores by a judge model; without one, what the rule cannot decide waits for it."""
+    """Scores by a judge model; without one, replies that the rule does not decide stay without a verdict."""
 
     rule: Scorer
     mode: Literal["whole", "cascade", "rest", "read", "points"] = "cascade"
     form: str = "correctness"
-    audit: float = AUDIT
+    audit: float = AUDIT_SHARE
     judge: Judge | None = None
     upstream: UpstreamPrompts | None = None
     """Upstream's judge prompt, used instead of `form`."""
 
     def __repr__(self) -> str:
-        """Name rule, mode and the template's hash, so that a change of any shows in a run's card."""
+        """Return rule, mode and the template's hash: a change of any of them is visible in a run's card."""
         words = f"{self.name}@{template(self.form).sha256[:8]}" if self.upstream is None else self.name
         return f"{type(self).__name__}({self.rule!r}, {self.mode}, {words}, audit={self.audit})"
 
@@ -70,7 +78,9 @@ class Judged(Struct, frozen=True, kw_only=True):
     @property
     def asks(self) -> Template:
         """Return the template of the judge prompt."""
-        return template(self.form) if self.upstream is None else upstream(self.name, self.upstream.kind)
+        return (
+            template(self.form) if self.upstream is None else upstream_template(self.name, self.upstream.kind)
+        )
 
     @property
     def sha256(self) -> str:
@@ -81,7 +91,7 @@ class Judged(Struct, frozen=True, kw_only=True):
 
     @property
     def needs_judge(self) -> bool:
-        """Whether nothing at all can be scored without a judge."""
+        """Return whether no reply can be scored without a judge."""
         return self.mode not in ("cascade", "rest")
 
     def with_judge(self, judge: Judge) -> Judged:
@@ -89,7 +99,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         return structs.replace(self, judge=judge)
 
     async def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         return await self.judge_after(
             sample, prompt, reply, cast("Score", self.rule(sample, prompt, reply)), None
         )
@@ -102,7 +112,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Judge after the rule; `earlier` is this scorer's previous score of the same reply, whose verdicts are reused.
+        """Call the judge after the rule; verdicts in `earlier`, the previous score of the same reply, are reused.
 
         Raises Waiting without a judge, Unreadable if it gives no verdict.
         """
@@ -110,21 +120,21 @@ class Judged(Struct, frozen=True, kw_only=True):
             if self.mode == "read":
                 return cast("Score", self.rule(sample, prompt, structs.replace(reply, text="")))
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text to judge")
-        decided = self._decided(first)
-        if decided is not None and not self.audited(sample):
-            return decided
+        rule_score = self._decided(first)
+        if rule_score is not None and not self.audited(sample):
+            return rule_score
         try:
-            said, judgement = await self._verdict(sample, prompt, reply, earlier)
+            verdict, judgement = await self._verdict(sample, prompt, reply, earlier)
         except ScorerError:
-            if decided is not None:
-                return decided  # only the audit lacks a verdict
+            if rule_score is not None:
+                return rule_score  # only the audit lacks a verdict
             raise
         if self.mode == "read":
-            return self._of_number(sample, prompt, reply, said, judgement)
+            return self._of_number(sample, prompt, reply, verdict, judgement)
         if self.mode == "rest" and self.asks.kind != "verdict":
-            taken = cast("Taker", self.rule).take(sample, prompt, reply, str(said))
-            return self._of_found(decided, taken, judgement)
-        return self._of_both(reply, first, said, judgement)
+            extracted_score = cast("ExtractionRule", self.rule).take(sample, prompt, reply, str(verdict))
+            return self._of_found(rule_score, extracted_score, judgement)
+        return self._of_both(reply, first, verdict, judgement)
 
     def _decided(self, first: Score | Failure) -> Score | None:
         """Return the rule's score if a judge cannot change it, else None."""
@@ -135,7 +145,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         return first if self.mode == "cascade" and first.verdict == "right" else None
 
     def audited(self, sample: Sample) -> bool:
-        """Whether the judge is shown this reply although the rule has decided it."""
+        """Return whether the judge grades this reply although the rule has decided it."""
         return rng("audit", sample.id).random() < self.audit
 
     async def _verdict(
@@ -146,10 +156,10 @@ class Judged(Struct, frozen=True, kw_only=True):
             return await self._with_prompts(self.upstream, sample, prompt, reply, earlier)
         form = template(self.form)
         if form.kind == "option":
-            shown = cast("Taker", self.rule).options(sample, prompt)
-            form, gold = form.among(len(shown)), options(shown)
+            shown_options = cast("ExtractionRule", self.rule).options(sample, prompt)
+            form, gold = form.among(len(shown_options)), options(shown_options)
         else:
-            gold = reference(sample, prompt)
+            gold = reference_text(sample, prompt)
         return await self.ask(form, question, gold, reply.text, earlier)
 
     async def _with_prompts(
@@ -162,13 +172,15 @@ class Judged(Struct, frozen=True, kw_only=True):
     ) -> tuple[str | float, Judgement]:
         """Return the verdict on upstream's prompt; if the prompt is not available, the recorded one."""
         if why := prompts.absent():
-            if verdict := _again(self.asks, self.judge, earlier, None):
+            if verdict := _reused_verdict(self.asks, self.judge, earlier, None):
                 return verdict
             raise Waiting(f"waits for a judge: {why}")
-        shown = cast("Taker", self.rule).options(sample, prompt) if prompts.kind == "option" else ()
-        form, candidate = self.asks.among(len(shown)), reply.text[-LONGEST:]
-        text = prompts.judging(sample, prompt, question_of(sample, prompt), candidate, options(shown))
-        if verdict := _again(form, self.judge, earlier, (text, "")):
+        shown_options = (
+            cast("ExtractionRule", self.rule).options(sample, prompt) if prompts.kind == "option" else ()
+        )
+        form, candidate = self.asks.among(len(shown_options)), reply.text[-MAX_CANDIDATE_CHARS:]
+        text = prompts.judging(sample, prompt, question_of(sample, prompt), candidate, options(shown_options))
+        if verdict := _reused_verdict(form, self.judge, earlier, (text, "")):
             return verdict
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
@@ -178,81 +190,89 @@ class Judged(Struct, frozen=True, kw_only=True):
         self, form: Template, question: str, gold: str, candidate: str, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
         """Return the verdict on one candidate, reusing an earlier one on the same prompt; raises Waiting without a judge."""
-        if verdict := _again(form, self.judge, earlier, form.fill(question, gold, candidate)):
+        if verdict := _reused_verdict(form, self.judge, earlier, form.fill(question, gold, candidate)):
             return verdict
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
         return await self.judge.decide(form, question, gold, candidate)
 
     def _of_number(
-        self, sample: Sample, prompt: Prompt, reply: Reply, said: str | float, judgement: Judgement
+        self, sample: Sample, prompt: Prompt, reply: Reply, verdict: str | float, judgement: Judgement
     ) -> Score:
-        text = f"Answer: {said:.15f}" if isinstance(said, float) else ""
+        text = f"Answer: {verdict:.15f}" if isinstance(verdict, float) else ""
         score = cast("Score", self.rule(sample, prompt, structs.replace(reply, text=text)))
         return structs.replace(score, judged=(judgement,))
 
-    def _of_found(self, decided: Score | None, taken: Score, judgement: Judgement) -> Score:
+    def _of_found(self, rule_score: Score | None, extracted_score: Score, judgement: Judgement) -> Score:
         """Return the score of what the judge extracted, or the rule's score with the judge's verdict added."""
-        agreed = taken.verdict == "right"
-        if decided is not None:
-            return _beside(decided, judgement, agreed=agreed, said=taken.verdict)
-        parts = taken.parts | {"judge": float(agreed)}
-        return structs.replace(taken, parts=parts, judged=(judgement,))
+        agreed = extracted_score.verdict == "right"
+        if rule_score is not None:
+            return _with_judge_verdict(rule_score, judgement, agreed=agreed, verdict=extracted_score.verdict)
+        parts = extracted_score.parts | {"judge": float(agreed)}
+        return structs.replace(extracted_score, parts=parts, judged=(judgement,))
 
     def _of_both(
-        self, reply: Reply, first: Score | Failure, said: str | float, judgement: Judgement
+        self, reply: Reply, first: Score | Failure, verdict: str | float, judgement: Judgement
     ) -> Score:
-        agreed, silent = said in ("A", "9"), said == "C"
-        points = int(said) if self.mode == "points" else None
-        words = "right" if agreed else "no answer" if silent else "wrong"
+        judge_says_right, silent = verdict in ("A", "9"), verdict == "C"
+        points = int(verdict) if self.mode == "points" else None
+        words = "right" if judge_says_right else "no answer" if silent else "wrong"
         words = words if points is None else f"{points} of 9 points"
-        if (decided := self._decided(first)) is not None:
-            return _beside(decided, judgement, agreed=agreed, said=words)
+        if (rule_score := self._decided(first)) is not None:
+            return _with_judge_verdict(rule_score, judgement, agreed=judge_says_right, verdict=words)
         graded: Verdict = (
-            "right" if agreed else unanswered_verdict(reply) if silent else "graded" if points else "wrong"
+            "right"
+            if judge_says_right
+            else unanswered_verdict(reply)
+            if silent
+            else "graded"
+            if points
+            else "wrong"
         )
         score = Score(
-            value=float(agreed) if points is None else points / 9,
+            value=float(judge_says_right) if points is None else points / 9,
             verdict=graded,
             answer=first.answer if isinstance(first, Score) else None,
         )
-        return _beside(score, judgement, agreed=agreed, said=words, rule=first)
+        return _with_judge_verdict(score, judgement, agreed=judge_says_right, verdict=words, rule=first)
 
 
-def _beside(
-    score: Score, judgement: Judgement, *, agreed: bool, said: str, rule: Score | Failure | None = None
+def _with_judge_verdict(
+    score: Score, judgement: Judgement, *, agreed: bool, verdict: str, rule: Score | Failure | None = None
 ) -> Score:
-    """Add a judge's verdict to a score, beside the rule's (by default the score's own)."""
+    """Return a score with the judge's verdict and the rule's verdict, by default the score's own, in its parts."""
     first = score if rule is None else rule
-    named = first.verdict if isinstance(first, Score) else f"failed ({first.kind})"
+    rule_verdict = first.verdict if isinstance(first, Score) else f"failed ({first.kind})"
     spoke = isinstance(first, Score) and first.verdict in ("right", "wrong")
-    right = named == "right"
+    right = rule_verdict == "right"
     parts = {"judge": float(agreed)} | ({"rule": float(right)} if spoke else {})
     return structs.replace(
         score,
-        why=f"rule: {named}; judge: {said}",
+        why=f"rule: {rule_verdict}; judge: {verdict}",
         suspect=spoke and right != agreed,
         parts=score.parts | parts,
         judged=(judgement,),
     )
 
 
-def _again(
+def _reused_verdict(
     form: Template, judge: Judge | None, earlier: Score | Failure | None, filled: tuple[str, str] | None
 ) -> tuple[str | float, Judgement] | None:
-    """Return the earlier verdict of the same judge on the same prompt; None if there is none, or its prompt is unavailable."""
+    """Return the earlier verdict of the same judge on the same prompt; None if there is none."""
     text, case = filled or ("", "")
-    asked = digest(text)
-    for one in earlier.judged if isinstance(earlier, Score) else ():
-        if (filled is None or one.asked == asked) and (judge is None or judge.spec == one.judge):
-            said = form.read(one.text, case)
-            if said is not None:
-                return said, one
+    prompt_digest = digest(text)
+    for judgement in earlier.judged if isinstance(earlier, Score) else ():
+        if (filled is None or judgement.asked == prompt_digest) and (
+            judge is None or judge.spec == judgement.judge
+        ):
+            verdict = form.read(judgement.text, case)
+            if verdict is not None:
+                return verdict, judgement
     return None
 
 
-def reference(sample: Sample, prompt: Prompt) -> str:
-    """Write the gold answer for a judge; an option with its letter as shown and its text."""
+def reference_text(sample: Sample, prompt: Prompt) -> str:
+    """Return the gold answer for a judge; an option as its letter as shown and its text."""
     target = sample.target
     if sample.choices:
         letters = target if isinstance(target, tuple) else (str(target),)
@@ -278,5 +298,5 @@ def with_judge(scorers: Mapping[str, Scorer], judge: Judge) -> dict[str, Scorer]
 
 
 def lacks_judge(scorers: Mapping[str, Scorer]) -> bool:
-    """Return whether some scorer needs a judge to score anything."""
+    """Return whether a scorer cannot score any reply without a judge."""
     return any(isinstance(s, Judged) and s.judge is None and s.needs_judge for s in scorers.values())

@@ -32,18 +32,18 @@ from evals.scorers.choice import unanswered_verdict
 from evals.scorers.upstream.opencompass_selfies import last_number
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
-SOURCE = "opencompass/datasets/biodata.py"
+SOURCE_PATH = "opencompass/datasets/biodata.py"
 _BOX = re.compile(r"\\boxed\{((?:[^{}]++|\{[^{}]*+\})*+)\}")
 _WRAPPED = re.compile(r"\\text\{([^}]*+)\}")
 _ESCAPED = re.compile(r"\\(.)")
 _BRACES = re.compile(r"\{[^{}]*+\}")
 _ENZYME = re.compile(r"(?<!\d)\d++\.\d++\.\d++\.-?\d*+")
-_LONGEST = 2_000
+_MAX_BRACE_CHARS = 2_000
 """Characters of braces that are parsed."""
 _SIGNS = {"positive": "yes", "negative": "no"}
 
 
-def boxed(text: str) -> str | None:
+def last_box(text: str) -> str | None:
     """Return the content of the last box as upstream cleans it; None: there is none, or it is empty."""
     contents = _BOX.findall(text)
     if not contents:
@@ -52,18 +52,18 @@ def boxed(text: str) -> str | None:
     return content or None
 
 
-def numbers(text: str, keys: Sequence[str]) -> dict[str, float] | None:
+def parse_numbers(text: str, keys: Sequence[str]) -> dict[str, float] | None:
     """Return the numbers of the last braces; None: they are not a dictionary with exactly these keys. What is not a number is left out."""
     braces = _BRACES.findall(text)
-    if not braces or "..." in braces[-1] or len(braces[-1]) > _LONGEST:
+    if not braces or "..." in braces[-1] or len(braces[-1]) > _MAX_BRACE_CHARS:
         return None
-    content = _parsed(braces[-1])
+    content = _parse_braces(braces[-1])
     if not isinstance(content, dict) or content.keys() != set(keys):
         return None
-    return {key: number for key in keys if (number := _number(content[key])) is not None}
+    return {key: number for key in keys if (number := _as_float(content[key])) is not None}
 
 
-def _parsed(text: str) -> Any:
+def _parse_braces(text: str) -> Any:
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(text)
@@ -72,7 +72,7 @@ def _parsed(text: str) -> Any:
     return None
 
 
-def _number(value: Any) -> float | None:
+def _as_float(value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -88,12 +88,12 @@ def enzymes(text: str) -> list[str]:
 @cache
 def enzyme_labels() -> tuple[str, ...]:
     """Return upstream's list of EC numbers, read from its wheel; raises DataError."""
-    tree = ast.parse(wheel.read(OPENCOMPASS, SOURCE))
+    tree = ast.parse(wheel.read(OPENCOMPASS, SOURCE_PATH))
     for node in ast.walk(tree):
         match node:
             case ast.Assign(targets=[ast.Attribute(attr="ec_labels")], value=ast.List(elts=elements)):
                 return tuple(str(e.value) for e in elements if isinstance(e, ast.Constant))
-    raise DataError(f"{OPENCOMPASS.package}: {SOURCE} has no list of EC numbers")
+    raise DataError(f"{OPENCOMPASS.package}: {SOURCE_PATH} has no list of EC numbers")
 
 
 def number_parts(gold: Sequence[float], stated: Sequence[float | None]) -> dict[str, float]:
@@ -111,15 +111,15 @@ def gold_numbers(sample: Sample) -> list[float]:
     return [float(content[key]) for key in keys]
 
 
-def graded(sample: Sample, reply: Reply, stated: Sequence[float | None]) -> Score:
+def score_numbers(sample: Sample, reply: Reply, stated: Sequence[float | None]) -> Score:
     """Score stated numbers: the value, 1 / (1 + mean error), is only for lists of items; metrics use the parts."""
     gold = gold_numbers(sample)
     parts = number_parts(gold, stated)
-    known = [(x, y) for x, y in zip(gold, stated, strict=True) if y is not None]
-    if not known:
+    stated_pairs = [(x, y) for x, y in zip(gold, stated, strict=True) if y is not None]
+    if not stated_pairs:
         return Score(value=0.0, verdict=unanswered_verdict(reply), why="no number read", parts=parts)
-    error = sum(abs(x - y) for x, y in known) / len(known)
-    share = len(known) / len(gold)
+    error = sum(abs(x - y) for x, y in stated_pairs) / len(stated_pairs)
+    share = len(stated_pairs) / len(gold)
     answer = ", ".join("-" if y is None else f"{y:g}" for y in stated)
     return Score(value=share / (1.0 + error), verdict="graded", answer=answer, parts=parts)
 
@@ -128,15 +128,15 @@ class Numbers(Struct, frozen=True):
     """Reads the number, or the numbers by key, that upstream reads."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         keys = sample.meta.get("keys")
         if reply.stop == "filter":
-            return graded(sample, reply, [None] * len(keys or [""]))
+            return score_numbers(sample, reply, [None] * len(keys or [""]))
         if keys:
-            read = numbers(reply.text, keys) or {}
-            return graded(sample, reply, [read.get(key) for key in keys])
+            values = parse_numbers(reply.text, keys) or {}
+            return score_numbers(sample, reply, [values.get(key) for key in keys])
         number = last_number(reply.text)
-        return graded(sample, reply, [number if number is not None and isfinite(number) else None])
+        return score_numbers(sample, reply, [number if number is not None and isfinite(number) else None])
 
 
 class BoxedLabel(Struct, frozen=True):
@@ -146,8 +146,8 @@ class BoxedLabel(Struct, frozen=True):
     """Labels other than these are not read; empty: all are."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        answer = None if reply.stop == "filter" else boxed(reply.text)
+        """Score one reply."""
+        answer = None if reply.stop == "filter" else last_box(reply.text)
         if answer is None:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no box upstream reads")
         label = _SIGNS.get(answer.lower(), answer.lower())
@@ -157,17 +157,17 @@ class BoxedLabel(Struct, frozen=True):
         return Score(value=float(right), verdict="right" if right else "wrong", answer=label[:100])
 
 
-def set_score(sample: Sample, reply: Reply, stated: set[str] | None, parts: dict[str, float]) -> Score:
+def score_label_set(sample: Sample, reply: Reply, stated: set[str] | None, parts: dict[str, float]) -> Score:
     """Score a set of labels by its F1 with the gold set; None: nothing was read."""
     if stated is None:
         return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer read", parts=parts)
-    gold = labels_of(str(sample.target))
+    gold = split_labels(str(sample.target))
     f1 = 2 * len(stated & gold) / (len(stated) + len(gold)) if stated or gold else 1.0
     verdict: Verdict = "right" if stated == gold else "graded" if f1 else "wrong"
     return Score(value=f1, verdict=verdict, answer=",".join(sorted(stated))[:1000], parts=parts)
 
 
-def labels_of(text: str) -> set[str]:
+def split_labels(text: str) -> set[str]:
     """Return the labels of a list with commas, in lower case."""
     return {label.strip().lower() for label in text.split(",") if label.strip()}
 
@@ -182,12 +182,12 @@ class Modifications(Struct, frozen=True):
     """Reads the labels of the last box; an empty answer counts as all of them."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        answer = None if reply.stop == "filter" else boxed(reply.text)
-        stated = None if answer is None else labels_of(answer)
-        every = {name.lower() for name in MODIFICATIONS}
-        parts = label_parts(labels_of(str(sample.target)), every if stated is None else stated)
-        return set_score(sample, reply, stated, parts)
+        """Score one reply."""
+        answer = None if reply.stop == "filter" else last_box(reply.text)
+        stated = None if answer is None else split_labels(answer)
+        all_names = {name.lower() for name in MODIFICATIONS}
+        parts = label_parts(split_labels(str(sample.target)), all_names if stated is None else stated)
+        return score_label_set(sample, reply, stated, parts)
 
 
 class Enzymes(Struct, frozen=True):
@@ -199,8 +199,8 @@ class Enzymes(Struct, frozen=True):
         return f"Enzymes({self.find.__name__})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        answer = None if reply.stop == "filter" else boxed(reply.text)
+        """Score one reply."""
+        answer = None if reply.stop == "filter" else last_box(reply.text)
         stated = None if answer is None else set(self.find(answer))
         gold = ",".join(self.find(str(sample.target)))
-        return set_score(replace(sample, target=gold), reply, stated or None, {})
+        return score_label_set(replace(sample, target=gold), reply, stated or None, {})

@@ -28,7 +28,7 @@ class BoxedExpression(Struct, frozen=True):
         return boxed(text)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         stated = None if reply.stop == "filter" else self.stated(visible(reply.text).text)
         if not stated:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no box")
@@ -40,10 +40,10 @@ class BoxedExpression(Struct, frozen=True):
 
 
 _TEXT = re.compile(r"\\text\{[^{}]*\}")
-_LEFT_OUT = re.compile(
+_IGNORED = re.compile(
     r"\\(?:displaystyle|left|right|[Bb]igl?|[Bb]igr|quad|[,;:!])|\^\s*\\circ|\^\{\\circ\}|[$]"
 )
-_GROUPED = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d)")
+_DIGIT_SEPARATOR = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d)")
 _INTEGER = re.compile(r"\b\d+\b")
 
 
@@ -62,5 +62,5 @@ class MathArenaBox(BoxedExpression, frozen=True):
         if content is None:
             integers = _INTEGER.findall(text)
             return integers[-1] if integers else None
-        shown = _GROUPED.sub("", _LEFT_OUT.sub("", _TEXT.sub("", content))).strip().removesuffix(".")
-        return shown.rpartition("=")[2].partition("\\approx")[0].strip() or None
+        cleaned = _DIGIT_SEPARATOR.sub("", _IGNORED.sub("", _TEXT.sub("", content))).strip().removesuffix(".")
+        return cleaned.rpartition("=")[2].partition("\\approx")[0].strip() or None

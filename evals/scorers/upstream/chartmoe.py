@@ -16,7 +16,7 @@ from msgspec import Struct
 from evals.scorers.choice import unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
-LONGEST = 100_000
+MAX_CHARS = 100_000
 """Characters of a reply that are read, from its beginning."""
 EMPTY = "an empty reply, which is right upstream: an empty text is part of every target"
 _DIGITS = re.compile(r"[\d.]+")
@@ -31,7 +31,7 @@ def first_digits(text: str) -> float | None:
         return None
 
 
-def relaxed(stated: str, target: str, tolerance: float) -> bool:
+def matches_relaxed(stated: str, target: str, tolerance: float) -> bool:
     """Compare as upstream does."""
     number, gold = first_digits(stated), first_digits(target)
     if number is not None and gold is not None:
@@ -46,11 +46,11 @@ class ChartMoE(Struct, frozen=True):
     tolerance: float = 0.05
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
-        text = reply.text[:LONGEST].strip()
-        right = relaxed(text, str(sample.target), self.tolerance)
+        text = reply.text[:MAX_CHARS].strip()
+        right = matches_relaxed(text, str(sample.target), self.tolerance)
         if not text:
             return Score(value=float(right), verdict=unanswered_verdict(reply), why=EMPTY, suspect=True)
         return Score(value=float(right), verdict="right" if right else "wrong", answer=text[:200])

@@ -26,21 +26,21 @@ from math import isfinite
 from msgspec import Struct
 
 from evals.scorers import answers
-from evals.scorers.chart import Stated, free_answer
+from evals.scorers.chart import Stated, score_free_answer
 from evals.scorers.choice import unanswered_verdict
-from evals.scorers.text import distance
+from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
-LONGEST = 2_000
+MAX_CHARS = 2_000
 """Characters of a reply that are read; no target has a third of it, so that what is longer is wrong anyway."""
 TOLERANCE = 0.05
 _COMMA = re.compile(r",(?!\d{3}\b)")
 _ITEM = re.compile(r"(?<!['\w])\w['\w]*")
 
 
-def literal_list(text: str) -> list[str] | None:
+def parse_list_literal(text: str) -> list[str] | None:
     """Read a list written in Python; None for anything else."""
-    if not text.lstrip(" \t").startswith(("[", "(")) or len(text) > LONGEST * 10:
+    if not text.lstrip(" \t").startswith(("[", "(")) or len(text) > MAX_CHARS * 10:
         return None
     try:
         value = ast.literal_eval(text)
@@ -49,25 +49,25 @@ def literal_list(text: str) -> list[str] | None:
     return [str(item) for item in value] if isinstance(value, list) else None
 
 
-def gold_items(gold: str) -> list[str]:
+def split_gold(gold: str) -> list[str]:
     """Split a gold answer as upstream does; what is not a list is one item."""
     text = gold.strip()
     quoted = None
     if text.startswith("[") and text.endswith("]") and "\n" not in text:
-        quoted = literal_list(_ITEM.sub(lambda item: f"'{item[0]}'", text))
-    items = quoted or literal_list(gold)
+        quoted = parse_list_literal(_ITEM.sub(lambda item: f"'{item[0]}'", text))
+    items = quoted or parse_list_literal(gold)
     return [item.strip(" '") for item in items] if items else [gold]
 
 
 def anls(stated: str, gold: str) -> float:
     """Return the normalised similarity of two texts, 0 if less than half of the longer one agrees."""
-    one, other = (" ".join(text.lower().split()) for text in (stated, gold))
-    longer, shorter = sorted((len(one), len(other)), reverse=True)
+    first, second = (" ".join(text.lower().split()) for text in (stated, gold))
+    longer, shorter = sorted((len(first), len(second)), reverse=True)
     if not longer:
         return 1.0
     if longer - shorter >= longer / 2:
         return 0.0
-    share = distance(one, other) / longer
+    share = edit_distance(first, second) / longer
     return 1.0 - share if share < 0.5 else 0.0
 
 
@@ -83,28 +83,28 @@ def item_score(gold: str, stated: str) -> float:
     return float(value == 0.0 if target == 0.0 else abs(value - target) / abs(target) <= TOLERANCE)
 
 
-def published(gold: str, stated: str, years: Sequence[bool]) -> float:
+def score_reply(gold: str, stated: str, years: Sequence[bool]) -> float:
     """Score a reply as upstream does; `years`: whether each gold item is a year, of which the last is repeated."""
     gold, stated = (text.strip(".").strip("\n") for text in (gold, stated))
-    wanted = gold_items(gold)
-    items = [item.strip(" '") for item in literal_list(stated) or ()] or [stated]
-    flags = list(years) if len(years) >= len(wanted) else list(years) * len(wanted)
+    gold_items = split_gold(gold)
+    items = [item.strip(" '") for item in parse_list_literal(stated) or ()] or [stated]
+    flags = list(years) if len(years) >= len(gold_items) else list(years) * len(gold_items)
     scores = [
         float(target.strip().lower() == item.strip().lower()) if year else item_score(target, item)
-        for target, item, year in zip(wanted, items, flags, strict=False)
+        for target, item, year in zip(gold_items, items, flags, strict=False)
     ]
-    return sum(scores) / max(len(wanted), len(items))
+    return sum(scores) / max(len(gold_items), len(items))
 
 
-def years_of(sample: Sample) -> list[bool]:
+def year_flags(sample: Sample) -> list[bool]:
     """Return the flags of the gold answer's items, of which a conversation has one for its last turn."""
     flags = [str(flag).upper() == "YES" for flag in sample.meta.get("years") or ["NO"]]
     return flags[-1:] if sample.group == "Conversational" else flags
 
 
-def _split(text: str) -> list[str]:
+def _split_list(text: str) -> list[str]:
     """Split a list at its commas, but for those of a number, into items without quotes; the brackets may be missing."""
-    if ("'" in text or '"' in text) and (quoted := literal_list(text)):
+    if ("'" in text or '"' in text) and (quoted := parse_list_literal(text)):
         return quoted
     inner = text.strip()
     inner = inner[1:-1] if inner.startswith("[") and inner.endswith("]") else inner
@@ -117,9 +117,9 @@ class Strict(Struct, frozen=True):
     rule: Stated = Stated()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        years = years_of(sample)
-        return free_answer(
+        """Score one reply."""
+        years = year_flags(sample)
+        return score_free_answer(
             reply, (str(sample.target),), lambda gold, stated: self._same(gold, stated, years=years)
         )
 
@@ -127,17 +127,17 @@ class Strict(Struct, frozen=True):
         gold = gold.strip().strip(".")
         if not (gold.startswith("[") and gold.endswith("]")):
             return self._same_item(gold, stated, year=years[-1])
-        wanted, items = _split(gold), _split(stated)
-        flags = list(years) if len(years) >= len(wanted) else list(years) * len(wanted)
-        for target, year in zip(wanted, flags, strict=False):
-            same = [item for item in items if self._same_item(target, item, year=year)]
-            if not same:
+        gold_items, items = _split_list(gold), _split_list(stated)
+        flags = list(years) if len(years) >= len(gold_items) else list(years) * len(gold_items)
+        for target, year in zip(gold_items, flags, strict=False):
+            matches = [item for item in items if self._same_item(target, item, year=year)]
+            if not matches:
                 return False
-            items.remove(same[0])
+            items.remove(matches[0])
         return not items
 
     def _same_item(self, gold: str, stated: str, *, year: bool) -> bool:
-        if answers.plain_number(gold) is not None:
+        if answers.parse_plain_number(gold) is not None:
             return self.rule.same_number(gold, stated, year=year)
         return self.rule.same(gold, stated)
 
@@ -146,10 +146,10 @@ class Published(Struct, frozen=True):
     """Scores a reply from 0 to 1 as upstream does."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        text = reply.text[:LONGEST].strip()
+        """Score one reply."""
+        text = reply.text[:MAX_CHARS].strip()
         if reply.stop == "filter" or not text:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
-        value = published(str(sample.target), text, years_of(sample))
+        value = score_reply(str(sample.target), text, year_flags(sample))
         verdict: Verdict = "right" if value == 1.0 else "graded" if value else "wrong"
         return Score(value=value, verdict=verdict, answer=text[:200])

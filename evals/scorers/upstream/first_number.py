@@ -27,7 +27,7 @@ class FirstNumber(Struct, frozen=True):
     """|first number - target|; no number counts as the number 0."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         target = float(sample.target)  # type: ignore[arg-type]
         number = first_number(reply.text)
         return Score(

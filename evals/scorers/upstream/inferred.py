@@ -20,7 +20,7 @@ from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judged import Judged
 from evals.types import Prompt, Reply, Sample, Score
 
-OTHER = "Other Answers"
+OTHER_OPTION = "Other Answers"
 """Upstream scores an open question as one with two options, the gold answer and this."""
 
 
@@ -34,7 +34,7 @@ class Inferred(Struct, frozen=True):
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
         """Return the options as shown; of an open question, the gold answer and everything else."""
         if not sample.choices:
-            return (_text(sample.target), OTHER)
+            return (_gold_text(sample.target), OTHER_OPTION)
         return prompt.as_shown(sample).choices
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
@@ -44,7 +44,7 @@ class Inferred(Struct, frozen=True):
                 value=0.0, verdict=unanswered_verdict(reply), answer=NONE_FITS, why="none of the options"
             )
         if not sample.choices:
-            gold = _text(sample.target)
+            gold = _gold_text(sample.target)
             right = extracted == (gold if gold in LETTERS and len(gold) == 1 else "A")
             return Score(value=float(right), verdict="right" if right else "wrong", answer=extracted)
         source = prompt.source_letter(extracted) or extracted
@@ -52,8 +52,8 @@ class Inferred(Struct, frozen=True):
         return Score(value=float(right), verdict="right" if right else "wrong", answer=source)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        text = _line(reply.text) if self.line else reply.text
+        """Score one reply."""
+        text = _answer_line(reply.text) if self.line else reply.text
         letter = None if reply.stop == "filter" else option_vlmevalkit(text, self.options(sample, prompt))
         if letter is not None:
             return self.take(sample, prompt, reply, letter)
@@ -61,12 +61,12 @@ class Inferred(Struct, frozen=True):
         return Score(value=0.0 if self.exact else None, verdict=unanswered_verdict(reply), why=why)
 
 
-def closest(rule: Inferred | None = None) -> Judged:
+def closest_option(rule: Inferred | None = None) -> Judged:
     """Return the rule with a judge who names the option that is closest to what the rule cannot read."""
     return Judged(rule=rule or Inferred(), mode="rest", form="option")
 
 
-def _line(text: str) -> str:
+def _answer_line(text: str) -> str:
     answers = [line for line in map(str.strip, text.strip().split("\n")) if line.startswith("Answer:")]
     if len(answers) != 1:
         return text
@@ -75,6 +75,6 @@ def _line(text: str) -> str:
     return letters.pop() if len(letters) == 1 else stated
 
 
-def _text(target: object) -> str:
+def _gold_text(target: object) -> str:
     """Write a gold answer as upstream's table does; several are a list."""
     return str(list(target)) if isinstance(target, tuple) else str(target)

@@ -17,29 +17,29 @@ from evals.extract.units import Quantity
 from evals.scorers.choice import unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
-LONGEST = 100_000
+MAX_CHARS = 100_000
 """Characters of a reply that the patterns see, from its end; upstream's are unbounded, and quadratic."""
-WINDOW = 2000
+MAX_GAP = 2000
 """Characters between the letters and the closing tag."""
-_OPENS = re.compile(r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*+(?=[A-Z])")
-_CLOSES = re.compile(r"\[/?ANSWER\]|\[/ANS\]|</ANS>|</ANSWER>|</ans>")
+_OPENING_TAG = re.compile(r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*+(?=[A-Z])")
+_CLOSING_TAG = re.compile(r"\[/?ANSWER\]|\[/ANS\]|</ANS>|</ANSWER>|</ans>")
 _LIST = re.compile(r"[A-Z](?:,\s*+[A-Z])*")
 _SPACE = re.compile(r"\s*+")
 
 
-def _behind_blanks(text: str, place: int) -> int:
-    blanks = _SPACE.match(text, place)
-    return blanks.end() if blanks else place
+def _skip_blanks(text: str, position: int) -> int:
+    blanks = _SPACE.match(text, position)
+    return blanks.end() if blanks else position
 
 
-def options_lamalab(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
+def options_lamalab(text: str, options: Sequence[str]) -> tuple[str, ...] | None:
     """Read the union of the letters in all answer tags.
 
     A tag that holds the option's text, as in `[ANSWER]C2v[/ANSWER]`, is not read; upstream then asks a
     language model.
     """
     letters = sorted(
-        {letter for part in _tagged_letters(text[-LONGEST:]) for letter in re.findall("[A-Z]", part)}
+        {letter for part in _tagged_letters(text[-MAX_CHARS:]) for letter in re.findall("[A-Z]", part)}
     )
     return tuple(letters) or None
 
@@ -50,39 +50,39 @@ def _tagged_letters(text: str) -> Iterator[str]:
     Equal to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: the letters are followed by the end, or a stop or a
     comma and at most 2000 characters to the next end; else the last letter may belong to what follows the comma.
     """
-    ends = [(match.start(), match.end()) for match in _CLOSES.finditer(text)]
-    place = 0
-    while (opens := _OPENS.search(text, place)) is not None:
-        place = opens.end()
-        letters = _LIST.match(text, place)
-        next_end = bisect_left(ends, (place, 0))
+    ends = [(match.start(), match.end()) for match in _CLOSING_TAG.finditer(text)]
+    position = 0
+    while (opens := _OPENING_TAG.search(text, position)) is not None:
+        position = opens.end()
+        letters = _LIST.match(text, position)
+        next_end = bisect_left(ends, (position, 0))
         if letters is None or next_end == len(ends):
             continue
-        (start, end), listed = ends[next_end], letters[0]
-        stop = _behind_blanks(text, letters.end())
-        near = text[stop : stop + 1] in (".", ",") and start - stop - 1 <= WINDOW
-        if start != stop and not near:
-            listed, comma, _ = listed.rpartition(",")
-            if not comma or start - (place + len(listed)) - 1 > WINDOW:
+        (start, end), letters_text = ends[next_end], letters[0]
+        stop = _skip_blanks(text, letters.end())
+        within_gap = text[stop : stop + 1] in (".", ",") and start - stop - 1 <= MAX_GAP
+        if start != stop and not within_gap:
+            letters_text, comma, _ = letters_text.rpartition(",")
+            if not comma or start - (position + len(letters_text)) - 1 > MAX_GAP:
                 continue
-        yield listed
-        place = end
+        yield letters_text
+        position = end
 
 
-_NUMBER_OPENS = re.compile(r"\[ANSWER\]\s*+")
-_NUMBER_CLOSES = re.compile(r"\[/?ANSWER\]")
+_NUMBER_OPENING = re.compile(r"\[ANSWER\]\s*+")
+_NUMBER_CLOSING = re.compile(r"\[/?ANSWER\]")
 
 
 def _tagged_number(text: str) -> str | None:
     """Return the first tag whose content is one line: `\\[ANSWER\\][\\s\\n]*(.*?)[\\s\\n]*\\[/?ANSWER\\]`, in linear time."""
-    place = 0
-    while (opens := _NUMBER_OPENS.search(text, place)) is not None:
-        closes = _NUMBER_CLOSES.search(text, opens.end())
+    position = 0
+    while (opens := _NUMBER_OPENING.search(text, position)) is not None:
+        closes = _NUMBER_CLOSING.search(text, opens.end())
         if closes is None:
             return None
         if "\n" not in text[opens.end() : closes.start()].rstrip():
             return text[opens.start() : closes.end()]
-        place = opens.end()
+        position = opens.end()
     return None
 
 
@@ -100,9 +100,9 @@ _UNITS = (
 )  # fmt: skip
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_WORTH = {word: i for i, word in enumerate(_UNITS)} | {word: 10 * i for i, word in enumerate(_TENS, 2)}
-_ANY = "|".join((*_UNITS, *_TENS, *_SCALES))
-_WORDS = re.compile(rf"(?:{_ANY})(?:\s+(?:{_ANY}))*", re.IGNORECASE)
+_WORD_VALUES = {word: i for i, word in enumerate(_UNITS)} | {word: 10 * i for i, word in enumerate(_TENS, 2)}
+_NUMBER_WORDS = "|".join((*_UNITS, *_TENS, *_SCALES))
+_NUMBER_WORD = re.compile(rf"(?:{_NUMBER_WORDS})(?:\s+(?:{_NUMBER_WORDS}))*", re.IGNORECASE)
 """In upstream's order, in which "six" comes before "sixteen" and "sixty": of either it reads 6."""
 
 
@@ -113,25 +113,25 @@ def number_lamalab(text: str, unit: str = "") -> Quantity | None:
     "weight" is 8, "sixteen" 6): so do all 16 such completions of the recorded reports. Without those, or with a
     tag that holds no number, upstream asks a language model; here it is None.
     """
-    if (tagged := _tagged_number(text[-LONGEST:])) is None:
-        words = _WORDS.search(text[-LONGEST:])
-        return _quantity(_from_words(words[0]), words[0][:200]) if words else None
+    if (tagged := _tagged_number(text[-MAX_CHARS:])) is None:
+        words = _NUMBER_WORD.search(text[-MAX_CHARS:])
+        return _quantity(_parse_number_words(words[0]), words[0][:200]) if words else None
     token = next((candidate for candidate in _TOKEN.finditer(tagged) if candidate[0]), None)
-    value = _token_value(token[0].strip()) if token else None
+    value = _parse_token(token[0].strip()) if token else None
     return None if value is None or token is None else _quantity(value, token[0].strip())
 
 
-def _from_words(words: str) -> float:
+def _parse_number_words(words: str) -> float:
     """Add up "two hundred five" as upstream does; a scale by itself is 0."""
     whole = current = 0
     for word in words.lower().split()[:1000]:
-        current = current * _SCALES.get(word, 1) + _WORTH.get(word, 0)
+        current = current * _SCALES.get(word, 1) + _WORD_VALUES.get(word, 0)
         if _SCALES.get(word, 1) > 100:
             whole, current = whole + current, 0
     return float(whole + current)
 
 
-def _token_value(token: str) -> float | None:
+def _parse_token(token: str) -> float | None:
     """Work out "1.2", "e-3", "1.5 x 10^{-3}", "-10^2" (which is -100) as pint does for upstream.
 
     None: pint refuses it ("exp3", "2 e5", "^5"), or it is not a finite number.
@@ -162,7 +162,7 @@ class SignedTolerance(Struct, frozen=True):
     """
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         target = float(sample.target)  # type: ignore[arg-type]
         number = None if reply.stop == "filter" else number_lamalab(reply.text)
         if number is None:

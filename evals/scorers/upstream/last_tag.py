@@ -17,14 +17,14 @@ class LastTag(Struct, frozen=True):
     tag: str
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         text = "" if reply.stop == "filter" else visible(reply.text).text.strip()
         if not text:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="nothing stated")
-        _, opened, rest = text.rpartition(f"<{self.tag}>")
-        closed = re.search(rf"</{self.tag}>", rest) if opened else None
-        answer = rest[: closed.start()].strip() if closed else text
+        _, opening, content = text.rpartition(f"<{self.tag}>")
+        closing = re.search(rf"</{self.tag}>", content) if opening else None
+        answer = content[: closing.start()].strip() if closing else text
         right = answer == str(sample.target).strip()
-        if not right and closed is None:
+        if not right and closing is None:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])

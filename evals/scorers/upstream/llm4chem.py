@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from evals.scorers.choice import unanswered_verdict
-from evals.scorers.molecule import LONGEST, gold_molecules
+from evals.scorers.molecule import MAX_SMILES_CHARS, gold_molecules
 from evals.scorers.molecule_forms import rdkit
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
@@ -35,12 +35,12 @@ def between_tags(text: str, tag: str) -> str:
     return "" if start < 0 or end < 0 else text[start + len(tag) + 2 : end].strip()
 
 
-def golds(sample: Sample) -> list[str]:
+def gold_answers(sample: Sample) -> list[str]:
     """Return the gold answer and those of the other rows that ask the same."""
     return [str(gold).strip() for gold in (sample.target, *sample.meta.get("also", ()))]
 
 
-def elements(formula: str) -> dict[str, int] | None:
+def element_counts(formula: str) -> dict[str, int] | None:
     """Count elements as upstream does; None if upstream calls the formula invalid.
 
     Upstream checks letters, digits and signs as a whole, then reads elements until the first that is none:
@@ -64,19 +64,19 @@ class ElementMatch(Struct, frozen=True):
     tag: str = "MOLFORMULA"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         answer = between_tags(reply.text, self.tag)
         if not answer:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
-        mine = elements(answer)
-        if mine is None:
+        answer_fragments = element_counts(answer)
+        if answer_fragments is None:
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why="upstream reads no formula")
-        return _right(mine in [elements(gold) for gold in golds(sample)], answer)
+        return _score(answer_fragments in [element_counts(gold) for gold in gold_answers(sample)], answer)
 
 
-def _right(right: bool, answer: str, parts: dict[str, float] | None = None) -> Score:  # noqa: FBT001
+def _score(right: bool, answer: str, parts: dict[str, float] | None = None) -> Score:  # noqa: FBT001
     verdict: Verdict = "right" if right else "wrong"
-    return Score(value=float(right), verdict=verdict, answer=answer[:LONGEST], parts=parts or {})
+    return Score(value=float(right), verdict=verdict, answer=answer[:MAX_SMILES_CHARS], parts=parts or {})
 
 
 class SplitMatch(Struct, frozen=True):
@@ -85,12 +85,12 @@ class SplitMatch(Struct, frozen=True):
     tag: str = "IUPAC"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         answer = between_tags(reply.text, self.tag)
         if not answer:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
-        return _right(
-            sorted(answer.split(";")) in [sorted(gold.split(";")) for gold in golds(sample)], answer
+        return _score(
+            sorted(answer.split(";")) in [sorted(gold.split(";")) for gold in gold_answers(sample)], answer
         )
 
 
@@ -109,21 +109,25 @@ class ExactMatch(Struct, frozen=True):
         rdkit()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         answer = between_tags(reply.text, self.tag).replace(";", ".")
         if not answer:
             return Score(
                 value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>", parts={"valid": 0.0}
             )
         right = gold_molecules(sample)
-        mine = _fragments(answer) if len(answer) <= max(LONGEST, 4 * max(map(len, right))) else None
-        if mine is None:
+        answer_fragments = (
+            _fragments(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * max(map(len, right))) else None
+        )
+        if answer_fragments is None:
             return Score(
                 value=0.0, verdict="invalid", answer=answer[:200], why="not a molecule", parts={"valid": 0.0}
             )
-        theirs = [fragments for gold in right if (fragments := _fragments(gold)) is not None]
-        return _right(
-            any(mine[1] == their[1] for their in theirs), answer, {"valid": 1.0, **_beside(mine, theirs)}
+        gold_fragments = [fragments for gold in right if (fragments := _fragments(gold)) is not None]
+        return _score(
+            any(answer_fragments[1] == their[1] for their in gold_fragments),
+            answer,
+            {"valid": 1.0, **_compare_fragments(answer_fragments, gold_fragments)},
         )
 
 
@@ -160,7 +164,9 @@ def _fragments(smiles: str) -> _Fragments | None:
     return whole, frozenset(str(rd.Chem.MolToInchi(part)) for part in parts)
 
 
-def _beside(mine: _Fragments, theirs: Sequence[_Fragments]) -> dict[str, float]:
+def _compare_fragments(
+    answer_fragments: _Fragments, gold_fragments: Sequence[_Fragments]
+) -> dict[str, float]:
     rd = rdkit()
     tanimoto = rd.DataStructs.TanimotoSimilarity
     prints: dict[str, Callable[[Any], Any]] = {
@@ -169,11 +175,13 @@ def _beside(mine: _Fragments, theirs: Sequence[_Fragments]) -> dict[str, float]:
         "maccs": rd.Descriptors.GetMACCSKeysFingerprint,
     }
     parts = {}
-    for name, of in prints.items():
-        own = of(mine[0])
-        parts[name] = max((float(tanimoto(of(mol), own)) for mol, _ in theirs), default=0.0)
-    parts["intersection"] = float(any(mine[1] & their for _, their in theirs))
-    parts["subset"] = float(any(mine[1] <= their for _, their in theirs))
+    for name, fingerprint in prints.items():
+        answer_fingerprint = fingerprint(answer_fragments[0])
+        parts[name] = max(
+            (float(tanimoto(fingerprint(mol), answer_fingerprint)) for mol, _ in gold_fragments), default=0.0
+        )
+    parts["intersection"] = float(any(answer_fragments[1] & their for _, their in gold_fragments))
+    parts["subset"] = float(any(answer_fragments[1] <= their for _, their in gold_fragments))
     return parts
 
 
@@ -183,7 +191,7 @@ class Number(Struct, frozen=True):
     tag: str = "NUMBER"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         answer = between_tags(reply.text, self.tag)
         if not answer:
             return Score(value=None, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
@@ -202,13 +210,13 @@ class Boolean(Struct, frozen=True):
     tag: str = "BOOLEAN"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         answer = between_tags(reply.text, self.tag).lower()
         if not answer:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
         if answer not in ("yes", "no"):
             return Score(value=0.0, verdict="invalid", answer=answer[:100], why="neither yes nor no")
-        return _right(answer == str(sample.target).lower(), answer)
+        return _score(answer == str(sample.target).lower(), answer)
 
 
 class Valid(Struct, frozen=True):

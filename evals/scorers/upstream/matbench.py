@@ -15,36 +15,36 @@ from evals import extract
 from evals.extract.units import Quantity, convert, normal_unit, plain, quantities, same_dimension, warm
 from evals.extract.upstream.yes_no import last_probability, last_yes_no
 from evals.scorers.choice import unanswered_verdict
-from evals.scorers.number import stand_ins
+from evals.scorers.number import substitute_errors
 from evals.types import Prompt, Reply, Sample, Score
 
-LONGEST = 100_000
+MAX_CHARS = 100_000
 _BOLD = re.compile(r"\*\*(?=\s*[-+({]?\d)")
-_COUNTED = re.compile(r"\*?(?<![a-z_])(?:atom|unit_cell|formula_unit)(?:\*\*-1)?$")
+_COUNT_UNIT = re.compile(r"\*?(?<![a-z_])(?:atom|unit_cell|formula_unit)(?:\*\*-1)?$")
 
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
     """Return the number of the stated answer; without one the only number, the only one in a fitting unit, or the last line."""
-    region = extract.stated(text[-LONGEST:])
-    text = _BOLD.sub("^", text[-LONGEST:] if region is None else region)
+    region = extract.stated(text[-MAX_CHARS:])
+    text = _BOLD.sub("^", text[-MAX_CHARS:] if region is None else region)
     numbers = quantities(text)
     fitting = [number for number in numbers if number.unit and _same_dimension(number.unit, unit)]
     if region is not None:
-        bare = [number for number in numbers if not number.unit] if unit else []
-        return next(reversed(fitting or bare or numbers), None)
+        unitless = [number for number in numbers if not number.unit] if unit else []
+        return next(reversed(fitting or unitless or numbers), None)
     if len(fitting or numbers) == 1:
         return (fitting or numbers)[0]
-    last = plain(text).strip().rpartition("\n")[2].strip("*`. ")
-    return numbers[-1] if numbers and last == numbers[-1].text.rstrip(".") else None
+    last_line = plain(text).strip().rpartition("\n")[2].strip("*`. ")
+    return numbers[-1] if numbers and last_line == numbers[-1].text.rstrip(".") else None
 
 
-def _uncounted(unit: str) -> str:
+def _without_count_unit(unit: str) -> str:
     """Leave atoms, cells and formula units out of a unit."""
-    return _COUNTED.sub("", normal_unit(unit))
+    return _COUNT_UNIT.sub("", normal_unit(unit))
 
 
 def _same_dimension(unit: str, target: str) -> bool:
-    return bool(target) and same_dimension(_uncounted(unit), _uncounted(target))
+    return bool(target) and same_dimension(_without_count_unit(unit), _without_count_unit(target))
 
 
 class OfficialError(Struct, frozen=True):
@@ -59,13 +59,13 @@ class OfficialError(Struct, frozen=True):
         warm()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         target = float(sample.target)  # type: ignore[arg-type]
-        parts = stand_ins(sample, target)
+        parts = substitute_errors(sample, target)
         number = None if reply.stop == "filter" else stated_number(reply.text, sample.unit)
         if number is None:
             return Score(value=None, verdict=unanswered_verdict(reply), why="no number stated", parts=parts)
-        value = _converted(number, sample.unit)
+        value = _convert(number, sample.unit)
         if value is None:
             why = f"stated in {number.unit}, the target is in {sample.unit or 'no unit'}"
             return Score(value=None, verdict="wrong", answer=number.text, why=why, parts=parts)
@@ -81,12 +81,12 @@ class OfficialError(Struct, frozen=True):
         )
 
 
-def _converted(number: Quantity, target: str) -> float | None:
+def _convert(number: Quantity, target: str) -> float | None:
     """Convert only within one dimension; a number or a target without a unit is taken as written."""
-    unit, wanted = _uncounted(number.unit), _uncounted(target)
-    if not unit or not wanted or unit == wanted:
+    unit, target_unit = _without_count_unit(number.unit), _without_count_unit(target)
+    if not unit or not target_unit or unit == target_unit:
         return number.value
-    return convert(number.value, unit, wanted) if same_dimension(unit, wanted) else None
+    return convert(number.value, unit, target_unit) if same_dimension(unit, target_unit) else None
 
 
 class OfficialLabel(Struct, frozen=True):
@@ -97,7 +97,7 @@ class OfficialLabel(Struct, frozen=True):
         return "Label(label)"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         yes = None if reply.stop == "filter" else last_yes_no(reply.text)
         if yes is None:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no label stated")

@@ -21,12 +21,12 @@ from evals.scorers.choice import StatedChoice, unanswered, unanswered_verdict, w
 from evals.scorers.math import equivalent
 from evals.types import Prompt, Reply, Sample, Score
 
-FLAGS = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
-DROPPED = (
+ANSWER_PHRASES = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
+IGNORED_LATEX = (
     "\\text", "\\mbox", "\\left", "\\right", "^{\\circ}", "^\\circ", "{m}^3", "m^3", "{units}", "units", "{km}", "km",
     "\\!", "\\$", "$", "\\%",
 )  # fmt: skip
-LONGEST = 100_000
+MAX_CHARS = 100_000
 
 
 def is_number(text: str) -> bool:
@@ -38,9 +38,9 @@ def is_number(text: str) -> bool:
     return True
 
 
-def answer(text: str) -> str:
+def extract_answer(text: str) -> str:
     """Return the answer that upstream extracts from a reply, in lower case."""
-    text = text[-LONGEST:].strip()
+    text = text[-MAX_CHARS:].strip()
     for x in "ABCDE":
         if text.endswith((f" {x}.", f" ({x}).")) or text.startswith((f"{x}\n", f"({x})\n", f"({x}) {x}\n")):
             text = x
@@ -48,40 +48,40 @@ def answer(text: str) -> str:
     if is_number(tail):
         text = tail
     if "oxed{" not in text:
-        for flag in FLAGS:
-            text = _after(_after(text, flag), flag.replace("the", "The"))
+        for flag in ANSWER_PHRASES:
+            text = _text_after(_text_after(text, flag), flag.replace("the", "The"))
     elif text.count("oxed{") > 1:
         text = "\\boxed{" + text.rpartition("oxed{")[2]
-    content = _inside(text.lower())
+    content = _box_content(text.lower())
     for x in "abcde":
         content = content.replace(f"({x})", x).replace(f"{{{x}}}", x)
     return content.rstrip(".").lstrip(":").strip()
 
 
-def _after(text: str, flag: str) -> str:
+def _text_after(text: str, flag: str) -> str:
     """Return the first sentence after a phrase; the whole text if it is absent."""
     if flag not in text:
         return text.strip()
     return text.rpartition(flag)[2].strip().partition("\n")[0].partition(". ")[0]
 
 
-def _inside(text: str) -> str:
+def _box_content(text: str) -> str:
     """Return the content of the box, without units and layout commands."""
     text = text.replace("{}", "")
     start, end = text.find("oxed{"), text.rfind("}")
     if start >= 0 and start + 5 <= end:
         text = text[start + 5 : end]
-    close, opened = text.find("}"), text.find("{")
-    if close >= 0 and (opened < 0 or close < opened):
+    close, opening = text.find("}"), text.find("{")
+    if close >= 0 and (opening < 0 or close < opening):
         text = text[:close]
     text = text.rpartition("=")[2].rpartition("\\approx")[2]
     text = text.replace(" ", "").replace("\\,", "").replace("\\\\", "\\").replace("\n", "")
-    for piece in DROPPED:
+    for piece in IGNORED_LATEX:
         text = text.replace(piece, "")
     return f"0{text}" if text.startswith(".") else text
 
 
-def same(gold: str, stated: str) -> bool:
+def same_answer(gold: str, stated: str) -> bool:
     """Return whether upstream considers two answers equal."""
     gold, stated = gold.lower().strip(), stated.lower().strip()
     if not gold or not stated:
@@ -98,14 +98,14 @@ class Official(Struct, frozen=True):
     """Scores 1 if upstream says correct."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        stated = "" if reply.stop == "filter" else answer(reply.text)
+        """Score one reply."""
+        stated = "" if reply.stop == "filter" else extract_answer(reply.text)
         if not stated:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer stated")
         sample = prompt.as_shown(sample)
         gold = str(sample.target)
         text = sample.choices[ord(gold) - ord("A")] if sample.choices else ""
-        right = same(gold, stated) or same(text, stated)
+        right = same_answer(gold, stated) or same_answer(text, stated)
         if len(stated) == 1 and stated.upper() in LETTERS[: len(sample.choices)]:
             stated = str(prompt.source_letter(stated.upper())).lower()
         return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
@@ -121,7 +121,7 @@ class Strict(Struct, frozen=True):
         equivalent("1", "1")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         if sample.choices:
             return StatedChoice()(sample, prompt, reply)
         gold = str(sample.target).replace("$", "").strip()
@@ -130,7 +130,7 @@ class Strict(Struct, frozen=True):
         reading = None if reply.stop == "filter" else stated_expression(reply.text, truncated=truncated)
         if reading is None:
             return unanswered(reply, "no expression stated")
-        right = any(expressions.same(gold, head) for head in reading.value)
+        right = any(expressions.same_expression(gold, head) for head in reading.value)
         score = Score(
             value=float(right), verdict="right" if right else "wrong", answer=reading.value[0][:200]
         )

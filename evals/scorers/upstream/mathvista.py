@@ -16,27 +16,27 @@ from msgspec import Struct
 from evals import extract
 from evals.prompts import LETTERS
 from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
-from evals.scorers.text import distance
+from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score
 
-LONGEST = 400
+MAX_CHARS = 400
 """Characters of an answer that are compared with options."""
 _LETTER = re.compile(r"\(([a-zA-Z])\)")
 _NUMBER = re.compile(r"[-+\u2212]?\s?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
-def chosen(answer: str, choices: tuple[str, ...]) -> int:
+def nearest_option(answer: str, choices: tuple[str, ...]) -> int:
     """Return the option that upstream reads."""
     answer = answer.strip()
     if match := _LETTER.search(answer):
         answer = match[1].upper()
     if len(answer) == 1 and answer in LETTERS[: len(choices)]:
         return LETTERS.index(answer)
-    gaps = [distance(answer[:LONGEST], choice) for choice in choices]
+    gaps = [edit_distance(answer[:MAX_CHARS], choice) for choice in choices]
     return gaps.index(min(gaps))
 
 
-def number(text: str, kind: str, precision: int) -> str | None:
+def format_number(text: str, kind: str, precision: int) -> str | None:
     """Write a number as upstream compares it; None if it is not a number."""
     try:
         value = float(text)
@@ -49,21 +49,23 @@ class Official(Struct, frozen=True):
     """Scores 1 if upstream would, given the answer."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
         answer = extract.stated(reply.text[-100_000:]) or reply.text
         if not answer.strip():
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         if sample.choices:
-            shown = prompt.as_shown(sample).choices
-            index = chosen(answer, shown)
-            right = shown[index] == sample.choices[LETTERS.index(str(sample.target))]
+            options = prompt.as_shown(sample).choices
+            index = nearest_option(answer, options)
+            right = options[index] == sample.choices[LETTERS.index(str(sample.target))]
             letter = prompt.source_letter(LETTERS[index])
             return Score(value=float(right), verdict="right" if right else "wrong", answer=letter)
         kind = sample.meta.get("answer_type")
         stated = (
-            answer if kind == "list" else number(answer, str(kind), int(sample.meta.get("precision") or 0))
+            answer
+            if kind == "list"
+            else format_number(answer, str(kind), int(sample.meta.get("precision") or 0))
         )
         if not stated:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no number that upstream reads")
@@ -75,7 +77,7 @@ class Strict(Struct, frozen=True):
     """Scores the stated option, or the stated number to the digits that the gold one is given with."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
         if sample.choices:
@@ -91,15 +93,15 @@ class Strict(Struct, frozen=True):
             right = answer == sample.target
         else:
             answer = reading.value[0]
-            right = any(_same(str(sample.target), head, sample.meta) for head in reading.value)
+            right = any(_same_answer(str(sample.target), head, sample.meta) for head in reading.value)
         score = Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
         return with_reading(reading, score)
 
 
-def _same(gold: str, answer: str, meta: dict[str, object]) -> bool:
+def _same_answer(gold: str, answer: str, meta: dict[str, object]) -> bool:
     if meta.get("answer_type") == "list":
-        return _numbers(gold) == _numbers(answer)
-    target, stated = _float(gold), extract.number(answer)
+        return _find_numbers(gold) == _find_numbers(answer)
+    target, stated = _parse_float(gold), extract.number(answer)
     if target is None or stated is None:
         return False  # several numbers, or none: nothing is picked
     digits = int(float(str(meta.get("precision") or 0))) if meta.get("answer_type") == "float" else 0
@@ -107,13 +109,13 @@ def _same(gold: str, answer: str, meta: dict[str, object]) -> bool:
     return abs(target - stated) <= slack
 
 
-def _numbers(text: str) -> list[float]:
-    plain = text[-2000:].replace("$", "").replace("\\,", "")
-    values = [_float(entry) for entry in _NUMBER.findall(plain.replace(", ", "; "))]
+def _find_numbers(text: str) -> list[float]:
+    cleaned = text[-2000:].replace("$", "").replace("\\,", "")
+    values = [_parse_float(entry) for entry in _NUMBER.findall(cleaned.replace(", ", "; "))]
     return [entry for entry in values if entry is not None]
 
 
-def _float(text: str) -> float | None:
+def _parse_float(text: str) -> float | None:
     try:
         value = float(text.replace(",", "").replace("\u2212", "-").replace(" ", ""))
     except ValueError:

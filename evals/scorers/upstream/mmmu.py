@@ -19,13 +19,13 @@ from msgspec import Struct
 from evals import extract
 from evals.prompts import LETTERS
 from evals.scorers import answers
-from evals.scorers.chart import free_answer
+from evals.scorers.chart import score_free_answer
 from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
-LONGEST = 50_000
-KEYS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
-TRIVIAL = frozenset(":,.!?;'")
+MAX_CHARS = 50_000
+INDICATOR_WORDS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
+TRIVIAL_ANSWERS = frozenset(":,.!?;'")
 _NUMBERS = (
     re.compile(r"-?\b\d{1,3}(?:,\d{3})+\b"),
     re.compile(r"-?\d+(?:\.\d+)?[eE][+-]?\d+"),
@@ -33,31 +33,33 @@ _NUMBERS = (
 )
 
 
-_ENDLESS = re.compile(r"\d{60,}")
+_LONG_DIGIT_RUN = re.compile(r"\d{60,}")
 """Digit runs too long to be numbers; the patterns above would need quadratic time for them."""
 
 
-def option(text: str, choices: tuple[str, ...]) -> str | None:
+def read_option(text: str, choices: tuple[str, ...]) -> str | None:
     """Read an option's letter as upstream does; None if it would draw one."""
-    text = text[-LONGEST:]
-    for mark in (",", ".", "!", "?", ";", ":", "'"):
-        text = text.strip(mark)
+    text = text[-MAX_CHARS:]
+    for punctuation in (",", ".", "!", "?", ";", ":", "'"):
+        text = text.strip(punctuation)
     text = f" {text} "
     letters = LETTERS[: len(choices)]
     for form in ("({})", " {} "):
-        places = {x: place for x in letters if (place := text.rfind(form.format(x))) >= 0}
-        if places:
-            return max(places, key=places.__getitem__)
+        positions = {x: position for x in letters if (position := text.rfind(form.format(x))) >= 0}
+        if positions:
+            return max(positions, key=positions.__getitem__)
     if len(text.split()) <= 5:
         return None
     low = text.lower()
-    places = {x: place for x, c in zip(letters, choices, strict=True) if (place := low.rfind(c.lower())) >= 0}
-    return max(places, key=places.__getitem__) if places else None
+    positions = {
+        x: position for x, c in zip(letters, choices, strict=True) if (position := low.rfind(c.lower())) >= 0
+    }
+    return max(positions, key=positions.__getitem__) if positions else None
 
 
-def option_pro(text: str, choices: tuple[str, ...]) -> str | None:
+def read_option_pro(text: str, choices: tuple[str, ...]) -> str | None:
     """Read an option's letter as MMMU-Pro's authors do; None if they would draw one."""
-    text = text[-LONGEST:]
+    text = text[-MAX_CHARS:]
     letters = LETTERS[: len(choices)]
     _, mark, tail = text.rpartition("Answer:")
     if mark and len(named_letters := [x for x in letters if x in tail]) == 1:
@@ -65,9 +67,9 @@ def option_pro(text: str, choices: tuple[str, ...]) -> str | None:
     for mark in (",", ".", "!", "?", ";", ":", "'"):
         text = text.strip(mark)
     text = f" {text} "
-    for form, place in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
+    for form, pattern in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
         if named_letters := [x for x in letters if form.format(x) in text]:
-            return max(named_letters, key=lambda x: text.rfind(place.format(x)))
+            return max(named_letters, key=lambda x: text.rfind(pattern.format(x)))
     if len(text.split()) <= 5:
         return None
     low = text.lower()
@@ -84,7 +86,7 @@ def _is_number(text: str) -> float | None:
         return None
 
 
-def normal(text: str) -> list[str | float]:
+def normalise(text: str) -> list[str | float]:
     """Return a number to two decimals, or text in lower case; a single letter must have a blank beside it."""
     text = text.strip()
     if (number := _is_number(text)) is not None:
@@ -93,33 +95,33 @@ def normal(text: str) -> list[str | float]:
     return [f" {text}", f"{text} "] if len(text) == 1 else [text]
 
 
-def candidates(text: str) -> set[str | float]:
+def candidate_answers(text: str) -> set[str | float]:
     """Return the candidate answers that upstream reads from a reply to an open question."""
-    text = text[-LONGEST:].strip().strip(".").lower()
+    text = text[-MAX_CHARS:].strip().strip(".").lower()
     lines = text.split("\n")
     tails_of_lines = []
-    for place, line in enumerate(lines):
-        keys = (*KEYS, "=") if place == len(lines) - 1 else KEYS
+    for index, line in enumerate(lines):
+        keys = (*INDICATOR_WORDS, "=") if index == len(lines) - 1 else INDICATOR_WORDS
         tails = [tail for key in keys if key in line and (tail := line.rpartition(key)[2].strip())]
-        if tails and (shortest := min(tails, key=len)) not in TRIVIAL:
+        if tails and (shortest := min(tails, key=len)) not in TRIVIAL_ANSWERS:
             tails_of_lines.append(shortest)
     tails_of_lines = tails_of_lines or [text]
-    short = [_ENDLESS.sub(" ", tail) for tail in tails_of_lines]
-    numbers = [number for tail in short for pattern in _NUMBERS for number in pattern.findall(tail)]
-    return {form for piece in (*tails_of_lines, *numbers) for form in normal(piece)}
+    cleaned_tails = [_LONG_DIGIT_RUN.sub(" ", tail) for tail in tails_of_lines]
+    numbers = [number for tail in cleaned_tails for pattern in _NUMBERS for number in pattern.findall(tail)]
+    return {form for piece in (*tails_of_lines, *numbers) for form in normalise(piece)}
 
 
-def _open_right(golds: tuple[str, ...], text: str) -> bool:
-    targets = [form for gold in golds for form in normal(gold)]
+def _matches_gold(golds: tuple[str, ...], text: str) -> bool:
+    targets = [form for gold in golds for form in normalise(gold)]
     return any(
         any(isinstance(gold, str) and gold in candidate for gold in targets)
         if isinstance(candidate, str)
         else candidate in targets
-        for candidate in candidates(text)
+        for candidate in candidate_answers(text)
     )
 
 
-def _golds(sample: Sample) -> tuple[str, ...]:
+def _gold_answers(sample: Sample) -> tuple[str, ...]:
     return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
@@ -129,25 +131,25 @@ class Official(Struct, frozen=True, omit_defaults=True):
     pro: bool = False
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         if reply.stop == "filter" or not reply.text.strip():
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         if not sample.choices:
-            right = _open_right(_golds(sample), reply.text)
+            right = _matches_gold(_gold_answers(sample), reply.text)
             return Score(
                 value=float(right), verdict="right" if right else "wrong", answer=reply.text.strip()[-100:]
             )
-        shown = prompt.as_shown(sample).choices
+        options = prompt.as_shown(sample).choices
         seen = sample.meta.get(
-            "options", len(shown)
+            "options", len(options)
         )  # one question of MMMU-Pro: a list within a list, one option
-        letter = (option_pro if self.pro else option)(reply.text, shown[:seen])
+        letter = (read_option_pro if self.pro else read_option)(reply.text, options[:seen])
         if letter is None:
             draw = 1 / seen if seen > 1 else 0.0
             why = "upstream would draw an option at random"
             return Score(value=0.0, verdict=unanswered_verdict(reply), why=why, parts={"draw": draw})
         answer = prompt.source_letter(letter) or letter
-        right = answer in _golds(sample)
+        right = answer in _gold_answers(sample)
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
 
 
@@ -155,24 +157,24 @@ class Strict(Struct, frozen=True):
     """Scores the stated option; of an open question, the stated answer, equal as a number or as text."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
         if not sample.choices:
-            return free_answer(reply, _golds(sample), _same)
+            return score_free_answer(reply, _gold_answers(sample), _same_answer)
         reading = extract.choice(
             reply.text, prompt.as_shown(sample).choices, truncated=reply.stop == "length"
         )
         if reading is None:
             return unanswered(reply, "no option stated")
         answer = prompt.source_letter(reading.value) or reading.value
-        right = answer in _golds(sample)
+        right = answer in _gold_answers(sample)
         return with_reading(
             reading, Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
         )
 
 
-def _same(gold: str, answer: str) -> bool:
+def _same_answer(gold: str, answer: str) -> bool:
     """Equal words, or numbers equal to the digits that the gold one is given with; `12%` is 12 and not 0.12."""
     if answers.same_words(gold, answer):
         return True

@@ -22,13 +22,13 @@ from msgspec.structs import replace
 
 from evals.extract.selfies import decoded
 from evals.scorers.choice import unanswered_verdict
-from evals.scorers.molecule import LONGEST
+from evals.scorers.molecule import MAX_SMILES_CHARS
 from evals.scorers.molecule_forms import rdkit
-from evals.scorers.text import Caption, bleu_counts, distance, split
+from evals.scorers.text import Caption, bleu_counts, edit_distance, tokenize
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
-_END = re.compile(r"-?\d+\.?\d*\Z")
-_TAIL = 100
+_FINAL_NUMBER = re.compile(r"-?\d+\.?\d*\Z")
+_MAX_TAIL_CHARS = 100
 """Number of characters, from the end of a reply, searched for its number."""
 
 
@@ -41,15 +41,15 @@ class _Molecule(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _molecule(selfies: str) -> _Molecule | None:
+def _decode_selfies(selfies: str) -> _Molecule | None:
     """Decode SELFIES as upstream does; None: it would be dropped."""
     rd = rdkit()
     smiles = decoded(selfies)
     flat = None if smiles is None else rd.Chem.MolFromSmiles(smiles)
     if flat is None:
         return None
-    written = str(rd.Chem.MolToSmiles(flat, isomericSmiles=False))
-    mol = rd.Chem.MolFromSmiles(written)
+    canonical = str(rd.Chem.MolToSmiles(flat, isomericSmiles=False))
+    mol = rd.Chem.MolFromSmiles(canonical)
     if mol is None:
         return None
     prints = {
@@ -57,17 +57,17 @@ def _molecule(selfies: str) -> _Molecule | None:
         "rdk": rd.rdk.GetFingerprint(mol),
         "maccs": rd.Descriptors.GetMACCSKeysFingerprint(mol),
     }
-    return _Molecule(written, mol, str(rd.Chem.MolToInchi(mol)), prints)
+    return _Molecule(canonical, mol, str(rd.Chem.MolToInchi(mol)), prints)
 
 
-def up_to_last(text: str, mark: str) -> str:
+def text_up_to_last(text: str, character: str) -> str:
     """Return a text up to its last `mark`, which is added if there is none."""
-    return text.rpartition(mark)[0] + mark if mark in text else text + mark
+    return text.rpartition(character)[0] + character if character in text else text + character
 
 
-def _bleu(answer: str, target: str) -> dict[str, float]:
+def _character_bleu_counts(answer: str, target: str) -> dict[str, float]:
     """Count n-grams of characters as nltk's `corpus_bleu` does, for which a text shorter than n has one n-gram."""
-    counts = bleu_counts(split(answer, "characters"), split(target, "characters"))
+    counts = bleu_counts(tokenize(answer, "characters"), tokenize(target, "characters"))
     return {name: max(1.0, n) if name.startswith("bleu_total") else n for name, n in counts.items()}
 
 
@@ -81,24 +81,27 @@ class Generated(Struct, frozen=True):
 
     def warm(self) -> None:
         """Import RDKit and selfies."""
-        _molecule("[C]")
+        _decode_selfies("[C]")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         text = reply.text.strip()
         if not text or reply.stop == "filter":
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text", parts={"valid": 0.0})
-        answer, target = up_to_last(text, "]"), str(sample.target)
-        gold = _molecule(target)
-        molecule = _molecule(answer) if len(answer) <= max(LONGEST, 4 * len(target)) else None
+        answer, target = text_up_to_last(text, "]"), str(sample.target)
+        gold = _decode_selfies(target)
+        molecule = _decode_selfies(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * len(target)) else None
         if molecule is None or gold is None:
             why = "upstream decodes no molecule" if molecule is None else "the gold answer is no molecule"
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why=why, parts={"valid": 0.0})
         right = molecule.inchi == gold.inchi
         tanimoto = rdkit().DataStructs.TanimotoSimilarity
-        parts = {name: float(tanimoto(gold.prints[name], own)) for name, own in molecule.prints.items()}
-        parts |= _bleu(answer, target) | {"valid": 1.0, "exact": float(right)}
-        parts["levenshtein"] = float(distance(molecule.smiles, gold.smiles))
+        parts = {
+            name: float(tanimoto(gold.prints[name], fingerprint))
+            for name, fingerprint in molecule.prints.items()
+        }
+        parts |= _character_bleu_counts(answer, target) | {"valid": 1.0, "exact": float(right)}
+        parts["levenshtein"] = float(edit_distance(molecule.smiles, gold.smiles))
         why = "" if molecule.smiles else "no bracket: upstream reads the empty molecule"
         verdict: Verdict = "right" if right else "wrong"
         return Score(
@@ -110,9 +113,9 @@ class EndNumber(Struct, frozen=True):
     """Scores the absolute error of the number at the very end of a reply; None if there is none (PP)."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        tail = reply.text.rstrip().removesuffix("</s>").rstrip()[-_TAIL:]
-        number = None if reply.stop == "filter" else _END.search(tail)
+        """Score one reply."""
+        tail = reply.text.rstrip().removesuffix("</s>").rstrip()[-_MAX_TAIL_CHARS:]
+        number = None if reply.stop == "filter" else _FINAL_NUMBER.search(tail)
         if number is None:
             return Score(
                 value=None, verdict=unanswered_verdict(reply), why="no number at its end: dropped by upstream"
@@ -132,6 +135,8 @@ class UpToLastStop(Struct, frozen=True):
         self.caption.warm()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         text = reply.text.strip()
-        return self.caption(sample, prompt, replace(reply, text=up_to_last(text, ".")) if text else reply)
+        return self.caption(
+            sample, prompt, replace(reply, text=text_up_to_last(text, ".")) if text else reply
+        )

@@ -29,10 +29,10 @@ from evals.types import Prompt, Reply, Sample, Score
 
 FORMULA = "molecular_formula"
 _OPEN, _CLOSE = re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
-_LONGEST = 100_000
+_MAX_CHARS = 100_000
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", " -·")
 _ELEMENT = re.compile(r"([a-z]{1,2})(\d*)", re.IGNORECASE)
-_NOTHING = frozenset(("none", "empty", "[]", "()", "{}", ""))
+_EMPTY_SET = frozenset(("none", "empty", "[]", "()", "{}", ""))
 
 
 class Compared(Struct, frozen=True):
@@ -42,17 +42,17 @@ class Compared(Struct, frozen=True):
     first: bool = False
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         content = None if reply.stop == "filter" else tag_content(visible(reply.text).text, first=self.first)
         if not content:
             return unanswered(reply, "no <answer> tag")
         stated = _with_braces(content) if self.first else content
-        wanted = {key_of(key): value for key, value in json.loads(str(sample.target)).items()}
-        right = (counts_match if self.kind == "count" else indices_match)(stated, wanted)
+        gold_values = {normalise_key(key): value for key, value in json.loads(str(sample.target)).items()}
+        right = (counts_match if self.kind == "count" else indices_match)(stated, gold_values)
         return Score(value=float(right), verdict="right" if right else "wrong", answer=content[:200])
 
 
-def key_of(name: object) -> str:
+def normalise_key(name: object) -> str:
     """Return a property's key in lower case, with underscores for spaces."""
     return "_".join(str(name).lower().split())
 
@@ -62,7 +62,7 @@ def tag_content(text: str, *, first: bool) -> str | None:
     opens = list(_OPEN.finditer(text))
     for tag in opens if first else opens[:-2:-1]:
         close = _CLOSE.search(text, tag.end())
-        return text[tag.end() : close.start()].strip()[:_LONGEST] if close else None
+        return text[tag.end() : close.start()].strip()[:_MAX_CHARS] if close else None
     return None
 
 
@@ -73,13 +73,13 @@ def _with_braces(content: str) -> Any:
     if not content.startswith("{") and content.endswith("}"):
         tries.append(f"{{{content}")
     for text in tries:
-        stated = _parsed(text)
+        stated = _parse_json(text)
         if stated is not None:
             return stated
     return content
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -89,22 +89,24 @@ def _parsed(text: str) -> Any:
 # --- counts ---------------------------------------------------------------------------------------------------
 
 
-def counts_match(stated: Any, wanted: Mapping[str, Any]) -> bool:
-    """Whether every wanted value is stated: a number within 1e-6, the same text, or a formula with the same elements."""
-    if len(wanted) > 1:
-        named = _named(stated) or {}
-        return bool(named) and all(_equal(key, value, named.get(key)) for key, value in wanted.items())
-    ((key, value),) = wanted.items()
-    if _number(stated) is not None:
-        return _equal(key, value, stated)
-    single = _named(stated)
-    if single is None:
-        return FORMULA in key and isinstance(stated, str) and _equal(key, value, stated)
-    only = next(iter(single.values())) if len(single) == 1 else None
-    return _equal(key, value, single.get(key, only))
+def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
+    """Return whether every wanted value is stated: a number within 1e-6, the same text, or a formula with the same elements."""
+    if len(gold_values) > 1:
+        stated_values = _named_values(stated) or {}
+        return bool(stated_values) and all(
+            _equal_values(key, value, stated_values.get(key)) for key, value in gold_values.items()
+        )
+    ((key, value),) = gold_values.items()
+    if _as_float(stated) is not None:
+        return _equal_values(key, value, stated)
+    single_value = _named_values(stated)
+    if single_value is None:
+        return FORMULA in key and isinstance(stated, str) and _equal_values(key, value, stated)
+    only = next(iter(single_value.values())) if len(single_value) == 1 else None
+    return _equal_values(key, value, single_value.get(key, only))
 
 
-def _named(stated: Any) -> dict[str, Any] | None:
+def _named_values(stated: Any) -> dict[str, Any] | None:
     """Return key -> value of an object, its text, or `key: value` pairs; None: there are none, or a key comes twice."""
     pairs = (
         list(stated.items())
@@ -113,8 +115,10 @@ def _named(stated: Any) -> dict[str, Any] | None:
         if isinstance(stated, str)
         else []
     )
-    keys = [key_of(key) for key, _ in pairs]
-    return {key_of(key): value for key, value in pairs} if keys and len(set(keys)) == len(keys) else None
+    keys = [normalise_key(key) for key, _ in pairs]
+    return (
+        {normalise_key(key): value for key, value in pairs} if keys and len(set(keys)) == len(keys) else None
+    )
 
 
 def _pairs(text: str) -> list[tuple[str, Any]]:
@@ -133,7 +137,7 @@ def _pairs(text: str) -> list[tuple[str, Any]]:
     return [(key.strip(), value.strip()) for key, value in split if key.strip()]
 
 
-def _number(value: Any) -> float | None:
+def _as_float(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -142,75 +146,77 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _equal(key: str, wanted: Any, stated: Any) -> bool:
+def _equal_values(key: str, gold_values: Any, stated: Any) -> bool:
     if stated is None:
         return False
     if FORMULA in key:
-        return _elements(str(wanted)) == _elements(str(stated))
-    numbers = _number(wanted), _number(stated)
+        return _element_counts(str(gold_values)) == _element_counts(str(stated))
+    numbers = _as_float(gold_values), _as_float(stated)
     if numbers[0] is not None and numbers[1] is not None:
         return abs(numbers[0] - numbers[1]) <= 1e-6
-    return str(wanted).strip() == str(stated).strip()
+    return str(gold_values).strip() == str(stated).strip()
 
 
-def _elements(formula: str) -> dict[str, int] | str:
-    found: dict[str, int] = {}
+def _element_counts(formula: str) -> dict[str, int] | str:
+    counts: dict[str, int] = {}
     try:
-        for symbol, count in _ELEMENT.findall(formula.translate(_SUBSCRIPTS)[:_LONGEST]):
-            found[symbol.title()] = found.get(symbol.title(), 0) + (int(count) if count else 1)
+        for symbol, count in _ELEMENT.findall(formula.translate(_SUBSCRIPTS)[:_MAX_CHARS]):
+            counts[symbol.title()] = counts.get(symbol.title(), 0) + (int(count) if count else 1)
     except ValueError:  # a count of thousands of digits
         return formula
-    return found
+    return counts
 
 
 # --- indices --------------------------------------------------------------------------------------------------
 
 
-def indices_match(stated: Any, wanted: Mapping[str, Any]) -> bool:
-    """Whether every wanted set of indices is stated."""
-    sets = {key: set(map(int, indices)) for key, indices in wanted.items()}
+def indices_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
+    """Return whether every wanted set of indices is stated."""
+    sets = {key: set(map(int, indices)) for key, indices in gold_values.items()}
     if len(sets) == 1:
-        (one,) = sets.values()
-        return _index_set(_only_list(stated)) == one
-    named = _named_lists(stated)
-    return named is not None and all(_index_set(named.get(key)) == indices for key, indices in sets.items())
+        (gold_set,) = sets.values()
+        return _index_set(_single_list(stated)) == gold_set
+    stated_lists = _named_lists(stated)
+    return stated_lists is not None and all(
+        _index_set(stated_lists.get(key)) == indices for key, indices in sets.items()
+    )
 
 
-def _only_list(stated: Any) -> Any:
+def _single_list(stated: Any) -> Any:
     if isinstance(stated, str):
         text = stated.strip()
-        if (indices := _listed(text)) is not None:
+        if (indices := _parse_indices(text)) is not None:
             return indices
-        parsed = _parsed(text)
+        parsed = _parse_json(text)
         stated = text.partition(":")[2] if parsed is None and ":" in text else parsed
     return next(iter(stated.values())) if isinstance(stated, dict) and len(stated) == 1 else stated
 
 
 def _named_lists(stated: Any) -> dict[str, Any] | None:
     if isinstance(stated, str):
-        parsed = _parsed(stated)
+        parsed = _parse_json(stated)
         pairs = (part.strip().partition(":")[::2] for part in stated.split(";") if ":" in part)
         stated = {key.strip(): value for key, value in pairs} if parsed is None else parsed
-    if not isinstance(stated, dict) or len({key_of(key) for key in stated}) != len(stated):
+    if not isinstance(stated, dict) or len({normalise_key(key) for key in stated}) != len(stated):
         return None
-    return {key_of(key): value for key, value in stated.items()}
+    return {normalise_key(key): value for key, value in stated.items()}
 
 
 def _index_set(value: Any) -> set[int] | None:
-    indices = _listed(value) if isinstance(value, str) else value
+    indices = _parse_indices(value) if isinstance(value, str) else value
     if not isinstance(indices, list):
         return None
     numbers = (index for index in indices if isinstance(index, int | float))
     return {int(number) for number in numbers if 0 <= number < float("inf")}
 
 
-def _listed(text: str) -> list[int] | None:
+def _parse_indices(text: str) -> list[int] | None:
     """Read `0, 2` with or without brackets; None: something else, or a negative index."""
-    if text.strip().lower() in _NOTHING:
+    if text.strip().lower() in _EMPTY_SET:
         return []
-    bare = re.sub(r"^[\[({]|[\])}]$", "", text.strip())
+    unbracketed = re.sub(r"^[\[({]|[\])}]$", "", text.strip())
     try:
-        indices = [int(part) for part in bare.split(",") if part.strip()]
+        indices = [int(part) for part in unbracketed.split(",") if part.strip()]
     except ValueError:
         return None
     return None if any(index < 0 for index in indices) else indices

@@ -21,11 +21,11 @@ from evals.scorers.upstream.moleculariq import tag_content
 from evals.types import Prompt, Reply, Sample, Score
 
 PACKAGE = "moleculariq_core"
-LONGEST = 5_000
+MAX_SMILES_CHARS = 5_000
 """Characters of a SMILES."""
 
 
-def missing_package() -> str:
+def missing_packages() -> str:
     """Return that the package is missing, and how to install it; empty if it is not."""
     if find_spec(PACKAGE) is not None:
         return ""
@@ -41,35 +41,38 @@ class Constraints(Struct, frozen=True):
 
     def warm(self) -> None:
         """Import slow dependencies, once per worker."""
-        if not missing_package():
+        if not missing_packages():
             import_module(f"{PACKAGE}.rewards.constraint_reward")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         stated = None if reply.stop == "filter" else self._stated(visible(reply.text).text)
         if not stated:
             return unanswered(reply, "no molecule stated")
-        if len(stated) > LONGEST:
+        if len(stated) > MAX_SMILES_CHARS:
             return Score(
-                value=0.0, verdict="invalid", answer=stated[:200], why=f"longer than {LONGEST} characters"
+                value=0.0,
+                verdict="invalid",
+                answer=stated[:200],
+                why=f"longer than {MAX_SMILES_CHARS} characters",
             )
-        if why := missing_package():
+        if why := missing_packages():
             raise DataError(why)
         rules = import_module(f"{PACKAGE}.rewards.constraint_reward")
-        found = rules.multi_constraint_generation_reward(
+        reward = rules.multi_constraint_generation_reward(
             stated, json.loads(str(sample.target)), return_details=True
         )
-        if not found.get("valid_smiles"):
+        if not reward.get("valid_smiles"):
             return Score(value=0.0, verdict="invalid", answer=stated[:200], why="no valid SMILES")
-        right = found.get("reward") == 1.0
+        right = reward.get("reward") == 1.0
         return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
 
     def _stated(self, text: str) -> str | None:
         if self.read == "stated":
-            place = tagged(text, "answer") or text
-            named = json_object(place, unique=True) or json_object(f"{{{place}}}", unique=True) or {}
-            smiles = next((value for key, value in named.items() if str(key).lower() == "smiles"), None)
-            return smiles if isinstance(smiles, str) else place if len(place.split()) == 1 else None
+            region = tagged(text, "answer") or text
+            values = json_object(region, unique=True) or json_object(f"{{{region}}}", unique=True) or {}
+            smiles = next((value for key, value in values.items() if str(key).lower() == "smiles"), None)
+            return smiles if isinstance(smiles, str) else region if len(region.split()) == 1 else None
         content = tag_content(text, first=self.read == "first tag")
         if content and self.read == "first tag" and not content.startswith("{"):
             braced = json_object(f"{{{content}}}")

@@ -22,8 +22,8 @@ from msgspec import Struct
 
 from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule_forms import rdkit
-from evals.scorers.text import meteor, split
-from evals.scorers.upstream.llm4chem import elements
+from evals.scorers.text import meteor, tokenize
+from evals.scorers.upstream.llm4chem import element_counts
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 _OPEN = re.compile(r"<(MOLFORMULA|SMILES|IUPAC)>")
@@ -50,20 +50,20 @@ _YES_NO = tuple(
 )
 
 
-def chemical(text: str) -> str:
+def last_chemistry_tag(text: str) -> str:
     """Return the last tagged piece of chemistry; without tags a code block after five phrases, else all."""
     content = None
     position = 0
     ends: dict[str, int] = {}
-    while opened := _OPEN.search(text, position):
-        close = f"</{opened[1]}>"
-        if ends.get(close, 0) < opened.end():
-            end = text.find(close, opened.end())
+    while opening := _OPEN.search(text, position):
+        close = f"</{opening[1]}>"
+        if ends.get(close, 0) < opening.end():
+            end = text.find(close, opening.end())
             ends[close] = end if end >= 0 else len(text) + 1
         if ends[close] <= len(text):
-            content, position = text[opened.end() : ends[close]].strip(), ends[close] + len(close)
+            content, position = text[opening.end() : ends[close]].strip(), ends[close] + len(close)
         else:
-            position = opened.end()
+            position = opening.end()
     if content is not None:
         return content
     for phrase in _REAGENTS:
@@ -72,7 +72,7 @@ def chemical(text: str) -> str:
     return text
 
 
-def number(text: str) -> float | None:
+def first_number(text: str) -> float | None:
     """Return the first number that is the whole content of a tag or box."""
     match = _NUMBER.search(text)
     return float(match[1]) if match else None
@@ -99,15 +99,15 @@ class Elements(Struct, frozen=True):
     """Scores 1 for equal counts of elements (NC-I2F, NC-S2F)."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        answer = chemical(reply.text)
-        mine = elements(answer) if answer else None
-        if mine is None:
+        """Score one reply."""
+        answer = last_chemistry_tag(reply.text)
+        answer_counts = element_counts(answer) if answer else None
+        if answer_counts is None:
             verdict: Verdict = "invalid" if answer else unanswered_verdict(reply)
             return Score(
                 value=0.0, verdict=verdict, answer=answer[:200] or None, why="upstream reads no formula"
             )
-        right = mine == elements(str(sample.target).strip())
+        right = answer_counts == element_counts(str(sample.target).strip())
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
 
 
@@ -115,8 +115,8 @@ class Strings(Struct, frozen=True):
     """Scores 1 for the same string (NC-I2S, NC-S2I)."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        answer = chemical(reply.text).strip()
+        """Score one reply."""
+        answer = last_chemistry_tag(reply.text).strip()
         right = answer == str(sample.target).strip()
         why = "" if right else "not the same string"
         verdict = _verdict(reply, right=right, stated=bool(answer))
@@ -128,10 +128,10 @@ class Errors(Struct, frozen=True):
 
     def read(self, text: str) -> float | None:
         """Return the number that upstream reads."""
-        return number(text)
+        return first_number(text)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         stated = self.read(reply.text)
         value = abs((stated or 0.0) - float(str(sample.target)))
         if stated is None:
@@ -145,7 +145,7 @@ class YesNo(Struct, frozen=True):
     """Scores 1 for the right yes or no (PP-BBBP, PP-ClinTox, PP-HIV, PP-SIDER)."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         answer = yes_no(reply.text)
         right = answer == str(sample.target).lower()
         return Score(
@@ -163,9 +163,9 @@ class Similarity(Struct, frozen=True):
         rdkit()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         rd = rdkit()
-        answer = chemical(reply.text)
+        answer = last_chemistry_tag(reply.text)
         mol = rd.Chem.MolFromSmiles(answer)
         gold = rd.Chem.MolFromSmiles(str(sample.target).strip())
         if mol is None or gold is None:
@@ -190,17 +190,17 @@ class Meteor(Struct, frozen=True):
         meteor(["warm"], ["warm"], synonyms=self.synonyms)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         gold = str(sample.meta.get("output") or sample.target)
-        mine, theirs = split(reply.text, "blanks"), split(gold, "blanks")
-        if not mine:
+        answer_tokens, gold_tokens = tokenize(reply.text, "blanks"), tokenize(gold, "blanks")
+        if not answer_tokens:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
-        value = meteor(mine, theirs, synonyms=self.synonyms)
+        value = meteor(answer_tokens, gold_tokens, synonyms=self.synonyms)
         name = "meteor" if self.synonyms else "meteor_without_synonyms"
-        same = mine == theirs
+        is_same = answer_tokens == gold_tokens
         return Score(
-            value=1.0 if same else value,
-            verdict="right" if same else "graded",
+            value=1.0 if is_same else value,
+            verdict="right" if is_same else "graded",
             answer=reply.text.strip()[:500],
             parts={name: value},
         )

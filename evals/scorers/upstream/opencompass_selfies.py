@@ -29,7 +29,7 @@ def last_number(text: str) -> float | None:
     return float(numbers[-1]) if numbers else None
 
 
-def last_tagged(text: str, tag: str) -> str:
+def last_tag_content(text: str, tag: str) -> str:
     """Return what the last pair of tags holds; pairs are taken from the left, each up to the next closing tag."""
     content, position = "", 0
     opening, closing = f"<{tag}>", f"</{tag}>"
@@ -52,11 +52,11 @@ class TaggedSimilarity(Struct, frozen=True):
         decoded("[C]")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         rd = rdkit()
-        tagged, target = last_tagged(reply.text, "SELFIES"), str(sample.target)
-        answer = tagged or reply.text
-        mol, gold = (_read(rd, text, selfies=bool(tagged)) for text in (answer, target))
+        tag_content, target = last_tag_content(reply.text, "SELFIES"), str(sample.target)
+        answer = tag_content or reply.text
+        mol, gold = (_parse_molecule(rd, text, selfies=bool(tag_content)) for text in (answer, target))
         if mol is None or gold is None:
             verdict: Verdict = "invalid" if answer.strip() else unanswered_verdict(reply)
             why = "not a molecule to upstream" if mol is None else "upstream reads the gold SELFIES as SMILES"
@@ -72,7 +72,7 @@ class TaggedSimilarity(Struct, frozen=True):
         return Score(value=value, verdict="graded", answer=answer[:2000], parts={"valid": 1.0})
 
 
-def _read(rd: Any, text: str, *, selfies: bool) -> Any:
+def _parse_molecule(rd: Any, text: str, *, selfies: bool) -> Any:
     smiles = decoded(text) if selfies else text
     return None if smiles is None else rd.Chem.MolFromSmiles(smiles)
 

@@ -23,8 +23,8 @@ from evals.scorers.judge.judged import Judged
 from evals.types import Prompt, Reply, Sample, Score
 
 _BOX = re.compile(r"\\boxed\{([^}]*)\}")
-LONGEST = 100_000
-NEAR = 1e-6
+MAX_CHARS = 100_000
+EQUALITY_TOLERANCE = 1e-6
 
 
 class Read(Struct, frozen=True):
@@ -51,8 +51,8 @@ class Read(Struct, frozen=True):
         return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply; no value: a judge must read it."""
-        result = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-LONGEST:])
+        """Score one reply; no value: a judge must read it."""
+        result = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-MAX_CHARS:])
         if result is None or not (result[0] or sample.choices):
             return Score(value=None, verdict=unanswered_verdict(reply), why="upstream's rule reads no answer")
         right, answer = result
@@ -68,7 +68,7 @@ class Read(Struct, frozen=True):
             return None if letter is None else (letter == sample.target, letter)
         gold = str(sample.target)
         if not self.lists:
-            return _equal(gold, text), text.strip()
+            return _equal_answers(gold, text), text.strip()
         number: type[int] | type[float] | None
         number = {"integer": int, "float": float}.get(str(sample.meta.get("answer_type")))
         if number is None:
@@ -79,13 +79,17 @@ class Read(Struct, frozen=True):
             return None
 
 
-def _equal(gold: str, stated: str) -> bool:
+def _equal_answers(gold: str, stated: str) -> bool:
     """Equal text, or equal numbers, LaTeX included; upstream evaluates what a model wrote as Python, we do not."""
     gold, stated = gold.lower().strip(), stated.lower().strip()
     if gold == stated:
         return True
     gold_value, stated_value = value(gold), value(stated)
-    return gold_value is not None and stated_value is not None and abs(gold_value - stated_value) < NEAR
+    return (
+        gold_value is not None
+        and stated_value is not None
+        and abs(gold_value - stated_value) < EQUALITY_TOLERANCE
+    )
 
 
 MATHVISTA = Judged(rule=Read(lists=True), mode="rest", form="answer")

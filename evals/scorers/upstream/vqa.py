@@ -23,7 +23,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from evals.scorers.choice import unanswered_verdict
-from evals.scorers.text import distance
+from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 Rule: TypeAlias = Callable[[Sequence[str], str], float]
@@ -104,7 +104,7 @@ def _similarity(gold: str, stated: str) -> float:
         return 1.0
     if (least := abs(len(one) - len(other)) / length) > 0.5:
         return 1.0 - least
-    return 1.0 - distance(other, one) / length
+    return 1.0 - edit_distance(other, one) / length
 
 
 def golds_of(sample: Sample) -> tuple[str, ...]:

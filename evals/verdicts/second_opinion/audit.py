@@ -1,4 +1,4 @@
-"""The same replies scored by two rules, ours and another harness's, to explain item by item why two numbers differ.
+"""Compare two rules on the same replies, ours and another harness's, to explain the difference of two scores item by item.
 
 The other scores are those stated in the source of an imported run (`theirs.jsonl` beside the run), or those of the other
 harness's own code on the recorded replies (`opinion.py`). Neither rule sees reasoning that is stored apart from the
@@ -19,15 +19,15 @@ from evals.interop.foreign import THEIRS, Stated
 from evals.records.files import Brief, lines_beside
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Reply, Score
-from evals.verdicts.second_opinion.opinion import Judged, Question, ask, interpreter
+from evals.verdicts.second_opinion.opinion import PeerVerdict, Question, interpreter, score_replies
 from evals.verdicts.second_opinion.rules import PEERS, Rule, find, rules
 
-SAME = 1e-6
+EQUALITY_TOLERANCE = 1e-6
 """Scores that differ by less count as equal."""
 RESAMPLES = 4000
-ANSWER = 200
+MAX_ANSWER_CHARS = 200
 """Maximum length of a listed answer."""
-NOTHING = "nothing found"
+NO_ANSWER = "nothing found"
 """Reported by a peer's adapter (`of_*.py`) if its rule finds no answer."""
 LETTER = re.compile(r"\(?([A-Za-z])\)?")
 
@@ -85,18 +85,18 @@ def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule
     """
     card = run.card
     if peer is None:
-        theirs, part, source, names = _stated(run), "", card.origin, []
+        theirs, part, source, names = _scores_of_source(run), "", card.origin, []
     else:
         chosen = find(peer, card.config.suite, rule)
-        theirs, source = _opinions(run, chosen, interpreter(peer, python))
+        theirs, source = _scores_of_peer(run, chosen, interpreter(peer, python))
         part, names = chosen.part, [known.name for known in rules(peer, card.config.suite)]
-    compared = _compared(run, theirs, part, gated=card.gated)
+    compared = _compare_scores(run, theirs, part, gated=card.gated)
     if not compared.pairs:
         first = next((f"; {item.their_why}" for item in compared.items if item.their_why), "")
         raise UsageError(f"run {card.run}: there is no reply that both rules judged{first}")
     return Audit(
         run=card.run, suite=card.config.suite, protocol=card.config.protocol, source=source,
-        n=len(compared.pairs), agreed=sum(abs(ours - theirs) <= SAME for ours, theirs in compared.pairs),
+        n=len(compared.pairs), agreed=sum(abs(ours - theirs) <= EQUALITY_TOLERANCE for ours, theirs in compared.pairs),
         kappa=_kappa(compared.pairs),
         only_ours=sum(ours == 1.0 and theirs < 1.0 for ours, theirs in compared.pairs),
         only_theirs=sum(theirs == 1.0 and ours < 1.0 for ours, theirs in compared.pairs),
@@ -106,11 +106,11 @@ def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule
     )  # fmt: skip
 
 
-Theirs = dict[tuple[str, int], Judged]
+PeerScores = dict[tuple[str, int], PeerVerdict]
 """Sample and repeat -> their score of the reply."""
 
 
-class _Compared:
+class _ComparedScores:
     """Pairs of scores, the differing items, and counts."""
 
     def __init__(self) -> None:
@@ -119,9 +119,9 @@ class _Compared:
         self.alone = self.failed = self.unread = 0
 
 
-def _compared(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Compared:
+def _compare_scores(run: Run, theirs: PeerScores, part: str, *, gated: bool) -> _ComparedScores:
     """Compare the scores of every reply."""
-    compared = _Compared()
+    compared = _ComparedScores()
     for brief in run.briefs():
         score = next(iter(brief.scores.values()), None)
         other = theirs.pop((brief.sample, brief.repeat), None)
@@ -131,12 +131,12 @@ def _compared(run: Run, theirs: Theirs, part: str, *, gated: bool) -> _Compared:
         if other is None or (value is None and other.score is not None):
             compared.alone += 1
             continue
-        compared.unread += other.why == NOTHING
+        compared.unread += other.why == NO_ANSWER
         if other.score is None:
             compared.failed += 1
         elif value is not None:
             compared.pairs.append((value, other.score))
-            if abs(value - other.score) <= SAME:
+            if abs(value - other.score) <= EQUALITY_TOLERANCE:
                 continue
         compared.items.append(_item(brief, score, other, hide=gated))
     compared.alone += len(theirs)
@@ -150,10 +150,12 @@ def _value(score: Score | Failure | None, part: str) -> float | None:
     return score.parts.get(part) if part else score.value
 
 
-def _stated(run: Run) -> Theirs:
+def _scores_of_source(run: Run) -> PeerScores:
     lines = lines_beside(run.path / THEIRS, msgspec.json.Decoder(Stated).decode)
     stated = {
-        (s.sample, s.repeat): Judged(s.score, s.answer, f"their gold answer is {s.gold}" if s.gold else "")
+        (s.sample, s.repeat): PeerVerdict(
+            s.score, s.answer, f"their gold answer is {s.gold}" if s.gold else ""
+        )
         for s in lines
         if s.score is not None
     }
@@ -165,7 +167,7 @@ def _stated(run: Run) -> Theirs:
     return stated
 
 
-def _opinions(run: Run, rule: Rule, python: Path) -> tuple[Theirs, str]:
+def _scores_of_peer(run: Run, rule: Rule, python: Path) -> tuple[PeerScores, str]:
     """Score every reply of a run by a peer's rule; returns the scores, and the rule's version and name."""
     samples = {sample.id: sample for sample in run.samples()}
     places: list[tuple[str, int, Prompt]] = []
@@ -177,9 +179,9 @@ def _opinions(run: Run, rule: Rule, python: Path) -> tuple[Theirs, str]:
                 places.append((record.sample, record.repeat, Prompt(order=record.prompt.order)))
                 yield Question(outcome.text, rule.doc(sample, record.prompt))
 
-    opinion = ask(rule, questions(), python)
+    opinion = score_replies(rule, questions(), python)
     return {
-        (name, repeat): Judged(verdict.score, _in_data_order(verdict.answer, prompt), verdict.why)
+        (name, repeat): PeerVerdict(verdict.score, _in_data_order(verdict.answer, prompt), verdict.why)
         for (name, repeat, prompt), verdict in zip(places, opinion.verdicts, strict=True)
     }, opinion.source
 
@@ -191,12 +193,12 @@ def _in_data_order(answer: str, prompt: Prompt) -> str:
     return prompt.source_letter(letter[1].upper()) or answer
 
 
-def _item(brief: Brief, score: Score | Failure | None, theirs: Judged, *, hide: bool) -> Item:
+def _item(brief: Brief, score: Score | Failure | None, theirs: PeerVerdict, *, hide: bool) -> Item:
     """Return both scores of a reply; of a gated suite without texts."""
     ours = score if isinstance(score, Score) else None
 
     def shown(text: str) -> str:
-        return text[:ANSWER] if not hide or LETTER.fullmatch(text.strip()) else ""
+        return text[:MAX_ANSWER_CHARS] if not hide or LETTER.fullmatch(text.strip()) else ""
 
     return Item(
         id=brief.sample, repeat=brief.repeat, ours=ours.value if ours else None,

@@ -1,8 +1,8 @@
 """SciEvalKit, for `worker.py`: rules of InternScience/SciEvalKit @ 0817251a on a recorded reply.
 
-Importing its package needs torch and some fifty others, of which these rules use none. So the functions of a rule alone are taken
-out of the package's files; `pip install --no-deps` is enough. Where it would ask a judge, it decides as it does
-without one (`exact_matching`).
+Importing its package needs torch and some fifty other packages, none of which these rules use. Therefore only the
+functions of a rule are loaded from the package's files, and `pip install --no-deps` is enough. A rule that would call a
+judge decides as it does without one (`exact_matching`).
 """
 
 from __future__ import annotations

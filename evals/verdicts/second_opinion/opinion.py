@@ -26,16 +26,16 @@ from evals import harness_environments as environments
 from evals.errors import UsageError
 from evals.verdicts.second_opinion.rules import PEERS, Rule
 
-START_S = 300.0
+START_DEADLINE_S = 300.0
 """Seconds for the harness to start, importing from a cold disk."""
-SECONDS = {"lm-eval": 10.0, "opencompass": 30.0, "scieval": 10.0}
+REPLY_DEADLINE_S = {"lm-eval": 10.0, "opencompass": 30.0, "scieval": 10.0}
 """Seconds for one reply; OpenCompass limits its symbolic comparison to 10 s itself."""
 MEMORY_MIB = 4096
 """Memory limit in addition to that of the imported harness."""
-HERE = Path(__file__).parent
+WORKER_FOLDER = Path(__file__).parent
 """Folder of the worker and of the rules that it runs."""
-INHERITED = ("PATH", "LANG", "LC_ALL", "NLTK_DATA", "LD_LIBRARY_PATH")
-OFFLINE = {
+INHERITED_VARIABLES = ("PATH", "LANG", "LC_ALL", "NLTK_DATA", "LD_LIBRARY_PATH")
+OFFLINE_VARIABLES = {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "HF_EVALUATE_OFFLINE": "1",
@@ -43,7 +43,7 @@ OFFLINE = {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",
 }
-LONGEST = 1 << 20
+MAX_LINE_BYTES = 1 << 20
 """Maximum length of a line from the worker, in bytes; regular ones have less than a tenth."""
 
 
@@ -54,7 +54,7 @@ class Question(Struct, frozen=True):
     doc: dict[str, Any]
 
 
-class Judged(Struct, frozen=True):
+class PeerVerdict(Struct, frozen=True):
     """The rule's score of a reply."""
 
     score: float | None
@@ -68,15 +68,15 @@ class Opinion(Struct, frozen=True):
 
     source: str
     """Version and rule."""
-    verdicts: list[Judged]
+    verdicts: list[PeerVerdict]
 
 
-class _First(Struct):
+class _Greeting(Struct):
     version: str = ""
     fault: str = ""
 
 
-_DECODE = msgspec.json.Decoder(Judged).decode
+_DECODE = msgspec.json.Decoder(PeerVerdict).decode
 
 
 def interpreter(peer: str, python: Path | None) -> Path:
@@ -94,29 +94,30 @@ def interpreter(peer: str, python: Path | None) -> Path:
     )
 
 
-def ask(rule: Rule, questions: Iterable[Question], python: Path) -> Opinion:
+def score_replies(rule: Rule, questions: Iterable[Question], python: Path) -> Opinion:
     """Score replies with a peer's rule; raises UsageError if it cannot run."""
     with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as errors:
-        count = _write(lines, rule, questions)
+        count = _write_questions(lines, rule, questions)
         with tempfile.TemporaryDirectory() as folder, _worker(rule, python, folder, lines, errors) as process:
-            answers = _lines(process, python, SECONDS[rule.peer])
-            first = _first(rule, next(answers, b""), python, errors)
-            verdicts = [_read(line, rule.scale, python) for line in answers]
+            answers = _worker_lines(process, python, REPLY_DEADLINE_S[rule.peer])
+            first = _read_greeting(rule, next(answers, b""), python, errors)
+            verdicts = [_read_verdict(line, rule.scale, python) for line in answers]
         if len(verdicts) != count:
             raise UsageError(
-                f"{python}: {rule.peer} ended after {len(verdicts)} of {count} replies{_last(errors)}"
+                f"{python}: {rule.peer} ended after {len(verdicts)} of {count} replies{_last_error_line(errors)}"
             )
     return Opinion(f"{first.version}: {rule.name}", verdicts)
 
 
-def _write(lines: IO[bytes], rule: Rule, questions: Iterable[Question]) -> int:
+def _write_questions(lines: IO[bytes], rule: Rule, questions: Iterable[Question]) -> int:
     """Write the worker's input; returns the number of replies."""
     count, encode = 0, msgspec.json.Encoder().encode
     for item in questions:
         if not count:
             spec = {**rule.spec, "doc": item.doc}
             lines.write(
-                encode({"rule": spec, "seconds": SECONDS[rule.peer], "memory_mib": MEMORY_MIB}) + b"\n"
+                encode({"rule": spec, "seconds": REPLY_DEADLINE_S[rule.peer], "memory_mib": MEMORY_MIB})
+                + b"\n"
             )
         lines.write(encode(item) + b"\n")
         count += 1
@@ -129,9 +130,14 @@ def _worker(
     rule: Rule, python: Path, folder: str, lines: IO[bytes], errors: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the worker; it is stopped at the end, with all processes that it started."""
-    command = [str(python), "-I", str(HERE / "worker.py"), str(HERE / f"of_{PEERS[rule.peer]}.py")]
-    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    environment |= {"HOME": folder, "TMPDIR": folder, **OFFLINE}
+    command = [
+        str(python),
+        "-I",
+        str(WORKER_FOLDER / "worker.py"),
+        str(WORKER_FOLDER / f"of_{PEERS[rule.peer]}.py"),
+    ]
+    environment = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
+    environment |= {"HOME": folder, "TMPDIR": folder, **OFFLINE_VARIABLES}
     try:
         process = subprocess.Popen(
             command,
@@ -162,30 +168,30 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _lines(process: subprocess.Popen[bytes], python: Path, seconds: float) -> Iterator[bytes]:
+def _worker_lines(process: subprocess.Popen[bytes], python: Path, seconds: float) -> Iterator[bytes]:
     """Yield the worker's lines; raises UsageError if none comes within the deadline."""
     stream = process.stdout
     if stream is None:
         raise UsageError(f"{python}: started without a pipe")
-    rest, deadline = b"", START_S
+    rest, deadline = b"", START_DEADLINE_S
     with selectors.DefaultSelector() as ready:
         ready.register(stream, selectors.EVENT_READ)
         while ready.select(deadline):
             chunk = os.read(stream.fileno(), 1 << 16)
             *whole, rest = (rest + chunk).split(b"\n")
-            if not chunk or len(rest) > LONGEST:
+            if not chunk or len(rest) > MAX_LINE_BYTES:
                 return
             for line in whole:
                 yield line
-                deadline = START_S + 256 * seconds  # a chunk of replies, each at its deadline
+                deadline = START_DEADLINE_S + 256 * seconds  # a chunk of replies, each at its deadline
     raise UsageError(f"{python}: nothing came back for {deadline:.0f} s")
 
 
-def _first(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> _First:
+def _read_greeting(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> _Greeting:
     try:
-        first = msgspec.json.decode(line, type=_First)
+        first = msgspec.json.decode(line, type=_Greeting)
     except msgspec.DecodeError:
-        raise UsageError(f"{python}: it ended before it judged anything{_last(errors)}") from None
+        raise UsageError(f"{python}: it ended before it judged anything{_last_error_line(errors)}") from None
     if first.fault:
         missing = first.fault.startswith("ModuleNotFoundError")
         hint = f"; an environment that has all it needs: {environments.recipe(rule.peer)}" if missing else ""
@@ -193,14 +199,14 @@ def _first(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> _First:
     return first
 
 
-def _last(errors: IO[bytes]) -> str:
+def _last_error_line(errors: IO[bytes]) -> str:
     """Return the last line of standard error."""
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - 4096))
     lines = errors.read().decode(errors="replace").strip().splitlines()
     return f": {lines[-1][:300]}" if lines else ""
 
 
-def _read(line: bytes, scale: float, python: Path) -> Judged:
+def _read_verdict(line: bytes, scale: float, python: Path) -> PeerVerdict:
     """Decode a line of the worker; raises UsageError for anything else, which a hostile reply may have caused."""
     try:
         verdict = _DECODE(line)
@@ -208,4 +214,4 @@ def _read(line: bytes, scale: float, python: Path) -> Judged:
         raise UsageError(f"{python}: a line that came back is no verdict: {line[:80]!r}") from None
     if verdict.score is None:
         return verdict
-    return Judged(verdict.score * scale, verdict.answer, verdict.why)
+    return PeerVerdict(verdict.score * scale, verdict.answer, verdict.why)

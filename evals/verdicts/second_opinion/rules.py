@@ -1,4 +1,4 @@
-"""The scoring rules of other harnesses for our suites: where a peer defines each, and the columns that it reads.
+"""The scoring rules of other harnesses for our suites: their location in the peer's code and the columns that they read.
 
 Letters are those of the prompt, as the model saw them. Sources: lm_eval 0.4.13, opencompass 0.5.4
 and SciEvalKit @ 0817251a.
@@ -40,14 +40,14 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 def rules(peer: str, suite: str) -> list[Rule]:
     """Return a peer's rules for a suite, the default one first."""
-    return [rule for rule in _of(peer) if rule.suite == suite]
+    return [rule for rule in _rules_of_peer(peer) if rule.suite == suite]
 
 
 def find(peer: str, suite: str, name: str | None) -> Rule:
     """Return a rule by its name, or the default one; raises UsageError if there is none."""
     usable = rules(peer, suite)
     if not usable:
-        known = dict.fromkeys(rule.suite for rule in _of(peer))
+        known = dict.fromkeys(rule.suite for rule in _rules_of_peer(peer))
         raise UsageError(
             f"{peer} has no rule of its own for replies to {suite}; it has for {', '.join(known)}"
         )
@@ -57,7 +57,7 @@ def find(peer: str, suite: str, name: str | None) -> Rule:
     return named[name] if name is not None else usable[0]
 
 
-def _of(peer: str) -> Iterator[Rule]:
+def _rules_of_peer(peer: str) -> Iterator[Rule]:
     return {"lm-eval": _lm_eval, "opencompass": _opencompass, "scieval": _scieval}[peer]()
 
 
@@ -88,25 +88,30 @@ def _lm_eval() -> Iterator[Rule]:
             yield rule(f"chartqa:{part}", "chartqa/chartqa.yaml", _chartqa, metric)
 
 
-def _shown(sample: Sample, prompt: Prompt) -> list[str]:
+def _shown_options(sample: Sample, prompt: Prompt) -> list[str]:
     """Return the options in the order of the prompt."""
     order = prompt.order if prompt.order is not None else range(len(sample.choices))
     return [sample.choices[place] for place in order]
 
 
-def _letter(sample: Sample, prompt: Prompt) -> str:
+def _shown_letter(sample: Sample, prompt: Prompt) -> str:
     return prompt.shown_letter(str(sample.target))
 
 
 def _mmlu_pro(sample: Sample, prompt: Prompt) -> dict[str, Any]:
-    gold = _letter(sample, prompt)
-    return {"question": "", "options": _shown(sample, prompt), "answer": gold, "category": sample.group}
+    gold = _shown_letter(sample, prompt)
+    return {
+        "question": "",
+        "options": _shown_options(sample, prompt),
+        "answer": gold,
+        "category": sample.group,
+    }
 
 
 def _gpqa(sample: Sample, prompt: Prompt) -> dict[str, Any]:
-    options = _shown(sample, prompt)
+    options = _shown_options(sample, prompt)
     named = {f"choice{place}": option for place, option in enumerate(options, 1)}
-    return {"Question": "", "choices": options, "answer": f"({_letter(sample, prompt)})", **named}
+    return {"Question": "", "choices": options, "answer": f"({_shown_letter(sample, prompt)})", **named}
 
 
 def _aime(sample: Sample, prompt: Prompt) -> dict[str, Any]:
@@ -120,8 +125,8 @@ def _mmmu(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {
         "question": "",
         "question_type": "open" if open_ended else "multiple-choice",
-        "options": repr(_shown(sample, prompt)),  # Python's notation, as the hub has it
-        "answer": str(gold) if open_ended else _letter(sample, prompt),
+        "options": repr(_shown_options(sample, prompt)),  # Python's notation, as the hub has it
+        "answer": str(gold) if open_ended else _shown_letter(sample, prompt),
     }
 
 
@@ -143,7 +148,7 @@ SMOLINSTRUCT = (
     ("meteor_0shot_instruct", "meteor_0shot_instruct_datasets", {"MC": ""}),
 )  # fmt: skip
 """Configuration, list, and its tasks with the tag around their gold answers (none for captions)."""
-PERCENT = ("MG", "FS", "RS")
+PERCENT_TASKS = ("MG", "FS", "RS")
 """Tasks that are scored from 0 to 100."""
 
 
@@ -182,8 +187,8 @@ def _smolinstruct(rule: Callable[..., Rule]) -> Iterator[Rule]:
                 f"SmolInstruct.smolinstruct_{config}",
                 listed,
                 f"{task}-0shot-instruct",
-                _tagged(tag) if tag else _caption,
-                scale=0.01 if task in PERCENT else 1.0,
+                _tagged_gold(tag) if tag else _caption,
+                scale=0.01 if task in PERCENT_TASKS else 1.0,
                 part="" if tag else "meteor",
             )
 
@@ -193,19 +198,19 @@ def _gold(sample: Sample, prompt: Prompt) -> dict[str, Any]:
 
 
 def _gold_letter(sample: Sample, prompt: Prompt) -> dict[str, Any]:
-    return {"gold": _letter(sample, prompt)}
+    return {"gold": _shown_letter(sample, prompt)}
 
 
 def _gold_option(sample: Sample, prompt: Prompt) -> dict[str, Any]:
-    gold = _letter(sample, prompt)
-    return {"gold": f"{gold}. {_shown(sample, prompt)[ord(gold) - ord('A')]}"}
+    gold = _shown_letter(sample, prompt)
+    return {"gold": f"{gold}. {_shown_options(sample, prompt)[ord(gold) - ord('A')]}"}
 
 
 def _material(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {"gold": sample.target == "yes" if isinstance(sample.target, str) else sample.target}
 
 
-def _tagged(tag: str) -> Doc:
+def _tagged_gold(tag: str) -> Doc:
     """Wrap the gold answer as the data set's output sentence has it."""
 
     def doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
@@ -221,7 +226,7 @@ def _caption(sample: Sample, prompt: Prompt) -> dict[str, Any]:
 
 # --- SciEvalKit: one of the rules in of_scieval.py
 
-ONE_OPTION = ("microvqa", "mmstar", "msearth")
+SINGLE_OPTION_SUITES = ("microvqa", "mmstar", "msearth")
 """Suites of questions with one right option that SciEvalKit has, too."""
 
 
@@ -231,8 +236,8 @@ def _scieval() -> Iterator[Rule]:
 
     yield rule("trqa", "trqa", _right_letters)
     yield rule("proteinlmbench", "proteinlmbench", _option_number)
-    for suite in ONE_OPTION:
-        yield rule("options", suite, _lettered)
+    for suite in SINGLE_OPTION_SUITES:
+        yield rule("options", suite, _lettered_options)
 
 
 def _right_letters(sample: Sample, prompt: Prompt) -> dict[str, Any]:
@@ -241,9 +246,12 @@ def _right_letters(sample: Sample, prompt: Prompt) -> dict[str, Any]:
 
 
 def _option_number(sample: Sample, prompt: Prompt) -> dict[str, Any]:
-    return {"answer": f"option {ord(_letter(sample, prompt)) - ord('A') + 1}"}
+    return {"answer": f"option {ord(_shown_letter(sample, prompt)) - ord('A') + 1}"}
 
 
-def _lettered(sample: Sample, prompt: Prompt) -> dict[str, Any]:
-    shown = _shown(sample, prompt)
-    return {"answer": _letter(sample, prompt), "choices": {chr(65 + n): text for n, text in enumerate(shown)}}
+def _lettered_options(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+    shown = _shown_options(sample, prompt)
+    return {
+        "answer": _shown_letter(sample, prompt),
+        "choices": {chr(65 + n): text for n, text in enumerate(shown)},
+    }

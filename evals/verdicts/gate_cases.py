@@ -1,4 +1,4 @@
-"""What a gate judges: a rule of the policy with both runs' samples paired under its metric."""
+"""Gate cases: a rule of the policy with both runs' samples paired under its metric."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import NamedTuple, TypeAlias
 from msgspec import structs
 
 from evals.errors import UsageError
-from evals.report.about import Estimand
+from evals.report.estimand_names import Estimand
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.difference import Evidence, Shift
-from evals.verdicts.estimands import MANY, Observed, evidence_of, noise_error
+from evals.verdicts.difference import Evidence, MeanDifference
+from evals.verdicts.estimands import NORMAL_DF, ObservedDifference, evidence_of, noise_error
 from evals.verdicts.pairs import Missing, Pairs
 from evals.verdicts.policy import Entry, Pool
-from evals.verdicts.suite_run import SuiteRun, pair, plain, why_not
+from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, normalise_suite_name, pair
 
 
 class Case(NamedTuple):
@@ -37,30 +37,32 @@ class Case(NamedTuple):
         limits = self.limits or (None,) * len(self.parts)
         if len(self.parts) == 1:
             return evidence_of(self.parts[0], self.estimand, missing=missing, limit=limits[0])
-        pooled = _pooled(self.parts, missing)
+        pooled = _pooled_evidence(self.parts, missing)
         if pooled is None or self.estimand == "items-like-these":
             return pooled
         if self.estimand == "this-run":
-            return Observed(pooled.value)
+            return ObservedDifference(pooled.value)
         errors = [noise_error(part, limit=limit) for part, limit in zip(self.parts, limits, strict=True)]
         known = [error for error in errors if error is not None]
         if len(known) < len(errors):
             return None
-        return Shift(pooled.value, sqrt(sum(e * e for e in known)) / len(known), MANY, "within-item noise")
+        return MeanDifference(
+            pooled.value, sqrt(sum(e * e for e in known)) / len(known), NORMAL_DF, "within-item noise"
+        )
 
     @property
     def noise_is_known(self) -> bool:
-        """Whether the estimand can be estimated."""
+        """Return whether the estimand can be estimated."""
         return self.estimand != "these-items" or self.evidence("leave") is not None
 
     @property
     def coverage(self) -> tuple[float, float]:
-        """Least coverage of the candidate, and of the baseline."""
+        """Return the lowest coverage of the candidate and of the baseline over all parts."""
         return min(p.coverage_b for p in self.parts), min(p.coverage_a for p in self.parts)
 
     @property
     def tolerant(self) -> bool:
-        """Whether the policy allows missing outcomes to be left out."""
+        """Return whether the policy excludes missing outcomes."""
         return isinstance(self.rule, Entry) and self.rule.missing == "tolerate"
 
 
@@ -76,7 +78,7 @@ def run_pair(entry: Entry, candidate: Sequence[SuiteRun], baseline: Sequence[Sui
         raise UsageError(f"policy: {entry.name}: not in the baseline, which has {have or 'nothing'}")
     if b is None:
         return None
-    if reasons := why_not(a, b):
+    if reasons := incomparability_reasons(a, b):
         raise UsageError(f"baseline and candidate cannot be compared: {'; '.join(reasons)}")
     if entry.protocol and entry.protocol != a.protocol:
         raise UsageError(
@@ -87,9 +89,9 @@ def run_pair(entry: Entry, candidate: Sequence[SuiteRun], baseline: Sequence[Sui
 
 def run_of(entry: Entry, suite_runs: Sequence[SuiteRun]) -> SuiteRun | None:
     """Return the run that an entry names, also by a bare name; raises UsageError if it fits several."""
-    wanted = plain(entry.name)
-    exact = [c for c in suite_runs if plain(c.suite) == wanted]
-    bare = exact or [c for c in suite_runs if plain(c.suite).partition(":")[0] == wanted]
+    wanted = normalise_suite_name(entry.name)
+    exact = [c for c in suite_runs if normalise_suite_name(c.suite) == wanted]
+    bare = exact or [c for c in suite_runs if normalise_suite_name(c.suite).partition(":")[0] == wanted]
     if len(bare) > 1 and entry.protocol:
         bare = [c for c in bare if c.protocol == entry.protocol] or bare
     if len(bare) > 1:
@@ -155,7 +157,7 @@ def with_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
     return structs.replace(suite_run, sides={**suite_run.sides, scorer: side._replace(points=points)})
 
 
-def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
+def _pooled_evidence(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
     """Return the evidence on the mean of the suites' differences, with samples weighted as in their own suite."""
     import numpy as np
 
@@ -174,6 +176,6 @@ def _pooled(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
     differences = np.concatenate(values)
     if np.isnan(differences).any():
         return None
-    return difference.of_mean(
+    return difference.mean_evidence(
         differences, clusters, groups=groups, weights=weights, width=parts[0].metric.width
     )

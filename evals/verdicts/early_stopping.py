@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evals.errors import UsageError
 from evals.records.store import Run
-from evals.verdicts import noise, policy, spending, suite_runs
+from evals.verdicts import alpha_spending, noise, policy, suite_runs
 from evals.verdicts.gate import GateReport, check_noise, run_names
 from evals.verdicts.gate import gate as judge
 from evals.verdicts.sequential import SequentialGate, fixed_policy
@@ -23,17 +23,19 @@ class EarlyStoppingGate:
 
     def __init__(self, *, against: str, policy_file: Path, results: Path) -> None:
         rules = policy.read(policy_file)
-        self.account = spending.account(rules, results)
-        self.rules = spending.share(rules)
-        self.old = suite_runs.find(results, against, suites=[entry.name for entry in self.rules.suite])
-        check_noise(self.rules, noise.limits(results, self.old), self.old)
+        self.account = alpha_spending.read_account(rules, results)
+        self.rules = alpha_spending.single_gate_policy(rules)
+        self.old = suite_runs.load_named_runs(
+            results, against, suites=[entry.name for entry in self.rules.suite]
+        )
+        check_noise(self.rules, noise.repeatability_limits(results, self.old), self.old)
         self.gate: SequentialGate | None = None
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> SequentialGate:
         """Return the sequential gate for these jobs."""
         if self.account:
             names = ", ".join(dict.fromkeys(job.writer.path.name for job in jobs))
-            spending.refuse_spent(self.account, candidate=names, baseline=run_names(self.old))
+            alpha_spending.refuse_spent(self.account, candidate=names, baseline=run_names(self.old))
         self.gate = SequentialGate(jobs, self.old, self.rules, seed=seed)
         return self.gate
 
@@ -49,10 +51,10 @@ class EarlyStoppingGate:
             b, a = suite_runs.with_common_ids(new, self.old)
             fixed = judge(b, a, fixed_policy(self.rules))
         report = gate.report(candidate=run_names(new), baseline=run_names(self.old), fixed=fixed)
-        return spending.record(self.account, report) if self.account else report
+        return alpha_spending.record(self.account, report) if self.account else report
 
 
-def wanted(request: RunRequest) -> EarlyStoppingGate | None:
+def early_stopping_gate(request: RunRequest) -> EarlyStoppingGate | None:
     """Return the sequential gate that a request asks for, or None; raises UsageError if an option is missing."""
     options = [request.against is not None, request.policy is not None, request.until_decided]
     if not any(options):

@@ -1,4 +1,4 @@
-"""Noise within items: the variance of a run's score if the model answered the same items again, from repeats."""
+"""Estimate from repeats the variance of a run's score if the model answered the same items again."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from evals.report.strata import item_weights
 from evals.types import Metric
-from evals.verdicts.pairs import Side, values
+from evals.verdicts.pairs import Side, reduce_samples
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-def within_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
+def within_item_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
     """Return for each sample the variance of its mean over repeats (unbiased); None if it cannot be estimated.
 
-    It cannot without repeats, for joint metrics (pass@k) and for statistics of whole runs. Samples with a single repeat
-    are left out.
+    There is no estimate without repeats, for joint metrics (pass@k) and for run-level statistics. Samples with a single
+    repeat are excluded.
     """
     if metric.joint or metric.together or metric.pool == "whole" or side.repeats < 2:
         return None
@@ -38,12 +38,14 @@ def within_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
     } or None
 
 
-def within_error(side: Side, metric: Metric) -> float | None:
+def within_item_error(side: Side, metric: Metric) -> float | None:
     """Return the standard deviation of a metric between runs of the model on these items; None: unknown."""
-    variances = within_variances(side, metric)
+    variances = within_item_variances(side, metric)
     if variances is None:
         return None
-    known = [name for name, value in values(side, metric, side.golds).items() if not isnan(value.value)]
+    known = [
+        name for name, value in reduce_samples(side, metric, side.golds).items() if not isnan(value.value)
+    ]
     weights = item_weights(
         len(known), [side.golds[name].group for name in known] if metric.pool == "macro" else None
     )

@@ -1,9 +1,9 @@
-"""Whether a printed score is possible given the number of items of its benchmark (a GRIM test, Brown and Heathers 2017).
+"""Test whether a printed score is possible for the number of items of its benchmark (GRIM, Brown and Heathers 2017).
 
 An accuracy over n items and r runs of each is k / (n r) for an integer k, so most numbers with two decimals are impossible
-for 30 items. A number off this grid was computed differently than stated: items were left out of the denominator, more
-runs were averaged, or the metric is not a plain accuracy. A number on a dense grid proves little; `share` is the share of
-all printable numbers that are on the grid.
+for 30 items. A number off this grid was computed differently than stated: items were excluded from the denominator, more
+runs were averaged, or the metric is not a plain accuracy. A dense grid is not informative; `share` is the share of all
+printable numbers that are on the grid.
 
 >>> on_grid("81.15", items=541), on_grid("81.2", items=30)
 (True, False)
@@ -21,13 +21,13 @@ from msgspec import Struct
 
 from evals.verdicts.reported import Claim
 
-MOST_RUNS = 64
+MAX_RUNS = 64
 """Largest number of runs per item that is tried; published protocols of the family have up to 32 (HMMT)."""
-DENSE = 0.5
+DENSE_SHARE = 0.5
 """Share of all printable numbers above which a grid is not informative."""
-FEWER = 0.1
+MAX_DROPPED_SHARE = 0.1
 """Largest share of dropped items that is considered for smaller denominators."""
-NAMED = 5
+MAX_LISTED = 5
 """Maximum number of denominators, or numbers of runs, that are listed."""
 ALPHA = 0.01
 """Significance level, over all numbers of runs tried, for a number of runs that fits a whole table."""
@@ -73,7 +73,7 @@ class TableFit(Struct, frozen=True, kw_only=True):
 
 
 def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
-    """Whether some k / (items x runs), in percent, rounds to this number; halves may be rounded either way."""
+    """Return whether some k / (items x runs), in percent, rounds to this number; halves may be rounded either way."""
     value, half = Fraction(printed), Fraction(1, 2 * 10 ** _digits(printed))
     cells = items * runs
     least = max(0, math.ceil((value - half) * cells / 100))
@@ -86,7 +86,7 @@ def share_on_grid(digits: int, cells: int) -> float:
     return min(1.0, (cells + 1) / printable)
 
 
-def examine(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[TableFit]:
+def examine_claims(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[TableFit]:
     """Return for each benchmark of each source which of its numbers are possible.
 
     `items` is suite -> number of items, for claims that do not state their own.
@@ -104,7 +104,7 @@ def explanation(fit: Fit) -> str:
         parts.append(f"{' or '.join(map(str, fit.runs_that_fit))} runs would fit")
     if fit.fewer_items:
         parts.append(f"so would {' or '.join(map(str, fit.fewer_items))} items, if some were left out")
-    return "; ".join(parts) or f"no number of runs up to {MOST_RUNS} fits, nor items left out"
+    return "; ".join(parts) or f"no number of runs up to {MAX_RUNS} fits, nor items left out"
 
 
 def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> TableFit:
@@ -144,25 +144,29 @@ def _why_not(claim: Claim, items: int, runs: int) -> str:
         return f"its metric is no proportion of items ({match[0]})"
     if not items:
         return "the number of items is not known"
-    if share_on_grid(claim.digits, items * runs) > DENSE:
+    if share_on_grid(claim.digits, items * runs) > DENSE_SHARE:
         return f"{items * runs:,} answers give almost every number with {claim.digits} digit(s)"
     return ""
 
 
 def _runs_that_fit(printed: str, items: int, *, known: int) -> tuple[int, ...]:
     digits = _digits(printed)
-    sparse = (r for r in range(1, MOST_RUNS + 1) if r != known and share_on_grid(digits, items * r) <= DENSE)
-    return tuple(r for r in sparse if on_grid(printed, items=items, runs=r))[:NAMED]
+    sparse = (
+        r for r in range(1, MAX_RUNS + 1) if r != known and share_on_grid(digits, items * r) <= DENSE_SHARE
+    )
+    return tuple(r for r in sparse if on_grid(printed, items=items, runs=r))[:MAX_LISTED]
 
 
 def _fewer_items(printed: str, items: int, runs: int) -> tuple[int, ...]:
-    least = math.ceil((1 - FEWER) * items)
-    return tuple(n for n in range(items - 1, least - 1, -1) if on_grid(printed, items=n, runs=runs))[:NAMED]
+    least = math.ceil((1 - MAX_DROPPED_SHARE) * items)
+    return tuple(n for n in range(items - 1, least - 1, -1) if on_grid(printed, items=n, runs=runs))[
+        :MAX_LISTED
+    ]
 
 
 def _common_runs(fits: Iterable[Fit], items: int) -> tuple[int | None, float | None]:
     fits = list(fits)
-    for tried, runs in enumerate(range(1, MOST_RUNS + 1), 1):
+    for tried, runs in enumerate(range(1, MAX_RUNS + 1), 1):
         if all(on_grid(fit.printed, items=items, runs=runs) for fit in fits):
             p = tried * math.prod(share_on_grid(_digits(fit.printed), items * runs) for fit in fits)
             return (runs, p) if p < ALPHA else (None, None)

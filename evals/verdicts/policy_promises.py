@@ -14,16 +14,16 @@ from evals.run.job import Options
 from evals.run.plan import resolve
 from evals.verdicts import policy as policies
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.suite_run import SuiteRun, plain
+from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
 
 
-def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> Promise:
+def make_promise(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> Promise:
     """Return the promise for a policy's suites, or only the named ones; raises UsageError for a suite not in the policy."""
     policy = policies.read(policy_file)
-    known = {plain(entry.name): entry for entry in policy.suite}
-    if unknown := [name for name in suites if plain(name) not in known]:
+    known = {normalise_suite_name(entry.name): entry for entry in policy.suite}
+    if unknown := [name for name in suites if normalise_suite_name(name) not in known]:
         raise UsageError(f"policy {policy_file} has no suite {unknown[0]}; it has {', '.join(known)}")
-    chosen = [known[plain(name)] for name in suites] or list(policy.suite)
+    chosen = [known[normalise_suite_name(name)] for name in suites] or list(policy.suite)
     return Promise(
         made=time.time(),
         policy_sha256=policy.sha256,
@@ -31,7 +31,7 @@ def make(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> 
     )
 
 
-def remarks(candidate: Sequence[SuiteRun], policy: Policy) -> list[str]:
+def promise_remarks(candidate: Sequence[SuiteRun], policy: Policy) -> list[str]:
     """Return a line for each run with a promise: whether it was kept under this policy."""
     return [_remark(suite_run, policy) for suite_run in candidate if suite_run.promise != NONE]
 

@@ -14,30 +14,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-EVALUATES = frozenset({"eval", "exec", "parse_expr", "sympify", "__import__"})
-PROCESSES = frozenset({"subprocess", "pickle", "marshal", "ctypes"})
-COMMANDS = frozenset({"system", "popen", "execv", "execve", "spawnl", "spawnv"})
-METRICS = frozenset({"code_eval", "apps_metric"})
+EVAL_NAMES = frozenset({"eval", "exec", "parse_expr", "sympify", "__import__"})
+PROCESS_MODULES = frozenset({"subprocess", "pickle", "marshal", "ctypes"})
+COMMAND_FUNCTIONS = frozenset({"system", "popen", "execv", "execve", "spawnl", "spawnv"})
+UNSAFE_METRICS = frozenset({"code_eval", "apps_metric"})
 """Metrics of the package `evaluate` that run code."""
 
 
-def executes(functions: Iterable[Callable[..., Any]]) -> str:
+def find_code_execution(functions: Iterable[Callable[..., Any]]) -> str:
     """Return what in the source of some functions could run a reply, as `file: name`; empty if nothing does."""
     seen: set[Path] = set()
-    waiting = [Path(name) for function in functions if (name := _file(function))]
+    waiting = [Path(name) for function in functions if (name := _source_file(function))]
     while waiting:
         path = waiting.pop()
         if path in seen:
             continue
         seen.add(path)
-        danger, imported = _scan(path)
+        danger, imported = _scan_file(path)
         if danger:
             return f"{path.name}: {danger}"
         waiting += imported
     return ""
 
 
-def _file(function: Callable[..., Any]) -> str | None:
+def _source_file(function: Callable[..., Any]) -> str | None:
     try:
         return inspect.getsourcefile(inspect.unwrap(function))
     except TypeError:  # built in, or an instance
@@ -45,32 +45,34 @@ def _file(function: Callable[..., Any]) -> str | None:
 
 
 @cache
-def _scan(path: Path) -> tuple[str, tuple[Path, ...]]:
+def _scan_file(path: Path) -> tuple[str, tuple[Path, ...]]:
     """Return the first dangerous name of a file, and the files beside it that it imports."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return "source that cannot be read", ()
-    beside: list[Path] = []
+    imported: list[Path] = []
     for node in ast.walk(tree):
-        if name := _danger(node):
+        if name := _dangerous_name(node):
             return name, ()
-        beside += _imported(node, path.parent)
-    return "", tuple(beside)
+        imported += _imported_files(node, path.parent)
+    return "", tuple(imported)
 
 
-def _danger(node: ast.AST) -> str:
+def _dangerous_name(node: ast.AST) -> str:
     if isinstance(node, ast.Call):
-        called = node.func
-        if isinstance(called, ast.Name) and called.id in EVALUATES:
-            return called.id
-        if isinstance(called, ast.Attribute):
-            owner = called.value.id if isinstance(called.value, ast.Name) else ""
-            if owner in PROCESSES or (owner == "os" and called.attr in COMMANDS):
-                return f"{owner}.{called.attr}"
-            if called.attr in {"parse_expr", "sympify"} or (owner == "builtins" and called.attr in EVALUATES):
-                return called.attr
-    if isinstance(node, ast.ImportFrom) and node.module in PROCESSES:
+        function = node.func
+        if isinstance(function, ast.Name) and function.id in EVAL_NAMES:
+            return function.id
+        if isinstance(function, ast.Attribute):
+            owner = function.value.id if isinstance(function.value, ast.Name) else ""
+            if owner in PROCESS_MODULES or (owner == "os" and function.attr in COMMAND_FUNCTIONS):
+                return f"{owner}.{function.attr}"
+            if function.attr in {"parse_expr", "sympify"} or (
+                owner == "builtins" and function.attr in EVAL_NAMES
+            ):
+                return function.attr
+    if isinstance(node, ast.ImportFrom) and node.module in PROCESS_MODULES:
         return str(node.module)
     if (
         isinstance(node, ast.Name)
@@ -78,12 +80,12 @@ def _danger(node: ast.AST) -> str:
         and node.id in {"eval", "exec", "parse_expr"}
     ):
         return node.id  # handed on, and called elsewhere
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in METRICS:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in UNSAFE_METRICS:
         return node.value
     return ""
 
 
-def _imported(node: ast.AST, folder: Path) -> Iterator[Path]:
+def _imported_files(node: ast.AST, folder: Path) -> Iterator[Path]:
     names: list[str] = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
@@ -93,7 +95,7 @@ def _imported(node: ast.AST, folder: Path) -> Iterator[Path]:
     for name in filter(None, names):
         parts = name.split(".")
         if parts[:2] == ["lm_eval", "tasks"]:
-            root = next((one for one in folder.parents if one.name == "tasks"), folder)
+            root = next((parent for parent in folder.parents if parent.name == "tasks"), folder)
             parts = parts[2:]
         else:
             root = folder

@@ -1,4 +1,4 @@
-"""The suites of a plan: what is simulated, and what comes of it."""
+"""The suites of a plan, with their simulations and the resulting power and cost."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from evals.report.about import Estimand
-from evals.verdicts.cases import Case
-from evals.verdicts.designs import Claims, Design, NormalDesign
+from evals.report.estimand_names import Estimand
+from evals.verdicts.gate_cases import Case
 from evals.verdicts.policy import Entry, Pool, Tier
+from evals.verdicts.simulated_designs import Claims, Design, NormalDesign
 from evals.verdicts.suite_run import SuiteRun
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PlannedSuite(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Standard error of an unchanged model's difference."""
+        """Return the standard error of an unchanged model's difference."""
         return sqrt(sum(design.error**2 for design in self.designs)) / len(self.designs)
 
     def claims(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:

@@ -1,9 +1,9 @@
-"""Alpha spending over a series of gates, so that e.g. all nightly gates together err with at most alpha.
+"""Alpha spending over a series of gates, such as nightly ones, with a joint error rate of at most alpha.
 
-A policy with `[series]` names a series and how many gates it has. Each gate is judged at alpha / gates, so that the
-chance of one wrong pass (or of one wrong regression) in the whole series is at most alpha (Bonferroni). The gates are
-recorded in `results/series/NAME.jsonl`, a line each: commit it or keep it where CI keeps the results. Judging the same
-runs again spends nothing.
+A policy with `[series]` names a series and its number of gates. Each gate is tested at alpha / gates, which limits the
+probability of a wrong pass (or of a wrong regression) in the whole series to alpha (Bonferroni). The gates are recorded
+in `results/series/NAME.jsonl`, one line each; commit the file or keep it with CI's results. Testing the same runs again
+spends nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from evals.verdicts.policy import Policy, Series
 FOLDER = "series"
 
 
-class Spent(Struct, frozen=True, kw_only=True):
+class SpentGate(Struct, frozen=True, kw_only=True):
     """One gate of a series."""
 
     candidate: str
@@ -37,14 +37,14 @@ class Spent(Struct, frozen=True, kw_only=True):
     """Seconds since 1970."""
 
 
-class Account(NamedTuple):
+class AlphaAccount(NamedTuple):
     """A series and its gates so far."""
 
     series: Series
     alpha: float
     """Alpha of the whole series."""
     path: Path
-    gates: tuple[Spent, ...]
+    gates: tuple[SpentGate, ...]
 
     @property
     def each(self) -> float:
@@ -57,38 +57,38 @@ class Account(NamedTuple):
         return max(0.0, self.alpha - sum(gate.alpha for gate in self.gates))
 
 
-def share(policy: Policy) -> Policy:
+def single_gate_policy(policy: Policy) -> Policy:
     """Return the policy of one gate of the series; without a series the policy itself."""
     return structs.replace(policy, alpha=policy.alpha / policy.series.gates) if policy.series else policy
 
 
-def account(policy: Policy, results: Path) -> Account | None:
+def read_account(policy: Policy, results: Path) -> AlphaAccount | None:
     """Read the account of the policy's series; None without a series. Raises StoreError for a broken file."""
     if policy.series is None:
         return None
     path = mirror.writable(results) / FOLDER / f"{policy.series.name}.jsonl"
     try:
         lines = disk.read_small(path).splitlines() if path.exists() else []
-        gates = tuple(msgspec.json.decode(line, type=Spent) for line in lines)
+        gates = tuple(msgspec.json.decode(line, type=SpentGate) for line in lines)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not a record of a series of gates ({cause(error)})") from None
-    return Account(policy.series, policy.alpha, path, gates)
+    return AlphaAccount(policy.series, policy.alpha, path, gates)
 
 
-def refuse_spent(account: Account, *, candidate: str, baseline: str) -> None:
+def refuse_spent(account: AlphaAccount, *, candidate: str, baseline: str) -> None:
     """Raise UsageError if no alpha is left, unless this gate was judged before."""
-    if _earlier(account, candidate, baseline) is None and len(account.gates) >= account.series.gates:
+    if _earlier_gate(account, candidate, baseline) is None and len(account.gates) >= account.series.gates:
         raise UsageError(
             f"series {account.series.name}: all {account.series.gates} gates of its alpha {account.alpha:g} are spent; "
             f"give the policy's [series] a new name"
         )
 
 
-def record(account: Account, report: GateReport) -> GateReport:
+def record(account: AlphaAccount, report: GateReport) -> GateReport:
     """Append a gate to the series' file and return its report with a note on the remaining alpha."""
-    earlier = _earlier(account, report.candidate, report.baseline)
+    earlier = _earlier_gate(account, report.candidate, report.baseline)
     if earlier is None:
-        gate = Spent(
+        gate = SpentGate(
             candidate=report.candidate,
             baseline=report.baseline,
             alpha=account.each,
@@ -105,7 +105,7 @@ def record(account: Account, report: GateReport) -> GateReport:
     return structs.replace(report, notes=(*report.notes, note))
 
 
-def _earlier(account: Account, candidate: str, baseline: str) -> Spent | None:
+def _earlier_gate(account: AlphaAccount, candidate: str, baseline: str) -> SpentGate | None:
     same = (gate for gate in account.gates if (gate.candidate, gate.baseline) == (candidate, baseline))
     return next(same, None)
 

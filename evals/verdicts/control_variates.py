@@ -1,10 +1,10 @@
 """A subset's score adjusted by other models' results on all items (control variates, prediction-powered inference).
 
-A run of `--limit 500` estimates the score on all items. Other models' runs on all items show how much easier or harder
-the subset is than the whole. Least squares predict an item's value from its values in the control runs and from its group
-(shrunk); the estimate is the mean prediction over all items plus the mean residual over the subset. Predictions are cross-fitted, so the estimate
-is unbiased even if they are poor (Zrnic and Candes 2024, doi 10.1073/pnas.2322083121; Cochran, Sampling Techniques,
-chapter 7).
+A run with `--limit 500` estimates the score on all items. Other models' runs on all items show how much easier or harder
+the subset is than the whole set. Ridge regression predicts an item's value from its values in the control runs and from
+its group; the estimate is the mean prediction over all items plus the mean residual over the subset. Predictions are
+cross-fitted, which keeps the estimate unbiased even if they are poor (Zrnic and Candes 2024,
+doi 10.1073/pnas.2322083121; Cochran, Sampling Techniques, chapter 7).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evals.errors import UsageError
-from evals.report.about import Estimand
+from evals.report.estimand_names import Estimand
 from evals.report.statistics import Interval, bounded_interval, kish, t_quantile
 from evals.types import Metric
-from evals.verdicts.pairs import values
+from evals.verdicts.pairs import reduce_samples
 from evals.verdicts.suite_run import SuiteRun
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 FOLDS = 10
-PRIOR = 30.0
+SHRINKAGE_ITEMS = 30.0
 """Items that a group's own effect is shrunk by: on MMLU-Pro the groups' effects beside the controls' have 3 % of the
 residual variance."""
-FEWEST = 30
+MIN_ITEMS = 30
 """Minimal number of items of a subset; each control run requires ten more."""
 
 
@@ -70,13 +70,16 @@ def adjust(
     metric = run.headline
     _check(run, controls, metric, estimand)
     population = {name: i for i, name in enumerate(controls[0].side.golds)}
-    columns = [_imputed(control, metric, list(population)) for control in controls]
+    columns = [_imputed_values(control, metric, list(population)) for control in controls]
     known = predictors(columns, [gold.group for gold in controls[0].side.golds.values()])
-    own = {name: value.value for name, value in values(run.side_of(metric), metric, run.side.golds).items()}
+    own = {
+        name: value.value
+        for name, value in reduce_samples(run.side_of(metric), metric, run.side.golds).items()
+    }
     names = sorted(own.keys() & population.keys())
-    if len(names) < FEWEST + 10 * len(controls):
+    if len(names) < MIN_ITEMS + 10 * len(controls):
         raise UsageError(
-            f"{run.run} has {len(names)} scored items; {len(controls)} control runs ask for {FEWEST + 10 * len(controls)}"
+            f"{run.run} has {len(names)} scored items; {len(controls)} control runs ask for {MIN_ITEMS + 10 * len(controls)}"
         )
     seen = np.array([population[name] for name in names])
     clusters = [run.side.golds[name].cluster for name in names]
@@ -109,7 +112,7 @@ def intervals(
 
 
 class Predictors(NamedTuple):
-    """What predicts an item's value."""
+    """The predictors of an item's value."""
 
     table: Floats
     """(items, predictors): 1, the value in each control run, the controls' mean in the item's group, and the groups."""
@@ -127,7 +130,7 @@ def predictors(columns: Sequence[Floats], groups: Sequence[str]) -> Predictors:
         return Predictors(np.column_stack(own), np.zeros(len(own)))
     means = np.bincount(codes, weights=np.mean(columns, axis=0)) / np.bincount(codes)
     own.append(means[codes])
-    penalty = np.concatenate([np.zeros(len(own)), np.full(len(names), PRIOR)])
+    penalty = np.concatenate([np.zeros(len(own)), np.full(len(names), SHRINKAGE_ITEMS)])
     return Predictors(np.column_stack([*own, np.eye(len(names))[codes]]), penalty)
 
 
@@ -184,11 +187,11 @@ def _check(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand
         )
 
 
-def _imputed(control: SuiteRun, metric: Metric, names: Sequence[str]) -> Floats:
+def _imputed_values(control: SuiteRun, metric: Metric, names: Sequence[str]) -> Floats:
     """Return a control run's values (items,), with missing ones replaced by the mean."""
     import numpy as np
 
-    known = values(control.side_of(metric), metric, names)
+    known = reduce_samples(control.side_of(metric), metric, names)
     column = np.array([known[name].value if name in known else np.nan for name in names])
     return np.where(np.isnan(column), np.nanmean(column) if known else 0.0, column)
 

@@ -27,19 +27,19 @@ from evals.calls.call import likelihoods
 from evals.errors import DataError, ScorerError, UsageError, install
 from evals.types import Point, Prompt, Reply, Sample, Sampling, Score, Verdict
 
-PAIRED = ("multiple_choice", "loglikelihood")
+LIKELIHOOD_TYPES = ("multiple_choice", "loglikelihood")
 """Output types that are judged by likelihoods."""
-BINARY = ("acc", "acc_norm", "acc_bytes", "exact_match")
+BINARY_METRICS = ("acc", "acc_norm", "acc_bytes", "exact_match")
 """Metrics of which each sample has 0 or 1."""
-QUICK = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score")
+FAST_METRICS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score")
 """Metrics whose aggregation is a few sums."""
-STOPS = 4
+MAX_STOPS = 4
 """Most stop sequences that lm_eval sends to a chat server."""
-NOTHING = ("[invalid]", "")
+NO_ANSWER = ("[invalid]", "")
 """What a filter returns if it finds no answer."""
 
 
-class Place(Struct, frozen=True):
+class TaskFile(Struct, frozen=True):
     """Where a task is defined."""
 
     name: str
@@ -48,35 +48,35 @@ class Place(Struct, frozen=True):
 
 
 @cache
-def open_task(place: Place) -> Any:
+def load_task(place: TaskFile) -> Any:
     """Load a task with its data; raises DataError in one line if that fails."""
-    quiet()
+    import_quietly()
     from lm_eval.tasks import TaskManager
 
     with (
         foreign_code(lambda why: DataError(f"lm-eval:{place.name}: cannot be loaded: {why[:300]}")),
-        _seeded(),
+        _seeded_generators(),
     ):
         tasks = TaskManager(include_defaults=False).load(place.path)["tasks"]
         return tasks.get(place.name) or next(iter(tasks.values()))
 
 
 @contextmanager
-def _seeded() -> Iterator[None]:
+def _seeded_generators() -> Iterator[None]:
     """Seed the generators that lm_eval seeds, since some tasks shuffle on loading; restore their states afterwards."""
     import numpy as np
 
-    before, before_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - lm_eval draws from it
+    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - lm_eval draws from it
     random.seed(0)
     np.random.seed(1234)  # noqa: NPY002 - likewise
     try:
         yield
     finally:
-        random.setstate(before)
-        np.random.set_state(before_numpy)  # noqa: NPY002 - likewise
+        random.setstate(state)
+        np.random.set_state(numpy_state)  # noqa: NPY002 - likewise
 
 
-def quiet() -> None:
+def import_quietly() -> None:
     """Import lm_eval without its progress bars and warnings; raises UsageError if it is not installed."""
     if find_spec("lm_eval") is None:
         raise UsageError(f"lm-eval tasks need `{install('lm-eval')}`")
@@ -90,7 +90,7 @@ def quiet() -> None:
 class Harness(Struct, frozen=True):
     """Scores a reply with lm_eval and one of the task's filters."""
 
-    place: Place
+    place: TaskFile
     filter: str
     """Name of the filter; `none` if the task has none of its own."""
     versions: str
@@ -104,105 +104,111 @@ class Harness(Struct, frozen=True):
     def warm(self) -> None:
         """Load the task in a worker; its data lie in the cache since it was asked."""
         os.environ["HF_HUB_OFFLINE"] = "1"
-        open_task(self.place)
+        load_task(self.place)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply; raises ScorerError if lm_eval cannot."""
-        task = open_task(self.place)
-        responses = _said(task, reply)
-        filtered = apply(task, self.filter, sample.meta["doc"], responses)
+        """Score one reply; raises ScorerError if lm_eval cannot."""
+        task = load_task(self.place)
+        responses = _model_output(task, reply)
+        filtered = apply_filter(task, self.filter, sample.meta["doc"], responses)
         results = task.process_results(sample.meta["doc"], filtered)
         return _score(task, results, reply, filtered)
 
 
-def _said(task: Any, reply: Reply) -> list[Any]:
+def _model_output(task: Any, reply: Reply) -> list[Any]:
     """Return a reply in the form that lm_eval's models return."""
-    if task.OUTPUT_TYPE not in PAIRED:
+    if task.OUTPUT_TYPE not in LIKELIHOOD_TYPES:
         return [reply.text]
     try:
-        return [(one.logprob, one.greedy) for one in likelihoods(reply.text)]
+        return [(likelihood.logprob, likelihood.greedy) for likelihood in likelihoods(reply.text)]
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise ScorerError(f"the reply holds no likelihoods: {error}") from None
 
 
-def apply(task: Any, name: str, doc: Mapping[str, Any], said: Sequence[Any]) -> list[Any]:
+def apply_filter(task: Any, name: str, doc: Mapping[str, Any], answers: Sequence[Any]) -> list[Any]:
     """Apply a filter of a task to the answers to one document, as `evaluate` does to all at once."""
     from lm_eval.api.instance import Instance
 
-    asked = [
-        Instance(request_type=task.OUTPUT_TYPE, doc=dict(doc), arguments=(), idx=index, resps=[one])
-        for index, one in enumerate(said)
+    instances = [
+        Instance(request_type=task.OUTPUT_TYPE, doc=dict(doc), arguments=(), idx=index, resps=[answer])
+        for index, answer in enumerate(answers)
     ]
-    next(ensemble for ensemble in task._filters if ensemble.name == name).apply(asked)
-    return [one.filtered_resps[name] for one in asked]
+    next(ensemble for ensemble in task._filters if ensemble.name == name).apply(instances)
+    return [answer.filtered_resps[name] for answer in instances]
 
 
 def sampling_of(settings: Mapping[str, Any]) -> Sampling:
     """Translate generation settings as lm_eval's chat models do (`models/openai_completions.py`)."""
-    given = dict(settings)
-    given.pop("do_sample", None)
-    most = given.pop("max_gen_toks", 256)
-    until = given.pop("until", None) or []
+    remaining = dict(settings)
+    remaining.pop("do_sample", None)
+    max_tokens = remaining.pop("max_gen_toks", 256)
+    until = remaining.pop("until", None) or []
     stops = [until] if isinstance(until, str) else until
     return Sampling(
-        max_tokens=given.pop("max_tokens", most),
-        temperature=given.pop("temperature", 0.0),
-        stop=tuple(stop for stop in stops if stop)[:STOPS],
-        extra=given,
+        max_tokens=remaining.pop("max_tokens", max_tokens),
+        temperature=remaining.pop("temperature", 0.0),
+        stop=tuple(stop for stop in stops if stop)[:MAX_STOPS],
+        extra=remaining,
     )
 
 
-def judging(task: Any) -> list[Callable[..., Any]]:
+def reply_functions(task: Any) -> list[Callable[..., Any]]:
     """Return the functions that see a reply: the task's own, its metrics and its filters."""
-    own = [value for value in (task.config.process_results, *_methods(task)) if callable(value)]
+    task_functions = [
+        value for value in (task.config.process_results, *_overridden_methods(task)) if callable(value)
+    ]
     metrics = [value for value in task._metric_fn_list.values() if callable(value)]
     filters = [one for ensemble in task._filters for one in ensemble.filters]
-    made = [
+    filter_settings = [
         (one.func, one.keywords) if isinstance(one, partial) else (type(one), vars(one)) for one in filters
     ]
-    given = [value for _, settings in made for value in settings.values() if callable(value)]
-    classes = [kind.apply for kind, _ in made if hasattr(kind, "apply")]
-    return [one for one in (*own, *metrics, *given, *classes) if not _of_lm_eval(one)]
+    callbacks = [value for _, settings in filter_settings for value in settings.values() if callable(value)]
+    classes = [kind.apply for kind, _ in filter_settings if hasattr(kind, "apply")]
+    return [one for one in (*task_functions, *metrics, *callbacks, *classes) if not _belongs_to_lm_eval(one)]
 
 
-def _methods(task: Any) -> list[Any]:
+def _overridden_methods(task: Any) -> list[Any]:
     """Return what a task that is a class of its own overrides."""
     return [type(task).process_results, type(task).aggregation]
 
 
-def _of_lm_eval(function: Callable[..., Any]) -> bool:
-    """Whether a function belongs to lm_eval itself, not to one of its tasks."""
+def _belongs_to_lm_eval(function: Callable[..., Any]) -> bool:
+    """Return whether a function belongs to lm_eval itself, not to one of its tasks."""
     module = getattr(function, "__module__", "") or ""
     return module.startswith(("lm_eval.api", "lm_eval.filters", "lm_eval.utils"))
 
 
-def averaged(task: Any, metric: str) -> bool:
-    """Whether lm_eval takes the plain mean of a metric over documents."""
+def is_averaged(task: Any, metric: str) -> bool:
+    """Return whether lm_eval takes the plain mean of a metric over documents."""
     from lm_eval.api.metrics import mean
 
     return task.aggregation().get(metric) is mean
 
 
-def leading(task: Any) -> str:
+def headline_metric(task: Any) -> str:
     """Return the headline metric of a task: its first binary one, else its first."""
     names: list[str] = list(task.aggregation())
-    return next((name for name in names if name in BINARY and averaged(task, name)), names[0])
+    return next((name for name in names if name in BINARY_METRICS and is_averaged(task, name)), names[0])
 
 
 def _score(task: Any, results: Mapping[str, Any], reply: Reply, filtered: Sequence[Any]) -> Score:
-    items = {name: _plain(value) for name, value in results.items() if name in task.aggregation()}
-    parts = {name: float(value) for name, value in items.items() if averaged(task, name) and _number(value)}
-    rest = {name: value for name, value in items.items() if not averaged(task, name)}
-    first = leading(task)
+    items = {name: _to_json(value) for name, value in results.items() if name in task.aggregation()}
+    parts = {
+        name: float(value) for name, value in items.items() if is_averaged(task, name) and _as_float(value)
+    }
+    remaining = {name: value for name, value in items.items() if not is_averaged(task, name)}
+    first = headline_metric(task)
     value = parts.get(first)
-    answer = filtered[0] if task.OUTPUT_TYPE not in PAIRED and isinstance(filtered[0], str) else None
-    silent = answer in NOTHING and not value
-    if rest:
-        answer = msgspec.json.encode(rest).decode()
+    answer = (
+        filtered[0] if task.OUTPUT_TYPE not in LIKELIHOOD_TYPES and isinstance(filtered[0], str) else None
+    )
+    silent = answer in NO_ANSWER and not value
+    if remaining:
+        answer = msgspec.json.encode(remaining).decode()
     return Score(
         value=value,
-        verdict=_verdict(value if first in BINARY else None, reply, silent=silent),
-        answer=None if silent and not rest else answer,
+        verdict=_verdict(value if first in BINARY_METRICS else None, reply, silent=silent),
+        answer=None if silent and not remaining else answer,
         parts=parts,
     )
 
@@ -213,18 +219,18 @@ def _verdict(value: float | None, reply: Reply, *, silent: bool) -> Verdict:
     return "right" if value == 1.0 else "wrong" if value == 0.0 else "graded"
 
 
-def _number(value: Any) -> bool:
+def _as_float(value: Any) -> bool:
     return isinstance(value, int | float) and isfinite(value)
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     """Convert a metric's result to JSON values: numpy numbers and arrays, tuples, sets."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list | set | frozenset):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     return value
 
 
@@ -245,29 +251,29 @@ class Part(Struct, frozen=True):
 class Aggregate(Struct, frozen=True):
     """One of lm_eval's own aggregations over all documents, in their order."""
 
-    place: Place
+    place: TaskFile
     metric: str
 
     @property
     def resamples(self) -> int | None:
         """Fewer than usual of what takes milliseconds (scikit-learn) or seconds (BLEU); lm_eval takes 100."""
-        quick = self.metric in QUICK or averaged(open_task(self.place), self.metric)
+        quick = self.metric in FAST_METRICS or is_averaged(load_task(self.place), self.metric)
         return None if quick else 200
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Raises ValueError if there is nothing to reduce, or the result is not a number."""
         return self._reduce(
-            [item for point in sorted(points, key=_place_in_data) for item in self._items(point)]
+            [item for point in sorted(points, key=_data_position) for item in self._items(point)]
         )
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[Iterable[int]], float]:
         """Return the statistic of a resample by its indices; items are read only once."""
-        ordered = sorted(clusters, key=lambda points: _place_in_data(points[0]))
+        ordered = sorted(clusters, key=lambda points: _data_position(points[0]))
         items = [[item for point in points for item in self._items(point)] for points in ordered]
         return lambda indices: self._reduce([item for index in indices for item in items[index]])
 
     def _items(self, point: Point) -> list[Any]:
-        if averaged(open_task(self.place), self.metric):
+        if is_averaged(load_task(self.place), self.metric):
             return [point.parts[self.metric]] if self.metric in point.parts else []
         recorded = msgspec.json.decode(point.answer) if point.answer else {}
         return [recorded[self.metric]] if self.metric in recorded else []
@@ -275,13 +281,13 @@ class Aggregate(Struct, frozen=True):
     def _reduce(self, items: list[Any]) -> float:
         if not items:
             raise ValueError(f"nothing has {self.metric}")
-        value = _plain(open_task(self.place).aggregation()[self.metric](items))
-        if not _number(value):
+        value = _to_json(load_task(self.place).aggregation()[self.metric](items))
+        if not _as_float(value):
             raise ValueError(f"lm_eval's {self.metric} is {value!r}")
         return float(value)
 
 
-def _place_in_data(point: Point) -> int:
+def _data_position(point: Point) -> int:
     return int(point.id)
 
 
@@ -292,7 +298,7 @@ def version() -> str:
     return version("lm_eval")
 
 
-def root() -> Path:
+def task_folder() -> Path:
     """Return the folder of lm_eval's own tasks."""
     spec = find_spec("lm_eval")
     if spec is None or spec.origin is None:

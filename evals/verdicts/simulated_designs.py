@@ -1,4 +1,4 @@
-"""Simulated paired differences of a suite and the gate's own tests on them, for planning.
+"""Simulate paired differences of a suite and apply the gate's tests to them, for planning.
 
 A design holds a suite's structure (groups, clusters, repeats) and the noise between runs of one model. It draws paired
 differences at a true loss and returns the p-values of the gate's two claims, many draws at a time.
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from evals.errors import UsageError
 from evals.report import statistics as stats
 from evals.types import Point
-from evals.verdicts.bounded import LARGEST, gaffke
-from evals.verdicts.cases import Case
-from evals.verdicts.difference import Counts
-from evals.verdicts.pairs import Pairs, resampled
+from evals.verdicts.bounded import MAX_CLUSTERS, gaffke
+from evals.verdicts.difference import DiscordantCounts
+from evals.verdicts.gate_cases import Case
+from evals.verdicts.pairs import Pairs, resampled_statistic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-ASSUMED_FLIPS = 0.15
+ASSUMED_CHANGED_SHARE = 0.15
 """Default share of samples that change between two runs of one model."""
 
 
@@ -45,7 +45,7 @@ class Noise(NamedTuple):
     """Relative standard error of the discordance; 0: unknown."""
 
 
-class Law(NamedTuple):
+class DifferenceDistribution(NamedTuple):
     """Distribution of one sample's difference (candidate minus baseline), in the metric's unit or as a share of its width."""
 
     values: Array
@@ -81,7 +81,7 @@ class Design:
 
     @property
     def error(self) -> float:
-        """Standard error of an unchanged model's difference."""
+        """Return the standard error of an unchanged model's difference."""
         weights = 1 / len(self.strata)
         return sqrt(float((weights**2 * self.noise.discordance / self.members).sum()))
 
@@ -92,14 +92,14 @@ class Design:
         law = self._law(loss)
         if law is not None and self.alone:
             return self._tallied(law, margin, count=count, rng=rng)
-        if law is None and self.alone and len(self.rows) >= LARGEST and self.members.min() > 1:
+        if law is None and self.alone and len(self.rows) >= MAX_CLUSTERS and self.members.min() > 1:
             variance = self.noise.discordance
             means = rng.normal(-loss, np.sqrt(variance / self.members), (count, len(self.members)))
             squares = variance * rng.chisquare(self.members - 1, means.shape)
             return self._claims(means, squares, self.members.astype(float), margin)
         return self._tested(self._sums(loss, law, count=count, rng=rng), margin)
 
-    def _law(self, loss: float) -> Law | None:
+    def _law(self, loss: float) -> DifferenceDistribution | None:
         """Return the distribution of one sample's difference; None if it is taken to be normal."""
         import numpy as np
 
@@ -112,27 +112,31 @@ class Design:
             return None
         flips, fall = min(1.0, self.noise.discordance / self.width**2), min(1.0, loss / self.width)
         up, down = max(0.0, (flips - fall) / 2), max(fall, (flips + fall) / 2)
-        return Law(self.width * np.array([-1.0, 0.0, 1.0]), np.array([down, max(0.0, 1 - up - down), up]))
+        return DifferenceDistribution(
+            self.width * np.array([-1.0, 0.0, 1.0]), np.array([down, max(0.0, 1 - up - down), up])
+        )
 
-    def _repeated(self, loss: float) -> Law:
+    def _repeated(self, loss: float) -> DifferenceDistribution:
         """Return the distribution for repeats drawn from a sample's success rate before and after the loss."""
         repeats, width = self.pairs.a.repeats, self.width or 1.0
         shares = [(row.a.value - self.least) / width for row in self.rows]
         higher = self.pairs.metric.better == "higher"
         if not higher:  # a growing error is a falling share of successes
             shares = [1 - share for share in shares]
-        law = of_repeats(*beta_of(shares, repeats), repeats=repeats, loss=loss / width)
-        return Law(width * law.values, law.chances)
+        law = repeats_distribution(*fit_beta(shares, repeats), repeats=repeats, loss=loss / width)
+        return DifferenceDistribution(width * law.values, law.chances)
 
-    def _tallied(self, law: Law, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
+    def _tallied(
+        self, law: DifferenceDistribution, margin: float, *, count: int, rng: np.random.Generator
+    ) -> Claims:
         """Test simulated samples without clusters, for which the counts of each difference are sufficient."""
         import numpy as np
 
         tallies = rng.multinomial(self.members, law.chances, size=(count, len(self.members))).astype(float)
         macro, width = self.pairs.metric.pool == "macro", self.width or 1.0
         if not macro and self.pairs.a.repeats == 1:
-            return tango(tallies[:, 0, 2], tallies[:, 0, 0], float(self.members[0]), margin / width)
-        if len(self.rows) < LARGEST:
+            return tango_p_values(tallies[:, 0, 2], tallies[:, 0, 0], float(self.members[0]), margin / width)
+        if len(self.rows) < MAX_CLUSTERS:
             if margin >= width:
                 return Claims(np.zeros(count), np.ones(count))
             shares = np.repeat(1 / (self.members * len(self.members)), len(law.values))
@@ -145,7 +149,9 @@ class Design:
         squares = np.maximum(0.0, tallies @ law.values**2 - self.members * means**2)
         return self._claims(means, squares, self.members.astype(float), margin)
 
-    def _sums(self, loss: float, law: Law | None, *, count: int, rng: np.random.Generator) -> Array:
+    def _sums(
+        self, loss: float, law: DifferenceDistribution | None, *, count: int, rng: np.random.Generator
+    ) -> Array:
         """Draw cluster sums of differences, a row per comparison."""
         import numpy as np
 
@@ -155,7 +161,9 @@ class Design:
             chunks.append(drawn if self.alone else np.add.reduceat(drawn, self.starts, axis=1))
         return np.concatenate(chunks)
 
-    def _draw(self, loss: float, law: Law | None, size: tuple[int, int], rng: np.random.Generator) -> Array:
+    def _draw(
+        self, loss: float, law: DifferenceDistribution | None, size: tuple[int, int], rng: np.random.Generator
+    ) -> Array:
         """Draw the differences of every sample, a row per comparison."""
         import numpy as np
 
@@ -170,7 +178,7 @@ class Design:
         """Apply the gate's own test to cluster sums: Gaffke's for bounded values, else a cluster-robust t."""
         import numpy as np
 
-        if self.width is not None and len(self.starts) < LARGEST:
+        if self.width is not None and len(self.starts) < MAX_CLUSTERS:
             each = 1 / (np.repeat(self.members, self.clusters) * len(self.members))
             return self._bounded(sums * each, self.sizes * each, margin)
         totals = np.add.reduceat(sums, self.strata, axis=1)
@@ -206,7 +214,7 @@ class Design:
         constant = total == 0
         if constant.any():  # no sample differs: as many concordant pairs as clusters
             effective = len(clusters) ** 2 / float((1 / clusters).sum())
-            z = Counts(0, 0, effective).score(-min(margin / (self.width or 1.0), 0.99))
+            z = DiscordantCounts(0, 0, effective).score(-min(margin / (self.width or 1.0), 0.99))
             p_pass, p_regression = (
                 np.where(constant, ndtr(-z), p_pass),
                 np.where(constant, ndtr(z), p_regression),
@@ -214,7 +222,7 @@ class Design:
         return Claims(p_pass, p_regression)
 
 
-CLEAR = (1e-4, 0.35)
+CLEAR_P_VALUES = (1e-4, 0.35)
 """Range of a t test's p-values outside of which a simulation with many clusters skips the exact test."""
 MANY_CLUSTERS = 300
 
@@ -231,7 +239,7 @@ def _gaffke(sums: Array, shares: Array, margin: float, width: float) -> Array:
         error = excess.std(axis=1) * len(shares) ** 0.5
         with np.errstate(divide="ignore", invalid="ignore"):
             p_values = ndtr(-excess.sum(axis=1) / error)
-        unclear = ~((p_values < CLEAR[0]) | (p_values > CLEAR[1])) | (error == 0)
+        unclear = ~((p_values < CLEAR_P_VALUES[0]) | (p_values > CLEAR_P_VALUES[1])) | (error == 0)
     step = max(1, 400_000 // len(shares))
     rows = np.flatnonzero(unclear)
     for start in range(0, len(rows), step):
@@ -242,7 +250,7 @@ def _gaffke(sums: Array, shares: Array, margin: float, width: float) -> Array:
     return p_values
 
 
-def beta_of(shares: Sequence[float], repeats: int) -> tuple[float, float]:
+def fit_beta(shares: Sequence[float], repeats: int) -> tuple[float, float]:
     """Return the beta distribution of the samples' success rates, by an analysis of variance of their shares.
 
     The shares themselves would include the noise of the repeats twice; adding half a success to each would let samples
@@ -258,7 +266,7 @@ def beta_of(shares: Sequence[float], repeats: int) -> tuple[float, float]:
     return mean * size, (1 - mean) * size
 
 
-def of_repeats(alpha: float, beta: float, *, repeats: int, loss: float) -> Law:
+def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float) -> DifferenceDistribution:
     """Return the exact law of (after - before) / repeats for a sample whose success rate p is Beta(alpha, beta).
 
     Before and after are binomial with rates p and p (1 - loss / mean). Their joint probabilities are polynomials in p of
@@ -276,10 +284,10 @@ def of_repeats(alpha: float, beta: float, *, repeats: int, loss: float) -> Law:
     joint = np.einsum("i,ia,ib->ab", weights / weights.sum(), before, after)
     differences = (wins[None, :] - wins[:, None]).ravel() + repeats
     chances = np.bincount(differences, joint.ravel(), 2 * repeats + 1)
-    return Law(np.arange(-repeats, repeats + 1) / repeats, chances / chances.sum())
+    return DifferenceDistribution(np.arange(-repeats, repeats + 1) / repeats, chances / chances.sum())
 
 
-def tango(gains: Array, losses: Array, n: float, margin: float) -> Claims:
+def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Claims:
     """Return the p-values of Tango's score test for many tables at once; `margin` as a share."""
     import numpy as np
     from scipy.special import ndtr
@@ -316,7 +324,7 @@ def noise_of(case: Case, number: int, *, stated: float | None, again: bool, repo
         discordance = max(2 * width**2 * float(within.mean()) / repeats, 1e-9)
         return Noise(discordance, "own repeats", _relative_error(within))
     if limits is not None:
-        return Noise(ASSUMED_FLIPS * width**2, "assumed")
+        return Noise(ASSUMED_CHANGED_SHARE * width**2, "assumed")
     values = np.array([row.a.value for row in rows])
     return Noise(max(float(values.var()), 1e-12), "assumed")
 
@@ -346,7 +354,7 @@ class NormalDesign:
         members: dict[str, list[Point]] = {}
         for point in pairs.a.points:
             members.setdefault(point.cluster, []).append(point)
-        statistic = resampled(pairs.metric, list(members.values()))
+        statistic = resampled_statistic(pairs.metric, list(members.values()))
         alone = stats.bootstrap(len(members), statistic, seed=0, resamples=200, level=0.68)
         if alone.low is None or alone.high is None:
             raise UsageError(f"{pairs.metric.name}: too few samples to plan with")
@@ -389,7 +397,7 @@ class FixedItemsDesign(NormalDesign):
 
 
 class UnknownNoise(NormalDesign):
-    """A difference on these items whose noise nothing shows: the gate is inconclusive."""
+    """A difference on these items with unknown noise; the gate is inconclusive."""
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
         """Return p-values of 1."""

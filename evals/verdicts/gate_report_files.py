@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree import ElementTree as Xml
 
-from evals.report.about import about
+from evals.report.estimand_names import describe_estimand
 from evals.verdicts import formatting
-from evals.verdicts.gate import GateReport, SuiteVerdict, shown
-from evals.verdicts.summary import discordant
+from evals.verdicts.comparison_text import discordant
+from evals.verdicts.gate import GateReport, SuiteVerdict, displayed_verdict
 
-MARKER = "<!-- evals-gate -->"
-"""First line of the Markdown, by which CI finds its comment to update."""
-LINES = 60
+COMMENT_MARKER = "<!-- evals-gate -->"
+"""First line of the Markdown, by which CI identifies the comment to update."""
+MAX_LINES = 60
 """Maximum number of lines of Markdown."""
 SENTENCES = {
     "pass": "pass: no critical suite lost more than its margin",
@@ -22,17 +22,17 @@ SENTENCES = {
 HEADINGS = ("", "suite", "tier", "baseline", "candidate", "difference", "interval", "margin", "n", "coverage")
 
 
-def cells(verdict: SuiteVerdict) -> tuple[str, ...]:
+def table_cells(verdict: SuiteVerdict) -> tuple[str, ...]:
     """Return a suite's verdict as the cells of a table row."""
     return (
-        f"{formatting.MARK[verdict.verdict]} {shown(verdict.verdict)}",
+        f"{formatting.VERDICT_SYMBOLS[verdict.verdict]} {displayed_verdict(verdict.verdict)}",
         f"{verdict.suite} {verdict.metric}".strip(),
         verdict.tier,
-        formatting.amount(verdict.value_baseline, verdict.unit),
-        formatting.amount(verdict.value_candidate, verdict.unit),
-        formatting.amount(verdict.difference, verdict.unit, signed=True),
-        formatting.interval(verdict.low, verdict.high, verdict.unit),
-        formatting.size(verdict.margin, verdict.unit),
+        formatting.format_amount(verdict.value_baseline, verdict.unit),
+        formatting.format_amount(verdict.value_candidate, verdict.unit),
+        formatting.format_amount(verdict.difference, verdict.unit, signed=True),
+        formatting.format_interval(verdict.low, verdict.high, verdict.unit),
+        formatting.format_size(verdict.margin, verdict.unit),
         f"{verdict.n:,}",
         f"{100 * verdict.coverage:.2f} %",
     )
@@ -44,10 +44,10 @@ def remarks(report: GateReport) -> Iterator[str]:
     for verdict in report.suites:
         yield f"{verdict.suite}: {'; '.join(verdict.reasons)}"
         if verdict.method:
-            description = f"{about(verdict.estimand)}, tested by {verdict.method}"
+            description = f"{describe_estimand(verdict.estimand)}, tested by {verdict.method}"
             methods.setdefault(description, []).append(verdict.suite)
         if verdict.noise is not None:
-            limit = formatting.amount(verdict.noise, verdict.unit)
+            limit = formatting.format_amount(verdict.noise, verdict.unit)
             yield f"{verdict.suite}: two runs of one model differ by up to {limit} (measured noise)"
     yield from (f"{', '.join(suites)}: {description}" for description, suites in methods.items())
     for alarm in report.alarms:
@@ -59,20 +59,24 @@ def remarks(report: GateReport) -> Iterator[str]:
 
 def markdown(report: GateReport) -> str:
     """Return at most 60 lines: verdict, table, reasons, then the samples whose score changed."""
-    head = [MARKER, f"### {formatting.MARK[report.verdict]} evals gate: {SENTENCES[report.verdict]}", ""]
+    head = [
+        COMMENT_MARKER,
+        f"### {formatting.VERDICT_SYMBOLS[report.verdict]} evals gate: {SENTENCES[report.verdict]}",
+        "",
+    ]
     level = f"{100 * report.level:g} %"
-    table = [*formatting.markdown_table(HEADINGS, map(cells, report.suites)), ""]
+    table = [*formatting.markdown_table(HEADINGS, map(table_cells, report.suites)), ""]
     tail = [f"- {line}" for line in remarks(report)]
     tail.append(
         f"- candidate `{report.candidate}`, baseline `{report.baseline}`; {level} intervals, missing outcomes included"
     )
-    table, tail = formatting.shortened(table, 24, "suites"), formatting.shortened(tail, 16, "remarks")
-    remaining = LINES - len(head) - len(table) - len(tail) - 3
+    table, tail = formatting.shorten_list(table, 24, "suites"), formatting.shorten_list(tail, 16, "remarks")
+    remaining = MAX_LINES - len(head) - len(table) - len(tail) - 3
     changed = discordant(report.flips)
     worse = sum(flip.worse for flip in changed)
     flips = [f"- {formatting.flip_line(flip, quote='`')}" for flip in changed]
     heading = ["", f"{len(flips)} samples score otherwise, {worse} of them less:", ""] if flips else []
-    flips = formatting.shortened(flips, min(20, remaining), "samples")
+    flips = formatting.shorten_list(flips, min(20, remaining), "samples")
     return "\n".join([*head, *table, *tail, *heading, *flips]) + "\n"
 
 
@@ -89,12 +93,12 @@ def junit(report: GateReport) -> bytes:
             name=f"{suite_verdict.suite} {suite_verdict.metric}".strip(),
         )
         reason = "; ".join(suite_verdict.reasons)
-        kind = _kind(suite_verdict)
+        kind = _junit_element(suite_verdict)
         if kind:
             counts[kind] += 1
-            Xml.SubElement(case, kind, message=reason).text = _figures(suite_verdict)
+            Xml.SubElement(case, kind, message=reason).text = _junit_text(suite_verdict)
         Xml.SubElement(case, "system-out").text = "\n".join(
-            filter(None, (_figures(suite_verdict), reason, suite_verdict.alarm))
+            filter(None, (_junit_text(suite_verdict), reason, suite_verdict.alarm))
         )
     for element in (root, suite):
         element.set("tests", str(len(report.suites)))
@@ -106,7 +110,7 @@ def junit(report: GateReport) -> bytes:
     return content
 
 
-def _kind(verdict: SuiteVerdict) -> str:
+def _junit_element(verdict: SuiteVerdict) -> str:
     if verdict.verdict == "pass":
         return ""
     if verdict.tier == "advisory":
@@ -116,5 +120,7 @@ def _kind(verdict: SuiteVerdict) -> str:
     return "error" if verdict.tier == "critical" else ""
 
 
-def _figures(verdict: SuiteVerdict) -> str:
-    return ", ".join(f"{name} {cell}" for name, cell in zip(HEADINGS[3:], cells(verdict)[3:], strict=True))
+def _junit_text(verdict: SuiteVerdict) -> str:
+    return ", ".join(
+        f"{name} {cell}" for name, cell in zip(HEADINGS[3:], table_cells(verdict)[3:], strict=True)
+    )

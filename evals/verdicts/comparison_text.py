@@ -1,4 +1,4 @@
-"""A comparison in sentences: which run is better, by how much, and where no difference is shown."""
+"""Summarise a comparison in sentences: which run is better, by how much, and where no difference is significant."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import structs
 
 from evals.verdicts.compare import Comparison, Row
-from evals.verdicts.flips import Flip, ladder
-from evals.verdicts.formatting import amount
+from evals.verdicts.flips import Flip, count_verdict_changes
+from evals.verdicts.formatting import format_amount
 
 ALPHA = 0.05
-NAMED = 6
+MAX_LISTED = 6
 """Maximum number of suites named in a list."""
 
 
@@ -30,10 +30,10 @@ def sentences(comparison: Comparison) -> list[str]:
         structs.replace(row, suite=f"{row.suite} ({row.protocol})") if times[row.suite] > 1 else row
         for row in heads
     ]
-    return [_of_two(named)] if named else []
+    return [_two_run_sentence(named)] if named else []
 
 
-def _of_two(heads: Sequence[Row]) -> str:
+def _two_run_sentence(heads: Sequence[Row]) -> str:
     """Return a sentence on two runs: the suites on which B is better, worse, or not significantly different."""
     name = f"B ({heads[0].model_b})" if heads[0].model_b != heads[0].model_a else "B"
     many = len(heads)
@@ -53,7 +53,7 @@ def _of_two(heads: Sequence[Row]) -> str:
 
 
 def significant(row: Row) -> bool:
-    """Whether a difference is shown, after the adjustment for the number of suites."""
+    """Return whether a difference is significant after the adjustment for the number of suites."""
     p = row.p_adjusted if row.p_adjusted is not None else row.p
     return row.difference is not None and p is not None and p < ALPHA
 
@@ -95,17 +95,17 @@ def _interval(row: Row, adjusted: int) -> str:
 
 def _suites(rows: Sequence[Row], *, adjusted: int) -> str:
     """Name suites without a significant difference; up to three with their intervals."""
-    if len(rows) > NAMED:
-        return f"{', '.join(row.suite for row in rows[:NAMED])} and {len(rows) - NAMED} more"
+    if len(rows) > MAX_LISTED:
+        return f"{', '.join(row.suite for row in rows[:MAX_LISTED])} and {len(rows) - MAX_LISTED} more"
     if adjusted > 3:
         return ", ".join(row.suite for row in rows)
-    return ", ".join(f"{row.suite} ({_open(row)})" for row in rows)
+    return ", ".join(f"{row.suite} ({_undecided_clause(row)})" for row in rows)
 
 
-def _open(row: Row) -> str:
+def _undecided_clause(row: Row) -> str:
     low, high = row.ends
     if low is None or high is None:
-        return f"{amount(row.difference, row.unit, signed=True)}, interval not known"
+        return f"{format_amount(row.difference, row.unit, signed=True)}, interval not known"
     scale, form = (100.0, "+.1f") if row.unit == "fraction" else (1.0, "+.3g")
     unit = "points" if row.unit == "fraction" else row.unit
     return f"95 % interval {scale * low:{form}} to {scale * high:{form}} {unit}".rstrip()
@@ -122,7 +122,7 @@ def _ranked(comparison: Comparison, suite: str) -> str:
     best, others = ranks[0], ranks[1:]
     tied = [called[rank.run] for rank in others if set(rank.groups) & set(best.groups)]
     worse = [called[rank.run] for rank in others if not set(rank.groups) & set(best.groups)]
-    text = f"{suite}: {called[best.run]} has the best score ({amount(best.value, unit)})"
+    text = f"{suite}: {called[best.run]} has the best score ({format_amount(best.value, unit)})"
     if tied:
         text += f"; not significantly different from it: {', '.join(tied)}"
     if worse:
@@ -133,7 +133,7 @@ def _ranked(comparison: Comparison, suite: str) -> str:
 # --- changed predictions -------------------------------------------------------------------------------------
 
 
-def changed(flips: Iterable[Flip]) -> Iterator[str]:
+def changed_prediction_lines(flips: Iterable[Flip]) -> Iterator[str]:
     """Yield for each suite how many samples score less or more in B, or have another verdict with the same score."""
     by_suite: dict[str, list[Flip]] = {}
     for flip in flips:
@@ -148,7 +148,7 @@ def changed(flips: Iterable[Flip]) -> Iterator[str]:
 
 def _kinds(flips: Sequence[Flip]) -> str:
     """Format counts of changed verdicts: ` (3 right -> wrong)`."""
-    kinds = ladder(flips)
+    kinds = count_verdict_changes(flips)
     return f" ({', '.join(f'{count} {kind}' for kind, count in kinds.items())})" if kinds else ""
 
 

@@ -1,4 +1,4 @@
-"""What to change in a policy that cannot decide, and what its forecast assumes."""
+"""Suggest changes to a policy without enough power, and list the assumptions of a plan."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from math import ceil, floor, log10, sqrt
 
 from evals.report import statistics as stats
-from evals.verdicts.designs import Design, NormalDesign, UnknownNoise
-from evals.verdicts.planned import PlannedSuite, SuitePlan
+from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
 from evals.verdicts.policy import Entry, Policy
+from evals.verdicts.simulated_designs import Design, NormalDesign, UnknownNoise
 
-ROUGH = 0.1
+ROUGH_ERROR = 0.1
 """Relative standard error of the noise from which a plan says so: avg@4 on 30 questions has .15, its forecasts +-6 points."""
 
 
-def why(passes: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
+def why_undecided(passes: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
     """Return why a policy cannot decide."""
     critical = [suite for suite in plans if suite.tier == "critical"]
     weak = sorted(critical, key=lambda suite: suite.passes_unchanged)[:3]
@@ -25,7 +25,9 @@ def why(passes: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
     )
 
 
-def nearest(suites: Sequence[PlannedSuite], plans: Sequence[SuitePlan], policy: Policy) -> list[str]:
+def sufficient_changes(
+    suites: Sequence[PlannedSuite], plans: Sequence[SuitePlan], policy: Policy
+) -> list[str]:
     """Return the changes of each underpowered critical suite that would give the policy enough power."""
     critical = [(s, p) for s, p in zip(suites, plans, strict=True) if p.tier == "critical"]
     wanted = policy.power ** (1 / max(1, len(critical)))
@@ -65,8 +67,8 @@ def _round_up(value: float) -> float:
     return float(f"{ceil(value / step - 1e-9) * step:.6g}")
 
 
-def notes(suites: Sequence[PlannedSuite]) -> list[str]:
-    """Return what a plan assumes, or knows only roughly."""
+def plan_notes(suites: Sequence[PlannedSuite]) -> list[str]:
+    """Return notes on assumed or imprecise inputs of a plan."""
     lines = []
     assumed = [s.rule.label for s in suites if any(d.noise.source == "assumed" for d in s.designs)]
     if assumed:
@@ -78,7 +80,7 @@ def notes(suites: Sequence[PlannedSuite]) -> list[str]:
     lines += [
         f"{name}: how much the model differs from itself is known to +-{100 * error:.0f} % only, so its chances are rough"
         for name, error in rough.items()
-        if error > ROUGH
+        if error > ROUGH_ERROR
     ]
     if any(isinstance(d, Design) and not d.alone for s in suites for d in s.designs):
         lines.append("changes within a cluster are taken to be independent of each other")

@@ -1,0 +1,178 @@
+"""Grade how far two molecules agree on an ordered scale, and explain the difference.
+
+>>> climb("OCC", "CCO").name
+'canonical'
+>>> climb("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O").why
+'right skeleton, wrong stereo: atom 2 (C) is S, should be R'
+
+The levels of agreement are called rungs. From the highest: the same string; the same canonical SMILES; the same
+compound drawn differently; the same without stereo; the same largest parent, neutral and without isotopes; the same
+tautomer. A rung implies all lower ones. For a set of molecules (reactants) the components are compared as a multiset.
+Tautomers are compared only if formula and heavy-atom skeleton agree; RDKit's enumeration is limited by counts instead
+of time, which makes scores reproducible.
+
+Two drawings show one compound if their InChIs with fixed hydrogens agree (options `-FixedH -RecMet`) after metals of
+groups 1 and 2 are disconnected: resonance forms, ionic against covalent salts, and stereo marks on atoms that are not
+stereocentres. Other metals keep their bonds. Tautomers, protonation states, isotopes and stereoisomers stay apart.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from evals.scorers.molecule_faults import parent_fault, stereo_fault, tautomer_fault
+from evals.scorers.molecule_forms import MoleculeForms
+
+RUNGS = {
+    "none": 0.0,
+    "tautomer": 1.0,
+    "parent": 2.0,
+    "no_stereo": 3.0,
+    "compound": 3.5,
+    "canonical": 4.0,
+    "string": 5.0,
+}
+"""Rung -> its number in records. `compound` was added later; the other numbers are unchanged, for old records."""
+_MAX_DRAWINGS = 4
+"""Maximum number of components on either side that are compared as drawings."""
+
+
+class MoleculeMatch(Struct, frozen=True):
+    """The highest rung that an answer reaches."""
+
+    rung: float
+    """A value of `RUNGS`."""
+    why: str
+    """One line that says why the next rung is not reached."""
+    undecided: bool = False
+    """Whether a person must review the match: the tautomer enumeration was incomplete, or the target is invalid."""
+
+    @property
+    def name(self) -> str:
+        """Return the rung's name."""
+        return next(name for name, number in RUNGS.items() if number == self.rung)
+
+
+def compare_molecules(
+    answer: str | MoleculeForms, target: str | MoleculeForms, *, several: bool = False
+) -> MoleculeMatch:
+    """Return the highest rung that the answer reaches; `several` compares all components of a set."""
+    a = answer if isinstance(answer, MoleculeForms) else MoleculeForms(answer, several=several)
+    t = target if isinstance(target, MoleculeForms) else MoleculeForms(target, several=several)
+    if a.smiles == t.smiles:
+        return MoleculeMatch(RUNGS["string"], "")
+    if a.mol is None:
+        return MoleculeMatch(0, a.fault())
+    if t.mol is None:
+        return _match_invalid_target(a, t)
+    try:
+        return _match_same_heavy_atoms(a, t) if a.heavy_atoms == t.heavy_atoms else _match_parents(a, t)
+    except (ValueError, RuntimeError) as error:  # rings that RDKit reads but cannot write as double bonds
+        return MoleculeMatch(
+            0, f"another molecule, and an odd one: {(str(error).splitlines() or [''])[0][:100]}"
+        )
+
+
+def _match_invalid_target(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
+    """Compare with a repaired version of a target that RDKit cannot read; its hydrogens are ignored."""
+    fault = f"the target is no valid molecule ({t.fault()})"
+    repaired = t.mended()
+    best = compare_molecules(a, repaired) if repaired else MoleculeMatch(0, "")
+    if best.rung >= RUNGS["tautomer"] and best.rung not in (RUNGS["parent"], RUNGS["no_stereo"]):
+        return MoleculeMatch(RUNGS["compound"], f"{fault}; the same but for its hydrogens", undecided=True)
+    return MoleculeMatch(best.rung, "; ".join(filter(None, (fault, best.why))), undecided=True)
+
+
+def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
+    """Return whether two molecules with different canonical SMILES are the same compound, drawn differently."""
+    if a.composition != t.composition:
+        return False
+    disconnected = a.may_have_salt_metal or t.may_have_salt_metal  # the keys are of the molecules as drawn
+    if (disconnected or a.skeleton_key == t.skeleton_key) and a.fixed_inchi == t.fixed_inchi != "":
+        return True
+    bridged = a._rd.Descriptors.CalcNumBridgeheadAtoms(a.mol) and a.flat == t.flat
+    return bool(bridged) and not a.rewritten.isdisjoint(t.rewritten)
+
+
+def _match_same_heavy_atoms(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
+    if a.canonical == t.canonical:
+        return MoleculeMatch(RUNGS["canonical"], "the same molecule, written differently")
+    if same_compound(a, t):
+        return MoleculeMatch(RUNGS["compound"], "the same compound, drawn differently")
+    if a.flat == t.flat:
+        return MoleculeMatch(RUNGS["no_stereo"], f"right skeleton, wrong stereo: {stereo_fault(a, t)}")
+    return _match_parents(a, t)
+
+
+def _match_parents(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
+    if a.formula != t.formula:
+        return MoleculeMatch(0, _formula_difference(a, t))
+    if a.parent == t.parent:
+        return MoleculeMatch(RUNGS["parent"], f"right parent, but {parent_fault(a, t)}")
+    if a.element_graph != t.element_graph or a.skeleton != t.skeleton:
+        return MoleculeMatch(0, f"an isomer: {a.formula} is right, the skeleton is not")
+    (stated_tautomer, complete), (target_tautomer, target_complete) = a.tautomer(), t.tautomer()
+    if stated_tautomer == target_tautomer:
+        return MoleculeMatch(RUNGS["tautomer"], tautomer_fault(a, t))
+    if complete and target_complete:
+        return MoleculeMatch(0, "right atoms and skeleton, but bonds or hydrogens elsewhere, and no tautomer")
+    return MoleculeMatch(
+        0, "right atoms and skeleton; whether it is a tautomer was not decided", undecided=True
+    )
+
+
+class Components(NamedTuple):
+    """The canonical SMILES of right, missing and extra components of an answer."""
+
+    right: list[str]
+    missing: list[str]
+    extra: list[str]
+
+    @property
+    def f1(self) -> float:
+        """Return 2 x right / (number in the answer + number in the target)."""
+        return 2 * len(self.right) / (2 * len(self.right) + len(self.missing) + len(self.extra))
+
+    def __str__(self) -> str:
+        """Return a phrase that names the right, missing and extra components."""
+        groups = (("right", self.right), ("missing", self.missing), ("too much", self.extra))
+        return ", ".join(
+            f"{' and '.join(names[:3])} {'is' if len(names) == 1 else 'are'} {verdict}"
+            for verdict, names in groups
+            if names
+        )
+
+
+def compare_components(a: MoleculeForms, t: MoleculeForms) -> Components:
+    """Match components one to one; drawings of the same compound match even if their canonical SMILES differ."""
+    if a.components.total() == t.components.total() == 1:  # the climb has compared these already
+        right = a.canonical == t.canonical
+        return Components(
+            [a.canonical] if right else [], [] if right else [t.canonical], [] if right else [a.canonical]
+        )
+    shared = list((a.components & t.components).elements())
+    extra, missing = (
+        list((a.components - t.components).elements()),
+        list((t.components - a.components).elements()),
+    )
+    for stated in extra[:_MAX_DRAWINGS]:
+        form = MoleculeForms(stated)
+        target_component = next(
+            (name for name in missing[:_MAX_DRAWINGS] if same_compound(form, MoleculeForms(name))), None
+        )
+        if target_component is not None:
+            extra.remove(stated)
+            missing.remove(target_component)
+            shared.append(stated)
+    return Components(shared, missing, extra)
+
+
+def _formula_difference(a: MoleculeForms, t: MoleculeForms) -> str:
+    """Describe the difference of two molecules with different formulas, by component if some are right."""
+    if "." in a.smiles or "." in t.smiles:
+        components = compare_components(a, t)
+        if components.right:
+            return str(components)
+    return f"another molecule: {a.formula}, should be {t.formula}"
