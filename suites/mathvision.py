@@ -20,7 +20,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import ask_with_images, hinted, images_of, options, pictures_first, plain_text
+from evals.prompts import ask_with_images, hinted_question, images_of, options, images_first, plain_text
 from evals.prompts.upstream import UNREAD
 from evals.report.metrics import accuracy
 from evals.scorers.upstream.mathvision import Official, Strict
@@ -76,8 +76,8 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
 def _hinted(sample: Sample, repeat: int) -> Prompt:
     """Return the prompt in VLMEvalKit's layout."""
     form = "the letter of the right option" if sample.choices else "the final answer"
-    return pictures_first(
-        [*images_of(sample), Text(hinted(plain_text(sample.question), form, sample.choices))]
+    return images_first(
+        [*images_of(sample), Text(hinted_question(plain_text(sample.question), form, sample.choices))]
     )
 
 

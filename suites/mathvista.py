@@ -22,7 +22,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import LETTERS, ask_with_images, hinted, images_of, options, pictures_first, plain_text
+from evals.prompts import LETTERS, ask_with_images, hinted_question, images_of, options, images_first, plain_text
 from evals.prompts.upstream import UNREAD
 from evals.report.metrics import accuracy, mean_value
 from evals.scorers.upstream.mathvista import Official, Strict
@@ -111,8 +111,8 @@ def _hinted(sample: Sample, repeat: int) -> Prompt:
     if not sample.choices:
         kind = KINDS.get(str(sample.meta["answer_type"]), KINDS["text"])
         form = kind.format(precision=sample.meta["precision"])
-    return pictures_first(
-        [*images_of(sample), Text(hinted(plain_text(sample.question), form, sample.choices))]
+    return images_first(
+        [*images_of(sample), Text(hinted_question(plain_text(sample.question), form, sample.choices))]
     )
 
 

@@ -24,7 +24,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import enlarged, image
 from evals.errors import DataError
-from evals.prompts import LETTERS, SELECTING, images_of, options, pictures_first, plain_text, selecting
+from evals.prompts import LETTERS, SELECTING, images_first, images_of, option_question, options, plain_text
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
 from evals.report.aggregate import mean_of_variants
 from evals.report.metrics import accuracy, accuracy_guess
@@ -172,7 +172,9 @@ def _selecting(data: Data, variant: str) -> Prompter:
     def ask(sample: Sample, repeat: int) -> Prompt:
         text, pictures = _marked(sample)
         parts: list[Part] = []
-        for number, piece in enumerate(_PICTURE.split(f"Question: {text}{selecting(sample.choices)}{form}")):
+        for number, piece in enumerate(
+            _PICTURE.split(f"Question: {text}{option_question(sample.choices)}{form}")
+        ):
             if number % 2 == 0:
                 parts.append(Text(piece))
             elif piece in pictures:
@@ -181,11 +183,11 @@ def _selecting(data: Data, variant: str) -> Prompter:
         if first is not None:  # everywhere: the same image is sent at one size
             large = enlarged(first, 2, max_pixels=data.max_pixels)
             parts = [large if part == first else part for part in parts]
-        return pictures_first(parts)
+        return images_first(parts)
 
     def ask_page(sample: Sample, repeat: int) -> Prompt:
         (page,) = images_of(sample)
-        return pictures_first([enlarged(page, 2, max_pixels=data.max_pixels), Text(f"{ON_THE_PAGE}{form}")])
+        return images_first([enlarged(page, 2, max_pixels=data.max_pixels), Text(f"{ON_THE_PAGE}{form}")])
 
     return ask_page if variant == "pro-vision" else ask
 

@@ -17,7 +17,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import ANSWER_LINE, ask_with_images, images_of, pictures_first, plain_text, selecting
+from evals.prompts import ANSWER_LINE, ask_with_images, images_first, images_of, option_question, plain_text
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, sentences
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.inferred import Inferred, closest_option
@@ -78,8 +78,8 @@ def _reasoned(sample: Sample, repeat: int) -> Prompt:
 def _selecting(sample: Sample, repeat: int) -> Prompt:
     """Return the prompt in VLMEvalKit's layout, with the options after the question."""
     question, known = plain_text(sample.question), sample.choices != ("A", "B", "C", "D")
-    shown = selecting(sample.choices if known else ())
-    return pictures_first(
+    shown = option_question(sample.choices if known else ())
+    return images_first(
         [*images_of(sample), Text(f"Question: {_OPTIONS.sub('', question) if known else question}{shown}")]
     )
 

@@ -21,7 +21,7 @@ from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
 from evals.prompts import ask_with_images, images_of, plain_text
-from evals.prompts.upstream import UNREAD
+from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
 from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision, gold_parts
 from evals.scorers.physics import published, stated
@@ -124,7 +124,7 @@ BENCHMARK = Benchmark(
         ),
         "intern-s1": Protocol(
             prompt=_one_box,
-            upstream=UNREAD,
+            upstream=UNAVAILABLE,
             scorers={"boxes": JudgedBoxes(rule=Precision(published, distinct=True))},
             metrics=REPORTED,
             sampling=INTERN_S1,

@@ -24,7 +24,7 @@ from evals.data.media import size, with_image
 from evals.errors import DataError
 from evals.labels import ProtocolName
 from evals.prompts import ask_with_images, plain_text
-from evals.prompts.upstream import unread
+from evals.prompts.upstream import unavailable_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.scorers.boxes import Boxes, grounding
 from evals.scorers.upstream.grounding import UpstreamBox
@@ -144,7 +144,7 @@ def _upstream(
 ) -> Protocol:
     return Protocol(
         prompt=prompt,
-        upstream=unread(whose),
+        upstream=unavailable_prompts(whose),
         scorers={"box": UpstreamBox(rule)},
         metrics=grounding(),
         sampling=Sampling(temperature=0.0, max_tokens=tokens),

@@ -26,7 +26,7 @@ from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import stated
 from evals.extract.upstream.last_letter import letter
-from evals.prompts import options, pictures_first
+from evals.prompts import images_first, options
 from evals.prompts.upstream.sentences import Place, Swap, sentences
 from evals.scorers.choice import Choice, StatedChoice, unanswered_verdict
 from evals.scorers.judge.judged import Judged
@@ -105,7 +105,7 @@ def _bare(sample: Sample, repeat: int) -> Prompt:
         else:
             parts.append(part)
     stripped = [Text(part.text.strip()) if isinstance(part, Text) else part for part in parts]
-    return pictures_first([part for part in stripped if not isinstance(part, Text) or part.text])
+    return images_first([part for part in stripped if not isinstance(part, Text) or part.text])
 
 
 def _stated(sample: Sample, repeat: int) -> Prompt:

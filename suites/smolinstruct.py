@@ -23,7 +23,7 @@ from msgspec import Struct
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Row
 from evals.data.smolinstruct import TASKS, Task, samples
-from evals.extract import stated_yes_no, tagged
+from evals.extract import last_tag, stated_yes_no
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS
 from evals.labels import ProtocolName
@@ -129,7 +129,7 @@ BOXED, TAGGED = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
 
 def label(text: str) -> Reading | None:
     """Return yes or no, from the last <BOOLEAN> tag or as stated."""
-    tag = tagged(text, "BOOLEAN")
+    tag = last_tag(text, "BOOLEAN")
     answer = stated_yes_no(tag or text)
     if answer is None:
         return None

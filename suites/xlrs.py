@@ -28,7 +28,7 @@ from evals.data.media import image
 from evals.errors import DataError
 from evals.extract.upstream.letters import letters_all_distinct, letters_xlrs
 from evals.prompts import ask_with_images, options, plain_text
-from evals.prompts.upstream import UNREAD
+from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
 from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judged import Judged
@@ -157,7 +157,7 @@ BENCHMARK = Benchmark(
         "official": Protocol(prompt=_direct, scorers={"options": Letters()}, metrics=accuracy(macro=True)),
         "intern-s1": Protocol(
             prompt=_direct,
-            upstream=UNREAD,
+            upstream=UNAVAILABLE,
             scorers={"options": Judged(rule=Letters(judged=True), mode="rest")},
             metrics=accuracy(macro=True),
             sampling=INTERN_S1,

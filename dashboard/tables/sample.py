@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 
 from evals.dashboard.tables.frames import Entry, query
 from evals.errors import StoreError, UsageError
-from evals.extract.selfies import rewritten
+from evals.extract.selfies import rewrite_selfies
 from evals.extract.smiles import looks_like_smiles
 from evals.extract.units import convert, read
 from evals.prompts import plain_text
@@ -342,7 +342,7 @@ def _in_smiles(item: Item, text: str) -> str:
     if "selfies" not in item.scores:
         return text
     try:
-        return rewritten(text).text
+        return rewrite_selfies(text).text
     except UsageError:
         return text
 

@@ -1,12 +1,13 @@
-r"""Find where a reply states a molecular formula or a systematic name.
+r"""Extract a molecular formula or a systematic name from a reply.
 
 >>> stated_formula("**C9H8O4** (molar mass: **180.16 g/mol**)", str.isalnum).value
 'C9H8O4'
 >>> stated_name("The IUPAC name of this molecule is 2-acetyloxybenzoic acid (aspirin).").value
 '2-acetyloxybenzoic acid'
 
-Strong statements are the kind's own tag, boxes, fields of JSON, answer lines and sentences; labels ("Formula:", "is called")
-count if there are none, or if they correct one. What a tag or box holds is returned even if it is neither.
+Strong statements are the kind's own tag, boxes, fields of JSON, answer lines and sentences; labels ("Formula:", "is
+called") count only without a strong statement, or if they correct one. The content of a tag or box is returned even if it
+is neither a formula nor a name.
 """
 
 from __future__ import annotations
@@ -17,32 +18,32 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from evals.extract import moods
-from evals.extract.cues import (
+from evals.extract import statement_mood
+from evals.extract.answer_cues import (
     after_correction,
-    asserted,
+    asserted_reading,
     field_at,
+    is_undecided,
     label_at,
-    narrowed,
-    opens_tag,
-    undecided,
-    undenied,
+    narrow_reading,
+    tag_content_start,
+    without_denial,
 )
+from evals.extract.formatting import half_width
+from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.peel import half_width
-from evals.extract.reading import REFUSED, Parser, Reading, own_part, read, runs_on
-from evals.extract.shapes import gives_up
+from evals.extract.reading import REFUSED, Parser, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.statements import Cue, Cues, Form, Statement
 from evals.extract.visible import visible
 
-TAIL = 5_000
-"""Number of characters, from the end of a reply, searched for an answer without a tag."""
-LONGEST = 2_000
-_LABELS, _SPANS = 20, 30
-"""Numbers of labels and of emphasised spans examined, from the end of a reply."""
-_STATEMENTS = 100
-"""Number of statements read, from the end."""
-_LINE_LENGTH = 300
+MAX_TAIL_CHARS = 5_000
+"""Maximum number of characters searched for an answer without a tag, counted from the end of a reply."""
+MAX_CHARS = 2_000
+_MAX_LABELS, _MAX_SPANS = 20, 30
+"""Maximum numbers of labels and of emphasised spans that are examined, counted from the end of a reply."""
+_MAX_STATEMENTS = 100
+"""Maximum number of statements that are read, counted from the end."""
+_MAX_LINE_CHARS = 300
 """Maximum number of characters after a label."""
 _WRAP = lazy_pattern(
     r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
@@ -77,7 +78,7 @@ _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
 _BOLD = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
-_TALK = lazy_pattern(
+_PHRASE = lazy_pattern(
     r"\s\||,\s+(?:which|or|also|better|best|commonly|often|usually|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
     r"|\s[–—=≡]\s|\s-\s|\.(?=\s|$)|[。；\n]|;\s(?=[a-z]+\s[a-z]+\s)",
 )
@@ -97,20 +98,24 @@ _PREFIX = lazy_pattern(
 _TOKENS = lazy_pattern(r"[\s,;，；、|：:]+")
 _ENGLISH = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _WORDS = frozenset(_ENGLISH.split())
-"""Words and symbols that count only if they are all that a statement holds."""
+"""Words and symbols that count only if a statement contains nothing else."""
 
 
 def _undecorated(text: str) -> str:
     """Remove code, bold, quotes, dollars, LaTeX wrappers and a final full stop."""
-    text = _FENCE.sub("", text[:LONGEST])
+    text = _FENCE.sub("", text[:MAX_CHARS])
     for _ in range(6):
         before = text
         text = text.strip().strip('*`"“”「」$| ').rstrip(".。;；!")
-        for left, right in ((r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("<", ">")):
-            if text.startswith(left) and text.endswith(right) and len(text) > len(left) + len(right):
-                text = text[len(left) : -len(right)]
-        if whole := _WRAP.fullmatch(text):
-            text = whole[1]
+        for opening, closing in ((r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("<", ">")):
+            if (
+                text.startswith(opening)
+                and text.endswith(closing)
+                and len(text) > len(opening) + len(closing)
+            ):
+                text = text[len(opening) : -len(closing)]
+        if wrapped := _WRAP.fullmatch(text):
+            text = wrapped[1]
         if text.startswith("(") and _ENCLOSED.fullmatch(text):
             text = text[1:-1]
         text = _COPULA.sub("", text)
@@ -119,8 +124,8 @@ def _undecorated(text: str) -> str:
     return text
 
 
-class _Kind(NamedTuple):
-    """What differs between the readers of formulas and of names."""
+class _AnswerKind(NamedTuple):
+    """The settings in which the readers of formulas and of names differ."""
 
     tag: str
     nouns: tuple[str, ...]
@@ -135,30 +140,30 @@ class _Kind(NamedTuple):
     last_line: Callable[[str], str | None] | None = None
 
 
-def _stated(text: str, kind: _Kind, *, truncated: bool) -> Reading | None:
-    shown, in_reasoning = visible(text)
-    if in_reasoning or not shown.strip():
+def _read_stated(text: str, kind: _AnswerKind, *, truncated: bool) -> Reading | None:
+    text_shown, in_reasoning = visible(text)
+    if in_reasoning or not text_shown.strip():
         return None
-    shown, parse = own_part(half_width(shown)), _parser(kind)
+    text_shown, parse = before_next_question(half_width(text_shown)), _parser(kind)
     for strong in (
         False,
         True,
     ):  # weak labels count if nothing is stated in a stronger form, or if they correct it
-        budget = iter(range(_LABELS))
-        cues = Cues(Cue(noun, _cue(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns))
-        reading = read(shown, parse, cues=cues, shaped=False, truncated=truncated)
+        budget = iter(range(_MAX_LABELS))
+        cues = Cues(Cue(noun, _cue_at(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns))
+        reading = read_answer(text_shown, parse, cues=cues, shaped=False, truncated=truncated)
         if reading is not None:
             return after_correction(
-                shown, narrowed(shown, reading), parse, lambda rest: _by_shape(rest, kind)
+                text_shown, narrow_reading(text_shown, reading), parse, lambda rest: _read_layout(rest, kind)
             )
-    return None if truncated else _by_shape(shown, kind)
+    return None if truncated else _read_layout(text_shown, kind)
 
 
-def _parser(kind: _Kind) -> Parser:
-    @lru_cache(_LABELS)  # statements on one line share their text
+def _parser(kind: _AnswerKind) -> Parser:
+    @lru_cache(_MAX_LABELS)  # statements on one line share their text
     def parse(content: str, form: Form) -> Any:
         if form == "sentence":
-            if (asserted_content := undenied(content)) is None:
+            if (asserted_content := without_denial(content)) is None:
                 return REFUSED
             content = asserted_content
         if form == "box" and content.startswith("\\boxed"):
@@ -169,25 +174,25 @@ def _parser(kind: _Kind) -> Parser:
             return kind.parse(content) or kind.marked(content)
         return kind.parse(content.partition("\n")[0] if form == "line" else content)
 
-    budget = iter(range(_STATEMENTS))
+    budget = iter(range(_MAX_STATEMENTS))
 
     def bounded(content: str, form: Form) -> Any:
         if next(budget, None) is None:
             return None
-        return parse(content[: LONGEST if form in ("tag", "box") else _LINE_LENGTH], form)
+        return parse(content[: MAX_CHARS if form in ("tag", "box") else _MAX_LINE_CHARS], form)
 
     return bounded
 
 
-def _cue(
-    kind: _Kind, noun: str, budget: Iterator[int], *, strong: bool
+def _cue_at(
+    kind: _AnswerKind, noun: str, budget: Iterator[int], *, strong: bool
 ) -> Callable[[str, int], tuple[Any, Statement, bool] | None]:
-    """Return what a noun introduces: the content of a tag, a JSON field, or what follows a label."""
+    """Return the cue of a noun: the content of a tag, a JSON field, or the text after a label."""
 
     def at(text: str, position: int) -> tuple[Any, Statement, bool] | None:
         end = position + len(noun)
-        if inside := opens_tag(text, position, end):
-            return _in_tag(text, position, inside, kind)
+        if inside := tag_content_start(text, position, end):
+            return _read_tag(text, position, inside, kind)
         if text[max(0, position - 1) : position] == "/":
             return None
         if (field := field_at(text, position, end)) is not None:
@@ -208,14 +213,14 @@ def _cue(
     return at
 
 
-def _in_tag(text: str, at: int, inside: int, kind: _Kind) -> tuple[Any, Statement, bool] | None:
-    close = re.compile(rf"<\s*/?\s*{kind.tag}\s*>", re.IGNORECASE).search(text, inside, inside + LONGEST)
-    end = close.start() if close else min(len(text), inside + LONGEST)
+def _read_tag(text: str, at: int, inside: int, kind: _AnswerKind) -> tuple[Any, Statement, bool] | None:
+    close = re.compile(rf"<\s*/?\s*{kind.tag}\s*>", re.IGNORECASE).search(text, inside, inside + MAX_CHARS)
+    end = close.start() if close else min(len(text), inside + MAX_CHARS)
     content = text[inside:end]
     if not content.strip() or (close is None and "\n" in content.strip()):
         return None
     value = kind.parse(content) or kind.marked(content)
-    return value, Statement("tag", inside, end, moods.mood(text, at - 1, end)), True
+    return value, Statement("tag", inside, end, statement_mood.mood(text, at - 1, end)), True
 
 
 def stated_formula(
@@ -224,9 +229,9 @@ def stated_formula(
     """Return the formula that a reply states last; `is_formula(token)`: whether a token is one. None if nothing is stated."""
 
     def parse(content: str) -> str | None:
-        return formula_in(content, is_formula)
+        return read_formula(content, is_formula)
 
-    kind = _Kind(
+    kind = _AnswerKind(
         "molformula",
         ("formula", "分子式", "化学式"),
         _LABEL["formula"],
@@ -236,59 +241,61 @@ def stated_formula(
         alone=lambda line: parse(line) or _odd_formula(line),
         last_line=parse,
     )
-    return _stated(text, kind, truncated=truncated)
+    return _read_stated(text, kind, truncated=truncated)
 
 
 def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
     """Return the systematic name that a reply states last; None: nothing is stated."""
-    return _stated(text, _NAME, truncated=truncated)
+    return _read_stated(text, _NAME, truncated=truncated)
 
 
-def _by_shape(text: str, kind: _Kind) -> Reading | None:
-    """Read the one answer in bold or code, a reply of one line, or its last line."""
-    begin = max(0, len(text) - TAIL)
+def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
+    """Read the only answer in bold or code, a reply of one line, or its last line."""
+    begin = max(0, len(text) - MAX_TAIL_CHARS)
     lines = list(_LINE.finditer(text, begin))
     if (
         not lines
         or gives_up(text, lines[-1].start())
         or text.rstrip().endswith("?")
-        or runs_on(text[-LONGEST:])
+        or breaks_off(text[-MAX_CHARS:])
     ):
         return None
-    if undecided(text, lines[-1].start()):
+    if is_undecided(text, lines[-1].start()):
         return None
     readings = []
-    for span in [*_BOLD.finditer(text, begin)][-_SPANS:]:
+    for span in [*_BOLD.finditer(text, begin)][-_MAX_SPANS:]:
         group = span.lastindex or 1
         value = kind.in_span(span[group])
-        if value is not None and moods.mood(text, span.start(), span.end()) == "asserted":
-            readings.append(narrowed(text, Reading(value, "emphasis", span.start(group), span.end(group))))
+        if value is not None and statement_mood.mood(text, span.start(), span.end()) == "asserted":
+            readings.append(
+                narrow_reading(text, Reading(value, "emphasis", span.start(group), span.end(group)))
+            )
     readings = [reading for reading in readings if re.search(r"\d", reading.value)] or readings
     if readings:
         return readings[-1] if len({reading.value for reading in readings}) == 1 else None
     last = lines[-1]
     if len(lines) == 1 and not text[: last.start()].strip() and (value := kind.alone(last[0])):
-        return asserted(text, Reading(value, "whole", last.start(), last.end()))
+        return asserted_reading(text, Reading(value, "whole", last.start(), last.end()))
     if kind.last_line and (value := kind.last_line(last[0])):
-        return asserted(text, Reading(value, "last line", last.start(), last.end()))
+        return asserted_reading(text, Reading(value, "last line", last.start(), last.end()))
     return None
 
 
 def _odd_formula(line: str) -> str | None:
     """Return a single word with digits, which is stated as a formula although it is not one."""
-    bare = _undecorated(line)
-    return bare if len(bare.split()) == 1 and re.search(r"\d", bare) else None
+    undecorated = _undecorated(line)
+    return undecorated if len(undecorated.split()) == 1 and re.search(r"\d", undecorated) else None
 
 
-def formula_in(text: str, is_formula: Callable[[str], bool]) -> str | None:
-    """Read the one formula of a statement: the whole of it, or its only token that is one."""
-    text = _undecorated(text[:_LINE_LENGTH])
+def read_formula(text: str, is_formula: Callable[[str], bool]) -> str | None:
+    """Read the formula of a statement: the whole statement, or its only token that is a formula."""
+    text = _undecorated(text[:_MAX_LINE_CHARS])
     if is_formula(text):
         return text
     text = _PREFIX.sub("", _REMARK.sub("", text)).strip()
     text = re.split(r",?\s+(?:not|rather\s+than|instead\s+of)\s", text, maxsplit=1)[0]
-    if is_formula(bare := _undecorated(text)):
-        return bare
+    if is_formula(undecorated := _undecorated(text)):
+        return undecorated
     if (result := re.split(r"[=→]", text)[-1]) != text and is_formula(
         total := _undecorated(result.rstrip("✓✔✅ "))
     ):
@@ -297,8 +304,8 @@ def formula_in(text: str, is_formula: Callable[[str], bool]) -> str | None:
         hydrates = _undecorated_tokens(re.sub(r"\s*\\cdot\s*", "·", text.replace("\\,", "")))
         if len(formulas := {token for token in hydrates if "·" in token and is_formula(token)}) == 1:
             return formulas.pop()
-    plain = _WRAP.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
-    tokens = [token for token in map(_undecorated, _TOKENS.split(plain)) if token and token not in _WORDS]
+    unwrapped = _WRAP.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
+    tokens = [token for token in map(_undecorated, _TOKENS.split(unwrapped)) if token and token not in _WORDS]
     formulas = {token for token in tokens if re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token) and is_formula(token)}
     return formulas.pop() if len(formulas) == 1 else None
 
@@ -309,12 +316,12 @@ def _undecorated_tokens(text: str) -> list[str]:
 
 def _without_label(text: str) -> str:
     """Return the content of a tag without its label, formatting and remarks."""
-    bare = _undecorated(_PREFIX.sub("", _undecorated(text)))
-    return _undecorated(_REMARK.sub("", bare)) or bare
+    undecorated = _undecorated(_PREFIX.sub("", _undecorated(text)))
+    return _undecorated(_REMARK.sub("", undecorated)) or undecorated
 
 
-def name_in(text: str) -> str | None:
-    """Read the name that a statement begins with; None: it does not begin with one."""
+def read_name(text: str) -> str | None:
+    """Read the name at the beginning of a statement; None if there is none."""
     text = text.strip()
     if code := re.match(r"[*_ ]{0,3}`([^`\n]{1,500})`", text):
         text = code[1]
@@ -327,7 +334,7 @@ def name_in(text: str) -> str | None:
     text = _PREFIX.sub("", text)
     if _CJK.search(text):
         text = _latin_part(_REMARK.sub("", text))
-    talk = _TALK.search(text)
+    talk = _PHRASE.search(text)
     text = _undecorated(_REMARK.sub("", text[: talk.start()] if talk else text))
     text = re.sub(r"^(?:therefore|thus|then|probably|likely|most\s+likely)\s+", "", text)
     if (
@@ -356,26 +363,26 @@ _ENCLOSED = lazy_pattern(r"\((?:[^()]|\([^()]*\))*\)")
 """A name in brackets, which may contain brackets."""
 
 
-def _name_in_span(span: str) -> str | None:
-    return None if span.rstrip().endswith(":") else name_in(span)
+def _read_name_span(span: str) -> str | None:
+    return None if span.rstrip().endswith(":") else read_name(span)
 
 
 _SUBJECT = lazy_pattern(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}|it\s+)is\s+", re.IGNORECASE)
 
 
-def _name_alone(line: str) -> str | None:
+def _read_name_line(line: str) -> str | None:
     """Read a reply of one line: a name, or a sentence of which it is the predicate ("The compound is butan-2-ol.")."""
     subject = _SUBJECT.match(line)
-    name = name_in(line[subject.end() :] if subject else line)
+    name = read_name(line[subject.end() :] if subject else line)
     return name if name and (subject is None or re.search(r"\d", name)) else None
 
 
-_NAME = _Kind(
+_NAME = _AnswerKind(
     "iupac",
     ("name", "named", "called", "名称", "命名", "名"),
     _LABEL["name"],
-    name_in,
+    read_name,
     marked=lambda content: _without_label(content) or None,
-    in_span=_name_in_span,
-    alone=_name_alone,
+    in_span=_read_name_span,
+    alone=_read_name_line,
 )

@@ -1,12 +1,12 @@
-r"""The `strict` rule for multiple choice: the option that a reply states and does not retract.
+r"""Extract the option that a reply states and does not retract: the `strict` rule for multiple choice.
 
 >>> letter("ANSWER: C. Note: the second-best choice is D.", 4), letter("The answer is B. Wait, no, C.", 4)
 ('C', 'C')
 >>> choice("Hence $\\boxed{\\dfrac{27}{64}}$.", ["9/64", "27/64"]).value
 'B'
 
-Statements are found as for every kind of answer (`reading.py`). What is here is how letters and options' texts are
-parsed; the further ways to name an option ("option B is correct", "only C remains", 故选C) are the table `option_cues.CUES`.
+Statements are found as for every kind of answer (`reading.py`). This module parses letters and option texts; further
+ways to name an option ("option B is correct", "only C remains", 故选C) are in the table `option_cues.CUES`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,31 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from evals.extract import moods
-from evals.extract.judged import verdicts
+from evals.extract import statement_mood
+from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_cues import CUES
-from evals.extract.option_letters import COMMANDS, MARKS, listed
-from evals.extract.option_text import UNDETERMINED, Options, labelled
-from evals.extract.peel import half_width, peel
-from evals.extract.reading import REFUSED, Reading, by_shape, goes_on, read, retracts, runs_on
+from evals.extract.option_letters import COMMANDS, MARKS, parse_letters
+from evals.extract.option_text import UNDETERMINED, Options, split_label
+from evals.extract.option_verdicts import option_verdicts
+from evals.extract.reading import (
+    REFUSED,
+    Reading,
+    asks_next_question,
+    breaks_off,
+    read_answer,
+    read_layout,
+    retracts,
+)
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
-_VOID = lazy_pattern(
+_NO_OPTION_FITS = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|neither\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b|以上(?:都|皆|均)[不非]|无正确|没有正确)",
     re.IGNORECASE,
 )
-"""A statement that no option fits."""
-_BESIDE = lazy_pattern(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
+"""A statement that none of the options fits."""
+_LETTER_BESIDE_TEXT = lazy_pattern(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
 """A letter beside an option's text."""
 _NONE_OF_THEM = lazy_pattern(
     r"(?:none|neither)\s+of\s+(?:the\s+)?(?:these|above|them|options|choices|others)(?:\s+options)?",
@@ -39,8 +47,8 @@ _NONE_OF_THEM = lazy_pattern(
 )
 _LABELS = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
 _SENTENCES = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
-_TALK = 60
-"""Length limit: a longer answer line that names no option is ignored."""
+_MAX_ANSWER_CHARS = 60
+"""Maximum length of an answer line that counts as an answer although it names no option."""
 # The form that our own prompts ask for, as the whole last line: nothing else needs to be examined.
 _LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
 _FIRST_LINE = lazy_pattern(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
@@ -51,7 +59,7 @@ _CLOSING = re.compile(
 
 
 def letter(text: str, count: int) -> str | None:
-    """Read the single letter, of the first `count`, that the reply states; None instead of a guess.
+    """Read the single letter, among the first `count`, that the reply states; None if there is none.
 
     A last statement that names two options, or a letter beyond `count`, is not an answer, and earlier
     statements are not used: what the model retracted must not be credited.
@@ -66,7 +74,8 @@ def letter(text: str, count: int) -> str | None:
 def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
     """Read the one option that the reply states, by its letter or by its own text; the value is its letter as shown.
 
-    `truncated`: the reply was cut off at its end; what is incomplete there, or about to be retracted, is not an answer.
+    `truncated` says that the reply is cut off at its end, where an incomplete statement, or one about to be retracted, is
+    not an answer.
     """
     return stated_letters(text, len(options), options, single=True, truncated=truncated)
 
@@ -76,20 +85,20 @@ def stated_letters(
 ) -> Reading | None:
     """Read the options that the reply states; the value is a string of letters as shown, in the order stated.
 
-    `single`: two options in one statement are not an answer. `truncated`: see `choice`.
+    With `single` two options in one statement are not an answer. `truncated` is explained in `choice`.
     """
-    if not truncated and (closing := _closing(text)) is not None:
+    if not truncated and (closing := _read_closing_line(text)) is not None:
         if closing.value >= chr(ord("A") + count):
             return None
         if not visible(text).truncated:
             return closing
     text = half_width(text)
     parser = _Parser(count, options, single=single)
-    reading = read(text, parser, cues=CUES, shaped=False, truncated=truncated)
+    reading = read_answer(text, parser, cues=CUES, shaped=False, truncated=truncated)
     if reading is None and truncated:
-        reading = _complete(read(text, parser, cues=CUES, shaped=False), text)
+        reading = _complete_reading(read_answer(text, parser, cues=CUES, shaped=False), text)
     if reading is None and not parser.refused and (not truncated or _FIRST_LINE.match(text)):
-        reading = _whole(text, parser)
+        reading = _read_layout(text, parser)
     if (
         reading is None
         or not reading.value
@@ -100,7 +109,7 @@ def stated_letters(
     return reading
 
 
-def _complete(reading: Reading | None, text: str) -> Reading | None:
+def _complete_reading(reading: Reading | None, text: str) -> Reading | None:
     """Return the reading of a truncated reply if it is one letter on an answer line, which cannot be incomplete."""
     if reading is None or reading.form != "line":
         return None
@@ -109,24 +118,24 @@ def _complete(reading: Reading | None, text: str) -> Reading | None:
     return reading if stands else None
 
 
-def _closing(text: str) -> Reading | None:
+def _read_closing_line(text: str) -> Reading | None:
     """Read a reply that ends with an answer line, or with the sentence "The answer is (B)."."""
     end = len(text.rstrip())
     last = max(text.rfind("\n", 0, end), text.rfind(". ", max(0, end - 60), end - 1), end - 80, -1)
     closing = _CLOSING.fullmatch(text, max(last, 0))
-    if closing is None or goes_on(text) or not (last <= 0 or text[last] in "\n."):
+    if closing is None or asks_next_question(text) or not (last <= 0 or text[last] in "\n."):
         return None
     return Reading(closing[1].upper(), "line", closing.start(1), closing.end(1))
 
 
 def option_letters(text: str, count: int) -> Reading | None:
-    """Read the letters, of the first `count`, of a reply that states nothing: all of it, its last line, or a label at its start."""
-    reading = _whole(half_width(text), _Parser(count, (), single=False))
+    """Read the letters of a reply without a statement: the whole reply, its last line, or a label at its start."""
+    reading = _read_layout(half_width(text), _Parser(count, (), single=False))
     return reading if reading and reading.value and max(reading.value) < chr(ord("A") + count) else None
 
 
 class _Parser:
-    """Parser of one statement: letters, else an option's own text."""
+    """Parses a statement as letters or as the text of an option."""
 
     def __init__(self, count: int, options: Sequence[str], *, single: bool) -> None:
         self.count = count
@@ -143,7 +152,7 @@ class _Parser:
         return self._options
 
     def __call__(self, content: str, form: Form) -> Any:
-        letters, _, _ = listed(content, 0, len(content), strong=True, run=True)
+        letters, _, _ = parse_letters(content, 0, len(content), strong=True, run=True)
         letters = "".join(dict.fromkeys(letters))
         if self._single and len(letters) > 1:
             self.refused = True
@@ -158,20 +167,20 @@ class _Parser:
         """Read an option's own text from a reply that states no answer."""
         if not self._given:
             return None
-        return by_shape(text, self._text_alone) or self._last_words(text)
+        return read_layout(text, self._text_alone) or self._last_words(text)
 
     def _text_alone(self, content: str, form: Form) -> Any:
-        if (named := self.options.named(content)) is not None:
-            return None if self.options.others(content, named) else named
-        if len(content) <= 2 * _TALK and UNDETERMINED.search(content):
+        if (letter := self.options.named(content)) is not None:
+            return None if self.options.others(content, letter) else letter
+        if len(content) <= 2 * _MAX_ANSWER_CHARS and UNDETERMINED.search(content):
             return self.options.undetermined()
-        return self.options.none_of_them() if _NONE_OF_THEM.fullmatch(peel(content)) else None
+        return self.options.none_of_them() if _NONE_OF_THEM.fullmatch(strip_formatting(content)) else None
 
     def _last_words(self, text: str) -> Reading | None:
-        """Read a last sentence that ends with the text of one option and names no other."""
+        """Read a last sentence that ends with the text of an option and names no other option."""
         end = len(text.rstrip().rstrip(".。*_ "))
         begin = max(
-            (cut.end() for cut in _SENTENCES.finditer(text, max(0, end - 400), end)),
+            (sentence_end.end() for sentence_end in _SENTENCES.finditer(text, max(0, end - 400), end)),
             default=max(0, end - 400),
         )
         if (subject := self.options.subject(text[begin:end])) and not text[:begin].strip():
@@ -180,7 +189,7 @@ class _Parser:
         if ending is None or _LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
         labels = {name[1] for name in _LABELS.finditer(text, text.rfind("\n", 0, end) + 1, end)}
-        if labels - {ending[0]} or moods.mood(text, begin + ending[1], end) != "asserted":
+        if labels - {ending[0]} or statement_mood.mood(text, begin + ending[1], end) != "asserted":
             return None
         return Reading(ending[0], "prose", begin + ending[1], end)
 
@@ -189,38 +198,49 @@ class _Parser:
 
         `offset`: position of the line in the text in which the label was matched.
         """
-        place, before = ord(label[1]) - ord("A"), line[: label.start(1) - offset]
-        if place >= len(self._given) or not before.endswith(" (") or len(self._given[place].strip()) < 3:
+        index, before = ord(label[1]) - ord("A"), line[: label.start(1) - offset]
+        if index >= len(self._given) or not before.endswith(" (") or len(self._given[index].strip()) < 3:
             return False
-        return before[:-2].casefold().endswith(self._given[place].strip().casefold())
+        return before[:-2].casefold().endswith(self._given[index].strip().casefold())
 
     def _agrees(self, content: str, letters: str) -> Any:
         """Return REFUSED for a letter beside the text of another option."""
-        if (symbol := _SYMBOL.fullmatch(content)) and (own := self._symbol(symbol["small"], letters)):
-            return own
-        if len(letters) == 1 and self._given and (both := labelled(content)) is not None:
-            other = self.options.named(both[1])
-            if other is not None and both[0] == letters and other != letters and self._given:
+        if (symbol := _SYMBOL.fullmatch(content)) and (own_letter := self._symbol(symbol["small"], letters)):
+            return own_letter
+        if len(letters) == 1 and self._given and (label_and_text := split_label(content)) is not None:
+            other_letter = self.options.named(label_and_text[1])
+            if (
+                other_letter is not None
+                and label_and_text[0] == letters
+                and other_letter != letters
+                and self._given
+            ):
                 self.refused = True
                 return REFUSED
         return letters
 
     def _symbol(self, small: str, letters: str) -> str | None:
         """Return the letter of the one option whose text is a letter in lower case, if that is not the letter itself."""
-        own = [chr(65 + i) for i, text in enumerate(self._given) if text.strip(" $") == small]
-        return own[0] if len(own) == 1 and own[0] != letters else None
+        own_letter = [chr(65 + i) for i, text in enumerate(self._given) if text.strip(" $") == small]
+        return own_letter[0] if len(own_letter) == 1 and own_letter[0] != letters else None
 
     def by_text(self, content: str, form: Form) -> Any:
-        """Read an option by its own text; REFUSED: an answer is stated that is not an option."""
-        if self._given and (named := self.options.named(content)):
-            beside = _BESIDE.search(content)
-            return REFUSED if beside and beside[1] != named and beside[1] < chr(65 + self.count) else named
-        if _VOID.match(content):
+        """Read an option by its own text; REFUSED for an answer that is not an option."""
+        if self._given and (letter := self.options.named(content)):
+            letter_beside_text = _LETTER_BESIDE_TEXT.search(content)
+            return (
+                REFUSED
+                if letter_beside_text
+                and letter_beside_text[1] != letter
+                and letter_beside_text[1] < chr(65 + self.count)
+                else letter
+            )
+        if _NO_OPTION_FITS.match(content):
             undetermined = UNDETERMINED.search(content) and self.options.undetermined()
             return undetermined or (self._given and self.options.none_of_them()) or REFUSED
         if (
             form in ("tag", "line", "json")
-            and 0 < len(peel(content)) <= _TALK
+            and 0 < len(strip_formatting(content)) <= _MAX_ANSWER_CHARS
             and "\n" not in content.strip()
         ):
             return REFUSED
@@ -245,7 +265,7 @@ _LAST_LABEL = lazy_pattern(
     r"(?:[.!?。]\s*[*_]*\((?P<behind>[A-Z])\)|[.!?]\s+[*_]*(?P<alone>[A-Z])[*_]*\.|(?:→|⇒|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?<=[a-z]{4})\s(?:→|⇒|=>)\s(?P<plain>[A-Z]))[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
-_DENIED = lazy_pattern(
+_NEGATED = lazy_pattern(
     r"[^.;\n]{0,200}?\s(?:is|are|would\s+be|must\s+be)\s+(?:also\s+|clearly\s+|therefore\s+)?(?:wrong|incorrect|false|impossible|ruled|eliminated|excluded|not\s+(?:right|correct|true|possible))\b",
     re.IGNORECASE,
 )
@@ -258,12 +278,12 @@ _ALNUM = lazy_pattern(r"[^\W_]")
 _REJECTS = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|✘|❌|错|不)", re.IGNORECASE)
 
 
-def _whole(text: str, parser: _Parser) -> Reading | None:
+def _read_layout(text: str, parser: _Parser) -> Reading | None:
     """Read a reply without a statement: its only line, its last line, a label at its start, or an option's own text."""
     text, unclosed = visible(text)
     if unclosed:
         return None
-    if runs_on(text):
+    if breaks_off(text):
         return None
     if end := _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24)):
         return Reading(end[1], "prose", end.start(1), end.end(1))
@@ -280,29 +300,36 @@ def _whole(text: str, parser: _Parser) -> Reading | None:
     offset = max(0, len(text) - 20_000)
     if not lines:
         return None
-    if len(lines) == 1 and (but := _BUT_NOT.match(lines[0][0])):
+    if len(lines) == 1 and (exception := _BUT_NOT.match(lines[0][0])):
         return Reading(
-            but[1], "whole", offset + lines[0].start() + but.start(1), offset + lines[0].start() + but.end(1)
+            exception[1],
+            "whole",
+            offset + lines[0].start() + exception.start(1),
+            offset + lines[0].start() + exception.end(1),
         )
     for line in (lines[-1], lines[0]):
-        alone = _LINE_ALONE.fullmatch(line[0]) if len(line[0]) < 60 else None
-        if alone and (alone["letter"].isupper() or len(lines) == 1):
-            begin = offset + line.start() + alone.start("letter")
+        lone_letter = _LINE_ALONE.fullmatch(line[0]) if len(line[0]) < 60 else None
+        if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
+            begin = offset + line.start() + lone_letter.start("letter")
             form: Form = "whole" if len(lines) == 1 else "last line"
-            return Reading(alone["letter"].upper(), form, begin, begin + 1)
-    return _only_true(text, parser.count) or _labelled(lines, offset, parser) or parser.shaped(text)
+            return Reading(lone_letter["letter"].upper(), form, begin, begin + 1)
+    return (
+        _read_only_true_option(text, parser.count)
+        or _read_edge_label(lines, offset, parser)
+        or parser.shaped(text)
+    )
 
 
-def _only_true(text: str, count: int) -> Reading | None:
-    """Read a reply that goes through the options and calls one of them true and all others false."""
-    judged = verdicts(text, count)
-    true = [verdict for verdict in judged if verdict.true]
-    if len(true) != 1 or len(judged) < min(3, count):
+def _read_only_true_option(text: str, count: int) -> Reading | None:
+    """Read a reply that assesses every option and calls exactly one of them true."""
+    verdict_list = option_verdicts(text, count)
+    true = [verdict for verdict in verdict_list if verdict.true]
+    if len(true) != 1 or len(verdict_list) < min(3, count):
         return None
     return Reading(true[0].letter, "mark", true[0].at, true[0].at + 1)
 
 
-def _labelled(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Reading | None:
+def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Reading | None:
     """Read the one label that begins the first or the last line."""
     labels = {i: m for i, line in enumerate(lines) if (m := _LABEL.match(line[0]))}
     named = {m["a"] or m["b"] for m in labels.values()}
@@ -316,7 +343,7 @@ def _labelled(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Readi
         return None
     if len(lines) > 1 and _REJECTS.match(lines[at][0]) and at:
         return None
-    if at == 0 and _DENIED.match(line):
+    if at == 0 and _NEGATED.match(line):
         return None
     begin = offset + lines[at].start() + labels[at].start("a" if labels[at]["a"] else "b")
     return Reading(named.pop(), "whole" if at == 0 else "last line", begin, begin + 1)

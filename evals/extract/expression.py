@@ -1,41 +1,43 @@
-"""Mathematical answers: the stated expression, and its normal form for comparison."""
+"""Extract a mathematical expression from a reply, and normalise it for comparison."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from evals.extract import moods
+from evals.extract import statement_mood
+from evals.extract.formatting import half_width, shortened_answers, strip_formatting
+from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.peel import half_width, heads, peel
-from evals.extract.reading import PROSE, REFUSED, Reading, read
-from evals.extract.shapes import gives_up
+from evals.extract.reading import PROSE, REFUSED, Reading, read_answer
 from evals.extract.statements import Form
 
 _SHORT = 120
 _MATHS = lazy_pattern(r"[\d\\$=√π∞]")
 _WORD = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = lazy_pattern(r"[=≈]\s*")
-_LEAD = lazy_pattern(
+_LEAD_IN = lazy_pattern(
     r"^[\s*_]*(?:[A-Z][A-Za-z ]{2,24}:\s+(?=[\d\\$√(-])|(?:so|thus|hence|therefore|then|finally|consequently)\b)\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?",
     re.IGNORECASE,
 )
 _CLAUSE = lazy_pattern(r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s", re.IGNORECASE)
 _UNDECIDED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
-_FEW = 4
+_MAX_WORDS = 4
 """Maximum number of words in an answer that is not a formula."""
 
 
 def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
     """Read the stated expression; the value is a tuple: as stated, then shorter, without the explanation that follows."""
-    return read(half_width(text), _parse, truncated=truncated)
+    return read_answer(half_width(text), _parse, truncated=truncated)
 
 
 def _parse(content: str, form: Form) -> Any:
     if form in PROSE or form == "whole":
-        content = _LEAD.sub("", content)
-    forms = tuple(head for head in heads(content) if any(map(str.isalnum, head)) or head in ("∞", "∅"))
+        content = _LEAD_IN.sub("", content)
+    forms = tuple(
+        head for head in shortened_answers(content) if any(map(str.isalnum, head)) or head in ("∞", "∅")
+    )
     if not forms:
         return None
     if _UNDECIDED.match(forms[0]) or (form not in PROSE and form != "whole" and gives_up(forms[0])):
@@ -44,17 +46,17 @@ def _parse(content: str, form: Form) -> Any:
     words = len(_WORD.findall(shortest))
     maths = _MATHS.search(shortest) is not None or spelled_number(shortest) is not None
     if form in PROSE or form == "whole":
-        if moods.mood(content, _assigned(content), len(content)) != "asserted":
+        if statement_mood.mood(content, _value_position(content), len(content)) != "asserted":
             return None
         if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE.search(shortest)):
             return None
         return forms if maths and words <= 1 and len(content) <= _SHORT and not gives_up(content) else None
-    if form == "sentence" and words > _FEW:
+    if form == "sentence" and words > _MAX_WORDS:
         return REFUSED if maths else None
     return forms
 
 
-def _assigned(content: str) -> int:
+def _value_position(content: str) -> int:
     """Return the position of an equation's value: "let x = 3" assumes it."""
     equals = _EQUALS.search(content)
     return equals.end() if equals else 0
@@ -67,7 +69,7 @@ _COMMAS = lazy_pattern(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TEXT = lazy_pattern(
     r"\\(?:text|textrm|textbf|mathrm|mbox|operatorname|rm)\s*\{\s*(?P<inner>[^{}]*)\}(?P<power>\s*\^\s*\{?\s*-?\d\s*\}?)?"
 )
-_KEPT = lazy_pattern(
+_KEPT_COMMAND = lazy_pattern(
     r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE
 )
 _UNIT = lazy_pattern(
@@ -104,10 +106,10 @@ _SIGNS = str.maketrans(
 )
 
 
-def tidy(text: str) -> str:
-    """Return the normal form of an expression: one kind of number, no units, intervals for double inequalities."""
+def normalise_expression(text: str) -> str:
+    """Return an expression with numbers normalised, units removed, and double inequalities written as intervals."""
     text = (
-        peel(text)
+        strip_formatting(text)
         .replace("\\$", "")
         .replace("$", "")
         .replace("\\%", "%")
@@ -124,7 +126,7 @@ def tidy(text: str) -> str:
     text = _ROOT.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
     text = _THIN.sub("", _DEGREES.sub("", text))
     text = _COMMAS.sub(lambda number: number[0].replace(",", ""), text)
-    text = _BLANK.sub(" ", _UNIT.sub("", _TEXT.sub(_unwrapped, text))).strip()
+    text = _BLANK.sub(" ", _UNIT.sub("", _TEXT.sub(_unwrap_command, text))).strip()
     if match := _MATRIX.fullmatch(text):
         text = "(" + ", ".join(part.strip() for part in match["inner"].split("\\\\") if part.strip()) + ")"
     if match := _MIXED.fullmatch(text):
@@ -138,19 +140,19 @@ def tidy(text: str) -> str:
     return _PI.sub(r"\\pi ", text.translate(_SIGNS)).strip(" .")
 
 
-def _unwrapped(command: re.Match[str]) -> str:
+def _unwrap_command(command: re.Match[str]) -> str:
     inner = command["inner"]
-    if _KEPT.fullmatch(inner) or command.start() == 0:
+    if _KEPT_COMMAND.fullmatch(inner) or command.start() == 0:
         return f" {inner} "
     return " "
 
 
-def unnamed(text: str) -> str:
-    """Return the right-hand side of an equation: "x = 3" is 3."""
+def right_hand_side(text: str) -> str:
+    """Return the right-hand side of an equation: 3 for "x = 3"."""
     name = _NAMED.match(text)
     return text[name.end() :] if name and "=" not in text[name.end() :] else text
 
 
 def without_base(text: str) -> str:
-    """Remove the base of a number: 2516_8 is 2516."""
+    """Remove the base of a number: 2516 for 2516_8."""
     return _BASE.sub("", text)

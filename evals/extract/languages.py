@@ -1,6 +1,6 @@
-"""How other languages announce an answer: one row per language, with its nouns and what may come between noun and answer.
+"""The phrases that announce an answer in other languages: nouns, and the words between noun and answer.
 
-English and Chinese have their own patterns in `statements.py`; the nouns of all languages are searched for alike.
+English and Chinese have their own patterns in `statements.py`; the nouns of all languages are searched in the same way.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Language(NamedTuple):
-    """One language; in lower case, as searched for."""
+    """The nouns and links of a language, in lower case."""
 
     nouns: tuple[str, ...]
     link: str

@@ -1,4 +1,4 @@
-"""Parts of a reply that hold a molecule: tags, the head of a line, and which of several spans belong to the answer."""
+"""Find the spans of a reply that contain a molecule, and select those that belong to the answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.smiles import Side, bare, believed, is_marked, one_of, reaction_side, set_of
-from evals.extract.statements import LONGEST
+from evals.extract.smiles import (
+    Side,
+    is_marked,
+    parse_molecule,
+    parse_molecule_set,
+    reaction_side,
+    strip_token,
+    unmistakable_smiles,
+)
+from evals.extract.statements import MAX_CHARS
 
-MOST_SPANS = 60
+MAX_SPANS = 60
 """Maximum number of spans compared; the last ones of a reply."""
 BYPRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
 MAIN = lazy_pattern(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
@@ -27,22 +35,26 @@ _HEAD_END = lazy_pattern(
     r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|,\s?(?:而)?(?:不是|非)|\s[–—]\s|,?\s(?:not|but|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
 )
 _CODE = lazy_pattern(r"`([^`\n]+)`")
-_GLOSSED = lazy_pattern(r"\bwhere\b|:\s|\bor\b")
+_EXPLAINED = lazy_pattern(r"\bwhere\b|:\s|\bor\b")
 _MARKUP = lazy_pattern(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
 _AFTER = lazy_pattern(
     r"(?:</\s*SMILES\s*>|[`*])*(?:\s*(?:[-–—(（]|,?\s(?:is|as|being)\s)[^\n<)）]{0,40})?", re.IGNORECASE
 )
 
 
-class Wanted(NamedTuple):
-    """What a sample asks for: one molecule or a set of them, and which side of a stated reaction."""
+class MoleculeRequest(NamedTuple):
+    """The kind of answer that a sample asks for: a molecule or a set, and the side of a reaction."""
 
     several: bool = False
     side: Side = ""
 
     def read(self, content: str) -> str | None:
-        """Read a short statement: the molecule, or the set joined by dots; None if it holds anything else."""
-        return set_of(content, self.side) if self.several else one_of(reaction_side(content, self.side))
+        """Read a short statement as a molecule, or a set joined by dots; None if it has other content."""
+        return (
+            parse_molecule_set(content, self.side)
+            if self.several
+            else parse_molecule(reaction_side(content, self.side))
+        )
 
 
 class Span(NamedTuple):
@@ -53,41 +65,41 @@ class Span(NamedTuple):
     end: int
 
 
-def head_of(line: str, *, several: bool) -> str:
+def answer_part(line: str, *, several: bool) -> str:
     """Return the part of a line that states the answer: its code spans, or else its first sentence."""
     end = None if "\n" in line else _HEAD_END.search(line)
     head = line[: end.start()] if end else line
-    if several and (byproduct := BYPRODUCT.search(head)) and believed(head[: byproduct.start()]):
+    if several and (byproduct := BYPRODUCT.search(head)) and unmistakable_smiles(head[: byproduct.start()]):
         head = head[: byproduct.start()]
     spans = _code_spans(head)
-    if not spans and not believed(head):
+    if not spans and not unmistakable_smiles(head):
         spans = _code_spans(line)
         head = line if spans else head
-    if several and len(spans) > 1 and not _GLOSSED.search(head.split(spans[0], 1)[1]):
+    if several and len(spans) > 1 and not _EXPLAINED.search(head.split(spans[0], 1)[1]):
         return ".".join(spans)
     return spans[0] if spans and len(set(spans)) == 1 else head
 
 
 def _code_spans(text: str) -> list[str]:
-    return [span for span in _CODE.findall(text) if is_marked(bare(span))]
+    return [span for span in _CODE.findall(text) if is_marked(strip_token(span))]
 
 
-def tags_of(text: str) -> list[Span]:
-    """List the contents between an opening tag and the next closing one; a second opening tag starts anew.
+def tag_spans(text: str) -> list[Span]:
+    """Return the spans between an opening tag and the next closing tag; a second opening tag restarts the span.
 
     A tag that is never closed counts to the end of its line if nothing but that line follows it.
     """
     spans: list[Span] = []
     inside = -1
-    for mark in _TAG.finditer(text, max(0, len(text) - LONGEST)):
+    for mark in _TAG.finditer(text, max(0, len(text) - MAX_CHARS)):
         if not mark[1]:
             inside = mark.end()
         elif inside >= 0:
             spans.append(Span(text[inside : mark.start()].strip(), inside, mark.start()))
             inside = -1
-    if inside >= 0 and (rest := text[inside:].strip()) and "\n" not in rest:
-        spans.append(Span(rest, inside, len(text.rstrip())))
-    return [span for span in spans if span.text][-MOST_SPANS:]
+    if inside >= 0 and (remainder := text[inside:].strip()) and "\n" not in remainder:
+        spans.append(Span(remainder, inside, len(text.rstrip())))
+    return [span for span in spans if span.text][-MAX_SPANS:]
 
 
 def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
@@ -103,10 +115,10 @@ def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
     return group
 
 
-def main_spans(text: str, spans: list[Span], wanted: Wanted) -> list[Span]:
+def main_spans(text: str, spans: list[Span], request: MoleculeRequest) -> list[Span]:
     """Return the spans without by-products, and only the main product if one is called so.
 
-    Starting materials, named as such, are left out too unless they are asked for.
+    Starting materials that are labelled as such are excluded too, unless they are requested.
     """
     if len(spans) < 2:
         return spans
@@ -116,7 +128,7 @@ def main_spans(text: str, spans: list[Span], wanted: Wanted) -> list[Span]:
         after = _AFTER.match(text, span.end, span.end + 60)
         before = text[max(previous, span.begin - 90) : span.begin].rpartition("\n")[2]
         words = before + (after[0] if after else "")
-        is_input = (wanted.side == "products" or not wanted.several) and _INPUT.search(before)
+        is_input = (request.side == "products" or not request.several) and _INPUT.search(before)
         if BYPRODUCT.search(words) or is_input:
             continue
         kept.append(span)

@@ -1,12 +1,13 @@
-r"""Find where a reply states a molecule, or a set of molecules, in SMILES.
+r"""Extract a molecule, or a set of molecules, in SMILES from a reply.
 
 >>> stated_molecule("The product is <SMILES> OCC </SMILES>.").value
 'OCC'
 >>> stated_molecule("Reactants:\n1. CC(=O)Cl (acetyl chloride)\n2. NCc1ccccc1 (benzylamine)", several=True).value
 'CC(=O)Cl.NCc1ccccc1'
 
-Strong statements are tags, boxes, fields of JSON, answer lines and sentences; labels ("SMILES:", "the product is") count if
-there are none, or if they correct one. The content of any other tag is returned unchanged: the answer is then invalid.
+Strong statements are tags, boxes, fields of JSON, answer lines and sentences; labels ("SMILES:", "the product is") count
+only without a strong statement, or if they correct one. The content of a tag is returned even if it is not SMILES; the
+answer is then invalid.
 """
 
 from __future__ import annotations
@@ -15,36 +16,43 @@ import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from evals.extract import moods
-from evals.extract.cues import after_correction, field_at, label_at, narrowed, opens_tag, undenied
+from evals.extract import statement_mood
+from evals.extract.answer_cues import (
+    after_correction,
+    field_at,
+    label_at,
+    narrow_reading,
+    tag_content_start,
+    without_denial,
+)
+from evals.extract.formatting import half_width
+from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.molecule_shapes import EITHER, by_shape
+from evals.extract.molecule_layout import EITHER, read_layout
 from evals.extract.molecule_spans import (
     BYPRODUCT,
     MAIN,
+    MoleculeRequest,
     Span,
-    Wanted,
-    head_of,
+    answer_part,
     last_group,
     main_spans,
-    tags_of,
+    tag_spans,
 )
-from evals.extract.peel import half_width
-from evals.extract.reading import PROSE, REFUSED, Reading, own_part, read, runs_on
-from evals.extract.shapes import gives_up
+from evals.extract.reading import PROSE, REFUSED, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.smiles import (
-    LONGEST,
+    MAX_TOKEN_CHARS,
     WORDS,
     Side,
-    bare,
-    believed,
-    component_of,
     is_marked,
+    parse_component,
+    parse_molecule_set,
+    parse_whole,
     reaction_side,
-    set_of,
-    whole,
+    strip_token,
+    unmistakable_smiles,
 )
-from evals.extract.statements import LONGEST as REPLY
+from evals.extract.statements import MAX_CHARS as REPLY
 from evals.extract.statements import Cue, Cues, Form, Statement
 from evals.extract.visible import visible
 
@@ -52,9 +60,9 @@ NOUNS = (
     "smiles", "product", "products", "reactant", "reactants", "reagent", "reagents", "precursor", "precursors",
     "materials", "structure", "molecule", "产物", "反应物", "结构", "结构式", "原料",
 )  # fmt: skip
-_BLOCK, _LINES = 4_000, 40
+_MAX_LIST_CHARS, _MAX_LIST_LINES = 4_000, 40
 """Numbers of characters and of lines of a list examined on either side of a label."""
-_LABELS, _STATEMENTS, _LINE = 40, 80, 1_000
+_MAX_LABELS, _MAX_STATEMENTS, _MAX_LINE_CHARS = 40, 80, 1_000
 """Numbers of labels and statements examined, from the end of a reply, and of characters of a line."""
 _LABEL = lazy_pattern(
     r"(?P<noun>[A-Za-z]+|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
@@ -78,27 +86,30 @@ def stated_molecule(
 ) -> Reading | None:
     """Return the molecule that a reply states, or the set of them joined by dots, with its position.
 
-    `side`: the wanted side of a stated reaction. `truncated`: the reply was cut off at its end.
+    `side` is the requested side of a stated reaction; `truncated` says that the reply is cut off at its end.
     """
-    shown, in_reasoning = visible(text)
+    text_shown, in_reasoning = visible(text)
     if in_reasoning:
         return None
-    wanted = Wanted(several, side)
-    reader = _Reader(own_part(half_width(shown)), wanted)
+    request = MoleculeRequest(several, side)
+    reader = _Reader(before_next_question(half_width(text_shown)), request)
     reading = reader.read(truncated=truncated)
     if reading is None or reading.form in PROSE:
         return reading
     return after_correction(
-        reader.text, narrowed(reader.text, reading), reader.parse, lambda rest: by_shape(rest, wanted)
+        reader.text,
+        narrow_reading(reader.text, reading),
+        reader.parse,
+        lambda rest: read_layout(rest, request),
     )
 
 
 class _Reader:
     """Reads one reply, whose visible text in half-width forms is `text`."""
 
-    def __init__(self, text: str, wanted: Wanted) -> None:
+    def __init__(self, text: str, request: MoleculeRequest) -> None:
         self.text = text
-        self.wanted = wanted
+        self.wanted = request
         self.refused = False
         self.labels_are_strong = False
         self._tags: list[Span] | None = None
@@ -111,10 +122,10 @@ class _Reader:
         cues = Cues(Cue(noun, self._at) for noun in NOUNS)
         for strong in (False, True):
             self.labels_are_strong, self._list, self._labels = strong, (0, 0), 0
-            reading = read(self.text, self.parse, cues=cues, shaped=False, truncated=truncated)
+            reading = read_answer(self.text, self.parse, cues=cues, shaped=False, truncated=truncated)
             if reading is not None or self.refused:
                 return reading
-        return None if truncated or runs_on(self.text[-REPLY:]) else by_shape(self.text, self.wanted)
+        return None if truncated or breaks_off(self.text[-REPLY:]) else read_layout(self.text, self.wanted)
 
     # --- statements
 
@@ -122,7 +133,7 @@ class _Reader:
         """Return what a noun states: a tag, a field of JSON, or what follows a label."""
         end = at + 6
         if text[at:end].lower() == "smiles" and text[max(0, at - 4) : at].rstrip()[-1:] in ("<", "/"):
-            inside = opens_tag(text, at, end)
+            inside = tag_content_start(text, at, end)
             return self._in_tag(inside) if inside else None
         label = _LABEL.match(text, at, min(len(text), at + 200))
         word = re.match(r"\w+", text[at : at + 12])
@@ -130,7 +141,7 @@ class _Reader:
         if field := field_at(text, at, at + len(noun)):
             beside_reactants = noun.startswith("reagent") and _REACTANTS_FIELD.search(text)
             return None if beside_reactants else (None, field, True)
-        if label is None or self._list[0] <= at < self._list[1] or self._labels >= _LABELS:
+        if label is None or self._list[0] <= at < self._list[1] or self._labels >= _MAX_LABELS:
             return None
         self._labels += 1
         return self._in_label(text, at, label)
@@ -138,23 +149,23 @@ class _Reader:
     def _in_tag(self, inside: int) -> _CueReading | None:
         """Read a tag, or the set of which it is the last."""
         if self._tags is None:
-            self._tags = main_spans(self.text, tags_of(self.text), self.wanted)
+            self._tags = main_spans(self.text, tag_spans(self.text), self.wanted)
         place = next((n for n, tag in enumerate(self._tags) if tag.begin == inside), None)
         if place is None:
             return None
         tag = self._tags[place]
-        mood = moods.mood(self.text, self.text.rfind("<", 0, inside), tag.end)
+        mood = statement_mood.mood(self.text, self.text.rfind("<", 0, inside), tag.end)
         if not self.wanted.several:
             content = reaction_side(tag.text, self.wanted.side)
-            value = whole(content) or content.replace(";", ".")
+            value = parse_whole(content) or content.replace(";", ".")
             return value, Statement("tag", tag.begin, tag.end, mood), True
         group = last_group(self.text, self._tags[: place + 1], self.wanted.side)
         statement = Statement("tag", group[0].begin, tag.end, mood)
-        molecules = [_component(span.text, self.wanted.side) for span in group]
+        molecules = [_tag_component(span.text, self.wanted.side) for span in group]
         if len(group) == 1:
             return molecules[0], statement, True
         distinct = list(dict.fromkeys(molecules))
-        if _overlap(distinct):
+        if _have_common_component(distinct):
             self.refused = True
             return REFUSED, statement, True
         return ".".join(distinct), statement, True
@@ -180,8 +191,8 @@ class _Reader:
         """Read the lines of a list or of a block of code under a heading; they end at an empty line."""
         ends = (text.find("\n\n", statement.begin), text.find("```", statement.begin))
         end = min((place for place in ends if place >= 0), default=len(text))
-        end = min(end, statement.begin + LONGEST)
-        value = set_of(text[statement.begin : end], self.wanted.side)
+        end = min(end, statement.begin + MAX_TOKEN_CHARS)
+        value = parse_molecule_set(text[statement.begin : end], self.wanted.side)
         if value is None:
             return None
         return value, Statement("line", statement.begin, end, statement.mood), self.labels_are_strong
@@ -190,8 +201,10 @@ class _Reader:
         """Read the labelled, numbered or bulleted lines around a label as one set, if there are several of them."""
         if not _ITEM.match(text, line_begin):
             return None
-        after = text[line_begin : line_begin + _BLOCK].split("\n")[:_LINES]
-        before = text[max(0, line_begin - _BLOCK) : max(0, line_begin - 1)].split("\n")[-_LINES:]
+        after = text[line_begin : line_begin + _MAX_LIST_CHARS].split("\n")[:_MAX_LIST_LINES]
+        before = text[max(0, line_begin - _MAX_LIST_CHARS) : max(0, line_begin - 1)].split("\n")[
+            -_MAX_LIST_LINES:
+        ]
         following, below = self._components(after)
         preceding, above = self._components(reversed(before) if line_begin else ())
         components = [component for component in (*reversed(preceding), *following) if component]
@@ -201,14 +214,14 @@ class _Reader:
         if self.wanted.side == "products" and (main := self._main_product(text[begin:end])):
             components = [main]
         self._list = (begin, end)
-        statement = Statement("line", begin, min(end, len(text)), moods.mood(text, begin, begin))
+        statement = Statement("line", begin, min(end, len(text)), statement_mood.mood(text, begin, begin))
         return ".".join(components), statement, self.labels_are_strong
 
     def _components(self, lines: Iterable[str]) -> tuple[list[str], int]:
         """Return the molecules of list items up to the first line that is not one, and the characters of these lines."""
         components, characters = [], 0
         for line in lines:
-            component = component_of(line, self.wanted.side) if _ITEM.match(line) else None
+            component = parse_component(line, self.wanted.side) if _ITEM.match(line) else None
             if component is None and line.strip():
                 break
             components.append(component or "")
@@ -217,18 +230,18 @@ class _Reader:
 
     def _main_product(self, lines: str) -> str | None:
         main = [line for line in lines.split("\n") if MAIN.search(line.partition(":")[0])]
-        return component_of(main[0], self.wanted.side) if len(main) == 1 else None
+        return parse_component(main[0], self.wanted.side) if len(main) == 1 else None
 
     # --- typed parse
 
     def parse(self, content: str, form: Form) -> Any:
         """Read one statement; only its first thousand characters are read, and a limited number of statements."""
         self._statements += 1
-        if self._statements > _STATEMENTS:
+        if self._statements > _MAX_STATEMENTS:
             return None
         if form in ("line", "sentence"):
-            content = content[:_LINE]
-        asserted_content = undenied(content) if form == "sentence" else content
+            content = content[:_MAX_LINE_CHARS]
+        asserted_content = without_denial(content) if form == "sentence" else content
         value = REFUSED if asserted_content is None else self._parsed(asserted_content, form)
         if value is REFUSED:
             self.refused = True
@@ -238,25 +251,25 @@ class _Reader:
         if form == "json":
             content = content.replace("\\\\", "\\").replace('"', "").replace("\\/", "/")
         delimited = form in ("tag", "box", "json")
-        value = self.wanted.read(content if delimited else head_of(content, several=self.wanted.several))
+        value = self.wanted.read(content if delimited else answer_part(content, several=self.wanted.several))
         if value is not None and (delimited or form == "line" or value.upper() not in WORDS):
             return value
         if form == "tag" and content.strip():
-            return bare(content) if self.wanted.several else content.strip().replace(";", ".")
-        candidates = believed(content)
+            return strip_token(content) if self.wanted.several else content.strip().replace(";", ".")
+        candidates = unmistakable_smiles(content)
         if len(candidates) > 1 and (EITHER.search(content) or (self.wanted.several and form == "line")):
             return REFUSED
         return REFUSED if gives_up(content) and form in ("line", "box") and not candidates else None
 
 
-def _component(text: str, side: Side) -> str:
+def _tag_component(text: str, side: Side) -> str:
     """Return the content of one tag of a set, usually a single molecule."""
     if is_marked(text) and text[0] != "(" and text[-1] not in ".:$":
         return text
-    return set_of(text, side) or bare(text)
+    return parse_molecule_set(text, side) or strip_token(text)
 
 
-def _overlap(sets: list[str]) -> bool:
+def _have_common_component(sets: list[str]) -> bool:
     """Return whether several sets have a component in common: they are alternatives then."""
     components = [component for molecules in sets for component in set(molecules.split("."))]
     return len(set(components)) < len(components)

@@ -1,19 +1,19 @@
-r"""Integers as answers (AIME). Quantities with units are read by `evals.extract.units`."""
+r"""Extract integers, as in AIME, from replies; quantities with units are read by `evals.extract.units`."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from evals.extract.cues import concluded, is_alternative
+from evals.extract.answer_cues import concluding_reading, is_alternative
+from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.peel import half_width, peel
-from evals.extract.reading import PROSE, REFUSED, Reading, by_heads, read
+from evals.extract.reading import PROSE, REFUSED, Reading, parse_shortened, read_answer
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
-_DIGITS = 300
+_MAX_DIGITS = 300
 """Maximum number of digits; longer numbers are not read."""
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
@@ -43,7 +43,7 @@ _DIGIT = lazy_pattern(r"\d")
 _WORD = lazy_pattern(r"\w")
 _BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
 _SENTENCE = lazy_pattern(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
-_TALKS = 60
+_MAX_ANSWER_CHARS = 60
 """Length limit: a longer answer line without a digit is ignored."""
 
 
@@ -59,47 +59,47 @@ def integer(text: str) -> int | None:
 
 def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
     """Read the stated integer with its position; `truncated`: the reply was cut off, so that a number at its end may be incomplete."""
-    reading = read(text, _PARSER, truncated=truncated)
+    reading = read_answer(text, _PARSER, truncated=truncated)
     if truncated:
         return reading
-    box = read(text, _or_box, shaped=False) if reading is None else reading
-    shown = half_width(visible(text).text)
-    if box is None or is_alternative(shown, box):
+    box = read_answer(text, _parse_or_box, shaped=False) if reading is None else reading
+    text_shown = half_width(visible(text).text)
+    if box is None or is_alternative(text_shown, box):
         return None
-    last = concluded(shown, box, _PARSER)
+    last = concluding_reading(text_shown, box, _PARSER)
     return reading if last is box else last
 
 
 def _parse(content: str, form: Form) -> Any:
     if form in ("whole", "last line") and _SENTENCE.search(content):
         return None  # a sentence, whose last words are read as prose
-    value = parse(content, bare=form in PROSE)
+    value = parse_integer(content, bare=form in PROSE)
     if value is not None:
         return value
     if form == "sentence":
-        return REFUSED if _DIGIT.search(content) and len(content) <= _TALKS else None
-    is_answer = _DIGIT.search(content) or (len(content) <= _TALKS and _WORD.search(content))
+        return REFUSED if _DIGIT.search(content) and len(content) <= _MAX_ANSWER_CHARS else None
+    is_answer = _DIGIT.search(content) or (len(content) <= _MAX_ANSWER_CHARS and _WORD.search(content))
     return REFUSED if is_answer and form not in PROSE and form != "whole" else None
 
 
-_PARSER = by_heads(_parse)
+_PARSER = parse_shortened(_parse)
 
 
-def _or_box(content: str, form: Form) -> Any:
+def _parse_or_box(content: str, form: Form) -> Any:
     """Read an integer, or else the content of a box."""
     value = _PARSER(content, form)
     return content if value is REFUSED and form == "box" else value
 
 
-def parse(text: str, *, bare: bool = False) -> int | None:
+def parse_integer(text: str, *, bare: bool = False) -> int | None:
     """Read a short answer that is one integer, perhaps with a name and `=` before it and a unit after it; `bare`: without a unit."""
-    plain = _BASE.sub("", _MODULO.sub("", _DEGREES.sub("", peel(text))))
-    plain = _SPACE.sub("", _WRAPPER.sub(" ", plain)).replace("−", "-")
-    if _SEVERAL.search(plain):
+    cleaned = _BASE.sub("", _MODULO.sub("", _DEGREES.sub("", strip_formatting(text))))
+    cleaned = _SPACE.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
+    if _SEVERAL.search(cleaned):
         return None
-    if (word := spelled_number(plain.strip(" .()[]\"'"))) is not None:
+    if (word := spelled_number(cleaned.strip(" .()[]\"'"))) is not None:
         return int(word)
-    sides = _EQUALS.split(plain)
+    sides = _EQUALS.split(cleaned)
     for side in (sides[-1], sides[0]):
         side = side.strip(" \t\n\r()[]\"'")
         if name := _NAME.match(side):
@@ -116,4 +116,4 @@ def parse(text: str, *, bare: bool = False) -> int | None:
 
 def _value(digits: str) -> int | None:
     digits = re.sub(r"[,，\s]", "", digits).split(".")[0].replace("−", "-")
-    return int(digits) if len(digits) <= _DIGITS else None
+    return int(digits) if len(digits) <= _MAX_DIGITS else None

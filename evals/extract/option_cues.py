@@ -1,17 +1,17 @@
-"""Cues for options: the words by which replies to multiple-choice questions name one, and a reader for each."""
+"""The words by which replies name an option, with a reader for each."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from evals.extract import moods
 from evals.extract import option_cues_foreign as foreign
+from evals.extract import statement_mood
 from evals.extract.languages import FOREIGN_OPTIONS
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.option_before import named_before
-from evals.extract.option_cue import MARGIN, WINDOW, Found, begins_word, cue
-from evals.extract.option_letters import FULL_STOP, listed
+from evals.extract.option_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, CueResult, is_word_start, read_cue
+from evals.extract.option_letters import FULL_STOP, parse_letters
+from evals.extract.option_praise import letters_before_praise
 from evals.extract.statements import Cue, Cues, Statement, json_field
 
 # --- "the correct option is C", "Final choice: C" -----------------------------------------------------------
@@ -40,27 +40,27 @@ _POINTS = lazy_pattern(
 )
 
 
-def _noun(text: str, at: int, word: str) -> Found:
+def _read_noun(text: str, at: int, word: str) -> CueResult:
     end = at + len(word)
-    left = text[max(0, at - MARGIN) : at]
+    left = text[max(0, at - MAX_CONTEXT_CHARS) : at]
     if (field := json_field(text, at, end)) is not None:
-        return cue(text, at, field[0], strong=True, firm=True, run=True, form="json")
-    if not begins_word(text, at):
+        return read_cue(text, at, field[0], strong=True, firm=True, run=True, form="json")
+    if not is_word_start(text, at):
         return None
-    if (before := named_before(text, at, end)) is not None:
+    if (before := letters_before_praise(text, at, end)) is not None:
         return before
     near = left[-30:]
-    meant = _PRAISED.search(near) or not (_UNPRAISED.search(near) or _COLON.match(text, end))
+    is_meant = _PRAISED.search(near) or not (_UNPRAISED.search(near) or _COLON.match(text, end))
     if text[end : end + 1] == "s" and not _PRAISED.search(near):
         return None  # "the options are ..."
-    link = _NOUN_LINK.match(text, end, min(len(text), end + WINDOW))
+    link = _NOUN_LINK.match(text, end, min(len(text), end + MAX_CUE_CHARS))
     if link is None and _PRAISED.search(near):
-        link = _LONG_LINK.match(text, end, min(len(text), end + WINDOW))
-    if meant and link is not None:
-        stated = cue(text, at, link.end(), strong=True, firm=True, run=True)
+        link = _LONG_LINK.match(text, end, min(len(text), end + MAX_CUE_CHARS))
+    if is_meant and link is not None:
+        stated = read_cue(text, at, link.end(), strong=True, firm=True, run=True)
         return None if stated and text[end : end + 1] == "s" and len(stated[0]) < 2 else stated
     if word in ("option", "choice", "statement") and not _UNPRAISED.search(left):
-        return _named(text, at, end, left) or foreign.foreign_option(text, at, word)
+        return _read_named_option(text, at, end, left) or foreign.read_foreign_option(text, at, word)
     return None
 
 
@@ -70,9 +70,9 @@ _SURVIVES = lazy_pattern(
 )
 
 
-def _named(text: str, at: int, end: int, left: str) -> Found:
+def _read_named_option(text: str, at: int, end: int, left: str) -> CueResult:
     """Read "corresponds to option C.", "(option D)", "only option F survives": weak, and only at a sentence's end."""
-    letters, first, last = listed(text, end, min(len(text), end + 60), strong=True)
+    letters, first, last = parse_letters(text, end, min(len(text), end + 60), strong=True)
     if not letters or (not text[end : end + 1].isspace() and text[end : end + 1] not in "*_`("):
         return None
     close = last
@@ -82,7 +82,7 @@ def _named(text: str, at: int, end: int, left: str) -> Found:
         pass
     elif not (_POINTS.search(left) and FULL_STOP.match(text, close)):
         return None
-    return letters, Statement("cue", first, last, moods.mood(text, at, last)), False
+    return letters, Statement("cue", first, last, statement_mood.mood(text, at, last)), False
 
 
 # --- "option B is correct", "(B) is the best answer" --------------------------------------------------------
@@ -93,29 +93,29 @@ _LISTED = lazy_pattern(
 )
 
 
-def _praise(text: str, at: int, word: str) -> Found:
+def _read_praise(text: str, at: int, word: str) -> CueResult:
     """Read "(B) is correct", "Correct: A, C"."""
-    if not begins_word(text, at):
+    if not is_word_start(text, at):
         return None
     if word in ("correct", "right") and _HEADS_LIST.search(text, max(0, at - 24), at):
         heading = _LISTED.match(text, at + len(word), at + len(word) + 40)
         if heading is not None:
-            return cue(text, at, heading.end(), strong=True, firm=True, run=True)
-    return named_before(text, at, at + len(word))
+            return read_cue(text, at, heading.end(), strong=True, firm=True, run=True)
+    return letters_before_praise(text, at, at + len(word))
 
 
 # --- "I choose C", "go with C", "so C.", "only C works" -----------------------------------------------------
 
 
-def _verb(pattern: str, *, strong: bool) -> Callable[[str, int, str], Found]:
+def _verb_reader(pattern: str, *, strong: bool) -> Callable[[str, int, str], CueResult]:
     """Return a reader of the text after a verb of choosing."""
     behind = lazy_pattern(pattern, re.IGNORECASE)
 
-    def reads(text: str, at: int, word: str) -> Found:
-        if not begins_word(text, at):
+    def reads(text: str, at: int, word: str) -> CueResult:
+        if not is_word_start(text, at):
             return None
         link = behind.match(text, at + len(word), at + len(word) + 60)
-        return cue(text, at, link.end(), strong=strong, firm=False, chosen=strong) if link else None
+        return read_cue(text, at, link.end(), strong=strong, firm=False, chosen=strong) if link else None
 
     return reads
 
@@ -125,14 +125,14 @@ _TRUE_ONE = lazy_pattern(
 )
 
 
-def _in_letter(text: str, at: int, word: str) -> Found:
+def _read_in_letter(text: str, at: int, word: str) -> CueResult:
     """Read "the statement in C is the true one"."""
-    if not begins_word(text, at):
+    if not is_word_start(text, at):
         return None
-    letters, first, last = listed(text, at + 2, min(len(text), at + 40), strong=True)
+    letters, first, last = parse_letters(text, at + 2, min(len(text), at + 40), strong=True)
     if len(letters) != 1 or not text[first].isupper() or not _TRUE_ONE.match(text, last):
         return None
-    return letters, Statement("cue", first, last, moods.mood(text, at, at)), False
+    return letters, Statement("cue", first, last, statement_mood.mood(text, at, at)), False
 
 
 _LONE = lazy_pattern(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
@@ -153,7 +153,7 @@ _BEST = lazy_pattern(
 _ONE = lazy_pattern(r"\s+(?:one|option|choice|answer|statement|candidate|possibility)\b", re.IGNORECASE)
 
 
-def _fits(text: str, at: int, word: str, *, asked: bool = False) -> Found:
+def _read_fit(text: str, at: int, word: str, *, asked: bool = False) -> CueResult:
     """Read "Option C fits best."."""
     before = _ONE_BEFORE.search(text, max(0, at - 24), at)
     if before is None or not (asked or _BEST.match(text, at + len(word), at + 100)):
@@ -163,7 +163,7 @@ def _fits(text: str, at: int, word: str, *, asked: bool = False) -> Found:
         text[first] in "AI" and not re.search("option|choice|[(*]", before[0], re.IGNORECASE)
     ):
         return None
-    return text[first], Statement("cue", first, first + 1, moods.mood(text, first, first)), False
+    return text[first], Statement("cue", first, first + 1, statement_mood.mood(text, first, first)), False
 
 
 _WHAT_IS_ASKED = lazy_pattern(
@@ -172,37 +172,41 @@ _WHAT_IS_ASKED = lazy_pattern(
 )
 
 
-def _meets(text: str, at: int, word: str) -> Found:
+def _read_match(text: str, at: int, word: str) -> CueResult:
     """Read "which matches C." and "Option C matches the description exactly."."""
     if _WHAT_IS_ASKED.match(text, at + len(word), at + 160) and (
-        fitting := _fits(text, at, word, asked=True)
+        fitting := _read_fit(text, at, word, asked=True)
     ):
         return fitting
     return _MATCHES(text, at, word) if word == "matches" else None
 
 
-_MATCHES = _verb(r"", strong=False)
+_MATCHES = _verb_reader(r"", strong=False)
 
 
-def _only(text: str, at: int, word: str) -> Found:
+def _read_only(text: str, at: int, word: str) -> CueResult:
     """Read "only C works", "C is the only one that ..."."""
-    if not begins_word(text, at):
+    if not is_word_start(text, at):
         return None
     before = _IS_THE.search(text, max(0, at - 40), at)
     if before is not None and _ONE.match(text, at + len(word)):
         first = before.start("letter")
-        return before["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), False
+        return (
+            before["letter"],
+            Statement("cue", first, first + 1, statement_mood.mood(text, first, first)),
+            False,
+        )
     link = _ONLY.match(text, at + 4)
     if link is None:
         return None
-    letters, first, last = listed(text, link.end(), min(len(text), link.end() + 40), strong=True)
+    letters, first, last = parse_letters(text, link.end(), min(len(text), link.end() + 40), strong=True)
     if not letters and (lone := _LONE.match(text, link.end())):
         letters, first, last = lone["letter"], lone.start("letter"), lone.end("letter")
     if not letters or not text[first].isupper():
         return None
     if not _SURVIVES.match(text, last) and not FULL_STOP.match(text, last):
         return None
-    return letters, Statement("cue", first, last, moods.mood(text, at, last)), False
+    return letters, Statement("cue", first, last, statement_mood.mood(text, at, last)), False
 
 
 _CORRECTION = lazy_pattern(
@@ -211,17 +215,17 @@ _CORRECTION = lazy_pattern(
 )
 
 
-def _corrected(text: str, at: int, word: str) -> Found:
+def _read_correction(text: str, at: int, word: str) -> CueResult:
     """Read "Wait, no, C.", "Actually C."."""
-    if not begins_word(text, at) or not at:
+    if not is_word_start(text, at) or not at:
         return None
     link = _CORRECTION.match(text, at + len(word), at + len(word) + 40)
     if link is None:
         return None
-    letters, first, last = listed(text, link.end(), min(len(text), link.end() + 60), strong=False)
+    letters, first, last = parse_letters(text, link.end(), min(len(text), link.end() + 60), strong=False)
     if not letters:
         return None
-    return letters, Statement("correction", first, last, moods.mood(text, first, last)), True
+    return letters, Statement("correction", first, last, statement_mood.mood(text, first, last)), True
 
 
 # --- tags of other names ---------------------------------------------------------------------------------
@@ -237,7 +241,7 @@ _TAGGED_LETTERS = lazy_pattern(
 """One letter, or a list of several of the first ten, for questions with several right options."""
 
 
-def _closing_tag(text: str, at: int, word: str) -> Found:
+def _read_closing_tag(text: str, at: int, word: str) -> CueResult:
     """Read `<final>C</final>` and `<choice>A, C</choice>`."""
     if not _TAG_NAME.match(text, at + 2, at + 30):
         return None
@@ -259,11 +263,11 @@ _TICKED = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$
 """As in "A ✗, B ✗ → C ✓"."""
 
 
-def _tick(text: str, at: int, word: str) -> Found:
+def _read_tick(text: str, at: int, word: str) -> CueResult:
     """Read the option whose line has the reply's only tick."""
     begin = text.rfind("\n", 0, at) + 1
     line = _TICK_LINE.match(text, begin, at)
-    ticks = [i for mark in TICKS for i in _all(text, mark)]
+    ticks = [i for mark in TICKS for i in _positions(text, mark)]
     if (
         line is None
         and len(ticks) == 1
@@ -272,75 +276,79 @@ def _tick(text: str, at: int, word: str) -> Found:
     ):
         line = _TICKED.search(text, max(begin, at - 12), at)
     elif line is None:
-        return cue(text, at, at + len(word), strong=False, firm=True) if len(ticks) == 1 else None
+        return read_cue(text, at, at + len(word), strong=False, firm=True) if len(ticks) == 1 else None
     if line is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
         return None
     first = line.start("letter")
     return line["letter"], Statement("mark", first, first + 1), False
 
 
-def _all(text: str, mark: str) -> list[int]:
-    places: list[int] = []
+def _positions(text: str, mark: str) -> list[int]:
+    positions: list[int] = []
     at = text.find(mark)
-    while at >= 0 and len(places) < 50:
-        places.append(at)
+    while at >= 0 and len(positions) < 50:
+        positions.append(at)
         at = text.find(mark, at + 1)
-    return places
+    return positions
 
 
-_STRONG: dict[str, Callable[[str, int, str], Found]] = {
-    **dict.fromkeys(("choice", "option", "letter", "statement"), _noun),
+_STRONG: dict[str, Callable[[str, int, str], CueResult]] = {
+    **dict.fromkeys(("choice", "option", "letter", "statement"), _read_noun),
     **dict.fromkeys(
-        ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"), _praise
+        ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"),
+        _read_praise,
     ),
     **dict.fromkeys(
-        ("choose", "select", "pick"), _verb(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", strong=True)
+        ("choose", "select", "pick"),
+        _verb_reader(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", strong=True),
     ),
-    "go": _verb(r"\s+(?:with|for)\b", strong=True),
-    "opt": _verb(r"\s+for\b", strong=True),
-    **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _corrected),
-    "选": foreign.chosen,
-    "正确": foreign.right,
-    "符合": foreign.suits,
-    **dict.fromkeys(("应为", "应该", "不对"), foreign.should),
-    **dict.fromkeys(FOREIGN_OPTIONS, foreign.foreign_option),
-    "</": _closing_tag,
-    **dict.fromkeys(("只有", "唯有", "仅有"), foreign.only),
+    "go": _verb_reader(r"\s+(?:with|for)\b", strong=True),
+    "opt": _verb_reader(r"\s+for\b", strong=True),
+    **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _read_correction),
+    "选": foreign.read_chosen,
+    "正确": foreign.read_right,
+    "符合": foreign.read_suits,
+    **dict.fromkeys(("应为", "应该", "不对"), foreign.read_should),
+    **dict.fromkeys(FOREIGN_OPTIONS, foreign.read_foreign_option),
+    "</": _read_closing_tag,
+    **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only),
 }
-_WEAK: dict[str, Callable[[str, int, str], Found]] = {
-    **dict.fromkeys(("it", "that"), _verb(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", strong=False)),
-    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _verb(r"", strong=False)),
+_WEAK: dict[str, Callable[[str, int, str], CueResult]] = {
+    **dict.fromkeys(
+        ("it", "that"), _verb_reader(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", strong=False)
+    ),
+    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _verb_reader(r"", strong=False)),
     **dict.fromkeys(
         ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
-        _verb(r"", strong=False),
+        _verb_reader(r"", strong=False),
     ),
-    **dict.fromkeys(("conclusion", "summary", "short"), _verb(r"\s*[,:]", strong=False)),
+    **dict.fromkeys(("conclusion", "summary", "short"), _verb_reader(r"\s*[,:]", strong=False)),
     **dict.fromkeys(
-        ("giving", "leaving", "leaves"), _verb(r"(?:\s+(?:us|only|just|behind|with))*", strong=False)
+        ("giving", "leaving", "leaves"), _verb_reader(r"(?:\s+(?:us|only|just|behind|with))*", strong=False)
     ),
-    **dict.fromkeys(("lean", "leaning"), _verb(r"\s+(?:towards?|to)\b", strong=False)),
+    **dict.fromkeys(("lean", "leaning"), _verb_reader(r"\s+(?:towards?|to)\b", strong=False)),
     **dict.fromkeys(
         ("say", "guess", "bet", "vote", "conclude"),
-        _verb(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", strong=False),
+        _verb_reader(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", strong=False),
     ),
-    **dict.fromkeys(("stick", "settle", "going"), _verb(r"\s+(?:with|on|for)\b", strong=False)),
-    **dict.fromkeys(("corresponds", "closest"), _verb(r"\s+to\b", strong=False)),
-    "in": _in_letter,
-    "left": _verb(r"\s+with\b", strong=False),
-    **dict.fromkeys(("gotta", "must"), _verb(r"\s+be\b", strong=False)),
-    **dict.fromkeys(("matches", "satisfies", "meets"), _meets),
-    **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _fits),
-    "only": _only,
-    **dict.fromkeys(TICKS, _tick),
+    **dict.fromkeys(("stick", "settle", "going"), _verb_reader(r"\s+(?:with|on|for)\b", strong=False)),
+    **dict.fromkeys(("corresponds", "closest"), _verb_reader(r"\s+to\b", strong=False)),
+    "in": _read_in_letter,
+    "left": _verb_reader(r"\s+with\b", strong=False),
+    **dict.fromkeys(("gotta", "must"), _verb_reader(r"\s+be\b", strong=False)),
+    **dict.fromkeys(("matches", "satisfies", "meets"), _read_match),
+    **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _read_fit),
+    "only": _read_only,
+    **dict.fromkeys(TICKS, _read_tick),
 }
 
 
-def _cue_of(word: str, reads: Callable[[str, int, str], Found], *, weak: bool) -> Cue:
+def _make_cue(word: str, reads: Callable[[str, int, str], CueResult], *, weak: bool) -> Cue:
     return Cue(word, lambda text, at: reads(text, at, word), weak=weak)
 
 
 CUES = Cues(
-    _cue_of(word, reads, weak=readers is _WEAK)
+    _make_cue(word, reads, weak=readers is _WEAK)
     for readers in (_STRONG, _WEAK)
     for word, reads in readers.items()
 )

@@ -48,7 +48,7 @@ CONNECTIVE = lazy_pattern(
     r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]|\s*[和或与及、]",
     re.IGNORECASE,
 )
-_GOES_ON = lazy_pattern(r"\s+(?:because|since|as|are|both|which)\b")
+_CLAUSE_BEGINS = lazy_pattern(r"\s+(?:because|since|as|are|both|which)\b")
 _ASKED = lazy_pattern(r"[\s*_)\]}$\"']*[?？]")
 _DENIED = lazy_pattern(
     r"\s+(?:describes?|names?|refers|states?|says|shows?|means|asks)\b|\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly|eliminated|excluded|ruled|rejected|dismissed|discarded|impossible|implausible|out)\b|n['’]t)|\s+(?:can|could|may|must)\s+(?:all\s+|both\s+)?be\s+(?:eliminated|excluded|ruled|rejected|dismissed|discarded)\b|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
@@ -58,7 +58,7 @@ _PLACEHOLDER = "X"
 """As in 'the format "The answer is (X)"'; no benchmark has so many options."""
 
 
-def listed(
+def parse_letters(
     text: str, begin: int, limit: int, *, strong: bool, run: bool = False, chosen: bool = False
 ) -> tuple[str, int, int]:
     """Read "B", "(B)", "A, C and D" at `begin`: (letters, where they begin, where they end); no letters: ("", begin, begin).
@@ -69,33 +69,37 @@ def listed(
     nothing = "", begin, begin
     first = _FIRST.match(text, begin, limit)
     if first is None:
-        many = _RUN.match(text, begin, limit) if run else None
-        if many and _rising(many["run"]) and END.match(text, many.end()):
-            return many["run"], many.start("run"), many.end("run")
+        letter_run = _RUN.match(text, begin, limit) if run else None
+        if letter_run and _is_ascending(letter_run["run"]) and END.match(text, letter_run.end()):
+            return letter_run["run"], letter_run.start("run"), letter_run.end("run")
         return nothing
-    if not _stands(text, first, strong=strong, chosen=chosen) or _ASKED.match(text, first.end()):
+    if not _is_label(text, first, strong=strong, chosen=chosen) or _ASKED.match(text, first.end()):
         return nothing
     if first["letter"] == _PLACEHOLDER:
         return nothing
     letters, end = first["letter"].upper(), first.end()
     last = first.end("letter")
-    while (more := _NEXT.match(text, end, limit)) and _continues(text, more):
-        letters, end, last = letters + more["letter"].upper(), more.end(), more.end("letter")
-    if "\n" in first["prefix"] and _next_label(letters[0]).search(text, end, limit):
+    while (next_letter := _NEXT.match(text, end, limit)) and _continues(text, next_letter):
+        letters, end, last = (
+            letters + next_letter["letter"].upper(),
+            next_letter.end(),
+            next_letter.end("letter"),
+        )
+    if "\n" in first["prefix"] and _next_label_pattern(letters[0]).search(text, end, limit):
         return nothing  # a list of all options, not a choice among them
     return nothing if _DENIED.match(text, end) else (letters, first.start("letter"), last)
 
 
 @cache
-def _next_label(name: str) -> re.Pattern[str]:
+def _next_label_pattern(name: str) -> re.Pattern[str]:
     return re.compile(rf"\n[\s*_(-]*{chr(ord(name) + 1)}[*_]*[.):]")
 
 
-def _rising(run: str) -> bool:
+def _is_ascending(run: str) -> bool:
     return all(a < b for a, b in itertools.pairwise(run))
 
 
-def _stands(text: str, first: re.Match[str], *, strong: bool, chosen: bool) -> bool:
+def _is_label(text: str, first: re.Match[str], *, strong: bool, chosen: bool) -> bool:
     """Return whether a letter after an anchor is a label and not a word, an article or a symbol."""
     letter, end = first["letter"], first.end()
     ended = bool(END.match(text, end))
@@ -107,16 +111,16 @@ def _stands(text: str, first: re.Match[str], *, strong: bool, chosen: bool) -> b
         return True
     if letter in "AI" and not CONNECTIVE.match(text, end):
         return False
-    named = chosen or bool(_OPTION_WORD.search(first["prefix"]))
-    return strong or (named and bool(CONNECTIVE.match(text, end)))
+    is_named = chosen or bool(_OPTION_WORD.search(first["prefix"]))
+    return strong or (is_named and bool(CONNECTIVE.match(text, end)))
 
 
-def _continues(text: str, more: re.Match[str]) -> bool:
+def _continues(text: str, next_letter: re.Match[str]) -> bool:
     """Return whether a further letter belongs to the list and does not begin a clause."""
-    if more["letter"].islower():
-        return more["prefix"].endswith("(")
-    if END.match(text, more.end()) or _NEXT.match(text, more.end()):
+    if next_letter["letter"].islower():
+        return next_letter["prefix"].endswith("(")
+    if END.match(text, next_letter.end()) or _NEXT.match(text, next_letter.end()):
         return True
-    if more["letter"] not in "AI" and _EITHER.match(text, more.start()):
+    if next_letter["letter"] not in "AI" and _EITHER.match(text, next_letter.start()):
         return True
-    return bool(_GOES_ON.match(text, more.end()))
+    return bool(_CLAUSE_BEGINS.match(text, next_letter.end()))

@@ -1,4 +1,4 @@
-r"""An option named by its own text: "the ribosome", `\frac{27}{64}` for 27/64, "None of the above" if one says so.
+r"""Find options named by their own text: "the ribosome", `\frac{27}{64}` for 27/64, "None of the above".
 
 >>> Options(["mitochondrion", "ribosome"]).named("the **ribosome**.")
 'B'
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from evals.extract.formatting import shortened_answers, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.peel import heads, peel
 
 _FRACTION = lazy_pattern(r"\\[dtc]?frac\s*\{([^{}]{1,80})\}\s*\{([^{}]{1,80})\}")
 _SHORT_FRACTION = lazy_pattern(r"\\[dtc]?frac\s*(\d)\s*(\d)")
@@ -39,38 +39,38 @@ _IS = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", 2)
 """As in "Answer: X is the ribosome"."""
 _FIGURES = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
 _HENCE = lazy_pattern(r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", 2)
-_WORKED_OUT = lazy_pattern(
+_CALCULATION = lazy_pattern(
     r"(?:=|\bi\.e\.|\bthat\s+is|\bnamely)[\s,:]*(?P<result>[^=≈]{1,80}?)(?:\s*(?:≈|\\approx\b)[^=≈]{1,30})?\.?\s*$",
     2,
 )
 """As in "(3/4)^3 = 27/64 ≈ 0.42"."""
-_WORKED = ("=", "i.e", "that", "namely")
-_LONG = 4
+_CALCULATION_SIGNS = ("=", "i.e", "that", "namely")
+_MIN_LETTERS = 4
 """Minimum number of letters of an option that the end of a sentence may name."""
-LONGEST = 600
+MAX_CHARS = 600
 
 
 class Options:
-    """The options as shown, ready to be compared with a statement's text."""
+    """The options as shown, prepared for comparison with the text of a statement."""
 
     def __init__(self, options: Sequence[str]) -> None:
         self._options = options
         self._longest = 2 * max(map(len, options), default=0) + 120
         self._none = [i for i, option in enumerate(options) if _NONE.match(option.strip())]
         self._numbers, unit = _without_common_unit(options)
-        self._unit = normal(unit).casefold()
+        self._unit = normalise_text(unit).casefold()
         self._probes = [_probe(option) for option in self._numbers]
 
     def named(self, stated: str) -> str | None:
-        """Return the letter of the one option that a statement spells out; None: none, or several."""
+        """Return the letter of the only option that a statement spells out; None if there is none, or several."""
         stated = stated[: self._longest]
-        low = _squeezed(stated)
+        low = _without_latex(stated)
         near = [number for number, probe in zip(self._numbers, self._probes, strict=True) if probe in low]
         if not near:
             return None
-        texts = {normal(number).casefold() for number in near}
-        sides = list(heads(stated))
-        if any(sign in low for sign in _WORKED) and (worked := _WORKED_OUT.search(stated)):
+        texts = {normalise_text(number).casefold() for number in near}
+        sides = list(shortened_answers(stated))
+        if any(sign in low for sign in _CALCULATION_SIGNS) and (worked := _CALCULATION.search(stated)):
             sides.append(worked["result"])
         if predicate := _IS.match(stated):
             sides.append(predicate["result"])
@@ -78,19 +78,19 @@ class Options:
 
     def _spelled(self, stated: str, texts: set[str]) -> str | None:
         """Return the letter of the option whose text this is; `texts`: of the options that it may be, in lower case."""
-        wanted = normal(stated[:LONGEST])
-        small = wanted.casefold()
-        if not wanted or texts.isdisjoint((small, small.removesuffix(self._unit))):
+        normalised = normalise_text(stated[:MAX_CHARS])
+        small = normalised.casefold()
+        if not normalised or texts.isdisjoint((small, small.removesuffix(self._unit))):
             return None
         exact, folded, fold = self._normalised
-        wanted = (small if fold else wanted).removesuffix(self._unit)
-        same = [i for i, text in enumerate(folded if fold else exact) if text == wanted]
-        return chr(ord("A") + same[0]) if len(same) == 1 else None
+        normalised = (small if fold else normalised).removesuffix(self._unit)
+        matches = [i for i, text in enumerate(folded if fold else exact) if text == normalised]
+        return chr(ord("A") + matches[0]) if len(matches) == 1 else None
 
     @cached_property
     def _normalised(self) -> tuple[list[str], list[str], bool]:
         """The options without layout, the same in lower case, and whether the latter are distinct, too."""
-        exact = [normal(option) for option in self._numbers]
+        exact = [normalise_text(option) for option in self._numbers]
         folded = [text.casefold() for text in exact]
         return exact, folded, len(set(folded)) == len(set(exact))
 
@@ -101,36 +101,39 @@ class Options:
         ends = [
             i
             for i, text in enumerate(texts)
-            if len(text) >= _LONG and low.endswith(text) and not low[: -len(text)][-1:].isalnum()
+            if len(text) >= _MIN_LETTERS and low.endswith(text) and not low[: -len(text)][-1:].isalnum()
         ]
         if not ends:
             return None
-        place = max(ends, key=lambda i: len(texts[i]))
-        begin = len(sentence) - len(texts[place])
-        if any(len(text) >= _LONG and text in low[:begin] for text in texts) and not _HENCE.search(
+        index = max(ends, key=lambda i: len(texts[i]))
+        begin = len(sentence) - len(texts[index])
+        if any(len(text) >= _MIN_LETTERS and text in low[:begin] for text in texts) and not _HENCE.search(
             low, 0, begin
         ):
             return None
-        return chr(ord("A") + place), begin
+        return chr(ord("A") + index), begin
 
     def subject(self, sentence: str) -> str | None:
         """Return the letter of the option that a sentence calls the answer: "A ribosome is what the arrow points to."."""
-        called = _CALLED.match(sentence.strip()) or _MADE.search(sentence)
-        return self.named(called["subject"]) if called else None
+        called_answer = _CALLED.match(sentence.strip()) or _MADE.search(sentence)
+        return self.named(called_answer["subject"]) if called_answer else None
 
     def undetermined(self) -> str | None:
         """Return the letter of the option that says that the answer cannot be determined."""
-        same = [i for i, option in enumerate(self._options) if UNDETERMINED.search(option)]
-        return chr(ord("A") + same[0]) if len(same) == 1 else None
+        matches = [i for i, option in enumerate(self._options) if UNDETERMINED.search(option)]
+        return chr(ord("A") + matches[0]) if len(matches) == 1 else None
 
     def others(self, stated: str, letter: str) -> bool:
         """Return whether a text names an option other than `letter`."""
-        low, own = stated.casefold(), self._options[ord(letter) - ord("A")].strip().rstrip(".").casefold()
+        low, own_text = (
+            stated.casefold(),
+            self._options[ord(letter) - ord("A")].strip().rstrip(".").casefold(),
+        )
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
-        return any(len(text) >= _LONG and text in low and text not in own for text in texts)
+        return any(len(text) >= _MIN_LETTERS and text in low and text not in own_text for text in texts)
 
     def none_of_them(self) -> str | None:
-        """Return the letter of the option that says that none fits."""
+        """Return the letter of an option like "none of the above"."""
         return chr(ord("A") + self._none[0]) if len(self._none) == 1 else None
 
 
@@ -140,7 +143,7 @@ _UNIT = lazy_pattern(
 
 
 def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
-    """Drop a unit that every option ends with: "32" then names "32 degrees"."""
+    """Return the options without a unit that all of them end with; "32" then names "32 degrees"."""
     numbers, units = [], set()
     for option in options:
         quantity = _UNIT.fullmatch(option.strip())
@@ -158,10 +161,10 @@ _RUN = lazy_pattern(r"[a-z0-9]+")
 
 def _probe(option: str) -> str:
     """Return the longest word or number of an option, which any statement of it must contain; empty if it has none."""
-    return max(_RUN.findall(_squeezed(option)), key=len, default="")
+    return max(_RUN.findall(_without_latex(option)), key=len, default="")
 
 
-def _squeezed(text: str) -> str:
+def _without_latex(text: str) -> str:
     """Return the text in lower case without LaTeX's commands and marks, so that an exponent directly follows its base."""
     text = _figures(text).casefold()
     return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_LAYOUT)
@@ -171,9 +174,9 @@ def _figures(text: str) -> str:
     return text if text.isascii() else text.translate(_FIGURES)
 
 
-def normal(text: str) -> str:
+def normalise_text(text: str) -> str:
     """Return a text without layout: fractions with a slash, no superscripts, blanks or article."""
-    text = _figures(peel(text))
+    text = _figures(strip_formatting(text))
     if article := _ARTICLE.match(text):
         text = text[article.end() :]
     if "\\" in text:
@@ -182,7 +185,7 @@ def normal(text: str) -> str:
     return "".join(text.split()).translate(_MARKUP).rstrip(".")
 
 
-def labelled(text: str) -> tuple[str, str] | None:
+def split_label(text: str) -> tuple[str, str] | None:
     """Split "B. sodium chloride" into (letter, text); None if it does not begin with a label."""
-    label = _LABEL.match(peel(text))
-    return (label[1], peel(text)[label.end() :]) if label else None
+    label = _LABEL.match(strip_formatting(text))
+    return (label[1], strip_formatting(text)[label.end() :]) if label else None

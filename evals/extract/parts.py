@@ -1,8 +1,8 @@
-r"""Answers of several parts: the boxes of a reply, the answers within one box, and the part that a box names.
+r"""Split answers of several parts: boxes of a reply, answers within a box, and names of parts.
 
->>> leaves(r"\boxed{\frac{1}{2}} and \boxed{\boxed{3}}")
+>>> innermost_boxes(r"\boxed{\frac{1}{2}} and \boxed{\boxed{3}}")
 ['\\frac{1}{2}', '3']
->>> split(r"x = 1, \; y = (2, 3)", 2)
+>>> split_answers(r"x = 1, \; y = (2, 3)", 2)
 ['x = 1', 'y = (2, 3)']
 """
 
@@ -13,8 +13,8 @@ import re
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.tags import boxes
 
-LONGEST = 2_000
-"""Number of characters of an answer that are examined."""
+MAX_CHARS = 2_000
+"""Maximum number of characters of an answer that are examined."""
 _COMMAND = lazy_pattern(r"\\+boxed\{")
 _SPACE = lazy_pattern(
     r"\\[,;:! ]|\\q?quad\b|~|\\(?:displaystyle|left|right|bigl?|Bigl?|bigr|Bigr)\b|\\(?:begin|end)\{\w+\*?\}|&"
@@ -28,7 +28,7 @@ _BREAKS = lazy_pattern(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b)|\\.|[\[\](){}]")
 _COMMAS = lazy_pattern(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?!\d)))|\\.|[\[\](){}]")
 
 
-def outer(text: str) -> list[str]:
+def outermost_boxes(text: str) -> list[str]:
     r"""Return the contents of the outermost boxes; for nested boxes, the content of the first inner one."""
     contents: list[str] = []
     end = -1
@@ -37,12 +37,12 @@ def outer(text: str) -> list[str]:
             continue
         end = stop
         inner = boxes(content)
-        if kept := (inner[0][2] if inner else content).strip():
-            contents.append(kept)
+        if content_kept := (inner[0][2] if inner else content).strip():
+            contents.append(content_kept)
     return contents
 
 
-def leaves(text: str) -> list[str]:
+def innermost_boxes(text: str) -> list[str]:
     """Return the contents of the innermost boxes in the order of the text, without empty ones."""
     spans = boxes(text)
     kept = [
@@ -53,21 +53,25 @@ def leaves(text: str) -> list[str]:
     return [content for content in kept if content]
 
 
-def split(text: str, count: int) -> list[str]:
-    """Split one box into exactly `count` answers at its outermost marks; the box as a whole if it has fewer."""
-    text = text[:LONGEST]
+def split_answers(text: str, count: int) -> list[str]:
+    """Split a box into exactly `count` answers at its outermost separators; return it whole if it has fewer."""
+    text = text[:MAX_CHARS]
     words = _AND.sub(";", text)
     for shape, marks in ((text, _BREAKS), (words, _BREAKS), (words, _COMMAS)):
-        pieces = [piece for cut in _cut(shape, marks) if (piece := spaceless(cut).strip(" .$"))]
+        pieces = [
+            piece
+            for cut in _split_outside_brackets(shape, marks)
+            if (piece := without_layout(cut).strip(" .$"))
+        ]
         if len(pieces) == count:
             return pieces
     return [text]
 
 
-def _cut(text: str, marks: re.Pattern[str]) -> list[str]:
+def _split_outside_brackets(text: str, separator: re.Pattern[str]) -> list[str]:
     """Split at a mark outside all brackets."""
     pieces, depth, begin = [], 0, 0
-    for token in marks.finditer(text):
+    for token in separator.finditer(text):
         if token["mark"] and depth == 0:
             pieces.append(text[begin : token.start()])
             begin = token.end()
@@ -75,29 +79,29 @@ def _cut(text: str, marks: re.Pattern[str]) -> list[str]:
     return [*pieces, text[begin:]]
 
 
-def label(text: str) -> tuple[str, str]:
-    """Split the name of a part, e.g. "(b)", from the front of an answer: (name or empty, the rest)."""
+def split_part_name(text: str) -> tuple[str, str]:
+    """Split the name of a part, such as "(b)", from an answer; return (name or empty, the rest)."""
     name = _LABEL.match(text)
     if name is None:
         return "", text
-    rest = text[name.end() :]
+    remainder = text[name.end() :]
     if name[0].lstrip().startswith("\\") and not name["close"]:  # the brace stays open around words
-        rest = text[: name.start(1)].lstrip(" (").removesuffix("(") + rest
-    return (name[1], rest.strip()) if rest.strip(" }") else ("", text)
+        remainder = text[: name.start(1)].lstrip(" (").removesuffix("(") + remainder
+    return (name[1], remainder.strip()) if remainder.strip(" }") else ("", text)
 
 
-def sides(text: str) -> list[str]:
+def equation_sides(text: str) -> list[str]:
     """Split an equation at its outermost equals signs (and signs of approximation)."""
     pieces, depth, begin = [], 0, 0
     marks = {sign.start(): sign.end() for sign in _EQUALS.finditer(text)}
-    for position, here in enumerate(text):
-        depth += (here in "([{") - (here in ")]}")
+    for position, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
         if depth <= 0 and position in marks and begin <= position:
             pieces.append(text[begin:position].strip())
             begin = marks[position]
     return [*pieces, text[begin:].strip()]
 
 
-def spaceless(text: str) -> str:
+def without_layout(text: str) -> str:
     """Remove the layout commands of a formula."""
     return " ".join(_SPACE.sub(" ", text).split())

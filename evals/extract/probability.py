@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 
+from evals.extract.formatting import half_width
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.peel import half_width
 from evals.extract.visible import visible
 
-LONGEST = 20_000
+MAX_CHARS = 20_000
 _NOUN = lazy_pattern(r"\bprobability\b|\bconfidence\b|概率|置信度|可能性", re.IGNORECASE)
 _GLOSS = lazy_pattern(r"\s*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\])")
 _VALUE = lazy_pattern(
@@ -22,7 +22,7 @@ _VALUE = lazy_pattern(
 
 def probability(text: str) -> float | None:
     """Read the probability that is stated last, as in "Probability: 0.83" or "83 %"; None if there is none, or one outside 0 to 1."""
-    text = half_width(visible(text).text[-LONGEST:])
+    text = half_width(visible(text).text[-MAX_CHARS:])
     answer = None
     for noun in _NOUN.finditer(text):
         begin = noun.end()

@@ -1,17 +1,17 @@
-r"""Find where a reply states its answer, and whether that still holds at the end: the same for every kind of answer.
+r"""Find the final statement of an answer in a reply; shared by all kinds of answers.
 
 A *statement* is a part of the text that states an answer: a box, a tag pair, a JSON field, an answer line, a sentence
-"the answer is". It has a form, an extent (positions in the text) and a mood (`moods.py`). `read` goes through the
-statements from the last to the first and passes each asserted one to the parser of the wanted kind of answer:
+"the answer is". It has a form, an extent (positions in the text) and a mood (`statement_mood.py`). `read_answer` visits
+the statements from the last to the first and passes each asserted one to the parser of the requested kind of answer:
 
 >>> def parse(content, form): return int(content) if content.isdigit() else REFUSED
->>> read(r"\boxed{25}. No: the final answer is \boxed{\frac{51}{2}}.", parse) is None
+>>> read_answer(r"\boxed{25}. No: the final answer is \boxed{\frac{51}{2}}.", parse) is None
 True
->>> read("The answer is 113, not 112.", by_heads(parse))
+>>> read_answer("The answer is 113, not 112.", parse_shortened(parse))
 Reading(value=113, form='sentence', begin=14, end=26)
 
-The last asserted statement holds. If it cannot be parsed, the reply has no answer: earlier statements, which it
-retracted, are not used. Only a reply without any statement is read by its layout: the only marked line of a list, the
+The last asserted statement is final. If it cannot be parsed, the reply has no answer: it retracts the earlier
+statements. Only a reply without any statement is read by its layout: the only marked line of a list, the
 emphasised words, the last line, or the whole reply.
 """
 
@@ -21,20 +21,30 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from evals.extract.formatting import half_width, shortened_answers
+from evals.extract.layout import answer_candidates
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.peel import half_width, heads
-from evals.extract.shapes import shapes
-from evals.extract.statements import EARLY, EXTENT, LATE, LONGEST, NO_CUES, TORN, Cues, Form, backwards
+from evals.extract.statements import (
+    EARLY_CHARS,
+    INCOMPLETE_BOX,
+    LATE_CHARS,
+    MAX_CHARS,
+    MAX_STATEMENT_CHARS,
+    NO_CUES,
+    Cues,
+    Form,
+    statements_backwards,
+)
 from evals.extract.visible import visible
 
-BUDGET = 40_000
-"""Total length in characters of the statements that are parsed, from the last one on."""
+MAX_PARSED_CHARS = 40_000
+"""Maximum total length in characters of the statements that are parsed."""
 PROSE: Final = frozenset(("cue", "mark", "emphasis", "last line", "prose"))
 """Forms without an answer marker; an answer read from one of these is marked suspect."""
 
 
 class Reading(NamedTuple):
-    """What was read, and its position."""
+    """An extracted answer with its form and position."""
 
     value: Any
     form: Form
@@ -43,7 +53,7 @@ class Reading(NamedTuple):
 
 
 class _Refused:
-    """Result of a parser for a statement of two answers, or of another kind of answer."""
+    """A parser's result for a statement of two answers, or of another kind of answer."""
 
     __slots__ = ()
 
@@ -55,11 +65,11 @@ REFUSED: Final = _Refused()
 Parser: TypeAlias = Callable[[str, Form], Any]
 """(content, form) -> the answer; REFUSED: it states a different kind of answer; None: it states nothing."""
 
-_TURN = lazy_pattern(
+_NEXT_QUESTION = lazy_pattern(
     r"\n[#>*_ \t]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
     re.IGNORECASE,
 )
-"""The beginning of a further question that the model asks itself."""
+"""The beginning of another question that the model asks itself."""
 _CORRECTS = lazy_pattern(
     r"(?:\b(?:wait|actually|no|correction|corrected|sorry|scratch\s+that|oops|hmm|rather|i\s+mean|on\s+second\s+thought|let\s+me\s+correct|apologies|my\s+mistake|however|but)"
     r"|不对|等等|更正|不，|纠正|抱歉|实际上|其实|但)"
@@ -75,12 +85,12 @@ _UNFINISHED = lazy_pattern(
 )
 
 
-def by_heads(parse: Parser) -> Parser:
-    """Return a parser that tries a statement as a whole, without formatting, then without the explanation that follows."""
+def parse_shortened(parse: Parser) -> Parser:
+    """Return a parser that tries a statement without formatting, then without the explanation that follows."""
 
     def first(content: str, form: Form) -> Any:
         outcome = None
-        for head in heads(content):
+        for head in shortened_answers(content):
             value = parse(head, form) if head else None
             if value is not None and value is not REFUSED:
                 return value
@@ -90,7 +100,7 @@ def by_heads(parse: Parser) -> Parser:
     return first
 
 
-def read(
+def read_answer(
     text: str,
     parse: Parser,
     *,
@@ -98,43 +108,43 @@ def read(
     shaped: bool = True,
     truncated: bool = False,
 ) -> Reading | None:
-    """Return what the reply states last and does not retract; None if it states nothing, or nothing that can be parsed.
+    """Return the last answer that the reply states and does not retract; None if there is none that can be parsed.
 
-    `shaped`: read a reply without any statement by its layout. `truncated`: the reply was cut off, so an answer at its
-    very end may be incomplete and is not read.
+    With `shaped` a reply without any statement is read by its layout. With `truncated` an answer at the very end of the
+    reply may be incomplete and is not read.
     """
     text, unclosed = visible(text)
     if unclosed:
         return None
     text = half_width(text)
-    begin = max(0, len(text) - LONGEST)
-    turn = _TURN.search(text, begin)
-    if turn and not _TURN.match("\n" + text[begin : begin + 60].lstrip()):
-        earlier = _last(text, begin, turn.start(), parse, cues)
+    begin = max(0, len(text) - MAX_CHARS)
+    turn = _NEXT_QUESTION.search(text, begin)
+    if turn and not _NEXT_QUESTION.match("\n" + text[begin : begin + 60].lstrip()):
+        earlier = _last_reading(text, begin, turn.start(), parse, cues)
         if isinstance(earlier, Reading):
             return earlier
-    last = _last(text, begin, len(text), parse, cues)
+    last = _last_reading(text, begin, len(text), parse, cues)
     if isinstance(last, Reading):
-        return None if truncated and _may_go_on(text, last) else last
-    if last is REFUSED or not shaped or truncated or runs_on(text):
+        return None if truncated and _may_change(text, last) else last
+    if last is REFUSED or not shaped or truncated or breaks_off(text):
         return None
-    return _by_shape(text, begin, parse)
+    return _read_layout(text, begin, parse)
 
 
-def _may_go_on(text: str, last: Reading) -> bool:
-    """Return whether the rest of a truncated reply could change its answer: it is at the end, or is being retracted."""
+def _may_change(text: str, last: Reading) -> bool:
+    """Return whether the missing rest of a truncated reply could change its answer."""
     return last.end >= len(text.rstrip()) or retracts(text, last.end)
 
 
 def retracts(text: str, begin: int) -> bool:
-    """Return whether a reply retracts something, or begins to check it, after a position."""
+    """Return whether a reply retracts or checks its answer after a position."""
     return _RETRACTS.search(text, begin) is not None
 
 
-def runs_on(text: str) -> bool:
+def breaks_off(text: str) -> bool:
     """Return whether a long reply breaks off in the middle of a sentence, whatever finish reason the server gave."""
     end = len(text.rstrip())
-    if end > EARLY and _UNFINISHED.search(text, end - 12, end):
+    if end > EARLY_CHARS and _UNFINISHED.search(text, end - 12, end):
         return True
     return (
         end > 1_200
@@ -143,26 +153,26 @@ def runs_on(text: str) -> bool:
     )
 
 
-def _last(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
+def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
     """Return the Reading that holds in a part of the text, REFUSED, or None if nothing is stated."""
     weak: Reading | None = None
-    left = BUDGET
-    for statement, value, strong in backwards(text, begin, end, cues):
-        left -= statement.end - statement.begin
-        if left < 0:
+    remaining = MAX_PARSED_CHARS
+    for statement, value, strong in statements_backwards(text, begin, end, cues):
+        remaining -= statement.end - statement.begin
+        if remaining < 0:
             break
         if statement.mood != "asserted":
             continue
         reading = None
         if value is None:
             content = text[statement.begin : statement.end]
-            value = REFUSED if content in TORN else parse(content, statement.form)
+            value = REFUSED if content in INCOMPLETE_BOX else parse(content, statement.form)
         if value is None:
             continue
         if value is not REFUSED:
             reading = Reading(value, statement.form, statement.begin, statement.end)
         if not strong:
-            if weak is None and (statement.end > end - LATE or statement.begin < begin + EARLY):
+            if weak is None and (statement.end > end - LATE_CHARS or statement.begin < begin + EARLY_CHARS):
                 weak = reading
             continue
         if weak is not None and (reading is None or corrects(text, statement.end, weak.begin)):
@@ -179,27 +189,27 @@ def corrects(text: str, end: int, begin: int) -> bool:
     return _CORRECTS.search(between[-60:]) is not None or _RETRACTS.search(between) is not None
 
 
-def own_part(text: str) -> str:
-    """Return a reply up to the point at which the model continues with a question of its own."""
-    turn = _TURN.search(text, max(0, len(text) - LONGEST))
+def before_next_question(text: str) -> str:
+    """Return a reply up to the position at which the model asks itself another question."""
+    turn = _NEXT_QUESTION.search(text, max(0, len(text) - MAX_CHARS))
     return text[: turn.start()] if turn and text[: turn.start()].strip() else text
 
 
-def goes_on(text: str) -> bool:
-    """Return whether the model asks itself a further question."""
-    return _TURN.search(text) is not None
+def asks_next_question(text: str) -> bool:
+    """Return whether the model asks itself another question."""
+    return _NEXT_QUESTION.search(text) is not None
 
 
-def by_shape(text: str, parse: Parser) -> Reading | None:
-    """Read a reply by its layout, given that it states nothing."""
+def read_layout(text: str, parse: Parser) -> Reading | None:
+    """Read a reply without any statement by its layout."""
     text, unclosed = visible(half_width(text))
-    return None if unclosed or runs_on(text) else _by_shape(text, max(0, len(text) - LONGEST), parse)
+    return None if unclosed or breaks_off(text) else _read_layout(text, max(0, len(text) - MAX_CHARS), parse)
 
 
-def _by_shape(text: str, begin: int, parse: Parser) -> Reading | None:
+def _read_layout(text: str, begin: int, parse: Parser) -> Reading | None:
     """Read the whole reply, its only emphasised answer, its last line, or the end of its last sentence."""
-    tail_begin = max(begin, len(text) - EXTENT)
-    for statement in shapes(text, tail_begin):
+    tail_begin = max(begin, len(text) - MAX_STATEMENT_CHARS)
+    for statement in answer_candidates(text, tail_begin):
         content = text[statement.begin : statement.end]
         value = parse(content, statement.form)
         if value is not None and value is not REFUSED:

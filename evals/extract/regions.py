@@ -1,13 +1,13 @@
-r"""Rectangles in an image, in the notations that models use.
+r"""Extract rectangles in an image from replies, in the notations that models use.
 
 >>> regions("<ref>the cat</ref><box>[[10, 20, 110, 220]]</box>")
-[Region(numbers=(10.0, 20.0, 110.0, 220.0), label='the cat', form='tag', begin=0, end=53)]
+[Region(numbers=(10.0, 20.0, 110.0, 220.0), label='the cat', form='tag', begin=0, end=49)]
 >>> [region.numbers for region in regions("It is at (0.1, 0.2), (0.5, 0.75).")]
 [(0.1, 0.2, 0.5, 0.75)]
 
-The first of these notations that a reply uses is read: box tags (`<box>`, `<|box_start|>`, with `<ref>` before), JSON objects with
+Only the first of these notations that occurs in a reply is read: box tags (`<box>`, `<|box_start|>`, with `<ref>` before), JSON objects with
 a box (`bbox`, `bbox_2d`, `box`, `box_2d`) and perhaps a `label`, four numbers in brackets, two points, and four bare
-numbers as the stated answer. No notation says what the numbers mean (pixels, thousandths, which comes first).
+numbers as the stated answer. No notation defines the scale (pixels, thousandths) or the order of the numbers.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from evals.extract.statements import Form
 from evals.extract.tags import stated
 from evals.extract.visible import split_reasoning
 
-LONGEST = 50_000
+MAX_CHARS = 50_000
 """Number of characters read, from the end of a reply."""
-MOST = 1_000
-_N = r"\s*([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)\s*"
-_FOUR = rf"{_N},{_N},{_N},{_N}"
-_POINTS = rf"[(\[<]{_N},{_N}[)\]>]\s*,?\s*[(\[<]{_N},{_N}[)\]>]"
+MAX_REGIONS = 1_000
+_NUMBER = r"\s*([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)\s*"
+_FOUR_NUMBERS = rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}"
+_POINTS = rf"[(\[<]{_NUMBER},{_NUMBER}[)\]>]\s*,?\s*[(\[<]{_NUMBER},{_NUMBER}[)\]>]"
 _TAGGED = lazy_pattern(
     r"(?:<ref>(?P<ref>[^<]{0,300})</ref>|<\|object_ref_start\|>(?P<ref2>[^<]{0,300})<\|object_ref_end\|>)?\s*"
     r"(?:<box>(?P<box>[^<]{0,2000})</box>|<\|box_start\|>(?P<box2>[^<]{0,2000})<\|box_end\|>)"
 )
 _OBJECT = lazy_pattern(r"\{[^{}]{0,2000}\}")
-_KEY = lazy_pattern(rf'["\'](?:bbox(?:_2d)?|box(?:_2d)?|bounding_box)["\']\s*:\s*\[{_FOUR}\]')
+_KEY = lazy_pattern(rf'["\'](?:bbox(?:_2d)?|box(?:_2d)?|bounding_box)["\']\s*:\s*\[{_FOUR_NUMBERS}\]')
 _LABEL = lazy_pattern(r'["\'](?:label|name|object|ref)["\']\s*:\s*"(?P<label>[^"\\]{0,300})"')
-_INSIDE = lazy_pattern(rf"{_POINTS}|{_FOUR}")
-_BRACKETED = lazy_pattern(rf"{_POINTS}|[\[(]{_FOUR}[\])]")
-_BARE = lazy_pattern(rf"\A\W{{0,5}}{_FOUR}\W{{0,5}}\Z")
+_INSIDE = lazy_pattern(rf"{_POINTS}|{_FOUR_NUMBERS}")
+_BRACKETED = lazy_pattern(rf"{_POINTS}|[\[(]{_FOUR_NUMBERS}[\])]")
+_BARE = lazy_pattern(rf"\A\W{{0,5}}{_FOUR_NUMBERS}\W{{0,5}}\Z")
 
 
 class Region(NamedTuple):
@@ -54,25 +54,25 @@ class Region(NamedTuple):
 def regions(text: str) -> list[Region]:
     """Return the rectangles that a reply states after its reasoning, in order; at most the last thousand."""
     answer, _, _ = split_reasoning(text)
-    answer = answer[-LONGEST:]
+    answer = answer[-MAX_CHARS:]
     begin = text.rfind(answer)
-    for reader in (_tagged, _objects, _plain):
+    for reader in (_tagged_regions, _json_regions, _bracketed_regions):
         if rectangles := list(reader(answer)):
             return [
                 region._replace(begin=region.begin + begin, end=region.end + begin)
-                for region in rectangles[-MOST:]
+                for region in rectangles[-MAX_REGIONS:]
             ]
     return []
 
 
-def _tagged(text: str) -> Iterator[Region]:
+def _tagged_regions(text: str) -> Iterator[Region]:
     for tag in _TAGGED.finditer(text):
         label = (tag["ref"] or tag["ref2"] or "").strip()
         for four in _INSIDE.finditer(tag["box"] or tag["box2"] or ""):
             yield from _region(four, Region(_NOWHERE, label, "tag", *tag.span()))
 
 
-def _objects(text: str) -> Iterator[Region]:
+def _json_regions(text: str) -> Iterator[Region]:
     for json_object in _OBJECT.finditer(text):
         label = _LABEL.search(json_object[0])
         for four in _KEY.finditer(json_object[0]):
@@ -81,7 +81,7 @@ def _objects(text: str) -> Iterator[Region]:
             )
 
 
-def _plain(text: str) -> Iterator[Region]:
+def _bracketed_regions(text: str) -> Iterator[Region]:
     brackets = [
         _region(four, Region(_NOWHERE, "", "line", *four.span())) for four in _BRACKETED.finditer(text)
     ]

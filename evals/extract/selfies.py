@@ -1,6 +1,6 @@
-r"""SELFIES in replies, rewritten as SMILES so that every reader of SMILES applies.
+r"""Rewrite SELFIES in replies as SMILES for the readers of SMILES.
 
->>> rewritten("The product is <SELFIES>[C][C][=O]</SELFIES>.").text
+>>> rewrite_selfies("The product is <SELFIES>[C][C][=O]</SELFIES>.").text
 'The product is <SMILES>CC=O</SMILES>.'
 
 A run of symbols such as `[C][=Branch1]` is SELFIES if the package `selfies` (extra `chemistry`) decodes all of it. Runs like `[C][O]`
@@ -17,9 +17,9 @@ from evals.errors import UsageError, install
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import Reading
 
-LONGEST = 5_000
+MAX_RUN_CHARS = 5_000
 """Maximum length of a run that is decoded."""
-MOST = 200
+MAX_RUNS = 200
 """Numbers of runs decoded and of lines examined, from the end of a reply."""
 _RUN = lazy_pattern(
     r"(?:\[(?!/?SELFIES\])[^\[\]\s]{1,24}\])++(?:\.(?:\[(?!/?SELFIES\])[^\[\]\s]{1,24}\])++)*+", re.IGNORECASE
@@ -42,7 +42,7 @@ class _Change(NamedTuple):
     old_end: int
 
 
-class Rewritten(NamedTuple):
+class RewrittenReply(NamedTuple):
     """A reply with its SELFIES replaced by SMILES."""
 
     text: str
@@ -74,8 +74,8 @@ def _package() -> Any:
 
 
 @lru_cache(maxsize=4096)
-def decoded(selfies: str) -> str | None:
-    """Return the SMILES of a SELFIES string as the package decodes it; None: it is not SELFIES.
+def decode_selfies(selfies: str) -> str | None:
+    """Return the SMILES of a SELFIES string as the package decodes it; None if it is not SELFIES.
 
     Symbols that no atom can take are left out by the notation's own rule, so nearly every string of known symbols decodes.
     """
@@ -86,17 +86,17 @@ def decoded(selfies: str) -> str | None:
         return None
 
 
-def rewritten(text: str) -> Rewritten:
+def rewrite_selfies(text: str) -> RewrittenReply:
     """Return a reply in which SELFIES, tags and labels of that name are SMILES."""
     if "[" not in text:
-        return _joined(text, _names(text))
-    pieces = {**_names(text), **_runs(text)}
+        return _replace_pieces(text, _notation_names(text))
+    pieces = {**_notation_names(text), **_selfies_runs(text)}
     if any("[" in text[begin:end] for begin, end in pieces):
         pieces |= {match.span(): "" for match in _OTHER_NOTATION.finditer(text) if "[" not in match[0]}
-    return _joined(text, pieces)
+    return _replace_pieces(text, pieces)
 
 
-def _names(text: str) -> dict[tuple[int, int], str]:
+def _notation_names(text: str) -> dict[tuple[int, int], str]:
     """Return the positions at which the notation is named."""
     return {
         match.span(): "SMILES" if match["closing"] is None else f"<{match['closing']}SMILES>"
@@ -104,27 +104,27 @@ def _names(text: str) -> dict[tuple[int, int], str]:
     }
 
 
-def _runs(text: str) -> dict[tuple[int, int], str]:
+def _selfies_runs(text: str) -> dict[tuple[int, int], str]:
     """Return the positions of SELFIES with their SMILES."""
-    places: dict[tuple[int, int], str] = {}
-    for tag in list(_TAGGED.finditer(text))[-MOST:]:
+    smiles_by_span: dict[tuple[int, int], str] = {}
+    for tag in list(_TAGGED.finditer(text))[-MAX_RUNS:]:
         smiles = _smiles("".join(tag[1].strip(" `\n\t*$").split()))
         if smiles:
-            places[tag.span(1)] = smiles
-    known = sorted(places)
-    for run in list(_RUN.finditer(text))[-MOST:]:
+            smiles_by_span[tag.span(1)] = smiles
+    known_spans = sorted(smiles_by_span)
+    for run in list(_RUN.finditer(text))[-MAX_RUNS:]:
         begin, end = run.span()
-        if any(b <= begin and end <= e for b, e in known) or not _is_selfies(text, begin, run[0]):
+        if any(b <= begin and end <= e for b, e in known_spans) or not _is_selfies(text, begin, run[0]):
             continue
         if smiles := _smiles(run[0]):
-            places[begin, end] = smiles
-    return places
+            smiles_by_span[begin, end] = smiles
+    return smiles_by_span
 
 
 def _smiles(run: str) -> str | None:
-    if not run.startswith("[") or len(run) > LONGEST:
+    if not run.startswith("[") or len(run) > MAX_RUN_CHARS:
         return None
-    return decoded(run) or (decoded(run.replace("\\\\", "\\")) if "\\\\" in run else None)
+    return decode_selfies(run) or (decode_selfies(run.replace("\\\\", "\\")) if "\\\\" in run else None)
 
 
 def _is_selfies(text: str, begin: int, run: str) -> bool:
@@ -132,15 +132,15 @@ def _is_selfies(text: str, begin: int, run: str) -> bool:
     return bool(_ONLY_SELFIES.search(run)) or not _CALLED_SMILES.search(text[max(0, begin - 24) : begin])
 
 
-def _joined(text: str, pieces: dict[tuple[int, int], str]) -> Rewritten:
+def _replace_pieces(text: str, pieces: dict[tuple[int, int], str]) -> RewrittenReply:
     parts: list[str] = []
     changes: list[_Change] = []
-    read = written = 0
-    for (begin, end), new in sorted(pieces.items()):
-        if begin < read:
+    read_position = written_position = 0
+    for (begin, end), replacement in sorted(pieces.items()):
+        if begin < read_position:
             continue
-        parts += [text[read:begin], new]
-        written += begin - read
-        changes.append(_Change(written, written + len(new), begin, end))
-        read, written = end, written + len(new)
-    return Rewritten("".join((*parts, text[read:])), tuple(changes))
+        parts += [text[read_position:begin], replacement]
+        written_position += begin - read_position
+        changes.append(_Change(written_position, written_position + len(replacement), begin, end))
+        read_position, written_position = end, written_position + len(replacement)
+    return RewrittenReply("".join((*parts, text[read_position:])), tuple(changes))

@@ -1,10 +1,10 @@
-r"""SMILES as tokens of a text: what looks like SMILES, and the molecule or set of molecules in a short statement.
+r"""Recognise SMILES among the tokens of a text, and parse the molecule or set of molecules of a short statement.
 
->>> one_of("`OCC` (ethanol)"), set_of("CC(=O)Cl + NCc1ccccc1")
+>>> parse_molecule("`OCC` (ethanol)"), parse_molecule_set("CC(=O)Cl + NCc1ccccc1")
 ('OCC', 'CC(=O)Cl.NCc1ccccc1')
 
-RDKit reads the "I" of "I think" as hydrogen iodide and ignores what follows a blank, so nothing counts here that does not
-look like SMILES as a whole token. `evals.extract.molecules` says where a reply states its answer.
+RDKit reads the "I" of "I think" as hydrogen iodide and ignores the text after a blank; only tokens that look like SMILES
+as a whole are therefore accepted. `evals.extract.molecules` finds the statement of the answer in a reply.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Literal, TypeAlias
 from evals.extract.lazy_pattern import lazy_pattern
 
 Side: TypeAlias = Literal["", "reactants", "products"]
-"""Which side of a reaction is wanted; empty: a reaction is not an answer."""
-LONGEST = 5_000
+"""The requested side of a reaction; if empty, a reaction is not an answer."""
+MAX_TOKEN_CHARS = 5_000
 """Maximum length of a token in characters."""
-_LINE = 2_000
+_MAX_LINE_CHARS = 2_000
 """Maximum length of a line of a list in characters."""
 
 _TOKEN = lazy_pattern(
@@ -41,7 +41,7 @@ def looks_like_smiles(token: str) -> bool:
     return bool(_TOKEN.fullmatch(token)) and token.count("(") == token.count(")")
 
 
-def odd_part(text: str) -> str:
+def smiles_fault(text: str) -> str:
     """Return the reason why a text is not SMILES."""
     if re.search(r"\s", text.strip()):
         return "it has several words"
@@ -90,7 +90,7 @@ _REACTION = lazy_pattern(r"[^>]*+(?:(?<=-)>[^>]*+)*>[^>]*+>.*+", re.DOTALL)
 _ARROW = lazy_pattern(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
 
 
-def bare(token: str) -> str:
+def strip_token(token: str) -> str:
     """Return a token without quotes, emphasis and the sentence's punctuation."""
     token = token.strip(_EDGES).rstrip(".,;:!?。，；").strip(_EDGES)
     if r"\]" in token:  # brackets that were escaped for Markdown
@@ -103,12 +103,16 @@ _ENCLOSED = lazy_pattern(r"\((?:[^()]|\((?:[^()]|\([^()]*+\))*+\))*+\)")
 
 def tokens_of(text: str) -> Iterator[str]:
     """Yield the words of a text; Chinese characters separate words."""
-    return filter(None, map(bare, _CJK.sub(" ", text).split()))
+    return filter(None, map(strip_token, _CJK.sub(" ", text).split()))
 
 
 def is_marked(token: str) -> bool:
     """Return whether a token that is marked as an answer can be SMILES."""
-    return len(token) <= LONGEST and looks_like_smiles(token) and any(c.isalpha() or c == "*" for c in token)
+    return (
+        len(token) <= MAX_TOKEN_CHARS
+        and looks_like_smiles(token)
+        and any(c.isalpha() or c == "*" for c in token)
+    )
 
 
 def _plain(text: str) -> str:
@@ -122,67 +126,71 @@ def reaction_side(text: str, side: Side) -> str:
         if len(parts) < 3:
             return text
         left, agents, right = parts
-        wanted = right if side == "products" else ".".join(filter(None, (left, agents))) if side else text
-        return wanted or text
+        requested_side = (
+            right if side == "products" else ".".join(filter(None, (left, agents))) if side else text
+        )
+        return requested_side or text
     if side and len(parts := _ARROW.split(text)) == 2 and all(parts):
-        retrosynthetic = re.search("[⟹⇒]", text) and len(believed(parts[1])) > len(believed(parts[0]))
+        retrosynthetic = re.search("[⟹⇒]", text) and len(unmistakable_smiles(parts[1])) > len(
+            unmistakable_smiles(parts[0])
+        )
         return parts[1 if (side == "products") != bool(retrosynthetic) else 0]
     return text
 
 
-def whole(text: str) -> str | None:
-    """Read a text that is one molecule and nothing else, perhaps with its label, a remark or line breaks in it."""
+def parse_whole(text: str) -> str | None:
+    """Read a text that consists of one molecule, with an optional label, remark or line breaks."""
     text = _REMARK.sub("", _plain(text)).strip()
-    text = bare(_LABELLED.sub("", text) if ":" in text else text)
-    lines = [bare(line) for line in text.split("\n")]
+    text = strip_token(_LABELLED.sub("", text) if ":" in text else text)
+    lines = [strip_token(line) for line in text.split("\n")]
     joined = "".join(lines) if len(lines) > 1 and all(map(looks_like_smiles, lines)) else text
     return joined if is_marked(joined) else None
 
 
-def one_of(text: str) -> str | None:
-    """Read the one molecule of a statement that is marked as an answer; None if there is none, or several."""
+def parse_molecule(text: str) -> str | None:
+    """Read the only molecule of a statement that is marked as an answer; None if there is none, or several."""
     text = _REMARK.sub("", _plain(text))
-    if is_marked(token := bare(text)):
+    if is_marked(token := strip_token(text)):
         return token
     first = _FIRST.match(text)
-    if first and is_marked(token := bare(first[1])) and token.upper() not in WORDS:
+    if first and is_marked(token := strip_token(first[1])) and token.upper() not in WORDS:
         return token
-    tokens = believed(text)
+    tokens = unmistakable_smiles(text)
     return tokens[0] if len(tokens) == 1 else None
 
 
-def believed(text: str) -> list[str]:
-    """List the different tokens of a text that can only be SMILES."""
+def unmistakable_smiles(text: str) -> list[str]:
+    """Return the distinct tokens of a text that can only be SMILES."""
     return list(dict.fromkeys(token for token in tokens_of(text) if can_only_be_smiles(token)))
 
 
-def set_of(text: str, side: Side = "") -> str | None:
-    """Read the set of molecules of a statement, joined by dots; None if it holds anything else.
+def parse_molecule_set(text: str, side: Side = "") -> str | None:
+    """Read the set of molecules of a statement, joined by dots; None if it has other content.
 
     Components are joined by signs or words on one line, or listed: numbered, bulleted, labelled, as rows of a table.
     """
-    text = reaction_side(bare(_plain(text)), side)
+    text = reaction_side(strip_token(_plain(text)), side)
     if _DOUBT.search(text):
         return None
     ranked = side == "products" and _BYPRODUCT.search(text) is not None
     joined = _LABELLED.sub(r"\1", _NUMBERED.sub("\n", _REMARK.sub("", text)))
-    pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", joined)) if (piece := bare(part))]
+    pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", joined)) if (piece := strip_token(part))]
     if pieces and not ranked and all(map(is_marked, pieces)):
         return ".".join(pieces)
     lines = [line for line in text.splitlines() if line.strip() and not _RULE.fullmatch(line)]
-    lines = [line for line in lines if not _ASIDE.fullmatch(line) or believed(line)]
+    lines = [line for line in lines if not _ASIDE.fullmatch(line) or unmistakable_smiles(line)]
     if len(lines) < 2:
-        return _in_brackets(text)
-    listed = [component_of(line, side) for line in lines]
-    if listed[0] is None and (_HEADING.fullmatch(lines[0]) or "|" in lines[0]):
-        del listed[0]
-    return ".".join(filter(None, listed)) or None if None not in listed else None
+        return _bracket_contents(text)
+    components = [parse_component(line, side) for line in lines]
+    if components[0] is None and (_HEADING.fullmatch(lines[0]) or "|" in lines[0]):
+        del components[0]
+    return ".".join(filter(None, components)) or None if None not in components else None
 
 
-def _in_brackets(text: str) -> str | None:
+def _bracket_contents(text: str) -> str | None:
     """Read "acetyl chloride (CC(=O)Cl) and benzylamine (NCc1ccccc1)": the contents of the outermost brackets."""
     inside, depth, begin = [], 0, 0
-    for position, char in enumerate(text[:_LINE]):
+    for position, char in enumerate(text[:_MAX_LINE_CHARS]):
         if char == "(":
             if depth == 0:
                 begin = position
@@ -190,46 +198,50 @@ def _in_brackets(text: str) -> str | None:
         elif char == ")" and depth:
             depth -= 1
             if depth == 0 and text[max(0, begin - 1)].isspace():
-                inside.append(bare(text[begin + 1 : position]))
+                inside.append(strip_token(text[begin + 1 : position]))
     return ".".join(inside) if len(inside) > 1 and all(map(is_marked, inside)) else None
 
 
-def component_of(line: str, side: Side = "") -> str | None:
+def parse_component(line: str, side: Side = "") -> str | None:
     """Read the molecule of one line of a list or table; empty: it belongs to the other side of the reaction; None: there is none."""
-    if len(line) > _LINE:
+    if len(line) > _MAX_LINE_CHARS:
         return None
     label = _LINE_LABEL.match(line)
     if label and ((_BYPRODUCT if side == "products" else _PRODUCT) if side else _NEVER).search(label[0]):
         return ""
     if label and side == "products" and _REACTANT.search(label[0]):
         return ""
-    if label and _TALK.search(label[0]):
+    if label and _REMARK_LABEL.search(label[0]):
         return None
-    if label and side and _CONDITION.search(label[0]) and not believed(line[label.end() :]):
+    if label and side and _CONDITION.search(label[0]) and not unmistakable_smiles(line[label.end() :]):
         return ""
     line = line.strip()
     number = _NUMBERED.match(line)
     item = label is not None or number is not None
     line = line[number.end() :] if number else line
     if "|" in line:
-        cells = [cell for part in line.strip("| ").split("|") if is_marked(cell := bare(part.strip()))]
+        cells = [cell for part in line.strip("| ").split("|") if is_marked(cell := strip_token(part.strip()))]
         return cells[0] if len(cells) == 1 else None
     outside = _REMARK.sub("", line)
     for part in (outside, line):
-        spans = [span for span in map(bare, (a or b for a, b in _SPAN.findall(part))) if is_marked(span)]
+        spans = [
+            span for span in map(strip_token, (a or b for a, b in _SPAN.findall(part))) if is_marked(span)
+        ]
         if spans:
             return ".".join(dict.fromkeys(spans))
     label = _LINE_LABEL.match(outside)
-    rest = outside[label.end() :] if label else outside
-    if (several := _CONNECTIVE.split(rest.strip())) and all(is_marked(bare(piece)) for piece in several):
-        return ".".join(map(bare, several))
-    first = _FIRST.match(rest)
-    if first and is_marked(token := bare(first[1])):
+    remainder = outside[label.end() :] if label else outside
+    if (molecules := _CONNECTIVE.split(remainder.strip())) and all(
+        is_marked(strip_token(piece)) for piece in molecules
+    ):
+        return ".".join(map(strip_token, molecules))
+    first = _FIRST.match(remainder)
+    if first and is_marked(token := strip_token(first[1])):
         return token
-    for part in (rest, line) if item else ():
-        if len(tokens := believed(part)) == 1:
+    for part in (remainder, line) if item else ():
+        if len(tokens := unmistakable_smiles(part)) == 1:
             return tokens[0]
-    inside = [value for remark in _REMARK.findall(line) if (value := whole(remark.strip()[1:-1]))]
+    inside = [value for remark in _REMARK.findall(line) if (value := parse_whole(remark.strip()[1:-1]))]
     return inside[0] if len(inside) == 1 else None
 
 
@@ -247,7 +259,7 @@ _ASIDE = lazy_pattern(r"\s*\([^\n]*\)\s*")
 _SPAN = lazy_pattern(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
 _DOUBT = lazy_pattern(r"若|如果|假设|不是|可能(?!的)|错|或")
 _FIRST = lazy_pattern(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
-_TALK = lazy_pattern(
+_REMARK_LABEL = lazy_pattern(
     r"\b(?:mechanism|explanation|notes?|reason\w*|rationale|justification|comments?|analysis|check)\b|机理|解释|说明|理由|分析",
     re.IGNORECASE,
 )

@@ -1,7 +1,7 @@
 r"""The statements of a reply: boxes, tag pairs, JSON fields, answer lines, sentences "the answer is".
 
-A statement has a form, an extent (positions in the text) and a mood (`moods.py`). They are yielded lazily, from the last
-to the first, since most replies are read from their last lines; `reading.py` decides which one holds.
+A statement has a form, an extent (positions in the text) and a mood (`statement_mood.py`). Statements are yielded
+lazily from the last to the first, because most replies need only their last lines; `reading.py` selects the final one.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from evals.extract import moods
+from evals.extract import statement_mood
 from evals.extract.languages import NOUNS
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.moods import Mood
+from evals.extract.statement_mood import Mood
 from evals.extract.tags import boxes
 
 Form: TypeAlias = Literal[
@@ -31,13 +31,13 @@ Form: TypeAlias = Literal[
     "whole",
     "prose",
 ]
-"""How an answer is stated; marked forms come first."""
+"""The form of a statement; marked forms come first."""
 
-LONGEST = 100_000
-"""Number of characters read, from the end of a reply."""
-MOST = 400
-"""Number of words examined, from the end; a statement followed by as many that state nothing is not the final one."""
-EXTENT = 2_000
+MAX_CHARS = 100_000
+"""Maximum number of characters that are read, counted from the end of a reply."""
+MAX_WORDS = 400
+"""Maximum number of cue words that are examined, counted from the end; earlier statements are not final."""
+MAX_STATEMENT_CHARS = 2_000
 """Maximum length of a statement in characters."""
 
 
@@ -111,24 +111,24 @@ _WORDS = (
     "更正:",
     *NOUNS,
 )
-TORN = ("\\boxed", "\\fbox{")
-"""Content of a box in which the reply ends: stated, but unreadable."""
+INCOMPLETE_BOX = ("\\boxed", "\\fbox{")
+"""Content of a box that the reply does not close: an unreadable statement."""
 _PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
 _BASE = frozenset(_WORDS)
 
 
 class Cue(NamedTuple):
-    """A further way to state one kind of answer: a word to search for, and the function that reads around it."""
+    """A further way to state a kind of answer: a word to search for, and the function that reads its context."""
 
     word: str
     """In lower case."""
     at: Callable[[str, int], tuple[Any, Statement, bool] | None]
     """(text, position of the word) -> (answer, statement, whether it counts as much as an answer line)."""
     weak: bool = False
-    """Whether it never counts as much; it is then searched for only near the start and the end of a reply."""
+    """Whether it always counts less; it is then searched for only near the start and the end of a reply."""
 
 
-LATE, EARLY = 500, 200
+LATE_CHARS, EARLY_CHARS = 500, 200
 """A weak cue ("so C.") counts in the last and the first characters of a reply, not in the middle of its reasoning."""
 _MARGIN = 60
 """Maximum distance between a weak cue's word and the end of its statement, in characters."""
@@ -173,69 +173,71 @@ class Cues:
 NO_CUES = Cues()
 
 
-def backwards(text: str, begin: int, end: int, cues: Cues) -> Iterator[tuple[Statement, Any, bool]]:
-    """Yield (statement, its answer if a cue has parsed it, whether it is strong), from the last to the first."""
-    size, done, looked = LATE + _MARGIN, end, 0
-    early, late = begin + EARLY, end - LATE - _MARGIN
-    while done > begin and looked < MOST:
+def statements_backwards(
+    text: str, begin: int, end: int, cues: Cues
+) -> Iterator[tuple[Statement, Any, bool]]:
+    """Yield (statement, its answer if a cue has parsed it, whether it is strong) from the last to the first."""
+    size, searched_from, word_count = LATE_CHARS + _MARGIN, end, 0
+    early, late = begin + EARLY_CHARS, end - LATE_CHARS - _MARGIN
+    while searched_from > begin and word_count < MAX_WORDS:
         start = max(begin, end - size)
-        words = cues.all if done > late or start < early else cues.strong
-        for at, word in reversed(_places(text, start, done, words)):
+        words = cues.all if searched_from > late or start < early else cues.strong
+        for at, word in reversed(_word_positions(text, start, searched_from, words)):
             cue = cues.by_word.get(word)
             if cue is not None and cue.weak and early <= at < late:
                 continue
-            looked += 1
-            if looked > MOST:
+            word_count += 1
+            if word_count > MAX_WORDS:
                 return
-            if cue is not None and (read := cue.at(text, at)):
-                value, statement, strong = read
+            if cue is not None and (cue_reading := cue.at(text, at)):
+                value, statement, strong = cue_reading
                 yield statement, value, strong
-            elif word in _BASE and (stated := _statement(text, at, word, end)) is not None:
+            elif word in _BASE and (stated := _parse_statement(text, at, word, end)) is not None:
                 yield stated, None, True
-        done, size = start, size * 8
+        searched_from, size = start, size * 8
 
 
-def _places(text: str, start: int, end: int, words: _Words) -> list[tuple[int, str]]:
+def _word_positions(text: str, start: int, end: int, words: _Words) -> list[tuple[int, str]]:
     """Return (position, word) of all words in a part of the text that may begin a statement, by position."""
     low = text[start : min(len(text), end + 16)].lower()
     if len(low) != min(len(text), end + 16) - start:
         low = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
-    places = []
+    positions = []
     stop, find = end - start, low.find
     present = {words.spelled[run] for run in words.spelled.keys() & _runs(low)}
     for word in (*present, *(words.ascii_signs if low.isascii() else words.signs)):
         at = find(word)
         if at < 0:
             continue
-        size, closed = len(word), word.isascii() and word[-1].isalpha()
+        size, is_whole_word = len(word), word.isascii() and word[-1].isalpha()
         while 0 <= at < stop:
             after = low[at + size : at + size + 1]
-            if not (closed and "a" <= after <= "z") or (after == "s" and word in _PLURALS):
-                places.append((start + at, word))
+            if not (is_whole_word and "a" <= after <= "z") or (after == "s" and word in _PLURALS):
+                positions.append((start + at, word))
             at = find(word, at + size)
-    places.sort()
-    return places
+    positions.sort()
+    return positions
 
 
-def _statement(text: str, at: int, word: str, limit: int) -> Statement | None:
-    """Return the statement that a word begins, or None."""
+def _parse_statement(text: str, at: int, word: str, limit: int) -> Statement | None:
+    """Return the statement that begins with a word, or None."""
     if word[0] == "\\":
-        return _box(text, at, limit)
+        return _parse_box(text, at, limit)
     end = at + len(word)
     if word == _BOX_TOKEN:
-        close = text.find("<|end_of_box|>", end, end + EXTENT)
-        return Statement("box", end, close if close >= 0 else min(limit, end + EXTENT))
+        close = text.find("<|end_of_box|>", end, end + MAX_STATEMENT_CHARS)
+        return Statement("box", end, close if close >= 0 else min(limit, end + MAX_STATEMENT_CHARS))
     left = text[max(0, at - 24) : at]
     if word.isascii():
         if left[-1:].isalnum() or left[-1:] == "/":
             return None
         if left[-1:] in "<[_ -" and _TAG_LEFT.search(left) and (tag := _TAG_RIGHT.match(text, end, limit)):
-            return _tag(text, at, tag.end(), limit)
+            return _parse_tag(text, at, tag.end(), limit)
         if (field := json_field(text, at, end, limit)) is not None:
-            brace = text.rfind("{", max(0, at - EXTENT), at)
-            return Statement("json", *field, moods.mood(text, brace if brace >= 0 else at, field[1]))
-    link = _link(text, word, at, end, limit)
-    return None if link is None else _stated(text, at, link, limit)
+            brace = text.rfind("{", max(0, at - MAX_STATEMENT_CHARS), at)
+            return Statement("json", *field, statement_mood.mood(text, brace if brace >= 0 else at, field[1]))
+    link = _match_link(text, word, at, end, limit)
+    return None if link is None else _parse_linked(text, at, link, limit)
 
 
 def json_field(text: str, at: int, end: int, limit: int | None = None) -> tuple[int, int] | None:
@@ -246,7 +248,7 @@ def json_field(text: str, at: int, end: int, limit: int | None = None) -> tuple[
     return None if field is None else field.span(str(field.lastgroup))
 
 
-def _link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] | None:
+def _match_link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] | None:
     """Match the text between the noun and the answer."""
     if word == "answer" or word in RESULTS:
         link = _ENGLISH.match(text, end, min(limit, end + 320))
@@ -276,43 +278,43 @@ def _foreign(link: str) -> re.Pattern[str]:
     return _FOREIGN[link]
 
 
-def _box(text: str, at: int, limit: int) -> Statement | None:
-    window = text[at : min(limit, at + EXTENT + 200)]
+def _parse_box(text: str, at: int, limit: int) -> Statement | None:
+    window = text[at : min(limit, at + MAX_STATEMENT_CHARS + 200)]
     spans = boxes(window)
     if spans and spans[0][0] == 0:
         _, stop, content = spans[0]
         closing = stop - 1 if window[stop - 1] == "}" else stop
         inner = (at + closing - len(content), at + closing)
-        return Statement("box", *inner, moods.mood(text, at, at + stop))
+        return Statement("box", *inner, statement_mood.mood(text, at, at + stop))
     opening = window.find("{", 0, 12)
     if opening < 0:
         return None
     ends = [place for place in (window.find("$", opening), window.find("\n", opening)) if place >= 0]
     if not ends:
-        return Statement("box", at, min(len(text), at + len(TORN[0])))
-    return Statement("box", at + opening + 1, at + min(ends), moods.mood(text, at, at + min(ends)))
+        return Statement("box", at, min(len(text), at + len(INCOMPLETE_BOX[0])))
+    return Statement("box", at + opening + 1, at + min(ends), statement_mood.mood(text, at, at + min(ends)))
 
 
-def _tag(text: str, at: int, begin: int, limit: int) -> Statement | None:
-    stop = min(limit, begin + EXTENT)
+def _parse_tag(text: str, at: int, begin: int, limit: int) -> Statement | None:
+    stop = min(limit, begin + MAX_STATEMENT_CHARS)
     close = _TAG_CLOSE.search(text, begin, stop)
     if close is None:
         line = text.find("\n", begin, stop)
-        return Statement("tag", begin, line if line >= 0 else stop, moods.mood(text, at, begin))
+        return Statement("tag", begin, line if line >= 0 else stop, statement_mood.mood(text, at, begin))
     return (
-        Statement("tag", begin, close.start(), moods.mood(text, at, close.end()))
+        Statement("tag", begin, close.start(), statement_mood.mood(text, at, close.end()))
         if close.start() > begin
         else None
     )
 
 
-def _stated(text: str, at: int, link: re.Match[str], limit: int) -> Statement | None:
+def _parse_linked(text: str, at: int, link: re.Match[str], limit: int) -> Statement | None:
     groups = link.groupdict()
     begin = link.end()
-    stop = min(limit, begin + EXTENT)
+    stop = min(limit, begin + MAX_STATEMENT_CHARS)
     verb = groups.get("verb") is not None and groups.get("colon") is None
     if not verb:
-        begin, end = _line(text, begin, stop)
+        begin, end = _line_extent(text, begin, stop)
         if _lists_all(text, link.end() - 1, begin, stop):
             return None
         if "\n" in text[link.end() - 1 : begin]:
@@ -325,14 +327,14 @@ def _stated(text: str, at: int, link: re.Match[str], limit: int) -> Statement | 
         begin, end = first, (sentence_end.start() if sentence_end else stop)
         if end == begin and sentence_end and sentence_end[0] == "\n":
             return None
-        if _lists_all(text, link.end() - 1, begin, min(limit, end + EXTENT)):
+        if _lists_all(text, link.end() - 1, begin, min(limit, end + MAX_STATEMENT_CHARS)):
             return None
     if end <= begin:
         return None
     if verb and NOT.match(text, begin, end):
         return Statement(form, begin, end, "negated")
     asked = end if verb else begin
-    return Statement(form, begin, end, moods.mood(text, at, asked, link=link[0]))
+    return Statement(form, begin, end, statement_mood.mood(text, at, asked, link=link[0]))
 
 
 def _lists_all(text: str, before: int, begin: int, stop: int) -> bool:
@@ -355,7 +357,7 @@ def _items_end(text: str, begin: int, end: int, stop: int) -> int:
     return end
 
 
-def _line(text: str, begin: int, stop: int) -> tuple[int, int]:
+def _line_extent(text: str, begin: int, stop: int) -> tuple[int, int]:
     """Return the extent of the rest of the line, or of the next line with content; displayed formulas whole."""
     while begin < stop and (text[begin].isspace() or text[begin] in "*_"):
         begin += 1

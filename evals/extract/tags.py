@@ -1,4 +1,4 @@
-r"""Answers in delimiters: `\boxed{}`, `<answer>`, JSON; and the last stated free answer."""
+r"""Extract answers in delimiters (`\boxed{}`, `<answer>`, JSON), and the last stated free answer."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def boxes(text: str, start: int = 0) -> list[tuple[int, int, str]]:
     return spans
 
 
-def boxed_all(text: str) -> list[str]:
+def box_contents(text: str) -> list[str]:
     r"""Return the contents of all complete boxes, in the order in which they begin."""
     return [content.strip() for _, _, content in boxes(text)]
 
 
-def boxed(text: str) -> str | None:
+def last_box(text: str) -> str | None:
     r"""Return the content of the last complete `\boxed{}`, `\fbox{}` or `\boxed X`; of nested ones the inner.
 
-    >>> boxed(r"\boxed{1} then \boxed{\frac{1}{2}} and a torn \boxed{3")
+    >>> last_box(r"\boxed{1} then \boxed{\frac{1}{2}} and a torn \boxed{3")
     '\\frac{1}{2}'
     """
     spans = boxes(text)
@@ -66,7 +66,7 @@ def _tag(tag: str) -> re.Pattern[str]:
 
 
 def _spans(text: str, tag: str) -> list[str]:
-    """Contents between an opening tag and the next closing one; a second opening tag starts anew."""
+    """Return the contents between an opening tag and the next closing tag; a second opening tag restarts the content."""
     contents: list[str] = []
     begin = -1
     for mark in _tag(tag).finditer(text):
@@ -78,7 +78,7 @@ def _spans(text: str, tag: str) -> list[str]:
     return contents
 
 
-def tagged(text: str, tag: str) -> str | None:
+def last_tag(text: str, tag: str) -> str | None:
     """Return the content of the last complete `<tag>...</tag>`, any case, stripped."""
     contents = _spans(text, tag)
     return contents[-1] if contents else None
@@ -143,7 +143,7 @@ _STATED = lazy_pattern(
 )
 _CLOSE = lazy_pattern(r"[\[<]\s*/?\s*(?:final[ _]?)?(?:answer|ans)\s*[\]>]", re.IGNORECASE)
 _SENTENCE_END = lazy_pattern(r"\n|[.!?](?=\s|$)|。|；")
-_LIMIT = 2000
+_MAX_ANSWER_CHARS = 2000
 
 
 def stated(text: str) -> str | None:
@@ -156,26 +156,26 @@ def stated(text: str) -> str | None:
     spans = boxes(text)
     begin, answer = (spans[-1][0], spans[-1][2].strip()) if spans else (-1, "")
     for mark in reversed(list(_STATED.finditer(text, max(0, begin)))):
-        answer_ = _said(text, mark)
+        answer_ = _text_after(text, mark)
         if answer_:
             return answer_
     return answer or None
 
 
-def _said(text: str, mark: re.Match[str]) -> str:
-    end = min(len(text), mark.end() + _LIMIT)
+def _text_after(text: str, mark: re.Match[str]) -> str:
+    end = min(len(text), mark.end() + _MAX_ANSWER_CHARS)
     if mark["open"]:
         close = _CLOSE.search(text, mark.end(), end)
         return text[mark.end() : close.start()].strip() if close else ""
     word = mark[0].rstrip("*_\"' ")
-    rest = text[mark.end() : end]
+    remainder = text[mark.end() : end]
     if word.endswith((":", "：", "=", "r", "R")) or mark[0].endswith("\n"):
-        return bare(rest.lstrip(" \t\r\n*_").split("\n", 1)[0])
-    sentence_end = _SENTENCE_END.search(rest)
-    return bare(rest[: sentence_end.start()] if sentence_end else rest)
+        return strip_short_answer(remainder.lstrip(" \t\r\n*_").split("\n", 1)[0])
+    sentence_end = _SENTENCE_END.search(remainder)
+    return strip_short_answer(remainder[: sentence_end.start()] if sentence_end else remainder)
 
 
-def bare(text: str) -> str:
+def strip_short_answer(text: str) -> str:
     r"""Remove the formatting around a short answer: blanks, asterisks, quotes, dollars, `\( \)`, a full stop."""
     while True:
         before = text

@@ -1,4 +1,4 @@
-r"""The visible part of a reply: its reasoning separated by a table of marks, its special tokens removed.
+r"""Separate the visible part of a reply from its reasoning and its special tokens.
 
 >>> split_reasoning("[THINK]A is tempting.[/THINK]ANSWER: B")
 ('ANSWER: B', 'A is tempting.', False)
@@ -44,14 +44,14 @@ _TOKEN = lazy_pattern(
     re.IGNORECASE,
 )
 _HINT = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
-MOST_TOKENS = 10_000
+MAX_TOKENS = 10_000
 
 
 class Visible(NamedTuple):
-    """The text that readers may use."""
+    """The text of a reply without reasoning and special tokens."""
 
     text: str
-    """As long as the reply: reasoning and special tokens are blanks, so that positions stay."""
+    """Text of the reply's length, with blanks in place of reasoning and special tokens, which preserves positions."""
     truncated: bool = False
     """Whether the reply ends inside its reasoning."""
 
@@ -62,7 +62,7 @@ def split_reasoning(text: str) -> tuple[str, str | None, bool]:
     The answer is what follows the last closing mark, whether or not an opening one precedes it. An opening mark
     after that one means that the reply was truncated while reasoning: no answer, unclosed.
     """
-    if _plain(text):
+    if _has_no_mark(text):
         return text, None, False
     begin, first, unclosed = _bounds(text)
     if unclosed:
@@ -74,7 +74,7 @@ def split_reasoning(text: str) -> tuple[str, str | None, bool]:
 
 def without_reasoning(text: str) -> Visible:
     """Return a reply with blanks in place of its reasoning, its special tokens as they are."""
-    if _plain(text):
+    if _has_no_mark(text):
         return Visible(text)
     begin, _, unclosed = _bounds(text)
     if unclosed:
@@ -85,16 +85,16 @@ def without_reasoning(text: str) -> Visible:
 @lru_cache(maxsize=2)
 def visible(text: str) -> Visible:
     """Return the visible text of a reply, with unchanged positions; cached, since several readers need it."""
-    if _plain(text):
+    if _has_no_mark(text):
         return Visible(text)
     begin, _, unclosed = _bounds(text)
     if unclosed:
         return Visible("", truncated=True)
-    kept = _TOKEN.sub(_blank, text[begin:], count=MOST_TOKENS)
-    return Visible(" " * begin + kept)
+    text_kept = _TOKEN.sub(_blank, text[begin:], count=MAX_TOKENS)
+    return Visible(" " * begin + text_kept)
 
 
-def _plain(text: str) -> bool:
+def _has_no_mark(text: str) -> bool:
     """Return whether a reply has no mark at all, like most."""
     if "<" in text or "[/" in text or "[T" in text or "[t" in text or "[INST" in text:
         return False

@@ -1,17 +1,17 @@
-"""Yes or no, as stated: "Answer: probably not", 是, "The assertion is correct."."""
+"""Extract a stated yes or no: "Answer: probably not", 是, "The assertion is correct."."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.peel import half_width, peel
-from evals.extract.reading import REFUSED, Reading, read
+from evals.extract.reading import REFUSED, Reading, read_answer
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 
-LONGEST = 100_000
+MAX_CHARS = 100_000
 _HEDGE = r"(?:(?:most\s+)?(?:likely|probably|possibly|definitely|certainly|clearly|almost\s+certainly|surely|i\s+(?:think|believe|would\s+say|say)|it\s+is|that\s+is|this\s+is|it['’]s|the\s+(?:answer|statement|claim|assertion)\s+is)[,:\s]+){0,3}"
 _YES = r"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正确|有|能|可以|真|成立|会"
 _NO = (
@@ -55,12 +55,12 @@ def yes_no(text: str) -> bool | None:
 def stated_yes_no(text: str) -> Reading | None:
     """Read the stated yes or no with its position; the value is a bool."""
     text = half_width(text)
-    reading = read(text, _parse, shaped=False)
-    return reading if reading is not None else _spoken(visible(text).text)
+    reading = read_answer(text, _parse, shaped=False)
+    return reading if reading is not None else _read_prose(visible(text).text)
 
 
 def _parse(content: str, form: Form) -> Any:
-    content = peel(content)
+    content = strip_formatting(content)
     if _BOTH.match(content):
         return REFUSED
     stated = _STATED.match(content) or _CHINESE.match(content)
@@ -74,20 +74,20 @@ def _parse(content: str, form: Form) -> Any:
         and word != "not"
     ):
         return None
-    rest = content[stated.end() :]
-    if word == "not" and (undone := _STATED.match(rest)):
+    remainder = content[stated.end() :]
+    if word == "not" and (undone := _STATED.match(remainder)):
         return undone["no"] is not None
-    if word == "no" and re.match(r"\s+[a-z]", rest) and form == "sentence":
+    if word == "no" and re.match(r"\s+[a-z]", remainder) and form == "sentence":
         return None  # "the answer is no base at all"
     return stated["no"] is None
 
 
-def _spoken(text: str) -> Reading | None:
+def _read_prose(text: str) -> Reading | None:
     """Read a reply without an answer line: its beginning, or the last word stated as an answer."""
-    begin = max(0, len(text) - LONGEST)
+    begin = max(0, len(text) - MAX_CHARS)
     first = begin + len(text[begin:]) - len(text[begin:].lstrip())
     answer: Reading | None = None
-    opening = _CHINESE.match(text, first) or _opening(text, first)
+    opening = _CHINESE.match(text, first) or _read_opening(text, first)
     if opening is not None and not _BOTH.match(text, first):
         group = "no" if opening["no"] else "yes"
         answer = Reading(group == "yes", "whole", opening.start(group), opening.end(group))
@@ -102,7 +102,7 @@ def _spoken(text: str) -> Reading | None:
         )
         if leads and (word["after"] is not None or (yes and start == first)):
             answer = Reading(yes, "whole" if start == first else "prose", start, word.end("word"))
-    return answer or _verdict(text) or _opening_verdict(text, first)
+    return answer or _read_closing_verdict(text) or _read_opening_verdict(text, first)
 
 
 _OPENING_VERDICT = lazy_pattern(
@@ -111,7 +111,7 @@ _OPENING_VERDICT = lazy_pattern(
 )
 
 
-def _opening_verdict(text: str, first: int) -> Reading | None:
+def _read_opening_verdict(text: str, first: int) -> Reading | None:
     """Read "The statement is false, because ..." at the beginning of a reply."""
     opening = _OPENING_VERDICT.match(text, first)
     if opening is None:
@@ -126,11 +126,11 @@ _OPENING = lazy_pattern(
 )
 
 
-def _opening(text: str, first: int) -> re.Match[str] | None:
+def _read_opening(text: str, first: int) -> re.Match[str] | None:
     return _OPENING.match(text, first)
 
 
-def _verdict(text: str) -> Reading | None:
+def _read_closing_verdict(text: str) -> Reading | None:
     """Read "The assertion is correct." at the end of a reply."""
     end = len(text.rstrip())
     verdict = _VERDICT.search(text, max(0, end - 60), end)

@@ -1,4 +1,4 @@
-"""Sample -> prompt: layouts shared by suites; `upstream/` reads verbatim prompts of other harnesses."""
+"""Build prompts from samples with layouts shared by suites; `upstream/` reads verbatim prompts of other harnesses."""
 
 from evals.prompts.layout import (
     ANSWER_LINE,
@@ -6,14 +6,14 @@ from evals.prompts.layout import (
     SELECTING,
     ask,
     ask_with_images,
-    hinted,
+    hinted_question,
+    images_first,
     image_alone,
     images_of,
+    option_question,
     options,
-    pictures_first,
     plain_text,
     rng,
-    selecting,
     shuffled,
 )
 
@@ -23,13 +23,13 @@ __all__ = [
     "SELECTING",
     "ask",
     "ask_with_images",
-    "hinted",
+    "hinted_question",
+    "images_first",
     "image_alone",
     "images_of",
+    "option_question",
     "options",
-    "pictures_first",
     "plain_text",
     "rng",
-    "selecting",
     "shuffled",
 ]

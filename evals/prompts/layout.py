@@ -61,7 +61,7 @@ def ask_with_images(sample: Sample, text: str) -> Prompt:
     return Prompt(messages=(Message("user", (*images_of(sample), Text(text))),))
 
 
-def pictures_first(parts: Sequence[Part]) -> Prompt:
+def images_first(parts: Sequence[Part]) -> Prompt:
     """Return a prompt with all images before all text, as Intern-S1's adapter in VLMEvalKit sends it.
 
     Several images are numbered, and a mark with the number stays at each image's place; the place of a single image
@@ -85,12 +85,12 @@ ANSWER_LINE = "a line of the form `ANSWER: X`, where X is A, B, C or D."
 SELECTING = "Choose the right one among these options.\n"
 
 
-def selecting(choices: Sequence[str]) -> str:
+def option_question(choices: Sequence[str]) -> str:
     """Return options and the instruction to choose one, laid out as in VLMEvalKit; a line break without options."""
     return f"\nOptions:\n{options(choices)}\n{SELECTING}" if choices else "\n"
 
 
-def hinted(question: str, form: str, choices: Sequence[str]) -> str:
+def hinted_question(question: str, form: str, choices: Sequence[str]) -> str:
     """Return question and options after a hint on the answer's form, laid out as in VLMEvalKit's math benchmarks."""
-    shown = f"\nChoices:\n{options(choices, mark='({}) {}')}" if choices else ""
-    return f"Hint: Work the question out and give {form} at the end.\nQuestion: {question}{shown}"
+    option_block = f"\nChoices:\n{options(choices, mark='({}) {}')}" if choices else ""
+    return f"Hint: Work the question out and give {form} at the end.\nQuestion: {question}{option_block}"

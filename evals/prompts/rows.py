@@ -1,4 +1,4 @@
-"""Prompts of `Suite.of`: a template with the row's columns, a function of the row, or the default layout."""
+"""Build the prompts of `Suite.of` from a template of the row's columns, a function of the row, or the default layout."""
 
 from __future__ import annotations
 

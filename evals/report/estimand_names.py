@@ -15,7 +15,7 @@ DESCRIPTIONS: dict[str, str] = {
 def describe_estimand(estimand: str) -> str:
     """Return the description of an estimand.
 
-    >>> about("items-like-these")
+    >>> describe_estimand("items-like-these")
     'about other items like these (items-like-these)'
     """
     return f"about {DESCRIPTIONS[estimand]} ({estimand})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from evals.extract import number, peel
+from evals.extract import number, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 
 MAX_CHARS = 2_000
@@ -23,7 +23,9 @@ _GOLD_NUMBER = lazy_pattern(
 
 def normalise_answer(text: str) -> str:
     """Return an answer in lower case, with one kind of dash, and without article and markup."""
-    text = _SPACED_SEPARATOR.sub(r"\1", peel(text[:MAX_CHARS]).translate(_DASHES).replace("\\%", "%"))
+    text = _SPACED_SEPARATOR.sub(
+        r"\1", strip_formatting(text[:MAX_CHARS]).translate(_DASHES).replace("\\%", "%")
+    )
     text = text.replace("\\$", "$").casefold().strip(" .*`\"'[]()$")
     return " ".join((_ARTICLE.sub("", text, count=1) if _ARTICLE.match(text) else text).split())
 
@@ -49,4 +51,4 @@ def same_name_set(gold: str, stated: str) -> bool:
 
 def parse_plain_number(gold: str) -> float | None:
     """Return the value of a gold answer that is a single number, with or without currency or percent sign; else None."""
-    return number(gold) if _GOLD_NUMBER.fullmatch(peel(gold)) else None
+    return number(gold) if _GOLD_NUMBER.fullmatch(strip_formatting(gold)) else None

@@ -10,9 +10,9 @@ from typing import Any
 from msgspec import Struct
 
 from evals.extract import stated_yes_no
-from evals.extract.peel import peel
+from evals.extract.formatting import strip_formatting
 from evals.extract.quantity import stated
-from evals.extract.reading import REFUSED, Reading, read
+from evals.extract.reading import REFUSED, Reading, read_answer
 from evals.extract.statements import Form
 from evals.extract.units import Quantity
 from evals.extract.visible import visible
@@ -101,7 +101,7 @@ class LabelOf(Struct, frozen=True):
         reading = (
             None
             if reply.stop == "filter"
-            else read(reply.text, self._parse, shaped=True, truncated=reply.stop == "length")
+            else read_answer(reply.text, self._parse, shaped=True, truncated=reply.stop == "length")
         )
         if reading is None:
             return unanswered(reply, "no label stated")
@@ -119,7 +119,7 @@ def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str
     claim = asserted_text(content[:2_000], form)
     if claim is None:
         return []
-    claim = peel(claim)
+    claim = strip_formatting(claim)
     exact = [label for label in labels if _normalise_label(claim) == _normalise_label(label)]
     if exact:
         return exact
@@ -146,7 +146,7 @@ class LabelsOf(Struct, frozen=True):
         reading = (
             None
             if reply.stop == "filter"
-            else read(reply.text, self._parse, shaped=True, truncated=reply.stop == "length")
+            else read_answer(reply.text, self._parse, shaped=True, truncated=reply.stop == "length")
         )
         stated = None if reading is None else {name.lower() for name in reading.value}
         gold = split_labels(str(sample.target))
@@ -166,7 +166,7 @@ class StatedEnzymes(Struct, frozen=True):
         reading = (
             None
             if reply.stop == "filter"
-            else read(reply.text, _parse_enzymes, shaped=True, truncated=reply.stop == "length")
+            else read_answer(reply.text, _parse_enzymes, shaped=True, truncated=reply.stop == "length")
         )
         gold = Sample(id=sample.id, target=",".join(_ENZYME.findall(str(sample.target))))
         score = score_label_set(gold, reply, set(reading.value) if reading else None, {})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from evals.extract.expression import tidy, unnamed, without_base
+from evals.extract.expression import normalise_expression, right_hand_side, without_base
 from evals.extract.number_words import spelled_number
-from evals.extract.option_text import normal
+from evals.extract.option_text import normalise_text
 from evals.scorers.math import equal_if_positive, equivalent, is_hostile, quotient
 
 _RELATION = re.compile(r"[<>]|\\(?:[lg]eq?|[lg]t|neq?|approx|sim|ge|le)(?![a-z])|\\not|\\pm")
@@ -44,12 +44,12 @@ _POWER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
 def same_expression(gold: str, stated: str) -> bool:
     r"""Return whether two answers are equal; run it in a worker with a deadline.
 
-    >>> same(r"\frac{71}{6}", "11 5/6"), same("4", r"x \ge 4"), same("6", "6g")
+    >>> same_expression(r"\frac{71}{6}", "11 5/6"), same_expression("4", r"x \ge 4"), same_expression("6", "6g")
     (True, False, False)
     """
-    if normal(gold) and normal(gold).casefold() == normal(stated).casefold():
+    if normalise_text(gold) and normalise_text(gold).casefold() == normalise_text(stated).casefold():
         return True
-    gold_text, stated_text = tidy(gold), _without_rounded_value(tidy(stated))
+    gold_text, stated_text = normalise_expression(gold), _without_rounded_value(normalise_expression(stated))
     if not gold_text or not stated_text:
         return False
     if _DECIMAL.fullmatch(gold_text) and (spelled := spelled_number(stated_text)) is not None:
@@ -74,7 +74,7 @@ def same_expression(gold: str, stated: str) -> bool:
     gold_tex, stated_tex = f"${gold_text}$", f"${stated_text}$"
     if equivalent(gold_tex, stated_tex) is True:
         return True
-    unnamed_sides = unnamed(gold_text), unnamed(stated_text)
+    unnamed_sides = right_hand_side(gold_text), right_hand_side(stated_text)
     if (
         unnamed_sides != (gold_text, stated_text)
         and equivalent(f"${unnamed_sides[0]}$", f"${unnamed_sides[1]}$") is True
@@ -92,7 +92,7 @@ def _without_rounded_value(text: str) -> str:
     """Return a text without the rounded value that follows the exact one, as in "2\\sqrt{5} \\approx 4.47"."""
     rounded = _ROUNDED.search(text)
     exact = text[: rounded.start()] if rounded and rounded.end() == len(text) else text
-    return text if _DECIMAL.fullmatch(exact) or _symbols(unnamed(exact)) else exact
+    return text if _DECIMAL.fullmatch(exact) or _symbols(right_hand_side(exact)) else exact
 
 
 def _same_without_base(gold: str, stated: str) -> bool:
@@ -110,14 +110,14 @@ def _close(first: float, second: float) -> bool:
 
 def _comparable(gold: str, stated: str) -> bool:
     """Return whether the parser would read the whole answer, with no relation, unit, second number or prose skipped."""
-    if _PROSE.search(unnamed(stated)) or (_RANGE.search(stated) and not _RANGE.search(gold)):
+    if _PROSE.search(right_hand_side(stated)) or (_RANGE.search(stated) and not _RANGE.search(gold)):
         return False
     relation = bool(_RELATION.search(stated)), bool(_RELATION.search(gold))
     if relation[0] and not relation[1] and not any(sign in gold for sign in "()[]{"):
         return False
     if bool(_RATIO.search(stated)) != bool(_RATIO.search(gold)):
         return False
-    return not (_symbols(unnamed(stated)) and not _symbols(gold)) or "=" in unnamed(stated)
+    return not (_symbols(right_hand_side(stated)) and not _symbols(gold)) or "=" in right_hand_side(stated)
 
 
 def _symbols(text: str) -> set[str]:

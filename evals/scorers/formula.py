@@ -1,8 +1,8 @@
 """Compare molecular formulas by their element counts and their charge.
 
->>> counts("CuSO4·5H2O") == counts("H10CuO9S")
+>>> element_counts("CuSO4·5H2O") == element_counts("H10CuO9S")
 True
->>> counts("SO4²⁻") == counts("O4S-2") == counts("[SO4]2-")
+>>> element_counts("SO4²⁻") == element_counts("O4S-2") == element_counts("[SO4]2-")
 True
 """
 

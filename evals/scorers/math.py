@@ -131,7 +131,7 @@ def _has_root(side: Any) -> bool:
 def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:
     r"""Replace each capital letter, Greek or Latin, in both texts by the same lower-case letter that neither text uses.
 
-    >>> lowered(r"\frac{Mg}{m}", r"g M/m")
+    >>> with_lowercase_symbols(r"\frac{Mg}{m}", r"g M/m")
     ('\\frac{ag}{m}', 'g a/m')
     """
     tokens = [match[0] for text in (gold, reply) for match in _LETTER.finditer(text)]

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from evals.extract.molecules import stated_molecule
 from evals.extract.reading import Reading
-from evals.extract.smiles import Side, looks_like_smiles, odd_part
+from evals.extract.smiles import Side, looks_like_smiles, smiles_fault
 from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.molecule_forms import MoleculeForms, rdkit, same_skeleton, similarities
 from evals.scorers.molecule_match import RUNGS, MoleculeMatch, compare_components, compare_molecules
@@ -60,7 +60,7 @@ class Molecule(Struct, frozen=True):
         if len(answer) > max(MAX_SMILES_CHARS, 4 * max(map(len, golds))):
             return _invalid(f"{len(answer)} characters, too long for an answer", answer)
         if answer not in golds and not looks_like_smiles(answer):
-            return _invalid(f"not SMILES: {odd_part(answer)}", answer)
+            return _invalid(f"not SMILES: {smiles_fault(answer)}", answer)
         form = MoleculeForms(answer, several=self.several)
         best, gold = best_match(form, [MoleculeForms(gold, several=self.several) for gold in golds])
         return self._score(form, gold, best)

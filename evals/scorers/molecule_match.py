@@ -1,8 +1,8 @@
 """Grade how far two molecules agree on an ordered scale, and explain the difference.
 
->>> climb("OCC", "CCO").name
+>>> compare_molecules("OCC", "CCO").name
 'canonical'
->>> climb("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O").why
+>>> compare_molecules("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O").why
 'right skeleton, wrong stereo: atom 2 (C) is S, should be R'
 
 The levels of agreement are called rungs. From the highest: the same string; the same canonical SMILES; the same

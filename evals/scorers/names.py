@@ -1,8 +1,8 @@
 """Compare systematic names as text and, if OPSIN is installed, as structures.
 
->>> name("(2R)‐2‐Aminopropanoic  Acid.") == name("(2R)-2-aminopropanoic acid")
+>>> normalise_name("(2R)‐2‐Aminopropanoic  Acid.") == normalise_name("(2R)-2-aminopropanoic acid")
 True
->>> name("2-methyl propane") == name("2-methylpropane")
+>>> normalise_name("2-methyl propane") == normalise_name("2-methylpropane")
 False
 
 OPSIN (extra `chemistry`, and Java) reads a name in milliseconds once it runs; each worker process therefore keeps one.

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from evals.errors import ScorerError
 from evals.extract.quantity import stated
 from evals.extract.reading import Reading
-from evals.extract.units import DIMENSIONLESS, Quantity, close, convert, warm
+from evals.extract.units import DIMENSIONLESS, Quantity, close, convert, load_units
 from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.folds import INTERVAL_RULES, ByGroup, Pooled, Reduction, weighted_mean
 from evals.scorers.run_intervals import Columns, mean_error_rule, rms_interval
@@ -73,7 +73,7 @@ class AbsoluteError(Struct, frozen=True):
 
     def warm(self) -> None:
         """Import pint and compile the units, before the first reply is scored."""
-        warm()
+        load_units()
 
     def __repr__(self) -> str:
         settings = {"unit": self.unit, "possible": self.possible if self.possible != (-inf, inf) else ""}
@@ -140,7 +140,7 @@ class Within(Struct, frozen=True):
 
     def warm(self) -> None:
         """Import pint and compile the units, before the first reply is scored."""
-        warm()
+        load_units()
 
     def __repr__(self) -> str:
         """Name the rule with its tolerances."""

@@ -14,11 +14,11 @@ from typing import Any
 from msgspec import Struct
 
 from evals.extract.choices import option_letters
-from evals.extract.judged import verdicts
+from evals.extract.formatting import half_width, shortened_answers
 from evals.extract.option_cues import CUES
-from evals.extract.option_letters import listed
-from evals.extract.peel import half_width, heads
-from evals.extract.reading import REFUSED, Reading, by_shape, read
+from evals.extract.option_letters import parse_letters
+from evals.extract.option_verdicts import option_verdicts
+from evals.extract.reading import REFUSED, Reading, read_answer, read_layout
 from evals.extract.smiles import looks_like_smiles
 from evals.extract.statements import Form
 from evals.extract.visible import visible
@@ -62,11 +62,11 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
     The value is a tuple of letters as shown, in the order stated. `truncated` says that the reply is cut off at its end.
     """
     parser = _Parser(options)
-    reading = read(half_width(text), parser, cues=CUES, shaped=False, truncated=truncated)
+    reading = read_answer(half_width(text), parser, cues=CUES, shaped=False, truncated=truncated)
     if reading is None and not parser.refused and not truncated:
         reading = (
             _read_option_verdicts(text, len(options))
-            or by_shape(text, parser.bare)
+            or read_layout(text, parser.bare)
             or option_letters(text, len(options))
         )
     if (
@@ -81,11 +81,11 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
 def _read_option_verdicts(text: str, count: int) -> Reading | None:
     """Read a reply that calls every option right or wrong; the value is the options called right."""
     text_shown, unclosed = visible(half_width(text))
-    option_verdicts = [] if unclosed else verdicts(text_shown, count)
-    if len(option_verdicts) < count or not any(verdict.true for verdict in option_verdicts):
+    verdict_list = [] if unclosed else option_verdicts(text_shown, count)
+    if len(verdict_list) < count or not any(verdict.true for verdict in verdict_list):
         return None
-    letters = tuple(verdict.letter for verdict in option_verdicts if verdict.true)
-    return Reading(letters, "mark", option_verdicts[0].at, option_verdicts[-1].at + 1)
+    letters = tuple(verdict.letter for verdict in verdict_list if verdict.true)
+    return Reading(letters, "mark", verdict_list[0].at, verdict_list[-1].at + 1)
 
 
 class _Parser:
@@ -122,7 +122,7 @@ class _Parser:
             letters = _parse_letter_run(content, len(self._shown))
         if letters is None and (letters := _parse_items(content, self._texts)) is not None:
             return letters or REFUSED
-        for head in heads(content) if letters is None else ():
+        for head in shortened_answers(content) if letters is None else ():
             if (letters := _parse_letters(head) or _parse_texts(head, self._texts)) is not None:
                 remainder = content[content.find(head) + len(head) :] if head in content else ""
                 return REFUSED if _FURTHER_LETTER.match(remainder) else letters
@@ -130,7 +130,7 @@ class _Parser:
             return letters
         if _is_chemical(content):
             return REFUSED
-        stated, _, _ = listed(content, 0, len(content), strong=True, run=True)
+        stated, _, _ = parse_letters(content, 0, len(content), strong=True, run=True)
         if stated:
             return tuple(stated)
         is_short = 0 < len(content.strip()) <= _MAX_ANSWER_CHARS and "\n" not in content.strip()

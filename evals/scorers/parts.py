@@ -18,8 +18,15 @@ from typing import ClassVar, NamedTuple, cast
 from msgspec import Struct, structs
 
 from evals.errors import ScorerError
-from evals.extract.free import stated_text
-from evals.extract.parts import label, leaves, outer, sides, spaceless, split
+from evals.extract.free_text import stated_text
+from evals.extract.parts import (
+    equation_sides,
+    innermost_boxes,
+    outermost_boxes,
+    split_answers,
+    split_part_name,
+    without_layout,
+)
 from evals.extract.visible import visible
 from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judge import question_of, template
@@ -66,7 +73,7 @@ class Precision(Struct, frozen=True):
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
         """Return the boxes to compare."""
-        contents = outer(text[-MAX_CHARS:])
+        contents = outermost_boxes(text[-MAX_CHARS:])
         return list(dict.fromkeys(contents)) if self.distinct else contents
 
     def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> BoxMatching:
@@ -119,10 +126,10 @@ class Parts(Precision, frozen=True):
 
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
         """Return one box per gold part: the last boxes, the items of a list in the last box, or a single unboxed answer."""
-        contents, count = leaves(visible(text[-MAX_CHARS:]).text), len(golds)
+        contents, count = innermost_boxes(visible(text[-MAX_CHARS:]).text), len(golds)
         if not contents and count == 1 and (stated := stated_text(text)) and stated.form in _UNBOXED_FORMS:
             return [stated.value[0]]
-        if contents and count > 1 and len(values := split(contents[-1], count)) == count:
+        if contents and count > 1 and len(values := split_answers(contents[-1], count)) == count:
             return values
         contents = contents[-MAX_BOXES - count :]
         while len(contents) > count:  # drop a box that is repeated later first, then the earliest
@@ -137,7 +144,8 @@ class Parts(Precision, frozen=True):
     def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> BoxMatching:
         """Return a maximum one-to-one matching of boxes and parts."""
         comparisons = {
-            (b, g): self.same(label(golds[g])[1], label(boxes[b])[1]) for b, g in allowed_pairs(boxes, golds)
+            (b, g): self.same(split_part_name(golds[g])[1], split_part_name(boxes[b])[1])
+            for b, g in allowed_pairs(boxes, golds)
         }
         matches = maximum_matching(
             len(boxes), {pair for pair, comparison in comparisons.items() if comparison == "same"}
@@ -193,15 +201,15 @@ def _decode(score: Score) -> BoxMatching:
 def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
     """Return the pairs that labels allow: "(b)" is the second part, "v =" the only part with that left-hand side."""
     gold_names = [_left_hand_side(gold) for gold in golds]
-    letters = [label(gold)[0] for gold in golds]
-    stated = [label(box)[0] for box in boxes]
+    letters = [split_part_name(gold)[0] for gold in golds]
+    stated = [split_part_name(box)[0] for box in boxes]
     if not all(letters):
         letters = [chr(ord("a") + g) for g in range(len(golds))]
         if sorted(stated) != letters:  # not the gold parts' name labels, and not as many
             stated = [""] * len(boxes)
     pairs = []
     for b, box in enumerate(boxes):
-        name = _left_hand_side(label(box)[1])
+        name = _left_hand_side(split_part_name(box)[1])
         required = name if gold_names.count(name) == 1 else ""
         pairs += [
             (b, g)
@@ -212,8 +220,8 @@ def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int,
 
 
 def _left_hand_side(text: str) -> str:
-    equation = sides(label(text)[1])
-    return spaceless(equation[0]).replace(" ", "") if len(equation) > 1 else ""
+    equation = equation_sides(split_part_name(text)[1])
+    return without_layout(equation[0]).replace(" ", "") if len(equation) > 1 else ""
 
 
 def maximum_matching(count: int, pairs: set[tuple[int, int]]) -> dict[int, int]:

@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from evals.extract.parts import LONGEST, sides, spaceless
-from evals.extract.units import Quantity, close, convert, plain, quantities, same_dimension
+from evals.extract.parts import MAX_CHARS, equation_sides, without_layout
+from evals.extract.units import Quantity, close, convert, normalise_marks, quantities, same_dimension
 from evals.scorers.math import equivalent
 
 Comparison: TypeAlias = Literal["same", "different", "open"]
@@ -50,13 +50,13 @@ def spelled(gold: str, stated: str) -> Comparison:
 
 
 def _without_layout(text: str) -> str:
-    text = _FONT.sub("", spaceless(text[:LONGEST]).replace("$", ""))
+    text = _FONT.sub("", without_layout(text[:MAX_CHARS]).replace("$", ""))
     return re.sub(r"[\s{}]", "", text).strip(".()")
 
 
 def published(gold: str, stated: str) -> Comparison:
     """Compare as upstream does before it asks a model; unequal answers stay open."""
-    gold, stated = gold[:LONGEST], stated[:LONGEST]
+    gold, stated = gold[:MAX_CHARS], stated[:MAX_CHARS]
     if same_spelling(gold, stated):
         return "same"
     if "\\text" in gold or "\\text" in stated:
@@ -76,7 +76,7 @@ def _equal(gold: str, stated: str) -> bool:
 
 def stated(gold: str, stated: str) -> Comparison:
     """Compare numbers with their units, then formulas symbolically; run it in a worker with a deadline."""
-    gold, stated = gold[:LONGEST], stated[:LONGEST]
+    gold, stated = gold[:MAX_CHARS], stated[:MAX_CHARS]
     if same_spelling(gold, stated):
         return "same"
     if not _comparable(gold, stated):
@@ -100,17 +100,19 @@ def _is_formula(text: str) -> bool:
 
 def _gold_values(gold: str) -> list[str]:
     """Return the values of a gold answer: the sides of its equation without the name on the left."""
-    equation = sides(gold.replace("$", ""))
+    equation = equation_sides(gold.replace("$", ""))
     return equation[1:] if len(equation) > 1 else equation
 
 
 def _last_value(stated: str) -> str:
-    return sides(stated.replace("$", ""))[-1]
+    return equation_sides(stated.replace("$", ""))[-1]
 
 
 def _comparable(gold: str, stated: str) -> bool:
     """Return whether the right-hand sides are comparable: both sides name the same quantity, or one names none."""
-    gold_side, stated_side = (equation[0] if len(equation := sides(t)) > 1 else "" for t in (gold, stated))
+    gold_side, stated_side = (
+        equation[0] if len(equation := equation_sides(t)) > 1 else "" for t in (gold, stated)
+    )
     if gold_side and stated_side:
         marks = [_SUBSCRIPT.findall(side) for side in (gold_side, stated_side)]
         return quantity_name(gold_side) == quantity_name(stated_side) and (
@@ -125,7 +127,7 @@ def _comparable(gold: str, stated: str) -> bool:
 
 def quantity_name(side: str) -> str:
     """Return the name of the quantity on the left side of an equation, without subscripts and fonts."""
-    return re.sub(r"[\s{}]", "", _FONT.sub("", _SUBSCRIPT.sub("", spaceless(side.replace("$", "")))))
+    return re.sub(r"[\s{}]", "", _FONT.sub("", _SUBSCRIPT.sub("", without_layout(side.replace("$", "")))))
 
 
 def _compare_numbers(gold: str, stated: str) -> Comparison:
@@ -150,7 +152,9 @@ def _compare_numbers(gold: str, stated: str) -> Comparison:
 
 def parse_quantity(text: str) -> Quantity | None:
     """Return the number of an answer that consists of one number with or without a unit; else None."""
-    text_shown = plain(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(" .")
+    text_shown = normalise_marks(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(
+        " ."
+    )
     text_shown = re.sub(r"\s+(?=[\^/])", "", text_shown)
     numbers = quantities(text_shown)
     is_whole_text = len(numbers) == 1 and numbers[0].text.replace(" ", "") == text_shown.replace(" ", "")

@@ -16,8 +16,8 @@ from msgspec import Struct
 from evals import extract
 from evals.extract.chemical import stated_formula
 from evals.extract.number_words import spelled_number
-from evals.extract.reading import REFUSED, Reading, read
-from evals.extract.tags import json_object, tagged
+from evals.extract.reading import REFUSED, Reading, read_answer
+from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
 from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.formula import element_counts, is_formula
@@ -61,7 +61,7 @@ class StatedProperties(Struct, frozen=True):
         text = text[-_MAX_CHARS:]
         stated = (
             _read_values(text, gold_values, self.kind)
-            if reply.stop == "stop" or tagged(text, "answer")
+            if reply.stop == "stop" or last_tag(text, "answer")
             else None
         )
         if stated is None:
@@ -84,7 +84,7 @@ def normalise_key(key: object) -> str:
 
 def _read_values(text: str, gold_values: Mapping[str, Any], kind: Kind) -> dict[str, Any] | None:
     """Return the stated values by name; None if no object or line names a property, or a property has two values."""
-    region = tagged(text, "answer")
+    region = last_tag(text, "answer")
     for source in (region, text) if region is not None else (text,):
         stated = _read_object(source, gold_values) or (
             _read_object(f"{{{source}}}", gold_values) if source is region else None
@@ -123,7 +123,7 @@ def _read_single(reply: Reply, key: str, kind: Kind) -> Reading | None:
     """Read the value of a single property."""
     truncated = reply.stop == "length"
     if kind == "index":
-        return read(reply.text, _parse_indices, truncated=truncated)
+        return read_answer(reply.text, _parse_indices, truncated=truncated)
     if FORMULA in key:
         return stated_formula(reply.text, is_formula, truncated=truncated)
     return extract.stated_integer(reply.text, truncated=truncated)

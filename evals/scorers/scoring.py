@@ -12,9 +12,9 @@ from evals.boundary import foreign_code
 from evals.data import errata as overlay
 from evals.data.errata import NONE, Errata, Erratum
 from evals.errors import Crash, EvalsError, ScorerError, UsageError
-from evals.extract import blanks
-from evals.extract.blanks import Removed
+from evals.extract import white_space
 from evals.extract.visible import without_reasoning
+from evals.extract.white_space import RemovedRuns
 from evals.sandbox import Pool
 from evals.seams import TwoStage, Warm, is_heavy
 from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
@@ -213,21 +213,24 @@ def without_hidden_text(reply: Reply) -> Reply:
     return structs.replace(reply, text=text, stop="length" if truncated else reply.stop)
 
 
-def _without_long_blanks(reply: Reply) -> tuple[Reply, Removed]:
+def _without_long_blanks(reply: Reply) -> tuple[Reply, RemovedRuns]:
     """Return a reply without long runs of white space, which are slow for patterns, and the removed runs."""
-    text, removed = blanks.shorten(reply.text)
+    text, removed = white_space.shorten_runs(reply.text)
     return (structs.replace(reply, text=text) if removed else reply), removed
 
 
 def _with_original_spans(
-    scores: Mapping[str, Score | Failure], removed: Removed
+    scores: Mapping[str, Score | Failure], removed: RemovedRuns
 ) -> dict[str, Score | Failure]:
     """Return scores with their spans converted to positions in the original text."""
     with_spans = dict(scores)
     for name, score in scores.items():
         if isinstance(score, Score) and score.span is not None:
             begin, end = score.span
-            span = blanks.original(begin, removed), blanks.original(end - 1, removed) + 1
+            span = (
+                white_space.original_position(begin, removed),
+                white_space.original_position(end - 1, removed) + 1,
+            )
             with_spans[name] = structs.replace(score, span=span)
     return with_spans
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from evals.extract.reading import Reading
-from evals.extract.selfies import decoded, rewritten
+from evals.extract.selfies import decode_selfies, rewrite_selfies
 from evals.scorers.molecule import Molecule
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -16,7 +16,7 @@ class SelfiesMolecule(Molecule, frozen=True):
     def warm(self) -> None:
         """Import RDKit and selfies."""
         super().warm()
-        decoded("[C]")
+        decode_selfies("[C]")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -29,7 +29,7 @@ class SelfiesMolecule(Molecule, frozen=True):
 
         Every prefix of a SELFIES string is valid SELFIES; one at the end of a truncated reply is therefore not read.
         """
-        rewriting = rewritten(reply.text)
+        rewriting = rewrite_selfies(reply.text)
         reading = super().read(replace(reply, text=rewriting.text))
         if reading is None:
             return None
@@ -39,4 +39,4 @@ class SelfiesMolecule(Molecule, frozen=True):
 
 
 def _smiles(gold: str) -> str:
-    return decoded(gold.strip()) or gold
+    return decode_selfies(gold.strip()) or gold

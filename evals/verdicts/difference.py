@@ -1,6 +1,6 @@
 """Evidence on a paired difference: intervals at any level and one-sided p-values for any margin.
 
->>> counts = Counts(gains=28, losses=25, n=618)
+>>> counts = DiscordantCounts(gains=28, losses=25, n=618)
 >>> [round(x, 4) for x in counts.interval(0.9)]
 [-0.0148, 0.0247]
 

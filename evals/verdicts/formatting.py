@@ -131,7 +131,7 @@ _TOKEN = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
 def format_rule(text: str) -> str:
     """Format a scorer's rule, options and version, as recorded in cards.
 
-    >>> rule("Judged(Choice(opencompass_letter), cascade, correctness@572ea366, audit=0.1)@1")
+    >>> format_rule("Judged(Choice(opencompass_letter), cascade, correctness@572ea366, audit=0.1)@1")
     'choice (opencompass letter), then a judge (cascade, correctness 572ea366, audit 0.1), version 1'
     """
     body, at, version = text.rpartition("@")

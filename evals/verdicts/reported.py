@@ -18,7 +18,7 @@ A file `claims/*.toml` holds tables as printed in a source, one `[[claim]]` per 
     [claim.model_knobs."Intern-S1"] # further conditions of one model
     [claim.inferred]                # conditions that no source states, but its numbers or code imply
 
->>> next(c for c in load() if c.model == "Intern-S1" and c.suite == "mmlu-pro" and c.protocol).value
+>>> next(c for c in load_claims() if c.model == "Intern-S1" and c.suite == "mmlu-pro" and c.protocol).value
 0.835
 """
 

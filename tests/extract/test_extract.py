@@ -78,9 +78,9 @@ def test_other_answers_are_read_as_in_the_table(case):
 
 def test_tags_last_and_torn():
     text = "<x>1</X> <x>2</x> <x>3"
-    assert extract.tagged(text, "x") == "2"
-    assert extract.tagged("x", "x") is None
-    assert extract.boxed_all(r"\boxed{1}\boxed{2}") == ["1", "2"]
+    assert extract.last_tag(text, "x") == "2"
+    assert extract.last_tag("x", "x") is None
+    assert extract.box_contents(r"\boxed{1}\boxed{2}") == ["1", "2"]
 
 
 READERS = {
@@ -89,11 +89,11 @@ READERS = {
     "letter_mmlu_pro": extract.letter_mmlu_pro,
     "letter_simple_evals": lambda t: gpqa.SIMPLE_EVALS(t, 4),
     "letter_opencompass": lambda t: gpqa.OPENCOMPASS(t, 4),
-    "boxed": extract.boxed,
+    "boxed": extract.last_box,
     "integer": extract.integer,
     "integer_matharena": extract.integer_matharena,
     "stated": extract.stated,
-    "tagged": lambda t: extract.tagged(t, "answer"),
+    "tagged": lambda t: extract.last_tag(t, "answer"),
     "json_object": extract.json_object,
     "yes_no": extract.yes_no,
     "split_reasoning": extract.split_reasoning,

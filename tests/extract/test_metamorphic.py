@@ -13,7 +13,7 @@ import time
 import pytest
 
 from evals import extract
-from evals.extract.expression import stated_expression, tidy
+from evals.extract.expression import normalise_expression, stated_expression
 from evals.extract.probability import probability
 from evals.extract.upstream.last_letter import letter as last_letter
 from evals.scorers.options import options_stated
@@ -93,8 +93,10 @@ def expression(text: str) -> str | None:
     found = stated_expression(text)
     if found is None:
         return None
-    plain = [tidy(head).replace(" ", "") for head in found.value]
-    return next((base for base in FORMULAS if tidy(base).replace(" ", "") in plain), found.value[0])
+    plain = [normalise_expression(head).replace(" ", "") for head in found.value]
+    return next(
+        (base for base in FORMULAS if normalise_expression(base).replace(" ", "") in plain), found.value[0]
+    )
 
 
 FORMULAS = (r"\frac{1}{2}", r"3\sqrt{2}", r"24\pi", "2^{10}", "x^2+1")

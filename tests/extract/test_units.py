@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.extract.units import close, convert, normal_unit, plain, quantities, read, same_dimension
+from evals.extract.units import close, convert, normal_unit, normalise_marks, quantities, read, same_dimension
 from tests.support.paths import TESTS
 
 CASES = [json.loads(line) for line in (TESTS / "cases" / "units.jsonl").read_text().splitlines()]
@@ -140,4 +140,4 @@ def test_closeness_does_not_know_signs(value: float, target: float) -> None:
 
 
 def test_plain_takes_wrappers_off() -> None:
-    assert plain("$1.2 \\times 10^{-3}\\,\\mathrm{mol}$").split() == ["1.2", "×", "10^-3", "mol"]
+    assert normalise_marks("$1.2 \\times 10^{-3}\\,\\mathrm{mol}$").split() == ["1.2", "×", "10^-3", "mol"]

@@ -16,7 +16,7 @@ from evals.errors import DataError
 from evals.extract import number_bare, verdict_bare
 from evals.prompts import plain_text
 from evals.prompts import upstream as wording
-from evals.prompts.upstream import UpstreamPrompts, configs, filled, wheel
+from evals.prompts.upstream import UpstreamPrompts, configs, fill_template, wheel
 from evals.prompts.upstream.sentences import Sentences
 from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.records import store
@@ -202,13 +202,13 @@ def test_templates_of_another_shape_are_refused(
 
 def test_turns_are_filled_column_after_column() -> None:
     turns = (("SYSTEM", "Be fair."), ("HUMAN", "{q}? {{q}} {other}"), ("BOT", "{out}"))
-    (message,) = filled(turns, {"q": "x_{A} {q}", "A": "7", "out": "secret"})
+    (message,) = fill_template(turns, {"q": "x_{A} {q}", "A": "7", "out": "secret"})
     assert message == Message.user("Be fair.\nx_7 {q}? {x_7 {q}} {other}")
 
 
 def test_worked_examples_are_turns_of_their_own() -> None:
     turns = (("HUMAN", "1?"), ("BOT", "one"), ("HUMAN", "{q}?"), ("BOT", "{out}"))
-    said = [(m.role, plain_text(m.parts)) for m in filled(turns, {"q": "2", "out": ""})]
+    said = [(m.role, plain_text(m.parts)) for m in fill_template(turns, {"q": "2", "out": ""})]
     assert said == [("user", "1?"), ("assistant", "one"), ("user", "2?")]
 
 
@@ -257,7 +257,7 @@ def test_of_opencompass_of_vlmevalkit_or_of_nobody() -> None:
         len(wheels.words()) == 30
     )  # MMLU-Pro, GPQA, ProteinLMBench, AIME of two years, ChemBench4K, 14 and 6 tasks and 4
     for name in ("mathvista", "mathvision", "xlrs", "physics"):
-        assert first(name, "intern-s1").upstream is wording.UNREAD
+        assert first(name, "intern-s1").upstream is wording.UNAVAILABLE
     for name in ("mmmu", "mmstar", "chartqa", "sfe", "msearth", "microvqa"):
         assert isinstance(first(name, "intern-s1").upstream, Sentences)
 
@@ -597,7 +597,7 @@ def test_a_judge_that_says_neither_is_a_failure_and_never_a_zero(laid: Path, tmp
 def test_a_candidate_cannot_fetch_the_gold_answer() -> None:
     """Upstream fills the columns obj_gold and reference behind the candidate's text; here nothing comes behind it."""
     turns = (("HUMAN", "{question} {prediction}"),)
-    (message,) = filled(
+    (message,) = fill_template(
         turns, {"question": "?", "answer": "gold", "prediction": "{answer} {obj_gold} {reference}"}
     )
     assert plain_text(message.parts) == "? {answer} {obj_gold} {reference}"

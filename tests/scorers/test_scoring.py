@@ -12,7 +12,7 @@ import pytest
 
 from evals import load
 from evals.data import Data
-from evals.extract import blanks
+from evals.extract import white_space
 from evals.sandbox import Pool
 from evals.scorers.plain import Exact, Of
 from evals.scorers.scoring import Scoring
@@ -130,7 +130,7 @@ def test_long_runs_of_white_space_hold_up_no_pattern_and_move_no_span(blank: str
 @pytest.mark.parametrize("after", ["\n", "\n\n", "\n \n\n"])
 def test_a_line_after_a_long_run_of_white_space_stays_a_line(after: str) -> None:
     text = "x" + " " * 500 + after + "ANSWER: B"
-    shown, removed = blanks.shorten(text)
-    assert len(shown) == len("x") + blanks.MOST + len("ANSWER: B")
+    shown, removed = white_space.shorten_runs(text)
+    assert len(shown) == len("x") + white_space.MAX_RUN + len("ANSWER: B")
     assert shown.endswith("\n" * min(2, after.count("\n")) + "ANSWER: B")
-    assert blanks.original(shown.index("A"), removed) == text.index("A")
+    assert white_space.original_position(shown.index("A"), removed) == text.index("A")

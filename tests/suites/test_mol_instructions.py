@@ -15,7 +15,7 @@ from evals import load
 from evals.data import Data
 from evals.data.mol_instructions import TASKS, samples
 from evals.errors import DataError
-from evals.extract.selfies import rewritten
+from evals.extract.selfies import rewrite_selfies
 from evals.suites import mol_instructions
 from evals.suites.mol_instructions import aggregate
 from evals.types import Estimate, Point, Prompt, Reply, Sample, Score
@@ -249,10 +249,10 @@ def test_the_mean_of_six_rewards_silence_about_energies() -> None:
 
 
 def test_upstreams_prompt_is_a_system_turn_and_the_question() -> None:
-    from evals.prompts.upstream import ALONE, filled
+    from evals.prompts.upstream import NO_FALLBACK, fill_template
 
-    first, second = filled(
-        ((ALONE, "Be exact."), ("HUMAN", "Q: {input}")), {"input": "{output}", "output": ""}
+    first, second = fill_template(
+        ((NO_FALLBACK, "Be exact."), ("HUMAN", "Q: {input}")), {"input": "{output}", "output": ""}
     )
     assert (first.role, second.role) == ("system", "user")
 
@@ -315,7 +315,7 @@ def test_the_bundled_items_are_what_the_script_computes() -> None:
 def test_hostile_replies_are_read_in_bounded_time(pump: str) -> None:
     text = pump * (65_536 // len(pump))
     begin = time.perf_counter()
-    rewritten(text)
+    rewrite_selfies(text)
     assert time.perf_counter() - begin < 2
     for protocol in ("strict", "official", "intern-s1"):
         assert judged("MG", protocol, ACETIC, text).verdict != "right"

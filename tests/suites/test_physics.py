@@ -11,7 +11,13 @@ import pytest
 
 from evals.data import Data
 from evals.errors import DataError, Waiting
-from evals.extract.parts import label, leaves, outer, sides, split
+from evals.extract.parts import (
+    equation_sides,
+    innermost_boxes,
+    outermost_boxes,
+    split_answers,
+    split_part_name,
+)
 from evals.model_adapters.scripted import Scripted
 from evals.sandbox import Pool
 from evals.scorers.judge.judge import Judge
@@ -52,8 +58,8 @@ def test_two_answers(case: dict[str, str]) -> None:
     ids=["two", "five levels", "box in a box", "two in one", "torn", "empty", "torn outside", "fbox", "none", "2000 levels"],
 )  # fmt: skip
 def test_boxes_are_read_to_any_depth(text: str, all_leaves: list[str], upstreams: list[str]) -> None:
-    assert leaves(text) == all_leaves
-    assert [box for box in outer(text) if len(box) < 100] == (upstreams if len(text) < 100 else [])
+    assert innermost_boxes(text) == all_leaves
+    assert [box for box in outermost_boxes(text) if len(box) < 100] == (upstreams if len(text) < 100 else [])
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_boxes_are_read_to_any_depth(text: str, all_leaves: list[str], upstreams
     ],
 )
 def test_several_answers_in_one_box(text: str, count: int, pieces: list[str]) -> None:
-    assert split(text, count) == pieces
+    assert split_answers(text, count) == pieces
 
 
 @pytest.mark.parametrize(
@@ -77,11 +83,11 @@ def test_several_answers_in_one_box(text: str, count: int, pieces: list[str]) ->
      ("(b)", ("", "(b)")), ("b", ("", "b")), ("abc", ("", "abc"))],
 )  # fmt: skip
 def test_labels_of_parts(text: str, found: tuple[str, str]) -> None:
-    assert label(text) == found
+    assert split_part_name(text) == found
 
 
 def test_sides_of_an_equation_and_digits() -> None:
-    assert sides(r"f(x=2) = 3 \approx 4") == ["f(x=2)", "3", "4"]
+    assert equation_sides(r"f(x=2) = 3 \approx 4") == ["f(x=2)", "3", "4"]
     assert half_unit_of_last_digit("2.225") == pytest.approx(5e-4)
     assert half_unit_of_last_digit("2.2 × 10^3") == pytest.approx(50)
     assert half_unit_of_last_digit("12") == half_unit_of_last_digit("1/3") == 0.0

@@ -14,8 +14,15 @@ Reading needs only the standard library; only a conversion between two different
 
 from __future__ import annotations
 
-from evals.extract.units.marks import plain
-from evals.extract.units.names import DIMENSIONLESS, convert, convertible, normal_unit, same_dimension, warm
+from evals.extract.units.marks import normalise_marks
+from evals.extract.units.names import (
+    DIMENSIONLESS,
+    convert,
+    convertible,
+    load_units,
+    normal_unit,
+    same_dimension,
+)
 from evals.extract.units.statement import stated_number
 from evals.extract.units.text import Quantity, quantities, read
 
@@ -25,13 +32,13 @@ __all__ = [
     "close",
     "convert",
     "convertible",
+    "load_units",
     "normal_unit",
-    "plain",
+    "normalise_marks",
     "quantities",
     "read",
     "same_dimension",
     "stated_number",
-    "warm",
 ]
 
 

@@ -1,12 +1,12 @@
-"""Normalise text as people and models write it: LaTeX, unicode marks, thin spaces, vulgar fractions."""
+"""Normalise LaTeX, unicode signs, thin spaces and vulgar fractions in a text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-LONGEST = 20_000
-"""Characters that are searched, counted from the end, where answers are."""
+MAX_CHARS = 20_000
+"""Maximum number of characters that are searched, counted from the end."""
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _VULGAR = {"½": 1 / 2, "⅓": 1 / 3, "⅔": 2 / 3, "¼": 1 / 4, "¾": 3 / 4, "⅛": 1 / 8, "⅕": 1 / 5}
@@ -24,8 +24,10 @@ _CHINESE = {
 
 def _fraction(match: re.Match[str]) -> str:
     """Write a short `\\frac{a}{b}` as a/b."""
-    above, below = (part.strip() or part[-1:] for part in match.groups())
-    return f"{above}/{below}" if 0 < len(above) <= 40 and 0 < len(below) <= 40 else match[0]
+    numerator, denominator = (part.strip() or part[-1:] for part in match.groups())
+    return (
+        f"{numerator}/{denominator}" if 0 < len(numerator) <= 40 and 0 < len(denominator) <= 40 else match[0]
+    )
 
 
 _LATEX: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
@@ -50,13 +52,13 @@ _BRACKETED = re.compile(r"\(\s*([-+]?[\d.]{1,20})\s*±\s*[\d.]{1,20}\s*\)(?=\s*(
 
 def _mixed(match: re.Match[str]) -> str:
     """Write "1 1/2" as 1.5."""
-    whole, above, below = (int(part) for part in match.groups())
-    return str(whole + above / below) if above < below else match.group()
+    whole, numerator, denominator = (int(part) for part in match.groups())
+    return str(whole + numerator / denominator) if numerator < denominator else match.group()
 
 
-def plain(text: str) -> str:
+def normalise_marks(text: str) -> str:
     """Replace LaTeX wrappers, special minus signs, superscripts and thin spaces in a text."""
-    text = text[-LONGEST:].translate(_CHARACTERS)
+    text = text[-MAX_CHARS:].translate(_CHARACTERS)
     for sign, value in _VULGAR.items():
         if sign in text:
             text = re.sub(rf"(?<=\d) ?{sign}", f"{value:.15f}"[1:], text).replace(sign, str(value))
@@ -65,7 +67,7 @@ def plain(text: str) -> str:
         for name, unit in _CHINESE.items():
             text = text.replace(name, unit)
     if any(mark in text for mark in "\\$*{+"):
-        for pattern, put in _LATEX:
-            text = pattern.sub(put, text)
+        for pattern, replacement in _LATEX:
+            text = pattern.sub(replacement, text)
     text = re.sub(r"[ \t]{2,}", " ", text)
     return _BRACKETED.sub(r"\1", _MIXED.sub(_mixed, text))

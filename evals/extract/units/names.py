@@ -1,4 +1,4 @@
-"""Units: the closed vocabulary that is read, and conversion within a dimension by pint, which is imported lazily."""
+"""Read units by a closed vocabulary, and convert them by pint, which is imported lazily."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import isfinite, log10
 from typing import Any
 
 from evals.errors import UsageError, install
-from evals.extract.units.marks import plain
+from evals.extract.units.marks import normalise_marks
 
 _PREFIXES = tuple("YZEPTGMkhdcmµunpfa")
 _LONG_PREFIXES = (
@@ -58,15 +58,17 @@ _PLAIN = {
 @lru_cache(1)
 def _vocabulary() -> dict[str, str]:
     """Every spelling of a unit -> pint's name."""
-    known = {symbol: symbol for symbol in _PREFIXED}
-    known |= {prefix + symbol: prefix + symbol for prefix in _PREFIXES for symbol in _PREFIXED}
+    names_by_spelling = {symbol: symbol for symbol in _PREFIXED}
+    names_by_spelling |= {prefix + symbol: prefix + symbol for prefix in _PREFIXES for symbol in _PREFIXED}
     for name in _NAMED:
         for prefix in _LONG_PREFIXES:
             for ending in ("", "s"):
-                known[prefix + name + ending] = known[(prefix + name + ending).capitalize()] = prefix + name
+                names_by_spelling[prefix + name + ending] = names_by_spelling[
+                    (prefix + name + ending).capitalize()
+                ] = prefix + name
     for shadow in ("as", "am", "al", "hm", "ac", "ha", "at", "cd", "has", "fs", "MM", "hl", "aL", "dl"):
-        known.pop(shadow, None)
-    known |= {
+        names_by_spelling.pop(shadow, None)
+    names_by_spelling |= {
         "fs": "fs",
         "cd": "cd",
         "dl": "dl",
@@ -76,7 +78,7 @@ def _vocabulary() -> dict[str, str]:
         "Mpa": "MPa",
         "Gpa": "GPa",
     }
-    return known | _PLAIN
+    return names_by_spelling | _PLAIN
 
 
 _POWER = r"(?:\^?-\d{1,2}|\^\+?\d{1,2}|[2-9](?![\dA-Za-z.]))"
@@ -99,9 +101,9 @@ def _unit_pattern() -> re.Pattern[str]:
 def _unit_name(text: str) -> str:
     """Translate one spelled unit into pint's name."""
     word = text.strip()
-    known = _vocabulary().get(word)
-    if known:
-        return known
+    name = _vocabulary().get(word)
+    if name:
+        return name
     lower = word.lower()
     if lower.endswith("%") or lower.replace(" ", "").endswith("percent"):
         return "percent"
@@ -149,7 +151,7 @@ def unit_at(text: str, start: int) -> tuple[str, int]:
 def _known_unit_at(text: str, start: int) -> tuple[str, int]:
     """Read a unit of the vocabulary."""
     factors: list[str] = []
-    below, position = False, start
+    in_denominator, position = False, start
     if text[start : start + 3].lower() in (" 1/", "*1/"):
         position = start + 2
     while match := _unit_pattern().match(text, position):
@@ -160,13 +162,13 @@ def _known_unit_at(text: str, start: int) -> tuple[str, int]:
         ):
             break
         divides = "/" in opening or "per" in opening
-        below = divides or (below and bool(opening.strip()))
+        in_denominator = divides or (in_denominator and bool(opening.strip()))
         if "/" in opening and opening.endswith("(") and ")" in text[match.end() : match.end() + 40]:
             inside = text[match.start("unit") : text.index(")", match.end())]
             factors += [f"{f}" for f in _inverse(inside)]
             return "*".join(factors), text.index(")", match.end()) + 1
         name = _unit_name(match["unit"])
-        power = -power if below else power
+        power = -power if in_denominator else power
         factors.append(name if power == 1 else f"{name}**{power}")
         position = match.end()
     return "*".join(factors), position if factors else start
@@ -204,11 +206,11 @@ def _registry() -> Any:
 @lru_cache(4096)
 def normal_unit(unit: str) -> str:
     """Write a unit as `Quantity.unit` does: "J/(mol K)" -> "J*mol**-1*K**-1"; unknown ones unchanged."""
-    text = plain(unit).strip()
+    text = normalise_marks(unit).strip()
     if text == DIMENSIONLESS or (text.startswith("log10(") and text.endswith(")")):
         return text if text == DIMENSIONLESS else f"log10({normal_unit(text[6:-1])})"
-    known, end = unit_at(" " + text, 0)
-    return known if end == len(text) + 1 else unit.strip()
+    name, end = unit_at(" " + text, 0)
+    return name if end == len(text) + 1 else unit.strip()
 
 
 @lru_cache(4096)
@@ -277,11 +279,11 @@ def _converted(value: float, unit: str, target: str) -> float | None:
     if stated.is_compatible_with(target_unit):
         return float(registry.Quantity(value, unit).to(target).magnitude)
     quantity = registry.Quantity(value, unit)
-    for counted in ("atom", "unit_cell"):
-        if f"[{counted.removeprefix('unit_')}_count]" in target_unit.dimensionality:
+    for particle in ("atom", "unit_cell"):
+        if f"[{particle.removeprefix('unit_')}_count]" in target_unit.dimensionality:
             for per in (
-                registry.Quantity(1, "mol") / registry.Quantity(6.02214076e23, counted),
-                1 / registry.Unit(counted),
+                registry.Quantity(1, "mol") / registry.Quantity(6.02214076e23, particle),
+                1 / registry.Unit(particle),
             ):
                 if (quantity * per).is_compatible_with(target_unit):
                     return float((quantity * per).to(target).magnitude)
@@ -296,7 +298,7 @@ def _converted(value: float, unit: str, target: str) -> float | None:
     return None
 
 
-def warm() -> None:
+def load_units() -> None:
     """Compile the vocabulary, import pint and read its definitions before the first conversion needs them."""
     with suppress(UsageError):  # without pint, conversions raise when they are needed
         convert(1.0, "kPa", "MPa")

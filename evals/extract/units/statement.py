@@ -1,4 +1,4 @@
-r"""The answer among the numbers of a statement, which may also have conditions, remarks and comparisons.
+r"""Select the answer among the numbers of a statement, which may also have conditions, remarks and comparisons.
 
 >>> stated_number("2.1 at pH 7.4").value
 2.1
@@ -7,9 +7,9 @@ r"""The answer among the numbers of a statement, which may also have conditions,
 >>> stated_number("5 or 6") is None
 True
 
-Remarks in brackets and what follows "at", "for", "since" ... are left out. Of an equation the last side counts. Two
-different numbers that are left over are not an answer. Roman numerals, words up to a hundred and charges like 2- are read
-if there is nothing else.
+Remarks in brackets and the text after "at", "for", "since" and the like are ignored. The last side of an equation counts.
+If two different numbers remain, there is no answer. Roman numerals, number words up to a hundred and charges like 2- are
+read if there is no other number.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Literal, TypeAlias
 
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
-from evals.extract.units.marks import plain
+from evals.extract.units.marks import normalise_marks
 from evals.extract.units.names import convert, convertible
 from evals.extract.units.text import Quantity, quantities
 
 Fit: TypeAlias = Literal["unit", "none", "other"]
 """Whether a number's unit can be converted to the target's, is missing, or has another dimension."""
-LONGEST = 2_000
+MAX_CHARS = 2_000
 """Maximum length of a statement in characters."""
-SAME = 0.02
+EQUALITY_TOLERANCE = 0.02
 """Relative difference up to which two numbers are the same answer."""
 
 _REMARK = lazy_pattern(
@@ -69,23 +69,25 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
 
     `unit` is the target's; of numbers with units those that can be converted to it come first.
     """
-    shown = plain(text[:LONGEST]).strip()
-    if (spelled := _spelled(shown)) is not None:
+    normalised = normalise_marks(text[:MAX_CHARS]).strip()
+    if (spelled := _spelled(normalised)) is not None:
         return spelled
-    bare = _without_remarks(shown)
-    if _MULTIPLE.match(bare):
+    without_remarks = _without_remarks(normalised)
+    if _MULTIPLE.match(without_remarks):
         return None
-    if not _BEGINS.match(bare):
-        if (is_ := _IS.search(bare)) is not None:
-            bare = bare[is_.start("number") :]
-        elif (equals := list(_EQUALS.finditer(bare))) and "," not in bare[equals[0].start() :]:
-            bare = bare[equals[-1].end() :]
-        elif _EQUALS.search(bare) is None:
-            return _only(quantities(bare), unit)
+    if not _BEGINS.match(without_remarks):
+        if (is_ := _IS.search(without_remarks)) is not None:
+            without_remarks = without_remarks[is_.start("number") :]
+        elif (equals := list(_EQUALS.finditer(without_remarks))) and "," not in without_remarks[
+            equals[0].start() :
+        ]:
+            without_remarks = without_remarks[equals[-1].end() :]
+        elif _EQUALS.search(without_remarks) is None:
+            return _single_number(quantities(without_remarks), unit)
         else:
-            bare = bare[equals[0].end() :]
-    quantity = _only(_first_clause(bare, unit), unit) or _last_side(bare, unit)
-    return None if quantity is None or _is_coefficient(quantity, bare) else quantity
+            without_remarks = without_remarks[equals[0].end() :]
+    quantity = _single_number(_first_clause(without_remarks, unit), unit) or _last_side(without_remarks, unit)
+    return None if quantity is None or _is_coefficient(quantity, without_remarks) else quantity
 
 
 def _is_coefficient(quantity: Quantity, text: str) -> bool:
@@ -96,18 +98,20 @@ def _is_coefficient(quantity: Quantity, text: str) -> bool:
 
 def _without_remarks(text: str) -> str:
     """Remove remarks in brackets that follow a number."""
-    kept = text
+    remaining = text
     for _ in range(3):  # brackets within brackets
-        shielded = _POWER_BRACKET.sub(lambda match: match[0].replace("(", "\x01").replace(")", "\x02"), kept)
+        shielded = _POWER_BRACKET.sub(
+            lambda match: match[0].replace("(", "\x01").replace(")", "\x02"), remaining
+        )
         first = re.search(r"\d", shielded)
         shorter = (
             shielded[: first.start()] + _REMARK.sub(" ", shielded[first.start() :]) if first else shielded
         )
         shorter = shorter.replace("\x01", "(").replace("\x02", ")")
-        if shorter == kept:
+        if shorter == remaining:
             break
-        kept = shorter
-    return kept
+        remaining = shorter
+    return remaining
 
 
 def _first_clause(text: str, unit: str) -> list[Quantity]:
@@ -125,27 +129,27 @@ def _last_side(text: str, unit: str) -> Quantity | None:
     """Read what follows the last equals sign of a calculation."""
     aside = _ASIDE.search(text, 1)
     sides = _EQUALS.split(text[: aside.start()] if aside else text)
-    return _only(quantities(sides[-1]), unit) if len(sides) > 1 and "," not in text else None
+    return _single_number(quantities(sides[-1]), unit) if len(sides) > 1 and "," not in text else None
 
 
-def fit(quantity: Quantity, unit: str) -> Fit:
+def unit_fit(quantity: Quantity, unit: str) -> Fit:
     """Return how a number's unit relates to the target's."""
     if not quantity.unit:
         return "none"
     return "unit" if not unit or convertible(quantity.unit, unit) else "other"
 
 
-def _only(numbers: list[Quantity], unit: str) -> Quantity | None:
+def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
     """Return the only number: of those whose unit fits, else of those without a unit, else of the others."""
     for kind in ("unit", "none", "other"):
-        candidates = [number for number in numbers if fit(number, unit) == kind]
+        candidates = [number for number in numbers if unit_fit(number, unit) == kind]
         if candidates:
-            agree = all(_same(candidates[0], number, unit) for number in candidates[1:])
+            agree = all(_same_answer(candidates[0], number, unit) for number in candidates[1:])
             return candidates[0] if agree else None
     return None
 
 
-def _same(first: Quantity, second: Quantity, unit: str) -> bool:
+def _same_answer(first: Quantity, second: Quantity, unit: str) -> bool:
     """Return whether two numbers are the same answer, perhaps in two units."""
     if first.unit != second.unit and not unit and first.unit and second.unit:
         second_value = convert(second.value, second.unit, first.unit)
@@ -154,7 +158,7 @@ def _same(first: Quantity, second: Quantity, unit: str) -> bool:
     first_value = convert(first.value, first.unit, unit) if unit and first.unit else first.value
     if second_value is None or first_value is None:
         return False
-    return abs(second_value - first_value) <= SAME * max(abs(first_value), abs(second_value))
+    return abs(second_value - first_value) <= EQUALITY_TOLERANCE * max(abs(first_value), abs(second_value))
 
 
 def _spelled(text: str) -> Quantity | None:

@@ -1,4 +1,4 @@
-"""Numbers in free text: signs, exponents, separators, ranges, fractions, each with the unit that follows it."""
+"""Parse numbers in free text, with signs, exponents, separators, ranges, fractions and units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from math import isfinite
 from typing import NamedTuple
 
-from evals.extract.units.marks import plain
+from evals.extract.units.marks import normalise_marks
 from evals.extract.units.names import same_dimension, unit_at
 
 
@@ -94,7 +94,7 @@ def quantities(text: str) -> list[Quantity]:
 
     Digits inside words and formulas (H2O, sp3, 2-butanol, 1st) are not numbers.
     """
-    text = plain(text)
+    text = normalise_marks(text)
     numbers: list[tuple[Quantity, int, int]] = []
     position = 0
     while match := _VALUE.search(text, position):

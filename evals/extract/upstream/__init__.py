@@ -1,1 +1,1 @@
-"""How other harnesses extract an answer, as published, with their defects, which are named."""
+"""The extraction rules of other harnesses as published, with their defects documented."""

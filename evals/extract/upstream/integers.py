@@ -8,7 +8,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.tags import boxes, stated
 from evals.extract.upstream.latex_numbers import value
 
-_DIGITS = 300
+_MAX_DIGITS = 300
 """More digits than any answer has; longer runs are no integers to us."""
 _WRAPPER = lazy_pattern(
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right)\b"
@@ -36,7 +36,7 @@ def _parse(text: str) -> int | None:
 
 def _value(digits: str) -> int | None:
     digits = re.sub(r"[,，\s]", "", digits).split(".")[0].replace("−", "-")
-    return int(digits) if len(digits) <= _DIGITS else None
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
 
 
 def integer(text: str) -> int | None:
@@ -44,8 +44,8 @@ def integer(text: str) -> int | None:
     for _, _, content in reversed(boxes(text)):
         if len(content) <= 2000 and (value := _parse(content)) is not None:
             return value
-    said = stated(text)
-    return _parse(said) if said else None
+    stated_text = stated(text)
+    return _parse(stated_text) if stated_text else None
 
 
 _DROPPED = lazy_pattern(

@@ -171,8 +171,8 @@ def _last_statement(text: str) -> str:
         start = max(0, len(text) - size)
         marks = _find_marks(low, start + _MARGIN if start else 0)
         for begin, word in marks[: -_MOST - 1 : -1]:
-            if said := _read(text, word, begin):
-                return said
+            if letters := _read(text, word, begin):
+                return letters
         if end:
             return end[1]
         if start == 0 or len(marks) >= _MOST:
@@ -206,20 +206,20 @@ def _read(text: str, word: str, begin: int) -> str:
     if before.isalnum() and before.isascii():
         return ""
     left = text[max(0, begin - _MARGIN) : begin]
-    if word in _JUDGED and (said := _looking_back(text, left, end, limit)):
-        return said
+    if word in _JUDGED and (letters := _looking_back(text, left, end, limit)):
+        return letters
     if (
         word in ("choice", "option", "letter")
         and not _PRAISED.search(left)
         and (_UNPRAISED.search(left) or _COLON.match(text, end))
     ):
         return ""
-    said = _looking_ahead(text, word, left, end, limit)
-    if not said or _GUARD.search(left):
+    letters = _looking_ahead(text, word, left, end, limit)
+    if not letters or _GUARD.search(left):
         return ""
     if _CONDITION.search(left) and "would" in text[end : end + 20]:
         return ""
-    return said
+    return letters
 
 
 def _looking_ahead(text: str, word: str, left: str, end: int, limit: int) -> str:
@@ -259,15 +259,19 @@ def _listed(
     """Read "B", "(B)", "A, C and D" at `begin`; `run` allows "AC" too, weak contexts require a marked letter."""
     first = _FIRST.match(text, begin, limit)
     if first is None:
-        many = _RUN.match(text, begin, limit) if run else None
-        return many["run"] if many and _rising(many["run"]) and _END.match(text, many.end()) else ""
+        letter_run = _RUN.match(text, begin, limit) if run else None
+        return (
+            letter_run["run"]
+            if letter_run and _rising(letter_run["run"]) and _END.match(text, letter_run.end())
+            else ""
+        )
     if not _stands(text, first, strong=strong) or _ASKED.match(text, first.end()):
         return ""
     if first["letter"] == _PLACEHOLDER:
         return ""
     letters, end = first["letter"].upper(), first.end()
-    while (more := _NEXT.match(text, end, limit)) and _continues(text, more):
-        letters, end = letters + more["letter"].upper(), more.end()
+    while (next_letter := _NEXT.match(text, end, limit)) and _continues(text, next_letter):
+        letters, end = letters + next_letter["letter"].upper(), next_letter.end()
     if "\n" in first["prefix"] and _next_label(letters[0]).search(text, end, limit):
         return ""  # a list of all options, not a choice among them
     return "" if _DENIED.match(text, end) else letters
@@ -296,13 +300,13 @@ def _stands(text: str, first: re.Match[str], *, strong: bool) -> bool:
     return strong or (bool(_OPTION_WORD.search(first["prefix"])) and bool(_CONNECTIVE.match(text, end)))
 
 
-def _continues(text: str, more: re.Match[str]) -> bool:
+def _continues(text: str, next_letter: re.Match[str]) -> bool:
     """Return whether a further letter belongs to the list and does not begin a clause."""
-    if more["letter"].islower():
-        return more["prefix"].endswith("(")
-    if _END.match(text, more.end()) or _NEXT.match(text, more.end()):
+    if next_letter["letter"].islower():
+        return next_letter["prefix"].endswith("(")
+    if _END.match(text, next_letter.end()) or _NEXT.match(text, next_letter.end()):
         return True
-    return bool(_GOES_ON.match(text, more.end()))
+    return bool(_GOES_ON.match(text, next_letter.end()))
 
 
 def _looking_back(text: str, left: str, end: int, limit: int) -> str:

@@ -8,10 +8,10 @@ import re
 _TOKEN = re.compile(r"\s*(\d+\.?\d*|\.\d+|\\d?frac|\\t?frac|\\sqrt|\\pi|pi|\\cdot|\\times|[-+*/:^(){}])")
 
 
-def balanced(text: str) -> str:
+def up_to_unmatched_brace(text: str) -> str:
     r"""Return a formula up to its first unmatched closing brace, where upstream's LaTeX parser stops.
 
-    >>> balanced(r"\\frac{1}{2}}{cm")
+    >>> up_to_unmatched_brace(r"\\frac{1}{2}}{cm")
     '\\\\frac{1}{2}'
     """
     depth = 0

@@ -43,12 +43,12 @@ def _stated(text: str) -> Iterator[str]:
 def _between(mark: re.Pattern[str], text: str, *, opens: str, closes: str) -> Iterator[str]:
     """Yield the text between an opening mark and the next closing one, as `OPEN(.*?)CLOSE` finds it, in linear time."""
     begin = -1
-    for found in mark.finditer(text):
-        if found[1] == closes and begin >= 0:
-            yield text[begin : found.start()]
+    for match in mark.finditer(text):
+        if match[1] == closes and begin >= 0:
+            yield text[begin : match.start()]
             begin = -1
-        elif found[1] == opens and begin < 0:
-            begin = found.end()
+        elif match[1] == opens and begin < 0:
+            begin = match.end()
 
 
 def _without_tags(text: str) -> str:

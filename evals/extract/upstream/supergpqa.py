@@ -37,35 +37,35 @@ _SIGN = re.compile(r"[^\w\r\n]")
 def option_supergpqa(text: str, shown: Sequence[str]) -> tuple[str] | None:
     """Return the letter that a reply states, in lower case if written so; None if none is read."""
     text = text.rstrip()
-    places = (text.rpartition("\n")[2], text)
-    for place in places:
+    regions = (text.rpartition("\n")[2], text)
+    for region in regions:
         for pattern in _LETTERS:
-            if stated := pattern.search(place):
+            if stated := pattern.search(region):
                 return (stated[1],)
-    for place in places:
+    for region in regions:
         for head in _HEADS:
-            option = _by_text(place, head, shown)
+            option = _by_text(region, head, shown)
             if option is not None:
                 return (chr(ord("A") + shown.index(option)),) if option else None
     return None
 
 
-def _by_text(place: str, head: re.Pattern[str], shown: Sequence[str]) -> str | None:
+def _by_text(region: str, head: re.Pattern[str], shown: Sequence[str]) -> str | None:
     """Return the text of the option that follows a label, after any opening brackets and macros; None if none does."""
-    for found in head.finditer(place):
-        for begin in _begins(place, found.end(), signs=head is _HEADS[2]):
+    for match in head.finditer(region):
+        for begin in _begins(region, match.end(), signs=head is _HEADS[2]):
             for option in shown:
-                if place.startswith(option, begin) and _CLOSES.match(place, begin + len(option)):
+                if region.startswith(option, begin) and _CLOSES.match(region, begin + len(option)):
                     return option
     return None
 
 
-def _begins(place: str, at: int, *, signs: bool) -> Iterator[int]:
+def _begins(region: str, at: int, *, signs: bool) -> Iterator[int]:
     """Yield the positions at which an option's text may begin: after ever more openings (at a reply's beginning, any signs) and spaces."""
     while True:
-        sign = signs and _SIGN.match(place, at)
-        yield at if sign else _behind_space(place, at)
-        if token := _TOKEN.match(place, at):
+        sign = signs and _SIGN.match(region, at)
+        yield at if sign else _behind_space(region, at)
+        if token := _TOKEN.match(region, at):
             signs = signs and len(token[0]) == 1
             at = token.end()
         elif sign:
@@ -74,6 +74,6 @@ def _begins(place: str, at: int, *, signs: bool) -> Iterator[int]:
             return
 
 
-def _behind_space(place: str, at: int) -> int:
-    space = _SPACE.match(place, at)
+def _behind_space(region: str, at: int) -> int:
+    space = _SPACE.match(region, at)
     return space.end() if space else at

@@ -58,8 +58,8 @@ def option_named(text: str, options: Sequence[str]) -> str | None:
     low = text.lower()
     if len(low) > 2 * sum(map(len, options)):
         return None
-    named = [x for x, option in zip(ascii_uppercase, options, strict=False) if option.lower() in low]
-    return named[0] if len(named) == 1 else None
+    named_letters = [x for x, option in zip(ascii_uppercase, options, strict=False) if option.lower() in low]
+    return named_letters[0] if len(named_letters) == 1 else None
 
 
 def option_vlmevalkit(text: str, options: Sequence[str]) -> str | None:

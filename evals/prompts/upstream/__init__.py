@@ -29,7 +29,7 @@ Row: TypeAlias = dict[str, str]
 
 
 class UpstreamPrompts(Struct, frozen=True, kw_only=True):
-    """Where upstream's prompts of a suite are found."""
+    """The location of upstream's prompts for a suite."""
 
     wheel: Wheel = OPENCOMPASS
     lacks: str = ""
@@ -55,18 +55,18 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         return f"{self.wheel.package} {self.file}"
 
     def absent(self) -> str:
-        """Return why the file cannot be read, and what to do; empty: it can, or none is needed."""
+        """Return why the file cannot be read, and a remedy; empty if it can, or no file is needed."""
         return wheel.fault(self.wheel) if self.file else ""
 
     def fault(self) -> str:
-        """Return why a model cannot be asked with these prompts; empty: it can."""
+        """Return why these prompts cannot be used; empty if they can."""
         return self.lacks or self.absent()
 
     def card(self) -> dict[str, str]:
-        """Return what a run's card says of the prompts' origin."""
+        """Return the entry on the prompts' origin for a run's card."""
         file = f"{self.wheel.folder}{self.file}"
         facts = {"package": self.wheel.package, "wheel_sha256": self.wheel.sha256, "file": file}
-        facts["file_sha256"] = hashed(wheel.read(self.wheel, file))
+        facts["file_sha256"] = sha256_of(wheel.read(self.wheel, file))
         for name, path in (("asks", self.asks), ("judges", self.judges)):
             if path:
                 facts |= {name: path, f"{name}_sha256": self.sha256(path)}
@@ -74,7 +74,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
 
     def sha256(self, path: str) -> str:
         """Return the hash of a template's turns."""
-        return hashed(repr(self.turns(path)).encode())
+        return sha256_of(repr(self.turns(path)).encode())
 
     def turns(self, path: str) -> tuple[tuple[str, str], ...]:
         """Return (role, text) of every turn of a template; raises DataError."""
@@ -90,7 +90,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
             prompt = ours(sample, repeat)
             question = "".join(part.text for part in sample.question if isinstance(part, Text))
             row = self._columns(sample, prompt, question) | ({self.gold: ""} if self.gold else {})
-            return structs.replace(prompt, messages=filled(turns, row))
+            return structs.replace(prompt, messages=fill_template(turns, row))
 
         return ask
 
@@ -100,7 +100,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         `shown`: the options, one per line, if the judge names one.
         """
         row = self._columns(sample, prompt, self._question(sample, prompt) or asked)
-        messages = filled(self.turns(self.judges), row | {"prediction": candidate})
+        messages = fill_template(self.turns(self.judges), row | {"prediction": candidate})
         return "\n".join(
             part.text for message in messages for part in message.parts if isinstance(part, Text)
         )
@@ -112,13 +112,13 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         """Return the question within a prompt, since records hold no questions; empty if another template made it."""
         mark = "\0"
         row = self._columns(sample, prompt, mark) | ({self.gold: ""} if self.gold else {})
-        here, there = (_text(m) for m in (filled(self.turns(self.asks), row), prompt.messages))
+        here, there = (_text(m) for m in (fill_template(self.turns(self.asks), row), prompt.messages))
         before, _, after = here.partition(mark)
         fits = len(there) > len(before) + len(after) and there.startswith(before) and there.endswith(after)
         return there[len(before) : len(there) - len(after)] if fits else ""
 
 
-ALONE = "SYSTEM alone"
+NO_FALLBACK = "SYSTEM alone"
 """Role of a system turn that has no fallback."""
 
 
@@ -146,25 +146,25 @@ def opencompass_prompts(
     return UpstreamPrompts(file=file, asks=asks, judges=judges, gold=gold, row=row or columns, **others)
 
 
-UNREAD = UpstreamPrompts(
+UNAVAILABLE = UpstreamPrompts(
     wheel=VLMEVALKIT, lacks="VLMEvalKit's words for it are in no package that is read here"
 )
 """For numbers made with VLMEvalKit whose prompts or judge's task are in no package."""
 
 
-def unread(whose: str) -> UpstreamPrompts:
+def unavailable_prompts(whose: str) -> UpstreamPrompts:
     """Return the prompts of an evaluator that is no package, so that they can only be reworded."""
     return UpstreamPrompts(
         wheel=VLMEVALKIT, lacks=f"the prompt of {whose} is in no package that is read here"
     )
 
 
-def hashed(raw: bytes) -> str:
+def sha256_of(raw: bytes) -> str:
     """Return the SHA-256 of bytes."""
     return sha256(raw).hexdigest()
 
 
-ROLES: dict[str, Literal["system", "user", "assistant"]] = {"BOT": "assistant", ALONE: "system"}
+ROLES: dict[str, Literal["system", "user", "assistant"]] = {"BOT": "assistant", NO_FALLBACK: "system"}
 """Role of a turn -> role of its message; all others are the user's."""
 
 
@@ -172,20 +172,20 @@ def _text(messages: tuple[Message, ...]) -> str:
     return "\n".join(part.text for message in messages for part in message.parts if isinstance(part, Text))
 
 
-def filled(turns: tuple[tuple[str, str], ...], row: Mapping[str, str]) -> tuple[Message, ...]:
+def fill_template(turns: tuple[tuple[str, str], ...], row: Mapping[str, str]) -> tuple[Message, ...]:
     """Fill a template; adjacent turns of one role are merged, and a last turn of the model is left out."""
-    said: list[tuple[Literal["system", "user", "assistant"], str]] = []
+    messages: list[tuple[Literal["system", "user", "assistant"], str]] = []
     for role, text in turns:
         for column, content in row.items():
             text = text.replace(f"{{{column}}}", content)
         who = ROLES.get(role, "user")
-        if said and said[-1][0] == who:
-            said[-1] = (who, f"{said[-1][1]}\n{text}")
+        if messages and messages[-1][0] == who:
+            messages[-1] = (who, f"{messages[-1][1]}\n{text}")
         else:
-            said.append((who, text))
-    if said and said[-1][0] == "assistant":
-        said.pop()
-    return tuple(Message(who, (Text(text),)) for who, text in said)
+            messages.append((who, text))
+    if messages and messages[-1][0] == "assistant":
+        messages.pop()
+    return tuple(Message(who, (Text(text),)) for who, text in messages)
 
 
 @cache
@@ -199,13 +199,13 @@ def _turns(
         source = wheel.read(one, file).decode("utf-8")
     except UnicodeDecodeError:
         raise DataError(f"{name} is no text") from None
-    return _checked(configs.value(source, path, file=name, given=dict(given)), f"{name}: {path}")
+    return _checked_turns(configs.value(source, path, file=name, given=dict(given)), f"{name}: {path}")
 
 
-def _checked(template: Any, name: str) -> tuple[tuple[str, str], ...]:
+def _checked_turns(template: Any, name: str) -> tuple[tuple[str, str], ...]:
     """Return a template's turns; raises DataError for an unknown structure."""
-    known = {"begin", "round"}
-    if not isinstance(template, dict) or not {"round"} <= set(template) <= known:
+    known_keys = {"begin", "round"}
+    if not isinstance(template, dict) or not {"round"} <= set(template) <= known_keys:
         raise DataError(f"{name} is no template of the form {{begin, round}}")
     turns = (
         [*(template.get("begin") or []), *template["round"]] if isinstance(template["round"], list) else []
@@ -216,7 +216,7 @@ def _checked(template: Any, name: str) -> tuple[tuple[str, str], ...]:
 
 
 def _role(turn: Mapping[str, str]) -> str:
-    return ALONE if turn["role"] == "SYSTEM" and "fallback_role" not in turn else turn["role"]
+    return NO_FALLBACK if turn["role"] == "SYSTEM" and "fallback_role" not in turn else turn["role"]
 
 
 def _is_turn(turn: Any) -> bool:

@@ -18,18 +18,18 @@ def hints() -> dict[str, str]:
     """Return the loader's hints by form of answer; `dict`: what stands before the keys. Raises DataError."""
     tree = ast.parse(wheel.read(OPENCOMPASS, LOADER))
     loader = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == CLASS), None)
-    found: dict[str, str] = {}
+    hints_by_form: dict[str, str] = {}
     for node in ast.walk(loader) if loader else ():
         match node:
             case ast.Assign(targets=[ast.Name(id="hint_dict")], value=ast.Dict() as value):
-                found |= ast.literal_eval(value)
+                hints_by_form |= ast.literal_eval(value)
             case ast.BinOp(
                 left=ast.BinOp(right=ast.Constant(value=str(first))), right=ast.Constant(value=str(second))
             ) if second.endswith("{"):
-                found["dict"] = first + second
-    if not {"cls", "number", "dict"} <= found.keys():
+                hints_by_form["dict"] = first + second
+    if not {"cls", "number", "dict"} <= hints_by_form.keys():
         raise DataError(f"{OPENCOMPASS.package}: {LOADER} has no hints that can be read")
-    return found
+    return hints_by_form
 
 
 def _row(sample: Sample, prompt: Prompt, question: str) -> Row:

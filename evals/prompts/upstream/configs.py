@@ -1,8 +1,8 @@
-"""Values in a Python file that is parsed and never run: literals, names assigned in the file, one iteration of a loop.
+"""Evaluate values of a Python file without running it: literals, names assigned in the file, one iteration of a loop.
 
-Supported are literals, `dict(...)`, names, subscripts, `+`, `.strip()`, `.format(name=...)` and f-strings of these. Anything else that the
-wanted value depends on is a DataError with file and line; other statements are skipped, and the names that they may
-have changed are unknown from then on.
+Supported are literals, `dict(...)`, names, subscripts, `+`, `.strip()`, `.format(name=...)` and f-strings of these. If the
+requested value depends on anything else, a DataError names file and line; other statements are skipped, and the names
+that they may have changed are unknown afterwards.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from evals.errors import DataError
 from evals.prompts import SELECTING, plain_text
-from evals.prompts.upstream import UpstreamPrompts, hashed, wheel
+from evals.prompts.upstream import UpstreamPrompts, sha256_of, wheel
 from evals.prompts.upstream.wheel import VLMEVALKIT
 from evals.types import Message, Part, Prompt, Prompter, Sample, Text
 
@@ -78,15 +78,15 @@ class Sentences(UpstreamPrompts, frozen=True, kw_only=True):
             if some:
                 file = f"{VLMEVALKIT.folder}{some[0].file}"
                 facts |= {"file" if name == "asks" else "judges_file": file, name: "; ".join(map(str, some))}
-                facts[f"{name}_sha256"] = hashed("".join(place.text() for place in some).encode())
-                facts["file_sha256" if name == "asks" else "judges_file_sha256"] = hashed(
+                facts[f"{name}_sha256"] = sha256_of("".join(place.text() for place in some).encode())
+                facts["file_sha256" if name == "asks" else "judges_file_sha256"] = sha256_of(
                     wheel.read(VLMEVALKIT, file)
                 )
         return facts
 
     def sha256(self, path: str) -> str:
         """Return the hash of the judge's task."""
-        return hashed("".join(place.text() for place in self.judge).encode())
+        return sha256_of("".join(place.text() for place in self.judge).encode())
 
     def asker(self, ours: Prompter) -> Prompter:
         """Return the prompter with these prompts; raises DataError."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from evals.extract.tags import boxed
+from evals.extract.tags import last_box
 from evals.extract.visible import visible
 from evals.scorers.choice import unanswered_verdict
 from evals.scorers.math import equivalent
@@ -25,7 +25,7 @@ class BoxedExpression(Struct, frozen=True):
 
     def stated(self, text: str) -> str | None:
         """Return the answer that a reply without its reasoning states."""
-        return boxed(text)
+        return last_box(text)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -58,7 +58,7 @@ class MathArenaBox(BoxedExpression, frozen=True):
 
     def stated(self, text: str) -> str | None:
         """Return the answer that a reply without its reasoning states."""
-        content = boxed(text)
+        content = last_box(text)
         if content is None:
             integers = _INTEGER.findall(text)
             return integers[-1] if integers else None

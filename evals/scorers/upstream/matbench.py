@@ -12,7 +12,15 @@ import re
 from msgspec import Struct
 
 from evals import extract
-from evals.extract.units import Quantity, convert, normal_unit, plain, quantities, same_dimension, warm
+from evals.extract.units import (
+    Quantity,
+    convert,
+    load_units,
+    normal_unit,
+    normalise_marks,
+    quantities,
+    same_dimension,
+)
 from evals.extract.upstream.yes_no import last_probability, last_yes_no
 from evals.scorers.choice import unanswered_verdict
 from evals.scorers.number import substitute_errors
@@ -34,7 +42,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
         return next(reversed(fitting or unitless or numbers), None)
     if len(fitting or numbers) == 1:
         return (fitting or numbers)[0]
-    last_line = plain(text).strip().rpartition("\n")[2].strip("*`. ")
+    last_line = normalise_marks(text).strip().rpartition("\n")[2].strip("*`. ")
     return numbers[-1] if numbers and last_line == numbers[-1].text.rstrip(".") else None
 
 
@@ -56,7 +64,7 @@ class OfficialError(Struct, frozen=True):
 
     def warm(self) -> None:
         """Get ready what reads and converts units, before the first reply waits for it."""
-        warm()
+        load_units()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from evals.extract import boxed
+from evals.extract import last_box
 from evals.extract.expression import stated_expression
-from evals.extract.upstream.latex_numbers import balanced, value
+from evals.extract.upstream.latex_numbers import up_to_unmatched_brace, value
 from evals.prompts import LETTERS
 from evals.scorers import expressions
 from evals.scorers.choice import StatedChoice, unanswered, unanswered_verdict, with_reading
@@ -88,7 +88,7 @@ def same_answer(gold: str, stated: str) -> bool:
         return False
     if gold == stated:
         return True
-    gold_value, stated_value = value(balanced(gold)), value(balanced(stated))
+    gold_value, stated_value = value(up_to_unmatched_brace(gold)), value(up_to_unmatched_brace(stated))
     return (
         gold_value is not None and stated_value is not None and round(gold_value, 2) == round(stated_value, 2)
     )
@@ -125,7 +125,7 @@ class Strict(Struct, frozen=True):
         if sample.choices:
             return StatedChoice()(sample, prompt, reply)
         gold = str(sample.target).replace("$", "").strip()
-        gold = (boxed(gold) or gold).strip()
+        gold = (last_box(gold) or gold).strip()
         truncated = reply.stop == "length"
         reading = None if reply.stop == "filter" else stated_expression(reply.text, truncated=truncated)
         if reading is None:

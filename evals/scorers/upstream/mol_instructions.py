@@ -20,7 +20,7 @@ from typing import Any, ClassVar, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evals.extract.selfies import decoded
+from evals.extract.selfies import decode_selfies
 from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule import MAX_SMILES_CHARS
 from evals.scorers.molecule_forms import rdkit
@@ -44,7 +44,7 @@ class _Molecule(NamedTuple):
 def _decode_selfies(selfies: str) -> _Molecule | None:
     """Decode SELFIES as upstream does; None: it would be dropped."""
     rd = rdkit()
-    smiles = decoded(selfies)
+    smiles = decode_selfies(selfies)
     flat = None if smiles is None else rd.Chem.MolFromSmiles(smiles)
     if flat is None:
         return None

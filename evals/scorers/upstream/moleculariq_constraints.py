@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 from evals.errors import DataError
-from evals.extract.tags import json_object, tagged
+from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
 from evals.scorers.choice import unanswered
 from evals.scorers.upstream.moleculariq import tag_content
@@ -69,7 +69,7 @@ class Constraints(Struct, frozen=True):
 
     def _stated(self, text: str) -> str | None:
         if self.read == "stated":
-            region = tagged(text, "answer") or text
+            region = last_tag(text, "answer") or text
             values = json_object(region, unique=True) or json_object(f"{{{region}}}", unique=True) or {}
             smiles = next((value for key, value in values.items() if str(key).lower() == "smiles"), None)
             return smiles if isinstance(smiles, str) else region if len(region.split()) == 1 else None

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from evals.extract.selfies import decoded
+from evals.extract.selfies import decode_selfies
 from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule_forms import rdkit
 from evals.scorers.upstream.opencompass import Errors
@@ -49,7 +49,7 @@ class TaggedSimilarity(Struct, frozen=True):
     def warm(self) -> None:
         """Import RDKit and selfies."""
         rdkit()
-        decoded("[C]")
+        decode_selfies("[C]")
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -73,7 +73,7 @@ class TaggedSimilarity(Struct, frozen=True):
 
 
 def _parse_molecule(rd: Any, text: str, *, selfies: bool) -> Any:
-    smiles = decoded(text) if selfies else text
+    smiles = decode_selfies(text) if selfies else text
     return None if smiles is None else rd.Chem.MolFromSmiles(smiles)
 
 

@@ -1,4 +1,4 @@
-"""Cues that several kinds of answers share: a tag pair of its own kind, a field of JSON, and what follows a label."""
+"""Cues shared by several kinds of answers: a pair of tags, a JSON field, and the text after a label."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.moods import mood
 from evals.extract.reading import REFUSED, Parser, Reading
-from evals.extract.statements import EXTENT, Form, Statement
+from evals.extract.statement_mood import mood
+from evals.extract.statements import MAX_STATEMENT_CHARS, Form, Statement
 
 _FIELD_LEFT = lazy_pattern(r"[\"'][A-Za-z_ ]{0,30}$")
 _FIELD_RIGHT = lazy_pattern(
@@ -22,8 +22,8 @@ _TAG_OPEN = lazy_pattern(r"<\s*$")
 _TAG_CLOSE = lazy_pattern(r"\s*>")
 
 
-def opens_tag(text: str, at: int, end: int) -> int:
-    """Return where the content begins if the word from `at` to `end` names an opening tag, else 0."""
+def tag_content_start(text: str, at: int, end: int) -> int:
+    """Return the start of the content if the word from `at` to `end` names an opening tag, else 0."""
     if not _TAG_OPEN.search(text, max(0, at - 4), at):
         return 0
     close = _TAG_CLOSE.match(text, end)
@@ -41,12 +41,12 @@ def field_at(text: str, at: int, end: int) -> Statement | None:
 
 
 def label_at(text: str, at: int, label: re.Match[str]) -> Statement | None:
-    """Return what follows a label: the rest of its line or sentence, or of the next line if that is empty.
+    """Return the text after a label: the rest of its line or sentence, or of the next line if that is empty.
 
     `label` has a group `mark`: a colon or equals sign, or a verb.
     """
     verb = label["mark"][:1].isalpha() or label["mark"][:1] in ("是", "为")
-    begin, stop = label.end(), min(len(text), label.end() + EXTENT)
+    begin, stop = label.end(), min(len(text), label.end() + MAX_STATEMENT_CHARS)
     while begin < stop and (text[begin].isspace() or text[begin] in "*_#"):
         begin += 1
     if text.startswith("```", begin):
@@ -78,17 +78,17 @@ def after_correction(
 ) -> Reading | None:
     """Return a reading, or its correction by the words that follow; None if it is retracted without a replacement.
 
-    `reread` reads what follows by its layout; it receives the text with blanks in place of what was retracted.
+    `reread` reads the following text by its layout; it receives the text with the retracted part replaced by blanks.
     """
     retraction = _RETRACTED.search(text, reading.end, min(len(text), reading.end + 400))
     if retraction is None or _CONFIRMED.search(text, retraction.end(), retraction.end() + 300):
         return reading
     if lead := _CORRECTED.match(text, retraction.end()):
-        mark = _SENTENCE_END.search(text, lead.end(), lead.end() + EXTENT)
-        end = mark.start() if mark else min(len(text), lead.end() + EXTENT)
+        mark = _SENTENCE_END.search(text, lead.end(), lead.end() + MAX_STATEMENT_CHARS)
+        end = mark.start() if mark else min(len(text), lead.end() + MAX_STATEMENT_CHARS)
         value = parse(text[lead.end() : end], "sentence")
         if value is not None and value is not REFUSED and mood(text, lead.end(), end) == "asserted":
-            return narrowed(text, Reading(value, "correction", lead.end(), end))
+            return narrow_reading(text, Reading(value, "correction", lead.end(), end))
     line = text.find("\n", retraction.end())
     begin = line if line >= 0 else len(text)
     return reread(" " * begin + text[begin:])
@@ -101,7 +101,7 @@ _ALTERNATIVE = lazy_pattern(
 
 
 def is_alternative(text: str, reading: Reading) -> bool:
-    """Return whether a box or tag is the second of two that the reply leaves open: "[ANSWER]12[/ANSWER] or [ANSWER]14[/ANSWER]"."""
+    """Return whether a box or tag is the second of two alternatives: "[ANSWER]12[/ANSWER] or [ANSWER]14[/ANSWER]"."""
     return _ALTERNATIVE.search(text, max(0, reading.begin - 60), reading.begin) is not None
 
 
@@ -119,19 +119,19 @@ _REMARKS = lazy_pattern(
     r"\b(?:check\w*|verif\w+|confirm\w*|indeed|note|remark|sanity|for\s+(?:example|instance)|correct|consistent|if|would|could|might)\b|验证|检验|注意|例如|如果|若",
     re.IGNORECASE,
 )
-_SEVERAL_NAMES = lazy_pattern(r"[A-Za-z}]\s*=")
+_NAME_LIST = lazy_pattern(r"[A-Za-z}]\s*=")
 _CALLED_ANSWER = lazy_pattern(r"\banswer\b[^.\n]*$|答案[^。\n]*$", re.IGNORECASE)
 
 
-def concluded(text: str, reading: Reading, parse: Parser) -> Reading:
-    """Return the reading of a box, or of what the reply's last sentence concludes from the boxes of its intermediate results.
+def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
+    """Return the reading of a box, or of the last sentence if the boxes are only its intermediate results.
 
     A box that the reply calls its answer is kept, and so is any before a last sentence that checks it or remarks on it.
     """
     end = len(text.rstrip())
     if reading.form != "box" or _CALLED_ANSWER.search(text, max(0, reading.begin - 60), reading.begin):
         return reading
-    begin = max(reading.end, text.rfind("\n", 0, end) + 1, end - EXTENT)
+    begin = max(reading.end, text.rfind("\n", 0, end) + 1, end - MAX_STATEMENT_CHARS)
     for stop in _SENTENCE_END.finditer(text, begin, max(begin, end - 1)):
         begin = stop.end()
     if _REMARKS.search(text, reading.end, end):
@@ -141,19 +141,19 @@ def concluded(text: str, reading: Reading, parse: Parser) -> Reading:
     else:
         link = _CONCLUDING_LINK.search(text, begin, end) if begin > reading.end else None
     content = text[link.end() : end] if link else ""
-    value = None if not content or _SEVERAL_NAMES.search(content) else parse(content, "sentence")
+    value = None if not content or _NAME_LIST.search(content) else parse(content, "sentence")
     if link is None or value is None or value is REFUSED or mood(text, link.start(), end) != "asserted":
         return reading
     return Reading(value, "prose", link.end(), end)
 
 
-def asserted(text: str, reading: Reading | None) -> Reading | None:
-    """Return a reading by shape with its extent narrowed, if nothing around it denies it."""
+def asserted_reading(text: str, reading: Reading | None) -> Reading | None:
+    """Return a reading by layout with its extent narrowed, unless its context denies it."""
     if reading is None:
         return None
-    place = narrowed(text, reading)
-    link = text[max(0, place.begin - 60) : place.begin]
-    return place if mood(text, place.begin, place.end, link=link) == "asserted" else None
+    narrowed = narrow_reading(text, reading)
+    link = text[max(0, narrowed.begin - 60) : narrowed.begin]
+    return narrowed if mood(text, narrowed.begin, narrowed.end, link=link) == "asserted" else None
 
 
 _UNDECIDED = lazy_pattern(
@@ -163,7 +163,7 @@ _UNDECIDED = lazy_pattern(
 )
 
 
-def undecided(text: str, begin: int = 0) -> bool:
+def is_undecided(text: str, begin: int = 0) -> bool:
     """Return whether the text weighs several answers without deciding."""
     return _UNDECIDED.search(text, begin) is not None
 
@@ -172,17 +172,17 @@ _DENIAL = lazy_pattern(r"[\s*_`\"'(]*(?:not|never|n['’]t|不是?)(?![A-Za-z])\
 _BUT = lazy_pattern(r"\bbut\s+(?:rather\s+)?|而是")
 
 
-def undenied(content: str) -> str | None:
+def without_denial(content: str) -> str | None:
     """Return what replaces an answer that a statement denies ("not A but B"), None if nothing does; other statements are unchanged."""
     denial = _DENIAL.match(content)
     if denial is None:
         return content
-    but = _BUT.search(content, denial.end())
-    return content[but.end() :] if but else None
+    contrast = _BUT.search(content, denial.end())
+    return content[contrast.end() :] if contrast else None
 
 
-def narrowed(text: str, reading: Reading) -> Reading:
+def narrow_reading(text: str, reading: Reading) -> Reading:
     """Return a reading narrowed to the answer itself, if its statement contains it literally."""
-    shown = reading.value if isinstance(reading.value, str) else reading.value.text
-    at = text.find(shown, reading.begin, reading.end) if shown else -1
-    return reading if at < 0 else reading._replace(begin=at, end=at + len(shown))
+    answer_text = reading.value if isinstance(reading.value, str) else reading.value.text
+    at = text.find(answer_text, reading.begin, reading.end) if answer_text else -1
+    return reading if at < 0 else reading._replace(begin=at, end=at + len(answer_text))

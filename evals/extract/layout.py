@@ -1,13 +1,13 @@
-"""Candidates for the answer of a reply without a statement: the whole, the emphasised words, the last line or sentence."""
+"""Find candidates for the answer of a reply without a statement: the whole reply, emphasised words, the last line or sentence."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from evals.extract import moods
+from evals.extract import statement_mood
+from evals.extract.formatting import strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.peel import peel
 from evals.extract.statements import NOT, Statement
 
 _BOLD = lazy_pattern(
@@ -33,17 +33,17 @@ def gives_up(text: str, begin: int = 0) -> bool:
     return _GIVES_UP.search(text[begin:].lower()) is not None
 
 
-def shapes(text: str, begin: int) -> Iterator[Statement]:
-    """Yield the candidates of a reply from `begin` on, the likeliest first."""
-    lines = list(_lines(text, begin))
+def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
+    """Yield the candidates of a reply from `begin` on, the most likely first."""
+    lines = list(_line_extents(text, begin))
     if not lines:
         return
-    whole = begin == 0 or text[:begin].isspace()
+    is_whole_reply = begin == 0 or text[:begin].isspace()
     (first, first_end), (last, end) = lines[0], lines[-1]
-    if len(lines) == 1 and whole:
+    if len(lines) == 1 and is_whole_reply:
         yield Statement("whole", last, end)
     elif (
-        whole
+        is_whole_reply
         and len(lines) <= 3
         and len(text.strip()) <= 80
         and not _repeats(text[last:end], text[first:first_end])
@@ -51,26 +51,26 @@ def shapes(text: str, begin: int) -> Iterator[Statement]:
         yield Statement("whole", first, end)
     if (gives_up(text, last) and not _GUESS.search(text, last)) or text.rstrip().endswith(("?", "？")):
         return
-    spans = [span for span in _BOLD.finditer(text, begin) if _emphasised(text, span)]
+    spans = [span for span in _BOLD.finditer(text, begin) if _is_emphasised_answer(text, span)]
     for candidates in ([span for span in spans if span.start() >= last], spans):
         if len({span[str(span.lastgroup)].strip() for span in candidates}) == 1:
             yield Statement("emphasis", *candidates[-1].span(str(candidates[-1].lastgroup)))
     yield Statement("last line", last, end)
-    if len(lines) > 1 and whole and _BOLD.fullmatch(text[first:first_end].strip().rstrip(".")):
+    if len(lines) > 1 and is_whole_reply and _BOLD.fullmatch(text[first:first_end].strip().rstrip(".")):
         yield Statement("emphasis", first, first_end)
     sentence = last
     for stop in _LAST_SENTENCE.finditer(text, sentence, max(sentence, len(text.rstrip()) - 1)):
         sentence = stop.end()
-    if tail := _tail(text, sentence):
+    if tail := _sentence_end(text, sentence):
         yield tail
         rounded = text.rfind("≈", sentence, tail.begin)
-        if rounded >= 0 and (exact := _tail(text, sentence, rounded)):
+        if rounded >= 0 and (exact := _sentence_end(text, sentence, rounded)):
             yield exact
     if subject := _SUBJECT.match(text, sentence) or _SHOWN.match(text, sentence):
         yield Statement("prose", *subject.span("subject"))
 
 
-def _lines(text: str, begin: int) -> Iterator[tuple[int, int]]:
+def _line_extents(text: str, begin: int) -> Iterator[tuple[int, int]]:
     """Yield the extents of the lines that are not blank."""
     for line in text[begin:].split("\n"):
         if line and not line.isspace():
@@ -80,22 +80,22 @@ def _lines(text: str, begin: int) -> Iterator[tuple[int, int]]:
 
 def _repeats(last: str, first: str) -> bool:
     """Return whether the last line repeats the end of the first one."""
-    return len(peel(last)) > 1 and peel(first).endswith(peel(last))
+    return len(strip_formatting(last)) > 1 and strip_formatting(first).endswith(strip_formatting(last))
 
 
-def _emphasised(text: str, span: re.Match[str]) -> bool:
+def _is_emphasised_answer(text: str, span: re.Match[str]) -> bool:
     """Return whether bold words are an answer, not a heading or label."""
     words = span[str(span.lastgroup)].rstrip()
     return not words.endswith((":", "：")) and text[span.end() : span.end() + 1] not in (":", "：")
 
 
-def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
+def _sentence_end(text: str, sentence: int, end: int | None = None) -> Statement | None:
     """Return what follows the last "is" or equals sign of the last sentence; without reasons and denied answers."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
     reason = _REASON.search(text, sentence, end)
     if reason and not text[sentence : reason.start()].isspace() and reason.start() > sentence:
         end = reason.start()
-    if moods.mood(text, end, end) != "asserted":
+    if statement_mood.mood(text, end, end) != "asserted":
         return None
     count = _COUNT.match(text, sentence, end) or (_ONLY_COUNT.match(text, 0, end) if sentence == 0 else None)
     if count is not None:
@@ -109,7 +109,7 @@ def _tail(text: str, sentence: int, end: int | None = None) -> Statement | None:
         or (pairs and begin <= pairs[-1] + 2)
         or not text[begin:end].strip()
         or NOT.match(text, begin, end)
-        or moods.mood(text, begin, begin) != "asserted"
+        or statement_mood.mood(text, begin, begin) != "asserted"
     ):
         return None
     return Statement("prose", begin, end)
@@ -129,7 +129,7 @@ _ONLY_COUNT = lazy_pattern(
     r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}\s*[.!]?\s*$",
     re.IGNORECASE,
 )
-"""A reply that is nothing but "There are eight small triangles in the figure."."""
+"""A reply that consists of "There are eight small triangles in the figure." alone."""
 _SUBJECT = lazy_pattern(
     r"[\s*_]*(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top)\b[^.\n]{0,60}[.\s*_]*$",
     re.IGNORECASE,

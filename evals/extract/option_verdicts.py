@@ -1,4 +1,4 @@
-"""Replies that go through the options and judge each of them: "A: incorrect", "✅ C. 2-butanol", a table of verdicts."""
+"""Parse replies that assess every option: "A: incorrect", "✅ C. 2-butanol", a table of verdicts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _WORD = lazy_pattern(
     re.IGNORECASE,
 )
 _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
-_FIRST = 300
+_MAX_LINE_CHARS = 300
 """Number of characters of a line that are examined."""
-_MOST = 200
+_MAX_LINES = 200
 _RULE = lazy_pattern(r"[\s|:=-]*")
 
 
-class Verdict(NamedTuple):
+class OptionVerdict(NamedTuple):
     """The verdict on one option."""
 
     letter: str
@@ -36,28 +36,28 @@ class Verdict(NamedTuple):
     true: bool
 
 
-def verdicts(text: str, count: int) -> list[Verdict]:
-    """List the verdict on each of the first `count` options; empty if one is judged twice, or the reply says anything else.
+def option_verdicts(text: str, count: int) -> list[OptionVerdict]:
+    """Return the verdict on each of the first `count` options; empty if an option has two, or the reply has other content.
 
-    >>> [(one.letter, one.true) for one in verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
+    >>> [(one.letter, one.true) for one in option_verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
     [('A', True), ('B', False), ('C', True)]
     """
-    judged: list[Verdict] = []
-    for line in list(_PIECE.finditer(text))[-_MOST:]:
+    verdict_list: list[OptionVerdict] = []
+    for line in list(_PIECE.finditer(text))[-_MAX_LINES:]:
         begin = line.start()
-        for piece in _SENTENCE.split(line[0][: 4 * _FIRST]):
+        for piece in _SENTENCE.split(line[0][: 4 * _MAX_LINE_CHARS]):
             at = text.find(piece, begin)
             begin = at + len(piece)
-            verdict = _verdict(piece[:_FIRST], at, count)
+            verdict = _parse_verdict(piece[:_MAX_LINE_CHARS], at, count)
             if verdict is not None:
-                judged.append(verdict)
-            elif not _passes(piece):
+                verdict_list.append(verdict)
+            elif not _is_ignorable(piece):
                 return []
-    letters = [verdict_.letter for verdict_ in judged]
-    return judged if len(set(letters)) == len(letters) else []
+    letters = [verdict_.letter for verdict_ in verdict_list]
+    return verdict_list if len(set(letters)) == len(letters) else []
 
 
-def _verdict(piece: str, at: int, count: int) -> Verdict | None:
+def _parse_verdict(piece: str, at: int, count: int) -> OptionVerdict | None:
     item = _ITEM.match(piece)
     if item is None or not item["letter"].isupper() or ord(item["letter"]) - ord("A") >= count:
         return None
@@ -69,11 +69,11 @@ def _verdict(piece: str, at: int, count: int) -> Verdict | None:
         marks = {"tick" if word["tick"] else "cross"}
     if len(marks) != 1:
         return None
-    return Verdict(item["letter"], at + item.start("letter"), marks == {"tick"})
+    return OptionVerdict(item["letter"], at + item.start("letter"), marks == {"tick"})
 
 
-def _passes(piece: str) -> bool:
-    """Return whether a piece is not a statement: a table's head or rule, a heading that ends with a colon."""
+def _is_ignorable(piece: str) -> bool:
+    """Return whether a piece is not a statement, such as the header or rule of a table or a heading with a colon."""
     stripped = piece.strip().strip("*_ ")
     return (
         not stripped

@@ -1,8 +1,8 @@
 r"""Remove the formatting of an answer before it is parsed as any kind.
 
->>> peel(r"$\boxed{\textbf{113}}$."), peel("`Ｃ`。"), peel(r"\(\mathrm{27/64}\)")
+>>> strip_formatting(r"$\boxed{\textbf{113}}$."), strip_formatting("`Ｃ`。"), strip_formatting(r"\(\mathrm{27/64}\)")
 ('113', 'C', '27/64')
->>> list(heads("113, not 112"))
+>>> list(shortened_answers("113, not 112"))
 ['113, not 112', '113']
 """
 
@@ -13,16 +13,16 @@ from collections.abc import Iterator
 
 from evals.extract.lazy_pattern import lazy_pattern
 
-LONGEST = 2_000
+MAX_CHARS = 2_000
 """Number of characters of an answer that are examined."""
-_WIDE = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
+_FULL_WIDTH = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
     0x3000: " ",
     0x2212: "-",
     0x00A0: " ",
     0x202F: " ",
     0x2009: " ",
 }
-_WIDE_SEEN = lazy_pattern("[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009]")
+_FULL_WIDTH_PRESENT = lazy_pattern("[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009]")
 _INVISIBLE = lazy_pattern("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _WRAP = (
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|emph|mathrm|mathbf|mathit|mathsf|mathtt|mathbb|mathcal|mbox|hbox|boldsymbol|bm|underline"
@@ -45,13 +45,13 @@ _PAIRS = (
     ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"), ("„", "“"),
 )  # fmt: skip
 _BY_SIGN = {left[0]: [pair for pair in _PAIRS if pair[0][0] == left[0]] for left, _ in _PAIRS}
-_BARE = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
+_UNFORMATTED = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
 """Text without any formatting, like most options' texts."""
 _LEADING = lazy_pattern(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
 _TRAILING = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
-_TRAILS = frozenset("|*_`。．.;；!！,:\\> \n\t")
+_TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t")
 """Possible last characters of text that `_TRAILING` shortens."""
-_TRAILED = _TRAILS | frozenset("</s")
+_TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
 """All that `_TRAILING` matches, except blanks."""
 _ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _BREAK = lazy_pattern(
@@ -62,21 +62,21 @@ _BREAK = lazy_pattern(
     re.IGNORECASE,
 )
 _BRACKETED = lazy_pattern(r"\([^(),;]{1,200}\)")
-_MOST_HEADS = 6
+_MAX_SHORTENED = 6
 _BREAKS_WITHIN = 400
 
 
 def half_width(text: str) -> str:
     """Replace full-width forms and special blanks, character by character."""
-    if text.isascii() or not _WIDE_SEEN.search(text):
+    if text.isascii() or not _FULL_WIDTH_PRESENT.search(text):
         return text
-    return text.translate(_WIDE)
+    return text.translate(_FULL_WIDTH)
 
 
-def peel(text: str) -> str:
+def strip_formatting(text: str) -> str:
     r"""Remove the formatting around an answer: blanks, bold, code, quotes, dollars, `\text{}`, a trailing stop. Linear for short text."""
-    text = text[:LONGEST]
-    if _BARE.fullmatch(text):
+    text = text[:MAX_CHARS]
+    if _UNFORMATTED.fullmatch(text):
         return text
     if not text.isascii():
         text = _INVISIBLE.sub("", half_width(text))
@@ -86,18 +86,18 @@ def peel(text: str) -> str:
         text = _EMPTY_BOX.sub("", _COLOUR.sub("", _ALIGNED.sub("", text)))
     for _ in range(24):
         before = text
-        text = _outside(text.strip())
+        text = _strip_delimiters(text.strip())
         if text == before:
             break
     return text
 
 
-def _outside(text: str) -> str:
+def _strip_delimiters(text: str) -> str:
     if match := _LEADING.match(text):
         text = text[match.end() :]
-    if text[-1:] in _TRAILS:
+    if text[-1:] in _TRAILING_CHARACTERS:
         begin = len(text)
-        while begin and (text[begin - 1] in _TRAILED or text[begin - 1].isspace()):
+        while begin and (text[begin - 1] in _TRAILING_RUN or text[begin - 1].isspace()):
             begin -= 1
         if trailing := _TRAILING.search(text, begin):
             text = text[: trailing.start()]
@@ -129,19 +129,19 @@ def _balanced(text: str) -> bool:
     return depth == 0
 
 
-def heads(text: str) -> Iterator[str]:
-    """Yield an answer, without formatting, then without the explanation that follows: from the longest to the shortest.
+def shortened_answers(text: str) -> Iterator[str]:
+    """Yield an answer without formatting, then shorter versions without the explanation that follows.
 
-    Nothing is cut at "or", "and" or a bare comma: two answers stay two.
+    The answer is not split at "or", "and" or a bare comma; two answers therefore remain two.
     """
-    whole = peel(text)
-    yield whole
-    seen = {whole}
-    if _BRACKETED.fullmatch(whole):
-        yield whole[1:-1].strip()
-    cuts = [break_.start() for break_ in _BREAK.finditer(whole, 0, _BREAKS_WITHIN) if break_.start()]
-    for cut in [*cuts[: _MOST_HEADS - 1], *cuts[-1:]][: len(cuts)][::-1]:
-        head = peel(whole[:cut])
+    unformatted = strip_formatting(text)
+    yield unformatted
+    seen = {unformatted}
+    if _BRACKETED.fullmatch(unformatted):
+        yield unformatted[1:-1].strip()
+    cuts = [break_.start() for break_ in _BREAK.finditer(unformatted, 0, _BREAKS_WITHIN) if break_.start()]
+    for cut_position in [*cuts[: _MAX_SHORTENED - 1], *cuts[-1:]][: len(cuts)][::-1]:
+        head = strip_formatting(unformatted[:cut_position])
         if head and head not in seen:
             seen.add(head)
             yield head

@@ -1,12 +1,12 @@
-"""Options named before a word that calls them right: "option B is correct", "which makes C the right answer"."""
+"""Read options before a word that calls them right: "option B is correct", "which makes C the right answer"."""
 
 from __future__ import annotations
 
 import re
 
-from evals.extract import moods
+from evals.extract import statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.option_cue import MARGIN, WINDOW, Found
+from evals.extract.option_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, CueResult
 from evals.extract.statements import Statement
 
 _BEFORE = lazy_pattern(
@@ -17,7 +17,7 @@ _BEFORE = lazy_pattern(
 _LETTER_IS = lazy_pattern(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|should|seems|appears)\b")
 """A fast precondition for `_BEFORE`, which takes much longer."""
 _VERBS = (" is ", " are ", " be ", " seems ", " appears ")
-_FITS = lazy_pattern(
+_FIT = lazy_pattern(
     r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
     r"(?:[^\S\n]*(?:$|\n|[.。!,;:)]|[—–-]\s)|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+(?:answer|option|choice)\b(?!\s*\?))",
     re.IGNORECASE,
@@ -45,16 +45,20 @@ _GUARDED = lazy_pattern(
 _LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 
 
-def named_before(text: str, at: int, end: int) -> Found:
+def letters_before_praise(text: str, at: int, end: int) -> CueResult:
     """Return the letters before a word of praise from `at` to `end`."""
-    left = text[max(0, at - MARGIN) : at]
+    left = text[max(0, at - MAX_CONTEXT_CHARS) : at]
     if not any(verb in left[-60:] for verb in (*_VERBS, " the ")):
         return None
-    if (made := _MADE.search(left)) is not None and not _UNSURE.search(left, 0, made.start()):
-        first = at - len(left) + made.start("letter")
-        return made["letter"], Statement("cue", first, first + 1, moods.mood(text, first, first)), True
+    if (made_right := _MADE.search(left)) is not None and not _UNSURE.search(left, 0, made_right.start()):
+        first = at - len(left) + made_right.start("letter")
+        return (
+            made_right["letter"],
+            Statement("cue", first, first + 1, statement_mood.mood(text, first, first)),
+            True,
+        )
     before = _BEFORE.search(left) if _LETTER_IS.search(left) else None
-    if before is None or not _FITS.match(text, end, min(len(text), end + WINDOW)):
+    if before is None or not _FIT.match(text, end, min(len(text), end + MAX_CUE_CHARS)):
         return None
     letters = list(_LETTER.finditer(before["list"]))
     names = "".join(letter[0] for letter in letters)
@@ -62,15 +66,15 @@ def named_before(text: str, at: int, end: int) -> Found:
         return None
     begin = at - len(left) + before.start("list")
     first = begin + letters[0].start()
-    asked = text[end : end + 40].lstrip("*_ ")[:1] in ("?", "？") if end < len(text) else False
-    mood = "asked" if asked else moods.mood(text, begin, begin)
+    is_question = text[end : end + 40].lstrip("*_ ")[:1] in ("?", "？") if end < len(text) else False
+    mood = "asked" if is_question else statement_mood.mood(text, begin, begin)
     return names, Statement("cue", first, first + len(before["list"].strip()), mood), True
 
 
 def _are_options(left: str, before: re.Match[str], names: str) -> bool:
     """Return whether letters before "is correct" are options that the sentence asserts, and no words or labels."""
     label = _LABEL.match(left, left.rfind("\n") + 1)
-    if label and len(left) < MARGIN and (label["a"] or label["b"]) not in names:
+    if label and len(left) < MAX_CONTEXT_CHARS and (label["a"] or label["b"]) not in names:
         return False  # "F. A and B are correct": the text of option F
     noun = before["word"]
     if noun and noun.strip().isalpha() and not _OTHER_NOUN.search(noun):

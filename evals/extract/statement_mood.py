@@ -1,6 +1,6 @@
-"""The mood of a statement: whether its sentence asserts the answer, denies it, assumes it, asks for it or attributes it.
+"""Classify the mood of a statement: its sentence asserts, denies, assumes, questions or attributes the answer.
 
-It follows from the clause before the statement and the words right after it; both windows are bounded.
+The mood is determined from the clause before the statement and the words directly after it, within bounded windows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"]
 """`other`: someone else's answer, an earlier thought, another part or question."""
 
-REACH = 120
+MAX_CONTEXT_CHARS = 120
 """Number of characters before a statement that are examined, in lower case: a pattern that ignores case takes three times as long."""
 _CLAUSE = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
 _NEGATED = lazy_pattern(
@@ -69,7 +69,7 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
 
     `link` is the text between the first word and the answer; "would be" in it makes a condition of "without X".
     """
-    left = text[max(0, begin - REACH) : begin].lower()
+    left = text[max(0, begin - MAX_CONTEXT_CHARS) : begin].lower()
     clause = left
     for cut in _CLAUSE.finditer(left):
         clause = left[cut.end() :]

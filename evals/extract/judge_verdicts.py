@@ -1,4 +1,4 @@
-r"""A judge model's verdict: read only by a closed grammar.
+r"""Parse the verdict of a judge model by a closed grammar.
 
 >>> verdict('{"case": "3f9a", "verdict": "A"}', "3f9a", ("A", "B"))
 'A'
@@ -15,21 +15,21 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-LONGEST = 4_000
+MAX_CHARS = 4_000
 """Maximum length of a verdict in characters."""
 Stated: TypeAlias = float | Literal["nothing"] | None
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n[ \t]*```\Z", re.DOTALL)
 _FIRST = re.compile(r"A|B")
 
 
-def _answer(text: str, case: str, field: str) -> Any:
+def _verdict_field(text: str, case: str, field: str) -> Any:
     """Return one field of the one JSON object that a verdict must be; None if it is anything else.
 
     The object must name the case: that number is not in the candidate's text, so a judge that repeats the
     candidate, or obeys instructions in it, gives no verdict.
     """
     text = text.strip()
-    if len(text) > LONGEST:
+    if len(text) > MAX_CHARS:
         return None
     if fenced := _FENCE.match(text):
         text = fenced[1]
@@ -42,27 +42,27 @@ def _answer(text: str, case: str, field: str) -> Any:
 
 def verdict(text: str, case: str, allowed: Sequence[str]) -> str | None:
     """Read one of the allowed verdicts; None for any text that is not exactly one."""
-    value = _answer(text, case, "verdict")
+    value = _verdict_field(text, case, "verdict")
     return value if isinstance(value, str) and value in allowed else None
 
 
 def number_stated(text: str, case: str) -> Stated:
     """Read the number that a judge found in a reply; `nothing` if it found none, None for no verdict."""
-    found = _answer(text, case, "number")
-    if found == "none":
+    field_value = _verdict_field(text, case, "number")
+    if field_value == "none":
         return "nothing"
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    if isinstance(field_value, bool) or not isinstance(field_value, int | float):
         return None
     try:
-        return float(found) if isfinite(found) else None
+        return float(field_value) if isfinite(field_value) else None
     except OverflowError:
         return None
 
 
 def text_stated(text: str, case: str) -> str | None:
     """Read the answer that a judge found in a reply; empty if it found none, None for no verdict."""
-    found = _answer(text, case, "answer")
-    return found.strip() if isinstance(found, str) else None
+    field_value = _verdict_field(text, case, "answer")
+    return field_value.strip() if isinstance(field_value, str) else None
 
 
 _NAMES = {"CORRECT": "A", "INCORRECT": "B", "A: CORRECT": "A", "B: INCORRECT": "B"}

@@ -1,4 +1,4 @@
-r"""Free answers: a number, a word, a short phrase; and how a number is written in running text.
+r"""Extract a free answer (a number, a word, a short phrase) from a reply, and parse numbers in running text.
 
 >>> [number(text) for text in ("12k", "1.2 million", r"\$6000", "three", "in 2014", r"\frac{1}{2}", "5 or 6")]
 [12000.0, 1200000.0, 6000.0, 3.0, 2014.0, 0.5, None]
@@ -10,14 +10,14 @@ import re
 from math import isfinite
 from typing import Any
 
+from evals.extract.formatting import half_width, shortened_answers, strip_formatting
+from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import WORDS
-from evals.extract.peel import half_width, heads, peel
-from evals.extract.reading import PROSE, REFUSED, Reading, read
-from evals.extract.shapes import gives_up
+from evals.extract.reading import PROSE, REFUSED, Reading, read_answer
 from evals.extract.statements import Form
 
-SHORT = 80
+MAX_REPLY_CHARS = 80
 """Length limit in characters of a reply that states nothing and is read as a whole."""
 _SENTENCE_VERB = lazy_pattern(
     r"\s(?:is|are|was|were|has|had|have|shows|equals|measures|(?:occur(?:s|red)|happen(?:s|ed)|peak(?:s|ed)|beg[ai]ns?|start(?:s|ed)|end(?:s|ed))\s+in)\s",
@@ -27,35 +27,39 @@ _UNKNOWN = lazy_pattern(
     r"(?:I|we)\s+(?:do\s?n[o'’]t|don['’]t|can\s?not|can['’]t|am\s+(?:not|unable))\b|(?:sorry|unable)\b|抱歉|无法",
     re.IGNORECASE,
 )
-_FEW = 5
+_MAX_WORDS = 5
 """Maximum number of words of an answer that a last line ends with."""
 _SENTENCE = 240
 
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
     """Read the stated free answer; the value is a tuple: as stated, then shorter, without the explanation that follows."""
-    return read(half_width(text), _parse, truncated=truncated)
+    return read_answer(half_width(text), _parse, truncated=truncated)
 
 
-_SHARE = lazy_pattern(
+_SHARE_SENTENCE = lazy_pattern(
     r"[\s*_]*(?:(?:according\s+to|based\s+on|from|in)\s+the\s+[a-z ]{1,30},\s*)?(?:about\s+|approximately\s+|around\s+)?[*_]*(?P<number>\d[\d.,]*\s?(?:%|percent))[*_]*\s+of\s",
     re.IGNORECASE,
 )
 """E.g. "According to the chart, 62 % of respondents agreed."."""
 _DIGIT = lazy_pattern(r"\d")
-_SUM = lazy_pattern(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*=\s*(?=\S)")
+_CALCULATION = lazy_pattern(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*=\s*(?=\S)")
 """Left-hand side of a calculation whose right-hand side is the answer."""
 
 
 def _parse(content: str, form: Form) -> Any:
-    if calculation := _SUM.match(content):
+    if calculation := _CALCULATION.match(content):
         content = content[calculation.end() :]
-    forms = tuple(head for head in heads(content) if head)
+    forms = tuple(head for head in shortened_answers(content) if head)
     if not forms:
         return None
     if _UNKNOWN.match(forms[0]):
         return REFUSED
-    if form == "whole" and (share := _SHARE.match(content)) and not _DIGIT.search(content, share.end()):
+    if (
+        form == "whole"
+        and (share := _SHARE_SENTENCE.match(content))
+        and not _DIGIT.search(content, share.end())
+    ):
         return (share["number"],)
     if form in PROSE or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
@@ -63,7 +67,7 @@ def _parse(content: str, form: Form) -> Any:
         words = len(forms[-1].split())
         if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, forms)):
             return None  # read from its end
-        if len(content) > SHORT or (words > _FEW and number(forms[-1]) is None):
+        if len(content) > MAX_REPLY_CHARS or (words > _MAX_WORDS and number(forms[-1]) is None):
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and words > 2:
             return None
@@ -88,46 +92,46 @@ _NUMBER = lazy_pattern(
     r"\s*(?P<scale>(?:thousand|million|billion|trillion|mio|mn|bn|(?<=\d)\s?[kKMB]|(?<=\d)[mb])(?![A-Za-z/²³^])|百万|千|万|亿)?\s*(?P<percent>%|percent(?:age)?(?:\s+points?)?|个百分点)?\s*(?P<rest>.*)",
     re.DOTALL,
 )
-_REST = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
+_REMAINDER = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
 _COUNTED = lazy_pattern(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
 _LATEX = lazy_pattern(r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~")
 _NAMED = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
 
 
 def number(text: str, *, scaled: bool = True) -> float | None:
-    """Read the one number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is ignored.
+    """Return the only number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is ignored.
 
-    None if there is none, or more than one. Only a unit may follow. `scaled`: multiply by
-    "million" and the like; a chart may be drawn in millions.
+    The value is None without a number, or with several. Only a unit may follow. With `scaled` the number is
+    multiplied by "million" and the like; the axis of a chart may already be in millions.
     """
-    text = peel(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
+    text = strip_formatting(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
     if match := _NAMED.match(text):
         text = text[match.end() :]
     if match := _LEADING.match(text):
         text = text[match.end() :]
     if (word := WORDS.get(text.casefold().split(" ")[0].rstrip(".,") if text else "")) is not None:
-        return None if _digit(text) else word
+        return None if _has_digit(text) else word
     if text[:1] in _CHINESE and len(text) <= 2:
         return _CHINESE[text[0]]
     if fraction := _FRACTION.match(text):
-        return _fraction(fraction, text)
-    plain = re.sub(r"[{}]", "", _LATEX.sub(" ", text)).strip()
-    match = _NUMBER.fullmatch(plain)
-    if match is None or not _REST.fullmatch(match["rest"]) or _COUNTED.match(match["rest"]):
+        return _fraction_value(fraction, text)
+    cleaned = re.sub(r"[{}]", "", _LATEX.sub(" ", text)).strip()
+    match = _NUMBER.fullmatch(cleaned)
+    if match is None or not _REMAINDER.fullmatch(match["rest"]) or _COUNTED.match(match["rest"]):
         return None
     return _value(match, scaled=scaled)
 
 
-def _digit(text: str) -> bool:
+def _has_digit(text: str) -> bool:
     return any(letter.isdigit() for letter in text)
 
 
-def _fraction(fraction: re.Match[str], text: str) -> float | None:
-    over, under = float(fraction["a"] or fraction["c"]), float(fraction["b"] or fraction["d"])
-    rest = text[fraction.end() :]
-    if not under or _digit(rest) or not _REST.fullmatch(rest.strip()):
+def _fraction_value(fraction: re.Match[str], text: str) -> float | None:
+    numerator, denominator = float(fraction["a"] or fraction["c"]), float(fraction["b"] or fraction["d"])
+    remainder = text[fraction.end() :]
+    if not denominator or _has_digit(remainder) or not _REMAINDER.fullmatch(remainder.strip()):
         return None
-    value = float(fraction["whole"] or 0) + over / under
+    value = float(fraction["whole"] or 0) + numerator / denominator
     return -value if fraction["sign"] == "-" else value
 
 

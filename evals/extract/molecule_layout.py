@@ -1,0 +1,188 @@
+"""Extract molecules from replies without a statement: code spans, bold words, the whole reply, its last paragraph, prose."""
+
+from __future__ import annotations
+
+import re
+
+from evals.extract import statement_mood
+from evals.extract.answer_cues import asserted_reading, is_undecided
+from evals.extract.layout import gives_up
+from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.molecule_spans import MAX_SPANS, MoleculeRequest, Span, last_group, main_spans
+from evals.extract.reading import Reading, breaks_off
+from evals.extract.smiles import (
+    MAX_TOKEN_CHARS,
+    WORDS,
+    can_only_be_smiles,
+    looks_like_smiles,
+    parse_molecule_set,
+    parse_whole,
+    reaction_side,
+    strip_token,
+    unmistakable_smiles,
+)
+from evals.extract.statements import MAX_CHARS as REPLY
+
+EITHER = lazy_pattern(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
+_MAX_TAIL_CHARS = 20_000
+"""Number of characters searched, from the end of a reply."""
+_MAX_OPTION_CHARS = 4_000
+"""Number of characters before the last line that are searched for the option that it names."""
+_CHOICE = lazy_pattern(
+    r"\bI(?:['’]d|\s+would)?\s+(?:recommend|choose|prefer|select|suggest|pick|go\s+with)\s+(?P<label>(?:option|route|method|candidate|pathway)\s+(?:\d|[A-D]\b))",
+    re.IGNORECASE,
+)
+_MARKED = lazy_pattern(
+    r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
+)
+_LEADS = lazy_pattern(
+    r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is)\s(?:the|an?)\s(?:[\w-]+\s){0,3}[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
+)
+_RESULTS = lazy_pattern(
+    r"\b(?:gives?|yields?|affords?|furnishes|produces?|products?\s+is|forms?)\s|得到|生成|产物[为是]",
+    re.IGNORECASE,
+)
+_REACTION = lazy_pattern(r"(?<![^\s>`])[^\s>`]{1,2000}>[^\s>`]{0,500}>[^\s>`]{1,2000}")
+_ARROW = lazy_pattern(r"→|->|=>|⟶|⟹|⇒")
+
+
+def read_layout(text: str, request: MoleculeRequest) -> Reading | None:
+    """Read code spans, bold words, a reply that consists of the answer alone, or the only molecule in its prose."""
+    if gives_up(text, _last_line_start(text)) or breaks_off(text[-REPLY:]):
+        return None
+    reading = (
+        _read_emphasised(text, request)
+        or _read_whole_reply(text, request)
+        or _read_chosen_option(text, request)
+    )
+    if reading is not None or is_undecided(text, _last_line_start(text)):
+        return reading
+    return _read_last_paragraph(text, request) or _read_prose(text, request)
+
+
+def _last_line_start(text: str) -> int:
+    """Return the start of the last line with content."""
+    return text.rfind("\n", 0, len(text.rstrip())) + 1
+
+
+def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
+    """Read code spans and bold words; a span that is part of an earlier one is an explanation of it."""
+    spans = [
+        Span(match[group].strip(), match.start(group), match.end(group))
+        for match in _MARKED.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))
+        if (group := match.lastindex) and (group < 3 or can_only_be_smiles(strip_token(match[group])))
+    ]
+    molecules = [
+        span._replace(text=molecule)
+        for span in main_spans(text, spans[-MAX_SPANS:], request)
+        if (molecule := request.read(span.text))
+    ]
+    apart = [
+        span
+        for n, span in enumerate(molecules)
+        if not any(span.text in earlier.text != span.text for earlier in molecules[:n])
+    ]
+    if not apart:
+        return None
+    answer = last_group(text, apart, request.side) if request.several else apart[-1:]
+    begin, end = answer[0].begin, answer[-1].end
+    others = {span.text for span in apart} - {span.text for span in answer}
+    is_reaction = request.side and _ARROW.search(text, begin, end)
+    value = (
+        parse_molecule_set(text[begin:end], request.side)
+        if is_reaction
+        else ".".join(span.text for span in answer)
+    )
+    if value is None or (others and not _is_result(text, begin)):
+        return None
+    if statement_mood.mood(text, begin - 1, end + 1) != "asserted":
+        return None
+    return Reading(value, "emphasis", begin, end)
+
+
+def _read_whole_reply(text: str, request: MoleculeRequest) -> Reading | None:
+    """Read a reply that consists of the answer alone."""
+    content = text.strip()
+    if not content or len(content) > 2 * MAX_TOKEN_CHARS or ("\n" in content and not request.several):
+        return None
+    value: str | None = strip_token(reaction_side(content, request.side))
+    if not looks_like_smiles(value or ""):
+        value = parse_molecule_set(content, request.side) if request.several else parse_whole(content)
+    if not value or value.upper() in WORDS or not any(char.isalpha() for char in value):
+        return None
+    begin = text.find(content[0])
+    return asserted_reading(text, Reading(value, "whole", begin, begin + len(content)))
+
+
+def _read_chosen_option(text: str, request: MoleculeRequest) -> Reading | None:
+    """Read the line of the option that the last line recommends: "I recommend option 1"."""
+    begin = _last_line_start(text)
+    choice = _CHOICE.search(text, begin)
+    if choice is None:
+        return None
+    option = re.compile(
+        rf"^\W*{re.escape(choice['label'])}\b[^:\n]{{0,60}}:(?P<content>[^\n]+)$",
+        re.MULTILINE | re.IGNORECASE,
+    )
+    lines = list(option.finditer(text, max(0, begin - _MAX_OPTION_CHARS), begin))
+    value = request.read(lines[0]["content"]) if len(lines) == 1 else None
+    return Reading(value, "mark", *lines[0].span("content")) if value else None
+
+
+def _read_last_paragraph(text: str, request: MoleculeRequest) -> Reading | None:
+    """Read the last paragraph if it is a set of molecules, listed or joined, or a reaction."""
+    end = len(text.rstrip())
+    begin = max(text.rfind("\n\n", 0, end) + 2, end - MAX_TOKEN_CHARS) if "\n\n" in text[:end] else 0
+    if not request.several or end - begin > MAX_TOKEN_CHARS:
+        return None
+    value = parse_molecule_set(text[begin:end], request.side)
+    return asserted_reading(text, Reading(value, "last line", begin, end)) if value else None
+
+
+def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
+    """Read the only token of a reply that can only be SMILES, or the result in its last line."""
+    text = text.rstrip()
+    if text.endswith("?"):
+        return None
+    tail = text[-_MAX_TAIL_CHARS:]
+    reactions = [*_REACTION.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))] if request.side else []
+    if reactions:
+        place = reactions[-1].span()
+        value = parse_molecule_set(text[slice(*place)], request.side)
+        return asserted_reading(text, Reading(value, "prose", *place)) if value else None
+    molecules = unmistakable_smiles(_without_remarks(tail))
+    if not molecules and _RESULTS.search(tail):
+        in_remarks = unmistakable_smiles(tail)
+        molecules = in_remarks if len(in_remarks) == 1 else []
+    if not molecules or (
+        len(molecules) > 1 and (request.side == "reactants" or EITHER.search(text[-MAX_TOKEN_CHARS:]))
+    ):
+        return None
+    value = molecules[0] if len(molecules) == 1 else _read_result_line(text, molecules[-1])
+    begin = text.rfind(value) if value else -1
+    return (
+        asserted_reading(text, Reading(value, "prose", begin, begin + len(value)))
+        if value and begin >= 0
+        else None
+    )
+
+
+def _read_result_line(text: str, last: str) -> str | None:
+    """Return the molecule that the last line gives as the result; `last` is the last one of the reply."""
+    in_line = unmistakable_smiles(_without_remarks(text[_last_line_start(text) :]))
+    results = [molecule for molecule in in_line if _is_result(text, text.rfind(molecule))]
+    if not results:
+        return None
+    return results[-1] if len(results) == 1 or results[-1] == last else None
+
+
+def _is_result(text: str, begin: int) -> bool:
+    """Return whether the words before a molecule say that it is the result."""
+    return _LEADS.search(text, max(0, begin - 40), max(0, begin)) is not None
+
+
+def _without_remarks(text: str) -> str:
+    return _REMARK.sub("", text)
+
+
+_REMARK = lazy_pattern(r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")

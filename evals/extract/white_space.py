@@ -1,0 +1,46 @@
+"""Shorten long runs of white space in a reply for readers and scorers.
+
+Many patterns begin with `\\s*` and look at each blank of a run as a beginning, so a run of 60,000 blanks would take them
+minutes; no answer depends on more than `MAX_RUN`. Reasoning that was blanked out leaves such runs, too.
+
+>>> text, removed = shorten_runs("ANSWER:" + " " * 1000 + "B")
+>>> len(text), original_position(len(text) - 1, removed)
+(72, 1007)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TypeAlias
+
+MAX_RUN = 64
+"""Maximum length of a run: its first characters, and up to two line breaks."""
+_RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN}}}\s++")
+
+RemovedRuns: TypeAlias = Sequence[tuple[int, int]]
+"""(position in the shortened text after which characters were removed, their number), in order."""
+
+
+def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
+    """Return the text with each run of white space truncated to `MAX_RUN` characters, and the removed runs.
+
+    Line and paragraph breaks in a run are kept.
+    """
+    if len(text) <= MAX_RUN or (run := _RUN.search(text)) is None:
+        return text, ()
+    pieces, removed, end, length = [], [], 0, 0
+    while run is not None:
+        lines = min(2, text.count("\n", run.start() + MAX_RUN, run.end()))
+        kept_text = text[end : run.start() + MAX_RUN - lines] + "\n" * lines
+        pieces.append(kept_text)
+        length += len(kept_text)
+        removed.append((length, run.end() - run.start() - MAX_RUN))
+        end = run.end()
+        run = _RUN.search(text, end)
+    return "".join((*pieces, text[end:])), removed
+
+
+def original_position(position: int, removed: RemovedRuns) -> int:
+    """Return the position in the original text of one in the shortened text."""
+    return position + sum(count for position_removed, count in removed if position_removed <= position)
