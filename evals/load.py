@@ -237,7 +237,7 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
             raise UnknownName(f"protocol of {spec}", wanted, names)
         made = chosen.suite(variant, named.base, shots=named.shots if shots is None else shots)
         _trust(made)
-        made = structs.replace(made, errata=errata.of_suite(made.name, variant))
+        made = structs.replace(made, errata=errata.suite_errata(made.name, variant))
         resolved.append(reworded(made) if named.reworded else _with_upstream_prompts(made))
     return resolved
 

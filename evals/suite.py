@@ -78,7 +78,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     protocol's name with `~`. A suite looked up by its name uses them, or cannot be run."""
     verbatim: bool = False
     """Whether `prompter` uses upstream's own prompts without `upstream`, since they are part of the data."""
-    errata: Errata = errata.NONE
+    errata: Errata = errata.NO_ERRATA
     """Known errors in the data; set when a suite is looked up by name."""
     in_memory: bool = False
     """Whether the samples exist only in the calling program."""
@@ -150,7 +150,7 @@ class Suite(Struct, frozen=True, kw_only=True):
 
     def metrics_for(self, ids: Iterable[str]) -> tuple[Metric, ...]:
         """Return the metrics of a run with these samples, with corrected versions if errata apply."""
-        return errata.corrected(self.metrics, self.errata, ids)
+        return errata.corrected_metrics(self.metrics, self.errata, ids)
 
     def scorer_versions(self) -> dict[str, str]:
         """Return a description of each scorer, which changes with its rule and options."""

@@ -124,12 +124,12 @@ async def _sendable(kind: str, data: str) -> tuple[str, str]:
     """Convert a GIF to PNG, since the API does not accept GIF; other formats are returned unchanged."""
     if kind != "image/gif":
         return kind, data
-    from evals.data.media import look, redraw
+    from evals.data.media import inspect_image, redraw_as_png
     from evals.labels import Redrawn
 
     raw = b64decode(data)
-    _, width, height, _ = look(raw)
-    png = await asyncio.to_thread(redraw, raw, Redrawn(width, height))
+    _, width, height, _ = inspect_image(raw)
+    png = await asyncio.to_thread(redraw_as_png, raw, Redrawn(width, height))
     return "image/png", b64encode(png).decode()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from evals import profiles
-from evals.calls.secrets import Mask, in_url
+from evals.calls.secrets import Mask, url_secrets
 from evals.errors import UsageError
 from evals.model_adapters.common.fetch import listed
 from evals.model_adapters.common.http import base_of, credentials, without_secrets
@@ -61,7 +61,7 @@ def resolve_alias(alias: str, *, base: str, key: str) -> str:
     try:
         models = listed(url, headers={"Authorization": f"Bearer {key}"})
     except (OSError, ValueError) as error:
-        reason = Mask([key, *in_url(base)]).text(str(error))
+        reason = Mask([key, *url_secrets(base)]).text(str(error))
         raise UsageError(
             f"cannot ask {without_secrets(url)} what intern:{alias} stands for ({reason}); name the model itself"
         ) from None

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from evals.calls.backoff import wait_s
-from evals.calls.secrets import Mask, api_key, in_url
+from evals.calls.secrets import Mask, api_key, url_secrets
 from evals.errors import BadReply, Fatal, RateLimit, Rejected, UsageError
 from evals.model_adapters.common.addresses import Addresses
 from evals.model_adapters.common.endpoints import Endpoints
@@ -182,7 +182,7 @@ def _only_model(base: str, key: str | None) -> str:
     parts = base_of(base)
     shown = without_secrets(parts.join("/models"))
     url = f"{shown}?{parts.query}" if parts.query else shown  # user and password go in a header
-    mask = Mask([key or "", *in_url(base)])
+    mask = Mask([key or "", *url_secrets(base)])
     try:
         names = [served.id for served in _list_with_retries(url, shown, _authorization(base, key))]
     except (OSError, ValueError) as error:

@@ -22,7 +22,7 @@ import msgspec
 
 from evals.benchmark import Benchmark, Protocol
 from evals.boundary import foreign_code
-from evals.calls.call import as_text
+from evals.calls.call import encode_likelihoods
 from evals.data import Data
 from evals.errors import DataError, UnknownName, UsageError
 from evals.scorers.upstream.code_execution import find_code_execution
@@ -251,7 +251,7 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     texts = [text for some in sample.meta["continuations"] for text in some]
     letters = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
     right = {ord(letter) - ord("A") for letter in letters} if sample.choices else set(range(len(texts)))
-    return as_text(
+    return encode_likelihoods(
         [
             Likelihood(logprob=0.0 if i in right else -1e3 * len(text.encode()), tokens=1, greedy=i in right)
             for i, text in enumerate(texts)

@@ -21,7 +21,7 @@ from evals.data import Data, Split
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.prompts import ask_with_images, hinted_question, images_of, options, images_first, plain_text
-from evals.prompts.upstream import UNREAD
+from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
 from evals.scorers.upstream.mathvision import Official, Strict
 from evals.scorers.upstream.vlmevalkit import MATHVISION
@@ -106,7 +106,7 @@ def _as_vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
         MATHVISION,
         variant,
         prompt=_hinted,
-        upstream=UNREAD,
+        upstream=UNAVAILABLE,
         sampling=sampling,
         ideal=lambda sample, prompt: str(sample.target),
         unwinnable=_unwinnable("\\boxed"),

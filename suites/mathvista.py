@@ -23,7 +23,7 @@ from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.prompts import LETTERS, ask_with_images, hinted_question, images_of, options, images_first, plain_text
-from evals.prompts.upstream import UNREAD
+from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy, mean_value
 from evals.scorers.upstream.mathvista import Official, Strict
 from evals.scorers.upstream.vlmevalkit import MATHVISTA
@@ -136,7 +136,7 @@ def _as_vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
         MATHVISTA,
         variant,
         prompt=_hinted,
-        upstream=UNREAD,
+        upstream=UNAVAILABLE,
         sampling=sampling,
         ideal=lambda sample, prompt: str(sample.target),
         unwinnable=_unwinnable,

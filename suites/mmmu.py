@@ -22,7 +22,7 @@ from typing import Any
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
-from evals.data.media import enlarged, image
+from evals.data.media import enlarge_image, image
 from evals.errors import DataError
 from evals.prompts import LETTERS, SELECTING, images_first, images_of, option_question, options, plain_text
 from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
@@ -181,13 +181,15 @@ def _selecting(data: Data, variant: str) -> Prompter:
                 parts.append(pictures[piece])
         first = next((part for part in parts if isinstance(part, Media)), None)
         if first is not None:  # everywhere: the same image is sent at one size
-            large = enlarged(first, 2, max_pixels=data.max_pixels)
+            large = enlarge_image(first, 2, max_pixels=data.max_pixels)
             parts = [large if part == first else part for part in parts]
         return images_first(parts)
 
     def ask_page(sample: Sample, repeat: int) -> Prompt:
         (page,) = images_of(sample)
-        return images_first([enlarged(page, 2, max_pixels=data.max_pixels), Text(f"{ON_THE_PAGE}{form}")])
+        return images_first(
+            [enlarge_image(page, 2, max_pixels=data.max_pixels), Text(f"{ON_THE_PAGE}{form}")]
+        )
 
     return ask_page if variant == "pro-vision" else ask
 

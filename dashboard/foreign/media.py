@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals import disk
 from evals.boundary import foreign_code
-from evals.data.media import MOST_PIXELS, OPENED
+from evals.data.media import MAX_DECODED_PIXELS, OPENED
 from evals.errors import DataError
 from evals.extract.regions import regions
 from evals.scorers.boxes import Box
@@ -82,7 +82,7 @@ def picture(raw: bytes, gold: Sequence[Box] = (), answer: Sequence[Box] = ()) ->
         foreign_code(lambda why: DataError(f"no readable image ({why.partition(':')[0]})")),
         Image.open(BytesIO(raw), formats=OPENED) as opened,
     ):
-        if opened.width * opened.height > MOST_PIXELS:
+        if opened.width * opened.height > MAX_DECODED_PIXELS:
             raise DataError(f"{opened.width}x{opened.height} pixels are too many to show")
         opened.draft("RGB", (SIDE, SIDE))
         scale = min(1.0, SIDE / max(opened.size))

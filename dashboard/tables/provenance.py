@@ -87,7 +87,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("code", card.commit or "a released package"),
         ("packages", ", ".join(f"{name} {version}" for name, version in card.packages.items())),
         ("machine", ", ".join(f"{name} {value}" for name, value in card.host.items())),
-        ("promise", "" if card.promise is None else promise.standing(card)),
+        ("promise", "" if card.promise is None else promise.promise_standing(card)),
         ("origin", card.origin),
         ("started", moment(card.started)),
         ("finished", moment(card.finished)),

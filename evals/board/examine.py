@@ -20,7 +20,7 @@ from evals.board.items import Items
 from evals.board.policy import BoardPolicy, SuiteRule
 from evals.board.results import SuiteResult
 from evals.board.submission import Submission, SubmittedRun
-from evals.bundles.bundle import GATED, Bundle, Withheld, opened
+from evals.bundles.bundle import GATED, Bundle, Withheld, open_bundle
 from evals.bundles.verify import Verification, verify
 from evals.errors import DataError, EvalsError, ScorerError
 from evals.plain import plain
@@ -141,7 +141,7 @@ def _result(
     path: Path, run: SubmittedRun, rule: SuiteRule, verification: Verification
 ) -> tuple[SuiteResult, list[str], Items]:
     """Return the result of a verified bundle, the rules that it breaks, and the values of its items."""
-    with opened(path) as bundle:
+    with open_bundle(path) as bundle:
         card = bundle.card()
         if (run.suite, run.protocol, run.run) != (card.config.suite, card.config.protocol, card.run):
             raise DataError("submission.toml and the bundle do not name the same run")
@@ -205,5 +205,5 @@ def published(card: Card) -> SuiteResult:
         served=card.served,
         started=card.started,
         errata=card.errata,
-        promise=promise.standing(card),
+        promise=promise.promise_standing(card),
     )

@@ -34,11 +34,11 @@ from evals.records.store import Run
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 FORMAT = 1
-LONGEST_LINE = 256 << 20
+MAX_LINE_BYTES = 256 << 20
 """Maximum size in bytes of one record, unpacked."""
-END = 1 << 20
+EDGE_BYTES = 1 << 20
 """Number of bytes at a file's start and end in which a bundle names its manifest."""
-EXPANSION = 1100
+MAX_COMPRESSION = 1100
 """Deflate compresses at most 1032 times; an entry that claims more is a zip bomb."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _CHECKSUM = len(f"sha256:{'0' * 64}")
@@ -121,8 +121,8 @@ def _contents(run: Run, *, gated: bool) -> Iterator[tuple[str, Iterable[bytes]]]
     yield "card.json", [disk.read_small(run.path / "card.json")]
     samples, records = run.samples(), run.records()
     if gated:
-        yield "samples.jsonl", (encode(bare_sample(sample)) + b"\n" for sample in samples)
-        yield "withheld.jsonl", (encode(withheld(record)) + b"\n" for record in records)
+        yield "samples.jsonl", (encode(sample_without_texts(sample)) + b"\n" for sample in samples)
+        yield "withheld.jsonl", (encode(withhold_texts(record)) + b"\n" for record in records)
     else:
         yield "samples.jsonl", (encode(sample) + b"\n" for sample in samples)
         yield "records.jsonl", (encode(record) + b"\n" for record in records)
@@ -156,13 +156,13 @@ def seal(path: Path) -> None:
         stream.write(comment)
 
 
-def bare_sample(sample: Sample) -> Sample:
+def sample_without_texts(sample: Sample) -> Sample:
     """Return a gated sample with id, group, answer letter and hashed options only."""
     hashed = tuple(f"sha256:{sha256(text.encode()).hexdigest()}" for text in sample.choices)
     return structs.replace(sample, question=(), choices=hashed, target=without_text(sample.target), meta={})
 
 
-def withheld(record: Record) -> Withheld:
+def withhold_texts(record: Record) -> Withheld:
     """Return a record without its texts."""
     outcome = record.outcome
     scores: dict[str, Score | Failure] = {}
@@ -204,7 +204,7 @@ class Bundle:
         decode = msgspec.json.Decoder(kind).decode
         with self._archive.open(name) as stream:
             number = 0
-            while line := stream.readline(LONGEST_LINE):
+            while line := stream.readline(MAX_LINE_BYTES):
                 number += 1
                 try:
                     yield decode(line)
@@ -214,7 +214,7 @@ class Bundle:
     def read(self, name: str) -> bytes:
         """Read a small file whole."""
         with self._archive.open(name) as stream:
-            return stream.read(LONGEST_LINE)
+            return stream.read(MAX_LINE_BYTES)
 
     def card(self) -> Card:
         """Return the run's card; raises DataError if it is invalid."""
@@ -242,7 +242,7 @@ class Bundle:
         stated, entry = self.manifest.files[name], self._archive.getinfo(name)
         if entry.file_size != stated.size:
             return f"{name}: {entry.file_size} bytes, the manifest says {stated.size}"
-        if entry.file_size > EXPANSION * max(entry.compress_size, 1):
+        if entry.file_size > MAX_COMPRESSION * max(entry.compress_size, 1):
             return f"{name}: claims {entry.file_size} bytes of {entry.compress_size} packed ones"
         digest = sha256()
         with self._archive.open(name) as stream:
@@ -255,9 +255,9 @@ def _check_is_bundle(path: Path) -> None:
     """Raise UsageError for a file that is not a bundle; a broken bundle, which still names its manifest, passes."""
     try:
         with disk.open_regular(path) as stream:
-            start = stream.read(END)
-            stream.seek(max(0, path.stat().st_size - END))
-            end = stream.read(END)
+            start = stream.read(EDGE_BYTES)
+            stream.seek(max(0, path.stat().st_size - EDGE_BYTES))
+            end = stream.read(EDGE_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if b"bundle.json" not in start + end:
@@ -266,7 +266,7 @@ def _check_is_bundle(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Bundle]:
+def open_bundle(path: Path) -> Iterator[Bundle]:
     """Open a bundle; raises UsageError if the file is not a bundle, DataError if it is a broken one."""
     try:
         exists = path.is_file()

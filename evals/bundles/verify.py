@@ -11,7 +11,14 @@ from typing import Any
 from msgspec import Struct, structs
 
 from evals import load
-from evals.bundles.bundle import UNKNOWN_PROMPT, Bundle, Withheld, bare_sample, opened, prompt_hash
+from evals.bundles.bundle import (
+    UNKNOWN_PROMPT,
+    Bundle,
+    Withheld,
+    open_bundle,
+    prompt_hash,
+    sample_without_texts,
+)
 from evals.data import Data
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError
@@ -59,7 +66,7 @@ def verify(path: Path, data: Path | None = None) -> Verification:
     UsageError) if the suite is defined by a plugin's code.
     """
     try:
-        with opened(path) as bundle:
+        with open_bundle(path) as bundle:
             faults = bundle.faults()
             if faults:
                 return Verification(bundle=path.name, run=bundle.manifest.run, differences=tuple(faults))
@@ -112,7 +119,7 @@ class _Check:
         )
 
     def _promise(self) -> None:
-        if (standing := promise.standing(self.card)) != promise.NONE:
+        if (standing := promise.promise_standing(self.card)) != promise.NONE:
             self.notes.append(f"promise {standing}")
 
     def _names(self) -> None:
@@ -133,7 +140,7 @@ class _Check:
             self.differences.append(
                 f"errata: the card says {card.errata!r}, here it is {self.suite.errata.version!r}"
             )
-        if not _same(self.suite.chance, card.chance):
+        if not _equal_values(self.suite.chance, card.chance):
             self.differences.append(f"chance: the card says {card.chance}, here it is {self.suite.chance}")
         rules = self.suite.scorer_versions()
         self.differences += [
@@ -172,7 +179,9 @@ class _Check:
                 raise DataError(f"{name}: is not in the data")
             words = tuple(part for part in stated.question if isinstance(part, Text))  # only imports keep it
             asked = gold.question if words else ()
-            expected = bare_sample(gold) if self.card.gated else structs.replace(gold, question=asked)
+            expected = (
+                sample_without_texts(gold) if self.card.gated else structs.replace(gold, question=asked)
+            )
             if structs.replace(stated, question=words) != expected:
                 self.differences.append(f"{name}: is not as in the data")
         self.samples = golds
@@ -198,7 +207,10 @@ class _Check:
                 map(self._with_prompt_hash_checked, self.bundle.lines("withheld.jsonl", Withheld))
             )
             for record in stored:
-                if any(isinstance(s, Failure) or s.judged or _hidden(s) for s in record.scores.values()):
+                if any(
+                    isinstance(s, Failure) or s.judged or _score_without_texts(s)
+                    for s in record.scores.values()
+                ):
                     left += 1
                     yield record, record
                     continue
@@ -261,10 +273,10 @@ class _Check:
         for stored, again in pairs:
             self.briefs.append(brief(again))
             failed = isinstance(stored.outcome, Failure)
-            if (failed and stored.scores) or not _same(stored.scores, again.scores):
+            if (failed and stored.scores) or not _equal_values(stored.scores, again.scores):
                 where = f"{stored.sample} [{stored.repeat}]"
                 self.differences.append(
-                    f"{where}: stored {_say(stored.scores)}, scored again {_say(again.scores)}"
+                    f"{where}: stored {_describe_scores(stored.scores)}, scored again {_describe_scores(again.scores)}"
                 )
 
     def _figures(self) -> int:
@@ -280,7 +292,7 @@ class _Check:
         self._compare(structs.asdict(self.card), structs.asdict(summary), SUMMED)
         stated, computed = _by_name(self.card.estimates), _by_name(summary.estimates)
         for key in sorted({*stated, *computed}):
-            if not _same(was := stated.get(key), now := computed.get(key)):
+            if not _equal_values(was := stated.get(key), now := computed.get(key)):
                 self.differences.append(
                     f"{' of '.join(filter(None, key))}: {_figure(was)}; computed again {_figure(now)}"
                 )
@@ -291,7 +303,7 @@ class _Check:
         self, stated: Mapping[str, Any], computed: Mapping[str, Any], names: Sequence[str], prefix: str = ""
     ) -> None:
         for name in names:
-            if not _same(was := stated[name], now := computed.get(name)):
+            if not _equal_values(was := stated[name], now := computed.get(name)):
                 self.differences.append(f"{prefix}{name}: the card says {was}, computed again {now}")
 
     def _judge(self, golds: Mapping[str, Gold]) -> int:
@@ -318,7 +330,7 @@ class _Check:
         into, out, cached = (card.price.get(kind) for kind in ("input", "output", "cached"))
         price = Price(input=into or 0.0, output=out or 0.0, cached=cached, date=date.min)
         cost = price.cost(card.tokens, card.batch_tokens)
-        if not _same(card.cost_usd, cost):
+        if not _equal_values(card.cost_usd, cost):
             self.differences.append(f"cost_usd: the card says {card.cost_usd}, computed again {cost}")
 
 
@@ -328,25 +340,27 @@ def _letter_only(score: Score | Failure) -> Score | Failure:
     return Score(value=score.value, verdict=score.verdict, answer=score.answer, parts=score.parts)
 
 
-def _hidden(score: Score) -> bool:
+def _score_without_texts(score: Score) -> bool:
     return score.answer is not None and score.answer.startswith("sha256:")
 
 
-def _same(stated: Any, other: Any) -> bool:
+def _equal_values(stated: Any, other: Any) -> bool:
     """Return whether two values are equal, with floats to nine digits."""
     if isinstance(stated, float) and isinstance(other, int | float):
         return isclose(stated, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     if isinstance(stated, Struct):
-        return type(stated) is type(other) and _same(structs.asdict(stated), structs.asdict(other))
+        return type(stated) is type(other) and _equal_values(structs.asdict(stated), structs.asdict(other))
     if isinstance(stated, Mapping):
         return (
             isinstance(other, Mapping)
             and stated.keys() == other.keys()
-            and all(_same(stated[k], other[k]) for k in stated)
+            and all(_equal_values(stated[k], other[k]) for k in stated)
         )
     if isinstance(stated, list | tuple):
         return (
-            isinstance(other, list | tuple) and len(stated) == len(other) and all(map(_same, stated, other))
+            isinstance(other, list | tuple)
+            and len(stated) == len(other)
+            and all(map(_equal_values, stated, other))
         )
     return bool(stated == other)
 
@@ -359,7 +373,7 @@ def _figure(e: Estimate | None) -> str:
     return "not there" if e is None else f"{e.value} [{e.low}, {e.high}] over {e.n} by {e.method}"
 
 
-def _say(scores: Mapping[str, Score | Failure]) -> str:
+def _describe_scores(scores: Mapping[str, Score | Failure]) -> str:
     words = [
         f"{score.verdict} {score.value} {score.answer!r}"
         if isinstance(score, Score)

@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[Likelihood]).decode
 
 
-async def ask(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
+async def call_model(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
     """Return the reply of one call; raises the errors of the adapter."""
     if prompt.continuations and isinstance(model, LogProbs):
         return await _likelihoods(model, prompt)
@@ -29,13 +29,13 @@ async def ask(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
         raise ModelError(f"the adapter returned {type(reply).__name__}, not a Reply")
     if reply.text.isascii() and (reply.reasoning or "").isascii():
         return reply
-    return writable(reply)
+    return json_safe(reply)
 
 
 T = TypeVar("T", bound=Struct)
 
 
-def writable(value: T) -> T:
+def json_safe(value: T) -> T:
     """Return a struct that can be encoded as JSON: lone surrogates in its texts become U+FFFD."""
     try:
         _encode(value)
@@ -58,14 +58,14 @@ async def _likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
     for message, continuations in zip(prompt.messages, prompt.continuations, strict=True):
         text = "".join(part.text for part in message.parts if isinstance(part, Text))
         values += await model.logprobs(text, continuations)
-    return Reply(text=as_text(values), seconds=time.perf_counter() - started)
+    return Reply(text=encode_likelihoods(values), seconds=time.perf_counter() - started)
 
 
-def as_text(likelihoods: Sequence[Likelihood]) -> str:
+def encode_likelihoods(likelihoods: Sequence[Likelihood]) -> str:
     """Encode log-likelihoods as a reply's text, without loss of precision."""
     return msgspec.json.encode(likelihoods).decode()
 
 
-def likelihoods(text: str) -> list[Likelihood]:
-    """Decode the text of `as_text`; raises ValueError for any other text."""
+def decode_likelihoods(text: str) -> list[Likelihood]:
+    """Decode the text of `encode_likelihoods`; raises ValueError for any other text."""
     return _decode(text)

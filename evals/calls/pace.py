@@ -10,9 +10,9 @@ from weakref import WeakValueDictionary
 
 from evals.seams import Billed, Concurrency, Metered, Paced, slots_of
 
-START = 16
-MOST = 1024
-WORTHWHILE = 1.1
+INITIAL_LIMIT = 16
+MAX_LIMIT = 1024
+MIN_GAIN = 1.1
 """Minimum gain in replies per second for which the concurrency is doubled."""
 HALVING_S = 1.0
 """Time after which the concurrency may be halved again if no window has ended."""
@@ -27,11 +27,11 @@ class Pace:
     """
 
     def __init__(
-        self, *, fixed: int | None = None, most: int = MOST, clock: Callable[[], float] = time.monotonic
+        self, *, fixed: int | None = None, most: int = MAX_LIMIT, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`fixed`: start there and never exceed it. `most`: the model's maximum."""
         self.ceiling = min(fixed or most, most)
-        self.limit = min(fixed or START, self.ceiling)
+        self.limit = min(fixed or INITIAL_LIMIT, self.ceiling)
         self._searching = fixed is None
         self._clock = clock
         self._best = 0.0
@@ -61,7 +61,7 @@ class Pace:
             self.limit = min(self.ceiling, max(quick, slow))
 
     def _search(self, rate: float) -> None:
-        if rate >= WORTHWHILE * self._best and self.limit < self.ceiling:
+        if rate >= MIN_GAIN * self._best and self.limit < self.ceiling:
             self._best = rate
             self.limit = min(2 * self.limit, self.ceiling)
         else:
@@ -125,4 +125,8 @@ def spacing_of(model: object) -> Spacing | None:
 
 def pace_of(model: object, fixed: int | None) -> Concurrency:
     """Return the concurrency for a model: its own if it has one. `fixed`: start there and never exceed it."""
-    return model.pace(fixed) if isinstance(model, Paced) else Pace(fixed=fixed, most=slots_of(model) or MOST)
+    return (
+        model.pace(fixed)
+        if isinstance(model, Paced)
+        else Pace(fixed=fixed, most=slots_of(model) or MAX_LIMIT)
+    )

@@ -12,18 +12,28 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from evals.errors import UsageError
 
 MASK = "***"
-SHORTEST = 4
+MIN_SECRET_CHARS = 4
 """Minimum length of a secret that is masked in messages; shorter ones could occur in words."""
-SHORTEST_IN_REPLIES = 12
+MIN_SECRET_CHARS_IN_REPLIES = 12
 """The same for replies, in which a common key like `EMPTY` may be part of the answer."""
 
-_ALWAYS = frozenset(
+_SECRET_WORDS_ANYWHERE = frozenset(
     {"apikey", "authorization", "credential", "credentials", "passphrase", "passwd", "password", "secret"}
 )
 """Words that mark a value as a secret anywhere in its name."""
-SECRET_WORDS = _ALWAYS | {"auth", "bearer", "jwt", "key", "keys", "pat", "pwd", "secrets", "token"}
+SECRET_WORDS = _SECRET_WORDS_ANYWHERE | {
+    "auth",
+    "bearer",
+    "jwt",
+    "key",
+    "keys",
+    "pat",
+    "pwd",
+    "secrets",
+    "token",
+}
 """Words that do so at the end of a name."""
-_OF_TEXT = frozenset(
+_VOCABULARY_WORDS = frozenset(
     {"bos", "cls", "end", "eos", "image", "mask", "next", "pad", "sep", "start", "stop", "think", "unk"}
 )
 """Words before `token` that name a token of a vocabulary."""
@@ -37,10 +47,10 @@ _KEY = re.compile(
 """Beginnings of keys that are recognised without a name."""
 
 
-def words_of(name: str) -> list[str]:
+def name_words(name: str) -> list[str]:
     """Return the words of a name in lower case.
 
-    >>> words_of("--kvConfig.API_KEY2")
+    >>> name_words("--kvConfig.API_KEY2")
     ['kv', 'config', 'api', 'key']
     """
     return [word.lower() for word in _WORD.findall(name)]
@@ -52,16 +62,16 @@ def names_secret(name: str) -> bool:
     >>> [names_secret(n) for n in ("--hf-token", "awsSecretAccessKey", "eos_token", "max_tokens", "ssl-keyfile")]
     [True, True, False, False, False]
     """
-    words = words_of(name)
-    if not words or (words[-1] == "token" and words[-2:-1] and words[-2] in _OF_TEXT):
+    words = name_words(name)
+    if not words or (words[-1] == "token" and words[-2:-1] and words[-2] in _VOCABULARY_WORDS):
         return False
-    return words[-1] in SECRET_WORDS or not _ALWAYS.isdisjoint(words)
+    return words[-1] in SECRET_WORDS or not _SECRET_WORDS_ANYWHERE.isdisjoint(words)
 
 
-def secret_among(arguments: Sequence[str]) -> str:
+def secret_argument(arguments: Sequence[str]) -> str:
     """Return the name of what holds a secret among command-line arguments, also within their values; empty if nothing does.
 
-    >>> secret_among(["--kv-transfer-config", '{"extra": {"redis_password": "x"}}'])
+    >>> secret_argument(["--kv-transfer-config", '{"extra": {"redis_password": "x"}}'])
     'redis_password'
     """
     for argument in arguments:
@@ -83,7 +93,8 @@ def _variable_in(text: str) -> str:
     """Return the environment variable whose secret a text contains; empty if there is none."""
     secrets = ((n, v.strip()) for n, v in os.environ.items() if names_secret(n))
     return next(
-        (name for name, secret in secrets if len(secret) >= SHORTEST_IN_REPLIES and secret in text), ""
+        (name for name, secret in secrets if len(secret) >= MIN_SECRET_CHARS_IN_REPLIES and secret in text),
+        "",
     )
 
 
@@ -105,14 +116,14 @@ def api_key(*variables: str) -> str:
     return next((key for name in variables if (key := environment_secret(name))), "")
 
 
-def in_url(url: str) -> list[str]:
+def url_secrets(url: str) -> list[str]:
     """Return the secrets of a URL: password, user and password as sent, and long values of its query."""
     try:
         parts = urlsplit(url)
         user, password = parts.username, parts.password
     except ValueError:
         return []
-    secrets = [value for _, value in parse_qsl(parts.query) if len(value) >= SHORTEST_IN_REPLIES]
+    secrets = [value for _, value in parse_qsl(parts.query) if len(value) >= MIN_SECRET_CHARS_IN_REPLIES]
     if password:
         pair = f"{unquote(user or '')}:{unquote(password)}"
         secrets += [password, unquote(password), b64encode(pair.encode()).decode(), f"{user}:{password}"]
@@ -130,9 +141,11 @@ class Mask:
     def add(self, secrets: Iterable[str]) -> None:
         """Mask further secrets, in all their spellings in JSON and URLs."""
         for secret in secrets:
-            spellings = _spellings(secret) if len(secret) >= SHORTEST else []
+            spellings = _spellings(secret) if len(secret) >= MIN_SECRET_CHARS else []
             self._secrets += spellings
-            self._raw += [spelling.encode() for spelling in spellings if len(secret) >= SHORTEST_IN_REPLIES]
+            self._raw += [
+                spelling.encode() for spelling in spellings if len(secret) >= MIN_SECRET_CHARS_IN_REPLIES
+            ]
         self._secrets.sort(key=len, reverse=True)
         self._raw.sort(key=len, reverse=True)
 

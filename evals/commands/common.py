@@ -119,11 +119,11 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     from evals.errors import EvalsError
     from evals.plain import plain
     from evals.records import store
-    from evals.records.names import short
+    from evals.records.names import short_ids
 
     results = Path(ctx.params.get("results") or "results")
     runs = store.runs(results) if results.is_dir() else []
-    ends = short(run.path.name for run in runs)
+    ends = short_ids(run.path.name for run in runs)
     names = {"last": "the newest run"} if runs else {}
     described: list[tuple[str, str, str]] = []
     for run in reversed(runs):
@@ -231,7 +231,7 @@ def run_json(card: Card) -> dict[str, Any]:
         "run": card.run,
         **config,
         **{name: getattr(card, name) for name in RUN_FIELDS},
-        "promise": promise.standing(card),
+        "promise": promise.promise_standing(card),
     }
 
 

@@ -184,10 +184,10 @@ def _runs(results: Path, *, as_json: bool) -> None:
             store.refuse_wrong_level(results)
         common.say(f"No runs in {results}.")
         return
-    from evals.records.names import short
+    from evals.records.names import short_ids
     from evals.terminal.layout import Column
 
-    ids = short(entry["run"] for entry in entries)
+    ids = short_ids(entry["run"] for entry in entries)
     columns = [
         Column("run", whole=True), Column("suite", whole=True), Column("model"), Column("protocol", drop=1, whole=True),
         Column("status", drop=2, whole=True), Column("coverage", right=True, drop=3), Column("id", drop=4, whole=True),

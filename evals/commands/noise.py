@@ -91,14 +91,14 @@ def _by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
 def _run(model: str | None, suites: tuple[str, ...], times: int, options: dict[str, Any]) -> list[str]:
     """Run the suites `times` times in sequence, each with its own sampling seed; returns the run names."""
     from evals import api
-    from evals.records.names import NOISE
+    from evals.records.names import NOISE_PREFIX
     from evals.run.request import make
 
     if not model or not suites:
         raise UsageError("name a model and at least one suite: evals gate noise MODEL SUITE...")
     if times < 2:
         raise UsageError(f"--times must be 2 or more, got {times}")
-    name = f"{NOISE}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    name = f"{NOISE_PREFIX}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
     names = [f"{name}-{turn + 1}" for turn in range(times)]
     for turn, run in enumerate(names):
         request = make({**options, "suites": suites, "models": [model], "run": run, "seed": turn})

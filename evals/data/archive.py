@@ -83,7 +83,7 @@ class Tree:
             self._zip.close()
 
 
-def downloaded(suite: str, hub: str, file: str, revision: str) -> Path:
+def download_archive(suite: str, hub: str, file: str, revision: str) -> Path:
     """Return the path of a data set's archive in the hub's cache, fetched if it is absent; raises DataError in one line."""
     name = Path(file).name
     try:

@@ -81,7 +81,7 @@ class Errata(Struct, frozen=True):
         return any(name in self.items for name in ids)
 
 
-NONE = Errata("", {})
+NO_ERRATA = Errata("", {})
 
 
 @cache
@@ -116,11 +116,11 @@ def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
     return file.version, tuple(file.entry)
 
 
-def of_suite(suite: str, variant: str = "") -> Errata:
+def suite_errata(suite: str, variant: str = "") -> Errata:
     """Return the errata of a suite's variant."""
     version, known = entries(suite)
     if not known:
-        return NONE
+        return NO_ERRATA
     return Errata(
         version,
         {
@@ -132,7 +132,7 @@ def of_suite(suite: str, variant: str = "") -> Errata:
     )
 
 
-def corrected(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> tuple[Metric, ...]:
+def corrected_metrics(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> tuple[Metric, ...]:
     """Return a suite's metrics, with a corrected version of a mean headline if errata concern the run."""
     reported = list(metrics)
     if errata.items and errata.touches(ids):
@@ -141,22 +141,22 @@ def corrected(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> 
                 version = structs.replace(
                     metric,
                     name=metric.name + SUFFIX,
-                    of=Corrected(metric.of, errata.excluded),
+                    of=CorrectedMetric(metric.of, errata.excluded),
                     headline=False,
                 )
                 reported.append(version)
     return tuple(reported)
 
 
-class Corrected:
+class CorrectedMetric:
     """A metric over corrected points: without excluded ones, with corrected values."""
 
     def __init__(self, of: Any, excluded: frozenset[str] = frozenset()) -> None:
         self.of, self.excluded = of, excluded
 
-    def renamed(self, names: Mapping[str, str]) -> Corrected:
+    def renamed(self, names: Mapping[str, str]) -> CorrectedMetric:
         """Return the same metric for samples under other names."""
-        return Corrected(self.of, frozenset(names.get(name, name) for name in self.excluded))
+        return CorrectedMetric(self.of, frozenset(names.get(name, name) for name in self.excluded))
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Reduce points; raises ValueError if none is left. Failed calls on excluded items are excluded, too."""

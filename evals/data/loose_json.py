@@ -13,7 +13,9 @@ from evals.disk import BOM
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(?P<half>u[dD][89a-fA-F]\w\w)|.)")
 
 
-_HALF = re.compile(rb"(\xed[\xa0-\xaf][\x80-\xbf])(\xed[\xb0-\xbf][\x80-\xbf])|\xed[\xa0-\xbf][\x80-\xbf]")
+_SURROGATE_BYTES = re.compile(
+    rb"(\xed[\xa0-\xaf][\x80-\xbf])(\xed[\xb0-\xbf][\x80-\xbf])|\xed[\xa0-\xbf][\x80-\xbf]"
+)
 """Surrogates encoded byte by byte, as Java and old MySQL write them: a pair, or a single one."""
 
 
@@ -24,23 +26,23 @@ def _joined(half: re.Match[bytes]) -> bytes:
     return pair.encode("utf-16", "surrogatepass").decode("utf-16").encode()
 
 
-def strict(raw: bytes) -> bytes:
+def to_strict_json(raw: bytes) -> bytes:
     r"""Return JSON without a byte order mark, and with U+FFFD for unpaired surrogates."""
     if b"\xed" in raw:
-        raw = _HALF.sub(_joined, raw)
+        raw = _SURROGATE_BYTES.sub(_joined, raw)
     return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], raw.removeprefix(BOM))
 
 
-def decoded(raw: bytes) -> Any:
+def decode_json(raw: bytes) -> Any:
     r"""Decode JSON with Python's extensions: NaN, Infinity, unpaired surrogates; a byte order mark is skipped.
 
-    >>> decoded(rb'{"stderr": NaN, "reply": "NaN \ud83d"}')
+    >>> decode_json(rb'{"stderr": NaN, "reply": "NaN \ud83d"}')
     {'stderr': nan, 'reply': 'NaN �'}
     """
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError as error:
         try:
-            return json.loads(strict(raw))
+            return json.loads(to_strict_json(raw))
         except json.JSONDecodeError:
             raise error from None

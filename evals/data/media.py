@@ -26,13 +26,13 @@ from evals.errors import DataError, Rejected, UsageError, install
 from evals.labels import Redrawn, Refused, Sending, sending
 from evals.types import Media, Part, Text
 
-MOST_PIXELS = 120_000_000
+MAX_DECODED_PIXELS = 120_000_000
 """Largest image that is decoded; 360 MB as RGB."""
-MOST_BYTES = 200_000_000
+MAX_BYTES = 200_000_000
 INLINE_BYTES = 256 * 1024
 """Smaller files are read at once: a thread would take longer."""
-PLAIN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-OPENED = (*PLAIN, "TIFF", "BMP")
+UNCONVERTED_MODES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+OPENED = (*UNCONVERTED_MODES, "TIFF", "BMP")
 ORIENTATION = 0x0112
 _PLACES: dict[str, None] = {}
 """Folders with stored files, in order of use."""
@@ -54,12 +54,12 @@ def image(data: Data, value: object) -> Media | None:
     """
     if data.media is None:
         return None
-    return keep(data.media, _bytes(data, value), max_pixels=data.max_pixels)
+    return store_image(data.media, _bytes(data, value), max_pixels=data.max_pixels)
 
 
 def size(data: Data, value: object) -> tuple[int, int]:
     """Return width and height of a row's image in pixels, from its header; 0 for a file that is no image."""
-    return look(_bytes(data, value))[1:3]
+    return inspect_image(_bytes(data, value))[1:3]
 
 
 def with_image(data: Data, text: object, value: object, *, required: bool = False) -> tuple[Part, ...]:
@@ -79,7 +79,7 @@ def _bytes(data: Data, value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str) and len(value) < 1024 and "." in value:
-        return inside(data, value)
+        return read_below_folder(data, value)
     if isinstance(value, str):
         try:
             return b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
@@ -92,7 +92,7 @@ def _bytes(data: Data, value: object) -> bytes:
     return stream.getvalue()
 
 
-def inside(data: Data, name: str) -> bytes:
+def read_below_folder(data: Data, name: str) -> bytes:
     """Return the bytes of a file below the data's folder; empty if it is too large. Raises DataError if it is missing."""
     root = data.folder().resolve()
     path = (root / name).resolve()
@@ -100,28 +100,28 @@ def inside(data: Data, name: str) -> bytes:
     if not below or ".." in Path(name).parts:
         raise DataError(f"{data.suite}: file {name!r} lies outside the data's folder")
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             return b""
-        return disk.read_small(path, MOST_BYTES)
+        return disk.read_small(path, MAX_BYTES)
     except OSError as error:
         raise DataError(f"{data.suite}: file {name!r}: {error.strerror} in {root}") from None
 
 
-def keep(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> Media:
+def store_image(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> Media:
     """Store an image, once, and decide how it will be sent."""
-    digest = hold(folder, raw)
-    kind, width, height, sent = look(raw, max_pixels=max_pixels)
+    digest = store_bytes(folder, raw)
+    kind, width, height, sent = inspect_image(raw, max_pixels=max_pixels)
     return Media("image", kind, digest, len(raw), width, height, sent)
 
 
-def hold(folder: Path, raw: bytes) -> str:
+def store_bytes(folder: Path, raw: bytes) -> str:
     """Store bytes under their SHA-256 and return it; what lies there under that name is replaced if it differs.
 
     A results folder of somebody else may hold another image of this name, or a link to a private file, which would be sent.
     """
     digest = sha256(raw).hexdigest()
     path = folder / digest
-    if not _holds(path, raw):
+    if not _has_content(path, raw):
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{digest}.{os.getpid()}"
         with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
@@ -131,7 +131,7 @@ def hold(folder: Path, raw: bytes) -> str:
     return digest
 
 
-def _holds(path: Path, raw: bytes) -> bool:
+def _has_content(path: Path, raw: bytes) -> bool:
     """Return whether a path is a file, not a link, with this content."""
     try:
         return path.lstat().st_size == len(raw) and not path.is_symlink() and disk.read_small(path) == raw
@@ -139,16 +139,20 @@ def _holds(path: Path, raw: bytes) -> bool:
         return False
 
 
-def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, str]:
+def inspect_image(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, str]:
     """Return MIME type, width and height from an image's header, and how it is sent (`Media.sent`)."""
     pil = _pillow()
     try:
         with foreign_code(Rejected), pil.open(BytesIO(raw), formats=OPENED) as opened:
             width, height = opened.size
-            kind = PLAIN.get(opened.format or "", f"image/{(opened.format or 'unknown').lower()}")
-            if width * height > MOST_PIXELS:
+            kind = UNCONVERTED_MODES.get(opened.format or "", f"image/{(opened.format or 'unknown').lower()}")
+            if width * height > MAX_DECODED_PIXELS:
                 return kind, width, height, str(Refused(f"{width}x{height} pixels"))
-            if opened.format not in PLAIN or _ambiguous(opened) or _truncated(opened.format, raw):
+            if (
+                opened.format not in UNCONVERTED_MODES
+                or _is_ambiguous(opened)
+                or _is_truncated(opened.format, raw)
+            ):
                 opened.load()  # raises for a broken file
             return kind, width, height, str(_plan(opened, max_pixels) or "")
     except Rejected as error:
@@ -156,7 +160,7 @@ def look(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, s
         return "application/octet-stream", 0, 0, str(refused)
 
 
-def _ambiguous(picture: Any) -> bool:
+def _is_ambiguous(picture: Any) -> bool:
     """Return whether servers may decode an image differently: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
     alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     frames = getattr(picture, "n_frames", 1) > 1 if picture.format in ("GIF", "PNG", "WEBP") else False
@@ -171,7 +175,7 @@ def _orientation(picture: Any) -> int:
     return int(picture.getexif().get(ORIENTATION, 1))
 
 
-def _truncated(kind: str, raw: bytes) -> bool:
+def _is_truncated(kind: str, raw: bytes) -> bool:
     """Return whether a file is truncated."""
     ends = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b";"}
     return kind in ends and ends[kind] not in raw[-16:]
@@ -185,19 +189,19 @@ def _plan(picture: Any, max_pixels: int | None) -> Sending:
     if max_pixels and pixels > max_pixels:
         scale = (max_pixels / pixels) ** 0.5
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
-    elif picture.format in PLAIN and not _ambiguous(picture):
+    elif picture.format in UNCONVERTED_MODES and not _is_ambiguous(picture):
         return None
     return Redrawn(width, height)
 
 
-def enlarged(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
+def enlarge_image(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
     """Return an image to be sent at a multiple of its size, within `max_pixels`; a refused one is returned as it is."""
     sent = sending(media.sent)
     if isinstance(sent, Refused):
         return media
     width, height = sent if isinstance(sent, Redrawn) else (media.width, media.height)
     wide, high = factor * width, factor * height
-    if wide * high > (most := min(max_pixels or MOST_PIXELS, MOST_PIXELS)):
+    if wide * high > (most := min(max_pixels or MAX_DECODED_PIXELS, MAX_DECODED_PIXELS)):
         scale = (most / (wide * high)) ** 0.5
         wide, high = max(1, int(wide * scale)), max(1, int(high * scale))
     return structs.replace(media, sent=str(Redrawn(wide, high)))
@@ -212,7 +216,7 @@ def _pillow() -> Any:
     return Image
 
 
-def redraw(raw: bytes, size: Redrawn) -> bytes:
+def redraw_as_png(raw: bytes, size: Redrawn) -> bytes:
     """Return an image as PNG of a size: first frame, upright, on white, 8-bit RGB."""
     from PIL import ImageOps
 
@@ -244,17 +248,17 @@ async def payload(media: Media) -> tuple[str, bytes]:
     sent = sending(media.sent)
     if isinstance(sent, Refused):
         raise Rejected(f"image {media.sha256[:12]} {sent}")
-    path = find(media)
+    path = stored_path(media)
     if sent is None and media.size <= INLINE_BYTES:
         return media.media_type, path.read_bytes()
     raw = await asyncio.to_thread(path.read_bytes)
     if not isinstance(sent, Redrawn):
         return media.media_type, raw
     with foreign_code(lambda why: Rejected(f"image {media.sha256[:12]} cannot be converted: {why}")):
-        return "image/png", await asyncio.to_thread(redraw, raw, sent)
+        return "image/png", await asyncio.to_thread(redraw_as_png, raw, sent)
 
 
-def find(media: Media) -> Path:
+def stored_path(media: Media) -> Path:
     """Return the path of a stored file; raises Rejected if it is missing."""
     for folder in _PLACES:
         path = Path(folder) / media.sha256

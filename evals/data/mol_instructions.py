@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from evals.data.archive import Tree, downloaded
+from evals.data.archive import Tree, download_archive
 from evals.data.sources import Data, Row, Split
 from evals.errors import DataError
 from evals.types import Sample, Text
@@ -64,7 +64,7 @@ def rows(data: Data, task: Task) -> Iterator[Row]:
 def _archive(data: Data) -> Tree | None:
     """Return the hub's archive; None if the rows are in one file per task."""
     if data.origin == "hub":
-        return Tree(downloaded("mol-instructions", HUB, ARCHIVE, REVISION))
+        return Tree(download_archive("mol-instructions", HUB, ARCHIVE, REVISION))
     local = data.local
     return Tree(local) if local is not None and local.is_file() and local.suffix == ".zip" else None
 

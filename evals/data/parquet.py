@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 DEADLINE_S = 3.0
 """Deadline for decoding a file, plus a second for each `PER_S` bytes."""
 PER_S = 16 << 20
-LARGEST = 64 << 30
+MAX_UNCOMPRESSED_BYTES = 64 << 30
 """Maximum uncompressed size in bytes, as stated by the file."""
-MOST_KNOWN = 20_000
+MAX_KNOWN_FILES = 20_000
 """Number of known files of runs that are kept."""
 _KEY = 5
 """Number of words of a file's key."""
@@ -35,7 +35,7 @@ MEMORY_MIB = 6144
 """Address space of the worker; pyarrow alone maps a gigabyte."""
 
 
-def check(path: Path, *, most: int = LARGEST) -> None:
+def check(path: Path, *, most: int = MAX_UNCOMPRESSED_BYTES) -> None:
     """Raise DataError if a worker cannot decode a Parquet file within its limits, or if it states more than `most` bytes."""
     try:
         with disk.open_regular(path):
@@ -84,7 +84,7 @@ def check_once(path: Path) -> None:
                 key, " ".join(str(error).removeprefix(f"cannot read {path}: ").split()) or "it is broken"
             )
             raise
-        trust(path)
+        mark_as_known(path)
     elif fault:
         raise DataError(f"cannot read {path}: {fault}")
 
@@ -94,7 +94,7 @@ def is_known(path: Path) -> bool:
     return (key := _key(path)) is None or key in _known()
 
 
-def trust(path: Path) -> None:
+def mark_as_known(path: Path) -> None:
     """Remember a file that was just written or checked."""
     if (key := _key(path)) is not None and key not in _known():
         _remember(key, "")
@@ -120,8 +120,8 @@ def _known() -> dict[str, str]:
         lines = disk.read_small(_place()).decode("utf-8", "replace").splitlines()
     except (OSError, UsageError):
         return {}
-    if len(lines) > MOST_KNOWN:
-        lines = lines[-MOST_KNOWN // 2 :]
+    if len(lines) > MAX_KNOWN_FILES:
+        lines = lines[-MAX_KNOWN_FILES // 2 :]
         with suppress(OSError):
             disk.replace(_place(), "".join(f"{line}\n" for line in lines).encode())
     return {" ".join(words[:_KEY]): " ".join(words[_KEY:]) for words in map(str.split, lines)}

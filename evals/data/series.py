@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from evals.data import Data
-from evals.data.media import find, hold, inside
+from evals.data.media import read_below_folder, store_bytes, stored_path
 from evals.errors import DataError, Rejected
 from evals.labels import AsText, Refused, sending
 from evals.types import Media, Message, Part, Prompt, Text
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 AS_TEXT = frozenset({"time_series", "structure"})
 """Kinds of media that are sent as text to models that do not accept them."""
-MOST_VALUES = 20_000_000
+MAX_VALUES = 20_000_000
 """Maximum number of values, over all channels."""
-MOST_CHANNELS = 4_096
-MOST_TEXT = 60_000
+MAX_CHANNELS = 4_096
+MAX_TEXT_CHARS = 60_000
 """Maximum characters of a time series or structure as text."""
 NPY = "application/x-npy"
 CIF = "chemical/x-cif"
@@ -52,14 +52,20 @@ def series(
 
     if data.media is None:
         return None
-    raw = inside(data, value) if isinstance(value, str) else value if isinstance(value, bytes) else b""
+    raw = (
+        read_below_folder(data, value)
+        if isinstance(value, str)
+        else value
+        if isinstance(value, bytes)
+        else b""
+    )
     try:
         array = _checked(_array(raw, value), rate_hz, channels)
     except (ValueError, TypeError, EOFError, OSError) as error:
         return _refused(data, "time_series", NPY, raw or repr(value)[:1000].encode(), str(error))
     stream = BytesIO()
     np.save(stream, array, allow_pickle=False)
-    digest = hold(data.media, stream.getvalue())
+    digest = store_bytes(data.media, stream.getvalue())
     length, count = array.shape
     kept = Media(
         "time_series",
@@ -72,11 +78,11 @@ def series(
     )
     if "time_series" in data.takes:
         return kept
-    text = written(kept, array)
-    if len(text) > MOST_TEXT:
+    text = series_text(kept, array)
+    if len(text) > MAX_TEXT_CHARS:
         raise DataError(
             f"{data.suite}: {name or digest[:12]}: a time series of {length} x {count} values is {len(text)} characters "
-            f"as text, more than {MOST_TEXT}: this suite needs a model that accepts time series"
+            f"as text, more than {MAX_TEXT_CHARS}: this suite needs a model that accepts time series"
         )
     return structs.replace(kept, sent=str(AsText(len(text))))
 
@@ -89,11 +95,11 @@ def _array(raw: bytes, value: object) -> NDArray[Any]:
         return npy(raw)
     if raw:
         lines = raw.decode("utf-8").strip().splitlines()
-        return _even([[float(cell) for cell in line.split(",")] for line in lines], "row")
+        return _rectangular_array([[float(cell) for cell in line.split(",")] for line in lines], "row")
     if not isinstance(value, list | tuple) or not value:
         raise ValueError("no values")
     if isinstance(value[0], list | tuple):
-        return _even(value, "channel").T
+        return _rectangular_array(value, "channel").T
     return np.array(value)
 
 
@@ -114,7 +120,7 @@ def npy(raw: bytes) -> NDArray[Any]:
     return array
 
 
-def _even(rows: Sequence[Sequence[float]], what: str) -> NDArray[Any]:
+def _rectangular_array(rows: Sequence[Sequence[float]], what: str) -> NDArray[Any]:
     """Return an array; raises ValueError for lists of different lengths."""
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
@@ -132,20 +138,20 @@ def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> ND
         raise ValueError(f"values of type {array.dtype} are not real numbers")
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"an array of shape {array.shape} is not a time series")
-    if array.size > MOST_VALUES:
-        raise ValueError(f"{array.size} values, more than {MOST_VALUES}")
+    if array.size > MAX_VALUES:
+        raise ValueError(f"{array.size} values, more than {MAX_VALUES}")
     values = np.ascontiguousarray(array.reshape(len(array), -1), dtype="<f8")
     if not np.isfinite(values).all():
         where = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(f"value {where[0] + 1} of channel {where[1] + 1} is {values[tuple(where)]}")
     if not 0 < rate_hz < float("inf"):
         raise ValueError(f"a sampling rate of {rate_hz} Hz")
-    if values.shape[1] > MOST_CHANNELS or (channels and len(channels) != values.shape[1]):
+    if values.shape[1] > MAX_CHANNELS or (channels and len(channels) != values.shape[1]):
         raise ValueError(f"{values.shape[1]} channels, {len(channels)} names")
     return values
 
 
-def written(media: Media, array: NDArray[np.float64]) -> str:
+def series_text(media: Media, array: NDArray[np.float64]) -> str:
     """Return a time series as text: a heading, then a line per channel with six digits per value."""
     head = f"Time series, {media.length} values per channel, {media.rate_hz:g} samples per second."
     lines = (
@@ -163,12 +169,12 @@ def structure(data: Data, value: object) -> Media | None:
         raw = value
     else:
         text = str(value)
-        raw = inside(data, text) if "\n" not in text and len(text) < 1024 else text.encode()
+        raw = read_below_folder(data, text) if "\n" not in text and len(text) < 1024 else text.encode()
     try:
         text = _cif(raw)
     except ValueError as error:
         return _refused(data, "structure", CIF, raw, str(error))
-    return Media("structure", CIF, hold(data.media, raw), len(raw), sent=str(AsText(len(text))))
+    return Media("structure", CIF, store_bytes(data.media, raw), len(raw), sent=str(AsText(len(text))))
 
 
 def _cif(raw: bytes) -> str:
@@ -181,8 +187,8 @@ def _cif(raw: bytes) -> str:
         raise ValueError("not a CIF file: it has no data_ block")
     if "_atom_site" not in text or "_cell_length_a" not in text:
         raise ValueError("not a crystal structure: it has no cell or no atoms")
-    if len(text) > MOST_TEXT:
-        raise ValueError(f"{len(text)} characters, more than {MOST_TEXT}")
+    if len(text) > MAX_TEXT_CHARS:
+        raise ValueError(f"{len(text)} characters, more than {MAX_TEXT_CHARS}")
     if any(ord(c) < 32 and c not in "\n\t" for c in text):
         raise ValueError("not a CIF file: it contains control characters")
     return text
@@ -192,7 +198,7 @@ def _refused(data: Data, kind: Any, media_type: str, raw: bytes, why: str) -> Me
     if data.media is None:
         raise ValueError("no model is called")
     line = " ".join(why.split())[:200]
-    return Media(kind, media_type, hold(data.media, raw), len(raw), sent=str(Refused(line)))
+    return Media(kind, media_type, store_bytes(data.media, raw), len(raw), sent=str(Refused(line)))
 
 
 def inline_text_media(prompt: Prompt) -> Prompt:
@@ -211,7 +217,7 @@ def _part(part: Part) -> Part:
     if not part.sent:
         return part
 
-    raw = find(part).read_bytes()
+    raw = stored_path(part).read_bytes()
     if part.kind == "structure":
         return Text(f"\n```cif\n{_cif(raw)}\n```\n")
-    return Text(f"\n{written(part, npy(raw))}\n")
+    return Text(f"\n{series_text(part, npy(raw))}\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from evals.data.archive import Tree, downloaded
+from evals.data.archive import Tree, download_archive
 from evals.data.sources import Data, Row, Split
 from evals.errors import DataError
 from evals.types import Sample, Text
@@ -85,7 +85,7 @@ def archive(data: Data) -> Tree | None:
 
 
 def _download() -> Path:
-    return downloaded("smolinstruct", HUB, "data.zip", REVISION)
+    return download_archive("smolinstruct", HUB, "data.zip", REVISION)
 
 
 def _from_tree(tree: Tree, task: str) -> Iterator[Row]:

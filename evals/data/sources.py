@@ -24,15 +24,15 @@ from msgspec import Struct
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data import parquet
-from evals.data.loose_json import strict
+from evals.data.loose_json import to_strict_json
 from evals.errors import DataError, install
 from evals.validation import cause
 
 Row: TypeAlias = dict[str, Any]
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".tsv")
-LARGEST = 4 << 30
+MAX_JSON_BYTES = 4 << 30
 """Maximum bytes of a JSON file, which is read as a whole."""
-WIDEST = {",": 131_072, "\t": 1 << 30}
+MAX_CELL_CHARS = {",": 131_072, "\t": 1 << 30}
 """Delimiter -> maximum characters of a cell; VLMEvalKit's tab-separated tables hold images as base64."""
 
 
@@ -180,19 +180,19 @@ def _read_lines(stream: Any) -> Iterator[Row]:
 def _row(raw: bytes, where: str = "") -> Row:
     """Decode a row that is not strict JSON: with a byte order mark or unpaired surrogates."""
     try:
-        return msgspec.json.decode(strict(raw), type=Row)
+        return msgspec.json.decode(to_strict_json(raw), type=Row)
     except msgspec.DecodeError as error:
         raise ValueError(f"{where}{error}") from error
 
 
 def _read_json(stream: Any) -> Iterator[Row]:
-    raw = stream.read(LARGEST + 1)
-    if len(raw) > LARGEST:
-        raise ValueError(f"more than {LARGEST >> 30} GiB of JSON; write it as JSON lines")
+    raw = stream.read(MAX_JSON_BYTES + 1)
+    if len(raw) > MAX_JSON_BYTES:
+        raise ValueError(f"more than {MAX_JSON_BYTES >> 30} GiB of JSON; write it as JSON lines")
     try:
         rows = msgspec.json.decode(raw, type=list[Row])
     except msgspec.DecodeError:
-        rows = msgspec.json.decode(strict(raw), type=list[Row])
+        rows = msgspec.json.decode(to_strict_json(raw), type=list[Row])
     yield from rows
 
 
@@ -200,7 +200,7 @@ def _read_csv(stream: Any, *, delimiter: str) -> Iterator[Row]:
     import csv
     import io
 
-    csv.field_size_limit(WIDEST[delimiter])
+    csv.field_size_limit(MAX_CELL_CHARS[delimiter])
     with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
         try:
             for number, row in enumerate(csv.DictReader(text, delimiter=delimiter), 1):

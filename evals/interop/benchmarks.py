@@ -21,7 +21,7 @@ from typing import Any
 from evals.errors import DataError
 from evals.interop.files import chosen, contents, document, object_of, objects, optional
 from evals.interop.foreign import Item, Source, items
-from evals.interop.values import BROKEN, decoded, listing, mapping, number
+from evals.interop.values import BROKEN, decode_json, listing, mapping, number
 
 MMLU_PRO_PART = "_result.json"
 _MMLU_PRO_NAME = re.compile(r"^model_outputs_|_\d+-?shots?$|\.json$|\.zip$|\.gz$")
@@ -116,7 +116,7 @@ def _subjects(path: Path) -> Iterator[Item]:
         if len(files) > 1 and not name.endswith(MMLU_PRO_PART):
             continue
         try:
-            rows = decoded(raw)
+            rows = decode_json(raw)
             if not isinstance(rows, list):
                 raise TypeError("not a list")
         except BROKEN as error:

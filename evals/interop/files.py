@@ -12,7 +12,7 @@ from typing import IO, Any
 from evals import disk
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError
-from evals.interop.values import BROKEN, decoded
+from evals.interop.values import BROKEN, decode_json
 from evals.validation import cause
 
 LARGEST = 4 << 30
@@ -47,7 +47,7 @@ def unpacked(path: Path) -> bytes:
 def document(path: Path) -> Any:
     """Read a JSON file, also from gzip or from a zip archive with one file; raises DataError."""
     try:
-        return decoded(unpacked(path))
+        return decode_json(unpacked(path))
     except BROKEN as error:
         raise DataError(f"{path}: {cause(error)}") from None
 
@@ -76,7 +76,7 @@ def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             stream.seek(0)
             for number, line in enumerate(disk.lines(stream), 1):
                 if line.strip():
-                    yield _object(decoded(line)), f"{path.name}, line {number}"
+                    yield _object(decode_json(line)), f"{path.name}, line {number}"
     except (OSError, *BROKEN) as error:
         raise DataError(f"{path}, line {number}: {cause(error)}") from None
 

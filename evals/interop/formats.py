@@ -16,7 +16,7 @@ from evals.interop import inspect
 from evals.interop.files import LARGEST, below, unzipped
 from evals.interop.foreign import Source
 from evals.interop.replies import IDS, TEXTS
-from evals.interop.values import BROKEN, decoded
+from evals.interop.values import BROKEN, decode_json
 
 READERS = {
     "lm-eval": "lm_eval:read",
@@ -186,6 +186,6 @@ def _of_json(head: bytes) -> str | None:
 
 def _decoded(raw: bytes) -> Any:
     try:
-        return decoded(raw)
+        return decode_json(raw)
     except BROKEN:
         return None

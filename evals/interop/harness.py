@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from evals import load
-from evals.calls.call import likelihoods
+from evals.calls.call import decode_likelihoods
 from evals.data.sample_store import SampleStore
 from evals.errors import ModelError, UsageError
 from evals.run.job import Job
@@ -163,7 +163,7 @@ def loglikelihoods(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tu
     answers = [(0.0, False)] * len(wanted)
     replies = batch.ask(prompts, Sampling())
     for positions, reply in zip(by_context.values(), replies, strict=True):
-        for position, choice in zip(positions, likelihoods(reply.text), strict=True):
+        for position, choice in zip(positions, decode_likelihoods(reply.text), strict=True):
             answers[position] = (choice.logprob, choice.greedy)
     return answers
 

@@ -22,7 +22,7 @@ from evals.data import Data
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.extract import split_reasoning
-from evals.interop.values import BROKEN, decoded
+from evals.interop.values import BROKEN, decode_json
 from evals.records import store
 from evals.records.card import Card, Config
 from evals.records.writer import Writer
@@ -214,7 +214,7 @@ def _doubled(numbers: Sequence[int]) -> str:
 
 def _line(raw: bytes) -> Line:
     """Read one line; unpaired surrogates become U+FFFD. Raises ValueError, also for an unknown field."""
-    fields = decoded(raw)
+    fields = decode_json(raw)
     if not isinstance(fields, dict):
         raise ValueError(f"expected an object with id and text, got {type(fields).__name__}")
     for name in fields:

@@ -14,11 +14,11 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
 
-from evals.data.loose_json import decoded
+from evals.data.loose_json import decode_json
 from evals.types import Sampling
 
 __all__ = [
-    "BROKEN", "choice_reply", "count", "decoded", "first_text", "listing", "mapping", "number", "scores", "seconds",
+    "BROKEN", "choice_reply", "count", "decode_json", "first_text", "listing", "mapping", "number", "scores", "seconds",
     "settings", "stamp", "stop_of", "turns",
 ]  # fmt: skip
 

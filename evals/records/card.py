@@ -243,27 +243,27 @@ class Card(Struct, kw_only=True):
         return self.config.limit is None and not self.stopped_early
 
 
-MOST_REPEATS = 100_000
-LONGEST_NAME = 4096
-LATEST = 32_503_680_000.0
+MAX_REPEATS = 100_000
+MAX_NAME_CHARS = 4096
+MAX_TIME_S = 32_503_680_000.0
 """The year 3000, in seconds since the epoch."""
 
 
-def implausible(card: Card) -> str:
+def card_fault(card: Card) -> str:
     """Return which value of a card is impossible; empty if none. Such values would break the display of runs."""
     for name in ("started", "finished"):
         seconds = getattr(card, name)
-        if seconds is not None and not 0 <= seconds <= LATEST:
+        if seconds is not None and not 0 <= seconds <= MAX_TIME_S:
             return f"{name} {seconds:.3g} is not a plausible time"
-    if not 1 <= card.config.repeats <= MOST_REPEATS:
+    if not 1 <= card.config.repeats <= MAX_REPEATS:
         return f"{card.config.repeats} repeats"
     counted = (card.expected, card.truncated, *card.counts.values(), *card.tokens.values())
     if any(not 0 <= number < 1 << 63 for number in counted):
         return "a count is negative or implausibly large"
     if not 0 <= card.coverage <= 1:
         return f"coverage {card.coverage:.3g} is not between 0 and 1"
-    if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > LONGEST_NAME:
-        return f"a name of more than {LONGEST_NAME} characters"
+    if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > MAX_NAME_CHARS:
+        return f"a name of more than {MAX_NAME_CHARS} characters"
     return ""
 
 
@@ -282,7 +282,7 @@ def parse(raw: bytes, place: str) -> Card:
         card = msgspec.json.decode(raw, type=Card)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{place}: {cause(error)}") from error
-    if fault := implausible(card):
+    if fault := card_fault(card):
         raise StoreError(f"{place}: {fault}")
     return card
 

@@ -24,13 +24,13 @@ SAMPLE = msgspec.json.Decoder(Sample)
 encode = msgspec.json.Encoder().encode
 
 
-LABEL = 16
+MAX_LABEL_CHARS = 16
 """Maximum length of an answer of a gated suite that is published as it is; a longer one could be a text."""
 
 
 def label_or_hash(text: str) -> str:
     """Return an answer of a gated suite as it may be published: a label unchanged, a longer text as its hash."""
-    return text if len(text) <= LABEL else f"sha256:{sha256(text.encode()).hexdigest()}"
+    return text if len(text) <= MAX_LABEL_CHARS else f"sha256:{sha256(text.encode()).hexdigest()}"
 
 
 def without_text(target: str | float | tuple[str, ...]) -> str | float | tuple[str, ...]:
@@ -100,9 +100,9 @@ UNREADABLE = (
     RecursionError,
 )
 """What pyarrow and msgspec raise on truncated, modified or malicious files."""
-LONGEST_LINE = 256 << 20
+MAX_LINE_BYTES = 256 << 20
 """Size limit of a line in bytes."""
-TRIES = 100
+MAX_ATTEMPTS = 100
 """Attempts to open a run's files while they change."""
 
 
@@ -137,7 +137,7 @@ def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
     files are opened at the same moment: they are reopened until nothing has changed in between.
     """
     files = Snapshot(name, folder)
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         before = _identity(files)
         with suppress(FileNotFoundError):
             _open(files)
@@ -170,14 +170,14 @@ def _open(files: Snapshot) -> None:
     if files.parquet_path.exists():
         import pyarrow.parquet as pq
 
-        with reading(files.parquet_path):
+        with store_errors(files.parquet_path):
             disk.open_regular(files.parquet_path).close()
             check_foreign(files.parquet_path)
             files.parquet = pq.ParquetFile(
                 files.parquet_path, memory_map=False, page_checksum_verification=True
             )
     if files.lines_path.exists():
-        with reading(files.lines_path):
+        with store_errors(files.lines_path):
             files.lines = disk.open_regular(files.lines_path)
             files.size = os.fstat(files.lines.fileno()).st_size
 
@@ -203,7 +203,7 @@ def _close(files: Snapshot) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def store_errors(path: Path) -> Iterator[None]:
     """Re-raise errors of reading a file as StoreError with the file's name, in one line."""
     try:
         yield
@@ -219,7 +219,7 @@ def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]
         return
     files.lines.seek(0)
     left, number = files.size, 0
-    while left > 0 and (line := files.lines.readline(min(left, LONGEST_LINE))):
+    while left > 0 and (line := files.lines.readline(min(left, MAX_LINE_BYTES))):
         left -= len(line)
         number += 1
         try:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from evals import disk
-from evals.data.parquet import LARGEST
+from evals.data.parquet import MAX_UNCOMPRESSED_BYTES
 from evals.errors import StoreError
 from evals.records import card as cards
 from evals.records.card import Card
@@ -130,7 +130,7 @@ def _fault(manifest: Manifest, card: Card, folder: str) -> str:
 
 def _false_file(files: dict[str, StoredFile], card: Card) -> str:
     for path, stated in files.items():
-        if not _DIGEST.fullmatch(stated.sha256) or not 0 <= stated.size <= LARGEST:
+        if not _DIGEST.fullmatch(stated.sha256) or not 0 <= stated.size <= MAX_UNCOMPRESSED_BYTES:
             return f"the size or the hash of {path} is impossible"
         own = card.files.get(path)
         if own is not None and (own.sha256, own.size) != (stated.sha256, stated.size):

@@ -17,21 +17,21 @@ from typing import NamedTuple, TypeAlias
 from evals.errors import StoreError
 from evals.records.card import Card
 
-Rule: TypeAlias = Callable[["Named"], bool]
+Rule: TypeAlias = Callable[["NamedRun"], bool]
 
-LEAST = 3
+MIN_SUFFIX_CHARS = 3
 """Characters of an id's end that name it."""
 
-SHOWN = 6
+MAX_LISTED = 6
 """Maximum number of candidates in a message."""
-NOISE = "noise-"
+NOISE_PREFIX = "noise-"
 """Prefix of the ids of runs made by `evals gate noise`; `evals run` never reuses them."""
 _LAST = re.compile(r"last(?::(\d{1,6}))?")
-_MADE = re.compile(r"\d{8}T(\d{6}-([0-9a-f]{6}.*))", re.DOTALL)
+_GENERATED_ID = re.compile(r"\d{8}T(\d{6}-([0-9a-f]{6}.*))", re.DOTALL)
 """A generated id: day, time, fingerprint."""
 
 
-class Named(NamedTuple):
+class NamedRun(NamedTuple):
     """A run and its possible names."""
 
     path: Path
@@ -47,10 +47,10 @@ class Named(NamedTuple):
         return f"{self.id}/{self.suite}" if self.suite else self.id
 
 
-def short(ids: Iterable[str]) -> dict[str, str]:
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
     """Return the shortest unambiguous suffix of each id: the fingerprint, with the time if two ids share it.
 
-    >>> short(["20261129T101500-ab12cd", "week1"])
+    >>> short_ids(["20261129T101500-ab12cd", "week1"])
     {'20261129T101500-ab12cd': 'ab12cd', 'week1': 'week1'}
     """
     ends = {id_: _ends(id_) for id_ in ids}
@@ -64,7 +64,7 @@ def short(ids: Iterable[str]) -> dict[str, str]:
 
 
 def _ends(id_: str) -> tuple[str, str, str]:
-    match = _MADE.fullmatch(id_)
+    match = _GENERATED_ID.fullmatch(id_)
     return (match[2], match[1], id_) if match else (id_, id_, id_)
 
 
@@ -73,7 +73,7 @@ def when(card: Card, path: Path) -> float:
     return card.started or (path / "card.json").stat().st_mtime
 
 
-def last(known: Sequence[Named], name: str) -> Named | None:
+def last_run(known: Sequence[NamedRun], name: str) -> NamedRun | None:
     """Return the run named by `last` or `last:N`; None for other names. Raises StoreError if there are fewer than N runs."""
     if (match := _LAST.fullmatch(name)) is None:
         return None
@@ -84,7 +84,7 @@ def last(known: Sequence[Named], name: str) -> Named | None:
     return ordered[-index]
 
 
-def choose(known: Sequence[Named], name: str, *, partial: bool = True) -> list[Named]:
+def select_runs(known: Sequence[NamedRun], name: str, *, partial: bool = True) -> list[NamedRun]:
     """Return the runs of a name; empty if there are none.
 
     Tries each kind of name, the most specific first; raises StoreError if the first match is ambiguous.
@@ -102,7 +102,7 @@ def choose(known: Sequence[Named], name: str, *, partial: bool = True) -> list[N
     return []
 
 
-def _by_rules(known: Sequence[Named], name: str, *, partial: bool) -> list[Named]:
+def _by_rules(known: Sequence[NamedRun], name: str, *, partial: bool) -> list[NamedRun]:
     rules: list[tuple[str, Rule]] = [
         ("name of {} ids", lambda run: run.id == name),
         ("model of {} runs", lambda run: run.model.lower() == name.lower()),
@@ -110,7 +110,7 @@ def _by_rules(known: Sequence[Named], name: str, *, partial: bool) -> list[Named
     ]
     if partial:
         rules.append(("beginning of {} ids", lambda run: run.id.startswith(name)))
-    if partial and len(name) >= LEAST:
+    if partial and len(name) >= MIN_SUFFIX_CHARS:
         rules.append(("end of {} ids", lambda run: run.id.endswith(name)))
     for description, rule in rules:
         matches = [run for run in known if rule(run)]
@@ -118,19 +118,21 @@ def _by_rules(known: Sequence[Named], name: str, *, partial: bool) -> list[Named
         if len(ids) > 1:
             newest = sorted(matches, key=lambda run: -run.when)
             labels = ids if "id" in description else list(dict.fromkeys(run.label for run in newest))
-            raise StoreError(f"run {name!r} is the {description.format(len(ids))}: {listed(labels)}")
+            raise StoreError(
+                f"run {name!r} is the {description.format(len(ids))}: {format_candidates(labels)}"
+            )
         if matches:
             return matches
     return []
 
 
-def _is_suite(run: Named, name: str) -> bool:
+def _is_suite(run: NamedRun, name: str) -> bool:
     normalised = name.replace("_", "-").lower()
     suite = run.suite.lower()
     return bool(suite) and normalised in (suite, suite.partition(":")[0])
 
 
-def near(known: Sequence[Named], name: str) -> list[str]:
+def similar_names(known: Sequence[NamedRun], name: str) -> list[str]:
     """Return names of runs that resemble a name, the nearest first: `last`, ids and their ends, models, suites, both."""
     labels = {"last": "last"} if known else {}
     for run in known:
@@ -140,7 +142,7 @@ def near(known: Sequence[Named], name: str) -> list[str]:
     return [labels[close] for close in get_close_matches(name.lower(), labels, n=3, cutoff=0.6)]
 
 
-def listed(labels: Sequence[str]) -> str:
+def format_candidates(labels: Sequence[str]) -> str:
     """Return candidates as text for a message; only the first few of many."""
-    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
-    return f"{', '.join(labels[:SHOWN])}{more}"
+    more = f" and {len(labels) - MAX_LISTED} more" if len(labels) > MAX_LISTED else ""
+    return f"{', '.join(labels[:MAX_LISTED])}{more}"

@@ -15,7 +15,7 @@ from msgspec import Struct
 from evals import disk
 from evals.labels import Failed
 from evals.records.card import FORMAT
-from evals.records.files import SAMPLE, Brief, Gold, Snapshot, encode, read_lines, reading, snapshot
+from evals.records.files import SAMPLE, Brief, Gold, Snapshot, encode, read_lines, snapshot, store_errors
 from evals.types import Failure, Prompt, Record, Reply, Score
 
 BATCH_BYTES = 1 << 20
@@ -219,7 +219,7 @@ def _write_parquet(
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.replace(path)
-    data_parquet.trust(path)
+    data_parquet.mark_as_known(path)
     pa.default_memory_pool().release_unused()
 
 
@@ -249,7 +249,7 @@ def _column(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
 
 def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
     """Yield the record batches of a Parquet file, some hundred rows each; raises StoreError, also for a wrong checksum."""
-    with reading(files.parquet_path):
+    with store_errors(files.parquet_path):
         schema = files.parquet.schema_arrow
         kinds = {field.name: field.type for field in (*_record_schema(), *_sample_schema())}
         if missing := [name for name in columns if name not in schema.names]:

@@ -55,7 +55,7 @@ def changes(promise: Promise, card: Card) -> Iterator[str]:
         yield f"it was written after the run began ({strftime('%Y-%m-%d %H:%M', gmtime(card.started))} UTC)"
 
 
-def standing(card: Card) -> str:
+def promise_standing(card: Card) -> str:
     """Return `none`, `kept`, or `broken: ` and what changed."""
     if card.promise is None:
         return NONE

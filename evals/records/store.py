@@ -38,8 +38,8 @@ from evals.records.files import (
     check_foreign,
     encode,
     read_lines,
-    reading,
     snapshot,
+    store_errors,
 )
 from evals.records.parquet import batches, parquet_briefs, parquet_golds, parquet_records
 from evals.remote import cache
@@ -72,7 +72,7 @@ class Run:
         with snapshot(self.path, "samples") as files:
             self._present(files)
             if files.parquet is not None:
-                with reading(files.parquet_path):
+                with store_errors(files.parquet_path):
                     for batch in batches(files, ["json"]):
                         yield from (SAMPLE.decode(value.as_py()) for value in batch.column(0))
             else:
@@ -85,7 +85,7 @@ class Run:
             if files.parquet is None:
                 samples = read_lines(files, SAMPLE.decode)
                 return {s.id: Gold.of(s) for s in samples}
-            with reading(files.parquet_path):
+            with store_errors(files.parquet_path):
                 return parquet_golds(files)
 
     def records(self) -> Iterator[Record]:
@@ -287,14 +287,14 @@ def find(results: Path, name: str) -> list[Run]:
     if (exact := [run for run in all_runs if run.path.name == name]) and not inside:
         return exact
     known = [_named(run) for run in all_runs]
-    if (newest := names.last(known, name)) is not None:
+    if (newest := names.last_run(known, name)) is not None:
         return [Run(newest.path)]
-    chosen = names.choose(known, name, partial=not inside)
+    chosen = names.select_runs(known, name, partial=not inside)
     if chosen and inside:
         raise StoreError(f"{name!r} names a run and is a folder with runs; for the folder write ./{name}")
     if chosen or inside:
         return [Run(match.path) for match in chosen] or inside
-    near = names.near(known, name)
+    near = names.similar_names(known, name)
     hint = f"did you mean {' or '.join(near)}?" if near else "`evals list runs` lists what is there"
     raise StoreError(f"no run {name!r} in {cache.shown(results)}; {hint}")
 
@@ -353,7 +353,9 @@ def find_suites(results: Path, name: str) -> list[Run]:
     for suite in dict.fromkeys(suites):
         same = [run.path.name for run, own in zip(found, suites, strict=True) if own == suite]
         if len(same) > 1:
-            raise StoreError(f"{name} holds {len(same)} runs of {suite}: {names.listed(same)}; name one")
+            raise StoreError(
+                f"{name} holds {len(same)} runs of {suite}: {names.format_candidates(same)}; name one"
+            )
     return found
 
 
@@ -362,15 +364,17 @@ def find_one(results: Path, name: str) -> Run:
     matches = find(results, name)
     if len(matches) > 1:
         known = [_named(run) for run in matches]
-        labels = names.listed([run.label for run in known])
+        labels = names.format_candidates([run.label for run in known])
         what = "runs" if len({run.id for run in known}) > 1 else "suites"
         raise StoreError(f"run {name!r} holds {len(matches)} {what}; name one by its folder, or as {labels}")
     return matches[0]
 
 
-def _named(run: Run) -> names.Named:
+def _named(run: Run) -> names.NamedRun:
     try:
         card = run.card
-        return names.Named(run.path, run.path.name, card.config.suite, card.model, names.when(card, run.path))
+        return names.NamedRun(
+            run.path, run.path.name, card.config.suite, card.model, names.when(card, run.path)
+        )
     except (StoreError, OSError):  # a broken run still has its id
-        return names.Named(run.path, run.path.name, "", "", 0.0)
+        return names.NamedRun(run.path, run.path.name, "", "", 0.0)

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from evals.boundary import foreign_code
 from evals.calls.backoff import wait_s
-from evals.calls.call import ask
+from evals.calls.call import call_model
 from evals.calls.deadline import Deadline
 from evals.calls.pace import spacing_of
 from evals.data.series import inline_text_media
@@ -190,7 +190,7 @@ class Caller:
             if self._silence is None and self._timeout_s is None:
                 self._silence = asyncio.get_running_loop().create_task(self._listen())
             with deadline, foreign_code(ModelError, passing=(EvalsError, TimeoutError)):
-                reply = await ask(self._model, inline_text_media(prompt), sampling)
+                reply = await call_model(self._model, inline_text_media(prompt), sampling)
         except TimeoutError:
             raise Timeout(f"no reply within {limit_s:.0f} s") from None
         except Disconnected:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from evals import load, profiles
-from evals.calls.pace import START, spacing_of
+from evals.calls.pace import INITIAL_LIMIT, spacing_of
 from evals.errors import EvalsError, StoreError, UsageError
 from evals.prompts import plain_text
 from evals.records.store import Run
@@ -66,7 +66,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
     """None if the price or the tokens are unknown."""
     hours: float | None = None
-    at_once: int = START
+    at_once: int = INITIAL_LIMIT
     """Concurrency assumed for `hours`."""
     half_width: float | None = None
     """Half the width of the 95 % interval that is expected, in the unit of the headline; None if unknown."""

@@ -17,7 +17,7 @@ from evals.labels import ProtocolName
 from evals.records import store
 from evals.records.card import Card, Config, host
 from evals.records.files import Brief
-from evals.records.names import NOISE
+from evals.records.names import NOISE_PREFIX
 from evals.records.writer import Writer
 from evals.run.describe import new_card, put_rules, put_suite
 from evals.run.fit import CLASSES
@@ -306,7 +306,9 @@ def _place(folder: Path, config: Config, run: str | None, *, fresh: bool) -> tup
         raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
     cards = _cards_in(folder, run)
     if run is None:
-        earlier = {name: card for name, card in cards.items() if not name.startswith(NOISE) and not fresh}
+        earlier = {
+            name: card for name, card in cards.items() if not name.startswith(NOISE_PREFIX) and not fresh
+        }
         newest_last = sorted(earlier, key=lambda name: (earlier[name].started, name))
         same = [name for name in newest_last if cards[name].config == config and cards[name].origin == "run"]
         if same:

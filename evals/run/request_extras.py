@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from evals.calls.secrets import environment_secret, secret_among
+from evals.calls.secrets import environment_secret, secret_argument
 from evals.errors import UsageError
 from evals.seams import Requests
 from evals.types import Message, Model, Part, Prompt, Prompter, Sample, Text
@@ -47,7 +47,7 @@ def extra_body(text: str | None) -> dict[str, Any]:
         raise UsageError(f"--extra-body must be a JSON object, {{...}}, not {type(fields).__name__}")
     if own := [name for name in NEVER if name in fields]:
         raise UsageError(f"--extra-body: {', '.join(own)} is set by the harness")
-    if secret := secret_among([text]):
+    if secret := secret_argument([text]):
         raise UsageError(
             f"--extra-body: {secret} looks like a secret, and body fields are stored on the card; "
             "use --header NAME=ENV_VARIABLE"

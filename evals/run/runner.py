@@ -15,8 +15,8 @@ from typing import Protocol
 from msgspec import structs
 
 from evals.boundary import foreign_code
-from evals.calls.call import writable
-from evals.calls.pace import MOST, pace_of
+from evals.calls.call import json_safe
+from evals.calls.pace import MAX_LIMIT, pace_of
 from evals.errors import Crash, EvalsError, StoreError
 from evals.records.store import Run
 from evals.records.writer import Writer
@@ -167,7 +167,7 @@ class Runner:
         calls = self._calls
         if not calls.replies:
             return self.pace.limit  # no call has succeeded yet, so none is replaced
-        return self.pace.limit + min(calls.resting, MOST) + min(calls.refused, self.pace.ceiling)
+        return self.pace.limit + min(calls.resting, MAX_LIMIT) + min(calls.refused, self.pace.ceiling)
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
@@ -280,7 +280,7 @@ class Runner:
         try:
             writer.add(record)
         except UnicodeError:  # a scorer's answer with a lone surrogate
-            writer.add(writable(record))
+            writer.add(json_safe(record))
         except TypeError as error:  # a plug-in returned a value that JSON cannot represent
             record = structs.replace(
                 record, prompt=Prompt(), outcome=failure_record("model", error), scores={}

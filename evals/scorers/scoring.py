@@ -10,7 +10,7 @@ from msgspec import structs
 
 from evals.boundary import foreign_code
 from evals.data import errata as overlay
-from evals.data.errata import NONE, Errata, Erratum
+from evals.data.errata import NO_ERRATA, Errata, Erratum
 from evals.errors import Crash, EvalsError, ScorerError, UsageError
 from evals.extract import white_space
 from evals.extract.visible import without_reasoning
@@ -27,7 +27,7 @@ class Scoring:
         self,
         scorers: Mapping[str, Scorer],
         pool: Pool,
-        errata: Errata = NONE,
+        errata: Errata = NO_ERRATA,
         *,
         ideal: Callable[[Sample, Prompt], str] | None = None,
     ) -> None:

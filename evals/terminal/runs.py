@@ -205,7 +205,7 @@ def layout(
 
     `ids`: all ids among which a short one must be unique; `bounds`: whether to list the bounds of scores with missing outcomes below the table.
     """
-    names = short([*ids, *(card.run for line in lines for card in line.cards)])
+    names = short_ids([*ids, *(card.run for line in lines for card in line.cards)])
     groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
     for line in lines:
         groups[_group(line.card)].append(line)

@@ -41,7 +41,7 @@ LADDER = (
     (2.0, "the same parent: neutral, largest fragment, without isotopes"),
     (1.0, "a tautomer of it"),
 )
-"""Descriptions of the rungs of `scorers/ladder.py`, by their value in `Score.parts`."""
+"""Descriptions of the rungs of `scorers/molecule_match.py`, by their value in `Score.parts`."""
 
 
 class Shown(Struct, frozen=True, kw_only=True):

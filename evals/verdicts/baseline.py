@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Struct, structs
 
 from evals import disk, load
-from evals.data.errata import Corrected, corrected
+from evals.data.errata import CorrectedMetric, corrected_metrics
 from evals.errors import StoreError
-from evals.records.files import LABEL, Gold
+from evals.records.files import MAX_LABEL_CHARS, Gold
 from evals.report.metrics import at_repeats
 from evals.suite import Suite
 from evals.types import Metric, Point
@@ -85,7 +85,9 @@ def hash_ids(c: SuiteRun) -> SuiteRun:
         for scorer, side in c.sides.items()
     }
     metrics = tuple(
-        structs.replace(metric, of=metric.of.renamed(names)) if isinstance(metric.of, Corrected) else metric
+        structs.replace(metric, of=metric.of.renamed(names))
+        if isinstance(metric.of, CorrectedMetric)
+        else metric
         for metric in c.metrics
     )
     return structs.replace(c, sides=sides, metrics=metrics, hashed={h: name for name, h in names.items()})
@@ -141,7 +143,7 @@ def _hash_unless_label(text: Target, *, gated: bool) -> Target:
     """Return numbers and labels of open suites unchanged, anything else as a hash."""
     if isinstance(text, tuple):
         return tuple(str(_hash_unless_label(part, gated=gated)) for part in text)
-    if not gated and (isinstance(text, float) or len(text) <= LABEL):
+    if not gated and (isinstance(text, float) or len(text) <= MAX_LABEL_CHARS):
         return text
     return f"#{sha256(str(text).encode()).hexdigest()[:8]}"
 
@@ -204,7 +206,7 @@ def _metrics(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Metric, ...]:
     """Return a suite's metrics and their `_corrected` versions, for hashed ids."""
     errata = suite.errata
     items = {id_hash(suite.id, name): erratum for name, erratum in errata.items.items()}
-    return corrected(suite.metrics, structs.replace(errata, items=items), golds)
+    return corrected_metrics(suite.metrics, structs.replace(errata, items=items), golds)
 
 
 def _side(block: Block, rows: list[bytes]) -> Side:

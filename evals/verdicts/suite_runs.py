@@ -46,7 +46,7 @@ def of_run(run: Run) -> SuiteRun:
         data_sha256=card.config.data_sha256, scorers=card.scorers or suite.scorer_versions(), metrics=metrics,
         sides=sides, judge=judge_of(card) if suite.judged else "", tokens=card.tokens, cost_usd=card.cost_usd,
         seconds=card.finished - card.started if card.finished else None, gated=card.gated, marks=_restrictions(card),
-        promise=promise.standing(card), promised_policy=card.promise.policy_sha256 if card.promise else "",
+        promise=promise.promise_standing(card), promised_policy=card.promise.policy_sha256 if card.promise else "",
     )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def find_suspect_items(runs: Sequence[Run], *, least: int | None = None) -> Susp
 def _known_errata(name: str, variant: str) -> Mapping[str, str]:
     from evals.data import errata
 
-    return {item: erratum.kind for item, erratum in errata.of_suite(name, variant).items.items()}
+    return {item: erratum.kind for item, erratum in errata.suite_errata(name, variant).items.items()}
 
 
 def _consensus_against_gold(

@@ -252,7 +252,7 @@ class Endpoints:
 
     def _own_pace(self) -> Pace:
         fixed = None if self._fixed is None else -(-self._fixed // max(1, len(self._endpoints)))
-        return Pace(fixed=fixed, most=MOST)
+        return Pace(fixed=fixed, most=MAX_LIMIT)
 
     @property
     def notes(self) -> list[str]:

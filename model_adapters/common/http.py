@@ -112,7 +112,7 @@ class Client:
         self._headers = dict(headers or {})
         self._session: ClientSession | None = None
         self._proxy = proxy_of(self._base.url)
-        self._mask = Mask([key or "", *in_url(base), *in_url(self._proxy or "")])
+        self._mask = Mask([key or "", *url_secrets(base), *url_secrets(self._proxy or "")])
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Send further headers with every call; their values are secrets."""
@@ -287,7 +287,7 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     except RecursionError:
         raise msgspec.DecodeError("nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _loosely(decoder, strict(raw))
+        return _loosely(decoder, to_strict_json(raw))
 
 
 def _loosely(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:

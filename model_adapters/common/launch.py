@@ -28,7 +28,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from evals import checkpoints, gpus, profiles
-from evals.calls.secrets import secret_among
+from evals.calls.secrets import secret_argument
 from evals.errors import UsageError
 from evals.profiles import Profile
 
@@ -136,7 +136,7 @@ def spec_of(
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
     """Raise UsageError for options that hold a secret: process list, log, card and bundles would show it."""
-    if name := secret_among(arguments):
+    if name := secret_argument(arguments):
         raise UsageError(
             f"{name} among the engine's options: the process list, the card and the log would show it; pass secrets in "
             "the environment (HF_TOKEN for weights); a server on 127.0.0.1 needs no key"

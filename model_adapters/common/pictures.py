@@ -14,13 +14,13 @@ async def encoded(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
     media = [part for part in parts if isinstance(part, Media) and part.kind in kinds]
     if not media:
         return {}
-    from evals.data.media import find, payload
+    from evals.data.media import payload, stored_path
 
     by_sha = {}
     for item in media:
         if item.kind == "image":
             kind, raw = await payload(item)
         else:
-            kind, raw = "time_series/npy", await asyncio.to_thread(find(item).read_bytes)
+            kind, raw = "time_series/npy", await asyncio.to_thread(stored_path(item).read_bytes)
         by_sha[item.sha256] = (kind, b64encode(raw).decode())
     return by_sha

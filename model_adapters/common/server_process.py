@@ -16,7 +16,7 @@ from typing import IO
 import msgspec
 
 from evals import disk
-from evals.calls.secrets import SECRET_WORDS, in_url, words_of
+from evals.calls.secrets import SECRET_WORDS, name_words, url_secrets
 from evals.errors import UsageError
 from evals.model_adapters.common import watchdog
 from evals.model_adapters.common.faults import fault_message
@@ -189,7 +189,7 @@ def _environment(engine: Engine) -> dict[str, str]:
 
 def _is_harmless(name: str, value: str) -> bool:
     """Whether a variable holds no secret of another service; the address of a proxy is needed with its password."""
-    words = words_of(name)
+    words = name_words(name)
     if (
         name.startswith("EVALS_")
         or not SECRET_WORDS.isdisjoint(words)
@@ -198,7 +198,7 @@ def _is_harmless(name: str, value: str) -> bool:
         return False
     if any(word.endswith(("password", "apikey", "token")) for word in words):  # PGPASSWORD
         return False
-    return "proxy" in words or not in_url(value)
+    return "proxy" in words or not url_secrets(value)
 
 
 def free_port() -> int:

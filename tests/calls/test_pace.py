@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from evals.calls.pace import START, Pace, Spacing, spacing_of
+from evals.calls.pace import INITIAL_LIMIT, Pace, Spacing, spacing_of
 
 
 class Clock:
@@ -36,7 +36,7 @@ class Server:
 
 def test_it_doubles_while_that_pays_and_then_rests() -> None:
     server = Server(slots=100)
-    assert server.pace.limit == START == 16
+    assert server.pace.limit == INITIAL_LIMIT == 16
     assert server.feed(6) == [32, 64, 128, 256, 256, 256]  # 128 brought more than 64, 256 no more than 128
 
 

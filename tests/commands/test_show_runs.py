@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evals.records.card import Card
-from evals.records.names import short
+from evals.records.names import short_ids
 from tests.support import many_runs
 from tests.support.command import Outcome, evals
 
@@ -35,7 +35,7 @@ def show(*words: object, columns: int | None = None) -> Outcome:
 
 def test_every_run_is_a_row_under_its_suite_and_protocol(cards: list[Card]) -> None:
     lines = show("--runs").out.splitlines()
-    ids = short(card.run for card in cards)
+    ids = short_ids(card.run for card in cards)
     title = ""
     seen = {}
     for line in lines:
@@ -62,7 +62,7 @@ def test_rows_of_a_group_end_with_the_newest_unless_sorted(cards: list[Card]) ->
 
 
 def test_marks_stand_in_the_row_they_are_of(cards: list[Card]) -> None:
-    ids = short(card.run for card in cards)
+    ids = short_ids(card.run for card in cards)
     rows = {
         end: line for line in show("--runs").out.splitlines() for end in ids.values() if f"  {end}  " in line
     }
@@ -104,7 +104,7 @@ def test_a_score_of_the_answered_items_alone_is_marked(here: Path, suite: str, r
 )
 def test_a_mistyped_name_of_a_run_gets_near_ones(cards: list[Card], name: str, near: str) -> None:
     assert f"did you mean {near}" in evals("show", name, "--results", FOLDER[0]).complaint
-    end = short(card.run for card in cards)[cards[0].run]
+    end = short_ids(card.run for card in cards)[cards[0].run]
     assert end in evals("show", f"{end[:-1]}-", "--results", FOLDER[0]).complaint
 
 
@@ -113,7 +113,7 @@ def test_seeds_are_one_row_that_opens(cards: list[Card]) -> None:
     closed = show("--suite", "mmlu-pro", "--model", "qwen3").out
     assert "seeds" in closed
     assert len(seeded) > 1
-    ids = short(card.run for card in cards)
+    ids = short_ids(card.run for card in cards)
     assert not any(ids[card.run] in closed for card in seeded if card.config.protocol == "strict")
     opened = show("--suite", "mmlu-pro", "--model", "qwen3", "--runs").out
     assert all(ids[card.run] in opened for card in seeded)

@@ -186,5 +186,5 @@ def test_errata_hold_no_texts() -> None:
 
 
 def test_a_suite_without_errata_is_untouched() -> None:
-    assert load.suite("aime:2025")[0].errata == errata.NONE
+    assert load.suite("aime:2025")[0].errata == errata.NO_ERRATA
     assert structs.replace(load.suite("gpqa")[0]).errata.items == {}

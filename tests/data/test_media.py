@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from evals.data import Data
-from evals.data.media import MOST_PIXELS, image, keep, look, payload
+from evals.data.media import MAX_DECODED_PIXELS, image, inspect_image, payload, store_image
 from evals.errors import DataError, Rejected
 from evals.model_adapters.openai import body, data_urls
 from evals.types import Media, Message, Prompt, Sampling, Text
@@ -63,11 +63,11 @@ def bomb() -> bytes:
     "raw", [drawn(), drawn(form="JPEG"), drawn(form="WEBP"), drawn("L"), drawn("P", form="GIF"), drawn("1")]
 )
 def test_what_servers_agree_on_is_sent_as_it_is(tmp_path: Path, raw: bytes) -> None:
-    media = keep(tmp_path, raw)
+    media = store_image(tmp_path, raw)
     assert (media.width, media.height, media.size, media.sent) == (40, 30, len(raw), "")
     assert asyncio.run(payload(media)) == (media.media_type, raw)
     assert [p.name for p in tmp_path.iterdir()] == [media.sha256]
-    assert keep(tmp_path, raw) == media
+    assert store_image(tmp_path, raw) == media
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_servers_agree_on_is_sent_as_it_is(tmp_path: Path, raw: bytes) -> N
     ids=["cmyk", "alpha", "grey-alpha", "16-bit", "tiff", "bmp", "animated"],
 )
 def test_what_they_do_not_is_drawn_anew(tmp_path: Path, raw: bytes, pixel: tuple[int, int, int]) -> None:
-    media = keep(tmp_path, raw)
+    media = store_image(tmp_path, raw)
     assert media.sent == "png 40x30"
     found = sent(media)
     assert (found.mode, found.size, getattr(found, "n_frames", 1)) == ("RGB", (40, 30), 1)
@@ -92,14 +92,14 @@ def test_what_they_do_not_is_drawn_anew(tmp_path: Path, raw: bytes, pixel: tuple
 
 
 def test_a_turned_photo_stands_upright(tmp_path: Path) -> None:
-    media = keep(tmp_path, turned())
+    media = store_image(tmp_path, turned())
     assert (media.width, media.height, media.sent) == (40, 30, "png 30x40")
     assert sent(media).size == (30, 40)
 
 
 @pytest.mark.parametrize(("most", "size"), [(1200, (40, 30)), (300, (20, 15)), (1, (1, 1))])
 def test_a_limit_of_pixels_keeps_the_shape(tmp_path: Path, most: int, size: tuple[int, int]) -> None:
-    media = keep(tmp_path, drawn(), max_pixels=most)
+    media = store_image(tmp_path, drawn(), max_pixels=most)
     assert (media.width, media.height) == (40, 30)
     assert sent(media).size == size
 
@@ -112,7 +112,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
 def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, raw: bytes) -> None:
-    media = keep(tmp_path, raw)
+    media = store_image(tmp_path, raw)
     assert media.sent.startswith("refused: ")
     with pytest.raises(Rejected, match="refused") as caught:
         asyncio.run(payload(media))
@@ -120,8 +120,8 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, raw: bytes) -> No
 
 
 def test_a_bomb_is_seen_before_it_is_decoded() -> None:
-    assert look(bomb())[3] == "refused: 50000x50000 pixels"
-    assert MOST_PIXELS >= 10_000 * 10_000  # XLRS-Bench's are that large
+    assert inspect_image(bomb())[3] == "refused: 50000x50000 pixels"
+    assert MAX_DECODED_PIXELS >= 10_000 * 10_000  # XLRS-Bench's are that large
 
 
 def test_rows_hold_images_in_many_ways(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_rows_hold_images_in_many_ways(tmp_path: Path) -> None:
 
 async def test_the_openai_protocol_gets_data_urls_in_their_places(tmp_path: Path) -> None:
     raw = drawn()
-    media = keep(tmp_path, raw)
+    media = store_image(tmp_path, raw)
     prompt = Prompt(messages=(Message("user", (Text("Look at "), media, Text(" and say."))),))
     content = body("m", prompt, Sampling(), await data_urls(prompt))["messages"][0]["content"]
     assert [part["type"] for part in content] == ["text", "image_url", "text"]
@@ -154,7 +154,7 @@ async def test_the_openai_protocol_gets_data_urls_in_their_places(tmp_path: Path
 
 
 async def test_bytes_that_are_gone_are_the_samples_failure(tmp_path: Path) -> None:
-    media = keep(tmp_path, drawn(size=(41, 31)))
+    media = store_image(tmp_path, drawn(size=(41, 31)))
     (tmp_path / media.sha256).unlink()
     with pytest.raises(Rejected, match="missing in the results folder"):
         await payload(media)
@@ -175,7 +175,7 @@ def test_what_somebody_put_under_an_images_name_is_not_sent(tmp_path: Path, kind
         "pipe": lambda: os.mkfifo(path),
     }
     make[kind]()
-    media = keep(store, raw)
+    media = store_image(store, raw)
     assert asyncio.run(payload(media)) == (media.media_type, raw)
     assert private.read_bytes() == b"not an image, and mine"
     assert not path.is_symlink()

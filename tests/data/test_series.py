@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 
 from evals.data import Data
-from evals.data.series import MOST_TEXT, inline_text_media, series, structure
+from evals.data.series import MAX_TEXT_CHARS, inline_text_media, series, structure
 from evals.errors import DataError, ModelError, Rejected, UsageError
 from evals.model_adapters import server
 from evals.model_adapters.openai import body, data_urls
@@ -144,7 +144,7 @@ def test_what_is_no_series_is_refused_in_one_line(
 
 
 def test_what_is_too_long_for_text_is_said_before_the_first_call(tmp_path: Path) -> None:
-    long = [0.125] * MOST_TEXT
+    long = [0.125] * MAX_TEXT_CHARS
     with pytest.raises(DataError, match="needs a model that accepts time series"):
         series(place(tmp_path), long, rate_hz=1.0, name="quake-7")
     assert kept(series(place(tmp_path, takes=True), long, rate_hz=1.0)).sent == ""
@@ -168,7 +168,7 @@ def test_a_structure_goes_as_text_whatever_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [("Na Cl\n", "no data_ block"), ("data_x\nloop_\n", "no cell or no atoms"), (CIF + "\x1b[31m\n", "control characters"),
-     (CIF + "# " + "x" * MOST_TEXT + "\n", "more than"), (CIF.encode() + b"\xff\xfe", "not UTF-8")],
+     (CIF + "# " + "x" * MAX_TEXT_CHARS + "\n", "more than"), (CIF.encode() + b"\xff\xfe", "not UTF-8")],
 )  # fmt: skip
 def test_what_is_no_structure_is_refused_in_one_line(tmp_path: Path, text: str | bytes, says: str) -> None:
     with pytest.raises(Rejected, match=says):
@@ -233,4 +233,4 @@ def test_the_record_says_what_was_sent_and_holds_no_values(
 def test_a_series_that_no_text_can_hold_ends_the_command(tmp_path: Path) -> None:
     wanted = Options(results=tmp_path, sample=True)
     with pytest.raises(UsageError, match="q0: a time series of 60000 x 1"):
-        plan.prepare(signals([[0.125] * MOST_TEXT]), wanted, model="toy", spec="scripted:toy")
+        plan.prepare(signals([[0.125] * MAX_TEXT_CHARS]), wanted, model="toy", spec="scripted:toy")

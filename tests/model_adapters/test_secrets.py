@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evals.calls.secrets import Mask, environment_secret, in_url
+from evals.calls.secrets import Mask, environment_secret, url_secrets
 from evals.errors import UsageError
 from tests.support.command import evals, files_with
 from tests.support.faults import CUT, HTML, TORN, Answer, FaultyServer
@@ -115,7 +115,7 @@ def test_a_key_that_cannot_be_sent_is_named_and_not_shown(
 
 
 def test_a_password_in_a_url_is_a_secret_in_each_of_its_spellings() -> None:
-    mask = Mask(in_url("http://anna:ge%2Fheim@host:3128/?sig=0123456789abcdef"))
+    mask = Mask(url_secrets("http://anna:ge%2Fheim@host:3128/?sig=0123456789abcdef"))
     for said in ("ge%2Fheim", "ge/heim", "YW5uYTpnZS9oZWlt", "0123456789abcdef"):
         assert mask.text(f"failed: {said}!") == "failed: ***!"
 

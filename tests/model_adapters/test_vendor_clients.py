@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from evals import load
-from evals.data.media import keep
+from evals.data.media import store_image
 from evals.types import Message, Model, Prompt, Sampling, Text
 from tests.support import protocols
 from tests.support.loopback import Answer, Server
@@ -46,7 +46,7 @@ def picture(form: str = "PNG") -> bytes:
 @pytest.fixture
 def seeing(tmp_path: Any) -> Prompt:
     """A conversation with a picture."""
-    image = keep(tmp_path / "media", picture())
+    image = store_image(tmp_path / "media", picture())
     return Prompt(
         messages=(
             Message("system", (Text("Be brief."),)),
@@ -199,7 +199,7 @@ async def test_the_sdks_read_the_hand_made_answers_without_complaint(stop: str) 
 async def test_google_takes_no_gif_so_it_is_drawn_anew_pixel_by_pixel(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    image = keep(tmp_path / "media", picture("GIF"))
+    image = store_image(tmp_path / "media", picture("GIF"))
     server.answer = Answer(protocols.google_says(Says()))
     async with ours("google:gemini-2.5-flash", server, monkeypatch) as model:
         await model.reply(Prompt(messages=(Message("user", (Text("?"), image)),)), Sampling())

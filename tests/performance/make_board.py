@@ -161,7 +161,7 @@ def write_run(
     pq.write_table(samples_table(one), folder / "samples.parquet", compression="zstd")
     card.files = file_facts(folder)
     for name in card.files:
-        data_parquet.trust(folder / name)  # as if this installation had run it
+        data_parquet.mark_as_known(folder / name)  # as if this installation had run it
     (folder / "card.json").write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
 
 

@@ -287,7 +287,7 @@ def test_prompts_equal_those_of_upstreams_own_code(
     (suite,) = load.suite(name, "intern-s1")
     words = upstreams(file, within)(asked, ROW, *(["SFE"] if name == "sfe:en" else []))
     page = name == "mmmu:pro-vision"
-    monkeypatch.setattr(mmmu, "enlarged", lambda part, times, **_: part)
+    monkeypatch.setattr(mmmu, "enlarge_image", lambda part, times, **_: part)
     part = Media(kind="image", media_type="image/png", sha256="0" * 64) if page else Text("What is it?")
     sample = Sample(id="1", target="A", choices=("red", "green"), group="Optics", question=(part,))
     prompt = suite.prompter(Data(suite=suite.name, sample=True))(sample, 0)

@@ -18,7 +18,7 @@ from msgspec import structs
 from evals.errors import StoreError
 from evals.records import store
 from evals.records.files import brief
-from evals.records.names import short
+from evals.records.names import short_ids
 from evals.records.store import Run
 from evals.records.writer import MOST_UNWRITTEN, Writer
 from evals.types import Failure, Record, Reply, Sample, Score, Usage
@@ -651,10 +651,10 @@ def test_a_name_that_fits_several_is_refused_with_what_it_fits(many: Path, name:
 
 def test_short_ids_are_ends_that_name_one_run(many: Path) -> None:
     ids = [run.path.name for run in store.runs(many)]
-    for id_, end in short(ids).items():
+    for id_, end in short_ids(ids).items():
         assert {run.path.name for run in store.find(many, end)} == {id_}
     same = ["20260101T101500-aaaaaa", "20260102T101501-aaaaaa", "20260103T101501-aaaaaa"]
-    assert short(same) == {same[0]: "101500-aaaaaa", same[1]: same[1], same[2]: same[2]}
+    assert short_ids(same) == {same[0]: "101500-aaaaaa", same[1]: same[1], same[2]: same[2]}
 
 
 def test_without_a_results_folder_it_is_named(tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ async def test_images_travel_with_the_question(tmp_path: Path, monkeypatch) -> N
 
     stream = BytesIO()
     Image.new("RGB", (8, 8), "red").save(stream, format="PNG")
-    kept = media.keep(tmp_path, stream.getvalue())
+    kept = media.store_image(tmp_path, stream.getvalue())
     prompt = Prompt(messages=(Message("user", (kept,)),))
     question = Question(1, prompt, ANYTHING, _images(prompt))
     monkeypatch.setattr(media, "_PLACES", {})  # another machine, which does not see the driver's folder

@@ -9,7 +9,7 @@ import pytest
 
 from evals import load
 from evals.data import Data
-from evals.data.media import keep
+from evals.data.media import store_image
 from evals.scorers.upstream.mmmu import Official, Strict, candidate_answers, read_option
 from evals.suite import check
 from evals.suites import mmmu
@@ -120,7 +120,7 @@ def test_pictures_stand_where_the_question_names_them(tmp_path: Path) -> None:
     parts = list(mmmu._parts(data, row, ("yes", "<image 3>")))
     shown = [part.height if isinstance(part, Media) else part.text for part in parts]
     assert shown == ["Is <image 2>", 16, " like <image 1>", 8, "?", "\n<image 3>", 24]
-    assert keep(tmp_path / "media", (tmp_path / "mmmu" / "1.png").read_bytes()) in parts
+    assert store_image(tmp_path / "media", (tmp_path / "mmmu" / "1.png").read_bytes()) in parts
     assert all(isinstance(part, Text) for part in mmmu._parts(Data(suite="mmmu", local=tmp_path), row, ()))
 
 

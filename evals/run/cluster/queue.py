@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from evals import errors
-from evals.calls.pace import MOST
-from evals.data.media import find
+from evals.calls.pace import MAX_LIMIT
+from evals.data.media import stored_path
 from evals.errors import Disconnected, Gone, ModelError, RateLimit, UsageError
 from evals.labels import Refused, sending
 from evals.plain import notice
@@ -201,7 +201,7 @@ class Cluster:
     def __init__(self, links: Sequence[Link], facts: Facts, *, lease_s: float = LEASE_S) -> None:
         """`facts`: of one replica, taken to hold for all; replicas are started by the first `ready`."""
         self.name, self.accepts = facts.name, facts.accepts
-        self.slots: int | None = len(links) * (facts.slots or MOST)
+        self.slots: int | None = len(links) * (facts.slots or MAX_LIMIT)
         self._notes: list[str] = list(facts.notes)
         self._replicas = [Replica(number, link) for number, link in enumerate(links, 1)]
         self._lease_s = lease_s
@@ -337,5 +337,5 @@ def _images(prompt: Prompt) -> dict[str, bytes]:
     for message in prompt.messages:
         for part in message.parts:
             if isinstance(part, Media) and not isinstance(sending(part.sent), Refused):
-                images[part.sha256] = find(part).read_bytes()
+                images[part.sha256] = stored_path(part).read_bytes()
     return images

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from evals.boundary import foreign_code
-from evals.calls.call import likelihoods
+from evals.calls.call import decode_likelihoods
 from evals.errors import DataError, ScorerError, UsageError, install
 from evals.types import Point, Prompt, Reply, Sample, Sampling, Score, Verdict
 
@@ -120,7 +120,7 @@ def _model_output(task: Any, reply: Reply) -> list[Any]:
     if task.OUTPUT_TYPE not in LIKELIHOOD_TYPES:
         return [reply.text]
     try:
-        return [(likelihood.logprob, likelihood.greedy) for likelihood in likelihoods(reply.text)]
+        return [(likelihood.logprob, likelihood.greedy) for likelihood in decode_likelihoods(reply.text)]
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise ScorerError(f"the reply holds no likelihoods: {error}") from None
 
