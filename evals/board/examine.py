@@ -77,7 +77,7 @@ def examine_rerun(path: Path, rule: SuiteRule, policy: BoardPolicy, gold: Path |
     """Examine the bundle of a run that the board itself has made."""
     examination = Examination()
     try:
-        with opened(path) as bundle:
+        with open_bundle(path) as bundle:
             run = SubmittedRun(
                 file=path.name, suite=rule.name, protocol=rule.protocol, run=bundle.manifest.run
             )

@@ -7,7 +7,7 @@ from math import nan
 from evals.board.items import Items
 from evals.board.results import SuiteResult
 from evals.verdicts import difference
-from evals.verdicts.difference import Evidence, Shift
+from evals.verdicts.difference import Evidence, MeanDifference
 
 
 def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]:
@@ -20,8 +20,10 @@ def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]
     differences = b.values - a.values
     scored = np.flatnonzero(~np.isnan(differences))
     if not len(scored):
-        return Shift(0.0, nan, 1, "no item in common", result.width), 0
+        return MeanDifference(0.0, nan, 1, "no item in common", result.width), 0
     alone = len(set(a.clusters)) in (1, len(a.clusters))
     clusters = range(len(scored)) if alone else np.array(a.clusters)[scored].tolist()
     groups = np.array(a.groups)[scored].tolist() if result.macro else None
-    return difference.of_mean(differences[scored], clusters, groups=groups, width=result.width), len(scored)
+    return difference.mean_evidence(differences[scored], clusters, groups=groups, width=result.width), len(
+        scored
+    )

@@ -45,7 +45,7 @@ def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
     planned = forecasts(parts, note)
     entries = [entry for part in planned for entry in part]
     results = parts[0].request.results
-    claims = reported.load(results if (results / "claims").is_dir() else None)
+    claims = reported.load_claims(results if (results / "claims").is_dir() else None)
     sums = totals(planned)
     if as_json:
         common.print_json({"dry_run": layout.as_rows(entries, claims), "totals": sums})

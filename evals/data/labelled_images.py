@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from evals import disk
 from evals.data import torchvision_layouts
-from evals.data.media import image, inside, keep
+from evals.data.media import image, read_below_folder, store_image
 from evals.data.sources import Data, Split
 from evals.errors import DataError
 from evals.types import Media, Sample
@@ -82,7 +82,7 @@ def _picture(data: Data, value: object) -> Media | None:
     if data.media is None:
         return None
     if isinstance(value, Path):
-        return keep(data.media, inside(data, value.as_posix()), max_pixels=data.max_pixels)
+        return store_image(data.media, read_below_folder(data, value.as_posix()), max_pixels=data.max_pixels)
     return image(data, value)
 
 

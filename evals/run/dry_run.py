@@ -148,7 +148,7 @@ def _with_figures(
     cost = None
     if budget.price and output is not None and into is not None:
         cost = budget.share * budget.price.cost({"input": into, "output": output})
-    at_once = request.concurrency or START
+    at_once = request.concurrency or INITIAL_LIMIT
     precision = expected_precision(plan)
     return Forecast(
         suite=plan.suite.id,

@@ -6,7 +6,7 @@ from evals.extract.reading import PROSE
 from evals.labels import JUDGE_NOTE, Note
 from evals.records import promise
 from evals.records.card import Card
-from evals.report.about import about
+from evals.report.estimand_names import describe_estimand
 from evals.terminal.figures import counts_line, figure, percent
 from evals.terminal.runs import Line, missing_bounds
 from evals.types import Estimate
@@ -19,7 +19,7 @@ def details(card: Card, *, named: str = "") -> list[str]:
         facts.append(unmarked)
     head = card.headline
     if head is not None and head.low is not None:
-        facts.append(f"interval: {head.method}, {about('items-like-these')}")
+        facts.append(f"interval: {head.method}, {describe_estimand('items-like-these')}")
     if bounds := missing_bounds(Line(cards=(card,), head=head)):
         facts.append(bounds)
     if head and (corrected := _corrected(card, head)) is not None:
@@ -28,7 +28,7 @@ def details(card: Card, *, named: str = "") -> list[str]:
         f"{'looks broken' if finding.fault else 'warning'}: {finding.message}" for finding in card.health
     ]
     facts += [note for note in card.notes if Note.parse(note, JUDGE_NOTE)]
-    facts += [f"promise {promise.standing(card)}"] if card.promise else []
+    facts += [f"promise {promise.promise_standing(card)}"] if card.promise else []
     facts += _used(card)
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []

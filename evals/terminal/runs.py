@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from msgspec import Struct, structs
 
 from evals.records.card import Card
-from evals.records.names import short
-from evals.report.about import about
+from evals.records.names import short_ids
+from evals.report.estimand_names import describe_estimand
 from evals.terminal.figures import figure, interval, moment, percent
 from evals.terminal.layout import Column, Section, table, wrap
 from evals.types import VERDICTS, Estimate

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from evals.data.media import MOST_PIXELS
+from evals.data.media import MAX_DECODED_PIXELS
 from evals.errors import Rejected, UsageError
 from evals.validation import cause
 
@@ -68,7 +68,7 @@ class Preprocessing(Struct, frozen=True, kw_only=True):
             return
         side = max(self.size) / self.crop_pct
         scale = side / min(width, height)
-        if width * height * scale * scale > MOST_PIXELS:
+        if width * height * scale * scale > MAX_DECODED_PIXELS:
             raise Rejected(
                 f"an image of {width}x{height} pixels would be {width * scale:.0f}x{height * scale:.0f} at this network's size"
             )

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from evals.calls.open_files import last_connection, raise_open_files
-from evals.calls.secrets import Mask, api_key, in_url
-from evals.data.loose_json import strict
+from evals.calls.secrets import Mask, api_key, url_secrets
+from evals.data.loose_json import to_strict_json
 from evals.errors import BadReply, Disconnected, Fatal, ModelError, RateLimit, UsageError, from_status
 from evals.model_adapters.common.faults import read_fault
 from evals.model_adapters.common.retry_after import asked_wait_s, stated_s

@@ -146,7 +146,7 @@ MULTI = Sample(id="m", target=("A", "C"), choices=SHOWN)
         ("[ANSWER]C,A[/ANSWER]", "right", "A,C", ""),
         ("[ANSWER]A[/ANSWER]", "wrong", "A", "misses C"),
         ("[ANSWER]A, B, C[/ANSWER]", "wrong", "A,B,C", "adds B"),
-        ("[ANSWER]X[/ANSWER]", "invalid", "X", "states no option that is there"),
+        ("[ANSWER]X[/ANSWER]", "invalid", "X", "states no existing option"),
         ("nothing", "unanswered", None, "no option stated"),
     ],
 )

@@ -242,7 +242,7 @@ def test_wordnet_as_debian_installs_it_gives_meteor_its_synonyms(tmp_path):
         pytest.skip("NOT TESTED: no WordNet here; apt-get install wordnet-base wordnet-sense-index")
     lexicon.install_wordnet(target=tmp_path)
     code = (
-        "from evals.scorers.text import meteor, synonyms; assert synonyms(); "
+        "from evals.scorers.text import meteor, synonyms_available; assert synonyms_available(); "
         "print(meteor(['a', 'car'], ['an', 'auto'], synonyms=True))"
     )
     env = os.environ | {"NLTK_DATA": str(tmp_path)}

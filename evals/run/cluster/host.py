@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from evals import load
 from evals.boundary import foreign_code
-from evals.calls.call import ask
+from evals.calls.call import call_model
 from evals.data import media
 from evals.errors import EvalsError, Gone, ModelError, UsageError
 from evals.run.cluster.multi_node import Followers
@@ -109,9 +109,9 @@ class Host:
     async def _ask(self, question: Question) -> None:
         try:
             for raw in question.images.values():
-                media.keep(self._folder, raw)
+                media.store_image(self._folder, raw)
             with foreign_code(ModelError):
-                outcome: Any = await ask(self._model, question.prompt, question.sampling)
+                outcome: Any = await call_model(self._model, question.prompt, question.sampling)
         except EvalsError as error:
             if isinstance(error, Gone) and self._followers is not None:
                 self._leave()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from evals.calls.secrets import secret_among
+from evals.calls.secrets import secret_argument
 from evals.errors import UnknownName, UsageError
 from evals.validation import cause
 
@@ -110,7 +110,7 @@ def _check(settings: Settings) -> None:
             raise UsageError(f"setting of Slurm: time {time!r} is no time at all")
     if (settings.gpus or 0) < 0 or (settings.cpus or 1) < 1 or not 1 <= settings.grace <= 3600:
         raise UsageError("setting of Slurm: gpus from 0, cpus from 1, grace from 1 to 3600 seconds")
-    if name := secret_among([*settings.setup, settings.python]):
+    if name := secret_argument([*settings.setup, settings.python]):
         raise UsageError(
             f"setting of Slurm: {name} in setup or python would stand in the job's script; set it in the environment"
         )
