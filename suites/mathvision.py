@@ -20,7 +20,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import ask_with_images, hinted_question, images_of, options, images_first, plain_text
+from evals.prompts import ask_with_images, hinted_question, images_first, images_of, options, plain_text
 from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
 from evals.scorers.upstream.mathvision import Official, Strict

@@ -63,6 +63,12 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
     common.table("", columns, (_row(name, claim) for name, claim in selected.items()))
 
 
+def _settings(knobs: dict[str, Any]) -> str:
+    from evals.verdicts.formatting import format_setting
+
+    return ", ".join(f"{knob} {format_setting(value)}" for knob, value in knobs.items())
+
+
 def _selected(published: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
     """Return the claims of a suite and a model, None: of any; raises UnknownName if there are none."""
     from evals.verdicts.reproduction import same_model
@@ -105,7 +111,6 @@ def _row(name: str, claim: Claim) -> list[str]:
 @common.json_option
 def show(claim: str, results: Path, as_json: bool) -> None:
     """Show what is known of a published number, and what is not."""
-    from evals.verdicts.formatting import format_setting
     from evals.verdicts.reported import claims_by_id
     from evals.verdicts.reproduction import relevant_conditions
 
@@ -127,16 +132,9 @@ def show(claim: str, results: Path, as_json: bool) -> None:
             + ("; superseded by a later number of the same source" if published.superseded else ""),
         ),
         ("erratum", published.erratum),
-        (
-            "known",
-            ", ".join(f"{knob} {format_setting(value)}" for knob, value in published.knobs.items())
-            or "nothing",
-        ),
+        ("known", _settings(published.knobs) or "nothing"),
         ("stated in", published.told),
-        (
-            "inferred",
-            ", ".join(f"{knob} {format_setting(value)}" for knob, value in published.inferred.items()),
-        ),
+        ("inferred", _settings(published.inferred)),
         ("not known", ", ".join(unknown) or "nothing"),
     ):
         if text:

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-ASSUMED_CHANGED_SHARE = 0.15
-"""Default share of samples that change between two runs of one model."""
+ASSUMED_CHANGED_SHARE = 0.15  # of samples between two runs of one model
 
 
 class Claims(NamedTuple):
@@ -41,15 +40,13 @@ class Noise(NamedTuple):
     discordance: float
     """Mean square of a sample's difference; for binary scores, the share of changed samples."""
     source: str
-    error: float = 0.0
-    """Relative standard error of the discordance; 0: unknown."""
+    error: float = 0.0  # relative standard error of the discordance; 0 if unknown
 
 
-class DifferenceDistribution(NamedTuple):
+class GainDistribution(NamedTuple):
     """Distribution of one sample's difference (candidate minus baseline), in the metric's unit or as a share of its width."""
 
-    values: Array
-    """In ascending order."""
+    values: Array  # in ascending order
     chances: Array
 
 
@@ -74,9 +71,8 @@ class Design:
         self.members = np.add.reduceat(self.sizes, self.strata) if len(self.strata) else self.sizes
         self.width = pairs.metric.width
         self.least = pairs.metric.bounds[0] if pairs.metric.bounds else 0.0
-        self.shares = self.width is not None and all(
-            row.a.value - self.least in (0.0, self.width) for row in self.rows
-        )
+        binary = (row.a.value - self.least in (0.0, self.width) for row in self.rows)
+        self.shares = self.width is not None and all(binary)
         self.alone = len(self.starts) == len(self.rows)
 
     @property
@@ -99,7 +95,7 @@ class Design:
             return self._claims(means, squares, self.members.astype(float), margin)
         return self._tested(self._sums(loss, law, count=count, rng=rng), margin)
 
-    def _law(self, loss: float) -> DifferenceDistribution | None:
+    def _law(self, loss: float) -> GainDistribution | None:
         """Return the distribution of one sample's difference; None if it is taken to be normal."""
         import numpy as np
 
@@ -112,11 +108,11 @@ class Design:
             return None
         flips, fall = min(1.0, self.noise.discordance / self.width**2), min(1.0, loss / self.width)
         up, down = max(0.0, (flips - fall) / 2), max(fall, (flips + fall) / 2)
-        return DifferenceDistribution(
+        return GainDistribution(
             self.width * np.array([-1.0, 0.0, 1.0]), np.array([down, max(0.0, 1 - up - down), up])
         )
 
-    def _repeated(self, loss: float) -> DifferenceDistribution:
+    def _repeated(self, loss: float) -> GainDistribution:
         """Return the distribution for repeats drawn from a sample's success rate before and after the loss."""
         repeats, width = self.pairs.a.repeats, self.width or 1.0
         shares = [(row.a.value - self.least) / width for row in self.rows]
@@ -124,10 +120,10 @@ class Design:
         if not higher:  # a growing error is a falling share of successes
             shares = [1 - share for share in shares]
         law = repeats_distribution(*fit_beta(shares, repeats), repeats=repeats, loss=loss / width)
-        return DifferenceDistribution(width * law.values, law.chances)
+        return GainDistribution(width * law.values, law.chances)
 
     def _tallied(
-        self, law: DifferenceDistribution, margin: float, *, count: int, rng: np.random.Generator
+        self, law: GainDistribution, margin: float, *, count: int, rng: np.random.Generator
     ) -> Claims:
         """Test simulated samples without clusters, for which the counts of each difference are sufficient."""
         import numpy as np
@@ -150,7 +146,7 @@ class Design:
         return self._claims(means, squares, self.members.astype(float), margin)
 
     def _sums(
-        self, loss: float, law: DifferenceDistribution | None, *, count: int, rng: np.random.Generator
+        self, loss: float, law: GainDistribution | None, *, count: int, rng: np.random.Generator
     ) -> Array:
         """Draw cluster sums of differences, a row per comparison."""
         import numpy as np
@@ -162,7 +158,7 @@ class Design:
         return np.concatenate(chunks)
 
     def _draw(
-        self, loss: float, law: DifferenceDistribution | None, size: tuple[int, int], rng: np.random.Generator
+        self, loss: float, law: GainDistribution | None, size: tuple[int, int], rng: np.random.Generator
     ) -> Array:
         """Draw the differences of every sample, a row per comparison."""
         import numpy as np
@@ -222,8 +218,10 @@ class Design:
         return Claims(p_pass, p_regression)
 
 
-CLEAR_P_VALUES = (1e-4, 0.35)
-"""Range of a t test's p-values outside of which a simulation with many clusters skips the exact test."""
+CLEAR_P_VALUES = (
+    1e-4,
+    0.35,
+)  # with many clusters, the exact test is skipped outside this range of t test p-values
 MANY_CLUSTERS = 300
 
 
@@ -266,7 +264,7 @@ def fit_beta(shares: Sequence[float], repeats: int) -> tuple[float, float]:
     return mean * size, (1 - mean) * size
 
 
-def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float) -> DifferenceDistribution:
+def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float) -> GainDistribution:
     """Return the exact law of (after - before) / repeats for a sample whose success rate p is Beta(alpha, beta).
 
     Before and after are binomial with rates p and p (1 - loss / mean). Their joint probabilities are polynomials in p of
@@ -284,7 +282,7 @@ def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float
     joint = np.einsum("i,ia,ib->ab", weights / weights.sum(), before, after)
     differences = (wins[None, :] - wins[:, None]).ravel() + repeats
     chances = np.bincount(differences, joint.ravel(), 2 * repeats + 1)
-    return DifferenceDistribution(np.arange(-repeats, repeats + 1) / repeats, chances / chances.sum())
+    return GainDistribution(np.arange(-repeats, repeats + 1) / repeats, chances / chances.sum())
 
 
 def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Claims:
@@ -381,7 +379,6 @@ class FixedItemsDesign(NormalDesign):
         if design.shares and design.pairs.a.repeats == 1:
             flips = min(0.99, design.noise.discordance / (design.width or 1.0) ** 2)
             self.df = 2 * len(design.rows) * flips / (1 - flips)
-            """Degrees of freedom of the noise that a pair of runs shows, if that is all there is beside a report."""
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
         """Draw normal differences; taken as observed, they are compared with the margin directly."""

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from evals.calls.pace import MOST, Pace
+from evals.calls.pace import MAX_LIMIT, Pace
 from evals.errors import Disconnected, Fatal, ModelError, RateLimit, Transient
 from evals.model_adapters.common.balance import Balance
 from evals.model_adapters.common.http import without_secrets
