@@ -218,10 +218,7 @@ class Design:
         return Claims(p_pass, p_regression)
 
 
-CLEAR_P_VALUES = (
-    1e-4,
-    0.35,
-)  # with many clusters, the exact test is skipped outside this range of t test p-values
+CLEAR_P_VALUES = (1e-4, 0.35)  # outside this range, t test p-values of many clusters need no exact test
 MANY_CLUSTERS = 300
 
 
