@@ -65,7 +65,7 @@ def made(tmp_path: Path, fact: str = "", source: str = "") -> tuple[Profile, ...
         ("sampling = { temprature = 1.0 }", 'sampling = "here"', "no such sampling parameter: temprature"),
         ('sampling = { top_k = "many" }', 'sampling = "here"', "top_k"),
         ("answering = { temprature = 1.0 }", 'answering = "here"', "no such sampling parameter: temprature"),
-        ("price = { input = 1.0, output = 2.0 }", 'price = "here"', "missing required field `date`"),
+        ("price = { input = 1.0, output = 2.0 }", 'price = "here"', "the key 'date' is missing"),
     ],
 )
 def test_a_file_with_a_fault_is_refused(tmp_path, fact, source, fault):

@@ -25,7 +25,7 @@ from evals.suite import Suite
 
 TABLES, PROTOCOLS, REPEATS = "sweep", "protocols", "repeats"
 SINGLE = ("run", "dry_run", "until_decided", "against", "policy", "promise", "detach")
-"""Options of single runs, which a sweep does not take as keys."""
+"""Options of single runs, which a sweep does not take as keys; `--detach` on the command line is for the whole sweep."""
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -82,9 +82,9 @@ def _merged(levels: Sequence[tuple[str, Mapping[str, Any]]], name: str, faults: 
         own: dict[str, Any] = {}
         for raw, value in level.items():
             key = raw.replace("-", "_")
-            if key in SINGLE:
+            if key in SINGLE and (source or key != "detach"):
                 faults.append(f"{source or 'sweep'}: {raw} is for single runs, not for a sweep")
-            elif key not in known:
+            elif key not in known and key != "detach":
                 faults.append(str(UnknownName(f"key in {source or name}", raw, known)))
             elif key in own:
                 faults.append(f"{source}: {raw} is set twice, with hyphens and with underscores")

@@ -73,7 +73,7 @@ def run(*words: object, model: str = RIGHT) -> Any:
         (("run", "mmlu-pro", "--sample", "-m", "smolm2"), "unknown model 'smolm2'; did you mean smollm2?"),
         (("run", "mmlu-pro", "--sample", "-m", "sever:http://x/v1#y"), "did you mean server:"),
         (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--protocol", "offical"), "did you mean official?"),
-        (("check", "gqpa", "--sample"), "did you mean gpqa"),
+        (("check", "gqpa", "--sample"), "or gpqa"),
         (("data", "amie"), "did you mean aime?"),
         (("rnu",), "unknown command 'rnu'; did you mean run?"),
         (("import", "reply", "x.jsonl"), "unknown format 'reply'; did you mean replies?"),

@@ -84,7 +84,7 @@ def test_fractions_are_fractions_and_numbers_are_finite(document):
 
 def test_list_suites_has_the_promised_fields(here):
     found = evals("list", "suites", "--json").json
-    assert set(found) == {"suites"}
+    assert set(found) == {"suites", "collections"}
     for entry in found["suites"]:
         assert set(entry) >= SUITE
         assert "_" not in entry["name"]

@@ -94,7 +94,7 @@ def test_a_run_that_errata_do_not_touch_has_no_corrected_twin() -> None:
     [
         ("version = 1", "Expected `str`, got `int`"),
         ('version = "1"\n[[entry]]\nkind = "undecided"\nevidence = ""\nsource = ""\nitems = {}', "undecided"),
-        ('version = "1"\n[[entry]]\nkind = "gold"\nitems = {}', "missing required field `evidence`"),
+        ('version = "1"\n[[entry]]\nkind = "gold"\nitems = {}', "the key 'evidence' is missing"),
         ("version = ", "errata x.toml: Invalid value"),
         (
             'version = "1"\n'

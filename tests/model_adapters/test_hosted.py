@@ -65,7 +65,7 @@ def test_the_table_walks_every_adapter_that_speaks_http() -> None:
     from evals.model_adapters.common import vendors
 
     engines = {"vllm", "lmdeploy", "sglang"}  # a started server is a `server:`
-    inside = {"replay", "scripted", "baseline", "hf", "demo", "tokens", "merge"}
+    inside = {"replay", "scripted", "baseline", "hf", "demo", "tokens", "merge", "petl", "timm"}
     assert set(load.adapter_names()) - engines - inside <= set(ADAPTERS)
     assert set(vendors.VENDORS) <= set(ADAPTERS)
 
