@@ -38,7 +38,7 @@ def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
 
 
 _SHARE_SENTENCE = lazy_pattern(
-    r"[\s*_]*(?:(?:according\s+to|based\s+on|from|in)\s+the\s+[a-z ]{1,30},\s*)?(?:about\s+|approximately\s+|around\s+)?[*_]*(?P<number>\d[\d.,]*\s?(?:%|percent))[*_]*\s+of\s",
+    r"[\s*_]*+(?:(?:according\s+to|based\s+on|from|in)\s+the\s+[a-z ]{1,30},\s*)?(?:about\s+|approximately\s+|around\s+)?[*_]*(?P<number>\d[\d.,]*\s?(?:%|percent))[*_]*\s+of\s",
     re.IGNORECASE,
 )
 """E.g. "According to the chart, 62 % of respondents agreed."."""

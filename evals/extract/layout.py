@@ -131,12 +131,12 @@ _ONLY_COUNT = lazy_pattern(
 )
 """A reply that consists of "There are eight small triangles in the figure." alone."""
 _SUBJECT = lazy_pattern(
-    r"[\s*_]*(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top)\b[^.\n]{0,60}[.\s*_]*$",
+    r"[\s*_]*+(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top)\b[^.\n]{0,60}[.\s*_]*$",
     re.IGNORECASE,
 )
 """As in "Japan has the lowest rate."."""
 _SHOWN = lazy_pattern(
-    r"[\s*_]*(?:the\s+)?(?P<subject>[*_]*[A-Za-z]+(?:\s[A-Za-z]+)?[*_]*)\s+(?:line|bar|curve|segment|slice|sector|series|column|area)\s+(?:shows?|represents?|stands\s+for|indicates?|displays?)\b[^.\n]{0,80}[.\s]*$",
+    r"[\s*_]*+(?:the\s+)?(?P<subject>[*_]*[A-Za-z]+(?:\s[A-Za-z]+)?[*_]*)\s+(?:line|bar|curve|segment|slice|sector|series|column|area)\s+(?:shows?|represents?|stands\s+for|indicates?|displays?)\b[^.\n]{0,80}[.\s]*$",
     re.IGNORECASE,
 )
 """As in "The red line shows the unemployment rate."."""

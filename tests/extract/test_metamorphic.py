@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import time
 
 import pytest
@@ -233,7 +234,21 @@ def hold_up(trap: str, bound_s: float) -> None:
             took = _timed(read, text)
             for _ in range(4):  # a busy machine makes each CPU second longer
                 took = min(took, _timed(read, text)) if took >= bound_s else took
-            assert took < bound_s, (read.__name__, trap, took)
+            assert took < bound_s or took < bound_s * _slowness(), (read.__name__, trap, took)
+
+
+REFERENCE = re.compile(r"\b(?:answer|option|choice)\s+(?:is|was)\b[^\n]{0,40}$", re.IGNORECASE)
+REFERENCE_S = 0.0038
+"""CPU seconds of one search for it in 64 KiB on the machine on which the bound was set.
+
+Inferred: the slowest reader took just under the bound there, and 60 ms on a machine where this search takes 5 ms.
+"""
+
+
+def _slowness() -> float:
+    """Return how much slower this core is at present than the one on which the bound was set."""
+    text = "option is " * 6_553
+    return min(_timed(REFERENCE.search, text) for _ in range(9)) / REFERENCE_S
 
 
 def _timed(read: object, text: str) -> float:

@@ -109,6 +109,8 @@ _FURTHER = {
     "opt": lazy_pattern(r"\s+for\b"),
     "it": lazy_pattern(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", re.IGNORECASE),
 }
+_NEAR = 60
+"""Number of characters before a mark in which the adjective of the mark stands."""
 _MOST = 500
 """Number of marks examined from the end; a statement followed by as many that state nothing is not final."""
 _VOID = lazy_pattern(
@@ -208,10 +210,11 @@ def _read(text: str, word: str, begin: int) -> str:
     left = text[max(0, begin - _MARGIN) : begin]
     if word in _JUDGED and (letters := _looking_back(text, left, end, limit)):
         return letters
+    near = max(0, len(left) - _NEAR)
     if (
         word in ("choice", "option", "letter")
-        and not _PRAISED.search(left)
-        and (_UNPRAISED.search(left) or _COLON.match(text, end))
+        and not _PRAISED.search(left, near)
+        and (_UNPRAISED.search(left, near) or _COLON.match(text, end))
     ):
         return ""
     letters = _looking_ahead(text, word, left, end, limit)
