@@ -319,7 +319,7 @@ def _looking_back(text: str, left: str, end: int, limit: int) -> str:
         return chosen[1] if chosen else ""
     if not _VERB.search(left[-60:]):
         return ""
-    before = _BEFORE.search(left)
+    before = None if left.islower() else _BEFORE.search(left)  # it needs a capital letter
     if before is None or not _FITS.match(text, end, limit):
         return ""
     letters = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", before["list"])
