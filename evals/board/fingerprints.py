@@ -48,12 +48,12 @@ def fingerprint(records: Iterable[Record]) -> Fingerprint:
     )
 
 
-def copied(print_: Fingerprint, other: Fingerprint) -> str:
+def copied(own: Fingerprint, other: Fingerprint) -> str:
     """Return why the replies of one run are taken for copies of another's; empty if they are not."""
-    common = print_.long_replies.keys() & other.long_replies.keys()
-    identical = sum(print_.long_replies[key] == other.long_replies[key] for key in common)
+    common = own.long_replies.keys() & other.long_replies.keys()
+    identical = sum(own.long_replies[key] == other.long_replies[key] for key in common)
     if identical >= max(COPIED_NUMBER, COPIED_SHARE * len(common)):
         return f"{identical} of {len(common)} long replies are identical"
-    if print_.answers == other.answers and min(print_.wrong, other.wrong) >= WRONG:
-        return f"all answers are identical, {print_.wrong} wrong ones too"
+    if own.answers == other.answers and min(own.wrong, other.wrong) >= WRONG:
+        return f"all answers are identical, {own.wrong} wrong ones too"
     return ""

@@ -13,19 +13,10 @@ from typing import Any
 
 from evals.errors import UsageError, install
 from evals.interop import outgoing
+from evals.interop.hub_tasks import KNOWN, task_of
 from evals.interop.outgoing import Written, ended, sampled, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
-
-REGISTERED = {
-    "gpqa:diamond": ("Idavidrein/gpqa", "diamond"),
-    "hmmt:2026": ("MathArena/hmmt_feb_2026", "MathArena/hmmt_feb_2026"),
-    "mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"),
-}
-"""Suite -> data set and task on the hub, of the benchmarks registered there that are suites here.
-
-HMMT's task is named by analogy with MathArena's registered AIME 2026 (`MathArena/aime_2026`); it was not seen on the hub.
-"""
 
 
 def write(runs: Sequence[Run], out: Path) -> Written:
@@ -57,8 +48,8 @@ def write(runs: Sequence[Run], out: Path) -> Written:
 
 def _unsuitable(card: Card) -> str:
     """Return why a run cannot be published on the hub; else an empty string."""
-    if card.config.suite not in REGISTERED:
-        return f"not registered on the hub ({', '.join(REGISTERED)} are)"
+    if task_of(card) is None:
+        return f"not known to be registered on the hub ({', '.join(KNOWN)} are)"
     if sampled(card):
         return sampled(card)
     head = card.headline
@@ -69,7 +60,9 @@ def _entry(card: Card) -> dict[str, Any]:
     head = card.headline
     if head is None or head.value is None:
         raise ValueError(f"{card.run} has no score")
-    data, task = REGISTERED[card.config.suite]
+    if (registered := task_of(card)) is None:
+        raise ValueError(f"{card.run} is of no registered benchmark")
+    data, task = registered
     span = "no interval"
     if head.low is not None and head.high is not None:
         span = f"95 % interval {100 * head.low:.2f} to {100 * head.high:.2f} ({head.method})"

@@ -94,10 +94,12 @@ def _client(uri: str) -> MlflowClient:
 
 
 def _experiment(client: MlflowClient, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
     if (known := client.get_experiment_by_name(name)) is None:
         try:
             return str(client.create_experiment(name))
-        except Exception:  # another process was faster, or this raises again
+        except MlflowException:  # another process was faster, or this raises again
             if (known := client.get_experiment_by_name(name)) is None:
                 raise
     if known.lifecycle_stage != "active":

@@ -72,11 +72,12 @@ def write(runs: Sequence[Run], to: str) -> Sink:
 
 def _checked(to: str) -> str:
     """Return a connection string; raises UsageError if it is none or holds a password."""
+    import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
     try:
         settings = conninfo_to_dict(to)
-    except Exception:  # noqa: BLE001 - its text repeats the string, which may hold a password
+    except (psycopg.Error, ValueError):  # their texts repeat the string, which may hold a password
         raise UsageError("--to is no connection string; e.g. postgresql://user@host/database") from None
     if {"password", "sslpassword"} & set(settings):
         raise UsageError("a connection string holds no password; set PGPASSWORD or use ~/.pgpass")

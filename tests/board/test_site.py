@@ -26,6 +26,7 @@ from evals.board.site.write import write
 from evals.errors import UsageError
 from tests.support import boards
 from tests.support.command import evals as command
+from tests.support.paths import ROOT
 from tests.support.workflows import actionlint
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -127,6 +128,19 @@ def test_the_schema_describes_the_data(site: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="NOT VALIDATED: jsonschema is not installed")
     schema = json.loads((site / "data" / "schema.json").read_text())
     jsonschema.validate(json.loads((site / "data" / "board.json").read_text()), schema)
+
+
+def test_the_schema_describes_an_entry(site: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="NOT VALIDATED: jsonschema is not installed")
+    schema = json.loads((site / "data" / "entry.schema.json").read_text())
+    jsonschema.validate(json.loads((site / "results" / "acme-weak@v1.json").read_text()), schema)
+
+
+def test_the_board_of_sample_runs_has_pages(tmp_path: Path) -> None:
+    write(ROOT / "results" / "board", tmp_path / "site")
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert "science-evals/careful (v1)" in page
+    assert "no benchmark scores" in page
 
 
 def test_the_feed_is_atom(site: Path) -> None:

@@ -1,4 +1,4 @@
-"""A fake Hugging Face hub that has no weights: they are gated, missing, or need custom code.
+"""A fake Hugging Face hub that has no weights: they are gated, missing, or need custom code. Data sets have tasks.
 
 `org/gated` rejects every token, `org/coded` has a configuration with custom code, and nothing else exists; statuses and
 headers are those of huggingface.co.
@@ -24,6 +24,9 @@ CONFIG = {
     },
 }
 
+TASKS = b"name: Strange\ntasks:\n- id: coded/easy\n- id: coded/hard\n"
+"""What a data set that is a registered benchmark has in `eval.yaml`."""
+
 
 class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None:
@@ -43,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/api/models/org/coded"):
             known = {"id": "org/coded", "sha": "a" * 40, "siblings": [{"rfilename": "config.json"}]}
             self.answer(200, json.dumps(known).encode(), {})
+        elif file == "eval.yaml":
+            self.answer(200, TASKS, {"X-Repo-Commit": "a" * 40, "ETag": '"two"'})
         elif file != "config.json":
             self.refuse(404, "EntryNotFound", "Entry not found")
         else:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 from msgspec import Struct
 
-from evals.board.results import SuiteResult
+from evals.board.results import EntryResult, SuiteResult
 from evals.board.site.contents import Column, Contents, Entrant
 from evals.board.submission import ModelCard
 from evals.verdicts import formatting
@@ -122,6 +122,10 @@ def files(site: Contents) -> Iterator[tuple[str, bytes]]:
     yield (
         "data/schema.json",
         msgspec.json.format(msgspec.json.encode(msgspec.json.schema(ExportedBoard)), indent=1),
+    )
+    yield (
+        "data/entry.schema.json",
+        msgspec.json.format(msgspec.json.encode(msgspec.json.schema(EntryResult)), indent=1),
     )
     yield "data/board.csv", _csv(board)
     yield "feed.atom", _atom(site)
