@@ -8,7 +8,7 @@ runs only with `--trust-remote-code`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from evals import profiles
 from evals.boundary import foreign_code
 from evals.errors import ModelError, UsageError, install
+from evals.model_adapters.common.loaded_once import LoadedOnce
 from evals.model_adapters.common.weights import (
     Loaded,
     Pending,
@@ -35,7 +36,7 @@ SWITCH = "enable_thinking"
 """Variable of chat templates that switches reasoning; a profile may name another."""
 
 
-class Transformers:
+class Transformers(LoadedOnce[Loaded]):
     """One checkpoint in this process."""
 
     slots: int | None = 2 * BATCH
@@ -47,33 +48,16 @@ class Transformers:
         self.name = folder.resolve().name if folder else name
         self.accepts = takes | {"logprobs"}
         self._source, self._switch, self._trusted = str(folder or name), switch, trust_remote_code
-        self._loaded: Loaded | None = None
-        self._loading: asyncio.Task[None] | None = None
         self._waiting: list[Pending] = []
         self._batching: asyncio.Task[None] | None = None
         self._computing = asyncio.Lock()
 
-    def ready(self) -> Awaitable[None] | None:
-        """Return None if the weights are loaded, else an awaitable that loads them."""
-        if self._loaded is not None:
-            return None
-        if self._loading is None or self._loading.done():
-            self._loading = asyncio.get_running_loop().create_task(self._load())
-        return asyncio.shield(self._loading)
-
-    async def _load(self) -> None:
-        self._loaded = await asyncio.to_thread(load, self._source, trusted=self._trusted)
-
-    async def _up(self) -> Loaded:
-        if (waiting := self.ready()) is not None:
-            await waiting
-        if self._loaded is None:
-            raise ModelError(f"{self.name} was closed")
-        return self._loaded
+    def _load(self) -> Loaded:
+        return load(self._source, trusted=self._trusted)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Answer one prompt, in a batch with other waiting calls."""
-        loaded = await self._up()
+        loaded = await self.loaded()
         images = await _images(prompt)
         if images and not loaded.takes_images:
             raise ModelError("this checkpoint does not accept images")
@@ -112,7 +96,7 @@ class Transformers:
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
-        loaded = await self._up()
+        loaded = await self.loaded()
         async with self._computing:
             return await asyncio.to_thread(likelihoods, loaded, prompt, continuations)
 

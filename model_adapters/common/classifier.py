@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib.metadata import version
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +15,7 @@ from msgspec import structs
 from evals.boundary import foreign_code
 from evals.data.media import OPENED, payload
 from evals.errors import ModelError, Rejected, UsageError
+from evals.model_adapters.common.loaded_once import LoadedOnce
 from evals.scorers.classes import RANKED, Ranking
 from evals.types import Media, Prompt, Reply, Sampling
 from evals.vision import network
@@ -43,7 +44,7 @@ class Loaded(NamedTuple):
     latency_ms: float
 
 
-class Classifier:
+class Classifier(LoadedOnce[Loaded]):
     """Ranks the classes of one image per call; it reads no words."""
 
     accepts: frozenset[str] = frozenset({"classes", "image"})
@@ -60,8 +61,6 @@ class Classifier:
         self._facts = structs.replace(facts, module=None)
         self.name, self.classes = facts.name, facts.classes
         self.versions = f"weights and preprocessing {facts.key[:12]}, timm {version('timm')}"
-        self._loaded: Loaded | None = None
-        self._loading: asyncio.Task[None] | None = None
         self._waiting: list[Waiting] = []
         self._batching: asyncio.Task[None] | None = None
 
@@ -90,18 +89,7 @@ class Classifier:
             lines.append(f"latency {loaded.latency_ms:.3g} ms for one image alone ({where}{threads})")
         return lines
 
-    def ready(self) -> Awaitable[None] | None:
-        """Return None if the network is loaded, else an awaitable that loads it."""
-        if self._loaded is not None:
-            return None
-        if self._loading is None or self._loading.done():
-            self._loading = asyncio.get_running_loop().create_task(self._load())
-        return asyncio.shield(self._loading)
-
-    async def _load(self) -> None:
-        self._loaded = await asyncio.to_thread(self._on_device)
-
-    def _on_device(self) -> Loaded:
+    def _load(self) -> Loaded:
         import torch
 
         made = self._build()
@@ -115,10 +103,7 @@ class Classifier:
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Classify the image of a prompt, in a batch with other waiting ones; raises Rejected for one it cannot read."""
-        if (waiting := self.ready()) is not None:
-            await waiting
-        if (loaded := self._loaded) is None:
-            raise ModelError(f"{self.name} was closed")
+        loaded = await self.loaded()
         parts = [part for message in prompt.messages for part in message.parts]
         if len(parts) != 1 or not isinstance(parts[0], Media):
             raise Rejected("an image classifier takes one image, and no text")

@@ -7,8 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from evals.errors import UsageError
 from evals.plain import notice
 from evals.run.cluster.queue import POLL_S, Facts, Lost
@@ -20,6 +18,7 @@ from evals.run.cluster.slurm.messages import (
     FACTS,
     HEARTBEAT_S,
     MOST_MESSAGE,
+    NO_ANSWERS,
     PATH,
     START,
     WORK,
@@ -36,7 +35,6 @@ LOOK_S = 1.0
 """Interval at which the shared folder is searched for a job's address."""
 UNREACHABLE_S = 60.0
 """Time after which the user is told that a job cannot be reached at its address."""
-_NO_ANSWERS = msgspec.msgpack.encode([])
 
 
 class SlurmLink:
@@ -136,10 +134,10 @@ class SlurmLink:
         try:
             message = await self._socket.receive(POLL_S)
         except TimeoutError:
-            return _NO_ANSWERS
+            return NO_ANSWERS
         if message.type != BINARY:
             raise Lost(f"the connection to Slurm job {self.job} at {self._where} ended")
-        return bytes(message.data[1:]) if message.data[:1] == ANSWERS else _NO_ANSWERS
+        return bytes(message.data[1:]) if message.data[:1] == ANSWERS else NO_ANSWERS
 
     async def _disconnect(self) -> None:
         connection, self._socket = self._socket, None

@@ -29,6 +29,8 @@ MOST = 1 << 20
 MOST_MESSAGE = 1 << 30
 """Size limit of a message in bytes, also of those that strangers send before they are refused."""
 
+NO_ANSWERS = msgspec.msgpack.encode([])
+"""Answers of a message that has none."""
 encode_facts = msgspec.msgpack.Encoder().encode
 decode_facts = msgspec.msgpack.Decoder(Facts).decode
 

@@ -16,8 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from evals.run.cluster.host import Host
 from evals.run.cluster.slurm.handshake import DRIVER, JOB, Unauthenticated, authenticate
 from evals.run.cluster.slurm.messages import (
@@ -27,6 +25,7 @@ from evals.run.cluster.slurm.messages import (
     FACTS,
     HEARTBEAT_S,
     MOST_MESSAGE,
+    NO_ANSWERS,
     PATH,
     START,
     WORK,
@@ -44,7 +43,6 @@ JOIN_S = 600.0
 """Time for the driver to make its first connection: it may still be loading data."""
 KILLED_S = 900.0
 """Time for Slurm to kill a job that has received SIGTERM; a job that ended by itself might not be requeued."""
-_NO_ANSWERS = msgspec.msgpack.encode([])
 
 
 class NodeJob:
@@ -174,7 +172,7 @@ class _Server:
             answers = await self._host.take(start)
             if self._why:
                 return  # the model may have been ended by the same signal: that is no answer
-            if answers != _NO_ANSWERS:
+            if answers != NO_ANSWERS:
                 await connection.send_bytes(ANSWERS + answers)
 
 
