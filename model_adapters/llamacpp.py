@@ -97,7 +97,7 @@ def weights() -> Path | None:
 
 
 def verify(path: Path) -> bool:
-    """Whether the file has the expected SHA-256."""
+    """Return whether the file has the expected SHA-256."""
     with path.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest() == SHA256
 

@@ -162,7 +162,7 @@ def _of_folder(folder: Path, *, trusted: bool) -> Tokenizer:
 
 
 def _wants_code(config: Path) -> bool:
-    """Whether a tokenizer's class is defined in its own folder."""
+    """Return whether a tokenizer's class is defined in its own folder."""
     try:
         return "auto_map" in json.loads(disk.read_small(config))
     except (OSError, ValueError, RecursionError) as error:

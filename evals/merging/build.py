@@ -136,7 +136,7 @@ def _expert(name: str, folder: Path) -> Expert:
 
 
 def made(target: Path, key: str) -> bool:
-    """Whether a folder holds the whole merge of a key."""
+    """Return whether a folder holds the whole merge of a key."""
     try:
         card = msgspec.json.decode(disk.read_small(target / writing.CARD), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):

@@ -25,7 +25,7 @@ TRUST = "--trust-remote-code"
 
 
 def is_merged(name: str, checkpoint: Checkpoint, exclude: tuple[str, ...]) -> bool:
-    """Whether a tensor is merged; the others stay the base's."""
+    """Return whether a tensor is merged; the others stay the base's."""
     floating = checkpoint.entries[name].dtype in FLOATS
     return floating and not any(fnmatchcase(name, pattern) for pattern in exclude)
 
@@ -128,7 +128,7 @@ def tokenizers(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> 
 
 
 def has_template(folder: Path) -> bool:
-    """Whether a folder has a chat template that is not empty."""
+    """Return whether a folder has a chat template that is not empty."""
     if any((folder / name).is_file() and (folder / name).stat().st_size for name in TEMPLATES):
         return True
     return any((folder / "additional_chat_templates").glob("*.jinja")) or bool(

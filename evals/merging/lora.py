@@ -138,7 +138,7 @@ class Adapter:
         return torch.matmul(up, down, out=into).mul_(scale)
 
     def changes(self, name: str) -> bool:
-        """Whether the LoRA changes a tensor of the base."""
+        """Return whether the LoRA changes a tensor of the base."""
         return name in self.pairs or name in self.replaced
 
 

@@ -41,7 +41,7 @@ class Selection:
 
     @property
     def done(self) -> bool:
-        """Whether the magnitude is determined."""
+        """Return whether the magnitude is determined."""
         return self._open == 0
 
     @property

@@ -173,7 +173,7 @@ def require_finite(tensor: torch.Tensor, what: str) -> None:
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether all entries are finite; in blocks, since torch.isfinite needs memory for another tensor."""
+    """Return whether all entries are finite; in blocks, since torch.isfinite needs memory for another tensor."""
     import torch
 
     if bool(torch.isfinite(tensor.sum())):

@@ -72,7 +72,7 @@ def heads(sizes: dict[str, int]) -> dict[str, list[Head]]:
 
 
 def valid_folder(folder: str) -> bool:
-    """Whether a folder of a run is three plain names, none of which leaves the folder above or is hidden.
+    """Return whether a folder of a run is three plain names, none of which leaves the folder above or is hidden.
 
     >>> valid_folder("gpqa@1/model/week1"), valid_folder("gpqa@1/../week1")
     (True, False)

@@ -44,7 +44,7 @@ class Address(NamedTuple):
 
 
 def is_address(text: object) -> bool:
-    """Whether a text is an address and no path of this machine: it begins with a scheme.
+    """Return whether a text is an address and no path of this machine: it begins with a scheme.
 
     >>> [is_address(text) for text in ("s3://bucket/team", "s3:/bucket/team", "results", "gpqa:diamond", "a:/b")]
     [True, True, False, False, False]

@@ -66,7 +66,7 @@ def view(address: str) -> Path:
 
 
 def is_copy(path: Path) -> bool:
-    """Whether a path lies in the cache: a copy of results elsewhere, which nothing may write to."""
+    """Return whether a path lies in the cache: a copy of results elsewhere, which nothing may write to."""
     folder = root()
     return any(folder in (way, *way.parents) for way in (Path(os.path.abspath(path)), path.resolve()))  # noqa: PTH100 - links stay
 
@@ -85,12 +85,12 @@ def shown(path: Path) -> str:
 
 
 def pending(path: Path) -> bool:
-    """Whether a file of a cached run was not fetched yet."""
+    """Return whether a file of a cached run was not fetched yet."""
     return path.is_symlink() and not path.exists() and is_copy(path.parent)
 
 
 def present(path: Path) -> bool:
-    """Whether a file of a run is there, or is fetched when it is opened."""
+    """Return whether a file of a run is there, or is fetched when it is opened."""
     return path.exists() or pending(path)
 
 

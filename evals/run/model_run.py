@@ -120,7 +120,7 @@ class ModelRun:
 
     @property
     def takes_turns(self) -> bool:
-        """Whether the model takes turns with others; replicas on a cluster are placed on what is free."""
+        """Return whether the model takes turns with others; replicas on a cluster are placed on what is free."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
@@ -229,7 +229,7 @@ class ModelRun:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the user has interrupted the calls, or the wait for batches."""
+        """Return whether the user has interrupted the calls, or the wait for batches."""
         by_user = self._waiting is not None and self._waiting.interrupted
         return by_user or (self.runner is not None and self.runner.interrupted)
 

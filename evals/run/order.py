@@ -115,7 +115,7 @@ class Expected:
 
     @property
     def known(self) -> bool:
-        """Whether lengths in tokens can be stated."""
+        """Return whether lengths in tokens can be stated."""
         return self._earlier or self._suite.n >= ENOUGH
 
     def learn(self, position: int, tokens: float) -> None:

@@ -161,7 +161,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     @property
     def draws_bars(self) -> bool:
-        """Whether lines must be printed by `say`, above the bars."""
+        """Return whether lines must be printed by `say`, above the bars."""
         return bool(self._bars)
 
     @property
@@ -336,6 +336,6 @@ class _Shown:
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a Jupyter notebook."""
+    """Return whether this process is the kernel of a Jupyter notebook."""
     shell = sys.modules.get("IPython")
     return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"

@@ -177,7 +177,7 @@ class Session:
                 await work.release()
 
     def _has_stopped(self) -> bool:
-        """Whether the user has interrupted the command, or any of its models."""
+        """Return whether the user has interrupted the command, or any of its models."""
         return self._interrupted or any(work.interrupted for work in self._works)
 
     def interrupt(self) -> None:

@@ -12,7 +12,7 @@ class Balanced(Hashable, Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether it is to be called."""
+        """Return whether it is to be called."""
         ...
 
     @property

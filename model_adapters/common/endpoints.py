@@ -99,7 +99,7 @@ class Endpoint:
 
     @property
     def usable(self) -> bool:
-        """Whether it is to be called."""
+        """Return whether it is to be called."""
         return not (self.paused or self.removed or self.rejected)
 
     @property
@@ -183,7 +183,7 @@ class Endpoint:
         self._changed(self)
 
     def is_slower(self, other: Endpoint, now: float) -> bool:
-        """Whether its calls take so much longer than another's that they are worth moving there."""
+        """Return whether its calls take so much longer than another's that they are worth moving there."""
         if self.replies:
             return self.mean_s > SLOWER * other.mean_s
         oldest = min((call.started for call in self.calls), default=now)

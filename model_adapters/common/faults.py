@@ -302,7 +302,7 @@ def not_a_reply(raw: bytes, error: Exception, where: str) -> BadReply:
 
 
 def is_error(value: Any) -> bool:
-    """Whether the value of a field `error` is an error: not empty, and not a code that means success.
+    """Return whether the value of a field `error` is an error: not empty, and not a code that means success.
 
     >>> is_error({"code": 429}), is_error({"code": None, "message": ""}), is_error({"code": 0}), is_error("None")
     (True, False, False, False)

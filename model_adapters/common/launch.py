@@ -88,7 +88,7 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
 
     @property
     def is_official(self) -> bool:
-        """Whether the weights come from its makers' hub repository, the first that the profile names.
+        """Return whether the weights come from its makers' hub repository, the first that the profile names.
 
         A folder's name proves nothing, and an organisation of another hub may be anybody's on this one.
         """

@@ -54,7 +54,7 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether the server runs."""
+        """Return whether the server runs."""
         return self._watchdog is not None and self._watchdog.poll() is None
 
     def _take(self, port: int) -> None:
@@ -188,7 +188,7 @@ def _environment(engine: Engine) -> dict[str, str]:
 
 
 def _is_harmless(name: str, value: str) -> bool:
-    """Whether a variable holds no secret of another service; the address of a proxy is needed with its password."""
+    """Return whether a variable holds no secret of another service; the address of a proxy is needed with its password."""
     words = name_words(name)
     if (
         name.startswith("EVALS_")
@@ -209,7 +209,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a port of the loopback interface is unused."""
+    """Return whether a port of the loopback interface is unused."""
     with socket.socket() as probe:
         probe.settimeout(2.0)
         return probe.connect_ex((HOST, port)) != 0

@@ -52,7 +52,7 @@ class DriverJob:
 
 
 def is_driver_job() -> bool:
-    """Whether this process is the driver of a detached run."""
+    """Return whether this process is the driver of a detached run."""
     return bool(os.environ.get(MARK))
 
 
