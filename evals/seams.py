@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
-from evals.errors import Rejected
+from evals.errors import ModelError, Rejected
 from evals.types import Failure, Point, Prompt, Reply, Sample, Sampling, Score, Scorer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
 
 # --- models
 
@@ -229,6 +235,52 @@ class Batching(Protocol):
     @property
     def batches(self) -> Batches:
         """Return the endpoint."""
+        ...
+
+
+class TokenReading(NamedTuple):
+    """What a model says of every token of a reply that was written elsewhere; arrays of equal length, one value a token.
+
+    `above` and `mass` hold for the recorded sampling: its temperature, then top-k, top-p and min-p. A token drawn from the
+    model has the probability integral transform `above + U * mass`, with U uniform on (0, 1).
+    """
+
+    logprob: Floats
+    """Natural logarithm of its probability at temperature 1, given everything before it."""
+    rank: Floats
+    """1: the model's first choice; a token as likely as another has the better rank of both."""
+    gap: Floats
+    """Log-probability of the first choice minus its own; 0 for the first choice, never negative."""
+    above: Floats
+    """Probability of all tokens ranked before it, under the recorded sampling; the lower bound if it is not exact."""
+    mass: Floats
+    """Its probability under the recorded sampling, 0 if that excludes it; the lower bound if it is not exact."""
+    above_upper: Floats | None = None
+    """Upper bound of `above`, from a backend that returns the likeliest tokens only; None: `above` is exact."""
+    mass_upper: Floats | None = None
+    """Upper bound of `mass`; None: `mass` is exact."""
+    recorded_tokens: int | None = None
+    """Tokens of the reply as recorded; other than the arrays' length: it was tokenised otherwise when it was sampled."""
+
+
+@runtime_checkable
+class ReadsReplies(Protocol):
+    """A model that can tell how likely it finds the tokens of given replies (teacher forcing: nothing is generated)."""
+
+    @property
+    def backend(self) -> str:
+        """Return what computes the likelihoods, with its version."""
+        ...
+
+    async def read_replies(
+        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling
+    ) -> Sequence[TokenReading | ModelError]:
+        """Return a reading of each reply, or why it cannot be read.
+
+        Prompt and reply are tokenised as the chat template renders them: reasoning included, control tokens in their texts
+        as plain text, the end of the turn as a token of the reply if it ended by itself. Raises the errors of `reply` if
+        nothing can be read, UsageError for a setting of `sampling` whose probabilities cannot be computed.
+        """
         ...
 
 

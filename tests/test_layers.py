@@ -48,6 +48,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("runs as tables", "evals.results"),
     ("other formats, bundles", "evals.bundles evals.interop"),
     ("two runs and more", "evals.verdicts"),
+    ("whether a model wrote a run's replies", "evals.challenge"),
     ("a board of entries", "evals.board"),
     ("the library", "evals.api"),
     ("what a terminal shows", "evals.terminal"),

@@ -1,0 +1,96 @@
+"""The outcome of a challenge, as a file of JSON: on a board `challenges/ENTRY/SUITE@PROTOCOL.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from evals import disk
+from evals.errors import UsageError
+from evals.validation import cause
+
+FORMAT = 1
+FOLDER = "challenges"
+"""Folder of a board that holds the outcomes."""
+SUFFIX = ".json"
+MAX_BYTES = 1 << 20
+
+Verdict: TypeAlias = Literal["consistent", "close", "different", "untestable"]
+"""`consistent`: no difference found in this many replies. `close`: it differs, by no more than other numerics or
+quantisation of the same weights explain. `different`: by more. `untestable`: see the reason."""
+
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
+
+
+class ChallengeOutcome(Struct, frozen=True, kw_only=True):
+    """The result of having a model read the recorded replies of a run."""
+
+    format: int = FORMAT
+    suite: str
+    protocol: str
+    run: str
+    """Id of the run."""
+    bundle_sha256: str = ""
+    """SHA-256 of the bundle that was read; empty: a run's folder was."""
+    claimed: str
+    """The model as the card names it."""
+    reader: str
+    """The model that read, as given on the command line, without secrets."""
+    backend: str
+    """What computed the likelihoods, with its version, e.g. `transformers 5.2.0`."""
+    method: Literal["greedy", "sampled"]
+    replies: Count
+    """Number of replies read."""
+    tokens: Count
+    """Number of their tokens read."""
+    alpha: Annotated[float, Meta(gt=0, lt=1)]
+    """Largest rate of false alarms."""
+    seed: int
+    """Seed of the choice of replies."""
+    verdict: Verdict
+    p_value: Share | None = None
+    e_value: Annotated[float, Meta(ge=0)] | None = None
+    """Evidence of the sequential test: at least 1 / alpha rejects; None for greedy replies."""
+    first_choices: Share | None = None
+    """Share of tokens that were the model's first choice; None if nothing was read."""
+    reason: str = ""
+    """Explanation in one line."""
+    left_out: dict[str, int] = {}
+    """Why replies could not be read -> their number."""
+    retokenised: Count = 0
+    """Replies read whose number of tokens is not the recorded one: their text was tokenised otherwise when sampled."""
+    reading_s: Seconds = 0.0
+    """Time of reading."""
+    generation_s: Seconds | None = None
+    """Recorded time of generating the replies read, summed over calls; None: not recorded."""
+    challenged: Seconds = 0.0
+    """When it was challenged, in seconds since the epoch, UTC."""
+
+
+def file_name(suite: str, protocol: str) -> str:
+    """Return the name of the outcome's file within an entry's folder."""
+    return f"{suite.replace(':', '-')}@{protocol}{SUFFIX}"
+
+
+def read(path: Path) -> ChallengeOutcome:
+    """Read an outcome; raises UsageError in one line."""
+    try:
+        return msgspec.json.decode(disk.read_small(path, MAX_BYTES), type=ChallengeOutcome)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: {cause(error, ChallengeOutcome)}") from None
+
+
+def write(path: Path, outcome: ChallengeOutcome) -> None:
+    """Write an outcome, in one step; raises UsageError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.replace(path, msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
