@@ -1,8 +1,7 @@
-"""lm-evaluation-harness (0.4.0 to 0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
+"""lm-evaluation-harness (0.4.3 to 0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
-Every file of samples is a task; tasks of one suite become one run. Scores are those of a file's first filter. Versions
-before 0.4.3 write `results.json` and `<model_args>_<task>.jsonl`, one JSON array each; the Open LLM Leaderboard writes
-`samples_*.json`.
+Every file of samples is a task; tasks of one suite become one run. Scores are those of a file's first filter. The Open
+LLM Leaderboard writes `samples_*.json`, one JSON array each.
 """
 
 from __future__ import annotations
@@ -27,42 +26,30 @@ QUESTION = ("question", "Question", "problem", "Problem", "query", "input", "pro
 """Names of the field with the question, the most specific first."""
 OPTIONS = ("options", "choices", "endings")
 NAMES = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
-OLDER = "results.json"
-"""Name of the results file before 0.4.3."""
 
 
 def read(path: Path) -> list[Source]:
     """Read a folder of results, a results file or a file of samples; raises DataError."""
     results = cache(lambda file: optional(file, "results of lm-eval"))  # shared by the tasks of a run
-    sources = [_source(file, name, result) for file in _files(path) for name, result in _task(file, results)]
+    sources = [_source(file, *_task(file, results)) for file in _files(path)]
     if not sources:
         raise DataError(f"{path}: no samples_*.jsonl there; lm-eval writes them with --log_samples")
     return sources
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the candidate files of samples: the path itself, those of a folder, or those of a results file."""
+    """Return the files of samples: the path itself, those of a folder, or those of a results file."""
     if path.is_file() and not path.name.startswith("results"):
         return [path]
     folder = path if path.is_dir() else path.parent
-    stamp = path.stem.removeprefix("results_") if path.is_file() and path.name != OLDER else ""
-    files = {file for file in below(folder, "**/samples_*.json*") if stamp in file.name}
-    if not stamp:
-        files.update(file for old in below(folder, f"**/{OLDER}") for file in below(old.parent, "*.jsonl"))
-    return sorted(files)
+    stamp = path.stem.removeprefix("results_") if path.is_file() else ""
+    return sorted(file for file in below(folder, "**/samples_*.json*") if stamp in file.name)
 
 
-def _task(path: Path, results: Callable[[Path], dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the task of a file with its results; nothing if it is not a file of samples."""
-    stem = path.name.partition(".json")[0]
-    if path.name.startswith("samples_"):
-        name, _, stamp = stem.removeprefix("samples_").rpartition("_")
-        yield name or stamp, results(path.with_name(f"results_{stamp}.json"))
-        return
-    result = results(path.with_name(OLDER))
-    names = [name for name in mapping(result.get("configs")) if stem.endswith(f"_{name}")]
-    if names or not result:
-        yield max(names, key=len, default=stem), result
+def _task(path: Path, results: Callable[[Path], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Return the task of a file of samples and the results of its run."""
+    name, _, stamp = path.name.partition(".json")[0].removeprefix("samples_").rpartition("_")
+    return name or stamp, results(path.with_name(f"results_{stamp}.json"))
 
 
 def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
@@ -72,7 +59,7 @@ def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
     return Source(
         format=FORMAT,
         tasks=(task,),
-        model=_model(results) or path.parent.name,
+        model=str(results.get("model_name") or path.parent.name),
         items=lambda: items(
             path, _rows(path), partial(_replies, facts=_facts(results, config)), "sample of lm-eval"
         ),
@@ -80,13 +67,6 @@ def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
         started=number(results.get("date")) or 0.0,
         stated=dict(_stated(task, results)),
     )
-
-
-def _model(results: Mapping[str, Any]) -> str:
-    """Return the model's name; versions before 0.4.3 state it in `model_args` only."""
-    model_args = str(mapping(results.get("config")).get("model_args") or "")
-    args = dict(pair.partition("=")[::2] for pair in model_args.split(","))
-    return str(results.get("model_name") or args.get("pretrained") or args.get("model") or "")
 
 
 def _stated(task: str, results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""Shapes that other versions of the tools wrote, hand-made after their sources: lm-eval 0.4.0 to 0.4.2, lighteval 0.9,
+"""Shapes that other versions of the tools wrote, hand-made after their sources: lighteval 0.9,
 ChemBench 0.3.0 and before, HELM's first; OpenCompass' and VLMEvalKit's folders in full.
 """
 
@@ -89,21 +89,29 @@ RESULTS: dict[str, Any] = {
     "configs": {"mmlu_pro_math": {"generation_kwargs": {"temperature": 0.0, "max_gen_toks": 64}}, "math": {}},
     "versions": {"mmlu_pro_math": 1.0},
     "n-shot": {},
+    "model_name": "lab/m-7b",
     "config": {"model": "hf", "model_args": "pretrained=lab/m-7b,dtype=bfloat16"},
 }
 
 
-def test_lm_eval_before_0_4_3_wrote_an_array_beside_results_json_with_numbers_that_are_none(
-    tmp_path: Path,
-) -> None:
-    put(tmp_path / "out" / "results.json", RESULTS)
-    put(tmp_path / "out" / "pretrained__lab__m-7b,dtype__bfloat16_mmlu_pro_math.jsonl", lm_eval_rows())
+def test_lm_eval_states_scores_of_a_task_and_its_group_and_a_score_may_be_no_number(tmp_path: Path) -> None:
+    stamp = "2026-01-01T00-00-00"
+    put(tmp_path / "out" / f"results_{stamp}.json", RESULTS)
+    put(tmp_path / "out" / f"samples_mmlu_pro_math_{stamp}.jsonl", lm_eval_rows(), lines=True)
     run = imported(tmp_path / "out", "--protocol", "official", results=tmp_path / "r")
     assert (run.card.model, counts(run)) == ("lab/m-7b", {"right": 1, "wrong": 3})
     assert theirs(run) == [1.0, 1.0, 1.0, None]
     assert (run.card.config.sampling.temperature, run.card.config.sampling.max_tokens) == (0.0, 64)
     assert "lm-eval states mmlu_pro_math exact_match,none 0.25" in run.card.notes
     assert "lm-eval states mmlu_pro exact_match,none 0.5" in run.card.notes  # its group's: what is published
+
+
+def test_lm_eval_before_0_4_3_is_refused_in_one_line(tmp_path: Path) -> None:
+    put(tmp_path / "out" / "results.json", RESULTS)
+    put(tmp_path / "out" / "pretrained__lab__m-7b_mmlu_pro_math.jsonl", lm_eval_rows())
+    done = evals("import", "lm-eval", tmp_path / "out", "--sample", "--results", tmp_path / "r")
+    assert done.status != 0
+    assert "no samples_*.jsonl there" in done.err
 
 
 def test_samples_of_the_open_llm_leaderboard_end_in_json(tmp_path: Path) -> None:
