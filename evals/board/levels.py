@@ -1,5 +1,7 @@
 """Levels of trust above `recomputed`: `results/levels.json`.
 
+`challenged`: the claimed model has read the replies, and they are consistent with it, or close (`challenges.py`).
+
 `rerun`: the board has run the model itself (`reruns/ENTRY/SUITE@PROTOCOL.zip`, a bundle), and both runs are equivalent: the
 90 % interval of their difference, paired by item, lies within the margin of the rule (two one-sided tests at 5 %;
 Schuirmann 1987, doi 10.1007/BF01068419).
@@ -7,20 +9,22 @@ Schuirmann 1987, doi 10.1007/BF01068419).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import file_digest
 from pathlib import Path
 
 from msgspec import Struct, structs
 
-from evals.board import items, policy, results
+from evals.board import challenges, items, policy, results
+from evals.board.challenges import Challenge
 from evals.board.examine import Examination, examine_rerun, within_limits
 from evals.board.items import Items
 from evals.board.paired import evidence_of
 from evals.board.policy import BoardPolicy, SuiteRule
-from evals.board.results import EntryResult, SuiteResult
-from evals.board.submission import SUFFIX, bundle_name
+from evals.board.results import EntryResult, Level, SuiteResult
+from evals.board.submission import SUFFIX
 from evals.bundles import bundle
+from evals.challenge import outcome
 from evals.errors import UsageError
 from evals.records.store import Run
 
@@ -53,10 +57,19 @@ class Levels(Struct, frozen=True, kw_only=True):
 
     format: int = 1
     reruns: tuple[Rerun, ...] = ()
+    challenges: tuple[Challenge, ...] = ()
+
+    def of(self, entry: str, suite: str, protocol: str) -> tuple[Level, Challenge | None]:
+        """Return the level of a number, and the outcome of its challenge if there is one."""
+        key = entry, suite, protocol
+        challenge = next((c for c in self.challenges if (c.entry, c.suite, c.protocol) == key), None)
+        if any(r.agrees and (r.entry, r.suite, r.protocol) == key for r in self.reruns):
+            return "rerun", challenge
+        return "challenged" if challenge is not None and challenge.passed else "recomputed", challenge
 
 
 def read(folder: Path) -> Levels:
-    """Read the levels of a board; none if nothing was rerun."""
+    """Read the levels of a board; none if nothing was rerun or challenged."""
     path = folder / results.FOLDER / results.LEVELS
     levels: Levels = results.read_json(path, Levels) if path.exists() else Levels()
     return levels
@@ -74,35 +87,44 @@ def add_rerun(folder: Path, entry: str, run: Run) -> Path:
         raise UsageError(f"{entry} has no number of {config.suite} ({config.protocol})")
     if board.rule_of(config.suite, config.protocol) is None:
         raise UsageError(f"{config.suite} ({config.protocol}) is not part of the board")
-    path = folder / RERUNS / entry / bundle_name(run)
+    path = folder / RERUNS / entry / rerun_name(config.suite, config.protocol)
     bundle.pack(run, path)
     return path
 
 
 def update(folder: Path, board: BoardPolicy, known: Mapping[str, EntryResult], gold: Path | None) -> None:
-    """Compare every rerun with its entry and write the levels; known comparisons are kept."""
-    if not (folder / RERUNS).is_dir():
-        return
+    """Compare every rerun with its entry, check every challenge, and write the levels; known comparisons are kept."""
     earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
     reruns = []
-    for path, result, rule in _files(folder, board, known):
+    for path, result, rule in _files(folder / RERUNS, rerun_name, board, known):
         with path.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
         key = (path.parent.name, digest, rule.equivalence_margin)
         reruns.append(earlier.get(key) or _compared(folder, path, digest, result, rule, board, gold))
-    results.write(folder, results.LEVELS, Levels(reruns=tuple(reruns)))
+    challenged = tuple(
+        challenges.read(path, path.parent.name, result, board.challenge)
+        for path, result, _ in _files(folder / outcome.FOLDER, outcome.file_name, board, known)
+    )
+    levels = Levels(reruns=tuple(reruns), challenges=challenged)
+    if levels != Levels() or (folder / results.FOLDER / results.LEVELS).exists():
+        results.write(folder, results.LEVELS, levels)
+
+
+def rerun_name(suite: str, protocol: str) -> str:
+    """Return the name of the board's own run of a suite."""
+    return f"{suite.replace(':', '-')}@{protocol}{SUFFIX}"
 
 
 def _files(
-    folder: Path, board: BoardPolicy, known: Mapping[str, EntryResult]
+    folder: Path, name_of: Callable[[str, str], str], board: BoardPolicy, known: Mapping[str, EntryResult]
 ) -> Iterator[tuple[Path, SuiteResult, SuiteRule]]:
-    """Yield every rerun with the number that it is held against, and its rule."""
-    for path in sorted((folder / RERUNS).glob(f"*/*{SUFFIX}")):
-        entry = known.get(path.parent.name)
-        for suite in entry.suites if entry is not None else ():
-            rule = board.rule_of(suite.suite, suite.protocol)
-            if rule is not None and path.name == f"{suite.suite.replace(':', '-')}@{suite.protocol}{SUFFIX}":
-                yield path, suite, rule
+    """Yield every file `ENTRY/NAME` of a number, with the number and its rule."""
+    for entry, known_result in sorted(known.items()):
+        numbers = {name_of(number.suite, number.protocol): number for number in known_result.suites}
+        for name, number in sorted(numbers.items()):
+            rule = board.rule_of(number.suite, number.protocol)
+            if rule is not None and (folder / entry / name).is_file():
+                yield folder / entry / name, number, rule
 
 
 def _compared(

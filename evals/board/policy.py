@@ -31,6 +31,7 @@ NAME = "board.toml"
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{2,79}")
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1)]
+Alpha = Annotated[float, Meta(gt=0, lt=1)]
 
 
 class SuiteRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +83,17 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Deadline of one entry."""
 
 
+class ChallengeRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which outcomes of challenges count."""
+
+    minimum_replies: Positive = 60
+    """Smallest number of replies read for the level `challenged`."""
+    minimum_alpha: Alpha = 0.001
+    """Smallest rate of false alarms for the level `challenged`: a test at a smaller one detects less."""
+    maximum_alpha: Alpha = 0.01
+    """Largest rate of false alarms of any verdict."""
+
+
 class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of `board.toml`."""
 
@@ -95,6 +107,7 @@ class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     contact: str = ""
     suite: tuple[SuiteRule, ...]
     limits: Limits = Limits()
+    challenge: ChallengeRule = ChallengeRule()
 
     def rule_of(self, suite: str, protocol: str) -> SuiteRule | None:
         """Return the rule of a suite under a protocol; None: it is not part of the board."""
@@ -102,8 +115,9 @@ class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     @property
     def sha256(self) -> str:
-        """Return the hash of the content, independent of layout and comments."""
-        return sha256(msgspec.json.encode(self)).hexdigest()
+        """Return the hash of what results of entries depend on, independent of layout and comments."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "challenge"}
+        return sha256(msgspec.json.encode(fields)).hexdigest()
 
 
 def parse(content: bytes, source: str = NAME) -> BoardPolicy:
@@ -120,6 +134,8 @@ def parse(content: bytes, source: str = NAME) -> BoardPolicy:
         raise UsageError(f"{source}: it names no suite")
     if policy.url and not policy.url.startswith("https://"):
         raise UsageError(f"{source}: url must begin with https://")
+    if policy.challenge.minimum_alpha > policy.challenge.maximum_alpha:
+        raise UsageError(f"{source}: challenge: minimum_alpha is larger than maximum_alpha")
     label, count = Counter(rule.label for rule in policy.suite).most_common(1)[0]
     if count > 1:
         raise UsageError(f"{source}: {label} is listed {count} times")

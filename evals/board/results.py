@@ -19,6 +19,8 @@ FORMAT = 1
 FOLDER = "results"
 INDEX = "index.json"
 LEVELS = "levels.json"
+Level: TypeAlias = Literal["recomputed", "challenged", "rerun"]
+"""In ascending order."""
 Status: TypeAlias = Literal["accepted", "held", "refused"]
 """`held`: an automatic check found it implausible; published once `decisions.toml` accepts it."""
 
@@ -43,8 +45,8 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     run: str
     bundle_sha256: str = ""
     data_sha256: str
-    level: Literal["recomputed", "rerun"] = "recomputed"
-    """`rerun` is added to pages by `levels.py`; a stored result says `recomputed`."""
+    level: Level = "recomputed"
+    """Higher levels are added to pages by `levels.py`; a stored result says `recomputed`."""
     estimates: tuple[Estimate, ...]
     repeats: int
     expected: int

@@ -109,6 +109,7 @@ def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: 
     Without ENTRY all that are new or changed. Entries are data: nothing in them is executed. Exit status: 0 none was
     refused, 1 an entry was refused, 2 the board itself is faulty.
     """
+    from evals.board import levels
     from evals.board.ingest import ingest as ingest_entries
 
     outcome: list[EntryResult] = []
@@ -116,6 +117,10 @@ def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: 
         outcome.append(result)
         if not as_json:
             _print(result)
+    for challenge in levels.read(folder).challenges:
+        if challenge.fault:
+            label = f"{challenge.entry}, {challenge.suite} ({challenge.protocol})"
+            common.note(f"challenge of {label}, does not count: {challenge.fault}")
     if as_json:
         common.print_json(outcome)
     elif not outcome:

@@ -242,3 +242,75 @@ def test_workflows_of_a_new_board_are_clean(tmp_path: Path) -> None:
     command("board", "init", tmp_path / "board", "mmlu-pro")
     for path in (tmp_path / "board" / ".github" / "workflows").iterdir():
         assert lint(path) == [], path.name
+
+
+def test_a_challenge_is_shown_beside_the_number(board: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "board"
+    shutil.copytree(board, copy)
+    hostile = "\x1b[31m<script>alert(1)</script> =SUM(A1)"
+    boards.challenge(copy, "acme-strong@v1", verdict="different", reason=hostile, reader=hostile)
+    boards.challenge(copy, "zeta-strong@v1", verdict="close")
+    boards.challenge(copy, "acme-weak@v1", alpha=0.5)
+    list(ingest(copy))
+    site = tmp_path / "site"
+    write(copy, site)
+    for path in site.rglob("*.html"):
+        text = path.read_text()
+        assert "<script>alert" not in text
+        assert "\x1b" not in text
+        assert not Links(text).inline
+    index = (site / "index.html").read_text()
+    assert index.count('aria-label="challenge: different"') == 1
+    assert index.count('aria-label="challenged, close"') == 1
+    assert 'aria-label="challenged"' not in index
+    suite = (site / "suites" / "mmlu-pro@strict.html").read_text()
+    assert "recomputed; challenge: different" in suite
+    assert "acme/strong (v1): different (&lt;script&gt;" in suite
+    numbers = {n["entry"]: n for n in json.loads((site / "data" / "board.json").read_text())["numbers"]}
+    assert {name: (n["level"], n["challenge"]) for name, n in numbers.items()} == {
+        "acme-strong@v1": ("recomputed", "different"),
+        "zeta-strong@v1": ("challenged", "close"),
+        "acme-weak@v1": ("recomputed", ""),
+    }
+    assert numbers["acme-strong@v1"]["rank_low"] == 1, "it keeps its place"
+    pages = {name: (site / "runs" / f"{name}--mmlu-pro@strict.html").read_text() for name in numbers}
+    assert "alpha is 0.5; the board allows 0.01" in pages["acme-weak@v1"]
+    assert "Level: challenged, close. Promise: none." in pages["zeta-strong@v1"]
+    badges = {name: (site / "badges" / f"{name}--mmlu-pro@strict.svg").read_text() for name in numbers}
+    assert [name for name, text in badges.items() if "different" in text] == ["acme-strong@v1"]
+    assert "(challenged, close)" in (site / "feed.atom").read_text()
+
+
+def test_a_promise_is_shown_beside_the_number(tmp_path: Path) -> None:
+    boards.write_results(tmp_path / "board", models=4, suites=1, items=50)
+    write(tmp_path / "board", tmp_path / "site")
+    suite = (tmp_path / "site" / "suites" / "suite-0@strict.html").read_text()
+    for state, mark in {"kept": "promise kept", "broken": "promise broken", "none": ""}.items():
+        assert f'<td class="text">{state}</td>' in suite
+        assert not mark or f'aria-label="{mark}"' in suite
+    run = (tmp_path / "site" / "runs" / "organisation-2-model-2@v1--suite-0@strict.html").read_text()
+    assert "Promise: broken." in run
+    assert "broken: seed is 1, not 0" in run
+    numbers = json.loads((tmp_path / "site" / "data" / "board.json").read_text())["numbers"]
+    assert sorted(number["promise"] for number in numbers) == ["broken", "kept", "none", "none"]
+
+
+def test_a_board_without_promises_and_challenges_has_no_marks(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        text = path.read_text()
+        assert 'class="legend"' not in text
+        assert 'class="marks"' not in text
+        assert ">promise<" not in text
+
+
+def test_the_outcome_beside_a_run_of_a_results_folder_is_shown(board: Path, tmp_path: Path) -> None:
+    data = boards.write_data(tmp_path)
+    stored = boards.run(tmp_path / "results", data, boards.answers(data, 0.5, 1))
+    outcome = json.loads(boards.challenge(board, "acme-weak@v1").read_text()) | {"run": stored.card.run}
+    shutil.rmtree(board / "challenges")
+    for run, words in ((stored.card.run, "Level: challenged."), ("another", "does not count")):
+        (stored.path / "challenge.json").write_text(json.dumps(outcome | {"run": run}))
+        write(tmp_path / "results", tmp_path / "site")
+        (page,) = (tmp_path / "site" / "runs").glob("*.html")
+        assert words in page.read_text()
+        assert str(tmp_path) not in page.read_text()

@@ -8,12 +8,13 @@ import zipfile
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import evals
-from evals.board import policy, submission
+from evals.board import policy, results, submission
 from evals.board.policy import BoardPolicy, SuiteRule
 from evals.bundles.bundle import seal
+from evals.challenge import outcome
 from evals.records.store import Run
 
 LETTERS = "ABCDEFGHIJ"
@@ -98,6 +99,21 @@ def submit(board: Path, stored: Run, model: str = "acme/tiny", revision: str = "
     return submission.pack([stored], model_card(model, revision), policy.read(board), board / "entries")
 
 
+def challenge(board: Path, entry: str = "acme-tiny@v1", **changes: Any) -> Path:
+    """Write the outcome of a challenge of an entry's first number, as the operator would, and return its file."""
+    number = results.read_all(board)[entry].suites[0]
+    stated = {
+        "suite": number.suite, "protocol": number.protocol, "run": number.run, "bundle_sha256": number.bundle_sha256,
+        "claimed": "acme/tiny", "reader": "hf:acme/tiny", "backend": "transformers 5.2.0", "method": "greedy",
+        "replies": 60, "tokens": 600, "alpha": 0.01, "seed": 0, "verdict": "consistent", "p_value": 0.4,
+        "first_choices": 0.99, "challenged": 1.7e9,
+    }  # fmt: skip
+    path = board / outcome.FOLDER / entry / outcome.file_name(number.suite, number.protocol)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(stated | changes), encoding="utf-8")
+    return path
+
+
 Files = dict[str, bytes]
 
 
@@ -164,11 +180,15 @@ def _write(path: Path, files: Files, *, comment: bytes = b"", method: int = zipf
 
 
 def write_results(board: Path, models: int, suites: int, items: int) -> None:
-    """Write a board with results of made-up models, without entries: what its pages are computed from."""
+    """Write a board with results of made-up models, without entries: what its pages are computed from.
+
+    Their promises and the verdicts of their challenges take every value in turn.
+    """
     import numpy as np
 
     from evals.board import items as values
-    from evals.board import results
+    from evals.board import levels
+    from evals.board.challenges import Challenge
     from evals.board.items import Items
     from evals.types import Estimate, Sampling
 
@@ -178,6 +198,8 @@ def write_results(board: Path, models: int, suites: int, items: int) -> None:
     (board / policy.NAME).write_text(
         f'format = 1\nid = "many"\ntitle = "Many"\nurl = "https://example.org"\n{tables}'
     )
+    verdicts = get_args(outcome.Verdict)
+    challenged: list[Challenge] = []
     drawn = np.random.default_rng(3)
     difficulty = drawn.normal(size=(suites, items))
     for number in range(models):
@@ -210,7 +232,7 @@ def write_results(board: Path, models: int, suites: int, items: int) -> None:
                     served="",
                     started=1e9,
                     errata="",
-                    promise="none",
+                    promise=("none", "kept", "broken: seed is 1, not 0")[(number + row) % 3],
                     items=items,
                     items_sha256="1" * 64,
                     width=1.0,
@@ -224,3 +246,13 @@ def write_results(board: Path, models: int, suites: int, items: int) -> None:
         ).sealed()  # fmt: skip
         results.write(board, f"{result.entry}.json", result)
         values.write(board, result.entry, measured)
+        challenged += [
+            Challenge(
+                entry=result.entry, suite=name, protocol="strict", verdict=verdicts[(number + row) % 5 % 4],
+                reason=f"first choices 0.{90 - number}", reader="hf:x", backend="transformers 5.2.0", method="greedy",
+                replies=60, tokens=6000, alpha=0.01, p_value=0.001, first_choices=0.9, challenged=1.7e9,
+            )
+            for row, name in enumerate(names)
+            if (number + row) % 5 < 4
+        ]  # fmt: skip
+    results.write(board, results.LEVELS, levels.Levels(challenges=tuple(challenged)))

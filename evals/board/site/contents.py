@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from msgspec import Struct, structs
 
-from evals.board import decisions, examine, items, levels, policy, results
+from evals.board import challenges, decisions, examine, items, levels, policy, results, trust
+from evals.board.challenges import Challenge
 from evals.board.decisions import Decision
 from evals.board.items import Items
 from evals.board.results import SuiteResult
 from evals.board.site.compared import Compared, compare
 from evals.board.submission import ModelCard
+from evals.board.trust import Mark
+from evals.challenge import run_outcome
+from evals.challenge.outcome import Verdict
 from evals.errors import EvalsError, UsageError
 from evals.records import store
 from evals.records.store import Run
@@ -39,6 +43,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
     model: ModelCard | None
     """None for runs of a results folder."""
     numbers: Mapping[Key, SuiteResult]
+    challenges: Mapping[Key, Challenge] = {}
     decision: Decision | None = None
     content_sha256: str = ""
 
@@ -51,6 +56,29 @@ class Entrant(Struct, frozen=True, kw_only=True):
     def changed(self) -> float:
         """Return the start of its latest run, in seconds since the epoch, UTC."""
         return max((result.started for result in self.numbers.values()), default=0.0)
+
+    def verdict(self, key: Key) -> Verdict | None:
+        """Return the verdict of a number's challenge; None if there is none that counts."""
+        challenge = self.challenges.get(key)
+        return challenge.counted if challenge else None
+
+    def marks(self, key: Key) -> list[Mark]:
+        """Return the marks of a number: rerun, challenge, promise."""
+        result, verdict = self.numbers[key], self.verdict(key)
+        known = [
+            trust.RERUN if result.level == "rerun" else None,
+            trust.CHALLENGES[verdict] if verdict else None,
+            trust.PROMISES.get(trust.promise_state(result.promise)),
+        ]
+        return [mark for mark in known if mark is not None]
+
+    def level(self, key: Key) -> str:
+        """Return the level of a number in words, with the verdict of its challenge."""
+        result, verdict = self.numbers[key], self.verdict(key)
+        if verdict is None:
+            return result.level
+        words = trust.CHALLENGES[verdict].words
+        return words if result.level == "challenged" else f"{result.level}; {words}"
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -130,17 +158,21 @@ def load(folder: Path) -> Contents:
 
 def _of_board(folder: Path) -> Contents:
     rules, made = policy.read(folder), decisions.read(folder)
-    rerun = {(r.entry, r.suite, r.protocol) for r in levels.read(folder).reruns if r.agrees}
+    known = levels.read(folder)
     published = [result for result in results.read_all(folder).values() if result.status == "accepted"]
     entrants, values = [], {}
     for result in published:
         assert result.model is not None  # noqa: S101 - accepted results hold their model
+        standings = {
+            (s.suite, s.protocol): (s, *known.of(result.entry, s.suite, s.protocol)) for s in result.suites
+        }
         entrants.append(
             Entrant(
                 name=result.entry,
                 label=f"{result.model.model} ({result.model.revision})",
                 model=result.model,
-                numbers={(s.suite, s.protocol): _with_level(s, result.entry, rerun) for s in result.suites},
+                numbers={key: structs.replace(s, level=level) for key, (s, level, _) in standings.items()},
+                challenges={key: challenge for key, (_, _, challenge) in standings.items() if challenge},
                 decision=decisions.latest(made, result.entry),
                 content_sha256=result.content_sha256,
             )
@@ -151,12 +183,6 @@ def _of_board(folder: Path) -> Contents:
         rules.title, url, rules.about, rules.contact, folder, tuple(entrants),
         _columns(entrants, values, reported.load_claims()), made, is_board=True,
     )  # fmt: skip
-
-
-def _with_level(result: SuiteResult, entry: str, rerun: Collection[tuple[str, str, str]]) -> SuiteResult:
-    if (entry, result.suite, result.protocol) in rerun:
-        return structs.replace(result, level="rerun")
-    return result
 
 
 def _of_results(folder: Path) -> Contents:
@@ -173,8 +199,16 @@ def _of_results(folder: Path) -> Contents:
         runs = {key: run for (name, key), run in newest.items() if name == model}
         measured = {key: _measured(run) for key, run in runs.items()}
         name = address(model)
-        numbers = {key: result for key, (result, _) in measured.items()}
-        entrants.append(Entrant(name=name, label=model, model=None, numbers=numbers))
+        challenged = {key: _challenge(runs[key], result) for key, (result, _) in measured.items()}
+        entrants.append(
+            Entrant(
+                name=name,
+                label=model,
+                model=None,
+                numbers={key: _with_level(result, challenged[key]) for key, (result, _) in measured.items()},
+                challenges={key: challenge for key, challenge in challenged.items() if challenge},
+            )
+        )
         values[name] = {key: found for key, (_, found) in measured.items()}
     if not entrants:
         raise UsageError(f"{folder} holds no complete run of a benchmark")
@@ -190,6 +224,19 @@ def _of_results(folder: Path) -> Contents:
         (),
         is_board=False,
     )
+
+
+def _challenge(run: Run, result: SuiteResult) -> Challenge | None:
+    try:
+        outcome = run_outcome.find(run.path, run.card)
+    except UsageError as error:
+        fault = examine.shortened(str(error).replace(f"{run.path}/", ""))
+        return Challenge(entry="", suite=result.suite, protocol=result.protocol, fault=fault)
+    return challenges.published(outcome, "", result) if outcome else None
+
+
+def _with_level(result: SuiteResult, challenge: Challenge | None) -> SuiteResult:
+    return structs.replace(result, level="challenged") if challenge and challenge.passed else result
 
 
 def _measured(run: Run) -> tuple[SuiteResult, Items]:

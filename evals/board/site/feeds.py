@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 from msgspec import Struct
 
+from evals.board import trust
 from evals.board.results import EntryResult, SuiteResult
 from evals.board.site.contents import Column, Contents, Entrant
 from evals.board.submission import ModelCard
@@ -48,6 +49,11 @@ class ExportedNumber(Struct, kw_only=True):
     groups: str
     """Group letters: entries that share one are not significantly different."""
     level: str
+    """recomputed, challenged or rerun."""
+    challenge: str
+    """Verdict of the challenge: consistent, close, different or untestable; empty: none that counts."""
+    promise: str
+    """Preregistration: none, kept or broken."""
     cost_usd: float | None
     tokens: int
     run: str
@@ -109,6 +115,7 @@ def _number(entrant: Entrant, column: Column, result: SuiteResult) -> ExportedNu
     return ExportedNumber(
         entry=entrant.name, suite=result.suite, protocol=result.protocol, version=result.version, repeats=result.repeats,
         coverage=result.coverage, truncated=result.truncated, level=result.level, cost_usd=result.cost_usd,
+        challenge=entrant.verdict(column.key) or "", promise=trust.promise_state(result.promise),
         tokens=result.tokens.get("input", 0) + result.tokens.get("output", 0), run=result.run,
         data_sha256=result.data_sha256, rank_low=rank.rank_low if rank else None,
         rank_high=rank.rank_high if rank else None, groups=rank.groups if rank else "", **estimate,
@@ -181,16 +188,17 @@ def _atom(site: Contents) -> bytes:
 
 
 def _updated(entrant: Entrant) -> float:
-    if entrant.decision is None:
-        return entrant.changed
-    made = datetime.combine(entrant.decision.date, datetime.min.time(), tzinfo=UTC)
-    return max(entrant.changed, made.timestamp())
+    changes = [entrant.changed, *(challenge.challenged for challenge in entrant.challenges.values())]
+    if entrant.decision is not None:
+        made = datetime.combine(entrant.decision.date, datetime.min.time(), tzinfo=UTC)
+        changes.append(made.timestamp())
+    return max(changes)
 
 
 def _summary(entrant: Entrant) -> str:
     numbers = (
-        f"{result.label}: {formatting.format_amount(result.headline.value, result.headline.unit)}"
-        for result in entrant.numbers.values()
+        f"{result.label}: {formatting.format_amount(result.headline.value, result.headline.unit)} ({entrant.level(key)})"
+        for key, result in entrant.numbers.items()
         if result.headline is not None
     )
     decision = f"{entrant.decision.kind}: {entrant.decision.reason}. " if entrant.decision else ""
@@ -247,6 +255,8 @@ def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
         if entrant.is_ranked or entrant.decision is None
         else entrant.decision.kind
     )
+    if entrant.verdict(column.key) == "different":
+        score = f"{score}, {trust.CHALLENGES['different'].words}"
     left, right = 7 * len(column.label) + 12, 7 * len(score) + 12
     svg = ElementTree.Element(
         "svg",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evals.board.results import SuiteResult
+from evals.board import trust
 from evals.board.site.contents import Column, Contents, Entrant
+from evals.board.site.marks import challenge_facts, day, legend, percent, table_marks
 from evals.errors import UsageError, install
 from evals.verdicts import formatting
 
@@ -45,6 +45,7 @@ def environment() -> Environment:
     templates.filters.update(
         amount=formatting.format_amount, figure=figure, interval=interval, bounds=bounds, percent=percent, rank=rank_text,
         total=total, cost=cost, day=day, difference=difference_text,
+        state=trust.promise_state,
     )  # fmt: skip
     return templates
 
@@ -77,11 +78,6 @@ def _span(low: float | None, high: float | None, unit: str) -> str:
     return f"{scale * low:{digits}} to {scale * high:{digits}}"
 
 
-def percent(share: float) -> str:
-    """Format a share in percent; 100 % only if nothing is missing."""
-    return "100 %" if share == 1 else f"{min(100 * share, 99.9):.1f} %"
-
-
 def rank_text(rank: Rank | None) -> str:
     """Format an interval of ranks."""
     if rank is None:
@@ -99,11 +95,6 @@ def cost(usd: float | None) -> str:
     return "unknown" if usd is None else f"${usd:,.2f}"
 
 
-def day(seconds: float) -> str:
-    """Format a time as a date, UTC."""
-    return datetime.fromtimestamp(seconds, tz=UTC).date().isoformat() if seconds else ""
-
-
 def difference_text(found: Difference, unit: str) -> str:
     """Format a difference with its interval."""
     return f"{formatting.format_amount(found.value, unit, signed=True)} {formatting.format_interval(found.low, found.high, unit)}"
@@ -118,12 +109,17 @@ def render(site: Contents) -> Iterator[Page]:
         html = templates.get_template(template).render(site=site, root=root, title=title, made=MADE, **values)
         return Page(path, html)
 
-    yield page("index.html", "index.html", site.title, groups=_groups(site), levels_line=_levels(site))
+    marks = legend((entrant, key) for entrant in site.entrants for key in entrant.numbers)
+    yield page(
+        "index.html", "index.html", site.title, groups=_groups(site), levels_line=_levels(site), legend=marks
+    )
     yield page("about.html", "about.html", "About", decisions=site.decisions)
     yield page("suites.html", "list.html", "Suites", heads=SUITE_HEADS, rows=list(_suite_rows(site)))
     yield page("models.html", "list.html", "Models", heads=MODEL_HEADS, rows=list(_model_rows(site)))
     for column in site.columns:
-        values = {"column": column, "entrants": site.entrants_of(column), "sentence": sentence(site, column)}
+        entrants = site.entrants_of(column)
+        values = {"column": column, "entrants": entrants, "sentence": sentence(site, column)}
+        values |= table_marks([(entrant.label, entrant, column.key) for entrant in entrants])
         yield page(
             f"suites/{column.name}.html", "suite.html", column.label, suite_title=_title(column), **values
         )
@@ -133,7 +129,7 @@ def render(site: Contents) -> Iterator[Page]:
         shown = {"entrant": entrant, "columns": columns}
         yield page(
             f"models/{entrant.name}.html", "model.html", entrant.label, names=names, card=_card(entrant),
-            versions=_versions(site, entrant),
+            versions=_versions(site, entrant), **table_marks([(column.label, entrant, column.key) for column in columns]),
             downloads=(site.source / "entries" / f"{entrant.name}.zip").is_file(), **shown,
         )  # fmt: skip
         others = [other for other in site.entrants if other is not entrant and other.is_ranked]
@@ -144,7 +140,7 @@ def render(site: Contents) -> Iterator[Page]:
         for column in columns:
             yield page(
                 f"runs/{entrant.name}--{column.name}.html", "run.html", f"Run of {column.label}",
-                column=column, entrant=entrant, **_run(entrant.numbers[column.key]),
+                column=column, entrant=entrant, **_run(entrant, column),
             )  # fmt: skip
 
 
@@ -248,8 +244,9 @@ def _card(entrant: Entrant) -> list[tuple[str, Any]]:
     ]  # fmt: skip
 
 
-def _run(result: SuiteResult) -> dict[str, Any]:
+def _run(entrant: Entrant, column: Column) -> dict[str, Any]:
     """Return what the page of a run shows."""
+    result, challenge = entrant.numbers[column.key], entrant.challenges.get(column.key)
     sampling = result.sampling
     settings = {
         name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "thinking")
@@ -259,7 +256,7 @@ def _run(result: SuiteResult) -> dict[str, Any]:
         ("run", result.run), ("started", day(result.started)), ("served as", result.served),
         ("sampling", stated or "the server's defaults"), ("repeats", result.repeats), ("judge", result.judge),
         ("suite version", result.version), ("errata", result.errata), ("preregistration", result.promise),
-        ("level", result.level), ("hash of the data", result.data_sha256), ("hash of the bundle", result.bundle_sha256),
+        ("hash of the data", result.data_sha256), ("hash of the bundle", result.bundle_sha256),
     ]  # fmt: skip
     outcomes = [
         *sorted(result.counts.items()), ("coverage", percent(result.coverage)), ("truncated", result.truncated),
@@ -268,4 +265,7 @@ def _run(result: SuiteResult) -> dict[str, Any]:
     ]  # fmt: skip
     head = result.headline
     groups = [e for e in result.estimates if head is not None and e.group and e.metric == head.metric]
-    return {"result": result, "head": head, "outcomes": outcomes, "provenance": provenance, "groups": groups}
+    return {
+        "result": result, "head": head, "outcomes": outcomes, "provenance": provenance, "groups": groups,
+        "challenge": challenge_facts(challenge) if challenge else [],
+    }  # fmt: skip

@@ -1,0 +1,61 @@
+"""Marks and facts on the pages of what supports a number: promises, challenges and reruns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from evals.board import trust
+from evals.board.challenges import Challenge
+from evals.board.site.contents import Entrant, Key
+from evals.board.trust import Mark
+from evals.records.promise import NONE
+from evals.verdicts import formatting
+
+
+def percent(share: float) -> str:
+    """Format a share in percent; 100 % only if nothing is missing."""
+    return "100 %" if share == 1 else f"{min(100 * share, 99.9):.1f} %"
+
+
+def day(seconds: float) -> str:
+    """Format a time as a date, UTC."""
+    return datetime.fromtimestamp(seconds, tz=UTC).date().isoformat() if seconds else ""
+
+
+def challenge_facts(challenge: Challenge) -> list[tuple[str, Any]]:
+    """Return the facts of a challenge; of one that does not count, only why."""
+    if challenge.fault:
+        return [("does not count", challenge.fault)]
+    share = challenge.first_choices
+    return [
+        ("verdict", challenge.verdict), ("reason", challenge.reason), ("read by", challenge.reader),
+        ("likelihoods", challenge.backend), ("date", day(challenge.challenged)),
+        ("replies read", f"{challenge.replies:,}"), ("tokens read", f"{challenge.tokens:,}"),
+        ("test", f"{challenge.method}, alpha {challenge.alpha:g}"),
+        ("p-value", formatting.format_p(challenge.p_value) if challenge.p_value is not None else None),
+        ("e-value", f"{challenge.e_value:.3g}" if challenge.e_value is not None else None),
+        ("first choices", percent(share) if share is not None else None),
+    ]  # fmt: skip
+
+
+def legend(numbers: Iterable[tuple[Entrant, Key]]) -> list[Mark]:
+    """Return the marks in use."""
+    used = {mark for entrant, key in numbers for mark in entrant.marks(key)}
+    return [mark for mark in trust.MARKS if mark in used]
+
+
+def table_marks(rows: Sequence[tuple[str, Entrant, Key]]) -> dict[str, Any]:
+    """Return what a table's rows of numbers show of promises and challenges."""
+    challenges = [
+        (name, verdict, challenge.reason)
+        for name, entrant, key in rows
+        if (challenge := entrant.challenges.get(key))
+        and (verdict := challenge.counted) in ("different", "untestable")
+    ]
+    return {
+        "legend": legend((entrant, key) for _, entrant, key in rows),
+        "promised": any(entrant.numbers[key].promise != NONE for _, entrant, key in rows),
+        "challenges": challenges,
+    }

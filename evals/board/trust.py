@@ -1,0 +1,51 @@
+"""What supports a number beside its replies: whether it was preregistered, challenged and rerun, as marks and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from evals.challenge.outcome import Verdict
+from evals.records.promise import BROKEN, KEPT
+
+
+class Mark(NamedTuple):
+    """A symbol beside a number, with the same in words."""
+
+    symbol: str
+    words: str
+    meaning: str
+    """Explanation for a legend."""
+    warning: bool = False
+
+
+PROMISES: Mapping[str, Mark] = {
+    KEPT: Mark("✓", "promise kept", "preregistered, and run as promised"),
+    BROKEN: Mark("✗", "promise broken", "preregistered, and not run as promised", warning=True),
+}
+CHALLENGES: Mapping[Verdict, Mark] = {
+    "consistent": Mark(
+        "●", "challenged", "the claimed model has read the replies, and no difference was detected"
+    ),
+    "close": Mark(
+        "◐",
+        "challenged, close",
+        "the replies differ from the claimed model by no more than numerics or quantisation explain",
+    ),
+    "different": Mark(
+        "≠",
+        "challenge: different",
+        "the replies differ from the claimed model by more than numerics or quantisation explain",
+        warning=True,
+    ),
+    "untestable": Mark(
+        "○", "challenge: untestable", "the claimed model cannot be asked how likely the replies are"
+    ),
+}
+RERUN = Mark("◆", "rerun", "the board's own run of the model is equivalent")
+MARKS = (*PROMISES.values(), *CHALLENGES.values(), RERUN)
+
+
+def promise_state(standing: str) -> str:
+    """Return `none`, `kept` or `broken` of what `promise_standing` returns."""
+    return standing.partition(":")[0]

@@ -1,0 +1,220 @@
+"""The level `challenged`: which outcomes of challenges count, and that nothing of an entry can put one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.board import levels, policy, results
+from evals.board.challenges import Challenge
+from evals.board.ingest import ingest
+from evals.challenge import outcome
+from evals.errors import UsageError
+from tests.support import boards
+from tests.support.command import evals
+
+ENTRY = "acme-tiny@v1"
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("challenged")
+    data = boards.write_data(folder)
+    boards.write_board(folder / "board")
+    boards.submit(folder / "board", boards.run(folder / "a", data, boards.answers(data, 0.6, 1)))
+    assert [result.status for result in ingest(folder / "board")] == ["accepted"]
+    return folder / "board"
+
+
+@pytest.fixture
+def board(ingested: Path, tmp_path: Path) -> Path:
+    shutil.copytree(ingested, tmp_path / "board")
+    return tmp_path / "board"
+
+
+def only(board: Path) -> Challenge:
+    """Ingest and return the one challenge of the board."""
+    assert list(ingest(board)) == []
+    (challenge,) = levels.read(board).challenges
+    return challenge
+
+
+def level(board: Path) -> str:
+    return levels.read(board).of(ENTRY, "mmlu-pro", "strict")[0]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        ("consistent", "challenged"),
+        ("close", "challenged"),
+        ("different", "recomputed"),
+        ("untestable", "recomputed"),
+    ],
+)
+def test_the_verdict_decides_the_level(board: Path, verdict: outcome.Verdict, expected: str) -> None:
+    boards.challenge(board, verdict=verdict, reason="why")
+    challenge = only(board)
+    assert (challenge.fault, challenge.counted, challenge.reason) == ("", verdict, "why")
+    assert level(board) == expected
+
+
+def test_without_a_challenge_there_are_no_levels(board: Path) -> None:
+    assert list(ingest(board)) == []
+    assert not (board / "results" / results.LEVELS).exists()
+    assert level(board) == "recomputed"
+
+
+def test_levels_of_earlier_versions_are_read(board: Path) -> None:
+    (board / "results" / results.LEVELS).write_text('{"format": 1, "reruns": []}')
+    assert levels.read(board) == levels.Levels()
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"bundle_sha256": "0" * 64}, "it is of the bundle 0000000000000000, not of the entry's bundle"),
+        ({"bundle_sha256": ""}, "it is of a run's folder, not of the entry's bundle"),
+        ({"run": "another"}, "not of the entry's bundle"),
+        ({"suite": "gpqa:diamond"}, "it is of gpqa:diamond (strict)"),
+        ({"protocol": "official"}, "it is of mmlu-pro (official)"),
+        ({"alpha": 0.05}, "alpha is 0.05; the board allows 0.01"),
+        ({"alpha": 0.05, "verdict": "different"}, "alpha is 0.05; the board allows 0.01"),
+        ({"alpha": 1e-9}, "alpha is 1e-09; the board asks for at least 0.001"),
+        ({"replies": 59}, "59 replies were read; the board asks for 60"),
+        ({"format": 2}, "format 2; this version reads 1"),
+        ({"verdict": "proven"}, "unknown value 'proven'"),
+        ({"verdict": "rerun"}, "unknown value 'rerun'"),
+        ({"method": "oracle"}, "unknown value 'oracle'"),
+        ({"alpha": 0}, "alpha"),
+        ({"replies": -60}, "replies"),
+        ({"replies": 1 << 60}, "replies"),
+        ({"first_choices": 2}, "first_choices"),
+        ({"e_value": -1}, "e_value"),
+    ],
+)
+def test_an_outcome_that_does_not_count_says_why(board: Path, changes: dict[str, Any], fault: str) -> None:
+    boards.challenge(board, **changes)
+    challenge = only(board)
+    assert fault in challenge.fault
+    assert challenge.counted is None
+    assert level(board) == "recomputed"
+
+
+def test_a_rejection_may_end_early(board: Path) -> None:
+    boards.challenge(board, verdict="different", replies=7, alpha=1e-6)
+    assert only(board).counted == "different"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b"x" * (2 << 20)])
+def test_a_broken_file_is_a_fault(board: Path, content: bytes) -> None:
+    boards.challenge(board).write_bytes(content)
+    challenge = only(board)
+    assert challenge.fault
+    assert str(board) not in challenge.fault
+    assert level(board) == "recomputed"
+
+
+def test_stray_files_and_unknown_entries_are_left_alone(board: Path) -> None:
+    path = boards.challenge(board)
+    shutil.copytree(path.parent, path.parent.with_name("x@y"))
+    path.rename(path.with_name("gpqa@strict.json"))
+    assert list(ingest(board)) == []
+    assert levels.read(board).challenges == ()
+
+
+def test_texts_are_one_printable_line(board: Path) -> None:
+    hostile = "\x1b]0;title\x07\x1b[31m<script>alert(1)</script>\n\u202eline" + "x" * 5000
+    boards.challenge(board, verdict="untestable", **dict.fromkeys(("reason", "reader", "backend"), hostile))
+    challenge = only(board)
+    for text in (challenge.reason, challenge.reader, challenge.backend):
+        assert text.isprintable()
+        assert len(text) <= 300
+
+
+def test_the_times_of_an_outcome_cannot_break_pages(board: Path) -> None:
+    pytest.importorskip("jinja2", reason="the extra `board` is not installed")
+    boards.challenge(board, challenged=1e12, seed=1 << 70)
+    only(board)
+    done = evals("board", "site", board, "--out", board / "site")
+    assert done.status == 0, done.err
+
+
+def test_removing_the_outcome_removes_the_level(board: Path) -> None:
+    path = boards.challenge(board)
+    assert only(board).passed
+    path.unlink()
+    list(ingest(board))
+    assert levels.read(board).challenges == ()
+    assert level(board) == "recomputed"
+
+
+def test_a_rerun_is_above_a_challenge(board: Path) -> None:
+    own = levels.Rerun(
+        entry=ENTRY, suite="mmlu-pro", protocol="strict", bundle_sha256="0", agrees=True, margin=0.1
+    )
+    challenge = Challenge(entry=ENTRY, suite="mmlu-pro", protocol="strict", verdict="close")
+    both = levels.Levels(reruns=(own,), challenges=(challenge,))
+    assert both.of(ENTRY, "mmlu-pro", "strict") == ("rerun", challenge)
+
+
+def test_an_entry_cannot_hold_an_outcome(board: Path, tmp_path: Path) -> None:
+    """Neither beside the bundles nor inside one, under any name that a board reads."""
+    data = boards.write_data(tmp_path)
+    stored = boards.run(tmp_path / "b", data, boards.answers(data, 0.6, 2))
+    forged = boards.challenge(board).read_bytes()
+    shutil.rmtree(board / outcome.FOLDER)
+    names = ("challenge.json", f"{outcome.FOLDER}/{ENTRY}/mmlu-pro@strict.json", "results/levels.json")
+    for number, name in enumerate(names):
+        for bundle in (False, True):
+            entry = boards.submit(board, stored, revision=f"f{number}{bundle:d}")
+            boards.forge(entry, lambda files, name=name: files.update({name: forged}), bundle=bundle)
+            (result,) = ingest(board, [entry.name], write=False)
+            assert result.status == "refused"
+            entry.unlink()
+    assert not (board / outcome.FOLDER).exists()
+
+
+def test_the_policy_bounds_what_counts(board: Path) -> None:
+    text = (board / policy.NAME).read_text()
+    before = policy.read(board).sha256
+    (board / policy.NAME).write_text(f"{text}[challenge]\nminimum_replies = 200\nmaximum_alpha = 0.05\n")
+    assert policy.read(board).sha256 == before, "results of entries do not depend on it"
+    boards.challenge(board, alpha=0.05, replies=100)
+    assert only(board).fault == "100 replies were read; the board asks for 200"
+    boards.challenge(board, alpha=0.05, replies=200)
+    assert only(board).passed
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("minimum_replies = 0", "minimum_replies"),
+        ("maximum_alpha = 1.0", "maximum_alpha"),
+        ("maximum_alpha = 0.0", "maximum_alpha"),
+        ("minimum_alpha = 0.5", "minimum_alpha is larger than maximum_alpha"),
+        ("minimum = 3", "minimum"),
+    ],
+)
+def test_a_faulty_policy_is_refused(board: Path, table: str, message: str) -> None:
+    path = board / policy.NAME
+    path.write_text(f"{path.read_text()}[challenge]\n{table}\n")
+    with pytest.raises(UsageError, match=message):
+        policy.read(board)
+
+
+def test_the_operator_is_told_what_does_not_count(board: Path) -> None:
+    boards.challenge(board, alpha=0.05)
+    done = evals("board", "ingest", board)
+    assert done.status == 0, done.err
+    assert f"challenge of {ENTRY}, mmlu-pro (strict), does not count: alpha is 0.05" in done.err
+    boards.challenge(board, verdict="different", reason="first choices 0.41")
+    done = evals("board", "ingest", board)
+    assert "different" in json.dumps(
+        json.loads((board / "results" / "levels.json").read_text())["challenges"]
+    )
+    assert "does not count" not in done.err
