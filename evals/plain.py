@@ -19,6 +19,16 @@ def plain(text: str) -> str:
     return re.sub(_SURROGATE, "\ufffd", re.sub(_ESCAPES, "", text))
 
 
+MAX_LINE = 300
+"""Largest number of characters of `one_line`."""
+
+
+def one_line(text: str) -> str:
+    """Return an untrusted text in one printable line of bounded length."""
+    line = plain(" ".join(text.split()))
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 3]}..."
+
+
 def notice(line: str) -> None:
     """Show a line to the user on standard error, without control characters."""
     sys.stderr.write(f"{plain(line)}\n")

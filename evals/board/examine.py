@@ -23,7 +23,7 @@ from evals.board.submission import Submission, SubmittedRun
 from evals.bundles.bundle import GATED, Bundle, Withheld, open_bundle
 from evals.bundles.verify import Verification, verify
 from evals.errors import DataError, EvalsError, ScorerError
-from evals.plain import plain
+from evals.plain import one_line
 from evals.records import promise
 from evals.records.card import Card
 from evals.records.files import Gold, brief
@@ -32,8 +32,6 @@ from evals.types import Record, Sample
 
 MEMORY_MIB = 6144
 """Limit of the address space of the process that examines an entry."""
-CHARACTERS = 300
-"""Largest length of a reason."""
 
 
 class Examination(Struct, kw_only=True):
@@ -55,7 +53,7 @@ def within_limits(function: Callable[..., Examination], *args: Any, seconds: int
         with Pool(1, memory_mib=MEMORY_MIB, timeout_s=seconds) as pool:
             examination: Examination = pool.call(function, *args, timeout_s=seconds)
     except ScorerError as error:
-        return Examination(refusals=[f"it could not be examined: {shortened(str(error))}"])
+        return Examination(refusals=[f"it could not be examined: {one_line(str(error))}"])
     return examination
 
 
@@ -69,7 +67,7 @@ def examine(path: Path, policy: BoardPolicy, gold: Path | None) -> Examination:
             for run in submitted.runs if not examination.refusals else ():
                 _examine_run(examination, run, files[run.file], policy, gold)
     except EvalsError as error:
-        examination.refusals.append(shortened(str(error)))
+        examination.refusals.append(one_line(str(error)))
     return examination
 
 
@@ -83,14 +81,8 @@ def examine_rerun(path: Path, rule: SuiteRule, policy: BoardPolicy, gold: Path |
             )
         _examine_run(examination, run, path, policy, gold)
     except EvalsError as error:
-        examination.refusals.append(shortened(str(error)))
+        examination.refusals.append(one_line(str(error)))
     return examination
-
-
-def shortened(text: str) -> str:
-    """Return a text in one printable line of bounded length."""
-    line = plain(" ".join(text.split()))
-    return line if len(line) <= CHARACTERS else f"{line[: CHARACTERS - 3]}..."
 
 
 def _submission_refusals(submitted: Submission, path: Path, policy: BoardPolicy) -> Iterator[str]:
@@ -101,7 +93,7 @@ def _submission_refusals(submitted: Submission, path: Path, policy: BoardPolicy)
     for run in submitted.runs:
         if policy.rule_of(run.suite, run.protocol) is None:
             known = ", ".join(rule.label for rule in policy.suite)
-            yield shortened(f"{run.suite} ({run.protocol}) is not part of the board: {known}")
+            yield one_line(f"{run.suite} ({run.protocol}) is not part of the board: {known}")
 
 
 def _examine_run(
@@ -119,13 +111,13 @@ def _examine_run(
             )
             return
         verification = verify(path, data)
-        refusals = list(map(shortened, verification.differences[:3]))
+        refusals = list(map(one_line, verification.differences[:3]))
         if not refusals:
             result, refusals, values = _result(path, run, rule, verification)
             examination.suites.append(result)
             examination.items[run.suite, run.protocol] = values
     except EvalsError as error:
-        refusals = [shortened(str(error).replace(f"{path}: ", ""))]
+        refusals = [one_line(str(error).replace(f"{path}: ", ""))]
     examination.refusals += [f"{rule.label}: {line}" for line in refusals]
 
 
@@ -161,7 +153,7 @@ def _result(
         *checks.sampling_refusals(card, counts),
         *checks.leak_refusals(counts),
     ]
-    return result, list(map(shortened, refusals)), values
+    return result, list(map(one_line, refusals)), values
 
 
 def _records(bundle: Bundle) -> Iterator[Record]:

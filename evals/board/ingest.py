@@ -14,11 +14,12 @@ from msgspec import structs
 
 from evals.board import checks, decisions, items, levels, policy, results
 from evals.board.decisions import Decision
-from evals.board.examine import Examination, examine, shortened, within_limits
+from evals.board.examine import Examination, examine, within_limits
 from evals.board.policy import BoardPolicy
 from evals.board.results import EntryResult, Index, SuiteResult
 from evals.board.submission import SUFFIX, ModelCard
 from evals.errors import UsageError
+from evals.plain import one_line
 from evals.records.card import packages
 
 ENTRIES = "entries"
@@ -70,7 +71,7 @@ def _entry_files(folder: Path) -> dict[str, Path]:
         if path.name.startswith("."):
             continue
         if path.is_symlink() or path.suffix != SUFFIX or path.name.count("@") != 1:
-            raise UsageError(f"{ENTRIES}/{shortened(path.name)} is not an entry: MODEL@REVISION{SUFFIX}")
+            raise UsageError(f"{ENTRIES}/{one_line(path.name)} is not an entry: MODEL@REVISION{SUFFIX}")
         files[path.stem] = path
     return files
 
@@ -92,7 +93,7 @@ def _pending(
     """Yield the files to examine: those that are known in the order of their arrival, then the new ones by name."""
     chosen = [Path(name).name.removesuffix(SUFFIX) for name in names]
     if missing := [name for name in chosen if name not in files]:
-        raise UsageError(f"no entry {shortened(missing[0])!r} in {ENTRIES}/")
+        raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")
     last = len(known) + 1
     order = sorted(files, key=lambda name: (known[name].sequence if name in known else last, name))
     for name in order:

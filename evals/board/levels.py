@@ -16,7 +16,6 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from evals.board import challenges, items, policy, results
-from evals.board.challenges import Challenge
 from evals.board.examine import Examination, examine_rerun, within_limits
 from evals.board.items import Items
 from evals.board.paired import evidence_of
@@ -25,6 +24,7 @@ from evals.board.results import EntryResult, Level, SuiteResult
 from evals.board.submission import SUFFIX
 from evals.bundles import bundle
 from evals.challenge import outcome
+from evals.challenge.summary import Challenge
 from evals.errors import UsageError
 from evals.records.store import Run
 

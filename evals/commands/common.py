@@ -18,6 +18,7 @@ from evals.terminal.figures import percent as percent
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from evals.challenge.summary import Challenge
     from evals.records.card import Card
     from evals.terminal.layout import Column
 
@@ -222,8 +223,8 @@ def note_broken(lines: Sequence[str]) -> None:
         note(f"{len(lines) - BROKEN} further broken runs; `evals list runs` names them all")
 
 
-def run_json(card: Card) -> dict[str, Any]:
-    """Return a run as `show --json` prints it."""
+def run_json(card: Card, challenge: Challenge | None = None) -> dict[str, Any]:
+    """Return a run as `show --json` prints it. `challenge`: by the outcome beside the run."""
     from evals.records import promise
 
     config = {name: getattr(card.config, name) for name in ("suite", "version", "protocol", "data_sha256")}
@@ -232,6 +233,7 @@ def run_json(card: Card) -> dict[str, Any]:
         **config,
         **{name: getattr(card, name) for name in RUN_FIELDS},
         "promise": promise.promise_standing(card),
+        "challenge": challenge,
     }
 
 

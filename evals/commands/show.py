@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evals.records.store import Run
     from evals.run.overview import Overview
     from evals.terminal.runs import Sort
+    from evals.terminal.trust_marks import Challenges
 
 
 @click.command()
@@ -121,6 +122,7 @@ def _show_runs(
 ) -> None:  # fmt: skip
     from evals.records import store
     from evals.run.overview import aggregates, overview
+    from evals.terminal.trust_marks import challenges_of
 
     if run is None and not results.is_dir():
         raise UsageError(f"no results folder at {results}; `evals run` makes one")
@@ -134,13 +136,14 @@ def _show_runs(
             common.say(_no_match(every, filters))
             return
         shown.aggregates = aggregates(shown.cards)
+    challenges = challenges_of(runs)
     if pivot:
         _note_broken(shown)
-        _print_pivot(shown.cards, as_json=as_json, as_csv=as_csv)
+        _print_pivot(shown.cards, challenges, as_json=as_json, as_csv=as_csv)
         return
     print_overview(
         shown, by_group=by == "group", as_json=as_json, sort=sort, each=each or run is not None,
-        details=run is not None or by == "group", results=results,
+        details=run is not None or by == "group", results=results, challenges=challenges,
     )  # fmt: skip
 
 
@@ -187,16 +190,19 @@ def print_overview(
     each: bool = True,
     details: bool = True,
     results: Path | None = None,
+    challenges: Challenges | None = None,
 ) -> None:
     """Print runs as one table or as one JSON document.
 
     `each`: a row for every run instead of pooling seeds; `details`: a line per run on the outcomes of its score.
     """
+    from evals.terminal.trust_marks import key
+
     _note_broken(shown)
+    challenges = challenges or {}
     if as_json:
-        common.print_json(
-            {"runs": [common.run_json(card) for card in shown.cards], "aggregates": shown.aggregates}
-        )
+        rows = [common.run_json(card, challenges.get(key(card))) for card in shown.cards]
+        common.print_json({"runs": rows, "aggregates": shown.aggregates})
         return
     if not shown.cards:
         common.say(_no_runs_message(results))
@@ -204,14 +210,14 @@ def print_overview(
     from evals.terminal import run_details, runs
     from evals.terminal.layout import width
 
-    lines = runs.single(shown.cards) if each else runs.pooled(shown.cards)
+    lines = (runs.single if each else runs.pooled)(shown.cards, challenges)
     common.print_lines(runs.layout(lines, width(), ids=_ids(results), sort=sort, bounds=not details))
     if details:
         click.echo()
         ids = [card.run for card in shown.cards]
         for card in shown.cards:
             named = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
-            for line in run_details.details(card, named=named):
+            for line in run_details.details(card, challenges.get(key(card)), named=named):
                 common.say(line)
     _print_aggregates(shown)
     if by_group:
@@ -263,11 +269,11 @@ def _print_groups(card: Card) -> None:
         common.print_lines(table(runs.GROUPS, sections, width()))
 
 
-def _print_pivot(cards: Sequence[Card], *, as_json: bool, as_csv: bool) -> None:
+def _print_pivot(cards: Sequence[Card], challenges: Challenges, *, as_json: bool, as_csv: bool) -> None:
     from evals.terminal import pivot
     from evals.terminal.layout import width
 
-    grid = pivot.pivot(cards)
+    grid = pivot.pivot(cards, challenges)
     if as_json:
         common.print_json({"columns": list(grid.labels), "cells": pivot.as_json(grid)})
     elif as_csv:

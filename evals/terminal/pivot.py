@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from evals.records.card import Card
 from evals.terminal.figures import figure
 from evals.terminal.layout import GAP, Column, cells, table, wrap
 from evals.terminal.runs import MARKS, Line, marks, pooled
+from evals.terminal.trust_marks import Challenges
 from evals.types import Estimate
 
 
@@ -37,10 +39,10 @@ class Pivot(NamedTuple):
     lines: dict[tuple[str, Head], Line]
 
 
-def pivot(cards: Iterable[Card]) -> Pivot:
+def pivot(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> Pivot:
     """Return the newest complete run, or its pooled seeds, for every model and column."""
     lines: dict[tuple[str, Head], Line] = {}
-    for line in sorted(pooled(cards), key=lambda row: (row.card.complete, row.when)):
+    for line in sorted(pooled(cards, challenges), key=lambda row: (row.card.complete, row.when)):
         if line.head is not None and line.head.value is not None:
             lines[line.card.model, _head(line.card, line.head)] = line
     heads = tuple(sorted({head for _, head in lines}))

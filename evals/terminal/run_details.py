@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evals.challenge.summary import Challenge
 from evals.extract.reading import PROSE
 from evals.labels import JUDGE_NOTE, Note
 from evals.records import promise
@@ -12,7 +13,7 @@ from evals.terminal.runs import Line, missing_bounds
 from evals.types import Estimate
 
 
-def details(card: Card, *, named: str = "") -> list[str]:
+def details(card: Card, challenge: Challenge | None = None, *, named: str = "") -> list[str]:
     """Return a line on the outcomes of a score, with its bounds if some are missing. `named`: in place of the id."""
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
     if unmarked := _unmarked(card):
@@ -29,6 +30,7 @@ def details(card: Card, *, named: str = "") -> list[str]:
     ]
     facts += [note for note in card.notes if Note.parse(note, JUDGE_NOTE)]
     facts += [f"promise {promise.promise_standing(card)}"] if card.promise else []
+    facts += [challenge.sentence] if challenge else []
     facts += _used(card)
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []

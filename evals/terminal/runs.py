@@ -1,4 +1,6 @@
-"""Runs as one table: grouped by suite and protocol, seeds pooled, with marks on numbers that are not benchmark scores.
+"""Runs as one table: grouped by suite and protocol, seeds pooled, with marks on numbers.
+
+Marks say which numbers are not benchmark scores, and which were preregistered or challenged.
 
 A wide terminal shows the marks as words, a narrow one as letters with a legend.
 """
@@ -8,15 +10,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, structs
 
+from evals.challenge.summary import Challenge
 from evals.records.card import Card
 from evals.records.names import short_ids
 from evals.report.estimand_names import describe_estimand
+from evals.terminal import trust_marks
 from evals.terminal.figures import figure, interval, moment, percent
 from evals.terminal.layout import Column, Section, table, wrap
+from evals.terminal.trust_marks import Challenges
 from evals.types import VERDICTS, Estimate
 
 Cell = TypeVar("Cell")
@@ -33,6 +39,7 @@ MARKS = {
     "A": "of the answered items alone: the metric leaves out replies without an answer",
     "G": "no mean over groups: some have no scored item",
     "F": f"fewer than {FEW} independent clusters",
+    **trust_marks.MEANINGS,
 }
 
 
@@ -43,6 +50,8 @@ class Line(Struct, frozen=True, kw_only=True):
     """The newest last."""
     head: Estimate | None
     """None: nothing was scored yet."""
+    challenges: tuple[Challenge | None, ...] = ()
+    """Of each run; None: it was not challenged."""
 
     @property
     def card(self) -> Card:
@@ -76,7 +85,7 @@ class Line(Struct, frozen=True, kw_only=True):
 # --- seeds ---------------------------------------------------------------------------------------------------
 
 
-def pooled(cards: Iterable[Card]) -> list[Line]:
+def pooled(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[Line]:
     """Pool complete runs that differ only in their seed (the newest of each seed) into one row; others get their own.
 
     The pooled value is the mean of the runs' values and its interval the mean of theirs: the items are the same, so the
@@ -95,8 +104,8 @@ def pooled(cards: Iterable[Card]) -> list[Line]:
             older, card = sorted((older, card), key=lambda card: card.started)
             alone.append(older)
         seeds[seed] = card
-    lines = [Line(cards=(card,), head=card.headline) for card in alone]
-    return lines + [_pool(sorted(seeds.values(), key=lambda card: card.started)) for seeds in by_key.values()]
+    pools = [_pool(sorted(seeds.values(), key=lambda card: card.started)) for seeds in by_key.values()]
+    return [*single(alone, challenges), *(_with_challenges(line, challenges) for line in pools)]
 
 
 def _configuration(card: Card) -> tuple[Any, ...]:
@@ -127,16 +136,22 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if len(known) == len(values) and known else None
 
 
-def single(cards: Iterable[Card]) -> list[Line]:
+def single(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[Line]:
     """Return a row for every run."""
-    return [Line(cards=(card,), head=card.headline) for card in cards]
+    return [_with_challenges(Line(cards=(card,), head=card.headline), challenges) for card in cards]
+
+
+def _with_challenges(line: Line, challenges: Challenges) -> Line:
+    return structs.replace(
+        line, challenges=tuple(challenges.get(trust_marks.key(card)) for card in line.cards)
+    )
 
 
 # --- marks ---------------------------------------------------------------------------------------------------
 
 
 def marks(line: Line) -> dict[str, str]:
-    """Return the marks of a row: letter -> words."""
+    """Return the marks of a row: letter or symbol -> words."""
     card, head = line.card, line.head
     letters: dict[str, str] = {}
     if any(finding.fault for finding in card.health):
@@ -158,7 +173,7 @@ def marks(line: Line) -> dict[str, str]:
         letters["F"] = f"{head.clusters} cluster{'s' if head.clusters > 1 else ''} (rough interval)"
     if head is not None and head.value is None and head.clusters:
         letters["G"] = head.method.removeprefix("none: ")
-    return letters
+    return letters | trust_marks.trust_marks(line.cards, line.challenges)
 
 
 def _left_out(line: Line, head: Estimate) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from evals.board import levels, policy, results
-from evals.board.challenges import Challenge
 from evals.board.ingest import ingest
 from evals.challenge import outcome
+from evals.challenge.summary import Challenge
 from evals.errors import UsageError
 from tests.support import boards
 from tests.support.command import evals

@@ -188,8 +188,8 @@ def write_results(board: Path, models: int, suites: int, items: int) -> None:
 
     from evals.board import items as values
     from evals.board import levels
-    from evals.board.challenges import Challenge
     from evals.board.items import Items
+    from evals.challenge.summary import Challenge
     from evals.types import Estimate, Sampling
 
     names = [f"suite-{number}" for number in range(suites)]

@@ -10,16 +10,15 @@ from typing import NamedTuple
 
 from msgspec import Struct, structs
 
-from evals.board import challenges, decisions, examine, items, levels, policy, results, trust
-from evals.board.challenges import Challenge
+from evals.board import decisions, examine, items, levels, policy, results, trust
 from evals.board.decisions import Decision
 from evals.board.items import Items
 from evals.board.results import SuiteResult
 from evals.board.site.compared import Compared, compare
 from evals.board.submission import ModelCard
 from evals.board.trust import Mark
-from evals.challenge import run_outcome
 from evals.challenge.outcome import Verdict
+from evals.challenge.summary import Challenge, beside_run
 from evals.errors import EvalsError, UsageError
 from evals.records import store
 from evals.records.store import Run
@@ -199,7 +198,7 @@ def _of_results(folder: Path) -> Contents:
         runs = {key: run for (name, key), run in newest.items() if name == model}
         measured = {key: _measured(run) for key, run in runs.items()}
         name = address(model)
-        challenged = {key: _challenge(runs[key], result) for key, (result, _) in measured.items()}
+        challenged = {key: beside_run(run.path, run.card) for key, run in runs.items()}
         entrants.append(
             Entrant(
                 name=name,
@@ -224,15 +223,6 @@ def _of_results(folder: Path) -> Contents:
         (),
         is_board=False,
     )
-
-
-def _challenge(run: Run, result: SuiteResult) -> Challenge | None:
-    try:
-        outcome = run_outcome.find(run.path, run.card)
-    except UsageError as error:
-        fault = examine.shortened(str(error).replace(f"{run.path}/", ""))
-        return Challenge(entry="", suite=result.suite, protocol=result.protocol, fault=fault)
-    return challenges.published(outcome, "", result) if outcome else None
 
 
 def _with_level(result: SuiteResult, challenge: Challenge | None) -> SuiteResult:

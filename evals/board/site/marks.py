@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evals.board import trust
-from evals.board.challenges import Challenge
 from evals.board.site.contents import Entrant, Key
 from evals.board.trust import Mark
+from evals.challenge.summary import Challenge
 from evals.records.promise import NONE
 from evals.verdicts import formatting
 

@@ -1,0 +1,104 @@
+"""What is shown of the outcome of a challenge, with texts of bounded length; and the outcome beside a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from evals.challenge import outcome
+from evals.challenge.outcome import ChallengeOutcome, Verdict
+from evals.errors import UsageError
+from evals.plain import one_line
+from evals.records.card import MAX_TIME_S, Card
+
+NAME = "challenge.json"
+"""The outcome of a challenge in a run's folder."""
+
+
+class Challenge(Struct, frozen=True, kw_only=True):
+    """The challenge of one number; on a board, as `results/levels.json` holds it."""
+
+    entry: str = ""
+    """Empty: a run of a results folder."""
+    suite: str
+    protocol: str
+    fault: str = ""
+    """Why it does not count; empty: it counts."""
+    verdict: Verdict = "untestable"
+    reason: str = ""
+    """Explanation of the verdict."""
+    bundle_sha256: str = ""
+    reader: str = ""
+    """The model that read the replies."""
+    backend: str = ""
+    method: str = ""
+    replies: int = 0
+    tokens: int = 0
+    alpha: float = 0.0
+    p_value: float | None = None
+    e_value: float | None = None
+    first_choices: float | None = None
+    """Share of tokens that were the reader's first choice."""
+    challenged: float = 0.0
+    """Seconds since the epoch, UTC."""
+
+    @property
+    def counted(self) -> Verdict | None:
+        """Return the verdict; None if it does not count."""
+        return None if self.fault else self.verdict
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the number has the level `challenged`."""
+        return self.counted in ("consistent", "close")
+
+    @property
+    def sentence(self) -> str:
+        """Return the challenge in one line."""
+        if self.fault:
+            return f"challenge does not count: {self.fault}"
+        how = f"{self.replies:,} replies read by {self.reader}, {self.method}, alpha {self.alpha:g}"
+        return f"challenge {self.verdict} ({how}){f': {self.reason}' if self.reason else ''}"
+
+
+def summarize(stated: ChallengeOutcome, fault: str = "", entry: str = "") -> Challenge:
+    """Return what is shown of an outcome. `fault`: why it does not count."""
+    return Challenge(
+        entry=entry,
+        suite=one_line(stated.suite),
+        protocol=one_line(stated.protocol),
+        fault=fault,
+        verdict=stated.verdict,
+        reason=one_line(stated.reason),
+        bundle_sha256=one_line(stated.bundle_sha256),
+        reader=one_line(stated.reader),
+        backend=one_line(stated.backend),
+        method=stated.method,
+        replies=stated.replies,
+        tokens=stated.tokens,
+        alpha=stated.alpha,
+        p_value=stated.p_value,
+        e_value=stated.e_value,
+        first_choices=stated.first_choices,
+        challenged=min(stated.challenged, MAX_TIME_S),
+    )
+
+
+def unreadable(path: Path, error: UsageError, suite: str, protocol: str, entry: str = "") -> Challenge:
+    """Return the challenge of a number whose outcome cannot be read."""
+    fault = one_line(str(error).replace(f"{path.parent}/", ""))
+    return Challenge(entry=entry, suite=suite, protocol=protocol, fault=fault)
+
+
+def beside_run(folder: Path, card: Card) -> Challenge | None:
+    """Return the challenge of a run by the outcome in its folder; None if there is none."""
+    path, config = folder / NAME, card.config
+    if not path.exists():
+        return None
+    try:
+        stated = outcome.read(path)
+    except UsageError as error:
+        return unreadable(path, error, config.suite, config.protocol)
+    same = (stated.run, stated.suite, stated.protocol) == (card.run, config.suite, config.protocol)
+    return summarize(stated, "" if same else f"{NAME} is of another run")

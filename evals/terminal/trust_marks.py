@@ -1,0 +1,48 @@
+"""Marks of promises and challenges beside the number of a run, or of several pooled runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeAlias
+
+from evals.board import trust
+from evals.challenge.summary import NAME, Challenge, beside_run
+from evals.errors import EvalsError
+from evals.records.card import Card
+from evals.records.promise import promise_standing
+from evals.records.store import Run
+
+Challenges: TypeAlias = Mapping[tuple[str, str, str], Challenge]
+"""By run, suite and protocol."""
+MEANINGS = {mark.symbol: f"{mark.words} ({mark.meaning})" for mark in trust.MARKS}
+"""Symbol -> explanation for the legend."""
+_WEAKEST_FIRST = ("different", "untestable", "close", "consistent")
+
+
+def key(card: Card) -> tuple[str, str, str]:
+    """Return run, suite and protocol."""
+    return card.run, card.config.suite, card.config.protocol
+
+
+def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
+    """Return the challenges of runs that have an outcome beside them."""
+    challenges = {}
+    for run in runs:
+        if (run.path / NAME).exists():
+            with suppress(EvalsError):  # a broken run is named by the overview
+                card = run.card
+                if challenge := beside_run(run.path, card):
+                    challenges[key(card)] = challenge
+    return challenges
+
+
+def trust_marks(cards: Sequence[Card], challenges: Sequence[Challenge | None]) -> dict[str, str]:
+    """Return the marks of runs: symbol -> words. Of several, the worst; a good one only if all have it."""
+    states = [trust.promise_state(promise_standing(card)) for card in cards]
+    promise = next((state for state in ("broken", "none", "kept") if state in states), "none")
+    verdicts = [challenge.counted if challenge else None for challenge in challenges]
+    marks = [trust.PROMISES.get(promise)]
+    if "different" in verdicts or (verdicts and None not in verdicts):
+        marks.append(trust.CHALLENGES[next(v for v in _WEAKEST_FIRST if v in verdicts)])
+    return {mark.symbol: mark.words for mark in marks if mark is not None}

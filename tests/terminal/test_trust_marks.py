@@ -1,0 +1,115 @@
+"""Promises and challenges beside the numbers of `evals show`: marks in words, as symbols with a legend, in JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.challenge.summary import NAME, Challenge
+from evals.records import store
+from evals.terminal.trust_marks import trust_marks
+from tests.support.command import evals
+
+POLICY = '[[suite]]\nname = "aime:2025"\nmargin = 0.9\n'
+
+
+@pytest.fixture
+def runs(here: Path) -> Path:
+    (here / "policy.toml").write_text(POLICY)
+    assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
+    for name, words in {
+        "kept": ("--promise", "promise.json", "--seed", "3"),
+        "broken": ("--promise", "promise.json", "--seed", "4"),
+        "plain": (),
+    }.items():
+        model = f"scripted:{name}"
+        assert (
+            evals("run", "aime:2025", "--sample", "-m", model, "--quiet", "--run", name, *words).status == 0
+        )
+    return here / "results"
+
+
+def challenge(results: Path, name: str, **changes: Any) -> None:
+    """Write an outcome beside a run."""
+    (stored,) = (stored for stored in store.runs(results) if stored.path.name == name)
+    config = stored.card.config
+    stated = {
+        "suite": config.suite, "protocol": config.protocol, "run": name, "claimed": "x", "reader": "hf:x",
+        "backend": "transformers 5.2.0", "method": "greedy", "replies": 60, "tokens": 600, "alpha": 0.01, "seed": 0,
+        "verdict": "consistent",
+    }  # fmt: skip
+    (stored.path / NAME).write_text(json.dumps(stated | changes), encoding="utf-8")
+
+
+def shown(*words: str) -> dict[str, str]:
+    """Return the row of each run that `evals show` prints."""
+    lines = evals("show", *words).out.splitlines()
+    return {run: next(line for line in lines if run in line) for run in ("kept", "broken", "plain")}
+
+
+def test_the_promise_is_beside_the_number(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = shown()
+    assert "promise kept" in rows["kept"]
+    assert "promise broken" in rows["broken"]
+    assert "promise" not in rows["plain"]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert shown()["kept"].endswith("S ✓")
+    assert "✗: promise broken (preregistered, and not run as promised)" in evals("show").out
+    monkeypatch.setenv("COLUMNS", "200")
+    pivot = evals("show", "broken", "--pivot").out
+    assert "S ✗" in pivot
+    assert "✗: promise broken" in pivot
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words", "symbol"),
+    [
+        ("consistent", "challenged", "●"),
+        ("close", "challenged, close", "◐"),
+        ("different", "challenge: different", "≠"),
+        ("untestable", "challenge: untestable", "○"),
+    ],
+)
+def test_the_challenge_is_beside_the_number(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, words: str, symbol: str
+) -> None:
+    challenge(runs, "plain", verdict=verdict, reason="\x1b[31mwhy\x1b]0;x\x07 \u202e<b>")
+    rows = shown()
+    assert rows["plain"].endswith(f"sample items; {words}")
+    assert "challenge" not in rows["kept"] + rows["broken"]
+    details = evals("show", "plain").out
+    assert f"challenge {verdict} (60 replies read by hf:x, greedy, alpha 0.01): why <b>" in details
+    assert "\x1b]" not in details
+    assert "\u202e" not in details
+    assert evals("show", "plain", "--json").json["runs"][0]["challenge"]["verdict"] == verdict
+    assert evals("show", "kept", "--json").json["runs"][0]["challenge"] is None
+    cells = evals("show", "--pivot", "--json").json["cells"]
+    assert [words in cell["marks"] for cell in cells] == [cell["runs"] == ["plain"] for cell in cells]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert shown()["plain"].endswith(f"S {symbol}")
+
+
+@pytest.mark.parametrize("changes", [{"run": "kept"}, {"suite": "gpqa:diamond"}, {"verdict": "proven"}])
+def test_an_outcome_that_does_not_count_gives_no_mark(runs: Path, changes: dict[str, Any]) -> None:
+    challenge(runs, "plain", **changes)
+    assert "challenge" not in shown()["plain"]
+    assert "challenge does not count: challenge.json" in evals("show", "plain").out
+
+
+def test_of_pooled_runs_the_worst_counts() -> None:
+    def marks(*verdicts: Any) -> list[str]:
+        challenges = [
+            None if verdict is None else Challenge(suite="s", protocol="p", verdict=verdict)
+            for verdict in verdicts
+        ]
+        return list(trust_marks([], challenges))
+
+    assert marks("consistent", "consistent") == ["●"]
+    assert marks("consistent", "close") == ["◐"]
+    assert marks("consistent", None) == []
+    assert marks("different", None) == ["≠"]
+    assert marks("untestable", "close") == ["○"]
+    assert marks() == []
