@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
+# Bytecode is kept, whatever the environment says: else each of the many processes that tests start compiles all it imports.
+export PYTHONDONTWRITEBYTECODE :=
 CHECKED := evals suites model_adapters dashboard tests tools
 
 .PHONY: demo test cover slow nightly engine mlflow check bench clean

@@ -20,6 +20,7 @@ from evals.run.sampling import resolved
 from evals.suites import aime, mmlu_pro
 from evals.types import Sampling
 from tests.support.command import evals
+from tests.support.tables import table
 
 GOOD = """
 [source]
@@ -113,7 +114,7 @@ def test_what_is_offered_instead_exists():
 # --- finding one --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("spec", "name"),
     [
         ("vllm:internlm/Intern-S1-FP8", "Intern-S1-FP8"),

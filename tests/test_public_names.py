@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import evals
+from tests.support.tables import table
 
 NAMES = [
     "Data", "Estimate", "EvalsError", "Failure", "Media", "Message", "Metric", "Model", "Point", "Prompt", "Record",
@@ -29,7 +30,7 @@ def test_the_public_names_are_these() -> None:
     assert dir(evals) == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@table("name", NAMES)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(evals, name).__module__.startswith("evals.")
 

@@ -22,6 +22,7 @@ from evals.suite import Digest, Suite, check, checked, data_sha256
 from evals.suites import gpqa
 from evals.types import Prompt, Reply, Sample, Score
 from tests.support import toy
+from tests.support.tables import table
 
 NAMES = load.suite_names()
 BUNDLED = [name for name in NAMES if Data(suite=name, sample=True).folder().is_dir()]
@@ -88,7 +89,7 @@ def holds(suite: Suite, data: Data) -> bool:
 # --- all of them --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@table("name", BUNDLED)
 def test_ideal_replies_to_the_bundled_items_score_full_marks(name: str) -> None:
     assert faults(every(name), Data(suite=name, sample=True)) == {}
 
@@ -102,7 +103,7 @@ def test_ideal_replies_to_the_real_data_score_full_marks(mirror: Path, name: str
     assert faults(suites, data) == {}
 
 
-@pytest.mark.parametrize(("spec", "protocol"), ALL)
+@table(("spec", "protocol"), ALL)
 def test_a_suite_is_well_formed(spec: str, protocol: str) -> None:
     suite = one(spec, protocol)
     assert suite.id == spec
@@ -120,7 +121,7 @@ def test_a_suite_is_well_formed(spec: str, protocol: str) -> None:
 HOSTILE = ("", "A", "I refuse.", "\\boxed{", "ANSWER: Z", "9" * 5000, "{" * 2000, "a\x00b", "答案是")
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@table("name", BUNDLED)
 def test_a_reply_of_another_kind_never_breaks_a_scorer(name: str) -> None:
     for suite in every(name):
         samples = [s for s, _ in zip(suite.samples(bundled(suite)), range(3), strict=False)]
@@ -160,7 +161,7 @@ OPEN = (
 """Suites without options."""
 
 
-@pytest.mark.parametrize("name", sorted({*BUNDLED} - {*OPEN}))
+@table("name", sorted({*BUNDLED} - {*OPEN}))
 def test_a_letter_is_read_in_the_order_in_which_the_options_were_shown(name: str) -> None:
     judged = 0
     for suite, scorer in [(one, scorer) for one in every(name) for scorer in one.scorers.values()]:

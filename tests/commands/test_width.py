@@ -16,6 +16,7 @@ from evals.records import store
 from evals.terminal.layout import cells
 from tests.support import boards, many_runs
 from tests.support.command import Outcome, evals
+from tests.support.tables import table
 
 POLICY = """
 alpha = 0.05
@@ -220,8 +221,8 @@ def test_every_command_is_tried() -> None:
         assert any(line == command or line.startswith(f"{command} ") for line in tried), command
 
 
-@pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("command", commands(cli))
+@table("columns", WIDTHS)
+@table("command", commands(cli))
 def test_help_fits(command: str, columns: int) -> None:
     fits(evals(*command.split(), "--help", env={"COLUMNS": str(columns)}), columns)
 

@@ -14,6 +14,7 @@ from evals.errors import DataError
 from evals.sandbox import Pool
 from evals.scorers.material import describe_crystal, parse_structure
 from tests.support.paths import ROOT
+from tests.support.tables import table
 
 pytest.importorskip("rdkit", reason="the extra `chemistry` is not installed")
 SHARED = {False: "#BCDBF4", True: "#21517F"}
@@ -111,7 +112,7 @@ STRUCTURES = [
 ]
 
 
-@pytest.mark.parametrize("row", STRUCTURES, ids=range(len(STRUCTURES)))
+@table("row", STRUCTURES, ids=range(len(STRUCTURES)))
 def test_a_crystal_is_read_from_the_words_that_a_model_was_shown(row: str) -> None:
     original = parse_structure(json.loads(row)["structure"])
     words = describe_crystal(original)

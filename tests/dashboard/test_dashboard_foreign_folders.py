@@ -25,6 +25,7 @@ from evals.dashboard import hosts, state
 from evals.dashboard.tables import frames
 from evals.errors import StoreError
 from evals.records import store
+from tests.support.tables import table
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ def test_a_changed_file_is_refused(made: Path, tmp_path: Path) -> None:
         frames.query(bad, "SELECT * FROM records")
 
 
-@pytest.mark.parametrize(
+@table(
     ("host", "address", "ours"),
     [
         ("localhost:8501", "127.0.0.1", True),

@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from evals.dashboard.foreign import formulas
 from evals.dashboard.foreign import text as safe
 from tests.support.hostile import ATTACKS
+from tests.support.tables import table
 
 PLAIN = {"paragraph_open", "paragraph_close", "inline", "text", "hardbreak"}
 
@@ -28,7 +29,7 @@ def read_back(markdown: str) -> str:
     return html.unescape(markdown).replace(safe.JOINER, "").replace("\u00a0", " ")
 
 
-@pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS)
+@table("text", ATTACKS.values(), ids=ATTACKS)
 def test_no_attack_is_more_than_text(text: str) -> None:
     found = safe.markdown(text)
     assert kinds(found) <= PLAIN
@@ -82,7 +83,7 @@ def test_formulas_are_set_where_they_are_formulas(text: str, shown: str) -> None
     assert re.sub(r"\n{2,}", "\n\n", safe.markdown(text)).strip("\n") == shown
 
 
-@pytest.mark.parametrize(
+@table(
     "formula",
     [
         r"\href{x}{y}", r"\includegraphics{x}", r"\url{x}", r"\htmlId{a}{b}", r"\rule{1em}{1em}", r"\def\a{b}", r"\a",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tables import table
 from tools import mirror as script
 
 ROWS = {
@@ -47,7 +48,7 @@ def test_counts_are_reported_and_building_again_changes_nothing(shared: Path, tm
     assert content() == before
 
 
-@pytest.mark.parametrize("file", ROWS)
+@table("file", ROWS)
 def test_all_rows_with_unique_ids(mirror: Path, file: str) -> None:
     found = read(mirror, file)
     names = [row[ID.get(file.split("/")[0], "id")] for row in found]
@@ -60,7 +61,7 @@ def test_chembench_has_two_uuids_that_stand_twice_upstream(mirror: Path) -> None
     assert len(found) - len({row["task"]["uuid"] for row in found}) == 2
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "answer"),
     [
         ("2024-I-1", "204"), ("2024-I-2", "25"), ("2024-I-10", "113"), ("2024-I-15", "721"),

@@ -22,6 +22,7 @@ from evals.scorers.names import Name
 from evals.scorers.number import AbsoluteError, Within
 from evals.types import Prompt, Reply, Sample
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = [
     json.loads(line)
@@ -54,7 +55,7 @@ def value_of(case: dict[str, Any]) -> Any:
     return reading and reading.value
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['kind']}|{case['reply'][:40]!a}")
+@table("case", CASES, ids=lambda case: f"{case['kind']}|{case['reply'][:40]!a}")
 def test_a_reply_is_read_as_a_person_reads_it(case: dict[str, Any]) -> None:
     value, wanted = value_of(case), case["read"]
     if case["kind"] == "number":

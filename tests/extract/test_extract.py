@@ -38,6 +38,7 @@ from evals.extract.choices import stated_letters
 from evals.plain import plain
 from evals.suites import gpqa
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = TESTS / "cases"
 
@@ -56,7 +57,7 @@ def letters(text: str, count: int) -> tuple[str, ...] | None:
     return None if reading is None else tuple(sorted(set(reading.value)))
 
 
-@pytest.mark.parametrize("case", rows("extract_letters"))
+@table("case", rows("extract_letters"))
 def test_letters_are_read_as_in_the_table(case):
     if case["rule"] == "letter":
         got = extract.letter(case["text"], case["options"])
@@ -68,7 +69,7 @@ def test_letters_are_read_as_in_the_table(case):
     assert got == expected, case["why"]
 
 
-@pytest.mark.parametrize("case", rows("extract_others"))
+@table("case", rows("extract_others"))
 def test_other_answers_are_read_as_in_the_table(case):
     rule = plain if case["rule"] == "plain" else getattr(extract, case["rule"])
     got = rule(case["text"])
@@ -106,7 +107,7 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", READERS)
+@table("name", READERS)
 def test_hostile_text_takes_linear_time(name):
     size = 150_000
     for piece in HOSTILE:

@@ -20,6 +20,7 @@ from evals.scorers.upstream import mathvision, mathvista, mmmu
 from evals.types import Prompt, Reply, Sample, Score
 from tests.support.command import evals
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES: list[dict[str, Any]] = [
     case
@@ -59,7 +60,7 @@ APART = {"o35": "an arrow behind a letter: as in a reaction scheme"}
 SEVERAL = [case for case in CASES if case["suite"] == "chembench:lamalab" and case.get("options")]
 
 
-@pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case["id"])
+@table("case", SEVERAL, ids=lambda case: case["id"])
 def test_several_options_are_read_as_a_human_reads_them(case: dict[str, Any]) -> None:
     sample = Sample(id="1", choices=tuple(case["options"]), target=tuple(case["target"]))
     score = StatedOptions()(sample, Prompt(), Reply(text=case["reply"], stop=case.get("stop", "stop")))
@@ -67,7 +68,7 @@ def test_several_options_are_read_as_a_human_reads_them(case: dict[str, Any]) ->
     assert score.verdict in case["right"], (score, case)
 
 
-@pytest.mark.parametrize("case", OPTIONS, ids=lambda case: case["id"])
+@table("case", OPTIONS, ids=lambda case: case["id"])
 def test_an_option_is_read_as_a_human_reads_it(case: dict[str, Any]) -> None:
     verdict, answer = options_case(case)
     assert accepts(case, verdict, answer) == (case["id"] not in APART), (answer, case)
@@ -120,7 +121,7 @@ RULES: dict[str, Any] = {
 FREE = [case for case in CASES if case["suite"].partition(":")[0] in RULES and not case.get("options")]
 
 
-@pytest.mark.parametrize("case", FREE, ids=lambda case: case["id"])
+@table("case", FREE, ids=lambda case: case["id"])
 def test_a_free_answer_is_judged_as_a_human_judges_it(case: dict[str, Any]) -> None:
     if case["suite"].startswith("mathvision"):
         pytest.importorskip("math_verify")

@@ -17,6 +17,7 @@ from evals.errors import Waiting
 from evals.suites import chembench, matbench, physics, smolinstruct
 from evals.types import Prompt, Reply, Sample
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 SUITES: dict[str, Any] = {
     "smolinstruct": smolinstruct.BENCHMARK,
@@ -56,7 +57,7 @@ def sample_of(case: dict[str, Any]) -> Sample:
     return Sample(id="1", target=target, unit=unit, meta=meta)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['suite']}-{case['id']}")
+@table("case", CASES, ids=lambda case: f"{case['suite']}-{case['id']}")
 def test_a_reply_is_judged_as_a_human_judges_it(case: dict[str, Any]) -> None:
     for package in ("rdkit", "pint", "math_verify"):
         pytest.importorskip(package)

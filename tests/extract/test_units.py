@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from evals.extract.units import close, convert, normal_unit, normalise_marks, quantities, read, same_dimension
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = [json.loads(line) for line in (TESTS / "cases" / "units.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['text'][:30]}|{case['why']}")
+@table("case", CASES, ids=lambda case: f"{case['text'][:30]}|{case['why']}")
 def test_case(case: dict[str, Any]) -> None:
     if case.get("wanted"):
         pytest.importorskip("pint")
@@ -56,9 +57,7 @@ def test_no_text_of_digits_and_marks_breaks_it(text: str) -> None:
     assert all(isfinite(q.value) for q in quantities(text))
 
 
-@pytest.mark.parametrize(
-    "piece", ["1,", "1 ", "-", "1e", "a1 ", "1/", "\\frac{", "1 m ", "(1 ± ", "1.", "^1", "·1"]
-)
+@table("piece", ["1,", "1 ", "-", "1e", "a1 ", "1/", "\\frac{", "1 m ", "(1 ± ", "1.", "^1", "·1"])
 def test_five_megabytes_of_trap_cost_under_two_seconds(piece: str) -> None:
     text = piece * (5_000_000 // len(piece))
     started = time.process_time()

@@ -19,6 +19,7 @@ from evals.records import store
 from evals.types import Reply, Sample, Text
 from tests.support.command import evals
 from tests.support.paths import ROOT, TESTS
+from tests.support.tables import table
 
 SAMPLES = ROOT / "suites" / "samples"
 FOREIGN = TESTS / "foreign"
@@ -398,7 +399,7 @@ def test_a_hostile_archive_is_one_line(name: str, content: bytes, why: str, tmp_
     assert not (tmp_path / "evil.json").exists()
 
 
-@pytest.mark.parametrize(
+@table(
     ("task", "suite"),
     [
         ("leaderboard_gpqa_extended", "gpqa:extended"), ("leaderboard_mmlu_pro", "mmlu-pro"), ("mmlu_prox_de", None),

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from evals.merging.table import METHODS, Call
 from tests.support.merging import TORCH, needs_torch
+from tests.support.tables import table
 
 if TORCH:
     import torch
@@ -410,7 +411,7 @@ def test_experts_of_orthogonal_rows_give_their_sum():
         close(merge(method, given, **numbers), sum(given), 1e-6)
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@table("method", sorted(METHODS))
 def test_the_order_of_experts_changes_nothing(method):
     given = taus()
     names = ("e0", "e1", "e2")

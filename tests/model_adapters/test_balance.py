@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
 from evals.model_adapters.common.balance import Balance
+from tests.support.tables import table
 
 
 class Server:
@@ -33,7 +32,7 @@ def change(server: Server, chance: random.Random) -> None:
             server.calls += 1
 
 
-@pytest.mark.parametrize("seed", range(20))
+@table("seed", range(20))
 def test_it_agrees_with_a_look_at_each(seed: int) -> None:
     chance = random.Random(seed)
     balance, servers = Balance[Server](), [Server(place) for place in range(chance.randint(1, 12))]

@@ -30,6 +30,7 @@ from evals.model_adapters.openai import parse
 from evals.run.caller import PROBE
 from evals.types import TOOL_CALLS, Sampling
 from tests.support.loopback import Answer, Server
+from tests.support.tables import table
 
 REASONS = {
     "stop": "stop endTurn end_turn stopSequence EosToken STOPPED FINISHED_STOPPED stopped_eos stopped_word stop_reason_stop "
@@ -48,9 +49,7 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("reason", "expected"), [(r, k) for k, words in REASONS.items() for r in words.split()]
-)
+@table(("reason", "expected"), [(r, k) for k, words in REASONS.items() for r in words.split()])
 def test_spellings_of_a_finish_reason(reason: str, expected: str | None) -> None:
     assert meaning(reason) == expected
 
@@ -77,12 +76,12 @@ HEADERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), HEADERS)
+@table(("name", "value", "expected"), HEADERS)
 def test_headers_that_ask_to_wait(name: str, value: str, expected: float | None) -> None:
     assert asked_wait_s({name: value}, now=NOW) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("message", "expected"),
     [
         ("Please retry in 36.06s.", 36.06),
@@ -103,7 +102,7 @@ def test_messages_that_ask_to_wait(message: str, expected: float | None) -> None
     assert stated_s(message) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "expected"),
     [
         ({"error": "Insufficient credits"}, OutOfQuota),
@@ -195,7 +194,7 @@ KEPT: list[tuple[str, str, str, str | None]] = [
 """Message as JSON, what stands behind the choices, text, reasoning."""
 
 
-@pytest.mark.parametrize(("message", "beside", "text", "reasoning"), KEPT)
+@table(("message", "beside", "text", "reasoning"), KEPT)
 def test_a_reply_is_kept_whatever_is_beside_it(
     message: str, beside: str, text: str, reasoning: str | None
 ) -> None:
@@ -261,7 +260,7 @@ REFUSALS: list[tuple[str | None, int, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "status", "error"), REFUSALS)
+@table(("field", "status", "error"), REFUSALS)
 def test_refusals_that_name_a_field(field: str | None, status: int, error: Any) -> None:
     body = {"error": error if isinstance(error, dict) else {"message": error}}
     fault = read_fault(json.dumps(body).encode())

@@ -26,6 +26,7 @@ from evals.verdicts.reported import Claim
 from evals.verdicts.reproduction import check, measured_scores
 from tests.support import wheels
 from tests.support.command import Outcome, evals
+from tests.support.tables import table
 from tests.support.wheels import FOLDER, laid
 
 __all__ = ["laid"]
@@ -54,7 +55,7 @@ READ = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("source", "path", "wanted"), READ.values(), ids=READ)
+@table(("source", "path", "wanted"), READ.values(), ids=READ)
 def test_what_configurations_are_written_in_is_read(source: str, path: str, wanted: Any) -> None:
     assert configs.value(source, path, file="c.py", given={"t": "b"}) == wanted
 
@@ -94,7 +95,7 @@ UNREAD = {
 }
 
 
-@pytest.mark.parametrize(("source", "path", "complaint"), UNREAD.values(), ids=UNREAD)
+@table(("source", "path", "complaint"), UNREAD.values(), ids=UNREAD)
 def test_anything_else_is_one_line_with_file_and_line(source: str, path: str, complaint: str) -> None:
     with pytest.raises(DataError) as caught:
         configs.value(source, path, file="c.py", given={"t": "b"})

@@ -17,6 +17,7 @@ from evals.report.metrics import (
     repeat_metrics,
 )
 from evals.types import Point
+from tests.support.tables import table
 from tests.support.toy import point
 
 
@@ -63,8 +64,8 @@ def test_a_right_answer_is_no_guess() -> None:
     assert guessed_value([point("1", 1.0), point("2", 0.0, verdict="unanswered")]) == 0.625
 
 
-@pytest.mark.parametrize("right", range(5))
-@pytest.mark.parametrize("k", range(1, 5))
+@table("right", range(5))
+@table("k", range(1, 5))
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(right: int, k: int) -> None:
     flags = [i < right for i in range(4)]
     subsets = list(combinations(flags, k))

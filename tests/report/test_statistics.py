@@ -18,6 +18,7 @@ from statsmodels.stats.proportion import proportion_confint
 from evals.report import repeats, strata
 from evals.report import statistics as stats
 from tests.support.paths import ROOT
+from tests.support.tables import table
 
 SHARED = Path(os.environ.get("EVALS_SHARED") or ROOT.parent / "shared")
 NAN = float("nan")
@@ -37,8 +38,8 @@ def test_wilson_gives_newcombes_printed_limits(successes, n, low, high):
     assert round(found.high, 4) == high
 
 
-@pytest.mark.parametrize(("successes", "n"), [(0, 5), (5, 5), (3, 7), (198, 198), (6029, 12032)])
-@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+@table(("successes", "n"), [(0, 5), (5, 5), (3, 7), (198, 198), (6029, 12032)])
+@table("level", [0.9, 0.95, 0.99])
 def test_wilson_agrees_with_statsmodels(successes, n, level):
     from statsmodels.stats.proportion import proportion_confint
 
@@ -238,7 +239,7 @@ def test_bounds_count_missing_for_and_against():
     assert stats.bounds(0, 0, 3, 0, 1) == (0, 1)
 
 
-@pytest.mark.parametrize(
+@table(
     "reduce",
     [
         lambda: stats.wilson(0, 0),

@@ -14,12 +14,13 @@ from evals.report.estimates import estimate
 from evals.scorers.boxes import Box, Boxes, grounding, iou, matched_overlaps
 from evals.types import Point, Prompt, Reply, Sample
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = [json.loads(line) for line in (TESTS / "cases" / "regions.jsonl").read_text("utf-8").splitlines()]
 PICTURE = {"width": 400, "height": 200}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["why"])
+@table("case", CASES, ids=lambda case: case["why"])
 def test_notations(case: dict[str, list[object]]) -> None:
     found = regions(str(case["text"]))
     assert [list(one.numbers) for one in found] == case["boxes"]
@@ -77,7 +78,7 @@ def scored(
     return score.value, score.verdict, round(score.parts["iou"], 6)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "rule", "found"),
     [
         ("[100, 50, 300, 150]", Boxes(), (1.0, "right", 1.0)),

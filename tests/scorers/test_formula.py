@@ -13,6 +13,7 @@ from evals.scorers.formula import Formula, element_counts
 from evals.scorers.names import Name, Opsin, normalise_name, opsin, opsin_installed
 from evals.types import Prompt, Reply, Sample
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = TESTS / "cases"
 
@@ -26,7 +27,7 @@ def judge(scorer, text, target):
     return scorer(Sample(id="1", target=target), Prompt(), Reply(text=text))
 
 
-@pytest.mark.parametrize("case", cases("formula"))
+@table("case", cases("formula"))
 def test_formulas(case):
     score = judge(Formula(), f"<MOLFORMULA> {case['answer']} </MOLFORMULA>", case["target"])
     assert score.value == case["same"], score

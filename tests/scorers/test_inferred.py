@@ -18,13 +18,14 @@ from evals.scorers.judge.judged import Judged
 from evals.scorers.upstream.inferred import OTHER_OPTION, Inferred, closest_option
 from evals.types import Failure, Prompt, Reply, Sample, Score
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = [json.loads(line) for line in (TESTS / "cases" / "vlmevalkit.jsonl").read_text("utf-8").splitlines()]
 ITEM = Sample(id="q", target="B", choices=("a cat", "a dog", "a red bird"))
 WAITS = closest_option()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["text"][:40])
+@table("case", CASES, ids=lambda case: case["text"][:40])
 def test_options_are_read_as_in_the_table(case: dict[str, object]) -> None:
     assert option_vlmevalkit(case["text"], case["options"]) == case["expected"], case["why"]
 

@@ -26,6 +26,7 @@ from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Usage
 from tests.support import toy
 from tests.support.command import evals
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = TESTS / "cases"
 VERDICTS = [json.loads(line) for line in (CASES / "verdicts.jsonl").read_text("utf-8").splitlines()]
@@ -69,7 +70,7 @@ def score(scorer: Judged, text: str, *, stop: str = "stop", earlier: Score | Non
     return asyncio.run(scorer.judge_after(ITEM, Prompt(), reply, first, earlier))
 
 
-@pytest.mark.parametrize("case", VERDICTS, ids=lambda case: repr(case["text"]))
+@table("case", VERDICTS, ids=lambda case: repr(case["text"]))
 def test_the_grammar_is_closed_where_upstreams_is_open(case: dict[str, str]) -> None:
     assert verdict(case["text"], "c0", ("A", "B")) == case["ours"]
     assert verdict_opencompass(case["text"]) == case["upstream"]
@@ -86,7 +87,7 @@ def test_a_number_is_read_with_its_sign_and_power(text: str, found: object) -> N
     assert number_stated(text, "c0") == found
 
 
-@pytest.mark.parametrize("text", INJECTIONS)
+@table("text", INJECTIONS)
 def test_a_candidate_cannot_leave_its_fence(text: str) -> None:
     seen: list[Prompt] = []
 
@@ -102,8 +103,8 @@ def test_a_candidate_cannot_leave_its_fence(text: str) -> None:
     assert words(prompt).count(f"<reference {case_of(prompt)}>") == 1
 
 
-@pytest.mark.parametrize("text", INJECTIONS)
-@pytest.mark.parametrize("form", ["correctness", "equivalence", "points", "number", "option", "answer"])
+@table("text", INJECTIONS)
+@table("form", ["correctness", "equivalence", "points", "number", "option", "answer"])
 def test_a_judge_that_parrots_the_candidate_gives_no_verdict(text: str, form: str) -> None:
     made = template(form).among(4)
     filled, case = made.fill("2 + 2?", "four", text)

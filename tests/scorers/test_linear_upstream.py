@@ -15,6 +15,7 @@ from evals.extract.units.statement import stated_number
 from evals.extract.upstream import letters
 from evals.scorers import math, options
 from evals.scorers.upstream import lamalab
+from tests.support.tables import table
 
 LETTERS = re.compile(
     r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*([A-Z](?:,\s*[A-Z])*)\s*(?:[.,].{0,2000}?)?"
@@ -119,7 +120,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@table("name", HOSTILE)
 def test_no_reply_holds_the_loop(name: str) -> None:
     began = time.process_time()
     HOSTILE[name]()

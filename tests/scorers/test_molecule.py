@@ -18,6 +18,7 @@ from evals.scorers.molecule_forms import MoleculeForms, similarities
 from evals.scorers.molecule_match import RUNGS, compare_molecules
 from evals.types import Point, Prompt, Reply, Sample
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
 CASES = TESTS / "cases"
@@ -33,21 +34,21 @@ def judge(text, target="CCO", scorer=None, **meta):
     return (scorer or Molecule())(sample, Prompt(), Reply(text=text))
 
 
-@pytest.mark.parametrize("case", cases("molecule_ladder"))
+@table("case", cases("molecule_ladder"))
 def test_the_rung_and_the_reason(case):
     found = compare_molecules(case["answer"], case["target"], several=case.get("several", False))
     assert found.name == case["rung"], found
     assert case.get("why", "") in found.why
 
 
-@pytest.mark.parametrize("case", cases("molecule_ladder"))
+@table("case", cases("molecule_ladder"))
 def test_the_ladder_is_symmetric(case):
     several = case.get("several", False)
     if MoleculeForms(case["answer"]).mol is not None:
         assert compare_molecules(case["target"], case["answer"], several=several).name == case["rung"]
 
 
-@pytest.mark.parametrize("case", cases("molecule_reading"))
+@table("case", cases("molecule_reading"))
 def test_what_is_read(case):
     reading = stated_molecule(case["text"], several=case.get("several", False))
     assert (reading and reading.value) == case["answer"]
@@ -213,8 +214,6 @@ def test_rungs_are_nested():
     assert (RUNGS["canonical"], RUNGS["string"]) == (4, 5)  # as older results have them
 
 
-@pytest.mark.parametrize(
-    "token", ["I think", "", "C\0", "C C", "Ünïcode", "(C", "C)", "[C", "C]", "Xx", "h", "think"]
-)
+@table("token", ["I think", "", "C\0", "C C", "Ünïcode", "(C", "C)", "[C", "C]", "Xx", "h", "think"])
 def test_only_whole_tokens_of_smiles_go_to_rdkit(token):
     assert not looks_like_smiles(token)

@@ -19,6 +19,7 @@ from evals.scorers.upstream.first_number import FirstNumber, first_number
 from evals.scorers.upstream.lamalab import SignedTolerance, number_lamalab, options_lamalab
 from evals.types import Point, Prompt, Reply, Sample, Score
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = [json.loads(line) for line in (TESTS / "cases" / "materials_rules.jsonl").read_text().splitlines()]
 SHOWN = ("C1", "Cs", "C2v", "D3d")
@@ -48,7 +49,7 @@ def read(case: dict[str, Any]) -> Any:
     raise ValueError(case["rule"])
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['rule']}|{case['why']}")
+@table("case", CASES, ids=lambda case: f"{case['rule']}|{case['why']}")
 def test_case(case: dict[str, Any]) -> None:
     found = read(case)
     assert found == (
@@ -220,7 +221,7 @@ def test_a_missing_outcome_is_answered_at_its_best_alone(at: float, want: float)
     assert number.answered([point(1.0, 10.0), point(None, 5.0), missing]) == pytest.approx(want)
 
 
-@pytest.mark.parametrize(
+@table(
     "reduction",
     [number.mae, number.mae_imputed, number.mae_worst, number.rmse, number.max_error, number.mape, number.answered,
      labels.accuracy, labels.balanced_accuracy, labels.f1, labels.mcc, labels.roc_auc, ByGroup(number.mae_of)],

@@ -19,6 +19,7 @@ from evals.scorers.scoring import Scoring
 from evals.scorers.text import Caption
 from evals.types import Failure, Prompt, Reply, Sample, Score, Verdict
 from tests.support import toy
+from tests.support.tables import table
 
 
 @pytest.mark.parametrize("spec", ["smolinstruct:PP-BBBP", "smolinstruct:PP-ESOL", "smolinstruct:NC-I2F"])
@@ -83,8 +84,8 @@ MARKED = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("reply", "verdict"), MARKED)
-@pytest.mark.parametrize("scorer", [Exact(), Of(lambda text, target: text == target), Caption()])
+@table(("reply", "verdict"), MARKED)
+@table("scorer", [Exact(), Of(lambda text, target: text == target), Caption()])
 def test_no_scorer_sees_reasoning_in_any_mark(scorer: Any, reply: str, verdict: str) -> None:
     assert scorer(Sample(id="1", target="cat"), Prompt(), Reply(text=reply)).verdict == verdict
 

@@ -28,6 +28,7 @@ from evals.types import Point, Prompt, Reply, Sample, Score
 from tests.support import wheels
 from tests.support.command import evals
 from tests.support.paths import ROOT
+from tests.support.tables import table
 from tests.support.wheels import FOLDER
 
 KEYS = ("ON", "OFF", "ON_OFF")
@@ -56,7 +57,7 @@ def points(task: str, protocol: str, pairs: Sequence[tuple[str | float, str]]) -
 # --- replies
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "official", "strict"),
     [
         (r"\boxed{yes}", "right", "right"),
@@ -220,9 +221,7 @@ NO_ANSWER = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("task", "text"), [(task, text) for task, (_, texts) in NO_ANSWER.items() for text in texts]
-)
+@table(("task", "text"), [(task, text) for task, (_, texts) in NO_ANSWER.items() for text in texts])
 def test_a_reply_without_an_answer_is_not_credited(task: str, text: str) -> None:
     assert judged(task, "strict", NO_ANSWER[task][0], text).verdict == "unanswered"
 

@@ -22,11 +22,12 @@ from evals.types import Metric, Point, Prompt, Reply, Sample
 from evals.verdicts.pairs import Pairs, Side, merge_joint_samples
 from tests.support.command import evals
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = [json.loads(line) for line in (TESTS / "cases" / "chartbench.jsonl").read_text("utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['rule']}: {c['target']} | {c['text']}")
+@table("case", CASES, ids=lambda c: f"{c['rule']}: {c['target']} | {c['text']}")
 def test_a_reply(case: dict[str, object]) -> None:
     target = case["target"]
     sample = Sample(id="1_0", target=tuple(target) if isinstance(target, list) else str(target))

@@ -12,13 +12,14 @@ from evals.scorers.upstream.chartqapro import Published, Strict, split_gold
 from evals.suites import chartqapro
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 
 
 def _sample(gold: str, *, kind: str = "Factoid", years: tuple[str, ...] = ("NO",)) -> Sample:
     return Sample(id="1", target=gold, group=kind, meta={"years": list(years)})
 
 
-@pytest.mark.parametrize(
+@table(
     ("gold", "text", "published", "mended"),
     [
         ("100", "105", 1, 1),

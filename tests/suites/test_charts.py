@@ -12,9 +12,10 @@ from evals.scorers.upstream.chartmoe import ChartMoE
 from evals.suites import chartqa, mmstar
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("gold", "text", "published", "mended"),
     [
         ("100", "105", True, True),
@@ -48,7 +49,7 @@ def test_relaxed_accuracy_as_published_and_mended(
     assert (Stated()(sample, Prompt(), Reply(text=f"Because.\nAnswer: {text}")).value == 1.0) == mended
 
 
-@pytest.mark.parametrize(
+@table(
     ("gold", "text", "value"),
     [
         ("100", "105", 1), ("100", "105.1", 0), ("-4", "4", 1), ("12%", "12", 1), ("0.12", "12%", 0), ("1,250", "1250", 1),

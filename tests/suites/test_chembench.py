@@ -25,6 +25,7 @@ from evals.suites import chembench
 from evals.types import Point, Prompt, Reply, Sample, Score
 from tests.support.command import evals
 from tests.support.paths import TESTS
+from tests.support.tables import table
 from tools import chembench_reports
 
 RUNS = {
@@ -160,7 +161,7 @@ def test_importing_a_recorded_run(shared: Path, mirror: Path, tmp_path: Path) ->
     assert headline["value"] == pytest.approx(1311 / 2788)
 
 
-@pytest.mark.parametrize(
+@table(
     "case",
     [json.loads(line) for line in (CASES / "chembench_numbers.jsonl").read_text().splitlines()],
     ids=lambda c: c["text"],

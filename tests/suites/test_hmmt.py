@@ -10,6 +10,7 @@ from evals.data import Data
 from evals.scorers.upstream.boxed import MathArenaBox
 from evals.suites import hmmt
 from evals.types import Prompt, Reply, Sample
+from tests.support.tables import table
 
 SAMPLES = {
     sample.id: sample
@@ -23,7 +24,7 @@ def verdict(protocol: str, sample: Sample, text: str) -> str:
     return str(scorer(sample, Prompt(), Reply(text=text)).verdict)
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "text", "strict", "official"),
     [
         ("2025-sample-1", r"Hence \boxed{\pi/4}.", "right", "right"),

@@ -23,6 +23,7 @@ from evals.suites import microvqa, msearth, xlrs
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = [
     json.loads(line) for line in (TESTS / "cases" / "image_options.jsonl").read_text("utf-8").splitlines()
@@ -42,7 +43,7 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['rule']}: {case['why']}")
+@table("case", CASES, ids=lambda case: f"{case['rule']}: {case['why']}")
 def test_readings(case: dict[str, Any]) -> None:
     assert RULES[case["rule"]](case["text"]) == case["read"]
 
@@ -64,7 +65,7 @@ ONE = Sample(id="1", target="B", choices=("Aquifer 1", "Aquifer 2", "Aquifer 3",
 BOTH = Sample(id="2", target=("A", "D"), choices=("Road", "Airport", "Lake", "Town"), group=xlrs.SEVERAL)
 
 
-@pytest.mark.parametrize(
+@table(
     ("module", "sample", "text", "official", "strict"),
     [
         (msearth, ONE, '{"answer": "B"}', 1.0, 1.0),

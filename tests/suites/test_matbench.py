@@ -19,6 +19,7 @@ from evals.report.estimates import points
 from evals.suites import matbench
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 
 FIGURES = {
     "mae": "mae", "rmse": "rmse", "mape": "mape", "max_error": "max_error", "accuracy": "accuracy",
@@ -34,8 +35,8 @@ def recorded(shared: Path, model: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("task", matbench.DEFAULT)
-@pytest.mark.parametrize("model", ["rf", "dummy", "gptchem"])
+@table("task", matbench.DEFAULT)
+@table("model", ["rf", "dummy", "gptchem"])
 def test_every_published_figure_of_every_fold_to_six_decimals(
     model: str, task: str, shared: Path, mirror: Path
 ) -> None:
@@ -181,7 +182,7 @@ def test_the_mean_of_four_has_the_limits_of_its_parts_and_stays_within_them() ->
     assert (found["low"], found["high"]) == pytest.approx((middle - down, middle + up))
 
 
-@pytest.mark.parametrize("name", matbench.TASKS)
+@table("name", matbench.TASKS)
 def test_questions_hold_the_material_and_say_the_form(name: str) -> None:
     task, suite = matbench.TASKS[name], matbench.BENCHMARK.suite(name)
     if task.structure:

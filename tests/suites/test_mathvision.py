@@ -14,6 +14,7 @@ from evals.suite import check
 from evals.suites import mathvision
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 from tools.mirror import lines
 
 PUBLISHED = {"Random-Chance": 218, "LLaVA-v1.5-7B": 259, "Qwen-VL-Max": 474, "Gemini-Pro": 537}
@@ -46,7 +47,7 @@ def test_answers_are_read_as_upstream_does(text: str, found: str) -> None:
     assert extract_answer(text) == found
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "found"),
     [("2\\sqrt{3}", 3.4641), ("\\frac{1}{2}", 0.5), ("1:4", 0.25), ("3\\pi/4", 2.35619), ("-2^3", -8.0), ("2(1+3)", 8.0),
      ("\\frac{3^{1008}-1}{3^{1009}}", 1 / 3), ("9^9^9^9", None), ("1/0", None), ("x", None), ("(" * 150, None), ("\\sqrt{-1}", None)],

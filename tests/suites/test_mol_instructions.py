@@ -20,6 +20,7 @@ from evals.suites import mol_instructions
 from evals.suites.mol_instructions import aggregate
 from evals.types import Estimate, Point, Prompt, Reply, Sample, Score
 from tests.support.paths import ROOT
+from tests.support.tables import table
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
 pytest.importorskip("selfies", reason="NOT TESTED: the extra `chemistry` is not installed")
@@ -76,7 +77,7 @@ ONE_MOLECULE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "verdict"), ONE_MOLECULE)
+@table(("text", "verdict"), ONE_MOLECULE)
 def test_a_stated_molecule_is_read_in_either_notation(text: str, verdict: str) -> None:
     assert judged("MG", "strict", ACETIC, text).verdict == verdict
 
@@ -122,7 +123,7 @@ def test_what_is_cut_off_is_not_read() -> None:
     assert judged("MG", "strict", "[C]", "<SELFIES>[C]</SELFIES>\nTo che", "length").verdict == "right"
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "error"),
     [
         (r"\boxed{-0.2482}", 0.0),
@@ -308,7 +309,7 @@ def test_the_bundled_items_are_what_the_script_computes() -> None:
     assert all(len(list(samples(BUNDLED, variant))) == 12 for variant in TASKS)
 
 
-@pytest.mark.parametrize(
+@table(
     "pump",
     ["[C]", "[=Branch1][C]", "[Branch1][Ring1]", "[", "[C", "SELFIES:", "<SELFIES>", "<SELFIES>[C]", "[C].", "SMILES: C\n", "9", "[C] [O]\n"],
 )  # fmt: skip

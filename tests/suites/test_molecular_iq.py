@@ -13,6 +13,7 @@ import pytest
 from evals.suites import molecular_iq
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 
 RINGS: dict[str, Any] = {"ring_count": 5}
 TWO: dict[str, Any] = {"ring_count": 5, "carbon_atom_count": 7}
@@ -30,7 +31,7 @@ def verdict(protocol: str, target: dict[str, Any], text: str, stop: str = "stop"
     )
 
 
-@pytest.mark.parametrize(
+@table(
     ("target", "text", "official", "strict"),
     [
         (RINGS, '<answer>{"ring_count": 5}</answer>', "right", "right"),
@@ -113,10 +114,10 @@ def test_a_truncated_reply_is_truncated() -> None:
     assert verdict("strict", RINGS, '<think>{"ring_count": 5}') == "truncated"
 
 
-@pytest.mark.parametrize(
+@table(
     "piece", ["<answer>", "{", '{"', "[", "0, ", "1 ", "a: ", "ring_count: ", '"ring_count": 5,', "9" * 50]
 )
-@pytest.mark.parametrize("target", [RINGS, TWO, FORMULA, ATOMS, SETS])
+@table("target", [RINGS, TWO, FORMULA, ATOMS, SETS])
 def test_hostile_replies_take_linear_time(target: dict[str, Any], piece: str) -> None:
     begin = process_time()
     for protocol in ("strict", "official", "intern-s1"):

@@ -27,6 +27,7 @@ from evals.suites import physics
 from evals.types import Failure, Prompt, Reply, Sample, Score
 from tests.support.command import evals
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 CASES = [
     json.loads(line) for line in (TESTS / "cases" / "physics_answers.jsonl").read_text("utf-8").splitlines()
@@ -34,7 +35,7 @@ CASES = [
 GOLDS = ("T = 2\\pi", "5", "\\frac{1}{2}")
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['gold']} | {case['stated']}")
+@table("case", CASES, ids=lambda case: f"{case['gold']} | {case['stated']}")
 def test_two_answers(case: dict[str, str]) -> None:
     pytest.importorskip("math_verify")
     assert published(case["gold"], case["stated"]) == case["published"], case["why"]

@@ -17,6 +17,7 @@ from evals.suites import refcoco
 from evals.types import Media, Prompt, Reply, Sample
 from tests.suites.test_short_answers import png
 from tests.support.command import evals
+from tests.support.tables import table
 
 GOLD = "[100, 100, 300, 400]"
 SAMPLE = Sample(id="1", target=GOLD, meta={"width": 500, "height": 500})
@@ -24,7 +25,7 @@ PIXELS, SHARES, THOUSANDTHS = "100, 100, 300, 400", "0.2, 0.2, 0.6, 0.8", "200, 
 ORDER = ("optmerge-qwen", "lmms-eval", "internvl", "vlmevalkit")
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "right"),
     [
         (f"[{SHARES}]", "1111"),
@@ -52,8 +53,8 @@ def test_each_evaluator_reads_in_its_way(text: str, right: str) -> None:
     assert all(0 <= score.parts["iou"] <= 1 for score in scores)
 
 
-@pytest.mark.parametrize("rule", ORDER)
-@pytest.mark.parametrize(
+@table("rule", ORDER)
+@table(
     "text",
     ["[" * 200_000, "[," * 100_000, "[1 " * 60_000, "1" * 200_000, "[" + "9" * 200_000, "(1, 2), (" * 20_000, "[\n" * 90_000, "[1" + " " * 150_000],
 )  # fmt: skip

@@ -18,12 +18,13 @@ from evals.scorers.short_answers import StatedShortAnswer
 from evals.scorers.upstream.vqa import Anls, VqaScore, WholeReply, anls, normalised, vqa_score
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 
 SUITES = ("gqa", "vizwiz", "textvqa", "ocrvqa", "docvqa", "infovqa")
 TEN = ("paris",) * 8 + ("Paris, France", "rome")
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "expected"),
     [
         ("The Eiffel-Tower!", "eiffel tower"),
@@ -84,7 +85,7 @@ def test_similarity_below_one_half_is_worth_nothing(golds: tuple[str, ...], text
     assert anls(golds, text) == value
 
 
-@pytest.mark.parametrize(
+@table(
     ("rule", "gold", "text", "whole", "stated"),
     [
         ("text", "yes", "Yes", 1, 1),

@@ -18,6 +18,7 @@ from evals.suites import smolinstruct
 from evals.suites.smolinstruct import aggregate
 from evals.types import Estimate, Point, Prompt, Reply, Sample
 from tests.support.paths import ROOT, TESTS
+from tests.support.tables import table
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
 CASES = TESTS / "cases" / "smolinstruct_rules.jsonl"
@@ -27,7 +28,7 @@ VARIANTS = tuple(TASKS)
 BUNDLED = Data(suite="smolinstruct", sample=True)
 
 
-@pytest.mark.parametrize(
+@table(
     "case", [pytest.param(row, id=f"{row['protocol']}-{row['task']}-{i}") for i, row in enumerate(ROWS, 1)]
 )
 def test_rules(case):
@@ -37,16 +38,16 @@ def test_rules(case):
     assert case.get("verdict") in (None, score.verdict)
 
 
-@pytest.mark.parametrize("protocol", smolinstruct.BENCHMARK.protocol_names)
-@pytest.mark.parametrize("variant", VARIANTS)
+@table("protocol", smolinstruct.BENCHMARK.protocol_names)
+@table("variant", VARIANTS)
 def test_sample_items_score_full_marks(variant, protocol):
     found = check(*load.suite(f"smolinstruct:{variant}", protocol), BUNDLED)
     assert found.samples >= 12
     assert found.faults == ()
 
 
-@pytest.mark.parametrize("protocol", ["strict", "official", "intern-s1~"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@table("protocol", ["strict", "official", "intern-s1~"])
+@table("variant", VARIANTS)
 def test_one_headline_and_a_prompt_that_asks(variant, protocol):
     (one,) = load.suite(f"smolinstruct:{variant}", protocol)
     assert sum(metric.headline for metric in one.metrics) == 1

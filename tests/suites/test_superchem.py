@@ -13,6 +13,7 @@ from evals.extract.upstream.superchem import letters_superchem
 from evals.suites import superchem
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 
 BOTH = Sample(id="1", target=("A", "C"), choices=("methane", "ethane", "propane", "butane"))
 ONE = Sample(id="2", target="C", choices=BOTH.choices)
@@ -30,7 +31,7 @@ def verdict(protocol: str, sample: Sample, text: str) -> str:
     return str(scorer(sample, Prompt(), Reply(text=text)).verdict)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "official", "strict"),
     [
         (r"Hence $\boxed{C}$.", "right", "right"),

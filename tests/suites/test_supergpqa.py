@@ -13,6 +13,7 @@ from evals.extract.upstream.supergpqa import option_supergpqa
 from evals.suites import supergpqa
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 
 QUESTION = Sample(id="1", target="C", choices=("25 W", "50 W", "$e$", "75 W", "foo"))
 
@@ -22,7 +23,7 @@ def verdict(protocol: str, text: str, prompt: Prompt | None = None) -> str:
     return str(scorer(QUESTION, prompt or Prompt(), Reply(text=text)).verdict)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "official", "strict"),
     [
         ("Answer: C", "right", "right"),

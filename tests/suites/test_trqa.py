@@ -12,6 +12,7 @@ from evals.extract.upstream.scieval import letters_scieval
 from evals.suites import trqa
 from evals.types import Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 
 BOTH = Sample(id="1", target=("A", "C"), choices=("w", "x", "y", "z"))
 ROW = {"Question": "?", "Options": json.dumps({"A": "w", "B": "x"}), "Answer": "A"}
@@ -22,7 +23,7 @@ def verdict(protocol: str, text: str, sample: Sample = BOTH, prompt: Prompt | No
     return str(scorer(sample, prompt or Prompt(), Reply(text=text)).verdict)
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "official", "strict"),
     [
         ("<choice>A, C</choice>", "right", "right"),

@@ -13,13 +13,14 @@ from evals.scorers.upstream.vlmevalkit import MATHVISION, MATHVISTA, Read
 from evals.suites import mathvista, mmstar, sfe
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
+from tests.support.tables import table
 
 VISTA, VISION = Read(lists=True), Read(lists=False)
 WHOLE, DECIMAL, LIST = ({"answer_type": kind} for kind in ("integer", "float", "list"))
 CHOICES = ("larger", "no", "smaller")
 
 
-@pytest.mark.parametrize(
+@table(
     ("rule", "sample", "text", "value"),
     [
         (VISTA, Sample(id="x", target="7", meta=WHOLE), " 7\n", 1.0),

@@ -24,6 +24,7 @@ from evals.verdicts.difference import (
     mean_evidence,
     statistic_evidence,
 )
+from tests.support.tables import table
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_a_scaled_gain_scales_the_interval():
     )
 
 
-@pytest.mark.parametrize(("gains", "losses"), list(itertools.product((0, 1, 5, 17), (0, 3, 25, 140))))
+@table(("gains", "losses"), list(itertools.product((0, 1, 5, 17), (0, 3, 25, 140))))
 def test_mcnemar_agrees_with_statsmodels(gains, losses):
     found = DiscordantCounts(gains, losses, 500).p_equal()
     if gains + losses == 0:

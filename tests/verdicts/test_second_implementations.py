@@ -19,10 +19,11 @@ from evals.verdicts.control_variates import FOLDS, cross_fitted, predictors
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.simulated_designs import repeats_distribution
 from tests.support.synthetic_runs import listed, side, suite_run
+from tests.support.tables import table
 
 
-@pytest.mark.parametrize(("gains", "losses", "n"), [(28, 25, 618), (3, 9, 40), (0, 4, 30), (60, 20, 198)])
-@pytest.mark.parametrize("share", [-0.3, -0.05, 0.0, 0.1])
+@table(("gains", "losses", "n"), [(28, 25, 618), (3, 9, 40), (0, 4, 30), (60, 20, 198)])
+@table("share", [-0.3, -0.05, 0.0, 0.1])
 def test_tangos_score_by_the_likelihood(gains: int, losses: int, n: int, share: float) -> None:
     """The statistic is the excess over its standard error at the probabilities most likely under the hypothesis."""
 

@@ -11,11 +11,12 @@ from evals import load
 from evals.scorers.classes import Classes, classification
 from evals.suites import fgvc, vtab
 from evals.types import Estimate, Point, Prompt, Reply, Sample
+from tests.support.tables import table
 
 SAMPLE = Sample(id="1", target="3")
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "verdict", "answer", "top5"),
     [
         ('{"classes": [3, 1, 2, 0, 4]}', "right", "3", 1.0),
