@@ -89,6 +89,16 @@ def answer_line(sample: Sample, prompt: Prompt) -> str:
     return f"ANSWER: {prompt.shown_letter(str(sample.target)) if sample.choices else sample.target}"
 
 
+def gold_answer(sample: Sample, prompt: Prompt) -> str:
+    """Return the gold answer alone, the first of several."""
+    return sample.targets[0]
+
+
+def gold_answer_line(sample: Sample, prompt: Prompt) -> str:
+    """Return `Answer: ` with the gold answer."""
+    return f"Answer: {sample.target}"
+
+
 class Benchmark(Struct, frozen=True, kw_only=True):
     """A benchmark, described without its data."""
 

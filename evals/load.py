@@ -259,7 +259,7 @@ def _with_upstream_prompts(suite: Suite) -> Suite:
     from evals.scorers.judge.judged import with_upstream_judge
 
     def prompter(data: Data) -> Prompter:
-        return upstream.asker(suite.prompter(data))
+        return upstream.prompter(suite.prompter(data))
 
     return structs.replace(suite, prompter=prompter, scorers=with_upstream_judge(suite.scorers, upstream))
 

@@ -1,140 +1,177 @@
-"""Common to the suites of short answers about a picture (GQA, VizWiz, TextVQA, OCR-VQA, DocVQA, InfographicVQA).
+"""Protocols and samples shared by the suites of short answers about an image (GQA, VizWiz, TextVQA, OCR-VQA, DocVQA, InfographicVQA).
 
-`official` is VLMEvalKit's way: the data set's question with a sentence that asks for a word or a phrase, and the whole reply
-compared (evals/scorers/upstream/vqa.py). `qwen2-vl` is the same with the sentence and the sampling of its wrapper for Qwen2-VL. Both
-sentences are read from its wheel (`official~`, `qwen2-vl~`: reworded). `strict` asks for a line `Answer: X` and scores the stated answer.
-Every run reports both figures, so that what a sentence around the answer costs is seen at once: `..._stated` beside the whole
-reply's, `..._whole` beside the stated answer's.
+`official` follows VLMEvalKit: the question with a sentence that asks for a word or a phrase; the whole reply is compared
+(evals/scorers/upstream/vqa.py). `qwen2-vl` does the same with the sentence and the sampling of VLMEvalKit's wrapper for
+Qwen2-VL. Both sentences are read from VLMEvalKit's wheel (`official~`, `qwen2-vl~`: reworded). `strict` asks for a line
+`Answer: X` and scores the stated answer. Every run reports both scores, to show what a sentence around the answer costs:
+`..._stated` besides the score of whole replies, `..._whole` besides the score of stated answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeAlias
 
-from evals.benchmark import Protocol
-from evals.data import Row
+from evals.benchmark import Benchmark, Protocol, Variant
+from evals.data import Data, Row, Split
+from evals.data.media import with_image
 from evals.errors import DataError
 from evals.prompts import ask_with_images, plain_text
 from evals.prompts.upstream import UpstreamPrompts
-from evals.prompts.upstream.sentences import Place, Swap, sentences
+from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
 from evals.report.metrics import mean_value
 from evals.scorers.short_answers import StatedShortAnswer
 from evals.scorers.upstream.chartqapro import parse_list_literal
-from evals.scorers.upstream.vqa import Anls, VqaScore, WholeReply, golds_of, vqa_score
-from evals.types import Metric, Prompt, Sample, Sampling, Scorer
+from evals.scorers.upstream.vqa import Anls, VqaScore, WholeReply, vqa_score
+from evals.types import Metric, Prompt, Prompter, Sample, Sampling, Scorer
 
-SHORT = "\nReply with one word or a short phrase, and nothing else."
-DATA_SET = sentences(
-    Swap(ours=SHORT, theirs=(Place("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3),))
-)
-QWEN2_VL = sentences(
-    Swap(ours=SHORT, theirs=(Place("vlm/qwen2_vl/prompt.py", "Qwen2VLPromptMixin._build_vqa_prompt"),))
-)
-INTERNVL = sentences(
-    Swap(ours=SHORT, theirs=(Place("vlm/internvl/internvl_chat.py", "InternVLChat.build_prompt", 57),))
-)
-GREEDY = Sampling(temperature=0.0, max_tokens=2_048)
-AS_QWEN2_VL = Sampling(temperature=0.01, top_p=0.001, max_tokens=2_048)
-"""Of VLMEvalKit's wrapper for Qwen2-VL."""
-RULES: Mapping[str, tuple[str, Scorer]] = {
+RuleName: TypeAlias = Literal["vqa", "text", "anls"]
+RULES: Mapping[RuleName, tuple[str, Scorer]] = {
     "vqa": ("vqa_score", VqaScore()),
     "text": ("accuracy", WholeReply()),
     "anls": ("anls", Anls()),
 }
-"""Rule -> (metric, scorer of whole replies)."""
+"""Rule -> name of its metric, and scorer of whole replies."""
+INSTRUCTION = "\nReply with one word or a short phrase, and nothing else."
+GREEDY = Sampling(temperature=0.0, max_tokens=2_048)
+QWEN2_VL_SAMPLING = Sampling(temperature=0.01, top_p=0.001, max_tokens=2_048)
+"""Sampling of VLMEvalKit's wrapper for Qwen2-VL."""
 
 
-def short(sample: Sample, repeat: int) -> Prompt:
+def _instruction_of(*location: Any) -> UpstreamPrompts:
+    return sentence_prompts(Replacement(own_text=INSTRUCTION, upstream_texts=(TextLocation(*location),)))
+
+
+DATA_SET = _instruction_of("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3)
+QWEN2_VL = _instruction_of("vlm/qwen2_vl/prompt.py", "Qwen2VLPromptMixin._build_vqa_prompt")
+INTERNVL = _instruction_of("vlm/internvl/internvl_chat.py", "InternVLChat.build_prompt", 57)
+
+
+def short_answer_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return a prompt that asks for a short answer."""
-    return ask_with_images(sample, f"{plain_text(sample.question)}{SHORT}")
+    return ask_with_images(sample, f"{plain_text(sample.question)}{INSTRUCTION}")
 
 
-def alone(sample: Sample, repeat: int) -> Prompt:
-    """Return the question with its image, and nothing else."""
+def question_prompt(sample: Sample, repeat: int) -> Prompt:
+    """Return the question with its image, without an instruction."""
     return ask_with_images(sample, plain_text(sample.question))
 
 
-def stated(sample: Sample, repeat: int) -> Prompt:
+def answer_line_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return a prompt that asks for a line with the answer."""
     form = "Finish with a line of the form `Answer: X`, where X is a word or a short phrase."
     return ask_with_images(sample, f"{plain_text(sample.question)}\n{form}")
 
 
-def of_whole(
-    rule: Literal["vqa", "text", "anls"],
+def whole_reply(
+    rule: RuleName,
     *,
-    prompt: Callable[[Sample, int], Prompt] = short,
+    prompt: Prompter = short_answer_prompt,
     upstream: UpstreamPrompts | None = DATA_SET,
     sampling: Sampling = GREEDY,
 ) -> Protocol:
-    """Return a protocol that compares whole replies; without `upstream` the prompt consists of the data."""
-    name, scorer = RULES[rule]
-    return Protocol(
-        prompt=prompt,
-        upstream=upstream,
-        verbatim=upstream is None,
-        scorers={"whole": scorer, "stated": StatedShortAnswer(rule)},
-        metrics=(
-            Metric(name=name, of=mean_value, headline=True),
-            Metric(name=f"{name}_stated", of=mean_value, scorer="stated"),
-        ),
-        sampling=sampling,
-        unwinnable=divided if rule == "vqa" else None,
+    """Return a protocol that compares whole replies; without `upstream` the prompt consists of the data alone."""
+    scorers: dict[str, Scorer] = {"whole": RULES[rule][1], "stated": StatedShortAnswer(rule)}
+    return _protocol(
+        rule, scorers, prompt=prompt, upstream=upstream, verbatim=upstream is None, sampling=sampling
     )
 
 
-def of_stated(rule: Literal["vqa", "text", "anls"]) -> Protocol:
+def stated_answer(rule: RuleName) -> Protocol:
     """Return the protocol that scores the stated answer."""
-    name, scorer = RULES[rule]
-    return Protocol(
-        prompt=stated,
-        scorers={"stated": StatedShortAnswer(rule), "whole": scorer},
-        metrics=(
-            Metric(name=name, of=mean_value, headline=True),
-            Metric(name=f"{name}_whole", of=mean_value, scorer="whole"),
-        ),
-        unwinnable=divided if rule == "vqa" else None,
+    return _protocol(
+        rule, {"stated": StatedShortAnswer(rule), "whole": RULES[rule][1]}, prompt=answer_line_prompt
     )
 
 
-def protocols(rule: Literal["vqa", "text", "anls"]) -> dict[str, Protocol]:
+def _protocol(rule: RuleName, scorers: Mapping[str, Scorer], **options: Any) -> Protocol:
+    """Return a protocol whose first scorer gives the headline."""
+    metric, second = RULES[rule][0], list(scorers)[1]
+    return Protocol(
+        scorers=scorers,
+        metrics=(
+            Metric(name=metric, of=mean_value, headline=True),
+            Metric(name=f"{metric}_{second}", of=mean_value, scorer=second),
+        ),
+        unwinnable=too_little_agreement if rule == "vqa" else None,
+        **options,
+    )
+
+
+def protocols(rule: RuleName) -> dict[str, Protocol]:
     """Return the protocols of a suite whose data set asks for short answers."""
     return {
-        "strict": of_stated(rule),
-        "official": of_whole(rule),
-        "qwen2-vl": of_whole(rule, upstream=QWEN2_VL, sampling=AS_QWEN2_VL),
+        "strict": stated_answer(rule),
+        "official": whole_reply(rule),
+        "qwen2-vl": whole_reply(rule, upstream=QWEN2_VL, sampling=QWEN2_VL_SAMPLING),
     }
 
 
 def best_answer(sample: Sample) -> str:
     """Return the gold answer with the most agreement."""
-    golds = golds_of(sample)
-    return max(golds, key=lambda gold: vqa_score(golds, gold))
+    return max(sample.targets, key=lambda gold: vqa_score(sample.targets, gold))
 
 
-def ideal(sample: Sample, prompt: Prompt) -> str:
-    """Return the best answer, and nothing else."""
-    return best_answer(sample)
+def too_little_agreement(sample: Sample) -> str:
+    """Return why no reply can get full marks: too few annotators agree on any answer; empty if one can."""
+    full_marks = vqa_score(sample.targets, best_answer(sample)) == 1
+    return "" if full_marks else "fewer than four annotators agree on an answer"
 
 
-def divided(sample: Sample) -> str:
-    """Return why no reply can get full marks: too few annotators agree on any answer."""
-    golds = golds_of(sample)
-    agrees = vqa_score(golds, best_answer(sample)) == 1
-    return "" if agrees else "fewer than four annotators agree on an answer"
-
-
-def golds(row: Row, *columns: str, suite: str, name: Any) -> str | tuple[str, ...]:
-    """Return the gold answers of the first column that a row has: a list, a list in Python's notation, or one text."""
+def gold_answers(row: Row, *columns: str, suite: str, name: str) -> str | tuple[str, ...]:
+    """Return the gold answers in the first of the columns that a row has: a list, a Python literal of one, or one text."""
     column = next((column for column in columns if row.get(column) is not None), None)
     if column is None:
         raise DataError(f"{suite}: {name}: there is no gold answer in {' or '.join(map(repr, columns))}")
     value = row[column]
-    listed = parse_list_literal(value) if isinstance(value, str) else value
-    if not isinstance(listed, list | tuple):
+    answers = parse_list_literal(value) if isinstance(value, str) else value
+    if not isinstance(answers, list | tuple):
         return str(value)
-    if not listed:
+    if not answers:
         raise DataError(f"{suite}: {name}: column {column!r} is empty")
-    texts = tuple(map(str, listed))
+    texts = tuple(map(str, answers))
     return texts[0] if len(texts) == 1 else texts
+
+
+def short_answer_benchmark(
+    name: str,
+    split: Split,
+    *,
+    id_column: str,
+    rows: int,
+    rule: RuleName,
+    group: Callable[[Row], str] = lambda row: "",
+    cluster_column: str = "",
+    **table: Any,
+) -> Benchmark:
+    """Return the benchmark of a data set with a question, its answers and an image in every row."""
+
+    def samples(data: Data, variant: str = "") -> Iterator[Sample]:
+        for position, row in enumerate(data.rows(split)):
+            sample_id = str(row.get(id_column) or row.get("index") or position)
+            yield Sample(
+                id=sample_id,
+                question=with_image(data, row.get("question"), row.get("image"), required=True),
+                target=gold_answers(row, "answers", "answer", suite=name, name=sample_id),
+                group=group(row),
+                cluster=str(row.get(cluster_column) or ""),
+            )
+
+    options: dict[str, Any] = {"protocols": protocols(rule), "needs": frozenset({"image"}), **table}
+    return Benchmark(
+        name=name,
+        variants={"": Variant(rows)},
+        samples=samples,
+        ideal=lambda sample, prompt: best_answer(sample),
+        **options,
+    )
+
+
+def first_item(column: str) -> Callable[[Row], str]:
+    """Return a function that reads the first item of a row's list; empty for a text or an empty list."""
+
+    def group(row: Row) -> str:
+        values = row.get(column) or ()
+        return "" if isinstance(values, str) else ", ".join(map(str, values[:1]))
+
+    return group

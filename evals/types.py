@@ -87,6 +87,11 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     meta: dict[str, Any] = field(default_factory=dict)
     """Further values for the suite's prompt or scorer; JSON only."""
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return the gold answer as text, or each of several."""
+        return self.target if isinstance(self.target, tuple) else (str(self.target),)
+
 
 class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The messages as sent, and how the letters shown map to the data set's options."""

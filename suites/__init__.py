@@ -1,1 +1,1 @@
-"""One benchmark per file: `BENCHMARK`, a table of variants and protocols. What lists show of all is `index.json`."""
+"""One benchmark per file: `BENCHMARK`, a table of variants and protocols. `index.json` is what `evals list suites` reads."""

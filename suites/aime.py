@@ -2,9 +2,10 @@
 
 `official` follows MathArena (eth-sri/matharena @ e9276603): four repeats; the last box, else the last integer of the
 reply. `strict` needs a stated answer and never falls back to the last number. `intern-s1` is OpenCompass' cascade
-(@ a5acc4bb): the boxed answer, and a judge model for replies that this does not count as right, both with OpenCompass' own
-prompts (`intern-s1~`: reworded). Its symbolic comparison is replaced by one of integers, which is equivalent for these
-answers. The problems are those on the hub; they have not been compared with OpenCompass' copy.
+(@ a5acc4bb): the boxed answer, then a judge model for replies that this rule does not count as right, both with
+OpenCompass' own prompts (`intern-s1~`: reworded). OpenCompass' symbolic comparison is replaced by a comparison of integers,
+which is equivalent for these answers. The problems are those on the hub; they have not been compared with OpenCompass'
+copy.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ VARIANTS = {
     "2024": Variant(30, sha256="20294ca26ef72c99cd7ea261994e7bfae2f51e9811f745ee8bda9618d624a617"),
     "2025": Variant(30, sha256="56f1ced2d7ae5270493751627d56aa6e7a7f74ee19d8539e349b59d4c9df7741"),
 }
-ID = re.compile(r"(?:sample-)?(20\d\d)-(I{1,2})-\d+")
+ID_PATTERN = re.compile(r"(?:sample-)?(20\d\d)-(I{1,2})-\d+")
 
 
 def _samples(data: Data, year: str) -> Iterator[Sample]:
@@ -53,45 +54,45 @@ def _samples(data: Data, year: str) -> Iterator[Sample]:
             raise DataError(
                 f"aime: row {position + 1} lacks column 'answer'; it has {', '.join(sorted(raw))}"
             )
-        name = _name(row, year, position)
+        sample_id = _sample_id(row, year, position)
         yield Sample(
-            id=name,
+            id=sample_id,
             question=(Text(row["problem"]),) if row.get("problem") else (),
-            target=_integer(row["answer"], name),
-            group=re.sub(r"^sample-|-\d+$", "", name),
+            target=_parse_gold(row["answer"], sample_id),
+            group=re.sub(r"^sample-|-\d+$", "", sample_id),
         )
 
 
-def _name(row: Row, year: str, position: int) -> str:
-    """Return an id like 2025-I-1; without one in the data, the first fifteen problems are paper I."""
-    given = str(row.get("id", ""))
-    if ID.fullmatch(given):
-        return given
+def _sample_id(row: Row, year: str, position: int) -> str:
+    """Return the id, e.g. `2025-I-1`; if the data have none, the first fifteen problems are paper I."""
+    given_id = str(row.get("id", ""))
+    if ID_PATTERN.fullmatch(given_id):
+        return given_id
     return f"{year}-{'I' if position < 15 else 'II'}-{position % 15 + 1}"
 
 
-def _integer(answer: object, name: str) -> str:
+def _parse_gold(answer: object, sample_id: str) -> str:
     try:
         return str(int(str(answer).strip()))
     except ValueError:
-        raise DataError(f"aime: {name}: the gold answer {answer!r} is no integer") from None
+        raise DataError(f"aime: {sample_id}: the gold answer {answer!r} is not an integer") from None
 
 
-def _ask(sample: Sample, repeat: int) -> Prompt:
+def _prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(
         f"{plain_text(sample.question)}\n\nReason step by step. The answer is an integer from 0 to 999; put it into "
         "\\boxed{} at the end."
     )
 
 
-def _ask_boxed(sample: Sample, repeat: int) -> Prompt:
+def _boxed_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(f"{plain_text(sample.question)}\nPut the final answer into \\boxed{{}}.")
 
 
 def _intern_s1(year: str) -> Protocol:
     config = f"aime{year}/aime{year}_cascade_eval_gen_5e9f4f.py"
     return Protocol(
-        prompt=_ask_boxed,
+        prompt=_boxed_prompt,
         upstream=opencompass_prompts(config, f"aime{year}_infer_cfg", "cascade_evaluator.llm_evaluator"),
         scorers={"judge": Judged(rule=Integer(integer))},
         metrics=repeat_metrics(),
@@ -106,9 +107,9 @@ BENCHMARK = Benchmark(
     variants=VARIANTS,
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_ask, scorers={"integer": StatedInteger()}, metrics=repeat_metrics()),
+        "strict": Protocol(prompt=_prompt, scorers={"integer": StatedInteger()}, metrics=repeat_metrics()),
         "official": Protocol(
-            prompt=_ask,
+            prompt=_prompt,
             scorers={"integer": Timed(integer_matharena)},
             metrics=repeat_metrics(),
             sampling=Sampling(max_tokens=64_000),

@@ -1,13 +1,15 @@
 """Biology-Instructions (He et al. 2024, arXiv 2412.19191): 21 tasks on DNA, RNA, proteins and pairs of sequences.
 
-`official` scores as OpenCompass does, with its traps (evals/scorers/upstream/biology.py): MCC of eight yes/no tasks, accuracy,
-Pearson's and Spearman's correlation, R2, AUC of sets of modifications, Fmax of EC numbers, and a mixed score; each over the whole
-run, with a bootstrap interval. `intern-s1` is the same with OpenCompass' prompts and the sampling of Intern-S1-Pro's numbers
-(`intern-s1~`: reworded), and the plain mean of 21. `strict` reads answers wherever a reply states them, and corrects the metrics: no
-answer is a class of its own for MCC and not the opposite label, R2 keeps its sign, an empty set of modifications is empty, EC
-numbers off upstream's list count against an answer, and an siRNA without a number earns nothing.
+`official` scores as OpenCompass does, with its known defects (evals/scorers/upstream/biology.py): MCC of eight yes/no
+tasks, accuracy, Pearson's and Spearman's correlation, R2, AUC of sets of modifications, Fmax of EC numbers, and a mixed
+score, each over the whole run with a bootstrap interval. `intern-s1` is the same with OpenCompass' prompts and the sampling
+of Intern-S1-Pro's published scores (`intern-s1~`: reworded), and the plain mean of the 21 tasks. `strict` reads answers
+wherever a reply states them, and corrects the metrics: for MCC a missing answer is a third class instead of the opposite
+label; R2 keeps its sign; an empty set of modifications is empty; EC numbers that are not on upstream's list count as wrong;
+a missing siRNA efficiency scores 0.
 
-The data are on no hub: `--data` accepts OpenCompass' folder or archive (`biology-instruction-fixed.zip`), a file per task.
+The data are not on the hub: `--data` accepts OpenCompass' folder or archive (`biology-instruction-fixed.zip`), a file per
+task.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from evals.scorers.upstream.biology import (
 from evals.suite import INTERN_S1_PRO
 from evals.types import Metric, Point, Prompt, Sample, Scorer
 
-HINTS = {
+ANSWER_FORMATS = {
     "yes or no": "Answer yes or no, as \\boxed{yes} or \\boxed{no}.",
     "family": f"Choose one of {', '.join(FAMILIES)}, and write it in \\boxed{{}}.",
     "modifications": f"Choose all that occur of {', '.join(MODIFICATIONS)}, and write them in \\boxed{{}}, with commas between several.",
@@ -48,12 +50,14 @@ HINTS = {
 }
 
 
-def _ask(task: Task, sample: Sample, repeat: int) -> Prompt:
+def _prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
     keys = sample.meta.get("keys")
-    hint = HINTS[task.kind]
+    answer_format = ANSWER_FORMATS[task.kind]
     if keys:
-        hint = f"Write the numbers as JSON in \\boxed{{}}, with the keys {', '.join(map(repr, keys))}."
-    return ask(f"{plain_text(sample.question)}\n\n{hint}")
+        answer_format = (
+            f"Write the numbers as JSON in \\boxed{{}}, with the keys {', '.join(map(repr, keys))}."
+        )
+    return ask(f"{plain_text(sample.question)}\n\n{answer_format}")
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:
@@ -63,49 +67,51 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 # --- scoring
 
 
-def _whole(name: str, of: Any, *, unit: str = "fraction", headline: bool = True) -> Metric:
+def _run_metric(name: str, of: Any, *, unit: str = "fraction", headline: bool = True) -> Metric:
     return Metric(name=name, of=of, pool="whole", unit=unit, headline=headline, bounds=None)
 
 
 def stated_share(points: Sequence[Point]) -> float:
-    """Return the share of replies from which an answer was read."""
+    """Return the share of replies with an answer."""
     if not points:
         raise ValueError("at least one value is needed")
-    read = [p.answer is not None or (p.verdict == "missing" and bool(p.value)) for p in points]
-    return sum(read) / len(read)
+    stated = [
+        point.answer is not None or (point.verdict == "missing" and bool(point.value)) for point in points
+    ]
+    return sum(stated) / len(stated)
 
 
 ACCURACY = Metric(name="accuracy", of=mean_value)
 ANSWERED = Metric(name="answered", of=stated_share)
-SIGN = "correlation"
-OFFICIAL: Mapping[str, tuple[Metric, ...]] = {
-    "mcc": (_whole("mcc", labels.mcc, unit=SIGN), ACCURACY),
-    "pearson": (_whole("pearson", Correlation("pearson"), unit=SIGN),),
-    "spearman": (_whole("spearman", Correlation("spearman"), unit=SIGN),),
-    "r2": (_whole("r2", Correlation("r2")),),
-    "auc": (_whole("auc", LabelAuc()), Metric(name="f1", of=mean_value)),
+CORRELATION = "correlation"
+OFFICIAL_METRICS: Mapping[str, tuple[Metric, ...]] = {
+    "mcc": (_run_metric("mcc", labels.mcc, unit=CORRELATION), ACCURACY),
+    "pearson": (_run_metric("pearson", Correlation("pearson"), unit=CORRELATION),),
+    "spearman": (_run_metric("spearman", Correlation("spearman"), unit=CORRELATION),),
+    "r2": (_run_metric("r2", Correlation("r2")),),
+    "auc": (_run_metric("auc", LabelAuc()), Metric(name="f1", of=mean_value)),
     "accuracy": (Metric(name="accuracy", of=mean_value, headline=True),),
-    "mixed": (_whole("mixed", Mixed(unread=0.0)),),
-    "fmax": (_whole("fmax", Fmax(enzyme_labels, enzymes)), Metric(name="f1", of=mean_value)),
+    "mixed": (_run_metric("mixed", Mixed(unread=0.0)),),
+    "fmax": (_run_metric("fmax", Fmax(enzyme_labels, enzymes)), Metric(name="f1", of=mean_value)),
 }
-STRICT: Mapping[str, tuple[Metric, ...]] = {
-    "mcc": (_whole("mcc_with_silence", labels.mcc_with_silence, unit=SIGN), ACCURACY),
-    "pearson": (_whole("pearson", Correlation("pearson", constant=0.0), unit=SIGN),),
-    "spearman": (_whole("spearman", Correlation("spearman", constant=0.0), unit=SIGN),),
-    "r2": (_whole("r2_signed", Correlation("r2", signed=True, constant=0.0), unit=SIGN),),
-    "auc": OFFICIAL["auc"],
-    "accuracy": OFFICIAL["accuracy"],
-    "mixed": (_whole("mixed", Mixed()),),
+STRICT_METRICS: Mapping[str, tuple[Metric, ...]] = {
+    "mcc": (_run_metric("mcc_with_silence", labels.mcc_with_silence, unit=CORRELATION), ACCURACY),
+    "pearson": (_run_metric("pearson", Correlation("pearson", constant=0.0), unit=CORRELATION),),
+    "spearman": (_run_metric("spearman", Correlation("spearman", constant=0.0), unit=CORRELATION),),
+    "r2": (_run_metric("r2_signed", Correlation("r2", signed=True, constant=0.0), unit=CORRELATION),),
+    "auc": OFFICIAL_METRICS["auc"],
+    "accuracy": OFFICIAL_METRICS["accuracy"],
+    "mixed": (_run_metric("mixed", Mixed()),),
     "fmax": (Metric(name="f1", of=mean_value, headline=True),),
 }
-UPSTREAM: Mapping[str, Scorer] = {
+OFFICIAL_SCORERS: Mapping[str, Scorer] = {
     "yes or no": BoxedLabel(("yes", "no")),
     "family": BoxedLabel(),
     "modifications": Modifications(),
     "enzymes": Enzymes(),
     "numbers": Numbers(),
 }
-MENDED: Mapping[str, Scorer] = {
+STRICT_SCORERS: Mapping[str, Scorer] = {
     "yes or no": labels.Label(yes_or_no),
     "family": LabelOf(FAMILIES),
     "modifications": LabelsOf(MODIFICATIONS),
@@ -116,9 +122,9 @@ MENDED: Mapping[str, Scorer] = {
 def _official(variant: str, **options: Any) -> Protocol:
     task = TASKS[variant]
     return Protocol(
-        prompt=partial(_ask, task),
-        scorers={"answer": UPSTREAM[task.kind]},
-        metrics=(*OFFICIAL[task.metric], ANSWERED),
+        prompt=partial(_prompt, task),
+        scorers={"answer": OFFICIAL_SCORERS[task.kind]},
+        metrics=(*OFFICIAL_METRICS[task.metric], ANSWERED),
         refuses=wheel.fault(OPENCOMPASS) if task.kind == "enzymes" else "",
         **options,
     )
@@ -127,9 +133,9 @@ def _official(variant: str, **options: Any) -> Protocol:
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
     return Protocol(
-        prompt=partial(_ask, task),
-        scorers={"answer": MENDED.get(task.kind) or StatedNumbers(task.percent)},
-        metrics=(*STRICT[task.metric], ANSWERED),
+        prompt=partial(_prompt, task),
+        scorers={"answer": STRICT_SCORERS.get(task.kind) or StatedNumbers(task.percent)},
+        metrics=(*STRICT_METRICS[task.metric], ANSWERED),
     )
 
 

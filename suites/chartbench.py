@@ -1,18 +1,17 @@
 """ChartBench (Xu et al., arXiv 2312.15915): 2,100 charts of 42 kinds, most without value labels.
 
-Each chart has a true and a false assertion for each of four tasks (CR: kind of chart, VE: a value, VC: a comparison,
-GC: an extreme) and a question about a number (NQA). Acc+ requires both assertions of a pair to be judged correctly; CoR
-counts pairs with the same answer to both. Intervals are clustered by chart. `official` and `intern-s1` follow the
-authors' rule with its defects, `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and NQA apart; the
-authors' script has pooled both as `final` since March 2025, and VLMEvalKit's single figure is that (`pooled`). Both have a language
-model extract numbers, which the judge of `intern-s1` does here, and an empty reply, which upstream counts as "no", is unanswered. Of
-upstream's eight prompts (five for yes or no in either order, ChartQA's, two for programs; two of chain of thought beside them), the
-one of its published recordings is used. Under `intern-s1` the prompt is only the data set's question, and the judge only extracts a number: there is no `intern-s1~`.
+Each chart has a true and a false assertion for each of four tasks (CR: chart type, VE: a value, VC: a comparison, GC: an
+extreme) and a question about a number (NQA). Acc+ requires both assertions of a pair to be judged correctly; CoR counts
+pairs with the same answer to both. Intervals are clustered by chart. `official` and `intern-s1` follow the authors' rule
+with its defects, `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and NQA separately; the
+authors' script has pooled both as `final` since March 2025, and so does VLMEvalKit (`pooled`). Both use a language model
+to extract numbers; here only the judge of `intern-s1` does. An empty reply, which upstream counts as "no", is unanswered.
+Upstream has ten prompts; `official` uses that of its published recordings. Under `intern-s1` the prompt is only the data
+set's question and the judge only extracts a number, so there is no `intern-s1~`.
 
 Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,
-answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and number of the assertion, `17_0` and `17_1`.
-Row counts follow from the ids: 42 kinds x 50 charts (mini: 5) x 9 questions. Upstream's tables by family name 43 kinds, and count every
-kind that is not listed as annotated as not annotated.
+answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and position of the assertion, `17_0` and `17_1`. Row
+counts follow from the ids: 42 chart types x 50 charts (mini: 5) x 9 questions.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from evals.benchmark import Benchmark, Protocol, Variant
+from evals.benchmark import Benchmark, Protocol, Variant, gold_answer
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
@@ -37,12 +36,12 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     """Yield one row per question, in VLMEvalKit's columns; rows with the same `chart` share an image."""
     if data.origin == "hub":
         raise DataError(
-            "chartbench: its pictures lie in an archive: unpack SincereX/ChartBench and give its folder with --data DIR "
+            "chartbench: its images are in an archive: unpack SincereX/ChartBench and give its folder with --data DIR "
             "(DIR/chartbench/test.jsonl and data/test/...), or try --sample"
         )
     for row in data.rows(Split(hub="SincereX/ChartBench", stems=STEMS[variant])):
         if "conversation" not in row:
-            missing = [c for c in ("index", "answer", "task") if c not in row]
+            missing = [column for column in ("index", "answer", "task") if column not in row]
             if missing:
                 raise DataError(
                     f"chartbench: a row lacks column {missing[0]!r}; it has {', '.join(sorted(row))}"
@@ -50,27 +49,27 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
             task = "NQA" if row.get("QA_type") in ("GPT-acc", "NQA") else row["task"]
             yield {**row, "task": task, "chart": str(row["index"]).partition("_")[0]}
             continue
-        kind = row["type"]
-        for number, turn in enumerate(row["conversation"]):
+        chart_type = row["type"]
+        for position, turn in enumerate(row["conversation"]):
             yield {
-                "index": f"{row['id']}_{number}",
+                "index": f"{row['id']}_{position}",
                 "question": turn.get("query"),
                 "answer": turn["label"],
-                "task": kind["task"],
-                "chart_type": kind["image"],
+                "task": chart_type["task"],
+                "chart_type": chart_type["image"],
                 "image": row.get("image"),
                 "chart": row.get("image") or row["id"],
             }
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
-    seen: dict[tuple[str, str], str] = {}
+    item_by_task: dict[tuple[str, str], str] = {}
     for row in _rows(data, variant):
         name, chart, task = str(row["index"]), str(row["chart"]), str(row["task"])
         item = name.partition("_")[0]
-        if seen.setdefault((chart, task), item) != item:
+        if item_by_task.setdefault((chart, task), item) != item:
             raise DataError(
-                f"chartbench: {chart} has two items of task {task}, {seen[chart, task]} and {item}"
+                f"chartbench: {chart} has two items of task {task}, {item_by_task[chart, task]} and {item}"
             )
         yield Sample(
             id=name,
@@ -90,7 +89,7 @@ def _target(row: Row) -> str | tuple[str, ...]:
             answer = ast.literal_eval(answer)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             raise DataError(
-                f"chartbench: {row['index']}: the gold answer {answer[:80]!r} is no list"
+                f"chartbench: {row['index']}: the gold answer {answer[:80]!r} is not a list"
             ) from None
     golds = tuple(str(a).strip() for a in answer) if isinstance(answer, list) else (str(answer).strip(),)
     if row["task"] != "NQA" and golds[0].lower() not in YES_NO:
@@ -98,18 +97,18 @@ def _target(row: Row) -> str | tuple[str, ...]:
     return golds if len(golds) > 1 else golds[0] if row["task"] == "NQA" else golds[0].lower()
 
 
-def _direct(sample: Sample, repeat: int) -> Prompt:
+def _official_prompt(sample: Sample, repeat: int) -> Prompt:
     text = plain_text(sample.question)
     if sample.target in YES_NO:
         return ask_with_images(sample, f"Statement: {text} Is it right? Reply with yes or no.")
     return ask_with_images(sample, f"{text}\nReply with a single word or number.")
 
 
-def _plain(sample: Sample, repeat: int) -> Prompt:
+def _question_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask_with_images(sample, plain_text(sample.question))
 
 
-def _reasoned(sample: Sample, repeat: int) -> Prompt:
+def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
     text = plain_text(sample.question)
     if sample.target in YES_NO:
         return ask_with_images(
@@ -121,10 +120,6 @@ def _reasoned(sample: Sample, repeat: int) -> Prompt:
     )
 
 
-def _bare(sample: Sample, prompt: Prompt) -> str:
-    return sample.target[0] if isinstance(sample.target, tuple) else str(sample.target)
-
-
 BENCHMARK = Benchmark(
     name="chartbench",
     title="ChartBench: assertions in pairs and numbers about 2,100 charts of 42 kinds, most without labels (arXiv 2312.15915).",
@@ -134,28 +129,28 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "strict": Protocol(
-            prompt=_reasoned,
+            prompt=_strict_prompt,
             scorers={"answer": Strict()},
             metrics=metrics(pool=False),
-            ideal=lambda sample, prompt: f"Answer: {_bare(sample, prompt)}",
+            ideal=lambda sample, prompt: f"Answer: {sample.targets[0]}",
             chance=0.25,
         ),
         "official": Protocol(
-            prompt=_direct,
+            prompt=_official_prompt,
             scorers={"answer": Published()},
             metrics=metrics(pool=False),
             sampling=Sampling(temperature=0.0, max_tokens=1_024),
             chance=0.25,
         ),
         "intern-s1": Protocol(
-            prompt=_plain,
+            prompt=_question_prompt,
             verbatim=True,
             scorers={"answer": Judged(rule=Published(bare=True), mode="rest", form="answer")},
             metrics=metrics(pool=True),
             sampling=INTERN_S1,
         ),
     },
-    ideal=_bare,
+    ideal=gold_answer,
     needs=frozenset({"image"}),
     licence="MIT",
     cite="arXiv 2312.15915",

@@ -1,12 +1,12 @@
 """ChartQA (Masry et al., arXiv 2203.10244), test split: 1,250 questions written by people, 1,250 generated from captions.
 
 `official` is relaxed accuracy over the whole reply (evals/scorers/chart.py documents its defects). `intern-s1` is the same
-with the sampling of the published Intern-S1 numbers and VLMEvalKit's sentence that asks for a short answer (`intern-s1~`:
+with the sampling of the published Intern-S1 scores and VLMEvalKit's sentence that asks for a short answer (`intern-s1~`:
 reworded). `chartmoe` is the rule of ChartMoE's authors at its three tolerances, under which an empty reply is right for every
-target (evals/scorers/upstream/chartmoe.py), so that stored replies show how much of a gap is the rule; the short answer is asked for
-before the question, 500 new tokens. Their programs of thought (`--pot`), which they run unprotected, are not run; whether the
-published 84.64 % contain them is not stated. Their average of both parts is `chartqa`'s aggregate.
-`strict` compares the stated answer. The data set has no ids; they are `<part>-<position in it>`.
+target (evals/scorers/upstream/chartmoe.py); the instruction precedes the question, and replies are limited to 500 tokens.
+The authors' programs of thought (`--pot`), which they execute without a sandbox, are not run; whether the published 84.64 %
+include them is not stated. The aggregate is the mean of both subsets, as reported by ChartMoE's authors. `strict` compares
+the stated answer. The data set has no ids; they are `<subset>-<position in it>`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evals.benchmark import Benchmark, Protocol, Variant
+from evals.benchmark import Benchmark, Protocol, Variant, gold_answer, gold_answer_line
 from evals.data import Data, Split
 from evals.data.media import with_image
 from evals.prompts import ask_with_images, plain_text
-from evals.prompts.upstream.sentences import Place, Swap, sentences
+from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.report.metrics import accuracy, mean_value
 from evals.scorers.chart import Relaxed, Stated
@@ -31,70 +31,73 @@ ROWS = Split(hub="lmms-lab/ChartQA", split="test", stems=("test", "items"))
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for row in data.rows(ROWS, required=("type", "answer")):
-        part = str(row["type"]).removesuffix("_test")
-        seen[part] += 1
-        if part != variant:
+        subset = str(row["type"]).removesuffix("_test")
+        counts[subset] += 1
+        if subset != variant:
             continue
         yield Sample(
-            id=str(row.get("id") or f"{part}-{seen[part] - 1}"),
+            id=str(row.get("id") or f"{subset}-{counts[subset] - 1}"),
             question=with_image(data, row.get("question"), row.get("image")),
             target=str(row["answer"]).strip(),
-            group=part,
+            group=subset,
         )
 
 
-SHORT = "Answer with a single word or phrase and nothing else."
-WORDS = sentences(
-    Swap(ours=f"\n{SHORT}", theirs=(Place("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3),))
+SHORT_ANSWER = "Answer with a single word or phrase and nothing else."
+UPSTREAM_PROMPTS = sentence_prompts(
+    Replacement(
+        own_text=f"\n{SHORT_ANSWER}",
+        upstream_texts=(TextLocation("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3),),
+    )
 )
 
 
-def _direct(sample: Sample, repeat: int) -> Prompt:
-    return ask_with_images(sample, f"{plain_text(sample.question)}\n{SHORT}")
+def _short_answer_prompt(sample: Sample, repeat: int) -> Prompt:
+    return ask_with_images(sample, f"{plain_text(sample.question)}\n{SHORT_ANSWER}")
 
 
-def _short_first(sample: Sample, repeat: int) -> Prompt:
-    return ask_with_images(sample, f"{SHORT}\n{plain_text(sample.question)}")
+def _instruction_first_prompt(sample: Sample, repeat: int) -> Prompt:
+    return ask_with_images(sample, f"{SHORT_ANSWER}\n{plain_text(sample.question)}")
 
 
-def _reasoned(sample: Sample, repeat: int) -> Prompt:
+def _answer_line_prompt(sample: Sample, repeat: int) -> Prompt:
     form = "Finish with a line of the form `Answer: X`, where X is a single word, phrase or number."
     return ask_with_images(sample, f"{plain_text(sample.question)}\n{form}")
 
 
-def _bare(sample: Sample, prompt: Prompt) -> str:
-    return str(sample.target)
-
-
-PARTS = ("human", "augmented")
+SUBSETS = ("human", "augmented")
 
 
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mean of both parts, which are of one size; they share charts."""
-    return mean_of_variants(PARTS, cards, shared=[PARTS])
+    """Return the mean of both subsets, which have the same size and share charts."""
+    return mean_of_variants(SUBSETS, cards, shared=[SUBSETS])
 
 
 BENCHMARK = Benchmark(
     name="chartqa",
     title="ChartQA: questions about charts, 1,250 by people and 1,250 made from captions (Masry et al., arXiv 2203.10244).",
     version="2",
-    variants=dict.fromkeys(PARTS, Variant(1_250)),
+    variants=dict.fromkeys(SUBSETS, Variant(1_250)),
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_reasoned, scorers={"relaxed": Stated()}),
+        "strict": Protocol(prompt=_answer_line_prompt, scorers={"relaxed": Stated()}),
         "official": Protocol(
-            prompt=_direct,
+            prompt=_short_answer_prompt,
             scorers={"relaxed": Relaxed()},
             sampling=Sampling(temperature=0.0, max_tokens=1024),
-            ideal=_bare,
+            ideal=gold_answer,
         ),
         "intern-s1": Protocol(
-            prompt=_direct, upstream=WORDS, scorers={"relaxed": Relaxed()}, sampling=INTERN_S1, ideal=_bare
+            prompt=_short_answer_prompt,
+            upstream=UPSTREAM_PROMPTS,
+            scorers={"relaxed": Relaxed()},
+            sampling=INTERN_S1,
+            ideal=gold_answer,
         ),
         "chartmoe": Protocol(
-            prompt=_short_first,
+            prompt=_instruction_first_prompt,
             scorers={
                 "relaxed": ChartMoE(),
                 "relaxed_10": ChartMoE(tolerance=0.10),
@@ -106,10 +109,10 @@ BENCHMARK = Benchmark(
                 Metric(name="accuracy_20", of=mean_value, scorer="relaxed_20"),
             ),
             sampling=Sampling(temperature=0.0, max_tokens=500),
-            ideal=_bare,
+            ideal=gold_answer,
         ),
     },
-    ideal=lambda sample, prompt: f"Answer: {sample.target}",
+    ideal=gold_answer_line,
     needs=frozenset({"image"}),
     licence="GPL-3.0",
     cite="arXiv 2203.10244",

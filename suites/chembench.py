@@ -1,14 +1,15 @@
 r"""ChemBench, the name of two unrelated benchmarks.
 
 `4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions. It is the
-column "ChemBench" of the Intern-S1 tables, whose headline is the mean over eight of the nine (Solvent_Prediction is run
-but excluded). `official` is OpenCompass' rule-based form (@ a5acc4bb, ChemBench_gen): five worked examples, the first
+column "ChemBench" of the Intern-S1 tables, whose headline is the mean over eight of the nine tasks (Solvent_Prediction is
+run but excluded). `official` is OpenCompass' rule-based form (@ a5acc4bb, ChemBench_gen): five worked examples, the first
 capital letter of the reply. `intern-s1` (ChemBench_llmjudge_gen) has no examples and a judge model that grades the whole
 reply, both with OpenCompass' own prompts (`intern-s1~`: reworded).
 
 `lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them multiple
-choice with one or several right options, 244 with a number. `official` follows the authors
-(evals/scorers/upstream/lamalab.py); `strict` also reads options that are spelled out, and corrects the signed tolerance.
+choice with one or several right options, 244 with a numeric answer. `official` follows the authors
+(evals/scorers/upstream/lamalab.py); `strict` also reads options stated by their text, and corrects the sign of the
+tolerance.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ TASKS = (
     "Name_Conversion", "Property_Prediction", "Mol2caption", "Caption2mol", "Product_Prediction",
     "Retrosynthesis", "Yield_Prediction", "Temperature_Prediction", "Solvent_Prediction",
 )  # fmt: skip
-LEFT_OUT = "Solvent_Prediction"
+EXCLUDED_TASK = "Solvent_Prediction"
 TOPICS = (
     "analytical-chemistry", "chemical-preference", "general-chemistry", "inorganic-chemistry", "materials-science",
     "organic-chemistry", "physical-chemistry", "technical-chemistry", "toxicity-and-safety",
@@ -63,7 +64,7 @@ def _split_4k(task: str, part: str) -> Split:
 
 
 def _samples_4k(data: Data) -> Iterator[Sample]:
-    """Yield the nine tasks in turn; the data has no ids: `<task>-<position in its file>`."""
+    """Yield the samples of the nine tasks; their ids are `<task>-<position in its file>`, as the data have none."""
     for task in TASKS:
         for position, row in enumerate(data.rows(_split_4k(task, "test"), required=("answer", *"ABCD"))):
             yield Sample(
@@ -83,18 +84,18 @@ def _lamalab_splits(data: Data) -> Iterator[Split]:
 
 
 def _samples_lamalab(data: Data) -> Iterator[Sample]:
-    """Yield one sample per task; the second of two tasks with one uuid (in the order of paths) gets `-2`."""
-    seen: Counter[str] = Counter()
+    """Yield one sample per task; the second of two tasks with the same uuid (in the order of paths) gets `-2`."""
+    counts: Counter[str] = Counter()
     for split in _lamalab_splits(data):
         for row in data.rows(split):
             task: Row = row.get("task", row)
             uuid = str(task["uuid"])
-            seen[uuid] += 1
-            sample = _lamalab_sample(task, uuid if seen[uuid] == 1 else f"{uuid}-{seen[uuid]}")
-            yield _named(sample, str(row.get("path") or ""), str(task.get("name") or ""))
+            counts[uuid] += 1
+            sample = _lamalab_sample(task, uuid if counts[uuid] == 1 else f"{uuid}-{counts[uuid]}")
+            yield _with_report_name(sample, str(row.get("path") or ""), str(task.get("name") or ""))
 
 
-def _named(sample: Sample, path: str, task: str) -> Sample:
+def _with_report_name(sample: Sample, path: str, task: str) -> Sample:
     """Add the task's name in recorded reports: `<parent folder>-<file stem>-<task name>`."""
     if not path:
         return sample
@@ -103,10 +104,10 @@ def _named(sample: Sample, path: str, task: str) -> Sample:
     return structs.replace(sample, meta={**sample.meta, "name": name})
 
 
-def _lamalab_sample(task: Row, name: str) -> Sample:
+def _lamalab_sample(task: Row, task_id: str) -> Sample:
     examples = task["examples"]
     if len(examples) != 1:
-        raise DataError(f"chembench: task {name} has {len(examples)} examples, expected 1")
+        raise DataError(f"chembench: task {task_id} has {len(examples)} examples, expected 1")
     example = examples[0]
     scores = example.get("target_scores")
     scores = json.loads(scores) if isinstance(scores, str) and scores else scores
@@ -114,34 +115,36 @@ def _lamalab_sample(task: Row, name: str) -> Sample:
     meta = {"relative_tolerance": task["relative_tolerance"]} if task.get("relative_tolerance") else {}
     group = _topic(task.get("keywords") or ())
     if not scores:
-        return Sample(id=name, question=question, target=_number(example, name), group=group, meta=meta)
-    right = tuple(LETTERS[i] for i, score in enumerate(scores.values()) if float(score) == 1.0)
+        return Sample(id=task_id, question=question, target=_number(example, task_id), group=group, meta=meta)
+    gold_letters = tuple(LETTERS[i] for i, score in enumerate(scores.values()) if float(score) == 1.0)
     return Sample(
-        id=name,
+        id=task_id,
         question=question,
-        target=right[0] if len(right) == 1 else right,
+        target=gold_letters[0] if len(gold_letters) == 1 else gold_letters,
         choices=tuple(scores),
         group=group,
     )
 
 
-def _number(example: Row, name: str) -> float:
+def _number(example: Row, task_id: str) -> float:
     try:
         return float(example["target"])
     except (KeyError, TypeError, ValueError):
-        raise DataError(f"chembench: task {name} has neither scored options nor a numeric target") from None
+        raise DataError(
+            f"chembench: task {task_id} has neither scored options nor a numeric target"
+        ) from None
 
 
 def _topic(keywords: Sequence[str]) -> str:
-    """Return one of the paper's nine topics by the task's keywords, narrower topics first."""
-    given = set(keywords)
-    if "chemical-preference" in given:
+    """Return the paper's topic for a task's keywords; narrower topics take precedence."""
+    keyword_set = set(keywords)
+    if "chemical-preference" in keyword_set:
         return "chemical-preference"
-    if given & SAFETY:
+    if keyword_set & SAFETY:
         return "toxicity-and-safety"
-    if given & MATERIALS:
+    if keyword_set & MATERIALS:
         return "materials-science"
-    return next((topic for topic in TOPICS if topic in given), "general-chemistry")
+    return next((topic for topic in TOPICS if topic in keyword_set), "general-chemistry")
 
 
 _MARKUP = (
@@ -151,25 +154,25 @@ _MARKUP = (
 )
 
 
-def rendered(text: str) -> str:
-    r"""Remove the corpus' markup from a text, as upstream does for prompts: `\ce{H2O}` -> `H2O`."""
-    for pattern, put in _MARKUP:
-        text = pattern.sub(put, text)
+def strip_markup(text: str) -> str:
+    r"""Remove the data set's markup from a text, as upstream does for prompts: `\ce{H2O}` -> `H2O`."""
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
     return text
 
 
-def _ask_lamalab(sample: Sample, repeat: int) -> Prompt:
-    question = rendered(plain_text(sample.question))
+def _prompt_lamalab(sample: Sample, repeat: int) -> Prompt:
+    question = strip_markup(plain_text(sample.question))
     if not sample.choices:
         return ask(
             f"This is a question about chemistry.\n\nQuestion: {question}\n\nPut the final answer between the tags "
             "[ANSWER] and [/ANSWER], as exactly one number with a point as decimal separator and without its unit, "
             "even if you are unsure: it is read by a program. For example: [ANSWER]12.5[/ANSWER]"
         )
-    shown = options([rendered(choice) for choice in sample.choices])
+    option_lines = options([strip_markup(choice) for choice in sample.choices])
     return ask(
         "This is a multiple-choice question about chemistry; one or several options may be right.\n\n"
-        f"Question: {question}\n\nOptions:\n{shown}\n\nPut the letter of the right option, or all right letters "
+        f"Question: {question}\n\nOptions:\n{option_lines}\n\nPut the letter of the right option, or all right letters "
         "separated by commas, between the tags [ANSWER] and [/ANSWER], even if you are unsure: it is read by a "
         "program. For example: [ANSWER]A[/ANSWER]"
     )
@@ -182,7 +185,7 @@ class Lamalab(Struct, frozen=True):
     number: Within | SignedTolerance
 
     def warm(self) -> None:
-        """Load what reading numbers needs."""
+        """Import the unit library."""
         if isinstance(self.number, Warm):
             self.number.warm()
 
@@ -191,14 +194,10 @@ class Lamalab(Struct, frozen=True):
         return (self.choices if sample.choices else self.number)(sample, prompt, reply)
 
 
-def _letters(sample: Sample) -> tuple[str, ...]:
-    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
-
-
 def _ideal_lamalab(sample: Sample, prompt: Prompt) -> str:
     if not sample.choices:
         return f"[ANSWER]{sample.target!r}[/ANSWER]"
-    return f"[ANSWER]{', '.join(sorted(prompt.shown_letter(x) for x in _letters(sample)))}[/ANSWER]"
+    return f"[ANSWER]{', '.join(sorted(prompt.shown_letter(letter) for letter in sample.targets))}[/ANSWER]"
 
 
 def first_capital(text: str, count: int) -> str | None:
@@ -206,7 +205,7 @@ def first_capital(text: str, count: int) -> str | None:
     return next((character for character in text if character.isupper()), None)
 
 
-def _zero_shot_4k(sample: Sample, repeat: int) -> Prompt:
+def _strict_prompt_4k(sample: Sample, repeat: int) -> Prompt:
     return ask(
         f"Answer this single-choice question about chemistry. Finish with {ANSWER_LINE}\n\n"
         f"{plain_text(sample.question).strip()}\n\n{options(sample.choices)}"
@@ -220,12 +219,12 @@ def _question_4k(question: str, choices: Sequence[str]) -> str:
     )
 
 
-def _plain_4k(sample: Sample, repeat: int) -> Prompt:
+def _question_prompt_4k(sample: Sample, repeat: int) -> Prompt:
     return ask(_question_4k(plain_text(sample.question).strip(), sample.choices))
 
 
-def _few_shot_4k(data: Data, variant: str, shots: int) -> Prompter:
-    """Return the prompter of OpenCompass' form: the first rows of `dev` as worked examples."""
+def _few_shot_prompter_4k(data: Data, variant: str, shots: int) -> Prompter:
+    """Return OpenCompass' prompter, with the first rows of `dev` as worked examples."""
     examples: dict[str, str] = {}
     for task in TASKS:
         rows = list(data.rows(_split_4k(task, "dev"), required=("question", "answer", *"ABCD")))[:shots]
@@ -233,26 +232,29 @@ def _few_shot_4k(data: Data, variant: str, shots: int) -> Prompter:
             raise DataError(
                 f"chembench: the dev split holds {len(rows)} of {shots} worked examples of {task}"
             )
-        texts = [f"{_question_4k(r['question'], [r[x] for x in 'ABCD'])}{r['answer']}\n\n" for r in rows]
+        texts = [
+            f"{_question_4k(row['question'], [row[letter] for letter in 'ABCD'])}{row['answer']}\n\n"
+            for row in rows
+        ]
         examples[task] = "".join(texts)
-    return partial(_with_examples, examples)
+    return partial(_few_shot_prompt_4k, examples)
 
 
-def _with_examples(examples: dict[str, str], sample: Sample, repeat: int) -> Prompt:
+def _few_shot_prompt_4k(examples: dict[str, str], sample: Sample, repeat: int) -> Prompt:
     return ask(examples[sample.group] + _question_4k(plain_text(sample.question).strip(), sample.choices))
 
 
-def over_eight(points: Sequence[Point]) -> float:
-    """Mean value without Solvent_Prediction, as in the Intern-S1 tables; raises ValueError for nothing."""
-    return mean_value([point for point in points if point.group != LEFT_OUT])
+def mean_of_eight(points: Sequence[Point]) -> float:
+    """Return the mean without Solvent_Prediction, as in the Intern-S1 tables; raises ValueError without points."""
+    return mean_value([point for point in points if point.group != EXCLUDED_TASK])
 
 
-WORDS = opencompass_prompts(
+UPSTREAM_PROMPTS = opencompass_prompts(
     "ChemBench/ChemBench_llmjudge_gen_c584cf.py",
     "chembench_infer_cfg",
     "chembench_eval_cfg.evaluator",
-    question="input",
-    gold="target",
+    question_column="input",
+    gold_column="target",
 )
 
 
@@ -266,48 +268,50 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
     return _samples_4k(data) if variant == "4k" else _samples_lamalab(data)
 
 
-def _letter(sample: Sample, prompt: Prompt) -> str:
+def _ideal_letter(sample: Sample, prompt: Prompt) -> str:
     return prompt.shown_letter(str(sample.target))
 
 
 MEANS_4K = (
-    Metric(name="accuracy_8", of=over_eight, pool="macro", headline=True),
+    Metric(name="accuracy_8", of=mean_of_eight, pool="macro", headline=True),
     Metric(name="accuracy_9", of=mean_value, pool="macro"),
     Metric(name="accuracy", of=mean_value),
 )
 STRICT_LAMALAB = Protocol(
-    prompt=_ask_lamalab,
+    prompt=_prompt_lamalab,
     scorers={"answer": Lamalab(StatedOptions(), Within(relative=0.01))},
     ideal=_ideal_lamalab,
 )
-STRICT: dict[str, Protocol] = {
-    "4k": Protocol(prompt=_zero_shot_4k, scorers={"choice": StatedChoice()}, metrics=MEANS_4K, ideal=_letter),
+STRICT_PROTOCOLS: dict[str, Protocol] = {
+    "4k": Protocol(
+        prompt=_strict_prompt_4k, scorers={"choice": StatedChoice()}, metrics=MEANS_4K, ideal=_ideal_letter
+    ),
     "lamalab": STRICT_LAMALAB,
 }
-OFFICIAL: dict[str, Protocol] = {
+OFFICIAL_PROTOCOLS: dict[str, Protocol] = {
     "4k": Protocol(
-        few_shot=FewShot(5, 5, _few_shot_4k),
+        few_shot=FewShot(5, 5, _few_shot_prompter_4k),
         scorers={"choice": Choice(first_capital)},
         metrics=MEANS_4K,
         sampling=Sampling(temperature=0.0, max_tokens=100),
-        ideal=_letter,
+        ideal=_ideal_letter,
     ),
     "lamalab": Protocol(
-        prompt=_ask_lamalab,
+        prompt=_prompt_lamalab,
         scorers={"answer": Lamalab(OptionSet(options_lamalab), SignedTolerance())},
         sampling=Sampling(temperature=0.0, max_tokens=4096),
         ideal=_ideal_lamalab,
         unwinnable=_unwinnable,
     ),
 }
-INTERN: dict[str, Protocol] = {
+INTERN_S1_PROTOCOLS: dict[str, Protocol] = {
     "4k": Protocol(
-        prompt=_plain_4k,
-        upstream=WORDS,
+        prompt=_question_prompt_4k,
+        upstream=UPSTREAM_PROMPTS,
         scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
         metrics=MEANS_4K,
         sampling=INTERN_S1,
-        ideal=_letter,
+        ideal=_ideal_letter,
     ),
     "lamalab": structs.replace(
         STRICT_LAMALAB,
@@ -327,9 +331,9 @@ BENCHMARK = Benchmark(
     },
     samples=_samples,
     protocols={
-        "strict": STRICT.__getitem__,
-        "official": OFFICIAL.__getitem__,
-        "intern-s1": INTERN.__getitem__,
+        "strict": STRICT_PROTOCOLS.__getitem__,
+        "official": OFFICIAL_PROTOCOLS.__getitem__,
+        "intern-s1": INTERN_S1_PROTOCOLS.__getitem__,
     },
     licence="MIT",
 )

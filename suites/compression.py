@@ -1,13 +1,13 @@
-"""How many characters a tokenizer puts into one token, by kind of text; no model is called.
+"""Tokenizer compression: characters per token by type of text; no model is called.
 
 Intern-S1's paper (arXiv 2508.15763, section 2.2, figure 4) defines the compression ratio as total characters divided by
 total tokens, so higher is better; its inverse, tokens per character, is reported too. Both are ratios of sums, with a
 bootstrap over strings. `bare` counts a string as it is; `tagged` puts it between the tags that switch tokenizers like
-Intern-S1's to their scientific vocabularies, with the tags counted and not. The paper's strings are not published; those
-bundled here are ours, and `--data` takes others (columns `domain` and `text`).
+Intern-S1's to their scientific vocabularies, and is reported with and without the tags themselves. The paper's strings are
+not published; those bundled here are ours, and `--data` accepts others (columns `domain` and `text`).
 
-Such a tokenizer also detects SMILES by itself and asks RDKit if it is installed, so the numbers depend on the versions
-of the libraries: they are part of a run's identity (`tokens:` adapter).
+Such a tokenizer also detects untagged SMILES, with RDKit if it is installed, so the numbers depend on the versions of the
+libraries, which are part of a run's identity (`tokens:` adapter).
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ VARIANTS = {
 
 
 def _samples(data: Data, domain: str) -> Iterator[Sample]:
-    bundled = Data(suite=data.suite, sample=True) if data.origin == "hub" else data
-    found = 0
-    for position, row in enumerate(bundled.rows(STRINGS, required=("domain", "text"))):
+    source = Data(suite=data.suite, sample=True) if data.origin == "hub" else data
+    count = 0
+    for position, row in enumerate(source.rows(STRINGS, required=("domain", "text"))):
         if row["domain"] != domain or not str(row["text"]):
             continue
-        found += 1
+        count += 1
         text = str(row["text"])
         yield Sample(
             id=str(row.get("id") or f"{domain}-{position}"),
@@ -60,25 +60,25 @@ def _samples(data: Data, domain: str) -> Iterator[Sample]:
             target=text,
             group=domain,
         )
-    if not found:
+    if not count:
         raise DataError(f"compression: no row of the data has the domain {domain!r}")
 
 
-def _bare(sample: Sample, repeat: int) -> Prompt:
+def _bare_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(plain_text(sample.question))
 
 
-def _tagged(domain: str) -> Prompter:
-    before, after = f"<{TAGS.get(domain, '')}>", f"</{TAGS.get(domain, '')}>"
+def _tagged_prompter(domain: str) -> Prompter:
+    opening, closing = f"<{TAGS.get(domain, '')}>", f"</{TAGS.get(domain, '')}>"
 
     def prompt(sample: Sample, repeat: int) -> Prompt:
-        whole = f"{before}{plain_text(sample.question)}{after}"
-        return Prompt(messages=(Message.user(whole), Message.user(before + after)))
+        tagged = f"{opening}{plain_text(sample.question)}{closing}"
+        return Prompt(messages=(Message.user(tagged), Message.user(opening + closing)))
 
     return prompt
 
 
-def _no_full_marks(sample: Sample) -> str:
+def _unwinnable(sample: Sample) -> str:
     return "a ratio without a largest value"
 
 
@@ -101,21 +101,21 @@ METRICS = (
         headline=False,
     ),
 )
-INSIDE = structs.replace(
+RATIO_WITHOUT_TAGS = structs.replace(
     RATIO, name="characters_per_token_without_tags", of=characters_per_token_inside, headline=False
 )
 
 
 def _tagged_protocol(domain: str) -> Protocol:
     return Protocol(
-        prompt=_tagged(domain),
+        prompt=_tagged_prompter(domain),
         scorers={"tokens": Tokens()},
-        metrics=(*METRICS, INSIDE),
+        metrics=(*METRICS, RATIO_WITHOUT_TAGS),
         sampling=GREEDY,
-        unwinnable=_no_full_marks,
+        unwinnable=_unwinnable,
         refuses=""
         if domain in TAGS
-        else f"there is no tag for {domain}: compression:science is what has one, and the protocol bare counts all",
+        else f"there is no tag for {domain}: use compression:science, whose variants have one, or the protocol bare",
     )
 
 
@@ -127,11 +127,11 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "bare": Protocol(
-            prompt=_bare,
+            prompt=_bare_prompt,
             scorers={"tokens": Tokens()},
             metrics=METRICS,
             sampling=GREEDY,
-            unwinnable=_no_full_marks,
+            unwinnable=_unwinnable,
         ),
         "tagged": _tagged_protocol,
     },

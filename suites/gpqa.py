@@ -3,9 +3,10 @@
 `official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats; the order of options is drawn from one generator
 seeded with 0 over all rows and repeats; first match of `Answer: X`.
 
-`intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: first match of `ANSWER: X`, and a judge model for replies that this
-does not count as right, both with OpenCompass' own prompts (`intern-s1~`: reworded). Options are rotated by the row number,
-so that the gold letters are D, C, B, A in turn; a `{A}` in a question, e.g. in the index of a formula, becomes option A.
+`intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: first match of `ANSWER: X`, then a judge model for replies that this
+rule does not count as right, both with OpenCompass' own prompts (`intern-s1~`: reworded). Options are rotated by the row
+number, so that the gold letters are D, C, B, A in turn; `{A}` in a question, e.g. in the subscript of a formula, is replaced
+by option A.
 """
 
 from __future__ import annotations
@@ -26,58 +27,68 @@ from evals.types import Prompt, Prompter, Sample, Sampling, Text
 
 VARIANTS = {"diamond": Variant(198), "main": Variant(448), "extended": Variant(546)}
 HUB, REVISION = "Idavidrein/gpqa", "633f5ee89ab8ad4522a9f850766b73f62147ffdd"
-ANSWERS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+ANSWER_COLUMNS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
-    rows, name = VARIANTS[variant].rows, f"gpqa_{variant}"
-    split = Split(hub=HUB, revision=REVISION, config=name, split="train", stems=(variant, name), rows=rows)
-    for position, row in enumerate(data.rows(split, required=("Record ID", *ANSWERS))):
+    rows, config = VARIANTS[variant].rows, f"gpqa_{variant}"
+    split = Split(
+        hub=HUB, revision=REVISION, config=config, split="train", stems=(variant, config), rows=rows
+    )
+    for position, row in enumerate(data.rows(split, required=("Record ID", *ANSWER_COLUMNS))):
         yield Sample(
             id=str(row["Record ID"]),
             question=(Text(str(row["Question"])),) if row.get("Question") else (),
             target="A",
-            choices=tuple(str(row[column]) for column in ANSWERS),
+            choices=tuple(str(row[column]) for column in ANSWER_COLUMNS),
             group=str(row.get("High-level domain") or ""),
             meta={"row": position},
         )
 
 
-def _ask(instruction: str, sample: Sample, order: Sequence[int], mark: str = "{}) {}") -> Prompt:
-    """Return the prompt without the spaces around question and options, which only OpenCompass keeps."""
-    shown = options([sample.choices[i].strip() for i in order], mark=mark)
-    return ask(f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{shown}", order=tuple(order))
+def _prompt(instruction: str, sample: Sample, order: Sequence[int], line_format: str = "{}) {}") -> Prompt:
+    """Return the prompt, with question and options stripped; only OpenCompass' own prompts keep their white space."""
+    option_lines = options([sample.choices[i].strip() for i in order], line_format=line_format)
+    return ask(
+        f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{option_lines}", order=tuple(order)
+    )
 
 
-STRICT = f"Answer this graduate-level science question. Think it through step by step, then finish with {ANSWER_LINE}"
-LAST_LINE = (
+STRICT_INSTRUCTION = f"Answer this graduate-level science question. Think it through step by step, then finish with {ANSWER_LINE}"
+LAST_LINE_INSTRUCTION = (
     "Answer the multiple-choice question below{}. The last line of your reply must read '{}: $LETTER' (without the "
     "quotes), where LETTER is one of ABCD."
 )
 
 
-def _shuffled(sample: Sample, repeat: int) -> Prompt:
-    return _ask(STRICT, sample, shuffled(4, rng("gpqa", sample.id, repeat)), "{}. {}")
+def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
+    return _prompt(STRICT_INSTRUCTION, sample, shuffled(4, rng("gpqa", sample.id, repeat)), "{}. {}")
 
 
-def _official(data: Data, variant: str) -> Prompter:
-    """Return the prompter with simple-evals' orders of options: row by row, repeat by repeat, from `Random(0)`."""
-    rows, draw, orders = sum(1 for _ in _samples(data, variant)), Random(0), list[list[int]]()
+def _official_prompter(data: Data, variant: str) -> Prompter:
+    """Return a prompter with simple-evals' option orders, drawn from `Random(0)` for all rows of each repeat in turn."""
+    rows, generator, orders = sum(1 for _ in _samples(data, variant)), Random(0), list[list[int]]()
 
     def prompt(sample: Sample, repeat: int) -> Prompt:
         position = repeat * rows + sample.meta["row"]
         while len(orders) <= position:
-            orders.append(draw.sample(range(4), 4))
-        return _ask(LAST_LINE.format(", reasoning step by step first", "Answer"), sample, orders[position])
+            orders.append(generator.sample(range(4), 4))
+        return _prompt(
+            LAST_LINE_INSTRUCTION.format(", reasoning step by step first", "Answer"), sample, orders[position]
+        )
 
     return prompt
 
 
-def _rotated(sample: Sample, repeat: int) -> Prompt:
-    return _ask(LAST_LINE.format("", "ANSWER"), sample, [(i + sample.meta["row"] + 1) % 4 for i in range(4)])
+def _rotated_prompt(sample: Sample, repeat: int) -> Prompt:
+    return _prompt(
+        LAST_LINE_INSTRUCTION.format("", "ANSWER"),
+        sample,
+        [(i + sample.meta["row"] + 1) % 4 for i in range(4)],
+    )
 
 
-CONFIG = "gpqa/gpqa_cascade_eval_gen_772ea0.py"
+OPENCOMPASS_CONFIG = "gpqa/gpqa_cascade_eval_gen_772ea0.py"
 SIMPLE_EVALS = first_match("first_letter", r"(?i)Answer[ \t]*:[ \t]*\$?([A-D])\$?")
 OPENCOMPASS = first_match("opencompass_letter", r"(?i)ANSWER\s*:\s*([A-D])")
 
@@ -89,17 +100,19 @@ BENCHMARK = Benchmark(
     default=("diamond",),  # main contains diamond, and extended contains main
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_shuffled, scorers={"choice": StatedChoice()}),
+        "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}),
         "official": Protocol(
-            prompter=_official,
+            prompter=_official_prompter,
             scorers={"choice": Choice(SIMPLE_EVALS)},
             metrics=(*accuracy(), accuracy_guess()),
             sampling=Sampling(temperature=0.5, max_tokens=2048),
             repeats=4,
         ),
         "intern-s1": Protocol(
-            prompt=_rotated,
-            upstream=opencompass_prompts(CONFIG, "gpqa_infer_cfg", "gpqa_eval_cfg.evaluator.llm_evaluator"),
+            prompt=_rotated_prompt,
+            upstream=opencompass_prompts(
+                OPENCOMPASS_CONFIG, "gpqa_infer_cfg", "gpqa_eval_cfg.evaluator.llm_evaluator"
+            ),
             scorers={"judge": Judged(rule=Choice(OPENCOMPASS))},
             sampling=INTERN_S1,
         ),

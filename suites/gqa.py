@@ -1,7 +1,7 @@
 """GQA (Hudson and Manning, arXiv 1902.09506), balanced test-dev: questions about a scene, answered by a word or two.
 
-On the hub questions and images are two configurations, joined by `imageId`; VLMEvalKit's table GQA_TestDev_Balanced.tsv has both in a row.
-See evals/short_answers.py for the rules.
+On the hub, questions and images are two configurations, joined by `imageId`; rows of VLMEvalKit's table
+GQA_TestDev_Balanced.tsv contain both. See evals/short_answers.py for the protocols.
 """
 
 from __future__ import annotations
@@ -41,20 +41,18 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         yield Sample(
             id=name,
             question=_question(data, row, images, name),
-            target=common.golds(row, "answer", suite="gqa", name=name),
+            target=common.gold_answers(row, "answer", suite="gqa", name=name),
             group=str(types.get("structural") or "") if isinstance(types, Mapping) else "",
             cluster=str(row.get("imageId") or ""),
         )
 
 
 def _images(data: Data) -> dict[str, Media]:
-    """Store all images and return them by id; none if no model is called."""
+    """Store all images and return them by id; empty if no model is called."""
     if data.media is None:
         return {}
-    stored = (
-        (str(row["id"]), image(data, row["image"])) for row in data.rows(IMAGES, required=("id", "image"))
-    )
-    return {name: media for name, media in stored if media is not None}
+    rows = data.rows(IMAGES, required=("id", "image"))
+    return {str(row["id"]): media for row in rows if (media := image(data, row["image"])) is not None}
 
 
 def _question(data: Data, row: Row, images: Mapping[str, Media], name: str) -> tuple[Part, ...]:
@@ -73,7 +71,7 @@ BENCHMARK = Benchmark(
     variants={"": Variant(12_578)},
     samples=_samples,
     protocols=common.protocols("text"),
-    ideal=common.ideal,
+    ideal=lambda sample, prompt: common.best_answer(sample),
     needs=frozenset({"image"}),
     licence="CC-BY-4.0",
     cite="arXiv 1902.09506",

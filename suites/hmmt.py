@@ -1,10 +1,10 @@
 """HMMT February 2025 and 2026 (Harvard-MIT Mathematics Tournament), as MathArena publishes it: answers are expressions.
 
-`official` follows MathArena (eth-sri/matharena @ e9276603): the last box, or without one the last integer of the reply, as its
-configurations of HMMT have it; four runs a problem. Boxes are cleaned as by its parser; math-verify decides whether two
-answers are equal, not its own grammar (evals/scorers/upstream/boxed.py names the differences).
-`strict` reads the stated answer wherever it is, but no number that merely comes last.
-The Intern-S2 tables print shares of 33 problems x 32 runs (`evals claims check --grid --suite hmmt:2026`).
+`official` follows MathArena (eth-sri/matharena @ e9276603): the last box, else the last integer of the reply, as in its
+HMMT configurations; four runs per problem. Boxes are cleaned as by MathArena's parser, but math-verify decides whether two
+answers are equal (evals/scorers/upstream/boxed.py documents the differences). `strict` needs a stated answer and never
+falls back to the last number. The Intern-S2 tables report shares of 33 problems x 32 runs
+(`evals claims check --grid --suite hmmt:2026`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _samples(data: Data, year: str) -> Iterator[Sample]:
         )
 
 
-def _ask(sample: Sample, repeat: int) -> Prompt:
+def _prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(
         f"{plain_text(sample.question)}\n\nReason step by step and put the final answer, in LaTeX, into \\boxed{{}}."
     )
@@ -54,9 +54,9 @@ BENCHMARK = Benchmark(
     variants={"2025": Variant(30), "2026": Variant(33)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_ask, scorers={"answer": Strict()}, metrics=repeat_metrics()),
+        "strict": Protocol(prompt=_prompt, scorers={"answer": Strict()}, metrics=repeat_metrics()),
         "official": Protocol(
-            prompt=_ask,
+            prompt=_prompt,
             scorers={"answer": MathArenaBox()},
             metrics=repeat_metrics(),
             sampling=Sampling(max_tokens=64_000),

@@ -1,9 +1,9 @@
 """IFEval (Zhou et al., arXiv 2311.07911): 541 prompts with one to three instructions that a rule can verify.
 
-`official`: the prompt as in the data, the checkers of lm-evaluation-harness 0.4.13, four accuracies; the
-headline is the share of prompts with every instruction followed, strictly. `intern-s1` is the same with the sampling of the
-published Intern-S1 numbers (OpenCompass @ a5acc4bb, configs/datasets/IFEval). `strict` corrects the checkers
-(evals/scorers/instructions.py). Reasoning is removed first, in all of them.
+`official`: the prompt as in the data, the checkers of lm-evaluation-harness 0.4.13, four accuracies; the headline is the
+strict prompt-level accuracy, the share of prompts whose instructions are all followed. `intern-s1` is the same with the
+sampling of the published Intern-S1 scores (OpenCompass @ a5acc4bb, configs/datasets/IFEval). `strict` corrects the checkers
+(evals/scorers/instructions.py). All protocols remove reasoning first.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     return str(sample.meta["ideal"])
 
 
-def _no_ideal(sample: Sample) -> str:
-    return "" if sample.meta["ideal"] else "no reply that follows its instructions is known"
+def _unwinnable(sample: Sample) -> str:
+    return "" if sample.meta["ideal"] else "the data contain no reply that follows its instructions"
 
 
 def _protocol(rules: str, sampling: Sampling) -> Protocol:
@@ -61,7 +61,7 @@ def _protocol(rules: str, sampling: Sampling) -> Protocol:
         scorers={"instructions": Instructions(rules)},
         metrics=METRICS,
         sampling=sampling,
-        unwinnable=_no_ideal,
+        unwinnable=_unwinnable,
         refuses=missing_packages(),
         verbatim=True,
     )

@@ -1,11 +1,11 @@
 """The tasks of the installed lm-evaluation-harness.
 
-`lm-eval:TASK`, `lm-eval:GROUP`, `lm-eval:FILE.yaml`, optionally with a number of few-shot examples (`:5`). Generative
-tasks are sent as chat turns, like `lm_eval --apply_chat_template`; log-likelihoods are computed on plain text, like
-`lm_eval` does. Examples are drawn with lm_eval's seeds over all documents in order, so that every prompt equals that of
-a full run of lm_eval. Source: `lm_eval/evaluator.py`, `api/task.py` at v0.4.13.
+Specified as `lm-eval:TASK`, `lm-eval:GROUP` or `lm-eval:FILE.yaml`, optionally with a number of few-shot examples (`:5`).
+Generative tasks are sent as chat turns, like `lm_eval --apply_chat_template`; log-likelihoods are computed on plain text,
+as `lm_eval` does by default. Examples are drawn with lm_eval's seeds over all documents in order, so that every prompt
+equals that of a full run of lm_eval. Source: `lm_eval/evaluator.py`, `api/task.py` at v0.4.13.
 
-Local tasks are found in the folders of EVALS_LM_EVAL_INCLUDE (separated as in PATH), or passed as a file.
+Local tasks are looked up in the folders of EVALS_LM_EVAL_INCLUDE (separated as in PATH), or passed as a file.
 """
 
 from __future__ import annotations
@@ -47,22 +47,23 @@ from evals.types import Likelihood, Message, Metric, Prompt, Sample, Sampling, T
 
 GATED_SETS = frozenset({"Idavidrein/gpqa", "cais/hle"})
 PROTOCOL = "lm-eval"
-SEED = 1234  # of few-shot draws: lm_eval's default
+SEED = 1234
+"""lm_eval's default seed for few-shot examples."""
 _files: dict[str, Path] = {}
 """Name -> file, for tasks given as files in this process."""
 
 
-def find(rest: str) -> list[str]:
-    """Resolve the text after the colon to tasks; raises UnknownName, or UsageError if it is empty."""
+def resolve_tasks(rest: str) -> list[str]:
+    """Return the tasks that the text after `lm-eval:` names; raises UnknownName, or UsageError if it is empty."""
     name, shots = _split(rest)
     if not name:
         raise UsageError(
-            "lm-eval: name a task, a group or a file: lm-eval:gsm8k, lm-eval:mmlu, lm-eval:my.yaml"
+            "lm-eval: specify a task, a group or a file: lm-eval:gsm8k, lm-eval:mmlu, lm-eval:my.yaml"
         )
     import_quietly()
     if name.endswith((".yaml", ".yml")):
-        return [_join(_file(Path(name)), shots)]
-    if name in _files or _near(name):
+        return [_join(_register_file(Path(name)), shots)]
+    if name in _files or _has_own_file(name):
         return [_join(name, shots)]
     return [_join(member, shots) for member in dict.fromkeys(_members(name))]
 
@@ -76,7 +77,7 @@ def _join(name: str, shots: int | None) -> str:
     return name if shots is None else f"{name}:{shots}"
 
 
-def _file(path: Path) -> str:
+def _register_file(path: Path) -> str:
     """Register the task of a file and return its name."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
@@ -90,8 +91,8 @@ def _file(path: Path) -> str:
     return str(entry.name)
 
 
-def _near(name: str) -> bool:
-    """Return whether lm_eval has a file with the name of the task."""
+def _has_own_file(name: str) -> bool:
+    """Return whether lm_eval has a file named like the task, and register it; much faster than reading the whole index."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
     if os.environ.get("EVALS_LM_EVAL_INCLUDE") or not name.replace("-", "").replace("_", "").isalnum():
@@ -106,11 +107,11 @@ def _near(name: str) -> bool:
 
 def _index() -> Mapping[str, Any]:
     """Read the files of all tasks, the user's folders last."""
-    return _read(os.environ.get("EVALS_LM_EVAL_INCLUDE", ""), defaults=True)
+    return _read_index(os.environ.get("EVALS_LM_EVAL_INCLUDE", ""), defaults=True)
 
 
 @cache
-def _read(include: str, *, defaults: bool) -> Mapping[str, Any]:
+def _read_index(include: str, *, defaults: bool) -> Mapping[str, Any]:
     from lm_eval.tasks import TaskManager
 
     folders = [folder for folder in include.split(os.pathsep) if folder]
@@ -123,9 +124,9 @@ def _read(include: str, *, defaults: bool) -> Mapping[str, Any]:
 
 
 def _entry(name: str) -> Any:
-    """Return a task's entry; the user's own first, since reading all 14,000 of lm_eval takes ten seconds."""
+    """Return a task's index entry, from the user's folders first: reading lm_eval's 14,000 tasks takes ten seconds."""
     include = os.environ.get("EVALS_LM_EVAL_INCLUDE", "")
-    entry = _read(include, defaults=False).get(name) if include else None
+    entry = _read_index(include, defaults=False).get(name) if include else None
     if entry is None:
         entry = _index().get(name)
     if entry is None:
@@ -134,7 +135,7 @@ def _entry(name: str) -> Any:
 
 
 def _members(name: str) -> Iterator[str]:
-    """Return the tasks of a group or a tag, or the task itself."""
+    """Yield the tasks of a group or a tag, or the task itself."""
     from lm_eval.tasks._factory import GROUP_FIELD_NAMES
     from lm_eval.tasks._index import Kind
 
@@ -145,35 +146,35 @@ def _members(name: str) -> Iterator[str]:
         _files[name] = entry.yaml_path
         yield name
     else:
-        given = set(entry.cfg) - GROUP_FIELD_NAMES - {"include"}
+        settings = set(entry.cfg) - GROUP_FIELD_NAMES - {"include"}
         for child in entry.cfg.get("task") or ():
-            changed = given | (set(child) - {"task", "group"} if isinstance(child, dict) else set())
-            if changed:
+            overrides = settings | (set(child) - {"task", "group"} if isinstance(child, dict) else set())
+            if overrides:
                 raise UsageError(
-                    f"lm-eval:{name} sets {', '.join(sorted(changed))} for its members, and is no sum of tasks; "
-                    "name the tasks themselves"
+                    f"lm-eval:{name} overrides {', '.join(sorted(overrides))} of its members, which is not supported; "
+                    "specify the tasks themselves"
                 )
             yield from _members(child if isinstance(child, str) else child.get("task") or child.get("group"))
 
 
-def _place(name: str) -> TaskFile:
+def _task_file(name: str) -> TaskFile:
     if name not in _files:
-        find(name)
+        resolve_tasks(name)
     return TaskFile(name, str(_files[name]))
 
 
-def _shots(task: Any, asked: int | None, name: str) -> int:
-    own = task.config.num_fewshot
-    if asked is not None and own == 0 and asked:
+def _shots(task: Any, requested: int | None, name: str) -> int:
+    default = task.config.num_fewshot
+    if requested is not None and default == 0 and requested:
         raise UsageError(f"lm-eval:{name}: the task itself is defined to have no examples")
-    return int(own or 0) if asked is None else asked
+    return int(default or 0) if requested is None else requested
 
 
-def _samples(data: Data, place: TaskFile, shots: int) -> Iterator[Sample]:
+def _samples(data: Data, task_file: TaskFile, shots: int) -> Iterator[Sample]:
     if data.sample or data.local:
         option = "--sample" if data.sample else "--data"
-        raise DataError(f"lm-eval: a task says itself where its data lie; {option} cannot be used with it")
-    task = load_task(place)
+        raise DataError(f"lm-eval: a task's data are defined by the task; {option} cannot be used")
+    task = load_task(task_file)
     task.set_fewshot_seed(SEED)
     chat = task.OUTPUT_TYPE not in LIKELIHOOD_TYPES
     for position, doc in enumerate(task.eval_docs):
@@ -182,27 +183,27 @@ def _samples(data: Data, place: TaskFile, shots: int) -> Iterator[Sample]:
             num_fewshot=shots,
             apply_chat_template=chat,
             fewshot_as_multiturn=True,
-            chat_template=_as_turns if chat else None,
+            chat_template=_keep_turns if chat else None,
             gen_prefix=task.doc_to_prefix(doc),
         )
-        made = task.construct_requests(
-            doc=doc, ctx=context, metadata=(place.name, position, 1), apply_chat_template=chat
+        requests = task.construct_requests(
+            doc=doc, ctx=context, metadata=(task_file.name, position, 1), apply_chat_template=chat
         )
-        asked = made if isinstance(made, list) else [made]
-        yield _sample(task, str(position), doc, [one.args for one in asked])
+        request_list = requests if isinstance(requests, list) else [requests]
+        yield _sample(task, str(position), doc, [request.args for request in request_list])
 
 
-def _as_turns(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
-    """Return the turns themselves in place of a rendered chat template."""
+def _keep_turns(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True) -> str:
+    """Return the turns as JSON instead of rendering a chat template."""
     return json.dumps(turns, ensure_ascii=False)
 
 
-def _sample(task: Any, name: str, doc: Mapping[str, Any], asked: Sequence[tuple[Any, ...]]) -> Sample:
+def _sample(task: Any, name: str, doc: Mapping[str, Any], arguments: Sequence[tuple[Any, ...]]) -> Sample:
     meta: dict[str, Any] = {"doc": msgspec.to_builtins(doc)}
     if task.OUTPUT_TYPE in LIKELIHOOD_TYPES:
-        texts, meta["continuations"] = _grouped(asked)
+        texts, meta["continuations"] = _group_by_context(arguments)
     else:
-        turns = json.loads(asked[0][0])
+        turns = json.loads(arguments[0][0])
         texts, meta["roles"] = [turn["content"] for turn in turns], [turn["role"] for turn in turns]
     choices, target = _gold(task, doc)
     return Sample(
@@ -210,34 +211,34 @@ def _sample(task: Any, name: str, doc: Mapping[str, Any], asked: Sequence[tuple[
     )
 
 
-def _grouped(asked: Sequence[tuple[Any, ...]]) -> tuple[list[str], list[list[str]]]:
-    """Group continuations by context, in order."""
+def _group_by_context(arguments: Sequence[tuple[Any, ...]]) -> tuple[list[str], list[list[str]]]:
+    """Group consecutive continuations of the same context."""
     contexts: list[str] = []
-    wanted: list[list[str]] = []
-    for context, continuation in asked:
+    continuations: list[list[str]] = []
+    for context, continuation in arguments:
         if not contexts or contexts[-1] != context:
             contexts.append(context)
-            wanted.append([])
-        wanted[-1].append(continuation)
-    return contexts, wanted
+            continuations.append([])
+        continuations[-1].append(continuation)
+    return contexts, continuations
 
 
 def _gold(task: Any, doc: Mapping[str, Any]) -> tuple[tuple[str, ...], str | tuple[str, ...]]:
-    """Return options and gold letters, or no options and lm_eval's target."""
+    """Return options and gold letters of a multiple-choice task; otherwise no options and lm_eval's target."""
     gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
     if task.OUTPUT_TYPE == "multiple_choice":
         choices = tuple(map(str, task.doc_to_choice(doc)))
         if isinstance(gold, str) and gold in choices:
             gold = choices.index(gold)
         right = gold if isinstance(gold, list) else [gold]
-        if right and all(isinstance(one, int) and 0 <= one < len(choices) for one in right):
-            letters = tuple(chr(ord("A") + one) for one in right)
+        if right and all(isinstance(index, int) and 0 <= index < len(choices) for index in right):
+            letters = tuple(chr(ord("A") + index) for index in right)
             return choices, letters[0] if len(letters) == 1 else letters
     return (), tuple(map(str, gold)) if isinstance(gold, list) else str(gold)
 
 
 def _ask(sample: Sample, repeat: int) -> Prompt:
-    """Return the task's prompt; its random choices were made when the data were read."""
+    """Return the task's prompt, whose few-shot examples were drawn when the data were read."""
     continuations = tuple(map(tuple, sample.meta.get("continuations", ())))
     roles = sample.meta.get("roles") or ["user"] * len(sample.question)
     messages = tuple(Message(role, (part,)) for role, part in zip(roles, sample.question, strict=True))
@@ -245,11 +246,11 @@ def _ask(sample: Sample, repeat: int) -> Prompt:
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer, or likelihoods by which it is the most likely, whatever its length."""
+    """Return the gold answer, or likelihoods that make it the most likely even when normalised by length."""
     if "continuations" not in sample.meta:
-        return sample.target[0] if isinstance(sample.target, tuple) else str(sample.target)
-    texts = [text for some in sample.meta["continuations"] for text in some]
-    letters = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+        return sample.targets[0]
+    texts = [text for group in sample.meta["continuations"] for text in group]
+    letters = sample.targets
     right = {ord(letter) - ord("A") for letter in letters} if sample.choices else set(range(len(texts)))
     return encode_likelihoods(
         [
@@ -267,31 +268,33 @@ def _refusal(task: Any, name: str) -> str:
     elif call := find_code_execution(reply_functions(task)):
         reason = f"may execute what the model writes ({call})"
     elif getattr(task, "MULTIMODAL", False):
-        reason = "asks with images or sound; see our own suites for these"
+        reason = "has images or sound in its prompts, which only our own suites support"
     elif task.OUTPUT_TYPE == "loglikelihood_rolling" or "acc_mutual_info" in task.aggregation():
-        reason = "needs the likelihood of a text with nothing before it, which servers do not tell"
+        reason = "needs the likelihood of a text without context, which servers do not report"
     elif task.config.repeats > 1:
-        reason = f"judges {task.config.repeats} replies to each question together"
-    return reason and f"lm-eval:{name} {reason}: not run here"
+        reason = f"scores {task.config.repeats} replies to each question together"
+    return reason and f"lm-eval:{name} {reason}: not supported"
 
 
-def _metrics(task: Any, place: TaskFile) -> tuple[Metric, ...]:
+def _metrics(task: Any, task_file: TaskFile) -> tuple[Metric, ...]:
     """Return the task's metrics for each filter; the main one of the first filter is the headline."""
     filters = [ensemble.name for ensemble in task._filters]
-    first = headline_metric(task)
-    names = sorted(task.aggregation(), key=lambda name: name != first)
+    headline = headline_metric(task)
+    names = sorted(task.aggregation(), key=lambda name: name != headline)
     return tuple(
         Metric(
-            name=name if len(filters) == 1 else f"{name},{one}",
-            of=Part(name) if name in BINARY_METRICS and is_averaged(task, name) else Aggregate(place, name),
+            name=name if len(filters) == 1 else f"{name},{filter_name}",
+            of=Part(name)
+            if name in BINARY_METRICS and is_averaged(task, name)
+            else Aggregate(task_file, name),
             pool="micro" if name in BINARY_METRICS and is_averaged(task, name) else "whole",
             better="higher" if task.higher_is_better().get(name, True) else "lower",
             unit="fraction" if name in BINARY_METRICS else "",
             bounds=(0.0, 1.0) if name in BINARY_METRICS and is_averaged(task, name) else None,
-            scorer=one,
-            headline=name == first and one == filters[0],
+            scorer=filter_name,
+            headline=name == headline and filter_name == filters[0],
         )
-        for one in filters
+        for filter_name in filters
         for name in names
     )
 
@@ -299,34 +302,39 @@ def _metrics(task: Any, place: TaskFile) -> tuple[Metric, ...]:
 def _fingerprint(task: Any) -> str:
     """Return a hash of the task's configuration, without the location of its data."""
     config = {
-        k: v for k, v in task.dump_config().items() if k not in ("dataset_kwargs", "metadata", "num_fewshot")
+        key: value
+        for key, value in task.dump_config().items()
+        if key not in ("dataset_kwargs", "metadata", "num_fewshot")
     }
     return sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def _suite(variant: str) -> Suite:
-    name, asked = _split(variant)
-    place = _place(name)
-    task = load_task(place)
-    shots = _shots(task, asked, name)
+    name, shots_requested = _split(variant)
+    task_file = _task_file(name)
+    task = load_task(task_file)
+    shots = _shots(task, shots_requested, name)
     versions = f"{version()}, task version {task.VERSION}"
-    paired = task.OUTPUT_TYPE in LIKELIHOOD_TYPES
-    metrics = _metrics(task, place)
+    by_likelihood = task.OUTPUT_TYPE in LIKELIHOOD_TYPES
+    metrics = _metrics(task, task_file)
     return Suite(
         name="lm-eval",
-        variant=_join(name, asked),
+        variant=_join(name, shots_requested),
         protocol=PROTOCOL,
         version=f"{task.VERSION}-{_fingerprint(task)}",
-        samples=lambda data: _samples(data, place, shots),
+        samples=lambda data: _samples(data, task_file, shots),
         prompter=lambda data: _ask,
         ideal=_ideal,
         unwinnable=None
         if headline_metric(task) in BINARY_METRICS
         else lambda sample: f"{headline_metric(task)} has no full marks",
-        scorers={one.name: Harness(place, one.name, versions, heavy=not paired) for one in task._filters},
+        scorers={
+            ensemble.name: Harness(task_file, ensemble.name, versions, heavy=not by_likelihood)
+            for ensemble in task._filters
+        },
         metrics=metrics,
-        sampling=Sampling() if paired else sampling_of(task.config.generation_kwargs or {}),
-        needs=frozenset({"logprobs"} if paired else ()),
+        sampling=Sampling() if by_likelihood else sampling_of(task.config.generation_kwargs or {}),
+        needs=frozenset({"logprobs"} if by_likelihood else ()),
         refuses=_refusal(task, name),
         gated=task.config.dataset_path in GATED_SETS,
         cite=f"lm-evaluation-harness {version()}",
@@ -337,12 +345,12 @@ class LmEval(Benchmark, frozen=True, kw_only=True):
     """The tasks of lm_eval, resolved by name."""
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
-        """Return the tasks that a name stands for; raises UnknownName, or UsageError if it names none."""
-        return tuple(find(variant or ""))
+        """Return the tasks of a name; raises UnknownName, or UsageError if it is empty."""
+        return tuple(resolve_tasks(variant or ""))
 
     @property
     def protocol_names(self) -> tuple[str, ...]:
-        """Return the one protocol: the task's own."""
+        """Return the only protocol, the task's own."""
         return (PROTOCOL,)
 
     def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:

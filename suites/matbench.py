@@ -1,12 +1,12 @@
 """Matbench v0.1 (Dunn et al. 2020, npj Comput. Mater. 6, 138), with questions in natural language.
 
-`official` follows materialsproject/matbench @ 936176db: every material is asked once, in the fold in which it is tested;
-the headline is the mean over the five folds of the MAE or of the package's ROC-AUC. The package converts scores into labels
+`official` follows materialsproject/matbench @ 936176db: each material is evaluated once, in the fold that tests it; the
+headline is the mean over the five folds of the MAE or of the package's ROC-AUC. The package converts scores into labels
 before it computes that area, which is therefore called `rocauc_thresholded` here; `roc_auc`, the area under stated
-probabilities, is reported beside it. A missing answer gets the error of the training mean. `strict` uses the same
-prompts, parses replies more leniently, and has the balanced accuracy as its headline for classes.
+probabilities, is reported too. A missing answer gets the error of the training mean. `strict` uses the same prompts, parses
+replies more leniently, and has the balanced accuracy as its headline for classification.
 
-`intern-s1` is the form of the published Intern-S1 numbers: fold 0 of four composition tasks, parsed and graded by a judge
+`intern-s1` is the form of the published Intern-S1 scores: fold 0 of four composition tasks, parsed and graded by a judge
 model with OpenCompass' prompts. Its questions are in a data file that is not public: replies recorded elsewhere can be
 imported as `intern-s1`, but runs made here are `intern-s1~`, reworded.
 """
@@ -48,47 +48,49 @@ class Task(Struct, frozen=True):
 
     column: str
     """Column of the target."""
-    asks: str
+    property_phrase: str
     """The property as a noun phrase, or a yes-no question."""
     unit: str = ""
     """In pint's notation."""
-    shown: str = ""
+    display_unit: str = ""
     """Unit in prompts and tables; empty: `unit`."""
-    reads: str = ""
+    answer_unit: str = ""
     """Unit that answers are converted to, if it is more specific than `unit`."""
-    possible: tuple[float, float] = (-inf, inf)
-    """Physically possible range, generously; a number outside it is suspect."""
+    possible_range: tuple[float, float] = (-inf, inf)
+    """Generous bounds of the physically possible; a number outside them is suspect."""
     structure: bool = False
-    """Whether the input is a crystal structure; else a composition."""
+    """Whether the input is a crystal structure instead of a composition."""
 
     @property
     def binary(self) -> bool:
         """Return whether the answer is yes or no."""
-        return self.asks.endswith("?")
+        return self.property_phrase.endswith("?")
 
 
 METAL = "Is the material a metal (no band gap)?"
 TASKS = {
     "steels": Task(
-        "yield strength", "yield strength at room temperature of the steel", "MPa", possible=(1, 10_000)
+        "yield strength", "yield strength at room temperature of the steel", "MPa", possible_range=(1, 10_000)
     ),
     "expt_gap": Task(
-        "gap expt", "experimental band gap of the material (0 for a metal)", "eV", possible=(0, 25)
+        "gap expt", "experimental band gap of the material (0 for a metal)", "eV", possible_range=(0, 25)
     ),
     "expt_is_metal": Task("is_metal", METAL),
     "glass": Task("gfa", "Can an alloy of this composition be quenched into a metallic glass?"),
     "jdft2d": Task(
-        "exfoliation_en", "exfoliation energy", "meV/atom", possible=(-50, 10_000), structure=True
+        "exfoliation_en", "exfoliation energy", "meV/atom", possible_range=(-50, 10_000), structure=True
     ),
     "phonons": Task(
         "last phdos peak",
         "highest peak of the phonon density of states",
         "cm**-1",
         "1/cm",
-        possible=(1, 5_000),
+        possible_range=(1, 5_000),
         structure=True,
     ),
-    "dielectric": Task("n", "refractive index", reads=DIMENSIONLESS, possible=(0.5, 200), structure=True),
+    "dielectric": Task(
+        "n", "refractive index", answer_unit=DIMENSIONLESS, possible_range=(0.5, 200), structure=True
+    ),
     "log_gvrh": Task(
         "log10(G_VRH)",
         "log10 of the shear modulus (VRH) in GPa",
@@ -117,10 +119,10 @@ TASKS = {
         structure=True,
     ),
     "mp_gap": Task(
-        "gap pbe", "band gap computed with the PBE functional", "eV", possible=(0, 25), structure=True
+        "gap pbe", "band gap computed with the PBE functional", "eV", possible_range=(0, 25), structure=True
     ),
     "mp_is_metal": Task("is_metal", METAL, structure=True),
-    "mp_e_form": Task("e_form", "formation energy", "eV/atom", possible=(-10, 10), structure=True),
+    "mp_e_form": Task("e_form", "formation energy", "eV/atom", possible_range=(-10, 10), structure=True),
 }
 ROWS = {
     "steels": 312, "expt_gap": 4_604, "expt_is_metal": 4_921, "glass": 5_680, "jdft2d": 636, "phonons": 1_265,
@@ -148,7 +150,7 @@ def _samples(data: Data, name: str, *, only_fold: int | None = None) -> Iterator
     task = TASKS[name]
     rows = _table(data, name)
     golds = [_gold(task, row) for row in rows]
-    training = {} if task.binary else _training(rows, golds)
+    training = {} if task.binary else _training_statistics(rows, golds)
     for row, gold in zip(rows, golds, strict=True):
         fold = int(row["fold"])
         if only_fold is not None and fold != only_fold:
@@ -164,48 +166,52 @@ def _samples(data: Data, name: str, *, only_fold: int | None = None) -> Iterator
 
 
 def _question(task: Task, row: Row) -> tuple[Text, ...]:
-    given = row.get("structure" if task.structure else "composition")
-    if not given:
+    material = row.get("structure" if task.structure else "composition")
+    if not material:
         return ()
-    return (Text("structure"),) if task.structure else (Text(str(given)),)
+    return (Text("structure"),) if task.structure else (Text(str(material)),)
 
 
-def _training(rows: Sequence[Row], golds: Sequence[Any]) -> dict[int, dict[str, float]]:
-    """Return, for each fold, mean and range of the training targets."""
-    by_fold = {}
+def _training_statistics(rows: Sequence[Row], golds: Sequence[Any]) -> dict[int, dict[str, float]]:
+    """Return mean and range of the training targets of each fold."""
+    statistics = {}
     for fold in {int(row["fold"]) for row in rows}:
-        seen = [gold for row, gold in zip(rows, golds, strict=True) if int(row["fold"]) != fold]
-        if seen:
-            by_fold[fold] = {"train_mean": fmean(seen), "train_low": min(seen), "train_high": max(seen)}
-    return by_fold
+        targets = [gold for row, gold in zip(rows, golds, strict=True) if int(row["fold"]) != fold]
+        if targets:
+            statistics[fold] = {
+                "train_mean": fmean(targets),
+                "train_low": min(targets),
+                "train_high": max(targets),
+            }
+    return statistics
 
 
-class Ask(Struct, frozen=True):
-    """Asks for the property of one material; `inputs`: id -> structure."""
+class MaterialPrompter(Struct, frozen=True):
+    """Asks for the property of one material; `structures`: id -> structure."""
 
     task: Task
-    inputs: dict[str, Any]
+    structures: dict[str, Any]
 
     def __call__(self, sample: Sample, repeat: int) -> Prompt:
         """Return the prompt; raises DataError for an invalid composition."""
         if self.task.structure:
-            return ask(self._words(describe_crystal(parse_structure(self.inputs[sample.id]))))
+            return ask(self._text(describe_crystal(parse_structure(self.structures[sample.id]))))
         formula = plain_text(sample.question)
         if not looks_like_formula(formula):
-            raise DataError(f"matbench: {sample.id}: {formula!r} is no composition")
-        return ask(self._words(f"Composition: {formula}"))
+            raise DataError(f"matbench: {sample.id}: {formula!r} is not a composition")
+        return ask(self._text(f"Composition: {formula}"))
 
-    def _words(self, material: str) -> str:
+    def _text(self, material: str) -> str:
         if self.task.binary:
             return (
-                f"{self.task.asks}\n\n{material}\n\nFinish with two lines: `Probability: P`, where P from 0 to 1 is "
+                f"{self.task.property_phrase}\n\n{material}\n\nFinish with two lines: `Probability: P`, where P from 0 to 1 is "
                 "how likely the answer is yes, and `Answer: yes` or `Answer: no`."
             )
-        unit = self.task.shown or self.task.unit
-        given = f" in {unit}" if self.task.unit else ""
+        unit = self.task.display_unit or self.task.unit
+        in_unit = f" in {unit}" if self.task.unit else ""
         return (
-            f"Predict the {self.task.asks}{given}.\n\n{material}\n\nA rough estimate is better than none. Finish with "
-            f"a line of the form `Answer: X`, where X is one number{given}."
+            f"Predict the {self.task.property_phrase}{in_unit}.\n\n{material}\n\nA rough estimate is better than none. Finish with "
+            f"a line of the form `Answer: X`, where X is one number{in_unit}."
         )
 
 
@@ -213,26 +219,26 @@ def _prompter(data: Data, name: str) -> Prompter:
     """Return the prompter; raises DataError if pint, which scoring needs, is missing."""
     task = TASKS[name]
     if not task.binary and find_spec("pint") is None:
-        raise DataError(
-            f"matbench:{name}: answers in other units are converted by pint: {install('materials')}"
-        )
-    return Ask(task, {str(r["mbid"]): r["structure"] for r in _table(data, name)} if task.structure else {})
+        raise DataError(f"matbench:{name} needs pint to convert the units of answers: {install('materials')}")
+    return MaterialPrompter(
+        task, {str(r["mbid"]): r["structure"] for r in _table(data, name)} if task.structure else {}
+    )
 
 
-def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
     """Return the columns of OpenCompass' loader (datasets/matbench/matbench.py), with classes as True or False."""
-    named = {"yes": "True", "no": "False"}
-    return {"problem": question, "answer": named.get(str(sample.target), str(sample.target))}
+    class_names = {"yes": "True", "no": "False"}
+    return {"problem": question, "answer": class_names.get(str(sample.target), str(sample.target))}
 
 
-def _words(variant: str) -> UpstreamPrompts:
+def _upstream_prompts(variant: str) -> UpstreamPrompts:
     return opencompass_prompts(
         "matbench/matbench_llm_judge_gen_0e9276.py",
         "matbench_infer_cfg",
         "matbench_eval_cfg.evaluator",
-        lacks="OpenCompass' questions about Matbench are in a data file that is not public",
-        given=(("task", f"matbench_{variant}"),),
-        row=_row,
+        unavailable="OpenCompass' questions about Matbench are in a data file that is not public",
+        loop_values=(("task", f"matbench_{variant}"),),
+        columns=_columns,
         kind="verdict" if TASKS[variant].binary else "number",
     )
 
@@ -249,33 +255,37 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
-    number = AbsoluteError(unit=task.reads, possible=task.possible)
-    return _by_rule(task, Label(label), number, class_headline="balanced_accuracy")
+    number = AbsoluteError(unit=task.answer_unit, possible=task.possible_range)
+    return _rule_protocol(task, Label(label), number, class_headline="balanced_accuracy")
 
 
 def _official(variant: str) -> Protocol:
-    return _by_rule(TASKS[variant], OfficialLabel(), OfficialError(), class_headline="rocauc_thresholded")
+    return _rule_protocol(
+        TASKS[variant], OfficialLabel(), OfficialError(), class_headline="rocauc_thresholded"
+    )
 
 
-def _by_rule(task: Task, label: Scorer, number: Scorer, *, class_headline: str) -> Protocol:
+def _rule_protocol(task: Task, label: Scorer, number: Scorer, *, class_headline: str) -> Protocol:
     scorers = {"label": label} if task.binary else {"number": number}
     return Protocol(prompter=_prompter, scorers=scorers, metrics=_metrics(task, class_headline))
 
 
 def _metrics(task: Task, class_headline: str) -> tuple[Metric, ...]:
-    return classification(headline=class_headline) if task.binary else regression(task.shown or task.unit)
+    return (
+        classification(headline=class_headline) if task.binary else regression(task.display_unit or task.unit)
+    )
 
 
 def _intern_s1(variant: str) -> Protocol:
     task, refuses = TASKS[variant], ""
     if variant not in DEFAULT:
-        refuses = f"matbench:{variant} has no protocol intern-s1: it asks {', '.join(DEFAULT)} alone"
-    by_label = Judged(rule=OfficialLabel(), mode="whole")
+        refuses = f"matbench:{variant} has no protocol intern-s1, which covers only {', '.join(DEFAULT)}"
+    label_judge = Judged(rule=OfficialLabel(), mode="whole")
     return Protocol(
         prompter=_prompter,
-        upstream=None if refuses else _words(variant),
+        upstream=None if refuses else _upstream_prompts(variant),
         scorers={
-            "judge": by_label if task.binary else Judged(rule=FirstNumber(), mode="read", form="number")
+            "judge": label_judge if task.binary else Judged(rule=FirstNumber(), mode="read", form="number")
         },
         metrics=_metrics(task, "accuracy"),
         sampling=INTERN_S1,

@@ -1,13 +1,14 @@
 """MathVision (Wang et al. 2024, arXiv 2402.14804): competition problems with a picture.
 
-`official` parses and compares like the authors (evals/scorers/upstream/mathvision.py). `intern-s1` follows VLMEvalKit
-(evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse it. `strict` needs a stated
-option, or an expression that equals the gold answer. Each problem has one picture, which is sent first; the marks
-`<image1>` in a question refer to parts of it. VLMEvalKit's hint on the answer format is reworded, so that runs made here
-are `intern-s1~`. `vlmevalkit` is the same with greedy sampling.
+`official` parses and compares answers as the authors do (evals/scorers/upstream/mathvision.py). `intern-s1` follows
+VLMEvalKit (evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse the reply.
+`strict` needs a stated option, or an expression that equals the gold answer. Each problem has one image, which is sent
+first; placeholders such as `<image1>` in a question refer to parts of it. VLMEvalKit's hint on the answer format is
+reworded, so runs made here are `intern-s1~`. `vlmevalkit` is the same with greedy sampling.
 
-`geometry` is the part of testmini of which OptMerge (arXiv 2505.19892) reports: four subjects of 19 items, **76 items in all**, so that one item
-is 1.3 points and the standard error of a score about 5. Its headline is the mean of the four subjects' accuracies.
+`geometry` is the subset of testmini that OptMerge (arXiv 2505.19892) reports: four subjects of 19 items, **76 items in
+all**, so that one item is 1.3 percentage points and the standard error of a score about 5. Its headline is the mean of the
+four subjects' accuracies.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from evals.benchmark import Benchmark, Protocol, Variant
+from evals.benchmark import Benchmark, Protocol, Variant, gold_answer
 from evals.data import Data, Split
 from evals.data.media import with_image
 from evals.errors import DataError
-from evals.prompts import ask_with_images, hinted_question, images_first, images_of, options, plain_text
+from evals.prompts import ask_with_images, hinted_question, options, plain_text
 from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
 from evals.scorers.upstream.mathvision import Official, Strict
 from evals.scorers.upstream.vlmevalkit import MATHVISION
 from evals.suite import INTERN_S1
-from evals.types import Prompt, Prompter, Sample, Sampling, Scorer, Text
+from evals.types import Prompt, Prompter, Sample, Sampling, Scorer
 
 VARIANTS = {
     "testmini": Variant(304),
@@ -53,10 +54,10 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             raise DataError(
                 f"mathvision: {row['id']}: the gold answer {row['answer']!r} is not one of its options"
             )
-        picture = row.get("decoded_image") or row.get("image")
+        image = row.get("decoded_image") or row.get("image")
         yield Sample(
             id=str(row["id"]),
-            question=with_image(data, row.get("question"), picture, required=True),
+            question=with_image(data, row.get("question"), image, required=True),
             target=str(row["answer"]),
             choices=choices,
             group=str(row["subject"]),
@@ -65,20 +66,17 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _prompt(sample: Sample, repeat: int) -> Prompt:
-    shown = f"\n{options(sample.choices)}" if sample.choices else ""
-    words = (
+    option_block = f"\n{options(sample.choices)}" if sample.choices else ""
+    text = (
         "Solve the problem about the picture step by step and put the final answer into \\boxed{}; where there are "
-        f"options, put only the letter of the right one there.\n\n{plain_text(sample.question)}{shown}"
+        f"options, put only the letter of the right one there.\n\n{plain_text(sample.question)}{option_block}"
     )
-    return ask_with_images(sample, words)
+    return ask_with_images(sample, text)
 
 
-def _hinted(sample: Sample, repeat: int) -> Prompt:
+def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return the prompt in VLMEvalKit's layout."""
-    form = "the letter of the right option" if sample.choices else "the final answer"
-    return images_first(
-        [*images_of(sample), Text(hinted_question(plain_text(sample.question), form, sample.choices))]
-    )
+    return hinted_question(sample, "the letter of the right option" if sample.choices else "the final answer")
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:
@@ -86,14 +84,14 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     return gold if gold.startswith("\\boxed") else f"\\boxed{{{gold}}}"
 
 
-def _unwinnable(*marks: str) -> Callable[[Sample], str]:
-    """Return a check for marks that upstream removes from replies, but not from gold answers (six have one)."""
+def _unwinnable(*markers: str) -> Callable[[Sample], str]:
+    """Return a check for markers that upstream removes from replies, but not from gold answers (six contain one)."""
 
-    def reason(sample: Sample) -> str:
-        mark = next((mark for mark in marks if mark in str(sample.target)), "")
-        return mark and f"its gold answer contains {mark}"
+    def check(sample: Sample) -> str:
+        marker = next((marker for marker in markers if marker in str(sample.target)), "")
+        return marker and f"its gold answer contains {marker}"
 
-    return reason
+    return check
 
 
 def _protocol(scorer: Scorer, variant: str, *, prompt: Prompter = _prompt, **options: Any) -> Protocol:
@@ -101,19 +99,19 @@ def _protocol(scorer: Scorer, variant: str, *, prompt: Prompter = _prompt, **opt
     return Protocol(prompt=prompt, scorers={"answer": scorer}, metrics=metrics, **options)
 
 
-def _as_vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
+def _vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
     return _protocol(
         MATHVISION,
         variant,
-        prompt=_hinted,
+        prompt=_vlmevalkit_prompt,
         upstream=UNAVAILABLE,
         sampling=sampling,
-        ideal=lambda sample, prompt: str(sample.target),
+        ideal=gold_answer,
         unwinnable=_unwinnable("\\boxed"),
     )
 
 
-OFFICIAL_LOSES = _unwinnable("\\boxed", "^{\\circ}", "\\left")
+UNWINNABLE_OFFICIAL = _unwinnable("\\boxed", "^{\\circ}", "\\left")
 BENCHMARK = Benchmark(
     name="mathvision",
     title="MathVision: 3,040 competition problems with a picture, 16 subjects, 5 levels (Wang et al. 2024, arXiv 2402.14804).",
@@ -123,9 +121,9 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "strict": partial(_protocol, Strict()),
-        "official": partial(_protocol, Official(), unwinnable=OFFICIAL_LOSES),
-        "intern-s1": partial(_as_vlmevalkit, INTERN_S1),
-        "vlmevalkit": partial(_as_vlmevalkit, Sampling(temperature=0.0, max_tokens=2_048)),
+        "official": partial(_protocol, Official(), unwinnable=UNWINNABLE_OFFICIAL),
+        "intern-s1": partial(_vlmevalkit, INTERN_S1),
+        "vlmevalkit": partial(_vlmevalkit, Sampling(temperature=0.0, max_tokens=2_048)),
     },
     ideal=_ideal,
     needs=frozenset({"image"}),

@@ -1,15 +1,15 @@
 """MathVista (Lu et al., arXiv 2310.02255), split testmini.
 
-540 questions have options, the others ask for a number (two for a list). `official` compares like the authors
-(evals/scorers/upstream/mathvista.py), with a rule instead of their language model that extracts the answer. `intern-s1`
-follows VLMEvalKit (evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse it.
+540 questions have options, the others ask for a number (two for a list). `official` compares answers as the authors do
+(evals/scorers/upstream/mathvista.py), but a rule extracts the answer instead of a language model. `intern-s1` follows
+VLMEvalKit (evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse the reply.
 `strict` needs a stated option, or one stated number that is correct to the requested precision. Upstream's questions begin
-with a hint on the answer format, which is reworded, so that runs made here are `intern-s1~`. `vlmevalkit` is the same with greedy
-sampling.
+with a hint on the answer format, which is reworded, so runs made here are `intern-s1~`. `vlmevalkit` is the same with
+greedy sampling.
 
-`geometry` is the part of which OptMerge (arXiv 2505.19892) reports: the items with one of three labels, algebraic or geometry reasoning
-(skills) and geometry problem solving (a task). Its headline is the plain mean of the three accuracies, which overlap: 304 items
-give 728 answers, and 206 of them count three times. `accuracy` counts each item once.
+`geometry` is the subset that OptMerge (arXiv 2505.19892) reports: the items with at least one of three labels, algebraic or
+geometry reasoning (skills) and geometry problem solving (a task). Its headline is the plain mean of the three accuracies,
+which overlap: the 304 items have 728 labels, and 206 of the items have all three. `accuracy` counts each item once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from evals.benchmark import Benchmark, Protocol, Variant
+from evals.benchmark import Benchmark, Protocol, Variant, gold_answer, gold_answer_line
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
@@ -26,8 +26,6 @@ from evals.prompts import (
     LETTERS,
     ask_with_images,
     hinted_question,
-    images_first,
-    images_of,
     options,
     plain_text,
 )
@@ -36,19 +34,18 @@ from evals.report.metrics import accuracy, mean_value
 from evals.scorers.upstream.mathvista import Official, Strict
 from evals.scorers.upstream.vlmevalkit import MATHVISTA
 from evals.suite import INTERN_S1
-from evals.types import Metric, Point, Prompt, Prompter, Sample, Sampling, Scorer, Text
+from evals.types import Metric, Point, Prompt, Prompter, Sample, Sampling, Scorer
 
 ROWS = Split(hub="AI4Math/MathVista", split="testmini", stems=("testmini", "items"), rows=1_000)
-KINDS = {
+ANSWER_FORMATS = {
     "integer": "a whole number",
     "float": "a number with {precision} decimal place(s)",
     "list": "a list of numbers in square brackets, such as [1, 2, 3]",
     "text": "a single word or phrase",
 }
 GEOMETRY = ("algebraic reasoning", "geometry problem solving", "geometry reasoning")
-"""Labels of the variant `geometry`: skills, and a task."""
-BOTH = " + "
-"""Joins the labels of an item with several."""
+"""Labels of the variant `geometry`: two skills and a task."""
+LABEL_SEPARATOR = " + "
 
 
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
@@ -58,12 +55,12 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         if variant and not group:
             continue
         choices = tuple(map(str, row["choices"] or ()))
-        text = row.get("question") and _words(row)
-        picture = row.get("decoded_image") or row.get("image")
+        question = row.get("question") and _question_with_unit(row)
+        image = row.get("decoded_image") or row.get("image")
         yield Sample(
             id=str(row["pid"]),
-            question=with_image(data, text, picture, required=True),
-            target=_gold(row, choices),
+            question=with_image(data, question, image, required=True),
+            target=_target(row, choices),
             choices=choices,
             group=group,
             meta={"answer_type": str(row["answer_type"]), "precision": int(float(row.get("precision") or 0))},
@@ -71,25 +68,27 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 def _labels(metadata: Mapping[str, Any]) -> str:
-    """Return an item's labels of geometry; empty if it has none."""
+    """Return an item's labels among `GEOMETRY`; empty if it has none of them."""
     labels = {str(metadata.get("task", "")), *map(str, metadata.get("skills") or ())}
-    return BOTH.join(label for label in GEOMETRY if label in labels)
+    return LABEL_SEPARATOR.join(label for label in GEOMETRY if label in labels)
 
 
 def mean_of_labels(points: Sequence[Point]) -> float:
     """Return the mean of the three labels' accuracies; raises ValueError if one has no item with a value."""
-    scored = [(point.group.split(BOTH), point.value) for point in points if point.value is not None]
-    values = [[value for labels, value in scored if label in labels] for label in GEOMETRY]
-    if not all(values):
+    scored = [
+        (point.group.split(LABEL_SEPARATOR), point.value) for point in points if point.value is not None
+    ]
+    values_by_label = [[value for labels, value in scored if label in labels] for label in GEOMETRY]
+    if not all(values_by_label):
         raise ValueError("a label has no scored item")
-    return sum(sum(some) / len(some) for some in values) / len(values)
+    return sum(sum(values) / len(values) for values in values_by_label) / len(values_by_label)
 
 
-def _words(row: Row) -> str:
+def _question_with_unit(row: Row) -> str:
     return f"{row['question']} (Unit: {row['unit']})" if row.get("unit") else str(row["question"])
 
 
-def _gold(row: Row, choices: tuple[str, ...]) -> str:
+def _target(row: Row, choices: tuple[str, ...]) -> str:
     answer = str(row["answer"])
     if not choices:
         return answer
@@ -98,55 +97,51 @@ def _gold(row: Row, choices: tuple[str, ...]) -> str:
     return LETTERS[choices.index(answer)]
 
 
-def _prompt(sample: Sample, repeat: int) -> Prompt:
+def _answer_format(sample: Sample) -> str:
     if sample.choices:
-        shown = f"\n{options(sample.choices, mark='({}) {}')}"
-        form = "where X is the letter of the right option"
-    else:
-        shown = ""
-        kind = KINDS.get(str(sample.meta["answer_type"]), KINDS["text"])
-        form = f"where X is {kind.format(precision=sample.meta['precision'])}, without its unit"
-    words = (
-        f"{plain_text(sample.question)}{shown}\n\nReason as far as you need to, then finish with a line of the form "
-        f"`Answer: X`, {form}."
+        return "the letter of the right option"
+    answer_format = ANSWER_FORMATS.get(str(sample.meta["answer_type"]), ANSWER_FORMATS["text"])
+    return answer_format.format(precision=sample.meta["precision"])
+
+
+def _prompt(sample: Sample, repeat: int) -> Prompt:
+    choices = f"\n{options(sample.choices, line_format='({}) {}')}" if sample.choices else ""
+    ending = "" if sample.choices else ", without its unit"
+    return ask_with_images(
+        sample,
+        f"{plain_text(sample.question)}{choices}\n\nReason as far as you need to, then finish with a line of the form "
+        f"`Answer: X`, where X is {_answer_format(sample)}{ending}.",
     )
-    return ask_with_images(sample, words)
 
 
-def _hinted(sample: Sample, repeat: int) -> Prompt:
+def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return the prompt in VLMEvalKit's layout."""
-    form = "the letter of the right option"
-    if not sample.choices:
-        kind = KINDS.get(str(sample.meta["answer_type"]), KINDS["text"])
-        form = kind.format(precision=sample.meta["precision"])
-    return images_first(
-        [*images_of(sample), Text(hinted_question(plain_text(sample.question), form, sample.choices))]
-    )
+    return hinted_question(sample, _answer_format(sample))
 
 
 def _unwinnable(sample: Sample) -> str:
     return "its answer is a list" if sample.meta["answer_type"] == "list" else ""
 
 
-ROW_MEAN = (
+GEOMETRY_METRICS = (
     Metric(name="accuracy_of_labels", of=mean_of_labels, pool="whole", headline=True),
     Metric(name="accuracy", of=mean_value),
 )
 
 
 def _protocol(scorer: Scorer, variant: str, *, prompt: Prompter = _prompt, **options: Any) -> Protocol:
-    metrics = ROW_MEAN if variant else accuracy()
+    metrics = GEOMETRY_METRICS if variant else accuracy()
     return Protocol(prompt=prompt, scorers={"answer": scorer}, metrics=metrics, **options)
 
 
-def _as_vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
+def _vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
     return _protocol(
         MATHVISTA,
         variant,
-        prompt=_hinted,
+        prompt=_vlmevalkit_prompt,
         upstream=UNAVAILABLE,
         sampling=sampling,
-        ideal=lambda sample, prompt: str(sample.target),
+        ideal=gold_answer,
         unwinnable=_unwinnable,
     )
 
@@ -161,10 +156,10 @@ BENCHMARK = Benchmark(
     protocols={
         "strict": partial(_protocol, Strict()),
         "official": partial(_protocol, Official()),
-        "intern-s1": partial(_as_vlmevalkit, INTERN_S1),
-        "vlmevalkit": partial(_as_vlmevalkit, Sampling(temperature=0.0, max_tokens=2_048)),
+        "intern-s1": partial(_vlmevalkit, INTERN_S1),
+        "vlmevalkit": partial(_vlmevalkit, Sampling(temperature=0.0, max_tokens=2_048)),
     },
-    ideal=lambda sample, prompt: f"Answer: {sample.target}",
+    ideal=gold_answer_line,
     needs=frozenset({"image"}),
     licence="CC-BY-SA-4.0",
     cite="arXiv 2310.02255",

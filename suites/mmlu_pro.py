@@ -1,12 +1,12 @@
 """MMLU-Pro (Wang et al. 2024, arXiv 2406.01574).
 
-`official`: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py. Five worked examples of the same subject (`--shots`
-shows fewer, as `ntrain` does there), greedy sampling, three patterns in turn. If upstream picks a random option, the sample is unanswered; `accuracy_guess` is the
-expected accuracy with that guess.
+`official`: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py. Five worked examples of the same subject (fewer with
+`--shots`, upstream's `ntrain`), greedy sampling, three answer patterns tried in turn. Where upstream picks a random option,
+the sample is unanswered; `accuracy_guess` is the expected accuracy with that guess.
 
 `intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: no examples, a judge model that grades the whole
 reply, both with OpenCompass' own prompts (`intern-s1~`: reworded), and the mean over the 14 subjects. The judge of the
-published numbers is unknown.
+published scores is unknown.
 """
 
 from __future__ import annotations
@@ -30,40 +30,40 @@ from evals.types import Prompt, Prompter, Sample, Sampling, Text
 HUB = "TIGER-Lab/MMLU-Pro"
 REVISION = "3373e0b32277875b8db2aa555a333b78a08477ea"
 TEST = Split(hub=HUB, revision=REVISION, stems=("test", "mmlu_pro", "mmlu-pro"), rows=12_032)
-SHOTS = Split(hub=HUB, revision=REVISION, split="validation", stems=("validation",), main=False, rows=70)
+EXAMPLES = Split(hub=HUB, revision=REVISION, split="validation", stems=("validation",), main=False, rows=70)
 COLUMNS = ("question_id", "options", "answer", "category")
 
 
 def samples(data: Data, variant: str = "") -> Iterator[Sample]:
-    """Yield samples without the filler options `N/A`, which upstream drops, the rest lettered by position."""
+    """Yield samples without the filler options `N/A`, which upstream drops before it letters the options."""
     for row in data.rows(TEST, required=COLUMNS):
         if not isinstance(row["options"], list):
-            raise DataError(f"mmlu-pro: question {row['question_id']}: its options are no list")
-        kept = [i for i, option in enumerate(row["options"]) if option != "N/A"]
+            raise DataError(f"mmlu-pro: question {row['question_id']}: its options are not a list")
+        positions = [i for i, option in enumerate(row["options"]) if option != "N/A"]
         yield Sample(
             id=str(row["question_id"]),
             question=(Text(row["question"]),) if row.get("question") else (),
-            target=_gold(row, kept),
-            choices=tuple(row["options"][i] for i in kept),
+            target=_gold(row, positions),
+            choices=tuple(row["options"][i] for i in positions),
             group=row["category"],
         )
 
 
-def _gold(row: Row, kept: list[int]) -> str:
-    """Return the gold letter among the remaining options; it prevails over `answer_index` (question 3983)."""
+def _gold(row: Row, positions: list[int]) -> str:
+    """Return the gold letter among the remaining options; `answer_index`, which is wrong for question 3983, is ignored."""
     position = ord(row["answer"]) - ord("A") if len(row["answer"]) == 1 else -1
-    if position not in kept:
+    if position not in positions:
         raise DataError(
             f"mmlu-pro: question {row['question_id']}: the gold answer {row['answer']!r} is not one of its options"
         )
-    return LETTERS[kept.index(position)]
+    return LETTERS[positions.index(position)]
 
 
 def _question(sample: Sample) -> str:
     return f"{plain_text(sample.question)}\n\n{options(sample.choices)}"
 
 
-def _ask(sample: Sample, repeat: int) -> Prompt:
+def _reasoning_prompt(sample: Sample, repeat: int) -> Prompt:
     last = LETTERS[len(sample.choices) - 1]
     return ask(
         f"The following is a multiple-choice question about {sample.group}. Work it out step by step, then finish with a "
@@ -71,59 +71,59 @@ def _ask(sample: Sample, repeat: int) -> Prompt:
     )
 
 
-def _worked_examples(data: Data, variant: str, shots: int) -> Prompter:
-    """Return a prompter with worked examples of the same subject; raises DataError if a local split holds fewer."""
+def _few_shot_prompter(data: Data, variant: str, shots: int) -> Prompter:
+    """Return a prompter with worked examples of the same subject; raises DataError if a local split has fewer."""
     examples: dict[str, list[str]] = {}
-    if not data.has(SHOTS):
+    if not data.has(EXAMPLES):
         raise DataError(
             "mmlu-pro: protocol official needs the validation split for its worked examples, and there is no file "
             "named validation in the local data; add it, or use --protocol strict"
         )
-    for row in data.rows(SHOTS, required=(*COLUMNS, "question", "cot_content")):
-        chosen = [option for option in row["options"] if option != "N/A"]
-        thought = row["cot_content"].removeprefix("A: ")
+    for row in data.rows(EXAMPLES, required=(*COLUMNS, "question", "cot_content")):
+        choices = [option for option in row["options"] if option != "N/A"]
+        reasoning = row["cot_content"].removeprefix("A: ")
         examples.setdefault(row["category"], []).append(
-            f"Question:\n{row['question']}\nOptions:\n{options(chosen)}\nAnswer: {thought}\n\n"
+            f"Question:\n{row['question']}\nOptions:\n{options(choices)}\nAnswer: {reasoning}\n\n"
         )
-    least = min(shots, 1) if data.sample else shots
-    return partial(_few_shot, {group: texts[:shots] for group, texts in examples.items()}, least)
+    required = min(shots, 1) if data.sample else shots
+    return partial(_few_shot_prompt, {group: texts[:shots] for group, texts in examples.items()}, required)
 
 
-def _few_shot(examples: dict[str, list[str]], least: int, sample: Sample, repeat: int) -> Prompt:
-    shown = examples.get(sample.group, [])
-    if len(shown) < least:
+def _few_shot_prompt(examples: dict[str, list[str]], required: int, sample: Sample, repeat: int) -> Prompt:
+    examples_shown = examples.get(sample.group, [])
+    if len(examples_shown) < required:
         raise DataError(
-            f"mmlu-pro: the validation split holds {len(shown)} of {least} worked examples of {sample.group!r}"
+            f"mmlu-pro: the validation split holds {len(examples_shown)} of {required} worked examples of {sample.group!r}"
         )
     intro = (
         f"Below are multiple-choice questions about {sample.group}, each with its reasoning. Reason step by step "
         "about the last one"
-        if shown
+        if examples_shown
         else f"Below is a multiple-choice question about {sample.group}. Reason step by step"
     )
     return ask(
         f'{intro} and end with "The answer is (X)", where X is the letter of its option.\n\n'
-        f"{''.join(shown)}Question:\n{plain_text(sample.question)}\nOptions:\n{options(sample.choices)}\n"
+        f"{''.join(examples_shown)}Question:\n{plain_text(sample.question)}\nOptions:\n{options(sample.choices)}\n"
         "Answer: "
     )
 
 
 def official_letter(text: str, count: int) -> str | None:
-    """Apply the authors' three patterns, which read A to J whatever the number of options."""
+    """Apply the authors' three patterns, which match A to J regardless of the number of options."""
     return letter_mmlu_pro(text)
 
 
-def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns that OpenCompass' loader makes (datasets/mmlu_pro.py)."""
-    gold, shown = prompt.shown_letter(str(sample.target)), options(sample.choices).strip()
-    return {"question": question, "answer": gold, "category": sample.group, "options_str": shown}
+def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Return the columns of OpenCompass' loader (datasets/mmlu_pro.py)."""
+    gold, option_lines = prompt.shown_letter(str(sample.target)), options(sample.choices).strip()
+    return {"question": question, "answer": gold, "category": sample.group, "options_str": option_lines}
 
 
-WORDS = opencompass_prompts(
+UPSTREAM_PROMPTS = opencompass_prompts(
     "mmlu_pro/mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py",
     "mmlu_pro_infer_cfg",
     "mmlu_pro_eval_cfg.evaluator",
-    row=_row,
+    columns=_columns,
 )
 
 
@@ -138,16 +138,16 @@ BENCHMARK = Benchmark(
     variants={"": Variant(12_032, sha256="37b05570bf728a9405f8c39d503052d4d9096c919e71b6580245a2de6205e5e5")},
     samples=samples,
     protocols={
-        "strict": Protocol(prompt=_ask, scorers={"choice": StatedChoice()}),
+        "strict": Protocol(prompt=_reasoning_prompt, scorers={"choice": StatedChoice()}),
         "official": Protocol(
-            few_shot=FewShot(5, 5, _worked_examples),
+            few_shot=FewShot(5, 5, _few_shot_prompter),
             scorers={"choice": Choice(official_letter)},
             metrics=(*accuracy(), accuracy_guess()),
             sampling=Sampling(temperature=0.0, max_tokens=4000),
         ),
         "intern-s1": Protocol(
-            prompt=_ask,
-            upstream=WORDS,
+            prompt=_reasoning_prompt,
+            upstream=UPSTREAM_PROMPTS,
             scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
             metrics=accuracy(macro=True),
             sampling=INTERN_S1,

@@ -1,15 +1,15 @@
 """MMMU (arXiv 2311.16502) and MMMU-Pro.
 
-Of MMMU's validation questions, 847 are multiple choice and 53 ask for a word or a number. `official` parses replies like
-the authors, without their random guess (evals/scorers/upstream/mmmu.py). `intern-s1` follows VLMEvalKit, which produced the
-published Intern-S1 numbers (evals/scorers/upstream/inferred.py: a rule, and a judge for the rest; open questions are given
-two options for scoring), and `intern-s1-exact` is its exact matching without a judge. `strict` needs a stated answer.
+Of MMMU's validation questions, 847 are multiple choice and 53 ask for a word or a number. `official` parses replies as the
+authors do, without their random guess (evals/scorers/upstream/mmmu.py). `intern-s1` follows VLMEvalKit, which produced the
+published Intern-S1 scores (evals/scorers/upstream/inferred.py: a rule, and a judge for the rest; open questions get two
+options for scoring), and `intern-s1-exact` is VLMEvalKit's exact matching without a judge. `strict` needs a stated answer.
 Images are placed where the question mentions them; an image that only an option mentions follows the question. Under
-`intern-s1`, as in that model's adapter, they come first and are numbered, the first one at twice its width and height.
+`intern-s1`, as in that model's adapter, images come first and are numbered, the first one at twice its width and height.
 VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel (`intern-s1~`: reworded).
 
 MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten options (one has twelve), as text with images (`pro-standard`)
-and as one image that contains everything (`pro-vision`); the headline of both is their mean.
+and as a single image of the whole item (`pro-vision`); the aggregate is the mean of both.
 """
 
 from __future__ import annotations
@@ -24,8 +24,22 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import enlarge_image, image
 from evals.errors import DataError
-from evals.prompts import LETTERS, SELECTING, images_first, images_of, option_question, options, plain_text
-from evals.prompts.upstream.sentences import NAMES_ONE, SELECT, Place, Swap, sentences
+from evals.prompts import (
+    LETTERS,
+    SELECT_INSTRUCTION,
+    images_first,
+    images_of,
+    option_block,
+    options,
+    plain_text,
+)
+from evals.prompts.upstream.sentences import (
+    OPTION_JUDGE,
+    SELECT_OPTION,
+    Replacement,
+    TextLocation,
+    sentence_prompts,
+)
 from evals.report.aggregate import mean_of_variants
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.upstream.inferred import Inferred, closest_option
@@ -41,14 +55,14 @@ SUBJECTS = (
     "History", "Literature", "Manage", "Marketing", "Materials", "Math", "Mechanical_Engineering", "Music",
     "Pharmacy", "Physics", "Psychology", "Public_Health", "Sociology",
 )  # fmt: skip
-WHOLE = Split(hub="MMMU/MMMU", split="validation", stems=("validation", "items"))
+VALIDATION = Split(hub="MMMU/MMMU", split="validation", stems=("validation", "items"))
 PRO = {"pro-standard": "standard (10 options)", "pro-vision": "vision"}
 """Variant -> configuration on the hub."""
-_PICTURE = re.compile(r"<image (\d)>")
+_IMAGE_MARK = re.compile(r"<image (\d)>")
 
 
 def _rows(data: Data, variant: str) -> Iterator[Row]:
-    """Yield the rows of one file, or of the hub's 30 subjects in turn."""
+    """Yield the rows of one file, or of the hub's 30 subjects."""
     required = ("id", "options", "answer")
     if variant:
         config = PRO[variant]
@@ -56,27 +70,31 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
         split = Split(hub="MMMU/MMMU_Pro", config=config, stems=stems, rows=1_730)
         yield from data.rows(split, required=required)
         return
-    if data.origin != "hub" and data.has(WHOLE):
-        yield from data.rows(WHOLE, required=required)
+    if data.origin != "hub" and data.has(VALIDATION):
+        yield from data.rows(VALIDATION, required=required)
         return
     for subject in SUBJECTS:
         files = (f"{subject}/validation",)
-        split = Split(hub=WHOLE.hub, config=subject, split="validation", stems=files, rows=30, main=False)
+        split = Split(
+            hub=VALIDATION.hub, config=subject, split="validation", stems=files, rows=30, main=False
+        )
         for row in data.rows(split, required=required):
             yield {"subject": subject, **row}
 
 
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for row in _rows(data, variant):
-        given = _listed(row, "options")
-        inner = given[0] if len(given) == 1 else None
-        nested = isinstance(inner, list)
-        choices = tuple(map(str, inner if isinstance(inner, list) else given))
+        options_list = _parse_list(row, "options")
+        first_option = options_list[0] if len(options_list) == 1 else None
+        nested = isinstance(first_option, list)
+        choices = tuple(map(str, first_option if isinstance(first_option, list) else options_list))
         answer = str(row["answer"])
-        golds = tuple(map(str, _listed(row, "answer"))) if answer.startswith("[") else (answer,)
+        golds = tuple(map(str, _parse_list(row, "answer"))) if answer.startswith("[") else (answer,)
         yield Sample(
             id=str(row["id"]),
-            question=tuple(_page(data, row) if variant == "pro-vision" else _parts(data, row, choices)),
+            question=tuple(
+                _page_parts(data, row) if variant == "pro-vision" else _question_parts(data, row, choices)
+            ),
             target=golds[0] if len(golds) == 1 else golds,
             choices=choices,
             meta={"options": 1} if nested else {},
@@ -84,19 +102,19 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         )
 
 
-def _listed(row: Row, column: str) -> list[object]:
+def _parse_list(row: Row, column: str) -> list[object]:
     """Parse a list that the hub stores as a Python literal."""
     value = row[column]
     try:
-        listed = ast.literal_eval(value) if isinstance(value, str) else value
+        items = ast.literal_eval(value) if isinstance(value, str) else value
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise DataError(f"mmmu: {row['id']}: column {column!r} holds no list") from None
-    if not isinstance(listed, list | tuple):
-        raise DataError(f"mmmu: {row['id']}: column {column!r} holds no list")
-    return list(listed)
+        raise DataError(f"mmmu: {row['id']}: column {column!r} is not a list") from None
+    if not isinstance(items, list | tuple):
+        raise DataError(f"mmmu: {row['id']}: column {column!r} is not a list")
+    return list(items)
 
 
-def _page(data: Data, row: Row) -> Iterator[Part]:
+def _page_parts(data: Data, row: Row) -> Iterator[Part]:
     """Yield the image that contains question and options."""
     if not row.get("image") and data.media is not None:
         raise DataError(f"mmmu: {row['id']}: its picture is not in the data")
@@ -104,35 +122,35 @@ def _page(data: Data, row: Row) -> Iterator[Part]:
         yield page
 
 
-def _parts(data: Data, row: Row, choices: tuple[str, ...]) -> Iterator[Part]:
-    """Yield the question with its images in place, then images that only options name."""
+def _question_parts(data: Data, row: Row, choices: tuple[str, ...]) -> Iterator[Part]:
+    """Yield the question with its images in place, then the images that only options mention."""
     if not row.get("question"):
         return
     question = str(row["question"])
     end = 0
-    for mark in _PICTURE.finditer(question):
-        if (picture := _picture(data, row, mark[1])) is not None:
+    for mark in _IMAGE_MARK.finditer(question):
+        if (media := _image(data, row, mark[1])) is not None:
             yield Text(question[end : mark.end()])
-            yield picture
+            yield media
             end = mark.end()
     yield Text(question[end:])
-    asked = set(_PICTURE.findall(question))
-    for number in sorted({n for choice in choices for n in _PICTURE.findall(choice)} - asked):
-        if (picture := _picture(data, row, number)) is not None:
+    mentioned = set(_IMAGE_MARK.findall(question))
+    for number in sorted({n for choice in choices for n in _IMAGE_MARK.findall(choice)} - mentioned):
+        if (media := _image(data, row, number)) is not None:
             yield Text(f"\n<image {number}>")
-            yield picture
+            yield media
 
 
-def _picture(data: Data, row: Row, number: str) -> Part | None:
+def _image(data: Data, row: Row, number: str) -> Part | None:
     value = row.get(f"image_{number}")
     if not value and data.media is not None:
         raise DataError(f"mmmu: {row['id']}: its picture {number} is not in the data")
     return image(data, value) if value else None
 
 
-def _prompt(sample: Sample, repeat: int) -> Prompt:
+def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
     if sample.choices:
-        ending = f"\n\n{options(sample.choices, mark='({}) {}')}\n\nReason as far as you need to, then finish with a line "
+        ending = f"\n\n{options(sample.choices, line_format='({}) {}')}\n\nReason as far as you need to, then finish with a line "
         ending += "of the form `ANSWER: X`, where X is the letter of the right option."
     else:
         ending = "\n\nReason as far as you need to, then finish with a line of the form `Answer: X`, where X is a single "
@@ -141,78 +159,88 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _page_prompt(sample: Sample, repeat: int) -> Prompt:
-    words = (
+    instruction = (
         "The picture holds a multiple-choice question with its options. Write the question down, reason step by step, then "
         "finish with a line of the form `Answer: X`, where X is the letter of the right option."
     )
-    return Prompt(messages=(Message("user", (*sample.question, Text(words))),))
+    return Prompt(messages=(Message("user", (*sample.question, Text(instruction))),))
 
 
-def _chain(sample: Sample, repeat: int) -> Prompt:
-    """Return the prompt of MMMU-Pro's authors with reasoning: question, options, and the form of the last line."""
+def _reasoning_prompt(sample: Sample, repeat: int) -> Prompt:
+    """Return the chain-of-thought prompt of MMMU-Pro's authors: question, options, and the form of the last line."""
     ending = f"\n{options(sample.choices)}\nReason step by step, then finish with a line of the form `Answer: X`, where X "
     ending += "is the letter of the right option."
     return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
 
 
-LAST_LINE = "Reason step by step and finish with a line of the form `Answer: X`, X being an option's letter."
-ON_THE_PAGE = "Answer the multiple-choice question in the picture. "
-IN_FILE = ("dataset/image_mcq.py", "MMMUProDataset.build_prompt")
-SWAPS = {
-    "": SELECT,
-    "pro-standard": Swap(ours=f"{SELECTING}{LAST_LINE}", theirs=(Place(*IN_FILE, 16),)),
-    "pro-vision": Swap(ours=f"{ON_THE_PAGE}{LAST_LINE}", theirs=(Place(*IN_FILE, 2), Place(*IN_FILE, 4))),
+ANSWER_FORMAT = (
+    "Reason step by step and finish with a line of the form `Answer: X`, X being an option's letter."
+)
+PAGE_INSTRUCTION = "Answer the multiple-choice question in the picture. "
+PRO_PROMPT_FUNCTION = ("dataset/image_mcq.py", "MMMUProDataset.build_prompt")
+REPLACEMENTS = {
+    "": SELECT_OPTION,
+    "pro-standard": Replacement(
+        own_text=f"{SELECT_INSTRUCTION}{ANSWER_FORMAT}",
+        upstream_texts=(TextLocation(*PRO_PROMPT_FUNCTION, 16),),
+    ),
+    "pro-vision": Replacement(
+        own_text=f"{PAGE_INSTRUCTION}{ANSWER_FORMAT}",
+        upstream_texts=(TextLocation(*PRO_PROMPT_FUNCTION, 2), TextLocation(*PRO_PROMPT_FUNCTION, 4)),
+    ),
 }
 
 
-def _selecting(data: Data, variant: str) -> Prompter:
-    """Return the prompt in VLMEvalKit's layout."""
-    form = LAST_LINE if variant else ""
+def _vlmevalkit_prompter(data: Data, variant: str) -> Prompter:
+    """Return a prompter with VLMEvalKit's layout."""
+    answer_format = ANSWER_FORMAT if variant else ""
 
     def ask(sample: Sample, repeat: int) -> Prompt:
-        text, pictures = _marked(sample)
+        text, images = _question_and_images(sample)
         parts: list[Part] = []
-        for number, piece in enumerate(
-            _PICTURE.split(f"Question: {text}{option_question(sample.choices)}{form}")
+        for position, piece in enumerate(
+            _IMAGE_MARK.split(f"Question: {text}{option_block(sample.choices)}{answer_format}")
         ):
-            if number % 2 == 0:
+            if position % 2 == 0:
                 parts.append(Text(piece))
-            elif piece in pictures:
-                parts.append(pictures[piece])
+            elif piece in images:
+                parts.append(images[piece])
         first = next((part for part in parts if isinstance(part, Media)), None)
-        if first is not None:  # everywhere: the same image is sent at one size
-            large = enlarge_image(first, 2, max_pixels=data.max_pixels)
-            parts = [large if part == first else part for part in parts]
+        if first is not None:  # and all its copies, as an image is sent at one size
+            enlarged = enlarge_image(first, 2, max_pixels=data.max_pixels)
+            parts = [enlarged if part == first else part for part in parts]
         return images_first(parts)
 
     def ask_page(sample: Sample, repeat: int) -> Prompt:
         (page,) = images_of(sample)
         return images_first(
-            [enlarge_image(page, 2, max_pixels=data.max_pixels), Text(f"{ON_THE_PAGE}{form}")]
+            [enlarge_image(page, 2, max_pixels=data.max_pixels), Text(f"{PAGE_INSTRUCTION}{answer_format}")]
         )
 
     return ask_page if variant == "pro-vision" else ask
 
 
-def _marked(sample: Sample) -> tuple[str, dict[str, Media]]:
-    """Return the question's text with its marks, and number -> image."""
+def _question_and_images(sample: Sample) -> tuple[str, dict[str, Media]]:
+    """Return the question's text with its image marks, and the images by number."""
     parts = list(sample.question)
-    pictures = {
-        mark[-1]: part
+    images = {
+        marks[-1]: part
         for before, part in itertools.pairwise(parts)
-        if isinstance(part, Media) and isinstance(before, Text) and (mark := _PICTURE.findall(before.text))
+        if isinstance(part, Media)
+        and isinstance(before, Text)
+        and (marks := _IMAGE_MARK.findall(before.text))
     }
     while len(parts) > 1 and isinstance(parts[-1], Media):
-        del parts[-2:]  # images that only options name
-    return plain_text(parts), pictures
+        del parts[-2:]  # images that only options mention
+    return plain_text(parts), images
 
 
-def _direct(sample: Sample, repeat: int) -> Prompt:
+def _direct_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return the authors' prompt for direct answers."""
     ending = "\n\nAnswer the question with a single word or phrase."
     if sample.choices:
-        shown = options(sample.choices, mark="({}) {}")
-        ending = f"\n\n{shown}\n\nAnswer directly with the letter of the right option."
+        option_lines = options(sample.choices, line_format="({}) {}")
+        ending = f"\n\n{option_lines}\n\nAnswer directly with the letter of the right option."
     return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
 
 
@@ -221,66 +249,67 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     return f"({prompt.shown_letter(str(gold))})" if sample.choices else f"Answer: {gold}"
 
 
-def _nested(sample: Sample) -> str:
+def _nested_options(sample: Sample) -> str:
     """Return why no reply can get full marks for one sample of MMMU-Pro under the authors' rule."""
     return "its options are a list within a list" if sample.meta.get("options") else ""
 
 
-def _open_lost(sample: Sample) -> str:
+def _unwinnable_open(sample: Sample) -> str:
     """Return why no reply can get full marks for four of MMMU's open questions under VLMEvalKit's rule."""
     if sample.choices:
         return ""
     if isinstance(sample.target, tuple):
-        return "its several gold answers are one text to upstream"
+        return "upstream compares its gold answers as a single text"
     letter = str(sample.target) in LETTERS[2:] and len(str(sample.target)) == 1
-    return "its gold answer is a letter beyond the two options that it gets" if letter else ""
+    return "its gold answer is a letter other than those of the two options" if letter else ""
 
 
 def _strict(variant: str) -> Protocol:
-    prompt = _page_prompt if variant == "pro-vision" else _prompt
+    prompt = _page_prompt if variant == "pro-vision" else _strict_prompt
     return Protocol(prompt=prompt, scorers={"answer": Strict()})
 
 
-AUTHORS = {"": (_direct, 1024), "pro-standard": (_chain, 4096), "pro-vision": (_page_prompt, 4096)}
-"""Variant -> prompt and tokens."""
+AUTHORS_PROMPTS = {
+    "": (_direct_prompt, 1024),
+    "pro-standard": (_reasoning_prompt, 4096),
+    "pro-vision": (_page_prompt, 4096),
+}
+"""Variant -> prompter and maximum number of tokens."""
 
 
 def _official(variant: str) -> Protocol:
-    prompt, tokens = AUTHORS[variant]
+    prompt, max_tokens = AUTHORS_PROMPTS[variant]
     return Protocol(
         prompt=prompt,
         scorers={"answer": Official(pro=bool(variant))},
         metrics=(*accuracy(), accuracy_guess()),
-        sampling=Sampling(temperature=0.0, max_tokens=tokens),
-        unwinnable=_nested,
+        sampling=Sampling(temperature=0.0, max_tokens=max_tokens),
+        unwinnable=_nested_options,
     )
 
 
 def _intern_s1(variant: str) -> Protocol:
     return Protocol(
-        prompter=_selecting,
-        upstream=sentences(SWAPS[variant], judge=NAMES_ONE),
+        prompter=_vlmevalkit_prompter,
+        upstream=sentence_prompts(REPLACEMENTS[variant], judge=OPTION_JUDGE),
         scorers={"answer": closest_option(Inferred(line=bool(variant)))},
         sampling=INTERN_S1,
-        unwinnable=_open_lost,
+        unwinnable=_unwinnable_open,
     )
 
 
 def _intern_s1_exact(variant: str) -> Protocol:
     return Protocol(
-        prompter=_selecting,
-        upstream=sentences(SWAPS[variant]),
+        prompter=_vlmevalkit_prompter,
+        upstream=sentence_prompts(REPLACEMENTS[variant]),
         scorers={"answer": Inferred(exact=True, line=bool(variant))},
         sampling=INTERN_S1,
-        unwinnable=_open_lost,
+        unwinnable=_unwinnable_open,
     )
 
 
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return MMMU-Pro's headline, the mean of its two settings; None if neither was run.
-
-    Both ask the same questions, so their errors may add up.
-    """
+    """Return MMMU-Pro's headline, the mean of its two settings, which share their questions; None if neither was run."""
     if not any(name in cards for name in SETS["pro"]):
         return None
     return {"name": "pro"} | mean_of_variants(SETS["pro"], cards, shared=[SETS["pro"]])

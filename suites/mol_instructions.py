@@ -1,12 +1,12 @@
 """Mol-Instructions (Fang et al. 2023, arXiv 2306.08018): its six tasks on small molecules, written in SELFIES.
 
-`official` is the authors': instruction and input as they are in the data (without the wrapper of their fine-tuned models), and
-their scripts' rules, by which invalid answers are left out of every metric and "exact" ignores stereochemistry
-(evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity says little. `intern-s1` is the
-column of the Intern-S1-Pro tables as OpenCompass computes it, with its own prompts (`intern-s1~`: reworded): similarity, METEOR,
-mean absolute error, and the mean of six with (3 - error) / 3 for the energy, by which a missing energy earns about 95 of 100
-and an answer in eV nothing (evals/scorers/upstream/opencompass_selfies.py). `strict` is ours: molecules compared by structure
-with stereochemistry, in SELFIES or SMILES; energies converted to hartree.
+`official` follows the authors: instruction and input as in the data (without the prompt template of their fine-tuned
+models), and the rules of their scripts, which drop invalid answers from every metric and ignore stereochemistry in "exact"
+(evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity says little. `intern-s1` is
+the column of the Intern-S1-Pro tables as OpenCompass computes it, with its own prompts (`intern-s1~`: reworded): similarity,
+METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy, so that a missing energy
+scores about 95 of 100 and an answer in eV 0 (evals/scorers/upstream/opencompass_selfies.py). `strict` is ours: molecules are
+compared by structure with stereochemistry, in SELFIES or SMILES; energies are converted to hartree.
 
 `--data` accepts the hub's archive (`Molecule-oriented_Instructions.zip`), its unpacked folder, or OpenCompass' files.
 """
@@ -40,77 +40,77 @@ from evals.scorers.upstream.opencompass_selfies import LastNumberError, TaggedSi
 from evals.suite import INTERN_S1_PRO
 from evals.types import Metric, Prompt, Sample, Sampling, Scorer
 
-POSSIBLE = (-1.0, 1.0)
-"""Range in hartree of the orbital energies of molecules with nine heavy atoms."""
+POSSIBLE_ENERGIES = (-1.0, 1.0)
+"""Range of the orbital energies of molecules with nine heavy atoms, in hartree."""
 ATOMIC_UNITS = {"a.u.": "Ha  ", "a. u.": "Ha   ", "E_h": "Ha ", "Eh": "Ha", " au": " Ha"}
-"""Other names of the hartree, with replacements of the same length."""
-
-
-PER_MOLE = {"kcal*mol**-1": 627.509474, "kJ*mol**-1": 2625.499639}
-"""Units of a mole's energy, as the reader writes them -> their number in a hartree (CODATA 2018)."""
+"""Other names of the hartree -> replacement of the same length, to preserve positions."""
+PER_HARTREE = {"kcal*mol**-1": 627.509474, "kJ*mol**-1": 2625.499639}
+"""Molar energy unit, as the quantity reader writes it -> number of these units per hartree (CODATA 2018)."""
 
 
 def energy(reply: str, unit: str) -> Reading | Quantity | None:
-    """Return the energy that a reply states, also in atomic units by another name, and per mole."""
+    """Return the energy that a reply states; atomic units by other names and molar energies are recognised."""
     for name, hartree in ATOMIC_UNITS.items():
         reply = reply.replace(name, hartree)
     reading = stated(reply, unit)
     quantity = reading.value if isinstance(reading, Reading) else reading
-    if not isinstance(quantity, Quantity) or quantity.unit not in PER_MOLE:
+    if not isinstance(quantity, Quantity) or quantity.unit not in PER_HARTREE:
         return reading
-    in_hartree = quantity._replace(value=quantity.value / PER_MOLE[quantity.unit], unit="hartree")
+    in_hartree = quantity._replace(value=quantity.value / PER_HARTREE[quantity.unit], unit="hartree")
     return reading._replace(value=in_hartree) if isinstance(reading, Reading) else in_hartree
 
 
-# --- asking
+# --- prompts
 
 
-FORMS = {
+ANSWER_FORMATS = {
     "caption": "Reply with the description alone, in plain English.",
     "number": "State it as \\boxed{number}, in hartree.",
 }
-IN_TAGS = "Write it in SELFIES between <SELFIES> and </SELFIES>, and write nothing else."
+TAG_FORMAT = "Write it in SELFIES between <SELFIES> and </SELFIES>, and write nothing else."
 
 
-def _question(sample: Sample, repeat: int) -> Prompt:
+def _verbatim_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(plain_text(sample.question))
 
 
-def _instructed(task: Task, sample: Sample, repeat: int) -> Prompt:
-    form = FORMS.get(task.kind, IN_TAGS)
+def _instructed_prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
+    answer_format = ANSWER_FORMATS.get(task.kind, TAG_FORMAT)
     return ask(
-        f"{plain_text(sample.question)}\n\nYou are an expert chemist. Your task is to give {task.wants}. {form}"
+        f"{plain_text(sample.question)}\n\nYou are an expert chemist. Your task is to give {task.answer_description}. {answer_format}"
     )
 
 
-def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns that OpenCompass' loader makes (datasets/mol_instructions_chem.py)."""
+def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Return the columns of OpenCompass' loader (datasets/mol_instructions_chem.py)."""
     return {"input": question, "output": ""}
 
 
-def _upstream(variant: str) -> UpstreamPrompts:
+def _upstream_prompts(variant: str) -> UpstreamPrompts:
     return UpstreamPrompts(
         file="MolInstructions_chem/mol_instructions_chem_gen.py",
-        asks="mol_gen_selfies_0shot_infer_cfg.prompt_template.template",
-        given=(("_name", variant),),
-        row=_row,
-        gold="output",
+        prompt_path="mol_gen_selfies_0shot_infer_cfg.prompt_template.template",
+        loop_values=(("_name", variant),),
+        columns=_columns,
+        gold_column="output",
     )
 
 
-def _ideal(task: Task, forms: Mapping[str, str], sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer; `forms`: kind of answer -> format string."""
-    form = forms.get(task.kind, forms[""])
-    return form.format(f"{Decimal(repr(sample.target)):f}" if task.kind == "number" else sample.target)
+def _ideal(task: Task, formats: Mapping[str, str], sample: Sample, prompt: Prompt) -> str:
+    """Return the gold answer; `formats`: kind of answer -> format string."""
+    answer_format = formats.get(task.kind, formats[""])
+    return answer_format.format(
+        f"{Decimal(repr(sample.target)):f}" if task.kind == "number" else sample.target
+    )
 
 
-BARE = {"": "{}"}
-WRAPPED = {"": "<SELFIES> {} </SELFIES>", "number": "\\boxed{{{}}}", "caption": "{}"}
+BARE_FORMATS = {"": "{}"}
+WRAPPED_FORMATS = {"": "<SELFIES> {} </SELFIES>", "number": "\\boxed{{{}}}", "caption": "{}"}
 
 
 def _unwinnable(sample: Sample) -> str:
     gold = str(sample.target)
-    return "" if text_up_to_last(gold, ".") == gold else "upstream cuts at, or adds, the last full stop"
+    return "" if text_up_to_last(gold, ".") == gold else "upstream truncates at, or adds, a final full stop"
 
 
 # --- scoring
@@ -123,14 +123,14 @@ class Rule(NamedTuple):
     metrics: Callable[[], tuple[Metric, ...]]
 
 
-def _structure(side: Side = "", *, several: bool = False) -> Rule:
+def _by_structure(side: Side = "", *, several: bool = False) -> Rule:
     return Rule(
         lambda: SelfiesMolecule(several=several, side=side),
         lambda: shared.by_structure(several=several),
     )
 
 
-GENERATED = Rule(
+GENERATION_RULE = Rule(
     Generated,
     lambda: (
         shared.mean("exact_of_valid", Part("exact"), headline=True),
@@ -141,33 +141,33 @@ GENERATED = Rule(
         shared.error("levenshtein_of_valid", Part("levenshtein"), unit="edits"),
     ),
 )
-SIMILAR = Rule(
+SIMILARITY_RULE = Rule(
     TaggedSimilarity,
     lambda: (shared.mean("morgan_bits", headline=True), shared.VALIDITY),
 )
-STRICT = {
+STRICT_RULES = {
     "caption": Rule(
         lambda: Caption(synonyms=text.synonyms_available()), lambda: shared.captions("rouge_l", 0.0)
     ),
-    "molecule": _structure(),
-    "products": _structure("products", several=True),
-    "reactants": _structure("reactants", several=True),
-    "reagents": _structure(several=True),
+    "molecule": _by_structure(),
+    "products": _by_structure("products", several=True),
+    "reactants": _by_structure("reactants", several=True),
+    "reagents": _by_structure(several=True),
     "number": Rule(
-        lambda: number.AbsoluteError(read=energy, unit="hartree", possible=POSSIBLE),
+        lambda: number.AbsoluteError(read=energy, unit="hartree", possible=POSSIBLE_ENERGIES),
         lambda: shared.regression_errors("hartree", headline="mae"),
     ),
 }
-OFFICIAL = {
-    "": GENERATED,
+OFFICIAL_RULES = {
+    "": GENERATION_RULE,
     "caption": Rule(
         lambda: UpToLastStop(Caption(headline="meteor", synonyms=text.synonyms_available())),
         lambda: shared.captions("meteor", None, "_on_words"),
     ),
     "number": Rule(EndNumber, lambda: shared.regression_errors("hartree", headline="mae")),
 }
-INTERN = {
-    "": SIMILAR,
+INTERN_S1_RULES = {
+    "": SIMILARITY_RULE,
     "caption": Rule(
         lambda: Meteor(synonyms=text.synonyms_available()),
         lambda: (shared.mean(shared.meteor_name(), Part(shared.meteor_name(), 0.0), headline=True),),
@@ -177,30 +177,35 @@ INTERN = {
         lambda: (shared.error("mae_unread_as_0", number.mae, unit="hartree", headline=True),),
     ),
 }
-KEYS = {"caption": "caption", "number": "number"}
+SCORER_NAMES = {"caption": "caption", "number": "number"}
 """Kind of answer -> name of its scorer; `selfies` for molecules."""
 
 
 def _protocol(rules: Mapping[str, Rule], task: Task, **options: Any) -> Protocol:
     rule = rules.get(task.kind) or rules[""]
-    key = KEYS.get(task.kind, "selfies")
-    return Protocol(scorers={key: rule.scorer()}, metrics=rule.metrics(), **options)
+    scorer_name = SCORER_NAMES.get(task.kind, "selfies")
+    return Protocol(scorers={scorer_name: rule.scorer()}, metrics=rule.metrics(), **options)
 
 
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
-    return _protocol(STRICT, task, prompt=partial(_instructed, task), ideal=partial(_ideal, task, WRAPPED))
+    return _protocol(
+        STRICT_RULES,
+        task,
+        prompt=partial(_instructed_prompt, task),
+        ideal=partial(_ideal, task, WRAPPED_FORMATS),
+    )
 
 
 def _official(variant: str) -> Protocol:
     task = TASKS[variant]
     return _protocol(
-        OFFICIAL,
+        OFFICIAL_RULES,
         task,
-        prompt=_question,
+        prompt=_verbatim_prompt,
         verbatim=True,
         sampling=Sampling(temperature=0.1, top_p=0.75, top_k=40, max_tokens=1024),
-        ideal=partial(_ideal, task, BARE),
+        ideal=partial(_ideal, task, BARE_FORMATS),
         unwinnable=_unwinnable if task.kind == "caption" else None,
     )
 
@@ -208,12 +213,12 @@ def _official(variant: str) -> Protocol:
 def _intern_s1(variant: str) -> Protocol:
     task = TASKS[variant]
     return _protocol(
-        INTERN,
+        INTERN_S1_RULES,
         task,
-        prompt=partial(_instructed, task),
-        upstream=_upstream(variant),
+        prompt=partial(_instructed_prompt, task),
+        upstream=_upstream_prompts(variant),
         sampling=INTERN_S1_PRO,
-        ideal=partial(_ideal, task, WRAPPED),
+        ideal=partial(_ideal, task, WRAPPED_FORMATS),
     )
 
 

@@ -1,14 +1,14 @@
 """MolecularIQ (ml-jku, arXiv 2601.15279): counts, atom indices and constrained generation on molecular graphs, 5,111 questions.
 
-`count` and `index` have one to five properties a question, all of them right or none. `official` follows the authors
-(ml-jku/moleculariq-eval @ 425ecaaa): JSON in the last `<answer>` tag, three replies a question; the rule, with its defects, is
-evals/scorers/upstream/moleculariq.py. `intern-s1` is OpenCompass' form (@ a5acc4bb, molculariq_gen), by which the published
-Intern-S2 numbers were probably made: its own system prompt, whose examples leave out the braces, and the *first* tag. Its mean
-over three sets is not defined there, so that the published single number is attached to no variant. `strict` reads properties
-wherever they are stated, and no list of indices that has fractions, negative or quoted words in it.
+`count` and `index` ask for one to five properties per question, all of which must be right. `official` follows the authors
+(ml-jku/moleculariq-eval @ 425ecaaa): JSON in the last `<answer>` tag, three replies per question; the rule, with its
+defects, is in evals/scorers/upstream/moleculariq.py. `intern-s1` is OpenCompass' form (@ a5acc4bb, molculariq_gen), which
+probably produced the published Intern-S2 scores: its own system prompt, whose examples omit the braces, and the *first*
+tag. OpenCompass defines no mean over the three sets, so the single published score belongs to no variant. `strict` reads
+properties wherever they are stated, and rejects lists of indices with fractions, negative numbers or words.
 
-`generation` runs the package of the authors, and is refused if that is missing. The revision of the data on the hub is not known
-here; OpenCompass has copies as count.jsonl, index.jsonl and generation.jsonl, which `--data` takes.
+`generation` needs the authors' package. The revision of the data on the hub is not pinned; `--data` accepts OpenCompass'
+copies count.jsonl, index.jsonl and generation.jsonl.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         if variant not in str(row.get("task_type") or variant):
             continue
         column = "constraints" if variant == "generation" else "target"
-        gold = _decoded(row, column)
+        gold = _decode(row, column)
         if not gold or not isinstance(gold, list if variant == "generation" else dict):
             raise DataError(f"molecular-iq: {row['uid']}: no {column} in {str(row.get(column))[:60]!r}")
         yield Sample(
@@ -58,17 +58,17 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _decoded(row: Row, column: str) -> Any:
+def _decode(row: Row, column: str) -> Any:
     value = row.get(column)
     if isinstance(value, dict):
-        return {key: inner for key, inner in value.items() if inner is not None}
+        return {key: item for key, item in value.items() if item is not None}
     try:
         return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError) as error:
-        raise DataError(f"molecular-iq: {row['uid']}: its {column} is no JSON: {error}") from error
+        raise DataError(f"molecular-iq: {row['uid']}: its {column} is not JSON: {error}") from error
 
 
-FORM = (
+INSTRUCTION = (
     "Atoms are counted from 0 in the order of the SMILES, without hydrogens unless they are isotopes. What is absent is 0 as a count "
     "and [] as a list of indices. Reason if that helps, then give all that is asked for as one JSON object with exactly the keys that "
     'the question names, between <answer> and </answer>, e.g. <answer>{"carbon_atom_count": 2}</answer>, '
@@ -77,21 +77,23 @@ FORM = (
 
 
 def _prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(f"{plain_text(sample.question)}\n\n{FORM}")
+    return ask(f"{plain_text(sample.question)}\n\n{INSTRUCTION}")
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:
     gold = json.loads(str(sample.target))
-    stated = {"smiles": sample.meta.get("molecule", "")} if isinstance(gold, list) else gold
-    return f"<answer>{json.dumps(stated)}</answer>"
+    answer = {"smiles": sample.meta.get("molecule", "")} if isinstance(gold, list) else gold
+    return f"<answer>{json.dumps(answer)}</answer>"
 
 
-def _no_molecule(sample: Sample) -> str:
+def _unwinnable(sample: Sample) -> str:
     missing = missing_packages()
-    return missing or ("" if sample.meta.get("molecule") else "no molecule with these properties is known")
+    return missing or (
+        "" if sample.meta.get("molecule") else "the data contain no molecule with these properties"
+    )
 
 
-def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
+def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
     return {"prompt": question}
 
 
@@ -118,14 +120,14 @@ def _protocol(name: str, variant: str) -> Protocol:
         sampling={"strict": GREEDY_32K, "intern-s1": INTERN_S1}.get(name, Sampling(max_tokens=32_768)),
         upstream=UpstreamPrompts(
             file="molculariq/molculariq_gen.py",
-            asks="moleculariq_infer_cfg.prompt_template.template",
-            given=(("_name", variant),),
-            row=_row,
+            prompt_path="moleculariq_infer_cfg.prompt_template.template",
+            loop_values=(("_name", variant),),
+            columns=_columns,
         )
         if name == "intern-s1"
         else None,
         refuses=missing_packages() if variant == "generation" else "",
-        unwinnable=_no_molecule if variant == "generation" else None,
+        unwinnable=_unwinnable if variant == "generation" else None,
     )
 
 

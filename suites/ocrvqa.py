@@ -1,8 +1,9 @@
 """OCR-VQA (Mishra et al., ICDAR 2019): title, author, year and genre of books, read from their covers.
 
-`testcore` is VLMEvalKit's subset, of which published figures are; it is on no hub, so its table OCRVQA_TESTCORE.tsv is given with
-`--data`. Its 3,072 rows are inferred from OptMerge's 52 figures: 44 are shares of so many rounded to two decimals, the other 8 truncated.
-`test` is the whole test split, from the hub, with several questions for a cover. See evals/short_answers.py for the rules.
+`testcore` is VLMEvalKit's subset, on which published scores are based. It is not on the hub: pass its table
+OCRVQA_TESTCORE.tsv with `--data`. Its number of rows, 3,072, is inferred from OptMerge's 52 scores, which are multiples of
+1/3,072, 44 of them rounded to two decimals and 8 truncated. `test` is the whole test split, from the hub, with several
+questions per cover. See evals/short_answers.py for the protocols.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ COVERS = Split(hub="howard-hou/OCR-VQA", split="test", stems=("test",), rows=20_
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     if variant == "test":
         for row in data.rows(COVERS, required=("image_id", "questions", "answers")):
-            yield from _of_cover(data, row)
+            yield from _cover_samples(data, row)
         return
     if data.origin == "hub":
         raise DataError(
-            "ocrvqa: VLMEvalKit's subset is on no hub: give its table with --data OCRVQA_TESTCORE.tsv, "
+            "ocrvqa: VLMEvalKit's subset is not on the hub: give its table with --data OCRVQA_TESTCORE.tsv, "
             "run ocrvqa:test, or try --sample"
         )
     for number, row in enumerate(data.rows(CORE, required=("question", "answer"))):
@@ -35,11 +36,11 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         yield Sample(
             id=name,
             question=with_image(data, row["question"], row.get("image"), required=True),
-            target=common.golds(row, "answer", suite="ocrvqa", name=name),
+            target=common.gold_answers(row, "answer", suite="ocrvqa", name=name),
         )
 
 
-def _of_cover(data: Data, row: Row) -> Iterator[Sample]:
+def _cover_samples(data: Data, row: Row) -> Iterator[Sample]:
     name, questions, answers = str(row["image_id"]), row["questions"], row["answers"]
     if len(questions) != len(answers):
         raise DataError(f"ocrvqa: {name}: {len(questions)} questions have {len(answers)} answers")
@@ -60,7 +61,7 @@ BENCHMARK = Benchmark(
     default=("testcore",),
     samples=_samples,
     protocols=common.protocols("text"),
-    ideal=common.ideal,
+    ideal=lambda sample, prompt: common.best_answer(sample),
     needs=frozenset({"image"}),
     licence="not stated (ocr-vqa.github.io)",
     cite="https://ocr-vqa.github.io",

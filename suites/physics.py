@@ -1,15 +1,15 @@
 r"""PHYSICS (Feng et al., arXiv 2503.21821).
 
 865 problems have several answers. `official` (yale-nlp/Physics @ 15dc8d90) and `intern-s1` (VLMEvalKit @ e8e78f05, the
-column "Physics" of its tables) report the share of a reply's boxes that are right: one right part of five, boxed alone,
-gets full marks. `strict` requires every part (evals/scorers/parts.py and physics.py document the comparison). Answers that
-no rule can compare, mainly words, wait for a judge. Upstream shows only the first figure; its judge's reply is searched for
-"true" anywhere.
+column "Physics" of the Intern-S1 tables) report the share of a reply's boxes that are right: a single right box gets full
+marks even if four other parts are missing. `strict` requires every part (evals/scorers/parts.py and physics.py document the
+comparison). Answers that no rule can compare, mainly words, wait for a judge. Upstream sends only the first figure, and
+counts a reply as right if its judge's reply contains "true".
 
 Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror contains its folder PHYSICS as
-`physics`, or one file per variant. Which problems the published 44.0 is based on is unknown; `all`, with figures, is the
-most likely. VLMEvalKit asks for a single box, in a long instruction with a worked example; our prompt is reworded, with
-another example, so that runs made here are `intern-s1~`.
+`physics`, or one file per variant. It is not known on which problems the published 44.0 is based; `all`, with figures, is
+the most likely. VLMEvalKit asks for a single box, in a long instruction with a worked example; our prompt is reworded, with
+another example, so runs made here are `intern-s1~`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evals.errors import DataError
 from evals.prompts import ask_with_images, images_of, plain_text
 from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
-from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision, gold_parts
+from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision
 from evals.scorers.physics import published, stated
 from evals.suite import INTERN_S1
 from evals.types import Message, Part, Prompt, Sample, Sampling, Text
@@ -33,20 +33,20 @@ FOLDERS = {"all": "", "test": "test", "val": "eval", "textonly": "textonly"}
 
 
 def _rows(data: Data, variant: str) -> Iterator[Row]:
-    """Yield the rows of one file, or of the authors' six."""
+    """Yield the rows of a single file, or of the authors' six."""
     if data.origin == "hub":
         raise DataError(
-            "physics: its data are on GitHub: name a checkout of yale-nlp/Physics with --data DIR (DIR/physics/PHYSICS), "
+            "physics: its data are on GitHub: give a checkout of yale-nlp/Physics with --data DIR (DIR/physics/PHYSICS), "
             "or try --sample"
         )
-    whole = Split(hub="yale-nlp/Physics", stems=(variant, "items"))
-    if data.has(whole):
-        yield from data.rows(whole, required=("id", "final_answers"))
+    single_file = Split(hub="yale-nlp/Physics", stems=(variant, "items"))
+    if data.has(single_file):
+        yield from data.rows(single_file, required=("id", "final_answers"))
         return
-    part = f"_{FOLDERS[variant]}" if FOLDERS[variant] else ""
-    folder = f"PHYSICS/PHYSICS-{FOLDERS[variant]}" if part else "PHYSICS"
+    suffix = f"_{FOLDERS[variant]}" if FOLDERS[variant] else ""
+    folder = f"PHYSICS/PHYSICS-{FOLDERS[variant]}" if suffix else "PHYSICS"
     for field in FIELDS:
-        stem = f"{field}_dataset{part}"
+        stem = f"{field}_dataset{suffix}"
         split = Split(hub="yale-nlp/Physics", stems=(f"{folder}/{stem}", stem), main=False)
         yield from data.rows(split, required=("id", "final_answers"))
 
@@ -55,7 +55,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for row in _rows(data, variant):
         answers = tuple(str(answer).strip() for answer in row["final_answers"])
         if not answers or not all(answers):
-            raise DataError(f"physics: {row['id']}: no gold answer, or an empty one")
+            raise DataError(f"physics: {row['id']}: a gold answer is missing or empty")
         question = Text(str(row["questions"]).strip()) if row.get("questions") else None
         yield Sample(
             id=str(row["id"]),
@@ -71,7 +71,7 @@ def _figures(data: Data, row: Row) -> Iterator[Part]:
             yield figure
 
 
-def _official(sample: Sample, repeat: int) -> Prompt:
+def _official_prompt(sample: Sample, repeat: int) -> Prompt:
     system = (
         "You are an expert in physics at the level of a PhD. Solve the problem step by step and give the solution; end "
         "with the final answer in LaTeX, in the form \\[\\boxed{final answer}\\]."
@@ -80,26 +80,26 @@ def _official(sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message("system", (Text(system),)), Message("user", parts)))
 
 
-def _one_box(sample: Sample, repeat: int) -> Prompt:
-    words = (
+def _single_box_prompt(sample: Sample, repeat: int) -> Prompt:
+    text = (
         "You are an assistant for physics. Solve the problem step by step. The last line of your reply must hold the "
         "final answer, be it a formula or a sentence, in a single \\boxed{}; use \\boxed nowhere else. A reply without "
         "a box is invalid.\n\nExample. Question: By how much does a photon's energy exceed 10 eV, if it is 12 eV?\n"
         "Answer: 12 eV - 10 eV = 2 eV\n\\[\n\\boxed{2\\ \\text{eV}}\n\\]\n\n"
         f"Question: {plain_text(sample.question)}\nAnswer:"
     )
-    return ask_with_images(sample, words)
+    return ask_with_images(sample, text)
 
 
-def _strict(sample: Sample, repeat: int) -> Prompt:
-    words = (
+def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
+    text = (
         f"{plain_text(sample.question)}\n\nReason step by step. At the end give every quantity, formula or statement "
         "that is asked for in a \\boxed{} of its own, in the order of the questions, numbers with their units."
     )
-    return ask_with_images(sample, words)
+    return ask_with_images(sample, text)
 
 
-REPORTED = (*accuracy(), PARTS_RIGHT)
+METRICS = (*accuracy(), PARTS_RIGHT)
 BENCHMARK = Benchmark(
     name="physics",
     title="PHYSICS: 1,297 problems from PhD qualifying exams in six fields, 298 with figures (Feng et al., arXiv 2503.21821).",
@@ -114,23 +114,23 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "strict": Protocol(
-            prompt=_strict, scorers={"boxes": JudgedBoxes(rule=Parts(stated))}, metrics=REPORTED
+            prompt=_strict_prompt, scorers={"boxes": JudgedBoxes(rule=Parts(stated))}, metrics=METRICS
         ),
         "official": Protocol(
-            prompt=_official,
+            prompt=_official_prompt,
             scorers={"boxes": JudgedBoxes(rule=Precision(published))},
-            metrics=REPORTED,
+            metrics=METRICS,
             sampling=Sampling(temperature=0.0, max_tokens=8_192),
         ),
         "intern-s1": Protocol(
-            prompt=_one_box,
+            prompt=_single_box_prompt,
             upstream=UNAVAILABLE,
             scorers={"boxes": JudgedBoxes(rule=Precision(published, distinct=True))},
-            metrics=REPORTED,
+            metrics=METRICS,
             sampling=INTERN_S1,
         ),
     },
-    ideal=lambda sample, prompt: "\n".join(f"\\boxed{{{part}}}" for part in gold_parts(sample)),
+    ideal=lambda sample, prompt: "\n".join(f"\\boxed{{{part}}}" for part in sample.targets),
     needs=frozenset({"image", "judge"}),
     licence="MIT",
     cite="arXiv 2503.21821",

@@ -1,10 +1,10 @@
 """ProteinLMBench (Shen et al., arXiv 2406.05540): 944 multiple-choice questions about proteins.
 
-There are two published forms, and vendors do not state which one their numbers come from. `official` is the authors' (as in
-SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options numbered from 1, number 7 for "not sure", and of the reply
-the *first number anywhere*, so that "In 2 of 6 cases ... option 4" reads as option 2. `intern-s1` is OpenCompass'
-(@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options lettered, a judge for the whole reply, in its own prompts
-(`intern-s1~`: reworded). `strict` requires a stated letter.
+There are two published forms, and vendors do not state which one their scores are based on. `official` is the authors' (as
+in SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options are numbered from 1, number 7 means "not sure", and the
+*first number anywhere* in the reply counts, so that "In 2 of 6 cases ... option 4" is read as option 2. `intern-s1` is
+OpenCompass' (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options are lettered and a judge grades the whole reply, with
+OpenCompass' own prompts (`intern-s1~`: reworded). `strict` needs a stated letter.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ ROWS = Split(
     stems=("evaluation", "ProteinLMBench", "train"),
     rows=944,
 )
-UNSURE = 7
-"""Number of the option that a model of `official` is to choose if it does not know; never right."""
+UNSURE_OPTION = 7
+"""Number of the option "not sure" under `official`, which is never right."""
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for position, row in enumerate(data.rows(ROWS, required=("question", "options", "answer")), 1):
         choices = tuple(str(option).rpartition(": ")[2] for option in row["options"])
-        number = re.search(r"(\d+)\s*$", str(row["answer"]))
-        if number is None or not 0 < int(number[1]) <= len(choices):
+        gold_number = re.search(r"(\d+)\s*$", str(row["answer"]))
+        if gold_number is None or not 0 < int(gold_number[1]) <= len(choices):
             raise DataError(
                 f"proteinlmbench: question {position}: the gold answer {row['answer']!r} is not one of its {len(choices)} options"
             )
         yield Sample(
             id=str(row.get("id") or position),
             question=(Text(str(row["question"])),),
-            target=LETTERS[int(number[1]) - 1],
+            target=LETTERS[int(gold_number[1]) - 1],
             choices=choices,
         )
 
 
-def _ask(sample: Sample, repeat: int) -> Prompt:
+def _lettered_prompt(sample: Sample, repeat: int) -> Prompt:
     last = LETTERS[len(sample.choices) - 1]
     return ask(
         "Answer this question about proteins; exactly one option is right. Think it through, then finish with a line of the form "
@@ -60,23 +60,25 @@ def _ask(sample: Sample, repeat: int) -> Prompt:
     )
 
 
-def _numbered(sample: Sample, repeat: int) -> Prompt:
-    shown = "\n".join(f"option {number}: {choice}" for number, choice in enumerate(sample.choices, 1))
+def _numbered_prompt(sample: Sample, repeat: int) -> Prompt:
+    option_lines = "\n".join(f"option {number}: {choice}" for number, choice in enumerate(sample.choices, 1))
     return ask(
         "Answer this multiple-choice question from what it says alone. Exactly one option is right; choose it by its "
-        f"number, and option {UNSURE} if you are not sure. Begin your reply with 'The correct option is' and the number, "
-        f'e.g. "The correct option is Option X."\n\nQuestion:\n{plain_text(sample.question)}\n\nOptions:\n{shown}\n'
+        f"number, and option {UNSURE_OPTION} if you are not sure. Begin your reply with 'The correct option is' and the number, "
+        f'e.g. "The correct option is Option X."\n\nQuestion:\n{plain_text(sample.question)}\n\nOptions:\n{option_lines}\n'
     )
 
 
 first_number = first_match("first_number", r"(\d+)")
 
 
-def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns that OpenCompass' loader makes (datasets/ProteinLMBench.py)."""
-    lettered = "".join(f"{mark}. {choice}\n" for mark, choice in zip(LETTERS, sample.choices, strict=False))
+def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Return the columns of OpenCompass' loader (datasets/ProteinLMBench.py)."""
+    option_lines = "".join(
+        f"{letter}. {choice}\n" for letter, choice in zip(LETTERS, sample.choices, strict=False)
+    )
     return {
-        "question": f"\nQuestion: {question}\nAnswer Choices: \n{lettered}",
+        "question": f"\nQuestion: {question}\nAnswer Choices: \n{option_lines}",
         "start": "A",
         "end": LETTERS[len(sample.choices) - 1],
         "options": str(list(sample.choices)),
@@ -84,12 +86,12 @@ def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
     }
 
 
-WORDS = opencompass_prompts(
+UPSTREAM_PROMPTS = opencompass_prompts(
     "ProteinLMBench/ProteinLMBench_llmjudge_gen_a67965.py",
     "infer_cfg",
     "eval_cfg.evaluator",
-    row=_row,
-    gold="label",
+    columns=_columns,
+    gold_column="label",
 )
 
 
@@ -103,16 +105,16 @@ BENCHMARK = Benchmark(
     variants={"": Variant(944)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_ask, scorers={"choice": StatedChoice()}),
+        "strict": Protocol(prompt=_lettered_prompt, scorers={"choice": StatedChoice()}),
         "official": Protocol(
-            prompt=_numbered,
+            prompt=_numbered_prompt,
             scorers={"choice": Choice(first_number)},
             sampling=Sampling(temperature=0.0, max_tokens=2048),
             ideal=_ideal_number,
         ),
         "intern-s1": Protocol(
-            prompt=_ask,
-            upstream=WORDS,
+            prompt=_lettered_prompt,
+            upstream=UPSTREAM_PROMPTS,
             scorers={"judge": Judged(rule=Choice(letter), mode="whole")},
             sampling=INTERN_S1,
         ),

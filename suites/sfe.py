@@ -2,13 +2,13 @@
 
 `official` follows VLMEvalKit (@ e8e78f05, dataset/sfebench.py), which produced the published tables: a judge model awards
 0 to 9 points to every reply, and the score is their mean divided by 9. If the judge's reply cannot be parsed, upstream awards
-0 points; here it is counted as a failure. `intern-s1` uses the prompt of that model's thinking adapter
+0 points; here it is counted as a failure. `intern-s1` uses the prompt of Intern-S1's thinking adapter
 (api/adapters/interns1_1.py): no instruction on the answer format, images first and numbered, and the sampling of the
-published numbers. The sentence that names the field, and the judge prompt, are upstream's (`intern-s1~`: reworded). The
+published scores. The sentence that names the field, and the judge prompt, are upstream's (`intern-s1~`: reworded). The
 judge's agreement with a rule is reported for questions with options and for exact answers.
 
-`strict` has no partial points: a stated option is compared by rule, as are equal words and differing numbers; a judge grades
-the rest, which waits without one.
+`strict` has no partial points: a rule decides on stated options, equal words and differing numbers; a judge grades the
+rest, which waits if there is no judge.
 
 Columns are those of VLMEvalKit's table (index, question, answer, category, question_type, A to O, image), as a local
 file `en` or `zh`; the repository on the hub has other columns.
@@ -20,21 +20,22 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from evals.benchmark import Benchmark, Protocol, Variant
+from evals.benchmark import Benchmark, Protocol, Variant, gold_answer_line
 from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import stated
 from evals.extract.upstream.last_letter import letter
 from evals.prompts import images_first, options
-from evals.prompts.upstream.sentences import Place, Swap, sentences
-from evals.scorers.choice import Choice, StatedChoice, unanswered_verdict
+from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
+from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.suite import INTERN_S1
 from evals.types import Message, Part, Prompt, Reply, Sample, Score, Text
 
-MOST = "ABCDEFGHIJKLMNO"
-FORMS = {
+OPTION_LETTERS = "ABCDEFGHIJKLMNO"
+ANSWER_FORMATS = {
     "mcq": "Answer with the letter of the right option.",
     "exact_match": "Answer with a single word or phrase.",
     "open_ended": "Answer with a short phrase.",
@@ -51,7 +52,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             "sfe: give the table as a local file with --data DIR (DIR/sfe/en.jsonl), or try --sample"
         )
     for row in data.rows(_split(variant), required=("index", "answer", "category", "question_type")):
-        choices = tuple(str(row[x]) for x in MOST if row.get(x) not in (None, ""))
+        choices = tuple(str(row[x]) for x in OPTION_LETTERS if row.get(x) not in (None, ""))
         yield Sample(
             id=str(row["index"]),
             question=tuple(_parts(data, row)) if row.get("question") else (),
@@ -63,43 +64,49 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _parts(data: Data, row: Row) -> Iterator[Part]:
-    """Yield the question with its images at their marks."""
-    values = row.get("image") or []
-    pictures = [image(data, value) for value in (values if isinstance(values, list) else [values])]
+    """Yield the question with its images in place of the placeholders."""
+    column = row.get("image") or []
+    images = [image(data, value) for value in (column if isinstance(column, list) else [column])]
     texts = str(row["question"]).split("<image>")
-    if data.media is not None and len(texts) != len(pictures) + 1:
-        raise DataError(f"sfe: {row['index']}: {len(texts) - 1} marks for {len(pictures)} pictures")
+    if data.media is not None and len(texts) != len(images) + 1:
+        raise DataError(f"sfe: {row['index']}: {len(texts) - 1} marks for {len(images)} pictures")
     for number, text in enumerate(texts):
         if text.strip():
             yield Text(text)
-        if number < len(texts) - 1 and number < len(pictures) and (picture := pictures[number]) is not None:
-            yield picture
+        if number < len(texts) - 1 and number < len(images) and (media := images[number]) is not None:
+            yield media
 
 
-def _prompt(sample: Sample, repeat: int) -> Prompt:
-    form = FORMS.get(sample.meta["question_type"], FORMS["open_ended"])
-    shown = f"\nOptions:\n{options(sample.choices)}" if sample.choices else ""
-    first = Text(f"You are an expert in {sample.group}. {form}\n")
-    return Prompt(messages=(Message("user", (first, *sample.question, Text(shown or "\n"))),))
+def _official_prompt(sample: Sample, repeat: int) -> Prompt:
+    answer_format = ANSWER_FORMATS.get(sample.meta["question_type"], ANSWER_FORMATS["open_ended"])
+    option_block = f"\nOptions:\n{options(sample.choices)}" if sample.choices else ""
+    introduction = Text(f"You are an expert in {sample.group}. {answer_format}\n")
+    return Prompt(messages=(Message("user", (introduction, *sample.question, Text(option_block or "\n"))),))
 
 
-FIELD = "You are an expert in {discipline} with this question to solve."
-CHOICES = "\nChoices:\n"
-ADAPTER = ("api/adapters/interns1_1.py", "InternS1_1ThinkAdapter._build_sfe_prompt")
-WORDS = sentences(
-    Swap(ours=FIELD, theirs=(Place(*ADAPTER, 0),), group="{discipline}"),
-    Swap(ours=CHOICES.strip(), theirs=(Place(*ADAPTER, 11),), bare=True),
-    judge=(Place("dataset/sfebench.py", "EVAL_TEMPLATE"),),
+FIELD_SENTENCE = "You are an expert in {discipline} with this question to solve."
+CHOICES_HEADING = "\nChoices:\n"
+ADAPTER_FUNCTION = ("api/adapters/interns1_1.py", "InternS1_1ThinkAdapter._build_sfe_prompt")
+UPSTREAM_PROMPTS = sentence_prompts(
+    Replacement(
+        own_text=FIELD_SENTENCE,
+        upstream_texts=(TextLocation(*ADAPTER_FUNCTION, 0),),
+        group_placeholder="{discipline}",
+    ),
+    Replacement(
+        own_text=CHOICES_HEADING.strip(), upstream_texts=(TextLocation(*ADAPTER_FUNCTION, 11),), strip=True
+    ),
+    judge=(TextLocation("dataset/sfebench.py", "EVAL_TEMPLATE"),),
     kind="points",
 )
 
 
-def _bare(sample: Sample, repeat: int) -> Prompt:
-    """Return the thinking adapter's prompt: texts between images are stripped."""
-    shown = f"{CHOICES}{options(sample.choices)}" if sample.choices else ""
-    field = FIELD.format(discipline=sample.group)
+def _adapter_prompt(sample: Sample, repeat: int) -> Prompt:
+    """Return the thinking adapter's prompt, with the texts between images stripped."""
+    option_block = f"{CHOICES_HEADING}{options(sample.choices)}" if sample.choices else ""
+    field = FIELD_SENTENCE.format(discipline=sample.group)
     parts: list[Part] = []
-    for part in (Text(f"{field} "), *sample.question, Text(shown)):
+    for part in (Text(f"{field} "), *sample.question, Text(option_block)):
         if isinstance(part, Text) and parts and isinstance(parts[-1], Text):
             parts[-1] = Text(parts[-1].text + part.text)
         else:
@@ -108,19 +115,19 @@ def _bare(sample: Sample, repeat: int) -> Prompt:
     return images_first([part for part in stripped if not isinstance(part, Text) or part.text])
 
 
-def _stated(sample: Sample, repeat: int) -> Prompt:
-    what = (
+def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
+    answer_format = (
         "the letter of the right option"
         if sample.choices
         else "a number with its unit, a word or a short phrase"
     )
-    shown = f"\nOptions:\n{options(sample.choices)}" if sample.choices else ""
-    ending = f"{shown}\n\nReason as far as you need to, then finish with a line of the form `Answer: X`, where X is {what}."
+    option_block = f"\nOptions:\n{options(sample.choices)}" if sample.choices else ""
+    ending = f"{option_block}\n\nReason as far as you need to, then finish with a line of the form `Answer: X`, where X is {answer_format}."
     return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
 
 
 class Compared(Struct, frozen=True):
-    """Compares the stated answer by rule; without a value, a judge must grade it."""
+    """Compares the stated answer by rule; a score without a value is left to a judge."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -131,14 +138,14 @@ class Compared(Struct, frozen=True):
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer stated")
         gold = str(sample.target)
         numbers = (_number(gold), _number(answer))
-        if _words(gold) == _words(answer) or (numbers[0] is not None and numbers[0] == numbers[1]):
+        if _normalise(gold) == _normalise(answer) or (numbers[0] is not None and numbers[0] == numbers[1]):
             return Score(value=1.0, verdict="right", answer=answer[:200])
         if None not in numbers:
             return Score(value=0.0, verdict="wrong", answer=answer[:200])
-        return Score(value=None, verdict="unanswered", answer=answer[:200], why="no rule tells")
+        return Score(value=None, verdict="unanswered", answer=answer[:200], why="not decided by the rule")
 
 
-def _words(text: str) -> str:
+def _normalise(text: str) -> str:
     return " ".join(text.casefold().strip(" .*`\"'$").split())
 
 
@@ -158,14 +165,14 @@ class Rule(Struct, frozen=True):
             return Choice(letter)(sample, prompt, reply)
         answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
         if not answer or sample.meta.get("question_type") != "exact_match":
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no rule reads it")
+            return Score(value=0.0, verdict=unanswered_verdict(reply), why="not covered by the rule")
         right = answer.casefold().strip(" .") == str(sample.target).casefold().strip(" .")
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+        return binary_score(right=right, answer=answer[:200])
 
 
-def _judge_alone(sample: Sample) -> str:
+def _needs_judge(sample: Sample) -> str:
     has_rule = sample.choices or sample.meta.get("question_type") == "exact_match"
-    return "" if has_rule else "a judge alone"
+    return "" if has_rule else "only a judge can score it"
 
 
 POINTS = Judged(rule=Rule(), mode="points", form="points")
@@ -177,17 +184,17 @@ BENCHMARK = Benchmark(
     default=("en",),
     samples=_samples,
     protocols={
-        "official": Protocol(prompt=_prompt, scorers={"points": POINTS}, unwinnable=_judge_alone),
+        "official": Protocol(prompt=_official_prompt, scorers={"points": POINTS}, unwinnable=_needs_judge),
         "intern-s1": Protocol(
-            prompt=_bare,
-            upstream=WORDS,
+            prompt=_adapter_prompt,
+            upstream=UPSTREAM_PROMPTS,
             scorers={"points": POINTS},
             sampling=INTERN_S1,
-            unwinnable=_judge_alone,
+            unwinnable=_needs_judge,
         ),
-        "strict": Protocol(prompt=_stated, scorers={"answer": Judged(rule=Compared(), mode="rest")}),
+        "strict": Protocol(prompt=_strict_prompt, scorers={"answer": Judged(rule=Compared(), mode="rest")}),
     },
-    ideal=lambda sample, prompt: f"Answer: {sample.target}",
+    ideal=gold_answer_line,
     needs=frozenset({"image", "judge"}),
     licence="MIT",
     cite="arXiv 2506.10521",

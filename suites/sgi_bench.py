@@ -1,14 +1,15 @@
-"""SGI-Bench (InternScience/SGI-Bench, arXiv 2512.16969), the two parts that a rule scores.
+"""SGI-Bench (InternScience/SGI-Bench, arXiv 2512.16969), the two parts that are scored by rule.
 
-`reasoning`: 291 multiple-choice questions about experiments with images; `official` takes the first box that holds a capital
-letter, as upstream's `MCA` does (@ 16584afe, task_4_experimental_reasoning/step_2_score.py). `deep-research`: 318 questions with a
-short answer; `official` is equality, character by character, with the last `<answer>` of the reply, or else with the whole reply.
-Upstream also counts the answer as another model rewrites it, so its numbers may be higher; items whose call failed count there as
-wrong, and yet seven numbers of its leaderboard are not a share of 318 (`evals claims check --grid --suite sgi-bench`). `strict` requires a
-stated letter, and compares numbers by value and texts by their words.
+`reasoning`: 291 multiple-choice questions about experiments with images; `official` uses the first box that contains a
+capital letter, as upstream's `MCA` does (@ 16584afe, task_4_experimental_reasoning/step_2_score.py). `deep-research`: 318
+questions with a short answer; `official` requires the last `<answer>` of the reply, or else the whole reply, to equal the
+gold answer exactly. Upstream also accepts an answer after another model has rewritten it, so its scores may be higher.
+Failed calls count as wrong upstream; nevertheless, seven scores of its leaderboard are not multiples of 1/318
+(`evals claims check --grid --suite sgi-bench`). `strict` needs a stated letter, and compares numbers by value and texts by
+their words.
 
-The other parts are not here: dry experiments execute what a model wrote, ideas and wet experiments are graded by several judges
-and sentence embeddings. So the mean of five parts, the SGI-Score, cannot be computed.
+The other parts are not supported: dry experiments execute model output, ideas and wet experiments are graded by several
+judges and sentence embeddings. The SGI-Score, the mean of five parts, therefore cannot be computed.
 """
 
 from __future__ import annotations
@@ -37,27 +38,27 @@ first_boxed_letter = first_match("first_boxed_letter", r"\\boxed\{([A-Z])\}")
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
-    make = _of_reasoning if variant == "reasoning" else _of_research
+    to_sample = _reasoning_sample if variant == "reasoning" else _research_sample
     for row in data.rows(SPLITS[variant], required=("idx", "question", "answer", "discipline")):
-        yield make(data, row)
+        yield to_sample(data, row)
 
 
-def _of_reasoning(data: Data, row: Row) -> Sample:
+def _reasoning_sample(data: Data, row: Row) -> Sample:
     choices = tuple(map(str, row.get("options") or ()))
-    right = str(row["answer"])
-    if not right.isdecimal() or int(right) >= len(choices):
-        raise DataError(f"sgi-bench: {row['idx']}: option {right} of {len(choices)} is the gold answer")
-    pictures: list[Part | None] = [image(data, value) for value in row.get("images") or ()]
+    gold_index = str(row["answer"])
+    if not gold_index.isdecimal() or int(gold_index) >= len(choices):
+        raise DataError(f"sgi-bench: {row['idx']}: option {gold_index} of {len(choices)} is the gold answer")
+    images: list[Part | None] = [image(data, value) for value in row.get("images") or ()]
     return Sample(
         id=str(row["idx"]),
-        question=(*(part for part in pictures if part is not None), Text(str(row["question"]))),
-        target=LETTERS[int(right)],
+        question=(*(part for part in images if part is not None), Text(str(row["question"]))),
+        target=LETTERS[int(gold_index)],
         choices=choices,
         group=str(row["discipline"]),
     )
 
 
-def _of_research(data: Data, row: Row) -> Sample:
+def _research_sample(data: Data, row: Row) -> Sample:
     return Sample(
         id=str(row["idx"]),
         question=(Text(str(row["question"])),),
@@ -66,52 +67,55 @@ def _of_research(data: Data, row: Row) -> Sample:
     )
 
 
-def _choose(form: str) -> Callable[[Sample, int], Prompt]:
+def _choice_prompter(instruction: str) -> Callable[[Sample, int], Prompt]:
     def prompt(sample: Sample, repeat: int) -> Prompt:
         return ask_with_images(
             sample,
             "Answer this multiple-choice question step by step; exactly one option is the most correct. "
-            f"{form}\n\nQuestion:\n{plain_text(sample.question)}\n\nOptions:\n{options(sample.choices)}",
+            f"{instruction}\n\nQuestion:\n{plain_text(sample.question)}\n\nOptions:\n{options(sample.choices)}",
         )
 
     return prompt
 
 
-def _state(sample: Sample, repeat: int) -> Prompt:
+def _answer_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(
         f"{plain_text(sample.question)}\n\nReason step by step if that helps. Put the final answer, and nothing else, between "
         "<answer> and </answer>, e.g. <answer>1.00</answer>."
     )
 
 
-def _boxed(sample: Sample, prompt: Prompt) -> str:
+def _ideal_box(sample: Sample, prompt: Prompt) -> str:
     return f"\\boxed{{{prompt.shown_letter(str(sample.target))}}}"
 
 
-def _tagged(sample: Sample, prompt: Prompt) -> str:
+def _ideal_tag(sample: Sample, prompt: Prompt) -> str:
     return f"<answer>{sample.target}</answer>"
 
 
-IN_A_BOX = "Give the reasoning, then the letter of that option alone in a box, e.g. \\boxed{A}."
-ON_A_LINE = "Finish with a line of the form `ANSWER: X`, where X is the letter of one option."
+BOX_INSTRUCTION = "Give the reasoning, then the letter of that option alone in a box, e.g. \\boxed{A}."
+LINE_INSTRUCTION = "Finish with a line of the form `ANSWER: X`, where X is the letter of one option."
 PROTOCOLS: Mapping[tuple[str, str], Protocol] = {
     ("strict", "reasoning"): Protocol(
-        prompt=_choose(ON_A_LINE), scorers={"answer": StatedChoice()}, sampling=GREEDY_32K
+        prompt=_choice_prompter(LINE_INSTRUCTION), scorers={"answer": StatedChoice()}, sampling=GREEDY_32K
     ),
     ("strict", "deep-research"): Protocol(
-        prompt=_state, scorers={"answer": Stated(tolerance=0.001)}, sampling=GREEDY_32K, ideal=_tagged
+        prompt=_answer_prompt,
+        scorers={"answer": Stated(tolerance=0.001)},
+        sampling=GREEDY_32K,
+        ideal=_ideal_tag,
     ),
     ("official", "reasoning"): Protocol(
-        prompt=_choose(IN_A_BOX),
+        prompt=_choice_prompter(BOX_INSTRUCTION),
         scorers={"answer": Choice(first_boxed_letter)},
         sampling=GREEDY_32K,
-        ideal=_boxed,
+        ideal=_ideal_box,
     ),
     ("official", "deep-research"): Protocol(
-        prompt=_state, scorers={"answer": LastTag("answer")}, sampling=GREEDY_32K, ideal=_tagged
+        prompt=_answer_prompt, scorers={"answer": LastTag("answer")}, sampling=GREEDY_32K, ideal=_ideal_tag
     ),
 }
-"""(protocol, variant) -> what is asked and scored."""
+"""(name, variant) -> protocol."""
 
 BENCHMARK = Benchmark(
     name="sgi-bench",

@@ -43,65 +43,67 @@ from evals.scorers.upstream.llm4chem import Part, Valid
 from evals.suite import INTERN_S1
 from evals.types import Metric, Point, Prompt, Sample, Sampling, Scorer
 
-NUMBERS = {
+NUMBER_SCORERS = {
     "property_prediction-esol": number.AbsoluteError(unit="log10(mol/L)", possible=(-20, 5)),
     "property_prediction-lipo": number.AbsoluteError(unit=DIMENSIONLESS, possible=(-15, 20)),
 }
 """Task -> scorer, with the unit that answers are converted to and the physically possible range."""
 
 
-# --- asking
+# --- prompts
 
-KINDS = {
+ANSWER_FORMATS = {
     "number": "State it as \\boxed{number}.",
     "boolean": "Your reply must be Yes or No and nothing else.",
     "caption": "Reply with the description alone, in plain English.",
 }
 
 
-def _plain(sample: Sample, repeat: int) -> Prompt:
+def _verbatim_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(plain_text(sample.question))
 
 
 def _instruction(task: Task) -> str:
-    how = KINDS.get(task.kind, f"Write it between <{task.tag}> and </{task.tag}>, and write nothing else.")
-    return f"You are an expert chemist. Your task is to give {task.wants}. {how} It must make chemical sense."
+    answer_format = ANSWER_FORMATS.get(
+        task.kind, f"Write it between <{task.tag}> and </{task.tag}>, and write nothing else."
+    )
+    return f"You are an expert chemist. Your task is to give {task.answer_description}. {answer_format} It must make chemical sense."
 
 
-def _instruction_last(task: Task, sample: Sample, repeat: int) -> Prompt:
+def _instruction_last_prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
     return ask(f"{plain_text(sample.question)}\n\n{_instruction(task)}")
 
 
-def _instruction_first(task: Task, sample: Sample, repeat: int) -> Prompt:
+def _instruction_first_prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
     return ask(f"{_instruction(task)}\nQuestion: {plain_text(sample.question)}\nAnswer: ")
 
 
-def _row(sample: Sample, prompt: Prompt, question: str) -> Row:
-    """Return the columns that OpenCompass' loader makes (datasets/smolinstruct.py)."""
+def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
+    """Return the columns of OpenCompass' loader (datasets/smolinstruct.py)."""
     return {"input": question, "output": ""}
 
 
-PARTS = {
+CONFIG_PARTS = {
     "NC": ("nc", "nc_0shot_infer_cfg"),
     "PP-ESOL": ("rmse", "pp_rmse_0shot_infer_cfg"),
     "PP-Lipo": ("rmse", "pp_rmse_0shot_infer_cfg"),
     "PP": ("pp_acc", "pp_acc_infer_cfg"),
     "MC": ("meteor", "meteor_0shot_infer_cfg"),
 }
-"""Task, or start of its name -> part of OpenCompass' file name, variable in the file; all others use `fts`."""
+"""Task, or prefix of its name -> part of OpenCompass' file name, and variable in the file; all others use `fts`."""
 
 
-def _words(variant: str) -> UpstreamPrompts:
-    """Return the prompts of one task: an iteration of the loop in its file."""
+def _upstream_prompts(variant: str) -> UpstreamPrompts:
+    """Return the prompts of one task, which are an iteration of a loop in OpenCompass' file."""
     kind, _, name = variant.partition("-")
-    part, variable = PARTS.get(variant) or PARTS.get(kind) or ("fts", "fts_0shot_infer_cfg")
-    shot = "0_shot" if part == "pp_acc" else "0shot"
+    part, variable = CONFIG_PARTS.get(variant) or CONFIG_PARTS.get(kind) or ("fts", "fts_0shot_infer_cfg")
+    shots = "0_shot" if part == "pp_acc" else "0shot"
     return opencompass_prompts(
-        f"SmolInstruct/smolinstruct_{part}_{shot}_instruct.py",
+        f"SmolInstruct/smolinstruct_{part}_{shots}_instruct.py",
         variable,
-        given=(("_name", name or kind),),
-        row=_row,
-        gold="output",
+        loop_values=(("_name", name or kind),),
+        columns=_columns,
+        gold_column="output",
     )
 
 
@@ -115,13 +117,13 @@ def _ideal(task: Task, form: str, sample: Sample, prompt: Prompt) -> str:
 
 
 def _ideal_intern_s1(task: Task, sample: Sample, prompt: Prompt) -> str:
-    """Return OpenCompass' reference: for a caption, the whole output of the template."""
+    """Return OpenCompass' reference, which for a caption is the whole output of the template."""
     if task.kind == "caption":
         return str(sample.meta.get("output") or sample.target)
-    return _ideal(task, BOXED, sample, prompt)
+    return _ideal(task, BOX_FORMAT, sample, prompt)
 
 
-BOXED, TAGGED = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
+BOX_FORMAT, TAG_FORMAT = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
 
 
 # --- scoring
@@ -133,13 +135,13 @@ def label(text: str) -> Reading | None:
     answer = stated_yes_no(tag or text)
     if answer is None:
         return None
-    place = text.rfind(tag) if tag else 0
-    form, begin, end = ("tag" if tag else answer.form), answer.begin + place, answer.end + place
+    offset = text.rfind(tag) if tag else 0
+    form, begin, end = ("tag" if tag else answer.form), answer.begin + offset, answer.end + offset
     return Reading("yes" if answer.value else "no", form, begin, end)
 
 
 class RootMeanSquare(Struct, frozen=True):
-    """Root mean square error; the error of a missing answer is a part of its score."""
+    """Root mean square error; the error of a missing answer is taken from a part of its score."""
 
     part: str
 
@@ -163,15 +165,15 @@ ERRORS = (  # the headline covers answered samples; `answered` is their share
 )
 
 
-def _names(task: Task) -> tuple[Metric, ...]:
-    """Return the metrics of names; the headline's name states whether OPSIN parsed them."""
-    names = (_mean("same_string", Part("string", 0.0)),)
+def _name_metrics(task: Task) -> tuple[Metric, ...]:
+    """Return the metrics of names; the headline's name states whether OPSIN is installed."""
+    same_string = (_mean("same_string", Part("string", 0.0)),)
     if not opsin_installed():
-        return (_mean("accuracy_by_name", headline=True), *names)
+        return (_mean("accuracy_by_name", headline=True), *same_string)
     return (
         _mean("accuracy_by_structure", headline=True),
         _mean("accuracy_by_name", Part("name", 0.0)),
-        *names,
+        *same_string,
     )
 
 
@@ -189,23 +191,23 @@ def _molecules_by_string(task: Task) -> tuple[Metric, ...]:
     )
 
 
-def _classes(*, balanced: bool) -> tuple[Metric, ...]:
+def _yes_no_metrics(*, balanced: bool) -> tuple[Metric, ...]:
     """Return the metrics of yes and no; not `balanced`: as the authors compute them, over valid replies."""
-    on: Callable[[Any], Any] = (lambda of: of) if balanced else Valid
+    over: Callable[[Any], Any] = (lambda statistic: statistic) if balanced else Valid
     return (
-        _whole("balanced_accuracy", on(labels.balanced_accuracy), headline=balanced),
+        _whole("balanced_accuracy", over(labels.balanced_accuracy), headline=balanced),
         _mean("accuracy", headline=not balanced),
-        _whole("mcc", on(labels.mcc)),
-        _whole("f1", on(labels.f1)),
+        _whole("mcc", over(labels.mcc)),
+        _whole("f1", over(labels.f1)),
     )
 
 
-def _similar(task: Task) -> tuple[Metric, ...]:
+def _similarity_metrics(task: Task) -> tuple[Metric, ...]:
     return (_mean("morgan_bits", headline=True), VALIDITY)
 
 
-def _to_smiles(task: Task) -> bool:
-    """Return whether names are to be converted, which OpenCompass scores by string equality."""
+def _is_name_conversion(task: Task) -> bool:
+    """Return whether the task converts names, which OpenCompass scores by string equality."""
     return task.name.startswith("name")
 
 
@@ -216,9 +218,9 @@ class Rule(NamedTuple):
     metrics: Callable[[Task], tuple[Metric, ...]] = lambda task: ACCURACY
 
 
-STRICT = {
+STRICT_RULES = {
     "formula": Rule(lambda task: Formula()),
-    "name": Rule(lambda task: Name(structure=opsin_installed()), _names),
+    "name": Rule(lambda task: Name(structure=opsin_installed()), _name_metrics),
     "molecule": Rule(lambda task: Molecule(), _molecules_by_structure),
     "molecules": Rule(
         lambda task: Molecule(
@@ -226,32 +228,32 @@ STRICT = {
         ),
         _molecules_by_structure,
     ),
-    "number": Rule(lambda task: NUMBERS[task.name], lambda task: ERRORS),
-    "boolean": Rule(lambda task: labels.Label(label), lambda task: _classes(balanced=True)),
+    "number": Rule(lambda task: NUMBER_SCORERS[task.name], lambda task: ERRORS),
+    "boolean": Rule(lambda task: labels.Label(label), lambda task: _yes_no_metrics(balanced=True)),
     "caption": Rule(
         lambda task: Caption(synonyms=text.synonyms_available()), lambda task: shared.captions("rouge_l", 0.0)
     ),
 }
-OFFICIAL = {
+OFFICIAL_RULES = {
     "formula": Rule(lambda task: llm4chem.ElementMatch()),
     "name": Rule(lambda task: llm4chem.SplitMatch()),
     "molecule": Rule(lambda task: llm4chem.ExactMatch(), _molecules_by_string),
     "molecules": Rule(lambda task: llm4chem.ExactMatch(), _molecules_by_string),
     "number": Rule(lambda task: llm4chem.Number(), lambda task: ERRORS),
-    "boolean": Rule(lambda task: llm4chem.Boolean(), lambda task: _classes(balanced=False)),
+    "boolean": Rule(lambda task: llm4chem.Boolean(), lambda task: _yes_no_metrics(balanced=False)),
     "caption": Rule(
         lambda task: Caption(headline="meteor", synonyms=text.synonyms_available()),
         lambda task: shared.captions("meteor", None, "_on_words"),
     ),
 }
-INTERN = {
+INTERN_S1_RULES = {
     "formula": Rule(lambda task: opencompass.Elements()),
     "name": Rule(lambda task: opencompass.Strings()),
     "molecule": Rule(
-        lambda task: opencompass.Strings() if _to_smiles(task) else opencompass.Similarity(),
-        lambda task: ACCURACY if _to_smiles(task) else _similar(task),
+        lambda task: opencompass.Strings() if _is_name_conversion(task) else opencompass.Similarity(),
+        lambda task: ACCURACY if _is_name_conversion(task) else _similarity_metrics(task),
     ),
-    "molecules": Rule(lambda task: opencompass.Similarity(), _similar),
+    "molecules": Rule(lambda task: opencompass.Similarity(), _similarity_metrics),
     "number": Rule(
         lambda task: opencompass.Errors(),
         lambda task: (shared.error("mae_unread_as_0", number.mae, unit=LOG10, headline=True),),
@@ -264,39 +266,41 @@ INTERN = {
 }
 
 
+def _protocol(rules: Mapping[str, Rule], task: Task, **options: Any) -> Protocol:
+    rule = rules[task.kind]
+    return Protocol(scorers={task.kind: rule.scorer(task)}, metrics=rule.metrics(task), **options)
+
+
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
-    rule = STRICT[task.kind]
-    return Protocol(
-        prompt=partial(_instruction_last, task),
-        scorers={task.kind: rule.scorer(task)},
-        metrics=rule.metrics(task),
-        ideal=partial(_ideal, task, BOXED),
+    return _protocol(
+        STRICT_RULES,
+        task,
+        prompt=partial(_instruction_last_prompt, task),
+        ideal=partial(_ideal, task, BOX_FORMAT),
         chance=0.5 if task.kind == "boolean" else None,
     )
 
 
 def _official(variant: str) -> Protocol:
     task = TASKS[variant]
-    rule = OFFICIAL[task.kind]
-    return Protocol(
-        prompt=_plain,
+    return _protocol(
+        OFFICIAL_RULES,
+        task,
+        prompt=_verbatim_prompt,
         verbatim=True,
-        scorers={task.kind: rule.scorer(task)},
-        metrics=rule.metrics(task),
         sampling=Sampling(temperature=0.0, max_tokens=1024),
-        ideal=partial(_ideal, task, TAGGED),
+        ideal=partial(_ideal, task, TAG_FORMAT),
     )
 
 
 def _intern_s1(variant: str) -> Protocol:
     task = TASKS[variant]
-    rule = INTERN[task.kind]
-    return Protocol(
-        prompt=partial(_instruction_first, task),
-        upstream=_words(variant),
-        scorers={task.kind: rule.scorer(task)},
-        metrics=rule.metrics(task),
+    return _protocol(
+        INTERN_S1_RULES,
+        task,
+        prompt=partial(_instruction_first_prompt, task),
+        upstream=_upstream_prompts(variant),
         sampling=INTERN_S1,
         ideal=partial(_ideal_intern_s1, task),
     )
@@ -318,7 +322,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 SAME_MOLECULES = (("NC-I2F", "NC-I2S", "NC-S2F", "NC-S2I"), ("MC", "MG"), ("FS", "RS"))
-"""Tasks that are made of the same molecules, or of the same reactions, and so are right and wrong together."""
+"""Tasks that use the same molecules or reactions, so that their errors are correlated."""
 AGGREGATED = ("intern-s1",)
 BENCHMARK = Benchmark(
     name="smolinstruct",

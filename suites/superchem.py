@@ -1,11 +1,11 @@
 r"""SUPERChem (Zhao et al., arXiv 2512.01274): 500 problems in chemistry with up to 26 options, by the letters of the answer.
 
-Every problem exists in two forms: `multimodal`, whose pictures are placed where the text refers to them, in options too, and
-`text`, with a description instead of each. `official` follows VLMEvalKit (@ e8e78f05, dataset/superchem.py): the answer
-in a box, and the rule of evals/extract/upstream/superchem.py, which wants the right letters and nothing else. Its prompt asks
-for a single character, which an item with several right options cannot be answered with. `strict` asks for all right options
-and reads them wherever they are stated. The fidelity of the reasoning (RPF), which gemini-2.5-pro alone may judge upstream, is
-not computed, so that the headline is pass@1 of the answers.
+Every problem exists in two forms: `multimodal`, with images where the text or an option refers to them, and `text`, with a
+description instead of each image. `official` follows VLMEvalKit (@ e8e78f05, dataset/superchem.py): the answer in a box, and
+the rule of evals/extract/upstream/superchem.py, which requires the right letters and nothing else. Its prompt asks for a
+single character, so items with several right options cannot be answered as requested. `strict` asks for all right options
+and reads them wherever they are stated. The fidelity of the reasoning (RPF), for which upstream requires gemini-2.5-pro as
+the judge, is not computed; the headline is pass@1 of the answers.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ ROWS = Split(
     stems=("SUPERChem-500", "superchem"),
     rows=500,
 )
-"""The file whose MD5 VLMEvalKit states as cf009742; its revision on the hub is not known here."""
-_PICTURE = re.compile(r"<MultiModal>((?:(?!</?MultiModal>).)*+)</MultiModal>", re.IGNORECASE | re.DOTALL)
+"""The file with the MD5 cf009742 that VLMEvalKit states; its revision on the hub is not pinned."""
+_IMAGE_TAG = re.compile(r"<MultiModal>((?:(?!</?MultiModal>).)*+)</MultiModal>", re.IGNORECASE | re.DOTALL)
 _LINK = re.compile(r"!?\s*+\[(.+)\]\s*\(([^)]+)\)", re.DOTALL)
 
 
@@ -44,102 +44,106 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
                 f"superchem: {row['uuid']}: questions of type {row['question_type']!r} are unknown"
             )
         choices = _choices(row)
-        right = _right(row, len(choices))
+        gold_letters = _parse_gold(row, len(choices))
         text = f"{row['question_en']}\n\n" + "".join(
-            f"{mark}: {choice}\n" for mark, choice in zip(LETTERS, choices, strict=False)
+            f"{letter}: {choice}\n" for letter, choice in zip(LETTERS, choices, strict=False)
         )
-        parts = (Text(_described(text)),) if variant == "text" else tuple(_parts(data, row, text))
+        parts = (Text(_with_descriptions(text)),) if variant == "text" else tuple(_parts(data, row, text))
         yield Sample(
             id=str(row["uuid"]),
             question=parts,
-            target=right[0] if len(right) == 1 else right,
-            choices=tuple(map(_described, choices)),
-            group="one right option" if len(right) == 1 else "several right options",
+            target=gold_letters[0] if len(gold_letters) == 1 else gold_letters,
+            choices=tuple(map(_with_descriptions, choices)),
+            group="one right option" if len(gold_letters) == 1 else "several right options",
         )
 
 
 def _choices(row: Row) -> tuple[str, ...]:
-    """Return the options from A to the first letter without one."""
-    given = row["options_en"]
+    """Return the options, from A to the last consecutive letter; raises DataError for a gap."""
+    options_column = row["options_en"]
     try:
-        texts = json.loads(given) if isinstance(given, str) else dict(given or {})
+        texts = json.loads(options_column) if isinstance(options_column, str) else dict(options_column or {})
     except ValueError as error:
         raise DataError(f"superchem: {row['uuid']}: its options are not a JSON object: {error}") from error
-    marks = [mark for mark in LETTERS if texts.get(mark) is not None]
-    if len(marks) < 2 or marks != list(LETTERS[: len(marks)]):
+    letters = [letter for letter in LETTERS if texts.get(letter) is not None]
+    if len(letters) < 2 or letters != list(LETTERS[: len(letters)]):
         raise DataError(
-            f"superchem: {row['uuid']}: its options are lettered {', '.join(marks) or 'not at all'}"
+            f"superchem: {row['uuid']}: its options are lettered {', '.join(letters) or 'not at all'}"
         )
-    return tuple(str(texts[mark]) for mark in marks)
+    return tuple(str(texts[letter]) for letter in letters)
 
 
-def _right(row: Row, count: int) -> tuple[str, ...]:
-    given = row["answer_en"]
-    letters = re.findall(r"\w+", given) if isinstance(given, str) else [str(each) for each in given or ()]
-    right = tuple(sorted({letter.strip().upper() for letter in letters}))
-    if not right or any(len(letter) != 1 or not 0 <= LETTERS.find(letter) < count for letter in right):
+def _parse_gold(row: Row, option_count: int) -> tuple[str, ...]:
+    answer = row["answer_en"]
+    letters = re.findall(r"\w+", answer) if isinstance(answer, str) else [str(each) for each in answer or ()]
+    gold_letters = tuple(sorted({letter.strip().upper() for letter in letters}))
+    if not gold_letters or any(
+        len(letter) != 1 or not 0 <= LETTERS.find(letter) < option_count for letter in gold_letters
+    ):
         raise DataError(
-            f"superchem: {row['uuid']}: of the gold answer {given!r} not all are among its {count} options"
+            f"superchem: {row['uuid']}: of the gold answer {answer!r} not all are among its {option_count} options"
         )
-    return right
+    return gold_letters
 
 
-def _described(text: str) -> str:
-    """Replace every picture by its description."""
-    return _PICTURE.sub(lambda tag: f"<MultiModal>{_link(tag)[0]}</MultiModal>", text)
+def _with_descriptions(text: str) -> str:
+    """Replace every image by its description."""
+    return _IMAGE_TAG.sub(lambda tag: f"<MultiModal>{_parse_link(tag)[0]}</MultiModal>", text)
 
 
-def _link(tag: re.Match[str]) -> tuple[str, str]:
-    """Return description and address of a picture; for a tag without a link, only its text."""
+def _parse_link(tag: re.Match[str]) -> tuple[str, str]:
+    """Return description and path of an image; for a tag without a link, its text and an empty path."""
     link = _LINK.match(tag[1].strip())
     return (link[1], link[2]) if link else (tag[1], "")
 
 
 def _parts(data: Data, row: Row, text: str) -> Iterator[Part]:
-    """Yield text and pictures in their order; no pictures if no model is called."""
-    stored: dict[str, object] = {}
+    """Yield text and images in their order; no images if no model is called."""
+    images: dict[str, object] = {}
     for column in ("question_images", "options_images"):
-        stored |= dict(row.get(column) or {})
-    place = 0
-    for tag in _PICTURE.finditer(text):
-        yield Text(text[place : tag.start()])
-        place = tag.end()
-        _, address = _link(tag)
-        if stored.get(address) is None:
-            raise DataError(f"superchem: {row['uuid']}: there is no picture {address!r}")
-        if (picture := image(data, stored[address])) is not None:
-            yield picture
-    yield Text(text[place:])
+        images |= dict(row.get(column) or {})
+    position = 0
+    for tag in _IMAGE_TAG.finditer(text):
+        yield Text(text[position : tag.start()])
+        position = tag.end()
+        _, address = _parse_link(tag)
+        if images.get(address) is None:
+            raise DataError(f"superchem: {row['uuid']}: there is no image {address!r}")
+        if (media := image(data, images[address])) is not None:
+            yield media
+    yield Text(text[position:])
 
 
-def _ask(form: str, sample: Sample, repeat: int) -> Prompt:
-    return Prompt(messages=(Message("user", (Text("Question:\n\n"), *sample.question, Text(f"\n{form}"))),))
+def _prompt(instruction: str, sample: Sample, repeat: int) -> Prompt:
+    return Prompt(
+        messages=(Message("user", (Text("Question:\n\n"), *sample.question, Text(f"\n{instruction}"))),)
+    )
 
 
-IN_A_BOX = (
+BOX_INSTRUCTION = (
     "Reason step by step first, then give the answer in a box, like $\\boxed{A}$; the box holds nothing but the one character of "
     "the choice."
 )
-ON_A_LINE = (
+LINE_INSTRUCTION = (
     "One or several of these options are right. Reason step by step, then finish with a line of the form `ANSWER: X` or "
     "`ANSWER: X, Y`, with the letters of all right options and of no other."
 )
 
 
-def _letters(sample: Sample, prompt: Prompt) -> list[str]:
-    right = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+def _gold_letters(sample: Sample, prompt: Prompt) -> list[str]:
+    right = sample.targets
     return sorted(map(prompt.shown_letter, right))
 
 
-def _boxed(sample: Sample, prompt: Prompt) -> str:
-    return f"\\boxed{{{''.join(_letters(sample, prompt))}}}"
+def _ideal_box(sample: Sample, prompt: Prompt) -> str:
+    return f"\\boxed{{{''.join(_gold_letters(sample, prompt))}}}"
 
 
-def _line(sample: Sample, prompt: Prompt) -> str:
-    return f"ANSWER: {', '.join(_letters(sample, prompt))}"
+def _ideal_line(sample: Sample, prompt: Prompt) -> str:
+    return f"ANSWER: {', '.join(_gold_letters(sample, prompt))}"
 
 
-LONG = Sampling(temperature=1.0, max_tokens=32_768)
+SAMPLING = Sampling(temperature=1.0, max_tokens=32_768)
 """Of the authors' eval/eval.py."""
 BENCHMARK = Benchmark(
     name="superchem",
@@ -148,13 +152,16 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "strict": Protocol(
-            prompt=partial(_ask, ON_A_LINE), scorers={"choice": StatedOptions()}, sampling=LONG, ideal=_line
+            prompt=partial(_prompt, LINE_INSTRUCTION),
+            scorers={"choice": StatedOptions()},
+            sampling=SAMPLING,
+            ideal=_ideal_line,
         ),
         "official": Protocol(
-            prompt=partial(_ask, IN_A_BOX),
+            prompt=partial(_prompt, BOX_INSTRUCTION),
             scorers={"choice": OptionSet(letters_superchem)},
-            sampling=LONG,
-            ideal=_boxed,
+            sampling=SAMPLING,
+            ideal=_ideal_box,
         ),
     },
     needs=frozenset({"image"}),

@@ -1,10 +1,10 @@
 """SuperGPQA (M-A-P, arXiv 2502.14739): 26,529 questions of 285 graduate disciplines with four to ten options.
 
-`official` is the authors' zero-shot form (SuperGPQA/SuperGPQA @ 03a3e278, which OpenCompass @ a5acc4bb repeats): options
-marked `A)`, a last line `Answer: X`, and the rule of evals/extract/upstream/supergpqa.py. The authors' reasoning models got
-32,768 tokens and their chat models 4,096; the first holds here. The headline is the mean over questions ("sample" in their
-table); `accuracy_macro` is their mean over 13 disciplines. Their means over 72 fields and 285 subfields, their split by
-difficulty and their five-shot form are not computed. `strict` requires a stated option.
+`official` is the authors' zero-shot form (SuperGPQA/SuperGPQA @ 03a3e278, also used by OpenCompass @ a5acc4bb): options
+marked `A)`, a last line `Answer: X`, and the rule of evals/extract/upstream/supergpqa.py. The authors gave reasoning models
+32,768 tokens and chat models 4,096; here the limit is always 32,768. The headline is the mean over questions ("sample" in
+the authors' table); `accuracy_macro` is their mean over 13 disciplines. Their means over 72 fields and 285 subfields, their
+split by difficulty and their five-shot form are not computed. `strict` needs a stated option.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ ROWS = Split(
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for row in data.rows(ROWS, required=("uuid", "question", "options", "answer_letter", "discipline")):
-        choices, right = tuple(map(str, row["options"])), str(row["answer_letter"]).strip()
-        if len(right) != 1 or not 0 <= LETTERS.find(right) < len(choices):
+        choices, gold_letter = tuple(map(str, row["options"])), str(row["answer_letter"]).strip()
+        if len(gold_letter) != 1 or not 0 <= LETTERS.find(gold_letter) < len(choices):
             raise DataError(
-                f"supergpqa: {row['uuid']}: the gold answer {right!r} is not one of its {len(choices)} options"
+                f"supergpqa: {row['uuid']}: the gold answer {gold_letter!r} is not one of its {len(choices)} options"
             )
         yield Sample(
             id=str(row["uuid"]),
             question=(Text(str(row["question"])),),
-            target=right,
+            target=gold_letter,
             choices=choices,
             group=str(row["discipline"]),
         )
 
 
-def _prompt(mark: str, form: str, sample: Sample) -> Prompt:
+def _prompt(line_format: str, instruction: str, sample: Sample) -> Prompt:
     last = LETTERS[len(sample.choices) - 1]
     return ask(
-        f"Answer this multiple-choice question; exactly one option is right. {form}, where X is one letter from A to {last}.\n\n"
-        f"{plain_text(sample.question)}\n{options(sample.choices, mark=mark)}"
+        f"Answer this multiple-choice question; exactly one option is right. {instruction}, where X is one letter from A to {last}.\n\n"
+        f"{plain_text(sample.question)}\n{options(sample.choices, line_format=line_format)}"
     )
 
 

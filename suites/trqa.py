@@ -1,10 +1,11 @@
 """TRQA-lit (OriGene, bioRxiv 2025.06.03.657658): 172 questions on therapeutic targets; one or several options are right.
 
-`official` follows SciEvalKit (@ 0817251a, scieval/dataset/trqa.py), by which rivals measure: all right options in a
-`<choice>` tag, and the rule of evals/extract/upstream/scieval.py, which takes every letter of what it reads for an option.
-A judge, which SciEvalKit asks only if told to and if nothing was read, is not asked. `strict` reads stated options. Both
-require exactly the right set: no partial credit. The authors print the core set's numbers without their prompt, rule or runs;
-0.578 is not a share of 172. TRQA's other 1,749 questions have free answers that a judge grades: they are not here.
+`official` follows SciEvalKit (@ 0817251a, scieval/dataset/trqa.py), which other vendors use: all right options in a
+`<choice>` tag, and the rule of evals/extract/upstream/scieval.py, which counts every letter of the extracted text as an
+option. SciEvalKit's optional judge for replies without an answer is not used. `strict` reads stated options. Both require
+exactly the right set, without partial credit. The authors publish scores of the core set without their prompt, rule or
+number of runs; 0.578 is not a multiple of 1/172. TRQA's other 1,749 questions, with free answers graded by a judge, are not
+included.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ROWS = Split(
     stems=("TRQA", "TRQA-lit-choice-172-coreset"),
     rows=172,
 )
-"""SciEvalKit's copy, as its MD5 756bf0b1 names it; the authors' file (GENTEL-lab/OriGene @ 09429e79) has the same columns."""
+"""SciEvalKit's copy (MD5 756bf0b1); the authors' file (GENTEL-lab/OriGene @ 09429e79) has the same columns."""
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
@@ -39,65 +40,69 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         if missing := {"question", "options", "answer"} - row.keys():
             raise DataError(f"trqa: row {position} lacks column {min(missing)!r}; it has {', '.join(raw)}")
         choices = _choices(row["options"], position)
-        right = tuple(sorted(set(str(row["answer"]).upper()) - set(" ,;")))
-        if not right or max(right) >= LETTERS[len(choices)] or min(right) < "A":
+        gold_letters = tuple(sorted(set(str(row["answer"]).upper()) - set(" ,;")))
+        if not gold_letters or max(gold_letters) >= LETTERS[len(choices)] or min(gold_letters) < "A":
             raise DataError(
                 f"trqa: question {position}: of the gold answer {row['answer']!r} not all are among its {len(choices)} options"
             )
         yield Sample(
             id=str(row.get("index") or position),
             question=(Text(str(row["question"]).strip()),),
-            target=right[0] if len(right) == 1 else right,
+            target=gold_letters[0] if len(gold_letters) == 1 else gold_letters,
             choices=choices,
-            group="one right option" if len(right) == 1 else "several right options",
+            group="one right option" if len(gold_letters) == 1 else "several right options",
         )
 
 
-def _choices(given: object, position: int) -> tuple[str, ...]:
-    """Return the options of a JSON object from letter to text, in the order of the letters."""
+def _choices(options_column: object, position: int) -> tuple[str, ...]:
+    """Return the options of a JSON object {letter: text}, in the order of the letters."""
     try:
-        texts = given if isinstance(given, dict) else decode(str(given), type=dict[str, str])
+        texts = (
+            options_column
+            if isinstance(options_column, dict)
+            else decode(str(options_column), type=dict[str, str])
+        )
     except DecodeError as error:
-        raise DataError(f"trqa: question {position}: its options are no JSON object: {error}") from error
-    marks = sorted(map(str, texts))
-    if not 1 < len(marks) < len(LETTERS) or marks != list(LETTERS[: len(marks)]):
-        raise DataError(f"trqa: question {position}: its options are lettered {', '.join(marks)}")
-    return tuple(str(texts[mark]) for mark in marks)
+        raise DataError(f"trqa: question {position}: its options are not a JSON object: {error}") from error
+    letters = sorted(map(str, texts))
+    if not 1 < len(letters) < len(LETTERS) or letters != list(LETTERS[: len(letters)]):
+        raise DataError(f"trqa: question {position}: its options are lettered {', '.join(letters)}")
+    return tuple(str(texts[letter]) for letter in letters)
 
 
-def _question(sample: Sample, form: str) -> Prompt:
+def _prompt(sample: Sample, answer_format: str) -> Prompt:
     return ask(
         f"Question about therapeutic targets: {plain_text(sample.question)}\n\n{options(sample.choices)}\n\n"
-        f"One or several of these options are right; choose all that are. {form}"
+        f"One or several of these options are right; choose all that are. {answer_format}"
     )
 
 
-def _tagged(sample: Sample, repeat: int) -> Prompt:
-    return _question(
+def _tag_prompt(sample: Sample, repeat: int) -> Prompt:
+    return _prompt(
         sample,
         "Reply with their letters alone, between <choice> and </choice>, e.g. <choice>A, C</choice>.",
     )
 
 
-def _line(sample: Sample, repeat: int) -> Prompt:
-    return _question(
+def _line_prompt(sample: Sample, repeat: int) -> Prompt:
+    return _prompt(
         sample,
         "Think it through, then finish with a line of the form `ANSWER: X, Y` with the letters of all right options, and "
         "of no other.",
     )
 
 
-def _letters(sample: Sample, prompt: Prompt) -> str:
-    right = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+def _gold_letters(sample: Sample, prompt: Prompt) -> str:
+    right = sample.targets
     return ", ".join(sorted(map(prompt.shown_letter, right)))
 
 
 def _ideal_line(sample: Sample, prompt: Prompt) -> str:
-    return f"ANSWER: {_letters(sample, prompt)}"
+    return f"ANSWER: {_gold_letters(sample, prompt)}"
 
 
 def _ideal_tag(sample: Sample, prompt: Prompt) -> str:
-    return f"<choice>{_letters(sample, prompt)}</choice>"
+    return f"<choice>{_gold_letters(sample, prompt)}</choice>"
 
 
 BENCHMARK = Benchmark(
@@ -107,13 +112,13 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "strict": Protocol(
-            prompt=_line,
+            prompt=_line_prompt,
             scorers={"choice": StatedOptions()},
             sampling=GREEDY_32K,
             ideal=_ideal_line,
         ),
         "official": Protocol(
-            prompt=_tagged,
+            prompt=_tag_prompt,
             scorers={"choice": OptionSet(letters_scieval)},
             sampling=GREEDY_32K,
             ideal=_ideal_tag,

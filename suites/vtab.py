@@ -1,123 +1,72 @@
 """VTAB-1k (Zhai et al. 2019, arXiv 1910.04867): 19 image-classification tasks in three groups, tuned on 1,000 images each.
 
-The models are image classifiers (`timm:`, `petl:`), one checkpoint per task. They read no words: a sample is an image, and
-there is no prompt. The tasks, numbers of classes and test splits are those of VPT (KMnP/vpt @ 4410440e,
-src/data/vtab_datasets/), by which parameter-efficient tuning is compared.
+The models are image classifiers (`timm:`, `petl:`), one checkpoint per task. A sample is an image; there is no text prompt.
+The tasks, numbers of classes and test splits are those of VPT (KMnP/vpt @ 4410440e, src/data/vtab_datasets/), which work on
+parameter-efficient tuning compares against.
 
-`official` is VPT's rule, top-1 accuracy for every task. `per-class` has the mean of the classes' accuracies for the sets that
-are evaluated so elsewhere (Caltech-101, Flowers, Pets: Kornblith et al., arXiv 1805.08974, recalled and not checked), top-1
-for the others. The literature has two overall means, which differ by several points: of the 19 tasks, and of the three
-groups. Both are computed, each under its name.
+`official` is VPT's metric, top-1 accuracy for every task. `per-class` reports the mean per-class accuracy for the data sets
+for which this is usual elsewhere (Caltech-101, Flowers, Pets: Kornblith et al., arXiv 1805.08974; not verified), top-1 for
+the others. The literature uses two overall means, which differ by several points: of the 19 tasks, and of the three
+groups. Both are computed, each under its own name.
 
-Rows on the hub are those of CLIP_benchmark (LAION-AI/CLIP_benchmark @ 48de38c, clip_benchmark/datasets/builder.py), made by
-VTAB's own code; they could not be reached where this was written. For SUN397 that project uses another split, so there is none here.
+Rows on the hub are those of CLIP_benchmark (LAION-AI/CLIP_benchmark @ 48de38c, clip_benchmark/datasets/builder.py), made
+with VTAB's own code (not tested against the hub). CLIP_benchmark's split of SUN397 differs, so it is not used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-from evals.benchmark import Benchmark, Protocol, Variant
-from evals.data.labelled_images import Source, samples
-from evals.prompts import image_alone
+from evals.data.labelled_images import Source
+from evals.image_classification import classification_benchmark
 from evals.report.aggregate import mean_of_groups, mean_of_variants
-from evals.scorers.classes import RANKED, Classes, classification
-from evals.types import Prompt, Sample, Sampling
 
-HUB = "clip-benchmark/wds_vtab-{}"
-SOURCES = {
-    "caltech101": Source(name="caltech101", classes=102, hub=HUB.format("caltech101")),
-    "cifar": Source(name="cifar", classes=100, folders=("cifar100",), hub=HUB.format("cifar100")),
-    "dtd": Source(name="dtd", classes=47, layout="dtd", hub=HUB.format("dtd")),
-    "oxford_flowers102": Source(
-        name="oxford_flowers102",
-        classes=102,
-        folders=("flowers-102",),
-        layout="flowers",
-        hub=HUB.format("flowers"),
-    ),
-    "oxford_iiit_pet": Source(
-        name="oxford_iiit_pet",
-        classes=37,
-        folders=("oxford-iiit-pet",),
-        layout="pets",
-        hub=HUB.format("pets"),
-    ),
-    "svhn": Source(name="svhn", classes=10, hub=HUB.format("svhn")),
-    "sun397": Source(name="sun397", classes=397),
-    "patch_camelyon": Source(name="patch_camelyon", classes=2, hub=HUB.format("pcam")),
-    "eurosat": Source(name="eurosat", classes=10, hub=HUB.format("eurosat")),
-    "resisc45": Source(name="resisc45", classes=45, hub=HUB.format("resisc45")),
-    "diabetic_retinopathy": Source(
-        name="diabetic_retinopathy", classes=5, hub=HUB.format("diabetic_retinopathy")
-    ),
-    "clevr_count": Source(
-        name="clevr_count",
-        classes=8,
-        folders=("clevr",),
-        layout="clevr-count",
-        hub=HUB.format("clevr_count_all"),
-    ),
-    "clevr_dist": Source(
-        name="clevr_dist",
-        classes=6,
-        folders=("clevr",),
-        layout="clevr-distance",
-        hub=HUB.format("clevr_closest_object_distance"),
-    ),
-    "dmlab": Source(name="dmlab", classes=6, hub=HUB.format("dmlab")),
-    "kitti": Source(name="kitti", classes=4, hub=HUB.format("kitti_closest_vehicle_distance")),
-    "dsprites_loc": Source(
-        name="dsprites_loc",
-        classes=16,
-        hub=HUB.format("dsprites_label_x_position"),
-        original_classes=32,
-    ),
-    "dsprites_ori": Source(
-        name="dsprites_ori",
-        classes=16,
-        hub=HUB.format("dsprites_label_orientation"),
-        original_classes=40,
-    ),
-    "smallnorb_azi": Source(name="smallnorb_azi", classes=18, hub=HUB.format("smallnorb_label_azimuth")),
-    "smallnorb_ele": Source(name="smallnorb_ele", classes=9, hub=HUB.format("smallnorb_label_elevation")),
-}
-"""By the names of the exported lists (RepAdapter @ a7b33b74, NOAH, SSF and others read them)."""
+
+def _source(name: str, classes: int, hub_name: str = "", **options: Any) -> Source:
+    hub = f"clip-benchmark/wds_vtab-{hub_name}" if hub_name else ""
+    return Source(name=name, classes=classes, hub=hub, **options)
+
+
+SOURCES = (
+    _source("caltech101", 102, "caltech101"),
+    _source("cifar", 100, "cifar100", folders=("cifar100",)),
+    _source("dtd", 47, "dtd", layout="dtd"),
+    _source("oxford_flowers102", 102, "flowers", folders=("flowers-102",), layout="flowers"),
+    _source("oxford_iiit_pet", 37, "pets", folders=("oxford-iiit-pet",), layout="pets"),
+    _source("svhn", 10, "svhn"),
+    _source("sun397", 397),
+    _source("patch_camelyon", 2, "pcam"),
+    _source("eurosat", 10, "eurosat"),
+    _source("resisc45", 45, "resisc45"),
+    _source("diabetic_retinopathy", 5, "diabetic_retinopathy"),
+    _source("clevr_count", 8, "clevr_count_all", folders=("clevr",), layout="clevr-count"),
+    _source("clevr_dist", 6, "clevr_closest_object_distance", folders=("clevr",), layout="clevr-distance"),
+    _source("dmlab", 6, "dmlab"),
+    _source("kitti", 4, "kitti_closest_vehicle_distance"),
+    _source("dsprites_loc", 16, "dsprites_label_x_position", original_classes=32),
+    _source("dsprites_ori", 16, "dsprites_label_orientation", original_classes=40),
+    _source("smallnorb_azi", 18, "smallnorb_label_azimuth"),
+    _source("smallnorb_ele", 9, "smallnorb_label_elevation"),
+)
+"""Named like the exported lists that RepAdapter (@ a7b33b74), NOAH, SSF and others read."""
 ROWS = {
     "eurosat": 5_400, "resisc45": 6_300, "clevr_count": 15_000, "clevr_dist": 15_000, "dsprites_loc": 73_728,
     "dsprites_ori": 73_728, "smallnorb_azi": 12_150, "smallnorb_ele": 12_150,
 }  # fmt: skip
-"""Sizes of test splits that follow from VPT's code; those of the others are only recalled (docs/vision.md)."""
-NAMES = tuple(SOURCES)
+"""Sizes of test splits that follow from VPT's code; those of the others are not verified (docs/vision.md)."""
+NAMES = tuple(source.name for source in SOURCES)
 GROUPS = {"natural": NAMES[:7], "specialized": NAMES[7:11], "structured": NAMES[11:]}
 SHARED = (("clevr_count", "clevr_dist"), ("dsprites_loc", "dsprites_ori"), ("smallnorb_azi", "smallnorb_ele"))
-"""Tasks on the same images."""
-PER_CLASS = frozenset({"caltech101", "oxford_flowers102", "oxford_iiit_pet"})
-
-
-def _protocol(variant: str, *, per_class: bool) -> Protocol:
-    few = SOURCES[variant].classes <= RANKED
-    return Protocol(
-        prompt=image_alone,
-        verbatim=True,
-        scorers={"class": Classes()},
-        metrics=classification(per_class=per_class and variant in PER_CLASS, top5=not few),
-        sampling=Sampling(),
-    )
-
-
-def _ideal(sample: Sample, prompt: Prompt) -> str:
-    return f'{{"classes": [{sample.target}]}}'
+"""Tasks that use the same images."""
 
 
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the means of the groups that were run, and, of all three, the mean of the groups and that of the 19 tasks."""
-    begun = {group: names for group, names in GROUPS.items() if set(names) & set(cards)}
+    """Return the mean of each group that was run and, if all were, the means over groups and over the 19 tasks."""
+    groups = {group: names for group, names in GROUPS.items() if set(names) & set(cards)}
     means = {
         group: mean_of_variants(names, cards, shared=SHARED) | {"metric": f"mean of {len(names)} tasks"}
-        for group, names in begun.items()
+        for group, names in groups.items()
     }
     if len(means) == len(GROUPS):
         means["groups"] = mean_of_groups(list(means.values())) | {"metric": "mean of three group means"}
@@ -125,21 +74,13 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"name": name, **mean} for name, mean in means.items()]
 
 
-BENCHMARK = Benchmark(
+BENCHMARK = classification_benchmark(
+    SOURCES,
+    per_class=frozenset({"caltech101", "oxford_flowers102", "oxford_iiit_pet"}),
+    rows=ROWS,
     name="vtab",
     title="VTAB-1k: 19 image-classification tasks (natural, specialized, structured) for vision models; no prompt (arXiv 1910.04867).",
-    variants={
-        name: Variant(ROWS.get(name, 0), chance=1 / source.classes, classes=source.classes)
-        for name, source in SOURCES.items()
-    },
     sets=GROUPS,
-    samples=lambda data, variant: samples(data, SOURCES[variant]),
-    protocols={
-        "official": partial(_protocol, per_class=False),
-        "per-class": partial(_protocol, per_class=True),
-    },
-    ideal=_ideal,
-    needs=frozenset({"classes", "image"}),
     licence="each task has its data set's own",
     cite="arXiv 1910.04867",
     aggregate=aggregate,

@@ -2,17 +2,17 @@ r"""XLRS-Bench-lite (arXiv 2503.23771).
 
 The headline is the mean over tasks. One task, overall land use, has several right options, all of which are required.
 `official` is the rule that the authors share with VLMEvalKit (@ e8e78f05, dataset/image_mcq.py). It reads the letters a to
-e anywhere in a reply, so that "Answer: B" states A, B and E, and `\boxed{B}` states B, D and E. Numbers of this rule and of
+e anywhere in a reply, so that "Answer: B" is read as A, B and E, and `\boxed{B}` as B, D and E. Scores of this rule and of
 a judge are not comparable (VLMEvalKit's issue 1331: 14.5 and the published 51.6).
 
-`intern-s1` is VLMEvalKit's default: a reply in which no letter occurs twice states its letters (so does "Red"), and a
-judge decides on all others (upstream's judge lists options, ours grades). For rows that contain the instruction the question
-is the data set's own, but not for rows from the hub, and the judge prompt is ours in both cases: runs made here are
-`intern-s1~`. `strict` reads only stated options. The score depends strongly on the size of images: set `--max-pixels`.
+`intern-s1` is VLMEvalKit's default: a reply in which no letter occurs twice is read as its letters ("Red" included), and a
+judge decides on all others (upstream's judge lists options, ours grades). VLMEvalKit's rows contain the instruction, the
+hub's do not, and the judge prompt is ours in both cases, so runs made here are `intern-s1~`. `strict` reads only stated
+options. The score depends strongly on the size of images: set `--max-pixels`.
 
-Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or those of its
-copy for VLMEvalKit (options as one text with the instruction, category and l2-category). The hub's index counts within a
-task, so ids of its rows are `task/index`. 3,080 rows at e540ee2a, as counted by others.
+Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or VLMEvalKit's
+(options as one text with the instruction, category and l2-category). The hub's index counts within a task, so ids of its
+rows are `task/index`. The number of rows at e540ee2a, 3,080, is taken from other sources.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from evals.extract.upstream.letters import letters_all_distinct, letters_xlrs
 from evals.prompts import ask_with_images, options, plain_text
 from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judged import Judged
 from evals.scorers.options import StatedOptions
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.suite import INTERN_S1
 from evals.types import Prompt, Reply, Sample, Score, Text
 
@@ -43,7 +43,7 @@ ROWS = Split(
     stems=("train", "XLRS-Bench-lite", "items"),
     rows=3_080,
 )
-SEVERAL = "Land use classification/Overall Land use classification"
+MULTIPLE_ANSWER_TASK = "Land use classification/Overall Land use classification"
 """The task with several right options."""
 _OPTION = re.compile(r"^\s*\(?([A-E])[).]\s*(.*?)\s*$", re.MULTILINE)
 
@@ -59,21 +59,25 @@ def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
                 f"xlrs: {name}: the gold answer {row['answer']!r} is not one of its {len(choices)} options"
             )
         values = row.get("image") or ()
-        pictures = [image(data, v) for v in (values if isinstance(values, list | tuple) else (values,))]
+        images = [image(data, v) for v in (values if isinstance(values, list | tuple) else (values,))]
         yield Sample(
             id=name,
-            question=(*(p for p in pictures if p is not None), Text(str(row["question"]))),
+            question=(*(p for p in images if p is not None), Text(str(row["question"]))),
             target=letters if len(letters) > 1 else letters[0],
             choices=choices,
             group=task,
-            meta={"shown": _shown(row)},
+            meta={"shown": _own_options(row)},
         )
 
 
 def _choices(row: Row) -> tuple[str, ...]:
     """Return the options' texts; raises DataError if they are not lettered consecutively."""
-    given = row["multi-choice options"]
-    lettered = _OPTION.findall("\n".join(map(str, given)) if isinstance(given, list | tuple) else str(given))
+    options_column = row["multi-choice options"]
+    lettered = _OPTION.findall(
+        "\n".join(map(str, options_column))
+        if isinstance(options_column, list | tuple)
+        else str(options_column)
+    )
     letters, texts = [x for x, _ in lettered], tuple(text for _, text in lettered)
     if not lettered or letters != list("ABCDE"[: len(lettered)]):
         raise DataError(
@@ -82,41 +86,39 @@ def _choices(row: Row) -> tuple[str, ...]:
     return texts
 
 
-def _shown(row: Row) -> str:
-    """Return options and instruction as one text, if the data set has it; else an empty one."""
-    given = row["multi-choice options"]
-    return given if isinstance(given, str) else ""
+def _own_options(row: Row) -> str:
+    """Return options and instruction as one text, if the row contains it; else an empty text."""
+    options_column = row["multi-choice options"]
+    return options_column if isinstance(options_column, str) else ""
 
 
-def _direct(sample: Sample, repeat: int) -> Prompt:
-    question, several = plain_text(sample.question), sample.group == SEVERAL
-    if own := str(sample.meta["shown"]):
-        return ask_with_images(sample, question + own)
-    lines = options(sample.choices, mark="({}) {}")
-    form = (
+def _official_prompt(sample: Sample, repeat: int) -> Prompt:
+    question, multiple = plain_text(sample.question), sample.group == MULTIPLE_ANSWER_TASK
+    if own_options := str(sample.meta["shown"]):
+        return ask_with_images(sample, question + own_options)
+    option_lines = options(sample.choices, line_format="({}) {}")
+    instruction = (
         "Choose every option that applies and reply with their letters alone, separated by spaces."
-        if several
+        if multiple
         else "Choose the best option and reply with its letter alone."
     )
     return ask_with_images(
-        sample, f"{question}\nThe choices are listed below:\n{lines}\n\n{form}\nThe answer is:"
+        sample, f"{question}\nThe choices are listed below:\n{option_lines}\n\n{instruction}\nThe answer is:"
     )
 
 
-def _reasoned(sample: Sample, repeat: int) -> Prompt:
-    form = (
+def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
+    answer_format = (
         "`ANSWER: X, Y`, with the letters of all options that apply"
-        if sample.group == SEVERAL
+        if sample.group == MULTIPLE_ANSWER_TASK
         else "`ANSWER: X`, where X is the letter of the best option"
     )
-    text = (
-        f"{plain_text(sample.question)}\n{options(sample.choices)}\n\nFinish with a line of the form {form}."
-    )
+    text = f"{plain_text(sample.question)}\n{options(sample.choices)}\n\nFinish with a line of the form {answer_format}."
     return ask_with_images(sample, text)
 
 
 class Letters(Struct, frozen=True):
-    """Scores 1 if upstream reads exactly the right letters; `judged`: None for replies that its judge would read."""
+    """Scores 1 if upstream reads exactly the right letters; `judged`: no value for replies left to upstream's judge."""
 
     judged: bool = False
 
@@ -127,18 +129,14 @@ class Letters(Struct, frozen=True):
         if letters:
             if prompt.order:
                 letters = "".join(sorted(prompt.source_letter(letter) or letter for letter in letters))
-            right = set(letters) == set(_gold(sample))
-            return Score(value=float(right), verdict="right" if right else "wrong", answer=letters)
+            right = set(letters) == set(sample.targets)
+            return binary_score(right=right, answer=letters)
         value = None if self.judged and text.strip() else 0.0
         return Score(value=value, verdict=unanswered_verdict(reply), why="no letters that upstream reads")
 
 
-def _gold(sample: Sample) -> tuple[str, ...]:
-    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
-
-
-def _letters(sample: Sample, prompt: Prompt) -> str:
-    return " ".join(_gold(sample))
+def _ideal(sample: Sample, prompt: Prompt) -> str:
+    return " ".join(sample.targets)
 
 
 BENCHMARK = Benchmark(
@@ -149,21 +147,23 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "strict": Protocol(
-            prompt=_reasoned,
+            prompt=_strict_prompt,
             scorers={"options": StatedOptions()},
             metrics=accuracy(macro=True),
-            ideal=lambda sample, prompt: f"ANSWER: {', '.join(_gold(sample))}",
+            ideal=lambda sample, prompt: f"ANSWER: {', '.join(sample.targets)}",
         ),
-        "official": Protocol(prompt=_direct, scorers={"options": Letters()}, metrics=accuracy(macro=True)),
+        "official": Protocol(
+            prompt=_official_prompt, scorers={"options": Letters()}, metrics=accuracy(macro=True)
+        ),
         "intern-s1": Protocol(
-            prompt=_direct,
+            prompt=_official_prompt,
             upstream=UNAVAILABLE,
             scorers={"options": Judged(rule=Letters(judged=True), mode="rest")},
             metrics=accuracy(macro=True),
             sampling=INTERN_S1,
         ),
     },
-    ideal=_letters,
+    ideal=_ideal,
     needs=frozenset({"image"}),
     licence="CC-BY-NC-SA-4.0, the images have terms of their own",
     cite="arXiv 2503.23771",

@@ -44,7 +44,7 @@ def mirror(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_wheel() -> Iterator[None]:
     """Whatever this machine has, OpenCompass' wheel is not at hand: a test that wants one lays it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wheel, "place", lambda one: Path("/nowhere") / one.file)
+        patch.setattr(wheel, "wheel_path", lambda one: Path("/nowhere") / one.file)
         yield
 
 

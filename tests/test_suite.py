@@ -229,7 +229,7 @@ def test_official_gpqa_draws_its_orders_as_simple_evals_does(monkeypatch: pytest
     monkeypatch.setattr(gpqa, "_samples", lambda data, variant: iter(range(198)))
 
     def orders(*places: tuple[int, int]) -> list[tuple[int, ...] | None]:
-        prompt = gpqa._official(ANY, "diamond")
+        prompt = gpqa._official_prompter(ANY, "diamond")
         rows = [Sample(id="x", target="A", choices=tuple("abcd"), meta={"row": row}) for _, row in places]
         return [prompt(row, repeat).order for row, (repeat, _) in zip(rows, places, strict=True)]
 

@@ -267,4 +267,4 @@ def _words(suite: Suite) -> str:
         return f"{protocol.base} reworded, never ranked with it"
     if suite.upstream is None:
         return "reworded prompt" if suite.protocol == OFFICIAL and suite.uses_own_prompts else ""
-    return suite.upstream.fault() or f"prompts of {suite.upstream.name}"
+    return suite.upstream.fault() or f"prompts of {suite.upstream.source}"

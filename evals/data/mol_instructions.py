@@ -26,7 +26,7 @@ class Task(NamedTuple):
     name: str
     rows: int
     kind: str
-    wants: str
+    answer_description: str
 
 
 TASKS = {

@@ -26,7 +26,7 @@ class Task(NamedTuple):
     rows: int
     kind: str
     tag: str
-    wants: str
+    answer_description: str
 
 
 TASKS = {

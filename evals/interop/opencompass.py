@@ -30,7 +30,7 @@ from evals.interop.values import (
     settings,
     stamp,
 )
-from evals.prompts.upstream.configs import value
+from evals.prompts.upstream.configs import evaluate
 
 FORMAT = "opencompass"
 WHAT = "file of OpenCompass"
@@ -108,7 +108,7 @@ def _configs(root: Path) -> dict[str, dict[str, Any]]:
     by_name: dict[str, dict[str, Any]] = {}
     for path in sorted(below(root / "configs", "*.py")):
         try:
-            models = value(whole(path).decode(), "models", file=path.name, given={})
+            models = evaluate(whole(path).decode(), "models", file=path.name, loop_values={})
             by_name |= {model["abbr"]: model for model in models}
         except (DataError, *BROKEN):
             continue

@@ -1,4 +1,4 @@
-r"""Layouts that suites share, and the only source of randomness in prompts.
+r"""Prompt layouts shared by suites, and the only source of randomness in prompts.
 
 >>> options(("3", "4"))
 'A. 3\nB. 4'
@@ -19,7 +19,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def rng(*identity: str | int) -> Random:
-    """Return a random generator seeded by its arguments, e.g. `rng(suite, sample.id, repeat)`."""
+    """Return a random number generator seeded by its arguments, e.g. `rng(suite, sample.id, repeat)`."""
     digest = sha256("\x1f".join(map(str, identity)).encode()).digest()
     return Random(int.from_bytes(digest[:8], "big"))
 
@@ -31,9 +31,9 @@ def shuffled(count: int, generator: Random) -> tuple[int, ...]:
     return tuple(indices)
 
 
-def options(choices: Sequence[str], *, mark: str = "{}. {}") -> str:
+def options(choices: Sequence[str], *, line_format: str = "{}. {}") -> str:
     """Return lettered options, one per line."""
-    return "\n".join(mark.format(LETTERS[i], choice) for i, choice in enumerate(choices))
+    return "\n".join(line_format.format(LETTERS[i], choice) for i, choice in enumerate(choices))
 
 
 def plain_text(parts: Sequence[Part]) -> str:
@@ -51,8 +51,8 @@ def images_of(sample: Sample) -> list[Media]:
     return [part for part in sample.question if isinstance(part, Media)]
 
 
-def image_alone(sample: Sample, repeat: int) -> Prompt:
-    """Return the images of a sample without a word, for models that read none."""
+def images_only(sample: Sample, repeat: int) -> Prompt:
+    """Return a prompt of the sample's images without text, for image classifiers."""
     return Prompt(messages=(Message("user", tuple(images_of(sample))),))
 
 
@@ -64,8 +64,8 @@ def ask_with_images(sample: Sample, text: str) -> Prompt:
 def images_first(parts: Sequence[Part]) -> Prompt:
     """Return a prompt with all images before all text, as Intern-S1's adapter in VLMEvalKit sends it.
 
-    Several images are numbered, and a mark with the number stays at each image's place; the place of a single image
-    becomes a line break. Source: @ e8e78f05, api/adapters/interns1_1.py and vlm/internvl/utils.py (`reorganize_prompt`).
+    Several images are numbered, and a placeholder with the number remains at each image's position; a single image leaves
+    a line break. Source: @ e8e78f05, api/adapters/interns1_1.py and vlm/internvl/utils.py (`reorganize_prompt`).
     """
     pictures = [part for part in parts if isinstance(part, Media)]
     if len(pictures) < 2:
@@ -82,15 +82,18 @@ def images_first(parts: Sequence[Part]) -> Prompt:
 
 ANSWER_LINE = "a line of the form `ANSWER: X`, where X is A, B, C or D."
 
-SELECTING = "Choose the right one among these options.\n"
+SELECT_INSTRUCTION = "Choose the right one among these options.\n"
 
 
-def option_question(choices: Sequence[str]) -> str:
-    """Return options and the instruction to choose one, laid out as in VLMEvalKit; a line break without options."""
-    return f"\nOptions:\n{options(choices)}\n{SELECTING}" if choices else "\n"
+def option_block(choices: Sequence[str]) -> str:
+    """Return options and the instruction to choose one in VLMEvalKit's layout; without options, a line break."""
+    return f"\nOptions:\n{options(choices)}\n{SELECT_INSTRUCTION}" if choices else "\n"
 
 
-def hinted_question(question: str, form: str, choices: Sequence[str]) -> str:
-    """Return question and options after a hint on the answer's form, laid out as in VLMEvalKit's math benchmarks."""
-    option_block = f"\nChoices:\n{options(choices, mark='({}) {}')}" if choices else ""
-    return f"Hint: Work the question out and give {form} at the end.\nQuestion: {question}{option_block}"
+def hinted_question(sample: Sample, answer_format: str) -> Prompt:
+    """Return images, a hint on the answer's format, question and options in the layout of VLMEvalKit's math benchmarks."""
+    choices = f"\nChoices:\n{options(sample.choices, line_format='({}) {}')}" if sample.choices else ""
+    hint = f"Hint: Work the question out and give {answer_format} at the end."
+    return images_first(
+        [*images_of(sample), Text(f"{hint}\nQuestion: {plain_text(sample.question)}{choices}")]
+    )

@@ -1,4 +1,4 @@
-"""Build the prompts of `Suite.of` from a template of the row's columns, a function of the row, or the default layout."""
+"""Build the prompts of `Suite.of` from a template, a function of the row, or the default layout."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ from evals.errors import UsageError
 from evals.prompts.layout import ask, options, plain_text
 from evals.types import Prompt, Prompter, Sample
 
-END_CHOICES = "End with a line `ANSWER: X`, where X is the letter of your choice."
-END = "End with a line `ANSWER: ` and your answer."
+CHOICE_INSTRUCTION = "End with a line `ANSWER: X`, where X is the letter of your choice."
+ANSWER_INSTRUCTION = "End with a line `ANSWER: ` and your answer."
 
 
 def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompter:
-    """Return the prompter for samples of `data.rows`; `{options}` in a template are the lettered choices."""
+    """Return the prompter for samples of `evals.data.rows`.
 
-    def default(sample: Sample, repeat: int) -> Prompt:
-        parts = [plain_text(sample.question), options(sample.choices), END_CHOICES if sample.choices else END]
+    A template may name columns of the row and `{options}`, the lettered choices.
+    """
+
+    def default_prompt(sample: Sample, repeat: int) -> Prompt:
+        parts = [
+            plain_text(sample.question),
+            options(sample.choices),
+            CHOICE_INSTRUCTION if sample.choices else ANSWER_INSTRUCTION,
+        ]
         return ask("\n".join(part for part in parts if part))
 
-    def filled(sample: Sample, repeat: int) -> Prompt:
+    def from_template(sample: Sample, repeat: int) -> Prompt:
         row = {
             **sample.meta["row"],
             "question": plain_text(sample.question),
@@ -33,10 +40,10 @@ def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompte
                 f"the prompt's template does not fit row {sample.id}: {error}; its columns are {', '.join(row)}"
             ) from None
 
-    def called(sample: Sample, repeat: int) -> Prompt:
+    def from_function(sample: Sample, repeat: int) -> Prompt:
         text = prompt(sample.meta["row"]) if callable(prompt) else ""
         if not isinstance(text, str):
             raise UsageError(f"the prompt's function returned {type(text).__name__}, not text")
         return ask(text)
 
-    return default if prompt is None else filled if isinstance(prompt, str) else called
+    return default_prompt if prompt is None else from_template if isinstance(prompt, str) else from_function

@@ -52,8 +52,8 @@ def with_judge(
         if (
             suite.judged
             and suite.upstream is not None
-            and suite.upstream.judges
-            and (why := suite.upstream.absent())
+            and suite.upstream.judge_path
+            and (why := suite.upstream.missing_file())
         ):
             raise UsageError(f"{suite.id}: {suite.protocol} uses upstream's judge prompt. {why}")
     judge = make(spec, name=name, price=price)

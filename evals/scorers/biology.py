@@ -16,7 +16,7 @@ from evals.extract.reading import REFUSED, Reading, read_answer
 from evals.extract.statements import Form
 from evals.extract.units import Quantity
 from evals.extract.visible import visible
-from evals.scorers.choice import unanswered, with_reading
+from evals.scorers.outcomes import read_reply, unanswered, with_reading
 from evals.scorers.upstream.biology import (
     label_parts,
     parse_numbers,
@@ -98,11 +98,7 @@ class LabelOf(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        reading = (
-            None
-            if reply.stop == "filter"
-            else read_answer(reply.text, self._parse, shaped=True, truncated=reply.stop == "length")
-        )
+        reading = read_reply(reply, read_answer, self._parse, shaped=True)
         if reading is None:
             return unanswered(reply, "no label stated")
         right = _normalise_label(reading.value) == _normalise_label(str(sample.target))
@@ -143,11 +139,7 @@ class LabelsOf(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        reading = (
-            None
-            if reply.stop == "filter"
-            else read_answer(reply.text, self._parse, shaped=True, truncated=reply.stop == "length")
-        )
+        reading = read_reply(reply, read_answer, self._parse, shaped=True)
         stated = None if reading is None else {name.lower() for name in reading.value}
         gold = split_labels(str(sample.target))
         score = score_label_set(sample, reply, stated, label_parts(gold, stated or set()))
@@ -163,11 +155,7 @@ class StatedEnzymes(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        reading = (
-            None
-            if reply.stop == "filter"
-            else read_answer(reply.text, _parse_enzymes, shaped=True, truncated=reply.stop == "length")
-        )
+        reading = read_reply(reply, read_answer, _parse_enzymes, shaped=True)
         gold = Sample(id=sample.id, target=",".join(_ENZYME.findall(str(sample.target))))
         score = score_label_set(gold, reply, set(reading.value) if reading else None, {})
         return with_reading(reading, score) if reading else score

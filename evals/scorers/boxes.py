@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from evals.extract.regions import Region, regions
-from evals.scorers.choice import unanswered
+from evals.scorers.outcomes import partial_score, unanswered
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
 
@@ -57,16 +57,15 @@ class Boxes(Struct, frozen=True):
         stated = [] if reply.stop == "filter" else regions(reply.text)
         if not stated:
             return replace(unanswered(reply, "no rectangle stated"), parts={"iou": 0.0})
-        golds = [gold_box(text) for text in _gold_texts(sample)]
+        golds = [gold_box(text) for text in sample.targets]
         size = float(sample.meta["width"]), float(sample.meta["height"])
         located = [self.box(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
         boxes, shares = list(dict.fromkeys(box for box, _ in located)), any(share for _, share in located)
         pairs = matched_overlaps(golds, boxes, self.threshold)
         hits = sum(overlap >= self.threshold for overlap in pairs)
         value = 2 * hits / (len(golds) + len(boxes))
-        return Score(
-            value=value,
-            verdict="right" if value == 1 else "graded" if value else "wrong",
+        return partial_score(
+            value,
             answer=", ".join(f"[{', '.join(f'{v:g}' for v in box)}]" for box in boxes)[:200],
             why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best overlap {max(pairs, default=0.0):.2f}",
             suspect=shares,
@@ -86,10 +85,6 @@ class Boxes(Struct, frozen=True):
         width, height = (size[0] / per, size[1] / per) if per else (1.0, 1.0)
         (x1, x2), (y1, y2) = sorted((a * width, c * width)), sorted((b * height, d * height))
         return Box(x1, y1, x2, y2), shares and self.scale != "unit"
-
-
-def _gold_texts(sample: Sample) -> tuple[str, ...]:
-    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
 def gold_box(text: str) -> Box:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.scorers import answers
-from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, read_reply, unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
@@ -49,7 +49,7 @@ class Relaxed(Struct, frozen=True):
             right = abs(stated - target) / abs(target) <= self.tolerance
         else:
             right = text.lower() == gold.lower()
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=text[:200])
+        return binary_score(right=right, answer=text[:200])
 
 
 class Stated(Struct, frozen=True):
@@ -90,11 +90,9 @@ class Stated(Struct, frozen=True):
 
 def score_free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, str], bool]) -> Score:
     """Score the stated free answer against any of several golds, with or without the text that follows it."""
-    reading = (
-        None if reply.stop == "filter" else extract.stated_text(reply.text, truncated=reply.stop == "length")
-    )
+    reading = read_reply(reply, extract.stated_text)
     if reading is None:
         return unanswered(reply, "no answer stated")
     right = any(same(gold, head) for head in reading.value for gold in golds)
-    score = Score(value=float(right), verdict="right" if right else "wrong", answer=reading.value[0][:200])
+    score = binary_score(right=right, answer=reading.value[0][:200])
     return with_reading(reading, score)

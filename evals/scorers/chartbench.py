@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.scorers.chart import Stated, score_free_answer
-from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, unanswered, unanswered_verdict, with_reading
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
 YES_NO = ("yes", "no")
@@ -34,11 +34,6 @@ TOLERANCE = 0.05
 END_OF_TEXT = "<\uff5cend\u2581of\u2581sentence\uff5c>"
 """DeepSeek's end-of-text token; upstream strips each of its letters from both ends of a reply."""
 _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s?\\?%)?")
-
-
-def gold_answers(sample: Sample) -> tuple[str, ...]:
-    """Return the accepted gold answers."""
-    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
 def parse_float(text: str) -> float | None:
@@ -84,10 +79,8 @@ class Published(Struct, frozen=True):
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score a number that was copied out of the reply."""
-        right = any(matches_relaxed(extracted.strip(), gold) for gold in gold_answers(sample))
-        return Score(
-            value=float(right), verdict="right" if right else "wrong", answer=extracted.strip()[:200]
-        )
+        right = any(matches_relaxed(extracted.strip(), gold) for gold in sample.targets)
+        return binary_score(right=right, answer=extracted.strip()[:200])
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -100,7 +93,7 @@ class Published(Struct, frozen=True):
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         if self.bare:
             if parse_float(text.strip(END_OF_TEXT)) is None and not any(
-                matches_relaxed(text, gold) for gold in gold_answers(sample)
+                matches_relaxed(text, gold) for gold in sample.targets
             ):
                 return Score(value=None, verdict=unanswered_verdict(reply), why="more than a number")
             return self.take(sample, prompt, reply, text)
@@ -131,9 +124,9 @@ class Strict(Struct, frozen=True):
                 return unanswered(reply, "neither yes nor no stated")
             answer = "yes" if reading.value else "no"
             right = answer == sample.target
-            score = Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
+            score = binary_score(right=right, answer=answer)
             return with_reading(reading, score)
-        return score_free_answer(reply, gold_answers(sample), self._same)
+        return score_free_answer(reply, sample.targets, self._same)
 
     def _same(self, gold: str, stated: str) -> bool:
         """Return whether two answers agree as for ChartQA; a gold `8 %` may also be stated as 0.08."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from evals import extract
-from evals.extract.reading import PROSE, Reading
-from evals.types import Prompt, Reply, Sample, Score, Verdict
+from evals.scorers.outcomes import read_reply, unanswered, unanswered_verdict, with_reading
+from evals.types import Prompt, Reply, Sample, Score
 
 Reader = Callable[[str, int], str | None]
 """(reply, number of options) -> letter as shown, or None."""
@@ -41,11 +40,7 @@ class StatedChoice(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
         options = prompt.as_shown(sample).choices
-        reading = (
-            None
-            if reply.stop == "filter"
-            else extract.choice(reply.text, options, truncated=reply.stop == "length")
-        )
+        reading = read_reply(reply, extract.choice, options)
         if reading is None:
             return unanswered(reply, "no option stated")
         return with_reading(reading, score_option(sample, prompt, reading.value))
@@ -62,24 +57,3 @@ def score_option(sample: Sample, prompt: Prompt, shown_letter: str) -> Score:
         else f"stated {shown_letter}, the data set's {answer}"
     )
     return Score(value=0.0, verdict="wrong", answer=answer or shown_letter, why=why)
-
-
-def with_reading(reading: Reading, score: Score) -> Score:
-    """Return a score with the form and the position of its answer; an answer read from prose is suspect."""
-    suspect = score.suspect or reading.form in PROSE
-    return replace(score, form=reading.form, span=(reading.begin, reading.end), suspect=suspect)
-
-
-def unanswered(reply: Reply, why: str) -> Score:
-    """Return the score of a reply without an answer; one that breaks off inside its reasoning is truncated."""
-    if reply.stop == "stop" and extract.visible(reply.text).truncated:
-        return Score(value=0.0, verdict="truncated", why="the reply breaks off inside its reasoning")
-    return Score(value=0.0, verdict=unanswered_verdict(reply), why=why)
-
-
-_UNANSWERED_VERDICTS: dict[str, Verdict] = {"filter": "refused", "length": "truncated", "stop": "unanswered"}
-
-
-def unanswered_verdict(reply: Reply) -> Verdict:
-    """Return the verdict on a reply without an answer: refused by a filter, truncated, or unanswered."""
-    return _UNANSWERED_VERDICTS[reply.stop]

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from evals.report.metrics import mean_value
-from evals.scorers.choice import unanswered_verdict
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
 RANKED = 5
@@ -56,9 +56,8 @@ class Classes(Struct, frozen=True):
         ranking = decoded if isinstance(decoded, Ranking) else Ranking((decoded,))
         names = [str(number) for number in ranking.classes]
         right = names[0] == sample.target
-        return Score(
-            value=float(right),
-            verdict="right" if right else "wrong",
+        return binary_score(
+            right=right,
             answer=names[0],
             why="" if right else f"class {names[0]}",
             parts=_parts(ranking, ranked=len(names) == RANKED and sample.target in names),

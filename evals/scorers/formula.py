@@ -15,7 +15,7 @@ from collections import Counter
 from msgspec import Struct
 
 from evals.extract.chemical import stated_formula
-from evals.scorers.choice import unanswered, with_reading
+from evals.scorers.outcomes import read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 2_000
@@ -136,11 +136,7 @@ class Formula(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        reading = (
-            None
-            if reply.stop == "filter"
-            else stated_formula(reply.text, is_formula, truncated=reply.stop == "length")
-        )
+        reading = read_reply(reply, stated_formula, is_formula)
         if reading is None:
             return unanswered(reply, "no formula stated")
         return with_reading(reading, self._judged(sample, reading.value))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import read_reply, unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 
@@ -43,11 +43,7 @@ class StatedInteger(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; `sample.target` is the integer in decimal digits."""
-        reading = (
-            None
-            if reply.stop == "filter"
-            else extract.stated_integer(reply.text, truncated=reply.stop == "length")
-        )
+        reading = read_reply(reply, extract.stated_integer)
         return (
             unanswered(reply, "no integer stated")
             if reading is None

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from evals.extract.probability import probability
 from evals.extract.reading import Reading
-from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.folds import INTERVAL_RULES, ByGroup, Pooled, Reduction
+from evals.scorers.outcomes import binary_score, unanswered, with_reading
 from evals.scorers.run_intervals import (
     Columns,
     balanced_accuracy_interval,
@@ -49,9 +49,8 @@ class Label(Struct, frozen=True):
         label = str(reading.value)
         stated = probability(reply.text)
         right = label == sample.target
-        score = Score(
-            value=float(right),
-            verdict="right" if right else "wrong",
+        score = binary_score(
+            right=right,
             answer=label,
             why="" if right else f"stated {label}",
             parts={} if stated is None else {"score": stated},

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from evals.extract.molecules import stated_molecule
 from evals.extract.reading import Reading
 from evals.extract.smiles import Side, looks_like_smiles, smiles_fault
-from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.molecule_forms import MoleculeForms, rdkit, same_skeleton, similarities
 from evals.scorers.molecule_match import RUNGS, MoleculeMatch, compare_components, compare_molecules
+from evals.scorers.outcomes import unanswered, with_reading
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 MAX_SMILES_CHARS = 5_000

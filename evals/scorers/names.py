@@ -23,9 +23,9 @@ from msgspec import Struct
 
 from evals.errors import ScorerError, UsageError, install
 from evals.extract.chemical import stated_name
-from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.formula import MAX_CHARS
 from evals.scorers.molecule_match import RUNGS, compare_molecules
+from evals.scorers.outcomes import read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 MAX_NAME_CHARS = 500
@@ -181,9 +181,7 @@ class Name(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        reading = (
-            None if reply.stop == "filter" else stated_name(reply.text, truncated=reply.stop == "length")
-        )
+        reading = read_reply(reply, stated_name)
         if reading is None or not normalise_name(reading.value):
             return unanswered(reply, "no name stated")
         return with_reading(reading, self._judged(sample, reading.value))

@@ -17,8 +17,8 @@ from evals.errors import ScorerError
 from evals.extract.quantity import stated
 from evals.extract.reading import Reading
 from evals.extract.units import DIMENSIONLESS, Quantity, close, convert, load_units
-from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.folds import INTERVAL_RULES, ByGroup, Pooled, Reduction, weighted_mean
+from evals.scorers.outcomes import binary_score, unanswered, with_reading
 from evals.scorers.run_intervals import Columns, mean_error_rule, rms_interval
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score
 
@@ -164,9 +164,8 @@ class Within(Struct, frozen=True):
         right = close(value, target, relative=relative, absolute=self.absolute) and _is_narrow(
             quantity, relative
         )
-        return Score(
-            value=float(right),
-            verdict="right" if right else "wrong",
+        return binary_score(
+            right=right,
             answer=f"{value!r}",
             why="" if right else f"stated {quantity.text}, off by {value - target:.4g}",
             suspect=quantity.rough,

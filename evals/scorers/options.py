@@ -22,8 +22,8 @@ from evals.extract.reading import REFUSED, Reading, read_answer, read_layout
 from evals.extract.smiles import looks_like_smiles
 from evals.extract.statements import Form
 from evals.extract.visible import visible
-from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
 from evals.scorers.formula import element_counts
+from evals.scorers.outcomes import unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
@@ -244,7 +244,7 @@ def score_options(sample: Sample, prompt: Prompt, letters: Iterable[str]) -> Sco
     if not stated:
         why = "states no existing option"
         return Score(value=0.0, verdict="invalid", answer=",".join(letters), why=why)
-    right = set(sample.target) if isinstance(sample.target, tuple) else {str(sample.target)}
+    right = set(sample.targets)
     hits = len(stated & right)
     missed, extra = sorted(right - stated), sorted(stated - right) + not_offered
     parts = {

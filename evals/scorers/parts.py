@@ -28,9 +28,9 @@ from evals.extract.parts import (
     without_layout,
 )
 from evals.extract.visible import visible
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judge import question_of, template
 from evals.scorers.judge.judged import Judged
+from evals.scorers.outcomes import binary_score, partial_score, unanswered_verdict
 from evals.scorers.physics import Comparer, same_spelling, spelled
 from evals.types import Failure, Judgement, Metric, Point, Prompt, Reply, Sample, Score
 
@@ -40,11 +40,6 @@ MAX_BOXES = 32
 """Maximum number of boxes that a rule or a judge compares."""
 _UNBOXED_FORMS = ("line", "sentence", "tag", "json")
 """Forms of a statement that may replace a box."""
-
-
-def gold_parts(sample: Sample) -> tuple[str, ...]:
-    """Return the gold parts."""
-    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
 
 
 class BoxMatching(NamedTuple):
@@ -102,9 +97,8 @@ class Precision(Struct, frozen=True):
                 value=0.0, verdict=unanswered_verdict(reply), why="nothing in a box", parts={"share": 0.0}
             )
         value = len(compared.matches) / len(boxes)
-        return Score(
-            value=value,
-            verdict="right" if value == 1 else "graded" if value else "wrong",
+        return partial_score(
+            value,
             answer="; ".join(boxes)[:500],
             why=f"{len(compared.matches)} of {len(boxes)} boxes",
             suspect=len(boxes) > MAX_BOXES,
@@ -113,7 +107,7 @@ class Precision(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply by the rule only."""
-        golds = gold_parts(sample)
+        golds = sample.targets
         boxes = [] if reply.stop == "filter" else self.boxes(reply.text, golds)
         return self.score(reply, boxes, golds, self.compare(boxes, golds))
 
@@ -174,9 +168,8 @@ class Parts(Precision, frozen=True):
                 value=0.0, verdict=unanswered_verdict(reply), why="nothing in a box", parts={"share": 0.0}
             )
         right = len(compared.matches) == len(golds)
-        return Score(
-            value=float(right),
-            verdict="right" if right else "wrong",
+        return binary_score(
+            right=right,
             answer="; ".join(boxes)[:500],
             why=f"{len(compared.matches)} of {len(golds)} parts",
             parts=_encode(compared, golds),
@@ -259,7 +252,7 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
 
         Raises Waiting if pairs are open and there is no judge, Unreadable if the judge gives no verdict.
         """
-        rule, golds = cast("Precision", self.rule), gold_parts(sample)
+        rule, golds = cast("Precision", self.rule), sample.targets
         boxes = [] if reply.stop == "filter" else rule.boxes(reply.text, golds)
         fallback = structs.replace(rule, same=spelled)
         by_rule = _decode(first) if isinstance(first, Score) else fallback.compare(boxes, golds)

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from evals.errors import ScorerError, UnknownName, UsageError
 from evals.extract import integer, letter, split_reasoning, stated
-from evals.scorers.choice import Choice, unanswered
+from evals.scorers.choice import Choice
 from evals.scorers.integer import Integer
+from evals.scorers.outcomes import binary_score, unanswered
 from evals.types import Prompt, Reply, Sample, Score, Scorer, Verdict
 
 NAMES = ("choice", "exact", "integer")
@@ -26,9 +27,9 @@ class Exact(Struct, frozen=True):
         answer = stated(text) or text
         if not answer or reply.stop == "filter":
             return unanswered(reply, "nothing stated")
-        targets = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
+        targets = sample.targets
         right = _normalise(answer) in map(_normalise, targets)
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+        return binary_score(right=right, answer=answer[:200])
 
 
 def _normalise(text: str) -> str:

@@ -19,8 +19,8 @@ from evals.extract.number_words import spelled_number
 from evals.extract.reading import REFUSED, Reading, read_answer
 from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
-from evals.scorers.choice import unanswered, with_reading
 from evals.scorers.formula import element_counts, is_formula
+from evals.scorers.outcomes import unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 Kind = Literal["count", "index"]

@@ -12,7 +12,7 @@ from msgspec import Struct
 from evals import extract
 from evals.extract.reading import Reading
 from evals.scorers import answers
-from evals.scorers.choice import unanswered, with_reading
+from evals.scorers.outcomes import unanswered, with_reading
 from evals.scorers.upstream import vqa
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -32,7 +32,7 @@ class StatedShortAnswer(Struct, frozen=True):
         stated = (*(reading.value if reading else ()), *((line,) if line else ()))
         if not stated:
             return unanswered(reply, "no answer stated")
-        golds = vqa.golds_of(sample)
+        golds = sample.targets
         values = [self._value(golds, text) for text in stated]
         value = max(values)
         if reading is None and not value:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from evals.errors import UsageError, install
 from evals.extract.visible import split_reasoning
-from evals.scorers.choice import unanswered
+from evals.scorers.outcomes import unanswered
 from evals.types import Point, Prompt, Reply, Sample, Score
 
 if TYPE_CHECKING:

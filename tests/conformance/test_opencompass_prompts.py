@@ -42,7 +42,7 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The real wheel, through pip as this machine has it."""
     with pytest.MonkeyPatch.context() as patch:
         place = tmp_path_factory.mktemp("cache") / OPENCOMPASS.file
-        patch.setattr(wheel, "place", lambda one: place)
+        patch.setattr(wheel, "wheel_path", lambda one: place)
         done = evals("data", "opencompass")
         if done.status == 2 and "cannot fetch" in done.err:
             pytest.skip(f"NOT TESTED ON OPENCOMPASS' WHEEL: {done.err}")
@@ -90,11 +90,11 @@ def raw(name: str, sample: Sample) -> dict[str, Any]:
     return {**row, "prediction": SAID}
 
 
-CASES = [name for name, words in wheels.words() if not words.lacks and name != "smolinstruct:MC"]
+CASES = [name for name, words in wheels.words() if not words.unavailable and name != "smolinstruct:MC"]
 
 
 def job(name: str, words: UpstreamPrompts) -> dict[str, Any]:
-    given = dict(words.given).get("_name")
+    given = dict(words.loop_values).get("_name")
     abbr = f"{name.partition(':')[2]}-0shot-instruct" if given else ""
     abbr = abbr if not given or f"NC-{given}" not in abbr else f"NC-{given}-0shot-instruct"
     return {"file": words.file, "abbr": abbr, "loader": name.partition(":")[0].replace("-", "_"),
@@ -103,9 +103,12 @@ def job(name: str, words: UpstreamPrompts) -> dict[str, Any]:
 
 def test_every_template_is_read(fetched: Path) -> None:
     for name, words in wheels.words():
-        for path in filter(None, (words.asks, words.judges)):
+        for path in filter(None, (words.prompt_path, words.judge_path)):
             turns = words.turns(path)
-            columns = [*wheels.columns(words), *([words.gold, "prediction"] if path == words.judges else [])]
+            columns = [
+                *wheels.columns(words),
+                *([words.gold_column, "prediction"] if path == words.judge_path else []),
+            ]
             text = "".join(text for _, text in turns)
             assert any(f"{{{column}}}" in text for column in columns), (name, path)
 
@@ -127,8 +130,8 @@ def test_prompts_are_worded_as_opencompass_words_them(fetched: Path, tmp_path: P
         for number, sample in enumerate(samples(name)):
             prompt = ask(sample, 0)
             assert said(prompt.messages) == theirs["asks"][number], (name, sample.id)
-            if words.judges and sample.id != GOLD:
-                ours = words.judging(structs.replace(sample, question=()), prompt, "", SAID)
+            if words.judge_path and sample.id != GOLD:
+                ours = words.judge_prompt(structs.replace(sample, question=()), prompt, "", SAID)
                 # behind the candidate's text upstream fills two more columns, with the gold answer: not here
                 assert [["HUMAN", _unfilled(ours, sample, prompt)]] == theirs["judges"][number], (
                     name,
@@ -178,13 +181,20 @@ print(json.dumps(found))
 
 
 def test_literals_are_read_as_python_reads_them(fetched: Path) -> None:
-    asked = [(words, path) for _, words in wheels.words() for path in (words.asks, words.judges) if path]
+    asked = [
+        (words, path) for _, words in wheels.words() for path in (words.prompt_path, words.judge_path) if path
+    ]
     jobs = []
     with zipfile.ZipFile(fetched) as archive:
         for words, path in asked:
             variable, *keys = path.split(".")
             jobs.append(
-                (archive.read(f"{OPENCOMPASS.folder}{words.file}").decode(), variable, keys, words.given)
+                (
+                    archive.read(f"{OPENCOMPASS.folder}{words.file}").decode(),
+                    variable,
+                    keys,
+                    words.loop_values,
+                )
             )
     done = subprocess.run(
         [sys.executable, "-c", RUN], input=json.dumps(jobs), capture_output=True, text=True, check=True

@@ -228,11 +228,11 @@ def test_ideal_replies_score_full_marks(here, tasks, task: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "error", "words"),
     [
-        ("lm-eval", UsageError, "name a task, a group or a file"),
+        ("lm-eval", UsageError, "specify a task, a group or a file"),
         pytest.param("lm-eval:toy_genn", UnknownName, "did you mean toy_gen", marks=pytest.mark.slow),
         ("lm-eval:nowhere.yaml", UsageError, "no such file"),
         ("lm-eval:both.yaml", UsageError, "is a group; set EVALS_LM_EVAL_INCLUDE="),
-        ("lm-eval:toy_more", UsageError, "sets num_fewshot for its members"),
+        ("lm-eval:toy_more", UsageError, "overrides num_fewshot of its members"),
         ("lm-eval:toy_bare:5", UsageError, "defined to have no examples"),
     ],
 )
@@ -245,8 +245,8 @@ def test_a_mistake_is_one_line(tasks, monkeypatch, spec: str, error: type[Except
 @pytest.mark.parametrize(
     ("task", "why"),
     [
-        ("toy_rolling", "nothing before it"),
-        ("toy_many", "judges 4 replies to each question together"),
+        ("toy_rolling", "a text without context"),
+        ("toy_many", "scores 4 replies to each question together"),
         ("toy_unsafe", "executes what the model writes"),
     ],
 )

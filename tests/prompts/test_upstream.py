@@ -17,7 +17,7 @@ from evals.extract import number_bare, verdict_bare
 from evals.prompts import plain_text
 from evals.prompts import upstream as wording
 from evals.prompts.upstream import UpstreamPrompts, configs, fill_template, wheel
-from evals.prompts.upstream.sentences import Sentences
+from evals.prompts.upstream.sentences import SentencePrompts
 from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.records import store
 from evals.suite import Suite
@@ -57,30 +57,38 @@ READ = {
 
 @table(("source", "path", "wanted"), READ.values(), ids=READ)
 def test_what_configurations_are_written_in_is_read(source: str, path: str, wanted: Any) -> None:
-    assert configs.value(source, path, file="c.py", given={"t": "b"}) == wanted
+    assert configs.evaluate(source, path, file="c.py", loop_values={"t": "b"}) == wanted
 
 
 UNREAD = {
-    "a call": ("x = open('/etc/passwd')", "x", "c.py, line 1: \"open('/etc/passwd')\" is no literal"),
-    "a name from elsewhere": ("from o import y\n\nx = y", "x", "c.py, line 3: 'y' is no literal"),
+    "a call": (
+        "x = open('/etc/passwd')",
+        "x",
+        "c.py, line 1: \"open('/etc/passwd')\" is not built from literals",
+    ),
+    "a name from elsewhere": (
+        "from o import y\n\nx = y",
+        "x",
+        "c.py, line 3: 'y' is not built from literals",
+    ),
     "an import over a name": ("y = 'one'\nfrom o import y\nx = y", "x", "line 3"),
     "changed by a method": ("y = {'a': 'one'}\ny.update(a='two')\nx = y['a']", "x", "line 3"),
-    "changed in its place": ("x = {'a': 'one'}\nx['a'] = 'two'", "x.a", "there is no x.a that can be read"),
-    "added to": ("x = 'one'\nx += 'two'", "x", "there is no x"),
-    "set in a function": ("def f():\n    x = 'one'", "x", "there is no x"),
-    "set where it may fail": ("try:\n    x = 'one'\nexcept ValueError:\n    x = 'two'", "x", "there is no x"),
-    "set in a branch that nobody can tell": ("if os.name:\n    x = 'one'", "x", "there is no x"),
-    "not there": ("y = 'one'", "x.a", "there is no x.a that can be read"),
-    "a key that is not there": ("x = dict(b='one')", "x.a", "there is no x.a"),
-    "no dictionary": ("x = 'one'", "x.a", "line 1: is no dictionary"),
+    "changed in its place": ("x = {'a': 'one'}\nx['a'] = 'two'", "x.a", "cannot read x.a"),
+    "added to": ("x = 'one'\nx += 'two'", "x", "cannot read x"),
+    "set in a function": ("def f():\n    x = 'one'", "x", "cannot read x"),
+    "set where it may fail": ("try:\n    x = 'one'\nexcept ValueError:\n    x = 'two'", "x", "cannot read x"),
+    "set in a branch that nobody can tell": ("if os.name:\n    x = 'one'", "x", "cannot read x"),
+    "not there": ("y = 'one'", "x.a", "cannot read x.a"),
+    "a key that is not there": ("x = dict(b='one')", "x.a", "cannot read x.a"),
+    "no dictionary": ("x = 'one'", "x.a", "line 1: is not a dictionary"),
     "a turn that is not there": ("for t in ['a']:\n    x = t", "x", "line 1: t is never 'b'"),
     "a turn of what is imported": (
         "from .o import m\nfor t in m:\n    x = t",
         "x",
-        "line 2: 'm' is no literal",
+        "line 2: 'm' is not built from literals",
     ),
     "a field with a format": ("y = '{a:>99}'\nx = y.format(a='b')", "x", "line 2"),
-    "a field's attribute": ("y = '{a.b}'\nx = y.format(a='b')", "x", "the field 'a.b' is not read"),
+    "a field's attribute": ("y = '{a.b}'\nx = y.format(a='b')", "x", "the field 'a.b' is not supported"),
     "a field by place": ("y = '{}'\nx = y.format(a='b')", "x", "line 2"),
     "a torn field": ("y = '{a'\nx = y.format(a='b')", "x", "line 2: ValueError"),
     "a format": ("y = 1.5\nx = f'{y:.3f}'", "x", "line 2: an f-string with a format"),
@@ -89,16 +97,16 @@ UNREAD = {
     "kinds that do not add": ("x = 'one' + 1", "x", "line 1: TypeError"),
     "what is not text, stripped": ("x = ['one'].strip()", "x", "line 1: TypeError"),
     "a lacking key": ("y = {'a': 'one'}\nx = y['b']", "x", "line 2: KeyError"),
-    "no Python": ("x = = 1", "x", "c.py is no Python"),
-    "a NUL": ("x = 'a\0b'", "x", "c.py is no Python"),
-    "nested without end": ("x = " + "[" * 5000, "x", "c.py is no Python"),
+    "no Python": ("x = = 1", "x", "c.py cannot be parsed as Python"),
+    "a NUL": ("x = 'a\0b'", "x", "c.py cannot be parsed as Python"),
+    "nested without end": ("x = " + "[" * 5000, "x", "c.py cannot be parsed as Python"),
 }
 
 
 @table(("source", "path", "complaint"), UNREAD.values(), ids=UNREAD)
 def test_anything_else_is_one_line_with_file_and_line(source: str, path: str, complaint: str) -> None:
     with pytest.raises(DataError) as caught:
-        configs.value(source, path, file="c.py", given={"t": "b"})
+        configs.evaluate(source, path, file="c.py", loop_values={"t": "b"})
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -122,7 +130,7 @@ def test_another_wheel_is_refused_and_the_good_one_stays(laid: Path, tmp_path: P
     other, good = tmp_path / "other.whl", laid.read_bytes()
     other.write_bytes(good + b"\n")
     assert (
-        f"{other} is not the wheel of opencompass==0.5.4"
+        f"{other} is not the expected wheel of opencompass==0.5.4"
         in evals("data", "opencompass", "--from", other).complaint
     )
     assert laid.read_bytes() == good
@@ -143,9 +151,9 @@ def test_a_wheel_that_changed_is_not_read_and_is_mended(laid: Path, tmp_path: Pa
     [
         (
             ("opencompass", "--from", "nowhere"),
-            "--from nowhere: there is no opencompass-0.5.4-py3-none-any.whl there",
+            "--from nowhere does not contain opencompass-0.5.4-py3-none-any.whl",
         ),
-        (("opencompass", "--from", "."), "--from .: there is no opencompass-0.5.4"),
+        (("opencompass", "--from", "."), "--from . does not contain opencompass-0.5.4"),
         (("mmlu-pro", "--from", "."), "--from goes with `opencompass` or `vlmevalkit` alone"),
     ],
 )
@@ -160,7 +168,7 @@ def test_without_pip_or_without_an_index_the_way_out_is_said(
     monkeypatch.setattr(wheel, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (
-        "no pip here: `pip download --no-deps opencompass==0.5.4` elsewhere"
+        "pip is not installed: `pip download --no-deps opencompass==0.5.4` elsewhere"
         in evals("data", "opencompass").complaint
     )
     pip = tmp_path / "pip3"
@@ -172,16 +180,21 @@ def test_without_pip_or_without_an_index_the_way_out_is_said(
 
 def test_what_a_wheel_lacks_or_overdoes_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     wheels.lay(
-        monkeypatch, tmp_path, {f"{FOLDER}long.py": "#" * (wheel.LONGEST + 1), f"{FOLDER}bad.py": "x = 'one'"}
+        monkeypatch,
+        tmp_path,
+        {f"{FOLDER}long.py": "#" * (wheel.MAX_FILE_BYTES + 1), f"{FOLDER}bad.py": "x = 'one'"},
     )
     for words, complaint in (
-        (UpstreamPrompts(file="none.py", asks="x"), "there is no opencompass/configs/datasets/none.py in it"),
-        (UpstreamPrompts(file="long.py", asks="x"), "long.py is too long to be read"),
-        (UpstreamPrompts(file="bad.py", asks="x"), "bad.py: x is no template"),
-        (UpstreamPrompts(file="bad.py", asks="y"), "bad.py: there is no y that can be read"),
+        (
+            UpstreamPrompts(file="none.py", prompt_path="x"),
+            "does not contain opencompass/configs/datasets/none.py",
+        ),
+        (UpstreamPrompts(file="long.py", prompt_path="x"), "long.py is too large to be read"),
+        (UpstreamPrompts(file="bad.py", prompt_path="x"), "bad.py: x is not a template"),
+        (UpstreamPrompts(file="bad.py", prompt_path="y"), "bad.py: cannot read y"),
     ):
         with pytest.raises(DataError, match=complaint):
-            words.turns(words.asks)
+            words.turns(words.prompt_path)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +208,7 @@ def test_templates_of_another_shape_are_refused(
 ) -> None:
     wheels.lay(monkeypatch, tmp_path, {f"{FOLDER}c.py": f"x = {template}"})
     with pytest.raises(DataError, match=r"c\.py: x"):
-        UpstreamPrompts(file="c.py", asks="x").turns("x")
+        UpstreamPrompts(file="c.py", prompt_path="x").turns("x")
 
 
 # --- filling a template -------------------------------------------------------------------------------------
@@ -260,7 +273,7 @@ def test_of_opencompass_of_vlmevalkit_or_of_nobody() -> None:
     for name in ("mathvista", "mathvision", "xlrs", "physics"):
         assert first(name, "intern-s1").upstream is wording.UNAVAILABLE
     for name in ("mmmu", "mmstar", "chartqa", "sfe", "msearth", "microvqa"):
-        assert isinstance(first(name, "intern-s1").upstream, Sentences)
+        assert isinstance(first(name, "intern-s1").upstream, SentencePrompts)
 
 
 def bundled(suite: Suite) -> list[tuple[Sample, Prompt]]:
@@ -270,15 +283,15 @@ def bundled(suite: Suite) -> list[tuple[Sample, Prompt]]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, words in wheels.words() if not words.lacks and name != "smolinstruct:MC"]
+    "name", [name for name, words in wheels.words() if not words.unavailable and name != "smolinstruct:MC"]
 )
 def test_questions_are_asked_in_the_wheels_words(laid: Path, name: str) -> None:
     (suite,), (ours,) = (load.suite(name, protocol) for protocol in ("intern-s1", "intern-s1~"))
     assert suite.upstream is not None
-    assert suite.upstream.row is not None
+    assert suite.upstream.columns is not None
     for (sample, prompt), (_, own) in zip(bundled(suite), bundled(ours), strict=True):
         assert prompt.order == own.order
-        row = suite.upstream.row(sample, prompt, plain_text(sample.question))
+        row = suite.upstream.columns(sample, prompt, plain_text(sample.question))
         wanted = wheels.asked(suite.upstream)
         for column, content in row.items():
             wanted = wanted.replace(f"{{{column}}}", content)
@@ -333,9 +346,9 @@ def test_without_the_wheel_ours_stands_in_under_its_own_name(tmp_path: Path) -> 
     said = [line for line in done.err.splitlines() if "intern-s1~" in line]
     assert len(said) == 2  # one line for each reason
     assert said[0].startswith(
-        "mmlu-pro, aime:2025: OpenCompass' words are not on this machine: `evals data opencompass`"
+        "mmlu-pro, aime:2025: the prompts of OpenCompass are not on this machine: `evals data opencompass`"
     )
-    assert said[1].startswith("mmmu: VLMEvalKit's words")
+    assert said[1].startswith("mmmu: the prompts of VLMEvalKit")
     assert all(
         line.endswith("using reworded prompts (intern-s1~), never ranked with intern-s1") for line in said
     )
@@ -364,8 +377,8 @@ def test_with_the_wheel_the_card_names_the_words(laid: Path, tmp_path: Path) -> 
     assert card.wording["wheel_sha256"] == OPENCOMPASS.sha256
     assert (card.wording["file"], card.wording["asks"], card.wording["judges"]) == (
         file,
-        suite.upstream.asks,
-        suite.upstream.judges,
+        suite.upstream.prompt_path,
+        suite.upstream.judge_path,
     )
     assert card.wording["file_sha256"] == sha256(wheels.files()[file].encode()).hexdigest()
     assert run_of(done)["wording"] == card.wording
@@ -426,7 +439,7 @@ def test_a_variable_that_is_gone_is_one_line_and_nothing_is_begun(
 ) -> None:
     wheels.lay(monkeypatch, tmp_path, dict.fromkeys(wheels.files(), "x = 'one'"))
     complaint = saying(tmp_path, *ASKED).complaint
-    assert "mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py: there is no mmlu_pro_infer_cfg" in complaint
+    assert "mmlu_pro_0shot_nocot_genericllmeval_gen_08c1de.py: cannot read mmlu_pro_infer_cfg" in complaint
     assert not list((tmp_path / "results").rglob("card.json"))
 
 
@@ -435,7 +448,7 @@ def test_a_wheel_that_changed_is_as_good_as_none(laid: Path, tmp_path: Path) -> 
     done = saying(tmp_path, *ASKED)
     assert run_of(done)["protocol"] == "intern-s1~"
     assert (
-        "its SHA-256 differs): `evals data opencompass` mends it; using reworded prompts (intern-s1~)"
+        "its SHA-256 differs): `evals data opencompass` replaces it; using reworded prompts (intern-s1~)"
         in done.err
     )
 
@@ -583,7 +596,7 @@ def test_the_list_explains_the_protocols(laid: Path) -> None:
     assert found["gpqa", "intern-s1"] == "prompts of opencompass==0.5.4 gpqa/gpqa_cascade_eval_gen_772ea0.py"
     assert found["gpqa", "intern-s1~"] == "intern-s1 reworded, never ranked with it"
     assert found["gpqa", "strict"] == ""
-    assert found["mmmu", "intern-s1"].startswith("VLMEvalKit's words")
+    assert found["mmmu", "intern-s1"].startswith("the prompts of VLMEvalKit")
     laid.unlink()
     assert "evals data opencompass" in entries()["gpqa", "intern-s1"]
 

@@ -88,7 +88,7 @@ def test_each_type_has_its_prompt_and_a_conversation_its_turns() -> None:
         return {s.group: str(prompter(s, 0).messages[0].parts[-1].text) for s in suite.samples(data)}
 
     direct, reasoned = asked("official"), asked("official-cot")
-    assert set(direct) == set(chartqapro.TYPES)
+    assert set(direct) == set(chartqapro.QUESTION_TYPES)
     assert "one letter: a, b, c or d" in direct["Multi Choice"]
     assert "Conversation: ['At which position is the greatest value?', '4']" in direct["Conversational"]
     assert all("answer alone" in text for text in direct.values())
@@ -114,10 +114,10 @@ def test_the_table_of_vlmevalkit_gives_the_same_samples(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"question_type": "Riddle"}, "0: question type 'Riddle' is none of Factoid, Multi Choice"),
-        ({"answer": "7"}, "0: column 'answer' holds no list"),
-        ({"answer": "[open('x')]"}, "0: column 'answer' holds no list"),
-        ({"year": None}, "0: column 'year' holds no list"),
+        ({"question_type": "Riddle"}, "0: question type 'Riddle' is not one of Factoid, Multi Choice"),
+        ({"answer": "7"}, "0: column 'answer' is not a non-empty list"),
+        ({"answer": "[open('x')]"}, "0: column 'answer' is not a non-empty list"),
+        ({"year": None}, "0: column 'year' is not a non-empty list"),
         ({"answer": "['7', '8']"}, "0: 1 questions have 2 answers"),
     ],
 )

@@ -82,7 +82,7 @@ def test_chartmoe_reports_three_tolerances_and_asks_for_the_short_answer_first(t
     suite = chartqa.BENCHMARK.suite("human", "chartmoe")
     data = Data(suite="chartqa", sample=True)
     sample = next(iter(suite.samples(data)))
-    assert suite.prompter(data)(sample, 0).messages[0].parts[-1].text.startswith(chartqa.SHORT)
+    assert suite.prompter(data)(sample, 0).messages[0].parts[-1].text.startswith(chartqa.SHORT_ANSWER)
     assert suite.sampling.max_tokens == 500
 
 

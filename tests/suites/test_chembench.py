@@ -176,7 +176,7 @@ def test_numbers_are_read_as_upstream_reads_them(case: dict[str, Any]) -> None:
 
 def test_markup_is_taken_off_before_asking() -> None:
     text = r"\ce{H2SO4} at \pu{25 deg C}: $K_a$ of [START_SMILES]CCO[END_SMILES], \ce{[Fe(CN)6]^{3-}}"
-    assert chembench.rendered(text) == "H2SO4 at 25 deg C: K_a of CCO, [Fe(CN)6]^{3-}"
+    assert chembench.strip_markup(text) == "H2SO4 at 25 deg C: K_a of CCO, [Fe(CN)6]^{3-}"
 
 
 def test_what_is_asked_names_the_tags() -> None:
@@ -222,9 +222,9 @@ def test_the_headline_leaves_solvents_out() -> None:
     def point(group: str, value: float) -> Point:
         return Point("x", 0, group, "x", "right", value, "A", "A", 4, {})
 
-    assert chembench.over_eight([point("Retrosynthesis", 1.0), point("Solvent_Prediction", 0.0)]) == 1.0
+    assert chembench.mean_of_eight([point("Retrosynthesis", 1.0), point("Solvent_Prediction", 0.0)]) == 1.0
     with pytest.raises(ValueError, match="nothing"):
-        chembench.over_eight([point("Solvent_Prediction", 1.0)])
+        chembench.mean_of_eight([point("Solvent_Prediction", 1.0)])
 
 
 def test_nine_groups_and_a_headline_over_eight(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def point(number: int, group: str, value: float | None) -> Point:
 
 
 def test_mathvistas_labels_overlap_and_are_averaged_plainly() -> None:
-    everything = mathvista.BOTH.join(mathvista.GEOMETRY)
+    everything = mathvista.LABEL_SEPARATOR.join(mathvista.GEOMETRY)
     points = [
         point(1, everything, 1.0),
         point(2, "algebraic reasoning", 0.0),
@@ -33,7 +33,8 @@ def test_mathvistas_labels_overlap_and_are_averaged_plainly() -> None:
 def test_mathvistas_part_has_304_items_that_count_728_times(mirror: Path) -> None:
     (suite,) = load.suite("mathvista:geometry", "strict")
     groups = [
-        sample.group.split(mathvista.BOTH) for sample in suite.samples(Data(suite="mathvista", local=mirror))
+        sample.group.split(mathvista.LABEL_SEPARATOR)
+        for sample in suite.samples(Data(suite="mathvista", local=mirror))
     ]
     assert len(groups) == 304
     assert Counter(label for labels in groups for label in labels) == {

@@ -62,7 +62,9 @@ def value(suite: Any, sample: Sample, text: str) -> float | None:
 
 
 ONE = Sample(id="1", target="B", choices=("Aquifer 1", "Aquifer 2", "Aquifer 3", "None"), group="t")
-BOTH = Sample(id="2", target=("A", "D"), choices=("Road", "Airport", "Lake", "Town"), group=xlrs.SEVERAL)
+BOTH = Sample(
+    id="2", target=("A", "D"), choices=("Road", "Airport", "Lake", "Town"), group=xlrs.MULTIPLE_ANSWER_TASK
+)
 
 
 @table(
@@ -137,19 +139,24 @@ def test_xlrs_reads_the_hubs_lists_and_the_copys_text(tmp_path: Path) -> None:
     listed = ["(A) Road", "(B) Airport", "(C) Lake", "(D) Town"]
     base = {"index": 3, "question": "Which? ", "answer": "A D"}
     (hub,) = read(
-        xlrs, rows(tmp_path, "xlrs", {**base, "category": xlrs.SEVERAL, "multi-choice options": listed})
+        xlrs,
+        rows(
+            tmp_path, "xlrs", {**base, "category": xlrs.MULTIPLE_ANSWER_TASK, "multi-choice options": listed}
+        ),
     )
     text = (
         "The choices are listed below:\n" + "\n".join(listed) + "\n\nSelect the best answer.\nThe answer is:"
     )
     (copy,) = read(xlrs, rows(tmp_path, "xlrs", {
-        **base, "category": xlrs.SEVERAL.partition("/")[0], "l2-category": xlrs.SEVERAL.partition("/")[2], "multi-choice options": text}))  # fmt: skip
-    assert (hub.id, copy.id) == (f"{xlrs.SEVERAL}/3", "3")
+        **base, "category": xlrs.MULTIPLE_ANSWER_TASK.partition("/")[0], "l2-category": xlrs.MULTIPLE_ANSWER_TASK.partition("/")[2], "multi-choice options": text}))  # fmt: skip
+    assert (hub.id, copy.id) == (f"{xlrs.MULTIPLE_ANSWER_TASK}/3", "3")
     assert hub.target == copy.target == ("A", "D")
     assert hub.choices == copy.choices == ("Road", "Airport", "Lake", "Town")
-    assert hub.group == copy.group == xlrs.SEVERAL
-    assert plain_text(xlrs._direct(copy, 0).messages[0].parts) == "Which? " + text  # the data set's own words
-    assert "separated by spaces" in plain_text(xlrs._direct(hub, 0).messages[0].parts)
+    assert hub.group == copy.group == xlrs.MULTIPLE_ANSWER_TASK
+    assert (
+        plain_text(xlrs._official_prompt(copy, 0).messages[0].parts) == "Which? " + text
+    )  # the data set's own words
+    assert "separated by spaces" in plain_text(xlrs._official_prompt(hub, 0).messages[0].parts)
 
 
 def test_xlrs_copy_lies_in_parts(tmp_path: Path) -> None:
@@ -171,7 +178,7 @@ def test_xlrs_copy_lies_in_parts(tmp_path: Path) -> None:
     ("module", "name", "row", "says"),
     [
         (msearth, "msearth", {"query": "q\nOptions:\nA. x\nB. y", "response": "C. z"}, "not one of its 2 options"),
-        (msearth, "msearth", {"question": "q"}, "lacks query"),
+        (msearth, "msearth", {"question": "q"}, "lacks column query"),
         (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "E", "multi-choice options": ["(A) x", "(B) y"]}, "not one of its 2"),
         (xlrs, "xlrs", {"index": 1, "category": "c", "question": "?", "answer": "A", "multi-choice options": ["(A) x", "(C) y"]}, "lettered A, C"),
         (microvqa, "microvqa", {"key_question": "k", "question": "?", "choices": ["x"], "correct_index": 1}, "option 1 of 1"),

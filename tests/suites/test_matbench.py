@@ -200,7 +200,7 @@ def test_a_composition_that_is_none_is_not_asked() -> None:
     sample = Sample(
         id="x", question=matbench._question(matbench.TASKS["steels"], {"composition": "I think"}), target=1.0
     )
-    with pytest.raises(DataError, match="'I think' is no composition"):
+    with pytest.raises(DataError, match="'I think' is not a composition"):
         prompter(sample, 0)
 
 

@@ -117,11 +117,13 @@ def test_pictures_stand_where_the_question_names_them(tmp_path: Path) -> None:
         "answer": "A", **{f"image_{n}": f"{n}.png" for n in (1, 2, 3)},
     }  # fmt: skip
     data = Data(suite="mmmu", local=tmp_path, media=tmp_path / "media")
-    parts = list(mmmu._parts(data, row, ("yes", "<image 3>")))
+    parts = list(mmmu._question_parts(data, row, ("yes", "<image 3>")))
     shown = [part.height if isinstance(part, Media) else part.text for part in parts]
     assert shown == ["Is <image 2>", 16, " like <image 1>", 8, "?", "\n<image 3>", 24]
     assert store_image(tmp_path / "media", (tmp_path / "mmmu" / "1.png").read_bytes()) in parts
-    assert all(isinstance(part, Text) for part in mmmu._parts(Data(suite="mmmu", local=tmp_path), row, ()))
+    assert all(
+        isinstance(part, Text) for part in mmmu._question_parts(Data(suite="mmmu", local=tmp_path), row, ())
+    )
 
 
 @pytest.mark.parametrize("protocol", mmmu.BENCHMARK.protocol_names)

@@ -21,7 +21,7 @@ from evals.extract.parts import (
 from evals.model_adapters.scripted import Scripted
 from evals.sandbox import Pool
 from evals.scorers.judge.judge import Judge
-from evals.scorers.parts import JudgedBoxes, Parts, Precision, gold_parts
+from evals.scorers.parts import JudgedBoxes, Parts, Precision
 from evals.scorers.physics import Comparison, half_unit_of_last_digit, published, spelled, stated
 from evals.suites import physics
 from evals.types import Failure, Prompt, Reply, Sample, Score
@@ -299,7 +299,7 @@ def test_figures_go_where_the_protocol_puts_them(tmp_path: Path) -> None:
         "official": [["Text"], ["Text", "Media"]],
         "intern-s1": [["Media", "Text"]],
     }
-    assert gold_parts(sample)[1] == "a = \\frac{3}{5} g"
+    assert sample.targets[1] == "a = \\frac{3}{5} g"
 
 
 def test_the_authors_folders_are_read_as_they_are(tmp_path: Path) -> None:

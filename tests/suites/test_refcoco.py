@@ -105,12 +105,12 @@ def test_internvls_files_hold_corners(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"bbox": [1, 2, 3]}, "7: its column 'bbox' is no rectangle"),
-        ({"bbox": [1, 2, 0, 3]}, "7: its column 'bbox' is no rectangle"),
-        ({"bbox": [1, 2, "inf", 3]}, "7: its column 'bbox' is no rectangle"),
+        ({"bbox": [1, 2, 3]}, "7: its column 'bbox' is not a rectangle"),
+        ({"bbox": [1, 2, 0, 3]}, "7: its column 'bbox' is not a rectangle"),
+        ({"bbox": [1, 2, "inf", 3]}, "7: its column 'bbox' is not a rectangle"),
         ({"answer": []}, "7: there is no phrase"),
         ({"width": None}, "file 'missing.png'"),
-        ({"width": 0, "image": "items.jsonl"}, "7: the size of its image is not known"),
+        ({"width": 0, "image": "items.jsonl"}, "7: the size of its image is unknown"),
     ],
 )
 def test_bad_rows_are_one_line(tmp_path: Path, changed: dict[str, Any], says: str) -> None:

@@ -30,25 +30,25 @@ FOLDER = OPENCOMPASS.folder
 def words() -> list[tuple[str, UpstreamPrompts]]:
     """Return the upstream prompts of all suites, by id; SMolInstruct's without its scorers, as WordNet is slow."""
     found = [one for name in SUITES for one in load.suite(name, "intern-s1")]
-    tasks = [(f"smolinstruct:{variant}", smolinstruct._words(variant)) for variant in TASKS]
+    tasks = [(f"smolinstruct:{variant}", smolinstruct._upstream_prompts(variant)) for variant in TASKS]
     return [*((one.id, one.upstream) for one in found if one.upstream is not None), *tasks]
 
 
 def columns(one: UpstreamPrompts) -> list[str]:
     """The columns that a template may name, the question first."""
-    assert one.row is not None
-    return [name for name in one.row(ANY, Prompt(), "?") if name != one.gold]
+    assert one.columns is not None
+    return [name for name in one.columns(ANY, Prompt(), "?") if name != one.gold_column]
 
 
 def asked(one: UpstreamPrompts) -> str:
     """Our replacement for upstream's question."""
-    turn = f" {one.given[0][1]}" if one.given else ""
+    turn = f" {one.loop_values[0][1]}" if one.loop_values else ""
     return f"Asked in this test{turn}:\n" + "\n".join(f"{{{name}}}" for name in columns(one))
 
 
 def judged(one: UpstreamPrompts) -> str:
     """Our replacement for upstream's judge prompt."""
-    return f"Asked: {{{columns(one)[0]}}}\nGold: {{{one.gold}}}\nSaid: {{prediction}}"
+    return f"Asked: {{{columns(one)[0]}}}\nGold: {{{one.gold_column}}}\nSaid: {{prediction}}"
 
 
 def _nested(path: str, inner: str) -> str:
@@ -69,9 +69,9 @@ def config(several: list[UpstreamPrompts]) -> str:
         "all_of_it = []",
     ]
     indent = ""
-    if one.given:
-        variable = one.given[0][0]
-        turns = [w.given[0][1] for w in several]
+    if one.loop_values:
+        variable = one.loop_values[0][0]
+        turns = [w.loop_values[0][1] for w in several]
         lines += [f"HINTS = {dict.fromkeys(turns, 'Asked in this test')!r}", f"for {variable} in HINTS:"]
         lines += [f"    hint = HINTS[{variable}]"]
         text = asked(one).removeprefix(f"Asked in this test {turns[0]}").replace("{", "{{").replace("}", "}}")
@@ -80,12 +80,12 @@ def config(several: list[UpstreamPrompts]) -> str:
         lines += [f'ASK = """\n{asked(one)}\n""".strip()', "for category in categories:"]
         ask, indent = "ASK", "    "
     turn = f"dict(round=[dict(role='HUMAN', prompt={ask}), dict(role='BOT', prompt='{{output}}\\n')])"
-    lines.append(indent + _nested(one.asks, turn))
-    if one.judges:
+    lines.append(indent + _nested(one.prompt_path, turn))
+    if one.judge_path:
         system = f"dict(role='SYSTEM', fallback_role='HUMAN', prompt={JUDGING!r})"
         turn = f"dict(begin=[{system}], round=[dict(role='HUMAN', prompt={judged(one)!r})])"
-        lines.append(indent + _nested(one.judges, turn))
-    lines += [f"{indent}all_of_it.append(dict(infer_cfg={one.asks.partition('.')[0]}))", ""]
+        lines.append(indent + _nested(one.judge_path, turn))
+    lines += [f"{indent}all_of_it.append(dict(infer_cfg={one.prompt_path.partition('.')[0]}))", ""]
     return "\n".join(lines)
 
 
@@ -108,7 +108,7 @@ def lay(patch: pytest.MonkeyPatch, folder: Path, contents: dict[str, str] | None
     """Install a wheel where the suites look for it."""
     path = folder / "cache" / OPENCOMPASS.file
     known = write(path, files() if contents is None else contents)
-    patch.setattr(wheel, "place", lambda one: folder / "cache" / one.file)
+    patch.setattr(wheel, "wheel_path", lambda one: folder / "cache" / one.file)
     patch.setattr(
         wheel, "_hash", lambda path, *_: OPENCOMPASS.sha256 if digest(path) == known else digest(path)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +17,10 @@ from evals.suites import fgvc, vtab
 from evals.types import Sample
 
 SOURCE = Source(name="pets3", classes=3, folders=("pets",), images="images")
+
+
+def source(suite: ModuleType, name: str) -> Source:
+    return next(source for source in suite.SOURCES if source.name == name)
 
 
 def picture(path: Path, colour: str = "red") -> Path:
@@ -144,12 +149,12 @@ def clevr(root: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "source", "expected"),
     [
-        (torchvision_pets, vtab.SOURCES["oxford_iiit_pet"], [("Abyssinian_201", "0"), ("yorkshire_terrier_9", "36")]),
-        (torchvision_flowers, vtab.SOURCES["oxford_flowers102"], [("image_00003.jpg", "101"), ("image_00001.jpg", "76")]),
-        (torchvision_flowers, fgvc.SOURCES["flowers"], [("image_00003.jpg", "101"), ("image_00001.jpg", "76")]),
-        (torchvision_cars, fgvc.SOURCES["cars"], [("00001.jpg", "195"), ("00002.jpg", "0")]),
-        (clevr, vtab.SOURCES["clevr_count"], [("CLEVR_val_000000.png", "0")]),
-        (clevr, vtab.SOURCES["clevr_dist"], [("CLEVR_val_000000.png", "1")]),  # 8.5: the second class begins above 8
+        (torchvision_pets, source(vtab, "oxford_iiit_pet"), [("Abyssinian_201", "0"), ("yorkshire_terrier_9", "36")]),
+        (torchvision_flowers, source(vtab, "oxford_flowers102"), [("image_00003.jpg", "101"), ("image_00001.jpg", "76")]),
+        (torchvision_flowers, source(fgvc, "flowers"), [("image_00003.jpg", "101"), ("image_00001.jpg", "76")]),
+        (torchvision_cars, source(fgvc, "cars"), [("00001.jpg", "195"), ("00002.jpg", "0")]),
+        (clevr, source(vtab, "clevr_count"), [("CLEVR_val_000000.png", "0")]),
+        (clevr, source(vtab, "clevr_dist"), [("CLEVR_val_000000.png", "1")]),  # 8.5: the second class begins above 8
     ],
 )  # fmt: skip
 def test_layouts_of_torchvision(
@@ -161,7 +166,7 @@ def test_layouts_of_torchvision(
 
 def test_dtd_numbers_classes_by_name(tmp_path: Path) -> None:
     torchvision_dtd(tmp_path)
-    found = read(tmp_path, vtab.SOURCES["dtd"])
+    found = read(tmp_path, source(vtab, "dtd"))
     assert (found[0].target, found[-1].target, len(found)) == ("46", "0", 47)
 
 
@@ -169,7 +174,7 @@ def test_a_broken_matlab_file_is_one_line(tmp_path: Path) -> None:
     torchvision_flowers(tmp_path)
     (tmp_path / "flowers-102" / "setid.mat").write_bytes(b"MATLAB 5.0 MAT-file" + b"\xff" * 300)
     with pytest.raises(DataError, match="cannot read"):
-        read(tmp_path, vtab.SOURCES["oxford_flowers102"])
+        read(tmp_path, source(vtab, "oxford_flowers102"))
 
 
 def test_rows_may_be_those_of_a_web_dataset(tmp_path: Path) -> None:
@@ -187,4 +192,4 @@ def test_rows_may_be_those_of_a_web_dataset(tmp_path: Path) -> None:
 
 def test_without_a_copy_on_the_hub_the_message_says_what_to_give() -> None:
     with pytest.raises(DataError, match=r"vtab:sun397: no copy on the hub .* --data DIR"):
-        list(samples(Data(suite="vtab"), vtab.SOURCES["sun397"]))
+        list(samples(Data(suite="vtab"), source(vtab, "sun397")))

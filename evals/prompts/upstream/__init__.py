@@ -4,10 +4,10 @@ A suite names the file in the wheel, the variables that hold the templates, and 
 is missing, or its prompts cannot be read, the suite's own prompts replace them under the protocol's name with `~`
 appended, which is a separate protocol.
 
-Templates are filled as by OpenCompass 0.5.4 (opencompass/openicl/icl_prompt_template.py, utils/prompt.py,
-models/base_api.py): column after column, so that a `{A}` in a question becomes option A; a system turn that may fall back to the
-user's, since the published models' templates have no place for it, stands before it in one turn; one that may not is sent as
-such; an open last turn is left out.
+Templates are filled as OpenCompass 0.5.4 does (opencompass/openicl/icl_prompt_template.py, utils/prompt.py,
+models/base_api.py): column by column, so that a `{A}` in a question becomes option A. A system turn with a fallback role
+is merged into the user turn that follows it; one without a fallback is sent as a system message. A final assistant turn
+is dropped.
 """
 
 from __future__ import annotations
@@ -32,90 +32,103 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
     """The location of upstream's prompts for a suite."""
 
     wheel: Wheel = OPENCOMPASS
-    lacks: str = ""
-    """Why no model can be asked with them, in one line; empty: one can."""
+    unavailable: str = ""
+    """Why these prompts cannot be sent to a model, in one line; empty if they can."""
     file: str = ""
-    """Path in the wheel, below its folder."""
-    asks: str = ""
+    """Path in the wheel, relative to `Wheel.folder`."""
+    prompt_path: str = ""
     """Variable and keys of the prompt template."""
-    judges: str = ""
-    """Of the judge's template; empty: ours is used."""
-    given: tuple[tuple[str, str], ...] = ()
-    """Loop variables of the file, with the value of the wanted iteration."""
-    row: Callable[[Sample, Prompt, str], Row] | None = None
-    """(sample, prompt, question) -> the columns of upstream's loader, in its order."""
-    gold: str = ""
+    judge_path: str = ""
+    """Variable and keys of the judge's template; empty: our own judge template is used."""
+    loop_values: tuple[tuple[str, str], ...] = ()
+    """Loop variables of the file, with the value of the selected iteration."""
+    columns: Callable[[Sample, Prompt, str], Row] | None = None
+    """(sample, prompt, question) -> the columns of upstream's loader, in upstream's order."""
+    gold_column: str = ""
     """The column with the gold answer; left empty in prompts for the model."""
     kind: Literal["verdict", "number", "option", "points"] = "verdict"
-    """What the judge replies: A or B, a number, an option's letter or Z, or 0 to 9."""
+    """Form of the judge's reply: A or B, a number, an option's letter or Z, or 0 to 9."""
 
     @property
-    def name(self) -> str:
-        """Return package and file."""
+    def source(self) -> str:
+        """Return the names of package and file."""
         return f"{self.wheel.package} {self.file}"
 
-    def absent(self) -> str:
-        """Return why the file cannot be read, and a remedy; empty if it can, or no file is needed."""
+    def missing_file(self) -> str:
+        """Return why the file cannot be read, and a remedy; empty if it can be read or is not needed."""
         return wheel.fault(self.wheel) if self.file else ""
 
     def fault(self) -> str:
         """Return why these prompts cannot be used; empty if they can."""
-        return self.lacks or self.absent()
+        return self.unavailable or self.missing_file()
 
     def card(self) -> dict[str, str]:
-        """Return the entry on the prompts' origin for a run's card."""
+        """Return the description of the prompts' origin for a run's card."""
         file = f"{self.wheel.folder}{self.file}"
         facts = {"package": self.wheel.package, "wheel_sha256": self.wheel.sha256, "file": file}
         facts["file_sha256"] = sha256_of(wheel.read(self.wheel, file))
-        for name, path in (("asks", self.asks), ("judges", self.judges)):
+        for role, path in (("asks", self.prompt_path), ("judges", self.judge_path)):
             if path:
-                facts |= {name: path, f"{name}_sha256": self.sha256(path)}
-        return facts | dict(self.given)
+                facts |= {role: path, f"{role}_sha256": self.sha256(path)}
+        return facts | dict(self.loop_values)
 
     def sha256(self, path: str) -> str:
         """Return the hash of a template's turns."""
         return sha256_of(repr(self.turns(path)).encode())
 
     def turns(self, path: str) -> tuple[tuple[str, str], ...]:
-        """Return (role, text) of every turn of a template; raises DataError."""
-        return _turns(self.wheel, f"{self.wheel.folder}{self.file}", path, self.given)
+        """Return role and text of each turn of a template; raises DataError."""
+        return _turns(self.wheel, f"{self.wheel.folder}{self.file}", path, self.loop_values)
 
-    def asker(self, ours: Prompter) -> Prompter:
-        """Return the prompter with these prompts, and options in the order of `ours`; raises DataError."""
+    def prompter(self, own_prompter: Prompter) -> Prompter:
+        """Return a prompter with these prompts and the option order of `own_prompter`; raises DataError."""
         if why := self.fault():
             raise DataError(why)
-        turns = self.turns(self.asks)
+        turns = self.turns(self.prompt_path)
 
         def ask(sample: Sample, repeat: int) -> Prompt:
-            prompt = ours(sample, repeat)
+            prompt = own_prompter(sample, repeat)
             question = "".join(part.text for part in sample.question if isinstance(part, Text))
-            row = self._columns(sample, prompt, question) | ({self.gold: ""} if self.gold else {})
-            return structs.replace(prompt, messages=fill_template(turns, row))
+            values = self._values(sample, prompt, question) | (
+                {self.gold_column: ""} if self.gold_column else {}
+            )
+            return structs.replace(prompt, messages=fill_template(turns, values))
 
         return ask
 
-    def judging(self, sample: Sample, prompt: Prompt, asked: str, candidate: str, shown: str = "") -> str:
-        """Return the prompt for a judge; `asked`: what replaces a question that cannot be recovered.
+    def judge_prompt(
+        self, sample: Sample, prompt: Prompt, fallback_question: str, candidate: str, option_lines: str = ""
+    ) -> str:
+        """Return the prompt for the judge.
 
-        `shown`: the options, one per line, if the judge names one.
+        `fallback_question` is used if the question cannot be recovered from `prompt`; `option_lines` are the options, one
+        per line, for a judge that selects one.
         """
-        row = self._columns(sample, prompt, self._question(sample, prompt) or asked)
-        messages = fill_template(self.turns(self.judges), row | {"prediction": candidate})
+        values = self._values(sample, prompt, self._question(sample, prompt) or fallback_question)
+        messages = fill_template(self.turns(self.judge_path), values | {"prediction": candidate})
         return "\n".join(
             part.text for message in messages for part in message.parts if isinstance(part, Text)
         )
 
-    def _columns(self, sample: Sample, prompt: Prompt, question: str) -> Row:
-        return self.row(sample, prompt, question) if self.row else {}
+    def _values(self, sample: Sample, prompt: Prompt, question: str) -> Row:
+        return self.columns(sample, prompt, question) if self.columns else {}
 
     def _question(self, sample: Sample, prompt: Prompt) -> str:
-        """Return the question within a prompt, since records hold no questions; empty if another template made it."""
-        mark = "\0"
-        row = self._columns(sample, prompt, mark) | ({self.gold: ""} if self.gold else {})
-        here, there = (_text(m) for m in (fill_template(self.turns(self.asks), row), prompt.messages))
-        before, _, after = here.partition(mark)
-        fits = len(there) > len(before) + len(after) and there.startswith(before) and there.endswith(after)
-        return there[len(before) : len(there) - len(after)] if fits else ""
+        """Return the question within a recorded prompt; empty if the prompt was built from another template."""
+        placeholder = "\0"
+        values = self._values(sample, prompt, placeholder) | (
+            {self.gold_column: ""} if self.gold_column else {}
+        )
+        template_text, prompt_text = (
+            _text(m) for m in (fill_template(self.turns(self.prompt_path), values), prompt.messages)
+        )
+        before, _, after = template_text.partition(placeholder)
+        matches = (
+            len(prompt_text) > len(before) + len(after)
+            and prompt_text.startswith(before)
+            and prompt_text.endswith(after)
+        )
+        return prompt_text[len(before) : len(prompt_text) - len(after)] if matches else ""
 
 
 NO_FALLBACK = "SYSTEM alone"
@@ -124,39 +137,46 @@ NO_FALLBACK = "SYSTEM alone"
 
 def opencompass_prompts(
     file: str,
-    asks: str,
-    judges: str = "",
+    prompt_path: str,
+    judge_path: str = "",
     *,
-    question: str = "question",
-    gold: str = "answer",
-    row: Callable[[Sample, Prompt, str], Row] | None = None,
-    **others: Any,
+    question_column: str = "question",
+    gold_column: str = "answer",
+    columns: Callable[[Sample, Prompt, str], Row] | None = None,
+    **options: Any,
 ) -> UpstreamPrompts:
-    """Return the prompts in a config of OpenCompass; `asks`, `judges`: its parts that hold the templates.
+    """Return the prompts of an OpenCompass config; `prompt_path` and `judge_path` locate the parts with the templates.
 
-    `row`: by default the columns `question`, a letter per option as shown, and `gold`.
+    The default `columns` are `question_column`, a letter for each option as shown, and `gold_column`.
     """
 
-    def columns(sample: Sample, prompt: Prompt, text: str) -> Row:
+    def default_columns(sample: Sample, prompt: Prompt, text: str) -> Row:
         order = prompt.order or range(len(sample.choices))
         shown = {letter: sample.choices[i] for letter, i in zip(LETTERS, order, strict=False)}
-        return {question: text, **shown, gold: prompt.shown_letter(str(sample.target))}
+        return {question_column: text, **shown, gold_column: prompt.shown_letter(str(sample.target))}
 
-    asks, judges = (part and f"{part}.prompt_template.template" for part in (asks, judges))
-    return UpstreamPrompts(file=file, asks=asks, judges=judges, gold=gold, row=row or columns, **others)
-
-
-UNAVAILABLE = UpstreamPrompts(
-    wheel=VLMEVALKIT, lacks="VLMEvalKit's words for it are in no package that is read here"
-)
-"""For numbers made with VLMEvalKit whose prompts or judge's task are in no package."""
-
-
-def unavailable_prompts(whose: str) -> UpstreamPrompts:
-    """Return the prompts of an evaluator that is no package, so that they can only be reworded."""
-    return UpstreamPrompts(
-        wheel=VLMEVALKIT, lacks=f"the prompt of {whose} is in no package that is read here"
+    prompt_path, judge_path = (
+        part and f"{part}.prompt_template.template" for part in (prompt_path, judge_path)
     )
+    return UpstreamPrompts(
+        file=file,
+        prompt_path=prompt_path,
+        judge_path=judge_path,
+        gold_column=gold_column,
+        columns=columns or default_columns,
+        **options,
+    )
+
+
+def unavailable_prompts(prompts: str) -> UpstreamPrompts:
+    """Return a placeholder for prompts that no supported package contains; only the reworded protocol can be run."""
+    return UpstreamPrompts(
+        wheel=VLMEVALKIT, unavailable=f"{prompts} is not in a package that evals reads prompts from"
+    )
+
+
+UNAVAILABLE = unavailable_prompts("VLMEvalKit's prompt")
+"""For numbers made with VLMEvalKit whose prompts or judge prompt no supported package contains."""
 
 
 def sha256_of(raw: bytes) -> str:
@@ -165,7 +185,7 @@ def sha256_of(raw: bytes) -> str:
 
 
 ROLES: dict[str, Literal["system", "user", "assistant"]] = {"BOT": "assistant", NO_FALLBACK: "system"}
-"""Role of a turn -> role of its message; all others are the user's."""
+"""Role of a template turn -> role of its message; any other role becomes `user`."""
 
 
 def _text(messages: tuple[Message, ...]) -> str:
@@ -173,49 +193,51 @@ def _text(messages: tuple[Message, ...]) -> str:
 
 
 def fill_template(turns: tuple[tuple[str, str], ...], row: Mapping[str, str]) -> tuple[Message, ...]:
-    """Fill a template; adjacent turns of one role are merged, and a last turn of the model is left out."""
+    """Fill a template; adjacent turns of the same role are merged, and a final assistant turn is dropped."""
     messages: list[tuple[Literal["system", "user", "assistant"], str]] = []
     for role, text in turns:
         for column, content in row.items():
             text = text.replace(f"{{{column}}}", content)
-        who = ROLES.get(role, "user")
-        if messages and messages[-1][0] == who:
-            messages[-1] = (who, f"{messages[-1][1]}\n{text}")
+        message_role = ROLES.get(role, "user")
+        if messages and messages[-1][0] == message_role:
+            messages[-1] = (message_role, f"{messages[-1][1]}\n{text}")
         else:
-            messages.append((who, text))
+            messages.append((message_role, text))
     if messages and messages[-1][0] == "assistant":
         messages.pop()
-    return tuple(Message(who, (Text(text),)) for who, text in messages)
+    return tuple(Message(message_role, (Text(text),)) for message_role, text in messages)
 
 
 @cache
 def _turns(
-    one: Wheel, file: str, path: str, given: tuple[tuple[str, str], ...]
+    source_wheel: Wheel, file: str, path: str, loop_values: tuple[tuple[str, str], ...]
 ) -> tuple[tuple[str, str], ...]:
     from evals.prompts.upstream import configs
 
-    name = f"{one.package}: {file}"
+    name = f"{source_wheel.package}: {file}"
     try:
-        source = wheel.read(one, file).decode("utf-8")
+        code = wheel.read(source_wheel, file).decode("utf-8")
     except UnicodeDecodeError:
-        raise DataError(f"{name} is no text") from None
-    return _checked_turns(configs.value(source, path, file=name, given=dict(given)), f"{name}: {path}")
+        raise DataError(f"{name} is not UTF-8 text") from None
+    template = configs.evaluate(code, path, file=name, loop_values=dict(loop_values))
+    return _checked_turns(template, f"{name}: {path}")
 
 
-def _checked_turns(template: Any, name: str) -> tuple[tuple[str, str], ...]:
+def _checked_turns(template: Any, source: str) -> tuple[tuple[str, str], ...]:
     """Return a template's turns; raises DataError for an unknown structure."""
-    known_keys = {"begin", "round"}
-    if not isinstance(template, dict) or not {"round"} <= set(template) <= known_keys:
-        raise DataError(f"{name} is no template of the form {{begin, round}}")
+    if not isinstance(template, dict) or not {"round"} <= set(template) <= {"begin", "round"}:
+        raise DataError(f"{source} is not a template of the form {{begin, round}}")
     turns = (
         [*(template.get("begin") or []), *template["round"]] if isinstance(template["round"], list) else []
     )
     if not turns or not all(_is_turn(turn) for turn in turns):
-        raise DataError(f"{name}: its turns are not of the form {{role, prompt}} with HUMAN, BOT and SYSTEM")
-    return tuple((_role(turn), turn["prompt"]) for turn in turns)
+        raise DataError(
+            f"{source}: its turns are not of the form {{role, prompt}} with HUMAN, BOT and SYSTEM"
+        )
+    return tuple((_turn_role(turn), turn["prompt"]) for turn in turns)
 
 
-def _role(turn: Mapping[str, str]) -> str:
+def _turn_role(turn: Mapping[str, str]) -> str:
     return NO_FALLBACK if turn["role"] == "SYSTEM" and "fallback_role" not in turn else turn["role"]
 
 

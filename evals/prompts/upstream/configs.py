@@ -22,30 +22,30 @@ class Deferred(NamedTuple):
     names: Mapping[str, Deferred]
 
 
-def value(source: str, path: str, *, file: str, given: Mapping[str, str]) -> Any:
+def evaluate(source: str, path: str, *, file: str, loop_values: Mapping[str, str]) -> Any:
     """Return the final value at `path`: a variable and keys in it, joined by dots.
 
-    `given`: loop variable -> value of the wanted iteration. Raises DataError.
+    `loop_values`: loop variable -> value of the selected iteration. Raises DataError.
     """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"{file} is no Python that can be read: {type(error).__name__}") from None
-    reader = _Reader(file, given)
+        raise DataError(f"{file} cannot be parsed as Python: {type(error).__name__}") from None
+    reader = _Reader(file, loop_values)
     names: dict[str, Deferred] = {}
     reader.walk(tree.body, names)
     variable, *keys = path.split(".")
     deferred = names.get(variable)
     for key in keys:
-        deferred = deferred and reader.inside(deferred, key)
+        deferred = deferred and reader.entry(deferred, key)
     if deferred is None:
-        raise DataError(f"{file}: there is no {path} that can be read")
-    return reader.value(deferred)
+        raise DataError(f"{file}: cannot read {path}")
+    return reader.evaluate(deferred)
 
 
 class _Reader:
-    def __init__(self, file: str, given: Mapping[str, str]) -> None:
-        self.file, self.given = file, given
+    def __init__(self, file: str, loop_values: Mapping[str, str]) -> None:
+        self.file, self.loop_values = file, loop_values
 
     def walk(self, body: Sequence[ast.stmt], names: dict[str, Deferred]) -> None:
         """Process statements in order."""
@@ -55,37 +55,37 @@ class _Reader:
                     names[name] = Deferred(node, dict(names))
                 case ast.For(target=ast.Name(id=name), orelse=[]):
                     names.pop(name, None)
-                    if name in self.given:
+                    if name in self.loop_values:
                         names[name] = self._iteration(statement, name, names)
                     self.walk(statement.body, names)
                 case ast.For(target=ast.Tuple(), orelse=[]):
-                    for name in _changed(statement.target):
+                    for name in _bound_names(statement.target):
                         names.pop(name, None)
                     self.walk(statement.body, names)
-                case ast.If(test=test) if (taken := self._branch(Deferred(test, names))) is not None:
-                    self.walk(statement.body if taken else statement.orelse, names)
+                case ast.If(test=test) if (condition := self._branch(Deferred(test, names))) is not None:
+                    self.walk(statement.body if condition else statement.orelse, names)
                 case _:
-                    for name in _changed(statement):
+                    for name in _bound_names(statement):
                         names.pop(name, None)
 
     def _iteration(self, loop: ast.For, name: str, names: dict[str, Deferred]) -> Deferred:
-        wanted = self.given[name]
-        if wanted not in self.value(Deferred(loop.iter, dict(names))):
-            raise self._fault(loop, f"{name} is never {wanted!r}")
-        return Deferred(ast.copy_location(ast.Constant(wanted), loop), {})
+        value = self.loop_values[name]
+        if value not in self.evaluate(Deferred(loop.iter, dict(names))):
+            raise self._error(loop, f"{name} is never {value!r}")
+        return Deferred(ast.copy_location(ast.Constant(value), loop), {})
 
     def _branch(self, test: Deferred) -> bool | None:
         """Return whether a condition holds; None: it cannot be evaluated."""
         try:
-            return bool(self.value(test))
+            return bool(self.evaluate(test))
         except DataError:
             return None
 
-    def inside(self, deferred: Deferred, key: str) -> Deferred | None:
+    def entry(self, deferred: Deferred, key: str) -> Deferred | None:
         """Return the value of a key, without evaluating the others."""
         match deferred.node:
             case ast.Name(id=name) if name in deferred.names:
-                return self.inside(deferred.names[name], key)
+                return self.entry(deferred.names[name], key)
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords):
                 pairs: list[tuple[Any, ast.expr]] = [(k.arg, k.value) for k in keywords]
             case ast.Dict(keys=keys, values=values):
@@ -94,32 +94,32 @@ class _Reader:
                     for k, v in zip(keys, values, strict=True)
                 ]
             case _:
-                raise self._fault(deferred.node, f"is no dictionary that could hold {key}")
+                raise self._error(deferred.node, f"is not a dictionary that could hold {key}")
         node = next((node for name, node in reversed(pairs) if name == key), None)
         return None if node is None else Deferred(node, deferred.names)
 
-    def value(self, deferred: Deferred) -> Any:
+    def evaluate(self, deferred: Deferred) -> Any:
         """Evaluate an expression."""
         node, names = deferred
         match node:
             case ast.Constant(value=constant):
                 return constant
             case ast.Name(id=name) if name in names:
-                return self.value(names[name])
+                return self.evaluate(names[name])
             case ast.List(elts=elements) | ast.Tuple(elts=elements):
-                return [self.value(Deferred(element, names)) for element in elements]
+                return [self.evaluate(Deferred(element, names)) for element in elements]
             case ast.Dict(keys=keys, values=values) if None not in keys:
                 return {
-                    self.value(Deferred(k, names)): self.value(Deferred(v, names))
+                    self.evaluate(Deferred(k, names)): self.evaluate(Deferred(v, names))
                     for k, v in zip(keys, values, strict=True)
                     if k is not None
                 }
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(
                 k.arg for k in keywords
             ):
-                return {k.arg: self.value(Deferred(k.value, names)) for k in keywords}
+                return {k.arg: self.evaluate(Deferred(k.value, names)) for k in keywords}
             case ast.JoinedStr(values=parts):
-                return "".join(map(str, (self._part(Deferred(part, names)) for part in parts)))
+                return "".join(map(str, (self._f_string_part(Deferred(part, names)) for part in parts)))
             case _:
                 return self._operation(deferred)
 
@@ -128,60 +128,58 @@ class _Reader:
         node, names = deferred
         try:
             match node:
-                case ast.Call(func=ast.Attribute(value=inner, attr="strip"), args=[], keywords=[]):
-                    return str.strip(self.value(Deferred(inner, names)))
-                case ast.Call(func=ast.Attribute(value=inner, attr="format"), args=[], keywords=keywords):
-                    return self._filled(Deferred(inner, names), keywords)
+                case ast.Call(func=ast.Attribute(value=operand, attr="strip"), args=[], keywords=[]):
+                    return str.strip(self.evaluate(Deferred(operand, names)))
+                case ast.Call(func=ast.Attribute(value=operand, attr="format"), args=[], keywords=keywords):
+                    return self._format(Deferred(operand, names), keywords)
                 case ast.BinOp(left=left, op=ast.Add(), right=right):
-                    return self.value(Deferred(left, names)) + self.value(Deferred(right, names))
-                case ast.Subscript(value=inner, slice=key):
-                    return self.value(Deferred(inner, names))[self.value(Deferred(key, names))]
+                    return self.evaluate(Deferred(left, names)) + self.evaluate(Deferred(right, names))
+                case ast.Subscript(value=operand, slice=key):
+                    return self.evaluate(Deferred(operand, names))[self.evaluate(Deferred(key, names))]
                 case ast.Compare(left=left, ops=[ast.In()], comparators=[right]):
-                    return self.value(Deferred(left, names)) in self.value(Deferred(right, names))
+                    return self.evaluate(Deferred(left, names)) in self.evaluate(Deferred(right, names))
         except (TypeError, LookupError, ValueError) as error:
-            raise self._fault(node, f"{type(error).__name__}: {error}") from None
-        raise self._fault(
-            node, f"{ast.unparse(node)[:60]!r} is no literal, nor made of literals of this file"
-        )
+            raise self._error(node, f"{type(error).__name__}: {error}") from None
+        raise self._error(node, f"{ast.unparse(node)[:60]!r} is not built from literals of this file")
 
-    def _filled(self, template: Deferred, keywords: Sequence[ast.keyword]) -> str:
+    def _format(self, template: Deferred, keywords: Sequence[ast.keyword]) -> str:
         """Return `template.format(name=text)`; fields other than plain names are not supported."""
-        texts = {k.arg: self.value(Deferred(k.value, template.names)) for k in keywords}
-        filled = []
-        for literal, field, form, conversion in Formatter().parse(self.value(template)):
-            if field is not None and (field not in texts or form or conversion):
-                raise self._fault(template.node, f"the field {field!r:.40} is not read")
-            filled.append(literal + ("" if field is None else str(texts[field])))
-        return "".join(filled)
+        texts = {k.arg: self.evaluate(Deferred(k.value, template.names)) for k in keywords}
+        pieces = []
+        for literal, field, format_spec, conversion in Formatter().parse(self.evaluate(template)):
+            if field is not None and (field not in texts or format_spec or conversion):
+                raise self._error(template.node, f"the field {field!r:.40} is not supported")
+            pieces.append(literal + ("" if field is None else str(texts[field])))
+        return "".join(pieces)
 
-    def _part(self, part: Deferred) -> Any:
+    def _f_string_part(self, part: Deferred) -> Any:
         """Return one piece of an f-string; formats and conversions are not supported."""
         match part.node:
-            case ast.FormattedValue(value=inner, conversion=-1, format_spec=None):
-                return self.value(Deferred(inner, part.names))
+            case ast.FormattedValue(value=operand, conversion=-1, format_spec=None):
+                return self.evaluate(Deferred(operand, part.names))
             case ast.Constant(value=text):
                 return text
-        raise self._fault(part.node, "an f-string with a format is not read")
+        raise self._error(part.node, "an f-string with a format is not supported")
 
-    def _fault(self, node: ast.expr | ast.stmt, what: str) -> DataError:
-        return DataError(f"{self.file}, line {node.lineno}: {what}")
+    def _error(self, node: ast.expr | ast.stmt, problem: str) -> DataError:
+        return DataError(f"{self.file}, line {node.lineno}: {problem}")
 
 
-def _changed(statement: ast.AST) -> Iterator[str]:
+def _bound_names(statement: ast.AST) -> Iterator[str]:
     """Yield the names that a statement may bind, delete or change."""
     for node in ast.walk(statement):
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 yield name
-            case ast.alias(name=name, asname=other):
-                yield other or name.partition(".")[0]
+            case ast.alias(name=name, asname=alias):
+                yield alias or name.partition(".")[0]
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 yield name
             case ast.Attribute() | ast.Subscript():
                 if isinstance(node.ctx, ast.Store | ast.Del):
                     yield from _root(node)
-            case ast.Call(func=ast.Attribute() as called):
-                yield from _root(called)
+            case ast.Call(func=ast.Attribute() as method):
+                yield from _root(method)
 
 
 def _root(node: ast.expr) -> Iterator[str]:

@@ -26,7 +26,6 @@ from msgspec import Struct, structs
 from evals.errors import ScorerError, Waiting
 from evals.prompts import options, rng
 from evals.prompts.upstream import UpstreamPrompts
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judge import (
     MAX_CANDIDATE_CHARS,
     Judge,
@@ -36,6 +35,7 @@ from evals.scorers.judge.judge import (
     template,
     upstream_template,
 )
+from evals.scorers.outcomes import unanswered_verdict
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
 
 AUDIT_SHARE = 0.1
@@ -73,7 +73,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """Return the name of the judge prompt."""
-        return self.form if self.upstream is None else self.upstream.name
+        return self.form if self.upstream is None else self.upstream.source
 
     @property
     def asks(self) -> Template:
@@ -87,7 +87,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         """Return the hash of the judge prompt; empty if the prompt is not available."""
         if self.upstream is None:
             return template(self.form).sha256
-        return "" if self.upstream.absent() else self.upstream.sha256(self.upstream.judges)
+        return "" if self.upstream.missing_file() else self.upstream.sha256(self.upstream.judge_path)
 
     @property
     def needs_judge(self) -> bool:
@@ -171,7 +171,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
         """Return the verdict on upstream's prompt; if the prompt is not available, the recorded one."""
-        if why := prompts.absent():
+        if why := prompts.missing_file():
             if verdict := _reused_verdict(self.asks, self.judge, earlier, None):
                 return verdict
             raise Waiting(f"waits for a judge: {why}")
@@ -179,7 +179,9 @@ class Judged(Struct, frozen=True, kw_only=True):
             cast("ExtractionRule", self.rule).options(sample, prompt) if prompts.kind == "option" else ()
         )
         form, candidate = self.asks.among(len(shown_options)), reply.text[-MAX_CANDIDATE_CHARS:]
-        text = prompts.judging(sample, prompt, question_of(sample, prompt), candidate, options(shown_options))
+        text = prompts.judge_prompt(
+            sample, prompt, question_of(sample, prompt), candidate, options(shown_options)
+        )
         if verdict := _reused_verdict(form, self.judge, earlier, (text, "")):
             return verdict
         if self.judge is None:
@@ -284,7 +286,7 @@ def reference_text(sample: Sample, prompt: Prompt) -> str:
 
 def with_upstream_judge(scorers: Mapping[str, Scorer], upstream: UpstreamPrompts) -> dict[str, Scorer]:
     """Return a suite's scorers with upstream's judge prompt, if there is one."""
-    if not upstream.judges:
+    if not upstream.judge_path:
         return dict(scorers)
     return {
         name: structs.replace(s, upstream=upstream) if isinstance(s, Judged) else s

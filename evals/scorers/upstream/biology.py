@@ -28,7 +28,7 @@ from evals.data.biology import MODIFICATIONS
 from evals.errors import DataError
 from evals.prompts.upstream import wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
-from evals.scorers.choice import unanswered_verdict
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.scorers.upstream.opencompass_selfies import last_number
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -154,7 +154,7 @@ class BoxedLabel(Struct, frozen=True):
         if self.known and label not in self.known:
             return Score(value=0.0, verdict="unanswered", why=f"{answer[:80]!r} is no label to upstream")
         right = label == str(sample.target).lower()
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=label[:100])
+        return binary_score(right=right, answer=label[:100])
 
 
 def score_label_set(sample: Sample, reply: Reply, stated: set[str] | None, parts: dict[str, float]) -> Score:

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from evals.extract.tags import last_box
 from evals.extract.visible import visible
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.math import equivalent
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 
@@ -36,7 +36,7 @@ class BoxedExpression(Struct, frozen=True):
         right = stated.replace(" ", "") == gold.replace(" ", "") or bool(
             equivalent(f"${gold}$", f"${stated}$")
         )
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
+        return binary_score(right=right, answer=stated[:200])
 
 
 _TEXT = re.compile(r"\\text\{[^{}]*\}")

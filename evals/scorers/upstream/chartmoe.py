@@ -13,7 +13,7 @@ import re
 
 from msgspec import Struct
 
-from evals.scorers.choice import unanswered_verdict
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
@@ -53,4 +53,4 @@ class ChartMoE(Struct, frozen=True):
         right = matches_relaxed(text, str(sample.target), self.tolerance)
         if not text:
             return Score(value=float(right), verdict=unanswered_verdict(reply), why=EMPTY, suspect=True)
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=text[:200])
+        return binary_score(right=right, answer=text[:200])

@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from evals.scorers import answers
 from evals.scorers.chart import Stated, score_free_answer
-from evals.scorers.choice import unanswered_verdict
+from evals.scorers.outcomes import unanswered_verdict
 from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 

@@ -24,7 +24,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from evals.scorers.boxes import Box, gold_box
-from evals.scorers.choice import unanswered_verdict
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 LONGEST = 50_000
@@ -142,9 +142,8 @@ class UpstreamBox(Struct, frozen=True):
             verdict = "wrong" if text.strip() and reply.stop == "stop" else unanswered_verdict(reply)
             return Score(value=0.0, verdict=verdict, why="upstream reads no rectangle", parts={"iou": 0.0})
         iou = overlap(gold_box(str(sample.target)), box)
-        return Score(
-            value=float(iou >= self.threshold),
-            verdict="right" if iou >= self.threshold else "wrong",
+        return binary_score(
+            right=iou >= self.threshold,
             answer=f"[{', '.join(f'{v:g}' for v in box)}]",
             why=f"overlap {iou:.2f}",
             parts={"iou": iou},

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from evals.extract.upstream.vlmevalkit import NONE_FITS, option_vlmevalkit
 from evals.prompts import LETTERS
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judged import Judged
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 OTHER_OPTION = "Other Answers"
@@ -46,10 +46,10 @@ class Inferred(Struct, frozen=True):
         if not sample.choices:
             gold = _gold_text(sample.target)
             right = extracted == (gold if gold in LETTERS and len(gold) == 1 else "A")
-            return Score(value=float(right), verdict="right" if right else "wrong", answer=extracted)
+            return binary_score(right=right, answer=extracted)
         source = prompt.source_letter(extracted) or extracted
-        right = source in (sample.target if isinstance(sample.target, tuple) else (sample.target,))
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=source)
+        right = source in sample.targets
+        return binary_score(right=right, answer=source)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

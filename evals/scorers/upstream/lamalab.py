@@ -14,7 +14,7 @@ from math import isfinite
 from msgspec import Struct
 
 from evals.extract.units import Quantity
-from evals.scorers.choice import unanswered_verdict
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
@@ -172,10 +172,6 @@ class SignedTolerance(Struct, frozen=True):
         why = "" if right else f"stated {number.text}"
         if target <= 0 and not right:
             why += f"; upstream's tolerance is {tolerance:.3g}, which nothing can meet"
-        return Score(
-            value=float(right),
-            verdict="right" if right else "wrong",
-            answer=f"{number.value!r}",
-            why=why,
-            parts={"error": number.value - target},
+        return binary_score(
+            right=right, answer=f"{number.value!r}", why=why, parts={"error": number.value - target}
         )

@@ -7,7 +7,7 @@ import re
 from msgspec import Struct
 
 from evals.extract.visible import visible
-from evals.scorers.choice import unanswered_verdict
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 
@@ -27,4 +27,4 @@ class LastTag(Struct, frozen=True):
         right = answer == str(sample.target).strip()
         if not right and closing is None:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+        return binary_score(right=right, answer=answer[:200])

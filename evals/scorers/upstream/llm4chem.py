@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule import MAX_SMILES_CHARS, gold_molecules
 from evals.scorers.molecule_forms import rdkit
+from evals.scorers.outcomes import unanswered_verdict
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 _FORMULA = re.compile(r"(?:[A-Za-z]\d*)+(?:[+-]\d*)*$")

@@ -22,8 +22,8 @@ from evals.extract.units import (
     same_dimension,
 )
 from evals.extract.upstream.yes_no import last_probability, last_yes_no
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.number import substitute_errors
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
@@ -112,9 +112,8 @@ class OfficialLabel(Struct, frozen=True):
         label = "yes" if yes else "no"
         probability = last_probability(reply.text)
         right = label == sample.target
-        return Score(
-            value=float(right),
-            verdict="right" if right else "wrong",
+        return binary_score(
+            right=right,
             answer=label,
             why="" if right else f"stated {label}",
             parts={} if probability is None else {"score": probability},

@@ -17,8 +17,9 @@ from evals.extract.expression import stated_expression
 from evals.extract.upstream.latex_numbers import up_to_unmatched_brace, value
 from evals.prompts import LETTERS
 from evals.scorers import expressions
-from evals.scorers.choice import StatedChoice, unanswered, unanswered_verdict, with_reading
+from evals.scorers.choice import StatedChoice
 from evals.scorers.math import equivalent
+from evals.scorers.outcomes import binary_score, unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 ANSWER_PHRASES = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
@@ -108,7 +109,7 @@ class Official(Struct, frozen=True):
         right = same_answer(gold, stated) or same_answer(text, stated)
         if len(stated) == 1 and stated.upper() in LETTERS[: len(sample.choices)]:
             stated = str(prompt.source_letter(stated.upper())).lower()
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
+        return binary_score(right=right, answer=stated[:200])
 
 
 class Strict(Struct, frozen=True):
@@ -131,7 +132,5 @@ class Strict(Struct, frozen=True):
         if reading is None:
             return unanswered(reply, "no expression stated")
         right = any(expressions.same_expression(gold, head) for head in reading.value)
-        score = Score(
-            value=float(right), verdict="right" if right else "wrong", answer=reading.value[0][:200]
-        )
+        score = binary_score(right=right, answer=reading.value[0][:200])
         return with_reading(reading, score)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.prompts import LETTERS
-from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, unanswered, unanswered_verdict, with_reading
 from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -60,7 +60,7 @@ class Official(Struct, frozen=True):
             index = nearest_option(answer, options)
             right = options[index] == sample.choices[LETTERS.index(str(sample.target))]
             letter = prompt.source_letter(LETTERS[index])
-            return Score(value=float(right), verdict="right" if right else "wrong", answer=letter)
+            return binary_score(right=right, answer=letter)
         kind = sample.meta.get("answer_type")
         stated = (
             answer
@@ -70,7 +70,7 @@ class Official(Struct, frozen=True):
         if not stated:
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no number that upstream reads")
         right = stated == sample.target
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
+        return binary_score(right=right, answer=stated[:200])
 
 
 class Strict(Struct, frozen=True):
@@ -94,7 +94,7 @@ class Strict(Struct, frozen=True):
         else:
             answer = reading.value[0]
             right = any(_same_answer(str(sample.target), head, sample.meta) for head in reading.value)
-        score = Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+        score = binary_score(right=right, answer=answer[:200])
         return with_reading(reading, score)
 
 

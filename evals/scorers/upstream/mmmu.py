@@ -20,7 +20,7 @@ from evals import extract
 from evals.prompts import LETTERS
 from evals.scorers import answers
 from evals.scorers.chart import score_free_answer
-from evals.scorers.choice import unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, unanswered, unanswered_verdict, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 50_000
@@ -121,10 +121,6 @@ def _matches_gold(golds: tuple[str, ...], text: str) -> bool:
     )
 
 
-def _gold_answers(sample: Sample) -> tuple[str, ...]:
-    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
-
-
 class Official(Struct, frozen=True, omit_defaults=True):
     """Scores 1 if upstream says correct."""
 
@@ -135,10 +131,8 @@ class Official(Struct, frozen=True, omit_defaults=True):
         if reply.stop == "filter" or not reply.text.strip():
             return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
         if not sample.choices:
-            right = _matches_gold(_gold_answers(sample), reply.text)
-            return Score(
-                value=float(right), verdict="right" if right else "wrong", answer=reply.text.strip()[-100:]
-            )
+            right = _matches_gold(sample.targets, reply.text)
+            return binary_score(right=right, answer=reply.text.strip()[-100:])
         options = prompt.as_shown(sample).choices
         seen = sample.meta.get(
             "options", len(options)
@@ -149,8 +143,8 @@ class Official(Struct, frozen=True, omit_defaults=True):
             why = "upstream would draw an option at random"
             return Score(value=0.0, verdict=unanswered_verdict(reply), why=why, parts={"draw": draw})
         answer = prompt.source_letter(letter) or letter
-        right = answer in _gold_answers(sample)
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
+        right = answer in sample.targets
+        return binary_score(right=right, answer=answer)
 
 
 class Strict(Struct, frozen=True):
@@ -161,17 +155,15 @@ class Strict(Struct, frozen=True):
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
         if not sample.choices:
-            return score_free_answer(reply, _gold_answers(sample), _same_answer)
+            return score_free_answer(reply, sample.targets, _same_answer)
         reading = extract.choice(
             reply.text, prompt.as_shown(sample).choices, truncated=reply.stop == "length"
         )
         if reading is None:
             return unanswered(reply, "no option stated")
         answer = prompt.source_letter(reading.value) or reading.value
-        right = answer in _gold_answers(sample)
-        return with_reading(
-            reading, Score(value=float(right), verdict="right" if right else "wrong", answer=answer)
-        )
+        right = answer in sample.targets
+        return with_reading(reading, binary_score(right=right, answer=answer))
 
 
 def _same_answer(gold: str, answer: str) -> bool:

@@ -21,9 +21,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from evals.extract.selfies import decode_selfies
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule import MAX_SMILES_CHARS
 from evals.scorers.molecule_forms import rdkit
+from evals.scorers.outcomes import unanswered_verdict
 from evals.scorers.text import Caption, bleu_counts, edit_distance, tokenize
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from evals.extract.visible import visible
-from evals.scorers.choice import unanswered
+from evals.scorers.outcomes import binary_score, unanswered
 from evals.types import Prompt, Reply, Sample, Score
 
 FORMULA = "molecular_formula"
@@ -49,7 +49,7 @@ class Compared(Struct, frozen=True):
         stated = _with_braces(content) if self.first else content
         gold_values = {normalise_key(key): value for key, value in json.loads(str(sample.target)).items()}
         right = (counts_match if self.kind == "count" else indices_match)(stated, gold_values)
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=content[:200])
+        return binary_score(right=right, answer=content[:200])
 
 
 def normalise_key(name: object) -> str:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from evals.errors import DataError
 from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
-from evals.scorers.choice import unanswered
+from evals.scorers.outcomes import binary_score, unanswered
 from evals.scorers.upstream.moleculariq import tag_content
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -65,7 +65,7 @@ class Constraints(Struct, frozen=True):
         if not reward.get("valid_smiles"):
             return Score(value=0.0, verdict="invalid", answer=stated[:200], why="no valid SMILES")
         right = reward.get("reward") == 1.0
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=stated[:200])
+        return binary_score(right=right, answer=stated[:200])
 
     def _stated(self, text: str) -> str | None:
         if self.read == "stated":

@@ -20,8 +20,8 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule_forms import rdkit
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.scorers.text import meteor, tokenize
 from evals.scorers.upstream.llm4chem import element_counts
 from evals.types import Prompt, Reply, Sample, Score, Verdict
@@ -108,7 +108,7 @@ class Elements(Struct, frozen=True):
                 value=0.0, verdict=verdict, answer=answer[:200] or None, why="upstream reads no formula"
             )
         right = answer_counts == element_counts(str(sample.target).strip())
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+        return binary_score(right=right, answer=answer[:200])
 
 
 class Strings(Struct, frozen=True):

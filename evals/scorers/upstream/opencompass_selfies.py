@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from evals.extract.selfies import decode_selfies
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.molecule_forms import rdkit
+from evals.scorers.outcomes import unanswered_verdict
 from evals.scorers.upstream.opencompass import Errors
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 

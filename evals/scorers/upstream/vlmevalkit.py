@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from evals.extract.upstream.latex_numbers import value
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
-from evals.scorers.choice import unanswered_verdict
 from evals.scorers.judge.judged import Judged
+from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 _BOX = re.compile(r"\\boxed\{([^}]*)\}")
@@ -48,7 +48,7 @@ class Read(Struct, frozen=True):
         if result is None:
             return Score(value=0.0, verdict="wrong", answer=extracted[:200])
         right, answer = result
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+        return binary_score(right=right, answer=answer[:200])
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; no value: a judge must read it."""
@@ -56,7 +56,7 @@ class Read(Struct, frozen=True):
         if result is None or not (result[0] or sample.choices):
             return Score(value=None, verdict=unanswered_verdict(reply), why="upstream's rule reads no answer")
         right, answer = result
-        return Score(value=float(right), verdict="right" if right else "wrong", answer=answer[:200])
+        return binary_score(right=right, answer=answer[:200])
 
     def _read(self, sample: Sample, prompt: Prompt, text: str) -> tuple[bool, str] | None:
         """Return whether a text is right, and the answer read; None if upstream reads no answer."""

@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from evals.scorers.choice import unanswered_verdict
+from evals.scorers.outcomes import unanswered_verdict
 from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -107,11 +107,6 @@ def _similarity(gold: str, stated: str) -> float:
     return 1.0 - edit_distance(other, one) / length
 
 
-def golds_of(sample: Sample) -> tuple[str, ...]:
-    """Return the gold answers; for VQA scores one per annotator."""
-    return sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
-
-
 def _score(value: float, text: str, reply: Reply) -> Score:
     if not text.strip():
         return Score(value=value, verdict=unanswered_verdict(reply), why="no text", suspect=value > 0)
@@ -148,4 +143,4 @@ def _whole_reply(rule: Rule, sample: Sample, reply: Reply) -> Score:
         return Score(value=0.0, verdict="refused", why="stopped by a content filter")
     if len(reply.text) > LONGEST:
         return Score(value=0.0, verdict="wrong", why=f"longer than {LONGEST} characters")
-    return _score(rule(golds_of(sample), reply.text), reply.text, reply)
+    return _score(rule(sample.targets, reply.text), reply.text, reply)

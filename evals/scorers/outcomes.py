@@ -1,0 +1,54 @@
+"""Build scores: of right and wrong answers, of partly right ones, and of replies without an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from evals import extract
+from evals.extract.reading import PROSE, Reading
+from evals.types import Reply, Score, Verdict
+
+
+def read_reply(
+    reply: Reply, reader: Callable[..., Reading | None], *args: Any, **options: Any
+) -> Reading | None:
+    """Read the stated answer with a reader of `evals.extract`; None for a filtered reply."""
+    if reply.stop == "filter":
+        return None
+    return reader(reply.text, *args, truncated=reply.stop == "length", **options)
+
+
+def binary_score(*, right: bool, **fields: Any) -> Score:
+    """Return a score of 1 with the verdict `right`, or of 0 with the verdict `wrong`."""
+    return Score(value=float(right), verdict="right" if right else "wrong", **fields)
+
+
+def partial_score(value: float, **fields: Any) -> Score:
+    """Return a score from 0 to 1; values between have the verdict `graded`."""
+    return Score(value=value, verdict="right" if value == 1 else "graded" if value else "wrong", **fields)
+
+
+def with_reading(reading: Reading | None, score: Score) -> Score:
+    """Return a score with the form and the position of its answer, if known; an answer read from prose is suspect."""
+    if reading is None:
+        return score
+    suspect = score.suspect or reading.form in PROSE
+    return replace(score, form=reading.form, span=(reading.begin, reading.end), suspect=suspect)
+
+
+def unanswered(reply: Reply, why: str) -> Score:
+    """Return the score of a reply without an answer; one that ends inside its reasoning is truncated."""
+    if reply.stop == "stop" and extract.visible(reply.text).truncated:
+        return Score(value=0.0, verdict="truncated", why="the reply breaks off inside its reasoning")
+    return Score(value=0.0, verdict=unanswered_verdict(reply), why=why)
+
+
+_UNANSWERED_VERDICTS: dict[str, Verdict] = {"filter": "refused", "length": "truncated", "stop": "unanswered"}
+
+
+def unanswered_verdict(reply: Reply) -> Verdict:
+    """Return the verdict on a reply without an answer: refused by a filter, truncated, or unanswered."""
+    return _UNANSWERED_VERDICTS[reply.stop]
