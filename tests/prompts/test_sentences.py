@@ -44,7 +44,10 @@ def files() -> dict[str, str]:
     for name in SUITES:
         (suite,) = load.suite(name, "intern-s1")
         assert isinstance(suite.upstream, SentencePrompts)
-        for place in (*(p for r in suite.upstream.replacements for p in r.upstream_texts), *suite.upstream.judge):
+        for place in (
+            *(p for r in suite.upstream.replacements for p in r.upstream_texts),
+            *suite.upstream.judge,
+        ):
             some = wanted.setdefault(place.file, {})
             some[place.scope] = max(place.number, some.get(place.scope, 0))
     contents = {}

@@ -356,12 +356,12 @@ def test_upstreams_prompt_holds_question_hint_and_system_turn(
     for task, end in ends.items():
         sample = next(iter(samples(BUNDLED, task)))
         question = plain_text(sample.question)
-        asker = upstream_biology.PROMPTS.asker(lambda sample, repeat: Prompt())
-        system, user = asker(sample, 0).messages
+        prompter = upstream_biology.PROMPTS.prompter(lambda sample, repeat: Prompt())
+        system, user = prompter(sample, 0).messages
         assert (system.role, plain_text(system.parts)) == ("system", "You test.")
         assert (user.role, plain_text(user.parts)) == ("user", question + end)
     with pytest.raises(DataError, match="no hint for answers of 'Function EC'"):
-        asker(next(iter(samples(BUNDLED, "Protein-FunctionEC"))), 0)
+        prompter(next(iter(samples(BUNDLED, "Protein-FunctionEC"))), 0)
     upstream_biology.hints.cache_clear()
     _turns.cache_clear()
 

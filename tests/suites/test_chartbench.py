@@ -258,7 +258,7 @@ def test_both_layouts_give_the_same_ids(tmp_path: Path) -> None:
     ("row", "says"),
     [
         ({"index": "1_0", "question": "?", "answer": "Perhaps", "task": "CR"}, "neither yes nor no"),
-        ({"index": "1_0", "question": "?", "answer": "[open(", "task": "NQA"}, "no list"),
+        ({"index": "1_0", "question": "?", "answer": "[open(", "task": "NQA"}, "not a list"),
         ({"index": "1_0", "question": "?", "task": "CR"}, "lacks column 'answer'"),
     ],
 )

@@ -126,7 +126,7 @@ def test_intern_s1_asks_fold_0_of_four_tasks(mirror: Path, tmp_path: Path) -> No
         assert not suite.refuses
         sizes[name] = sum(1 for _ in suite.samples(Data(suite="matbench", local=mirror)))
     assert sizes == {"steels": 63, "expt_gap": 921, "expt_is_metal": 985, "glass": 1136}
-    assert "asks steels, expt_gap" in matbench.BENCHMARK.suite("phonons", "intern-s1").refuses
+    assert "covers only steels, expt_gap" in matbench.BENCHMARK.suite("phonons", "intern-s1").refuses
     done = evals(
         "run",
         "matbench:steels",
@@ -192,7 +192,7 @@ def test_questions_hold_the_material_and_say_the_form(name: str) -> None:
     assert "Composition: " in text
     assert ("Space group: " in text) is task.structure
     assert ("Probability: P" in text) is task.binary
-    assert task.binary or (task.shown.removeprefix("log10(").removesuffix(")") or task.unit) in text
+    assert task.binary or (task.display_unit.removeprefix("log10(").removesuffix(")") or task.unit) in text
 
 
 def test_a_composition_that_is_none_is_not_asked() -> None:

@@ -130,7 +130,7 @@ def test_hostile_replies_take_linear_time(target: dict[str, Any], piece: str) ->
     ("row", "complaint"),
     [
         ({"target": {}}, "no target in '{}'"),
-        ({"target": "{5"}, "its target is no JSON"),
+        ({"target": "{5"}, "its target is not JSON"),
         ({"target": None}, "no target in 'None'"),
     ],
 )

@@ -283,4 +283,7 @@ def test_the_subset_that_is_on_no_hub_says_what_to_do(tmp_path: Path) -> None:
 
 def test_what_too_few_annotators_agree_on_cannot_be_won() -> None:
     assert common.too_little_agreement(Sample(id="1", target=("x",) * 3 + ("y",) * 3 + ("z",) * 4)) == ""
-    assert common.too_little_agreement(Sample(id="1", target=("x",) * 3 + ("y",) * 3 + ("z",) * 2 + ("u", "v"))) != ""
+    assert (
+        common.too_little_agreement(Sample(id="1", target=("x",) * 3 + ("y",) * 3 + ("z",) * 2 + ("u", "v")))
+        != ""
+    )

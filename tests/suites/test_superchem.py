@@ -103,7 +103,7 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
         ({"options_en": {"A": "x", "C": "y"}}, "its options are lettered A, C"),
         ({"options_en": "{A"}, "its options are not a JSON object"),
         ({"question_type": "fill_blank"}, "questions of type 'fill_blank' are unknown"),
-        ({"question_en": "<MultiModal>![a](b.png)</MultiModal>"}, "there is no picture 'b.png'"),
+        ({"question_en": "<MultiModal>![a](b.png)</MultiModal>"}, "there is no image 'b.png'"),
     ],
 )
 def test_bad_data_are_one_line(change: dict[str, object], complaint: str, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
     [
         ({"Answer": "C"}, "question 1: of the gold answer 'C' not all are among its 2 options"),
         ({"Answer": ""}, "question 1: of the gold answer '' not all are among its 2 options"),
-        ({"Options": "{A: w}"}, "question 1: its options are no JSON object"),
+        ({"Options": "{A: w}"}, "question 1: its options are not a JSON object"),
         ({"Options": '{"A": "w", "C": "x"}'}, "question 1: its options are lettered A, C"),
     ],
 )
