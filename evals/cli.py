@@ -66,7 +66,7 @@ class Evals(LazyGroup):
         return status
 
 
-@click.command(cls=Evals, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Evals, entries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="science-evals", prog_name="evals")
 def cli() -> None:
     """Evaluate scientific foundation models: numbers that can be defended.

@@ -158,10 +158,10 @@ def test_a_broken_plugin_is_one_line_and_hides_nothing(install: Install, text: s
     done = evals("list", "suites")
     assert done.status == 0
     assert "mmlu-pro" in done.out
-    assert "left out: broken of evals_b 1.2" in done.err
+    assert "skipped: broken of evals_b 1.2" in done.err
     protocols = evals("list", "protocols")
     assert (protocols.status, "mmlu-pro" in protocols.out) == (0, True)
-    assert "left out: broken of evals_b 1.2" in protocols.err
+    assert "skipped: broken of evals_b 1.2" in protocols.err
     assert said in evals("check", "broken", "--sample").complaint
 
 

@@ -109,7 +109,7 @@ class Cell(Struct, frozen=True, kw_only=True):
         """Return the run's marks, letter -> words, as in `evals show`."""
         if self.entry is None:
             return {}
-        letters = marks(Line(cards=(self.entry.card,), head=self.estimate))
+        letters = marks(Line(cards=(self.entry.card,), headline=self.estimate))
         if self.odd_temperature:
             letters["T"] = f"temperature unlike most, {temperature(self.entry.card)}"
         return {letter: words for letter, words in letters.items() if letter not in IN_HEADS}

@@ -204,7 +204,7 @@ def where_read(item: Item) -> tuple[int, int] | None:
     """Return the characters of the reply that were read as the answer; None if there are none."""
     if item.reply is None or item.score is None or item.prompt is None:
         return None
-    span = sample_text.where_read(item.score, item.prompt, item.reply)
+    span = sample_text.answer_span(item.score, item.prompt, item.reply)
     return (span.start, span.end) if span else None
 
 

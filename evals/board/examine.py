@@ -20,7 +20,7 @@ from evals.board.items import Items
 from evals.board.policy import BoardPolicy, SuiteRule
 from evals.board.results import SuiteResult
 from evals.board.submission import Submission, SubmittedRun
-from evals.bundles.bundle import GATED, Bundle, Withheld, open_bundle
+from evals.bundles.bundle import GATED_FILES, Bundle, Withheld, open_bundle
 from evals.bundles.verify import Verification, verify
 from evals.errors import DataError, EvalsError, ScorerError
 from evals.plain import one_line
@@ -159,7 +159,7 @@ def _result(
 def _records(bundle: Bundle) -> Iterator[Record]:
     """Yield the records of a bundle, those of a gated suite without texts."""
     if bundle.manifest.gated:
-        yield from (withheld.record for withheld in bundle.lines(GATED[-1], Withheld))
+        yield from (withheld.record for withheld in bundle.lines(GATED_FILES[-1], Withheld))
     else:
         yield from bundle.lines("records.jsonl", Record)
 

@@ -1,13 +1,13 @@
-"""A bundle: a run in one zip file. `pack` writes it; `verify.py` scores all of it again, offline.
+"""A bundle: a run in one zip file. `pack` writes it; `verify.py` rescores it offline.
 
     bundle.json       format, environment, and size and SHA-256 of every file
     card.json         a copy of the card
-    samples.jsonl     the gold side of every expected sample
+    samples.jsonl     id, gold answer and options of every sample
     records.jsonl     prompt, reply and scores of every sample and repeat
 
-Bundles of gated suites hold no texts: of a sample the id, group and hashed options, of a reply the hash, stop reason and
-answer letter (`withheld.jsonl` in place of the records). They are verified by the letters, and only together with the
-data set. The archive's comment is the SHA-256 of all bytes before it.
+Bundles of gated suites hold no texts: a sample is its id, group and hashed options, a reply its hash, stop reason and
+answer letter (`withheld.jsonl` instead of `records.jsonl`). They are verified by the letters, which requires the data
+set. The archive's comment is the SHA-256 of all preceding bytes.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 FORMAT = 1
 MAX_LINE_BYTES = 256 << 20
-"""Maximum size in bytes of one record, unpacked."""
-EDGE_BYTES = 1 << 20
-"""Number of bytes at a file's start and end in which a bundle names its manifest."""
-MAX_COMPRESSION = 1100
+"""Maximum uncompressed size of a record."""
+SEARCHED_BYTES = 1 << 20
+"""Number of bytes at the start and the end of a file that are searched for the manifest's name."""
+MAX_COMPRESSION_RATIO = 1100
 """Deflate compresses at most 1032 times; an entry that claims more is a zip bomb."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_CHECKSUM = len(f"sha256:{'0' * 64}")
+_CHECKSUM_LENGTH = len(f"sha256:{'0' * 64}")
 FILES = ("card.json", "samples.jsonl", "records.jsonl")
-GATED = ("card.json", "samples.jsonl", "withheld.jsonl")
+GATED_FILES = ("card.json", "samples.jsonl", "withheld.jsonl")
 
 
 class File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
 
     sha256: str
     size: int
-    """Bytes, unpacked."""
+    """Uncompressed, in bytes."""
 
 
 class Manifest(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +63,7 @@ class Manifest(Struct, kw_only=True, forbid_unknown_fields=True):
     protocol: str
     gated: bool = False
     packages: dict[str, str]
-    """Package versions at packing."""
+    """Package versions at the time of packing."""
     packed: float
     """Time of packing in seconds since the epoch, UTC."""
     files: dict[str, File]
@@ -74,20 +74,20 @@ class Withheld(Struct, frozen=True, kw_only=True):
 
     record: Record
     prompt_sha256: str
-    """SHA-256 of the messages as JSON."""
+    """SHA-256 of the prompt's messages as JSON."""
     reply_sha256: str
-    """SHA-256 of the answer's text; empty if the call failed."""
+    """SHA-256 of the reply's text; empty if the call failed."""
 
 
 def pack(run: Run, out: Path) -> Manifest:
-    """Write a run as a bundle; raises UsageError if the file exists or the run has not ended."""
+    """Write a run as a bundle; raises UsageError if the file exists or the run is unfinished."""
     card = run.card
     if card.status == "running":
         raise UsageError(
-            f"run {card.run} has not ended; the same `evals run` command, or `evals score`, completes it"
+            f"run {card.run} is unfinished; repeat its `evals run` command, or run `evals score`, to complete it"
         )
     if out.exists():
-        raise UsageError(f"{out} is there already")
+        raise UsageError(f"{out} already exists")
     manifest = Manifest(
         run=card.run,
         suite=card.config.suite,
@@ -107,7 +107,7 @@ def pack(run: Run, out: Path) -> Manifest:
             for name, lines in _contents(run, gated=card.gated):
                 manifest.files[name] = _add(archive, name, lines)
             _add(archive, "bundle.json", [msgspec.json.format(encode(manifest), indent=1)])
-            archive.comment = b"0" * _CHECKSUM
+            archive.comment = b"0" * _CHECKSUM_LENGTH
         seal(partial)
         partial.replace(out)
     except OSError as error:
@@ -141,10 +141,10 @@ def _add(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> File:
 
 
 def _checksum(stream: IO[bytes], size: int) -> bytes:
-    digest, left = sha256(), size - _CHECKSUM
-    while left > 0 and (chunk := stream.read(min(left, 1 << 20))):
+    digest, remaining = sha256(), size - _CHECKSUM_LENGTH
+    while remaining > 0 and (chunk := stream.read(min(remaining, 1 << 20))):
         digest.update(chunk)
-        left -= len(chunk)
+        remaining -= len(chunk)
     return f"sha256:{digest.hexdigest()}".encode()
 
 
@@ -152,12 +152,12 @@ def seal(path: Path) -> None:
     """Write the hash of all preceding bytes into the archive's comment."""
     with path.open("rb+") as stream:
         comment = _checksum(stream, path.stat().st_size)
-        stream.seek(-_CHECKSUM, 2)
+        stream.seek(-_CHECKSUM_LENGTH, 2)
         stream.write(comment)
 
 
 def sample_without_texts(sample: Sample) -> Sample:
-    """Return a gated sample with id, group, answer letter and hashed options only."""
+    """Return a gated sample with only its id, group, answer letter and hashed options."""
     hashed = tuple(f"sha256:{sha256(text.encode()).hexdigest()}" for text in sample.choices)
     return structs.replace(sample, question=(), choices=hashed, target=without_text(sample.target), meta={})
 
@@ -174,45 +174,46 @@ def withhold_texts(record: Record) -> Withheld:
             judged = tuple(structs.replace(j, text=label_or_hash(j.text)) for j in score.judged)
             scores[name] = structs.replace(score, why="", answer=answer, judged=judged)
     if isinstance(outcome, Reply):
-        text = sha256(outcome.text.encode()).hexdigest()
+        reply_hash = sha256(outcome.text.encode()).hexdigest()
         outcome = structs.replace(outcome, text="", reasoning=None)
     else:
-        text, outcome = "", structs.replace(outcome, message="")
-    bare = structs.replace(record, prompt=Prompt(order=record.prompt.order), outcome=outcome, scores=scores)
-    return Withheld(record=bare, prompt_sha256=prompt_hash(record.prompt), reply_sha256=text)
+        reply_hash, outcome = "", structs.replace(outcome, message="")
+    stripped = structs.replace(
+        record, prompt=Prompt(order=record.prompt.order), outcome=outcome, scores=scores
+    )
+    return Withheld(record=stripped, prompt_sha256=prompt_hash(record.prompt), reply_sha256=reply_hash)
 
 
 def prompt_hash(prompt: Prompt) -> str:
-    """Hash the messages of a prompt."""
+    """Return the SHA-256 of a prompt's messages as JSON."""
     return sha256(encode(prompt.messages)).hexdigest()
 
 
 UNKNOWN_PROMPT = prompt_hash(Prompt())
-"""Hash of the unknown prompt of an imported reply."""
+"""Hash of an empty prompt, that of an imported reply."""
 
 
 class Bundle:
-    """A bundle opened for reading; nothing is extracted, and the length of lines is bounded."""
+    """A bundle opened for reading; nothing is extracted to disk, and the length of lines is limited."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
         self._archive = archive
 
-    def lines(self, name: str, kind: Any) -> Iterator[Any]:
-        """Decode a file of JSON lines, one at a time; raises DataError."""
-        decode = msgspec.json.Decoder(kind).decode
+    def lines(self, name: str, type_: Any) -> Iterator[Any]:
+        """Yield the decoded lines of a JSON Lines file; raises DataError."""
+        decode = msgspec.json.Decoder(type_).decode
         with self._archive.open(name) as stream:
-            number = 0
-            while line := stream.readline(MAX_LINE_BYTES):
-                number += 1
+            lines = iter(lambda: stream.readline(MAX_LINE_BYTES), b"")
+            for number, line in enumerate(lines, start=1):
                 try:
                     yield decode(line)
                 except (msgspec.MsgspecError, ValueError) as error:
                     raise DataError(f"{name}, line {number}: {error}") from None
 
     def read(self, name: str) -> bytes:
-        """Read a small file whole."""
+        """Return the contents of a file, up to `MAX_LINE_BYTES`."""
         with self._archive.open(name) as stream:
             return stream.read(MAX_LINE_BYTES)
 
@@ -224,50 +225,50 @@ class Bundle:
             raise DataError(f"card.json: {error}") from None
 
     def faults(self) -> list[str]:
-        """Return the files that differ from the manifest, and whether the archive's checksum is wrong."""
+        """Return a message for a wrong checksum and for each file that differs from the manifest."""
         faults = []
         with self.path.open("rb") as stream:
             if _checksum(stream, self.path.stat().st_size) != self._archive.comment:
-                faults.append("the archive's bytes are not those that were packed")
-        wanted = GATED if self.manifest.gated else FILES
+                faults.append("the archive's checksum does not match its contents")
+        required = GATED_FILES if self.manifest.gated else FILES
         names = self._archive.namelist()
-        if sorted(names) != sorted({*wanted, "bundle.json"}) or sorted(self.manifest.files) != sorted(wanted):
-            return [
-                *faults,
-                f"it holds {', '.join(sorted(names))}; expected are bundle.json, {', '.join(wanted)}",
-            ]
-        return faults + [fault for name in wanted if (fault := self._fault(name))]
+        if sorted(names) != sorted({*required, "bundle.json"}) or sorted(self.manifest.files) != sorted(
+            required
+        ):
+            expected = ", ".join(("bundle.json", *required))
+            return [*faults, f"it contains {', '.join(sorted(names))}; expected: {expected}"]
+        return faults + [fault for name in required if (fault := self._fault(name))]
 
     def _fault(self, name: str) -> str:
         stated, entry = self.manifest.files[name], self._archive.getinfo(name)
         if entry.file_size != stated.size:
-            return f"{name}: {entry.file_size} bytes, the manifest says {stated.size}"
-        if entry.file_size > MAX_COMPRESSION * max(entry.compress_size, 1):
-            return f"{name}: claims {entry.file_size} bytes of {entry.compress_size} packed ones"
+            return f"{name}: {entry.file_size} bytes, but {stated.size} according to the manifest"
+        if entry.file_size > MAX_COMPRESSION_RATIO * max(entry.compress_size, 1):
+            return f"{name}: claims to expand from {entry.compress_size} to {entry.file_size} bytes"
         digest = sha256()
         with self._archive.open(name) as stream:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
-        return "" if digest.hexdigest() == stated.sha256 else f"{name}: its hash is not the manifest's"
+        return "" if digest.hexdigest() == stated.sha256 else f"{name}: its hash differs from the manifest"
 
 
 def _check_is_bundle(path: Path) -> None:
-    """Raise UsageError for a file that is not a bundle; a broken bundle, which still names its manifest, passes."""
+    """Raise UsageError if a file is not a bundle; a damaged bundle that still names its manifest is accepted."""
     try:
         with disk.open_regular(path) as stream:
-            start = stream.read(EDGE_BYTES)
-            stream.seek(max(0, path.stat().st_size - EDGE_BYTES))
-            end = stream.read(EDGE_BYTES)
+            start = stream.read(SEARCHED_BYTES)
+            stream.seek(max(0, path.stat().st_size - SEARCHED_BYTES))
+            end = stream.read(SEARCHED_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if b"bundle.json" not in start + end:
         kind = "a zip without bundle.json" if start.startswith(b"PK") else "not a zip file"
-        raise UsageError(f"{path} is not a bundle: {kind}; `evals bundle` makes one")
+        raise UsageError(f"{path} is not a bundle: {kind}; `evals bundle` creates one")
 
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
-    """Open a bundle; raises UsageError if the file is not a bundle, DataError if it is a broken one."""
+    """Open a bundle; raises UsageError if the file is not a bundle, DataError if it is damaged."""
     try:
         exists = path.is_file()
     except OSError as error:  # the name is too long
@@ -282,7 +283,9 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
                 raw = stream.read(1 << 20)
             manifest = msgspec.json.decode(raw, type=Manifest)
             if manifest.bundle != FORMAT:
-                raise DataError(f"{path}: a bundle of format {manifest.bundle}; this version reads {FORMAT}")
+                raise DataError(
+                    f"{path}: bundle format {manifest.bundle}; this version reads format {FORMAT}"
+                )
             yield Bundle(path, archive, manifest)
     except KeyError:
         raise DataError(f"{path}: a zip without bundle.json") from None

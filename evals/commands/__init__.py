@@ -1,1 +1,1 @@
-"""One file per family of commands; see the table in `evals/cli.py`."""
+"""The commands, a file per group; `evals/cli.py` lists them."""

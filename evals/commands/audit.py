@@ -1,4 +1,4 @@
-"""`evals audit`: the items on which two harnesses' scores differ."""
+"""`evals audit`: the items that two harnesses score differently."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from evals.errors import UsageError
 if TYPE_CHECKING:
     from evals.verdicts.second_opinion.audit import Audit, Item
 
-SHOWN = 30
+MAX_ROWS = 30
 COLUMNS = (
-    ("id", "left"), ("ours", "right"), ("answer", "left"), ("why", "left"), ("theirs", "right"),
-    ("their answer", "left"), ("their why", "left"),
+    ("id", "left"), ("ours", "right"), ("answer", "left"), ("reason", "left"), ("theirs", "right"),
+    ("their answer", "left"), ("their reason", "left"),
 )  # fmt: skip
 
 
@@ -24,35 +24,37 @@ COLUMNS = (
 @click.argument("run", shell_complete=common.complete_runs)
 @click.option(
     "--with",
-    "peer",
+    "harness",
     type=click.Choice(["import", "lm-eval", "opencompass", "scieval"]),
     default="import",
     show_default=True,
-    help="Compare with the scores in the imported files, or with this harness's own code run on the replies.",
+    help="Compare with the scores in the imported files, or run this harness's own code on the replies.",
 )
 @click.option(
     "--python",
     type=click.Path(path_type=Path),
-    help="Python with the other harness; default: its environment in the user's cache folder, else this one.",
+    help="Python of the other harness's environment; default: that in the user's cache folder, else this one.",
 )
-@click.option("--rule", metavar="NAME", help="Which of its rules for this suite; default: the usual one.")
+@click.option(
+    "--rule", metavar="NAME", help="Its rule for this suite, if it has several; default: the usual one."
+)
 @common.results_option
 @common.json_option
 def audit(
-    run: str, peer: str, python: Path | None, rule: str | None, results: Path, *, as_json: bool
+    run: str, harness: str, python: Path | None, rule: str | None, results: Path, *, as_json: bool
 ) -> None:
     """Score the same replies by our rule and by another harness's: agreement, kappa, every difference.
 
-    The other harness runs in a process of its own, offline, with a deadline for each reply. Exit status: 0 however
-    many replies they agree on, 2 if nothing could be compared, 130 interrupted.
+    The other harness runs in its own process, offline, with a deadline per reply. Exit status: 0 if the scores were
+    compared, even if they differ, 2 if nothing could be compared, 130 interrupted.
     """
     from evals.records import store
-    from evals.verdicts.second_opinion.audit import audit as compare
+    from evals.verdicts.second_opinion.audit import audit as run_audit
 
-    if peer == "import" and (python is not None or rule is not None):
-        raise UsageError("--python and --rule go with --with lm-eval, opencompass or scieval")
-    report = compare(
-        store.find_one(results, run), None if peer == "import" else peer, python=python, rule=rule
+    if harness == "import" and (python is not None or rule is not None):
+        raise UsageError("--python and --rule require --with lm-eval, opencompass or scieval")
+    report = run_audit(
+        store.find_one(results, run), None if harness == "import" else harness, python=python, rule=rule
     )
     if as_json:
         common.print_json(report)
@@ -64,24 +66,24 @@ def _print(report: Audit) -> None:
     common.say(
         f"{report.suite} ({report.protocol}) against {report.source.removeprefix('import ')}, run {report.run}"
     )
-    failed = f"; their rule failed at {report.failed}" if report.failed else ""
+    failed = f"; their rule failed on {report.failed}" if report.failed else ""
     common.say(
-        f"    {report.agreed} of {report.n} agree ({100 * report.agreed / report.n:.2f} %); {report.alone} scored by one "
-        f"side only{failed}"
+        f"    {report.agreed} of {report.n} agree ({100 * report.agreed / report.n:.2f} %); {report.alone} scored by only "
+        f"one of the two{failed}"
     )
     if report.kappa is not None:
         value, low, high = report.kappa
         common.say(f"    Cohen's kappa {value:.3f} [{low:.3f}, {high:.3f}]")
     common.say(f"    mean: ours {report.ours:.4f}, theirs {report.theirs:.4f}")
-    common.say(f"    full marks by our rule only {report.only_ours}, by theirs only {report.only_theirs}")
+    common.say(f"    full marks only by our rule: {report.only_ours}, only by theirs: {report.only_theirs}")
     if report.unread:
-        hint = "; perhaps it expects another prompt" if 2 * report.unread > report.n else ""
+        hint = "; it may expect another prompt" if 2 * report.unread > report.n else ""
         common.say(f"    their rule found no answer in {report.unread} replies{hint}")
     if others := [name for name in report.rules if not report.source.endswith(f": {name}")]:
-        common.say(f"    their other rules, --rule: {' '.join(others)}")
+        common.say(f"    their other rules (--rule): {' '.join(others)}")
     if report.items:
-        common.table("", COLUMNS, map(_row, report.items[:SHOWN]))
-    common.say_more(len(report.items) - SHOWN, "--json lists all")
+        common.table("", COLUMNS, map(_row, report.items[:MAX_ROWS]))
+    common.say_more(len(report.items) - MAX_ROWS, "--json lists all")
 
 
 def _row(item: Item) -> list[str]:

@@ -14,26 +14,28 @@ from evals.errors import UsageError
 @click.command()
 @click.argument("run", metavar="RUN", shell_complete=common.complete_runs)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.jsonl")
-@click.option("--suite", "suites", multiple=True, help="Only this suite; repeat for several.")
+@click.option("--suite", "suites", multiple=True, help="Only this suite; can be repeated.")
 @common.latest_option
 @common.trust_option
 @common.results_option
 def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: Path) -> None:
-    """Save a run's scores by hashed sample id: no question, no reply; of a gated suite no answer either."""
+    """Save a run's scores by hashed sample id, without questions and replies, and without answers if a suite is gated."""
     from evals.verdicts import baseline as baselines
     from evals.verdicts import suite_runs
 
-    sides = suite_runs.load_named_runs(results, run, suites=suites, latest=latest)
+    entries = suite_runs.load_named_runs(results, run, suites=suites, latest=latest)
     try:
-        baselines.write(file, sides)
+        baselines.write(file, entries)
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror}") from None
-    for side in sides:
-        coverage = "" if side.side.coverage == 1 else f", coverage {side.side.coverage:.4f}"
-        common.say(f"{side.suite} ({side.protocol}): {len(side.side.golds)} samples of {side.run}{coverage}")
+    for entry in entries:
+        coverage = "" if entry.side.coverage == 1 else f", coverage {entry.side.coverage:.4f}"
+        common.say(
+            f"{entry.suite} ({entry.protocol}): {len(entry.side.golds)} samples of {entry.run}{coverage}"
+        )
     common.say(f"{file}: {file.stat().st_size:,} bytes")
 
 
-@click.group(cls=LazyGroup, lazy={"save": Entry("baseline:save", "See `evals gate baseline`.")})
+@click.group(cls=LazyGroup, entries={"save": Entry("baseline:save", "See `evals gate baseline`.")})
 def baseline() -> None:
-    """Save runs as baselines: the older name of `evals gate baseline`."""
+    """Save runs as baselines: the former name of `evals gate baseline`."""

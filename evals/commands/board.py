@@ -1,4 +1,4 @@
-"""`evals board`: a leaderboard in a git repository, to which others submit."""
+"""`evals board`: a leaderboard in a git repository that others submit to."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from evals.board.results import EntryResult
 
 COMMANDS = {
     "init": Entry("board:init", "Create the repository of a board: policy, workflows, README."),
     "submit": Entry("board:submit", "Pack runs of a model as an entry of a board, and check it."),
-    "ingest": Entry("board:ingest", "Verify new entries, score them again and write their results."),
-    "rerun": Entry("board:rerun", "Add the board's own run of an entry's model, to be held against it."),
+    "ingest": Entry("board:ingest", "Verify and rescore new entries, and write their results."),
+    "rerun": Entry("board:rerun", "Add the board's own run of an entry's model, to compare with the entry."),
     "site": Entry("board:site", "Write the pages of a board, or of a results folder, as static files."),
 }
 
 folder_argument = click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS)
+@click.group(cls=LazyGroup, entries=COMMANDS)
 def board() -> None:
-    """Keep a leaderboard in a git repository: entries are files, and nothing in them is executed."""
+    """Keep a leaderboard in a git repository. Entries are data files; nothing in them is executed."""
 
 
 @click.command(no_args_is_help=True)
@@ -41,10 +39,10 @@ def init(folder: Path, suites: tuple[str, ...], protocol: str | None, title: str
     from evals.board import create
 
     for path in create.create(folder, title, create.suites_of(suites, protocol)):
-        common.say(str(path), whole=True)
+        common.say(str(path), no_wrap=True)
     common.say(
-        f"Next: edit {folder / 'board.toml'}, commit all, and set the variable GOLD_REPOSITORY and the secret GOLD_TOKEN "
-        "of the repository if gated suites are part of it."
+        f"Next: edit {folder / 'board.toml'} and commit everything. If gated suites are included, set the repository's "
+        "variable GOLD_REPOSITORY and its secret GOLD_TOKEN."
     )
 
 
@@ -71,17 +69,17 @@ def submit(
 ) -> int:
     """Pack RUNs of one model as an entry of a board, and check it as the board will.
 
-    Exit status: 0 the entry was written, 1 the board would refuse it and nothing was written.
+    Exit status: 0 if the entry was written, 1 if the board would refuse it and nothing was written.
     """
     from evals.board import policy, submission
     from evals.board.ingest import ENTRIES, ingest
     from evals.records import store
 
     rules, card = policy.read(folder), submission.read_model_card(model_card)
-    chosen = [run for name in runs for run in store.find_suites(results, name)]
+    selected = [run for name in runs for run in store.find_suites(results, name)]
     if latest:
-        chosen = list({submission.bundle_name(run): run for run in chosen}.values())
-    path = submission.pack(chosen, card, rules, folder / ENTRIES)
+        selected = list({submission.bundle_name(run): run for run in selected}.values())
+    path = submission.pack(selected, card, rules, folder / ENTRIES)
     accepted = False
     try:
         (result,) = ingest(folder, [path.name], gold=data, write=False)
@@ -91,30 +89,32 @@ def submit(
             path.unlink()
     _print(result)
     if accepted:
-        common.say(f"{path}: commit it, and open a pull request that adds it")
+        common.say(f"{path}: commit it and open a pull request")
     return int(not accepted)
 
 
 @click.command(no_args_is_help=True)
 @folder_argument
 @click.argument("entries", nargs=-1, metavar="[ENTRY]...")
-@click.option("--check", is_flag=True, help="Write nothing: the check of a pull request.")
+@click.option("--check", is_flag=True, help="Only check, as for a pull request; write nothing.")
 @click.option(
-    "--gold", type=click.Path(path_type=Path, file_okay=False), help="The board's own data: a folder a suite."
+    "--gold",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The board's own data, a folder per suite.",
 )
 @common.json_option
 def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: bool, as_json: bool) -> int:
-    """Verify entries of the board in DIR, score every reply again, and write `results/`.
+    """Verify entries of the board in DIR, rescore every reply, and write `results/`.
 
-    Without ENTRY all that are new or changed. Entries are data: nothing in them is executed. Exit status: 0 none was
-    refused, 1 an entry was refused, 2 the board itself is faulty.
+    Without ENTRY, all new or changed entries are verified. Nothing in an entry is executed. Exit status: 0 if none was
+    refused, 1 if one was, 2 if the board itself is invalid.
     """
     from evals.board import levels
     from evals.board.ingest import ingest as ingest_entries
 
-    outcome: list[EntryResult] = []
+    entry_results: list[EntryResult] = []
     for result in ingest_entries(folder, entries, gold=gold, write=not check):
-        outcome.append(result)
+        entry_results.append(result)
         if not as_json:
             _print(result)
     for challenge in levels.read(folder).challenges:
@@ -122,10 +122,10 @@ def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: 
             label = f"{challenge.entry}, {challenge.suite} ({challenge.protocol})"
             common.note(f"challenge of {label}, does not count: {challenge.fault}")
     if as_json:
-        common.print_json(outcome)
-    elif not outcome:
-        common.say("No new entry.")
-    return int(_any_refused(outcome))
+        common.print_json(entry_results)
+    elif not entry_results:
+        common.say("No new entries.")
+    return int(any(result.status == "refused" for result in entry_results))
 
 
 @click.command(no_args_is_help=True)
@@ -134,10 +134,10 @@ def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: 
 @click.argument("run", shell_complete=common.complete_runs)
 @common.results_option
 def rerun(folder: Path, entry: str, run: str, results: Path) -> None:
-    """Add RUN, made by the board itself with the model of ENTRY, to `reruns/`.
+    """Add RUN, the board's own run of ENTRY's model, to `reruns/`.
 
-    The next ingest compares both item by item; if they are equivalent within the rule's margin, the entry's number has
-    the level `rerun`.
+    The next ingest compares the two item by item; if they are equivalent within the rule's margin, the entry's score
+    gets the level `rerun`.
     """
     from evals.board import levels
     from evals.records import store
@@ -148,13 +148,11 @@ def rerun(folder: Path, entry: str, run: str, results: Path) -> None:
 
 @click.command(no_args_is_help=True)
 @folder_argument
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the pages."
-)
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Output folder.")
 def site(folder: Path, out: Path) -> None:
-    """Write the pages of the board in DIR, or of a results folder, into a folder: HTML, feeds, data, badges.
+    """Write the pages of the board, or results folder, in DIR: HTML, feeds, data, badges.
 
-    They need no server and load nothing from elsewhere.
+    The pages need no server and load nothing from other hosts.
     """
     from evals.board.site.write import write
 
@@ -162,12 +160,8 @@ def site(folder: Path, out: Path) -> None:
     common.say(f"{out / 'index.html'}: {len(written)} files")
 
 
-def _any_refused(results: Sequence[EntryResult]) -> bool:
-    return any(result.status == "refused" for result in results)
-
-
 def _print(result: EntryResult) -> None:
-    """Print an entry's status, the reasons for it and its headlines."""
+    """Print an entry's status, the reasons for it and its headline scores."""
     from evals.terminal import figures
 
     common.say(f"{result.entry}: {result.status}")

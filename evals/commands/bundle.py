@@ -1,4 +1,4 @@
-"""`evals bundle`: a run in one file that anybody can verify."""
+"""`evals bundle`: a run in one file that anyone can verify."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from evals.commands import common
 from evals.commands.groups import DefaultCommand, Entry, LazyGroup
 
 COMMANDS = {
-    "verify": Entry("verify:verify", "Check a bundle: score every reply again, compare every figure."),
+    "verify": Entry("verify:verify", "Verify a bundle: rescore every reply, compare every figure."),
     "pack": Entry("bundle:pack"),
 }
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, default="pack")
+@click.group(cls=LazyGroup, entries=COMMANDS, default="pack")
 def bundle() -> None:
     """Pack a run, or verify a bundle."""
 
@@ -27,8 +27,8 @@ def bundle() -> None:
 def pack(run: str, out: Path, results: Path) -> None:
     """Pack a run's records, card, environment and hashes into OUT.zip, for `evals bundle verify`.
 
-    A name that stands for several suites (`--run NAME`) makes a file of each: OUT-SUITE.zip. A run of a gated suite is
-    packed without texts: ids, hashes, answer letters and scores.
+    A name of runs of several suites (`--run NAME`) yields a file per suite: OUT-SUITE.zip. Runs of gated suites are packed
+    without texts: ids, hashes, answer letters and scores only.
     """
     from evals.bundles.bundle import pack as write_bundle
     from evals.records import store
@@ -43,4 +43,6 @@ def pack(run: str, out: Path, results: Path) -> None:
         common.say(
             f"{path}: {manifest.suite} ({manifest.protocol}), run {manifest.run}{texts}, {size:.1f} MB"
         )
-        common.say(f"Check it anywhere:  evals bundle verify {path}{' --data DIR' if manifest.gated else ''}")
+        common.say(
+            f"Verify it anywhere:  evals bundle verify {path}{' --data DIR' if manifest.gated else ''}"
+        )

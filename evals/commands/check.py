@@ -15,30 +15,34 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("suites", nargs=-1, required=True, metavar="SUITE...", shell_complete=common.complete_suites)
-@click.option("--protocol", help="Only this one; default: all that run.")
+@click.option("--protocol", help="Only this protocol; default: all that can be run.")
 @common.data_options
 @common.json_option
 def check(
     suites: tuple[str, ...], protocol: str | None, data: Path | None, sample: bool, as_json: bool
 ) -> int:
-    """Check suites without a model: ids, gold answers, and that every ideal reply scores full marks."""
+    """Check suites without a model: unique ids, gold answers, and full marks for every ideal reply."""
     from evals import load
     from evals.data import Data
-    from evals.suite import check as examine
+    from evals.suite import check as check_suite
 
     checks: list[Check] = []
     for spec in suites:
         protocols = [protocol] if protocol else load.protocol_names(spec)
-        for name in protocols:
-            for suite in load.suite(spec, name):
-                checks.append(examine(suite, Data(suite=suite.name, local=data, sample=sample)))
+        for protocol_name in protocols:
+            for suite in load.suite(spec, protocol_name):
+                checks.append(check_suite(suite, Data(suite=suite.name, local=data, sample=sample)))
     if as_json:
         common.print_json({"checks": checks})
     else:
         for result in checks:
             state = "OK" if not result.faults else f"{len(result.faults)} fault(s)"
-            lost = f", {len(result.unwinnable)} that no known reply wins" if result.unwinnable else ""
-            common.say(f"{result.suite} ({result.protocol}): {result.samples} samples, {state}{lost}")
+            unwinnable = (
+                f", {len(result.unwinnable)} without a reply that scores full marks"
+                if result.unwinnable
+                else ""
+            )
+            common.say(f"{result.suite} ({result.protocol}): {result.samples} samples, {state}{unwinnable}")
             for fault in result.faults:
                 common.say(f"    {fault}")
     return 1 if any(result.faults for result in checks) else 0

@@ -1,4 +1,4 @@
-"""`evals claims`: published numbers, how a run compares with them, and how to reproduce one."""
+"""`evals claims`: list published numbers, compare runs with them, reproduce them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
-from evals.commands.options import Grouped, given, help_all, request_options
+from evals.commands.options import GroupedCommand, given_options, help_all, request_options
 from evals.errors import UnknownName, UsageError
 from evals.records.store import Run
 
@@ -23,26 +23,25 @@ if TYPE_CHECKING:
     from evals.verdicts.suite_run import SuiteRun
 
 STATUS = {"different": 1, "equivalent": 0, "inconclusive": 3, "not comparable": 3}
-"""Verdict -> exit status; of several verdicts, the one listed first decides."""
-
+"""Verdict -> exit status; the first of these verdicts that occurs decides."""
 
 COMMANDS = {
     "list": Entry("claims:list_", "List published numbers with their sources."),
-    "show": Entry("claims:show", "Show all that is known of a published number, and what is not."),
+    "show": Entry("claims:show", "Show what is known about a published number, and what is not."),
     "check": Entry("claims:check", "Compare a run with the published numbers of its suite and model."),
     "import": Entry("claims_import:import_", "Import another project's corpus of published numbers."),
-    "reproduce": Entry("claims:reproduce", "Measure a published number again, and compare."),
+    "reproduce": Entry("claims:reproduce", "Reproduce a published number, and compare."),
 }
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS)
+@click.group(cls=LazyGroup, entries=COMMANDS)
 def claims() -> None:
-    """List published numbers, check runs against them, and measure them again."""
+    """List published numbers, check runs against them, and reproduce them."""
 
 
 @click.command("list")
-@click.option("--suite", help="Of this suite alone.")
-@click.option("--model", help="Of this model alone.")
+@click.option("--suite", help="Only this suite.")
+@click.option("--model", help="Only this model.")
 @common.trust_option
 @common.results_option
 @common.json_option
@@ -58,49 +57,51 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
 
     columns = [
         Column("claim", spill=30), Column("value", right=True), Column("protocol", drop=1),
-        Column("date", drop=2, whole=True), Column("known", drop=3),
+        Column("date", drop=2, no_wrap=True), Column("conditions", drop=3),
     ]  # fmt: skip
     common.table("", columns, (_row(name, claim) for name, claim in selected.items()))
 
 
-def _settings(knobs: dict[str, Any]) -> str:
+def _settings(conditions: dict[str, Any]) -> str:
     from evals.verdicts.formatting import format_setting
 
-    return ", ".join(f"{knob} {format_setting(value)}" for knob, value in knobs.items())
+    return ", ".join(f"{name} {format_setting(value)}" for name, value in conditions.items())
 
 
 def _selected(published: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
-    """Return the claims of a suite and a model, None: of any; raises UnknownName if there are none."""
+    """Return the claims for a suite and a model (None: any); raises UnknownName if there are none."""
     from evals.verdicts.reproduction import same_model
 
-    wanted = None if suite is None else suite.replace("_", "-")
+    suite_name = None if suite is None else suite.replace("_", "-")
     selected = {
         name: claim
         for name, claim in published.items()
-        if (wanted is None or claim.suite == wanted or claim.suite.startswith(f"{wanted}:"))
+        if (suite_name is None or claim.suite == suite_name or claim.suite.startswith(f"{suite_name}:"))
         and (model is None or same_model(claim.model, model))
     }
     if not selected:
-        known = {claim.model for claim in published.values()} | {claim.suite for claim in published.values()}
-        what = "model" if suite is None else "suite"
+        names = {claim.model for claim in published.values()} | {claim.suite for claim in published.values()}
+        noun = "model" if suite is None else "suite"
         raise UnknownName(
-            f"{what} with published numbers",
+            f"{noun} with published numbers",
             str(model if suite is None else suite),
-            known,
+            names,
             see="evals claims list",
         )
     return selected
 
 
 def _row(name: str, claim: Claim) -> list[str]:
-    marks = [mark for mark, holds in (("superseded", claim.superseded), ("erratum", claim.erratum)) if holds]
-    knobs = ", ".join([*claim.knobs, *marks])
+    marks = [
+        mark for mark, applies in (("superseded", claim.superseded), ("erratum", claim.erratum)) if applies
+    ]
+    conditions = ", ".join([*claim.knobs, *marks])
     return [
         name,
         _figure(claim.value, claim.unit),
-        claim.protocol or "not known",
+        claim.protocol or "unknown",
         str(claim.date or ""),
-        knobs,
+        conditions,
     ]
 
 
@@ -110,7 +111,7 @@ def _row(name: str, claim: Claim) -> list[str]:
 @common.results_option
 @common.json_option
 def show(claim: str, results: Path, as_json: bool) -> None:
-    """Show what is known of a published number, and what is not."""
+    """Show what is known about a published number, and what is not."""
     from evals.verdicts.reported import claims_by_id
     from evals.verdicts.reproduction import relevant_conditions
 
@@ -122,7 +123,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
         return
     common.say(f"{published.model} on {published.benchmark}: {_figure(published.value, published.unit)}")
     for label, text in (
-        ("suite", f"{published.suite}, protocol {published.protocol or 'not known'}"),
+        ("suite", f"{published.suite}, protocol {published.protocol or 'unknown'}"),
         ("metric", published.metric or "not stated"),
         ("source", f"{published.source} ({published.date or 'no date'})"),
         ("first published", str(published.first or "")),
@@ -132,10 +133,10 @@ def show(claim: str, results: Path, as_json: bool) -> None:
             + ("; superseded by a later number of the same source" if published.superseded else ""),
         ),
         ("erratum", published.erratum),
-        ("known", _settings(published.knobs) or "nothing"),
+        ("conditions", _settings(published.knobs) or "nothing"),
         ("stated in", published.told),
         ("inferred", _settings(published.inferred)),
-        ("not known", ", ".join(unknown) or "nothing"),
+        ("unknown", ", ".join(unknown) or "nothing"),
     ):
         if text:
             common.say(f"    {label:<16} {text}", indent=21)
@@ -143,18 +144,18 @@ def show(claim: str, results: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run", required=False, shell_complete=common.complete_runs)
-@click.option("--model", help="Whose claims; default: the run's own model.")
+@click.option("--model", help="Model of the published numbers; default: the run's own model.")
 @click.option(
     "--grid",
     is_flag=True,
-    help="Instead of a run: whether printed scores can arise from the number of items; all, or those of --suite and --model.",
+    help="Check instead whether the published scores are possible with the number of items (GRIM test).",
 )
-@click.option("--suite", help="With --grid: of this suite alone.")
+@click.option("--suite", help="With --grid: only this suite.")
 @common.trust_option
 @click.option(
     "--within",
     type=click.FloatRange(min=0, min_open=True),
-    help="Difference that counts as none, in the metric's unit (0.02: two points); default: 0.02, or 2 % of the number.",
+    help="Equivalence margin in the metric's unit (0.02: two points); default: 0.02, or 2 % of the number.",
 )
 @common.results_option
 @common.json_option
@@ -169,20 +170,20 @@ def check(
 ) -> int:
     """Compare a run with the published numbers of its suite and model.
 
-    Equivalent: shown to differ by less than --within from run to run; different: shown to differ; else inconclusive.
-    Exit status: 1 different from one, 0 equivalent to one that compares, 3 inconclusive, or nothing compares.
+    The verdict is `equivalent` if the difference is significantly smaller than --within, `different` if it is
+    significant, else `inconclusive`. Exit status: 1 if different from a number, else 0 if equivalent to one, else 3.
     With --grid: 1 if a number cannot be a share of its benchmark's items, else 0.
     """
     from evals.records import store
 
     if grid:
         if run is not None or within is not None:
-            raise UsageError("--grid looks at published numbers alone: leave out the run and --within")
+            raise UsageError("--grid checks published numbers: it takes neither a run nor --within")
         return _check_grid(suite, model, results, as_json=as_json)
     if run is None:
-        raise UsageError("name a run, or --grid")
+        raise UsageError("expected a run or --grid")
     if suite is not None:
-        raise UsageError("--suite goes with --grid; a run has its own suite")
+        raise UsageError("--suite requires --grid; a run has its own suite")
     return _compare_with_published(store.find(results, run), model, results, as_json=as_json, within=within)
 
 
@@ -203,24 +204,24 @@ def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json:
 def _print_table_fit(table: TableFit) -> None:
     from evals.verdicts.grim_test import explanation
 
-    judged = [fit for fit in table.fits if fit.fits is not None]
-    off = [fit for fit in judged if not fit.fits]
-    items = f"{table.items:,} items" if table.items else "items not known"
-    common.say(f"{table.suite} ({table.benchmark}, {items}): {table.source}")
-    if not judged:
-        common.say(f"    not examined: {table.fits[0].why_not}")
+    tested = [fit for fit in table.fits if fit.fits is not None]
+    impossible = [fit for fit in tested if not fit.fits]
+    item_count = f"{table.items:,} items" if table.items else "number of items unknown"
+    common.say(f"{table.suite} ({table.benchmark}, {item_count}): {table.source}")
+    if not tested:
+        common.say(f"    not tested: {table.fits[0].why_not}")
         return
-    by_chance = sum(fit.share or 0.0 for fit in judged)
+    by_chance = sum(fit.share or 0.0 for fit in tested)
     common.say(
-        f"    {len(judged) - len(off)} of {len(judged)} can be shares of {table.items * judged[0].runs:,} answers"
+        f"    {len(tested) - len(impossible)} of {len(tested)} are possible shares of {table.items * tested[0].runs:,} answers"
         f" ({by_chance:.1f} expected by chance)"
     )
     if table.common_runs is not None:
         common.say(
-            f"    all can be of {table.items:,} items x {table.common_runs} runs (p = {table.p:.1g} by chance)"
+            f"    all are possible with {table.items:,} items x {table.common_runs} runs (p = {table.p:.1g} by chance)"
         )
-    for fit in off:
-        common.say(f"    not {fit.claim.partition('/')[0]} {fit.printed}: {explanation(fit)}")
+    for fit in impossible:
+        common.say(f"    impossible: {fit.claim.partition('/')[0]} {fit.printed}: {explanation(fit)}")
 
 
 def _compare_with_published(
@@ -229,7 +230,7 @@ def _compare_with_published(
     results: Path,
     *,
     as_json: bool,
-    only: str | None = None,
+    claim_id: str | None = None,
     within: float | None = None,
 ) -> int:
     from evals.run.overview import overview
@@ -238,15 +239,15 @@ def _compare_with_published(
     from evals.verdicts.reproduction import check as compare_with_claims
     from evals.verdicts.reproduction import measured_scores, with_noise
 
-    shown = overview(runs)
-    common.note_broken((*shown.broken, *shown.damaged))
+    run_overview = overview(runs)
+    common.note_broken((*run_overview.broken, *run_overview.damaged))
     published = claims_by_id(results)
-    if only is not None:
-        published = {only: published[only]}
+    if claim_id is not None:
+        published = {claim_id: published[claim_id]}
     reports = noise.read_all(results)
     findings = [
         finding
-        for measurement in measured_scores(shown.cards, shown.aggregates)
+        for measurement in measured_scores(run_overview.cards, run_overview.aggregates)
         for finding in compare_with_claims(
             with_noise(measurement, _suite_runs(runs, measurement), reports),
             published,
@@ -255,12 +256,12 @@ def _compare_with_published(
         )
     ]
     if not findings:
-        raise UsageError(_nothing_published(shown.cards, published, model=model))
+        raise UsageError(_nothing_published(run_overview.cards, published, model=model))
     return _report_findings(findings, as_json=as_json)
 
 
 def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
-    """Print findings; returns the exit status."""
+    """Print findings and return the exit status."""
     if as_json:
         common.print_json({"findings": findings})
     else:
@@ -271,24 +272,22 @@ def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
 
 
 def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, model: str | None) -> str:
-    """Return the error message for a run whose model has no published number on its suites, with suggestions."""
+    """Return an error message with suggestions for a run without published numbers of its model on its suites."""
     suites = sorted({card.config.suite for card in cards})
     if not suites:
         return "the run cannot be read"
-    whose = sorted({claim.model for claim in published.values() if claim.suite in suites})
+    published_models = sorted({claim.model for claim in published.values() if claim.suite in suites})
     models = ", ".join(sorted({model or card.model for card in cards}))
-    close = get_close_matches(models, whose, n=3)
-    hint = f"did you mean --model {' or '.join(close)}?" if close else "name a published model with --model"
-    hint = (
-        f"{hint} (`evals claims list --suite {suites[0]}` lists them)"
-        if whose
-        else "`evals claims list` lists what is"
-    )
+    matches = get_close_matches(models, published_models, n=3)
+    hint = "`evals claims list` lists all published numbers"
+    if published_models:
+        suggestion = f"did you mean --model {' or '.join(matches)}?" if matches else "use --model"
+        hint = f"{suggestion} (`evals claims list --suite {suites[0]}` lists the models)"
     return f"no published number of {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 
 def _suite_runs(runs: Sequence[Run], measured: MeasuredScore) -> list[SuiteRun]:
-    """Return the measured run with its samples, for an estimate of the run-to-run noise; empty for several runs."""
+    """Return the measured run with its samples, to estimate run-to-run noise; empty if it is several runs."""
     from evals.verdicts.suite_runs import of_run
 
     if len(measured.cards) != 1:
@@ -305,16 +304,16 @@ def _print_finding(finding: Finding) -> None:
 
     unit = finding.unit
     common.say(f"{finding.claim}: {_verdict_text(finding)}")
-    span = (
+    bounds = (
         f" [{_figure(finding.low, unit)}, {_figure(finding.high, unit)}]" if finding.low is not None else ""
     )
     common.say(
-        f"    claimed {_figure(finding.claimed, unit)}, measured {_figure(finding.measured, unit)}{span}"
+        f"    claimed {_figure(finding.claimed, unit)}, measured {_figure(finding.measured, unit)}{bounds}"
     )
     if finding.difference is not None:
         points = "points" if unit == "fraction" else unit
         scale = 100 if unit == "fraction" else 1
-        low, high = (scale * (x or 0.0) for x in (finding.difference_low, finding.difference_high))
+        low, high = (scale * (limit or 0.0) for limit in (finding.difference_low, finding.difference_high))
         common.say(
             f"    difference {scale * finding.difference:+.2f} {points} [{low:+.2f}, {high:+.2f}], {describe_estimand(finding.estimand)}"
         )
@@ -326,19 +325,19 @@ def _print_finding(finding: Finding) -> None:
     for line in finding.because:
         common.say(f"    not comparable: {line}")
     if finding.unknown:
-        common.say(f"    the source does not tell: {', '.join(finding.unknown)}")
+        common.say(f"    not stated by the source: {', '.join(finding.unknown)}")
 
 
 def _verdict_text(finding: Finding) -> str:
-    """Return the verdict with the figure it rests on."""
+    """Return the verdict with the figure that decided it."""
     scale, points = (100, "points") if finding.unit == "fraction" else (1, finding.unit)
     if finding.verdict == "equivalent":
         return f"equivalent within {scale * (finding.within or 0.0):g} {points}"
     if finding.verdict == "different":
         return f"different by {scale * (finding.difference or 0.0):+.2f} {points}"
     if finding.verdict == "inconclusive":
-        least = scale * (finding.detectable or 0.0)
-        return f"inconclusive: a shift under {least:.2g} {points} would not have been seen"
+        detectable = scale * (finding.detectable or 0.0)
+        return f"inconclusive: a difference below {detectable:.2g} {points} would not be detected"
     return finding.verdict
 
 
@@ -349,27 +348,27 @@ def _figure(value: float | None, unit: str) -> str:
 
 
 def _find_claim(prefix: str, published: dict[str, Claim]) -> tuple[str, Claim]:
-    """Return the claim with this id or unique id prefix; raises UnknownName or UsageError with the candidates."""
+    """Return the claim with this id or unique prefix of one; raises UnknownName, or UsageError if it is ambiguous."""
     if prefix in published:
         return prefix, published[prefix]
     matches = [name for name in published if name.startswith(prefix.lower())]
     if len(matches) == 1:
         return matches[0], published[matches[0]]
     if matches:
-        raise UsageError(f"{prefix!r} is the beginning of {len(matches)} claims: {', '.join(matches[:8])}")
+        raise UsageError(f"{prefix!r} is a prefix of {len(matches)} claims: {', '.join(matches[:8])}")
     raise UnknownName("claim", prefix, published, see="evals claims list")
 
 
-@click.command(cls=Grouped)
+@click.command(cls=GroupedCommand)
 @click.argument("claim")
-@click.option("-m", "--model", required=True, metavar="ADAPTER:NAME", help="The model to ask.")
+@click.option("-m", "--model", required=True, metavar="ADAPTER:NAME", help="The model to run.")
 @common.trust_option
 @request_options(without=["suites", "models", "protocol", "against", "policy", "until_decided"])
 @help_all
 def reproduce(claim: str, model: str, **options: Any) -> int:
-    """Measure a published number again: its suite, protocol and known conditions; ends with the verdict.
+    """Reproduce a published number: run its suite and protocol under its known conditions, and compare.
 
-    Options are those of `evals run`. Exit status as of `evals claims check`; 2 if nothing could be
+    Options are those of `evals run`. Exit status as for `evals claims check`; 2 if nothing could be
     started, 130 interrupted.
     """
     from evals import load
@@ -381,20 +380,20 @@ def reproduce(claim: str, model: str, **options: Any) -> int:
     results: Path = options["results"]
     name, published = _find_claim(claim, claims_by_id(results))
     if not published.protocol:
-        raise UsageError(f"{name}: its protocol is not known, so it cannot be measured again")
+        raise UsageError(f"{name} cannot be reproduced: its protocol is unknown")
     try:
         load.recorded_suite(published.suite, published.protocol)
     except UnknownName:
-        raise UsageError(f"{name}: there is no suite {published.suite} here to measure it with") from None
-    conditions = {knob: value for knob, value in published.knobs.items() if knob in SET_BY_RUN}
+        raise UsageError(f"{name} cannot be reproduced: there is no suite {published.suite}") from None
+    conditions = {knob: value for knob, value in published.knobs.items() if knob in RUN_CONDITIONS}
     fixed = {"suites": [published.suite], "models": [model], "protocol": published.protocol}
-    outcomes = Session(make({**conditions, **given(options), **fixed}), say=common.note).run()
+    outcomes = Session(make({**conditions, **given_options(options), **fixed}), say=common.note).run()
     status = report_outcomes(outcomes, as_json=False, results=results)
     if status in (2, 130):
         return status
     runs = [Run(path) for outcome in outcomes for path in outcome.paths]
-    return _compare_with_published(runs, published.model, results, as_json=False, only=name)
+    return _compare_with_published(runs, published.model, results, as_json=False, claim_id=name)
 
 
-SET_BY_RUN = ("temperature", "top_p", "max_tokens", "repeats", "thinking")
-"""Conditions of a published number that are options of a run."""
+RUN_CONDITIONS = ("temperature", "top_p", "max_tokens", "repeats", "thinking")
+"""Conditions of a published number that can be set as options of a run."""

@@ -1,4 +1,4 @@
-"""Shared by commands: options, completion, and output as JSON, lines and tables."""
+"""Shared code of the commands: options, shell completion, and output as JSON, lines and tables."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ResultsFolder(click.Path):
-    """A results folder, or an address such as s3://bucket/path where the command only reads."""
+    """A results folder, or for commands that only read, an address such as s3://bucket/path."""
 
     def __init__(self, *, writes: bool = False) -> None:
-        """`writes`: whether the command writes to the folder, so that an address is refused."""
+        """Create the type; addresses are refused if the command `writes` to the folder."""
         super().__init__(path_type=Path, file_okay=False)
         self.writes = writes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the folder; of an address its copy in the cache. Raises StoreError."""
+        """Return the folder, for an address its copy in the cache; raises StoreError."""
         from evals.remote.address import is_address
 
         if is_address(value) and not (ctx and ctx.resilient_parsing):
@@ -52,7 +52,7 @@ def results_option(function: F) -> F:
         type=ResultsFolder(),
         default=Path("results"),
         show_default=True,
-        help="Folder that holds the runs, or an address such as s3://bucket/path.",
+        help="Folder with the runs, or an address such as s3://bucket/path.",
     )(function)
 
 
@@ -63,14 +63,14 @@ def written_results_option(function: F) -> F:
         type=ResultsFolder(writes=True),
         default=Path("results"),
         show_default=True,
-        help="Folder that holds the runs.",
+        help="Folder with the runs.",
     )(function)
 
 
 def latest_option(function: F) -> F:
     """Add `--latest`."""
     return click.option(
-        "--latest", is_flag=True, help="If a name stands for several runs of a suite, take the newest."
+        "--latest", is_flag=True, help="If a name matches several runs of a suite, take the newest."
     )(function)
 
 
@@ -81,7 +81,7 @@ def trust_option(function: F) -> F:
         is_flag=True,
         expose_value=False,
         callback=_trust,
-        help="Load tasks of lm-eval and plugins that stored data name; they are code.",
+        help="Allow stored data to load lm-eval tasks and plugins, which are code.",
     )(function)
 
 
@@ -94,25 +94,23 @@ def _trust(context: click.Context, parameter: click.Parameter, value: bool) -> N
 
 def json_option(function: F) -> F:
     """Add `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(
-        function
-    )
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document only.")(function)
 
 
 def data_options(function: F) -> F:
     """Add `--data` and `--sample`."""
     function = click.option(
-        "--sample", is_flag=True, help="Use the small bundled items instead of the benchmark."
+        "--sample", is_flag=True, help="Use the bundled sample items instead of the benchmark."
     )(function)
     return click.option(
         "--data",
         type=click.Path(path_type=Path),
-        help="Local mirror: a folder with a folder per suite, or one suite's file.",
+        help="Local mirror: a folder with a subfolder per suite, or the file of one suite.",
     )(function)
 
 
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a run: `last`, MODEL/SUITE if it is unique, short ids and ids, each with suite and model."""
+    """Complete the name of a run: `last`, MODEL/SUITE if unique, short ids and ids, described by suite and model."""
     from collections import Counter
 
     from click.shell_completion import CompletionItem
@@ -124,25 +122,29 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
     results = Path(ctx.params.get("results") or "results")
     runs = store.runs(results) if results.is_dir() else []
-    ends = short_ids(run.path.name for run in runs)
+    short = short_ids(run.path.name for run in runs)
     names = {"last": "the newest run"} if runs else {}
-    described: list[tuple[str, str, str]] = []
+    descriptions: list[tuple[str, str, str]] = []
     for run in reversed(runs):
         try:
             model, suite = (" ".join(plain(text).split()) for text in (run.card.model, run.card.config.suite))
         except EvalsError:
             model, suite = "broken", ""
-        described.append((run.path.name, model, suite))
-    counts = Counter((model, suite) for _, model, suite in described)
-    for run_id, model, suite in described:
-        unique = [f"{model}/{suite}"] if suite and counts[model, suite] == 1 and " " not in model else []
-        for name in (*unique, ends[run_id], run_id):
+        descriptions.append((run.path.name, model, suite))
+    counts = Counter((model, suite) for _, model, suite in descriptions)
+    for run_id, model, suite in descriptions:
+        aliases = [f"{model}/{suite}"] if suite and counts[model, suite] == 1 and " " not in model else []
+        for name in (*aliases, short[run_id], run_id):
             names.setdefault(name, f"{suite} {model}".strip())
-    return [CompletionItem(name, help=about) for name, about in names.items() if name.startswith(incomplete)]
+    return [
+        CompletionItem(name, help=help_text)
+        for name, help_text in names.items()
+        if name.startswith(incomplete)
+    ]
 
 
 def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a suite, or after a colon its variant."""
+    """Complete the name of a suite, or its variant after a colon."""
     from click.shell_completion import CompletionItem
 
     from evals import load
@@ -158,7 +160,7 @@ def complete_suites(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the adapter of a model's name."""
+    """Complete the adapter in a model's name."""
     from click.shell_completion import CompletionItem
 
     from evals import load
@@ -168,35 +170,35 @@ def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 _CONTROL = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters that are valid in JSON but act on a terminal."""
+"""Characters that are valid in JSON but control a terminal."""
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document; numbers are not rounded."""
+    """Print a JSON document."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
     click.echo(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def say(message: str, *, whole: bool = False, indent: int = 4) -> None:
-    """Print a line, wrapped between words to the terminal's width unless `whole`; `indent`: blanks before what follows.
+def say(message: str, *, no_wrap: bool = False, indent: int = 4) -> None:
+    """Print a line without control characters, wrapped to the terminal's width unless `no_wrap`.
 
-    Control characters in the text of a model or a data set are removed.
+    `indent`: number of spaces before continuation lines.
     """
     from evals.plain import plain
     from evals.terminal.layout import width, wrap
 
-    for line in wrap(plain(message), None if whole else width(), indent=" " * indent):
+    for line in wrap(plain(message), None if no_wrap else width(), indent=" " * indent):
         click.echo(line)
 
 
 def say_more(count: int, hint: str, *, indent: str = "") -> None:
-    """Print how many entries of a list were not shown; nothing if all were."""
+    """Print how many entries of a list are not shown, if any."""
     if count > 0:
         say(f"{indent}... and {count} more ({hint})")
 
 
-def results_words(results: Path) -> str:
-    """Return ` --results DIR` for a suggested command; empty for the default folder."""
+def results_flag(results: Path) -> str:
+    """Return ` --results DIR` for a suggested command, empty for the default folder."""
     from shlex import quote
 
     from evals.remote.cache import shown
@@ -211,20 +213,20 @@ def note(message: str) -> None:
     click.echo(plain(message), err=True)
 
 
-BROKEN = 5
-"""Broken runs that are named above a table."""
+MAX_BROKEN = 5
+"""Maximum number of broken runs that are named."""
 
 
 def note_broken(lines: Sequence[str]) -> None:
-    """Name broken runs on standard error, the first ones if there are many."""
-    for line in lines[:BROKEN]:
+    """Name the first broken runs on standard error."""
+    for line in lines[:MAX_BROKEN]:
         note(f"broken run: {line}")
-    if len(lines) > BROKEN:
-        note(f"{len(lines) - BROKEN} further broken runs; `evals list runs` names them all")
+    if len(lines) > MAX_BROKEN:
+        note(f"{len(lines) - MAX_BROKEN} more broken runs; `evals list runs` lists all")
 
 
 def run_json(card: Card, challenge: Challenge | None = None) -> dict[str, Any]:
-    """Return a run as `show --json` prints it. `challenge`: by the outcome beside the run."""
+    """Return a run as a JSON object, as in `evals show --json`; `challenge`: that of the run's outcome file."""
     from evals.records import promise
 
     config = {name: getattr(card.config, name) for name in ("suite", "version", "protocol", "data_sha256")}
@@ -241,11 +243,11 @@ RUN_FIELDS = (
     "model", "served", "status", "origin", "data", "gated", "counts", "forms", "coverage", "expected", "truncated",
     "tokens", "cost_usd", "chance", "started", "finished", "estimates", "notes", "judge", "wording", "health",
 )  # fmt: skip
-"""Fields of a card that are copied to the JSON."""
+"""Fields of a card that are copied to the JSON object."""
 
 
 def table(title: str, columns: Iterable[tuple[str, str] | Column], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table in the terminal's width; a column is (heading, justification) or a `Column`."""
+    """Print a table that fits the terminal; a column is a (heading, justification) pair or a `Column`."""
     from evals.terminal.layout import Column, table, width
 
     parsed = [
@@ -256,6 +258,6 @@ def table(title: str, columns: Iterable[tuple[str, str] | Column], rows: Iterabl
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print laid-out lines; styles are stripped if the output is not a terminal."""
+    """Print laid-out lines, without styles if the output is not a terminal or NO_COLOR is set."""
     for line in lines:
         click.echo(line, color=False if "NO_COLOR" in os.environ else None)

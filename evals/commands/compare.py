@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from evals.report.estimand_names import Estimand
     from evals.verdicts.compare import Comparison, Row
 
-SHOWN = 20
-"""Number of discordant samples shown on a terminal."""
+MAX_SAMPLES = 20
+"""Maximum number of changed samples listed on a terminal."""
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="A B [MORE...]", shell_complete=common.complete_runs)
-@click.option("--suite", "suites", multiple=True, help="Only this suite; repeat for several.")
-@click.option("--force", is_flag=True, help="Compare what is not comparable, and say so.")
-@click.option("--by", type=click.Choice(["group"]), help="Show the headline's groups too.")
+@click.option("--suite", "suites", multiple=True, help="Only this suite; can be repeated.")
+@click.option("--force", is_flag=True, help="Compare even if the runs are not comparable, and say so.")
+@click.option("--by", type=click.Choice(["group"]), help="Also show the headline metric by group.")
 @click.option(
     "--estimand",
     type=click.Choice(["items-like-these", "these-items", "this-run"]),
     default="items-like-these",
     show_default=True,
-    help="What intervals and p-values are about: other items, these items with replies drawn again, these replies.",
+    help="Population of the inference: items like these, these items with new replies, or these replies.",
 )
-@click.option("--metrics", is_flag=True, help="Show every metric, not the headline alone.")
+@click.option("--metrics", is_flag=True, help="Show all metrics, not only the headline.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @common.latest_option
 @common.trust_option
@@ -53,39 +53,25 @@ def compare(
 ) -> int:
     """Compare runs (ids, folders or baseline files) sample by sample; differences are B minus A.
 
-    Refuses (exit status 2) what differs in protocol, data or scorer. More than two runs are ranked.
+    Runs that differ in protocol, data or scorer are refused (exit status 2). More than two runs are also ranked.
     """
-    detail = True if by or metrics else None
-    comparison = _compare(runs, suites, results, force=force, latest=latest, estimand=estimand, detail=detail)
+    from evals import api
+
+    comparison = api.compare(
+        *runs, results=results, suites=suites, force=force, latest=latest, estimand=estimand,
+        detail=True if by or metrics else None,
+    )  # fmt: skip
+    rows = _selected_rows(comparison, by_group=by == "group", metrics=metrics)
     if as_json:
         common.print_json(comparison)
     elif not comparison.comparable and not force:
         for line in comparison.why_not:
             common.note(f"not comparable: {line}")
     elif markdown:
-        click.echo(
-            "\n".join(as_markdown(comparison, _rows(comparison, by_group=by == "group", metrics=metrics)))
-        )
+        click.echo("\n".join(as_markdown(comparison, rows)))
     else:
-        _print(comparison, _rows(comparison, by_group=by == "group", metrics=metrics))
+        _print(comparison, rows)
     return 0 if comparison.comparable or force else 2
-
-
-def _compare(
-    runs: tuple[str, ...],
-    suites: tuple[str, ...],
-    results: Path,
-    *,
-    force: bool,
-    latest: bool,
-    estimand: Estimand,
-    detail: bool | None,
-) -> Comparison:
-    from evals import api
-
-    return api.compare(
-        *runs, results=results, suites=suites, force=force, latest=latest, estimand=estimand, detail=detail
-    )
 
 
 HEADINGS = (
@@ -108,7 +94,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _rows(comparison: Comparison, *, by_group: bool, metrics: bool) -> list[Row]:
+def _selected_rows(comparison: Comparison, *, by_group: bool, metrics: bool) -> list[Row]:
     return [row for row in comparison.pairs if (by_group if row.group else row.headline or metrics)]
 
 
@@ -118,11 +104,11 @@ COLUMNS = (
     Column("p (Holm)", right=True, drop=2), Column("better / worse / same", right=True, drop=6),
     Column("n", right=True, drop=1),
 )  # fmt: skip
-"""Columns on a terminal; those with the highest `drop` are left out first if it is too narrow."""
-_WITH_METRIC = tuple(column._replace(drop=0) if column.head == "metric" else column for column in COLUMNS)
+"""Columns on a terminal; those with the highest `drop` are omitted first if it is too narrow."""
+_WITH_METRIC = tuple(column._replace(drop=0) if column.heading == "metric" else column for column in COLUMNS)
 
 
-def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
+def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
     from evals.terminal.molecules import flip_lines
     from evals.verdicts.comparison_text import changed_prediction_lines, discordant, sentences
 
@@ -132,10 +118,10 @@ def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
         common.say(line)
     names = list(dict.fromkeys((row.a, row.b) for row in comparison.pairs))
     for a, b in names:
-        rows = [row for row in shown if (row.a, row.b) == (a, b)]
+        rows = [row for row in rows_to_show if (row.a, row.b) == (a, b)]
         click.echo()
         common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")
-        one_metric = len({row.metric for row in rows}) == 1  # the lines below name it
+        one_metric = len({row.metric for row in rows}) == 1  # the remarks below the table name it
         common.table("", COLUMNS if one_metric else _WITH_METRIC, map(_cells, rows))
     if comparison.ranks:
         click.echo()
@@ -145,23 +131,25 @@ def _print(comparison: Comparison, shown: Sequence[Row]) -> None:
         common.say(line)
     for line in changed_prediction_lines(comparison.flips):
         common.say(line)
-    for line in flip_lines(discordant(comparison.flips), SHOWN, "changed samples (--json has all)"):
+    for line in flip_lines(discordant(comparison.flips), MAX_SAMPLES, "changed samples (--json lists all)"):
         common.say(f"  {line}")
 
 
 def _methods(comparison: Comparison) -> Iterator[str]:
-    """Yield the estimand and the method of each headline interval."""
+    """Yield the method and the estimand of the headline intervals."""
     from evals.report.estimand_names import describe_estimand
 
-    heads = [row for row in comparison.pairs if row.headline]
-    family = sum(row.low_adjusted is not None for row in heads)
-    named: dict[str, dict[str, None]] = {}
-    for row in heads:
+    headline_rows = [row for row in comparison.pairs if row.headline]
+    adjusted = sum(row.low_adjusted is not None for row in headline_rows)
+    metrics_by_description: dict[str, dict[str, None]] = {}
+    for row in headline_rows:
         description = f"{row.test}, {describe_estimand(row.estimand)}"
-        named.setdefault(description, {})[f"{row.suite} {row.metric}"] = None
-    yield from (f"{', '.join(metrics)}: {description}" for description, metrics in named.items())
-    if family > 1:
-        yield f"intervals beside p (Holm) are adjusted like it, for {family} comparisons; --json has both"
+        metrics_by_description.setdefault(description, {})[f"{row.suite} {row.metric}"] = None
+    yield from (
+        f"{', '.join(metrics)}: {description}" for description, metrics in metrics_by_description.items()
+    )
+    if adjusted > 1:
+        yield f"intervals next to p (Holm) are adjusted in the same way, for {adjusted} comparisons; --json has both"
 
 
 def _remarks(comparison: Comparison) -> Iterator[str]:
@@ -170,30 +158,31 @@ def _remarks(comparison: Comparison) -> Iterator[str]:
         if row.group or not row.headline:
             continue
         if row.coverage_a < 1 or row.coverage_b < 1:
-            span = formatting.format_interval(*sorted_ends(row), row.unit)
+            difference_bounds = formatting.format_interval(*missing_bounds(row), row.unit)
             yield (
-                f"{row.suite}: coverage A {row.coverage_a:.4f}, B {row.coverage_b:.4f}; with what is missing the "
-                f"difference lies in {span}"
+                f"{row.suite}: coverage A {row.coverage_a:.4f}, B {row.coverage_b:.4f}; depending on the missing outcomes, "
+                f"the difference lies in {difference_bounds}"
             )
         if (limit := comparison.noise.get(row.suite)) is not None:
-            yield f"{row.suite}: two runs of one model differ by up to {formatting.format_amount(limit, row.unit)} (measured noise)"
+            yield f"{row.suite}: repeated runs of a model differ by up to {formatting.format_amount(limit, row.unit)} (measured noise)"
     for suite in dict.fromkeys(cost.suite for cost in comparison.runs):
-        used = [c for c in comparison.runs if c.suite == suite]
-        if not any(formatting.format_usage(c.tokens, c.cost_usd) for c in used):
+        costs = [cost for cost in comparison.runs if cost.suite == suite]
+        if not any(formatting.format_usage(cost.tokens, cost.cost_usd) for cost in costs):
             continue
         line = "; ".join(
-            f"{c.model} {formatting.format_usage(c.tokens, c.cost_usd) or 'unknown'}" for c in used
+            f"{cost.model} {formatting.format_usage(cost.tokens, cost.cost_usd) or 'unknown'}"
+            for cost in costs
         )
-        if len(used) == 2:
-            a, b = used
+        if len(costs) == 2:
+            a, b = costs
             line += (
                 f"; B - A: {formatting.format_usage_difference(a.tokens, b.tokens, a.cost_usd, b.cost_usd)}"
             )
         yield f"{suite} used {line}"
 
 
-def sorted_ends(row: Row) -> tuple[float | None, float | None]:
-    """Return the worst-case and best-case difference as an interval; (None, None) if the metric is unbounded."""
+def missing_bounds(row: Row) -> tuple[float | None, float | None]:
+    """Return the lowest and highest difference that missing outcomes allow; (None, None) if the metric is unbounded."""
     if row.worst is None or row.best is None:
         return None, None
     return min(row.worst, row.best), max(row.worst, row.best)
@@ -207,7 +196,7 @@ def _print_ranks(comparison: Comparison) -> None:
                 rank.model,
                 rank.run,
                 formatting.format_amount(rank.value, unit),
-                _places(rank.rank_low, rank.rank_high),
+                _rank_range(rank.rank_low, rank.rank_high),
                 rank.groups,
             )
             for rank in comparison.ranks
@@ -221,12 +210,12 @@ def _print_ranks(comparison: Comparison) -> None:
     common.say("runs that share a group letter are not significantly different")
 
 
-def _places(low: int, high: int) -> str:
+def _rank_range(low: int, high: int) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def as_markdown(comparison: Comparison, shown: Sequence[Row]) -> list[str]:
-    """Return a comparison as Markdown, summary sentences first."""
+def as_markdown(comparison: Comparison, rows_to_show: Sequence[Row]) -> list[str]:
+    """Return a comparison as Markdown lines."""
     from evals.terminal.molecules import flip_lines
     from evals.verdicts.comparison_text import changed_prediction_lines, discordant, sentences
 
@@ -234,7 +223,7 @@ def as_markdown(comparison: Comparison, shown: Sequence[Row]) -> list[str]:
     lines += [f"**{formatting.markdown_text(line)}**" for line in sentences(comparison)]
     lines += [""] if comparison.pairs else []
     for a, b in dict.fromkeys((row.a, row.b) for row in comparison.pairs):
-        rows = [row for row in shown if (row.a, row.b) == (a, b)]
+        rows = [row for row in rows_to_show if (row.a, row.b) == (a, b)]
         names = (formatting.markdown_text(name) for name in (rows[0].model_a, a, rows[0].model_b, b))
         lines += ["A: {} ({}), B: {} ({})".format(*names), ""]
         lines += [*formatting.markdown_table(HEADINGS, map(_cells, rows)), ""]
@@ -248,6 +237,8 @@ def as_markdown(comparison: Comparison, shown: Sequence[Row]) -> list[str]:
         )
     ]
     if discordant_items := discordant(comparison.flips):
-        lines += ["", f"{len(discordant_items)} samples score less or more:", ""]
-        lines += [f"- {line}" for line in flip_lines(discordant_items, SHOWN, "changed samples", quote="`")]
+        lines += ["", f"{len(discordant_items)} samples changed their score:", ""]
+        lines += [
+            f"- {line}" for line in flip_lines(discordant_items, MAX_SAMPLES, "changed samples", quote="`")
+        ]
     return lines

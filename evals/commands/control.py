@@ -1,4 +1,4 @@
-"""`evals show RUN --control RUN`: a subset's score adjusted by other models' results on all items."""
+"""`evals show RUN --control RUN`: a subset's score, adjusted by other models' results on all items."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evals.verdicts.control_variates import Adjusted
 
 COLUMNS = (
-    Column("score on all items"),
+    Column("estimate of the score on all items"),
     Column("value", right=True),
     Column("95 %", right=True),
     Column("items", right=True),
@@ -22,13 +22,13 @@ COLUMNS = (
 
 
 def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> None:
-    """Print the plain and the adjusted score of each suite of a run."""
+    """Print the unadjusted and the adjusted score of each suite of a run."""
     from evals.verdicts import control_variates, suite_runs
 
     adjusted = [
         control_variates.adjust(
             entry,
-            [*(suite_runs.load_named_runs(results, name, suites=[entry.suite])[0] for name in controls)],
+            [suite_runs.load_named_runs(results, name, suites=[entry.suite])[0] for name in controls],
         )
         for entry in suite_runs.load_named_runs(results, run)
     ]
@@ -44,16 +44,16 @@ def _print(result: Adjusted) -> None:
 
     title = f"{result.suite}: {result.model} on {result.n:,} of {result.population:,} items ({result.metric})"
     rows = [
-        ["the subset alone", *_cells(result.plain, result.unit), f"{result.n:,}"],
+        ["subset, unadjusted", *_cells(result.plain, result.unit), f"{result.n:,}"],
         [
             f"adjusted by {', '.join(result.controls)}",
             *_cells(result.adjusted, result.unit),
-            f"as good as {result.worth:,}",
+            f"equivalent to {result.worth:,}",
         ],
     ]
     common.print_lines(table(COLUMNS, [(title, rows)], width()))
     common.say(
-        f"The variance is {result.variance_ratio:.2f} times the subset's own; intervals are {describe_estimand(result.estimand)}."
+        f"The variance is {result.variance_ratio:.2f} times that without adjustment; intervals are {describe_estimand(result.estimand)}."
     )
 
 

@@ -19,18 +19,20 @@ from evals.commands import common
 from evals.errors import EvalsError, StoreError, UsageError, install
 from evals.remote.cache import is_copy, shown
 
-PORT = 8501
+DEFAULT_PORT = 8501
 REFRESH_S = 60.0
-"""Interval at which results elsewhere are read again."""
+"""Interval at which the copy of remote results is refreshed."""
 
 
 @click.command()
 @common.results_option
-@click.option("--port", type=click.IntRange(1, 65535), help=f"Default: {PORT}, or the next one that is free.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help=f"Default: {DEFAULT_PORT}, or the next free port."
+)
 @click.option(
     "--address", default="127.0.0.1", show_default=True, help="Interface to listen on; 0.0.0.0 for all."
 )
-@click.option("--no-browser", is_flag=True, help="Only serve; open nothing.")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option(
     "--export",
     "folder",
@@ -43,12 +45,12 @@ REFRESH_S = 60.0
     type=click.IntRange(0),
     default=20,
     show_default=True,
-    help="With --export: samples shown of each run, those that are not right first.",
+    help="With --export: number of samples per run, those that are not right first.",
 )
 def dashboard(
     results: Path, port: int | None, address: str, no_browser: bool, folder: Path | None, samples: int
 ) -> int:
-    """Show leaderboard, comparisons and samples in a browser; reads the results folder, writes nothing.
+    """Show leaderboard, comparisons and samples in a browser; the results folder is only read.
 
     Runs in the foreground until Ctrl-C or SIGTERM.
     """
@@ -56,25 +58,25 @@ def dashboard(
     if missing:
         raise UsageError(f"the dashboard needs {', '.join(missing)}: {install('dashboard')}")
     if not results.is_dir():
-        raise StoreError(f"no results folder at {results}; `evals run` makes one")
+        raise StoreError(f"no results folder at {results}; `evals run` creates one")
     if folder is not None:
         from evals.dashboard.export import export
 
         written = export(results, folder, samples=samples)
         common.note(f"wrote {written[0]} and {len(written) - 1} other files")
         return 0
-    chosen = _free(address, port)
+    chosen_port = _free_port(address, port)
     host = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared
-    url = f"http://{host}:{chosen}"
-    common.note(f"dashboard of {shown(results)}: {url} (Ctrl-C ends it)")
+    url = f"http://{host}:{chosen_port}"
+    common.note(f"dashboard of {shown(results)}: {url} (Ctrl-C stops it)")
     if not no_browser:
-        Thread(target=_open, args=(url, address, chosen), daemon=True).start()
-    _serve(results.resolve(), address, chosen)
+        Thread(target=_open_browser, args=(url, address, chosen_port), daemon=True).start()
+    _serve(results.resolve(), address, chosen_port)
     return 0
 
 
-def _open(url: str, address: str, port: int) -> None:
-    """Open a browser once the server answers; do nothing without a display."""
+def _open_browser(url: str, address: str, port: int) -> None:
+    """Open a browser once the server responds, if there is a display."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
     for _ in range(300):
@@ -84,8 +86,8 @@ def _open(url: str, address: str, port: int) -> None:
         time.sleep(0.1)
 
 
-def _refresh(results: Path) -> None:
-    """Read the address of a copy again and again, so that new runs appear; name each new failure once."""
+def _refresh_copy(results: Path) -> None:
+    """Refresh the copy of remote results forever; report consecutive equal failures once."""
     from evals.records import mirror
 
     failure = ""
@@ -100,14 +102,14 @@ def _refresh(results: Path) -> None:
             failure = ""
 
 
-def _free(address: str, port: int | None) -> int:
-    """Return a free port; raises UsageError if the named one is taken."""
-    for candidate in range(PORT, PORT + 50) if port is None else (port,):
+def _free_port(address: str, port: int | None) -> int:
+    """Return a free port; raises UsageError if `port` is taken."""
+    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + 50) if port is None else (port,):
         try:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((address, candidate))
+            with socket.socket(family, socket.SOCK_STREAM) as candidate_socket:
+                candidate_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                candidate_socket.bind((address, candidate))
         except OSError as error:
             if port is not None or error.errno != errno.EADDRINUSE:
                 raise UsageError(
@@ -115,15 +117,15 @@ def _free(address: str, port: int | None) -> int:
                 ) from None
             continue
         return candidate
-    raise UsageError(f"no free port from {PORT} to {PORT + 49}; name one with --port")
+    raise UsageError(f"no free port from {DEFAULT_PORT} to {DEFAULT_PORT + 49}; choose one with --port")
 
 
 def _serve(results: Path, address: str, port: int) -> None:
-    """Run Streamlit's server in this process, with these options only and without its telemetry."""
-    from evals import dashboard as package
+    """Run Streamlit's server in this process, with its protections on and telemetry off."""
+    from evals import dashboard as dashboard_package
 
-    folder = Path(package.__path__[0])
-    os.chdir(folder)  # a `.streamlit` folder in the current directory could switch protection off
+    folder = Path(dashboard_package.__path__[0])
+    os.chdir(folder)  # a `.streamlit` folder in the current directory could disable the protections below
     from streamlit.web.cli import main as streamlit
 
     from evals.dashboard.hosts import guard
@@ -131,14 +133,14 @@ def _serve(results: Path, address: str, port: int) -> None:
     from evals.dashboard.warm import warm
 
     if is_copy(results):
-        Thread(target=_refresh, args=(results,), daemon=True).start()
+        Thread(target=_refresh_copy, args=(results,), daemon=True).start()
     warm(results)
     guard(address)
     os.environ[RESULTS] = str(results)
     options = {
         "server.address": address,
         "server.port": port,
-        "server.headless": "true",  # else it asks for an e-mail address first; `_open` opens the browser
+        "server.headless": "true",  # otherwise it first asks for an e-mail address
         "server.fileWatcherType": "none",
         "server.enableCORS": "true",
         "server.enableXsrfProtection": "true",

@@ -1,4 +1,4 @@
-"""`evals data`: download in advance and verify."""
+"""`evals data`: download and verify data sets in advance."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from evals.errors import EvalsError, UsageError
 )
 @click.option(
     "--from",
-    "source",
+    "wheel_source",
     type=click.Path(path_type=Path),
-    help="File or folder with the wheel, to work offline.",
+    help="Wheel, or folder with it, for use offline.",
 )
-def data(names: tuple[str, ...], local: Path | None, source: Path | None) -> int:
+def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) -> int:
     """Download data sets into the hub's cache and verify row count and hash; `smollm2` downloads the weights.
 
-    `wordnet` puts WordNet (Debian: wordnet-base wordnet-sense-index) where METEOR finds it. `opencompass` and
-    `vlmevalkit` download the wheels whose prompts protocol intern-s1 uses: they are parsed, nothing is installed or run.
+    `wordnet` installs WordNet (Debian: wordnet-base wordnet-sense-index) for METEOR. `opencompass` and `vlmevalkit`
+    download the wheels with the prompts of protocol intern-s1, which are parsed, not installed or executed.
     """
     from evals.prompts.upstream import wheel
 
-    if source is not None and (len(names) != 1 or names[0] not in wheel.WHEELS):
+    if wheel_source is not None and (len(names) != 1 or names[0] not in wheel.WHEELS):
         raise UsageError(
-            "--from goes with `opencompass` or `vlmevalkit` alone; a mirror of data sets is given with --data"
+            "--from requires `opencompass` or `vlmevalkit` as the only name; --data names a mirror of data sets"
         )
     complete = True
     for name in names:
         if name == "smollm2":
-            _weights()
+            _install_weights()
         elif name == "wordnet":
             from evals.scorers import lexicon
 
             common.say(f"wordnet: {lexicon.install_wordnet()}")
         elif pinned_wheel := wheel.WHEELS.get(name):
-            common.say(f"{name}: {wheel.fetch(pinned_wheel, source)}, SHA-256 verified")
+            common.say(f"{name}: {wheel.fetch(pinned_wheel, wheel_source)}, SHA-256 verified")
         else:
-            complete = _data_sets(name, local) and complete
+            complete = _verify_data_sets(name, local) and complete
     return 0 if complete else 2
 
 
-def _data_sets(name: str, local: Path | None) -> bool:
-    """Read the data of a suite's variants and print their hashes; returns whether all could be read."""
+def _verify_data_sets(name: str, local: Path | None) -> bool:
+    """Read the data of a suite's variants and print their hashes; return whether all could be read."""
     from evals import load
     from evals.data import Data
     from evals.run.plan import read
@@ -65,31 +65,33 @@ def _data_sets(name: str, local: Path | None) -> bool:
             common.note(f"evals: {error}")
             complete = False
             continue
-        pinned = "as pinned" if digest == suite.sha256 else "not as pinned"
-        state = pinned if suite.sha256 else "hash not pinned"
+        match = "as pinned" if digest == suite.sha256 else "differs from the pinned hash"
+        state = match if suite.sha256 else "hash not pinned"
         common.say(f"{suite.id}: {len(samples)} rows, sha256 {digest[:16]} ({state})")
         samples.close()
     return complete
 
 
-def _weights() -> None:
+def _install_weights() -> None:
     from evals.model_adapters import llamacpp
 
     path = llamacpp.weights()
     if path is None:
-        common.note(f"installing {llamacpp.PACKAGE} with pip: the weights, 98 MB, come as a package")
+        common.note(
+            f"installing {llamacpp.PACKAGE} with pip: the weights (98 MB) are distributed as a package"
+        )
         flags = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
         with TemporaryDirectory() as folder:
-            requirements = Path(folder) / "requirements.txt"  # the only place where pip takes hashes
+            requirements = Path(folder) / "requirements.txt"  # pip accepts hashes only there
             requirements.write_text(f"{llamacpp.PACKAGE} --hash=sha256:{llamacpp.WHEEL_SHA256}\n")
             command = [sys.executable, "-m", "pip", "install", *flags, "-r", str(requirements)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            process = subprocess.run(command, capture_output=True, text=True, check=False)
         path = llamacpp.weights()
         if path is None:
-            last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+            last = (process.stderr.strip().splitlines() or ["no message from pip"])[-1]
             raise UsageError(f"cannot fetch {llamacpp.PACKAGE}: {last}")
     if not llamacpp.verify(path):
         raise UsageError(
-            f"{path} has another SHA-256 than expected: remove {llamacpp.PACKAGE} and download it again"
+            f"{path} has an unexpected SHA-256: uninstall {llamacpp.PACKAGE} and repeat the command"
         )
     common.say(f"smollm2: {path.name}, {path.stat().st_size / 1e6:.0f} MB, SHA-256 verified")

@@ -1,4 +1,4 @@
-"""`evals run ... --cluster slurm --detach`: the command as a Slurm job of its own."""
+"""`evals run ... --cluster slurm --detach`: the command itself as a Slurm job."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def submit(request: RunRequest, *, as_json: bool) -> bool:
-    """Submit this command line as a job and print its number; returns False if this process is that job.
+    """Submit this command line as a job and print the job's id; return False if this process is that job.
 
-    `request`: of the command, or of the first part of a sweep.
+    `request`: that of the command, or of the first part of a sweep.
     """
     from evals.run.cluster.slurm import detach
     from evals.run.session import Session
 
     if detach.is_driver_job():
         return False
-    Session(request, say=common.note)  # reports unknown names now, rather than in a log
+    Session(request, say=common.note)  # reports unknown names now instead of in the job's log
     job = detach.detach(request, sys.argv[1:])
     if as_json:
         common.print_json({"job": job.job, "log": str(job.log)})
     else:
-        common.say(f"Slurm job {job.job} runs this command; log: {job.log}; `scancel {job.job}` ends it")
+        common.say(f"Slurm job {job.job} runs this command; log: {job.log}; `scancel {job.job}` cancels it")
     return True

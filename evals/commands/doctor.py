@@ -1,4 +1,4 @@
-"""`evals doctor`: what this machine can run, and what is missing."""
+"""`evals doctor`: what this machine can run, and what is missing for the rest."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ EXTRAS = {
 @common.json_option
 def doctor(results: Path, as_json: bool) -> None:
     """Show what this machine can run, and what is missing for the rest."""
-    findings = [*_machine(results), *_extras(), _names(), *_models(), *_profiles(), *_keys()]
+    findings = [*_machine(results), *_extras(), _iupac_names(), *_models(), *_profiles(), *_keys()]
     if as_json:
-        common.print_json({"findings": [{"what": w, "ok": ok, "detail": d} for w, ok, d in findings]})
+        common.print_json(
+            {"findings": [{"what": subject, "ok": ok, "detail": detail} for subject, ok, detail in findings]}
+        )
         return
-    for what, ok, detail in findings:
-        common.say(f"{'ok ' if ok else '-- '} {what:<18} {detail}", indent=23)
+    for subject, ok, detail in findings:
+        common.say(f"{'ok ' if ok else '-- '} {subject:<18} {detail}", indent=23)
 
 
 def _machine(results: Path) -> list[tuple[str, bool, str]]:
-    place = results if results.exists() else results.resolve().parent
-    writable = os.access(place, os.W_OK)
-    free = shutil.disk_usage(place).free / 1e9 if place.exists() else 0.0
+    existing = results if results.exists() else results.resolve().parent
+    writable = os.access(existing, os.W_OK)
+    free = shutil.disk_usage(existing).free / 1e9 if existing.exists() else 0.0
     return [
         (
             "python",
@@ -57,16 +59,16 @@ def _extras() -> list[tuple[str, bool, str]]:
     ]
 
 
-def _names() -> tuple[str, bool, str]:
-    """Return whether IUPAC names can be compared by structure: OPSIN needs its package and Java."""
-    use = "IUPAC names by structure (smolinstruct:NC-S2I)"
+def _iupac_names() -> tuple[str, bool, str]:
+    """Return whether IUPAC names can be compared by structure, which requires OPSIN and Java."""
+    use = "comparison of IUPAC names by structure (smolinstruct:NC-S2I)"
     if find_spec("py2opsin") is None:
         return ("opsin", False, f"{use}: {install('chemistry')}")
     if shutil.which("java") is None:
         return (
             "opsin",
             False,
-            f"{use}: OPSIN is installed but needs Java on the PATH; names are compared as text",
+            f"{use}: OPSIN is installed, but Java is not on the PATH; names are compared as text",
         )
     return ("opsin", True, use)
 
@@ -83,31 +85,31 @@ def _models() -> list[tuple[str, bool, str]]:
 
 
 def _profiles() -> list[tuple[str, bool, str]]:
-    """Return for each model of the Intern-S1 family whether this machine's GPUs can serve it."""
+    """Return whether this machine's GPUs can serve each model of the Intern-S1 family."""
     from evals import gpus, profiles
     from evals.errors import UsageError
 
-    family = [
+    models = [
         profile for profile in profiles.known() if profile.name.startswith("Intern-S") and gpus.needs(profile)
     ]
     try:
-        here = gpus.visible()
+        visible_gpus = gpus.visible()
     except UsageError as error:
-        return [(profile.name, False, str(error)) for profile in family]
-    lacking = {profile.name: gpus.lacks(profile, here) for profile in family}
-    engines = "" if all(lacking.values()) else _engines()
+        return [(profile.name, False, str(error)) for profile in models]
+    reasons = {profile.name: gpus.lacks(profile, visible_gpus) for profile in models}
+    engines = "" if all(reasons.values()) else _engines()
     return [
         (
             name,
-            not (why or not engines),
-            why or f"its GPUs are here, and {engines or 'no engine is installed'}",
+            not (reason or not engines),
+            reason or f"the GPUs suffice; {engines or 'no engine is installed'}",
         )
-        for name, why in lacking.items()
+        for name, reason in reasons.items()
     ]
 
 
 def _engines() -> str:
-    """Return the inference servers that can be started here, with their versions."""
+    """Return the installed inference servers with their versions."""
     from evals import load
     from evals.errors import UsageError
     from evals.model_adapters.common import launch

@@ -1,4 +1,4 @@
-"""`evals errata`: known errors in data sets, and items that look wrong."""
+"""`evals errata`: known errors in data sets, and suspect items."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from evals.errors import UsageError
 if TYPE_CHECKING:
     from evals.verdicts.suspect_items import SuspectItems
 
-SHOWN = 60
-
-
+MAX_ITEMS = 60
 COMMANDS = {
     "list": Entry("errata:list_", "List known errors, of one suite or of all."),
     "suggest": Entry("errata:suggest", "List items on which several models agree against the gold answer."),
 }
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS)
+@click.group(cls=LazyGroup, entries=COMMANDS)
 def errata() -> None:
-    """Known errors in data sets; scores with and without the items in question stand side by side."""
+    """List known errors in data sets; scores are reported with and without the items concerned."""
 
 
 @click.command("list")
@@ -45,42 +43,52 @@ def list_(suite: str | None, as_json: bool) -> None:
         )
         return
     if not any(entries for _, entries in errata_by_suite.values()):
-        common.say(f"No errata are known{f' of {suite}' if suite else ''}.")
+        common.say(f"No known errata{f' for {suite}' if suite else ''}.")
     for name, (version, entries) in errata_by_suite.items():
         for entry in entries:
-            where = f"{name}:{entry.variant}" if entry.variant else name
+            suite_id = f"{name}:{entry.variant}" if entry.variant else name
             common.say(
-                f"{where} (errata {version}): {len(entry.items)} {entry.kind}\n    {entry.evidence}; {entry.source}"
+                f"{suite_id} (errata {version}): {len(entry.items)} {entry.kind}\n    {entry.evidence}; {entry.source}"
             )
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=common.complete_runs)
 @click.option(
-    "--least", type=click.IntRange(2), help="Models that must agree; default: three quarters of them."
+    "--least",
+    type=click.IntRange(2),
+    help="Minimum number of models that agree; default: three quarters of them.",
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a draft to review.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a draft errata file for review."
+)
 @common.results_option
 @common.json_option
 def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results: Path, as_json: bool) -> None:
     """List items on which several models agree against the gold answer, for a person to review.
 
-    The draft names ids and answers only. It is refused as an errata file until each item's kind is decided.
+    The draft contains ids and answers only, and is not accepted as an errata file until each item's kind is decided.
     """
     from evals.records import store
-    from evals.verdicts.suspect_items import find_suspect_items as find_suspects
+    from evals.verdicts.suspect_items import find_suspect_items
 
-    suspects = find_suspects([store.find_one(results, name) for name in runs], least=least)
+    suspects = find_suspect_items([store.find_one(results, name) for name in runs], least=least)
     if out is not None:
-        _write(out, suspects)
+        _write_draft(out, suspects)
     if as_json:
         common.print_json(suspects)
         return
     common.say(
-        f"{len(suspects.items)} item(s) of {suspects.suite} that at least {suspects.least} of {len(suspects.models)} models "
-        "answer in the same way, against the gold answer"
+        f"{len(suspects.items)} item(s) of {suspects.suite} on which at least {suspects.least} of {len(suspects.models)} models "
+        "agree against the gold answer"
     )
-    columns = [("id", "left"), ("group", "left"), ("gold", "left"), ("they say", "left"), ("models", "right")]
+    columns = [
+        ("id", "left"),
+        ("group", "left"),
+        ("gold", "left"),
+        ("their answer", "left"),
+        ("models", "right"),
+    ]
     rows = (
         [
             item.id,
@@ -89,34 +97,34 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
             item.answer,
             f"{len(item.models)} of {item.answered}{' (known)' if item.known else ''}",
         ]
-        for item in suspects.items[:SHOWN]
+        for item in suspects.items[:MAX_ITEMS]
     )
     if suspects.items:
         common.table("", columns, rows)
-    common.say_more(len(suspects.items) - SHOWN, "--json or --out lists all")
+    common.say_more(len(suspects.items) - MAX_ITEMS, "--json or --out lists all")
     if out is not None:
-        common.say(f"Draft: {out}. Decide each item, then put it into suites/errata/.")
+        common.say(f"Draft: {out}. Decide on each item, then move the file to suites/errata/.")
 
 
-def _write(out: Path, suspects: SuspectItems) -> None:
+def _write_draft(out: Path, suspects: SuspectItems) -> None:
     """Write a draft errata file for a person to complete."""
     lines = ['version = "draft"', ""]
     lines += [
-        "# Decide of each item: kind gold (value: the right answer), question (value: what is wrong) or leave it out."
+        "# For each item: kind gold (value: the right answer), kind question (value: what is wrong), or remove it."
     ]
     for item in suspects.items:
         if item.known:
             continue
-        agreed = f"{len(item.models)} of {item.answered} models answer {item.answer!r}, the gold answer is {item.gold!r}"
-        variant = [f"variant = {_quoted(suspects.variant)}"] if suspects.variant else []
+        evidence = f"{len(item.models)} of {item.answered} models answer {item.answer!r}, the gold answer is {item.gold!r}"
+        variant = [f"variant = {_toml_string(suspects.variant)}"] if suspects.variant else []
         lines += [
             "",
             "[[entry]]",
             'kind = "undecided"',
             *variant,
-            f"evidence = {_quoted(agreed)}",
-            f"source = {_quoted('evals errata suggest: ' + ', '.join(item.models))}",
-            f"items = {{ {_quoted(item.id)} = {_quoted(item.answer)} }}",
+            f"evidence = {_toml_string(evidence)}",
+            f"source = {_toml_string('evals errata suggest: ' + ', '.join(item.models))}",
+            f"items = {{ {_toml_string(item.id)} = {_toml_string(item.answer)} }}",
         ]
     try:
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -124,5 +132,5 @@ def _write(out: Path, suspects: SuspectItems) -> None:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None
 
 
-def _quoted(text: str) -> str:
+def _toml_string(text: str) -> str:
     return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")  # a JSON string is a TOML string

@@ -1,4 +1,4 @@
-"""Exit status of the commands that run models."""
+"""The exit status of commands that run models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def exit_status(outcomes: Sequence[Outcome]) -> int:
-    """Name the models that failed on standard error; return the exit status."""
+    """Report failed models on standard error and return the exit status."""
     cards = [card for outcome in outcomes for card in outcome.cards]
     if len(outcomes) > 1:
         for outcome in outcomes:

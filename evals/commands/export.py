@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evals.interop.sinks import Sink
     from evals.records.store import Run
 
-FORMATS = {
+FILE_FORMATS = {
     "every-eval-ever": "every_eval_ever:write",
     "hub": "hub:write",
     "lm-eval": "lm_eval_export:write",
@@ -24,22 +24,23 @@ FORMATS = {
     "markdown": "tables:write_markdown",
     "latex": "tables:write_latex",
 }
-"""Format of files -> module:function below evals.interop."""
-SINKS = {"mlflow": "mlflow:write", "postgres": "postgres:write"}
-"""Store of another tool -> module:function below evals.interop."""
+"""File format -> module:function in `evals.interop`."""
+STORES = {"mlflow": "mlflow:write", "postgres": "postgres:write"}
+"""Store of another tool -> module:function in `evals.interop`."""
 
 
 @click.command()
 @click.argument("format_", metavar="FORMAT")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=common.complete_runs)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write files into.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Output folder.")
 @click.option("--model-id", metavar="ORG/NAME", help="Developer and name of the model, for every-eval-ever.")
 @click.option(
     "--to",
+    "address",
     metavar="ADDRESS",
-    help="MLflow's tracking URI, or a PostgreSQL connection string; without passwords. Default: MLFLOW_TRACKING_URI, PG*.",
+    help="MLflow tracking URI or PostgreSQL connection string, without password. Default: MLFLOW_TRACKING_URI, PG*.",
 )
-@click.option("--experiment", metavar="NAME", help="Experiment of MLflow; default: science-evals.")
+@click.option("--experiment", metavar="NAME", help="MLflow experiment; default: science-evals.")
 @common.results_option
 @common.json_option
 def export(
@@ -47,61 +48,64 @@ def export(
     runs: tuple[str, ...],
     out: Path | None,
     model_id: str | None,
-    to: str | None,
+    address: str | None,
     experiment: str | None,
     results: Path,
     as_json: bool,
 ) -> None:
     """Write runs in another format: every-eval-ever, hub, lm-eval, csv, parquet, markdown or latex; or to mlflow or postgres.
 
-    Fields without a place in the format are named. Of a gated suite no texts are written. A second export to mlflow or
-    postgres changes nothing.
+    Fields that the format cannot represent are listed. Texts of gated suites are not written. Exports to mlflow and
+    postgres are idempotent.
     """
     from evals.records import store
 
-    if format_ not in (*FORMATS, *SINKS):
-        raise UnknownName("format", format_, (*FORMATS, *SINKS))
+    if format_ not in (*FILE_FORMATS, *STORES):
+        raise UnknownName("format", format_, (*FILE_FORMATS, *STORES))
     if model_id is not None and (format_ != "every-eval-ever" or model_id.count("/") != 1):
-        raise UsageError("--model-id ORG/NAME goes with every-eval-ever")
-    if (to is not None and format_ not in SINKS) or (experiment is not None and format_ != "mlflow"):
-        raise UsageError("--to goes with mlflow and postgres, --experiment with mlflow")
-    if (out is None) != (format_ in SINKS):
+        raise UsageError("--model-id ORG/NAME requires every-eval-ever")
+    if (address is not None and format_ not in STORES) or (experiment is not None and format_ != "mlflow"):
+        raise UsageError("--to requires mlflow or postgres, --experiment requires mlflow")
+    if (out is None) != (format_ in STORES):
         raise UsageError(
-            f"{format_} writes to a store: --to, not --out" if out else "name a folder: --out DIR"
+            f"{format_} takes --to instead of --out" if out else "missing output folder: --out DIR"
         )
-    chosen = list({run.path: run for name in runs for run in store.find(results, name)}.values())
+    selected = list({run.path: run for name in runs for run in store.find(results, name)}.values())
     if out is None:
-        _export_to_store(format_, chosen, to or "", experiment, as_json=as_json)
+        _export_to_store(format_, selected, address or "", experiment, as_json=as_json)
         return
-    written = _function(FORMATS[format_])(chosen, out, **({"model_id": model_id} if model_id else {}))
+    exported = _interop_function(FILE_FORMATS[format_])(
+        selected, out, **({"model_id": model_id} if model_id else {})
+    )
     if as_json:
-        common.print_json({"files": [str(path) for path in written.files], "lost": written.lost})
+        common.print_json({"files": [str(path) for path in exported.files], "lost": exported.lost})
         return
-    for path in written.files:
+    for path in exported.files:
         common.say(str(path))
-    _note_lost(written.lost)
+    _note_omissions(exported.lost)
 
 
-def _function(name: str) -> Callable[..., Any]:
+def _interop_function(target: str) -> Callable[..., Any]:
     from importlib import import_module
 
-    module, _, function = name.partition(":")
-    written: Callable[..., Any] = getattr(import_module(f"evals.interop.{module}"), function)
-    return written
+    module, _, function = target.partition(":")
+    return cast("Callable[..., Any]", getattr(import_module(f"evals.interop.{module}"), function))
 
 
 def _export_to_store(
-    kind: str, runs: Sequence[Run], to: str, experiment: str | None, *, as_json: bool
+    store_name: str, runs: Sequence[Run], address: str, experiment: str | None, *, as_json: bool
 ) -> None:
-    sink: Sink = _function(SINKS[kind])(runs, to, **({"experiment": experiment} if experiment else {}))
+    sink: Sink = _interop_function(STORES[store_name])(
+        runs, address, **({"experiment": experiment} if experiment else {})
+    )
     if as_json:
         common.print_json(sink)
         return
     for run in sink.runs:
         common.say(f"{run.suite}, run {run.run}: {run.state} ({run.place})")
-    _note_lost(sink.lost)
+    _note_omissions(sink.lost)
 
 
-def _note_lost(lines: Sequence[str]) -> None:
+def _note_omissions(lines: Sequence[str]) -> None:
     for line in dict.fromkeys(lines):
-        common.note(f"not in it: {line}")
+        common.note(f"not exported: {line}")

@@ -1,4 +1,4 @@
-"""`evals gate`: a candidate against a baseline under a policy; `evals gate plan`: what such a gate can find."""
+"""`evals gate`: test a candidate against a baseline under a policy; `evals gate plan`: what such a gate can detect."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
     from evals.verdicts.gate import GateReport
     from evals.verdicts.plan import Plan
     from evals.verdicts.planned_suites import SuitePlan
+    from evals.verdicts.suite_run import SuiteRun
 
 
 COMMANDS = {
-    "plan": Entry("gate:plan", "Show, before anything is run, what a policy can find and what it costs."),
-    "baseline": Entry("baseline:save", "Save what a gate needs of a run in a small file to commit."),
-    "noise": Entry("noise:noise", "Measure how much runs of one model differ, and keep a report of it."),
-    "promise": Entry(
-        "promise:promise", "Write down, before anything is run, what will be measured and judged."
-    ),
+    "plan": Entry("gate:plan", "Show before any run what a policy can detect and what it costs."),
+    "baseline": Entry("baseline:save", "Save the scores of a run in a small file to commit, for gates."),
+    "noise": Entry("noise:noise", "Measure how much repeated runs of a model differ, and write a report."),
+    "promise": Entry("promise:promise", "Record before any run what will be measured and judged."),
     "schema": Entry("gate:schema", "Print the JSON schema of `gate --json`."),
     "judge": Entry("gate:judge"),
 }
@@ -38,7 +37,7 @@ baseline_option = click.option(
 )  # fmt: skip
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, default="judge")
+@click.group(cls=LazyGroup, entries=COMMANDS, default="judge")
 def gate() -> None:
     """Judge a candidate, or plan a gate."""
 
@@ -47,8 +46,10 @@ def gate() -> None:
 @click.argument("candidate", metavar="CANDIDATE", shell_complete=common.complete_runs)
 @baseline_option
 @click.option("--policy", "policy_file", required=True, type=click.Path(path_type=Path), help="TOML file.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML there.")
-@click.option("--markdown", type=click.Path(path_type=Path), help="Write Markdown there (a job summary).")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write the report as JUnit XML.")
+@click.option(
+    "--markdown", type=click.Path(path_type=Path), help="Append the report as Markdown (for a job summary)."
+)
 @common.latest_option
 @common.trust_option
 @common.results_option
@@ -56,7 +57,7 @@ def gate() -> None:
 def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | None, **options: Any) -> int:
     """Judge a run against a baseline: pass (exit status 0), regression (1) or inconclusive (3); 2 is a usage error.
 
-    `evals gate plan POLICY.toml --baseline RUN` shows beforehand what the gate will be able to find.
+    `evals gate plan POLICY.toml --baseline RUN` shows beforehand what the gate can detect.
     """
     from evals import api
 
@@ -66,22 +67,22 @@ def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | No
 
 
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:
-    """Write the report as JUnit XML and append it as Markdown, so that several reports can share a summary."""
+    """Write the report as JUnit XML and append it as Markdown, so that reports can share a job summary."""
     from evals.errors import UsageError
-    from evals.verdicts import gate_report_files as verdict_files
+    from evals.verdicts import gate_report_files
 
     try:
         if junit is not None:
-            junit.write_bytes(verdict_files.junit(report))
+            junit.write_bytes(gate_report_files.junit(report))
         if markdown is not None:
             with markdown.open("a", encoding="utf-8") as stream:
-                stream.write(verdict_files.markdown(report))
+                stream.write(gate_report_files.markdown(report))
     except OSError as error:
         raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
 
 
 def print_report(report: GateReport, *, as_json: bool) -> int:
-    """Print a verdict; returns the exit status."""
+    """Print a report and return the exit status."""
     from evals.terminal.molecules import flip_lines
     from evals.verdicts.comparison_text import discordant
     from evals.verdicts.gate import EXIT_STATUS
@@ -98,17 +99,17 @@ def print_report(report: GateReport, *, as_json: bool) -> int:
     common.table("", COLUMNS, map(table_cells, report.suites))
     for line in remarks(report):
         common.say(line)
-    for line in flip_lines(discordant(report.flips), 20, "changed samples (--json has all)"):
+    for line in flip_lines(discordant(report.flips), 20, "changed samples (--json lists all)"):
         common.say(f"  {line}")
     return EXIT_STATUS[report.verdict]
 
 
 COLUMNS = (
-    Column("verdict", whole=True), Column("suite"), Column("tier", drop=7), Column("baseline", right=True, drop=6),
+    Column("verdict", no_wrap=True), Column("suite"), Column("tier", drop=7), Column("baseline", right=True, drop=6),
     Column("candidate", right=True, drop=5), Column("difference", right=True), Column("interval", right=True),
     Column("margin", right=True, drop=1), Column("n", right=True, drop=3), Column("coverage", right=True, drop=4),
 )  # fmt: skip
-"""Columns of a gate's table; those with the highest `drop` are left out first if the terminal is too narrow."""
+"""Columns of a report's table; those with the highest `drop` are omitted first if the terminal is too narrow."""
 
 
 @click.command()
@@ -124,29 +125,33 @@ def schema() -> None:
 @click.command()
 @click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
 @baseline_option
-@click.option(
-    "--again", metavar="RUN", help="A second run of the same model: what flips between the two is noise."
-)
+@click.option("--again", metavar="RUN", help="A second run of the same model, to estimate run-to-run noise.")
 @click.option(
     "--from",
     "others",
     multiple=True,
     metavar="RUN",
-    help="A further run of the suites (another model, wording, judge) to estimate variances from; repeat for several.",
+    help="A further run of the suites (other model, prompt or judge) to estimate variances; can be repeated.",
 )
 @click.option(
     "--drop",
     type=click.FloatRange(min=0, min_open=True),
     metavar="D",
-    help="Show what it takes to see a drop of D, in the metric's unit; default: each suite's margin.",
+    help="Show what it takes to detect a drop of D, in the metric's unit; default: each suite's margin.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as of `evals run --limit`."
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as in `evals run --limit`."
 )
 @click.option(
-    "--simulations", type=click.IntRange(min=100), default=2000, show_default=True, help="Simulated gates."
+    "--simulations",
+    type=click.IntRange(min=100),
+    default=2000,
+    show_default=True,
+    help="Number of simulations.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the simulations, and of --limit.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of the simulations and of --limit."
+)
 @common.latest_option
 @common.trust_option
 @common.results_option
@@ -154,7 +159,7 @@ def schema() -> None:
 def plan(policy_file: Path, as_json: bool, **options: Any) -> int:
     """Show before any run what a policy can detect, how often it errs, and what it costs.
 
-    Exit status 2 if the policy cannot decide; the nearest one that can is printed.
+    Exit status 2 if the policy cannot reach a decision; the most similar one that can is printed.
     """
     forecast = _plan(policy_file, **options)
     if as_json:
@@ -182,19 +187,24 @@ def _plan(
 
     rules = alpha_spending.single_gate_policy(policy.read(policy_file))
     names = [entry.name for entry in rules.suite]
-    old = suite_runs.load_named_runs(results, baseline, suites=names, latest=latest)
-    second = suite_runs.load_named_runs(results, again, suites=names, latest=latest) if again else []
-    reports = noise.matching_reports(results, old)
-    more = [
-        c for run in others for c in suite_runs.load_named_runs(results, run, suites=names, latest=latest)
-    ]
-    first, other, further = suite_runs.with_common_ids(old, second, more)
+
+    def load(run: str) -> list[SuiteRun]:
+        return suite_runs.load_named_runs(results, run, suites=names, latest=latest)
+
+    baselines = load(baseline)
+    reports = noise.matching_reports(results, baselines)
+    baselines, repeated, further = suite_runs.with_common_ids(
+        baselines, load(again) if again else [], [entry for run in others for entry in load(run)]
+    )
     if limit is not None:
-        first, other = ([suite_runs.subset(c, limit, seed=seed) for c in side] for side in (first, other))
+        baselines, repeated = (
+            [suite_runs.subset(entry, limit, seed=seed) for entry in entries]
+            for entries in (baselines, repeated)
+        )
     return make_plan(
-        first,
+        baselines,
         rules,
-        again=other,
+        again=repeated,
         runs=further,
         drop=drop,
         reports=reports,
@@ -216,8 +226,8 @@ def _print_plan(forecast: Plan) -> None:
     common.say(f"Baseline {forecast.baseline}, {forecast.simulations:,} simulations")
     common.table("", columns, map(_plan_cells, forecast.suites))
     for estimand in dict.fromkeys(row.estimand for row in forecast.suites):
-        named = ", ".join(row.suite for row in forecast.suites if row.estimand == estimand)
-        common.say(f"{named}: {describe_estimand(estimand)}")
+        suites = ", ".join(row.suite for row in forecast.suites if row.estimand == estimand)
+        common.say(f"{suites}: {describe_estimand(estimand)}")
     click.echo()
     for scenario in forecast.scenarios:
         shares = ", ".join(
@@ -228,7 +238,7 @@ def _print_plan(forecast: Plan) -> None:
     for line in forecast.notes:
         common.say(line)
     if forecast.decides:
-        common.say("this policy can decide")
+        common.say("this policy can reach a decision")
         return
     common.say(f"refused: {forecast.why}")
     for line in forecast.nearest:
@@ -244,12 +254,14 @@ def _print_budgets(forecast: Plan) -> None:
     for change in dict.fromkeys(row.change for row in forecast.budgets):
         rows = [_budget_cells(row) for row in forecast.budgets if row.change == change]
         click.echo()
-        common.say(f"What it takes to see a drop with 80 % power, against {_AGAINST[change]}; cheapest first")
+        common.say(
+            f"What it takes to detect a drop with 80 % power, against {_COMPARED_WITH[change]}; cheapest first"
+        )
         common.table("", columns, rows)
     click.echo()
 
 
-_AGAINST = {"same model": "the same model, changed", "another model": "another model"}
+_COMPARED_WITH = {"same model": "a changed version of the model", "another model": "another model"}
 
 
 def _duration(seconds: float | None) -> str:
@@ -261,10 +273,10 @@ def _duration(seconds: float | None) -> str:
 def _budget_cells(row: Budget) -> tuple[str, ...]:
     size = partial(formatting.format_size, unit=row.unit)
 
-    sizes = (size(row.drop), f"{row.items:,}", str(row.repeats), f"{row.calls:,}") if row.calls else None
+    design = (size(row.drop), f"{row.items:,}", str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
         row.suite,
-        *(sizes or (size(row.drop), "-", "-", f"none: at best {size(row.limit)}")),
+        *(design or (size(row.drop), "-", "-", f"none: at best {size(row.limit)}")),
         "-" if row.cost_usd is None else f"{row.cost_usd:.2f} USD",
         _duration(row.seconds) or "-",
         size(row.least),

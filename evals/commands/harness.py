@@ -1,4 +1,4 @@
-"""`evals lm-eval`: the command of lm-evaluation-harness with our models."""
+"""`evals lm-eval`: the command line of lm-evaluation-harness with our models."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from evals.errors import UsageError
 
 
 @click.command("lm-eval", context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="WORDS OF lm_eval...")
-def harness(words: tuple[str, ...]) -> None:
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="LM_EVAL ARGUMENTS...")
+def harness(arguments: tuple[str, ...]) -> None:
     """Run lm-evaluation-harness itself, with our models as `--model evals`.
 
     \b
     evals lm-eval run --tasks gsm8k --apply_chat_template --model evals \\
         --model_args model=server:http://gpu7:8000/v1#intern-s1,concurrency=64
 
-    Its tasks and metrics with our adapters, rate limits and retries. The reverse is `evals run lm-eval:gsm8k`.
+    It combines that harness's tasks and metrics with our adapters, rate limits and retries. The reverse is `evals run
+    lm-eval:gsm8k`.
     """
     from evals.interop.harness import register
 
     register()
     from lm_eval.__main__ import cli_evaluate
 
-    with mock.patch.object(sys, "argv", ["evals lm-eval", *words]):
+    with mock.patch.object(sys, "argv", ["evals lm-eval", *arguments]):
         try:
             cli_evaluate()
-        except ValueError as error:  # how lm-eval refuses its options and tasks
+        except ValueError as error:  # raised by lm-eval for invalid options and tasks
             raise UsageError(f"lm-eval: {error}") from None

@@ -17,12 +17,12 @@ from evals.commands.groups import Entry, LazyGroup
 from evals.errors import DataError, Unreadable, UsageError
 
 if TYPE_CHECKING:
-    from evals.scorers.judge.agreement import Corrected, RatedPair
+    from evals.scorers.judge.agreement import RatedPair
     from evals.scorers.judge.judge import Judge, Template
 
 
 class Label(Struct, frozen=True, kw_only=True):
-    """A human verdict, on the given texts or on a reply of a run."""
+    """A human verdict on the given texts, or on a reply of a run."""
 
     label: bool
     question: str = ""
@@ -41,17 +41,17 @@ class Calibration(Struct, kw_only=True):
     unreadable: int = 0
     agreement: dict[str, Any]
     tpr: tuple[float, float, float] | None = None
-    """Share of right replies that the judge calls right: value, low, high."""
+    """True-positive rate (share of right replies judged right): value, low, high."""
     tnr: tuple[float, float, float] | None = None
-    """Share of wrong replies that the judge calls wrong."""
+    """True-negative rate (share of wrong replies judged wrong): value, low, high."""
     raw: float | None = None
-    """Share of right answers in the run, as scored."""
+    """The run's share of right answers, uncorrected."""
     corrected: dict[str, Any] = {}
-    """`rogan_gladen` with labels from elsewhere, `ppi` with labels from the same run."""
+    """`rogan_gladen` if the labels are not from the run, `ppi` if they are."""
 
 
 @click.group(
-    cls=LazyGroup, lazy={"calibrate": Entry("judge:calibrate", "Measure a judge on labels by people.")}
+    cls=LazyGroup, entries={"calibrate": Entry("judge:calibrate", "Measure a judge on human labels.")}
 )
 def judge() -> None:
     """Measure judge models."""
@@ -60,117 +60,129 @@ def judge() -> None:
 @click.command()
 @click.argument("model", metavar="JUDGE")
 @click.option(
-    "--labels", type=click.Path(path_type=Path), required=True, help="JSON lines with verdicts of people."
+    "--labels", type=click.Path(path_type=Path), required=True, help="JSON Lines file with human verdicts."
 )
-@click.option("--run", metavar="RUN", help="Correct this run's score by the labels.")
+@click.option("--run", metavar="RUN", help="Run to correct the score of.")
 @click.option(
-    "--template", "form", default="correctness", show_default=True, help="Prompt template of the judge."
+    "--template",
+    "template_name",
+    default="correctness",
+    show_default=True,
+    help="Prompt template of the judge.",
 )
 @common.results_option
 @common.json_option
-def calibrate(model: str, labels: Path, run: str | None, form: str, results: Path, as_json: bool) -> None:
-    """Measure a judge on labels by people: true-positive and true-negative rates, kappa, and a corrected score.
+def calibrate(
+    model: str, labels: Path, run: str | None, template_name: str, results: Path, as_json: bool
+) -> None:
+    """Measure a judge on human labels: true-positive and true-negative rates, kappa, and a corrected score.
 
-    A line is {"label": true, "question": ..., "reference": ..., "candidate": ...}, and the judge is called; or
-    {"label": true, "id": ..., "repeat": 0} with --run, and the run's verdicts are used.
+    Labels are lines {"label": true, "question": ..., "reference": ..., "candidate": ...}, on which the judge is called;
+    or with --run {"label": true, "id": ..., "repeat": 0}, for which the run's verdicts are used.
     """
     from evals import load
     from evals.run.judging import make
 
-    lines = _read(labels)
+    lines = _read_labels(labels)
     by_id = [line for line in lines if line.id is not None]
     if by_id and (run is None or len(by_id) < len(lines)):
-        raise UsageError(f"{labels}: labels by id need --run, and all lines must be of one kind")
-    bench = make(model, name=load.without_secrets(model), price=None)
+        raise UsageError(f"{labels}: labels with ids require --run, and all lines must have one")
+    judge_model = make(model, name=load.without_secrets(model), price=None)
     if by_id:
-        calibration = _by_run(results, str(run), lines, bench)
+        calibration = _calibrate_on_run(results, str(run), lines, judge_model)
     else:
-        pairs, unreadable = asyncio.run(_ask(bench, _template(form), lines))
-        calibration = _calibration(bench.spec, form, pairs, len(lines), unreadable)
+        pairs, unreadable = asyncio.run(_ask(judge_model, _load_template(template_name), lines))
+        calibration = _calibration(judge_model.spec, template_name, pairs, len(lines), unreadable)
         if run is not None:
-            _correct(calibration, pairs, results, run)
+            _add_corrected_score(calibration, pairs, results, run)
     if as_json:
         common.print_json(calibration)
         return
-    for line in _lines(calibration):
+    for line in _report_lines(calibration):
         common.say(line)
 
 
-def _template(name: str) -> Template:
+def _load_template(name: str) -> Template:
     from importlib.resources import files
 
     from evals.errors import UnknownName
     from evals.scorers.judge.judge import template
 
-    names = sorted(f.name.removesuffix(".md") for f in (files("evals.scorers.judge") / "templates").iterdir())
-    usable = [n for n in names if "A" in template(n).allowed]
+    names = sorted(
+        path.name.removesuffix(".md") for path in (files("evals.scorers.judge") / "templates").iterdir()
+    )
+    usable = [name for name in names if "A" in template(name).allowed]
     if name not in usable:
         raise UnknownName("template", name, usable)
     return template(name)
 
 
-def _read(path: Path) -> list[Label]:
+def _read_labels(path: Path) -> list[Label]:
     try:
         lines = disk.read_small(path).splitlines()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    labels = [_label(raw, f"{path}, line {number}") for number, raw in enumerate(lines, 1) if raw.strip()]
+    labels = [
+        _parse_label(raw, f"{path}, line {number}") for number, raw in enumerate(lines, 1) if raw.strip()
+    ]
     if not labels:
         raise DataError(f"{path}: no labels")
     return labels
 
 
-def _label(raw: bytes, where: str) -> Label:
+def _parse_label(raw: bytes, location: str) -> Label:
     try:
         label = msgspec.json.decode(raw, type=Label)
     except ValueError as error:
-        raise DataError(f"{where}: {error}") from None
+        raise DataError(f"{location}: {error}") from None
     if label.id is None and (label.candidate is None or label.reference is None):
-        raise DataError(f"{where}: no id, and no reference with a candidate")
+        raise DataError(f"{location}: expected an id, or a reference and a candidate")
     return label
 
 
-async def _ask(bench: Judge, form: Template, lines: Sequence[Label]) -> tuple[list[RatedPair], int]:
+async def _ask(judge_model: Judge, template: Template, lines: Sequence[Label]) -> tuple[list[RatedPair], int]:
     from evals.scorers.judge.agreement import RatedPair
 
-    async def one(line: Label) -> RatedPair | None:
+    async def decide(line: Label) -> RatedPair | None:
         try:
-            letter, _ = await bench.decide(form, line.question, line.reference or "", line.candidate or "")
+            letter, _ = await judge_model.decide(
+                template, line.question, line.reference or "", line.candidate or ""
+            )
         except Unreadable:
             return None
         return RatedPair(line.label, letter == "A")
 
     try:
-        verdicts = await asyncio.gather(*map(one, lines))
+        verdicts = await asyncio.gather(*map(decide, lines))
     finally:
-        await bench.close()
+        await judge_model.close()
     pairs = [pair for pair in verdicts if pair is not None]
     return pairs, len(verdicts) - len(pairs)
 
 
 def _calibration(
-    name: str, form: str, pairs: Sequence[RatedPair], labels: int, unreadable: int = 0
+    name: str, template_name: str, pairs: Sequence[RatedPair], labels: int, unreadable: int = 0
 ) -> Calibration:
     from evals.scorers.judge.agreement import agreement
 
-    agreed = agreement(pairs)
+    statistics = agreement(pairs)
     tpr, tnr = (
         None if rate is None else (1 - rate[0], 1 - rate[2], 1 - rate[1])
-        for rate in (agreed.wrongly_wrong, agreed.wrongly_right)
+        for rate in (statistics.wrongly_wrong, statistics.wrongly_right)
     )
     return Calibration(
         judge=name,
-        template=form,
+        template=template_name,
         labels=labels,
         unreadable=unreadable,
-        agreement=msgspec.structs.asdict(agreed),
+        agreement=msgspec.structs.asdict(statistics),
         tpr=tpr,
         tnr=tnr,
     )
 
 
 def _verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], bool]:
-    """Return a run's verdicts by sample and repeat, and whether a judge gave all of them."""
+    """Return a run's verdicts by sample and repeat, and whether all are from a judge."""
     from evals.records import store
     from evals.types import Score
 
@@ -183,7 +195,7 @@ def _verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], boo
     return verdicts, judged
 
 
-def _by_run(results: Path, run: str, lines: Sequence[Label], bench: Judge) -> Calibration:
+def _calibrate_on_run(results: Path, run: str, lines: Sequence[Label], judge_model: Judge) -> Calibration:
     from evals.scorers.judge.agreement import RatedPair, ppi
 
     verdicts, _ = _verdicts(results, run)
@@ -193,30 +205,30 @@ def _by_run(results: Path, run: str, lines: Sequence[Label], bench: Judge) -> Ca
             f"run {run} has no verdict on {len(unknown)} labelled replies, for example {unknown[0][0]}"
         )
     pairs = [RatedPair(label, verdicts[key]) for key, label in labelled.items()]
-    calibration = _calibration(bench.spec, "as in the run", pairs, len(lines))
+    calibration = _calibration(judge_model.spec, "as in the run", pairs, len(lines))
     calibration.raw = sum(verdicts.values()) / len(verdicts)
-    rest = [right for key, right in verdicts.items() if key not in labelled]
-    calibration.corrected = {"ppi": _plain(ppi(rest, pairs))}
+    unlabelled = [right for key, right in verdicts.items() if key not in labelled]
+    calibration.corrected = {"ppi": msgspec.structs.asdict(ppi(unlabelled, pairs))}
     return calibration
 
 
-def _correct(calibration: Calibration, pairs: Sequence[RatedPair], results: Path, run: str) -> None:
+def _add_corrected_score(
+    calibration: Calibration, pairs: Sequence[RatedPair], results: Path, run: str
+) -> None:
     from evals.scorers.judge.agreement import rogan_gladen
 
     verdicts, judged = _verdicts(results, run)
     if not judged or not verdicts:
         raise UsageError(
-            f"run {run}: not all of its verdicts are a judge's; label replies of this run by id instead"
+            f"run {run}: not all verdicts are from a judge; label replies of this run by id instead"
         )
     calibration.raw = sum(verdicts.values()) / len(verdicts)
-    calibration.corrected = {"rogan_gladen": _plain(rogan_gladen(list(verdicts.values()), pairs))}
+    calibration.corrected = {
+        "rogan_gladen": msgspec.structs.asdict(rogan_gladen(list(verdicts.values()), pairs))
+    }
 
 
-def _plain(corrected: Corrected) -> dict[str, Any]:
-    return msgspec.structs.asdict(corrected)
-
-
-def _lines(calibration: Calibration) -> list[str]:
+def _report_lines(calibration: Calibration) -> list[str]:
     from evals.scorers.judge.account import format_interval
 
     kappa = calibration.agreement["kappa"]
@@ -224,11 +236,11 @@ def _lines(calibration: Calibration) -> list[str]:
         f"judge {calibration.judge}, template {calibration.template}, {calibration.labels} labels, {calibration.unreadable} without a verdict",
         f"  true-positive rate: {format_interval(calibration.tpr, 100.0, ' %')}",
         f"  true-negative rate: {format_interval(calibration.tnr, 100.0, ' %')}",
-        f"  kappa: {'not defined' if kappa is None else format_interval(kappa, 1.0, '')}",
+        f"  kappa: {'undefined' if kappa is None else format_interval(kappa, 1.0, '')}",
     ]
     if calibration.raw is not None:
-        lines.append(f"  score as judged: {100 * calibration.raw:.1f} %")
-    for fix in calibration.corrected.values():
-        edges = (fix["value"], fix["low"], fix["high"])
-        lines.append(f"  score corrected: {format_interval(edges, 100.0, ' %')} ({fix['method']})")
+        lines.append(f"  uncorrected score: {100 * calibration.raw:.1f} %")
+    for estimate in calibration.corrected.values():
+        interval = (estimate["value"], estimate["low"], estimate["high"])
+        lines.append(f"  corrected score: {format_interval(interval, 100.0, ' %')} ({estimate['method']})")
     return lines

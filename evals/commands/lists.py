@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 @common.json_option
 def list_(what: str, results: Path, as_json: bool) -> None:
     """List suites, models, runs or protocols."""
-    {"suites": _suites, "models": _models, "runs": _runs, "protocols": _protocols}[what](
+    {"suites": _list_suites, "models": _list_models, "runs": _list_runs, "protocols": _list_protocols}[what](
         results, as_json=as_json
     )
 
 
-def _suites(results: Path, *, as_json: bool) -> None:
-    entries = _of_each_suite(_suite)
+def _list_suites(results: Path, *, as_json: bool) -> None:
+    entries = _describe_suites(_suite_entry)
     collections = list(COLLECTIONS.values())
     if as_json:
-        common.print_json({"suites": entries, "collections": list(map(_collection, collections))})
+        common.print_json({"suites": entries, "collections": list(map(_collection_entry, collections))})
         return
     for entry in entries:
         variants = " ".join(f":{variant}" for variant in entry["variants"])
-        facts = list(filter(None, [_items(entry["rows"]) if entry["rows"] else ""]))
-        facts += ["protocols " + ", ".join(entry["protocols"])]
+        count = _item_count(entry["rows"]) if entry["rows"] else ""
+        facts = [*filter(None, [count]), "protocols " + ", ".join(entry["protocols"])]
         facts += [f"needs {', '.join(entry['needs'])}"] if entry["needs"] else []
         facts += ["gated"] if entry["gated"] else []
         facts += [f"from {entry['origin']}"] if entry["origin"] else []
@@ -54,63 +54,63 @@ def _suites(results: Path, *, as_json: bool) -> None:
         )
 
 
-def _collection(collection: Collection) -> dict[str, Any]:
+def _collection_entry(collection: Collection) -> dict[str, Any]:
     columns = [
-        {"name": each.name, "suites": list(each.suites), "protocols": dict(each.protocols)}
-        for each in collection.columns
+        {"name": column.name, "suites": list(column.suites), "protocols": dict(column.protocols)}
+        for column in collection.columns
     ]
     facts = {"name": collection.name, "about": collection.title, "protocols": list(collection.protocol_names)}
     return {**facts, "columns": columns, "cite": collection.cite}
 
 
-BROKEN_PLUGIN = (UsageError, AttributeError, KeyError, SyntaxError, TypeError, ValueError)
-"""Errors of a broken plugin."""
+PLUGIN_ERRORS = (UsageError, AttributeError, KeyError, SyntaxError, TypeError, ValueError)
+"""Errors that a broken plugin may raise."""
 Entry = TypeVar("Entry")
 
 
-def _of_each_suite(describe: Callable[[str], Entry]) -> list[Entry]:
-    """Return an entry for every suite; a broken plugin is named and left out."""
+def _describe_suites(describe: Callable[[str], Entry]) -> list[Entry]:
+    """Return an entry per suite; broken plugins are reported and skipped."""
     entries = []
     for name in load.suite_names():
         try:
             entries.append(describe(name))
-        except BROKEN_PLUGIN as error:
+        except PLUGIN_ERRORS as error:
             origin = load.suite_origin(name)
             if origin is None:
                 raise
             reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            common.note(f"left out: {name} of {origin}: {reason}")
+            common.note(f"skipped: {name} of {origin}: {reason}")
     return entries
 
 
-def _items(rows: int | dict[str, int]) -> str:
-    """Return the number of items, with those of each variant if there are few; empty if it is unknown."""
+def _item_count(rows: int | dict[str, int]) -> str:
+    """Return the number of items, by variant if there are few of them; empty if it is unknown."""
     if isinstance(rows, int):
         return f"{rows:,} items"
     if not all(rows.values()):
         return f"at least {sum(rows.values()):,} items" if any(rows.values()) else ""
-    each = f" ({' + '.join(f'{count:,}' for count in rows.values())})" if 1 < len(rows) < 4 else ""
-    return f"{sum(rows.values()):,} items{each}"
+    by_variant = f" ({' + '.join(f'{count:,}' for count in rows.values())})" if 1 < len(rows) < 4 else ""
+    return f"{sum(rows.values()):,} items{by_variant}"
 
 
-def _suite(name: str) -> dict[str, Any]:
-    listed = load.listing(name)
-    variants = [variant for variant in listed.variants if variant]
+def _suite_entry(name: str) -> dict[str, Any]:
+    listing = load.listing(name)
+    variants = [variant for variant in listing.variants if variant]
     return {
         "name": name,
-        "about": listed.about,
+        "about": listing.about,
         "variants": variants,
-        "default": list(listed.default),
-        "protocols": list(listed.protocols),
-        "version": listed.version,
-        "needs": list(listed.needs),
-        "rows": listed.variants if variants else listed.variants.get("", {}),
-        "gated": listed.gated,
+        "default": list(listing.default),
+        "protocols": list(listing.protocols),
+        "version": listing.version,
+        "needs": list(listing.needs),
+        "rows": listing.variants if variants else listing.variants.get("", {}),
+        "gated": listing.gated,
         "origin": str(load.suite_origin(name) or ""),
     }
 
 
-def _models(results: Path, *, as_json: bool) -> None:
+def _list_models(results: Path, *, as_json: bool) -> None:
     from evals import profiles
 
     entries = [
@@ -119,7 +119,9 @@ def _models(results: Path, *, as_json: bool) -> None:
     ]
     known_profiles = profiles.known()
     if as_json:
-        common.print_json({"models": entries, "profiles": [_profile(profile) for profile in known_profiles]})
+        common.print_json(
+            {"models": entries, "profiles": [_profile_entry(profile) for profile in known_profiles]}
+        )
         return
     for entry in entries:
         origin = f" (from {entry['origin']})" if entry["origin"] else ""
@@ -128,17 +130,17 @@ def _models(results: Path, *, as_json: bool) -> None:
 
     columns = [
         Column("profile"),
-        Column("named"),
+        Column("model"),
         Column("context", right=True, drop=3),
-        Column("takes", drop=1, whole=True),
-        Column("needs", drop=4, whole=True),
-        Column("USD per million in, out", drop=2, whole=True),
+        Column("input", drop=1, no_wrap=True),
+        Column("needs", drop=4, no_wrap=True),
+        Column("USD per million in, out", drop=2, no_wrap=True),
     ]
     click.echo()
     common.table("", columns, map(_profile_row, known_profiles))
 
 
-def _profile(profile: Profile) -> dict[str, Any]:
+def _profile_entry(profile: Profile) -> dict[str, Any]:
     import msgspec
 
     empty: tuple[Any, ...] = ({}, (), [], None, "", False)
@@ -156,7 +158,7 @@ def _profile_row(profile: Profile) -> tuple[str, ...]:
     return profile.name, profile.names[0], context, ", ".join(("text", *profile.takes)), needs(profile), price
 
 
-def _runs(results: Path, *, as_json: bool) -> None:
+def _list_runs(results: Path, *, as_json: bool) -> None:
     from evals.errors import EvalsError
     from evals.records import store
 
@@ -189,8 +191,8 @@ def _runs(results: Path, *, as_json: bool) -> None:
 
     ids = short_ids(entry["run"] for entry in entries)
     columns = [
-        Column("run", whole=True), Column("suite", whole=True), Column("model"), Column("protocol", drop=1, whole=True),
-        Column("status", drop=2, whole=True), Column("coverage", right=True, drop=3), Column("id", drop=4, whole=True),
+        Column("run", no_wrap=True), Column("suite", no_wrap=True), Column("model"), Column("protocol", drop=1, no_wrap=True),
+        Column("status", drop=2, no_wrap=True), Column("coverage", right=True, drop=3), Column("id", drop=4, no_wrap=True),
     ]  # fmt: skip
     common.table("", columns, (_run_row(entry, ids) for entry in entries))
 
@@ -200,15 +202,15 @@ def _run_row(entry: dict[str, Any], ids: dict[str, str]) -> list[str]:
     return [ids[entry["run"]], *names, f"{common.percent(entry['coverage'])} %", entry["run"]]
 
 
-def _protocols(results: Path, *, as_json: bool) -> None:
-    entries = [entry for suite_protocols in _of_each_suite(_protocols_of) for entry in suite_protocols]
+def _list_protocols(results: Path, *, as_json: bool) -> None:
+    entries = [entry for suite_protocols in _describe_suites(_protocol_entries) for entry in suite_protocols]
     if as_json:
         common.print_json({"protocols": entries})
         return
     from evals.terminal.layout import Column, Section, table, width
 
     columns = [
-        Column("protocol", whole=True),
+        Column("protocol", no_wrap=True),
         Column("metric", drop=2),
         Column("repeats", right=True, drop=1),
         Column("scored by"),
@@ -230,14 +232,14 @@ def _protocol_row(entry: dict[str, Any]) -> list[str]:
     return [entry["protocol"], entry["headline"], repeats, scored_by]
 
 
-def _protocols_of(name: str) -> list[dict[str, Any]]:
-    """Return the protocols of a suite's first variant; none if its variants are not known beforehand."""
-    listed = load.listing(name)
-    if not listed.variants:
+def _protocol_entries(name: str) -> list[dict[str, Any]]:
+    """Return the protocols of a suite's first variant; empty if its variants are unknown until the data are read."""
+    listing = load.listing(name)
+    if not listing.variants:
         return []
-    variant = next(iter(listed.default or listed.variants))
+    variant = next(iter(listing.default or listing.variants))
     full_name = f"{name}:{variant}" if variant else name
-    suites = [suite for protocol in listed.protocols for suite in load.suite(full_name, protocol)]
+    suites = [suite for protocol in listing.protocols for suite in load.suite(full_name, protocol)]
     return [
         {
             "suite": name,
@@ -248,7 +250,7 @@ def _protocols_of(name: str) -> list[dict[str, Any]]:
             "scorers": suite.scorer_versions(),
             "runs": not suite.refuses,
             "refuses": suite.refuses,
-            "words": _words(suite),
+            "words": _prompt_description(suite),
             "licence": suite.licence,
             "cite": suite.cite,
         }
@@ -256,15 +258,15 @@ def _protocols_of(name: str) -> list[dict[str, Any]]:
     ]
 
 
-OFFICIAL = "official"
-"""Protocol with the authors' shots, options, sampling and rule; prompts are reworded unless they are part of the data."""
+OFFICIAL_PROTOCOL = "official"
+"""Protocol with the authors' shots, options, sampling and rule, but reworded prompts, unless the data contain them."""
 
 
-def _words(suite: Suite) -> str:
-    """Return whose prompts a protocol uses, if they are not the benchmark's own."""
+def _prompt_description(suite: Suite) -> str:
+    """Return the origin of a protocol's prompts; empty if they are the benchmark's own."""
     protocol = ProtocolName.parse(suite.protocol)
     if protocol.reworded:
-        return f"{protocol.base} reworded, never ranked with it"
+        return f"{protocol.base} with reworded prompts, not ranked with it"
     if suite.upstream is None:
-        return "reworded prompt" if suite.protocol == OFFICIAL and suite.uses_own_prompts else ""
+        return "reworded prompt" if suite.protocol == OFFICIAL_PROTOCOL and suite.uses_own_prompts else ""
     return suite.upstream.fault() or f"prompts of {suite.upstream.source}"

@@ -1,4 +1,4 @@
-"""`evals merge`: make a merged checkpoint from a recipe."""
+"""`evals merge`: create a merged checkpoint from a recipe."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from evals.errors import UsageError
     type=click.Path(path_type=Path, file_okay=False),
     help="Write the checkpoint here; default: the cache, where -m merge:RECIPE.toml finds it.",
 )
-@click.option("--methods", is_flag=True, help="List the methods with their parameters, and end.")
-@click.option("--yes", is_flag=True, help="Accept a base that seems not to be the experts'.")
-@click.option("--trust-remote-code", is_flag=True, help="Allow a base that comes with code of its own.")
+@click.option("--methods", is_flag=True, help="List the methods with their parameters and exit.")
+@click.option("--yes", is_flag=True, help="Accept a base that does not seem to be that of the experts.")
+@click.option("--trust-remote-code", is_flag=True, help="Allow code that comes with the base model.")
 def merge(recipe: Path | None, out: Path | None, methods: bool, yes: bool, trust_remote_code: bool) -> None:
-    """Merge a base and its experts into one checkpoint, as a recipe says (docs/merging.md).
+    """Merge a base and its experts into one checkpoint according to a recipe (docs/merging.md).
 
     \b
     evals merge five.toml --out merged/
@@ -33,7 +33,7 @@ def merge(recipe: Path | None, out: Path | None, methods: bool, yes: bool, trust
         _list_methods()
         return
     if recipe is None:
-        raise UsageError("name a recipe, or list the methods with --methods")
+        raise UsageError("expected a recipe or --methods")
     from evals.merging.build import Plan, make
 
     plan = Plan(recipe, trusted=trust_remote_code)
@@ -46,16 +46,16 @@ def _list_methods() -> None:
     from evals.merging.table import METHODS
 
     for name, method in METHODS.items():
-        numbers = [f"{field} = {value}" for field, value in _defaults(method.parameters).items()]
+        parameters = [f"{field} = {value}" for field, value in _default_parameters(method.parameters).items()]
         common.say(
-            f"{name}: {method.title}; lambda = {method.factor}; {', '.join(numbers) or 'no parameters'}"
+            f"{name}: {method.title}; lambda = {method.factor}; {', '.join(parameters) or 'no parameters'}"
         )
         if method.defect:
             common.say(f'    edition = "original" {method.defect}')
     common.say("mergekit:NAME: a method of mergekit under its own name and semantics (extra `mergekit`)")
 
 
-def _defaults(parameters: type) -> dict[str, object]:
+def _default_parameters(parameters: type) -> dict[str, object]:
     import msgspec
 
     return {name: value for name, value in msgspec.to_builtins(parameters()).items() if value is not None}

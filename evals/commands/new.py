@@ -1,4 +1,4 @@
-"""`evals new`: a package with a working suite or adapter and its test, as a starting point."""
+"""`evals new`: create a package with a working suite or adapter and its test."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from evals.errors import UsageError
 @click.argument("what", type=click.Choice(["suite", "adapter"]))
 @click.argument("name")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to make; default: NAME."
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to create; default: NAME."
 )
 def new(what: str, name: str, out: Path | None) -> None:
-    """Write a package with a working suite or adapter called NAME, its entry point and its test."""
+    """Create a package with a working suite or adapter called NAME, its entry point and a test."""
     from evals import load
 
     module = name.replace("-", "_")
@@ -30,37 +30,37 @@ def new(what: str, name: str, out: Path | None) -> None:
         raise UsageError(f"{name!r}: use lower-case letters, digits and hyphens, beginning with a letter")
     name = module.replace("_", "-")
     if name in (load.suite_names() if what == "suite" else load.adapter_names()):
-        raise UsageError(f"there is {'a suite' if what == 'suite' else 'an adapter'} called {name} already")
-    if keyword.iskeyword(module) or ((there := find_spec(module)) and there.origin):
-        raise UsageError(f"{name!r} is a keyword or a module of Python; choose another name")
+        raise UsageError(f"{'a suite' if what == 'suite' else 'an adapter'} called {name} already exists")
+    if keyword.iskeyword(module) or ((existing := find_spec(module)) and existing.origin):
+        raise UsageError(f"{name!r} is a Python keyword or an installed module; choose another name")
     folder = out or Path(name)
     if folder.exists():
-        raise UsageError(f"{folder} exists already; --out names another folder")
+        raise UsageError(f"{folder} already exists; choose another folder with --out")
     folder.mkdir(parents=True)
-    for place, template in _templates(files("evals") / "templates" / what):
+    for template_path, template in _template_files(files("evals") / "templates" / what):
         text = template.read_text(encoding="utf-8")
-        for mark, value in (
+        for placeholder, value in (
             ("name", name),
             ("module", module),
             ("title", name.replace("-", " ").capitalize()),
         ):
-            text = text.replace(f"{{{{{mark}}}}}", value)
-        path = folder / place.removesuffix(".txt").replace("module", module)
+            text = text.replace(f"{{{{{placeholder}}}}}", value)
+        path = folder / template_path.removesuffix(".txt").replace("module", module)
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
         click.echo(str(path))
-    tried = (
+    example = (
         f"evals run {name} -m scripted:'ANSWER: A'"
         if what == "suite"
         else f"evals run aime --sample -m {name}:polly"
     )
-    common.say(f"Try it:  pip install -e {folder} && pytest {folder} && {tried}")
+    common.say(f"Try it:  pip install -e {folder} && pytest {folder} && {example}")
 
 
-def _templates(folder: Traversable, below: str = "") -> Iterator[tuple[str, Traversable]]:
-    """Yield the files of a template with their paths in it."""
+def _template_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    """Yield the relative paths and the files of a template."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
-            yield from _templates(entry, f"{below}{entry.name}/")
+            yield from _template_files(entry, f"{prefix}{entry.name}/")
         else:
-            yield f"{below}{entry.name}", entry
+            yield f"{prefix}{entry.name}", entry

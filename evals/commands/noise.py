@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evals.commands import common
-from evals.commands.options import given, request_options
+from evals.commands.options import given_options, request_options
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", required=False)
 @click.argument("suites", nargs=-1, metavar="SUITE...", shell_complete=common.complete_suites)
-@click.option("--times", type=int, default=2, show_default=True, help="Runs of each suite.")
+@click.option("--times", type=int, default=2, show_default=True, help="Number of runs of each suite.")
 @click.option(
-    "--from", "finished", multiple=True, metavar="RUN", help="Use finished runs instead; repeat for each."
+    "--from",
+    "run_names",
+    multiple=True,
+    metavar="RUN",
+    help="Use this finished run instead; repeat for each run.",
 )
-@click.option("--server", default="", help="Engine and version, for the report.")
-@click.option("--precision", default="", help="E.g. bf16, fp8, for the report.")
-@click.option("--batch", default="", help="Batch policy, for the report.")
+@click.option("--server", default="", help="Engine and version, to be stated in the report.")
+@click.option("--precision", default="", help="Such as bf16 or fp8, to be stated in the report.")
+@click.option("--batch", default="", help="Batching policy, to be stated in the report.")
 @request_options(
     "protocol", "data", "sample", "repeats", "concurrency", "temperature", "max_tokens", "thinking", "results"
 )
@@ -36,7 +40,7 @@ def noise(
     model: str | None,
     suites: tuple[str, ...],
     times: int,
-    finished: tuple[str, ...],
+    run_names: tuple[str, ...],
     server: str,
     precision: str,
     batch: str,
@@ -46,14 +50,16 @@ def noise(
 ) -> int:
     """Run MODEL on the suites several times and write a repeatability report: how much the runs differ.
 
-    With --from RUN, twice or more, nothing is run. The repeatability limit is then shown beside every
-    difference, and a policy with a margin below it is refused.
+    With --from RUN, given at least twice, nothing is run. Comparisons then show the repeatability limit
+    next to every difference, and policies with a smaller margin are refused.
     """
     from evals.verdicts import noise as repeatability
 
     conditions = repeatability.Conditions(server=server, precision=precision, batch=batch)
-    names = list(finished) or _run(model, suites, times, {**given(options), "results": results})
-    reports = [repeatability.measure(runs, conditions=conditions) for runs in _by_suite(names, results)]
+    names = list(run_names) or _run_repeatedly(
+        model, suites, times, {**given_options(options), "results": results}
+    )
+    reports = [repeatability.measure(runs, conditions=conditions) for runs in _load_by_suite(names, results)]
     paths = [repeatability.write(results, report) for report in reports]
     if as_json:
         common.print_json({"certificates": reports})
@@ -64,47 +70,52 @@ def noise(
     return 0
 
 
-def _by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
+def _load_by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
     from evals.verdicts import suite_runs
     from evals.verdicts.suite_run import incomparability_reasons
 
     if len(names) < 2:
         raise UsageError("noise needs at least two runs")
     runs_by_name = [suite_runs.load_named_runs(results, name) for name in names]
-    grouped = []
+    runs_by_suite = []
     for first in runs_by_name[0]:
         runs = [
-            c for run in runs_by_name for c in run if (c.suite, c.protocol) == (first.suite, first.protocol)
+            entry
+            for run in runs_by_name
+            for entry in run
+            if (entry.suite, entry.protocol) == (first.suite, first.protocol)
         ]
-        faults = [line for run in runs[1:] for line in incomparability_reasons(first, run)]
+        faults = [reason for run in runs[1:] for reason in incomparability_reasons(first, run)]
         faults += [
-            f"{first.suite}: models differ: {first.model} and {c.model}"
-            for c in runs
-            if c.model != first.model
+            f"{first.suite}: models differ: {first.model} and {entry.model}"
+            for entry in runs
+            if entry.model != first.model
         ]
         if faults or len(runs) < len(names):
             raise UsageError("; ".join(faults) or f"not every run has {first.suite} ({first.protocol})")
-        grouped.append(runs)
-    return grouped
+        runs_by_suite.append(runs)
+    return runs_by_suite
 
 
-def _run(model: str | None, suites: tuple[str, ...], times: int, options: dict[str, Any]) -> list[str]:
-    """Run the suites `times` times in sequence, each with its own sampling seed; returns the run names."""
+def _run_repeatedly(
+    model: str | None, suites: tuple[str, ...], times: int, options: dict[str, Any]
+) -> list[str]:
+    """Run the suites `times` times, each with its own sampling seed, and return the names of the runs."""
     from evals import api
     from evals.records.names import NOISE_PREFIX
     from evals.run.request import make
 
     if not model or not suites:
-        raise UsageError("name a model and at least one suite: evals gate noise MODEL SUITE...")
+        raise UsageError("expected a model and at least one suite: evals gate noise MODEL SUITE...")
     if times < 2:
         raise UsageError(f"--times must be 2 or more, got {times}")
-    name = f"{NOISE_PREFIX}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-    names = [f"{name}-{turn + 1}" for turn in range(times)]
-    for turn, run in enumerate(names):
-        request = make({**options, "suites": suites, "models": [model], "run": run, "seed": turn})
+    prefix = f"{NOISE_PREFIX}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    names = [f"{prefix}-{i + 1}" for i in range(times)]
+    for i, run in enumerate(names):
+        request = make({**options, "suites": suites, "models": [model], "run": run, "seed": i})
         _, unfinished = api.measure(request, say=common.note)
         if unfinished:
-            raise UsageError(f"run {run} did not finish; the same command starts again")
+            raise UsageError(f"run {run} did not finish; repeat the command to start again")
     return names
 
 
@@ -127,4 +138,4 @@ def _print(reports: list[RepeatabilityReport]) -> None:
     headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "changed")
     common.table("", [(name, "left" if i < 4 else "right") for i, name in enumerate(headings)], rows)
     if any(len(report.values) < 5 for report in reports):
-        common.say("from fewer than five runs the limit itself is rough: it may be half as large or twice")
+        common.say("with fewer than five runs, the limit itself is uncertain by a factor of about two")

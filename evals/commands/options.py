@@ -1,4 +1,4 @@
-"""Command-line options generated from `RunRequest`: name, type, help and group are declared once."""
+"""Command-line options generated from the fields of `RunRequest`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from evals.commands import common
 from evals.run.request import Option, options
 
 F = TypeVar("F", bound=Callable[..., Any])
-OTHER = "Other"
+OTHER_GROUP = "Other"
 
 
 class RequestOption(click.Option):
-    """An option with a help section; `advanced` options are shown only by --help-all."""
+    """An option with a help section; `advanced` options are listed only by --help-all."""
 
-    def __init__(self, *words: Any, group: str = OTHER, advanced: bool = False, **more: Any) -> None:
-        super().__init__(*words, **more)
+    def __init__(
+        self, *declarations: Any, group: str = OTHER_GROUP, advanced: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(*declarations, **kwargs)
         self.group, self.advanced = group, advanced
 
 
-class Grouped(click.Command):
-    """A command whose help groups its options and hides advanced ones unless --help-all is given."""
+class GroupedCommand(click.Command):
+    """A command with grouped options in its help, advanced ones only with --help-all."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section per group."""
@@ -33,19 +35,21 @@ class Grouped(click.Command):
         hidden = 0
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is None or isinstance(param, click.Argument):  # the usage line names it
+            if record is None or isinstance(param, click.Argument):  # arguments are in the usage line
                 continue
             if isinstance(param, RequestOption) and param.advanced and not ctx.meta.get("help_all"):
                 hidden += 1
                 continue
-            groups.setdefault(param.group if isinstance(param, RequestOption) else OTHER, []).append(record)
-        for name in sorted(groups, key=lambda name: name == OTHER):
+            groups.setdefault(param.group if isinstance(param, RequestOption) else OTHER_GROUP, []).append(
+                record
+            )
+        for name in sorted(groups, key=lambda name: name == OTHER_GROUP):
             with formatter.section(name):
                 formatter.write_dl(groups[name])
         if hidden:
             formatter.write_paragraph()
             formatter.write_text(
-                f"{hidden} more with --help-all: prices, clusters, early stopping and the like."
+                f"{hidden} more options with --help-all: prices, clusters, early stopping and others."
             )
 
 
@@ -64,24 +68,24 @@ def help_all(function: F) -> F:
         expose_value=False,
         is_eager=True,
         callback=show,
-        help="Show every option and exit.",
+        help="Show all options and exit.",
     )(function)
 
 
 def request_options(*names: str, without: Sequence[str] = ()) -> Callable[[F], F]:
-    """Add the options of these names, in the order of `RunRequest`; no names: all but `without`."""
+    """Add the options with these names, or without names all except `without`, in the order of `RunRequest`."""
 
     def add(function: F) -> F:
         for option in reversed(list(options().values())):
             if option.name in names or (not names and option.name not in without):
-                function = _option(option)(function)
+                function = _click_option(option)(function)
         return function
 
     return add
 
 
-def _option(option: Option) -> Callable[[F], F]:
-    facts: dict[str, Any] = {
+def _click_option(option: Option) -> Callable[[F], F]:
+    common_kwargs: dict[str, Any] = {
         "cls": RequestOption,
         "group": option.group,
         "advanced": option.advanced,
@@ -90,31 +94,33 @@ def _option(option: Option) -> Callable[[F], F]:
     if option.name == "models":
         return click.option(
             "-m", "--model", "models", multiple=True, metavar=option.metavar,
-            shell_complete=common.complete_models, **facts,
+            shell_complete=common.complete_models, **common_kwargs,
         )  # fmt: skip
     if option.type is list:
-        return click.option(option.flag, option.name, multiple=True, metavar=option.metavar, **facts)
+        return click.option(option.flag, option.name, multiple=True, metavar=option.metavar, **common_kwargs)
     if option.type is bool and option.optional:
-        return click.option(f"{option.flag}/--no-{option.flag[2:]}", option.name, default=None, **facts)
+        return click.option(
+            f"{option.flag}/--no-{option.flag[2:]}", option.name, default=None, **common_kwargs
+        )
     if option.type is bool:
-        return click.option(option.flag, option.name, is_flag=True, **facts)
+        return click.option(option.flag, option.name, is_flag=True, **common_kwargs)
     results = common.ResultsFolder(writes=True)
-    file = results if option.name == "results" else click.Path(path_type=Path)
-    kind = file if option.type is Path else option.type
-    shown = not option.optional
+    path_type = results if option.name == "results" else click.Path(path_type=Path)
+    type_ = path_type if option.type is Path else option.type
+    show_default = not option.optional
     return click.option(
         option.flag,
         option.name,
-        type=kind,
+        type=type_,
         metavar=option.metavar or None,
         default=option.default,
-        show_default=shown,
-        **facts,
+        show_default=show_default,
+        **common_kwargs,
     )
 
 
-def given(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a request that were given on the command line."""
+def given_options(values: dict[str, Any]) -> dict[str, Any]:
+    """Return those options of a request that were given on the command line."""
     ctx = click.get_current_context()
     return {
         name: value

@@ -1,4 +1,4 @@
-"""`evals gate promise`: record before a run what will be measured."""
+"""`evals gate promise`: record before a run what will be measured and judged."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from evals.commands import common
 @click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.json")
 @click.option(
-    "--suites", multiple=True, metavar="SUITE", help="Only this suite of the policy; repeat for several."
+    "--suites", multiple=True, metavar="SUITE", help="Only this suite of the policy; can be repeated."
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as of `evals run`.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the subset and of sampling.")
-@click.option("--repeats", type=click.IntRange(min=1), metavar="N", help="As of `evals run`.")
-@click.option("--judge", default="", metavar="MODEL", help="The judge model of judged protocols.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as in `evals run`.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the subset and of sampling.")
+@click.option("--repeats", type=click.IntRange(min=1), metavar="N", help="Repeats, as in `evals run`.")
+@click.option("--judge", default="", metavar="MODEL", help="Judge model, for judged protocols.")
 @common.data_options
 def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: Any) -> None:
     """Write a promise: policy, suites, data, judge, seed, subset, estimand and date.
 
     `evals run ... --promise FILE.json` stores it on the card; `evals gate`, `evals bundle verify`, `evals show RUN` and the
-    dashboard then report whether it was kept. Commit the file before the run, as evidence of its date.
+    dashboard then report whether it was kept. Commit the file before the run as evidence of the date.
     """
     from msgspec import json
 
@@ -39,7 +39,7 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
     options["judge"] = without_secrets(options["judge"])
     promised = policy_promises.make_promise(policy_file, Options(**options), suites=suites)
     if file.exists():
-        raise UsageError(f"{file} exists: a promise is not written over")
+        raise UsageError(f"{file} already exists; promises are not overwritten")
     try:
         disk.replace(file, json.format(json.encode(promised), indent=1) + b"\n")
     except OSError as error:

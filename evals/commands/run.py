@@ -1,4 +1,4 @@
-"""`evals run`: from names on the command line to a table of scores."""
+"""`evals run`: run benchmarks on models and print their scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from evals.commands import common, detached
 from evals.commands.common import json_option, note, trust_option
 from evals.commands.exit_status import exit_status
-from evals.commands.options import Grouped, given, help_all, request_options
+from evals.commands.options import GroupedCommand, given_options, help_all, request_options
 
 if TYPE_CHECKING:
     from evals.records.card import Card
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from evals.run.request import RunRequest
 
 
-@click.command(cls=Grouped)
+@click.command(cls=GroupedCommand)
 @click.argument(
     "suites", nargs=-1, required=True, metavar="SUITE... | FILE.toml", shell_complete=common.complete_suites
 )
 @request_options(without=["suites"])
 @trust_option
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @json_option
 @help_all
 def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> int:
     """Run benchmarks on models: send every item, score the replies, store everything.
 
-    The same command resumes an interrupted run. A FILE.toml holds the same options as keys
-    (docs/run.md). Several models are run side by side, under one budget, except those that need
-    this machine's GPUs, which take turns (--one-model-at-a-time: all take turns); one that fails
-    does not stop the others. Exit status: 0 all scored, 1 finished with failures, 2 nothing could
-    be started or every call to a model fails, 130 interrupted.
+    Repeating the command resumes an interrupted run. A FILE.toml sets the same options as keys
+    (docs/run.md). Several models run concurrently under one budget, except those that need this
+    machine's GPUs, which run one after the other (--one-model-at-a-time: all do); a model that
+    fails does not stop the others. Exit status: 0 all scored, 1 finished with failures, 2 nothing
+    could be started or every call to a model failed, 130 interrupted.
     """
     from evals.run.session import Session
     from evals.verdicts import early_stopping
 
-    if (sweep := _sweep(suites)) is not None:
+    if (sweep := _read_sweep(suites)) is not None:
         from evals.commands import sweep as sweeps
 
-        settings, source = sweep
-        return sweeps.run(settings, given(options), source, quiet=quiet, as_json=as_json)
-    request = _request(suites, given(options))
+        settings, file_name = sweep
+        return sweeps.run(settings, given_options(options), file_name, quiet=quiet, as_json=as_json)
+    request = _make_request(suites, given_options(options))
     if request.dry_run:
         return _dry_run(request, as_json=as_json)
     if request.detach and detached.submit(request, as_json=as_json):
@@ -62,32 +62,32 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
 
 
 def _dry_run(request: RunRequest, *, as_json: bool) -> int:
-    """Print what a request would do; exit status 2 if none of it could be started here."""
+    """Print what a request would do; return exit status 2 if none of it could run here."""
     from evals.run.dry_run import forecast
     from evals.run.session import Session
     from evals.terminal import forecasts
     from evals.terminal.layout import width
     from evals.verdicts import reported
 
-    planned = forecast(Session(request, say=note))
+    run_forecasts = forecast(Session(request, say=note))
     claims = reported.load_claims(request.results if (request.results / "claims").is_dir() else None)
     if as_json:
-        common.print_json({"dry_run": forecasts.as_rows(planned, claims)})
+        common.print_json({"dry_run": forecasts.json_rows(run_forecasts, claims)})
     else:
-        common.print_lines(forecasts.lines(planned, claims, width()))
-    return 2 if all(entry.fault for entry in planned) else 0
+        common.print_lines(forecasts.lines(run_forecasts, claims, width()))
+    return 2 if all(entry.fault for entry in run_forecasts) else 0
 
 
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path) -> int:
-    """Print the runs' scores; returns the exit status."""
+    """Print the runs' scores and return the exit status."""
     cards = [card for outcome in outcomes for card in outcome.cards]
     if cards or as_json or not any(outcome.fault for outcome in outcomes):
         _print(cards, as_json=as_json, results=results)
     return exit_status(outcomes)
 
 
-def _sweep(suites: Sequence[str]) -> tuple[dict[str, Any], str] | None:
-    """Return the settings of a request file that states a sweep, and its name; None if there is none."""
+def _read_sweep(suites: Sequence[str]) -> tuple[dict[str, Any], str] | None:
+    """Return the settings of a sweep file and its name; None if no sweep file is given."""
     from evals.errors import UsageError
     from evals.run.request import is_sweep, read_settings
 
@@ -95,41 +95,39 @@ def _sweep(suites: Sequence[str]) -> tuple[dict[str, Any], str] | None:
     if len(files) != 1 or not is_sweep(settings := read_settings(Path(files[0]))):
         return None
     if len(suites) > 1:
-        raise UsageError(f"{files[0]} is a sweep: it states its suites itself")
+        raise UsageError(f"{files[0]} is a sweep, which lists its suites itself")
     return settings, files[0]
 
 
-def _request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
-    """Merge a request file with the command line, which wins."""
+def _make_request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
+    """Merge a request file with the command line, which takes precedence."""
     from evals.errors import UsageError
     from evals.run.request import changed, make, read
 
     files = [name for name in suites if name.endswith(".toml")]
     if not files:
         return make({**options, "suites": suites})
-    base = changed(read(Path(files[0])))
-    if "slurm" in options:  # a table, of which the command line replaces single keys
-        options["slurm"] = [*base.get("slurm", []), *options["slurm"]]
+    file_options = changed(read(Path(files[0])))
+    if "slurm" in options:  # a table; the command line replaces single keys
+        options["slurm"] = [*file_options.get("slurm", []), *options["slurm"]]
     if len(files) > 1:
-        raise UsageError(f"name one request file, not {' and '.join(files)}")
-    more = [name for name in suites if name not in files]
-    return make({**base, **options, **({"suites": more} if more else {})})
+        raise UsageError(f"expected one request file, got {' and '.join(files)}")
+    suite_names = [name for name in suites if name not in files]
+    return make({**file_options, **options, **({"suites": suite_names} if suite_names else {})})
 
 
 def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:
     from evals.commands.show import print_overview
     from evals.run.overview import Overview, aggregates
 
-    shown = Overview(cards=list(cards), broken=[], aggregates=aggregates(cards))
-    print_overview(shown, by_group=False, as_json=as_json)
+    run_overview = Overview(cards=list(cards), broken=[], aggregates=aggregates(cards))
+    print_overview(run_overview, by_group=False, as_json=as_json)
     if not as_json and cards:
-        from evals.terminal.forecasts import not_published
+        from evals.terminal.forecasts import unpublished_protocols
         from evals.verdicts import reported
 
-        for line in not_published(cards, reported.load_claims()):
+        for line in unpublished_protocols(cards, reported.load_claims()):
             common.say(line)
-        folder = common.results_words(results)
-        common.say(
-            f"Look further:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}"
-        )
+        folder = common.results_flag(results)
+        common.say(f"Samples:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}")
         sys.stdout.flush()

@@ -18,21 +18,23 @@ if TYPE_CHECKING:
     from evals.run.rescore import Change
     from evals.suite import Suite
 
-SHOWN = 40
+MAX_CHANGES = 40
 
 
 @click.command()
 @click.argument("run", shell_complete=common.complete_runs)
-@click.option("--protocol", help="Score by another protocol's rules, as a new run beside this one.")
+@click.option("--protocol", help="Score by another protocol's rules, as a new run.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Judge model for replies without a verdict.")
-@click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million of the judge's tokens.")
+@click.option(
+    "--judge-price", metavar="IN,OUT[,CACHED]", help="Price in USD per million of the judge's tokens."
+)
 @common.trust_option
 @common.written_results_option
 @common.json_option
 def score(
     run: str, protocol: str | None, judge: str | None, judge_price: str | None, results: Path, as_json: bool
 ) -> None:
-    """Score a run's stored replies again and list the samples that changed; the model is not called.
+    """Rescore a run's stored replies and list the samples that changed; the model is not called.
 
     With --judge, a judge model grades the replies that it has not graded yet.
     """
@@ -40,32 +42,34 @@ def score(
     from evals.records import store
 
     for stored in store.find(results, run):
-        _score(stored, protocol, judge=judge, price=profiles.read_price(judge_price), as_json=as_json)
+        _rescore_run(stored, protocol, judge=judge, price=profiles.read_price(judge_price), as_json=as_json)
 
 
-def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool) -> None:
+def _rescore_run(
+    run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool
+) -> None:
     from evals import load
     from evals.run.judging import with_judge
     from evals.run.overview import Overview
     from evals.run.rescore import finish, rescore
 
     card = run.card
-    suite = _suite(card, protocol or card.config.protocol)
+    suite = _scoring_suite(card, protocol or card.config.protocol)
     if judge is not None or suite.judged:
         name = load.without_secrets(judge or "")
         (suite,) = with_judge([suite], judge, name=name, price=price, wait=True)
     if suite.protocol != card.config.protocol:
-        run = _beside(run, protocol=suite.protocol)
+        run = _copy_run(run, protocol=suite.protocol)
     card = run.card
-    if judge is not None and _new_judge(card, judge):
-        run = _beside(run, judge=load.without_secrets(judge))
+    if judge is not None and _set_judge(card, judge):
+        run = _copy_run(run, judge=load.without_secrets(judge))
         card = run.card
     writer = Writer(run.path, card)
     try:
         changes = rescore(writer, suite)
         writer.finalize()
         finish(writer, suite)
-        if card.status == "running":  # a command that changed its scores was killed
+        if card.status == "running":  # an earlier rescoring was killed
             card.status = "finished" if card.coverage == 1.0 else "partial"
         writer.write_card()
     finally:
@@ -79,8 +83,8 @@ def _score(run: Run, protocol: str | None, *, judge: str | None, price: Price | 
     print_overview(Overview(cards=[card], broken=[], aggregates=[]), by_group=False, as_json=False)
 
 
-def _suite(card: Card, protocol: str) -> Suite:
-    """Return the suite of a run under a protocol; under its reworded form if the run was not asked in its prompts."""
+def _scoring_suite(card: Card, protocol: str) -> Suite:
+    """Return the suite of a run under a protocol, or under its reworded form if the run did not use its prompts."""
     from evals import load
     from evals.labels import ProtocolName
 
@@ -88,12 +92,12 @@ def _suite(card: Card, protocol: str) -> Suite:
     if protocol == card.config.protocol or suite.upstream is None:
         return suite
     suite = load.recorded_suite(card.config.suite, str(ProtocolName(protocol, reworded=True)))[0]
-    common.note(f"{card.run}: asked in other words than {protocol} means, so scored as {suite.protocol}")
+    common.note(f"{card.run}: its prompts are not those of {protocol}, so it is scored as {suite.protocol}")
     return suite
 
 
-def _new_judge(card: Card, judge: str) -> bool:
-    """Set the judge on the card of a run without one; return whether the run has another judge."""
+def _set_judge(card: Card, judge: str) -> bool:
+    """Set the judge on a card without one; return whether the card has another judge."""
     from evals import load
 
     name = load.without_secrets(judge)
@@ -102,8 +106,8 @@ def _new_judge(card: Card, judge: str) -> bool:
     return card.config.judge != name
 
 
-def _beside(run: Run, *, protocol: str | None = None, judge: str | None = None) -> Run:
-    """Copy a run, to be scored under another protocol or judge; the card notes the protocol of its prompts."""
+def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None) -> Run:
+    """Copy a run for scoring under another protocol or by another judge."""
     from evals.records import store
 
     card = run.card
@@ -129,9 +133,9 @@ def _beside(run: Run, *, protocol: str | None = None, judge: str | None = None) 
 
 def _print_changes(changes: list[Change]) -> None:
     if not changes:
-        common.say("No sample changed its score.")
+        common.say("No scores changed.")
         return
-    common.say(f"{len(changes)} sample(s) changed their score:")
-    for change in changes[:SHOWN]:
+    common.say(f"{len(changes)} score(s) changed:")
+    for change in changes[:MAX_CHANGES]:
         common.say(f"    {change.id} [{change.repeat}]: {change.before} -> {change.after}")
-    common.say_more(len(changes) - SHOWN, "--json lists all", indent="    ")
+    common.say_more(len(changes) - MAX_CHANGES, "--json lists all", indent="    ")

@@ -1,4 +1,4 @@
-"""`evals serve`: start an inference server for other tools or several commands."""
+"""`evals serve`: start an inference server, for other tools or for several commands."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("model")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ENGINE OPTIONS...]")
-@click.option("--port", type=click.IntRange(1, 65535), help="Default: a free one.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: a free port.")
 @click.option(
-    "--log", type=click.Path(path_type=Path, dir_okay=False), help="The server's log; default: ./ENGINE.log."
+    "--log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Log file of the server; default: ./ENGINE.log.",
 )
-@click.option("--no-gpu-check", is_flag=True, help="Start it without checking this machine's GPUs first.")
-@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a model's weights.")
+@click.option("--no-gpu-check", is_flag=True, help="Do not check this machine's GPUs first.")
+@click.option("--trust-remote-code", is_flag=True, help="Allow code that comes with a model's weights.")
 def serve(
     model: str,
     arguments: tuple[str, ...],
@@ -33,18 +35,18 @@ def serve(
     trust_remote_code: bool,
     no_gpu_check: bool,
 ) -> int:
-    """Start vllm:, lmdeploy: or sglang:NAME, wait until it answers, print its URL, and keep it until Ctrl-C.
+    """Start vllm:, lmdeploy: or sglang:NAME, print its URL once it is ready, and keep it running until Ctrl-C.
 
-    It listens on 127.0.0.1 only. While it runs, `evals run -m MODEL` uses it instead of starting another.
+    It listens on 127.0.0.1 only. While it runs, `evals run -m MODEL` uses it instead of starting another server.
     """
     from msgspec import structs
 
     from evals import load
     from evals.model_adapters.common import launch, server_process
 
-    others = {form.rstrip(":") for form in load.model_forms()} - launch.ENGINES
-    if model.partition(":")[0] in others:
-        raise UsageError(f"{model} has no server to start; vllm:, lmdeploy: and sglang: models do")
+    other_adapters = {form.rstrip(":") for form in load.model_forms()} - launch.ENGINES
+    if model.partition(":")[0] in other_adapters:
+        raise UsageError(f"{model} has no server to start; expected a vllm:, lmdeploy: or sglang: model")
     spec = load.model(model, trust_remote_code=trust_remote_code, gpu_check=not no_gpu_check).spec  # type: ignore[attr-defined]
     if port and not server_process.is_free(port):
         raise UsageError(f"--port {port} is taken")
@@ -52,35 +54,35 @@ def serve(
     spec = structs.replace(spec, arguments=(*spec.arguments, *arguments))
     process = server_process.Process(spec, log or Path(f"{spec.engine.name}.log"), port=port)
     note(f"{spec.engine.name}: starting {spec.name} (log: {process.log}); Ctrl-C stops it")
-    _keep(process)
+    _keep_running(process)
     return 130
 
 
-def _keep(process: Process) -> None:
-    """Keep a server running until it dies or the user interrupts."""
+def _keep_running(process: Process) -> None:
+    """Keep a server running until it dies or the user interrupts it."""
     from evals.model_adapters.common import registry
 
-    leaving = threading.Event()
+    stopping = threading.Event()
 
-    def leave(*_: object) -> None:
-        leaving.set()
+    def stop(*_: object) -> None:
+        stopping.set()
         process.abort_start()
 
     for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, leave)
+        signal.signal(signum, stop)
     try:
         process.start()
         entry = registry.announce(process.spec, process.url)
         try:
             click.echo(f"{process.url}#{process.spec.name}")
-            while process.alive and not leaving.wait(0.5):
+            while process.alive and not stopping.wait(0.5):
                 pass
         finally:
             entry.unlink(missing_ok=True)
-        if not leaving.is_set():
+        if not stopping.is_set():
             raise UsageError(process.describe_end("died"))
     except UsageError:
-        if not leaving.is_set():
+        if not stopping.is_set():
             raise
     finally:
         process.stop()

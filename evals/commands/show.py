@@ -1,4 +1,4 @@
-"""`evals show`: runs in numbers, models by suites, and samples one by one."""
+"""`evals show`: scores of runs, models by suites, and single samples."""
 
 from __future__ import annotations
 
@@ -26,90 +26,97 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", required=False, metavar="[RUN|DIR]", shell_complete=common.complete_runs)
 @click.option("--suite", default="", help="Only runs of this suite.", shell_complete=common.complete_suites)
-@click.option("--model", default="", help="Only runs of models whose name holds this.")
+@click.option("--model", default="", help="Only runs of models with this in their name.")
 @click.option("--protocol", default="", help="Only runs under this protocol.")
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs.")
-@click.option("--since", metavar="WHEN", help="Only runs started since: 2026-11-20, 7d, 12h.")
+@click.option("--since", metavar="WHEN", help="Only runs started since WHEN: 2026-11-20, 7d, 12h.")
 @click.option(
     "--sort",
     type=click.Choice(["when", "score", "model", "n"]),
     default="when",
     show_default=True,
-    help="Order within a suite and protocol: the newest last, or the best first.",
+    help="Order within a suite and protocol: newest last, or best first.",
 )
-@click.option("--runs", "each", is_flag=True, help="A row for every run, seeds of one configuration too.")
-@click.option("--pivot", is_flag=True, help="Models by suites: the newest complete run of each.")
-@click.option("--by", type=click.Choice(["group"]), help="Break scores down.")
+@click.option("--runs", "separate", is_flag=True, help="A row per run, without pooling seeds.")
+@click.option("--pivot", is_flag=True, help="A table of models by suites, with the newest complete runs.")
+@click.option("--by", type=click.Choice(["group"]), help="Break scores down by group.")
 @click.option("--samples", is_flag=True, help="A row per sample and repeat.")
 @click.option("--verdict", help="With --samples: only this verdict, or `failed`.")
 @click.option("--csv", "as_csv", is_flag=True, help="With --samples or --pivot: print CSV.")
 @click.option("--texts", is_flag=True, help="With --samples --json: prompt, reply and reasoning too.")
-@click.option("--sample", metavar="ID", help="One sample: prompt, reply with what was read, gold, why.")
-@click.option("--repeat", type=click.IntRange(min=0), default=0, help="With --sample: of this repeat.")
 @click.option(
-    "--next", "then", metavar="VERDICT", help="The next sample with this verdict, `not-right` or `failed`."
+    "--sample", metavar="ID", help="One sample: prompt, reply with the answer marked, gold answer, reason."
 )
-@click.option("--reasoning", is_flag=True, help="With --sample: unfold the reasoning.")
+@click.option("--repeat", type=click.IntRange(min=0), default=0, help="With --sample: this repeat.")
+@click.option(
+    "--next",
+    "next_verdict",
+    metavar="VERDICT",
+    help="The next sample with this verdict, `not-right` or `failed`.",
+)
+@click.option("--reasoning", is_flag=True, help="With --sample: show the reasoning too.")
 @click.option(
     "--control",
     "controls",
     multiple=True,
     metavar="RUN",
     shell_complete=common.complete_runs,
-    help="Adjust a subset's score by another model's run on all items; repeat for several.",
+    help="Adjust a subset's score by another model's run on all items; can be repeated.",
 )
 @common.trust_option
 @common.results_option
 @common.json_option
 def show(
-    run: str | None, samples: bool, sample: str | None, then: str | None, pivot: bool,
+    run: str | None, samples: bool, sample: str | None, next_verdict: str | None, pivot: bool,
     controls: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
-    """Show scores with intervals, sizes and marks, of a RUN or of all; or single samples.
+    """Show the scores of a RUN or of all runs, with intervals, n and marks; or show single samples.
 
-    A RUN is an id or the beginning or end of one, `last` or `last:2`, a model or suite that has one run, NAME/SUITE,
-    or a folder. `--sample` and `--next` show a prompt with its reply and how it was scored.
+    A RUN is an id or its beginning or end, `last` or `last:2`, a model or suite with one run, NAME/SUITE, or a folder.
+    `--sample` and `--next` show a prompt with its reply and how it was scored.
     """
-    _check(samples=samples, sample=sample, then=then, pivot=pivot, **options)
+    _check_options(samples=samples, sample=sample, next_verdict=next_verdict, pivot=pivot, **options)
     if controls:
-        if samples or pivot or sample is not None or then is not None:
-            raise UsageError("--control shows scores: leave out --samples, --sample, --next and --pivot")
+        if samples or pivot or sample is not None or next_verdict is not None:
+            raise UsageError("--control excludes --samples, --sample, --next and --pivot")
         from evals.commands import control
 
-        control.show(_named(run, "--control"), controls, options["results"], as_json=options["as_json"])
-    elif sample is not None or then is not None:
-        _show_sample(_named(run, "--sample"), sample, then, options)
+        control.show(
+            _required_run(run, "--control"), controls, options["results"], as_json=options["as_json"]
+        )
+    elif sample is not None or next_verdict is not None:
+        _show_sample(_required_run(run, "--sample"), sample, next_verdict, options)
     elif samples:
-        _show_samples(_named(run, "--samples"), options)
+        _show_samples(_required_run(run, "--samples"), options)
     else:
         _show_runs(run, pivot=pivot, **options)
 
 
-def _check(
-    *, samples: bool, sample: str | None, then: str | None, pivot: bool, by: str | None, verdict: str | None,
+def _check_options(
+    *, samples: bool, sample: str | None, next_verdict: str | None, pivot: bool, by: str | None, verdict: str | None,
     as_csv: bool, texts: bool, as_json: bool, reasoning: bool, **_: Any,
 ) -> None:  # fmt: skip
     """Raise UsageError for options that exclude each other."""
-    single = sample is not None or then is not None
+    single = sample is not None or next_verdict is not None
     if (verdict and not samples) or (as_csv and not (samples or pivot)):
-        raise UsageError("--verdict and --csv go with --samples (--csv with --pivot too)")
+        raise UsageError("--verdict requires --samples, --csv requires --samples or --pivot")
     if samples and by:
         raise UsageError("--by and --samples exclude each other")
     if sum((samples, single, pivot)) > 1:
         raise UsageError("--samples, --sample (or --next) and --pivot exclude each other")
     if texts and not (samples and as_json):
-        raise UsageError("--texts goes with --samples --json")
+        raise UsageError("--texts requires --samples --json")
     if reasoning and not single:
-        raise UsageError("--reasoning goes with --sample")
-    for name in (verdict, then):
-        accepted = (*VERDICTS, "failed", *(("absent", "not-right") if name is then else ()))
+        raise UsageError("--reasoning requires --sample")
+    for name in (verdict, next_verdict):
+        accepted = (*VERDICTS, "failed", *(("absent", "not-right") if name is next_verdict else ()))
         if name is not None and name not in accepted:
             raise UnknownName("verdict", name, accepted)
 
 
-def _named(run: str | None, option: str) -> str:
+def _required_run(run: str | None, option: str) -> str:
     if run is None:
-        raise UsageError(f"{option} shows a run: name it, for example `evals show last {option}`")
+        raise UsageError(f"{option} requires a run, for example `evals show last {option}`")
     return run
 
 
@@ -117,7 +124,7 @@ def _named(run: str | None, option: str) -> str:
 
 
 def _show_runs(
-    run: str | None, *, pivot: bool, by: str | None, results: Path, as_json: bool, as_csv: bool, each: bool,
+    run: str | None, *, pivot: bool, by: str | None, results: Path, as_json: bool, as_csv: bool, separate: bool,
     sort: Sort, **filters: Any,
 ) -> None:  # fmt: skip
     from evals.records import store
@@ -125,43 +132,43 @@ def _show_runs(
     from evals.terminal.trust_marks import challenges_of
 
     if run is None and not results.is_dir():
-        raise UsageError(f"no results folder at {results}; `evals run` makes one")
+        raise UsageError(f"no results folder at {results}; `evals run` creates one")
     runs = store.find(results, run) if run is not None else store.runs(results)
-    one_id = len({each.path.name for each in runs}) == 1  # a folder of many runs may hold any number of bytes
-    shown = overview(runs, hashes=run is not None and one_id)
+    single_run = len({stored.path.name for stored in runs}) == 1  # hashing many runs may take long
+    run_overview = overview(runs, hashes=run is not None and single_run)
     if any(filters[name] for name in ("suite", "model", "protocol", "last", "since")):
-        every = shown.cards
-        shown.cards = _filtered(every, filters)
-        if every and not shown.cards and not (as_json or as_csv):
-            common.say(_no_match(every, filters))
+        all_cards = run_overview.cards
+        run_overview.cards = _filter_cards(all_cards, filters)
+        if all_cards and not run_overview.cards and not (as_json or as_csv):
+            common.say(_no_match(all_cards, filters))
             return
-        shown.aggregates = aggregates(shown.cards)
+        run_overview.aggregates = aggregates(run_overview.cards)
     challenges = challenges_of(runs)
     if pivot:
-        _note_broken(shown)
-        _print_pivot(shown.cards, challenges, as_json=as_json, as_csv=as_csv)
+        _note_broken(run_overview)
+        _print_pivot(run_overview.cards, challenges, as_json=as_json, as_csv=as_csv)
         return
     print_overview(
-        shown, by_group=by == "group", as_json=as_json, sort=sort, each=each or run is not None,
+        run_overview, by_group=by == "group", as_json=as_json, sort=sort, separate=separate or run is not None,
         details=run is not None or by == "group", results=results, challenges=challenges,
     )  # fmt: skip
 
 
-def _filtered(cards: Sequence[Card], filters: Mapping[str, Any]) -> list[Card]:
+def _filter_cards(cards: Sequence[Card], filters: Mapping[str, Any]) -> list[Card]:
     from evals.terminal.select import Filter, since
 
-    chosen = Filter(
+    run_filter = Filter(
         suite=filters["suite"],
         model=filters["model"],
         protocol=filters["protocol"],
         since=since(filters["since"]) if filters["since"] else 0.0,
         last=filters["last"],
     )
-    return chosen.choose(cards)
+    return run_filter.choose(cards)
 
 
 def _no_match(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
-    """Return the message for filters that no run matches: names the filter at fault with similar values, if a single one is."""
+    """Return a message for filters that no run matches, with suggestions if one filter alone matches none."""
     from evals.terminal.select import Filter
 
     values = {
@@ -182,72 +189,72 @@ def _no_match(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
 
 
 def print_overview(
-    shown: Overview,
+    run_overview: Overview,
     *,
     by_group: bool,
     as_json: bool,
     sort: Sort = "when",
-    each: bool = True,
+    separate: bool = True,
     details: bool = True,
     results: Path | None = None,
     challenges: Challenges | None = None,
 ) -> None:
     """Print runs as one table or as one JSON document.
 
-    `each`: a row for every run instead of pooling seeds; `details`: a line per run on the outcomes of its score.
+    `separate`: a row per run instead of pooling seeds; `details`: a line per run on its outcomes.
     """
     from evals.terminal.trust_marks import key
 
-    _note_broken(shown)
+    _note_broken(run_overview)
     challenges = challenges or {}
     if as_json:
-        rows = [common.run_json(card, challenges.get(key(card))) for card in shown.cards]
-        common.print_json({"runs": rows, "aggregates": shown.aggregates})
+        rows = [common.run_json(card, challenges.get(key(card))) for card in run_overview.cards]
+        common.print_json({"runs": rows, "aggregates": run_overview.aggregates})
         return
-    if not shown.cards:
+    if not run_overview.cards:
         common.say(_no_runs_message(results))
         return
     from evals.terminal import run_details, runs
     from evals.terminal.layout import width
 
-    lines = (runs.single if each else runs.pooled)(shown.cards, challenges)
-    common.print_lines(runs.layout(lines, width(), ids=_ids(results), sort=sort, bounds=not details))
+    lines = (runs.separate if separate else runs.pool)(run_overview.cards, challenges)
+    common.print_lines(runs.layout(lines, width(), ids=_run_ids(results), sort=sort, bounds=not details))
     if details:
         click.echo()
-        ids = [card.run for card in shown.cards]
-        for card in shown.cards:
-            named = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
-            for line in run_details.details(card, challenges.get(key(card)), named=named):
+        ids = [card.run for card in run_overview.cards]
+        for card in run_overview.cards:
+            label = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
+            for line in run_details.details(card, challenges.get(key(card)), label=label):
                 common.say(line)
-    _print_aggregates(shown)
+    _print_aggregates(run_overview)
     if by_group:
-        for card in shown.cards:
+        for card in run_overview.cards:
             _print_groups(card)
 
 
-def _note_broken(shown: Overview) -> None:
-    common.note_broken((*shown.broken, *shown.damaged))
+def _note_broken(run_overview: Overview) -> None:
+    common.note_broken((*run_overview.broken, *run_overview.damaged))
 
 
 def _no_runs_message(results: Path | None) -> str:
     from evals.records import store
 
     if results is not None and store.runs(results):
-        return "No run could be read; `evals show` says why."
+        return "No run could be read; `evals show` lists the reasons."
     if results is not None:
         store.refuse_wrong_level(results)
     return "No runs yet. Try: evals run mmlu-pro gpqa aime --sample -m smollm2"
 
 
-def _ids(results: Path | None) -> list[str]:
-    """Return the run ids of a results folder; shortened ids must be unique among them."""
+def _run_ids(results: Path | None) -> list[str]:
+    """Return the ids of all runs in a results folder, among which short ids must be unique."""
     from evals.records import store
 
     return [run.path.name for run in store.runs(results)] if results is not None and results.is_dir() else []
 
 
-def _print_aggregates(shown: Overview) -> None:
-    for entry in shown.aggregates:
+def _print_aggregates(run_overview: Overview) -> None:
+    for entry in run_overview.aggregates:
         value = f"needs {', '.join(entry['missing'])}"
         if entry["value"] is not None:
             value = f"{common.percent(entry['value'])} %"
@@ -264,9 +271,9 @@ def _print_groups(card: Card) -> None:
     from evals.terminal import runs
     from evals.terminal.layout import table, width
 
-    if sections := runs.groups(card):
+    if sections := runs.group_sections(card):
         click.echo()
-        common.print_lines(table(runs.GROUPS, sections, width()))
+        common.print_lines(table(runs.GROUP_COLUMNS, sections, width()))
 
 
 def _print_pivot(cards: Sequence[Card], challenges: Challenges, *, as_json: bool, as_csv: bool) -> None:
@@ -275,10 +282,10 @@ def _print_pivot(cards: Sequence[Card], challenges: Challenges, *, as_json: bool
 
     grid = pivot.pivot(cards, challenges)
     if as_json:
-        common.print_json({"columns": list(grid.labels), "cells": pivot.as_json(grid)})
+        common.print_json({"columns": list(grid.labels), "cells": pivot.json_cells(grid)})
     elif as_csv:
-        _write_csv(("model", *grid.labels), pivot.as_rows(grid))
-    elif not grid.heads:
+        _write_csv(("model", *grid.labels), pivot.csv_rows(grid))
+    elif not grid.keys:
         common.say("No run has a score yet.")
     else:
         common.print_lines(pivot.layout(grid, width()))
@@ -287,43 +294,38 @@ def _print_pivot(cards: Sequence[Card], challenges: Challenges, *, as_json: bool
 # --- samples -------------------------------------------------------------------------------------------------
 
 
-def _show_sample(run: str, sample: str | None, then: str | None, options: Mapping[str, Any]) -> None:
+def _show_sample(run: str, sample: str | None, next_verdict: str | None, options: Mapping[str, Any]) -> None:
     from evals.records import store
     from evals.terminal import sample as single_sample
     from evals.terminal.layout import width
+    from evals.terminal.molecules import molecule_describer
 
-    shown = single_sample.find(
-        store.find_one(options["results"], run), sample, repeat=options["repeat"], then=then
+    view = single_sample.find_sample(
+        store.find_one(options["results"], run), sample, repeat=options["repeat"], verdict=next_verdict
     )
     if options["as_json"]:
-        common.print_json(_sample_json(shown))
+        common.print_json(_sample_json(view))
         return
-    with _descriptions() as describe:
+    with molecule_describer() as describe:
         common.print_lines(
-            single_sample.layout(shown, width(), reasoning=options["reasoning"], describe=describe)
+            single_sample.layout(view, width(), reasoning=options["reasoning"], describe=describe)
         )
     click.echo()
-    common.say(f"Next: {_next(run, shown.sample.id, then or 'not-right', options['results'])}")
+    common.say(f"Next: {_next_command(run, view.sample.id, next_verdict or 'not-right', options['results'])}")
 
 
-def _next(run: str, sample: str, then: str, results: Path) -> str:
+def _next_command(run: str, sample: str, next_verdict: str, results: Path) -> str:
     """Return the command that shows the next sample."""
     from shlex import quote
 
-    return f"evals show {quote(run)} --sample {quote(sample)} --next {then}{common.results_words(results)}"
+    return f"evals show {quote(run)} --sample {quote(sample)} --next {next_verdict}{common.results_flag(results)}"
 
 
-def _descriptions() -> Any:
-    from evals.terminal.molecules import descriptions
-
-    return descriptions()
-
-
-def _sample_json(shown: Any) -> dict[str, Any]:
+def _sample_json(view: Any) -> dict[str, Any]:
     """Return one sample as JSON, without its texts if the suite is gated."""
     from evals.terminal.samples import row
 
-    return row(shown.sample, shown.repeat, shown.record, gated=shown.card.gated, texts=True)
+    return row(view.sample, view.repeat, view.record, gated=view.card.gated, texts=True)
 
 
 def _show_samples(run: str, options: Mapping[str, Any]) -> None:
@@ -342,12 +344,12 @@ def _show_samples(run: str, options: Mapping[str, Any]) -> None:
         fields = _fields(shown_run)
         shown = [{name: row[name] for name in fields} for row in _rows(shown_run, verdict)]
         by_fields.setdefault(fields, {})[_title(shown_run.card) if len(runs) > 1 else ""] = shown
-    for place, (fields, sections) in enumerate(by_fields.items()):
+    for i, (fields, sections) in enumerate(by_fields.items()):
         if options["as_csv"]:
             rows = [row for section in sections.values() for row in section]
             _write_csv(fields, rows)
         else:
-            if place:
+            if i:
                 click.echo()
             _print_samples(fields, sections)
 
@@ -357,9 +359,9 @@ def _title(card: Card) -> str:
 
 
 def _fields(run: Run) -> tuple[str, ...]:
-    from evals.terminal.samples import FIELDS, GATED
+    from evals.terminal.samples import FIELDS, GATED_FIELDS
 
-    return GATED if run.card.gated else FIELDS
+    return GATED_FIELDS if run.card.gated else FIELDS
 
 
 def _rows(
@@ -367,18 +369,20 @@ def _rows(
 ) -> Iterable[dict[str, Any]]:
     from evals.terminal.samples import rows
 
-    more = {"suite": run.card.config.suite} if named else {}
+    suite_field = {"suite": run.card.config.suite} if named else {}
     for row in rows(run, texts=texts):
         if verdict in (None, row["verdict"].partition(":")[0]):
-            yield {**more, **row}
+            yield {**suite_field, **row}
 
 
 def _print_samples(fields: Sequence[str], sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     from evals.terminal.layout import Column, table, width
     from evals.terminal.samples import cell
 
-    drops = {"why": 1, "group": 4, "target": 2, "value": 3, "repeat": 5}
-    columns = [Column(name, right=name in ("repeat", "value"), drop=drops.get(name, 0)) for name in fields]
+    drop_order = {"why": 1, "group": 4, "target": 2, "value": 3, "repeat": 5}
+    columns = [
+        Column(name, right=name in ("repeat", "value"), drop=drop_order.get(name, 0)) for name in fields
+    ]
     cells = [(title, [[cell(v) for v in row.values()] for row in rows]) for title, rows in sections.items()]
     common.print_lines(table(columns, cells, width()))
 

@@ -1,4 +1,4 @@
-"""`evals run sweep.toml`: the forecast of a sweep, or its execution, which ends with models by suites."""
+"""`evals run sweep.toml`: run a sweep, or forecast it, and print models by suites."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 def run(
-    settings: Mapping[str, Any], given: dict[str, Any], source: str, *, quiet: bool, as_json: bool
+    settings: Mapping[str, Any], options: dict[str, Any], source: str, *, quiet: bool, as_json: bool
 ) -> int:
-    """Execute a sweep, or print what it would do; returns the exit status."""
+    """Run a sweep or print what it would do, and return the exit status."""
     from evals.run import sweep
 
-    dry = bool(given.pop("dry_run", False))
-    parts, faults = sweep.plan_sweep(settings, given, source)
+    is_dry_run = bool(options.pop("dry_run", False))
+    parts, faults = sweep.plan_sweep(settings, options, source)
     if faults:
         for line in faults:
             note(f"evals: {line}")
         return 2
-    if dry:
+    if is_dry_run:
         return _dry_run(parts, as_json=as_json)
     if parts[0].request.detach and detached.submit(parts[0].request, as_json=as_json):
         return 0
@@ -42,48 +42,46 @@ def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
     from evals.terminal.layout import width
     from evals.verdicts import reported
 
-    planned = forecasts(parts, note)
-    entries = [entry for part in planned for entry in part]
+    forecasts_by_part = forecasts(parts, note)
+    entries = [entry for part in forecasts_by_part for entry in part]
     results = parts[0].request.results
     claims = reported.load_claims(results if (results / "claims").is_dir() else None)
-    sums = totals(planned)
+    sweep_totals = totals(forecasts_by_part)
     if as_json:
-        common.print_json({"dry_run": layout.as_rows(entries, claims), "totals": sums})
+        common.print_json({"dry_run": layout.json_rows(entries, claims), "totals": sweep_totals})
     else:
-        common.print_lines(layout.lines(entries, claims, width(), sums=sums))
+        common.print_lines(layout.lines(entries, claims, width(), totals=sweep_totals))
     return 2 if all(entry.fault for entry in entries) else 0
 
 
 def _report(result: Outcomes, results: Path, *, as_json: bool) -> int:
-    """Print models by suites, one table for each number of repeats if a suite has several; returns the exit status."""
+    """Print models by suites, with further tables for suites with several repeat counts; return the exit status."""
     from evals.terminal import pivot
     from evals.terminal.layout import width
 
     cards = [card for outcome in result.outcomes for card in outcome.cards]
-    grids = {title: pivot.pivot(chosen) for title, chosen in _by_repeats(cards).items()}
+    grids = {title: pivot.pivot(group) for title, group in _by_repeats(cards).items()}
     if as_json:
         common.print_json(
             {
                 "runs": [common.run_json(card) for card in cards],
                 "pivots": [
-                    {"repeats": repeats, "columns": list(grid.labels), "cells": pivot.as_json(grid)}
+                    {"repeats": repeats, "columns": list(grid.labels), "cells": pivot.json_cells(grid)}
                     for repeats, grid in grids.items()
                 ],
                 "faults": result.faults,
             }
         )
     for repeats, grid in grids.items() if not as_json else ():
-        if not grid.heads:
+        if not grid.keys:
             continue  # nothing was scored
         if repeats is not None:
-            common.say(f"With {repeats} replies to each item:")
+            common.say(f"With {repeats} repeats per item:")
         common.print_lines(pivot.layout(grid, width()))
         common.say("")
     if not as_json and cards:
-        folder = common.results_words(results)
-        common.say(
-            f"Look further:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}"
-        )
+        folder = common.results_flag(results)
+        common.say(f"Samples:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}")
     for line in result.faults:
         note(f"evals: {line}")
     status = exit_status(result.outcomes)
@@ -91,14 +89,14 @@ def _report(result: Outcomes, results: Path, *, as_json: bool) -> int:
 
 
 def _by_repeats(cards: Sequence[Card]) -> dict[int | None, list[Card]]:
-    """Return the cards of the table, under None; further numbers of repeats of a suite are tables of their own."""
-    least: dict[tuple[str, str], int] = {}
+    """Return the cards with the fewest repeats of each suite under None, and the others by number of repeats."""
+    fewest_repeats: dict[tuple[str, str], int] = {}
     for card in cards:
         key = card.config.suite, card.config.protocol
-        least[key] = min(card.config.repeats, least.get(key, card.config.repeats))
-    grouped: dict[int | None, list[Card]] = {None: []}
+        fewest_repeats[key] = min(card.config.repeats, fewest_repeats.get(key, card.config.repeats))
+    cards_by_repeats: dict[int | None, list[Card]] = {None: []}
     for card in sorted(cards, key=lambda card: card.config.repeats):
         repeats = card.config.repeats
-        first = repeats == least[card.config.suite, card.config.protocol]
-        grouped.setdefault(None if first else repeats, []).append(card)
-    return grouped
+        has_fewest = repeats == fewest_repeats[card.config.suite, card.config.protocol]
+        cards_by_repeats.setdefault(None if has_fewest else repeats, []).append(card)
+    return cards_by_repeats

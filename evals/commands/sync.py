@@ -1,4 +1,4 @@
-"""`evals sync`: copy sealed runs to an object store or another file system."""
+"""`evals sync`: copy finished runs to an object store or another file system."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 @click.option(
     "--gated",
     is_flag=True,
-    help="Also runs of gated suites; their records hold the texts, so only into a private store.",
+    help="Include runs of gated suites; their records contain the texts, so use a private store.",
 )
 @common.json_option
 def sync(results: Path, address: str, gated: bool, as_json: bool) -> int:
     """Copy the finished runs of RESULTS to ADDRESS: s3://bucket/path, gs://, az://, sftp://host/path, hf://datasets/...
 
-    Commands that read runs then take the address in place of a results folder or a run. What is there already is not
-    sent again, so that the command can be killed and repeated. Credentials come from the environment. Exit status:
-    0, or 2 if a run could not be sent.
+    Commands that read runs accept the address in place of a results folder or a run. Runs that are already there are
+    skipped, so the command can be killed and repeated. Credentials come from the environment. Exit status: 0, or 2 if
+    a run could not be sent.
     """
     from evals.records import store
     from evals.records.sync import push
     from evals.remote.address import is_address, parse
 
     if is_address(results):
-        raise UsageError("the first argument is a results folder on this machine, the second an address")
+        raise UsageError("the first argument must be a local results folder, the second an address")
     target = parse(address)
     if target.run:
-        raise UsageError("an address to copy to names no run (#)")
+        raise UsageError("the target address must not name a run (#)")
     if not results.is_dir():
         raise UsageError(f"no results folder at {results}")
     if not store.runs(results):
@@ -49,19 +49,19 @@ def sync(results: Path, address: str, gated: bool, as_json: bool) -> int:
     else:
         _print(synced, str(target))
     if synced.failed:
-        path, why = next(iter(synced.failed.items()))
-        more = f" ({len(synced.failed)} runs were not sent)" if len(synced.failed) > 1 else ""
-        raise UsageError(f"{why if path in why else f'{path}: {why}'}{more}")
+        path, reason = next(iter(synced.failed.items()))
+        suffix = f" ({len(synced.failed)} runs were not sent)" if len(synced.failed) > 1 else ""
+        raise UsageError(f"{reason if path in reason else f'{path}: {reason}'}{suffix}")
     return 0
 
 
 def _print(synced: Synced, address: str) -> None:
-    for sent in synced.sent:
-        state = "" if sent.version == 1 else f", version {sent.version} of it"
-        common.say(f"sent {sent.folder}{state}, {sent.bytes / 1e6:.1f} MB")
-    for path, why in synced.skipped.items():
-        common.note(f"not sent: {path}: {why}")
-    size = sum(sent.bytes for sent in synced.sent) / 1e6
-    common.say(f"{address}: {len(synced.sent)} sent ({size:.1f} MB), {synced.present} there already")
+    for run in synced.sent:
+        state = "" if run.version == 1 else f", version {run.version}"
+        common.say(f"sent {run.folder}{state}, {run.bytes / 1e6:.1f} MB")
+    for path, reason in synced.skipped.items():
+        common.note(f"not sent: {path}: {reason}")
+    size = sum(run.bytes for run in synced.sent) / 1e6
+    common.say(f"{address}: {len(synced.sent)} sent ({size:.1f} MB), {synced.present} already there")
     if synced.sent:
         common.say(f"Read them anywhere:  evals show --results {address}")

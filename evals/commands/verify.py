@@ -1,4 +1,4 @@
-"""`evals bundle verify`: score a bundle's replies again, offline, and compare every figure."""
+"""`evals bundle verify`: rescore a bundle's replies offline, and compare every figure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from evals.commands import common
 
-SHOWN = 40
+MAX_DIFFERENCES = 40
 
 
 @click.command()
@@ -17,7 +17,7 @@ SHOWN = 40
 @common.trust_option
 @common.json_option
 def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
-    """Check a bundle's bytes, score every reply again and compute every figure again; no model is called.
+    """Check a bundle's bytes, rescore every reply and recompute every figure; no model is called.
 
     Exit status: 0 everything agrees, 1 something differs, 2 nothing could be checked.
     """
@@ -29,13 +29,13 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> int:
         return int(bool(report.differences))
     if report.suite:
         common.say(f"{report.suite} ({report.protocol}), model {report.model}, run {report.run}")
-    for line in report.differences[:SHOWN]:
-        common.say(f"    {line}", whole=True)  # quotes from a file stay on one line, for searching
-    common.say_more(len(report.differences) - SHOWN, "--json lists all", indent="    ")
+    for line in report.differences[:MAX_DIFFERENCES]:
+        common.say(f"    {line}", no_wrap=True)  # unwrapped, so that it can be searched for
+    common.say_more(len(report.differences) - MAX_DIFFERENCES, "--json lists all", indent="    ")
     for line in report.notes:
         common.say(f"Note: {line}.")
     if report.differences:
-        common.say(f"{len(report.differences)} difference(s): this bundle does not reproduce what it states.")
+        common.say(f"{len(report.differences)} difference(s): this bundle does not reproduce its figures.")
         return 1
-    common.say(f"All agrees: {report.records} records scored again, {report.figures} figures computed again.")
+    common.say(f"Everything agrees: {report.records} records rescored, {report.figures} figures recomputed.")
     return 0

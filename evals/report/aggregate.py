@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from evals.records.card import Card
@@ -22,41 +22,46 @@ def mean_of_variants(
     *,
     shared: Iterable[Collection[str]] = (),
 ) -> dict[str, Any]:
-    """Return the plain mean of headlines as shares of 1; null unless all variants have one.
+    """Return the unweighted mean of the variants' headline estimates, as shares of 1; null unless all have one.
 
-    `shares`: for errors, by variant, a falling function from the error to its share. `shared`: sets of variants that ask
-    about the same items, whose errors may add up; all others are independent. The interval has each variant's own two
-    sides; there is none if a variant has none.
+    `shares`: for error metrics, by variant, a decreasing function from the error to its share. `shared`: sets of variants
+    on the same items, with errors that may be dependent; all other variants are independent.
     """
-    wanted = tuple(names)
-    units = {name: next((i for i, several in enumerate(shared) if name in several), name) for name in wanted}
+    variants = tuple(names)
+    item_sets = {name: next((i for i, same in enumerate(shared) if name in same), name) for name in variants}
     parts = {
         name: part
-        for name in wanted
+        for name in variants
         if name in cards and (part := _share(headline_of(cards[name]), (shares or {}).get(name))) is not None
     }
-    entry: dict[str, Any] = {"value": None, "low": None, "high": None, "method": ""}
-    if len(parts) == len(wanted):
-        mean = mean_of_parts(list(parts.values()), [units[name] for name in parts])
-        entry |= mean._asdict()
-    return {
-        **entry,
-        "missing": [name for name in wanted if name not in parts],
-        "runs": [cards[name].run for name in wanted if name in cards],
-    }
+    return _mean(
+        list(parts.values()) if len(parts) == len(variants) else None,
+        [item_sets[name] for name in parts],
+        missing=[name for name in variants if name not in parts],
+        runs=[cards[name].run for name in variants if name in cards],
+    )
 
 
 def mean_of_groups(means: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the plain mean of results of `mean_of_variants` over different items; null unless all have a value."""
-    entry: dict[str, Any] = {"value": None, "low": None, "high": None, "method": ""}
-    if all(mean["value"] is not None for mean in means):
-        parts = [Interval(mean["value"], mean["low"], mean["high"], mean["method"]) for mean in means]
-        entry |= mean_of_parts(parts)._asdict()
-    return {
-        **entry,
-        "missing": [name for mean in means for name in mean["missing"]],
-        "runs": [run for mean in means for run in mean["runs"]],
-    }
+    """Return the unweighted mean of results of `mean_of_variants` on different items; null unless all have a value."""
+    complete = all(mean["value"] is not None for mean in means)
+    return _mean(
+        [Interval(*(mean[field] for field in Interval._fields)) for mean in means] if complete else None,
+        missing=[name for mean in means for name in mean["missing"]],
+        runs=[run for mean in means for run in mean["runs"]],
+    )
+
+
+def _mean(
+    parts: Sequence[Interval] | None,
+    units: Sequence[Hashable] | None = None,
+    *,
+    missing: Sequence[str],
+    runs: Sequence[str],
+) -> dict[str, Any]:
+    undefined = {"value": None, "low": None, "high": None, "method": ""}
+    mean = undefined if parts is None else mean_of_parts(parts, units)._asdict()
+    return {**mean, "missing": missing, "runs": runs}
 
 
 def _share(estimate: Estimate | None, share: Callable[[float], float] | None) -> Interval | None:
@@ -64,6 +69,6 @@ def _share(estimate: Estimate | None, share: Callable[[float], float] | None) ->
         return None
     if share is None:
         return Interval(estimate.value, estimate.low, estimate.high, estimate.method)
-    ends = (estimate.high, estimate.low)  # the share falls as the error grows
-    low, high = (None if end is None else share(end) for end in ends)
+    limits = (estimate.high, estimate.low)  # the share decreases with the error
+    low, high = (None if limit is None else share(limit) for limit in limits)
     return Interval(share(estimate.value), low, high, estimate.method)

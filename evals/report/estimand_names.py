@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 Estimand: TypeAlias = Literal["items-like-these", "these-items", "this-run"]
 DESCRIPTIONS: dict[str, str] = {
     "items-like-these": "other items like these",
-    "these-items": "these items, replies drawn again",
+    "these-items": "these items, with new replies",
     "this-run": "these items and these replies",
 }
 

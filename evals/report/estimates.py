@@ -1,6 +1,6 @@
-"""Estimates, coverage, counts and bounds computed from records; no model and no scorer is called.
+"""Estimates, coverage, counts and bounds computed from records, without calling a model or a scorer.
 
-All outcomes of the model enter the mean. Failures and absent samples do not; they determine its lower and upper bound.
+A mean includes every outcome that the model caused. Failures and absent samples determine its bounds instead.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from evals.seams import Costly, OwnInterval, Resampled
 from evals.types import Estimate, Metric, Point, Score
 
 Golds: TypeAlias = Mapping[str, Gold]
-NO_PARTS: dict[str, float] = {}
+EMPTY_PARTS: dict[str, float] = {}
 MAX_INTERNED_CHARS = 16
-"""Maximum length of an interned answer: letters and numbers recur across samples."""
+"""Maximum length of an interned answer; short answers (letters, numbers) recur across samples."""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """The figures of a run."""
+    """The results of a run."""
 
     expected: int
-    """Sample-repeats."""
+    """Number of samples times repeats."""
     counts: dict[str, int]
-    """Per verdict of the suite's first scorer, and `failed:KIND`; `absent` without a record."""
+    """Number of outcomes by verdict of the suite's first scorer, `failed:KIND` or `absent` (no record)."""
     coverage: float
     truncated: int
     tokens: dict[str, int]
     estimates: tuple[Estimate, ...]
     forms: dict[str, int] = {}
-    """Number of answers by the form in which they were stated (`Score.form`), if known."""
+    """Number of answers by `Score.form`, the form in which they were stated."""
 
 
 def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
-    """Return a record as a point of a metric; None if the scorer gave no score."""
+    """Return a record as a data point for metrics; None if it has no score from this scorer."""
     score = brief.scores.get(scorer)
     if not isinstance(score, Score):
         return None
@@ -58,12 +58,12 @@ def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
         sys.intern(answer) if answer is not None and len(answer) < MAX_INTERNED_CHARS else answer,
         gold.target,
         gold.options,
-        score.parts or NO_PARTS,
+        score.parts or EMPTY_PARTS,
     )
 
 
 def points(briefs: Iterable[Brief], golds: Golds, scorer: str) -> list[Point]:
-    """Return the points of one scorer; records of samples that the suite does not expect are left out."""
+    """Return the points of one scorer, without records of samples that the suite does not contain."""
     candidates = (point(brief, golds[brief.sample], scorer) for brief in briefs if brief.sample in golds)
     return [candidate for candidate in candidates if candidate is not None]
 
@@ -77,9 +77,9 @@ def summarize(
     repeats: int,
     absent_groups: Sequence[str] = (),
 ) -> Summary:
-    """Summarize a run; `scorers` in the suite's order, the first one determines the counts.
+    """Summarize a run; the counts are those of the first of `scorers`.
 
-    `absent_groups`: groups of the benchmark of which a subset has no item.
+    `absent_groups`: groups of the benchmark without an item in this subset.
     """
     counts, tokens, forms, truncated = Counter[str](), Counter[str](), Counter[str](), 0
     by_scorer: dict[str, list[Point]] = {name: [] for name in scorers}
@@ -90,8 +90,8 @@ def summarize(
         truncated += brief.stop == "length"
         forms[_form(brief, scorers[0])] += 1
         for kind in ("input", "output", "reasoning", "cached"):
-            if (used := getattr(brief, kind)) is not None:
-                tokens[kind] += used
+            if (count := getattr(brief, kind)) is not None:
+                tokens[kind] += count
         for name in scorers:
             if (scored := point(brief, golds[brief.sample], name)) is not None:
                 by_scorer[name].append(scored)
@@ -132,11 +132,11 @@ def estimate_all(
     repeats: int,
     absent_groups: Sequence[str] = (),
 ) -> list[Estimate]:
-    """Estimate a metric over the whole suite and, if there are several, over each group."""
-    whole = estimate(points, metric, golds, repeats=repeats, absent_groups=absent_groups)
+    """Estimate a metric for the suite and, if there are several groups, for each of them."""
+    overall = estimate(points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     groups = sorted({gold.group for gold in golds.values()}) if metric.by_group else []
     if len(groups) < 2 or metric.pool == "macro":
-        return [whole]
+        return [overall]
     points_of: dict[str, list[Point]] = defaultdict(list)
     golds_of: dict[str, dict[str, Gold]] = defaultdict(dict)
     for point in points:
@@ -145,17 +145,17 @@ def estimate_all(
         golds_of[gold.group][name] = gold
     parts = [estimate(points_of[g], metric, golds_of[g], repeats=repeats) for g in groups]
     return [
-        whole,
+        overall,
         *(
             structs.replace(part, group=group, headline=False)
             for group, part in zip(groups, parts, strict=True)
             if part.value is not None or part.worst is not None or metric.bounds is None
-        ),  # groups that the metric does not apply to have no estimate
+        ),  # no estimate for groups that the metric does not apply to
     ]
 
 
 class _Unit(Struct, frozen=True, gc=False):
-    """A value of a mean: of a sample-repeat, of a sample if the metric is joint, or of merged samples."""
+    """A term of a mean: a sample and repeat, a sample (joint metrics), or several samples scored together."""
 
     value: float
     group: str
@@ -171,23 +171,23 @@ def estimate(
     repeats: int,
     absent_groups: Sequence[str] = (),
 ) -> Estimate:
-    """Estimate a metric over the given samples; a mean over groups has no value unless each has something scored."""
-    lacking: set[str] = set()
+    """Estimate a metric on the given samples; a mean over groups has no value if a group has no scored sample."""
+    unmeasured: set[str] = set()
     if metric.pool == "whole":
         interval, n, clusters = _run_statistic(points, metric)
     else:
         units = _group_units(points, metric)
-        lacking = unmeasured_groups(
+        unmeasured = unmeasured_groups(
             metric, golds, absent_groups, {unit.group for unit in units}, repeats=repeats
         )
-        interval, n = None if lacking else _mean(units, metric), sum(unit.points for unit in units)
+        interval, n = None if unmeasured else _mean(units, metric), sum(unit.points for unit in units)
         clusters = len({unit.cluster for unit in units})
     value = interval.value if interval else None
     complete = len(points) == len(golds) * repeats
     worst, best = (value, value) if complete else _bounds(points, metric, golds, repeats)
-    if metric.bounds is None or (lacking and absent_groups):
+    if metric.bounds is None or (unmeasured and absent_groups):
         worst = best = None
-    unscored = f"none: nothing scored in {len(lacking)} groups" if lacking else "nothing scored"
+    unscored = f"none: nothing scored in {len(unmeasured)} groups" if unmeasured else "nothing scored"
     method = interval.method if interval else unscored
     return Estimate(
         metric=metric.name, group="", value=value, low=interval.low if interval else None,
@@ -208,14 +208,14 @@ def _group_units(points: Iterable[Point], metric: Metric) -> list[_Unit]:
     for point in points:
         key = (point.cluster, point.group, point.repeat) if metric.together else (point.id,)
         by_unit[key].append(point)
-    return [unit for several in by_unit.values() if (unit := _unit(several, metric)) is not None]
+    return [unit for members in by_unit.values() if (unit := _unit(members, metric)) is not None]
 
 
-def _unit(several: list[Point], metric: Metric) -> _Unit | None:
+def _unit(points: list[Point], metric: Metric) -> _Unit | None:
     try:
-        return _Unit(metric.of(several), several[0].group, several[0].cluster, len(several))
+        return _Unit(metric.of(points), points[0].group, points[0].cluster, len(points))
     except ValueError:
-        return None  # the metric leaves it out
+        return None  # excluded by the metric
 
 
 def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
@@ -226,14 +226,14 @@ def _mean(units: Sequence[_Unit], metric: Metric) -> stats.Interval | None:
     if metric.pool == "macro":
         groups = [unit.group for unit in units]
         return stratified_mean(values, groups, clusters=clusters, bounds=metric.bounds)
-    alone = len(set(clusters)) == len(units)
-    if alone and metric.bounds == (0.0, 1.0) and all(value in (0.0, 1.0) for value in values):
+    independent = len(set(clusters)) == len(units)
+    if independent and metric.bounds == (0.0, 1.0) and all(value in (0.0, 1.0) for value in values):
         return stats.proportion(sum(values), len(values))
     return stats.clustered_mean(values, clusters, bounds=metric.bounds)
 
 
 def _run_statistic(points: Sequence[Point], metric: Metric) -> tuple[stats.Interval | None, int, int]:
-    """Reduce all points at once, with an interval from resampled clusters; returns interval, n and clusters.
+    """Return a statistic of all points with its bootstrap interval over clusters, n, and the number of clusters.
 
     A `Resampled` statistic takes the indices of a resample, so that points are not copied.
     """
@@ -242,15 +242,15 @@ def _run_statistic(points: Sequence[Point], metric: Metric) -> tuple[stats.Inter
         by_cluster[point.cluster].append(point)
     clusters = list(by_cluster.values())
 
-    def by_points(indices: Iterable[int]) -> float:
+    def statistic_of_points(indices: Iterable[int]) -> float:
         return metric.of([point for index in indices for point in clusters[index]])
 
     of: object = metric.of
     n = sum(point.value is not None for point in points) or len(points)
     try:
-        if (own := _own_interval(points, clusters, metric)) is not None:
-            return own, n, len(clusters)
-        statistic = of.over(clusters) if isinstance(of, Resampled) else by_points
+        if (own_interval := _own_interval(points, clusters, metric)) is not None:
+            return own_interval, n, len(clusters)
+        statistic = of.over(clusters) if isinstance(of, Resampled) else statistic_of_points
         resamples = (isinstance(of, Costly) and of.resamples) or (2000 if len(points) <= 2000 else 400)
         interval = stats.bootstrap(len(clusters), statistic, seed=0, resamples=resamples)
     except ValueError:
@@ -261,7 +261,7 @@ def _run_statistic(points: Sequence[Point], metric: Metric) -> tuple[stats.Inter
 def _own_interval(
     points: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
 ) -> stats.Interval | None:
-    """Return the statistic's own interval; None if it has none, or one of another value."""
+    """Return the interval that the statistic computes itself; None if it has none or is centred on another value."""
     of: object = metric.of
     if len(clusters) < 2 or not isinstance(of, OwnInterval):
         return None
@@ -277,7 +277,7 @@ def _own_interval(
 def _bounds(
     points: Sequence[Point], metric: Metric, golds: Golds, repeats: int
 ) -> tuple[float | None, float | None]:
-    """Return the lowest and highest value that missing outcomes allow, in the metric's direction."""
+    """Return the worst and the best value that the missing outcomes allow."""
     if metric.bounds is None:
         return None, None
     low, high = (_with_missing(points, metric, golds, repeats, at) for at in metric.bounds)
@@ -287,19 +287,21 @@ def _bounds(
 def _with_missing(
     points: Sequence[Point], metric: Metric, golds: Golds, repeats: int, at: float
 ) -> float | None:
-    seen = {(point.id, point.repeat) for point in points}
+    present = {(point.id, point.repeat) for point in points}
     absent = [
         point
         for name, gold in golds.items()
-        for point in substitute_points(name, gold, [r for r in range(repeats) if (name, r) not in seen], at)
+        for point in substitute_points(
+            name, gold, [r for r in range(repeats) if (name, r) not in present], at
+        )
     ]
-    everything = [*points, *absent]
+    all_points = [*points, *absent]
     if metric.pool == "whole":
         try:
-            return metric.of(everything)
+            return metric.of(all_points)
         except ValueError:
             return None
-    units = _group_units(everything, metric)
+    units = _group_units(all_points, metric)
     if not units:
         return None
     if metric.pool == "micro":

@@ -33,7 +33,7 @@ def pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def frame(rows: Iterable[Struct]) -> pd.DataFrame:
-    """Return structs of one type as a pandas frame, a column per field, types as pandas infers them."""
+    """Return structs of one type as a pandas frame with a column per field."""
     table: pd.DataFrame = _pandas().DataFrame([structs.asdict(row) for row in rows])
     return table
 
@@ -48,13 +48,13 @@ def _pandas() -> Any:
 
 def html(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
     """Return a table as HTML; all text is escaped."""
-    shown = [list(row) for row in rows]
+    cells = [list(row) for row in rows]
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
-        for row in shown[:MAX_ROWS]
+        for row in cells[:MAX_ROWS]
     )
-    more = f"<p>... and {len(shown) - MAX_ROWS} more rows</p>" if len(shown) > MAX_ROWS else ""
+    more = f"<p>... and {len(cells) - MAX_ROWS} more rows</p>" if len(cells) > MAX_ROWS else ""
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 

@@ -17,15 +17,15 @@ def mean_value(points: Sequence[Point]) -> float:
     """Return the mean of the existing values; raises ValueError if there are none."""
     values = [point.value for point in points if point.value is not None]
     if not values:
-        raise ValueError("nothing to average")
+        raise ValueError("no values to average")
     return sum(values) / len(values)
 
 
 def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> Mapping[str, Gold]:
     """Return the samples that a metric applies to.
 
-    A sample is excluded if none of its outcomes could have a value (a task that the metric excludes, an item that errata
-    exclude). Metrics that exclude only some *outcomes* (`*_of_valid`) apply to all samples.
+    A sample is excluded if the metric has no value for any of its outcomes (another task, an item excluded by errata).
+    Metrics that exclude only some *outcomes* (`*_of_valid`) apply to all samples.
     """
     if metric.of is mean_value or metric.pool == "whole" or metric.together:
         return golds
@@ -41,15 +41,15 @@ def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int 
 def unmeasured_groups(
     metric: Metric, golds: Mapping[str, Gold], absent: Iterable[str], scored: Set[str], *, repeats: int = 1
 ) -> set[str]:
-    """Return the groups of a mean over groups without a scored item; empty for other metrics.
+    """Return the groups without a scored item, for a mean over groups; empty for other metrics.
 
-    `absent`: groups of the benchmark of which there is no item at all (a small subset).
+    `absent`: groups of the benchmark without any item in a small subset.
     """
     if metric.pool != "macro":
         return set()
-    unasked = {f"\x1f{group}": Gold(group, group, "", 0) for group in absent}
-    about = measured_samples(metric, {**golds, **unasked} if unasked else golds, repeats=repeats)
-    return {gold.group for gold in about.values()} - scored
+    absent_golds = {f"\x1f{group}": Gold(group, group, "", 0) for group in absent}
+    measured = measured_samples(metric, {**golds, **absent_golds} if absent_golds else golds, repeats=repeats)
+    return {gold.group for gold in measured.values()} - scored
 
 
 def has_value(points: Sequence[Point], metric: Metric) -> bool:
@@ -62,7 +62,7 @@ def has_value(points: Sequence[Point], metric: Metric) -> bool:
 
 
 def substitute_points(name: str, gold: Gold, repeats: Iterable[int], value: float) -> list[Point]:
-    """Return points for repeats of a sample that have no outcome, at one end of a metric's bounds."""
+    """Return points for the repeats of a sample that have no outcome, with `value` in place of a score."""
     return [
         Point(name, repeat, gold.group, gold.cluster, "missing", value, None, gold.target, gold.options, {})
         for repeat in repeats
@@ -70,7 +70,7 @@ def substitute_points(name: str, gold: Gold, repeats: Iterable[int], value: floa
 
 
 def guessed_value(points: Sequence[Point]) -> float:
-    """Return the mean value, with unanswered replies at the expected value of a guess (part `draw`, else uniform)."""
+    """Return the mean, with the expected value of a guess for unanswered replies (part `draw`, else uniform)."""
     return sum(map(_guess, points)) / len(points)
 
 
@@ -81,7 +81,7 @@ def _guess(point: Point) -> float:
 
 
 def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Metric]:
-    """Return micro and macro accuracy; `macro` selects the headline."""
+    """Return micro and macro accuracy; `macro` makes the latter the headline."""
     return (
         Metric(name="accuracy", of=mean_value, headline=headline and not macro),
         Metric(name="accuracy_macro", of=mean_value, pool="macro", headline=headline and macro),
@@ -89,7 +89,7 @@ def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Met
 
 
 def accuracy_guess(*, macro: bool = False) -> Metric:
-    """Return the expected accuracy under upstream's rule if it guesses for unreadable replies."""
+    """Return the expected accuracy under an upstream rule that guesses if a reply cannot be parsed."""
     return Metric(name="accuracy_guess", of=guessed_value, pool="macro" if macro else "micro")
 
 
@@ -100,11 +100,11 @@ class PassAt:
         self.k = k
 
     def at(self, repeats: int) -> PassAt:
-        """Return the metric with k fixed at the run's repeats, unless it is set."""
+        """Return the metric with k set to the run's repeats, unless it is set already."""
         return PassAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return the probability that at least one of `k` draws is right; raises ValueError for fewer repeats."""
+        """Return the probability that at least one of `k` repeats is right; raises ValueError if there are fewer."""
         return pass_at_k(len(points), sum(point.value == 1.0 for point in points), self.k or len(points))
 
 
@@ -115,7 +115,7 @@ class MajAt:
         self.k = k
 
     def at(self, repeats: int) -> MajAt:
-        """Return the metric with k fixed at the run's repeats, unless it is set."""
+        """Return the metric with k set to the run's repeats, unless it is set already."""
         return MajAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:
@@ -131,14 +131,14 @@ class MajAt:
 
 def repeat_metrics() -> tuple[Metric, ...]:
     """Return avg@k (the headline), pass@k and maj@k at k = the run's repeats, and pass@k at smaller powers of two."""
-    below = tuple(
+    smaller = tuple(
         Metric(name=f"pass@{k}", of=PassAt(k), joint=True, minimum_repeats=k + 1) for k in (2, 4, 8, 16, 32)
     )
     return (
         Metric(name="avg@k", of=mean_value, headline=True),
         Metric(name="pass@k", of=PassAt(), joint=True, minimum_repeats=2),
         Metric(name="maj@k", of=MajAt(), joint=True, minimum_repeats=2),
-        *below,
+        *smaller,
     )
 
 

@@ -21,48 +21,48 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int | None = None) -> float:
     """Return the probability that the most frequent of k answers is right, exact over all k-subsets of the repeats.
 
-    `right`: whether each repeat is right; `k`: default all repeats. None does not vote; ties are broken uniformly; k
-    answers of None are wrong. An answer that is right in some repeats only counts by its share of right ones.
+    `right`: whether each repeat is right; `k`: all repeats by default. Answers of None do not vote, and k of them are
+    wrong. Ties are broken uniformly. An answer that is right in only some repeats counts as their share.
     """
     n = len(answers)
     k = n if k is None else k
     if n == 0 or len(right) != n or not 1 <= k <= n:
         raise ValueError(f"maj@k needs 1 <= k <= n and a flag per answer, got {n=}, {k=}, {len(right)=}")
     votes = Counter(answer for answer in answers if answer is not None)
-    good = Counter(a for a, ok in zip(answers, right, strict=True) if a is not None and ok)
+    right_votes = Counter(a for a, ok in zip(answers, right, strict=True) if a is not None and ok)
     if k == n:
         top = max(votes.values(), default=0)
         winners = [answer for answer, count in votes.items() if count == top]
-        return sum(good[a] / top for a in winners) / len(winners) if winners else 0.0
-    silent = n - sum(votes.values())
+        return sum(right_votes[a] / top for a in winners) / len(winners) if winners else 0.0
+    abstentions = n - sum(votes.values())
     expected = 0.0
-    for answer, hits in good.items():
+    for answer, right_count in right_votes.items():
         others = [count for other, count in votes.items() if other != answer]
-        expected += hits / votes[answer] * _winning_probability(votes[answer], others, silent, k)
+        expected += right_count / votes[answer] * _winning_probability(votes[answer], others, abstentions, k)
     return expected
 
 
-def _winning_probability(own: int, others: Sequence[int], silent: int, k: int) -> float:
-    """Return the probability that a class of `own` votes wins among k drawn without replacement, with ties shared."""
+def _winning_probability(own: int, others: Sequence[int], abstentions: int, k: int) -> float:
+    """Return the probability that an answer with `own` votes wins among k drawn without replacement, ties shared."""
     total = 0.0
-    for mine in range(1, min(own, k) + 1):
-        ways = {(0, 0): 1}  # (votes drawn, classes that tie) -> number of ways
+    for own_drawn in range(1, min(own, k) + 1):
+        ways = {(0, 0): 1}  # (votes drawn, tied answers) -> number of ways
         for count in others:
-            ways = _add_class(ways, count, mine, k - mine)
+            ways = _add_class(ways, count, own_drawn, k - own_drawn)
         for (drawn, ties), number in ways.items():
-            rest = k - mine - drawn
-            if rest <= silent:
-                total += comb(own, mine) * number * comb(silent, rest) / (ties + 1)
-    return total / comb(own + sum(others) + silent, k)
+            rest = k - own_drawn - drawn
+            if rest <= abstentions:
+                total += comb(own, own_drawn) * number * comb(abstentions, rest) / (ties + 1)
+    return total / comb(own + sum(others) + abstentions, k)
 
 
 def _add_class(
-    ways: Mapping[tuple[int, int], int], count: int, most: int, remaining: int
+    ways: Mapping[tuple[int, int], int], count: int, own_drawn: int, remaining: int
 ) -> dict[tuple[int, int], int]:
-    """Add another class of `count` votes, of which at most `most` may be drawn (with `most` it ties)."""
+    """Add an answer with `count` votes; it ties if `own_drawn` of them are drawn, and more would win."""
     extended: dict[tuple[int, int], int] = {}
     for (drawn, ties), number in ways.items():
-        for votes in range(min(count, most, remaining - drawn) + 1):
-            key = (drawn + votes, ties + (votes == most))
+        for votes in range(min(count, own_drawn, remaining - drawn) + 1):
+            key = (drawn + votes, ties + (votes == own_drawn))
             extended[key] = extended.get(key, 0) + number * comb(count, votes)
     return extended

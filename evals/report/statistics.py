@@ -3,9 +3,9 @@
 >>> wilson(8, 10).value
 0.8
 
-Empty input and NaN raise ValueError. numpy and scipy are imported inside the functions that
-need them, because start-up is measured. Sources: Miller, *Adding Error Bars to Evals* (arXiv 2411.00640) for
-means and clusters; Bowyer et al. (arXiv 2503.01747) for Wilson instead of the normal interval.
+Empty input and NaN raise ValueError. numpy and scipy are imported only when needed, for a fast start-up. Sources:
+Miller, *Adding Error Bars to Evals* (arXiv 2411.00640), for means and clusters; Bowyer et al. (arXiv 2503.01747) for
+Wilson's interval in place of the normal one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = Sequence[float] | NDArray[np.float64]
 
 Bounds: TypeAlias = tuple[float, float]
-"""Least and greatest possible value of one observation."""
+"""Smallest and largest possible value of an observation."""
 
 
 class Interval(NamedTuple):
@@ -31,13 +31,13 @@ class Interval(NamedTuple):
 
     value: float
     low: float | None
-    """None if there are too few data."""
+    """None if the data are too few."""
     high: float | None
     method: str
 
 
 class Range(NamedTuple):
-    """The smallest and the largest possible value of a mean."""
+    """The smallest and largest possible mean."""
 
     least: float
     most: float
@@ -50,9 +50,10 @@ def z_quantile(p: float) -> float:
 
 @lru_cache(maxsize=256)
 def t_quantile(p: float, df: float) -> float:
-    """Return a quantile of Student's t; from 100 degrees of freedom without scipy (error 1e-9 at 95 %, 1e-8 at 99.9 %).
+    """Return a quantile of Student's t.
 
-    The expansion is Abramowitz and Stegun 26.7.5; importing scipy.special costs half a CPU second.
+    From 100 degrees of freedom it is the expansion 26.7.5 of Abramowitz and Stegun (error 1e-9 at 95 %, 1e-8 at 99.9 %),
+    because importing scipy.special takes half a second of CPU.
     """
     if df < 100:
         from scipy.special import stdtrit
@@ -85,7 +86,7 @@ def proportion(successes: float, n: float, *, level: float = 0.95) -> Interval:
 
 
 def mean(values: Floats, *, level: float = 0.95, bounds: Bounds | None = None) -> Interval:
-    """Return the mean of independent values with a t interval; a single value has none."""
+    """Return the mean of independent values with its interval (see `clustered_mean`)."""
     return clustered_mean(values, range(len(values)), level=level, bounds=bounds)
 
 
@@ -94,8 +95,8 @@ def clustered_mean(
 ) -> Interval:
     """Return the mean of clustered values (repeats of a sample, questions on one passage) with its interval.
 
-    Cluster-robust variance with the factor G/(G-1). With `bounds` the interval is `bounded_interval`'s at Kish's
-    number of clusters, else Student's t with G-1 degrees of freedom.
+    The variance is cluster-robust with the factor G/(G-1). The interval is `bounded_interval` at Kish's effective number
+    of clusters if there are `bounds`, else Student's t with G-1 degrees of freedom.
     """
     array, codes, count = encode_labels(values, clusters)
     value = float(array.mean())
@@ -173,29 +174,29 @@ def bounded_interval(
     bounds: Bounds,
     level: float = 0.95,
     method: str,
-    few: float = MIN_EFFECTIVE_OUTCOMES,
+    min_outcomes: float = MIN_EFFECTIVE_OUTCOMES,
 ) -> Interval:
     """Return the interval of a mean of bounded values from its estimated variance.
 
-    Wilson's score interval at the effective sample size p (1 - p) / variance with a quantile of Student's t at `df`
-    degrees of freedom (Franco et al. 2019, doi 10.1093/jssam/smy019). If fewer than `few` of the `effective` clusters
-    (Kish) amount to a success or a failure, or all values are equal, the variance is not informative: the interval is
-    then that of as many binary clusters, Clopper-Pearson below 30 of them (and always for unequal weights, which have a
-    larger `few`), else Wilson. It lies within the bounds and has a positive width.
+    It is Wilson's score interval at the effective sample size p (1 - p) / variance with a quantile of Student's t at `df`
+    degrees of freedom (Franco et al. 2019, doi 10.1093/jssam/smy019). The variance is not informative if all values are
+    equal, or if the `effective` (Kish) clusters amount to fewer than `min_outcomes` successes or failures. The interval
+    is then that of as many binary clusters: Clopper-Pearson below 30 (and always for unequal weights, which have a larger
+    `min_outcomes`), else Wilson. It lies within the bounds and has a positive width.
     """
-    least, width = bounds[0], bounds[1] - bounds[0]
-    share = min(1.0, max(0.0, (value - least) / width))
+    lowest, width = bounds[0], bounds[1] - bounds[0]
+    share = min(1.0, max(0.0, (value - lowest) / width))
     scaled = variance / width**2
-    if not scaled > 0 or effective * min(share, 1 - share) < few:
-        known = few > MIN_EFFECTIVE_OUTCOMES and scaled > 0 and 0 < share < 1
-        worth = min(effective, share * (1 - share) / scaled) if known else effective
-        exact = worth < 30 or few > MIN_EFFECTIVE_OUTCOMES
-        low, high = _cluster_limits(share, worth, level, exact=exact)
+    if not scaled > 0 or effective * min(share, 1 - share) < min_outcomes:
+        variance_known = min_outcomes > MIN_EFFECTIVE_OUTCOMES and scaled > 0 and 0 < share < 1
+        outcomes = min(effective, share * (1 - share) / scaled) if variance_known else effective
+        exact = outcomes < 30 or min_outcomes > MIN_EFFECTIVE_OUTCOMES
+        low, high = _cluster_limits(share, outcomes, level, exact=exact)
         method = f"{'Clopper-Pearson' if exact else 'Wilson'} on clusters"
     else:
         t = t_quantile((1 + level) / 2, max(1.0, df))
         low, high = _score_limits(share, share * (1 - share) / scaled, t)
-    return Interval(value, least + width * low, least + width * high, method)
+    return Interval(value, lowest + width * low, lowest + width * high, method)
 
 
 def _cluster_limits(share: float, count: float, level: float, *, exact: bool) -> tuple[float, float]:
@@ -211,16 +212,16 @@ def _cluster_limits(share: float, count: float, level: float, *, exact: bool) ->
 
 
 def _score_limits(share: float, n: float, z: float) -> tuple[float, float]:
-    """Return Wilson's limits for any quantile."""
-    middle, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    """Return the limits of Wilson's interval for a quantile `z`."""
+    centre, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    low = 0.0 if share == 0 else max(0.0, (middle - half) / scale)
-    high = 1.0 if share == 1 else min(1.0, (middle + half) / scale)
+    low = 0.0 if share == 0 else max(0.0, (centre - half) / scale)
+    high = 1.0 if share == 1 else min(1.0, (centre + half) / scale)
     return low, high
 
 
 def t_interval(value: float, variance: float, df: float, *, level: float, method: str) -> Interval:
-    """Return Student's t interval of a mean; without limits if the variance is unknown."""
+    """Return Student's t interval of a mean; without limits if the variance is not finite."""
     if not isfinite(variance):
         return Interval(value, None, None, "too few clusters")
     half = t_quantile((1 + level) / 2, df) * sqrt(variance)
@@ -237,9 +238,9 @@ def bootstrap(
 ) -> Interval:
     """Return a statistic with its bootstrap interval over `count` clusters; `statistic` takes cluster indices.
 
-    The percentile interval is widened for few clusters (Hesterberg 2015, "expanded percentile"). Resamples in which the
-    statistic raises ValueError (for example, with a single class) are excluded and reported in `method`; if they are more
-    than a fifth, there is no interval.
+    The percentile interval is widened for few clusters (Hesterberg 2015, "expanded percentile"). Resamples for which the
+    statistic raises ValueError (a single class, for example) are excluded and counted in `method`; there is no interval
+    if they are more than a fifth.
     """
     import numpy as np
 
@@ -259,7 +260,7 @@ def bootstrap(
     method = "bootstrap" if failed == 0 else f"bootstrap, {failed} of {resamples} resamples undefined"
     if failed > resamples / 5:
         return Interval(value, None, None, method)
-    if len(set(statistics)) == 1:  # certainty that the data do not have
+    if len(set(statistics)) == 1:  # an interval of zero width would be false certainty
         return Interval(value, None, None, "no interval: all resamples are equal")
     low, high = np.quantile(np.array(statistics), expanded_levels(count, level))
     return Interval(value, float(low), float(high), method)
@@ -278,10 +279,10 @@ def _finite(value: float) -> float:
 
 
 def mean_of_parts(parts: Sequence[Interval], units: Sequence[Hashable] | None = None) -> Interval:
-    """Return the mean of estimates with limits by MOVER, from the two sides of each (Zou and Donner 2008).
+    """Return the mean of estimates, with limits by MOVER (Zou and Donner 2008); without limits if a part has none.
 
-    Errors of parts of one unit may be dependent, so their sides add up; different units (default: all) are independent.
-    The limits lie within those of the parts. There are none if a part has none.
+    Errors of parts in the same unit may be dependent, so their half-widths add up. Different units are independent; by
+    default every part is a unit.
     """
     if not parts:
         raise ValueError("at least one value is needed")

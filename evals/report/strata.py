@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from math import isfinite, isnan, nan, sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.report.statistics import (
     MIN_STRATUM_CLUSTERS,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Floats: TypeAlias = Sequence[float] | NDArray[np.float64]
+    from evals.report.statistics import Floats
 
 
 def stratified_mean(
@@ -32,10 +32,10 @@ def stratified_mean(
     level: float = 0.95,
     bounds: Bounds | None = None,
 ) -> Interval:
-    """Return the weighted mean of group means (equal weights by default) with SE^2 = sum of W_h^2 SE_h^2.
+    """Return the weighted mean of group means (equal weights by default), with SE^2 = sum of W_h^2 SE_h^2.
 
-    A group with one cluster uses the pooled within-group variance; for bounded values, small groups are collapsed.
-    Degrees of freedom are Satterthwaite's. If clusters span groups, influences are summed by cluster.
+    A group with one cluster gets the pooled within-group variance; small groups of bounded values are collapsed. Degrees
+    of freedom are Satterthwaite's. If clusters span groups, the linearised deviations are summed by cluster.
     """
     estimate = stratified_error(
         values, groups, clusters=clusters, weights=weights, bounded=bounds is not None
@@ -52,14 +52,14 @@ def stratified_mean(
         bounds=bounds,
         level=level,
         method="Wilson, effective n, stratified",
-        few=MIN_STRATUM_CLUSTERS,
+        min_outcomes=MIN_STRATUM_CLUSTERS,
     )
 
 
 def item_weights(
     count: int, groups: Sequence[Hashable] | None, weights: Mapping[Any, float] | None = None
 ) -> NDArray[np.float64]:
-    """Return the weight of each value in the mean of group means (or the plain mean without groups); the sum is 1."""
+    """Return the weight of each value in the mean of group means, or in the mean if there are no groups; the sum is 1."""
     import numpy as np
 
     if groups is None:
@@ -71,7 +71,7 @@ def item_weights(
 
 
 class StratifiedMean(NamedTuple):
-    """A weighted mean of group means with what its interval needs."""
+    """A weighted mean of group means, with its standard error and degrees of freedom."""
 
     value: float
     error: float
@@ -125,9 +125,9 @@ class _Stratum(NamedTuple):
         """Return the sum of all values."""
         return self.mean * self.n
 
-    def squares_around(self, middle: float) -> float:
+    def squares_around(self, centre: float) -> float:
         """Return the sum over clusters of the squared sum of deviations from another value."""
-        shift = self.mean - middle
+        shift = self.mean - centre
         return max(0.0, self.squares + 2 * shift * self.cross + shift**2 * self.sizes)
 
 
@@ -157,54 +157,54 @@ def _strata(
 
 def _nested_variance(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
     """Return variance and Satterthwaite's degrees of freedom if each cluster lies within one stratum."""
-    free = sum(part.clusters - 1 for part in parts)
-    if free == 0:
+    df = sum(part.clusters - 1 for part in parts)
+    if df == 0:
         return nan, 1.0
-    pooled = sum(part.squares for part in parts) / free
-    total, spread = 0.0, 0.0
+    pooled = sum(part.squares for part in parts) / df
+    total, squared_terms = 0.0, 0.0
     for share, part in zip(shares, parts, strict=True):
-        alone = part.clusters == 1
-        per_cluster = pooled if alone else part.squares / (part.clusters - 1)
+        single = part.clusters == 1
+        per_cluster = pooled if single else part.squares / (part.clusters - 1)
         term = share**2 * part.clusters * per_cluster / part.n**2
         total += term
-        spread += term**2 / (free if alone else part.clusters - 1)
-    return total, (total**2 / spread if spread else float(free))
+        squared_terms += term**2 / (df if single else part.clusters - 1)
+    return total, (total**2 / squared_terms if squared_terms else float(df))
 
 
 def _nested_bounded_variance(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
-    """Return `_nested_variance` for bounded values, for which a small stratum may have no failure and no variance.
+    """Return `_nested_variance` for bounded values; a small stratum of them may have no failure, hence no variance.
 
     Strata of fewer than `MIN_STRATUM_CLUSTERS` clusters are collapsed into one (Cochran 1977, 5A.12); their differences
-    count as noise, which is conservative.
+    enter the variance, which is conservative.
     """
     small = _small_strata(parts)
-    terms, frees = [], []
+    terms, dfs = [], []
     if small:
         clusters = sum(parts[i].clusters for i in small)
-        middle = sum(parts[i].total for i in small) / sum(parts[i].n for i in small)
-        squares = sum(parts[i].squares_around(middle) for i in small)
+        centre = sum(parts[i].total for i in small) / sum(parts[i].n for i in small)
+        squares = sum(parts[i].squares_around(centre) for i in small)
         if clusters == 1:
             return nan, 1.0
         scale = sum(shares[i] ** 2 * parts[i].clusters / parts[i].n ** 2 for i in small)
-        terms, frees = [scale * squares / (clusters - 1)], [clusters - 1]
+        terms, dfs = [scale * squares / (clusters - 1)], [clusters - 1]
     for i, (share, part) in enumerate(zip(shares, parts, strict=True)):
         if i not in small:
             terms.append(share**2 * part.clusters * part.squares / (part.clusters - 1) / part.n**2)
-            frees.append(part.clusters - 1)
-    total, spread = sum(terms), sum(term**2 / free for term, free in zip(terms, frees, strict=True))
-    return total, (total**2 / spread if spread else float(sum(frees)))
+            dfs.append(part.clusters - 1)
+    total, squared_terms = sum(terms), sum(term**2 / df for term, df in zip(terms, dfs, strict=True))
+    return total, (total**2 / squared_terms if squared_terms else float(sum(dfs)))
 
 
 def _small_strata(parts: Sequence[_Stratum]) -> frozenset[int]:
-    """Return the strata that are too small for a variance of their own, and the next smallest ones to reach the minimum."""
+    """Return the strata that are too small for their own variance, and the next smallest until together they are not."""
     order = sorted(range(len(parts)), key=lambda i: parts[i].clusters)
     chosen: list[int] = []
-    together = 0
+    clusters = 0
     for i in order:
-        if parts[i].clusters >= MIN_STRATUM_CLUSTERS and (not chosen or together >= MIN_STRATUM_CLUSTERS):
+        if parts[i].clusters >= MIN_STRATUM_CLUSTERS and (not chosen or clusters >= MIN_STRATUM_CLUSTERS):
             break
         chosen.append(i)
-        together += parts[i].clusters
+        clusters += parts[i].clusters
     return frozenset(chosen)
 
 
@@ -216,7 +216,7 @@ def _crossed_variance(
     shares: Sequence[float],
     parts: Sequence[_Stratum],
 ) -> float:
-    """Return the linearised variance, summed by cluster, if clusters span strata."""
+    """Return the linearised variance, summed by cluster, for clusters that span strata."""
     import numpy as np
 
     means = np.array([part.mean for part in parts])

@@ -1,1 +1,1 @@
-"""Text output of commands: tables that fit the terminal, runs, single samples. Functions return lines and print nothing."""
+"""Text output of commands: tables that fit the terminal, runs, samples. Functions return lines; they do not print."""

@@ -10,7 +10,7 @@ from evals.types import VERDICTS, Estimate
 
 
 def percent(value: float | None) -> str:
-    """Return a fraction in percent: 0.7025 -> `70.2`; only 1 is written as 100, and only 0 as 0."""
+    """Return a fraction in percent: 0.7025 -> `70.2`. Only exactly 1 becomes 100, and only exactly 0 becomes 0."""
     if value is None:
         return "-"
     if 0.9995 <= value < 1.0:
@@ -19,7 +19,7 @@ def percent(value: float | None) -> str:
 
 
 def figure(estimate: Estimate | None) -> str:
-    """Return an estimate's value with its unit, fractions in percent."""
+    """Return an estimate's value with its unit; fractions are in percent."""
     if estimate is None or estimate.value is None:
         return "-"
     if estimate.unit == "fraction":
@@ -27,23 +27,23 @@ def figure(estimate: Estimate | None) -> str:
     return f"{estimate.value:.4g} {estimate.unit}".rstrip()
 
 
-def interval(estimate: Estimate | None, *, between: str = " to ") -> str:
+def interval(estimate: Estimate | None, *, separator: str = " to ") -> str:
     """Return the interval of an estimate, without its unit."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return "-"
     if estimate.unit == "fraction":
-        return f"{100 * estimate.low:.1f}{between}{100 * estimate.high:.1f}"
+        return f"{100 * estimate.low:.1f}{separator}{100 * estimate.high:.1f}"
     return f"{estimate.low:.4g} to {estimate.high:.4g}"
 
 
-def moment(seconds: float, form: str = "%Y-%m-%d %H:%M") -> str:
-    """Return a time in UTC; empty if unknown."""
-    return time.strftime(form, time.gmtime(seconds)) if seconds else ""
+def utc_time(seconds: float, time_format: str = "%Y-%m-%d %H:%M") -> str:
+    """Return a time in UTC, given in seconds since the epoch; empty if it is 0."""
+    return time.strftime(time_format, time.gmtime(seconds)) if seconds else ""
 
 
 def counts_line(counts: Mapping[str, int]) -> str:
-    """Return counts in a fixed order: verdicts first, then failures, then absent samples."""
-    verdicts = [v for v in VERDICTS if v in counts]
-    rest = sorted(name for name in counts if name not in VERDICTS)
-    failures = {name: f"failed {failed.kind}" for name in rest if (failed := Failed.parse(name))}
-    return ", ".join(f"{counts[name]:,} {failures.get(name, name)}" for name in (*verdicts, *rest))
+    """Return counts as text, verdicts first."""
+    verdicts = [verdict for verdict in VERDICTS if verdict in counts]
+    others = sorted(name for name in counts if name not in VERDICTS)
+    failures = {name: f"failed {failed.kind}" for name in others if (failed := Failed.parse(name))}
+    return ", ".join(f"{counts[name]:,} {failures.get(name, name)}" for name in (*verdicts, *others))

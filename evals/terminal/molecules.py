@@ -1,4 +1,4 @@
-"""Molecules in words: formula and canonical SMILES, computed in a worker process under a deadline."""
+"""Formula and canonical SMILES of molecules, computed in a worker process with a deadline."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from evals.scorers.molecule_forms import MoleculeForms
 from evals.verdicts.flips import Flip
 from evals.verdicts.formatting import flip_line, shorten_list
 
-LONGEST = 1000
-"""Maximum number of characters of a SMILES that is parsed."""
+MAX_SMILES_CHARS = 1000
+"""Maximum length of a SMILES that is parsed."""
 
 
 class Molecule(NamedTuple):
-    """A SMILES, described."""
+    """The description of a SMILES."""
 
     formula: str = ""
-    """Component by component; empty if the SMILES is not a molecule."""
+    """Formulas of the components; empty if the SMILES is invalid."""
     canonical: str = ""
     """RDKit's canonical SMILES."""
 
 
-def described(smiles: str) -> Molecule:
-    """Return formula and canonical SMILES; empty if a component is not a molecule.
+def describe_molecule(smiles: str) -> Molecule:
+    """Return formula and canonical SMILES; both empty if a component is invalid.
 
-    >>> described("OCC.CC(=O)O")
+    >>> describe_molecule("OCC.CC(=O)O")
     Molecule(formula='C2H6O + C2H4O2', canonical='CC(=O)O.CCO')
     """
     forms = [MoleculeForms(part) for part in smiles.split(".")]
@@ -41,29 +41,29 @@ def described(smiles: str) -> Molecule:
 
 
 @contextmanager
-def descriptions() -> Iterator[Callable[[str], Molecule]]:
-    """Yield a function that describes a SMILES; its result is empty if RDKit is absent or cannot parse it."""
+def molecule_describer() -> Iterator[Callable[[str], Molecule]]:
+    """Yield a function that describes a SMILES; its result is empty if RDKit is missing or cannot parse the SMILES."""
     with Pool(1, timeout_s=5.0) as pool:
 
         @cache
         def describe(smiles: str) -> Molecule:
-            if len(smiles) > LONGEST:
+            if len(smiles) > MAX_SMILES_CHARS:
                 return Molecule()
             try:
-                return Molecule(*pool.call(described, smiles))
+                return Molecule(*pool.call(describe_molecule, smiles))
             except EvalsError:
                 return Molecule()
 
         yield describe
 
 
-def flip_lines(flips: Sequence[Flip], most: int, what: str, *, quote: str = "") -> list[str]:
-    """Return at most `most` lines on changed samples; molecules get their formulas, which shows isomers as such."""
-    if not any(flip.molecule for flip in flips[:most]):
-        return shorten_list([flip_line(flip, quote=quote) for flip in flips], most, what)
-    with descriptions() as describe:
+def flip_lines(flips: Sequence[Flip], limit: int, noun: str, *, quote: str = "") -> list[str]:
+    """Return at most `limit` lines on changed samples; molecules are shown with their formulas."""
+    if not any(flip.molecule for flip in flips[:limit]):
+        return shorten_list([flip_line(flip, quote=quote) for flip in flips], limit, noun)
+    with molecule_describer() as describe:
         first = [
             flip_line(flip, quote=quote, formula=lambda smiles: describe(smiles).formula)
-            for flip in flips[:most]
+            for flip in flips[:limit]
         ]
-        return shorten_list([*first, *(flip.id for flip in flips[most:])], most, what)
+        return shorten_list([*first, *(flip.id for flip in flips[limit:])], limit, noun)

@@ -1,4 +1,4 @@
-"""Models by suites: the leaderboard of the terminal. Each cell is the newest complete run, or its seeds pooled."""
+"""A leaderboard for the terminal: models by suites. A cell is the newest complete run, or its seeds pooled."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from evals.records.card import Card
 from evals.terminal.figures import figure
-from evals.terminal.layout import GAP, Column, cells, table, wrap
-from evals.terminal.runs import MARKS, Line, marks, pooled
+from evals.terminal.layout import GAP, Column, table, text_width, wrap
+from evals.terminal.runs import MARKS, Line, marks, pool
 from evals.terminal.trust_marks import Challenges
 from evals.types import Estimate
 
 
-class Head(NamedTuple):
-    """A column: scores that may be ranked together."""
+class ColumnKey(NamedTuple):
+    """A column: what scores must have in common to be ranked together."""
 
     suite: str
     protocol: str
@@ -33,64 +33,62 @@ class Head(NamedTuple):
 class Pivot(NamedTuple):
     """Models in rows, suites in columns."""
 
-    heads: tuple[Head, ...]
+    keys: tuple[ColumnKey, ...]
     labels: tuple[str, ...]
     models: tuple[str, ...]
-    lines: dict[tuple[str, Head], Line]
+    lines: dict[tuple[str, ColumnKey], Line]
 
 
 def pivot(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> Pivot:
-    """Return the newest complete run, or its pooled seeds, for every model and column."""
-    lines: dict[tuple[str, Head], Line] = {}
-    for line in sorted(pooled(cards, challenges), key=lambda row: (row.card.complete, row.when)):
-        if line.head is not None and line.head.value is not None:
-            lines[line.card.model, _head(line.card, line.head)] = line
-    heads = tuple(sorted({head for _, head in lines}))
+    """Return a table with the newest complete run, or its pooled seeds, for each model and column."""
+    lines: dict[tuple[str, ColumnKey], Line] = {}
+    for line in sorted(pool(cards, challenges), key=lambda row: (row.card.complete, row.started)):
+        if line.headline is not None and line.headline.value is not None:
+            lines[line.card.model, _column_key(line.card, line.headline)] = line
+    keys = tuple(sorted({key for _, key in lines}))
     models = tuple(sorted({model for model, _ in lines}, key=str.lower))
-    return Pivot(heads, tuple(_labels(heads)), models, lines)
+    return Pivot(keys, tuple(_labels(keys)), models, lines)
 
 
-def _head(card: Card, head: Estimate) -> Head:
+def _column_key(card: Card, headline: Estimate) -> ColumnKey:
     config = card.config
-    metric = head.metric.partition("@")[0]
-    return Head(config.suite, config.protocol, config.version, config.data_sha256, config.judge, metric)
+    metric = headline.metric.partition("@")[0]
+    return ColumnKey(config.suite, config.protocol, config.version, config.data_sha256, config.judge, metric)
 
 
-def _labels(heads: Sequence[Head]) -> list[str]:
-    """Name columns by suite and protocol, and by whatever else distinguishes them."""
+def _labels(keys: Sequence[ColumnKey]) -> list[str]:
+    """Return the column headings: suite, protocol, and any other property that differs between columns."""
     labels = []
-    for head in heads:
-        same_label = [
-            other_head for other_head in heads if other_head.label == head.label and other_head != head
-        ]
-        words = {
-            "version": f"v{head.version}",
-            "judge": f"judge {head.judge or 'none'}",
-            "metric": head.metric,
-            "data_sha256": f"data {head.data_sha256[:6]}",
+    for key in keys:
+        same_label = [other for other in keys if other.label == key.label and other != key]
+        width = {
+            "version": f"v{key.version}",
+            "judge": f"judge {key.judge or 'none'}",
+            "metric": key.metric,
+            "data_sha256": f"data {key.data_sha256[:6]}",
         }
-        own = head._asdict()
+        own = key._asdict()
         more = [
-            text for name, text in words.items() if any(o._asdict()[name] != own[name] for o in same_label)
+            text
+            for name, text in width.items()
+            if any(other._asdict()[name] != own[name] for other in same_label)
         ]
-        labels.append(" ".join([head.label, *more]))
+        labels.append(" ".join([key.label, *more]))
     return labels
 
 
 def layout(grid: Pivot, max_width: int | None) -> list[str]:
-    """Lay out a pivot; columns that do not fit follow in a second block below."""
-    texts = {
-        (model, head): _cell(grid.lines.get((model, head))) for model in grid.models for head in grid.heads
-    }
-    first = max(map(cells, ("model", *grid.models)), default=0)
+    """Lay out a pivot table; columns that do not fit are continued in further blocks."""
+    texts = {(model, key): _cell(grid.lines.get((model, key))) for model in grid.models for key in grid.keys}
+    first = max(map(text_width, ("model", *grid.models)), default=0)
     first = first if max_width is None else min(first, max(12, max_width // 3))
     lines: list[str] = []
     for positions in _blocks(grid, texts, None if max_width is None else max_width - first - GAP):
         columns = [Column("model", spill=first), *(Column(grid.labels[i], right=True) for i in positions)]
         rows = [
-            [model, *(texts[model, grid.heads[i]] for i in positions)]
+            [model, *(texts[model, grid.keys[i]] for i in positions)]
             for model in grid.models
-            if any(texts[model, grid.heads[i]] for i in positions)
+            if any(texts[model, grid.keys[i]] for i in positions)
         ]
         lines += ["", *table(columns, [("", rows)], max_width)]
     used = {letter for line in grid.lines.values() for letter in marks(line)}
@@ -104,65 +102,69 @@ def layout(grid: Pivot, max_width: int | None) -> list[str]:
 
 
 def _cell(line: Line | None) -> str:
-    if line is None or line.head is None:
+    if line is None or line.headline is None:
         return ""
-    return " ".join([_with_error(line.head), *marks(line)])
+    return " ".join([_score_with_interval(line.headline), *marks(line)])
 
 
-def _with_error(head: Estimate) -> str:
-    """Return a score with its interval: `83.5 ±0.7`, or `98.9 +0.7 −3.1` if its sides differ."""
-    if head.value is None or head.low is None or head.high is None:
-        return figure(head).removesuffix(" %")
-    scale, form, short = (100, ".1f", ".1f") if head.unit == "fraction" else (1, ".4g", ".2g")
-    up, down = (f"{scale * side:{short}}" for side in (head.high - head.value, head.value - head.low))
-    return f"{scale * head.value:{form}} {f'±{up}' if up == down else f'+{up} −{down}'}"
+def _score_with_interval(headline: Estimate) -> str:
+    """Return a score with its interval: `83.5 ±0.7`, or `98.9 +0.7 −3.1` if it is asymmetric."""
+    if headline.value is None or headline.low is None or headline.high is None:
+        return figure(headline).removesuffix(" %")
+    scale, form, short = (100, ".1f", ".1f") if headline.unit == "fraction" else (1, ".4g", ".2g")
+    up, down = (
+        f"{scale * side:{short}}" for side in (headline.high - headline.value, headline.value - headline.low)
+    )
+    return f"{scale * headline.value:{form}} {f'±{up}' if up == down else f'+{up} −{down}'}"
 
 
-def _blocks(grid: Pivot, texts: dict[tuple[str, Head], str], max_width: int | None) -> list[list[int]]:
+def _blocks(grid: Pivot, texts: dict[tuple[str, ColumnKey], str], max_width: int | None) -> list[list[int]]:
     blocks: list[list[int]] = [[]]
     used = 0
-    for i, head in enumerate(grid.heads):
-        words = max(map(cells, grid.labels[i].split(" ")))
-        size = max(words, *(cells(texts[model, head]) for model in grid.models)) + GAP
+    for i, key in enumerate(grid.keys):
+        width = max(map(text_width, grid.labels[i].split(" ")))
+        size = max(width, *(text_width(texts[model, key]) for model in grid.models)) + GAP
         if max_width is not None and blocks[-1] and used + size > max_width + GAP:
             blocks.append([])
             used = 0
         blocks[-1].append(i)
         used += size
-    return blocks if grid.heads else []
+    return blocks if grid.keys else []
 
 
-def as_rows(grid: Pivot) -> list[dict[str, Any]]:
-    """Return a row per model with a value per column, for a spreadsheet: fractions are fractions, gaps are empty."""
+def csv_rows(grid: Pivot) -> list[dict[str, Any]]:
+    """Return a row per model with an unformatted value per column; missing ones are None."""
     return [
         {
             "model": model,
             **{
-                label: (line.head.value if (line := grid.lines.get((model, head))) and line.head else None)
-                for label, head in zip(grid.labels, grid.heads, strict=True)
+                label: (
+                    line.headline.value if (line := grid.lines.get((model, key))) and line.headline else None
+                )
+                for label, key in zip(grid.labels, grid.keys, strict=True)
             },
         }
         for model in grid.models
     ]
 
 
-def as_json(grid: Pivot) -> list[dict[str, Any]]:
+def json_cells(grid: Pivot) -> list[dict[str, Any]]:
     """Return a cell per model and column, with its interval and runs."""
     return [
         {
             "model": model,
             "column": label,
-            **head._asdict(),
-            "value": line.head.value,
-            "low": line.head.low,
-            "high": line.head.high,
-            "unit": line.head.unit,
-            "better": line.head.better,
-            "n": line.head.n,
+            **key._asdict(),
+            "value": line.headline.value,
+            "low": line.headline.low,
+            "high": line.headline.high,
+            "unit": line.headline.unit,
+            "better": line.headline.better,
+            "n": line.headline.n,
             "runs": [card.run for card in line.cards],
             "marks": list(marks(line).values()),
         }
         for model in grid.models
-        for label, head in zip(grid.labels, grid.heads, strict=True)
-        if (line := grid.lines.get((model, head))) and line.head
+        for label, key in zip(grid.labels, grid.keys, strict=True)
+        if (line := grid.lines.get((model, key))) and line.headline
     ]

@@ -1,4 +1,4 @@
-"""A line on each run below the table: what became of its samples, its interval, its sampling and cost."""
+"""A line per run, shown below the table: outcomes, interval, sampling and cost."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from evals.terminal.runs import Line, missing_bounds
 from evals.types import Estimate
 
 
-def details(card: Card, challenge: Challenge | None = None, *, named: str = "") -> list[str]:
-    """Return a line on the outcomes of a score, with its bounds if some are missing. `named`: in place of the id."""
+def details(card: Card, challenge: Challenge | None = None, *, label: str = "") -> list[str]:
+    """Return a line on a run, with the bounds of its score if outcomes are missing. `label` replaces the run's id."""
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
-    if unmarked := _unmarked(card):
+    if unmarked := _unmarked_answers(card):
         facts.append(unmarked)
-    head = card.headline
-    if head is not None and head.low is not None:
-        facts.append(f"interval: {head.method}, {describe_estimand('items-like-these')}")
-    if bounds := missing_bounds(Line(cards=(card,), head=head)):
+    headline = card.headline
+    if headline is not None and headline.low is not None:
+        facts.append(f"interval: {headline.method}, {describe_estimand('items-like-these')}")
+    if bounds := missing_bounds(Line(cards=(card,), headline=headline)):
         facts.append(bounds)
-    if head and (corrected := _corrected(card, head)) is not None:
+    if headline and (corrected := _corrected(card, headline)) is not None:
         facts.append(f"with errata {card.errata}: {figure(corrected)} of {corrected.n:,}")
     facts += [
         f"{'looks broken' if finding.fault else 'warning'}: {finding.message}" for finding in card.health
@@ -31,29 +31,31 @@ def details(card: Card, challenge: Challenge | None = None, *, named: str = "") 
     facts += [note for note in card.notes if Note.parse(note, JUDGE_NOTE)]
     facts += [f"promise {promise.promise_standing(card)}"] if card.promise else []
     facts += [challenge.sentence] if challenge else []
-    facts += _used(card)
+    facts += _sampling_and_cost(card)
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []
-    return [f"{named or card.run}: {'; '.join(facts)}"]
+    return [f"{label or card.run}: {'; '.join(facts)}"]
 
 
-def _unmarked(card: Card) -> str:
-    """Return the share of answers extracted without any answer marker; empty if there are none."""
+def _unmarked_answers(card: Card) -> str:
+    """Return how many answers were extracted without an answer marker; empty if none were."""
     total = sum(card.forms.values())
-    loose = sum(count for form, count in card.forms.items() if form in PROSE)
-    return f"{percent(loose / total)} % of its answers were extracted without a marker" if loose else ""
+    unmarked = sum(count for form, count in card.forms.items() if form in PROSE)
+    return f"{percent(unmarked / total)} % of its answers were extracted without a marker" if unmarked else ""
 
 
-def _used(card: Card) -> list[str]:
-    """Return sampling, tokens and cost of a run, as far as known."""
+def _sampling_and_cost(card: Card) -> list[str]:
+    """Return sampling, tokens and cost of a run, as far as they are known."""
     sampling = card.config.sampling
-    how = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
-    how += [f"seed {card.config.seed}"] if how and sampling.temperature else []
+    settings = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
+    settings += [f"seed {card.config.seed}"] if settings and sampling.temperature else []
     tokens = {kind: card.tokens.get(kind, 0) for kind in ("input", "output")}
-    used = [f"{tokens['input']:,} + {tokens['output']:,} tokens"] if any(tokens.values()) else []
-    used += [f"{card.cost_usd:.2f} USD"] if card.cost_usd else []
-    return [", ".join(facts) for facts in (how, used) if facts]
+    usage = [f"{tokens['input']:,} + {tokens['output']:,} tokens"] if any(tokens.values()) else []
+    usage += [f"{card.cost_usd:.2f} USD"] if card.cost_usd else []
+    return [", ".join(facts) for facts in (settings, usage) if facts]
 
 
-def _corrected(card: Card, head: Estimate) -> Estimate | None:
-    return next((e for e in card.estimates if e.metric == f"{head.metric}_corrected" and not e.group), None)
+def _corrected(card: Card, headline: Estimate) -> Estimate | None:
+    return next(
+        (e for e in card.estimates if e.metric == f"{headline.metric}_corrected" and not e.group), None
+    )

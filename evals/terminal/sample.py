@@ -1,6 +1,6 @@
 """One sample of a run in full: prompt, reply with the extracted answer marked, gold answer, verdict and reason.
 
-Of a gated suite, only ids, letters and verdicts are shown.
+Gated suites are shown with ids, letters and verdicts only.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from evals.terminal.molecules import Molecule
 
 Describe: TypeAlias = "Callable[[str], Molecule]"
-"""SMILES -> formula and canonical SMILES; both empty if it is not a molecule."""
+"""Maps a SMILES to its formula and canonical SMILES, both empty if it is invalid."""
 NOT_RIGHT = "not-right"
-"""Every outcome but `right`, including failures and absent samples."""
-MARKED = ("»", "«")
-"""Marks around the extracted answer, shown in reverse video on a terminal."""
-REVERSE = "\x1b[7m"
-MOLECULES = 4
-"""Maximum number of prompt molecules shown with a formula."""
-LADDER = (
-    (5.0, "the same SMILES, letter by letter"),
-    (4.0, "the same molecule (canonical SMILES)"),
-    (3.5, "the same compound, drawn differently"),
-    (3.0, "the same but for stereo"),
-    (2.0, "the same parent: neutral, largest fragment, without isotopes"),
-    (1.0, "a tautomer of it"),
+"""Stands for every outcome except `right`, including failures and absent samples."""
+ANSWER_MARKS = ("»", "«")
+"""Marks around the extracted answer, which is in reverse video on a terminal."""
+REVERSE_VIDEO = "\x1b[7m"
+MAX_MOLECULES = 4
+"""Maximum number of molecules of the prompt that are listed."""
+RUNGS = (
+    (5.0, "identical SMILES string"),
+    (4.0, "same molecule (canonical SMILES)"),
+    (3.5, "same compound, drawn differently"),
+    (3.0, "same up to stereochemistry"),
+    (2.0, "same parent: neutral, largest fragment, without isotopes"),
+    (1.0, "a tautomer"),
 )
-"""Descriptions of the rungs of `scorers/molecule_match.py`, by their value in `Score.parts`."""
+"""Degrees of agreement of two molecules: value of `rung` in `Score.parts` (`scorers/molecule_match.py`), description."""
 
 
-class Shown(Struct, frozen=True, kw_only=True):
-    """One sample and repeat of a run."""
+class SampleView(Struct, frozen=True, kw_only=True):
+    """A sample and repeat of a run."""
 
     card: Card
     sample: Sample
@@ -55,23 +55,17 @@ class Shown(Struct, frozen=True, kw_only=True):
 
     @property
     def score(self) -> Score | None:
-        """Return the score of the suite's first scorer; None if there is none."""
+        """Return the score by the suite's first scorer; None if there is none."""
         first = next(iter(self.record.scores.values()), None) if self.record else None
         return first if isinstance(first, Score) else None
 
     @property
     def failure(self) -> Failure | None:
-        """Return why there is no score; None if nothing failed."""
+        """Return the failure of the call or of the first scorer; None if nothing failed."""
         if self.record is None:
             return None
-        first = next(iter(self.record.scores.values()), None)
-        return (
-            self.record.outcome
-            if isinstance(self.record.outcome, Failure)
-            else first
-            if isinstance(first, Failure)
-            else None
-        )
+        outcomes = (self.record.outcome, next(iter(self.record.scores.values()), None))
+        return next((outcome for outcome in outcomes if isinstance(outcome, Failure)), None)
 
     @property
     def verdict(self) -> str:
@@ -84,29 +78,30 @@ class Shown(Struct, frozen=True, kw_only=True):
 # --- selection -----------------------------------------------------------------------------------------------
 
 
-def find(run: Run, sample: str | None, *, repeat: int = 0, then: str | None = None) -> Shown:
-    """Return a sample of a run; with `then`, the next one with this verdict (without `sample`, the first of the run).
+def find_sample(run: Run, sample: str | None, *, repeat: int = 0, verdict: str | None = None) -> SampleView:
+    """Return a sample of a run, or with `verdict` the next sample after it that has this verdict.
 
-    Raises StoreError if the run does not expect the sample, or if no further one has the verdict.
+    Without `sample` the search starts at the first sample, by default for one that is not right. Raises StoreError if the
+    run has no such sample.
     """
     card = run.card
     samples = list(run.samples())
     if sample is not None and not any(candidate.id == sample for candidate in samples):
-        raise StoreError(_no_sample(run, sample, [candidate.id for candidate in samples]))
+        raise StoreError(_unknown_sample(run, sample, [candidate.id for candidate in samples]))
     if sample is not None and not 0 <= repeat < card.config.repeats:
         raise StoreError(f"{card.run} has repeats 0 to {card.config.repeats - 1}, not {repeat}")
-    if sample is not None and then is None:
+    if sample is not None and verdict is None:
         chosen = next(candidate for candidate in samples if candidate.id == sample)
-        return Shown(card=card, sample=chosen, repeat=repeat, record=_record(run, (sample, repeat)))
-    place, then = (sample, repeat) if sample is not None else None, then or NOT_RIGHT
-    if (following := _next(run, card, samples, place, then)) is None:
-        behind = f" after {sample}" if sample is not None else ""
+        return SampleView(card=card, sample=chosen, repeat=repeat, record=_record(run, (sample, repeat)))
+    start, verdict = (sample, repeat) if sample is not None else None, verdict or NOT_RIGHT
+    if (match := _next_match(run, card, samples, start, verdict)) is None:
+        after = f" after {sample}" if sample is not None else ""
         counts = counts_line(card.counts) or "nothing recorded yet"
-        raise StoreError(f"{card.run} has no sample that is {then}{behind}; it has {counts}")
-    return following
+        raise StoreError(f"{card.run} has no sample that is {verdict}{after}; it has {counts}")
+    return match
 
 
-def _no_sample(run: Run, sample: str, ids: Sequence[str]) -> str:
+def _unknown_sample(run: Run, sample: str, ids: Sequence[str]) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(sample, ids, n=3) or list(ids[:3])
@@ -117,22 +112,22 @@ def _record(run: Run, key: tuple[str, int]) -> Record | None:
     return next((record for record in run.records() if (record.sample, record.repeat) == key), None)
 
 
-def _next(
-    run: Run, card: Card, samples: Sequence[Sample], place: tuple[str, int] | None, verdict: str
-) -> Shown | None:
-    """Return the next sample with a verdict, in data order; texts are read only for the match."""
+def _next_match(
+    run: Run, card: Card, samples: Sequence[Sample], start: tuple[str, int] | None, verdict: str
+) -> SampleView | None:
+    """Return the first sample after `start` with a verdict, in data order; texts are read only for the match."""
     briefs = {(brief.sample, brief.repeat): brief for brief in run.briefs()}
-    begun = place is None
+    started = start is None
     for sample in samples:
         for repeat in range(card.config.repeats):
-            if begun and _fits(briefs.get((sample.id, repeat)), verdict):
+            if started and _has_verdict(briefs.get((sample.id, repeat)), verdict):
                 record = _record(run, (sample.id, repeat))
-                return Shown(card=card, sample=sample, repeat=repeat, record=record)
-            begun = begun or (sample.id, repeat) == place
+                return SampleView(card=card, sample=sample, repeat=repeat, record=record)
+            started = started or (sample.id, repeat) == start
     return None
 
 
-def _fits(brief: object, verdict: str) -> bool:
+def _has_verdict(brief: object, verdict: str) -> bool:
     from evals.records.files import Brief
 
     if not isinstance(brief, Brief):
@@ -154,65 +149,65 @@ def _fits(brief: object, verdict: str) -> bool:
 
 
 class Span(NamedTuple):
-    """Characters of a reply."""
+    """A range of characters in a reply."""
 
     start: int
     end: int
 
 
-def where_read(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
+def answer_span(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
     """Return the span of a reply from which the answer was extracted; None if unknown.
 
-    Scores of older runs and of other harnesses' rules do not store the span; the last occurrence of the answer is used instead.
+    If the score stores no span (older runs, other harnesses' rules), it is the last occurrence of the answer.
     """
     if score.span is not None:
         start, end = score.span
         return Span(start, end) if 0 <= start < end <= len(reply.text) else None
     if not (answer := score.answer):
         return None
-    shown = answer
+    text = answer
     if len(answer) == 1 and answer.isascii() and answer.isupper() and prompt.order is not None:
         if ord(answer) - ord("A") not in prompt.order:
             return None
-        shown = prompt.shown_letter(answer)
-    whole = rf"(?<![A-Za-z0-9]){re.escape(shown)}(?![A-Za-z0-9])"
-    matches = list(re.finditer(whole, reply.text))
+        text = prompt.shown_letter(answer)
+    pattern = rf"(?<![A-Za-z0-9]){re.escape(text)}(?![A-Za-z0-9])"
+    matches = list(re.finditer(pattern, reply.text))
     if matches:
         return Span(*matches[-1].span())
-    start = reply.text.rfind(shown)
-    return Span(start, start + len(shown)) if start >= 0 else None
+    start = reply.text.rfind(text)
+    return Span(start, start + len(text)) if start >= 0 else None
 
 
 # --- layout --------------------------------------------------------------------------------------------------
 
 
 def layout(
-    shown: Shown,
+    view: SampleView,
     max_width: int | None,
     *,
     reasoning: bool = False,
     describe: Describe | None = None,
 ) -> list[str]:
-    """Lay out a sample; `describe` gives a molecule's formula and canonical SMILES (it may need a worker process)."""
-    card, sample = shown.card, shown.sample
+    """Lay out a sample; with `describe`, molecules are shown with their formulas."""
+    card, sample = view.card, view.sample
     group = f" ({sample.group})" if sample.group and not card.gated else ""
-    repeat = f", repeat {shown.repeat}" if card.config.repeats > 1 else ""
-    head = f"{card.config.suite} · {card.config.protocol} · {card.model} · run {card.run}"
-    lines = _styled(BOLD, wrap(plain(head), max_width, indent="  "))
-    lines += wrap(plain(f"sample {sample.id}{group}{repeat}: {shown.verdict}"), max_width, indent="  ")
+    repeat = f", repeat {view.repeat}" if card.config.repeats > 1 else ""
+    heading = f"{card.config.suite} · {card.config.protocol} · {card.model} · run {card.run}"
+    lines = _style_lines(BOLD, wrap(plain(heading), max_width, indent="  "))
+    lines += wrap(plain(f"sample {sample.id}{group}{repeat}: {view.verdict}"), max_width, indent="  ")
     if card.gated:
-        return [*lines, *_gated(shown, max_width)]
-    lines += _block("Prompt", _prompt(shown), max_width)
-    lines += _replied(shown, max_width, reasoning=reasoning)
-    lines += _block("Molecules", _molecules(shown, describe), max_width)
-    lines += _block("Read", _answer(shown, describe), max_width)
-    lines += _block("Gold", _gold(shown, describe), max_width)
-    lines += _block("Why", _why(shown), max_width)
-    lines += _block("Ladder", _ladder(shown), max_width)
+        return [*lines, *_gated_lines(view, max_width)]
+    lines += _block("Prompt", _prompt_text(view), max_width)
+    lines += _outcome_lines(view, max_width, reasoning=reasoning)
+    lines += _block("Molecules", _molecules_text(view, describe), max_width)
+    lines += _block("Answer", _answer_text(view, describe), max_width)
+    lines += _block("Gold", _gold_text(view, describe), max_width)
+    lines += _block("Reason", _reason_text(view), max_width)
+    lines += _block("Agreement", _rungs_text(view), max_width)
     return lines
 
 
-def _styled(style: str, lines: Sequence[str]) -> list[str]:
+def _style_lines(style: str, lines: Sequence[str]) -> list[str]:
     return [f"{style}{line}{END}" for line in lines]
 
 
@@ -228,32 +223,32 @@ def _block(title: str, text: str, max_width: int | None, *, first: str = "  ") -
     return ["", f"{BOLD}{title}{END}", *body]
 
 
-def _gated(shown: Shown, max_width: int | None) -> list[str]:
-    """Return letters and verdict of a gated sample, without texts."""
-    target = shown.sample.target
+def _gated_lines(view: SampleView, max_width: int | None) -> list[str]:
+    """Return the letters of a gated sample, without texts."""
+    target = view.sample.target
     letters = [target] if isinstance(target, str) else list(target) if isinstance(target, tuple) else []
-    answer = shown.score.answer if shown.score else None
+    answer = view.score.answer if view.score else None
     facts = []
     if letters and all(re.fullmatch("[A-Z]", letter) for letter in letters):
         facts.append(f"gold {', '.join(letters)}")
-        facts.append(f"read {answer if answer and re.fullmatch('[A-Z]', answer) else '-'}")
-    facts.append("the suite is gated: its texts stay in the results folder")
+        facts.append(f"answer {answer if answer and re.fullmatch('[A-Z]', answer) else '-'}")
+    facts.append("the suite is gated: its texts are not shown")
     return wrap("; ".join(facts), max_width, indent="  ")
 
 
-def _prompt(shown: Shown) -> str:
-    if shown.record is None or not shown.record.prompt.messages:
-        if shown.sample.question:
-            return f"(question of the data set; the prompt as sent is not known)\n{plain_text(shown.sample.question)}"
-        return "not stored: the replies were imported" if shown.record else "never sent"
-    messages = shown.record.prompt.messages
+def _prompt_text(view: SampleView) -> str:
+    if view.record is None or not view.record.prompt.messages:
+        if view.sample.question:
+            return f"(question from the data set; the prompt that was sent is unknown)\n{plain_text(view.sample.question)}"
+        return "not stored: the replies were imported" if view.record else "never sent"
+    messages = view.record.prompt.messages
     if len(messages) == 1:
         return plain_text(messages[0].parts)
     return "\n\n".join(f"[{message.role}]\n{plain_text(message.parts)}" for message in messages)
 
 
-def _replied(shown: Shown, max_width: int | None, *, reasoning: bool) -> list[str]:
-    outcome = shown.record.outcome if shown.record else None
+def _outcome_lines(view: SampleView, max_width: int | None, *, reasoning: bool) -> list[str]:
+    outcome = view.record.outcome if view.record else None
     if outcome is None:
         return []
     if isinstance(outcome, Failure):
@@ -262,137 +257,142 @@ def _replied(shown: Shown, max_width: int | None, *, reasoning: bool) -> list[st
     if outcome.reasoning and reasoning:
         lines += _block("Reasoning", outcome.reasoning, max_width)
     elif outcome.reasoning:
-        words = len(outcome.reasoning.split())
-        lines += ["", *_styled(DIM, wrap(f"Reasoning: {words} words; --reasoning shows them", max_width))]
-    ends = {"length": " (truncated at max tokens)", "filter": " (stopped by the server's filter)"}
-    return lines + _reply(shown, outcome, max_width, title=f"Reply{ends.get(outcome.stop, '')}")
+        hint = f"Reasoning: {len(outcome.reasoning.split())} words; --reasoning shows them"
+        lines += ["", *_style_lines(DIM, wrap(hint, max_width))]
+    endings = {"length": " (truncated at max tokens)", "filter": " (stopped by the server's filter)"}
+    return lines + _reply_lines(view, outcome, max_width, title=f"Reply{endings.get(outcome.stop, '')}")
 
 
-def _reply(shown: Shown, reply: Reply, max_width: int | None, *, title: str) -> list[str]:
-    """Lay out a reply with the extracted answer between marks."""
+def _reply_lines(view: SampleView, reply: Reply, max_width: int | None, *, title: str) -> list[str]:
+    """Lay out a reply with the extracted answer marked."""
     text = reply.text
-    span = where_read(shown.score, shown.record.prompt, reply) if shown.score and shown.record else None
+    span = answer_span(view.score, view.record.prompt, reply) if view.score and view.record else None
     if span is not None:
-        text = f"{text[: span.start]}{MARKED[0]}{text[span.start : span.end]}{MARKED[1]}{text[span.end :]}"
+        text = f"{text[: span.start]}{ANSWER_MARKS[0]}{text[span.start : span.end]}{ANSWER_MARKS[1]}{text[span.end :]}"
     lines = _block(title, text or "(empty)", max_width)
     if span is None:
         return lines
     return [
-        re.sub("(»[^»«]*«)", lambda match: f"{REVERSE}{match[1]}{END}", line) if MARKED[1] in line else line
+        re.sub("(»[^»«]*«)", lambda match: f"{REVERSE_VIDEO}{match[1]}{END}", line)
+        if ANSWER_MARKS[1] in line
+        else line
         for line in lines
     ]
 
 
-def _option(shown: Shown, letter: str) -> str:
+def _option(view: SampleView, letter: str) -> str:
     index = ord(letter) - ord("A") if re.fullmatch("[A-Z]", letter) else -1
-    choices = shown.sample.choices
+    choices = view.sample.choices
     if not 0 <= index < len(choices):
         return letter
-    order = shown.record.prompt.order if shown.record else None
-    shown_as = ""
-    if (
-        order is not None
-        and index in order
-        and (shown_letter := chr(ord("A") + order.index(index))) != letter
-    ):
-        shown_as = f" (shown as {shown_letter})"
-    return f"{letter}{shown_as}  {choices[index]}"
+    order = view.record.prompt.order if view.record else None
+    prompt_letter = chr(ord("A") + order.index(index)) if order is not None and index in order else letter
+    note = "" if prompt_letter == letter else f" (shown as {prompt_letter})"
+    return f"{letter}{note}  {choices[index]}"
 
 
-def _answer(shown: Shown, describe: Describe | None) -> str:
-    if shown.score is None:
+def _answer_text(view: SampleView, describe: Describe | None) -> str:
+    if view.score is None:
         return ""
-    if not (answer := shown.score.answer):
+    if not (answer := view.score.answer):
         return "no answer"
-    if shown.sample.choices:
+    if view.sample.choices:
         letters = answer.split(", ")
         if all(re.fullmatch("[A-Z]", letter) for letter in letters):
-            return "\n".join(_option(shown, letter) for letter in letters)
-    return _with_facts(shown, answer, describe)
+            return "\n".join(_option(view, letter) for letter in letters)
+    return _describe_if_scored_as_molecule(view, answer, describe)
 
 
-def _gold(shown: Shown, describe: Describe | None) -> str:
-    target, unit = shown.sample.target, shown.sample.unit
+def _gold_text(view: SampleView, describe: Describe | None) -> str:
+    target, unit = view.sample.target, view.sample.unit
     if isinstance(target, float):
         return f"{target:g} {unit}".rstrip()
     targets = (target,) if isinstance(target, str) else target
-    if shown.sample.choices:
-        return "\n".join(_option(shown, letter) for letter in targets)
+    if view.sample.choices:
+        return "\n".join(_option(view, letter) for letter in targets)
     text = ", ".join(targets)
-    return _with_facts(shown, text, describe) if not unit else f"{text} {unit}"
+    return _describe_if_scored_as_molecule(view, text, describe) if not unit else f"{text} {unit}"
 
 
 _TAGGED = re.compile(r"<(SMILES|IUPAC)>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</\1>")
 
 
-def _tagged(shown: Shown, kind: str) -> list[str]:
-    """Return the molecules in these tags in the question; `between <SMILES> and </SMILES>` has none."""
-    tags = (tag for tag in _TAGGED.finditer(_question(shown)) if tag[1] == kind and tag[2] != "and")
+def _tagged_molecules(view: SampleView, kind: str) -> list[str]:
+    """Return the molecules tagged `<kind>` in the question; "between <SMILES> and </SMILES>" is not one."""
+    tags = (tag for tag in _TAGGED.finditer(_question(view)) if tag[1] == kind and tag[2] != "and")
     return list(dict.fromkeys(tag[2] for tag in tags))
 
 
-def _question(shown: Shown) -> str:
-    """Return the last message of the prompt, which has no examples; empty if it is not stored."""
-    messages = shown.record.prompt.messages if shown.record else ()
+def _question(view: SampleView) -> str:
+    """Return the last message of the prompt (examples are in earlier ones); empty if it is not stored."""
+    messages = view.record.prompt.messages if view.record else ()
     return plain_text(messages[-1].parts) if messages else ""
 
 
-def _molecules(shown: Shown, describe: Describe | None) -> str:
-    """Return the molecules of the prompt with what is known of them."""
+def _molecules_text(view: SampleView, describe: Describe | None) -> str:
+    """Return the molecules of the prompt, described."""
     if describe is None:
         return ""
-    molecules = [each for each in _tagged(shown, "SMILES")[-MOLECULES:] if describe(each).formula]
-    return "\n".join(_facts(shown, each, describe) for each in molecules)
+    molecules = [
+        smiles for smiles in _tagged_molecules(view, "SMILES")[-MAX_MOLECULES:] if describe(smiles).formula
+    ]
+    return "\n".join(_describe(view, smiles, describe) for smiles in molecules)
 
 
-def _with_facts(shown: Shown, text: str, describe: Describe | None) -> str:
-    """Return an answer or gold answer, with the facts of the molecule if it was scored as one."""
-    if describe is None or shown.score is None or "rung" not in shown.score.parts:
+def _describe_if_scored_as_molecule(view: SampleView, text: str, describe: Describe | None) -> str:
+    """Return an answer or gold answer, described if it was scored as a molecule."""
+    if describe is None or view.score is None or "rung" not in view.score.parts:
         return text
-    return _facts(shown, text, describe)
+    return _describe(view, text, describe)
 
 
-def _facts(shown: Shown, smiles: str, describe: Describe) -> str:
-    """Return a SMILES with its formula and its name; without a name, with the canonical SMILES if it is another one."""
+def _describe(view: SampleView, smiles: str, describe: Describe) -> str:
+    """Return a SMILES with formula and name, or with its canonical form if no name is known and the form differs."""
     formula, canonical = describe(smiles)
     if not formula:
         return smiles
-    known, name = _name(shown)
-    if name and describe(known).canonical == canonical:
+    named, name = _named_molecule(view)
+    if name and describe(named).canonical == canonical:
         return f"{smiles}  ({formula})\n{name}"
-    other = f"; canonical {canonical}" if canonical != smiles else ""
-    return f"{smiles}  ({formula}{other})"
+    note = f"; canonical {canonical}" if canonical != smiles else ""
+    return f"{smiles}  ({formula}{note})"
 
 
-def _name(shown: Shown) -> tuple[str, str]:
-    """Return the molecule whose IUPAC name the sample states, and the name: one is in the prompt, the other the gold answer."""
-    target, names, smiles = shown.sample.target, _tagged(shown, "IUPAC"), _tagged(shown, "SMILES")
+def _named_molecule(view: SampleView) -> tuple[str, str]:
+    """Return the SMILES and the IUPAC name of a molecule if the sample states both, in the prompt and the gold answer."""
+    target, names, smiles = (
+        view.sample.target,
+        _tagged_molecules(view, "IUPAC"),
+        _tagged_molecules(view, "SMILES"),
+    )
     if isinstance(target, str) and len(names) == 1 and not smiles:
         return target, names[0]
-    if isinstance(target, str) and len(smiles) == 1 and not names and "<IUPAC>" in _question(shown):
+    if isinstance(target, str) and len(smiles) == 1 and not names and "<IUPAC>" in _question(view):
         return smiles[0], target  # the question asks for the name
     return "", ""
 
 
-def _why(shown: Shown) -> str:
-    score = shown.score
+def _reason_text(view: SampleView) -> str:
+    score = view.score
     if score is None:
-        failed = shown.failure
+        failure = view.failure
         return (
-            "" if failed is None or shown.record is None or failed is shown.record.outcome else failed.message
+            ""
+            if failure is None or view.record is None or failure is view.record.outcome
+            else failure.message
         )
     lines = [score.why] if score.why else []
     lines += [f"judge {judgement.judge}: {judgement.text}" for judgement in score.judged]
-    lines += ["suspect: a person should review it"] if score.suspect else []
+    lines += ["suspect: needs human review"] if score.suspect else []
     if score.verdict == "graded" and score.value is not None:
         lines.append(f"value {score.value:g}")
     return "\n".join(lines)
 
 
-def _ladder(shown: Shown) -> str:
-    """Return the rungs of the ladder with a tick at those that the molecule reaches."""
-    score = shown.score
+def _rungs_text(view: SampleView) -> str:
+    """Return the degrees of agreement, with a tick at those that the answer reaches."""
+    score = view.score
     if score is None or "rung" not in score.parts:
         return ""
     rung = score.parts["rung"]
-    return "\n".join(f"{'✓' if rung >= number else '✗'} {words}" for number, words in LADDER)
+    return "\n".join(f"{'✓' if rung >= number else '✗'} {description}" for number, description in RUNGS)

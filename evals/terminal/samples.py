@@ -1,4 +1,4 @@
-"""A run's samples as rows: gold answer, outcome, and optionally the texts."""
+"""A run's samples as table rows: gold answer, outcome and, on request, the texts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from evals.records.store import Run
 from evals.types import Failure, Record, Reply, Sample, Score
 
 FIELDS = ("id", "repeat", "group", "verdict", "value", "answer", "target", "why")
-GATED = tuple(name for name in FIELDS if name not in ("target", "why"))
-"""Fields that may be shown of a gated suite."""
-LONGEST = 80
-"""Maximum number of characters of a cell on a terminal."""
+GATED_FIELDS = tuple(name for name in FIELDS if name not in ("target", "why"))
+"""Fields that may be shown for a gated suite."""
+MAX_CELL_CHARS = 80
+"""Maximum length of a cell on a terminal."""
 _ABSENT = {"verdict": "absent", "value": None, "answer": None, "why": ""}
 
 
 def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield a row per sample and repeat, in the order of the data set; of a gated suite only ids, verdicts and letters.
+    """Yield a row per sample and repeat, in the order of the data set.
 
-    `texts` adds `prompt`, `reply` and `reasoning`, except for gated suites.
+    `texts` adds `prompt`, `reply` and `reasoning`. Gated suites have ids, verdicts and letters only.
     """
     card, golds = run.card, run.gold()
     texts = texts and not card.gated
@@ -30,35 +30,35 @@ def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
     for record in run.records():
         if record.sample in golds:
             row_by_key[record.sample, record.repeat] = {
-                **_judged(record.outcome, list(record.scores.values())),
-                **(_texts(record) if texts else {}),
+                **_outcome_fields(record.outcome, list(record.scores.values())),
+                **(_text_fields(record) if texts else {}),
             }
     for id_, gold in golds.items():
         for repeat in range(card.config.repeats):
             row = row_by_key.get((id_, repeat), _ABSENT)
             values = {"id": id_, "repeat": repeat, "group": gold.group, **row, "target": gold.target}
-            yield _fields(values, gated=card.gated)
+            yield _select_fields(values, gated=card.gated)
 
 
 def row(
     sample: Sample, repeat: int, record: Record | None, *, gated: bool, texts: bool = False
 ) -> dict[str, Any]:
     """Return one sample and repeat as a row."""
-    judged = _judged(record.outcome, list(record.scores.values())) if record else _ABSENT
+    outcome = _outcome_fields(record.outcome, list(record.scores.values())) if record else _ABSENT
     values = {
-        "id": sample.id, "repeat": repeat, "group": sample.group, **judged, "target": sample.target,
-        **(_texts(record) if record and texts else {}),
+        "id": sample.id, "repeat": repeat, "group": sample.group, **outcome, "target": sample.target,
+        **(_text_fields(record) if record and texts else {}),
     }  # fmt: skip
-    return _fields(values, gated=gated)
+    return _select_fields(values, gated=gated)
 
 
-def _fields(values: dict[str, Any], *, gated: bool) -> dict[str, Any]:
-    """Return the fields in order; of a gated suite only those that may be shown."""
-    shown = GATED if gated else (*FIELDS, *(name for name in values if name not in FIELDS))
-    return {name: values[name] for name in shown}
+def _select_fields(values: dict[str, Any], *, gated: bool) -> dict[str, Any]:
+    """Return the fields in order; for a gated suite only those that may be shown."""
+    names = GATED_FIELDS if gated else (*FIELDS, *(name for name in values if name not in FIELDS))
+    return {name: values[name] for name in names}
 
 
-def _texts(record: Record) -> dict[str, Any]:
+def _text_fields(record: Record) -> dict[str, Any]:
     reply = record.outcome if isinstance(record.outcome, Reply) else None
     return {
         "prompt": [
@@ -69,7 +69,7 @@ def _texts(record: Record) -> dict[str, Any]:
     }
 
 
-def _judged(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict[str, Any]:
+def _outcome_fields(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict[str, Any]:
     first = outcome if isinstance(outcome, Failure) else scores[0] if scores else None
     if isinstance(first, Score):
         form = {"form": first.form} if first.form else {}
@@ -86,16 +86,16 @@ def _judged(outcome: Reply | Failure, scores: Sequence[Score | Failure]) -> dict
 
 
 def cell(value: Any) -> str:
-    """Return a value for a terminal: short, on one line, without control characters."""
+    """Return a value as one short line without control characters."""
     if value is None:
         return "-"
     text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-    flat = " ".join(plain(text).split())
-    return flat if len(flat) <= LONGEST else f"{flat[: LONGEST - 1]}…"
+    line = " ".join(plain(text).split())
+    return line if len(line) <= MAX_CELL_CHARS else f"{line[: MAX_CELL_CHARS - 1]}…"
 
 
 def safe_cell(value: Any) -> Any:
-    """Return a value without control characters for a terminal or formulas for a spreadsheet."""
+    """Return a value without control characters (for terminals) and formulas (for spreadsheets)."""
     if not isinstance(value, str):
         return value
     text = plain(value)

@@ -1,4 +1,4 @@
-"""Filters of the table of runs: by suite, model, protocol, time and number."""
+"""Filters for the table of runs: suite, model, protocol, start and number."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from msgspec import Struct
 from evals.errors import UsageError
 from evals.records.card import Card
 
-_AGO = re.compile(r"(\d{1,5})\s*(min|h|d|w)")
-_SECONDS = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_RELATIVE_TIME = re.compile(r"(\d{1,5})\s*(min|h|d|w)")
+_SECONDS_PER_UNIT = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class Filter(Struct, frozen=True, kw_only=True):
     """Conditions on a run; an empty one matches every run."""
 
     suite: str = ""
-    """With or without a variant; without, all variants match."""
+    """Name with or without a variant; all variants match a name without one."""
     model: str = ""
-    """Part of the name, case-insensitive."""
+    """A part of the name; case is ignored."""
     protocol: str = ""
     since: float = 0.0
     """Seconds since the epoch."""
     last: int | None = None
-    """Number of runs: the newest of those that match."""
+    """Maximum number of runs; the newest are selected."""
 
     def choose(self, cards: Iterable[Card]) -> list[Card]:
         """Return the runs that match, in the order given."""
-        matching = [card for card in cards if self._fits(card)]
+        matching = [card for card in cards if self._matches(card)]
         if self.last is None:
             return matching
         newest = sorted(matching, key=lambda card: card.started)[-self.last :] if self.last else []
-        kept = {id(card) for card in newest}
-        return [card for card in matching if id(card) in kept]
+        selected = {id(card) for card in newest}
+        return [card for card in matching if id(card) in selected]
 
-    def _fits(self, card: Card) -> bool:
+    def _matches(self, card: Card) -> bool:
         suite, name = card.config.suite.lower(), self.suite.replace("_", "-").lower()
         return (
             (not name or name in (suite, suite.partition(":")[0]))
@@ -49,13 +49,13 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 def since(text: str) -> float:
-    """Read `2026-11-20`, `2026-11-20T14:30` (UTC), or `7d`, `12h`, `2w`, `30min` ago; raises UsageError."""
-    if match := _AGO.fullmatch(text.strip()):
-        return time.time() - int(match[1]) * _SECONDS[match[2]]
+    """Parse `2026-11-20`, `2026-11-20T14:30` (UTC), or `7d`, `12h`, `2w`, `30min` ago; raises UsageError."""
+    if match := _RELATIVE_TIME.fullmatch(text.strip()):
+        return time.time() - int(match[1]) * _SECONDS_PER_UNIT[match[2]]
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise UsageError(
-            f"--since {text!r}: write a date as 2026-11-20 or 2026-11-20T14:30, or how long ago: 7d, 12h, 2w"
+            f"--since {text!r}: expected a date such as 2026-11-20 or 2026-11-20T14:30, or an age such as 7d, 12h or 2w"
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -87,7 +87,7 @@ def card(edit: Edit) -> Callable[[bytes], bytes]:
 def test_a_bundle_agrees_with_itself(packed: Path) -> None:
     done = evals("bundle", "verify", packed)
     assert done.status == 0
-    assert "All agrees: 32 records scored again" in done.out
+    assert "Everything agrees: 32 records rescored" in done.out
 
 
 def test_the_gold_side_is_held_against_the_data(packed: Path) -> None:
@@ -128,26 +128,26 @@ def _narrower(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("records.jsonl", line(0, _right), "scored again"),
-        ("records.jsonl", line(3, _another_reply), "scored again"),
+        ("records.jsonl", line(0, _right), "rescored"),
+        ("records.jsonl", line(3, _another_reply), "rescored"),
         ("records.jsonl", line(5, _failed_and_right), "stored"),
         ("records.jsonl", lambda raw: b"".join(raw.splitlines(keepends=True)[1:]), "coverage"),
-        ("records.jsonl", lambda raw: raw + raw.splitlines(keepends=True)[0], "stands twice"),
-        ("records.jsonl", line(0, lambda r: r.update(sample="stranger")), "no sample of the bundle"),
+        ("records.jsonl", lambda raw: raw + raw.splitlines(keepends=True)[0], "occurs twice"),
+        ("records.jsonl", line(0, lambda r: r.update(sample="stranger")), "not a sample of the bundle"),
         ("records.jsonl", lambda raw: raw + b"{", "records.jsonl, line 33"),
-        ("records.jsonl", line(0, lambda r: r.update(repeat=7)), "[7], of 2 repeats"),
-        ("card.json", card(lambda c: c.update(chance=0.01)), "chance: the card says 0.01"),
-        ("samples.jsonl", line(0, lambda s: s.update(target="B")), "does not hash to the card"),
-        ("card.json", card(_better), "computed again"),
-        ("card.json", card(_narrower), "computed again"),
-        ("card.json", card(lambda c: c["counts"].update(right=30)), "counts: the card says"),
-        ("card.json", card(lambda c: c["tokens"].update(output=1)), "tokens: the card says"),
-        ("card.json", card(lambda c: c.update(cost_usd=1.0)), "cost_usd: the card says 1.0, computed again 0.0"),
-        ("card.json", card(lambda c: c["batch_tokens"].update(output=1)), "cost_usd: the card says"),
-        ("card.json", card(lambda c: c["scorers"].update(choice="Kinder()@1")), "rule choice"),
+        ("records.jsonl", line(0, lambda r: r.update(repeat=7)), "[7], but the run has 2 repeats"),
+        ("card.json", card(lambda c: c.update(chance=0.01)), "chance: 0.01 in the card"),
+        ("samples.jsonl", line(0, lambda s: s.update(target="B")), "is not the card"),
+        ("card.json", card(_better), "recomputed"),
+        ("card.json", card(_narrower), "recomputed"),
+        ("card.json", card(lambda c: c["counts"].update(right=30)), "counts: {"),
+        ("card.json", card(lambda c: c["tokens"].update(output=1)), "tokens: {"),
+        ("card.json", card(lambda c: c.update(cost_usd=1.0)), "cost_usd: 1.0 in the card, recomputed 0.0"),
+        ("card.json", card(lambda c: c["batch_tokens"].update(output=1)), "cost_usd: "),
+        ("card.json", card(lambda c: c["scorers"].update(choice="Kinder()@1")), "scorer choice"),
         ("card.json", card(lambda c: c["config"].update(version="0")), "version 0"),
-        ("card.json", card(lambda c: c.update(run="another")), "do not name the same run"),
-        ("card.json", card(lambda c: c["config"].update(suite="no-such")), "do not name the same run"),
+        ("card.json", card(lambda c: c.update(run="another")), "name different runs"),
+        ("card.json", card(lambda c: c["config"].update(suite="no-such")), "name different runs"),
         ("card.json", lambda raw: raw[:100], "card.json"),
     ],
 )  # fmt: skip
@@ -164,7 +164,7 @@ def test_a_gold_answer_changed_with_its_hash_is_found_in_the_data(packed: Path, 
     forged = remade(packed, tmp_path / "f.zip", "samples.jsonl", line(0, lambda s: s.update(target="B")))
     done = evals("bundle", "verify", forged, "--data", SAMPLES)
     assert done.status == 1
-    assert "is not as in the data" in done.out
+    assert "differs from the data" in done.out
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_another_prompt_with_fresh_hashes_is_found_in_the_data(packed: Path, tmp
     )  # the reply scores as stated; what was asked is in the data
     done = evals("bundle", "verify", forged, "--data", SAMPLES)
     assert done.status == 1
-    assert "was not asked as this suite asks it" in done.out
+    assert "the prompt differs from the suite" in done.out
 
 
 def test_a_judges_agreement_is_computed_again(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_judges_agreement_is_computed_again(tmp_path: Path) -> None:
         "bundle", "verify", remade(tmp_path / "j.zip", tmp_path / "forged.zip", "card.json", card(kinder))
     )
     assert done.status == 1
-    assert "judge, agreement: the card says" in done.out
+    assert "judge, agreement: " in done.out
 
 
 def test_a_missing_bundle_is_a_mistake_of_the_user(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_data_that_cannot_be_read_are_no_fault_of_the_bundle(packed: Path, tmp_p
 def test_a_bundle_is_never_overwritten(packed: Path) -> None:
     name = store.runs(packed.parent / "results")[-1].path.name
     done = evals("bundle", name, packed, "--results", packed.parent / "results")
-    assert done.complaint == f"{packed} is there already"
+    assert done.complaint == f"{packed} already exists"
 
 
 def test_a_gated_bundle_holds_no_texts(gated: Path) -> None:

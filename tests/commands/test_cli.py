@@ -44,7 +44,7 @@ def test_run_of_three_suites_ends_with_a_table_and_0(here):
     done = evals("run", "mmlu-pro", "gpqa", "aime", "--sample", "-m", RIGHT)
     assert done.status == 0, done.err
     assert "sample items: not a benchmark score" in done.out
-    assert "Look further:  evals show" in done.out
+    assert "Samples:  evals show" in done.out
     for suite in ("mmlu-pro", "gpqa:diamond", "aime:2024", "aime:2025"):
         assert suite in done.out
     assert done.out.count("100.0 %") >= 8  # score and coverage of each
@@ -690,7 +690,7 @@ def test_score_again_changes_nothing_where_no_rule_changed(here):
     before = run("--run", "a", model=ONE_FAILS)
     done = evals("score", "a")
     assert done.status == 0
-    assert "No sample changed its score." in done.out
+    assert "No scores changed." in done.out
     again = evals("score", "a", "--json").json
     assert again["changes"] == []
     assert again["run"]["estimates"] == before["estimates"]
@@ -715,14 +715,14 @@ def test_score_prints_which_samples_changed(here):
         {"id": "900002", "repeat": 0, "before": "wrong (A)", "after": "right (H)"}
     ]
     assert headline(done.json["run"])["value"] == 1.0
-    assert "No sample changed" in evals("score", "a").out
+    assert "No scores changed" in evals("score", "a").out
 
 
 def test_score_by_another_protocol_makes_a_run_beside(here):
     run("--run", "a", model="scripted:I would take B here, I think.")
     done = evals("score", "a", "--protocol", "official")
     assert done.status == 0, done.err
-    assert "sample(s) changed their score:" in done.out
+    assert "score(s) changed:" in done.out
     assert "unanswered" in done.out
     shown = {e["run"]: e for e in evals("show", "--json").json["runs"]}
     assert set(shown) == {"a", "a-official"}
@@ -887,7 +887,7 @@ def test_data_verifies_a_local_mirror(here):
     done = evals("data", "mmlu-pro", "--data", "mirror")
     assert done.status == 0
     assert "mmlu-pro: 1 rows, sha256 " in done.out
-    assert "not as pinned" in done.out
+    assert "differs from the pinned hash" in done.out
 
 
 def test_a_single_file_serves_one_suite_alone(here):

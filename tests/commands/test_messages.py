@@ -106,7 +106,7 @@ def test_what_is_no_bundle_is_not_verified(here: Path, content: bytes) -> None:
     Path("x.zip").write_bytes(content)
     assert (
         evals("bundle", "verify", "x.zip").complaint
-        == "x.zip is not a bundle: not a zip file; `evals bundle` makes one"
+        == "x.zip is not a bundle: not a zip file; `evals bundle` creates one"
     )
 
 

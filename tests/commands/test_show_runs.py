@@ -86,7 +86,7 @@ def test_marks_stand_in_the_row_they_are_of(cards: list[Card]) -> None:
 @pytest.mark.parametrize(
     ("suite", "reply", "mark"),
     [
-        ("smolinstruct:PP-ESOL", "no idea", "answered items alone, 0 of 14"),
+        ("smolinstruct:PP-ESOL", "no idea", "answered items only, 0 of 14"),
         ("smolinstruct:PP-ESOL", "<NUMBER> -2.0 </NUMBER>", ""),
         ("matbench:expt_gap", "no idea", ""),  # a missing answer counts as the training mean
         ("mmlu-pro", "no idea", ""),  # an unanswered item counts as 0
@@ -94,7 +94,7 @@ def test_marks_stand_in_the_row_they_are_of(cards: list[Card]) -> None:
 )
 def test_a_score_of_the_answered_items_alone_is_marked(here: Path, suite: str, reply: str, mark: str) -> None:
     done = evals("run", suite, "--sample", "-m", f"scripted:{reply}", "--quiet")
-    assert ("answered items alone" in done.out) == bool(mark)
+    assert ("answered items only" in done.out) == bool(mark)
     assert mark in done.out
 
 
@@ -127,7 +127,7 @@ def test_last_and_since_choose_by_time(cards: list[Card]) -> None:
     assert found
     assert all(run["started"] >= 1_790_812_800 for run in found)
     assert "No run matches" in show("--model", "nobody").out
-    assert "write a date as" in evals("show", "--since", "soon", "--results", FOLDER[0]).complaint
+    assert "expected a date" in evals("show", "--since", "soon", "--results", FOLDER[0]).complaint
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -158,7 +158,7 @@ def test_the_pivot_is_a_table_for_a_spreadsheet(cards: list[Card]) -> None:
 def test_a_sample_is_shown_with_what_was_read_in_its_place(cards: list[Card]) -> None:
     run = cards[0].run
     done = show(run, "--sample", "sample-003", columns=70).out
-    for title in ("Prompt", "Reply", "Read", "Gold", "Why"):
+    for title in ("Prompt", "Reply", "Answer", "Gold", "Reason"):
         assert f"\n{title}\n" in done
     assert re.search("ANSWER: »[A-J]«", done)
     assert "Reasoning: 54 words; --reasoning shows them" in done
@@ -187,7 +187,7 @@ def test_of_a_gated_suite_ids_and_letters_alone(cards: list[Card]) -> None:
     done = show(run, "--sample", "sample-001").out
     assert "base-rate" not in done
     assert "option" not in done
-    assert re.search("gold [A-J]; read [A-J]", done)
+    assert re.search("gold [A-J]; answer [A-J]", done)
     for words in (("--sample", "sample-001"), ("--samples", "--texts")):
         found = show(run, *words, "--json").out
         assert "base-rate" not in found

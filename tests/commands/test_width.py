@@ -13,7 +13,7 @@ import pytest
 from evals.cli import cli
 from evals.commands.groups import LazyGroup
 from evals.records import store
-from evals.terminal.layout import cells
+from evals.terminal.layout import text_width
 from tests.support import boards, many_runs
 from tests.support.command import Outcome, evals
 from tests.support.tables import table
@@ -177,7 +177,7 @@ NOT_HERE = {
 def commands(group: LazyGroup, *above: str) -> list[str]:
     """Every command and subcommand, but lm-eval's own."""
     names = []
-    for name, command in ((name, group.get_command(click.Context(group), name)) for name in group.lazy):
+    for name, command in ((name, group.get_command(click.Context(group), name)) for name in group.entries):
         names.append(" ".join([*above, name]))
         if isinstance(command, LazyGroup):
             names += commands(command, *above, name)
@@ -189,7 +189,7 @@ def fits(done: Outcome, columns: int) -> None:
     assert done.out or done.status
     assert "Traceback" not in done.err
     for line in done.out.splitlines():
-        assert cells(line) <= columns or len(line.split()) == 1, line  # a word that is longer stands alone
+        assert text_width(line) <= columns or len(line.split()) == 1, line  # a word that is longer stands alone
         assert not PYTHON.search(line), line
 
 

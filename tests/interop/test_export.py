@@ -211,7 +211,7 @@ def test_sample_items_are_no_score_for_the_hub(results: Path, tmp_path: Path) ->
     [
         (("exel", "m"), "unknown format 'exel'"),
         (("csv", "nobody"), "no run 'nobody'"),
-        (("csv", "m", "--model-id", "a/b"), "goes with every-eval-ever"),
+        (("csv", "m", "--model-id", "a/b"), "requires every-eval-ever"),
         (("every-eval-ever", "m", "--model-id", "ab"), "ORG/NAME"),
     ],
 )

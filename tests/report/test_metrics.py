@@ -41,7 +41,7 @@ def test_the_mean_leaves_out_what_could_not_be_measured() -> None:
 
 @pytest.mark.parametrize("points", [[], [point("1", None)]], ids=["none", "unmeasured"])
 def test_the_mean_of_nothing_is_an_error(points: list[Point]) -> None:
-    with pytest.raises(ValueError, match="nothing to average"):
+    with pytest.raises(ValueError, match="no values to average"):
         mean_value(points)
 
 

@@ -60,7 +60,7 @@ def test_a_run_says_that_its_protocol_has_no_published_numbers(here: Path) -> No
     rows = [{"id": i, "problem": "1 + 1?", "answer": "2"} for i in range(1, 31)]
     Path("aime.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ("run", "aime:2025", "--data", "aime.jsonl", "-m", "scripted:2", "--quiet", "--max-tokens", "9")
-    line = "aime:2025: no published number is under strict; others are published under intern-s1 (--protocol)"
+    line = "aime:2025: no published numbers under strict; published under intern-s1 (--protocol)"
     assert line in evals(*words).out
     assert "no published number" not in evals(*words, "--protocol", "intern-s1~", "--json").out
     assert "no published number" not in evals(*AIME).out  # sample items compare with nothing anyway
@@ -72,7 +72,7 @@ def test_the_table_fits(here: Path, monkeypatch: pytest.MonkeyPatch, columns: in
     done = evals("run", "gpqa", "aime", "--sample", "-m", "scripted:A", "-m", "openai:gpt-4.1", "--dry-run")
     assert done.status == 0, done.err
     assert all(len(line) <= columns for line in done.out.splitlines()), done.out
-    assert "Nothing was asked" in done.out
+    assert "No model was called" in done.out
     assert "(" in done.out
     assert "Struct" not in done.out + done.err
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.terminal.layout import Column, cells, table, wrap
+from evals.terminal.layout import Column, text_width, table, wrap
 
 COLUMNS = [
     Column("model", spill=12),
     Column("score", right=True),
     Column("95 % interval", right=True, drop=2),
     Column("note", drop=3),
-    Column("run", whole=True),
+    Column("run", no_wrap=True),
 ]
 ROWS = [
     ["intern-s1", "83.5 %", "82.1 to 84.2", "stopped early, sample items", "ab12cd"],
@@ -59,25 +59,25 @@ TEXTS = st.lists(WORDS, max_size=6).map(" ".join)
 def test_no_word_is_broken_and_no_line_is_too_long(rows: list[tuple[str, ...]], room: int) -> None:
     lines = bare(table(COLUMNS, [("a title of some words", [list(row) for row in rows])], room))
     known = {word for row in rows for cell in row for word in cell.split()}
-    known |= {word for column in COLUMNS for word in column.head.split()} | {
+    known |= {word for column in COLUMNS for word in column.heading.split()} | {
         "a",
         "title",
         "of",
         "some",
         "words",
     }
-    known |= {f"{column.head.split()[-1]}:" for column in COLUMNS}
+    known |= {f"{column.heading.split()[-1]}:" for column in COLUMNS}
     for line in lines:
         if not set(line) <= {"─"}:
             assert set(line.split()) <= known
-        assert cells(line) <= room or len(line.split()) == 1
+        assert text_width(line) <= room or len(line.split()) == 1
 
 
 @given(TEXTS, st.integers(1, 60))
 def test_wrapped_lines_hold_the_same_words(text: str, room: int) -> None:
     lines = wrap(text, room, indent="  ")
     assert " ".join(lines).split() == text.split()
-    assert all(cells(line) <= room or len(line.split()) <= 1 for line in lines)
+    assert all(text_width(line) <= room or len(line.split()) <= 1 for line in lines)
 
 
 def test_a_models_escapes_do_not_reach_the_terminal() -> None:

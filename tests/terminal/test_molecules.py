@@ -34,12 +34,12 @@ def test_the_gold_molecule_has_the_name_of_the_question(here: Path) -> None:
 
 
 def test_an_answer_that_is_the_same_molecule_has_its_name(here: Path) -> None:
-    read = block(here, "smolinstruct:NC-I2S", "Read", f"<SMILES> {CANONICAL} </SMILES>")
+    read = block(here, "smolinstruct:NC-I2S", "Answer", f"<SMILES> {CANONICAL} </SMILES>")
     assert read == f"  {CANONICAL}  (C9H8O4)\n  2-acetyloxybenzoic acid"
 
 
 def test_another_answer_has_formula_and_canonical_smiles_but_no_name(here: Path) -> None:
-    read = block(here, "smolinstruct:NC-I2S", "Read", "<SMILES> OCC </SMILES>")
+    read = block(here, "smolinstruct:NC-I2S", "Answer", "<SMILES> OCC </SMILES>")
     assert read == "  OCC  (C2H6O; canonical CCO)"
     assert block(here, "smolinstruct:NC-I2S", "Molecules", "<SMILES> OCC </SMILES>") == ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evals.terminal.pivot import _with_error
+from evals.terminal.pivot import _score_with_interval
 from evals.types import Estimate
 
 
@@ -19,4 +19,4 @@ def test_an_interval_with_two_sides_shows_both(
         metric="accuracy", group="", value=value, low=low, high=high, worst=None, best=None, n=100, clusters=100,
         unit="fraction", better="higher", method="Wilson", headline=True,
     )  # fmt: skip
-    assert _with_error(head).startswith(cell)
+    assert _score_with_interval(head).startswith(cell)
