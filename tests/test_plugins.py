@@ -180,8 +180,8 @@ def test_an_unknown_suite_suggests_a_plugin(install: Install) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("suite", "aime"), "there is a suite called aime already"),
-        (("adapter", "openai"), "there is an adapter called openai already"),
+        (("suite", "aime"), "a suite called aime already exists"),
+        (("adapter", "openai"), "an adapter called openai already exists"),
         (("suite", "1st"), "beginning with a letter"),
         (("suite", "../x"), "beginning with a letter"),
         (("suite", "Ä"), "beginning with a letter"),
@@ -197,4 +197,4 @@ def test_a_name_that_cannot_be_is_one_line(words: tuple[str, str], said: str, he
 
 def test_new_never_writes_over_a_folder(here: Path) -> None:
     (here / "mine").mkdir()
-    assert "exists already" in evals("new", "suite", "mine").complaint
+    assert "already exists" in evals("new", "suite", "mine").complaint

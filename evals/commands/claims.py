@@ -92,9 +92,7 @@ def _selected(published: dict[str, Claim], suite: str | None, model: str | None)
 
 
 def _row(name: str, claim: Claim) -> list[str]:
-    marks = [
-        mark for mark, applies in (("superseded", claim.superseded), ("erratum", claim.erratum)) if applies
-    ]
+    marks = [*(["superseded"] if claim.superseded else []), *(["erratum"] if claim.erratum else [])]
     conditions = ", ".join([*claim.knobs, *marks])
     return [
         name,
@@ -127,11 +125,8 @@ def show(claim: str, results: Path, as_json: bool) -> None:
         ("metric", published.metric or "not stated"),
         ("source", f"{published.source} ({published.date or 'no date'})"),
         ("first published", str(published.first or "")),
-        (
-            "note",
-            published.note
-            + ("; superseded by a later number of the same source" if published.superseded else ""),
-        ),
+        ("note", published.note),
+        ("superseded", "by a later number of the same source" if published.superseded else ""),
         ("erratum", published.erratum),
         ("conditions", _settings(published.knobs) or "nothing"),
         ("stated in", published.told),
@@ -279,10 +274,15 @@ def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, mo
     published_models = sorted({claim.model for claim in published.values() if claim.suite in suites})
     models = ", ".join(sorted({model or card.model for card in cards}))
     matches = get_close_matches(models, published_models, n=3)
-    hint = "`evals claims list` lists all published numbers"
-    if published_models:
-        suggestion = f"did you mean --model {' or '.join(matches)}?" if matches else "use --model"
-        hint = f"{suggestion} (`evals claims list --suite {suites[0]}` lists the models)"
+    if not published_models:
+        hint = "`evals claims list` lists all published numbers"
+    else:
+        advice = (
+            f"did you mean --model {' or '.join(matches)}?"
+            if matches
+            else "name a published model with --model"
+        )
+        hint = f"{advice} (`evals claims list --suite {suites[0]}` lists them)"
     return f"no published number of {models or 'this run'} on {' or '.join(suites)}; {hint}"
 
 

@@ -139,7 +139,7 @@ FORGERIES: dict[str, tuple[Callable[[boards.Files], None], tuple[str, ...]]] = {
     "edited replies": (edit_records(answer_right), ("rescored",)),
     "edited scores": (edit_records(score_right), ("rescored",)),
     "a card that lies about sampling": (edit_card(cooler), ("does not belong to its configuration",)),
-    "another run's id": (edit_card(another_run), ("name different runs",)),
+    "another run's id": (edit_card(another_run), ("do not name the same run",)),
     "an old suite version": (edit_card(old_suite), ("version 0",)),
     "a script in the card": (edit_card(script), ("model holds markup",)),
     "a subset": (edit_card(partial_run), ()),

@@ -189,7 +189,9 @@ def fits(done: Outcome, columns: int) -> None:
     assert done.out or done.status
     assert "Traceback" not in done.err
     for line in done.out.splitlines():
-        assert text_width(line) <= columns or len(line.split()) == 1, line  # a word that is longer stands alone
+        assert text_width(line) <= columns or len(line.split()) == 1, (
+            line
+        )  # a word that is longer stands alone
         assert not PYTHON.search(line), line
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.terminal.layout import Column, text_width, table, wrap
+from evals.terminal.layout import Column, table, text_width, wrap
 
 COLUMNS = [
     Column("model", spill=12),
