@@ -238,11 +238,24 @@ class Batching(Protocol):
         ...
 
 
+class Decoding(Struct, frozen=True):
+    """How the tokens of recorded replies were drawn, nothing left to a default."""
+
+    temperature: float
+    """0: the likeliest token."""
+    top_k: int = 0
+    """0: off."""
+    top_p: float = 1.0
+    min_p: float = 0.0
+    temperature_last: bool = False
+    """Whether tokens were excluded by their probability at temperature 1, as llama.cpp does."""
+
+
 class TokenReading(NamedTuple):
     """What a model says of every token of a reply that was written elsewhere; arrays of equal length, one value a token.
 
-    `above` and `mass` hold for the recorded sampling: its temperature, then top-k, top-p and min-p. A token drawn from the
-    model has the probability integral transform `above + U * mass`, with U uniform on (0, 1).
+    `above` and `mass` hold for the recorded decoding: a token drawn from the model has the probability integral transform
+    `above + U * mass`, with U uniform on (0, 1). For temperature 0 they are 0 and 1 for the first choice, else 1 and 0.
     """
 
     logprob: Floats
@@ -273,13 +286,12 @@ class ReadsReplies(Protocol):
         ...
 
     async def read_replies(
-        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling
+        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
     ) -> Sequence[TokenReading | ModelError]:
-        """Return a reading of each reply, or why it cannot be read.
+        """Return a reading of each reply, or why it cannot be read; raises the errors of `reply` if none can be.
 
-        Prompt and reply are tokenised as the chat template renders them: reasoning included, control tokens in their texts
-        as plain text, the end of the turn as a token of the reply if it ended by itself. Raises the errors of `reply` if
-        nothing can be read, UsageError for a setting of `sampling` whose probabilities cannot be computed.
+        Prompt and reply are tokenised as the chat template renders them: reasoning included, control tokens in a reply's
+        text as plain text, the end of the turn as a token of the reply if it ended by itself. `sampling`: as recorded.
         """
         ...
 

@@ -1,5 +1,7 @@
 """transformers in process: `hf:internlm/Intern-S1-mini`, `hf:/folder/of/weights`; on CUDA, MPS or the CPU (extra `hf`).
 
+`hf:/weights.gguf` unpacks a file of llama.cpp (needs the package gguf): slow, but it can read recorded replies.
+
 Waiting calls are batched by length. A reply does not depend on its batch: each row is sampled with its own seed, or
 greedily. A prompt that exceeds the context is rejected before anything is computed. Code from the weights' repository
 runs only with `--trust-remote-code`.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,17 +19,20 @@ from typing import Any
 from evals import profiles
 from evals.boundary import foreign_code
 from evals.errors import ModelError, UsageError, install
+from evals.model_adapters.common import reading
 from evals.model_adapters.common.loaded_once import LoadedOnce
 from evals.model_adapters.common.weights import (
     Loaded,
     Pending,
     generate,
+    is_gguf,
     likelihoods,
     load,
     render,
     require_fit,
     token_count,
 )
+from evals.seams import Decoding, TokenReading
 from evals.types import Likelihood, Media, Prompt, Reply, Sampling
 
 OPTIONS = ("trust_remote_code",)
@@ -100,6 +106,27 @@ class Transformers(LoadedOnce[Loaded]):
         async with self._computing:
             return await asyncio.to_thread(likelihoods, loaded, prompt, continuations)
 
+    @property
+    def backend(self) -> str:
+        """See `ReadsReplies`."""
+        return f"transformers {version('transformers')}"
+
+    async def read_replies(
+        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenReading | ModelError]:
+        """See `ReadsReplies`."""
+        loaded = await self.loaded()
+        with foreign_code(ModelError):
+            async with self._computing:
+                return await asyncio.to_thread(
+                    reading.read,
+                    loaded,
+                    written,
+                    decoding,
+                    template_variables(sampling, self._switch),
+                    stops=bool(sampling.stop),
+                )
+
     async def close(self) -> None:
         """Release the memory."""
         for task in (self._batching, self._loading):
@@ -107,6 +134,15 @@ class Transformers(LoadedOnce[Loaded]):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._loaded = None
+
+
+def template_variables(sampling: Sampling, switch: str) -> dict[str, Any]:
+    """Return the variables of the chat template that a sampling sets: the switch of reasoning, and the user's own."""
+    own = sampling.extra.get("chat_template_kwargs")
+    variables = dict(own) if isinstance(own, dict) else {}
+    if sampling.thinking is not None:
+        variables.setdefault(switch.rpartition(".")[2], sampling.thinking)
+    return variables
 
 
 def chosen(waiting: Sequence[Pending]) -> list[Pending]:
@@ -146,6 +182,8 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
             raise UsageError(f"hf:{rest} needs {package}: {install('hf')}")
     profile = profiles.find(f"hf:{rest}")
     folder = profiles.located(rest)
+    if folder is not None and is_gguf(str(folder)):
+        return _of_gguf(folder, rest)
     if folder is not None and not (folder / "config.json").is_file():
         raise UsageError(f"hf:{rest}: no checkpoint there (config.json is missing)")
     return Transformers(
@@ -155,3 +193,12 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
         switch=(profile.thinking.get("hf") if profile else None) or SWITCH,
         trust_remote_code=trust_remote_code,
     )
+
+
+def _of_gguf(path: Path, rest: str) -> Transformers:
+    if not path.is_file():
+        raise UsageError(f"hf:{rest}: no such file")
+    for package in ("gguf", "accelerate"):
+        if find_spec(package) is None:
+            raise UsageError(f"hf:{rest} needs {package} to unpack it: pip install {package}")
+    return Transformers(rest, folder=path, takes=frozenset(), switch=SWITCH, trust_remote_code=False)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from random import Random
+from collections.abc import Sequence
 
 from msgspec import Struct
 
+from evals.challenge.replies import Written
 from evals.errors import ModelError
-from evals.seams import ReadsReplies, TokenReading
-from evals.types import Prompt, Record, Reply, Sampling
+from evals.seams import Decoding, ReadsReplies, TokenReading
+from evals.types import Reply, Sampling
 
 
 class Readings(Struct, kw_only=True):
@@ -23,28 +23,33 @@ class Readings(Struct, kw_only=True):
     """Why replies could not be read -> their number."""
 
     @property
+    def tokens(self) -> int:
+        """Return the number of tokens read."""
+        return sum(len(reading.logprob) for reading in self.readings)
+
+    @property
     def retokenised(self) -> int:
         """Return the number of replies whose number of tokens is not the recorded one."""
         counts = ((r.recorded_tokens, len(r.logprob)) for r in self.readings)
         return sum(recorded is not None and recorded != own for recorded, own in counts)
 
-
-def choose(records: Iterable[Record], replies: int, seed: int) -> list[Record]:
-    """Return a random choice of the records with a reply, reproducible by its seed and the order of the records."""
-    written = sorted(
-        (record for record in records if isinstance(record.outcome, Reply)),
-        key=lambda record: (record.sample, record.repeat),
-    )
-    return Random(seed).sample(written, min(replies, len(written)))
+    @property
+    def first_choices(self) -> float | None:
+        """Return the share of tokens that were the model's first choice; None without tokens."""
+        first = sum(int((reading.rank == 1).sum()) for reading in self.readings)
+        return first / self.tokens if self.tokens else None
 
 
-async def read(model: ReadsReplies, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling) -> Readings:
+async def read(
+    model: ReadsReplies, written: Sequence[Written], sampling: Sampling, decoding: Decoding
+) -> Readings:
     """Have a model read replies; raises the errors of `ReadsReplies.read_replies`."""
-    found = Readings(left_out=Counter())
-    for (_, reply), outcome in zip(written, await model.read_replies(written, sampling), strict=True):
+    result = Readings(left_out=Counter())
+    outcomes = await model.read_replies(written, sampling, decoding)
+    for (_, reply), outcome in zip(written, outcomes, strict=True):
         if isinstance(outcome, ModelError):
-            found.left_out[str(outcome)] += 1
+            result.left_out[str(outcome)] += 1
         else:
-            found.readings.append(outcome)
-            found.replies.append(reply)
-    return found
+            result.readings.append(outcome)
+            result.replies.append(reply)
+    return result

@@ -52,14 +52,16 @@ def load(source: str, *, trusted: bool) -> Loaded:
     import torch
     import transformers
 
+    place, options = (source, {}) if not is_gguf(source) else _gguf(source)
     try:
-        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=trusted)
-        processor = transformers.AutoProcessor.from_pretrained(source, trust_remote_code=trusted)
+        config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=trusted, **options)
+        processors = transformers.AutoTokenizer if options else transformers.AutoProcessor
+        processor = processors.from_pretrained(place, trust_remote_code=trusted, **options)
         loader = getattr(transformers, auto_class(config, trusted=trusted))
         several = torch.cuda.device_count() > 1
-        model = loader.from_pretrained(
-            source, dtype="auto", trust_remote_code=trusted, **({"device_map": "auto"} if several else {})
-        )
+        if several:
+            options = options | {"device_map": "auto"}
+        model = loader.from_pretrained(place, dtype="auto", trust_remote_code=trusted, **options)
         model = model.eval() if several else model.eval().to(_device(torch))
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise UsageError(f"hf:{source}: {cause(f'{type(error).__name__}: {error}')}") from None
@@ -76,6 +78,17 @@ def load(source: str, *, trusted: bool) -> Loaded:
         context=int(getattr(text, "max_position_embeddings", None) or 1 << 20),
         takes_images=hasattr(processor, "image_processor"),
     )
+
+
+def is_gguf(source: str) -> bool:
+    """Return whether a checkpoint is a file of llama.cpp, whose weights transformers unpacks."""
+    return source.endswith(".gguf")
+
+
+def _gguf(source: str) -> tuple[str, dict[str, Any]]:
+    """Return folder and options by which transformers loads a GGUF file."""
+    folder, _, name = source.rpartition("/")
+    return folder or ".", {"gguf_file": name}
 
 
 def auto_class(config: Any, *, trusted: bool) -> str:
@@ -121,7 +134,7 @@ def render(loaded: Loaded, prompt: Prompt, images: list[Any], variables: dict[st
         conversation.append({"role": message.role, "content": parts if loaded.takes_images else text})
     return str(
         loaded.processor.apply_chat_template(
-            conversation, add_generation_prompt=True, tokenize=False, **variables
+            conversation, **{"add_generation_prompt": True, **variables}, tokenize=False
         )
     )
 

@@ -1,0 +1,144 @@
+"""A challenge: a model reads recorded replies that it is said to have written."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from evals import load
+from evals.challenge import replies
+from evals.challenge.decoding import decoding_of, sampling_of
+from evals.challenge.outcome import ChallengeOutcome
+from evals.challenge.reading import Readings, read
+from evals.challenge.replies import Choice, Source
+from evals.errors import Fatal, Rejected, UsageError
+from evals.run.event_loop import run_to_end
+from evals.seams import Decoding, ReadsReplies, Starting
+from evals.types import Model, Sampling
+
+if TYPE_CHECKING:
+    from evals.challenge.evidence import Evidence
+
+MAX_SEED = 2**32
+
+
+class ChallengeRequest(Struct, frozen=True, kw_only=True):
+    """What is read, and how it is tested."""
+
+    replies: int = 60
+    alpha: float = 0.01
+    seed: int
+    """Seed of the choice of replies; not known to whoever made the bundle."""
+
+
+def challenge(
+    source: Source, spec: str, request: ChallengeRequest, options: dict[str, object]
+) -> ChallengeOutcome:
+    """Have the model `spec` read replies, and test whether it can have written them.
+
+    Raises UsageError for a model that cannot be loaded; what cannot be tested is an outcome. `options`: of the adapter.
+    """
+    blank = _blank(source, spec, request)
+    try:
+        sampling = sampling_of(source.card.config)
+        decoding = decoding_of(source.card.config, sampling)
+    except UsageError as error:
+        return structs.replace(blank, reason=str(error))
+    blank = structs.replace(blank, method="sampled" if decoding.temperature else "greedy")
+    if source.card.gated:
+        return structs.replace(blank, reason="replies of a gated suite are not in its bundle: name the run")
+    choice = replies.choose(source.records, request.replies, request.seed)
+    if not choice.written:
+        return structs.replace(blank, reason=_none_left(choice), left_out=dict(choice.left_out))
+    model = load.model(spec, **options)
+    if not isinstance(model, ReadsReplies):
+        return structs.replace(blank, reason=_cannot_read(spec))
+    return _tested(blank, model, choice, sampling, decoding)
+
+
+def _blank(source: Source, spec: str, request: ChallengeRequest) -> ChallengeOutcome:
+    config = source.card.config
+    return ChallengeOutcome(
+        suite=config.suite,
+        protocol=config.protocol,
+        run=source.card.run,
+        bundle_sha256=source.bundle_sha256,
+        claimed=config.model,
+        reader=load.without_secrets(spec),
+        backend="",
+        method="greedy" if not config.sampling.temperature else "sampled",
+        replies=0,
+        tokens=0,
+        alpha=request.alpha,
+        seed=request.seed,
+        verdict="untestable",
+        challenged=time.time(),
+    )
+
+
+def _none_left(choice: Choice) -> str:
+    if not choice.left_out:
+        return "it holds no reply"
+    (why, many), *_ = choice.left_out.most_common(1)
+    return f"no reply can be read: {many} because {why}"
+
+
+def _cannot_read(spec: str) -> str:
+    return (
+        f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf:, merge:, vllm: and server: "
+        "(vLLM) do, hf: also those of a .gguf file"
+    )
+
+
+def _tested(
+    blank: ChallengeOutcome, model: Model, choice: Choice, sampling: Sampling, decoding: Decoding
+) -> ChallengeOutcome:
+    """Return the outcome of reading the chosen replies and testing them."""
+    from evals.challenge.evidence import weigh
+
+    try:
+        readings, seconds = run_to_end(_read(model, choice, sampling, decoding))
+    except (Fatal, Rejected) as error:
+        return structs.replace(blank, reason=str(error), left_out=dict(choice.left_out))
+    evidence = weigh(readings.readings, greedy=not decoding.temperature, alpha=blank.alpha)
+    left_out = dict(choice.left_out + readings.left_out)
+    return structs.replace(
+        blank,
+        backend=model.backend if isinstance(model, ReadsReplies) else "",
+        replies=len(readings.readings),
+        tokens=readings.tokens,
+        verdict=evidence.verdict,
+        p_value=evidence.p_value,
+        e_value=evidence.e_value,
+        first_choices=readings.first_choices,
+        reason=_reason(evidence, readings),
+        left_out=left_out,
+        retokenised=readings.retokenised,
+        reading_s=seconds,
+        generation_s=sum(reply.seconds for reply in readings.replies) or None,
+    )
+
+
+async def _read(
+    model: Model, choice: Choice, sampling: Sampling, decoding: Decoding
+) -> tuple[Readings, float]:
+    """Return the readings and how long they took, without starting the model; it is closed in the end."""
+    try:
+        if isinstance(model, Starting) and (waiting := model.ready()) is not None:
+            await waiting
+        started = time.perf_counter()
+        if not isinstance(model, ReadsReplies):
+            raise Fatal("it cannot read")
+        readings = await read(model, choice.written, sampling, decoding)
+        return readings, time.perf_counter() - started
+    finally:
+        await model.close()
+
+
+def _reason(evidence: Evidence, readings: Readings) -> str:
+    if evidence.verdict == "untestable":
+        (why, _), *_ = readings.left_out.most_common(1) or [("no reply has a token", 0)]
+        return f"no reply can be read: {why}"
+    return ""

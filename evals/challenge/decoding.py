@@ -1,0 +1,89 @@
+"""How the replies of a run were drawn, by its card: nothing left to a default that is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import structs
+
+from evals.errors import UsageError
+from evals.records.card import Config
+from evals.seams import Decoding
+from evals.types import Sampling
+
+LLAMA_CPP = Sampling(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05)
+"""Defaults of llama.cpp (`common_params_sampling` in common/common.h), which excludes tokens before the temperature."""
+NEUTRAL: Mapping[str, Any] = {
+    "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1, "repeat_penalty": 1, "n": 1,
+    "logit_bias": {}, "ignore_eos": False, "min_tokens": 0, "use_beam_search": False, "typical_p": 1,
+}  # fmt: skip
+"""Request fields that change what is drawn -> the value with which they do not."""
+HARMLESS = frozenset({"max_completion_tokens", "stream", "user", "include_reasoning", "skip_special_tokens"})
+SAMPLERS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "stop")
+RENDERING = frozenset(
+    {"chat_template", "tokenize", "add_generation_prompt", "continue_final_message", "tools"}
+)
+"""Variables of a chat template that a submitter must not set for the reader."""
+
+
+def sampling_of(config: Config) -> Sampling:
+    """Return the sampling with the request fields that set it; raises UsageError for one that cannot be computed."""
+    sampling, own = config.sampling, dict(config.sampling.extra)
+    template = own.pop("chat_template_kwargs", {})
+    _check_template(template)
+    values = {name: own.pop(name) for name in SAMPLERS if name in own}
+    for name, value in own.items():
+        if name not in HARMLESS and not (name in NEUTRAL and value == NEUTRAL[name]):
+            raise UsageError(f"the request field {name} may change what is drawn, which cannot be computed")
+    for name in ("temperature", "top_p", "top_k", "min_p"):
+        if not isinstance(values.get(name, 0), int | float):
+            raise UsageError(f"the request field {name} is not a number")
+    stop = values.pop("stop", sampling.stop)
+    stop = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    extra = {"chat_template_kwargs": template} if template else {}
+    return structs.replace(sampling, **values, stop=stop, extra=extra)
+
+
+def _check_template(variables: Any) -> None:
+    if not isinstance(variables, dict):
+        raise UsageError("the request field chat_template_kwargs is not an object")
+    for name, value in variables.items():
+        if name in RENDERING or not isinstance(value, str | int | float | None):
+            raise UsageError(f"the request field chat_template_kwargs.{name} is not supported")
+
+
+def decoding_of(config: Config, sampling: Sampling) -> Decoding:
+    """Return how tokens were drawn; raises UsageError if the card does not say it."""
+    adapter = config.model.partition(":")[0]
+    if adapter == "smollm2":
+        sampling = _with_defaults(sampling, LLAMA_CPP)
+    elif adapter == "hf":
+        sampling = _with_defaults(sampling, Sampling(temperature=0.0))
+    if sampling.temperature is None:
+        raise UsageError("the temperature is the server's default, which the card does not say")
+    decoding = Decoding(
+        temperature=max(float(sampling.temperature), 0.0),
+        top_k=max(sampling.top_k or 0, 0),
+        top_p=1.0 if sampling.top_p is None else float(sampling.top_p),
+        min_p=sampling.min_p or 0.0,
+        temperature_last=adapter == "smollm2",
+    )
+    if not (decoding.temperature <= 100 and 0 < decoding.top_p <= 1 and 0 <= decoding.min_p < 1):
+        raise UsageError("temperature, top_p or min_p is out of range")
+    if decoding.temperature < GREEDY:
+        return Decoding(0.0)
+    return decoding
+
+
+GREEDY = 1e-5
+"""Temperatures below this are greedy, as in vLLM (`_SAMPLING_EPS` in vllm/v1/sample)."""
+
+
+def _with_defaults(sampling: Sampling, defaults: Sampling) -> Sampling:
+    values = {
+        name: getattr(defaults, name)
+        for name in ("temperature", "top_k", "top_p", "min_p")
+        if getattr(sampling, name) is None
+    }
+    return structs.replace(sampling, **values)

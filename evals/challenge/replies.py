@@ -1,0 +1,91 @@
+"""The replies of a run or a bundle that a model is to read: a random choice, reproducible by its seed."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from evals.bundles import bundle
+from evals.errors import DataError
+from evals.records import store
+from evals.records.card import Card
+from evals.types import TOOL_CALLS, Failure, Media, Prompt, Record, Reply
+
+MAX_CHARACTERS = 1_000_000
+"""Longer replies are left out unread."""
+
+Written: TypeAlias = tuple[Prompt, Reply]
+"""A prompt and its reply."""
+
+
+class Source(Struct, frozen=True):
+    """A run, or a bundle of one, opened for reading."""
+
+    card: Card
+    records: Iterable[Record]
+    bundle_sha256: str = ""
+
+
+class Choice(Struct, frozen=True):
+    """The chosen replies, and the number of those that cannot be read by the reason."""
+
+    written: list[Written]
+    left_out: Counter[str]
+
+
+@contextmanager
+def opened(name: str, results: Path) -> Iterator[Source]:
+    """Open a bundle's file, or a run by its name; raises UsageError, DataError for a bundle that was changed."""
+    path = Path(name)
+    if not path.is_file():
+        run = store.find_one(results, name)
+        yield Source(store.check(run.path), run.records())
+        return
+    with bundle.open_bundle(path) as packed:
+        if faults := packed.faults():
+            raise DataError(f"{path}: {faults[0]}")
+        with path.open("rb") as stream:
+            digest = file_digest(stream, "sha256").hexdigest()
+        gated = packed.manifest.gated
+        yield Source(packed.card(), () if gated else packed.lines("records.jsonl", Record), digest)
+
+
+def choose(records: Iterable[Record], many: int, seed: int) -> Choice:
+    """Return up to `many` replies that can be read: those with the smallest hash of seed, sample and repeat."""
+    left_out: Counter[str] = Counter()
+    chosen: list[tuple[int, int, Written]] = []
+    for number, record in enumerate(records):
+        outcome = record.outcome
+        if isinstance(outcome, Failure):
+            continue
+        if why := unreadable(record.prompt, outcome):
+            left_out[why] += 1
+            continue
+        digest = sha256(f"{seed}\n{record.sample}\n{record.repeat}".encode()).digest()
+        entry = (-int.from_bytes(digest, "big"), number, (record.prompt, outcome))
+        (heapq.heappush if len(chosen) < many else heapq.heappushpop)(chosen, entry)
+    return Choice([written for *_, written in sorted(chosen, reverse=True)], left_out)
+
+
+def unreadable(prompt: Prompt, reply: Reply) -> str:
+    """Return why no model can be asked about a reply; empty if one can."""
+    texts = (reply.text, reply.reasoning or "")
+    reasons = {
+        "the prompt is not recorded": not prompt.messages,
+        "likelihoods were asked for, not a reply": bool(prompt.continuations),
+        "the prompt holds media": any(isinstance(p, Media) for m in prompt.messages for p in m.parts),
+        "the content filter replaced the text": reply.stop == "filter",
+        "it calls a tool, which is not recorded": reply.finish == TOOL_CALLS,
+        "why it ended is not known": bool(reply.finish) and reply.finish != TOOL_CALLS,
+        "it is empty": not any(texts) and reply.stop != "stop",
+        "it holds characters that could not be decoded": any("\ufffd" in text for text in texts),
+        f"it has more than {MAX_CHARACTERS:,} characters": sum(map(len, texts)) > MAX_CHARACTERS,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
