@@ -102,7 +102,12 @@ def _tested(
         readings, seconds = run_to_end(_read(model, choice, sampling, decoding))
     except (Fatal, Rejected) as error:
         return structs.replace(blank, reason=str(error), left_out=dict(choice.left_out))
-    evidence = weigh(readings.readings, greedy=not decoding.temperature, alpha=blank.alpha)
+    evidence = weigh(
+        readings.readings,
+        greedy=not decoding.temperature,
+        alpha=blank.alpha,
+        one_seed=sampling.seed is not None,
+    )
     left_out = dict(choice.left_out + readings.left_out)
     return structs.replace(
         blank,

@@ -94,8 +94,16 @@ class Evidence(NamedTuple):
     """Number of replies after which it was `different`."""
 
 
-def weigh(readings: Sequence[TokenReading], *, greedy: bool, alpha: float = 0.01) -> Evidence:
-    """Return the evidence of replies in the order given, chosen at random before; raises UsageError for bad readings."""
+def weigh(
+    readings: Sequence[TokenReading], *, greedy: bool, alpha: float = 0.01, one_seed: bool = False
+) -> Evidence:
+    """Return the evidence of replies in the order given, chosen at random before; raises UsageError for bad readings.
+
+    `one_seed`: all replies were drawn with the same seed, as those of a run of this harness are. An engine then draws the
+    n-th token of each with the same random numbers, so that replies are dependent, but not the positions within them: the
+    bets of one position are averaged over replies, which is valid under every dependence between these, and positions are
+    multiplied.
+    """
     import numpy as np
 
     if not 0 < alpha < 1:
@@ -104,11 +112,13 @@ def weigh(readings: Sequence[TokenReading], *, greedy: bool, alpha: float = 0.01
     tokens = sum(len(reading.logprob) for reading in read)
     if not tokens:
         return Evidence("untestable", None, None, None, None, len(readings), 0, None)
-    near = wealth(np.stack([log_factors(reading, CLOSE, greedy=greedy) for reading in read]))
-    same = wealth(np.stack([log_factors(reading, SAME, greedy=greedy) for reading in read]))
+    by_position = one_seed and not greedy
+    steps = _by_position if by_position else _by_reply
+    near, same = (wealth(steps(read, neighbours, greedy=greedy)) for neighbours in (CLOSE, SAME))
     bar = -np.log(alpha)
-    decided = int(np.argmax(near >= bar)) + 1 if near.max() >= bar else None
-    verdict: Verdict = "different" if decided else "close" if same.max() >= bar else "consistent"
+    exceeds = bool(near.max() >= bar)
+    decided = (len(readings) if by_position else int(np.argmax(near >= bar)) + 1) if exceeds else None
+    verdict: Verdict = "different" if exceeds else "close" if same.max() >= bar else "consistent"
     firsts = sum(int((np.asarray(reading.rank) == 1).sum()) for reading in read)
     e_value, same_e_value = (float(np.exp(min(700.0, log.max()))) for log in (near, same))
     return Evidence(
@@ -123,8 +133,26 @@ def weigh(readings: Sequence[TokenReading], *, greedy: bool, alpha: float = 0.01
     )
 
 
+def _by_reply(readings: Sequence[TokenReading], near: Neighbourhood, *, greedy: bool) -> Floats:
+    """Return the `log_factors` (R, F, A) of each reply."""
+    import numpy as np
+
+    return np.stack([log_factors(reading, near, greedy=greedy) for reading in readings])
+
+
+def _by_position(readings: Sequence[TokenReading], near: Neighbourhood, *, greedy: bool) -> Floats:
+    """Return the logarithm (T, F, A) of the factor of each position: that of its mean features over replies."""
+    import numpy as np
+
+    features = [_features(reading, greedy=greedy) for reading in readings]
+    longest = max(each.shape[1] for each in features)
+    total = sum(np.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in features)
+    many = sum(np.arange(longest) < each.shape[1] for each in features)
+    return np.moveaxis(_log_gains(np.asarray(total) / many, near, greedy=greedy), 2, 0)
+
+
 def wealth(factors: Floats) -> Floats:
-    """Return the logarithm of the wealth (..., R) after each reply, from their `log_factors` (..., R, F, A)."""
+    """Return the logarithm of the wealth (..., R) after each step, from their logarithmic factors (..., R, F, A)."""
     import numpy as np
     from scipy.special import logsumexp
 
@@ -137,17 +165,29 @@ def log_factors(reading: TokenReading, near: Neighbourhood, *, greedy: bool) -> 
     """Return the logarithm (F, A) of a reply's factor of the wealth, by feature and odds; raises UsageError."""
     import numpy as np
 
+    return np.asarray(_log_gains(_features(reading, greedy=greedy), near, greedy=greedy).sum(axis=2))
+
+
+def _features(reading: TokenReading, *, greedy: bool) -> Floats:
+    """Return the features (F, tokens) of a reply; raises UsageError."""
+    import numpy as np
+
     checked(reading)
     if greedy:
-        features = np.stack([np.asarray(reading.gap) > gap for gap in GAPS]).astype(float)
-        bounds = np.array([near.beyond(gap) for gap in GAPS])
-    else:
-        features = np.stack([*(_upper(reading, x) for x in UPPER), *(_lower(reading, x) for x in LOWER)])
-        bounds = np.array([near.tail(x) for x in (*UPPER, *LOWER)])
+        return np.stack([np.asarray(reading.gap) > gap for gap in GAPS]).astype(float)
+    return np.stack([*(_upper(reading, x) for x in UPPER), *(_lower(reading, x) for x in LOWER)])
+
+
+def _log_gains(features: Floats, near: Neighbourhood, *, greedy: bool) -> Floats:
+    """Return the logarithm (F, A, tokens) of the factor of each token, by feature and odds."""
+    import numpy as np
+
+    tails = [near.beyond(gap) for gap in GAPS] if greedy else [near.tail(x) for x in (*UPPER, *LOWER)]
+    bounds = np.array(tails)
     odds = bounds[:, None] / (1 - bounds[:, None]) * np.array(ODDS)
     wins = (odds / (1 + odds) - bounds[:, None]) / (bounds * (1 - bounds))[:, None]
-    gains = wins[:, :, None] * (features - bounds[:, None])[:, None, :]  # (F, A, tokens)
-    return np.asarray(np.log1p(gains).sum(axis=2))
+    gains = wins[:, :, None] * (features - bounds[:, None])[:, None, :]
+    return np.asarray(np.log1p(gains))
 
 
 def checked(reading: TokenReading) -> None:

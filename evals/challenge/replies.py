@@ -16,6 +16,7 @@ from evals.bundles import bundle
 from evals.errors import DataError
 from evals.records import store
 from evals.records.card import Card
+from evals.remote.address import is_address
 from evals.types import TOOL_CALLS, Failure, Media, Prompt, Record, Reply
 
 MAX_CHARACTERS = 1_000_000
@@ -31,6 +32,8 @@ class Source(Struct, frozen=True):
     card: Card
     records: Iterable[Record]
     bundle_sha256: str = ""
+    folder: Path | None = None
+    """The run's folder; None: it is a bundle, or not on this machine."""
 
 
 class Choice(Struct, frozen=True):
@@ -46,7 +49,8 @@ def opened(name: str, results: Path) -> Iterator[Source]:
     path = Path(name)
     if not path.is_file():
         run = store.find_one(results, name)
-        yield Source(store.check(run.path), run.records())
+        folder = None if is_address(name) else run.path
+        yield Source(store.check(run.path), run.records(), folder=folder)
         return
     with bundle.open_bundle(path) as packed:
         if faults := packed.faults():

@@ -50,7 +50,7 @@ MEANING = {
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
-    help="A board's challenges/ENTRY, or a .json file, for the outcome.",
+    help="Where to write the outcome: a board's challenges/ENTRY, or a .json file; default: in the folder of a RUN.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Run code from the weights' repository.")
 @common.json_option
@@ -84,7 +84,7 @@ def challenge(
     options = {"results": results, "trust_remote_code": trust_remote_code}
     with opened(bundle, results) as source:
         result = ask(source, model, request, options)
-    path = _path(to, result) if to else None
+        path = _path(to, result, source.folder)
     if path is not None:
         outcomes.write(path, result)
     if as_json:
@@ -94,9 +94,13 @@ def challenge(
     return EXIT_STATUS[result.verdict]
 
 
-def _path(to: Path, result: ChallengeOutcome) -> Path:
+def _path(to: Path | None, result: ChallengeOutcome, run: Path | None) -> Path | None:
+    """Return where the outcome is written: as given, else into the run's folder; None: nowhere."""
     from evals.challenge.outcome import SUFFIX, file_name
+    from evals.challenge.run_outcome import NAME
 
+    if to is None:
+        return run / NAME if run else None
     return to if to.suffix == SUFFIX else to / file_name(result.suite, result.protocol)
 
 

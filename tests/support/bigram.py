@@ -1,0 +1,112 @@
+"""A model whose next character depends on the last one: `bigram:SEED`, or `bigram:SEED~0.2` moved towards another one.
+
+It writes replies and can read them: a small real model for challenges, without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import invalidate_caches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evals import plugins
+from evals.errors import ModelError, Rejected
+from evals.seams import Decoding, TokenReading
+from evals.types import Prompt, Reply, Sampling, Usage
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz "
+END = len(ALPHABET)
+START = END
+
+
+class Bigram:
+    accepts: frozenset[str] = frozenset()
+    slots: int | None = None
+    backend = "bigram 1"
+
+    def __init__(self, rest: str) -> None:
+        self.name = rest
+        seed, _, distance = rest.partition("~")
+        self.logits = self._table(int(seed)) + float(distance or 0) * self._table(int(seed) + 1)
+
+    @staticmethod
+    def _table(seed: int) -> Any:
+        table = np.random.default_rng(seed).normal(scale=2.0, size=(END + 1, END + 1))
+        table[:, END] -= 2.0
+        return table
+
+    def probabilities(self, before: int, temperature: float) -> Any:
+        """Return those of the next character."""
+        logits = self.logits[before] / temperature
+        weights = np.exp(logits - logits.max())
+        return weights / weights.sum()
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        rng = np.random.default_rng(sampling.seed)
+        tokens: list[int] = []
+        last = START
+        while len(tokens) < (sampling.max_tokens or 60) and (last != END or not tokens):
+            p = self.probabilities(last, sampling.temperature or 1.0)
+            last = int(rng.choice(END + 1, p=p)) if sampling.temperature else int(p.argmax())
+            tokens.append(last)
+        ended = tokens[-1] == END
+        text = "".join(ALPHABET[token] for token in tokens[: -1 if ended else None])
+        return Reply(
+            text=text,
+            stop="stop" if ended else "length",
+            usage=Usage(output=len(tokens)),
+            seconds=1.0,
+            model=self.name,
+        )
+
+    async def read_replies(
+        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenReading | ModelError]:
+        return [self._read(reply, decoding) for _, reply in written]
+
+    def _read(self, reply: Reply, decoding: Decoding) -> TokenReading | ModelError:
+        if set(reply.text) - set(ALPHABET):
+            return Rejected("it has characters that are no tokens")
+        tokens = [ALPHABET.index(character) for character in reply.text]
+        tokens += [END] if reply.stop == "stop" else []
+        rows = [
+            self._columns(before, own, decoding)
+            for before, own in zip([START, *tokens], tokens, strict=False)
+        ]
+        return TokenReading(*np.array(rows).T, recorded_tokens=reply.usage.output)  # type: ignore[misc]
+
+    def _columns(self, before: int, own: int, decoding: Decoding) -> tuple[float, ...]:
+        logs = np.log(self.probabilities(before, 1.0))
+        better = logs > logs[own]
+        known = (logs[own], better.sum() + 1, logs.max() - logs[own])
+        if not decoding.temperature:
+            return (*known, float(better.any()), float(not better.any()))
+        p = self.probabilities(before, decoding.temperature)
+        return (*known, p[better].sum(), p[own])
+
+    async def close(self) -> None:
+        pass
+
+
+def model(rest: str) -> Bigram:
+    return Bigram(rest)
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[None]:
+    """Make `bigram:` an adapter, as an installed package would."""
+    info = folder / "bigram" / "bigram-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bigram\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{plugins.ADAPTERS}]\nbigram = tests.support.bigram\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(info.parent)
+        invalidate_caches()
+        plugins.origins.cache_clear()
+        yield
+    plugins.origins.cache_clear()
