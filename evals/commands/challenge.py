@@ -97,7 +97,7 @@ def challenge(
 def _path(to: Path | None, result: ChallengeOutcome, run: Path | None) -> Path | None:
     """Return where the outcome is written: as given, else into the run's folder; None: nowhere."""
     from evals.challenge.outcome import SUFFIX, file_name
-    from evals.challenge.run_outcome import NAME
+    from evals.challenge.summary import NAME
 
     if to is None:
         return run / NAME if run else None
@@ -120,7 +120,7 @@ def _print(result: ChallengeOutcome, path: Path | None) -> None:
         )
     common.say(f"{result.verdict}: {result.reason or MEANING[result.verdict]}")
     if path is not None:
-        common.say(str(path), whole=True)
+        common.say(str(path), no_wrap=True)
 
 
 def _read(result: ChallengeOutcome) -> str:
