@@ -7,7 +7,7 @@ CONSTRAINTS ?= constraints.txt
 export PYTHONDONTWRITEBYTECODE :=
 CHECKED := evals suites model_adapters dashboard tests tools
 
-.PHONY: demo test cover slow nightly engine mlflow check bench clean
+.PHONY: demo test cover slow nightly engine mlflow challenge check bench clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -42,7 +42,7 @@ slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -
 	@$(BIN)/python -m pytest -m 'slow and not alone and not nightly' -n auto --maxprocesses 4 --dist loadfile -q
 	@$(BIN)/python -m pytest -m 'slow and alone and not nightly' -q
 
-nightly: $(VENV)/.dev $(VENV)/.demo engine mlflow  ## everything, the longest checks too; writes docs/nightly.md
+nightly: $(VENV)/.dev $(VENV)/.demo engine mlflow challenge  ## everything, the longest checks too; writes docs/nightly.md
 	@$(BIN)/python -m tools.nightly
 
 engine: $(BIN)/python  ## real vLLM on a CPU, other engines' parsers: some minutes and 4 GB, once, in the user's cache folder
@@ -50,6 +50,9 @@ engine: $(BIN)/python  ## real vLLM on a CPU, other engines' parsers: some minut
 
 mlflow: $(BIN)/python  ## a real MLflow server, for the tests of its export: a minute and 700 MB, once, in the user's cache folder
 	@$(BIN)/python -m tools.mlflow_environment
+
+challenge: $(BIN)/python  ## two small models in transformers, for measuring challenges: some minutes and 2 GB, once, in the user's cache folder
+	@$(BIN)/python -m tools.challenge_environment
 
 check: $(VENV)/.dev  ## style and types
 	@$(BIN)/ruff check $(CHECKED)

@@ -29,7 +29,6 @@ from evals.errors import (
 from evals.prompts import ask
 from evals.types import Media, Message, Model, Prompt, Reply, Sampling, Text, Usage
 from tests.support.loopback import Answer, Server
-from tests.support.tables import table
 
 KEY = "sk-very-secret-key"
 PROMPT = ask("What is 2 + 2?")
@@ -138,7 +137,7 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
 }
 
 
-@table("case", REPLIES)
+@pytest.mark.parametrize("case", REPLIES)
 async def test_a_reply(make: Maker, server: Server, case: str) -> None:
     body, expected = REPLIES[case]
     server.answer = Answer(body)
@@ -229,7 +228,7 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
 }
 
 
-@table("case", ERRORS)
+@pytest.mark.parametrize("case", ERRORS)
 async def test_an_error(make: Maker, server: Server, case: str) -> None:
     answer, kind, said = ERRORS[case]
     server.answer = answer
@@ -243,8 +242,8 @@ async def test_an_error(make: Maker, server: Server, case: str) -> None:
     assert (await model.reply(PROMPT, Sampling())).text == "4"  # the next call is none the worse
 
 
-@table("status", [429, 503])
-@table(
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
     ("header", "seconds"),
     [
         ("7", 7.0),

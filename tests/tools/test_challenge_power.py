@@ -1,0 +1,96 @@
+"""What is measured about challenges: edits, trials and the table; and a small instance of it on real models."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import msgspec
+import numpy as np
+import pytest
+
+from evals.seams import TokenReading
+from tests.support.paths import ROOT
+from tools import challenge_environment, challenge_power
+from tools.challenge_models import Written, prompts
+from tools.challenge_power import GREEDY, Condition, Pools, edits, row, sentences
+
+TEXTS = (
+    "Water boils at 100 degrees.  It is a liquid.\n\nPressure changes that considerably.",
+    "Enzymes are catalysts. They can speed reactions by 1000 times!",
+    "No sentence ends here",
+)
+
+
+def test_exactly_one_sentence_of_each_reply_is_edited():
+    written = [Written("?", text, ended=True) for text in TEXTS for _ in range(8)]
+    for before, after in zip(written, edits(written), strict=True):
+        old, new = challenge_power.BETWEEN.split(before.text), challenge_power.BETWEEN.split(after.text)
+        assert after.prompt == before.prompt
+        if len(old) == len(new):  # a sentence of another reply may hold white space of its own
+            assert sum(a != b for a, b in zip(old, new, strict=True)) <= 1
+            assert old[1::2] == new[1::2]
+    assert edits(written) == edits(written)
+    assert sum(a.text != b.text for a, b in zip(written, edits(written), strict=True)) >= 20
+    assert sentences(TEXTS[0])[1] == "It is a liquid."
+
+
+def test_prompts_differ():
+    assert len(set(prompts(300))) == 300
+
+
+def test_a_trial_of_edited_replies_edits_a_twentieth_of_the_sentences(tmp_path):
+    """Honest greedy replies, whose edited versions have four impossible tokens each."""
+    pools = Pools(tmp_path, replies=80, tokens=20, llama=0)
+    written = [Written("?", TEXTS[0], ended=True)] * 80
+    for name in ("greedy", "edited-greedy"):
+        (tmp_path / f"{name}.json").write_bytes(msgspec.json.encode(written))
+        gap = np.zeros(20)
+        gap[:4] = 9.0 * (name != "greedy")
+        one = TokenReading(-gap, 1 + gap, gap, 0 * gap, np.ones(20))
+        lengths = [20] * 80
+        columns = {field: np.tile(getattr(one, field), 80) for field in TokenReading._fields[:5]}
+        np.savez(tmp_path / f"{name}-bfloat16-0.0-16.npz", lengths=lengths, **columns)
+    honest = Condition("honest", "greedy", draw=GREEDY)
+    assert row(pools, honest) == "| honest | different | 0 | 0 | 0 | 0 | 0 | 0 |"
+    edited = row(pools, honest._replace(title="edited", edited=True))
+    assert edited.startswith("| edited |")
+    assert edited.endswith("| 100 | 100 |")  # nine edited sentences of 180: 36 tokens of 1,200
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_small_instance_on_real_models(tmp_path):
+    python = challenge_environment.python()
+    if python is None:
+        pytest.skip("NOT MEASURED: `make challenge` makes its environment (some minutes, 2 GB)")
+    words = ("-m", "tools.challenge_power", str(tmp_path), "--replies", "40", "--tokens", "32", "--quick")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [str(python), *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=1500
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    shares = {(title.strip(), expected.strip()): list(map(int, rest)) for title, expected, *rest in rows}
+    assert len(shares) == 4
+    for (_, expected), found in shares.items():
+        assert found[4] <= 3 if expected == "honest" else found[4] >= 95
+
+
+@pytest.mark.nightly
+def test_challenges_in_full(tmp_path):
+    """The bars of the promise: see docs/trust.md."""
+    python = challenge_environment.python()
+    if python is None:
+        pytest.skip("NOT MEASURED: `make challenge` makes its environment (some minutes, 2 GB)")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    words = ("-m", "tools.challenge_power", str(tmp_path), "--page", "docs/trust.md")
+    done = subprocess.run(
+        [str(python), *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=4 * 3600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    for title, expected, *shares in rows:
+        last = int(shares[4])
+        assert expected.strip() != "honest" or last <= 3, title
+        assert expected.strip() != "different" or last >= 95, title

