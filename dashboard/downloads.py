@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from evals.board.trust import promise_state
 from evals.dashboard.tables.leaderboard import Board, Row
+from evals.records.promise import promise_standing
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters of what a spreadsheet takes for a formula."""
@@ -33,6 +35,8 @@ def tidy(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFra
                 | {"coverage": cell.coverage, "method": cell.estimate.method, "sample_items": column.sample}
                 | {"data_sha256": column.data_sha256, "run": card.run if card else None}
                 | {"started": day(card.started) if card else None}
+                | {"promise": promise_state(promise_standing(card)) if card else None}
+                | {"challenge": cell.entry.challenge.counted if cell.entry and cell.entry.challenge else None}
             )
     return pd.DataFrame(table)
 

@@ -178,6 +178,9 @@ def _leaderboard(
         "for its interval, n, coverage and bounds; choose it for samples of its run, or a heading to sort by it. "
         'Data: <a href="leaderboard.json">JSON</a>, <a href="leaderboard.csv">CSV</a>.</p>'
     )
+    marks = "; ".join(f"{mark} {words}" for mark, words in board.marks(labels).items())
+    if marks:
+        yield f'<p class="pale">Marks: {escape(marks)}.</p>'
     for protocol in protocols_of(board):
         chosen = [label for label in labels if board.columns[label].protocol == protocol]
         if chosen:

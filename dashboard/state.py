@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import streamlit as st
 
 from evals.dashboard.foreign import text as safe
-from evals.dashboard.tables.frames import Broken
+from evals.dashboard.tables.frames import Broken, Entry
 from evals.dashboard.tables.styling import plain, span, unit
 from evals.records.card import Card
+from evals.records.promise import promise_standing
 from evals.types import Estimate
 
 if TYPE_CHECKING:
@@ -96,6 +97,15 @@ def health(card: Card) -> None:
             st.error(f"This run looks broken: {safe.label(finding.message, 600)}", icon=":material/error:")
         else:
             st.warning(safe.label(finding.message, 600), icon=":material/warning:")
+
+
+def trust(entry: Entry) -> None:
+    """Show whether the promise of a run was kept, and the outcome of its challenge; nothing if it has neither."""
+    facts = [f"promise {promise_standing(entry.card)}"] if entry.card.promise else []
+    facts += [entry.challenge.sentence] if entry.challenge else []
+    if facts:
+        text = "; ".join(facts)
+        st.caption(safe.label(f"{text[0].upper()}{text[1:]}", 900))
 
 
 def estimate(number: Estimate, coverage: float) -> None:

@@ -42,7 +42,8 @@ def board(
         .mark_rect()
         .encode(alt.Color("standing:Q", scale=scale, legend=None))
     )
-    return alt.layer(boxes, base.mark_text(fontSize=11).encode(text="words:N")).properties(
+    words_shown = base.mark_text(fontSize=11, font="DejaVu Sans").encode(text="words:N")  # it has the marks
+    return alt.layer(boxes, words_shown).properties(
         width=alt.Step(130), height=alt.Step(24), background="white"
     )
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from msgspec import Struct, structs
 
+from evals.challenge.summary import Challenge, beside_run
 from evals.errors import StoreError
 from evals.records import store
 from evals.records.card import Card
@@ -39,6 +40,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     path: Path
     card: Card
     """Only with the estimates of whole suites; `groups` reads the others."""
+    challenge: Challenge | None = None
+    """By the outcome beside the run."""
 
     @property
     def headline(self) -> Estimate | None:
@@ -119,7 +122,11 @@ def _card(path: str, now: store.Stamp, most: int) -> tuple[Entry | Broken, int]:
         elif line := store.damage(Path(path), card):
             raise StoreError(line)
         whole = tuple(estimate for estimate in card.estimates if not estimate.group)
-        run = Entry(path=Path(path), card=structs.replace(card, estimates=whole))
+        run = Entry(
+            path=Path(path),
+            card=structs.replace(card, estimates=whole),
+            challenge=beside_run(Path(path), card),
+        )
     except StoreError as error:
         run, later = Broken(Path(path), str(error)), False
     _CARDS[path] = (now, run)

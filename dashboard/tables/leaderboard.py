@@ -8,6 +8,7 @@ apart.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -24,6 +25,7 @@ from evals.records.card import Card
 from evals.run.collection_means import collection_means
 from evals.run.overview import aggregates
 from evals.terminal.runs import Line, marks
+from evals.terminal.trust_marks import MEANINGS
 from evals.types import Estimate
 
 GENERAL = frozenset(
@@ -106,10 +108,12 @@ class Cell(Struct, frozen=True, kw_only=True):
 
     @property
     def marks(self) -> dict[str, str]:
-        """Return the run's marks, letter -> words, as in `evals show`."""
+        """Return the run's marks, letter or symbol -> words, as in `evals show`."""
         if self.entry is None:
             return {}
-        letters = marks(Line(cards=(self.entry.card,), headline=self.estimate))
+        letters = marks(
+            Line(cards=(self.entry.card,), headline=self.estimate, challenges=(self.entry.challenge,))
+        )
         if self.odd_temperature:
             letters["T"] = f"temperature unlike most, {temperature(self.entry.card)}"
         return {letter: words for letter, words in letters.items() if letter not in IN_HEADS}
@@ -129,6 +133,18 @@ class Board(NamedTuple):
         sign = -1 if self.columns[label].better == "higher" else 1
         cells = {row: cell for (row, name), cell in self.cells.items() if name == label and not row.baseline}
         return dict(sorted(cells.items(), key=lambda item: sign * (item[1].estimate.value or 0.0)))
+
+    def marks(self, labels: Iterable[str]) -> dict[str, str]:
+        """Return the marks in these columns with their meanings, letters first."""
+        chosen, meanings = set(labels), dict[str, str]()
+        for (_, label), cell in self.cells.items():
+            if label in chosen:
+                meanings |= {
+                    mark: MEANINGS.get(mark) or re.sub(r"[, ]*\d.*", "", words) or "few clusters"
+                    for mark, words in cell.marks.items()
+                }
+        letters = sorted(meanings.keys() - MEANINGS.keys())
+        return {mark: meanings[mark] for mark in (*letters, *MEANINGS) if mark in meanings}
 
     def chance(self, label: str) -> float | None:
         """Return the column's expected value of guessing."""

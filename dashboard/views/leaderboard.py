@@ -20,6 +20,7 @@ from evals.dashboard.tables.provenance import moment
 from evals.dashboard.tables.statistics import mean, mean_refused
 from evals.dashboard.tables.styling import Lines, Reported
 from evals.errors import EvalsError
+from evals.terminal.trust_marks import MEANINGS
 from evals.verdicts.reported import Claim
 
 HARMLESS = re.compile(r"[A-Za-z0-9.~-]+")
@@ -179,14 +180,8 @@ def _width(shown: styling.Table, label: str) -> int:
 
 def legend(board: Board, choice: Choice) -> None:
     """Draw the legend of the table, with the marks that occur in it."""
-    marks: dict[str, str] = {}
-    for (_, label), cell in board.cells.items():
-        if label in choice.columns:
-            marks |= {
-                letter: re.sub(r"[, ]*\d.*", "", words) or "few clusters"
-                for letter, words in cell.marks.items()
-            }
-    listed = "; ".join(f"**{letter}** {safe.literal(words)}" for letter, words in sorted(marks.items()))
+    marks = board.marks(choice.columns)
+    listed = "; ".join(f"**{mark}** {safe.literal(words)}" for mark, words in marks.items())
     st.caption(f"{LEGEND}{f' Marks: {listed}.' if listed else ''} Choose a number or a model for more.")
 
 
@@ -214,9 +209,12 @@ def detail(board: Board, row: Row, name: str, cell: Cell, claims: Sequence[Claim
     with st.container(border=True):
         st.markdown(f"**{safe.label(row.label)}** on {safe.label(name)}")
         state.estimate(estimate, cell.coverage)
-        notes = [*cell.marks.values(), f"the newest complete of {cell.runs} runs" if cell.runs > 1 else ""]
+        marks = [words for mark, words in cell.marks.items() if mark not in MEANINGS]
+        notes = [*marks, f"the newest complete of {cell.runs} runs" if cell.runs > 1 else ""]
         if any(notes):
             st.caption(safe.label("; ".join(filter(None, notes))))
+        if cell.entry:
+            state.trust(cell.entry)
         for claim in reported.of(claims, row.model, column):
             st.caption(f"Reported, not measured here: {safe.label(reported.sentence(claim), 600)}")
         if cell.entry:

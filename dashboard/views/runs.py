@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
+from evals.board.trust import promise_state
 from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
@@ -19,6 +20,7 @@ from evals.dashboard.tables.statistics import figure
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.records.card import Card
+from evals.records.promise import promise_standing
 from evals.records.store import read_card
 
 STALE_S = 600  # seconds without a record after which an active run may have been interrupted
@@ -118,6 +120,8 @@ def described(entry: Entry) -> dict[str, object]:
         "status": card.status,
         "score": f"{number} {styling.unit(head.unit)}" if head and number else "",
         "coverage": 100 * card.coverage,
+        "promise": promise_state(promise_standing(card)) if card.promise else None,
+        "challenge": entry.challenge.counted if entry.challenge else None,
         "output tokens": card.tokens.get("output"),
         "cost": card.cost_usd,
         "run": card.run,
@@ -144,6 +148,7 @@ def details(entry: Entry) -> None:
     st.header("Run details", anchor=False)
     st.markdown(f"**{safe.label(card.run)}**: {safe.label(card.config.suite)} by {safe.label(card.model)}")
     state.health(card)
+    state.trust(entry)
     st.code(provenance.command(card), language=None, wrap_lines=True)
     mirror = " MIRROR is the folder of local data, which is not on the card." if card.data == "local" else ""
     again = (

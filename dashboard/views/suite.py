@@ -27,6 +27,7 @@ def headline(entry: Entry, head: Estimate) -> None:
     """Draw the run's headline."""
     state.estimate(head, entry.card.coverage)
     state.health(entry.card)
+    state.trust(entry)
     if entry.card.data == "sample":
         st.caption("Bundled sample items: not a benchmark score.")
 

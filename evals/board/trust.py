@@ -28,7 +28,7 @@ CHALLENGES: Mapping[Verdict, Mark] = {
         "●", "challenged", "the claimed model has read the replies, and no difference was detected"
     ),
     "close": Mark(
-        "◐",
+        "≈",
         "challenged, close",
         "the replies differ from the claimed model by no more than numerics or quantisation explain",
     ),

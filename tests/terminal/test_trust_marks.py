@@ -68,7 +68,7 @@ def test_the_promise_is_beside_the_number(runs: Path, monkeypatch: pytest.Monkey
     ("verdict", "words", "symbol"),
     [
         ("consistent", "challenged", "●"),
-        ("close", "challenged, close", "◐"),
+        ("close", "challenged, close", "≈"),
         ("different", "challenge: different", "≠"),
         ("untestable", "challenge: untestable", "○"),
     ],
@@ -108,7 +108,7 @@ def test_of_pooled_runs_the_worst_counts() -> None:
         return list(trust_marks([], challenges))
 
     assert marks("consistent", "consistent") == ["●"]
-    assert marks("consistent", "close") == ["◐"]
+    assert marks("consistent", "close") == ["≈"]
     assert marks("consistent", None) == []
     assert marks("different", None) == ["≠"]
     assert marks("untestable", "close") == ["○"]

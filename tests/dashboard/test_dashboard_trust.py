@@ -1,0 +1,170 @@
+"""Promises and challenges beside the numbers of the dashboard: leaderboard, suite, runs, downloads and the static copy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from tests.support.paths import ROOT
+
+pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
+
+from streamlit.testing.v1 import AppTest
+
+from evals.challenge.summary import NAME
+from evals.dashboard import downloads, export, state
+from evals.dashboard.foreign.text import JOINER
+from evals.dashboard.tables import frames
+from evals.dashboard.tables.leaderboard import build
+from evals.records import store
+from evals.records.card import Card, Promise, PromisedSuite
+from tests.support import synthetic_results
+
+HOSTILE = "\x1b[31m<script>alert(1)</script> **bold** $x$ [a](javascript:b)"
+
+
+def promised(card: Card, **changes: Any) -> Promise:
+    """Return a promise that a run has kept, unless something is changed."""
+    config = card.config
+    names = ("suite", "protocol", "version", "data_sha256", "seed", "repeats", "limit", "judge")
+    plan = PromisedSuite(**{name: getattr(config, name) for name in names} | changes)
+    return Promise(made=card.started - 1, policy_sha256="0" * 64, suites=(plan,))
+
+
+def challenge(path: Path, card: Card, **changes: Any) -> None:
+    config = card.config
+    stated = {
+        "suite": config.suite, "protocol": config.protocol, "run": card.run, "claimed": "x", "reader": "hf:x",
+        "backend": "transformers 5.2.0", "method": "greedy", "replies": 60, "tokens": 600, "alpha": 0.01, "seed": 0,
+        "verdict": "consistent", "reason": HOSTILE,
+    }  # fmt: skip
+    (path / NAME).write_text(json.dumps(stated | changes), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return four runs: promise kept and challenged, promise broken and different, untestable, neither."""
+    folder = tmp_path_factory.mktemp("trust") / "results"
+    synthetic_results.checkpoints(folder, count=5, samples=60)
+    first, second, third, fourth = (run.path for run in store.runs(folder)[:4])
+    cards = {path: store.read_card(path) for path in (first, second, third, fourth)}
+    store.write_card(first, structs.replace(cards[first], promise=promised(cards[first])))
+    store.write_card(second, structs.replace(cards[second], promise=promised(cards[second], seed=9)))
+    challenge(first, cards[first])
+    challenge(second, cards[second], verdict="different")
+    challenge(third, cards[third], verdict="untestable")
+    challenge(fourth, cards[fourth], run="another")
+    return folder
+
+
+@pytest.fixture
+def opened(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    monkeypatch.setenv(state.RESULTS, str(results))
+
+    def page(name: str, **params: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60)
+        if name != "leaderboard":
+            app.run()
+            app.switch_page(state.PAGES[name][0])
+        for param, value in params.items():
+            app.query_params[param] = value
+        app.run()
+        assert not app.exception
+        return app
+
+    return page
+
+
+def captions(app: AppTest) -> str:
+    text = "\n".join(str(part.value) for part in app.caption).replace(JOINER, "")
+    for mark in "-/.,;:()":
+        text = text.replace(f"&#{ord(mark)};", mark)
+    return text
+
+
+def entries(results: Path) -> dict[str, frames.Entry]:
+    """Return the runs by the verdict of their challenge."""
+    return {
+        entry.challenge.counted or entry.challenge.fault: entry
+        for entry in frames.index(results).entries
+        if entry.challenge is not None
+    }
+
+
+def test_marks_are_in_the_cells_and_the_legend(results: Path, opened: Callable[..., AppTest]) -> None:
+    board = build(frames.index(results).entries)
+    marks = {row.model: "".join(cell.marks) for (row, _), cell in board.cells.items()}
+    by_verdict = {verdict: marks[entry.card.model] for verdict, entry in entries(results).items()}
+    assert by_verdict == {
+        "consistent": "✓●", "different": "✗≠", "untestable": "○", f"{NAME} is of another run": "",
+    }  # fmt: skip
+    legend = captions(opened("leaderboard"))
+    for words in (
+        "**✓** promise kept",
+        "**✗** promise broken",
+        "**●** challenged",
+        "**≠** challenge: different",
+    ):
+        assert words in legend
+
+
+def test_a_number_says_more(results: Path, opened: Callable[..., AppTest]) -> None:
+    entry = entries(results)["different"]
+    board = build(frames.index(results).entries)
+    label = next(name for row, name in board.cells if row.model == entry.card.model)
+    text = captions(opened("leaderboard", model=entry.card.model, column=label))
+    assert "Promise broken: seed is" in text
+    assert "challenge different (60 replies read by hf:x, greedy, alpha 0.01)" in text
+
+
+@pytest.mark.parametrize("page", ["suite", "runs"])
+def test_a_run_says_more(results: Path, opened: Callable[..., AppTest], page: str) -> None:
+    entry = entries(results)["untestable"]
+    text = captions(opened(page, run=entry.card.run, suite=entry.card.config.suite))
+    assert "Challenge untestable" in text
+    for hostile in ("<script>", "**bold**", "\x1b", "$x$", "[a]("):
+        assert hostile not in text
+    fault = entries(results)[f"{NAME} is of another run"]
+    text = captions(opened(page, run=fault.card.run, suite=fault.card.config.suite))
+    assert f"Challenge does not count: {NAME} is of another run" in text
+
+
+def test_the_list_of_runs_has_the_columns_only_if_needed(
+    results: Path, opened: Callable[..., AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = opened("runs").dataframe[0].value
+    assert sorted(table["promise"].dropna()) == ["broken", "kept"]
+    assert sorted(table["challenge"].dropna()) == ["consistent", "different", "untestable"]
+    synthetic_results.checkpoints(tmp_path / "plain", count=1, samples=20)
+    monkeypatch.setenv(state.RESULTS, str(tmp_path / "plain"))
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60).run()
+    assert "promise" not in captions(app).casefold()
+    app.switch_page(state.PAGES["runs"][0]).run()
+    assert not {"promise", "challenge"} & set(app.dataframe[0].value)
+
+
+def test_downloads_and_the_static_copy(results: Path, tmp_path: Path) -> None:
+    board = build(frames.index(results).entries)
+    table = downloads.tidy(board, board.rows, list(board.columns))
+    assert sorted(table["promise"]) == ["broken", "kept", "none", "none", "none"]
+    assert sorted(table["challenge"].dropna()) == ["consistent", "different", "untestable"]
+    export.export(results, tmp_path / "copy", samples=0)
+    page = (tmp_path / "copy" / "index.html").read_text()
+    assert "● challenged (the claimed model has read the replies" in page
+    assert "✗≠" in page
+    assert "<script>alert" not in page
+
+
+def test_a_new_outcome_is_noticed(tmp_path: Path) -> None:
+    synthetic_results.checkpoints(tmp_path, count=1, samples=20)
+    (entry,) = frames.index(tmp_path).entries
+    assert entry.challenge is None
+    challenge(entry.path, entry.card, verdict="close")
+    (entry,) = frames.index(tmp_path).entries
+    assert entry.challenge is not None
+    assert entry.challenge.counted == "close"
