@@ -30,12 +30,12 @@ CHALLENGES: Mapping[Verdict, Mark] = {
     "close": Mark(
         "≈",
         "challenged, close",
-        "the replies differ from the claimed model by no more than numerics or quantisation explain",
+        "the replies differ from the claimed model by no more than other numerics or 8-bit quantisation explain",
     ),
     "different": Mark(
         "≠",
         "challenge: different",
-        "the replies differ from the claimed model by more than numerics or quantisation explain",
+        "the replies differ from the claimed model by more than other numerics or 8-bit quantisation explain",
         warning=True,
     ),
     "untestable": Mark(

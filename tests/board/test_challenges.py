@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from evals.board.ingest import ingest
 from evals.challenge import outcome
 from evals.challenge.summary import Challenge
 from evals.errors import UsageError
-from tests.support import boards
+from tests.support import bigram, boards
 from tests.support.command import evals
 
 ENTRY = "acme-tiny@v1"
@@ -218,3 +219,27 @@ def test_the_operator_is_told_what_does_not_count(board: Path) -> None:
         json.loads((board / "results" / "levels.json").read_text())["challenges"]
     )
     assert "does not count" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("reader", "verdict", "expected"),
+    [("bigram:1", "consistent", "challenged"), ("bigram:2", "different", "recomputed")],
+)
+def test_from_an_entry_to_its_level(tmp_path: Path, reader: str, verdict: str, expected: str) -> None:
+    """The operator takes the bundle out of an entry, has the claimed model read it, and ingests."""
+    data, board = boards.write_data(tmp_path), tmp_path / "board"
+    boards.write_board(board, maximum_truncated=1.0)
+    with bigram.installed(tmp_path):
+        stored = boards.run(tmp_path / "a", data, "bigram:1", temperature=0.8, max_tokens=60)
+        entry = boards.submit(board, stored)
+        (result,) = ingest(board)
+        assert (result.status, result.reasons) == ("accepted", ())
+        with zipfile.ZipFile(entry) as archive:
+            bundle = archive.extract("mmlu-pro@strict.zip", tmp_path)
+        done = evals(
+            "board", "challenge", bundle, "-m", reader, "--to", board / outcome.FOLDER / ENTRY, "--seed", "5"
+        )
+        assert done.status in (0, 1), done.err
+    challenge = only(board)
+    assert (challenge.counted, challenge.reader) == (verdict, reader)
+    assert level(board) == expected

@@ -61,7 +61,7 @@ def answers(data: Path, accuracy: float, seed: int, *, essay: str = "") -> Calla
     return reply
 
 
-def run(results: Path, data: Path, model: Callable[[str], str], **options: Any) -> Run:
+def run(results: Path, data: Path, model: str | Callable[[str], str], **options: Any) -> Run:
     """Run the data on a model."""
     runs = evals.evaluate("mmlu-pro", model, data=data, results=results, quiet=True, **options)
     stored: Run = runs[0]
