@@ -224,7 +224,11 @@ def llama_cpp(prompts: Sequence[str], draw: Draw, *, tokens: int, seed: int) -> 
     settings = llamacpp.settings(path, slots=1)
     settings.n_ctx = 512
     server = xllamacpp.Server(settings)
-    wish = {"temperature": draw.temperature, "top_p": draw.top_p, "top_k": 0, "min_p": 0.0}
+    order = [
+        "temperature",
+        "top_p",
+    ]  # its own order is the other one: top-p of the probabilities at temperature 1
+    wish = {"temperature": draw.temperature, "top_p": draw.top_p, "samplers": order}
     for i, prompt in enumerate(prompts):
         messages = [{"role": "user", "content": prompt}]
         done = server.handle_chat_completions(

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from evals.challenge.evidence import CLOSE, SAME, Neighbourhood, log_factors, wealth
+from evals.challenge.evidence import CLOSE, SAME, Neighbourhood, by_position, by_reply, features_of, wealth
 from evals.seams import TokenReading
 from tools import challenge_models as models
 from tools.challenge_models import Draw, Written
@@ -175,34 +175,43 @@ def edit(sentence: str, random: Random, words: list[str], others: list[str]) -> 
     return random.choice(ways)()
 
 
-def trials(pools: Pools, condition: Condition, near: Neighbourhood) -> np.ndarray[Any, Any]:
-    """Return whether a trial has found a difference after each reply, (trials, replies)."""
+def trials(
+    pools: Pools, condition: Condition, near: Neighbourhood, *, one_seed: bool
+) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield of each trial whether a difference is detected with 1, 2, ... replies (`one_seed`: with those of `SIZES`)."""
     rng = np.random.default_rng(3)
-    own = np.stack([log_factors(r, near, greedy=condition.greedy) for r in pools.readings(condition)])
-    changed = own
-    if condition.edited:
-        edited = pools.readings(condition, f"edited-{condition.pool}")
-        changed = np.stack([log_factors(r, near, greedy=condition.greedy) for r in edited])
+    test = {"near": near, "greedy": condition.greedy}
+    own = [features_of(r, greedy=condition.greedy) for r in pools.readings(condition)]
     lengths = np.array([len(sentences(w.text)) for w in pools.written(condition.pool)])
-    found = []
+    edited: list[Any] = []
+    if condition.edited:
+        readings = pools.readings(condition, f"edited-{condition.pool}")
+        edited = [features_of(r, greedy=condition.greedy) for r in readings]
+    every = own + edited
+    factors = by_reply(every, **test)
     for _ in range(TRIALS):
         chosen = rng.choice(len(own), min(SIZES[-1], len(own)), replace=False)
-        factors = own[chosen]
-        if condition.edited:
+        if edited:
             number = round(EDITED * lengths[chosen].sum())
             share = lengths[chosen] / lengths[chosen].sum()
-            at = rng.choice(len(chosen), number, replace=False, p=share)
-            factors[at] = changed[chosen[at]]
-        found.append(np.maximum.accumulate(wealth(factors)) >= -np.log(ALPHA))
-    return np.array(found)
+            chosen[rng.choice(len(chosen), number, replace=False, p=share)] += len(own)
+        if one_seed:
+            several = [[every[i] for i in chosen[:size]] for size in SIZES]
+            logs = np.array([wealth(by_position(some, **test)).max() for some in several])
+        else:
+            logs = np.maximum.accumulate(wealth(factors[chosen]))[np.minimum(SIZES, len(chosen)) - 1]
+        yield logs >= -np.log(ALPHA)
 
 
-def row(pools: Pools, condition: Condition) -> str:
-    """Return a condition's row of the table: shares of trials that found a difference, by number of replies."""
-    different, same = (trials(pools, condition, near) for near in (CLOSE, SAME))
-    shares = [f"{100 * different[:, min(n, different.shape[1]) - 1].mean():.0f}" for n in SIZES]
+def row(pools: Pools, condition: Condition, *, one_seed: bool = False) -> str:
+    """Return a condition's row of the table: shares of trials that detect a difference, by number of replies."""
+    different, same = (
+        np.array(list(trials(pools, condition, near, one_seed=one_seed))) for near in (CLOSE, SAME)
+    )
+    shares = [f"{100 * share:.0f}" for share in different.mean(axis=0)]
     unequal = f"{100 * (same[:, -1] | different[:, -1]).mean():.0f}"
-    return f"| {condition.title} | {condition.expected} | {' | '.join(shares)} | {unequal} |"
+    title = f"{condition.title}, one seed" if one_seed else condition.title
+    return f"| {title} | {condition.expected} | {' | '.join(shares)} | {unequal} |"
 
 
 def quick() -> list[Condition]:
@@ -217,8 +226,9 @@ def table(pools: Pools, chosen: Iterable[Condition]) -> str:
     lines = [f"| replies | expected | {heads} | not consistent at {SIZES[-1]} |", f"|---|---|{'--:|' * 6}"]
     print("\n".join(lines), flush=True)
     for condition in chosen:
-        lines.append(row(pools, condition))
-        print(lines[-1], flush=True)
+        for one_seed in (False,) if condition.greedy else (False, True):
+            lines.append(row(pools, condition, one_seed=one_seed))
+            print(lines[-1], flush=True)
     return "\n".join(lines)
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-UPPER = (0.5, 0.2, 0.05, 0.01, 0.001)
-"""Tails {U > 1 - x}: tokens less likely than they should be."""
+UPPER = (0.5, 0.2, 0.05, 0.01, 0.001, 0.0001)
+"""Tails {U > 1 - x}: tokens less likely than they should be, those that the sampling excludes among them."""
 LOWER = (0.5, 0.2, 0.05)
 """Tails {U < x}: tokens likelier than they should be, as at a lower temperature."""
 RARE = 0.05
@@ -112,12 +112,13 @@ def weigh(
     tokens = sum(len(reading.logprob) for reading in read)
     if not tokens:
         return Evidence("untestable", None, None, None, None, len(readings), 0, None)
-    by_position = one_seed and not greedy
-    steps = _by_position if by_position else _by_reply
-    near, same = (wealth(steps(read, neighbours, greedy=greedy)) for neighbours in (CLOSE, SAME))
+    positions = one_seed and not greedy
+    steps = by_position if positions else by_reply
+    features = [features_of(reading, greedy=greedy) for reading in read]
+    near, same = (wealth(steps(features, neighbours, greedy=greedy)) for neighbours in (CLOSE, SAME))
     bar = -np.log(alpha)
     exceeds = bool(near.max() >= bar)
-    decided = (len(readings) if by_position else int(np.argmax(near >= bar)) + 1) if exceeds else None
+    decided = (len(readings) if positions else int(np.argmax(near >= bar)) + 1) if exceeds else None
     verdict: Verdict = "different" if exceeds else "close" if same.max() >= bar else "consistent"
     firsts = sum(int((np.asarray(reading.rank) == 1).sum()) for reading in read)
     e_value, same_e_value = (float(np.exp(min(700.0, log.max()))) for log in (near, same))
@@ -133,26 +134,25 @@ def weigh(
     )
 
 
-def _by_reply(readings: Sequence[TokenReading], near: Neighbourhood, *, greedy: bool) -> Floats:
-    """Return the `log_factors` (R, F, A) of each reply."""
+def by_reply(features: Sequence[Floats], near: Neighbourhood, *, greedy: bool) -> Floats:
+    """Return the logarithm (R, F, A) of the factor of each reply, by feature and odds."""
     import numpy as np
 
-    return np.stack([log_factors(reading, near, greedy=greedy) for reading in readings])
+    return np.stack([log_gains(each, near, greedy=greedy).sum(axis=2) for each in features])
 
 
-def _by_position(readings: Sequence[TokenReading], near: Neighbourhood, *, greedy: bool) -> Floats:
+def by_position(features: Sequence[Floats], near: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the logarithm (T, F, A) of the factor of each position: that of its mean features over replies."""
     import numpy as np
 
-    features = [_features(reading, greedy=greedy) for reading in readings]
     longest = max(each.shape[1] for each in features)
     total = sum(np.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in features)
     many = sum(np.arange(longest) < each.shape[1] for each in features)
-    return np.moveaxis(_log_gains(np.asarray(total) / many, near, greedy=greedy), 2, 0)
+    return np.moveaxis(log_gains(np.asarray(total) / many, near, greedy=greedy), 2, 0)
 
 
 def wealth(factors: Floats) -> Floats:
-    """Return the logarithm of the wealth (..., R) after each step, from their logarithmic factors (..., R, F, A)."""
+    """Return the logarithm of the wealth (..., R) after each step, from the logarithms of their factors (..., R, F, A)."""
     import numpy as np
     from scipy.special import logsumexp
 
@@ -161,14 +161,7 @@ def wealth(factors: Floats) -> Floats:
     return np.asarray(logsumexp(by_feature + np.log(_weights(reached.shape[-2])), axis=-1))
 
 
-def log_factors(reading: TokenReading, near: Neighbourhood, *, greedy: bool) -> Floats:
-    """Return the logarithm (F, A) of a reply's factor of the wealth, by feature and odds; raises UsageError."""
-    import numpy as np
-
-    return np.asarray(_log_gains(_features(reading, greedy=greedy), near, greedy=greedy).sum(axis=2))
-
-
-def _features(reading: TokenReading, *, greedy: bool) -> Floats:
+def features_of(reading: TokenReading, *, greedy: bool) -> Floats:
     """Return the features (F, tokens) of a reply; raises UsageError."""
     import numpy as np
 
@@ -178,7 +171,7 @@ def _features(reading: TokenReading, *, greedy: bool) -> Floats:
     return np.stack([*(_upper(reading, x) for x in UPPER), *(_lower(reading, x) for x in LOWER)])
 
 
-def _log_gains(features: Floats, near: Neighbourhood, *, greedy: bool) -> Floats:
+def log_gains(features: Floats, near: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the logarithm (F, A, tokens) of the factor of each token, by feature and odds."""
     import numpy as np
 

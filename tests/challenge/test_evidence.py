@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evals.challenge.evidence import CLOSE, SAME, log_factors, wealth, weigh
+from evals.challenge.evidence import CLOSE, SAME, by_reply, features_of, wealth, weigh
 from evals.errors import UsageError
 from evals.seams import TokenReading
 
@@ -45,10 +45,14 @@ def replies(seed, number=30, **how):
     return [reply(rng, **how) for _ in range(number)]
 
 
+def factors(readings, near, *, greedy=False):
+    return by_reply([features_of(reading, greedy=greedy) for reading in readings], near, greedy=greedy)
+
+
 def alarms(near, runs=2000, number=12):
     """How many runs of an honest writer reach 1/alpha at any reply."""
     rng = np.random.default_rng(20)
-    pool = np.stack([log_factors(reply(rng), near, greedy=False) for _ in range(600)])
+    pool = factors([reply(rng) for _ in range(600)], near)
     chosen = np.stack([rng.choice(600, number, replace=False) for _ in range(runs)])
     return int((wealth(pool[chosen]).max(axis=1) >= np.log(100)).sum())
 
@@ -68,7 +72,7 @@ def test_the_expected_wealth_is_at_most_one_at_the_edge_of_the_neighbourhood():
         gap = np.where(rng.random(20) < share, 0.05, 0.0)
         ones = np.ones(20)
         reading = TokenReading(-ones, ones, gap, 0 * ones, ones)
-        logs.append(log_factors(reading, SAME, greedy=True)[0])
+        logs.append(factors([reading], SAME, greedy=True)[0, 0])
     assert np.exp(logs).mean(axis=0)[:5] == pytest.approx(
         1.0, abs=0.05
     )  # the longest odds pay too seldom to see
@@ -87,12 +91,7 @@ def test_the_expected_wealth_is_at_most_one_at_the_edge_of_the_neighbourhood():
     ids=str,
 )
 def test_what_another_writer_drew_is_found_and_more_replies_tell_more(how):
-    logs = np.stack(
-        [
-            wealth(np.stack([log_factors(r, CLOSE, greedy=False) for r in replies(seed, 60, **how)]))
-            for seed in range(10)
-        ]
-    )
+    logs = np.stack([wealth(factors(replies(seed, 60, **how), CLOSE)) for seed in range(10)])
     found = (np.maximum.accumulate(logs, axis=1) >= np.log(100)).mean(axis=0)
     assert found[-1] == 1
     assert (np.diff(found) >= 0).all()
@@ -119,8 +118,8 @@ def test_greedy_replies():
 
 def test_the_order_of_replies_changes_when_it_is_decided_and_not_the_last_wealth():
     found = replies(5, temperature=1.4)
-    factors = np.stack([log_factors(reading, CLOSE, greedy=False) for reading in found])
-    assert wealth(factors)[-1] == pytest.approx(wealth(factors[::-1])[-1])
+    each = factors(found, CLOSE)
+    assert wealth(each)[-1] == pytest.approx(wealth(each[::-1])[-1])
     assert weigh(found, greedy=False) == weigh(found, greedy=False)
     assert weigh(found, greedy=False).verdict == weigh(found[::-1], greedy=False).verdict == "different"
 
@@ -137,10 +136,7 @@ def test_bounds_of_a_backend_that_returns_few_tokens_never_add_evidence():
             )
             for r in exact
         ]
-        for tight, wide in zip(exact, loose, strict=True):
-            assert (
-                log_factors(wide, CLOSE, greedy=False) <= log_factors(tight, CLOSE, greedy=False) + 1e-9
-            ).all()
+        assert (factors(loose, CLOSE) <= factors(exact, CLOSE) + 1e-9).all()
 
 
 def nothing():

@@ -72,7 +72,7 @@ def test_a_small_instance_on_real_models(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")][1:]
     shares = {(title.strip(), expected.strip()): list(map(int, rest)) for title, expected, *rest in rows}
-    assert len(shares) == 4
+    assert len(shares) == 6
     for (_, expected), found in shares.items():
         assert found[4] <= 3 if expected == "honest" else found[4] >= 95
 
