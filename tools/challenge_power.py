@@ -180,15 +180,15 @@ def trials(
 ) -> Iterator[np.ndarray[Any, Any]]:
     """Yield of each trial whether a difference is detected with 1, 2, ... replies (`one_seed`: with those of `SIZES`)."""
     rng = np.random.default_rng(3)
-    test = {"near": near, "greedy": condition.greedy}
-    own = [features_of(r, greedy=condition.greedy) for r in pools.readings(condition)]
+    greedy = condition.greedy
+    own = [features_of(r, greedy=greedy) for r in pools.readings(condition)]
     lengths = np.array([len(sentences(w.text)) for w in pools.written(condition.pool)])
     edited: list[Any] = []
     if condition.edited:
         readings = pools.readings(condition, f"edited-{condition.pool}")
-        edited = [features_of(r, greedy=condition.greedy) for r in readings]
+        edited = [features_of(r, greedy=greedy) for r in readings]
     every = own + edited
-    factors = by_reply(every, **test)
+    factors = by_reply(every, near, greedy=greedy)
     for _ in range(TRIALS):
         chosen = rng.choice(len(own), min(SIZES[-1], len(own)), replace=False)
         if edited:
@@ -197,7 +197,7 @@ def trials(
             chosen[rng.choice(len(chosen), number, replace=False, p=share)] += len(own)
         if one_seed:
             several = [[every[i] for i in chosen[:size]] for size in SIZES]
-            logs = np.array([wealth(by_position(some, **test)).max() for some in several])
+            logs = np.array([wealth(by_position(some, near, greedy=greedy)).max() for some in several])
         else:
             logs = np.maximum.accumulate(wealth(factors[chosen]))[np.minimum(SIZES, len(chosen)) - 1]
         yield logs >= -np.log(ALPHA)
