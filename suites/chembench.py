@@ -58,8 +58,8 @@ def _split_4k(task: str, part: str) -> Split:
         hub="AI4Chem/ChemBench4K",
         split="train",
         stems=(f"4k/{file}", file),
-        files=f"{file}.json",
-        main=False,
+        hub_file=f"{file}.json",
+        in_single_file=False,
     )
 
 

@@ -27,7 +27,7 @@ IMAGES = Split(
     config="testdev_balanced_images",
     split="testdev",
     stems=("testdev_balanced_images/testdev",),
-    main=False,
+    in_single_file=False,
 )
 
 

@@ -30,7 +30,9 @@ from evals.types import Prompt, Prompter, Sample, Sampling, Text
 HUB = "TIGER-Lab/MMLU-Pro"
 REVISION = "3373e0b32277875b8db2aa555a333b78a08477ea"
 TEST = Split(hub=HUB, revision=REVISION, stems=("test", "mmlu_pro", "mmlu-pro"), rows=12_032)
-EXAMPLES = Split(hub=HUB, revision=REVISION, split="validation", stems=("validation",), main=False, rows=70)
+EXAMPLES = Split(
+    hub=HUB, revision=REVISION, split="validation", stems=("validation",), in_single_file=False, rows=70
+)
 COLUMNS = ("question_id", "options", "answer", "category")
 
 

@@ -76,7 +76,7 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     for subject in SUBJECTS:
         files = (f"{subject}/validation",)
         split = Split(
-            hub=VALIDATION.hub, config=subject, split="validation", stems=files, rows=30, main=False
+            hub=VALIDATION.hub, config=subject, split="validation", stems=files, rows=30, in_single_file=False
         )
         for row in data.rows(split, required=required):
             yield {"subject": subject, **row}

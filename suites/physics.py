@@ -47,7 +47,7 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     folder = f"PHYSICS/PHYSICS-{FOLDERS[variant]}" if suffix else "PHYSICS"
     for field in FIELDS:
         stem = f"{field}_dataset{suffix}"
-        split = Split(hub="yale-nlp/Physics", stems=(f"{folder}/{stem}", stem), main=False)
+        split = Split(hub="yale-nlp/Physics", stems=(f"{folder}/{stem}", stem), in_single_file=False)
         yield from data.rows(split, required=("id", "final_answers"))
 
 

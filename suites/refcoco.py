@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
-from evals.data.media import size, with_image
+from evals.data.media import image_size, with_image
 from evals.errors import DataError
 from evals.labels import ProtocolName
 from evals.prompts import ask_with_images, plain_text
@@ -94,7 +94,7 @@ def _size(data: Data, row: Row, name: str) -> tuple[int, int]:
     columns = row.get("width"), row.get("height")
     width, height = (int(n) if isinstance(n, int) else 0 for n in columns)
     if not (width > 0 and height > 0):
-        width, height = size(data, row["image"])
+        width, height = image_size(data, row["image"])
     if not (width > 0 and height > 0):
         raise DataError(f"refcoco: {name}: the size of its image is unknown")
     return width, height

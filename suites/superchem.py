@@ -27,7 +27,7 @@ from evals.types import Message, Part, Prompt, Sample, Sampling, Text
 ROWS = Split(
     hub="ZehuaZhao/SUPERChem",
     split="train",
-    files="SUPERChem-500.parquet",
+    hub_file="SUPERChem-500.parquet",
     stems=("SUPERChem-500", "superchem"),
     rows=500,
 )

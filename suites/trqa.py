@@ -27,7 +27,7 @@ from evals.types import Prompt, Sample, Text
 ROWS = Split(
     hub="InternScience/SciEval",
     split="train",
-    files="TRQA.tsv",
+    hub_file="TRQA.tsv",
     stems=("TRQA", "TRQA-lit-choice-172-coreset"),
     rows=172,
 )

@@ -124,7 +124,7 @@ def judged(suite: Suite, lines: list[Line], pool: Pool, data: Data) -> Iterator[
             yield {**line, "prompt": "the item is gone", "scores": {}}
             continue
         prompt = prompter(sample, 0)
-        found = asyncio.run(scoring.all(sample, prompt, Reply(**line["reply"])))
+        found = asyncio.run(scoring.score_all(sample, prompt, Reply(**line["reply"])))
         scores = {
             name: [one.verdict, one.value, one.answer]
             if isinstance(one, Score)

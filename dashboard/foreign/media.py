@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals import disk
 from evals.boundary import foreign_code
-from evals.data.media import MAX_DECODED_PIXELS, OPENED
+from evals.data.media import MAX_DECODED_PIXELS, READABLE_FORMATS
 from evals.errors import DataError
 from evals.extract.regions import regions
 from evals.scorers.boxes import Box
@@ -80,7 +80,7 @@ def picture(raw: bytes, gold: Sequence[Box] = (), answer: Sequence[Box] = ()) ->
     Image.MAX_IMAGE_PIXELS = None
     with (
         foreign_code(lambda why: DataError(f"no readable image ({why.partition(':')[0]})")),
-        Image.open(BytesIO(raw), formats=OPENED) as opened,
+        Image.open(BytesIO(raw), formats=READABLE_FORMATS) as opened,
     ):
         if opened.width * opened.height > MAX_DECODED_PIXELS:
             raise DataError(f"{opened.width}x{opened.height} pixels are too many to show")
@@ -117,12 +117,12 @@ def series(raw: bytes, media_type: str) -> pd.DataFrame:
 
     Prompts hold them as `application/x-npy`, time first (`evals/data/series.py`).
     """
-    from evals.data.series import npy
+    from evals.data.series import parse_npy
 
     if media_type != "application/x-npy":
         raise DataError(f"a series of type {media_type} cannot be drawn")
     with foreign_code(lambda why: DataError(f"no readable series ({why.partition(':')[0]})")):
-        values = npy(raw).astype(float)
+        values = parse_npy(raw).astype(float)
         values = values.reshape(len(values), -1)
     return _thinned(values)
 

@@ -1,4 +1,4 @@
-"""Data of benchmarks: pinned sources, archives, media, time series, the sample store, errata."""
+"""Benchmark data: pinned sources, archives, media, time series, the sample store, errata."""
 
 from evals.data.sources import Data, Row, Split, read_file
 

@@ -24,13 +24,13 @@ from evals import disk
 from evals.errors import DataError, install
 
 UNREADABLE = (BadZipFile, OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, LZMAError)
-"""What zipfile and gzip raise on truncated, corrupt or malicious files: RuntimeError for encryption and for unknown versions
-and compressions, ValueError for invalid names and offsets.
+"""Exceptions that zipfile and gzip raise for truncated, corrupt or malicious files: RuntimeError for encryption and for
+unknown versions and compressions, ValueError for invalid names and offsets.
 """
 
 
 class Tree:
-    """Files by path; a zip archive may contain a single top-level folder."""
+    """Files by path; the single top-level folder of a zip archive, if there is one, is not part of the paths."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -43,8 +43,8 @@ class Tree:
             except UNREADABLE as error:
                 raise DataError(f"cannot read {root}: {error}") from error
             self._names = frozenset(self._zip.namelist())
-            tops = {name.partition("/")[0] for name in self._names if not name.startswith("__MACOSX")}
-            self._prefix = f"{next(iter(tops))}/" if len(tops) == 1 else ""
+            top_folders = {name.partition("/")[0] for name in self._names if not name.startswith("__MACOSX")}
+            self._prefix = f"{next(iter(top_folders))}/" if len(top_folders) == 1 else ""
 
     def has(self, name: str) -> bool:
         """Return whether there is a file at a path."""
@@ -55,7 +55,7 @@ class Tree:
         try:
             return self._zip.open(self._prefix + name) if self._zip else disk.open_regular(self.root / name)
         except (KeyError, *UNREADABLE) as error:
-            raise DataError(f"{self.root} contains no {name}") from error
+            raise DataError(f"{self.root} does not contain {name}") from error
 
     def json(self, name: str) -> Any:
         """Return the content of a JSON file."""
@@ -84,7 +84,7 @@ class Tree:
 
 
 def download_archive(suite: str, hub: str, file: str, revision: str) -> Path:
-    """Return the path of a data set's archive in the hub's cache, fetched if it is absent; raises DataError in one line."""
+    """Return the path of a data set's archive in the hub's cache, downloaded if necessary; raises DataError in one line."""
     name = Path(file).name
     try:
         from huggingface_hub import hf_hub_download

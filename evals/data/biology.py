@@ -1,7 +1,7 @@
-"""Rows of Biology-Instructions as OpenCompass has them: a file of JSON lines per task, in a folder or an archive.
+"""Rows of Biology-Instructions in OpenCompass' form: a file of JSON lines per task, in a folder or an archive.
 
-They are not on the hub; OpenCompass' archive `biology-instruction-fixed.zip` (MD5 5e9bc19f403372bed50c7c46afed8291) is named in its
-utils/datasets_info.py.
+They are not on the hub; OpenCompass' utils/datasets_info.py lists the archive `biology-instruction-fixed.zip` (MD5
+5e9bc19f403372bed50c7c46afed8291).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evals.types import Sample, Text
 
 
 class Task(NamedTuple):
-    """One task: its metric, the kind of its answers, and what a percentage is worth."""
+    """One task: its metric, the kind of its answers, and the value of one per cent."""
 
     metric: str
     kind: str
@@ -63,15 +63,15 @@ FORMS = {
     "modifications": "Modification Prediction",
     "enzymes": "Function EC",
 }
-"""Kind of answer -> form, for rows that do not state it."""
-_SIGNS = {"positive": "yes", "negative": "no"}
+"""Kind of answer -> OpenCompass' answer form, for rows that do not state it."""
+_YES_NO = {"positive": "yes", "negative": "no"}
 
 
 def samples(data: Data, variant: str) -> Iterator[Sample]:
     """Yield a task's samples."""
     task = TASKS[variant]
     rows = list(_rows(data, variant))
-    times = Counter(str(row["prompt"]) for row in rows)
+    counts = Counter(str(row["prompt"]) for row in rows)
     for position, row in enumerate(rows, 1):
         prompt = str(row["prompt"])
         target, keys = _target(task, row, f"biology-instructions: {variant}, row {position}")
@@ -79,17 +79,17 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
             id=f"{variant}.{position}",
             question=(Text(prompt),),
             target=target,
-            cluster=prompt if times[prompt] > 1 else "",
-            meta={"form": _form(task, row, keys)} | ({"keys": keys} if keys else {}),
+            cluster=prompt if counts[prompt] > 1 else "",
+            meta={"form": _answer_form(task, row, keys)} | ({"keys": keys} if keys else {}),
         )
 
 
-def _form(task: Task, row: Row, keys: list[str]) -> str:
-    """Return the form of the answer by which OpenCompass' loader chooses its hint."""
-    facts = row.get("meta_data")
-    form = str(facts.get("ans_type", "")) if isinstance(facts, dict) else ""
+def _answer_form(task: Task, row: Row, keys: list[str]) -> str:
+    """Return the answer form by which OpenCompass' loader selects a hint."""
+    metadata = row.get("meta_data")
+    form = str(metadata.get("ans_type", "")) if isinstance(metadata, dict) else ""
     if form == "string":
-        return str(facts.get("task", "")) if isinstance(facts, dict) else ""
+        return str(metadata.get("task", "")) if isinstance(metadata, dict) else ""
     return form or ("dict" if keys else FORMS[task.kind])
 
 
@@ -109,8 +109,8 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
         yield from data.rows(Split(stems=(variant,)), required=("prompt", "ground_truth"))
 
 
-def _target(task: Task, row: Row, where: str) -> tuple[str | float, list[str]]:
-    """Return the gold answer, and the keys if it is several numbers (its text is JSON then)."""
+def _target(task: Task, row: Row, location: str) -> tuple[str | float, list[str]]:
+    """Return the gold answer and its keys; several numbers are encoded as JSON, other answers have no keys."""
     gold: Any = row["ground_truth"]
     try:
         if isinstance(gold, dict):
@@ -119,10 +119,10 @@ def _target(task: Task, row: Row, where: str) -> tuple[str | float, list[str]]:
         if task.kind == "numbers":
             return float(gold), []
     except (TypeError, ValueError):
-        raise DataError(f"{where}: the gold answer {gold!r:.80} is not a number") from None
+        raise DataError(f"{location}: the gold answer {gold!r:.80} is not a number") from None
     text = str(gold).strip()
     if task.kind == "yes or no":
-        text = _SIGNS.get(text.lower(), text.lower())
+        text = _YES_NO.get(text.lower(), text.lower())
         if text not in ("yes", "no"):
-            raise DataError(f"{where}: the gold answer {gold!r:.80} is neither yes nor no")
+            raise DataError(f"{location}: the gold answer {gold!r:.80} is neither yes nor no")
     return text, []

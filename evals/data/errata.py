@@ -9,11 +9,11 @@
     variant = "main"            # omitted: every variant
     evidence = "same question, same options"
     source = "counted over the pinned revision"
-    items = { "894" = "893" }   # id -> id of the duplicate; correct answer; what is wrong with the question
+    items = { "894" = "893" }   # id -> id of the duplicate; correct answer; defect of the question
 
-Items are still run, and scored by the data set's own gold answer. Their scores are marked: `excluded` for a duplicate or a
-question without an answer, `corrected` with the value under the correct gold answer. The headline is then reported twice,
-raw and as `..._corrected`.
+Such items are still run, and scored by the data set's own gold answer. Their scores are marked: `excluded` for a duplicate
+or a defective question, `corrected` with the value under the correct gold answer. The headline is then reported twice, raw
+and as `..._corrected`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Erratum(Struct, frozen=True):
 
     kind: Kind
     value: str | float | tuple[str, ...]
-    """The correct gold answer, what is wrong with the question, or the id of the duplicate."""
+    """The correct gold answer, the defect of the question, or the id of the duplicate."""
 
 
 class Errata(Struct, frozen=True):
@@ -68,15 +68,15 @@ class Errata(Struct, frozen=True):
     items: dict[str, Erratum]
 
     def of(self, sample: Sample) -> Erratum | None:
-        """Return the erratum of a sample; None: there is none."""
+        """Return the erratum of a sample, or None."""
         return self.items.get(sample.id)
 
     @property
     def excluded(self) -> frozenset[str]:
-        """Return the ids left out of corrected metrics."""
-        return frozenset(name for name, erratum in self.items.items() if parts(erratum, 0.0).get(EXCLUDED))
+        """Return the ids that corrected metrics exclude."""
+        return frozenset(item for item, erratum in self.items.items() if parts(erratum, 0.0).get(EXCLUDED))
 
-    def touches(self, ids: Iterable[str]) -> bool:
+    def affects_any(self, ids: Iterable[str]) -> bool:
         """Return whether any of the samples has an erratum."""
         return any(name in self.items for name in ids)
 
@@ -86,7 +86,7 @@ NO_ERRATA = Errata("", {})
 
 @cache
 def entries(suite: str) -> tuple[str, tuple[Entry, ...]]:
-    """Return version and entries of a suite's file; an empty version if there is none."""
+    """Return version and entries of a suite's errata; an empty version if there are none."""
     name = f"{suite.replace('-', '_')}.toml"
     path = files("evals.suites") / "errata" / name
     return load(Path(str(path))) if path.is_file() else ("", ())
@@ -118,14 +118,14 @@ def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
 
 def suite_errata(suite: str, variant: str = "") -> Errata:
     """Return the errata of a suite's variant."""
-    version, known = entries(suite)
-    if not known:
+    version, entry_list = entries(suite)
+    if not entry_list:
         return NO_ERRATA
     return Errata(
         version,
         {
             item: Erratum(entry.kind, value)
-            for entry in known
+            for entry in entry_list
             if entry.variant in ("", variant)
             for item, value in entry.items.items()
         },
@@ -133,18 +133,18 @@ def suite_errata(suite: str, variant: str = "") -> Errata:
 
 
 def corrected_metrics(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> tuple[Metric, ...]:
-    """Return a suite's metrics, with a corrected version of a mean headline if errata concern the run."""
+    """Return a suite's metrics, with a corrected version of a mean headline if errata affect the run."""
     reported = list(metrics)
-    if errata.items and errata.touches(ids):
+    if errata.items and errata.affects_any(ids):
         for metric in metrics:
             if metric.headline and metric.pool != "whole" and not metric.scorer:
-                version = structs.replace(
+                corrected = structs.replace(
                     metric,
                     name=metric.name + SUFFIX,
                     of=CorrectedMetric(metric.of, errata.excluded),
                     headline=False,
                 )
-                reported.append(version)
+                reported.append(corrected)
     return tuple(reported)
 
 
@@ -155,19 +155,19 @@ class CorrectedMetric:
         self.of, self.excluded = of, excluded
 
     def renamed(self, names: Mapping[str, str]) -> CorrectedMetric:
-        """Return the same metric for samples under other names."""
+        """Return the same metric for samples with other ids."""
         return CorrectedMetric(self.of, frozenset(names.get(name, name) for name in self.excluded))
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce points; raises ValueError if none is left. Failed calls on excluded items are excluded, too."""
-        kept = [
+        """Return the metric of the remaining points; raises ValueError if there are none."""
+        remaining = [
             _as_corrected(point) if point.parts else point
             for point in points
             if point.id not in self.excluded and not (point.parts and EXCLUDED in point.parts)
         ]
-        if not kept:
-            raise ValueError("no samples are left without the errata")
-        return float(self.of(kept))
+        if not remaining:
+            raise ValueError("all samples are excluded by errata")
+        return float(self.of(remaining))
 
 
 def _as_corrected(point: Point) -> Point:
@@ -176,5 +176,5 @@ def _as_corrected(point: Point) -> Point:
 
 
 def parts(erratum: Erratum, value: float | None) -> Mapping[str, float]:
-    """Return the mark of a score; `value`: the value under the correct gold answer, None if unknown."""
+    """Return the score part that marks an erratum; `value`: the value under the correct gold answer, None if unknown."""
     return {EXCLUDED: 1.0} if erratum.kind != "gold" or value is None else {CORRECTED: value}

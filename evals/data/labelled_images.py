@@ -1,12 +1,12 @@
-"""Test splits of image classification: lists of paths and labels, folders of classes, and layouts of torchvision.
+"""Test splits of image classification: lists of paths and labels, folders of classes, and torchvision's layouts.
 
-Below a suite's folder a data set has one of these, looked for in this order:
+In a suite's folder, a data set has one of these forms, tried in this order:
 
     NAME.jsonl, NAME.parquet ...   rows with an image and a label, like the hub's
     FOLDER/test.txt                lines `path label`, as VTAB-1k is exported (RepAdapter @ a7b33b74, dataset.py)
     FOLDER/test.json               {image: class}, as VPT splits FGVC (KMnP/vpt @ 4410440e, src/data/datasets/json_dataset.py)
     FOLDER/test/CLASS/image        torchvision's ImageFolder: classes are numbered by their sorted names
-    FOLDER/...                     files as torchvision's own class of the data set unpacks them (`torchvision_layouts.py`)
+    FOLDER/...                     files as torchvision's class for the data set unpacks them (`torchvision_layouts.py`)
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from evals.errors import DataError
 from evals.types import Media, Sample
 from evals.validation import cause
 
-IMAGES = ("image", "img", "webp", "jpg", "jpeg", "png")
-LABELS = ("label", "cls", "fine_label")
+IMAGE_COLUMNS = ("image", "img", "webp", "jpg", "jpeg", "png")
+LABEL_COLUMNS = ("label", "cls", "fine_label")
 """Columns of rows; the first that exists is used. `webp` and `cls` are those of web datasets."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Suffixes that torchvision's ImageFolder reads."""
-LARGEST_LIST = 1 << 28
+MAX_LIST_BYTES = 1 << 28
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """Where the test split of a data set may be found."""
+    """Possible locations of the test split of a data set."""
 
     name: str
-    """Of its rows file; also a folder that is searched."""
+    """Name of its file of rows, and of a folder that is searched."""
     classes: int
     folders: tuple[str, ...] = ()
-    """Further names of its folder."""
+    """Other names of its folder."""
     images: str = ""
-    """Subfolder that the paths of a test.json are relative to."""
+    """Subfolder to which the paths in test.json are relative."""
     hub: str = ""
     layout: str = ""
-    """Name in `torchvision_layouts.LAYOUTS`; empty: torchvision has no class of files for it."""
+    """Name in `torchvision_layouts.LAYOUTS`; empty: none."""
     original_classes: int = 0
-    """Classes on the hub, of which neighbours are grouped into `classes`; 0: the same."""
+    """Number of classes on the hub, if consecutive ones are merged to get `classes`; 0: the same number."""
 
 
 class Labelled(NamedTuple):
@@ -56,29 +56,29 @@ class Labelled(NamedTuple):
 
     id: str
     image: object
-    """Path below the data's folder, or what a row holds."""
+    """Path below the data's folder, or the value in a row."""
     label: int
-    title: str = ""
-    """Name of the class, if the data state it."""
+    class_name: str = ""
+    """Name of the class, if known."""
 
 
 def samples(data: Data, source: Source) -> Iterator[Sample]:
-    """Yield a sample for each image; its group is its class. Raises DataError, also for a label that is no class."""
+    """Yield a sample per image, whose group is its class; raises DataError, also for a label out of range."""
     for item in _items(data, source):
         if not 0 <= item.label < source.classes:
             raise DataError(
                 f"{data.suite}: {item.id}: label {item.label}, but {source.name} has the classes 0 to {source.classes - 1}"
             )
-        picture = _picture(data, item.image)
+        media = _media(data, item.image)
         yield Sample(
             id=item.id,
-            question=() if picture is None else (picture,),
+            question=() if media is None else (media,),
             target=str(item.label),
-            group=item.title or f"class {item.label}",
+            group=item.class_name or f"class {item.label}",
         )
 
 
-def _picture(data: Data, value: object) -> Media | None:
+def _media(data: Data, value: object) -> Media | None:
     if data.media is None:
         return None
     if isinstance(value, Path):
@@ -91,30 +91,30 @@ def _items(data: Data, source: Source) -> Iterator[Labelled]:
     if data.origin == "hub":
         if not source.hub:
             raise DataError(
-                f"{data.suite}:{source.name}: no copy on the hub is known to have this test split: give a folder with "
+                f"{data.suite}:{source.name}: the hub has no copy of this test split: give a folder with "
                 f"--data DIR (DIR/{source.name}/test.txt, or as torchvision unpacks it), or try --sample"
             )
-        return _of_rows(data, split, source)
-    listed = data.local is not None and data.local.suffix == ".txt" and data.local.is_file()
-    if listed and data.local is not None:
-        return _of_list(data.local, Path())
+        return _from_rows(data, split, source)
+    is_list = data.local is not None and data.local.suffix == ".txt" and data.local.is_file()
+    if is_list and data.local is not None:
+        return _from_list(data.local, Path())
     if data.has(split):
-        return _of_rows(data, split, source)
-    return _of_folder(data, source)
+        return _from_rows(data, split, source)
+    return _from_folder(data, source)
 
 
 # --- rows ----------------------------------------------------------------------------------------------------
 
 
-def _of_rows(data: Data, split: Split, source: Source) -> Iterator[Labelled]:
+def _from_rows(data: Data, split: Split, source: Source) -> Iterator[Labelled]:
     for number, row in enumerate(data.rows(split)):
-        picture, label = _column(data, row, IMAGES), _column(data, row, LABELS)
+        image_value, label = _column(data, row, IMAGE_COLUMNS), _column(data, row, LABEL_COLUMNS)
         if isinstance(label, bool) or not isinstance(label, int):
             raise DataError(f"{data.suite}: row {number + 1}: the label {str(label)[:40]!r} is not a number")
         if source.original_classes and data.origin == "hub":
             label = label * source.classes // source.original_classes
         name = row.get("id") or row.get("__key__") or number
-        yield Labelled(str(name), picture, label, str(row.get("class") or ""))
+        yield Labelled(str(name), image_value, label, str(row.get("class") or ""))
 
 
 def _column(data: Data, row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -129,18 +129,18 @@ def _column(data: Data, row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 # --- folders -------------------------------------------------------------------------------------------------
 
 
-def _of_folder(data: Data, source: Source) -> Iterator[Labelled]:
+def _from_folder(data: Data, source: Source) -> Iterator[Labelled]:
     root = data.folder()
     for name in (source.name, *source.folders):
         folder = root / name
         if (folder / "test.txt").is_file():
-            return _of_list(folder / "test.txt", Path(name))
+            return _from_list(folder / "test.txt", Path(name))
         if (folder / "test.json").is_file():
-            return _of_mapping(folder / "test.json", Path(name, source.images), source)
+            return _from_json(folder / "test.json", Path(name, source.images), source)
         if (folder / "test").is_dir():
-            return _of_classes(folder / "test", Path(name, "test"), source)
+            return _from_class_folders(folder / "test", Path(name, "test"), source)
         layout = torchvision_layouts.LAYOUTS.get(source.layout)
-        if layout is not None and (folder / layout.mark).exists():
+        if layout is not None and (folder / layout.marker).exists():
             return (Labelled(*item) for item in layout.read(folder, Path(name)))
     names = " or ".join((source.name, *source.folders))
     raise DataError(
@@ -149,10 +149,10 @@ def _of_folder(data: Data, source: Source) -> Iterator[Labelled]:
     )
 
 
-def _of_list(path: Path, base: Path) -> Iterator[Labelled]:
-    """Yield the images of a list; a path may hold spaces, the label is the last word of its line."""
+def _from_list(path: Path, base: Path) -> Iterator[Labelled]:
+    """Yield the images of a list; a path may contain spaces, the label is the last word of a line."""
     try:
-        lines = disk.read_small(path, LARGEST_LIST).decode("utf-8-sig").splitlines()
+        lines = disk.read_small(path, MAX_LIST_BYTES).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {cause(error)}") from None
     for number, line in enumerate(lines, 1):
@@ -164,29 +164,29 @@ def _of_list(path: Path, base: Path) -> Iterator[Labelled]:
         yield Labelled(name, base / name.strip(), int(label))
 
 
-def _of_mapping(path: Path, base: Path, source: Source) -> Iterator[Labelled]:
-    """Yield the images of VPT's file; classes are numbered in the order of their ids, as VPT numbers them."""
+def _from_json(path: Path, base: Path, source: Source) -> Iterator[Labelled]:
+    """Yield the images of VPT's file; classes are numbered in the order of their ids, as in VPT."""
     try:
-        raw = disk.read_small(path, LARGEST_LIST)
+        raw = disk.read_small(path, MAX_LIST_BYTES)
         content: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
     except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise DataError(f"cannot read {path}: {cause(error)}") from None
-    kinds = {type(identity) for identity in content.values()}
-    if kinds not in ({int}, {str}):
+    id_types = {type(class_id) for class_id in content.values()}
+    if id_types not in ({int}, {str}):
         raise DataError(f"{path}: the classes are not all numbers, nor all names")
     ids = sorted(set(content.values()))
     if len(ids) != source.classes:
         raise DataError(
-            f"{path} names {len(ids)} classes, {source.name} has {source.classes}: since they are numbered in their order, "
-            "labels would be wrong"
+            f"{path} has {len(ids)} classes, {source.name} has {source.classes}: classes are numbered by the order of their "
+            "ids, so labels would be wrong"
         )
-    numbers = {identity: number for number, identity in enumerate(ids)}
-    for name, identity in content.items():
-        yield Labelled(name, base / name, numbers[identity])
+    numbers = {class_id: number for number, class_id in enumerate(ids)}
+    for name, class_id in content.items():
+        yield Labelled(name, base / name, numbers[class_id])
 
 
-def _of_classes(folder: Path, base: Path, source: Source) -> Iterator[Labelled]:
-    """Yield the images of a folder with a folder for each class."""
+def _from_class_folders(folder: Path, base: Path, source: Source) -> Iterator[Labelled]:
+    """Yield the images of a folder with a subfolder for each class."""
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     if len(names) != source.classes:
         raise DataError(
@@ -195,5 +195,5 @@ def _of_classes(folder: Path, base: Path, source: Source) -> Iterator[Labelled]:
     for label, name in enumerate(names):
         for path in sorted((folder / name).rglob("*")):
             if path.suffix.lower() in SUFFIXES and path.is_file():
-                inner = path.relative_to(folder)
-                yield Labelled(inner.as_posix(), base / inner, label, name)
+                relative_path = path.relative_to(folder)
+                yield Labelled(relative_path.as_posix(), base / relative_path, label, name)

@@ -1,4 +1,4 @@
-"""JSON as other programs write it: with a byte order mark, NaN, and unpaired surrogates."""
+"""Decode JSON with common deviations from the standard: a byte order mark, NaN, and unpaired surrogates."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _SURROGATE_BYTES = re.compile(
 """Surrogates encoded byte by byte, as Java and old MySQL write them: a pair, or a single one."""
 
 
-def _joined(half: re.Match[bytes]) -> bytes:
-    if half[1] is None:
+def _join_surrogates(match: re.Match[bytes]) -> bytes:
+    if match[1] is None:
         return "\ufffd".encode()
-    pair = half[0].decode("utf-8", "surrogatepass")
+    pair = match[0].decode("utf-8", "surrogatepass")
     return pair.encode("utf-16", "surrogatepass").decode("utf-16").encode()
 
 
 def to_strict_json(raw: bytes) -> bytes:
     r"""Return JSON without a byte order mark, and with U+FFFD for unpaired surrogates."""
     if b"\xed" in raw:
-        raw = _SURROGATE_BYTES.sub(_joined, raw)
+        raw = _SURROGATE_BYTES.sub(_join_surrogates, raw)
     return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], raw.removeprefix(BOM))
 
 

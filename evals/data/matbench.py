@@ -25,7 +25,7 @@ def table(
 ) -> list[Row]:
     """Return a task's rows with `mbid`, the input, the target in `column`, and the `fold` that tests the row.
 
-    `gold`: row -> target; a string is a class, by which the folds are stratified.
+    `gold` maps a row to its target; if targets are strings (classes), the folds are stratified by them.
     """
     if data.origin == "hub":
         return _from_matminer(name, expected, gold)
@@ -39,9 +39,9 @@ def table(
 
 
 def _as_downloaded(data: Data, name: str) -> list[Row]:
-    """Return the rows of a table in matminer's format, {"columns": [...], "data": [[...], ...]}; empty if there is none."""
+    """Return the rows of a local table in matminer's format, {"columns": [...], "data": [[...], ...]}; empty if there is none."""
     if (path := data.folder() / f"matbench_{name}.json.gz").is_file():
-        document = _document(path)
+        document = _read_json(path)
         if "columns" in document:
             return _with_ids(
                 name, [dict(zip(document["columns"], row, strict=True)) for row in document["data"]]
@@ -50,7 +50,7 @@ def _as_downloaded(data: Data, name: str) -> list[Row]:
 
 
 def _with_ids(name: str, rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with upstream's ids, which follow their order."""
+    """Return the rows with upstream's ids, which number the rows in their order."""
     width, label = len(str(len(rows))), name.replace("_", "-")
     return [{**row, "mbid": f"mb-{label}-{i + 1:0{width}d}"} for i, row in enumerate(rows)]
 
@@ -65,8 +65,8 @@ def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float])
             "or give a local mirror with --data DIR, or try --sample"
         ) from None
     hint = "go online once, or give a local mirror with --data DIR"
-    fault = f"matbench: cannot download matbench_{name} through matminer; {hint}"
-    with foreign_code(lambda why: DataError(f"{fault} ({why[:200]})")):
+    problem = f"matbench: cannot download matbench_{name} through matminer; {hint}"
+    with foreign_code(lambda why: DataError(f"{problem} ({why[:200]})")):
         rows: list[Row] = load_dataset(f"matbench_{name}").to_dict("records")
     if len(rows) != expected:
         raise DataError(f"matbench: matbench_{name} has {len(rows)} rows, expected {expected}")
@@ -75,16 +75,16 @@ def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float])
 
 
 def _official_folds(data: Data, name: str) -> dict[str, int]:
-    """Return upstream's folds, if their file is beside the tables: mbid -> fold in which it is tested."""
+    """Return upstream's folds, mbid -> fold that tests it; empty without a splits file next to the tables."""
     for stem in SPLITS:
         for path in (data.folder() / f"{stem}.json", data.folder() / f"{stem}.json.gz"):
             if path.is_file():
-                parts: Mapping[str, Any] = _document(path)["splits"].get(f"matbench_{name}", {})
-                return {mbid: int(fold[-1]) for fold, part in parts.items() for mbid in part["test"]}
+                folds: Mapping[str, Any] = _read_json(path)["splits"].get(f"matbench_{name}", {})
+                return {mbid: int(fold[-1]) for fold, split in folds.items() for mbid in split["test"]}
     return {}
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         with disk.open_unpacked(path) as stream:
             return msgspec.json.decode(stream.read(), type=dict[str, Any])
@@ -93,7 +93,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def computed_folds(targets: Sequence[str | float]) -> list[int]:
-    """Return the official folds, recomputed as published: row -> fold in which it is tested.
+    """Return the fold that tests each row, recomputed as published.
 
     Source: matbench, scripts/mvb01_generate_validation.py: (Stratified)KFold, 5 splits, shuffled, seed 18012019.
     """
@@ -105,9 +105,9 @@ def computed_folds(targets: Sequence[str | float]) -> list[int]:
             f"`{install('materials')}`"
         ) from None
     stratified = isinstance(targets[0], str)
-    maker = (StratifiedKFold if stratified else KFold)(FOLDS, shuffle=True, random_state=SEED)
+    splitter = (StratifiedKFold if stratified else KFold)(FOLDS, shuffle=True, random_state=SEED)
     folds = [0] * len(targets)
-    for fold, (_, test) in enumerate(maker.split([[0]] * len(targets), targets)):
+    for fold, (_, test) in enumerate(splitter.split([[0]] * len(targets), targets)):
         for row in test:
             folds[row] = fold
     return folds

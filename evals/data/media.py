@@ -1,8 +1,8 @@
 """Images: stored once by hash, and converted only if necessary.
 
-How an image is sent is decided from its header when the data are read, so that the record can state it; the conversion
-happens when it is sent, outside the event loop, and nothing is kept in memory. A file that is not an image or is too large
-makes its sample fail.
+Whether an image is converted is decided from its header when the data are read, so that the record can state it; the
+conversion happens when the image is sent, outside the event loop, and its result is not cached. A file that is not an image
+or is too large makes its sample fail.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from evals.labels import Redrawn, Refused, Sending, sending
 from evals.types import Media, Part, Text
 
 MAX_DECODED_PIXELS = 120_000_000
-"""Largest image that is decoded; 360 MB as RGB."""
+"""Maximum size of an image that is decoded; 360 MB as RGB."""
 MAX_BYTES = 200_000_000
 INLINE_BYTES = 256 * 1024
-"""Smaller files are read at once: a thread would take longer."""
-UNCONVERTED_MODES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-OPENED = (*UNCONVERTED_MODES, "TIFF", "BMP")
+"""Files up to this size are read on the event loop, since a thread would take longer."""
+UNCONVERTED_FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+READABLE_FORMATS = (*UNCONVERTED_FORMATS, "TIFF", "BMP")
 ORIENTATION = 0x0112
-_PLACES: dict[str, None] = {}
+_FOLDERS: dict[str, None] = {}
 """Folders with stored files, in order of use."""
 
 
 @runtime_checkable
-class Saved(Protocol):
+class SavableImage(Protocol):
     """An image decoded by the `datasets` package."""
 
     def save(self, stream: BytesIO, kind: str, /) -> None:
@@ -57,8 +57,8 @@ def image(data: Data, value: object) -> Media | None:
     return store_image(data.media, _bytes(data, value), max_pixels=data.max_pixels)
 
 
-def size(data: Data, value: object) -> tuple[int, int]:
-    """Return width and height of a row's image in pixels, from its header; 0 for a file that is no image."""
+def image_size(data: Data, value: object) -> tuple[int, int]:
+    """Return width and height of a row's image in pixels, from its header; 0 for a file that is not an image."""
     return inspect_image(_bytes(data, value))[1:3]
 
 
@@ -84,8 +84,8 @@ def _bytes(data: Data, value: object) -> bytes:
         try:
             return b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
         except Base64Error:
-            raise DataError(f"{data.suite}: an image is neither a file's name nor base64") from None
-    if not isinstance(value, Saved):
+            raise DataError(f"{data.suite}: an image is neither a file name nor base64") from None
+    if not isinstance(value, SavableImage):
         raise DataError(f"{data.suite}: {type(value).__name__} is not an image")
     stream = BytesIO()
     value.save(stream, "PNG")
@@ -96,8 +96,8 @@ def read_below_folder(data: Data, name: str) -> bytes:
     """Return the bytes of a file below the data's folder; empty if it is too large. Raises DataError if it is missing."""
     root = data.folder().resolve()
     path = (root / name).resolve()
-    below = path.is_relative_to(root) or (root / Path(name).parts[0]).is_symlink()
-    if not below or ".." in Path(name).parts:
+    inside = path.is_relative_to(root) or (root / Path(name).parts[0]).is_symlink()
+    if not inside or ".." in Path(name).parts:
         raise DataError(f"{data.suite}: file {name!r} lies outside the data's folder")
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -108,16 +108,17 @@ def read_below_folder(data: Data, name: str) -> bytes:
 
 
 def store_image(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> Media:
-    """Store an image, once, and decide how it will be sent."""
+    """Store an image under its hash, and decide whether it will be converted."""
     digest = store_bytes(folder, raw)
-    kind, width, height, sent = inspect_image(raw, max_pixels=max_pixels)
-    return Media("image", kind, digest, len(raw), width, height, sent)
+    media_type, width, height, sent = inspect_image(raw, max_pixels=max_pixels)
+    return Media("image", media_type, digest, len(raw), width, height, sent)
 
 
 def store_bytes(folder: Path, raw: bytes) -> str:
-    """Store bytes under their SHA-256 and return it; what lies there under that name is replaced if it differs.
+    """Store bytes under their SHA-256 and return it; an existing file with other content is replaced.
 
-    A results folder of somebody else may hold another image of this name, or a link to a private file, which would be sent.
+    A results folder from another person may contain a wrong image of this name, or a link to a private file, which would
+    otherwise be sent.
     """
     digest = sha256(raw).hexdigest()
     path = folder / digest
@@ -127,7 +128,7 @@ def store_bytes(folder: Path, raw: bytes) -> str:
         with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
             stream.write(raw)
         temporary.replace(path)
-    _PLACES[str(folder)] = None
+    _FOLDERS[str(folder)] = None
     return digest
 
 
@@ -140,21 +141,23 @@ def _has_content(path: Path, raw: bytes) -> bool:
 
 
 def inspect_image(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, str]:
-    """Return MIME type, width and height from an image's header, and how it is sent (`Media.sent`)."""
+    """Return MIME type, width and height from an image's header, and its conversion (`Media.sent`)."""
     pil = _pillow()
     try:
-        with foreign_code(Rejected), pil.open(BytesIO(raw), formats=OPENED) as opened:
+        with foreign_code(Rejected), pil.open(BytesIO(raw), formats=READABLE_FORMATS) as opened:
             width, height = opened.size
-            kind = UNCONVERTED_MODES.get(opened.format or "", f"image/{(opened.format or 'unknown').lower()}")
+            media_type = UNCONVERTED_FORMATS.get(
+                opened.format or "", f"image/{(opened.format or 'unknown').lower()}"
+            )
             if width * height > MAX_DECODED_PIXELS:
-                return kind, width, height, str(Refused(f"{width}x{height} pixels"))
+                return media_type, width, height, str(Refused(f"{width}x{height} pixels"))
             if (
-                opened.format not in UNCONVERTED_MODES
+                opened.format not in UNCONVERTED_FORMATS
                 or _is_ambiguous(opened)
                 or _is_truncated(opened.format, raw)
             ):
                 opened.load()  # raises for a broken file
-            return kind, width, height, str(_plan(opened, max_pixels) or "")
+            return media_type, width, height, str(_conversion(opened, max_pixels) or "")
     except Rejected as error:
         refused = Refused(f"not a readable image ({str(error).partition(':')[0]})")
         return "application/octet-stream", 0, 0, str(refused)
@@ -162,14 +165,14 @@ def inspect_image(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, in
 
 def _is_ambiguous(picture: Any) -> bool:
     """Return whether servers may decode an image differently: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
-    alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-    frames = getattr(picture, "n_frames", 1) > 1 if picture.format in ("GIF", "PNG", "WEBP") else False
-    turned = picture.format == "JPEG" and _orientation(picture) != 1
-    return alpha or frames or turned or picture.mode not in ("RGB", "L", "P", "1")
+    has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+    has_frames = getattr(picture, "n_frames", 1) > 1 if picture.format in ("GIF", "PNG", "WEBP") else False
+    rotated = picture.format == "JPEG" and _orientation(picture) != 1
+    return has_alpha or has_frames or rotated or picture.mode not in ("RGB", "L", "P", "1")
 
 
 def _orientation(picture: Any) -> int:
-    """Return the EXIF orientation; a PNG without the chunk is not decoded to look for it."""
+    """Return the EXIF orientation; a PNG without the EXIF chunk is not decoded."""
     if picture.format == "PNG" and "exif" not in picture.info:
         return 1
     return int(picture.getexif().get(ORIENTATION, 1))
@@ -181,7 +184,7 @@ def _is_truncated(kind: str, raw: bytes) -> bool:
     return kind in ends and ends[kind] not in raw[-16:]
 
 
-def _plan(picture: Any, max_pixels: int | None) -> Sending:
+def _conversion(picture: Any, max_pixels: int | None) -> Sending:
     width, height = picture.size
     if _orientation(picture) in (5, 6, 7, 8):
         width, height = height, width
@@ -189,22 +192,22 @@ def _plan(picture: Any, max_pixels: int | None) -> Sending:
     if max_pixels and pixels > max_pixels:
         scale = (max_pixels / pixels) ** 0.5
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
-    elif picture.format in UNCONVERTED_MODES and not _is_ambiguous(picture):
+    elif picture.format in UNCONVERTED_FORMATS and not _is_ambiguous(picture):
         return None
     return Redrawn(width, height)
 
 
 def enlarge_image(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
-    """Return an image to be sent at a multiple of its size, within `max_pixels`; a refused one is returned as it is."""
+    """Return an image to be sent at a multiple of its size, within `max_pixels`; a refused one is returned unchanged."""
     sent = sending(media.sent)
     if isinstance(sent, Refused):
         return media
     width, height = sent if isinstance(sent, Redrawn) else (media.width, media.height)
-    wide, high = factor * width, factor * height
-    if wide * high > (most := min(max_pixels or MAX_DECODED_PIXELS, MAX_DECODED_PIXELS)):
-        scale = (most / (wide * high)) ** 0.5
-        wide, high = max(1, int(wide * scale)), max(1, int(high * scale))
-    return structs.replace(media, sent=str(Redrawn(wide, high)))
+    new_width, new_height = factor * width, factor * height
+    if new_width * new_height > (limit := min(max_pixels or MAX_DECODED_PIXELS, MAX_DECODED_PIXELS)):
+        scale = (limit / (new_width * new_height)) ** 0.5
+        new_width, new_height = max(1, int(new_width * scale)), max(1, int(new_height * scale))
+    return structs.replace(media, sent=str(Redrawn(new_width, new_height)))
 
 
 def _pillow() -> Any:
@@ -212,26 +215,26 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise UsageError(f"images in prompts need `{install('vision')}`") from None
-    Image.MAX_IMAGE_PIXELS = None  # limited by MOST_PIXELS before decoding
+    Image.MAX_IMAGE_PIXELS = None  # sizes are checked against MAX_DECODED_PIXELS before decoding
     return Image
 
 
-def redraw_as_png(raw: bytes, size: Redrawn) -> bytes:
-    """Return an image as PNG of a size: first frame, upright, on white, 8-bit RGB."""
+def redraw_as_png(raw: bytes, image_size: Redrawn) -> bytes:
+    """Return an image as PNG of the given size: first frame, upright, on white, 8-bit RGB."""
     from PIL import ImageOps
 
     pil = _pillow()
-    width, height = size
-    with pil.open(BytesIO(raw), formats=OPENED) as opened:
+    width, height = image_size
+    with pil.open(BytesIO(raw), formats=READABLE_FORMATS) as opened:
         picture = ImageOps.exif_transpose(opened)
         if picture.mode.startswith("I"):
-            deep: Any = picture
-            scale = 255 / 65535 if deep.getextrema()[1] > 255 else 1.0
-            picture = deep.convert("I").point(lambda value: value * scale).convert("L")
+            grayscale: Any = picture
+            scale = 255 / 65535 if grayscale.getextrema()[1] > 255 else 1.0
+            picture = grayscale.convert("I").point(lambda value: value * scale).convert("L")
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            layer = picture.convert("RGBA")
-            picture = pil.new("RGBA", layer.size, "white")
-            picture.alpha_composite(layer)
+            with_alpha = picture.convert("RGBA")
+            picture = pil.new("RGBA", with_alpha.size, "white")
+            picture.alpha_composite(with_alpha)
         picture = picture.convert("RGB")
         if picture.size != (width, height):
             larger = width * height > picture.width * picture.height
@@ -260,7 +263,7 @@ async def payload(media: Media) -> tuple[str, bytes]:
 
 def stored_path(media: Media) -> Path:
     """Return the path of a stored file; raises Rejected if it is missing."""
-    for folder in _PLACES:
+    for folder in _FOLDERS:
         path = Path(folder) / media.sha256
         if path.exists():
             return path

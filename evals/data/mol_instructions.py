@@ -1,7 +1,7 @@
 """Rows of Mol-Instructions' molecule tasks: from the hub's archive, its unpacked folder, or OpenCompass' files.
 
-The hub's repository needs a loading script, which is not run; its archive holds a list of rows per task, of which those
-with the split `test` are used. OpenCompass' files (`mol-instructions/NAME.jsonl`) hold dialogues of two turns.
+The hub's repository needs a loading script, which is not run; its archive contains a list of rows per task, of which those
+with the split `test` are used. OpenCompass' files (`mol-instructions/NAME.jsonl`) contain dialogues of two turns.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ _TAG = re.compile(r"\s*<(SELFIES|SMILES|NUMBER)>\s*([^<>]*?)\s*</\1>\s*")
 
 
 def rows(data: Data, task: Task) -> Iterator[Row]:
-    """Yield a task's test rows as they are in the file."""
+    """Yield a task's test rows, unchanged."""
     tree = _archive(data)
     if tree is None:
-        chosen = data.rows(Split(hub=HUB, revision=REVISION, stems=(task.name,), rows=task.rows or None))
+        all_rows = data.rows(Split(hub=HUB, revision=REVISION, stems=(task.name,), rows=task.rows or None))
     else:
         content = tree.json(f"{task.name}.json")
         if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-            raise DataError(f"mol-instructions: {task.name}.json is no list of rows")
-        chosen = iter(content)
+            raise DataError(f"mol-instructions: {task.name}.json is not a list of rows")
+        all_rows = iter(content)
     count = 0
-    for row in chosen:
+    for row in all_rows:
         if _split(row) == "test":
             count += 1
             yield row
@@ -70,7 +70,7 @@ def _archive(data: Data) -> Tree | None:
 
 
 def _split(row: Row) -> str:
-    """Return a row's split, from its metadata (a dictionary or its text); rows without one are test rows."""
+    """Return a row's split, from its metadata (a dictionary or its text form); rows without one are test rows."""
     metadata = row.get("metadata")
     if isinstance(metadata, dict):
         return str(metadata.get("split", "test"))
@@ -81,40 +81,40 @@ def _split(row: Row) -> str:
 def samples(data: Data, variant: str) -> Iterator[Sample]:
     """Yield a task's samples; other gold answers to the same question go to `meta["also"]`."""
     task = TASKS[variant]
-    pairs = [_pair(row, task, position) for position, row in enumerate(rows(data, task), 1)]
+    items = [_parse_row(row, task, position) for position, row in enumerate(rows(data, task), 1)]
     golds: dict[str, dict[str, None]] = defaultdict(dict)
-    for asked, _, gold in pairs:
-        golds[asked][gold] = None
-    times = Counter(asked for asked, _, _ in pairs)
-    for position, (asked, question, gold) in enumerate(pairs, 1):
-        also = [other for other in golds[asked] if other != gold] if task.kind != "number" else []
-        meta: dict[str, Any] = {"also": also} if also else {}
+    for key, _, gold in items:
+        golds[key][gold] = None
+    counts = Counter(key for key, _, _ in items)
+    for position, (key, question, gold) in enumerate(items, 1):
+        alternatives = [other for other in golds[key] if other != gold] if task.kind != "number" else []
+        meta: dict[str, Any] = {"also": alternatives} if alternatives else {}
         yield Sample(
             id=f"{task.name}.{position}",
             question=(Text(question),),
             target=_number(gold, task, position) if task.kind == "number" else gold,
             unit="hartree" if task.kind == "number" else "",
             group=_property(question) if task.kind == "number" else "",
-            cluster=asked if times[asked] > 1 else "",
+            cluster=key if counts[key] > 1 else "",
             meta=meta,
         )
 
 
-def _pair(row: Row, task: Task, position: int) -> tuple[str, str, str]:
-    """Return (what is asked about, the question, the gold answer) of a row of either source."""
+def _parse_row(row: Row, task: Task, position: int) -> tuple[str, str, str]:
+    """Return the input, the question and the gold answer of a row of either source."""
     dialogue = row.get("dialogs")
     if isinstance(dialogue, list) and len(dialogue) > 1:
         question, gold = (str(turn.get("content", "")) for turn in dialogue[:2])
-        asked = question
+        key = question
     elif {"instruction", "input", "output"} <= set(row):
-        asked = str(row["input"]).strip()
-        question, gold = f"{str(row['instruction']).strip()}\n{asked}", str(row["output"])
+        key = str(row["input"]).strip()
+        question, gold = f"{str(row['instruction']).strip()}\n{key}", str(row["output"])
     else:
         raise DataError(
             f"mol-instructions: {task.name}, row {position} has neither instruction, input and output, nor a dialogue"
         )
     tag = _TAG.fullmatch(gold)
-    return asked, question, (tag[2] if tag else gold).strip()
+    return key, question, (tag[2] if tag else gold).strip()
 
 
 def _number(gold: str, task: Task, position: int) -> float:
@@ -127,7 +127,7 @@ def _number(gold: str, task: Task, position: int) -> float:
 
 
 def _property(question: str) -> str:
-    """Return which of the three energies a question asks for."""
+    """Return which energy a question asks for: HOMO, LUMO, gap or other."""
     text = question.partition("\n")[0].upper()
     homo, lumo = (
         ("HOMO" in text or "HIGHEST OCCUPIED" in text),

@@ -1,8 +1,8 @@
 """Untrusted Parquet files: decoded in a limited worker process before they are read here.
 
-pyarrow decodes files in C++; a malicious file may exhaust memory, loop or crash. A worker with a limited address space
-decodes it first, so that only the worker is affected. Downloads from the hub are exempt, as the `datasets` package has
-already read them.
+pyarrow decodes files in C++; a malicious file may exhaust memory, loop forever or crash the process. A worker with a limited
+address space decodes it first, so that only the worker is affected. Downloads from the hub are exempt, as the `datasets`
+package has already read them.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
     from evals.sandbox import Pool
 
 DEADLINE_S = 3.0
-"""Deadline for decoding a file, plus a second for each `PER_S` bytes."""
-PER_S = 16 << 20
+"""Deadline for decoding a file, to which a second is added for every `BYTES_PER_S` bytes."""
+BYTES_PER_S = 16 << 20
 MAX_UNCOMPRESSED_BYTES = 64 << 30
 """Maximum uncompressed size in bytes, as stated by the file."""
 MAX_KNOWN_FILES = 20_000
-"""Number of known files of runs that are kept."""
-_KEY = 5
-"""Number of words of a file's key."""
+"""Maximum number of remembered files."""
+_KEY_WORDS = 5
+"""Number of words in the key of a file."""
 MEMORY_MIB = 6144
-"""Address space of the worker; pyarrow alone maps a gigabyte."""
+"""Address space of the worker; importing pyarrow maps a gigabyte."""
 
 
-def check(path: Path, *, most: int = MAX_UNCOMPRESSED_BYTES) -> None:
-    """Raise DataError if a worker cannot decode a Parquet file within its limits, or if it states more than `most` bytes."""
+def check(path: Path, *, max_bytes: int = MAX_UNCOMPRESSED_BYTES) -> None:
+    """Raise DataError if a worker cannot decode a Parquet file within its limits, or if it states more than `max_bytes` bytes."""
     try:
         with disk.open_regular(path):
             status = path.stat()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
-    if fault := _read_in_worker(path.resolve(), status.st_size, status.st_mtime_ns, most):
+    if fault := _decode_in_worker(path.resolve(), status.st_size, status.st_mtime_ns, max_bytes):
         raise DataError(f"cannot read {path}: {fault}")
 
 
 @lru_cache(maxsize=1024)
-def _read_in_worker(path: Path, size: int, mtime_ns: int, most: int) -> str:
-    """Return why a worker could not decode a file; empty if it could. A process tries each file once."""
+def _decode_in_worker(path: Path, size: int, mtime_ns: int, max_bytes: int) -> str:
+    """Return why a worker cannot decode a file; empty if it can. The result is cached per process."""
     try:
-        _pool(MEMORY_MIB).call(_ReadThrough(), str(path), most, timeout_s=DEADLINE_S + size / PER_S)
+        _pool(MEMORY_MIB).call(_DecodeAll(), str(path), max_bytes, timeout_s=DEADLINE_S + size / BYTES_PER_S)
     except ScorerError as error:
         return str(error)
     return ""
@@ -58,7 +58,7 @@ def _read_in_worker(path: Path, size: int, mtime_ns: int, most: int) -> str:
 
 @cache
 def _pool(memory_mib: int) -> Pool:
-    """Return the worker, which serves the whole process: its start takes longer than most files."""
+    """Return the worker, shared by the whole process since its start takes longer than decoding most files."""
     from evals.sandbox import Pool
 
     return Pool(1, memory_mib=memory_mib)
@@ -68,11 +68,10 @@ def _pool(memory_mib: int) -> Pool:
 
 
 def check_once(path: Path) -> None:
-    """`check` for a file of a run, unless this user's installation wrote or checked it before.
+    """Check a file of a run, unless this user's installation wrote or checked it before.
 
-    What is known is kept below XDG_CACHE_HOME by device, inode, size, time of modification and of change, none of which an
-    archive or a copy carries along, also why a file was refused. Without a cache folder that can be written, each process
-    checks anew.
+    Results are remembered below XDG_CACHE_HOME by device, inode, size, and times of modification and of change, which a copy
+    or an archive does not preserve. Without a writable cache folder, every process checks again.
     """
     if (key := _key(path)) is None:
         return
@@ -90,7 +89,7 @@ def check_once(path: Path) -> None:
 
 
 def is_known(path: Path) -> bool:
-    """Return whether `check_once` needs not decode a file."""
+    """Return whether `check_once` would not decode a file."""
     return (key := _key(path)) is None or key in _known()
 
 
@@ -103,28 +102,28 @@ def mark_as_known(path: Path) -> None:
 def _remember(key: str, fault: str) -> None:
     _known()[key] = fault
     with suppress(OSError, UsageError):
-        place = _place()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(disk.create(place, append=True), "ab") as stream:
+        path = _known_files_path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(disk.create(path, append=True), "ab") as stream:
             stream.write(f"{key} {fault}".strip().encode() + b"\n")
 
 
-def _place() -> Path:
+def _known_files_path() -> Path:
     return harness_environments.cache() / "parquet-files.txt"
 
 
 @cache
 def _known() -> dict[str, str]:
-    """Read the known files, only the newest of a long list: key -> why it cannot be read, empty if it can."""
+    """Return the remembered files, key -> why it cannot be read, empty if it can; a long list is truncated to the newest."""
     try:
-        lines = disk.read_small(_place()).decode("utf-8", "replace").splitlines()
+        lines = disk.read_small(_known_files_path()).decode("utf-8", "replace").splitlines()
     except (OSError, UsageError):
         return {}
     if len(lines) > MAX_KNOWN_FILES:
         lines = lines[-MAX_KNOWN_FILES // 2 :]
         with suppress(OSError):
-            disk.replace(_place(), "".join(f"{line}\n" for line in lines).encode())
-    return {" ".join(words[:_KEY]): " ".join(words[_KEY:]) for words in map(str.split, lines)}
+            disk.replace(_known_files_path(), "".join(f"{line}\n" for line in lines).encode())
+    return {" ".join(words[:_KEY_WORDS]): " ".join(words[_KEY_WORDS:]) for words in map(str.split, lines)}
 
 
 def _key(path: Path) -> str | None:
@@ -135,27 +134,27 @@ def _key(path: Path) -> str | None:
     return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
-class _ReadThrough(Struct, frozen=True):
-    """Decodes every page of a Parquet file; raises ScorerError if it states more than `most` bytes."""
+class _DecodeAll(Struct, frozen=True):
+    """Decodes every page of a Parquet file; raises ScorerError if it states more than `max_bytes` bytes."""
 
     def warm(self) -> None:
-        """Import pyarrow, which is not part of the deadline."""
+        """Import pyarrow, which does not count towards the deadline."""
         import_module("pyarrow.parquet")
 
-    def __call__(self, path: str, most: int) -> None:
+    def __call__(self, path: str, max_bytes: int) -> None:
         import pyarrow.parquet as pq
 
         try:
-            _decode(pq, path, most)
+            _decode(pq, path, max_bytes)
         except (OSError, ValueError, NotImplementedError) as error:
             raise ScorerError(str(error)) from None
 
 
-def _decode(pq: Any, path: str, most: int) -> None:
+def _decode(pq: Any, path: str, max_bytes: int) -> None:
     with pq.ParquetFile(path, memory_map=False) as file:
         groups = range(file.metadata.num_row_groups)
-        stated = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-        if stated > most:
-            raise ScorerError(f"it would unpack to {stated:,} bytes")
+        stated_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+        if stated_bytes > max_bytes:
+            raise ScorerError(f"it would decompress to {stated_bytes:,} bytes")
         for _ in file.iter_batches(batch_size=512):
             pass

@@ -11,9 +11,9 @@ from evals.data.sources import read_file
 from evals.errors import DataError
 from evals.types import Sample, Text
 
-QUESTION = ("question", "input", "prompt", "problem")
-TARGET = ("target", "answer", "label", "gold")
-CHOICES = ("choices", "options")
+QUESTION_COLUMNS = ("question", "input", "prompt", "problem")
+TARGET_COLUMNS = ("target", "answer", "label", "gold")
+CHOICES_COLUMNS = ("choices", "options")
 """Accepted column names; the first that exists is used."""
 
 
@@ -34,11 +34,11 @@ def _samples(rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
             raise DataError(
                 f"row {number} is {type(row).__name__}, not a mapping with a question and a target"
             )
-        choices = tuple(map(str, _part(row, CHOICES) or ()))
-        target = _part(row, TARGET)
+        choices = tuple(map(str, _first_value(row, CHOICES_COLUMNS) or ()))
+        target = _first_value(row, TARGET_COLUMNS)
         if target is None:
             raise DataError(f"row {number} has no target; it has {', '.join(map(str, row)) or 'nothing'}")
-        question = _part(row, QUESTION)
+        question = _first_value(row, QUESTION_COLUMNS)
         yield Sample(
             id=str(row.get("id", number)),
             question=(Text("" if question is None else str(question)),),
@@ -49,7 +49,7 @@ def _samples(rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
         )
 
 
-def _part(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+def _first_value(row: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 

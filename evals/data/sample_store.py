@@ -1,4 +1,4 @@
-"""Samples in a temporary file, accessed by position, with a few bytes of memory each."""
+"""Samples in a temporary file, accessed by position, so that each needs only a few bytes of memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _close(file: IO[bytes]) -> None:
 
 
 def _keys(sample: Sample) -> Iterator[str]:
-    """Yield the keys by which samples are dependent: the suite's own, hashes of files, and of question with options."""
+    """Yield the keys that dependent samples share: the suite's cluster, hashes of files, and of question and options."""
     if sample.cluster:
         yield f"cluster {sample.cluster}"
     for part in sample.question:
@@ -54,35 +54,35 @@ class SampleStore:
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="evals-")  # noqa: SIM115 - lives as long as the store
         weakref.finalize(self, _close, self._file)
-        self._ends = array("Q", [0])
+        self._offsets = array("Q", [0])
         self.ids: list[str] = []
         self.groups: list[str] = []
         self.clusters: list[str] = []
-        self.lacking = ""
+        self.first_without_question = ""
         """Id of the first sample without a question; empty: all have one."""
 
-        self._shared: dict[str, int] = {}
-        """Key -> first position."""
+        self._first_positions: dict[str, int] = {}
+        """Key -> position of the first sample with it."""
         self._links: list[tuple[int, int]] = []
 
     def add(self, sample: Sample) -> None:
         """Append one sample."""
         for key in _keys(sample):
-            first = self._shared.setdefault(key, len(self.ids))
+            first = self._first_positions.setdefault(key, len(self.ids))
             if first != len(self.ids):
                 self._links.append((first, len(self.ids)))
         written = self._file.write(_encode(sample))
-        self._ends.append(self._ends[-1] + written)
+        self._offsets.append(self._offsets[-1] + written)
         self.ids.append(sample.id)
         self.groups.append(sys.intern(sample.group))
         self.clusters.append(sys.intern(sample.cluster))
-        if not sample.question and not self.lacking:
-            self.lacking = sample.id
+        if not sample.question and not self.first_without_question:
+            self.first_without_question = sample.id
 
     def freeze(self) -> None:
-        """Make samples readable; those that share a file, question and options, or a cluster of the suite form one.
+        """Make samples readable, and merge samples that share a file, question and options, or a cluster into one cluster.
 
-        A cluster keeps the suite's name for it if all its samples have that name.
+        A cluster keeps the suite's name if all its samples have the same one.
         """
         self._file.flush()
         parent = list(range(len(self.ids))) if self._links else []
@@ -90,21 +90,21 @@ class SampleStore:
             roots = sorted((_root(parent, a), _root(parent, b)))
             parent[roots[1]] = roots[0]
         members = defaultdict[int, list[int]](list)
-        for position in sorted({place for link in self._links for place in link}):
+        for position in sorted({position for link in self._links for position in link}):
             members[_root(parent, position)].append(position)
         for root, positions in members.items():
             names = {self.clusters[position] for position in positions}
             name = names.pop() if len(names) == 1 else ""
             for position in positions:
                 self.clusters[position] = sys.intern(name or f"shared with {self.ids[root]}")
-        self._shared.clear()
+        self._first_positions.clear()
         self._links.clear()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, position: int) -> Sample:
-        start, end = self._ends[position], self._ends[position + 1]
+        start, end = self._offsets[position], self._offsets[position + 1]
         sample = _decode(os.pread(self._file.fileno(), end - start, start))
         cluster = self.clusters[position]
         return sample if sample.cluster == cluster else structs.replace(sample, cluster=cluster)
@@ -112,7 +112,7 @@ class SampleStore:
     @property
     def sizes(self) -> Iterator[int]:
         """Yield the number of bytes of each sample without its files, a measure of the length of its question."""
-        return (end - start for start, end in pairwise(self._ends))
+        return (end - start for start, end in pairwise(self._offsets))
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[position] for position in range(len(self)))

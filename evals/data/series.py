@@ -1,8 +1,8 @@
-"""Time series and structures in prompts: stored once by hash, checked when the data are read.
+"""Time series and structures in prompts: stored once by hash, validated when the data are read.
 
 Models that accept time series receive the array (time first) with its sampling rate, others receive it as text if it is
-short enough. A structure (CIF) is always sent as text. A broken file makes its sample fail; a time series that is too long
-as text ends the command before the first call.
+short enough. A structure (CIF) is always sent as text. An invalid file makes its sample fail; a time series whose text is
+too long ends the command before the first call.
 
     Media(kind="time_series", sent="")                 as an array
     Media(kind="time_series", sent="text 2814 characters")
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AS_TEXT = frozenset({"time_series", "structure"})
-"""Kinds of media that are sent as text to models that do not accept them."""
+"""Kinds of media that are sent as text to models without this kind of input."""
 MAX_VALUES = 20_000_000
 """Maximum number of values, over all channels."""
 MAX_CHANNELS = 4_096
@@ -67,7 +67,7 @@ def series(
     np.save(stream, array, allow_pickle=False)
     digest = store_bytes(data.media, stream.getvalue())
     length, count = array.shape
-    kept = Media(
+    media = Media(
         "time_series",
         NPY,
         digest,
@@ -76,15 +76,15 @@ def series(
         length=length,
         channels=tuple(channels) or tuple(str(n) for n in range(1, count + 1)),
     )
-    if "time_series" in data.takes:
-        return kept
-    text = series_text(kept, array)
+    if "time_series" in data.model_inputs:
+        return media
+    text = series_text(media, array)
     if len(text) > MAX_TEXT_CHARS:
         raise DataError(
             f"{data.suite}: {name or digest[:12]}: a time series of {length} x {count} values is {len(text)} characters "
             f"as text, more than {MAX_TEXT_CHARS}: this suite needs a model that accepts time series"
         )
-    return structs.replace(kept, sent=str(AsText(len(text))))
+    return structs.replace(media, sent=str(AsText(len(text))))
 
 
 def _array(raw: bytes, value: object) -> NDArray[Any]:
@@ -92,7 +92,7 @@ def _array(raw: bytes, value: object) -> NDArray[Any]:
     import numpy as np
 
     if raw.startswith(b"\x93NUMPY"):
-        return npy(raw)
+        return parse_npy(raw)
     if raw:
         lines = raw.decode("utf-8").strip().splitlines()
         return _rectangular_array([[float(cell) for cell in line.split(",")] for line in lines], "row")
@@ -103,28 +103,28 @@ def _array(raw: bytes, value: object) -> NDArray[Any]:
     return np.array(value)
 
 
-def npy(raw: bytes) -> NDArray[Any]:
+def parse_npy(raw: bytes) -> NDArray[Any]:
     """Return the array of an .npy file; raises ValueError, also if its header states more values than the file holds."""
     import numpy as np
     from numpy.lib import format as header
 
     stream = BytesIO(raw)
     version = header.read_magic(stream)
-    read = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
-    shape, _, kind = read(stream)
-    if kind.hasobject or math.prod(shape) * kind.itemsize != len(raw) - stream.tell():
+    read_header = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(raw) - stream.tell():
         raise ValueError(
-            f"its header states {kind} of shape {shape}, and {len(raw) - stream.tell()} bytes follow"
+            f"its header states {dtype} of shape {shape}, and {len(raw) - stream.tell()} bytes follow"
         )
     array: NDArray[Any] = np.load(BytesIO(raw), allow_pickle=False)
     return array
 
 
-def _rectangular_array(rows: Sequence[Sequence[float]], what: str) -> NDArray[Any]:
-    """Return an array; raises ValueError for lists of different lengths."""
+def _rectangular_array(rows: Sequence[Sequence[float]], noun: str) -> NDArray[Any]:
+    """Return an array; raises ValueError if the lists differ in length."""
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
-            raise ValueError(f"ragged: {what} {number} has {len(row)} values, {what} 1 has {len(rows[0])}")
+            raise ValueError(f"ragged: {noun} {number} has {len(row)} values, {noun} 1 has {len(rows[0])}")
     import numpy as np
 
     return np.array(rows)
@@ -142,8 +142,8 @@ def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> ND
         raise ValueError(f"{array.size} values, more than {MAX_VALUES}")
     values = np.ascontiguousarray(array.reshape(len(array), -1), dtype="<f8")
     if not np.isfinite(values).all():
-        where = np.argwhere(~np.isfinite(values))[0]
-        raise ValueError(f"value {where[0] + 1} of channel {where[1] + 1} is {values[tuple(where)]}")
+        index = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(f"value {index[0] + 1} of channel {index[1] + 1} is {values[tuple(index)]}")
     if not 0 < rate_hz < float("inf"):
         raise ValueError(f"a sampling rate of {rate_hz} Hz")
     if values.shape[1] > MAX_CHANNELS or (channels and len(channels) != values.shape[1]):
@@ -153,12 +153,12 @@ def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> ND
 
 def series_text(media: Media, array: NDArray[np.float64]) -> str:
     """Return a time series as text: a heading, then a line per channel with six digits per value."""
-    head = f"Time series, {media.length} values per channel, {media.rate_hz:g} samples per second."
+    heading = f"Time series, {media.length} values per channel, {media.rate_hz:g} samples per second."
     lines = (
-        f"{name}: {', '.join(f'{v:.6g}' for v in column)}"
+        f"{name}: {', '.join(f'{value:.6g}' for value in column)}"
         for name, column in zip(media.channels, array.T.tolist(), strict=True)
     )
-    return "\n".join((head, *lines))
+    return "\n".join((heading, *lines))
 
 
 def structure(data: Data, value: object) -> Media | None:
@@ -189,20 +189,20 @@ def _cif(raw: bytes) -> str:
         raise ValueError("not a crystal structure: it has no cell or no atoms")
     if len(text) > MAX_TEXT_CHARS:
         raise ValueError(f"{len(text)} characters, more than {MAX_TEXT_CHARS}")
-    if any(ord(c) < 32 and c not in "\n\t" for c in text):
+    if any(ord(character) < 32 and character not in "\n\t" for character in text):
         raise ValueError("not a CIF file: it contains control characters")
     return text
 
 
-def _refused(data: Data, kind: Any, media_type: str, raw: bytes, why: str) -> Media:
+def _refused(data: Data, kind: Any, media_type: str, raw: bytes, reason: str) -> Media:
     if data.media is None:
         raise ValueError("no model is called")
-    line = " ".join(why.split())[:200]
+    line = " ".join(reason.split())[:200]
     return Media(kind, media_type, store_bytes(data.media, raw), len(raw), sent=str(Refused(line)))
 
 
 def inline_text_media(prompt: Prompt) -> Prompt:
-    """Return a prompt in which series and structures that are sent as text are inlined; raises Rejected if one cannot be sent."""
+    """Return a prompt with time series and structures inlined that are sent as text; raises Rejected for a refused one."""
     if not any(isinstance(p, Media) and p.kind in AS_TEXT for m in prompt.messages for p in m.parts):
         return prompt
     messages = tuple(Message(m.role, tuple(_part(part) for part in m.parts)) for m in prompt.messages)
@@ -220,4 +220,4 @@ def _part(part: Part) -> Part:
     raw = stored_path(part).read_bytes()
     if part.kind == "structure":
         return Text(f"\n```cif\n{_cif(raw)}\n```\n")
-    return Text(f"\n{series_text(part, npy(raw))}\n")
+    return Text(f"\n{series_text(part, parse_npy(raw))}\n")

@@ -49,26 +49,26 @@ TASKS = {
 
 def rows(data: Data, task: str, expected: int) -> Iterator[Row]:
     """Yield a task's test rows, with the columns of the hub's loading script."""
-    tree = archive(data)
-    chosen: Iterator[Row]
+    tree = open_archive(data)
+    all_rows: Iterator[Row]
     if tree is None:
         split = Split(hub=HUB, revision=REVISION, stems=(task, "test"), rows=expected)
-        chosen = (
+        all_rows = (
             row
             for row in data.rows(split, required=("sample_id", "raw_output"))
             if row.get("task", task) == task
         )
     else:
-        chosen = _from_tree(tree, task)
+        all_rows = _from_tree(tree, task)
     count = 0
-    for row in chosen:
+    for row in all_rows:
         count += 1
         yield row
     if data.origin == "hub" and count != expected:
         raise DataError(f"smolinstruct: {HUB} has {count} rows of {task}, expected {expected}")
 
 
-def archive(data: Data) -> Tree | None:
+def open_archive(data: Data) -> Tree | None:
     """Return the archive or its unpacked folder; None if the rows are in one file per task."""
     if data.origin == "hub":
         return Tree(_download())
@@ -90,18 +90,18 @@ def _download() -> Path:
 
 def _from_tree(tree: Tree, task: str) -> Iterator[Row]:
     """Yield rows joined from raw data, sample selection and templates, like the hub's loading script (v1.3.1)."""
-    plan = tree.json(f"sample/instruction_tuning/test/{task}.json")
-    templates = tree.json(f"template/{plan['template_name']}/{task}.json")
+    selection = tree.json(f"sample/instruction_tuning/test/{task}.json")
+    templates = tree.json(f"template/{selection['template_name']}/{task}.json")
     tags = tree.json(f"core_tag/{task}.json")
     raw = list(tree.lines(f"raw/test/{task}.jsonl"))
-    for chosen in plan["samples"]:
-        item, template = raw[chosen["idx"]], templates[chosen["template_id"]]
-        target = chosen.get("target") if isinstance(item["output"], dict) else None
+    for entry in selection["samples"]:
+        item, template = raw[entry["idx"]], templates[entry["template_id"]]
+        target = entry.get("target") if isinstance(item["output"], dict) else None
         output = item["output"] if target is None else item["output"][target]
         yield {
-            "sample_id": f"{task}.test.{chosen['idx']}.{target}",
-            "input": template["input"].replace("<INPUT>", _wrapped(tags["input"], item["input"])),
-            "output": template["output"].replace("<OUTPUT>", _wrapped(tags["output"], output)),
+            "sample_id": f"{task}.test.{entry['idx']}.{target}",
+            "input": template["input"].replace("<INPUT>", _in_tags(tags["input"], item["input"])),
+            "output": template["output"].replace("<OUTPUT>", _in_tags(tags["output"], output)),
             "raw_input": item["input"],
             "raw_output": output,
             "target": target,
@@ -109,7 +109,7 @@ def _from_tree(tree: Tree, task: str) -> Iterator[Row]:
         }
 
 
-def _wrapped(tags: Sequence[str | None], text: str) -> str:
+def _in_tags(tags: Sequence[str | None], text: str) -> str:
     return text if tags[0] is None else f"{tags[0]} {text} {tags[1]}"
 
 
@@ -120,36 +120,36 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
     golds: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for row in test_rows:
         golds[_key(row)][str(row["raw_output"])] = None
-    inputs: dict[str, int] = defaultdict(int)
+    input_counts: dict[str, int] = defaultdict(int)
     for row in test_rows:
-        inputs[str(row.get("raw_input") or "")] += 1
+        input_counts[str(row.get("raw_input") or "")] += 1
     training = _training(data, task) if task.kind == "number" else {}
     for row in test_rows:
-        own, asked = str(row["raw_output"]).strip(), str(row.get("raw_input") or "")
-        also = (
-            [gold for gold in golds[_key(row)] if gold.strip() != own]
-            if asked and task.kind not in ("boolean", "number")
+        own_gold, raw_input = str(row["raw_output"]).strip(), str(row.get("raw_input") or "")
+        alternatives = (
+            [gold for gold in golds[_key(row)] if gold.strip() != own_gold]
+            if raw_input and task.kind not in ("boolean", "number")
             else []
         )
-        meta: dict[str, Any] = {"also": also} if also else dict(training)
+        meta: dict[str, Any] = {"also": alternatives} if alternatives else dict(training)
         if task.kind == "caption" and row.get("output"):
             meta["output"] = row["output"]
-        if task.kind == "name" and asked:
-            meta["smiles"] = asked.replace(";", ".")
+        if task.kind == "name" and raw_input:
+            meta["smiles"] = raw_input.replace(";", ".")
         yield Sample(
             id=str(row["sample_id"]),
             question=(Text(str(row["input"])),) if row.get("input") else (),
-            target=_target(task, own, row),
+            target=_target(task, own_gold, row),
             unit="",
             group=str(row.get("target") or ""),
-            cluster=asked if inputs[asked] > 1 and asked else "",
+            cluster=raw_input if input_counts[raw_input] > 1 and raw_input else "",
             meta=meta,
         )
 
 
 def _training(data: Data, task: Task) -> dict[str, float]:
-    """Return mean and range of the training answers, which bound missing answers; empty without the archive."""
-    tree = archive(data)
+    """Return mean and range of the training targets, which are imputed for missing answers; empty without the archive."""
+    tree = open_archive(data)
     name = f"raw/train/{task.name}.jsonl"
     if tree is None or not tree.has(name):
         return {}

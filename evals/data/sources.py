@@ -37,24 +37,24 @@ MAX_CELL_CHARS = {",": 131_072, "\t": 1 << 30}
 
 
 class Split(Struct, frozen=True, kw_only=True):
-    """Location of a split: on the hub or in a package, and its file names in a mirror."""
+    """The location of a split on the hub or in a package, and its file names in a local mirror."""
 
     hub: str = ""
     """Repository id of the data set; empty: its rows are in `folder`."""
     folder: Path | None = None
-    """Folder of a package that brings the rows itself; read instead of the hub."""
+    """Folder of a package that contains the rows; read instead of the hub."""
     revision: str = ""
     """Full commit hash."""
     config: str | None = None
     split: str = "test"
     stems: tuple[str, ...]
     """File names without extension; `stem-*` (shards) and the folder `data/` are searched, too."""
-    main: bool = True
+    in_single_file: bool = True
     """Whether a single file passed by the user contains this split."""
     rows: int | None = None
     """Number of rows at the pinned revision; checked when read from the hub."""
-    files: str = ""
-    """Path of the split's file in the repository, if the hub does not name the split."""
+    hub_file: str = ""
+    """Path of the split's file in the hub's repository, if the repository does not define the split."""
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -67,11 +67,11 @@ class Data(Struct, frozen=True, kw_only=True):
     sample: bool = False
     """Whether to use the items bundled with the package."""
     media: Path | None = None
-    """Folder in which images and time series are stored; None: they are not read, as no model is called."""
+    """Folder in which images and time series are stored; None: they are not read, since no model is called."""
     max_pixels: int | None = None
     """Larger images are scaled down before they are sent."""
-    takes: frozenset[str] = frozenset()
-    """The model's inputs besides text."""
+    model_inputs: frozenset[str] = frozenset()
+    """Inputs that the model accepts besides text."""
 
     @property
     def origin(self) -> Literal["hub", "local", "sample"]:
@@ -111,15 +111,15 @@ class Data(Struct, frozen=True, kw_only=True):
 
     def _files(self, split: Split) -> list[Path]:
         if self.local is not None and self.local.is_file():
-            return [self.local] if split.main else []
+            return [self.local] if split.in_single_file else []
         folder = split.folder if self.origin == "hub" and split.folder else self.folder()
         for base in (folder, folder / "data"):
             for stem in split.stems:
                 for suffix in SUFFIXES:
                     if (path := base / f"{stem}{suffix}").is_file():
                         return [path]
-                    for ending in ("-*", "_part*"):
-                        if shards := sorted(base.glob(f"{stem}{ending}{suffix}")):
+                    for shard_pattern in ("-*", "_part*"):
+                        if shards := sorted(base.glob(f"{stem}{shard_pattern}{suffix}")):
                             return shards
         return []
 
@@ -130,10 +130,10 @@ class Data(Struct, frozen=True, kw_only=True):
             raise DataError(f"{self.suite}: {self.local} does not exist")
         paths = self._files(split)
         if not paths:
-            wanted = " or ".join(split.stems)
+            names = " or ".join(split.stems)
             folder = split.folder if self.origin == "hub" else self.folder()
             raise DataError(
-                f"{self.suite}: no file named {wanted} (.parquet, .jsonl, .json, .csv, .tsv) in {folder}"
+                f"{self.suite}: no file named {names} (.parquet, .jsonl, .json, .csv, .tsv) in {folder}"
             )
         return (row for path in paths for row in read_file(path))
 
@@ -174,15 +174,15 @@ def _read_lines(stream: Any) -> Iterator[Row]:
             try:
                 yield decode(line)
             except msgspec.DecodeError:
-                yield _row(line, f"line {number}: ")
+                yield _decode_loose(line, f"line {number}: ")
 
 
-def _row(raw: bytes, where: str = "") -> Row:
+def _decode_loose(raw: bytes, location: str = "") -> Row:
     """Decode a row that is not strict JSON: with a byte order mark or unpaired surrogates."""
     try:
         return msgspec.json.decode(to_strict_json(raw), type=Row)
     except msgspec.DecodeError as error:
-        raise ValueError(f"{where}{error}") from error
+        raise ValueError(f"{location}{error}") from error
 
 
 def _read_json(stream: Any) -> Iterator[Row]:
@@ -216,13 +216,13 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=512):
-            columns = [_values(column) for column in batch.columns]
+            columns = [_column_values(column) for column in batch.columns]
             for values in zip(*columns, strict=True):
                 yield dict(zip(batch.schema.names, values, strict=True))
 
 
-def _values(column: Any) -> list[Any]:
-    """Return a column as Python values; lists by slicing their flat values, which is much faster than `to_pylist`."""
+def _column_values(column: Any) -> list[Any]:
+    """Return a column as Python values; lists are sliced from their flattened values, much faster than by `to_pylist`."""
     import pyarrow as pa
 
     if not pa.types.is_list(column.type) or column.null_count:
@@ -244,7 +244,7 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
         rows = load_dataset(
             split.hub,
             split.config,
-            data_files=split.files or None,
+            data_files=split.hub_file or None,
             split=split.split,
             revision=split.revision or None,
         )
@@ -254,24 +254,24 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
 
 @contextmanager
 def offline_if_unreachable() -> Iterator[None]:
-    """Read only the hub's cache if its host name cannot be resolved: its client would retry for up to a minute."""
-    switches = [sys.modules.get(name) for name in ("huggingface_hub.constants", "datasets.config")]
-    modules: list[Any] = [module for module in switches if module is not None]
-    if switches[0] is None or modules[0].HF_HUB_OFFLINE or _resolves(modules[0].ENDPOINT):
+    """Use only the hub's cache if its host name cannot be resolved, since the hub's client would retry for up to a minute."""
+    candidates = [sys.modules.get(name) for name in ("huggingface_hub.constants", "datasets.config")]
+    modules: list[Any] = [module for module in candidates if module is not None]
+    if candidates[0] is None or modules[0].HF_HUB_OFFLINE or _resolves(modules[0].ENDPOINT):
         yield
         return
-    before = [module.HF_HUB_OFFLINE for module in modules]
+    previous = [module.HF_HUB_OFFLINE for module in modules]
     for module in modules:
         module.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        for module, value in zip(modules, before, strict=True):
+        for module, value in zip(modules, previous, strict=True):
             module.HF_HUB_OFFLINE = value
 
 
 def _resolves(url: str) -> bool:
-    """Return whether the host of a URL has an address; assumed behind a proxy, which resolves it."""
+    """Return whether the host of a URL can be resolved; assumed to be true behind a proxy, which resolves it."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies
 

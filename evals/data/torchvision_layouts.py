@@ -1,7 +1,7 @@
-"""Files of data sets as torchvision's classes unpack them, read without torchvision: path, label and class of test images.
+"""Test images of data sets in torchvision's file layouts, read without torchvision.
 
-Source: torchvision 0.28.0, torchvision/datasets/{dtd,oxford_iiit_pet,flowers102,stanford_cars,clevr}.py. Those that keep
-pixels in archives (CIFAR-100: pickles; SVHN, PCAM) or have no test split (EuroSAT, Caltech-101, SUN397) are read from lists.
+Source: torchvision 0.28.0, torchvision/datasets/{dtd,oxford_iiit_pet,flowers102,stanford_cars,clevr}.py. Data sets that
+store pixels in archives (CIFAR-100: pickles; SVHN, PCAM) or have no test split (EuroSAT, Caltech-101, SUN397) need lists.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from evals.boundary import foreign_code
 from evals.errors import DataError
 from evals.validation import cause
 
-LARGEST = 1 << 28
-LARGEST_MATLAB = 1 << 24
+MAX_FILE_BYTES = 1 << 28
+MAX_MATLAB_BYTES = 1 << 24
 Item = tuple[str, Path, int, str]
 """(id, path below the data's folder, label, name of the class)."""
 
 
 class Layout(Struct, frozen=True):
-    """How a data set lies in its folder."""
+    """The file layout of a data set."""
 
-    mark: str
-    """File that only this layout has."""
+    marker: str
+    """A file that only this layout has."""
     read: Callable[[Path, Path], Iterator[Item]]
-    """(folder, the same below the data's folder) -> items."""
+    """(folder, its path relative to the data's folder) -> items."""
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line for line in disk.read_small(path, LARGEST).decode().splitlines() if line.strip()]
+        return [line for line in disk.read_small(path, MAX_FILE_BYTES).decode().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {cause(error)}") from None
 
@@ -48,7 +48,7 @@ def _matlab(path: Path) -> Any:
     from scipy.io import loadmat
 
     try:
-        raw = disk.read_small(path, LARGEST_MATLAB)
+        raw = disk.read_small(path, MAX_MATLAB_BYTES)
     except OSError as error:
         raise DataError(f"cannot read {path}: {cause(error)}") from None
     with foreign_code(lambda why: DataError(f"cannot read {path}: {why[:200]}")):
@@ -56,12 +56,12 @@ def _matlab(path: Path) -> Any:
 
 
 def _dtd(folder: Path, base: Path) -> Iterator[Item]:
-    """Describable Textures, the first of its ten partitions: the one of VTAB."""
+    """Yield the images of the first of DTD's ten partitions, which VTAB uses."""
     names = [line.strip() for line in _lines(folder / "dtd" / "labels" / "test1.txt")]
     classes = sorted({name.partition("/")[0] for name in names})
     for name in names:
-        title = name.partition("/")[0]
-        yield name, base / "dtd" / "images" / name, classes.index(title), title
+        class_name = name.partition("/")[0]
+        yield name, base / "dtd" / "images" / name, classes.index(class_name), class_name
 
 
 def _pets(folder: Path, base: Path) -> Iterator[Item]:
@@ -69,7 +69,7 @@ def _pets(folder: Path, base: Path) -> Iterator[Item]:
     for number, line in enumerate(_lines(path), 1):
         words = line.split()
         if len(words) < 2 or not words[1].isdigit():
-            raise DataError(f"{path}, line {number}: not a name and a class")
+            raise DataError(f"{path}, line {number}: {line[:80]!r} is not a name and a class")
         yield (
             words[0],
             base / "images" / f"{words[0]}.jpg",
@@ -81,8 +81,8 @@ def _pets(folder: Path, base: Path) -> Iterator[Item]:
 def _flowers(folder: Path, base: Path) -> Iterator[Item]:
     with foreign_code(lambda why: DataError(f"cannot read imagelabels.mat and setid.mat in {folder}: {why}")):
         labels = [int(label) - 1 for label in _matlab(folder / "imagelabels.mat")["labels"]]
-        tested = [int(number) for number in _matlab(folder / "setid.mat")["tstid"]]
-        items = [(f"image_{number:05}.jpg", labels[number - 1]) for number in tested]
+        test_numbers = [int(number) for number in _matlab(folder / "setid.mat")["tstid"]]
+        items = [(f"image_{number:05}.jpg", labels[number - 1]) for number in test_numbers]
     yield from ((name, base / "jpg" / name, label, "") for name, label in items)
 
 
@@ -111,10 +111,10 @@ DISTANCES = (8.0, 8.5, 9.0, 9.5, 10.0)
 
 
 def _clevr(folder: Path, base: Path, *, distance: bool) -> Iterator[Item]:
-    """CLEVR's validation images, which are VTAB's test split: number of objects, or distance of the closest one."""
+    """Yield CLEVR's validation images, VTAB's test split; the label is the number of objects or the closest distance."""
     path = folder / "CLEVR_v1.0" / "scenes" / "CLEVR_val_scenes.json"
     try:
-        scenes = msgspec.json.decode(disk.read_small(path, LARGEST), type=_Scenes).scenes
+        scenes = msgspec.json.decode(disk.read_small(path, MAX_FILE_BYTES), type=_Scenes).scenes
     except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise DataError(f"cannot read {path}: {cause(error)}") from None
     for scene in scenes:
@@ -123,8 +123,8 @@ def _clevr(folder: Path, base: Path, *, distance: bool) -> Iterator[Item]:
             label = sum(limit < closest for limit in DISTANCES)
         else:
             label = len(scene.objects) - 3
-        picture = base / "CLEVR_v1.0" / "images" / "val" / scene.image_filename
-        yield scene.image_filename, picture, label, ""
+        image_path = base / "CLEVR_v1.0" / "images" / "val" / scene.image_filename
+        yield scene.image_filename, image_path, label, ""
 
 
 LAYOUTS = {

@@ -84,7 +84,7 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
     row_number = 0
     try:
-        parquet.check(path, most=LARGEST)
+        parquet.check(path, max_bytes=LARGEST)
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
             if "predictions" in schema.names and pa.types.is_string(schema.field("predictions").type):

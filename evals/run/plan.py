@@ -34,7 +34,7 @@ MEDIA = frozenset({"image", "time_series", "structure"})
 
 def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozenset()) -> Data:
     """Return the data source of a suite; `takes`: modalities the model accepts besides text."""
-    data = Data(suite=suite.name, local=options.data, sample=options.sample, takes=takes)
+    data = Data(suite=suite.name, local=options.data, sample=options.sample, model_inputs=takes)
     if not suite.needs & MEDIA:
         return data
     return structs.replace(
@@ -284,9 +284,9 @@ def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
 
 
 def _require_questions(suite: Suite, samples: SampleStore) -> None:
-    if samples.lacking:
+    if samples.first_without_question:
         raise DataError(
-            f"{suite.id}: sample {samples.lacking!r} has no question, so no model can be asked; "
+            f"{suite.id}: sample {samples.first_without_question!r} has no question, so no model can be asked; "
             "the data need a column with the question"
         )
 

@@ -18,7 +18,7 @@ from evals.records.writer import Writer
 from evals.report.estimates import Summary, summarize
 from evals.run.describe import put_rules
 from evals.sandbox import Pool
-from evals.scorers.scoring import BROKE_SCORER, Scoring
+from evals.scorers.scoring import SCORER_FAILED, Scoring
 from evals.suite import Suite
 from evals.types import Record, Reply, Sample, Score
 
@@ -70,11 +70,11 @@ def judged_again(
     scoring: Scoring, samples: Mapping[str, Sample], records: Iterator[Record]
 ) -> Iterator[tuple[Record, Record]]:
     """Yield (record, rescored record) pairs; slow scorers run concurrently."""
-    if scoring.quick:
+    if scoring.all_light:
         for record in records:
             scores = record.scores
             if isinstance(record.outcome, Reply):
-                scores = scoring.now(samples[record.sample], record.prompt, record.outcome)
+                scores = scoring.score_light(samples[record.sample], record.prompt, record.outcome)
             yield record, structs.replace(record, scores=scores)
         return
     with asyncio.Runner() as loop:
@@ -90,7 +90,7 @@ async def _together(scoring: Scoring, samples: Mapping[str, Sample], batch: list
         if not isinstance(record.outcome, Reply):
             return record
         sample = samples[record.sample]
-        scores = await scoring.all(sample, record.prompt, record.outcome, record.scores)
+        scores = await scoring.score_all(sample, record.prompt, record.outcome, record.scores)
         return structs.replace(record, scores=scores)
 
     return list(await asyncio.gather(*map(one, batch)))
@@ -135,7 +135,7 @@ def _noted(briefs: Iterable[Brief], scorer: str, broken: Counter[str]) -> Iterat
     for brief in briefs:
         score = brief.scores.get(scorer)
         if isinstance(score, Score):
-            broken["invalid"] += score.why.startswith(BROKE_SCORER)
+            broken["invalid"] += score.why.startswith(SCORER_FAILED)
         elif score is not None:
             broken["failed"] += score.kind in ("scorererror", "crash")
         broken["replies"] += 1

@@ -214,11 +214,15 @@ class Runner:
         if isinstance(outcome, Reply):
             self._queue.replied(turn, _tokens(outcome))
         scoring = self._scoring[number]
-        scores = scoring.now(sample, prompt, outcome) if isinstance(outcome, Reply) and scoring.quick else {}
+        scores = (
+            scoring.score_light(sample, prompt, outcome)
+            if isinstance(outcome, Reply) and scoring.all_light
+            else {}
+        )
         record = Record(
             sample=sample.id, repeat=repeat, prompt=prompt, outcome=outcome, scores=scores, started=started
         )
-        if scoring.quick or not isinstance(outcome, Reply):
+        if scoring.all_light or not isinstance(outcome, Reply):
             self._write(number, record)
         else:
             while len(self._judging) >= BACKLOG:
@@ -228,7 +232,7 @@ class Runner:
             task.add_done_callback(self._ended)
 
     async def _judge(self, number: int, sample: Sample, record: Record, reply: Reply) -> None:
-        scores = await self._scoring[number].all(sample, record.prompt, reply)
+        scores = await self._scoring[number].score_all(sample, record.prompt, reply)
         self.budget.book_judge(scores)
         self._write(number, structs.replace(record, scores=scores))
         if why := self.budget.exhausted:
@@ -252,7 +256,7 @@ class Runner:
             async with slots:
                 if self._stop.is_set():
                     return
-                scores = await scoring.all(samples[record.sample], record.prompt, reply, record.scores)
+                scores = await scoring.score_all(samples[record.sample], record.prompt, reply, record.scores)
                 self.budget.book_judge(scores, earlier=record.scores)
                 if scores != record.scores:
                     self._append(number, structs.replace(record, scores=scores))

@@ -60,7 +60,10 @@ class Boxes(Struct, frozen=True):
         golds = [gold_box(text) for text in sample.targets]
         size = float(sample.meta["width"]), float(sample.meta["height"])
         located = [self.box(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
-        boxes, shares = list(dict.fromkeys(box for box, _ in located)), any(share for _, share in located)
+        boxes, as_fractions = (
+            list(dict.fromkeys(box for box, _ in located)),
+            any(is_fraction for _, is_fraction in located),
+        )
         pairs = matched_overlaps(golds, boxes, self.threshold)
         hits = sum(overlap >= self.threshold for overlap in pairs)
         value = 2 * hits / (len(golds) + len(boxes))
@@ -68,7 +71,7 @@ class Boxes(Struct, frozen=True):
             value,
             answer=", ".join(f"[{', '.join(f'{v:g}' for v in box)}]" for box in boxes)[:200],
             why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best overlap {max(pairs, default=0.0):.2f}",
-            suspect=shares,
+            suspect=as_fractions,
             form=stated[-1].form,
             span=(stated[0 if len(golds) > 1 else -1].begin, stated[-1].end),
             parts={"iou": sum(pairs) / len(golds)},
@@ -80,11 +83,11 @@ class Boxes(Struct, frozen=True):
         a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if self.form == "yxyx" else numbers
         if self.form == "xywh":
             c, d = a + c, b + d
-        shares = all(0 <= n <= 1 for n in numbers) and any(n != int(n) for n in numbers)
-        per = 1.0 if self.scale == "unit" or shares else 1000.0 if self.scale == "thousand" else 0.0
-        width, height = (size[0] / per, size[1] / per) if per else (1.0, 1.0)
+        as_fractions = all(0 <= n <= 1 for n in numbers) and any(n != int(n) for n in numbers)
+        divisor = 1.0 if self.scale == "unit" or as_fractions else 1000.0 if self.scale == "thousand" else 0.0
+        width, height = (size[0] / divisor, size[1] / divisor) if divisor else (1.0, 1.0)
         (x1, x2), (y1, y2) = sorted((a * width, c * width)), sorted((b * height, d * height))
-        return Box(x1, y1, x2, y2), shares and self.scale != "unit"
+        return Box(x1, y1, x2, y2), as_fractions and self.scale != "unit"
 
 
 def gold_box(text: str) -> Box:

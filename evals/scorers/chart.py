@@ -84,7 +84,8 @@ class Stated(Struct, frozen=True):
             return target == scaled
         share = scaled * 100 if "%" in gold and "%" not in answer else scaled
         return any(
-            abs(target - x) <= self.tolerance * (abs(target) or 1.0) for x in (scaled, unscaled, share)
+            abs(target - value) <= self.tolerance * (abs(target) or 1.0)
+            for value in (scaled, unscaled, share)
         )
 
 

@@ -60,16 +60,16 @@ class Classes(Struct, frozen=True):
             right=right,
             answer=names[0],
             why="" if right else f"class {names[0]}",
-            parts=_parts(ranking, ranked=len(names) == RANKED and sample.target in names),
+            parts=_parts(ranking, in_top5=len(names) == RANKED and sample.target in names),
         )
 
 
-def _parts(ranking: Ranking, *, ranked: bool) -> dict[str, float]:
+def _parts(ranking: Ranking, *, in_top5: bool) -> dict[str, float]:
     parts = {
         "parameters": ranking.parameters,
         "trained": ranking.trained,
         "latency_ms": ranking.latency_ms,
-        "top5": float(ranked) if len(ranking.classes) == RANKED else None,
+        "top5": float(in_top5) if len(ranking.classes) == RANKED else None,
     }
     return {name: float(value) for name, value in parts.items() if value is not None}
 
@@ -97,11 +97,11 @@ class PartMean(Struct, frozen=True):
 
 def classification(*, per_class: bool = False, top5: bool = True) -> tuple[Metric, ...]:
     """Return the metrics of a classifier: top-1 and mean per class, either of them the headline; top-5; size and latency."""
-    top = (Metric(name="top5", of=PartMean("top5", otherwise=0.0), by_group=False),) if top5 else ()
+    top5_metrics = (Metric(name="top5", of=PartMean("top5", otherwise=0.0), by_group=False),) if top5 else ()
     return (
         Metric(name="top1", of=mean_value, headline=not per_class),
         Metric(name="mean_per_class", of=mean_value, pool="macro", headline=per_class),
-        *top,
+        *top5_metrics,
         _cost("parameters", "parameters", 1e-6, "M"),
         _cost("trained_parameters", "trained", 1e-6, "M"),
         _cost("latency", "latency_ms", 1.0, "ms"),

@@ -9,7 +9,7 @@ from typing import cast
 from msgspec import structs
 
 from evals.boundary import foreign_code
-from evals.data import errata as overlay
+from evals.data import errata as data_errata
 from evals.data.errata import NO_ERRATA, Errata, Erratum
 from evals.errors import Crash, EvalsError, ScorerError, UsageError
 from evals.extract import white_space
@@ -31,12 +31,12 @@ class Scoring:
         *,
         ideal: Callable[[Sample, Prompt], str] | None = None,
     ) -> None:
-        """`ideal` returns the reply that must get full marks; it shows whether the scorer or the reply causes a failure."""
+        """Prepare the scorers; `ideal` returns a reply with full marks, to tell whether a scorer or a reply is at fault."""
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
-        self._judged_after = {name: s for name, s in self._slow.items() if isinstance(s, TwoStage)}
+        self._two_stage = {name: s for name, s in self._slow.items() if isinstance(s, TwoStage)}
         self._heavy = {name for name, s in self._slow.items() if is_heavy(s)}
-        self._heavy_rules = {name for name, s in self._judged_after.items() if is_heavy(s.rule)}
+        self._heavy_rules = {name for name, s in self._two_stage.items() if is_heavy(s.rule)}
         self._names = tuple(scorers)
         self._pool = pool
         self._errata = errata
@@ -46,21 +46,25 @@ class Scoring:
                 scorer.warm()
 
     @property
-    def quick(self) -> bool:
-        """Return whether `now` applies every scorer."""
+    def all_light(self) -> bool:
+        """Return whether `score_light` covers every scorer."""
         return not self._slow
 
-    def now(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
+    def score_light(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Apply the light scorers synchronously."""
         reply, removed = _without_long_blanks(without_hidden_text(reply))
-        scores = {name: self._judged(scorer, sample, prompt, reply) for name, scorer in self._light.items()}
+        scores = {
+            name: self._score_light(scorer, sample, prompt, reply) for name, scorer in self._light.items()
+        }
         first = self._names[0]
         if first in self._light and (erratum := self._errata.of(sample)):
-            corrected = self._judged(self._light[first], _with_corrected_gold(sample, erratum), prompt, reply)
+            corrected = self._score_light(
+                self._light[first], _with_corrected_gold(sample, erratum), prompt, reply
+            )
             scores[first] = _with_erratum(scores[first], erratum, corrected)
         return _with_original_spans(scores, removed) if removed else scores
 
-    async def all(
+    async def score_all(
         self,
         sample: Sample,
         prompt: Prompt,
@@ -72,32 +76,34 @@ class Scoring:
         Judge verdicts of `earlier`, the previous scores of the same reply, are reused.
         """
         reply, removed = _without_long_blanks(without_hidden_text(reply))
-        scores = self.now(sample, prompt, reply)
+        scores = self.score_light(sample, prompt, reply)
         for name, scorer in self._slow.items():
             previous = earlier.get(name) if earlier else None
             scores[name] = await self._await(name, scorer, sample, prompt, reply, previous)
         first = self._names[0]
         if first in self._slow and (erratum := self._errata.of(sample)):
-            scores[first] = await self._mark(scores[first], erratum, sample, prompt, reply)
+            scores[first] = await self._mark_erratum(scores[first], erratum, sample, prompt, reply)
         scores = {name: scores[name] for name in self._names}
         return _with_original_spans(scores, removed) if removed else scores
 
-    def _judged(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
+    def _score_light(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
         """Score synchronously; a failure that the reply causes becomes an invalid answer."""
         score = _apply(scorer, sample, prompt, reply)
-        if not isinstance(score, Failure) or (ideal := self._ideal_of(sample, prompt)) is None:
+        if not isinstance(score, Failure) or (ideal := self._ideal_reply(sample, prompt)) is None:
             return score
-        right = _apply(scorer, sample, prompt, ideal)
-        return _blamed_on_reply(score, right, _apply(scorer, sample, prompt, Reply(text="")))
+        ideal_score = _apply(scorer, sample, prompt, ideal)
+        return _invalid_if_reply_at_fault(score, ideal_score, _apply(scorer, sample, prompt, Reply(text="")))
 
-    async def _pooled(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
+    async def _score_in_worker(
+        self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply
+    ) -> Score | Failure:
         """Score in a worker; a crash or timeout that the reply causes becomes an invalid answer."""
         score = await self._in_worker(scorer, sample, prompt, reply)
-        if not isinstance(score, Failure) or (ideal := self._ideal_of(sample, prompt)) is None:
+        if not isinstance(score, Failure) or (ideal := self._ideal_reply(sample, prompt)) is None:
             return score
-        right = await self._in_worker(scorer, sample, prompt, ideal)
-        silent = await self._in_worker(scorer, sample, prompt, Reply(text=""))
-        return _blamed_on_reply(score, right, silent)
+        ideal_score = await self._in_worker(scorer, sample, prompt, ideal)
+        empty_score = await self._in_worker(scorer, sample, prompt, Reply(text=""))
+        return _invalid_if_reply_at_fault(score, ideal_score, empty_score)
 
     async def _in_worker(
         self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply
@@ -110,34 +116,34 @@ class Scoring:
         except EvalsError as error:
             return failure_record("scorer", error)
 
-    def _ideal_of(self, sample: Sample, prompt: Prompt) -> Reply | None:
-        """Return the reply that must score full marks; None if there is none for this sample."""
+    def _ideal_reply(self, sample: Sample, prompt: Prompt) -> Reply | None:
+        """Return the reply that must get full marks; None if the sample has none."""
         try:
             return None if self._ideal is None else Reply(text=self._ideal(sample, prompt))
         except (LookupError, TypeError, ValueError, AttributeError):
             return None
 
-    async def _mark(
+    async def _mark_erratum(
         self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
         """Add the value under the corrected gold answer to a slow scorer's score, unless a judge has graded it."""
         name = self._names[0]
         corrected: Score | Failure | None = None
-        if erratum.kind == "gold" and name not in self._judged_after:
+        if erratum.kind == "gold" and name not in self._two_stage:
             corrected = await self._await(
                 name, self._slow[name], _with_corrected_gold(sample, erratum), prompt, reply, None
             )
         return _with_erratum(score, erratum, corrected)
 
     def share_judges(self) -> None:
-        """Keep the judges' connections open until `close`, although others that use them close theirs before."""
-        for scorer in self._judged_after.values():
+        """Keep the judges' connections open until `close`, even if other users close them earlier."""
+        for scorer in self._two_stage.values():
             if scorer.judge is not None:
                 scorer.judge.share()
 
     async def close(self) -> None:
         """Release the judges' connections; they reopen on demand."""
-        for scorer in self._judged_after.values():
+        for scorer in self._two_stage.values():
             if scorer.judge is not None:
                 await scorer.judge.close()
 
@@ -152,14 +158,14 @@ class Scoring:
     ) -> Score | Failure:
         try:
             with foreign_code(Crash):
-                if (staged := self._judged_after.get(name)) is not None:
+                if (staged := self._two_stage.get(name)) is not None:
                     if name in self._heavy_rules:
                         first = await self._in_worker(staged.rule, sample, prompt, reply)
                     else:
                         first = _apply(staged.rule, sample, prompt, reply)
                     return _checked_score(await staged.judge_after(sample, prompt, reply, first, earlier))
                 if name in self._heavy:
-                    return await self._pooled(scorer, sample, prompt, reply)
+                    return await self._score_in_worker(scorer, sample, prompt, reply)
                 return _checked_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
         except UsageError:
             raise
@@ -167,19 +173,21 @@ class Scoring:
             return failure_record("scorer", error)
 
 
-BROKE_SCORER = "the scorer failed on this reply"
+SCORER_FAILED = "the scorer failed on this reply"
 """Beginning of `why` in the score of a reply that made its scorer fail."""
 
 
-def _blamed_on_reply(failed: Failure, right: Score | Failure, silent: Score | Failure) -> Score | Failure:
+def _invalid_if_reply_at_fault(
+    failed: Failure, ideal_score: Score | Failure, empty_score: Score | Failure
+) -> Score | Failure:
     """Return an invalid score, with the value of an empty reply, for a reply that makes a working scorer fail.
 
-    A scorer that fails on the ideal reply too is broken: its failure is returned, and enters no mean.
+    A scorer that also fails on the ideal reply is broken: its failure is returned, and counts in no metric.
     """
-    if not isinstance(right, Score):
+    if not isinstance(ideal_score, Score):
         return failed
-    unanswered = silent if isinstance(silent, Score) else Score(value=0.0, verdict="invalid")
-    why = f"{BROKE_SCORER}: {failed.message[:200]}"
+    unanswered = empty_score if isinstance(empty_score, Score) else Score(value=0.0, verdict="invalid")
+    why = f"{SCORER_FAILED}: {failed.message[:200]}"
     return structs.replace(unanswered, verdict="invalid", answer=None, why=why, suspect=True)
 
 
@@ -194,7 +202,7 @@ def _with_erratum(
     if isinstance(score, Failure):
         return score
     value = corrected.value if isinstance(corrected, Score) else None
-    return structs.replace(score, parts={**score.parts, **overlay.parts(erratum, value)})
+    return structs.replace(score, parts={**score.parts, **data_errata.parts(erratum, value)})
 
 
 def without_hidden_text(reply: Reply) -> Reply:
@@ -236,8 +244,8 @@ def _with_original_spans(
 
 
 def _needs_await(scorer: Scorer) -> bool:
-    called = type(scorer).__call__
-    return is_heavy(scorer) or inspect.iscoroutinefunction(scorer) or inspect.iscoroutinefunction(called)
+    call_method = type(scorer).__call__
+    return is_heavy(scorer) or inspect.iscoroutinefunction(scorer) or inspect.iscoroutinefunction(call_method)
 
 
 def _apply(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:

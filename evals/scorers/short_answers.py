@@ -1,6 +1,6 @@
-"""Stated short answers about pictures: the rules of `upstream/vqa.py` on the answer that a reply states, not on all of it.
+"""Score short answers about images: the rules of `upstream/vqa.py`, applied to the stated answer instead of the whole reply.
 
-"The answer is Paris." states Paris. The difference between both figures of one run is what the format costs.
+"The answer is Paris." states Paris. The difference between both scores of a run is the cost of the answer format.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 
 class StatedShortAnswer(Struct, frozen=True):
-    """Scores the stated answer: `vqa` by the annotators who agree, `text` as the same words, `anls` by its edits.
+    """Scores the stated answer: `vqa` by agreement with annotators, `text` by equal words, `anls` by edit distance.
 
-    A statement is tried with and without the explanation that follows it, a reply of one line also as a whole; the best counts.
+    The statement is tried with and without the explanation that follows it, a reply of one line also as a whole; the best
+    value counts.
     """
 
     kind: Literal["vqa", "text", "anls"]
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        reading = None if reply.stop == "filter" else _reading(reply)
-        line = _only_line(reply)
+        """Score one reply."""
+        reading = None if reply.stop == "filter" else _read_statement(reply)
+        line = _single_line(reply)
         stated = (*(reading.value if reading else ()), *((line,) if line else ()))
         if not stated:
             return unanswered(reply, "no answer stated")
@@ -50,23 +51,23 @@ class StatedShortAnswer(Struct, frozen=True):
         return float(any(answers.same_words(gold, text) for gold in golds)) or vqa.same_text(golds, text)
 
 
-LONGEST_LINE = 400
-"""Characters of a reply that is tried as a whole."""
+MAX_LINE_CHARS = 400
+"""Maximum length of a reply that is tried as a whole."""
 
 
-def _reading(reply: Reply) -> Reading | None:
-    """Read the stated answer; of several lines that state nothing in words the last one counts."""
-    cut = reply.stop == "length"
-    reading = extract.stated_text(reply.text, truncated=cut)
+def _read_statement(reply: Reply) -> Reading | None:
+    """Read the stated answer; of several lines without an explicit statement, the last one counts."""
+    truncated = reply.stop == "length"
+    reading = extract.stated_text(reply.text, truncated=truncated)
     if reading is None or reading.form != "whole" or "\n" not in reading.value[0]:
         return reading
     begin = reply.text.rstrip().rfind("\n") + 1
-    last = extract.stated_text(reply.text[begin:], truncated=cut)
+    last = extract.stated_text(reply.text[begin:], truncated=truncated)
     return last and last._replace(form="last line", begin=last.begin + begin, end=last.end + begin)
 
 
-def _only_line(reply: Reply) -> str:
-    """Return a reply that is a single short line; empty for any other, or one that was cut off or filtered."""
+def _single_line(reply: Reply) -> str:
+    """Return a reply that is a single short line; empty for any other, and for a truncated or filtered one."""
     text = extract.split_reasoning(reply.text)[0].strip()
-    whole = reply.stop == "stop" and len(text) <= LONGEST_LINE and "\n" not in text
-    return text if whole else ""
+    is_single_line = reply.stop == "stop" and len(text) <= MAX_LINE_CHARS and "\n" not in text
+    return text if is_single_line else ""

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import structs
 
 from evals.boundary import foreign_code
-from evals.data.media import OPENED, payload
+from evals.data.media import READABLE_FORMATS, payload
 from evals.errors import ModelError, Rejected, UsageError
 from evals.model_adapters.common.loaded_once import LoadedOnce
 from evals.scorers.classes import RANKED, Ranking
@@ -121,7 +121,7 @@ class Classifier(LoadedOnce[Loaded]):
 
         with (
             foreign_code(lambda why: Rejected(f"the image cannot be read: {why[:200]}")),
-            Image.open(BytesIO(raw), formats=OPENED) as picture,
+            Image.open(BytesIO(raw), formats=READABLE_FORMATS) as picture,
         ):
             self._facts.preprocessing.require_size(*picture.size)
             tensor: torch.Tensor = loaded.transform(picture.convert("RGB"))

@@ -13,7 +13,7 @@ import pytest
 
 from evals import disk
 from evals.data import parquet
-from evals.data.series import npy
+from evals.data.series import parse_npy
 from evals.data.sources import read_file
 from evals.errors import DataError
 from evals.interop import files, matbench
@@ -75,10 +75,10 @@ def test_an_array_is_no_larger_than_its_file(shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": shape})
     stream.write(b"\x00" * 64)
     with pytest.raises(ValueError, match="its header states"):
-        npy(stream.getvalue())
+        parse_npy(stream.getvalue())
     good = io.BytesIO()
     np.save(good, np.arange(6.0).reshape(2, 3))
-    assert npy(good.getvalue()).shape == (2, 3)
+    assert parse_npy(good.getvalue()).shape == (2, 3)
 
 
 def test_a_cell_in_the_last_corner_of_a_sheet_is_no_million_rows(tmp_path: Path) -> None:

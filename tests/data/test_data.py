@@ -88,7 +88,7 @@ def test_one_file_is_not_the_few_shot_split(tmp_path: Path) -> None:
     as_lines(tmp_path / "test.jsonl", ROWS)
     data = Data(suite="my-suite", local=tmp_path / "test.jsonl")
     assert data.has(SPLIT)
-    assert not data.has(Split(hub="owner/set", stems=("validation",), main=False))
+    assert not data.has(Split(hub="owner/set", stems=("validation",), in_single_file=False))
 
 
 def test_shards_are_read_in_their_order(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ KNOWN = Errata(
 def score_of(name: str, said: str, known: Errata = KNOWN) -> Score:
     with Pool() as pool:
         scoring = Scoring({"exact": toy.Exact()}, pool, known)
-        found = scoring.now(toy.sample(name), Prompt(), Reply(text=said))["exact"]
+        found = scoring.score_light(toy.sample(name), Prompt(), Reply(text=said))["exact"]
     assert isinstance(found, Score)
     return found
 

@@ -43,7 +43,7 @@ WAVE = [math.sin(n / 3) for n in range(40)]
 def place(tmp_path: Path, *, takes: bool = False) -> Data:
     (tmp_path / "toy").mkdir(exist_ok=True)
     kinds = frozenset({"time_series"}) if takes else frozenset()
-    return Data(suite="toy", local=tmp_path, media=tmp_path / "media", takes=kinds)
+    return Data(suite="toy", local=tmp_path, media=tmp_path / "media", model_inputs=kinds)
 
 
 def npy(array: Any) -> bytes:

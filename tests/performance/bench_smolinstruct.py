@@ -85,16 +85,16 @@ async def score(protocol, workers):
         async def light():
             nonlocal slowest
             for scoring, sample, reply, kind in work:
-                if scoring.quick:
+                if scoring.all_light:
                     start = time.thread_time()
-                    (found,) = scoring.now(sample, Prompt(), reply).values()
+                    (found,) = scoring.score_light(sample, Prompt(), reply).values()
                     slowest = max(slowest, (time.thread_time() - start, sample.id))
                     count(found, kind)
                     await asyncio.sleep(0)
 
         async def heavy(queue):
             for scoring, sample, reply, kind in queue:
-                (found,) = (await scoring.all(sample, Prompt(), reply)).values()
+                (found,) = (await scoring.score_all(sample, Prompt(), reply)).values()
                 count(found, kind)
 
         gc.collect()

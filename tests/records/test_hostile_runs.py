@@ -398,7 +398,7 @@ def stranger(real: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     """A run whose files another machine wrote: nothing here knows them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     parquet._known.cache_clear()
-    parquet._read_in_worker.cache_clear()
+    parquet._decode_in_worker.cache_clear()
     yield real
     parquet._known.cache_clear()
 
@@ -451,7 +451,7 @@ def test_a_file_that_would_fill_the_memory_is_one_line(
     first_s = time.monotonic() - began
     assert "records.parquet: cannot be read: " in done.complaint
     parquet._known.cache_clear()  # as in another process, which knows the refusal from the list
-    parquet._read_in_worker.cache_clear()
+    parquet._decode_in_worker.cache_clear()
     began = time.monotonic()
     assert evals("show", "run", "--samples").complaint == done.complaint
     assert time.monotonic() - began < first_s / 2

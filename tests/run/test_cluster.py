@@ -274,7 +274,7 @@ async def test_images_travel_with_the_question(tmp_path: Path, monkeypatch) -> N
     kept = media.store_image(tmp_path, stream.getvalue())
     prompt = Prompt(messages=(Message("user", (kept,)),))
     question = Question(1, prompt, ANYTHING, _images(prompt))
-    monkeypatch.setattr(media, "_PLACES", {})  # another machine, which does not see the driver's folder
+    monkeypatch.setattr(media, "_FOLDERS", {})  # another machine, which does not see the driver's folder
     seen = []
 
     async def sees(prompt: Prompt) -> Reply:

@@ -106,7 +106,7 @@ def test_a_candidate_cannot_leave_its_fence(text: str) -> None:
 @table("text", INJECTIONS)
 @table("form", ["correctness", "equivalence", "points", "number", "option", "answer"])
 def test_a_judge_that_parrots_the_candidate_gives_no_verdict(text: str, form: str) -> None:
-    made = template(form).among(4)
+    made = template(form).with_options(4)
     filled, case = made.fill("2 + 2?", "four", text)
     assert made.read(text, case) is None
     assert made.read(filled, case) is None

@@ -29,7 +29,7 @@ def test_what_a_filter_left_is_refused_whatever_upstream_would_read_in_it(spec: 
     sample = next(iter(suite.samples(Data(suite=suite.name, sample=True))))
     reply = Reply(text="Yes. <MOLFORMULA>CH4</MOLFORMULA> \\boxed{1.5}", stop="filter")
     with Pool(1) as pool:
-        scores = Scoring(suite.scorers, pool).now(sample, Prompt(), reply)
+        scores = Scoring(suite.scorers, pool).score_light(sample, Prompt(), reply)
     assert scores
     for score in scores.values():
         assert isinstance(score, Score)
@@ -59,7 +59,7 @@ class HeavyFragile(Fragile, frozen=True):
 async def _one(scorer: Fragile, text: str) -> Score | Failure:
     with Pool(1, timeout_s=0.5) as pool:
         scoring = Scoring({"only": scorer}, pool, ideal=lambda sample, prompt: str(sample.target))
-        return (await scoring.all(toy.sample("q"), Prompt(), Reply(text=text)))["only"]
+        return (await scoring.score_all(toy.sample("q"), Prompt(), Reply(text=text)))["only"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_no_scorer_of_a_suite_is_handed_reasoning(reply: str, verdict: str) -> N
         return Score(value=0.0, verdict="wrong")
 
     with Pool() as pool:
-        Scoring({"w": watching}, pool).now(Sample(id="1", target="cat"), Prompt(), Reply(text=reply))
+        Scoring({"w": watching}, pool).score_light(Sample(id="1", target="cat"), Prompt(), Reply(text=reply))
     assert "dog" not in seen[0]
     assert "But" not in seen[0]
 
@@ -121,8 +121,8 @@ def test_long_runs_of_white_space_hold_up_no_pattern_and_move_no_span(blank: str
     began = time.process_time()
     with Pool(1) as pool:
         scoring = Scoring({"only": Slow()}, pool)
-        score = scoring.now(toy.sample("q"), Prompt(), Reply(text=text))["only"]
-        assert asyncio.run(scoring.all(toy.sample("q"), Prompt(), Reply(text=text)))["only"] == score
+        score = scoring.score_light(toy.sample("q"), Prompt(), Reply(text=text))["only"]
+        assert asyncio.run(scoring.score_all(toy.sample("q"), Prompt(), Reply(text=text)))["only"] == score
     assert time.process_time() - began < 1
     assert isinstance(score, Score)
     assert score.span == (len(text) - 1, len(text))

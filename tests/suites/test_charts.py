@@ -67,7 +67,7 @@ def test_relaxed_accuracy_as_chartmoe_has_it(gold: str, text: str, value: int) -
 def test_an_empty_reply_is_right_to_chartmoe_and_called_unanswered(gold: str) -> None:
     score = ChartMoE()(Sample(id="x", target=gold), Prompt(), Reply(text=" "))
     assert (score.value, score.verdict, score.suspect) == (1.0, "unanswered", True)
-    assert "an empty text is part of every target" in score.why
+    assert "it is a substring of every target" in score.why
     filtered = ChartMoE()(Sample(id="x", target="Brazil"), Prompt(), Reply(text="", stop="filter"))
     assert (filtered.value, filtered.verdict) == (0.0, "refused")
 

@@ -15,7 +15,7 @@ from evals.data import Data
 from evals.errors import DataError
 from evals.prompts import plain_text
 from evals.scorers.short_answers import StatedShortAnswer
-from evals.scorers.upstream.vqa import Anls, VqaScore, WholeReply, anls, normalised, vqa_score
+from evals.scorers.upstream.vqa import Anls, VqaScore, WholeReply, anls, normalise_answer, vqa_score
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
 from tests.support.tables import table
@@ -44,7 +44,7 @@ TEN = ("paris",) * 8 + ("Paris, France", "rome")
     ],
 )
 def test_a_text_is_normalised_as_upstream_does(text: str, expected: str) -> None:
-    assert normalised(text) == expected
+    assert normalise_answer(text) == expected
 
 
 @pytest.mark.parametrize(

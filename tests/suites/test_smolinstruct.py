@@ -11,7 +11,7 @@ import pytest
 from evals import load
 from evals.data import Data
 from evals.data.smolinstruct import TASKS, samples
-from evals.data.smolinstruct import archive as read_archive
+from evals.data.smolinstruct import open_archive as read_archive
 from evals.errors import DataError
 from evals.suite import check, checked
 from evals.suites import smolinstruct

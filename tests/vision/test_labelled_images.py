@@ -80,7 +80,7 @@ def test_a_file_of_vpt_numbers_classes_in_their_order(tmp_path: Path) -> None:
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": 17, "x/3.jpg": 295}))
     assert [target for _, target, _ in seen(read(tmp_path))] == ["2", "0", "1"]
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": 17}))
-    with pytest.raises(DataError, match="names 2 classes, pets3 has 3"):
+    with pytest.raises(DataError, match="has 2 classes, pets3 has 3"):
         read(tmp_path)
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": "17", "x/3.jpg": 295}))
     with pytest.raises(DataError, match="not all numbers"):
@@ -191,5 +191,5 @@ def test_rows_may_be_those_of_a_web_dataset(tmp_path: Path) -> None:
 
 
 def test_without_a_copy_on_the_hub_the_message_says_what_to_give() -> None:
-    with pytest.raises(DataError, match=r"vtab:sun397: no copy on the hub .* --data DIR"):
+    with pytest.raises(DataError, match=r"vtab:sun397: the hub has no copy .* --data DIR"):
         list(samples(Data(suite="vtab"), source(vtab, "sun397")))

@@ -36,22 +36,22 @@ def judge_card(
         sampling=judge.sampling if judge else SAMPLING,
     )
     judge_scores: list[Score] = []
-    draws: list[float] = []
+    draw_shares: list[float] = []
     tokens = Counter[str]()
     for by_scorer, options_shown in zip(scores, repeat(0) if options is None else options, strict=False):
         score = by_scorer.get(name)
         if isinstance(score, Failure):
             if score.kind == "unreadable":
                 card.unreadable += 1
-                draws.append(1 / ((options_shown or 2) + 1))
+                draw_shares.append(1 / ((options_shown or 2) + 1))
             card.waiting += score.kind == "waiting"
         elif score is not None:
             judge_scores.append(_without_texts(score))
             _count_verdicts(card, score, tokens)
     card.tokens = dict(tokens)
-    if draws and scorer.asks.kind == "option":
-        rights = sum(score.value or 0.0 for score in judge_scores) + sum(draws)
-        card.drawn = {"n": len(draws), "value": rights / (len(judge_scores) + len(draws))}
+    if draw_shares and scorer.prompt_template.kind == "option":
+        expected_right = sum(score.value or 0.0 for score in judge_scores) + sum(draw_shares)
+        card.drawn = {"n": len(draw_shares), "value": expected_right / (len(judge_scores) + len(draw_shares))}
     if judge and judge.price:
         card.cost_usd = judge.price.cost(tokens)
     _compare_with_rule(card, scorer, judge_scores)
@@ -87,14 +87,16 @@ def two_sided_estimate(scores: Iterable[Score], measured: Agreement) -> dict[str
     judge_scores = list(scores)
     if measured.wrongly_wrong is None or not judge_scores:
         return None
-    ruled = [s.verdict == "right" and (s.parts.get("rule") == 1.0 or not s.judged) for s in judge_scores]
-    share = sum(ruled) / len(judge_scores)
-    rescued = sum(s.value or 0.0 for s, right in zip(judge_scores, ruled, strict=True) if not right) / len(
-        judge_scores
-    )
-    doubt = measured.wrongly_wrong
-    value = share * (1 - doubt[0]) + rescued
-    half_width = (doubt[2] - doubt[1]) / 2
+    right_by_rule = [
+        s.verdict == "right" and (s.parts.get("rule") == 1.0 or not s.judged) for s in judge_scores
+    ]
+    share = sum(right_by_rule) / len(judge_scores)
+    rescued = sum(
+        s.value or 0.0 for s, right in zip(judge_scores, right_by_rule, strict=True) if not right
+    ) / len(judge_scores)
+    doubt_rate = measured.wrongly_wrong
+    value = share * (1 - doubt_rate[0]) + rescued
+    half_width = (doubt_rate[2] - doubt_rate[1]) / 2
     error = sqrt(
         (share * half_width) ** 2 + (stats.z_quantile(0.975) ** 2) * value * (1 - value) / len(judge_scores)
     )
@@ -117,22 +119,22 @@ def summary_lines(card: JudgeCard) -> list[str]:
             f"upstream draws an option or none for those {draws['n']} at random: "
             f"{100 * draws['value']:.2f} % in expectation"
         )
-    if (agreed := card.agreement) is not None:
-        kappa_interval = agreed["kappa"]
+    if (rates := card.agreement) is not None:
+        kappa_interval = rates["kappa"]
         kappa_text = (
             "kappa not defined"
             if kappa_interval is None
             else f"kappa {format_interval(kappa_interval, 1.0, '')}"
         )
-        rescues, doubts = agreed["wrongly_right"], agreed["wrongly_wrong"]
+        rescues, doubts = rates["wrongly_right"], rates["wrongly_wrong"]
         lines.append(
-            f"judge {name} and the rule, {agreed['n']} replies: {kappa_text}; says right where the rule says wrong: "
+            f"judge {name} and the rule, {rates['n']} replies: {kappa_text}; says right where the rule says wrong: "
             f"{format_interval(rescues, 100.0, ' %')}; wrong where the rule says right: {format_interval(doubts, 100.0, ' %')}"
         )
-    if (both := card.both_sides) is not None:
-        edges = (both["value"], both["low"], both["high"])
+    if (estimate := card.both_sides) is not None:
+        interval = (estimate["value"], estimate["low"], estimate["high"])
         lines.append(
-            f"with the judge on both sides: {format_interval(edges, 100.0, ' %')} (the rule's rights are a sample)"
+            f"with the judge on both sides: {format_interval(interval, 100.0, ' %')} (the rule's rights are a sample)"
         )
     return lines
 

@@ -44,13 +44,13 @@ class Template(Struct, frozen=True, kw_only=True):
     name: str
     allowed: tuple[str, ...]
     """Allowed verdicts; empty if they are not a fixed set (see `kind`)."""
-    words: str
+    text: str
     sha256: str
     kind: Literal["verdict", "number", "text", "option", "points"] = "verdict"
-    plain: bool = False
+    is_upstream: bool = False
     """Whether this is upstream's own prompt, filled by `evals.prompts.upstream` and answered by a bare letter or number."""
 
-    def among(self, count: int) -> Template:
+    def with_options(self, count: int) -> Template:
         """Return the `option` template for `count` options; `Z` means none of them."""
         if self.kind != "option":
             return self
@@ -61,12 +61,12 @@ class Template(Struct, frozen=True, kw_only=True):
         candidate = candidate[-MAX_CANDIDATE_CHARS:]
         case = sha256("\x1f".join((question, reference, candidate)).encode(errors="replace")).hexdigest()[:12]
         fields = {"case": case, "question": question, "reference": reference, "candidate": candidate}
-        text = _FIELD.sub(lambda found: fields[found[1]], self.words)
+        text = _FIELD.sub(lambda match: fields[match[1]], self.text)
         return text.encode(errors="replace").decode(), case
 
     def read(self, text: str, case: str) -> str | float | None:
         """Return the verdict, or None if there is none."""
-        if self.plain:
+        if self.is_upstream:
             return verdict_bare(text, self.allowed) if self.allowed else number_bare(text)
         if self.allowed:
             return verdict(text, case, self.allowed)
@@ -74,7 +74,7 @@ class Template(Struct, frozen=True, kw_only=True):
 
     def schema(self, case: str) -> dict[str, Any]:
         """Return the JSON schema of the verdict for servers with constrained decoding; None for upstream's prompts."""
-        if self.plain:
+        if self.is_upstream:
             return {}
         field: dict[str, Any] = {"verdict": {"enum": list(self.allowed)}}
         if self.kind == "number":
@@ -82,8 +82,8 @@ class Template(Struct, frozen=True, kw_only=True):
         elif self.kind == "text":
             field = {"answer": {"type": "string"}}
         properties = {"case": {"enum": [case]}, **field}
-        shape = {"type": "object", "properties": properties, "required": [*properties]}
-        form = {"name": "verdict", "strict": True, "schema": shape | {"additionalProperties": False}}
+        schema = {"type": "object", "properties": properties, "required": [*properties]}
+        form = {"name": "verdict", "strict": True, "schema": schema | {"additionalProperties": False}}
         return {"response_format": {"type": "json_schema", "json_schema": form}}
 
 
@@ -91,18 +91,18 @@ class Template(Struct, frozen=True, kw_only=True):
 def template(name: str) -> Template:
     """Return a judge template by its name."""
     text = (files("evals.scorers.judge") / "templates" / f"{name}.md").read_text(encoding="utf-8")
-    header, _, words = text.partition("\n\n")
+    header, _, prompt_text = text.partition("\n\n")
     allowed = tuple(header.removeprefix("allowed:").split())
     digest = sha256(text.encode()).hexdigest()
     if allowed[0] in KINDS:
-        return Template(name=name, allowed=(), kind=allowed[0], words=words, sha256=digest)  # type: ignore[arg-type]
-    return Template(name=name, allowed=allowed, words=words, sha256=digest)
+        return Template(name=name, allowed=(), kind=allowed[0], text=prompt_text, sha256=digest)  # type: ignore[arg-type]
+    return Template(name=name, allowed=allowed, text=prompt_text, sha256=digest)
 
 
 def upstream_template(name: str, kind: Literal["verdict", "number", "option", "points"]) -> Template:
     """Return the template for upstream's own prompt, which `evals.prompts.upstream` fills."""
     allowed = {"verdict": ("A", "B"), "points": tuple("0123456789")}.get(kind, ())
-    return Template(name=name, allowed=allowed, words="", sha256="", kind=kind, plain=True)
+    return Template(name=name, allowed=allowed, text="", sha256="", kind=kind, is_upstream=True)
 
 
 class Judge:
@@ -120,8 +120,8 @@ class Judge:
         self.model, self.spec, self.sampling, self.price = model, spec, sampling, price
         self.calls = 0
         self._users = 0
-        self._proven = False
-        self._formal = True
+        self._has_replied = False
+        self._constrained = True
         self._spacing = spacing_of(model)
         self._gate = asyncio.Semaphore(min(MAX_CONCURRENT_CALLS, slots_of(model) or MAX_CONCURRENT_CALLS))
 
@@ -147,16 +147,16 @@ class Judge:
                         usage=usage,
                         attempts=attempt,
                     )
-        spent = f"{usage.input or 0} + {usage.output or 0} tokens"
+        tokens = f"{usage.input or 0} + {usage.output or 0} tokens"
         raise Unreadable(
-            f"no verdict of {self.spec} in {len(RETRY_TEMPERATURES)} tries ({spent}); the last: {answer[:1000]!r}"
+            f"no verdict of {self.spec} in {len(RETRY_TEMPERATURES)} tries ({tokens}); the last: {answer[:1000]!r}"
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:
         """Call the judge with retries of transient errors; raises UsageError if it has never replied."""
         for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
             self.calls += 1
-            extra = self.sampling.extra | (schema if self._formal else {})
+            extra = self.sampling.extra | (schema if self._constrained else {})
             sampling = structs.replace(
                 self.sampling, temperature=temperature or self.sampling.temperature, extra=extra
             )
@@ -166,9 +166,9 @@ class Judge:
                 async with asyncio.timeout(DEADLINE_S):
                     reply = await self.model.reply(ask(text), sampling)
             except Rejected as error:
-                if not self._formal:
+                if not self._constrained:
                     raise ScorerError(f"the judge refuses: {error}") from error
-                self._formal = False  # it probably does not support `response_format`
+                self._constrained = False  # it probably does not support `response_format`
             except (Transient, TimeoutError) as error:
                 if attempt == MAX_CALL_ATTEMPTS:
                     self._give_up(error)
@@ -176,12 +176,12 @@ class Judge:
             except ModelError as error:
                 self._give_up(error)
             else:
-                self._proven = True
+                self._has_replied = True
                 return reply
         raise ScorerError("the judge gave no reply")
 
     def _give_up(self, error: Exception) -> None:
-        if isinstance(error, Fatal) or not self._proven:
+        if isinstance(error, Fatal) or not self._has_replied:
             raise UsageError(f"judge {self.spec}: {error or type(error).__name__}") from error
         raise ScorerError(f"the judge gave no reply: {error or type(error).__name__}") from error
 

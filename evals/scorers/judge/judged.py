@@ -76,7 +76,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         return self.form if self.upstream is None else self.upstream.source
 
     @property
-    def asks(self) -> Template:
+    def prompt_template(self) -> Template:
         """Return the template of the judge prompt."""
         return (
             template(self.form) if self.upstream is None else upstream_template(self.name, self.upstream.kind)
@@ -130,11 +130,11 @@ class Judged(Struct, frozen=True, kw_only=True):
                 return rule_score  # only the audit lacks a verdict
             raise
         if self.mode == "read":
-            return self._of_number(sample, prompt, reply, verdict, judgement)
-        if self.mode == "rest" and self.asks.kind != "verdict":
+            return self._score_of_number(sample, prompt, reply, verdict, judgement)
+        if self.mode == "rest" and self.prompt_template.kind != "verdict":
             extracted_score = cast("ExtractionRule", self.rule).take(sample, prompt, reply, str(verdict))
-            return self._of_found(rule_score, extracted_score, judgement)
-        return self._of_both(reply, first, verdict, judgement)
+            return self._score_of_extraction(rule_score, extracted_score, judgement)
+        return self._score_of_verdicts(reply, first, verdict, judgement)
 
     def _decided(self, first: Score | Failure) -> Score | None:
         """Return the rule's score if a judge cannot change it, else None."""
@@ -157,7 +157,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         form = template(self.form)
         if form.kind == "option":
             shown_options = cast("ExtractionRule", self.rule).options(sample, prompt)
-            form, gold = form.among(len(shown_options)), options(shown_options)
+            form, gold = form.with_options(len(shown_options)), options(shown_options)
         else:
             gold = reference_text(sample, prompt)
         return await self.ask(form, question, gold, reply.text, earlier)
@@ -172,13 +172,16 @@ class Judged(Struct, frozen=True, kw_only=True):
     ) -> tuple[str | float, Judgement]:
         """Return the verdict on upstream's prompt; if the prompt is not available, the recorded one."""
         if why := prompts.missing_file():
-            if verdict := _reused_verdict(self.asks, self.judge, earlier, None):
+            if verdict := _reused_verdict(self.prompt_template, self.judge, earlier, None):
                 return verdict
             raise Waiting(f"waits for a judge: {why}")
         shown_options = (
             cast("ExtractionRule", self.rule).options(sample, prompt) if prompts.kind == "option" else ()
         )
-        form, candidate = self.asks.among(len(shown_options)), reply.text[-MAX_CANDIDATE_CHARS:]
+        form, candidate = (
+            self.prompt_template.with_options(len(shown_options)),
+            reply.text[-MAX_CANDIDATE_CHARS:],
+        )
         text = prompts.judge_prompt(
             sample, prompt, question_of(sample, prompt), candidate, options(shown_options)
         )
@@ -198,14 +201,16 @@ class Judged(Struct, frozen=True, kw_only=True):
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
         return await self.judge.decide(form, question, gold, candidate)
 
-    def _of_number(
+    def _score_of_number(
         self, sample: Sample, prompt: Prompt, reply: Reply, verdict: str | float, judgement: Judgement
     ) -> Score:
         text = f"Answer: {verdict:.15f}" if isinstance(verdict, float) else ""
         score = cast("Score", self.rule(sample, prompt, structs.replace(reply, text=text)))
         return structs.replace(score, judged=(judgement,))
 
-    def _of_found(self, rule_score: Score | None, extracted_score: Score, judgement: Judgement) -> Score:
+    def _score_of_extraction(
+        self, rule_score: Score | None, extracted_score: Score, judgement: Judgement
+    ) -> Score:
         """Return the score of what the judge extracted, or the rule's score with the judge's verdict added."""
         agreed = extracted_score.verdict == "right"
         if rule_score is not None:
@@ -213,12 +218,12 @@ class Judged(Struct, frozen=True, kw_only=True):
         parts = extracted_score.parts | {"judge": float(agreed)}
         return structs.replace(extracted_score, parts=parts, judged=(judgement,))
 
-    def _of_both(
+    def _score_of_verdicts(
         self, reply: Reply, first: Score | Failure, verdict: str | float, judgement: Judgement
     ) -> Score:
-        judge_says_right, silent = verdict in ("A", "9"), verdict == "C"
+        judge_says_right, no_answer = verdict in ("A", "9"), verdict == "C"
         points = int(verdict) if self.mode == "points" else None
-        words = "right" if judge_says_right else "no answer" if silent else "wrong"
+        words = "right" if judge_says_right else "no answer" if no_answer else "wrong"
         words = words if points is None else f"{points} of 9 points"
         if (rule_score := self._decided(first)) is not None:
             return _with_judge_verdict(rule_score, judgement, agreed=judge_says_right, verdict=words)
@@ -226,7 +231,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             "right"
             if judge_says_right
             else unanswered_verdict(reply)
-            if silent
+            if no_answer
             else "graded"
             if points
             else "wrong"
@@ -245,13 +250,13 @@ def _with_judge_verdict(
     """Return a score with the judge's verdict and the rule's verdict, by default the score's own, in its parts."""
     first = score if rule is None else rule
     rule_verdict = first.verdict if isinstance(first, Score) else f"failed ({first.kind})"
-    spoke = isinstance(first, Score) and first.verdict in ("right", "wrong")
+    decided = isinstance(first, Score) and first.verdict in ("right", "wrong")
     right = rule_verdict == "right"
-    parts = {"judge": float(agreed)} | ({"rule": float(right)} if spoke else {})
+    parts = {"judge": float(agreed)} | ({"rule": float(right)} if decided else {})
     return structs.replace(
         score,
         why=f"rule: {rule_verdict}; judge: {verdict}",
-        suspect=spoke and right != agreed,
+        suspect=decided and right != agreed,
         parts=score.parts | parts,
         judged=(judgement,),
     )

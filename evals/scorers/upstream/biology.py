@@ -1,14 +1,17 @@
-r"""What OpenCompass computes for Biology-Instructions (opencompass 0.5.4, datasets/biodata.py), its defects included.
+r"""OpenCompass' rules for Biology-Instructions (opencompass 0.5.4, datasets/biodata.py), with their known defects.
 
-* Labels and sets are what the last `\boxed{}` holds, braces nested once; `\boxed{Yes.}` is not a label. A label that cannot be read counts
-  as the *opposite* of the right one, which pulls MCC below 0; accuracy counts it as wrong;
-* numbers stand alone in a box or `<NUMBER>`: no `+`, exponent, unit or percent sign; several numbers are the last `{...}` of a reply
-  and need exactly the gold keys; correlations leave out what is not read and are multiplied by the share that is;
-* R2 is the square of Pearson's correlation: a perfectly negative one scores 100;
-* modifications: an empty answer counts as *all thirteen*, and unknown names are free;
-* enzymes: numbers that are not on the list of 538 are free, EC numbers with a letter or a missing third place are not read;
-* siRNA: no number is 0 % efficiency, which is in the range that the score rewards; one number above 1,000 ends upstream's
-  evaluation with an error (the score of that item alone is over nothing), here it counts 0.
+* Labels and sets of labels are read from the last `\boxed{}`, with braces nested once; `\boxed{Yes.}` is not a label. A
+  label that cannot be read counts as the *opposite* of the right one, which can make MCC negative; accuracy counts it as
+  wrong.
+* A number must be the whole content of a box or `<NUMBER>`, without `+`, exponent, unit or percent sign. Several numbers
+  are read from the last `{...}` of a reply and need exactly the gold keys. Correlations exclude unread numbers and are
+  multiplied by the share of read ones.
+* R2 is the square of Pearson's correlation: a perfect negative correlation scores 100.
+* Modifications: an empty answer counts as *all thirteen*, and unknown names have no effect.
+* Enzymes: EC numbers that are not on the list of 538 have no effect; those with a letter or without a third field are not
+  read.
+* siRNA: a missing number counts as 0 % efficiency, which is in the rewarded range; a number above 1,000 stops upstream's
+  evaluation with an error, here it scores 0.
 """
 
 from __future__ import annotations
@@ -39,12 +42,12 @@ _ESCAPED = re.compile(r"\\(.)")
 _BRACES = re.compile(r"\{[^{}]*+\}")
 _ENZYME = re.compile(r"(?<!\d)\d++\.\d++\.\d++\.-?\d*+")
 _MAX_BRACE_CHARS = 2_000
-"""Characters of braces that are parsed."""
+"""Maximum length of a dictionary that is parsed."""
 _SIGNS = {"positive": "yes", "negative": "no"}
 
 
 def last_box(text: str) -> str | None:
-    """Return the content of the last box as upstream cleans it; None: there is none, or it is empty."""
+    """Return the content of the last box as upstream cleans it; None if it is missing or empty."""
     contents = _BOX.findall(text)
     if not contents:
         return None
@@ -53,7 +56,10 @@ def last_box(text: str) -> str | None:
 
 
 def parse_numbers(text: str, keys: Sequence[str]) -> dict[str, float] | None:
-    """Return the numbers of the last braces; None: they are not a dictionary with exactly these keys. What is not a number is left out."""
+    """Return the numbers in the last braces; None unless they are a dictionary with exactly these keys.
+
+    Values that are not numbers are omitted.
+    """
     braces = _BRACES.findall(text)
     if not braces or "..." in braces[-1] or len(braces[-1]) > _MAX_BRACE_CHARS:
         return None
@@ -97,13 +103,13 @@ def enzyme_labels() -> tuple[str, ...]:
 
 
 def number_parts(gold: Sequence[float], stated: Sequence[float | None]) -> dict[str, float]:
-    """Return the parts from which `correlations` computes."""
+    """Return the score parts that the metrics of `correlations` use."""
     parts = {f"gold_{i}": value for i, value in enumerate(gold)}
     return parts | {f"stated_{i}": value for i, value in enumerate(stated) if value is not None}
 
 
 def gold_numbers(sample: Sample) -> list[float]:
-    """Return the gold number, or the numbers in the order of their keys."""
+    """Return the gold number, or several in the order of their keys."""
     keys = sample.meta.get("keys")
     if not keys:
         return [float(str(sample.target))]
@@ -112,7 +118,7 @@ def gold_numbers(sample: Sample) -> list[float]:
 
 
 def score_numbers(sample: Sample, reply: Reply, stated: Sequence[float | None]) -> Score:
-    """Score stated numbers: the value, 1 / (1 + mean error), is only for lists of items; metrics use the parts."""
+    """Score stated numbers; the value, 1 / (1 + mean error), is only displayed, as metrics use the parts."""
     gold = gold_numbers(sample)
     parts = number_parts(gold, stated)
     stated_pairs = [(x, y) for x, y in zip(gold, stated, strict=True) if y is not None]
@@ -143,7 +149,7 @@ class BoxedLabel(Struct, frozen=True):
     """Scores 1 for the right label alone in the last box, in any case; `positive` is yes and `negative` no."""
 
     known: tuple[str, ...] = ()
-    """Labels other than these are not read; empty: all are."""
+    """Labels that are read; empty: all."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -158,7 +164,7 @@ class BoxedLabel(Struct, frozen=True):
 
 
 def score_label_set(sample: Sample, reply: Reply, stated: set[str] | None, parts: dict[str, float]) -> Score:
-    """Score a set of labels by its F1 with the gold set; None: nothing was read."""
+    """Score a set of labels by its F1 with the gold set; `stated` is None if no answer was read."""
     if stated is None:
         return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer read", parts=parts)
     gold = split_labels(str(sample.target))
@@ -168,12 +174,12 @@ def score_label_set(sample: Sample, reply: Reply, stated: set[str] | None, parts
 
 
 def split_labels(text: str) -> set[str]:
-    """Return the labels of a list with commas, in lower case."""
+    """Return the labels of a comma-separated list, in lower case."""
     return {label.strip().lower() for label in text.split(",") if label.strip()}
 
 
 def label_parts(gold: set[str], stated: set[str]) -> dict[str, float]:
-    """Return the parts from which `LabelAuc` computes."""
+    """Return the score parts that `LabelAuc` uses."""
     names = [name.lower() for name in MODIFICATIONS]
     return number_parts([float(name in gold) for name in names], [float(name in stated) for name in names])
 

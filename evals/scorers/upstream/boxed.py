@@ -24,7 +24,7 @@ class BoxedExpression(Struct, frozen=True):
         equivalent("1", "1")
 
     def stated(self, text: str) -> str | None:
-        """Return the answer that a reply without its reasoning states."""
+        """Return the answer in a reply from which the reasoning was removed."""
         return last_box(text)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
@@ -50,14 +50,14 @@ _INTEGER = re.compile(r"\b\d+\b")
 class MathArenaBox(BoxedExpression, frozen=True):
     r"""Scores what MathArena reads (eth-sri/matharena @ e9276603, src/matharena/parser.py), with math-verify's equality.
 
-    Of the last box: without `\text{...}`, degrees, spacing and commas between digits, the text after the last `=` and
-    before `\approx`. Without a box, as in HMMT's configuration (`strict_parsing: false`), the last integer of the reply,
-    without its sign. Not repeated: some hundred replies that upstream's tables replace by hand, its grammar (decimals must
-    agree to 1e-10, here to six digits; letters in a row are a product), and lists over several boxes of a line.
+    The last box is cleaned of `\text{...}`, degrees, spacing and commas between digits; the text after the last `=` and
+    before `\approx` counts. Without a box, as in HMMT's configuration (`strict_parsing: false`), the last integer of the
+    reply counts, without its sign. Not implemented: upstream's manual corrections of about a hundred replies, its grammar
+    (decimals must agree to 1e-10, here to six digits; adjacent letters are a product), and lists in several boxes of a line.
     """
 
     def stated(self, text: str) -> str | None:
-        """Return the answer that a reply without its reasoning states."""
+        """Return the answer in a reply from which the reasoning was removed."""
         content = last_box(text)
         if content is None:
             integers = _INTEGER.findall(text)

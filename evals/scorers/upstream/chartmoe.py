@@ -1,10 +1,11 @@
 """ChartQA as ChartMoE's authors score it (IDEA-FinAI/ChartMoE @ 132b0361, chartmoe/eval_ChartQA.py).
 
-A third rule under the name of relaxed accuracy, neither VLMEvalKit's nor that of ChartQA's authors. Its defects, kept:
-the number of a text is its first run of digits and dots, wherever it is, so that signs and percent signs are lost and
-the 2 of "of 2 bars, 7" is the answer; 0 is compared at an absolute 0.05; a year may be off by 5 %; a text with `no` in it
-("unknown", "north") is right wherever the target holds `no`; and a reply without a number that is part of the target is right, so that **an empty
-reply is right for every target**, text or number. It has the value 1 here, as upstream, and the verdict `unanswered`.
+This rule is called relaxed accuracy, but differs from VLMEvalKit's and from that of ChartQA's authors. Known defects, kept:
+the number of a text is its first run of digits and dots, so that signs and percent signs are lost and the 2 of "of 2 bars,
+7" is the answer; a target of 0 has an absolute tolerance of 0.05; a year may be off by 5 %; a text that contains `no`
+("unknown", "north") is right if the target contains `no`; and a reply without a number is right if it is a substring of the
+target, so that **an empty reply is right for every target**. It has the value 1 here, as upstream, and the verdict
+`unanswered`.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Characters of a reply that are read, from its beginning."""
-EMPTY = "an empty reply, which is right upstream: an empty text is part of every target"
+"""Number of characters of a reply that are read, from its beginning."""
+WHY_EMPTY = "an empty reply, which upstream counts as right: it is a substring of every target"
 _DIGITS = re.compile(r"[\d.]+")
 
 
 def first_digits(text: str) -> float | None:
     """Return the first run of digits and dots as a number; None if there is none or it is not a number."""
-    run = _DIGITS.search(text.replace(",", ""))
+    match = _DIGITS.search(text.replace(",", ""))
     try:
-        return None if run is None else float(run[0])
+        return None if match is None else float(match[0])
     except ValueError:
         return None
 
@@ -41,7 +42,7 @@ def matches_relaxed(stated: str, target: str, tolerance: float) -> bool:
 
 
 class ChartMoE(Struct, frozen=True):
-    """Scores 1 if upstream does, at a tolerance of 0.05, 0.10 or 0.20."""
+    """Scores 1 if upstream's rule does, at a tolerance of 0.05, 0.10 or 0.20."""
 
     tolerance: float = 0.05
 
@@ -52,5 +53,5 @@ class ChartMoE(Struct, frozen=True):
         text = reply.text[:MAX_CHARS].strip()
         right = matches_relaxed(text, str(sample.target), self.tolerance)
         if not text:
-            return Score(value=float(right), verdict=unanswered_verdict(reply), why=EMPTY, suspect=True)
+            return Score(value=float(right), verdict=unanswered_verdict(reply), why=WHY_EMPTY, suspect=True)
         return binary_score(right=right, answer=text[:200])

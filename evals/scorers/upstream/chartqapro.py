@@ -1,19 +1,19 @@
 """ChartQAPro: relaxed accuracy for numbers, ANLS for texts (vis-nlp/ChartQAPro @ 8911d1ba, evaluate_predictions.py).
 
-VLMEvalKit (@ e8e78f05, dataset/utils/chartqapro.py) has the same rule. Its defects, kept in `Published`:
+VLMEvalKit (@ e8e78f05, dataset/utils/chartqapro.py) has the same rule. Its known defects are kept in `Published`:
 
-* the exact comparison that it decides on for options and for statements of fact is never passed on, so that these are compared by
-  ANLS, too: "falsey" is worth 0.83 of "false";
+* upstream intends an exact comparison for options and statements of fact, but never uses it, so that these are compared by
+  ANLS too: "falsey" scores 0.83 for "false";
 * the whole reply is compared, under chain of thought as well: reasoning before the answer makes it wrong;
-* a list is read if it is a Python literal; the typographic quotes that the prompt shows are none, so that a model which follows them
-  is judged on its whole list as one text; items are compared in their order, and each one too many or too few lowers the mean;
-* in an unquoted gold list an item of several words loses its blanks: `[New York, Rome]` wants "NewYork";
-* a percent sign counts for nothing, a thousands separator makes a text of a number, and 4 digits are exact only if the data say
-  that they are a year.
+* a list is parsed only if it is a Python literal; the prompt shows typographic quotes, and a list with such quotes is
+  compared as a single text; items are compared in order, and a missing or extra item lowers the mean;
+* items of several words in an unquoted gold list lose their blanks: the gold answer `[New York, Rome]` contains "NewYork";
+* a percent sign is ignored, a number with a thousands separator is a text, and years are compared exactly only if the data
+  mark them as years.
 
-`Strict` compares the stated answer as for ChartQA, a list item by item in any order, and gives no part of a point for a near miss.
+`Strict` compares the stated answer as for ChartQA, a list item by item in any order, without partial credit.
 
-ANLS is that of the package anls 0.0.2: 1 - edits / length of the longer text, 0 from half of it on.
+ANLS is that of the package anls 0.0.2: 1 - edits / length of the longer text, or 0 if the edits reach half of that length.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 MAX_CHARS = 2_000
-"""Characters of a reply that are read; no target has a third of it, so that what is longer is wrong anyway."""
+"""Number of characters of a reply that are read; all targets are shorter than a third of it."""
 TOLERANCE = 0.05
 _COMMA = re.compile(r",(?!\d{3}\b)")
 _ITEM = re.compile(r"(?<!['\w])\w['\w]*")
 
 
 def parse_list_literal(text: str) -> list[str] | None:
-    """Read a list written in Python; None for anything else."""
+    """Return the items of a list written as a Python literal; None for anything else."""
     if not text.lstrip(" \t").startswith(("[", "(")) or len(text) > MAX_CHARS * 10:
         return None
     try:
@@ -50,7 +50,7 @@ def parse_list_literal(text: str) -> list[str] | None:
 
 
 def split_gold(gold: str) -> list[str]:
-    """Split a gold answer as upstream does; what is not a list is one item."""
+    """Return the items of a gold answer as upstream does; an answer that is not a list has one item."""
     text = gold.strip()
     quoted = None
     if text.startswith("[") and text.endswith("]") and "\n" not in text:
@@ -60,7 +60,7 @@ def split_gold(gold: str) -> list[str]:
 
 
 def anls(stated: str, gold: str) -> float:
-    """Return the normalised similarity of two texts, 0 if less than half of the longer one agrees."""
+    """Return the normalised similarity of two texts; 0 if the edits reach half of the longer text."""
     first, second = (" ".join(text.lower().split()) for text in (stated, gold))
     longer, shorter = sorted((len(first), len(second)), reverse=True)
     if not longer:
@@ -84,7 +84,7 @@ def item_score(gold: str, stated: str) -> float:
 
 
 def score_reply(gold: str, stated: str, years: Sequence[bool]) -> float:
-    """Score a reply as upstream does; `years`: whether each gold item is a year, of which the last is repeated."""
+    """Score a reply as upstream does; `years` states for each gold item whether it is a year."""
     gold, stated = (text.strip(".").strip("\n") for text in (gold, stated))
     gold_items = split_gold(gold)
     items = [item.strip(" '") for item in parse_list_literal(stated) or ()] or [stated]
@@ -97,13 +97,13 @@ def score_reply(gold: str, stated: str, years: Sequence[bool]) -> float:
 
 
 def year_flags(sample: Sample) -> list[bool]:
-    """Return the flags of the gold answer's items, of which a conversation has one for its last turn."""
+    """Return whether each gold item is a year; for a conversation, only the flag of its last turn."""
     flags = [str(flag).upper() == "YES" for flag in sample.meta.get("years") or ["NO"]]
     return flags[-1:] if sample.group == "Conversational" else flags
 
 
 def _split_list(text: str) -> list[str]:
-    """Split a list at its commas, but for those of a number, into items without quotes; the brackets may be missing."""
+    """Split a list, with or without brackets, at commas outside numbers, and remove quotes."""
     if ("'" in text or '"' in text) and (quoted := parse_list_literal(text)):
         return quoted
     inner = text.strip()

@@ -1,8 +1,8 @@
-"""Find out whether a task of lm-evaluation-harness runs what a model wrote, by reading the source of its functions.
+"""Detect whether a task of lm-evaluation-harness executes model output, by inspecting the source of its functions.
 
-lm_eval marks some such tasks (`UNSAFE_CODE`), not all: `cruxeval` passes replies to `exec`, `longproc` to `eval`,
-`score_robustness_math` to sympy's `parse_expr`, which evaluates Python. A file counts as a whole, with the files beside
-it that it imports: to be refused wrongly costs a line, to run a stranger's code more.
+lm_eval marks only some of these tasks (`UNSAFE_CODE`): `cruxeval` passes replies to `exec`, `longproc` to `eval`,
+`score_robustness_math` to sympy's `parse_expr`, which evaluates Python. A file is inspected as a whole, with the files in
+its folder that it imports: refusing a harmless task is less costly than executing untrusted code.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ EVAL_NAMES = frozenset({"eval", "exec", "parse_expr", "sympify", "__import__"})
 PROCESS_MODULES = frozenset({"subprocess", "pickle", "marshal", "ctypes"})
 COMMAND_FUNCTIONS = frozenset({"system", "popen", "execv", "execve", "spawnl", "spawnv"})
 UNSAFE_METRICS = frozenset({"code_eval", "apps_metric"})
-"""Metrics of the package `evaluate` that run code."""
+"""Metrics of the package `evaluate` that execute code."""
 
 
 def find_code_execution(functions: Iterable[Callable[..., Any]]) -> str:
-    """Return what in the source of some functions could run a reply, as `file: name`; empty if nothing does."""
-    seen: set[Path] = set()
-    waiting = [Path(name) for function in functions if (name := _source_file(function))]
-    while waiting:
-        path = waiting.pop()
-        if path in seen:
+    """Return the first call that could execute a reply, as `file: name`; empty if there is none."""
+    visited: set[Path] = set()
+    pending = [Path(name) for function in functions if (name := _source_file(function))]
+    while pending:
+        path = pending.pop()
+        if path in visited:
             continue
-        seen.add(path)
+        visited.add(path)
         danger, imported = _scan_file(path)
         if danger:
             return f"{path.name}: {danger}"
-        waiting += imported
+        pending += imported
     return ""
 
 
 def _source_file(function: Callable[..., Any]) -> str | None:
     try:
         return inspect.getsourcefile(inspect.unwrap(function))
-    except TypeError:  # built in, or an instance
+    except TypeError:  # built-in functions and instances have no source
         return None
 
 
 @cache
 def _scan_file(path: Path) -> tuple[str, tuple[Path, ...]]:
-    """Return the first dangerous name of a file, and the files beside it that it imports."""
+    """Return the first dangerous name in a file, and the files in its folder that it imports."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -79,7 +79,7 @@ def _dangerous_name(node: ast.AST) -> str:
         and isinstance(node.ctx, ast.Load)
         and node.id in {"eval", "exec", "parse_expr"}
     ):
-        return node.id  # handed on, and called elsewhere
+        return node.id  # passed as a value and possibly called elsewhere
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in UNSAFE_METRICS:
         return node.value
     return ""

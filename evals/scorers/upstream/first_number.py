@@ -1,6 +1,6 @@
 """OpenCompass' last step for MatBench regression, with its known defects.
 
-A judge model is told to give one number, 0 if it can find none; this pattern then reads the judge's reply.
+A judge model is asked for a single number, or 0 if the reply has none; this pattern parses the judge's reply.
 Source: OpenCompass @ a5acc4bb, opencompass/datasets/matbench/post_process.py, lines 38-43.
 """
 
@@ -17,14 +17,14 @@ _NUMBER = re.compile(r"[-+]?\d*\.\d+|\d+\.\d*|\d+")
 
 
 def first_number(text: str) -> float | None:
-    """Read the first match: a whole number loses its sign (-5 is 5), an exponent its power (1e-3 is 1)."""
+    """Return the first match; an integer loses its sign (-5 is 5), and an exponent is ignored (1e-3 is 1)."""
     match = _NUMBER.search(text[:100_000])
     value = float(match[0]) if match else None
     return value if value is not None and isfinite(value) else None
 
 
 class FirstNumber(Struct, frozen=True):
-    """|first number - target|; no number counts as the number 0."""
+    """Scores |first number - target|; a missing number counts as 0."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

@@ -1,17 +1,18 @@
-r"""Rectangles in a reply as four evaluators of RefCOCO read them. Correct is an overlap (IoU) of at least 0.5.
+r"""Parse rectangles as four evaluators of RefCOCO do; a reply is right if the IoU is at least 0.5.
 
-* `optmerge-qwen`: OptMerge's copy of lmms-eval (WalkerWorldPeace/MLLMerging @ 5f8a4583, lmms-eval/lmms_eval/tasks/refcoco/utils_rec.py).
-  The first four numbers in brackets anywhere, else in parentheses, else two pairs; thousandths if any of them is outside [0, 1].
-  The copy differs from lmms-eval in its prompt, the further notations and the thousandths, so that it is a rule of its own.
-* `lmms-eval`: lmms-eval itself (EvolvingLMMs-Lab/lmms-eval @ 75571cfe, same file): brackets and fractions only.
-* `internvl`: InternVL's evaluator (MLLMerging, InternVL/internvl_chat/eval/refcoco/evaluate_grounding.py): what stands between the
-  first bracket of a line and the third comma and closing bracket after it; thousandths if the **sum** is 4 or more. Anything that
-  is no number there makes the reply wrong.
-* `vlmevalkit`: VLMEvalKit (@ e8e78f05, dataset/refcoco.py): four numbers in brackets, else the first four numbers anywhere; fractions if none
-  exceeds 1.5, thousandths if none exceeds 1000, else pixels; clipped to the picture, corners put in order.
+* `optmerge-qwen`: OptMerge's copy of lmms-eval (WalkerWorldPeace/MLLMerging @ 5f8a4583,
+  lmms-eval/lmms_eval/tasks/refcoco/utils_rec.py): the first four numbers in brackets, else in parentheses, else as two
+  pairs; thousandths if any of them is outside [0, 1].
+* `lmms-eval`: lmms-eval itself (EvolvingLMMs-Lab/lmms-eval @ 75571cfe, same file): only brackets and fractions.
+* `internvl`: InternVL's evaluator (MLLMerging, InternVL/internvl_chat/eval/refcoco/evaluate_grounding.py): the four
+  comma-separated fields after the first bracket of a line; thousandths if their **sum** is 4 or more. A field that is not
+  a number makes the reply wrong.
+* `vlmevalkit`: VLMEvalKit (@ e8e78f05, dataset/refcoco.py): four numbers in brackets, else the first four numbers anywhere;
+  fractions if none exceeds 1.5, thousandths if none exceeds 1000, else pixels; clipped to the image, corners sorted.
 
-Defects, kept: all but `lmms-eval`, which knows fractions alone, take pixels up to 1000 for thousandths; the first rectangle counts, even if the reply
-corrects it later; corners in the wrong order have no overlap, but for `vlmevalkit`, to which the 1 of "object 1: ..." is the first number.
+Known defects, kept: all rules but `lmms-eval` read pixels up to 1000 as thousandths; the first rectangle counts, even if the
+reply corrects it later; corners in the wrong order have an IoU of 0, except under `vlmevalkit`, which reads the 1 of
+"object 1: ..." as the first number.
 """
 
 from __future__ import annotations
@@ -27,31 +28,33 @@ from evals.scorers.boxes import Box, gold_box
 from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
-LONGEST = 50_000
-"""Characters of a reply that are read, from its beginning."""
+MAX_CHARS = 50_000
+"""Number of characters of a reply that are read, from its beginning."""
 Numbers: TypeAlias = tuple[float, float, float, float]
 Rule: TypeAlias = Callable[[str, float, float], "Box | None"]
-"""(reply, width, height) -> rectangle in pixels; None: nothing is read."""
+"""(reply, width, height) -> rectangle in pixels, or None."""
 
-_N = r"(-?\d++(?:\.\d++)?+)"
-_FOUR = rf"\s*+{_N},\s*+{_N},\s*+{_N},\s*+{_N}\s*+"
-_BRACKETS = re.compile(rf"\[{_FOUR}\]")
-_PARENTHESES = re.compile(rf"\({_FOUR}\)")
-_PAIRS = re.compile(rf"\(\s*+{_N},\s*+{_N}\),\s*+\(\s*+{_N},\s*+{_N}\)")
+_SIMPLE_NUMBER = r"(-?\d++(?:\.\d++)?+)"
+_FOUR_NUMBERS = rf"\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER}\s*+"
+_BRACKETS = re.compile(rf"\[{_FOUR_NUMBERS}\]")
+_PARENTHESES = re.compile(rf"\({_FOUR_NUMBERS}\)")
+_PAIRS = re.compile(
+    rf"\(\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER}\),\s*+\(\s*+{_SIMPLE_NUMBER},\s*+{_SIMPLE_NUMBER}\)"
+)
 _NUMBER = r"[-+]?(?:\d++(?:\.\d++)?+|\.\d++)(?:[eE][-+]?\d++)?+"
-_BETWEEN = r"(?:\s*+,\s*+|\s++)"
-_SPACED = re.compile(
-    rf"\[\s*+({_NUMBER}){_BETWEEN}({_NUMBER}){_BETWEEN}({_NUMBER}){_BETWEEN}({_NUMBER})\s*+\]"
+_SEPARATOR = r"(?:\s*+,\s*+|\s++)"
+_BRACKETED_NUMBERS = re.compile(
+    rf"\[\s*+({_NUMBER}){_SEPARATOR}({_NUMBER}){_SEPARATOR}({_NUMBER}){_SEPARATOR}({_NUMBER})\s*+\]"
 )
 _ANY_NUMBER = re.compile(_NUMBER)
 
 
-def _scaled(numbers: Numbers, width: float, height: float, *, per: float = 1.0) -> Box:
-    a, b, c, d = (number / per for number in numbers)
+def _scale(numbers: Numbers, width: float, height: float, *, divisor: float = 1.0) -> Box:
+    a, b, c, d = (number / divisor for number in numbers)
     return Box(a * width, b * height, c * width, d * height)
 
 
-def _four(match: re.Match[str] | None) -> Numbers | None:
+def _numbers(match: re.Match[str] | None) -> Numbers | None:
     if match is None:
         return None
     a, b, c, d = map(float, match.groups())
@@ -60,33 +63,33 @@ def _four(match: re.Match[str] | None) -> Numbers | None:
 
 def lmms_eval(text: str, width: float, height: float) -> Box | None:
     """Read fractions in brackets."""
-    numbers = _four(_BRACKETS.search(text))
-    return numbers and _scaled(numbers, width, height)
+    numbers = _numbers(_BRACKETS.search(text))
+    return numbers and _scale(numbers, width, height)
 
 
 def optmerge_qwen(text: str, width: float, height: float) -> Box | None:
     """Read fractions or thousandths in brackets, parentheses or two pairs."""
     matches = (pattern.search(text) for pattern in (_BRACKETS, _PARENTHESES, _PAIRS))
-    numbers = _four(next(filter(None, matches), None))
+    numbers = _numbers(next(filter(None, matches), None))
     if numbers is None:
         return None
-    beyond = any(number < -1e-5 or number > 1 + 1e-5 for number in numbers)
-    return _scaled(numbers, width, height, per=1000.0 if beyond else 1.0)
+    outside = any(number < -1e-5 or number > 1 + 1e-5 for number in numbers)
+    return _scale(numbers, width, height, divisor=1000.0 if outside else 1.0)
 
 
 def internvl(text: str, width: float, height: float) -> Box | None:
-    """Read what stands between the first bracket of a line, three commas and a closing bracket."""
-    pieces = next(filter(None, map(_bracketed, text.split("\n"))), None)
+    """Read the four comma-separated fields after the first bracket of a line."""
+    pieces = next(filter(None, map(_bracket_pieces, text.split("\n"))), None)
     if pieces is None:
         return None
     try:
         a, b, c, d = map(float, pieces)
     except ValueError:
         return None
-    return _scaled((a, b, c, d), width, height, per=1000.0 if a + b + c + d >= 4 else 1.0)
+    return _scale((a, b, c, d), width, height, divisor=1000.0 if a + b + c + d >= 4 else 1.0)
 
 
-def _bracketed(line: str) -> list[str] | None:
+def _bracket_pieces(line: str) -> list[str] | None:
     _, bracket, rest = line.partition("[")
     pieces = rest.lstrip("[").split(",", 3)
     last, closing, _ = pieces[-1].partition("]")
@@ -94,8 +97,8 @@ def _bracketed(line: str) -> list[str] | None:
 
 
 def vlmevalkit(text: str, width: float, height: float) -> Box | None:
-    """Read four numbers in brackets, or else the first four; the largest decides about their unit."""
-    numbers = _four(_SPACED.search(text))
+    """Read four numbers in brackets, else the first four; the largest determines the unit."""
+    numbers = _numbers(_BRACKETED_NUMBERS.search(text))
     if numbers is None:
         first = [float(match[0]) for match, _ in zip(_ANY_NUMBER.finditer(text), range(4), strict=False)]
         if len(first) < 4:
@@ -103,10 +106,10 @@ def vlmevalkit(text: str, width: float, height: float) -> Box | None:
         numbers = first[0], first[1], first[2], first[3]
     largest = max(map(abs, numbers))
     if largest <= 1000:
-        numbers = _scaled(numbers, width, height, per=1.0 if largest <= 1.5 else 1000.0)
-    xs = sorted(min(max(x, 0.0), width) for x in numbers[::2])
-    ys = sorted(min(max(y, 0.0), height) for y in numbers[1::2])
-    return Box(xs[0], ys[0], xs[1], ys[1])
+        numbers = _scale(numbers, width, height, divisor=1.0 if largest <= 1.5 else 1000.0)
+    x_values = sorted(min(max(x, 0.0), width) for x in numbers[::2])
+    y_values = sorted(min(max(y, 0.0), height) for y in numbers[1::2])
+    return Box(x_values[0], y_values[0], x_values[1], y_values[1])
 
 
 RULES: Mapping[str, Rule] = {
@@ -118,7 +121,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def overlap(gold: Box, stated: Box) -> float:
-    """Return the intersection over union; 0 for corners in the wrong order and for what is no rectangle."""
+    """Return the intersection over union; 0 for corners in the wrong order and for non-finite numbers."""
     if not all(map(isfinite, stated)) or stated.x1 >= stated.x2 or stated.y1 >= stated.y2:
         return 0.0
     width = min(gold.x2, stated.x2) - max(gold.x1, stated.x1)
@@ -128,14 +131,14 @@ def overlap(gold: Box, stated: Box) -> float:
 
 
 class UpstreamBox(Struct, frozen=True):
-    """Scores 1 if the rectangle that a rule reads overlaps enough; `iou` is recorded as a part."""
+    """Scores 1 if the IoU of the rectangle that a rule reads reaches the threshold; `iou` is recorded as a part."""
 
     evaluator: Literal["optmerge-qwen", "lmms-eval", "internvl", "vlmevalkit"]
     threshold: float = 0.5
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
-        text = "" if reply.stop == "filter" else reply.text[:LONGEST]
+        """Score one reply."""
+        text = "" if reply.stop == "filter" else reply.text[:MAX_CHARS]
         width, height = float(sample.meta["width"]), float(sample.meta["height"])
         box = RULES[self.evaluator](text, width, height)
         if box is None:

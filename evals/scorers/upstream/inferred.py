@@ -1,12 +1,12 @@
-"""Multiple choice in VLMEvalKit's way: the rule of `evals/extract/upstream/vlmevalkit.py`, then a judge for the rest.
+"""Multiple choice as in VLMEvalKit: the rule of `evals/extract/upstream/vlmevalkit.py`, then a judge for the rest.
 
 @ e8e78f05, dataset/utils/multiple_choice.py, used for the image columns of the Intern-S1 tables. Upstream asks its judge up
-to three times for the closest option or `Z`; `Z` is wrong; after three replies that its rule cannot read either, it draws
-a letter or `Z` at random, unseeded. Here a judge that gives no verdict is a failure that is counted, and the draw's
-expectation is in the run's notes. Under upstream's `exact_matching` there is no judge and no draw: what the rule does
-not read is wrong.
+to three times for the closest option, or `Z` for none, which is wrong; after three unreadable replies it draws a letter or
+`Z` at random, unseeded. Here a judge without a verdict is a counted failure, and the run's notes state the expected value of
+the random draw. Under upstream's `exact_matching` there is neither a judge nor a draw: replies that the rule cannot read are
+wrong.
 
-    closest()               with a judge; without one, what the rule cannot read waits
+    closest_option()        with a judge; without one, replies that the rule cannot read wait
     Inferred(exact=True)    only the rule
 """
 
@@ -21,24 +21,24 @@ from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 OTHER_OPTION = "Other Answers"
-"""Upstream scores an open question as one with two options, the gold answer and this."""
+"""Upstream scores an open question as a choice between the gold answer and this option."""
 
 
 class Inferred(Struct, frozen=True):
-    """Scores the option that upstream's rule reads; not `exact`, what it cannot read has no value yet."""
+    """Scores the option that upstream's rule reads; unless `exact`, other replies have no value until a judge reads them."""
 
     exact: bool = False
     line: bool = False
-    """MMMU-Pro: if exactly one line begins with "Answer:", only what follows it is read, or its only capital."""
+    """As for MMMU-Pro: if exactly one line begins with "Answer:", only that line is read, or its only capital letter."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
-        """Return the options as shown; of an open question, the gold answer and everything else."""
+        """Return the options as shown; for an open question, the gold answer and `OTHER_OPTION`."""
         if not sample.choices:
             return (_gold_text(sample.target), OTHER_OPTION)
         return prompt.as_shown(sample).choices
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
-        """Score an option by its letter as shown; `Z`, none of them, counts as wrong."""
+        """Score an option by its letter as shown; `Z`, none of the options, is wrong."""
         if extracted == NONE_FITS:
             return Score(
                 value=0.0, verdict=unanswered_verdict(reply), answer=NONE_FITS, why="none of the options"
@@ -62,7 +62,7 @@ class Inferred(Struct, frozen=True):
 
 
 def closest_option(rule: Inferred | None = None) -> Judged:
-    """Return the rule with a judge who names the option that is closest to what the rule cannot read."""
+    """Return the rule with a judge that selects the closest option for replies that the rule cannot read."""
     return Judged(rule=rule or Inferred(), mode="rest", form="option")
 
 
@@ -76,5 +76,5 @@ def _answer_line(text: str) -> str:
 
 
 def _gold_text(target: object) -> str:
-    """Write a gold answer as upstream's table does; several are a list."""
+    """Return a gold answer as written in upstream's table; several are a Python list."""
     return str(list(target)) if isinstance(target, tuple) else str(target)

@@ -1,7 +1,7 @@
-"""The rules of lamalab's ChemBench as its authors wrote them, with its known defects.
+"""The authors' rules of lamalab's ChemBench, with their known defects.
 
 Sources: chembench 0.3.0 on PyPI (constant.py, prompter.py, utils.py), and the recorded reports of
-lamalab-org/chembench-paper @ 8fe22914: whatever these patterns read in three runs of 2,788 is what was recorded.
+lamalab-org/chembench-paper @ 8fe22914: on three runs of 2,788 tasks, these patterns reproduce every recorded answer.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Characters of a reply that the patterns see, from its end; upstream's are unbounded, and quadratic."""
+"""Number of characters that are read, from the end of a reply; upstream's patterns are unbounded and quadratic."""
 MAX_GAP = 2000
-"""Characters between the letters and the closing tag."""
+"""Maximum number of characters between the letters and the closing tag."""
 _OPENING_TAG = re.compile(r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*+(?=[A-Z])")
 _CLOSING_TAG = re.compile(r"\[/?ANSWER\]|\[/ANS\]|</ANS>|</ANSWER>|</ans>")
 _LIST = re.compile(r"[A-Z](?:,\s*+[A-Z])*")
@@ -33,10 +33,9 @@ def _skip_blanks(text: str, position: int) -> int:
 
 
 def options_lamalab(text: str, options: Sequence[str]) -> tuple[str, ...] | None:
-    """Read the union of the letters in all answer tags.
+    """Return the union of the letters in all answer tags.
 
-    A tag that holds the option's text, as in `[ANSWER]C2v[/ANSWER]`, is not read; upstream then asks a
-    language model.
+    A tag with an option's text, as in `[ANSWER]C2v[/ANSWER]`, is not read; upstream then calls a language model.
     """
     letters = sorted(
         {letter for part in _tagged_letters(text[-MAX_CHARS:]) for letter in re.findall("[A-Z]", part)}
@@ -47,21 +46,22 @@ def options_lamalab(text: str, options: Sequence[str]) -> tuple[str, ...] | None
 def _tagged_letters(text: str) -> Iterator[str]:
     """Yield the letter lists in answer tags, in time linear in the text.
 
-    Equal to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: the letters are followed by the end, or a stop or a
-    comma and at most 2000 characters to the next end; else the last letter may belong to what follows the comma.
+    Equivalent to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: the letters are followed by the closing tag, or
+    by a full stop or comma and at most 2000 characters before it; otherwise the last letter may be part of the text after
+    the comma.
     """
     ends = [(match.start(), match.end()) for match in _CLOSING_TAG.finditer(text)]
     position = 0
-    while (opens := _OPENING_TAG.search(text, position)) is not None:
-        position = opens.end()
+    while (opening := _OPENING_TAG.search(text, position)) is not None:
+        position = opening.end()
         letters = _LIST.match(text, position)
         next_end = bisect_left(ends, (position, 0))
         if letters is None or next_end == len(ends):
             continue
         (start, end), letters_text = ends[next_end], letters[0]
-        stop = _skip_blanks(text, letters.end())
-        within_gap = text[stop : stop + 1] in (".", ",") and start - stop - 1 <= MAX_GAP
-        if start != stop and not within_gap:
+        text_end = _skip_blanks(text, letters.end())
+        within_gap = text[text_end : text_end + 1] in (".", ",") and start - text_end - 1 <= MAX_GAP
+        if start != text_end and not within_gap:
             letters_text, comma, _ = letters_text.rpartition(",")
             if not comma or start - (position + len(letters_text)) - 1 > MAX_GAP:
                 continue
@@ -76,13 +76,13 @@ _NUMBER_CLOSING = re.compile(r"\[/?ANSWER\]")
 def _tagged_number(text: str) -> str | None:
     """Return the first tag whose content is one line: `\\[ANSWER\\][\\s\\n]*(.*?)[\\s\\n]*\\[/?ANSWER\\]`, in linear time."""
     position = 0
-    while (opens := _NUMBER_OPENING.search(text, position)) is not None:
-        closes = _NUMBER_CLOSING.search(text, opens.end())
-        if closes is None:
+    while (opening := _NUMBER_OPENING.search(text, position)) is not None:
+        closing = _NUMBER_CLOSING.search(text, opening.end())
+        if closing is None:
             return None
-        if "\n" not in text[opens.end() : closes.start()].rstrip():
-            return text[opens.start() : closes.end()]
-        position = opens.end()
+        if "\n" not in text[opening.end() : closing.start()].rstrip():
+            return text[opening.start() : closing.end()]
+        position = opening.end()
     return None
 
 
@@ -103,15 +103,15 @@ _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9
 _WORD_VALUES = {word: i for i, word in enumerate(_UNITS)} | {word: 10 * i for i, word in enumerate(_TENS, 2)}
 _NUMBER_WORDS = "|".join((*_UNITS, *_TENS, *_SCALES))
 _NUMBER_WORD = re.compile(rf"(?:{_NUMBER_WORDS})(?:\s+(?:{_NUMBER_WORDS}))*", re.IGNORECASE)
-"""In upstream's order, in which "six" comes before "sixteen" and "sixty": of either it reads 6."""
+"""In upstream's order, "six" precedes "sixteen" and "sixty", so that both are read as 6."""
 
 
 def number_lamalab(text: str, unit: str = "") -> Quantity | None:
-    """Read the first number in the first answer tag, as written.
+    """Return the first number in the first answer tag, as written.
 
-    Without a tag, the first number words anywhere in the reply, even inside another word ("often" is 10,
-    "weight" is 8, "sixteen" 6): so do all 16 such completions of the recorded reports. Without those, or with a
-    tag that holds no number, upstream asks a language model; here it is None.
+    Without a tag, return the first number words anywhere in the reply, even inside another word ("often" is 10, "weight" is
+    8, "sixteen" is 6), as for all 16 such replies in the recorded reports. Otherwise upstream calls a language model; here
+    the result is None.
     """
     if (tagged := _tagged_number(text[-MAX_CHARS:])) is None:
         words = _NUMBER_WORD.search(text[-MAX_CHARS:])
@@ -122,7 +122,7 @@ def number_lamalab(text: str, unit: str = "") -> Quantity | None:
 
 
 def _parse_number_words(words: str) -> float:
-    """Add up "two hundred five" as upstream does; a scale by itself is 0."""
+    """Return the value of number words such as "two hundred five" as upstream does; a scale word alone is 0."""
     whole = current = 0
     for word in words.lower().split()[:1000]:
         current = current * _SCALES.get(word, 1) + _WORD_VALUES.get(word, 0)
@@ -132,21 +132,21 @@ def _parse_number_words(words: str) -> float:
 
 
 def _parse_token(token: str) -> float | None:
-    """Work out "1.2", "e-3", "1.5 x 10^{-3}", "-10^2" (which is -100) as pint does for upstream.
+    """Return the value of "1.2", "e-3", "1.5 x 10^{-3}" or "-10^2" (-100), which upstream evaluates with pint.
 
-    None: pint refuses it ("exp3", "2 e5", "^5"), or it is not a finite number.
+    None if pint rejects it ("exp3", "2 e5", "^5"), or it is not a finite number.
     """
     if token.startswith("e"):
         token = f"1{token}"
-    if not (product := _PRODUCT.fullmatch(token)):
+    if not (match := _PRODUCT.fullmatch(token)):
         return None
     try:
-        value = float(product["value"]) ** float(product["power"] or 1.0)
-        if product["base"]:
-            value *= float(product["base"]) ** int(product["ten"])
+        value = float(match["value"]) ** float(match["power"] or 1.0)
+        if match["base"]:
+            value *= float(match["base"]) ** int(match["ten"])
     except (OverflowError, ZeroDivisionError, ValueError):  # ValueError: an exponent of thousands of digits
         return None
-    value = -value if product["sign"] == "-" else value
+    value = -value if match["sign"] == "-" else value
     return value if isfinite(value) else None
 
 
@@ -155,10 +155,10 @@ def _quantity(value: float, text: str) -> Quantity:
 
 
 class SignedTolerance(Struct, frozen=True):
-    """Scores 1 if |stated - target| < tolerance, the tolerance being 0.01 * target *with its sign*.
+    """Scores 1 if |stated - target| < tolerance, where the tolerance is 0.01 * target *with its sign*.
 
-    So a target of zero or below can never be met: a fault of upstream, kept here. A task's own
-    `relative_tolerance` is compared as an absolute one, as upstream does.
+    A target of zero or below can therefore never be reached, a known defect of upstream. A task's own `relative_tolerance`
+    is used as an absolute tolerance, as upstream does.
     """
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

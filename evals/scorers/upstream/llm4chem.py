@@ -1,13 +1,12 @@
-"""The SMolInstruct authors' own rules (OSU-NLP-Group/LLM4Chem @ 43ab5fcc, `utils/metrics.py`).
+"""The rules of SMolInstruct's authors (OSU-NLP-Group/LLM4Chem @ 43ab5fcc, `utils/metrics.py`).
 
-The answer is the text between the first `<TAG>` and the first `</TAG>`; without them there is no
-answer. Molecules are equal when the sets of their fragments' InChIs are: how often a fragment occurs does not
-count; isotopes, radicals and the stereo of sulfoxides are lost on the way. Several gold answers may belong to
-one question.
+The answer is the text between the first `<TAG>` and the first `</TAG>`; without them there is no answer. Molecules are
+equal if the sets of their fragments' InChIs are: multiplicities are ignored, and isotopes, radicals and the stereochemistry
+of sulfoxides are lost. A question may have several gold answers.
 
-Departures: InChIs are taken of the cleaned molecule and not of a Kekulé SMILES of it (beside upstream's code no
-verdict differed on 1,500 answers of MolT5 and 62 oddities); captions are split into words and not into SciBERT's
-word pieces, whose vocabulary is on no package index.
+Differences from upstream: InChIs are computed from the cleaned molecule, not from its Kekulé SMILES (no verdict differed on
+1,500 answers of MolT5 and 62 edge cases); captions are split into words, not into SciBERT's word pieces, whose vocabulary
+is not on a package index.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ _SIGN = re.compile(r"[+-]\d*")
 
 
 def between_tags(text: str, tag: str) -> str:
-    """Return the text between the first opening and the first closing tag, wherever they are; else ''."""
+    """Return the text between the first opening and the first closing tag; empty if either is missing."""
     start, end = text.find(f"<{tag}>"), text.find(f"</{tag}>")
     return "" if start < 0 or end < 0 else text[start + len(tag) + 2 : end].strip()
 
 
 def gold_answers(sample: Sample) -> list[str]:
-    """Return the gold answer and those of the other rows that ask the same."""
+    """Return the gold answer and those of other rows with the same question."""
     return [str(gold).strip() for gold in (sample.target, *sample.meta.get("also", ()))]
 
 
 def element_counts(formula: str) -> dict[str, int] | None:
-    """Count elements as upstream does; None if upstream calls the formula invalid.
+    """Return element counts as upstream does; None if upstream considers the formula invalid.
 
-    Upstream checks letters, digits and signs as a whole, then reads elements until the first that is none:
+    Upstream checks that the text consists of letters, digits and signs, then reads elements up to the first invalid symbol:
     "C6H6xyz" counts as C6H6. Brackets, dots and subscripts are invalid. The first sign is the charge.
     """
     if not _FORMULA.match(formula):
@@ -59,7 +58,7 @@ def element_counts(formula: str) -> dict[str, int] | None:
 
 
 class ElementMatch(Struct, frozen=True):
-    """Scores 1 for equal counts of elements (tasks I2F and S2F)."""
+    """Scores 1 for equal element counts (tasks I2F and S2F)."""
 
     tag: str = "MOLFORMULA"
 
@@ -97,8 +96,8 @@ class SplitMatch(Struct, frozen=True):
 class ExactMatch(Struct, frozen=True):
     """Scores 1 for the same set of fragments (tasks I2S, MG, FS, RS).
 
-    Parts: `valid`; of valid answers `morgan`, `rdk`, `maccs` (best over the gold answers), and `subset` and
-    `intersection` with a gold set. Upstream prints the intersection under both of the latter's names.
+    Parts: `valid`; for valid answers also `morgan`, `rdk`, `maccs` (the best over the gold answers), and `subset` and
+    `intersection` with a gold set. Upstream reports the intersection under both names.
     """
 
     tag: str = "SMILES"
@@ -125,7 +124,7 @@ class ExactMatch(Struct, frozen=True):
             )
         gold_fragments = [fragments for gold in right if (fragments := _fragments(gold)) is not None]
         return _score(
-            any(answer_fragments[1] == their[1] for their in gold_fragments),
+            any(answer_fragments[1] == gold_inchis[1] for gold_inchis in gold_fragments),
             answer,
             {"valid": 1.0, **_compare_fragments(answer_fragments, gold_fragments)},
         )
@@ -135,7 +134,7 @@ _Fragments = tuple[Any, frozenset[str]]
 
 
 def _fragments(smiles: str) -> _Fragments | None:
-    """Clean a molecule as upstream does -> (the molecule, InChIs of its fragments); None: invalid."""
+    """Return a molecule, cleaned as upstream does, and the InChIs of its fragments; None if it is invalid."""
     rd = rdkit()
     parts = []
     for part in smiles.split("."):
@@ -152,16 +151,16 @@ def _fragments(smiles: str) -> _Fragments | None:
             single = all(bond.GetBondType() == rd.Chem.BondType.SINGLE for bond in atom.GetBonds())
             if atom.GetDegree() < 3 or (atom.GetDegree() == 3 and not single):
                 atom.SetChiralTag(rd.Chem.ChiralType.CHI_UNSPECIFIED)
-        clean = rd.Chem.MolFromSmiles(rd.Chem.MolToSmiles(mol))
-        if clean is None:
+        cleaned = rd.Chem.MolFromSmiles(rd.Chem.MolToSmiles(mol))
+        if cleaned is None:
             return None
-        parts.append(clean)
-    whole = parts[0]
+        parts.append(cleaned)
+    molecule = parts[0]
     for part in parts[1:]:
-        whole = rd.Chem.CombineMols(whole, part)
+        molecule = rd.Chem.CombineMols(molecule, part)
     if len(parts) > 1:
-        rd.Chem.SanitizeMol(whole)
-    return whole, frozenset(str(rd.Chem.MolToInchi(part)) for part in parts)
+        rd.Chem.SanitizeMol(molecule)
+    return molecule, frozenset(str(rd.Chem.MolToInchi(part)) for part in parts)
 
 
 def _compare_fragments(
@@ -169,19 +168,19 @@ def _compare_fragments(
 ) -> dict[str, float]:
     rd = rdkit()
     tanimoto = rd.DataStructs.TanimotoSimilarity
-    prints: dict[str, Callable[[Any], Any]] = {
+    fingerprint_functions: dict[str, Callable[[Any], Any]] = {
         "morgan": rd.morgan.GetSparseCountFingerprint,
         "rdk": rd.rdk.GetFingerprint,
         "maccs": rd.Descriptors.GetMACCSKeysFingerprint,
     }
     parts = {}
-    for name, fingerprint in prints.items():
+    for name, fingerprint in fingerprint_functions.items():
         answer_fingerprint = fingerprint(answer_fragments[0])
         parts[name] = max(
             (float(tanimoto(fingerprint(mol), answer_fingerprint)) for mol, _ in gold_fragments), default=0.0
         )
-    parts["intersection"] = float(any(answer_fragments[1] & their for _, their in gold_fragments))
-    parts["subset"] = float(any(answer_fragments[1] <= their for _, their in gold_fragments))
+    parts["intersection"] = float(any(answer_fragments[1] & gold_inchis for _, gold_inchis in gold_fragments))
+    parts["subset"] = float(any(answer_fragments[1] <= gold_inchis for _, gold_inchis in gold_fragments))
     return parts
 
 
@@ -205,7 +204,7 @@ class Number(Struct, frozen=True):
 
 
 class Boolean(Struct, frozen=True):
-    """Scores 1 for the right yes or no, any case, in its tag (BBBP, ClinTox, HIV, SIDER)."""
+    """Scores 1 for the right yes or no in its tag, ignoring case (BBBP, ClinTox, HIV, SIDER)."""
 
     tag: str = "BOOLEAN"
 
@@ -232,7 +231,7 @@ class Valid(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """The mean of a part of the score; `absent` replaces it if a reply has none; None: such replies are left out."""
+    """The mean of a score part; `absent` is the value of a reply without it, or None to exclude such replies."""
 
     name: str
     absent: float | None = None
@@ -246,7 +245,7 @@ class Part(Struct, frozen=True):
 
     def _values(self, points: Sequence[Point]) -> Iterator[float]:
         for point in points:
-            stand_in = point.value if point.verdict == "missing" else self.absent
-            value = point.parts.get(self.name, stand_in)
+            substitute = point.value if point.verdict == "missing" else self.absent
+            value = point.parts.get(self.name, substitute)
             if value is not None:
                 yield value

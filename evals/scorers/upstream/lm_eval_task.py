@@ -1,9 +1,9 @@
-"""Tasks of lm-evaluation-harness: its own filters and metrics judge a reply, one sample at a time.
+"""Score replies with the filters and metrics of a task of lm-evaluation-harness, one sample at a time.
 
-Read at v0.4.13: `lm_eval/evaluator.py` (what happens to a reply), `api/task.py` (`process_results`), `api/filter.py`.
-What lm_eval computes for a document is kept in the score: numbers that it averages in `parts`, by metric; the items
-of all other metrics (BLEU, perplexity, F1) as JSON in `answer`, so that its own aggregation can be applied to them.
-Generated text is judged in a worker process: a task's regular expressions and parsers are not built for hostile text.
+Source: `lm_eval/evaluator.py`, `api/task.py` (`process_results`), `api/filter.py` at v0.4.13. What lm_eval computes for a
+document is stored in the score: values that lm_eval averages in `parts`, by metric; the items of all other metrics (BLEU,
+perplexity, F1) as JSON in `answer`, so that lm_eval's own aggregation can be applied to them. Generated text is scored in
+a worker process, because a task's regular expressions and parsers are not designed for hostile text.
 """
 
 from __future__ import annotations
@@ -28,42 +28,42 @@ from evals.errors import DataError, ScorerError, UsageError, install
 from evals.types import Point, Prompt, Reply, Sample, Sampling, Score, Verdict
 
 LIKELIHOOD_TYPES = ("multiple_choice", "loglikelihood")
-"""Output types that are judged by likelihoods."""
+"""Output types that are scored by likelihoods."""
 BINARY_METRICS = ("acc", "acc_norm", "acc_bytes", "exact_match")
-"""Metrics of which each sample has 0 or 1."""
+"""Metrics that are 0 or 1 for each sample."""
 FAST_METRICS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score")
-"""Metrics whose aggregation is a few sums."""
+"""Metrics that are cheap to aggregate."""
 MAX_STOPS = 4
-"""Most stop sequences that lm_eval sends to a chat server."""
+"""Maximum number of stop sequences that lm_eval sends to a chat server."""
 NO_ANSWER = ("[invalid]", "")
-"""What a filter returns if it finds no answer."""
+"""Results of a filter that finds no answer."""
 
 
 class TaskFile(Struct, frozen=True):
-    """Where a task is defined."""
+    """The location of a task's definition."""
 
     name: str
     path: str
-    """Of its YAML file."""
+    """Path of the YAML file."""
 
 
 @cache
-def load_task(place: TaskFile) -> Any:
-    """Load a task with its data; raises DataError in one line if that fails."""
+def load_task(task_file: TaskFile) -> Any:
+    """Return a task, loaded with its data; raises DataError in one line if that fails."""
     import_quietly()
     from lm_eval.tasks import TaskManager
 
     with (
-        foreign_code(lambda why: DataError(f"lm-eval:{place.name}: cannot be loaded: {why[:300]}")),
+        foreign_code(lambda why: DataError(f"lm-eval:{task_file.name}: cannot be loaded: {why[:300]}")),
         _seeded_generators(),
     ):
-        tasks = TaskManager(include_defaults=False).load(place.path)["tasks"]
-        return tasks.get(place.name) or next(iter(tasks.values()))
+        tasks = TaskManager(include_defaults=False).load(task_file.path)["tasks"]
+        return tasks.get(task_file.name) or next(iter(tasks.values()))
 
 
 @contextmanager
 def _seeded_generators() -> Iterator[None]:
-    """Seed the generators that lm_eval seeds, since some tasks shuffle on loading; restore their states afterwards."""
+    """Seed the global generators as lm_eval does, since some tasks shuffle while loading; restore their states afterwards."""
     import numpy as np
 
     state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - lm_eval draws from it
@@ -90,25 +90,25 @@ def import_quietly() -> None:
 class Harness(Struct, frozen=True):
     """Scores a reply with lm_eval and one of the task's filters."""
 
-    place: TaskFile
+    task_file: TaskFile
     filter: str
     """Name of the filter; `none` if the task has none of its own."""
     versions: str
-    """Of lm_eval and of the task."""
+    """Versions of lm_eval and of the task."""
     heavy: bool
-    """Whether text is judged, in a worker; likelihoods are numbers."""
+    """Whether generated text is scored, which needs a worker, instead of likelihoods."""
 
     def __repr__(self) -> str:
-        return f"lm_eval {self.versions}: {self.place.name}, filter {self.filter}"
+        return f"lm_eval {self.versions}: {self.task_file.name}, filter {self.filter}"
 
     def warm(self) -> None:
-        """Load the task in a worker; its data lie in the cache since it was asked."""
+        """Load the task in a worker, offline, since its data are already cached."""
         os.environ["HF_HUB_OFFLINE"] = "1"
-        load_task(self.place)
+        load_task(self.task_file)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one reply; raises ScorerError if lm_eval cannot."""
-        task = load_task(self.place)
+        """Score one reply; raises ScorerError if lm_eval fails."""
+        task = load_task(self.task_file)
         responses = _model_output(task, reply)
         filtered = apply_filter(task, self.filter, sample.meta["doc"], responses)
         results = task.process_results(sample.meta["doc"], filtered)
@@ -122,11 +122,11 @@ def _model_output(task: Any, reply: Reply) -> list[Any]:
     try:
         return [(likelihood.logprob, likelihood.greedy) for likelihood in decode_likelihoods(reply.text)]
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise ScorerError(f"the reply holds no likelihoods: {error}") from None
+        raise ScorerError(f"the reply contains no likelihoods: {error}") from None
 
 
 def apply_filter(task: Any, name: str, doc: Mapping[str, Any], answers: Sequence[Any]) -> list[Any]:
-    """Apply a filter of a task to the answers to one document, as `evaluate` does to all at once."""
+    """Apply a task's filter to the answers to one document, as lm_eval's `evaluate` does for all documents at once."""
     from lm_eval.api.instance import Instance
 
     instances = [
@@ -153,22 +153,29 @@ def sampling_of(settings: Mapping[str, Any]) -> Sampling:
 
 
 def reply_functions(task: Any) -> list[Callable[..., Any]]:
-    """Return the functions that see a reply: the task's own, its metrics and its filters."""
+    """Return the functions that process a reply: those of the task, its metrics and its filters."""
     task_functions = [
         value for value in (task.config.process_results, *_overridden_methods(task)) if callable(value)
     ]
     metrics = [value for value in task._metric_fn_list.values() if callable(value)]
-    filters = [one for ensemble in task._filters for one in ensemble.filters]
+    filters = [function for ensemble in task._filters for function in ensemble.filters]
     filter_settings = [
-        (one.func, one.keywords) if isinstance(one, partial) else (type(one), vars(one)) for one in filters
+        (function.func, function.keywords)
+        if isinstance(function, partial)
+        else (type(function), vars(function))
+        for function in filters
     ]
     callbacks = [value for _, settings in filter_settings for value in settings.values() if callable(value)]
     classes = [kind.apply for kind, _ in filter_settings if hasattr(kind, "apply")]
-    return [one for one in (*task_functions, *metrics, *callbacks, *classes) if not _belongs_to_lm_eval(one)]
+    return [
+        function
+        for function in (*task_functions, *metrics, *callbacks, *classes)
+        if not _belongs_to_lm_eval(function)
+    ]
 
 
 def _overridden_methods(task: Any) -> list[Any]:
-    """Return what a task that is a class of its own overrides."""
+    """Return the methods that a task with its own class may override."""
     return [type(task).process_results, type(task).aggregation]
 
 
@@ -179,7 +186,7 @@ def _belongs_to_lm_eval(function: Callable[..., Any]) -> bool:
 
 
 def is_averaged(task: Any, metric: str) -> bool:
-    """Return whether lm_eval takes the plain mean of a metric over documents."""
+    """Return whether lm_eval aggregates a metric by the plain mean over documents."""
     from lm_eval.api.metrics import mean
 
     return task.aggregation().get(metric) is mean
@@ -202,19 +209,19 @@ def _score(task: Any, results: Mapping[str, Any], reply: Reply, filtered: Sequen
     answer = (
         filtered[0] if task.OUTPUT_TYPE not in LIKELIHOOD_TYPES and isinstance(filtered[0], str) else None
     )
-    silent = answer in NO_ANSWER and not value
+    unanswered = answer in NO_ANSWER and not value
     if remaining:
         answer = msgspec.json.encode(remaining).decode()
     return Score(
         value=value,
-        verdict=_verdict(value if first in BINARY_METRICS else None, reply, silent=silent),
-        answer=None if silent and not remaining else answer,
+        verdict=_verdict(value if first in BINARY_METRICS else None, reply, unanswered=unanswered),
+        answer=None if unanswered and not remaining else answer,
         parts=parts,
     )
 
 
-def _verdict(value: float | None, reply: Reply, *, silent: bool) -> Verdict:
-    if silent:
+def _verdict(value: float | None, reply: Reply, *, unanswered: bool) -> Verdict:
+    if unanswered:
         return {"length": "truncated", "filter": "refused"}.get(reply.stop, "unanswered")  # type: ignore[return-value]
     return "right" if value == 1.0 else "wrong" if value == 0.0 else "graded"
 
@@ -235,53 +242,53 @@ def _to_json(value: Any) -> Any:
 
 
 class Part(Struct, frozen=True):
-    """The mean of one of lm_eval's metrics, as `of` a metric."""
+    """The mean of one of lm_eval's metrics."""
 
     metric: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Raises ValueError if no point has it."""
+        """Return the mean; raises ValueError if no point has the metric."""
         recorded = [p.value if p.verdict == "missing" else p.parts.get(self.metric) for p in points]
         values = [value for value in recorded if value is not None]
         if not values:
-            raise ValueError(f"nothing has {self.metric}")
+            raise ValueError(f"no reply has {self.metric}")
         return sum(values) / len(values)
 
 
 class Aggregate(Struct, frozen=True):
-    """One of lm_eval's own aggregations over all documents, in their order."""
+    """One of lm_eval's aggregations over all documents, in the order of the data."""
 
-    place: TaskFile
+    task_file: TaskFile
     metric: str
 
     @property
     def resamples(self) -> int | None:
-        """Fewer than usual of what takes milliseconds (scikit-learn) or seconds (BLEU); lm_eval takes 100."""
-        quick = self.metric in FAST_METRICS or is_averaged(load_task(self.place), self.metric)
+        """Return the number of bootstrap resamples, fewer for slow aggregations (lm_eval uses 100); None: the default."""
+        quick = self.metric in FAST_METRICS or is_averaged(load_task(self.task_file), self.metric)
         return None if quick else 200
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Raises ValueError if there is nothing to reduce, or the result is not a number."""
+        """Return the aggregate; raises ValueError without items, or if the result is not a number."""
         return self._reduce(
             [item for point in sorted(points, key=_data_position) for item in self._items(point)]
         )
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[Iterable[int]], float]:
-        """Return the statistic of a resample by its indices; items are read only once."""
+        """Return the statistic of a resample of clusters, taken by their indices."""
         ordered = sorted(clusters, key=lambda points: _data_position(points[0]))
         items = [[item for point in points for item in self._items(point)] for points in ordered]
         return lambda indices: self._reduce([item for index in indices for item in items[index]])
 
     def _items(self, point: Point) -> list[Any]:
-        if is_averaged(load_task(self.place), self.metric):
+        if is_averaged(load_task(self.task_file), self.metric):
             return [point.parts[self.metric]] if self.metric in point.parts else []
         recorded = msgspec.json.decode(point.answer) if point.answer else {}
         return [recorded[self.metric]] if self.metric in recorded else []
 
     def _reduce(self, items: list[Any]) -> float:
         if not items:
-            raise ValueError(f"nothing has {self.metric}")
-        value = _to_json(load_task(self.place).aggregation()[self.metric](items))
+            raise ValueError(f"no reply has {self.metric}")
+        value = _to_json(load_task(self.task_file).aggregation()[self.metric](items))
         if not _as_float(value):
             raise ValueError(f"lm_eval's {self.metric} is {value!r}")
         return float(value)

@@ -1,8 +1,8 @@
-"""How Matbench's `official` reads replies: numbers and labels by the first rule of this project; frozen.
+"""The frozen rules by which Matbench's `official` reads numbers and labels from replies.
 
-Matbench's own code (materialsproject/matbench @ 936176db) grades arrays and reads no replies, so the reading is ours. It is
-kept as it was when the first runs were recorded; `strict` reads otherwise since its version 2. Of a stated answer the last
-number counts that can be in the target's unit, bold numbers are overlooked, atoms, cells and formula units are one.
+Matbench's own code (materialsproject/matbench @ 936176db) grades arrays, so the parsing of replies is ours. It is unchanged
+since the first recorded runs, while `strict` has a newer rule since version 2. The last number of the stated answer with a
+compatible unit counts, bold numbers are ignored, and units per atom, cell or formula unit are treated as equal.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ _COUNT_UNIT = re.compile(r"\*?(?<![a-z_])(?:atom|unit_cell|formula_unit)(?:\*\*-
 
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
-    """Return the number of the stated answer; without one the only number, the only one in a fitting unit, or the last line."""
+    """Return the number of the stated answer, else the only number (with a compatible unit), else that of the last line."""
     region = extract.stated(text[-MAX_CHARS:])
     text = _BOLD.sub("^", text[-MAX_CHARS:] if region is None else region)
     numbers = quantities(text)
-    fitting = [number for number in numbers if number.unit and _same_dimension(number.unit, unit)]
+    matching = [number for number in numbers if number.unit and _same_dimension(number.unit, unit)]
     if region is not None:
         unitless = [number for number in numbers if not number.unit] if unit else []
-        return next(reversed(fitting or unitless or numbers), None)
-    if len(fitting or numbers) == 1:
-        return (fitting or numbers)[0]
+        return next(reversed(matching or unitless or numbers), None)
+    if len(matching or numbers) == 1:
+        return (matching or numbers)[0]
     last_line = normalise_marks(text).strip().rpartition("\n")[2].strip("*`. ")
     return numbers[-1] if numbers and last_line == numbers[-1].text.rstrip(".") else None
 
 
 def _without_count_unit(unit: str) -> str:
-    """Leave atoms, cells and formula units out of a unit."""
+    """Return a unit without atoms, cells and formula units."""
     return _COUNT_UNIT.sub("", normal_unit(unit))
 
 
@@ -56,14 +56,14 @@ def _same_dimension(unit: str, target: str) -> bool:
 
 
 class OfficialError(Struct, frozen=True):
-    """|stated - target| in the target's unit; None if nothing comparable is stated. Parts as in `AbsoluteError`."""
+    """Scores |stated - target| in the target's unit; None without a comparable number. Parts as in `AbsoluteError`."""
 
     def __repr__(self) -> str:
         """Return the rule's former name, so that cards of old runs stay comparable."""
         return "AbsoluteError(stated)"
 
     def warm(self) -> None:
-        """Get ready what reads and converts units, before the first reply waits for it."""
+        """Import pint and compile the units, before the first reply is scored."""
         load_units()
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
@@ -90,7 +90,7 @@ class OfficialError(Struct, frozen=True):
 
 
 def _convert(number: Quantity, target: str) -> float | None:
-    """Convert only within one dimension; a number or a target without a unit is taken as written."""
+    """Return a number in the target's unit, unchanged if either has no unit; None for incompatible units."""
     unit, target_unit = _without_count_unit(number.unit), _without_count_unit(target)
     if not unit or not target_unit or unit == target_unit:
         return number.value
@@ -98,7 +98,7 @@ def _convert(number: Quantity, target: str) -> float | None:
 
 
 class OfficialLabel(Struct, frozen=True):
-    """Scores 1 for the right one of yes and no, else 0; the part `score` holds a stated probability."""
+    """Scores 1 for the right label (yes or no), else 0; the part `score` is a stated probability."""
 
     def __repr__(self) -> str:
         """Return the rule's former name, so that cards of old runs stay comparable."""

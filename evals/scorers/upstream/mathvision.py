@@ -1,9 +1,8 @@
 r"""The rule of MATH-V's authors (mathllm/MATH-V @ a1f5cc3a, evaluation/evaluate.py and utils.py), in linear time.
 
 The answer is the content of the last box, else the text after "the answer is", else the whole reply. It is right if it
-equals the gold letter, the gold option's text, or a number that rounds to the same two decimals. Known defects, kept on
-purpose: 0.44 equals 7/16, since both round to it; only the text after an equals sign counts; truncated replies are parsed
-like complete ones.
+equals the gold letter or the gold option's text, or if both are numbers that round to the same two decimals. Known defects,
+kept: 0.44 equals 7/16; only the text after an equals sign counts; truncated replies are parsed like complete ones.
 """
 
 from __future__ import annotations
@@ -49,8 +48,8 @@ def extract_answer(text: str) -> str:
     if is_number(tail):
         text = tail
     if "oxed{" not in text:
-        for flag in ANSWER_PHRASES:
-            text = _text_after(_text_after(text, flag), flag.replace("the", "The"))
+        for phrase in ANSWER_PHRASES:
+            text = _text_after(_text_after(text, phrase), phrase.replace("the", "The"))
     elif text.count("oxed{") > 1:
         text = "\\boxed{" + text.rpartition("oxed{")[2]
     content = _box_content(text.lower())
@@ -59,11 +58,11 @@ def extract_answer(text: str) -> str:
     return content.rstrip(".").lstrip(":").strip()
 
 
-def _text_after(text: str, flag: str) -> str:
+def _text_after(text: str, phrase: str) -> str:
     """Return the first sentence after a phrase; the whole text if it is absent."""
-    if flag not in text:
+    if phrase not in text:
         return text.strip()
-    return text.rpartition(flag)[2].strip().partition("\n")[0].partition(". ")[0]
+    return text.rpartition(phrase)[2].strip().partition("\n")[0].partition(". ")[0]
 
 
 def _box_content(text: str) -> str:
@@ -96,7 +95,7 @@ def same_answer(gold: str, stated: str) -> bool:
 
 
 class Official(Struct, frozen=True):
-    """Scores 1 if upstream says correct."""
+    """Scores 1 if upstream counts the reply as correct."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -113,7 +112,7 @@ class Official(Struct, frozen=True):
 
 
 class Strict(Struct, frozen=True):
-    """Scores the stated option, or the stated expression by symbolic equality; for a worker with a deadline."""
+    """Scores the stated option, or the stated expression by symbolic equality, in a worker with a deadline."""
 
     heavy: ClassVar[bool] = True
 

@@ -1,9 +1,9 @@
-"""What MathVista's authors do with an extracted answer (lupantech/MathVista @ 53d52587, evaluation/calculate_score.py).
+"""The scoring of extracted answers by MathVista's authors (lupantech/MathVista @ 53d52587, evaluation/calculate_score.py).
 
-Upstream has a language model cut the answer out of a reply; here a stated answer is cut out by rule, and a reply
-that states none is taken whole. Known defects, kept in `Official`: what is not an option's letter becomes the option at
-the least edit distance, whatever it says; a number with its unit is not a number; a whole number is cut and not
-rounded, 7.9 is 7. Silence, from which upstream would pick the shortest option, is unanswered here.
+Upstream extracts the answer with a language model; here a rule extracts the stated answer, or else the whole reply counts.
+Known defects, kept in `Official`: any text other than an option's letter is replaced by the option with the smallest edit
+distance; a number with a unit is not a number; integers are truncated instead of rounded (7.9 is 7). An empty reply, for
+which upstream selects the shortest option, is unanswered here.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 400
-"""Characters of an answer that are compared with options."""
+"""Maximum number of characters of an answer that are compared with options."""
 _LETTER = re.compile(r"\(([a-zA-Z])\)")
 _NUMBER = re.compile(r"[-+\u2212]?\s?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def nearest_option(answer: str, choices: tuple[str, ...]) -> int:
-    """Return the option that upstream reads."""
+    """Return the index of the option that upstream selects."""
     answer = answer.strip()
     if match := _LETTER.search(answer):
         answer = match[1].upper()
     if len(answer) == 1 and answer in LETTERS[: len(choices)]:
         return LETTERS.index(answer)
-    gaps = [edit_distance(answer[:MAX_CHARS], choice) for choice in choices]
-    return gaps.index(min(gaps))
+    distances = [edit_distance(answer[:MAX_CHARS], choice) for choice in choices]
+    return distances.index(min(distances))
 
 
 def format_number(text: str, kind: str, precision: int) -> str | None:
-    """Write a number as upstream compares it; None if it is not a number."""
+    """Return a number in the form that upstream compares; None if it is not a number."""
     try:
         value = float(text)
         return str(int(value)) if kind == "integer" else str(round(value, precision))
@@ -46,7 +46,7 @@ def format_number(text: str, kind: str, precision: int) -> str | None:
 
 
 class Official(Struct, frozen=True):
-    """Scores 1 if upstream would, given the answer."""
+    """Scores 1 if upstream counts the extracted answer as right."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -74,7 +74,7 @@ class Official(Struct, frozen=True):
 
 
 class Strict(Struct, frozen=True):
-    """Scores the stated option, or the stated number to the digits that the gold one is given with."""
+    """Scores the stated option, or the stated number to the precision of the gold number."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -103,10 +103,10 @@ def _same_answer(gold: str, answer: str, meta: dict[str, object]) -> bool:
         return _find_numbers(gold) == _find_numbers(answer)
     target, stated = _parse_float(gold), extract.number(answer)
     if target is None or stated is None:
-        return False  # several numbers, or none: nothing is picked
+        return False  # no number, or several
     digits = int(float(str(meta.get("precision") or 0))) if meta.get("answer_type") == "float" else 0
-    slack = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
-    return abs(target - stated) <= slack
+    tolerance = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
+    return abs(target - stated) <= tolerance
 
 
 def _find_numbers(text: str) -> list[float]:

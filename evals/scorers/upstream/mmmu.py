@@ -1,13 +1,13 @@
 """The rules of MMMU's authors (MMMU-Benchmark/MMMU @ bb0b95a9), without the random guess.
 
-MMMU: mmmu/utils/eval_utils.py. MMMU-Pro: mmmu-pro/evaluate.py, which looks after the last "Answer:" first.
+MMMU: mmmu/utils/eval_utils.py. MMMU-Pro: mmmu-pro/evaluate.py, which first reads the text after the last "Answer:".
 
-Known defects, kept here: a lone "A" that is an article is an option; of several options the last one counts; an open
-answer is right if the gold text occurs anywhere in what follows "is", "so", "final" and their like, so "1960" holds
-"60"; the look-ahead for a capital letter never fires, since the text is in lower case by then. Where upstream draws an
-option at random, the sample is unanswered, and `accuracy_guess` is the expectation of the draw. Of MMMU-Pro: letters are
-read inside words, so that "Answer: Because" is B, and "NASA launched it" is A; of several letters after "Answer:" none
-counts there; of several without brackets the last with blanks on both sides.
+Known defects, kept: the article "A" is read as an option; the last of several options counts; an open answer is right if
+the gold text occurs anywhere after words such as "is", "so" or "final", so that "1960" matches "60"; upstream's look-ahead
+for a capital letter never matches, since the text is already in lower case. Where upstream draws an option at random, the
+sample is unanswered, and `accuracy_guess` is the expected accuracy with the draw. MMMU-Pro: letters are read inside words,
+so that "Answer: Because" is B and "NASA launched it" is A; if several letters follow "Answer:", none of them counts; of
+several letters without brackets, the last one between blanks counts.
 """
 
 from __future__ import annotations
@@ -34,52 +34,58 @@ _NUMBERS = (
 
 
 _LONG_DIGIT_RUN = re.compile(r"\d{60,}")
-"""Digit runs too long to be numbers; the patterns above would need quadratic time for them."""
+"""Digit runs that are too long for the patterns above, which need quadratic time."""
 
 
 def read_option(text: str, choices: tuple[str, ...]) -> str | None:
-    """Read an option's letter as upstream does; None if it would draw one."""
+    """Return the option's letter that upstream reads; None if it would draw one at random."""
     text = text[-MAX_CHARS:]
     for punctuation in (",", ".", "!", "?", ";", ":", "'"):
         text = text.strip(punctuation)
     text = f" {text} "
     letters = LETTERS[: len(choices)]
     for form in ("({})", " {} "):
-        positions = {x: position for x in letters if (position := text.rfind(form.format(x))) >= 0}
+        positions = {
+            letter: position for letter in letters if (position := text.rfind(form.format(letter))) >= 0
+        }
         if positions:
             return max(positions, key=positions.__getitem__)
     if len(text.split()) <= 5:
         return None
-    low = text.lower()
+    lowered = text.lower()
     positions = {
-        x: position for x, c in zip(letters, choices, strict=True) if (position := low.rfind(c.lower())) >= 0
+        letter: position
+        for letter, choice in zip(letters, choices, strict=True)
+        if (position := lowered.rfind(choice.lower())) >= 0
     }
     return max(positions, key=positions.__getitem__) if positions else None
 
 
 def read_option_pro(text: str, choices: tuple[str, ...]) -> str | None:
-    """Read an option's letter as MMMU-Pro's authors do; None if they would draw one."""
+    """Return the option's letter that MMMU-Pro's authors read; None if they would draw one at random."""
     text = text[-MAX_CHARS:]
     letters = LETTERS[: len(choices)]
     _, mark, tail = text.rpartition("Answer:")
-    if mark and len(named_letters := [x for x in letters if x in tail]) == 1:
+    if mark and len(named_letters := [letter for letter in letters if letter in tail]) == 1:
         return named_letters[0]
     for mark in (",", ".", "!", "?", ";", ":", "'"):
         text = text.strip(mark)
     text = f" {text} "
     for form, pattern in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
-        if named_letters := [x for x in letters if form.format(x) in text]:
-            return max(named_letters, key=lambda x: text.rfind(pattern.format(x)))
+        if named_letters := [letter for letter in letters if form.format(letter) in text]:
+            return max(named_letters, key=lambda letter: text.rfind(pattern.format(letter)))
     if len(text.split()) <= 5:
         return None
-    low = text.lower()
+    lowered = text.lower()
     named_options = {
-        x: low.rfind(c.lower()) for x, c in zip(letters, choices, strict=True) if c.lower() in low
+        letter: lowered.rfind(choice.lower())
+        for letter, choice in zip(letters, choices, strict=True)
+        if choice.lower() in lowered
     }
     return max(named_options, key=named_options.__getitem__) if named_options else None
 
 
-def _is_number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     try:
         return float(text.replace(",", ""))
     except ValueError:
@@ -87,16 +93,19 @@ def _is_number(text: str) -> float | None:
 
 
 def normalise(text: str) -> list[str | float]:
-    """Return a number to two decimals, or text in lower case; a single letter must have a blank beside it."""
+    """Return the forms of an answer to compare: a number rounded to two decimals, or the text in lower case.
+
+    A single letter must have a blank on one side.
+    """
     text = text.strip()
-    if (number := _is_number(text)) is not None:
+    if (number := _parse_number(text)) is not None:
         return [round(number, 2)]
     text = text.lower()
     return [f" {text}", f"{text} "] if len(text) == 1 else [text]
 
 
 def candidate_answers(text: str) -> set[str | float]:
-    """Return the candidate answers that upstream reads from a reply to an open question."""
+    """Return the candidate answers that upstream extracts from a reply to an open question."""
     text = text[-MAX_CHARS:].strip().strip(".").lower()
     lines = text.split("\n")
     tails_of_lines = []
@@ -122,7 +131,7 @@ def _matches_gold(golds: tuple[str, ...], text: str) -> bool:
 
 
 class Official(Struct, frozen=True, omit_defaults=True):
-    """Scores 1 if upstream says correct."""
+    """Scores 1 if upstream counts the reply as correct."""
 
     pro: bool = False
 
@@ -134,12 +143,12 @@ class Official(Struct, frozen=True, omit_defaults=True):
             right = _matches_gold(sample.targets, reply.text)
             return binary_score(right=right, answer=reply.text.strip()[-100:])
         options = prompt.as_shown(sample).choices
-        seen = sample.meta.get(
+        option_count = sample.meta.get(
             "options", len(options)
         )  # one question of MMMU-Pro: a list within a list, one option
-        letter = (read_option_pro if self.pro else read_option)(reply.text, options[:seen])
+        letter = (read_option_pro if self.pro else read_option)(reply.text, options[:option_count])
         if letter is None:
-            draw = 1 / seen if seen > 1 else 0.0
+            draw = 1 / option_count if option_count > 1 else 0.0
             why = "upstream would draw an option at random"
             return Score(value=0.0, verdict=unanswered_verdict(reply), why=why, parts={"draw": draw})
         answer = prompt.source_letter(letter) or letter
@@ -148,7 +157,7 @@ class Official(Struct, frozen=True, omit_defaults=True):
 
 
 class Strict(Struct, frozen=True):
-    """Scores the stated option; of an open question, the stated answer, equal as a number or as text."""
+    """Scores the stated option, or for an open question the stated answer, compared as a number or as text."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -167,7 +176,7 @@ class Strict(Struct, frozen=True):
 
 
 def _same_answer(gold: str, answer: str) -> bool:
-    """Equal words, or numbers equal to the digits that the gold one is given with; `12%` is 12 and not 0.12."""
+    """Return whether words are equal, or numbers to the precision of the gold number; `12%` is 12, not 0.12."""
     if answers.same_words(gold, answer):
         return True
     target = extract.number(gold)
@@ -175,5 +184,5 @@ def _same_answer(gold: str, answer: str) -> bool:
         return False
     readings = (extract.number(answer), extract.number(answer, scaled=False))
     digits = len(gold.strip(" %.$").partition(".")[2].rstrip(" %"))
-    slack = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
-    return any(abs(target - stated) <= slack for stated in readings if stated is not None)
+    tolerance = 0.5 * 10.0**-digits * (1 + 1e-9) if digits else 0.0
+    return any(abs(target - stated) <= tolerance for stated in readings if stated is not None)

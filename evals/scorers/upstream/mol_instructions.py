@@ -37,7 +37,7 @@ class _Molecule(NamedTuple):
     """Canonical, without stereochemistry."""
     mol: Any
     inchi: str
-    prints: dict[str, Any]
+    fingerprints: dict[str, Any]
 
 
 @lru_cache(maxsize=4096)
@@ -52,17 +52,17 @@ def _decode_selfies(selfies: str) -> _Molecule | None:
     mol = rd.Chem.MolFromSmiles(canonical)
     if mol is None:
         return None
-    prints = {
+    fingerprints = {
         "morgan": rd.morgan.GetSparseCountFingerprint(mol),
         "rdk": rd.rdk.GetFingerprint(mol),
         "maccs": rd.Descriptors.GetMACCSKeysFingerprint(mol),
     }
-    return _Molecule(canonical, mol, str(rd.Chem.MolToInchi(mol)), prints)
+    return _Molecule(canonical, mol, str(rd.Chem.MolToInchi(mol)), fingerprints)
 
 
-def text_up_to_last(text: str, character: str) -> str:
+def text_up_to_last(text: str, mark: str) -> str:
     """Return a text up to its last `mark`, which is added if there is none."""
-    return text.rpartition(character)[0] + character if character in text else text + character
+    return text.rpartition(mark)[0] + mark if mark in text else text + mark
 
 
 def _character_bleu_counts(answer: str, target: str) -> dict[str, float]:
@@ -97,8 +97,8 @@ class Generated(Struct, frozen=True):
         right = molecule.inchi == gold.inchi
         tanimoto = rdkit().DataStructs.TanimotoSimilarity
         parts = {
-            name: float(tanimoto(gold.prints[name], fingerprint))
-            for name, fingerprint in molecule.prints.items()
+            name: float(tanimoto(gold.fingerprints[name], fingerprint))
+            for name, fingerprint in molecule.fingerprints.items()
         }
         parts |= _character_bleu_counts(answer, target) | {"valid": 1.0, "exact": float(right)}
         parts["levenshtein"] = float(edit_distance(molecule.smiles, gold.smiles))

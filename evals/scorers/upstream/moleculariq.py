@@ -28,7 +28,7 @@ from evals.scorers.outcomes import binary_score, unanswered
 from evals.types import Prompt, Reply, Sample, Score
 
 FORMULA = "molecular_formula"
-_OPEN, _CLOSE = re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
+_OPENING_TAG, _CLOSING_TAG = re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
 _MAX_CHARS = 100_000
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", " -·")
 _ELEMENT = re.compile(r"([a-z]{1,2})(\d*)", re.IGNORECASE)
@@ -59,20 +59,20 @@ def normalise_key(name: object) -> str:
 
 def tag_content(text: str, *, first: bool) -> str | None:
     """Return what stands between the first, or the last, opening `<answer>` and the next closing one."""
-    opens = list(_OPEN.finditer(text))
+    opens = list(_OPENING_TAG.finditer(text))
     for tag in opens if first else opens[:-2:-1]:
-        close = _CLOSE.search(text, tag.end())
+        close = _CLOSING_TAG.search(text, tag.end())
         return text[tag.end() : close.start()].strip()[:_MAX_CHARS] if close else None
     return None
 
 
 def _with_braces(content: str) -> Any:
     """Return the JSON object that a tag holds, braces added if they are missing, or else its text."""
-    tries = [content] if content.startswith("{") else []
-    tries.append(f"{{{content}}}")
+    candidates = [content] if content.startswith("{") else []
+    candidates.append(f"{{{content}}}")
     if not content.startswith("{") and content.endswith("}"):
-        tries.append(f"{{{content}")
-    for text in tries:
+        candidates.append(f"{{{content}")
+    for text in candidates:
         stated = _parse_json(text)
         if stated is not None:
             return stated
@@ -124,12 +124,12 @@ def _named_values(stated: Any) -> dict[str, Any] | None:
 def _pairs(text: str) -> list[tuple[str, Any]]:
     objects: list[list[tuple[str, Any]]] = []
 
-    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def keep_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         objects.append(pairs)
         return dict(pairs)
 
     try:
-        if isinstance(json.loads(text, object_pairs_hook=keep), dict):
+        if isinstance(json.loads(text, object_pairs_hook=keep_pairs), dict):
             return objects[-1]
     except (ValueError, RecursionError):
         pass

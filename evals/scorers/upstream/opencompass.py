@@ -174,8 +174,8 @@ class Similarity(Struct, frozen=True):
             return Score(
                 value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
             )
-        prints = rd.morgan_2048.GetFingerprint
-        value = float(rd.DataStructs.TanimotoSimilarity(prints(mol), prints(gold)))
+        fingerprint = rd.morgan_2048.GetFingerprint
+        value = float(rd.DataStructs.TanimotoSimilarity(fingerprint(mol), fingerprint(gold)))
         return Score(value=value, verdict="graded", answer=answer[:2000], parts={"valid": 1.0})
 
 

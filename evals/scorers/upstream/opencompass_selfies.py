@@ -63,8 +63,8 @@ class TaggedSimilarity(Struct, frozen=True):
             return Score(
                 value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
             )
-        prints = rd.morgan_2048.GetFingerprint
-        value = float(rd.DataStructs.TanimotoSimilarity(prints(mol), prints(gold)))
+        fingerprint = rd.morgan_2048.GetFingerprint
+        value = float(rd.DataStructs.TanimotoSimilarity(fingerprint(mol), fingerprint(gold)))
         if not answer.strip():
             return Score(
                 value=value, verdict=unanswered_verdict(reply), why="the empty molecule", parts={"valid": 1.0}

@@ -1,17 +1,18 @@
-"""Short answers about pictures as VLMEvalKit scores them (@ e8e78f05, dataset/utils/vqa_eval.py and dataset/image_vqa.py).
+"""Short answers about images as VLMEvalKit scores them (@ e8e78f05, dataset/utils/vqa_eval.py and dataset/image_vqa.py).
 
-Three rules, all of which compare the **whole reply**, so that a sentence around the right answer is wrong. OptMerge's tables
-(arXiv 2505.19892) were made with its version 0.2rc1, whose rules are the same: their rows near zero are mostly format.
+All three rules compare the **whole reply**, so that a sentence with the right answer is wrong. OptMerge's tables (arXiv
+2505.19892) were made with VLMEvalKit 0.2rc1, which has the same rules: their scores near zero are mostly format errors.
 
-* `VqaScore` (TextVQA, VizWiz): both sides are normalised, and each of the ten annotators gives min(1, agreeing others / 3); the
-  value is the mean. An answer that fewer than four annotators gave is therefore never worth 1.
-* `WholeReply` (GQA, OCRVQA): the same text up to case and outer white space; the best of several gold answers.
+* `VqaScore` (TextVQA, VizWiz): the mean over the ten annotators of min(1, number of other agreeing annotators / 3), after
+  normalisation. An answer that fewer than four annotators gave therefore never scores 1.
+* `WholeReply` (GQA, OCRVQA): equality up to case and surrounding white space; the best of several gold answers.
 * `Anls` (DocVQA, InfoVQA): 1 - edits / length of the longer text, the best of several gold answers, 0 below one half. The
-  edits are counted after runs of white space were shortened, the length before, so that blanks raise the score.
+  edits are counted after white space is collapsed, the length before, so that blanks raise the score.
 
-Defects of the normalisation, kept: whether a mark is removed or becomes a blank depends on the whole text (a comma between digits
-anywhere removes all marks); after 32 full stops no further one is removed; "none" is 0; annotators' answers that consist of an article become
-empty, so that an empty reply agrees with them. It has its value here, and the verdict `unanswered`.
+Known defects of the normalisation, kept: whether a punctuation mark is removed or replaced by a blank depends on the whole
+text (a comma between digits anywhere removes all marks); only the first 32 full stops are removed; "none" is 0; gold answers
+that consist of an article become empty, so that an empty reply agrees with them (it gets their value and the verdict
+`unanswered`).
 """
 
 from __future__ import annotations
@@ -28,65 +29,65 @@ from evals.types import Prompt, Reply, Sample, Score, Verdict
 
 Rule: TypeAlias = Callable[[Sequence[str], str], float]
 """(gold answers, stated answer) -> value from 0 to 1."""
-LONGEST = 20_000
-"""Characters of a reply that are compared; a longer one is wrong."""
-_MARKS = ';/[]"{}()=+\\_-><@`,?!'
+MAX_CHARS = 20_000
+"""Maximum length of a reply; a longer one is wrong."""
+_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA = re.compile(r"\d,\d")
 _STOP = re.compile(r"(?<!\d)\.(?!\d)")
-_MOST_STOPS = 32
+_MAX_STOPS = 32
 _ARTICLES = frozenset(("a", "an", "the"))
 _NUMBERS = {"none": "0"} | {
     word: str(number)
     for number, word in enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"))
 }  # fmt: skip
-_SHORT = (
+_SINGLE_CONTRACTIONS = (
     "ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's isn't it'd "
     "it'll ma'am mightn't might've mustn't must've needn't not've o'clock oughtn't shan't should've shouldn't somebody'll "
     "somebody's someone'd someone'll someone's something'd something'll that's there'd there're there's they'd they'll "
     "they're they've 'twas wasn't we've weren't what'll what're what's what've when's where'd where's where've who'd "
     "who'll who's who've why'll why're why's won't would've wouldn't y'all you'd you'll you're you've"
 )
-_LONG = (
+_DOUBLE_CONTRACTIONS = (
     "couldn't've hadn't've he'd've it'd've mightn't've 'ow's'at she'd've shouldn't've somebody'd've someone'd've "
     "something'd've there'd've they'd've we'd've who'd've wouldn't've y'all'll y'all'd've you'd've"
 )
 
 
-def _without_one(word: str) -> list[str]:
-    """Return a word without each of its apostrophes in turn."""
-    return [word[:place] + word[place + 1 :] for place, letter in enumerate(word) if letter == "'"]
+def _without_one_apostrophe(word: str) -> list[str]:
+    """Return the variants of a word without one of its apostrophes."""
+    return [word[:position] + word[position + 1 :] for position, letter in enumerate(word) if letter == "'"]
 
 
 _CONTRACTIONS = (
-    {word.replace("'", ""): word for word in _SHORT.split()}
-    | {misspelt: word for word in _LONG.split() for misspelt in _without_one(word)}
-    | {"somebody'd": "somebodyd"}  # the one that loses its apostrophe
+    {word.replace("'", ""): word for word in _SINGLE_CONTRACTIONS.split()}
+    | {misspelt: word for word in _DOUBLE_CONTRACTIONS.split() for misspelt in _without_one_apostrophe(word)}
+    | {"somebody'd": "somebodyd"}  # as in upstream's table
 )
 
 
-def normalised(text: str) -> str:
-    """Return a text as upstream compares it: without marks, articles and capital letters, number words as digits."""
+def normalise_answer(text: str) -> str:
+    """Return a text as upstream compares it: lower case, without punctuation and articles, number words as digits."""
     text = text.replace("\n", " ").replace("\t", " ").strip()
     removes_all = _COMMA.search(text) is not None
     cleaned = text
-    for mark in _MARKS:
+    for mark in _PUNCTUATION:
         removed = removes_all or f"{mark} " in text or f" {mark}" in text
         cleaned = cleaned.replace(mark, "" if removed else " ")
-    cleaned = _STOP.sub("", cleaned, count=_MOST_STOPS)
+    cleaned = _STOP.sub("", cleaned, count=_MAX_STOPS)
     words = (_NUMBERS.get(word, word) for word in cleaned.lower().split())
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
 
 def vqa_score(golds: Sequence[str], stated: str) -> float:
-    """Return the mean over annotators of min(1, number of others who agree with the answer / 3)."""
-    answer = normalised(stated)
-    agreeing = [normalised(gold) == answer for gold in golds]
-    total = sum(agreeing)
-    return sum(min(1.0, (total - agrees) / 3) for agrees in agreeing) / len(golds)
+    """Return the mean over annotators of min(1, number of other annotators who agree with the answer / 3)."""
+    answer = normalise_answer(stated)
+    agreements = [normalise_answer(gold) == answer for gold in golds]
+    total = sum(agreements)
+    return sum(min(1.0, (total - agrees) / 3) for agrees in agreements) / len(golds)
 
 
 def same_text(golds: Sequence[str], stated: str) -> float:
-    """Return 1 for a gold answer up to case and outer white space, else 0."""
+    """Return 1 if the reply equals a gold answer up to case and surrounding white space, else 0."""
     return float(stated.strip().lower() in {gold.strip().lower() for gold in golds})
 
 
@@ -97,17 +98,17 @@ def anls(golds: Sequence[str], stated: str) -> float:
 
 
 def _similarity(gold: str, stated: str) -> float:
-    """Return 1 - edits / length of the longer text as written; a value below one half may be too high."""
+    """Return 1 - edits / length of the longer text; values below one half are only upper bounds."""
     length = max(len(gold.upper()), len(stated.upper()))
-    one, other = (" ".join(text.strip().lower().split()) for text in (gold, stated))
+    first, second = (" ".join(text.strip().lower().split()) for text in (gold, stated))
     if not length:
         return 1.0
-    if (least := abs(len(one) - len(other)) / length) > 0.5:
-        return 1.0 - least
-    return 1.0 - edit_distance(other, one) / length
+    if (minimum_distance := abs(len(first) - len(second)) / length) > 0.5:
+        return 1.0 - minimum_distance
+    return 1.0 - edit_distance(second, first) / length
 
 
-def _score(value: float, text: str, reply: Reply) -> Score:
+def _reply_score(value: float, text: str, reply: Reply) -> Score:
     if not text.strip():
         return Score(value=value, verdict=unanswered_verdict(reply), why="no text", suspect=value > 0)
     verdict: Verdict = "right" if value == 1 else "graded" if value else "wrong"
@@ -115,32 +116,32 @@ def _score(value: float, text: str, reply: Reply) -> Score:
 
 
 class VqaScore(Struct, frozen=True):
-    """Scores a whole reply by the annotators who agree with it."""
+    """Scores a whole reply by its agreement with the annotators."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         return _whole_reply(vqa_score, sample, reply)
 
 
 class WholeReply(Struct, frozen=True):
-    """Scores 1 if the whole reply is a gold answer, whatever its case."""
+    """Scores 1 if the whole reply is a gold answer, ignoring case."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         return _whole_reply(same_text, sample, reply)
 
 
 class Anls(Struct, frozen=True):
-    """Scores a whole reply by its edits from a gold answer."""
+    """Scores a whole reply by its edit distance from a gold answer."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Judge one reply."""
+        """Score one reply."""
         return _whole_reply(anls, sample, reply)
 
 
 def _whole_reply(rule: Rule, sample: Sample, reply: Reply) -> Score:
     if reply.stop == "filter":
         return Score(value=0.0, verdict="refused", why="stopped by a content filter")
-    if len(reply.text) > LONGEST:
-        return Score(value=0.0, verdict="wrong", why=f"longer than {LONGEST} characters")
-    return _score(rule(sample.targets, reply.text), reply.text, reply)
+    if len(reply.text) > MAX_CHARS:
+        return Score(value=0.0, verdict="wrong", why=f"longer than {MAX_CHARS} characters")
+    return _reply_score(rule(sample.targets, reply.text), reply.text, reply)
