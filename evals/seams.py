@@ -250,6 +250,11 @@ class Decoding(Struct, frozen=True):
     temperature_last: bool = False
     """Whether tokens were excluded by their probability at temperature 1, as llama.cpp does."""
 
+    @property
+    def truncates(self) -> bool:
+        """Return whether some tokens cannot be drawn."""
+        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
+
 
 class TokenReading(NamedTuple):
     """What a model says of every token of a reply that was written elsewhere; arrays of equal length, one value a token.
@@ -280,7 +285,6 @@ class TokenReading(NamedTuple):
 class ReadsReplies(Protocol):
     """A model that can tell how likely it finds the tokens of given replies (teacher forcing: nothing is generated)."""
 
-    @property
     def backend(self) -> str:
         """Return what computes the likelihoods, with its version."""
         ...

@@ -21,6 +21,7 @@ from evals.boundary import foreign_code
 from evals.errors import ModelError, UsageError, install
 from evals.model_adapters.common import reading
 from evals.model_adapters.common.loaded_once import LoadedOnce
+from evals.model_adapters.common.rules import template_variables
 from evals.model_adapters.common.weights import (
     Loaded,
     Pending,
@@ -106,7 +107,6 @@ class Transformers(LoadedOnce[Loaded]):
         async with self._computing:
             return await asyncio.to_thread(likelihoods, loaded, prompt, continuations)
 
-    @property
     def backend(self) -> str:
         """See `ReadsReplies`."""
         return f"transformers {version('transformers')}"
@@ -134,15 +134,6 @@ class Transformers(LoadedOnce[Loaded]):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         self._loaded = None
-
-
-def template_variables(sampling: Sampling, switch: str) -> dict[str, Any]:
-    """Return the variables of the chat template that a sampling sets: the switch of reasoning, and the user's own."""
-    own = sampling.extra.get("chat_template_kwargs")
-    variables = dict(own) if isinstance(own, dict) else {}
-    if sampling.thinking is not None:
-        variables.setdefault(switch.rpartition(".")[2], sampling.thinking)
-    return variables
 
 
 def chosen(waiting: Sequence[Pending]) -> list[Pending]:

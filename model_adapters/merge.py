@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from evals.errors import ModelError
 from evals.merging.build import Plan, make
 from evals.model_adapters import hf, vllm
 from evals.model_adapters.common.served import Served
 from evals.model_adapters.hf import Transformers
 from evals.plain import notice
+from evals.seams import Decoding, TokenReading
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
 OPTIONS = ("results", "trust_remote_code", "gpu_check")
@@ -87,6 +89,16 @@ class Merged:
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
         return await (await self._made()).logprobs(prompt, continuations)
+
+    def backend(self) -> str:
+        """See `ReadsReplies`."""
+        return self._engine.backend() if self._engine is not None else ""
+
+    async def read_replies(
+        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenReading | ModelError]:
+        """See `ReadsReplies`."""
+        return await (await self._made()).read_replies(written, sampling, decoding)
 
     async def close(self) -> None:
         """Stop the server, or release the memory; a merge that is under way ends by itself."""

@@ -21,16 +21,19 @@ from msgspec import Struct
 
 from evals.calls.backoff import wait_s
 from evals.calls.secrets import Mask, api_key, url_secrets
-from evals.errors import BadReply, Fatal, RateLimit, Rejected, UsageError
+from evals.errors import BadReply, Fatal, ModelError, RateLimit, Rejected, UsageError
 from evals.model_adapters.common.addresses import Addresses
 from evals.model_adapters.common.endpoints import Endpoints
 from evals.model_adapters.common.faults import fault_message, not_a_reply
 from evals.model_adapters.common.fetch import Listed, Refused, listed
 from evals.model_adapters.common.http import base_of, likely_base, without_secrets
 from evals.model_adapters.common.retry_after import asked_wait_s
+from evals.model_adapters.common.rules import template_variables
+from evals.model_adapters.common.server_reading import ServerReader
 from evals.model_adapters.openai import Chat
 from evals.plain import notice
-from evals.types import Likelihood
+from evals.seams import Decoding, TokenReading
+from evals.types import Likelihood, Prompt, Reply, Sampling
 
 
 class _LogProbs(Struct):
@@ -91,6 +94,18 @@ class Server(Chat):
         return tuple(
             _likelihood(echo, start, text) for echo, text in zip(echoes[1:], continuations, strict=True)
         )
+
+    def backend(self) -> str:
+        """See `ReadsReplies`."""
+        return f"prompt_logprobs of {self.client.shown('/completions')}"
+
+    async def read_replies(
+        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenReading | ModelError]:
+        """See `ReadsReplies`."""
+        variables = template_variables(sampling, self.switch)
+        reader = ServerReader(self.client, self.name, variables)
+        return await reader.read(written, decoding, stops=bool(sampling.stop))
 
 
 def _echoed(choice: _Echo, text: str, where: str) -> _LogProbs:

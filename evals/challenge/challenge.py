@@ -111,7 +111,7 @@ def _tested(
     left_out = dict(choice.left_out + readings.left_out)
     return structs.replace(
         blank,
-        backend=model.backend if isinstance(model, ReadsReplies) else "",
+        backend=model.backend() if isinstance(model, ReadsReplies) else "",
         replies=len(readings.readings),
         tokens=readings.tokens,
         verdict=evidence.verdict,

@@ -16,6 +16,7 @@ from evals.errors import Disconnected, Fatal, ModelError, RateLimit, Transient
 from evals.model_adapters.common.balance import Balance
 from evals.model_adapters.common.http import without_secrets
 from evals.plain import notice
+from evals.seams import Decoding, TokenReading
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
 T = TypeVar("T")
@@ -59,6 +60,12 @@ class Server(Protocol):
         self, prompt: str, continuations: Sequence[str]
     ) -> Coroutine[Any, Any, tuple[Likelihood, ...]]:
         """Return log-likelihoods."""
+        ...
+
+    def read_replies(
+        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Coroutine[Any, Any, Sequence[TokenReading | ModelError]]:
+        """Return readings of recorded replies."""
         ...
 
     async def close(self) -> None:
@@ -273,6 +280,16 @@ class Endpoints:
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
         return await self._ask(lambda server: server.logprobs(prompt, continuations))
+
+    def backend(self) -> str:
+        """See `ReadsReplies`."""
+        return f"prompt_logprobs of {', '.join(e.url for e in self._endpoints.values())}"
+
+    async def read_replies(
+        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenReading | ModelError]:
+        """See `ReadsReplies`."""
+        return await self._ask(lambda server: server.read_replies(written, sampling, decoding))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -52,6 +52,10 @@ ENDPOINTS = (
 """Paths that users often copy along with a base URL."""
 
 
+BESIDE = frozenset({"/tokenize"})
+"""Endpoints of vLLM that lie beside `/v1`."""
+
+
 class Base(NamedTuple):
     """A base URL and its query, which Azure and other gateways use and which goes after the path."""
 
@@ -61,7 +65,8 @@ class Base(NamedTuple):
     def join(self, path: str) -> str:
         """Return the URL of an endpoint."""
         own = "&" if "?" in path else "?"
-        return f"{self.url}{path}{own}{self.query}" if self.query else f"{self.url}{path}"
+        url = self.url.removesuffix("/v1") if path in BESIDE else self.url
+        return f"{url}{path}{own}{self.query}" if self.query else f"{url}{path}"
 
 
 def base_of(url: str) -> Base:

@@ -86,3 +86,12 @@ def truncate_at_stop(reply: Reply, stops: Sequence[str]) -> Reply:
     """Truncate a reply before its first stop sequence."""
     positions = [position for stop in stops if stop and (position := reply.text.find(stop)) >= 0]
     return structs.replace(reply, text=reply.text[: min(positions)], stop="stop") if positions else reply
+
+
+def template_variables(sampling: Sampling, switch: str) -> dict[str, Any]:
+    """Return the variables of the chat template that a sampling sets: the switch of reasoning, and the user's own."""
+    own = sampling.extra.get("chat_template_kwargs")
+    variables = dict(own) if isinstance(own, dict) else {}
+    if sampling.thinking is not None:
+        variables.setdefault(switch.rpartition(".")[2], sampling.thinking)
+    return variables

@@ -15,12 +15,13 @@ from pathlib import Path
 from msgspec import structs
 
 from evals import profiles
-from evals.errors import Context, Disconnected, EvalsError, Gone, UsageError
+from evals.errors import Context, Disconnected, EvalsError, Gone, ModelError, UsageError
 from evals.model_adapters.common import launch, registry, server_process
 from evals.model_adapters.common.launch import Engine
 from evals.model_adapters.server import TAKES_SERIES, Server
 from evals.plain import notice
 from evals.profiles import Profile
+from evals.seams import Decoding, TokenReading
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
 RESTARTS = 1
@@ -183,6 +184,20 @@ class Served:
         chat = await self._up()
         try:
             return await chat.logprobs(prompt, continuations)
+        except Disconnected as error:
+            raise await self._cut(error) from None
+
+    def backend(self) -> str:
+        """See `ReadsReplies`."""
+        return launch.version(self.spec.engine, self.spec.python)
+
+    async def read_replies(
+        self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
+    ) -> Sequence[TokenReading | ModelError]:
+        """See `ReadsReplies`."""
+        chat = await self._up()
+        try:
+            return await chat.read_replies(written, sampling, decoding)
         except Disconnected as error:
             raise await self._cut(error) from None
 

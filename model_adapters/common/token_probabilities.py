@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import log
 from typing import Any
 
 from evals.seams import Decoding, TokenReading
@@ -10,7 +9,7 @@ from evals.seams import Decoding, TokenReading
 ROWS = 128
 """Positions whose probabilities are computed at once, in float32."""
 LIKELIEST = 256
-"""Tokens that are sorted first to find the end of the nucleus (top-p); more only where these do not reach it."""
+"""Tokens that are sorted first to find those that can be drawn; all only where these do not reach."""
 
 
 def columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:
@@ -34,52 +33,50 @@ def _columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     gap = (logs.max(dim=-1, keepdim=True).values - own)[:, 0]
     if decoding.temperature == 0:
         above, mass = (rank > 1).double(), (rank == 1).double()
+    elif decoding.truncates:
+        above, mass = _truncated(logs, tokens, decoding, LIKELIEST)
     else:
+        warm = torch.softmax(logs / decoding.temperature, dim=-1)
         earlier = torch.arange(logs.shape[1], device=logs.device) < tokens[:, None]
-        before = better | ((logs == own) & earlier)  # equally likely tokens in the order of their ids
-        weights = _weights(logs, decoding)
-        total = weights.sum(dim=-1, dtype=torch.float64)
-        above = (weights * before).sum(dim=-1, dtype=torch.float64) / total
-        mass = weights.gather(1, tokens[:, None])[:, 0].double() / total
-    return torch.stack([own[:, 0].double(), rank.double(), gap.double(), above, mass]).cpu()
+        better |= (logs == own) & earlier  # equally likely tokens in the order of their ids
+        above, mass = (warm * better).sum(dim=-1), warm.gather(1, tokens[:, None])[:, 0]
+    return torch.stack([own[:, 0].double(), rank.double(), gap.double(), above.double(), mass.double()]).cpu()
 
 
-def _weights(logs: Any, decoding: Decoding) -> Any:
-    """Return what the probabilities under a decoding are proportional to: 0 for a token that it excludes."""
+def _truncated(logs: Any, tokens: Any, decoding: Decoding, many: int) -> tuple[Any, Any]:
+    """Return above and mass under a decoding that excludes tokens, from the likeliest `many`, or all where more are kept."""
+    top, order = logs.topk(min(many, logs.shape[1]), dim=-1)
+    kept = _kept(logs, top, decoding)
+    weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * kept
+    is_own = order == tokens[:, None]
+    before = weights.cumsum(dim=-1) - weights
+    total = weights.sum(dim=-1)
+    mass = (weights * is_own).sum(dim=-1) / total
+    above = (before * is_own).sum(dim=-1) / total
+    above[mass == 0] = 1.0
+    rest = kept[:, -1]
+    if rest.any() and many < logs.shape[1]:
+        above[rest], mass[rest] = _truncated(logs[rest], tokens[rest], decoding, logs.shape[1])
+    return above, mass
+
+
+def _kept(logs: Any, top: Any, decoding: Decoding) -> Any:
+    """Return which of the likeliest tokens, in their order, a decoding can draw."""
     import torch
 
-    warm = torch.log_softmax(logs / decoding.temperature, dim=-1)
-    judged = logs if decoding.temperature_last else warm
-    floor = torch.full_like(judged[:, :1], -torch.inf)
-    if 0 < decoding.top_k < judged.shape[1]:
-        floor = judged.topk(decoding.top_k, dim=-1).values[:, -1:]
+    scale = 1.0 if decoding.temperature_last else decoding.temperature
+    judged = ((top - top[:, :1]) / scale).double().exp()
+    kept = torch.ones_like(judged, dtype=torch.bool)
+    if decoding.top_k:
+        kept[:, decoding.top_k :] = False
     if decoding.top_p < 1:
-        floor = torch.maximum(floor, _nucleus_floor(judged, floor, decoding.top_p))
+        # what is sorted is all that top-k leaves
+        among = (judged * kept) if 0 < decoding.top_k <= top.shape[1] else ((logs - top[:, :1]) / scale).exp()
+        total = among.sum(dim=-1, keepdim=True, dtype=torch.float64)
+        kept &= judged.cumsum(dim=-1) - judged < decoding.top_p * total
     if decoding.min_p:
-        floor = torch.maximum(floor, judged.max(dim=-1, keepdim=True).values + log(decoding.min_p))
-    return torch.where(judged >= floor, warm, -torch.inf).exp()
-
-
-def _nucleus_floor(judged: Any, floor: Any, top_p: float) -> Any:
-    """Return the log-probability of the last token of each nucleus, of the tokens down to `floor`."""
-    import torch
-
-    kept = torch.where(judged >= floor, judged, -torch.inf)
-    kept = torch.log_softmax(kept, dim=-1)
-    found, exceeds = _nucleus(kept, min(LIKELIEST, kept.shape[1]), top_p)
-    result = judged.gather(1, found)
-    if exceeds.any():
-        found, _ = _nucleus(kept[exceeds], kept.shape[1], top_p)
-        result[exceeds] = judged[exceeds].gather(1, found)
-    return result
-
-
-def _nucleus(kept: Any, many: int, top_p: float) -> tuple[Any, Any]:
-    """Return the index of each nucleus's last token, and whether it ends after the likeliest `many`."""
-    values, order = kept.topk(many, dim=-1)
-    before = values.exp().cumsum(dim=-1) - values.exp()
-    inside = (before < top_p).sum(dim=-1)
-    return order.gather(1, (inside - 1).clamp(min=0)[:, None]), inside == many
+        kept &= judged >= decoding.min_p
+    return kept
 
 
 def reading(found: Any, recorded: int | None) -> TokenReading:

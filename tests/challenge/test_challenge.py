@@ -112,7 +112,7 @@ def test_a_changed_bundle_is_refused(runs: dict[str, Run], tmp_path: Path) -> No
     with zipfile.ZipFile(packed, "a") as archive:
         archive.writestr("more.txt", "more")
     complaint = command.evals("board", "challenge", packed, "-m", "bigram:1").complaint
-    assert "the archive's bytes are not those that were packed" in complaint
+    assert "the archive's checksum does not match" in complaint
 
 
 @pytest.mark.parametrize(

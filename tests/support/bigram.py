@@ -27,7 +27,6 @@ START = END
 class Bigram:
     accepts: frozenset[str] = frozenset()
     slots: int | None = None
-    backend = "bigram 1"
 
     def __init__(self, rest: str) -> None:
         self.name = rest
@@ -63,6 +62,9 @@ class Bigram:
             seconds=1.0,
             model=self.name,
         )
+
+    def backend(self) -> str:
+        return "bigram 1"
 
     async def read_replies(
         self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
