@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from evals import load
 from evals.challenge import replies
-from evals.challenge.decoding import decoding_of, sampling_of
+from evals.challenge.decoding import decoding_of, sampling_of, unstated
 from evals.challenge.outcome import ChallengeOutcome
 from evals.challenge.reading import Readings, read
 from evals.challenge.replies import Choice, Source
@@ -55,7 +55,14 @@ def challenge(
     model = load.model(spec, **options)
     if not isinstance(model, ReadsReplies):
         return structs.replace(blank, reason=_cannot_read(spec))
-    return _tested(blank, model, choice, sampling, decoding)
+    outcome = _tested(blank, model, choice, sampling, decoding)
+    missing = unstated(source.card.config, sampling)
+    if outcome.verdict == "different" and missing:
+        why = (
+            f"the replies differ from what this model writes without {missing}, which the card does not state"
+        )
+        return structs.replace(outcome, verdict="untestable", reason=f"{why}: the server may have set them")
+    return outcome
 
 
 def _blank(source: Source, spec: str, request: ChallengeRequest) -> ChallengeOutcome:

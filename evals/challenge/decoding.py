@@ -76,6 +76,13 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
     return decoding
 
 
+def unstated(config: Config, sampling: Sampling) -> str:
+    """Return the settings that a server may have set by a default of its own, as vLLM does by `generation_config.json`."""
+    if config.model.partition(":")[0] in ("hf", "smollm2") or not sampling.temperature:
+        return ""
+    return " and ".join(name for name in ("top_p", "top_k") if getattr(sampling, name) is None)
+
+
 GREEDY = 1e-5
 """Temperatures below this are greedy, as in vLLM (`_SAMPLING_EPS` in vllm/v1/sample)."""
 

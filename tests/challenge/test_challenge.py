@@ -33,7 +33,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
         for name, temperature in (("greedy", 0.0), ("sampled", 0.8)):
             results = folder / name
             evals.evaluate(
-                SUITE, "bigram:1", temperature=temperature, max_tokens=60, results=results, quiet=True
+                SUITE,
+                "bigram:1",
+                temperature=temperature,
+                top_p=1.0,
+                max_tokens=60,
+                results=results,
+                quiet=True,
             )
             (made[name],) = store.runs(results)
         yield made
@@ -63,15 +69,28 @@ def test_the_model_that_wrote_the_replies_is_consistent(runs: dict[str, Run], ki
 
 
 @pytest.mark.parametrize("kind", ["greedy", "sampled"])
-def test_another_model_did_not_write_them(runs: dict[str, Run], kind: str) -> None:
-    done = challenge(runs[kind], model="bigram:2")
+def test_another_model_did_not_write_them(runs: dict[str, Run], kind: str, tmp_path: Path) -> None:
+    temperature = 0.0 if kind == "greedy" else 0.8
+    sampling = {"temperature": temperature, "top_p": 1.0, "top_k": 0, "max_tokens": 60}
+    done = challenge(replaced(runs[kind], tmp_path, {"sampling": sampling}), model="bigram:2")
     assert done.status == 1
     assert "different: this model did not write these replies" in done.out
 
 
 def test_another_temperature_is_found(runs: dict[str, Run], tmp_path: Path) -> None:
     sampling = {"temperature": 2.5, "max_tokens": 60}
-    assert challenge(replaced(runs["sampled"], tmp_path, {"sampling": sampling})).status == 1
+    stated = replaced(runs["sampled"], tmp_path, {"sampling": {**sampling, "top_p": 1.0, "top_k": 0}})
+    assert challenge(stated).status == 1
+
+
+def test_a_server_s_own_top_p_is_no_reason_to_call_replies_different(
+    runs: dict[str, Run], tmp_path: Path
+) -> None:
+    done = challenge(
+        replaced(runs["sampled"], tmp_path, {"sampling": {"temperature": 2.5, "max_tokens": 60}})
+    )
+    assert done.status == 3
+    assert "without top_p and top_k, which the card does not state" in " ".join(done.out.split())
 
 
 def test_drawn_replies_are_not_greedy(runs: dict[str, Run], tmp_path: Path) -> None:
