@@ -81,6 +81,10 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
         """Return the suite with its protocol."""
         return f"{self.suite} ({self.protocol})"
 
+    def with_level(self, level: Level) -> SuiteResult:
+        """Return the result at another level."""
+        return structs.replace(self, level=level)
+
     @property
     def headline(self) -> Estimate | None:
         """Return the headline's estimate over the whole suite."""

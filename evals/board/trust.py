@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from evals.challenge.outcome import Verdict
 from evals.records.promise import BROKEN, KEPT
+
+if TYPE_CHECKING:
+    from evals.board.results import Level
 
 
 class Mark(NamedTuple):
@@ -44,6 +47,14 @@ CHALLENGES: Mapping[Verdict, Mark] = {
 }
 RERUN = Mark("◆", "rerun", "the board's own run of the model is equivalent")
 MARKS = (*PROMISES.values(), *CHALLENGES.values(), RERUN)
+
+
+def level_words(level: Level, verdict: Verdict | None) -> str:
+    """Return a level in words, with the verdict of the challenge that counts."""
+    if verdict is None:
+        return level
+    words = CHALLENGES[verdict].words
+    return words if level == "challenged" else f"{level}; {words}"
 
 
 def promise_state(standing: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evals.commands import common
+from evals.commands import common, show_board
 from evals.errors import UnknownName, UsageError
 from evals.types import VERDICTS
 
@@ -72,7 +72,8 @@ def show(
 ) -> None:  # fmt: skip
     """Show the scores of a RUN or of all runs, with intervals, n and marks; or show single samples.
 
-    A RUN is an id or its beginning or end, `last` or `last:2`, a model or suite with one run, NAME/SUITE, or a folder.
+    A RUN is an id or its beginning or end, `last` or `last:2`, a model or suite with one run, NAME/SUITE, or a folder;
+    a board's folder shows its numbers with their levels.
     `--sample` and `--next` show a prompt with its reply and how it was scored.
     """
     _check_options(samples=samples, sample=sample, next_verdict=next_verdict, pivot=pivot, **options)
@@ -88,6 +89,8 @@ def show(
         _show_sample(_required_run(run, "--sample"), sample, next_verdict, options)
     elif samples:
         _show_samples(_required_run(run, "--samples"), options)
+    elif run is not None and show_board.is_board(Path(run)):
+        show_board.show(Path(run), {**options, "pivot": pivot})
     else:
         _show_runs(run, pivot=pivot, **options)
 

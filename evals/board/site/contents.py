@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from evals.board import decisions, examine, items, levels, policy, results, trust
 from evals.board.decisions import Decision
@@ -73,11 +73,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
 
     def level(self, key: Key) -> str:
         """Return the level of a number in words, with the verdict of its challenge."""
-        result, verdict = self.numbers[key], self.verdict(key)
-        if verdict is None:
-            return result.level
-        words = trust.CHALLENGES[verdict].words
-        return words if result.level == "challenged" else f"{result.level}; {words}"
+        return trust.level_words(self.numbers[key].level, self.verdict(key))
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -170,7 +166,7 @@ def _of_board(folder: Path) -> Contents:
                 name=result.entry,
                 label=f"{result.model.model} ({result.model.revision})",
                 model=result.model,
-                numbers={key: structs.replace(s, level=level) for key, (s, level, _) in standings.items()},
+                numbers={key: s.with_level(level) for key, (s, level, _) in standings.items()},
                 challenges={key: challenge for key, (_, _, challenge) in standings.items() if challenge},
                 decision=decisions.latest(made, result.entry),
                 content_sha256=result.content_sha256,
@@ -204,7 +200,12 @@ def _of_results(folder: Path) -> Contents:
                 name=name,
                 label=model,
                 model=None,
-                numbers={key: _with_level(result, challenged[key]) for key, (result, _) in measured.items()},
+                numbers={
+                    key: result.with_level("challenged")
+                    if (challenge := challenged[key]) and challenge.passed
+                    else result
+                    for key, (result, _) in measured.items()
+                },
                 challenges={key: challenge for key, challenge in challenged.items() if challenge},
             )
         )
@@ -223,10 +224,6 @@ def _of_results(folder: Path) -> Contents:
         (),
         is_board=False,
     )
-
-
-def _with_level(result: SuiteResult, challenge: Challenge | None) -> SuiteResult:
-    return structs.replace(result, level="challenged") if challenge and challenge.passed else result
 
 
 def _measured(run: Run) -> tuple[SuiteResult, Items]:

@@ -1,0 +1,60 @@
+"""`evals show BOARD`: the numbers of a board with their levels and promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evals.commands import common
+from evals.errors import UsageError
+
+if TYPE_CHECKING:
+    from evals.terminal.board_numbers import Number
+
+
+def is_board(folder: Path) -> bool:
+    """Return whether a folder is a board."""
+    return (folder / "board.toml").is_file()
+
+
+def show(folder: Path, options: Mapping[str, Any]) -> None:
+    """Print the numbers of accepted entries, with what broke their promises or keeps them from the level `challenged`."""
+    from evals.terminal import board_numbers
+    from evals.terminal.layout import width
+
+    for name in ("pivot", "by", "separate", "last", "since"):
+        if options[name]:
+            raise UsageError(
+                f"{folder} is a board: `evals show` takes only --suite, --model, --protocol and --json for one"
+            )
+    numbers = [number for number in board_numbers.read(folder) if _matches(number, options)]
+    if options["as_json"]:
+        common.print_json({"numbers": [_json(number) for number in numbers]})
+    elif not numbers:
+        common.say("The board has no such number: `evals board ingest` computes them.")
+    else:
+        common.print_lines(board_numbers.layout(numbers, width()))
+        remarks = [(number, remark) for number in numbers for remark in number.remarks]
+        if remarks:
+            common.say("")
+        for number, remark in remarks:
+            common.say(f"{number.entry}, {number.result.label}: {remark}")
+
+
+def _matches(number: Number, options: Mapping[str, Any]) -> bool:
+    suite = number.result.suite
+    return (
+        options["suite"] in ("", suite, suite.partition(":")[0])
+        and options["model"].lower() in number.model.lower()
+        and options["protocol"] in ("", number.result.protocol)
+    )
+
+
+def _json(number: Number) -> dict[str, Any]:
+    result = number.result
+    return {
+        "entry": number.entry, "model": number.model, "suite": result.suite, "protocol": result.protocol,
+        "headline": result.headline, "coverage": result.coverage, "level": result.level, "promise": result.promise,
+        "challenge": number.challenge, "decision": number.decision,
+    }  # fmt: skip

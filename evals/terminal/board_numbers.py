@@ -1,0 +1,98 @@
+"""The numbers of a board on a terminal, with the level and the promise of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from evals.board import decisions, levels, results, trust
+from evals.board.results import EntryResult, SuiteResult
+from evals.challenge.summary import Challenge
+from evals.records.promise import BROKEN, NONE
+from evals.terminal.figures import figure, interval, percent
+from evals.terminal.layout import Column, Section, table
+
+Cell = TypeVar("Cell")
+COLUMNS = (
+    Column("model"), Column("score", right=True), Column("95 % interval", right=True), Column("n", right=True, drop=2),
+    Column("coverage", right=True, drop=3), Column("level"), Column("promise"), Column("entry", drop=4),
+)  # fmt: skip
+PROMISE = 6
+"""Place of the column `promise`, which is left out if no number has one."""
+
+
+class Number(NamedTuple):
+    """A published number of a board."""
+
+    entry: str
+    model: str
+    result: SuiteResult
+    """With its level."""
+    challenge: Challenge | None
+    decision: str
+    """Decision on its entry; empty: none, or accepted."""
+
+    @property
+    def level(self) -> str:
+        """Return the level in words, with the verdict of the challenge and the decision."""
+        verdict = self.challenge.counted if self.challenge else None
+        return "; ".join(filter(None, [trust.level_words(self.result.level, verdict), self.decision]))
+
+    @property
+    def promise(self) -> str:
+        """Return none, kept or broken."""
+        return trust.promise_state(self.result.promise)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Return what broke the promise, and the challenge unless it gives the level `challenged`."""
+        remarks = [f"promise {self.result.promise}"] if self.promise == BROKEN else []
+        if self.challenge is not None and not self.challenge.passed:
+            remarks.append(self.challenge.sentence)
+        return remarks
+
+
+def read(folder: Path) -> Iterator[Number]:
+    """Yield the numbers of accepted entries; raises UsageError if a file of the board is broken."""
+    known, made = levels.read(folder), decisions.read(folder)
+    for entry in results.read_all(folder).values():
+        if entry.status == "accepted":
+            latest = decisions.latest(made, entry.entry)
+            decision = latest.kind if latest and latest.kind != "accepted" else ""
+            for result in entry.suites:
+                level, challenge = known.of(entry.entry, result.suite, result.protocol)
+                yield Number(entry.entry, _model(entry), result.with_level(level), challenge, decision)
+
+
+def _model(entry: EntryResult) -> str:
+    return f"{entry.model.model} ({entry.model.revision})" if entry.model else entry.entry
+
+
+def layout(numbers: Sequence[Number], max_width: int | None) -> list[str]:
+    """Lay out numbers by suite and protocol, the best first."""
+    promised = any(number.promise != NONE for number in numbers)
+    sections: list[Section] = []
+    for label in sorted({number.result.label for number in numbers}):
+        rows = [_row(n) for n in sorted(numbers, key=_standing) if n.result.label == label]
+        sections.append((label, [_kept(row, promised=promised) for row in rows]))
+    return table(_kept(COLUMNS, promised=promised), sections, max_width)
+
+
+def _kept(cells: Sequence[Cell], *, promised: bool) -> list[Cell]:
+    return list(cells) if promised else [*cells[:PROMISE], *cells[PROMISE + 1 :]]
+
+
+def _standing(number: Number) -> tuple[bool, float]:
+    head = number.result.headline
+    if head is None or head.value is None:
+        return True, 0.0
+    return False, -head.value if head.better == "higher" else head.value
+
+
+def _row(number: Number) -> list[str]:
+    result, head = number.result, number.result.headline
+    return [
+        number.model, figure(head), interval(head), f"{head.n:,}" if head else "-", f"{percent(result.coverage)} %",
+        number.level, number.promise, number.entry,
+    ]  # fmt: skip
