@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.model_adapters import llamacpp
-from evals.seams import TokenReading
+from evals.model_adapters.common.token_probabilities import columns, reading
+from evals.seams import Decoding, TokenReading
 
 VARIANTS = ("bfloat16", "float32", "8-bit", "4-bit", "fine-tuned", "gemma")
 """All but float32 compute in bfloat16."""
@@ -29,13 +30,6 @@ class Written(NamedTuple):
     prompt: str
     text: str
     ended: bool
-
-
-class Draw(NamedTuple):
-    """The sampling of replies; temperature 0: greedy."""
-
-    temperature: float
-    top_p: float = 0.95
 
 
 class Loaded(NamedTuple):
@@ -121,7 +115,9 @@ def tune(loaded: Loaded) -> None:
         own.requires_grad_(requires_grad=False)
 
 
-def write(loaded: Loaded, prompts: Sequence[str], draw: Draw, *, tokens: int, seed: int) -> list[Written]:
+def write(
+    loaded: Loaded, prompts: Sequence[str], decoding: Decoding, *, tokens: int, seed: int
+) -> list[Written]:
     """Have the model reply to all prompts in one batch, padded at the left."""
     import torch
 
@@ -144,7 +140,7 @@ def write(loaded: Loaded, prompts: Sequence[str], draw: Draw, *, tokens: int, se
                 use_cache=True,
                 logits_to_keep=1,
             )
-        past, chosen = out.past_key_values, drawn(out.logits[:, -1].float(), draw, generator)
+        past, chosen = out.past_key_values, drawn(out.logits[:, -1].float(), decoding, generator)
         said.append(torch.where(done, -1, chosen))
         done = done | (chosen == end)
         step, position = chosen[:, None], position[:, -1:] + 1
@@ -156,20 +152,20 @@ def write(loaded: Loaded, prompts: Sequence[str], draw: Draw, *, tokens: int, se
     ]
 
 
-def drawn(logits: Any, draw: Draw, generator: Any) -> Any:
+def drawn(logits: Any, decoding: Decoding, generator: Any) -> Any:
     """Draw a token of each row."""
     import torch
 
-    if not draw.temperature:
+    if not decoding.temperature:
         return logits.argmax(-1)
-    scaled = logits / draw.temperature
+    scaled = logits / decoding.temperature
     best, order = scaled.topk(LIKELIEST)
     mass = (best - scaled.logsumexp(-1, keepdim=True)).exp()
-    mass = torch.where(mass.cumsum(-1) - mass < draw.top_p, mass, 0.0)
+    mass = torch.where(mass.cumsum(-1) - mass < decoding.top_p, mass, 0.0)
     return order.gather(1, torch.multinomial(mass, 1, generator=generator))[:, 0]
 
 
-def read(loaded: Loaded, written: Sequence[Written], draw: Draw, *, batch: int) -> list[TokenReading]:
+def read(loaded: Loaded, written: Sequence[Written], decoding: Decoding, *, batch: int) -> list[TokenReading]:
     """Have the model read replies, in batches padded at the right; in the order given."""
     import torch
 
@@ -186,36 +182,11 @@ def read(loaded: Loaded, written: Sequence[Written], draw: Draw, *, batch: int) 
             for i, states in zip(chosen, hidden, strict=True):
                 start, reply = pairs[i]
                 logits = loaded.model.lm_head(states[len(start) - 1 : len(start) + len(reply) - 1])
-                found[i] = token_reading(logits.float(), torch.tensor(reply), draw)
+                found[i] = reading(columns(logits, torch.tensor(reply), decoding), None)
     return [found[i] for i in range(len(pairs))]
 
 
-def token_reading(logits: Any, tokens: Any, draw: Draw) -> TokenReading:
-    """Return the reading of tokens from the logits (T, words) before each; a greedy draw is read at temperature 1."""
-    own = logits.gather(1, tokens[:, None])
-    best = logits.max(dim=1, keepdim=True).values
-    scaled = logits / (draw.temperature or 1.0)
-    total = scaled.logsumexp(-1, keepdim=True)
-    better = logits > own
-    above = ((scaled - total).exp() * better).sum(1)
-    mass = (own[:, 0] / (draw.temperature or 1.0) - total[:, 0]).exp()
-    top = (scaled.topk(LIKELIEST).values - total).exp()
-    kept = (top * (top.cumsum(-1) - top < draw.top_p)).sum(1)
-    inside = above < draw.top_p
-
-    def array(values: Any) -> Any:
-        return values.double().numpy()
-
-    return TokenReading(
-        logprob=array((own - logits.logsumexp(-1, keepdim=True))[:, 0]),
-        rank=array(better.sum(1) + 1),
-        gap=array((best - own)[:, 0]),
-        above=array((above / kept).clamp(max=1.0)),
-        mass=array(mass / kept * inside),
-    )
-
-
-def llama_cpp(prompts: Sequence[str], draw: Draw, *, tokens: int, seed: int) -> Iterator[Written]:
+def llama_cpp(prompts: Sequence[str], decoding: Decoding, *, tokens: int, seed: int) -> Iterator[Written]:
     """Have llama.cpp reply, from the quantised file itself, one prompt at a time."""
     import xllamacpp
 
@@ -228,7 +199,7 @@ def llama_cpp(prompts: Sequence[str], draw: Draw, *, tokens: int, seed: int) -> 
         "temperature",
         "top_p",
     ]  # its own order is the other one: top-p of the probabilities at temperature 1
-    wish = {"temperature": draw.temperature, "top_p": draw.top_p, "samplers": order}
+    wish = {"temperature": decoding.temperature, "top_p": decoding.top_p, "samplers": order}
     for i, prompt in enumerate(prompts):
         messages = [{"role": "user", "content": prompt}]
         done = server.handle_chat_completions(

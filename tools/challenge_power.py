@@ -23,16 +23,16 @@ import msgspec
 import numpy as np
 
 from evals.challenge.evidence import CLOSE, SAME, Neighbourhood, by_position, by_reply, features_of, wealth
-from evals.seams import TokenReading
+from evals.seams import Decoding, TokenReading
 from tools import challenge_models as models
-from tools.challenge_models import Draw, Written
+from tools.challenge_models import Written
 
 SIZES = (5, 10, 20, 40, 60)
 TRIALS = 200
 ALPHA = 0.01
 EDITED = 0.05
 """Share of sentences that are edited."""
-DRAWN, GREEDY, HOT = Draw(0.7), Draw(0.0), Draw(1.0)
+DRAWN, GREEDY, HOT = Decoding(0.7, top_p=0.95), Decoding(0.0), Decoding(1.0, top_p=0.95)
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
 
 
@@ -42,7 +42,7 @@ class Condition(NamedTuple):
     title: str
     pool: str
     reader: str = "bfloat16"
-    draw: Draw = DRAWN
+    decoding: Decoding = DRAWN
     """The recorded sampling."""
     expected: str = "different"
     batch: int = 16
@@ -50,30 +50,34 @@ class Condition(NamedTuple):
 
     @property
     def greedy(self) -> bool:
-        return not self.draw.temperature
+        return not self.decoding.temperature
 
     @property
     def key(self) -> str:
-        return f"{self.pool}-{self.reader}-{self.draw.temperature}-{self.batch}"
+        return f"{self.pool}-{self.reader}-{self.decoding.temperature}-{self.batch}"
 
 
 def conditions(*, llama: bool) -> Iterator[Condition]:
     """Yield the rows: the honest ones first."""
-    for pool, draw in (("drawn", DRAWN), ("greedy", GREEDY)):
-        yield Condition(f"{pool}: the same model", pool, draw=draw, expected="honest")
-        yield Condition(f"{pool}: the same model, batches of 3", pool, draw=draw, expected="honest", batch=3)
-        yield Condition(f"{pool}: the same model in float32", pool, "float32", draw, expected="honest")
+    for pool, decoding in (("drawn", DRAWN), ("greedy", GREEDY)):
+        yield Condition(f"{pool}: the same model", pool, decoding=decoding, expected="honest")
+        yield Condition(
+            f"{pool}: the same model, batches of 3", pool, decoding=decoding, expected="honest", batch=3
+        )
+        yield Condition(f"{pool}: the same model in float32", pool, "float32", decoding, expected="honest")
         if llama:
-            yield Condition(f"{pool}: written by llama.cpp", f"llama-{pool}", draw=draw, expected="honest")
-        yield Condition(f"{pool}: 5 % of sentences edited", pool, draw=draw, edited=True)
-        yield Condition(f"{pool}: another model (Gemma)", pool, "gemma", draw)
-        yield Condition(f"{pool}: fine-tuned", pool, "fine-tuned", draw)
-        yield Condition(f"{pool}: 4-bit", pool, "4-bit", draw, expected="measured")
-        yield Condition(f"{pool}: 8-bit", pool, "8-bit", draw, expected="close")
+            yield Condition(
+                f"{pool}: written by llama.cpp", f"llama-{pool}", decoding=decoding, expected="honest"
+            )
+        yield Condition(f"{pool}: 5 % of sentences edited", pool, decoding=decoding, edited=True)
+        yield Condition(f"{pool}: another model (Gemma)", pool, "gemma", decoding)
+        yield Condition(f"{pool}: fine-tuned", pool, "fine-tuned", decoding)
+        yield Condition(f"{pool}: 4-bit", pool, "4-bit", decoding, expected="measured")
+        yield Condition(f"{pool}: 8-bit", pool, "8-bit", decoding, expected="close")
     yield Condition("recorded temperature 0.7, drawn at 1.0", "hot")
-    yield Condition("recorded temperature 1.0, drawn at 0.7", "drawn", draw=HOT)
+    yield Condition("recorded temperature 1.0, drawn at 0.7", "drawn", decoding=HOT)
     yield Condition("recorded temperature 0.7, greedy", "greedy")
-    yield Condition("recorded as greedy, drawn at 0.7", "drawn", draw=GREEDY)
+    yield Condition("recorded as greedy, drawn at 0.7", "drawn", decoding=GREEDY)
 
 
 class Pools:
@@ -95,7 +99,7 @@ class Pools:
 
     def written(self, name: str) -> list[Written]:
         """Return the replies of a pool."""
-        draw = {"drawn": DRAWN, "greedy": GREEDY, "hot": HOT}[
+        decoding = {"drawn": DRAWN, "greedy": GREEDY, "hot": HOT}[
             name.removeprefix("llama-").removeprefix("edited-")
         ]
 
@@ -104,9 +108,9 @@ class Pools:
                 return edits(self.written(name.removeprefix("edited-")))
             if name.startswith("llama-"):
                 asked = models.prompts(self.llama)
-                return list(models.llama_cpp(asked, draw, tokens=self.tokens, seed=5))
+                return list(models.llama_cpp(asked, decoding, tokens=self.tokens, seed=5))
             loaded, asked = self.model("bfloat16"), models.prompts(self.replies)
-            return models.write(loaded, asked, draw, tokens=self.tokens, seed=7)
+            return models.write(loaded, asked, decoding, tokens=self.tokens, seed=7)
 
         path = self.folder / f"{name}.json"
         if not path.exists():
@@ -121,7 +125,7 @@ class Pools:
             written = self.written(pool or condition.pool)
             loaded = self.model(condition.reader)
             found = self._timed(
-                key, lambda: models.read(loaded, written, condition.draw, batch=condition.batch)
+                key, lambda: models.read(loaded, written, condition.decoding, batch=condition.batch)
             )
             columns = {
                 name: np.concatenate([getattr(r, name) for r in found]) for name in TokenReading._fields[:5]
@@ -208,7 +212,11 @@ def row(pools: Pools, condition: Condition, *, one_seed: bool = False) -> str:
     different, same = (
         np.array(list(trials(pools, condition, near, one_seed=one_seed))) for near in (CLOSE, SAME)
     )
-    shares = [f"{100 * share:.0f}" for share in different.mean(axis=0)]
+    most = len(pools.written(condition.pool))
+    shares = [
+        f"{100 * share:.0f}" if size <= most else ""
+        for size, share in zip(SIZES, different.mean(axis=0), strict=True)
+    ]
     unequal = f"{100 * (same[:, -1] | different[:, -1]).mean():.0f}"
     title = f"{condition.title}, one seed" if one_seed else condition.title
     return f"| {title} | {condition.expected} | {' | '.join(shares)} | {unequal} |"
@@ -217,7 +225,7 @@ def row(pools: Pools, condition: Condition, *, one_seed: bool = False) -> str:
 def quick() -> list[Condition]:
     """Return rows that need one model and two pools."""
     same = [one for one in conditions(llama=False) if one.reader == "bfloat16" and one.batch == 16]
-    return [one for one in same if one.pool != "hot" and not one.edited and one.draw != HOT]
+    return [one for one in same if one.pool != "hot" and not one.edited and one.decoding != HOT]
 
 
 def table(pools: Pools, chosen: Iterable[Condition]) -> str:

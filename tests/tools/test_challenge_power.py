@@ -51,7 +51,7 @@ def test_a_trial_of_edited_replies_edits_a_twentieth_of_the_sentences(tmp_path):
         lengths = [20] * 80
         columns = {field: np.tile(getattr(one, field), 80) for field in TokenReading._fields[:5]}
         np.savez(tmp_path / f"{name}-bfloat16-0.0-16.npz", lengths=lengths, **columns)
-    honest = Condition("honest", "greedy", draw=GREEDY)
+    honest = Condition("honest", "greedy", decoding=GREEDY)
     assert row(pools, honest) == "| honest | different | 0 | 0 | 0 | 0 | 0 | 0 |"
     edited = row(pools, honest._replace(title="edited", edited=True))
     assert edited.startswith("| edited |")
