@@ -154,6 +154,7 @@ ELSEWHERE = {
     "claims import": "claims import every-eval-ever {board}/../eee --results {out}",
     "sync": "sync {bundled} file://{out}",
     "board rerun": "board rerun {board} acme-tiny@v1 b --results {board}/../b",
+    "board challenge": "board challenge {bundle} -m demo:careful --to {out}",
     "board site": "board site {board}/../r --out {out}",
 }
 STANDS_FOR = {"gate judge": "gate", "bundle pack": "bundle", "baseline": "gate baseline", "baseline save": "gate baseline",

@@ -1,0 +1,71 @@
+"""Replies of the embedded model, read through transformers: run by `tests/challenge/test_embedded.py`.
+
+    CHALLENGE_PYTHON tests/support/challenge_embedded.py FOLDER
+
+Prints one line of JSON: outcomes by name. 60 replies greedily and 60 drawn at temperature 0.8, each of up to 32 tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+
+import evals
+from evals.challenge.challenge import ChallengeRequest, challenge
+from evals.challenge.replies import Source
+from evals.model_adapters import llamacpp
+from evals.records import store
+from evals.types import Sampling
+from tools import challenge_models
+
+TOPICS = (
+    "photosynthesis", "plate tectonics", "the greenhouse effect", "DNA", "osmosis", "superconductors", "black holes",
+    "entropy", "catalysts", "the periodic table", "enzymes", "vaccines", "radioactive decay", "semiconductors", "tides",
+    "erosion", "the water cycle", "natural selection", "antibiotics", "chemical bonds",
+)  # fmt: skip
+ASKED = ("What is {}?", "Why does {} matter?", "Give one everyday example that involves {}.")
+ROWS = [
+    {"id": f"{n}-{topic}", "question": ask.format(topic), "answer": "x"}
+    for topic in TOPICS
+    for n, ask in enumerate(ASKED)
+]
+
+
+def made(folder: Path, temperature: float) -> store.Run:
+    """The run of the embedded model at a temperature; a run that is there is used."""
+    suite = evals.Suite.of(
+        ROWS, name="science-questions", scorer="exact", prompt=lambda row: str(row["question"])
+    )
+    results = folder / f"at-{temperature}"
+    evals.evaluate(suite, "smollm2", temperature=temperature, max_tokens=32, results=results, quiet=True)
+    (run,) = store.runs(results)
+    return run
+
+
+def outcome(run: store.Run, reader: Path, sampling: Sampling | None = None) -> object:
+    """The outcome of a challenge, by the card's sampling or another."""
+    card = run.card
+    if sampling is not None:
+        card.config = msgspec.structs.replace(card.config, sampling=sampling)
+    request = ChallengeRequest(seed=1)
+    return challenge(Source(card, run.records()), f"hf:{reader}", request, {})
+
+
+def main(folder: Path) -> None:
+    greedy, drawn = made(folder, 0.0), made(folder, 0.8)
+    own = llamacpp.weights()
+    assert own is not None
+    found = {
+        "greedy": outcome(greedy, own),
+        "drawn": outcome(drawn, own),
+        "drawn, said to be greedy": outcome(drawn, own, Sampling(temperature=0.0, max_tokens=32)),
+        "greedy, read by Gemma": outcome(greedy, challenge_models.gemma()),
+    }
+    print(json.dumps(msgspec.to_builtins(found)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
