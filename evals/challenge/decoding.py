@@ -64,7 +64,7 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
         raise UsageError("the temperature is the server's default, which the card does not say")
     decoding = Decoding(
         temperature=max(float(sampling.temperature), 0.0),
-        top_k=max(sampling.top_k or 0, 0),
+        top_k=max(int(sampling.top_k or 0), 0),
         top_p=1.0 if sampling.top_p is None else float(sampling.top_p),
         min_p=sampling.min_p or 0.0,
         temperature_last=adapter == "smollm2",

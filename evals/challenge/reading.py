@@ -13,6 +13,10 @@ from evals.seams import Decoding, ReadsReplies, TokenReading
 from evals.types import Reply, Sampling
 
 
+MAX_REASON = 200
+"""Maximum number of characters of a reason why a reply could not be read."""
+
+
 class Readings(Struct, kw_only=True):
     """The replies that were read, and why others were not."""
 
@@ -48,7 +52,7 @@ async def read(
     outcomes = await model.read_replies(written, sampling, decoding)
     for (_, reply), outcome in zip(written, outcomes, strict=True):
         if isinstance(outcome, ModelError):
-            result.left_out[str(outcome)] += 1
+            result.left_out[str(outcome)[:MAX_REASON]] += 1
         else:
             result.readings.append(outcome)
             result.replies.append(reply)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from evals.boundary import foreign_code
 from evals.errors import Context, ModelError
 from evals.model_adapters.common.token_probabilities import columns, reading
 from evals.model_adapters.common.weights import Loaded, render
@@ -48,7 +49,10 @@ def read(
     end = None if stops else end_of_turn(loaded, variables)
     for number, (prompt, reply) in enumerate(written):
         try:
-            rows[number] = tokens_of(loaded, prompt, reply, variables, end)
+            with foreign_code(
+                ModelError
+            ):  # a template that refuses these roles, a text that cannot be encoded
+                rows[number] = tokens_of(loaded, prompt, reply, variables, end)
         except ModelError as error:
             outcomes[number] = error
     for batch in batches(rows):
