@@ -12,7 +12,6 @@ from evals.errors import ModelError
 from evals.seams import Decoding, ReadsReplies, TokenReading
 from evals.types import Reply, Sampling
 
-
 MAX_REASON = 200
 """Maximum number of characters of a reason why a reply could not be read."""
 
