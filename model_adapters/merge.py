@@ -73,7 +73,7 @@ class Merged:
         return await asyncio.shield(self._starting)
 
     async def _merge(self) -> Engine:
-        folder = await asyncio.to_thread(make, self._plan, say=notice)
+        folder = await asyncio.to_thread(make, self._plan, log=notice)
         engine = self._load(str(folder))
         if isinstance(engine, Served):
             engine.add_headers(self._headers)

@@ -37,7 +37,7 @@ def merge(recipe: Path | None, out: Path | None, methods: bool, yes: bool, trust
     from evals.merging.build import Plan, make
 
     plan = Plan(recipe, trusted=trust_remote_code)
-    folder = make(plan, out=out, accept=yes, say=common.note)
+    folder = make(plan, out=out, accept=yes, log=common.note)
     common.note(plan.summary)
     click.echo(folder)
 

@@ -14,10 +14,12 @@ import msgspec
 from evals import disk
 from evals.boundary import foreign_code
 from evals.errors import EvalsError, UsageError
-from evals.merging import checks, foreign, identity, recipe, writing
+from evals.merging import checks, foreign, identity, writing
 from evals.merging.checks import Expert
 from evals.merging.lora import CONFIG, Adapter
 from evals.merging.merger import Merger
+from evals.merging.recipe import Recipe
+from evals.merging.recipe import read as read_recipe
 from evals.merging.table import PREFIX
 from evals.merging.tensors import FLOATS, Checkpoint, Entry, folder_of, require_libraries
 from evals.records.card import packages
@@ -30,23 +32,24 @@ class Plan:
 
     def __init__(self, path: Path, *, trusted: bool = False) -> None:
         """Read the recipe and the checkpoints' headers; raises UsageError for anything that cannot be merged."""
-        self.recipe = made = recipe.read(path)
+        self.recipe = recipe = read_recipe(path)
         require_libraries(f"merge:{path}")
-        if made.method.startswith(PREFIX):
-            foreign.require(made.method)
-        near = path.resolve().parent
+        if recipe.method.startswith(PREFIX):
+            foreign.require(recipe.method)
+        recipe_folder = path.resolve().parent
         folders = {
-            name: folder_of(source, near, who=f"expert {name}") for name, source in made.experts.items()
+            name: folder_of(source, recipe_folder, label=f"expert {name}")
+            for name, source in recipe.experts.items()
         }
-        base = folder_of(made.base, near, who="base")
+        base = folder_of(recipe.base, recipe_folder, label="base")
         if (base / CONFIG).is_file() and not (base / "config.json").is_file():
             raise UsageError(f"base {base} is a LoRA: write the model that it was trained on as base")
-        checks.identities(base, folders)
-        self.base = Checkpoint(base, who="the base")
+        checks.check_distinct(base, folders)
+        self.base = Checkpoint(base, label="the base")
         self.experts = {name: _expert(name, folder) for name, folder in folders.items()}
-        checks.shapes(made, self.base, self.experts)
-        checks.remote_code(self.base, self.tokenizer, trusted=trusted)
-        checks.tokenizers(made, self.base, self.experts)
+        checks.check_shapes(recipe, self.base, self.experts)
+        checks.check_remote_code(self.base, self.tokenizer, trusted=trusted)
+        checks.check_tokenizers(recipe, self.base, self.experts)
 
     @property
     def tokenizer(self) -> Checkpoint:
@@ -64,18 +67,18 @@ class Plan:
         ]
         weights = identity.of_files(self.base.files, hashes)
         with suppress(OSError):  # without a cache that can be written they are hashed again
-            hashes.keep()
+            hashes.save()
         return {**sources, "base": weights, "settings": identity.key(settings)}
 
     @cached_property
     def key(self) -> str:
         """Return the hash of everything that the result depends on."""
-        made = self.recipe
+        recipe = self.recipe
         return identity.key(
             {
                 "version": identity.VERSION,
                 "settings": self.settings,
-                "exclude": sorted(made.exclude),
+                "exclude": sorted(recipe.exclude),
                 "sources": self.sources,
             }
         )
@@ -83,17 +86,17 @@ class Plan:
     @property
     def settings(self) -> dict[str, Any]:
         """Return method and numbers, for the card."""
-        made = self.recipe
+        recipe = self.recipe
         return {
-            "method": made.method,
-            "edition": made.edition,
-            "lambda": made.factor,
-            "parameters": msgspec.to_builtins(made.parameters),
-            "seed": made.seed,
-            "dtype": made.dtype,
-            "compute": made.compute,
-            "device": made.device.partition(":")[0] if made.rule.matrices else "cpu",
-            "tokenizer": made.tokenizer or "base",
+            "method": recipe.method,
+            "edition": recipe.edition,
+            "lambda": recipe.factor,
+            "parameters": msgspec.to_builtins(recipe.parameters),
+            "seed": recipe.seed,
+            "dtype": recipe.dtype,
+            "compute": recipe.compute,
+            "device": recipe.device.partition(":")[0] if recipe.rule.matrices else "cpu",
+            "tokenizer": recipe.tokenizer or "base",
         }
 
     @property
@@ -103,19 +106,19 @@ class Plan:
 
     @property
     def target(self) -> Path:
-        """Return the folder in the cache; it exists only when it is whole."""
-        return identity.place() / self.name
+        """Return the folder in the cache; it exists only when it is complete."""
+        return identity.merges_folder() / self.name
 
     @property
     def summary(self) -> str:
         """Return the merge in one line, for the card of a run."""
-        made = self.recipe
-        defect = made.rule.defect if made.edition == "original" else ""
-        numbers = {**msgspec.to_builtins(made.parameters), "lambda": made.factor, "seed": made.seed}
+        recipe = self.recipe
+        defect = recipe.rule.defect if recipe.edition == "original" else ""
+        numbers = {**msgspec.to_builtins(recipe.parameters), "lambda": recipe.factor, "seed": recipe.seed}
         shown = ", ".join(f"{name} {value}" for name, value in numbers.items() if value is not None)
         return (
-            f"merge {self.key[:12]}: {made.method} ({made.edition}{f': {defect}' if defect else ''}) of "
-            f"{', '.join(made.experts)} on {made.base}; {shown}, computed in {made.compute}, stored as {made.dtype}"
+            f"merge {self.key[:12]}: {recipe.method} ({recipe.edition}{f': {defect}' if defect else ''}) of "
+            f"{', '.join(recipe.experts)} on {recipe.base}; {shown}, computed in {recipe.compute}, stored as {recipe.dtype}"
         )
 
     def output(self) -> dict[str, Entry]:
@@ -128,15 +131,17 @@ class Plan:
 
 
 def _expert(name: str, folder: Path) -> Expert:
-    who = f"expert {name}"
-    whole = (folder / "config.json").is_file()
+    label = f"expert {name}"
+    is_full = (folder / "config.json").is_file()
     return (
-        Adapter(folder, who=who) if (folder / CONFIG).is_file() and not whole else Checkpoint(folder, who=who)
+        Adapter(folder, label=label)
+        if (folder / CONFIG).is_file() and not is_full
+        else Checkpoint(folder, label=label)
     )
 
 
-def made(target: Path, key: str) -> bool:
-    """Return whether a folder holds the whole merge of a key."""
+def is_complete(target: Path, key: str) -> bool:
+    """Return whether a folder holds the complete merge of a key."""
     try:
         card = msgspec.json.decode(disk.read_small(target / writing.CARD), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):
@@ -144,23 +149,23 @@ def made(target: Path, key: str) -> bool:
     return card.get("key") == key
 
 
-def make(plan: Plan, *, out: Path | None = None, accept: bool = False, say: Callable[[str], None]) -> Path:
+def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Callable[[str], None]) -> Path:
     """Merge into `out`, or into the cache, unless that has been done; return the folder.
 
     `accept`: a base that is far from the experts is accepted. Raises UsageError, and leaves nothing, if it fails; a merge
     that was interrupted or killed resumes when it is called again.
     """
     target = out or plan.target
-    if made(target, plan.key):
+    if is_complete(target, plan.key):
         return target
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} exists and is not this merge: name another folder, or remove it")
-    with writing.locked(identity.place() / f".{plan.key[:12]}.lock"):
-        if made(target, plan.key):
+    with writing.locked(identity.merges_folder() / f".{plan.key[:12]}.lock"):
+        if is_complete(target, plan.key):
             return target
         partial = target.with_name(f".{target.name}.{plan.key[:12]}.partial")
         try:
-            return _write(plan, partial, target, accept=accept, say=say)
+            return _write(plan, partial, target, accept=accept, log=log)
         except (EvalsError, OSError) as error:
             writing.discard(partial)
             if isinstance(error, OSError):
@@ -175,46 +180,46 @@ def _reason(error: OSError, partial: Path) -> str:
     return f"{file}: {why}" if file and partial not in Path(file).parents and Path(file) != partial else why
 
 
-def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, say: Callable[[str], None]) -> Path:
-    made = plan.recipe
-    checks.lora_bases(made, plan.experts, accept=accept)
+def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, log: Callable[[str], None]) -> Path:
+    recipe = plan.recipe
+    checks.check_lora_bases(recipe, plan.experts, accept=accept)
     parts = writing.shards(plan.output())
     partial.mkdir(parents=True, exist_ok=True)
-    left = writing.remaining(partial, parts)
-    checks.space(partial, sum(shard.size for shard in left), what=target)
-    with foreign_code(_failed(made), passing=(EvalsError, OSError)):
-        merger = Merger(made, plan.base, plan.experts, say=say)
+    pending = writing.remaining(partial, parts)
+    checks.check_space(partial, sum(shard.size for shard in pending), what=target)
+    with foreign_code(_failed(recipe), passing=(EvalsError, OSError)):
+        merger = Merger(recipe, plan.base, plan.experts, log=log)
         distances = merger.distances()
-        checks.nearness(made, plan.base, distances, accept=accept)
+        checks.check_distances(recipe, plan.base, distances, accept=accept)
         size = writing.size(sum(shard.size for shard in parts))
-        say(f"merging {len(made.experts)} experts by {made.method} into {target} ({size})")
+        log(f"merging {len(recipe.experts)} experts by {recipe.method} into {target} ({size})")
         _write_settings(plan, partial)
-        if len(left) < len(parts):
-            say(f"going on behind shard {len(parts) - len(left)} of {len(parts)}")
-        for shard in left:
+        if len(pending) < len(parts):
+            log(f"resuming after shard {len(parts) - len(pending)} of {len(parts)}")
+        for shard in pending:
             writing.write_shard(partial, shard, merger.tensor)
             if len(parts) > 1:
-                say(f"{shard.name} is written")
+                log(f"{shard.name} is written")
     writing.write_index(partial, parts)
     writing.finish(partial, target, _card(plan, distances))
     return target
 
 
-def _failed(made: recipe.Recipe) -> Callable[[str], UsageError]:
-    return lambda why: UsageError(f"{made.path}: {made.method}: {why}")
+def _failed(recipe: Recipe) -> Callable[[str], UsageError]:
+    return lambda why: UsageError(f"{recipe.path}: {recipe.method}: {why}")
 
 
 def _settings(folder: Path) -> list[Path]:
     """Return the files of a checkpoint that a merge copies and that change replies."""
-    kinds = (".json", ".jinja", ".model", ".txt", ".py")
-    return sorted(path for path in folder.iterdir() if path.suffix in kinds and path.is_file())
+    suffixes = (".json", ".jinja", ".model", ".txt", ".py")
+    return sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
 
 
 def _write_settings(plan: Plan, partial: Path) -> None:
     """Copy configuration and code of the base, tokenizer and chat template of the recipe's choice."""
     if plan.tokenizer is not plan.base:
-        writing.copy_files(plan.base.folder, partial, wanted=lambda name: not _of_tokenizer(name))
-        writing.copy_files(plan.tokenizer.folder, partial, wanted=_of_tokenizer)
+        writing.copy_files(plan.base.folder, partial, wanted=lambda name: not _belongs_to_tokenizer(name))
+        writing.copy_files(plan.tokenizer.folder, partial, wanted=_belongs_to_tokenizer)
     else:
         writing.copy_files(plan.base.folder, partial, wanted=lambda _: True)
     for name in checks.TEMPLATES_FOLDERS:
@@ -227,26 +232,26 @@ def _write_settings(plan: Plan, partial: Path) -> None:
         disk.replace(partial / "config.json", msgspec.json.format(msgspec.json.encode(config)))
 
 
-def _of_tokenizer(name: str) -> bool:
+def _belongs_to_tokenizer(name: str) -> bool:
     words = ("token", "vocab", "merges", "chat_template", "spiece", "special")
     return any(word in name for word in words) and not name.startswith("generation")
 
 
 def _card(plan: Plan, distances: dict[str, float]) -> dict[str, Any]:
-    made = plan.recipe
+    recipe = plan.recipe
     return {
         "key": plan.key,
         "name": plan.name,
         "summary": plan.summary,
         **plan.settings,
-        "defect": made.rule.defect if made.edition == "original" else "",
-        "base": {"source": made.base, "sha256": plan.sources["base"]},
+        "defect": recipe.rule.defect if recipe.edition == "original" else "",
+        "base": {"source": recipe.base, "sha256": plan.sources["base"]},
         "experts": {
             name: {"source": source, "sha256": plan.sources[name], "distance": round(distances[name], 6)}
-            for name, source in made.experts.items()
+            for name, source in recipe.experts.items()
         },
-        "exclude": list(made.exclude),
-        "merged": sum(checks.is_merged(name, plan.base, made.exclude) for name in plan.base.entries),
+        "exclude": list(recipe.exclude),
+        "merged": sum(checks.is_merged(name, plan.base, recipe.exclude) for name in plan.base.entries),
         "tensors": len(plan.base.entries),
         "versions": {**packages(), "torch": version("torch")},
     }

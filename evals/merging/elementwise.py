@@ -43,18 +43,18 @@ def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
     Each tau keeps its `density` share of largest magnitudes; entries equal to the smallest that is kept are kept too. The
     sign is that of the sum of the trimmed; where that is 0, the majority of all signs. The mean is over the entries of that
-    sign. Share and majority are those of the tensor, or of one vector of all merged tensors (`scope = "model"`, `call.whole`),
+    sign. Share and majority are those of the tensor, or of one vector of all merged tensors (`scope = "model"`, `call.global_ties`),
     as in the paper. `original` keeps all of at least the k-th smallest magnitude, k = int((1 - density) n), which is one entry
     too many. Sources: `ties_merging` of ML LLaMA-Factory/baseline_merging.py (per tensor), InternVL/internvl_chat/
     model_merging.py and, on the factors of LoRAs, ModelCompose/scripts/model_composition/ties_merging.py (one vector).
     """
     flat = [tau.reshape(-1) for tau in taus]
-    if call.whole is not None:
-        thresholds: Sequence[float] = call.whole.thresholds
+    if call.global_ties is not None:
+        thresholds: Sequence[float] = call.global_ties.thresholds
     else:
         thresholds = [threshold(tau, call.parameters.density, edition=call.edition) for tau in flat]
     trim(flat, thresholds)
-    majority = sum_of_signs(flat) if call.whole is None else call.whole.majority
+    majority = sum_of_signs(flat) if call.global_ties is None else call.global_ties.majority
     sign = (majority > 0) - (majority < 0)
     for block in _blocks(flat):
         _disjoint_mean(block, sign)
@@ -135,7 +135,7 @@ def dare_ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     InternVL file, whose TIES is over one vector, passes all.
     """
     drop_at_random(taus, call)
-    return ties(taus[-1:] if call.edition == "original" and call.whole is None else taus, call)
+    return ties(taus[-1:] if call.edition == "original" and call.global_ties is None else taus, call)
 
 
 def drop_at_random(taus: list[torch.Tensor], call: Call) -> None:

@@ -17,7 +17,7 @@ VERSION = 1
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
-def place() -> Path:
+def merges_folder() -> Path:
     """Return the folder of merged checkpoints; it may not exist."""
     return harness_environments.cache() / "merges"
 
@@ -26,7 +26,7 @@ class Hashes:
     """SHA-256 of files, kept in the cache by path, size and time of change, since weights take seconds per GB."""
 
     def __init__(self) -> None:
-        self._file = place() / "hashes.json"
+        self._file = merges_folder() / "hashes.json"
         self._known: dict[str, tuple[int, int, str]] = {}
         with suppress(OSError, msgspec.MsgspecError):
             self._known = msgspec.json.decode(
@@ -46,7 +46,7 @@ class Hashes:
             self._known[str(real)] = (status.st_size, status.st_mtime_ns, digest)
         return digest
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Write the hashes into the cache."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         disk.replace(self._file, msgspec.json.encode(self._known))

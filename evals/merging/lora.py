@@ -38,19 +38,19 @@ class Pair(Struct, frozen=True):
 class Adapter:
     """A folder with a LoRA."""
 
-    def __init__(self, folder: Path, *, who: str) -> None:
-        self.folder, self.who = folder, who
+    def __init__(self, folder: Path, *, label: str) -> None:
+        self.folder, self.label = folder, label
         self.config = read_json(folder / CONFIG)
         kind = str(self.config.get("peft_type"))
         if kind.upper() != "LORA":
-            raise UsageError(f"{who} {folder}: an adapter of the kind {kind}; only LoRA can be merged")
+            raise UsageError(f"{label} {folder}: an adapter of the kind {kind}; only LoRA can be merged")
         for option in UNSUPPORTED:
             if self.config.get(option):
                 raise UsageError(
-                    f"{who} {folder}: a LoRA with {option}: merge it into full weights with peft first"
+                    f"{label} {folder}: a LoRA with {option}: merge it into full weights with peft first"
                 )
         if not (folder / FILE).is_file():
-            raise UsageError(f"{who} {folder}: {FILE} is missing")
+            raise UsageError(f"{label} {folder}: {FILE} is missing")
         self.files = (folder / FILE,)
         self.pairs: dict[str, Pair] = {}
         """Tensor of the base -> its pair."""
@@ -72,22 +72,22 @@ class Adapter:
                 halves.setdefault(target, {})[match[2]] = name
             elif "lora_" in name:
                 raise UsageError(
-                    f"{self.who}: {name[:100]!r} is no factor of a linear layer: merge it with peft first"
+                    f"{self.label}: {name[:100]!r} is no factor of a linear layer: merge it with peft first"
                 )
             else:
                 self.replaced[self._target(name.replace(".modules_to_save.default", ""), base)] = name
         for target, half in halves.items():
             if set(half) != {"A", "B"}:
-                raise UsageError(f"{self.who}: {target} has one of its two factors")
+                raise UsageError(f"{self.label}: {target} has one of its two factors")
             (rank, inputs), (outputs, inner) = shapes[half["A"]], shapes[half["B"]]
             if (outputs, inputs) != base[target].shape or rank != inner:
                 raise UsageError(
-                    f"{self.who}: {target} is {outputs} x {inputs}, in the base {_times(base[target].shape)}"
+                    f"{self.label}: {target} is {outputs} x {inputs}, in the base {_format_shape(base[target].shape)}"
                 )
             self.pairs[target] = Pair(half["A"], half["B"], self._scale(target, rank))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        with open_file(self.files[0], who=self.who) as file:
+        with open_file(self.files[0], label=self.label) as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
 
     def _target(self, name: str, base: Mapping[str, Entry]) -> str:
@@ -101,7 +101,7 @@ class Adapter:
             matches = [known for known in base if known.endswith(suffix) or known == suffix[1:]]
             if len(matches) == 1:
                 return matches[0]
-        raise UsageError(f"{self.who}: the base has no tensor {name[:100]!r}: is it the LoRA's base?")
+        raise UsageError(f"{self.label}: the base has no tensor {name[:100]!r}: is it the LoRA's base?")
 
     def _scale(self, target: str, rank: int) -> float:
         alpha = self.config.get("lora_alpha", rank)
@@ -111,16 +111,16 @@ class Adapter:
             (value for key, value in patterns.items() if layer == key or layer.endswith(f".{key}")), alpha
         )
         if not isinstance(alpha, int | float) or not math.isfinite(alpha):
-            raise UsageError(f"{self.who}: lora_alpha in {CONFIG} is not a number")
+            raise UsageError(f"{self.label}: lora_alpha in {CONFIG} is not a number")
         return alpha / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
 
     def factors(self, name: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, float]:
         """Return A, B and the scale of a tensor's pair."""
         pair = self.pairs[name]
-        with open_file(self.files[0], who=self.who) as file:
+        with open_file(self.files[0], label=self.label) as file:
             down, up = file.get_tensor(pair.down).to(dtype), file.get_tensor(pair.up).to(dtype)
         for tensor, title in ((down, pair.down), (up, pair.up)):
-            require_finite(tensor, f"{self.who}: {title}")
+            require_finite(tensor, f"{self.label}: {title}")
         return down, up, pair.scale
 
     def task_vector(self, name: str, base: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
@@ -128,9 +128,9 @@ class Adapter:
         import torch
 
         if name in self.replaced:
-            with open_file(self.files[0], who=self.who) as file:
+            with open_file(self.files[0], label=self.label) as file:
                 into.copy_(file.get_tensor(self.replaced[name])).sub_(base)
-            require_finite(into, f"{self.who}: {name}")
+            require_finite(into, f"{self.label}: {name}")
             return into
         if name not in self.pairs:
             return into.zero_()
@@ -142,5 +142,5 @@ class Adapter:
         return name in self.pairs or name in self.replaced
 
 
-def _times(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "a number"

@@ -16,7 +16,7 @@ from evals.merging.checks import Expert
 from evals.merging.lora import Adapter
 from evals.merging.recipe import Recipe
 from evals.merging.selection import Selection
-from evals.merging.table import PREFIX, Call, DareTies, Ties, Whole
+from evals.merging.table import PREFIX, Call, DareTies, GlobalTies, Ties
 from evals.merging.tensors import Checkpoint, dtype_of, is_finite, require_finite
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ class Merger:
     """The merge of a base and its experts by a recipe, which have been checked."""
 
     def __init__(
-        self, recipe: Recipe, base: Checkpoint, experts: dict[str, Expert], *, say: Callable[[str], None]
+        self, recipe: Recipe, base: Checkpoint, experts: dict[str, Expert], *, log: Callable[[str], None]
     ) -> None:
-        self._recipe, self._base, self._experts, self._say = recipe, base, experts, say
+        self._recipe, self._base, self._experts, self._log = recipe, base, experts, log
         self._buffers: list[torch.Tensor] = []
         """The base's, and one for each expert."""
 
@@ -43,48 +43,48 @@ class Merger:
         return {expert: self._distance(expert, names) for expert in self._experts}
 
     def _distance(self, expert: str, names: list[str]) -> float:
-        changed, whole = 0.0, 0.0
+        change, total = 0.0, 0.0
         for name in names:
             weights = self._buffer(0, name).copy_(self._base.tensor(name))
             tau = self._experts[expert].task_vector(name, weights, self._buffer(1, name))
-            changed += float(tau.square_().sum())
-            whole += float(weights.square_().sum())
-        return (changed / whole) ** 0.5 if whole else 0.0
+            change += float(tau.square_().sum())
+            total += float(weights.square_().sum())
+        return (change / total) ** 0.5 if total else 0.0
 
     def tensor(self, name: str) -> torch.Tensor:
         """Return a tensor of the result, valid until the next call; raises UsageError for NaN."""
-        made = self._recipe
-        if not checks.is_merged(name, self._base, made.exclude) or not self._changes(name):
-            return self._kept(name)
-        call = self._call(name, self._whole)  # before the buffers hold this tensor
+        recipe = self._recipe
+        if not checks.is_merged(name, self._base, recipe.exclude) or not self._changes(name):
+            return self._unmerged(name)
+        call = self._call(name, self._global_ties)  # before the buffers hold this tensor
         weights = self._weights(name)
-        weights.add_(self._change(weights, call), alpha=made.factor)
+        weights.add_(self._change(weights, call), alpha=recipe.factor)
         if not is_finite(weights):
-            hint = '; edition = "fixed" may not' if made.edition == "original" else ""
-            raise UsageError(f"{made.method} gives NaN or infinite numbers for {name}{hint}: {made.path}")
+            hint = '; edition = "fixed" may not' if recipe.edition == "original" else ""
+            raise UsageError(f"{recipe.method} gives NaN or infinite numbers for {name}{hint}: {recipe.path}")
         return weights
 
-    def _kept(self, name: str) -> torch.Tensor:
+    def _unmerged(self, name: str) -> torch.Tensor:
         """Return a tensor that stays the base's."""
         stored = self._base.tensor(name)
         if dtype_of(self._base.entries[name]) is not None:
-            require_finite(stored, f"{self._base.who}: {name}")
+            require_finite(stored, f"{self._base.label}: {name}")
         return stored
 
     def _changes(self, name: str) -> bool:
         return any(not isinstance(e, Adapter) or e.changes(name) for e in self._experts.values())
 
-    def _call(self, name: str, whole: Whole | None) -> Call:
-        made = self._recipe
+    def _call(self, name: str, global_ties: GlobalTies | None) -> Call:
+        recipe = self._recipe
         return Call(
-            tensor=name, experts=tuple(made.experts), parameters=made.parameters, edition=made.edition,
-            seed=made.seed, factor=made.factor, stored=dtype_of(self._base.entries[name]), whole=whole,
+            tensor=name, experts=tuple(recipe.experts), parameters=recipe.parameters, edition=recipe.edition,
+            seed=recipe.seed, factor=recipe.factor, stored=dtype_of(self._base.entries[name]), global_ties=global_ties,
         )  # fmt: skip
 
     def _weights(self, name: str) -> torch.Tensor:
         """Return the base's tensor in the precision of the arithmetic."""
         weights = self._buffer(0, name).copy_(self._base.tensor(name))
-        require_finite(weights, f"{self._base.who}: {name}")
+        require_finite(weights, f"{self._base.label}: {name}")
         return weights
 
     def _task_vectors(self, weights: torch.Tensor, name: str) -> list[torch.Tensor]:
@@ -112,26 +112,26 @@ class Merger:
 
     def _change(self, weights: torch.Tensor, call: Call) -> torch.Tensor:
         """Return the merged task vector."""
-        made, method = self._recipe, self._recipe.rule
+        recipe, method = self._recipe, self._recipe.rule
         adapters = [e for e in self._experts.values() if isinstance(e, Adapter) and call.tensor in e.pairs]
-        apart = made.method == "optmerge-modality" and made.edition == "original"
-        if apart and len(adapters) == len(self._experts):
+        by_factor = recipe.method == "optmerge-modality" and recipe.edition == "original"
+        if by_factor and len(adapters) == len(self._experts):
             from evals.merging.optimised import modality_factors
 
             return modality_factors([e.factors(call.tensor, weights.dtype) for e in adapters], call)
         taus = self._task_vectors(weights, call.tensor)
-        if made.method.startswith(PREFIX):
-            return foreign.merged(taus, weights, call, method=made.method)
+        if recipe.method.startswith(PREFIX):
+            return foreign.merged(taus, weights, call, method=recipe.method)
         if not method.matrices:
             return method.load()(taus, call)
         if weights.dim() != 2:
             from evals.merging.elementwise import average, total
 
-            return (total if made.method == "iso-c" else average)(taus, call)
-        return method.load()([tau.to(made.device) for tau in taus], call).to("cpu")
+            return (total if recipe.method == "iso-c" else average)(taus, call)
+        return method.load()([tau.to(recipe.device) for tau in taus], call).to("cpu")
 
     @cached_property
-    def _whole(self) -> Whole | None:
+    def _global_ties(self) -> GlobalTies | None:
         """Return the thresholds and the majority sign of TIES over one vector of all merged tensors, else None.
 
         They take three passes over the weights (five in float64), in the memory of one tensor of each checkpoint.
@@ -142,13 +142,13 @@ class Merger:
         from evals.merging.elementwise import sum_of_signs, trim
 
         thresholds = self._thresholds(parameters.density)
-        self._say("electing the sign of the whole model")
+        self._log("electing the sign of the whole model")
         majority = 0
         for name in self._merged:
-            flat = [tau.reshape(-1) for tau in self._dropped(name)]
+            flat = [tau.reshape(-1) for tau in self._vectors_after_dare(name)]
             trim(flat, thresholds)
             majority += sum_of_signs(flat)
-        return Whole(thresholds, majority)
+        return GlobalTies(thresholds, majority)
 
     def _thresholds(self, density: float) -> tuple[float, ...]:
         """Return the smallest magnitude that each expert keeps in the whole model."""
@@ -161,15 +161,15 @@ class Merger:
         width = {"float32": 32, "float64": 64}[self._recipe.compute]
         selections = [Selection(rank, width=width) for _ in self._experts]
         while not selections[0].done:
-            self._say(f"reading the magnitudes of {count:,} weights of each expert")
+            self._log(f"reading the magnitudes of {count:,} weights of each expert")
             for name in self._merged:
-                for tau, selection in zip(self._dropped(name), selections, strict=True):
+                for tau, selection in zip(self._vectors_after_dare(name), selections, strict=True):
                     selection.count(tau.reshape(-1).numpy())
             for selection in selections:
                 selection.narrow()
         return tuple(selection.value for selection in selections)
 
-    def _dropped(self, name: str) -> list[torch.Tensor]:
+    def _vectors_after_dare(self, name: str) -> list[torch.Tensor]:
         """Return the task vectors of a tensor, after DARE if the method has it."""
         from evals.merging.elementwise import drop_at_random
 

@@ -18,7 +18,7 @@ from evals.merging.table import Call
 if TYPE_CHECKING:
     import torch
 
-FIFTH = 5
+ASSUMED_EXPERTS = 5
 """Number of experts that ModelCompose/scripts/model_composition/ties_merging.py assumes."""
 
 
@@ -87,7 +87,7 @@ def optmerge_modality(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     if "lm_head" in call.tensor:
         return _mean(taus)
-    rank = min(taus[0].shape) // FIFTH if call.edition == "original" else _rank(taus, call)
+    rank = min(taus[0].shape) // ASSUMED_EXPERTS if call.edition == "original" else _rank(taus, call)
     parts = [_low_rank(tau, rank) for tau in taus]
     return _descend(_mean(taus), [left @ right for left, right in parts], taus, taus, call, optimizer=_sgd)
 

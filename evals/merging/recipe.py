@@ -31,13 +31,13 @@ EXCLUDED = (
     "*visual.*", "*vision_model.*", "*vision_tower.*", "*embed_tokens*", "*lm_head*", "*norm*", "*bias*",
 )  # fmt: skip
 """Patterns of tensors that stay the base's: those of ML's scripts for Qwen2-VL and InternVL, together."""
-MOST_EXPERTS = 64
+MAX_EXPERTS = 64
 
 
 class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     method: str
     base: Annotated[str, Meta(min_length=1)]
-    experts: Annotated[dict[str, str], Meta(min_length=1, max_length=MOST_EXPERTS)]
+    experts: Annotated[dict[str, str], Meta(min_length=1, max_length=MAX_EXPERTS)]
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")] = "merged"
     serve: Literal["vllm", "hf"] = "vllm"
     edition: Edition = "fixed"

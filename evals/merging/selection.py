@@ -29,7 +29,7 @@ class Selection:
         self._float: Any = np.dtype(f"f{width // 8}")
         self._magnitude = (1 << (width - 1)) - 1
         """All bits but the sign."""
-        self._open = width - 1
+        self._undetermined = width - 1
         """Bits that are not determined yet, the lower ones."""
         self._prefix = 0
         """The bits above them."""
@@ -37,12 +37,12 @@ class Selection:
 
     @property
     def _digit(self) -> int:
-        return min(DIGIT, self._open)
+        return min(DIGIT, self._undetermined)
 
     @property
     def done(self) -> bool:
         """Return whether the magnitude is determined."""
-        return self._open == 0
+        return self._undetermined == 0
 
     @property
     def value(self) -> float:
@@ -57,9 +57,9 @@ class Selection:
 
         for start in range(0, len(numbers), BLOCK):
             bits = numbers[start : start + BLOCK].view(self._word) & self._word.type(self._magnitude)
-            if self._open < self._word.itemsize * 8 - 1:
-                bits = bits[(bits >> self._word.type(self._open)) == self._prefix]
-            digits = (bits >> self._word.type(self._open - self._digit)).astype(np.intp)
+            if self._undetermined < self._word.itemsize * 8 - 1:
+                bits = bits[(bits >> self._word.type(self._undetermined)) == self._prefix]
+            digits = (bits >> self._word.type(self._undetermined - self._digit)).astype(np.intp)
             digits &= (1 << self._digit) - 1
             self._counts += np.bincount(digits, minlength=1 << self._digit)
 
@@ -71,5 +71,5 @@ class Selection:
         digit = int(np.searchsorted(ends, self._rank, side="right"))
         self._rank -= int(ends[digit - 1]) if digit else 0
         self._prefix = self._prefix << self._digit | digit
-        self._open -= self._digit
+        self._undetermined -= self._digit
         self._counts = np.zeros(1 << self._digit, dtype=np.int64)

@@ -14,9 +14,9 @@ from evals.merging.table import Aswudi, Call
 if TYPE_CHECKING:
     import torch
 
-LEAST = 1e-8
+MIN_EIGENVALUE = 1e-8
 """Eigenvalues below it are taken for rounding errors."""
-SMALLEST = 1e-12
+MIN_SQUARED_NORM = 1e-12
 """Squared norm below which a task vector counts as 0."""
 
 
@@ -101,22 +101,22 @@ def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def _vanish(taus: list[torch.Tensor]) -> bool:
-    return max(float(tau.square().sum()) for tau in taus) < SMALLEST
+    return max(float(tau.square().sum()) for tau in taus) < MIN_SQUARED_NORM
 
 
 def _spectrum(taus: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the eigenvalues of C, ascending and at least `LEAST`, its eigenvectors, and D."""
+    """Return the eigenvalues of C, ascending and at least `MIN_EIGENVALUE`, its eigenvectors, and D."""
     import torch
 
     columns = taus[0].shape[1]
     moment, target = taus[0].new_zeros(columns, columns), torch.zeros_like(taus[0])
     for tau in taus:
         square = tau.T @ tau
-        square.div_(tau.square().sum().clamp(min=SMALLEST))
+        square.div_(tau.square().sum().clamp(min=MIN_SQUARED_NORM))
         moment.add_(square)
         target.addmm_(tau, square)
     values, vectors = torch.linalg.eigh(moment)
-    return values.clamp(min=LEAST), vectors, target
+    return values.clamp(min=MIN_EIGENVALUE), vectors, target
 
 
 def _filtered(
@@ -135,7 +135,7 @@ def _filtered(
     shares[: len(shares) - count] = 0
     if call.edition == "fixed":
         noise = len(values) * torch.finfo(values.dtype).eps * float(values[-1])
-        shares[values <= max(LEAST, noise)] = 0
+        shares[values <= max(MIN_EIGENVALUE, noise)] = 0
     solution = (target @ vectors).mul_(shares / values) @ vectors.T
     if call.parameters.start == "zero":
         return solution

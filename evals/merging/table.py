@@ -103,8 +103,8 @@ class Aswudi(Struct, frozen=True, forbid_unknown_fields=True):
     start: Start = "sum"
 
 
-class Whole(Struct, frozen=True):
-    """What TIES over one vector of the whole model needs to know of it."""
+class GlobalTies(Struct, frozen=True):
+    """Thresholds and majority sign of TIES over one vector of the whole model."""
 
     thresholds: tuple[float, ...]
     """Smallest magnitude that is kept, of each expert."""
@@ -125,7 +125,7 @@ class Call(Struct, frozen=True, kw_only=True):
     """lambda, which the caller applies."""
     stored: Any
     """dtype of the tensor in the checkpoints."""
-    whole: Whole | None = None
+    global_ties: GlobalTies | None = None
     """Of TIES with `scope = "model"`."""
 
 

@@ -36,7 +36,7 @@ WEIGHTS = (
     "*.ckpt",
 )
 """Patterns of files with weights; the others of a checkpoint are copied."""
-CHECKED = 1 << 18
+BLOCK = 1 << 18
 """Entries that are checked at once."""
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -70,14 +70,14 @@ class Entry(Struct, frozen=True):
         return count
 
 
-def folder_of(source: str, near: Path, *, who: str) -> Path:
+def folder_of(source: str, recipe_folder: Path, *, label: str) -> Path:
     """Return the folder of a checkpoint: beside the recipe, as named, or in the hub's cache; raises UsageError."""
-    beside = (near / source).expanduser()
-    folder = beside if beside.is_dir() else checkpoints.folder_of(source)
+    local = (recipe_folder / source).expanduser()
+    folder = local if local.is_dir() else checkpoints.folder_of(source)
     if folder is None and source.count("/") == 1 and not source.startswith((".", "/", "~")):
-        raise UsageError(f"{who} {source} is not on this machine: hf download {source}")
+        raise UsageError(f"{label} {source} is not on this machine: hf download {source}")
     if folder is None or not folder.is_dir():
-        raise UsageError(f"{who} {source}: no such folder")
+        raise UsageError(f"{label} {source}: no such folder")
     return folder
 
 
@@ -94,11 +94,11 @@ def read_json(path: Path) -> dict[str, Any]:
 class Checkpoint:
     """A folder of safetensors."""
 
-    def __init__(self, folder: Path, *, who: str) -> None:
-        """`who`: what messages call it, e.g. `expert ocr`."""
-        self.folder, self.who = folder, who
+    def __init__(self, folder: Path, *, label: str) -> None:
+        """`label`: what messages call it, e.g. `expert ocr`."""
+        self.folder, self.label = folder, label
         if not (folder / "config.json").is_file():
-            raise UsageError(f"{who} {folder}: no checkpoint there (config.json is missing)")
+            raise UsageError(f"{label} {folder}: no checkpoint there (config.json is missing)")
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -112,14 +112,14 @@ class Checkpoint:
             mapping = read_json(self.folder / INDEX).get("weight_map")
             names = set(mapping.values()) if isinstance(mapping, dict) else set()
             if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-                raise UsageError(f"{self.who}: {INDEX} has no weight_map of file names in this folder")
+                raise UsageError(f"{self.label}: {INDEX} has no weight_map of file names in this folder")
         else:
             names = {SINGLE}
         files = tuple(sorted(self.folder / name for name in names))
         if missing := [path.name for path in files if not path.is_file()]:
             pickled = any(path.suffix in (".bin", ".pt") for path in self.folder.iterdir())
             hint = "; convert pickled weights (.bin) to safetensors first" if pickled else ""
-            raise UsageError(f"{self.who} {self.folder}: {missing[0]} is missing{hint}")
+            raise UsageError(f"{self.label} {self.folder}: {missing[0]} is missing{hint}")
         return files
 
     @cached_property
@@ -127,7 +127,7 @@ class Checkpoint:
         """Return name -> tensor, sorted by name; raises UsageError for files that are not safetensors."""
         entries = {}
         for path in self.files:
-            with open_file(path, who=self.who) as file:
+            with open_file(path, label=self.label) as file:
                 for name in sorted(file.keys()):
                     part = file.get_slice(name)
                     entries[name] = Entry(path, part.get_dtype(), tuple(part.get_shape()))
@@ -136,12 +136,12 @@ class Checkpoint:
     def task_vector(self, name: str, base: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
         """Write theta - theta_0 into `into`, and return it; raises UsageError for numbers that are not finite."""
         into.copy_(self.tensor(name)).sub_(base)
-        require_finite(into, f"{self.who}: {name}")
+        require_finite(into, f"{self.label}: {name}")
         return into
 
     def tensor(self, name: str) -> torch.Tensor:
         """Return a tensor in its own dtype; it is mapped from its file until it is released."""
-        with open_file(self.entries[name].file, who=self.who) as file:
+        with open_file(self.entries[name].file, label=self.label) as file:
             tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
@@ -154,14 +154,14 @@ def dtype_of(entry: Entry) -> torch.dtype | None:
     return names.get(entry.dtype)
 
 
-def open_file(path: Path, *, who: str) -> Any:
+def open_file(path: Path, *, label: str) -> Any:
     """Open a safetensors file for torch; raises UsageError."""
     from safetensors import SafetensorError, safe_open
 
     try:
         return safe_open(path, framework="pt")
     except (OSError, SafetensorError, ValueError) as error:
-        raise UsageError(f"{who}: {path} is no safetensors file: {cause(error)}") from None
+        raise UsageError(f"{label}: {path} is no safetensors file: {cause(error)}") from None
 
 
 def require_finite(tensor: torch.Tensor, what: str) -> None:
@@ -179,4 +179,4 @@ def is_finite(tensor: torch.Tensor) -> bool:
     if bool(torch.isfinite(tensor.sum())):
         return True
     flat = tensor.reshape(-1)
-    return all(bool(torch.isfinite(part).all()) for part in flat.split(CHECKED))
+    return all(bool(torch.isfinite(part).all()) for part in flat.split(BLOCK))

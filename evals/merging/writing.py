@@ -24,12 +24,12 @@ from evals.merging.tensors import INDEX, SIZES, WEIGHTS, Entry, dtype_of
 if TYPE_CHECKING:
     import torch
 
-SHARD = 2 << 30
+SHARD_BYTES = 2 << 30
 """Bytes of tensors in a shard; a larger tensor has its own."""
 CARD = "merge.json"
 BLOCK = 1 << 20
 """Entries that are converted and written at once."""
-LARGEST_FILE = 1 << 28
+MAX_FILE_BYTES = 1 << 28
 
 
 class Shard(Struct, frozen=True):
@@ -44,7 +44,7 @@ class Shard(Struct, frozen=True):
         return sum(entry.count * SIZES[entry.dtype] for entry in self.tensors.values())
 
 
-def shards(tensors: Mapping[str, Entry], *, limit: int = SHARD) -> list[Shard]:
+def shards(tensors: Mapping[str, Entry], *, limit: int = SHARD_BYTES) -> list[Shard]:
     """Divide tensors into files of at most `limit` bytes, in their order."""
     groups: list[dict[str, Entry]] = [{}]
     size = 0
@@ -142,7 +142,7 @@ def copy_files(source: Path, partial: Path, *, wanted: Callable[[str], bool]) ->
         if path.is_dir() or any(fnmatch(path.name, pattern) for pattern in WEIGHTS) or not wanted(path.name):
             continue
         if not disk.is_noise(path.name) and path.name not in ("README.md", CARD):
-            disk.replace(partial / path.name, disk.read_small(path, LARGEST_FILE))
+            disk.replace(partial / path.name, disk.read_small(path, MAX_FILE_BYTES))
 
 
 def finish(partial: Path, target: Path, card: object) -> None:

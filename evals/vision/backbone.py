@@ -29,7 +29,7 @@ from evals.vision.weights import Tensors
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 Dimension = Annotated[int, Meta(ge=0, le=65_536)]
 Argument = bool | Dimension | float | str | None | list[Dimension | float | str]
-MOST_DEPTH = 512
+MAX_DEPTH = 512
 
 
 class _Config(Struct, frozen=True):
@@ -57,29 +57,29 @@ def require_libraries(what: str) -> None:
 
 
 class Backbone:
-    """An architecture with its settings; `who` is what messages call it."""
+    """An architecture with its settings; `label` is what messages call it."""
 
-    def __init__(self, source: str, *, near: Path, who: str) -> None:
-        """`source`: a name of timm, or a folder, relative to `near`; raises UsageError."""
-        self.source, self.who = source, who
-        require_libraries(who)
-        folder = _folder(source, near)
+    def __init__(self, source: str, *, recipe_folder: Path, label: str) -> None:
+        """`source`: a name of timm, or a folder, relative to `recipe_folder`; raises UsageError."""
+        self.source, self.label = source, label
+        require_libraries(label)
+        folder = _folder(source, recipe_folder)
         self.folder = folder
         if folder is not None:
-            config = _read_config(folder, who)
+            config = _read_config(folder, label)
             self.name, self.arguments = config.architecture, config.model_args
             self.classes: int | None = config.num_classes
             self._own = config.pretrained_cfg
         else:
             self.name, self.arguments, self.classes, self._own = source, {}, None, {}
-        _require_known(self.name, who)
+        _require_known(self.name, label)
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """Return timm's configuration of the name, with the folder's own values over it."""
         from timm.models import get_pretrained_cfg
 
-        with foreign_code(lambda why: UsageError(f"{self.who}: {why}")):
+        with foreign_code(lambda why: UsageError(f"{self.label}: {why}")):
             known = get_pretrained_cfg(self.name)
         own = {name: value for name, value in self._own.items() if value is not None}
         return {**(known.to_dict() if known else {}), **own}
@@ -91,7 +91,7 @@ class Backbone:
         size = self.arguments.get("img_size")
         if isinstance(size, int) and "input_size" not in self._own:
             config = {**config, "input_size": (3, size, size)}
-        return preprocessing.from_config(config, who=self.who)
+        return preprocessing.from_config(config, label=self.label)
 
     @property
     def classifier(self) -> str:
@@ -110,7 +110,7 @@ class Backbone:
 
         failed = "its weights cannot be loaded; go online once, or name a checkpoint: " if pretrained else ""
         with (
-            foreign_code(lambda why: UsageError(f"{self.who}: {self.name}: {failed}{why[:200]}")),
+            foreign_code(lambda why: UsageError(f"{self.label}: {self.name}: {failed}{why[:200]}")),
             warnings.catch_warnings(),
             offline_if_unreachable(),
         ):
@@ -122,12 +122,12 @@ class Backbone:
     def weights(self) -> Tensors:
         """Return the weights of the folder; raises UsageError."""
         if self.folder is None:
-            raise UsageError(f"{self.who}: {self.source} is no folder")
-        return weights.read(self.folder / WEIGHTS, who=self.who)
+            raise UsageError(f"{self.label}: {self.source} is no folder")
+        return weights.read(self.folder / WEIGHTS, label=self.label)
 
 
-def _folder(source: str, near: Path) -> Path | None:
-    for path in (near / source, Path(source)):
+def _folder(source: str, recipe_folder: Path) -> Path | None:
+    for path in (recipe_folder / source, Path(source)):
         try:
             if path.expanduser().is_dir():
                 return path.expanduser()
@@ -136,30 +136,30 @@ def _folder(source: str, near: Path) -> Path | None:
     return None
 
 
-def _read_config(folder: Path, who: str) -> _Config:
+def _read_config(folder: Path, label: str) -> _Config:
     path = folder / CONFIG
     if not path.is_file():
-        raise UsageError(f"{who}: {folder} has no {CONFIG}: it is no checkpoint folder of timm")
+        raise UsageError(f"{label}: {folder} has no {CONFIG}: it is no checkpoint folder of timm")
     try:
         raw = disk.read_small(path)
         plain = msgspec.json.decode(raw, type=dict[str, Any])
         if plain.get("auto_map") or plain.get("custom_code"):
             raise UsageError(
-                f"{who}: {folder} is code of its own, which is never run: only timm's networks are"
+                f"{label}: {folder} is code of its own, which is never run: only timm's networks are"
             )
         if "architecture" not in plain:
             kind = str(plain.get("model_type", "another library"))[:40]
-            raise UsageError(f"{who}: {path} names no architecture of timm (it is of {kind})")
+            raise UsageError(f"{label}: {path} names no architecture of timm (it is of {kind})")
         config = msgspec.json.decode(raw, type=_Config)
     except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise UsageError(f"{path}: {cause(error, _Config)}") from None
     depth = config.model_args.get("depth")
-    if isinstance(depth, int) and depth > MOST_DEPTH:
-        raise UsageError(f"{path}: depth {depth} is more than {MOST_DEPTH}")
+    if isinstance(depth, int) and depth > MAX_DEPTH:
+        raise UsageError(f"{path}: depth {depth} is more than {MAX_DEPTH}")
     return config
 
 
-def _require_known(name: str, who: str) -> None:
+def _require_known(name: str, label: str) -> None:
     """Raise UsageError for a name that timm does not know, or knows as an old one."""
     import timm
     from timm.models import _registry as registry
@@ -171,7 +171,7 @@ def _require_known(name: str, who: str) -> None:
         others = [known for known in timm.list_pretrained(f"{base}.*") if known != current]
         listed = f"; there are also {', '.join(others)}" if others else ""
         raise UsageError(
-            f"{who}: {name} is an old name, by which timm today means {current}: write that{listed}"
+            f"{label}: {name} is an old name, by which timm today means {current}: write that{listed}"
         )
     if not timm.is_model(architecture):
         raise UnknownName("architecture of timm", architecture, timm.list_models())

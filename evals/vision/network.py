@@ -29,7 +29,7 @@ VERSION = 1
 TOLERANCE = 1e-5
 """Largest difference of the logits before and after folding, relative to the largest logit (at least 1)."""
 PROBES = 2
-RUNS, WARM_UP, LONGEST_S = 20, 3, 10.0
+RUNS, WARM_UP, MAX_SECONDS = 20, 3, 10.0
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -53,15 +53,15 @@ def of_recipe(path: Path) -> Network:
     """Return the network of a recipe, its tuned part folded into it unless the recipe says otherwise; raises UsageError."""
     recipe = recipes.read(path)
     require_libraries(f"petl:{path}")
-    backbone = Backbone(recipe.backbone, near=recipe.near, who=f"backbone {recipe.backbone}")
+    backbone = Backbone(recipe.backbone, recipe_folder=recipe.folder, label=f"backbone {recipe.backbone}")
     preprocessing = recipe.preprocess(backbone.preprocessing)
     tuned = tuning.read(recipe, backbone.create(1).state_dict())
     head = f"{backbone.classifier}.weight"
     if head not in tuned.replaced or tuned.replaced[head].dim() != 2:
         raise UsageError(f"tuned {recipe.tuned} has no {head}: without a classifier head it names no class")
     module = backbone.create(len(tuned.replaced[head]))
-    _load(module, _state(recipe, backbone, tuned), who=str(recipe.path))
-    difference = _fit(module, tuned, preprocessing, merge=recipe.merge, who=str(recipe.path))
+    _load(module, _state(recipe, backbone, tuned), label=str(recipe.path))
+    difference = _fit(module, tuned, preprocessing, merge=recipe.merge, label=str(recipe.path))
     key = identity.key(
         {
             "version": VERSION,
@@ -84,10 +84,14 @@ def _state(recipe: Recipe, backbone: Backbone, tuned: Tuned) -> Tensors:
     if recipe.method == "full":
         return tuned.replaced
     head = f"{backbone.classifier}."
-    if recipe.method == "linear" and (odd := [n for n in tuned.replaced if not n.startswith(head)]):
-        raise UsageError(f"tuned {recipe.tuned} has {odd[0][:100]} beside the head: that is no linear probe")
+    if recipe.method == "linear" and (unexpected := [n for n in tuned.replaced if not n.startswith(head)]):
+        raise UsageError(
+            f"tuned {recipe.tuned} has {unexpected[0][:100]} beside the head: that is no linear probe"
+        )
     if recipe.weights:
-        frozen = weights.read((recipe.near / recipe.weights).expanduser(), who=f"weights {recipe.weights}")
+        frozen = weights.read(
+            (recipe.folder / recipe.weights).expanduser(), label=f"weights {recipe.weights}"
+        )
     elif backbone.folder is not None:
         frozen = backbone.weights()
     else:
@@ -97,26 +101,26 @@ def _state(recipe: Recipe, backbone: Backbone, tuned: Tuned) -> Tensors:
 
 def _pretrained(backbone: Backbone, *, classes: int | None) -> Any:
     """Return timm's network with its own weights; `classes`: None for its own head."""
-    if not any(backbone.config.get(place) for place in ("url", "hf_hub_id", "file")):
-        raise UsageError(f"{backbone.who}: timm has no weights of {backbone.name}: name a checkpoint")
+    if not any(backbone.config.get(key) for key in ("url", "hf_hub_id", "file")):
+        raise UsageError(f"{backbone.label}: timm has no weights of {backbone.name}: name a checkpoint")
     own = int(backbone.config.get("num_classes") or 0)
     return backbone.create(own if classes is None else classes, pretrained=True)
 
 
-def _load(module: Any, state: Tensors, *, who: str) -> None:
-    weights.require_same(state, module.state_dict(), who=who)
-    with foreign_code(lambda why: UsageError(f"{who}: {why[:300]}")):
+def _load(module: Any, state: Tensors, *, label: str) -> None:
+    weights.require_same(state, module.state_dict(), label=label)
+    with foreign_code(lambda why: UsageError(f"{label}: {why[:300]}")):
         module.load_state_dict(state)
 
 
-def _fit(module: Any, tuned: Tuned, preprocessing: Preprocessing, *, merge: bool, who: str) -> float | None:
+def _fit(module: Any, tuned: Tuned, preprocessing: Preprocessing, *, merge: bool, label: str) -> float | None:
     """Put the parts beside their layers, or fold them in; return the relative difference of the logits by that.
 
     Both are computed in float64 on random images; raises UsageError if they differ by more than `TOLERANCE`.
     """
     import torch
 
-    with foreign_code(lambda why: UsageError(f"{who}: {why[:300]}")):
+    with foreign_code(lambda why: UsageError(f"{label}: {why[:300]}")):
         layers = {name: module.get_submodule(name) for name in tuned.parts}
         hooks = [part.attach(layers[name]) for name, part in tuned.parts.items()]
         if not merge or not hooks:
@@ -135,7 +139,7 @@ def _fit(module: Any, tuned: Tuned, preprocessing: Preprocessing, *, merge: bool
         module.float()
     difference = float((before - after).abs().max() / before.abs().max().clamp(min=1.0))
     if not difference <= TOLERANCE:
-        raise UsageError(f"{who}: folding changes the logits by {difference:.1e}, more than {TOLERANCE:g}")
+        raise UsageError(f"{label}: folding changes the logits by {difference:.1e}, more than {TOLERANCE:g}")
     return difference
 
 
@@ -180,37 +184,37 @@ def _summary(recipe: Recipe, backbone: Backbone, difference: float | None) -> st
 
 def of_name(rest: str) -> Network:
     """Return the network `timm:REST`: a name of timm, NAME@CHECKPOINT, or a folder; raises UsageError."""
-    who = f"timm:{rest}"
-    require_libraries(who)
+    label = f"timm:{rest}"
+    require_libraries(label)
     name, _, checkpoint = rest.partition("@")
     if Path(rest).expanduser().is_dir():
         name, checkpoint = rest, ""
-    place = Path(checkpoint).expanduser() if checkpoint else None
-    whole = place is not None and (place / CONFIG).is_file()
-    backbone = Backbone(str(place) if whole else name, near=Path(), who=who)
-    if whole and backbone.name != name:
-        raise UsageError(f"{who}: {place} is a {backbone.name}, not a {name}")
+    path = Path(checkpoint).expanduser() if checkpoint else None
+    is_folder = path is not None and (path / CONFIG).is_file()
+    backbone = Backbone(str(path) if is_folder else name, recipe_folder=Path(), label=label)
+    if is_folder and backbone.name != name:
+        raise UsageError(f"{label}: {path} is a {backbone.name}, not a {name}")
     if backbone.folder is not None:
-        module = _with(backbone, backbone.weights(), who)
+        module = _with(backbone, backbone.weights(), label)
         short = backbone.folder.resolve().name
-    elif place is not None:
-        file = place / WEIGHTS if place.is_dir() else place
-        module = _with(backbone, weights.read(file, who=who), who)
-        short = place.resolve().stem
+    elif path is not None:
+        file = path / WEIGHTS if path.is_dir() else path
+        module = _with(backbone, weights.read(file, label=label), label)
+        short = path.resolve().stem
     else:
         module, short = _pretrained(backbone, classes=None), backbone.name
-    return _named(backbone, module, short, own=backbone.folder is None and place is None)
+    return _named(backbone, module, short, own=backbone.folder is None and path is None)
 
 
-def _with(backbone: Backbone, state: Tensors, who: str) -> Any:
+def _with(backbone: Backbone, state: Tensors, label: str) -> Any:
     """Return the network with the given weights, and as many outputs as their head has."""
     head = state.get(f"{backbone.classifier}.weight")
     if head is None or head.dim() < 2:
         raise UsageError(
-            f"{who}: no {backbone.classifier}.weight: without a classifier head it names no class"
+            f"{label}: no {backbone.classifier}.weight: without a classifier head it names no class"
         )
     module = backbone.create(len(head))
-    _load(module, state, who=who)
+    _load(module, state, label=label)
     return module
 
 
@@ -218,7 +222,7 @@ def _named(backbone: Backbone, module: Any, short: str, *, own: bool) -> Network
     preprocessing = backbone.preprocessing
     classes = int(getattr(module, "num_classes", 0))
     if classes < 1:
-        raise UsageError(f"{backbone.who}: the weights have no classifier head: it names no class")
+        raise UsageError(f"{backbone.label}: the weights have no classifier head: it names no class")
     digest = weights.digest(module.state_dict())
     key = identity.key({"version": VERSION, "weights": digest, "preprocessing": str(preprocessing)})
     tag = f", weights {backbone.tag}" if own and backbone.tag else ""
@@ -246,6 +250,6 @@ def latency_ms(module: Any, image: torch.Tensor) -> float:
                 torch.cuda.synchronize()
             if run >= WARM_UP:
                 times.append(time.perf_counter() - start)
-            if times and time.perf_counter() - begin > LONGEST_S:
+            if times and time.perf_counter() - begin > MAX_SECONDS:
                 break
     return 1000 * median(times)

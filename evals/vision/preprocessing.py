@@ -94,14 +94,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 VPT's own VTAB pipeline resizes by TensorFlow, bilinear without antialiasing, which is not reproduced here."""
 
 
-def from_config(config: Mapping[str, Any], *, who: str) -> Preprocessing:
+def from_config(config: Mapping[str, Any], *, label: str) -> Preprocessing:
     """Return the preprocessing of timm's `pretrained_cfg`; raises UsageError for values that no transform can have."""
     known = {name: config[name] for name in Preprocessing.__struct_fields__ if config.get(name) is not None}
     try:
         made = msgspec.convert(msgspec.to_builtins(known), Preprocessing)
     except (msgspec.ValidationError, TypeError) as error:
-        raise UsageError(f"{who}: preprocessing: {cause(error, Preprocessing)}") from None
+        raise UsageError(f"{label}: preprocessing: {cause(error, Preprocessing)}") from None
     numbers = (*made.mean, *made.std)
     if not all(map(math.isfinite, numbers)) or min(map(abs, made.std)) == 0 or made.input_size[0] != 3:
-        raise UsageError(f"{who}: preprocessing: {made} is none that an image can have")
+        raise UsageError(f"{label}: preprocessing: {made} is none that an image can have")
     return made

@@ -90,7 +90,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     scale: float
 
     @property
-    def near(self) -> Path:
+    def folder(self) -> Path:
         """Return the folder that paths are relative to."""
         return self.path.resolve().parent
 
@@ -101,7 +101,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
             changes = PRESETS.get(self.preprocessing, {})
         else:
             changes = _changes(self.preprocessing)
-        return from_config({**msgspec.structs.asdict(own), **changes}, who=str(self.path))
+        return from_config({**msgspec.structs.asdict(own), **changes}, label=str(self.path))
 
 
 def _changes(adjusted: Adjusted) -> dict[str, Any]:

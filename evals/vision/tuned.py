@@ -56,31 +56,31 @@ class Tuned(Struct, frozen=True, kw_only=True):
 
 def read(recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Tuned:
     """Read the tuned file; `state`: the network's tensors, of which only names and shapes count. Raises UsageError."""
-    who = f"tuned {recipe.tuned}"
-    path = (recipe.near / recipe.tuned).expanduser()
+    label = f"tuned {recipe.tuned}"
+    path = (recipe.folder / recipe.tuned).expanduser()
     if recipe.method == "lora":
-        return _lora(path, state, who)
-    tensors = weights.read(path, who=who)
+        return _lora(path, state, label)
+    tensors = weights.read(path, label=label)
     reader: Callable[..., Tuned] = {"adapter": _adapter, "alore": _alore}.get(recipe.method, _plain)
-    return reader(tensors, state, who=who, scale=recipe.scale)
+    return reader(tensors, state, label=label, scale=recipe.scale)
 
 
-def _plain(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float) -> Tuned:
+def _plain(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
     return Tuned(parts={}, replaced=tensors)
 
 
-def _lora(path: Path, state: Mapping[str, Any], who: str) -> Tuned:
+def _lora(path: Path, state: Mapping[str, Any], label: str) -> Tuned:
     import torch
 
     if not (path / CONFIG).is_file():
-        raise UsageError(f"{who}: a LoRA is a folder of peft with {CONFIG} and adapter_model.safetensors")
-    adapter = Adapter(path, who=who)
+        raise UsageError(f"{label}: a LoRA is a folder of peft with {CONFIG} and adapter_model.safetensors")
+    adapter = Adapter(path, label=label)
     entries = {name: Entry(path, "F32", tuple(tensor.shape)) for name, tensor in state.items()}
     adapter.bind(entries)
-    with open_file(adapter.files[0], who=who) as file:
+    with open_file(adapter.files[0], label=label) as file:
         replaced = {target: file.get_tensor(name) for target, name in adapter.replaced.items()}
     for target, tensor in replaced.items():
-        require_finite(tensor, f"{who}: {target}")
+        require_finite(tensor, f"{label}: {target}")
     low_rank: dict[str, Part] = {}
     for target in adapter.pairs:
         down, up, scale = adapter.factors(target, torch.float32)
@@ -102,22 +102,22 @@ def _grouped(tensors: Tensors, pattern: re.Pattern[str]) -> tuple[dict[str, dict
     return grouped, rest
 
 
-def _require(halves: Mapping[str, Any], names: tuple[str, ...], *, who: str, layer: str) -> list[Any]:
-    if lacking := [name for name in names if name not in halves]:
-        raise UsageError(f"{who}: the part before {layer} lacks {lacking[0]}")
+def _require(halves: Mapping[str, Any], names: tuple[str, ...], *, label: str, layer: str) -> list[Any]:
+    if missing := [name for name in names if name not in halves]:
+        raise UsageError(f"{label}: the part before {layer} lacks {missing[0]}")
     return [halves[name] for name in names]
 
 
-def _adapter(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float) -> Tuned:
+def _adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
     grouped, rest = _grouped(tensors, _ADAPTER)
     by_layer: dict[str, Part] = {}
     for layer, halves in grouped.items():
         down, first, up, second = _require(
-            halves, ("A.weight", "A.bias", "B.weight", "B.bias"), who=who, layer=layer
+            halves, ("A.weight", "A.bias", "B.weight", "B.bias"), label=label, layer=layer
         )
         down, up = (part.reshape(part.shape[:2]) for part in (down, up))  # convolutions of width 1
         hidden, width = down.shape
-        fits = width == _width(state, layer, who) == up.shape[0] and hidden % up.shape[1] == 0
+        fits = width == _width(state, layer, label) == up.shape[0] and hidden % up.shape[1] == 0
         if (
             not fits
             or first.shape != (hidden,)
@@ -125,47 +125,47 @@ def _adapter(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: flo
             or width % (hidden // up.shape[1])
         ):
             raise UsageError(
-                f"{who}: the adapter before {layer} does not fit its {_width(state, layer, who)} inputs"
+                f"{label}: the adapter before {layer} does not fit its {_width(state, layer, label)} inputs"
             )
         count = sum(part.numel() for part in (down, first, up, second))
         by_layer[layer] = parts.Bottleneck(scale, down, parts.dense(up, hidden), first, second, count)
-    _require_some(by_layer, who, "adapter_attn")
+    _require_some(by_layer, label, "adapter_attn")
     return Tuned(parts=by_layer, replaced=rest)
 
 
-def _alore(tensors: Tensors, state: Mapping[str, Any], *, who: str, scale: float) -> Tuned:
+def _alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
     grouped, rest = _grouped(tensors, _EXPERTS)
-    _require_some(grouped, who, "alore_attn")
+    _require_some(grouped, label, "alore_attn")
     scales = rest.pop(SCALES, None)
     if scales is None:
-        raise UsageError(f"{who}: {SCALES} is missing, the matrices that all experts share")
+        raise UsageError(f"{label}: {SCALES} is missing, the matrices that all experts share")
     count = scales.shape[0] if scales.dim() else 0
     if count < 1 or tuple(scales.shape) != (count, count, count):
-        raise UsageError(f"{who}: {SCALES} is {list(scales.shape)}, not n x n x n for n experts")
+        raise UsageError(f"{label}: {SCALES} is {list(scales.shape)}, not n x n x n for n experts")
     by_layer: dict[str, Part] = {}
     for layer, halves in grouped.items():
-        down, up = _require(halves, ("down", "up"), who=who, layer=layer)
-        width = _width(state, layer, who)
+        down, up = _require(halves, ("down", "up"), label=label, layer=layer)
+        width = _width(state, layer, label)
         rank = down.shape[-1]
         if width % count or (tuple(down.shape), tuple(up.shape)) != (
             (count, width // count, rank),
             (count, rank, width // count),
         ):
             raise UsageError(
-                f"{who}: the experts before {layer} are {list(down.shape)} and {list(up.shape)}; {count} experts of {width} "
+                f"{label}: the experts before {layer} are {list(down.shape)} and {list(up.shape)}; {count} experts of {width} "
                 f"inputs have [{count}, {width}/{count}, r] and [{count}, r, {width}/{count}]"
             )
         by_layer[layer] = parts.Experts(scale, scales, down, up)
     return Tuned(parts=by_layer, replaced=rest, shared=int(scales.numel()))
 
 
-def _width(state: Mapping[str, Any], layer: str, who: str) -> int:
+def _width(state: Mapping[str, Any], layer: str, label: str) -> int:
     weight = state.get(f"{layer}.weight")
     if weight is None or weight.dim() != 2:
-        raise UsageError(f"{who}: the backbone has no linear layer {layer}")
+        raise UsageError(f"{label}: the backbone has no linear layer {layer}")
     return int(weight.shape[1])
 
 
-def _require_some(by_layer: Mapping[str, Any], who: str, name: str) -> None:
+def _require_some(by_layer: Mapping[str, Any], label: str, name: str) -> None:
     if not by_layer:
-        raise UsageError(f"{who}: no tensor of it is named like BLOCK.{name}...: is it of this method?")
+        raise UsageError(f"{label}: no tensor of it is named like BLOCK.{name}...: is it of this method?")

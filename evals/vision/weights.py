@@ -23,30 +23,30 @@ WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts keep the weights."""
 
 
-def read(path: Path, *, who: str) -> Tensors:
+def read(path: Path, *, label: str) -> Tensors:
     """Return the tensors of a file; raises UsageError in one line, also for NaN and for pickles that hold other objects."""
     if not path.is_file():
-        raise UsageError(f"{who}: there is no file {path}")
+        raise UsageError(f"{label}: there is no file {path}")
     if path.suffix == SAFE:
-        with open_file(path, who=who) as file:
+        with open_file(path, label=label) as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     elif path.suffix in PICKLED:
-        tensors = _unpickled(path, who)
+        tensors = _unpickled(path, label)
     else:
         raise UsageError(
-            f"{who}: {path} is none of {', '.join((SAFE, *PICKLED))}: write the weights as safetensors"
+            f"{label}: {path} is none of {', '.join((SAFE, *PICKLED))}: write the weights as safetensors"
         )
     for name, tensor in tensors.items():
         if tensor.is_floating_point():
-            require_finite(tensor, f"{who}: {name}")
+            require_finite(tensor, f"{label}: {name}")
     return tensors
 
 
-def _unpickled(path: Path, who: str) -> Tensors:
+def _unpickled(path: Path, label: str) -> Tensors:
     """Return the tensors of a pickle; torch builds tensors and plain containers from it, and no other object."""
     import torch
 
-    refusal = f"{who}: {path} is a pickle with more than tensors, which could run code: write its weights as safetensors"
+    refusal = f"{label}: {path} is a pickle with more than tensors, which could run code: write its weights as safetensors"
     with foreign_code(lambda why: UsageError(refusal)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -54,24 +54,26 @@ def _unpickled(path: Path, who: str) -> Tensors:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content:
-        raise UsageError(f"{who}: {path} holds no named tensors")
-    if odd := next((name for name, value in content.items() if not isinstance(value, torch.Tensor)), None):
-        raise UsageError(f"{who}: {path}: {str(odd)[:80]!r} is no tensor: write the weights alone")
+        raise UsageError(f"{label}: {path} holds no named tensors")
+    if unexpected := next(
+        (name for name, value in content.items() if not isinstance(value, torch.Tensor)), None
+    ):
+        raise UsageError(f"{label}: {path}: {str(unexpected)[:80]!r} is no tensor: write the weights alone")
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def require_same(tensors: Tensors, wanted: Mapping[str, Any], *, who: str) -> None:
+def require_same(tensors: Tensors, wanted: Mapping[str, Any], *, label: str) -> None:
     """Require that tensors have the names and shapes of a network's; raises UsageError."""
     for first, second, verb in ((wanted, tensors, "lacks"), (tensors, wanted, "has unknown tensors:")):
         if names := [name for name in first if name not in second]:
             raise UsageError(
-                f"{who} {verb} {len(names)} (e.g. {names[0][:100]}): it is of another architecture, or saved under other names"
+                f"{label} {verb} {len(names)} (e.g. {names[0][:100]}): it is of another architecture, or saved under other names"
             )
     for name, tensor in tensors.items():
         have, want = list(tensor.shape), list(wanted[name].shape)
         if have != want:
             hint = ": it was made for images of another size" if "pos_embed" in name else ""
-            raise UsageError(f"{who}: {name} is {have}, in the network {want}{hint}")
+            raise UsageError(f"{label}: {name} is {have}, in the network {want}{hint}")
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:

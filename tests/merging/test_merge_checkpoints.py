@@ -33,14 +33,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def built(path: Path, **options: Any) -> Path:
-    return make(Plan(path), say=lambda _: None, **options)
+    return make(Plan(path), log=lambda _: None, **options)
 
 
 def refusal(path: Path, *, trusted: bool = False, accept: bool = False) -> str:
     """What a recipe is refused with: one line, and nothing is left behind."""
     before = {file for file in path.parent.rglob("*") if "cache" not in file.parts}
     with pytest.raises(UsageError) as caught:
-        make(Plan(path, trusted=trusted), say=lambda _: None, accept=accept)
+        make(Plan(path, trusted=trusted), log=lambda _: None, accept=accept)
     assert {file for file in path.parent.rglob("*") if "cache" not in file.parts} == before
     left = [file.name for file in path.parent.glob("cache/science-evals/merges/*")]
     assert [name for name in left if name != "hashes.json" and not name.endswith(".lock")] == []
@@ -86,13 +86,13 @@ def test_a_merge_is_made_once_and_again_if_anything_changes(tmp_path, cache):
     family(tmp_path)
     path = recipe(tmp_path, "ties")
     lines: list[str] = []
-    first = make(Plan(path), say=lines.append)
-    assert make(Plan(path), say=lines.append) == first
+    first = make(Plan(path), log=lines.append)
+    assert make(Plan(path), log=lines.append) == first
     assert len(lines) == 1
-    renamed = make(Plan(recipe(tmp_path, "ties", more="lambda = 0.4", name="r2.toml")), say=lines.append)
+    renamed = make(Plan(recipe(tmp_path, "ties", more="lambda = 0.4", name="r2.toml")), log=lines.append)
     write(tmp_path / "other", weights(9, base=read(tmp_path / "base")))
     shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "e0" / "model.safetensors")
-    changed = make(Plan(path), say=lines.append)
+    changed = make(Plan(path), log=lines.append)
     assert len({first, renamed, changed}) == 3
     assert sorted(folder for folder in cache.iterdir() if folder.is_dir()) == sorted(
         (first, renamed, changed)
@@ -125,7 +125,7 @@ def test_shards(tmp_path, monkeypatch):
 _shards = writing.shards
 
 
-def test_a_merge_that_was_killed_goes_on_behind_its_last_whole_shard(tmp_path):
+def test_a_killed_merge_resumes_after_its_last_complete_shard(tmp_path):
     family(tmp_path)
     path = recipe(tmp_path, "ties", more="seed = 3")
     whole = built(path, out=tmp_path / "whole")
@@ -136,7 +136,7 @@ def test_a_merge_that_was_killed_goes_on_behind_its_last_whole_shard(tmp_path):
         "def dying(self, name):\n    asked.append(name)\n"
         "    if len(asked) == int(sys.argv[3]): os.kill(os.getpid(), 9)\n    return tensor(self, name)\n"
         "merger.Merger.tensor = dying\n"
-        "build.make(build.Plan(Path(sys.argv[1])), out=Path(sys.argv[2]), say=print)\nprint('asked', len(asked))"
+        "build.make(build.Plan(Path(sys.argv[1])), out=Path(sys.argv[2]), log=print)\nprint('asked', len(asked))"
     )
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("EVALS_TEST_TORCH", "")])}
 
@@ -148,7 +148,7 @@ def test_a_merge_that_was_killed_goes_on_behind_its_last_whole_shard(tmp_path):
     assert not (tmp_path / "out").exists()
     done = run(0)
     assert done.returncode == 0, done.stderr
-    assert "going on behind shard 2 of 4" in done.stdout
+    assert "resuming after shard 2 of 4" in done.stdout
     assert "asked 5" in done.stdout
     resumed = read(tmp_path / "out")
     for name, tensor in read(whole).items():
@@ -311,7 +311,7 @@ def test_code_of_the_checkpoint(tmp_path):
         message
         == "the base: its tokenizer runs code of its own (auto_map in tokenizer_config.json); to trust it: --trust-remote-code"
     )
-    folder = make(Plan(recipe(tmp_path, "ties"), trusted=True), say=lambda _: None)
+    folder = make(Plan(recipe(tmp_path, "ties"), trusted=True), log=lambda _: None)
     assert (folder / "t.py").is_file()
 
 
@@ -404,7 +404,7 @@ def test_a_file_that_is_too_large_to_copy_is_reported_before_the_merge(tmp_path,
     family(tmp_path)
     (tmp_path / "base" / "tf_model.h5").write_bytes(b"x" * 5000)  # weights of another framework: not copied
     (tmp_path / "base" / "notes.json").write_text(f'"{"x" * 5000}"')
-    monkeypatch.setattr(writing, "LARGEST_FILE", 4000)
+    monkeypatch.setattr(writing, "MAX_FILE_BYTES", 4000)
     monkeypatch.setattr(writing, "write_shard", lambda *_: pytest.fail("merged before the files were copied"))
     assert "notes.json" in refusal(recipe(tmp_path, "ties"))
     monkeypatch.undo()
@@ -419,7 +419,7 @@ def test_a_file_that_may_not_grow(tmp_path):
     script = (
         "import resource, sys\nfrom pathlib import Path\nfrom evals.merging.build import Plan, make\n"
         "plan = Plan(Path(sys.argv[1]))\nresource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))\n"
-        "make(plan, out=Path(sys.argv[2]), say=print)"
+        "make(plan, out=Path(sys.argv[2]), log=print)"
     )
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("EVALS_TEST_TORCH", "")])}
     words = [sys.executable, "-c", script, str(path), str(tmp_path / "out")]

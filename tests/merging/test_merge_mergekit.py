@@ -27,7 +27,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def merged(place: Path, method: str, parameters: str = "", more: str = "") -> Any:
     path = recipe(place, method, experts=2, parameters=parameters, more=more)
-    return read(make(Plan(path), say=lambda _: None))[Q]
+    return read(make(Plan(path), log=lambda _: None))[Q]
 
 
 @needs_mergekit

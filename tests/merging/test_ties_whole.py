@@ -93,13 +93,13 @@ def test_the_share_is_that_of_all_merged_tensors(tmp_path, edition, density, com
     made = uneven(tmp_path)
     more = f'edition = "{edition}"\nexclude = []\nlambda = 1\ncompute = "{compute}"'
     path = recipe(tmp_path, "ties", more=more, parameters=f'scope = "model"\ndensity = {density}')
-    merged = read(make(Plan(path), say=lambda _: None))
+    merged = read(make(Plan(path), log=lambda _: None))
     taus = [joined(made[f"e{n}"], made["base"]) for n in range(3)]
     wanted = flat_ties(taus, density, original=edition == "original")
     np.testing.assert_allclose(joined(merged, made["base"]), wanted, atol=1e-6)
     per_tensor = recipe(tmp_path, "ties", more=more, parameters=f"density = {density}", name="t.toml")
     if density < 1:
-        other = joined(read(make(Plan(per_tensor), say=lambda _: None)), made["base"])
+        other = joined(read(make(Plan(per_tensor), log=lambda _: None)), made["base"])
         assert np.abs(other - wanted).max() > 0.01
 
 
@@ -122,7 +122,7 @@ def test_the_majority_is_that_of_the_whole_model(tmp_path):
             tmp_path, "ties", experts=2, more="exclude = []\nlambda = 1",
             parameters=f'density = 1\nscope = "{scope}"', name=f"{scope}.toml",
         )  # fmt: skip
-        merged = read(make(Plan(path), say=lambda _: None, accept=True))
+        merged = read(make(Plan(path), log=lambda _: None, accept=True))
         assert float(merged[small][0] - made[small][0]) == pytest.approx(change, abs=1e-5)
 
 
@@ -133,7 +133,7 @@ def test_the_original_dare_ties_over_the_whole_model_takes_all_experts(tmp_path)
     path = recipe(
         tmp_path, "dare-ties", more='edition = "original"\nexclude = []\nlambda = 1', parameters=parameters
     )
-    merged = read(make(Plan(path), say=lambda _: None))
+    merged = read(make(Plan(path), log=lambda _: None))
     taus = [joined(made[f"e{n}"], made["base"]) for n in range(3)]
     wanted = flat_ties(taus, 0.3, original=True)
     np.testing.assert_allclose(joined(merged, made["base"]), wanted, atol=1e-6)
@@ -144,12 +144,12 @@ def test_dare_drops_the_same_entries_in_every_pass(tmp_path):
     made = uneven(tmp_path)
     parameters = 'scope = "model"\ndensity = 0.3\ndrop = 0.5'
     path = recipe(tmp_path, "dare-ties", more="exclude = []\nlambda = 1", parameters=parameters)
-    merged = joined(read(make(Plan(path), say=lambda _: None)), made["base"])
+    merged = joined(read(make(Plan(path), log=lambda _: None)), made["base"])
     dropped = []
     for n in range(3):
         alone = recipe(tmp_path, "dare", experts=0, more="exclude = []\nlambda = 1", parameters="drop = 0.5")
         alone.write_text(alone.read_text().replace("[experts]", f'[experts]\ne{n} = "./e{n}"'))
-        dropped.append(joined(read(make(Plan(alone), say=lambda _: None)), made["base"]))
+        dropped.append(joined(read(make(Plan(alone), log=lambda _: None)), made["base"]))
     np.testing.assert_allclose(merged, flat_ties(dropped, 0.3, original=False), atol=1e-5)
 
 
@@ -169,7 +169,7 @@ def test_tensors_that_no_lora_changes_count_as_zeros(tmp_path):
         more="exclude = []\nlambda = 1",
         parameters='scope = "model"\ndensity = 0.1',
     )
-    merged = read(make(Plan(path), say=lambda _: None))
+    merged = read(make(Plan(path), log=lambda _: None))
     total = sum(tensor.numel() for tensor in base.values())
     taus = [np.zeros(total) for _ in range(2)]
     for tau, pairs in zip(taus, made, strict=True):

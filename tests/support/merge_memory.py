@@ -109,7 +109,7 @@ def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before, began = peak(), clocks()
     shutil.rmtree(place / "out", ignore_errors=True)
-    build.make(plan, out=place / "out", say=lambda _: None)
+    build.make(plan, out=place / "out", log=lambda _: None)
     largest = max(entry.count for entry in plan.base.entries.values()) * 4
     report(before, began, largest=largest, experts=experts)
 

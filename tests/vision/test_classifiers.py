@@ -333,7 +333,7 @@ def test_a_state_dict_alone_may_be_a_pickle(family: Path, tmp_path: Path) -> Non
     torch.save(
         {"state_dict": {f"module.{name}": tensor for name, tensor in tensors.items()}}, tmp_path / "x.pth"
     )
-    read = weights.read(tmp_path / "x.pth", who="x")
+    read = weights.read(tmp_path / "x.pth", label="x")
     assert set(read) == set(tensors)
     assert all(bool((read[name] == tensors[name]).all()) for name in tensors)
 
