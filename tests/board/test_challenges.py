@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from evals.board import levels, policy, results
 from evals.board.ingest import ingest
 from evals.challenge import outcome
 from evals.challenge.summary import Challenge
 from evals.errors import UsageError
+from evals.records import store
 from tests.support import bigram, boards
 from tests.support.command import evals
 
@@ -230,7 +232,12 @@ def test_from_an_entry_to_its_level(tmp_path: Path, reader: str, verdict: str, e
     data, board = boards.write_data(tmp_path), tmp_path / "board"
     boards.write_board(board, maximum_truncated=1.0)
     with bigram.installed(tmp_path):
-        stored = boards.run(tmp_path / "a", data, "bigram:1", temperature=0.8, max_tokens=60)
+        stored = boards.run(tmp_path / "a", data, "bigram:1", temperature=0.8, max_tokens=60, run="named")
+        config = stored.card.config
+        stated = structs.replace(config.sampling, top_p=1.0, top_k=0)
+        store.write_card(
+            stored.path, structs.replace(stored.card, config=structs.replace(config, sampling=stated))
+        )
         entry = boards.submit(board, stored)
         (result,) = ingest(board)
         assert (result.status, result.reasons) == ("accepted", ())
