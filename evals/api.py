@@ -25,8 +25,8 @@ from evals.records import mirror, store
 from evals.records.store import Run
 from evals.results import Runs
 from evals.run.model_run import Outcome
-from evals.run.request import RunRequest, make
-from evals.run.session import Named, Session
+from evals.run.request import RunRequest, make_request
+from evals.run.session import NamedModel, Session
 from evals.suite import Suite
 from evals.types import Model
 
@@ -221,7 +221,7 @@ def _session(
     if any(callable(entry) and not isinstance(entry, Model) for entry in models):
         options = {"fresh": True, **options}  # a name does not identify a function's replies
     names = [entry for entry in entries if isinstance(entry, str)]
-    request = make({**options, "suites": names, "models": [entry.spec for entry in named]})
+    request = make_request({**options, "suites": names, "models": [entry.spec for entry in named]})
     if request.detach:
         raise UsageError(
             "detach is for `evals run`, which can be run again as a job; a Python program cannot"
@@ -238,14 +238,14 @@ def _objects(suite: SuiteLike, protocol: str | None) -> list[Suite]:
     return [suite] if isinstance(suite, Suite) else []
 
 
-def _named(model: Any) -> Named:
+def _named(model: Any) -> NamedModel:
     if isinstance(model, str):
-        return Named(model)
+        return NamedModel(model)
     if isinstance(model, Model):
-        return Named(f"object:{model.name}", model)
+        return NamedModel(f"object:{model.name}", model)
     if callable(model):
         function = load.model_of_function(model)
-        return Named(f"function:{function.name}", function)
+        return NamedModel(f"function:{function.name}", function)
     raise UsageError(f"a model is a name, a Model or a function, not {type(model).__name__}")
 
 

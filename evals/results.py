@@ -13,7 +13,7 @@ from evals.prompts import plain_text
 from evals.records.card import Card, Finding
 from evals.records.store import Run
 from evals.report import frames
-from evals.run.overview import current
+from evals.run.overview import current_card
 from evals.types import Failure, Record, Reply, Score
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Runs(Sequence[Run]):
     @property
     def cards(self) -> list[Card]:
         """Return the cards, recomputed for runs that have not ended."""
-        return [current(run) for run in self._runs]
+        return [current_card(run) for run in self._runs]
 
     @property
     def health(self) -> dict[str, tuple[Finding, ...]]:

@@ -189,9 +189,9 @@ class BatchState(Struct, frozen=True):
 class Batches(Protocol):
     """A vendor's batch endpoint, the attribute `batches` of an adapter; raises the errors of `Model.reply`."""
 
-    most: int
+    max_requests: int
     """Maximum number of requests in a batch."""
-    most_bytes: int
+    max_bytes: int
     """Maximum size of a batch."""
 
     @property
@@ -199,11 +199,11 @@ class Batches(Protocol):
         """Request fields that are omitted, or sent under another name, because the vendor rejected them; mutable."""
         ...
 
-    async def learn(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
-        """Omit the field that an error names from now on; return whether that field was still sent."""
+    async def omit_rejected_field(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
+        """Omit the field named in an error from now on; return whether it was still being sent."""
         ...
 
-    async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
+    async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Return one encoded request; its result has the same `name`."""
         ...
 
@@ -211,11 +211,11 @@ class Batches(Protocol):
         """Submit a batch and return its id; the names of its requests begin with `label`."""
         ...
 
-    async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
+    async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
         """Return the id of a submitted batch whose id was not logged; None if there is none.
 
-        If the vendor stores no labels, the id may be that of another batch, which shows in the results. `never`: ids known
-        to be of other batches.
+        `since`: time of submission; `requests`: number of requests in it; `excluded`: ids that belong to other batches.
+        If the vendor stores no labels, the id may belong to another batch, which shows only in the results.
         """
         ...
 

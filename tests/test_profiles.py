@@ -16,7 +16,7 @@ from evals.records import store
 from evals.run.job import Options
 from evals.run.options import plan_options
 from evals.run.request import RunRequest
-from evals.run.sampling import resolved
+from evals.run.sampling import resolve_sampling
 from evals.suites import aime, mmlu_pro
 from evals.types import Sampling
 from tests.support.command import evals
@@ -236,18 +236,20 @@ MAKERS = Sampling(temperature=0.7, top_p=1.0, top_k=50, min_p=0.0)
 NOTHING = Sampling()
 
 
-def options(asked: Sampling = NOTHING, *, recommend_all: bool = False) -> Options:
-    return Options(sampling=asked, recommended=MAKERS, recommend_all=recommend_all, recommender="One")
+def options(asked: Sampling = NOTHING, *, force_recommended: bool = False) -> Options:
+    return Options(
+        sampling=asked, recommended=MAKERS, force_recommended=force_recommended, recommended_by="One"
+    )
 
 
 def test_a_protocol_s_temperature_is_part_of_it():
-    sampling, notes = resolved(mmlu_pro.BENCHMARK.suite("", "strict"), options())
+    sampling, notes = resolve_sampling(mmlu_pro.BENCHMARK.suite("", "strict"), options())
     assert (sampling.temperature, sampling.top_k, notes) == (0.0, None, [])
 
 
 def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
     suite = aime.BENCHMARK.suite("2025", "official")
-    sampling, notes = resolved(suite, options())
+    sampling, notes = resolve_sampling(suite, options())
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.7, 1.0, 50, 0.0)
     assert sampling.max_tokens == suite.sampling.max_tokens
     assert notes == [
@@ -256,12 +258,16 @@ def test_an_open_draw_is_filled_in_as_a_whole_and_noted():
 
 
 def test_the_user_s_temperature_keeps_the_makers_out():
-    sampling, notes = resolved(aime.BENCHMARK.suite("2025", "official"), options(Sampling(temperature=0.2)))
+    sampling, notes = resolve_sampling(
+        aime.BENCHMARK.suite("2025", "official"), options(Sampling(temperature=0.2))
+    )
     assert (sampling.temperature, sampling.top_k, notes) == (0.2, None, [])
 
 
 def test_recommended_replaces_what_the_protocol_fixes():
-    sampling, notes = resolved(mmlu_pro.BENCHMARK.suite("", "strict"), options(recommend_all=True))
+    sampling, notes = resolve_sampling(
+        mmlu_pro.BENCHMARK.suite("", "strict"), options(force_recommended=True)
+    )
     assert (sampling.temperature, sampling.top_k) == (0.7, 50)
     assert notes
 

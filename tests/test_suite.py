@@ -17,7 +17,7 @@ from evals import load
 from evals.data import Data
 from evals.errors import DataError, UnknownName
 from evals.prompts import plain_text
-from evals.run.plan import read
+from evals.run.plan import read_samples
 from evals.suite import Digest, Suite, check, checked, data_sha256
 from evals.suites import gpqa
 from evals.types import Prompt, Reply, Sample, Score
@@ -208,7 +208,7 @@ def test_the_published_protocol_wants_a_judge(name: str) -> None:
 
 def test_mmlu_pro_hashes_to_what_is_pinned(mirror: Path) -> None:
     suite = one("mmlu-pro", "strict")
-    samples, digest = read(suite, Data(suite="mmlu-pro", local=mirror))
+    samples, digest = read_samples(suite, Data(suite="mmlu-pro", local=mirror))
     samples.close()
     assert digest == suite.sha256
 

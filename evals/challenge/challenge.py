@@ -14,7 +14,7 @@ from evals.challenge.outcome import ChallengeOutcome
 from evals.challenge.reading import Readings, read
 from evals.challenge.replies import Choice, Source
 from evals.errors import Fatal, Rejected, UsageError
-from evals.run.event_loop import run_to_end
+from evals.run.event_loop import run_on_new_loop
 from evals.seams import Decoding, ReadsReplies, Starting
 from evals.types import Model, Sampling
 
@@ -106,7 +106,7 @@ def _tested(
     from evals.challenge.evidence import weigh
 
     try:
-        readings, seconds = run_to_end(_read(model, choice, sampling, decoding))
+        readings, seconds = run_on_new_loop(_read(model, choice, sampling, decoding))
     except (Fatal, Rejected) as error:
         return structs.replace(blank, reason=str(error), left_out=dict(choice.left_out))
     evidence = weigh(

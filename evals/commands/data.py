@@ -55,12 +55,12 @@ def _verify_data_sets(name: str, local: Path | None) -> bool:
     """Read the data of a suite's variants and print their hashes; return whether all could be read."""
     from evals import load
     from evals.data import Data
-    from evals.run.plan import read
+    from evals.run.plan import read_samples
 
     complete = True
     for suite in load.suite(name):
         try:
-            samples, digest = read(suite, Data(suite=suite.name, local=local))
+            samples, digest = read_samples(suite, Data(suite=suite.name, local=local))
         except EvalsError as error:
             common.note(f"evals: {error}")
             complete = False

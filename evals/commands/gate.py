@@ -265,9 +265,9 @@ _COMPARED_WITH = {"same model": "a changed version of the model", "another model
 
 
 def _duration(seconds: float | None) -> str:
-    from evals.run.progress import duration
+    from evals.run.progress import duration_text
 
-    return duration(seconds) if seconds else ""
+    return duration_text(seconds) if seconds else ""
 
 
 def _budget_cells(row: Budget) -> tuple[str, ...]:

@@ -81,13 +81,13 @@ def calibrate(
     or with --run {"label": true, "id": ..., "repeat": 0}, for which the run's verdicts are used.
     """
     from evals import load
-    from evals.run.judging import make
+    from evals.run.judging import make_judge
 
     lines = _read_labels(labels)
     by_id = [line for line in lines if line.id is not None]
     if by_id and (run is None or len(by_id) < len(lines)):
         raise UsageError(f"{labels}: labels with ids require --run, and all lines must have one")
-    judge_model = make(model, name=load.without_secrets(model), price=None)
+    judge_model = make_judge(model, name=load.without_secrets(model), price=None)
     if by_id:
         calibration = _calibrate_on_run(results, str(run), lines, judge_model)
     else:

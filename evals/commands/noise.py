@@ -103,7 +103,7 @@ def _run_repeatedly(
     """Run the suites `times` times, each with its own sampling seed, and return the names of the runs."""
     from evals import api
     from evals.records.names import NOISE_PREFIX
-    from evals.run.request import make
+    from evals.run.request import make_request
 
     if not model or not suites:
         raise UsageError("expected a model and at least one suite: evals gate noise MODEL SUITE...")
@@ -112,7 +112,7 @@ def _run_repeatedly(
     prefix = f"{NOISE_PREFIX}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
     names = [f"{prefix}-{i + 1}" for i in range(times)]
     for i, run in enumerate(names):
-        request = make({**options, "suites": suites, "models": [model], "run": run, "seed": i})
+        request = make_request({**options, "suites": suites, "models": [model], "run": run, "seed": i})
         _, unfinished = api.measure(request, say=common.note)
         if unfinished:
             raise UsageError(f"run {run} did not finish; repeat the command to start again")

@@ -102,18 +102,18 @@ def _read_sweep(suites: Sequence[str]) -> tuple[dict[str, Any], str] | None:
 def _make_request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
     """Merge a request file with the command line, which takes precedence."""
     from evals.errors import UsageError
-    from evals.run.request import changed, make, read
+    from evals.run.request import changed_options, make_request, read_request
 
     files = [name for name in suites if name.endswith(".toml")]
     if not files:
-        return make({**options, "suites": suites})
-    file_options = changed(read(Path(files[0])))
+        return make_request({**options, "suites": suites})
+    file_options = changed_options(read_request(Path(files[0])))
     if "slurm" in options:  # a table; the command line replaces single keys
         options["slurm"] = [*file_options.get("slurm", []), *options["slurm"]]
     if len(files) > 1:
         raise UsageError(f"expected one request file, got {' and '.join(files)}")
     suite_names = [name for name in suites if name not in files]
-    return make({**file_options, **options, **({"suites": suite_names} if suite_names else {})})
+    return make_request({**file_options, **options, **({"suites": suite_names} if suite_names else {})})
 
 
 def _print(cards: Sequence[Card], *, as_json: bool, results: Path) -> None:

@@ -51,13 +51,13 @@ def _rescore_run(
     from evals import load
     from evals.run.judging import with_judge
     from evals.run.overview import Overview
-    from evals.run.rescore import finish, rescore
+    from evals.run.rescore import store_final_metrics, rescore
 
     card = run.card
     suite = _scoring_suite(card, protocol or card.config.protocol)
     if judge is not None or suite.judged:
         name = load.without_secrets(judge or "")
-        (suite,) = with_judge([suite], judge, name=name, price=price, wait=True)
+        (suite,) = with_judge([suite], judge, name=name, price=price, allow_missing=True)
     if suite.protocol != card.config.protocol:
         run = _copy_run(run, protocol=suite.protocol)
     card = run.card
@@ -68,7 +68,7 @@ def _rescore_run(
     try:
         changes = rescore(writer, suite)
         writer.finalize()
-        finish(writer, suite)
+        store_final_metrics(writer, suite)
         if card.status == "running":  # an earlier rescoring was killed
             card.status = "finished" if card.coverage == 1.0 else "partial"
         writer.write_card()

@@ -35,7 +35,7 @@ from evals.interop.values import BROKEN
 from evals.labels import ProtocolName
 from evals.records import store
 from evals.records.card import TRUNCATION_UNKNOWN, Card
-from evals.run.plan import read
+from evals.run.plan import read_samples
 from evals.suite import Suite
 from evals.types import Sampling, Usage
 from evals.validation import cause
@@ -197,7 +197,7 @@ class Ready(NamedTuple):
 
 def _prepared(path: Path, source: Source, suite: Suite, request: ImportRequest) -> Ready:
     data = Data(suite=suite.name, local=request.data, sample=request.sample)
-    samples, digest = read(suite, data)
+    samples, digest = read_samples(suite, data)
     matched = Matched(source, samples, extracted=ProtocolName.parse(suite.protocol).base == "official")
     if not matched.lines:
         samples.close()

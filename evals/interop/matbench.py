@@ -21,7 +21,7 @@ from evals.errors import DataError, UsageError
 from evals.interop import files
 from evals.interop.replies import ImportRequest, Line, new_card, single_suite, write_run
 from evals.records.card import Card
-from evals.run.plan import read
+from evals.run.plan import read_samples
 from evals.suite import Suite
 
 PREFIX = "matbench_"
@@ -100,7 +100,7 @@ def _suite(name: str, protocol: str) -> Suite | None:
 def _read(suite: Suite, source: Data) -> tuple[SampleStore, str] | None:
     """Read a task's samples; warns and returns None if its data is not available."""
     try:
-        return read(suite, source)
+        return read_samples(suite, source)
     except DataError as error:
         _warn(error)
         return None

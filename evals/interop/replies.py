@@ -28,8 +28,8 @@ from evals.records.card import Card, Config
 from evals.records.writer import Writer
 from evals.run import describe
 from evals.run.health import Health
-from evals.run.plan import MEDIA, read
-from evals.run.rescore import finish, judged_again
+from evals.run.plan import MEDIA_KINDS, read_samples
+from evals.run.rescore import rescored, store_final_metrics
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
 from evals.suite import Suite, checked
@@ -96,7 +96,7 @@ def read_replies(path: Path, request: ImportRequest) -> list[Card]:
     check_run_id(request.run)
     suite = single_suite(request.suite, request.protocol)
     source = Data(suite=suite.name, local=request.data, sample=request.sample)
-    samples, digest = read(suite, source)
+    samples, digest = read_samples(suite, source)
     lines, doubled = _lines(path, samples)
     repeats = 1 + max(line.repeat for line in lines)
     if repeats > len(lines) or repeats * len(samples) > MOST_RECORDS:
@@ -270,11 +270,11 @@ def write_run(
         writer.write_samples(kept, questions=not suite.gated)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
-            scored = judged_again(scoring, _SamplesById(samples), map(_record, lines))
+            scored = rescored(scoring, _SamplesById(samples), map(_record, lines))
             writer.replace(_watched((record for _, record in scored), health))
         writer.finalize()
         card.health = health.findings
-        finish(writer, suite)
+        store_final_metrics(writer, suite)
         card.status, card.finished = ("finished" if card.coverage == 1.0 else "partial"), time.time()
         writer.write_card()
     finally:
@@ -288,7 +288,7 @@ def _with_files(suite: Suite, data: Data, samples: SampleStore, media: Path) -> 
 
     A data folder may lack its files: from the first that is missing, questions are kept without.
     """
-    if not suite.needs & MEDIA:
+    if not suite.needs & MEDIA_KINDS:
         yield from samples
         return
     illustrated = checked(suite, structs.replace(data, media=media))

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from evals.run.job import Job
 
 
-class BatchWait:
-    """The wait for the batches of one model."""
+class BatchCollection:
+    """Waits for the batches of one model."""
 
     def __init__(self, *, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
-        """`say` receives progress, `warn` errors and what is still pending."""
+        """`say` receives progress, `warn` errors and the number of pending batches."""
         self._say, self._warn = say, warn
         self._stop = asyncio.Event()
         self._task: asyncio.Task[Any] | None = None
@@ -25,21 +25,21 @@ class BatchWait:
         self.interrupted = False
 
     async def collect(self, model: Any, jobs: Sequence[Job]) -> CollectedBatches:
-        """Submit open samples and wait for their results; an interrupt ends the wait without losing anything.
+        """Submit samples without a reply and wait for the results; an interrupt ends the wait without losing anything.
 
         Raises CancelledError after a second interrupt.
         """
-        from evals.run.batch import gather
+        from evals.run.batch import collect_batches
 
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
         with on_interrupt(self.interrupt):
-            gathered = await gather(model, model.batches, jobs, say=self._say, stop=self._stop)
-        for fault in gathered.faults:
+            collected = await collect_batches(model, model.batches, jobs, say=self._say, stop=self._stop)
+        for fault in collected.faults:
             self._warn(f"evals: {fault}")
-        if gathered.waiting:
-            batches = f"{gathered.waiting} batch" + ("es" if gathered.waiting > 1 else "")
+        if collected.pending:
+            batches = f"{collected.pending} batch" + ("es" if collected.pending > 1 else "")
             self._warn(f"{batches} not done yet: repeat the command later to collect the results")
-        return gathered
+        return collected
 
     def interrupt_from_thread(self) -> None:
         """Interrupt the wait from another thread."""

@@ -1,4 +1,4 @@
-"""Spending limits of a command, and what it has spent."""
+"""Spending limits of a command, and its spending so far."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evals.types import Failure, Reply, Score, Usage
 
 
 class Spending:
-    """The limits of a command on cost and tokens, and what all its models have spent; None: no limit."""
+    """Limits of a command on cost and tokens, and the spending of all its models; None: no limit."""
 
     def __init__(
         self,
@@ -18,17 +18,17 @@ class Spending:
         tokens: int | None = None,
         on_exhausted: Callable[[str], None] | None = None,
     ) -> None:
-        """`on_exhausted`: called with the limit that is reached, at every booking from then on."""
+        """`on_exhausted`: called with the limit that is reached, and again whenever spending is added after that."""
         self.cost_usd, self.tokens = cost_usd, tokens
         self.spent_usd, self.spent_tokens = 0.0, 0
         self._on_exhausted = on_exhausted
 
-    def book(self, *, usd: float, tokens: int) -> None:
-        """Add what one call has spent."""
+    def add(self, *, usd: float, tokens: int) -> None:
+        """Add the spending of one call."""
         self.spent_usd += usd
         self.spent_tokens += tokens
-        if self._on_exhausted is not None and (why := self.exhausted):
-            self._on_exhausted(why)
+        if self._on_exhausted is not None and (limit := self.exhausted):
+            self._on_exhausted(limit)
 
     @property
     def exhausted(self) -> str:
@@ -41,43 +41,48 @@ class Spending:
 
 
 class Budget:
-    """What one model and its judge may spend, and have spent, at their prices."""
+    """Budget and spending of one model and its judge, at their prices."""
 
     def __init__(
         self,
         *,
         spending: Spending | None = None,
         price: Price | None = None,
-        share: float = 1.0,
+        price_factor: float = 1.0,
         judge_price: Price | None = None,
     ) -> None:
         """`spending`: limits and total of the command; None: no limit.
 
-        `share`: fraction of the price that is charged (batches); `judge_price`: price of the judge model's tokens.
+        `price_factor`: fraction of the price that is charged for batches; `judge_price`: price of the judge model's tokens.
         """
         self.spending = spending or Spending()
-        self.share, self.judge_price, self.price = share, judge_price, price
+        self.price_factor, self.judge_price, self.price = price_factor, judge_price, price
         self.spent_usd = 0.0
 
-    def book(self, reply: Reply) -> None:
+    def add(self, reply: Reply) -> None:
         """Add the tokens of a reply."""
-        self._book(reply.usage, self.price, self.share)
+        self._add(reply.usage, self.price, self.price_factor)
 
-    def book_judge(
+    def add_judge(
         self, scores: Mapping[str, Score | Failure], earlier: Mapping[str, Score | Failure] | None = None
     ) -> None:
         """Add the judge's tokens for these scores, except for verdicts already paid for in `earlier`."""
-        paid = {j for score in (earlier or {}).values() if isinstance(score, Score) for j in score.judged}
+        paid = {
+            judgement
+            for score in (earlier or {}).values()
+            if isinstance(score, Score)
+            for judgement in score.judged
+        }
         for score in scores.values():
             for judgement in score.judged if isinstance(score, Score) else ():
                 if judgement not in paid:
-                    self._book(judgement.usage, self.judge_price, 1.0)
+                    self._add(judgement.usage, self.judge_price, 1.0)
 
-    def _book(self, usage: Usage, price: Price | None, share: float) -> None:
+    def _add(self, usage: Usage, price: Price | None, price_factor: float) -> None:
         tokens = {"input": usage.input or 0, "output": usage.output or 0, "cached": usage.cached or 0}
-        usd = share * price.cost(tokens) if price else 0.0
+        usd = price_factor * price.cost(tokens) if price else 0.0
         self.spent_usd += usd
-        self.spending.book(usd=usd, tokens=tokens["input"] + tokens["output"])
+        self.spending.add(usd=usd, tokens=tokens["input"] + tokens["output"])
 
     @property
     def exhausted(self) -> str:

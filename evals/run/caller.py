@@ -1,7 +1,7 @@
-"""Calls to the model of a run: pace, deadlines, retries, and when to give up.
+"""Calls to the model of a run: concurrency, deadlines, retries and the limits on them.
 
-Limits are tighter before the first reply: a wrong address fails within seconds, a server that is warming up is given
-the time it asks for or a minute, and one that accepts calls but answers none is given up within two minutes.
+Limits are stricter before the first reply: a wrong address fails within seconds, a server that is warming up has
+a minute or the time it requests, and a server that accepts calls without answering is abandoned within two minutes.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from evals.scorers.scoring import failure_record
 from evals.seams import Concurrency, Requests, Starting
 from evals.types import Failure, Message, Model, Prompt, Reply, Sampling
 
-ATTEMPTS = 6
+MAX_ATTEMPTS = 6
 """Attempts per call once the server has replied."""
-ATTEMPTS_UNPROVEN = 3
+MAX_ATTEMPTS_BEFORE_REPLY = 3
 """Attempts per call before the first reply of a run, so that a wrong address fails quickly."""
-ATTEMPTS_RATE_LIMIT = 12
+MAX_ATTEMPTS_RATE_LIMITED = 12
 WARM_UP_S = 60.0
-"""Maximum wait for a busy or loading server before the first reply, unless it asks for more."""
-SILENT_S = 60.0
-"""Time without any answer after which the server is probed with a call for one token."""
+"""Maximum wait for a busy or loading server before the first reply, unless it requests more."""
+SILENCE_S = 60.0
+"""Time without any response after which the server is probed with a call for one token."""
 PROBE_S = 45.0
-"""Deadline of the probe; a server that misses it is given up."""
-PROBE = Prompt(messages=(Message.user("Say yes."),))
+"""Deadline of the probe; a server that misses it is abandoned."""
+PROBE_PROMPT = Prompt(messages=(Message.user("Say yes."),))
 
 
 class Caller:
@@ -59,46 +59,46 @@ class Caller:
         timeout_s: float | None,
         stop: asyncio.Event,
         end: Callable[[str], None],
-        on_rest: Callable[[], None],
+        on_back_off: Callable[[], None],
         say: Callable[[str], None] | None,
     ) -> None:
-        """`timeout_s`: deadline of one call; None: a minute and a tenth of a second per token allowed.
+        """`timeout_s`: deadline of one call; None: a minute and a tenth of a second per token of `max_tokens`.
 
-        `stop`: set when the run ends; `end`: ends it; `on_rest`: called when a call starts to wait for a retry, as
-        other calls may take its slot; `say`: shows the user what is being waited for.
+        `stop`: set when the run ends; `end`: ends it; `on_back_off`: called when a call begins to wait for a retry, as
+        other calls may take its slot; `say`: tells the user about a wait for the server.
         """
         self.replies = 0
         """Number of calls with a reply."""
-        self.resting = self.refused = 0
-        """Calls waiting for a retry: after a fault, and because of a rate limit."""
+        self.backing_off = self.rate_limited = 0
+        """Calls waiting for a retry, after a fault and because of a rate limit."""
         self._model, self._pace, self._timeout_s = model, pace, timeout_s
-        self._stop, self._end, self._on_rest, self._say = stop, end, on_rest, say
+        self._stop, self._end, self._on_back_off, self._say = stop, end, on_back_off, say
         self._ready = model.ready if isinstance(model, Starting) else None
         self._spacing = spacing_of(model)
         self._deadlines: dict[float, Deadline] = {}
         """Deadlines by their length in seconds."""
-        self._calling = 0
-        self._turns: deque[asyncio.Future[None]] = deque()
+        self._in_flight = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._failing_since: float | None = None
         """Time of the first failure; only used before the first reply."""
-        self._waiting = False
+        self._announced_wait = False
         """Whether the user has been told about the wait for the server."""
-        self._asked_s = 0.0
-        """Longest `retry_after_s` the server has asked for during warm-up."""
-        self._heard = False
-        """Whether the server has answered anything, a fault included."""
-        self._silence: asyncio.Task[None] | None = None
-        self._silent = ""
-        """Why the server is considered silent; empty if it is not."""
+        self._requested_wait_s = 0.0
+        """Longest `retry_after_s` that the server has requested during warm-up."""
+        self._has_responded = False
+        """Whether the server has responded at all, be it with an error."""
+        self._probe_task: asyncio.Task[None] | None = None
+        self._unresponsive = ""
+        """Message that the server does not respond; empty if it does."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply | Failure | None:
-        """Call until there is a reply or a final failure; None if the run ends before."""
+        """Call until there is a reply or a final failure; return None if the run ends before."""
         attempt = 0
         while True:
             attempt += 1
             try:
                 waiting = self._ready() if self._ready is not None else None
-                if waiting is not None and not await self._up(waiting):
+                if waiting is not None and not await self._until_ready(waiting):
                     return None
                 reply = await self._call(prompt, sampling)
             except Fatal as error:
@@ -113,9 +113,9 @@ class Caller:
                     self._pace.slow_down()
                 if isinstance(error, Disconnected) and error.unreachable and not self.replies:
                     raise Fatal(str(error)) from error
-                if self._silent:
-                    return failure_record("model", Timeout(self._silent), attempts=attempt)
-                if self._gives_up(error, attempt):
+                if self._unresponsive:
+                    return failure_record("model", Timeout(self._unresponsive), attempts=attempt)
+                if self._is_final(error, attempt):
                     return failure_record("model", error, attempts=attempt)
                 if not await self._back_off(error, attempt):
                     return None
@@ -128,23 +128,23 @@ class Caller:
                 self._pace.reply()
                 return reply if attempt == 1 else structs.replace(reply, attempts=attempt)
 
-    def _gives_up(self, error: Transient, attempt: int) -> bool:
-        """Return whether to stop retrying a call; before the first reply, a server that is warming up gets more time."""
+    def _is_final(self, error: Transient, attempt: int) -> bool:
+        """Return whether not to retry a call; before the first reply, a server that is warming up gets more time."""
         if self.replies:
-            return attempt >= (ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else ATTEMPTS)
+            return attempt >= (MAX_ATTEMPTS_RATE_LIMITED if isinstance(error, RateLimit) else MAX_ATTEMPTS)
         if not isinstance(error, RateLimit):
-            return attempt >= ATTEMPTS_UNPROVEN or self.failing_s >= WARM_UP_S
-        if self.failing_s >= max(WARM_UP_S, self._asked_s):
+            return attempt >= MAX_ATTEMPTS_BEFORE_REPLY or self.failing_s >= WARM_UP_S
+        if self.failing_s >= max(WARM_UP_S, self._requested_wait_s):
             return True
-        if not self._waiting and self._say is not None:
-            asked = (
-                f"as it asks, {error.retry_after_s:.3g} s"
+        if not self._announced_wait and self._say is not None:
+            duration = (
+                f"{error.retry_after_s:.3g} s, as it requests"
                 if error.retry_after_s
                 else f"up to {WARM_UP_S:.0f} s"
             )
-            self._say(f"waiting for the server: {error}; {asked}")
-        self._waiting = True
-        self._asked_s = max(self._asked_s, error.retry_after_s or 0.0)
+            self._say(f"waiting for the server: {error}; {duration}")
+        self._announced_wait = True
+        self._requested_wait_s = max(self._requested_wait_s, error.retry_after_s or 0.0)
         return False
 
     @property
@@ -160,8 +160,8 @@ class Caller:
         """Return whether calls have failed for at least `WARM_UP_S`."""
         return self._failing_since is not None and self.failing_s >= WARM_UP_S
 
-    async def _up(self, waiting: Awaitable[None]) -> bool:
-        """Wait until the model can be called, without a deadline; False if the run ends meanwhile."""
+    async def _until_ready(self, waiting: Awaitable[None]) -> bool:
+        """Wait until the model is ready, without a deadline; return False if the run ends meanwhile."""
         up, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({up, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -174,21 +174,21 @@ class Caller:
             up.cancel()
 
     async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply | None:
-        """Call once, when the pace allows it; None if the run ends before."""
+        """Call once, when the concurrency limit allows it; return None if the run ends before."""
         limit_s = self._timeout_s or 60.0 + 0.1 * (sampling.max_tokens or 4096)
         deadline = self._deadlines.get(limit_s) or self._deadlines.setdefault(limit_s, Deadline(limit_s))
-        while self._calling >= self._pace.limit:
-            turn = asyncio.get_running_loop().create_future()
-            self._turns.append(turn)
-            await turn
-        self._calling += 1
+        while self._in_flight >= self._pace.limit:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+        self._in_flight += 1
         try:
             if self._spacing is not None:
                 await self._spacing.wait(self._stop)
                 if self._stop.is_set():
                     return None
-            if self._silence is None and self._timeout_s is None:
-                self._silence = asyncio.get_running_loop().create_task(self._listen())
+            if self._probe_task is None and self._timeout_s is None:
+                self._probe_task = asyncio.get_running_loop().create_task(self._probe_when_silent())
             with deadline, foreign_code(ModelError, passing=(EvalsError, TimeoutError)):
                 reply = await call_model(self._model, inline_text_media(prompt), sampling)
         except TimeoutError:
@@ -196,66 +196,68 @@ class Caller:
         except Disconnected:
             raise
         except EvalsError:
-            self._heard = True
+            self._has_responded = True
             raise
         else:
-            self._heard = True
+            self._has_responded = True
             return reply
         finally:
-            self._calling -= 1
-            for _ in range(min(len(self._turns), self._pace.limit - self._calling) if self._turns else 0):
-                if not (turn := self._turns.popleft()).done():
-                    turn.set_result(None)
+            self._in_flight -= 1
+            for _ in range(
+                min(len(self._waiters), self._pace.limit - self._in_flight) if self._waiters else 0
+            ):
+                if not (waiter := self._waiters.popleft()).done():
+                    waiter.set_result(None)
 
-    async def _listen(self) -> None:
-        """Probe a server that has answered nothing for `SILENT_S`, and give it up if one token takes over `PROBE_S`.
+    async def _probe_when_silent(self) -> None:
+        """Probe a server that has not responded for `SILENCE_S`; abandon it if one token takes longer than `PROBE_S`.
 
-        Applies to HTTP models only, and only if the user has set no deadline per call.
+        For HTTP models without a deadline set by the user.
         """
         if not isinstance(self._model, Requests):
             return
-        await asyncio.sleep(SILENT_S)
-        if self._heard:
+        await asyncio.sleep(SILENCE_S)
+        if self._has_responded:
             return
         try:
             async with asyncio.timeout(PROBE_S):
                 with foreign_code(ModelError):
-                    await self._model.reply(PROBE, Sampling(max_tokens=1))
+                    await self._model.reply(PROBE_PROMPT, Sampling(max_tokens=1))
         except (TimeoutError, Disconnected):
-            if not self._heard and not self._stop.is_set():
-                self._silent = (
-                    f"the server accepts calls and answers none: nothing in {SILENT_S + PROBE_S:.0f} s, not even one "
+            if not self._has_responded and not self._stop.is_set():
+                self._unresponsive = (
+                    f"the server accepts calls and answers none: nothing in {SILENCE_S + PROBE_S:.0f} s, not even one "
                     "token (--timeout S waits longer)"
                 )
                 for deadline in self._deadlines.values():
                     deadline.expire()
         except EvalsError:
-            return  # it answers
+            return  # an error response: the server is responsive
 
     async def _back_off(self, error: Transient, attempt: int) -> bool:
-        """Wait before a retry, at least as long as the server asks; returns False if the run ends meanwhile.
+        """Wait before a retry, at least as long as the server requests; return False if the run ends meanwhile.
 
         A waiting call does not occupy a slot.
         """
-        self._rest(error, 1)
-        self._on_rest()
+        self._count_waiting(error, 1)
+        self._on_back_off()
         try:
             async with asyncio.timeout(wait_s(attempt, error)):
                 await self._stop.wait()
         except TimeoutError:
             return True
         finally:
-            self._rest(error, -1)
+            self._count_waiting(error, -1)
         return False
 
-    def _rest(self, error: Transient, change: int) -> None:
+    def _count_waiting(self, error: Transient, change: int) -> None:
         if error.slow_down:
-            self.refused += change
+            self.rate_limited += change
         else:
-            self.resting += change
+            self.backing_off += change
 
     async def close(self) -> None:
-        """Cancel the probe of a silent server."""
-        if self._silence is not None:
-            self._silence.cancel()
-            await asyncio.gather(self._silence, return_exceptions=True)
+        """Cancel the probe."""
+        if self._probe_task is not None:
+            self._probe_task.cancel()
+            await asyncio.gather(self._probe_task, return_exceptions=True)

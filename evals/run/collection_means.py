@@ -1,4 +1,4 @@
-"""Means over the columns of a collection (`evals/collection.py`), from the cards of runs."""
+"""Means over the columns of a collection (`evals/collection.py`), computed from the cards of runs."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from evals.records.card import Card
 from evals.report.aggregate import headline_of
 from evals.report.statistics import Interval, mean_of_parts
 
-ALIKE: Mapping[str, Callable[[Card], object]] = {
+CONDITIONS: Mapping[str, Callable[[Card], object]] = {
     "sample items": lambda card: card.data == "sample",
     "limit": lambda card: card.config.limit,
     "stopped early": lambda card: card.stopped_early,
     "max pixels": lambda card: card.config.max_pixels,
     "system prompt": lambda card: card.config.system,
 }
-"""What the runs of one mean have in common; sampling and judge are those of each column's protocol."""
+"""Settings that all runs of one mean share; sampling and judge are those of each column's protocol."""
 
 
 def collection_means(cards: Sequence[Card]) -> list[dict[str, Any]]:
-    """Return an entry per model, collection and protocol of which at least half of the columns were run.
+    """Return an entry for each model, collection and protocol of which at least half of the columns were run.
 
-    The value is None while a column is missing. An incomplete entry whose runs all belong to a complete one is left out.
+    The value is None while a column is missing. An incomplete entry is left out if a complete one contains all of its runs.
     """
     return [
         entry
         for collection in COLLECTIONS.values()
-        for _, own in sorted(_by_model(collection, cards).items())
-        for entry in _without_repetitions(list(_of_model(collection, own)))
+        for _, model_cards in sorted(_by_model(collection, cards).items())
+        for entry in _without_subsets(list(_entries_of_model(collection, model_cards)))
     ]
 
 
-def _without_repetitions(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out incomplete entries whose runs all belong to a complete one: protocols share columns."""
+def _without_subsets(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out incomplete entries whose runs all belong to a complete one, since protocols share columns."""
     complete = [set(entry["runs"]) for entry in entries if not entry["missing"]]
     return [
         entry
@@ -53,17 +53,18 @@ def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[C
     return models
 
 
-def _of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
+def _entries_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
     for protocol in collection.protocol_names:
-        sets: dict[tuple[object, ...], list[Card]] = {}
-        wanted = set(collection.suites("", protocol))
+        by_conditions: dict[tuple[object, ...], list[Card]] = {}
+        required = set(collection.suites("", protocol))
         for card in sorted(cards, key=lambda card: card.started):
             base = ProtocolName.parse(card.config.protocol).base
-            if (card.config.suite, base) in wanted:
-                sets.setdefault(tuple(of(card) for of in ALIKE.values()), []).append(card)
-        if not sets:
+            if (card.config.suite, base) in required:
+                conditions = tuple(condition(card) for condition in CONDITIONS.values())
+                by_conditions.setdefault(conditions, []).append(card)
+        if not by_conditions:
             continue
-        entries = [_mean(collection, protocol, alike) for alike in sets.values()]
+        entries = [_mean(collection, protocol, comparable) for comparable in by_conditions.values()]
         best = min(
             entries, key=lambda entry: (len(entry["missing"]), entry["marks"] != [], -entry["started"])
         )
@@ -73,42 +74,43 @@ def _of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[st
 
 
 def _mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[str, Any]:
-    """Return the mean over all columns; of several runs of a suite the newest counts."""
+    """Return the mean over all columns, with the newest run of each suite."""
     newest = {card.config.suite: card for card in cards}
-    parts = [(column, _part(column, newest)) for column in collection.columns]
-    known = [(column, part) for column, part in parts if part is not None]
+    values = [(column, _column_value(column, newest)) for column in collection.columns]
+    available = [(column, value) for column, value in values if value is not None]
     entry: dict[str, Any] = {"value": None, "low": None, "high": None, "method": ""}
-    if len(known) == len(parts):
-        units = [column.images or column.name for column, _ in known]
-        entry |= mean_of_parts([part for _, part in known], units)._asdict()
+    if len(available) == len(values):
+        units = [column.images or column.name for column, _ in available]
+        entry |= mean_of_parts([value for _, value in available], units)._asdict()
     reworded = any(ProtocolName.parse(card.config.protocol).reworded for card in newest.values())
     return {
         "suite": collection.name,
         "protocol": str(ProtocolName(protocol, reworded=reworded)),
         "model": cards[0].model,
         **entry,
-        "missing": [column.name for column, part in parts if part is None],
+        "missing": [column.name for column, value in values if value is None],
         "runs": [card.run for card in newest.values()],
-        "marks": _marks(list(newest.values())),
+        "marks": marks_of(list(newest.values())),
         "left_out": [],
         "started": max(card.started for card in newest.values()),
     }
 
 
-def _part(column: Column, cards: Mapping[str, Card]) -> Interval | None:
-    """Return a column's value with its limits; None unless each of its suites has one."""
-    found = [headline_of(cards[suite]) for suite in column.suites if suite in cards]
+def _column_value(column: Column, cards: Mapping[str, Card]) -> Interval | None:
+    """Return a column's value with its interval; None unless each of its suites has one."""
+    headlines = [headline_of(cards[suite]) for suite in column.suites if suite in cards]
     values = [
-        Interval(head.value, head.low, head.high, head.method)
-        for head in found
-        if head is not None and head.value is not None
+        Interval(headline.value, headline.low, headline.high, headline.method)
+        for headline in headlines
+        if headline is not None and headline.value is not None
     ]
     if len(values) < len(column.suites):
         return None
     return mean_of_parts(values, [column.name] * len(values)) if len(values) > 1 else values[0]
 
 
-def _marks(cards: Sequence[Card]) -> list[str]:
+def marks_of(cards: Sequence[Card]) -> list[str]:
+    """Return in words what sets a mean of these runs apart: sample items, subsets, missing scores."""
     marks = ["sample items"] if cards[0].data == "sample" else []
     if cards[0].config.limit is not None:
         marks.append(f"subsets of {cards[0].config.limit} items")

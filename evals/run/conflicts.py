@@ -1,4 +1,4 @@
-"""Options of a request that exclude each other."""
+"""Checks for options of a request that exclude each other."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Forecast of a request: items, calls, tokens, cost, time, and replies that exist already.
 
-Output tokens and times come from the newest earlier run of the suite by this model; without one, max_tokens is the
+Output tokens and times are taken from the newest earlier run of the suite by this model; without one, max_tokens is an
 upper bound. Prompt tokens are estimated at four characters each, without images. No call is made and nothing is
 written.
 """
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from evals.run.session import Session
     from evals.suite import Suite
 
-CHARACTERS = 4.0
+CHARACTERS_PER_TOKEN = 4.0
 """Approximate characters per token, for English prose and formulas with tokenizers of 2024 and later."""
-PROMPTS = 200
-"""Number of prompts built to estimate their length."""
+MAX_PROMPTS = 200
+"""Maximum number of prompts built to estimate their length."""
 
 
 class Forecast(Struct, frozen=True, kw_only=True):
@@ -69,18 +69,18 @@ class Forecast(Struct, frozen=True, kw_only=True):
     at_once: int = INITIAL_LIMIT
     """Concurrency assumed for `hours`."""
     half_width: float | None = None
-    """Half the width of the 95 % interval that is expected, in the unit of the headline; None if unknown."""
+    """Half the width of the expected 95 % interval, in the unit of the headline; None if unknown."""
     half_width_bound: bool = False
-    """Whether that is the largest possible, of an accuracy of 50 %."""
+    """Whether that is an upper bound, reached at an accuracy of 50 %."""
     half_width_basis: str = ""
     """Source of the half width."""
     unit: str = ""
     """Unit of the headline."""
     in_turn: bool = False
-    """Whether the model takes turns with others, e.g. those of this machine, instead of being run side by side."""
+    """Whether the model is run sequentially with others, e.g. those on this machine, rather than concurrently."""
     notes: tuple[str, ...] = ()
     fault: str = ""
-    """Why it cannot be started here; empty if no obstacle is known."""
+    """Why the model cannot be run here; empty if no reason is known."""
 
 
 def forecast(session: Session) -> list[Forecast]:
@@ -88,14 +88,14 @@ def forecast(session: Session) -> list[Forecast]:
     return [
         suite_forecast
         for named in session.models
-        for suite_forecast in _of_model(session, named.spec, named.model)
+        for suite_forecast in _model_forecasts(session, named.spec, named.model)
     ]
 
 
 def hours_together(forecasts: Sequence[Forecast]) -> float:
-    """Return the hours of all models of a command, of those suites whose time is known.
+    """Return the hours of all models of a command, over the suites whose time is known.
 
-    The suites of a model share its queue, and models that do not take turns are run side by side.
+    The suites of a model share a queue; models run concurrently unless `in_turn`.
     """
     hours: dict[str, float] = {}
     for forecast in forecasts:
@@ -104,50 +104,58 @@ def hours_together(forecasts: Sequence[Forecast]) -> float:
     return max(hours.values(), default=0.0)
 
 
-def _of_model(session: Session, spec: str, model_object: Model | None) -> list[Forecast]:
-    request, fault, model = session.request, "", model_object
+def _model_forecasts(session: Session, spec: str, given_model: Model | None) -> list[Forecast]:
+    request, fault, model = session.request, "", given_model
     if model is None and not request.cluster:
         try:
             model = session.model(spec)
         except UsageError as error:  # no key, server or GPU: the forecast is possible anyway
             fault = str(error)
     try:
-        return [_of_suite(request, suite, spec=spec, model=model, fault=fault) for suite in session.suites]
+        return [
+            _suite_forecast(request, suite, spec=spec, model=model, fault=fault) for suite in session.suites
+        ]
     finally:
-        if model is not None and model is not model_object:
+        if model is not None and model is not given_model:
             asyncio.run(model.close())
 
 
-def _of_suite(request: RunRequest, suite: Suite, *, spec: str, model: Model | None, fault: str) -> Forecast:
+def _suite_forecast(
+    request: RunRequest, suite: Suite, *, spec: str, model: Model | None, fault: str
+) -> Forecast:
     profile = profiles.find(spec)
-    shown = load.without_secrets(spec)
-    takes = model.accepts if model else suite.needs
-    fault = fault or (mismatch(suite, model, shown) if model else "")
+    display_name = load.without_secrets(spec)
+    accepts = model.accepts if model else suite.needs
+    fault = fault or (mismatch(suite, model, display_name) if model else "")
     if suite.refuses:
-        return Forecast(suite=suite.id, protocol=suite.protocol, model=shown, fault=suite.refuses)
-    name = model.name if model else shown.rpartition("#")[2].partition(":")[2] or shown.rpartition("#")[2]
+        return Forecast(suite=suite.id, protocol=suite.protocol, model=display_name, fault=suite.refuses)
+    name = (
+        model.name
+        if model
+        else display_name.rpartition("#")[2].partition(":")[2] or display_name.rpartition("#")[2]
+    )
     engine = engine_of(model)
     options = structs.replace(plan_options(request, profile), engine=engine)
-    plan = resolve(suite, options, model=name, spec=shown, takes=takes, keep_media=False)
+    plan = resolve(suite, options, model=name, spec=display_name, accepts=accepts, store_media=False)
     try:
-        return _with_figures(plan, request, budget=budget_of(request, spec), model=model, fault=fault)
+        return _forecast_of_plan(plan, request, budget=budget_of(request, spec), model=model, fault=fault)
     finally:
         plan.samples.close()
 
 
-def _with_figures(
+def _forecast_of_plan(
     plan: Plan, request: RunRequest, *, budget: Budget, model: Model | None, fault: str
 ) -> Forecast:
     config, expected = plan.config, len(plan.samples) * plan.config.repeats
-    calls = max(0, expected - (done := _done(plan)))
-    words = CLASSES not in plan.suite.needs
-    lengths = plan.lengths(own=True)
+    calls = max(0, expected - (done := _count_done(plan)))
+    has_text = CLASSES not in plan.suite.needs
+    lengths = plan.lengths(own_model=True)
     seconds = calls * fmean(seconds for _, seconds in lengths.values()) if lengths else None
-    output, bound, basis = _output(plan, calls, lengths if words else {})
-    into = round(calls * _prompt_tokens(plan)) if words else None
+    output_tokens, bound, basis = _output_tokens(plan, calls, lengths if has_text else {})
+    input_tokens = round(calls * _prompt_tokens(plan)) if has_text else None
     cost = None
-    if budget.price and output is not None and into is not None:
-        cost = budget.share * budget.price.cost({"input": into, "output": output})
+    if budget.price and output_tokens is not None and input_tokens is not None:
+        cost = budget.price_factor * budget.price.cost({"input": input_tokens, "output": output_tokens})
     at_once = request.concurrency or INITIAL_LIMIT
     precision = expected_precision(plan)
     return Forecast(
@@ -160,8 +168,8 @@ def _with_figures(
         calls=calls,
         done=min(done, expected),
         run=plan.path.name if plan.resumes else "",
-        input_tokens=into,
-        output_tokens=output,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
         bound=bound,
         basis=basis,
         cost_usd=cost,
@@ -177,10 +185,10 @@ def _with_figures(
     )
 
 
-def _output(
+def _output_tokens(
     plan: Plan, calls: int, lengths: Mapping[str, tuple[float, float]]
 ) -> tuple[int | None, bool, str]:
-    """Return the output tokens of so many calls, whether they are an upper bound, and their source."""
+    """Return the output tokens of the calls, whether they are an upper bound, and their source."""
     if lengths:
         mean = fmean(tokens for tokens, _ in lengths.values())
         return round(calls * mean), False, "as long as in the newest earlier run"
@@ -189,7 +197,7 @@ def _output(
     return None, False, ""
 
 
-def _done(plan: Plan) -> int:
+def _count_done(plan: Plan) -> int:
     if not plan.resumes:
         return 0
     try:
@@ -209,17 +217,11 @@ def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None)
 def _prompt_tokens(plan: Plan) -> float:
     """Return the mean prompt tokens, estimated over evenly spaced samples; prompts that fail are skipped."""
     samples, prompter = plan.samples, plan.prompter
-    places: Sequence[int] = range(0, len(samples), max(1, ceil(len(samples) / PROMPTS)))
     lengths = []
-    for place in places:
+    for position in range(0, len(samples), max(1, ceil(len(samples) / MAX_PROMPTS))):
         try:
-            prompt = prompter(samples[place], 0)
-        except (
-            EvalsError,
-            LookupError,
-            ValueError,
-            TypeError,
-        ):  # recorded as a failure when the run gets there
+            prompt = prompter(samples[position], 0)
+        except (EvalsError, LookupError, ValueError, TypeError):  # the run records it as a failure
             continue
         lengths.append(sum(len(plain_text(message.parts)) for message in prompt.messages))
-    return fmean(lengths) / CHARACTERS if lengths else 0.0
+    return fmean(lengths) / CHARACTERS_PER_TOKEN if lengths else 0.0

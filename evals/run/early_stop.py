@@ -1,4 +1,4 @@
-"""Interfaces of runs that stop once a verdict has been reached."""
+"""Interfaces between runs and the sequential tests that stop them early."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evals.types import Record
 
 
 class StoppingRule(Protocol):
-    """Decides when a run stops because a verdict has been reached (`verdicts.sequential.SequentialGate`)."""
+    """Decides when a run has reached a verdict and stops (`verdicts.sequential.SequentialGate`)."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -27,7 +27,7 @@ class StoppingRule(Protocol):
         """Return whether a job needs no more replies."""
         ...
 
-    def facts(self, job: int) -> str:
+    def details(self, job: int) -> str:
         """Return the state of a job, for the progress display."""
         ...
 
@@ -36,12 +36,12 @@ class StoppingRule(Protocol):
         ...
 
     def attach(self, runner: Runner) -> None:
-        """End this runner once decided."""
+        """Set the runner to be stopped once a verdict is reached."""
         ...
 
 
 class EarlyStop(Protocol):
-    """Creates the sequential test over prepared jobs (`verdicts.until.Until`)."""
+    """Creates the sequential test for prepared jobs."""
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> StoppingRule:
         """Start the sequential test."""
@@ -49,7 +49,7 @@ class EarlyStop(Protocol):
 
 
 class StoppingWatcher(Watcher):
-    """Forwards records to the sequential test and then to the progress, which shows the test's state."""
+    """Forwards records to the sequential test, and then to the progress display, which shows the test's state."""
 
     def __init__(self, rule: StoppingRule, progress: ModelProgress) -> None:
         self._rule, self._progress = rule, progress
@@ -59,6 +59,6 @@ class StoppingWatcher(Watcher):
         self._rule.record(job, record)
         self._progress.record(job, record)
 
-    def rejudged(self, job: int) -> None:
+    def rescored(self, job: int) -> None:
         """Forward that a reply was scored again."""
-        self._progress.rejudged(job)
+        self._progress.rescored(job)

@@ -1,4 +1,4 @@
-"""What all runners of one event loop share: the handler of Ctrl-C, and the threshold of the garbage collector."""
+"""Ctrl-C handlers and garbage-collection threshold shared by all runners of an event loop."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
-COLLECT = 50_000
+GC_THRESHOLD = 50_000
 """Garbage-collection threshold (generation 0); at the default of 700, collection took a third of the run time."""
 
 _handlers: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[], None]]] = WeakKeyDictionary()
 """The interrupt handlers of each running event loop."""
-_usual: list[tuple[int, int, int]] = []
-"""Thresholds to restore, one for each nested context; the first is the process's own."""
+_saved_thresholds: list[tuple[int, int, int]] = []
+"""Thresholds to restore, one for each nested context; the first is the original one."""
 
 
 @contextmanager
 def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
-    """Call a handler at SIGINT and SIGTERM while the context is open, with those of all other open contexts of the loop.
+    """Call a handler on SIGINT and SIGTERM while the context is open, along with those of the loop's other open contexts.
 
-    Has no effect on event loops without signal handlers, e.g. outside of the main thread.
+    Has no effect on event loops without signal handlers, e.g. outside the main thread.
     """
     loop = asyncio.get_running_loop()
     handlers = _handlers.setdefault(loop, [])
@@ -61,20 +61,20 @@ def _remove(loop: asyncio.AbstractEventLoop) -> None:
 
 
 @contextmanager
-def rare_collection() -> Iterator[None]:
-    """Collect garbage rarely while any of these contexts is open."""
-    _usual.append(gc.get_threshold())
-    gc.set_threshold(COLLECT, *_usual[0][1:])
+def infrequent_gc() -> Iterator[None]:
+    """Raise the garbage-collection threshold while any of these contexts is open."""
+    _saved_thresholds.append(gc.get_threshold())
+    gc.set_threshold(GC_THRESHOLD, *_saved_thresholds[0][1:])
     try:
         yield
     finally:
-        first = _usual[0]
-        _usual.pop()
-        if not _usual:
-            gc.set_threshold(*first)
+        original = _saved_thresholds[0]
+        _saved_thresholds.pop()
+        if not _saved_thresholds:
+            gc.set_threshold(*original)
 
 
-def run_to_end(main: Coroutine[Any, Any, T]) -> T:
+def run_on_new_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a new event loop, uvloop if installed."""
     try:
         import uvloop
@@ -84,12 +84,12 @@ def run_to_end(main: Coroutine[Any, Any, T]) -> T:
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread; a task that is cancelled meanwhile waits for its end."""
-    working = asyncio.ensure_future(asyncio.to_thread(function))
+    """Call a function in a thread; if the task is cancelled meanwhile, it first waits for the thread."""
+    future = asyncio.ensure_future(asyncio.to_thread(function))
     try:
-        return await asyncio.shield(working)
+        return await asyncio.shield(future)
     except asyncio.CancelledError:
-        await asyncio.wait({working})
-        if not working.cancelled():
-            working.exception()  # retrieved: the cancellation is what ends the task
+        await asyncio.wait({future})
+        if not future.cancelled():
+            future.exception()  # retrieved: the cancellation is what ends the task
         raise

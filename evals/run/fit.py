@@ -1,4 +1,4 @@
-"""Whether a model can be asked a suite: its inputs, and the head of a classifier."""
+"""Check that a model can run a suite: its inputs, and the head of a classifier."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from evals.suite import Suite
 from evals.types import Model
 
 CLASSES = "classes"
-"""Capability of image classifiers, and need of their suites."""
+"""Capability of image classifiers, required by their suites."""
 
 
 def mismatch(suite: Suite, model: Model, name: str) -> str:
-    """Return why a model cannot be asked a suite; empty if it can."""
+    """Return why a model cannot run a suite; empty if it can."""
     accepts = model.accepts
     if "tokens" in accepts - suite.needs:
-        return f"{name} is a tokenizer: it answers compression alone"
+        return f"{name} is a tokenizer: it can only run compression"
     if "tokens" in suite.needs - accepts:
-        return f"{suite.id} needs a tokenizer, -m tokens:NAME; {name} is none"
+        return f"{suite.id} needs a tokenizer, -m tokens:NAME; {name} is not one"
     if CLASSES in accepts - suite.needs:
-        return f"{name} is an image classifier and reads no words: it answers fgvc and vtab alone, not {suite.id}"
+        return (
+            f"{name} is an image classifier and reads no text: it can run fgvc and vtab, but not {suite.id}"
+        )
     if CLASSES in suite.needs - accepts:
-        return f"{suite.id} needs an image classifier, -m timm:NAME@CHECKPOINT or petl:RECIPE.toml; {name} is none"
-    if lacking := suite.needs - accepts - AS_TEXT - {"judge"}:
-        kinds = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(lacking))
+        return f"{suite.id} needs an image classifier, -m timm:NAME@CHECKPOINT or petl:RECIPE.toml; {name} is not one"
+    if missing := suite.needs - accepts - AS_TEXT - {"judge"}:
+        kinds = ", ".join(f"{kind}s" if kind == "image" else kind for kind in sorted(missing))
         return f"{suite.id} needs a model that takes {kinds}; {name} does not"
     return _head_mismatch(suite, model, name)
 

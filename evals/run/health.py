@@ -1,11 +1,11 @@
-"""Checks for a broken run while it runs: replies emptied by the server's parser, all truncated, or all identical.
+"""Checks for a broken run during the run: replies emptied by the server's parser, all truncated, or all identical.
 
     empty      every reply is empty, or has all of its text in the reasoning: a fault, the score is meaningless
     truncated  every reply is truncated
     same       every reply is the same text
-    unread     no answer was read in 95 % of the first replies
+    unread     no answer could be extracted from 95 % of the first replies
 
-All but `empty` are warnings. Kept on the card (`Card.health`), shown by `evals show` and the dashboard.
+All but `empty` are warnings. Stored on the card (`Card.health`), shown by `evals show` and the dashboard.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from msgspec import Struct
 from evals.records.card import Finding
 from evals.types import TOOL_CALLS, UNKNOWN_FINISH, Record, Reply, Score
 
-FROM = 5
+MIN_REPLIES = 5
 """Minimum number of replies for `empty` and `truncated`."""
-FROM_SAME = 10
+MIN_REPLIES_SAME = 10
 """Minimum number of replies for `same`."""
-FIRST = 50
-"""Number of replies that `unread` is computed from."""
-UNREAD = 0.95
+UNREAD_WINDOW = 50
+"""Number of first replies from which `unread` is computed."""
+MAX_UNREAD = 0.95
 EXEMPT = frozenset({"scripted", "baseline", "replay", "function", "tokens"})
 """Adapters whose models may give identical or empty replies on purpose."""
 Kind = Literal["empty", "truncated", "same", "unread"]
 
 
-class Endings(Struct):
+class FinishReasons(Struct):
     """Counts of finish reasons other than stop, length and filter."""
 
     counts: Counter[str]
@@ -42,27 +42,27 @@ class Endings(Struct):
         notes = []
         for finish, count in self.counts.most_common():
             reason = finish.removeprefix(UNKNOWN_FINISH)
-            many = f"{count} {'reply' if count == 1 else 'replies'}"
+            subject = f"{count} {'reply' if count == 1 else 'replies'}"
             if finish == TOOL_CALLS:
-                notes.append(f"{many} ended in a tool call, although no tool was offered")
+                notes.append(f"{subject} ended in a tool call, although no tool was offered")
             elif reason == "none given":
-                notes.append(f"{many} without a finish reason: whether truncated is unknown")
+                notes.append(f"{subject} without a finish reason: whether they are truncated is unknown")
             else:
-                notes.append(f"{many} ended for an unknown reason, {reason!r}: read as complete")
+                notes.append(f"{subject} ended for an unknown reason, {reason!r}: taken as complete")
         return notes
 
 
 class Health:
     """Checks the replies of one run, record by record."""
 
-    def __init__(self, *, watched: bool = True) -> None:
-        """`watched`: whether findings are reported, see `watched`."""
-        self._watched = watched
-        self._replies = self._own = self._empty = self._reasoned = self._truncated = 0
+    def __init__(self, *, enabled: bool = True) -> None:
+        """`enabled`: whether findings are reported; see `is_checked`."""
+        self._enabled = enabled
+        self._replies = self._unfiltered = self._empty = self._reasoning_only = self._truncated = 0
         self._first: bytes | None = None
-        self._same = True
-        self._unread = self._judged = 0
-        self.endings = Endings(Counter())
+        self._all_identical = True
+        self._unread = self._scored = 0
+        self.finish_reasons = FinishReasons(Counter())
         self.findings: tuple[Finding, ...] = ()
         """Current findings."""
 
@@ -73,47 +73,47 @@ class Health:
             return []
         self._replies += 1
         if reply.finish:
-            self.endings.counts[reply.finish] += 1
+            self.finish_reasons.counts[reply.finish] += 1
         self._truncated += reply.stop == "length"
         if reply.stop != "filter":
-            self._own += 1
+            self._unfiltered += 1
             empty = not reply.text.strip()
             self._empty += empty
-            self._reasoned += empty and bool(reply.reasoning and reply.reasoning.strip())
-        if self._same:
+            self._reasoning_only += empty and bool(reply.reasoning and reply.reasoning.strip())
+        if self._all_identical:
             digest = blake2b(reply.text.encode("utf-8", "replace"), digest_size=16).digest()
             self._first = self._first or digest
-            self._same = digest == self._first
+            self._all_identical = digest == self._first
         score = next(iter(record.scores.values()), None)
-        if isinstance(score, Score) and self._judged < FIRST:
-            self._judged += 1
+        if isinstance(score, Score) and self._scored < UNREAD_WINDOW:
+            self._scored += 1
             self._unread += score.verdict == "unanswered"
-        before = {finding.kind for finding in self.findings}
-        self.findings = tuple(self._current_findings()) if self._watched else ()
-        return [finding for finding in self.findings if finding.kind not in before]
+        reported = {finding.kind for finding in self.findings}
+        self.findings = tuple(self._current_findings()) if self._enabled else ()
+        return [finding for finding in self.findings if finding.kind not in reported]
 
     def _current_findings(self) -> Iterable[Finding]:
-        if self._replies < FROM:
+        if self._replies < MIN_REPLIES:
             return
         if self._truncated == self._replies:
             yield Finding(
                 kind="truncated",
                 message=f"{self._all} are truncated: --max-tokens is too small for this model",
             )
-        elif self._own >= FROM and self._empty == self._own:
-            where = (
+        elif self._unfiltered >= MIN_REPLIES and self._empty == self._unfiltered:
+            cause = (
                 "their text is all in the reasoning: the server's reasoning parser?"
-                if self._reasoned
+                if self._reasoning_only
                 else "the server's parser or chat template?"
             )
-            yield Finding(kind="empty", message=f"{self._all} are empty, {where}", fault=True)
+            yield Finding(kind="empty", message=f"{self._all} are empty, {cause}", fault=True)
             return
-        if self._replies >= FROM_SAME and self._same:
+        if self._replies >= MIN_REPLIES_SAME and self._all_identical:
             yield Finding(kind="same", message=f"{self._all} are identical")
-        if self._judged >= FIRST and self._unread >= UNREAD * FIRST:
+        if self._scored >= UNREAD_WINDOW and self._unread >= MAX_UNREAD * UNREAD_WINDOW:
             yield Finding(
                 kind="unread",
-                message=f"no answer was read in {self._unread} of the first {self._judged} replies",
+                message=f"no answer was read in {self._unread} of the first {self._scored} replies",
             )
 
     @property
@@ -121,6 +121,6 @@ class Health:
         return f"{self._replies} of {self._replies} replies"
 
 
-def watched(spec: str) -> bool:
+def is_checked(spec: str) -> bool:
     """Return whether runs of this model are checked; adapters in `EXEMPT` are not."""
     return spec.partition(":")[0] not in EXEMPT

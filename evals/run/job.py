@@ -1,4 +1,4 @@
-"""Options of a command, and one of its suites ready to run."""
+"""Options that all suites of a command share, and a suite that is ready to run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Options(Struct, frozen=True, kw_only=True):
     repeats: int | None = None
     seed: int = 0
     sampling: Sampling = Sampling()
-    """Overrides of the suite's sampling."""
+    """Overrides of the suite's sampling parameters."""
     recommended: Sampling = Sampling()
-    """Recommended by the model's developers; used by protocols that state no temperature."""
-    recommend_all: bool = False
-    """Use the recommendation even if the protocol states a temperature."""
-    recommender: str = ""
+    """Sampling recommended by the model's developers; used with protocols that specify no temperature."""
+    force_recommended: bool = False
+    """Use the recommendation even if the protocol specifies a temperature."""
+    recommended_by: str = ""
     """Profile that states the recommendation, for the card."""
     run: str | None = None
     max_pixels: int | None = None
-    max_pixels_of: str = ""
+    max_pixels_source: str = ""
     """Profile that sets the limit; empty if the user does."""
     judge: str = ""
-    """As named on the command line, without secrets."""
+    """Spec of the judge on the command line, without secrets."""
     engine: str = ""
     """See `Config`."""
     system: str = ""
@@ -57,11 +57,11 @@ class Job(Struct, kw_only=True):
     prompter: Prompter
     writer: Writer
     done: set[tuple[str, int]]
-    """(sample, repeat) pairs that have a reply; if scoring failed they are rescored, not sent again."""
+    """(sample, repeat) pairs that have a reply; if their scoring failed, they are rescored without a call."""
     lengths: dict[str, tuple[float, float]]
     """Sample id -> (output tokens, seconds) in an earlier run."""
     notes: list[str]
     stale: bool = False
     """Whether stored replies must be rescored: the scorer has changed, or some have no score."""
     reused: str = ""
-    """Message that a finished run is reused; empty if samples are left to run."""
+    """Message that a finished run is reused; empty if samples remain to be run."""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from evals.suite import Suite
 
 
-def make(spec: str, *, name: str, price: Price | None) -> Judge:
-    """Return a judge; `name`: its spec without secrets, `price`: by default that of its profile."""
+def make_judge(spec: str, *, name: str, price: Price | None) -> Judge:
+    """Return a judge; `name`: its spec without secrets; `price`: default: that of its profile."""
     from evals import load, profiles
     from evals.scorers.judge.judge import Judge
 
@@ -29,18 +29,18 @@ def with_judge(
     *,
     name: str,
     price: Price | None = None,
-    wait: bool,
+    allow_missing: bool,
 ) -> list[Suite]:
     """Return the suites, with the judge attached to those that use one.
 
-    Without `spec`, rules score what they can, and other replies stay unscored. Raises UsageError if a suite can score
-    nothing without a judge, unless `wait`, or if no suite uses the judge.
+    Without `spec`, replies that the rules cannot score stay unscored. Raises UsageError if a suite cannot score anything
+    without a judge, unless `allow_missing`, or if no suite uses the judge.
     """
     from evals.scorers.judge.judged import lacks_judge, with_judge
 
     if spec is None:
         for suite in suites:
-            if not wait and suite.judged and lacks_judge(suite.scorers):
+            if not allow_missing and suite.judged and lacks_judge(suite.scorers):
                 raise UsageError(
                     f"{suite.id}: protocol {suite.protocol} needs a judge model: add --judge MODEL, "
                     "or choose another --protocol"
@@ -56,7 +56,7 @@ def with_judge(
             and (why := suite.upstream.missing_file())
         ):
             raise UsageError(f"{suite.id}: {suite.protocol} uses upstream's judge prompt. {why}")
-    judge = make(spec, name=name, price=price)
+    judge = make_judge(spec, name=name, price=price)
     return [
         structs.replace(suite, scorers=with_judge(suite.scorers, judge)) if suite.judged else suite
         for suite in suites

@@ -1,4 +1,4 @@
-"""One model of a request: prepare its suites, call it through a `Runner`, and complete the cards."""
+"""Run one model of a request: prepare its suites, call it through a `Runner`, and complete the cards."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from evals import load, profiles
 from evals.errors import EvalsError, Fatal, UsageError
 from evals.records import promise
 from evals.records.store import BATCHES
-from evals.run import batch
-from evals.run.batching import BatchWait
+from evals.run import batch_log
+from evals.run.batching import BatchCollection
 from evals.run.budget import Budget, Spending
 from evals.run.early_stop import EarlyStop, StoppingRule, StoppingWatcher
 from evals.run.event_loop import in_thread
@@ -25,10 +25,10 @@ from evals.run.options import budget_of, plan_options
 from evals.run.plan import prepare
 from evals.run.progress import ModelProgress, Progress
 from evals.run.request import RunRequest
-from evals.run.request_extras import add_to
-from evals.run.rescore import finish, rescore
+from evals.run.request_extras import with_headers
+from evals.run.rescore import rescore, store_final_metrics
 from evals.run.runner import Runner, drive
-from evals.run.sampling import resolved
+from evals.run.sampling import resolve_sampling
 from evals.seams import Batching, Launched, Remarking, engine_of, is_local, notes_of
 from evals.suite import Suite
 from evals.types import Model, Sampling
@@ -45,18 +45,18 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """Results of one model's runs."""
 
     model: str
-    """Its name, or its spec without secrets if several models have that name."""
+    """Name of the model, or its spec without secrets if several models have that name."""
     cards: list[Card]
     paths: list[Path]
     interrupted: bool = False
     hopeless: str = ""
     """The error if every call failed, else empty."""
     failed: str = ""
-    """The error that ended the runs of this model, while those of others went on; else empty."""
+    """The error that ended the runs of this model only, else empty."""
     left_out: str = ""
-    """Why no call was made: the budget was spent before it was the model's turn; else empty."""
+    """Why no call was made, e.g. the budget was already spent; else empty."""
     unhealthy: bool = False
-    """Whether --strict-health is set and a health check fails."""
+    """Whether --strict-health is set and a health check failed."""
 
     @property
     def fault(self) -> str:
@@ -64,12 +64,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return self.failed or self.hopeless
 
 
-class Command(Struct, frozen=True, kw_only=True):
-    """What the models of a request share."""
+class RunContext(Struct, frozen=True, kw_only=True):
+    """State that all models of a request share."""
 
     request: RunRequest
     suites: Sequence[Suite]
-    """With the judge."""
+    """With the judge attached."""
     spending: Spending
     progress: Progress
     early_stop: EarlyStop | None
@@ -79,10 +79,10 @@ class Command(Struct, frozen=True, kw_only=True):
     """Create the model of a spec; raises UsageError."""
     quiet: bool
     finishing: asyncio.Lock
-    """Held while figures are computed: several models at once would only take the memory of all of them."""
+    """Held while metrics are computed: one model at a time, to save memory."""
 
-    def tell(self, line: str) -> None:
-        """Show a line to the user, above the bars if there are any."""
+    def print_line(self, line: str) -> None:
+        """Show a line to the user, above the progress bars if there are any."""
         if self.progress.draws_bars:
             self.progress.say(line)
         else:
@@ -93,82 +93,84 @@ class ModelRun:
     """Execution of one model: all suites of the request in one queue."""
 
     name = ""
-    """What messages call the model; empty: it is the only one, and they do not name it."""
+    """Name of the model in messages; empty if it is the only one."""
     model: Model
-    rows: ModelProgress
+    progress: ModelProgress
     _created = False
 
-    def __init__(self, command: Command, spec: str, model: Model | None) -> None:
-        """`model`: None if it is to be created when it is its turn."""
-        self.command, self.spec = command, spec
-        self.request, self.suites = command.request, command.suites
+    def __init__(self, context: RunContext, spec: str, model: Model | None) -> None:
+        """`model`: None if it is created when its runs begin."""
+        self.context, self.spec = context, spec
+        self.request, self.suites = context.request, context.suites
         if model is not None:
-            self._adopt(model)
-        self.budget = budget_of(self.request, spec, command.spending)
+            self._set_model(model)
+        self.budget = budget_of(self.request, spec, context.spending)
         self.promise = promise.read(self.request.promise) if self.request.promise else None
         self.jobs: list[Job] = []
         self.runner: Runner | None = None
         self.outcome: Outcome | None = None
         self._stopping: StoppingRule | None = None
-        self._waiting: BatchWait | None = None
-        self._gathered: CollectedBatches | None = None
+        self._batch_collection: BatchCollection | None = None
+        self._collected: CollectedBatches | None = None
 
-    def _adopt(self, model: Model) -> None:
+    def _set_model(self, model: Model) -> None:
         request = self.request
-        self.model = add_to(model, header=request.header, extra=request.extra_body, name=self.shown)
+        self.model = with_headers(
+            model, header=request.header, extra=request.extra_body, name=self.display_spec
+        )
         self._created = True
 
     @property
-    def takes_turns(self) -> bool:
-        """Return whether the model takes turns with others; replicas on a cluster are placed on what is free."""
+    def is_sequential(self) -> bool:
+        """Return whether the model runs one after the other with others of its kind, e.g. those on this machine."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
     @property
-    def shown(self) -> str:
+    def display_spec(self) -> str:
         """Return the spec without secrets."""
         return load.without_secrets(self.spec)
 
     @property
     def model_name(self) -> str:
         """Return the model's name; its spec if it has not been created yet."""
-        return self.model.name if self._created else self.shown
+        return self.model.name if self._created else self.display_spec
 
     def say(self, line: str) -> None:
         """Show a line to the user, with the model's name if there are several."""
-        self.command.tell(f"{self.name}: {line}" if self.name else line)
+        self.context.print_line(f"{self.name}: {line}" if self.name else line)
 
-    def refuse_unsuitable(self) -> list[list[str]]:
-        """Return the remarks for each suite's card; raises UsageError if the model cannot be asked the suites."""
-        _require_folder(self.request, self.suites)
+    def check_suites(self) -> list[list[str]]:
+        """Return the model's remarks for each suite's card; raises UsageError if the model cannot run a suite."""
+        _check_data_path(self.request, self.suites)
         if self.request.batch and not isinstance(self.model, Batching):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
         options = self._options()
         for suite in self.suites:
-            if why := mismatch(suite, self.model, self.shown):
-                raise UsageError(why)
-        return [_remarks(self.model, resolved(suite, options)[0]) for suite in self.suites]
+            if reason := mismatch(suite, self.model, self.display_spec):
+                raise UsageError(reason)
+        return [_remarks(self.model, resolve_sampling(suite, options)[0]) for suite in self.suites]
 
     def _options(self) -> Options:
         profile = profiles.find(self.spec)
         return structs.replace(plan_options(self.request, profile), engine=engine_of(self.model))
 
     def prepare(self) -> None:
-        """Open every suite's run, and score stale replies again; blocks."""
+        """Open every suite's run, and rescore stale replies; blocks."""
         if not self._created:
-            self._adopt(self.command.create(self.spec))
-        remarks, options = self.refuse_unsuitable(), self._options()
+            self._set_model(self.context.create(self.spec))
+        remarks, options = self.check_suites(), self._options()
         jobs: list[Job] = []
-        with ExitStack() as undo:
+        with ExitStack() as cleanup:
             for suite, notes in zip(self.suites, remarks, strict=True):
                 jobs.append(self._job(suite, options))
                 jobs[-1].notes += notes
                 jobs[-1].notes += [
                     f"header sent: {header.partition('=')[0]}" for header in self.request.header
                 ]
-                undo.callback(jobs[-1].writer.close)
-                _refuse_pending_batch(self.request, jobs[-1])
-            undo.pop_all()
+                cleanup.callback(jobs[-1].writer.close)
+                _check_pending_batches(self.request, jobs[-1])
+            cleanup.pop_all()
         self.jobs = jobs
         for job in jobs:
             for line in (*job.notes, *job.writer.warnings, *_warnings(job)):
@@ -176,7 +178,9 @@ class ModelRun:
         self._begin()
 
     def _job(self, suite: Suite, options: Options) -> Job:
-        job = prepare(suite, options, model=self.model.name, spec=self.shown, takes=self.model.accepts)
+        job = prepare(
+            suite, options, model=self.model.name, spec=self.display_spec, accepts=self.model.accepts
+        )
         if self.promise is not None:
             job.writer.card.promise = self.promise
             job.writer.write_card()
@@ -189,21 +193,21 @@ class ModelRun:
                 rescore(job.writer, job.suite)
         if isinstance(self.model, Launched):
             self.model.log_to(self.jobs[0].writer.path)
-        if self.command.early_stop is not None:
-            self._stopping = self.command.early_stop.begin(self.jobs, seed=self.request.seed)
-        self.rows = ModelProgress(
-            self.command.progress,
+        if self.context.early_stop is not None:
+            self._stopping = self.context.early_stop.begin(self.jobs, seed=self.request.seed)
+        self.progress = ModelProgress(
+            self.context.progress,
             self.jobs,
             model=self.name,
             spent=self._spent,
-            more=self._stopping.facts if self._stopping else None,
-            alarm=self._alarm,
+            extra=self._stopping.details if self._stopping else None,
+            on_finding=self._on_finding,
         )
 
-    def _alarm(self, number: int, finding: Finding) -> None:
-        """Put the health findings on the card, and end the model's runs with --strict-health."""
+    def _on_finding(self, number: int, finding: Finding) -> None:
+        """Store the health findings on the card, and end the model's runs if --strict-health is set."""
         writer = self.jobs[number].writer
-        writer.card.health = self.rows.tallies[number].health.findings
+        writer.card.health = self.progress.tallies[number].health.findings
         writer.write_card()
         if self.request.strict_health and self.runner is not None:
             self.runner.end(f"--strict-health: {self.jobs[number].suite.id}: {finding.message}")
@@ -212,44 +216,44 @@ class ModelRun:
         return f"{self.budget.spent_usd:.4f} USD" if self.budget.price else ""
 
     async def run(self) -> Outcome:
-        """Call the model for every open sample; writes the cards of runs with records if it fails."""
-        self.command.progress.add(self.rows)
+        """Call the model for every sample without a reply; on a fatal error, write the cards of runs with records."""
+        self.context.progress.add(self.progress)
         try:
             if self.request.batch:
-                self._waiting = BatchWait(
-                    say=(lambda _: None) if self.command.quiet else self.say, warn=self.say
+                self._batch_collection = BatchCollection(
+                    say=(lambda _: None) if self.context.quiet else self.say, warn=self.say
                 )
-                self._gathered = await self._waiting.collect(self.model, self.jobs)
+                self._collected = await self._batch_collection.collect(self.model, self.jobs)
             runner = await drive(self._runner)
         except Fatal:
             await in_thread(self.close_partial)
             raise
-        async with self.command.finishing:
+        async with self.context.finishing:
             return await in_thread(lambda: self.finish(runner))
 
     @property
     def interrupted(self) -> bool:
         """Return whether the user has interrupted the calls, or the wait for batches."""
-        by_user = self._waiting is not None and self._waiting.interrupted
-        return by_user or (self.runner is not None and self.runner.interrupted)
+        batch_interrupted = self._batch_collection is not None and self._batch_collection.interrupted
+        return batch_interrupted or (self.runner is not None and self.runner.interrupted)
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does, from another thread."""
         if self.runner is not None:
             self.runner.interrupt()
-        elif self._waiting is not None:
-            self._waiting.interrupt_from_thread()
+        elif self._batch_collection is not None:
+            self._batch_collection.interrupt_from_thread()
 
     def _runner(self) -> Runner:
         """Return a new runner; called on its event loop."""
-        stopping, gathered = self._stopping, self._gathered
-        queue = gathered.queue(self.jobs) if gathered else stopping.queue() if stopping else None
+        stopping, collected = self._stopping, self._collected
+        queue = collected.queue(self.jobs) if collected else stopping.queue() if stopping else None
         self.runner = Runner(
-            gathered or self.model,
+            collected or self.model,
             self.jobs,
             concurrency=self.request.concurrency,
             budget=self.budget,
-            watcher=StoppingWatcher(stopping, self.rows) if stopping else self.rows,
+            watcher=StoppingWatcher(stopping, self.progress) if stopping else self.progress,
             timeout_s=self.request.timeout,
             queue=queue,
             skips=stopping.skips if stopping else None,
@@ -260,16 +264,16 @@ class ModelRun:
         return self.runner
 
     def finish(self, runner: Runner) -> Outcome:
-        """Finalize the runs, compute their figures, write their cards, and report failures."""
-        if self._gathered is not None:
+        """Finalize the runs, compute their metrics, write their cards, and report failures."""
+        if self._collected is not None:
             if not runner.interrupted:
                 for job in self.jobs:
                     job.writer.sync()
-                self._gathered.log_collected()
-            runner.interrupted = runner.interrupted or self._gathered.waiting > 0
-        caller = self._gathered or self.model
-        for job, tally in zip(self.jobs, self.rows.tallies, strict=True):
-            job.notes += [*(self._stopping.notes if self._stopping else []), *notes_of(caller)]
+                self._collected.log_collected()
+            runner.interrupted = runner.interrupted or self._collected.pending > 0
+        model = self._collected or self.model
+        for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
+            job.notes += [*(self._stopping.notes if self._stopping else []), *notes_of(model)]
             _close(job, runner, self.budget, health=tally.health)
         self._report_failures(runner)
         return structs.replace(
@@ -280,17 +284,17 @@ class ModelRun:
         )
 
     def failed(self, error: EvalsError) -> Outcome:
-        """Report an error that ends the runs of this model only, and return the outcome: runs that have records."""
+        """Report an error that ends the runs of this model only, and return the outcome with its finished runs."""
         self.say(f"{error}; the other models are not affected")
         return structs.replace(self._outcome(finished=True), failed=str(error))
 
-    def left_out(self, why: str) -> Outcome:
+    def left_out(self, reason: str) -> Outcome:
         """Report that the budget is spent, and return an outcome without runs."""
-        self.say(f"not run: {why}")
-        return structs.replace(self._outcome(finished=True), left_out=why)
+        self.say(f"not run: {reason}")
+        return structs.replace(self._outcome(finished=True), left_out=reason)
 
     def _outcome(self, *, finished: bool = False) -> Outcome:
-        """Return the outcome of all runs, or of those that are finished."""
+        """Return the outcome of all runs, or of the finished ones."""
         jobs = [job for job in self.jobs if not finished or job.writer.card.finished is not None]
         return Outcome(
             model=self.name or self.model_name,
@@ -300,12 +304,12 @@ class ModelRun:
 
     def close_partial(self) -> None:
         """Write the cards of runs that have records, after a fatal error."""
-        for job, tally in zip(self.jobs, self.rows.tallies, strict=True):
+        for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             if self.runner is not None and tally.done:
                 _close(job, self.runner, self.budget, health=tally.health)
 
     async def release(self) -> None:
-        """Close all files, and a model that was never called."""
+        """Close all files, and the model if its runner has not done so."""
         self.close()
         if self._created and self.runner is None:
             await self.model.close()
@@ -320,16 +324,16 @@ class ModelRun:
     def _report_failures(self, runner: Runner) -> None:
         if runner.hopeless and not runner.interrupted:
             name = f"{self.name}: " if self.name else ""
-            self.command.tell(f"evals: {name}every call fails: {runner.hopeless}")
+            self.context.print_line(f"evals: {name}every call fails: {runner.hopeless}")
             return
-        for tally in self.rows.tallies:
-            for line in tally.causes():
-                self.command.tell(line)
+        for tally in self.progress.tallies:
+            for line in tally.failure_lines():
+                self.context.print_line(line)
         if runner.ended and not runner.interrupted:
             self.say(f"ended early: {runner.ended}")
 
 
-def _require_folder(request: RunRequest, suites: Sequence[Suite]) -> None:
+def _check_data_path(request: RunRequest, suites: Sequence[Suite]) -> None:
     if request.data is not None and request.data.is_file() and len(suites) > 1:
         raise UsageError(
             f"--data {request.data} is one file, but there are {len(suites)} suites: name a folder"
@@ -337,18 +341,18 @@ def _require_folder(request: RunRequest, suites: Sequence[Suite]) -> None:
 
 
 def _remarks(model: Model, sampling: Sampling) -> list[str]:
-    """Return a hosted model's remarks for the card; it may raise UsageError for sampling parameters it does not support."""
+    """Return a hosted model's remarks for the card; raises UsageError for sampling parameters that it does not support."""
     return list(model.remarks(sampling)) if isinstance(model, Remarking) else []
 
 
-def _refuse_pending_batch(request: RunRequest, job: Job) -> None:
+def _check_pending_batches(request: RunRequest, job: Job) -> None:
     """Raise UsageError if a batch of the run is pending and --batch is not given."""
-    if not request.batch and (pending := batch.waiting(job.writer.path)):
+    if not request.batch and (pending := batch_log.pending_batches(job.writer.path)):
         job.writer.card.status = "interrupted"
         job.writer.write_card()
         raise UsageError(
-            f"{job.writer.card.run} waits for batch {pending[0].id or pending[0].label}: add --batch to collect it, or "
-            f"abandon it by deleting {job.writer.path / BATCHES}"
+            f"batch {pending[0].id or pending[0].label} of {job.writer.card.run} is pending: add --batch to collect it, "
+            f"or abandon it by deleting {job.writer.path / BATCHES}"
         )
 
 
@@ -361,21 +365,21 @@ def _warnings(job: Job) -> list[str]:
     if job.reused:
         warnings.append(job.reused)
     elif job.done:
-        done = f"{len(job.done)} of {len(job.samples) * job.repeats}"
-        warnings.append(f"resuming {job.writer.card.run}: {done} are done")
+        progress_text = f"{len(job.done)} of {len(job.samples) * job.repeats}"
+        warnings.append(f"resuming {job.writer.card.run}: {progress_text} are done")
     return warnings
 
 
 def _close(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:
-    """Finalize the run, compute its figures, and write its card."""
+    """Finalize the run, compute its metrics, and write its card."""
     card = job.writer.card
     job.writer.finalize()
-    card.notes = (*job.notes, *health.endings.notes())
+    card.notes = (*job.notes, *health.finish_reasons.notes())
     card.health = health.findings
-    finish(job.writer, job.suite)
+    store_final_metrics(job.writer, job.suite)
     card.status = "interrupted" if runner.interrupted else "finished" if card.coverage == 1.0 else "partial"
     card.finished = time.time()
-    card.batch_tokens = batch.tokens(job.writer.path)
+    card.batch_tokens = batch_log.batch_tokens(job.writer.path)
     if budget.price:
         card.price, card.price_date = budget.price.figures, str(budget.price.date)
         card.cost_usd = budget.price.cost(card.tokens, card.batch_tokens)

@@ -1,4 +1,4 @@
-"""Plan options and budget of a request, combined with its model's profile."""
+"""Derive plan options and budget from a request and its model's profile."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) 
         raise UsageError(
             f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
         )
-    share = profiles.BATCH if request.batch else 1.0
+    price_factor = profiles.BATCH if request.batch else 1.0
     judge_price = profiles.read_price(request.judge_price) or profiles.price(request.judge or "")
     return Budget(
         spending=spending,
         price=price,
-        share=share,
+        price_factor=price_factor,
         judge_price=judge_price,
     )
 
@@ -55,13 +55,13 @@ def plan_options(request: RunRequest, profile: Profile | None = None) -> Options
             extra=extra_body(request.extra_body),
         ),
         recommended=profile.recommended(thinking=request.thinking) if profile else Sampling(),
-        recommend_all=request.recommended,
-        recommender=profile.name if profile else "",
+        force_recommended=request.recommended,
+        recommended_by=profile.name if profile else "",
         run=request.run,
         fresh=request.fresh,
         system=request.system or "",
         max_pixels=request.max_pixels or (profile.max_pixels if profile else None),
-        max_pixels_of=profile.name if profile and not request.max_pixels else "",
+        max_pixels_source=profile.name if profile and not request.max_pixels else "",
         judge=load.without_secrets(request.judge or ""),
         sample_ids=tuple(request.sample_id),
         data_hash=request.data_hash,

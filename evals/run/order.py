@@ -1,7 +1,7 @@
 """Order of calls: longest expected reply first, so that no long reply is left for the end.
 
-What is expected of a sample is learnt from the replies of the run: a line through the logarithms of the output tokens over
-a predictor, and the deviation of each group. The predictor is the sample's length in an earlier run, of any model; without one,
+Expected lengths are estimated from the replies of the run: a linear regression of the logarithm of the output tokens on a
+predictor, with an effect for each group. The predictor is the sample's length in an earlier run of any model; without one,
 the size of its question. On the recorded replies of three models to MMLU-Pro, size and group together have a correlation
 of .40 to .51 with the logarithm of the length.
 """
@@ -19,80 +19,82 @@ from evals.errors import StoreError
 from evals.records import store
 from evals.run.job import Job
 
-ENOUGH = 16
-"""Replies of a suite from which its expected lengths are in tokens; before, they are only ranks."""
-LARGE, HUGE = 256, 50_000
-"""Numbers of calls between which the order is learnt. Others keep that of the data if nothing is known of their suites: for
-fewer it hardly matters, and of more the tail is a small part, while records in another order take memory."""
-SHRINK = 8.0
-"""Weight of the suite's line against the deviation of a group, in replies."""
-SHARE = 100.0
-"""Sorting the queue again may take one part in this many of the time since the start."""
+MIN_REPLIES = 16
+"""Replies of a suite needed to estimate lengths in tokens; with fewer, only ranks are used."""
+MIN_CALLS, MAX_CALLS = 256, 50_000
+"""Queue sizes between which the order is updated during the run. In smaller queues it hardly matters; in larger ones the tail
+is a small part, and records in another order than the data's take memory."""
+SHRINKAGE = 8.0
+"""Weight of the suite's regression line against the effect of a group, in replies."""
+RESORT_INTERVAL = 100.0
+"""Minimum time between two sorts of the queue, as a multiple of the time that a sort takes."""
 
-Turn = tuple[int, int, int]
-"""A call: (job, position of the sample, repeat)."""
+PlannedCall = tuple[int, int, int]
+"""(job, position of the sample, repeat)."""
 
 
-def order(jobs: Sequence[Job]) -> list[Turn]:
-    """Return all open samples and repeats of a command in calling order."""
-    return Queue(jobs).rest()
+def calling_order(jobs: Sequence[Job]) -> list[PlannedCall]:
+    """Return the calls that all jobs still need, in calling order."""
+    return Queue(jobs).remaining()
 
 
 class Queue:
-    """The open samples of a command; `pop` returns the one with the longest expected reply."""
+    """The calls that remain to be made; `pop` returns the one with the longest expected reply."""
 
     def __init__(
         self,
         jobs: Sequence[Job],
-        fixed: Sequence[Turn] | None = None,
+        fixed: Sequence[PlannedCall] | None = None,
         *,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`fixed`: a calling order that stays as it is."""
+        """`fixed`: a calling order that is not changed."""
         self._clock = clock
-        self._replies, self._next, self._not_before = 0, ENOUGH * len(jobs), 0.0
-        self._since = clock()
-        self._open = list(fixed) if fixed is not None else _by_repeat(jobs)
-        self._open.reverse()
-        self._learns = fixed is None and LARGE <= len(self._open) <= HUGE
-        self._expected = [Expected(job) for job in jobs] if fixed is None else []
+        self._replies, self._sort_at, self._earliest_sort = 0, MIN_REPLIES * len(jobs), 0.0
+        self._started = clock()
+        self._calls = list(fixed) if fixed is not None else _data_order(jobs)
+        self._calls.reverse()
+        self._adaptive = fixed is None and MIN_CALLS <= len(self._calls) <= MAX_CALLS
+        self._predictors = [LengthPredictor(job) for job in jobs] if fixed is None else []
         if fixed is None:
             self._sort()
-        if not self._learns:
-            self._expected = []
+        if not self._adaptive:
+            self._predictors = []
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._calls)
 
-    def pop(self) -> Turn:
+    def pop(self) -> PlannedCall:
         """Return the next call."""
-        return self._open.pop()
+        return self._calls.pop()
 
-    def rest(self) -> list[Turn]:
-        """Return the calls that are left, in calling order."""
-        return self._open[::-1]
+    def remaining(self) -> list[PlannedCall]:
+        """Return the remaining calls in calling order."""
+        return self._calls[::-1]
 
-    def replied(self, turn: Turn, tokens: float) -> None:
-        """Learn from a reply of so many tokens; now and then this sorts the queue again."""
-        if not self._learns:
+    def add_reply(self, call: PlannedCall, tokens: float) -> None:
+        """Update the expected lengths with a reply; sorts the queue again from time to time."""
+        if not self._adaptive:
             return
-        number, position, _ = turn
-        self._expected[number].learn(position, tokens)
+        number, position, _ = call
+        self._predictors[number].add(position, tokens)
         self._replies += 1
-        if self._replies >= self._next and (now := self._clock()) - self._since >= self._not_before:
-            self._next = max(2 * self._next, self._replies)
+        if self._replies >= self._sort_at and (now := self._clock()) - self._started >= self._earliest_sort:
+            self._sort_at = max(2 * self._sort_at, self._replies)
             self._sort()
-            self._not_before = now - self._since + SHARE * (self._clock() - now)
+            self._earliest_sort = now - self._started + RESORT_INTERVAL * (self._clock() - now)
 
     def _sort(self) -> None:
-        """Sort by expected tokens if they are known for every suite, else by rank within the suite."""
-        known = not self._learns or all(expected.known for expected in self._expected)
-        values = [expected.log_tokens() if known else expected.ranks() for expected in self._expected]
-        self._open.sort(key=lambda turn: values[turn[0]][turn[1]])
+        """Sort by expected tokens if every suite has estimates, else by rank within the suite."""
+        in_tokens = not self._adaptive or all(predictor.has_estimates for predictor in self._predictors)
+        values = [
+            predictor.log_tokens() if in_tokens else predictor.ranks() for predictor in self._predictors
+        ]
+        self._calls.sort(key=lambda call: values[call[0]][call[1]])
 
 
-def _by_repeat(jobs: Sequence[Job]) -> list[Turn]:
-    """Return all open calls: the first repeat of every suite, in the order of the data, then the second, and so on."""
+def _data_order(jobs: Sequence[Job]) -> list[PlannedCall]:
+    """Return the remaining calls: the first repeat of every suite in data order, then the second, and so on."""
     return [
         (number, position, repeat)
         for repeat in range(max((job.repeats for job in jobs), default=0))
@@ -103,63 +105,63 @@ def _by_repeat(jobs: Sequence[Job]) -> list[Turn]:
     ]
 
 
-class Expected:
-    """The lengths of replies that are expected in one suite."""
+class LengthPredictor:
+    """Predicts the lengths of replies in one suite."""
 
     def __init__(self, job: Job) -> None:
         self._groups = job.samples.groups
-        self._earlier = bool(job.lengths)
-        self._x = _earlier(job) if job.lengths else array("d", map(log, job.samples.sizes))
-        self._unknown = log1p(job.sampling.max_tokens or 4096)
-        self._suite, self._by_group = _Sums(), dict[str, _Sums]()
+        self._has_earlier = bool(job.lengths)
+        self._predictor_values = _log_lengths(job) if job.lengths else array("d", map(log, job.samples.sizes))
+        self._log_limit = log1p(job.sampling.max_tokens or 4096)
+        self._suite_sums, self._group_sums = _Sums(), dict[str, _Sums]()
 
     @property
-    def known(self) -> bool:
-        """Return whether lengths in tokens can be stated."""
-        return self._earlier or self._suite.n >= ENOUGH
+    def has_estimates(self) -> bool:
+        """Return whether lengths can be estimated in tokens."""
+        return self._has_earlier or self._suite_sums.n >= MIN_REPLIES
 
-    def learn(self, position: int, tokens: float) -> None:
-        """Note the length of a reply."""
-        x, y = self._x[position], log1p(tokens)
-        self._suite.add(x, y)
+    def add(self, position: int, tokens: float) -> None:
+        """Add the length of a reply."""
+        x, y = self._predictor_values[position], log1p(tokens)
+        self._suite_sums.add(x, y)
         group = self._groups[position]
         if group:
-            (self._by_group.get(group) or self._by_group.setdefault(group, _Sums())).add(x, y)
+            (self._group_sums.get(group) or self._group_sums.setdefault(group, _Sums())).add(x, y)
 
     def log_tokens(self) -> array[float]:
-        """Return the logarithm of the expected tokens of every sample; of the limit if nothing is known."""
-        if not self.known:
-            return array("d", [self._unknown]) * len(self._x)
-        if self._suite.n < ENOUGH:
-            return self._x
-        slope, mean_x, mean_y, variance = self._suite.line()
+        """Return the logarithm of the expected tokens of every sample; of `max_tokens` without any estimate."""
+        if not self.has_estimates:
+            return array("d", [self._log_limit]) * len(self._predictor_values)
+        if self._suite_sums.n < MIN_REPLIES:
+            return self._predictor_values
+        slope, mean_x, mean_y, variance = self._suite_sums.line()
         effects = {
-            group: (sums.y - sums.n * mean_y - slope * (sums.x - sums.n * mean_x)) / (sums.n + SHRINK)
-            for group, sums in self._by_group.items()
+            group: (sums.y - sums.n * mean_y - slope * (sums.x - sums.n * mean_x)) / (sums.n + SHRINKAGE)
+            for group, sums in self._group_sums.items()
         }
-        start = mean_y - slope * mean_x + variance / 2  # the mean of a log-normal distribution
-        pairs = zip(self._x, self._groups, strict=True)
-        return array("d", (start + slope * x + effects.get(group, 0.0) for x, group in pairs))
+        intercept = mean_y - slope * mean_x + variance / 2  # the mean of a log-normal distribution
+        pairs = zip(self._predictor_values, self._groups, strict=True)
+        return array("d", (intercept + slope * x + effects.get(group, 0.0) for x, group in pairs))
 
     def ranks(self) -> array[float]:
-        """Return the rank of each sample's expected length in the suite, from 0 to 1; of equal ones the first is higher."""
-        values = self.log_tokens() if self.known else self._x
+        """Return the rank of each sample's expected length in the suite, from 0 to 1; ties: the first sample ranks higher."""
+        values = self.log_tokens() if self.has_estimates else self._predictor_values
         ranks = array("d", [0.0]) * len(values)
         for rank, position in enumerate(sorted(range(len(values) - 1, -1, -1), key=values.__getitem__)):
             ranks[position] = rank / len(values)
         return ranks
 
 
-def _earlier(job: Job) -> array[float]:
-    """Return the logarithm of each sample's length in an earlier run: in tokens, or by its time if none was counted."""
-    counted = any(tokens for tokens, _ in job.lengths.values())
+def _log_lengths(job: Job) -> array[float]:
+    """Return the logarithm of each sample's length in an earlier run: in tokens, or in milliseconds without token counts."""
+    has_tokens = any(tokens for tokens, _ in job.lengths.values())
     known = {
-        name: log1p(tokens if counted else 1000 * seconds)
-        + 1e-9 * seconds  # the slower of equally long ones first
+        name: log1p(tokens if has_tokens else 1000 * seconds)
+        + 1e-9 * seconds  # of equal lengths, the slower one first
         for name, (tokens, seconds) in job.lengths.items()
     }
-    usual = sum(known.values()) / len(known)
-    return array("d", (known.get(name, usual) for name in job.samples.ids))
+    mean = sum(known.values()) / len(known)
+    return array("d", (known.get(name, mean) for name in job.samples.ids))
 
 
 class _Sums:
@@ -184,19 +186,19 @@ class _Sums:
         mean_x, mean_y = self.x / self.n, self.y / self.n
         sxx = max(self.xx - self.n * mean_x**2, 0.0)
         sxy, syy = self.xy - self.n * mean_x * mean_y, self.yy - self.n * mean_y**2
-        slope = sxy / (sxx + SHRINK * max(sxx / self.n, 1e-9))
+        slope = sxy / (sxx + SHRINKAGE * max(sxx / self.n, 1e-9))
         return slope, mean_x, mean_y, max(syy - slope * sxy, 0.0) / self.n
 
 
 def lengths(
     folder: Path, pattern: str, *, prefer: Path, samples: SampleStore
 ) -> dict[str, tuple[float, float]]:
-    """Return output tokens and seconds of each sample in the newest earlier run of this suite, of this model if there is one.
+    """Return the output tokens and seconds of each sample in the newest earlier run of the suite; runs of this model first.
 
-    Empty if no run holds half of the samples.
+    `prefer`: folder of this model's runs. Empty if no run contains half of the samples.
     """
     runs = sorted(
-        (run for run in folder.glob(pattern)),
+        folder.glob(pattern),
         key=lambda path: (path.parent.parent == prefer, path.stat().st_mtime),
         reverse=True,
     )
@@ -205,9 +207,11 @@ def lengths(
         try:
             briefs = list(store.Run(path.parent).briefs())
         except StoreError:
-            continue  # an earlier run that cannot be read is no reason not to start this one
+            continue  # an unreadable earlier run does not prevent this one
         length_by_sample = {
-            b.sample: (float(b.output or 0), b.seconds) for b in briefs if b.stop and b.sample in sample_ids
+            brief.sample: (float(brief.output or 0), brief.seconds)
+            for brief in briefs
+            if brief.stop and brief.sample in sample_ids
         }
         if 2 * len(length_by_sample) >= len(sample_ids):
             return length_by_sample

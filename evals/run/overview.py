@@ -1,4 +1,4 @@
-"""Cards of runs for display; the figures of a run that has not ended are recomputed from its records."""
+"""Cards of runs for display; the metrics of an unfinished run are recomputed from its records."""
 
 from __future__ import annotations
 
@@ -15,35 +15,34 @@ from evals.records import store
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.report.metrics import mean_value
-from evals.run.collection_means import collection_means
-from evals.run.rescore import summed
+from evals.run.collection_means import collection_means, marks_of
+from evals.run.rescore import store_metrics
 from evals.scorers.upstream.lm_eval_task import Part
 from evals.suite import Suite
 from evals.types import Estimate, Metric, Point
 
 
 def suite_of(card: Card) -> Suite:
-    """Return the suite of a run for reading its numbers.
+    """Return the suite of a run, to compute its metrics.
 
-    If the suite is defined by code that the user has not trusted, or existed only in the process that ran it
-    (`Suite.of`), a suite made from the card's estimates replaces it: it has metrics, and no scorer that could be
-    called. Raises UnknownName if this version has no such suite and the card no estimates.
+    If its code is not trusted by the user, or the suite existed only in the process that ran it (`Suite.of`), return
+    `suite_from_card`. Raises UnknownName if this version has no such suite and the card no estimates.
     """
     try:
         return load.recorded_suite(card.config.suite, card.config.protocol)[0]
     except Untrusted:
-        return stated_suite(card)
+        return suite_from_card(card)
     except UnknownName:
         if not card.estimates:
             raise
-        return stated_suite(card)
+        return suite_from_card(card)
 
 
-def stated_suite(card: Card) -> Suite:
-    """Return a suite made only of what a card states; it can neither prompt nor score."""
+def suite_from_card(card: Card) -> Suite:
+    """Return a suite with the metrics of a card's estimates; it can neither build prompts nor score."""
     name, _, variant = card.config.suite.partition(":")
     names = tuple(card.scorers) or ("score",)
-    metrics = tuple(_stated_metric(estimate, names) for estimate in card.estimates if not estimate.group)
+    metrics = tuple(_metric_from_card(estimate, names) for estimate in card.estimates if not estimate.group)
     return Suite(
         name=name,
         variant=variant,
@@ -59,94 +58,96 @@ def stated_suite(card: Card) -> Suite:
     )
 
 
-def is_stated(suite: Suite) -> bool:
-    """Return whether a suite was made by `stated_suite`."""
+def is_from_card(suite: Suite) -> bool:
+    """Return whether a suite is the result of `suite_from_card`."""
     return suite.prompter is _not_loaded
 
 
-def _stated_metric(estimate: Estimate, scorers: Sequence[str]) -> Metric:
-    """Return a metric over recorded scores; the caller checks that it reproduces the card's number (`reproduced`)."""
+def _metric_from_card(estimate: Estimate, scorers: Sequence[str]) -> Metric:
+    """Return a metric over recorded scores; `reproducible_metrics` checks that it yields the card's value."""
     name, _, scorer = estimate.metric.rpartition(",")
-    names_scorer = bool(name) and scorer in scorers
-    part = name if names_scorer else estimate.metric
+    has_scorer = bool(name) and scorer in scorers
+    part = name if has_scorer else estimate.metric
     fraction = estimate.unit == "fraction"
     return Metric(
         name=estimate.metric,
-        of=Part(part) if names_scorer or len(scorers) > 1 or part != "accuracy" else mean_value,
+        of=Part(part) if has_scorer or len(scorers) > 1 or part != "accuracy" else mean_value,
         unit=estimate.unit,
         better=estimate.better,
         headline=estimate.headline,
         bounds=(0.0, 1.0) if fraction else None,
-        scorer=scorer if names_scorer else "",
+        scorer=scorer if has_scorer else "",
     )
 
 
-def reproduced(card: Card, suite: Suite, points: Mapping[str, Sequence[Point]]) -> tuple[Metric, ...]:
-    """Return the metrics of a stated suite that reproduce the card's numbers from the records.
+def reproducible_metrics(
+    card: Card, suite: Suite, points: Mapping[str, Sequence[Point]]
+) -> tuple[Metric, ...]:
+    """Return those metrics of a `suite_from_card` that yield the card's values when computed from the records.
 
     `points`: by scorer. Raises Untrusted if the headline is not among them.
     """
-    stated = {estimate.metric: estimate for estimate in card.estimates if not estimate.group}
-    kept = []
+    estimates = {estimate.metric: estimate for estimate in card.estimates if not estimate.group}
+    metrics = []
     for metric in suite.metrics:
         metric_points = points[metric.scorer or next(iter(suite.scorers))]
         candidates = (structs.replace(metric, of=of) for of in (metric.of, mean_value))
-        fitting = next(
+        match = next(
             (
                 candidate
                 for candidate in candidates
-                if _reproduces(candidate, metric_points, stated[metric.name])
+                if _reproduces(candidate, metric_points, estimates[metric.name])
             ),
             None,
         )
-        kept += [fitting] if fitting else []
-    if not any(metric.headline for metric in kept):
+        metrics += [match] if match else []
+    if not any(metric.headline for metric in metrics):
         raise Untrusted(
             f"{card.run}: the headline of {card.config.suite} cannot be computed from its records without the "
-            "suite's definition, which was not loaded: run this where the suite is defined, or, if it is a plugin or a task "
-            "that you trust, add --trust-tasks"
+            "suite's definition, which was not loaded: run the command where the suite is defined, or, if it is a plugin or "
+            "a task that you trust, add --trust-tasks"
         )
-    return tuple(kept)
+    return tuple(metrics)
 
 
-def _reproduces(metric: Metric, points: Sequence[Point], stated: Estimate) -> bool:
+def _reproduces(metric: Metric, points: Sequence[Point], estimates: Estimate) -> bool:
     try:
         values = [metric.of([point]) for point in points if point.value is not None]
         value = sum(values) / len(values)
     except (ValueError, ZeroDivisionError):
         return False
-    return stated.value is not None and isclose(value, stated.value, rel_tol=1e-9, abs_tol=1e-12)
+    return estimates.value is not None and isclose(value, estimates.value, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _not_loaded(*_: Any, **__: Any) -> Any:
     raise Untrusted("the definition of this suite was not loaded; see --trust-tasks")
 
 
-def current(run: Run) -> Card:
-    """Return a run's card; of one that has not ended, with the numbers of its records so far."""
+def current_card(run: Run) -> Card:
+    """Return a run's card; for an unfinished run, with the metrics of its records so far."""
     card = run.card
     if card.status in ("finished", "partial") and card.estimates:
         return card
-    summed(card, run, suite_of(card))
+    store_metrics(card, run, suite_of(card))
     return card
 
 
 class Overview(Struct, kw_only=True):
-    """Cards of runs, errors of runs that could not be read, and aggregates that suites define over their variants."""
+    """Cards of runs, errors of unreadable runs, and aggregates that suites define over their variants."""
 
     cards: list[Card]
     broken: list[str]
     aggregates: list[dict[str, Any]]
     damaged: list[str] = []
-    """A line for each run whose card is shown although a file of the run is missing or another one."""
+    """A line for each run whose card is shown although a file of the run is missing or altered."""
 
 
 def overview(runs: Sequence[Run], *, hashes: bool = False) -> Overview:
-    """Read runs; errors of broken runs are collected in `broken`. `hashes`: also compare the files' hashes."""
+    """Return the overview of runs. `hashes`: also compare the files' hashes."""
     cards, broken, damaged = [], [], []
     for run in runs:
         try:
-            card = current(run)
+            card = current_card(run)
         except EvalsError as error:
             broken.append(str(error))
             continue
@@ -167,60 +168,48 @@ def _damage(run: Run, card: Card, *, hashes: bool) -> str:
 
 
 def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
-    """Return the numbers that suites define over their variants, and means over the columns of collections.
+    """Return the aggregates that suites define over their variants, and means over the columns of collections.
 
-    The value is null if a variant or a column is missing.
-
-    They are of runs that are alike: a `--limit` run, an early stop or another judge never enters one mean with the rest. Of
-    several sets of alike runs that with the most variants represents the model, then whole benchmarks, then the newest;
-    `left_out` says what other runs there are and how they differ.
+    The value is null if a variant or a column is missing. Runs are combined only if they share all `CONDITIONS`. Of several
+    such sets, the one with the most variants represents the model, then full benchmarks, then the newest; `left_out` lists
+    the other runs and their differences.
     """
     results = []
-    sets: dict[tuple[str, str, str], list[Card]] = {}
+    groups: dict[tuple[str, str, str], list[Card]] = {}
     for card in cards:
         key = card.config.suite.partition(":")[0], card.config.protocol, card.model
-        sets.setdefault(key, []).append(card)
-    rules = {name: _combine(name) for name in {name for name, _, _ in sets}}
-    for (name, protocol, model), several in sorted(sets.items()):
-        if (combine := rules[name]) is None:
+        groups.setdefault(key, []).append(card)
+    rules = {name: _aggregation_rule(name) for name in {name for name, _, _ in groups}}
+    for (name, protocol, model), group in sorted(groups.items()):
+        if (rule := rules[name]) is None:
             continue
-        alike, left_out = _alike(several)
-        combined = combine(protocol, {card.config.suite.partition(":")[2]: card for card in alike})
+        comparable, left_out = _comparable(group)
+        combined = rule(protocol, {card.config.suite.partition(":")[2]: card for card in comparable})
         common = {"suite": name, "protocol": protocol, "model": model}
         results += [
-            {**common, **result, **_of_parts(alike, left_out)}
+            {**common, **result, "marks": marks_of(comparable), "left_out": left_out}
             for result in (combined if isinstance(combined, list) else [combined])
             if result is not None
         ]
     return [*results, *collection_means(cards)]
 
 
-Aggregate: TypeAlias = Callable[[str, Mapping[str, Any]], Aggregates]
+AggregationRule: TypeAlias = Callable[[str, Mapping[str, Any]], Aggregates]
 """See `Benchmark.aggregate`."""
 
 
-def _combine(name: str) -> Aggregate | None:
-    """Return a suite's rule for one number over its variants; None if it has none, or may not be loaded."""
+def _aggregation_rule(name: str) -> AggregationRule | None:
+    """Return a suite's aggregation rule over its variants; None if it has none, or may not be loaded."""
     try:
         return load.recorded_benchmark(name).aggregate
     except (Untrusted, UnknownName):
         return None
 
 
-def _of_parts(parts: Sequence[Card], left_out: Sequence[str]) -> dict[str, Any]:
-    first = parts[0]
-    marks = ["sample items"] if first.data == "sample" else []
-    if first.config.limit is not None:
-        marks.append(f"subsets of {first.config.limit} items")
-    if (coverage := min(card.coverage for card in parts)) < 1:
-        marks.append(f"{100 * coverage:.1f} % scored at least")
-    return {"marks": marks, "left_out": list(left_out)}
-
-
-def _alike(several: Sequence[Card]) -> tuple[list[Card], list[str]]:
-    """Return the runs, one of each variant, that may enter one mean, and in words the variants that only others have."""
+def _comparable(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
+    """Return the runs to combine, one for each variant, and a line on each variant that only other runs have."""
     sets: dict[tuple[object, ...], dict[str, Card]] = {}
-    for card in sorted(several, key=lambda card: card.started):  # the newest of a variant stays
+    for card in sorted(cards, key=lambda card: card.started):  # keeps the newest run of a variant
         sets.setdefault(_conditions(card), {})[card.config.suite] = card
 
     def rank(runs: Mapping[str, Card]) -> tuple[object, ...]:
@@ -229,10 +218,10 @@ def _alike(several: Sequence[Card]) -> tuple[list[Card], list[str]]:
         return len(runs), first.data != "sample", first.complete, newest
 
     best = max(sets.values(), key=rank)
-    here = next(iter(best.values()))
+    first = next(iter(best.values()))
     left_out = {
-        card.config.suite: f"{card.run} of {card.config.suite} is not in the mean: {'; '.join(_unlike(here, card))}"
-        for card in several
+        card.config.suite: f"{card.run} of {card.config.suite} is not in the mean: {'; '.join(_differences(first, card))}"
+        for card in cards
         if card.config.suite not in best
     }
     return list(best.values()), list(left_out.values())
@@ -250,21 +239,21 @@ CONDITIONS: Mapping[str, Callable[[Card], object]] = {
     "max pixels": lambda card: card.config.max_pixels,
     "system prompt": lambda card: card.config.system,
 }
-"""What the runs of one mean have in common."""
+"""Settings that runs must share to be combined."""
 
 
 def _conditions(card: Card) -> tuple[object, ...]:
     return tuple(condition(card) for condition in CONDITIONS.values())
 
 
-def _unlike(here: Card, other: Card) -> list[str]:
-    def shown(value: object) -> str:
+def _differences(first: Card, other: Card) -> list[str]:
+    def text(value: object) -> str:
         if isinstance(value, bool):
             return "yes" if value else "no"
         return "none" if value in (None, "") else str(value)
 
     return [
-        f"{name}: {shown(of(other))}, of the others {shown(of(here))}"
+        f"{name}: {text(of(other))}, of the others {text(of(first))}"
         for name, of in CONDITIONS.items()
-        if of(other) != of(here)
+        if of(other) != of(first)
     ]

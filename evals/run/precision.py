@@ -1,4 +1,4 @@
-"""Width of the interval that a planned run will have, before a call is made."""
+"""Expected width of the confidence interval of a planned run."""
 
 from __future__ import annotations
 
@@ -22,23 +22,25 @@ class Precision(NamedTuple):
     half_width: float
     """In the unit of the headline."""
     bound: bool
-    """Whether it is the largest that is possible, reached by an accuracy of 50 %."""
+    """Whether it is an upper bound, reached at an accuracy of 50 %."""
     basis: str
 
 
 def expected_precision(plan: Plan) -> Precision | None:
-    """Return the precision of a planned run; None if nothing is known of its metric.
+    """Return the expected precision of a planned run; None if it cannot be estimated.
 
-    An earlier run of the suite under this protocol, of this model if there is one, is scaled by the root of the numbers of
-    independent clusters. Without one, a mean of values between 0 and 1 has at most the interval of 50 %. Repeats narrow both by
-    an unknown part, which is left out: replies to one item are alike.
+    The interval of an earlier run of the suite under this protocol, preferably of this model, is scaled by the square root of
+    the ratio of independent clusters. Without one, the interval at 50 % is an upper bound for a mean of values between 0 and
+    1. Repeats are ignored: as replies to one item are correlated, they narrow the interval by an unknown factor.
     """
     clusters = len(_clusters(plan))
-    earlier = _earlier(plan)
-    if earlier is not None and clusters:
-        run, head = earlier
-        half = ((head.high or 0.0) - (head.low or 0.0)) / 2 * sqrt(head.clusters / clusters)
-        return Precision(half, bound=False, basis=f"from {run}, {head.clusters:,} independent items")
+    earlier_headline = _earlier_headline(plan)
+    if earlier_headline is not None and clusters:
+        run, headline = earlier_headline
+        half_width = ((headline.high or 0.0) - (headline.low or 0.0)) / 2 * sqrt(headline.clusters / clusters)
+        return Precision(
+            half_width, bound=False, basis=f"from {run}, {headline.clusters:,} independent items"
+        )
     metric = plan.suite.headline
     if not clusters or metric.pool == "whole" or metric.bounds != (0.0, 1.0):
         return None
@@ -47,8 +49,8 @@ def expected_precision(plan: Plan) -> Precision | None:
         interval = wilson(clusters / 2, clusters)
         return Precision(((interval.high or 0.0) - (interval.low or 0.0)) / 2, bound=True, basis=basis)
     sizes = Counter(group for group, _ in _clusters(plan))
-    error = sqrt(sum(0.25 / size for size in sizes.values())) / len(sizes)
-    return Precision(z_quantile(0.975) * error, bound=True, basis=basis)
+    standard_error = sqrt(sum(0.25 / size for size in sizes.values())) / len(sizes)
+    return Precision(z_quantile(0.975) * standard_error, bound=True, basis=basis)
 
 
 def _clusters(plan: Plan) -> set[tuple[str, str]]:
@@ -60,8 +62,8 @@ def _clusters(plan: Plan) -> set[tuple[str, str]]:
     }
 
 
-def _earlier(plan: Plan) -> tuple[str, Estimate] | None:
-    """Return the newest comparable run with an interval, of this model if there is one, and its headline."""
+def _earlier_headline(plan: Plan) -> tuple[str, Estimate] | None:
+    """Return the newest comparable run, preferably of this model, and its headline; None if there is none."""
     runs: list[tuple[bool, float, Card]] = []
     for path in plan.folder.parent.glob("*/*/card.json"):
         try:
@@ -77,12 +79,12 @@ def _earlier(plan: Plan) -> tuple[str, Estimate] | None:
 
 
 def _is_comparable(card: Card, plan: Plan) -> bool:
-    head = card.headline
+    headline = card.headline
     return (
         card.config.protocol == plan.suite.protocol
-        and head is not None
-        and None not in (head.low, head.high)
-        and head.low != head.high
-        and head.clusters > 1
-        and head.metric.partition("@")[0] == plan.suite.headline.name.partition("@")[0]
+        and headline is not None
+        and None not in (headline.low, headline.high)
+        and headline.low != headline.high
+        and headline.clusters > 1
+        and headline.metric.partition("@")[0] == plan.suite.headline.name.partition("@")[0]
     )

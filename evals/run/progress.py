@@ -14,14 +14,14 @@ from evals.plain import notice, plain
 from evals.records.card import Finding
 from evals.records.store import Run
 from evals.report import statistics as stats
-from evals.run.health import Health, watched
+from evals.run.health import Health, is_checked
 from evals.run.job import Job
 from evals.types import Record, Reply, Score
 
 LINE_EVERY_S = 10.0
-BAR = "{desc} {bar:20} {n_fmt}/{total_fmt}  "
-"""Format of a bar on a terminal; further facts follow it."""
-MOST = 300
+BAR_FORMAT = "{desc} {bar:20} {n_fmt}/{total_fmt}  "
+"""Format of a bar on a terminal; rates and scores follow it."""
+MAX_MESSAGE = 300
 """Maximum number of characters shown of a failure's message."""
 
 
@@ -29,85 +29,88 @@ class Tally:
     """Running totals of one suite."""
 
     def __init__(self, job: Job, *, model: str = "") -> None:
-        """`model`: put before the suite's name, if several models are run."""
+        """`model`: prefix of the suite's name if several models are run."""
         self.name = f"{model}: {job.suite.id}" if model else job.suite.id
         self.total = len(job.samples) * job.repeats
-        self.before = len(job.done)
-        self.done = self.truncated = self.tokens = self.scored = self.rejudged = 0
-        self.sum = self.squares = 0.0
-        self.binary = True
-        self.items: dict[str, tuple[int, float]] | None = {} if job.repeats > 1 else None
-        """Count and sum of scores by sample, if there are repeats: samples, not repeats, are independent."""
-        self.failed: Counter[str] = Counter()
-        """Number of failures by kind."""
-        self.first: dict[str, str] = {}
+        self.done_before = len(job.done)
+        self.done = self.truncated = self.tokens = self.scored = self.rescored = 0
+        self.score_sum = self.squared_sum = 0.0
+        self.is_binary = True
+        self.totals_by_sample: dict[str, tuple[int, float]] | None = {} if job.repeats > 1 else None
+        """(count, sum) of the scores by sample if there are repeats, since only samples are independent."""
+        self.failure_counts: Counter[str] = Counter()
+        self.first_messages: dict[str, str] = {}
         """Message of the first failure of each kind."""
-        self.health = health_so_far(job)
-        self._began = self._ended = 0.0
-        """Start of the first call and end of the last, on the monotonic clock; a suite may wait for others."""
+        self.health = restore_health(job)
+        self._started_s = self._ended_s = 0.0
+        """Start of the first call and end of the last, on the monotonic clock."""
 
     @property
-    def left(self) -> int:
-        """Number of calls that remain."""
-        return self.total - self.before - self.done
+    def remaining(self) -> int:
+        """Return the number of calls that remain."""
+        return self.total - self.done_before - self.done
 
     @property
     def seconds(self) -> float:
-        """Time since the suite's first call began; of a finished suite, up to its last reply."""
-        return max((time.monotonic() if self.left else self._ended) - self._began, 1e-3)
+        """Return the time since the suite's first call began; for a finished suite, until its last reply."""
+        return max((time.monotonic() if self.remaining else self._ended_s) - self._started_s, 1e-3)
 
     def add(self, record: Record) -> None:
         """Add one record."""
-        self._ended = time.monotonic()
+        self._ended_s = time.monotonic()
         if not self.done:
-            self._began = self._ended - (record.outcome.seconds if isinstance(record.outcome, Reply) else 0.0)
+            self._started_s = self._ended_s - (
+                record.outcome.seconds if isinstance(record.outcome, Reply) else 0.0
+            )
         self.done += 1
         if not isinstance(record.outcome, Reply):
-            self.failed[record.outcome.kind] += 1
-            self.first.setdefault(record.outcome.kind, record.outcome.message)
+            self.failure_counts[record.outcome.kind] += 1
+            self.first_messages.setdefault(record.outcome.kind, record.outcome.message)
             return
         self.truncated += record.outcome.stop == "length"
         self.tokens += record.outcome.usage.output or 0
         score = next(iter(record.scores.values()), None)
         if isinstance(score, Score) and score.value is not None:
             self.scored += 1
-            self.sum += score.value
-            self.squares += score.value**2
-            if self.items is not None:
-                count, total = self.items.get(record.sample, (0, 0.0))
-                self.items[record.sample] = count + 1, total + score.value
-            self.binary = self.binary and score.value in (0.0, 1.0)
+            self.score_sum += score.value
+            self.squared_sum += score.value**2
+            if self.totals_by_sample is not None:
+                count, total = self.totals_by_sample.get(record.sample, (0, 0.0))
+                self.totals_by_sample[record.sample] = count + 1, total + score.value
+            self.is_binary = self.is_binary and score.value in (0.0, 1.0)
 
-    def causes(self) -> list[str]:
-        """Return a line for each kind of failure: its count and the message of the first."""
+    def failure_lines(self) -> list[str]:
+        """Return a line for each kind of failure, with its count and first message."""
         return [
-            f"{self.name}: {count} failed {kind}: {self.first[kind][:MOST]}"
-            for kind, count in self.failed.most_common()
+            f"{self.name}: {count} failed {kind}: {self.first_messages[kind][:MAX_MESSAGE]}"
+            for kind, count in self.failure_counts.most_common()
         ]
 
     def score(self) -> str:
-        """Return the running score of this session with its interval, as text."""
+        """Return the score so far in this session with its interval, as text."""
         if not self.scored:
             return ""
-        mean = self.sum / self.scored
-        if self.binary:
+        mean = self.score_sum / self.scored
+        if self.is_binary:
             interval = self._interval()
             if interval.low is None:
                 return f"{100 * mean:.1f} %"
             return f"{100 * mean:.1f} % [{100 * (interval.low or 0):.1f}, {100 * (interval.high or 0):.1f}]"
-        spread = max(self.squares / self.scored - mean**2, 0.0) / self.scored
+        spread = max(self.squared_sum / self.scored - mean**2, 0.0) / self.scored
         return f"{mean:.3g} ± {stats.z_quantile(0.975) * spread**0.5:.2g}"
 
     def _interval(self) -> stats.Interval:
         """Return the interval of a fraction, computed over samples rather than repeats."""
-        if self.items is None:
-            return stats.proportion(self.sum, self.scored)
-        return stats.mean([total / count for count, total in self.items.values()], bounds=(0.0, 1.0))
+        if self.totals_by_sample is None:
+            return stats.proportion(self.score_sum, self.scored)
+        return stats.mean(
+            [total / count for count, total in self.totals_by_sample.values()], bounds=(0.0, 1.0)
+        )
 
 
-def health_so_far(job: Job) -> Health:
-    """Return the health of a run after the replies of earlier sessions."""
-    health = Health(watched=watched(job.writer.card.config.model))
+def restore_health(job: Job) -> Health:
+    """Return the health checks of a run with the replies of earlier sessions added."""
+    health = Health(enabled=is_checked(job.writer.card.config.model))
     if job.done:
         for record in Run(job.writer.path).records():
             health.add(record)
@@ -120,20 +123,20 @@ class Progress(AbstractContextManager["Progress"]):
     def __init__(self, *, quiet: bool) -> None:
         self._models: list[ModelProgress] = []
         self._quiet = quiet
-        self._printed = time.monotonic()
-        self._last: dict[int, tuple[int, int]] = {}
-        """Replies and rescored replies on the last line of each row, by its number; off a terminal."""
+        self._last_update = time.monotonic()
+        self._last_states: dict[int, tuple[int, int]] = {}
+        """(replies, rescored replies) when the line of each row was last printed; used without a terminal."""
         self._on_terminal = False
         self._bars: list[Any] = []
-        self._cell: Any = None
+        self._notebook_display: Any = None
         """Display handle in a notebook."""
 
     def __enter__(self) -> Progress:
         if not self._quiet and in_notebook():
             import IPython.display as notebook
 
-            show: Callable[..., Any] = notebook.display
-            self._cell = show(_Shown(self._lines()), display_id=True)
+            display: Callable[..., Any] = notebook.display
+            self._notebook_display = display(_NotebookText(self._texts()), display_id=True)
         elif not self._quiet and sys.stderr.isatty():
             self._on_terminal = True
         return self
@@ -146,22 +149,22 @@ class Progress(AbstractContextManager["Progress"]):
             for bar in self._bars:
                 bar.close()
             self._bars = []
-        elif self._cell is not None:
+        elif self._notebook_display is not None:
             self._draw()
         elif not self._quiet and any(tally.done for tally in self._tallies):
-            self._line()
+            self._print_lines()
 
     def add(self, rows: ModelProgress) -> None:
         """Show the rows of one more model from now on."""
         self._models.append(rows)
         if self._on_terminal:
             self._add_bars(rows)
-        elif self._cell is not None:
+        elif self._notebook_display is not None:
             self._draw()
 
     @property
     def draws_bars(self) -> bool:
-        """Return whether lines must be printed by `say`, above the bars."""
+        """Return whether bars are shown, so that lines must be printed by `say`."""
         return bool(self._bars)
 
     @property
@@ -175,18 +178,18 @@ class Progress(AbstractContextManager["Progress"]):
         else:
             notice(line)
 
-    def changed(self) -> None:
-        """Update the display, a few times a second at most."""
+    def update(self) -> None:
+        """Update the display, at most five times a second."""
         if self._quiet:
             return
         current = time.monotonic()
-        if self._bars or self._cell is not None:
-            if current - self._printed > 0.2:
-                self._printed = current
+        if self._bars or self._notebook_display is not None:
+            if current - self._last_update > 0.2:
+                self._last_update = current
                 self._draw()
-        elif current - self._printed > LINE_EVERY_S:
-            self._printed = current
-            self._line()
+        elif current - self._last_update > LINE_EVERY_S:
+            self._last_update = current
+            self._print_lines()
 
     def _add_bars(self, rows: ModelProgress) -> None:
         from tqdm import tqdm
@@ -197,9 +200,9 @@ class Progress(AbstractContextManager["Progress"]):
                 tqdm(
                     desc=tally.name,
                     total=tally.total,
-                    initial=tally.before,
+                    initial=tally.done_before,
                     position=len(self._bars),
-                    bar_format=BAR,
+                    bar_format=BAR_FORMAT,
                     dynamic_ncols=True,
                 )
             )
@@ -208,30 +211,30 @@ class Progress(AbstractContextManager["Progress"]):
             bar.set_description_str(tally.name.ljust(longest))
 
     def _draw(self) -> None:
-        if self._cell is not None:
-            self._cell.update(_Shown(self._lines()))
+        if self._notebook_display is not None:
+            self._notebook_display.update(_NotebookText(self._texts()))
             return
-        rows = [(tally, facts) for model in self._models for tally, facts in model.facts()]
-        for bar, (tally, facts) in zip(self._bars, rows, strict=True):
+        rows = [(tally, details) for model in self._models for tally, details in model.details()]
+        for bar, (tally, details) in zip(self._bars, rows, strict=True):
             bar.n, bar.bar_format = (
-                tally.before + tally.done,
-                BAR + facts.replace("{", "{{").replace("}", "}}"),
+                tally.done_before + tally.done,
+                BAR_FORMAT + details.replace("{", "{{").replace("}", "}}"),
             )
             bar.refresh()
 
-    def _lines(self) -> list[str]:
+    def _texts(self) -> list[str]:
         return [
-            f"{tally.name}: {tally.before + tally.done}/{tally.total}  {facts}"
+            f"{tally.name}: {tally.done_before + tally.done}/{tally.total}  {details}"
             for rows in self._models
-            for tally, facts in rows.facts()
+            for tally, details in rows.details()
         ]
 
-    def _line(self) -> None:
+    def _print_lines(self) -> None:
         """Print a line for each suite that has begun and changed since its last line."""
-        for number, (tally, line) in enumerate(zip(self._tallies, self._lines(), strict=True)):
-            state = (tally.done, tally.rejudged)
-            if any(state) and self._last.get(number) != state:
-                self._last[number] = state
+        for number, (tally, line) in enumerate(zip(self._tallies, self._texts(), strict=True)):
+            state = (tally.done, tally.rescored)
+            if any(state) and self._last_states.get(number) != state:
+                self._last_states[number] = state
                 notice(line)
 
 
@@ -245,63 +248,63 @@ class ModelProgress:
         *,
         model: str = "",
         spent: Callable[[], str],
-        more: Callable[[int], str] | None = None,
-        alarm: Callable[[int, Finding], None] | None = None,
+        extra: Callable[[int], str] | None = None,
+        on_finding: Callable[[int, Finding], None] | None = None,
     ) -> None:
-        """`model`: its name, if several are run. `spent`: returns its cost so far.
+        """`model`: name of the model if several are run. `spent`: returns its cost so far, as text.
 
-        `more`: returns further text on a job, by its number. `alarm`: called with each new health finding of a job.
+        `extra`: returns further text for a job. `on_finding`: called with each new health finding of a job.
         """
         self.tallies = [Tally(job, model=model) for job in jobs]
-        self._display, self._spent, self._more, self._alarm = display, spent, more, alarm
+        self._display, self._spent, self._extra, self._on_finding = display, spent, extra, on_finding
 
     def record(self, job: int, record: Record) -> None:
         """Add one record."""
         self.tallies[job].add(record)
-        self._watch(job, record)
-        self._display.changed()
+        self._check_health(job, record)
+        self._display.update()
 
-    def rejudged(self, job: int) -> None:
-        """Count a reply of an earlier session that was scored again."""
-        self.tallies[job].rejudged += 1
-        self._display.changed()
+    def rescored(self, job: int) -> None:
+        """Count a rescored reply of an earlier session."""
+        self.tallies[job].rescored += 1
+        self._display.update()
 
-    def _watch(self, job: int, record: Record) -> None:
+    def _check_health(self, job: int, record: Record) -> None:
         """Report new health findings, even with --quiet."""
         tally = self.tallies[job]
         for finding in tally.health.add(record):
             self._display.say(f"{tally.name}: {finding.message}{'' if finding.fault else ' (a warning)'}")
-            if self._alarm is not None:
-                self._alarm(job, finding)
+            if self._on_finding is not None:
+                self._on_finding(job, finding)
 
-    def facts(self) -> list[tuple[Tally, str]]:
-        """Return each suite's tally with what is shown behind its bar."""
+    def details(self) -> list[tuple[Tally, str]]:
+        """Return each suite's tally with the text behind its bar."""
         return [
-            (tally, self._facts(number, tally) + _remaining_time(tally))
+            (tally, self._details(number, tally) + _remaining_time(tally))
             for number, tally in enumerate(self.tallies)
         ]
 
-    def _facts(self, number: int, tally: Tally) -> str:
+    def _details(self, number: int, tally: Tally) -> str:
         seconds = tally.seconds
-        facts = [pace(tally.done, seconds)] if tally.done else []
-        facts += [f"{tally.tokens / seconds:.0f} tok/s"] if tally.tokens else []
-        facts += [tally.score()]
-        facts += [f"{tally.failed.total()} failed"] if tally.failed else []
-        facts += [f"{tally.truncated} truncated"] if tally.truncated else []
-        facts += [f"{tally.rejudged} scored again"] if tally.rejudged else []
-        facts += [self._more(number)] if self._more else []
-        return "  ".join(fact for fact in (*facts, self._spent()) if fact)
+        details = [rate_text(tally.done, seconds)] if tally.done else []
+        details += [f"{tally.tokens / seconds:.0f} tok/s"] if tally.tokens else []
+        details += [tally.score()]
+        details += [f"{tally.failure_counts.total()} failed"] if tally.failure_counts else []
+        details += [f"{tally.truncated} truncated"] if tally.truncated else []
+        details += [f"{tally.rescored} scored again"] if tally.rescored else []
+        details += [self._extra(number)] if self._extra else []
+        return "  ".join(fact for fact in (*details, self._spent()) if fact)
 
 
 def _remaining_time(tally: Tally) -> str:
     """Return the remaining time of a suite at the pace so far."""
-    if not tally.done or not tally.left:
+    if not tally.done or not tally.remaining:
         return ""
-    return f"  {duration(tally.left * tally.seconds / tally.done)} left"
+    return f"  {duration_text(tally.remaining * tally.seconds / tally.done)} left"
 
 
-def pace(count: int, seconds: float) -> str:
-    """Return a rate per second, minute or hour, in the unit in which it does not round to zero.
+def rate_text(count: int, seconds: float) -> str:
+    """Return a rate per second, minute or hour, in the largest unit in which it does not round to zero.
 
     >>> pace(30, 10.0), pace(3, 60.0), pace(1, 600.0), pace(12_000, 10.0)
     ('3.0/s', '3.0/min', '6/h', '1,200/s')
@@ -312,7 +315,7 @@ def pace(count: int, seconds: float) -> str:
     return f"{60 * rate:.1f}/min" if 60 * rate >= 1 else f"{3600 * rate:.2g}/h"
 
 
-def duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return a duration in its two largest units.
 
     >>> duration(42), duration(750), duration(7500)
@@ -324,14 +327,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class _Shown:
-    """Plain text for display in a notebook."""
+class _NotebookText:
+    """Plain text that a notebook displays."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self._text = "\n".join(lines)
 
     def __repr__(self) -> str:
-        """Return the text, which IPython shows as it is."""
+        """Return the text, which IPython displays."""
         return self._text
 
 

@@ -1,7 +1,7 @@
-"""The request for a run: one class that declares every option with its bounds, help text and help section.
+"""The request for a run: a class that declares every option with its bounds, help text and help section.
 
-The options of `evals run`, the keys of a request file (`nightly.toml`, with hyphens or underscores), the keyword
-arguments of `evals.evaluate` and their documentation are derived from `RunRequest`.
+`RunRequest` defines the options of `evals run`, the keys of a request file (`nightly.toml`, with hyphens or underscores),
+the keyword arguments of `evals.evaluate`, and their documentation.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from msgspec import Meta, Struct, structs
 from evals import disk
 from evals.errors import UnknownName, UsageError
 from evals.records import mirror
-from evals.run.request_extras import of_table
+from evals.run.request_extras import option_from_table
 from evals.validation import cause
 
 Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
 """Heading in the help."""
 
 Count = Annotated[int, Meta(gt=0)]
-Above0 = Annotated[float, Meta(gt=0)]
+Positive = Annotated[float, Meta(gt=0)]
 
 
 def option(text: str, group: Group, *, metavar: str = "", advanced: bool = False) -> Meta:
@@ -136,7 +136,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     concurrency: Annotated[
         Count | None, option("Initial and maximum number of concurrent calls of each model.", "Speed")
     ] = None
-    timeout: Annotated[Above0 | None, option("Timeout of a call.", "Speed", metavar="S")] = None
+    timeout: Annotated[Positive | None, option("Timeout of a call.", "Speed", metavar="S")] = None
     one_model_at_a_time: Annotated[
         bool,
         option("Run several models one after the other instead of side by side.", "Speed", advanced=True),
@@ -149,7 +149,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         bool, option("End the run as soon as a health check fails.", "Limits", advanced=True)
     ] = False
     max_cost: Annotated[
-        Above0 | None, option("Stop at this cost of all models together.", "Limits", metavar="USD")
+        Positive | None, option("Stop at this cost of all models together.", "Limits", metavar="USD")
     ] = None
     max_total_tokens: Annotated[
         Count | None, option("Stop at this number of tokens of all models together.", "Limits")
@@ -242,7 +242,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Option(Struct, frozen=True, kw_only=True):
-    """One option of a request, as help, documentation and checks need it."""
+    """One option of a request, for help, documentation and validation."""
 
     name: str
     type: type
@@ -283,21 +283,21 @@ def options() -> dict[str, Option]:
 
 def _option(name: str, hint: Any, field: structs.FieldInfo) -> Option:
     kind, metas = _unwrapped(hint)
-    facts: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     bounds: dict[str, Any] = {}
     for meta in metas:
-        facts = {**facts, **(meta.extra or {})}
-        bounds |= {b: v for b in ("ge", "gt", "le") if (v := getattr(meta, b)) is not None}
+        extra = {**extra, **(meta.extra or {})}
+        bounds |= {bound: v for bound in ("ge", "gt", "le") if (v := getattr(meta, bound)) is not None}
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     return Option(
         name=name,
         type=kind,
         optional=default is None,
         default=default,
-        help=next(m.description for m in metas if m.description),
-        group=facts["group"],
-        metavar=facts["metavar"],
-        advanced=facts["advanced"],
+        help=next(meta.description for meta in metas if meta.description),
+        group=extra["group"],
+        metavar=extra["metavar"],
+        advanced=extra["advanced"],
         **bounds,
     )
 
@@ -307,17 +307,17 @@ def _unwrapped(hint: Any) -> tuple[type, list[Meta]]:
     if get_origin(hint) is Annotated:
         inner, *metas = get_args(hint)
         kind, inner_metas = _unwrapped(inner)
-        return kind, [*inner_metas, *(m for m in metas if isinstance(m, Meta))]
+        return kind, [*inner_metas, *(meta for meta in metas if isinstance(meta, Meta))]
     if get_origin(hint) is UnionType or type(hint).__name__ == "_UnionGenericAlias":
         (inner,) = (member for member in get_args(hint) if member is not NoneType)
         return _unwrapped(inner)
     return get_origin(hint) or hint, []
 
 
-def make(settings: Mapping[str, Any], *, source: str = "") -> RunRequest:
+def make_request(settings: Mapping[str, Any], *, source: str = "") -> RunRequest:
     """Return a request with these options; raises UsageError with a one-line message.
 
-    `source`: the file that they are read from; empty for a command line or a call.
+    `source`: file from which they were read; empty for a command line or a call.
     """
     declared = options()
     values: dict[str, Any] = {}
@@ -327,11 +327,11 @@ def make(settings: Mapping[str, Any], *, source: str = "") -> RunRequest:
             raise UnknownName(f"key in {source}" if source else "option", raw, declared)
         if name in values:
             raise UsageError(f"{source}: {raw} is set twice, with hyphens and with underscores")
-        values[name] = _value(declared[name], value, source)
+        values[name] = _convert(declared[name], value, source)
     return RunRequest(**values)
 
 
-def _value(option: Option, value: Any, source: str) -> Any:
+def _convert(option: Option, value: Any, source: str) -> Any:
     name = f"{source}: {option.name}" if source else option.flag
     if value is None and option.optional:
         return None
@@ -340,26 +340,31 @@ def _value(option: Option, value: Any, source: str) -> Any:
     if option.type is Path and isinstance(value, str | Path):
         return mirror.writable(value) if option.name == "results" else Path(value)
     if isinstance(value, dict):
-        value = of_table(option.name, value)
+        value = option_from_table(option.name, value)
     if option.type is float and type(value) is int:
         value = float(value)
     if option.type is list and isinstance(value, Sequence):
         value = list(value)
-    if not _of_type(option, value):
-        kinds = {bool: "true or false", int: "a whole number", float: "a number", list: "a list of names"}
-        raise UsageError(f"{name} must be {kinds.get(option.type, 'text')}, got {value!r}")
-    if isinstance(value, int | float) and not (isfinite(value) and _within(option, value)):
+    if not _has_type(option, value):
+        type_names = {
+            bool: "true or false",
+            int: "a whole number",
+            float: "a number",
+            list: "a list of names",
+        }
+        raise UsageError(f"{name} must be {type_names.get(option.type, 'text')}, got {value!r}")
+    if isinstance(value, int | float) and not (isfinite(value) and _in_bounds(option, value)):
         raise UsageError(f"{name} must be {option.bounds or 'finite'}, got {value}")
     return value
 
 
-def _of_type(option: Option, value: Any) -> bool:
+def _has_type(option: Option, value: Any) -> bool:
     if option.type is list:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return type(value) is option.type
 
 
-def _within(option: Option, value: float) -> bool:
+def _in_bounds(option: Option, value: float) -> bool:
     return (
         (option.ge is None or value >= option.ge)
         and (option.gt is None or value > option.gt)
@@ -368,7 +373,7 @@ def _within(option: Option, value: float) -> bool:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return what a request file sets, unchecked; raises UsageError with a one-line message."""
+    """Return the unchecked settings of a request file; raises UsageError with a one-line message."""
     try:
         text = disk.read_small(path).removeprefix(disk.BOM).decode()
         return msgspec.toml.decode(text, type=dict[str, Any])
@@ -377,19 +382,19 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def is_sweep(settings: Mapping[str, Any]) -> bool:
-    """Return whether a request file states a sweep; see `evals/run/sweep.py`."""
+    """Return whether the settings of a request file define a sweep; see `evals/run/sweep.py`."""
     return "sweep" in settings or "protocols" in settings or isinstance(settings.get("repeats"), list)
 
 
-def read(path: Path) -> RunRequest:
-    """Read a request file; raises UsageError with a one-line message."""
-    request = make(read_settings(path), source=str(path))
+def read_request(path: Path) -> RunRequest:
+    """Return the request in a file; raises UsageError with a one-line message."""
+    request = make_request(read_settings(path), source=str(path))
     if not request.suites:
         raise UsageError(f"{path}: no suites")
     return request
 
 
-def changed(request: RunRequest) -> dict[str, Any]:
+def changed_options(request: RunRequest) -> dict[str, Any]:
     """Return the options that differ from their defaults."""
     values = ((option, getattr(request, name)) for name, option in options().items())
     return {option.name: value for option, value in values if value != option.default}

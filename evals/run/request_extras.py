@@ -1,4 +1,4 @@
-"""User's additions to every request: body fields, headers, a system prompt."""
+"""User-defined additions to every request: body fields, headers, a system prompt."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from evals.seams import Requests
 from evals.types import Message, Model, Part, Prompt, Prompter, Sample, Text
 from evals.validation import cause
 
-NEVER = ("model", "messages", "contents", "prompt", "input", "stream", "n")
+RESERVED_FIELDS = ("model", "messages", "contents", "prompt", "input", "stream", "n")
 """Request fields set by the harness."""
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-OWN_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
+RESERVED_HEADERS = ("content-length", "content-type", "transfer-encoding", "host", "connection")
 
 
-def of_table(option: str, table: dict[str, Any]) -> Any:
-    """Return a table of a request file as its option is written on the command line, if it can be a table."""
+def option_from_table(option: str, table: dict[str, Any]) -> Any:
+    """Return a table of a request file in the form of its option on the command line, if the option can be a table."""
     if option == "extra_body":
         return msgspec.json.encode(table).decode()
     if option == "slurm":
@@ -45,8 +45,8 @@ def extra_body(text: str | None) -> dict[str, Any]:
         ) from None
     if not isinstance(fields, dict):
         raise UsageError(f"--extra-body must be a JSON object, {{...}}, not {type(fields).__name__}")
-    if own := [name for name in NEVER if name in fields]:
-        raise UsageError(f"--extra-body: {', '.join(own)} is set by the harness")
+    if reserved := [name for name in RESERVED_FIELDS if name in fields]:
+        raise UsageError(f"--extra-body: {', '.join(reserved)} is set by the harness")
     if secret := secret_argument([text]):
         raise UsageError(
             f"--extra-body: {secret} looks like a secret, and body fields are stored on the card; "
@@ -64,7 +64,7 @@ def headers(entries: Sequence[str]) -> dict[str, str]:
             raise UsageError(
                 f"--header {name}=...: write NAME=ENV_VARIABLE, with the value in that environment variable"
             )
-        if name.lower() in OWN_HEADERS:
+        if name.lower() in RESERVED_HEADERS:
             raise UsageError(f"--header: {name} is set by the harness")
         if not os.environ.get(variable, "").strip():
             raise UsageError(f"--header {name}: the environment variable {variable} is not set")
@@ -72,8 +72,8 @@ def headers(entries: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def add_to(model: Model, *, header: Sequence[str], extra: str | None, name: str) -> Model:
-    """Return the model with the user's headers added; raises UsageError if it makes no HTTP requests."""
+def with_headers(model: Model, *, header: Sequence[str], extra: str | None, name: str) -> Model:
+    """Return the model with the user's headers added; raises UsageError if there are any and it makes no HTTP requests."""
     if header or extra is not None:
         if not isinstance(model, Requests):
             option = "--header" if header else "--extra-body"
@@ -83,7 +83,7 @@ def add_to(model: Model, *, header: Sequence[str], extra: str | None, name: str)
 
 
 def with_system(prompter: Prompter, text: str) -> Prompter:
-    """Return a prompter with a system prompt in front; merged with the protocol's own system message if it has one."""
+    """Return a prompter that prepends a system prompt, merged with the protocol's own system message if it has one."""
 
     def with_prefix(sample: Sample, repeat: int) -> Prompt:
         prompt = prompter(sample, repeat)
@@ -92,14 +92,14 @@ def with_system(prompter: Prompter, text: str) -> Prompter:
                 "--system: this protocol uses log-likelihoods of plain texts, which take no system prompt"
             )
         first = prompt.messages[0] if prompt.messages and prompt.messages[0].role == "system" else None
-        own: tuple[Part, ...] = (Text(f"{text}\n\n"), *first.parts) if first else (Text(text),)
+        parts: tuple[Part, ...] = (Text(f"{text}\n\n"), *first.parts) if first else (Text(text),)
         rest = prompt.messages[1:] if first else prompt.messages
-        return structs.replace(prompt, messages=(Message("system", _joined(own)), *rest))
+        return structs.replace(prompt, messages=(Message("system", _joined(parts)), *rest))
 
     return with_prefix
 
 
 def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Join texts into one part: many chat templates accept only one as a system prompt."""
+    """Join texts into one part, since many chat templates accept only one as a system prompt."""
     texts = [part.text for part in parts if isinstance(part, Text)]
     return (Text("".join(texts)),) if len(texts) == len(parts) else tuple(parts)

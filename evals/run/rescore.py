@@ -1,4 +1,4 @@
-"""Rescore stored replies, without model calls, prompts or the data set."""
+"""Rescore stored replies, and compute the metrics of a run; needs neither a model nor the data set."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from evals.records.card import Card
 from evals.records.files import Brief
 from evals.records.writer import Writer
 from evals.report.estimates import Summary, summarize
-from evals.run.describe import put_rules
+from evals.run.describe import record_rules
 from evals.sandbox import Pool
 from evals.scorers.scoring import SCORER_FAILED, Scoring
 from evals.suite import Suite
 from evals.types import Record, Reply, Sample, Score
 
-MOST_FAILED = 0.01
+MAX_FAILED_FRACTION = 0.01
 """Fraction of expected outcomes above which scorer failures are noted on the card."""
-BATCH = 256
+BATCH_SIZE = 256
 """Number of records scored concurrently by slow scorers."""
 
 
@@ -34,7 +34,7 @@ class Change(Struct, frozen=True, kw_only=True):
     id: str
     repeat: int
     before: str
-    """Verdict and answer."""
+    """Verdict and answer of the earlier score."""
     after: str
 
 
@@ -43,7 +43,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
 
     Raises UsageError if the suite cannot be run.
     """
-    if suite.refuses:  # e.g. a task that executes what the model wrote
+    if suite.refuses:  # e.g. a task that executes code written by the model
         raise UsageError(suite.refuses)
     run = store.Run(writer.path)
     samples = {sample.id: sample for sample in run.samples()}
@@ -51,22 +51,22 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
     with Pool() as pool:
         scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
 
-        def renewed() -> Iterator[tuple[Record, Record]]:
-            for before, again in judged_again(scoring, samples, run.records()):
-                changes.extend(_change(before, again))
-                yield before, again
+        def rescored_pairs() -> Iterator[tuple[Record, Record]]:
+            for before, rescored_record in rescored(scoring, samples, run.records()):
+                changes.extend(_change(before, rescored_record))
+                yield before, rescored_record
 
-        if suite.judged:  # verdicts cost money: each is appended at once, in case this is interrupted
-            for before, again in renewed():
-                if before.scores != again.scores:
-                    writer.append(again)
+        if suite.judged:  # verdicts cost money: each is appended at once, so that an interrupt loses none
+            for before, rescored_record in rescored_pairs():
+                if before.scores != rescored_record.scores:
+                    writer.append(rescored_record)
         else:
-            writer.replace(again for _, again in renewed())
-    put_rules(writer.card, suite)
+            writer.replace(rescored_record for _, rescored_record in rescored_pairs())
+    record_rules(writer.card, suite)
     return changes
 
 
-def judged_again(
+def rescored(
     scoring: Scoring, samples: Mapping[str, Sample], records: Iterator[Record]
 ) -> Iterator[tuple[Record, Record]]:
     """Yield (record, rescored record) pairs; slow scorers run concurrently."""
@@ -79,21 +79,23 @@ def judged_again(
         return
     with asyncio.Runner() as loop:
         try:
-            while batch := list(islice(records, BATCH)):
-                yield from zip(batch, loop.run(_together(scoring, samples, batch)), strict=True)
+            while batch := list(islice(records, BATCH_SIZE)):
+                yield from zip(batch, loop.run(_rescore_batch(scoring, samples, batch)), strict=True)
         finally:
             loop.run(scoring.close())
 
 
-async def _together(scoring: Scoring, samples: Mapping[str, Sample], batch: list[Record]) -> list[Record]:
-    async def one(record: Record) -> Record:
+async def _rescore_batch(
+    scoring: Scoring, samples: Mapping[str, Sample], batch: list[Record]
+) -> list[Record]:
+    async def rescore_record(record: Record) -> Record:
         if not isinstance(record.outcome, Reply):
             return record
         sample = samples[record.sample]
         scores = await scoring.score_all(sample, record.prompt, record.outcome, record.scores)
         return structs.replace(record, scores=scores)
 
-    return list(await asyncio.gather(*map(one, batch)))
+    return list(await asyncio.gather(*map(rescore_record, batch)))
 
 
 def _change(before: Record, after: Record) -> list[Change]:
@@ -113,8 +115,10 @@ def _text(score: object) -> str:
     return score.verdict if score.answer is None else f"{score.verdict} ({score.answer})"
 
 
-def summed(card: Card, run: store.Run, suite: Suite, *, briefs: Iterable[Brief] | None = None) -> Summary:
-    """Compute the figures of a run from its records (or from `briefs` of them) and put them on the card."""
+def store_metrics(
+    card: Card, run: store.Run, suite: Suite, *, briefs: Iterable[Brief] | None = None
+) -> Summary:
+    """Compute the metrics of a run from its records, or from their `briefs`, and store them on the card."""
     golds = run.gold()
     summary = summarize(
         run.briefs() if briefs is None else briefs,
@@ -130,47 +134,52 @@ def summed(card: Card, run: store.Run, suite: Suite, *, briefs: Iterable[Brief] 
     return summary
 
 
-def _noted(briefs: Iterable[Brief], scorer: str, broken: Counter[str]) -> Iterator[Brief]:
-    """Yield briefs, counting the replies that made the scorer fail: as invalid answers, or without a score."""
+def _count_failures(briefs: Iterable[Brief], scorer: str, failures: Counter[str]) -> Iterator[Brief]:
+    """Yield briefs, and count in `failures` the replies on which the scorer failed: scored as invalid, or not scored."""
     for brief in briefs:
         score = brief.scores.get(scorer)
         if isinstance(score, Score):
-            broken["invalid"] += score.why.startswith(SCORER_FAILED)
+            failures["invalid"] += score.why.startswith(SCORER_FAILED)
         elif score is not None:
-            broken["failed"] += score.kind in ("scorererror", "crash")
-        broken["replies"] += 1
+            failures["failed"] += score.kind in ("scorererror", "crash")
+        failures["replies"] += 1
         yield brief
 
 
-def _note_broken(card: Card, broken: Counter[str]) -> None:
-    """Add notes on replies that made the scorer fail: counted as invalid, or excluded from means."""
+def _note_failures(card: Card, failures: Counter[str]) -> None:
+    """Add notes on replies on which the scorer failed, to the card: scored as invalid, or excluded from means."""
     notes = [note for note in card.notes if not Note.parse(note, SCORER_NOTE)]
-    of = f"of {broken['replies']} replies"
-    if broken["invalid"]:
-        text = f"{broken['invalid']} {of} made it fail, and count as invalid answers"
+    of = f"of {failures['replies']} replies"
+    if failures["invalid"]:
+        text = f"it failed on {failures['invalid']} {of}, which count as invalid answers"
         notes.append(str(Note(SCORER_NOTE, text)))
-    if broken["failed"] > MOST_FAILED * card.expected:
-        text = f"it failed on {broken['failed']} {of}, which are in no mean: do not quote this"
+    if failures["failed"] > MAX_FAILED_FRACTION * card.expected:
+        text = f"it failed on {failures['failed']} {of}, which are excluded from means: do not quote this"
         notes.append(str(Note(SCORER_NOTE, text)))
     card.notes = tuple(notes)
 
 
-def finish(writer: Writer, suite: Suite) -> Summary:
-    """Compute the figures of a finished run, the judge's included, and put them on the card."""
+def store_final_metrics(writer: Writer, suite: Suite) -> Summary:
+    """Compute the metrics of a finished run, including those of its judge, and store them on the card."""
     run, card = store.Run(writer.path), writer.card
-    broken: Counter[str] = Counter()
-    summary = summed(card, run, suite, briefs=_noted(run.briefs(), next(iter(suite.scorers)), broken))
-    _note_broken(card, broken)
+    failures: Counter[str] = Counter()
+    summary = store_metrics(
+        card, run, suite, briefs=_count_failures(run.briefs(), next(iter(suite.scorers)), failures)
+    )
+    _note_failures(card, failures)
     if suite.judged:
         from evals.scorers.judge.account import judge_card, summary_lines
 
         golds = run.gold()
         briefs = [brief for brief in run.briefs() if brief.sample in golds]
         options = (golds[brief.sample].options for brief in briefs)
-        before = card.judge.templates if card.judge else {}
+        earlier = card.judge.templates if card.judge else {}
         card.judge = judge_card((brief.scores for brief in briefs), suite.scorers, options=options)
         if card.judge is not None:
-            card.judge.templates = {n: h or before.get(n, "") for n, h in card.judge.templates.items()}
-            others = [note for note in card.notes if not Note.parse(note, JUDGE_NOTE)]
-            card.notes = (*others, *(str(Note(JUDGE_NOTE, line)) for line in summary_lines(card.judge)))
+            card.judge.templates = {
+                name: template_hash or earlier.get(name, "")
+                for name, template_hash in card.judge.templates.items()
+            }
+            other_notes = [note for note in card.notes if not Note.parse(note, JUDGE_NOTE)]
+            card.notes = (*other_notes, *(str(Note(JUDGE_NOTE, line)) for line in summary_lines(card.judge)))
     return summary

@@ -1,7 +1,7 @@
-"""Run suites on a model and write the records; judge models and batches wait and retry by themselves.
+"""Run suites on a model and write the records.
 
-One queue over all suites of a command, longest expected reply first, feeds as many workers as the pace allows. A worker
-calls the model, scores the reply and writes the record; slow scorers run in tasks of their own.
+A queue over all suites of a command, longest expected reply first, feeds as many workers as the pace allows. A worker
+calls the model, scores the reply and writes the record; slow scorers run in separate tasks.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from evals.records.store import Run
 from evals.records.writer import Writer
 from evals.run.budget import Budget
 from evals.run.caller import Caller
-from evals.run.describe import put_rules
-from evals.run.event_loop import on_interrupt, rare_collection, run_to_end
+from evals.run.describe import record_rules
+from evals.run.event_loop import infrequent_gc, on_interrupt, run_on_new_loop
 from evals.run.job import Job
-from evals.run.order import Queue, Turn
-from evals.run.sampling import reseeded
+from evals.run.order import PlannedCall, Queue
+from evals.run.sampling import with_repeat_seed
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring, failure_record
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
-HOPELESS = 8
-"""Number of failed samples after which a run without any success ends early."""
-HOPELESS_SLOW = 3
+MAX_FAILURES = 8
+"""Number of failed samples after which a run without any reply ends."""
+MAX_SLOW_FAILURES = 3
 """The same once calls have failed for a minute, as each failure may take long."""
-BACKLOG = 256
-"""Maximum number of replies waiting for a slow scorer; calls pause above it."""
+MAX_UNSCORED = 256
+"""Maximum number of replies that wait for a slow scorer; workers pause above it."""
 
 
 class Watcher(Protocol):
-    """Observer of a run, called for every record."""
+    """Observer of a run."""
 
     def record(self, job: int, record: Record) -> None:
-        """A record was written."""
+        """Receive a record that was written."""
         ...
 
-    def rejudged(self, job: int) -> None:
-        """A reply recorded earlier was scored again."""
+    def rescored(self, job: int) -> None:
+        """Receive the notice that an earlier reply was rescored."""
         ...
 
 
@@ -63,13 +63,13 @@ class Runner:
         budget: Budget | None = None,
         watcher: Watcher | None = None,
         timeout_s: float | None = None,
-        queue: Sequence[Turn] | None = None,
+        queue: Sequence[PlannedCall] | None = None,
         skips: Callable[[int], bool] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        """`timeout_s`: deadline of a call; None: see `Caller`. `queue`: (job, position, repeat) in calling order; None: longest first.
+        """`timeout_s`: deadline of a call; None: see `Caller`. `queue`: a fixed calling order; None: longest first.
 
-        `skips`: returns whether a job needs no more samples. `say`: shows the user what is being waited for.
+        `skips`: returns whether a job needs no more samples. `say`: tells the user about a wait for the server.
         """
         self.model, self.jobs, self.budget = model, jobs, budget or Budget()
         self.pace = pace_of(model, concurrency)
@@ -84,11 +84,17 @@ class Runner:
         ]
         self._queue = Queue(jobs, queue)
         self._workers: set[asyncio.Task[None]] = set()
-        self._judging: set[asyncio.Task[None]] = set()
+        self._scoring_tasks: set[asyncio.Task[None]] = set()
         self._stop, self._idle = asyncio.Event(), asyncio.Event()
-        """`_idle` is set when no task is left; `asyncio.wait` would check every task whenever one ends."""
-        self._calls = Caller(
-            model, self.pace, timeout_s=timeout_s, stop=self._stop, end=self._end, on_rest=self._fill, say=say
+        """`_idle` is set when no task is left, as `asyncio.wait` would check every task whenever one ends."""
+        self._caller = Caller(
+            model,
+            self.pace,
+            timeout_s=timeout_s,
+            stop=self._stop,
+            end=self._end,
+            on_back_off=self._fill,
+            say=say,
         )
         self._failures, self._last_failure = 0, ""
         self._fault: EvalsError | None = None
@@ -96,25 +102,25 @@ class Runner:
     async def run(self) -> None:
         """Process the queue; raises Fatal or StoreError if the run cannot continue."""
         loop = self._loop = asyncio.get_running_loop()
-        syncing = loop.create_task(self._sync())
+        sync_task = loop.create_task(self._sync())
         for scoring in self._scoring:
             scoring.share_judges()
         try:
-            with on_interrupt(self._interrupt), rare_collection():
+            with on_interrupt(self._interrupt), infrequent_gc():
                 self._fill()
-                self._rejudge()
-                if self._workers or self._judging:
+                self._start_rescoring()
+                if self._workers or self._scoring_tasks:
                     await self._idle.wait()
         except asyncio.CancelledError:
             self.interrupted = True
-            self._end("interrupted")  # before the workers are cancelled, or others would take their place
+            self._end("interrupted")  # before the workers are cancelled, or new ones would be started
         finally:
-            syncing.cancel()
-            busy = self._workers | self._judging
-            for task in busy:
+            sync_task.cancel()
+            tasks = self._workers | self._scoring_tasks
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(syncing, *busy, return_exceptions=True)
-            await self._calls.close()
+            await asyncio.gather(sync_task, *tasks, return_exceptions=True)
+            await self._caller.close()
             self._flush()
             for scoring in self._scoring:
                 await scoring.close()
@@ -130,17 +136,17 @@ class Runner:
     def _interrupt(self) -> None:
         """First time: start no new calls, complete those in flight. Second time: cancel them."""
         if self.interrupted:
-            for task in self._workers | self._judging:
+            for task in self._workers | self._scoring_tasks:
                 task.cancel()
         self.interrupted = True
         self._end("interrupted")
 
-    def end(self, why: str) -> None:
+    def end(self, reason: str) -> None:
         """Start no new calls; those in flight are completed."""
-        self._end(why)
+        self._end(reason)
 
-    def _end(self, why: str) -> None:
-        self.ended = self.ended or why
+    def _end(self, reason: str) -> None:
+        self.ended = self.ended or reason
         self._stop.set()
 
     async def _sync(self) -> None:
@@ -155,30 +161,35 @@ class Runner:
                         self._end(str(error))
 
     def _fill(self) -> None:
-        """Start workers up to the pace, plus one for each that waits for a retry."""
+        """Start workers up to the target number."""
         while len(self._workers) < min(self._target_workers, len(self._workers) + len(self._queue)):
             worker = asyncio.get_running_loop().create_task(self._work())
             self._workers.add(worker)
-            worker.add_done_callback(self._ended)
+            worker.add_done_callback(self._on_task_done)
 
     @property
     def _target_workers(self) -> int:
-        """Return the target number of workers; rate-limited ones are replaced only up to the ceiling of the pace."""
-        calls = self._calls
-        if not calls.replies:
-            return self.pace.limit  # no call has succeeded yet, so none is replaced
-        return self.pace.limit + min(calls.resting, MAX_LIMIT) + min(calls.refused, self.pace.ceiling)
+        """Return the target number of workers: the pace, plus one for each worker that waits for a retry.
 
-    def _ended(self, worker: asyncio.Task[None]) -> None:
+        Of rate-limited workers, only as many as the ceiling of the pace are replaced; before the first reply, none.
+        """
+        caller = self._caller
+        if not caller.replies:
+            return self.pace.limit
+        return (
+            self.pace.limit + min(caller.backing_off, MAX_LIMIT) + min(caller.rate_limited, self.pace.ceiling)
+        )
+
+    def _on_task_done(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
-        self._judging.discard(worker)
+        self._scoring_tasks.discard(worker)
         error = None if worker.cancelled() else worker.exception()
         if error is not None:
             self._fault = self._fault or (error if isinstance(error, EvalsError) else EvalsError(repr(error)))
             self._end(str(error))
         elif self._queue and not self._stop.is_set():
-            self._fill()  # several may have ended at once after the target fell
-        if not self._workers and not self._judging:
+            self._fill()  # several workers may have ended at once after the target fell
+        if not self._workers and not self._scoring_tasks:
             self._idle.set()
         if error is not None and not isinstance(error, EvalsError):
             raise error
@@ -189,15 +200,15 @@ class Runner:
         ):
             if len(self._workers) < target:
                 self._fill()
-            turn = self._queue.pop()
-            if self._skips is not None and self._skips(turn[0]):
+            call = self._queue.pop()
+            if self._skips is not None and self._skips(call[0]):
                 continue
-            await self._run_sample(turn)
+            await self._run_sample(call)
 
-    async def _run_sample(self, turn: Turn) -> None:
+    async def _run_sample(self, call: PlannedCall) -> None:
         """Produce one record: prompt, call, score, write. Slow scoring does not delay the next call."""
-        number, position, repeat = turn
-        job = self.jobs[number]
+        job_index, position, repeat = call
+        job = self.jobs[job_index]
         sample = job.samples[position]
         started = time.time()
         outcome: Reply | Failure | None
@@ -207,85 +218,83 @@ class Runner:
         except Crash as error:
             prompt, outcome = Prompt(), failure_record("prompt", error)
         else:
-            outcome = await self._calls.reply(prompt, reseeded(job.sampling, repeat))
+            outcome = await self._caller.reply(prompt, with_repeat_seed(job.sampling, repeat))
         if outcome is None:
-            return  # interrupted before a reply: the sample stays open
-        self._book(outcome)
+            return  # the run ended before there was a reply
+        self._add_outcome(outcome)
         if isinstance(outcome, Reply):
-            self._queue.replied(turn, _tokens(outcome))
-        scoring = self._scoring[number]
-        scores = (
-            scoring.score_light(sample, prompt, outcome)
-            if isinstance(outcome, Reply) and scoring.all_light
-            else {}
-        )
+            self._queue.add_reply(call, _tokens(outcome))
+        scoring = self._scoring[job_index]
+        scores = scoring.score_light(sample, prompt, outcome) if isinstance(outcome, Reply) and scoring.all_light else {}
         record = Record(
             sample=sample.id, repeat=repeat, prompt=prompt, outcome=outcome, scores=scores, started=started
         )
         if scoring.all_light or not isinstance(outcome, Reply):
-            self._write(number, record)
+            self._write(job_index, record)
         else:
-            while len(self._judging) >= BACKLOG:
-                await asyncio.wait(self._judging, return_when=asyncio.FIRST_COMPLETED)
-            task = asyncio.get_running_loop().create_task(self._judge(number, sample, record, outcome))
-            self._judging.add(task)
-            task.add_done_callback(self._ended)
+            while len(self._scoring_tasks) >= MAX_UNSCORED:
+                await asyncio.wait(self._scoring_tasks, return_when=asyncio.FIRST_COMPLETED)
+            task = asyncio.get_running_loop().create_task(
+                self._score_slowly(job_index, sample, record, outcome)
+            )
+            self._scoring_tasks.add(task)
+            task.add_done_callback(self._on_task_done)
 
-    async def _judge(self, number: int, sample: Sample, record: Record, reply: Reply) -> None:
-        scores = await self._scoring[number].score_all(sample, record.prompt, reply)
-        self.budget.book_judge(scores)
-        self._write(number, structs.replace(record, scores=scores))
-        if why := self.budget.exhausted:
-            self._end(why)
+    async def _score_slowly(self, job_index: int, sample: Sample, record: Record, reply: Reply) -> None:
+        scores = await self._scoring[job_index].score_all(sample, record.prompt, reply)
+        self.budget.add_judge(scores)
+        self._write(job_index, structs.replace(record, scores=scores))
+        if reason := self.budget.exhausted:
+            self._end(reason)
 
-    def _rejudge(self) -> None:
+    def _start_rescoring(self) -> None:
         """Start rescoring stale replies of earlier sessions in judged suites."""
-        for number, job in enumerate(self.jobs):
+        for job_index, job in enumerate(self.jobs):
             if job.stale and job.suite.judged:
-                task = asyncio.get_running_loop().create_task(self._rejudge_job(number))
-                self._judging.add(task)
-                task.add_done_callback(self._ended)
+                task = asyncio.get_running_loop().create_task(self._rescore_job(job_index))
+                self._scoring_tasks.add(task)
+                task.add_done_callback(self._on_task_done)
 
-    async def _rejudge_job(self, number: int) -> None:
-        job, scoring, slots = self.jobs[number], self._scoring[number], asyncio.Semaphore(BACKLOG)
+    async def _rescore_job(self, job_index: int) -> None:
+        job, scoring, slots = self.jobs[job_index], self._scoring[job_index], asyncio.Semaphore(MAX_UNSCORED)
         run = Run(job.writer.path)
         samples = {sample.id: sample for sample in run.samples()}
         records = (r for r in run.records() if isinstance(r.outcome, Reply) and r.sample in samples)
 
-        async def one(record: Record, reply: Reply) -> None:
+        async def rescore_reply(record: Record, reply: Reply) -> None:
             async with slots:
                 if self._stop.is_set():
                     return
                 scores = await scoring.score_all(samples[record.sample], record.prompt, reply, record.scores)
-                self.budget.book_judge(scores, earlier=record.scores)
+                self.budget.add_judge(scores, earlier=record.scores)
                 if scores != record.scores:
-                    self._append(number, structs.replace(record, scores=scores))
+                    self._append(job_index, structs.replace(record, scores=scores))
                 if self._watcher is not None:
-                    self._watcher.rejudged(number)
-                if why := self.budget.exhausted:
-                    self._end(why)
+                    self._watcher.rescored(job_index)
+                if reason := self.budget.exhausted:
+                    self._end(reason)
 
-        while batch := await asyncio.to_thread(lambda: list(islice(records, BACKLOG))):
+        while batch := await asyncio.to_thread(lambda: list(islice(records, MAX_UNSCORED))):
             async with asyncio.TaskGroup() as group:
                 for record in batch:
                     if isinstance(record.outcome, Reply):
-                        group.create_task(one(record, record.outcome))
+                        group.create_task(rescore_reply(record, record.outcome))
             if self._stop.is_set():
                 return
-        put_rules(job.writer.card, job.suite)
+        record_rules(job.writer.card, job.suite)
 
-    def _write(self, number: int, record: Record) -> None:
-        self._append(number, record)
+    def _write(self, job_index: int, record: Record) -> None:
+        self._append(job_index, record)
         if self._watcher is not None:
-            self._watcher.record(number, record)
+            self._watcher.record(job_index, record)
 
-    def _append(self, number: int, record: Record) -> None:
-        writer = self.jobs[number].writer
+    def _append(self, job_index: int, record: Record) -> None:
+        writer = self.jobs[job_index].writer
         try:
             writer.add(record)
-        except UnicodeError:  # a scorer's answer with a lone surrogate
+        except UnicodeError:  # the extracted answer contains a lone surrogate
             writer.add(json_safe(record))
-        except TypeError as error:  # a plug-in returned a value that JSON cannot represent
+        except TypeError as error:  # a plugin returned a value that JSON cannot represent
             record = structs.replace(
                 record, prompt=Prompt(), outcome=failure_record("model", error), scores={}
             )
@@ -295,7 +304,7 @@ class Runner:
         self._unwritten.add(writer)
 
     def _flush(self) -> None:
-        """Flush the writers that got records in this turn of the event loop."""
+        """Flush the writers that received records in this iteration of the event loop."""
         while self._unwritten:
             try:
                 self._unwritten.pop().flush()
@@ -303,40 +312,40 @@ class Runner:
                 self._fault = self._fault or error
                 self._end(str(error))
 
-    def _book(self, outcome: Reply | Failure) -> None:
+    def _add_outcome(self, outcome: Reply | Failure) -> None:
         if isinstance(outcome, Reply):
-            self.budget.book(outcome)
-            if why := self.budget.exhausted:
-                self._end(why)
+            self.budget.add(outcome)
+            if reason := self.budget.exhausted:
+                self._end(reason)
             return
         self._failures += 1
         self._last_failure = outcome.message
-        enough = HOPELESS_SLOW if self._calls.has_failed_for_long else HOPELESS
-        if not self._calls.replies and self._failures >= enough:
+        limit = MAX_SLOW_FAILURES if self._caller.has_failed_for_long else MAX_FAILURES
+        if not self._caller.replies and self._failures >= limit:
             self._end(f"every call fails: {self._last_failure}")
 
     @property
     def hopeless(self) -> str:
-        """Return the last failure if no call has ever succeeded, in earlier sessions either; else empty."""
-        succeeded = self._calls.replies or any(job.done for job in self.jobs)
+        """Return the last failure if no call has succeeded in this or an earlier session; else empty."""
+        succeeded = self._caller.replies or any(job.done for job in self.jobs)
         return self._last_failure if self._failures and not succeeded else ""
 
 
 def _tokens(reply: Reply) -> float:
-    """Return the output tokens of a reply; without a count, a guess from its characters."""
+    """Return the output tokens of a reply; without a count, an estimate from its characters."""
     if reply.usage.output is not None:
         return reply.usage.output
     return (len(reply.text) + len(reply.reasoning or "")) / 4
 
 
-def execute(runner_of: Callable[[], Runner]) -> Runner:
+def execute(create_runner: Callable[[], Runner]) -> Runner:
     """Run to the end on a new event loop."""
-    return run_to_end(drive(runner_of))
+    return run_on_new_loop(drive(create_runner))
 
 
-async def drive(runner_of: Callable[[], Runner]) -> Runner:
+async def drive(create_runner: Callable[[], Runner]) -> Runner:
     """Run to the end on the current event loop, and close the model."""
-    runner = runner_of()
+    runner = create_runner()
     try:
         await runner.run()
     finally:

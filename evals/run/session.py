@@ -1,8 +1,8 @@
-"""From a request to finished runs: resolve names, prepare, call, store. Used by command line and library.
+"""From a request to finished runs: resolve names, prepare, call, store. Used by the command line and the library.
 
-Models are run side by side on one event loop, except those that compute on this machine, which take turns, as do entries
-that are the same model: a `ModelRun` each, in lanes. All are created and checked, and the first of each lane is prepared,
-before any call is made, so that a mistake is reported before anything is spent.
+Models run concurrently on one event loop, each in a `ModelRun`. Models that share a lane run one after the other: those
+that compute on this machine, and repeated entries of one model. All models are created and checked, and the first of each
+lane is prepared, before any call is made, so that mistakes are reported before money is spent.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from evals.run import judging
 from evals.run.budget import Spending
 from evals.run.conflicts import check
 from evals.run.early_stop import EarlyStop
-from evals.run.event_loop import in_thread, run_to_end
-from evals.run.model_run import Command, ModelRun, Outcome
+from evals.run.event_loop import in_thread, run_on_new_loop
+from evals.run.model_run import ModelRun, Outcome, RunContext
 from evals.run.progress import Progress
 from evals.run.request import RunRequest
 from evals.types import Model
@@ -37,8 +37,8 @@ Lane: TypeAlias = "list[ModelRun]"
 """Models that are run one after the other."""
 
 
-class Named(Struct, frozen=True):
-    """A model with the name that goes on the card."""
+class NamedModel(Struct, frozen=True):
+    """A model with the name that is stored on the card."""
 
     spec: str
     """As given on the command line, secrets included; for a model object, a name chosen by the caller."""
@@ -54,7 +54,7 @@ class Session:
         request: RunRequest,
         *,
         suites: Sequence[Suite] = (),
-        models: Sequence[Named] = (),
+        models: Sequence[NamedModel] = (),
         say: Say,
         quiet: bool = False,
         early_stop: EarlyStop | None = None,
@@ -70,19 +70,19 @@ class Session:
         ]
         unique = {(suite.id, suite.protocol): suite for suite in (*suites, *named)}
         self.suites = _with_available_prompts(list(unique.values()), say)
-        self.models = list(models) or [Named(spec) for spec in request.models]
+        self.models = list(models) or [NamedModel(spec) for spec in request.models]
         self._say, self._quiet, self._early_stop = say, quiet, early_stop
         self._progress = Progress(quiet=quiet)
         self._spending = Spending(
             cost_usd=request.max_cost, tokens=request.max_total_tokens, on_exhausted=self._end
         )
-        self._works: list[ModelRun] = []
+        self._model_runs: list[ModelRun] = []
         self._interrupted = False
 
     def run(self) -> list[Outcome]:
-        """Run all models on a new event loop; after an interrupt, those that have not begun are left out."""
+        """Run all models on a new event loop; after an interrupt, no further model is started."""
         with self._prepared() as lanes, self._progress:
-            return run_to_end(self._run(lanes))
+            return run_on_new_loop(self._run(lanes))
 
     async def arun(self) -> list[Outcome]:
         """Run all models on the current event loop; blocking work runs in threads."""
@@ -96,28 +96,28 @@ class Session:
 
     @contextmanager
     def _prepared(self) -> Iterator[list[Lane]]:
-        """Create and check all models, prepare the first of each lane, and close all files in the end."""
-        on_cluster = self.request.cluster is not None  # replicas are placed when it is their turn
+        """Create and check all models, prepare the first of each lane, and close all files on exit."""
+        on_cluster = self.request.cluster is not None  # replicas are created when the model's lane reaches it
         models = [named.model or (None if on_cluster else self.model(named.spec)) for named in self.models]
-        command = self._command()
-        self._works = [
-            ModelRun(command, named.spec, model) for named, model in zip(self.models, models, strict=True)
+        context = self._context()
+        self._model_runs = [
+            ModelRun(context, named.spec, model) for named, model in zip(self.models, models, strict=True)
         ]
-        _name(self._works)
-        for work in self._works:
+        _set_names(self._model_runs)
+        for model_run in self._model_runs:
             if not on_cluster:
-                work.refuse_unsuitable()
+                model_run.check_suites()
         lanes = self._lanes()
         try:
             for first, *_ in lanes:
                 first.prepare()
             yield lanes
         finally:
-            for work in self._works:
-                work.close()
+            for model_run in self._model_runs:
+                model_run.close()
 
-    def _command(self) -> Command:
-        return Command(
+    def _context(self) -> RunContext:
+        return RunContext(
             request=self.request,
             suites=_with_judge(self.request, self.suites),
             spending=self._spending,
@@ -132,18 +132,18 @@ class Session:
     def _lanes(self) -> list[Lane]:
         """Return the models by lane, in the order of the request."""
         lanes: dict[str, Lane] = {}
-        for work in self._works:
-            key = "" if work.takes_turns else work.shown
-            lanes.setdefault(key, []).append(work)
+        for model_run in self._model_runs:
+            key = "" if model_run.is_sequential else model_run.display_spec
+            lanes.setdefault(key, []).append(model_run)
         return list(lanes.values())
 
     async def _run(self, lanes: Sequence[Lane]) -> list[Outcome]:
-        """Run the lanes side by side; an error that is not of one model among several ends them all."""
+        """Run the lanes concurrently; an error that is not specific to one of several models ends all of them."""
         tasks = [asyncio.create_task(self._run_lane(lane)) for lane in lanes]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         except asyncio.CancelledError:
-            self._interrupted = True  # a thread that waits for a cluster looks at it
+            self._interrupted = True  # polled by a thread that waits for a cluster
             raise
         finally:
             for task in tasks:
@@ -151,46 +151,46 @@ class Session:
             results = await asyncio.gather(*tasks, return_exceptions=True)
         if errors := [result for result in results if isinstance(result, BaseException)]:
             raise next((e for e in errors if not isinstance(e, asyncio.CancelledError)), KeyboardInterrupt())
-        outcomes = [work.outcome for work in self._works if work.outcome is not None]
-        if len(outcomes) < len(self._works) and not any(outcome.interrupted for outcome in outcomes):
-            raise KeyboardInterrupt  # before the first call of those that are left
+        outcomes = [model_run.outcome for model_run in self._model_runs if model_run.outcome is not None]
+        if len(outcomes) < len(self._model_runs) and not any(outcome.interrupted for outcome in outcomes):
+            raise KeyboardInterrupt  # before the first call of the remaining models
         return outcomes
 
     async def _run_lane(self, lane: Lane) -> None:
-        for work in lane:
+        for model_run in lane:
             if self._has_stopped():
                 return
-            if why := self._spending.exhausted:
-                work.outcome = work.left_out(why)
+            if reason := self._spending.exhausted:
+                model_run.outcome = model_run.left_out(reason)
                 continue
             try:
-                if not work.jobs:
-                    await in_thread(work.prepare)
+                if not model_run.jobs:
+                    await in_thread(model_run.prepare)
                 if self._has_stopped():
                     return
-                work.outcome = await work.run()
+                model_run.outcome = await model_run.run()
             except EvalsError as error:
-                if len(self._works) == 1:
+                if len(self._model_runs) == 1:
                     raise
-                work.outcome = work.failed(error)
+                model_run.outcome = model_run.failed(error)
             finally:
-                await work.release()
+                await model_run.release()
 
     def _has_stopped(self) -> bool:
         """Return whether the user has interrupted the command, or any of its models."""
-        return self._interrupted or any(work.interrupted for work in self._works)
+        return self._interrupted or any(model_run.interrupted for model_run in self._model_runs)
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does, from another thread: the first time, calls in flight are completed."""
         self._interrupted = True
-        for work in self._works:
-            work.interrupt()
+        for model_run in self._model_runs:
+            model_run.interrupt()
 
-    def _end(self, why: str) -> None:
-        """Start no new calls of any model."""
-        for work in self._works:
-            if work.runner is not None:
-                work.runner.end(why)
+    def _end(self, reason: str) -> None:
+        """Start no new calls to any model."""
+        for model_run in self._model_runs:
+            if model_run.runner is not None:
+                model_run.runner.end(reason)
 
     def model(self, spec: str) -> Model:
         """Create the model in this process, or its replicas on a cluster."""
@@ -220,33 +220,35 @@ class Session:
         return connect(spec, request.cluster, replicas=request.replicas, gpus=request.gpus, options=options)
 
 
-def _name(works: Sequence[ModelRun]) -> None:
-    """Set what messages call each of several models: its name, or its spec if several have that name."""
-    if len(works) == 1:
+def _set_names(model_runs: Sequence[ModelRun]) -> None:
+    """Set the name of each of several models in messages: its own, or its spec if several have that name."""
+    if len(model_runs) == 1:
         return
-    counts = Counter(work.model_name for work in works)
-    for work in works:
-        work.name = plain(work.model_name if counts[work.model_name] == 1 else work.shown)
+    counts = Counter(model_run.model_name for model_run in model_runs)
+    for model_run in model_runs:
+        model_run.name = plain(
+            model_run.model_name if counts[model_run.model_name] == 1 else model_run.display_spec
+        )
 
 
 def _with_available_prompts(suites: Sequence[Suite], say: Say) -> list[Suite]:
     """Replace upstream prompts that are unavailable by reworded ones, under the protocol marked as reworded."""
-    usable = [load.with_available_prompts(suite) for suite in suites]
-    why: dict[str, list[str]] = {}
-    for suite, reworded in zip(suites, usable, strict=True):
+    available = [load.with_available_prompts(suite) for suite in suites]
+    suites_by_line: dict[str, list[str]] = {}
+    for suite, reworded in zip(suites, available, strict=True):
         if suite.upstream is not None and reworded is not suite:
             line = f"{suite.upstream.fault()}; using reworded prompts ({reworded.protocol}), never ranked with {suite.protocol}"
-            why.setdefault(line, []).append(suite.id)
-    for line, names in why.items():
+            suites_by_line.setdefault(line, []).append(suite.id)
+    for line, names in suites_by_line.items():
         say(f"{', '.join(names)}: {line}")
-    return usable
+    return available
 
 
 def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]:
     """Return the suites with the judge attached; raises UsageError for suites that cannot be run."""
-    refusing = next((suite.refuses for suite in suites if suite.refuses), "")
-    if refusing:
-        raise UsageError(refusing)
+    refusal = next((suite.refuses for suite in suites if suite.refuses), "")
+    if refusal:
+        raise UsageError(refusal)
     if not request.judge and not any(suite.judged for suite in suites):
         return suites
     return judging.with_judge(
@@ -254,5 +256,5 @@ def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]
         request.judge,
         name=load.without_secrets(request.judge or ""),
         price=profiles.read_price(request.judge_price),
-        wait=False,
+        allow_missing=False,
     )

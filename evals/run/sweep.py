@@ -1,8 +1,8 @@
-"""Sweeps: models x suites x protocols x repeats, stated in a request file and executed as few sessions.
+"""Sweeps: models x suites x protocols x repeats, defined in a request file and executed in as few sessions as possible.
 
-A file is a sweep if it has tables `[[sweep]]`, a key `protocols`, or a list as `repeats`. Keys above the tables hold for
-each table that does not set them. A table is the product of its models, suites, protocols and repeats under its other options,
-which are those of a run. Whatever has the same models and options goes into one session, thus into one queue a model.
+A file is a sweep if it has tables `[[sweep]]`, a key `protocols`, or a list as `repeats`. Keys above the tables are defaults
+for all tables. A table is the product of its models, suites, protocols and repeats; its other options are those of a run.
+Combinations with the same models and options share a session, and thus a queue for each model.
 """
 
 from __future__ import annotations
@@ -19,51 +19,51 @@ from evals.errors import EvalsError, StoreError, UnknownName, UsageError
 from evals.records import store
 from evals.run.dry_run import Forecast, forecast
 from evals.run.model_run import Outcome
-from evals.run.request import RunRequest, make, options
+from evals.run.request import RunRequest, make_request, options
 from evals.run.session import Session
 from evals.suite import Suite
 
 TABLES, PROTOCOLS, REPEATS = "sweep", "protocols", "repeats"
 SINGLE = ("run", "dry_run", "until_decided", "against", "policy", "promise", "detach")
-"""Options of single runs, which a sweep does not take as keys; `--detach` on the command line is for the whole sweep."""
+"""Options of single runs, which are not allowed as keys of a sweep; `--detach` on the command line applies to the whole sweep."""
 
 
 class Part(Struct, frozen=True, kw_only=True):
-    """What is executed as one session."""
+    """A part of a sweep, executed as one session."""
 
     request: RunRequest
-    """With the models, and without suites, protocol and repeats."""
+    """Models and options, without suites, protocol and repeats."""
     suites: tuple[Suite, ...]
-    """Each under its protocol and with its number of repeats."""
+    """Each with its protocol and number of repeats."""
 
 
 class Outcomes(Struct, kw_only=True):
-    """What a sweep has left."""
+    """Outcomes of a sweep."""
 
     outcomes: list[Outcome]
     faults: list[str]
-    """Why parts could not be executed, or were left out."""
+    """A line for each part that failed or was skipped."""
 
 
 def plan_sweep(
-    settings: Mapping[str, Any], given: Mapping[str, Any], source: str
+    settings: Mapping[str, Any], overrides: Mapping[str, Any], source: str
 ) -> tuple[list[Part], list[str]]:
     """Return the parts of a sweep, and a line for each mistake in its file.
 
-    `given`: options of the command line, which take precedence over those of the file.
+    `overrides`: options of the command line, which take precedence over those of the file.
     """
     faults: list[str] = []
     entries = []
     for name, levels in _levels(settings, source, faults):
-        table = _merged([*levels, ("", given)], name, faults)
+        table = _merged([*levels, ("", overrides)], name, faults)
         entries += _entries(table, name, faults)
-    return _parts(entries), list(dict.fromkeys(faults))
+    return _merge_parts(entries), list(dict.fromkeys(faults))
 
 
 def _levels(
     settings: Mapping[str, Any], source: str, faults: list[str]
 ) -> Iterator[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
-    """Yield the name of each table, and what applies to it: the keys above the tables, then its own."""
+    """Yield the name of each table with the levels of settings that apply to it: the keys above the tables, then its own."""
     above = source, {key: value for key, value in settings.items() if key != TABLES}
     tables = settings.get(TABLES, [{}])
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
@@ -75,47 +75,42 @@ def _levels(
 
 
 def _merged(levels: Sequence[tuple[str, Mapping[str, Any]]], name: str, faults: list[str]) -> dict[str, Any]:
-    """Return the options of a table; what is wrong with a key goes to `faults`."""
-    known = [key for key in (*options(), PROTOCOLS) if key not in SINGLE]
+    """Return the options of a table; mistakes are added to `faults`."""
+    allowed = [key for key in (*options(), PROTOCOLS) if key not in SINGLE]
     merged: dict[str, Any] = {}
     for source, level in levels:
-        own: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for raw, value in level.items():
             key = raw.replace("-", "_")
             if key in SINGLE and (source or key != "detach"):
                 faults.append(f"{source or 'sweep'}: {raw} is for single runs, not for a sweep")
-            elif key not in known and key != "detach":
-                faults.append(str(UnknownName(f"key in {source or name}", raw, known)))
-            elif key in own:
+            elif key not in allowed and key != "detach":
+                faults.append(str(UnknownName(f"key in {source or name}", raw, allowed)))
+            elif key in values:
                 faults.append(f"{source}: {raw} is set twice, with hyphens and with underscores")
             else:
-                own[key] = value
-        if "protocol" in own and PROTOCOLS in own:
+                values[key] = value
+        if "protocol" in values and PROTOCOLS in values:
             faults.append(f"{source}: protocol and {PROTOCOLS} exclude each other")
-        if "protocol" in own:
-            own[PROTOCOLS] = own.pop("protocol")
-        merged |= own
+        if "protocol" in values:
+            values[PROTOCOLS] = values.pop("protocol")
+        merged |= values
     return merged
 
 
-class _Entry(Struct, frozen=True):
-    request: RunRequest
-    suites: tuple[Suite, ...]
-
-
-def _entries(table: dict[str, Any], name: str, faults: list[str]) -> list[_Entry]:
-    """Return the suites of a table under each protocol and number of repeats; mistakes go to `faults`."""
+def _entries(table: dict[str, Any], name: str, faults: list[str]) -> list[Part]:
+    """Return the suites of a table with each protocol and number of repeats; mistakes are added to `faults`."""
     protocols = _axis(table.pop(PROTOCOLS, None), str, f"{name}: {PROTOCOLS} must be names", faults)
     repeats = _axis(table.pop(REPEATS, None), int, f"{name}: {REPEATS} must be whole numbers above 0", faults)
     try:
-        request = make(table, source=name)
+        request = make_request(table, source=name)
     except UsageError as error:
         faults.append(str(error))
         return []
     for axis in ("models", "suites"):
         if not getattr(request, axis):
             faults.append(f"{name}: no {axis}")
-    bare = structs.replace(request, suites=[])
+    common = structs.replace(request, suites=[])
     entries = []
     for spec, protocol, count in product(request.suites, protocols, repeats):
         try:
@@ -123,17 +118,17 @@ def _entries(table: dict[str, Any], name: str, faults: list[str]) -> list[_Entry
         except UsageError as error:
             faults.append(f"{name}: {error}")
             continue
-        fixed = [structs.replace(suite, repeats=count) if count else suite for suite in suites]
-        entries.append(_Entry(bare, tuple(fixed)))
+        with_repeats = [structs.replace(suite, repeats=count) if count else suite for suite in suites]
+        entries.append(Part(request=common, suites=tuple(with_repeats)))
     return entries
 
 
 def _axis(value: Any, kind: type, fault: str, faults: list[str]) -> list[Any]:
-    """Return the values of one axis, [None] if it is not set."""
+    """Return the values of one axis; [None] if it is not set."""
     values = value if isinstance(value, list | tuple) else [value]
     if value is None:
         return [None]
-    if not values or not all(type(each) is kind and each not in (0, "") for each in values):
+    if not values or not all(type(item) is kind and item not in (0, "") for item in values):
         faults.append(fault)
         return []
     if kind is int and min(values) < 1:
@@ -142,43 +137,43 @@ def _axis(value: Any, kind: type, fault: str, faults: list[str]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _parts(entries: Sequence[_Entry]) -> list[Part]:
-    """Gather entries with the same models and options; a suite with several numbers of repeats needs several parts."""
-    rounds: dict[tuple[bytes, int], tuple[RunRequest, dict[tuple[str, str], Suite]]] = {}
+def _merge_parts(entries: Sequence[Part]) -> list[Part]:
+    """Merge entries with the same models and options; a suite with several numbers of repeats needs several parts."""
+    sessions: dict[tuple[bytes, int], tuple[RunRequest, dict[tuple[str, str], Suite]]] = {}
     for entry in entries:
         encoded = msgspec.json.encode(entry.request, enc_hook=str)
         for suite in entry.suites:
             key, number = (suite.id, suite.protocol), 0
             while True:
-                _, suites = rounds.setdefault((encoded, number), (entry.request, {}))
+                _, suites = sessions.setdefault((encoded, number), (entry.request, {}))
                 if suites.setdefault(key, suite).repeats == suite.repeats:
                     break
                 number += 1
-    return [Part(request=request, suites=tuple(suites.values())) for request, suites in rounds.values()]
+    return [Part(request=request, suites=tuple(suites.values())) for request, suites in sessions.values()]
 
 
 def forecasts(parts: Sequence[Part], say: Callable[[str], None]) -> list[list[Forecast]]:
-    """Return the forecast of every suite and model of each part; nothing is asked or written."""
+    """Return the forecasts for every suite and model of each part; no model is called and nothing is written."""
     return [forecast(Session(part.request, suites=part.suites, say=say)) for part in parts]
 
 
 def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool) -> Outcomes:
-    """Execute the parts one after the other, within the limits on cost and tokens of each for what is left of them.
+    """Execute the parts one after the other; the limits on cost and tokens hold for the whole sweep.
 
-    A part that cannot be executed is reported, and the others go on; after an interrupt none does.
+    A part that fails is reported and the others are executed; an interrupt ends the sweep.
     """
-    for part in parts:  # whatever excludes each other is found before the first call
+    for part in parts:  # finds options that exclude each other before the first call
         Session(part.request, suites=part.suites, say=lambda _: None)
     result = Outcomes(outcomes=[], faults=[])
-    spent = _Spent()
+    spent = _Spending()
     for number, part in enumerate(parts, 1):
-        request = spent.rest_of(part.request)
+        request = spent.limit_to_remaining(part.request)
         if request is None:
-            result.faults.append(f"part {number} of {len(parts)} is left out: the limit is reached")
+            result.faults.append(f"part {number} of {len(parts)} is skipped: the limit is reached")
             continue
         if len(parts) > 1:
             say(f"part {number} of {len(parts)}: {', '.join(dict.fromkeys(s.id for s in part.suites))}")
-        before = _amounts(store.runs(request.results))
+        before = _spending_by_run(store.runs(request.results))
         try:
             outcomes = Session(request, suites=part.suites, say=say, quiet=quiet).run()
         except EvalsError as error:
@@ -187,15 +182,15 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
             result.faults.append(f"part {number} of {len(parts)}: {error}")
             outcomes = []
         result.outcomes += outcomes
-        after = _amounts(store.runs(request.results))
+        after = _spending_by_run(store.runs(request.results))
         spent.add(before, after)
         if any(outcome.interrupted for outcome in outcomes):
             break
     return result
 
 
-def _amounts(runs: Sequence[store.Run]) -> dict[str, tuple[float, int]]:
-    """Return cost in USD and tokens of each run, by its folder."""
+def _spending_by_run(runs: Sequence[store.Run]) -> dict[str, tuple[float, int]]:
+    """Return the cost in USD and the tokens of each run, by its folder."""
     amounts = {}
     for run in runs:
         try:
@@ -207,21 +202,21 @@ def _amounts(runs: Sequence[store.Run]) -> dict[str, tuple[float, int]]:
     return amounts
 
 
-class _Spent:
-    """What the parts of a sweep have spent so far."""
+class _Spending:
+    """Spending of the parts of a sweep so far."""
 
     def __init__(self) -> None:
         self.cost_usd, self.tokens = 0.0, 0
 
     def add(self, before: Mapping[str, tuple[float, int]], after: Mapping[str, tuple[float, int]]) -> None:
-        """Add what runs cost more than before."""
+        """Add the increase in cost and tokens."""
         for path, (cost_usd, tokens) in after.items():
             earlier = before.get(path, (0.0, 0))
             self.cost_usd += max(0.0, cost_usd - earlier[0])
             self.tokens += max(0, tokens - earlier[1])
 
-    def rest_of(self, request: RunRequest) -> RunRequest | None:
-        """Return a request with what is left of its limits; None if one is reached."""
+    def limit_to_remaining(self, request: RunRequest) -> RunRequest | None:
+        """Return a request with the remaining part of its limits; None if one is reached."""
         cost = None if request.max_cost is None else request.max_cost - self.cost_usd
         tokens = None if request.max_total_tokens is None else request.max_total_tokens - self.tokens
         if (cost is not None and cost <= 0) or (tokens is not None and tokens <= 0):

@@ -11,7 +11,7 @@ from msgspec import structs
 from evals import profiles
 from evals.records.card import Card
 from evals.run.dry_run import Forecast, hours_together
-from evals.run.progress import duration
+from evals.run.progress import duration_text
 from evals.run.sweep_totals import Totals
 from evals.terminal.figures import percent
 from evals.terminal.layout import Column, table, wrap
@@ -73,12 +73,12 @@ def _totals(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int
 
 
 def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
-    """Return the duration of a run of several models, if it is known for all that have calls left."""
+    """Return the duration_text of a run of several models, if it is known for all that have calls left."""
     pending = [forecast for forecast in forecasts if forecast.calls]
     multiple_models = len({forecast.model for forecast in forecasts}) > 1
     if not multiple_models or not pending or any(forecast.hours is None for forecast in pending):
         return []
-    return ["", f"All models together take about {duration(3600 * hours_together(forecasts))}."]
+    return ["", f"All models together take about {duration_text(3600 * hours_together(forecasts))}."]
 
 
 def _grouped_remarks(forecasts: Sequence[Forecast]) -> list[str]:
@@ -109,7 +109,7 @@ def _row(forecast: Forecast) -> list[str]:
     )
     items += f" x {forecast.repeats}" if forecast.repeats > 1 else ""
     at_most = "<= " if forecast.bound else ""
-    hours = "-" if forecast.hours is None else duration(3600 * forecast.hours)
+    hours = "-" if forecast.hours is None else duration_text(3600 * forecast.hours)
     cost = "-" if forecast.cost_usd is None else f"{at_most}{forecast.cost_usd:,.2f}"
     output_tokens = "-" if forecast.output_tokens is None else f"{at_most}{forecast.output_tokens:,}"
     input_tokens = "-" if forecast.input_tokens is None else f"{forecast.input_tokens:,}"
@@ -160,9 +160,9 @@ def totals_line(totals: Totals) -> str:
         suffix = f" ({totals.unpriced} without a known price)" if totals.unpriced else ""
         facts.append(f"{at_most}{totals.cost_usd:,.2f} USD{suffix}")
     if totals.hours:
-        side_by_side = duration(3600 * totals.hours_side_by_side)
+        side_by_side = duration_text(3600 * totals.hours_side_by_side)
         in_turn = (
-            f", {duration(3600 * totals.hours)} one model after the other"
+            f", {duration_text(3600 * totals.hours)} one model after the other"
             if totals.hours > totals.hours_side_by_side
             else ""
         )

@@ -279,7 +279,7 @@ class SequentialGate:
         """Return whether every sample of every suite was asked."""
         return all(test.exhausted for test in self.tests.values())
 
-    def facts(self, job: int) -> str:
+    def details(self, job: int) -> str:
         """Format the confidence sequence for the progress bar."""
         test = self.tests[job]
         low, high = self._limits(test)

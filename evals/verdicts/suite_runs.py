@@ -15,7 +15,7 @@ from evals.records.card import Card
 from evals.records.store import Run
 from evals.report.estimates import points
 from evals.report.metrics import at_repeats
-from evals.run.overview import is_stated, reproduced, suite_of
+from evals.run.overview import is_from_card, reproducible_metrics, suite_of
 from evals.verdicts import baseline
 from evals.verdicts.pairs import Side
 from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
@@ -39,8 +39,8 @@ def of_run(run: Run) -> SuiteRun:
         for name in suite.scorers
     }
     metrics = at_repeats(suite.metrics_for(golds), repeats)
-    if is_stated(suite):
-        metrics = reproduced(card, suite, {name: side.points for name, side in sides.items()})
+    if is_from_card(suite):
+        metrics = reproducible_metrics(card, suite, {name: side.points for name, side in sides.items()})
     return SuiteRun(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
         data_sha256=card.config.data_sha256, scorers=card.scorers or suite.scorer_versions(), metrics=metrics,

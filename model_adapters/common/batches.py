@@ -17,16 +17,16 @@ from evals.types import Prompt, Reply, Sampling
 if TYPE_CHECKING:
     from evals.model_adapters.common.http_model import HttpModel
 
-SKEW_S = 3600.0
+MAX_CLOCK_SKEW_S = 3600.0
 """Allowed difference between the vendor's clock and ours."""
 LABEL = "science_evals"
-RESULTS = 4 << 30
+MAX_RESULTS_BYTES = 4 << 30
 """Size limit of a batch's results in bytes: enough for a hundred thousand replies with reasoning."""
 _encode = msgspec.json.Encoder().encode
 
 
 class _Endpoint:
-    """Shared by both endpoints: build requests without the fields that were rejected."""
+    """Shared by both endpoints: requests without the fields that the vendor has rejected."""
 
     def __init__(self, model: HttpModel) -> None:
         self._model, self._client = model, model.client
@@ -36,8 +36,8 @@ class _Endpoint:
         """Fields that are omitted or renamed because the vendor rejected them."""
         return self._model.refusals.left_out
 
-    async def learn(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
-        """Omit the field that an error names from now on; return whether that field was still sent."""
+    async def omit_rejected_field(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
+        """Omit the field named in an error from now on; return whether it was still being sent."""
         body = await self._model.body(prompt, sampling)
         keep = {**sampling.extra, **dict.fromkeys(self._model.wants)}
         return self._model.refusals.learn(error, body, keep)
@@ -102,11 +102,11 @@ class _File(Struct):
 class OpenAIBatches(_Endpoint):
     """Batches with files of requests and results; a batch is identified by its metadata."""
 
-    most = 50_000
-    most_bytes = 100_000_000
+    max_requests = 50_000
+    max_bytes = 100_000_000
     """200 MB are allowed."""
 
-    async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
+    async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Return one request of the batch."""
         body = await self._body(prompt, sampling)
         return (
@@ -131,7 +131,7 @@ class OpenAIBatches(_Endpoint):
         raw, _ = await self._client.post("/batches", fields)
         return _read(raw, _Batch).id
 
-    async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
+    async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
         """Return the id of the batch with this label, the newest first; None if there is none."""
         after = ""
         while True:
@@ -139,7 +139,7 @@ class OpenAIBatches(_Endpoint):
             for batch in page.data:
                 if (batch.metadata or {}).get(LABEL) == label:
                     return batch.id
-            if not page.has_more or not page.data or page.data[-1].created_at < since - SKEW_S:
+            if not page.has_more or not page.data or page.data[-1].created_at < since - MAX_CLOCK_SKEW_S:
                 return None
             after = f"&after={page.data[-1].id}"
 
@@ -160,7 +160,11 @@ class OpenAIBatches(_Endpoint):
         batch = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
         outcomes: dict[str, Reply | Exception] = {}
         for file in (batch.output_file_id, batch.error_file_id):
-            raw = await self._client.send("GET", f"/files/{file}/content", most=RESULTS) if file else b""
+            raw = (
+                await self._client.send("GET", f"/files/{file}/content", most=MAX_RESULTS_BYTES)
+                if file
+                else b""
+            )
             for line in raw.splitlines():
                 result = _read(line, _Line)
                 outcomes[result.custom_id] = self._result(result, sampling)
@@ -200,12 +204,12 @@ class _AnthropicLine(Struct):
 class AnthropicBatches(_Endpoint):
     """Batches created in one call. They have no metadata, so one is identified by the request names in its results."""
 
-    most = 100_000
-    most_bytes = 128_000_000
+    max_requests = 100_000
+    max_bytes = 128_000_000
     """256 MB are allowed."""
     path = "/v1/messages/batches"
 
-    async def line(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
+    async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Return one request of the batch."""
         return _encode({"custom_id": name, "params": await self._body(prompt, sampling)})
 
@@ -217,10 +221,10 @@ class AnthropicBatches(_Endpoint):
             await self._client.send("POST", self.path, data=raw, headers=headers), _AnthropicBatch
         ).id
 
-    async def find(self, label: str, *, since: float, many: int, never: Sequence[str]) -> str | None:
-        """Return the id of a batch of this time and size; if it has ended, its request names must match the label."""
+    async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
+        """Return the id of a batch submitted since then with as many requests; if it has ended, the request names must match."""
         async for batch in self._newest(since):
-            if sum(batch.request_counts.values()) != many or batch.id in never:
+            if sum(batch.request_counts.values()) != requests or batch.id in excluded:
                 continue
             if batch.processing_status != "ended":
                 return batch.id
@@ -234,7 +238,7 @@ class AnthropicBatches(_Endpoint):
         while True:
             page = _read(await self._client.send("GET", f"{self.path}?limit=100{after}"), _AnthropicPage)
             for batch in page.data:
-                if _seconds(batch.created_at) < since - SKEW_S:
+                if _seconds(batch.created_at) < since - MAX_CLOCK_SKEW_S:
                     return
                 yield batch
             if not page.has_more or not page.data:
@@ -244,7 +248,7 @@ class AnthropicBatches(_Endpoint):
     async def state(self, id_: str) -> BatchState:
         """Return the progress of a batch."""
         batch = _read(await self._client.send("GET", f"{self.path}/{id_}"), _AnthropicBatch)
-        done = sum(many for kind, many in batch.request_counts.items() if kind != "processing")
+        done = sum(count for kind, count in batch.request_counts.items() if kind != "processing")
         return BatchState(ended=batch.processing_status == "ended", done=done)
 
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
@@ -253,7 +257,7 @@ class AnthropicBatches(_Endpoint):
         return {line.custom_id: self._result(line.result, sampling) for line in lines}
 
     async def _results(self, id_: str) -> bytes:
-        return await self._client.send("GET", f"{self.path}/{id_}/results", most=RESULTS)
+        return await self._client.send("GET", f"{self.path}/{id_}/results", most=MAX_RESULTS_BYTES)
 
     def _result(self, result: _Result, sampling: Sampling) -> Reply | Exception:
         if result.type == "succeeded":

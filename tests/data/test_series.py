@@ -215,7 +215,7 @@ def test_the_record_says_what_was_sent_and_holds_no_values(
 ) -> None:
     model = Watching(takes)
     wanted = Options(results=tmp_path, sample=True)
-    job = plan.prepare(signals([WAVE, [math.nan]]), wanted, model="toy", spec="scripted:toy", takes=takes)
+    job = plan.prepare(signals([WAVE, [math.nan]]), wanted, model="toy", spec="scripted:toy", accepts=takes)
     execute(lambda: Runner(model, [job]))
     found = {record.sample: record for record in plan.store.Run(job.writer.path).records()}
     assert model.seen == [["Text", seen]]

@@ -11,14 +11,14 @@ import pytest
 
 from evals import load
 from evals.data import Data
-from evals.run.plan import read
+from evals.run.plan import read_samples
 from tests.support.command import Outcome, evals
 
 SUITE = load.suite("mmlu-pro")[0]
 
 
 def ids() -> list[str]:
-    samples, _ = read(SUITE, Data(suite="mmlu-pro", sample=True))
+    samples, _ = read_samples(SUITE, Data(suite="mmlu-pro", sample=True))
     return list(samples.ids)
 
 

@@ -195,7 +195,7 @@ CASES: dict[str, Case] = {
     },
     "aborted with half a text": Case(ends("abort", "The ans"), retried="serverfault", text="A"),
     "ends: odd": Case(
-        ends("odd"), text="A", note="1 reply ended for an unknown reason, 'odd': read as complete"
+        ends("odd"), text="A", note="1 reply ended for an unknown reason, 'odd': taken as complete"
     ),
     "ends: 7": Case(ends(7), text="A", note="unknown reason, '7'"),
     "ends: an object": Case(ends({"type": "length"}), "length", text="A"),
@@ -456,7 +456,7 @@ async def test_what_becomes_of_an_answer(
     assert outcome.reasoning == wanted.reasoning
     if wanted.used != -1:
         assert outcome.usage.output == wanted.used
-    notes = health.endings.notes()
+    notes = health.finish_reasons.notes()
     assert len(notes) == bool(wanted.note)
     assert wanted.note in "".join(notes)
 
@@ -504,7 +504,7 @@ async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
     await one.run()
     toy.close(job)
     failed = [r.outcome for r in Run(job.writer.path).records()]
-    assert len(failed) == runners.HOPELESS_SLOW
+    assert len(failed) == runners.MAX_SLOW_FAILURES
     assert one.hopeless.startswith("HTTP 503: Loading model")
     assert one.ended.startswith("every call fails")
 

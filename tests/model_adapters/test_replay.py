@@ -13,7 +13,7 @@ from evals.model_adapters.scripted import Scripted
 from evals.prompts import ask
 from evals.records.store import Run
 from evals.run.job import Job
-from evals.run.rescore import finish
+from evals.run.rescore import store_final_metrics
 from evals.run.runner import Runner
 from evals.suite import Suite
 from evals.types import Model, Prompt, Reply, Sampling, Usage
@@ -25,7 +25,7 @@ async def run_of(results: Path, model: Model, suite: Suite, *, run: str, seal: b
     await Runner(model, [job]).run()
     if seal:
         job.writer.finalize()
-    finish(job.writer, suite)
+    store_final_metrics(job.writer, suite)
     job.writer.write_card()
     toy.close(job)
     return job

@@ -27,7 +27,7 @@ from evals.model_adapters.common.http import base_of, likely_base
 from evals.model_adapters.common.refusals import named
 from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
 from evals.model_adapters.openai import parse
-from evals.run.caller import PROBE
+from evals.run.caller import PROBE_PROMPT
 from evals.types import TOOL_CALLS, Sampling
 from tests.support.loopback import Answer, Server
 from tests.support.tables import table
@@ -277,7 +277,7 @@ async def test_a_field_that_is_refused_in_a_200_is_left_out(server: Server) -> N
     server.first = [refusal]
     server.answer = Answer({"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}]})
     model = load.model(f"server:{server.base}#m")
-    replies = [await model.reply(PROBE, Sampling(seed=7)) for _ in range(2)]
+    replies = [await model.reply(PROBE_PROMPT, Sampling(seed=7)) for _ in range(2)]
     assert [reply.text for reply in replies] == ["A", "A"]
     assert ["seed" in sent for _, _, sent in server.calls] == [True, False, False]
     await model.close()
@@ -287,11 +287,11 @@ async def test_a_query_of_5000_digits_is_sent_and_never_shown(server: Server) ->
     says = {"message": {"content": "A"}, "finish_reason": "stop"}
     server.answer = Answer({"choices": [says]})
     model = load.model(f"server:{server.base}/chat/completions?api-version={DIGITS}#m")
-    assert (await model.reply(PROBE, Sampling())).text == "A"
+    assert (await model.reply(PROBE_PROMPT, Sampling())).text == "A"
     assert server.calls[-1][0] == f"/v1/chat/completions?api-version={DIGITS}"
     server.answer = Answer({"error": {"message": "no"}}, 400)
     with pytest.raises(Rejected) as caught:
-        await model.reply(PROBE, Sampling())
+        await model.reply(PROBE_PROMPT, Sampling())
     assert DIGITS not in str(caught.value)
     await model.close()
 
@@ -323,5 +323,5 @@ async def test_a_server_without_tls_is_named(server: Server) -> None:
         await asyncio.to_thread(load.model, spec)
     named = load.model(f"{spec}#m")
     with pytest.raises(Fatal, match=r"does not answer in TLS .*: is the server's URL http:// instead\?"):
-        await named.reply(PROBE, Sampling())
+        await named.reply(PROBE_PROMPT, Sampling())
     await named.close()

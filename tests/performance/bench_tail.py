@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evals.run.job import Job
-from evals.run.order import Turn
+from evals.run.order import PlannedCall
 from evals.run.runner import Runner
 from evals.types import Prompt, Reply, Sampling, Usage
 from tests.support import toy
@@ -105,7 +105,7 @@ async def ratio(
             toy.close(job)
 
 
-def _in_data_order(jobs: Sequence[Job]) -> list[Turn]:
+def _in_data_order(jobs: Sequence[Job]) -> list[PlannedCall]:
     return [(number, place, 0) for number, job in enumerate(jobs) for place in range(len(job.samples))]
 
 

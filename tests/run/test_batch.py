@@ -19,7 +19,7 @@ import pytest
 from evals import profiles
 from evals.calls import backoff
 from evals.records import store
-from evals.run import batch
+from evals.run import batch, batch_log
 from evals.seams import BatchState
 from tests.support import protocols
 from tests.support.batch_vendors import Vendor
@@ -73,7 +73,7 @@ def test_the_replies_are_those_of_single_calls(vendor: Vendor, model: str) -> No
     for record in run.records():
         assert record.outcome.text.startswith("ANSWER: ")
         assert record.outcome.model == "served"
-    assert not batch.waiting(run_folder())
+    assert not batch_log.pending_batches(run_folder())
     assert "sk-secret" not in "".join(path.read_text() for path in run_folder().glob("*.json*"))
     again = evals(*RUN, "-m", model)
     assert (again.status, len(vendor.asked)) == (0, SAMPLES)  # all done: nothing is handed in
@@ -114,10 +114,10 @@ def test_stopped_while_it_runs_and_picked_up_later(vendor: Vendor, model: str) -
     assert first.status == 130
     assert "1 batch not done yet: repeat the command" in first.err
     assert card()["status"] == "interrupted"
-    (noted,) = batch.waiting(run_folder())
+    (noted,) = batch_log.pending_batches(run_folder())
     assert noted.id in vendor.batches
     alone = evals("run", "aime:2025", "--sample", "-m", model)
-    assert f"waits for batch {noted.id}: add --batch to collect it" in alone.complaint
+    assert "is pending: add --batch to collect it" in alone.complaint
     assert card()["status"] == "interrupted"
     vendor.done = True
     second = evals(*RUN, "-m", model)
@@ -129,7 +129,7 @@ def test_stopped_while_it_runs_and_picked_up_later(vendor: Vendor, model: str) -
 def test_stopped_twice_it_leaves_at_once_and_is_picked_up_later(vendor: Vendor, model: str) -> None:
     with interrupted_at_the_first_poll(times=2):
         assert evals(*RUN, "-m", model).status == 130
-    assert len(batch.waiting(run_folder())) == 1
+    assert len(batch_log.pending_batches(run_folder())) == 1
     assert evals(*RUN, "-m", model).status == 0
     assert len(vendor.asked) == SAMPLES
 
@@ -155,7 +155,7 @@ def test_batches_of_several_models_are_waited_for_side_by_side(
     vendor.done = False
     models = [word for model in MODELS.values() for word in ("-m", model)]
     assert evals(*RUN, *models).status == 130
-    pending = [batch.waiting(path.parent) for path in Path("results").glob("*@*/*/*/card.json")]
+    pending = [batch_log.pending_batches(path.parent) for path in Path("results").glob("*@*/*/*/card.json")]
     assert [[bool(entry.id) for entry in entries] for entries in pending] == [[True], [True]]
     vendor.done = True
     second = evals(*RUN, *models)
@@ -185,18 +185,18 @@ def test_a_death_between_handing_in_and_noting_asks_nothing_twice(
     vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others(vendor, model)
-    real = batch._note
+    real = batch_log.append
 
     def dies(run: Path, change: Any) -> None:
         if change.id:
             raise SystemExit(137)
         real(run, change)
 
-    monkeypatch.setattr(batch, "_note", dies)
+    monkeypatch.setattr(batch, "append", dies)
     assert evals(*RUN, "-m", model).status == 137
-    (noted,) = batch.waiting(run_folder())
+    (noted,) = batch_log.pending_batches(run_folder())
     assert noted.id == ""
-    monkeypatch.setattr(batch, "_note", real)
+    monkeypatch.setattr(batch, "append", real)
     others(vendor, model)
     before = len(vendor.asked)
     done = evals(*RUN, "-m", model)
@@ -235,17 +235,17 @@ def test_a_batch_that_looks_like_ours_and_is_not_is_given_back(
     # Anthropic shows no label: while a batch runs, only its time and size can be seen
     model = MODELS["anthropic"]
     vendor.done = False
-    real = batch._note
+    real = batch_log.append
 
     def dies(run: Path, change: Any) -> None:
         real(run, change)
         raise SystemExit(137)  # noted, and never handed in
 
-    monkeypatch.setattr(batch, "_note", dies)
+    monkeypatch.setattr(batch, "append", dies)
     assert evals(*RUN, "-m", model).status == 137
     assert vendor.batches == {}
     others(vendor, model)
-    monkeypatch.setattr(batch, "_note", real)
+    monkeypatch.setattr(batch, "append", real)
 
     def ends() -> None:
         vendor.done = True
@@ -346,7 +346,7 @@ def test_a_field_that_is_refused_by_name_is_left_out_of_the_next_batch(vendor: V
     assert all(field in body for body in first)
     assert not any(field in body for body in second)
     assert note in done.json["runs"][0]["notes"]
-    assert not batch.waiting(run_folder())
+    assert not batch_log.pending_batches(run_folder())
 
 
 def test_faults_on_the_way_are_tried_again_and_hand_nothing_in_twice(vendor: Vendor, model: str) -> None:
@@ -375,8 +375,8 @@ def test_a_wrong_key_and_an_empty_account_are_one_line(vendor: Vendor, model: st
 def test_more_than_fits_goes_in_several(vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from evals.model_adapters.common import batches
 
-    monkeypatch.setattr(batches.OpenAIBatches, "most", 5)
-    monkeypatch.setattr(batches.AnthropicBatches, "most", 5)
+    monkeypatch.setattr(batches.OpenAIBatches, "max_requests", 5)
+    monkeypatch.setattr(batches.AnthropicBatches, "max_requests", 5)
     assert evals(*RUN, "-m", model).status == 0
     assert (len(vendor.batches), len(vendor.asked)) == (3, SAMPLES)
 
@@ -407,7 +407,10 @@ def test_words_that_changed_meanwhile_are_refused(vendor: Vendor, model: str) ->
     lines = [json.loads(line) for line in notes.read_text().splitlines()]
     lines[0]["samples"][0][2] = "0" * 16
     notes.write_text("\n".join(map(json.dumps, lines)) + "\n")
-    assert "was sent with other prompts than those of this version" in evals(*RUN, "-m", model).complaint
+    assert (
+        "was submitted with prompts that differ from those of this version"
+        in evals(*RUN, "-m", model).complaint
+    )
 
 
 @pytest.mark.parametrize(
@@ -431,11 +434,11 @@ def test_what_cannot_be_a_batch_is_refused(
 
 
 def test_a_note_torn_by_a_kill_was_never_acted_upon(tmp_path: Path) -> None:
-    batch._note(tmp_path, batch._Change("aa", at=1.0, samples=[("q1", 0, "k")]))
+    batch_log.append(tmp_path, batch_log.LoggedChange("aa", at=1.0, samples=[("q1", 0, "k")]))
     notes = tmp_path / store.BATCHES
     notes.write_bytes(notes.read_bytes() + b'{"label":"bb","at":2.0,"samp')
-    batch._note(tmp_path, batch._Change("aa", id="batch_1"))
-    (found,) = batch.waiting(tmp_path)
+    batch_log.append(tmp_path, batch_log.LoggedChange("aa", id="batch_1"))
+    (found,) = batch_log.pending_batches(tmp_path)
     assert (found.label, found.id, found.samples) == ("aa", "batch_1", [("q1", 0, "k")])
 
 
@@ -445,7 +448,7 @@ def test_kill_9_between_handing_in_and_noting(vendor: Vendor, model: str) -> Non
     vendor.on_create = started.kill  # the batch exists, and its maker is dead before it hears so
     assert finished(started).status == -signal.SIGKILL
     vendor.on_create = lambda: None
-    (noted,) = batch.waiting(run_folder())
+    (noted,) = batch_log.pending_batches(run_folder())
     assert (noted.id, len(vendor.batches)) == ("", 1)
     done = evals(*RUN, "-m", model)
     assert done.status == 0, done.err

@@ -23,7 +23,14 @@ from evals.records.store import Run
 from evals.run.cluster import host as hosts
 from evals.run.cluster import placement
 from evals.run.cluster import ray_replicas as replicas
-from evals.run.cluster.queue import Answer, Cluster, Fault, Question, Replica, Work
+from evals.run.cluster.queue import (
+    Cluster,
+    RemoteError,
+    Replica,
+    ReplicaRequest,
+    ReplicaResponse,
+    RequestBatch,
+)
 from evals.run.job import Job
 from evals.run.runner import Runner
 from evals.types import Failure, Message, Prompt, Reply, Sampling
@@ -82,8 +89,8 @@ async def test_what_a_replicas_server_refuses_while_it_answers_is_noted(tmp_path
     cluster = Cluster([Simulated(0.0)], FACTS)
     cluster._replicas = [replica]
     refused = "seed is not sent: the server rejects the field"
-    answers = [Answer(7, Reply(text="A"), (refused,)), Answer(8, Reply(text="A"))]
-    replica.deliver(msgspec.msgpack.encode(answers))
+    answers = [ReplicaResponse(7, Reply(text="A"), (refused,)), ReplicaResponse(8, Reply(text="A"))]
+    replica.resolve(msgspec.msgpack.encode(answers))
     assert refused in cluster.notes
 
 
@@ -104,7 +111,9 @@ async def test_what_a_dead_replica_had_goes_to_others_once(tmp_path: Path) -> No
     assert len(records) == 60  # none failed, none was written twice
     assert max(r.outcome.attempts for r in records) == 2
     (note,) = cluster.notes
-    assert re.fullmatch(r"cluster: replica 2 was lost \(its node is gone\); [1-6] samples go to others", note)
+    assert re.fullmatch(
+        r"cluster: replica 2 was lost \(its node is gone\); [1-6] samples are sent to others", note
+    )
 
 
 async def test_a_silent_replica_loses_its_lease_and_its_late_answers_are_thrown_away(tmp_path: Path) -> None:
@@ -166,8 +175,8 @@ async def test_when_the_last_replica_is_gone_what_is_open_stays_open(tmp_path: P
 
 
 async def test_a_replica_whose_server_is_gone_takes_no_other_with_it(tmp_path: Path) -> None:
-    def says(text: str) -> Reply | Fault:
-        return Fault.of(Gone("vllm:x died again"))
+    def says(text: str) -> Reply | RemoteError:
+        return RemoteError.of(Gone("vllm:x died again"))
 
     job, cluster = await run(tmp_path, [Simulated(0.01), Simulated(0.01, says=says)], concurrency=4)
     assert len(answered(job)) == 60
@@ -198,12 +207,12 @@ async def test_a_replica_that_will_not_come_back_is_closed_at_once() -> None:
     ],
 )
 def test_an_error_arrives_as_it_was(error: EvalsError) -> None:
-    found = Fault.of(error).error()
+    found = RemoteError.of(error).error()
     assert (type(found), str(found), vars(found)) == (type(error), str(error), vars(error))
 
 
 def test_a_crash_is_the_models_error() -> None:
-    found = Fault.of(KeyError("choices")).error()
+    found = RemoteError.of(KeyError("choices")).error()
     assert (type(found), str(found)) == (ModelError, "KeyError: 'choices'")
 
 
@@ -222,30 +231,32 @@ async def test_a_question_that_nobody_waits_for_is_taken_back() -> None:
         await asyncio.sleep(60)
         raise AssertionError
 
-    host = hosts.Host("scripted:A", {})
+    host = hosts.ReplicaHost("scripted:A", {})
     host._model = Other(never)
-    await host.give(hosts._encode(Work([Question(1, ask("x"), ANYTHING)], [])))
+    await host.send(hosts._encode(RequestBatch([ReplicaRequest(1, ask("x"), ANYTHING)], [])))
     await asyncio.sleep(0.01)
-    (task,) = host._asked.values()
-    await host.give(hosts._encode(Work([], [1])))
+    (task,) = host._tasks.values()
+    await host.send(hosts._encode(RequestBatch([], [1])))
     await asyncio.sleep(0.01)
     assert task.cancelled()
-    assert not host._asked
+    assert not host._tasks
 
 
 async def test_a_host_answers_what_it_is_asked_and_tells_faults(monkeypatch) -> None:
     import msgspec
 
-    host = hosts.Host("scripted:call=test_cluster:odd", {})
+    host = hosts.ReplicaHost("scripted:call=test_cluster:odd", {})
     start, facts = await host.start()
-    assert replicas._facts(facts).name == "scripted"
-    await host.give(hosts._encode(Work([Question(n, ask(str(n)), ANYTHING) for n in range(4)], [])))
-    answers = msgspec.msgpack.decode(await host.take(start), type=list[Answer])
+    assert replicas._decode_info(facts).name == "scripted"
+    await host.send(
+        hosts._encode(RequestBatch([ReplicaRequest(n, ask(str(n)), ANYTHING) for n in range(4)], []))
+    )
+    answers = msgspec.msgpack.decode(await host.receive(start), type=list[ReplicaResponse])
     told = {a.number: a.outcome.text if isinstance(a.outcome, Reply) else a.outcome.message for a in answers}
     assert told == {0: "even", 1: "ValueError: odd", 2: "even", 3: "ValueError: odd"}
     monkeypatch.setattr(hosts, "POLL_S", 0.01)
     again, _ = await host.start()
-    assert await host.take(start) == await host.take(again) == hosts._encode([])
+    assert await host.receive(start) == await host.receive(again) == hosts._encode([])
 
 
 def odd(prompt: Prompt) -> str:
@@ -255,8 +266,8 @@ def odd(prompt: Prompt) -> str:
 
 
 async def test_a_host_that_cannot_make_its_model_says_why() -> None:
-    host = hosts.Host("vllm:nowhere", {})
-    facts = replicas._facts(await host.facts())
+    host = hosts.ReplicaHost("vllm:nowhere", {})
+    facts = replicas._decode_info(await host.info())
     assert facts.fault.startswith("vllm:nowhere")
     assert "\n" not in facts.fault
 
@@ -273,7 +284,7 @@ async def test_images_travel_with_the_question(tmp_path: Path, monkeypatch) -> N
     Image.new("RGB", (8, 8), "red").save(stream, format="PNG")
     kept = media.store_image(tmp_path, stream.getvalue())
     prompt = Prompt(messages=(Message("user", (kept,)),))
-    question = Question(1, prompt, ANYTHING, _images(prompt))
+    question = ReplicaRequest(1, prompt, ANYTHING, _images(prompt))
     monkeypatch.setattr(media, "_FOLDERS", {})  # another machine, which does not see the driver's folder
     seen = []
 
@@ -281,10 +292,10 @@ async def test_images_travel_with_the_question(tmp_path: Path, monkeypatch) -> N
         seen.append(await media.payload(kept))
         return Reply(text="red")
 
-    host = hosts.Host("scripted:A", {})
+    host = hosts.ReplicaHost("scripted:A", {})
     host._model = Other(sees)
-    await host.give(hosts._encode(Work([question], [])))
-    await host.take(0)
+    await host.send(hosts._encode(RequestBatch([question], [])))
+    await host.receive(0)
     assert seen == [("image/png", stream.getvalue())]
     assert not list(host._folder.iterdir())  # and nothing is left behind
 
@@ -364,7 +375,7 @@ def test_a_replica_goes_over_as_few_nodes_as_can_be(need, gpus, fits) -> None:
         (
             [{"CPU": 8.0, "GPU": 2.0}] * 2,
             8,
-            "needs 8 GPUs a replica, as many on each of its nodes; the cluster has 4, 2 on a node at most",
+            "needs 8 GPUs per replica, equally many on each of its nodes; the cluster has 4, at most 2 on a node",
         ),
     ],
 )
@@ -378,7 +389,7 @@ def test_too_few_gpus_are_one_line(nodes, gpus, words) -> None:
 def test_what_cannot_go_over_several_nodes_says_so(spec) -> None:
     with pytest.raises(
         UsageError,
-        match="needs 4 GPUs a replica, a node has 2 at most: only vllm: and sglang: can span several nodes",
+        match="needs 4 GPUs per replica, a node has 2 at most: only vllm: and sglang: can span several nodes",
     ):
         placement.place(spec, [{"GPU": 2}] * 4, replicas=None, gpus=4)
 

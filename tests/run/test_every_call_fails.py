@@ -38,8 +38,8 @@ def silent() -> Iterator[int]:
 def test_a_server_that_accepts_and_never_answers(
     here: Path, silent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert caller.SILENT_S + caller.PROBE_S < 120
-    monkeypatch.setattr(caller, "SILENT_S", 0.3)
+    assert caller.SILENCE_S + caller.PROBE_S < 120
+    monkeypatch.setattr(caller, "SILENCE_S", 0.3)
     monkeypatch.setattr(caller, "PROBE_S", 0.3)
     began = time.monotonic()
     done = evals("run", "mmlu-pro", "--sample", "-m", f"server:http://127.0.0.1:{silent}/v1#m")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evals.records.card import Finding
-from evals.run.health import FIRST, Health, watched
+from evals.run.health import UNREAD_WINDOW, Health, is_checked
 from evals.types import Failure, Prompt, Record, Reply, Score
 from tests.support.command import Outcome, evals
 from tests.support.faults import Answer, Behaviour, FaultyServer, error, says
@@ -20,8 +20,8 @@ def record(outcome: Reply | Failure, number: int, verdict: str = "right") -> Rec
     return Record(sample=f"q{number}", repeat=0, prompt=Prompt(), outcome=outcome, scores=scores)
 
 
-def kinds(*outcomes: Reply | Failure, verdict: str = "right", watched: bool = True) -> list[str]:
-    health = Health(watched=watched)
+def kinds(*outcomes: Reply | Failure, verdict: str = "right", enabled: bool = True) -> list[str]:
+    health = Health(enabled=enabled)
     for number, outcome in enumerate(outcomes):
         health.add(record(outcome, number, verdict))
     return [finding.kind for finding in health.findings]
@@ -50,9 +50,9 @@ def test_what_is_found_and_from_when_on() -> None:
 
 
 def test_no_answer_in_the_first_replies_is_a_warning() -> None:
-    assert kinds(*texts(FIRST - 1), verdict="unanswered") == []
-    assert kinds(*texts(FIRST), verdict="unanswered") == ["unread"]
-    assert kinds(*texts(FIRST), verdict="wrong") == []
+    assert kinds(*texts(UNREAD_WINDOW - 1), verdict="unanswered") == []
+    assert kinds(*texts(UNREAD_WINDOW), verdict="unanswered") == ["unread"]
+    assert kinds(*texts(UNREAD_WINDOW), verdict="wrong") == []
 
 
 def test_a_fault_is_said_once_and_goes_where_it_does_not_hold_to_the_end() -> None:
@@ -77,8 +77,8 @@ def test_a_fault_is_said_once_and_goes_where_it_does_not_hold_to_the_end() -> No
     ],
 )
 def test_what_answers_alike_on_purpose_is_not_looked_at(spec: str, expected: bool) -> None:
-    assert watched(spec) is expected
-    assert kinds(*[Reply(text="")] * 9, watched=expected) == (["empty"] if expected else [])
+    assert is_checked(spec) is expected
+    assert kinds(*[Reply(text="")] * 9, enabled=expected) == (["empty"] if expected else [])
 
 
 def ran(behave: Behaviour | Answer, *options: object) -> Outcome:
@@ -155,7 +155,9 @@ def test_an_unknown_finish_reason_is_counted_on_the_card(here: Path) -> None:
         lambda call: says(f"ANSWER: {'AB'[call.number % 2]}", finish="odd" if call.number < 3 else "stop")
     )
     assert done.status == 0
-    assert done.json["runs"][0]["notes"] == ["3 replies ended for an unknown reason, 'odd': read as complete"]
+    assert done.json["runs"][0]["notes"] == [
+        "3 replies ended for an unknown reason, 'odd': taken as complete"
+    ]
 
 
 def test_a_finding_is_data() -> None:

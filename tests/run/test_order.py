@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from evals.run.job import Job
-from evals.run.order import Queue, Turn, order
+from evals.run.order import PlannedCall, Queue, calling_order
 from tests.support import toy
 
 SLOTS = 64
@@ -35,21 +35,23 @@ def jobs_of(folder: Path, *sizes: Sequence[int], groups: Sequence[str] = ()) -> 
             toy.close(job)
 
 
-def span(jobs: Sequence[Job], tokens: Sequence[np.ndarray], fixed: Sequence[Turn] | None = None) -> float:
+def span(
+    jobs: Sequence[Job], tokens: Sequence[np.ndarray], fixed: Sequence[PlannedCall] | None = None
+) -> float:
     """Duration of a run with `SLOTS` calls in flight that take a second a token, over the least possible."""
     now = 0.0
     queue = Queue(jobs, fixed, clock=lambda: now)
-    flying: list[tuple[float, Turn]] = []
+    flying: list[tuple[float, PlannedCall]] = []
 
     def start() -> None:
-        turn = queue.pop()
-        heapq.heappush(flying, (now + float(tokens[turn[0]][turn[1]]), turn))
+        call = queue.pop()
+        heapq.heappush(flying, (now + float(tokens[call[0]][call[1]]), call))
 
     while queue and len(flying) < SLOTS:
         start()
     while flying:
         now, ended = heapq.heappop(flying)
-        queue.replied(ended, float(tokens[ended[0]][ended[1]]))
+        queue.add_reply(ended, float(tokens[ended[0]][ended[1]]))
         if queue:
             start()
     total = sum(float(lengths.sum()) for lengths in tokens)
@@ -115,17 +117,17 @@ def test_what_the_run_shows_of_groups_and_sizes_is_used(tmp_path: Path) -> None:
     with jobs_of(tmp_path, [100] * 600, groups=groups) as jobs:
         queue = Queue(jobs, clock=lambda: 0.0)
         for _ in range(100):
-            turn = queue.pop()
-            queue.replied(turn, float(tokens[0][turn[1]]))
-        rest = [groups[position] for _, position, _ in queue.rest()]
-    half = rest.index("short")
+            call = queue.pop()
+            queue.add_reply(call, float(tokens[0][call[1]]))
+        remaining = [groups[position] for _, position, _ in queue.remaining()]
+    half = remaining.index("short")
     assert half > 150
-    assert set(rest[half:]) == {"short"}
+    assert set(remaining[half:]) == {"short"}
 
 
 def test_suites_of_unknown_length_take_turns_until_both_are_known(tmp_path: Path) -> None:
     with jobs_of(tmp_path, [100] * 300, [100] * 300) as jobs:
-        first = order(jobs)[:32]
+        first = calling_order(jobs)[:32]
     assert sum(number for number, _, _ in first) == 16
 
 
@@ -133,8 +135,8 @@ def test_a_short_queue_keeps_the_order_of_the_data(tmp_path: Path) -> None:
     with jobs_of(tmp_path, [300, 100, 200], [900]) as jobs:
         queue = Queue(jobs)
         turns = [queue.pop() for _ in range(4)]
-        for turn in turns:
-            queue.replied(turn, 10.0)
+        for call in turns:
+            queue.add_reply(call, 10.0)
     assert [(number, position) for number, position, _ in turns] == [(0, 0), (0, 1), (0, 2), (1, 0)]
 
 
@@ -152,5 +154,5 @@ def test_sorting_takes_at_most_a_hundredth_of_the_time(tmp_path: Path) -> None:
         queue = Slow(jobs, clock=lambda: now)
         for _ in range(1000):
             now += 0.01
-            queue.replied(queue.pop(), 10.0)
+            queue.add_reply(queue.pop(), 10.0)
     assert sorts == 2  # at the start, and once something is known

@@ -16,7 +16,7 @@ from evals.errors import DataError, StoreError, UsageError
 from evals.records import store
 from evals.run import plan
 from evals.run.job import Job, Options
-from evals.run.order import order
+from evals.run.order import calling_order
 from evals.run.plan import subset
 from evals.run.rescore import rescore
 from evals.run.sampling import override
@@ -160,7 +160,7 @@ def test_the_same_command_goes_on_where_it_was(tmp_path: Path, seal: bool) -> No
     first = written(tmp_path, toy.record("q000"), toy.record("q001"), toy.failed("q002"), seal=seal)
     job = toy.job(tmp_path)
     assert job.done == {("q000", 0), ("q001", 0)}  # what failed is asked again, what is absent too
-    assert [job.samples.ids[p] for _, p, _ in order([job])] == ["q002", "q003"]
+    assert [job.samples.ids[p] for _, p, _ in calling_order([job])] == ["q002", "q003"]
     assert (name_of(job), job.notes) == (first, [])
 
 
@@ -289,13 +289,15 @@ def test_samples_without_questions_cannot_be_asked(tmp_path: Path) -> None:
 def test_other_rows_than_the_pinned_ones_are_accepted_only_knowingly(tmp_path: Path) -> None:
     suite = toy.suite(2)
     data = plan.data_for(suite, Options(sample=True))
-    samples, digest = plan.read(suite, data)
+    samples, digest = plan.read_samples(suite, data)
     samples.close()
     with pytest.raises(DataError, match=f"the rows hash to {digest[:16]}.* add --data-hash {digest[:16]}"):
-        plan.read(structs.replace(suite, sha256="0" * 64), plan.data_for(suite, Options()))
+        plan.read_samples(structs.replace(suite, sha256="0" * 64), plan.data_for(suite, Options()))
     with pytest.raises(DataError, match="not the data behind"):
-        plan.read(suite, data, accept="beef")
-    samples, again = plan.read(structs.replace(suite, sha256="0" * 64), data, accept=digest[:16])
+        plan.read_samples(suite, data, accepted_hash="beef")
+    samples, again = plan.read_samples(
+        structs.replace(suite, sha256="0" * 64), data, accepted_hash=digest[:16]
+    )
     samples.close()
     assert again == digest
 
@@ -317,7 +319,7 @@ def history(results: Path, tokens: dict[str, int], *, model: str = "toy-model", 
 def asked(*jobs: Job) -> list[str]:
     found = [
         f"{jobs[n].samples.ids[p]}.{r}" if jobs[n].repeats > 1 else jobs[n].samples.ids[p]
-        for n, p, r in order(jobs)
+        for n, p, r in calling_order(jobs)
     ]
     for job in jobs:
         toy.close(job)

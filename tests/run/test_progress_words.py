@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evals.run import progress
-from evals.run.progress import duration, pace
+from evals.run.progress import duration_text, rate_text
 from evals.verdicts.formatting import format_p_with_name
 from tests.support.command import evals
 
@@ -19,7 +19,7 @@ from tests.support.command import evals
     [(30, 10.0, "3.0/s"), (3, 60.0, "3.0/min"), (1, 600.0, "6/h"), (0, 5.0, "0.0/s")],
 )
 def test_a_slow_pace_is_not_rounded_to_nothing(count: int, seconds: float, said: str) -> None:
-    assert pace(count, seconds) == said
+    assert rate_text(count, seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_slow_pace_is_not_rounded_to_nothing(count: int, seconds: float, said:
     [(0.2, "0 s"), (42, "42 s"), (750, "12 min"), (7500, "2 h 05 min"), (360_000, "100 h 00 min")],
 )
 def test_a_time_left_is_for_people(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+    assert duration_text(seconds) == said
 
 
 def test_a_p_value_is_never_zero() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from evals.commands.run import run
 from evals.errors import UsageError
-from evals.run.request import changed, make, options, read
+from evals.run.request import changed_options, make_request, options, read_request
 from tests.support.command import evals
 
 
@@ -29,8 +29,8 @@ def test_the_help_shows_at_most_25_options_and_all_where_asked() -> None:
 def test_a_file_takes_hyphens_and_underscores_alike(tmp_path: Path) -> None:
     path = tmp_path / "nightly.toml"
     path.write_text('\ufeffsuites = ["gpqa"]\nmodels = "smollm2"\nmax-tokens = 5\ntop_p = 1\ndata = "x"\n')
-    found = read(path)
-    assert changed(found) == {
+    found = read_request(path)
+    assert changed_options(found) == {
         "suites": ["gpqa"], "models": ["smollm2"], "max_tokens": 5, "top_p": 1.0, "data": Path("x")
     }  # fmt: skip
 
@@ -49,7 +49,7 @@ def test_a_file_takes_hyphens_and_underscores_alike(tmp_path: Path) -> None:
 )
 def test_what_is_out_of_bounds_is_named(given: dict[str, object], line: str) -> None:
     with pytest.raises(UsageError, match=line):
-        make(given)
+        make_request(given)
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
@@ -74,5 +74,5 @@ def test_a_finished_run_is_said_to_be_reused_and_fresh_asks_again(tmp_path: Path
     first = evals(*words).json["runs"][0]["run"]
     again = evals(*words)
     assert again.json["runs"][0]["run"] == first
-    assert "it is reused, no call is made (--fresh starts a new run)" in again.err
+    assert "it is reused without any call (--fresh starts a new run)" in again.err
     assert evals(*words, "--fresh").json["runs"][0]["run"] != first

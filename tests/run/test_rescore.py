@@ -10,7 +10,7 @@ from msgspec import structs
 
 from evals.records.store import Run
 from evals.records.writer import Writer
-from evals.run.rescore import Change, finish, rescore
+from evals.run.rescore import Change, store_final_metrics, rescore
 from evals.suite import Suite
 from evals.types import Failure, Prompt, Reply, Sample, Score
 from tests.support import toy
@@ -65,7 +65,7 @@ def test_another_rule_changes_the_scores_and_lists_the_samples(writer: Writer) -
         Change(id="q001", repeat=0, before="right (A)", after="wrong (A)"),
         Change(id="q002", repeat=0, before="wrong (B)", after="right (B)"),
     ]
-    summary = finish(writer, suite(other_rule))
+    summary = store_final_metrics(writer, suite(other_rule))
     assert summary.counts == {"failed:serverfault": 1, "right": 1, "wrong": 2}
     assert writer.card.scorers == {"exact": "other_rule@1"}
     assert (writer.card.coverage, writer.card.expected) == (0.75, 4)
@@ -120,7 +120,7 @@ def test_a_question_that_is_not_kept_is_not_needed(writer: Writer) -> None:
 
 
 def test_finish_puts_the_numbers_on_the_card(writer: Writer) -> None:
-    finish(writer, suite(toy.Exact()))
+    store_final_metrics(writer, suite(toy.Exact()))
     writer.write_card()
     card = Run(writer.path).card
     assert card.counts == {"failed:serverfault": 1, "right": 2, "wrong": 1}

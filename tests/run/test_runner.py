@@ -39,7 +39,7 @@ from evals.run import caller as callers
 from evals.run import runner as runners
 from evals.run.budget import Budget, Spending
 from evals.run.job import Job
-from evals.run.rescore import finish
+from evals.run.rescore import store_final_metrics
 from evals.run.runner import Runner
 from evals.suite import Suite
 from evals.types import Failure, Prompt, Record, Reply, Sample, Sampling, Score, Usage
@@ -197,13 +197,13 @@ async def test_a_lasting_fault_is_a_failure_and_in_no_mean(made: Made, error: Mo
     model = Told(lambda name, turn: error if name == "q003" else "A")
     await made.runner(model, concurrency=1).run()
     kind = type(error).__name__.lower()
-    tries = callers.ATTEMPTS_RATE_LIMIT if isinstance(error, RateLimit) else callers.ATTEMPTS
+    tries = callers.MAX_ATTEMPTS_RATE_LIMITED if isinstance(error, RateLimit) else callers.MAX_ATTEMPTS
     assert made.outcomes() == RIGHT | {"q003": kind}
     assert Counter(model.asked)["q003"] == tries
     record = made.records()["q003"]
     assert record.outcome == Failure(stage="model", kind=kind, message=str(error), attempts=tries)
     assert record.scores == {}
-    summary = finish(made.jobs[0].writer, made.jobs[0].suite)
+    summary = store_final_metrics(made.jobs[0].writer, made.jobs[0].suite)
     assert (summary.coverage, summary.counts) == (0.75, {"right": 3, f"failed:{kind}": 1})
     headline = next(e for e in summary.estimates if e.headline)
     assert (headline.value, headline.worst, headline.n) == (1.0, 0.75, 3)
@@ -325,7 +325,7 @@ async def test_a_call_ends_at_its_deadline(made: Made) -> None:
 
 
 async def test_a_call_that_never_ends_is_a_failure(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callers, "ATTEMPTS", 2)
+    monkeypatch.setattr(callers, "MAX_ATTEMPTS", 2)
     model = Told(lambda name, turn: asyncio.sleep(60) if name == "q003" else "A")
     await made.runner(model, concurrency=1, timeout_s=0.05).run()
     assert made.outcomes() == RIGHT | {"q003": "timeout"}
@@ -368,7 +368,7 @@ async def test_where_every_call_fails_the_run_ends_early_and_says_why(made: Made
     model = Told(lambda name, turn: Rejected("HTTP 400: no such field"))
     one = made.runner(model, toy.suite(100), concurrency=1)
     await one.run()
-    assert len(model.asked) == runners.HOPELESS
+    assert len(model.asked) == runners.MAX_FAILURES
     assert one.ended == "every call fails: HTTP 400: no such field"
     assert "HTTP 400: no such field" in one.hopeless
 
@@ -377,7 +377,7 @@ async def test_while_nothing_ever_worked_patience_is_short(made: Made) -> None:
     model = Told(lambda name, turn: ServerFault("HTTP 500"))
     one = made.runner(model, toy.suite(1))
     await one.run()
-    assert len(model.asked) == callers.ATTEMPTS_UNPROVEN
+    assert len(model.asked) == callers.MAX_ATTEMPTS_BEFORE_REPLY
     assert one.hopeless
 
 
@@ -388,8 +388,8 @@ async def test_where_calls_take_long_to_fail_fewer_of_them_are_enough(
     model = Told(lambda name, turn: asyncio.sleep(60))
     one = made.runner(model, toy.suite(100), concurrency=1, timeout_s=0.06)
     await one.run()
-    assert len(made.records()) == runners.HOPELESS_SLOW
-    assert len(model.asked) <= 2 + runners.HOPELESS_SLOW
+    assert len(made.records()) == runners.MAX_SLOW_FAILURES
+    assert len(model.asked) <= 2 + runners.MAX_SLOW_FAILURES
     assert one.ended.startswith("every call fails")
 
 
@@ -414,7 +414,7 @@ async def test_a_token_budget_ends_the_run_with_what_there_is(made: Made) -> Non
     await one.run()
     assert len(made.records()) == 3  # eleven tokens each
     assert one.ended == "--max-total-tokens 33 reached"
-    assert finish(made.jobs[0].writer, made.jobs[0].suite).coverage == 0.03
+    assert store_final_metrics(made.jobs[0].writer, made.jobs[0].suite).coverage == 0.03
 
 
 async def test_a_budget_in_dollars_counts_input_and_output(made: Made) -> None:
@@ -571,7 +571,7 @@ async def test_a_watcher_is_told_of_every_record(made: Made) -> None:
         def record(self, job: int, record: Record) -> None:
             self.seen.append((job, record.sample))
 
-        def rejudged(self, job: int) -> None:
+        def rescored(self, job: int) -> None:
             raise AssertionError("nothing was scored again")
 
     other = toy.suite([toy.sample("z")], name="tiny")
@@ -701,7 +701,7 @@ class Deaf(Told):
 
 
 async def test_a_server_that_answers_nobody_is_given_up(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callers, "SILENT_S", 0.1)
+    monkeypatch.setattr(callers, "SILENCE_S", 0.1)
     monkeypatch.setattr(callers, "PROBE_S", 0.1)
     model = Deaf(lambda name, turn: asyncio.sleep(60))
     one = made.runner(model, toy.suite(100), concurrency=8)
@@ -714,7 +714,7 @@ async def test_a_server_that_answers_nobody_is_given_up(made: Made, monkeypatch:
 async def test_a_server_that_answers_a_short_call_is_waited_for(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callers, "SILENT_S", 0.05)
+    monkeypatch.setattr(callers, "SILENCE_S", 0.05)
     monkeypatch.setattr(callers, "PROBE_S", 0.5)
 
     class Slow(Deaf):
@@ -728,7 +728,7 @@ async def test_a_server_that_answers_a_short_call_is_waited_for(
 
 
 async def test_a_deadline_of_the_users_is_not_cut_short(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callers, "SILENT_S", 0.01)
+    monkeypatch.setattr(callers, "SILENCE_S", 0.01)
     monkeypatch.setattr(callers, "PROBE_S", 0.01)
     model = Deaf(lambda name, turn: asyncio.sleep(0.2, "A"))
     await made.runner(model, timeout_s=5).run()

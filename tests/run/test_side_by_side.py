@@ -22,8 +22,8 @@ from evals.calls.pace import spacing_of
 from evals.errors import Fatal, ModelError, UsageError
 from evals.records.store import Run
 from evals.run import model_run, progress
-from evals.run.request import make
-from evals.run.session import Named, Session
+from evals.run.request import make_request
+from evals.run.session import NamedModel, Session
 from evals.scorers.judge.judge import Judge
 from evals.types import Prompt, Reply, Sampling, Usage
 from tests.support import toy
@@ -80,11 +80,13 @@ def active(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def session(results: Path, *models: Watched, says: list[str] | None = None, **options: Any) -> Session:
-    request = make({"results": results, "sample": True, "models": [m.name for m in models], **options})
+    request = make_request(
+        {"results": results, "sample": True, "models": [m.name for m in models], **options}
+    )
     return Session(
         request,
         suites=[toy.suite(20), toy.suite(12, name="other")],
-        models=[Named(f"object:{model.name}", model) for model in models],
+        models=[NamedModel(f"object:{model.name}", model) for model in models],
         say=(says if says is not None else []).append,
         quiet=True,
     )

@@ -18,7 +18,7 @@ from msgspec import structs
 from evals.errors import UnknownName, UsageError
 from evals.prompts import ask
 from evals.run import request
-from evals.run.cluster.queue import Cluster, Facts, Lost, Question, Work
+from evals.run.cluster.queue import Cluster, ReplicaInfo, ReplicaLost, ReplicaRequest, RequestBatch
 from evals.run.cluster.slurm import messages, scheduler, settings, submission
 from evals.run.cluster.slurm.handshake import DRIVER, JOB, Unauthenticated, authenticate
 from evals.run.cluster.slurm.link import SlurmLink
@@ -33,14 +33,14 @@ from tests.support.command import evals
 def test_settings_come_from_the_command_line_the_file_and_the_environment() -> None:
     environment = {"EVALS_SLURM_PARTITION": "cpu", "EVALS_SLURM_ACCOUNT": "lab", "EVALS_SLURM_SETUP": "a\nb"}
     table = {"partition": "gpu", "gpus": 8, "time": "1-00:00:00"}
-    entries = [*request.make({"slurm": table}).slurm, "gpus=4"]
+    entries = [*request.make_request({"slurm": table}).slurm, "gpus=4"]
     read = settings.read(entries, environment)
     assert (read.partition, read.account, read.gpus, read.setup) == ("gpu", "lab", 4, ("a", "b"))
     assert settings.minutes(read.time) == 1440
 
 
 def test_lines_of_setup_are_collected() -> None:
-    made = request.make(
+    made = request.make_request(
         {"slurm": {"setup": ["module load cuda", "source venv/bin/activate"]}}, source="f.toml"
     )
     assert settings.read(made.slurm, {}).setup == ("module load cuda", "source venv/bin/activate")
@@ -65,7 +65,7 @@ def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> 
         ("gpus=many", "setting of Slurm: "),
         ("gpus=-1", "setting of Slurm: gpus from 0"),
         ("time=soon", "setting of Slurm: time 'soon'; write MINUTES, HH:MM:SS or DAYS-HH:MM:SS"),
-        ("time=0", "setting of Slurm: time '0' is no time at all"),
+        ("time=0", "setting of Slurm: time '0' must be at least a minute"),
         ("account=a\n#SBATCH --uid=0", "setting of Slurm: account contains a control character"),
         ("setup=export HF_TOKEN=hf_0123456789abcdefghijkl", "setting of Slurm: HF_TOKEN in setup or python"),
     ],
@@ -148,8 +148,8 @@ class Job:
 async def test_a_job_answers_and_ends_with_the_run(tmp_path: Path) -> None:
     job = Job(tmp_path)
     address = await job.address()
-    assert messages.path_of(tmp_path, "7").stat().st_mode & 0o777 == 0o600
-    cluster = Cluster([job.link()], address.facts)
+    assert messages.announcement_path(tmp_path, "7").stat().st_mode & 0o777 == 0o600
+    cluster = Cluster([job.link()], address.info)
     if (waiting := cluster.ready()) is not None:
         await waiting
     replies = await asyncio.gather(*(cluster.reply(ask(str(n)), Sampling()) for n in range(50)))
@@ -166,13 +166,13 @@ async def test_after_sigterm_a_job_answers_nothing_more(tmp_path: Path) -> None:
     link = job.link()
     await link.start()
     job.server._end("SIGTERM")
-    link.give(question("x"))
+    link.send(question("x"))
 
     async def answers() -> None:
         while True:
-            assert await link.take() == msgspec.msgpack.encode([])
+            assert await link.receive() == msgspec.msgpack.encode([])
 
-    with pytest.raises(Lost):
+    with pytest.raises(ReplicaLost):
         await answers()
     await link.close()
     job.task.cancel()  # it would wait to be killed
@@ -182,7 +182,7 @@ async def test_after_sigterm_a_job_answers_nothing_more(tmp_path: Path) -> None:
 
 def question(text: str) -> bytes:
     """Return a message with one question."""
-    return msgspec.msgpack.encode(Work([Question(1, ask(text), Sampling())], []))
+    return msgspec.msgpack.encode(RequestBatch([ReplicaRequest(1, ask(text), Sampling())], []))
 
 
 async def test_a_job_ends_when_its_driver_does_not_come_back(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ async def test_a_job_ends_when_its_driver_does_not_come_back(tmp_path: Path) -> 
 
 async def test_a_connection_that_was_lost_is_made_again(tmp_path: Path) -> None:
     job = Job(tmp_path, grace_s=30)
-    cluster = Cluster([job.link()], (await job.address()).facts)
+    cluster = Cluster([job.link()], (await job.address()).info)
     await cluster.ready()  # type: ignore[misc]
     assert job.server._socket is not None
     await job.server._socket.close()
@@ -216,7 +216,7 @@ async def test_a_node_whose_name_cannot_be_resolved_states_its_address(tmp_path:
     job = Job(tmp_path)
     assert (await job.address()).host.replace(".", "").isdecimal()
     link = job.link()
-    assert (await link.start()).where == "node-7.invalid"
+    assert (await link.start()).node == "node-7.invalid"
     await link.close()
     await job.task
 
@@ -258,7 +258,7 @@ async def test_a_process_at_the_port_that_does_not_know_the_key_is_asked_nothing
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     address = messages.Announcement(
-        host="127.0.0.1", port=runner.addresses[0][1], key=b"right", facts=Facts(name="m")
+        host="127.0.0.1", port=runner.addresses[0][1], key=b"right", info=ReplicaInfo(name="m")
     )
     link = SlurmLink("7", tmp_path, Scheduler([], tmp_path))
     assert not await link._connect(address)
@@ -268,10 +268,10 @@ async def test_a_process_at_the_port_that_does_not_know_the_key_is_asked_nothing
 
 
 def test_an_address_that_others_could_have_written_is_ignored(tmp_path: Path) -> None:
-    address = messages.Announcement(host="h", port=1, key=b"k", facts=Facts())
+    address = messages.Announcement(host="h", port=1, key=b"k", info=ReplicaInfo())
     messages.announce(tmp_path, "7", address)
     assert messages.read(tmp_path, "7") == address
-    messages.path_of(tmp_path, "7").chmod(0o644)
+    messages.announcement_path(tmp_path, "7").chmod(0o644)
     assert messages.read(tmp_path, "7") is None
     (tmp_path / "8.address").symlink_to(tmp_path / "7.address")
     assert messages.read(tmp_path, "8") is None
@@ -284,7 +284,7 @@ def test_an_address_that_others_could_have_written_is_ignored(tmp_path: Path) ->
 
 def test_the_end_of_a_log_has_no_secrets_and_no_escapes(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
-    log = scheduler.log_of(tmp_path, "7")
+    log = scheduler.log_path(tmp_path, "7")
     log.write_text("x\n" * 1000 + "key 0123456789abcdef\n\x1b]0;title\x07\x1b[31mValueError:\tbad\n\n")
     assert scheduler.last_lines(log) == f"x / x / key *** / ValueError: bad (log: {log})"
     log.unlink()
@@ -295,7 +295,7 @@ def test_the_end_of_a_log_has_no_secrets_and_no_escapes(tmp_path: Path, monkeypa
 
 def test_pending_jobs_are_named_with_the_reason_of_the_scheduler(tmp_path: Path, monkeypatch, capsys) -> None:
     states = {"7": State("PENDING", "Priority"), "8": State("PENDING", "Priority"), "9": State("RUNNING")}
-    monkeypatch.setattr(scheduler, "query", lambda jobs: states)
+    monkeypatch.setattr(scheduler, "query_states", lambda jobs: states)
     jobs = Scheduler(["7", "8", "9"], tmp_path)
     start = 1000.0
     for seconds in (0, 5, 10, 15, 60, 65, 300, 900, 3600, 7190, 7200):
@@ -309,7 +309,7 @@ def test_pending_jobs_are_named_with_the_reason_of_the_scheduler(tmp_path: Path,
 
 def test_a_job_that_slurm_is_about_to_requeue_has_not_ended(tmp_path: Path, monkeypatch) -> None:
     answers = iter([{"7": State("PREEMPTED")}, {"7": State("PENDING", "BeginTime")}, None, {}, {}])
-    monkeypatch.setattr(scheduler, "query", lambda jobs: next(answers))
+    monkeypatch.setattr(scheduler, "query_states", lambda jobs: next(answers))
     monkeypatch.setattr(scheduler, "POLL_S", 0.0)
     jobs = Scheduler(["7"], tmp_path)
     assert [jobs.end_of("7") for _ in range(4)] == [""] * 4
@@ -317,6 +317,6 @@ def test_a_job_that_slurm_is_about_to_requeue_has_not_ended(tmp_path: Path, monk
 
 
 def test_waiting_for_the_first_job_ends_when_the_command_is_interrupted(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(scheduler, "query", lambda jobs: {"7": State("PENDING", "Resources")})
+    monkeypatch.setattr(scheduler, "query_states", lambda jobs: {"7": State("PENDING", "Resources")})
     with pytest.raises(UsageError, match="interrupted before job 7 had joined"):
-        submission._first_facts(Scheduler(["7"], tmp_path), tmp_path, lambda: True)
+        submission._first_info(Scheduler(["7"], tmp_path), tmp_path, lambda: True)

@@ -15,12 +15,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from evals.run.cluster.queue import POLL_S, Answer, Cluster, Facts, Fault, Lost, Work
+from evals.run.cluster.queue import (
+    POLL_S,
+    Cluster,
+    RemoteError,
+    ReplicaInfo,
+    ReplicaLost,
+    ReplicaResponse,
+    RequestBatch,
+)
 from evals.types import Reply, Usage
 
-FACTS = Facts(name="simulated", accepts=frozenset({"image"}), slots=16, where="here")
+FACTS = ReplicaInfo(name="simulated", accepts=frozenset({"image"}), slots=16, node="here")
 _encode = msgspec.msgpack.Encoder().encode
-_work = msgspec.msgpack.Decoder(Work).decode
+_work = msgspec.msgpack.Decoder(RequestBatch).decode
 
 
 class Simulated:
@@ -30,8 +38,8 @@ class Simulated:
         self,
         latency_s: float = 0.0,
         *,
-        says: Callable[[str], Reply | Fault] | None = None,
-        facts: Facts = FACTS,
+        says: Callable[[str], Reply | RemoteError] | None = None,
+        facts: ReplicaInfo = FACTS,
         poll_s: float = POLL_S,
     ) -> None:
         self.facts, self.latency_s, self.poll_s = facts, latency_s, poll_s
@@ -41,10 +49,10 @@ class Simulated:
         self.closed = False
         self.dead = self.frozen = False
         self.comes_back = asyncio.Event()
-        self._answers: list[Answer] = []
+        self._answers: list[ReplicaResponse] = []
         self._some = asyncio.Event()
 
-    async def start(self) -> Facts:
+    async def start(self) -> ReplicaInfo:
         self.starts += 1
         self._beat()
         if self.starts > 1:
@@ -58,17 +66,17 @@ class Simulated:
         self._some.set()
         asyncio.get_running_loop().call_later(self.poll_s, self._beat)
 
-    def give(self, raw: bytes) -> None:
-        asked = {q.number: q.prompt.messages[-1].parts[0].text for q in _work(raw).questions}  # type: ignore[union-attr]
+    def send(self, raw: bytes) -> None:
+        asked = {q.number: q.prompt.messages[-1].parts[0].text for q in _work(raw).requests}  # type: ignore[union-attr]
         self.asked += asked.values()
         asyncio.get_running_loop().call_later(self.latency_s, self._done, asked, self.starts)
 
     def _done(self, asked: dict[int, str], start: int) -> None:
         if asked and start == self.starts and not self.dead:
-            self._answers += [Answer(number, self.says(text)) for number, text in asked.items()]
+            self._answers += [ReplicaResponse(number, self.says(text)) for number, text in asked.items()]
             self._some.set()
 
-    async def take(self) -> bytes:
+    async def receive(self) -> bytes:
         if self.frozen:
             await asyncio.Event().wait()
         if not self._answers and not self.dead:
@@ -77,7 +85,7 @@ class Simulated:
         if self.frozen:
             await asyncio.Event().wait()
         if self.dead:
-            raise Lost("its node is gone")
+            raise ReplicaLost("its node is gone")
         answers, self._answers = self._answers, []
         return _encode(answers)
 

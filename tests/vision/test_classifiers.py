@@ -267,7 +267,7 @@ def test_a_head_of_another_task_is_refused(family: Path, tmp_path: Path) -> None
     line = refused(f"petl:{family / 'alore.toml'}", tmp_path, suite="vtab:dtd")
     assert "vtab:dtd has 47 classes" in line
     assert "has 10 outputs" in line
-    assert "image classifier and reads no words" in refused(
+    assert "image classifier and reads no text" in refused(
         f"petl:{family / 'alore.toml'}", tmp_path, suite="aime"
     )
 

@@ -1,7 +1,7 @@
-"""Replicas that span several nodes: the server has one part per node, and the first part answers.
+"""Replicas that span several nodes: the server has one part per node, and the first part receives the requests.
 
-Ray reserves all GPUs or none (a placement group with one bundle per node), and the engine's own multi-node mode does
-the rest. If one part ends, the replica ends its process; Ray then stops the other parts and restarts the replica.
+Ray reserves all GPUs or none (a placement group with one bundle per node), and the engine runs in its multi-node mode. If
+one part ends, the replica exits; Ray then stops the other parts and restarts the replica.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evals.errors import EvalsError
 
 
 class Follower:
-    """The part of a replica's server on a further node."""
+    """The part of a replica's server on another node than the first."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         """`environment`: variables for the engine on this node."""
@@ -33,8 +33,8 @@ class Follower:
 
     async def follow(self) -> str:
         """Run the server part until it ends; returns the reason."""
-        ended = self._fault or await self._model.follow()
-        return f"{ended} (on {socket.gethostname()})"
+        reason = self._fault or await self._model.follow()
+        return f"{reason} (on {socket.gethostname()})"
 
     async def close(self) -> None:
         """Stop the server part."""
@@ -43,10 +43,10 @@ class Follower:
 
 
 class Followers:
-    """The parts of a replica after the first, in bundles 1, 2, ... of its placement group; created by the first part."""
+    """The parts of a replica after the first, in bundles 1, 2, ... of its placement group."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], *, nodes: int, gpus: int) -> None:
-        """`gpus`: over all nodes. Sets the environment variables of the engine on this node."""
+        """`gpus`: number over all nodes. Sets the environment variables of the engine on this node."""
         import ray
         from ray.util import get_current_placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -70,19 +70,19 @@ class Followers:
             .remote(spec, dict(options), environment | {"EVALS_ENGINE_RANK": str(rank)})
             for rank in range(1, nodes)
         ]
-        self._ends: set[asyncio.Task[str]] = set()
+        self._tasks: set[asyncio.Task[str]] = set()
 
-    async def ended(self) -> str:
+    async def first_end(self) -> str:
         """Run the parts and wait until one of them ends; returns the reason."""
-        self._ends = self._ends or {asyncio.create_task(_follow(actor)) for actor in self._actors}
-        done, _ = await asyncio.wait(self._ends, return_when=asyncio.FIRST_COMPLETED)
+        self._tasks = self._tasks or {asyncio.create_task(_follow(actor)) for actor in self._actors}
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 
     async def close(self) -> None:
         """Stop all parts."""
         import ray
 
-        for task in self._ends:
+        for task in self._tasks:
             task.cancel()
         await asyncio.gather(*(actor.close.remote() for actor in self._actors), return_exceptions=True)
         for actor in self._actors:
@@ -93,10 +93,10 @@ async def _follow(actor: Any) -> str:
     from ray.exceptions import RayError
 
     try:
-        ended: str = await actor.follow.remote()
+        reason: str = await actor.follow.remote()
     except RayError as error:
         return f"one of its nodes was lost ({type(error).__name__})"
-    return ended
+    return reason
 
 
 def _free_address(address: str) -> str:

@@ -1,4 +1,4 @@
-"""Placement: how many replicas of a model fit on a cluster, and how many nodes each spans."""
+"""Placement: the number of replicas of a model that fit on a cluster, and the nodes that each spans."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Placement(Struct, frozen=True):
 
     replicas: int
     gpus: int
-    """GPUs of one replica, over all its nodes; 0: none are reserved."""
+    """GPUs of one replica over all its nodes; 0: none are reserved."""
     nodes: int = 1
     """Nodes of one replica, with the same number of GPUs on each; above 1 only if it does not fit on a node."""
     kind: str = ""
@@ -32,44 +32,46 @@ def place(
     node_gpus = [int(node.get("GPU", 0)) for node in nodes]
     largest = max(node_gpus, default=0)
     kind = next((k.partition(":")[2] for n in nodes for k in n if k.startswith("accelerator_type:")), "")
-    need = gpus_needed(spec, kind) if gpus is None else gpus
-    if gpus is None and not need and adapter in ENGINES and largest:
-        need = 1
-    if need and not largest:
+    required = gpus_needed(spec, kind) if gpus is None else gpus
+    if gpus is None and not required and adapter in ENGINES and largest:
+        required = 1
+    if required and not largest:
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         raise UsageError(
-            f"{spec} needs GPUs ({need} per replica), and no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
+            f"{spec} needs GPUs ({required} per replica), and no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
         )
-    if need <= largest:
-        return Placement(replicas or (sum(n // need for n in node_gpus) if need else len(nodes)), need)
+    if required <= largest:
+        return Placement(
+            replicas or (sum(n // required for n in node_gpus) if required else len(nodes)), required
+        )
     if adapter not in ENGINES or not load.engine(adapter).span:
         raise UsageError(
-            f"{spec} needs {need} GPUs a replica, a node has {largest} at most: only vllm: and sglang: can span several nodes"
+            f"{spec} needs {required} GPUs per replica, a node has {largest} at most: only vllm: and sglang: can span several nodes"
         )
-    fitting, nodes_each = multi_node_fit(need, node_gpus)
+    fitting, nodes_per_replica = multi_node_fit(required, node_gpus)
     if not fitting:
         raise UsageError(
-            f"{spec} needs {need} GPUs a replica, as many on each of its nodes; the cluster has {sum(node_gpus)}, {largest} "
-            "on a node at most"
+            f"{spec} needs {required} GPUs per replica, equally many on each of its nodes; the cluster has {sum(node_gpus)}, "
+            f"at most {largest} on a node"
         )
-    return Placement(replicas or fitting, need, nodes=nodes_each, kind=kind)
+    return Placement(replicas or fitting, required, nodes=nodes_per_replica, kind=kind)
 
 
-def multi_node_fit(need: int, node_gpus: Sequence[int]) -> tuple[int, int]:
-    """Return how many replicas fit with the fewest nodes each, and that number of nodes; (0, 0) if none fits."""
-    for nodes_each in range(2, len(node_gpus) + 1):
-        if need % nodes_each:
+def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
+    """Return the number of replicas that fit with the fewest nodes each, and those nodes per replica; (0, 0) if none fits."""
+    for nodes_per_replica in range(2, len(node_gpus) + 1):
+        if required % nodes_per_replica:
             continue
         slots = [
-            gpus // (need // nodes_each) for gpus in node_gpus
+            gpus // (required // nodes_per_replica) for gpus in node_gpus
         ]  # a replica takes at most one slot per node
         fitting = [
             n
-            for n in range(1, sum(slots) // nodes_each + 1)
-            if sum(min(n, slot) for slot in slots) >= n * nodes_each
+            for n in range(1, sum(slots) // nodes_per_replica + 1)
+            if sum(min(n, slot) for slot in slots) >= n * nodes_per_replica
         ]
         if fitting:
-            return max(fitting), nodes_each
+            return max(fitting), nodes_per_replica
     return 0, 0
 
 

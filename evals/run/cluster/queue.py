@@ -1,9 +1,9 @@
 """Replicas of one model behind a single `reply`; the runner's queue, pace, retries and records are unchanged.
 
-A question goes to the replica with the fewest open questions; questions sent at the same moment share one message
-(a lease). If a replica is lost, or silent for longer than its lease, its open questions fail with Disconnected and the
-runner retries them on other replicas. Late answers are discarded, so each record is written once, by the driver.
-A `Link` connects to a replica: over Ray (`ray_replicas.py`), or within this process (tests, measurements).
+A request goes to the replica with the fewest pending requests; requests made at the same moment share one message. If a
+replica is lost, or silent for longer than its lease, its pending requests fail with Disconnected and the runner retries
+them on other replicas. Late responses are discarded, so the driver writes each record once.
+A `ReplicaLink` connects to a replica: over Ray (`ray_replicas.py`), Slurm (`slurm/link.py`), or within this process (tests).
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from evals.plain import notice
 from evals.types import Media, Prompt, Reply, Sampling
 
 POLL_S = 5.0
-"""Maximum interval between a replica's messages; answers are sent at once."""
+"""Maximum interval between a replica's messages; responses are sent at once."""
 LEASE_S = 30.0
-"""Silence after which a replica's questions are given to others."""
+"""Silence after which a replica's requests are retried on others."""
 SHUTDOWN_S = 10.0
 """Time for replicas to shut down cleanly."""
 
 
-class Question(Struct, frozen=True, array_like=True):
-    """A question to a replica."""
+class ReplicaRequest(Struct, frozen=True, array_like=True):
+    """A request to a replica."""
 
     number: int
     prompt: Prompt
     sampling: Sampling
     images: dict[str, bytes] = {}
-    """SHA-256 -> stored bytes; a node need not share a disk with the driver."""
+    """SHA-256 -> stored bytes, since a node need not share a disk with the driver."""
 
 
-class Work(Struct, frozen=True, array_like=True):
+class RequestBatch(Struct, frozen=True, array_like=True):
     """One message to a replica."""
 
-    questions: list[Question]
-    dropped: list[int]
-    """Numbers of cancelled questions."""
+    requests: list[ReplicaRequest]
+    cancelled: list[int]
+    """Numbers of cancelled requests."""
 
 
-class Fault(Struct, frozen=True, tag="fault"):
+class RemoteError(Struct, frozen=True, tag="fault"):
     """An adapter's error, serialized for the driver."""
 
     kind: str
@@ -62,13 +62,13 @@ class Fault(Struct, frozen=True, tag="fault"):
     unreachable: bool = False
 
     @classmethod
-    def of(cls, error: Exception) -> Fault:
+    def of(cls, error: Exception) -> RemoteError:
         """Serialize an error; foreign exceptions become ModelError."""
         if not isinstance(error, ModelError | UsageError):
             return cls("ModelError", f"{type(error).__name__}: {error}")
-        after = error.retry_after_s if isinstance(error, RateLimit) else None
+        retry_after_s = error.retry_after_s if isinstance(error, RateLimit) else None
         unreachable = isinstance(error, Disconnected) and error.unreachable
-        return cls(type(error).__name__, str(error), after, unreachable)
+        return cls(type(error).__name__, str(error), retry_after_s, unreachable)
 
     def error(self) -> Exception:
         """Return the deserialized error."""
@@ -81,22 +81,22 @@ class Fault(Struct, frozen=True, tag="fault"):
         return error
 
 
-class Answer(Struct, frozen=True, array_like=True):
-    """The reply or error for a question."""
+class ReplicaResponse(Struct, frozen=True, array_like=True):
+    """The reply or error for a request."""
 
     number: int
-    outcome: Reply | Fault
+    outcome: Reply | RemoteError
     notes: tuple[str, ...] = ()
-    """New notes of the replica's model for the card, e.g. on a field that its server rejects."""
+    """Notes of the replica's model that are new, for the card."""
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class ReplicaInfo(Struct, frozen=True, kw_only=True):
     """Description of a replica."""
 
     name: str = ""
     accepts: frozenset[str] = frozenset()
     slots: int | None = None
-    where: str = ""
+    node: str = ""
     """Name of its node."""
     version: str = ""
     """Version of this package on the node."""
@@ -105,23 +105,23 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Why it cannot run, in one line; empty if it can."""
 
 
-class Lost(Exception):
-    """A replica cannot be reached; its link may reconnect."""
+class ReplicaLost(Exception):
+    """The replica cannot be reached; its link may reconnect."""
 
 
-class Link(Protocol):
+class ReplicaLink(Protocol):
     """Connection to one replica."""
 
-    async def start(self) -> Facts:
-        """Wait until the replica is ready, initially and after a loss; raises UsageError if it never will be."""
+    async def start(self) -> ReplicaInfo:
+        """Wait until the replica is ready, initially and after a loss; raises UsageError if it cannot be started."""
         ...
 
-    def give(self, work: bytes) -> None:
-        """Send an encoded `Work` without waiting."""
+    def send(self, work: bytes) -> None:
+        """Send an encoded `RequestBatch` without waiting."""
         ...
 
-    async def take(self) -> bytes:
-        """Wait for answers, at most `POLL_S`; returns an encoded list of `Answer`. Raises Lost."""
+    async def receive(self) -> bytes:
+        """Wait for responses, at most `POLL_S`; returns an encoded list of `ReplicaResponse`. Raises Lost."""
         ...
 
     async def close(self) -> None:
@@ -130,51 +130,51 @@ class Link(Protocol):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_answers = msgspec.msgpack.Decoder(list[Answer]).decode
+_decode_responses = msgspec.msgpack.Decoder(list[ReplicaResponse]).decode
 
 
 class Replica:
-    """The driver's side of one replica: its open questions."""
+    """The driver's side of one replica: its pending requests."""
 
-    def __init__(self, number: int, link: Link) -> None:
+    def __init__(self, number: int, link: ReplicaLink) -> None:
         self.number, self.link = number, link
-        self.up = False
-        self.leased: dict[int, asyncio.Future[Reply]] = {}
+        self.is_up = False
+        self.pending: dict[int, asyncio.Future[Reply]] = {}
         self.notes: list[str] = []
-        """Notes of its model, received with answers."""
-        self._questions: list[Question] = []
-        self._dropped: list[int] = []
+        """Notes of its model, received with responses."""
+        self._outgoing: list[ReplicaRequest] = []
+        self._outgoing_cancelled: list[int] = []
 
-    def ask(self, question: Question) -> asyncio.Future[Reply]:
-        """Add a question to the next message, which is sent at the end of this turn of the event loop."""
+    def submit(self, request: ReplicaRequest) -> asyncio.Future[Reply]:
+        """Add a request to the next message, which is sent in the next iteration of the event loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
-        self.leased[question.number] = future
-        if not self._questions and not self._dropped:
+        self.pending[request.number] = future
+        if not self._outgoing and not self._outgoing_cancelled:
             loop.call_soon(self._send)
-        self._questions.append(question)
+        self._outgoing.append(request)
         return future
 
-    def drop(self, number: int) -> None:
-        """Withdraw a cancelled question."""
-        if self.leased.pop(number, None) is not None and self.up:
-            if not self._questions and not self._dropped:
+    def cancel(self, number: int) -> None:
+        """Cancel a request."""
+        if self.pending.pop(number, None) is not None and self.is_up:
+            if not self._outgoing and not self._outgoing_cancelled:
                 asyncio.get_running_loop().call_soon(self._send)
-            self._dropped.append(number)
+            self._outgoing_cancelled.append(number)
 
     def _send(self) -> None:
-        if self.up:
-            self.link.give(_encode(Work(self._questions, self._dropped)))
-        self._questions, self._dropped = [], []
+        if self.is_up:
+            self.link.send(_encode(RequestBatch(self._outgoing, self._outgoing_cancelled)))
+        self._outgoing, self._outgoing_cancelled = [], []
 
-    def deliver(self, raw: bytes) -> None:
-        """Resolve the futures of answered questions; raises Gone if the replica's server is gone."""
+    def resolve(self, raw: bytes) -> None:
+        """Set the results of pending requests from an encoded list of responses; raises Gone if the replica's server is gone."""
         gone = None
-        for answer in _answers(raw):
-            self.notes += answer.notes
-            future, outcome = self.leased.pop(answer.number, None), answer.outcome
+        for response in _decode_responses(raw):
+            self.notes += response.notes
+            future, outcome = self.pending.pop(response.number, None), response.outcome
             if future is None or future.done():
-                continue  # late: the question was given to another replica
+                continue  # late: the request was retried on another replica
             if isinstance(outcome, Reply):
                 future.set_result(outcome)
             elif isinstance(error := outcome.error(), Gone):
@@ -185,137 +185,141 @@ class Replica:
         if gone is not None:
             raise gone
 
-    def revoke(self, why: str) -> int:
-        """Fail all open questions with Disconnected, so that they are retried elsewhere; returns their number."""
-        self.up = False
-        leased, self.leased = self.leased, {}
-        for future in leased.values():
+    def fail_pending(self, reason: str) -> int:
+        """Fail all pending requests with Disconnected, so that they are retried elsewhere; returns their number."""
+        self.is_up = False
+        pending, self.pending = self.pending, {}
+        for future in pending.values():
             if not future.done():
-                future.set_exception(Disconnected(why))
-        return len(leased)
+                future.set_exception(Disconnected(reason))
+        return len(pending)
 
 
 class Cluster:
-    """A model that sends each question to the least loaded replica."""
+    """A model that sends each request to the least loaded replica."""
 
-    def __init__(self, links: Sequence[Link], facts: Facts, *, lease_s: float = LEASE_S) -> None:
-        """`facts`: of one replica, taken to hold for all; replicas are started by the first `ready`."""
-        self.name, self.accepts = facts.name, facts.accepts
-        self.slots: int | None = len(links) * (facts.slots or MAX_LIMIT)
-        self._notes: list[str] = list(facts.notes)
+    def __init__(self, links: Sequence[ReplicaLink], info: ReplicaInfo, *, lease_s: float = LEASE_S) -> None:
+        """`info`: of one replica, assumed to hold for all; the first call of `ready` starts the replicas."""
+        self.name, self.accepts = info.name, info.accepts
+        self.slots: int | None = len(links) * (info.slots or MAX_LIMIT)
+        self._notes: list[str] = list(info.notes)
         self._replicas = [Replica(number, link) for number, link in enumerate(links, 1)]
         self._lease_s = lease_s
         self._numbers = count()
-        self._least: list[tuple[int, int]] = []
-        """Heap of (open questions, replica index); stale entries are discarded when popped."""
+        self._load_heap: list[tuple[int, int]] = []
+        """Heap of (pending requests, replica index); stale entries are discarded when popped."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._changed = asyncio.Event()
-        self._up = 0
-        self._why = ""
-        """Why a replica was lost permanently."""
-        self._ever = False
+        self._state_changed = asyncio.Event()
+        self._ready_count = 0
+        self._loss_reason = ""
+        """Why the last replica was lost permanently."""
+        self._has_been_up = False
 
     @property
     def notes(self) -> list[str]:
-        """Return notes for the card: on the cluster, its servers, and the fields they rejected."""
+        """Return notes for the card, e.g. on the cluster and on request fields that its servers reject."""
         return list(dict.fromkeys([*self._notes, *(note for r in self._replicas for note in r.notes)]))
 
     def ready(self) -> Awaitable[None] | None:
-        """Return None if a replica is ready, else an awaitable until one is; it raises UsageError, or Gone in mid-run."""
+        """Return None if a replica is ready, else an awaitable for one; it raises UsageError, or Gone during a run."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._serve(replica)) for replica in self._replicas]
-        return None if self._up else self._until_up()
+        return None if self._ready_count else self._wait_for_replica()
 
-    async def _until_up(self) -> None:
-        while not self._up:
+    async def _wait_for_replica(self) -> None:
+        while not self._ready_count:
             if all(task.done() for task in self._tasks):
-                raise Gone(f"no replica is left: {self._why}") if self._ever else UsageError(self._why)
-            self._changed.clear()
-            await self._changed.wait()
+                raise (
+                    Gone(f"no replica is left: {self._loss_reason}")
+                    if self._has_been_up
+                    else UsageError(self._loss_reason)
+                )
+            self._state_changed.clear()
+            await self._state_changed.wait()
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Ask the least loaded replica; raises the adapter's errors, and Disconnected if the replica is lost."""
+        """Call the least loaded replica; raises the adapter's errors, and Disconnected if the replica is lost."""
         images = _images(prompt)
-        replica = self._choose()
+        replica = self._least_loaded()
         number = next(self._numbers)
-        future = replica.ask(Question(number, prompt, sampling, images))
+        future = replica.submit(ReplicaRequest(number, prompt, sampling, images))
         try:
             return await future
         except asyncio.CancelledError:
-            replica.drop(number)
-            self._note(replica)
+            replica.cancel(number)
+            self._update_load(replica)
             raise
 
-    def _choose(self) -> Replica:
-        """Return the replica with the fewest open questions, and count one more for it."""
-        while self._least:
-            questions, index = self._least[0]
+    def _least_loaded(self) -> Replica:
+        """Return the replica with the fewest pending requests, and count one more for it."""
+        while self._load_heap:
+            requests, index = self._load_heap[0]
             replica = self._replicas[index]
-            if replica.up and len(replica.leased) == questions:
-                heapreplace(self._least, (questions + 1, index))
+            if replica.is_up and len(replica.pending) == requests:
+                heapreplace(self._load_heap, (requests + 1, index))
                 return replica
-            heappop(self._least)
+            heappop(self._load_heap)
         raise Disconnected("no replica is up")
 
-    def _note(self, replica: Replica) -> None:
-        if not replica.up:
+    def _update_load(self, replica: Replica) -> None:
+        if not replica.is_up:
             return
-        heappush(self._least, (len(replica.leased), replica.number - 1))
-        if len(self._least) > 64 + 8 * len(self._replicas):
-            self._least = [(len(r.leased), r.number - 1) for r in self._replicas if r.up]
-            heapify(self._least)
+        heappush(self._load_heap, (len(replica.pending), replica.number - 1))
+        if len(self._load_heap) > 64 + 8 * len(self._replicas):
+            self._load_heap = [(len(r.pending), r.number - 1) for r in self._replicas if r.is_up]
+            heapify(self._load_heap)
 
     async def _serve(self, replica: Replica) -> None:
         """Serve one replica, reconnecting after losses, until it is lost permanently."""
         try:
             while True:
-                facts = await replica.link.start()
-                self._on_ready(replica, facts)
+                info = await replica.link.start()
+                self._on_ready(replica, info)
                 try:
                     await self._listen(replica)
-                except Lost as error:
+                except ReplicaLost as error:
                     self._on_lost(replica, str(error))
         except (UsageError, Gone) as error:
-            if replica.up:
+            if replica.is_up:
                 self._on_lost(replica, str(error))
-            self._why = str(error)
-            if self._ever:
+            self._loss_reason = str(error)
+            if self._has_been_up:
                 self._say(f"replica {replica.number} will not come back: {error}")
             await asyncio.gather(replica.link.close(), return_exceptions=True)  # frees its GPUs
         finally:
-            # waiters check the tasks once this one is done
-            asyncio.get_running_loop().call_soon(self._changed.set)
+            # after this task is done, as waiters check whether all tasks are
+            asyncio.get_running_loop().call_soon(self._state_changed.set)
 
     async def _listen(self, replica: Replica) -> None:
-        """Deliver a replica's answers; one deadline is rescheduled on each message, which avoids a timer per message."""
+        """Process a replica's responses; a single deadline is rescheduled, which avoids a timer per message."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._lease_s) as lease:
                 while True:
-                    replica.deliver(await replica.link.take())
-                    self._note(replica)
+                    replica.resolve(await replica.link.receive())
+                    self._update_load(replica)
                     renewed = loop.time() + self._lease_s
                     if renewed - (lease.when() or 0.0) > self._lease_s / 2:
                         lease.reschedule(renewed)
         except TimeoutError:
-            raise Lost(f"silent for {self._lease_s / 2:g} s or more") from None
+            raise ReplicaLost(f"silent for {self._lease_s / 2:g} s or more") from None
 
-    def _on_ready(self, replica: Replica, facts: Facts) -> None:
-        if not self._ever:  # notes of the first replica's server stand for all
-            self._notes += [note for note in facts.notes if note not in self._notes]
-        replica.up, self._ever = True, True
-        self._up += 1
-        self._note(replica)
-        self._changed.set()
-        if len(self._replicas) <= 16:  # no line each for large clusters
+    def _on_ready(self, replica: Replica, info: ReplicaInfo) -> None:
+        if not self._has_been_up:  # the notes of the first replica's server hold for all
+            self._notes += [note for note in info.notes if note not in self._notes]
+        replica.is_up, self._has_been_up = True, True
+        self._ready_count += 1
+        self._update_load(replica)
+        self._state_changed.set()
+        if len(self._replicas) <= 16:  # too many lines for larger clusters
             self._say(
-                f"replica {replica.number} on {facts.where} is ready ({self._up} of {len(self._replicas)})"
+                f"replica {replica.number} on {info.node} is ready ({self._ready_count} of {len(self._replicas)})"
             )
 
-    def _on_lost(self, replica: Replica, why: str) -> None:
-        self._up -= 1
-        returned = replica.revoke(f"replica {replica.number} was lost: {why}")
-        line = f"replica {replica.number} was lost ({why}); {returned} samples go to others"
+    def _on_lost(self, replica: Replica, reason: str) -> None:
+        self._ready_count -= 1
+        failed_count = replica.fail_pending(f"replica {replica.number} was lost: {reason}")
+        line = f"replica {replica.number} was lost ({reason}); {failed_count} samples are sent to others"
         self._notes.append(f"cluster: {line}")
         self._say(line)
 

@@ -1,8 +1,8 @@
 """Replicas as Ray actors: `--cluster ray`, or `ray://HOST:PORT`.
 
-Ray starts the replicas (`host.py`), places them on free GPUs, and restarts them after their process or node died. A replica loads its model on its node as `evals run` would, so an
-adapter that launches a server launches it on the GPUs that Ray assigned. A replica that does not fit on a node gets a
-placement group: GPUs on several nodes, all or none (`multi_node.py`).
+Ray starts the replicas (`host.py`), places them on free GPUs, and restarts them if their process or node dies. A replica
+loads its model on its node as `evals run` would, so an adapter that launches a server launches it on the GPUs that Ray
+assigned. A replica that does not fit on a node gets a placement group: GPUs on several nodes, all or none (`multi_node.py`).
 """
 
 from __future__ import annotations
@@ -22,61 +22,61 @@ from msgspec.structs import replace
 
 from evals.boundary import foreign_code
 from evals.errors import Crash, UsageError, install
-from evals.run.cluster.host import Host
+from evals.run.cluster.host import ReplicaHost
 from evals.run.cluster.placement import Placement, place
-from evals.run.cluster.queue import Cluster, Facts, Lost
+from evals.run.cluster.queue import Cluster, ReplicaInfo, ReplicaLost
 
-RESTARTS = 3
+MAX_RESTARTS = 3
 """Maximum number of restarts of a replica by Ray."""
 CONNECT_S = 5.0
-PLACE_S = 60.0
+PLACEMENT_S = 60.0
 """Deadline for Ray to place the first replica and start its process."""
-LOSSES = {
+LOSS_REASONS = {
     "ActorDiedError": "its process or its node died",
     "ActorUnavailableError": "it cannot be reached",
 }
 """Ray error class -> explanation."""
-ENVIRONMENT = "EVALS_ENGINE_"
+ENVIRONMENT_PREFIX = "EVALS_ENGINE_"
 """Prefix of environment variables that are passed from the driver to replicas; secrets are set on the nodes."""
-_facts = msgspec.msgpack.Decoder(Facts).decode
+_decode_info = msgspec.msgpack.Decoder(ReplicaInfo).decode
 
 
 class RayLink:
-    """A `Link` over Ray."""
+    """A `ReplicaLink` over Ray."""
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
         self._start = 0
 
-    async def start(self) -> Facts:
-        """See `Link`; Ray queues the actor until a node is free, and repeats the call if the actor died meanwhile."""
+    async def start(self) -> ReplicaInfo:
+        """See `ReplicaLink`; Ray queues the actor until a node is free, and repeats the call if the actor dies meanwhile."""
         from ray.exceptions import RayError
 
         try:
             self._start, raw = await self.actor.start.options(max_task_retries=-1).remote()
         except RayError as error:
-            raise UsageError(f"a replica could not be started: {_line(error)}") from None
-        facts = _facts(raw)
-        if facts.fault:
-            raise UsageError(f"{facts.fault} (on {facts.where})")
-        return facts
+            raise UsageError(f"a replica could not be started: {_short_message(error)}") from None
+        info = _decode_info(raw)
+        if info.fault:
+            raise UsageError(f"{info.fault} (on {info.node})")
+        return info
 
-    def give(self, work: bytes) -> None:
-        """See `Link`; a lost message shows in `take`."""
-        self.actor.give.remote(work)
+    def send(self, work: bytes) -> None:
+        """See `ReplicaLink`; if a message is lost, `receive` raises."""
+        self.actor.send.remote(work)
 
-    async def take(self) -> bytes:
-        """See `Link`."""
+    async def receive(self) -> bytes:
+        """See `ReplicaLink`."""
         from ray.exceptions import RayError
 
         try:
-            raw: bytes = await self.actor.take.remote(self._start)
+            raw: bytes = await self.actor.receive.remote(self._start)
         except RayError as error:
-            raise Lost(LOSSES.get(type(error).__name__) or _line(error)) from None
+            raise ReplicaLost(LOSS_REASONS.get(type(error).__name__) or _short_message(error)) from None
         return raw
 
     async def close(self) -> None:
-        """See `Link`."""
+        """See `ReplicaLink`."""
         import ray
 
         try:
@@ -96,7 +96,7 @@ class RayCluster(Cluster):
         await asyncio.to_thread(ray.shutdown)
 
 
-def _line(error: BaseException) -> str:
+def _short_message(error: BaseException) -> str:
     """Return the informative line of a Ray error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     informative = [line for line in lines if "Error" in line or "died" in line or "node" in line.lower()]
@@ -112,27 +112,27 @@ def connect(
     options: Mapping[str, Any],
 ) -> Cluster:
     """Connect to Ray, or start it, and place the replicas; raises UsageError with a one-line message."""
-    ray = _ray(address)
-    with ExitStack() as undo:
-        undo.callback(ray.shutdown)
+    ray = _connect(address)
+    with ExitStack() as cleanup:
+        cleanup.callback(ray.shutdown)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         placement = place(spec, nodes, replicas=replicas, gpus=gpus)
         links = [RayLink(actor) for actor in _actors(ray, spec, placement, options)]
-        facts = _first_facts(ray, links)
-        if facts.version != version("science-evals"):
+        info = _first_info(ray, links)
+        if info.version != version("science-evals"):
             raise UsageError(
-                f"science-evals {facts.version} on {facts.where}, {version('science-evals')} here: install the same"
+                f"science-evals {info.version} on {info.node}, {version('science-evals')} here: install the same"
             )
-        undo.pop_all()
+        cleanup.pop_all()
     gpu_text = f"{placement.gpus} GPUs each" + (
         f" over {placement.nodes} nodes" if placement.nodes > 1 else ""
     )
     replica_text = f"{placement.replicas} replica{'s' if placement.replicas > 1 else ''}"
     note = f"cluster: {address}, {replica_text} on {len(nodes)} nodes, {gpu_text}"
-    return RayCluster(links, replace(facts, notes=(note, *facts.notes)))
+    return RayCluster(links, replace(info, notes=(note, *info.notes)))
 
 
-def _ray(address: str) -> Any:
+def _connect(address: str) -> Any:
     if address != "ray" and not address.startswith("ray://"):
         raise UsageError(f"--cluster {address!r}: write ray, ray://HOST:PORT, or slurm")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -140,32 +140,32 @@ def _ray(address: str) -> Any:
         import ray
     except ImportError:
         raise UsageError(f"--cluster needs Ray: {install('ray')}") from None
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        with foreign_code(Crash):  # Ray raises the bare class if its processes do not come up
+        with foreign_code(Crash):  # Ray raises a plain `Exception` if its processes do not start
             if address != "ray":
-                _reach(address)
-                ray.init(address, **quiet)
+                _check_reachable(address)
+                ray.init(address, **options)
             elif os.environ.get("RAY_ADDRESS"):
-                ray.init(**quiet)
+                ray.init(**options)
             else:
-                _join_or_start(ray, quiet)
+                _join_or_start(ray, options)
     except Crash as error:
         ray.shutdown()
-        raise UsageError(f"--cluster {address}: {_line(error.__cause__ or error)}") from None
+        raise UsageError(f"--cluster {address}: {_short_message(error.__cause__ or error)}") from None
     return ray
 
 
-def _join_or_start(ray: Any, quiet: Mapping[str, Any]) -> None:
+def _join_or_start(ray: Any, options: Mapping[str, Any]) -> None:
     """Connect to the Ray instance on this machine, or start one."""
     try:
-        ray.init("auto", **quiet)
+        ray.init("auto", **options)
     except ConnectionError:
-        ray.init(include_dashboard=False, **quiet)
+        ray.init(include_dashboard=False, **options)
 
 
-def _reach(address: str) -> None:
-    """Check that the address accepts connections: Ray itself would try for 30 s and fail with a long traceback."""
+def _check_reachable(address: str) -> None:
+    """Raise UsageError if the address refuses connections; Ray itself would try for 30 s and fail with a long traceback."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or 10001
@@ -182,28 +182,28 @@ def _reach(address: str) -> None:
 
 
 def _actors(ray: Any, spec: str, placement: Placement, options: Mapping[str, Any]) -> list[Any]:
-    environment = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
+    environment = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT_PREFIX)}
     if placement.gpus:
         environment["EVALS_ENGINE_GPUS"] = str(placement.gpus)
     actor_options = {
         "num_cpus": 1,
         "num_gpus": placement.gpus // placement.nodes,
-        "max_restarts": RESTARTS,
+        "max_restarts": MAX_RESTARTS,
         "max_concurrency": 100_000,
         "runtime_env": {"env_vars": environment},
     }
     return [
-        ray.remote(Host)
+        ray.remote(ReplicaHost)
         .options(
             **actor_options,
-            scheduling_strategy=_reserved_group(placement) if placement.nodes > 1 else "SPREAD",
+            scheduling_strategy=_reserve(placement) if placement.nodes > 1 else "SPREAD",
         )
         .remote(spec, dict(options), nodes=placement.nodes, gpus=placement.gpus)
         for _ in range(placement.replicas)
     ]
 
 
-def _reserved_group(placement: Placement) -> Any:
+def _reserve(placement: Placement) -> Any:
     """Reserve the GPUs of one replica, all or none, while this process runs; returns the strategy for its first node."""
     from ray.util import placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -215,20 +215,20 @@ def _reserved_group(placement: Placement) -> Any:
     return PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
 
 
-def _first_facts(ray: Any, links: Sequence[RayLink]) -> Facts:
-    """Return the facts of the first replica that is up; raises UsageError with the last fault if all fail."""
-    waiting = [link.actor.facts.remote() for link in links]
-    why = f"Ray has placed no replica within {PLACE_S:.0f} s: are its nodes busy? (`ray status`)"
+def _first_info(ray: Any, links: Sequence[RayLink]) -> ReplicaInfo:
+    """Return the description of the first replica that is up; raises UsageError with the last fault if all fail."""
+    waiting = [link.actor.info.remote() for link in links]
+    reason = f"Ray has placed no replica within {PLACEMENT_S:.0f} s: are its nodes busy? (`ray status`)"
     while waiting:
-        done, waiting = ray.wait(waiting, num_returns=1, timeout=PLACE_S)
+        done, waiting = ray.wait(waiting, num_returns=1, timeout=PLACEMENT_S)
         if not done:
             break
         try:
-            facts = _facts(ray.get(done[0]))
+            info = _decode_info(ray.get(done[0]))
         except ray.exceptions.RayError as error:
-            why = f"a replica could not be started: {_line(error)}"
+            reason = f"a replica could not be started: {_short_message(error)}"
             continue
-        if not facts.fault:
-            return facts
-        why = f"{facts.fault} (on {facts.where})"
-    raise UsageError(why)
+        if not info.fault:
+            return info
+        reason = f"{info.fault} (on {info.node})"
+    raise UsageError(reason)

@@ -1,4 +1,4 @@
-"""The driver as a Slurm job of its own: `evals run ... --cluster slurm --detach`."""
+"""Run the driver itself as a Slurm job: `evals run ... --cluster slurm --detach`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
     from evals.run.request import RunRequest
 
-MARK = "EVALS_DETACHED"
-"""Variable that is set in the driver's job."""
+DRIVER_VARIABLE = "EVALS_DETACHED"
+"""Environment variable that is set in the driver's job."""
 
 
-class Detached(NamedTuple):
-    """A driver that was submitted."""
+class SubmittedDriver(NamedTuple):
+    """A submitted driver job."""
 
     job: str
     log: Path
 
 
 class DriverJob:
-    """The command line that submitted it, to be pickled by submitit. If it is requeued, the run resumes."""
+    """A command line to run as a job, pickled by submitit. If the job is requeued, the run resumes."""
 
     def __init__(self, arguments: list[str], folder: Path) -> None:
         self.arguments, self.folder = arguments, folder
@@ -39,13 +39,13 @@ class DriverJob:
         """Run the command; ends the process with its exit status."""
         from importlib import import_module
 
-        os.environ[MARK] = "1"
+        os.environ[DRIVER_VARIABLE] = "1"
         os.chdir(self.folder)
         sys.argv = ["evals", *self.arguments]
-        import_module("evals.cli").main()  # a higher layer, as for any command
+        import_module("evals.cli").main()  # imported by name, since it belongs to a higher layer
 
     def checkpoint(self) -> DelayedSubmission:
-        """Return what to run when the job starts again; called by submitit before the time limit."""
+        """Return the job to run after requeuing; called by submitit before the time limit."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -53,13 +53,13 @@ class DriverJob:
 
 def is_driver_job() -> bool:
     """Return whether this process is the driver of a detached run."""
-    return bool(os.environ.get(MARK))
+    return bool(os.environ.get(DRIVER_VARIABLE))
 
 
-def detach(request: RunRequest, arguments: list[str]) -> Detached:
+def detach(request: RunRequest, arguments: list[str]) -> SubmittedDriver:
     """Submit the command as a job; raises UsageError with a one-line message."""
     check(request)
-    scheduler.require()
+    scheduler.require_slurm()
     settings = slurm_settings.read(request.slurm)
     settings = replace(
         settings,
@@ -68,4 +68,4 @@ def detach(request: RunRequest, arguments: list[str]) -> Detached:
     )
     executor = submission.executor(settings, submission.new_folder(settings, request.results), gpus=0)
     job = submission.submit(executor, DriverJob(arguments, Path.cwd()), settings.partition)
-    return Detached(job, scheduler.log_of(Path(executor.folder), job))
+    return SubmittedDriver(job, scheduler.log_path(Path(executor.folder), job))

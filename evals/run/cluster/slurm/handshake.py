@@ -1,6 +1,6 @@
-"""Mutual authentication of driver and job over a WebSocket, by the key that both read from the shared folder.
+"""Mutual authentication of driver and job over a WebSocket, with the key that both read from the shared folder.
 
-Each side sends 32 random bytes and proves the key by an HMAC of the other's; the key itself is never sent.
+Each side sends 32 random bytes, and proves that it knows the key by an HMAC of the other side's bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aiohttp.web import WebSocketResponse
 
 HANDSHAKE_S = 10.0
-SIZE = 32
+DIGEST_SIZE = 32
 DRIVER, JOB = b"driver", b"job"
 
 
@@ -27,8 +27,8 @@ class Unauthenticated(Exception):
 async def authenticate(
     socket: ClientWebSocketResponse | WebSocketResponse, key: bytes, *, role: bytes, peer: bytes
 ) -> None:
-    """Prove the key to the other side, and have it proven; raises Unauthenticated."""
-    own = secrets.token_bytes(SIZE)
+    """Prove knowledge of the key, and verify that the other side has it; raises Unauthenticated."""
+    own = secrets.token_bytes(DIGEST_SIZE)
     await socket.send_bytes(own)
     await socket.send_bytes(_proof(key, role, await _receive(socket)))
     if not hmac.compare_digest(await _receive(socket), _proof(key, peer, own)):
@@ -44,6 +44,6 @@ async def _receive(socket: ClientWebSocketResponse | WebSocketResponse) -> bytes
         message = await socket.receive(HANDSHAKE_S)
     except TimeoutError:
         raise Unauthenticated from None
-    if message.type != BINARY or len(message.data) != SIZE:
+    if message.type != BINARY or len(message.data) != DIGEST_SIZE:
         raise Unauthenticated
     return bytes(message.data)

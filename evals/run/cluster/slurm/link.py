@@ -1,4 +1,4 @@
-"""The driver's connection to a Slurm job: a `Link` of the queue, over a WebSocket."""
+"""The driver's connection to a Slurm job: a `ReplicaLink` over a WebSocket."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 
 from evals.errors import UsageError
 from evals.plain import notice
-from evals.run.cluster.queue import POLL_S, Facts, Lost
+from evals.run.cluster.queue import POLL_S, ReplicaInfo, ReplicaLost
 from evals.run.cluster.slurm.handshake import DRIVER, HANDSHAKE_S, JOB, Unauthenticated, authenticate
 from evals.run.cluster.slurm.messages import (
-    ANSWERS,
     BINARY,
     END,
-    FACTS,
     HEARTBEAT_S,
-    MOST_MESSAGE,
-    NO_ANSWERS,
+    INFO,
+    MAX_MESSAGE,
+    NO_RESPONSES,
     PATH,
+    REQUESTS,
+    RESPONSES,
     START,
-    WORK,
     Announcement,
-    decode_facts,
+    decode_info,
     read,
 )
 from evals.run.cluster.slurm.scheduler import Scheduler
@@ -31,55 +31,55 @@ from evals.run.cluster.slurm.scheduler import Scheduler
 if TYPE_CHECKING:
     import aiohttp
 
-LOOK_S = 1.0
+POLL_INTERVAL_S = 1.0
 """Interval at which the shared folder is searched for a job's address."""
 UNREACHABLE_S = 60.0
 """Time after which the user is told that a job cannot be reached at its address."""
 
 
 class SlurmLink:
-    """A `Link` to one job, through all of its starts."""
+    """A `ReplicaLink` to one job, which may be requeued and started again."""
 
     def __init__(self, job: str, folder: Path, scheduler: Scheduler) -> None:
         self.job = job
-        self.told_to_end = False
-        """Whether the job has been told that the run is over."""
+        self.end_sent = False
+        """Whether the job has been notified that the run is over."""
         self._folder, self._scheduler = folder, scheduler
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._sending: set[asyncio.Task[None]] = set()
-        self._where = ""
+        self._address = ""
         self._unreachable_since: float | None = None
 
-    async def start(self) -> Facts:
-        """See `Link`; waits while Slurm has the job in its queue, for the first time or again."""
+    async def start(self) -> ReplicaInfo:
+        """See `ReplicaLink`; waits while the job is pending, initially or after it was requeued."""
         await self._disconnect()
         while True:
             announcement = await asyncio.to_thread(read, self._folder, self.job)
             if announcement is not None and await self._connect(announcement):
-                if (facts := await self._until_ready()) is not None:
-                    if facts.fault:
-                        raise UsageError(f"{facts.fault} (Slurm job {self.job} on {facts.where})")
-                    return facts
+                if (info := await self._wait_until_ready()) is not None:
+                    if info.fault:
+                        raise UsageError(f"{info.fault} (Slurm job {self.job} on {info.node})")
+                    return info
                 await self._disconnect()
-            if end := await asyncio.to_thread(self._scheduler.end_of, self.job):
-                raise UsageError(end)
-            await asyncio.sleep(LOOK_S)
+            if end_message := await asyncio.to_thread(self._scheduler.end_of, self.job):
+                raise UsageError(end_message)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _connect(self, announcement: Announcement) -> bool:
-        """Return whether the job answers at this address and knows the key."""
+        """Connect to the job; return whether it is reachable at this address and knows the key."""
         import aiohttp
 
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=10))
-        self._where = f"{announcement.host}:{announcement.port}"
+        self._address = f"{announcement.host}:{announcement.port}"
         connection = None
         try:
             async with asyncio.timeout(2 * HANDSHAKE_S):
                 connection = await self._session.ws_connect(
-                    f"http://{self._where}{PATH}",
+                    f"http://{self._address}{PATH}",
                     heartbeat=HEARTBEAT_S,
-                    max_msg_size=MOST_MESSAGE,
+                    max_msg_size=MAX_MESSAGE,
                     compress=0,
                 )
                 await authenticate(connection, announcement.key, role=DRIVER, peer=JOB)
@@ -93,7 +93,7 @@ class SlurmLink:
         return True
 
     def _note_unreachable(self, error: Exception) -> None:
-        """Tell the user, once, about a running job that cannot be reached; an address may be that of an earlier start."""
+        """Notify the user, once, of a running job that has been unreachable for long; its address may be outdated."""
         now = asyncio.get_running_loop().time()
         state = self._scheduler.states.get(self.job)
         if state is not None and state.name != "RUNNING":
@@ -103,41 +103,41 @@ class SlurmLink:
             self._unreachable_since = now
         elif now - self._unreachable_since > UNREACHABLE_S:
             self._unreachable_since = float("inf")
-            why = getattr(error, "strerror", None) or type(error).__name__
-            notice(f"slurm: job {self.job} runs, but cannot be reached at {self._where} ({why})")
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            notice(f"slurm: job {self.job} runs, but cannot be reached at {self._address} ({reason})")
 
-    async def _until_ready(self) -> Facts | None:
+    async def _wait_until_ready(self) -> ReplicaInfo | None:
         """Wait until the model is ready; None if the connection ends before."""
         while self._socket is not None:
             message = await self._socket.receive()
             if message.type != BINARY:
                 return None
-            if message.data[:1] == FACTS:
-                return decode_facts(message.data[1:])
+            if message.data[:1] == INFO:
+                return decode_info(message.data[1:])
         return None
 
-    def give(self, work: bytes) -> None:
-        """See `Link`; a lost message shows in `take`."""
+    def send(self, work: bytes) -> None:
+        """See `ReplicaLink`; if a message is lost, `receive` raises."""
         if self._socket is not None:
-            task = asyncio.get_running_loop().create_task(self._send(self._socket, WORK + work))
+            task = asyncio.get_running_loop().create_task(self._send(self._socket, REQUESTS + work))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
     async def _send(self, connection: aiohttp.ClientWebSocketResponse, message: bytes) -> None:
-        with suppress(OSError):  # aiohttp raises ClientConnectionResetError, which is one
+        with suppress(OSError):  # e.g. aiohttp's ClientConnectionResetError
             await connection.send_bytes(message)
 
-    async def take(self) -> bytes:
-        """See `Link`; an ended connection, also by a missing answer to a ping, is a lost job."""
+    async def receive(self) -> bytes:
+        """See `ReplicaLink`; raises ReplicaLost if the connection has ended, e.g. since a ping was not answered."""
         if self._socket is None:
-            raise Lost("not connected")
+            raise ReplicaLost("not connected")
         try:
             message = await self._socket.receive(POLL_S)
         except TimeoutError:
-            return NO_ANSWERS
+            return NO_RESPONSES
         if message.type != BINARY:
-            raise Lost(f"the connection to Slurm job {self.job} at {self._where} ended")
-        return bytes(message.data[1:]) if message.data[:1] == ANSWERS else NO_ANSWERS
+            raise ReplicaLost(f"the connection to Slurm job {self.job} at {self._address} ended")
+        return bytes(message.data[1:]) if message.data[:1] == RESPONSES else NO_RESPONSES
 
     async def _disconnect(self) -> None:
         connection, self._socket = self._socket, None
@@ -145,10 +145,10 @@ class SlurmLink:
             await connection.close()
 
     async def close(self) -> None:
-        """See `Link`; the job ends by itself."""
+        """See `ReplicaLink`; the job ends by itself."""
         if self._socket is not None:
             await self._send(self._socket, END)
-            self.told_to_end = True
+            self.end_sent = True
         await self._disconnect()
         if self._session is not None:
             await self._session.close()

@@ -1,7 +1,7 @@
-"""What a Slurm job runs: a replica that answers its driver over a WebSocket, and ends with the driver.
+"""The content of a Slurm job: a replica that serves its driver over a WebSocket, and ends with the driver.
 
 submitit stores the `NodeJob` in the shared folder, runs it on the node, and has Slurm requeue it shortly before its time
-limit. Each start listens on a new port with a new key.
+limit. After each start it listens on a new port with a new key.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.run.cluster.host import Host
+from evals.run.cluster.host import ReplicaHost
 from evals.run.cluster.slurm.handshake import DRIVER, JOB, Unauthenticated, authenticate
 from evals.run.cluster.slurm.messages import (
-    ANSWERS,
     BINARY,
     END,
-    FACTS,
     HEARTBEAT_S,
-    MOST_MESSAGE,
-    NO_ANSWERS,
+    INFO,
+    MAX_MESSAGE,
+    NO_RESPONSES,
     PATH,
+    REQUESTS,
+    RESPONSES,
     START,
-    WORK,
     Announcement,
     announce,
-    decode_facts,
-    path_of,
+    announcement_path,
+    decode_info,
 )
 
 if TYPE_CHECKING:
     from aiohttp import web
     from submitit.core.utils import DelayedSubmission
 
-JOIN_S = 600.0
-"""Time for the driver to make its first connection: it may still be loading data."""
-KILLED_S = 900.0
-"""Time for Slurm to kill a job that has received SIGTERM; a job that ended by itself might not be requeued."""
+FIRST_CONNECTION_S = 600.0
+"""Maximum wait for the driver's first connection, as it may still be loading data."""
+KILL_S = 900.0
+"""Maximum wait for Slurm to kill a job that has received SIGTERM; a job that exits by itself might not be requeued."""
 
 
 class NodeJob:
@@ -51,18 +51,18 @@ class NodeJob:
     def __init__(
         self, spec: str, options: Mapping[str, Any], *, folder: Path, gpus: int, grace_s: float
     ) -> None:
-        """`folder`: shared with the driver; `grace_s`: how long to wait for a driver whose connection has ended."""
+        """`folder`: shared with the driver; `grace_s`: maximum wait for a driver whose connection has ended."""
         self.spec, self.options, self.folder = spec, dict(options), folder
         self.gpus, self.grace_s = gpus, grace_s
 
     def __call__(self) -> str:
-        """Serve until the driver or the job ends; returns why."""
+        """Serve until the driver or the job ends; returns the reason."""
         if self.gpus:
             os.environ["EVALS_ENGINE_GPUS"] = str(self.gpus)
         return asyncio.run(_Server(self).run(os.environ["SLURM_JOB_ID"]))
 
     def checkpoint(self) -> DelayedSubmission:
-        """Return what to run when the job starts again; called by submitit before the time limit."""
+        """Return the job to run after requeuing; called by submitit before the time limit."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -73,69 +73,69 @@ class _Server:
 
     def __init__(self, job: NodeJob) -> None:
         self._job = job
-        self._host = Host(job.spec, job.options)
+        self._host = ReplicaHost(job.spec, job.options)
         self._key = secrets.token_bytes(32)
         self._socket: web.WebSocketResponse | None = None
         """The driver's connection."""
-        self._since = 0.0
-        """When the last connection ended, or this began."""
-        self._limit_s = JOIN_S
-        self._why = ""
-        """Why to end; empty: go on."""
-        self._ended = asyncio.Event()
+        self._idle_since = 0.0
+        """When the last connection ended, or the server started."""
+        self._max_idle_s = FIRST_CONNECTION_S
+        self._end_reason = ""
+        """Why the server ends; empty while it serves."""
+        self._end_requested = asyncio.Event()
 
     async def run(self, job: str) -> str:
-        """Listen, announce the address, and serve until there is a reason to end; returns it."""
+        """Listen, announce the address, and serve until `_end` is called; returns the reason."""
         from aiohttp import web
 
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._end, "SIGTERM")
-        self._since = loop.time()
+        self._idle_since = loop.time()
         app = web.Application()
-        app.router.add_get(PATH, self._connection)
+        app.router.add_get(PATH, self._serve_driver)
         runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
         await runner.setup()
         try:
-            listening = _listen()
-            await web.SockSite(runner, listening).start()
-            here = Announcement(
+            listener = _listen()
+            await web.SockSite(runner, listener).start()
+            announcement = Announcement(
                 host=_own_name(),
-                port=listening.getsockname()[1],
+                port=listener.getsockname()[1],
                 key=self._key,
-                facts=decode_facts(await self._host.facts()),
+                info=decode_info(await self._host.info()),
             )
-            await asyncio.to_thread(announce, self._job.folder, job, here)
-            print(f"listening on {here.host}:{here.port}", flush=True)  # noqa: T201
-            await self._until_end()
+            await asyncio.to_thread(announce, self._job.folder, job, announcement)
+            print(f"listening on {announcement.host}:{announcement.port}", flush=True)  # noqa: T201
+            await self._wait_for_end()
         finally:
-            path_of(self._job.folder, job).unlink(missing_ok=True)
+            announcement_path(self._job.folder, job).unlink(missing_ok=True)
             if self._socket is not None:
                 await self._socket.close()
             await self._host.close()
             await runner.cleanup()
-        print(f"ending: {self._why}", flush=True)  # noqa: T201
-        if self._why == "SIGTERM":
-            await asyncio.sleep(KILLED_S)
-        return self._why
+        print(f"ending: {self._end_reason}", flush=True)  # noqa: T201
+        if self._end_reason == "SIGTERM":
+            await asyncio.sleep(KILL_S)
+        return self._end_reason
 
-    async def _until_end(self) -> None:
+    async def _wait_for_end(self) -> None:
         loop = asyncio.get_running_loop()
-        while not self._why:
+        while not self._end_reason:
             with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
-                    await self._ended.wait()
-            if self._socket is None and loop.time() - self._since > self._limit_s:
-                self._end(f"no connection from the driver for {self._limit_s:.0f} s")
+                    await self._end_requested.wait()
+            if self._socket is None and loop.time() - self._idle_since > self._max_idle_s:
+                self._end(f"no connection from the driver for {self._max_idle_s:.0f} s")
 
-    def _end(self, why: str) -> None:
-        self._why = self._why or why
-        self._ended.set()
+    def _end(self, reason: str) -> None:
+        self._end_reason = self._end_reason or reason
+        self._end_requested.set()
 
-    async def _connection(self, request: web.Request) -> web.WebSocketResponse:
+    async def _serve_driver(self, request: web.Request) -> web.WebSocketResponse:
         """Serve the driver; a new connection replaces an earlier one."""
         from aiohttp import web
 
-        connection = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MOST_MESSAGE, compress=False)
+        connection = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE, compress=False)
         await connection.prepare(request)
         try:
             await authenticate(connection, self._key, role=JOB, peer=DRIVER)
@@ -145,35 +145,35 @@ class _Server:
         earlier, self._socket = self._socket, connection
         if earlier is not None:
             await earlier.close()
-        answering: asyncio.Task[None] | None = None
+        sender: asyncio.Task[None] | None = None
         try:
             async for message in connection:
                 kind, content = (message.data[:1], message.data[1:]) if message.type == BINARY else (b"", b"")
-                if kind == START and answering is None:
-                    answering = asyncio.get_running_loop().create_task(self._answer(connection))
-                elif kind == WORK:
-                    await self._host.give(content)
+                if kind == START and sender is None:
+                    sender = asyncio.get_running_loop().create_task(self._send_responses(connection))
+                elif kind == REQUESTS:
+                    await self._host.send(content)
                 elif kind == END:
                     self._end("the driver has finished")
         finally:
-            if answering is not None:
-                answering.cancel()
-                await asyncio.gather(answering, return_exceptions=True)
+            if sender is not None:
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
             if self._socket is connection:
                 self._socket = None
-                self._since, self._limit_s = asyncio.get_running_loop().time(), self._job.grace_s
+                self._idle_since, self._max_idle_s = asyncio.get_running_loop().time(), self._job.grace_s
         return connection
 
-    async def _answer(self, connection: web.WebSocketResponse) -> None:
-        """Start the model, then send answers as they come."""
-        start, facts = await self._host.start()
-        await connection.send_bytes(FACTS + facts)
+    async def _send_responses(self, connection: web.WebSocketResponse) -> None:
+        """Start the model, then send responses as they arrive."""
+        start, info = await self._host.start()
+        await connection.send_bytes(INFO + info)
         while True:
-            answers = await self._host.take(start)
-            if self._why:
-                return  # the model may have been ended by the same signal: that is no answer
-            if answers != NO_ANSWERS:
-                await connection.send_bytes(ANSWERS + answers)
+            responses = await self._host.receive(start)
+            if self._end_reason:
+                return  # the signal may have ended the model too: its errors are not responses
+            if responses != NO_RESPONSES:
+                await connection.send_bytes(RESPONSES + responses)
 
 
 def _listen() -> socket.socket:
@@ -184,7 +184,7 @@ def _listen() -> socket.socket:
 
 
 def _own_name() -> str:
-    """Return the name of this node, or its address if the name cannot be resolved here."""
+    """Return the name of this node, or its address if the name cannot be resolved."""
     name = socket.gethostname()
     with suppress(OSError):
         socket.getaddrinfo(name, None)

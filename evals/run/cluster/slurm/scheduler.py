@@ -1,4 +1,4 @@
-"""What Slurm says of the jobs: their states, why they are pending, and how they ended."""
+"""The jobs of a run in Slurm's queue: their states, why they are pending, and how they ended."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from evals.plain import notice, plain
 
 POLL_S = 5.0
 """Minimum interval between two calls of squeue."""
-COMMAND_S = 60.0
-NOTICES_S = (10.0, 60.0, 300.0, 900.0, 3600.0)
-"""Times for which a job has been pending at which the user is told; then every hour."""
-ENDED = frozenset(
+COMMAND_TIMEOUT_S = 60.0
+NOTICE_TIMES_S = (10.0, 60.0, 300.0, 900.0, 3600.0)
+"""Pending times after which the user is notified; later ones follow every hour."""
+END_STATES = frozenset(
     {
         "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
         "REVOKED", "TIMEOUT",
     }
 )  # fmt: skip
-"""States from which a job does not return, unless Slurm is about to requeue it."""
+"""Final states of a job, unless Slurm is about to requeue it."""
 GONE = "no longer listed by squeue"
-LOG_MOST = 64 << 10
-LINES, LONGEST = 4, 200
-"""Last lines of a log that are shown, and the characters of each."""
+MAX_LOG_BYTES = 64 << 10
+MAX_LINES, MAX_LINE_LENGTH = 4, 200
+"""Number of last lines of a log that are shown, and maximum characters of each."""
 
 
 class State(NamedTuple):
-    """State of a job, and the scheduler's reason for it."""
+    """State of a job, with the scheduler's reason for it."""
 
     name: str = ""
     reason: str = ""
@@ -45,94 +45,94 @@ class Scheduler:
     """The jobs of one driver."""
 
     def __init__(self, jobs: Sequence[str], folder: Path) -> None:
-        """`folder`: where their logs are."""
+        """`folder`: folder of their logs."""
         self.jobs, self._folder = list(jobs), folder
         self.states: dict[str, State] = {}
         """State of each job when Slurm last answered."""
-        self._ended: dict[str, int] = {}
-        """Polls in a row in which a job had ended."""
+        self._polls_ended: dict[str, int] = {}
+        """Number of consecutive polls in which a job had ended."""
         self._pending: dict[str, tuple[float, int]] = {}
-        """Since when a job is pending, and how many notices there were."""
-        self._polled = -POLL_S
+        """(start time, notices given) of each pending job."""
+        self._last_poll = -POLL_S
         self._lock = threading.Lock()
 
     def end_of(self, job: str) -> str:
-        """Return in one line how a job ended, with the end of its log; empty if it has not. Blocks while Slurm is asked.
+        """Return in one line how a job ended, with the end of its log; empty if it has not. Blocks during a poll.
 
-        A job has ended if two polls in a row say so: preempted jobs have ended for a moment, too.
+        A job counts as ended after two consecutive polls, since preempted jobs are briefly listed as ended.
         """
         with self._lock:
-            if time.monotonic() - self._polled >= POLL_S:
+            if time.monotonic() - self._last_poll >= POLL_S:
                 self._poll()
-        if self._ended.get(job, 0) < 2:
+        if self._polls_ended.get(job, 0) < 2:
             return ""
         state = self.states[job].name
-        return f"Slurm job {job} ended ({state.lower().replace('_', ' ')}): {last_lines(log_of(self._folder, job))}"
+        return f"Slurm job {job} ended ({state.lower().replace('_', ' ')}): {last_lines(log_path(self._folder, job))}"
 
     def _poll(self) -> None:
-        self._polled = time.monotonic()
-        states = query(self.jobs)
+        self._last_poll = time.monotonic()
+        states = query_states(self.jobs)
         if states is None:
             return
         for job in self.jobs:
             self.states[job] = state = states.get(job, State(GONE))
-            ended = state.name in ENDED or state.name == GONE
-            self._ended[job] = self._ended.get(job, 0) + 1 if ended else 0
+            ended = state.name in END_STATES or state.name == GONE
+            self._polls_ended[job] = self._polls_ended.get(job, 0) + 1 if ended else 0
             if state.name != "PENDING":
                 self._pending.pop(job, None)
         self._notify()
 
     def _notify(self) -> None:
-        """Tell the user which jobs have been pending for long, and why."""
-        due: dict[tuple[str, str], list[str]] = {}
+        """Notify the user of jobs that have been pending for long, and why."""
+        jobs_by_notice: dict[tuple[str, str], list[str]] = {}
         for job in self.jobs:
             state = self.states[job]
             if state.name != "PENDING":
                 continue
-            since, notices = self._pending.setdefault(job, (self._polled, 0))
-            waited_s = self._polled - since
+            since, notices = self._pending.setdefault(job, (self._last_poll, 0))
+            waited_s = self._last_poll - since
             if waited_s >= _notice_s(notices):
                 self._pending[job] = since, notices + 1
-                due.setdefault((_words(waited_s), state.reason), []).append(job)
-        for (duration, reason), jobs in due.items():
-            what = f"job {jobs[0]} has" if len(jobs) == 1 else f"jobs {', '.join(jobs)} have"
-            notice(f"slurm: {what} been pending for {duration}: {reason or 'no reason given'}")
+                jobs_by_notice.setdefault((_duration_text(waited_s), state.reason), []).append(job)
+        for (duration, reason), jobs in jobs_by_notice.items():
+            subject = f"job {jobs[0]} has" if len(jobs) == 1 else f"jobs {', '.join(jobs)} have"
+            notice(f"slurm: {subject} been pending for {duration}: {reason or 'no reason given'}")
 
     def cancel(self) -> None:
         """Cancel all jobs; those that have ended are not affected."""
         if self.jobs:
-            run("scancel", "--quiet", *self.jobs)
+            run_command("scancel", "--quiet", *self.jobs)
 
-    def end(self, leaving: Sequence[str], *, wait_s: float) -> None:
-        """Cancel the jobs at once, except those that are about to end by themselves, and these after a time."""
-        if others := [job for job in self.jobs if job not in leaving]:
-            run("scancel", "--quiet", *others)
-        until = time.monotonic() + wait_s
-        while leaving and time.monotonic() < until:
-            states = query(leaving)
-            if states is not None and all(state.name in ENDED for state in states.values()):
+    def end(self, ending: Sequence[str], *, wait_s: float) -> None:
+        """Cancel all jobs; those in `ending` have `wait_s` to end by themselves."""
+        if others := [job for job in self.jobs if job not in ending]:
+            run_command("scancel", "--quiet", *others)
+        deadline = time.monotonic() + wait_s
+        while ending and time.monotonic() < deadline:
+            states = query_states(ending)
+            if states is not None and all(state.name in END_STATES for state in states.values()):
                 return
             time.sleep(0.5)
         self.cancel()
 
 
 def _notice_s(notices: int) -> float:
-    """Return the time pending at which the next notice is due."""
-    further = notices - len(NOTICES_S) + 1
-    return NOTICES_S[notices] if further <= 0 else NOTICES_S[-1] * (1 + further)
+    """Return the pending time at which the next notice is due."""
+    further = notices - len(NOTICE_TIMES_S) + 1
+    return NOTICE_TIMES_S[notices] if further <= 0 else NOTICE_TIMES_S[-1] * (1 + further)
 
 
-def _words(seconds: float) -> str:
+def _duration_text(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} minute{'s' if seconds >= 90 else ''}"
 
 
-def run(*words: str) -> str | None:
-    """Return the output of one of Slurm's commands; None if it fails."""
+def run_command(*command: str) -> str | None:
+    """Run one of Slurm's commands and return its output; None if it fails."""
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, errors="replace", check=False, timeout=COMMAND_S
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=COMMAND_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -141,9 +141,11 @@ def run(*words: str) -> str | None:
     return None if done.returncode else done.stdout
 
 
-def query(jobs: Sequence[str]) -> dict[str, State] | None:
-    """Return the states of those jobs that Slurm still lists; None if it does not answer."""
-    listed = run("squeue", "--noheader", "--states=all", f"--jobs={','.join(jobs)}", "--format=%i|%T|%r")
+def query_states(jobs: Sequence[str]) -> dict[str, State] | None:
+    """Return the states of the jobs that Slurm still lists; None if squeue fails."""
+    listed = run_command(
+        "squeue", "--noheader", "--states=all", f"--jobs={','.join(jobs)}", "--format=%i|%T|%r"
+    )
     if listed is None:
         return None
     states = {}
@@ -155,12 +157,12 @@ def query(jobs: Sequence[str]) -> dict[str, State] | None:
 
 
 def partitions() -> list[str]:
-    """Return the names of the partitions; empty if Slurm does not answer."""
-    return sorted(set((run("sinfo", "--noheader", "--format=%R") or "").split()))
+    """Return the names of the partitions; empty if sinfo fails."""
+    return sorted(set((run_command("sinfo", "--noheader", "--format=%R") or "").split()))
 
 
-def require() -> None:
-    """Raise UsageError if there is no Slurm here."""
+def require_slurm() -> None:
+    """Raise UsageError if Slurm's commands are not available."""
     for command in ("sbatch", "squeue", "scancel", "srun"):
         if shutil.which(command) is None:
             raise UsageError(
@@ -168,7 +170,7 @@ def require() -> None:
             )
 
 
-def log_of(folder: Path, job: str) -> Path:
+def log_path(folder: Path, job: str) -> Path:
     """Return the file that a job's output goes to."""
     return folder / f"{job}_0_log.out"
 
@@ -177,11 +179,11 @@ def last_lines(log: Path) -> str:
     """Return the last lines of a log and its path in one line, without secrets and terminal escapes."""
     try:
         with disk.open_regular(log) as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - LOG_MOST))
-            text = stream.read(LOG_MOST).decode(errors="replace")
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - MAX_LOG_BYTES))
+            text = stream.read(MAX_LOG_BYTES).decode(errors="replace")
     except OSError:
         return f"it wrote no log at {log}: do its node and this one share that folder?"
     mask = Mask(value for name, value in os.environ.items() if names_secret(name))
     lines = [" ".join(line.split()) for line in plain(mask.text(text)).splitlines()]
-    shown = [line[:LONGEST] for line in lines if line][-LINES:]
-    return f"{' / '.join(shown) or 'its log is empty'} (log: {log})"
+    last = [line[:MAX_LINE_LENGTH] for line in lines if line][-MAX_LINES:]
+    return f"{' / '.join(last) or 'its log is empty'} (log: {log})"

@@ -19,19 +19,19 @@ _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What is asked of Slurm for each job."""
+    """Settings of each Slurm job."""
 
     partition: str = ""
     account: str = ""
     qos: str = ""
     constraint: str = ""
     time: str = "4:00:00"
-    """Limit as sbatch takes it; a job that reaches it is requeued."""
+    """Time limit in sbatch's format; a job that reaches it is requeued."""
     gpus: int | None = None
-    """Per job; None: as the model's profile states."""
+    """GPUs per job; None: the number in the model's profile."""
     cpus: int | None = None
     memory: str = ""
-    """As `sbatch --mem` takes it."""
+    """Value of `sbatch --mem`."""
     container: str = ""
     """Image for `srun --container-image` (Pyxis)."""
     mounts: str = ""
@@ -40,7 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Command that runs Python on a node, e.g. `apptainer exec --nv IMAGE python3`; empty: this interpreter, or
     `python3` in a container."""
     setup: tuple[str, ...] = ()
-    """Lines of shell before it."""
+    """Shell commands to run before Python."""
     folder: str = ""
     """Folder that driver and nodes share; empty: `.slurm` in the results folder."""
     grace: float = 60.0
@@ -48,11 +48,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     driver_partition: str = ""
     """Partition of the driver's job with --detach; empty: `partition`."""
     driver_time: str = ""
-    """Limit of the driver's job; empty: `time`."""
+    """Time limit of the driver's job; empty: `time`."""
 
 
 def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings of `KEY=VALUE` entries, completed from the environment; raises UsageError.
+    """Return the settings of `KEY=VALUE` entries, with defaults from the environment; raises UsageError.
 
     A key that occurs again replaces the earlier value, except for `setup`, whose lines are collected.
     """
@@ -60,7 +60,7 @@ def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) ->
     for key in Settings.__struct_fields__:
         if value := environment.get(f"{PREFIX}{key.upper()}", "").strip():
             values[key] = value.splitlines() if key == "setup" else value
-    lines: list[str] = []
+    setup_lines: list[str] = []
     for entry in entries:
         key, equals, value = entry.partition("=")
         key = key.strip().replace("-", "_")
@@ -68,8 +68,8 @@ def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) ->
             raise UnknownName("setting of Slurm", key, Settings.__struct_fields__)
         if not equals:
             raise UsageError(f"--slurm {entry}: write KEY=VALUE")
-        lines += [value] if key == "setup" else []
-        values[key] = lines if key == "setup" else value.strip()
+        setup_lines += [value] if key == "setup" else []
+        values[key] = setup_lines if key == "setup" else value.strip()
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -99,7 +99,7 @@ def minutes(text: str) -> int:
 
 
 def _check(settings: Settings) -> None:
-    """Raise UsageError for values that sbatch could not take, and for secrets in lines of shell."""
+    """Raise UsageError for values that sbatch would reject, and for secrets in shell commands."""
     for key in Settings.__struct_fields__:
         value = getattr(settings, key)
         for line in value if isinstance(value, tuple) else (str(value),):
@@ -107,7 +107,7 @@ def _check(settings: Settings) -> None:
                 raise UsageError(f"setting of Slurm: {key} contains a control character")
     for time in filter(None, (settings.time, settings.driver_time)):
         if minutes(time) < 1:
-            raise UsageError(f"setting of Slurm: time {time!r} is no time at all")
+            raise UsageError(f"setting of Slurm: time {time!r} must be at least a minute")
     if (settings.gpus or 0) < 0 or (settings.cpus or 1) < 1 or not 1 <= settings.grace <= 3600:
         raise UsageError("setting of Slurm: gpus from 0, cpus from 1, grace from 1 to 3600 seconds")
     if name := secret_argument([*settings.setup, settings.python]):

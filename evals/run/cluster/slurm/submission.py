@@ -1,4 +1,4 @@
-"""Submits the jobs of a run to Slurm, through submitit, and connects the queue to them."""
+"""Submit the jobs of a run to Slurm, through submitit, and connect to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from evals.calls.secrets import names_secret
 from evals.errors import UsageError, install
 from evals.plain import notice, plain
 from evals.run.cluster.placement import ENGINES, gpus_needed
-from evals.run.cluster.queue import Cluster, Facts
+from evals.run.cluster.queue import Cluster, ReplicaInfo
 from evals.run.cluster.slurm import messages, reaper, scheduler
 from evals.run.cluster.slurm import settings as slurm_settings
 from evals.run.cluster.slurm.link import SlurmLink
@@ -30,33 +30,35 @@ from evals.run.cluster.slurm.node import NodeJob
 from evals.run.cluster.slurm.scheduler import Scheduler
 from evals.run.cluster.slurm.settings import Settings
 
-LOOK_S = 0.5
-END_S = 10.0
+POLL_INTERVAL_S = 0.5
+SHUTDOWN_S = 10.0
 """Time for jobs to end by themselves."""
-REQUEUES = 1_000_000
-"""Number of time limits after which submitit no longer requeues a job."""
+MAX_REQUEUES = 1_000_000
+"""Maximum number of times that submitit requeues a job that reaches its time limit."""
 SIGNAL_S = 90
 """Time before the limit at which submitit requeues a job."""
-KEPT = frozenset(
+INHERITED_VARIABLES = frozenset(
     {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN", "SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}
 )
-"""Variables that a job gets although they are secrets, to download weights, or begin as those of another job do."""
+"""Variables that jobs inherit although they are secrets or begin with `SLURM_`."""
 
 
 class SlurmCluster(Cluster):
     """A cluster that ends its jobs when closed."""
 
-    def __init__(self, links: Sequence[SlurmLink], facts: Facts, *, jobs: Scheduler, undo: ExitStack) -> None:
-        """`undo`: what else is to be done at the end."""
-        super().__init__(links, facts)
-        self._links, self._jobs, self._undo = links, jobs, undo
+    def __init__(
+        self, links: Sequence[SlurmLink], info: ReplicaInfo, *, jobs: Scheduler, cleanup: ExitStack
+    ) -> None:
+        """`cleanup`: closed in the end."""
+        super().__init__(links, info)
+        self._links, self._jobs, self._cleanup = links, jobs, cleanup
 
     async def close(self) -> None:
         """Stop the replicas, and wait until no job is left."""
         await super().close()
-        leaving = [link.job for link in self._links if link.told_to_end]
-        await asyncio.to_thread(self._jobs.end, leaving, wait_s=END_S)
-        self._undo.close()
+        ending = [link.job for link in self._links if link.end_sent]
+        await asyncio.to_thread(self._jobs.end, ending, wait_s=SHUTDOWN_S)
+        self._cleanup.close()
 
 
 def connect(
@@ -69,54 +71,54 @@ def connect(
     results: Path,
     stopped: Callable[[], bool],
 ) -> Cluster:
-    """Submit the jobs and wait until the first has joined; raises UsageError with a one-line message.
+    """Submit the jobs and wait until the first is ready; raises UsageError with a one-line message.
 
-    `stopped`: returns whether the user has interrupted the command, as this may run in a thread.
+    `stopped`: returns whether the user has interrupted the command; polled, since this may run in a thread.
     """
     settings = slurm_settings.read(entries)
-    scheduler.require()
-    each = _gpus(spec, gpus if gpus is not None else settings.gpus)
-    with ExitStack() as undo:
+    scheduler.require_slurm()
+    gpus_per_job = _gpus_per_job(spec, gpus if gpus is not None else settings.gpus)
+    with ExitStack() as cleanup:
         folder = new_folder(settings, results)
-        undo.callback(_remove, folder)
-        job = NodeJob(spec, _absolute(options), folder=folder, gpus=each, grace_s=settings.grace)
-        slurm = executor(settings, folder, gpus=each)
+        cleanup.callback(_remove, folder)
+        job = NodeJob(spec, _absolute(options), folder=folder, gpus=gpus_per_job, grace_s=settings.grace)
+        slurm = executor(settings, folder, gpus=gpus_per_job)
         jobs = Scheduler([], folder)
-        undo.callback(jobs.cancel)
+        cleanup.callback(jobs.cancel)
         for _ in range(replicas or 1):
             jobs.jobs.append(submit(slurm, job, settings.partition))
-        undo.callback(_watch(jobs.jobs))
-        notice(f"slurm: submitted {_listed(jobs.jobs)}; logs: {folder}")
-        facts = _first_facts(jobs, folder, stopped)
-        if facts.version != version("science-evals"):
+        cleanup.callback(_start_reaper(jobs.jobs))
+        notice(f"slurm: submitted {_jobs_text(jobs.jobs)}; logs: {folder}")
+        info = _first_info(jobs, folder, stopped)
+        if info.version != version("science-evals"):
             raise UsageError(
-                f"science-evals {facts.version} on {facts.where}, {version('science-evals')} here: install the same"
+                f"science-evals {info.version} on {info.node}, {version('science-evals')} here: install the same"
             )
         links = [SlurmLink(number, folder, jobs) for number in jobs.jobs]
-        where = f"partition {settings.partition}" if settings.partition else "default partition"
-        note = f"cluster: slurm, {_listed(jobs.jobs)}, {where}, {each} GPUs each"
-        facts = replace(facts, notes=(note, *facts.notes))
-        return SlurmCluster(links, facts, jobs=jobs, undo=undo.pop_all())
+        partition = f"partition {settings.partition}" if settings.partition else "default partition"
+        note = f"cluster: slurm, {_jobs_text(jobs.jobs)}, {partition}, {gpus_per_job} GPUs each"
+        info = replace(info, notes=(note, *info.notes))
+        return SlurmCluster(links, info, jobs=jobs, cleanup=cleanup.pop_all())
     raise AssertionError
 
 
 def executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
     """Return submitit's executor for jobs whose files are in a folder; raises UsageError."""
-    scheduler.require()
+    scheduler.require_slurm()
     try:
         from submitit.slurm.slurm import SlurmExecutor
     except ImportError:
         raise UsageError(f"--cluster slurm needs submitit: {install('slurm')}") from None
     python = settings.python or ("python3" if settings.container else None)
-    slurm = SlurmExecutor(folder, max_num_timeout=REQUEUES, python=python)
+    slurm = SlurmExecutor(folder, max_num_timeout=MAX_REQUEUES, python=python)
     slurm.update_parameters(**_parameters(settings, gpus=gpus))
     return slurm
 
 
-def _gpus(spec: str, wanted: int | None) -> int:
-    """Return the GPUs of a job: as set, else as the model's profile states; engines need one at least."""
-    if wanted is not None:
-        return wanted
+def _gpus_per_job(spec: str, requested: int | None) -> int:
+    """Return the GPUs of a job: the number requested, else that of the model's profile; at least one for engines."""
+    if requested is not None:
+        return requested
     return gpus_needed(spec, "") or int(spec.partition(":")[0] in ENGINES)
 
 
@@ -135,18 +137,18 @@ def new_folder(settings: Settings, results: Path) -> Path:
 
 
 def _remove(folder: Path) -> None:
-    """Remove addresses, keys and what submitit stored; logs stay."""
+    """Remove announcements and submitit's files, but not the logs."""
     for path in folder.iterdir():
         if path.suffix != ".out":
             with suppress(OSError):
                 path.unlink()
-    with suppress(OSError):  # logs are in it
+    with suppress(OSError):  # not empty if there are logs
         folder.rmdir()
 
 
 def _parameters(settings: Settings, *, gpus: int) -> dict[str, Any]:
-    """Return what submitit writes into the job's script."""
-    texts = {
+    """Return submitit's parameters for the job's script."""
+    parameters = {
         "partition": settings.partition,
         "account": settings.account,
         "qos": settings.qos,
@@ -158,7 +160,7 @@ def _parameters(settings: Settings, *, gpus: int) -> dict[str, Any]:
     container = [f"--container-image={settings.container}"] if settings.container else []
     container += [f"--container-mounts={settings.mounts}"] if settings.mounts else []
     return {
-        **{name: value for name, value in texts.items() if value},
+        **{name: value for name, value in parameters.items() if value},
         "job_name": "evals",
         "time": slurm_settings.minutes(settings.time),
         "setup": list(settings.setup) or None,
@@ -171,7 +173,7 @@ def _parameters(settings: Settings, *, gpus: int) -> dict[str, Any]:
 
 
 def submit(slurm: Any, job: Any, partition: str) -> str:
-    """Submit a job and return its number; raises UsageError with what sbatch says."""
+    """Submit a job and return its id; raises UsageError with sbatch's message."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
@@ -183,9 +185,9 @@ def submit(slurm: Any, job: Any, partition: str) -> str:
             for line in plain(str(error)).splitlines()
             if line.strip()
         ]
-        why = " / ".join(lines[-2:]) or type(error).__name__
+        reason = " / ".join(lines[-2:]) or type(error).__name__
     if (
-        "partition" in why.lower()
+        "partition" in reason.lower()
         and partition
         and (names := scheduler.partitions())
         and partition not in names
@@ -193,16 +195,17 @@ def submit(slurm: Any, job: Any, partition: str) -> str:
         raise UsageError(
             f"--cluster slurm: there is no partition {partition!r}; there are: {', '.join(names)}"
         )
-    raise UsageError(f"--cluster slurm: sbatch: {why}")
+    raise UsageError(f"--cluster slurm: sbatch: {reason}")
 
 
 @contextmanager
 def _job_environment() -> Iterator[None]:
-    """Submit with an environment without secrets, and without the variables of a job that this process runs in."""
+    """Hide secrets, and the variables of a job in which this process runs, from the submitted job."""
     hidden = {
         name: value
         for name, value in os.environ.items()
-        if name not in KEPT and (names_secret(name) or name.startswith(("SLURM_", "SLURMD_", "SUBMITIT_")))
+        if name not in INHERITED_VARIABLES
+        and (names_secret(name) or name.startswith(("SLURM_", "SLURMD_", "SUBMITIT_")))
     }
     for name in hidden:
         del os.environ[name]
@@ -212,8 +215,8 @@ def _job_environment() -> Iterator[None]:
         os.environ.update(hidden)
 
 
-def _watch(jobs: Sequence[str]) -> Any:
-    """Start the process that cancels the jobs if this one ends; returns how to stop it."""
+def _start_reaper(jobs: Sequence[str]) -> Any:
+    """Start the process that cancels the jobs when this one ends; returns a function that stops it."""
     process = subprocess.Popen(
         [sys.executable, "-I", reaper.__file__, *jobs],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -227,29 +230,29 @@ def _watch(jobs: Sequence[str]) -> Any:
     return stop
 
 
-def _first_facts(jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) -> Facts:
-    """Return the facts of the first job that has joined; raises UsageError with the last fault if none will."""
+def _first_info(jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) -> ReplicaInfo:
+    """Return the description of the first job that is ready; raises UsageError with the last fault if all fail."""
     waiting = list(jobs.jobs)
-    why = ""
+    reason = ""
     while waiting:
         for job in list(waiting):
             announcement = messages.read(folder, job)
-            if announcement is not None and not announcement.facts.fault:
-                return announcement.facts
+            if announcement is not None and not announcement.info.fault:
+                return announcement.info
             if announcement is not None:
-                end = f"{announcement.facts.fault} (Slurm job {job} on {announcement.facts.where})"
+                failure = f"{announcement.info.fault} (Slurm job {job} on {announcement.info.node})"
             else:
-                end = jobs.end_of(job)
-            if end:
+                failure = jobs.end_of(job)
+            if failure:
                 waiting.remove(job)
-                why = end
+                reason = failure
         if stopped():
-            raise UsageError(f"interrupted before {_listed(jobs.jobs)} had joined")
-        time.sleep(LOOK_S)
-    raise UsageError(why)
+            raise UsageError(f"interrupted before {_jobs_text(jobs.jobs)} had joined")
+        time.sleep(POLL_INTERVAL_S)
+    raise UsageError(reason)
 
 
-def _listed(jobs: Sequence[str]) -> str:
+def _jobs_text(jobs: Sequence[str]) -> str:
     if len(jobs) == 1:
         return f"job {jobs[0]}"
     return f"jobs {', '.join(jobs)}" if len(jobs) <= 8 else f"{len(jobs)} jobs, {jobs[0]} to {jobs[-1]}"
