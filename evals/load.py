@@ -394,5 +394,5 @@ def without_secrets(spec: str) -> str:
 
     adapter, _, address = spec.partition(":")
     bases, hash_, name = address.partition("#")
-    shown = ",".join(map(http.without_secrets, addresses.split(bases)))
+    shown = ",".join(map(http.without_secrets, addresses.split_urls(bases)))
     return f"{adapter}:{shown}{hash_}{name}"

@@ -1,9 +1,9 @@
 """Baselines without a language model: `baseline:mean`, `baseline:majority`, `baseline:magpie-rf`, `baseline:copy`.
 
-The first three answer `matbench`: they are fitted to the training part of the fold in which a material is tested, from
-the tables given by `--data` or `--sample`. `magpie-rf` is a random forest of 500 trees on the Magpie features of the
-composition (Ward et al. 2016), like `rf` on Matbench's leaderboard. `copy` answers any suite with the last tagged text or
-the last line of the question: the score of repeating the input.
+The first three run `matbench`: for each material, they are fitted to the training data of its test fold, from the tables
+given by `--data` or `--sample`. `magpie-rf` is a random forest of 500 trees on the Magpie features of the composition (Ward
+et al. 2016), like `rf` on Matbench's leaderboard. `copy` runs any suite; it replies with the last tagged text or the last
+line of the question, which yields the score of repeating the input.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Table(NamedTuple):
     name: str
     column: str
     phrase: str
-    """Text that only the questions of this task contain."""
+    """Text that occurs only in the questions of this task."""
 
 
 TABLES = (
@@ -42,7 +42,7 @@ TABLES = (
     Table("glass", "gfa", "metallic glass"),
 )
 _COMPOSITION = re.compile(r"^Composition: (\S+)", re.MULTILINE)
-_TAGGED = re.compile(r"<([A-Z_]+)>(.*?)</\1>", re.DOTALL)
+_TAGGED_TEXT = re.compile(r"<([A-Z_]+)>(.*?)</\1>", re.DOTALL)
 
 
 class Row(NamedTuple):
@@ -51,53 +51,54 @@ class Row(NamedTuple):
     composition: str
     fold: int
     target: float
-    """For classes: 1 for yes, 0 for no."""
+    """In classification, 1 for yes and 0 for no."""
 
 
-Learner = Callable[[Sequence[Row], Sequence[Row]], list[float]]
-"""(training rows, rows to predict) -> predictions; for classes: the probability of yes."""
+Predictor = Callable[[Sequence[Row], Sequence[Row]], list[float]]
+"""(training rows, test rows) -> predictions; in classification, the probability of yes."""
 
 
-class Learned:
-    """Answers matbench with a learner's predictions, fitted fold by fold."""
+class FittedBaseline:
+    """Replies to matbench with the predictions of a model that is fitted for each fold."""
 
     accepts: frozenset[str] = frozenset()
 
-    def __init__(self, name: str, learner: Learner, source: Data) -> None:
+    def __init__(self, name: str, predictor: Predictor, source: Data) -> None:
         self.name = name
-        self._learner = learner
+        self._predictor = predictor
         self._source = source
         self._answers: dict[tuple[str, str], str] = {}
         self._tables: dict[str, list[Row]] = {}
         self._lock = asyncio.Lock()
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Answer one question; the first of each fold fits the learner."""
+        """Return the prediction for one question; the first question of each fold fits the model."""
         text = plain_text([part for message in prompt.messages for part in message.parts])
         table = next((table for table in TABLES if table.phrase in text), None)
         composition = _COMPOSITION.search(text)
         if table is None or composition is None:
-            raise Fatal(f"baseline:{self.name} answers only matbench's {', '.join(t.name for t in TABLES)}")
+            tasks = ", ".join(table.name for table in TABLES)
+            raise Fatal(f"baseline:{self.name} can only run these tasks of matbench: {tasks}")
         async with self._lock:
             if (table.name, composition[1]) not in self._answers:
-                await asyncio.to_thread(self._learn, table, composition[1])
+                await asyncio.to_thread(self._fit_fold, table, composition[1])
         return Reply(
             text=self._answers[table.name, composition[1]], usage=Usage(input=0, output=0), model=self.name
         )
 
-    def _learn(self, table: Table, composition: str) -> None:
+    def _fit_fold(self, table: Table, composition: str) -> None:
         if table.name not in self._tables:
             self._tables[table.name] = _rows(self._source, table)
         rows = self._tables[table.name]
         fold = next((row.fold for row in rows if row.composition == composition), None)
         if fold is None:
             raise Fatal(f"baseline:{self.name}: {composition} is not in the table of {table.name}")
-        tested = [row for row in rows if row.fold == fold]
+        test_rows = [row for row in rows if row.fold == fold]
         training = [row for row in rows if row.fold != fold]
         if not training:
             raise Fatal(f"baseline:{self.name}: the table of {table.name} has no other fold to train on")
         binary = {row.target for row in rows} <= {0.0, 1.0} and table.name in ("expt_is_metal", "glass")
-        for row, value in zip(tested, self._learner(training, tested), strict=True):
+        for row, value in zip(test_rows, self._predictor(training, test_rows), strict=True):
             self._answers[table.name, row.composition] = _answer(value, binary=binary)
 
     async def close(self) -> None:
@@ -117,25 +118,25 @@ def _rows(source: Data, table: Table) -> list[Row]:
     return [Row(str(row["composition"]), int(row["fold"]), float(row[table.column])) for row in rows]
 
 
-def mean(training: Sequence[Row], tested: Sequence[Row]) -> list[float]:
-    """Predict the mean of the training targets; for classes, the share of yes."""
-    return [fmean(row.target for row in training)] * len(tested)
+def mean(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
+    """Predict the mean of the training targets; in classification, the fraction of yes."""
+    return [fmean(row.target for row in training)] * len(test_rows)
 
 
-def majority(training: Sequence[Row], tested: Sequence[Row]) -> list[float]:
-    """Predict the most frequent training target, the smallest of several."""
+def majority(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
+    """Predict the most frequent training target; ties: the smallest."""
     counts = Counter(row.target for row in training)
-    most = max(counts.values())
-    return [min(target for target, count in counts.items() if count == most)] * len(tested)
+    highest = max(counts.values())
+    return [min(target for target, count in counts.items() if count == highest)] * len(test_rows)
 
 
-def magpie_rf(training: Sequence[Row], tested: Sequence[Row]) -> list[float]:
-    """Predict with a random forest on Magpie features; unknown features are replaced by the column's mean."""
+def magpie_rf(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
+    """Predict with a random forest on Magpie features; missing features are replaced by the column's mean."""
     import numpy as np
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     train_features = np.array([features(row.composition) for row in training])
-    test_features = np.array([features(row.composition) for row in tested])
+    test_features = np.array([features(row.composition) for row in test_rows])
     usable = np.isnan(train_features).mean(axis=0) <= 0.01
     column_means = np.nanmean(train_features[:, usable], axis=0)
     train_features, test_features = (
@@ -171,15 +172,15 @@ def features(composition: str) -> tuple[float, ...]:
 
 
 class Copy:
-    """Answers with the last tagged text of the question, else with its last line."""
+    """Replies with the last tagged text of the question, else with its last line."""
 
     accepts: frozenset[str] = frozenset({"image", "time_series", "structure"})
     name = "copy"
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return text of the question."""
+        """Return the tagged text or last line of the question."""
         text = plain_text([part for message in prompt.messages for part in message.parts])
-        tagged = _TAGGED.findall(text)
+        tagged = _TAGGED_TEXT.findall(text)
         answer = (
             f"<{tagged[-1][0]}>{tagged[-1][1]}</{tagged[-1][0]}>"
             if tagged
@@ -191,20 +192,20 @@ class Copy:
         """Nothing to release."""
 
 
-LEARNERS: dict[str, Learner] = {"mean": mean, "majority": majority, "magpie-rf": magpie_rf}
+PREDICTORS: dict[str, Predictor] = {"mean": mean, "majority": majority, "magpie-rf": magpie_rf}
 
 
-def model(rest: str, *, data: Path | None = None, sample: bool = False) -> Learned | Copy:
+def model(rest: str, *, data: Path | None = None, sample: bool = False) -> FittedBaseline | Copy:
     """Return the model `baseline:NAME`; raises UsageError if the name is unknown, or an extra or the data are missing."""
     if rest == "copy":
         return Copy()
-    if rest not in LEARNERS:
-        raise UnknownName("baseline", rest, [*LEARNERS, "copy"])
+    if rest not in PREDICTORS:
+        raise UnknownName("baseline", rest, [*PREDICTORS, "copy"])
     if data is None and not sample:
         raise UsageError(f"baseline:{rest} is fitted to matbench's tables: add --data DIR or --sample")
     if rest == "magpie-rf":
         _require("matminer", "sklearn", "pymatgen")
-    return Learned(rest, LEARNERS[rest], Data(suite="matbench", local=data, sample=sample))
+    return FittedBaseline(rest, PREDICTORS[rest], Data(suite="matbench", local=data, sample=sample))
 
 
 def _require(*packages: str) -> None:

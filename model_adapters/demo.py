@@ -1,8 +1,8 @@
 """Recorded replies to bundled sample items, for trying things out: `demo:careful` and `demo:careless`.
 
-Written for this project, for the `--sample` items of MMLU-Pro, GPQA, AIME 2025, SMolInstruct NC-I2S and Matbench expt_gap:
-one model that reasons carefully and one that does not, so that scores, molecules and verdicts differ. An item is recognised
-by its own text, whatever the protocol adds; `{{TEXT}}` in a reply stands for the letter under which that option is shown.
+The replies were written for this project, to the `--sample` items of MMLU-Pro, GPQA, AIME 2025, SMolInstruct NC-I2S and
+Matbench expt_gap, by one model that reasons carefully and one that does not, so that scores, molecules and verdicts differ.
+An item is recognised by its text under any protocol; `{{TEXT}}` in a reply is replaced by the letter of that option.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ class Recorded(Struct, frozen=True):
 
 
 @lru_cache
-def recorded(name: str) -> tuple[Recorded, ...]:
-    """Return the replies of a set."""
+def load_replies(name: str) -> tuple[Recorded, ...]:
+    """Return the recorded replies of a model."""
     lines = (FOLDER / f"{name}.jsonl").read_bytes().splitlines()
     return tuple(msgspec.json.decode(line, type=Recorded) for line in lines)
 
 
 class Demo:
-    """Answers from a set of recorded replies."""
+    """Returns recorded replies."""
 
     accepts: frozenset[str] = frozenset()
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._replies = recorded(name)
+        self._replies = load_replies(name)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the recorded reply to this item; raises Rejected if none was recorded."""
@@ -61,7 +61,7 @@ class Demo:
         )
         if recording is None:
             raise Rejected(
-                f"demo:{self.name} has replies only to the --sample items of mmlu-pro, gpqa, aime:2025, "
+                f"demo:{self.name} only has replies to the --sample items of mmlu-pro, gpqa, aime:2025, "
                 "smolinstruct:NC-I2S and matbench:expt_gap"
             )
         answer = _OPTION.sub(lambda match: _letter(match[1], text), recording.text)
@@ -80,11 +80,11 @@ class Demo:
 
 
 def _letter(option: str, text: str) -> str:
-    """Return the letter under which an option is shown; of several lists (examples before the question) the last."""
-    shown = re.findall(rf"(?m)^\(?([A-Z])[).:]\s*{re.escape(option)}\s*$", text)
-    if not shown:
-        raise Rejected(f"the option {option!r} is not shown")
-    return str(shown[-1])
+    """Return the letter of an option in a prompt; the last one, as few-shot examples may precede the question."""
+    letters = re.findall(rf"(?m)^\(?([A-Z])[).:]\s*{re.escape(option)}\s*$", text)
+    if not letters:
+        raise Rejected(f"the prompt does not list the option {option!r}")
+    return str(letters[-1])
 
 
 def model(rest: str) -> Demo:

@@ -12,16 +12,22 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, ModelError
-from evals.model_adapters.common.body import count, fields, merged, model_name, parse_content
-from evals.model_adapters.common.faults import Envelope, error_in_200, not_a_reply
-from evals.model_adapters.common.finish import ending
+from evals.model_adapters.common.body import (
+    as_object,
+    merge_fields,
+    parse_content,
+    parse_count,
+    parse_model_name,
+)
+from evals.model_adapters.common.faults import Envelope, error_in_200, invalid_response
+from evals.model_adapters.common.finish import parse_finish_reason
 from evals.model_adapters.common.http import Client, credentials
-from evals.model_adapters.common.http_model import HttpModel, answer_of
-from evals.model_adapters.common.pictures import encoded
+from evals.model_adapters.common.http_model import HttpModel, decode_response
+from evals.model_adapters.common.media_encoding import encode_media
 from evals.model_adapters.common.rules import (
     Rule,
+    find_rule,
     remarks,
-    rule_for,
     supported_sampling,
     thinking_fields,
     truncate_at_stop,
@@ -29,27 +35,32 @@ from evals.model_adapters.common.rules import (
 from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
 
 BASE = "https://generativelanguage.googleapis.com/v1beta"
-MOST_STOPS = 5
-_NEVER = frozenset({"min_p"})
+MAX_STOPS = 5
+_UNSUPPORTED = frozenset({"min_p"})
 
 
-def _thinking(**fields: Any) -> dict[str, Any]:
-    return {"thinkingConfig": {"includeThoughts": True, **fields}}
+def _thinking(**as_object: Any) -> dict[str, Any]:
+    return {"thinkingConfig": {"includeThoughts": True, **as_object}}
 
 
 RULES = (
-    Rule(models=r"gemini-(1|2\.0)|gemma", refuses=_NEVER, off={}),
-    Rule(models=r"gemini-2\.5-pro", refuses=_NEVER, reasons=True, on=_thinking(thinkingBudget=-1)),
+    Rule(models=r"gemini-(1|2\.0)|gemma", unsupported=_UNSUPPORTED, thinking_off={}),
+    Rule(
+        models=r"gemini-2\.5-pro",
+        unsupported=_UNSUPPORTED,
+        reasons_by_default=True,
+        thinking_on=_thinking(thinkingBudget=-1),
+    ),
     Rule(
         models=r"gemini-2\.5",
-        refuses=_NEVER,
-        reasons=True,
-        on=_thinking(thinkingBudget=-1),
-        off={"thinkingConfig": {"thinkingBudget": 0}},
+        unsupported=_UNSUPPORTED,
+        reasons_by_default=True,
+        thinking_on=_thinking(thinkingBudget=-1),
+        thinking_off={"thinkingConfig": {"thinkingBudget": 0}},
     ),
-    Rule(refuses=_NEVER, reasons=True, on=_thinking(thinkingLevel="high")),
+    Rule(unsupported=_UNSUPPORTED, reasons_by_default=True, thinking_on=_thinking(thinkingLevel="high")),
 )
-"""ai.google.dev/gemini-api/docs/thinking: from Gemini 3 on there are thinking levels, and thinking cannot be switched off."""
+"""ai.google.dev/gemini-api/docs/thinking: Gemini 3 introduced thinking levels; its thinking cannot be switched off."""
 
 
 class _Candidate(Struct, rename="camel"):
@@ -58,14 +69,14 @@ class _Candidate(Struct, rename="camel"):
     finish_message: Any = None
 
 
-class _Answer(Envelope, rename="camel"):
+class _Response(Envelope, rename="camel"):
     candidates: list[_Candidate] | None = None
     prompt_feedback: Any = None
     usage_metadata: Any = None
     model_version: Any = None
 
 
-_ANSWER = msgspec.json.Decoder(_Answer)
+_decoder = msgspec.json.Decoder(_Response)
 _FIELDS = {
     "temperature": "temperature",
     "top_p": "topP",
@@ -81,47 +92,49 @@ class Gemini(HttpModel):
     def __init__(self, name: str, *, base: str, key: str) -> None:
         client = Client(base, key=key, headers={"x-goog-api-key": key}, version="/v1beta")
         super().__init__(name, client, path=f"/models/{quote(name, safe='')}:generateContent")
-        self.rule = rule_for(RULES, name)
+        self.rule = find_rule(RULES, name)
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return the remarks for the run's card; raises UsageError for a setting that the model does not support."""
+        """Return notes for the run's card; raises UsageError for an unsupported setting."""
         return remarks(self.rule, self.name, sampling)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
-        """Parse the body of a 200 response; apply stop sequences that the API does not support."""
-        reply = parse(raw, seconds=seconds, where=self.where)
-        return truncate_at_stop(reply, sampling.stop[0 if "stop" in self.refusals.settings else MOST_STOPS :])
+        """Parse a 200 response, and apply stop sequences that the API does not support."""
+        reply = parse(raw, seconds=seconds, display_url=self.display_url)
+        return truncate_at_stop(
+            reply, sampling.stop[0 if "stop" in self.rejected_fields.settings else MAX_STOPS :]
+        )
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Return the request's body."""
-        pictures = {
-            sha: await _sendable(*picture) for sha, picture in (await encoded(prompt, "image")).items()
+        """Return the body of a request."""
+        images = {
+            sha: await _convert_gif(*image) for sha, image in (await encode_media(prompt, "image")).items()
         }
-        sent = supported_sampling(self.rule, sampling)
+        supported = supported_sampling(self.rule, sampling)
         config = {
-            field: value for name, field in _FIELDS.items() if (value := getattr(sent, name)) is not None
+            field: value for name, field in _FIELDS.items() if (value := getattr(supported, name)) is not None
         } | dict(thinking_fields(self.rule, self.name, thinking=sampling.thinking))
-        if sent.stop:
-            config["stopSequences"] = sent.stop[:MOST_STOPS]
+        if supported.stop:
+            config["stopSequences"] = supported.stop[:MAX_STOPS]
         request: dict[str, Any] = {
             "contents": [
                 {
                     "role": "model" if message.role == "assistant" else "user",
-                    "parts": [_part(part, pictures) for part in message.parts],
+                    "parts": [_part(part, images) for part in message.parts],
                 }
                 for message in prompt.messages
                 if message.role != "system"
             ]
         }
         if system := [part for m in prompt.messages if m.role == "system" for part in m.parts]:
-            request["systemInstruction"] = {"parts": [_part(part, pictures) for part in system]}
+            request["systemInstruction"] = {"parts": [_part(part, images) for part in system]}
         if config:
             request["generationConfig"] = config
-        return merged(request, sent.extra)
+        return merge_fields(request, supported.extra)
 
 
-async def _sendable(kind: str, data: str) -> tuple[str, str]:
-    """Convert a GIF to PNG, since the API does not accept GIF; other formats are returned unchanged."""
+async def _convert_gif(kind: str, data: str) -> tuple[str, str]:
+    """Return an image, converted to PNG if it is a GIF, which the API does not accept."""
     if kind != "image/gif":
         return kind, data
     from evals.data.media import inspect_image, redraw_as_png
@@ -133,51 +146,56 @@ async def _sendable(kind: str, data: str) -> tuple[str, str]:
     return "image/png", b64encode(png).decode()
 
 
-def _part(part: Part, pictures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _part(part: Part, images: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"text": part.text}
-    if part.kind != "image" or part.sha256 not in pictures:
+    if part.kind != "image" or part.sha256 not in images:
         raise ModelError(f"this adapter cannot send a {part.kind}")
-    kind, data = pictures[part.sha256]
+    kind, data = images[part.sha256]
     return {"inlineData": {"mimeType": kind, "data": data}}
 
 
-def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
-    """Parse the body of a 200 response; raises BadReply if it is not a reply, or the error that it reports."""
-    answer = answer_of(_ANSWER, raw, where)
-    if answer.reports_error():
-        raise error_in_200(raw, where, "with an error")
-    common: dict[str, Any] = {"usage": _usage(answer.usage_metadata), "seconds": seconds}
-    common["model"] = model_name(answer.model_version)
-    if not answer.candidates:
-        if reason := fields(answer.prompt_feedback).get("blockReason"):
+def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
+    """Parse a 200 response; raises BadReply if it contains no reply, or the error that it reports."""
+    response = decode_response(_decoder, raw, display_url)
+    if response.reports_error():
+        raise error_in_200(raw, display_url, "with an error")
+    common: dict[str, Any] = {"usage": _usage(response.usage_metadata), "seconds": seconds}
+    common["model"] = parse_model_name(response.model_version)
+    if not response.candidates:
+        if reason := as_object(response.prompt_feedback).get("blockReason"):
             return Reply(text=f"prompt blocked: {reason}", stop="filter", **common)
-        raise error_in_200(raw, where, "without candidates")
-    candidate = answer.candidates[0]
-    stop, finish = ending(candidate.finish_reason, where, detail=str(candidate.finish_message or "")[:200])
+        raise error_in_200(raw, display_url, "without candidates")
+    candidate = response.candidates[0]
+    stop, finish = parse_finish_reason(
+        candidate.finish_reason, display_url, detail=str(candidate.finish_message or "")[:200]
+    )
     parts = candidate.content
     if isinstance(parts, dict):
         parts = parts.get("parts")
     parts = parts or []
     if stop == "stop" and not parts and finish != TOOL_CALLS:
-        raise BadReply(f"200 without parts from {where}")
+        raise BadReply(f"200 without parts from {display_url}")
     try:
         content = parse_content(parts)
     except TypeError as error:
-        raise not_a_reply(raw, error, where) from None
-    if content.tools and not content.text and stop == "stop":
+        raise invalid_response(raw, error, display_url) from None
+    if content.has_tool_call and not content.text and stop == "stop":
         finish = TOOL_CALLS
     return Reply(text=content.text or "", reasoning=content.reasoning, stop=stop, finish=finish, **common)
 
 
 def _usage(raw_usage: Any) -> Usage:
-    usage = fields(raw_usage)
-    answer, thoughts = count(usage.get("candidatesTokenCount")), count(usage.get("thoughtsTokenCount"))
+    usage = as_object(raw_usage)
+    answer, thoughts = (
+        parse_count(usage.get("candidatesTokenCount")),
+        parse_count(usage.get("thoughtsTokenCount")),
+    )
     return Usage(
-        input=count(usage.get("promptTokenCount")),
+        input=parse_count(usage.get("promptTokenCount")),
         output=None if answer is None and thoughts is None else (answer or 0) + (thoughts or 0),
         reasoning=thoughts,
-        cached=count(usage.get("cachedContentTokenCount")),
+        cached=parse_count(usage.get("cachedContentTokenCount")),
     )
 
 

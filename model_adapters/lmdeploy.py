@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from evals.model_adapters.common.launch import Engine
-from evals.model_adapters.common.served import make
+from evals.model_adapters.common.served import launched_model
 
 OPTIONS = ("results", "trust_remote_code", "gpu_check")
 ENGINE = Engine(
@@ -24,5 +24,5 @@ ENGINE = Engine(
     port=23333,
     thinking="enable_thinking",
 )
-model = partial(make, ENGINE)
+model = partial(launched_model, ENGINE)
 """Return the model `lmdeploy:NAME`; raises UsageError if it cannot run here."""

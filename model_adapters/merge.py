@@ -1,6 +1,6 @@
-"""A merged model: `merge:RECIPE.toml` makes its checkpoint once, in the cache, and serves it by `vllm:` or `hf:` (extra `merge`).
+"""A merged model: `merge:RECIPE.toml` builds the checkpoint once, in the cache, and serves it by `vllm:` or `hf:` (extra `merge`).
 
-The recipe names base, experts, method and hyper-parameters: docs/merging.md.
+The recipe defines base, experts, method and hyperparameters: docs/merging.md.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from typing import TypeAlias
 from evals.errors import ModelError
 from evals.merging.build import Plan, make
 from evals.model_adapters import hf, vllm
-from evals.model_adapters.common.served import Served
+from evals.model_adapters.common.served import LaunchedModel
 from evals.model_adapters.hf import Transformers
 from evals.plain import notice
 from evals.seams import Decoding, TokenReading
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
 OPTIONS = ("results", "trust_remote_code", "gpu_check")
-Engine: TypeAlias = Served | Transformers
+Engine: TypeAlias = LaunchedModel | Transformers
 Loader: TypeAlias = Callable[[str], Engine]
-"""Folder -> model."""
+"""Loads the model in a folder."""
 
 
-class Merged:
-    """The model of a recipe: merged when it is first needed, then served like any other checkpoint."""
+class MergedModel:
+    """The model of a recipe, merged by the first call and then served like any other checkpoint."""
 
     def __init__(self, plan: Plan, load: Loader) -> None:
         self._plan, self._load = plan, load
-        stand_in = load(str(plan.base.folder))  # reports early what an engine lacks
+        base_engine = load(str(plan.base.folder))  # reports missing requirements of the engine early
         self.name = plan.name
-        self.accepts = stand_in.accepts
-        self.slots: int | None = stand_in.slots
-        self.options = " ".join(filter(None, (f"merge {plan.key}", _options(stand_in))))
-        """What identifies the engine: another merge is another run."""
+        self.accepts = base_engine.accepts
+        self.slots: int | None = base_engine.slots
+        self.options = " ".join(filter(None, (f"merge {plan.key}", _options(base_engine))))
+        """Identity of merge and engine: another merge is another run."""
         self._engine: Engine | None = None
         self._run: Path | None = None
         self._headers: dict[str, str] = {}
@@ -44,12 +44,12 @@ class Merged:
     @property
     def notes(self) -> list[str]:
         """Return the merge's identity, and the notes of its server."""
-        return [self._plan.summary, *(self._engine.notes if isinstance(self._engine, Served) else ())]
+        return [self._plan.summary, *(self._engine.notes if isinstance(self._engine, LaunchedModel) else ())]
 
     def log_to(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
         self._run = run
-        if isinstance(self._engine, Served):
+        if isinstance(self._engine, LaunchedModel):
             self._engine.log_to(run)
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
@@ -57,15 +57,15 @@ class Merged:
         self._headers.update(headers)
 
     def ready(self) -> Awaitable[None] | None:
-        """Return None if the model can be called, else an awaitable that merges and starts it."""
+        """Return None if the model can be called, else an awaitable that merges and starts the model."""
         return self._start() if self._engine is None else self._engine.ready()
 
     async def _start(self) -> None:
-        engine = await self._made()
+        engine = await self._merged_engine()
         if (waiting := engine.ready()) is not None:
             await waiting
 
-    async def _made(self) -> Engine:
+    async def _merged_engine(self) -> Engine:
         if self._engine is not None:
             return self._engine
         if self._starting is None or self._starting.done():
@@ -75,7 +75,7 @@ class Merged:
     async def _merge(self) -> Engine:
         folder = await asyncio.to_thread(make, self._plan, log=notice)
         engine = self._load(str(folder))
-        if isinstance(engine, Served):
+        if isinstance(engine, LaunchedModel):
             engine.add_headers(self._headers)
             if self._run is not None:
                 engine.log_to(self._run)
@@ -83,12 +83,12 @@ class Merged:
         return engine
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Answer one prompt; the first call merges."""
-        return await (await self._made()).reply(prompt, sampling)
+        """Return the reply to one prompt; the first call merges."""
+        return await (await self._merged_engine()).reply(prompt, sampling)
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
-        return await (await self._made()).logprobs(prompt, continuations)
+        return await (await self._merged_engine()).logprobs(prompt, continuations)
 
     def backend(self) -> str:
         """See `ReadsReplies`."""
@@ -98,10 +98,10 @@ class Merged:
         self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
     ) -> Sequence[TokenReading | ModelError]:
         """See `ReadsReplies`."""
-        return await (await self._made()).read_replies(written, sampling, decoding)
+        return await (await self._merged_engine()).read_replies(written, sampling, decoding)
 
     async def close(self) -> None:
-        """Stop the server, or release the memory; a merge that is under way ends by itself."""
+        """Stop the server, or release the memory; a merge in progress is completed in its thread."""
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
@@ -110,7 +110,7 @@ class Merged:
 
 
 def _options(engine: Engine) -> str:
-    return engine.options if isinstance(engine, Served) else ""
+    return engine.options if isinstance(engine, LaunchedModel) else ""
 
 
 def model(
@@ -119,16 +119,16 @@ def model(
     results: Path = Path("results"),
     trust_remote_code: bool = False,
     gpu_check: bool = True,
-) -> Merged:
-    """Return the model `merge:RECIPE.toml`, checked but not merged yet; raises UsageError."""
+) -> MergedModel:
+    """Return the model `merge:RECIPE.toml`, validated but not merged yet; raises UsageError."""
     plan = Plan(Path(rest), trusted=trust_remote_code)
 
     def load(folder: str) -> Engine:
         if plan.recipe.serve == "hf":
             return hf.model(folder, trust_remote_code=trust_remote_code)
-        served: Served = vllm.model(
+        server: LaunchedModel = vllm.model(
             folder, results=results, trust_remote_code=trust_remote_code, gpu_check=gpu_check
         )
-        return served
+        return server
 
-    return Merged(plan, load)
+    return MergedModel(plan, load)

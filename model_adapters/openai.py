@@ -1,6 +1,6 @@
-"""OpenAI's API, `openai:gpt-4.1`: the key is read from OPENAI_API_KEY, a custom base URL from OPENAI_BASE_URL.
+"""OpenAI's API, `openai:gpt-4.1`: key from OPENAI_API_KEY, custom base URL from OPENAI_BASE_URL.
 
-`server.py`, `vendors.py` and `intern.py` share the client, since many servers implement this chat protocol.
+`server.py`, `vendors.py` and `intern.py` use the same client, since many servers implement this API.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from msgspec.structs import replace
 from evals.errors import BadReply, Context, ModelError, ServerFault
 from evals.extract import split_reasoning
 from evals.model_adapters.common.body import (
+    as_object,
     calls_tool,
-    count,
-    fields,
-    flat,
-    merged,
-    model_name,
+    extract_text,
+    merge_fields,
     parse_content,
+    parse_count,
+    parse_model_name,
 )
-from evals.model_adapters.common.body import reasoning as reasoning_of
-from evals.model_adapters.common.faults import Envelope, error_in_200, is_error, not_a_reply
-from evals.model_adapters.common.finish import ending
+from evals.model_adapters.common.body import extract_reasoning as reasoning_of
+from evals.model_adapters.common.faults import Envelope, error_in_200, invalid_response, is_error
+from evals.model_adapters.common.finish import parse_finish_reason
 from evals.model_adapters.common.http import Client, credentials
-from evals.model_adapters.common.http_model import HttpModel, answer_of
-from evals.model_adapters.common.pictures import encoded
+from evals.model_adapters.common.http_model import HttpModel, decode_response
+from evals.model_adapters.common.media_encoding import encode_media
 from evals.model_adapters.common.rules import (
+    NOT_IN_OPENAI_API,
     SAMPLERS,
     Rule,
+    find_rule,
     remarks,
-    rule_for,
     supported_sampling,
     thinking_fields,
     truncate_at_stop,
@@ -48,16 +49,16 @@ if TYPE_CHECKING:
 
 BASE = "https://api.openai.com/v1"
 PATH = "/chat/completions"
-SWITCH = "chat_template_kwargs.enable_thinking"
+THINKING_FIELD = "chat_template_kwargs.enable_thinking"
 """Request field that switches reasoning on and off on servers that render a chat template."""
 
 
 class _Choice(Struct):
     message: dict[str, Any] | str | None = None
     delta: dict[str, Any] | None = None
-    """Sent instead of the message by servers that stream into one body."""
+    """Used instead of `message` by servers that merge a stream into one response."""
     text: str | None = None
-    """Sent by servers that answer a chat request in the format of a completion."""
+    """Used by servers that respond to a chat request in the completions format."""
     finish_reason: Any = None
     error: Any = None
     """OpenRouter: the error of the upstream provider."""
@@ -69,54 +70,54 @@ class _Completion(Envelope):
     model: Any = None
 
 
-_COMPLETION = msgspec.json.Decoder(_Completion)
+_decoder = msgspec.json.Decoder(_Completion)
 
 
 class Chat(HttpModel):
     """A model behind `POST {base}/chat/completions`."""
 
-    def __init__(self, name: str, *, base: str, key: str | None = None, switch: str = SWITCH) -> None:
-        """`switch`: request field that turns reasoning on and off; dots address nested objects."""
+    def __init__(self, name: str, *, base: str, key: str | None = None, switch: str = THINKING_FIELD) -> None:
+        """`switch`: request field that switches reasoning on and off; dots address nested objects."""
         headers = {"Authorization": f"Bearer {key}"} if key else None
         super().__init__(name, Client(base, key=key, headers=headers), path=PATH)
         self.switch = switch
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Return the request's body."""
-        return body(self.name, prompt, sampling, await data_urls(prompt), switch=self.switch)
+        """Return the body of a request."""
+        return body(self.name, prompt, sampling, await encode_as_data_urls(prompt), switch=self.switch)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
-        """Parse the body of a 200 response; raises the error that the body reports."""
-        reply = parse(raw, seconds=seconds, where=self.where)
-        if sampling.stop and "stop" in self.refusals.settings:
+        """Parse a 200 response; raises the error that it reports."""
+        reply = parse(raw, seconds=seconds, display_url=self.display_url)
+        if sampling.stop and "stop" in self.rejected_fields.settings:
             reply = truncate_at_stop(reply, sampling.stop)
-        return reply if sampling.thinking is not False else unparsed(reply)
+        return reply if sampling.thinking is not False else restore_misparsed_text(reply)
 
 
 class Hosted(Chat):
     """A vendor's model, which supports only some settings and has a vendor-specific switch for reasoning."""
 
-    limit = "max_tokens"
+    max_tokens_field = "max_tokens"
 
     def __init__(self, name: str, *, base: str, key: str, rules: Sequence[Rule], note: str = "") -> None:
         super().__init__(name, base=base, key=key)
-        self.rule = rule_for(rules, name)
+        self.rule = find_rule(rules, name)
         self._note = note
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return the remarks for the run's card; raises UsageError for a setting that the model does not support."""
+        """Return notes for the run's card; raises UsageError for an unsupported setting."""
         return [*remarks(self.rule, self.name, sampling), *([self._note] if self._note else [])]
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        """Return the request's body in the vendor's dialect."""
+        """Return the body of a request, in the vendor's variant of the API."""
         thinking = thinking_fields(self.rule, self.name, thinking=sampling.thinking)
         request = await super().body(prompt, replace(supported_sampling(self.rule, sampling), thinking=None))
         if "max_tokens" in request:
-            request[self.limit] = request.pop("max_tokens")
-        return merged(thinking, request)
+            request[self.max_tokens_field] = request.pop("max_tokens")
+        return merge_fields(thinking, request)
 
     def read(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
-        """Parse the body of a 200 response; apply stop sequences that could not be sent to the vendor."""
+        """Parse a 200 response, and apply stop sequences that the vendor does not support."""
         reply = super().read(raw, sampling, seconds=seconds)
         return (
             truncate_at_stop(reply, sampling.stop)
@@ -125,9 +126,9 @@ class Hosted(Chat):
         )
 
 
-async def data_urls(prompt: Prompt) -> Mapping[str, str]:
-    """Read a prompt's media: SHA-256 -> data URL; raises Rejected for one that cannot be sent."""
-    media = await encoded(prompt, "image", "time_series")
+async def encode_as_data_urls(prompt: Prompt) -> Mapping[str, str]:
+    """Return a prompt's media, SHA-256 -> data URL; raises Rejected for media that cannot be sent."""
+    media = await encode_media(prompt, "image", "time_series")
     return {sha: f"data:{kind};base64,{data}" for sha, (kind, data) in media.items()}
 
 
@@ -135,12 +136,12 @@ def body(
     name: str,
     prompt: Prompt,
     sampling: Sampling,
-    pictures: Mapping[str, str] | None = None,
+    media: Mapping[str, str] | None = None,
     *,
-    switch: str = SWITCH,
+    switch: str = THINKING_FIELD,
 ) -> dict[str, Any]:
-    """Return the request's body; unset fields are left to the server's defaults. `pictures`: see `data_urls`."""
-    messages = [_message(message, pictures or {}) for message in prompt.messages]
+    """Return the body of a request without unset fields. `media`: see `encode_as_data_urls`."""
+    messages = [_message(message, media or {}) for message in prompt.messages]
     request: dict[str, Any] = {"model": name, "messages": messages}
     for field in ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed"):
         if (value := getattr(sampling, field)) is not None:
@@ -153,22 +154,22 @@ def body(
         for field in outer:
             target = target.setdefault(field, {})
         target[last] = sampling.thinking
-    return merged(request, sampling.extra)
+    return merge_fields(request, sampling.extra)
 
 
-def _message(message: Message, pictures: Mapping[str, str]) -> dict[str, Any]:
+def _message(message: Message, media: Mapping[str, str]) -> dict[str, Any]:
     parts = message.parts
     if len(parts) == 1 and isinstance(parts[0], Text):
         return {"role": message.role, "content": parts[0].text}
-    return {"role": message.role, "content": [_part(part, pictures) for part in parts]}
+    return {"role": message.role, "content": [_part(part, media) for part in parts]}
 
 
-def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
+def _part(part: Part, media: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
-    if part.kind == "structure" or part.sha256 not in pictures:
+    if part.kind == "structure" or part.sha256 not in media:
         raise ModelError(f"this adapter cannot send a {part.kind}")
-    url = {"url": pictures[part.sha256]}
+    url = {"url": media[part.sha256]}
     if (
         part.kind == "time_series"
     ):  # LMDeploy's format (@ 38b20fcc, vl/time_series_utils.py): .npy, time first
@@ -176,51 +177,51 @@ def _part(part: Part, pictures: Mapping[str, str]) -> dict[str, Any]:
     return {"type": "image_url", "image_url": url}
 
 
-def parse(raw: bytes, *, seconds: float, where: str) -> Reply:
-    """Parse the body of a 200 response; raises BadReply if it is not a completion, or the error that it reports."""
-    completion = answer_of(_COMPLETION, raw, where)
+def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
+    """Parse a 200 response; raises BadReply if it is not a completion, or the error that it reports."""
+    completion = decode_response(_decoder, raw, display_url)
     if completion.reports_error():
-        raise error_in_200(raw, where, "with an error" if completion.choices else "without choices")
+        raise error_in_200(raw, display_url, "with an error" if completion.choices else "without choices")
     if not completion.choices:
-        raise error_in_200(raw, where, "without choices")
+        raise error_in_200(raw, display_url, "without choices")
     choice = completion.choices[0]
     message, usage = _message_of(choice), _usage(completion.usage)
     for fault in (choice.error, message.get("error")):
         if is_error(fault):
-            raise _broken(fault, where)
-    stop, finish = ending(choice.finish_reason, where)
+            raise _choice_error(fault, display_url)
+    stop, finish = parse_finish_reason(choice.finish_reason, display_url)
     if stop == "length" and usage.output == 0 and not usage.reasoning:  # LMDeploy up to 0.12
         raise Context(
-            f"200 without a token from {where}: the prompt ({usage.input} tokens) fills the context"
+            f"200 without a token from {display_url}: the prompt ({usage.input} tokens) fills the context"
         )
     try:
         content = parse_content(message.get("content"))
     except TypeError as error:
-        raise not_a_reply(raw, error, where) from None
-    common: dict[str, Any] = {"usage": usage, "seconds": seconds, "model": model_name(completion.model)}
-    refusal = flat(message.get("refusal")) or content.refusal
-    if not content.text and stop == "stop" and (content.tools or calls_tool(message)):
+        raise invalid_response(raw, error, display_url) from None
+    common: dict[str, Any] = {"usage": usage, "seconds": seconds, "model": parse_model_name(completion.model)}
+    refusal = extract_text(message.get("refusal")) or content.refusal
+    if not content.text and stop == "stop" and (content.has_tool_call or calls_tool(message)):
         finish = TOOL_CALLS
     if refusal and not content.text:
         return Reply(text=refusal, stop="filter", **common)
     reasoning = content.reasoning if content.reasoning is not None else reasoning_of(message)
     if content.text is None and reasoning is None and stop == "stop" and finish != TOOL_CALLS:
-        raise BadReply(f"200 with content null from {where}")
-    text, thought, unclosed = split_reasoning(content.text or "")
+        raise BadReply(f"200 with content null from {display_url}")
+    text, inline_reasoning, unclosed = split_reasoning(content.text or "")
     return Reply(
         text=text,
-        reasoning=thought if reasoning is None else reasoning,
+        reasoning=inline_reasoning if reasoning is None else reasoning,
         stop="length" if unclosed else stop,
         finish=finish,
         **common,
     )
 
 
-def unparsed(reply: Reply) -> Reply:
-    """Move text that a server's reasoning parser misclassified back into the reply, if reasoning was switched off.
+def restore_misparsed_text(reply: Reply) -> Reply:
+    """Return a reply whose text a server has misclassified as reasoning although reasoning was off, with its text restored.
 
-    vLLM's `deepseek_r1` parser, with which Intern-S1-Pro is served, looks for a `</think>`. With thinking off that tag is
-    in the prompt, so the parser returns the whole answer as reasoning (vLLM 0.32.0, recorded in `tests/cases/recorded.jsonl`).
+    vLLM's `deepseek_r1` parser, with which Intern-S1-Pro is served, splits at `</think>`. With thinking off that tag is in
+    the prompt, so the whole reply is returned as reasoning (vLLM 0.32.0, recorded in `tests/cases/recorded.jsonl`).
     """
     if reply.stop != "stop" or reply.text or not reply.reasoning:
         return reply
@@ -233,22 +234,22 @@ def _message_of(choice: _Choice) -> Mapping[str, Any]:
     return choice.message or choice.delta or {"content": choice.text}
 
 
-def _broken(fault: Any, where: str) -> ModelError:
-    """Return the error of a choice: by its code, or a ServerFault if it has none."""
+def _choice_error(fault: Any, display_url: str) -> ModelError:
+    """Return the error reported in a choice: by its code, or a ServerFault if it has none."""
     raw = msgspec.json.encode({"error": fault})
-    error = error_in_200(raw, where, "whose reply broke off")
+    error = error_in_200(raw, display_url, "whose reply broke off")
     return ServerFault(str(error)) if type(error) is BadReply else error
 
 
 def _usage(raw_usage: Any) -> Usage:
-    """Parse token counts; an implausible count becomes None and does not invalidate the reply."""
-    usage = fields(raw_usage)
+    """Parse token counts; implausible ones become None without invalidating the reply."""
+    usage = as_object(raw_usage)
     input_details, output_details = (
-        fields(usage.get("prompt_tokens_details")),
-        fields(usage.get("completion_tokens_details")),
+        as_object(usage.get("prompt_tokens_details")),
+        as_object(usage.get("completion_tokens_details")),
     )
-    input_, output = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
-    reasoning = count(output_details.get("reasoning_tokens"))
+    input_, output = parse_count(usage.get("prompt_tokens")), parse_count(usage.get("completion_tokens"))
+    reasoning = parse_count(output_details.get("reasoning_tokens"))
     if reasoning and output is not None and usage.get("total_tokens") == (input_ or 0) + output + reasoning:
         output += reasoning  # xAI does not include reasoning in completion tokens
     # OpenAI, Moonshot, DeepSeek
@@ -261,35 +262,38 @@ def _usage(raw_usage: Any) -> Usage:
         input=input_,
         output=output,
         reasoning=reasoning,
-        cached=next((tokens for value in cached if (tokens := count(value)) is not None), None),
+        cached=next((tokens for value in cached if (tokens := parse_count(value)) is not None), None),
     )
 
 
-_UNKNOWN = frozenset({"top_k", "min_p"})
 RULES = (
-    Rule(models=r"gpt-3|gpt-4|chatgpt|gpt-5[.\d]*-chat|ft:gpt-[34]", refuses=_UNKNOWN, off={}),
+    Rule(
+        models=r"gpt-3|gpt-4|chatgpt|gpt-5[.\d]*-chat|ft:gpt-[34]",
+        unsupported=NOT_IN_OPENAI_API,
+        thinking_off={},
+    ),
     Rule(
         models=r"o\d|gpt-5(?!\.)",
-        refuses=SAMPLERS | {"stop"},
-        reasons=True,
-        on={"reasoning_effort": "medium"},
+        unsupported=SAMPLERS | {"stop"},
+        reasons_by_default=True,
+        thinking_on={"reasoning_effort": "medium"},
     ),
-    # from 5.1 on the effort may be "none", the default of some models; sampling settings are accepted only then
+    # from 5.1 on the effort may be "none", the default of some models; only then are sampling settings accepted
     Rule(
-        refuses=_UNKNOWN,
-        reasoning=SAMPLERS | {"stop"},
-        reasons=True,
-        on={"reasoning_effort": "medium"},
-        off={"reasoning_effort": "none"},
+        unsupported=NOT_IN_OPENAI_API,
+        unsupported_if_reasoning=SAMPLERS | {"stop"},
+        reasons_by_default=True,
+        thinking_on={"reasoning_effort": "medium"},
+        thinking_off={"reasoning_effort": "none"},
     ),
 )
 """developers.openai.com/api/docs: Reasoning models, and parameter compatibility in Using the latest model."""
 
 
 class OpenAI(Hosted):
-    """OpenAI's own API, which calls `max_tokens` `max_completion_tokens`."""
+    """A model of OpenAI's own API, in which `max_tokens` is named `max_completion_tokens`."""
 
-    limit = "max_completion_tokens"
+    max_tokens_field = "max_completion_tokens"
 
     @property
     def batches(self) -> OpenAIBatches:
@@ -299,16 +303,16 @@ class OpenAI(Hosted):
         return OpenAIBatches(self)
 
 
-ANY = Rule(
-    on={"chat_template_kwargs": {"enable_thinking": True}},
-    off={"chat_template_kwargs": {"enable_thinking": False}},
+DEFAULT_RULE = Rule(
+    thinking_on={"chat_template_kwargs": {"enable_thinking": True}},
+    thinking_off={"chat_template_kwargs": {"enable_thinking": False}},
 )
-"""For other models behind a custom base URL: all settings are sent, as to a self-hosted server."""
+"""Rule for other models behind a custom base URL: all settings are sent, as to a self-hosted server."""
 
 
 def model(rest: str) -> Hosted:
     """Return the model `openai:NAME`; raises UsageError without a key."""
     key, base = credentials("openai", rest, base=BASE)
     if base != BASE and not re.match(r"gpt-(?!oss)|o\d|chatgpt|ft:", rest):
-        return Hosted(rest, base=base, key=key, rules=(ANY,))
+        return Hosted(rest, base=base, key=key, rules=(DEFAULT_RULE,))
     return OpenAI(rest, base=base, key=key, rules=RULES)

@@ -1,6 +1,6 @@
-"""A tuned vision backbone: `petl:RECIPE.toml` folds LoRA, adapters or ALoRE's experts into it, for fgvc and vtab (extra `timm`).
+"""A tuned vision backbone: `petl:RECIPE.toml` merges LoRA, adapters or ALoRE's experts into it, for fgvc and vtab (extra `timm`).
 
-The recipe names backbone, method, tuned file and preprocessing: docs/vision.md.
+The recipe defines backbone, method, tuned file and preprocessing: docs/vision.md.
 """
 
 from __future__ import annotations
@@ -13,5 +13,5 @@ from evals.vision import network
 
 
 def model(rest: str) -> Classifier:
-    """Return the model `petl:RECIPE.toml`, checked but not kept in memory; raises UsageError."""
+    """Return the model `petl:RECIPE.toml`, validated but not loaded yet; raises UsageError."""
     return Classifier(partial(network.of_recipe, Path(rest)))

@@ -1,7 +1,7 @@
 """Replies recorded by an earlier run: `replay:RUN` answers a prompt as that run's model did.
 
-Prompts are identified by their hash, so suite, version and protocol must produce the same prompts; replies to repeats of
-a prompt are returned in order. A prompt without a recorded reply fails with `rejected`, for that sample only.
+Prompts are identified by their hash, so suite, version and protocol must produce the same prompts. Replies to the repeats of
+a prompt are returned in order. A sample whose prompt has no recorded reply fails with `rejected`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def prompt_hash(prompt: Prompt) -> bytes:
 
 
 class Replay:
-    """Replies immediately from memory; replies keep their recorded durations."""
+    """Returns recorded replies, with their recorded durations."""
 
     accepts = frozenset({"image", "time_series", "structure", "logprobs"})
 
@@ -39,17 +39,17 @@ class Replay:
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the next recorded reply to this exact prompt; raises Rejected if there is none."""
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
-        waiting = self._replies.get(prompt_hash(prompt))
-        if not waiting:
+        replies = self._replies.get(prompt_hash(prompt))
+        if not replies:
             raise Rejected("the recording has no (further) reply to this prompt")
-        return waiting.popleft()
+        return replies.popleft()
 
     async def close(self) -> None:
         """Nothing to release."""
 
 
 def model(rest: str, *, results: Path = Path("results")) -> Replay:
-    """Return the model `replay:RUN`; raises UsageError if the run has no prompts (an import)."""
+    """Return the model `replay:RUN`; raises UsageError if the run has no prompts, e.g. if it was imported."""
     replies: dict[bytes, deque[tuple[int, Reply]]] = defaultdict(deque)
     runs = find_suites(results, rest)
     for run in runs:
@@ -57,9 +57,9 @@ def model(rest: str, *, results: Path = Path("results")) -> Replay:
             if record.prompt.messages and isinstance(record.outcome, Reply):
                 replies[prompt_hash(record.prompt)].append((record.repeat, record.outcome))
     if not replies:
-        raise UsageError(f"replay:{rest}: the run holds no prompts with replies")
+        raise UsageError(f"replay:{rest}: the run contains no prompts with replies")
     ordered = {
-        key: deque(reply for _, reply in sorted(numbered, key=lambda f: f[0]))
+        key: deque(reply for _, reply in sorted(numbered, key=lambda entry: entry[0]))
         for key, numbered in replies.items()
     }
     return Replay(f"replay-{runs[0].card.model}", ordered)

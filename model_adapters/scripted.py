@@ -1,7 +1,7 @@
 """A model with predefined replies: `scripted:TEXT`, `scripted:list=FILE`, `scripted:call=module:function`.
 
-For trying a suite without a model, and for tests, which create a `Scripted` from a text, a list of texts (used in
-turn, then from the start) or a function of the prompt. A function may return a Reply or raise.
+For trying a suite without a model, and for tests. The replies are a text, a list of texts (returned cyclically) or a
+function of the prompt, which may return a Reply or raise.
 """
 
 from __future__ import annotations
@@ -19,25 +19,31 @@ from evals.errors import UsageError
 from evals.types import Prompt, Reply, Sampling, Usage
 from evals.validation import cause
 
-Says: TypeAlias = str | Sequence[str] | Callable[[Prompt], str | Reply]
+Script: TypeAlias = str | Sequence[str] | Callable[[Prompt], str | Reply]
 
 
 class Scripted:
-    """Replies immediately; each word counts as an output token."""
+    """Returns predefined replies; each word counts as an output token."""
 
     accepts = frozenset({"image", "time_series", "structure"})
 
-    def __init__(self, says: Says, *, name: str = "scripted") -> None:
+    def __init__(self, script: Script, *, name: str = "scripted") -> None:
         self.name = name
-        self.says = says
+        self.says = script
         self.calls = 0
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the next reply."""
-        says, turn = self.says, self.calls
+        script, index = self.says, self.calls
         self.calls += 1
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
-        output = says(prompt) if callable(says) else says if isinstance(says, str) else says[turn % len(says)]
+        output = (
+            script(prompt)
+            if callable(script)
+            else script
+            if isinstance(script, str)
+            else script[index % len(script)]
+        )
         if isinstance(output, Reply):
             return output
         return Reply(text=output, usage=Usage(input=0, output=len(output.split())), model=self.name)

@@ -1,7 +1,7 @@
 """Any server with an OpenAI-compatible API: `server:http://127.0.0.1:8000/v1#name`, or several: `server:URL1,URL2#name`.
 
-Without `#name` the model is read from the server's list. `server:@FILE#name` reads the addresses from a file. If the server requires a key, it is read from
-EVALS_SERVER_KEY; OPENAI_API_KEY is never sent to such a server.
+Without `#name`, the model is the only one in the server's list. `server:@FILE#name` reads the addresses from a file. If the
+server requires a key, it is read from EVALS_SERVER_KEY; OPENAI_API_KEY is never sent to such a server.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from evals.calls.secrets import Mask, api_key, url_secrets
 from evals.errors import BadReply, Fatal, ModelError, RateLimit, Rejected, UsageError
 from evals.model_adapters.common.addresses import Addresses
 from evals.model_adapters.common.endpoints import Endpoints
-from evals.model_adapters.common.faults import fault_message, not_a_reply
-from evals.model_adapters.common.fetch import Listed, Refused, listed
-from evals.model_adapters.common.http import base_of, likely_base, without_secrets
-from evals.model_adapters.common.retry_after import asked_wait_s
+from evals.model_adapters.common.faults import fault_message, invalid_response
+from evals.model_adapters.common.fetch import HttpStatusError, ListedModel, list_models
+from evals.model_adapters.common.http import parse_base_url, suggest_base_url, without_secrets
+from evals.model_adapters.common.retry_after import requested_wait_s
 from evals.model_adapters.common.rules import template_variables
 from evals.model_adapters.common.server_reading import ServerReader
 from evals.model_adapters.openai import Chat
@@ -41,25 +41,25 @@ class _LogProbs(Struct):
     top_logprobs: list[dict[str, float] | None] | None = None
 
 
-class _Echo(Struct):
+class _EchoChoice(Struct):
     text: str
     index: int = 0
     logprobs: _LogProbs | None = None
 
 
 class _Completions(Struct):
-    choices: list[_Echo] = []
+    choices: list[_EchoChoice] = []
 
 
 _COMPLETIONS = msgspec.json.Decoder(_Completions)
 
 
 ECHO = {"max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 0.0, "return_tokens_as_token_ids": True}
-"""Token ids keep top tokens with the same text (parts of one character) apart; only vLLM supports them."""
+"""Token ids distinguish top tokens with the same text (parts of one character); only vLLM supports them."""
 
 
-TAKES_SERIES = re.compile(r"intern-?s(?:1-?pro|2)", re.IGNORECASE)
-"""Models with a time series encoder, served by LMDeploy; no other server accepts time series (lmdeploy @ 38b20fcc)."""
+TIME_SERIES_MODELS = re.compile(r"intern-?s(?:1-?pro|2)", re.IGNORECASE)
+"""Names of models with a time series encoder; only LMDeploy accepts time series (lmdeploy @ 38b20fcc)."""
 
 
 class Server(Chat):
@@ -69,26 +69,26 @@ class Server(Chat):
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
-        if TAKES_SERIES.search(name):
+        if TIME_SERIES_MODELS.search(name):
             self.accepts = self.accepts | {"time_series"}
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-        """See `LogProbs`; raises Fatal if the server does not support `echo`. The bare prompt is part of the same call."""
-        before = prompt.rstrip()
-        if not before:
+        """See `LogProbs`; raises Fatal if the server does not support `echo`. The call includes the prompt alone."""
+        stripped_prompt = prompt.rstrip()
+        if not stripped_prompt:
             raise Rejected("likelihoods need a prompt: the first token of a text has none")
-        asked = [before, *(prompt + text for text in continuations)]
-        raw, _ = await self.client.post("/completions", {"model": self.name, "prompt": asked, **ECHO})
-        where = self.client.shown("/completions")
+        prompts = [stripped_prompt, *(prompt + text for text in continuations)]
+        raw, _ = await self.client.post("/completions", {"model": self.name, "prompt": prompts, **ECHO})
+        url = self.client.display_url("/completions")
         try:
             choices = _COMPLETIONS.decode(raw).choices
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BadReply(self.client.without_key(str(not_a_reply(raw, error, where)))) from None
-        if len(choices) != len(asked):
-            raise BadReply(f"{len(choices)} answers to {len(asked)} prompts from {where}")
+            raise BadReply(self.client.without_key(str(invalid_response(raw, error, url)))) from None
+        if len(choices) != len(prompts):
+            raise BadReply(f"{len(choices)} replies to {len(prompts)} prompts from {url}")
         echoes = [
-            _echoed(choice, text, where)
-            for choice, text in zip(sorted(choices, key=lambda c: c.index), asked, strict=True)
+            _prompt_logprobs(choice, text, url)
+            for choice, text in zip(sorted(choices, key=lambda c: c.index), prompts, strict=True)
         ]
         start = len(echoes[0].token_logprobs)
         return tuple(
@@ -97,7 +97,7 @@ class Server(Chat):
 
     def backend(self) -> str:
         """See `ReadsReplies`."""
-        return f"prompt_logprobs of {self.client.shown('/completions')}"
+        return f"prompt_logprobs of {self.client.display_url('/completions')}"
 
     async def read_replies(
         self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
@@ -108,8 +108,8 @@ class Server(Chat):
         return await reader.read(written, decoding, stops=bool(sampling.stop))
 
 
-def _echoed(choice: _Echo, text: str, where: str) -> _LogProbs:
-    """Return the log-probabilities of the echoed text; raises Fatal if the server sent those of a generated text."""
+def _prompt_logprobs(choice: _EchoChoice, text: str, url: str) -> _LogProbs:
+    """Return the log-probabilities of the prompt's tokens; raises Fatal if the server did not echo the prompt."""
     logprobs = choice.logprobs
     if (
         choice.text != text
@@ -118,35 +118,36 @@ def _echoed(choice: _Echo, text: str, where: str) -> _LogProbs:
         or logprobs.token_logprobs[0] is not None
     ):
         raise Fatal(
-            f"{where} does not return likelihoods: it ignores `echo` with `logprobs`; vLLM and SGLang do not"
+            f"{url} does not return likelihoods: it ignores `echo` with `logprobs`; vLLM and SGLang support it"
         )
     return logprobs
 
 
 def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
-    """Sum over the tokens from `start` in order, so that rounding is as in lm-evaluation-harness."""
-    own = [value if value is not None else math.nan for value in echo.token_logprobs[start:]]
-    if not own:
-        raise Rejected(f"{text!r} has no token of its own after this prompt")
-    total = sum(own)
+    """Return the sum over the tokens from `start`, in order, for the same rounding as lm-evaluation-harness."""
+    token_logprobs = [value if value is not None else math.nan for value in echo.token_logprobs[start:]]
+    if not token_logprobs:
+        raise Rejected(f"{text!r} adds no token to this prompt")
+    total = sum(token_logprobs)
     if math.isnan(total):
         raise BadReply("a likelihood is null or NaN")
-    tops = (echo.top_logprobs or [])[start:]
-    if len(tops) != len(own):
-        raise BadReply(f"{len(tops)} likeliest tokens for {len(own)} tokens")
+    top_logprobs = (echo.top_logprobs or [])[start:]
+    if len(top_logprobs) != len(token_logprobs):
+        raise BadReply(f"{len(top_logprobs)} top tokens for {len(token_logprobs)} tokens")
     greedy = all(
-        value >= max((top or {}).values(), default=math.inf) for value, top in zip(own, tops, strict=True)
+        value >= max((top or {}).values(), default=math.inf)
+        for value, top in zip(token_logprobs, top_logprobs, strict=True)
     )
-    return Likelihood(logprob=total, tokens=len(own), greedy=greedy)
+    return Likelihood(logprob=total, tokens=len(token_logprobs), greedy=greedy)
 
 
 def model(rest: str) -> Server | Endpoints:
     """Return the client for `URL#NAME`, `URL1,URL2#NAME` or `@FILE#NAME`; raises UsageError."""
-    listed, _, name = rest.partition("#")
-    listed = listed.strip()
-    addresses = Addresses(listed, _check_url)
-    if len(addresses.urls) == 1 and not listed.startswith("@"):
-        return _connect(name or _only_model(listed, _key()), listed)
+    location, _, name = rest.partition("#")
+    location = location.strip()
+    addresses = Addresses(location, _check_url)
+    if len(addresses.urls) == 1 and not location.startswith("@"):
+        return _connect(name or _only_model(location, _key()), location)
     name = name or _common_model(addresses.urls)
     return Endpoints(name, addresses, partial(_connect, name))
 
@@ -160,7 +161,7 @@ def _common_model(urls: Sequence[str]) -> str:
     names = {_only_model(url, _key()): url for url in urls}
     if len(names) > 1:
         served = " and ".join(f"{without_secrets(url)} serves {name}" for name, url in names.items())
-        raise UsageError(f"{served}: one run is of one model")
+        raise UsageError(f"{served}: all servers of a run must serve the same model")
     return next(iter(names))
 
 
@@ -187,21 +188,23 @@ def _is_url(base: str) -> bool:
         return False
 
 
-LONGEST_WAIT_S = 1800.0
+MAX_WAIT_S = 1800.0
 WARM_UP_S = 60.0
-"""Default time to wait for a server that is loading its model."""
+"""Default wait for a server that is loading its model."""
 
 
 def _only_model(base: str, key: str | None) -> str:
-    """Return the only model that a server lists; raises UsageError with the cause and what to do."""
-    parts = base_of(base)
-    shown = without_secrets(parts.join("/models"))
-    url = f"{shown}?{parts.query}" if parts.query else shown  # user and password go in a header
+    """Return the only model that a server lists; raises UsageError with the cause and a remedy."""
+    parts = parse_base_url(base)
+    display_url = without_secrets(parts.join("/models"))
+    url = f"{display_url}?{parts.query}" if parts.query else display_url  # user and password go in a header
     mask = Mask([key or "", *url_secrets(base)])
     try:
-        names = [served.id for served in _list_with_retries(url, shown, _authorization(base, key))]
+        names = [served.id for served in _list_with_retries(url, display_url, _authorization(base, key))]
     except (OSError, ValueError) as error:
-        raise UsageError(mask.text(_listing_failure(shown, without_secrets(parts.url), error))) from None
+        raise UsageError(
+            mask.text(_listing_failure(display_url, without_secrets(parts.url), error))
+        ) from None
     if len(names) != 1:
         raise UsageError(
             f"{without_secrets(base)} serves {', '.join(names) or 'nothing'}: add #NAME to the URL"
@@ -209,20 +212,23 @@ def _only_model(base: str, key: str | None) -> str:
     return names[0]
 
 
-def _list_with_retries(url: str, shown: str, headers: Mapping[str, str]) -> list[Listed]:
-    """List a server's models; if it is busy or loading, retry for as long as it asks, or up to a minute."""
-    until, attempt = time.monotonic() + WARM_UP_S, 0
+def _list_with_retries(url: str, display_url: str, headers: Mapping[str, str]) -> list[ListedModel]:
+    """Return the models of a server; if it is busy or loading, retry for as long as it requests, or up to a minute."""
+    deadline, attempt = time.monotonic() + WARM_UP_S, 0
     while True:
         attempt += 1
         try:
-            return listed(url, headers=headers)
-        except Refused as error:
-            asked_s = asked_wait_s(error.headers, fault_message(error.body))
-            pause_s = min(wait_s(attempt, RateLimit("", retry_after_s=asked_s)), LONGEST_WAIT_S)
-            if error.status not in (429, 503) or time.monotonic() + (0.0 if asked_s else pause_s) > until:
+            return list_models(url, headers=headers)
+        except HttpStatusError as error:
+            requested_s = requested_wait_s(error.headers, fault_message(error.body))
+            pause_s = min(wait_s(attempt, RateLimit("", retry_after_s=requested_s)), MAX_WAIT_S)
+            if (
+                error.status not in (429, 503)
+                or time.monotonic() + (0.0 if requested_s else pause_s) > deadline
+            ):
                 raise
             if attempt == 1:
-                line = f"{shown} answers {error.status}: {fault_message(error.body)}; waiting for it"
+                line = f"{display_url} answers {error.status}: {fault_message(error.body)}; waiting for it"
                 notice(line)
             time.sleep(pause_s)
 
@@ -235,29 +241,27 @@ def _authorization(base: str, key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _listing_failure(shown: str, base: str, error: Exception) -> str:
-    """Return in one line why a server's models could not be listed, and what to do."""
-    if not isinstance(error, Refused):
-        return _unreachable(shown, base, error)
-    refusal = f"{shown} answers {error.status}: {fault_message(error.body)}"
+def _listing_failure(display_url: str, base: str, error: Exception) -> str:
+    """Return in one line why a server's models could not be listed, with a remedy."""
+    if not isinstance(error, HttpStatusError):
+        return _unreachable(display_url, base, error)
+    refusal = f"{display_url} answers {error.status}: {fault_message(error.body)}"
     if error.status in (401, 403):
-        return f"{refusal}; the server wants a key: set EVALS_SERVER_KEY"
-    if error.status in (404, 405) and (likely := likely_base(base)):
+        return f"{refusal}; the server requires a key: set EVALS_SERVER_KEY"
+    if error.status in (404, 405) and (likely := suggest_base_url(base)):
         return f"{refusal}; base URLs mostly end in /v1: server:{likely}#NAME"
     if error.status in (404, 405):
         return f"{refusal}; it does not list its models: check the address, or add #NAME to it"
     if error.status in (429, 503):
         return f"{refusal}; it is still busy or loading its model: try again later"
-    return f"cannot ask {shown} what it serves ({error}); add #NAME to the URL"
+    return f"cannot ask {display_url} what it serves ({error}); add #NAME to the URL"
 
 
-def _unreachable(shown: str, base: str, error: Exception) -> str:
-    """Return in one line why a call had no HTTP response, or none of the protocol."""
+def _unreachable(display_url: str, base: str, error: Exception) -> str:
+    """Return in one line why a call had no valid HTTP response."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, ssl.SSLError) and base.startswith("https:"):
-        return (
-            f"{shown} does not answer in TLS ({cause.reason or cause}): is the server's URL http:// instead?"
-        )
+        return f"{display_url} does not answer in TLS ({cause.reason or cause}): is the server's URL http:// instead?"
     if isinstance(cause, OSError) and cause.errno is not None:
-        return f"cannot reach {shown}: {cause.strerror or cause}; is the server running there?"
-    return f"cannot ask {shown} what it serves ({cause}); add #NAME to the URL"
+        return f"cannot reach {display_url}: {cause.strerror or cause}; is the server running there?"
+    return f"cannot ask {display_url} what it serves ({cause}); add #NAME to the URL"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from evals.model_adapters.common.launch import Engine
-from evals.model_adapters.common.served import make
+from evals.model_adapters.common.served import launched_model
 
 OPTIONS = ("results", "trust_remote_code", "gpu_check")
 ENGINE = Engine(
@@ -23,7 +23,7 @@ ENGINE = Engine(
         "trust_remote_code": ("--trust-remote-code",),
     },
     port=30000,
-    span=("--nnodes", "{nodes}", "--node-rank", "{rank}", "--dist-init-addr", "{address}:{meeting}"),
+    span=("--nnodes", "{nodes}", "--node-rank", "{rank}", "--dist-init-addr", "{address}:{master_port}"),
 )
-model = partial(make, ENGINE)
+model = partial(launched_model, ENGINE)
 """Return the model `sglang:NAME`; raises UsageError if it cannot run here."""

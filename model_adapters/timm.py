@@ -1,7 +1,8 @@
 """An image classifier of timm: `timm:NAME`, `timm:NAME@CHECKPOINT`, `timm:FOLDER`, for the suites fgvc and vtab (extra `timm`).
 
-NAME is one of timm's (`timm.list_models()`), with its tag of weights. CHECKPOINT is a file of weights (safetensors, or a pickle of
-nothing but tensors) or a folder. The number of outputs is that of the checkpoint's head. See docs/vision.md.
+NAME is one of timm's models (`timm.list_models()`), with the tag of its weights. CHECKPOINT is a file of weights (safetensors,
+or a pickle that contains only tensors) or a folder. The head of the checkpoint determines the number of outputs. See
+docs/vision.md.
 """
 
 from __future__ import annotations
@@ -13,5 +14,5 @@ from evals.vision import network
 
 
 def model(rest: str) -> Classifier:
-    """Return the model `timm:REST`, checked but not kept in memory; raises UsageError."""
+    """Return the model `timm:REST`, validated but not loaded yet; raises UsageError."""
     return Classifier(partial(network.of_name, rest))

@@ -1,10 +1,10 @@
 """Tokenizers instead of models, for the suite `compression`: `tokens:FOLDER`, `tokens:o200k_base`, `tokens:http://HOST:PORT/v1#NAME`.
 
-`tokens:FOLDER` is a Hugging Face folder: its `tokenizer.json` through `tokenizers`, or, without one, transformers'
-`AutoTokenizer`, which runs code of the folder only with `--trust-remote-code`. A name is one of tiktoken's encodings or
-models; an address is a server with `/tokenize` (vLLM, SGLang, llama.cpp). `tokens:bytes` counts bytes. No special tokens
-are added. The versions of the libraries, and whether RDKit is installed, belong to the run: tokenizers like Intern-S1's
-ask RDKit which part of a text is a molecule.
+`tokens:FOLDER` is a Hugging Face folder: its `tokenizer.json` is loaded by `tokenizers`; without one, transformers'
+`AutoTokenizer` is used, which runs code of the folder only with `--trust-remote-code`. A name is one of tiktoken's encodings
+or models; an address is a server with `/tokenize` (vLLM, SGLang, llama.cpp). `tokens:bytes` counts bytes. No special tokens
+are added. The versions of the libraries, RDKit's included, are part of the run's identity: tokenizers like Intern-S1's use
+RDKit to detect molecules in a text.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from evals import disk, profiles
 from evals.boundary import foreign_code
 from evals.calls.secrets import environment_secret
 from evals.errors import ModelError, UnknownName, UsageError, install
-from evals.model_adapters.common.http import Client, decoded
+from evals.model_adapters.common.http import Client, decode
 from evals.prompts import plain_text
 from evals.types import Prompt, Reply, Sampling, Usage
 
 OPTIONS = ("trust_remote_code",)
 KEY = "TOKENS_API_KEY"
-Count = Callable[[str], int]
+CountTokens = Callable[[str], int]
 
 
 class Tokenizer:
-    """Answers each prompt with the numbers of tokens of its messages, as JSON."""
+    """Replies to a prompt with the token counts of its messages, as JSON."""
 
     accepts: frozenset[str] = frozenset({"tokens"})
 
-    def __init__(self, name: str, count: Count, *, packages: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, count: CountTokens, *, packages: Sequence[str] = ()) -> None:
         self.name = name
         self.versions = _versions(packages)
         self._count = count
@@ -48,24 +48,24 @@ class Tokenizer:
         """Count the tokens of each message."""
         with foreign_code(ModelError):
             counts = await asyncio.to_thread(lambda: [self._count(text) for text in _texts(prompt)])
-        return _counted(counts, self.name)
+        return _count_reply(counts, self.name)
 
     async def close(self) -> None:
         """Nothing to release."""
 
 
-class _Tokenized(Struct):
-    """What servers answer: vLLM and SGLang with `count`, llama.cpp with the tokens only."""
+class _TokenizeResponse(Struct):
+    """The response of a server: vLLM and SGLang include `count`, llama.cpp only the tokens."""
 
     count: Annotated[int, Meta(ge=0)] | None = None
     tokens: list[Any] | None = None
 
 
-_decoder = msgspec.json.Decoder(_Tokenized)
+_decoder = msgspec.json.Decoder(_TokenizeResponse)
 
 
 class TokenizeServer:
-    """The `/tokenize` of a server."""
+    """The endpoint `/tokenize` of a server."""
 
     accepts: frozenset[str] = frozenset({"tokens"})
     versions = ""
@@ -75,19 +75,19 @@ class TokenizeServer:
         self._client = client
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Ask for each message's tokens."""
-        return _counted([await self._tokens(text) for text in _texts(prompt)], self.name)
+        """Request the tokens of each message."""
+        return _count_reply([await self._tokens(text) for text in _texts(prompt)], self.name)
 
     async def _tokens(self, text: str) -> int:
         body = {"model": self.name, "prompt": text, "content": text, "add_special_tokens": False}
         raw, _ = await self._client.post("/tokenize", body)
         try:
-            answer = decoded(_decoder, raw)
+            response = decode(_decoder, raw)
         except msgspec.MsgspecError as error:
-            raise ModelError(f"{self._client.shown('/tokenize')}: {error}") from error
-        if answer.count is None and answer.tokens is None:
-            raise ModelError(f"{self._client.shown('/tokenize')} answers without a number of tokens")
-        return answer.count if answer.count is not None else len(answer.tokens or ())
+            raise ModelError(f"{self._client.display_url('/tokenize')}: {error}") from error
+        if response.count is None and response.tokens is None:
+            raise ModelError(f"{self._client.display_url('/tokenize')} returned no token count")
+        return response.count if response.count is not None else len(response.tokens or ())
 
     async def close(self) -> None:
         """Close the connections."""
@@ -98,53 +98,55 @@ def _texts(prompt: Prompt) -> list[str]:
     return [plain_text(message.parts) for message in prompt.messages]
 
 
-def _counted(counts: Sequence[int], name: str) -> Reply:
+def _count_reply(counts: Sequence[int], name: str) -> Reply:
     return Reply(text=json.dumps({"tokens": counts}), usage=Usage(input=0, output=0), model=name)
 
 
 def _versions(packages: Sequence[str]) -> str:
-    """Return the installed versions of packages that a count depends on; RDKit's absence is said."""
-    stated = []
+    """Return the installed versions of the packages on which a count depends, including a missing RDKit."""
+    versions = []
     for package in (*packages, "rdkit"):
         try:
-            stated.append(f"{package} {version(package)}")
+            versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            stated.append(f"no {package}")
-    return ", ".join(stated)
+            versions.append(f"no {package}")
+    return ", ".join(versions)
 
 
 def model(rest: str, *, trust_remote_code: bool = False) -> Tokenizer | TokenizeServer:
-    """Return the tokenizer `tokens:REST`; raises UsageError for a missing extra, an unknown name or a folder without one."""
+    """Return the tokenizer `tokens:REST`; raises UsageError for a missing extra, an unknown name or a folder without a tokenizer."""
     if rest == "bytes":
         return Tokenizer("bytes", lambda text: len(text.encode()))
     if rest.startswith(("http://", "https://")):
         base, _, name = rest.partition("#")
-        root = base.rstrip("/").removesuffix("/tokenize").removesuffix("/v1")  # the path is beside /v1
+        root = base.rstrip("/").removesuffix("/tokenize").removesuffix("/v1")  # the endpoint is not below /v1
         key = environment_secret(KEY)
         headers = {"Authorization": f"Bearer {key}"} if key else None
         return TokenizeServer(name or "server", Client(root, key=key, headers=headers, version=""))
     if (folder := profiles.located(rest)) is not None or os.sep in rest:
-        return _of_folder(folder or Path(rest), trusted=trust_remote_code)
-    return _of_tiktoken(rest)
+        return _load_folder(folder or Path(rest), trusted=trust_remote_code)
+    return _load_tiktoken(rest)
 
 
-def _of_folder(folder: Path, *, trusted: bool) -> Tokenizer:
+def _load_folder(folder: Path, *, trusted: bool) -> Tokenizer:
     if not folder.is_dir():
-        raise UsageError(f"tokens:{folder}: there is no such folder")
+        raise UsageError(f"tokens:{folder}: no such folder")
     name, file = folder.resolve().name, folder / "tokenizer.json"
     config = folder / "tokenizer_config.json"
-    if (wants_code := config.is_file() and _wants_code(config)) and not trusted:
+    if (has_custom_code := config.is_file() and _has_custom_code(config)) and not trusted:
         raise UsageError(
-            f"tokens:{folder}: its tokenizer is code of that folder; read it, then add --trust-remote-code"
+            f"tokens:{folder}: its tokenizer runs code from that folder; review it, then add --trust-remote-code"
         )
-    if file.is_file() and not wants_code:
+    if file.is_file() and not has_custom_code:
         _require("tokenizers", str(folder))
-        from tokenizers import Tokenizer as Rust
+        from tokenizers import Tokenizer as FastTokenizer
 
         with foreign_code(lambda why: UsageError(f"{file}: {why}")):
-            rust = Rust.from_file(str(file))
+            tokenizer = FastTokenizer.from_file(str(file))
         return Tokenizer(
-            name, lambda text: len(rust.encode(text, add_special_tokens=False).ids), packages=["tokenizers"]
+            name,
+            lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids),
+            packages=["tokenizers"],
         )
     if not config.is_file():
         raise UsageError(
@@ -161,7 +163,7 @@ def _of_folder(folder: Path, *, trusted: bool) -> Tokenizer:
     )
 
 
-def _wants_code(config: Path) -> bool:
+def _has_custom_code(config: Path) -> bool:
     """Return whether a tokenizer's class is defined in its own folder."""
     try:
         return "auto_map" in json.loads(disk.read_small(config))
@@ -169,7 +171,7 @@ def _wants_code(config: Path) -> bool:
         raise UsageError(f"{config}: {error}") from error
 
 
-def _of_tiktoken(name: str) -> Tokenizer:
+def _load_tiktoken(name: str) -> Tokenizer:
     _require("tiktoken", name)
     import tiktoken
     from tiktoken.model import MODEL_TO_ENCODING

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from evals.model_adapters.common.launch import Engine
-from evals.model_adapters.common.served import make
+from evals.model_adapters.common.served import launched_model
 
 OPTIONS = ("results", "trust_remote_code", "gpu_check")
 ENGINE = Engine(
@@ -25,7 +25,7 @@ ENGINE = Engine(
     port=8000,
     span=(
         *("--nnodes", "{nodes}", "--node-rank", "{rank}", "--master-addr", "{address}"),
-        *("--master-port", "{meeting}", "--distributed-executor-backend", "mp"),
+        *("--master-port", "{master_port}", "--distributed-executor-backend", "mp"),
     ),
     follower=(
         *("vllm.entrypoints.cli.main", "serve", "{model}", "--served-model-name", "{name}"),
@@ -34,5 +34,5 @@ ENGINE = Engine(
     environment={"VLLM_NO_USAGE_STATS": "1", "VLLM_ENGINE_READY_TIMEOUT_S": "10000"},
 )
 """`python -m` instead of `vllm serve`: that command looks up the package's name, which differs in the CPU build."""
-model = partial(make, ENGINE)
+model = partial(launched_model, ENGINE)
 """Return the model `vllm:NAME`; raises UsageError if it cannot run here."""

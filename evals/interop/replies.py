@@ -29,7 +29,7 @@ from evals.records.writer import Writer
 from evals.run import describe
 from evals.run.health import Health
 from evals.run.plan import MEDIA_KINDS, read_samples
-from evals.run.rescore import rescored, store_final_metrics
+from evals.run.rescore import rescore_records, store_final_metrics
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
 from evals.suite import Suite, checked
@@ -270,7 +270,7 @@ def write_run(
         writer.write_samples(kept, questions=not suite.gated)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
-            scored = rescored(scoring, _SamplesById(samples), map(_record, lines))
+            scored = rescore_records(scoring, _SamplesById(samples), map(_record, lines))
             writer.replace(_watched((record for _, record in scored), health))
         writer.finalize()
         card.health = health.findings

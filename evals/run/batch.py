@@ -195,24 +195,21 @@ class _BatchCollector:
             if self._stop.is_set():
                 break
             try:
-                encode_request = await self._batches.encode_request(
+                line = await self._batches.encode_request(
                     f"{label}-{len(lines)}", request.prompt, request.sampling
                 )
             except ModelError as error:
                 self.collected.add_error(request.key, error)
                 continue
             if lines and (
-                len(lines) >= self._batches.max_requests
-                or size + len(encode_request) > self._batches.max_bytes
+                len(lines) >= self._batches.max_requests or size + len(line) > self._batches.max_bytes
             ):
                 await self._start(job, label, lines, requests_in_batch)
                 label, lines, requests_in_batch, size = secrets.token_hex(8), [], [], 0
-                encode_request = await self._batches.encode_request(
-                    f"{label}-0", request.prompt, request.sampling
-                )
-            lines.append(encode_request)
+                line = await self._batches.encode_request(f"{label}-0", request.prompt, request.sampling)
+            lines.append(line)
             requests_in_batch.append(request)
-            size += len(encode_request)
+            size += len(line)
         if lines and not self._stop.is_set():
             await self._start(job, label, lines, requests_in_batch)
 

@@ -52,7 +52,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
         scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
 
         def rescored_pairs() -> Iterator[tuple[Record, Record]]:
-            for before, rescored_record in rescored(scoring, samples, run.records()):
+            for before, rescored_record in rescore_records(scoring, samples, run.records()):
                 changes.extend(_change(before, rescored_record))
                 yield before, rescored_record
 
@@ -66,7 +66,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
     return changes
 
 
-def rescored(
+def rescore_records(
     scoring: Scoring, samples: Mapping[str, Sample], records: Iterator[Record]
 ) -> Iterator[tuple[Record, Record]]:
     """Yield (record, rescored record) pairs; slow scorers run concurrently."""

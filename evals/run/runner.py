@@ -225,7 +225,11 @@ class Runner:
         if isinstance(outcome, Reply):
             self._queue.add_reply(call, _tokens(outcome))
         scoring = self._scoring[job_index]
-        scores = scoring.score_light(sample, prompt, outcome) if isinstance(outcome, Reply) and scoring.all_light else {}
+        scores = (
+            scoring.score_light(sample, prompt, outcome)
+            if isinstance(outcome, Reply) and scoring.all_light
+            else {}
+        )
         record = Record(
             sample=sample.id, repeat=repeat, prompt=prompt, outcome=outcome, scores=scores, started=started
         )

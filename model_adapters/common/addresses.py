@@ -1,4 +1,4 @@
-"""The addresses of several servers of one model: listed, or in a file that is read again when it changes."""
+"""The addresses of several servers of one model: a list, or a file that is read again when it changes."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ from evals.errors import UsageError
 from evals.model_adapters.common.http import without_secrets
 from evals.plain import notice
 
-REREAD_S = 1.0
-"""Seconds between checks of the file of addresses."""
+CHECK_INTERVAL_S = 1.0
+"""Minimum interval between checks of the file of addresses."""
 
 
 class Addresses:
-    """The base URLs of a command line, or of a file, one a line, which is read again when it changes."""
+    """Base URLs, either given directly or in a file with one per line, which is read again when it changes."""
 
-    def __init__(self, listed: str, check: Callable[[str], None]) -> None:
-        """`listed`: `URL1,URL2` or `@FILE`. `check`: raises UsageError for an invalid URL. Raises UsageError."""
+    def __init__(self, spec: str, check: Callable[[str], None]) -> None:
+        """`spec`: `URL1,URL2` or `@FILE`; `check`: raises UsageError for an invalid URL."""
         self._check = check
-        self._path = Path(listed[1:]) if listed.startswith("@") else None
+        self._path = Path(spec[1:]) if spec.startswith("@") else None
         self._read_at = 0.0
-        self._stamp: tuple[int, int] | None = None
-        self.urls: Sequence[str] = split(listed) if self._path is None else self._read(self._path)
+        self._version: tuple[int, int] | None = None
+        self.urls: Sequence[str] = split_urls(spec) if self._path is None else self._read(self._path)
         self._check_all(self.urls)
-        self._news: Sequence[str] | None = self.urls
+        self._changed_urls: Sequence[str] | None = self.urls
 
     def __call__(self) -> Sequence[str] | None:
-        """Return the URLs if they have changed since the last call; an unreadable file is named and changes nothing."""
-        if self._path is not None and time.monotonic() - self._read_at > REREAD_S:
+        """Return the URLs if they have changed since the last call, else None; an unreadable file causes a notice."""
+        if self._path is not None and time.monotonic() - self._read_at > CHECK_INTERVAL_S:
             try:
                 self._reread(self._path)
             except UsageError as error:
-                notice(f"endpoints: {error}; going on with the addresses as they were")
-        news, self._news = self._news, None
-        return news
+                notice(f"endpoints: {error}; continuing with the previous addresses")
+        changed_urls, self._changed_urls = self._changed_urls, None
+        return changed_urls
 
     def _reread(self, path: Path) -> None:
         self._read_at = time.monotonic()
-        if self._stamp == _stamp(path):
+        if self._version == _file_version(path):
             return
         urls = self._read(path)
         self._check_all(urls)
-        self.urls = self._news = urls
+        self.urls = self._changed_urls = urls
 
     def _check_all(self, urls: Sequence[str]) -> None:
         for url in urls:
             if "," in url.partition("?")[0]:
                 raise UsageError(
-                    f"{without_secrets(url)}: after each comma goes a whole URL, http://HOST:PORT/v1"
+                    f"{without_secrets(url)}: write a whole URL after each comma, http://HOST:PORT/v1"
                 )
             self._check(url)
 
     def _read(self, path: Path) -> Sequence[str]:
         self._read_at = time.monotonic()
-        self._stamp = _stamp(path)
+        self._version = _file_version(path)
         try:
             text = disk.read_small(path).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise UsageError(f"cannot read the addresses in {path}: {why}") from None
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise UsageError(f"cannot read the addresses in {path}: {reason}") from None
         if urls := list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines()))):
             return urls
-        raise UsageError(f"{path} lists no address; write base URLs, one a line")
+        raise UsageError(f"{path} lists no address; write one base URL per line")
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return what changes with a file's content; None if there is no file."""
+def _file_version(path: Path) -> tuple[int, int] | None:
+    """Return modification time and size of a file, which change with its content; None if there is no file."""
     try:
         state = path.stat()
     except OSError:
@@ -77,10 +77,10 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return state.st_mtime_ns, state.st_size
 
 
-def split(listed: str) -> list[str]:
+def split_urls(urls: str) -> list[str]:
     """Split a list of URLs, which may contain commas themselves.
 
     >>> split("http://a:1/v1,http://b:1/v1?x=1,2")
     ['http://a:1/v1', 'http://b:1/v1?x=1,2']
     """
-    return [url.strip() for url in re.split(r",(?=\s*[A-Za-z][A-Za-z0-9+.-]*://)", listed)]
+    return [url.strip() for url in re.split(r",(?=\s*[A-Za-z][A-Za-z0-9+.-]*://)", urls)]

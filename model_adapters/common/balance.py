@@ -1,4 +1,4 @@
-"""The least loaded of many servers, and how many calls they take together, without a look at each for every call."""
+"""Load balancing over many servers: the least loaded one, and their total capacity, without a scan for every call."""
 
 from __future__ import annotations
 
@@ -7,72 +7,72 @@ from heapq import heapify, heappop, heappush
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
-class Balanced(Hashable, Protocol):
-    """A server among others."""
+class Server(Hashable, Protocol):
+    """A server whose load is balanced."""
 
     @property
     def usable(self) -> bool:
-        """Return whether it is to be called."""
+        """Return whether the server can be called."""
         ...
 
     @property
     def load(self) -> float:
-        """Return the share of its room in use."""
+        """Return the fraction of its capacity in use."""
         ...
 
     @property
-    def room(self) -> int:
-        """Return the number of calls it takes at once."""
+    def capacity(self) -> int:
+        """Return the number of concurrent calls it accepts."""
         ...
 
     @property
-    def most(self) -> int:
-        """Return the maximum of `room`."""
+    def max_capacity(self) -> int:
+        """Return the maximum of `capacity`."""
         ...
 
 
-B = TypeVar("B", bound=Balanced)
+B = TypeVar("B", bound=Server)
 
 
 class _State(NamedTuple):
-    place: int
-    room: int
-    most: int
+    position: int
+    capacity: int
+    max_capacity: int
 
 
 class Balance(Generic[B]):
-    """Servers by load. `note` is to be called after every change of one; it takes logarithmic time, `least` as well."""
+    """Servers by load. `update` is to be called after every change of one; it takes logarithmic time, `least_loaded` as well."""
 
     def __init__(self) -> None:
-        self.room = self.most = 0
+        self.capacity = self.max_capacity = 0
         """Sums over the usable servers."""
         self._states: dict[B, _State] = {}
         self._servers: list[B] = []
         self._heap: list[tuple[float, int]] = []
         """(load, place); an entry whose load is no longer that of its server is dropped when it is at the top."""
 
-    def note(self, server: B) -> None:
-        """Take note of a new server, or of a change of its load, its room or whether it is usable."""
+    def update(self, server: B) -> None:
+        """Add a server, or process a change of its load, capacity or usability."""
         state = self._states.get(server)
         if state is None:
             state = _State(len(self._servers), 0, 0)
             self._servers.append(server)
-        room, most = (server.room, server.most) if server.usable else (0, 0)
-        if (room, most) != state[1:] or server not in self._states:
-            self._states[server] = _State(state.place, room, most)
-            self.room += room - state.room
-            self.most += most - state.most
-        if room:
-            heappush(self._heap, (server.load, state.place))
+        capacity, max_capacity = (server.capacity, server.max_capacity) if server.usable else (0, 0)
+        if (capacity, max_capacity) != state[1:] or server not in self._states:
+            self._states[server] = _State(state.position, capacity, max_capacity)
+            self.capacity += capacity - state.capacity
+            self.max_capacity += max_capacity - state.max_capacity
+        if capacity:
+            heappush(self._heap, (server.load, state.position))
             if len(self._heap) > 64 + 8 * len(self._servers):
-                self._heap = [(s.load, place) for place, s in enumerate(self._servers) if s.usable]
+                self._heap = [(s.load, position) for position, s in enumerate(self._servers) if s.usable]
                 heapify(self._heap)
 
-    def least(self) -> B | None:
-        """Return the usable server with the smallest load, of several the first; None if no server is usable."""
+    def least_loaded(self) -> B | None:
+        """Return the usable server with the smallest load (the first of several); None if no server is usable."""
         while self._heap:
-            load, place = self._heap[0]
-            server = self._servers[place]
+            load, position = self._heap[0]
+            server = self._servers[position]
             if server.usable and server.load == load:
                 return server
             heappop(self._heap)

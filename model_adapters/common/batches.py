@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, Expired, Filtered, ModelError, Rejected, from_status
-from evals.model_adapters.common.faults import STATUSES, fault_message, read_fault
+from evals.model_adapters.common.faults import STATUSES, fault_message, parse_fault
 from evals.seams import BatchState
 from evals.types import Prompt, Reply, Sampling
 
@@ -34,16 +34,16 @@ class _Endpoint:
     @property
     def left_out(self) -> dict[str, str]:
         """Fields that are omitted or renamed because the vendor rejected them."""
-        return self._model.refusals.left_out
+        return self._model.rejected_fields.left_out
 
     async def omit_rejected_field(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
         """Omit the field named in an error from now on; return whether it was still being sent."""
         body = await self._model.body(prompt, sampling)
-        keep = {**sampling.extra, **dict.fromkeys(self._model.wants)}
-        return self._model.refusals.learn(error, body, keep)
+        keep = {**sampling.extra, **dict.fromkeys(self._model.required_fields)}
+        return self._model.rejected_fields.add_from_error(error, body, keep)
 
     async def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        return self._model.refusals.without(await self._model.body(prompt, sampling))
+        return self._model.rejected_fields.without(await self._model.body(prompt, sampling))
 
 
 def _outcome(model: HttpModel, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
@@ -51,7 +51,7 @@ def _outcome(model: HttpModel, status: int, raw: bytes, sampling: Sampling) -> R
     try:
         if 200 <= status < 300:
             return model.read(raw, sampling, seconds=0.0)
-        fault = read_fault(raw)
+        fault = parse_fault(raw)
         raise from_status(status, model.client.without_key(fault.message), code=fault.code)
     except Filtered as error:
         return Reply(text=str(error), stop="filter", model=model.name)
@@ -161,7 +161,7 @@ class OpenAIBatches(_Endpoint):
         outcomes: dict[str, Reply | Exception] = {}
         for file in (batch.output_file_id, batch.error_file_id):
             raw = (
-                await self._client.send("GET", f"/files/{file}/content", most=MAX_RESULTS_BYTES)
+                await self._client.send("GET", f"/files/{file}/content", max_bytes=MAX_RESULTS_BYTES)
                 if file
                 else b""
             )
@@ -257,14 +257,14 @@ class AnthropicBatches(_Endpoint):
         return {line.custom_id: self._result(line.result, sampling) for line in lines}
 
     async def _results(self, id_: str) -> bytes:
-        return await self._client.send("GET", f"{self.path}/{id_}/results", most=MAX_RESULTS_BYTES)
+        return await self._client.send("GET", f"{self.path}/{id_}/results", max_bytes=MAX_RESULTS_BYTES)
 
     def _result(self, result: _Result, sampling: Sampling) -> Reply | Exception:
         if result.type == "succeeded":
             return _outcome(self._model, 200, bytes(result.message), sampling)
         if result.type == "errored":
             raw = bytes(result.error)
-            kinds = read_fault(raw).code.split()
+            kinds = parse_fault(raw).code.split()
             return _outcome(
                 self._model, next((STATUSES[k] for k in kinds if k in STATUSES), 400), raw, sampling
             )

@@ -16,14 +16,14 @@ REASONING_FIELDS = (
     "reasoning_details",  # OpenRouter: a list
     "thinking_blocks",  # LiteLLM: a list
 )
-"""Fields of a message that may hold its reasoning; the first with a text is used, else one that is named alike."""
-_REASONS = re.compile(r"think|thought|reasoning(?!_?(?:effort|tokens|time|id))", re.IGNORECASE)
-"""What a field with reasoning, or the type of such a part (Mistral, Anthropic, Cohere, OpenRouter), is called."""
-_TOOLS = re.compile(r"^(?:tool|function|mcp)_?(?:use|calls?)$", re.IGNORECASE)
-"""What the field or the type of a tool call is called."""
-_TEXTS = ("text", "thinking", "reasoning", "think", "thought", "summary", "refusal", "value", "content")
+"""Fields of a message that may hold its reasoning; the first with text is used, else one with a similar name."""
+_REASONING_NAME = re.compile(r"think|thought|reasoning(?!_?(?:effort|tokens|time|id))", re.IGNORECASE)
+"""Names of fields with reasoning, and of the types of such parts (Mistral, Anthropic, Cohere, OpenRouter)."""
+_TOOL_CALL_NAME = re.compile(r"^(?:tool|function|mcp)_?(?:use|calls?)$", re.IGNORECASE)
+"""Names of the fields and types of tool calls."""
+_TEXT_FIELDS = ("text", "thinking", "reasoning", "think", "thought", "summary", "refusal", "value", "content")
 """Fields of a part that may hold its text."""
-DEEPEST = 8
+MAX_DEPTH = 8
 
 
 class Content(NamedTuple):
@@ -32,14 +32,14 @@ class Content(NamedTuple):
     text: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    tools: bool = False
-    """Whether it calls a tool."""
+    has_tool_call: bool = False
+    """Whether the content includes a tool call."""
 
 
 def parse_content(content: Any) -> Content:
     """Parse a message's content: a text, a part, or a list of both; raises TypeError for anything else.
 
-    An object that is not a part is what a server made of a reply in JSON: its JSON is the text.
+    An object that is not a part is a reply in JSON that the server has parsed; its JSON is the text.
 
     >>> parse_content([{"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]}, {"type": "text", "text": "4"}])
     Content(text='4', reasoning='2 and 2', refusal=None, tools=False)
@@ -48,7 +48,7 @@ def parse_content(content: Any) -> Content:
     """
     if content is None or isinstance(content, str):
         return Content(content)
-    if isinstance(content, dict) and "type" not in content and flat(content) is None:
+    if isinstance(content, dict) and "type" not in content and extract_text(content) is None:
         return Content(json.dumps(content, ensure_ascii=False))
     if isinstance(content, dict):
         content = [content]
@@ -57,27 +57,29 @@ def parse_content(content: Any) -> Content:
     texts: list[str] = []
     thoughts: list[str] = []
     refusals: list[str] = []
-    tools = False
+    has_tool_call = False
     for part in content:
         kind = str(part.get("type") or "") if isinstance(part, dict) else "text"
         if calls_tool(part):
-            tools = True
+            has_tool_call = True
             continue
-        text = flat(part)
+        text = extract_text(part)
         if text is None:
             continue
-        reasons = bool(_REASONS.search(kind)) or (isinstance(part, dict) and part.get("thought") is True)
-        (thoughts if reasons else refusals if kind == "refusal" else texts).append(text)
+        is_reasoning = bool(_REASONING_NAME.search(kind)) or (
+            isinstance(part, dict) and part.get("thought") is True
+        )
+        (thoughts if is_reasoning else refusals if kind == "refusal" else texts).append(text)
     return Content(
         "".join(texts) if texts or not thoughts + refusals else None,
         "\n".join(thoughts) if thoughts else None,
         "".join(refusals) or None,
-        tools,
+        has_tool_call,
     )
 
 
 def calls_tool(message: Any) -> bool:
-    """Return whether a message, or a part of one, is or holds a tool call.
+    """Return whether a message or a part is, or contains, a tool call.
 
     >>> calls_tool({"tool_calls": [{}]}), calls_tool({"type": "tool_use"}), calls_tool({"function_call": None})
     (True, True, False)
@@ -87,52 +89,54 @@ def calls_tool(message: Any) -> bool:
         if isinstance(message, dict)
         else []
     )
-    return any(_TOOLS.search(str(name)) for name in names)
+    return any(_TOOL_CALL_NAME.search(str(name)) for name in names)
 
 
-def flat(value: Any, depth: int = 0) -> str | None:
+def extract_text(value: Any, depth: int = 0) -> str | None:
     """Return the text of a part, however deeply nested; None if it has none (an image, a tool call)."""
     if isinstance(value, str):
         return value
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return None
     if isinstance(value, dict):
-        candidates = (flat(value[name], depth + 1) for name in _TEXTS if value.get(name) is not None)
+        candidates = (
+            extract_text(value[name], depth + 1) for name in _TEXT_FIELDS if value.get(name) is not None
+        )
         return next((text for text in candidates if text is not None), None)
     if isinstance(value, list):
-        texts = [text for item in value if (text := flat(item, depth + 1)) is not None]
+        texts = [text for item in value if (text := extract_text(item, depth + 1)) is not None]
         return "".join(texts) if texts else None
     return None
 
 
-def reasoning(message: Mapping[str, Any]) -> str | None:
+def extract_reasoning(message: Mapping[str, Any]) -> str | None:
     """Return the reasoning in a separate field of a message; None if there is no such field."""
-    others = sorted(name for name in message if name not in REASONING_FIELDS and _REASONS.search(name))
+    others = sorted(name for name in message if name not in REASONING_FIELDS and _REASONING_NAME.search(name))
     candidates = [
         text
         for name in (*REASONING_FIELDS, *others)
-        if name in message and (text := flat(message[name])) is not None
+        if name in message and (text := extract_text(message[name])) is not None
     ]
     return next((text for text in candidates if text), candidates[0] if candidates else None)
 
 
-def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+def merge_fields(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return a request's body with the user's extra fields, which take precedence; objects are merged recursively."""
     result = dict(body)
     for field, value in extra.items():
         current = result.get(field)
         result[field] = (
-            merged(current, value) if isinstance(current, dict) and isinstance(value, dict) else value
+            merge_fields(current, value) if isinstance(current, dict) and isinstance(value, dict) else value
         )
     return result
 
 
-def fields(value: Any) -> Mapping[str, Any]:
+def as_object(value: Any) -> Mapping[str, Any]:
     """Return a JSON object unchanged, and an empty mapping for any other value."""
     return value if isinstance(value, dict) else {}
 
 
-def count(value: Any) -> int | None:
+def parse_count(value: Any) -> int | None:
     """Return a token count; None if the value is not a non-negative integer.
 
     >>> count(12), count(12.0), count("12"), count(2.25), count(True), count(-1)
@@ -143,6 +147,6 @@ def count(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
-def model_name(value: Any) -> str:
+def parse_model_name(value: Any) -> str:
     """Return the model name reported by a server; empty if there is none."""
     return value if isinstance(value, str) else ""

@@ -1,10 +1,10 @@
-"""An image classifier of timm in this process: waiting images are classified in batches, on CUDA, MPS or the CPU."""
+"""An image classifier of timm in this process: images are classified in batches, on CUDA, MPS or the CPU."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,27 +15,26 @@ from msgspec import structs
 from evals.boundary import foreign_code
 from evals.data.media import READABLE_FORMATS, payload
 from evals.errors import ModelError, Rejected, UsageError
-from evals.model_adapters.common.loaded_once import LoadedOnce
+from evals.model_adapters.common.lazy_model import LazyModel
 from evals.scorers.classes import RANKED, Ranking
 from evals.types import Media, Prompt, Reply, Sampling
-from evals.vision import network
-from evals.vision.network import Network
+from evals.vision.network import Network, latency_ms
 
 if TYPE_CHECKING:
     import torch
 
-BATCH = 64
-"""Images in a batch; as many again may be read meanwhile."""
+BATCH_SIZE = 64
+"""Images in a batch; as many again may be preprocessed meanwhile."""
 
 
-class Waiting(NamedTuple):
-    """An image whose call waits."""
+class PendingImage(NamedTuple):
+    """A preprocessed image, and the future of its reply."""
 
     image: torch.Tensor
     reply: asyncio.Future[Reply]
 
 
-class Loaded(NamedTuple):
+class LoadedNetwork(NamedTuple):
     """A network on its device."""
 
     module: Any
@@ -44,25 +43,24 @@ class Loaded(NamedTuple):
     latency_ms: float
 
 
-class Classifier(LoadedOnce[Loaded]):
-    """Ranks the classes of one image per call; it reads no words."""
+class Classifier(LazyModel[LoadedNetwork, PendingImage]):
+    """Ranks the classes of one image per call; it accepts no text."""
 
     accepts: frozenset[str] = frozenset({"classes", "image"})
-    slots: int | None = 2 * BATCH
+    slots: int | None = 2 * BATCH_SIZE
     local = True
 
     def __init__(self, build: Callable[[], Network]) -> None:
-        """`build` is called here, so that faults show before a run begins, and again when the first image comes.
+        """`build` is called here, to find faults before a run begins, and again for the first image.
 
-        In between the weights are not kept: the models of a command run one after the other.
+        The weights are not kept in between, since the models of a command run one after the other.
         """
-        facts = build()
+        super().__init__()
+        network = build()
         self._build = build
-        self._facts = structs.replace(facts, module=None)
-        self.name, self.classes = facts.name, facts.classes
-        self.versions = f"weights and preprocessing {facts.key[:12]}, timm {version('timm')}"
-        self._waiting: list[Waiting] = []
-        self._batching: asyncio.Task[None] | None = None
+        self._network = structs.replace(network, module=None)
+        self.name, self.classes = network.name, network.classes
+        self.versions = f"weights and preprocessing {network.key[:12]}, timm {version('timm')}"
 
     def remarks(self, sampling: Sampling) -> list[str]:
         """Return no notes; raises UsageError for settings of text generation."""
@@ -72,37 +70,40 @@ class Classifier(LoadedOnce[Loaded]):
                 name for name, value in structs.asdict(set_by_user).items() if value not in (None, (), {})
             ]
             raise UsageError(
-                f"{self.name} is an image classifier and generates no text: leave out {', '.join(names)}"
+                f"{self.name} is an image classifier and generates no text: remove {', '.join(names)}"
             )
         return []
 
     @property
     def notes(self) -> list[str]:
-        """Return what the network is, and where it ran."""
-        facts, loaded = self._facts, self._loaded
-        lines = [*facts.notes, f"{facts.parameters:,} parameters, weights and preprocessing {facts.key[:12]}"]
+        """Return notes on the network, its device and its latency."""
+        network, loaded = self._network, self._loaded
+        lines = [
+            *network.notes,
+            f"{network.parameters:,} parameters, weights and preprocessing {network.key[:12]}",
+        ]
         if loaded is not None:
             import torch
 
-            where = f"torch {version('torch')} on {loaded.device}"
+            device = f"torch {version('torch')} on {loaded.device}"
             threads = f", {torch.get_num_threads()} threads" if loaded.device == "cpu" else ""
-            lines.append(f"latency {loaded.latency_ms:.3g} ms for one image alone ({where}{threads})")
+            lines.append(f"latency {loaded.latency_ms:.3g} ms for one image alone ({device}{threads})")
         return lines
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LoadedNetwork:
         import torch
 
-        made = self._build()
+        built = self._build()
         device = (
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
         with foreign_code(lambda why: UsageError(f"{self.name}: {why[:300]}")):
-            module = made.module.to(device)
-            probe = torch.zeros((1, *made.preprocessing.input_size), device=device)
-            return Loaded(module, made.preprocessing.transform(), device, network.latency_ms(module, probe))
+            module = built.module.to(device)
+            probe = torch.zeros((1, *built.preprocessing.input_size), device=device)
+            return LoadedNetwork(module, built.preprocessing.transform(), device, latency_ms(module, probe))
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Classify the image of a prompt, in a batch with other waiting ones; raises Rejected for one it cannot read."""
+        """Classify the image of a prompt, in a batch with those of other calls; raises Rejected for an unreadable one."""
         loaded = await self.loaded()
         parts = [part for message in prompt.messages for part in message.parts]
         if len(parts) != 1 or not isinstance(parts[0], Media):
@@ -110,12 +111,9 @@ class Classifier(LoadedOnce[Loaded]):
         _, raw = await payload(parts[0])
         tensor = await asyncio.to_thread(self._read, raw, loaded)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(tensor, future))
-        if self._batching is None or self._batching.done():
-            self._batching = asyncio.get_running_loop().create_task(self._batches(loaded))
-        return await future
+        return await self._in_batch(PendingImage(tensor, future), loaded)
 
-    def _read(self, raw: bytes, loaded: Loaded) -> torch.Tensor:
+    def _read(self, raw: bytes, loaded: LoadedNetwork) -> torch.Tensor:
         """Return the network's input, of shape (3, height, width)."""
         from PIL import Image
 
@@ -123,37 +121,29 @@ class Classifier(LoadedOnce[Loaded]):
             foreign_code(lambda why: Rejected(f"the image cannot be read: {why[:200]}")),
             Image.open(BytesIO(raw), formats=READABLE_FORMATS) as picture,
         ):
-            self._facts.preprocessing.require_size(*picture.size)
+            self._network.preprocessing.require_size(*picture.size)
             tensor: torch.Tensor = loaded.transform(picture.convert("RGB"))
         return tensor
 
-    async def _batches(self, loaded: Loaded) -> None:
-        await asyncio.sleep(0)  # images that were read at the same moment share a batch
-        while self._waiting:
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            batch = [waiting for waiting in batch if not waiting.reply.done()]
-            if not batch:
-                continue
-            try:
-                with foreign_code(ModelError):
-                    replies = await asyncio.to_thread(self._classify, [w.image for w in batch], loaded)
-            except ModelError as error:  # an error of torch fails all calls of the batch
-                for waiting in batch:
-                    _settle(waiting.reply, error)
-                continue
-            for waiting, reply in zip(batch, replies, strict=True):
-                _settle(waiting.reply, reply)
+    def _take_batch(self) -> list[PendingImage]:
+        batch, self._pending = self._pending[:BATCH_SIZE], self._pending[BATCH_SIZE:]
+        return batch
 
-    def _classify(self, images: list[torch.Tensor], loaded: Loaded) -> list[Reply | ModelError]:
+    async def _compute(
+        self, batch: Sequence[PendingImage], loaded: LoadedNetwork
+    ) -> Sequence[Reply | ModelError]:
+        return await asyncio.to_thread(self._classify, [pending.image for pending in batch], loaded)
+
+    def _classify(self, images: list[torch.Tensor], loaded: LoadedNetwork) -> list[Reply | ModelError]:
         import torch
 
         start = time.perf_counter()
         with torch.inference_mode():
             logits = loaded.module(torch.stack(images).to(loaded.device)).float().cpu()
         seconds = (time.perf_counter() - start) / len(images)
-        return [self._ranked(row, loaded, seconds) for row in logits]
+        return [self._ranking(row, loaded, seconds) for row in logits]
 
-    def _ranked(self, logits: torch.Tensor, loaded: Loaded, seconds: float) -> Reply | ModelError:
+    def _ranking(self, logits: torch.Tensor, loaded: LoadedNetwork, seconds: float) -> Reply | ModelError:
         import torch
 
         if not bool(torch.isfinite(logits).all()):
@@ -162,25 +152,8 @@ class Classifier(LoadedOnce[Loaded]):
         ranking = Ranking(
             classes=tuple(best.indices.tolist()),
             probabilities=tuple(min(1.0, round(value, 6)) for value in best.values.tolist()),
-            parameters=self._facts.parameters,
-            trained=self._facts.trained,
+            parameters=self._network.parameters,
+            trained=self._network.trained,
             latency_ms=round(loaded.latency_ms, 4),
         )
         return Reply(text=msgspec.json.encode(ranking).decode(), seconds=seconds, model=self.name)
-
-    async def close(self) -> None:
-        """Release the memory."""
-        for task in (self._batching, self._loading):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        self._loaded = None
-
-
-def _settle(future: asyncio.Future[Reply], outcome: Reply | ModelError) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, Reply):
-        future.set_result(outcome)
-    else:
-        future.set_exception(outcome)

@@ -1,8 +1,8 @@
 """Several servers of one model behind a single queue: `server:URL1,URL2#NAME` or `server:@FILE#NAME`.
 
-The runner keeps as many calls in flight as the servers take together, each with its own `Pace`; a call goes to the one
-with the smallest share of it in use. Calls of a server that is lost go to the others, and it is tried again after a pause.
-Once the queue is empty, calls open on a server that is much slower than an idle one are moved there.
+The runner keeps as many calls in flight as the servers accept together, each with its own `Pace`; a call goes to the least
+loaded server. Calls to a lost server are retried on the others, and the server is tried again after a pause. Once the queue
+is empty, calls are moved from slow servers to much faster idle ones.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from evals.types import Likelihood, Prompt, Reply, Sampling
 
 T = TypeVar("T")
 
-PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
-"""Time before a lost server is tried again; it doubles with every failure in a row."""
-FAILURES = 3
-"""Faults in a row after which a server that answers counts as lost."""
+MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0
+"""Time before a lost server is tried again; doubled by every consecutive failure."""
+MAX_FAILURES = 3
+"""Consecutive failures after which a reachable server counts as lost."""
 IDLE_S = 0.05
-"""Time for which a server has room for calls before it is given those of slower ones."""
-SLOWER = 2.0
+"""Time for which a server has free capacity before calls are moved to it."""
+MIN_SPEEDUP = 2.0
 """Ratio of mean durations from which calls are moved to a faster server."""
-UNKNOWN_SLOWER = 4.0
-"""The same for a server that has not replied yet, by the age of its oldest call."""
-ENOUGH = 8
-"""Replies after which the mean duration of a server is known."""
+MIN_SPEEDUP_UNMEASURED = 4.0
+"""The same for a server without a reply, whose duration is taken to be the age of its oldest call."""
+MIN_REPLIES = 8
+"""Number of replies from which the mean duration of a server is used."""
 
 
-class Server(Protocol):
+class ServerClient(Protocol):
     """A client of one server."""
 
     @property
@@ -45,7 +45,7 @@ class Server(Protocol):
 
     @property
     def notes(self) -> list[str]:
-        """Return remarks on its calls."""
+        """Return notes on its calls."""
         ...
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
@@ -74,15 +74,15 @@ class Server(Protocol):
 
 
 class Call:
-    """A call in flight; `task` makes nothing else meanwhile."""
+    """A call in flight; `task` only awaits this call."""
 
     def __init__(self, task: asyncio.Task[Any], started: float, *, movable: bool) -> None:
         self.task, self.started, self.movable = task, started, movable
         self.moved = False
-        """Whether it was cancelled to be made on another server."""
+        """Whether it was cancelled in order to be moved to another server."""
 
     def move(self) -> None:
-        """Cancel the call, so that it is made on another server."""
+        """Cancel the call, so that it is repeated on another server."""
         self.moved = True
         self.task.cancel()
 
@@ -90,126 +90,128 @@ class Call:
 class Endpoint:
     """One of several servers: its pace, its calls in flight, and how reliable it is."""
 
-    def __init__(self, url: str, server: Server, pace: Pace, changed: Callable[[Endpoint], None]) -> None:
-        """`url`: without secrets. `changed`: called after every change of its load, or of whether it is usable."""
+    def __init__(
+        self, url: str, server: ServerClient, pace: Pace, on_change: Callable[[Endpoint], None]
+    ) -> None:
+        """`url`: without secrets. `on_change`: called after every change of its load, capacity or usability."""
         self.url, self.server, self.pace = url, server, pace
-        self._changed = changed
+        self._on_change = on_change
         self.calls: set[Call] = set()
         self.replies = self.losses = 0
         self.mean_s = 0.0
         """Moving average of the duration of a call with a reply."""
         self.paused = self.removed = False
-        """Whether it waits to be tried again; whether the file of addresses no longer lists it."""
+        """`paused`: until it is tried again; `removed`: from the file of addresses."""
         self.rejected = ""
-        """The error for which it is called no more; empty if there is none."""
+        """The error after which it is not called again; empty if there is none."""
         self._failures = 0
 
     @property
     def usable(self) -> bool:
-        """Return whether it is to be called."""
+        """Return whether the server can be called."""
         return not (self.paused or self.removed or self.rejected)
 
     @property
-    def room(self) -> int:
-        """Return the number of calls it takes at once: one until a server that failed has replied again."""
-        return 1 if self._failures >= FAILURES else self.pace.limit
+    def capacity(self) -> int:
+        """Return the number of concurrent calls: the pace, or one for a lost server until it replies again."""
+        return 1 if self._failures >= MAX_FAILURES else self.pace.limit
 
     @property
-    def most(self) -> int:
-        """Return the maximum of `room`."""
+    def max_capacity(self) -> int:
+        """Return the maximum of `capacity`."""
         return self.pace.ceiling
 
     @property
     def load(self) -> float:
-        """Return the share of its room in use."""
-        return len(self.calls) / self.room
+        """Return the fraction of its capacity in use."""
+        return len(self.calls) / self.capacity
 
     def begin(self, call: Call) -> None:
-        """Note a call that is made."""
+        """Add a call in flight."""
         self.calls.add(call)
-        self._changed(self)
+        self._on_change(self)
 
     def end(self, call: Call) -> None:
-        """Note that a call has ended, after its reply or failure was noted."""
+        """Remove a call that has ended; called after `on_reply` or `on_failure`."""
         self.calls.discard(call)
-        self._changed(self)
+        self._on_change(self)
 
-    def replied(self, seconds: float) -> None:
-        """Note a reply after this time."""
-        if self._failures >= FAILURES:
+    def on_reply(self, seconds: float) -> None:
+        """Process a reply that took this time."""
+        if self._failures >= MAX_FAILURES:
             notice(f"endpoints: {self.url} answers again")
         self._failures = 0
         self.replies += 1
         self.mean_s += (seconds - self.mean_s) * max(0.1, 1 / self.replies)
         self.pace.reply()
 
-    def failed(self, error: ModelError) -> float:
-        """Note a failure; return the time in seconds for which to pause, 0 if it is to be called as before."""
+    def on_failure(self, error: ModelError) -> float:
+        """Process a failure; return the seconds for which to pause the server, 0 for no pause."""
         if isinstance(error, RateLimit):
             self.pace.slow_down()
             return error.retry_after_s or 0.0
         unreachable = isinstance(error, Disconnected) and error.unreachable
-        was_lost = self._failures >= FAILURES
-        self._failures = max(self._failures + 1, FAILURES if unreachable else 0)
-        if self._failures < FAILURES or self.paused:
+        was_lost = self._failures >= MAX_FAILURES
+        self._failures = max(self._failures + 1, MAX_FAILURES if unreachable else 0)
+        if self._failures < MAX_FAILURES or self.paused:
             return 0.0
         if not was_lost:
             self.losses += 1
-            notice(f"endpoints: {self.url} is lost ({error}); its samples go to the others")
-        return min(PAUSE_S * 2.0 ** (self._failures - FAILURES), LONGEST_PAUSE_S)
+            notice(f"endpoints: {self.url} is lost ({error}); its samples are sent to the others")
+        return min(MIN_PAUSE_S * 2.0 ** (self._failures - MAX_FAILURES), MAX_PAUSE_S)
 
     def pause(self, seconds: float) -> None:
-        """Call it no more for a while."""
+        """Do not call the server for a while."""
         self.paused = True
-        self._changed(self)
+        self._on_change(self)
         asyncio.get_running_loop().call_later(seconds, self.resume)
 
     def resume(self) -> None:
-        """Call it again after a pause."""
+        """End the pause."""
         self.paused = False
-        self._changed(self)
+        self._on_change(self)
 
-    def reject(self, why: str) -> None:
-        """Call it no more."""
-        self.rejected = why
-        self._changed(self)
+    def reject(self, reason: str) -> None:
+        """Do not call the server again."""
+        self.rejected = reason
+        self._on_change(self)
 
     def update_listing(self, *, removed: bool) -> None:
-        """Note whether the file of addresses lists it."""
+        """Set whether the server was removed from the file of addresses."""
         self.removed = removed
-        self._changed(self)
+        self._on_change(self)
 
-    def take_pace(self, pace: Pace) -> None:
-        """Start over with another pace."""
+    def set_pace(self, pace: Pace) -> None:
+        """Replace the pace."""
         self.pace = pace
-        self._changed(self)
+        self._on_change(self)
 
     def slow_down(self) -> None:
-        """Note that a call exceeded its deadline."""
+        """Reduce the pace after a call exceeded its deadline."""
         self.pace.slow_down()
-        self._changed(self)
+        self._on_change(self)
 
     def is_slower(self, other: Endpoint, now: float) -> bool:
-        """Return whether its calls take so much longer than another's that they are worth moving there."""
+        """Return whether it is so much slower than another server that calls should be moved there."""
         if self.replies:
-            return self.mean_s > SLOWER * other.mean_s
+            return self.mean_s > MIN_SPEEDUP * other.mean_s
         oldest = min((call.started for call in self.calls), default=now)
-        return now - oldest > UNKNOWN_SLOWER * other.mean_s
+        return now - oldest > MIN_SPEEDUP_UNMEASURED * other.mean_s
 
     def remaining_s(self, call: Call, now: float) -> float:
-        """Return a guess of the time until a call ends: the mean less its age, or how much it is above the mean."""
+        """Return the estimated time until a call ends: the difference between its age and the mean duration."""
         return abs(self.mean_s - (now - call.started))
 
     @property
     def note(self) -> str:
-        """Return its part in the run for the card."""
+        """Return the note on the server for the run's card."""
         lost = f", lost {self.losses} times" if self.losses > 1 else ", lost once" if self.losses else ""
-        why = f"; called no more: {self.rejected}" if self.rejected else ""
-        return f"endpoint {self.url}: {self.replies:,} replies{lost}{why}"
+        reason = f"; not called again: {self.rejected}" if self.rejected else ""
+        return f"endpoint {self.url}: {self.replies:,} replies{lost}{reason}"
 
 
 class SharedPace:
-    """Concurrency of a runner in front of several servers: what they take together."""
+    """The concurrency of a runner with several servers: the sum over the servers."""
 
     def __init__(self, endpoints: Collection[Endpoint], balance: Balance[Endpoint]) -> None:
         self._endpoints, self._balance = endpoints, balance
@@ -217,18 +219,18 @@ class SharedPace:
     @property
     def limit(self) -> int:
         """Return the number of calls allowed in flight."""
-        return max(1, self._balance.room)
+        return max(1, self._balance.capacity)
 
     @property
     def ceiling(self) -> int:
         """Return the maximum of `limit`."""
-        return max(1, self._balance.most)
+        return max(1, self._balance.max_capacity)
 
     def reply(self) -> None:
-        """Do nothing: a reply is noted for its server."""
+        """Do nothing, since each server counts its own replies."""
 
     def slow_down(self) -> None:
-        """Slow all servers down: a call exceeded its deadline, wherever it was."""
+        """Slow down all servers after a call exceeded its deadline."""
         for endpoint in self._endpoints:
             endpoint.slow_down()
 
@@ -237,35 +239,35 @@ class Endpoints:
     """A model on several servers."""
 
     def __init__(
-        self, name: str, addresses: Callable[[], Sequence[str] | None], connect: Callable[[str], Server]
+        self, name: str, addresses: Callable[[], Sequence[str] | None], connect: Callable[[str], ServerClient]
     ) -> None:
-        """`addresses`: returns the base URLs, None if they are the same as before. `connect`: URL -> client."""
+        """`addresses`: returns the base URLs if they have changed, else None. `connect`: URL -> client."""
         self.name = name
         self._addresses, self._connect = addresses, connect
         self._endpoints: dict[str, Endpoint] = {}
         self._balance = Balance[Endpoint]()
         self._headers: dict[str, str] = {}
         self._fixed: int | None = None
-        self._check: asyncio.TimerHandle | None = None
+        self._pending_check: asyncio.TimerHandle | None = None
         self._update()
         self.accepts = next(iter(self._endpoints.values())).server.accepts
 
     def pace(self, fixed: int | None) -> SharedPace:
-        """Return the concurrency; `fixed`: that of all servers together."""
+        """Return the concurrency; `fixed`: maximum over all servers together."""
         self._fixed = fixed
         for endpoint in self._endpoints.values():
-            endpoint.take_pace(self._own_pace())
+            endpoint.set_pace(self._new_pace())
         return SharedPace(self._endpoints.values(), self._balance)
 
-    def _own_pace(self) -> Pace:
+    def _new_pace(self) -> Pace:
         fixed = None if self._fixed is None else -(-self._fixed // max(1, len(self._endpoints)))
         return Pace(fixed=fixed, most=MAX_LIMIT)
 
     @property
     def notes(self) -> list[str]:
-        """Return remarks for the card: who answered how many, and each server's own."""
-        own = [note for endpoint in self._endpoints.values() for note in endpoint.server.notes]
-        return list(dict.fromkeys([*(e.note for e in self._endpoints.values()), *own]))
+        """Return notes for the card: a line for each server, and the notes of the clients."""
+        client_notes = [note for endpoint in self._endpoints.values() for note in endpoint.server.notes]
+        return list(dict.fromkeys([*(e.note for e in self._endpoints.values()), *client_notes]))
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Send further headers with every call to every server."""
@@ -275,11 +277,11 @@ class Endpoints:
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """See `Model`."""
-        return await self._ask(lambda server: server.reply(prompt, sampling))
+        return await self._call_with_failover(lambda server: server.reply(prompt, sampling))
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
-        return await self._ask(lambda server: server.logprobs(prompt, continuations))
+        return await self._call_with_failover(lambda server: server.logprobs(prompt, continuations))
 
     def backend(self) -> str:
         """See `ReadsReplies`."""
@@ -289,89 +291,91 @@ class Endpoints:
         self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
     ) -> Sequence[TokenReading | ModelError]:
         """See `ReadsReplies`."""
-        return await self._ask(lambda server: server.read_replies(written, sampling, decoding))
+        return await self._call_with_failover(lambda server: server.read_replies(written, sampling, decoding))
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._check is not None:
-            self._check.cancel()
+        if self._pending_check is not None:
+            self._pending_check.cancel()
         await asyncio.gather(*(e.server.close() for e in self._endpoints.values()))
 
-    async def _ask(self, ask: Callable[[Server], Coroutine[Any, Any, T]]) -> T:
-        """Call a server; if it fails or is slow, call others. Raises the last error."""
+    async def _call_with_failover(self, send: Callable[[ServerClient], Coroutine[Any, Any, T]]) -> T:
+        """Call a server, and others if it fails or is slow; raises the last error."""
         self._update()
         loop, task, tried = asyncio.get_running_loop(), asyncio.current_task(), set[Endpoint]()
         if task is None:
-            raise RuntimeError("a server must be called in a task")
+            raise RuntimeError("a server can only be called in a task")
         movable = True
         while True:
-            endpoint = self._choose(tried)
+            endpoint = self._choose_server(tried)
             call = Call(task, loop.time(), movable=movable)
             endpoint.begin(call)
             try:
-                result = await ask(endpoint.server)
+                result = await send(endpoint.server)
             except asyncio.CancelledError:
                 if not call.moved or task.cancelling() > 1:
                     raise
                 tried, movable = {endpoint}, False
             except (Transient, Fatal) as error:
                 tried.add(endpoint)
-                if not self._on_failure(endpoint, error, tried):
+                if not self._handle_failure(endpoint, error, tried):
                     raise
             else:
-                endpoint.replied(loop.time() - call.started)
+                endpoint.on_reply(loop.time() - call.started)
                 return result
             finally:
                 if call.moved:
                     task.uncancel()
                 endpoint.end(call)
-                self._check_later(IDLE_S)
+                self._schedule_check(IDLE_S)
 
-    def _choose(self, tried: Collection[Endpoint]) -> Endpoint:
-        """Return the server to call: the least loaded of those that are usable and untried; raises Fatal if none is left."""
-        if not tried and (least := self._balance.least()) is not None:
-            return least
+    def _choose_server(self, tried: Collection[Endpoint]) -> Endpoint:
+        """Return the least loaded server that is usable and untried; raises Fatal if no server is left."""
+        if not tried and (least_loaded := self._balance.least_loaded()) is not None:
+            return least_loaded
         listed = [e for e in self._endpoints.values() if not e.removed and not e.rejected]
         usable = [e for e in listed if not e.paused] or listed
         if not usable:
-            why = next((e.rejected for e in self._endpoints.values() if e.rejected), "no address is listed")
-            raise Fatal(f"none of {len(self._endpoints)} servers is left: {why}")
+            reason = next(
+                (e.rejected for e in self._endpoints.values() if e.rejected), "no address is listed"
+            )
+            raise Fatal(f"none of {len(self._endpoints)} servers is left: {reason}")
         return min([e for e in usable if e not in tried] or usable, key=lambda e: e.load)
 
-    def _on_failure(self, endpoint: Endpoint, error: ModelError, tried: Collection[Endpoint]) -> bool:
-        """Note a failure; return whether the call is to be made on another server."""
+    def _handle_failure(self, endpoint: Endpoint, error: ModelError, tried: Collection[Endpoint]) -> bool:
+        """Process a failure; return whether to repeat the call on another server."""
         if isinstance(error, Fatal):
             if not endpoint.rejected:
                 endpoint.reject(str(error))
-                notice(f"endpoints: {endpoint.url} is called no more: {error}")
-        elif pause_s := endpoint.failed(error):
+                notice(f"endpoints: {endpoint.url} is not called again: {error}")
+        elif pause_s := endpoint.on_failure(error):
             endpoint.pause(pause_s)
         return any(e.usable and e not in tried for e in self._endpoints.values())
 
     def _update(self) -> None:
-        """Connect to servers that were added to the file of addresses; leave those that were removed from it."""
+        """Apply changes of the file of addresses: connect to added servers, and stop using removed ones."""
         urls = self._addresses()
         if urls is None:
             return
         listed = set(urls)
         for url in urls:
             if url not in self._endpoints:
-                server, pace = self._connect(url), self._own_pace()
-                endpoint = Endpoint(without_secrets(url), server, pace, self._balance.note)
+                server, pace = self._connect(url), self._new_pace()
+                endpoint = Endpoint(without_secrets(url), server, pace, self._balance.update)
                 endpoint.server.add_headers(self._headers)
                 self._endpoints[url] = endpoint
         for url, endpoint in self._endpoints.items():
             endpoint.update_listing(removed=url not in listed)
 
-    def _check_later(self, after_s: float) -> None:
-        if self._check is None:
-            self._check = asyncio.get_running_loop().call_later(after_s, self._move_calls)
+    def _schedule_check(self, after_s: float) -> None:
+        if self._pending_check is None:
+            self._pending_check = asyncio.get_running_loop().call_later(after_s, self._move_calls)
 
     def _move_calls(self) -> None:
-        """If a server has had room since the last call ended, the queue is empty: move calls of slower servers to it."""
-        self._check = None
+        """Move calls from slower servers to a server with free capacity; free capacity means that the queue is empty."""
+        self._pending_check = None
         now = asyncio.get_running_loop().time()
-        idle = [e for e in self._endpoints.values() if e.usable and e.replies >= ENOUGH and e.load < 1]
+        idle = [e for e in self._endpoints.values() if e.usable and e.replies >= MIN_REPLIES and e.load < 1]
         if not idle:
             return
         fast = min(idle, key=lambda e: e.mean_s)
@@ -384,8 +388,8 @@ class Endpoints:
             if call.movable and not call.moved
         ]
         calls.sort(key=lambda entry: -entry[0])
-        for remaining_s, call in calls[: fast.room - len(fast.calls)]:
+        for remaining_s, call in calls[: fast.capacity - len(fast.calls)]:
             if remaining_s > fast.mean_s:
                 call.move()
         if slow:
-            self._check_later(max(IDLE_S, fast.mean_s / 2))
+            self._schedule_check(max(IDLE_S, fast.mean_s / 2))

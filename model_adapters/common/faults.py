@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import BadReply, ModelError, from_status, is_loading
-from evals.model_adapters.common.retry_after import stated_s
+from evals.model_adapters.common.retry_after import wait_in_message_s
 
 STATUSES = {
     "invalid_request_error": 400,
@@ -67,10 +67,10 @@ STATUSES = {
     "overloaded_error": 529,
     "overloaded": 529,
 }
-"""Error code -> the equivalent HTTP status. The kinds with `_error` are Anthropic's, from
-platform.claude.com/docs/en/api/errors; those in capitals with Google are google.rpc.Code."""
-_FINE = frozenset({"", "0", "200", "ok", "success", "none", "null"})
-_NUMBERS = (
+"""Error code -> equivalent HTTP status. Codes with `_error` are Anthropic's (platform.claude.com/docs/en/api/errors);
+Google's are those of google.rpc.Code."""
+_SUCCESS_VALUES = frozenset({"", "0", "200", "ok", "success", "none", "null"})
+_CODE_FIELDS = (
     "code",
     "status",
     "status_code",
@@ -81,7 +81,7 @@ _NUMBERS = (
     "type",
     "error_type",
 )
-_SAYS: tuple[tuple[re.Pattern[str], int], ...] = (
+_MESSAGE_STATUSES: tuple[tuple[re.Pattern[str], int], ...] = (
     (
         re.compile(
             r"insufficient (?:credit|balance|fund|quota)|not enough (?:credit|balance)|out of credits|payment required"
@@ -96,8 +96,8 @@ _SAYS: tuple[tuple[re.Pattern[str], int], ...] = (
         429,
     ),
 )
-"""Words at the beginning of the message of an error in a 200 without a code -> the equivalent HTTP status."""
-_STATED = re.compile(
+"""Pattern of the start of an error message in a 200 response without a code -> equivalent HTTP status."""
+_STATUS_IN_MESSAGE = re.compile(
     r"(?<!\w)(?:http|error code|status|status code|[\"'](?:code|status)[\"'])(?: error)?[ :=]{1,2}[\"']?([45][0-9]{2})\b"
 )
 """A status in a message: "Error code: 429 - ...", or the error object of another server, quoted."""
@@ -124,7 +124,7 @@ _FAULT = msgspec.json.Decoder(_Fault | list[_Fault])
 
 
 class Envelope(Struct, kw_only=True):
-    """What the body of a 200 may hold beside a reply: fields by which servers and gateways report an error."""
+    """Fields of a 200 response in which servers and gateways report an error instead of a reply."""
 
     error: Any = None
     errors: Any = None
@@ -138,7 +138,7 @@ class Envelope(Struct, kw_only=True):
     success: Any = None
 
     def reports_error(self) -> bool:
-        """Return whether one of them is an error."""
+        """Return whether one of the fields reports an error."""
         return (
             any(is_error(value) for value in (self.error, self.errors, self.base_resp))
             or any(value in ("error", "failed") for value in (self.object, self.type, self.status))
@@ -154,14 +154,14 @@ class Fault(NamedTuple):
     code: str = ""
     """As expected by `from_status`."""
     retry_after_s: float | None = None
-    """Wait stated in the body instead of a header (Google)."""
+    """Wait stated in the body rather than a header (Google)."""
     param: str = ""
     """The request field at fault, if the body names it."""
     status: int | None = None
     """The HTTP status equivalent to its code."""
 
 
-def read_fault(raw: bytes) -> Fault:
+def parse_fault(raw: bytes) -> Fault:
     """Parse an error body; text in another format becomes the message itself."""
     try:
         body = _FAULT.decode(raw)
@@ -173,9 +173,9 @@ def read_fault(raw: bytes) -> Fault:
         (entry for entry in (body.error, body.errors, body.detail, body.base_resp) if entry is not None), None
     )
     if isinstance(error, list):
-        error = {"message": _joined(error), "param": _place(error)}
-    own = {"code": body.code, "type": body.type, "status": body.status, "param": body.param}
-    fields: Mapping[str, Any] = error if isinstance(error, dict) else own
+        error = {"message": _join_validation_errors(error), "param": _first_location(error)}
+    top_level = {"code": body.code, "type": body.type, "status": body.status, "param": body.param}
+    fields: Mapping[str, Any] = error if isinstance(error, dict) else top_level
     while isinstance(inner := fields.get("error"), dict) and not fields.get("message"):
         fields = inner
     names = ("message", "status_msg", "msg", "detail", "error")
@@ -185,19 +185,19 @@ def read_fault(raw: bytes) -> Fault:
     message = str(message or body.message or body.msg or raw[:200].decode(errors="replace"))
     codes, retry_after_s = _codes_and_delay(fields)
     if retry_after_s is None:
-        beside = {"retry_after": body.retry_after, "estimated_time": body.estimated_time}
-        retry_after_s = _wait({**beside, **fields})
+        outer = {"retry_after": body.retry_after, "estimated_time": body.estimated_time}
+        retry_after_s = _retry_after_s({**outer, **fields})
     return Fault(
         " ".join(message.split())[:500],
         " ".join(codes),
         retry_after_s,
         str(fields.get("param") or ""),
-        _status(fields, own, body.error, body.errors),
+        _find_status(fields, top_level, body.error, body.errors),
     )
 
 
 def _codes_and_delay(fields: Mapping[str, Any]) -> tuple[list[str], float | None]:
-    """Return an error's codes, those of its details included, and the seconds after which Google allows a retry."""
+    """Return an error's codes, including those of its details, and Google's retry delay in seconds."""
     codes = [fields.get(name) for name in ("code", "type", "status")]
     retry_after_s = None
     for detail in _details(fields):
@@ -217,7 +217,7 @@ def _details(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield detail
 
 
-def _wait(fields: Mapping[str, Any]) -> float | None:
+def _retry_after_s(fields: Mapping[str, Any]) -> float | None:
     for name, unit in (
         ("retry_after_ms", 0.001),
         ("retry_after", 1.0),
@@ -230,7 +230,7 @@ def _wait(fields: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _joined(errors: list[Any]) -> str:
+def _join_validation_errors(errors: list[Any]) -> str:
     """Format the list of validation errors that FastAPI sends: `body.seed: Extra inputs are not permitted`."""
     lines = []
     for fault in errors[:5]:
@@ -242,28 +242,32 @@ def _joined(errors: list[Any]) -> str:
     return "; ".join(lines)
 
 
-def _place(errors: list[Any]) -> str:
+def _first_location(errors: list[Any]) -> str:
     first = errors[0] if errors and isinstance(errors[0], dict) else {}
-    place = first.get("loc")
-    return str(place[-1]) if isinstance(place, list) and place else ""
+    location = first.get("loc")
+    return str(location[-1]) if isinstance(location, list) and location else ""
 
 
-def _status(*places: Any, depth: int = 0) -> int | None:
-    """Return the HTTP status of the first code that is one, numeric or by name, nested errors last; None if there is none."""
-    objects = [fields for place in places for fields in (place if isinstance(place, list) else [place])[:5]]
+def _find_status(*values: Any, depth: int = 0) -> int | None:
+    """Return the HTTP status of the first known code, numeric or by name, nested errors last; None if there is none."""
+    objects = [
+        fields
+        for location in values
+        for fields in (location if isinstance(location, list) else [location])[:5]
+    ]
     objects = [fields for fields in objects if isinstance(fields, dict)]
     for fields in objects:
-        for name in _NUMBERS:
+        for name in _CODE_FIELDS:
             if (status := _as_status(fields.get(name))) is not None:
                 return status
     if not objects or depth > 2:
         return None
     inner = [fields.get(name) for fields in objects for name in ("error", "errors", "metadata", "detail")]
-    return _status(*inner, depth=depth + 1)
+    return _find_status(*inner, depth=depth + 1)
 
 
 def _as_status(value: Any) -> int | None:
-    """Return the HTTP status that a code means; None if it means none.
+    """Return the HTTP status equivalent to a code; None if the code is unknown.
 
     >>> _as_status(429), _as_status("429 Too Many Requests"), _as_status("ThrottlingException"), _as_status("odd")
     (429, 429, 429, None)
@@ -282,27 +286,27 @@ def _as_status(value: Any) -> int | None:
     return None
 
 
-def _status_in_words(message: str) -> int | None:
-    if stated := _STATED.search(message):
-        return int(stated[1])
-    said = next((status for pattern, status in _SAYS if pattern.search(message)), None)
-    return 503 if said is None and is_loading(message) else said
+def _status_from_message(message: str) -> int | None:
+    if match := _STATUS_IN_MESSAGE.search(message):
+        return int(match[1])
+    status = next((status for pattern, status in _MESSAGE_STATUSES if pattern.search(message)), None)
+    return 503 if status is None and is_loading(message) else status
 
 
 def fault_message(raw: bytes) -> str:
     """Return the message of an error body."""
-    return read_fault(raw).message
+    return parse_fault(raw).message
 
 
-def not_a_reply(raw: bytes, error: Exception, where: str) -> BadReply:
+def invalid_response(raw: bytes, error: Exception, url: str) -> BadReply:
     """Return the error for the body of a 200 response that does not follow the protocol."""
     start = " ".join(raw[:60].decode(errors="replace").split())
     kind = "HTML" if raw.lstrip()[:1] == b"<" else "no completion"
-    return BadReply(f"200 with {kind} from {where}: {error}; it begins {start!r}")
+    return BadReply(f"200 with {kind} from {url}: {error}; it begins {start!r}")
 
 
 def is_error(value: Any) -> bool:
-    """Return whether the value of a field `error` is an error: not empty, and not a code that means success.
+    """Return whether the value of a field `error` reports an error: not empty, and not a code for success.
 
     >>> is_error({"code": 429}), is_error({"code": None, "message": ""}), is_error({"code": 0}), is_error("None")
     (True, False, False, False)
@@ -310,27 +314,27 @@ def is_error(value: Any) -> bool:
     if isinstance(value, list):
         return any(is_error(entry) for entry in value)
     if not isinstance(value, dict):
-        return bool(value) and str(value).strip().lower() not in _FINE
-    codes = [str(value[name]).lower() for name in _NUMBERS if value.get(name) is not None]
-    return any(value.values()) and not (codes and all(code in _FINE for code in codes))
+        return bool(value) and str(value).strip().lower() not in _SUCCESS_VALUES
+    codes = [str(value[name]).lower() for name in _CODE_FIELDS if value.get(name) is not None]
+    return any(value.values()) and not (codes and all(code in _SUCCESS_VALUES for code in codes))
 
 
-def error_in_200(raw: bytes, where: str, what: str) -> ModelError:
-    """Return the error reported in the body of a 200 response; `what` describes it if the body has no error code.
+def error_in_200(raw: bytes, url: str, what: str) -> ModelError:
+    """Return the error reported in the body of a 200 response; `what` describes the body if it has no error code.
 
     A code is treated like the equivalent HTTP status, so that an overloaded server slows the run down and an exhausted
-    account ends it; an error without a code is a BadReply, which is retried.
+    quota ends it; an error without a code is a BadReply, which is retried.
     """
-    fault = read_fault(raw)
+    fault = parse_fault(raw)
     status = fault.status
     if status is None:
-        status = _status_in_words(fault.message[:160].lower())
+        status = _status_from_message(fault.message[:160].lower())
     if status is None:
-        return BadReply(f"200 {what} from {where}: {fault.message}")
-    wait_s = fault.retry_after_s if fault.retry_after_s is not None else stated_s(fault.message)
+        return BadReply(f"200 {what} from {url}: {fault.message}")
+    wait_s = fault.retry_after_s if fault.retry_after_s is not None else wait_in_message_s(fault.message)
     return from_status(
         status,
-        f"{fault.message} (in a 200 from {where})",
+        f"{fault.message} (in a 200 from {url})",
         code=fault.code,
         retry_after_s=wait_s,
         param=fault.param,

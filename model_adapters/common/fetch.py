@@ -1,4 +1,4 @@
-"""Blocking HTTP requests outside an event loop, e.g. to list models: bounded in size and time, no redirects."""
+"""Blocking HTTP requests outside an event loop, e.g. to list models: limited in size and time, without redirects."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from msgspec import Struct
 
 from evals.model_adapters.common.http import without_secrets
 
-MOST = 16 << 20
+MAX_RESPONSE_BYTES = 16 << 20
 """Size limit of a response body in bytes."""
-FAULT = 1 << 20
-"""Bytes read of the body of an error response."""
+MAX_ERROR_BYTES = 1 << 20
+"""Maximum number of bytes read from the body of an error response."""
 
 
-class Refused(OSError):
-    """The server answered with a status other than 200."""
+class HttpStatusError(OSError):
+    """The server responded with an error status."""
 
     def __init__(
         self, message: str, status: int, body: bytes, headers: Mapping[str, str] | None = None
@@ -41,8 +41,8 @@ class Refused(OSError):
         self.headers = headers or {}
 
 
-class _Stay(HTTPRedirectHandler):
-    """Follows no redirects, which would receive the key."""
+class _NoRedirects(HTTPRedirectHandler):
+    """Rejects redirects, since the target would receive the key."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -54,51 +54,53 @@ def fetch(
     url: str, *, data: bytes | None = None, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0
 ) -> bytes:
     """Return the body of one request; raises OSError for any failure, Refused for an error status."""
-    until = time.monotonic() + timeout_s
-    raw = bytearray()
+    deadline = time.monotonic() + timeout_s
+    body = bytearray()
     try:
         with _opener().open(Request(url, data, dict(headers or {})), timeout=timeout_s) as response:  # noqa: S310 - our callers check the scheme
-            while piece := response.read1(1 << 16):
-                raw += piece
-                if len(raw) > MOST or time.monotonic() > until:
-                    raise OSError("the answer does not end")
+            while chunk := response.read1(1 << 16):
+                body += chunk
+                if len(body) > MAX_RESPONSE_BYTES or time.monotonic() > deadline:
+                    raise OSError("the response is too large or takes too long")
     except HTTPError as error:
         headers = {name.lower(): value for name, value in error.headers.items()} if error.headers else {}
-        raise Refused(str(error), error.code, _rest(error), headers) from None
+        raise HttpStatusError(str(error), error.code, _error_body(error), headers) from None
     except HTTPException as error:
-        raise OSError(f"no HTTP: {str(error) or type(error).__name__}") from None
+        raise OSError(f"not an HTTP response: {str(error) or type(error).__name__}") from None
     except ValueError as error:
         raise OSError(str(error)) from None
-    return bytes(raw)
+    return bytes(body)
 
 
-class Listed(Struct):
-    """A model as a server lists it."""
+class ListedModel(Struct):
+    """A model in a server's list."""
 
     id: str
     max_model_len: int | None = None
     """Tokens of prompt and reply (vLLM, SGLang)."""
     ref_model: str | None = None
-    """What an alias stands for (Intern)."""
+    """Target of an alias (Intern)."""
 
 
 class _List(Struct):
-    data: list[Listed]
+    data: list[ListedModel]
 
 
-def listed(url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0) -> list[Listed]:
+def list_models(
+    url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0
+) -> list[ListedModel]:
     """Return the models that a server lists; raises OSError if the call fails, ValueError for an invalid response."""
     return msgspec.json.decode(fetch(url, headers=headers, timeout_s=timeout_s), type=_List).data
 
 
-def _rest(error: HTTPError) -> bytes:
+def _error_body(error: HTTPError) -> bytes:
     """Read the body of an error response and close its connection."""
     with error, suppress(OSError, HTTPException):
-        return error.read(FAULT)
+        return error.read(MAX_ERROR_BYTES)
     return b""
 
 
 def _opener() -> OpenerDirector:
-    """Return an opener that uses HTTPS_PROXY, as `http.Client` does; plain HTTP is local and not proxied."""
+    """Return an opener that uses HTTPS_PROXY, like `http.Client`; plain HTTP is not proxied."""
     proxy = getproxies().get("https")
-    return build_opener(_Stay, ProxyHandler({"https": proxy} if proxy else {}))
+    return build_opener(_NoRedirects, ProxyHandler({"https": proxy} if proxy else {}))

@@ -1,6 +1,6 @@
 """Finish reasons: one table for all adapters.
 
-Servers and vendors use some eighty words for the same few meanings. An unknown reason is kept with the reply and
+Servers and vendors use some eighty words for the same few meanings. An unknown reason is stored with the reply and
 counted on the run's card; it is never silently treated as a normal stop.
 """
 
@@ -16,11 +16,11 @@ from evals.types import TOOL_CALLS, UNKNOWN_FINISH
 Meaning = Literal["stop", "length", "filter", "tools", "abort", "error"]
 
 
-def _rows(**rows: str) -> dict[str, Meaning]:
+def _meanings(**rows: str) -> dict[str, Meaning]:
     return {reason: cast("Meaning", meaning) for meaning, words in rows.items() for reason in words.split()}
 
 
-MEANINGS: dict[str, Meaning] = _rows(
+MEANINGS: dict[str, Meaning] = _meanings(
     stop="stop end_turn stop_sequence eos eos_token eos_token_id end end_of_text end_of_turn complete completed "
     "finished done normal stop_str stop_token matched_stop succeeded success natural_stop stopped word",
     length="length max_tokens model_length max_length max_output_tokens max_completion_tokens max_new_tokens "
@@ -43,7 +43,7 @@ OpenAI, Azure, vLLM, SGLang, LMDeploy, llama.cpp, TGI, Mistral (`model_length`),
 Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock. vLLM ends a
 reply that repeats itself with `repetition`: it is truncated.
 """
-_FAMILIES: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
+_PATTERNS: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
     (
         "abort",
         re.compile(
@@ -80,13 +80,13 @@ _FAMILIES: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
         ),
     ),
 )
-"""Meanings by what a reason contains, for reasons that are not in the table; the first that matches counts."""
-LONGEST = 40
+"""(meaning, pattern) for reasons that are not in the table; the first match applies."""
+MAX_REASON_LENGTH = 40
 """Length limit of a stored reason, in characters."""
 
 
-class Ending(NamedTuple):
-    """What a reply's end means to the harness."""
+class FinishReason(NamedTuple):
+    """The normalized finish reason of a reply."""
 
     stop: Literal["stop", "length", "filter"]
     finish: str = ""
@@ -107,27 +107,27 @@ def meaning(reason: str) -> Meaning | None:
     bare = re.sub(r"^(?:(?:finish(?:ed)?|stop(?:ped)?)_)?(?:reason_)?", "", word)
     if (known := MEANINGS.get(bare)) is not None:
         return known
-    return next((kind for kind, pattern in _FAMILIES if pattern.search(word)), None)
+    return next((kind for kind, pattern in _PATTERNS if pattern.search(word)), None)
 
 
-def ending(reason: Any, where: str, *, detail: str = "") -> Ending:
-    """Return how a reply ended; raises ServerFault if the server aborted it or reports an error.
+def parse_finish_reason(reason: Any, url: str, *, detail: str = "") -> FinishReason:
+    """Return the normalized finish reason; raises ServerFault if the server aborted the reply or reports an error.
 
-    `reason`: as sent by the server; some wrap it in an object with a `type`. `detail`: the server's explanation.
+    `reason`: as sent by the server; some servers wrap it in an object with a `type`. `detail`: the server's explanation.
     """
     if isinstance(reason, dict):
         reason = next((reason[name] for name in ("type", "reason", "name") if reason.get(name)), None)
     if reason is None or reason == "":
-        return Ending("stop", f"{UNKNOWN_FINISH}none given")
-    word = str(reason)[:LONGEST]
-    kind = meaning(word)
-    if kind == "abort":
-        raise ServerFault(f"the server aborted the reply: {_joined(word, detail)} ({where})")
-    if kind == "error":
-        raise ServerFault(f"the reply broke off: {_joined(word, detail)} ({where})")
-    if kind == "tools":
-        return Ending("stop", TOOL_CALLS)
-    return Ending("stop", f"{UNKNOWN_FINISH}{word}") if kind is None else Ending(kind)
+        return FinishReason("stop", f"{UNKNOWN_FINISH}none given")
+    word = str(reason)[:MAX_REASON_LENGTH]
+    meaning_ = meaning(word)
+    if meaning_ == "abort":
+        raise ServerFault(f"the server aborted the reply: {_joined(word, detail)} ({url})")
+    if meaning_ == "error":
+        raise ServerFault(f"the reply broke off: {_joined(word, detail)} ({url})")
+    if meaning_ == "tools":
+        return FinishReason("stop", TOOL_CALLS)
+    return FinishReason("stop", f"{UNKNOWN_FINISH}{word}") if meaning_ is None else FinishReason(meaning_)
 
 
 def _joined(word: str, detail: str) -> str:

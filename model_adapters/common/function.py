@@ -1,4 +1,4 @@
-"""A model that calls a function with the prompt's text or messages; sync or async."""
+"""A model that calls a sync or async function with the prompt's text or messages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from evals.errors import ModelError
 from evals.prompts import plain_text
 from evals.types import Prompt, Reply, Sampling
 
-AT_ONCE = 16
-"""Limit of concurrent calls of a sync function, each in a thread."""
+MAX_CONCURRENT = 16
+"""Maximum number of concurrent calls of a sync function, each in a thread."""
 
 
 class Function:
@@ -21,18 +21,20 @@ class Function:
     accepts: frozenset[str] = frozenset()
 
     def __init__(self, function: Callable[..., str | Awaitable[str]]) -> None:
-        named = getattr(function, "__name__", "") or type(function).__name__
-        self.name = "function" if named == "<lambda>" else named
+        function_name = getattr(function, "__name__", "") or type(function).__name__
+        self.name = "function" if function_name == "<lambda>" else function_name
         self._function = function
-        self._messages = "messages" in _parameters(function)
-        called = type(function).__call__
-        self._async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
-        self.slots: int | None = None if self._async else AT_ONCE
+        self._takes_messages = "messages" in _parameters(function)
+        call_method = type(function).__call__
+        self._async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call_method)
+        self.slots: int | None = None if self._async else MAX_CONCURRENT
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Call the function once."""
-        turns = [{"role": m.role, "content": plain_text(m.parts)} for m in prompt.messages]
-        argument = turns if self._messages else "\n\n".join(turn["content"] for turn in turns)
+        messages = [{"role": m.role, "content": plain_text(m.parts)} for m in prompt.messages]
+        argument = (
+            messages if self._takes_messages else "\n\n".join(message["content"] for message in messages)
+        )
         started = perf_counter()
         result = (
             self._function(argument) if self._async else await asyncio.to_thread(self._function, argument)
@@ -43,7 +45,7 @@ class Function:
         return Reply(text=text, stop="stop", seconds=perf_counter() - started, model=self.name)
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""
 
 
 def _parameters(function: Callable[..., object]) -> tuple[str, ...]:

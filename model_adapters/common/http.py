@@ -1,6 +1,6 @@
-"""The HTTP client of all adapters: failures are raised as errors of `errors.py`, and messages contain no secrets.
+"""The HTTP client of all adapters: failures are raised as errors of `errors.py`, with messages free of secrets.
 
-Built on aiohttp: the vendors' SDKs take ten times the CPU per call, and one core must keep a cluster busy.
+It is built on aiohttp, since the vendors' SDKs take ten times the CPU per call, and one core must keep a cluster busy.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from evals.calls.open_files import last_connection, raise_open_files
 from evals.calls.secrets import Mask, api_key, url_secrets
 from evals.data.loose_json import to_strict_json
 from evals.errors import BadReply, Disconnected, Fatal, ModelError, RateLimit, UsageError, from_status
-from evals.model_adapters.common.faults import read_fault
-from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
+from evals.model_adapters.common.faults import parse_fault
+from evals.model_adapters.common.retry_after import requested_wait_s, wait_in_message_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,13 +34,13 @@ _encode = msgspec.json.Encoder().encode
 _JSON = {"Content-Type": "application/json"}
 
 
-MOST = 64 << 20
-"""Size limit of a response in bytes; log-likelihoods of every token of a long prompt take a third of it."""
-PIECEMEAL = 1 << 20
-"""Request bodies of at least this many bytes are written in pieces."""
+MAX_RESPONSE_BYTES = 64 << 20
+"""Size limit of a response; the log-likelihoods of all tokens of a long prompt take a third of it."""
+CHUNKED_FROM_BYTES = 1 << 20
+"""Size from which request bodies are sent in chunks."""
 
 
-ENDPOINTS = (
+ENDPOINT_PATHS = (
     "/chat/completions",
     "/completions",
     "/chat",
@@ -52,12 +52,12 @@ ENDPOINTS = (
 """Paths that users often copy along with a base URL."""
 
 
-BESIDE = frozenset({"/tokenize"})
-"""Endpoints of vLLM that lie beside `/v1`."""
+OUTSIDE_V1 = frozenset({"/tokenize"})
+"""Endpoints of vLLM that are not below `/v1`."""
 
 
-class Base(NamedTuple):
-    """A base URL and its query, which Azure and other gateways use and which goes after the path."""
+class BaseUrl(NamedTuple):
+    """A base URL and its query (Azure and other gateways), which is appended after the path."""
 
     url: str
     query: str = ""
@@ -65,26 +65,26 @@ class Base(NamedTuple):
     def join(self, path: str) -> str:
         """Return the URL of an endpoint."""
         own = "&" if "?" in path else "?"
-        url = self.url.removesuffix("/v1") if path in BESIDE else self.url
+        url = self.url.removesuffix("/v1") if path in OUTSIDE_V1 else self.url
         return f"{url}{path}{own}{self.query}" if self.query else f"{url}{path}"
 
 
-def base_of(url: str) -> Base:
-    """Split a base URL from its query; trailing slashes and a copied endpoint path are removed.
+def parse_base_url(url: str) -> BaseUrl:
+    """Parse a base URL; trailing slashes and the path of an endpoint are removed.
 
     >>> base_of("https://x.azure.com/openai/v1/chat/completions/?api-version=2026-01-01").join("/models")
     'https://x.azure.com/openai/v1/models?api-version=2026-01-01'
     """
     before, _, query = url.strip().partition("#")[0].partition("?")
     before = before.rstrip("/")
-    for endpoint in ENDPOINTS:
+    for endpoint in ENDPOINT_PATHS:
         if before.endswith(endpoint):
-            return Base(before.removesuffix(endpoint).rstrip("/"), query)
-    return Base(before, query)
+            return BaseUrl(before.removesuffix(endpoint).rstrip("/"), query)
+    return BaseUrl(before, query)
 
 
-def likely_base(url: str, version: str = "/v1") -> str:
-    """Return the base URL that was probably meant by one that does not work; empty if it looks right.
+def suggest_base_url(url: str, version: str = "/v1") -> str:
+    """Return the probably intended base URL in place of one that does not work; empty if it looks correct.
 
     >>> likely_base("http://gpu7:8000"), likely_base("http://gpu7:8000/v1/v1"), likely_base("http://gpu7:8000/v1")
     ('http://gpu7:8000/v1', 'http://gpu7:8000/v1', '')
@@ -98,7 +98,7 @@ def likely_base(url: str, version: str = "/v1") -> str:
 
 
 class Client:
-    """A keep-alive session with one base URL; opened at the first call."""
+    """A keep-alive session with one base URL, opened by the first call."""
 
     def __init__(
         self,
@@ -110,9 +110,9 @@ class Client:
     ) -> None:
         """`key`: masked in all messages. `headers`: sent with every call.
 
-        `version`: usual end of a base URL, suggested if a request to another one returns 404 or 405.
+        `version`: usual end of a base URL, suggested after a 404 or 405 from a URL that ends otherwise.
         """
-        self._base = base_of(base)
+        self._base = parse_base_url(base)
         self._version = version
         self._headers = dict(headers or {})
         self._session: ClientSession | None = None
@@ -127,7 +127,7 @@ class Client:
             self._headers[name] = value
         self._mask.add([*headers.values(), *(value.rpartition(" ")[2] for value in headers.values())])
 
-    def shown(self, path: str) -> str:
+    def display_url(self, path: str) -> str:
         """Return the URL of an endpoint without secrets, for messages."""
         return self._mask.text(without_secrets(self._base.join(path)))
 
@@ -135,16 +135,17 @@ class Client:
         """Send a JSON body; return the body of the response and the seconds taken."""
         started = time.perf_counter()
         data = _encode(body)
-        whole = (
-            data if len(data) < PIECEMEAL else BytesIO(data)
-        )  # written in pieces, so that the event loop is not blocked
-        raw = await self.send("POST", path, data=whole, headers=_JSON)
+        # aiohttp sends a BytesIO in chunks, so that the event loop is not blocked
+        payload = data if len(data) < CHUNKED_FROM_BYTES else BytesIO(data)
+        raw = await self.send("POST", path, data=payload, headers=_JSON)
         return raw, time.perf_counter() - started
 
-    async def send(self, method: str, path: str, *, most: int = MOST, **options: Any) -> bytes:
-        """Return the body of one response; `options` are aiohttp's. Raises a ModelError as listed in `errors.py`.
+    async def send(
+        self, method: str, path: str, *, max_bytes: int = MAX_RESPONSE_BYTES, **options: Any
+    ) -> bytes:
+        """Return the body of a response; `options` are aiohttp's. Raises a ModelError of `errors.py`.
 
-        `most`: size limit in bytes. Any 2xx status counts as success: some servers reply with 201 or 206.
+        `max_bytes`: size limit in bytes. Any 2xx status counts as success: some servers reply with 201 or 206.
         """
         import aiohttp
 
@@ -154,39 +155,41 @@ class Client:
             async with self._session.request(
                 method, self._base.join(path), allow_redirects=False, proxy=self._proxy, **options
             ) as response:
-                raw = self._mask.raw(await _whole(response, most, where=self.shown(path)))
+                raw = self._mask.raw(await _read_body(response, max_bytes, url=self.display_url(path)))
                 if not 200 <= response.status < 300:
-                    raise self._refused(response, raw, self.shown(path))
+                    raise self._status_error(response, raw, self.display_url(path))
                 if raw.lstrip()[:1] == b"<" and (hint := self._hint(404)):  # a web page
-                    raise BadReply(f"200 with HTML from {self.shown(path)}{hint}")
+                    raise BadReply(f"200 with HTML from {self.display_url(path)}{hint}")
                 return raw
         except aiohttp.InvalidURL:
-            raise Fatal(f"{self.shown(path)} is no URL") from None
+            raise Fatal(f"{self.display_url(path)} is not a URL") from None
         except aiohttp.ClientConnectorError as error:
-            raise self._unconnected(error, self.shown(path)) from None
+            raise self._connection_error(error, self.display_url(path)) from None
         except (
             aiohttp.ClientError,
             OSError,
-        ) as error:  # `from None`: the cause may contain the proxy's password
+        ) as error:  # `from None`, since the cause may contain the proxy's password
             raise Disconnected(self.without_key(f"{type(error).__name__}: {error}")) from None
-        except ValueError as error:  # a header that cannot be sent, a URL that aiohttp cannot read
-            raise Fatal(f"cannot call {self.shown(path)}: {self.without_key(str(error))}") from None
+        except ValueError as error:  # an invalid header or URL
+            raise Fatal(f"cannot call {self.display_url(path)}: {self.without_key(str(error))}") from None
 
-    def _unconnected(self, error: ClientConnectorError, where: str) -> ModelError:
+    def _connection_error(self, error: ClientConnectorError, url: str) -> ModelError:
         """Return the error for a connection that could not be made."""
         import aiohttp
 
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return Fatal(f"the certificate of {where} is not valid: {error.certificate_error}")
+            return Fatal(f"the certificate of {url} is not valid: {error.certificate_error}")
         if isinstance(error, aiohttp.ClientConnectorSSLError):
             reason = self.without_key(str(error.os_error))
-            return Fatal(f"{where} does not answer in TLS ({reason}): is the server's URL http:// instead?")
+            return Fatal(f"{url} does not answer in TLS ({reason}): is the server's URL http:// instead?")
         code = error.os_error.errno or 0
         if code in (errno.EMFILE, errno.ENFILE):
-            return RateLimit("this machine allows no more open connections (see ulimit -n); fewer at once")
+            return RateLimit(
+                "this machine allows no more open connections (see ulimit -n): reduce --concurrency"
+            )
         reason = os.strerror(code) if code > 0 else self.without_key(error.os_error.strerror or "no answer")
         hint = "; is the server running there?" if code == errno.ECONNREFUSED else ""
-        return Disconnected(f"cannot reach {where}: {reason}{hint}", unreachable=True)
+        return Disconnected(f"cannot reach {url}: {reason}{hint}", unreachable=True)
 
     def _open(self) -> ClientSession:
         import aiohttp
@@ -195,33 +198,35 @@ class Client:
         return aiohttp.ClientSession(
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=30),
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, socket_factory=_socket),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, socket_factory=_create_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    def _refused(self, response: ClientResponse, raw: bytes, where: str) -> ModelError:
-        if 300 <= response.status < 400:  # not followed: the target would receive the key
-            place = without_secrets(response.headers.get("Location", "nowhere"))
-            return Fatal(f"HTTP {response.status}: {where} has moved to {self.without_key(place)}")
-        fault = read_fault(raw)
+    def _status_error(self, response: ClientResponse, raw: bytes, url: str) -> ModelError:
+        if 300 <= response.status < 400:  # not followed, since the target would receive the key
+            target = without_secrets(response.headers.get("Location", "an unknown address"))
+            return Fatal(f"HTTP {response.status}: {url} has moved to {self.without_key(target)}")
+        fault = parse_fault(raw)
         headers = {name.lower(): value for name, value in response.headers.items()}
-        wait_s = asked_wait_s(headers)
+        wait_s = requested_wait_s(headers)
         if wait_s is None:
-            wait_s = fault.retry_after_s if fault.retry_after_s is not None else stated_s(fault.message)
+            wait_s = (
+                fault.retry_after_s if fault.retry_after_s is not None else wait_in_message_s(fault.message)
+            )
         return from_status(
             response.status,
-            f"{self.without_key(fault.message)} ({where}){self._hint(response.status)}",
+            f"{self.without_key(fault.message)} ({url}){self._hint(response.status)}",
             code=fault.code,
             retry_after_s=wait_s,
             param=fault.param,
         )
 
     def _hint(self, status: int) -> str:
-        """Return a hint at the usual form of base URLs after a 404 or 405; empty if it does not apply."""
-        likely = likely_base(self._base.url, self._version)
-        if status not in (404, 405) or not likely:
+        """Return a hint on the usual form of base URLs after a 404 or 405; empty for other statuses."""
+        suggestion = suggest_base_url(self._base.url, self._version)
+        if status not in (404, 405) or not suggestion:
             return ""
-        return f"; base URLs mostly end in {self._version}: try {without_secrets(likely)}"
+        return f"; base URLs mostly end in {self._version}: try {without_secrets(suggestion)}"
 
     def without_key(self, message: str) -> str:
         """Return a message with the key and other secrets masked."""
@@ -234,21 +239,21 @@ class Client:
             self._session = None
 
 
-async def _whole(response: ClientResponse, most: int, *, where: str) -> bytes:
-    """Read a body; raises BadReply if it is larger than `most` bytes."""
-    pieces, size = [], 0
-    async for piece in response.content.iter_any():
-        pieces.append(piece)
-        size += len(piece)
-        if size > most:
-            raise BadReply(f"more than {most >> 20} MiB from {where}")
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+async def _read_body(response: ClientResponse, max_bytes: int, *, url: str) -> bytes:
+    """Read a body; raises BadReply if it is larger than `max_bytes` bytes."""
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
+            raise BadReply(f"more than {max_bytes >> 20} MiB from {url}")
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def proxy_of(url: str) -> str | None:
-    """Return the proxy of an https URL by HTTPS_PROXY and NO_PROXY; None for plain HTTP, which is never proxied.
+    """Return the proxy of an https URL according to HTTPS_PROXY and NO_PROXY; None for plain HTTP, which is not proxied.
 
-    So local servers need no NO_PROXY, and vendors can be reached from behind a firewall.
+    Thus local servers need no NO_PROXY, and vendors can be reached from behind a firewall.
     """
     if not url.startswith("https:"):
         return None
@@ -258,7 +263,7 @@ def proxy_of(url: str) -> str | None:
     return None if proxy is None or proxy_bypass(urlsplit(url).hostname or "") else proxy
 
 
-def _socket(address: tuple[Any, ...]) -> socket.socket:
+def _create_socket(address: tuple[Any, ...]) -> socket.socket:
     """Return a socket with TCP keep-alive, since firewalls drop idle connections and a model may reason for minutes."""
     family, kind, protocol = address[:3]
     sock = socket.socket(family, kind, protocol)
@@ -285,24 +290,24 @@ def without_secrets(url: str) -> str:
 T = TypeVar("T")
 
 
-def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
-    """Decode a body as servers write it: lone surrogates become U+FFFD; NaN and raw line ends are read."""
+def decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    """Decode a response leniently: lone surrogates become U+FFFD; NaN and raw line breaks are accepted."""
     try:
         return decoder.decode(raw)
     except RecursionError:
         raise msgspec.DecodeError("nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _loosely(decoder, to_strict_json(raw))
+        return _decode_leniently(decoder, to_strict_json(raw))
 
 
-def _loosely(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
-    """Decode JSON with Python's extensions; raises what the decoder raises if it is none of that either."""
+def _decode_leniently(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    """Decode JSON with Python's extensions; raises the decoder's error if that fails too."""
     try:
         value = json.loads(raw, strict=False)
     except (ValueError, RecursionError):
         return decoder.decode(raw)
-    read: T = msgspec.convert(value, decoder.type)
-    return read
+    converted: T = msgspec.convert(value, decoder.type)
+    return converted
 
 
 def credentials(vendor: str, rest: str, *, base: str, keys: Sequence[str] = ()) -> tuple[str, str]:

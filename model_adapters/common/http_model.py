@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from evals.errors import Filtered
-from evals.model_adapters.common.body import fields
-from evals.model_adapters.common.faults import error_in_200, not_a_reply, read_fault
-from evals.model_adapters.common.http import Client, decoded
-from evals.model_adapters.common.refusals import NESTED, Refusals
+from evals.model_adapters.common.body import as_object
+from evals.model_adapters.common.faults import error_in_200, invalid_response, parse_fault
+from evals.model_adapters.common.http import Client, decode
+from evals.model_adapters.common.rejected_fields import NESTED_SETTINGS, RejectedFields
 from evals.types import Prompt, Reply, Sampling
 
 T = TypeVar("T")
@@ -21,33 +21,37 @@ class HttpModel:
     """A model behind one endpoint; subclasses build the request (`body`) and parse the response (`read`)."""
 
     accepts: frozenset[str] = frozenset({"image"})
-    wants: frozenset[str] = frozenset()
-    """Fields that the API requires, so that they are never left out."""
+    required_fields: frozenset[str] = frozenset()
+    """Request fields that the API requires, so that they are never omitted."""
 
     def __init__(self, name: str, client: Client, *, path: str) -> None:
         self.name, self.client, self.path = name, client, path
-        self.refusals = Refusals()
+        self.rejected_fields = RejectedFields()
 
     @property
     def notes(self) -> list[str]:
-        """Return the remarks on its calls for the run's card."""
-        return self.refusals.notes
+        """Return the notes on rejected fields for the run's card."""
+        return self.rejected_fields.notes
 
     @property
-    def where(self) -> str:
-        """Return the URL without secrets, for messages."""
-        return self.client.shown(self.path)
+    def display_url(self) -> str:
+        """Return the endpoint's URL without secrets, for messages."""
+        return self.client.display_url(self.path)
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Send further headers with every call."""
         self.client.add_headers(headers)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the reply of one call; raises a ModelError as listed in `errors.py`."""
+        """Return the reply of one call; raises a ModelError of `errors.py`."""
         body = await self.body(prompt, sampling)
-        keep = {**sampling.extra, **fields(sampling.extra.get(NESTED)), **dict.fromkeys(self.wants)}
+        keep = {
+            **sampling.extra,
+            **as_object(sampling.extra.get(NESTED_SETTINGS)),
+            **dict.fromkeys(self.required_fields),
+        }
         try:
-            return await self.refusals.post(
+            return await self.rejected_fields.post(
                 self.client,
                 self.path,
                 body,
@@ -70,11 +74,11 @@ class HttpModel:
         await self.client.close()
 
 
-def answer_of(decoder: msgspec.json.Decoder[T], raw: bytes, where: str) -> T:
+def decode_response(decoder: msgspec.json.Decoder[T], raw: bytes, display_url: str) -> T:
     """Decode the body of a 200 response; raises BadReply if it does not follow the protocol."""
     try:
-        return decoded(decoder, raw)
+        return decode(decoder, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        if read_fault(raw).status is not None:
-            raise error_in_200(raw, where, "with an error") from None
-        raise not_a_reply(raw, error, where) from error
+        if parse_fault(raw).status is not None:
+            raise error_in_200(raw, display_url, "with an error") from None
+        raise invalid_response(raw, error, display_url) from error

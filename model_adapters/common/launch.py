@@ -1,7 +1,7 @@
-"""Command line and checks of an inference server that is started here: vLLM, LMDeploy or SGLang.
+"""Command line and checks of an inference server started on this machine: vLLM, LMDeploy or SGLang.
 
-The differences between the engines are rows of a table (`Engine`), one in each adapter's file. All calls block and none
-needs an event loop: `evals run`, `evals serve` and the replicas of a cluster use them. Environment variables:
+Each adapter's file describes its engine by an `Engine`. All functions block and need no event loop, as `evals run`, `evals
+serve` and the replicas of a cluster use them. Environment variables:
 
     EVALS_ENGINE_PYTHON   Python interpreter of the engine; default: this one
     EVALS_ENGINE_ARGS     further options of the engine's command line
@@ -10,9 +10,9 @@ needs an event loop: `evals run`, `evals serve` and the replicas of a cluster us
 Set by `evals/run/cluster/` for replicas on a cluster:
 
     EVALS_ENGINE_GPUS     number of GPUs, instead of the profile's
-    EVALS_ENGINE_NODES    number of nodes they are on; a part of the server runs on each
-    EVALS_ENGINE_RANK     rank of this node; 0 (the default) answers requests
-    EVALS_ENGINE_MASTER   HOST:PORT where the parts meet
+    EVALS_ENGINE_NODES    number of nodes; a part of the server runs on each
+    EVALS_ENGINE_RANK     rank of this node; the part of rank 0 (the default) receives the requests
+    EVALS_ENGINE_MASTER   HOST:PORT at which the parts connect to each other
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from evals.calls.secrets import secret_argument
 from evals.errors import UsageError
 from evals.profiles import Profile
 
-START_S = 3600.0
+START_TIMEOUT_S = 3600.0
 HOST = "127.0.0.1"
-TRUST = "--trust-remote-code"
+TRUST_REMOTE_CODE = "--trust-remote-code"
 """Engine option that runs code from the weights' repository."""
 
 ENGINES = frozenset({"vllm", "lmdeploy", "sglang"})
@@ -50,11 +50,11 @@ class Engine(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     """Arguments of `python -m`, with {model}, {name}, {host} and {port}."""
     options: dict[str, tuple[str, ...]]
-    """tensor_parallel, expert_parallel, context, parser, trust_remote_code -> arguments, with {value}."""
+    """Option (tensor_parallel, expert_parallel, context, parser, trust_remote_code) -> arguments, with {value}."""
     port: int
     """Default port."""
     span: tuple[str, ...] = ()
-    """Arguments for several nodes, with {nodes}, {rank}, {address} and {meeting}; empty: not supported."""
+    """Arguments for several nodes, with {nodes}, {rank}, {address} and {master_port}; empty: not supported."""
     follower: tuple[str, ...] = ()
     """Command on all nodes but the first; empty: the same."""
     health: str = "/health"
@@ -64,7 +64,7 @@ class Engine(Struct, frozen=True, kw_only=True):
 
 
 class LaunchSpec(Struct, frozen=True, kw_only=True):
-    """Specification of one server to start."""
+    """Specification of a server to start."""
 
     engine: Engine
     model: str
@@ -74,9 +74,9 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     """Interpreter; empty: this one."""
     arguments: tuple[str, ...] = ()
     trust_remote_code: bool = False
-    start_s: float = START_S
+    start_timeout_s: float = START_TIMEOUT_S
     gpus: int = 0
-    """Over all nodes; 0: the profile's number."""
+    """Number over all nodes; 0: the profile's number."""
     nodes: int = 1
     rank: int = 0
     master: str = ""
@@ -88,9 +88,9 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
 
     @property
     def is_official(self) -> bool:
-        """Return whether the weights come from its makers' hub repository, the first that the profile names.
+        """Return whether the weights come from the developers' hub repository, the first name in the profile.
 
-        A folder's name proves nothing, and an organisation of another hub may be anybody's on this one.
+        A folder's name proves nothing, and other names of the profile may belong to anybody on this hub.
         """
         return (
             self.folder is None
@@ -100,7 +100,7 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """Return what identifies the weights: the resolved folder, or the hub id."""
+        """Return the identity of the weights: the resolved folder, or the hub id."""
         return str(self.folder.resolve()) if self.folder else self.model
 
     @property
@@ -109,10 +109,10 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
         return self.folder.resolve().name if self.folder else self.model
 
 
-def spec_of(
+def launch_spec(
     engine: Engine, model: str, profile: Profile | None, *, trust_remote_code: bool = False
 ) -> LaunchSpec:
-    """Return the specification of a server, completed from the environment; raises UsageError."""
+    """Return the specification of a server, with settings from the environment; raises UsageError."""
     options = os.environ.get("EVALS_ENGINE_ARGS", "")
     try:
         arguments = tuple(shlex.split(options))
@@ -126,7 +126,7 @@ def spec_of(
         python=os.environ.get("EVALS_ENGINE_PYTHON", ""),
         arguments=arguments,
         trust_remote_code=trust_remote_code,
-        start_s=_start_s(),
+        start_timeout_s=_start_timeout_s(),
         gpus=_integer("EVALS_ENGINE_GPUS", 0),
         nodes=_integer("EVALS_ENGINE_NODES", 1),
         rank=_integer("EVALS_ENGINE_RANK", 0),
@@ -135,7 +135,7 @@ def spec_of(
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
-    """Raise UsageError for options that hold a secret: process list, log, card and bundles would show it."""
+    """Raise UsageError for options that contain a secret, as process list, log, card and bundles would show it."""
     if name := secret_argument(arguments):
         raise UsageError(
             f"{name} among the engine's options: the process list, the card and the log would show it; pass secrets in "
@@ -143,8 +143,8 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
         )
 
 
-def _start_s() -> float:
-    text = os.environ.get("EVALS_ENGINE_START_S") or str(START_S)
+def _start_timeout_s() -> float:
+    text = os.environ.get("EVALS_ENGINE_START_S") or str(START_TIMEOUT_S)
     with suppress(ValueError):
         if (seconds := float(text)) > 0:  # false for NaN
             return seconds
@@ -159,9 +159,9 @@ def _integer(variable: str, default: int) -> int:
 
 
 def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
-    """Raise UsageError if a server cannot be started here; return a warning, empty if there is none.
+    """Raise UsageError if the server cannot be started here; return a warning, empty if there is none.
 
-    GPUs that differ from those its makers recommend, but hold the weights, are a warning. `gpu_check`: whether GPUs are checked.
+    GPUs that can hold the weights but differ from the recommended ones are a warning. `gpu_check`: whether GPUs are checked.
     """
     engine, folder = spec.engine, spec.folder
     refusal, warning = _gpu_verdict(spec) if gpu_check else ("", "")
@@ -178,7 +178,9 @@ def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
     if folder is not None and not (folder / "config.json").is_file():
         raise UsageError(f"{engine.name}:{spec.model}: no weights there (config.json is missing)")
     if folder is None and spec.model.startswith(("http:", "https:")):
-        raise UsageError(f"{engine.name}: starts a server from weights; one that runs is server:{spec.model}")
+        raise UsageError(
+            f"{engine.name}: starts a server from weights; for a running server, write server:{spec.model}"
+        )
     if folder is None and spec.model.count("/") != 1:
         raise UsageError(
             f"{engine.name}:{spec.model}: write ORGANISATION/NAME as on the hub, or a folder (./NAME)"
@@ -217,50 +219,50 @@ def version(engine: Engine, python: str = "") -> str:
     return done.stdout.strip() or engine.package
 
 
-def command(spec: LaunchSpec, *, port: int) -> list[str]:
+def command_line(spec: LaunchSpec, *, port: int) -> list[str]:
     """Return the server's command line: the profile's options, then the user's, which take precedence."""
     engine, profile = spec.engine, spec.profile
-    facts = {
+    placeholders = {
         "model": str(spec.folder or spec.model),
         "name": spec.name,
         "host": HOST,
         "port": str(port),
     }
     template = engine.follower if spec.rank and engine.follower else engine.command
-    words = [spec.python or sys.executable, "-m", *(part.format(**facts) for part in template)]
+    arguments = [spec.python or sys.executable, "-m", *(part.format(**placeholders) for part in template)]
     values: dict[str, str] = {}
     flags: tuple[str, ...] = ()
     gpu_count = spec.gpus
     if profile:
         flags = profile.flags.get(engine.name, ())
         if not (spec.trust_remote_code or spec.is_official):
-            flags = tuple(flag for flag in flags if flag != TRUST)
+            flags = tuple(flag for flag in flags if flag != TRUST_REMOTE_CODE)
         gpu_count = spec.gpus or _gpu_count(profile, spec.nodes)
         values["expert_parallel"] = str(gpu_count) if profile.expert_parallel else ""
         values["context"] = str(profile.serve_context or "")
         values["parser"] = profile.parser.get(engine.name, "")
     values["tensor_parallel"] = str(gpu_count) if gpu_count > 1 else ""
-    if spec.trust_remote_code and TRUST not in flags:
+    if spec.trust_remote_code and TRUST_REMOTE_CODE not in flags:
         values["trust_remote_code"] = "yes"
-    for fact, value in values.items():
-        words += [part.format(value=value) for part in engine.options.get(fact, ()) if value]
-    return [*words, *flags, *_multi_node(spec), *spec.arguments]
+    for option, value in values.items():
+        arguments += [part.format(value=value) for part in engine.options.get(option, ()) if value]
+    return [*arguments, *flags, *_multi_node(spec), *spec.arguments]
 
 
 def _multi_node(spec: LaunchSpec) -> list[str]:
     if not spec.master:
         return []
-    address, _, meeting = spec.master.rpartition(":")
-    facts = {"nodes": spec.nodes, "rank": spec.rank, "address": address, "meeting": meeting}
-    return [part.format(**facts) for part in spec.engine.span]
+    address, _, master_port = spec.master.rpartition(":")
+    placeholders = {"nodes": spec.nodes, "rank": spec.rank, "address": address, "master_port": master_port}
+    return [part.format(**placeholders) for part in spec.engine.span]
 
 
 def _gpu_count(profile: Profile, nodes: int) -> int:
-    """Return the number of GPUs for a model: the profile's, but not more than there are."""
+    """Return the number of GPUs for a model: the profile's, but at most those available."""
     try:
-        here = gpus.visible()
+        available = gpus.visible()
     except UsageError:  # reported by the GPU check, unless it was switched off
-        here = []
-    kind = here[0].kind if here else ""
-    wanted = profile.gpus.get(kind) or profile.tensor_parallel or max(profile.gpus.values(), default=1)
-    return min(wanted, nodes * len(here)) if here else wanted
+        available = []
+    kind = available[0].kind if available else ""
+    required = profile.gpus.get(kind) or profile.tensor_parallel or max(profile.gpus.values(), default=1)
+    return min(required, nodes * len(available)) if available else required

@@ -1,13 +1,13 @@
-"""Why a server ended, in one line, by its log."""
+"""Find out from a server's log why it ended."""
 
 from __future__ import annotations
 
 import re
 
 KILLED = "killed by signal"
-"""Start of the line that the watchdog logs last."""
+"""Start of the last line in a log, written by the watchdog."""
 PORT_TAKEN = "its port is taken"
-KNOWN = (
+KNOWN_CAUSES = (
     (
         r"CUDA out of memory|OutOfMemoryError|can't allocate memory|less than desired GPU memory utilization"
         r"|No available memory for the cache blocks|larger than the available KV cache memory",
@@ -45,20 +45,22 @@ _UNINFORMATIVE = (
     "WorkerProc initialization failed",
     "See root cause above",
 )
-MOST = 300
+MAX_LENGTH = 300
 """Maximum length of a cause, in characters."""
 
 
 def cause(log: str) -> str:
-    """Return why the process ended: a known cause, else the first informative error, else the last line."""
+    """Return in one line why the process ended: a known cause, else the first informative error, else the last line."""
     if (last := log.rstrip().rpartition("\n")[2]).startswith(KILLED):
         return last
-    for pattern, meaning in KNOWN:
+    for pattern, meaning in KNOWN_CAUSES:
         if re.search(pattern, log, re.IGNORECASE):
             return meaning
     lines = [line for raw in log.splitlines() if (line := _PREFIX.sub("", raw).rstrip())]
     errors = [
-        n for n, line in enumerate(lines) if _ERROR.match(line) and not any(w in line for w in _UNINFORMATIVE)
+        number
+        for number, line in enumerate(lines)
+        if _ERROR.match(line) and not any(text in line for text in _UNINFORMATIVE)
     ]
     if errors:
         end = errors[0] + 1
@@ -67,4 +69,4 @@ def cause(log: str) -> str:
         message = " ".join(lines[errors[0] : end])
     else:
         message = lines[-1] if lines else "its log is empty"
-    return " ".join(message.split())[:MOST]
+    return " ".join(message.split())[:MAX_LENGTH]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from evals.boundary import foreign_code
 from evals.errors import Context, ModelError
 from evals.model_adapters.common.token_probabilities import columns, reading
-from evals.model_adapters.common.weights import Loaded, render
+from evals.model_adapters.common.weights import Checkpoint, render
 from evals.seams import Decoding, TokenReading
 from evals.types import Message, Prompt, Reply, Text
 
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 def read(
-    loaded: Loaded,
+    loaded: Checkpoint,
     written: Sequence[tuple[Prompt, Reply]],
     decoding: Decoding,
     variables: Mapping[str, Any],
@@ -64,7 +64,7 @@ def read(
 
 
 def tokens_of(
-    loaded: Loaded, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], end: int | None
+    loaded: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], end: int | None
 ) -> Row:
     """Tokenise a prompt, with its control tokens, and its reply, whose text holds none; raises ModelError."""
     text = render(loaded, prompt, [], dict(variables))
@@ -81,14 +81,14 @@ def tokens_of(
     return Row(tokens, start, reply.usage.output)
 
 
-def _encoded(loaded: Loaded, part: str) -> list[int]:
+def _encoded(loaded: Checkpoint, part: str) -> list[int]:
     if part in (OPEN, CLOSE) and part in loaded.tokenizer.get_vocab():
         return [int(loaded.tokenizer.convert_tokens_to_ids(part))]
     return list(loaded.tokenizer(part, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def _parts(
-    loaded: Loaded, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
+    loaded: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
 ) -> list[str]:
     """Return the text of a reply, the marks of its reasoning apart."""
     if reply.reasoning is None:
@@ -107,7 +107,7 @@ def _parts(
 
 
 def _as_rendered(
-    loaded: Loaded, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
+    loaded: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
 ) -> list[str] | None:
     """Return a reply with reasoning as the chat template renders it in a conversation; None if it leaves that out."""
     reasoning = reply.reasoning or ""
@@ -131,7 +131,7 @@ def _as_rendered(
     return [*opening, CLOSE, last + reply.text]
 
 
-def end_of_turn(loaded: Loaded, variables: Mapping[str, Any]) -> int | None:
+def end_of_turn(loaded: Checkpoint, variables: Mapping[str, Any]) -> int | None:
     """Return the token that ends a turn: of those that end a generation, the one that the chat template writes."""
     eos = loaded.model.generation_config.eos_token_id
     ends = {*(eos if isinstance(eos, list) else [eos]), loaded.tokenizer.eos_token_id} - {None}
@@ -154,7 +154,9 @@ def batches(rows: Mapping[int, Row]) -> Iterator[list[int]]:
         yield batch
 
 
-def _read_batch(loaded: Loaded, rows: Sequence[Row], decoding: Decoding) -> list[TokenReading | ModelError]:
+def _read_batch(
+    loaded: Checkpoint, rows: Sequence[Row], decoding: Decoding
+) -> list[TokenReading | ModelError]:
     """Read one batch, or its halves if memory is exceeded."""
     import torch
 
@@ -171,7 +173,7 @@ def _read_batch(loaded: Loaded, rows: Sequence[Row], decoding: Decoding) -> list
         return [*_read_batch(loaded, rows[:half], decoding), *_read_batch(loaded, rows[half:], decoding)]
 
 
-def _columns(loaded: Loaded, rows: Sequence[Row], decoding: Decoding) -> list[Any]:
+def _columns(loaded: Checkpoint, rows: Sequence[Row], decoding: Decoding) -> list[Any]:
     """Return the columns of each row, computed piece by piece so that few logits are in memory."""
     import torch
 

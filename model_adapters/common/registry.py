@@ -1,4 +1,4 @@
-"""Servers that `evals serve` runs for this user, registered so that other commands find them."""
+"""Registry of the servers that `evals serve` runs for this user, so that other commands can use them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from msgspec import Struct
 from evals import disk
 from evals import harness_environments as environments
 from evals.model_adapters.common.launch import HOST, LaunchSpec
-from evals.model_adapters.common.server_process import models
+from evals.model_adapters.common.server_process import served_models
 
 
-def serving(spec: LaunchSpec) -> Entry | None:
-    """Return the server that this user's `evals serve` runs with exactly these weights; None if there is none.
+def find_server(spec: LaunchSpec) -> RegisteredServer | None:
+    """Return a server that this user's `evals serve` runs with exactly these weights; None if there is none.
 
-    Any other server on this machine may serve different weights under the same name or belong to another user: it must
-    be given by its address, `server:URL#NAME`.
+    Other servers on this machine may serve different weights under the same name or belong to another user; they must be
+    specified by their address, `server:URL#NAME`.
     """
-    for entry in registered(spec.engine.name):
+    for entry in registered_servers(spec.engine.name):
         same = entry.identity == spec.identity and spec.arguments in ((), entry.arguments)
-        if same and spec.name in models(entry.url, timeout_s=2.0):
+        if same and spec.name in served_models(entry.url, timeout_s=2.0):
             return entry
     return None
 
 
-class Entry(Struct):
+class RegisteredServer(Struct):
     """A server run by `evals serve`."""
 
     engine: str
@@ -38,39 +38,41 @@ class Entry(Struct):
     arguments: tuple[str, ...] = ()
     """User's options of the engine."""
     began: str = ""
-    """When the process began, as the system counts; its id may be that of another process later."""
+    """Start time of the process in clock ticks, since its id may be reused by another process."""
 
 
-def _began(pid: int) -> str:
-    """Return the start of a process in clock ticks since boot; empty where there is no /proc."""
+def _start_time(pid: int) -> str:
+    """Return the start time of a process in clock ticks since boot; empty without /proc."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
 
 
-def _register() -> Path:
+def _folder() -> Path:
     return environments.cache() / "servers"
 
 
-def announce(spec: LaunchSpec, url: str) -> Path:
-    """Register a server for other commands of this user; return the file to remove when it ends."""
-    folder = _register()
+def register(spec: LaunchSpec, url: str) -> Path:
+    """Register a server for other commands of this user; return the file, to be removed when the server ends."""
+    folder = _folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{os.getpid()}.json"
-    entry = Entry(spec.engine.name, url, os.getpid(), spec.identity, spec.arguments, _began(os.getpid()))
+    entry = RegisteredServer(
+        spec.engine.name, url, os.getpid(), spec.identity, spec.arguments, _start_time(os.getpid())
+    )
     path.write_bytes(msgspec.json.encode(entry))
     return path
 
 
-def registered(engine: str) -> list[Entry]:
+def registered_servers(engine: str) -> list[RegisteredServer]:
     """Return the registered servers; entries of processes that have ended are removed."""
     entries = []
-    for path in sorted(_register().glob("*.json")):
+    for path in sorted(_folder().glob("*.json")):
         try:
-            entry = msgspec.json.decode(disk.read_small(path), type=Entry)
+            entry = msgspec.json.decode(disk.read_small(path), type=RegisteredServer)
             os.kill(entry.pid, 0)
-            if entry.began != _began(entry.pid):
+            if entry.began != _start_time(entry.pid):
                 raise ProcessLookupError(entry.pid)
         except (OSError, msgspec.MsgspecError):
             path.unlink(missing_ok=True)

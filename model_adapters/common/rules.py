@@ -1,8 +1,8 @@
-"""Which settings a hosted model supports and how its reasoning is switched: a table, the first matching row applies.
+"""Supported settings of hosted models and their switches for reasoning: a table whose first matching row applies.
 
-Vendors reject settings that a model does not support, and their newest models support the fewest; so rows list older
-models, which no longer change, and the last row is for all newer ones. Unsupported settings are not sent, which is
-noted on the run's card. Stop sequences that are not sent are applied to the reply here.
+Vendors reject settings that a model does not support, and newer models support fewer; thus rows list older models, which no
+longer change, and the last row is for all newer ones. Unsupported settings are not sent, which is noted on the run's card.
+Stop sequences that cannot be sent are applied to the reply by the harness.
 """
 
 from __future__ import annotations
@@ -18,27 +18,29 @@ from evals.types import Reply, Sampling
 
 SETTINGS = ("temperature", "top_p", "top_k", "min_p", "seed", "stop")
 SAMPLERS = frozenset({"temperature", "top_p", "top_k", "min_p"})
-"""Settings of how the next token is sampled."""
+"""Settings that control how the next token is sampled."""
+NOT_IN_OPENAI_API = frozenset({"top_k", "min_p"})
+"""Settings that do not exist in OpenAI's API."""
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """One row."""
+    """One row of the table."""
 
     models: str = ""
-    """Regular expression that matches the beginning of a name."""
-    refuses: frozenset[str] = frozenset()
-    """Settings that are never sent."""
-    reasoning: frozenset[str] = frozenset()
-    """Settings that are not sent if reasoning is on."""
-    reasons: bool = False
+    """Regular expression for the beginning of a model's name."""
+    unsupported: frozenset[str] = frozenset()
+    """Settings that the model does not support."""
+    unsupported_if_reasoning: frozenset[str] = frozenset()
+    """Further settings that the model does not support while it reasons."""
+    reasons_by_default: bool = False
     """Whether the model reasons by default."""
-    on: Mapping[str, Any] | None = None
+    thinking_on: Mapping[str, Any] | None = None
     """Request fields that switch reasoning on; None: not possible."""
-    off: Mapping[str, Any] | None = None
+    thinking_off: Mapping[str, Any] | None = None
     """Request fields that switch reasoning off; None: not possible."""
 
 
-def rule_for(rules: Sequence[Rule], name: str) -> Rule:
+def find_rule(rules: Sequence[Rule], name: str) -> Rule:
     """Return a model's row; the last one matches every name."""
     return next((rule for rule in rules if re.match(rule.models, name.lower())), rules[-1])
 
@@ -47,23 +49,23 @@ def thinking_fields(rule: Rule, name: str, *, thinking: bool | None) -> Mapping[
     """Return the request fields that switch reasoning; raises UsageError if the model has no such switch."""
     if thinking is None:
         return {}
-    chosen = rule.on if thinking else rule.off
-    if chosen is None:
+    switch = rule.thinking_on if thinking else rule.thinking_off
+    if switch is None:
         raise UsageError(
             f"--thinking: {name} does not reason" if thinking else f"--no-thinking: {name} always reasons"
         )
-    return chosen
+    return switch
 
 
 def unsupported_settings(rule: Rule, sampling: Sampling) -> list[str]:
     """Return the names of the settings that are set but not supported by the model."""
-    reasons = rule.reasons if sampling.thinking is None else sampling.thinking
-    refused = rule.refuses | rule.reasoning if reasons else rule.refuses
+    reasons = rule.reasons_by_default if sampling.thinking is None else sampling.thinking
+    refused = rule.unsupported | rule.unsupported_if_reasoning if reasons else rule.unsupported
     return [name for name in SETTINGS if name in refused and getattr(sampling, name) not in (None, ())]
 
 
 def supported_sampling(rule: Rule, sampling: Sampling) -> Sampling:
-    """Return the sampling without settings that the model does not support."""
+    """Return the sampling parameters without settings that the model does not support."""
     names = unsupported_settings(rule, sampling)
     if not names:
         return sampling

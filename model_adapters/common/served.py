@@ -1,7 +1,7 @@
-"""A model whose server is started here: the first call starts it, `close` stops it.
+"""A model whose server is started on this machine by the first call, and stopped by `close`.
 
-A server that dies during a run is restarted once, while its calls wait. A server that `evals serve` runs with the same
-weights is used instead, and left running.
+A server that dies during a run is restarted once, while its calls wait. If `evals serve` already runs a server with the
+same weights, that server is used, and left running.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from evals import profiles
 from evals.errors import Context, Disconnected, EvalsError, Gone, ModelError, UsageError
 from evals.model_adapters.common import launch, registry, server_process
 from evals.model_adapters.common.launch import Engine
-from evals.model_adapters.server import TAKES_SERIES, Server
+from evals.model_adapters.server import TIME_SERIES_MODELS, Server
 from evals.plain import notice
 from evals.profiles import Profile
 from evals.seams import Decoding, TokenReading
 from evals.types import Likelihood, Prompt, Reply, Sampling
 
-RESTARTS = 1
+MAX_RESTARTS = 1
 
 
-class Served:
+class LaunchedModel:
     """The chat model of a `LaunchSpec`."""
 
     slots: int | None = None
 
     def __init__(self, spec: launch.LaunchSpec, *, log: Path) -> None:
         self.name = spec.name
-        self.accepts = takes(spec)
+        self.accepts = accepted_inputs(spec)
         self._notes: list[str] = []
         """Notes on the server for the run's card."""
         self.options = shlex.join(spec.arguments)
-        """User's options of the engine; they may change replies (data type, quantization), so they identify the run."""
+        """User's options of the engine; part of the run's identity, as they may change replies (data type, quantization)."""
         self.spec = spec
         self._log = log
-        self._process: server_process.Process | None = None
+        self._process: server_process.ServerProcess | None = None
         self._chat: Server | None = None
         self._chats: list[Server] = []
         self._headers: dict[str, str] = {}
@@ -80,15 +80,15 @@ class Served:
         if self._fault is not None:
             raise self._fault
         if self._process is not None and self.spec.nodes > 1:
-            raise Gone(self._process.describe_end("died"))  # its parts on other nodes must restart with it
-        if self._process is not None and self._starts > RESTARTS:
+            raise Gone(self._process.describe_end("died"))  # its parts on other nodes have to restart too
+        if self._process is not None and self._starts > MAX_RESTARTS:
             raise Gone(self._process.describe_end("died again"))
         if (
             not self._starts
             and self.spec.nodes == 1
-            and (running := await asyncio.to_thread(registry.serving, self.spec))
+            and (running := await asyncio.to_thread(registry.find_server, self.spec))
         ):
-            self._connect(running.url, server_process.models(running.url))
+            self._connect(running.url, server_process.served_models(running.url))
             options = f", with {shlex.join(running.arguments)}" if running.arguments else ""
             self._notes.append(
                 f"server: {running.url}, already running and not started for this run; weights: {running.identity}{options}"
@@ -97,10 +97,10 @@ class Served:
         previous = self._process
         if previous is not None:
             notice(f"{previous.describe_end('died')}; restarting it, once")
-            self._chat = None  # until the new one answers
+            self._chat = None  # until the new server is ready
             await asyncio.to_thread(previous.stop)
         self._starts += 1
-        self._process = server_process.Process(self.spec, self._log)
+        self._process = server_process.ServerProcess(self.spec, self._log)
         notice(f"{self.spec.engine.name}: starting {self.name} (log: {self._log})")
         started = time.monotonic()
         try:
@@ -118,8 +118,8 @@ class Served:
             self._notes.append("server: it died during the run and was restarted")
 
     async def follow(self) -> str:
-        """Run the part of a multi-node server on this node until it ends; return why it ended."""
-        self._process = server_process.Process(self.spec, self._log)
+        """Run this node's part of a multi-node server until it ends; return the reason."""
+        self._process = server_process.ServerProcess(self.spec, self._log)
         return await asyncio.to_thread(self._process.follow)
 
     def _connect(self, url: str, models: dict[str, int | None]) -> None:
@@ -136,7 +136,7 @@ class Served:
         engine = self.spec.engine
         return (profile.thinking.get(engine.name) if profile else None) or engine.thinking
 
-    async def _up(self) -> Server:
+    async def _wait_until_ready(self) -> Server:
         if (waiting := self.ready()) is not None:
             await waiting
         if self._chat is None:
@@ -144,24 +144,24 @@ class Served:
         return self._chat
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Call once; raises Disconnected, which is retried, if the server dies meanwhile."""
-        chat = await self._up()
+        """Return the reply of one call; raises Disconnected, which is retried, if the server dies meanwhile."""
+        chat = await self._wait_until_ready()
         if sampling.max_tokens and self._context and sampling.max_tokens >= self._context:
-            sampling = self._unbounded(sampling)
+            sampling = self._without_max_tokens(sampling)
         try:
             try:
                 return await chat.reply(prompt, sampling)
             except Context:
                 if sampling.max_tokens is None:
                     raise
-                return await chat.reply(prompt, self._unbounded(sampling))
+                return await chat.reply(prompt, self._without_max_tokens(sampling))
         except Disconnected as error:
-            raise await self._cut(error) from None
+            raise await self._classify_disconnect(error) from None
 
-    def _unbounded(self, sampling: Sampling) -> Sampling:
-        """Return the sampling without a max_tokens that exceeds the context, so that replies may fill the context.
+    def _without_max_tokens(self, sampling: Sampling) -> Sampling:
+        """Return the sampling parameters without a max_tokens that exceeds the context.
 
-        That is what vLLM, SGLang (0.4.10 to 0.5.23) and LMDeploy (0.9.2 to 0.18) do if a chat request has no max_tokens.
+        Without max_tokens, vLLM, SGLang (0.4.10 to 0.5.23) and LMDeploy (0.9.2 to 0.18) let a reply fill the context.
         """
         note = f"max_tokens {sampling.max_tokens} exceeds the context of {self._context or 'the server'}: "
         note += "replies are limited by the context"
@@ -169,11 +169,11 @@ class Served:
             self._notes.append(note)
         return structs.replace(sampling, max_tokens=None)
 
-    async def _cut(self, error: Disconnected) -> Disconnected:
-        """Return the error to raise: if our own server is dead or dying, one that is retried, as it will be restarted."""
+    async def _classify_disconnect(self, error: Disconnected) -> Disconnected:
+        """Return the error to raise: a retried one if the server of this process has died, as it will be restarted."""
         if self._process is None:
             return error
-        for _ in range(30 if error.unreachable else 0):  # its watchdog needs a moment to end
+        for _ in range(30 if error.unreachable else 0):  # the watchdog needs a moment to exit
             if not self._process.alive:
                 break
             await asyncio.sleep(0.1)
@@ -181,11 +181,11 @@ class Served:
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
-        chat = await self._up()
+        chat = await self._wait_until_ready()
         try:
             return await chat.logprobs(prompt, continuations)
         except Disconnected as error:
-            raise await self._cut(error) from None
+            raise await self._classify_disconnect(error) from None
 
     def backend(self) -> str:
         """See `ReadsReplies`."""
@@ -195,14 +195,14 @@ class Served:
         self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
     ) -> Sequence[TokenReading | ModelError]:
         """See `ReadsReplies`."""
-        chat = await self._up()
+        chat = await self._wait_until_ready()
         try:
             return await chat.read_replies(written, sampling, decoding)
         except Disconnected as error:
-            raise await self._cut(error) from None
+            raise await self._classify_disconnect(error) from None
 
     async def close(self) -> None:
-        """Stop the server if it was started here, and its child processes."""
+        """Stop the server if this process started it, and its child processes."""
         if self._process is not None:
             await asyncio.to_thread(self._process.stop)
         if self._starting is not None:
@@ -212,26 +212,26 @@ class Served:
             await chat.close()
 
 
-def takes(spec: launch.LaunchSpec) -> frozenset[str]:
+def accepted_inputs(spec: launch.LaunchSpec) -> frozenset[str]:
     """Return the inputs that a model accepts besides text; only LMDeploy accepts time series."""
-    series = spec.profile and spec.engine.name == "lmdeploy" and TAKES_SERIES.search(spec.model)
+    series = spec.profile and spec.engine.name == "lmdeploy" and TIME_SERIES_MODELS.search(spec.model)
     return profiles.takes(spec.profile, spec.folder) | {"logprobs"} | ({"time_series"} if series else set())
 
 
-def make(
+def launched_model(
     engine: Engine,
     rest: str,
     *,
     results: Path = Path("results"),
     trust_remote_code: bool = False,
     gpu_check: bool = True,
-) -> Served:
+) -> LaunchedModel:
     """Return the model `ENGINE:REST`, checked but not started; raises UsageError."""
     profile: Profile | None = profiles.find(f"{engine.name}:{rest}")
     name = profiles.full_name(rest, profile)
-    spec = launch.spec_of(engine, name, profile, trust_remote_code=trust_remote_code)
+    spec = launch.launch_spec(engine, name, profile, trust_remote_code=trust_remote_code)
     warning = launch.check(spec, gpu_check=gpu_check)
-    served = Served(spec, log=results / f"{engine.name}.log")
+    served = LaunchedModel(spec, log=results / f"{engine.name}.log")
     if warning:
         served.warn(warning)
     return served

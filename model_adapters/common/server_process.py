@@ -1,4 +1,4 @@
-"""An inference server as a child process; it ends with this process, however this process ends."""
+"""An inference server as a child process, which ends when this process ends for any reason."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from evals.calls.secrets import SECRET_WORDS, name_words, url_secrets
 from evals.errors import UsageError
 from evals.model_adapters.common import watchdog
 from evals.model_adapters.common.faults import fault_message
-from evals.model_adapters.common.fetch import Refused, fetch, listed
-from evals.model_adapters.common.launch import HOST, Engine, LaunchSpec, command
+from evals.model_adapters.common.fetch import HttpStatusError, fetch, list_models
+from evals.model_adapters.common.launch import HOST, Engine, LaunchSpec, command_line
 from evals.model_adapters.common.logs import PORT_TAKEN, cause
 
 GRACE_S = 5.0
-"""Time for a server to shut down by itself."""
-LOG_MOST = 8 << 20
-"""Bytes at the end of a log that are searched for why the server ended."""
+"""Time for a server to shut down cleanly."""
+MAX_LOG_BYTES = 8 << 20
+"""Number of bytes at the end of a log that are searched for the cause of a server's end."""
 FIRST_CALL_S = 600.0
 """Deadline of the first call, during which kernels may be compiled."""
-WEIGHTS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN"})
+DOWNLOAD_SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN"})
 """Secrets that an engine needs to download weights."""
 
 
-class Process:
-    """A server process; it ends with `stop`, or when this process ends in any way."""
+class ServerProcess:
+    """A server process, which runs until `stop` or the end of this process."""
 
     def __init__(self, spec: LaunchSpec, log: Path, *, port: int | None = None) -> None:
         self.spec, self.log = spec, log
         self._fixed_port = port
-        self._take(port or free_port())
+        self._set_port(port or free_port())
         self.context: int | None = None
         """Context length in tokens, as reported by the server."""
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -54,32 +54,32 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Return whether the server runs."""
+        """Return whether the server is running."""
         return self._watchdog is not None and self._watchdog.poll() is None
 
-    def _take(self, port: int) -> None:
+    def _set_port(self, port: int) -> None:
         self.port = port
-        self.command = command(self.spec, port=port)
+        self.command = command_line(self.spec, port=port)
 
     def start(self) -> None:
-        """Start the server and wait until it answers; raises UsageError with the cause, and then leaves nothing running."""
+        """Start the server and wait until it replies; raises UsageError with the cause, after ending all processes."""
         try:
             self._start()
         except UsageError as error:
             if self._fixed_port or PORT_TAKEN not in str(error) or self._stopping.is_set():
                 self._stopping.set()
                 raise
-            self._take(free_port())  # another process has taken the port
+            self._set_port(free_port())  # another process has taken the port
             self._start()
 
     def _start(self) -> None:
         self._spawn()
-        with ExitStack() as undo:
-            undo.callback(self._end)
-            self._until_healthy()
+        with ExitStack() as cleanup:
+            cleanup.callback(self._end)
+            self._wait_until_healthy()
             self._test_call()
-            self.context = models(self.url).get(self.spec.name)
-            undo.pop_all()
+            self.context = served_models(self.url).get(self.spec.name)
+            cleanup.pop_all()
 
     def _spawn(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -93,21 +93,21 @@ class Process:
                 env=_environment(self.spec.engine),
             )  # fmt: skip
 
-    def _until_healthy(self) -> None:
-        until = time.monotonic() + self.spec.start_s
+    def _wait_until_healthy(self) -> None:
+        deadline = time.monotonic() + self.spec.start_timeout_s
         pause_s = 0.05
         while not self._stopping.wait(pause_s):
             pause_s = min(1.0, 1.2 * pause_s)
             if not self.alive:
                 raise UsageError(self.describe_end("ended before it served anything"))
-            if _answers(f"http://{HOST}:{self.port}{self.spec.engine.health}"):
+            if _is_healthy(f"http://{HOST}:{self.port}{self.spec.engine.health}"):
                 return
-            if time.monotonic() > until:
-                raise UsageError(self.describe_end(f"is not ready after {self.spec.start_s:.0f} s"))
+            if time.monotonic() > deadline:
+                raise UsageError(self.describe_end(f"is not ready after {self.spec.start_timeout_s:.0f} s"))
         raise UsageError("stopped during start-up")
 
     def _test_call(self) -> None:
-        """Request one token, to prove that the server can answer; raises UsageError."""
+        """Request one token, to verify that the server can reply; raises UsageError."""
         body = {
             "model": self.spec.name,
             "messages": [{"role": "user", "content": "Say yes."}],
@@ -123,7 +123,7 @@ class Process:
             )
         except OSError as error:
             reason = str(error)
-            if isinstance(error, Refused):
+            if isinstance(error, HttpStatusError):
                 reason = f"HTTP {error.status}: {fault_message(error.body)}"
             if (
                 self._watchdog is not None
@@ -136,18 +136,18 @@ class Process:
             raise UsageError(f"{name} is up, but cannot answer: {reason} (log: {self.log})") from None
 
     def follow(self) -> str:
-        """Run the part of a multi-node server on this node until it ends; return why it ended."""
+        """Run this node's part of a multi-node server until it ends; return the reason."""
         self._spawn()
         if self._watchdog is not None:
             self._watchdog.wait()
         return self.describe_end("ended")
 
     def describe_end(self, what: str) -> str:
-        """Return in one line what happened to the server, why, and where its log is."""
+        """Return in one line how and why the server ended, with the path of its log."""
         with self.log.open("rb") as stream:
-            stream.seek(max(self._log_start, self.log.stat().st_size - LOG_MOST))
-            why = cause(stream.read().decode(errors="replace"))
-        return f"{self.spec.engine.name}:{self.spec.model} {what}: {why} (log: {self.log})"
+            stream.seek(max(self._log_start, self.log.stat().st_size - MAX_LOG_BYTES))
+            reason = cause(stream.read().decode(errors="replace"))
+        return f"{self.spec.engine.name}:{self.spec.model} {what}: {reason} (log: {self.log})"
 
     def abort_start(self) -> None:
         """End a `start` that is waiting; safe to call in a signal handler."""
@@ -165,7 +165,7 @@ class Process:
         _close(process.stdin)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S + 5.0)
-        for _ in range(2):  # the group outlives a watchdog that was killed
+        for _ in range(2):  # the process group outlives a watchdog that was killed
             try:
                 os.killpg(process.pid, 9)
             except OSError:
@@ -182,13 +182,17 @@ def _close(pipe: IO[bytes] | None) -> None:
 
 
 def _environment(engine: Engine) -> dict[str, str]:
-    """Return the environment of the server: without secrets of other services, and with telemetry switched off."""
-    kept = {name: value for name, value in os.environ.items() if name in WEIGHTS or _is_harmless(name, value)}
-    return kept | {"DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"} | engine.environment
+    """Return the environment of the server, without secrets of other services and with telemetry disabled."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name in DOWNLOAD_SECRETS or _is_harmless(name, value)
+    }
+    return inherited | {"DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"} | engine.environment
 
 
 def _is_harmless(name: str, value: str) -> bool:
-    """Return whether a variable holds no secret of another service; the address of a proxy is needed with its password."""
+    """Return whether a variable contains no secret of another service; proxies are passed with their passwords."""
     words = name_words(name)
     if (
         name.startswith("EVALS_")
@@ -215,7 +219,7 @@ def is_free(port: int) -> bool:
         return probe.connect_ex((HOST, port)) != 0
 
 
-def _answers(url: str) -> bool:
+def _is_healthy(url: str) -> bool:
     try:
         fetch(url, timeout_s=5.0)
     except OSError:
@@ -223,10 +227,10 @@ def _answers(url: str) -> bool:
     return True
 
 
-def models(url: str, *, timeout_s: float = 5.0) -> dict[str, int | None]:
-    """Return the models of a server: name -> context in tokens, None if not stated; empty if it does not answer."""
+def served_models(url: str, *, timeout_s: float = 5.0) -> dict[str, int | None]:
+    """Return the models of a server: name -> context in tokens, None if unknown; empty if the server does not respond."""
     try:
-        entries = listed(f"{url}/models", timeout_s=timeout_s)
+        entries = list_models(f"{url}/models", timeout_s=timeout_s)
     except (OSError, ValueError):  # includes all errors of msgspec
         return {}
     return {entry.id: entry.max_model_len for entry in entries}

@@ -58,7 +58,7 @@ class Client(Protocol):
         """Send a JSON body; return that of the response, and the seconds taken."""
         ...
 
-    def shown(self, path: str) -> str:
+    def display_url(self, path: str) -> str:
         """Return the URL of an endpoint without secrets."""
         ...
 
@@ -124,7 +124,7 @@ class ServerReader:
         )
         rows = completion.choices[0].prompt_logprobs if completion.choices else None
         if rows is None or len(rows) != len(tokens):
-            where = self._client.shown("/completions")
+            where = self._client.display_url("/completions")
             raise Fatal(f"{where} does not return `prompt_logprobs`; vLLM does")
         return [_position(row, token) for row, token in zip(rows[len(before) :], own, strict=True)]
 
@@ -160,7 +160,7 @@ class ServerReader:
         return answer
 
     async def _post(self, path: str, body: dict[str, Any], kind: type[T]) -> T:
-        where = self._client.shown(path)
+        where = self._client.display_url(path)
         try:
             raw, _ = await self._client.post(path, {"model": self._name, **body})
             return msgspec.json.decode(raw, type=kind)

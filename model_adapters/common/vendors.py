@@ -9,11 +9,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from evals.model_adapters.common.http import credentials
-from evals.model_adapters.common.rules import SAMPLERS, Rule
+from evals.model_adapters.common.rules import NOT_IN_OPENAI_API, SAMPLERS, Rule
 from evals.model_adapters.openai import Hosted
-
-UNKNOWN = frozenset({"top_k", "min_p"})
-"""Settings that OpenAI's own API does not have."""
 
 
 class Vendor(Struct, frozen=True, kw_only=True):
@@ -25,7 +22,7 @@ class Vendor(Struct, frozen=True, kw_only=True):
     """Note on the card of every run."""
 
 
-def _typed(name: str) -> dict[str, dict[str, str]]:
+def _thinking_type(name: str) -> dict[str, dict[str, str]]:
     return {"thinking": {"type": name}}
 
 
@@ -34,14 +31,24 @@ VENDORS = {
     "deepseek": Vendor(
         base="https://api.deepseek.com",
         rules=(
-            Rule(models="deepseek-chat", refuses=UNKNOWN | {"seed"}, on=_typed("enabled"), off={}),
-            Rule(models="deepseek-reasoner", refuses=SAMPLERS | {"seed"}, reasons=True, on={}),
             Rule(
-                refuses=UNKNOWN | {"seed"},
-                reasoning=SAMPLERS,
-                reasons=True,
-                on=_typed("enabled"),
-                off=_typed("disabled"),
+                models="deepseek-chat",
+                unsupported=NOT_IN_OPENAI_API | {"seed"},
+                thinking_on=_thinking_type("enabled"),
+                thinking_off={},
+            ),
+            Rule(
+                models="deepseek-reasoner",
+                unsupported=SAMPLERS | {"seed"},
+                reasons_by_default=True,
+                thinking_on={},
+            ),
+            Rule(
+                unsupported=NOT_IN_OPENAI_API | {"seed"},
+                unsupported_if_reasoning=SAMPLERS,
+                reasons_by_default=True,
+                thinking_on=_thinking_type("enabled"),
+                thinking_off=_thinking_type("disabled"),
             ),
         ),
     ),
@@ -49,44 +56,60 @@ VENDORS = {
     "moonshot": Vendor(
         base="https://api.moonshot.ai/v1",
         rules=(
-            Rule(models=r"moonshot-v1|kimi-k2-(0711|0905|turbo)", refuses=UNKNOWN | {"seed"}, off={}),
+            Rule(
+                models=r"moonshot-v1|kimi-k2-(0711|0905|turbo)",
+                unsupported=NOT_IN_OPENAI_API | {"seed"},
+                thinking_off={},
+            ),
             Rule(
                 models=r"kimi-k2\.[56]",
-                refuses=SAMPLERS | {"seed"},
-                reasons=True,
-                on=_typed("enabled"),
-                off=_typed("disabled"),
+                unsupported=SAMPLERS | {"seed"},
+                reasons_by_default=True,
+                thinking_on=_thinking_type("enabled"),
+                thinking_off=_thinking_type("disabled"),
             ),
-            Rule(refuses=SAMPLERS | {"seed"}, reasons=True, on={}),
+            Rule(unsupported=SAMPLERS | {"seed"}, reasons_by_default=True, thinking_on={}),
         ),
     ),
     # openrouter.ai/docs, Reasoning Tokens and Provider Routing
     "openrouter": Vendor(
         base="https://openrouter.ai/api/v1",
-        rules=(Rule(on={"reasoning": {"enabled": True}}, off={"reasoning": {"enabled": False}}),),
+        rules=(
+            Rule(
+                thinking_on={"reasoning": {"enabled": True}}, thinking_off={"reasoning": {"enabled": False}}
+            ),
+        ),
         note="OpenRouter chooses the provider, and drops settings that the provider does not support",
     ),
     "together": Vendor(
         base="https://api.together.xyz/v1",
-        rules=(Rule(on={"reasoning": {"enabled": True}}, off={"reasoning": {"enabled": False}}),),
+        rules=(
+            Rule(
+                thinking_on={"reasoning": {"enabled": True}}, thinking_off={"reasoning": {"enabled": False}}
+            ),
+        ),
     ),
     # docs.x.ai, Reasoning: for older models the name decides; from Grok 4.3 on the effort can be "none"
     "xai": Vendor(
         base="https://api.x.ai/v1",
         rules=(
-            Rule(models=r".*non-reasoning|grok-2|grok-3(?!-mini)", refuses=UNKNOWN, off={}),
             Rule(
-                models=r"grok-(3-mini|4$|4-|4\.20|code)",
-                refuses=UNKNOWN | {"stop"},
-                reasons=True,
-                on={},
+                models=r".*non-reasoning|grok-2|grok-3(?!-mini)",
+                unsupported=NOT_IN_OPENAI_API,
+                thinking_off={},
             ),
             Rule(
-                refuses=UNKNOWN,
-                reasoning=frozenset({"stop"}),
-                reasons=True,
-                on={"reasoning_effort": "high"},
-                off={"reasoning_effort": "none"},
+                models=r"grok-(3-mini|4$|4-|4\.20|code)",
+                unsupported=NOT_IN_OPENAI_API | {"stop"},
+                reasons_by_default=True,
+                thinking_on={},
+            ),
+            Rule(
+                unsupported=NOT_IN_OPENAI_API,
+                unsupported_if_reasoning=frozenset({"stop"}),
+                reasons_by_default=True,
+                thinking_on={"reasoning_effort": "high"},
+                thinking_off={"reasoning_effort": "none"},
             ),
         ),
     ),

@@ -1,8 +1,8 @@
 """Ends a server when the process that started it ends: `python -I watchdog.py GRACE_S COMMAND...`.
 
 It starts the server in its own process group and reads from a pipe (standard input) held by the starting process. When
-the pipe closes (that process stopped, crashed or was killed with -9) or the server ends, it sends SIGTERM to the whole
-group, waits, and kills the rest, itself included. Standard library only; nothing of this project is imported.
+the pipe closes (that process exited, crashed or was killed with -9) or the server ends, it sends SIGTERM to the whole
+group, waits, and kills all processes that are left, itself included. It uses only the standard library.
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ POLL_S = 0.2
 def main(grace_s: float, command: list[str]) -> None:
     """Run the server until it or the parent ends, then end the process group."""
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, lambda *_: None)  # ignored: only the pipe decides when to stop
+        signal.signal(signum, lambda *_: None)  # ignored, as only the pipe decides when to stop
     parent = os.getppid()
-    _prctl(
-        PR_SET_CHILD_SUBREAPER, 1
-    )  # orphaned descendants that left the group are reparented to this process
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphaned descendants outside the group are reparented to this process
     server = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     )
@@ -37,11 +35,11 @@ def main(grace_s: float, command: list[str]) -> None:
     if (status := server.poll()) is not None and status < 0:
         os.write(1, f"killed by signal {-status} ({signal.Signals(-status).name})\n".encode())
     os.killpg(0, signal.SIGTERM)
-    until = time.monotonic() + (grace_s if server.poll() is None else 1.0)
-    while time.monotonic() < until and (server.poll() is None or _children()):
+    deadline = time.monotonic() + (grace_s if server.poll() is None else 1.0)
+    while time.monotonic() < deadline and (server.poll() is None or _children()):
         time.sleep(POLL_S / 4)
-    while left := _children():  # their children are reparented to this process in turn
-        for pid in left:
+    while children := _children():  # their children are reparented to this process in turn
+        for pid in children:
             os.kill(pid, signal.SIGKILL)
         time.sleep(POLL_S / 10)
     os.killpg(0, signal.SIGKILL)
@@ -53,7 +51,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _children() -> list[int]:
-    """Return the ids of living children, reparented orphans included; empty if the system does not list them."""
+    """Return the ids of living children, including reparented ones; empty if the system does not list them."""
     try:
         pids = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     except OSError:

@@ -15,7 +15,7 @@ from evals.model_adapters.common.logs import cause
 from evals.types import Likelihood, Prompt, Reply, Sampling, Text, Usage
 
 
-class Pending(NamedTuple):
+class PendingCall(NamedTuple):
     """A call that waits for its batch."""
 
     text: str
@@ -29,26 +29,34 @@ class Pending(NamedTuple):
     @property
     def batch_key(self) -> tuple[Any, ...]:
         """Return the settings that all calls of a batch must share."""
-        s = self.sampling
-        return s.temperature, s.top_p, s.top_k, s.min_p, s.max_tokens, s.stop, bool(self.images)
+        sampling = self.sampling
+        return (
+            sampling.temperature,
+            sampling.top_p,
+            sampling.top_k,
+            sampling.min_p,
+            sampling.max_tokens,
+            sampling.stop,
+            bool(self.images),
+        )
 
 
-class Loaded(Struct):
+class Checkpoint(Struct):
     """A checkpoint in memory."""
 
     model: Any
     processor: Any
     tokenizer: Any
-    """Used for batches, in their thread."""
+    """For batches, in their thread."""
     counter: Any
-    """Copy of the tokenizer for the event loop's thread: fast tokenizers hold their padding state, so that counting tokens
-    during a batch would switch its padding off (ValueError) or fail (RuntimeError: Already borrowed)."""
+    """Copy of the tokenizer for the event loop's thread. Fast tokenizers hold their padding state: counting tokens with the
+    tokenizer of a running batch would disable its padding (ValueError) or fail (RuntimeError: Already borrowed)."""
     context: int
     takes_images: bool
 
 
-def load(source: str, *, trusted: bool) -> Loaded:
-    """Load a checkpoint onto the best device; raises UsageError in one line."""
+def load(source: str, *, trusted: bool) -> Checkpoint:
+    """Load a checkpoint onto the best device; raises UsageError with a one-line message."""
     import torch
     import transformers
 
@@ -58,11 +66,11 @@ def load(source: str, *, trusted: bool) -> Loaded:
         processors = transformers.AutoTokenizer if options else transformers.AutoProcessor
         processor = processors.from_pretrained(place, trust_remote_code=trusted, **options)
         loader = getattr(transformers, auto_class(config, trusted=trusted))
-        several = torch.cuda.device_count() > 1
-        if several:
+        multiple_gpus = torch.cuda.device_count() > 1
+        if multiple_gpus:
             options = options | {"device_map": "auto"}
         model = loader.from_pretrained(place, dtype="auto", trust_remote_code=trusted, **options)
-        model = model.eval() if several else model.eval().to(_device(torch))
+        model = model.eval() if multiple_gpus else model.eval().to(_device(torch))
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise UsageError(f"hf:{source}: {cause(f'{type(error).__name__}: {error}')}") from None
     tokenizer = getattr(processor, "tokenizer", processor)
@@ -70,7 +78,7 @@ def load(source: str, *, trusted: bool) -> Loaded:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     text = config.get_text_config()
-    return Loaded(
+    return Checkpoint(
         model=model,
         processor=processor,
         tokenizer=tokenizer,
@@ -92,9 +100,9 @@ def _gguf(source: str) -> tuple[str, dict[str, Any]]:
 
 
 def auto_class(config: Any, *, trusted: bool) -> str:
-    """Return the name of the Auto class: from the checkpoint's `auto_map` if its code is trusted, else by its type.
+    """Return the name of the Auto class: from the checkpoint's `auto_map` if its code is trusted, else by its model type.
 
-    Text models known to transformers take the causal class, all others the class for images and text.
+    Text models known to transformers use the causal class, all others the class for images and text.
     """
     from transformers.models.auto import modeling_auto
 
@@ -116,8 +124,8 @@ def _device(torch: Any) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def render(loaded: Loaded, prompt: Prompt, images: list[Any], variables: dict[str, Any]) -> str:
-    """Render a prompt with the chat template; those of text models take only text.
+def render(loaded: Checkpoint, prompt: Prompt, images: list[Any], variables: dict[str, Any]) -> str:
+    """Render a prompt with the chat template, in text models without images.
 
     `variables`: further variables of the template.
     """
@@ -139,7 +147,7 @@ def render(loaded: Loaded, prompt: Prompt, images: list[Any], variables: dict[st
     )
 
 
-def token_count(loaded: Loaded, text: str) -> int:
+def token_count(loaded: Checkpoint, text: str) -> int:
     """Return the number of tokens of a rendered prompt; an image counts as its placeholder."""
     return len(loaded.counter(text, add_special_tokens=False)["input_ids"])
 
@@ -150,13 +158,13 @@ def require_fit(length: int, context: int) -> None:
         raise Context(f"the prompt has {length} tokens, and the context is {context}")
 
 
-def generate(loaded: Loaded, batch: Sequence[Pending], *, name: str) -> list[Reply | ModelError]:
+def generate(loaded: Checkpoint, batch: Sequence[PendingCall], *, name: str) -> list[Reply | ModelError]:
     """Generate the replies of one batch, or of its halves if memory or context are exceeded."""
     import torch
 
     started = time.perf_counter()
     try:
-        rows, lengths = _generated(loaded, batch)
+        rows, lengths = _generate_tokens(loaded, batch)
     except (torch.OutOfMemoryError, Context) as error:
         if len(batch) == 1:
             if isinstance(error, Context):
@@ -173,7 +181,7 @@ def generate(loaded: Loaded, batch: Sequence[Pending], *, name: str) -> list[Rep
     ]
 
 
-def _generated(loaded: Loaded, batch: Sequence[Pending]) -> tuple[list[list[int]], list[int]]:
+def _generate_tokens(loaded: Checkpoint, batch: Sequence[PendingCall]) -> tuple[list[list[int]], list[int]]:
     import torch
 
     images = {"images": [pending.images for pending in batch]} if batch[0].images else {}
@@ -190,14 +198,14 @@ def _generated(loaded: Loaded, batch: Sequence[Pending]) -> tuple[list[list[int]
     sampling = batch[0].sampling
     lengths = [int(n) for n in inputs["attention_mask"].sum(dim=1)]
     require_fit(max(lengths), loaded.context)
-    room = loaded.context - min(lengths)
+    max_new_tokens = loaded.context - min(lengths)
     width = inputs["input_ids"].shape[1]
     stops = {"stop_strings": list(sampling.stop), "tokenizer": loaded.tokenizer} if sampling.stop else {}
     with torch.inference_mode():
         output = loaded.model.generate(
             **inputs, **stops, do_sample=False, num_beams=1,
             temperature=None, top_p=None, top_k=None,
-            max_new_tokens=min(sampling.max_tokens or room, room),
+            max_new_tokens=min(sampling.max_tokens or max_new_tokens, max_new_tokens),
             pad_token_id=loaded.tokenizer.pad_token_id,
             logits_processor=_logits_processors([pending.sampling for pending in batch], loaded.model.device),
         )  # fmt: skip
@@ -205,9 +213,9 @@ def _generated(loaded: Loaded, batch: Sequence[Pending]) -> tuple[list[list[int]
 
 
 def _logits_processors(samplings: Sequence[Sampling], device: Any) -> Any:
-    """Return processors that make greedy decoding sample: the warpers, then Gumbel noise seeded for each row.
+    """Return logits processors that turn greedy decoding into sampling: the warpers, then Gumbel noise with a seed per row.
 
-    A row's reply does not depend on its batch (Gumbel-max trick: argmax(logits + noise) is a sample of the softmax).
+    By the Gumbel-max trick, argmax(logits + noise) is a sample of the softmax. A row's reply does not depend on its batch.
     """
     import torch
     from transformers import LogitsProcessor, LogitsProcessorList
@@ -242,52 +250,52 @@ def _logits_processors(samplings: Sequence[Sampling], device: Any) -> Any:
 
 
 def _reply(
-    loaded: Loaded, pending: Pending, tokens: list[int], length: int, *, seconds: float, name: str
+    loaded: Checkpoint, pending: PendingCall, tokens: list[int], length: int, *, seconds: float, name: str
 ) -> Reply:
     from evals.extract import split_reasoning
 
     eos = loaded.model.generation_config.eos_token_id
     eos_tokens = set(eos if isinstance(eos, list) else [eos])
-    last = next((n for n, token in enumerate(tokens) if token in eos_tokens), None)
-    room = loaded.context - length
-    own = tokens[: last + 1 if last is not None else len(tokens)][:room]
-    text = loaded.tokenizer.decode(own, skip_special_tokens=True)
-    text = text.rstrip("\ufffd")  # an incomplete character at the end, which servers do not send either
+    eos_position = next((n for n, token in enumerate(tokens) if token in eos_tokens), None)
+    max_new_tokens = loaded.context - length
+    own_tokens = tokens[: eos_position + 1 if eos_position is not None else len(tokens)][:max_new_tokens]
+    text = loaded.tokenizer.decode(own_tokens, skip_special_tokens=True)
+    text = text.rstrip("\ufffd")  # an incomplete character at the end, which servers omit too
     end = min((at for stop in pending.sampling.stop if (at := text.find(stop)) >= 0), default=None)
-    text, thought, unclosed = split_reasoning(text if end is None else text[:end])
-    truncated = unclosed or (last is None and end is None)
+    text, reasoning, unclosed = split_reasoning(text if end is None else text[:end])
+    truncated = unclosed or (eos_position is None and end is None)
     return Reply(
         text=text,
-        reasoning=thought,
+        reasoning=reasoning,
         stop="length" if truncated else "stop",
-        usage=Usage(input=length, output=len(own)),
+        usage=Usage(input=length, output=len(own_tokens)),
         seconds=seconds,
         model=name,
     )
 
 
-def likelihoods(loaded: Loaded, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-    """Return the likelihoods of continuations of a prompt; they begin as `LogProbs.logprobs` states."""
+def likelihoods(loaded: Checkpoint, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
+    """Return the likelihoods of continuations of a prompt; for their first token, see `LogProbs.logprobs`."""
     import torch
 
-    before = prompt.rstrip()
-    if not before:
+    stripped_prompt = prompt.rstrip()
+    if not stripped_prompt:
         raise Rejected("likelihoods need a prompt: the first token of a text has none")
-    start = len(loaded.tokenizer(before)["input_ids"])
+    start = len(loaded.tokenizer(stripped_prompt)["input_ids"])
     results = []
     for text in continuations:
         ids = loaded.tokenizer(prompt + text, return_tensors="pt")["input_ids"].to(loaded.model.device)
         if ids.shape[1] > loaded.context:
             raise Context(f"prompt and continuation have {ids.shape[1]} tokens, the context {loaded.context}")
-        own = ids[0, start:]
-        if not len(own):
-            raise Rejected(f"{text!r} has no token of its own after this prompt")
+        own_tokens = ids[0, start:]
+        if not len(own_tokens):
+            raise Rejected(f"{text!r} adds no token to this prompt")
         with torch.inference_mode():
             logits = loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[
                 0, start - 1 : -1
             ]
-        logs = torch.log_softmax(logits.float(), dim=-1)
-        values = logs.gather(1, own[:, None])[:, 0]
-        greedy = bool((values >= logs.max(dim=-1).values).all())
-        results.append(Likelihood(logprob=float(values.sum()), tokens=len(own), greedy=greedy))
+        log_probs = torch.log_softmax(logits.float(), dim=-1)
+        values = log_probs.gather(1, own_tokens[:, None])[:, 0]
+        greedy = bool((values >= log_probs.max(dim=-1).values).all())
+        results.append(Likelihood(logprob=float(values.sum()), tokens=len(own_tokens), greedy=greedy))
     return tuple(results)

@@ -41,8 +41,8 @@ class Refusing(FaultyServer):
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (401, "the server wants a key: set EVALS_SERVER_KEY"),
-        (403, "the server wants a key: set EVALS_SERVER_KEY"),
+        (401, "the server requires a key: set EVALS_SERVER_KEY"),
+        (403, "the server requires a key: set EVALS_SERVER_KEY"),
         (404, "it does not list its models: check the address, or add #NAME to it"),
         (503, "it is still busy or loading its model: try again later"),
     ],
@@ -52,10 +52,10 @@ async def test_a_server_that_does_not_say_what_it_serves(
 ) -> None:
     from evals.model_adapters import server
     from evals.model_adapters.common import fetch as fetching
-    from evals.model_adapters.common.fetch import Refused
+    from evals.model_adapters.common.fetch import HttpStatusError
 
     def refuse(*_: object, **__: object) -> bytes:
-        raise Refused(f"HTTP Error {status}", status, b'{"error": {"message": "no"}}')
+        raise HttpStatusError(f"HTTP Error {status}", status, b'{"error": {"message": "no"}}')
 
     monkeypatch.setattr(fetching, "fetch", refuse)
     monkeypatch.setattr(server, "WARM_UP_S", 0.0)
@@ -71,11 +71,13 @@ def test_a_server_that_loads_its_model_is_waited_for_when_it_is_asked_what_it_se
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from evals.model_adapters.common import fetch as fetching
-    from evals.model_adapters.common.fetch import Refused
+    from evals.model_adapters.common.fetch import HttpStatusError
 
     answers: list[object] = [
-        Refused("HTTP Error 503", 503, b'{"error": {"message": "Loading model"}}', {"retry-after": "0.01"}),
-        Refused("HTTP Error 503", 503, b"", {"retry-after": "0.01"}),
+        HttpStatusError(
+            "HTTP Error 503", 503, b'{"error": {"message": "Loading model"}}', {"retry-after": "0.01"}
+        ),
+        HttpStatusError("HTTP Error 503", 503, b"", {"retry-after": "0.01"}),
         b'{"data": [{"id": "the-one"}]}',
     ]
 

@@ -23,7 +23,7 @@ RIGHT = "scripted:call=tests.support.answers:right"
         ((*RUN, "localhost:8000"), "write server:http://localhost:8000/v1#NAME"),
         ((*RUN, "http://gpu7:8000/#m"), "write server:http://gpu7:8000/v1#m"),
         ((*RUN, "http://gpu7:8000/api/v1#m"), "write server:http://gpu7:8000/api/v1#m"),
-        ((*RUN, "vllm:http://gpu7:8000/v1#m"), "one that runs is server:http://gpu7:8000/v1#m"),
+        ((*RUN, "vllm:http://gpu7:8000/v1#m"), "for a running server, write server:http://gpu7:8000/v1#m"),
         (("claims", "list", "--suite", "nix"), "unknown suite with published numbers 'nix'"),
         (("list", "runs", "--results", "nix"), "there is no folder nix"),
     ],

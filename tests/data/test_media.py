@@ -18,7 +18,7 @@ import pytest
 from evals.data import Data
 from evals.data.media import MAX_DECODED_PIXELS, image, inspect_image, payload, store_image
 from evals.errors import DataError, Rejected
-from evals.model_adapters.openai import body, data_urls
+from evals.model_adapters.openai import body, encode_as_data_urls
 from evals.types import Media, Message, Prompt, Sampling, Text
 
 Image = pytest.importorskip("PIL.Image")
@@ -147,7 +147,7 @@ async def test_the_openai_protocol_gets_data_urls_in_their_places(tmp_path: Path
     raw = drawn()
     media = store_image(tmp_path, raw)
     prompt = Prompt(messages=(Message("user", (Text("Look at "), media, Text(" and say."))),))
-    content = body("m", prompt, Sampling(), await data_urls(prompt))["messages"][0]["content"]
+    content = body("m", prompt, Sampling(), await encode_as_data_urls(prompt))["messages"][0]["content"]
     assert [part["type"] for part in content] == ["text", "image_url", "text"]
     kind, _, encoded = content[1]["image_url"]["url"].partition(";base64,")
     assert (kind, b64decode(encoded)) == ("data:image/png", raw)

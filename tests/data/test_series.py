@@ -17,7 +17,7 @@ from evals.data import Data
 from evals.data.series import MAX_TEXT_CHARS, inline_text_media, series, structure
 from evals.errors import DataError, ModelError, Rejected, UsageError
 from evals.model_adapters import server
-from evals.model_adapters.openai import body, data_urls
+from evals.model_adapters.openai import body, encode_as_data_urls
 from evals.model_adapters.scripted import Scripted
 from evals.prompts import plain_text
 from evals.run import plan
@@ -97,7 +97,7 @@ def test_a_model_that_takes_them_gets_the_array(tmp_path: Path) -> None:
     assert media.sent == ""
     prompt = asked(media)
     assert inline_text_media(prompt) == prompt
-    urls = asyncio.run(data_urls(prompt))
+    urls = asyncio.run(encode_as_data_urls(prompt))
     content = body("m", prompt, Sampling(), urls)["messages"][0]["content"]
     assert [part["type"] for part in content] == ["text", "time_series_url", "text"]
     assert content[1]["time_series_url"]["sampling_rate"] == 50.0

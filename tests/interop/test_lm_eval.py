@@ -404,7 +404,7 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("HF_HUB_OFFLINE", "1")
         order = launch.LaunchSpec(engine=ENGINE, model=str(weights), python=str(python), arguments=words)
-        process = server_process.Process(order, folder / "vllm.log")
+        process = server_process.ServerProcess(order, folder / "vllm.log")
         process.start()
     try:
         yield process.url.removesuffix("/v1")

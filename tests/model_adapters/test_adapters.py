@@ -461,5 +461,5 @@ def test_half_an_emoji_at_the_end_of_a_cut_reply_is_no_fault() -> None:
     from evals.model_adapters.openai import parse
 
     raw = b'{"choices":[{"message":{"content":"fine \\ud83d"},"finish_reason":"length"}]}'
-    found = parse(raw, seconds=0.0, where="here")
+    found = parse(raw, seconds=0.0, display_url="here")
     assert (found.text, found.stop) == ("fine \ufffd", "length")

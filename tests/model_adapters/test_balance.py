@@ -11,11 +11,11 @@ from tests.support.tables import table
 class Server:
     def __init__(self, place: int) -> None:
         self.place, self.usable = place, True
-        self.calls, self.room, self.most = 0, 4, 8
+        self.calls, self.capacity, self.max_capacity = 0, 4, 8
 
     @property
     def load(self) -> float:
-        return self.calls / self.room
+        return self.calls / self.capacity
 
 
 def change(server: Server, chance: random.Random) -> None:
@@ -23,9 +23,9 @@ def change(server: Server, chance: random.Random) -> None:
         case 0:
             server.usable = not server.usable
         case 1:
-            server.room = chance.randint(1, 8)
+            server.capacity = chance.randint(1, 8)
         case 2:
-            server.most = chance.randint(8, 16)
+            server.max_capacity = chance.randint(8, 16)
         case 3 | 4 | 5:
             server.calls = max(0, server.calls - 1)
         case _:
@@ -36,15 +36,15 @@ def change(server: Server, chance: random.Random) -> None:
 def test_it_agrees_with_a_look_at_each(seed: int) -> None:
     chance = random.Random(seed)
     balance, servers = Balance[Server](), [Server(place) for place in range(chance.randint(1, 12))]
-    assert balance.least() is None
+    assert balance.least_loaded() is None
     for server in servers:
-        balance.note(server)
+        balance.update(server)
     for _ in range(2000):
         changed = chance.choice(servers)
         change(changed, chance)
-        balance.note(changed)
+        balance.update(changed)
         usable = [server for server in servers if server.usable]
         expected = min(usable, key=lambda server: (server.load, server.place), default=None)
-        assert balance.least() is expected
-        assert balance.room == sum(server.room for server in usable)
-        assert balance.most == sum(server.most for server in usable)
+        assert balance.least_loaded() is expected
+        assert balance.capacity == sum(server.capacity for server in usable)
+        assert balance.max_capacity == sum(server.max_capacity for server in usable)

@@ -7,7 +7,7 @@ import pytest
 import evals as library
 from evals.errors import UnknownName
 from evals.load import model
-from evals.model_adapters.demo import NAMES, recorded
+from evals.model_adapters.demo import NAMES, load_replies
 from tests.support.command import evals
 
 SUITES = {"mmlu-pro": 16, "gpqa": 12, "aime:2025": 12, "matbench:expt_gap": 16, "smolinstruct:NC-I2S": 14}
@@ -31,8 +31,8 @@ def test_every_item_has_a_reply_and_the_careful_one_is_better(here, suite: str) 
 
 def test_no_reply_is_left_over() -> None:
     for name in NAMES:
-        assert len(recorded(name)) == sum(SUITES.values())
-        assert len({one.asks for one in recorded(name)}) == len(recorded(name))
+        assert len(load_replies(name)) == sum(SUITES.values())
+        assert len({one.asks for one in load_replies(name)}) == len(load_replies(name))
 
 
 def test_letters_follow_the_order_in_which_a_protocol_shows_the_options(here) -> None:
@@ -55,7 +55,7 @@ def test_a_notebook_can_use_them(here) -> None:
 def test_an_item_without_a_reply_is_a_failure_and_no_score(here) -> None:
     done = evals("run", "aime:2024", "--sample", "-m", "demo:careful", "--quiet", "--json")
     assert done.status in (1, 2)
-    assert "has replies only to the --sample items" in done.err
+    assert "only has replies to the --sample items" in done.err
 
 
 def test_another_name_is_refused_with_those_there_are() -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from evals import load
 from evals.errors import Disconnected, Fatal, RateLimit, ServerFault, UsageError
 from evals.model_adapters import server
-from evals.model_adapters.common.addresses import Addresses, split
+from evals.model_adapters.common.addresses import Addresses, split_urls
 from evals.model_adapters.common.endpoints import Endpoints
 from evals.records.store import Run
 from evals.run.job import Job
@@ -127,7 +127,7 @@ async def test_of_a_server_that_dies_each_sample_is_recorded_once(tmp_path: Path
 async def test_a_server_that_comes_back_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("evals.model_adapters.common.endpoints.PAUSE_S", 0.02)
+    monkeypatch.setattr("evals.model_adapters.common.endpoints.MIN_PAUSE_S", 0.02)
     servers = [Simulated(), Simulated()]
     servers[0].fault = Disconnected("refused", unreachable=True)
     after(servers[1], 40, lambda: setattr(servers[0], "fault", None))
@@ -146,7 +146,7 @@ async def test_a_server_that_rejects_every_call_is_left_out_and_noted(tmp_path: 
     servers[0].fault = Fatal("HTTP 401: wrong key")
     made = await run(tmp_path, several(*servers), concurrency=8)
     assert made.once
-    assert made.model.notes[0].endswith("called no more: HTTP 401: wrong key")
+    assert made.model.notes[0].endswith("not called again: HTTP 401: wrong key")
     assert servers[0].asked <= 8
 
 
@@ -207,7 +207,7 @@ async def test_a_call_that_is_moved_can_still_be_cancelled(*, interrupted: bool)
 
 
 async def test_a_file_of_addresses_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.model_adapters.common.addresses.REREAD_S", 0.0)
+    monkeypatch.setattr("evals.model_adapters.common.addresses.CHECK_INTERVAL_S", 0.0)
     servers = {f"http://s{n}/v1": Simulated() for n in range(3)}
     path = tmp_path / "addresses.txt"
     path.write_text("# the first two\nhttp://s0/v1  # a comment\n\nhttp://s1/v1\n")
@@ -225,7 +225,7 @@ async def test_a_file_of_addresses_is_read_again(tmp_path: Path, monkeypatch: py
 async def test_a_file_of_addresses_that_vanishes_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("evals.model_adapters.common.addresses.REREAD_S", 0.0)
+    monkeypatch.setattr("evals.model_adapters.common.addresses.CHECK_INTERVAL_S", 0.0)
     path = tmp_path / "addresses.txt"
     path.write_text("http://s0/v1\n")
     only = Simulated()
@@ -240,7 +240,7 @@ async def test_a_file_of_addresses_that_vanishes_changes_nothing(
     ("spec", "message"),
     [
         ("server:http://a/v1,ftp://b/v1#m", "no valid http URL"),
-        ("server:http://a/v1,gpu8:8000/v1#m", "after each comma goes a whole URL"),
+        ("server:http://a/v1,gpu8:8000/v1#m", "write a whole URL after each comma"),
         ("server:@absent.txt#m", "cannot read the addresses in absent.txt"),
         ("server:@empty.txt#m", "lists no address"),
         ("server:@odd.txt#m", "no valid http URL"),
@@ -257,7 +257,7 @@ def test_wrong_addresses_are_one_line(here: Path, spec: str, message: str) -> No
 def test_no_secret_of_any_address_is_shown() -> None:
     spec = "server:http://u:hunter2@a/v1,https://v:swordfish@b/v1?sig=x#m"
     assert load.without_secrets(spec) == "server:http://a/v1,https://b/v1#m"
-    assert split("http://a/v1?x=1,2,http://b/v1") == ["http://a/v1?x=1,2", "http://b/v1"]
+    assert split_urls("http://a/v1?x=1,2,http://b/v1") == ["http://a/v1?x=1,2", "http://b/v1"]
 
 
 class Real:
@@ -324,7 +324,9 @@ async def test_without_a_name_all_servers_must_list_one_model(here: Path) -> Non
         same = await asyncio.to_thread(server.model, f"{urls[0]},{urls[1]}")
         assert same.name == "m"
         await same.close()
-        with pytest.raises(UsageError, match=r"serves m and .* serves other: one run is of one model"):
+        with pytest.raises(
+            UsageError, match=r"serves m and .* serves other: all servers of a run must serve the same model"
+        ):
             await asyncio.to_thread(server.model, ",".join(urls))
 
     await served(["m", "m", "other"], act)

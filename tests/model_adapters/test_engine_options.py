@@ -58,7 +58,7 @@ def line(name: str, profile: Profile | None, *, model: str = "", trusted: bool =
         profile=profile,
         trust_remote_code=trusted,
     )
-    return launch.command(order, port=4321)[3:]
+    return launch.command_line(order, port=4321)[3:]
 
 
 @pytest.fixture(scope="module", params=ENGINES)

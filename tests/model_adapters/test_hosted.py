@@ -366,7 +366,7 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
         {"temperature": 0.7, "max_tokens": 100, "thinking_mode": True},
         [
             "thinking_mode is sent as true, as for the published numbers",
-            "a context of 32,768 tokens here, 65,536 behind the published numbers: longer reasoning is cut",
+            "the context is 32,768 tokens, that of the published numbers 65,536: longer reasoning is truncated",
         ],
     ),
     "intern:intern-s1-pro": (Sampling(thinking=False), {"thinking_mode": False}, []),
@@ -494,7 +494,9 @@ async def test_a_wish_that_a_model_cannot_meet_is_refused(
 
 async def test_a_budget_of_thinking_needs_room(make: Maker) -> None:
     model = await make("anthropic", "claude-haiku-4-5")
-    with pytest.raises(UsageError, match="--thinking needs --max-tokens of 2048 or more here, not 512"):
+    with pytest.raises(
+        UsageError, match="--thinking needs --max-tokens of at least 2048 for this model, not 512"
+    ):
         model.remarks(Sampling(thinking=True, max_tokens=512))
 
 
@@ -523,9 +525,9 @@ async def test_the_version_of_anthropics_api_is_the_models(make: Maker, server: 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Answer({"data": [{"id": "intern-s1"}]}), "stands for nothing; known: intern-s1"),
-        (Answer({"data": [{"id": "intern-latest"}]}), "stands for nothing"),
-        (Answer(b"", 401), "cannot ask .*/v1/models what intern:intern-latest stands for"),
+        (Answer({"data": [{"id": "intern-s1"}]}), "is not a known alias; known: intern-s1"),
+        (Answer({"data": [{"id": "intern-latest"}]}), "is not a known alias"),
+        (Answer(b"", 401), "cannot resolve intern:intern-latest at .*/v1/models"),
         (Answer(HTML), "cannot ask"),
         (Answer(b"", 302, {"Location": "/v1/elsewhere"}), "HTTP Error 302: it has moved to .*/v1/elsewhere"),
     ],
@@ -547,7 +549,7 @@ async def test_an_alias_is_the_model_behind_it(server: Server, monkeypatch: pyte
     server.answer = Answer({"data": [{"id": "intern-latest", "ref_model": "intern-s1-pro"}]})
     model = await _intern(server, monkeypatch, "intern-latest")
     assert model.name == "intern-s1-pro"
-    assert "intern-latest stood for intern-s1-pro at the start" in model.remarks(Sampling())
+    assert "intern-latest was an alias of intern-s1-pro at the start" in model.remarks(Sampling())
     server.answer = Answer(protocols.openai_says(Says()))
     await model.reply(PROMPT, Sampling())
     assert server.calls[-1][2]["model"] == "intern-s1-pro"

@@ -101,23 +101,26 @@ async def test_it_is_the_fault_of_one_call(case: str, sends: Callable[[Pieces], 
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
     grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown_kb < 3 * http.MOST / 1024
+    assert grown_kb < 3 * http.MAX_RESPONSE_BYTES / 1024
 
 
 @pytest.mark.parametrize("case", ["no HTTP", "a header of 5 MB", "a broken chunk", "a body without end"])
 def test_a_call_outside_the_event_loop_fails_in_one_way(case: str, sends: Callable[[Pieces], str]) -> None:
-    with pytest.raises(OSError, match=r"no HTTP|does not end"):
+    with pytest.raises(OSError, match=r"not an HTTP response|too large or takes too long"):
         fetch.fetch(sends(ANSWERS[case][0]))
 
 
 @pytest.mark.parametrize(
     ("pieces", "length"),
-    [(body(b"no such key", b"HTTP/1.1 401 No\r\n"), 11), (ANSWERS["an error without end"][0], fetch.FAULT)],
+    [
+        (body(b"no such key", b"HTTP/1.1 401 No\r\n"), 11),
+        (ANSWERS["an error without end"][0], fetch.MAX_ERROR_BYTES),
+    ],
 )
 def test_what_a_refusal_says_is_read_up_to_a_bound(
     pieces: Pieces, length: int, sends: Callable[[Pieces], str]
 ) -> None:
-    with pytest.raises(fetch.Refused) as caught:
+    with pytest.raises(fetch.HttpStatusError) as caught:
         fetch.fetch(sends(pieces))
     assert len(caught.value.body) == length
     assert str(caught.value) == f"HTTP Error {caught.value.status}: No"

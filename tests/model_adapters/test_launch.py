@@ -274,7 +274,7 @@ def test_what_speaks_no_http_on_the_usual_port_is_no_server_of_the_model(engine)
     with socket.create_server((launch.HOST, 0)) as other:
         greeting = threading.Thread(target=greet, args=(other,))
         greeting.start()
-        assert server_process.models(f"http://{launch.HOST}:{other.getsockname()[1]}/v1") == {}
+        assert server_process.served_models(f"http://{launch.HOST}:{other.getsockname()[1]}/v1") == {}
         greeting.join()
 
 
@@ -401,23 +401,23 @@ def test_serve_says_what_it_cannot(engine, monkeypatch):
 
 
 def test_what_a_dead_owner_left_in_the_register_is_removed(engine):
-    order = launch.spec_of(load.engine("vllm"), "org/name", None)
-    path = registry.announce(order, "http://127.0.0.1:1/v1")
+    order = launch.launch_spec(load.engine("vllm"), "org/name", None)
+    path = registry.register(order, "http://127.0.0.1:1/v1")
     dead = subprocess.Popen(["true"])
     dead.wait()
     path.write_bytes(path.read_bytes().replace(str(os.getpid()).encode(), str(dead.pid).encode()))
-    assert registry.registered("vllm") == []
+    assert registry.registered_servers("vllm") == []
     assert not path.exists()
 
 
 def test_an_entry_of_a_process_that_ended_is_not_another_ones_with_its_id(engine):
-    order = launch.spec_of(load.engine("vllm"), "org/name", None)
-    path = registry.announce(order, "http://127.0.0.1:1/v1")
-    assert registry.registered("vllm")
+    order = launch.launch_spec(load.engine("vllm"), "org/name", None)
+    path = registry.register(order, "http://127.0.0.1:1/v1")
+    assert registry.registered_servers("vllm")
     entry = json.loads(path.read_bytes())
     assert entry["began"]
     path.write_text(json.dumps(entry | {"began": "1"}))
-    assert registry.registered("vllm") == []
+    assert registry.registered_servers("vllm") == []
     assert not path.exists()
 
 
@@ -463,12 +463,12 @@ def test_code_of_weights_is_trusted_by_the_full_name_of_the_makers_alone(
         Path(name).mkdir(parents=True)
     profile = profiles.find(f"vllm:{name}")
     assert profile is not None
-    order = launch.spec_of(load.engine("vllm"), profiles.full_name(name, profile), profile)
-    assert ("--trust-remote-code" in launch.command(order, port=1)) is trusted
-    told = launch.spec_of(
+    order = launch.launch_spec(load.engine("vllm"), profiles.full_name(name, profile), profile)
+    assert ("--trust-remote-code" in launch.command_line(order, port=1)) is trusted
+    told = launch.launch_spec(
         load.engine("vllm"), profiles.full_name(name, profile), profile, trust_remote_code=True
     )
-    assert launch.command(told, port=1).count("--trust-remote-code") == 1
+    assert launch.command_line(told, port=1).count("--trust-remote-code") == 1
 
 
 @pytest.mark.parametrize(
@@ -496,11 +496,11 @@ def test_a_secret_among_the_engines_options_is_refused_unseen(words, monkeypatch
     monkeypatch.setenv("EVALS_ENGINE_ARGS", words)
     monkeypatch.setenv("MY_SERVICE_KEY", "value-of-a-variable-hf_x")
     with pytest.raises(UsageError, match="environment") as caught:
-        launch.spec_of(load.engine("vllm"), "a/b", None)
+        launch.launch_spec(load.engine("vllm"), "a/b", None)
     assert "hf_x" not in str(caught.value)
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--hf-token 'hf_x")
     with pytest.raises(UsageError) as caught:
-        launch.spec_of(load.engine("vllm"), "a/b", None)
+        launch.launch_spec(load.engine("vllm"), "a/b", None)
     assert "hf_x" not in str(caught.value)
     usual = (
         "--max-num-batched-tokens 8 --tokenizer x --image-token-id 3 --max-model-len 9 --ssl-keyfile k.pem "
@@ -508,7 +508,7 @@ def test_a_secret_among_the_engines_options_is_refused_unseen(words, monkeypatch
         "--limit-mm-per-prompt image=4 --lora-modules a=b"
     )
     monkeypatch.setenv("EVALS_ENGINE_ARGS", usual)
-    assert len(launch.spec_of(load.engine("vllm"), "a/b", None).arguments) == 16
+    assert len(launch.launch_spec(load.engine("vllm"), "a/b", None).arguments) == 16
 
 
 def test_an_engine_sees_no_secret_but_those_for_weights(monkeypatch):
@@ -629,15 +629,15 @@ def test_lmdeploy_over_two_nodes_is_refused_in_one_line(monkeypatch):
 
 def test_gpus_that_a_replica_was_given_are_shared_over_without_a_profile(monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_GPUS", "4")
-    wanted = launch.spec_of(load.engine("vllm"), "a/b", None)
-    assert standin.flag(launch.command(wanted, port=1), "--tensor-parallel-size") == "4"
+    wanted = launch.launch_spec(load.engine("vllm"), "a/b", None)
+    assert standin.flag(launch.command_line(wanted, port=1), "--tensor-parallel-size") == "4"
 
 
 def _words(engine_name: str, model: str) -> list[str]:
     profile = profiles.find(f"{engine_name}:{model}")
     assert profile is not None
-    wanted = launch.spec_of(load.engine(engine_name), f"internlm/{model}", profile)
-    return launch.command(wanted, port=1234)
+    wanted = launch.launch_spec(load.engine(engine_name), f"internlm/{model}", profile)
+    return launch.command_line(wanted, port=1234)
 
 
 def _port_option(engine_name: str) -> str:
@@ -648,7 +648,7 @@ def _port_option(engine_name: str) -> str:
 def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
     monkeypatch.setenv(name, "'")
     with pytest.raises(UsageError, match=name):
-        launch.spec_of(load.engine("vllm"), "a/b", None)
+        launch.launch_spec(load.engine("vllm"), "a/b", None)
 
 
 # --- logs ---------------------------------------------------------------------------------------------------
@@ -658,11 +658,11 @@ def test_of_a_log_without_end_the_end_is_read(tmp_path):
     weights = tmp_path / "tiny"
     weights.mkdir()
     (weights / "config.json").write_text("{}")
-    process = server_process.Process(
+    process = server_process.ServerProcess(
         launch.LaunchSpec(engine=load.engine("vllm"), model=str(weights)), tmp_path / "log"
     )
     with process.log.open("wb") as stream:
-        stream.seek(50 * server_process.LOG_MOST)
+        stream.seek(50 * server_process.MAX_LOG_BYTES)
         stream.write(b"\nRuntimeError: the end\n")
     assert process.describe_end("died").endswith(f"died: RuntimeError: the end (log: {process.log})")
 
@@ -696,15 +696,15 @@ def test_a_server_that_dies_at_its_first_sample_is_started_again_on_a_standin(en
 
 
 def test_servers_of_this_machine_take_turns_beside_other_models_on_a_standin(engine, monkeypatch):
-    started: list[server_process.Process] = []
-    start = server_process.Process.start
+    started: list[server_process.ServerProcess] = []
+    start = server_process.ServerProcess.start
 
-    def noted(self: server_process.Process) -> None:
+    def noted(self: server_process.ServerProcess) -> None:
         assert not any(process.alive for process in started)
         started.append(self)
         start(self)
 
-    monkeypatch.setattr(server_process.Process, "start", noted)
+    monkeypatch.setattr(server_process.ServerProcess, "start", noted)
     done = run("vllm:weights/tiny", "-m", "demo:careful", "-m", "vllm:weights/blind")
     assert done.status == 0, done.err
     cards = {card["model"]: card for card in done.json["runs"]}

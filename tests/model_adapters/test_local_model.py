@@ -22,7 +22,7 @@ def found(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> local_model
         pytest.skip("NOT TESTED ON A REAL MODEL: xllamacpp is not installed (extra `local`)")
     from evals.model_adapters import llamacpp
 
-    if llamacpp.weights() is None:
+    if llamacpp.weights_path() is None:
         pytest.skip("NOT TESTED ON A REAL MODEL: the weights are absent; `evals data smollm2` fetches them")
     return local_model.both(
         mirror, tmp_path_factory.mktemp("local"), items=12, problems=6, max_tokens=96, concurrency=1

@@ -117,7 +117,7 @@ async def test_spaces_at_the_prompts_end_are_the_continuations() -> None:
     ("answer", "kind", "said"),
     [
         ({"choices": [PROMPT]}, BadReply, "1 answers to 2 prompts"),
-        ({"choices": [PROMPT, choice("ab", FIRST, index=1)]}, Rejected, "'b' has no token of its own"),
+        ({"choices": [PROMPT, choice("ab", FIRST, index=1)]}, Rejected, "'b' adds no token"),
         ({"choices": [PROMPT, choice("ab", FIRST, (None, -1.0), index=1)]}, BadReply, "null or NaN"),
         ({"choices": [PROMPT, choice("abc", FIRST, (-1.0, -1.0), index=1)]}, Fatal, "ignores `echo`"),
         ({"choices": [PROMPT, {"index": 1, "text": "ab"}]}, Fatal, "ignores `echo`"),

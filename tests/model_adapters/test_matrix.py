@@ -540,7 +540,7 @@ async def test_a_server_that_says_it_is_loading_is_waited_for_whatever_its_statu
 ) -> None:
     server.answer = Answer(body, status)
     with pytest.raises(RateLimit) as caught:
-        await made("server").reply(callers.PROBE, Sampling())
+        await made("server").reply(callers.PROBE_PROMPT, Sampling())
     assert caught.value.retry_after_s == wait_s
 
 

@@ -92,7 +92,7 @@ def test_an_import_has_no_prompts_to_recognise(tmp_path: Path) -> None:
     writer = toy.writer(tmp_path / "toy@1" / "m" / "imported")
     writer.append(structs.replace(toy.record("q000"), prompt=Prompt()))
     writer.close()
-    with pytest.raises(UsageError, match="replay:imported: the run holds no prompts with replies"):
+    with pytest.raises(UsageError, match="replay:imported: the run contains no prompts with replies"):
         load.model("replay:imported", results=tmp_path)
 
 

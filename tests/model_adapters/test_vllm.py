@@ -337,7 +337,7 @@ def test_wrong_weights_are_one_line_of_vllm_s_own(bench):
     assert (done.returncode, len(lines)) == (2, 1), done.stderr
     assert "ended before it served anything" in lines[0]
     assert "NobodyForCausalLM" in lines[0], lines[0]
-    assert server_process.models(bench.url.partition("#")[0])  # the other server has not noticed
+    assert server_process.served_models(bench.url.partition("#")[0])  # the other server has not noticed
 
 
 @pytest.mark.parametrize("weights", hub.REFUSALS)

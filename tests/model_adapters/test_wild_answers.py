@@ -21,11 +21,11 @@ from evals.errors import (
     from_status,
 )
 from evals.model_adapters import anthropic, google
-from evals.model_adapters.common.faults import error_in_200, read_fault
+from evals.model_adapters.common.faults import error_in_200, parse_fault
 from evals.model_adapters.common.finish import meaning
-from evals.model_adapters.common.http import base_of, likely_base
-from evals.model_adapters.common.refusals import named
-from evals.model_adapters.common.retry_after import asked_wait_s, stated_s
+from evals.model_adapters.common.http import parse_base_url, suggest_base_url
+from evals.model_adapters.common.rejected_fields import field_named_in
+from evals.model_adapters.common.retry_after import requested_wait_s, wait_in_message_s
 from evals.model_adapters.openai import parse
 from evals.run.caller import PROBE_PROMPT
 from evals.types import TOOL_CALLS, Sampling
@@ -78,7 +78,7 @@ HEADERS = [
 
 @table(("name", "value", "expected"), HEADERS)
 def test_headers_that_ask_to_wait(name: str, value: str, expected: float | None) -> None:
-    assert asked_wait_s({name: value}, now=NOW) == expected
+    assert requested_wait_s({name: value}, now=NOW) == expected
 
 
 @table(
@@ -99,7 +99,7 @@ def test_headers_that_ask_to_wait(name: str, value: str, expected: float | None)
     ],
 )
 def test_messages_that_ask_to_wait(message: str, expected: float | None) -> None:
-    assert stated_s(message) == expected
+    assert wait_in_message_s(message) == expected
 
 
 @table(
@@ -159,7 +159,7 @@ BESIDE = [
 @pytest.mark.parametrize("fields", BESIDE, ids=str)
 def test_errors_beside_an_empty_reply(fields: dict[str, Any]) -> None:
     with pytest.raises(RateLimit):
-        parse(json.dumps(reply_of(**fields)).encode(), seconds=0.0, where="the server")
+        parse(json.dumps(reply_of(**fields)).encode(), seconds=0.0, display_url="the server")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_errors_beside_an_empty_reply(fields: dict[str, Any]) -> None:
 )
 def test_errors_inside_a_200_of_other_protocols(parse_other: Any, body: Any) -> None:
     with pytest.raises(RateLimit):
-        parse_other(json.dumps(body).encode(), seconds=0.0, where="the server")
+        parse_other(json.dumps(body).encode(), seconds=0.0, display_url="the server")
 
 
 KEPT: list[tuple[str, str, str, str | None]] = [
@@ -199,7 +199,7 @@ def test_a_reply_is_kept_whatever_is_beside_it(
     message: str, beside: str, text: str, reasoning: str | None
 ) -> None:
     raw = f'{{"choices": [{{"finish_reason": "stop", "message": {message}}}]{beside}}}'
-    reply = parse(raw.encode(), seconds=0.0, where="the server")
+    reply = parse(raw.encode(), seconds=0.0, display_url="the server")
     assert (reply.text, reply.reasoning, reply.stop, reply.finish) == (text, reasoning, "stop", "")
 
 
@@ -219,7 +219,7 @@ CALL = {"name": "search", "arguments": "{}"}
     ],
 )
 def test_a_tool_call_that_is_said_to_be_a_stop_is_a_reply(parse_it: Any, body: dict[str, Any]) -> None:
-    reply = parse_it(json.dumps(body).encode(), seconds=0.0, where="the server")
+    reply = parse_it(json.dumps(body).encode(), seconds=0.0, display_url="the server")
     assert (reply.text, reply.stop, reply.finish) == ("", "stop", TOOL_CALLS)
 
 
@@ -263,10 +263,10 @@ REFUSALS: list[tuple[str | None, int, Any]] = [
 @table(("field", "status", "error"), REFUSALS)
 def test_refusals_that_name_a_field(field: str | None, status: int, error: Any) -> None:
     body = {"error": error if isinstance(error, dict) else {"message": error}}
-    fault = read_fault(json.dumps(body).encode())
+    fault = parse_fault(json.dumps(body).encode())
     refusal = from_status(status, fault.message, code=fault.code, param=fault.param)
     assert isinstance(refusal, Rejected | ServerFault)
-    assert named(refusal, SENT, {}) == field
+    assert field_named_in(refusal, SENT, {}) == field
 
 
 DIGITS = "9" * 5000
@@ -309,12 +309,12 @@ async def test_a_query_of_5000_digits_is_sent_and_never_shown(server: Server) ->
     ],
 )
 def test_the_url_that_was_probably_meant(url: str, expected: str) -> None:
-    assert likely_base(url) == expected
+    assert suggest_base_url(url) == expected
 
 
 @pytest.mark.parametrize("ending", ["", "/", "//", "/chat/completions", "/chat", "/models", "/completions/"])
 def test_a_copied_path_is_no_part_of_the_base(ending: str) -> None:
-    assert base_of(f"http://gpu7:8000/v1{ending}").join("/models") == "http://gpu7:8000/v1/models"
+    assert parse_base_url(f"http://gpu7:8000/v1{ending}").join("/models") == "http://gpu7:8000/v1/models"
 
 
 async def test_a_server_without_tls_is_named(server: Server) -> None:

@@ -281,7 +281,7 @@ def test_a_protocol_that_refuses_says_why(tmp_path: Path) -> None:
 
 def test_samples_without_questions_cannot_be_asked(tmp_path: Path) -> None:
     suite = toy.suite([toy.sample("1"), toy.sample("2", question="")])
-    with pytest.raises(DataError, match="toy: sample '2' has no question, so no model can be asked"):
+    with pytest.raises(DataError, match="toy: sample '2' has no question, so no model can be called"):
         toy.job(tmp_path, suite)
     assert list(tmp_path.iterdir()) == []
 

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from evals.records.store import Run
 from evals.records.writer import Writer
-from evals.run.rescore import Change, store_final_metrics, rescore
+from evals.run.rescore import Change, rescore, store_final_metrics
 from evals.suite import Suite
 from evals.types import Failure, Prompt, Reply, Sample, Score
 from tests.support import toy

@@ -102,7 +102,7 @@ async def test_copy_says_the_last_tag_or_line() -> None:
 
 async def test_other_suites_and_unknown_materials_end_the_run() -> None:
     model = baseline.model("mean", sample=True)
-    with pytest.raises(Fatal, match=r"answers only matbench's steels"):
+    with pytest.raises(Fatal, match=r"can only run these tasks of matbench: steels"):
         await model.reply(ask("What is 2 + 2?"), Sampling())
     with pytest.raises(Fatal, match="Xe is not in the table of steels"):
         await model.reply(ask("Predict the yield strength.\n\nComposition: Xe"), Sampling())

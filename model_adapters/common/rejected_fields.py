@@ -15,7 +15,7 @@ from evals.model_adapters.common.http import Client
 
 Body = dict[str, Any]
 T = TypeVar("T")
-FIELDS = {
+SETTING_OF_FIELD = {
     "temperature": "temperature",
     "top_p": "top_p",
     "topP": "top_p",
@@ -30,12 +30,12 @@ FIELDS = {
     "max_completion_tokens": "max_tokens",
     "maxOutputTokens": "max_tokens",
 }
-"""Request field that may be omitted -> its setting. Reasoning switches are not among them: omitting one would change
+"""Request field that may be omitted -> its setting. Reasoning switches are not included, since omitting one would change
 what is measured."""
-NESTED = "generationConfig"
+NESTED_SETTINGS = "generationConfig"
 """Google's object with the settings."""
-OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-_UNKNOWN = re.compile(
+ALTERNATIVE_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_REJECTION = re.compile(
     r"unsupported|(?:not|n't|no)\b(?: \w+){0,3} (?:support|accept|allow|permit|valid|recogni|available|implement)\w*|"
     r"not (?:supported|accepted|allowed|permitted|recogni[sz]ed|available|implemented)|"
     r"no (?:support|such)|unrecogni[sz]ed|unknown|unexpected|cannot (?:both )?be |can't be (?:used|set)|cannot find field|"
@@ -44,57 +44,59 @@ _UNKNOWN = re.compile(
     r"only (?:the default )?\(?1(?:\.0)?\)? (?:value )?is |must be (?:set to )?1(?:\.0)?(?! or| and| to|[-.\d])",
     re.IGNORECASE,
 )
-_CODES = frozenset(
+_REJECTION_CODES = frozenset(
     {"unknown_parameter", "unsupported_parameter", "unsupported_value", "extra_forbidden", "unknown_field"}
 )
-"""Codes that say the same."""
-_CRASHED = re.compile(
+"""Error codes for rejected fields."""
+_CRASH = re.compile(
     r"unexpected keyword argument|(?:unknown|unrecogni[sz]ed|unsupported) (?:field|parameter|argument)|not implemented|"
     r"extra (?:inputs?|fields?) (?:are )?not (?:permitted|allowed)",
     re.IGNORECASE,
 )
-"""What a status of 5xx must say: servers of one's own crash on a field that they do not know."""
-INSPECTED = 600
-"""Characters of a message that are searched: after that, some servers repeat the prompt."""
+"""Messages of 5xx errors for unknown fields, on which some self-hosted servers crash."""
+MAX_SEARCHED = 600
+"""Number of characters of a message that are searched, since some servers repeat the prompt after that."""
 
 
-class Refusals:
+class RejectedFields:
     """Fields that one server has rejected so far."""
 
     def __init__(self) -> None:
         self.left_out: dict[str, str] = {}
-        """Field -> the name under which it is sent instead; empty: it is omitted."""
+        """Field -> alternative name under which it is sent; empty: it is omitted."""
 
     @property
     def settings(self) -> frozenset[str]:
         """Return the settings that are omitted."""
-        return frozenset(FIELDS[field] for field, other in self.left_out.items() if not other)
+        return frozenset(
+            SETTING_OF_FIELD[field] for field, alternative in self.left_out.items() if not alternative
+        )
 
     @property
     def notes(self) -> list[str]:
         """Return the notes for the run's card."""
         return [
-            f"{field} is sent as {other}: the server rejects the field"
-            if other
+            f"{field} is sent as {alternative}: the server rejects the field"
+            if alternative
             else f"{field} is not sent: the server rejects the field"
-            + ("; stop sequences are applied here" if FIELDS[field] == "stop" else "")
-            for field, other in self.left_out.items()
+            + ("; stop sequences are applied here" if SETTING_OF_FIELD[field] == "stop" else "")
+            for field, alternative in self.left_out.items()
         ]
 
     def without(self, body: Body) -> Body:
         """Return a body without the rejected fields."""
         return _without(body, self.left_out)
 
-    def learn(self, error: Rejected, body: Body, keep: Mapping[str, Any]) -> bool:
-        """Omit the field that an error names from now on; return whether that field was still sent.
+    def add_from_error(self, error: Rejected, body: Body, keep: Mapping[str, Any]) -> bool:
+        """Omit the field named in an error from now on; return whether it was still being sent.
 
-        For batches, whose errors arrive too late to repeat the same call.
+        For batches, whose errors arrive too late to repeat the call.
         """
-        field = named(error, self.without(body), keep)
+        field = field_named_in(error, self.without(body), keep)
         if field is None or field in self.left_out:
             return False
-        other = OTHER_NAME.get(field, "")
-        self.left_out[field] = other if other and other in str(error) else ""
+        alternative = ALTERNATIVE_NAMES.get(field, "")
+        self.left_out[field] = alternative if alternative and alternative in str(error) else ""
         return True
 
     async def post(
@@ -106,35 +108,43 @@ class Refusals:
         keep: Mapping[str, Any],
         read: Callable[[bytes, float], T],
     ) -> T:
-        """Post a body without the rejected fields; repeat the call without any further field that the server names.
+        """Post a body without the rejected fields; if the server names another one, repeat the call without it.
 
-        `keep`: fields that are never omitted. `read`: parses the response, from its body and the seconds that it took; some
-        gateways reject a field in a 200. Raises what `Client.post` and `read` raise.
+        `keep`: fields that are never omitted. `read`: parses the body of a response and its duration in seconds; it is part
+        of the attempt, since some gateways reject a field in a 200. Raises the errors of `Client.post` and `read`.
         """
-        tried = dict(self.left_out)
+        omitted = dict(self.left_out)
         while True:
-            sent = _without(body, tried)
+            sent = _without(body, omitted)
             try:
                 answer = read(*await client.post(path, sent))
             except (Rejected, ServerFault) as error:
-                field = named(error, sent, keep)
-                if field is None or field in tried:
+                field = field_named_in(error, sent, keep)
+                if field is None or field in omitted:
                     raise
-                other = OTHER_NAME.get(field, "")
-                tried[field] = other if other and other not in tried and other in str(error) else ""
+                alternative = ALTERNATIVE_NAMES.get(field, "")
+                omitted[field] = (
+                    alternative
+                    if alternative and alternative not in omitted and alternative in str(error)
+                    else ""
+                )
             else:
-                self.left_out |= tried
+                self.left_out |= omitted
                 return answer
 
 
-def named(error: ModelError, body: Body, keep: Mapping[str, Any]) -> str | None:
-    """Return the field that an error names as unknown or unsupported; None if there is none."""
+def field_named_in(error: ModelError, body: Body, keep: Mapping[str, Any]) -> str | None:
+    """Return the field that an error names as unknown or unsupported; None if it names none."""
     if type(error) not in (Rejected, ServerFault):  # subclasses: context length, content filter
         return None
-    message = str(error)[:INSPECTED]
-    sent = [field for field in (*body, *body.get(NESTED, ())) if field in FIELDS and field not in keep]
-    said = _CRASHED if isinstance(error, ServerFault) else _UNKNOWN
-    if not said.search(message) and not (isinstance(error, Rejected) and error.codes & _CODES):
+    message = str(error)[:MAX_SEARCHED]
+    sent = [
+        field
+        for field in (*body, *body.get(NESTED_SETTINGS, ()))
+        if field in SETTING_OF_FIELD and field not in keep
+    ]
+    pattern = _CRASH if isinstance(error, ServerFault) else _REJECTION
+    if not pattern.search(message) and not (isinstance(error, Rejected) and error.codes & _REJECTION_CODES):
         return None
     param = error.param if isinstance(error, Rejected) else ""
     if (last := re.split(r"[.\[/]", param)[-1]) in sent:
@@ -148,12 +158,12 @@ def named(error: ModelError, body: Body, keep: Mapping[str, Any]) -> str | None:
 
 
 def _without(body: Body, left_out: Mapping[str, str]) -> Body:
-    kept = {}
+    result = {}
     for field, value in body.items():
-        if field == NESTED and isinstance(value, dict):
+        if field == NESTED_SETTINGS and isinstance(value, dict):
             value = _without(value, left_out)
         if field not in left_out:
-            kept[field] = value
+            result[field] = value
         elif left_out[field]:
-            kept[left_out[field]] = value
-    return kept
+            result[left_out[field]] = value
+    return result

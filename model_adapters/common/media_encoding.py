@@ -1,4 +1,4 @@
-"""The media of a prompt in base64, as adapters send them."""
+"""Base64 encoding of a prompt's media for requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from base64 import b64encode
 from evals.types import Media, Prompt
 
 
-async def encoded(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
+async def encode_media(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
     """Read a prompt's media of these kinds: SHA-256 -> (MIME type, base64); raises Rejected for media that cannot be sent."""
     parts = [part for message in prompt.messages for part in message.parts]
     media = [part for part in parts if isinstance(part, Media) and part.kind in kinds]
@@ -16,11 +16,11 @@ async def encoded(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
         return {}
     from evals.data.media import payload, stored_path
 
-    by_sha = {}
+    encoded = {}
     for item in media:
         if item.kind == "image":
             kind, raw = await payload(item)
         else:
             kind, raw = "time_series/npy", await asyncio.to_thread(stored_path(item).read_bytes)
-        by_sha[item.sha256] = (kind, b64encode(raw).decode())
-    return by_sha
+        encoded[item.sha256] = (kind, b64encode(raw).decode())
+    return encoded
