@@ -47,13 +47,13 @@ def test_lines_of_setup_are_collected() -> None:
 
 
 def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> None:
-    from evals.commands.run import _request
+    from evals.commands.run import _make_request
 
     path = tmp_path / "night.toml"
     path.write_text(
         'suites = ["gpqa"]\nmodels = ["vllm:a/b"]\ncluster = "slurm"\n[slurm]\npartition = "gpu"\naccount = "lab"\n'
     )
-    read = settings.read(_request([str(path)], {"slurm": ("partition=debug",)}).slurm, {})
+    read = settings.read(_make_request([str(path)], {"slurm": ("partition=debug",)}).slurm, {})
     assert (read.partition, read.account) == ("debug", "lab")
 
 
