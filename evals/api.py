@@ -61,12 +61,12 @@ def evaluate(
     (`evals.run.request.RunRequest`), e.g. `limit=200`, `sample=True`, `results="folder"`.
 
     Works inside a running event loop, as in a notebook. The same call resumes an interrupted run; functions
-    are always called again. Several models are run side by side, under one budget; those that need this machine's GPUs
-    take turns. Raises UsageError if nothing can be started, ModelError if every call to a model fails, after the others
-    are done, and KeyboardInterrupt after Ctrl-C; replies in flight are stored first.
+    are always called again. Several models are run concurrently, under one budget; those that need this machine's GPUs run
+    one after the other. Raises UsageError if nothing can be started, ModelError if every call to a model fails (after the
+    other models have finished), and KeyboardInterrupt after Ctrl-C, once replies in flight are stored.
     """
     session = _session(suites, model, quiet=quiet, options=options)
-    return _runs(_off_the_loop(session.run, interrupt=session.interrupt))
+    return _runs(_call_outside_loop(session.run, interrupt=session.interrupt))
 
 
 async def aevaluate(
@@ -117,8 +117,8 @@ def import_replies(
             results=Path(results),
             run=run,
         )
-        read = partial(read_replies, path, request)
-        cards = _off_the_loop(read)
+        import_file = partial(read_replies, path, request)
+        cards = _call_outside_loop(import_file)
     return Runs([run for card in cards for run in store.find(Path(results), card.run)])
 
 
@@ -157,11 +157,11 @@ def compare(
     if len(sides) < 2:
         raise UsageError("name two runs, A and B")
     folder = mirror.folder_of(results)
-    several: list[list[SuiteRun]] = []
+    loaded: list[list[SuiteRun]] = []
     for side in sides:
-        beside = {run.run for earlier in several for run in earlier}
-        several.append(_suite_runs(side, folder, suites, latest=latest, beside=beside))
-    paired = suite_runs.with_common_ids(*several)
+        others = {run.run for runs in loaded for run in runs}
+        loaded.append(_suite_runs(side, folder, suites, latest=latest, beside=others))
+    paired = suite_runs.with_common_ids(*loaded)
     limits = noise.repeatability_limits(folder, paired[0])
     comparison = compare_runs(paired, force=force, detail=detail, estimand=estimand, limits=limits)
     return structs.replace(comparison, noise=limits)
@@ -216,40 +216,38 @@ def _session(
     for entry in entries:
         if not isinstance(entry, str | Suite | Benchmark):
             raise UsageError(f"a suite is a name or a Suite (see Suite.of), not {type(entry).__name__}")
-        objects += _objects(entry, options.get("protocol"))
-    named = [_named(entry) for entry in models]
+        objects += _suites_of_object(entry, options.get("protocol"))
+    named = [_named_model(entry) for entry in models]
     if any(callable(entry) and not isinstance(entry, Model) for entry in models):
-        options = {"fresh": True, **options}  # a name does not identify a function's replies
+        options = {"fresh": True, **options}  # a function's name does not identify its replies
     names = [entry for entry in entries if isinstance(entry, str)]
     request = make_request({**options, "suites": names, "models": [entry.spec for entry in named]})
     if request.detach:
-        raise UsageError(
-            "detach is for `evals run`, which can be run again as a job; a Python program cannot"
-        )
+        raise UsageError("detach is only for `evals run`, as a Python program cannot be submitted as a job")
     for suite in objects:
         load.register(suite)
-    return Session(request, suites=objects, models=named, say=_say(quiet=quiet), quiet=quiet)
+    return Session(request, suites=objects, models=named, say=_line_printer(quiet=quiet), quiet=quiet)
 
 
-def _objects(suite: SuiteLike, protocol: str | None) -> list[Suite]:
-    """Return the suites of an object: a benchmark's default variants under one protocol; none for a name."""
+def _suites_of_object(suite: SuiteLike, protocol: str | None) -> list[Suite]:
+    """Return the suites of a Suite or Benchmark (its default variants under one protocol); empty for a name."""
     if isinstance(suite, Benchmark):
         return [suite.suite(variant, protocol or "") for variant in suite.resolve(None)]
     return [suite] if isinstance(suite, Suite) else []
 
 
-def _named(model: Any) -> NamedModel:
+def _named_model(model: Any) -> NamedModel:
     if isinstance(model, str):
         return NamedModel(model)
     if isinstance(model, Model):
         return NamedModel(f"object:{model.name}", model)
     if callable(model):
-        function = load.model_of_function(model)
+        function = load.function_model(model)
         return NamedModel(f"function:{function.name}", function)
     raise UsageError(f"a model is a name, a Model or a function, not {type(model).__name__}")
 
 
-def _say(*, quiet: bool) -> Callable[[str], None]:
+def _line_printer(*, quiet: bool) -> Callable[[str], None]:
     from evals.plain import notice
 
     def say(line: str) -> None:
@@ -259,7 +257,7 @@ def _say(*, quiet: bool) -> Callable[[str], None]:
     return say
 
 
-def _off_the_loop(work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
+def _call_outside_loop(work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
     """Call a function that starts an event loop: directly, or in a thread if a loop is running, as in a notebook.
 
     Ctrl-C is then passed to the thread through `interrupt`.

@@ -1,4 +1,4 @@
-"""A benchmark as a table: its variants, and the protocols that define prompts and scoring.
+"""A benchmark as a table of variants, and of protocols that define prompts and scoring.
 
 A file of `suites/`, or the module of a plugin (`evals new suite`), defines `BENCHMARK`.
 """
@@ -40,14 +40,14 @@ class Variant(Struct, frozen=True):
 
 
 class FewShot(Struct, frozen=True):
-    """A prompt with worked examples in front of the question."""
+    """A prompt with worked examples before the question."""
 
     shots: int
-    """Number of examples that the protocol shows."""
-    most: int
-    """Number of examples that the data hold for a question."""
+    """The protocol's number of examples."""
+    max_shots: int
+    """Number of examples that the data provide for a question."""
     prompter: Callable[[Data, str, int], Prompter]
-    """(data, variant, number of examples) -> prompter; raises DataError if the data hold fewer."""
+    """(data, variant, number of examples) -> prompter; raises DataError if the data provide fewer."""
 
 
 class Protocol(Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class Protocol(Struct, frozen=True, kw_only=True):
 
     @property
     def shots(self) -> int | None:
-        """Return the number of few-shot examples; None: the prompt has no place for any."""
+        """Return the number of few-shot examples; None: the protocol does not support any."""
         return self.few_shot.shots if self.few_shot else None
 
 
@@ -107,11 +107,11 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     title: str = ""
     """One line for `evals list suites`."""
     version: str = "1"
-    """Raised whenever a prompt or the scoring of any protocol changes a number."""
+    """Incremented whenever a prompt or a scoring rule of any protocol changes a number."""
     variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant()})
     """By name; a benchmark without variants has one with an empty name."""
     default: tuple[str, ...] = ()
-    """Variants that the benchmark's bare name means; empty: all."""
+    """Variants that the benchmark's bare name selects; empty: all."""
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Name -> several variants."""
     samples: Callable[[Data, str], Iterable[Sample]]
@@ -126,7 +126,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     licence: str = ""
     cite: str = ""
     aggregate: Callable[[str, Mapping[str, Any]], Aggregates] | None = None
-    """(protocol, variant -> card) -> a number over several variants, or several of them, each with its `name` and `metric`;
+    """(protocol, variant -> card) -> an aggregate over variants, or several of them, each with its `name` and `metric`;
     None if the protocol defines none."""
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
@@ -152,58 +152,58 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         return tuple(names)
 
     def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
-        """Return the suite of a variant under a protocol, not reworded; empty: the default.
+        """Return the suite of a variant under a protocol with its original prompts; empty: the default.
 
-        `shots`: number of few-shot examples, part of the protocol's name if it is not the protocol's own (None). Raises
-        UsageError if the protocol has none, or the data fewer.
+        `shots`: number of few-shot examples; None: the protocol's own; another number becomes part of the protocol's name.
+        Raises UsageError if the protocol supports none, or the data provide fewer.
         """
         variant = variant or self.resolve(None)[0]
         name = protocol or next(iter(self.protocols))
-        chosen, row = self._protocol(name, variant), self.variants[variant]
-        samples = chosen.samples or self.samples
+        table, row = self._protocol(name, variant), self.variants[variant]
+        samples = table.samples or self.samples
         needs = self.needs if row.needs is None else row.needs
-        judged = any(isinstance(scorer, TwoStage) for scorer in chosen.scorers.values())
-        chances = (chosen.chance, row.chance, self.chance)
-        shown = self._shots(name, variant, shots)
+        judged = any(isinstance(scorer, TwoStage) for scorer in table.scorers.values())
+        chances = (table.chance, row.chance, self.chance)
+        shot_count = self._shots(name, variant, shots)
         return Suite(
             name=self.name,
             variant=variant,
-            protocol=str(ProtocolName(name, shots=None if shown == chosen.shots else shown)),
-            shots=shown,
+            protocol=str(ProtocolName(name, shots=None if shot_count == table.shots else shot_count)),
+            shots=shot_count,
             version=self.version,
             samples=lambda data: samples(data, variant),
-            prompter=lambda data: _prompter(chosen, data, variant, shown),
-            ideal=chosen.ideal or self.ideal,
-            unwinnable=chosen.unwinnable,
-            scorers=dict(chosen.scorers),
-            metrics=chosen.metrics,
-            sampling=chosen.sampling,
-            repeats=chosen.repeats,
+            prompter=lambda data: _prompter(table, data, variant, shot_count),
+            ideal=table.ideal or self.ideal,
+            unwinnable=table.unwinnable,
+            scorers=dict(table.scorers),
+            metrics=table.metrics,
+            sampling=table.sampling,
+            repeats=table.repeats,
             needs=needs | {"judge"} if judged else needs,
-            refuses=chosen.refuses,
+            refuses=table.refuses,
             sha256=row.sha256,
             classes=row.classes,
             chance=next((chance for chance in chances if chance is not None), None),
             gated=self.gated,
             licence=self.licence,
             cite=row.cite or self.cite,
-            upstream=chosen.upstream,
-            verbatim=chosen.verbatim,
+            upstream=table.upstream,
+            verbatim=table.verbatim,
         )
 
-    def _shots(self, name: str, variant: str, wanted: int | None) -> int | None:
-        """Return the number of few-shot examples to show; raises UsageError for one that a protocol cannot show."""
+    def _shots(self, name: str, variant: str, requested: int | None) -> int | None:
+        """Return the number of few-shot examples; raises UsageError for a number that the protocol does not support."""
         few_shot = self._protocol(name, variant).few_shot
         if few_shot is None:
-            if wanted is not None:
-                others = [each for each in self.protocols if self._protocol(each, variant).few_shot]
+            if requested is not None:
+                others = [other for other in self.protocols if self._protocol(other, variant).few_shot]
                 raise _no_shots(self.name, name, others)
             return None
-        if wanted is not None and wanted > few_shot.most:
+        if requested is not None and requested > few_shot.max_shots:
             raise UsageError(
-                f"--shots {wanted}: {self.name} has {few_shot.most} worked examples for a question under protocol {name}"
+                f"--shots {requested}: {self.name} has {few_shot.max_shots} worked examples per question under protocol {name}"
             )
-        return few_shot.shots if wanted is None else wanted
+        return few_shot.shots if requested is None else requested
 
     def _protocol(self, name: str, variant: str) -> Protocol:
         cell = self.protocols[name]
@@ -211,9 +211,9 @@ class Benchmark(Struct, frozen=True, kw_only=True):
 
 
 def _no_shots(benchmark: str, protocol: str, others: Sequence[str] = ()) -> UsageError:
-    """Return the error for a number of few-shot examples of a protocol without any; `others`: protocols that have some."""
-    instead = f"; --protocol {others[0]} has" if others else ""
-    return UsageError(f"--shots: protocol {protocol} of {benchmark} has no few-shot examples{instead}")
+    """Return the error for --shots with a protocol without few-shot examples; `others`: protocols with examples."""
+    hint = f"; --protocol {others[0]} has" if others else ""
+    return UsageError(f"--shots: protocol {protocol} of {benchmark} has no few-shot examples{hint}")
 
 
 def _prompter(protocol: Protocol, data: Data, variant: str, shots: int | None) -> Prompter:
@@ -226,8 +226,8 @@ def _prompter(protocol: Protocol, data: Data, variant: str, shots: int | None) -
     return protocol.prompt
 
 
-def listing_of(benchmark: Benchmark) -> Listing:
-    """Return what lists and shell completion show of a benchmark."""
+def make_listing(benchmark: Benchmark) -> Listing:
+    """Return the summary of a benchmark for lists and shell completion."""
     return Listing(
         about=benchmark.title,
         variants={name: variant.rows for name, variant in benchmark.variants.items()},
@@ -264,7 +264,7 @@ class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
         )
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
-        """Return the variants of a name, also those that only the module's `find` knows."""
+        """Return the variants of a name, including those that only the module's `find` can resolve."""
         find = vars(self.module).get("find")
         return tuple(find(variant or "")) if find else super().resolve(variant)
 
@@ -274,7 +274,7 @@ class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
         return tuple(self.protocols)
 
     def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
-        """Return what the module's function returns."""
+        """Return the suite that the module's function defines."""
         name = protocol or self.protocol_names[0]
         if shots is not None:
             raise _no_shots(self.name, name)

@@ -1,4 +1,4 @@
-"""Memory needs of a checkpoint: weights by its index, key-value cache by its configuration."""
+"""Estimated memory of a checkpoint: weights from its index, key-value cache from its configuration."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from evals import disk, harness_environments
-from evals.profiles import located
+from evals.profiles import local_folder
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-ENDINGS = (".safetensors", ".bin", ".gguf", ".pt")
+SUFFIXES = (".safetensors", ".bin", ".gguf", ".pt")
 CACHE_TOKENS = 32_768
 """Tokens for which the cache is estimated if the context length is unknown."""
 CACHE_BYTES = 2
@@ -32,13 +32,13 @@ class Size(Struct, frozen=True):
 
     @property
     def total(self) -> float:
-        """Weights and cache, without activations, CUDA graphs etc."""
+        """Return the sum of weights and cache, without activations, CUDA graphs etc."""
         return self.weights + self.cache
 
 
-def folder_of(model: str) -> Path | None:
-    """Return the folder of a checkpoint: the one named, or the hub's cache; None if it is not on this machine."""
-    if (folder := located(model)) is not None:
+def checkpoint_folder(model: str) -> Path | None:
+    """Return the folder of a checkpoint, given by path or in the hub's cache; None if it is not on this machine."""
+    if (folder := local_folder(model)) is not None:
         return folder
     home = Path(os.environ.get("HF_HOME") or harness_environments.home() / ".cache" / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{model.replace('/', '--')}"
@@ -50,7 +50,7 @@ def folder_of(model: str) -> Path | None:
     return snapshot if snapshot.is_dir() else None
 
 
-def size(folder: Path, *, context: int | None = None) -> Size | None:
+def estimate_size(folder: Path, *, context: int | None = None) -> Size | None:
     """Estimate the memory of a checkpoint with the cache of one sequence of `context` tokens; None if unknown."""
     weights = _weights(folder)
     if not weights:
@@ -60,7 +60,7 @@ def size(folder: Path, *, context: int | None = None) -> Size | None:
     declared = text.get("max_position_embeddings") if isinstance(text, dict) else None
     max_context = declared if isinstance(declared, int) and declared > 0 else CACHE_TOKENS
     tokens = context or min(max_context, CACHE_TOKENS)
-    per_token = _per_token(text) if isinstance(text, dict) else 0
+    per_token = _cache_bytes_per_token(text) if isinstance(text, dict) else 0
     return Size(weights / 1e9, per_token * tokens / 1e9, tokens if per_token else 0)
 
 
@@ -73,14 +73,14 @@ def _weights(folder: Path) -> int:
     try:
         sizes = {
             ending: sum(f.stat().st_size for f in folder.iterdir() if f.suffix == ending)
-            for ending in ENDINGS
+            for ending in SUFFIXES
         }
     except OSError:
         return 0
     return next((total_bytes for total_bytes in sizes.values() if total_bytes), 0)
 
 
-def _per_token(config: Mapping[str, Any]) -> int:
+def _cache_bytes_per_token(config: Mapping[str, Any]) -> int:
     """Return the bytes of key-value cache per token."""
     layers, heads = _count(config, "num_hidden_layers"), _count(config, "num_attention_heads")
     if latent := _count(config, "kv_lora_rank"):  # DeepSeek's latent attention keeps one vector for all heads

@@ -48,8 +48,8 @@ COMMANDS = {
     "verify": Entry("verify:verify"),
 }
 """The commands in the order of a typical workflow."""
-LONGEST = 1200
-"""Maximum length of an error message; the middle of a longer one is left out."""
+MAX_MESSAGE = 1200
+"""Maximum length of an error message; the middle of longer ones is omitted."""
 
 
 class Evals(LazyGroup):
@@ -79,12 +79,12 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one line and exit status 2."""
+    """Run the command line; mistakes of the user are reported in one line, with exit status 2."""
     # Arrow's own pool keeps freed memory: 190 MB instead of 120 for a run of 12,000 records
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     for word in sys.argv[1:]:
         if not _is_text(word):
-            sys.exit(_complain(f"an argument is not UTF-8: {word}"))
+            sys.exit(_report_error(f"an argument is not UTF-8: {word}"))
     try:
         status = cli.main(prog_name="evals", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -93,19 +93,19 @@ def main() -> None:
         click.echo(error.format_message(), err=True)
         status = 2
     except click.ClickException as error:
-        status = _complain(f"{_reworded(error.format_message())}{_usage_of(error)}")
+        status = _report_error(f"{_simplify_message(error.format_message())}{_help_hint(error)}")
     except EvalsError as error:
-        status = _complain(str(error))
+        status = _report_error(str(error))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        status = _complain(f"cannot read or write: {error.strerror or error}{where}")
+        status = _report_error(f"cannot read or write: {error.strerror or error}{where}")
     except (KeyboardInterrupt, click.Abort):
         status = 130
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _is_text(word: str) -> bool:
-    """Return whether an argument is UTF-8: other bytes arrive as unpaired surrogates, which cannot be stored."""
+    """Return whether an argument is valid UTF-8; other bytes arrive as unpaired surrogates, which cannot be stored."""
     try:
         word.encode()
     except UnicodeEncodeError:
@@ -113,7 +113,7 @@ def _is_text(word: str) -> bool:
     return True
 
 
-_REWORDED = (
+_SIMPLIFICATIONS = (
     (r"is not a valid (?:float|float range)\b", "is not a number"),
     (r"is not a valid (?:integer|integer range)\b", "is not a whole number"),
     (r"(\S+) is not in the range x>=(\S+?)\.$", r"must be at least \2, got \1"),
@@ -126,9 +126,9 @@ _REWORDED = (
 _CHOICE = re.compile(r"'(?P<value>[^']*)' is not one of (?P<known>'.*')\.$", re.DOTALL)
 
 
-def _reworded(message: str) -> str:
-    """Return a message of click without Python terms, and with close matches for a wrong choice."""
-    for pattern, words in _REWORDED:
+def _simplify_message(message: str) -> str:
+    """Return a message of click without Python terms, and with close matches for an invalid choice."""
+    for pattern, words in _SIMPLIFICATIONS:
         message = re.sub(pattern, words, message)
     if match := _CHOICE.search(message):
         known = re.findall(r"'([^']*)'", match["known"])
@@ -138,16 +138,16 @@ def _reworded(message: str) -> str:
     return message.rstrip(".")
 
 
-def _usage_of(error: click.ClickException) -> str:
+def _help_hint(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f" (see {context.command_path.rstrip()} --help)" if context else ""
 
 
-def _complain(message: str) -> int:
+def _report_error(message: str) -> int:
     from evals.plain import plain
 
     line = " ".join(plain(message).split())
-    if len(line) > LONGEST:  # a library may quote half of a broken file
-        line = f"{line[: LONGEST - 300]} ... {line[-300:]}"
+    if len(line) > MAX_MESSAGE:  # a library may quote half of a broken file
+        line = f"{line[: MAX_MESSAGE - 300]} ... {line[-300:]}"
     click.echo(f"evals: {line}", err=True)
     return 2

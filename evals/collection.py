@@ -1,7 +1,7 @@
-"""A collection: a table whose columns are runs of several benchmarks, and the mean over all of them.
+"""A collection: a table whose columns are several benchmarks, and the mean over all columns.
 
-`evals run mergebench -m MODEL` runs its columns, each under the benchmark's own name, so that runs made apart count as well. The mean
-has no value while a column is missing: a mean over the columns that are there is another quantity, and not comparable.
+`evals run mergebench -m MODEL` runs all columns, each under the benchmark's own name, so that separate runs of a benchmark
+count too. The mean has no value while a column is missing, since a mean over fewer columns is not comparable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from evals.errors import UnknownName
 
 
 class Column(Struct, frozen=True, kw_only=True):
-    """A column: one suite, or several whose plain mean it is."""
+    """A column: one suite, or the unweighted mean of several."""
 
     name: str
     suites: tuple[str, ...]
@@ -26,7 +26,7 @@ class Column(Struct, frozen=True, kw_only=True):
 
 
 class Collection(Struct, frozen=True, kw_only=True):
-    """Columns under one name."""
+    """A named set of columns."""
 
     name: str
     title: str
@@ -41,14 +41,14 @@ class Collection(Struct, frozen=True, kw_only=True):
         return ", ".join(suite for column in self.columns for suite in column.suites)
 
     def suites(self, column: str, protocol: str | None) -> list[tuple[str, str]]:
-        """Return (suite, protocol) of a column, of all if it is empty; raises UnknownName."""
-        wanted = protocol or self.protocol_names[0]
-        if wanted not in self.protocol_names:
-            raise UnknownName(f"protocol of {self.name}", wanted, self.protocol_names)
-        chosen = [each for each in self.columns if column in ("", each.name)]
-        if not chosen:
-            raise UnknownName(f"column of {self.name}", column, [each.name for each in self.columns])
-        return [(suite, each.protocols[wanted]) for each in chosen for suite in each.suites]
+        """Return the (suite, protocol) pairs of a column, or of all columns if it is empty; raises UnknownName."""
+        requested = protocol or self.protocol_names[0]
+        if requested not in self.protocol_names:
+            raise UnknownName(f"protocol of {self.name}", requested, self.protocol_names)
+        selected = [entry for entry in self.columns if column in ("", entry.name)]
+        if not selected:
+            raise UnknownName(f"column of {self.name}", column, [entry.name for entry in self.columns])
+        return [(suite, entry.protocols[requested]) for entry in selected for suite in entry.suites]
 
 
 def _column(name: str, *suites: str, qwen: str, internvl: str, images: str = "") -> Column:
@@ -74,5 +74,6 @@ MERGEBENCH = Collection(
         _column("refcocog", "refcoco:g-val", qwen="optmerge-qwen", internvl="internvl", images="COCO"),
     ),
 )
-"""Columns as in its tables, in their order. Its two families were evaluated by different code: `optmerge-qwen`, `optmerge-internvl`."""
+"""The columns of its published tables. Its two model families were evaluated by different code: `optmerge-qwen` and
+`optmerge-internvl`."""
 COLLECTIONS: Mapping[str, Collection] = {MERGEBENCH.name: MERGEBENCH}

@@ -1,4 +1,4 @@
-"""Access to untrusted files: only regular files of bounded size are read, and links are not followed on write."""
+"""Access to untrusted files: only regular files of limited size are read, and links are not followed when writing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-SMALL = 64 << 20
-"""Size limit in bytes of a file that is read whole, such as a card."""
+MAX_SMALL_FILE = 64 << 20
+"""Size limit in bytes of a file that is read at once, such as a card."""
 BOM = b"\xef\xbb\xbf"
 """Byte order mark that some editors write before UTF-8."""
-EXPANSION = 200
-"""Largest expansion of a compressed file that unpacks to more than `SMALL`; more is taken for a gzip bomb."""
-LONGEST_LINE = 256 << 20
+MAX_EXPANSION = 200
+"""Largest expansion of a compressed file that unpacks to more than `MAX_SMALL_FILE`; more is taken for a gzip bomb."""
+MAX_LINE = 256 << 20
 """Size limit of a line in bytes."""
-NOISE = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
-"""Files created by file managers and network drives; hidden files are treated alike."""
+IGNORED_NAMES = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
+"""Files created by file managers and network drives, which are ignored like hidden files."""
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -31,23 +31,23 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(fd, "rb")
 
 
-def read_small(path: Path, most: int = SMALL) -> bytes:
-    """Read a regular file whole; raises OSError, also if it is larger than `most` bytes."""
+def read_small(path: Path, max_bytes: int = MAX_SMALL_FILE) -> bytes:
+    """Return the content of a regular file; raises OSError, also if it is larger than `max_bytes`."""
     with open_regular(path) as stream:
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"larger than {most >> 20} MiB", str(path))
+        content = stream.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"larger than {max_bytes >> 20} MiB", str(path))
     return content
 
 
-class _Unpacked(io.RawIOBase):
-    """The content of a gzip file; reading raises ValueError once it is more than `EXPANSION` allows."""
+class _GzipReader(io.RawIOBase):
+    """The content of a gzip file; reading raises ValueError once it is more than `MAX_EXPANSION` allows."""
 
     def __init__(self, path: Path) -> None:
         import gzip
 
         self._file = open_regular(path)
-        self._remaining = max(SMALL, EXPANSION * os.fstat(self._file.fileno()).st_size)
+        self._remaining = max(MAX_SMALL_FILE, MAX_EXPANSION * os.fstat(self._file.fileno()).st_size)
         self._content = gzip.GzipFile(fileobj=self._file)
 
     def readable(self) -> bool:
@@ -63,7 +63,7 @@ class _Unpacked(io.RawIOBase):
         count: int = self._content.readinto(buffer)
         self._remaining -= count
         if self._remaining < 0:
-            raise ValueError(f"it unpacks to more than {EXPANSION} times its size")
+            raise ValueError(f"it unpacks to more than {MAX_EXPANSION} times its size")
         return count
 
     def close(self) -> None:
@@ -73,26 +73,26 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
-def open_unpacked(path: Path) -> IO[bytes]:
+def open_decompressed(path: Path) -> IO[bytes]:
     """Open a file for reading; decompress it if its name ends in `.gz`.
 
-    Raises OSError if it is not a regular file. Reading raises ValueError if the file is a gzip bomb, else what gzip raises.
+    Raises OSError if it is not a regular file. Reading raises ValueError for a gzip bomb, and gzip's errors.
     """
     if path.name.endswith(".gz"):
-        return io.BufferedReader(_Unpacked(path), 1 << 16)
+        return io.BufferedReader(_GzipReader(path), 1 << 16)
     return open_regular(path)
 
 
 def lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a stream; raises ValueError for one of more than `LONGEST_LINE` bytes."""
-    while line := stream.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE:
-            raise ValueError(f"a line of more than {LONGEST_LINE >> 20} MiB")
+    """Yield the lines of a stream; raises ValueError for one of more than `MAX_LINE` bytes."""
+    while line := stream.readline(MAX_LINE):
+        if len(line) == MAX_LINE:
+            raise ValueError(f"a line of more than {MAX_LINE >> 20} MiB")
         yield line
 
 
 def create(path: Path, *, append: bool = False, new: bool = False) -> int:
-    """Open a file for writing and return its descriptor; its content stays. Raises OSError for links and devices.
+    """Open a file for writing without truncating it, and return its descriptor; raises OSError for links and devices.
 
     `new`: an existing file is removed first.
     """
@@ -139,4 +139,4 @@ def sync_folder(path: Path) -> None:
 
 def is_noise(name: str) -> bool:
     """Return whether a file of this name was created by an editor, a file manager or a network drive."""
-    return name.startswith(".") or name in NOISE
+    return name.startswith(".") or name in IGNORED_NAMES

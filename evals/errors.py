@@ -33,7 +33,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-MANY = 100
+MAX_LISTED = 100
 """From this many names on, a message states their number instead."""
 
 
@@ -67,7 +67,7 @@ class UnknownName(UsageError):
         ]
         near = list(dict.fromkeys(near))[:3]
         listed = f"known: {', '.join(names) or 'none'}"
-        if len(names) >= MANY:
+        if len(names) >= MAX_LISTED:
             listed = f"{len(names)} are known{f': `{see}` lists them' if see else ''}"
         hint = f"did you mean {' or '.join(near)}?" if near else listed
         super().__init__(f"unknown {kind} {name!r}; {hint}")
@@ -193,11 +193,11 @@ def from_status(
     message is searched, as some servers quote the prompt after it. `param`: see `Rejected`.
     """
     text = f"HTTP {status}: {message}"
-    beginning, codes = message.lower()[:_BEGINS], set(code.lower().split())
+    beginning, codes = message.lower()[:_SEARCHED_CHARACTERS], set(code.lower().split())
     daily = any("perday" in word for word in codes)  # Google: in the quota's name
     if status == 402 or daily or codes & _QUOTA or any(words in beginning for words in _QUOTA_WORDS):
         return OutOfQuota(text)
-    if status in (429, 503, 529) and (retry_after_s or 0.0) > _LONGEST_WAIT_S:
+    if status in (429, 503, 529) and (retry_after_s or 0.0) > _MAX_WAIT_S:
         return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")
     if status in (404, 409, 425, 500, 502, 504) and is_loading(beginning):
         return RateLimit(text, retry_after_s=retry_after_s)
@@ -233,11 +233,11 @@ def is_loading(beginning: str) -> bool:
     >>> is_loading("model m is currently loading"), is_loading("loading model"), is_loading("error loading model")
     (True, True, False)
     """
-    return bool(_LOADING.search(beginning[:_BEGINS]))
+    return bool(_LOADING.search(beginning[:_SEARCHED_CHARACTERS]))
 
 
-_LONGEST_WAIT_S = 1800.0
-_BEGINS = 160
+_MAX_WAIT_S = 1800.0
+_SEARCHED_CHARACTERS = 160
 _QUOTA = {
     "insufficient_quota",  # OpenAI
     "billing_hard_limit_reached",

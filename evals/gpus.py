@@ -1,4 +1,4 @@
-"""The GPUs of this machine, and whether they suffice for a model's profile."""
+"""The GPUs of this machine, and checks that they suffice for a model's profile."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from evals.checkpoints import Size
 from evals.errors import UsageError, install
 from evals.profiles import GPU_GB, Profile
 
-SLACK = 0.95
-"""Tolerance: 80 GB cards report between 79.6 and 85.9 GB."""
+MEMORY_TOLERANCE = 0.95
+"""Fraction of the nominal memory that suffices, as 80 GB cards report between 79.6 and 85.9 GB."""
 
 
 class Gpu(Struct, frozen=True):
@@ -26,12 +26,12 @@ class Gpu(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Return its type as spelled in profiles; empty if no profile names it."""
+        """Return its type as spelled in profiles; empty for other types."""
         return next((kind for kind in GPU_GB if kind in self.name.upper()), "")
 
 
-def visible() -> list[Gpu]:
-    """Return the GPUs visible to a server started here; raises UsageError if they cannot be determined."""
+def visible_gpus() -> list[Gpu]:
+    """Return the GPUs visible to a server on this machine; raises UsageError if they cannot be determined."""
     try:
         import pynvml
     except ImportError:
@@ -44,13 +44,13 @@ def visible() -> list[Gpu]:
         return []  # no driver
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(n) for n in range(pynvml.nvmlDeviceGetCount())]
-        shown = _visible([str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles])
+        indices = _visible_indices([str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles])
         return [
             Gpu(
                 str(pynvml.nvmlDeviceGetName(handles[n])),
                 pynvml.nvmlDeviceGetMemoryInfo(handles[n]).total / 1e9,
             )
-            for n in shown
+            for n in indices
         ]
     except pynvml.NVMLError as error:
         raise UsageError(f"the GPU driver reports an error: {error}") from None
@@ -58,12 +58,12 @@ def visible() -> list[Gpu]:
         pynvml.nvmlShutdown()
 
 
-def _visible(uuids: Sequence[str]) -> list[int]:
+def _visible_indices(uuids: Sequence[str]) -> list[int]:
     """Apply CUDA_VISIBLE_DEVICES as CUDA does: entries up to the first that matches no GPU."""
     devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     if devices is None:
         return list(range(len(uuids)))
-    shown = []
+    indices = []
     for entry in devices.split(","):
         entry = entry.strip()
         matches = [n for n, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]
@@ -71,81 +71,89 @@ def _visible(uuids: Sequence[str]) -> list[int]:
             matches = [int(entry)] if int(entry) < len(uuids) else []
         if len(matches) != 1:
             break
-        shown += matches
-    return shown
+        indices += matches
+    return indices
 
 
-def needs(profile: Profile) -> str:
-    """Return the GPUs that a profile needs, e.g. `8 x 80 GB or 4 x 141 GB`; empty if no source states it."""
+def required_gpus(profile: Profile) -> str:
+    """Return the GPUs that a profile requires, e.g. `8 x 80 GB or 4 x 141 GB`; empty if unknown."""
     if not profile.gpus:
         count = profile.tensor_parallel
         return f"{count} GPU{'s' * (count > 1)}" if count else ""
     sizes: dict[int, int] = {}
     for kind, count in sorted(profile.gpus.items(), key=lambda item: GPU_GB[item[0]]):
-        if count < min(
-            sizes.values(), default=count + 1
-        ):  # larger GPUs are listed only if fewer of them suffice
+        if count < min(sizes.values(), default=count + 1):  # larger GPUs are listed only if fewer suffice
             sizes[GPU_GB[kind]] = count
     over = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
     return " or ".join(f"{count} x {gb} GB" for gb, count in sizes.items()) + over
 
 
-def lacks(profile: Profile, here: Sequence[Gpu]) -> str:
-    """Return in one line why GPUs do not suffice for a profile, with alternatives; empty if they do."""
-    if not needs(profile) or _enough(profile, here):
+def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:
+    """Return in one line why GPUs do not suffice for a profile, with alternatives; empty if they suffice."""
+    if not required_gpus(profile) or _suffices(profile, available):
         return ""
     title = " ".join(
         filter(None, (profile.name, "" if profile.precision in profile.name else profile.precision))
     )
-    several = f"--cluster ray with {profile.nodes} such nodes"
-    alternatives = [several] if profile.nodes > 1 and _enough(profile, [*here] * profile.nodes) else []
-    instead = ", or ".join([*alternatives, *(_alternative(name) for name in profile.smaller)])
-    return f"{title} needs {needs(profile)}; found {_counted(here)}" + (f": try {instead}" if instead else "")
-
-
-SKIP = "--no-gpu-check starts it anyway"
-
-
-def verdict(profile: Profile, here: Sequence[Gpu], size: Size | None) -> tuple[str, str]:
-    """Return a refusal and a warning about serving a model on these GPUs; each is empty if there is none.
-
-    If the weights fit, fewer or smaller GPUs than the makers use are only a warning, and the engine decides.
-    `size`: of the checkpoint; None if it is not on this machine.
-    """
-    if not (why := lacks(profile, here)):
-        return "", ""
-    if size is None:
-        return f"{why}; the size of its weights is not known, as they are not on this machine; {SKIP}", ""
-    available = sum(gpu.gb for gpu in here)
-    takes = f"its weights take {size.weights:.1f} GB"
-    if size.weights > available:
-        return f"{why}; {takes}, and the GPUs here have {available:.0f} GB in all; {SKIP}", ""
-    cache = f", a cache for {size.tokens:,} tokens {size.cache:.1f} GB" if size.tokens else ""
-    tight = "" if size.total <= available else ", more than available; a shorter context may help"
-    return "", (
-        f"{profile.name} is made for {needs(profile)}; {takes}{cache}, {size.total:.1f} GB in all{tight}; "
-        f"found {_counted(here)}: the engine decides"
+    multi_node = f"--cluster ray with {profile.nodes} such nodes"
+    alternatives = (
+        [multi_node] if profile.nodes > 1 and _suffices(profile, [*available] * profile.nodes) else []
+    )
+    suggestions = ", or ".join([*alternatives, *(_alternative(name) for name in profile.smaller)])
+    return f"{title} needs {required_gpus(profile)}; found {_describe_gpus(available)}" + (
+        f": try {suggestions}" if suggestions else ""
     )
 
 
-def _enough(profile: Profile, here: Sequence[Gpu]) -> bool:
+SKIP_HINT = "--no-gpu-check starts it anyway"
+
+
+def check_gpus(profile: Profile, available: Sequence[Gpu], size: Size | None) -> tuple[str, str]:
+    """Return an error and a warning about serving a model on these GPUs; each is empty if there is none.
+
+    If the weights fit, fewer or smaller GPUs than the recommended ones only cause a warning. `size`: of the checkpoint; None
+    if it is not on this machine.
+    """
+    if not (reason := shortfall(profile, available)):
+        return "", ""
+    if size is None:
+        return (
+            f"{reason}; the size of its weights is not known, as they are not on this machine; {SKIP_HINT}",
+            "",
+        )
+    total_gb = sum(gpu.gb for gpu in available)
+    weights = f"its weights take {size.weights:.1f} GB"
+    if size.weights > total_gb:
+        return f"{reason}; {weights}, and the GPUs here have {total_gb:.0f} GB in all; {SKIP_HINT}", ""
+    cache = f", a cache for {size.tokens:,} tokens {size.cache:.1f} GB" if size.tokens else ""
+    shortage = "" if size.total <= total_gb else ", more than available; a shorter context may help"
+    return "", (
+        f"{profile.name} is recommended for {required_gpus(profile)}; {weights}{cache}, {size.total:.1f} GB in all{shortage}; "
+        f"found {_describe_gpus(available)}: the engine may fail to start"
+    )
+
+
+def _suffices(profile: Profile, available: Sequence[Gpu]) -> bool:
     if not profile.gpus:
-        return len(here) >= (profile.tensor_parallel or 0)
-    kinds = {gpu.kind for gpu in here}
+        return len(available) >= (profile.tensor_parallel or 0)
+    kinds = {gpu.kind for gpu in available}
     if len(kinds) == 1 and (kind := kinds.pop()):
-        return kind in profile.gpus and len(here) >= profile.gpus[kind]
-    return any(  # no source for this type: as many GPUs of at least that size
-        sum(gpu.gb >= SLACK * GPU_GB[kind] and gpu.kind in ("", *profile.gpus) for gpu in here) >= count
+        return kind in profile.gpus and len(available) >= profile.gpus[kind]
+    return any(  # another type: at least as many GPUs with at least that much memory
+        sum(
+            gpu.gb >= MEMORY_TOLERANCE * GPU_GB[kind] and gpu.kind in ("", *profile.gpus) for gpu in available
+        )
+        >= count
         for kind, count in profile.gpus.items()
     )
 
 
-def _counted(here: Sequence[Gpu]) -> str:
-    names = {gpu: here.count(gpu) for gpu in here}
+def _describe_gpus(available: Sequence[Gpu]) -> str:
+    names = {gpu: available.count(gpu) for gpu in available}
     return ", ".join(f"{count} x {gpu.name} ({gpu.gb:.0f} GB)" for gpu, count in names.items()) or "0 GPUs"
 
 
 def _alternative(name: str) -> str:
-    profile = next((known for known in profiles.known() if known.name == name), None)
+    profile = next((known for known in profiles.all_profiles() if known.name == name), None)
     count = profile.gpus.get("H100") if profile else None
     return f"{name} ({count} x H100)" if count else name

@@ -1,9 +1,9 @@
-"""Where other harnesses are installed on this machine: one folder each in the user's cache.
+"""Locations of other harnesses on this machine, with a folder for each in the user's cache.
 
     ~/.cache/science-evals/peers/lm-eval/bin/python     a virtual environment, since its pinned versions conflict with ours
-    ~/.cache/science-evals/peers/opencompass-0.5.4/     a wheel, read for its prompts (`evals data opencompass`)
+    ~/.cache/science-evals/peers/opencompass-0.5.4/     a wheel, from which prompts are read (`evals data opencompass`)
 
-This module only names folders; it creates, imports and runs nothing.
+This module only returns paths; it does not create, import or run anything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evals.errors import UsageError
 
-RECIPES = {
+PACKAGES = {
     "lm-eval": ("lm-eval==0.4.13",),
     "scieval": (
         "--no-deps git+https://github.com/InternScience/SciEvalKit@0817251a22dd40196e0e241b2a12f2d46eea2d63",
@@ -36,19 +36,19 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "science-evals"
 
 
-def place(harness: str) -> Path:
+def environment_folder(harness: str) -> Path:
     """Return the folder of a harness's environment or files; it may not exist."""
     return cache() / "peers" / harness
 
 
-def python(harness: str) -> Path | None:
+def interpreter(harness: str) -> Path | None:
     """Return the interpreter of a harness's environment; None if there is none."""
-    interpreter = place(harness) / "bin" / "python"
+    interpreter = environment_folder(harness) / "bin" / "python"
     return interpreter if interpreter.exists() else None
 
 
-def recipe(harness: str) -> str:
+def install_commands(harness: str) -> str:
     """Return the shell commands that create a harness's environment."""
-    folder = place(harness)
-    steps = [f"{folder}/bin/pip install {packages}" for packages in RECIPES[harness]]
+    folder = environment_folder(harness)
+    steps = [f"{folder}/bin/pip install {packages}" for packages in PACKAGES[harness]]
     return " && ".join([f"python3 -m venv {folder}", *steps])

@@ -16,7 +16,7 @@ _SHOTS = re.compile(r"(.+)\+(0|[1-9][0-9]{0,3})-shot")
 
 
 class ProtocolName(NamedTuple):
-    """The name of a protocol, and how its prompts differ from the protocol's own.
+    """The name of a protocol, with the differences from its own prompts.
 
     >>> ProtocolName.parse("intern-s1~")
     ProtocolName(base='intern-s1', reworded=True, shots=None)
@@ -26,9 +26,9 @@ class ProtocolName(NamedTuple):
 
     base: str
     reworded: bool = False
-    """Whether our prompts replace upstream's, which are not available."""
+    """Whether reworded prompts replace upstream's, which are not available."""
     shots: int | None = None
-    """Number of few-shot examples, if it is not the protocol's own."""
+    """Number of few-shot examples if it differs from the protocol's own."""
 
     @classmethod
     def parse(cls, text: str) -> ProtocolName:
@@ -80,7 +80,7 @@ class Note(NamedTuple):
 
 
 class Redrawn(NamedTuple):
-    """An image is converted to a PNG of this size."""
+    """The image is converted to a PNG of this size."""
 
     width: int
     height: int
@@ -90,7 +90,7 @@ class Redrawn(NamedTuple):
 
 
 class AsText(NamedTuple):
-    """A time series or a structure is sent as text in the prompt."""
+    """The time series or structure is sent as text in the prompt."""
 
     characters: int
 
@@ -99,7 +99,7 @@ class AsText(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A file cannot be sent."""
+    """The file cannot be sent."""
 
     reason: str
 
@@ -107,11 +107,11 @@ class Refused(NamedTuple):
         return f"refused: {self.reason}"
 
 
-Sending: TypeAlias = Redrawn | AsText | Refused | None
+SentForm: TypeAlias = Redrawn | AsText | Refused | None
 """How a file in a prompt is sent; None: as stored."""
 
 
-def sending(sent: str) -> Sending:
+def parse_sent(sent: str) -> SentForm:
     """Parse `Media.sent`; raises ValueError for an unknown form."""
     kind, _, rest = sent.partition(" ")
     if not sent:

@@ -1,7 +1,7 @@
-"""Names -> objects. The only module that imports by name.
+"""Resolve names of suites and models. The only module that imports by name.
 
-`suite` and `model` resolve names given by the user. Names found in data (a card, a bundle, a baseline, a policy) are
-resolved by `recorded_suite`, as data must not choose code to run.
+`suite` and `model` resolve names given by the user. Names in data (a card, a bundle, a baseline, a policy) are resolved by
+`recorded_suite`, since data must not choose code to run.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ if TYPE_CHECKING:
 _PORT = re.compile(r"[0-9]{1,5}(?![0-9a-zA-Z_])")
 """A port after the colon of an address."""
 BARE_NAMES = {"smollm2": "llamacpp"}
-"""Name -> adapter, for models that are named without an adapter."""
+"""Model -> adapter, for models whose names have no adapter prefix."""
 
 DEFINED_BY_CODE = frozenset({"lm-eval"})
 """Suites whose variants may contain code, besides plugins."""
-_trusting: ContextVar[bool] = ContextVar("trusting", default=False)
-_named: set[str] = set()
+_trusts_tasks: ContextVar[bool] = ContextVar("trusting", default=False)
+_named_by_user: set[str] = set()
 """Suites defined by code that the user has named in this process."""
 
 
 @contextmanager
 def trusting_tasks() -> Iterator[None]:
     """Allow data to name tasks and plugins within the context (`--trust-tasks`)."""
-    token = _trusting.set(True)
+    token = _trusts_tasks.set(True)
     try:
         yield
     finally:
-        _trusting.reset(token)
+        _trusts_tasks.reset(token)
 
 
 def recorded_suite(spec: str, protocol: str | None = None) -> list[Suite]:
@@ -67,40 +67,40 @@ def recorded_suite(spec: str, protocol: str | None = None) -> list[Suite]:
 
 
 def recorded_benchmark(name: str) -> Benchmark:
-    """Return a benchmark named by data; raises what `recorded_suite` raises."""
+    """Return a benchmark named by data; raises the errors of `recorded_suite`."""
     _require_trust(name)
     return benchmark(name.partition(":")[0])
 
 
 def _require_trust(spec: str) -> None:
     name, _, variant = spec.partition(":")
-    wanted = module_name(name)
-    origin = suite_origin(wanted)
-    if wanted not in DEFINED_BY_CODE and origin is None:
+    requested = normalise_suite_name(name)
+    origin = suite_origin(requested)
+    if requested not in DEFINED_BY_CODE and origin is None:
         return
-    if _trusting.get() or {wanted, f"{wanted}:{variant}"} & _named:
+    if _trusts_tasks.get() or {requested, f"{requested}:{variant}"} & _named_by_user:
         return
-    whose = f"a plugin of {origin}" if origin else "a task of lm-eval, which may contain code"
+    origin_text = f"a plugin of {origin}" if origin else "a task of lm-eval, which may contain code"
     raise Untrusted(
-        f"{spec} is {whose}, named by data and not by you; if you trust the origin of the data, add --trust-tasks"
+        f"{spec} is {origin_text}, named by data and not by you; if you trust the origin of the data, add --trust-tasks"
     )
 
 
 def _trust(suite: Suite) -> None:
-    """Remember that the user named a suite defined by code."""
+    """Record that the user named a suite defined by code."""
     if suite.name in DEFINED_BY_CODE:
-        _named.add(suite.id)
+        _named_by_user.add(suite.id)
     elif suite_origin(suite.name):
-        _named.add(suite.name)
+        _named_by_user.add(suite.name)
 
 
 def suite_names() -> list[str]:
     """Return the names of all suites, with hyphens; plugins included."""
-    return sorted({*_own_suites(), *plugins.origins(plugins.SUITES)})
+    return sorted({*_builtin_suites(), *plugins.origins(plugins.SUITES)})
 
 
 @cache
-def _own_suites() -> frozenset[str]:
+def _builtin_suites() -> frozenset[str]:
     modules = (module.name for module in pkgutil.iter_modules(suites.__path__))
     return frozenset(name.replace("_", "-") for name in modules if name[0] != "_")
 
@@ -109,21 +109,21 @@ def benchmark(name: str) -> Benchmark:
     """Return the benchmark of a name; raises UnknownName with near names."""
     from evals.benchmark import benchmark_of
 
-    wanted = module_name(name)
-    return benchmark_of(_imported(_suite_file(wanted), suite_origin(wanted)), wanted)
+    requested = normalise_suite_name(name)
+    return benchmark_of(_import(_suite_module(requested), suite_origin(requested)), requested)
 
 
-def _suite_file(wanted: str) -> str:
-    origin = suite_origin(wanted)
-    return origin.module if origin else f"evals.suites.{wanted.replace('-', '_')}"
+def _suite_module(requested: str) -> str:
+    origin = suite_origin(requested)
+    return origin.module if origin else f"evals.suites.{requested.replace('-', '_')}"
 
 
 def suite_origin(name: str) -> plugins.Origin | None:
     """Return the package that defines a suite; None: this one."""
-    return None if name in _own_suites() else plugins.origins(plugins.SUITES).get(name)
+    return None if name in _builtin_suites() else plugins.origins(plugins.SUITES).get(name)
 
 
-def _imported(module: str, origin: plugins.Origin | None) -> ModuleType:
+def _import(module: str, origin: plugins.Origin | None) -> ModuleType:
     """Import a module; raises UsageError, in one line, if a plugin fails."""
     if origin is None:
         return import_module(module)
@@ -131,11 +131,11 @@ def _imported(module: str, origin: plugins.Origin | None) -> ModuleType:
         return import_module(module)
 
 
-def module_name(name: str) -> str:
+def normalise_suite_name(name: str) -> str:
     """Return the normalised name of a suite; raises UnknownName with near names."""
     normalised = name.replace("_", "-").lower()
-    if normalised not in _own_suites() and normalised not in plugins.origins(plugins.SUITES):
-        if {normalised, f"{normalised}:"} & set(model_forms()):
+    if normalised not in _builtin_suites() and normalised not in plugins.origins(plugins.SUITES):
+        if {normalised, f"{normalised}:"} & set(model_name_forms()):
             raise UsageError(f"{name!r} is a model, not a suite: write it after -m")
         if (collection := COLLECTIONS.get(normalised)) is not None:
             raise UsageError(f"{name} is a collection; name a suite of it: {collection.suite_list}")
@@ -144,24 +144,24 @@ def module_name(name: str) -> str:
 
 
 def listing(name: str) -> Listing:
-    """Return what lists show of a benchmark, without importing it.
+    """Return the summary of a benchmark without importing it.
 
-    Our own are read from `suites/index.json`, which a test compares with the benchmarks: importing all of them takes
-    300 ms of CPU, too long for shell completion. Raises UsageError for a plugin that defines no suite.
+    Those of this project are read from `suites/index.json`, which a test compares with the benchmarks, since importing all
+    of them takes 300 ms of CPU, too long for shell completion. Raises UsageError for a plugin that defines no suite.
     """
-    wanted = module_name(name)
-    origin = suite_origin(wanted)
+    requested = normalise_suite_name(name)
+    origin = suite_origin(requested)
     if origin is not None:
         return plugins.listing(origin.module)
-    if (known := _index().get(wanted)) is not None:
+    if (known := _index().get(requested)) is not None:
         return known
-    from evals.benchmark import listing_of
+    from evals.benchmark import make_listing
 
-    return listing_of(benchmark(wanted))  # a file that is not in the index yet
+    return make_listing(benchmark(requested))  # not in the index yet
 
 
 def item_counts() -> dict[str, int]:
-    """Return suite -> number of items, `suite:variant` and the bare name for its default variants; unknown ones left out."""
+    """Return the known numbers of items of `suite:variant`, and of bare names, which stand for the default variants."""
     counts = dict[str, int]()
     for name in suite_names():
         listed = listing(name)
@@ -218,8 +218,8 @@ def _rules(suite: Suite) -> tuple[dict[str, str], list[str]]:
 def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -> list[Suite]:
     """Resolve a name to suites, one per variant or per column of a collection; raises UnknownName with near names.
 
-    `shots`: number of few-shot examples, if it is neither the protocol's own nor in its name (`official+3-shot`); raises
-    UsageError if the protocol has none, or the data fewer.
+    `shots`: number of few-shot examples; None: the protocol's own, or that in its name (`official+3-shot`). Raises UsageError
+    if the protocol supports none, or the data provide fewer.
     """
     from evals.data import errata
 
@@ -229,16 +229,20 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
         pairs = collection.suites(spec.partition(":")[2], protocol)
         return [each for id_, own in pairs for each in suite(id_, own, shots=shots)]
     resolved = []
-    for chosen, variant in variants(spec):
-        names = chosen.protocol_names
-        wanted = protocol or names[0]
-        named = ProtocolName.parse(wanted)
-        if wanted not in names and str(named._replace(shots=None)) not in names:
-            raise UnknownName(f"protocol of {spec}", wanted, names)
-        made = chosen.suite(variant, named.base, shots=named.shots if shots is None else shots)
-        _trust(made)
-        made = structs.replace(made, errata=errata.suite_errata(made.name, variant))
-        resolved.append(reworded(made) if named.reworded else _with_upstream_prompts(made))
+    for benchmark_, variant in variants(spec):
+        names = benchmark_.protocol_names
+        requested = protocol or names[0]
+        named = ProtocolName.parse(requested)
+        if requested not in names and str(named._replace(shots=None)) not in names:
+            raise UnknownName(f"protocol of {spec}", requested, names)
+        resolved_suite = benchmark_.suite(variant, named.base, shots=named.shots if shots is None else shots)
+        _trust(resolved_suite)
+        resolved_suite = structs.replace(
+            resolved_suite, errata=errata.suite_errata(resolved_suite.name, variant)
+        )
+        resolved.append(
+            reworded(resolved_suite) if named.reworded else _with_upstream_prompts(resolved_suite)
+        )
     return resolved
 
 
@@ -248,7 +252,7 @@ def protocol_names(spec: str) -> tuple[str, ...]:
 
 
 def reworded(suite: Suite) -> Suite:
-    """Return a suite with our prompts instead of upstream's, under the protocol's reworded name."""
+    """Return a suite with reworded prompts instead of upstream's, under the protocol's reworded name."""
     return structs.replace(suite, protocol=str(ProtocolName(suite.protocol, reworded=True)), upstream=None)
 
 
@@ -264,20 +268,20 @@ def _with_upstream_prompts(suite: Suite) -> Suite:
     return structs.replace(suite, prompter=prompter, scorers=with_upstream_judge(suite.scorers, upstream))
 
 
-def with_available_prompts(wanted: Suite) -> Suite:
+def with_available_prompts(requested: Suite) -> Suite:
     """Return a suite unchanged, or reworded if its upstream prompts cannot be read."""
-    if wanted.upstream is None or not wanted.upstream.fault():
-        return wanted
-    reworded = suite(wanted.id, str(ProtocolName(wanted.protocol, reworded=True)))[0]
-    return structs.replace(reworded, repeats=wanted.repeats)
+    if requested.upstream is None or not requested.upstream.fault():
+        return requested
+    reworded = suite(requested.id, str(ProtocolName(requested.protocol, reworded=True)))[0]
+    return structs.replace(reworded, repeats=requested.repeats)
 
 
 def adapter_names() -> list[str]:
     """Return the names of all adapters; plugins included."""
-    return sorted({*_own_adapters(), *plugins.origins(plugins.ADAPTERS)})
+    return sorted({*_builtin_adapters(), *plugins.origins(plugins.ADAPTERS)})
 
 
-def _own_adapters() -> set[str]:
+def _builtin_adapters() -> set[str]:
     modules = {m.name for m in pkgutil.iter_modules(model_adapters.__path__) if not m.ispkg} - set(
         BARE_NAMES.values()
     )
@@ -291,7 +295,7 @@ def vendor_names() -> list[str]:
 
 
 def _vendors() -> Mapping[str, Any]:
-    """Return the vendors defined in a common table."""
+    """Return the table of vendors with OpenAI-compatible APIs."""
     table: Mapping[str, Any] = import_module("evals.model_adapters.common.vendors").VENDORS
     return table
 
@@ -299,11 +303,11 @@ def _vendors() -> Mapping[str, Any]:
 def adapter_origin(form: str) -> plugins.Origin | None:
     """Return the package that defines an adapter; None: this one."""
     name = form.rstrip(":")
-    ours = name in _own_adapters() or name in BARE_NAMES
+    ours = name in _builtin_adapters() or name in BARE_NAMES
     return None if ours else plugins.origins(plugins.ADAPTERS).get(name)
 
 
-def _adapter_file(name: str) -> str:
+def _adapter_module(name: str) -> str:
     if name in _vendors():
         return "evals.model_adapters.common.vendors"
     origin = adapter_origin(name)
@@ -311,7 +315,7 @@ def _adapter_file(name: str) -> str:
 
 
 SERVER = "server:http://HOST:PORT/v1#NAME"
-_OTHER_NAMES = {
+_ALIASES = {
     "gemini": "google:NAME",
     "claude": "anthropic:NAME",
     "gpt": "openai:NAME",
@@ -320,7 +324,7 @@ _OTHER_NAMES = {
     "transformers": "hf:NAME",
     **dict.fromkeys(("azure", "litellm", "llamacpp", "lmstudio", "localai", "ollama", "tgi"), SERVER),
 }
-"""What users of other harnesses write -> what it is here."""
+"""Names in other harnesses -> equivalent names."""
 
 
 def model(spec: str, **options: Any) -> Model:
@@ -328,12 +332,12 @@ def model(spec: str, **options: Any) -> Model:
     adapter, colon, rest = spec.partition(":")
     if adapter in BARE_NAMES and not colon:
         module = import_module(f"evals.model_adapters.{BARE_NAMES[adapter]}")
-    elif (name := adapter.replace("_", "-")) in _own_adapters() or adapter_origin(name):
+    elif (name := adapter.replace("_", "-")) in _builtin_adapters() or adapter_origin(name):
         if not rest:
             raise UsageError(
                 f"model {spec!r} has no name: write {SERVER if name == 'server' else f'{adapter}:NAME'}"
             )
-        module = _imported(_adapter_file(name), adapter_origin(name))
+        module = _import(_adapter_module(name), adapter_origin(name))
         if name in _vendors():
             vendor: Model = module.model(name, rest)
             return vendor
@@ -345,8 +349,8 @@ def model(spec: str, **options: Any) -> Model:
         raise UsageError(
             f"a server's address is not a model's name: write {base}{hash_ or '#'}{model_name or 'NAME'}"
         )
-    elif (meant := _OTHER_NAMES.get(adapter.lower())) and colon:
-        raise UsageError(f"unknown model '{adapter}:'; write {meant}")
+    elif (alias := _ALIASES.get(adapter.lower())) and colon:
+        raise UsageError(f"unknown model '{adapter}:'; write {alias}")
     else:
         raise UnknownName(
             "model", f"{adapter}{colon}", [*BARE_NAMES, *(f"{name}:" for name in adapter_names())]
@@ -356,7 +360,7 @@ def model(spec: str, **options: Any) -> Model:
     return make(rest, **{key: value for key, value in options.items() if key in accepted})
 
 
-def model_of_function(function: Callable[..., Any]) -> Model:
+def function_model(function: Callable[..., Any]) -> Model:
     """Return a model whose replies a function returns."""
     from evals.model_adapters.common.function import Function
 
@@ -368,18 +372,18 @@ def engine(name: str) -> Any:
     return import_module(f"evals.model_adapters.{name}").ENGINE
 
 
-def model_forms() -> list[str]:
-    """Return the forms of models' names on the command line."""
+def model_name_forms() -> list[str]:
+    """Return the names of models without an adapter prefix, and all adapter prefixes."""
     return [*BARE_NAMES, *(f"{name}:" for name in adapter_names())]
 
 
-def adapter_about(form: str) -> str:
-    """Return the first line of an adapter's docstring; that of a plugin is read without importing it."""
+def adapter_summary(form: str) -> str:
+    """Return the first line of an adapter's docstring, for plugins without importing them."""
     name = BARE_NAMES.get(form, form.rstrip(":"))
     if name in _vendors():
-        return f"A vendor with OpenAI's protocol in a dialect of its own: key from {name.upper()}_API_KEY."
+        return f"A vendor with a variant of OpenAI's API: key from {name.upper()}_API_KEY."
     if (origin := adapter_origin(name)) is None:
-        return (import_module(_adapter_file(name)).__doc__ or "").partition("\n")[0]
+        return (import_module(_adapter_module(name)).__doc__ or "").partition("\n")[0]
     try:
         return plugins.about(origin.module)
     except UsageError as error:
@@ -394,5 +398,5 @@ def without_secrets(spec: str) -> str:
 
     adapter, _, address = spec.partition(":")
     bases, hash_, name = address.partition("#")
-    shown = ",".join(map(http.without_secrets, addresses.split_urls(bases)))
-    return f"{adapter}:{shown}{hash_}{name}"
+    urls = ",".join(map(http.without_secrets, addresses.split_urls(bases)))
+    return f"{adapter}:{urls}{hash_}{name}"

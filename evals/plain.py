@@ -1,4 +1,4 @@
-"""Text made safe for a terminal; a module of its own so that commands which read no reply need no readers of replies."""
+"""Make text safe for a terminal; imports little, so that commands start quickly."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Suites and adapters of other packages, found by entry points; their code runs only when the user names them.
+"""Suites and adapters of other packages, declared by entry points; their code runs only when the user names them.
 
     [project.entry-points."science_evals.suites"]
     capitals = "my_package.capitals"
 
-A package cannot replace a suite or an adapter of this project. Lists read a package's source and do not run it.
+A package cannot replace a suite or an adapter of this project. Lists parse a package's source without running it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SUITES, ADAPTERS = "science_evals.suites", "science_evals.adapters"
 
 
 class Listing(Struct, frozen=True, kw_only=True):
-    """What `evals list suites` and shell completion show of a benchmark."""
+    """Summary of a benchmark for `evals list suites` and shell completion."""
 
     about: str
     variants: dict[str, int]
     """Name -> rows; 0: unknown."""
     default: tuple[str, ...]
-    """Variants that the bare name stands for."""
+    """Variants that the bare name selects."""
     protocols: tuple[str, ...]
     """The default first."""
     version: str
@@ -50,7 +50,7 @@ class Origin(Struct, frozen=True):
 
 @cache
 def origins(group: str) -> dict[str, Origin]:
-    """Return name, with hyphens -> origin; if several packages claim a name, the first is used."""
+    """Return the origin of each name, with hyphens; if several packages define a name, the first is used."""
     from importlib.metadata import entry_points
 
     by_name: dict[str, Origin] = {}
@@ -63,12 +63,12 @@ def origins(group: str) -> dict[str, Origin]:
 
 def about(module: str) -> str:
     """Return the first line of a module's docstring; raises UsageError if it cannot be parsed."""
-    return (ast.get_docstring(_parsed(module)) or "").partition("\n")[0]
+    return (ast.get_docstring(_parse_source(module)) or "").partition("\n")[0]
 
 
 def listing(module: str) -> Listing:
-    """Return what the source of a suite file states in literals; raises UsageError if it does not define a suite."""
-    tree = _parsed(module)
+    """Return the summary from the literals in a suite file's source; raises UsageError if it does not define a suite."""
+    tree = _parse_source(module)
     values = {
         target.id: node.value
         for node in tree.body
@@ -95,7 +95,7 @@ def listing(module: str) -> Listing:
     )
 
 
-def _parsed(module: str) -> ast.Module:
+def _parse_source(module: str) -> ast.Module:
     try:
         spec = find_spec(module)
     except ImportError:  # its package is broken

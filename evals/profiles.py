@@ -1,6 +1,6 @@
 """Recommendations and requirements of known models: `model_adapters/profiles.toml`, parsed and validated.
 
-Every fact has a source; facts without one are left out.
+Every field has a source; facts without a source are omitted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FILE = Path(__file__).parent / "model_adapters" / "profiles.toml"
 GPU_GB = {"A100": 80, "H800": 80, "H100": 80, "H200": 141}
 """GPU type -> memory, in 1e9 bytes."""
 
-BATCH = 0.5
-"""Share of the price that batches cost, at OpenAI and Anthropic (their documentation, November 2026)."""
+BATCH_PRICE_FACTOR = 0.5
+"""Fraction of the price charged for batches by OpenAI and Anthropic (their documentation, November 2026)."""
 
 
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,10 +44,12 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         `batch`: the part of them billed at batch price.
         """
         if batch:
-            return self.cost(tokens) - (1 - BATCH) * self.cost(batch)
-        into, out = tokens.get("input", 0), tokens.get("output", 0)
-        cached = min(tokens.get("cached", 0), into) if self.cached is not None else 0
-        return ((into - cached) * self.input + cached * (self.cached or 0.0) + out * self.output) / 1e6
+            return self.cost(tokens) - (1 - BATCH_PRICE_FACTOR) * self.cost(batch)
+        input_tokens, output_tokens = tokens.get("input", 0), tokens.get("output", 0)
+        cached = min(tokens.get("cached", 0), input_tokens) if self.cached is not None else 0
+        return (
+            (input_tokens - cached) * self.input + cached * (self.cached or 0.0) + output_tokens * self.output
+        ) / 1e6
 
     @property
     def figures(self) -> dict[str, float]:
@@ -61,15 +63,15 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     about: str = ""
     names: tuple[str, ...]
-    """Names as given after the adapter's colon; with the adapter if a name is ambiguous."""
+    """Names after the adapter's colon; with the adapter if a name is ambiguous."""
     takes: tuple[str, ...]
     """Accepted inputs besides text."""
     precision: str = ""
-    """Of the weights."""
+    """Precision of the weights."""
     context: int | None = None
     """Context length in tokens."""
     serve_context: int | None = None
-    """Context length at which its developers serve it."""
+    """Context length at which the developers serve the model."""
     sampling: dict[str, Any] = {}
     """Recommended fields of `Sampling`."""
     answering: dict[str, Any] = {}
@@ -98,7 +100,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Its key in the file."""
 
     def recommended(self, *, thinking: bool | None = None) -> Sampling:
-        """Return the recommended sampling. `thinking`: whether reasoning is switched on; None: left at its default."""
+        """Return the recommended sampling parameters. `thinking`: whether reasoning is on; None: the model's default."""
         return Sampling(**(self.answering if thinking is False and self.answering else self.sampling))
 
 
@@ -114,22 +116,24 @@ def read(path: Path = FILE) -> tuple[Profile, ...]:
     """Read and validate a file of profiles; raises EvalsError."""
     try:
         file = msgspec.toml.decode(disk.read_small(path).removeprefix(disk.BOM), type=_File)
-        profiles = tuple(_checked(name, profile, file.source) for name, profile in file.model.items())
+        profiles = tuple(_validated(name, profile, file.source) for name, profile in file.model.items())
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise EvalsError(f"{path.name}: {cause(error, _File)}") from None
     spellings = [name for profile in profiles for name in {n.lower() for n in (profile.name, *profile.names)}]
-    if twice := {name for name in spellings if spellings.count(name) > 1}:
-        raise EvalsError(f"{path.name}: two profiles are called {', '.join(sorted(twice))}")
+    if duplicates := {name for name in spellings if spellings.count(name) > 1}:
+        raise EvalsError(f"{path.name}: two profiles have the name {', '.join(sorted(duplicates))}")
     return profiles
 
 
-def _checked(name: str, profile: Profile, sources: dict[str, str]) -> Profile:
+def _validated(name: str, profile: Profile, sources: dict[str, str]) -> Profile:
     defaults = Profile(names=(), takes=(), source={})
-    facts = {"takes"} | {
+    fields = {"takes"} | {
         f for f in Profile.__struct_fields__ if getattr(profile, f) != getattr(defaults, f)
     } - _UNSOURCED
-    if facts != set(profile.source):
-        raise ValueError(f"model {name!r}: facts and sources differ in {sorted(facts ^ set(profile.source))}")
+    if fields != set(profile.source):
+        raise ValueError(
+            f"model {name!r}: facts and sources differ in {sorted(fields ^ set(profile.source))}"
+        )
     if unknown := set(profile.source.values()) - set(sources):
         raise ValueError(f"model {name!r}: no such source: {', '.join(sorted(unknown))}")
     if unknown := set(profile.gpus) - set(GPU_GB):
@@ -143,7 +147,7 @@ def _checked(name: str, profile: Profile, sources: dict[str, str]) -> Profile:
 
 
 @cache
-def known() -> tuple[Profile, ...]:
+def all_profiles() -> tuple[Profile, ...]:
     """Return all profiles of the file."""
     return read()
 
@@ -152,19 +156,24 @@ def find(spec: str) -> Profile | None:
     """Return the profile of `adapter:name`; a local checkpoint is identified by its folder's name."""
     adapter, _, rest = spec.partition(":")
     rest = rest.rstrip("/")
-    for profile in known():
+    for profile in all_profiles():
         names = {name.lower() for name in profile.names}
         if spec.lower() in names or (adapter in ENGINES and rest.lower() in names | {profile.name.lower()}):
             return profile
     if adapter in ENGINES and "/" in rest:
         return next(
-            (profile for profile in known() if rest.rpartition("/")[2].lower() == profile.name.lower()), None
+            (
+                profile
+                for profile in all_profiles()
+                if rest.rpartition("/")[2].lower() == profile.name.lower()
+            ),
+            None,
         )
     return None
 
 
-def located(rest: str) -> Path | None:
-    """Return the folder that a name after an engine's colon refers to; None for a hub id."""
+def local_folder(rest: str) -> Path | None:
+    """Return the folder that a model's name refers to; None for a hub id."""
     if not rest.startswith(("/", ".", "~")) and not Path(rest).is_dir():
         return None
     try:
@@ -178,10 +187,10 @@ def full_name(rest: str, profile: Profile | None) -> str:
     return profile.names[0] if profile and rest.lower() == profile.name.lower() else rest
 
 
-def takes(profile: Profile | None, folder: Path | None) -> frozenset[str]:
-    """Return the inputs besides text that a model accepts: by its profile, else by the configuration in its folder.
+def accepted_inputs(profile: Profile | None, folder: Path | None) -> frozenset[str]:
+    """Return the inputs besides text that a model accepts, from its profile or else the configuration in its folder.
 
-    For a hub id without a profile this is unknown until the model is loaded; images are assumed to be accepted.
+    A hub id without a profile is assumed to accept images, as this is unknown until the model is loaded.
     """
     if profile is not None:
         return frozenset(profile.takes)
@@ -209,8 +218,8 @@ def read_price(text: str | None) -> Price | None:
     if text is None:
         return None
     try:
-        into, out, *cached = (float(part) for part in text.split(","))
-        if not all(0 <= value < inf for value in (into, out, *cached)) or len(cached) > 1:
+        input_price, output_price, *cached = (float(part) for part in text.split(","))
+        if not all(0 <= value < inf for value in (input_price, output_price, *cached)) or len(cached) > 1:
             raise ValueError(text)
     except ValueError:
         raise UsageError(
@@ -218,4 +227,4 @@ def read_price(text: str | None) -> Price | None:
             "is the price of cached input"
         ) from None
     today = datetime.now(tz=UTC).date()
-    return Price(input=into, output=out, cached=cached[0] if cached else None, date=today)
+    return Price(input=input_price, output=output_price, cached=cached[0] if cached else None, date=today)

@@ -64,9 +64,9 @@ class Runs(Sequence[Run]):
         return iter(self._runs)
 
     def __getitem__(self, key: Any) -> Any:
-        """Return the runs of a suite (`gpqa`, `gpqa:diamond`), a model or a run id as `Runs`; of a position, one `Run`.
+        """Return the `Runs` of a suite (`gpqa`, `gpqa:diamond`), a model or a run id, or the `Run` at a position.
 
-        Raises UnknownName, with near names.
+        Raises UnknownName with similar names.
         """
         if isinstance(key, slice):
             return Runs(self._runs[key])
@@ -106,7 +106,7 @@ class Runs(Sequence[Run]):
     def samples(self, *, texts: bool | None = None) -> pd.DataFrame:
         """Return a row per sample and repeat, columns as in `SAMPLES`; needs pandas (extra `notebook`).
 
-        `texts`: whether to include prompts, replies and gold answers; by default not those of gated data sets.
+        `texts`: whether to include prompts, replies and gold answers; default: except for gated data sets.
         """
         return frames.pandas(self.to_arrow("samples", texts=texts))
 
@@ -123,19 +123,21 @@ class Runs(Sequence[Run]):
 
     def _summary(self) -> Iterator[tuple[Any, ...]]:
         for card in self.cards:
-            head = next((e for e in card.estimates if e.headline and not e.group), None)
+            headline = next(
+                (estimate for estimate in card.estimates if estimate.headline and not estimate.group), None
+            )
             score = "-"
-            if head is not None and head.value is not None:
-                score = f"{head.value:.4g} {'' if head.unit == 'fraction' else head.unit}".strip()
-                if head.low is not None and head.high is not None:
-                    score += f" [{head.low:.4g}, {head.high:.4g}]"
+            if headline is not None and headline.value is not None:
+                score = f"{headline.value:.4g} {'' if headline.unit == 'fraction' else headline.unit}".strip()
+                if headline.low is not None and headline.high is not None:
+                    score += f" [{headline.low:.4g}, {headline.high:.4g}]"
             yield (
                 card.config.suite,
                 card.config.protocol,
                 card.model,
-                head.metric if head else "-",
+                headline.metric if headline else "-",
                 score,
-                head.n if head else 0,
+                headline.n if headline else 0,
                 card.run,
             )
 
@@ -164,7 +166,7 @@ class Runs(Sequence[Run]):
                         **_identity(card),
                         "group": gold.group,
                         "target": _text(gold.target),
-                        **_facts(record),
+                        **_record_columns(record),
                     }
                     yield row if not hidden else {k: v for k, v in row.items() if k not in TEXTS}
 
@@ -190,7 +192,7 @@ def _identity(card: Card) -> dict[str, str]:
     }
 
 
-def _facts(record: Record) -> dict[str, Any]:
+def _record_columns(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": record.sample,
         "repeat": record.repeat,

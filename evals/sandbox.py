@@ -8,8 +8,8 @@
 Model output is parsed by RDKit, sympy and regular expressions, and some of it makes them loop, crash or exhaust memory.
 A worker sets a kernel timer for each call (SIGALRM, whose default action ends the process), which also ends loops in C,
 even if the parent has died; RLIMIT_AS limits its memory. The parent runs one thread per worker, which sends calls in
-batches and reads results one by one: if a worker dies, the first call without a result has failed, and the others are
-sent to a new worker. Workers are new interpreters (no fork of a threaded process), started on demand.
+batches and receives results one by one. If a worker dies, the first call without a result fails, and the others are sent to
+a new worker. Workers are new interpreters, as a threaded process must not be forked, and are started on demand.
 
 Pebble 5.2 does most of this, but on the same machine it reaches a quarter of the calls per second (3,300 instead of 12,600
 on two busy cores) with twice the parent's CPU per call, and loops in C outlive a dead parent.
@@ -38,20 +38,21 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from evals import errors
+from evals.boundary import foreign_code
 from evals.errors import EvalsError, ScorerError, UsageError
 from evals.seams import Warm
 from evals.types import Prompt, Reply, Sample, Score
 
-BATCH = 64
+MAX_BATCH = 64
 """Maximum number of calls in one message to a worker."""
-BATCH_S = 0.05
-"""Target duration of a batch, by the speed of earlier calls, so that a slow call delays few others."""
+BATCH_TARGET_S = 0.05
+"""Target duration of a batch, estimated from earlier calls, so that a slow call delays few others."""
 GRACE_S = 60.0
 """Time for a worker to start or to import what a scorer needs before the parent kills it."""
-ATTEMPTS = 3
-"""Number of consecutive workers that may die before reading their calls."""
-CALLS = 20_000
-"""A worker is replaced after this many calls, to bound memory leaks of foreign libraries."""
+MAX_ATTEMPTS = 3
+"""Maximum number of consecutive workers that die before receiving their calls."""
+MAX_CALLS = 20_000
+"""Calls after which a worker is replaced, to limit memory leaks of libraries."""
 
 
 class _Call(NamedTuple):
@@ -75,8 +76,8 @@ class Pool:
         self.workers = workers or _cores()
         self.memory_mib = memory_mib
         self.timeout_s = timeout_s
-        self._waiting: deque[_Call] = deque()
-        self._changed = threading.Condition()
+        self._queue: deque[_Call] = deque()
+        self._condition = threading.Condition()
         self._idle = 0
         self._closed = False
         self._threads: list[threading.Thread] = []
@@ -88,12 +89,12 @@ class Pool:
     ) -> Future[Any]:
         """Queue one call of a picklable function; never blocks."""
         call = _Call(function, args, self.timeout_s if timeout_s is None else timeout_s, Future())
-        with self._changed:
+        with self._condition:
             if self._closed:
                 raise RuntimeError("the pool is closed")
-            self._waiting.append(call)
+            self._queue.append(call)
             if self._idle:
-                self._changed.notify()
+                self._condition.notify()
             elif len(self._threads) < self.workers:
                 self._add_worker()
         return call.future
@@ -132,12 +133,12 @@ class Pool:
 
     def close(self) -> None:
         """Kill the workers and wait for them; pending calls fail. May be called repeatedly."""
-        with self._changed:
+        with self._condition:
             self._closed = True
-            abandoned = list(self._waiting)
-            self._waiting.clear()
-            self._changed.notify_all()
-        for call in abandoned:
+            unprocessed = list(self._queue)
+            self._queue.clear()
+            self._condition.notify_all()
+        for call in unprocessed:
             if call.future.set_running_or_notify_cancel():
                 call.future.set_exception(ScorerError("the pool was closed"))
         self._end()
@@ -159,20 +160,20 @@ class Pool:
         thread.start()
 
     def _work(self, worker: _Worker) -> None:
-        while calls := self._take(worker.batch):
+        while calls := self._take_calls(worker.batch):
             worker.process_calls(calls)
             if self._closed:
                 return
 
-    def _take(self, limit: int) -> deque[_Call]:
+    def _take_calls(self, limit: int) -> deque[_Call]:
         """Wait for calls and return a fair share of them; empty if the pool is closed."""
-        with self._changed:
-            while not self._waiting and not self._closed:
+        with self._condition:
+            while not self._queue and not self._closed:
                 self._idle += 1
-                self._changed.wait()
+                self._condition.wait()
                 self._idle -= 1
-            share = min(limit, -(-len(self._waiting) // self.workers))
-            return deque(self._waiting.popleft() for _ in range(share))
+            share = min(limit, -(-len(self._queue) // self.workers))
+            return deque(self._queue.popleft() for _ in range(share))
 
 
 def _cores() -> int:
@@ -209,16 +210,16 @@ class _Worker:
                 except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as e:
                     call.future.set_exception(ScorerError(f"cannot be sent to a worker: {e}"))
         attempts = 0
-        while pending and attempts < ATTEMPTS:
+        while pending and attempts < MAX_ATTEMPTS:
             if self._send(pending):
                 attempts = 0
-                self._answer(pending)
+                self._receive_results(pending)
             else:
                 attempts += 1
         for _, call in pending:
             call.future.set_exception(ScorerError(f"no worker could be started: {self._last_failure}"))
         pace_s = max((time.perf_counter() - started) / count, 1e-6)
-        self.batch = max(1, min(BATCH, 4 * self.batch, round(BATCH_S / pace_s)))
+        self.batch = max(1, min(MAX_BATCH, 4 * self.batch, round(BATCH_TARGET_S / pace_s)))
 
     def _send(self, pending: deque[tuple[bytes, _Call]]) -> bool:
         """Send a batch to the worker; return False if the worker dies before it has read it."""
@@ -233,14 +234,14 @@ class _Worker:
         self._last_failure = _exit_reason(self._kill_and_wait(), GRACE_S)
         return False
 
-    def _answer(self, pending: deque[tuple[bytes, _Call]]) -> None:
+    def _receive_results(self, pending: deque[tuple[bytes, _Call]]) -> None:
         """Complete calls until none is left or the worker dies, in which case the first pending call fails."""
         while pending:
             call = pending[0][1]
             try:
                 if self._connection is None or not self._connection.poll(call.timeout_s + GRACE_S):
                     raise EOFError
-                succeeded, value = _unpickled(self._connection.recv_bytes())
+                succeeded, value = _unpickle(self._connection.recv_bytes())
             except (OSError, EOFError, pickle.UnpicklingError):
                 status = self._kill_and_wait()
                 pending.popleft()
@@ -259,12 +260,12 @@ class _Worker:
             if self._retired:
                 raise EOFError
             if self._connection is not None and self.process is not None:
-                if self.process.poll() is None and self._calls < CALLS:
+                if self.process.poll() is None and self._calls < MAX_CALLS:
                     return self._connection
                 self._stop_process(self.process)
-            ours, theirs = socket.socketpair()
-            with theirs:
-                fd = theirs.fileno()
+            parent_end, worker_end = socket.socketpair()
+            with worker_end:
+                fd = worker_end.fileno()
                 self.process = subprocess.Popen(
                     [
                         sys.executable,
@@ -279,7 +280,7 @@ class _Worker:
                     start_new_session=True,  # Ctrl-C is for the parent
                 )
             self._calls = 0
-            self._connection = Connection(ours.detach())
+            self._connection = Connection(parent_end.detach())
             return self._connection
 
     def _kill_and_wait(self) -> int | None:
@@ -314,12 +315,12 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a worker: our module path, one thread per numeric library, no secrets."""
+    """Return the environment of a worker: this process's module path, one thread per numeric library, no secrets."""
     secret = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-    kept = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in secret)}
+    inherited = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in secret)}
     path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return kept | threads | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "MALLOC_ARENA_MAX": "2"}
+    return inherited | threads | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 def _exit_reason(status: int | None, timeout_s: float) -> str:
@@ -338,9 +339,9 @@ def _error(kind: str, message: str) -> EvalsError:
     return ScorerError(message if kind == "ScorerError" else f"{kind}: {message}")
 
 
-def _unpickled(message: bytes) -> Any:
+def _unpickle(message: bytes) -> Any:
     """Decode a message between a worker and its parent, which start from the same code."""
-    return pickle.loads(message)  # noqa: S301 - never bytes from elsewhere
+    return pickle.loads(message)  # noqa: S301 - only bytes from this process or its workers
 
 
 def _serve(fd: int, memory_mib: int) -> None:
@@ -354,7 +355,7 @@ def _serve(fd: int, memory_mib: int) -> None:
     with Connection(fd) as connection:
         try:
             while True:
-                blobs = _unpickled(connection.recv_bytes())
+                blobs = _unpickle(connection.recv_bytes())
                 connection.send_bytes(b"")
                 for blob in blobs:
                     connection.send_bytes(_compute(blob, warmed))
@@ -362,21 +363,27 @@ def _serve(fd: int, memory_mib: int) -> None:
             return
 
 
+class _ForeignError(EvalsError):
+    """An exception of a scorer, which is its cause."""
+
+
 def _compute(blob: bytes, warmed: set[str]) -> bytes:
     """Return the pickled result of one call under the kernel's timer; an exception becomes the result."""
     try:
-        timeout_s, function, args = _unpickled(blob)
-        if isinstance(function, Warm) and (name := repr(function)) not in warmed:
-            warmed.add(name)
-            function.warm()
-        signal.setitimer(signal.ITIMER_REAL, timeout_s)
-        try:
-            value = function(*args)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        return pickle.dumps((True, value))
+        with foreign_code(_ForeignError, passing=(EvalsError, MemoryError)):
+            timeout_s, function, args = _unpickle(blob)
+            if isinstance(function, Warm) and (name := repr(function)) not in warmed:
+                warmed.add(name)
+                function.warm()
+            signal.setitimer(signal.ITIMER_REAL, timeout_s)
+            try:
+                value = function(*args)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            return pickle.dumps((True, value))
     except MemoryError:
         return pickle.dumps((False, ("ScorerError", "ran out of memory")))
-    except Exception as e:  # noqa: BLE001 - boundary around plugins: the parent records it
-        text = (str(e).splitlines() or [""])[0][:300]
-        return pickle.dumps((False, (type(e).__name__, text)))
+    except EvalsError as error:
+        cause = error.__cause__ if isinstance(error, _ForeignError) and error.__cause__ else error
+        text = (str(cause).splitlines() or [""])[0][:300]
+        return pickle.dumps((False, (type(cause).__name__, text)))

@@ -25,11 +25,11 @@ from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
 """Sampling of the published Intern-S1 numbers: OpenCompass @ a5acc4bb, configs/models/interns1."""
 INTERN_S1_PRO = Sampling(temperature=0.8, max_tokens=65_536, thinking=False)
-"""Sampling of Intern-S1-Pro's numbers: OpenCompass @ a5acc4bb, examples/eval_intern_s1_pro.py, whose comment has thinking off for
-scientific benchmarks."""
+"""Sampling of the published Intern-S1-Pro numbers: OpenCompass @ a5acc4bb, examples/eval_intern_s1_pro.py, which according to
+a comment switches thinking off for scientific benchmarks."""
 GREEDY = Sampling(temperature=0.0)
 GREEDY_32K = Sampling(temperature=0.0, max_tokens=32_768)
-"""Greedy, with room for reasoning."""
+"""Greedy decoding with enough tokens for reasoning."""
 
 
 class Suite(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     repeats: int = 1
     shots: int | None = None
-    """Number of few-shot examples in the prompt; None: it has no place for any."""
+    """Number of few-shot examples in the prompt; None: the protocol does not support any."""
     needs: frozenset[str] = frozenset()
     """Required model inputs and capabilities: image, time_series, logprobs, judge."""
     refuses: str = ""
@@ -64,7 +64,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     sha256: str = ""
     """`data_sha256` of the rows at the pinned revision; empty: unknown."""
     classes: int | None = None
-    """Number of classes of an image-classification task, which a classifier's head must have; None: another task."""
+    """Number of classes of an image-classification task, which must match a classifier's head; None: another task."""
     chance: float | None = None
     """Expected headline of random guessing, in the headline's unit."""
     gated: bool = False
@@ -74,8 +74,8 @@ class Suite(Struct, frozen=True, kw_only=True):
     cite: str = ""
     """Publication: an arXiv number or a URL."""
     upstream: UpstreamPrompts | None = None
-    """Upstream's own prompts, if the protocol uses them; `prompter` is then the rewording that replaces them under the
-    protocol's name with `~`. A suite looked up by its name uses them, or cannot be run."""
+    """Upstream's own prompts, if the protocol uses them. `prompter` then returns the reworded prompts, which replace them
+    under the protocol's name with `~`."""
     verbatim: bool = False
     """Whether `prompter` uses upstream's own prompts without `upstream`, since they are part of the data."""
     errata: Errata = errata.NO_ERRATA
@@ -140,7 +140,7 @@ class Suite(Struct, frozen=True, kw_only=True):
 
     @property
     def uses_own_prompts(self) -> bool:
-        """Return whether the prompts are ours, not those of the published numbers."""
+        """Return whether the prompts are written for this project rather than those of the published numbers."""
         return self.upstream is None and not self.verbatim
 
     @property
@@ -165,10 +165,10 @@ def _describe(scorer: Scorer) -> str:
     )
 
 
-def checked(suite: Suite, data: Data) -> Iterator[Sample]:
+def checked_samples(suite: Suite, data: Data) -> Iterator[Sample]:
     """Yield the suite's samples; raises DataError for a duplicate id or an impossible gold answer."""
     seen: set[str] = set()
-    for sample in _read(suite, data):
+    for sample in _read_samples(suite, data):
         if sample.id in seen:
             raise DataError(f"{suite.id}: sample id {sample.id!r} occurs twice in the data")
         seen.add(sample.id)
@@ -177,8 +177,8 @@ def checked(suite: Suite, data: Data) -> Iterator[Sample]:
         yield sample
 
 
-def _read(suite: Suite, data: Data) -> Iterator[Sample]:
-    """Yield the samples; raises DataError in one line for a row that the suite cannot read."""
+def _read_samples(suite: Suite, data: Data) -> Iterator[Sample]:
+    """Yield the samples; raises DataError in one line for an invalid row."""
     count = 0
     try:
         for sample in suite.samples(data):
@@ -217,12 +217,12 @@ class Digest:
         self._rows.append(sha256(self._encode(row)).digest())
 
     def hexdigest(self) -> str:
-        """Return the hash of all rows so far; their order does not matter."""
+        """Return the hash of all rows so far, whatever their order."""
         return sha256(b"".join(sorted(self._rows))).hexdigest()
 
 
 def data_sha256(samples: Iterable[Sample]) -> str:
-    """Return the hash of everything that scoring uses, equal for a mirror and the hub."""
+    """Return the hash of all data used in scoring, which is the same for a mirror and the hub."""
     digest = Digest()
     for sample in samples:
         digest.add(sample)
@@ -236,30 +236,32 @@ class Check(Struct, frozen=True, kw_only=True):
     protocol: str
     samples: int
     faults: tuple[str, ...]
-    """One line each; empty: no faults."""
+    """A line for each fault."""
     unwinnable: tuple[str, ...] = ()
     """Ids of samples for which upstream's rule accepts no reply."""
 
 
 def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
-    """Score the ideal reply of every sample, without a model: gold answers must get full marks.
+    """Score the ideal reply of every sample without a model: it must get full marks.
 
-    A gold answer that its scorer does not accept is an error of the data or of the scorer: no model could get that point.
+    If a scorer rejects a gold answer, the data or the scorer are wrong, and no model could get that point.
     """
     faults: list[str] = []
     unwinnable: list[str] = []
     count = 0
     prompter = _prompter(suite, data)
-    for sample in checked(suite, data):
+    for sample in checked_samples(suite, data):
         count += 1
         prompt = prompter(sample, 0) if prompter and sample.question else Prompt()
-        of_sample = _check_sample(suite, sample, prompt)
-        if suite.unwinnable and (why := suite.unwinnable(sample)):
+        sample_faults = _check_sample(suite, sample, prompt)
+        if suite.unwinnable and (reason := suite.unwinnable(sample)):
             unwinnable.append(sample.id)
-            of_sample = (
-                [] if of_sample else [f"{sample.id}: gets full marks, but is listed as unwinnable ({why})"]
+            sample_faults = (
+                []
+                if sample_faults
+                else [f"{sample.id}: gets full marks, but is listed as unwinnable ({reason})"]
             )
-        faults += of_sample
+        faults += sample_faults
         if len(faults) >= most:
             break
     return Check(
@@ -272,7 +274,7 @@ def check(suite: Suite, data: Data, *, most: int = 20) -> Check:
 
 
 def _prompter(suite: Suite, data: Data) -> Prompter | None:
-    """Return the prompter; None if data that it needs, e.g. a few-shot split, are missing."""
+    """Return the prompter; None if its data, e.g. a few-shot split, are missing."""
     try:
         return None if suite.refuses else suite.prompter(data)
     except DataError:

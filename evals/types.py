@@ -1,12 +1,12 @@
-"""The core types: what passes from a suite through a model and a scorer into a record.
+"""The core types, from a suite's samples over prompts, replies and scores to records and estimates.
 
 >>> sample = Sample(id="1", question=(Text("2 + 2 = ?"),), target="B", choices=("3", "4"))
 >>> Reply(text="ANSWER: B", stop="stop").text
 'ANSWER: B'
 
-All types are frozen. They are msgspec structs and not dataclasses, because unions of them
-(`Reply | Failure`, `Text | Media`) must be distinguished on disk, and because the runner creates twelve
-thousand of them per second: a struct takes a fifth of the time of a frozen dataclass.
+All types are frozen. They are msgspec structs rather than dataclasses, because unions of them (`Reply | Failure`, `Text |
+Media`) must be distinguished on disk, and because the runner creates twelve thousand of them per second, which takes a fifth
+of the time of frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -94,17 +94,17 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The messages as sent, and how the letters shown map to the data set's options."""
+    """The messages as sent, and the mapping from displayed option letters to the data set's options."""
 
     messages: tuple[Message, ...] = ()
     """Empty for an imported reply whose prompt is unknown."""
     order: tuple[int, ...] | None = None
-    """For each option shown, from A on, its index in `Sample.choices`; None: the data set's order."""
+    """For each displayed option, from A on, its index in `Sample.choices`; None: the data set's order."""
     continuations: tuple[tuple[str, ...], ...] = ()
     """For each message, continuations whose likelihoods are requested instead of a reply (`calls/call.py`)."""
 
     def source_letter(self, shown: str) -> str | None:
-        """Return the data set's letter of an option shown to the model.
+        """Return the data set's letter of an option, given the letter displayed to the model.
 
         >>> Prompt(order=(2, 0, 1)).source_letter("A")
         'C'
@@ -115,13 +115,13 @@ class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return chr(ord("A") + self.order[position]) if 0 <= position < len(self.order) else None
 
     def shown_letter(self, source: str) -> str:
-        """Return the letter shown to the model for one of the data set."""
+        """Return the letter displayed to the model, given the data set's letter of an option."""
         if self.order is None:
             return source
         return chr(ord("A") + self.order.index(ord(source) - ord("A")))
 
     def as_shown(self, sample: Sample) -> Sample:
-        """Return a sample with options and gold letters in the order in which the model saw them."""
+        """Return a sample with options and gold letters in the order displayed to the model."""
         if self.order is None or not sample.choices:
             return sample
         gold = sample.target
@@ -151,7 +151,7 @@ class Sampling(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Further fields of the request body."""
 
 
-MOST_TOKENS = 2**31 - 1
+MAX_TOKENS = 2**31 - 1
 """Largest plausible token count of a call."""
 
 
@@ -167,7 +167,7 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def __post_init__(self) -> None:
         for name in ("input", "output", "reasoning", "cached"):
             count = getattr(self, name)
-            if count is not None and not (type(count) is int and 0 <= count <= MOST_TOKENS):
+            if count is not None and not (type(count) is int and 0 <= count <= MAX_TOKENS):
                 force_setattr(self, name, None)  # not a count
 
 
@@ -185,7 +185,7 @@ class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
     stop: Literal["stop", "length", "filter"] = "stop"
     """`length`: truncated at max tokens. `filter`: refused by the server's content filter."""
     finish: str = ""
-    """Any other reason why it ended: `tool calls`, or `unknown: ` and the server's finish reason."""
+    """Another finish reason: `tool calls`, or `unknown: ` and the server's finish reason."""
     usage: Usage = Usage()
     seconds: float = 0.0
     """Duration of the successful attempt."""
@@ -208,13 +208,13 @@ class Judgement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call to a judge model about one reply."""
 
     judge: str
-    """As named on the command line, without secrets."""
+    """Spec of the judge model on the command line, without secrets."""
     asked: str
     """SHA-256 of the prompt as sent."""
     text: str
-    """Its raw reply."""
+    """The judge's raw reply."""
     model: str = ""
-    """As the server names it."""
+    """Name of the judge model reported by the server."""
     usage: Usage = Usage()
     """Sum over all attempts."""
     attempts: int = 1
@@ -224,10 +224,10 @@ class Score(Struct, frozen=True, kw_only=True, tag="score", omit_defaults=True):
     """One scorer's result for one reply."""
 
     value: float | None
-    """Finite. None: nothing to measure; the metric decides how that counts."""
+    """A finite number. None: there is nothing to measure, and the metric decides how that counts."""
     verdict: Verdict
     answer: str | None = None
-    """The extracted answer, with letters in the data set's order; None: none was found."""
+    """The extracted answer, with letters in the data set's order; None: the reply contains none."""
     why: str = ""
     """Explanation in one line."""
     suspect: bool = False
@@ -270,7 +270,7 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 class Point(Struct, frozen=True, gc=False):
-    """One sample in one repeat, as a metric sees it."""
+    """One sample in one repeat, as the input of a metric."""
 
     id: str
     repeat: int
@@ -312,7 +312,7 @@ class Metric(Struct, frozen=True, kw_only=True):
     minimum_repeats: int = 1
     """Minimum number of repeats of runs for which it is reported."""
     by_group: bool = True
-    """Whether it is reported for each group, too."""
+    """Whether it is also reported for each group."""
 
     @property
     def width(self) -> float | None:
@@ -348,7 +348,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class Model(Protocol):
-    """A model. Adapters raise the errors of `errors.py` and never retry: the runner does."""
+    """A model. Adapters raise the errors of `errors.py` and leave retries to the runner."""
 
     name: str
     """Short name for tables."""
@@ -356,7 +356,7 @@ class Model(Protocol):
     """Inputs besides text: image, time_series, structure; and logprobs."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Answer one prompt."""
+        """Return the reply to one prompt."""
         ...
 
     async def close(self) -> None:
@@ -382,9 +382,9 @@ class LogProbs(Protocol):
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """Return the likelihood of each continuation of a plain text, without a chat template.
 
-        Trailing spaces of the prompt belong to the continuations, which begin after as many tokens as the prompt alone
-        has: the rule of lm-evaluation-harness (`TemplateLM._encode_pair` in `lm_eval/api/model.py` at
-        4e7e0d47). Raises the errors of `reply`; Rejected for an empty prompt or a continuation without a token.
+        Trailing spaces of the prompt belong to the continuations, which begin after as many tokens as the prompt alone has, as
+        in lm-evaluation-harness (`TemplateLM._encode_pair` in `lm_eval/api/model.py` at 4e7e0d47). Raises the errors of
+        `reply`, and Rejected for an empty prompt or a continuation without a token.
         """
         ...
 
@@ -392,7 +392,8 @@ class LogProbs(Protocol):
 class Scorer(Protocol):
     """A scorer: pure and fast, or `heavy` and then run in a worker process (`seams.Heavy`).
 
-    Its `repr` names the rule and its options: it is on the card of every run, so that a changed rule shows.
+    Its `repr` contains the rule and its options; it is stored on the card of every run, so that changes of the rule are
+    detected.
     """
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Awaitable[Score]:

@@ -1,4 +1,4 @@
-"""Validation errors of msgspec, completed by the values or keys that are allowed."""
+"""Error messages for invalid files and values, with the allowed values or keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MISSING = re.compile(r"Object missing required field `(.*?)`(?: - at `\$\.?(.*)
 _STEP = re.compile(r"(\w+)|\[[^\]]*\]")
 
 
-def explained(error: msgspec.ValidationError, kind: Any) -> str:
+def explain(error: msgspec.ValidationError, kind: Any) -> str:
     """Return a validation error as text, with the allowed values or keys; `kind`: the type that was decoded.
 
     >>> class Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,7 +33,7 @@ def explained(error: msgspec.ValidationError, kind: Any) -> str:
     if (match := _ERROR.fullmatch(text)) is None:
         return text
     path = match["path"] or ""
-    known = _known(_type_at(kind, path))
+    known = _allowed_names(_type_at(kind, path))
     if match["field"] is not None:
         text, wanted = f"unknown key {match['field']!r}", match["field"]
     else:
@@ -45,7 +45,7 @@ def explained(error: msgspec.ValidationError, kind: Any) -> str:
 
 
 def cause(error: Exception, kind: Any = None) -> str:
-    """Return why a file could not be read, in one line without Python's terms. `kind`: see `explained`.
+    """Return in one line why a file could not be read, without Python terms. `kind`: see `explain`.
 
     >>> cause(RecursionError("maximum recursion depth exceeded")), cause(OSError(21, "Is a directory", "x"))
     ('it is nested too deeply', 'Is a directory')
@@ -61,7 +61,7 @@ def cause(error: Exception, kind: Any = None) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 (byte {error.start})"
     if kind is not None and isinstance(error, msgspec.ValidationError):
-        return explained(error, kind)
+        return explain(error, kind)
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if match := _MISSING.fullmatch(text):
         return f"the key {match[1]!r} is missing"
@@ -70,7 +70,7 @@ def cause(error: Exception, kind: Any = None) -> str:
     return "a number has more than 4,300 digits" if "integer string conversion" in text else text
 
 
-def _known(kind: Any) -> list[str]:
+def _allowed_names(kind: Any) -> list[str]:
     """Return the keys of a struct, or the values of a literal."""
     if _is_struct(kind):
         return list(kind.__struct_encode_fields__)
@@ -93,7 +93,7 @@ def _type_at(kind: Any, path: str) -> Any:
 
 
 def _unwrapped(kind: Any) -> Any:
-    """Return a type without its annotations, and without the None of an optional one."""
+    """Return a type without `Annotated` and `Optional`."""
     if get_origin(kind) is Annotated:
         return _unwrapped(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):

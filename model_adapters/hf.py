@@ -150,7 +150,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
         if find_spec(package) is None:
             raise UsageError(f"hf:{rest} needs {package}: {install('hf')}")
     profile = profiles.find(f"hf:{rest}")
-    folder = profiles.located(rest)
+    folder = profiles.local_folder(rest)
     if folder is not None and is_gguf(str(folder)):
         return _of_gguf(folder, rest)
     if folder is not None and not (folder / "config.json").is_file():
@@ -158,7 +158,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
     return Transformers(
         profiles.full_name(rest, profile),
         folder=folder,
-        takes=profiles.takes(profile, folder),
+        takes=profiles.accepted_inputs(profile, folder),
         switch=(profile.thinking.get("hf") if profile else None) or THINKING_VARIABLE,
         trust_remote_code=trust_remote_code,
     )

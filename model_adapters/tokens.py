@@ -123,7 +123,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Tokenizer | Tokenize
         key = environment_secret(KEY)
         headers = {"Authorization": f"Bearer {key}"} if key else None
         return TokenizeServer(name or "server", Client(root, key=key, headers=headers, version=""))
-    if (folder := profiles.located(rest)) is not None or os.sep in rest:
+    if (folder := profiles.local_folder(rest)) is not None or os.sep in rest:
         return _load_folder(folder or Path(rest), trusted=trust_remote_code)
     return _load_tiktoken(rest)
 

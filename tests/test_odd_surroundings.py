@@ -72,7 +72,7 @@ async def test_half_an_emoji_in_a_reply_becomes_a_replacement_character(tmp_path
         return Score(value=1.0, verdict="right", answer=reply.text, why=HALF)
 
     job = toy.job(tmp_path, toy.suite(2, scorers={"score": score}))
-    await Runner(load.model_of_function(lambda prompt: HALF), [job]).run()
+    await Runner(load.function_model(lambda prompt: HALF), [job]).run()
     toy.close(job)
     for record in Run(job.writer.path).records():
         assert not isinstance(record.outcome, Failure), record

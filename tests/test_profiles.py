@@ -79,14 +79,14 @@ def test_two_profiles_with_one_name_are_refused(tmp_path):
     path = tmp_path / "profiles.toml"
     two = GOOD.format("", "") + GOOD.format("", "").partition('"a test"')[2].replace("One", "Two")
     path.write_text(two.replace("org/Two", "ORG/one"))
-    with pytest.raises(EvalsError, match="two profiles are called org/one"):
+    with pytest.raises(EvalsError, match="two profiles have the name org/one"):
         profiles.read(path)
 
 
 def test_every_model_of_the_published_tables_has_a_profile(shared):
     with (shared / "reference" / "published_scores.csv").open() as stream:
         published = {row["model"] for row in csv.DictReader(stream)}
-    assert published - {one.name for one in profiles.known()} == set()
+    assert published - {one.name for one in profiles.all_profiles()} == set()
 
 
 def test_the_makers_own_guide_is_what_the_intern_s1_profiles_say():
@@ -107,8 +107,8 @@ def test_the_makers_own_guide_is_what_the_intern_s1_profiles_say():
 
 
 def test_what_is_offered_instead_exists():
-    names = {one.name for one in profiles.known()} | {"smollm2"}
-    assert {name for one in profiles.known() for name in one.smaller} <= names
+    names = {one.name for one in profiles.all_profiles()} | {"smollm2"}
+    assert {name for one in profiles.all_profiles() for name in one.smaller} <= names
 
 
 # --- finding one --------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_a_price_is_of_the_hosted_model_alone():
     ],
 )
 def test_enough_gpus(name, here):
-    assert gpus.lacks(profile(name), here) == ""
+    assert gpus.shortfall(profile(name), here) == ""
 
 
 @pytest.mark.parametrize(
@@ -181,11 +181,11 @@ def test_enough_gpus(name, here):
     ],
 )
 def test_too_few_or_too_small_gpus(name, here, found):
-    assert found in gpus.lacks(profile(name), here)
+    assert found in gpus.shortfall(profile(name), here)
 
 
 def test_the_line_says_what_to_try():
-    assert gpus.lacks(profile("Intern-S1"), []) == (
+    assert gpus.shortfall(profile("Intern-S1"), []) == (
         "Intern-S1 BF16 needs 8 x 80 GB or 4 x 141 GB; found 0 GPUs: try intern:intern-s1, "
         "or Intern-S1-FP8 (4 x H100), or Intern-S1-mini (1 x H100)"
     )
@@ -208,11 +208,11 @@ def test_cuda_visible_devices_counts(monkeypatch, visible, shown):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert gpus._visible(["GPU-a1", "GPU-b2", "GPU-c3"]) == shown
+    assert gpus._visible_indices(["GPU-a1", "GPU-b2", "GPU-c3"]) == shown
 
 
 def test_doctor_lists_the_family_and_what_is_lacking(here, monkeypatch):
-    monkeypatch.setattr(gpus, "visible", lambda: [H100])
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100])
     found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
     assert found["Intern-S1-mini"]["detail"].startswith("its GPUs are here, and ")
     assert found["Intern-S1"]["ok"] is False
@@ -304,7 +304,7 @@ def test_a_profile_reaches_the_card(here, monkeypatch):
     }
     price = profiles.Price(input=1.0, output=2.0, date=profiles.date(2026, 1, 2))
     known = Profile(name="Parrot", source={}, price=price, max_pixels=1000, **facts)
-    monkeypatch.setattr(profiles, "known", lambda: (known,))
+    monkeypatch.setattr(profiles, "all_profiles", lambda: (known,))
     done = evals(
         "run", "aime:2025", "--protocol", "official", "--sample", "-m", "scripted:ANSWER: A", "--json"
     )

@@ -18,7 +18,7 @@ from evals.data import Data
 from evals.errors import DataError, UnknownName
 from evals.prompts import plain_text
 from evals.run.plan import read_samples
-from evals.suite import Digest, Suite, check, checked, data_sha256
+from evals.suite import Digest, Suite, check, checked_samples, data_sha256
 from evals.suites import gpqa
 from evals.types import Prompt, Reply, Sample, Score
 from tests.support import toy
@@ -166,7 +166,7 @@ def test_a_letter_is_read_in_the_order_in_which_the_options_were_shown(name: str
     judged = 0
     for suite, scorer in [(one, scorer) for one in every(name) for scorer in one.scorers.values()]:
         rule = getattr(scorer, "rule", scorer)
-        for sample in checked(suite, Data(suite=name, sample=True)):
+        for sample in checked_samples(suite, Data(suite=name, sample=True)):
             if (
                 len(sample.choices) < 2
                 or not isinstance(sample.target, str)
@@ -315,7 +315,7 @@ def test_the_ideal_of_an_error_is_nought() -> None:
 )
 def test_an_impossible_sample_is_refused_by_name(items: list[Sample], said: str) -> None:
     with pytest.raises(DataError, match=said):
-        list(checked(toy.suite(items), ANY))
+        list(checked_samples(toy.suite(items), ANY))
 
 
 # --- identity -----------------------------------------------------------------------------------------------

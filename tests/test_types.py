@@ -15,8 +15,8 @@ from evals.labels import (
     ProtocolName,
     Redrawn,
     Refused,
-    Sending,
-    sending,
+    SentForm,
+    parse_sent,
 )
 from evals.types import (
     Failure,
@@ -130,11 +130,11 @@ def test_defaults_that_are_containers_are_not_shared() -> None:
         ("refused: no CIF: it is no text", Refused("no CIF: it is no text")),
     ],
 )
-def test_how_a_file_is_sent_is_read_and_written_alike(text: str, value: Sending) -> None:
-    assert sending(text) == value
+def test_how_a_file_is_sent_is_read_and_written_alike(text: str, value: SentForm) -> None:
+    assert parse_sent(text) == value
     assert str(value or "") == text
     with pytest.raises(ValueError, match="gif"):
-        sending("gif 1x1")
+        parse_sent("gif 1x1")
 
 
 @pytest.mark.parametrize("text", ["strict", "intern-s1~", "intern-s1-exact~", ""])

@@ -40,7 +40,7 @@ RECIPES = {
     ),
     "helm": ("torch==2.13.0", "crfm-helm[openai]==0.5.16"),
 }
-"""Tool -> what is installed for it, step by step, as tried; those of lm-eval and OpenCompass stand in `environments.RECIPES`."""
+"""Tool -> what is installed for it, step by step, as tried; those of lm-eval and OpenCompass stand in `environments.PACKAGES`."""
 
 
 # --- the model -----------------------------------------------------------------------------------------------------
@@ -346,9 +346,9 @@ def run(*words: object, env: dict[str, str] | None = None, cwd: Path | None = No
 
 def install(tool: str) -> Path:
     """Create a tool's environment and return its interpreter."""
-    place = environments.place(tool)
+    place = environments.environment_folder(tool)
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    for step in RECIPES.get(tool) or environments.RECIPES[tool]:
+    for step in RECIPES.get(tool) or environments.PACKAGES[tool]:
         subprocess.run([place / "bin" / "pip", "install", "-q", *step.replace("'", "").split()], check=True)
     if tool == "lighteval":  # its import would fetch this from a code host, and no task of ours needs it
         next(place.glob("lib/*/site-packages/lighteval/tasks/tasks")).joinpath("tinyBenchmarks.pkl").touch()
@@ -360,7 +360,7 @@ def install(tool: str) -> Path:
 
 def make(tool: str, out: Path) -> None:
     """Run one tool into a folder, and remove traces of this machine from its files."""
-    python = environments.python(tool) or install(tool)
+    python = environments.interpreter(tool) or install(tool)
     ask, model = TOOLS[tool]
     with tempfile.TemporaryDirectory() as folder, FaultyServer(model, serves=("standin-1",)) as server:
         work = Path(folder) / "out"

@@ -165,8 +165,8 @@ def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str)
 
     from evals import load
 
-    forms = [form for form in load.model_forms() if form.startswith(incomplete)]
-    return [CompletionItem(form, help=load.adapter_about(form)) for form in forms]
+    forms = [form for form in load.model_name_forms() if form.startswith(incomplete)]
+    return [CompletionItem(form, help=load.adapter_summary(form)) for form in forms]
 
 
 _CONTROL = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")

@@ -90,13 +90,15 @@ def _profiles() -> list[tuple[str, bool, str]]:
     from evals.errors import UsageError
 
     models = [
-        profile for profile in profiles.known() if profile.name.startswith("Intern-S") and gpus.needs(profile)
+        profile
+        for profile in profiles.all_profiles()
+        if profile.name.startswith("Intern-S") and gpus.required_gpus(profile)
     ]
     try:
-        visible_gpus = gpus.visible()
+        visible_gpus = gpus.visible_gpus()
     except UsageError as error:
         return [(profile.name, False, str(error)) for profile in models]
-    reasons = {profile.name: gpus.lacks(profile, visible_gpus) for profile in models}
+    reasons = {profile.name: gpus.shortfall(profile, visible_gpus) for profile in models}
     engines = "" if all(reasons.values()) else _engines()
     return [
         (

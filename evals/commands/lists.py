@@ -40,7 +40,7 @@ def _list_suites(results: Path, *, as_json: bool) -> None:
         variants = " ".join(f":{variant}" for variant in entry["variants"])
         count = _item_count(entry["rows"]) if entry["rows"] else ""
         facts = [*filter(None, [count]), "protocols " + ", ".join(entry["protocols"])]
-        facts += [f"needs {', '.join(entry['needs'])}"] if entry["needs"] else []
+        facts += [f"needs {', '.join(entry['required_gpus'])}"] if entry["needs"] else []
         facts += ["gated"] if entry["gated"] else []
         facts += [f"from {entry['origin']}"] if entry["origin"] else []
         common.say(f"{entry['name']:<14} {variants}".rstrip())
@@ -114,10 +114,10 @@ def _list_models(results: Path, *, as_json: bool) -> None:
     from evals import profiles
 
     entries = [
-        {"name": name, "about": load.adapter_about(name), "origin": str(load.adapter_origin(name) or "")}
-        for name in load.model_forms()
+        {"name": name, "about": load.adapter_summary(name), "origin": str(load.adapter_origin(name) or "")}
+        for name in load.model_name_forms()
     ]
-    known_profiles = profiles.known()
+    known_profiles = profiles.all_profiles()
     if as_json:
         common.print_json(
             {"models": entries, "profiles": [_profile_entry(profile) for profile in known_profiles]}
@@ -149,13 +149,20 @@ def _profile_entry(profile: Profile) -> dict[str, Any]:
 
 
 def _profile_row(profile: Profile) -> tuple[str, ...]:
-    from evals.gpus import needs
+    from evals.gpus import required_gpus
 
     price = (
         f"{profile.price.input:g}, {profile.price.output:g} ({profile.price.date})" if profile.price else ""
     )
     context = f"{profile.context:,}" if profile.context else ""
-    return profile.name, profile.names[0], context, ", ".join(("text", *profile.takes)), needs(profile), price
+    return (
+        profile.name,
+        profile.names[0],
+        context,
+        ", ".join(("text", *profile.takes)),
+        required_gpus(profile),
+        price,
+    )
 
 
 def _list_runs(results: Path, *, as_json: bool) -> None:

@@ -44,7 +44,7 @@ def serve(
     from evals import load
     from evals.model_adapters.common import launch, server_process
 
-    other_adapters = {form.rstrip(":") for form in load.model_forms()} - launch.ENGINES
+    other_adapters = {form.rstrip(":") for form in load.model_name_forms()} - launch.ENGINES
     if model.partition(":")[0] in other_adapters:
         raise UsageError(f"{model} has no server to start; expected a vllm:, lmdeploy: or sglang: model")
     spec = load.model(model, trust_remote_code=trust_remote_code, gpu_check=not no_gpu_check).spec  # type: ignore[attr-defined]

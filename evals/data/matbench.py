@@ -86,7 +86,7 @@ def _official_folds(data: Data, name: str) -> dict[str, int]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        with disk.open_unpacked(path) as stream:
+        with disk.open_decompressed(path) as stream:
             return msgspec.json.decode(stream.read(), type=dict[str, Any])
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise DataError(f"matbench: cannot read {path}: {cause(error)}") from error

@@ -23,7 +23,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data import Data
 from evals.errors import DataError, Rejected, UsageError, install
-from evals.labels import Redrawn, Refused, Sending, sending
+from evals.labels import Redrawn, Refused, SentForm, parse_sent
 from evals.types import Media, Part, Text
 
 MAX_DECODED_PIXELS = 120_000_000
@@ -184,7 +184,7 @@ def _is_truncated(kind: str, raw: bytes) -> bool:
     return kind in ends and ends[kind] not in raw[-16:]
 
 
-def _conversion(picture: Any, max_pixels: int | None) -> Sending:
+def _conversion(picture: Any, max_pixels: int | None) -> SentForm:
     width, height = picture.size
     if _orientation(picture) in (5, 6, 7, 8):
         width, height = height, width
@@ -199,7 +199,7 @@ def _conversion(picture: Any, max_pixels: int | None) -> Sending:
 
 def enlarge_image(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
     """Return an image to be sent at a multiple of its size, within `max_pixels`; a refused one is returned unchanged."""
-    sent = sending(media.sent)
+    sent = parse_sent(media.sent)
     if isinstance(sent, Refused):
         return media
     width, height = sent if isinstance(sent, Redrawn) else (media.width, media.height)
@@ -248,7 +248,7 @@ def redraw_as_png(raw: bytes, image_size: Redrawn) -> bytes:
 
 async def payload(media: Media) -> tuple[str, bytes]:
     """Return MIME type and bytes as sent; raises Rejected for an image that cannot be sent."""
-    sent = sending(media.sent)
+    sent = parse_sent(media.sent)
     if isinstance(sent, Refused):
         raise Rejected(f"image {media.sha256[:12]} {sent}")
     path = stored_path(media)

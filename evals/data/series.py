@@ -21,7 +21,7 @@ from msgspec import structs
 from evals.data import Data
 from evals.data.media import read_below_folder, store_bytes, stored_path
 from evals.errors import DataError, Rejected
-from evals.labels import AsText, Refused, sending
+from evals.labels import AsText, Refused, parse_sent
 from evals.types import Media, Message, Part, Prompt, Text
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def inline_text_media(prompt: Prompt) -> Prompt:
 def _part(part: Part) -> Part:
     if not isinstance(part, Media) or part.kind not in AS_TEXT:
         return part
-    if isinstance(sending(part.sent), Refused):
+    if isinstance(parse_sent(part.sent), Refused):
         raise Rejected(f"{part.kind.replace('_', ' ')} {part.sha256[:12]} {part.sent}")
     if not part.sent:
         return part

@@ -155,7 +155,7 @@ def read_file(path: Path) -> Iterator[Row]:
             parquet.check(path)
             yield from _read_parquet(path)
             return
-        with disk.open_unpacked(path) as stream:
+        with disk.open_decompressed(path) as stream:
             yield from _reader(name)(stream)
     except (OSError, EOFError, ValueError, MemoryError, RecursionError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {cause(error)}") from error

@@ -69,7 +69,7 @@ def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield each object of a file of JSON lines, or of one JSON array, with its location; raises DataError."""
     number = 0
     try:
-        with disk.open_unpacked(path) as stream:
+        with disk.open_decompressed(path) as stream:
             if stream.read(1) == b"[":
                 yield from ((_object(row), f"{path.name}, {n}") for n, row in enumerate(document(path), 1))
                 return
@@ -109,7 +109,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     if path.name.endswith(".gz"):
-        with disk.open_unpacked(path) as stream:
+        with disk.open_decompressed(path) as stream:
             yield path.name.removesuffix(".gz"), stream
         return
     with zipfile.ZipFile(path) as archive:
@@ -124,7 +124,7 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
 @contextmanager
 def unzipped(path: Path) -> Iterator[Path]:
     """Unpack a zip archive into a temporary folder; raises DataError if it is broken or malicious."""
-    left = max(disk.SMALL, disk.EXPANSION * path.stat().st_size)
+    left = max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)
     with TemporaryDirectory(prefix="evals-import-") as folder:
         try:
             for name, stream in _streams(path):
@@ -138,7 +138,7 @@ def unzipped(path: Path) -> Iterator[Path]:
                         left -= len(chunk)
                         if left < 0:
                             raise DataError(
-                                f"{path}: it would unpack to more than {disk.EXPANSION} times its size"
+                                f"{path}: it would unpack to more than {disk.MAX_EXPANSION} times its size"
                             )
                         out.write(chunk)
         except UNREADABLE as error:
@@ -150,7 +150,7 @@ def unzipped(path: Path) -> Iterator[Path]:
 def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
     """Raise DataError if a zip archive states that it would unpack to too many bytes."""
     unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > min(LARGEST, max(disk.SMALL, disk.EXPANSION * path.stat().st_size)):
+    if unpacked > min(LARGEST, max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)):
         raise DataError(f"{path}: it would unpack to {unpacked:,} bytes")
 
 

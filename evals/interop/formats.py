@@ -92,7 +92,7 @@ def _of_file(path: Path) -> str | None:
     if name.startswith("samples_") and ending in (".json", ".jsonl"):
         return "lm-eval"
     try:
-        with disk.open_unpacked(path) as stream:
+        with disk.open_decompressed(path) as stream:
             head = stream.read(HEAD)
             if (ending == ".json" or head[:1] == b"[") and len(head) == HEAD:
                 head += stream.read(LARGEST)

@@ -123,8 +123,8 @@ def _measure(path: Path, *, archive: bool) -> None:
             refuse_bomb(path, opened)
             for entry in opened.infolist():
                 with opened.open(entry) as stream:
-                    if entry.file_size <= disk.SMALL:
-                        _refuse_deep(path, stream.read(disk.SMALL))
+                    if entry.file_size <= disk.MAX_SMALL_FILE:
+                        _refuse_deep(path, stream.read(disk.MAX_SMALL_FILE))
                     while stream.read(CHUNK):
                         pass
     except UNREADABLE as error:

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -151,7 +151,8 @@ def _log(client: MlflowClient, experiment: str, run: Run, card: Card, *, version
     begun = int(1000 * (card.started or time.time()))
     entry = client.create_run(experiment, start_time=begun, run_name=name, tags=tags)
     id_ = str(entry.info.run_id)
-    try:
+    with ExitStack() as cleanup:
+        cleanup.callback(_delete, client, id_)
         _log_numbers(client, id_, card, when=int(1000 * (card.finished or card.started or time.time())))
         client.log_text(id_, msgspec.json.format(msgspec.json.encode(card), indent=1).decode(), "card.json")
         client.log_text(
@@ -165,11 +166,14 @@ def _log(client: MlflowClient, experiment: str, run: Run, card: Card, *, version
         client.set_tag(id_, "mlflow.loggedArtifacts", msgspec.json.encode(listed).decode())
         client.set_terminated(id_, "FINISHED", int(1000 * card.finished) if card.finished else None)
         client.set_tag(id_, f"{TAG}state_sha256", sinks.state_hash(card))
-    except BaseException:
-        with foreign_code(UsageError):
-            client.delete_run(id_)
-        raise
+        cleanup.pop_all()
     return id_
+
+
+def _delete(client: MlflowClient, id_: str) -> None:
+    """Delete a run that could not be written completely."""
+    with foreign_code(UsageError):
+        client.delete_run(id_)
 
 
 def _log_numbers(client: MlflowClient, id_: str, card: Card, *, when: int) -> None:

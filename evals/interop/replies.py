@@ -32,7 +32,7 @@ from evals.run.plan import MEDIA_KINDS, read_samples
 from evals.run.rescore import rescore_records, store_final_metrics
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
-from evals.suite import Suite, checked
+from evals.suite import Suite, checked_samples
 from evals.types import Failure, Message, Prompt, Record, Reply, Sample, Sampling, Usage
 from evals.validation import cause
 
@@ -291,7 +291,7 @@ def _with_files(suite: Suite, data: Data, samples: SampleStore, media: Path) -> 
     if not suite.needs & MEDIA_KINDS:
         yield from samples
         return
-    illustrated = checked(suite, structs.replace(data, media=media))
+    illustrated = checked_samples(suite, structs.replace(data, media=media))
     for sample in samples:
         try:
             same = next(illustrated)

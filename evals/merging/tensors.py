@@ -73,7 +73,7 @@ class Entry(Struct, frozen=True):
 def folder_of(source: str, recipe_folder: Path, *, label: str) -> Path:
     """Return the folder of a checkpoint: beside the recipe, as named, or in the hub's cache; raises UsageError."""
     local = (recipe_folder / source).expanduser()
-    folder = local if local.is_dir() else checkpoints.folder_of(source)
+    folder = local if local.is_dir() else checkpoints.checkpoint_folder(source)
     if folder is None and source.count("/") == 1 and not source.startswith((".", "/", "~")):
         raise UsageError(f"{label} {source} is not on this machine: hf download {source}")
     if folder is None or not folder.is_dir():

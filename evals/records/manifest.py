@@ -31,7 +31,7 @@ FILES = (*NEEDED, "theirs.jsonl", "unmatched.txt")
 """Files of a run that are stored, besides its card."""
 SEALED = ("finished", "partial")
 """States of a run that has ended: all outcomes are there, or some are missing for good."""
-MOST_BYTES = disk.SMALL
+MOST_BYTES = disk.MAX_SMALL_FILE
 """Maximum size of a manifest."""
 _NAME = re.compile(rf"{FOLDER}/([^/]+/[^/]+/[^/]+)/(\d{{1,9}})-([0-9a-f]{{64}})\.json")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

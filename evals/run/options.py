@@ -26,7 +26,7 @@ def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) 
         raise UsageError(
             f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
         )
-    price_factor = profiles.BATCH if request.batch else 1.0
+    price_factor = profiles.BATCH_PRICE_FACTOR if request.batch else 1.0
     judge_price = profiles.read_price(request.judge_price) or profiles.price(request.judge or "")
     return Budget(
         spending=spending,

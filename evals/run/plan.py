@@ -25,7 +25,7 @@ from evals.run.job import Job, Options
 from evals.run.order import lengths
 from evals.run.request_extras import with_system
 from evals.run.sampling import resolve_sampling
-from evals.suite import Digest, Suite, checked
+from evals.suite import Digest, Suite, checked_samples
 from evals.types import Failure, Prompter, Sampling
 
 MEDIA_KINDS = frozenset({"image", "time_series", "structure"})
@@ -49,7 +49,7 @@ def read_samples(suite: Suite, data: Data, *, accepted_hash: str | None = None) 
     """
     samples, digest = SampleStore(), Digest()
     try:
-        for sample in checked(suite, data):
+        for sample in checked_samples(suite, data):
             samples.add(sample)
             digest.add(sample)
     except DataError as error:

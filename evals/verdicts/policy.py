@@ -27,7 +27,7 @@ from msgspec import Struct
 from evals import disk
 from evals.errors import UsageError
 from evals.report.estimand_names import Estimand
-from evals.validation import cause, explained
+from evals.validation import cause, explain
 
 Tier: TypeAlias = Literal["critical", "supporting", "advisory"]
 
@@ -140,7 +140,7 @@ def parse(text: bytes) -> Policy:
     try:
         policy = msgspec.toml.decode(text, type=Policy)
     except msgspec.ValidationError as error:
-        raise ValueError(explained(error, Policy)) from None
+        raise ValueError(explain(error, Policy)) from None
     if fault := next(_find_faults(policy), ""):
         raise ValueError(fault)
     return policy

@@ -38,7 +38,7 @@ from msgspec import Meta, Struct
 
 from evals import disk
 from evals.errors import DataError
-from evals.validation import cause, explained
+from evals.validation import cause, explain
 
 CLAIM_FOLDERS = (
     Path(__file__).resolve().parents[2] / "results" / "claims",  # a checkout
@@ -152,7 +152,7 @@ def read(path: Path) -> list[Claim]:
         content = msgspec.convert(tomllib.loads(text, parse_float=Decimal), _File)  # 88.00 is not 88.0
         return [claim for table in content.claim for claim in _claims(table)]
     except msgspec.ValidationError as error:
-        raise DataError(f"{path}: {explained(error, _File)}") from error
+        raise DataError(f"{path}: {explain(error, _File)}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: {cause(error)}") from error
 

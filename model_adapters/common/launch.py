@@ -84,7 +84,7 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> Path | None:
         """Return the folder with the weights; None for a hub id."""
-        return profiles.located(self.model)
+        return profiles.local_folder(self.model)
 
     @property
     def is_official(self) -> bool:
@@ -192,9 +192,9 @@ def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
 def _gpu_verdict(spec: LaunchSpec) -> tuple[str, str]:
     if spec.profile is None:
         return "", ""
-    folder = checkpoints.folder_of(spec.model)
-    size = checkpoints.size(folder, context=spec.profile.serve_context) if folder else None
-    return gpus.verdict(spec.profile, gpus.visible() * spec.nodes, size)
+    folder = checkpoints.checkpoint_folder(spec.model)
+    size = checkpoints.estimate_size(folder, context=spec.profile.serve_context) if folder else None
+    return gpus.check_gpus(spec.profile, gpus.visible_gpus() * spec.nodes, size)
 
 
 def version(engine: Engine, python: str = "") -> str:
@@ -260,7 +260,7 @@ def _multi_node(spec: LaunchSpec) -> list[str]:
 def _gpu_count(profile: Profile, nodes: int) -> int:
     """Return the number of GPUs for a model: the profile's, but at most those available."""
     try:
-        available = gpus.visible()
+        available = gpus.visible_gpus()
     except UsageError:  # reported by the GPU check, unless it was switched off
         available = []
     kind = available[0].kind if available else ""

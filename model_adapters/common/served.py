@@ -215,7 +215,11 @@ class LaunchedModel:
 def accepted_inputs(spec: launch.LaunchSpec) -> frozenset[str]:
     """Return the inputs that a model accepts besides text; only LMDeploy accepts time series."""
     series = spec.profile and spec.engine.name == "lmdeploy" and TIME_SERIES_MODELS.search(spec.model)
-    return profiles.takes(spec.profile, spec.folder) | {"logprobs"} | ({"time_series"} if series else set())
+    return (
+        profiles.accepted_inputs(spec.profile, spec.folder)
+        | {"logprobs"}
+        | ({"time_series"} if series else set())
+    )
 
 
 def launched_model(

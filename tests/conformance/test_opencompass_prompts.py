@@ -114,9 +114,9 @@ def test_every_template_is_read(fetched: Path) -> None:
 
 
 def test_prompts_are_worded_as_opencompass_words_them(fetched: Path, tmp_path: Path) -> None:
-    python = environments.python("opencompass")
+    python = environments.interpreter("opencompass")
     if python is None:
-        pytest.skip(f"NOT TESTED AGAINST OPENCOMPASS: {environments.recipe('opencompass')}")
+        pytest.skip(f"NOT TESTED AGAINST OPENCOMPASS: {environments.install_commands('opencompass')}")
     known = dict(wheels.words())
     jobs = [job(name, known[name]) for name in CASES]
     script = Path(__file__).with_name("opencompass_prompts.py")

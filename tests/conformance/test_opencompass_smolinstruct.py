@@ -18,11 +18,11 @@ from evals.verdicts.second_opinion.opinion import Question, score_replies
 from evals.verdicts.second_opinion.rules import find
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
-PYTHON = environments.python("opencompass")
+PYTHON = environments.interpreter("opencompass")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not PYTHON, reason=f"NOT TESTED AGAINST OPENCOMPASS: {environments.recipe('opencompass')}"
+        not PYTHON, reason=f"NOT TESTED AGAINST OPENCOMPASS: {environments.install_commands('opencompass')}"
     ),
 ]
 PER_TASK = 36

@@ -66,7 +66,7 @@ class Agreement(NamedTuple):
 
 def interpreter(peer: str) -> str:
     """Return a peer's Python, its environment made if absent; OSError or CalledProcessError if that fails."""
-    folder = harnesses.place(
+    folder = harnesses.environment_folder(
         f"readers-{peer}"
     )  # without most of its dependencies: not the environment of the whole harness
     python, pins = folder / "bin" / "python", folder / "pins.json"

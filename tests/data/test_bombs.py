@@ -62,7 +62,7 @@ def test_a_file_that_compresses_well_is_read(tmp_path: Path) -> None:
 
 
 def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(disk, "MAX_LINE", 1000)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"a": "' + b"x" * 2000)
     with pytest.raises(DataError, match="a line of more than"):

@@ -307,7 +307,7 @@ def test_without_the_extra_one_line_names_it(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("tool", make_foreign.TOOLS)
 def test_what_the_tool_writes_today_imports_to_the_same_verdicts(tool: str, tmp_path: Path) -> None:
     """Sees a format drift once a tool's environment is made anew with another version."""
-    if environments.python(tool) is None:
+    if environments.interpreter(tool) is None:
         pytest.skip(f"NOT RUN AGAIN: {tool} has no environment; tools/make_foreign.py {tool} makes it")
     make_foreign.make(tool, tmp_path / tool)
     for case in CASES:

@@ -25,7 +25,7 @@ READ = {
 """Engine -> what its parser calls the model, the port, tensor parallel, the context and the reasoning parser."""
 
 
-PROFILES = [one for one in profiles.known() if ":" not in one.names[0]]
+PROFILES = [one for one in profiles.all_profiles() if ":" not in one.names[0]]
 
 
 class Said(NamedTuple):
@@ -66,7 +66,7 @@ def said(request: pytest.FixtureRequest) -> Said:
     """One engine's verdicts; its parser is imported once, which takes seconds."""
     name = request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpus, "visible", list)
+        patch.setattr(gpus, "visible_gpus", list)
         lines = {one.name: line(name, one) for one in PROFILES}
     lines["none"] = line(name, None, model="some/model", trusted=True)
     lines["an option too many"] = [*lines["none"], "--no-such-option", "1"]

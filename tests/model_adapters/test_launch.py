@@ -332,16 +332,16 @@ def test_a_model_that_cannot_see_is_refused_before_it_is_started(engine):
 @pytest.mark.parametrize("command", ["run", "serve"])
 def test_the_gpus_are_looked_at_before_the_engine_s_package(engine, monkeypatch, command):
     monkeypatch.setenv("STANDIN", "lacks")
-    monkeypatch.setattr(gpus, "visible", lambda: [H100] * 2)
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 2)
     words = ("run", "mmlu-pro", "--sample", "-m") if command == "run" else ("serve",)
     line = evals(*words, "vllm:internlm/Intern-S1-FP8").complaint
     assert line.startswith("Intern-S1-FP8 needs 4 x 80 GB or 2 x 141 GB; found 2 x NVIDIA H100")
-    monkeypatch.setattr(gpus, "visible", lambda: [H100] * 4)
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 4)
     assert "vllm is not installed" in evals(*words, "vllm:internlm/Intern-S1-FP8").complaint
 
 
 def test_doctor_asks_for_the_engine_where_the_gpus_suffice(engine, monkeypatch):
-    monkeypatch.setattr(gpus, "visible", lambda: [H100])
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100])
     found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
     assert found["Intern-S1-mini"]["detail"] == "its GPUs are here, and vllm 0.99, sglang 0.99, lmdeploy 0.99"
     monkeypatch.setenv("STANDIN", "lacks")
@@ -569,7 +569,7 @@ def options(words: list[str], *, after: str) -> set[tuple[str, ...]]:
 
 @pytest.mark.parametrize(("engine_name", "model"), GUIDE)
 def test_the_command_line_is_the_makers_guide_s(monkeypatch, engine_name, model):
-    monkeypatch.setattr(gpus, "visible", lambda: [H100] * 8)
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100] * 8)
     found = _words(engine_name, model)
     assert options(found, after=_port_option(engine_name)) == options(
         GUIDE[engine_name, model].split(), after=""
@@ -579,7 +579,7 @@ def test_the_command_line_is_the_makers_guide_s(monkeypatch, engine_name, model)
 
 @pytest.mark.parametrize("engine_name", GUIDE_PRO)
 def test_the_command_line_of_pro_is_the_makers_guide_s(monkeypatch, engine_name):
-    monkeypatch.setattr(gpus, "visible", lambda: [H200] * 16)
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: [H200] * 16)
     found = _words(engine_name, "Intern-S1-Pro")
     assert options(found, after=_port_option(engine_name)) == options(
         GUIDE_PRO[engine_name].split(), after=""
@@ -587,12 +587,12 @@ def test_the_command_line_of_pro_is_the_makers_guide_s(monkeypatch, engine_name)
 
 
 def test_fewer_of_a_larger_gpu_are_shared_over(monkeypatch):
-    monkeypatch.setattr(gpus, "visible", lambda: [H200] * 4)
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: [H200] * 4)
     assert standin.flag(_words("vllm", "Intern-S1"), "--tensor-parallel-size") == "4"
 
 
 def _part(monkeypatch: pytest.MonkeyPatch, engine_name: str, rank: int) -> list[str]:
-    monkeypatch.setattr(gpus, "visible", lambda: [H200] * 8)
+    monkeypatch.setattr(gpus, "visible_gpus", lambda: [H200] * 8)
     for name, value in (("NODES", "2"), ("RANK", str(rank)), ("MASTER", "10.0.0.1:29500")):
         monkeypatch.setenv(f"EVALS_ENGINE_{name}", value)
     return _words(engine_name, "Intern-S1-Pro")

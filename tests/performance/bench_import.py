@@ -90,7 +90,7 @@ def measure(folder: Path, *, runs: int = RUNS) -> list[Figure]:
     source, local = make(folder)
     results, floors = folder / "results", []
     times: dict[str, list[Measured]] = defaultdict(list)
-    audits = ["import", *(["lm-eval"] if environments.python("lm-eval") else [])]
+    audits = ["import", *(["lm-eval"] if environments.interpreter("lm-eval") else [])]
     for turn in range(runs):
         floors.append(_good(measured([sys.executable, "-c", FLOOR, source, folder / "floor.jsonl"])))
         words = ("--data", local, "--results", results, "--run", f"r{turn}", "--protocol", "official")

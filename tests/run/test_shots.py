@@ -59,8 +59,8 @@ def test_the_official_number_has_the_official_name() -> None:
         ),
         (("chembench:lamalab", "official", 3), "protocol official of chembench has no few-shot examples"),
         (("gpqa", "official", 0), "protocol official of gpqa has no few-shot examples"),
-        (("mmlu-pro", "official", 6), "--shots 6: mmlu-pro has 5 worked examples for a question"),
-        (("mmlu-pro", "official+6-shot", None), "--shots 6: mmlu-pro has 5 worked examples for a question"),
+        (("mmlu-pro", "official", 6), "--shots 6: mmlu-pro has 5 worked examples per question"),
+        (("mmlu-pro", "official+6-shot", None), "--shots 6: mmlu-pro has 5 worked examples per question"),
     ],
 )
 def test_refused_in_one_line(words: tuple[str, str | None, int | None], why: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from evals import load
-from evals.benchmark import listing_of
+from evals.benchmark import make_listing
 from evals.plugins import Listing
 from tests.support.paths import ROOT
 
@@ -17,7 +17,7 @@ PATH = ROOT / "suites" / "index.json"
 
 def listings() -> dict[str, Listing]:
     own = [name for name in load.suite_names() if load.suite_origin(name) is None]
-    return {name: listing_of(load.benchmark(name)) for name in own}
+    return {name: make_listing(load.benchmark(name)) for name in own}
 
 
 def test_the_index_is_that_of_the_benchmarks() -> None:

@@ -13,7 +13,7 @@ from evals.data import Data
 from evals.data.smolinstruct import TASKS, samples
 from evals.data.smolinstruct import open_archive as read_archive
 from evals.errors import DataError
-from evals.suite import check, checked
+from evals.suite import check, checked_samples
 from evals.suites import smolinstruct
 from evals.suites.smolinstruct import aggregate
 from evals.types import Estimate, Point, Prompt, Reply, Sample
@@ -176,7 +176,7 @@ def archive(request, tmp_path):
 
 
 def test_the_archive_is_read_as_the_loading_script_reads_it(archive):
-    first, second, third = checked(suite("RS"), archive)
+    first, second, third = checked_samples(suite("RS"), archive)
     assert first.id == "retrosynthesis.test.1.None"
     assert first.question[0].text == "Make <SMILES> CNC </SMILES> ."
     assert first.target == "CN;CI"
@@ -186,7 +186,7 @@ def test_the_archive_is_read_as_the_loading_script_reads_it(archive):
 
 
 def test_side_effects_are_told_apart_by_their_target(archive):
-    heart, ear = checked(suite("PP-SIDER"), archive)
+    heart, ear = checked_samples(suite("PP-SIDER"), archive)
     assert (heart.id, heart.target, heart.group) == ("property_prediction-sider.test.0.heart", "yes", "heart")
     assert (ear.target, ear.group, ear.cluster) == ("no", "ear", "CCO")
     assert "also" not in ear.meta
@@ -225,7 +225,7 @@ def test_a_mirror_of_one_file_for_all_tasks(tmp_path):
         if task.kind != "number"
     ]
     (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (only,) = checked(suite("FS"), Data(suite="smolinstruct", local=tmp_path))
+    (only,) = checked_samples(suite("FS"), Data(suite="smolinstruct", local=tmp_path))
     assert (only.target, only.question) == ("CCO", ())
 
 
@@ -339,7 +339,7 @@ def test_missing_numbers_count_as_the_training_mean_or_the_worst(tmp_path):
         )
     one = suite("PP-ESOL")
     (scorer,) = one.scorers.values()
-    found = list(checked(one, Data(suite="smolinstruct", local=tmp_path / "data.zip")))
+    found = list(checked_samples(one, Data(suite="smolinstruct", local=tmp_path / "data.zip")))
     replies = (Reply(text="\\boxed{4}"), Reply(text="no idea"))
     scores = [scorer(sample, Prompt(), reply) for sample, reply in zip(found, replies, strict=True)]
     points = [

@@ -215,9 +215,9 @@ def test_of_a_gated_suite_there_are_letters_alone(
 
 def there(peer: str) -> Path:
     """Give a peer's interpreter, or skip and say how to have it."""
-    found = environments.python(peer)
+    found = environments.interpreter(peer)
     if found is None:
-        pytest.skip(f"NOT AUDITED BY {peer}: {environments.recipe(peer)}")
+        pytest.skip(f"NOT AUDITED BY {peer}: {environments.install_commands(peer)}")
     return found
 
 

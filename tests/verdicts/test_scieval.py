@@ -97,7 +97,7 @@ def theirs(python: Path) -> dict[str, float | None]:
 def interpreter(folder: Path) -> Path | None:
     """Return a Python with SciEvalKit: its environment, or a bare one that sees the checkout of EVALS_SCIEVALKIT."""
     if not (checkout := os.environ.get("EVALS_SCIEVALKIT")):
-        return environments.python("scieval")
+        return environments.interpreter("scieval")
     venv.create(folder, with_pip=False, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "scievalkit.pth").write_text(f"{Path(checkout).resolve()}\n")
@@ -119,7 +119,7 @@ def test_there_are_200_replies_and_our_side_of_each_listed_one_holds() -> None:
 def test_every_disagreement_with_scievalkit_is_a_named_case(tmp_path: Path) -> None:
     python = interpreter(tmp_path / "env")
     if python is None:
-        pytest.skip(f"NOT AUDITED BY SciEvalKit: {environments.recipe('scieval')}")
+        pytest.skip(f"NOT AUDITED BY SciEvalKit: {environments.install_commands('scieval')}")
     mine, other = ours(), theirs(python)
     assert {name: other[name] for name in mine if mine[name] != other[name]} == {
         name: line["theirs"] for name, line in cases().items()

@@ -56,7 +56,7 @@ MAX_FILE_BYTES = 1_000_000
 
 def wheel_path(wheel: Wheel) -> Path:
     """Return the path of a wheel in the cache; the file may not exist."""
-    return environments.place(wheel.package.replace("==", "-")) / wheel.file
+    return environments.environment_folder(wheel.package.replace("==", "-")) / wheel.file
 
 
 def fault(wheel: Wheel) -> str:

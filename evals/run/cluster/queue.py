@@ -22,7 +22,7 @@ from evals import errors
 from evals.calls.pace import MAX_LIMIT
 from evals.data.media import stored_path
 from evals.errors import Disconnected, Gone, ModelError, RateLimit, UsageError
-from evals.labels import Refused, sending
+from evals.labels import Refused, parse_sent
 from evals.plain import notice
 from evals.types import Media, Prompt, Reply, Sampling
 
@@ -340,6 +340,6 @@ def _images(prompt: Prompt) -> dict[str, bytes]:
     images = {}
     for message in prompt.messages:
         for part in message.parts:
-            if isinstance(part, Media) and not isinstance(sending(part.sent), Refused):
+            if isinstance(part, Media) and not isinstance(parse_sent(part.sent), Refused):
                 images[part.sha256] = stored_path(part).read_bytes()
     return images

@@ -85,12 +85,12 @@ def interpreter(peer: str, python: Path | None) -> Path:
         if not os.access(python, os.X_OK) or python.is_dir():
             raise UsageError(f"--python {python}: no program there that could be run")
         return python.absolute()  # not resolved: in a virtual environment it is a link
-    if known := environments.python(peer):
+    if known := environments.interpreter(peer):
         return known
     if find_spec(PEERS[peer]):
         return Path(sys.executable)
     raise UsageError(
-        f"no {peer} on this machine; make it an environment of its own: {environments.recipe(peer)}"
+        f"no {peer} on this machine; make it an environment of its own: {environments.install_commands(peer)}"
     )
 
 
@@ -194,7 +194,11 @@ def _read_greeting(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> 
         raise UsageError(f"{python}: it ended before it judged anything{_last_error_line(errors)}") from None
     if first.fault:
         missing = first.fault.startswith("ModuleNotFoundError")
-        hint = f"; an environment that has all it needs: {environments.recipe(rule.peer)}" if missing else ""
+        hint = (
+            f"; an environment that has all it needs: {environments.install_commands(rule.peer)}"
+            if missing
+            else ""
+        )
         raise UsageError(f"{python}: {rule.peer} cannot judge by {rule.name}: {first.fault}{hint}")
     return first
 
