@@ -528,7 +528,7 @@ async def test_the_version_of_anthropics_api_is_the_models(make: Maker, server: 
         (Answer({"data": [{"id": "intern-s1"}]}), "is not a known alias; known: intern-s1"),
         (Answer({"data": [{"id": "intern-latest"}]}), "is not a known alias"),
         (Answer(b"", 401), "cannot resolve intern:intern-latest at .*/v1/models"),
-        (Answer(HTML), "cannot ask"),
+        (Answer(HTML), "cannot resolve"),
         (Answer(b"", 302, {"Location": "/v1/elsewhere"}), "HTTP Error 302: it has moved to .*/v1/elsewhere"),
     ],
     ids=["unknown", "no ref_model", "401", "HTML", "moved"],
@@ -563,7 +563,7 @@ async def test_the_pace_of_the_hosted_api_is_the_users_own(
     monkeypatch.setenv("INTERN_PER_MINUTE", "120")
     assert (await _intern(server, monkeypatch, "intern-s1")).per_minute == 120
     monkeypatch.setenv("INTERN_PER_MINUTE", "many")
-    with pytest.raises(UsageError, match="INTERN_PER_MINUTE='many': a number"):
+    with pytest.raises(UsageError, match="INTERN_PER_MINUTE='many': must be a number"):
         await _intern(server, monkeypatch, "intern-s1")
 
 
