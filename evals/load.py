@@ -164,11 +164,9 @@ def item_counts() -> dict[str, int]:
     """Return the known numbers of items of `suite:variant`, and of bare names, which stand for the default variants."""
     counts = dict[str, int]()
     for name in suite_names():
-        listed = listing(name)
-        counts |= {
-            f"{name}:{variant}" if variant else name: rows for variant, rows in listed.variants.items()
-        }
-        counts[name] = sum(listed.variants[variant] for variant in listed.default or listed.variants)
+        summary = listing(name)
+        counts |= {f"{name}:{variant}".rstrip(":"): rows for variant, rows in summary.variants.items()}
+        counts[name] = sum(summary.variants[variant] for variant in summary.default or summary.variants)
     return {name: rows for name, rows in counts.items() if rows}
 
 

@@ -1,12 +1,10 @@
 """The core types, from a suite's samples over prompts, replies and scores to records and estimates.
 
->>> sample = Sample(id="1", question=(Text("2 + 2 = ?"),), target="B", choices=("3", "4"))
 >>> Reply(text="ANSWER: B", stop="stop").text
 'ANSWER: B'
 
-All types are frozen. They are msgspec structs rather than dataclasses, because unions of them (`Reply | Failure`, `Text |
-Media`) must be distinguished on disk, and because the runner creates twelve thousand of them per second, which takes a fifth
-of the time of frozen dataclasses.
+All types are frozen msgspec structs: unions of them (`Reply | Failure`, `Text | Media`) are distinguished on disk, and the
+runner creates twelve thousand per second, in a fifth of the time of frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -165,14 +163,13 @@ class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("input", "output", "reasoning", "cached"):
+        for name in self.__struct_fields__:
             count = getattr(self, name)
             if count is not None and not (type(count) is int and 0 <= count <= MAX_TOKENS):
                 force_setattr(self, name, None)  # not a count
 
 
-TOOL_CALLS = "tool calls"
-UNKNOWN_FINISH = "unknown: "
+TOOL_CALLS, UNKNOWN_FINISH = "tool calls", "unknown: "
 
 
 class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
@@ -287,11 +284,10 @@ class Point(Struct, frozen=True, gc=False):
 
 
 class Metric(Struct, frozen=True, kw_only=True):
-    """How points are reduced to one number.
+    """The reduction of points to one number.
 
-    `pool`: what `of` is applied to, and how the interval is computed: `micro`, `of` sees one point at a time (with
-    `joint`, all repeats of a sample), then the mean; `macro`, the unweighted mean of the groups' micro means;
-    `whole`, `of` sees all points at once (RMSE, ROC-AUC), interval by bootstrap over clusters.
+    `pool`: `micro`: mean of `of` over single points (with `joint`, over all repeats of a sample); `macro`: unweighted mean of
+    the groups' micro means; `whole`: `of` is applied to all points at once (RMSE, ROC-AUC), with a bootstrap over clusters.
     """
 
     name: str
@@ -382,9 +378,9 @@ class LogProbs(Protocol):
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """Return the likelihood of each continuation of a plain text, without a chat template.
 
-        Trailing spaces of the prompt belong to the continuations, which begin after as many tokens as the prompt alone has, as
-        in lm-evaluation-harness (`TemplateLM._encode_pair` in `lm_eval/api/model.py` at 4e7e0d47). Raises the errors of
-        `reply`, and Rejected for an empty prompt or a continuation without a token.
+        Trailing spaces of the prompt belong to the continuations, which begin after as many tokens as the prompt alone has
+        (lm-evaluation-harness, `TemplateLM._encode_pair` at 4e7e0d47). Raises the errors of `reply`, and Rejected for an empty
+        prompt or a continuation without a token.
         """
         ...
 
@@ -392,8 +388,7 @@ class LogProbs(Protocol):
 class Scorer(Protocol):
     """A scorer: pure and fast, or `heavy` and then run in a worker process (`seams.Heavy`).
 
-    Its `repr` contains the rule and its options; it is stored on the card of every run, so that changes of the rule are
-    detected.
+    Its `repr` contains the rule and its options, and is stored on the card of every run, to detect changes of the rule.
     """
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Awaitable[Score]:
