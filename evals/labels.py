@@ -2,7 +2,7 @@
 
 >>> str(Failed("timeout")), Failed.parse("failed:timeout"), Failed.parse("wrong")
 ('failed:timeout', Failed(kind='timeout'), None)
->>> sending("png 640x480")
+>>> parse_sent("png 640x480")
 Redrawn(width=640, height=480)
 """
 

@@ -1,4 +1,4 @@
-"""The core types, from a suite's samples over prompts, replies and scores to records and estimates.
+"""The core types: samples, prompts, replies, scores, records, metrics and estimates.
 
 >>> Reply(text="ANSWER: B", stop="stop").text
 'ANSWER: B'

@@ -24,7 +24,7 @@ def explain(error: msgspec.ValidationError, kind: Any) -> str:
     >>> try:
     ...     msgspec.convert([{"better": "up"}], list[Entry])
     ... except msgspec.ValidationError as error:
-    ...     explained(error, list[Entry])
+    ...     explain(error, list[Entry])
     "unknown value 'up' at [0].better; known: higher, lower"
     """
     text = str(error)

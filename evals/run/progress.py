@@ -306,7 +306,7 @@ def _remaining_time(tally: Tally) -> str:
 def rate_text(count: int, seconds: float) -> str:
     """Return a rate per second, minute or hour, in the largest unit in which it does not round to zero.
 
-    >>> pace(30, 10.0), pace(3, 60.0), pace(1, 600.0), pace(12_000, 10.0)
+    >>> rate_text(30, 10.0), rate_text(3, 60.0), rate_text(1, 600.0), rate_text(12_000, 10.0)
     ('3.0/s', '3.0/min', '6/h', '1,200/s')
     """
     rate = count / seconds
@@ -318,7 +318,7 @@ def rate_text(count: int, seconds: float) -> str:
 def duration_text(seconds: float) -> str:
     """Return a duration in its two largest units.
 
-    >>> duration(42), duration(750), duration(7500)
+    >>> duration_text(42), duration_text(750), duration_text(7500)
     ('42 s', '12 min', '2 h 05 min')
     """
     if seconds < 90:

@@ -80,7 +80,7 @@ def _file_version(path: Path) -> tuple[int, int] | None:
 def split_urls(urls: str) -> list[str]:
     """Split a list of URLs, which may contain commas themselves.
 
-    >>> split("http://a:1/v1,http://b:1/v1?x=1,2")
+    >>> split_urls("http://a:1/v1,http://b:1/v1?x=1,2")
     ['http://a:1/v1', 'http://b:1/v1?x=1,2']
     """
     return [url.strip() for url in re.split(r",(?=\s*[A-Za-z][A-Za-z0-9+.-]*://)", urls)]

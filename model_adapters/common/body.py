@@ -42,7 +42,7 @@ def parse_content(content: Any) -> Content:
     An object that is not a part is a reply in JSON that the server has parsed; its JSON is the text.
 
     >>> parse_content([{"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]}, {"type": "text", "text": "4"}])
-    Content(text='4', reasoning='2 and 2', refusal=None, tools=False)
+    Content(text='4', reasoning='2 and 2', refusal=None, has_tool_call=False)
     >>> parse_content({"answer": "B"}).text
     '{"answer": "B"}'
     """
@@ -139,7 +139,7 @@ def as_object(value: Any) -> Mapping[str, Any]:
 def parse_count(value: Any) -> int | None:
     """Return a token count; None if the value is not a non-negative integer.
 
-    >>> count(12), count(12.0), count("12"), count(2.25), count(True), count(-1)
+    >>> parse_count(12), parse_count(12.0), parse_count("12"), parse_count(2.25), parse_count(True), parse_count(-1)
     (12, 12, None, None, None, None)
     """
     if isinstance(value, float) and value.is_integer():

@@ -72,7 +72,7 @@ class BaseUrl(NamedTuple):
 def parse_base_url(url: str) -> BaseUrl:
     """Parse a base URL; trailing slashes and the path of an endpoint are removed.
 
-    >>> base_of("https://x.azure.com/openai/v1/chat/completions/?api-version=2026-01-01").join("/models")
+    >>> parse_base_url("https://x.azure.com/openai/v1/chat/completions/?api-version=2026-01-01").join("/models")
     'https://x.azure.com/openai/v1/models?api-version=2026-01-01'
     """
     before, _, query = url.strip().partition("#")[0].partition("?")
@@ -86,7 +86,7 @@ def parse_base_url(url: str) -> BaseUrl:
 def suggest_base_url(url: str, version: str = "/v1") -> str:
     """Return the probably intended base URL in place of one that does not work; empty if it looks correct.
 
-    >>> likely_base("http://gpu7:8000"), likely_base("http://gpu7:8000/v1/v1"), likely_base("http://gpu7:8000/v1")
+    >>> suggest_base_url("http://gpu7:8000"), suggest_base_url("http://gpu7:8000/v1/v1"), suggest_base_url("http://gpu7:8000/v1")
     ('http://gpu7:8000/v1', 'http://gpu7:8000/v1', '')
     """
     position = url.lower().find(f"{version}/")

@@ -59,7 +59,7 @@ def requested_wait_s(
 def wait_in_message_s(message: str) -> float | None:
     """Return the wait, in seconds, stated near the beginning of a message; None if there is none.
 
-    >>> stated_s("Rate limit reached. Please try again in 1m3.5s."), stated_s("Please retry after 20 seconds")
+    >>> wait_in_message_s("Rate limit reached. Please try again in 1m3.5s."), wait_in_message_s("Please retry after 20 seconds")
     (63.5, 20.0)
     """
     beginning = message[:500].lower()

@@ -1,7 +1,7 @@
 """The words of protocol `intern-s1` are OpenCompass' own: fetched through pip, and worded as its own code words them.
 
 The wheel is fetched anew, as `evals data opencompass` does it. OpenCompass' code runs in an environment of its own
-(`evals.harness_environments.recipe("opencompass")` says how it is made); where there is none, its configurations are run with stand-ins
+(`evals.harness_environments.install_commands("opencompass")` says how it is made); where there is none, its configurations are run with stand-ins
 for all that they import, so that at least the reader of literals is held against Python itself.
 """
 
