@@ -457,7 +457,7 @@ def gold(row: dict[str, Any]) -> tuple[str, str]:
 
 def problems() -> list[str]:
     """Return every item whose answer differs from the computed one, or that is not covered here."""
-    found, seen = [], set()
+    faults, seen = [], set()
     for file in FILES:
         suite = file.split("/")[0]
         for row in rows(file):
@@ -466,11 +466,11 @@ def problems() -> list[str]:
             seen.add(key)
             if key in CHECKS:
                 if (right := CHECKS[key]()) != answer:
-                    found.append(f"{file}: {name} says {answer!r}, computed {right!r}")
+                    faults.append(f"{file}: {name} says {answer!r}, computed {right!r}")
             elif key not in PROSE:
-                found.append(f"{file}: {name} is neither computed nor argued for")
-    found += [f"{key} is checked, but no such item is there" for key in {*CHECKS, *PROSE} - seen]
-    return found
+                faults.append(f"{file}: {name} is neither computed nor argued for")
+    faults += [f"{key} is checked, but no such item is there" for key in {*CHECKS, *PROSE} - seen]
+    return faults
 
 
 if __name__ == "__main__":

@@ -51,27 +51,27 @@ def shown_options(prompt: str) -> list[str]:
 def order(prompt: str, choices: list[str]) -> list[int]:
     """Return the index in the corpus of each option shown; raises ValueError if they do not match."""
     left = {index: bare(choice) for index, choice in enumerate(choices)}
-    found = []
+    positions = []
     for option in shown_options(prompt):
         index = next((i for i, text in left.items() if text == bare(option)), None)
         if index is None:
-            raise ValueError(f"option {option!r} is none of the corpus")
-        found.append(index)
+            raise ValueError(f"option {option!r} is not in the corpus")
+        positions.append(index)
         del left[index]
-    return found
+    return positions
 
 
 def replies(report: Path, tasks: Path) -> Iterator[dict[str, Any]]:
     """Yield one line per task of a report file."""
     names = task_ids(tasks)
     for row in open_lines(report):
-        one = row["report"][0]
-        name, task = names[one["name"]]
-        output = one["output"]
+        result = row["report"][0]
+        name, task = names[result["name"]]
+        output = result["output"]
         text = output["text"] if isinstance(output, dict) else str(output)
         line: dict[str, Any] = {"id": name, "text": text}
         if choices := list(task["examples"][0].get("target_scores") or ()):
-            line["order"] = order(one["prompt"], choices)
+            line["order"] = order(result["prompt"], choices)
         yield line
 
 
@@ -79,7 +79,7 @@ def published(summary: Path, tasks: Path) -> dict[str, int]:
     """Sample id -> published verdict, 1 or 0."""
     names = task_ids(tasks)
     scores = json.loads(summary.read_text())["model_scores"]
-    return {names[one["question_name"]][0]: int(one["all_correct"]) for one in scores}
+    return {names[score["question_name"]][0]: int(score["all_correct"]) for score in scores}
 
 
 def main(arguments: list[str]) -> None:

@@ -46,17 +46,19 @@ def folder() -> Path:
 
 def make() -> Path:
     """Download the sources if they are missing."""
-    place, engine = folder(), vllm_environment.make()
-    if not (place / "ready").exists():
-        shutil.rmtree(place, ignore_errors=True)
-        vllm_environment.pip(engine, "install", "--no-deps", "--target", str(place), *IMPORTED)
+    work_folder, engine = folder(), vllm_environment.make()
+    if not (work_folder / "ready").exists():
+        shutil.rmtree(work_folder, ignore_errors=True)
+        vllm_environment.pip(engine, "install", "--no-deps", "--target", str(work_folder), *IMPORTED)
         with tempfile.TemporaryDirectory() as wheels:
             vllm_environment.pip(engine, "download", "--no-deps", "--dest", wheels, *WHEELS)
             for wheel in Path(wheels).glob("*.whl"):
                 with ZipFile(wheel) as archive:
-                    archive.extractall(place, [name for name in archive.namelist() if name.endswith(".py")])
-        (place / "ready").touch()
-    return place
+                    archive.extractall(
+                        work_folder, [name for name in archive.namelist() if name.endswith(".py")]
+                    )
+        (work_folder / "ready").touch()
+    return work_folder
 
 
 class Refused(Exception):
@@ -110,11 +112,14 @@ def lmdeploy() -> Callable[[list[str]], argparse.Namespace]:
 def verdict(parse: Callable[[list[str]], argparse.Namespace], words: list[str]) -> dict[str, Any]:
     """Return the parser's verdict on a command line."""
     try:
-        found = vars(parse(words))
+        options = vars(parse(words))
     except (Refused, ValueError, KeyError, TypeError) as error:
         return {"error": str(error), "values": {}}
     plain = (str, int, float, bool, list, type(None))
-    return {"error": "", "values": {name: value for name, value in found.items() if isinstance(value, plain)}}
+    return {
+        "error": "",
+        "values": {name: value for name, value in options.items() if isinstance(value, plain)},
+    }
 
 
 def main() -> None:
@@ -126,8 +131,8 @@ def main() -> None:
     os.dup2(2, 1)  # what they print while they are imported
     setattr(argparse.ArgumentParser, "error", refuse)  # noqa: B010 - mypy forbids the assignment
     parse = {"vllm": vllm, "sglang": sglang, "lmdeploy": lmdeploy}[sys.argv[1]]()
-    found = [verdict(parse, words) for words in json.load(sys.stdin)]
-    os.write(out, json.dumps(found, default=str).encode())
+    verdicts = [verdict(parse, words) for words in json.load(sys.stdin)]
+    os.write(out, json.dumps(verdicts, default=str).encode())
 
 
 if __name__ == "__main__":

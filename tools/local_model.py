@@ -136,22 +136,22 @@ def main() -> int:
     parser.add_argument("--concurrency", type=int, default=4)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        mirror.build(place / "mirror", mirror.shared_folder())
-        found = both(place / "mirror", place / "results", **vars(options))
-    score = found.score
-    print(f"coverage {[f'{100 * c:.0f} %' for c in found.coverage]} (bar: 100 %)")
+        path = Path(folder)
+        mirror.build(path / "mirror", mirror.shared_folder())
+        comparison = both(path / "mirror", path / "results", **vars(options))
+    score = comparison.score
+    print(f"coverage {[f'{100 * c:.0f} %' for c in comparison.coverage]} (bar: 100 %)")
     print(
         f"MMLU-Pro {100 * score['value']:.1f} % [{100 * score['low']:.1f}, {100 * score['high']:.1f}] of {score['n']},"
         f" guessing {100 * CHANCE:.2f} % (bar: inside the interval)"
     )
-    alike = sum(pair.inside.text == pair.outside.text for pair in found.pairs)
+    alike = sum(pair.inside.text == pair.outside.text for pair in comparison.pairs)
     print(
-        f"{len(found.pairs)} samples both ways: {alike} replies alike to the letter, "
-        f"{len(found.differing)} verdicts differ (bar: 0, or explained); {found.seconds[0]:.0f} s in process, "
-        f"{found.seconds[1]:.0f} s over HTTP"
+        f"{len(comparison.pairs)} samples both ways: {alike} replies alike to the letter, "
+        f"{len(comparison.differing)} verdicts differ (bar: 0, or explained); {comparison.seconds[0]:.0f} s in process, "
+        f"{comparison.seconds[1]:.0f} s over HTTP"
     )
-    for pair in found.pairs:
+    for pair in comparison.pairs:
         if pair.inside.text != pair.outside.text:
             print(f"  {pair.suite} {pair.sample} {pair.verdicts}: {first_difference(pair)}")
     return 0

@@ -192,12 +192,12 @@ def rows(shared: Path) -> list[Row]:
 
 
 def source(text: str) -> Source:
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"InternLM/Intern-S1@(\w+) ([\w./]+?)(?::(\d+))?(?: \((read from image|SUPERSEDED by HEAD)\))?(?: ; (.*))?",
         text,
     )
-    assert found, text
-    commit, file, line, mark, note = found.groups()
+    assert match, text
+    commit, file, line, mark, note = match.groups()
     return Source(commit, file, int(line) if line else None, mark == "SUPERSEDED by HEAD", note or "")
 
 
@@ -209,10 +209,12 @@ def suite(benchmark: str) -> str:
 def tables(found: Iterable[Row]) -> Iterator[list[str]]:
     grouped: dict[tuple[str, str, Source], list[tuple[Row, str]]] = {}
     for row in found:
-        place = source(row.source)
-        grouped.setdefault((row.benchmark, row.metric, place._replace(note="")), []).append((row, place.note))
-    for (benchmark, metric, place), some in grouped.items():
-        yield list(lines(benchmark, metric, place, some))
+        location = source(row.source)
+        grouped.setdefault((row.benchmark, row.metric, location._replace(note="")), []).append(
+            (row, location.note)
+        )
+    for (benchmark, metric, location), some in grouped.items():
+        yield list(lines(benchmark, metric, location, some))
 
 
 def lines(benchmark: str, metric: str, place: Source, some: list[tuple[Row, str]]) -> Iterator[str]:
@@ -246,12 +248,12 @@ def lines(benchmark: str, metric: str, place: Source, some: list[tuple[Row, str]
         yield f"notes = {inline({json.dumps(model): note for model, note in notes.items()})}"
 
 
-def remarks(name: str, place: Source, some: list[tuple[Row, str]]) -> dict[str, str]:
+def remarks(name: str, location: Source, some: list[tuple[Row, str]]) -> dict[str, str]:
     """Return remarks on contradictions between the developers' sources."""
-    told = {} if name not in TEXTS else {PRO_TABLE: {"Intern-S1-Pro": THINKING}}.get(place.file, {})
-    if name in TEXTS and place.line in FIRST_TABLE:
-        told = {"Intern-S1": TOP_P}
-    return {row.model: told[row.model] for row, _ in some if row.model in told}
+    notes = {} if name not in TEXTS else {PRO_TABLE: {"Intern-S1-Pro": THINKING}}.get(location.file, {})
+    if name in TEXTS and location.line in FIRST_TABLE:
+        notes = {"Intern-S1": TOP_P}
+    return {row.model: notes[row.model] for row, _ in some if row.model in notes}
 
 
 def conditions(name: str, place: Source, models: set[str]) -> Iterator[str]:

@@ -22,15 +22,15 @@ from evals.types import Sample
 def duplicates(samples: Iterable[Sample]) -> dict[str, str]:
     """Return id -> the earlier id of the same question."""
     first: dict[bytes, str] = {}
-    found = {}
+    earlier_ids = {}
     for sample in samples:
-        asked = msgspec.json.encode((sample.question, sorted(sample.choices)))
+        content = msgspec.json.encode((sample.question, sorted(sample.choices)))
         if not sample.question:
             continue
-        earlier = first.setdefault(sha256(asked).digest(), sample.id)
+        earlier = first.setdefault(sha256(content).digest(), sample.id)
         if earlier != sample.id:
-            found[sample.id] = earlier
-    return found
+            earlier_ids[sample.id] = earlier
+    return earlier_ids
 
 
 def main(name: str, data: str) -> None:
@@ -38,15 +38,15 @@ def main(name: str, data: str) -> None:
     for suite in load.suite(name):
         if "image" in suite.needs:
             sys.exit(f"{name}: its pictures would have to be compared too")
-        found = duplicates(suite.samples(Data(suite=suite.name, local=Path(data))))
-        if not found:
+        groups = duplicates(suite.samples(Data(suite=suite.name, local=Path(data))))
+        if not groups:
             continue
         print('\n[[entry]]\nkind = "duplicate"')
         if suite.variant:
             print(f'variant = "{suite.variant}"')
         print('evidence = "the same question with the same set of options, letter for letter"')
         print('source = "counted over the data by tools/make_errata.py"\n\n[entry.items]')
-        for repeated, earlier in found.items():
+        for repeated, earlier in groups.items():
             print(f'"{repeated}" = "{earlier}"')
 
 

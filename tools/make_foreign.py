@@ -49,38 +49,38 @@ RECIPES = {
 @cache
 def items() -> tuple[tuple[str, str, int], ...]:
     """(question, right answer as text, number within its file) of every sample item that is asked."""
-    found = []
+    entries = []
     for name, question, answer in (
         ("mmlu_pro/test.jsonl", "question", lambda row: row["options"][row["answer_index"]]),
         ("gpqa/diamond.jsonl", "Question", lambda row: row["Correct Answer"]),
         ("aime/2025.jsonl", "problem", lambda row: str(row["answer"])),
     ):
         lines = (SAMPLES / name).read_text(encoding="utf-8").splitlines()
-        found += [(row[question], answer(row), n) for n, row in enumerate(map(json.loads, lines))]
-    return tuple(found)
+        entries += [(row[question], answer(row), n) for n, row in enumerate(map(json.loads, lines))]
+    return tuple(entries)
 
 
 def reply(call: Call, text: str | None, *, finish: str = "stop", **message: Any) -> Answer:
     """Return a completion with all fields that strict clients need; tokens are counted as words."""
-    found = json.loads(says(text, finish=finish, **message).body)
-    found["choices"] = [found["choices"][0] | {"index": index} for index in range(call.body.get("n") or 1)]
+    body = json.loads(says(text, finish=finish, **message).body)
+    body["choices"] = [body["choices"][0] | {"index": index} for index in range(call.body.get("n") or 1)]
     words = len((text or "").split())
     usage = {"prompt_tokens": 40, "completion_tokens": words, "total_tokens": 40 + words}
-    found |= {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_790_000_000, "model": "standin-1"}
-    return Answer(200, json.dumps(found | {"usage": usage}).encode())
+    body |= {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_790_000_000, "model": "standin-1"}
+    return Answer(200, json.dumps(body | {"usage": usage}).encode())
 
 
 def behave(call: Call) -> Answer:
     """Answer depending on the item: of every eight, five are right, one is wrong, one is refused or fails, one is truncated."""
-    asked = "\n".join(_text(turn["content"]) for turn in call.body["messages"])
-    question, answer, number = max(items(), key=lambda item: asked.rfind(item[0]))
-    if question not in asked:
+    prompt = "\n".join(_text(turn["content"]) for turn in call.body["messages"])
+    question, answer, number = max(items(), key=lambda item: prompt.rfind(item[0]))
+    if question not in prompt:
         return error(404, "no such question")
-    option = re.search(rf"(?m)^\W*([A-J])\W+{re.escape(answer)}\s*$", asked[asked.rfind(question) :])
+    option = re.search(rf"(?m)^\W*([A-J])\W+{re.escape(answer)}\s*$", prompt[prompt.rfind(question) :])
     right = option[1] if option else answer
     wrong = ("A" if right != "A" else "B") if option else str(int(answer) + 1)
     kind = number % 8
-    said = (
+    text = (
         f"The correct answer is ({right}).\nANSWER: {right}"
         if option
         else f"So \\boxed{{{right}}}.\nANSWER: {right}"
@@ -90,12 +90,12 @@ def behave(call: Call) -> Answer:
     if kind == 3:
         return error(400, "this prompt is not served")
     if kind == 4:
-        return reply(call, said, reasoning_content="First, let me see.")
+        return reply(call, text, reasoning_content="First, let me see.")
     if kind == 5:
         return reply(call, "Let us begin at the beginning, and", finish="length")
     if kind == 6 and number < 8:
         return reply(call, "", finish="content_filter")
-    return reply(call, f"Step by step.\n{said}")
+    return reply(call, f"Step by step.\n{text}")
 
 
 def lenient(call: Call) -> Answer:
@@ -209,11 +209,11 @@ def lm_eval(python: Path, url: str, out: Path) -> None:
     }
     lines = []
     for row in map(json.loads, (SAMPLES / "gpqa" / "diamond.jsonl").read_text(encoding="utf-8").splitlines()):
-        shown = [
+        choices = [
             row[name]
             for name in ("Incorrect Answer 1", "Correct Answer", "Incorrect Answer 2", "Incorrect Answer 3")
         ]
-        lines.append(json.dumps(row | {f"choice{n}": text for n, text in enumerate(shown, 1)}))
+        lines.append(json.dumps(row | {f"choice{n}": text for n, text in enumerate(choices, 1)}))
     (tasks / "gpqa.jsonl").write_text("\n".join(lines))
     gpqa = {
         "task": "gpqa_diamond_sample",
@@ -301,10 +301,12 @@ def opencompass(python: Path, url: str, out: Path) -> None:
     rows = map(json.loads, (SAMPLES / "mmlu_pro" / "test.jsonl").read_text(encoding="utf-8").splitlines())
     lines = []
     for row in rows:
-        shown = "\n".join(
+        options = "\n".join(
             f"{letter}. {text}" for letter, text in zip("ABCDEFGHIJ", row["options"], strict=False)
         )
-        lines.append(json.dumps({"question": row["question"], "options_str": shown, "answer": row["answer"]}))
+        lines.append(
+            json.dumps({"question": row["question"], "options_str": options, "answer": row["answer"]})
+        )
     data.write_text("\n".join(lines), encoding="utf-8")
     text = (TASKS / "opencompass_config.py").read_text(encoding="utf-8")
     config.write_text(text.replace('"DATA"', repr(str(data))).replace('"URL"', repr(url)), encoding="utf-8")
@@ -346,13 +348,17 @@ def run(*words: object, env: dict[str, str] | None = None, cwd: Path | None = No
 
 def install(tool: str) -> Path:
     """Create a tool's environment and return its interpreter."""
-    place = environments.environment_folder(tool)
-    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    environment = environments.environment_folder(tool)
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     for step in RECIPES.get(tool) or environments.PACKAGES[tool]:
-        subprocess.run([place / "bin" / "pip", "install", "-q", *step.replace("'", "").split()], check=True)
+        subprocess.run(
+            [environment / "bin" / "pip", "install", "-q", *step.replace("'", "").split()], check=True
+        )
     if tool == "lighteval":  # its import would fetch this from a code host, and no task of ours needs it
-        next(place.glob("lib/*/site-packages/lighteval/tasks/tasks")).joinpath("tinyBenchmarks.pkl").touch()
-    return place / "bin" / "python"
+        next(environment.glob("lib/*/site-packages/lighteval/tasks/tasks")).joinpath(
+            "tinyBenchmarks.pkl"
+        ).touch()
+    return environment / "bin" / "python"
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

@@ -152,13 +152,13 @@ def files() -> dict[str, str]:
 
 def main() -> int:
     """Write the files, or with --check compare them."""
-    wanted = files()
+    contents = files()
     if "--check" not in sys.argv:
         HERE.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
+        for name, text in contents.items():
             (HERE / name).write_text(text, encoding="utf-8")
         return 0
-    faults = [name for name, text in wanted.items() if (HERE / name).read_text(encoding="utf-8") != text]
+    faults = [name for name, text in contents.items() if (HERE / name).read_text(encoding="utf-8") != text]
     for name in faults:
         print(f"{name} is not what this script writes")
     return bool(faults)

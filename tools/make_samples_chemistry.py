@@ -222,13 +222,13 @@ def formula(smiles: str) -> str:
 def product(template: str, *reactants: str) -> str:
     """Run a reaction; there must be one product."""
     reaction = rdChemReactions.ReactionFromSmarts(template)
-    found = set()
+    products = set()
     for (mol,) in reaction.RunReactants(tuple(map(Chem.MolFromSmiles, reactants))):
         Chem.SanitizeMol(mol)
-        found.add(kekule(Chem.MolToSmiles(mol)))
-    if len(found) != 1:
-        raise ValueError(f"{template} on {reactants} gives {found}")
-    return found.pop()
+        products.add(kekule(Chem.MolToSmiles(mol)))
+    if len(products) != 1:
+        raise ValueError(f"{template} on {reactants} gives {products}")
+    return products.pop()
 
 
 def items() -> Iterator[tuple[str, str, str, str | None, str, str]]:
@@ -296,14 +296,14 @@ def row(number: int, item: tuple[str, str, str, str | None, str, str]) -> dict[s
     task, raw_input, raw_output, target, question, answer = item
     left, right = TAGS.get(task.rpartition("-")[2], ("SMILES", "BOOLEAN"))
     tags = [(f"<{tag}>", f"</{tag}>") if tag else (None, None) for tag in (left, right)]
-    shown = [
+    tagged = [
         raw if not tag[0] else f"{tag[0]} {raw} {tag[1]}"
         for raw, tag in zip((raw_input, raw_output), tags, strict=True)
     ]
     return {
         "sample_id": f"{task}.sample.{number}.{target}",
-        "input": question.replace("{}", shown[0]),
-        "output": answer.replace("{}", shown[1]),
+        "input": question.replace("{}", tagged[0]),
+        "output": answer.replace("{}", tagged[1]),
         "raw_input": raw_input,
         "raw_output": raw_output,
         "split": "sample",
@@ -334,25 +334,27 @@ def names_that_differ() -> list[str]:
     from py2opsin import py2opsin
 
     names = [*NAMES, *DRUGS]
-    found = dict(zip(names, py2opsin([name.replace(";", " ") for name in names]), strict=True))
+    smiles = dict(zip(names, py2opsin([name.replace(";", " ") for name in names]), strict=True))
     known = {kekule(smiles) for smiles in (*BRAIN, *HIV)}
     faults = [
-        f"{name}: OPSIN reads {found[name]!r}" for name in NAMES if kekule(found[name]) != kekule(NAMES[name])
+        f"{name}: OPSIN reads {smiles[name]!r}"
+        for name in NAMES
+        if kekule(smiles[name]) != kekule(NAMES[name])
     ]
     return faults + [
-        f"{DRUGS[name]}: no SMILES is {found[name]}" for name in DRUGS if kekule(found[name]) not in known
+        f"{DRUGS[name]}: no SMILES is {smiles[name]}" for name in DRUGS if kekule(smiles[name]) not in known
     ]
 
 
 def main() -> int:
     """Write the files, or with --check compare them."""
-    wanted = files()
+    contents = files()
     if "--check" not in sys.argv:
         HERE.mkdir(parents=True, exist_ok=True)
-        for name, text in wanted.items():
+        for name, text in contents.items():
             (HERE / name).write_text(text, encoding="utf-8")
         return 0
-    faults = [name for name, text in wanted.items() if (HERE / name).read_text(encoding="utf-8") != text]
+    faults = [name for name, text in contents.items() if (HERE / name).read_text(encoding="utf-8") != text]
     for name in faults:
         print(f"{name} is not what this script writes")
     return bool(faults)

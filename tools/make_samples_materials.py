@@ -357,8 +357,8 @@ def perovskite(formula: str) -> Structure:
 
 def files() -> dict[str, str]:
     """File -> content."""
-    found = {"chembench/lamalab/tasks.jsonl": lamalab(), **dict(chembench_4k()), **dict(matbench())}
-    return {name: _written(name, rows) for name, rows in found.items()}
+    rows_by_file = {"chembench/lamalab/tasks.jsonl": lamalab(), **dict(chembench_4k()), **dict(matbench())}
+    return {name: _written(name, rows) for name, rows in rows_by_file.items()}
 
 
 def _written(name: str, rows: list[Row]) -> str:

@@ -253,22 +253,22 @@ def chartqa() -> list[dict[str, Any]]:
 
 
 def mmstar() -> list[dict[str, Any]]:
-    found = []
+    rows = []
     for n, i in enumerate(ITEMS):
         options = i.options or tuple(str(int(i.answer) + d) for d in (1, 0, 3, -1))
-        shown = ", ".join(f"{x}: {text}" for x, text in zip("ABCD", options, strict=True))
+        options_text = ", ".join(f"{x}: {text}" for x, text in zip("ABCD", options, strict=True))
         answer = i.answer if i.options else "B"
-        found.append(
+        rows.append(
             {
                 "index": n,
-                "question": f"{i.question}\nOptions: {shown}",
+                "question": f"{i.question}\nOptions: {options_text}",
                 "answer": answer,
                 "category": "math" if "metric" in i.subject else "instance reasoning",
                 "l2_category": i.subject,
                 "image": f"images/{i.name}.png",
             }
         )
-    return found
+    return rows
 
 
 def sfe() -> list[dict[str, Any]]:

@@ -142,16 +142,16 @@ def ocrvqa() -> tuple[list[Row], list[Row]]:
     single, covers = [], []
     for name, (title, author, genre) in COVERS.items():
         image = lines("ocrvqa", name, (title, author, genre))
-        asked = [
+        questions = [
             ("What is the title of this book?", title),
             ("Who wrote this book?", author),
             ("What is the genre of this book?", genre),
             ("Is this book related to Science?", "Yes" if genre == "Science" else "No"),
         ]
-        covers.append({"image_id": f"sample-{name}", "image": image, "questions": [q for q, _ in asked],
-                       "answers": [a for _, a in asked], "genre": genre})  # fmt: skip
+        covers.append({"image_id": f"sample-{name}", "image": image, "questions": [q for q, _ in questions],
+                       "answers": [a for _, a in questions], "genre": genre})  # fmt: skip
         single += [{"index": f"sample-{name}-{n}", "image": image, "question": q, "answer": a}
-                   for n, (q, a) in enumerate(asked)]  # fmt: skip
+                   for n, (q, a) in enumerate(questions)]  # fmt: skip
     return single, covers
 
 

@@ -78,11 +78,11 @@ def build(dest: Path, shared: Path) -> Path:
     """Fill `dest` and return its results folder."""
     data, results = dest / "mirror", dest / "results"
     mirror.build(data, shared)
-    for one in recordings(shared / "data"):
+    for recording in recordings(shared / "data"):
         replies = dest / "replies.jsonl"
-        replies.write_text("".join(json.dumps(line) + "\n" for line in one.replies), encoding="utf-8")
-        words = ("--suite", one.suite, "--model", one.model, "--data", data, "--results", results)
-        for protocol in one.protocols:
+        replies.write_text("".join(json.dumps(line) + "\n" for line in recording.replies), encoding="utf-8")
+        words = ("--suite", recording.suite, "--model", recording.model, "--data", data, "--results", results)
+        for protocol in recording.protocols:
             _evals("import", "replies", replies, *words, "--protocol", protocol)
     for model, name in MATBENCH.items():
         file = shared / "data" / "matbench" / "results" / name / "results.json.gz"

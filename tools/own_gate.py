@@ -124,12 +124,12 @@ def judged(suite: Suite, lines: list[Line], pool: Pool, data: Data) -> Iterator[
             yield {**line, "prompt": "the item is gone", "scores": {}}
             continue
         prompt = prompter(sample, 0)
-        found = asyncio.run(scoring.score_all(sample, prompt, Reply(**line["reply"])))
+        results = asyncio.run(scoring.score_all(sample, prompt, Reply(**line["reply"])))
         scores = {
             name: [one.verdict, one.value, one.answer]
             if isinstance(one, Score)
             else ["failed", None, one.message]
-            for name, one in found.items()
+            for name, one in results.items()
         }
         yield {**line, "prompt": prompt_hash(prompt), "scores": scores}
 
@@ -147,9 +147,9 @@ def check(found: Iterator[Suite] | None = None) -> list[str]:
         for suite in suites() if found is None else found:
             data = bundled(suite, media)
             mine = [
-                one
-                for one in read(suite.name)
-                if (one["suite"], one["protocol"]) == (suite.id, suite.protocol)
+                line
+                for line in read(suite.name)
+                if (line["suite"], line["protocol"]) == (suite.id, suite.protocol)
             ]
             if not mine:
                 if not samples_of(suite, data):
@@ -165,12 +165,12 @@ def check(found: Iterator[Suite] | None = None) -> list[str]:
 def differences(before: Line, now: Line) -> list[str]:
     """Compare prompt and verdicts of one reply."""
     where = f"{before['suite']} {before['protocol']} {before['sample']} ({before['style']})"
-    found = [f"{where}: the prompt is another one"] if before["prompt"] != now["prompt"] else []
+    changes = [f"{where}: the prompt is another one"] if before["prompt"] != now["prompt"] else []
     for name in before["scores"].keys() | now["scores"].keys():
         old, new = before["scores"].get(name), now["scores"].get(name)
         if not same(old, new):
-            found.append(f"{where}: {name}: {old} -> {new}")
-    return found
+            changes.append(f"{where}: {name}: {old} -> {new}")
+    return changes
 
 
 def same(old: Any, new: Any) -> bool:
@@ -190,9 +190,9 @@ def write() -> int:
         for suite in suites():
             data = bundled(suite, media)
             lines = [
-                one
-                for one in read(suite.name)
-                if (one["suite"], one["protocol"]) == (suite.id, suite.protocol)
+                line
+                for line in read(suite.name)
+                if (line["suite"], line["protocol"]) == (suite.id, suite.protocol)
             ]
             samples = samples_of(suite, data)
             if not lines and samples:

@@ -83,23 +83,23 @@ def ask(base: str, path: str, body: dict[str, Any]) -> tuple[int, str]:
 
 def record(server: str, base: str, name: str) -> None:
     """Replace a server's recorded lines."""
-    kept = [line for line in RECORDED.read_text().splitlines() if json.loads(line)["server"] != server]
+    other_lines = [line for line in RECORDED.read_text().splitlines() if json.loads(line)["server"] != server]
     cases = PARSED if "--reasoning-parser" in server else CASES
     for case, (path, fields) in cases.items():
         body = {"model": name, **fields}
         status, answer = ask(base, path, body)
-        asked = body if len(json.dumps(body)) < 2000 else {"model": name, "messages": "too long to keep"}
+        request = body if len(json.dumps(body)) < 2000 else {"model": name, "messages": "too long to keep"}
         line = {
             "server": server,
             "case": case,
             "path": path,
-            "request": asked,
+            "request": request,
             "status": status,
             "body": answer,
         }
-        kept.append(json.dumps(line, ensure_ascii=False))
+        other_lines.append(json.dumps(line, ensure_ascii=False))
         print(server, case, status, answer[:150])
-    RECORDED.write_text("\n".join(kept) + "\n")
+    RECORDED.write_text("\n".join(other_lines) + "\n")
 
 
 def main() -> None:

@@ -47,20 +47,20 @@ def declare_operators(place: Path) -> None:
 
 def make() -> Path:
     """Create it if it does not exist, one process at a time; return its site-packages."""
-    place = folder()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with (place.parent / f"{place.name}.lock").open("w") as lock:
+    environment = folder()
+    environment.parent.mkdir(parents=True, exist_ok=True)
+    with (environment.parent / f"{environment.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if packages() is None:
-            shutil.rmtree(place, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
+            shutil.rmtree(environment, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
             for group in PACKAGES:
-                pip(place, "install", *group)
-            declare_operators(place)
-            (place / "ready").touch()
+                pip(environment, "install", *group)
+            declare_operators(environment)
+            (environment / "ready").touch()
     site_packages = packages()
     if site_packages is None:
-        raise SystemExit(f"{place} could not be created")
+        raise SystemExit(f"{environment} could not be created")
     return site_packages
 
 
