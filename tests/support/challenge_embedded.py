@@ -56,7 +56,7 @@ def outcome(run: store.Run, reader: Path, sampling: Sampling | None = None) -> o
 
 def main(folder: Path) -> None:
     greedy, drawn = made(folder, 0.0), made(folder, 0.8)
-    own = llamacpp.weights()
+    own = llamacpp.weights_path()
     assert own is not None
     found = {
         "greedy": outcome(greedy, own),
