@@ -72,7 +72,7 @@ class Neighbourhood(NamedTuple):
 
 SAME = Neighbourhood(distance=0.002, ratio=1.05, stray=0.001, flips=0.002, scale=0.03)
 """Rounding of float32, and few texts that are tokenised otherwise: beyond it a model is not `consistent`."""
-CLOSE = Neighbourhood(distance=0.04, ratio=2.0, stray=0.002, flips=0.03, scale=0.25)
+CLOSE = Neighbourhood(distance=0.04, ratio=2.0, stray=0.002, flips=0.06, scale=0.2)
 """Other numerics or quantisation to 8 bits of the same weights: beyond it a model is `different`."""
 
 
