@@ -21,16 +21,16 @@ from evals.records.store import fingerprint
 from evals.suite import Suite
 from evals.types import Record, Reply, Sample, Score
 
-GOLD_CHARACTERS = 40
+MIN_GOLD_CHARACTERS = 40
 """Smallest length of a gold answer that no model repeats word for word by chance."""
-GOLD_NUMBER = 10
-GOLD_SHARE = 0.5
+MIN_GOLD_COPIES = 10
+MIN_GOLD_SHARE = 0.5
 """Gold answers count as copied if at least this number and share of the long ones stand in the replies word for word."""
-FAULTY_NUMBER = 4
+MIN_FAULTY_ITEMS = 4
 """Smallest number of items with a wrong gold answer from which anything is concluded."""
-CEILING_ITEMS = 50
+MIN_CEILING_ITEMS = 50
 """Smallest number of items for which a value above the ceiling is implausible."""
-DRAWN_NUMBER = 20
+MIN_REPEATED_REPLIES = 20
 """Smallest number of long replies in two repeats from which anything is concluded about their sampling."""
 _AUTOMATIC_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 """Id of a run that was not named by its user (`records.store.new_id`): it ends in its configuration's fingerprint."""
@@ -65,7 +65,7 @@ def count(
         if not isinstance(reply, Reply):
             continue
         counts.over_limit += limit is not None and (reply.usage.output or 0) > limit
-        if isinstance(sample.target, str) and len(sample.target) >= GOLD_CHARACTERS:
+        if isinstance(sample.target, str) and len(sample.target) >= MIN_GOLD_CHARACTERS:
             counts.long_gold += 1
             counts.gold_repeated += sample.target in reply.text
         if (erratum := errata.of(sample)) is not None and erratum.kind == "gold":
@@ -126,16 +126,16 @@ def _subset_refusals(card: Card, rule: SuiteRule) -> Iterator[str]:
         or config.limit != rule.limit
         or (rule.limit is not None and config.seed != rule.seed)
     ):
-        wanted = "all items" if rule.limit is None else f"{rule.limit} items of seed {rule.seed}"
-        yield f"it covers another subset; the board asks for {wanted}"
+        expected = "all items" if rule.limit is None else f"{rule.limit} items of seed {rule.seed}"
+        yield f"it covers another subset; the board asks for {expected}"
 
 
 def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
     """Yield what shows that replies were not sampled as the card states."""
     if counts.over_limit:
         yield f"{counts.over_limit} replies are longer than the card's max_tokens, {card.config.sampling.max_tokens}"
-    drawn = (card.config.sampling.temperature or 0.0) > 0
-    if drawn and counts.repeated >= DRAWN_NUMBER and counts.repeated_equal == counts.repeated:
+    is_sampled = (card.config.sampling.temperature or 0.0) > 0
+    if is_sampled and counts.repeated >= MIN_REPEATED_REPLIES and counts.repeated_equal == counts.repeated:
         yield (
             f"its repeats are identical, all {counts.repeated} of them, at a temperature of "
             f"{card.config.sampling.temperature:g}"
@@ -144,9 +144,9 @@ def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
 
 def leak_refusals(counts: Counts) -> Iterator[str]:
     """Yield what shows that the gold answers were known."""
-    if counts.gold_repeated >= max(GOLD_NUMBER, GOLD_SHARE * counts.long_gold):
+    if counts.gold_repeated >= max(MIN_GOLD_COPIES, MIN_GOLD_SHARE * counts.long_gold):
         yield f"{counts.gold_repeated} of {counts.long_gold} long gold answers stand in the replies word for word"
-    if counts.faulty >= FAULTY_NUMBER and counts.faulty_right == counts.faulty:
+    if counts.faulty >= MIN_FAULTY_ITEMS and counts.faulty_right == counts.faulty:
         yield f"it agrees with the gold answers of all {counts.faulty} items whose gold answer is known to be wrong"
 
 
@@ -159,7 +159,7 @@ def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[E
     if (
         head.unit == "fraction"
         and head.better == "higher"
-        and head.n >= CEILING_ITEMS
+        and head.n >= MIN_CEILING_ITEMS
         and head.value > rule.ceiling
     ):
         yield f"{head.metric} is {head.value:.3f}, above the plausible {rule.ceiling:g}"

@@ -35,18 +35,18 @@ def ingest(
     """
     board = policy.read(folder)
     index = results.read_index(folder, board.id)
-    made = decisions.read(folder)
-    decisions.check_only_added(made, index.decisions, index.decisions_sha256 or decisions.digest(()))
+    all_decisions = decisions.read(folder)
+    decisions.check_only_added(all_decisions, index.decisions, index.decisions_sha256 or decisions.digest(()))
     known = results.read_all(folder)
     files = _entry_files(folder)
-    _check_none_vanished(index, files, made)
-    pending = list(_pending(board, files, known, made, names))
+    _check_none_vanished(index, files, all_decisions)
+    pending = list(_pending(board, files, known, all_decisions, names))
     new = [path for path in pending if path.stem not in known]
     if len(new) > board.limits.new_entries:
         raise UsageError(f"{len(new)} new entries; one ingest takes {board.limits.new_entries}")
     for path in pending:
         examination = _examine(path, board, known, gold)
-        result = _judged(path, board, known, made, examination)
+        result = _result_of(path, board, known, all_decisions, examination)
         known[result.entry] = result
         if write:
             results.write(folder, f"{result.entry}.json", result)
@@ -59,7 +59,10 @@ def ingest(
             folder,
             results.INDEX,
             Index(
-                board=board.id, decisions=len(made), decisions_sha256=decisions.digest(made), entries=entries
+                board=board.id,
+                decisions=len(all_decisions),
+                decisions_sha256=decisions.digest(all_decisions),
+                entries=entries,
             ),
         )
 
@@ -76,9 +79,9 @@ def _entry_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _check_none_vanished(index: Index, files: Mapping[str, Path], made: Sequence[Decision]) -> None:
+def _check_none_vanished(index: Index, files: Mapping[str, Path], all_decisions: Sequence[Decision]) -> None:
     for entry in index.entries:
-        decision = decisions.latest(made, entry)
+        decision = decisions.latest(all_decisions, entry)
         if entry not in files and (decision is None or decision.kind not in ("withdrawn", "superseded")):
             raise UsageError(f"{ENTRIES}/{entry}{SUFFIX} is gone, and no decision withdraws it")
 
@@ -87,7 +90,7 @@ def _pending(
     board: BoardPolicy,
     files: Mapping[str, Path],
     known: Mapping[str, EntryResult],
-    made: Sequence[Decision],
+    all_decisions: Sequence[Decision],
     names: Sequence[str],
 ) -> Iterator[Path]:
     """Yield the files to examine: those that are known in the order of their arrival, then the new ones by name."""
@@ -99,14 +102,16 @@ def _pending(
     for name in order:
         result = known.get(name)
         if name in chosen or (
-            not chosen and (result is None or not _is_current(result, files[name], board, made))
+            not chosen and (result is None or not _is_current(result, files[name], board, all_decisions))
         ):
             yield files[name]
 
 
-def _is_current(result: EntryResult, path: Path, board: BoardPolicy, made: Sequence[Decision]) -> bool:
+def _is_current(
+    result: EntryResult, path: Path, board: BoardPolicy, all_decisions: Sequence[Decision]
+) -> bool:
     """Return whether a result need not be computed again."""
-    if result.status == "held" and decisions.accepts(made, result.entry):
+    if result.status == "held" and decisions.accepts(all_decisions, result.entry):
         return False
     computed = (result.file_sha256, result.policy_sha256, result.evals)
     return computed == (_sha256(path), board.sha256, packages()["science-evals"])
@@ -128,11 +133,11 @@ def _examine(
     return within_limits(examine, path, board, gold, seconds=board.limits.seconds)
 
 
-def _judged(
+def _result_of(
     path: Path,
     board: BoardPolicy,
     known: Mapping[str, EntryResult],
-    made: Sequence[Decision],
+    all_decisions: Sequence[Decision],
     examination: Examination,
 ) -> EntryResult:
     """Return the result of an examined entry, compared with the other entries."""
@@ -141,7 +146,7 @@ def _judged(
     before = [r for r in known.values() if r.sequence < sequence and r.status != "refused"]
     refusals = examination.refusals or list(_comparison_refusals(examination, before))
     doubts = [] if refusals else list(_doubts(examination, board, before))
-    accepted = not doubts or decisions.accepts(made, path.stem)
+    accepted = not doubts or decisions.accepts(all_decisions, path.stem)
     bare = EntryResult(
         board=board.id,
         entry=path.stem,
@@ -153,9 +158,9 @@ def _judged(
         reasons=tuple(refusals or [*examination.unverified, *doubts]),
     )
     if refusals or examination.submission is None:
-        return bare.sealed()
+        return bare.with_content_hash()
     model = ModelCard(**{name: getattr(examination.submission, name) for name in ModelCard.__struct_fields__})
-    return structs.replace(bare, model=model, suites=tuple(examination.suites)).sealed()
+    return structs.replace(bare, model=model, suites=tuple(examination.suites)).with_content_hash()
 
 
 def _of_other_models(examination: Examination, others: Iterable[EntryResult]) -> list[EntryResult]:

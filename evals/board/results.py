@@ -114,7 +114,7 @@ class EntryResult(Struct, frozen=True, kw_only=True):
     content_sha256: str = ""
     """Hash of all other fields."""
 
-    def sealed(self) -> EntryResult:
+    def with_content_hash(self) -> EntryResult:
         """Return the result with the hash of its content."""
         bare = structs.replace(self, content_sha256="")
         return structs.replace(bare, content_sha256=sha256(msgspec.json.encode(bare)).hexdigest())
@@ -149,7 +149,7 @@ def read_all(folder: Path) -> dict[str, EntryResult]:
         if path.name in (INDEX, LEVELS):
             continue
         result: EntryResult = read_json(path, EntryResult)
-        if result.format != FORMAT or result.sealed() != result or path.stem != result.entry:
+        if result.format != FORMAT or result.with_content_hash() != result or path.stem != result.entry:
             raise UsageError(
                 f"{path} was edited or is of another version; remove it to have it computed again"
             )

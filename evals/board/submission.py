@@ -31,9 +31,9 @@ from evals.validation import cause
 FORMAT = 1
 NAME = "submission.toml"
 SUFFIX = ".zip"
-MAXIMUM_TOML = 64 << 10
+MAX_TOML_BYTES = 64 << 10
 """Largest size of `submission.toml` in bytes."""
-MAXIMUM_TEXT = 2000
+MAX_TEXT_CHARACTERS = 2000
 """Largest number of characters of a statement."""
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
@@ -97,8 +97,8 @@ def entry_name(card: ModelCard) -> str:
 
 def unsuitable_text(text: str) -> str:
     """Return why a text of a stranger must not be shown; empty if it may."""
-    if len(text) > MAXIMUM_TEXT:
-        return f"has more than {MAXIMUM_TEXT} characters"
+    if len(text) > MAX_TEXT_CHARACTERS:
+        return f"has more than {MAX_TEXT_CHARACTERS} characters"
     if not text.isprintable() and any(not c.isprintable() and c not in "\n\t" for c in text):
         return "holds control characters"
     return "holds markup" if _MARKUP.search(text) else ""
@@ -132,7 +132,7 @@ def _decode(content: bytes, kind: Any, source: str) -> Any:
 def read_model_card(path: Path) -> ModelCard:
     """Read the file `--model-card`; raises UsageError in one line."""
     try:
-        content = disk.read_small(path, MAXIMUM_TOML)
+        content = disk.read_small(path, MAX_TOML_BYTES)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
     card: ModelCard = _decode(content, ModelCard, str(path))
@@ -250,10 +250,10 @@ def _submission(archive: zipfile.ZipFile) -> Submission:
         entry = archive.getinfo(NAME)
     except KeyError:
         raise DataError(f"it holds no {NAME}: `evals board submit` makes an entry") from None
-    if entry.file_size > MAXIMUM_TOML:
-        raise DataError(f"{NAME} is larger than {MAXIMUM_TOML >> 10} KB")
+    if entry.file_size > MAX_TOML_BYTES:
+        raise DataError(f"{NAME} is larger than {MAX_TOML_BYTES >> 10} KB")
     with archive.open(entry) as stream:
-        submission: Submission = _decode(stream.read(MAXIMUM_TOML), Submission, NAME)
+        submission: Submission = _decode(stream.read(MAX_TOML_BYTES), Submission, NAME)
     if submission.format != FORMAT:
         raise DataError(f"{NAME}: format {submission.format}; this version reads {FORMAT}")
     check_model_card(submission, NAME)

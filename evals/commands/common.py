@@ -201,9 +201,9 @@ def results_flag(results: Path) -> str:
     """Return ` --results DIR` for a suggested command, empty for the default folder."""
     from shlex import quote
 
-    from evals.remote.cache import shown
+    from evals.remote.cache import display_path
 
-    return "" if results == Path("results") else f" --results {quote(shown(results))}"
+    return "" if results == Path("results") else f" --results {quote(display_path(results))}"
 
 
 def note(message: str) -> None:

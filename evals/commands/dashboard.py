@@ -17,7 +17,7 @@ import click
 
 from evals.commands import common
 from evals.errors import EvalsError, StoreError, UsageError, install
-from evals.remote.cache import is_copy, shown
+from evals.remote.cache import display_path, is_copy
 
 DEFAULT_PORT = 8501
 REFRESH_S = 60.0
@@ -68,7 +68,7 @@ def dashboard(
     chosen_port = _free_port(address, port)
     host = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared
     url = f"http://{host}:{chosen_port}"
-    common.note(f"dashboard of {shown(results)}: {url} (Ctrl-C stops it)")
+    common.note(f"dashboard of {display_path(results)}: {url} (Ctrl-C stops it)")
     if not no_browser:
         Thread(target=_open_browser, args=(url, address, chosen_port), daemon=True).start()
     _serve(results.resolve(), address, chosen_port)

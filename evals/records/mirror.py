@@ -19,7 +19,7 @@ from evals.records.card import Card
 from evals.records.manifest import Head, Manifest
 from evals.remote import cache
 from evals.remote.address import Address, is_address, parse
-from evals.remote.stores import RemoteStore, opened
+from evals.remote.stores import RemoteStore, open_store
 
 NAMED = 5
 """Number of faults that are named."""
@@ -44,7 +44,7 @@ def writable(results: str | Path) -> Path:
     """Return a results folder for writing; raises StoreError for results elsewhere and for their copies."""
     path = Path(results)
     if is_address(results) or cache.is_copy(path):
-        where = parse(results) if is_address(results) else cache.shown(path)
+        where = parse(results) if is_address(results) else cache.display_path(path)
         raise StoreError(f"{where} is read-only; write to a folder of a disk, `evals sync` copies its runs")
     return path
 
@@ -56,7 +56,7 @@ def local(address: Address) -> Path:
     """
     if (known := _MIRRORED.get(str(address))) is not None:
         return known
-    store = opened(address)
+    store = open_store(address)
     if listed := manifest.heads(store.sizes(manifest.FOLDER)):
         folder, faults = _build(store, listed)
         _note(faults)
@@ -72,8 +72,8 @@ def local(address: Address) -> Path:
 
 def refresh(results: Path) -> None:
     """Read the address of a view again; do nothing for other folders. Raises StoreError."""
-    if (address := cache.shown(results)) != str(results):
-        store = opened(parse(address))
+    if (address := cache.display_path(results)) != str(results):
+        store = open_store(parse(address))
         _build(store, manifest.heads(store.sizes(manifest.FOLDER)))
 
 
@@ -96,7 +96,7 @@ def _note(faults: list[str]) -> None:
 
 def _build(store: RemoteStore, listed: dict[str, list[Head]]) -> tuple[Path, list[str]]:
     """Bring the view of an address up to date; returns it and a line for each manifest that was refused."""
-    address, folder = str(store.address), cache.view(str(store.address))
+    address, folder = str(store.address), cache.view_folder(str(store.address))
     chosen: dict[str, str] = {}
     faults: list[str] = []
     open_ = dict(listed)
@@ -104,7 +104,7 @@ def _build(store: RemoteStore, listed: dict[str, list[Head]]) -> tuple[Path, lis
         while open_:
             open_ = _take_newest(store, open_, chosen, faults)
         folder.mkdir(parents=True, exist_ok=True)
-        if cache.shown(folder) != address:
+        if cache.display_path(folder) != address:
             disk.replace(folder / cache.ADDRESS, address.encode())
         _link(folder, chosen)
     except OSError as error:

@@ -148,7 +148,7 @@ def check(path: Path, card: Card | None = None) -> Card:
     """
     card = card or read_card(path)
     for name in ("records", "samples"):
-        if cache.pending(path / f"{name}.parquet"):
+        if cache.is_pending(path / f"{name}.parquet"):
             continue  # its hash is checked when it is fetched
         if f"{name}.parquet" in card.files and (path / f"{name}.parquet").exists():
             check_foreign(path / f"{name}.parquet")
@@ -171,7 +171,7 @@ def damage(path: Path, card: Card) -> str:
         try:
             size = (path / name).stat().st_size
         except OSError:
-            if cache.pending(path / name):
+            if cache.is_pending(path / name):
                 continue
             return f"{path / name} is missing: the run is not whole, copy it again"
         if size != stated.size:
@@ -296,7 +296,7 @@ def find(results: Path, name: str) -> list[Run]:
         return [Run(match.path) for match in chosen] or inside
     near = names.similar_names(known, name)
     hint = f"did you mean {' or '.join(near)}?" if near else "`evals list runs` lists what is there"
-    raise StoreError(f"no run {name!r} in {cache.shown(results)}; {hint}")
+    raise StoreError(f"no run {name!r} in {cache.display_path(results)}; {hint}")
 
 
 def _find_elsewhere(address: Address) -> list[Run]:

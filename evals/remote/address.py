@@ -21,7 +21,7 @@ PACKAGES = {
     "memory": "",
 }
 """Scheme -> the package that fsspec needs for it. Other schemes (http, zip, reference, ...) are refused."""
-SHOWN = ("s3", "gs", "az", "sftp", "hf", "file")
+DISPLAYED_SCHEMES = ("s3", "gs", "az", "sftp", "hf", "file")
 """Schemes that messages name."""
 WITH_USER = ("sftp", "abfs", "abfss")
 """Schemes whose addresses may name a user (or a container) before the host."""
@@ -44,7 +44,7 @@ class Address(NamedTuple):
 
 
 def is_address(text: object) -> bool:
-    """Return whether a text is an address and no path of this machine: it begins with a scheme.
+    """Return whether a text is an address rather than a local path: it begins with a scheme.
 
     >>> [is_address(text) for text in ("s3://bucket/team", "s3:/bucket/team", "results", "gpqa:diamond", "a:/b")]
     [True, True, False, False, False]
@@ -53,7 +53,7 @@ def is_address(text: object) -> bool:
 
 
 def parse(text: object) -> Address:
-    """Return an address; raises StoreError, without what may be a secret, if it is none of the known forms.
+    """Return an address; raises StoreError, without what may be a secret, if it has no known form.
 
     >>> str(parse("s3:/bucket/team/")), parse("s3://bucket/team#week1").run
     ('s3://bucket/team', 'week1')
@@ -61,7 +61,9 @@ def parse(text: object) -> Address:
     match = _SCHEME.match(str(text))
     scheme = match[1].lower() if match else ""
     if match is None or scheme not in PACKAGES:
-        raise StoreError(f"results elsewhere have an address of {', '.join(f'{name}://' for name in SHOWN)}")
+        raise StoreError(
+            f"results elsewhere have an address of {', '.join(f'{name}://' for name in DISPLAYED_SCHEMES)}"
+        )
     rest, _, run = str(text)[match.end() :].partition("#")
     rest = rest.rstrip("/")
     if fault := _fault(scheme, rest, run):
@@ -75,7 +77,7 @@ def _fault(scheme: str, rest: str, run: str) -> str:
         parts = urlsplit(f"{scheme}://{rest}")
         user, password = parts.username, parts.password
     except ValueError:
-        return "this is no address"
+        return "it is not a valid address"
     if password is not None or (user is not None and scheme not in WITH_USER):
         return "an address holds no credentials; they are read from the environment or a file of your own"
     if parts.query or "?" in rest:

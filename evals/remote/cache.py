@@ -22,7 +22,7 @@ from msgspec import Struct
 from evals import disk, harness_environments
 from evals.errors import StoreError
 from evals.remote.address import parse
-from evals.remote.stores import RemoteStore, opened
+from evals.remote.stores import RemoteStore, open_store
 
 ORIGIN = ".remote.json"
 ADDRESS = ".address"
@@ -60,7 +60,7 @@ def object_name(digest: str) -> str:
     return f"objects/{digest[:2]}/{digest}"
 
 
-def view(address: str) -> Path:
+def view_folder(address: str) -> Path:
     """Return the folder that stands for an address."""
     return root() / "views" / sha256(address.encode()).hexdigest()[:20]
 
@@ -68,10 +68,11 @@ def view(address: str) -> Path:
 def is_copy(path: Path) -> bool:
     """Return whether a path lies in the cache: a copy of results elsewhere, which nothing may write to."""
     folder = root()
-    return any(folder in (way, *way.parents) for way in (Path(os.path.abspath(path)), path.resolve()))  # noqa: PTH100 - links stay
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links stay
+    return any(folder in (candidate, *candidate.parents) for candidate in (absolute, path.resolve()))
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """Return a path as the user named it: one below a view by the view's address."""
     views = root() / "views"
     if views not in path.parents:
@@ -84,14 +85,14 @@ def shown(path: Path) -> str:
     return "/".join([address, *rest])
 
 
-def pending(path: Path) -> bool:
-    """Return whether a file of a cached run was not fetched yet."""
+def is_pending(path: Path) -> bool:
+    """Return whether a file of a cached run has not been fetched yet."""
     return path.is_symlink() and not path.exists() and is_copy(path.parent)
 
 
-def present(path: Path) -> bool:
+def is_available(path: Path) -> bool:
     """Return whether a file of a run is there, or is fetched when it is opened."""
-    return path.exists() or pending(path)
+    return path.exists() or is_pending(path)
 
 
 def ensure_all(folder: Path) -> None:
@@ -102,36 +103,36 @@ def ensure_all(folder: Path) -> None:
 
 def ensure(path: Path) -> None:
     """Fetch a file of a cached run unless it is there; do nothing for other files. Raises StoreError."""
-    if not pending(path):
+    if not is_pending(path):
         return
     try:
         origin = msgspec.json.decode(disk.read_small(path.parent / ORIGIN), type=Origin)
         stated = origin.files[path.name]
     except (OSError, msgspec.MsgspecError, KeyError) as error:
         raise StoreError(f"{path}: the cache is damaged, delete {root()}") from error
-    _fetch(opened(parse(origin.address)), stated, origin.times.get(path.name))
+    _fetch(open_store(parse(origin.address)), stated, origin.times.get(path.name))
 
 
 def _fetch(store: RemoteStore, stated: StoredFile, time_ns: int | None) -> None:
     """Download an object, check size and hash, and put it in place in one step."""
     name, target = object_name(stated.sha256), root() / "objects" / stated.sha256
-    where = f"{store.address}/{name}"
+    location = f"{store.address}/{name}"
     if (size := store.size(name)) is None:
-        raise StoreError(f"{where} is missing: the run is incomplete there, sync it again")
+        raise StoreError(f"{location} is missing: the run is incomplete there, sync it again")
     if size != stated.size:
-        raise StoreError(f"{where}: {size} bytes, its manifest states {stated.size}")
+        raise StoreError(f"{location}: {size} bytes, its manifest states {stated.size}")
     partial = target.with_name(f".{stated.sha256[:16]}.{uuid4().hex[:8]}")
     digest = sha256()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(target.parent).free) < size:
-            raise StoreError(f"{where}: {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {root()}")
+            raise StoreError(f"{location}: {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {root()}")
         with os.fdopen(disk.create(partial, new=True), "wb") as stream:
             for chunk in store.chunks(name, stated.size):
                 digest.update(chunk)
                 stream.write(chunk)
         if digest.hexdigest() != stated.sha256:
-            raise StoreError(f"{where}: its bytes are not those that its manifest states")
+            raise StoreError(f"{location}: its bytes are not those that its manifest states")
         if time_ns is not None:
             os.utime(partial, ns=(time_ns, time_ns))
         partial.replace(target)

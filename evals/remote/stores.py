@@ -23,7 +23,7 @@ BATCH_BYTES = 64 << 20
 """Number of small objects that are requested at once, and their size together."""
 CHUNK = 8 << 20
 """Bytes read at once."""
-RENAMING = ("file", "sftp")
+RENAME_SCHEMES = ("file", "sftp")
 """Schemes of file systems where a file appears while it is written, unless it is renamed afterwards."""
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
 
@@ -46,7 +46,7 @@ class RemoteStore:
         """Return name and size in bytes of everything below a folder; empty if there is none."""
         with self._errors("read"):
             listed = self._fs.find(self._path(folder), detail=True)
-            if not listed and self.address.scheme not in RENAMING:
+            if not listed and self.address.scheme not in RENAME_SCHEMES:
                 self._fs.ls(self._bucket())  # a missing bucket is an error, an empty one is not
         prefix = f"{self._base}/".lstrip("/")
         names = ((str(path).lstrip("/"), facts) for path, facts in listed.items())
@@ -88,14 +88,14 @@ class RemoteStore:
     def write(self, name: str, source: BinaryIO) -> None:
         """Write an object whole; where a file system shows unfinished files, under another name first."""
         path = self._path(name)
-        renaming = self.address.scheme in RENAMING
-        partial = f"{path}.{uuid4().hex[:12]}.part" if renaming else path
+        renames = self.address.scheme in RENAME_SCHEMES
+        partial = f"{path}.{uuid4().hex[:12]}.part" if renames else path
         with self._errors("write"):
-            if renaming:
+            if renames:
                 self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
             with self._fs.open(partial, "wb") as target:
                 shutil.copyfileobj(source, target, CHUNK)
-            if renaming:
+            if renames:
                 self._fs.mv(partial, path)
 
     def _path(self, name: str) -> str:
@@ -105,7 +105,7 @@ class RemoteStore:
         return "/".join(self._base.split("/")[: 3 if self.address.scheme == "hf" else 1])
 
     @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
+    def _errors(self, action: str) -> Iterator[None]:
         """Re-raise what fsspec and its packages raise as StoreError, in one line without secrets."""
         try:
             yield
@@ -114,12 +114,12 @@ class RemoteStore:
         except ImportError as error:
             raise StoreError(_missing(self.address.scheme)) from error
         except Exception as error:  # noqa: BLE001 - every package has exceptions of its own
-            raise StoreError(f"cannot {doing} {self.address}: {reason(error)}") from None
+            raise StoreError(f"cannot {action} {self.address}: {reason(error)}") from None
 
 
 @lru_cache(maxsize=16)
-def opened(address: Address) -> RemoteStore:
-    """Return the store of an address, opened once a process: a session with an object store takes half a second."""
+def open_store(address: Address) -> RemoteStore:
+    """Return the store of an address, opened once per process: a session with an object store takes half a second."""
     return RemoteStore(address)
 
 

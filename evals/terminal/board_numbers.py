@@ -55,10 +55,10 @@ class Number(NamedTuple):
 
 def read(folder: Path) -> Iterator[Number]:
     """Yield the numbers of accepted entries; raises UsageError if a file of the board is broken."""
-    known, made = levels.read(folder), decisions.read(folder)
+    known, all_decisions = levels.read(folder), decisions.read(folder)
     for entry in results.read_all(folder).values():
         if entry.status == "accepted":
-            latest = decisions.latest(made, entry.entry)
+            latest = decisions.latest(all_decisions, entry.entry)
             decision = latest.kind if latest and latest.kind != "accepted" else ""
             for result in entry.suites:
                 level, challenge = known.of(entry.entry, result.suite, result.protocol)

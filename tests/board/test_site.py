@@ -112,7 +112,7 @@ def test_groups_follow_the_paired_comparison(site: Path) -> None:
 def test_differences_equal_those_of_compare(site: Path, board: Path) -> None:
     column = load(board).columns[0]
     there, back = (
-        column.compared.of(*pair)
+        column.comparison.between(*pair)
         for pair in [("acme-weak@v1", "acme-strong@v1"), ("acme-strong@v1", "acme-weak@v1")]
     )
     assert there is not None

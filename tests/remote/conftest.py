@@ -54,7 +54,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def forget() -> None:
     """As in another process: addresses are read anew."""
     mirror._MIRRORED.clear()
-    stores.opened.cache_clear()
+    stores.open_store.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ def test_reading_commands_take_an_address(name: str, address: str, results: Path
         for out, place in (("out-local", results), ("out-far", address))
     )
     assert local.status in (0, 1, 3), local.err
-    folder = str(cache.view(address))
+    folder = str(cache.view_folder(address))
     assert shown(far, address, folder, "out-far") == shown(local, str(results), "out-local")
 
 
@@ -129,7 +129,7 @@ def test_only_what_is_read_is_fetched(address: str) -> None:
     assert not (cache.root() / "objects").exists()
     assert evals("show", "two", "--samples", "--results", address).status == 0
     fetched = {path.name for path in (cache.root() / "objects").iterdir()}
-    card = store.find_one(cache.view(address), "two").card
+    card = store.find_one(cache.view_folder(address), "two").card
     assert fetched == {facts.sha256 for facts in card.files.values()}
 
 

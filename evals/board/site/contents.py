@@ -14,7 +14,7 @@ from evals.board import decisions, examine, items, levels, policy, results, trus
 from evals.board.decisions import Decision
 from evals.board.items import Items
 from evals.board.results import SuiteResult
-from evals.board.site.compared import Compared, compare
+from evals.board.site.comparison import ColumnComparison, compare
 from evals.board.submission import ModelCard
 from evals.board.trust import Mark
 from evals.challenge.outcome import Verdict
@@ -84,7 +84,7 @@ class Column(Struct, frozen=True, kw_only=True):
     version: str
     head: Estimate
     """A headline of the column, for its metric, unit and direction."""
-    compared: Compared
+    comparison: ColumnComparison
     claims: tuple[Claim, ...] = ()
 
     @property
@@ -152,7 +152,7 @@ def load(folder: Path) -> Contents:
 
 
 def _of_board(folder: Path) -> Contents:
-    rules, made = policy.read(folder), decisions.read(folder)
+    rules, all_decisions = policy.read(folder), decisions.read(folder)
     known = levels.read(folder)
     published = [result for result in results.read_all(folder).values() if result.status == "accepted"]
     entrants, values = [], {}
@@ -168,7 +168,7 @@ def _of_board(folder: Path) -> Contents:
                 model=result.model,
                 numbers={key: s.with_level(level) for key, (s, level, _) in standings.items()},
                 challenges={key: challenge for key, (_, _, challenge) in standings.items() if challenge},
-                decision=decisions.latest(made, result.entry),
+                decision=decisions.latest(all_decisions, result.entry),
                 content_sha256=result.content_sha256,
             )
         )
@@ -176,7 +176,7 @@ def _of_board(folder: Path) -> Contents:
     url = f"{rules.url.rstrip('/')}/" if rules.url else ""
     return Contents(
         rules.title, url, rules.about, rules.contact, folder, tuple(entrants),
-        _columns(entrants, values, reported.load_claims()), made, is_board=True,
+        _columns(entrants, values, reported.load_claims()), all_decisions, is_board=True,
     )  # fmt: skip
 
 
@@ -209,7 +209,7 @@ def _of_results(folder: Path) -> Contents:
                 challenges={key: challenge for key, challenge in challenged.items() if challenge},
             )
         )
-        values[name] = {key: found for key, (_, found) in measured.items()}
+        values[name] = {key: run_items for key, (_, run_items) in measured.items()}
     if not entrants:
         raise UsageError(f"{folder} holds no complete run of a benchmark")
     claims = reported.load_claims(folder)
@@ -229,8 +229,8 @@ def _of_results(folder: Path) -> Contents:
 def _measured(run: Run) -> tuple[SuiteResult, Items]:
     card, golds = run.card, run.gold()
     suite = suite_of(card)
-    found = items.measure(suite, run.briefs(), golds, card.config.repeats)
-    return examine.with_items(examine.published(card), found), found
+    values = items.measure(suite, run.briefs(), golds, card.config.repeats)
+    return examine.with_items(examine.published(card), values), values
 
 
 def _columns(
@@ -252,6 +252,6 @@ def _each_column(
             protocol=key[1],
             version=next(iter(ranked.values())).version,
             head=head,
-            compared=compare(ranked, {name: values[name].get(key) for name in ranked}),
+            comparison=compare(ranked, {name: values[name].get(key) for name in ranked}),
             claims=tuple(claim for claim in claims if claim.suite == key[0] and not claim.superseded),
         )

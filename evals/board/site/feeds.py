@@ -107,7 +107,7 @@ def exported(site: Contents) -> ExportedBoard:
 
 def _number(entrant: Entrant, column: Column, result: SuiteResult) -> ExportedNumber:
     head = result.headline or column.head
-    rank = column.compared.ranks.get(entrant.name)
+    rank = column.comparison.ranks.get(entrant.name)
     estimate = {
         name: getattr(head, name)
         for name in ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n")

@@ -15,7 +15,7 @@ from evals.verdicts import formatting
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from evals.board.site.compared import Difference
+    from evals.board.site.comparison import Difference
     from evals.types import Estimate
     from evals.verdicts.ranks import Rank
 
@@ -95,9 +95,9 @@ def cost(usd: float | None) -> str:
     return "unknown" if usd is None else f"${usd:,.2f}"
 
 
-def difference_text(found: Difference, unit: str) -> str:
+def difference_text(difference: Difference, unit: str) -> str:
     """Format a difference with its interval."""
-    return f"{formatting.format_amount(found.value, unit, signed=True)} {formatting.format_interval(found.low, found.high, unit)}"
+    return f"{formatting.format_amount(difference.value, unit, signed=True)} {formatting.format_interval(difference.low, difference.high, unit)}"
 
 
 def render(site: Contents) -> Iterator[Page]:
@@ -157,12 +157,12 @@ def _title(column: Column) -> str:
 
 def sentence(site: Contents, column: Column) -> str:
     """Return in words how the entrants of a column differ."""
-    if column.compared.why_not:
-        return f"Not compared: {column.compared.why_not}."
+    if column.comparison.reason:
+        return f"Not compared: {column.comparison.reason}."
     count = len(site.entrants_of(column))
-    significant = sum(d.p <= 0.05 for d in column.compared.differences.values())
+    significant = sum(d.p <= 0.05 for d in column.comparison.differences.values())
     return (
-        f"{significant} of {len(column.compared.differences)} pairs of {count} models are significantly different; models "
+        f"{significant} of {len(column.comparison.differences)} pairs of {count} models are significantly different; models "
         "that share a letter are not."
     )
 

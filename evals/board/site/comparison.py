@@ -37,15 +37,15 @@ class Difference(NamedTuple):
         return Difference(-self.value, low, high, self.p, self.n)
 
 
-class Compared(NamedTuple):
+class ColumnComparison(NamedTuple):
     """All pairs of a column."""
 
     ranks: Mapping[str, Rank]
     differences: Mapping[tuple[str, str], Difference]
-    why_not: str = ""
+    reason: str = ""
     """Why entrants could not be compared; empty if they were."""
 
-    def of(self, a: str, b: str) -> Difference | None:
+    def between(self, a: str, b: str) -> Difference | None:
         """Return b minus a; None if they were not compared."""
         if (a, b) in self.differences:
             return self.differences[a, b]
@@ -53,21 +53,21 @@ class Compared(NamedTuple):
         return reverse.reversed() if reverse else None
 
 
-def compare(numbers: Mapping[str, SuiteResult], values: Mapping[str, Items | None]) -> Compared:
+def compare(numbers: Mapping[str, SuiteResult], values: Mapping[str, Items | None]) -> ColumnComparison:
     """Compare all pairs of entrants, by name, whose items are the same."""
     if len(numbers) < 2:
-        return Compared({}, {}, "there is one entrant only")
+        return ColumnComparison({}, {}, "there is one entrant only")
     hashes = {result.items_sha256 for result in numbers.values()}
-    known = {name: found for name, found in values.items() if found is not None and len(found.values)}
+    known = {name: items for name, items in values.items() if items is not None and len(items.values)}
     if "" in hashes or len(known) < len(numbers):
-        return Compared({}, {}, "the metric is no mean over items; `evals compare` compares two runs")
+        return ColumnComparison({}, {}, "the metric is no mean over items; `evals compare` compares two runs")
     if len(hashes) > 1:
-        return Compared({}, {}, "the entrants were not run on the same items")
+        return ColumnComparison({}, {}, "the entrants were not run on the same items")
     evidence = _evidence(numbers, known)
     if not evidence:
-        return Compared({}, {}, "two of the entrants have no scored item in common")
+        return ColumnComparison({}, {}, "two of the entrants have no scored item in common")
     pairs = dict(zip(evidence, _adjusted(list(evidence.values())), strict=True))
-    return Compared(_ranked(numbers, pairs), pairs)
+    return ColumnComparison(_ranked(numbers, pairs), pairs)
 
 
 def _evidence(
@@ -80,11 +80,11 @@ def _evidence(
 
 
 def _adjusted(evidence: list[tuple[Evidence, int]]) -> list[Difference]:
-    adjusted = difference.holm([found.p_equal() for found, _ in evidence])
+    adjusted = difference.holm([pair_evidence.p_equal() for pair_evidence, _ in evidence])
     pairs = []
-    for (found, n), p in zip(evidence, adjusted, strict=True):
-        low, high = found.interval(LEVEL) or (None, None)
-        pairs.append(Difference(found.value, low, high, p, n))
+    for (pair_evidence, n), p in zip(evidence, adjusted, strict=True):
+        low, high = pair_evidence.interval(LEVEL) or (None, None)
+        pairs.append(Difference(pair_evidence.value, low, high, p, n))
     return pairs
 
 
@@ -94,9 +94,9 @@ def _ranked(
     heads = {name: result.headline for name, result in numbers.items()}
     first = next(head for head in heads.values() if head is not None)
     worse_than: dict[str, set[str]] = {}
-    for (a, b), found in pairs.items():
-        if found.p <= 1 - LEVEL and found.value:
-            winner, loser = (b, a) if (found.value > 0) == (first.better == "higher") else (a, b)
+    for (a, b), pair in pairs.items():
+        if pair.p <= 1 - LEVEL and pair.value:
+            winner, loser = (b, a) if (pair.value > 0) == (first.better == "higher") else (a, b)
             worse_than.setdefault(winner, set()).add(loser)
     values = {name: head.value if head is not None else None for name, head in heads.items()}
     names = {name: name for name in numbers}
