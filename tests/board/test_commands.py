@@ -66,7 +66,7 @@ def test_submit_and_ingest(tmp_path: Path) -> None:
     done = evals("board", "ingest", board, "--json")
     assert done.status == 0, done.err
     assert [result["status"] for result in json.loads(done.out)] == ["accepted"]
-    assert "No new entry" in evals("board", "ingest", board).out
+    assert "No new entries" in evals("board", "ingest", board).out
     assert (board / "results" / "acme-tiny@v1.json").exists()
 
 
