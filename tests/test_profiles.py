@@ -214,7 +214,7 @@ def test_cuda_visible_devices_counts(monkeypatch, visible, shown):
 def test_doctor_lists_the_family_and_what_is_lacking(here, monkeypatch):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100])
     found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
-    assert found["Intern-S1-mini"]["detail"].startswith("its GPUs are here, and ")
+    assert found["Intern-S1-mini"]["detail"].startswith("the GPUs suffice; ")
     assert found["Intern-S1"]["ok"] is False
     assert "found 1 x NVIDIA H100" in found["Intern-S1"]["detail"]
     assert {"Intern-S1-FP8", "Intern-S1-mini-FP8", "Intern-S1-Pro", "Intern-S2-Preview"} <= set(found)

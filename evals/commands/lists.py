@@ -40,7 +40,7 @@ def _list_suites(results: Path, *, as_json: bool) -> None:
         variants = " ".join(f":{variant}" for variant in entry["variants"])
         count = _item_count(entry["rows"]) if entry["rows"] else ""
         facts = [*filter(None, [count]), "protocols " + ", ".join(entry["protocols"])]
-        facts += [f"needs {', '.join(entry['required_gpus'])}"] if entry["needs"] else []
+        facts += [f"needs {', '.join(entry['needs'])}"] if entry["needs"] else []
         facts += ["gated"] if entry["gated"] else []
         facts += [f"from {entry['origin']}"] if entry["origin"] else []
         common.say(f"{entry['name']:<14} {variants}".rstrip())

@@ -343,7 +343,7 @@ def test_the_gpus_are_looked_at_before_the_engine_s_package(engine, monkeypatch,
 def test_doctor_asks_for_the_engine_where_the_gpus_suffice(engine, monkeypatch):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: [H100])
     found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
-    assert found["Intern-S1-mini"]["detail"] == "its GPUs are here, and vllm 0.99, sglang 0.99, lmdeploy 0.99"
+    assert found["Intern-S1-mini"]["detail"] == "the GPUs suffice; vllm 0.99, sglang 0.99, lmdeploy 0.99"
     monkeypatch.setenv("STANDIN", "lacks")
     found = {f["what"]: f for f in evals("doctor", "--json").json["findings"]}
     assert (found["Intern-S1-mini"]["ok"], "no engine is installed" in found["Intern-S1-mini"]["detail"]) == (
