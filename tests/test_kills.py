@@ -19,7 +19,7 @@ import pytest
 from evals.records import store
 from tests.support.command import evals
 
-KILLS = int(os.environ.get("EVALS_KILLS", "12"))
+KILLS = int(os.environ.get("EVALS_KILLS", "6"))
 REPLIES = "".join(f'{{"id": "2025-I-{n}", "text": "ANSWER: {n}"}}\n' for n in range(1, 4))
 COMMANDS: dict[str, tuple[str, ...]] = {
     "score": ("score", "one"),

@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.command import Outcome, evals
 
-SECONDS = float(os.environ.get("EVALS_FUZZ_S", "60" if os.environ.get("CI") else "8"))
+SECONDS = float(os.environ.get("EVALS_FUZZ_S", "8"))
 LONGEST_S = 5
 """Of one command, in seconds of this process' CPU time, whatever else the machine does; and `STUCK` times that by the clock."""
 STUCK = 6

@@ -24,8 +24,8 @@ PARTS = {
     "nightly": ("-m", "nightly"),
 }
 """Name -> arguments of pytest."""
-LONGER = {"EVALS_FUZZ_S": "600", "EVALS_KILLS": "50"}
-"""Environment of every part: seconds of mangling files, number of kills."""
+LONGER = {"EVALS_FUZZ_S": "600", "EVALS_KILLS": "50", "EVALS_FULL_SIZE": "1"}
+"""Environment of every part: seconds of mangling files, number of kills, simulations at their full size."""
 TITLE = "# The last nightly run"
 INTRODUCTION = (
     "Written by `make nightly` (`python -m tools.nightly PART` repeats one part); do not edit. `fast` is `make test`; "

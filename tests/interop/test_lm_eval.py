@@ -412,7 +412,7 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("task", ASKED)
 def test_parity_with_lm_eval_on_real_vllm(here, tasks, vllm, task: str) -> None:
     wanted = theirs(vllm, tasks, task)

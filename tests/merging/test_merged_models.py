@@ -122,6 +122,7 @@ def test_a_merge_of_equal_parts_answers_as_the_mean_of_the_weights(family):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_merged_checkpoint_is_served_by_vllm(family):
     """As `serve = "vllm"`, the default, has it: merged, served by real vLLM on the CPU, asked two suites, one with images."""
     place, _ = family

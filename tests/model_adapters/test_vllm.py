@@ -25,6 +25,7 @@ from evals.records import store
 from evals.types import Likelihood, Media, Reply, Text
 from tests.support import engine, hub
 from tests.support.paths import ROOT
+from tests.support.sizes import size
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -97,10 +98,21 @@ def test_greedy_replies_are_the_same_again(bench):
 
 
 def test_mathvision_with_its_images_the_whole_way(bench, mirror, shared):
-    """304 items through `server:`: all are answered, and the records hold what was sent."""
-    words = ("mathvision:testmini", "-m", f"server:{bench.url}", "--data", mirror, "--max-tokens", 16)
+    """All items through `server:`, 40 in CI: all are answered, and the records hold what was sent."""
+    items = size(40, 304)
+    words = (
+        "mathvision:testmini",
+        "-m",
+        f"server:{bench.url}",
+        "--data",
+        mirror,
+        "--max-tokens",
+        16,
+        "--limit",
+        items,
+    )
     (run,) = bench.run(*words)
-    assert (run["expected"], run["coverage"]) == (304, 1.0)
+    assert (run["expected"], run["coverage"]) == (items, 1.0)
     rows = {}
     for line in (shared / "data" / "mathvision" / "testmini.jsonl").read_text().splitlines():
         row = json.loads(line)
@@ -120,7 +132,7 @@ def test_mathvision_with_its_images_the_whole_way(bench, mirror, shared):
         assert isinstance(record.outcome, Reply)
         assert record.outcome.usage.output
         pictures += len(images)
-    assert pictures == 304
+    assert pictures == items
 
 
 def test_an_image_changes_what_is_said(bench):
@@ -170,6 +182,7 @@ def test_transformers_in_process_says_the_same_as_vllm(bench):
     )
 
 
+@pytest.mark.nightly
 def test_likelihoods_in_process_are_vllm_s(bench):
     texts = ("Two and two are", [" four", " five", " what?"])
     code = (
@@ -190,6 +203,7 @@ GUARD = 1.25
 """Of our wall to theirs, on any machine; the bar of 1.10 is measured on a quiet one."""
 
 
+@pytest.mark.nightly
 def test_throughput_is_vllm_s_own(bench, shared):
     """From the first call to the end of the run, at most 1.10 times the wall of `vllm bench serve`.
 
@@ -251,6 +265,7 @@ def test_a_context_that_is_too_small_is_the_failure_context(bench):
     assert run["coverage"] > 0
 
 
+@pytest.mark.nightly
 def test_a_server_killed_in_mid_run_is_started_again_and_nothing_is_left(bench):
     """Its own server (another folder, so none is found); kill -9 on vLLM's processes; then the run's end, no orphan."""
     other = bench.place / "other"
@@ -322,6 +337,7 @@ def _strays(place: Path) -> list[int]:
     return found
 
 
+@pytest.mark.nightly
 def test_wrong_weights_are_one_line_of_vllm_s_own(bench):
     """An architecture that vLLM does not know: it ends by itself, and its log's cause is shown."""
     strange = bench.place / "strange"
@@ -340,6 +356,7 @@ def test_wrong_weights_are_one_line_of_vllm_s_own(bench):
     assert server_process.served_models(bench.url.partition("#")[0])  # the other server has not noticed
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("weights", hub.REFUSALS)
 def test_weights_that_the_hub_refuses_are_one_line_of_vllm_s_own(bench, weights):
     """Which speaks of gated weights in every one of these logs."""

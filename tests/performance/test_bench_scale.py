@@ -28,8 +28,12 @@ def test_show_and_the_index_of_ten_million_records(tmp_path: Path, monkeypatch: 
 @pytest.mark.slow
 @pytest.mark.alone
 def test_a_driver_before_1000_servers_is_as_fast_as_before_10() -> None:
-    rates = [[bench_driver.apart(servers, 20_000) for servers in (10, 1000)] for _ in range(3)]
-    few, many = (max(rate.records_per_cpu_s for rate in column) for column in zip(*rates, strict=True))
+    rates: list[list[bench_driver.Rate]] = []
+    for _ in range(3):  # the machine may have been busy in a turn
+        rates.append([bench_driver.apart(servers, 20_000) for servers in (10, 1000)])
+        few, many = (max(rate.records_per_cpu_s for rate in column) for column in zip(*rates, strict=True))
+        if many > 0.6 * few:
+            break
     assert many > 0.6 * few
     assert all(rate.peak_mb < 400 for pair in rates for rate in pair)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.performance import bench, bench_models, bench_tail, workbench
+from tests.support.sizes import size
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -44,8 +45,8 @@ def test_scoring_again(server, tmp_path):
     within(bench.rescore(server, tmp_path), 2.0)
 
 
-def test_ten_kills_at_random_moments_lose_nothing(server, tmp_path):
-    within(bench.kill(server, tmp_path), 1.0)
+def test_kills_at_random_moments_lose_nothing(server, tmp_path):
+    within(bench.kill(server, tmp_path, kills=size(3, 10)), 1.0)
 
 
 def test_passing_and_lasting_faults(server, tmp_path):

@@ -259,6 +259,7 @@ def test_gpus_that_others_hold_are_waited_for_and_said_in_one_line(place: Place,
     place.nothing_is_left()
 
 
+@pytest.mark.nightly
 def test_real_vllm_goes_over_two_nodes(place: Place, tmp_path: Path) -> None:
     """Tensor parallel over two nodes of one Ray cluster on this machine's CPUs: gloo between them, not NCCL."""
     python = engine.python()

@@ -14,6 +14,7 @@ import pytest
 from evals.run.job import Job
 from evals.run.order import PlannedCall, Queue, calling_order
 from tests.support import toy
+from tests.support.sizes import size
 
 SLOTS = 64
 
@@ -98,7 +99,7 @@ def test_a_first_run_has_hardly_a_tail(
     tmp_path: Path, counts: tuple[int, ...], scales: tuple[float, ...], bar: float, correlation: float
 ) -> None:
     """Measured: 1.005 for one suite, 1.005 to 1.016 for two."""
-    assert spans(tmp_path, counts, scales, correlation, seeds=20)[0] <= bar
+    assert spans(tmp_path, counts, scales, correlation, seeds=size(5, 20))[0] <= bar
 
 
 @pytest.mark.slow
@@ -106,7 +107,7 @@ def test_a_first_run_has_hardly_a_tail(
 def test_without_any_correlation_it_is_no_worse_than_the_order_of_the_data(
     tmp_path: Path, counts: tuple[int, ...], scales: tuple[float, ...]
 ) -> None:
-    learnt, data = spans(tmp_path, counts, scales, 0.0, seeds=20)
+    learnt, data = spans(tmp_path, counts, scales, 0.0, seeds=size(5, 20))
     assert learnt <= data + 0.01
 
 

@@ -53,7 +53,7 @@ def test_the_command_inside_ray_is_known() -> None:
     assert options(shlex.split(command))["cluster"] == "ray"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.alone
 @pytest.mark.filterwarnings("ignore")
 def test_ray_inside_a_slurm_job(tmp_path: Path) -> None:

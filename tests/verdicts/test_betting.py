@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from evals.verdicts.betting import Bets, stakes
+from tests.support.sizes import size
 
 
 def draws(rng, n: int, *, discordance: float, loss: float) -> np.ndarray:
@@ -113,7 +114,7 @@ def test_nothing_seen_says_nothing():
 @pytest.mark.slow
 def test_an_unchanged_model_passes_early():
     rng = np.random.default_rng(20261125)
-    found = [race(draws(rng, 12_032, discordance=0.12, loss=0.0), margin=0.02) for _ in range(250)]
+    found = [race(draws(rng, 12_032, discordance=0.12, loss=0.0), margin=0.02) for _ in range(size(80, 250))]
     seen = np.median([n for _, n in found])
     rate = np.mean([verdict == "pass" for verdict, _ in found])
     print(f"unchanged: passes {rate:.3f}, median {seen:.0f} of 12032 samples")
@@ -124,7 +125,7 @@ def test_an_unchanged_model_passes_early():
 @pytest.mark.slow
 def test_twice_the_margin_is_found_early():
     rng = np.random.default_rng(20261126)
-    found = [race(draws(rng, 12_032, discordance=0.12, loss=0.04), margin=0.02) for _ in range(250)]
+    found = [race(draws(rng, 12_032, discordance=0.12, loss=0.04), margin=0.02) for _ in range(size(80, 250))]
     rate = np.mean([verdict == "regression" for verdict, _ in found])
     print(f"twice the margin: found {rate:.4f}, median {np.median([n for _, n in found]):.0f} samples")
     assert rate >= 0.99
@@ -134,21 +135,22 @@ def test_twice_the_margin_is_found_early():
 def test_at_the_margin_verdicts_are_wrong_at_most_at_alpha():
     rng = np.random.default_rng(20261127)
     passes = breaches = 0
-    for _ in range(500):
+    runs = size(150, 500)
+    for _ in range(runs):
         bets = Bets(margin=0.02)
         bets.add(draws(rng, 12_032, discordance=0.12, loss=0.02))
         passes += bets.passes(0.05)
         breaches += bets.breaches(0.05)
-    print(f"at the margin: wrong passes {passes / 500:.4f}, wrong regressions {breaches / 500:.4f}")
-    assert passes / 500 <= 0.05
-    assert breaches / 500 <= 0.05
+    print(f"at the margin: wrong passes {passes / runs:.4f}, wrong regressions {breaches / runs:.4f}")
+    assert passes / runs <= 0.05
+    assert breaches / runs <= 0.05
 
 
 @pytest.mark.slow
 def test_the_confidence_sequence_holds_at_every_look():
     rng = np.random.default_rng(20261128)
-    missed = 0
-    for _ in range(120):
+    missed, runs = 0, size(60, 120)
+    for _ in range(runs):
         bets, gains = Bets(margin=0.05), draws(rng, 2000, discordance=0.2, loss=0.02)
         outside = False
         for start in range(0, 2000, 200):
@@ -156,5 +158,5 @@ def test_the_confidence_sequence_holds_at_every_look():
             low, high = bets.limits(0.025)
             outside = outside or not low <= -0.02 <= high
         missed += outside
-    print(f"confidence sequence misses the truth at some look: {missed / 120:.4f}")
-    assert missed / 120 <= 0.05
+    print(f"confidence sequence misses the truth at some look: {missed / runs:.4f}")
+    assert missed / runs <= 0.05

@@ -25,6 +25,7 @@ from evals.verdicts.simulated_designs import (
     repeats_distribution,
     tango_p_values,
 )
+from tests.support.sizes import size
 from tests.support.synthetic_runs import listed, side, suite_run
 
 ACCURACY, MACRO = accuracy()[0], accuracy(macro=True)[1]
@@ -237,7 +238,7 @@ def test_power_is_as_promised(loss, scenario):
         Entry(name="gpqa", margin=0.03, discordance=0.12), Entry(name="mmlu", margin=0.02, discordance=0.12)
     )
     runs = [baseline(1200, name="gpqa"), baseline(3000, name="mmlu")]
-    simulations, pairs = 4000, 2000
+    simulations, pairs = size(2000, 4000), size(500, 2000)
     wanted = promised(plan(runs, rules, simulations=simulations), scenario)
     rng = np.random.default_rng(20261129)
     counts = dict.fromkeys(wanted, 0)
@@ -276,16 +277,17 @@ def test_power_of_repeats_is_as_promised():
     values = {f"{i}": (rng.random(16) < chance[i]).astype(float).tolist() for i in range(30)}
     base = suite_run("base", side(values, repeats=16), metrics=repeat_metrics())
     entry = Entry(name="toy", margin=0.15)
-    found = plan([base], policy(entry), simulations=4000)
+    simulations, pairs = size(2000, 4000), size(500, 2000)
+    found = plan([base], policy(entry), simulations=simulations)
     counts = 0
-    for _ in range(2000):
+    for _ in range(pairs):
         picked = rng.beta(0.8, 0.8, 30)
         gains = (rng.binomial(16, picked) - rng.binomial(16, picked)) / 16
         evidence = difference.mean_evidence(gains, range(30), width=1.0)
         counts += evidence.p_above(-0.15) <= 0.05
     wanted = found.suites[0].passes_unchanged
-    print("aime 30x16 passes unchanged: promised", wanted, "found", counts / 2000)
-    assert abs(counts / 2000 - wanted) <= slack(wanted, 4000, 2000)
+    print("aime 30x16 passes unchanged: promised", wanted, "found", counts / pairs)
+    assert abs(counts / pairs - wanted) <= slack(wanted, simulations, pairs)
 
 
 def test_a_plan_for_a_subset_counts_only_so_many_and_finds_less(tmp_path):
