@@ -94,10 +94,19 @@ def test_ideal_replies_to_the_bundled_items_score_full_marks(name: str) -> None:
     assert faults(every(name), Data(suite=name, sample=True)) == {}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_ideal_replies_to_the_real_data_score_full_marks(mirror: Path, name: str) -> None:
+SEVERAL = [name for name in NAMES if len(load.listing(name).protocols) > 1]
+BY_DEFAULT = [
+    *((name, True) for name in NAMES),
+    *(pytest.param(name, False, marks=pytest.mark.slow) for name in SEVERAL),
+]
+
+
+@pytest.mark.parametrize(("name", "default"), BY_DEFAULT)
+def test_ideal_replies_to_the_real_data_score_full_marks(mirror: Path, name: str, default: bool) -> None:
+    """Of the default protocol; the slow instance is of the others."""
     data = Data(suite=name, local=mirror)
-    suites = every(name)
+    first = load.listing(name).protocols[0]
+    suites = [suite for suite in every(name) if (suite.protocol == first) == default]
     if not any(holds(suite, data) for suite in suites):
         pytest.skip(f"the shared data hold no {name}")
     assert faults(suites, data) == {}

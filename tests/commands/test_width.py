@@ -200,7 +200,14 @@ def words_of(done: Outcome) -> set[str]:
     return {word for line in done.out.splitlines() for word in line.split() if not set(word) <= {"─"}}
 
 
-@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize(
+    "columns",
+    [
+        60,
+        120,
+        *(pytest.param(columns, marks=pytest.mark.slow) for columns in WIDTHS if columns not in (60, 120)),
+    ],
+)
 @pytest.mark.parametrize("name", [*SHOWN, *ELSEWHERE])
 def test_it_fits(folder: Folder, tmp_path: Path, name: str, columns: int) -> None:
     line = SHOWN.get(name) or ELSEWHERE[name]

@@ -109,12 +109,12 @@ HOSTILE = (
 
 @table("name", READERS)
 def test_hostile_text_takes_linear_time(name):
-    size = 150_000
+    size = 60_000
     for piece in HOSTILE:
         for text in (piece * (size // len(piece)), "answer: " + piece * (size // len(piece)) + "."):
             began = time.process_time()
             READERS[name](text)
-            assert time.process_time() - began < 3, f"{name} on {piece!r}"  # quadratic would be minutes
+            assert time.process_time() - began < 1.5, f"{name} on {piece!r}"  # quadratic would be minutes
 
 
 @pytest.mark.slow

@@ -405,6 +405,7 @@ def test_paths_that_lead_out_of_an_archive_write_nothing(tmp_path: Path) -> None
     assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == ["x.eval"]
 
 
+@pytest.mark.slow
 def test_a_parquet_that_says_it_is_huge_is_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -115,7 +115,7 @@ def test_the_gold_structure_of_the_data_is_preferred(reader):
 
 
 @needs_opsin
-@pytest.mark.parametrize("text", ["a\nb", "-" * 400, "(" * 400, "methyl" * 80, "\0", "; ; ;"])
+@table("text", ["a\nb", "-" * 400, "(" * 400, "methyl" * 80, "\0", "; ; ;"])
 def test_odd_names_do_not_derail_opsin(reader, text):
     reader(text)
     assert reader("ethanol") in ("CCO", "C(C)O")

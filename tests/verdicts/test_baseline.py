@@ -63,6 +63,7 @@ def test_labels_come_with_their_probability(tmp_path: Path) -> None:
     assert found["balanced_accuracy"] == 0.5
 
 
+@pytest.mark.slow
 def test_the_forest_beats_the_mean_on_the_sample_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from evals.verdicts.gate import gate
 from evals.verdicts.pairs import Pairs
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import parse
+from tests.support.sizes import size
 from tests.support.synthetic_runs import binary, listed, suite_run
 
 AVG: Metric = repeat_metrics()[0]
@@ -81,12 +82,12 @@ def test_a_loss_at_the_margin_passes_as_seldom_as_promised_on_these_items(items,
     chance = rng.beta(1, 0.7, items)
     lost = np.clip(chance - 0.06, 0, 1)
     margin = float((chance - lost).mean())
-    wrong = 0
-    for _ in range(400):
+    wrong, runs = 0, size(120, 400)
+    for _ in range(runs):
         a, b = drawn(rng, chance, repeats), drawn(rng, lost, repeats)
         found = evidence_of(Pairs(a, b, AVG), "these-items")
         wrong += found is not None and found.p_above(-margin) <= 0.05
-    assert wrong / 400 <= 0.085  # .05 and three standard errors
+    assert wrong / runs <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
 
 
 def passes(rng: np.random.Generator, d: np.ndarray, margin: float) -> bool:
