@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in (*vendors, "HF_TOKEN", "GEMINI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
+
+
+ALL_SLOW = re.compile(r"^pytestmark = (\[[^\]]*)?pytest\.mark\.(slow|nightly)\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests do not run, do not import modules of slow tests alone: some import ray, others a browser."""
+    if "not slow" in config.option.markexpr and collection_path.suffix == ".py":
+        return bool(ALL_SLOW.search(collection_path.read_text(encoding="utf-8"))) or None
+    return None
 
 
 @pytest.hookimpl(optionalhook=True)

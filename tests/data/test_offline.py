@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.command import evals
+from tests.support.needs import needs
 
-pytest.importorskip("datasets", reason="the extra `hub` is not installed")
+needs("datasets", reason="the extra `hub` is not installed")
 
 
 def test_an_unreachable_hub_is_said_at_once(

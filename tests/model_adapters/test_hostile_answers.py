@@ -36,7 +36,7 @@ def body(raw: bytes, head: bytes = JSON) -> tuple[bytes, ...]:
 
 ENDLESS = (JSON + b'\r\n{"choices": "', MB)
 """And the last piece for ever."""
-BOMB = gzip.compress(b'{"choices": "' + b"a" * (200 << 20), 1)
+BOMB = gzip.compress(b'{"choices": "' + b"a" * (80 << 20), 1)
 NESTED = b'{"choices": [], "error": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001
 
 Pieces = tuple[bytes, ...]
@@ -47,7 +47,7 @@ ANSWERS: dict[str, tuple[Pieces, type[ModelError], str]] = {
     "a broken chunk": ((JSON + b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\n{}",), Disconnected, "."),
     "a body without end": (ENDLESS, BadReply, "more than 64 MiB from http"),
     "an error without end": ((b"HTTP/1.1 400 No\r\n\r\n", MB), BadReply, "more than 64 MiB"),
-    "200 MB in 1 MB of gzip": (
+    "80 MB in 400 kB of gzip": (
         body(BOMB, JSON + b"Content-Encoding: gzip\r\n"),
         BadReply,
         "more than 64 MiB",

@@ -14,8 +14,9 @@ from evals.extract import letter
 from evals.scorers.math import equivalent, is_hostile
 from evals.scorers.upstream.mathvision import Strict
 from evals.types import Prompt, Reply, Sample
+from tests.support.needs import needs
 
-pytest.importorskip("math_verify", reason="the extra `math` is not installed")
+needs("math_verify", reason="the extra `math` is not installed")
 
 DISAGREE = {
     7: "gold 'C Cecile' is an option's text and no reply; ours reads replies only",

@@ -27,8 +27,9 @@ from evals.scorers.text import (
     tokenize,
 )
 from evals.types import Point, Prompt, Reply, Sample
+from tests.support.needs import needs
 
-pytest.importorskip("nltk", reason="NOT TESTED: the extra `chemistry` is not installed")
+needs("nltk", reason="NOT TESTED: the extra `chemistry` is not installed")
 GOLD = "The molecule is a steroid ester. It has a role as a metabolite."
 ANSWER = "The molecule is a steroid acid. It is a metabolite, and has a role."
 

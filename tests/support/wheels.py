@@ -15,11 +15,11 @@ from evals.data.smolinstruct import TASKS
 from evals.prompts import upstream as wording
 from evals.prompts.upstream import UpstreamPrompts, wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
-from evals.suites import smolinstruct
+from evals.suites import mol_instructions, smolinstruct
 from evals.types import Prompt, Sample
 
-SUITES = ("mmlu-pro", "proteinlmbench", "gpqa", "aime", "chembench:4k", "matbench", "mol-instructions")
-"""Those whose published numbers OpenCompass made, and SMolInstruct."""
+SUITES = ("mmlu-pro", "proteinlmbench", "gpqa", "aime", "chembench:4k", "matbench")
+"""Those whose published numbers OpenCompass made; Mol-Instructions and SMolInstruct besides."""
 ANY = Sample(id="1", target="A", choices=("w", "x", "y", "z"))
 JUDGING = "You grade in this test."
 
@@ -28,10 +28,14 @@ FOLDER = OPENCOMPASS.folder
 
 
 def words() -> list[tuple[str, UpstreamPrompts]]:
-    """Return the upstream prompts of all suites, by id; SMolInstruct's without its scorers, as WordNet is slow."""
+    """Return the upstream prompts of all suites, by id; chemistry's without their scorers, as WordNet is slow."""
     found = [one for name in SUITES for one in load.suite(name, "intern-s1")]
+    molecules = [
+        (f"mol-instructions:{variant}", mol_instructions._upstream_prompts(variant))
+        for variant in mol_instructions.TASKS
+    ]
     tasks = [(f"smolinstruct:{variant}", smolinstruct._upstream_prompts(variant)) for variant in TASKS]
-    return [*((one.id, one.upstream) for one in found if one.upstream is not None), *tasks]
+    return [*((one.id, one.upstream) for one in found if one.upstream is not None), *molecules, *tasks]
 
 
 def columns(one: UpstreamPrompts) -> list[str]:

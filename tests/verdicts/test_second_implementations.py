@@ -6,10 +6,8 @@ from math import log, sqrt
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import integrate, optimize
 from scipy import stats as scipy_stats
-from statsmodels.stats.power import NormalIndPower
 
 from evals.report.strata import stratified_error
 from evals.verdicts.betting import Bets, stakes
@@ -88,6 +86,8 @@ def test_components_by_an_analysis_of_variance() -> None:
     rows = {f"s{i}": row for i, row in enumerate(replies.tolist())}
     found = components(suite_run("a", side(rows, repeats=4)))
     items = np.repeat(np.arange(80), 4)
+    import statsmodels.api as sm
+
     fit = sm.OLS(replies.ravel(), sm.add_constant(np.eye(80)[items][:, 1:])).fit()
     within = fit.mse_resid
     assert found is not None
@@ -96,6 +96,8 @@ def test_components_by_an_analysis_of_variance() -> None:
 
 
 def test_a_budget_by_statsmodels_power() -> None:
+    from statsmodels.stats.power import NormalIndPower
+
     found = components(suite_run("a", listed([float(i % 2) for i in range(4000)])), discordance=0.2)
     assert found is not None
     used = RunUsage(replies=4000, cost_usd=None, seconds=None)
@@ -107,6 +109,8 @@ def test_a_budget_by_statsmodels_power() -> None:
 
 def test_cross_fitted_residuals_by_regression_with_pseudo_items() -> None:
     """A ridge penalty is as many further items that say that a coefficient is 0."""
+    import statsmodels.api as sm
+
     rng = np.random.default_rng(10)
     groups = [f"g{i % 5}" for i in range(400)]
     columns = [rng.integers(0, 2, 400).astype(float) for _ in range(2)]
