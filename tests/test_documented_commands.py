@@ -18,6 +18,7 @@ from evals.records import mirror
 from tests.support.command import evals
 from tests.support.faults import FaultyServer, says
 from tests.support.paths import ROOT
+from tests.support.tables import table
 
 PAGES = (
     "README.md",
@@ -63,7 +64,7 @@ def test_the_pages_print_commands() -> None:
     assert {command.page for command in COMMANDS} >= {"README.md", "docs/terminal.md", "docs/verdicts.md"}
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=str)
+@table("command", COMMANDS, ids=str)
 def test_a_command_is_known_with_its_options(command: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirror, "local", lambda address: Path("results"))  # addresses are not opened
     words = [word.removesuffix("...").partition("|")[0] for word in command.words]

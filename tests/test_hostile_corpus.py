@@ -16,6 +16,7 @@ from evals.data import errata
 from evals.errors import EvalsError
 from tests.support.command import Outcome, evals
 from tests.support.paths import TESTS
+from tests.support.tables import table
 from tests.test_mangled_files import deadline, made, make_whole, one_run
 
 __all__ = ["made"]
@@ -135,7 +136,7 @@ def answer(folder: Path, reader: str, kind: str) -> tuple[str, str]:
     return str(done.status), " ".join(named.split())
 
 
-@pytest.mark.parametrize(("reader", "kind"), CASES)
+@table(("reader", "kind"), CASES)
 def test_one_line_names_the_file(
     made: Path, tmp_path: Path, reader: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +144,11 @@ def test_one_line_names_the_file(
     shutil.copytree(made, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert answer(folder, reader, kind) == expected()[reader, kind]
+    try:
+        assert answer(folder, reader, kind) == expected()[reader, kind]
+    finally:
+        monkeypatch.chdir(tmp_path)
+        shutil.rmtree(folder)
 
 
 def test_the_corpus_is_as_large_as_promised() -> None:

@@ -29,6 +29,7 @@ from evals.errors import (
 from evals.prompts import ask
 from evals.types import Media, Message, Model, Prompt, Reply, Sampling, Text, Usage
 from tests.support.loopback import Answer, Server
+from tests.support.tables import table
 
 KEY = "sk-very-secret-key"
 PROMPT = ask("What is 2 + 2?")
@@ -137,7 +138,7 @@ REPLIES: dict[str, tuple[Any, Reply]] = {
 }
 
 
-@pytest.mark.parametrize("case", REPLIES)
+@table("case", REPLIES)
 async def test_a_reply(make: Maker, server: Server, case: str) -> None:
     body, expected = REPLIES[case]
     server.answer = Answer(body)
@@ -228,7 +229,7 @@ ERRORS: dict[str, tuple[Answer, type[ModelError], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", ERRORS)
+@table("case", ERRORS)
 async def test_an_error(make: Maker, server: Server, case: str) -> None:
     answer, kind, said = ERRORS[case]
     server.answer = answer
@@ -242,8 +243,8 @@ async def test_an_error(make: Maker, server: Server, case: str) -> None:
     assert (await model.reply(PROMPT, Sampling())).text == "4"  # the next call is none the worse
 
 
-@pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize(
+@table("status", [429, 503])
+@table(
     ("header", "seconds"),
     [
         ("7", 7.0),

@@ -32,6 +32,7 @@ from evals.types import Media, Message, Model, Prompt, Reply, Sampling, Text, Us
 from tests.support import protocols
 from tests.support.loopback import Answer, Server
 from tests.support.protocols import ADAPTERS, Says
+from tests.support.tables import table
 
 HTML = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 KEY = "sk-very-secret-key"
@@ -93,8 +94,8 @@ SAYS: dict[str, tuple[Says, Reply]] = {
 }
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("case", SAYS)
+@table("adapter", ADAPTERS)
+@table("case", SAYS)
 async def test_an_answer(make: Maker, server: Server, adapter: str, case: str) -> None:
     says, expected = SAYS[case]
     server.answer = Answer(ADAPTERS[adapter].protocol.says(says))
@@ -105,7 +106,7 @@ async def test_an_answer(make: Maker, server: Server, adapter: str, case: str) -
     assert found.seconds > 0
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@table("adapter", ADAPTERS)
 async def test_half_an_emoji_at_the_end_is_no_fault(make: Maker, server: Server, adapter: str) -> None:
     raw = json.dumps(ADAPTERS[adapter].protocol.says(Says("fine \ud83d", stop="length"))).encode()
     assert b"\\ud83d" in raw
@@ -114,7 +115,7 @@ async def test_half_an_emoji_at_the_end_is_no_fault(make: Maker, server: Server,
     assert (found.text, found.stop) == ("fine \ufffd", "length")
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@table("adapter", ADAPTERS)
 async def test_a_prompt_that_the_filter_refuses_is_a_refusal_and_no_fault(
     make: Maker,
     server: Server,
@@ -185,8 +186,8 @@ FAULTS: dict[str, tuple[Callable[[protocols.Protocol], Answer], type[ModelError]
 }
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("case", FAULTS)
+@table("adapter", ADAPTERS)
+@table("case", FAULTS)
 async def test_a_fault(make: Maker, server: Server, adapter: str, case: str) -> None:
     answer, kind, said = FAULTS[case]
     protocol = ADAPTERS[adapter].protocol
@@ -201,8 +202,8 @@ async def test_a_fault(make: Maker, server: Server, adapter: str, case: str) -> 
     assert (await model.reply(PROMPT, Sampling())).text == "4"  # the next call is none the worse
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("status", [429, 503, 529])
+@table("adapter", ADAPTERS)
+@table("status", [429, 503, 529])
 async def test_retry_after(make: Maker, server: Server, adapter: str, status: int) -> None:
     body = ADAPTERS[adapter].protocol.fault(status, "x", "slow")
     for header, seconds in (("7", 7.0), ("0.25", 0.25), (None, None), ("soon", None), ("²", None)):
@@ -225,7 +226,7 @@ async def test_a_prompt_that_a_server_repeats_decides_nothing(
     assert type(caught.value) is Rejected
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@table("adapter", ADAPTERS)
 async def test_a_wait_of_hours_is_a_quota(make: Maker, server: Server, adapter: str) -> None:
     server.answer = Answer(ADAPTERS[adapter].protocol.fault(429, "x", "slow"), 429, {"Retry-After": "36000"})
     with pytest.raises(OutOfQuota, match=r"no more calls for 10\.0 hours"):
@@ -289,9 +290,10 @@ LEAKY = {
 }
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("case", LEAKY)
+@table("adapter", ADAPTERS)
+@table("case", LEAKY)
 async def test_the_key_is_in_no_message(make: Maker, server: Server, adapter: str, case: str) -> None:
+    server.calls.clear()
     server.answer = LEAKY[case]
     model = await make(adapter)
     with pytest.raises(ModelError) as caught:

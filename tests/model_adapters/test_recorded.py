@@ -14,6 +14,7 @@ from evals.prompts import ask
 from evals.types import Reply, Sampling, Usage
 from tests.support.loopback import Answer, Server
 from tests.support.paths import TESTS
+from tests.support.tables import table
 
 LINES = list(map(json.loads, (TESTS / "cases" / "recorded.jsonl").read_text("utf-8").splitlines()))
 R1, QWEN3 = "--reasoning-parser deepseek_r1", "--reasoning-parser qwen3"
@@ -54,7 +55,7 @@ def test_every_recording_is_read() -> None:
     assert {(server_of(line), line["case"]) for line in CHAT} == set(EXPECTED)
 
 
-@pytest.mark.parametrize("line", CHAT, ids=lambda line: f"{line['server']}: {line['case']}")
+@table("line", CHAT, ids=lambda line: f"{line['server']}: {line['case']}")
 async def test_a_recorded_answer(server: Server, line: dict[str, Any]) -> None:
     server.answer = Answer(line["body"].encode(), line["status"])
     expected = EXPECTED[server_of(line), line["case"]]
