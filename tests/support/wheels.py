@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from evals import load
+from evals.data import mol_instructions as mol_instructions_data
 from evals.data.smolinstruct import TASKS
 from evals.prompts import upstream as wording
 from evals.prompts.upstream import UpstreamPrompts, wheel
@@ -32,7 +33,7 @@ def words() -> list[tuple[str, UpstreamPrompts]]:
     found = [one for name in SUITES for one in load.suite(name, "intern-s1")]
     molecules = [
         (f"mol-instructions:{variant}", mol_instructions._upstream_prompts(variant))
-        for variant in mol_instructions.TASKS
+        for variant in mol_instructions_data.TASKS
     ]
     tasks = [(f"smolinstruct:{variant}", smolinstruct._upstream_prompts(variant)) for variant in TASKS]
     return [*((one.id, one.upstream) for one in found if one.upstream is not None), *molecules, *tasks]
