@@ -154,7 +154,7 @@ def test_a_wheel_that_changed_is_not_read_and_is_mended(laid: Path, tmp_path: Pa
             "--from nowhere does not contain opencompass-0.5.4-py3-none-any.whl",
         ),
         (("opencompass", "--from", "."), "--from . does not contain opencompass-0.5.4"),
-        (("mmlu-pro", "--from", "."), "--from goes with `opencompass` or `vlmevalkit` alone"),
+        (("mmlu-pro", "--from", "."), "--from requires `opencompass` or `vlmevalkit` as the only name"),
     ],
 )
 def test_mistakes_with_the_wheel_are_one_line(here: Path, words: tuple[str, ...], complaint: str) -> None:
@@ -497,7 +497,7 @@ def test_replies_asked_in_other_words_are_not_scored_as_if_in_these(laid: Path, 
     saying(tmp_path, "aime:2025", "--sample", "--protocol", "strict", "--run", "r")
     done = scoring(tmp_path, "r", "--protocol", "intern-s1")
     assert done.json["run"]["protocol"] == "intern-s1~"
-    assert "asked in other words than intern-s1 means, so scored as intern-s1~" in done.err
+    assert "its prompts are not those of intern-s1, so it is scored as intern-s1~" in done.err
     saying(tmp_path, "aime:2025", "--sample", "--protocol", "intern-s1~", "--run", "o")
     assert scoring(tmp_path, "o", "--protocol", "intern-s1").json["run"]["protocol"] == "intern-s1~"
 
@@ -594,7 +594,7 @@ def test_the_list_explains_the_protocols(laid: Path) -> None:
 
     found = entries()
     assert found["gpqa", "intern-s1"] == "prompts of opencompass==0.5.4 gpqa/gpqa_cascade_eval_gen_772ea0.py"
-    assert found["gpqa", "intern-s1~"] == "intern-s1 reworded, never ranked with it"
+    assert found["gpqa", "intern-s1~"] == "intern-s1 with reworded prompts, not ranked with it"
     assert found["gpqa", "strict"] == ""
     assert found["mmmu", "intern-s1"].startswith("the prompts of VLMEvalKit")
     laid.unlink()
