@@ -1,1 +1,1 @@
-"""The dashboard: reads the results folder, writes nothing."""
+"""The dashboard: shows a results folder in a browser, without writing to it."""

@@ -1,4 +1,4 @@
-"""The dashboard's frame: seven pages over one results folder. Started by `evals dashboard`."""
+"""The entry point of the dashboard: navigation between its pages. Started by `evals dashboard`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 
 icon = str(Path(__file__).with_name("icon.png"))
-st.set_page_config(
-    page_icon=icon, layout="wide"
-)  # before the pages' icons, which Streamlit would load from elsewhere
+# must precede the pages' icons, or Streamlit would load one from another host
+st.set_page_config(page_icon=icon, layout="wide")
 if state.dark():
     st.html(Path(__file__).with_name("style.css"))
 page = st.navigation(
@@ -28,7 +27,7 @@ st.set_page_config(page_title=f"{page.title} · science-evals")
 state.restore_filters(page.url_path)
 try:
     page.run()
-except EvalsError as error:  # a run that cannot be read; the other pages work
+except EvalsError as error:  # an unreadable run; other pages still work
     st.error(text.label(str(error), 600), icon=":material/error:")
 finally:
     pickers.write_url()

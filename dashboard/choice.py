@@ -1,4 +1,4 @@
-"""Filters of the leaderboard, and the rows and columns that pass them."""
+"""Filters of the leaderboard, and the matching rows and columns."""
 
 from __future__ import annotations
 
@@ -9,65 +9,67 @@ from typing import NamedTuple
 from evals.dashboard.tables.leaderboard import Board, Column, Row
 
 
-class Choice(NamedTuple):
+class FilterChoice(NamedTuple):
     """The filters of the leaderboard."""
 
     kind: str = "all"
     """all, general or science."""
     protocols: tuple[str, ...] = ()
-    """Empty: all."""
+    """Empty for all."""
     sample: bool = False
     """Whether runs on the bundled sample items are shown."""
     weights: str = "all"
     """all, open or closed."""
     sizes: tuple[str, ...] = ()
-    """Empty: all."""
+    """Empty for all."""
     since: datetime.date | None = None
     columns: tuple[str, ...] = ()
-    """Labels; those that are shown."""
+    """Labels of the displayed columns."""
     pinned: tuple[str, ...] = ()
-    """Labels of rows."""
+    """Labels of the rows at the top."""
     averaged: tuple[str, ...] = ()
-    """Labels of the columns of the mean."""
+    """Labels of the columns that are averaged."""
     rank: str = ""
-    """Label of the column that orders the rows."""
+    """Label of the column by which rows are ranked."""
 
 
-def protocols_of(board: Board) -> list[str]:
-    """Return the protocols, the most used first."""
+def protocols_by_use(board: Board) -> list[str]:
+    """Return the protocols, most used first."""
     counts = Counter(board.columns[label].protocol for _, label in board.cells)
     return [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def columns_of(board: Board, choice: Choice) -> list[str]:
-    """Return the labels of the columns that pass the filters, those with most models first."""
-    rows = {row for row in rows_of(board, choice) if not row.baseline} or set(rows_of(board, choice))
+def matching_columns(board: Board, filters: FilterChoice) -> list[str]:
+    """Return the labels of the columns that match the filters, those with the most models first."""
+    rows = {row for row in matching_rows(board, filters) if not row.baseline} or set(
+        matching_rows(board, filters)
+    )
     counts = Counter(label for row, label in board.cells if row in rows)
-    fits = [label for label, column in board.columns.items() if counts[label] and _fits(column, choice)]
-    return sorted(fits, key=lambda label: -counts[label])
+    labels = [label for label, column in board.columns.items() if counts[label] and _matches(column, filters)]
+    return sorted(labels, key=lambda label: -counts[label])
 
 
-def _fits(column: Column, choice: Choice) -> bool:
+def _matches(column: Column, filters: FilterChoice) -> bool:
     return (
-        (choice.kind == "all" or column.general == (choice.kind == "general"))
-        and (not choice.protocols or column.protocol in choice.protocols)
-        and (choice.sample or not column.sample)
+        (filters.kind == "all" or column.general == (filters.kind == "general"))
+        and (not filters.protocols or column.protocol in filters.protocols)
+        and (filters.sample or not column.sample)
     )
 
 
-def rows_of(board: Board, choice: Choice) -> list[Row]:
-    """Return the rows that pass the filters and have a number in a column that does."""
-    with_numbers = {row for row, label in board.cells if _fits(board.columns[label], choice)}
+def matching_rows(board: Board, filters: FilterChoice) -> list[Row]:
+    """Return the rows that match the filters and have a score in a matching column."""
+    scored_rows = {row for row, label in board.cells if _matches(board.columns[label], filters)}
     return [
         row
         for row in board.rows
-        if row in with_numbers
-        and (choice.weights == "all" or row.facts.open is (choice.weights == "open"))
-        and (not choice.sizes or row.facts.size in choice.sizes)
+        if row in scored_rows
+        and (filters.weights == "all" or row.facts.open is (filters.weights == "open"))
+        and (not filters.sizes or row.facts.size in filters.sizes)
     ]
 
 
-def recent(started: float, choice: Choice) -> bool:
-    """Return whether a run passes the filter by date."""
-    day = datetime.datetime.fromtimestamp(started, tz=datetime.UTC).date()
-    return choice.since is None or day >= choice.since
+def is_recent(started: float, filters: FilterChoice) -> bool:
+    """Return whether a run matches the date filter."""
+    date = datetime.datetime.fromtimestamp(started, tz=datetime.UTC).date()
+    return filters.since is None or date >= filters.since

@@ -1,4 +1,4 @@
-"""Downloads of the leaderboard: a tidy table as CSV or Parquet."""
+"""Tables as CSV or Parquet, for downloads."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from evals.board.trust import promise_state
 from evals.dashboard.tables.leaderboard import Board, Row
 from evals.records.promise import promise_standing
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of what a spreadsheet takes for a formula."""
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
+"""Characters with which a cell is a formula to a spreadsheet."""
 
-NUMBERS = ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n", "clusters")
-"""Fields of an estimate in the downloaded table."""
+ESTIMATE_FIELDS = ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n", "clusters")
+"""Fields of an estimate that are columns of the table."""
 
 
-def tidy(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
-    """Return a row per measured number with its interval, coverage and provenance; fractions are not percentages."""
+def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
+    """Return a row per measured score with its interval, coverage and provenance; fractions are not in percent."""
     table = []
     for label in labels:
         column = board.columns[label]
@@ -28,32 +28,34 @@ def tidy(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFra
             if (cell := board.cells.get((row, label))) is None:
                 continue
             card = cell.entry.card if cell.entry else None
-            about = {name: getattr(column, name) for name in ("suite", "version", "protocol")}
+            column_fields = {name: getattr(column, name) for name in ("suite", "version", "protocol")}
             table.append(
-                {"model": row.model, "thinking": row.thinking, **about}
-                | {name: getattr(cell.estimate, name) for name in NUMBERS}
+                {"model": row.model, "thinking": row.thinking, **column_fields}
+                | {name: getattr(cell.estimate, name) for name in ESTIMATE_FIELDS}
                 | {"coverage": cell.coverage, "method": cell.estimate.method, "sample_items": column.sample}
                 | {"data_sha256": column.data_sha256, "run": card.run if card else None}
-                | {"started": day(card.started) if card else None}
+                | {"started": iso_time(card.started) if card else None}
                 | {"promise": promise_state(promise_standing(card)) if card else None}
                 | {"challenge": cell.entry.challenge.counted if cell.entry and cell.entry.challenge else None}
             )
     return pd.DataFrame(table)
 
 
-def day(seconds: float) -> str:
-    """Write a time as an ISO date and time in UTC."""
+def iso_time(seconds: float) -> str:
+    """Return a time as an ISO date and time in UTC."""
     return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC).isoformat(timespec="seconds")
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """Return CSV; an apostrophe before texts keeps spreadsheets from evaluating them as formulas."""
-    safe = frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell)
-    return str(safe.to_csv(index=False)).encode()
+    """Return a table as CSV; texts that look like formulas are prefixed with an apostrophe."""
+    escaped = frame.map(
+        lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_PREFIXES) else cell
+    )
+    return str(escaped.to_csv(index=False)).encode()
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
-    """Return Parquet."""
+    """Return a table as Parquet."""
     stream = io.BytesIO()
     frame.to_parquet(stream, index=False)
     return stream.getvalue()

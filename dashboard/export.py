@@ -1,7 +1,7 @@
-"""A static copy of the leaderboard for hosting anywhere: an HTML page, its data as JSON and CSV, some samples of each run.
+"""A static copy of the leaderboard: an HTML page, its data as JSON and CSV, and pages with samples of each run.
 
-Every text is escaped, and pages load nothing and forbid themselves to (Content-Security-Policy): the one script, which
-sorts tables, is allowed by its hash. Numbers of different protocols are in separate tables.
+All texts are escaped, and the Content-Security-Policy of the pages allows no requests and only the script that sorts
+tables, by its hash. Each protocol has its own table.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import msgspec
 
 from evals import disk
 from evals.dashboard import downloads, export_samples
-from evals.dashboard.choice import Choice, columns_of, protocols_of, rows_of
+from evals.dashboard.choice import FilterChoice, matching_columns, matching_rows, protocols_by_use
 from evals.dashboard.tables import reported as reports
 from evals.dashboard.tables import significance, styling
 from evals.dashboard.tables.frames import index
 from evals.dashboard.tables.leaderboard import Board, Row, build
-from evals.dashboard.tables.significance import Ties
+from evals.dashboard.tables.significance import ColumnRanks
 from evals.errors import EvalsError, UsageError
 from evals.verdicts.reported import Claim
 
-MARK = "<!-- evals dashboard --export -->"
-"""First line of every page: a page without it was written by others and is not overwritten."""
+PAGE_MARKER = "<!-- evals dashboard --export -->"
+"""First line of every page; files without it are not overwritten."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #0e1420; --ground: #fff; --line: #d5dae2; --soft: #f3f5f8; --pale: #55606f }
@@ -67,72 +67,74 @@ for (const button of document.querySelectorAll("thead button")) button.addEventL
   body.append(...[...body.rows].sort(compare));
 });
 """
-"""Sorts a table by the column of the button that was pressed; rows without a number come last."""
+"""Sorts a table by the column of the pressed button; rows without a value come last."""
 
 
 def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
-    """Write the leaderboard of a results folder, with up to `samples` samples of each of its runs; return the files.
+    """Write the leaderboard of a results folder with up to `samples` samples per run, and return the written files.
 
-    Raises UsageError if a page there was not written by this function.
+    Raises UsageError if a page would overwrite a file that this function did not write.
     """
     runs = index(results)
     board, claims = build(runs.entries), reports.load(results)
     if not board.columns:
-        raise UsageError(f"no run in {results} has a number yet")
-    choice = Choice(sample=all(column.sample for column in board.columns.values()))
-    labels = columns_of(board, choice)
-    rows = rows_of(board, choice)
-    ties = {label: _ties(board, label) for label in labels}
-    names = export_samples.names(board, labels) if samples else {}
-    for path in (folder / name for name in ("index.html", *names.values())):
-        if path.exists() and not _is_ours(path):
-            raise UsageError(f"{path} was not written by this command; name another folder")
-    content = {
-        folder / "index.html": page("Leaderboard", _leaderboard(board, labels, rows, ties, claims, names)),
-        folder / "leaderboard.json": _json(board, labels, rows, ties, claims),
-        folder / "leaderboard.csv": downloads.csv(downloads.tidy(board, rows, labels)),
+        raise UsageError(f"no run in {results} has a score yet")
+    filters = FilterChoice(sample=all(column.sample for column in board.columns.values()))
+    labels = matching_columns(board, filters)
+    rows = matching_rows(board, filters)
+    ranks_by_label = {label: _rank_models(board, label) for label in labels}
+    sample_pages = export_samples.page_paths(board, labels) if samples else {}
+    for path in (folder / name for name in ("index.html", *sample_pages.values())):
+        if path.exists() and not _is_own_page(path):
+            raise UsageError(f"{path} was not written by this command; choose another folder")
+    contents = {
+        folder / "index.html": page(
+            "Leaderboard", _leaderboard(board, labels, rows, ranks_by_label, claims, sample_pages)
+        ),
+        folder / "leaderboard.json": _json(board, labels, rows, ranks_by_label, claims),
+        folder / "leaderboard.csv": downloads.csv(downloads.tidy_table(board, rows, labels)),
     }
-    for cell, name in names.items():
+    for cell, name in sample_pages.items():
         if (entry := board.cells[cell].entry) is not None:
             title = f"{cell[0].label} on {cell[1]}"
-            content[folder / name] = page(title, export_samples.body(entry, title, most=samples))
-    for path, text in content.items():
+            contents[folder / name] = page(title, export_samples.body(entry, title, limit=samples))
+    for path, text in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         disk.replace(path, text)
-    return list(content)
+    return list(contents)
 
 
-def _is_ours(path: Path) -> bool:
+def _is_own_page(path: Path) -> bool:
     with suppress(OSError):
-        return disk.read_small(path).startswith(MARK.encode())
+        return disk.read_small(path).startswith(PAGE_MARKER.encode())
     return False
 
 
 def page(title: str, body: Iterable[str]) -> bytes:
-    """Return a whole page."""
+    """Return an HTML page."""
     script = b64encode(sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
     head = (
-        f'{MARK}\n<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'{PAGE_MARKER}\n<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body><main>'
     )
     return "\n".join([head, *body, f"</main><script>{SCRIPT}</script></body></html>"]).encode()
 
 
-def _ties(board: Board, label: str) -> Ties:
+def _rank_models(board: Board, label: str) -> ColumnRanks:
     runs = {row: cell.entry for row, cell in board.column(label).items() if cell.entry}
     try:
-        return significance.ties(board.columns[label], runs)
+        return significance.rank_models(board.columns[label], runs)
     except EvalsError as error:
-        return Ties((), (0, 0), 0, str(error))
+        return ColumnRanks((), (0, 0), 0, str(error))
 
 
 def _json(
     board: Board,
     labels: Sequence[str],
     rows: Sequence[Row],
-    ties: Mapping[str, Ties],
+    ranks_by_label: Mapping[str, ColumnRanks],
     claims: Iterable[Claim],
 ) -> bytes:
     columns = [
@@ -140,15 +142,15 @@ def _json(
             "label": label,
             **board.columns[label]._asdict(),
             "chance": board.chance(label),
-            "ties": significance.sentence(ties[label]),
+            "ties": significance.sentence(ranks_by_label[label]),
             "places": [
-                {name: getattr(place, name) for name in ("model", "rank_low", "rank_high", "groups")}
-                for place in ties[label].places
+                {name: getattr(row_index, name) for name in ("model", "rank_low", "rank_high", "groups")}
+                for row_index in ranks_by_label[label].ranks
             ],
         }
         for label in labels
     ]
-    cells = downloads.tidy(board, rows, labels).astype(object)
+    cells = downloads.tidy_table(board, rows, labels).astype(object)
     document = {
         "format": 1,
         "made": _now(),
@@ -167,93 +169,94 @@ def _leaderboard(
     board: Board,
     labels: Sequence[str],
     rows: Sequence[Row],
-    ties: Mapping[str, Ties],
+    ranks_by_label: Mapping[str, ColumnRanks],
     claims: Sequence[Claim],
-    names: Mapping[tuple[Row, str], str],
+    sample_pages: Mapping[tuple[Row, str], str],
 ) -> Iterator[str]:
     yield "<h1>Leaderboard</h1>"
     yield (
-        f'<p class="pale">Made by science-evals on {_now()}. A number has half its 95 % interval beside it, and its '
-        "coverage if that is below 100 %; numbers are percentages unless the heading has another unit. Hover a number "
-        "for its interval, n, coverage and bounds; choose it for samples of its run, or a heading to sort by it. "
+        f'<p class="pale">Created by science-evals on {_now()}. Scores are shown with the half-width of their 95 % interval, '
+        "and their coverage if below 100 %; they are percentages unless the heading states another unit. Hover over a "
+        "score for interval, n, coverage and bounds; click it for samples of its run, or a heading to sort by it. "
         'Data: <a href="leaderboard.json">JSON</a>, <a href="leaderboard.csv">CSV</a>.</p>'
     )
     marks = "; ".join(f"{mark} {words}" for mark, words in board.marks(labels).items())
     if marks:
         yield f'<p class="pale">Marks: {escape(marks)}.</p>'
-    for protocol in protocols_of(board):
-        chosen = [label for label in labels if board.columns[label].protocol == protocol]
-        if chosen:
+    for protocol in protocols_by_use(board):
+        protocol_labels = [label for label in labels if board.columns[label].protocol == protocol]
+        if protocol_labels:
             yield f"<h2>Protocol {escape(protocol)}</h2>"
-            yield from _table(board, chosen, rows, ties[chosen[0]], names)
+            yield from _table(board, protocol_labels, rows, ranks_by_label[protocol_labels[0]], sample_pages)
             yield "<ul>"
             yield from (
-                f"<li>{escape(label)}: {escape(significance.sentence(ties[label]))}</li>" for label in chosen
+                f"<li>{escape(label)}: {escape(significance.sentence(ranks_by_label[label]))}</li>"
+                for label in protocol_labels
             )
             yield "</ul>"
-    yield from _claims(claims, [board.columns[label].suite for label in labels])
+    yield from _reported_results(claims, [board.columns[label].suite for label in labels])
 
 
 def _table(
     board: Board,
     labels: Sequence[str],
     rows: Sequence[Row],
-    ties: Ties,
-    names: Mapping[tuple[Row, str], str],
+    column_ranks: ColumnRanks,
+    sample_pages: Mapping[tuple[Row, str], str],
 ) -> Iterator[str]:
-    choice = Choice(columns=tuple(labels), rank=labels[0])
-    order = {row: place for place, row in enumerate(board.column(labels[0]))}
+    filters = FilterChoice(columns=tuple(labels), rank=labels[0])
+    order = {row: row_index for row_index, row in enumerate(board.column(labels[0]))}
     measured = [row for row in rows if any((row, label) in board.cells for label in labels)]
     measured.sort(key=lambda row: (row.baseline, order.get(row, len(order)), row.label))
-    table = styling.table(board, choice, measured, ties)
-    heads = [("model", ""), ("rank", ""), *((label, board.columns[label].measure) for label in labels)]
+    table = styling.table(board, filters, measured, column_ranks)
+    headings = [("model", ""), ("rank", ""), *((label, board.columns[label].measure) for label in labels)]
     yield '<div class="scroll" tabindex="0"><table><thead><tr>'
-    for name, measure in heads:
+    for name, measure in headings:
         yield f'<th scope="col"><button>{escape(name)}{f"<br>{escape(measure)}" if measure else ""}</button></th>'
     yield "</tr></thead><tbody>"
-    for place, (_, words) in enumerate(table.words.iterrows()):
-        row = measured[place] if place < len(measured) else None
-        rank = table.numbers[styling.RANK][place]
+    for row_index, (_, words) in enumerate(table.texts.iterrows()):
+        row = measured[row_index] if row_index < len(measured) else None
+        rank = table.numbers[styling.RANK][row_index]
         yield f'<tr><th scope="row">{escape(row.label if row else words[styling.MODEL])}</th>'
-        yield f'<td data-value="{_sort_key(rank)}">{escape(words[styling.RANK])}</td>'
+        yield f'<td data-value="{_sort_value(rank)}">{escape(words[styling.RANK])}</td>'
         for label in labels:
-            page_name = names.get((row, label)) if row else None
+            page_name = sample_pages.get((row, label)) if row else None
             text = escape(words[label])
             link = f'<a href="{escape(page_name)}">{text}</a>' if page_name else text
-            value = _sort_key(table.numbers[label][place])
-            yield f'<td data-value="{value}"{_facts(board, row, label)}{_heat(table.colours.loc[place, label])}>{link}</td>'
+            value = _sort_value(table.numbers[label][row_index])
+            yield f'<td data-value="{value}"{_title_attribute(board, row, label)}{_heat_attribute(table.colours.loc[row_index, label])}>{link}</td>'
         yield "</tr>"
     yield "</tbody></table></div>"
 
 
-def _sort_key(value: float) -> str:
+def _sort_value(value: float) -> str:
     return "" if value != value else f"{value!r}"
 
 
-def _heat(standing: float) -> str:
+def _heat_attribute(standing: float) -> str:
     return "" if standing != standing else f' class="heat" style="--place: {standing:.3f}"'
 
 
-def _facts(board: Board, row: Row | None, label: str) -> str:
+def _title_attribute(board: Board, row: Row | None, label: str) -> str:
     cell = board.cells.get((row, label)) if row else None
     if cell is None:
         return ""
     estimate = cell.estimate
-    interval = styling.span(estimate.low, estimate.high, estimate.unit)
-    bounds = styling.span(estimate.worst, estimate.best, estimate.unit)
-    words = (
+    interval = styling.format_interval(estimate.low, estimate.high, estimate.unit)
+    bounds = styling.format_interval(estimate.worst, estimate.best, estimate.unit)
+    text = (
         f"{estimate.metric}: 95 % interval {interval}, n {estimate.n:,}, coverage {100 * cell.coverage:.1f} %, "
         f"bounds {bounds}"
     )
-    return f' title="{escape("; ".join([words, *cell.marks.values()]))}"'
+    return f' title="{escape("; ".join([text, *cell.marks.values()]))}"'
 
 
-def _claims(claims: Sequence[Claim], suites: Sequence[str]) -> Iterator[str]:
+def _reported_results(claims: Sequence[Claim], suites: Sequence[str]) -> Iterator[str]:
     frame = reports.table(claims, suites)
     if frame.empty:
         return
     yield "<h2>Reported results</h2>"
-    yield '<p class="pale">Not measured here, without intervals. Sources and dates are in the JSON.</p>'
+    yield '<p class="pale">Not measured here; intervals are unknown. Sources and dates are in the JSON file.</p>'
     yield '<div class="scroll" tabindex="0"><table><thead><tr>'
     yield from (f'<th scope="col"><button>{escape(name)}</button></th>' for name in frame.columns)
     yield "</tr></thead><tbody>"

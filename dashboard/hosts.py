@@ -1,6 +1,6 @@
-"""Names under which the dashboard answers, against DNS rebinding: a foreign site whose name resolves here gets nothing.
+"""Protection against DNS rebinding: requests are refused unless Host and Origin name this machine.
 
-Streamlit takes any request whose Origin equals its Host. Here both must be names of this machine.
+Streamlit itself accepts any request with an Origin equal to its Host, such as those of a site with a name that resolves here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def is_ours(host: str, address: str) -> bool:
-    """Return whether a Host header names this machine, which listens on `address`; nothing is looked up."""
+def names_this_machine(host: str, address: str) -> bool:
+    """Return whether a Host header names this machine, which listens on `address`; no DNS lookup is made."""
     try:
         name = (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -40,14 +40,14 @@ def _is_address(name: str) -> bool:
     return True
 
 
-class OwnHosts:
-    """Refuse requests whose Host or Origin does not name this machine."""
+class HostCheck:
+    """Middleware that refuses requests with a Host or Origin that does not name this machine."""
 
     def __init__(self, app: App, address: str) -> None:
         self._app, self._address = app, address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 403."""
+        """Forward a request, or respond with 403."""
         if scope["type"] not in ("http", "websocket") or self._allowed(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -62,23 +62,23 @@ class OwnHosts:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        return is_ours(host, self._address) and (
-            not origin or is_ours(origin.partition("://")[2] or "null", self._address)
+        return names_this_machine(host, self._address) and (
+            not origin or names_this_machine(origin.partition("://")[2] or "null", self._address)
         )
 
 
-def guard(address: str) -> None:
-    """Put `OwnHosts` before everything that Streamlit serves, and keep it from looking up this machine's address."""
+def install_host_check(address: str) -> None:
+    """Add `HostCheck` to Streamlit's middleware, and disable its lookup of this machine's address."""
     from starlette.middleware import Middleware
     from streamlit import net_util
     from streamlit.web.server.starlette import starlette_app
 
     original = starlette_app.create_streamlit_middleware
 
-    def guarded(*arguments: Any, **options: Any) -> list[Any]:
-        return [Middleware(OwnHosts, address=address), *original(*arguments, **options)]
+    def checked_middleware(*args: Any, **kwargs: Any) -> list[Any]:
+        return [Middleware(HostCheck, address=address), *original(*args, **kwargs)]
 
-    starlette_app.create_streamlit_middleware = guarded
+    starlette_app.create_streamlit_middleware = checked_middleware
     net_util.get_external_ip = _no_address
     net_util.get_internal_ip = _no_address
 

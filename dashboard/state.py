@@ -1,6 +1,6 @@
-"""The results folder, the pages, links that carry their state in the URL, and elements that several pages draw.
+"""The results folder, the list of pages, links between pages, and elements shared by pages.
 
-Widgets keep their state there themselves: give them `key` and `bind="query-params"`.
+Pages keep their state in the URL: give widgets a `key` and `bind="query-params"`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import streamlit as st
 
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables.frames import Broken, Entry
-from evals.dashboard.tables.styling import plain, span, unit
+from evals.dashboard.tables.styling import format_interval, format_value, unit
 from evals.records.card import Card
 from evals.records.promise import promise_standing
 from evals.types import Estimate
@@ -39,50 +39,50 @@ FILTERS = frozenset(
 )
 """Names of the leaderboard's filters in the URL."""
 
-RESULTS = "EVALS_RESULTS"
-"""Environment variable in which `evals dashboard` passes the results folder."""
+RESULTS_VARIABLE = "EVALS_RESULTS"
+"""Environment variable with which `evals dashboard` passes the results folder."""
 
 
 def results() -> Path:
     """Return the results folder."""
-    return Path(os.environ.get(RESULTS, "results"))
+    return Path(os.environ.get(RESULTS_VARIABLE, "results"))
 
 
 def link(page: str, label: str, *, help: str | None = None, **params: str | Sequence[str]) -> None:  # noqa: A002 - Streamlit's name
-    """Draw a link to another page with its state, e.g. `link("suite", "MMLU-Pro", run="2026...-abc")`."""
+    """Draw a link to another page with URL parameters, e.g. `link("suite", "MMLU-Pro", run="2026...-abc")`."""
     path, _, icon = PAGES[page]
     st.page_link(path, label=label, icon=icon, help=help, query_params=params)
 
 
 def restore_filters(path: str) -> None:
-    """Restore the leaderboard's filters when a reader returns to it, by the menu or the back button.
+    """Restore the leaderboard's filters when the user returns to it from another page.
 
-    Streamlit removes a page's state from the address when another page is opened. An address that names a filter is
-    left as it is, and so is the first one of a session.
+    Streamlit removes a page's state from the URL when another page is opened. A URL that sets a filter, or the first one
+    of a session, is not changed.
     """
-    known, st.session_state["page"] = st.session_state.get("page"), path
-    kept = st.session_state.get("filters")
-    if path == "" and known not in (None, "") and kept and not FILTERS & set(st.query_params):
-        st.switch_page(PAGES["leaderboard"][0], query_params=kept)
+    previous_page, st.session_state["page"] = st.session_state.get("page"), path
+    saved = st.session_state.get("filters")
+    if path == "" and previous_page not in (None, "") and saved and not FILTERS & set(st.query_params):
+        st.switch_page(PAGES["leaderboard"][0], query_params=saved)
 
 
 def save_filters(path: str) -> None:
-    """Remember the leaderboard's filters."""
+    """Save the leaderboard's filters in the session."""
     if path == "" and st.session_state.get("page") == "":
-        kept = {name: st.query_params.get_all(name) for name in FILTERS if name in st.query_params}
-        st.session_state["filters"] = kept
+        saved = {name: st.query_params.get_all(name) for name in FILTERS if name in st.query_params}
+        st.session_state["filters"] = saved
 
 
-def empty_state(what: str, command: str) -> None:
-    """Show an empty state, a sentence and the command to run, and stop the page."""
-    st.info(what, icon=":material/info:")
+def empty_state(message: str, command: str) -> None:
+    """Draw a message and a command to run, and stop the page."""
+    st.info(message, icon=":material/info:")
     st.code(command, language=None, wrap_lines=True)
     st.stop()
 
 
 def broken_runs(runs: Iterable[Broken]) -> None:
     """List the runs that cannot be read."""
-    lines = [f"- {safe.label(run.why, 600)}" for run in runs]
+    lines = [f"- {safe.label(run.reason, 600)}" for run in runs]
     if lines:
         with st.expander(
             f"{len(lines)} broken {'run' if len(lines) == 1 else 'runs'}", icon=":material/warning:"
@@ -91,7 +91,7 @@ def broken_runs(runs: Iterable[Broken]) -> None:
 
 
 def health(card: Card) -> None:
-    """Show what looks broken about a run."""
+    """Draw the findings that a run looks broken."""
     for finding in card.health:
         if finding.fault:
             st.error(f"This run looks broken: {safe.label(finding.message, 600)}", icon=":material/error:")
@@ -109,25 +109,25 @@ def trust(entry: Entry) -> None:
 
 
 def estimate(number: Estimate, coverage: float) -> None:
-    """Draw a number with its interval, n, coverage and bounds."""
-    facts: tuple[tuple[str, str, str | None], ...] = (
-        (safe.label(f"{number.metric}, {unit(number.unit)}"), plain(number.value, number.unit), None),
-        ("95 % interval", span(number.low, number.high, number.unit), safe.label(number.method)),
+    """Draw an estimate with its interval, n, coverage and bounds."""
+    metrics: tuple[tuple[str, str, str | None], ...] = (
+        (safe.label(f"{number.metric}, {unit(number.unit)}"), format_value(number.value, number.unit), None),
+        ("95 % interval", format_interval(number.low, number.high, number.unit), safe.label(number.method)),
         ("n", f"{number.n:,}", f"sample-repeats in {number.clusters:,} independent clusters"),
         ("coverage", f"{100 * coverage:.1f} %", "scored of expected sample-repeats"),
         (
             "bounds",
-            span(number.worst, number.best, number.unit),
+            format_interval(number.worst, number.best, number.unit),
             "with missing outcomes counted as wrong, and as right",
         ),
     )
     with st.container(horizontal=True):
-        for label, value, hint in facts:
-            st.metric(label, value, help=hint, width=max(150, 16 + 15 * len(value)))
+        for label, value, tooltip in metrics:
+            st.metric(label, value, help=tooltip, width=max(150, 16 + 15 * len(value)))
 
 
 class _Chart(NamedTuple):
-    """A figure as Streamlit takes it, without Altair's own check of it, which takes 0.1 s a figure."""
+    """A figure for Streamlit, without Altair's validation, which takes 0.1 s per figure."""
 
     figure: alt.TopLevelMixin
 
@@ -137,10 +137,10 @@ class _Chart(NamedTuple):
 
 
 def chart(figure: alt.TopLevelMixin, *, alt: str) -> None:
-    """Draw a figure; `alt` describes it to those who do not see it."""
+    """Draw a figure; `alt` is its text alternative."""
     st.altair_chart(cast("AltairChart", _Chart(figure)), alt=alt)
 
 
 def dark() -> bool:
-    """Return whether the reader sees the dark theme."""
+    """Return whether the theme is dark."""
     return st.context.theme.type == "dark"

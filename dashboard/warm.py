@@ -1,7 +1,7 @@
-"""Load what the first page needs before a browser asks for it: two seconds of imports, and the index of runs.
+"""Preloading of modules and of the index of runs before the first request, which saves two seconds.
 
-Streamlit collects garbage after every run of a page, while the page's last elements still wait to be sent. What was
-loaded here is exempt (`gc.freeze`), which takes 0.1 to 0.3 s off every page.
+Streamlit collects garbage after every run of a page, before its last elements are sent. Preloaded objects are excluded
+(`gc.freeze`), which saves 0.1 to 0.3 s per page.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evals.dashboard.tables.leaderboard import Board
 
-FIRST = ("pandas.io.formats.style", "evals.dashboard.tables.styling")
-LATER = ("duckdb", "scipy.special", "evals.dashboard.tables.significance", "altair")
+FIRST_PAGE_MODULES = ("pandas.io.formats.style", "evals.dashboard.tables.styling")
+OTHER_MODULES = ("duckdb", "scipy.special", "evals.dashboard.tables.significance", "altair")
 
 
-def warm(results: Path) -> None:
-    """Load what the table is made of; what other pages need follows in a thread of its own."""
-    load_first(results)
+def preload(results: Path) -> None:
+    """Preload the modules of the first page, and those of the other pages in the background."""
+    preload_first_page(results)
     gc.collect()
     gc.freeze()
-    Thread(target=_load_later, daemon=True).start()
+    Thread(target=_preload_others, daemon=True).start()
 
 
-def load_first(results: Path) -> Board:
-    """Load what the first table needs, and return what it shows."""
+def preload_first_page(results: Path) -> Board:
+    """Preload the modules of the first page, and return its leaderboard."""
     from evals.dashboard.tables.frames import index
     from evals.dashboard.tables.leaderboard import build
 
-    for name in FIRST:
+    for name in FIRST_PAGE_MODULES:
         import_module(name)
     return build(index(results).entries)
 
 
-def _load_later() -> None:
-    for name in LATER:
+def _preload_others() -> None:
+    for name in OTHER_MODULES:
         import_module(name)
     gc.collect()
     gc.freeze()

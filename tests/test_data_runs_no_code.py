@@ -177,7 +177,7 @@ def test_the_dashboard_runs_nothing(mark: Path, here: Path, monkeypatch: pytest.
     for n, suite in enumerate(suites_of(here)[:8]):
         foreign(here / "results", suite, f"one-{n}")
         foreign(here / "results", suite, f"two-{n}")
-    monkeypatch.setenv(state.RESULTS, str(here / "results"))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(here / "results"))
     for page in state.PAGES:
         app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120).run()
         app.switch_page(state.PAGES[page][0]).run()

@@ -1,1 +1,1 @@
-"""Tables -> figures (Altair). Nothing here reads or draws on a page."""
+"""Altair figures of tables. Nothing here reads files or draws on a page."""

@@ -1,4 +1,4 @@
-"""Colours that colour-blind readers can distinguish, on light and dark backgrounds; the same on every page."""
+"""Colours for all pages, for light and dark themes, distinguishable with colour blindness."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 LIGHT = ("#0072b2", "#d55e00", "#008e66", "#b0518d", "#a67c00", "#2f8fc4", "#5c5c5c", "#7a4dbf")
 DARK = ("#56b4e9", "#f08a3c", "#2fbf95", "#e08fc4", "#e8c13a", "#a9cdf0", "#b5b5b5", "#b79aee")
-"""Okabe and Ito's eight colours, adjusted until each contrasts with its background by 3:1; as in `theme.toml`."""
+"""Okabe and Ito's eight colours, adjusted to a contrast of 3:1 with the background, as in `theme.toml`."""
 
 WRONG_LIGHT = ("#f3b183", "#e99557", "#de7c30", "#b04b00", "#f7c9a9", "#c96a1f", "#8f3d00")
 WRONG_DARK = ("#8a4a17", "#a85c20", "#c76f2b", "#ffb67d", "#6e3a10", "#e0914f", "#ffd0a8")
-"""Shades for kinds of wrong answers, in the order of an error ladder."""
+"""Shades for kinds of wrong answers."""
 
 VERDICT_ORDER = ("right", "graded", "wrong", "invalid", "unanswered", "refused", "truncated", "failed")
-"""From best to infrastructure failures: the order in every figure of verdicts."""
+"""Order of verdicts in figures, from best to worst."""
 
 
 def palette(*, dark: bool) -> tuple[str, ...]:
-    """Return the colours of categories."""
+    """Return the colours for categories."""
     return DARK if dark else LIGHT
 
 
@@ -28,16 +28,16 @@ def verdict_colours(*, dark: bool) -> dict[str, str]:
 
 
 def ink(*, dark: bool) -> str:
-    """Return the colour of lines and letters."""
+    """Return the colour of lines and text."""
     return "#e6eaf0" if dark else "#1c2330"
 
 
-def ladder_colours(steps: Sequence[str], *, dark: bool) -> dict[str, str]:
-    """Return the colour of each step of an error ladder: its verdict's; kinds of wrong answers are shades of one colour."""
-    known = verdict_colours(dark=dark)
+def outcome_colours(outcomes: Sequence[str], *, dark: bool) -> dict[str, str]:
+    """Return the colour of each outcome; kinds of wrong answers are shades of one colour."""
+    by_verdict = verdict_colours(dark=dark)
     shades = iter(WRONG_DARK if dark else WRONG_LIGHT)
-    fixed = {"infrastructure": known["failed"], "absent": "#4a5260" if dark else "#c9ced6"}
+    fixed = {"infrastructure": by_verdict["failed"], "absent": "#4a5260" if dark else "#c9ced6"}
     return {
-        step: fixed.get(step) or (next(shades) if step.startswith("wrong:") else known[step])
-        for step in steps
+        outcome: fixed.get(outcome) or (next(shades) if outcome.startswith("wrong:") else by_verdict[outcome])
+        for outcome in outcomes
     }

@@ -1,4 +1,4 @@
-"""Figures of samples, groups and pairs of runs: plain functions from a frame to an Altair chart."""
+"""Figures of samples, groups and pairs of runs: functions from a frame to an Altair chart."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pandas as pd
 
 from evals.dashboard.charts.colours import palette
 
-TICKS = alt.Axis(tickCount=6)
-"""Vega draws at most eight ticks for this count."""
+X_AXIS = alt.Axis(tickCount=6)
+"""An axis for which Vega draws at most eight ticks."""
 GREY = "#8a93a0"
 
 
 def series(frame: pd.DataFrame, *, dark: bool) -> alt.FacetChart:
-    """Plot a time series of `x`, `channel`, `y`, a panel per channel over one axis."""
+    """Plot a time series (`x`, `channel`, `y`) with a panel per channel."""
     base = (
         alt.Chart(frame)
         .mark_line(strokeWidth=1, color=palette(dark=dark)[0])
@@ -36,47 +36,60 @@ def forest(
     names: tuple[str, str],
     letters: tuple[str, str] = ("A", "B"),
 ) -> alt.LayerChart | alt.FacetChart:
-    """Plot differences B - A with their intervals: `label`, `value`, `low`, `high`, `says`, `n`.
+    """Plot differences B - A with their intervals: `label`, `value`, `low`, `high`, `result`, `n`.
 
-    `letters`: of the pair, for the axis. Colour and shape show significance at 5 %. If more is better, points left of 0 favour A.
+    `names`: of the two models; `letters`: those of the pair, for the axis title. Colour and shape show `result`.
     """
-    kinds = (f"{names[1]} better", f"{names[0]} better", "not significantly different")
-    verdicts = dict(zip(("B better", "A better", "n.s."), kinds, strict=True))
-    shapes = dict(zip(kinds, ("triangle-right", "triangle-left", "circle"), strict=True))
-    data = frame.assign(says=frame["says"].map(verdicts))
+    labels = (f"{names[1]} better", f"{names[0]} better", "not significantly different")
+    label_by_result = dict(zip(("B better", "A better", "n.s."), labels, strict=True))
+    shapes = dict(zip(labels, ("triangle-right", "triangle-left", "circle"), strict=True))
+    data = frame.assign(result=frame["result"].map(label_by_result))
     return _intervals(
-        data, shapes, title=f"{letters[1]} − {letters[0]}, {unit}", rule=0.0, form="+.3f", dark=dark
+        data,
+        shapes,
+        title=f"{letters[1]} − {letters[0]}, {unit}",
+        reference=0.0,
+        number_format="+.3f",
+        dark=dark,
     )
 
 
 def _intervals(
-    frame: pd.DataFrame, shapes: dict[str, str], *, title: str, rule: float, form: str, dark: bool
+    frame: pd.DataFrame,
+    shapes: dict[str, str],
+    *,
+    title: str,
+    reference: float,
+    number_format: str,
+    dark: bool,
 ) -> alt.LayerChart | alt.FacetChart:
-    """Plot values with their intervals, a row per label; `shapes`: what `says` may say -> the shape of the point."""
+    """Plot values with their intervals, a row per label; `shapes`: `result` -> shape of the point."""
     blue, orange, *_ = palette(dark=dark)
-    kinds = list(shapes)
+    labels = list(shapes)
     legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
-    colour = alt.Color("says:N", scale=alt.Scale(domain=kinds, range=[blue, orange, GREY]), legend=legend)
-    shape = alt.Shape("says:N", scale=alt.Scale(domain=kinds, range=list(shapes.values())), legend=legend)
-    labels = alt.Axis(labelLimit=150, labelFlush=False, labelBound=False, ticks=False)
-    numbers = [alt.Tooltip(f"{name}:Q", format=form) for name in ("value", "low", "high")]
+    colour = alt.Color("result:N", scale=alt.Scale(domain=labels, range=[blue, orange, GREY]), legend=legend)
+    shape = alt.Shape("result:N", scale=alt.Scale(domain=labels, range=list(shapes.values())), legend=legend)
+    label_axis = alt.Axis(labelLimit=150, labelFlush=False, labelBound=False, ticks=False)
+    numbers = [alt.Tooltip(f"{name}:Q", format=number_format) for name in ("value", "low", "high")]
     base = alt.Chart(frame).encode(
-        alt.Y("label:N", sort=list(frame["label"]), title=None, axis=labels),
+        alt.Y("label:N", sort=list(frame["label"]), title=None, axis=label_axis),
         colour,
         tooltip=["label:N", *numbers, alt.Tooltip("n:Q", format=",")],
     )
-    axis = alt.X("low:Q", title=title, scale=alt.Scale(zero=rule == 0), axis=TICKS)
+    axis = alt.X("low:Q", title=title, scale=alt.Scale(zero=reference == 0), axis=X_AXIS)
     lines = base.mark_rule(strokeWidth=2).encode(axis, alt.X2("high:Q"))
-    dots = base.mark_point(filled=True, size=70, opacity=1).encode(alt.X("value:Q"), shape)
-    dashed = alt.Chart(pd.DataFrame({"x": [rule]})).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="x:Q")
-    return alt.layer(dashed, lines, dots).properties(height=alt.Step(22), width="container")
+    markers = base.mark_point(filled=True, size=70, opacity=1).encode(alt.X("value:Q"), shape)
+    reference_line = (
+        alt.Chart(pd.DataFrame({"x": [reference]})).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="x:Q")
+    )
+    return alt.layer(reference_line, lines, markers).properties(height=alt.Step(22), width="container")
 
 
-def ladder(frame: pd.DataFrame, steps: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
-    """Plot outcomes as stacked bars: `run`, `step`, `n`, `share`; `steps` maps steps to colours, in order."""
+def outcome_bars(frame: pd.DataFrame, outcome_colours: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
+    """Plot outcomes as stacked bars: `run`, `outcome`, `n`, `share`; `outcome_colours` are in the order of the bars."""
     order = list(dict.fromkeys(frame["run"]))
-    places = {step: place for place, step in enumerate(steps)}
-    data = frame.assign(place=frame["step"].map(places), words=frame["n"].map("{:,}".format))
+    order_by_outcome = {outcome: index for index, outcome in enumerate(outcome_colours)}
+    data = frame.assign(position=frame["outcome"].map(order_by_outcome))
     base = alt.Chart(data).encode(
         alt.Y("run:N", sort=order, title=None, axis=alt.Axis(labelLimit=220, labelFlush=False)),
         alt.X(
@@ -85,25 +98,25 @@ def ladder(frame: pd.DataFrame, steps: dict[str, str]) -> alt.LayerChart | alt.F
             axis=alt.Axis(format="%", tickCount=5),
             stack="zero",
         ),
-        order=alt.Order("place:Q"),
-        tooltip=["run:N", "step:N", alt.Tooltip("n:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+        order=alt.Order("position:Q"),
+        tooltip=["run:N", "outcome:N", alt.Tooltip("n:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
     )
     bars = base.mark_bar(height=20).encode(
         alt.Color(
-            "step:N", scale=alt.Scale(domain=list(steps), range=list(steps.values())),
+            "outcome:N", scale=alt.Scale(domain=list(outcome_colours), range=list(outcome_colours.values())),
             legend=alt.Legend(orient="top", title=None, columns=2, labelLimit=170),
         )
     )  # fmt: skip
     return alt.layer(bars).properties(height=alt.Step(30), width="container")
 
 
-APART = ("better than the rest", "worse than the rest", "not significantly different")
+GROUP_RESULTS = ("better than the rest", "worse than the rest", "not significantly different")
 
 
-def groups(frame: pd.DataFrame, *, whole: float, unit: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Plot a run's groups with their intervals against the whole: `label`, `value`, `low`, `high`, `says`, `n`."""
-    shapes = dict(zip(APART, ("triangle-up", "triangle-down", "circle"), strict=True))
-    return _intervals(frame, shapes, title=unit, rule=whole, form=".4g", dark=dark)
+def groups(frame: pd.DataFrame, *, overall: float, unit: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
+    """Plot a run's groups with their intervals against the overall score: `label`, `value`, `low`, `high`, `result`, `n`."""
+    shapes = dict(zip(GROUP_RESULTS, ("triangle-up", "triangle-down", "circle"), strict=True))
+    return _intervals(frame, shapes, title=unit, reference=overall, number_format=".4g", dark=dark)
 
 
 def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
@@ -113,19 +126,19 @@ def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.La
     base = alt.Chart(frame).encode(
         alt.X("length:N", sort=order, title=f"length of the reply, {unit}", axis=alt.Axis(labelAngle=-35))
     )
-    tip = [alt.Tooltip("length:N", title=unit), alt.Tooltip("value:Q", format=".4g"), alt.Tooltip("n:Q", format=","),
+    tooltip = [alt.Tooltip("length:N", title=unit), alt.Tooltip("value:Q", format=".4g"), alt.Tooltip("n:Q", format=","),
            alt.Tooltip("others:Q", format=".4g"), alt.Tooltip("truncated:Q", format=".1%")]  # fmt: skip
     scale = alt.Scale(domain=["this run", "other runs, same samples"], range=[blue, orange])
     legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
     shapes = alt.Scale(domain=["this run", "other runs, same samples"], range=["circle", "diamond"])
     lines = base.mark_rule(color=blue, strokeWidth=2).encode(
-        alt.Y("value_low:Q", title=score, scale=alt.Scale(zero=True), axis=TICKS), alt.Y2("value_high:Q")
+        alt.Y("value_low:Q", title=score, scale=alt.Scale(zero=True), axis=X_AXIS), alt.Y2("value_high:Q")
     )
     this_run = base.transform_calculate(who="'this run'").mark_point(filled=True, size=70, opacity=1).encode(
-        alt.Y("value:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tip
+        alt.Y("value:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tooltip
     )  # fmt: skip
     other_runs = base.transform_calculate(who="'other runs, same samples'").mark_point(size=60, opacity=1).encode(
-        alt.Y("others:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tip
+        alt.Y("others:Q"), alt.Color("who:N", scale=scale, legend=legend), alt.Shape("who:N", scale=shapes, legend=legend), tooltip=tooltip
     )  # fmt: skip
     layers = [lines, this_run, other_runs] if frame["others"].notna().any() else [lines, this_run]
     return alt.layer(*layers).properties(height=360, width="container")

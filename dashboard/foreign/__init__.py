@@ -1,1 +1,1 @@
-"""Texts, molecules, crystals, formulas and media of models and data sets, made safe to show."""
+"""Safe display of texts, molecules, crystals, formulas and media from models and data sets."""

@@ -1,12 +1,12 @@
-"""Numbers and a drawing of a crystal's unit cell, from the description in a prompt, CIF or POSCAR.
+"""Properties and a drawing of a crystal's unit cell, from a description in a prompt, CIF or POSCAR.
 
->>> rock = read(TEXT)
->>> rock.formula, rock.space_group, len(rock.sites)
+>>> rock_salt = read(EXAMPLE)
+>>> rock_salt.formula, rock_salt.space_group, len(rock_salt.sites)
 ('NaCl', 'Fm-3m (225)', 8)
 
-pymatgen reads and finds the symmetry (in a worker process: the text is foreign). The drawing is plain SVG of our own:
-it goes through an image element, in either theme. pymatviz draws with plotly (eight more packages, and a script on the
-page for each cell); crystal-toolkit is an application of Dash.
+pymatgen parses the structure and finds its symmetry; run it in a worker process, because the text is untrusted. The
+drawing is our own SVG, shown in an image element: pymatviz would need plotly (eight more packages and a script per cell),
+and crystal-toolkit is a Dash application.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from evals.scorers.material import ELEMENTS, parse_structure, space_group
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-MOST_SITES = 400
-LONGEST = 200_000
-"""Characters of a CIF or POSCAR file that is read."""
+MAX_SITES = 400
+MAX_CHARS = 200_000
+"""Maximum length of a CIF or POSCAR file that is parsed."""
 SIZE = 320
-"""Pixels of the drawing's longer side; SVG is sharp at any other size."""
+"""Length of the drawing's longer side in pixels."""
 Vector = tuple[float, float, float]
 
 
 class Site(NamedTuple):
-    """An atom in the cell; fractional coordinates."""
+    """An atom in the cell, with fractional coordinates."""
 
     element: str
     x: float
@@ -44,18 +44,18 @@ class Site(NamedTuple):
 
 
 class Crystal(Struct, frozen=True, kw_only=True):
-    """A crystal structure, read."""
+    """A parsed crystal structure."""
 
     formula: str
-    """Reduced."""
+    """Reduced formula."""
     space_group: str
-    """Symbol and number; empty if no symmetry was found."""
+    """Symbol and number; empty if unknown."""
     lengths: Vector
     """a, b, c in Å."""
     angles: Vector
     """alpha, beta, gamma in degrees."""
     volume: float
-    """Of the cell, in Å³."""
+    """Volume of the cell in Å³."""
     density: float
     """In g/cm³."""
     sites: tuple[Site, ...]
@@ -70,15 +70,15 @@ _SITE = re.compile(r"^  ([A-Z][\w:.+\-, ]{0,80}?) (-?\d+\.\d+) (-?\d+\.\d+) (-?\
 
 
 def looks_like_crystal(text: str) -> bool:
-    """Return whether a text holds a crystal as suites describe it (`evals.scorers.material.describe`) or CIF."""
+    """Return whether a text contains CIF or a crystal as described by `evals.scorers.material.describe`."""
     return bool(_LATTICE.search(text) and _SITES.search(text)) or "_cell_length_a" in text
 
 
 def read(text: str, *, dark: bool = False) -> Crystal:
-    """Read and draw a crystal; raises DataError if the text holds none."""
+    """Parse and draw a crystal; raises DataError if the text contains none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen and numpy, of what is refused below
-        crystal = _possible(text)
+        warnings.simplefilter("ignore")  # of pymatgen and numpy, about input that is refused below
+        crystal = _parse_structure(text)
         lattice = crystal.lattice
         sites = tuple(
             Site(site.species_string, *(float(c) % 1.0 for c in site.frac_coords)) for site in crystal
@@ -95,36 +95,36 @@ def read(text: str, *, dark: bool = False) -> Crystal:
         )
 
 
-def _possible(text: str) -> Structure:
-    """Read a structure; raises DataError for cells on which spglib would crash."""
-    if len(text) > LONGEST:
-        raise DataError(f"{len(text):,} characters are too long for a crystal")
-    described = _LATTICE.search(text)
+def _parse_structure(text: str) -> Structure:
+    """Parse a structure; raises DataError for cells on which spglib would crash."""
+    if len(text) > MAX_CHARS:
+        raise DataError(f"{len(text):,} characters are too many for a crystal")
+    description = _LATTICE.search(text)
     try:
-        crystal = _described(text, described) if described else parse_structure(text)
+        crystal = _parse_description(text, description) if description else parse_structure(text)
         cell = (*crystal.lattice.abc, *crystal.lattice.angles, crystal.lattice.volume)
     except (ValueError, KeyError, IndexError, ArithmeticError) as error:
         raise DataError(f"no crystal: {(str(error).splitlines() or ['unreadable'])[0][:120]}") from error
-    if not 0 < len(crystal) <= MOST_SITES:
+    if not 0 < len(crystal) <= MAX_SITES:
         raise DataError(f"{len(crystal)} sites cannot be shown")
-    if strange := {element.symbol for element in crystal.composition.elements} - ELEMENTS:
-        raise DataError(f"no crystal: {', '.join(sorted(strange))[:40]} is no element")
+    if unknown_elements := {element.symbol for element in crystal.composition.elements} - ELEMENTS:
+        raise DataError(f"no crystal: {', '.join(sorted(unknown_elements))[:40]} is not an element")
     limits = (1_000,) * 3 + (179,) * 3 + (1e8,)
     if not all(0.5 < x < limit for x, limit in zip(cell, limits, strict=True)):
         raise DataError("no crystal: its cell is impossible")
     return crystal
 
 
-def _described(text: str, lattice: re.Match[str]) -> Structure:
+def _parse_description(text: str, lattice: re.Match[str]) -> Structure:
     from pymatgen.core.lattice import Lattice
     from pymatgen.core.structure import Structure
 
-    listed = _SITES.search(text)
-    if listed is None:
-        raise ValueError("its sites are missing")
-    sites = _SITE.findall(listed[2])
-    if len(sites) < int(listed[1]):
-        raise ValueError(f"{len(sites)} of its {listed[1]} sites are given")
+    site_list = _SITES.search(text)
+    if site_list is None:
+        raise ValueError("the sites are missing")
+    sites = _SITE.findall(site_list[2])
+    if len(sites) < int(site_list[1]):
+        raise ValueError(f"only {len(sites)} of {site_list[1]} sites are listed")
     species = [
         {part.partition(":")[0]: float(part.partition(":")[2] or 1) for part in name.split(", ")}
         for name, *_ in sites
@@ -138,18 +138,24 @@ def _described(text: str, lattice: re.Match[str]) -> Structure:
 
 # --- the drawing --------------------------------------------------------------------------------------------
 
-TURN, TILT = radians(24), radians(14)
-"""Rotation of the cell about c, then towards the viewer."""
+ROTATION, TILT = radians(24), radians(14)
+"""Rotation of the cell about c, and its tilt towards the viewer."""
 
 
 def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
-    """Draw the cell in parallel perspective; atoms on its faces and corners are repeated there.
+    """Return a drawing of the cell in parallel projection, with the periodic images of atoms on its faces.
 
-    `matrix` holds the lattice vectors a, b, c in Å. Elements differ by colour.
+    `matrix`: the lattice vectors a, b, c in Å.
     """
-    corners = {(i, j, k): _seen(_place((i, j, k), matrix)) for i in (0, 1) for j in (0, 1) for k in (0, 1)}
+    corners = {
+        (i, j, k): _project(_to_cartesian((i, j, k), matrix)) for i in (0, 1) for j in (0, 1) for k in (0, 1)
+    }
     atoms = sorted(
-        ((_seen(_place(xyz, matrix)), site.element) for site in sites for xyz in _repeated(site)),
+        (
+            (_project(_to_cartesian(xyz, matrix)), site.element)
+            for site in sites
+            for xyz in _periodic_images(site)
+        ),
         key=lambda atom: atom[0][2],
     )
     xs, ys = [p[0] for p in corners.values()], [p[1] for p in corners.values()]
@@ -169,41 +175,41 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
         for point, name in atoms
         for x, y in [at(point)]
     ]
-    letters = [
-        _letter(at(corners[end]), at(corners[0, 0, 0]), name, ink(dark=dark))
+    axis_labels = [
+        _axis_label(at(corners[end]), at(corners[0, 0, 0]), name, ink(dark=dark))
         for end, name in (((1, 0, 0), "a"), ((0, 1, 0), "b"), ((0, 0, 1), "c"))
     ]
     legend = [
-        _legend(16 + i * 62, height - 12, name, colour[name], ink(dark=dark))
+        _legend_entry(16 + i * 62, height - 12, name, colour[name], ink(dark=dark))
         for i, name in enumerate(elements[:5])
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIZE}" height="{height:.0f}" '
-        f'viewBox="0 0 {SIZE} {height:.0f}" font-family="sans-serif">{"".join((*lines, *circles, *letters, *legend))}</svg>'
+        f'viewBox="0 0 {SIZE} {height:.0f}" font-family="sans-serif">{"".join((*lines, *circles, *axis_labels, *legend))}</svg>'
     )
 
 
-def _legend(x: float, y: float, name: str, colour: str, ink: str) -> str:
+def _legend_entry(x: float, y: float, name: str, colour: str, ink: str) -> str:
     return (
         f'<circle cx="{x}" cy="{y:.0f}" r="6" fill="{colour}"/>'
         f'<text x="{x + 10}" y="{y + 5:.0f}" fill="{ink}" font-size="13">{escape(name[:6])}</text>'
     )
 
 
-def _place(fraction: Vector | tuple[int, int, int], matrix: list[Vector]) -> Vector:
+def _to_cartesian(fraction: Vector | tuple[int, int, int], matrix: list[Vector]) -> Vector:
     x, y, z = (sum(f * row[axis] for f, row in zip(fraction, matrix, strict=True)) for axis in range(3))
     return x, y, z
 
 
-def _seen(point: Vector) -> Vector:
-    """Rotate a point in Å into the view: x to the right, y upwards, z towards the viewer."""
+def _project(point: Vector) -> Vector:
+    """Return the view coordinates of a point: x to the right, y upwards, z towards the viewer."""
     x, y, z = point
-    right, away = x * cos(TURN) - y * sin(TURN), x * sin(TURN) + y * cos(TURN)
-    return right, z * cos(TILT) + away * sin(TILT), z * sin(TILT) - away * cos(TILT)
+    right, depth = x * cos(ROTATION) - y * sin(ROTATION), x * sin(ROTATION) + y * cos(ROTATION)
+    return right, z * cos(TILT) + depth * sin(TILT), z * sin(TILT) - depth * cos(TILT)
 
 
-def _repeated(site: Site) -> list[Vector]:
-    """Return the positions of an atom in the closed cell: an atom at 0 is drawn at 1 too."""
+def _periodic_images(site: Site) -> list[Vector]:
+    """Return the positions of an atom and of its periodic images in the closed cell."""
     axes = [[c, 1.0] if c < 0.01 else [c, c - 1.0] if c > 0.99 else [c] for c in site[1:]]
     return [(x, y, z) for x in axes[0] for y in axes[1] for z in axes[2]]
 
@@ -215,8 +221,8 @@ def _edge(start: tuple[float, float], end: tuple[float, float], ink: str) -> str
     )
 
 
-def _letter(end: tuple[float, float], origin: tuple[float, float], name: str, ink: str) -> str:
-    """Label an axis beyond its end."""
+def _axis_label(end: tuple[float, float], origin: tuple[float, float], name: str, ink: str) -> str:
+    """Return the label of an axis, beyond its end."""
     dx, dy = end[0] - origin[0], end[1] - origin[1]
     length = sqrt(dx * dx + dy * dy) or 1.0
     x, y = end[0] + 22 * dx / length, end[1] + 22 * dy / length
@@ -225,7 +231,7 @@ def _letter(end: tuple[float, float], origin: tuple[float, float], name: str, in
     )
 
 
-TEXT = """Composition: NaCl
+EXAMPLE = """Composition: NaCl
 Space group: Fm-3m (225)
 Lattice: a = 5.64 Å, b = 5.64 Å, c = 5.64 Å,
   alpha = 90°, beta = 90°, gamma = 90°

@@ -1,11 +1,11 @@
-r"""Formulas in foreign text, typeset only if all their commands are on a list of harmless ones.
+r"""Formulas in untrusted text, typeset only if all their commands are known to be harmless.
 
->>> [piece.how for piece in pieces(r"So $E = mc^2$ and $\href{http://evil.example}{x}$.")]
+>>> [piece.mode for piece in split_formulas(r"So $E = mc^2$ and $\href{http://evil.example}{x}$.")]
 ['', 'inline', '']
 
-KaTeX, which typesets them, could cover the page (`\rule`, `\raisebox`), load an address (`\href`,
-`\includegraphics`), name an element (`\htmlId`) or run for long (`\def`). So commands and environments must be on
-the list below; other formulas, and unbalanced ones, are shown as text.
+With KaTeX, which typesets them, a formula could cover the page (`\rule`, `\raisebox`), load a URL (`\href`,
+`\includegraphics`), set an element's id (`\htmlId`) or take long (`\def`). So only the commands and environments listed
+below are allowed; other formulas, and unbalanced ones, are shown as text.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-LONGEST = 1_500
-"""Characters of a formula."""
-MOST = 300
-"""Formulas typeset per text; each costs the browser about a millisecond."""
-DEPTH = 24
-"""Braces within braces."""
+MAX_FORMULA_CHARS = 1_500
+"""Maximum length of a formula."""
+MAX_FORMULAS = 300
+"""Maximum number of typeset formulas per text; each takes the browser about a millisecond."""
+MAX_DEPTH = 24
+"""Maximum nesting of braces."""
 
 
 class Piece(NamedTuple):
     """A part of a text."""
 
     text: str
-    how: str
-    """`inline` or `display` for a formula that is typeset; empty for text."""
+    mode: str
+    """`inline` or `display` for a formula to typeset; empty for text."""
     start: int = 0
-    """Place in the source."""
+    """Position in the source."""
     end: int = 0
 
 
@@ -40,39 +40,39 @@ _FORMULA = re.compile(
     |(?<![\\$\w])\$(?P<i2>[^\s$`](?:[^$`\n]{0,1500}?[^\s$`\\])?)\$(?![\d$])""",
     re.VERBOSE,
 )
-"""A dollar sign opens a formula only before a non-blank, and closes it only after a non-blank and not before a digit."""
+"""A dollar sign opens a formula only before a non-blank; it closes one only after a non-blank and not before a digit."""
 
 
-def pieces(text: str) -> Iterator[Piece]:
-    """Split a text into formulas and the rest; a formula that must not be typeset stays text."""
-    place = count = 0
+def split_formulas(text: str) -> Iterator[Piece]:
+    """Yield the formulas of a text that are safe to typeset, and the text between them."""
+    end = count = 0
     for match in _FORMULA.finditer(text):
-        kind, inner = next((name, value) for name, value in match.groupdict().items() if value)
-        formula = latex(inner)
-        if formula is None or count >= MOST:
+        group, body = next((name, value) for name, value in match.groupdict().items() if value)
+        formula = safe_latex(body)
+        if formula is None or count >= MAX_FORMULAS:
             continue
         count += 1
-        yield Piece(text[place : match.start()], "", place, match.start())
-        yield Piece(formula, "display" if kind.startswith("d") else "inline", *match.span())
-        place = match.end()
-    yield Piece(text[place:], "", place, len(text))
+        yield Piece(text[end : match.start()], "", end, match.start())
+        yield Piece(formula, "display" if group.startswith("d") else "inline", *match.span())
+        end = match.end()
+    yield Piece(text[end:], "", end, len(text))
 
 
-def latex(formula: str) -> str | None:
-    r"""Return a formula that is safe to typeset, on one line; None if it has to be shown as text.
+def safe_latex(formula: str) -> str | None:
+    r"""Return a formula on one line if it is safe to typeset, else None.
 
-    >>> latex(r"\frac{1}{2}\, x^2"), latex(r"\rule{9em}{9em}")
+    >>> safe_latex(r"\frac{1}{2}\, x^2"), safe_latex(r"\rule{9em}{9em}")
     ('\\frac{1}{2}\\, x^2', None)
     """
     line = " ".join(formula.split())
     tokens = re.findall(r"\\(?:[A-Za-z]+\*?|.)?|.", line)
-    if not 0 < len(line) <= LONGEST or not line.isprintable() or not _balanced(tokens):
+    if not 0 < len(line) <= MAX_FORMULA_CHARS or not line.isprintable() or not _balanced(tokens):
         return None
-    if set(tokens) & {"$", "`", "%", "#"}:  # would end the formula on the page, or hide its rest
+    if set(tokens) & {"$", "`", "%", "#"}:  # would end the formula, or hide the rest of it
         return None
     if any(token[0] == "\\" and token[1:] not in COMMANDS for token in tokens):
         return None
-    if re.search(r"\\\\\s*\[", line):  # a row that keeps any distance from the next
+    if re.search(r"\\\\\s*\[", line):  # row spacing of any size
         return None
     names = re.findall(r"\\(?:begin|end)\{([^{}]*)\}", line)
     if len(names) != tokens.count(r"\begin") + tokens.count(r"\end") or not set(names) <= ENVIRONMENTS:
@@ -84,7 +84,7 @@ def _balanced(tokens: list[str]) -> bool:
     depth = 0
     for token in tokens:
         depth += {"{": 1, "}": -1}.get(token, 0)
-        if not 0 <= depth <= DEPTH:
+        if not 0 <= depth <= MAX_DEPTH:
             return False
     return depth == 0 and tokens.count(r"\left") == tokens.count(r"\right")
 
@@ -123,4 +123,4 @@ _COMMANDS = """
 """
 ENVIRONMENTS = frozenset(_ENVIRONMENTS.split())
 COMMANDS = frozenset(_COMMANDS.split()) | frozenset("\\,;:!|{}_%&#>' SP")
-"""Allowed after a backslash: commands of KaTeX, none of which takes a length, an address or a name."""
+"""Allowed after a backslash: KaTeX commands, none of which takes a length, a URL or a name."""

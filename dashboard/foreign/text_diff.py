@@ -1,6 +1,6 @@
-r"""A diff of two texts side by side: by lines, then by words within changed lines.
+r"""A side-by-side diff of two texts: by lines, then by words within changed lines.
 
->>> sides("It is A.\nDone.", "It is B.\nDone.").left
+>>> diff("It is A.\nDone.", "It is B.\nDone.").left
 [[Word(text='It is ', marked=False), Word(text='A.', marked=True)], [Word(text='Done.', marked=False)]]
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-WORDS = 800
-"""Maximum number of words of a changed passage that is compared word by word; a longer one is marked as a whole."""
-LINES = 3_000
+MAX_WORDS = 800
+"""Maximum number of words of a changed passage; a longer one is marked completely."""
+MAX_LINES = 3_000
 
 
 class Word(NamedTuple):
@@ -21,51 +21,51 @@ class Word(NamedTuple):
 
     text: str
     marked: bool
-    """Whether only this side has it."""
+    """Whether it occurs only on this side."""
 
 
 Line = list[Word]
 
 
 class Sides(NamedTuple):
-    """Both texts, line by line."""
+    """The lines of both texts."""
 
     left: list[Line]
     right: list[Line]
 
 
-def sides(left: str, right: str) -> Sides:
-    """Compare two texts."""
-    left_lines, right_lines = left.split("\n")[:LINES], right.split("\n")[:LINES]
-    compared = Sides([], [])
-    for what, i, j, k, m in SequenceMatcher(None, left_lines, right_lines, autojunk=False).get_opcodes():
-        if what == "equal":
-            compared.left.extend([Word(line, marked=False)] for line in left_lines[i:j])
-            compared.right.extend([Word(line, marked=False)] for line in right_lines[k:m])
+def diff(left: str, right: str) -> Sides:
+    """Return the lines of two texts, with the differences marked."""
+    left_lines, right_lines = left.split("\n")[:MAX_LINES], right.split("\n")[:MAX_LINES]
+    result = Sides([], [])
+    for operation, i, j, k, m in SequenceMatcher(None, left_lines, right_lines, autojunk=False).get_opcodes():
+        if operation == "equal":
+            result.left.extend([Word(line, marked=False)] for line in left_lines[i:j])
+            result.right.extend([Word(line, marked=False)] for line in right_lines[k:m])
         else:
-            before, after = _words(left_lines[i:j], right_lines[k:m])
-            compared.left.extend(before)
-            compared.right.extend(after)
-    return compared
+            left_words, right_words = _diff_words(left_lines[i:j], right_lines[k:m])
+            result.left.extend(left_words)
+            result.right.extend(right_words)
+    return result
 
 
-def _words(left_lines: Sequence[str], right_lines: Sequence[str]) -> tuple[list[Line], list[Line]]:
-    """Compare the words of two passages."""
-    before, after = (
+def _diff_words(left_lines: Sequence[str], right_lines: Sequence[str]) -> tuple[list[Line], list[Line]]:
+    """Return the lines of two passages, with the differing words marked."""
+    left_words, right_words = (
         re.findall(r"\n|[^\S\n]+|[\w.]+|[^\w\s]", "\n".join(lines)) for lines in (left_lines, right_lines)
     )
-    if not before or not after or len(before) > WORDS or len(after) > WORDS:
+    if not left_words or not right_words or len(left_words) > MAX_WORDS or len(right_words) > MAX_WORDS:
         return [[Word(line, marked=True)] for line in left_lines], [
             [Word(line, marked=True)] for line in right_lines
         ]
-    blocks = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    left = [(word, what != "equal") for what, i, j, _, _ in blocks for word in before[i:j]]
-    right = [(word, what != "equal") for what, _, _, k, m in blocks for word in after[k:m]]
-    return _lines(left), _lines(right)
+    blocks = SequenceMatcher(None, left_words, right_words, autojunk=False).get_opcodes()
+    left = [(word, operation != "equal") for operation, i, j, _, _ in blocks for word in left_words[i:j]]
+    right = [(word, operation != "equal") for operation, _, _, k, m in blocks for word in right_words[k:m]]
+    return _join_words(left), _join_words(right)
 
 
-def _lines(words: Sequence[tuple[str, bool]]) -> list[Line]:
-    """Join neighbouring words that are both marked or both not, and split them into lines."""
+def _join_words(words: Sequence[tuple[str, bool]]) -> list[Line]:
+    """Join adjacent words that are marked alike, and split them into lines."""
     lines: list[Line] = [[]]
     for text, marked in words:
         line = lines[-1]

@@ -1,1 +1,1 @@
-"""What the pages show, as tables: a module per page, named like it, and what they share. Nothing here draws."""
+"""The contents of the pages as tables: a module per page with its name, and shared modules. Nothing here draws."""

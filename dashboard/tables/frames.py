@@ -1,8 +1,7 @@
-"""Runs as tables: an index of cards, and DuckDB over the records of chosen runs. Nothing here draws.
+"""Runs as tables: an index of cards, and SQL queries over the records of runs. Nothing here draws.
 
-Everything is cached by path, modification time and size, and read again only if a file has changed. A whole run is
-never in memory: what a page shows is selected in SQL, over the Parquet files of a sealed run and the JSON lines of a
-growing one.
+Results are cached by path, modification time and size of the files. Runs are never loaded completely: DuckDB selects what a
+page shows from the Parquet files of finished runs and the JSON Lines files of active ones.
 """
 
 from __future__ import annotations
@@ -29,23 +28,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
-"""Per file: name, modification time in nanoseconds, size in bytes. Another stamp, another content."""
+"""Name, modification time in nanoseconds and size in bytes of each file, to detect changes."""
 
 FILES = ("records.parquet", "records.jsonl", "samples.parquet", "samples.jsonl")
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """A run as the index knows it."""
+    """A run in the index."""
 
     path: Path
     card: Card
-    """Only with the estimates of whole suites; `groups` reads the others."""
+    """Without the estimates by group, which `groups` reads."""
     challenge: Challenge | None = None
-    """By the outcome beside the run."""
+    """The challenge in the run's outcome file."""
 
     @property
     def headline(self) -> Estimate | None:
-        """Return the run's headline estimate; None if nothing was scored yet."""
+        """Return the run's headline estimate; None if nothing is scored yet."""
         return self.card.headline
 
 
@@ -53,49 +52,51 @@ class Broken(NamedTuple):
     """A run that cannot be read."""
 
     path: Path
-    why: str
+    reason: str
 
 
 class Index(NamedTuple):
-    """All runs of a results folder, the newest last."""
+    """All runs of a results folder, newest last."""
 
     entries: tuple[Entry, ...]
     broken: tuple[Broken, ...]
 
     def find(self, run: str, suite: str = "") -> Entry | None:
-        """Return the newest run of an id (and of a suite, since one command may run several under one id)."""
-        runs = [e for e in self.entries if e.card.run == run and suite in ("", e.card.config.suite)]
-        return runs[-1] if runs else None
+        """Return the newest run with an id, and of a suite if given: the runs of a command share their id."""
+        for entry in reversed(self.entries):
+            if entry.card.run == run and suite in ("", entry.card.config.suite):
+                return entry
+        return None
 
 
 _CARDS: dict[str, tuple[store.Stamp | None, Entry | Broken]] = {}
-"""Runs by path, with their state when they were read; deleted runs are dropped with the next index."""
+"""Runs by path with their stamps when they were read; `index` removes deleted runs."""
 
 
-AT_ONCE = 8 << 20
-"""Bytes of copied or foreign files that `index` reads to check them, about half a second."""
-_LATER: SimpleQueue[tuple[str, store.Stamp]] = SimpleQueue()
-"""Runs whose files are to be checked in the background."""
-_START = Lock()
+MAX_CHECKED_BYTES = 8 << 20
+"""Number of bytes of files written elsewhere that `index` checks, in about half a second."""
+_PENDING: SimpleQueue[tuple[str, store.Stamp]] = SimpleQueue()
+"""Runs with files to be checked in the background."""
+_CHECKER_LOCK = Lock()
 _CHECKER: list[Thread] = []
 
 
 def index(results: Path) -> Index:
-    """Read the cards of a results folder; those that have not changed since the last time are not read again.
+    """Return the runs of a results folder; only cards that have changed since the last call are read.
 
-    Files that were copied or made elsewhere are checked too. If they have more than `AT_ONCE` bytes, the others are
-    checked in the background: until then their runs are listed by their cards, and any query checks what it reads.
+    Files written elsewhere are checked too, those beyond `MAX_CHECKED_BYTES` in the background. Until then their runs are
+    listed, and queries check the files that they read.
     """
     stamps = store.stamps(results)
-    left, runs = AT_ONCE, []
-    for path, now in stamps.items():
-        run, size = _card(path, now, left)
-        left -= size
+    remaining, runs = MAX_CHECKED_BYTES, []
+    for path, current in stamps.items():
+        run, size = _card(path, current, remaining)
+        remaining -= size
         runs.append(run)
     if len(_CARDS) > len(stamps):
-        inside = f"{results}{os.sep}"
-        for path in list(_CARDS):  # a copy: others write to it meanwhile
-            if path.startswith(inside) and path not in stamps:
+        prefix = f"{results}{os.sep}"
+        for path in list(_CARDS):  # a copy, because other threads change it
+            if path.startswith(prefix) and path not in stamps:
                 _CARDS.pop(path, None)
     return Index(
         tuple(run for run in runs if isinstance(run, Entry)),
@@ -103,63 +104,60 @@ def index(results: Path) -> Index:
     )
 
 
-def _card(path: str, now: store.Stamp, most: int) -> tuple[Entry | Broken, int]:
-    """Return a run and the bytes that were read to check its files; at most so many.
-
-    A run whose state is the same as the last time is not read again.
-    """
-    known = _CARDS.get(path)
-    if known and known[0] == now:
-        return known[1], 0
+def _card(path: str, current: store.Stamp, max_bytes: int) -> tuple[Entry | Broken, int]:
+    """Return a run, cached if it is unchanged, and the number of bytes read to check its files, at most `max_bytes`."""
+    cached = _CARDS.get(path)
+    if cached and cached[0] == current:
+        return cached[1], 0
     run: Entry | Broken
-    size, later = 0, False
+    size, deferred = 0, False
     try:
         card = store.read_card(Path(path))
         size = unread_bytes(Path(path), card)
-        later = size > max(most, 0)
-        if not later:
+        deferred = size > max(max_bytes, 0)
+        if not deferred:
             store.check(Path(path), card)
         elif line := store.damage(Path(path), card):
             raise StoreError(line)
-        whole = tuple(estimate for estimate in card.estimates if not estimate.group)
+        suite_estimates = tuple(estimate for estimate in card.estimates if not estimate.group)
         run = Entry(
             path=Path(path),
-            card=structs.replace(card, estimates=whole),
+            card=structs.replace(card, estimates=suite_estimates),
             challenge=beside_run(Path(path), card),
         )
     except StoreError as error:
-        run, later = Broken(Path(path), str(error)), False
-    _CARDS[path] = (now, run)
-    if later:
-        _check_later(path, now)
-    return run, 0 if later else size
+        run, deferred = Broken(Path(path), str(error)), False
+    _CARDS[path] = (current, run)
+    if deferred:
+        _enqueue_check(path, current)
+    return run, 0 if deferred else size
 
 
-def _check_later(path: str, now: store.Stamp) -> None:
-    _LATER.put((path, now))
-    with _START:
+def _enqueue_check(path: str, current: store.Stamp) -> None:
+    _PENDING.put((path, current))
+    with _CHECKER_LOCK:
         if not _CHECKER:
             _CHECKER.append(Thread(target=_check_queued, daemon=True))
             _CHECKER[0].start()
 
 
 def _check_queued() -> None:
-    """Check the files of queued runs, one after the other; those that cannot be read become broken runs."""
+    """Check the files of the pending runs forever; unreadable runs become broken runs."""
     while True:
-        path, now = _LATER.get()
-        if (_CARDS.get(path) or (None,))[0] != now:
-            continue  # it has changed or is gone: the next index reads it again
-        if why := fault(Path(path)):
-            _CARDS[path] = (now, Broken(Path(path), why))
+        path, current = _PENDING.get()
+        if (_CARDS.get(path) or (None,))[0] != current:
+            continue  # changed or deleted; the next call of `index` reads it
+        if reason := fault(Path(path)):
+            _CARDS[path] = (current, Broken(Path(path), reason))
 
 
 def fault(path: Path) -> str:
-    """Return why a run cannot be read; empty if it can. Unlike `index`, this notices files that were changed in place."""
+    """Return why a run cannot be read; empty if it can. Unlike `index`, this detects files changed in place."""
     return _fault(path, stamp(path, ("card.json", *FILES)))
 
 
 @lru_cache(maxsize=512)
-def _fault(path: Path, _now: Stamp) -> str:
+def _fault(path: Path, _stamp: Stamp) -> str:
     try:
         store.check(path)
     except StoreError as error:
@@ -168,58 +166,58 @@ def _fault(path: Path, _now: Stamp) -> str:
 
 
 def groups(path: Path) -> tuple[Estimate, ...]:
-    """Return a run's estimates by group, headline metric first; raises StoreError if its card is broken."""
+    """Return a run's estimates by group, headline metric first; raises StoreError if the card is broken."""
     card = store.read_card(path)
     first = next((estimate.metric for estimate in card.estimates if estimate.headline), "")
     return tuple(sorted((e for e in card.estimates if e.group), key=lambda e: e.metric != first))
 
 
 def stamp(path: Path, files: Sequence[str] = FILES) -> Stamp:
-    """Return what changes when a run's files do."""
+    """Return the stamp of a run's files."""
     stats = []
     for name in files:
         try:
-            facts = (path / name).stat()
+            stat = (path / name).stat()
         except OSError:
             continue
-        stats.append((name, facts.st_mtime_ns, facts.st_size))
+        stats.append((name, stat.st_mtime_ns, stat.st_size))
     return tuple(stats)
 
 
 def query(
-    paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = (), *, keep: bool = True
+    paths: Path | Sequence[Path], sql: str, parameters: Sequence[Any] = (), *, cache_result: bool = True
 ) -> pd.DataFrame:
-    """Run SQL over the tables `records` and `samples` of one run or several; raises StoreError if they are broken.
+    """Return the result of SQL over the tables `records` and `samples` of runs; raises StoreError if a run is broken.
 
     `records` has path, sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens,
     reasoning_tokens, cached_tokens, started, and the JSON texts scores, prompt, outcome; `samples` has path, id,
-    group, cluster, target (JSON), options, json. Select few columns: texts are read only if they are named.
-    `keep`: whether to keep the result for the next time; not if it has a row for every sample of many runs.
+    group, cluster, target (JSON), options, json. Select only the columns needed: texts are read only if they are named.
+    `cache_result`: whether to cache the result, which should be off if it has a row for every sample of many runs.
     """
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in folders:
         cache.ensure_all(path)
-        if why := fault(path):
-            raise StoreError(why)
-    for _ in range(TRIES):
+        if reason := fault(path):
+            raise StoreError(reason)
+    for _ in range(MAX_ATTEMPTS):
         runs = tuple((path, stamp(path)) for path in folders)
         try:
-            ask = _query if keep else _query.__wrapped__
-            frame: pd.DataFrame = ask(runs, sql, tuple(parameters))
+            run_query = _query if cache_result else _query.__wrapped__
+            frame: pd.DataFrame = run_query(runs, sql, tuple(parameters))
         except StoreError:
             if runs == tuple((path, stamp(path)) for path in folders):
                 raise
             continue
-        if _names(runs) == _names(tuple((path, stamp(path)) for path in folders)):
+        if _file_names(runs) == _file_names(tuple((path, stamp(path)) for path in folders)):
             return frame.copy(deep=False)
-        # else it was sealed meanwhile, and a part may be missing or there twice
-    raise StoreError(f"{folders[0]}: its files change faster than they can be read")
+        # otherwise the run was finalized meanwhile, and records may be missing or duplicated
+    raise StoreError(f"{folders[0]}: the files change faster than they can be read")
 
 
-TRIES = 20
+MAX_ATTEMPTS = 20
 
 
-def _names(runs: tuple[tuple[Path, Stamp], ...]) -> list[list[str]]:
+def _file_names(runs: tuple[tuple[Path, Stamp], ...]) -> list[list[str]]:
     return [[name for name, *_ in files] for _, files in runs]
 
 
@@ -233,28 +231,28 @@ def _query(runs: tuple[tuple[Path, Stamp], ...], sql: str, parameters: tuple[Any
         with duckdb.connect(config=config) as connection:
             for name, view in (("records", _records), ("samples", _samples)):
                 parts = [part for path, files in runs for part in view(path, [file for file, *_ in files])]
-                text = " UNION ALL BY NAME ".join(parts) or EMPTY[name]
+                text = " UNION ALL BY NAME ".join(parts) or EMPTY_TABLES[name]
                 connection.execute(f"CREATE TEMP VIEW {name} AS {text}")
             return connection.execute(sql, list(parameters)).df()
     except duckdb.Error as error:
         raise StoreError(f"{runs[0][0] if runs else 'no run'}: {error}") from error
 
 
-def _quoted(text: object) -> str:
+def _sql_string(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
-def _file(path: Path) -> str:
-    """Quote a path for DuckDB, whose names of files are patterns."""
-    return _quoted("".join(f"[{c}]" if c in "*?[" else c for c in str(path)))
+def _sql_path(path: Path) -> str:
+    """Quote a path for DuckDB, which takes file names as patterns."""
+    return _sql_string("".join(f"[{c}]" if c in "*?[" else c for c in str(path)))
 
 
-_SEALED = (
+_PARQUET_COLUMNS = (
     "sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens, reasoning_tokens, "
 )
-_SEALED += "cached_tokens, started, scores, prompt, outcome"
+_PARQUET_COLUMNS += "cached_tokens, started, scores, prompt, outcome"
 
-_GROWING = """
+_JSONL_QUERY = """
     SELECT j->>'sample' AS sample, (j->>'repeat')::INT AS repeat,
         CASE WHEN j->'outcome'->>'type' = 'failure' THEN 'failed:' || (j->'outcome'->>'kind')
              WHEN s IS NULL THEN 'failed:unscored'
@@ -270,44 +268,44 @@ _GROWING = """
     FROM (SELECT json AS j, json_extract(json, '$.scores.*')[1] AS s FROM read_ndjson_objects({file}, ignore_errors=true, hive_partitioning=false)
           WHERE json IS NOT NULL)
 """
-"""The JSON lines with the columns of the Parquet file; a torn last line is left out."""
+"""Selects the columns of the Parquet file from a JSON Lines file, without an incomplete last line."""
 
 
 def _records(path: Path, files: Sequence[str]) -> list[str]:
     parts = []
     if "records.parquet" in files:
         parts.append(
-            f"SELECT 0 AS age, {_SEALED} FROM read_parquet({_file(path / 'records.parquet')}, hive_partitioning=false)"
+            f"SELECT 0 AS age, {_PARQUET_COLUMNS} FROM read_parquet({_sql_path(path / 'records.parquet')}, hive_partitioning=false)"
         )
     if "records.jsonl" in files:
         parts.append(
-            f"SELECT row_number() OVER () AS age, * FROM ({_GROWING.format(file=_file(path / 'records.jsonl'))})"
+            f"SELECT row_number() OVER () AS age, * FROM ({_JSONL_QUERY.format(file=_sql_path(path / 'records.jsonl'))})"
         )
     if not parts:
         return []
     latest = "QUALIFY row_number() OVER (PARTITION BY sample, repeat ORDER BY age DESC) = 1"
-    kept = latest if "records.jsonl" in files else ""
+    deduplicate = latest if "records.jsonl" in files else ""
     return [
-        f"(SELECT {_quoted(path)} AS path, * EXCLUDE (age) FROM ({' UNION ALL BY NAME '.join(parts)}) {kept})"
+        f"(SELECT {_sql_string(path)} AS path, * EXCLUDE (age) FROM ({' UNION ALL BY NAME '.join(parts)}) {deduplicate})"
     ]
 
 
 def _samples(path: Path, files: Sequence[str]) -> list[str]:
     if "samples.parquet" in files:
-        source = f'SELECT id, "group", cluster, target, options, json FROM read_parquet({_file(path / "samples.parquet")}, hive_partitioning=false)'
+        source = f'SELECT id, "group", cluster, target, options, json FROM read_parquet({_sql_path(path / "samples.parquet")}, hive_partitioning=false)'
     elif "samples.jsonl" in files:
         source = f"""
             SELECT j->>'id' AS id, coalesce(j->>'group', '') AS "group", coalesce(j->>'cluster', j->>'id') AS cluster,
                 (j->'target')::VARCHAR AS target, coalesce(json_array_length(j->'choices'), 0)::INT AS options,
                 j::VARCHAR AS json
-            FROM (SELECT json AS j FROM read_ndjson_objects({_file(path / "samples.jsonl")}, ignore_errors=true, hive_partitioning=false)
+            FROM (SELECT json AS j FROM read_ndjson_objects({_sql_path(path / "samples.jsonl")}, ignore_errors=true, hive_partitioning=false)
                   WHERE json IS NOT NULL)"""
     else:
         return []
-    return [f"(SELECT {_quoted(path)} AS path, * FROM ({source}))"]
+    return [f"(SELECT {_sql_string(path)} AS path, * FROM ({source}))"]
 
 
-EMPTY = {
+EMPTY_TABLES = {
     "records": "SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS sample, NULL::INT AS repeat, NULL::VARCHAR AS verdict, "
     "NULL::DOUBLE AS value, NULL::VARCHAR AS answer, NULL::VARCHAR AS stop, NULL::DOUBLE AS seconds, "
     "NULL::BIGINT AS input_tokens, NULL::BIGINT AS output_tokens, NULL::BIGINT AS reasoning_tokens, "
@@ -316,4 +314,4 @@ EMPTY = {
     "samples": 'SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS id, NULL::VARCHAR AS "group", NULL::VARCHAR AS cluster, '
     "NULL::VARCHAR AS target, NULL::INT AS options, NULL::VARCHAR AS json WHERE false",
 }
-"""Tables of runs that have no such file yet."""
+"""Definitions of the tables for runs that do not have the files yet."""

@@ -1,4 +1,4 @@
-"""One model's checkpoints over time: scores, what changed besides the model, and the gate's verdict on each step."""
+"""A model's checkpoints over time: scores, changes other than the model, and the gate's verdict on each run."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from evals.errors import EvalsError
 from evals.records.store import Run
 from evals.verdicts import suite_runs
 from evals.verdicts.gate import gate
-from evals.verdicts.policy import Entry as Rule
+from evals.verdicts.policy import Entry as SuitePolicy
 from evals.verdicts.policy import Policy
 
-WORDS = {"cannot tell": "inconclusive"}
-"""Verdicts of the gate as pages show them; files keep their own."""
+VERDICT_LABELS = {"cannot tell": "inconclusive"}
+"""Labels of the gate's verdicts on pages, if they differ from the verdicts in files."""
 
 Against: TypeAlias = Literal["the first", "the one before"]
 
 
-class Line(NamedTuple):
-    """Runs of one suite under one protocol, the oldest first."""
+class History(NamedTuple):
+    """Runs of a suite under a protocol, oldest first."""
 
     suite: str
     protocol: str
@@ -39,35 +39,35 @@ class Line(NamedTuple):
         return f"{self.suite} · {self.protocol}"
 
 
-def lines(entries: Sequence[Entry], model: str) -> list[Line]:
-    """Return the lines of a model, or of all models whose names begin so; the longest line first.
+def histories(entries: Sequence[Entry], model: str) -> list[History]:
+    """Return the histories of a model, or of all models with this prefix, longest first.
 
-    Runs that stopped early are left out if a complete one exists.
+    Runs that were stopped early are omitted if a complete one exists.
     """
     exact = [entry for entry in entries if entry.card.model == model]
-    chosen = exact or [entry for entry in entries if model and entry.card.model.startswith(model)]
+    matching = exact or [entry for entry in entries if model and entry.card.model.startswith(model)]
     groups: dict[tuple[str, str], list[Entry]] = {}
-    for entry in sorted(chosen, key=lambda entry: entry.card.started):
+    for entry in sorted(matching, key=lambda entry: entry.card.started):
         if entry.headline and entry.headline.value is not None and entry.card.data != "sample":
             groups.setdefault((entry.card.config.suite, entry.card.config.protocol), []).append(entry)
     result = [
-        Line(suite, protocol, tuple([e for e in runs if e.card.complete] or runs))
+        History(suite, protocol, tuple([e for e in runs if e.card.complete] or runs))
         for (suite, protocol), runs in groups.items()
     ]
-    return sorted(result, key=lambda line: (-len(line.entries), line.label))
+    return sorted(result, key=lambda history: (-len(history.entries), history.label))
 
 
-def names(entries: Sequence[Entry]) -> list[str]:
-    """Return models, and common beginnings of checkpoints' names, that have a line; the longest line first."""
+def models_with_history(entries: Sequence[Entry]) -> list[str]:
+    """Return models, and common prefixes of checkpoints, that have a history, longest first."""
     models = {entry.card.model for entry in entries if entry.headline}
     families = Counter(match[1] for model in models if (match := re.fullmatch(r"(.*?\D)\d+", model)))
-    offered = [*models, *(family for family, count in families.items() if count > 1)]
-    longest = {name: len(of_name[0].entries) for name in offered if (of_name := lines(entries, name))}
-    return sorted(longest, key=lambda name: (-longest[name], name))
+    names = [*models, *(family for family, count in families.items() if count > 1)]
+    lengths = {name: len(of_name[0].entries) for name in names if (of_name := histories(entries, name))}
+    return sorted(lengths, key=lambda name: (-lengths[name], name))
 
 
 def changes(before: Entry, after: Entry) -> list[str]:
-    """Return what changed between two runs besides the model: then their scores are not comparable."""
+    """Return what changed between two runs other than the model, which makes their scores incomparable."""
     old, new = before.card, after.card
     changed = []
     if old.config.version != new.config.version:
@@ -84,7 +84,7 @@ def changes(before: Entry, after: Entry) -> list[str]:
 
 
 def verdict(candidate: Entry, baseline: Entry, margin: float) -> tuple[str, str]:
-    """Return verdict and reason of `evals gate` for a run against another with this margin."""
+    """Return the verdict of `evals gate` on a run against another with this margin, and its reason."""
     return _verdict(
         candidate.path,
         stamp(candidate.path),
@@ -99,51 +99,52 @@ def verdict(candidate: Entry, baseline: Entry, margin: float) -> tuple[str, str]
 def _verdict(a: Path, _a: Stamp, b: Path, _b: Stamp, suite: str, margin: float) -> tuple[str, str]:
     try:
         sides = [[suite_runs.of_run(Run(path))] for path in (a, b)]
-        report = gate(sides[0], sides[1], Policy(suite=(Rule(name=suite, margin=margin),)))
+        report = gate(sides[0], sides[1], Policy(suite=(SuitePolicy(name=suite, margin=margin),)))
     except EvalsError as error:
         return "not comparable", str(error)
     return report.verdict, "; ".join(report.suites[0].reasons)
 
 
-def table(line: Line, *, margin: float, against: Against) -> pd.DataFrame:
-    """Return a row per run: score, interval, verdict of the gate, what changed since the run before."""
+def table(history: History, *, margin: float, against: Against) -> pd.DataFrame:
+    """Return a row per run: score, interval, verdict of the gate, and changes since the previous run."""
     rows: list[dict[str, object]] = []
-    stretch = 0
-    for place, entry in enumerate(line.entries):
-        before = line.entries[place - 1] if place else None
-        changed = changes(before, entry) if before else []
-        stretch += bool(changed)
-        other = before if against == "the one before" else line.entries[0] if place else None
-        outcome, why = (
-            verdict(entry, other, margin) if other else ("", "the first run has nothing to be judged against")
-        )
-        head = entry.headline
-        scale = 100.0 if head and head.unit == "fraction" else 1.0
+    segment = 0
+    for i, entry in enumerate(history.entries):
+        previous = history.entries[i - 1] if i else None
+        changed = changes(previous, entry) if previous else []
+        segment += bool(changed)
+        baseline = previous if against == "the one before" else history.entries[0] if i else None
+        outcome, reason = "", "the first run has no baseline"
+        if baseline:
+            outcome, reason = verdict(entry, baseline, margin)
+        headline = entry.headline
+        scale = 100.0 if headline and headline.unit == "fraction" else 1.0
         low, high = (
-            None if end is None else scale * end for end in ((head.low, head.high) if head else (None, None))
+            None if limit is None else scale * limit
+            for limit in ((headline.low, headline.high) if headline else (None, None))
         )
         rows.append(
             {
                 "started": pd.Timestamp(entry.card.started, unit="s"),
                 "model": entry.card.model,
                 "run": entry.card.run,
-                "value": scale * (head.value or 0.0) if head else None,
+                "value": scale * (headline.value or 0.0) if headline else None,
                 "low": low,
                 "high": high,
-                "n": head.n if head else 0,
+                "n": headline.n if headline else 0,
                 "coverage": 100 * entry.card.coverage,
-                "verdict": WORDS.get(outcome, outcome),
-                "why": why,
+                "verdict": VERDICT_LABELS.get(outcome, outcome),
+                "why": reason,
                 "changed": "; ".join(changed),
-                "stretch": stretch,
+                "segment": segment,
             }
         )
     return pd.DataFrame(rows)
 
 
-def unit(line: Line) -> tuple[str, str]:
-    """Return the unit of a line's numbers and which are better."""
-    head = line.entries[-1].headline
-    assert head is not None  # noqa: S101 - lines hold only runs with a number
-    column = column_of(line.entries[-1].card, head)
+def unit_and_direction(history: History) -> tuple[str, str]:
+    """Return the unit of a history's scores, and whether higher or lower is better."""
+    headline = history.entries[-1].headline
+    assert headline is not None  # noqa: S101 - histories contain only scored runs
+    column = column_of(history.entries[-1].card, headline)
     return column.unit, column.better

@@ -1,9 +1,8 @@
-"""The leaderboard as a table: models by columns, a column being what may be ranked together.
+"""The leaderboard as a table of models by columns; scores in a column may be ranked together.
 
-Two numbers share a column only if suite, version, protocol, data, items, judge and metric are the same. If several runs
-of a model fit one cell, the newest complete one is shown and the cell says how many there are; a run that stopped early,
-or of a subset, is shown only if no complete one exists, and is marked. Reported results, chance and baselines are kept
-apart.
+Two scores share a column only if suite, version, protocol, data, items, judge and metric are the same. If a model has
+several runs in a column, the newest complete one is shown with the number of runs; a run that was stopped early, or of a
+subset, is shown, marked, only if no complete one exists. Reported results, chance and baselines are separate.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import is_
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, structs
 
 from evals import load
 from evals.dashboard.tables.frames import Entry
-from evals.dashboard.tables.models import Facts, facts
+from evals.dashboard.tables.models import ModelFacts, model_facts
 from evals.errors import EvalsError
 from evals.records.card import Card
 from evals.run.collection_means import collection_means
@@ -32,16 +31,16 @@ GENERAL = frozenset(
     {"mmlu-pro", "gpqa", "aime", "mmmu", "mmmu-pro", "mmstar", "mathvista", "mathvision", "chartqa", "ifeval"}
     | {"gqa", "vizwiz", "textvqa", "ocrvqa", "docvqa", "infovqa", "refcoco", "mergebench"}
 )
-"""Suites of general ability, as in the Intern-S1 README, and those about everyday pictures; all others are science."""
+"""Suites of general ability, as in the Intern-S1 README, and of everyday images; all others are science."""
 
 BASELINE = "baseline:"
 ALPHA = 0.05
-IN_HEADS = frozenset("SC")
-"""Marks that the head of the column, or the cell's coverage, states in words."""
+REDUNDANT_MARKS = frozenset("SC")
+"""Marks that the column heading or the cell's coverage expresses already."""
 
 
 class Column(NamedTuple):
-    """What may be ranked together."""
+    """A column: properties that scores must share to be ranked together."""
 
     suite: str
     protocol: str
@@ -63,7 +62,7 @@ class Column(NamedTuple):
 
     @property
     def general(self) -> bool:
-        """Return whether it measures general ability rather than science."""
+        """Return whether the suite measures general ability rather than science."""
         return self.suite.partition(":")[0] in GENERAL
 
 
@@ -72,16 +71,14 @@ class Row(NamedTuple):
 
     model: str
     thinking: bool | None
-    """Whether reasoning was switched on or off; None: neither."""
+    """Whether reasoning was switched on or off; None if it was not set."""
 
     @property
     def label(self) -> str:
-        """Return the name that the reader sees."""
-        return (
-            self.model
-            if self.thinking is None
-            else f"{self.model} (thinking {'on' if self.thinking else 'off'})"
-        )
+        """Return the displayed name."""
+        if self.thinking is None:
+            return self.model
+        return f"{self.model} (thinking {'on' if self.thinking else 'off'})"
 
     @property
     def baseline(self) -> bool:
@@ -89,47 +86,50 @@ class Row(NamedTuple):
         return self.model.startswith(BASELINE)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """Return size and openness of the model."""
-        return facts(self.model)
+        return model_facts(self.model)
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """A measured number with the run that it comes from."""
+    """A measured score with its run."""
 
     estimate: Estimate
     entry: Entry | None
-    """None: combined from several runs by the suite's own rule."""
+    """None if the score is aggregated over several runs."""
     coverage: float
     runs: int = 1
-    """Runs of this model in this column; the newest complete one is shown."""
+    """Number of runs of this model in this column."""
     odd_temperature: bool = False
-    """Whether most runs of this column have another temperature."""
+    """Whether most runs in the column have another temperature."""
 
     @property
     def marks(self) -> dict[str, str]:
-        """Return the run's marks, letter or symbol -> words, as in `evals show`."""
+        """Return the run's marks, letter or symbol -> description, as in `evals show`."""
         if self.entry is None:
             return {}
-        letters = marks(
+        descriptions = marks(
             Line(cards=(self.entry.card,), headline=self.estimate, challenges=(self.entry.challenge,))
         )
         if self.odd_temperature:
-            letters["T"] = f"temperature unlike most, {temperature(self.entry.card)}"
-        return {letter: words for letter, words in letters.items() if letter not in IN_HEADS}
+            descriptions["T"] = f"unusual temperature, {temperature(self.entry.card)}"
+        return {letter: words for letter, words in descriptions.items() if letter not in REDUNDANT_MARKS}
+
+
+_CellKey: TypeAlias = tuple[Row, str]
+"""Row and label of the column."""
 
 
 class Board(NamedTuple):
-    """Rows, columns and what is measured of them."""
+    """Rows, columns and cells of the leaderboard."""
 
     rows: tuple[Row, ...]
     columns: dict[str, Column]
     """By label."""
-    cells: dict[tuple[Row, str], Cell]
-    """By row and the column's label."""
+    cells: dict[_CellKey, Cell]
 
     def column(self, label: str) -> dict[Row, Cell]:
-        """Return the cells of one column, only of models, the best first."""
+        """Return the models' cells in a column, best first."""
         sign = -1 if self.columns[label].better == "higher" else 1
         cells = {row: cell for (row, name), cell in self.cells.items() if name == label and not row.baseline}
         return dict(sorted(cells.items(), key=lambda item: sign * (item[1].estimate.value or 0.0)))
@@ -147,23 +147,25 @@ class Board(NamedTuple):
         return {mark: meanings[mark] for mark in (*letters, *MEANINGS) if mark in meanings}
 
     def chance(self, label: str) -> float | None:
-        """Return the column's expected value of guessing."""
-        chances = (c.entry.card.chance for (_, name), c in self.cells.items() if name == label and c.entry)
+        """Return the expected score of guessing in a column; None if it is unknown."""
+        chances = (
+            cell.entry.card.chance for (_, name), cell in self.cells.items() if name == label and cell.entry
+        )
         return next((chance for chance in chances if chance is not None), None)
 
 
-_LAST: list[tuple[tuple[Entry, ...], Board]] = []
-"""The last board and the runs it was built from; unchanged runs are the same objects."""
+_CACHE: list[tuple[tuple[Entry, ...], Board]] = []
+"""The last board and its runs, which are the same objects as long as they are unchanged."""
 
 
 def build(entries: Iterable[Entry]) -> Board:
-    """Build the leaderboard; runs without a number are left out."""
+    """Return the leaderboard of the runs that have a score."""
     runs = tuple(entries)
-    for built_of, board in _LAST:
-        if len(built_of) == len(runs) and all(map(is_, built_of, runs)):
+    for previous_runs, board in _CACHE:
+        if len(previous_runs) == len(runs) and all(map(is_, previous_runs, runs)):
             return board
     board = _build(runs)
-    _LAST[:] = [(runs, board)]
+    _CACHE[:] = [(runs, board)]
     return board
 
 
@@ -172,32 +174,29 @@ def _build(entries: Sequence[Entry]) -> Board:
     for entry in entries:
         if entry.headline and entry.headline.value is not None:
             groups[row_of(entry.card), column_of(entry.card, entry.headline)].append(entry)
-    for key in [key for key in groups if _replaced(key, groups)]:
+    for key in [key for key in groups if _has_complete_run(key, groups)]:
         del groups[key]
     labels = name_columns({column for _, column in groups})
     cells = {
         (row, labels[column]): Cell(
-            estimate=chosen.headline,
-            entry=chosen,
-            coverage=chosen.card.coverage,
-            runs=len(runs),
+            estimate=run.headline, entry=run, coverage=run.card.coverage, runs=len(runs)
         )
         for (row, column), runs in groups.items()
-        if (chosen := newest(runs)).headline
+        if (run := newest(runs)).headline
     }
-    cells = _with_temperatures(cells) | _aggregated(cells, labels) | _of_collections(cells, labels)
+    cells = _mark_temperatures(cells) | _aggregate_cells(cells, labels) | _collection_cells(cells, labels)
     rows = sorted({row for row, _ in cells}, key=lambda row: (row.baseline, row.label.lower()))
-    return Board(tuple(rows), {labels[c]: c for c in sorted(labels, key=order)}, cells)
+    return Board(tuple(rows), {labels[column]: column for column in sorted(labels, key=sort_key)}, cells)
 
 
 def temperature(card: Card) -> str:
-    """Return a run's sampling temperature in words."""
+    """Return a run's sampling temperature as text."""
     value = card.config.sampling.temperature
     return "not set" if value is None else f"{value:g}"
 
 
-def _with_temperatures(cells: Mapping[tuple[Row, str], Cell]) -> dict[tuple[Row, str], Cell]:
-    """Mark the models' cells whose temperature is not the most frequent one of their column."""
+def _mark_temperatures(cells: Mapping[_CellKey, Cell]) -> dict[_CellKey, Cell]:
+    """Mark the models' cells with a temperature other than the most frequent one in their column."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for (row, label), cell in cells.items():
         if cell.entry and not row.baseline:
@@ -212,21 +211,19 @@ def _with_temperatures(cells: Mapping[tuple[Row, str], Cell]) -> dict[tuple[Row,
 
 
 def newest(runs: Sequence[Entry]) -> Entry:
-    """Return the newest complete run; if there is none, the newest."""
+    """Return the newest complete run, or the newest if none is complete."""
     return max(runs, key=lambda entry: (entry.card.complete, entry.card.started))
 
 
-def _replaced(key: tuple[Row, Column], groups: Mapping[tuple[Row, Column], Sequence[Entry]]) -> bool:
-    """Return whether the model has a complete run of the benchmark besides this subset."""
+def _has_complete_run(key: tuple[Row, Column], groups: Mapping[tuple[Row, Column], Sequence[Entry]]) -> bool:
+    """Return whether a run is of a subset and the model has a complete run of the benchmark."""
     row, column = key
-    whole = groups.get((row, column._replace(limit=None)), ())
-    return column.limit is not None and any(entry.card.complete for entry in whole)
+    complete_runs = groups.get((row, column._replace(limit=None)), ())
+    return column.limit is not None and any(entry.card.complete for entry in complete_runs)
 
 
-def _aggregated(
-    cells: Mapping[tuple[Row, str], Cell], labels: dict[Column, str]
-) -> dict[tuple[Row, str], Cell]:
-    """Return what suites define over their variants, such as the mean of SMolInstruct's 14 tasks; adds their labels."""
+def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
+    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks; adds their labels."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, str, str, str, bool], list[Cell]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -237,22 +234,18 @@ def _aggregated(
     aggregated = {}
     for (row, suite, protocol, version, sample), parts in groups.items():
         cards = [cell.entry.card for cell in parts if cell.entry]
-        for name, estimate in _estimates(cards) if len(cards) > 1 and _combines(suite) else ():
-            named = f"{suite}:{name}" if name else suite
-            column = Column(
-                named, protocol, version, "", sample, None, "", estimate.metric, "fraction", "higher"
-            )
+        has_aggregate = len(cards) > 1 and _defines_aggregate(suite)
+        for name, estimate in _aggregate_estimates(cards) if has_aggregate else ():
+            suite_name = f"{suite}:{name}" if name else suite
+            column = _aggregate_column(suite_name, protocol, version, estimate, sample=sample)
             label = labels.setdefault(column, name_columns([column])[column])
-            aggregated[row, label] = Cell(
-                estimate=estimate, entry=None, coverage=min(cell.coverage for cell in parts)
-            )
+            coverage = min(cell.coverage for cell in parts)
+            aggregated[row, label] = Cell(estimate=estimate, entry=None, coverage=coverage)
     return aggregated
 
 
-def _of_collections(
-    cells: Mapping[tuple[Row, str], Cell], labels: dict[Column, str]
-) -> dict[tuple[Row, str], Cell]:
-    """Return the means over the columns of collections, of rows that have all of them; adds their labels."""
+def _collection_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
+    """Return the means over a collection's columns, for rows that have all of them; adds their labels."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, bool], list[Card]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -265,36 +258,28 @@ def _of_collections(
             estimate = _mean_estimate(mean, parts, metric="mean of all columns")
             if estimate is None:
                 continue
-            column = Column(
-                mean["suite"],
-                mean["protocol"],
-                "",
-                "",
-                sample,
-                None,
-                "",
-                estimate.metric,
-                "fraction",
-                "higher",
-            )
+            column = _aggregate_column(mean["suite"], mean["protocol"], "", estimate, sample=sample)
             label = labels.setdefault(column, name_columns([column])[column])
-            means[row, label] = Cell(
-                estimate=estimate, entry=None, coverage=min(card.coverage for card in parts)
-            )
+            coverage = min(card.coverage for card in parts)
+            means[row, label] = Cell(estimate=estimate, entry=None, coverage=coverage)
     return means
 
 
+def _aggregate_column(suite: str, protocol: str, version: str, estimate: Estimate, *, sample: bool) -> Column:
+    return Column(suite, protocol, version, "", sample, None, "", estimate.metric, "fraction", "higher")
+
+
 @cache
-def _combines(suite: str) -> bool:
-    """Return whether a suite defines one number over its variants."""
+def _defines_aggregate(suite: str) -> bool:
+    """Return whether a suite defines an aggregate over its variants."""
     try:
         return load.recorded_benchmark(suite).aggregate is not None
-    except EvalsError:  # this version does not have it
+    except EvalsError:  # unknown to this version
         return False
 
 
-def _estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate]]:
-    """Yield the numbers that a suite defines over its variants; with names if they are several."""
+def _aggregate_estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate]]:
+    """Yield a suite's aggregates over its variants, with their names if there are several."""
     for mean in aggregates(cards):
         parts = [card for card in cards if card.run in mean["runs"]] if "metric" in mean else cards
         estimate = _mean_estimate(mean, parts, metric=mean.get("metric", f"mean of {len(parts)} tasks"))
@@ -303,7 +288,7 @@ def _estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate]]:
 
 
 def _mean_estimate(mean: Mapping[str, Any], cards: Sequence[Card], *, metric: str) -> Estimate | None:
-    """Return a mean over runs as an estimate; None if it has no value."""
+    """Return a mean over runs as an estimate; None if it is undefined."""
     if mean["value"] is None:
         return None
     headlines = [estimate for card in cards for estimate in card.estimates if estimate.headline]
@@ -346,35 +331,35 @@ def column_of(card: Card, headline: Estimate) -> Column:
     )
 
 
-def label_of(entry: Entry, entries: Iterable[Entry]) -> str:
-    """Return the label of a run's column on the leaderboard of all runs; empty if it is in none."""
+def column_label(entry: Entry, entries: Iterable[Entry]) -> str:
+    """Return the label of a run's column on the leaderboard of all runs; empty if it has none."""
     if entry.headline is None or entry.headline.value is None:
         return ""
-    wanted = column_of(entry.card, entry.headline)
-    return next((label for label, column in build(entries).columns.items() if column == wanted), "")
+    own_column = column_of(entry.card, entry.headline)
+    return next((label for label, column in build(entries).columns.items() if column == own_column), "")
 
 
-def order(column: Column) -> tuple[bool, bool, str, str, str]:
-    """Sort columns: the benchmark before sample items, general before science, then by name."""
+def sort_key(column: Column) -> tuple[bool, bool, str, str, str]:
+    """Return a column's sort key: benchmarks before sample items, general before science, then by name."""
     return column.sample, not column.general, column.suite, column.protocol, column.version
 
 
 def name_columns(columns: Iterable[Column]) -> dict[Column, str]:
     """Return the shortest unique label of each column, e.g. `mmlu-pro · official`."""
-    named = {column: f"{column.suite} · {column.protocol}" for column in columns}
-    for column, name in named.items():
+    labels = {column: f"{column.suite} · {column.protocol}" for column in columns}
+    for column, name in labels.items():
         marks = ["sample items" if column.sample else "", f"{column.limit} items" if column.limit else ""]
-        named[column] = " · ".join([name, *filter(None, marks)])
+        labels[column] = " · ".join([name, *filter(None, marks)])
     for part in (
-        lambda c: f"v{c.version}",
-        lambda c: f"judged by {c.judge}" if c.judge else "no judge",
-        lambda c: c.metric,
-        lambda c: f"data {c.data_sha256[:6]}",
+        lambda column: f"v{column.version}",
+        lambda column: f"judged by {column.judge}" if column.judge else "no judge",
+        lambda column: column.metric,
+        lambda column: f"data {column.data_sha256[:6]}",
     ):
         by_label: dict[str, list[Column]] = defaultdict(list)
-        for column, name in named.items():
+        for column, name in labels.items():
             by_label[name].append(column)
         for name, same_name in by_label.items():
             if len({part(column) for column in same_name}) > 1:
-                named |= {column: f"{name} · {part(column)}" for column in same_name}
-    return named
+                labels |= {column: f"{name} · {part(column)}" for column in same_name}
+    return labels

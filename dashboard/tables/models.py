@@ -1,4 +1,4 @@
-"""Facts about models for filters: whether the weights are open, and the number of parameters."""
+"""Properties of models for filters: open weights, and number of parameters."""
 
 from __future__ import annotations
 
@@ -10,66 +10,72 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-SIZES = ("up to 10B", "10B to 100B", "over 100B", "not known")
+SIZE_CLASSES = ("up to 10B", "10B to 100B", "over 100B", "unknown")
 
 
-class Facts(Struct, frozen=True, kw_only=True):
-    """One model, or a family of them."""
+class ModelFacts(Struct, frozen=True, kw_only=True):
+    """Properties of a model or a model family."""
 
     open: bool | None = None
-    """Whether its weights are public; None: not known."""
+    """Whether the weights are public; None if unknown."""
     size_b: float | None = None
-    """Parameters in units of 1e9; of a mixture of experts, all of them."""
+    """Number of parameters in billions; all of them for a mixture of experts."""
     active_b: float | None = None
-    """Of a mixture of experts, the active ones per token."""
+    """Number of active parameters in billions, for a mixture of experts."""
 
     @property
     def size(self) -> str:
-        """Return the size class of the filter."""
+        """Return the size class."""
         if self.size_b is None:
-            return SIZES[3]
-        return SIZES[0] if self.size_b <= 10 else SIZES[1] if self.size_b <= 100 else SIZES[2]
+            return SIZE_CLASSES[3]
+        return (
+            SIZE_CLASSES[0]
+            if self.size_b <= 10
+            else SIZE_CLASSES[1]
+            if self.size_b <= 100
+            else SIZE_CLASSES[2]
+        )
 
 
-class _Known(Facts, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _ModelEntry(ModelFacts, frozen=True, kw_only=True, forbid_unknown_fields=True):
     names: tuple[str, ...] = ()
     source: str = ""
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
-    model: tuple[_Known, ...]
+    model: tuple[_ModelEntry, ...]
 
 
 @cache
-def _known() -> dict[str, _Known]:
+def _entries_by_name() -> dict[str, _ModelEntry]:
     text = (Path(__file__).parent / "models.toml").read_text(encoding="utf-8")
     table = msgspec.convert(tomllib.loads(text), _File)
-    return {name: known for known in table.model for name in known.names}
+    return {name: entry for entry in table.model for name in entry.names}
 
 
-def plain(model: str) -> str:
-    """Return a model's name for comparison: the last part of a path, lower-case letters and digits only.
+def normalize_name(model: str) -> str:
+    """Return the last part of a model's name, with lower-case letters and digits only, for comparison.
 
-    >>> plain("internlm/Intern-S1-mini")
+    >>> normalize_name("internlm/Intern-S1-mini")
     'interns1mini'
     """
     return re.sub(r"[^a-z0-9]", "", model.rpartition("/")[2].lower())
 
 
 @cache
-def facts(model: str) -> Facts:
-    """Look a model up by its name; a size that the table lacks is read from the name.
+def model_facts(model: str) -> ModelFacts:
+    """Return the properties of a model, with the size parsed from its name if the table has none.
 
-    >>> facts("Qwen3-235B-A22B")
-    Facts(open=True, size_b=235.0, active_b=22.0)
+    >>> model_facts("Qwen3-235B-A22B")
+    ModelFacts(open=True, size_b=235.0, active_b=22.0)
     """
-    name = plain(model)
-    fits = sorted((known for known in _known() if name.startswith(known)), key=len)
-    listed = _known()[fits[-1]] if fits else _Known()
+    name = normalize_name(model)
+    prefixes = sorted((entry for entry in _entries_by_name() if name.startswith(entry)), key=len)
+    model_entry = _entries_by_name()[prefixes[-1]] if prefixes else _ModelEntry()
     size = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z])", model.lower())
     active = re.search(r"(?<![a-z0-9.])a(\d+(?:\.\d+)?)b(?![a-z])", model.lower())
-    return Facts(
-        open=listed.open,
-        size_b=listed.size_b or (float(size[1]) if size else None),
-        active_b=listed.active_b or (float(active[1]) if active else None),
+    return ModelFacts(
+        open=model_entry.open,
+        size_b=model_entry.size_b or (float(size[1]) if size else None),
+        active_b=model_entry.active_b or (float(active[1]) if active else None),
     )

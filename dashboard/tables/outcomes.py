@@ -1,28 +1,28 @@
-"""Outcomes of a run's samples, in the order of an error ladder."""
+"""Counts of the outcomes of a run's samples."""
 
 from __future__ import annotations
 
 from evals.dashboard.tables.frames import Entry, query
 from evals.scorers.molecule_match import RUNGS
 
-RUNG_WORDS = {
+RUNG_LABELS = {
     "none": "wrong: another molecule",
     "tautomer": "wrong: tautomer",
     "parent": "wrong: salt, charge or isotope",
-    "no_stereo": "wrong: stereo",
+    "no_stereo": "wrong: stereochemistry",
 }
-STEPS = (
-    "right", "graded", "wrong", "wrong: stereo", "wrong: salt, charge or isotope", "wrong: tautomer",
+OUTCOMES = (
+    "right", "graded", "wrong", "wrong: stereochemistry", "wrong: salt, charge or isotope", "wrong: tautomer",
     "wrong: another molecule", "wrong: sign", "wrong: power of ten", "wrong: unit", "invalid", "unanswered", "refused",
     "truncated", "infrastructure", "absent",
 )  # fmt: skip
-"""The error ladder from the top; what is not the model's fault comes last."""
+"""Outcomes from best to worst; those that are not caused by the model come last."""
 
 
-def ladder(entry: Entry) -> dict[str, int]:
-    """Count the outcomes of all expected sample-repeats; wrong molecules by rung, wrong numbers by kind of error."""
-    rungs = " ".join(f"WHEN {RUNGS[name]} THEN '{words}'" for name, words in RUNG_WORDS.items())
-    steps = query(
+def count_outcomes(entry: Entry) -> dict[str, int]:
+    """Return the number of samples and repeats by outcome; wrong molecules and numbers by kind of error."""
+    rung_cases = " ".join(f"WHEN {RUNGS[name]} THEN '{label}'" for name, label in RUNG_LABELS.items())
+    frame = query(
         entry.path,
         f"""
         WITH judged AS (
@@ -33,16 +33,16 @@ def ladder(entry: Entry) -> dict[str, int]:
         SELECT CASE
             WHEN verdict LIKE 'failed%' THEN 'infrastructure'
             WHEN verdict <> 'wrong' THEN verdict
-            WHEN rung IS NOT NULL THEN CASE rung {rungs} ELSE 'wrong' END
+            WHEN rung IS NOT NULL THEN CASE rung {rung_cases} ELSE 'wrong' END
             WHEN why LIKE 'stated in %' THEN 'wrong: unit'
             WHEN target IS NULL OR answer IS NULL OR target = 0 OR answer = 0 THEN 'wrong'
             WHEN abs(answer + target) <= 0.01 * abs(target) THEN 'wrong: sign'
             WHEN answer / target > 0 AND abs(round(log10(answer / target))) >= 1
                 AND abs(log10(answer / target) - round(log10(answer / target))) < 0.005 THEN 'wrong: power of ten'
-            ELSE 'wrong' END AS step, count(*) AS n
-        FROM judged GROUP BY step""",
+            ELSE 'wrong' END AS outcome, count(*) AS n
+        FROM judged GROUP BY outcome""",
     )
-    counts = {str(step): int(n) for step, n in zip(steps["step"], steps["n"], strict=True)}
+    counts = {str(outcome): int(n) for outcome, n in zip(frame["outcome"], frame["n"], strict=True)}
     if absent := entry.card.expected - sum(counts.values()):
         counts["absent"] = max(0, absent)
-    return {step: counts[step] for step in STEPS if counts.get(step)}
+    return {outcome: counts[outcome] for outcome in OUTCOMES if counts.get(outcome)}

@@ -1,8 +1,7 @@
-"""Provenance of a number: the command that repeats its run, and the facts of the run's card."""
+"""Provenance of a score: the command that repeats its run, and the facts on the run's card."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from shlex import quote
 
@@ -10,39 +9,34 @@ import msgspec
 
 from evals.records import promise
 from evals.records.card import Card, Config
+from evals.terminal.figures import utc_time
 
-MIRROR = "MIRROR"
-"""Placeholder in a command for the folder of local data, which cards do not name."""
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
+MIRROR_PLACEHOLDER = "MIRROR"
+"""Placeholder in a command for the folder of local data, which is not on the card."""
 
 
 def command(card: Card) -> str:
-    """Return the command line that makes this run again; of an import, the one that imports it again."""
+    """Return the command line that repeats a run, or an import."""
     config = card.config
     if card.origin.startswith("import"):
-        words = [
-            "evals",
-            *card.origin.split(),
-            card.source or "FILE",
-            "--suite",
-            config.suite,
-            "--model",
-            card.model,
-        ]
+        words = ["evals", *card.origin.split(), card.source or "FILE"]
+        words += ["--suite", config.suite, "--model", card.model]
     else:
         words = ["evals", "run", config.suite, "-m", config.model]
-    words += ["--protocol", config.protocol, *_data(card)]
+    words += ["--protocol", config.protocol, *_data_options(card)]
     if not card.origin.startswith("import"):
-        words += _options(card)
-    return " ".join(word if word == MIRROR else quote(word) for word in words)
+        words += _run_options(card)
+    return " ".join(word if word == MIRROR_PLACEHOLDER else quote(word) for word in words)
 
 
-def _data(card: Card) -> list[str]:
-    return {"sample": ["--sample"], "local": ["--data", MIRROR], "hub": []}[card.data]
+def _data_options(card: Card) -> list[str]:
+    return {"sample": ["--sample"], "local": ["--data", MIRROR_PLACEHOLDER], "hub": []}[card.data]
 
 
-def _options(card: Card) -> Iterator[str]:
+def _run_options(card: Card) -> Iterator[str]:
     config, sampling = card.config, card.config.sampling
-    given = {
+    values = {
         "--limit": None if config.sample_ids else config.limit,
         "--repeats": config.repeats if config.repeats > 1 else None,
         "--seed": config.seed or None,
@@ -56,7 +50,7 @@ def _options(card: Card) -> Iterator[str]:
     }
     for sample in config.sample_ids:
         yield from ("--sample-id", sample)
-    for name, value in given.items():
+    for name, value in values.items():
         if value is not None:
             yield from (name, f"{value:g}" if isinstance(value, float) else str(value))
     if sampling.thinking is not None:
@@ -64,7 +58,7 @@ def _options(card: Card) -> Iterator[str]:
 
 
 def facts(card: Card) -> list[tuple[str, str]]:
-    """Return the facts that a reader needs to trust, repeat or reject a run: (name, value)."""
+    """Return the name and value of the facts needed to judge or to repeat a run."""
     config = card.config
     sampling = ", ".join(
         f"{name} {getattr(config.sampling, name)}"
@@ -74,12 +68,12 @@ def facts(card: Card) -> list[tuple[str, str]]:
     rows = [
         ("suite", f"{config.suite}, version {config.version}"),
         ("protocol", config.protocol),
-        ("wording", _wording(card)),
+        ("upstream prompt", _upstream_prompt(card)),
         ("model", config.model + (f", served as {card.served}" if card.served else "")),
         ("data", f"{card.data}{f', {card.source}' if card.source else ''}, SHA-256 {config.data_sha256}"),
-        ("items", _items(config)),
+        ("items", _item_selection(config)),
         ("repeats, seed", f"{config.repeats}, {config.seed}"),
-        ("sampling", sampling or "left to the server"),
+        ("sampling", sampling or "defaults of the server"),
         *((f"scorer {name}", rule) for name, rule in card.scorers.items()),
         ("errata", card.errata),
         ("judge", config.judge),
@@ -89,42 +83,35 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("machine", ", ".join(f"{name} {value}" for name, value in card.host.items())),
         ("promise", "" if card.promise is None else promise.promise_standing(card)),
         ("origin", card.origin),
-        ("started", moment(card.started)),
-        ("finished", moment(card.finished)),
-        *(("fault" if rows.fault else "warning", rows.message) for rows in card.health),
+        ("started", utc_time(card.started, TIME_FORMAT)),
+        ("finished", utc_time(card.finished or 0.0, TIME_FORMAT)),
+        *(("fault" if finding.fault else "warning", finding.message) for finding in card.health),
         *(("note", note) for note in card.notes),
     ]
     return [(name, value) for name, value in rows if value]
 
 
-def _items(config: Config) -> str:
+def _item_selection(config: Config) -> str:
     if config.sample_ids:
         return ", ".join(config.sample_ids)
     return "all" if config.limit is None else f"a seeded subset of {config.limit}"
 
 
-def _wording(card: Card) -> str:
-    """Return the upstream package whose prompt a run used; empty: the suite's own wording."""
-    used = card.wording
-    parts = (used.get("package"), used.get("file"), f"SHA-256 {used.get('file_sha256', 'not stated')}")
-    return ", ".join(filter(None, parts)) if used else ""
-
-
-def moment(seconds: float | None) -> str:
-    """Return a time in UTC."""
-    if not seconds:
-        return ""
-    return f"{datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _upstream_prompt(card: Card) -> str:
+    """Return the upstream package and file of a run's prompt; empty if the prompt is the suite's own."""
+    source = card.wording
+    parts = (source.get("package"), source.get("file"), f"SHA-256 {source.get('file_sha256', 'not stated')}")
+    return ", ".join(filter(None, parts)) if source else ""
 
 
 def duration(seconds: float | None) -> str:
-    """Return a duration in words.
+    """Return a duration as text.
 
     >>> duration(3725)
     '1 h 2 min'
     """
     if seconds is None:
-        return "not known"
+        return "unknown"
     if seconds < 100:
         return f"{seconds:.3g} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""Reported results: numbers that others published, as the dashboard shows them."""
+"""Reported results: published numbers that were not measured here."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pandas as pd
 from evals import load as load_suites
 from evals.dashboard.tables.frames import Stamp
 from evals.dashboard.tables.leaderboard import Board, Column
-from evals.dashboard.tables.models import plain as name_of
-from evals.dashboard.tables.styling import Reported, plain, unit
+from evals.dashboard.tables.models import normalize_name
+from evals.dashboard.tables.styling import Reported, format_value, unit
 from evals.verdicts import reported as claims
 from evals.verdicts.grim_test import Fit, examine_claims, explanation
 from evals.verdicts.reported import Claim
@@ -23,7 +23,7 @@ NOT_STATED = "protocol not stated"
 
 
 def load(results: Path) -> tuple[Claim, ...]:
-    """Read all claims, including those of the results folder; raises DataError if one of its files is broken."""
+    """Return all claims, including those in the results folder; raises DataError if a file there is invalid."""
     files = sorted((results / "claims").glob("*.toml"))
     return _load(results, tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files))
 
@@ -33,31 +33,31 @@ def _load(results: Path, files: Stamp) -> tuple[Claim, ...]:
     return tuple(claims.load_claims(results if files else None))
 
 
-def of(reported: Iterable[Claim], model: str, column: Column) -> list[Claim]:
-    """Return the reported results of a model on a suite, under this protocol or one that is not stated."""
+def reported_for(reported: Iterable[Claim], model: str, column: Column) -> list[Claim]:
+    """Return the reported results of a model on a suite, under the column's protocol or an unstated one."""
     return [
         claim
         for claim in reported
         if same_model(claim.model, model)
-        and claim.suite in names(column.suite)
+        and claim.suite in suite_names(column.suite)
         and claim.protocol in ("", column.protocol)
         and not column.sample
     ]
 
 
 def same_model(name: str, other_name: str) -> bool:
-    """Return whether two names are the same, ignoring case, punctuation and path."""
-    return name_of(name) == name_of(other_name)
+    """Return whether two model names are equal up to case, punctuation and path."""
+    return normalize_name(name) == normalize_name(other_name)
 
 
-def names(suite: str) -> tuple[str, str]:
-    """Return the names under which results may be reported: the suite's, and that of all its variants together."""
+def suite_names(suite: str) -> tuple[str, str]:
+    """Return the names under which a suite's results may be reported: its own, and that without a variant."""
     return suite, suite.partition(":")[0]
 
 
 def sentence(claim: Claim) -> str:
-    """Return a claim as a sentence: value, protocol, date, source."""
-    parts = [f"{claim.benchmark} {plain(claim.value, claim.unit)} {unit(claim.unit)}"]
+    """Return a claim as text: value, protocol, date, source."""
+    parts = [f"{claim.benchmark} {format_value(claim.value, claim.unit)} {unit(claim.unit)}"]
     parts.append(f"protocol {claim.protocol}" if claim.protocol else NOT_STATED)
     if claim.date:
         parts.append(f"as of {claim.date.isoformat()}")
@@ -70,83 +70,87 @@ def sentence(claim: Claim) -> str:
     return f"{', '.join(parts)}: {claim.source}"
 
 
-def beside(reported: Iterable[Claim], board: Board, labels: Iterable[str]) -> list[Reported]:
-    """Return reported results with the same suite, protocol and unit as a column, a row per model; the newest of several."""
+def reported_rows(reported: Iterable[Claim], board: Board, labels: Iterable[str]) -> list[Reported]:
+    """Return a row per model with its newest reported results of each column's suite, protocol and unit."""
     values: dict[str, dict[str, float]] = defaultdict(dict)
-    columns = {label: board.columns[label] for label in labels}
+    columns = {claim_label: board.columns[claim_label] for claim_label in labels}
     for claim in sorted(reported, key=lambda claim: claim.date or datetime.date.min):
-        for label, column in columns.items():
-            same = (claim.suite, claim.protocol, claim.unit) == (column.suite, column.protocol, column.unit)
-            if same and not (column.sample or column.limit or claim.superseded):
-                values[claim.model][label] = claim.value
+        for claim_label, column in columns.items():
+            is_same = (claim.suite, claim.protocol, claim.unit) == (
+                column.suite,
+                column.protocol,
+                column.unit,
+            )
+            if is_same and not (column.sample or column.limit or claim.superseded):
+                values[claim.model][claim_label] = claim.value
     return [Reported(model, cells) for model, cells in values.items()]
 
 
-def label(claim: Claim) -> str:
+def claim_label(claim: Claim) -> str:
     """Return the label of a claim's column."""
     return f"{claim.suite} · {claim.protocol or NOT_STATED}"
 
 
 def table(reported: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
-    """Return claims as a table of models by suite and protocol, and whether their numbers are possible.
+    """Return claims as a table of models by suite and protocol, and whether their scores are possible.
 
-    Several numbers of one cell are joined.
+    Several scores in a cell are joined.
     """
-    wanted = list(dict.fromkeys(name for suite in suites for name in names(suite)))
-    kept = [claim for claim in reported if claim.suite in wanted and not claim.superseded]
+    names = list(dict.fromkeys(name for suite in suites for name in suite_names(suite)))
+    selected = [claim for claim in reported if claim.suite in names and not claim.superseded]
     cells: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for claim in kept:
-        value = plain(claim.value, claim.unit)
-        if value not in (numbers := cells[claim.model][label(claim)]):
+    for claim in selected:
+        value = format_value(claim.value, claim.unit)
+        if value not in (numbers := cells[claim.model][claim_label(claim)]):
             numbers.append(value)
     columns = sorted(
-        {label(claim) for claim in kept}, key=lambda name: wanted.index(name.partition(" · ")[0])
+        {claim_label(claim) for claim in selected}, key=lambda name: names.index(name.partition(" · ")[0])
     )
-    fits = _fits(kept)
-    wrong: dict[str, list[str]] = defaultdict(list)
-    for claim in kept:
+    fits = _fits_by_model(selected)
+    errata_by_model: dict[str, list[str]] = defaultdict(list)
+    for claim in selected:
         if claim.erratum:
-            wrong[claim.model].append(f"{claim.suite} {plain(claim.value, claim.unit)}: {claim.erratum}")
-    extra = [ERRATA] if wrong else []
+            errata_by_model[claim.model].append(
+                f"{claim.suite} {format_value(claim.value, claim.unit)}: {claim.erratum}"
+            )
+    errata_columns = [ERRATA] if errata_by_model else []
     rows = [
         {
             "model": model,
-            GRID: grid_words(fits[model]),
-            **{name: ". ".join(wrong[model]) for name in extra},
+            POSSIBLE_SCORES: possible_scores_text(fits[model]),
+            **{name: ". ".join(errata_by_model[model]) for name in errata_columns},
             **{column: " / ".join(values.get(column, ())) for column in columns},
         }
         for model, values in cells.items()
     ]
-    return pd.DataFrame(rows, columns=["model", GRID, *extra, *columns])
+    return pd.DataFrame(rows, columns=["model", POSSIBLE_SCORES, *errata_columns, *columns])
 
 
 ERRATA = "errata"
-"""Column that says what is wrong with printed numbers, or cannot be concluded from them; only if anything is."""
-GRID = "possible scores"
-"""Column that says whether the printed scores can be shares of their benchmarks' items."""
+"""Heading of the column of known errors in reported results, which is omitted if there are none."""
+POSSIBLE_SCORES = "possible scores"
+"""Heading of the column that states whether the scores can be shares of their benchmarks' items."""
 
 
-def _fits(kept: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
-    """Return the examined numbers of each model."""
-    tables = examine_claims(
-        {str(number): claim for number, claim in enumerate(kept)}, load_suites.item_counts()
-    )
+def _fits_by_model(selected: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
+    """Return, by model, the claims and whether their scores are possible."""
+    tables = examine_claims({str(i): claim for i, claim in enumerate(selected)}, load_suites.item_counts())
     fits: dict[str, list[tuple[Claim, Fit]]] = defaultdict(list)
-    for fit in (fit for examined in tables for fit in examined.fits):
-        claim = kept[int(fit.claim)]
+    for fit in (fit for tested in tables for fit in tested.fits):
+        claim = selected[int(fit.claim)]
         fits[claim.model].append((claim, fit))
     return fits
 
 
-def grid_words(fits: Sequence[tuple[Claim, Fit]]) -> str:
-    """Return how many of a model's printed numbers are possible, and what would explain each of the others."""
-    examined = [(claim, fit) for claim, fit in fits if fit.fits is not None]
-    if not examined:
-        return f"not examined: {fits[0][1].why_not}"
+def possible_scores_text(fits: Sequence[tuple[Claim, Fit]]) -> str:
+    """Return how many of a model's scores are possible, and what would explain the others."""
+    tested = [(claim, fit) for claim, fit in fits if fit.fits is not None]
+    if not tested:
+        return f"not tested: {fits[0][1].why_not}"
     impossible = [
-        f"{claim.suite} {fit.printed} is no share of {fit.items * fit.runs:,} answers: {explanation(fit)}"
-        for claim, fit in examined
+        f"{claim.suite} {fit.printed} is not a share of {fit.items * fit.runs:,} answers: {explanation(fit)}"
+        for claim, fit in tested
         if not fit.fits
     ]
-    possible = len(examined) - len(impossible)
-    return ". ".join([f"{possible} of {len(examined)}", *impossible])
+    possible = len(tested) - len(impossible)
+    return ". ".join([f"{possible} of {len(tested)}", *impossible])

@@ -1,4 +1,4 @@
-"""Active runs and costs: progress with a shrinking interval, and the Pareto front of score against cost."""
+"""Progress of active runs with a running mean, costs, and the Pareto front of score against cost."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from evals.report.metrics import mean_value
 from evals.run.overview import suite_of
 from evals.verdicts.betting import Bets
 
-STEPS = 40
-"""Points of the running mean."""
+POINTS = 40
+"""Number of points of the running mean."""
 
 COSTS = {
     "cost": ("USD per 1,000 samples", "cost"),
     "latency": ("median seconds per sample", "seconds"),
     "tokens": ("output tokens per sample", "tokens"),
 }
-"""Name in the URL -> (title of the axis, column of `costs`)."""
+"""Name in the URL -> (axis title, column of `costs`)."""
 
 
 class Progress(NamedTuple):
@@ -32,13 +32,13 @@ class Progress(NamedTuple):
     done: int
     expected: int
     last: float
-    """When its last record was started, seconds since the epoch; 0: none yet."""
+    """Start of the last record in seconds since the epoch; 0 without records."""
     output_tokens: int
     verdicts: dict[str, int]
 
 
 def progress(entry: Entry) -> Progress:
-    """Count the records of a run, which may be growing."""
+    """Return the progress of a run, which may be active."""
     counts = query(
         entry.path,
         "SELECT verdict, count(*) AS n, max(started) AS last, sum(output_tokens) AS tokens FROM records GROUP BY 1",
@@ -52,12 +52,11 @@ def progress(entry: Entry) -> Progress:
     )
 
 
-def curve(entry: Entry) -> pd.DataFrame:
-    """Return the running mean of the scored values with an interval that holds at all times together.
+def running_mean(entry: Entry) -> pd.DataFrame:
+    """Return the running mean of the scored values with a 95 % confidence sequence (`evals.verdicts.betting`).
 
-    Confidence sequence of `evals.verdicts.betting`, both ends at 2.5 %: unlike the interval of a finished run it may be
-    counted after every record. Empty if the headline is not the mean of these values (then the final number would be
-    another one), or if a value is not between 0 and 1.
+    Unlike the interval of a finished run, it holds for all sample sizes simultaneously. Empty if the headline is not the
+    mean of these values, or if a value is not between 0 and 1.
     """
     headline = suite_of(entry.card).headline
     is_mean = headline.of is mean_value and headline.pool == "micro" and not headline.scorer
@@ -66,20 +65,20 @@ def curve(entry: Entry) -> pd.DataFrame:
     if values.empty or values.min() < 0 or values.max() > 1:
         return pd.DataFrame(columns=["n", "mean", "low", "high"])
     gains = values.to_numpy() - 0.5
-    ends = sorted({round(len(gains) * (step / STEPS) ** 2) or 1 for step in range(1, STEPS + 1)})
+    sizes = sorted({round(len(gains) * (step / POINTS) ** 2) or 1 for step in range(1, POINTS + 1)})
     bets, rows, start = Bets(margin=0.1, width=0.5), [], 0
     best_low, best_high = 0.0, 1.0
-    for end in ends:
-        bets.add(gains[start:end].tolist())
+    for size in sizes:
+        bets.add(gains[start:size].tolist())
         low, high = bets.limits(0.025)
         best_low, best_high = max(best_low, low + 0.5), min(best_high, high + 0.5)
-        rows.append({"n": end, "mean": 0.5 + gains[:end].mean(), "low": best_low, "high": best_high})
-        start = end
+        rows.append({"n": size, "mean": 0.5 + gains[:size].mean(), "low": best_low, "high": best_high})
+        start = size
     return pd.DataFrame(rows)
 
 
 def costs(board: Board, label: str) -> pd.DataFrame:
-    """Return score and cost per model of one column; unknown costs are NaN."""
+    """Return score and cost per model in a column; unknown costs are NaN."""
     rows = []
     cells = {row: cell for row, cell in board.column(label).items() if cell.entry}
     seconds = latencies([cell.entry.path for cell in cells.values() if cell.entry])
@@ -95,23 +94,24 @@ def costs(board: Board, label: str) -> pd.DataFrame:
                 "low": cell.estimate.low,
                 "high": cell.estimate.high,
                 "n": cell.estimate.n,
-                "cost": _per(card.cost_usd, replies, 1000),
+                "cost": _cost_per(card.cost_usd, replies, 1000),
                 "seconds": seconds.get(str(cell.entry.path)) or float("nan"),
-                "tokens": _per(card.tokens.get("output"), replies, 1),
+                "tokens": _cost_per(card.tokens.get("output"), replies, 1),
             }
         )
     return pd.DataFrame(rows)
 
 
-def known_models(board: Board, label: str, effort: str) -> int:
-    """Count the models of a column whose cost is known by their cards; latencies are assumed to be known if tokens are."""
+def count_known_costs(board: Board, label: str, cost_column: str) -> int:
+    """Return the number of models in a column with a known cost; latency is assumed to be known if tokens are."""
     cards = [cell.entry.card for cell in board.column(label).values() if cell.entry]
     return sum(
-        card.cost_usd is not None if effort == "cost" else bool(card.tokens.get("output")) for card in cards
+        card.cost_usd is not None if cost_column == "cost" else bool(card.tokens.get("output"))
+        for card in cards
     )
 
 
-def _per(total: float | None, count: int, scale: float) -> float:
+def _cost_per(total: float | None, count: int, scale: float) -> float:
     return scale * total / count if total is not None and count else float("nan")
 
 
@@ -123,20 +123,20 @@ def latencies(paths: Sequence[Path]) -> dict[str, float]:
     return dict(zip(medians["path"], medians["seconds"], strict=True))
 
 
-def pareto(table: pd.DataFrame, effort: str, *, better: str) -> pd.DataFrame:
-    """Mark the Pareto-optimal models, which no other model beats in both score and cost: column `front`."""
-    known = table.dropna(subset=[effort, "value"]).sort_values(
-        [effort, "value"], ascending=[True, better == "lower"]
+def pareto(table: pd.DataFrame, cost_column: str, *, better: str) -> pd.DataFrame:
+    """Return the rows with known cost and score, and a column `optimal`: no other model is both better and cheaper."""
+    priced = table.dropna(subset=[cost_column, "value"]).sort_values(
+        [cost_column, "value"], ascending=[True, better == "lower"]
     )
-    sign, best, marks = (1 if better == "higher" else -1), float("-inf"), []
-    for value in known["value"]:
-        marks.append(sign * value > best)
+    sign, best, optimal = (1 if better == "higher" else -1), float("-inf"), []
+    for value in priced["value"]:
+        optimal.append(sign * value > best)
         best = max(best, sign * value)
-    return known.assign(front=marks)
+    return priced.assign(optimal=optimal)
 
 
 def totals(entries: Iterable[Entry]) -> dict[str, float]:
-    """Return the sums of tokens and costs of runs."""
+    """Return the total tokens and cost of runs, and the number of runs with a known cost."""
     runs = list(entries)
     return {
         "input": sum(entry.card.tokens.get("input", 0) for entry in runs),

@@ -1,6 +1,6 @@
-"""General ability against science: two means per model, measured ones with intervals, reported ones without.
+"""General ability against science: two means per model, with intervals if measured, without if reported.
 
-Source of the figure and of the suites that are chosen first: the Intern-S1 paper (arXiv 2508.15763), figures 1 and 2.
+The figure and its default suites are those of the Intern-S1 paper (arXiv 2508.15763), figures 1 and 2.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from evals.dashboard.tables.leaderboard import GENERAL as KINDS
+from evals.dashboard.tables.leaderboard import GENERAL as GENERAL_SUITES
 from evals.dashboard.tables.leaderboard import Board
-from evals.dashboard.tables.statistics import Mean, joint
+from evals.dashboard.tables.statistics import Mean, joint_mean
 from evals.verdicts.reported import Claim
 
-GENERAL = ("mmlu-pro", "gpqa:diamond", "aime:2025")
-SCIENCE = ("smolinstruct", "chembench:4k", "matbench")
+PAPER_GENERAL = ("mmlu-pro", "gpqa:diamond", "aime:2025")
+PAPER_SCIENCE = ("smolinstruct", "chembench:4k", "matbench")
 
 MEASURED, REPORTED = "measured", "reported"
 
@@ -28,16 +28,16 @@ class Source(NamedTuple):
     model: str
     kind: str
     protocol: str
-    """Empty: not stated."""
+    """Empty if not stated."""
 
     @property
     def label(self) -> str:
-        """Return its name in figures."""
+        """Return the label in figures."""
         return self.model if self.kind == REPORTED or not self.protocol else f"{self.model} ({self.protocol})"
 
 
 def sources(board: Board, claims: Iterable[Claim]) -> dict[Source, dict[str, Mean]]:
-    """Return all fractions for which more is better, by source and suite."""
+    """Return all scores that are fractions, higher is better, by source and suite."""
     numbers: dict[Source, dict[str, Mean]] = defaultdict(dict)
     for (row, label), cell in board.cells.items():
         column = board.columns[label]
@@ -55,38 +55,42 @@ def sources(board: Board, claims: Iterable[Claim]) -> dict[Source, dict[str, Mea
 
 
 def suites(numbers: dict[Source, dict[str, Mean]], *, general: bool) -> list[str]:
-    """Return the suites of one kind, the paper's first."""
-    first = GENERAL if general else SCIENCE
-    known = dict.fromkeys(suite for parts in numbers.values() for suite in parts)
-    fits = [suite for suite in known if (suite.partition(":")[0] in KINDS) == general]
-    return sorted(fits, key=lambda suite: (first.index(suite) if suite in first else len(first), suite))
+    """Return the suites of general ability, or of science, those of the paper first."""
+    paper_suites = PAPER_GENERAL if general else PAPER_SCIENCE
+    all_suites = dict.fromkeys(suite for parts in numbers.values() for suite in parts)
+    of_kind = [suite for suite in all_suites if (suite.partition(":")[0] in GENERAL_SUITES) == general]
+    return sorted(
+        of_kind,
+        key=lambda suite: (paper_suites.index(suite) if suite in paper_suites else len(paper_suites), suite),
+    )
 
 
 def default_suites(numbers: dict[Source, dict[str, Mean]], *, general: bool) -> list[str]:
-    """Return the suites that the page opens on: of the protocol under which most models have both kinds.
+    """Return the default suites: those under the protocol for which most models have suites of both kinds.
 
-    Without such models, they are the paper's.
+    If no model has both kinds, they are the suites of the paper.
     """
-    both = [
+    complete_sources = [
         source
         for source, parts in numbers.items()
-        if source.kind == MEASURED and len({suite.partition(":")[0] in KINDS for suite in parts}) == 2
+        if source.kind == MEASURED
+        and len({suite.partition(":")[0] in GENERAL_SUITES for suite in parts}) == 2
     ]
-    counts = Counter(source.protocol for source in both)
-    offered = suites(numbers, general=general)
+    counts = Counter(source.protocol for source in complete_sources)
+    available = suites(numbers, general=general)
     if not counts:
-        return [suite for suite in (GENERAL if general else SCIENCE) if suite in offered]
+        return [suite for suite in (PAPER_GENERAL if general else PAPER_SCIENCE) if suite in available]
     protocol = max(counts, key=lambda name: (counts[name], name))
-    chosen = [numbers[source] for source in both if source.protocol == protocol]
-    having = Counter(suite for parts in chosen for suite in parts)
-    most = max(having[suite] for suite in offered)
-    return [suite for suite in offered if having[suite] == most][:6]
+    selected = [numbers[source] for source in complete_sources if source.protocol == protocol]
+    counts_by_suite = Counter(suite for parts in selected for suite in parts)
+    highest = max(counts_by_suite[suite] for suite in available)
+    return [suite for suite in available if counts_by_suite[suite] == highest][:6]
 
 
 def points(
     numbers: dict[Source, dict[str, Mean]], general: Sequence[str], science: Sequence[str]
 ) -> pd.DataFrame:
-    """Return a row per source that has all of the suites: both means in percent with their joint intervals."""
+    """Return a row per source that has all suites: both means in percent, with their joint intervals."""
     rows = []
     for source, parts in numbers.items():
         if not general or not science or not all(suite in parts for suite in (*general, *science)):
@@ -96,22 +100,22 @@ def points(
             "kind": source.kind,
             "protocol": source.protocol or "not stated",
         }
-        for axis, chosen in (("general", general), ("science", science)):
-            ends = _percent(joint([parts[suite] for suite in chosen]))
-            row |= dict(zip((axis, f"{axis}_low", f"{axis}_high"), ends, strict=True))
+        for axis, selected in (("general", general), ("science", science)):
+            percentages = _percent(joint_mean([parts[suite] for suite in selected]))
+            row |= dict(zip((axis, f"{axis}_low", f"{axis}_high"), percentages, strict=True))
         rows.append(row)
     names = ["model", "kind", "protocol"]
-    names += [f"{axis}{end}" for axis in ("general", "science") for end in ("", "_low", "_high")]
+    names += [f"{axis}{suffix}" for axis in ("general", "science") for suffix in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=names)
 
 
 def _percent(number: Mean) -> tuple[float, float | None, float | None]:
-    low, high = (None if end is None else 100 * end for end in (number.low, number.high))
+    low, high = (None if limit is None else 100 * limit for limit in (number.low, number.high))
     return 100 * number.value, low, high
 
 
 def bars(
-    numbers: dict[Source, dict[str, Mean]], chosen: Sequence[str], models: Sequence[str]
+    numbers: dict[Source, dict[str, Mean]], selected: Sequence[str], models: Sequence[str]
 ) -> pd.DataFrame:
     """Return a row per source and suite, in percent."""
     rows = [
@@ -119,7 +123,7 @@ def bars(
         for source, parts in numbers.items()
         if source.label in models
         for suite, part in parts.items()
-        if suite in chosen
+        if suite in selected
     ]
     return pd.DataFrame(rows, columns=["model", "kind", "suite", "value", "low", "high"])
 
@@ -129,7 +133,7 @@ RATIO = "characters/token"
 
 
 def compression(board: Board, protocol: str) -> pd.DataFrame:
-    """Return a row per tokenizer and kind of text: characters per token, as in figure 4 of the paper."""
+    """Return a row per tokenizer and kind of text with characters per token, as in figure 4 of the paper."""
     rows = [
         (
             row.label,
@@ -148,16 +152,16 @@ def compression(board: Board, protocol: str) -> pd.DataFrame:
 
 
 def compression_protocols(board: Board) -> list[str]:
-    """Return the protocols under which tokenizers were counted."""
+    """Return the protocols under which compression was measured."""
     columns = board.columns.values()
     return sorted({column.protocol for column in columns if column.suite.startswith(COMPRESSION)})
 
 
-def lacking(numbers: dict[Source, dict[str, Mean]], chosen: Sequence[str]) -> list[str]:
-    """Return a sentence for each measured model that has some of the suites but not all."""
+def incomplete_models(numbers: dict[Source, dict[str, Mean]], selected: Sequence[str]) -> list[str]:
+    """Return a line per measured model that has some of the suites but not all."""
     sentences = []
     for source, parts in numbers.items():
-        missing = [suite for suite in chosen if suite not in parts]
-        if source.kind == MEASURED and missing and len(missing) < len(chosen):
-            sentences.append(f"{source.label} lacks {', '.join(missing)}")
+        missing = [suite for suite in selected if suite not in parts]
+        if source.kind == MEASURED and missing and len(missing) < len(selected):
+            sentences.append(f"{source.label}: missing {', '.join(missing)}")
     return sorted(sentences)

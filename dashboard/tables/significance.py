@@ -1,7 +1,7 @@
-"""Models of a column that are not significantly different: all pairs compared sample by sample, as in `evals compare`.
+"""Ranks of the models in a column, from paired comparisons of all pairs as in `evals compare`.
 
-Holm bounds the probability of any false difference at 5 %. Means are compared in arrays, for forty models at once;
-other metrics (RMSE, ROC-AUC) by `evals.verdicts`, run by run and for a few models only, since that is slower.
+Holm's method bounds the probability of any false difference by 5 %. Means are compared in arrays, for forty models at once.
+Other metrics (RMSE, ROC-AUC) are compared by `evals.verdicts`, which is slower, so only for a few models.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evals.dashboard.tables.frames import Entry, Stamp, query, stamp
 from evals.dashboard.tables.leaderboard import Column, Row
@@ -25,54 +25,54 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_LabelledRuns: TypeAlias = tuple[tuple[str, Path, Stamp], ...]
 LEVEL = 0.95
 MEANS = "SELECT path, sample, avg(value) AS value FROM records WHERE value IS NOT NULL GROUP BY path, sample"
-TOGETHER = 8
-"""Runs whose values are read by one query: all of 83 runs of 12,049 samples take half a gigabyte as text."""
-FEW = 8
-"""Maximum number of models if the metric is not a mean of samples."""
+RUNS_PER_QUERY = 8
+"""Number of runs read by one query, to limit memory: 83 runs of 12,049 samples take half a gigabyte as text."""
+MAX_SLOW_MODELS = 8
+"""Maximum number of models for metrics that are not means of samples."""
 
 
-class Ties(NamedTuple):
-    """Ranks of the models of one column, the best first."""
+class ColumnRanks(NamedTuple):
+    """Ranks of the models in a column, best first."""
 
-    places: tuple[Rank, ...]
+    ranks: tuple[Rank, ...]
     n: tuple[int, int]
-    """Samples in the pair with the fewest, and in the one with the most."""
+    """Smallest and largest number of samples in a pair."""
     pairs: int
     why_not: str = ""
-    """Why they could not be compared; empty if they were."""
+    """Why the models were not compared; empty if they were."""
 
     def groups(self) -> list[list[str]]:
-        """Return the groups, of two and more, of models that are not significantly different, the best first."""
-        letters = dict.fromkeys(letter for place in self.places for letter in place.groups)
-        groups = [[place.model for place in self.places if letter in place.groups] for letter in letters]
+        """Return the groups of two or more models that are not significantly different, best first."""
+        letters = dict.fromkeys(letter for rank in self.ranks for letter in rank.groups)
+        groups = [[rank.model for rank in self.ranks if letter in rank.groups] for letter in letters]
         return [group for group in groups if len(group) > 1]
 
 
-def ties(column: Column, runs: Mapping[Row, Entry]) -> Ties:
-    """Compare the runs of a column; cached until one of them changes."""
-    labelled = tuple((row.label, entry.path, stamp(entry.path)) for row, entry in runs.items())
+def rank_models(column: Column, runs: Mapping[Row, Entry]) -> ColumnRanks:
+    """Return the ranks of the models in a column; the result is cached until a run changes."""
+    labelled_runs = tuple((row.label, entry.path, stamp(entry.path)) for row, entry in runs.items())
     first = next(iter(runs.values()), None)
-    if first is None or len(labelled) < 2:
-        return Ties((), (0, 0), 0, "there is one model only")
+    if first is None or len(labelled_runs) < 2:
+        return ColumnRanks((), (0, 0), 0, "there is only one model")
     metric = suite_of(first.card).headline
     if metric.of is mean_value and not metric.scorer:
-        return _by_arrays(column, metric, labelled)
-    if len(labelled) > FEW:
-        return Ties(
-            (), (0, 0), 0, f"{column.metric} of more than {FEW} models is compared by `evals compare`"
-        )
-    return _by_runs(column, metric, labelled)
+        return _compare_means(column, metric, labelled_runs)
+    if len(labelled_runs) > MAX_SLOW_MODELS:
+        reason = f"use `evals compare` for {column.metric} of more than {MAX_SLOW_MODELS} models"
+        return ColumnRanks((), (0, 0), 0, reason)
+    return _compare_metric(column, metric, labelled_runs)
 
 
 @lru_cache(maxsize=64)
-def _by_arrays(column: Column, metric: Metric, labelled: tuple[tuple[str, Path, Stamp], ...]) -> Ties:
+def _compare_means(column: Column, metric: Metric, runs: _LabelledRuns) -> ColumnRanks:
     import numpy as np
 
-    paths = [path for _, path, _ in labelled]
+    paths = [path for _, path, _ in runs]
     values, clusters, groups = _values(paths)
-    alone = len(set(clusters)) == len(clusters)
+    independent = len(set(clusters)) == len(clusters)
     macro = metric.pool == "macro"
     width = metric.width
     shifts = {}
@@ -80,37 +80,35 @@ def _by_arrays(column: Column, metric: Metric, labelled: tuple[tuple[str, Path, 
         differences = values[b] - values[a]
         scored = ~np.isnan(differences)
         if not scored.any():
-            return Ties((), (0, 0), 0, "two of the runs have no sample in common")
-        chosen = np.flatnonzero(scored)
-        if macro and len({groups[i] for i in chosen}) < len(set(groups)):
-            return Ties((), (0, 0), 0, "two of the runs have no scored sample of some group in common")
+            return ColumnRanks((), (0, 0), 0, "two of the runs have no sample in common")
+        scored_indices = np.flatnonzero(scored)
+        if macro and len({groups[i] for i in scored_indices}) < len(set(groups)):
+            return ColumnRanks((), (0, 0), 0, "two of the runs have no scored sample in common in some group")
         shifts[a, b] = difference.mean_evidence(
-            differences[chosen],
-            range(len(chosen)) if alone else [clusters[i] for i in chosen],
-            groups=[groups[i] for i in chosen] if macro else None,
+            differences[scored_indices],
+            range(len(scored_indices)) if independent else [clusters[i] for i in scored_indices],
+            groups=[groups[i] for i in scored_indices] if macro else None,
             width=width,
         )
     sizes = [int((~np.isnan(values[b] - values[a])).sum()) for a, b in shifts]
-    evidence = {pair_: (shift.value, shift.p_equal()) for pair_, shift in shifts.items()}
-    return _placed(
-        column, [label for label, *_ in labelled], _means(values, groups, macro=macro), evidence, sizes
-    )
+    evidence = {pair_key: (shift.value, shift.p_equal()) for pair_key, shift in shifts.items()}
+    return _rank(column, [label for label, *_ in runs], _means(values, groups, macro=macro), evidence, sizes)
 
 
 def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list[str]]:
-    """Return each sample's value in each run (mean over repeats; NaN if missing), its cluster and its group."""
+    """Return the samples' values in each run (mean over repeats, NaN if missing), their clusters and their groups."""
     import numpy as np
     import pandas as pd
 
     samples = query(paths[0], 'SELECT id, "group", cluster FROM samples')
-    place = pd.Series(range(len(samples)), index=samples["id"])
+    index = pd.Series(range(len(samples)), index=samples["id"])
     values = np.full((len(paths), len(samples)), np.nan)
-    for start in range(0, len(paths), TOGETHER):
-        means = query(paths[start : start + TOGETHER], MEANS, keep=False)
+    for start in range(0, len(paths), RUNS_PER_QUERY):
+        means = query(paths[start : start + RUNS_PER_QUERY], MEANS, cache_result=False)
         row = means["path"].map({str(path): i for i, path in enumerate(paths)}).to_numpy()
-        column = means["sample"].map(place).to_numpy()
-        known = ~np.isnan(column)
-        values[row[known], column[known].astype(int)] = means["value"].to_numpy()[known]
+        column = means["sample"].map(index).to_numpy()
+        matched = ~np.isnan(column)
+        values[row[matched], column[matched].astype(int)] = means["value"].to_numpy()[matched]
     return values, samples["cluster"].tolist(), samples["group"].tolist()
 
 
@@ -129,31 +127,31 @@ def _means(values: NDArray[np.float64], groups: Sequence[str], *, macro: bool) -
 
 
 @lru_cache(maxsize=16)
-def _by_runs(column: Column, metric: Metric, labelled: tuple[tuple[str, Path, Stamp], ...]) -> Ties:
+def _compare_metric(column: Column, metric: Metric, runs: _LabelledRuns) -> ColumnRanks:
     from evals.records.store import Run
 
-    sides = [suite_runs.of_run(Run(path)) for _, path, _ in labelled]
+    sides = [suite_runs.of_run(Run(path)) for _, path, _ in runs]
     evidence, sizes = {}, []
     values: list[float] = [0.0] * len(sides)
     for a, b in combinations(range(len(sides)), 2):
         pairs = pair(sides[a], sides[b], sides[a].headline)
         shift = pairs.evidence()
         if shift is None:
-            return Ties((), (0, 0), 0, "two of the runs have no sample in common")
+            return ColumnRanks((), (0, 0), 0, "two of the runs have no sample in common")
         evidence[a, b] = shift.value, shift.p_equal()
         values[a], values[b] = (value or 0.0 for value in pairs.values())
         sizes.append(len(pairs.rows_of(None)))
-    return _placed(column, [label for label, *_ in labelled], values, evidence, sizes)
+    return _rank(column, [label for label, *_ in runs], values, evidence, sizes)
 
 
-def _placed(
+def _rank(
     column: Column,
     labels: Sequence[str],
     values: Sequence[float],
     evidence: Mapping[tuple[int, int], tuple[float, float]],
     sizes: Sequence[int],
-) -> Ties:
-    """Rank models by the differences that are significant, Holm-adjusted over all pairs."""
+) -> ColumnRanks:
+    """Return ranks from the significant differences, adjusted by Holm over all pairs."""
     adjusted = difference.holm([p for _, p in evidence.values()])
     worse_than: dict[str, set[str]] = {}
     for ((a, b), (value, _)), p in zip(evidence.items(), adjusted, strict=True):
@@ -162,24 +160,24 @@ def _placed(
             winner, loser = (labels[b], labels[a]) if b_better else (labels[a], labels[b])
             worse_than.setdefault(winner, set()).add(loser)
     names = {label: label for label in labels}
-    places = ranks(
+    result = ranks(
         column.suite, dict(zip(labels, values, strict=True)), names, worse_than, better=column.better
     )
-    return Ties(tuple(places), (min(sizes), max(sizes)), len(evidence))
+    return ColumnRanks(tuple(result), (min(sizes), max(sizes)), len(evidence))
 
 
-def sentence(compared: Ties) -> str:
-    """Return in words which models are not significantly different."""
+def sentence(compared: ColumnRanks) -> str:
+    """Return a sentence on which models are not significantly different."""
     if compared.why_not:
         return f"Not compared: {compared.why_not}."
     groups = compared.groups()
     if not groups:
-        return f"All {len(compared.places)} models are significantly different."
-    listed = [f"{_listed(group)} are not significantly different" for group in groups[:2]]
-    more = f"; letters mark {len(groups) - 2} more such groups" if len(groups) > 2 else ""
+        return f"All {len(compared.ranks)} models are significantly different."
+    listed = [f"{_enumerate_names(group)} are not significantly different" for group in groups[:2]]
+    more = f"; {len(groups) - 2} more such groups are marked by letters" if len(groups) > 2 else ""
     return "; ".join(listed) + more + "."
 
 
-def _listed(names: Sequence[str]) -> str:
+def _enumerate_names(names: Sequence[str]) -> str:
     shown = list(names) if len(names) <= 6 else [*names[:5], f"{len(names) - 5} more"]
     return f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -1,4 +1,4 @@
-"""The leaderboard's table as shown: heads of two lines, words for numbers, colours for standing. Plain pandas."""
+"""The displayed table of the leaderboard: two-line headings, formatted scores, and colours by standing."""
 
 from __future__ import annotations
 
@@ -9,185 +9,191 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from evals.dashboard.choice import Choice
+from evals.dashboard.choice import FilterChoice
 from evals.dashboard.tables.leaderboard import Board, Cell, Row
-from evals.dashboard.tables.statistics import decimals, figure, mean, standing
+from evals.dashboard.tables.statistics import decimal_places, format_with_interval, mean, standing
 
 if TYPE_CHECKING:
-    from evals.dashboard.tables.significance import Ties
+    from evals.dashboard.tables.significance import ColumnRanks
     from evals.verdicts.ranks import Rank
 
-GROUNDS = {False: ("#ffffff", "#9cc3e5"), True: ("#12161c", "#1d4a75")}
-"""Background of the worst and the best standing by theme; the text's contrast is at least 7:1 on all between."""
+BACKGROUNDS = {False: ("#ffffff", "#9cc3e5"), True: ("#12161c", "#1d4a75")}
+"""Background of the worst and the best standing, by whether the theme is dark; text has a contrast of 7:1 or more."""
 CHANCE = "chance"
 MODEL, RANK, MEAN = "model", "rank", "mean"
 FIGURE_SPACE = "\u2007"
-"""As wide as a digit."""
-UNIQUE = "\u200b"
-"""A zero-width character that makes second lines of heads unique: that line alone identifies a selected cell."""
+"""A space as wide as a digit."""
+ZERO_WIDTH_SPACE = "\u200b"
+"""Makes the second lines of headings unique, because Streamlit identifies a selected cell by that line."""
 
 
 class Reported(NamedTuple):
-    """A model's reported results, as a row among the measured ones."""
+    """A row of a model's reported results."""
 
     model: str
     values: Mapping[str, float]
     """By label of the column."""
 
 
+Ranks: TypeAlias = "Mapping[str, Rank]"
+"""By label of the row."""
 Lines: TypeAlias = Sequence[Row | Reported]
 
 
 class Table(NamedTuple):
-    """The numbers by which the table is sorted, and the words shown in its cells."""
+    """The values by which the table is sorted, and the displayed texts."""
 
     numbers: pd.DataFrame
-    words: pd.DataFrame
+    texts: pd.DataFrame
     colours: pd.DataFrame
-    """Standings from 0 to 1; NaN: no colour."""
-    heads: dict[str, tuple[str, str]]
-    """Column -> the two lines of its head."""
+    """Standings from 0 to 1, NaN without a colour."""
+    headings: dict[str, tuple[str, str]]
+    """Column -> the two lines of its heading."""
 
 
-def table(board: Board, choice: Choice, lines: Lines, places: Ties) -> Table:
-    """Return the table with its rows in this order, followed by the expected score of guessing."""
-    ranks = {place.model: place for place in places.places}
+def table(board: Board, choice: FilterChoice, lines: Lines, column_ranks: ColumnRanks) -> Table:
+    """Return the table of these rows, followed by the expected score of guessing."""
+    ranks = {rank.model: rank for rank in column_ranks.ranks}
     means = [MEAN] if choice.averaged else []
     ranked, *others = choice.columns
-    names = [MODEL, ranked, RANK, *means, *others]  # on a phone, the ranked column is beside the names
+    names = [MODEL, ranked, RANK, *means, *others]  # the ranked column first, so that a phone shows it
     numbers = pd.DataFrame([_numbers(board, choice, line, ranks) for line in lines], columns=names)
-    words = pd.DataFrame([_words(board, choice, line, ranks) for line in lines], columns=names)
-    words[MODEL] = _short(words[MODEL].tolist())
+    texts = pd.DataFrame([_texts(board, choice, line, ranks) for line in lines], columns=names)
+    texts[MODEL] = _short_names(texts[MODEL].tolist())
     chances = {label: chance for label in choice.columns if (chance := board.chance(label)) is not None}
     if chances:
         numbers.loc[len(numbers)] = pd.Series({MODEL: CHANCE, **chances})
-        shown = {label: plain(chance, board.columns[label].unit) for label, chance in chances.items()}
-        words.loc[len(words)] = pd.Series({MODEL: CHANCE, **shown})
+        chance_texts = {
+            label: format_value(chance, board.columns[label].unit) for label, chance in chances.items()
+        }
+        texts.loc[len(texts)] = pd.Series({MODEL: CHANCE, **chance_texts})
     for label in numbers.columns[1:]:
         numbers[label] = pd.to_numeric(numbers[label])
     colours = _colours(board, choice, lines, numbers, ranks)
-    return Table(numbers, words.fillna(""), colours, heads(board, [*means, *choice.columns]))
+    return Table(numbers, texts.fillna(""), colours, headings(board, [*means, *choice.columns]))
 
 
-def _short(names: list[str]) -> list[str]:
-    """Leave out the organisation before a model's name, unless two rows would then have the same one.
+def _short_names(names: list[str]) -> list[str]:
+    """Return model names without their organisation, unless two would then be equal.
 
-    >>> _short(["internlm/Intern-S1", "a/Qwen3", "b/Qwen3"])
+    >>> _short_names(["internlm/Intern-S1", "a/Qwen3", "b/Qwen3"])
     ['Intern-S1', 'a/Qwen3', 'b/Qwen3']
     """
     counts = Counter(name.rpartition("/")[2] for name in names)
     return [last if counts[last := name.rpartition("/")[2]] == 1 else name for name in names]
 
 
-def heads(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return both lines of every head: suite and protocol; metric, unit and direction."""
+def headings(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the headings: suite and protocol; metric, unit and direction."""
     lines = {MODEL: ("", MODEL), RANK: ("", RANK)}
-    for place, label in enumerate(labels):
+    for index, label in enumerate(labels):
         if label == MEAN:
-            lines[label] = ("chosen suites", "mean, % ↑")
+            lines[label] = ("selected suites", "mean, % ↑")
         else:
-            lines[label] = (label, board.columns[label].measure + UNIQUE * place)
+            lines[label] = (label, board.columns[label].measure + ZERO_WIDTH_SPACE * index)
     return lines
 
 
-def _numbers(
-    board: Board, choice: Choice, line: Row | Reported, ranks: Mapping[str, Rank]
-) -> dict[str, object]:
+def _numbers(board: Board, choice: FilterChoice, line: Row | Reported, ranks: Ranks) -> dict[str, object]:
     if isinstance(line, Reported):
         return {MODEL: line.model, **line.values}
-    place = ranks.get(line.label)
-    values: dict[str, object] = {MODEL: line.label, RANK: place.rank_low if place else None}
-    if average := mean(board, line, choice.averaged):
-        values[MEAN] = average.value
+    rank = ranks.get(line.label)
+    values: dict[str, object] = {MODEL: line.label, RANK: rank.rank_low if rank else None}
+    if row_mean := mean(board, line, choice.averaged):
+        values[MEAN] = row_mean.value
     for label in choice.columns:
         cell = board.cells.get((line, label))
         values[label] = cell.estimate.value if cell else None
     return values
 
 
-def _words(board: Board, choice: Choice, line: Row | Reported, ranks: Mapping[str, Rank]) -> dict[str, str]:
+def _texts(board: Board, choice: FilterChoice, line: Row | Reported, ranks: Ranks) -> dict[str, str]:
     if isinstance(line, Reported):
-        values = {label: plain(value, board.columns[label].unit) for label, value in line.values.items()}
+        values = {
+            label: format_value(value, board.columns[label].unit) for label, value in line.values.items()
+        }
         return {MODEL: f"{line.model} (reported)", **values}
-    words = {MODEL: line.label, RANK: _rank(ranks.get(line.label))}
-    if average := mean(board, line, choice.averaged):
-        words[MEAN] = figure(*average, "fraction")
-    return words | {label: cell_words(board.cells.get((line, label))) for label in choice.columns}
+    texts = {MODEL: line.label, RANK: _rank(ranks.get(line.label))}
+    if row_mean := mean(board, line, choice.averaged):
+        texts[MEAN] = format_with_interval(*row_mean, "fraction")
+    return texts | {label: cell_text(board.cells.get((line, label))) for label in choice.columns}
 
 
-def _rank(place: Rank | None) -> str:
-    if place is None:
+def _rank(rank: Rank | None) -> str:
+    if rank is None:
         return ""
-    high = "" if place.rank_low == place.rank_high else f"–{place.rank_high}"
-    return f"{place.rank_low}{high} {place.groups}"
+    high = "" if rank.rank_low == rank.rank_high else f"–{rank.rank_high}"
+    return f"{rank.rank_low}{high} {rank.groups}"
 
 
-def cell_words(cell: Cell | None) -> str:
-    """Return the words of a cell: the number, half its interval, its coverage if below 100 %, its marks."""
+def cell_text(cell: Cell | None) -> str:
+    """Return the text of a cell: score, half-width of the interval, coverage if below 100 %, and marks."""
     if cell is None:
         return ""
     estimate = cell.estimate
-    covered = "" if cell.coverage >= 1 else f"({100 * min(cell.coverage, 0.9999):.1f} %)"
-    number = figure(estimate.value, estimate.low, estimate.high, estimate.unit)
-    return " ".join(filter(None, (number, covered, "".join(cell.marks))))
+    coverage = "" if cell.coverage >= 1 else f"({100 * min(cell.coverage, 0.9999):.1f} %)"
+    number = format_with_interval(estimate.value, estimate.low, estimate.high, estimate.unit)
+    return " ".join(filter(None, (number, coverage, "".join(cell.marks))))
 
 
 def _colours(
-    board: Board, choice: Choice, lines: Lines, numbers: pd.DataFrame, ranks: Mapping[str, Rank]
+    board: Board, choice: FilterChoice, lines: Lines, numbers: pd.DataFrame, ranks: Ranks
 ) -> pd.DataFrame:
-    """Return standings: by the paired comparison in the ranked column, by the intervals in the others."""
+    """Return standings, by paired comparison in the ranked column, by intervals in the others."""
     standings = {}
     rows = {line for line in lines if isinstance(line, Row) and not line.baseline}
     for label in choice.columns:
         if label == choice.rank and ranks:
-            shares = _by_rank(ranks, rows)
+            standings_by_row = _standings_from_ranks(ranks, rows)
         else:
             estimates = {row: board.cells[row, label].estimate for row in rows if (row, label) in board.cells}
-            shares = standing(estimates, better=board.columns[label].better)
-        standings[label] = [shares.get(line) if isinstance(line, Row) else None for line in lines]
+            standings_by_row = standing(estimates, better=board.columns[label].better)
+        standings[label] = [standings_by_row.get(line) if isinstance(line, Row) else None for line in lines]
     return pd.DataFrame(standings, columns=numbers.columns, dtype=float).reindex(numbers.index)
 
 
-def _by_rank(ranks: Mapping[str, Rank], rows: set[Row]) -> dict[Row, float]:
-    most = len(ranks) - 1
-    if most < 1 or all(place.rank_low == 1 and place.rank_high == len(ranks) for place in ranks.values()):
+def _standings_from_ranks(ranks: Ranks, rows: set[Row]) -> dict[Row, float]:
+    max_rank = len(ranks) - 1
+    if max_rank < 1 or all(rank.rank_low == 1 and rank.rank_high == len(ranks) for rank in ranks.values()):
         return {}
-    middles = {row: (place.rank_low + place.rank_high) / 2 for row in rows if (place := ranks.get(row.label))}
-    return {row: 1 - (middle - 1) / most for row, middle in middles.items()}
+    mean_ranks = {row: (rank.rank_low + rank.rank_high) / 2 for row in rows if (rank := ranks.get(row.label))}
+    return {row: 1 - (mean_rank - 1) / max_rank for row, mean_rank in mean_ranks.items()}
 
 
-def styled(shown: Table, *, dark: bool) -> pd.io.formats.style.Styler:
-    """Return the numbers with words, colours and heads of two lines applied."""
-    names = pd.MultiIndex.from_tuples([shown.heads[name] for name in shown.numbers.columns])
-    numbers = shown.numbers.set_axis(names, axis=1)
+def style_table(displayed: Table, *, dark: bool) -> pd.io.formats.style.Styler:
+    """Return the table with its texts, colours and headings applied."""
+    names = pd.MultiIndex.from_tuples([displayed.headings[name] for name in displayed.numbers.columns])
+    numbers = displayed.numbers.set_axis(names, axis=1)
     style = numbers.style
-    for name in shown.words:
-        written = shown.words[name] if name == MODEL else aligned(shown.words[name].tolist())
-        words = cycle(written)  # a column is written from its first row to its last
-        style = style.format(lambda _, words=words: next(words), subset=[shown.heads[name]])
-    grounds = shown.colours.map(
-        lambda share: "" if share != share else f"background-color: {mixed(share, dark=dark)}"
+    for name in displayed.texts:
+        column_texts = (
+            displayed.texts[name] if name == MODEL else align_decimal_points(displayed.texts[name].tolist())
+        )
+        texts = cycle(column_texts)  # pandas formats a column from top to bottom
+        style = style.format(lambda _, texts=texts: next(texts), subset=[displayed.headings[name]])
+    backgrounds = displayed.colours.map(
+        lambda share: "" if share != share else f"background-color: {blend(share, dark=dark)}"
     ).set_axis(names, axis=1)
-    return style.apply(lambda _: grounds, axis=None)
+    return style.apply(lambda _: backgrounds, axis=None)
 
 
-def aligned(words: Sequence[str]) -> list[str]:
-    """Return numbers with spaces as wide as a digit in front, so that their decimal points stand below each other.
+def align_decimal_points(texts: Sequence[str]) -> list[str]:
+    """Return numbers padded with figure spaces, so that their decimal points are aligned.
 
-    >>> aligned(["17.7 ±1.4", "8.5 ±1.0", ""])
+    >>> align_decimal_points(["17.7 ±1.4", "8.5 ±1.0", ""])
     ['17.7 ±1.4', '\u20078.5 ±1.0', '']
     """
-    whole = [len(text) - len(text.lstrip("-0123456789,")) for text in words]
-    most = max(whole, default=0)
+    integer_widths = [len(text) - len(text.lstrip("-0123456789,")) for text in texts]
+    max_width = max(integer_widths, default=0)
     return [
-        f"{FIGURE_SPACE * (most - digits)}{text}" if digits else text
-        for text, digits in zip(words, whole, strict=True)
+        f"{FIGURE_SPACE * (max_width - width)}{text}" if width else text
+        for text, width in zip(texts, integer_widths, strict=True)
     ]
 
 
-def mixed(share: float, *, dark: bool) -> str:
-    """Return a colour between the two backgrounds of a theme."""
-    low, high = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in GROUNDS[dark])
+def blend(share: float, *, dark: bool) -> str:
+    """Return the colour of a standing, between the two backgrounds of a theme."""
+    low, high = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in BACKGROUNDS[dark])
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(low, high, strict=True))
 
 
@@ -196,16 +202,16 @@ def unit(name: str) -> str:
     return "%" if name == "fraction" else name
 
 
-def plain(value: float | None, unit_: str) -> str:
+def format_value(value: float | None, unit_: str) -> str:
     """Return a number without its unit."""
-    return figure(value, None, None, unit_)
+    return format_with_interval(value, None, None, unit_)
 
 
-def span(low: float | None, high: float | None, unit_: str) -> str:
+def format_interval(low: float | None, high: float | None, unit_: str) -> str:
     """Return an interval without its unit."""
     if low is None or high is None:
-        return "not known"
+        return "unknown"
     if unit_ == "fraction":
         return f"{100 * low:.1f} to {100 * high:.1f}"
-    digits = decimals((high - low) / 2)
+    digits = decimal_places((high - low) / 2)
     return f"{low:.{digits}f} to {high:.{digits}f}"

@@ -1,6 +1,6 @@
-"""One run in depth: its groups, answers by their length, what is missing, and items that no model gets right.
+"""One run in detail: groups, scores by length, missing outcomes, and items that no model gets right.
 
-Statistics are those of `evals.report.statistics` and `evals.verdicts.difference`, and SciPy's exact test; no text is read.
+Tests are those of `evals.report.statistics`, `evals.verdicts.difference` and SciPy (Fisher's exact test).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 BINS = 10
-"""Number of length bins, of about equal size."""
-LABEL = 1
-"""Longest answer of a gated suite that leaves this module: a letter."""
+"""Number of length bins, with about equally many replies."""
+MAX_GATED_ANSWER = 1
+"""Maximum length of an answer of a gated suite that is returned: a letter."""
 
 
-def comparable(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the newest complete run of every other model of the same suite, protocol and data, at most forty.
+def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
+    """Return the newest complete run, else the newest, of up to forty other models with the same suite, protocol and data.
 
-    For a model without a complete run it is the newest one; baselines are left out.
+    Baselines are excluded.
     """
     newest: dict[str, Entry] = {}
     for other in entries:
@@ -45,8 +45,8 @@ def comparable(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
             or other.path == entry.path
         ):
             continue
-        known = newest.get(card.model)
-        if known is None or card.complete or not known.card.complete:
+        current = newest.get(card.model)
+        if current is None or card.complete or not current.card.complete:
             newest[card.model] = other
     return list(newest.values())[-40:]
 
@@ -55,11 +55,11 @@ def comparable(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def breakdown(entry: Entry) -> pd.DataFrame:
-    """Return the groups of a run: `group`, `n`, `value`, `low`, `high`, `coverage`, `apart`, `p`, `flagged`.
+    """Return the groups of a run: `group`, `n`, `value`, `low`, `high`, `coverage`, `difference`, `p`, `flagged`.
 
-    `apart` is the group's mean minus the mean of all others, tested by Fisher's exact test if all values are 0 or 1 and
-    independent, else by Welch's t with clustered errors; `flagged` is what Benjamini-Hochberg selects at 5 %. There is
-    no test if the headline is not a mean of samples. Empty if the suite has no groups.
+    `difference` is the group's mean minus that of all other samples. It is tested by Fisher's exact test if the values are
+    binary and independent, else by Welch's t with clustered errors; `flagged` marks significance at 5 % after
+    Benjamini-Hochberg. Headlines that are not means of samples are not tested. Empty if the suite has no groups.
     """
     import pandas as pd
 
@@ -68,8 +68,8 @@ def breakdown(entry: Entry) -> pd.DataFrame:
     rows = [_group_row(estimate) for estimate in estimates if estimate.metric == metric]
     frame = pd.DataFrame(rows, columns=["group", "metric", "n", "value", "low", "high", "unit", "better"])
     frame["coverage"] = frame["group"].map(_coverage(entry))
-    tests = _tests(entry) if not frame.empty and _testable(entry, metric) else {}
-    frame["apart"] = [tests[name].apart if name in tests else nan for name in frame["group"]]
+    tests = _test_groups(entry) if not frame.empty and _testable(entry, metric) else {}
+    frame["difference"] = [tests[name].difference if name in tests else nan for name in frame["group"]]
     frame["p"] = [tests[name].p if name in tests else nan for name in frame["group"]]
     frame["flagged"] = frame["p"] <= 1 - LEVEL
     return frame
@@ -89,7 +89,7 @@ def _group_row(estimate: Estimate) -> tuple[Any, ...]:
 
 
 def _testable(entry: Entry, metric: str) -> bool:
-    """Return whether the groups' metric is the mean of the values that records carry."""
+    """Return whether the groups' metric is the mean of the values in the records."""
     from evals.report.metrics import mean_value
     from evals.run.overview import suite_of
 
@@ -115,13 +115,13 @@ def _coverage(entry: Entry) -> dict[str, float]:
     }
 
 
-class _Test(NamedTuple):
-    apart: float
+class _GroupTest(NamedTuple):
+    difference: float
     p: float
     """Adjusted by Benjamini-Hochberg."""
 
 
-def _tests(entry: Entry) -> dict[str, _Test]:
+def _test_groups(entry: Entry) -> dict[str, _GroupTest]:
     frame = query(
         entry.path,
         """SELECT s."group" AS name, s.cluster, avg(r.value) AS value, count(*) AS repeats
@@ -130,38 +130,38 @@ def _tests(entry: Entry) -> dict[str, _Test]:
     names = sorted(frame["name"].unique())
     if len(names) < 2:
         return {}
-    yes_no = frame["value"].isin((0.0, 1.0)).all() and frame["cluster"].is_unique
-    tested = []
+    is_binary = frame["value"].isin((0.0, 1.0)).all() and frame["cluster"].is_unique
+    results = []
     for name in names:
-        inside = frame["name"] == name
-        tested.append((_fisher if yes_no else _welch)(frame[inside], frame[~inside]))
-    adjusted = difference.benjamini_hochberg([p for _, p in tested])
-    return {name: _Test(apart, p) for name, (apart, _), p in zip(names, tested, adjusted, strict=True)}
+        in_group = frame["name"] == name
+        results.append((_fisher if is_binary else _welch)(frame[in_group], frame[~in_group]))
+    adjusted = difference.benjamini_hochberg([p for _, p in results])
+    return {name: _GroupTest(gap, p) for name, (gap, _), p in zip(names, results, adjusted, strict=True)}
 
 
-def _fisher(inside: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
+def _fisher(in_group: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
     from scipy.stats import fisher_exact
 
-    table = [[int(part["value"].sum()), int(len(part) - part["value"].sum())] for part in (inside, outside)]
-    return float(inside["value"].mean() - outside["value"].mean()), float(fisher_exact(table).pvalue)
+    table = [[int(part["value"].sum()), int(len(part) - part["value"].sum())] for part in (in_group, outside)]
+    return float(in_group["value"].mean() - outside["value"].mean()), float(fisher_exact(table).pvalue)
 
 
-def _welch(inside: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
-    apart = float(inside["value"].mean() - outside["value"].mean())
+def _welch(in_group: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]:
+    gap = float(in_group["value"].mean() - outside["value"].mean())
     parts = [
         (stats.standard_error(part["value"].to_numpy(), part["cluster"].tolist()), part["cluster"].nunique())
-        for part in (inside, outside)
+        for part in (in_group, outside)
     ]
     squares = [error * error for error, _ in parts]
     if any(map(isnan, squares)):
-        return apart, 1.0
+        return gap, 1.0
     total = sum(squares)
     df = (
         total * total / (sum(s * s / (n - 1) for s, (_, n) in zip(squares, parts, strict=True)) or 1.0)
         if total
         else 1.0
     )
-    return apart, difference.MeanDifference(apart, sqrt(total), max(1.0, df)).p_equal()
+    return gap, difference.MeanDifference(gap, sqrt(total), max(1.0, df)).p_equal()
 
 
 # --- length -------------------------------------------------------------------------------------------------
@@ -171,15 +171,15 @@ class Lengths(NamedTuple):
     """Scores by the length of the reply."""
 
     frame: pd.DataFrame
-    """`low` and `high` (length), `n`, `value`, `value_low`, `value_high`, `truncated` (share that ended at max tokens), and
-    `others`, the mean of the other runs on the same samples.
+    """Columns `low` and `high` (length), `n`, `value`, `value_low`, `value_high`, `truncated` (share of replies truncated at
+    max tokens) and `others` (mean of the other runs on the same samples).
     """
     unit: str
-    """tokens, or characters if tokens are not known."""
+    """`tokens`, or `characters` if tokens are unknown."""
 
 
 def lengths(entry: Entry, others: Sequence[Entry] = ()) -> Lengths | None:
-    """Return scores by the length of the reply; None if no reply has a value."""
+    """Return scores by the length of the reply; None if no reply has a score."""
     import pandas as pd
 
     frame = query(
@@ -200,8 +200,8 @@ def lengths(entry: Entry, others: Sequence[Entry] = ()) -> Lengths | None:
         frame = frame.drop(columns="tokens").merge(
             characters.groupby("sample", as_index=False)["tokens"].mean(), on="sample"
         )
-    elsewhere = _elsewhere(others)
-    frame["others"] = frame["sample"].map(elsewhere)
+    means = _mean_by_sample(others)
+    frame["others"] = frame["sample"].map(means)
     sizes = frame["tokens"].astype(float)
     bins = pd.qcut(sizes, BINS, duplicates="drop", labels=False) if sizes.nunique() > 1 else sizes * 0
     rows = [_bin(part) for _, part in frame.groupby(bins)]
@@ -224,8 +224,8 @@ def _mean(values: Sequence[float], clusters: Sequence[str]) -> stats.Interval:
     return stats.clustered_mean(values, clusters)
 
 
-def _elsewhere(others: Sequence[Entry]) -> dict[str, float]:
-    """Return the mean value of each sample over other runs."""
+def _mean_by_sample(others: Sequence[Entry]) -> dict[str, float]:
+    """Return the mean value of each sample over runs."""
     if not others:
         return {}
     means = query(
@@ -235,16 +235,16 @@ def _elsewhere(others: Sequence[Entry]) -> dict[str, float]:
     return dict(zip(means["sample"], means["value"], strict=True))
 
 
-# --- what is missing ----------------------------------------------------------------------------------------
+# --- missing outcomes ---------------------------------------------------------------------------------------
 
 ANSWERED = ("right", "wrong", "graded", "invalid")
 
 
 def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
-    """Compare what a run answered with what it did not: `outcome`, `n`, `share`, and the other runs' scores there.
+    """Return a row per outcome (`outcome`, `n`, `share`), with the mean of other runs on the same samples.
 
-    `others`, `low` and `high` are the mean value of the other runs on these samples with its 95 % interval. If they
-    are lower on what is missing, the run's score over what it answered is too high.
+    `others`, `low` and `high` are that mean and its 95 % interval. If it is lower on missing samples than on answered ones,
+    the run's score on the answered ones is too high.
     """
     import pandas as pd
 
@@ -253,17 +253,19 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
         """SELECT s.id AS sample, s.cluster, coalesce(r.verdict, 'absent') AS verdict
         FROM samples s LEFT JOIN records r ON r.sample = s.id""",
     )
-    kinds = frame["verdict"].str.partition(":")[0]
-    frame["outcome"] = kinds.where(~kinds.isin(ANSWERED), "answered")
-    frame["value"] = frame["sample"].map(_elsewhere(others)).astype(float)
+    verdicts = frame["verdict"].str.partition(":")[0]
+    frame["outcome"] = verdicts.where(~verdicts.isin(ANSWERED), "answered")
+    frame["value"] = frame["sample"].map(_mean_by_sample(others)).astype(float)
     rows = []
     order = ["answered", "unanswered", "refused", "truncated", "failed", "absent"]
     for name in [name for name in order if (frame["outcome"] == name).any()]:
         part = frame[frame["outcome"] == name]
-        known = part.dropna(subset=["value"])
+        with_value = part.dropna(subset=["value"])
         mean = (
-            stats.clustered_mean(known["value"].tolist(), known["cluster"].tolist(), bounds=(0.0, 1.0))
-            if len(known) > 1
+            stats.clustered_mean(
+                with_value["value"].tolist(), with_value["cluster"].tolist(), bounds=(0.0, 1.0)
+            )
+            if len(with_value) > 1
             else None
         )
         rows.append(
@@ -281,11 +283,11 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
 
 
 def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return the items that all of several runs get wrong, the most suspect gold answers first.
+    """Return the items that all runs get wrong, those with the highest agreement on an answer first.
 
-    `sample`, `group`, `gold`, `runs` (that were scored there), `answer` (the most frequent one), `agree`
-    (the share that gave it) and `verdicts`. If most models agree on another answer, the gold answer is suspect.
-    Answers of a gated suite are letters only. Empty for fewer than two runs, and if nothing is right or wrong.
+    Columns `sample`, `group`, `gold`, `runs` (number of scored runs), `answer` (the most frequent one), `agree` (its share)
+    and `verdicts`. If most models agree on another answer, the gold answer is suspect. Answers of gated suites are letters
+    only. Empty for fewer than two runs.
     """
     import pandas as pd
 
@@ -304,25 +306,25 @@ def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:
         GROUP BY j.sample ORDER BY j.sample""",
     )
     gated = any(entry.card.gated for entry in entries)
-    rows = [_hard(row, gated=gated) for row in hard.itertuples(index=False)]
+    rows = [_unsolved_row(row, gated=gated) for row in hard.itertuples(index=False)]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.sort_values(["agree", "runs"], ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _hard(row: Any, *, gated: bool) -> tuple[Any, ...]:
+def _unsolved_row(row: Any, *, gated: bool) -> tuple[Any, ...]:
     answers = Counter(answer for answer in row.answers if isinstance(answer, str))
     answer, count = answers.most_common(1)[0] if answers else ("", 0)
     gold = str(row.gold).strip('"')
     if gated:
-        answer, gold = (text if len(text) <= LABEL else "" for text in (answer, gold))
+        answer, gold = (text if len(text) <= MAX_GATED_ANSWER else "" for text in (answer, gold))
     verdicts = ", ".join(f"{n} {name}" for name, n in Counter(row.verdicts).most_common())
     return row.sample, row.group, gold, int(row.runs), answer, count / len(row.answers), verdicts
 
 
-def farthest(entries: Sequence[Entry], *, most: int = 200) -> pd.DataFrame:
-    """Return the items on which even the nearest of several runs is far off, the farthest first, for metrics of error.
+def largest_errors(entries: Sequence[Entry], *, limit: int = 200) -> pd.DataFrame:
+    """Return the items with the largest error of the best run, largest first, for error metrics.
 
-    `sample`, `group`, `gold`, `runs`, `answer` (the nearest one), `error` (its error).
+    Columns `sample`, `group`, `gold`, `runs`, `answer` (that with the smallest error) and `error`.
     """
     import pandas as pd
 
@@ -336,16 +338,16 @@ def farthest(entries: Sequence[Entry], *, most: int = 200) -> pd.DataFrame:
             count(DISTINCT r.path) AS runs, arg_min(r.answer, r.value) AS answer, min(r.value) AS error
         FROM records r JOIN (SELECT DISTINCT id, "group", target FROM samples) s ON s.id = r.sample
         WHERE r.value IS NOT NULL GROUP BY r.sample HAVING count(DISTINCT r.path) >= 2
-        ORDER BY error DESC, r.sample LIMIT {int(most)}""",
+        ORDER BY error DESC, r.sample LIMIT {int(limit)}""",
     )
 
 
-def errata(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
-    """Return the list for a file, with suite, version and data hash in every row."""
+def with_provenance(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
+    """Return a list of items with suite, version and data hash in every row."""
     card = entry.card
-    about = {
+    provenance = {
         "suite": card.config.suite,
         "version": card.config.version,
         "data_sha256": card.config.data_sha256,
     }
-    return frame.assign(**about)[[*about, *frame.columns]]
+    return frame.assign(**provenance)[[*provenance, *frame.columns]]

@@ -1,1 +1,1 @@
-"""A page per file; the only place, beside `app.py` and `state.py`, that draws."""
+"""The pages, one per module. Only these modules, `app.py` and `state.py` draw."""

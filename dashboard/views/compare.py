@@ -1,4 +1,4 @@
-"""Compare: two to four models sample by sample, with differences per suite, per group and per sample."""
+"""The page Compare: differences between two to four models by suite, by group and by sample."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import streamlit as st
 
 from evals.dashboard import downloads, state
 from evals.dashboard.charts import samples as item_charts
-from evals.dashboard.charts.colours import ladder_colours
+from evals.dashboard.charts.colours import outcome_colours
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import compare as comparison
 from evals.dashboard.tables import frames, outcomes
@@ -25,57 +25,59 @@ from evals.verdicts import comparison_text, formatting
 from evals.verdicts.compare import Comparison, Row
 
 LETTERS = "ABCD"
-CARD = 154  # pixels of a card: two fit side by side on a phone
-MOST = 2_000  # discordant samples in the table; the file has all
+CARD_WIDTH = 154  # in pixels; two cards fit side by side on a phone
+MAX_ROWS = 2_000  # of the table of discordant samples; the download has all
 
-UNITS = {"fraction": "percentage points"}
-MEANS = {
-    comparison.NOT_PAIRED: "Samples that only one of the two scored; they are in no difference.",
-    "both right": "Over several repeats: right in more than half of them.",
+UNIT_NAMES = {"fraction": "percentage points"}
+QUADRANT_HELP = {
+    comparison.NOT_PAIRED: "Samples that only one of the two scored; they do not count in the difference.",
+    "both right": "With several repeats: right in more than half of them.",
 }
 
 
-def pick(index: Index) -> tuple[list[str], list[Match]]:
-    """Draw the choice of models or runs; return their names and the suites that they have in common."""
-    pickers.unreadable(index, st.query_params.get_all("runs"))
-    known = comparison.candidates(index)
-    if len(known) < 2:
+def select_models(index: Index) -> tuple[list[str], list[Match]]:
+    """Draw the selection of models or runs; return their names and common suites."""
+    pickers.stop_if_unreadable(index, st.query_params.get_all("runs"))
+    candidates = comparison.candidates(index)
+    if len(candidates) < 2:
         state.broken_runs(index.broken)
         state.empty_state(
-            "A comparison needs two runs with numbers.", "evals run mmlu-pro --sample -m smollm2"
+            "A comparison needs two runs with scores.", "evals run mmlu-pro --sample -m smollm2"
         )
     runs = {entry.card.run: entry.card.model for entry in index.entries}
 
-    def say(name: str) -> str:
+    def display_name(name: str) -> str:
         return safe.visible(f"run {name} ({runs[name]})" if name in runs else name)
 
-    chosen = pickers.select_many(
-        "runs", "Models or runs", list(known), say=say, most=4, default=lambda: comparison.default_pair(known),
+    selected = pickers.select_many(
+        "runs", "Models or runs", list(candidates), format_func=display_name, max_selections=4, default=lambda: comparison.default_pair(candidates),
         placeholder="two to four; the first is A",
-        help="Of a model, the newest complete run of each suite is compared; a run can be chosen by its id too.",
+        help="Models are compared by their newest complete run of each suite; single runs can be selected by id.",
     )  # fmt: skip
-    if len(chosen) < 2:
+    if len(selected) < 2:
         st.info(
-            "Choose two to four models or runs; the first is A, the second B.",
+            "Select two to four models or runs; the first is A, the second B.",
             icon=":material/compare_arrows:",
         )
         st.stop()
-    return [say(name) for name in chosen], comparison.matches([known[name] for name in chosen])
+    return [display_name(name) for name in selected], comparison.matches(
+        [candidates[name] for name in selected]
+    )
 
 
-def refused(matches: Sequence[Match]) -> None:
-    """List what is not compared, and why."""
-    closed = [match for match in matches if match.why_not]
-    if closed:
-        name = f"Not comparable: {len(closed)} {'suite' if len(closed) == 1 else 'suites'}"
-        with st.expander(name, icon=":material/block:", expanded=len(closed) == len(matches)):
-            for match in closed:
-                for why in match.why_not:
-                    st.markdown(f"- **{safe.label(match.label)}**: {safe.label(why, 400)}")
+def list_incomparable(matches: Sequence[Match]) -> None:
+    """List the suites that are not comparable, and the reasons."""
+    incomparable = [match for match in matches if match.why_not]
+    if incomparable:
+        name = f"Not comparable: {len(incomparable)} {'suite' if len(incomparable) == 1 else 'suites'}"
+        with st.expander(name, icon=":material/block:", expanded=len(incomparable) == len(matches)):
+            for match in incomparable:
+                for reason in match.why_not:
+                    st.markdown(f"- **{safe.label(match.label)}**: {safe.label(reason, 400)}")
 
 
-def overview(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
-    """Draw the differences on all suites, adjusted together: in sentences, then in a table, the largest first."""
+def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
+    """Draw the differences on all suites, adjusted together, as sentences and as a table, largest first."""
     with st.spinner("Comparing sample by sample ..."):
         rows = comparison.headlines(matches)
     st.header("Differences", anchor=False)
@@ -89,7 +91,7 @@ def overview(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
         if not match.why_not
         for i, j in combinations(range(len(names)), 2)
     ]
-    frame = pd.DataFrame([_row(*labels[place], rows[place]) for place in comparison.by_size(rows)])
+    frame = pd.DataFrame([_row(*labels[i], rows[i]) for i in comparison.order_by_size(rows)])
     if len(names) == 2:
         frame = frame.drop(columns="pair").rename(
             columns={"first": "A", "second": "B", "difference": "B − A"}
@@ -99,12 +101,12 @@ def overview(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
         frame, hide_index=True, placeholder="", alt="Differences per suite", height="content" if len(frame) < 16 else 560,
         column_config={
             **dict.fromkeys(("A", "B", "first", "second", "B − A"), column(alignment="right")),
-            "difference": column(help="Second minus first of the pair, over the samples that both scored.", alignment="right"),
-            "95 % interval": column(help="Adjusted by Holm, like p: excludes 0 if the test rejects.", alignment="right"),
+            "difference": column(help="Second minus first of the pair, on the samples that both scored.", alignment="right"),
+            "95 % interval": column(help="Adjusted by Holm, like p; excludes 0 if the difference is significant.", alignment="right"),
             "p (Holm)": column(help=f"Adjusted over all {len(rows)} comparisons of this table.", alignment="right"),
             "better": column(help="n.s.: not significantly different at 5 %, adjusted."),
             "n": st.column_config.NumberColumn(help="Samples that both scored.", format="localized"),
-            "coverage": column(help="Scored of expected sample-repeats, of either.", alignment="right"),
+            "coverage": column(help="Share of expected samples and repeats that are scored, in each run.", alignment="right"),
         },
     )  # fmt: skip
     return rows
@@ -128,41 +130,43 @@ def _row(label: str, pair: str, row: Row) -> dict[str, object]:
     }
 
 
-def one_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Row], index: Index) -> None:
-    """Draw one suite and one pair in detail."""
-    open_ = {match.label: match for match in matches if not match.why_not}
-    couples = [f"{LETTERS[i]} → {LETTERS[j]}" for i, j in combinations(range(len(names)), 2)]
-    cells = st.columns([3, 1] if len(couples) > 1 else [1])
-    largest = list(open_)[comparison.by_size(rows)[0] // len(couples)]
+def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Row], index: Index) -> None:
+    """Draw the details of one suite and one pair."""
+    comparable = {match.label: match for match in matches if not match.why_not}
+    pairs = [f"{LETTERS[i]} → {LETTERS[j]}" for i, j in combinations(range(len(names)), 2)]
+    cells = st.columns([3, 1] if len(pairs) > 1 else [1])
+    largest = list(comparable)[comparison.order_by_size(rows)[0] // len(pairs)]
     with cells[0]:
-        match = open_[pickers.select_one("suite", "Suite", list(open_), say=safe.visible, default=largest)]
-    pair = couples[0]
-    if len(couples) > 1:
+        match = comparable[
+            pickers.select_one("suite", "Suite", list(comparable), format_func=safe.visible, default=largest)
+        ]
+    pair = pairs[0]
+    if len(pairs) > 1:
         with cells[1]:
-            first = list(open_).index(match.label) * len(couples)
-            best = comparison.by_size(rows[first : first + len(couples)])[0]
-            pair = pickers.select_one("pair", "Pair", couples, default=couples[best])
+            first = list(comparable).index(match.label) * len(pairs)
+            largest_pair = comparison.order_by_size(rows[first : first + len(pairs)])[0]
+            pair = pickers.select_one("pair", "Pair", pairs, default=pairs[largest_pair])
     i, j = LETTERS.index(pair[0]), LETTERS.index(pair[-1])
     a, b = match.entries[i], match.entries[j]
     titles = names[i], names[j]
-    row = rows[list(open_).index(match.label) * len(couples) + couples.index(pair)]
+    row = rows[list(comparable).index(match.label) * len(pairs) + pairs.index(pair)]
     others = [
         e for e in index.entries
         if e.card.config.suite == a.card.config.suite and e.card.config.protocol == a.card.config.protocol
         and e.card.config.data_sha256 == a.card.config.data_sha256
     ]  # fmt: skip
-    sampled = comparison.samples(a, b, others)
+    paired = comparison.samples(a, b, others)
     letters = pair[0], pair[-1]
-    quadrants(sampled, row, letters)
-    by_group(a, b, row, titles, letters)
-    ladder([(names[k], entry) for k, entry in enumerate(match.entries)])
-    flips(a, b, sampled, titles, row, letters=letters)
+    draw_quadrants(paired, row, letters)
+    draw_groups(a, b, row, titles, letters)
+    draw_outcomes([(names[k], entry) for k, entry in enumerate(match.entries)])
+    draw_discordant(a, b, paired, titles, row, letters=letters)
 
 
-def quadrants(sampled: Samples, row: Row, letters: tuple[str, str]) -> None:
-    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: of the pair."""
+def draw_quadrants(paired: Samples, row: Row, letters: tuple[str, str]) -> None:
+    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: those of the pair."""
     st.header("Agreement", anchor=False)
-    counts = comparison.quadrants(sampled)
+    counts = comparison.quadrants(paired)
     total = sum(counts.values())
     first, second = letters
     titles = {
@@ -173,15 +177,13 @@ def quadrants(sampled: Samples, row: Row, letters: tuple[str, str]) -> None:
             share = f"{100 * count / total:.1f} % of {total:,}"
             st.metric(
                 titles.get(name, name), f"{count:,}", share, delta_color="off", delta_arrow="off", border=True,
-                help=MEANS.get(name), width=CARD,
+                help=QUADRANT_HELP.get(name), width=CARD_WIDTH,
             )  # fmt: skip
     bounds = ""
     if row.coverage_a < 1 or row.coverage_b < 1:
-        ends = sorted(end for end in (row.worst, row.best) if end is not None)
-        if ends:
-            bounds = (
-                f" Bounds with what is missing: {formatting.format_interval(ends[0], ends[-1], row.unit)}."
-            )
+        limits = sorted(limit for limit in (row.worst, row.best) if limit is not None)
+        if limits:
+            bounds = f" Bounds with missing outcomes: {formatting.format_interval(limits[0], limits[-1], row.unit)}."
     st.markdown(
         f"Difference {safe.literal(formatting.format_amount(row.difference, row.unit, signed=True))}, 95 % interval "
         f"{safe.literal(formatting.format_interval(*row.ends, row.unit))}, p {safe.literal(formatting.format_p(row.p_adjusted))}, "
@@ -190,8 +192,8 @@ def quadrants(sampled: Samples, row: Row, letters: tuple[str, str]) -> None:
     )
 
 
-def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: tuple[str, str]) -> None:
-    """Draw the differences of the suite's groups."""
+def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: tuple[str, str]) -> None:
+    """Draw the differences by group."""
     rows = comparison.groups(a, b)
     if not rows:
         return
@@ -203,7 +205,7 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: tupl
             "value": scale * (group.difference or 0.0),
             "low": None if group.low_adjusted is None else scale * group.low_adjusted,
             "high": None if group.high_adjusted is None else scale * group.high_adjusted,
-            "says": comparison.better_side(group),
+            "result": comparison.better_side(group),
             "n": group.n,
         }
         for group in rows
@@ -213,7 +215,7 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: tupl
         st.caption("No group has samples that both scored.")
         return
     frame = frame.sort_values("value", ascending=False)
-    unit = UNITS.get(row.unit, row.unit)
+    unit = UNIT_NAMES.get(row.unit, row.unit)
     state.chart(
         item_charts.forest(
             frame, unit=unit, dark=state.dark(), names=(names[0][:40], names[1][:40]), letters=letters
@@ -221,7 +223,7 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: tupl
         alt="Differences per group with their intervals",
     )
     st.caption(
-        f"{len(frame)} groups; intervals and colours hold for all of them together (Benjamini-Hochberg at 5 %)."
+        f"{len(frame)} groups; intervals and colours are adjusted for all groups (Benjamini-Hochberg at 5 %)."
     )
     with st.expander("As a table"):
         table = frame.assign(n=frame["n"].astype(int)).rename(
@@ -230,41 +232,44 @@ def by_group(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: tupl
         st.dataframe(table, hide_index=True, alt="Differences per group")
 
 
-def ladder(runs: Sequence[tuple[str, Entry]]) -> None:
+def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
     """Draw the outcomes of each run."""
     st.header("Outcomes", anchor=False)
     rows = []
     for name, entry in runs:
-        counts = outcomes.ladder(entry)
+        counts = outcomes.count_outcomes(entry)
         total = sum(counts.values()) or 1
-        rows += [{"run": name[:50], "step": step, "n": n, "share": n / total} for step, n in counts.items()]
+        rows += [
+            {"run": name[:50], "outcome": outcome, "n": n, "share": n / total}
+            for outcome, n in counts.items()
+        ]
     frame = pd.DataFrame(rows)
     colours = {
-        step: colour
-        for step, colour in ladder_colours(outcomes.STEPS, dark=state.dark()).items()
-        if step in set(frame["step"])
+        outcome: colour
+        for outcome, colour in outcome_colours(outcomes.OUTCOMES, dark=state.dark()).items()
+        if outcome in set(frame["outcome"])
     }
-    state.chart(item_charts.ladder(frame, colours), alt="Shares of outcomes per run")
+    state.chart(item_charts.outcome_bars(frame, colours), alt="Shares of outcomes per run")
     with st.expander("As a table"):
-        wide = frame.pivot_table(index="step", columns="run", values="n", fill_value=0, sort=False).astype(
+        wide = frame.pivot_table(index="outcome", columns="run", values="n", fill_value=0, sort=False).astype(
             int
         )
         st.dataframe(
-            wide.reindex([step for step in outcomes.STEPS if step in wide.index]),
+            wide.reindex([outcome for outcome in outcomes.OUTCOMES if outcome in wide.index]),
             alt="Counts of outcomes per run",
         )
 
 
-def flips(
-    a: Entry, b: Entry, sampled: Samples, names: tuple[str, str], row: Row, *, letters: tuple[str, str]
+def draw_discordant(
+    a: Entry, b: Entry, paired: Samples, names: tuple[str, str], row: Row, *, letters: tuple[str, str]
 ) -> None:
-    """Draw the samples on which two runs differ; a selected one opens below, side by side."""
+    """Draw the samples on which two runs differ, and below them the replies to a selected one."""
     st.header("Discordant samples", anchor=False)
-    discordant = comparison.discordant(sampled)
+    discordant = comparison.discordant(paired)
     if discordant.empty:
-        st.caption("On no sample.")
+        st.caption("None.")
         return
-    kinds = [
+    present_quadrants = [
         name
         for name in ("only A", "only B", "A better", "B better", comparison.NOT_PAIRED)
         if (discordant["quadrant"] == name).any()
@@ -276,13 +281,16 @@ def flips(
         "A better": f"{names[0]} better",
         "B better": f"{names[1]} better",
     }
-    kind = pickers.select_one(
-        "flip", "Show", ["", *kinds], say=lambda name: safe.visible(titles.get(name, name))
+    quadrant = pickers.select_one(
+        "flip",
+        "Show",
+        ["", *present_quadrants],
+        format_func=lambda name: safe.visible(titles.get(name, name)),
     )
-    shown = discordant[discordant["quadrant"] == kind] if kind else discordant
-    table, config = _flip_table(shown, row, names, letters=letters, gated=a.card.gated or b.card.gated)
+    shown = discordant[discordant["quadrant"] == quadrant] if quadrant else discordant
+    table, config = _discordant_table(shown, row, names, letters=letters, gated=a.card.gated or b.card.gated)
     event = st.dataframe(
-        table.head(MOST), hide_index=True, key="flips", on_select="rerun", selection_mode="single-row", placeholder="",
+        table.head(MAX_ROWS), hide_index=True, key="flips", on_select="rerun", selection_mode="single-row", placeholder="",
         column_config=config, height=380, alt="Samples on which the two differ",
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -290,13 +298,13 @@ def flips(
             "CSV", lambda: downloads.csv(discordant), "flips.csv", "text/csv", icon=":material/download:", on_click="ignore",
             help=f"All {len(discordant):,} samples on which the two differ.",
         )  # fmt: skip
-        st.markdown(f"{len(shown):,} samples, those that matter most first. Choose one to see both replies.")
-    places = event["selection"]["rows"]
-    if places and places[0] < len(shown):
-        side_by_side(a, b, str(shown.iloc[places[0]]["sample"]))
+        st.markdown(f"{len(shown):,} samples, largest contribution first. Select one to see both replies.")
+    indices = event["selection"]["rows"]
+    if indices and indices[0] < len(shown):
+        draw_replies(a, b, str(shown.iloc[indices[0]]["sample"]))
 
 
-def _flip_table(
+def _discordant_table(
     frame: pd.DataFrame, row: Row, names: tuple[str, str], *, letters: tuple[str, str], gated: bool
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     scale, unit = (100.0, "pp") if row.unit == "fraction" else (1.0, row.unit)
@@ -307,11 +315,11 @@ def _flip_table(
             "group": frame["group"].map(safe.visible),
             first: frame["a"],
             second: frame["b"],
-            f"answer of {first}": frame["answer_a"].map(_short),
-            f"answer of {second}": frame["answer_b"].map(_short),
-            "moves": scale * frame["moves"],
+            f"answer of {first}": frame["answer_a"].map(_shorten),
+            f"answer of {second}": frame["answer_b"].map(_shorten),
+            "contribution": scale * frame["contribution"],
             "others right": 100 * frame["others"],
-            "of": frame["asked"],
+            "of": frame["other_runs"],
         }
     )
     if gated:
@@ -320,36 +328,36 @@ def _flip_table(
     config: dict[str, Any] = {
         first: column(help=f"Verdict of {safe.label(names[0])}."),
         second: column(help=f"Verdict of {safe.label(names[1])}."),
-        "moves": number(
-            f"moves, {unit}",
+        "contribution": number(
+            f"contribution, {unit}",
             format="%+.4f",
-            help=f"What this sample adds to the difference {second} minus {first}.",
+            help=f"Contribution of this sample to the difference {second} − {first}.",
         ),
         "others right": number(
             "others right, %",
             format="%.0f",
-            help="Share of the other runs of this suite that are right here.",
+            help="Share of the other runs of this suite that are right.",
         ),
         "of": number("of runs", format="%d", help="Other runs of the same suite, protocol and data."),
     }
     return table, config
 
 
-def _short(answer: object) -> str:
+def _shorten(answer: object) -> str:
     text = safe.visible(answer) if isinstance(answer, str) else ""
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def side_by_side(a: Entry, b: Entry, sample: str) -> None:
-    """Draw the replies of both to one sample, differences marked."""
-    both = [samples.item(entry, sample) for entry in (a, b)]
-    left, right = both
+def draw_replies(a: Entry, b: Entry, sample: str) -> None:
+    """Draw the replies of both runs to a sample with differences marked."""
+    items = [samples.item(entry, sample) for entry in (a, b)]
+    left, right = items
     if left is None or right is None:
         return
     st.markdown(f"**Sample {replies.heading([left])}**")
     state.link(
         "sample",
-        "All of this sample",
+        "Details of this sample",
         suite=a.card.config.suite,
         run=a.card.run,
         beside=b.card.run,
@@ -358,22 +366,22 @@ def side_by_side(a: Entry, b: Entry, sample: str) -> None:
     if a.card.gated or b.card.gated:
         st.info("This suite is gated: texts and answers are not shown.", icon=":material/lock:")
         return
-    replies.beside(left, right)
+    replies.side_by_side(left, right)
 
 
 def main() -> None:
     """Draw the page."""
     st.title("Compare", anchor=False)
     index = frames.index(state.results())
-    names, matches = pick(index)
-    refused(matches)
+    names, matches = select_models(index)
+    list_incomparable(matches)
     if not any(not match.why_not for match in matches):
         if not matches:
-            st.info("These have no suite in common.", icon=":material/info:")
+            st.info("They have no suite in common.", icon=":material/info:")
         st.stop()
     try:
-        rows = overview(names, matches)
-        one_suite(names, matches, rows, index)
+        rows = draw_differences(names, matches)
+        draw_suite(names, matches, rows, index)
     except EvalsError as error:
         st.error(f"These runs cannot be compared: {safe.label(error, 600)}")
     state.broken_runs(index.broken)

@@ -1,4 +1,4 @@
-"""Pictures of a sample: molecules, reactions, crystals, images and time series, drawn in a worker process."""
+"""Molecules, reactions, crystals, images and time series of a sample, drawn in a worker process."""
 
 from __future__ import annotations
 
@@ -28,87 +28,101 @@ def _workers() -> Pool:
 
 
 @st.cache_data(max_entries=300, show_spinner=False)
-def _drawn(_function: Callable[..., Any], name: str, *arguments: Any, **options: Any) -> Any:
-    """Call a function in the worker, once per picture; return the error's message if it fails."""
+def _draw_in_worker(_function: Callable[..., Any], name: str, *arguments: Any, **options: Any) -> Any:
+    """Return the cached result of a function in the worker process, or its error message."""
     try:
         return _workers().call(partial(_function, **options), *arguments)
     except EvalsError as error:
         return str(error)
 
 
-def pictures(item: Item, key: str) -> None:
+def draw_structures(item: Item, key: str) -> None:
     """Draw the molecules, reactions and crystals of a sample."""
-    named = samples.molecules(item)
-    if named:
-        _molecules(named, key)
-    if crystals.looks_like_crystal(item.asked):
-        _crystal(item.asked, key)
+    item_molecules = samples.molecules(item)
+    if item_molecules:
+        _draw_molecules(item_molecules, key)
+    if crystals.looks_like_crystal(item.prompt_text):
+        _draw_crystal(item.prompt_text, key)
 
 
-def _molecules(named: samples.Molecules, key: str) -> None:
+def _draw_molecules(item_molecules: samples.Molecules, key: str) -> None:
     dark = state.dark()
-    if named.gold:
-        both = _drawn(molecules.pair, "pair", named.answer, named.gold, dark=dark)
-        if isinstance(both, str):
-            st.caption(f"Not drawn: {safe.label(both)}")
+    if item_molecules.gold:
+        drawing = _draw_in_worker(
+            molecules.draw_pair, "pair", item_molecules.answer, item_molecules.gold, dark=dark
+        )
+        if isinstance(drawing, str):
+            st.caption(f"Not drawn: {safe.label(drawing)}")
         else:
-            _pair(named, both)
-    if named.reaction:
+            _draw_pair(item_molecules, drawing)
+    if item_molecules.reaction:
         with st.expander("The reaction", icon=":material/science:", key=f"reaction-{key}"):
-            _reaction(named)
-    elif named.given and not named.gold:
-        cells = st.columns(min(2, len(named.given)))
-        for place, (smiles, letter) in enumerate(named.given.items()):
-            with cells[place % len(cells)]:
-                drawn = _drawn(molecules.molecule, "molecule", smiles, dark=dark)
-                _image(drawn, f"molecule in the question: {smiles}", f"Option {letter}" if letter else "")
+            _draw_reaction(item_molecules)
+    elif item_molecules.question_molecules and not item_molecules.gold:
+        cells = st.columns(min(2, len(item_molecules.question_molecules)))
+        for i, (smiles, letter) in enumerate(item_molecules.question_molecules.items()):
+            with cells[i % len(cells)]:
+                drawing = _draw_in_worker(molecules.draw_molecule, "molecule", smiles, dark=dark)
+                _draw_image(
+                    drawing, f"molecule in the question: {smiles}", f"Option {letter}" if letter else ""
+                )
 
 
-def _pair(named: samples.Molecules, both: molecules.PairPicture) -> None:
+def _draw_pair(item_molecules: samples.Molecules, drawing: molecules.PairDrawing) -> None:
     left, right = st.columns(2)
     with left:
-        _image(both.answer, f"answered molecule: {named.answer or 'none'}", "Answer")
+        _draw_image(drawing.answer, f"answered molecule: {item_molecules.answer or 'none'}", "Answer")
     with right:
-        _image(both.gold, f"gold molecule: {named.gold}", f"Gold: {named.name}" if named.name else "Gold")
-    if not both.tanimoto:
+        _draw_image(
+            drawing.gold,
+            f"gold molecule: {item_molecules.gold}",
+            f"Gold: {item_molecules.name}" if item_molecules.name else "Gold",
+        )
+    if not drawing.tanimoto:
         return
-    stopped = " (the search was stopped at its time limit)" if both.stopped else ""
-    stereo = f"; {both.stereo} of them differ in stereo" if both.stereo else ""
+    stopped = " (the search reached its time limit)" if drawing.stopped else ""
+    stereo = f"; {drawing.stereo} of them differ in stereochemistry" if drawing.stereo else ""
     st.caption(
-        f":blue-background[blue]: in both, the largest common substructure of {both.shared} atoms{stopped}{stereo}; "
-        f":orange-background[orange]: what differs. Answer {both.answer.atoms}, gold {both.gold.atoms} heavy atoms."
+        f":blue-background[blue]: the largest common substructure, {drawing.shared} atoms{stopped}{stereo}; "
+        f":orange-background[orange]: differences. Answer {drawing.answer.atoms}, gold {drawing.gold.atoms} heavy atoms."
     )
-    for cell, (name, value) in zip(st.columns(3), both.tanimoto.items(), strict=False):
+    for cell, (name, value) in zip(st.columns(3), drawing.tanimoto.items(), strict=False):
         cell.metric(
-            f"Tanimoto, {FINGERPRINTS[name]}", f"{value:.3f}", help="1: the same bits; blind to stereo."
+            f"Tanimoto, {FINGERPRINTS[name]}",
+            f"{value:.3f}",
+            help="1: identical fingerprints, which ignore stereochemistry.",
         )
 
 
-def _reaction(named: samples.Molecules) -> None:
-    given = next(iter(named.given), "")
-    for name, smiles in (("As known", named.gold), ("As answered", named.answer)):
+def _draw_reaction(item_molecules: samples.Molecules) -> None:
+    given = next(iter(item_molecules.question_molecules), "")
+    for name, smiles in (("Gold", item_molecules.gold), ("Answer", item_molecules.answer)):
         if smiles and given:
-            ends = (given, smiles) if named.reaction == "forward" else (smiles, given)
+            ends = (given, smiles) if item_molecules.reaction == "forward" else (smiles, given)
             st.caption(name)
-            drawn = _drawn(molecules.reaction, "reaction", *ends, dark=state.dark())
-            _image(drawn, f"reaction: {ends[0]} gives {ends[1]}", wide=True)
+            drawing = _draw_in_worker(molecules.draw_reaction, "reaction", *ends, dark=state.dark())
+            _draw_image(drawing, f"reaction: {ends[0]} gives {ends[1]}", wide=True)
 
 
-def _image(picture: molecules.Picture | str, alt: str, title: str = "", *, wide: bool = False) -> None:
-    """Draw an SVG that we made, or say why there is none."""
+def _draw_image(image: molecules.Drawing | str, alt: str, title: str = "", *, wide: bool = False) -> None:
+    """Draw an SVG, or the reason why there is none."""
     if title:
         st.caption(safe.label(title, 300))
-    if isinstance(picture, str) or not picture.svg.startswith(("<?xml", "<svg")):
-        st.caption(f"Not drawn: {safe.label(picture if isinstance(picture, str) else picture.note)}")
+    if isinstance(image, str) or not image.svg.startswith(("<?xml", "<svg")):
+        st.caption(f"Not drawn: {safe.label(image if isinstance(image, str) else image.note)}")
         return
-    st.image(picture.svg, alt=safe.visible(alt)[:300], width=molecules.WIDE[0] if wide else molecules.SIZE[0])
-    if words := ", ".join(filter(None, (picture.formula, picture.note))):
-        st.caption(safe.label(words, 300))
+    st.image(
+        image.svg,
+        alt=safe.visible(alt)[:300],
+        width=molecules.REACTION_SIZE[0] if wide else molecules.MOLECULE_SIZE[0],
+    )
+    if caption := ", ".join(filter(None, (image.formula, image.note))):
+        st.caption(safe.label(caption, 300))
 
 
-def _crystal(words: str, key: str) -> None:
-    """Draw a crystal's cell beside its numbers."""
-    cell = _drawn(crystals.read, "crystal", words, dark=state.dark())
+def _draw_crystal(description: str, key: str) -> None:
+    """Draw a crystal's unit cell and its properties."""
+    cell = _draw_in_worker(crystals.read, "crystal", description, dark=state.dark())
     if isinstance(cell, str):
         st.caption(f"Not drawn: {safe.label(cell)}")
         return
@@ -116,7 +130,9 @@ def _crystal(words: str, key: str) -> None:
     with left:
         st.image(cell.svg, alt=safe.visible(f"unit cell of {cell.formula}"), width=320)
     with right:
-        st.markdown(f"**{safe.label(cell.formula)}**, {safe.label(cell.space_group or 'no symmetry found')}")
+        st.markdown(
+            f"**{safe.label(cell.formula)}**, {safe.label(cell.space_group or 'unknown space group')}"
+        )
         rows = {
             "a, b, c / Å": ", ".join(f"{x:.4g}" for x in cell.lengths),
             "α, β, γ / °": ", ".join(f"{x:.4g}" for x in cell.angles),
@@ -129,39 +145,39 @@ def _crystal(words: str, key: str) -> None:
         st.dataframe(pd.DataFrame(cell.sites), hide_index=True, alt="Sites of the cell")
 
 
-def sent(item: Item, part: Media) -> None:
-    """Draw an image, a series or a structure that was sent with the prompt."""
+def draw_media(item: Item, part: Media) -> None:
+    """Draw an image, a time series or a structure that was sent with the prompt."""
     try:
         raw = media.read(item.entry.path, part)
     except EvalsError as error:
         st.caption(f"Not shown: {safe.label(error)}")
         return
     size = f"{part.width} x {part.height} pixels" if part.width else f"{part.size:,} bytes"
-    how = f", sent as {part.sent}" if part.sent else ""
+    sent_as = f", sent as {part.sent}" if part.sent else ""
     if part.kind == "time_series":
-        _series(_drawn(media.series, "series", raw, part.media_type))
+        _draw_series(_draw_in_worker(media.read_series, "series", raw, part.media_type))
     elif part.kind == "structure":
-        _crystal(raw.decode("utf-8", "replace"), part.sha256[:8])
+        _draw_crystal(raw.decode("utf-8", "replace"), part.sha256[:8])
     else:
-        _pixels(item, raw)
-    st.caption(safe.label(f"{part.media_type}, {size}{how}, SHA-256 {part.sha256[:12]}"))
+        _draw_pixels(item, raw)
+    st.caption(safe.label(f"{part.media_type}, {size}{sent_as}, SHA-256 {part.sha256[:12]}"))
 
 
-def _pixels(item: Item, raw: bytes) -> None:
-    """Draw an image, with the boxes of the gold answer and the model's if both are boxes."""
-    gold = media.rectangles(str(item.sample.target)) if item.sample else []
-    stated = media.rectangles(item.score.answer or "") if gold and item.score else []
-    picture = _drawn(media.picture, "picture", raw, tuple(gold), tuple(stated))
-    if isinstance(picture, str):
-        st.caption(f"Not shown: {safe.label(picture)}")
+def _draw_pixels(item: Item, raw: bytes) -> None:
+    """Draw an image with the boxes of the gold answer and of the answer."""
+    gold = media.parse_boxes(str(item.sample.target)) if item.sample else []
+    answered = media.parse_boxes(item.score.answer or "") if gold and item.score else []
+    image = _draw_in_worker(media.redraw_image, "picture", raw, tuple(gold), tuple(answered))
+    if isinstance(image, str):
+        st.caption(f"Not shown: {safe.label(image)}")
         return
-    st.image(picture, alt="image that was sent with the prompt")
+    st.image(image, alt="image that was sent with the prompt")
     if gold:
-        overlap = f", intersection over union {iou(stated[0], gold[0]):.3f}" if stated else ""
+        overlap = f", intersection over union {iou(answered[0], gold[0]):.3f}" if answered else ""
         st.caption(f":blue-background[blue]: gold, :orange-background[orange]: answered{overlap}")
 
 
-def _series(frame: pd.DataFrame | str) -> None:
+def _draw_series(frame: pd.DataFrame | str) -> None:
     if isinstance(frame, str):
         st.caption(f"Not drawn: {safe.label(frame)}")
         return

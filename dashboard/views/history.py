@@ -1,4 +1,4 @@
-"""History: one model's checkpoints over time, with the gate's verdict on each and what changed besides the model."""
+"""The page History: a model's checkpoints over time, the gate's verdict on each, and changes other than the model."""
 
 from __future__ import annotations
 
@@ -10,42 +10,44 @@ from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, history, styling
-from evals.dashboard.tables.history import Against, Line
+from evals.dashboard.tables.history import Against, History
 
-AGAINST: tuple[Against, ...] = ("the first", "the one before")
-DRAWN = 3  # lines that are drawn unless the reader asks for more
+BASELINES: tuple[Against, ...] = ("the first", "the one before")
+MAX_DEFAULT_SUITES = 3
 
 
-def draw(line: Line, margin: float, against: Against) -> None:
-    """Draw one suite under one protocol."""
-    name, better = history.unit(line)
-    st.header(safe.label(line.label), anchor=False)
+def draw_history(suite_history: History, margin: float, against: Against) -> None:
+    """Draw the history of a suite under a protocol."""
+    unit, better = history.unit_and_direction(suite_history)
+    st.header(safe.label(suite_history.label), anchor=False)
     with st.spinner("Comparing each run, sample by sample ..."):
         table = history.table(
-            line, margin=margin if name == "fraction" else margin_of(line, margin), against=against
+            suite_history,
+            margin=margin if unit == "fraction" else margin_in_unit(suite_history, margin),
+            against=against,
         )
     if len(table) == 1:
-        st.caption("One run so far: a line needs two.")
+        st.caption("Only one run so far.")
     else:
         state.chart(
-            charts.history(table, styling.unit(name), dark=state.dark()),
-            alt=f"Scores of {line.label} over time",
+            charts.history(table, styling.unit(unit), dark=state.dark()),
+            alt=f"Scores of {suite_history.label} over time",
         )
     verdicts = Counter(verdict for verdict in table["verdict"] if verdict)
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    verdict_counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     st.caption(
-        f"{len(table)} {'run' if len(table) == 1 else 'runs'} in {styling.unit(name)}, {better} is better; {counted or 'nothing to judge yet'}."
+        f"{len(table)} {'run' if len(table) == 1 else 'runs'} in {styling.unit(unit)}, {better} is better; {verdict_counts or 'no verdicts yet'}."
     )
     for row in table[table["changed"] != ""].to_dict("records"):
         st.caption(
-            f"Changed on {row['started']:%Y-%m-%d}: {safe.label(row['changed'], 300)}. Scores before and after are not on one scale."
+            f"Changed on {row['started']:%Y-%m-%d}: {safe.label(row['changed'], 300)}. Scores before and after are not comparable."
         )
-    form = "%.1f" if name == "fraction" else "%.4g"
+    number_format = "%.1f" if unit == "fraction" else "%.4g"
     st.dataframe(
-        table.drop(columns="stretch"), hide_index=True, placeholder="", alt=f"Runs of {line.label}",
+        table.drop(columns="segment"), hide_index=True, placeholder="", alt=f"Runs of {suite_history.label}",
         column_config={
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-            **{part: st.column_config.NumberColumn(format=form) for part in ("value", "low", "high")},
+            **{field: st.column_config.NumberColumn(format=number_format) for field in ("value", "low", "high")},
             "n": st.column_config.NumberColumn(format="localized"),
             "coverage": st.column_config.NumberColumn(format="%.1f %%"),
             "verdict": st.column_config.Column(help="pass, regression or inconclusive, as `evals gate` decides."),
@@ -53,48 +55,50 @@ def draw(line: Line, margin: float, against: Against) -> None:
     )  # fmt: skip
 
 
-def margin_of(line: Line, points: float) -> float:
-    """Return a margin in the suite's own unit: that share of the first run's score."""
-    head = line.entries[0].headline
-    return points * abs(head.value or 1.0) if head else points
+def margin_in_unit(suite_history: History, points: float) -> float:
+    """Return a margin in the suite's unit: the share `points` of the first run's score."""
+    headline = suite_history.entries[0].headline
+    return points * abs(headline.value or 1.0) if headline else points
 
 
 def main() -> None:
     """Draw the page."""
     st.title("History", anchor=False)
     index = frames.index(state.results())
-    names = history.names(index.entries)
+    names = history.models_with_history(index.entries)
     if not names:
         state.broken_runs(index.broken)
         state.empty_state(
-            "No benchmark run has a number yet; sample items have no history.",
+            "No benchmark run has a score yet; runs on sample items are not shown.",
             "evals run mmlu-pro -m smollm2",
         )
-    typed = st.query_params.get("model", names[0])
+    requested = st.query_params.get("model", names[0])
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
     model = left.selectbox(
-        "Model, or the beginning of its checkpoints' names", names if typed in names else [typed, *names],
+        "Model, or prefix of its checkpoints' names", names if requested in names else [requested, *names],
         key="model", bind="query-params", accept_new_options=True,
     )  # fmt: skip
-    points = middle.number_input(
+    margin_points = middle.number_input(
         "Margin, points", 0.1, 50.0, 2.0, 0.5, key="margin", bind="query-params",
-        help="Largest acceptable loss; if the unit is not %, in percent of the first run's score.",
+        help="Largest acceptable loss; for units other than %, in percent of the first run's score.",
     )  # fmt: skip
     against = right.segmented_control(
-        "Compare with", AGAINST, default=AGAINST[1], key="against", bind="query-params",
+        "Compare with", BASELINES, default=BASELINES[1], key="against", bind="query-params",
         help="The gate pairs the two runs sample by sample at alpha 0.05; missing outcomes count against the later one.",
     )  # fmt: skip
-    lines = history.lines(index.entries, model or "")
-    if not lines:
+    histories = history.histories(index.entries, model or "")
+    if not histories:
         st.info(
-            "No run of a benchmark by such a model; sample items have no history.", icon=":material/info:"
+            "No benchmark runs of this model; runs on sample items are not shown.", icon=":material/info:"
         )
         st.stop()
-    labels = [line.label for line in lines]
-    chosen = st.multiselect("Suites", labels, default=labels[:DRAWN], key="line", bind="query-params")
-    for line in lines:
-        if line.label in chosen:
-            draw(line, points / 100, against or AGAINST[1])
+    labels = [suite_history.label for suite_history in histories]
+    selected = st.multiselect(
+        "Suites", labels, default=labels[:MAX_DEFAULT_SUITES], key="line", bind="query-params"
+    )
+    for suite_history in histories:
+        if suite_history.label in selected:
+            draw_history(suite_history, margin_points / 100, against or BASELINES[1])
     state.broken_runs(index.broken)
 
 

@@ -1,7 +1,7 @@
-"""Widgets whose values are in the URL under stable names, whatever label the reader sees.
+"""Widgets with their values, instead of the displayed labels, as parameters in the URL.
 
-Streamlit's own binding puts labels into the URL, but links between pages name runs and samples by their ids. A value
-that is new in the URL (a link, the back button) replaces the widget's own.
+Streamlit's own binding writes labels into the URL, but links between pages contain ids of runs and samples. A new value in
+the URL (from a link or the back button) replaces the widget's value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from evals.dashboard import state
-from evals.dashboard.downloads import day
+from evals.dashboard.downloads import iso_time
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry, Index
@@ -24,19 +24,19 @@ def select_one(
     label: str,
     options: Sequence[str],
     *,
-    say: Callable[[str], str] = str,
+    format_func: Callable[[str], str] = str,
     default: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> str:
-    """Draw a select box; without a value in the URL it shows `default`, or the first option. The default is not in the URL."""
-    usual = default if default in options else options[0]
-    key, wanted = f"pick-{param}", st.query_params.get(param)
-    if wanted in options and _from_outside(param, wanted):
-        st.session_state[key] = wanted
+    """Draw a select box; without a value in the URL it has the value `default` or the first option, which the URL omits."""
+    initial = default if default in options else options[0]
+    key, url_value = f"pick-{param}", st.query_params.get(param)
+    if url_value in options and _is_new(param, url_value):
+        st.session_state[key] = url_value
     elif st.session_state.get(key) not in options:
-        st.session_state[key] = usual
-    value: str = st.selectbox(label, options, key=key, format_func=say, help=help)
-    _remember(param, value if value != usual or wanted is not None else None)
+        st.session_state[key] = initial
+    value: str = st.selectbox(label, options, key=key, format_func=format_func, help=help)
+    _store_value(param, value if value != initial or url_value is not None else None)
     return value
 
 
@@ -45,69 +45,77 @@ def select_many(
     label: str,
     options: Sequence[str],
     *,
-    most: int,
-    say: Callable[[str], str] = str,
+    max_selections: int,
+    format_func: Callable[[str], str] = str,
     default: Callable[[], Sequence[str]] = tuple,
     placeholder: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> list[str]:
-    """Draw a multiselect; unknown names in the URL are ignored, and `default` is called only without any."""
+    """Draw a multiselect; unknown names in the URL are ignored. `default` is called only if there are no values."""
     key = f"pick-{param}"
-    wanted = [name for name in st.query_params.get_all(param) if name in options][:most]
-    if wanted and _from_outside(param, wanted):
-        st.session_state[key] = wanted
+    url_value = [name for name in st.query_params.get_all(param) if name in options][:max_selections]
+    if url_value and _is_new(param, url_value):
+        st.session_state[key] = url_value
     elif key not in st.session_state:
-        st.session_state[key] = [name for name in default() if name in options][:most]
+        st.session_state[key] = [name for name in default() if name in options][:max_selections]
     else:
         st.session_state[key] = [name for name in st.session_state[key] if name in options]
     values: list[str] = st.multiselect(
-        label, options, key=key, format_func=say, max_selections=most, placeholder=placeholder, help=help
+        label,
+        options,
+        key=key,
+        format_func=format_func,
+        max_selections=max_selections,
+        placeholder=placeholder,
+        help=help,
     )
-    _remember(param, values or None)
+    _store_value(param, values or None)
     return values
 
 
 def text(param: str, label: str, *, placeholder: str = "", help: str | None = None) -> str:  # noqa: A002
-    """Draw a field for a short text."""
-    key, wanted = f"pick-{param}", st.query_params.get(param, "")
-    if wanted and _from_outside(param, wanted):
-        st.session_state[key] = wanted
+    """Draw a text field."""
+    key, url_value = f"pick-{param}", st.query_params.get(param, "")
+    if url_value and _is_new(param, url_value):
+        st.session_state[key] = url_value
     value = st.text_input(label, key=key, placeholder=placeholder, help=help, max_chars=200)
-    _remember(param, value or None)
+    _store_value(param, value or None)
     return value
 
 
-def run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entry]]:
-    """Draw the choice of a suite and of one of its runs into two cells; return the run, and the suite's runs, newest first."""
-    unreadable(index, st.query_params.get_all("run"))
-    newest = list(reversed(index.entries))
-    named = index.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
-    suites = sorted({entry.card.config.suite for entry in newest})
+def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entry]]:
+    """Draw the selection of a suite and a run into two cells; return the run, and the suite's runs, newest first."""
+    stop_if_unreadable(index, st.query_params.get_all("run"))
+    newest_first = list(reversed(index.entries))
+    url_run = index.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
+    suites = sorted({entry.card.config.suite for entry in newest_first})
     with cells[0]:
-        suite = select_one("suite", "Suite", suites, default=(named or _scored(newest)).card.config.suite)
-    runs = {entry.card.run: entry for entry in newest if entry.card.config.suite == suite}
+        suite = select_one(
+            "suite", "Suite", suites, default=(url_run or _first_scored(newest_first)).card.config.suite
+        )
+    runs = {entry.card.run: entry for entry in newest_first if entry.card.config.suite == suite}
     with cells[1]:
-        chosen = select_one(
+        run_id = select_one(
             "run",
             "Run",
             list(runs),
-            say=names(list(runs.values())).__getitem__,
-            help="The newest first.",
-            default=_scored(list(runs.values())).card.run,
+            format_func=run_labels(list(runs.values())).__getitem__,
+            help="Newest first.",
+            default=_first_scored(list(runs.values())).card.run,
         )
-    return runs[chosen], list(runs.values())
+    return runs[run_id], list(runs.values())
 
 
-def _scored(entries: Sequence[Entry]) -> Entry:
-    """Return the first run with a number; if none has, the first."""
+def _first_scored(entries: Sequence[Entry]) -> Entry:
+    """Return the first run with a score, or the first run if none has a score."""
     return next(
         (entry for entry in entries if entry.headline and entry.headline.value is not None), entries[0]
     )
 
 
-def unreadable(index: Index, names: Sequence[str]) -> None:
-    """Stop the page if the URL names a broken run: another run must not be shown in its place."""
-    reasons = {run.path.name: run.why for run in index.broken}
+def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
+    """Stop the page with an error if the URL names a broken run."""
+    reasons = {run.path.name: run.reason for run in index.broken}
     for name in names:
         runs = [entry for entry in index.entries if entry.card.run == name]
         if runs and all(frames.fault(run.path) for run in runs):
@@ -122,11 +130,11 @@ def unreadable(index: Index, names: Sequence[str]) -> None:
             st.stop()
 
 
-def names(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return names of runs: model, protocol and minute; if several have the same, also their ids."""
+def run_labels(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return labels of runs by id: model, protocol and time, and the id if these are not unique."""
     titles = {
-        e.card.run: f"{e.card.model} · {e.card.config.protocol} · {day(e.card.started)[:16].replace('T', ' ')}"
-        for e in entries
+        entry.card.run: f"{entry.card.model} · {entry.card.config.protocol} · {iso_time(entry.card.started)[:16].replace('T', ' ')}"
+        for entry in entries
     }
     counts = Counter(titles.values())
     return {
@@ -134,26 +142,26 @@ def names(entries: Sequence[Entry]) -> dict[str, str]:
     }
 
 
-def _from_outside(param: str, wanted: str | list[str] | None) -> bool:
-    return st.session_state.get(f"url-{param}") != wanted or f"pick-{param}" not in st.session_state
+def _is_new(param: str, url_value: str | list[str] | None) -> bool:
+    return st.session_state.get(f"url-{param}") != url_value or f"pick-{param}" not in st.session_state
 
 
-def _remember(param: str, value: str | list[str] | None) -> None:
-    """Remember a value to be put into the URL."""
+def _store_value(param: str, value: str | list[str] | None) -> None:
+    """Store a value that `write_url` writes into the URL."""
     st.session_state[f"url-{param}"] = value
     st.session_state.setdefault("to-url", {})[param] = value
 
 
 def write_url() -> None:
-    """Put the values of this run of the script into the URL, so that all changes are one entry of the history."""
+    """Write the stored values into the URL at once, as a single entry of the browser's history."""
     values = st.session_state.pop("to-url", {})
-    changed = {
+    changed_values = {
         param: value
         for param, value in values.items()
         if value is not None
         and st.query_params.get_all(param) != (value if isinstance(value, list) else [value])
     }
-    if changed:
-        st.query_params.update(changed)
+    if changed_values:
+        st.query_params.update(changed_values)
     for param in [param for param, value in values.items() if value is None and param in st.query_params]:
         del st.query_params[param]

@@ -1,4 +1,4 @@
-"""One sample in words: question, reply with what was read marked in it, answer beside gold, verdict and why."""
+"""The texts of a sample: question, reply with the answer marked, answer and gold answer, verdict and reason."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from evals.dashboard.tables.sample import Item, Option
 from evals.dashboard.views import drawings
 from evals.types import Failure, Part, Reply, Score, Text
 
-COLOURS = {"right": "green", "wrong": "orange", "graded": "blue", "invalid": "violet"}
-"""Badge colours of verdicts; all others are grey. The badge has the word too."""
-LONG = 900
-"""Length of a reply above which an excerpt with the extracted answer precedes it."""
-TALL = 620
-"""Height in pixels above which a prompt or a reply scrolls by itself."""
+VERDICT_COLOURS = {"right": "green", "wrong": "orange", "graded": "blue", "invalid": "violet"}
+"""Badge colours of verdicts; others are grey."""
+LONG_REPLY_CHARS = 900
+"""Length above which a reply is preceded by an excerpt with the extracted answer."""
+MAX_HEIGHT = 620
+"""Maximum height of a prompt or reply in pixels, above which it scrolls."""
 
 
-def badge(verdict: str) -> str:
-    """Return a verdict as a badge, in Markdown."""
-    return f":{COLOURS.get(verdict, 'gray')}-badge[{safe.literal(verdict)}]"
+def verdict_badge(verdict: str) -> str:
+    """Return the badge of a verdict in Markdown."""
+    return f":{VERDICT_COLOURS.get(verdict, 'gray')}-badge[{safe.literal(verdict)}]"
 
 
 def heading(items: Sequence[Item]) -> str:
@@ -39,73 +39,75 @@ def heading(items: Sequence[Item]) -> str:
 # --- verdict, answer and gold -------------------------------------------------------------------------------
 
 
-def scored(item: Item) -> None:
-    """Draw the verdict, the extracted answer, the gold answer and the reason."""
+def draw_score(item: Item) -> None:
+    """Draw verdict, extracted answer, gold answer and reason."""
     score = item.score
     suspect = " :orange-badge[:material/flag: needs review]" if score and score.suspect else ""
-    st.markdown(badge(item.verdict) + suspect)
+    st.markdown(verdict_badge(item.verdict) + suspect)
     if isinstance(item.outcome, Failure):
         st.warning(
-            f"Failed at the {item.outcome.stage} after {item.outcome.attempts} attempts, no verdict on the model: "
+            f"Failed at stage {item.outcome.stage} after {item.outcome.attempts} attempts, not scored: "
             f"{safe.label(item.outcome.kind)}: {safe.label(item.outcome.message, 600)}"
         )
     if item.sample is not None:
-        _answers(item)
+        _draw_answers(item)
     if score and score.why:
-        st.markdown(f"**Why**: {safe.label(score.why, 600)}")
-    _figures(item)
+        st.markdown(f"**Reason**: {safe.label(score.why, 600)}")
+    _draw_number(item)
 
 
-def _answers(item: Item) -> None:
+def _draw_answers(item: Item) -> None:
     """Draw the extracted answer and the gold answer: options by letter and text, other answers verbatim."""
-    stated = item.score.answer if item.score else None
-    offered = samples.options(item)
-    if offered:
-        answered = [option for option in offered if option.answered]
-        read = "; ".join(map(_option, answered)) or (safe.label(stated) if stated else "*no answer*")
-        gold = "; ".join(_option(option) for option in offered if option.gold)
-        st.markdown(f":{safe.READ}-badge[read] {read}\n\n:green-badge[gold] {gold}")
+    answer = item.score.answer if item.score else None
+    options = samples.options(item)
+    if options:
+        answered_options = [option for option in options if option.answered]
+        answer_text = "; ".join(map(_option_text, answered_options)) or (
+            safe.label(answer) if answer else "*no answer*"
+        )
+        gold = "; ".join(_option_text(option) for option in options if option.gold)
+        st.markdown(f":{safe.ANSWER_COLOUR}-badge[answer] {answer_text}\n\n:green-badge[gold] {gold}")
         return
     target = item.sample.target if item.sample else ""
     gold = ", ".join(target) if isinstance(target, tuple) else str(target)
     unit = f" {item.sample.unit}" if item.sample and item.sample.unit else ""
     left, right = st.columns(2)
     with left:
-        st.caption("Read")
-        if stated is None:
+        st.caption("Answer")
+        if answer is None:
             st.markdown("*no answer*")
         else:
-            _verbatim(safe.shorten(stated, 2_000).text)
+            _draw_verbatim(safe.shorten(answer, 2_000).text)
     with right:
         st.caption("Gold")
-        _verbatim(safe.shorten(f"{gold}{unit}", 2_000).text)
+        _draw_verbatim(safe.shorten(f"{gold}{unit}", 2_000).text)
 
 
-def _option(option: Option) -> str:
-    order = f" ({option.letter} in the data set)" if option.shown != option.letter else ""
-    return f"**{option.shown}.** {safe.label(option.text, 200)}{order}"
+def _option_text(option: Option) -> str:
+    order = f" ({option.letter} in the data set)" if option.shown_letter != option.letter else ""
+    return f"**{option.shown_letter}.** {safe.label(option.text, 200)}{order}"
 
 
-def _verbatim(text: str) -> None:
+def _draw_verbatim(text: str) -> None:
     st.code(safe.visible(text), language=None, wrap_lines=True)
 
 
-def _figures(item: Item) -> None:
-    """Write a stated number beside the target, with its error."""
-    number = samples.figures(item)
+def _draw_number(item: Item) -> None:
+    """Draw a numeric answer, the target and the error."""
+    number = samples.compare_numbers(item)
     if number is None:
         return
     unit = f" {safe.label(number.unit)}" if number.unit else ""
     share = 100 * (number.relative or 0.0)
     relative = "" if number.relative is None else f" ({share:+,.{0 if abs(share) >= 100 else 1}f} %)"
     st.markdown(
-        f"stated **{number.value:.5g}**{unit}, target **{number.target:.5g}**{unit}, "
+        f"answer **{number.value:.5g}**{unit}, target **{number.target:.5g}**{unit}, "
         f"error **{safe.literal(f'{number.error:+.4g}')}**{unit}{safe.literal(relative)}"
     )
 
 
-def parts(item: Item) -> None:
-    """Draw every scorer's value and parts if there is more than one number."""
+def draw_parts(item: Item) -> None:
+    """Draw the values and parts of all scorers if there is more than one."""
     rows: list[dict[str, Any]] = []
     for name, score in item.scores.items():
         if isinstance(score, Failure):
@@ -125,15 +127,15 @@ def parts(item: Item) -> None:
         st.dataframe(frame, hide_index=True, placeholder="", alt="Values per scorer")
 
 
-def judged(item: Item) -> None:
-    """Draw the judge models' replies verbatim."""
+def draw_judgements(item: Item) -> None:
+    """Draw the replies of judge models."""
     judgements = [
         judgement for score in item.scores.values() if isinstance(score, Score) for judgement in score.judged
     ]
     for number, judgement in enumerate(judgements, 1):
         name = f"Judge {number} of {len(judgements)}: " if len(judgements) > 1 else "Judge: "
         with st.expander(f"{name}{safe.label(judgement.judge)}", icon=":material/gavel:"):
-            _body(judgement.text, f"judge{number}-{item.entry.card.run}")
+            _draw_text(judgement.text, f"judge{number}-{item.entry.card.run}")
             tokens = f", {judgement.usage.output:,} tokens" if judgement.usage.output is not None else ""
             st.caption(
                 f"{safe.label(judgement.model or judgement.judge)}, {judgement.attempts} attempts{tokens}"
@@ -143,89 +145,91 @@ def judged(item: Item) -> None:
 # --- question and reply -------------------------------------------------------------------------------------
 
 
-def question(item: Item, key: str) -> None:
-    """Draw the prompt as sent; if it is not known, the data set's question with its options, if it was kept."""
+def draw_question(item: Item, key: str) -> None:
+    """Draw the prompt, or if it is unknown the question from the data set with its options."""
     messages = item.prompt.messages if item.prompt else ()
     if messages:
         for number, message in enumerate(messages):
-            words = any(isinstance(part, Text) for part in message.parts)
-            sent = f"Prompt as sent: {message.role}" if words else "Image as given to the network"
+            has_text = any(isinstance(part, Text) for part in message.parts)
+            sent = f"Prompt as sent: {message.role}" if has_text else "Image as fed to the network"
             st.caption(message.role if number else sent)
-            _parts(item, message.parts, f"{key}-prompt{number}")
+            _draw_message(item, message.parts, f"{key}-prompt{number}")
         return
     question_parts = item.sample.question if item.sample else ()
     if question_parts:
-        st.caption("Question of the data set; the prompt as sent is not known")
-        _parts(item, question_parts, f"{key}-question")
+        st.caption("Question from the data set; the prompt that was sent is unknown")
+        _draw_message(item, question_parts, f"{key}-question")
     elif item.outcome is not None:
-        st.caption("Neither prompt nor question is known: the replies were imported.")
-    _options(item)
+        st.caption("Prompt and question are unknown: the replies were imported.")
+    _draw_options(item)
 
 
-def _parts(item: Item, message_parts: Sequence[Part], key: str) -> None:
-    for place, part in enumerate(message_parts):
+def _draw_message(item: Item, message_parts: Sequence[Part], key: str) -> None:
+    for index, part in enumerate(message_parts):
         if isinstance(part, Text):
-            _body(part.text, f"{key}-{place}")
+            _draw_text(part.text, f"{key}-{index}")
         else:
-            drawings.sent(item, part)
+            drawings.draw_media(item, part)
 
 
-def _options(item: Item) -> None:
+def _draw_options(item: Item) -> None:
     lines = [
-        f"- **{option.shown}.** {safe.label(option.text, 400)}"
-        f"{' :green-badge[gold]' if option.gold else ''}{f' :{safe.READ}-badge[read]' if option.answered else ''}"
+        f"- **{option.shown_letter}.** {safe.label(option.text, 400)}"
+        f"{' :green-badge[gold]' if option.gold else ''}{f' :{safe.ANSWER_COLOUR}-badge[answer]' if option.answered else ''}"
         for option in samples.options(item)
     ]
     if lines:
         st.markdown("\n".join(lines))
 
 
-def reply(item: Item, key: str, *, raw: bool) -> None:
-    """Draw a reply with the extracted answer marked, its reasoning folded above it, and its cost."""
+def draw_reply(item: Item, key: str, *, raw: bool) -> None:
+    """Draw a reply with the extracted answer marked, its reasoning and its cost."""
     answer = item.reply
     if answer is None:
         if item.outcome is None and not item.entry.card.gated:
             st.info(
-                "There is no record of this sample: it was not sent, or not yet.",
+                "There is no record of this sample: it has not been sent.",
                 icon=":material/hourglass_empty:",
             )
         return
-    mark = samples.where_read(item)
-    if mark and len(answer.text) > LONG and not raw:
+    mark = samples.answer_span(item)
+    if mark and len(answer.text) > LONG_REPLY_CHARS and not raw:
         excerpt = safe.excerpt(answer.text, mark)
-        st.caption("Extracted here")
+        st.caption("Excerpt with the answer")
         with st.container(border=True):
             st.markdown(safe.markdown(excerpt.text, mark=excerpt.mark))
     if answer.reasoning:
-        title = f"Reasoning, {_characters(answer.reasoning)}, never graded"
+        title = f"Reasoning, {_character_count(answer.reasoning)}, not graded"
         with st.expander(title, icon=":material/psychology:", key=f"reasoning-{key}"):
-            _body(answer.reasoning, f"{key}-reasoning", raw=raw)
+            _draw_text(answer.reasoning, f"{key}-reasoning", raw=raw)
     st.caption("Reply as received" if raw else "Reply")
-    _body(answer.text, f"{key}-reply", raw=raw, mark=mark)
-    st.caption(cost(answer))
+    _draw_text(answer.text, f"{key}-reply", raw=raw, mark=mark)
+    st.caption(cost_text(answer))
 
 
-def _body(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] | None = None) -> None:
-    """Draw a foreign text, verbatim or with formulas typeset; a long one is shortened, and can be downloaded whole."""
-    short = safe.shorten(text, mark=mark)
-    with st.container(height=TALL if len(short.text) > 4 * LONG else "content", border=False):
+def _draw_text(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] | None = None) -> None:
+    """Draw a text, verbatim or with formulas typeset; a long one is shortened and can be downloaded."""
+    shortened = safe.shorten(text, mark=mark)
+    with st.container(
+        height=MAX_HEIGHT if len(shortened.text) > 4 * LONG_REPLY_CHARS else "content", border=False
+    ):
         if raw:
-            _verbatim(short.text)
+            _draw_verbatim(shortened.text)
         else:
-            st.markdown(safe.markdown(short.text, mark=short.mark) if text else ":gray[(empty)]")
-    if short.left_out:
+            st.markdown(safe.markdown(shortened.text, mark=shortened.mark) if text else ":gray[(empty)]")
+    if shortened.omitted:
         st.download_button(
-            f"All {_characters(text)}", lambda: text.encode("utf-8", "replace"), f"{key}.txt", "text/plain",
+            f"All {_character_count(text)}", lambda: text.encode("utf-8", "replace"), f"{key}.txt", "text/plain",
             key=f"whole-{key}", icon=":material/download:", on_click="ignore",
         )  # fmt: skip
 
 
-def cost(answer: Reply) -> str:
-    """Return the cost of a reply and how it ended."""
-    ends = {"stop": "", "length": "truncated at max tokens", "filter": "stopped by a content filter"}
+def cost_text(answer: Reply) -> str:
+    """Return the stop reason and the cost of a reply as text."""
+    endings = {"stop": "", "length": "truncated at max tokens", "filter": "stopped by a content filter"}
     usage = answer.usage
     facts = [
-        ends[answer.stop],
+        endings[answer.stop],
         f"{usage.input:,} tokens in" if usage.input is not None else "",
         f"{usage.output:,} out" if usage.output is not None else "",
         f"{usage.reasoning:,} of them reasoning" if usage.reasoning is not None else "",
@@ -233,19 +237,19 @@ def cost(answer: Reply) -> str:
         f"{answer.attempts} attempts" if answer.attempts > 1 else "",
         f"served by {safe.label(answer.model)}" if answer.model else "",
     ]
-    return ", ".join(filter(None, facts)) or f"{_characters(answer.text)}; tokens are not known"
+    return ", ".join(filter(None, facts)) or f"{_character_count(answer.text)}; number of tokens unknown"
 
 
-def _characters(text: str) -> str:
+def _character_count(text: str) -> str:
     return f"{len(text):,} {'character' if len(text) == 1 else 'characters'}"
 
 
-def beside(left: Item, right: Item) -> None:
+def side_by_side(left: Item, right: Item) -> None:
     """Draw two replies with their differences marked."""
     texts = [safe.shorten(item.reply.text).text if item.reply else "" for item in (left, right)]
-    lines = text_diff.sides(*texts)
+    lines = text_diff.diff(*texts)
     for cell, item, words in zip(st.columns(2), (left, right), lines, strict=True):
         with cell, st.container(border=True):
-            st.markdown(f"**{safe.label(item.entry.card.model)}** {badge(item.verdict)}")
-            st.markdown(safe.marked(words, "orange" if item is left else "blue"))
-    st.caption(":orange-background[orange] and :blue-background[blue]: only this reply has it.")
+            st.markdown(f"**{safe.label(item.entry.card.model)}** {verdict_badge(item.verdict)}")
+            st.markdown(safe.lines_to_markdown(words, "orange" if item is left else "blue"))
+    st.caption(":orange-background[orange] and :blue-background[blue]: only in this reply.")

@@ -1,4 +1,4 @@
-"""Runs: active ones with their progress, a list with filters, run details, and score against cost."""
+"""The page Runs: progress of active runs, a list with filters, run details, and score against cost."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from evals.dashboard.tables import frames, provenance, styling
 from evals.dashboard.tables import runs as costs
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.leaderboard import Board, build
-from evals.dashboard.tables.statistics import figure
+from evals.dashboard.tables.statistics import format_with_interval
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.records.card import Card
 from evals.records.promise import promise_standing
 from evals.records.store import read_card
 
-STALE_S = 600  # seconds without a record after which an active run may have been interrupted
-TALL = 26  # rows from which on the table scrolls
+STALE_S = 600  # seconds without a record after which an active run is reported as possibly interrupted
+MAX_ROWS = 26  # above which the table scrolls
 
 
 @st.fragment(run_every="3s")
-def active() -> None:
-    """Draw the runs that are growing; drawn again every three seconds."""
+def draw_active_runs() -> None:
+    """Draw the active runs, updated every three seconds."""
     running = [entry for entry in frames.index(state.results()).entries if entry.card.status == "running"]
     for entry in running:
         try:
-            live(entry)
+            draw_active_run(entry)
         except EvalsError as error:
             st.warning(safe.label(error, 600))
     if not running:
         st.caption("No active runs.")
 
 
-def live(entry: Entry) -> None:
-    """Draw one growing run."""
+def draw_active_run(entry: Entry) -> None:
+    """Draw the progress of an active run."""
     progress = costs.progress(entry)
     card = entry.card
     share = min(1.0, progress.done / progress.expected) if progress.expected else 0.0
@@ -52,73 +52,77 @@ def live(entry: Entry) -> None:
             f"{progress.done:,} of {progress.expected:,} records, {100 * share:.1f} %",
         )
         state.health(card)
-        silent = time.time() - (progress.last or card.started)
-        if silent > STALE_S:
+        silence_s = time.time() - (progress.last or card.started)
+        if silence_s > STALE_S:
             st.caption(
-                f"No record for {provenance.duration(silent)}: if it was interrupted, the same command resumes it."
+                f"No record for {provenance.duration(silence_s)}: if it was interrupted, repeat the command to resume it."
             )
         failed = sum(n for name, n in progress.verdicts.items() if name.startswith("failed:"))
         st.caption(f"{progress.output_tokens:,} output tokens, {failed:,} failures so far.")
-        table = costs.curve(entry)
+        table = costs.running_mean(entry)
         if not table.empty:
-            state.chart(charts.curve(table, dark=state.dark()), alt="Running mean with its interval")
+            state.chart(charts.running_mean(table, dark=state.dark()), alt="Running mean with its interval")
             st.caption(
-                "Running mean with a 95 % band that would hold after every record if samples came in random order. The "
-                "longest are sent first, so this is a preview: not to be quoted before the run ends."
+                "Running mean with a 95 % confidence sequence, which is valid at all times for samples in random order. But "
+                "samples with long replies are sent first, so this is a preview that should not be quoted."
             )
 
 
-def filtered(entries: list[Entry]) -> list[Entry]:
-    """Draw the filters of the list; returns the runs that they keep."""
+def draw_filters(entries: list[Entry]) -> list[Entry]:
+    """Draw the filters of the list, and return the matching runs."""
     choices: dict[str, tuple[str, Callable[[Entry], str]]] = {
         "model": ("Model", lambda entry: entry.card.model),
         "on": ("Suite", lambda entry: entry.card.config.suite),
         "protocol": ("Protocol", lambda entry: entry.card.config.protocol),
         "status": ("Status", lambda entry: entry.card.status),
     }
-    for cell, (param, (label, read)) in zip(st.columns(4), choices.items(), strict=True):
-        names = sorted({read(entry) for entry in entries})
+    for cell, (param, (label, get_value)) in zip(st.columns(4), choices.items(), strict=True):
+        names = sorted({get_value(entry) for entry in entries})
         with cell:
-            chosen = pickers.select_one(
-                param, label, ["", *names], say=lambda name: safe.visible(name) or "any"
+            selected = pickers.select_one(
+                param, label, ["", *names], format_func=lambda name: safe.visible(name) or "any"
             )
-        entries = [entry for entry in entries if chosen in ("", read(entry))]
+        entries = [entry for entry in entries if selected in ("", get_value(entry))]
     return entries
 
 
-def listed(entries: list[Entry]) -> Entry | None:
-    """Draw all runs, the newest first; returns the chosen one."""
+def draw_run_list(entries: list[Entry]) -> Entry | None:
+    """Draw the list of runs, newest first, and return the selected run."""
     column, number = st.column_config.Column, st.column_config.NumberColumn
     event = st.dataframe(
-        pd.DataFrame([described(entry) for entry in entries]).dropna(axis=1, how="all"),
+        pd.DataFrame([run_row(entry) for entry in entries]).dropna(axis=1, how="all"),
         hide_index=True, placeholder="", key="runs", on_select="rerun", selection_mode="single-row",
-        height="content" if len(entries) < TALL else 35 * TALL, alt="Runs, the newest first",
+        height="content" if len(entries) < MAX_ROWS else 35 * MAX_ROWS, alt="Runs, the newest first",
         column_config={
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", help="UTC"),
             "score": column(alignment="right"),
-            "coverage": number(format="%.1f %%", help="Scored of expected sample-repeats."),
-            "cost": number(format="%.2f USD", help="Empty if the price is not known."),
+            "coverage": number(format="%.1f %%", help="Share of expected samples and repeats that are scored."),
+            "cost": number(format="%.2f USD", help="Empty if the price is unknown."),
             "output tokens": number(format="localized"),
         },
     )  # fmt: skip
-    chosen = event["selection"]["rows"]
-    if chosen:
-        return entries[chosen[0]]
+    selected = event["selection"]["rows"]
+    if selected:
+        return entries[selected[0]]
     run, suite = st.query_params.get("run", ""), st.query_params.get("suite", "")
-    return next((e for e in entries if e.card.run == run and suite in ("", e.card.config.suite)), None)
+    return next(
+        (entry for entry in entries if entry.card.run == run and suite in ("", entry.card.config.suite)), None
+    )
 
 
-def described(entry: Entry) -> dict[str, object]:
-    """Return one run as a row."""
-    card, head = entry.card, entry.headline
-    number = figure(head.value, head.low, head.high, head.unit) if head else ""
+def run_row(entry: Entry) -> dict[str, object]:
+    """Return a run as a row of the list."""
+    card, headline = entry.card, entry.headline
+    number = (
+        format_with_interval(headline.value, headline.low, headline.high, headline.unit) if headline else ""
+    )
     return {
         "started": pd.Timestamp(card.started, unit="s"),
         "suite": card.config.suite,
         "protocol": card.config.protocol,
         "model": card.model,
         "status": card.status,
-        "score": f"{number} {styling.unit(head.unit)}" if head and number else "",
+        "score": f"{number} {styling.unit(headline.unit)}" if headline and number else "",
         "coverage": 100 * card.coverage,
         "promise": promise_state(promise_standing(card)) if card.promise else None,
         "challenge": entry.challenge.counted if entry.challenge else None,
@@ -128,21 +132,21 @@ def described(entry: Entry) -> dict[str, object]:
     }
 
 
-def _effort(card: Card) -> None:
-    length = card.finished - card.started if card.finished else None
-    priced = f"At prices of {card.price_date}." if card.price_date else "No price is known."
-    facts = (
-        ("input tokens", f"{card.tokens.get('input', 0):,}" if card.tokens else "not known", None),
-        ("output tokens", f"{card.tokens.get('output', 0):,}" if card.tokens else "not known", None),
-        ("cost", "not known" if card.cost_usd is None else f"{card.cost_usd:.2f} USD", priced),
-        ("duration", provenance.duration(length), "From start to end, pauses included."),
+def _draw_cost(card: Card) -> None:
+    duration_s = card.finished - card.started if card.finished else None
+    price_note = f"At prices of {card.price_date}." if card.price_date else "The price is unknown."
+    metrics = (
+        ("input tokens", f"{card.tokens.get('input', 0):,}" if card.tokens else "unknown", None),
+        ("output tokens", f"{card.tokens.get('output', 0):,}" if card.tokens else "unknown", None),
+        ("cost", "unknown" if card.cost_usd is None else f"{card.cost_usd:.2f} USD", price_note),
+        ("duration", provenance.duration(duration_s), "From start to end, including pauses."),
     )
     with st.container(horizontal=True):
-        for label, value, hint in facts:
-            st.metric(label, value, help=hint, width=172)
+        for label, value, tooltip in metrics:
+            st.metric(label, value, help=tooltip, width=172)
 
 
-def details(entry: Entry) -> None:
+def draw_details(entry: Entry) -> None:
     """Draw provenance and cost of a run."""
     card = entry.card
     st.header("Run details", anchor=False)
@@ -150,17 +154,19 @@ def details(entry: Entry) -> None:
     state.health(card)
     state.trust(entry)
     st.code(provenance.command(card), language=None, wrap_lines=True)
-    mirror = " MIRROR is the folder of local data, which is not on the card." if card.data == "local" else ""
-    again = (
-        " `--fresh` calls the model again; without it a finished run is reused."
+    mirror_note = (
+        " MIRROR stands for the folder of local data, which is not on the card."
+        if card.data == "local"
+        else ""
+    )
+    fresh_note = (
+        " With `--fresh`, a new run is made; otherwise the finished one is reused."
         if card.origin == "run"
         else ""
     )
-    st.caption(f"Command that repeats the run.{again}{mirror}")
-    _effort(card)
-    counts = pd.DataFrame(
-        sorted(card.counts.items(), key=lambda item: -item[1]), columns=["outcome", "sample-repeats"]
-    )
+    st.caption(f"Command that repeats the run.{fresh_note}{mirror_note}")
+    _draw_cost(card)
+    counts = pd.DataFrame(sorted(card.counts.items(), key=lambda item: -item[1]), columns=["outcome", "n"])
     left, right = st.columns([3, 2])
     left.dataframe(
         pd.DataFrame(provenance.facts(read_card(entry.path)), columns=["fact", "value"]),
@@ -178,34 +184,37 @@ def details(entry: Entry) -> None:
         state.link("history", "History of the model", model=card.model)
 
 
-def score_vs_cost(board: Board) -> None:
-    """Draw score against cost, opened on a suite of which the cost is known."""
+def draw_score_vs_cost(board: Board) -> None:
+    """Draw score against cost, by default for the column with the most known costs."""
     st.header("Score vs. cost", anchor=False)
     names = [name for name in board.columns if len(board.column(name)) > 1]
     if not names:
-        st.caption("No suite has two models to compare.")
+        st.caption("No suite has scores of two models.")
         return
     left, right = st.columns([3, 2])
-    kind = right.segmented_control(
+    cost_name = right.segmented_control(
         "Cost", list(costs.COSTS), default="tokens", key="effort", bind="query-params"
     )
-    title, column = costs.COSTS[kind or "tokens"]
-    known_of = [costs.known_models(board, name, kind or "tokens") for name in names]
-    best = known_of.index(max(known_of))
+    title, cost_column = costs.COSTS[cost_name or "tokens"]
+    known_counts = [costs.count_known_costs(board, name, cost_name or "tokens") for name in names]
+    best = known_counts.index(max(known_counts))
     name = left.selectbox("Suite and protocol", names, index=best, key="column", bind="query-params")
-    head = board.columns[name]
+    score_column = board.columns[name]
     table = costs.costs(board, name)
-    known = costs.pareto(table, column, better=head.better)
-    if known.empty:
-        st.info(f"Not known of these runs: {title}. Imported runs often lack it.", icon=":material/info:")
+    optimal_table = costs.pareto(table, cost_column, better=score_column.better)
+    if optimal_table.empty:
+        st.info(f"The {title} of these runs is unknown, as for many imported runs.", icon=":material/info:")
         return
     chart = charts.pareto(
-        known, column, (title, f"{head.metric}, {styling.unit(head.unit)}"), dark=state.dark()
+        optimal_table,
+        cost_column,
+        (title, f"{score_column.metric}, {styling.unit(score_column.unit)}"),
+        dark=state.dark(),
     )
     state.chart(chart, alt=f"Score on {name} against {title}")
-    missing = sorted(set(table["model"]) - set(known["model"]))
-    rest = f" Not known of {', '.join(missing)}." if missing else ""
-    st.caption(f"Pareto-optimal: no other model is both better and cheaper.{safe.literal(rest)}")
+    missing = sorted(set(table["model"]) - set(optimal_table["model"]))
+    missing_note = f" Unknown for {', '.join(missing)}." if missing else ""
+    st.caption(f"Pareto-optimal: no other model is both better and cheaper.{safe.literal(missing_note)}")
 
 
 def main() -> None:
@@ -213,27 +222,25 @@ def main() -> None:
     st.title("Runs", anchor=False)
     index = frames.index(state.results())
     if not index.entries and not index.broken:
-        state.empty_state(
-            "There is no run in this results folder yet.", "evals run mmlu-pro --sample -m smollm2"
-        )
-    active()
+        state.empty_state("This results folder has no runs yet.", "evals run mmlu-pro --sample -m smollm2")
+    draw_active_runs()
     state.broken_runs(index.broken)
     entries = sorted(index.entries, key=lambda entry: -entry.card.started)
-    kept = filtered(entries)
-    of = "" if len(kept) == len(entries) else f" of {len(entries):,}"
-    st.header(f"{len(kept):,}{of} {'run' if len(entries) == 1 else 'runs'}", anchor=False)
-    used = costs.totals(kept)
-    words = [f"{used['input']:,} input and {used['output']:,} output tokens"] if used["output"] else []
-    if used["priced"]:
-        words.append(f"{used['cost']:,.2f} USD for the {used['priced']:,} runs whose price is known")
-    total = f"Together {'; '.join(words)}. " if words else ""
-    st.caption(f"{total}Select a run for its details.")
-    chosen = listed(kept) if kept else None
-    if not kept:
-        st.info("No run fits these filters.", icon=":material/filter_alt:")
-    if chosen:
-        details(chosen)
-    score_vs_cost(build(index.entries))
+    matching = draw_filters(entries)
+    of_total = "" if len(matching) == len(entries) else f" of {len(entries):,}"
+    st.header(f"{len(matching):,}{of_total} {'run' if len(entries) == 1 else 'runs'}", anchor=False)
+    totals = costs.totals(matching)
+    parts = [f"{totals['input']:,} input and {totals['output']:,} output tokens"] if totals["output"] else []
+    if totals["priced"]:
+        parts.append(f"{totals['cost']:,.2f} USD for the {totals['priced']:,} runs with a known price")
+    total_text = f"Total: {'; '.join(parts)}. " if parts else ""
+    st.caption(f"{total_text}Select a run for its details.")
+    selected = draw_run_list(matching) if matching else None
+    if not matching:
+        st.info("No run matches these filters.", icon=":material/filter_alt:")
+    if selected:
+        draw_details(selected)
+    draw_score_vs_cost(build(index.entries))
 
 
 main()

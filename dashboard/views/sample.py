@@ -1,4 +1,4 @@
-"""Sample: the question on the left; verdict, extracted answer, gold answer and reply on the right."""
+"""The page Sample: a sample's question, verdict, extracted answer, gold answer and reply."""
 
 from __future__ import annotations
 
@@ -16,139 +16,146 @@ from evals.dashboard.tables.sample import Item
 from evals.dashboard.views import drawings, pickers, replies
 from evals.errors import EvalsError
 
-BESIDE = 3  # further runs shown side by side with the first
+MAX_OTHER_RUNS = 3
 
 
-def pick_runs(index: Index) -> list[Entry]:
-    """Draw the choice of a run, and of others to show beside it."""
+def select_runs(index: Index) -> list[Entry]:
+    """Draw the selection of a run and of other runs to compare, and return them."""
     cells = st.columns([2, 3, 2])
-    first, runs = pickers.run(index, cells)
-    data = first.card.config.data_sha256
-    others = {e.card.run: e for e in runs if e is not first and e.card.config.data_sha256 == data}
+    first, runs = pickers.select_run(index, cells)
+    data_sha256 = first.card.config.data_sha256
+    others = {e.card.run: e for e in runs if e is not first and e.card.config.data_sha256 == data_sha256}
     if not others:
         return [first]
     with cells[2]:
-        beside = pickers.select_many(
-            "beside", "Beside it", list(others), say=pickers.names(runs).__getitem__, most=BESIDE,
+        other_runs = pickers.select_many(
+            "beside", "Compare with", list(others), format_func=pickers.run_labels(runs).__getitem__, max_selections=MAX_OTHER_RUNS,
             placeholder="other runs", help="The same sample in other runs, side by side.",
         )  # fmt: skip
-    return [first, *(others[name] for name in beside)]
+    return [first, *(others[name] for name in other_runs)]
 
 
-def pick_filter(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
-    """Draw the filters; return the rows that pass."""
+def draw_filters(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFrame:
+    """Draw the filters, and return the matching rows."""
     groups = sorted(filter(None, listing["group"].unique()))
     cells = iter(st.columns(2 + bool(groups) + (len(entries) > 1)))
     outcomes = {}
     for run, param in enumerate(["verdict", "other"][: len(entries)]):
         with next(cells):
-            whose = "Verdict" if run == 0 else f"Verdict of {safe.label(entries[1].card.model, 40)}"
-            kinds = ["", *samples.verdicts(listing, run)]
-            outcomes[run] = pickers.select_one(param, whose, kinds, say=lambda v: v or "any")
+            label = "Verdict" if run == 0 else f"Verdict of {safe.label(entries[1].card.model, 40)}"
+            options = ["", *samples.verdicts(listing, run)]
+            outcomes[run] = pickers.select_one(param, label, options, format_func=lambda v: v or "any")
     group = ""
     if groups:
         with next(cells):
             group = pickers.select_one(
-                "group", "Group", ["", *groups], say=lambda g: safe.visible(g) or "any"
+                "group", "Group", ["", *groups], format_func=lambda g: safe.visible(g) or "any"
             )
     with next(cells):
         text = pickers.text("find", "Id contains", placeholder="a part of a sample's id")
-    return samples.chosen(listing, outcomes=outcomes, group=group, text=text)
+    return samples.filter_listing(listing, outcomes=outcomes, group=group, text=text)
 
 
-def whole(text: str) -> int:
-    """Return the number in a query; 0 if there is none of at most nine digits.
+def parse_int(text: str) -> int:
+    """Return a number of at most nine digits; 0 if the text is not one.
 
-    >>> whole("12"), whole("-1"), whole("9" * 5000)
+    >>> parse_int("12"), parse_int("-1"), parse_int("9" * 5000)
     (12, 0, 0)
     """
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
-def position(listing: pd.DataFrame, kept: pd.DataFrame) -> tuple[str, int]:
-    """Draw the buttons that walk through the list; return sample and repeat."""
+def draw_navigation(listing: pd.DataFrame, matching: pd.DataFrame) -> tuple[str, int]:
+    """Draw the buttons to step through the list; return sample and repeat."""
     sample = st.query_params.get("sample", "")
-    repeat = whole(st.query_params.get("repeat", "0"))
+    repeat = parse_int(st.query_params.get("repeat", "0"))
     if not ((listing["sample"] == sample) & (listing["repeat"] == repeat)).any():
         if sample:
             st.warning(f"There is no sample {safe.label(sample)} in this run.")
-        first = kept.iloc[0] if len(kept) else listing.iloc[0]
+        first = matching.iloc[0] if len(matching) else listing.iloc[0]
         sample, repeat = str(first["sample"]), int(first["repeat"])
-    here = samples.neighbours(kept, sample, repeat)
-    inside = here.place is not None
+    neighbours = samples.neighbours(matching, sample, repeat)
+    is_in_list = neighbours.position is not None
     with st.container(horizontal=True, vertical_alignment="center"):
-        _step("Previous", here.before if inside else None, "P", ":material/arrow_back:")
-        _step("Next" if inside else "First of the filter", here.after, "N", ":material/arrow_forward:")
-        place = f"{(here.place or 0) + 1:,} of {len(kept):,}" if inside else f"none of the {len(kept):,}"
-        rest = "" if len(kept) == len(listing) else f" that fit the filter, of {len(listing):,}"
-        st.markdown(f"{place}{rest}")
+        _draw_step("Previous", neighbours.previous if is_in_list else None, "P", ":material/arrow_back:")
+        _draw_step("Next" if is_in_list else "First match", neighbours.next, "N", ":material/arrow_forward:")
+        position = (
+            f"{(neighbours.position or 0) + 1:,} of {len(matching):,}"
+            if is_in_list
+            else f"none of the {len(matching):,}"
+        )
+        filter_note = "" if len(matching) == len(listing) else f" matches, of {len(listing):,}"
+        st.markdown(f"{position}{filter_note}")
     return sample, repeat
 
 
-def _step(label: str, to: tuple[str, int] | None, key: str, icon: str) -> None:
-    def go(sample: str, repeat: int) -> None:
-        st.query_params.update({"sample": sample, "repeat": str(repeat)})  # one message, one history entry
+def _draw_step(label: str, target: tuple[str, int] | None, key: str, icon: str) -> None:
+    def navigate(sample: str, repeat: int) -> None:
+        # a single update, for a single entry of the browser's history
+        st.query_params.update({"sample": sample, "repeat": str(repeat)})
 
     st.button(
-        label, on_click=go, args=to or ("", 0), disabled=to is None, shortcut=key, icon=icon, key=f"step-{key}"
+        label, on_click=navigate, args=target or ("", 0), disabled=target is None, shortcut=key, icon=icon, key=f"step-{key}"
     )  # fmt: skip
 
 
-def show(items: Sequence[Item]) -> None:
-    """Draw one sample in one run or several."""
+def draw_sample(items: Sequence[Item]) -> None:
+    """Draw a sample in one or several runs."""
     first = items[0]
     st.header(replies.heading(items), anchor=False)
     if first.entry.card.gated:
-        gated(items)
+        draw_gated(items)
         return
     with st.container(horizontal=True):
         raw = st.toggle(
-            "Replies as received", key="raw", bind="query-params", help="No formulas set, nothing marked."
+            "Replies as received", key="raw", bind="query-params", help="Without typeset formulas and marks."
         )
-        differ = len(items) == 2 and all(item.reply for item in items)
-        marked = differ and st.toggle("Mark what differs", key="differ", bind="query-params")
+        both_replied = len(items) == 2 and all(item.reply for item in items)
+        show_differences = both_replied and st.toggle("Mark differences", key="differ", bind="query-params")
     left, right = st.columns([2, 3] if len(items) == 1 else [1, max(2, len(items))], gap="medium")
     with left:
-        replies.question(first, "asked")
+        replies.draw_question(first, "asked")
     with right:
-        if marked:
-            replies.beside(items[0], items[1])
-        titles = pickers.names([item.entry for item in items])
+        if show_differences:
+            replies.side_by_side(items[0], items[1])
+        titles = pickers.run_labels([item.entry for item in items])
         cells = st.columns(len(items)) if len(items) > 1 else [st.container()]
-        for number, (cell, item) in enumerate(zip(cells, items, strict=True)):
+        for i, (cell, item) in enumerate(zip(cells, items, strict=True)):
             with cell, st.container(border=len(items) > 1):
                 if len(items) > 1:
                     st.markdown(f"**{safe.label(titles[item.entry.card.run])}**")
-                in_run(item, f"{number}", raw=raw, same_prompt=item.asked == first.asked)
+                draw_run(item, f"{i}", raw=raw, same_prompt=item.prompt_text == first.prompt_text)
 
 
-def in_run(item: Item, key: str, *, raw: bool, same_prompt: bool) -> None:
+def draw_run(item: Item, key: str, *, raw: bool, same_prompt: bool) -> None:
     """Draw the verdict, drawings and reply of one run."""
-    replies.scored(item)
-    drawings.pictures(item, key)
-    replies.reply(item, key, raw=raw)
-    replies.parts(item)
-    replies.judged(item)
+    replies.draw_score(item)
+    drawings.draw_structures(item, key)
+    replies.draw_reply(item, key, raw=raw)
+    replies.draw_parts(item)
+    replies.draw_judgements(item)
     if not same_prompt:
         with st.expander("Another prompt", icon=":material/chat:", key=f"prompt-{key}"):
-            replies.question(item, f"asked{key}")
+            replies.draw_question(item, f"asked{key}")
 
 
-def gated(items: Sequence[Item]) -> None:
-    """Draw verdicts only: the texts of this data set must not leave the machine."""
+def draw_gated(items: Sequence[Item]) -> None:
+    """Draw the verdicts of a gated sample, without texts."""
     st.info(
         "This suite is gated: its texts and answers are not shown, only ids and verdicts.",
         icon=":material/lock:",
     )
     for item in items:
         card = item.entry.card
-        st.markdown(f"{safe.label(card.model)} ({safe.label(card.run)}): {replies.badge(item.verdict)}")
+        st.markdown(
+            f"{safe.label(card.model)} ({safe.label(card.run)}): {replies.verdict_badge(item.verdict)}"
+        )
 
 
-def page_links(entry: Entry, index: Index) -> None:
+def draw_links(entry: Entry, index: Index) -> None:
     """Draw links to the leaderboard, the suite and the run."""
     card = entry.card
-    column = leaderboard.label_of(entry, index.entries)
+    column = leaderboard.column_label(entry, index.entries)
     with st.container(horizontal=True):
         state.link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
         state.link("suite", "Groups and hard items", run=card.run, suite=card.config.suite)
@@ -161,27 +168,25 @@ def main() -> None:
     index = frames.index(state.results())
     if not index.entries:
         state.broken_runs(index.broken)
-        state.empty_state(
-            "There is no run to look into yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2"
-        )
-    entries = pick_runs(index)
+        state.empty_state("There are no runs yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2")
+    entries = select_runs(index)
     try:
         listing = samples.listing(entries)
         if listing.empty:
-            state.empty_state("This run expects no samples yet.", "evals show")
-        kept = pick_filter(listing, entries)
-        sample, repeat = position(listing, kept)
+            state.empty_state("This run has no samples yet.", "evals show")
+        matching = draw_filters(listing, entries)
+        sample, repeat = draw_navigation(listing, matching)
         items = [item for entry in entries if (item := samples.item(entry, sample, repeat)) is not None]
     except EvalsError as error:
         st.error(f"This run cannot be read: {safe.label(error, 600)}")
         st.stop()
-    show(items)
+    draw_sample(items)
     for entry in entries[1:]:
         if all(item.entry is not entry for item in items):
             st.caption(
-                f"{safe.label(entry.card.model)} ({safe.label(entry.card.run)}) does not expect this sample."
+                f"{safe.label(entry.card.model)} ({safe.label(entry.card.run)}) does not have this sample."
             )
-    page_links(entries[0], index)
+    draw_links(entries[0], index)
 
 
 main()

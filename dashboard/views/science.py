@@ -1,4 +1,4 @@
-"""General ability against science, and tokenizers: figures of the Intern-S1 paper, from measured and reported numbers."""
+"""The page General and science: figures as in the Intern-S1 paper, from measured and reported scores."""
 
 from __future__ import annotations
 
@@ -17,101 +17,111 @@ from evals.dashboard.tables.science import MEASURED, REPORTED, Source
 from evals.dashboard.tables.statistics import Mean
 from evals.errors import EvalsError
 
-BARS = 8  # models that the bars show unless the reader chooses
+MAX_DEFAULT_MODELS = 8
 
 
-def choose(numbers: dict[Source, dict[str, Mean]]) -> tuple[list[str], list[str]]:
-    """Draw the choice of suites for both means."""
-    chosen = []
-    for cell, (key, title, general) in zip(
+def select_suites(numbers: dict[Source, dict[str, Mean]]) -> tuple[list[str], list[str]]:
+    """Draw the selection of the suites of both means, and return them."""
+    selected = []
+    for cell, (key, title, is_general) in zip(
         st.columns(2), (("general", "general ability", True), ("science", "science", False)), strict=True
     ):
-        offered = science.suites(numbers, general=general)
-        chosen.append(
+        available = science.suites(numbers, general=is_general)
+        selected.append(
             cell.multiselect(
-                f"Suites of {title}", offered, key=key, bind="query-params",
-                default=science.default_suites(numbers, general=general),
-                help="A model has a mean if all of them are measured, or reported, under one set of protocols.",
+                f"Suites of {title}", available, key=key, bind="query-params",
+                default=science.default_suites(numbers, general=is_general),
+                help="A model has a mean if all suites are measured, or all reported, under one protocol.",
             )
         )  # fmt: skip
-    return chosen[0], chosen[1]
+    return selected[0], selected[1]
 
 
-def figure(
-    light: alt.LayerChart | alt.FacetChart, shown: alt.LayerChart | alt.FacetChart, name: str, alt_text: str
+def draw_figure(
+    light: alt.LayerChart | alt.FacetChart, themed: alt.LayerChart | alt.FacetChart, name: str, alt_text: str
 ) -> None:
-    """Draw a figure, and offer it for print in the light theme."""
-    state.chart(shown, alt=alt_text)
+    """Draw a figure, and buttons to download it for print in the light theme."""
+    state.chart(themed, alt=alt_text)
     with st.container(horizontal=True):
-        for label, form, kind in (("SVG", "svg", "image/svg+xml"), ("PDF", "pdf", "application/pdf")):
+        for label, file_format, mime_type in (
+            ("SVG", "svg", "image/svg+xml"),
+            ("PDF", "pdf", "application/pdf"),
+        ):
             st.download_button(
-                f"{label}", partial(charts.printed, light, form), f"{name}.{form}", kind, key=f"{name}-{form}",
-                icon=":material/download:", on_click="ignore", help="Vectors at print quality, on white.",
+                f"{label}", partial(charts.render_for_print, light, file_format), f"{name}.{file_format}", mime_type, key=f"{name}-{file_format}",
+                icon=":material/download:", on_click="ignore", help="Vector graphics on white.",
             )  # fmt: skip
 
 
-def scatter(numbers: dict[Source, dict[str, Mean]], general: list[str], of_science: list[str]) -> list[str]:
-    """Draw the two means against each other; returns the models in it."""
-    points = science.points(numbers, general, of_science)
+def draw_scatter(
+    numbers: dict[Source, dict[str, Mean]], general_suites: list[str], science_suites: list[str]
+) -> list[str]:
+    """Draw the two means against each other, and return the models in the figure."""
+    points = science.points(numbers, general_suites, science_suites)
     measured = int((points["kind"] == MEASURED).sum())
     st.markdown(
         f"**{measured} measured** (filled, with the joint 95 % interval of each mean) and "
-        f"**{len(points) - measured} reported** (hollow: published by others, no interval known)."
+        f"**{len(points) - measured} reported** (hollow: published, without an interval)."
     )
     if points.empty:
-        st.info("No model has all of these suites under one set of protocols.", icon=":material/info:")
+        st.info("No model has all of these suites under one protocol.", icon=":material/info:")
     else:
-        light, shown = (charts.scatter(points, dark=dark) for dark in (False, state.dark()))
-        figure(
-            light, shown, "general-science", "Scatter of the mean of general suites against that of science"
+        light, themed = (charts.scatter(points, dark=dark) for dark in (False, state.dark()))
+        draw_figure(
+            light, themed, "general-science", "Scatter of the mean of general suites against that of science"
         )
-    if lines := science.lacking(numbers, [*general, *of_science]):
-        with st.expander(f"{len(lines)} measured models are not complete"):
-            st.markdown("\n".join(f"- {safe.label(line, 300)}" for line in lines))
+    if missing_lines := science.incomplete_models(numbers, [*general_suites, *science_suites]):
+        with st.expander(f"{len(missing_lines)} measured models lack suites"):
+            st.markdown("\n".join(f"- {safe.label(line, 300)}" for line in missing_lines))
     return list(points.sort_values(["kind", "science"], ascending=[True, False])["model"])
 
 
-def bars(numbers: dict[Source, dict[str, Mean]], suites: list[str], first: list[str]) -> None:
-    """Draw every suite by itself."""
+def draw_bars(numbers: dict[Source, dict[str, Mean]], suites: list[str], order: list[str]) -> None:
+    """Draw the scores by suite."""
     st.header("Suite by suite", anchor=False)
-    with_numbers = [
+    measured_models = [
         source.label for source, parts in numbers.items() if any(suite in parts for suite in suites)
     ]
-    offered = list(dict.fromkeys([*first, *with_numbers]))
+    available = list(dict.fromkeys([*order, *measured_models]))
     models = st.multiselect(
-        "Models", offered, default=offered[:BARS], key="models", bind="query-params", max_selections=16
+        "Models",
+        available,
+        default=available[:MAX_DEFAULT_MODELS],
+        key="models",
+        bind="query-params",
+        max_selections=16,
     )
     table = science.bars(numbers, suites, models)
     if table.empty:
-        st.info("None of these models has a number on these suites.", icon=":material/info:")
+        st.info("None of these models has a score on these suites.", icon=":material/info:")
         return
     st.caption("Full bars are measured and carry their 95 % interval; dashed outlines are reported results.")
     light = charts.grouped_bars(table, suites, dark=False, columns=3)
-    shown = charts.grouped_bars(table, suites, dark=state.dark())
-    figure(light, shown, "suites", "Scores by suite and model")
+    themed = charts.grouped_bars(table, suites, dark=state.dark())
+    draw_figure(light, themed, "suites", "Scores by suite and model")
 
 
-def tokenizers(board: Board) -> None:
-    """Draw characters per token by kind of text, if any tokenizer was counted."""
+def draw_tokenizers(board: Board) -> None:
+    """Draw characters per token by kind of text, if it was measured."""
     protocols = science.compression_protocols(board)
     if not protocols:
         return
     st.header("Tokenizer compression", anchor=False)
     protocol = st.segmented_control(
         "Protocol", protocols, default=protocols[0], key="compression", bind="query-params",
-        help="`tagged` puts strings between the tags that switch a tokenizer to a scientific vocabulary, and counts them.",
+        help="`tagged` encloses strings in the tags that switch a tokenizer to a scientific vocabulary, and counts the tags.",
     )  # fmt: skip
     table = science.compression(board, protocol or protocols[0])
     if table.empty:
-        st.info("Sample items alone were counted.", icon=":material/info:")
+        st.info("Only sample items were measured.", icon=":material/info:")
         return
     st.caption(
-        "Characters per token: all characters of a kind of text by all tokens, with 95 % intervals over its strings."
+        "Characters per token: total characters divided by total tokens, with 95 % intervals over the strings."
     )
     domains = [name for name in load.listing("compression").variants if name in set(table["suite"])]
     light = charts.grouped_bars(table, domains, dark=False, columns=3, unit="characters per token")
-    shown = charts.grouped_bars(table, domains, dark=state.dark(), unit="characters per token")
-    figure(light, shown, "compression", "Characters per token by kind of text and tokenizer")
+    themed = charts.grouped_bars(table, domains, dark=state.dark(), unit="characters per token")
+    draw_figure(light, themed, "compression", "Characters per token by kind of text and tokenizer")
 
 
 def main() -> None:
@@ -125,15 +135,15 @@ def main() -> None:
     index = frames.index(state.results())
     board = build(index.entries)
     numbers = science.sources(board, claims)
-    general, of_science = choose(numbers)
+    general_suites, science_suites = select_suites(numbers)
     kinds = st.pills(
         "Show", [MEASURED, REPORTED], selection_mode="multi", default=[MEASURED, REPORTED], key="show",
         bind="query-params",
     )  # fmt: skip
     numbers = {source: parts for source, parts in numbers.items() if source.kind in kinds}
-    first = scatter(numbers, general, of_science)
-    bars(numbers, [*general, *of_science], first)
-    tokenizers(board)
+    order = draw_scatter(numbers, general_suites, science_suites)
+    draw_bars(numbers, [*general_suites, *science_suites], order)
+    draw_tokenizers(board)
     state.broken_runs(index.broken)
 
 

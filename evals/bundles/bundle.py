@@ -283,9 +283,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
                 raw = stream.read(1 << 20)
             manifest = msgspec.json.decode(raw, type=Manifest)
             if manifest.bundle != FORMAT:
-                raise DataError(
-                    f"{path}: bundle format {manifest.bundle}; this version reads format {FORMAT}"
-                )
+                raise DataError(f"{path}: bundle format {manifest.bundle}; this version reads {FORMAT}")
             yield Bundle(path, archive, manifest)
     except KeyError:
         raise DataError(f"{path}: a zip without bundle.json") from None

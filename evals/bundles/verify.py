@@ -150,7 +150,7 @@ class _Verifier:
         if data is None:
             if self.card.gated:
                 raise UsageError(
-                    f"{self.bundle.path}: {self.suite.id} is gated; add its data with --data DIR"
+                    f"{self.bundle.path}: {self.suite.id} is gated: its data are required, --data DIR"
                 )
             if config.limit is None and data_sha256(self.samples.values()) != config.data_sha256:
                 self.differences.append("the hash of samples.jsonl is not the card's data_sha256")
@@ -189,9 +189,7 @@ class _Verifier:
 
     def _rescored(self) -> Iterator[tuple[Record, Record]]:
         with Pool() as pool:
-            stored = map(
-                self._check_text_prompt, self._valid_records(self.bundle.lines("records.jsonl", Record))
-            )
+            stored = map(self._check_text, self._valid_records(self.bundle.lines("records.jsonl", Record)))
             scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
             yield from rescore_records(scoring, self.samples, stored)
 
@@ -209,7 +207,7 @@ class _Verifier:
                     yield record, record
                     continue
                 ((_, rescored),) = rescore_records(
-                    scoring, self.samples, iter([self._with_restated_answer(record)])
+                    scoring, self.samples, iter([self._restate_answer(record)])
                 )
                 scores = {name: _without_reason(score) for name, score in rescored.scores.items()}
                 stored_scores = {name: _without_reason(score) for name, score in record.scores.items()}
@@ -225,7 +223,7 @@ class _Verifier:
         self._check_prompt(withheld.record, withheld.prompt_sha256)
         return withheld.record
 
-    def _check_text_prompt(self, record: Record) -> Record:
+    def _check_text(self, record: Record) -> Record:
         """Check a prompt without images, which may have been resized, and return the record."""
         if all(isinstance(part, Text) for message in record.prompt.messages for part in message.parts):
             self._check_prompt(record, prompt_hash(record.prompt))
@@ -239,7 +237,7 @@ class _Verifier:
         if (prompt_hash(prompt), prompt.order) != (sha256, record.prompt.order):
             self.differences.append(f"{record.sample} [{record.repeat}]: the prompt differs from the suite's")
 
-    def _with_restated_answer(self, record: Record) -> Record:
+    def _restate_answer(self, record: Record) -> Record:
         """Replace the withheld reply with one that states the recorded answer."""
         if not isinstance(record.outcome, Reply):
             return record

@@ -39,10 +39,6 @@ def pack(run: str, out: Path, results: Path) -> None:
         path = out if len(runs) == 1 else out.with_name(f"{out.stem}-{suite}{out.suffix}")
         manifest = write_bundle(stored, path)
         size = path.stat().st_size / 1e6
-        texts = ", without its texts" if manifest.gated else ""
-        common.say(
-            f"{path}: {manifest.suite} ({manifest.protocol}), run {manifest.run}{texts}, {size:.1f} MB"
-        )
-        common.say(
-            f"Verify it anywhere:  evals bundle verify {path}{' --data DIR' if manifest.gated else ''}"
-        )
+        note = ", without its texts" if manifest.gated else ""
+        common.say(f"{path}: {manifest.suite} ({manifest.protocol}), run {manifest.run}{note}, {size:.1f} MB")
+        common.say(f"Verify it with:  evals bundle verify {path}{' --data DIR' if manifest.gated else ''}")

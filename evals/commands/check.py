@@ -37,11 +37,7 @@ def check(
     else:
         for result in checks:
             state = "OK" if not result.faults else f"{len(result.faults)} fault(s)"
-            unwinnable = (
-                f", {len(result.unwinnable)} without a reply that scores full marks"
-                if result.unwinnable
-                else ""
-            )
+            unwinnable = f", {len(result.unwinnable)} unsolvable" if result.unwinnable else ""
             common.say(f"{result.suite} ({result.protocol}): {result.samples} samples, {state}{unwinnable}")
             for fault in result.faults:
                 common.say(f"    {fault}")

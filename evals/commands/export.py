@@ -67,9 +67,7 @@ def export(
     if (address is not None and format_ not in STORES) or (experiment is not None and format_ != "mlflow"):
         raise UsageError("--to requires mlflow or postgres, --experiment requires mlflow")
     if (out is None) != (format_ in STORES):
-        raise UsageError(
-            f"{format_} takes --to instead of --out" if out else "missing output folder: --out DIR"
-        )
+        raise UsageError(f"{format_} takes --to instead of --out" if out else "--out DIR is required")
     selected = list({run.path: run for name in runs for run in store.find(results, name)}.values())
     if out is None:
         _export_to_store(format_, selected, address or "", experiment, as_json=as_json)

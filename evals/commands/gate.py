@@ -149,9 +149,7 @@ def schema() -> None:
     show_default=True,
     help="Number of simulations.",
 )
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Seed of the simulations and of --limit."
-)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of simulations and of --limit.")
 @common.latest_option
 @common.trust_option
 @common.results_option
@@ -254,9 +252,7 @@ def _print_budgets(forecast: Plan) -> None:
     for change in dict.fromkeys(row.change for row in forecast.budgets):
         rows = [_budget_cells(row) for row in forecast.budgets if row.change == change]
         click.echo()
-        common.say(
-            f"What it takes to detect a drop with 80 % power, against {_COMPARED_WITH[change]}; cheapest first"
-        )
+        common.say(f"To detect a drop with 80 % power, against {_COMPARED_WITH[change]}; cheapest first")
         common.table("", columns, rows)
     click.echo()
 

@@ -219,9 +219,7 @@ def _add_corrected_score(
 
     verdicts, judged = _verdicts(results, run)
     if not judged or not verdicts:
-        raise UsageError(
-            f"run {run}: not all verdicts are from a judge; label replies of this run by id instead"
-        )
+        raise UsageError(f"run {run}: not all verdicts are from a judge; label its replies by id instead")
     calibration.raw = sum(verdicts.values()) / len(verdicts)
     calibration.corrected = {
         "rogan_gladen": msgspec.structs.asdict(rogan_gladen(list(verdicts.values()), pairs))

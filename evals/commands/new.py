@@ -18,9 +18,7 @@ from evals.errors import UsageError
 @click.command()
 @click.argument("what", type=click.Choice(["suite", "adapter"]))
 @click.argument("name")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to create; default: NAME."
-)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Output folder; default: NAME.")
 def new(what: str, name: str, out: Path | None) -> None:
     """Create a package with a working suite or adapter called NAME, its entry point and a test."""
     from evals import load

@@ -85,7 +85,7 @@ def request_options(*names: str, without: Sequence[str] = ()) -> Callable[[F], F
 
 
 def _click_option(option: Option) -> Callable[[F], F]:
-    common_kwargs: dict[str, Any] = {
+    kwargs: dict[str, Any] = {
         "cls": RequestOption,
         "group": option.group,
         "advanced": option.advanced,
@@ -94,16 +94,14 @@ def _click_option(option: Option) -> Callable[[F], F]:
     if option.name == "models":
         return click.option(
             "-m", "--model", "models", multiple=True, metavar=option.metavar,
-            shell_complete=common.complete_models, **common_kwargs,
+            shell_complete=common.complete_models, **kwargs,
         )  # fmt: skip
     if option.type is list:
-        return click.option(option.flag, option.name, multiple=True, metavar=option.metavar, **common_kwargs)
+        return click.option(option.flag, option.name, multiple=True, metavar=option.metavar, **kwargs)
     if option.type is bool and option.optional:
-        return click.option(
-            f"{option.flag}/--no-{option.flag[2:]}", option.name, default=None, **common_kwargs
-        )
+        return click.option(f"{option.flag}/--no-{option.flag[2:]}", option.name, default=None, **kwargs)
     if option.type is bool:
-        return click.option(option.flag, option.name, is_flag=True, **common_kwargs)
+        return click.option(option.flag, option.name, is_flag=True, **kwargs)
     results = common.ResultsFolder(writes=True)
     path_type = results if option.name == "results" else click.Path(path_type=Path)
     type_ = path_type if option.type is Path else option.type
@@ -115,7 +113,7 @@ def _click_option(option: Option) -> Callable[[F], F]:
         metavar=option.metavar or None,
         default=option.default,
         show_default=show_default,
-        **common_kwargs,
+        **kwargs,
     )
 
 

@@ -13,9 +13,7 @@ from evals.commands import common
 @click.command()
 @click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.json")
-@click.option(
-    "--suites", multiple=True, metavar="SUITE", help="Only this suite of the policy; can be repeated."
-)
+@click.option("--suites", multiple=True, metavar="SUITE", help="Only this suite; can be repeated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as in `evals run`.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the subset and of sampling.")
 @click.option("--repeats", type=click.IntRange(min=1), metavar="N", help="Repeats, as in `evals run`.")

@@ -25,9 +25,7 @@ MAX_CHANGES = 40
 @click.argument("run", shell_complete=common.complete_runs)
 @click.option("--protocol", help="Score by another protocol's rules, as a new run.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Judge model for replies without a verdict.")
-@click.option(
-    "--judge-price", metavar="IN,OUT[,CACHED]", help="Price in USD per million of the judge's tokens."
-)
+@click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million tokens of the judge.")
 @common.trust_option
 @common.written_results_option
 @common.json_option

@@ -82,13 +82,11 @@ def show(
             raise UsageError("--control excludes --samples, --sample, --next and --pivot")
         from evals.commands import control
 
-        control.show(
-            _required_run(run, "--control"), controls, options["results"], as_json=options["as_json"]
-        )
+        control.show(_require_run(run, "--control"), controls, options["results"], as_json=options["as_json"])
     elif sample is not None or next_verdict is not None:
-        _show_sample(_required_run(run, "--sample"), sample, next_verdict, options)
+        _show_sample(_require_run(run, "--sample"), sample, next_verdict, options)
     elif samples:
-        _show_samples(_required_run(run, "--samples"), options)
+        _show_samples(_require_run(run, "--samples"), options)
     elif run is not None and show_board.is_board(Path(run)):
         show_board.show(Path(run), {**options, "pivot": pivot})
     else:
@@ -117,7 +115,7 @@ def _check_options(
             raise UnknownName("verdict", name, accepted)
 
 
-def _required_run(run: str | None, option: str) -> str:
+def _require_run(run: str | None, option: str) -> str:
     if run is None:
         raise UsageError(f"{option} requires a run, for example `evals show last {option}`")
     return run

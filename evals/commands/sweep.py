@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from evals.commands import common, detached
 from evals.commands.common import note
-from evals.commands.exit_status import exit_status
 
 if TYPE_CHECKING:
     from evals.records.card import Card
@@ -84,6 +83,8 @@ def _report(result: Outcomes, results: Path, *, as_json: bool) -> int:
         common.say(f"Samples:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}")
     for line in result.faults:
         note(f"evals: {line}")
+    from evals.commands.run import exit_status
+
     status = exit_status(result.outcomes)
     return max(status, 1 if cards else 2) if result.faults and status != 130 else status
 

@@ -86,7 +86,7 @@ def summarize(
     for brief in briefs:
         if brief.sample not in golds:
             continue
-        counts[_verdict(brief, scorers[0])] += 1
+        counts[brief_verdict(brief, scorers[0])] += 1
         truncated += brief.stop == "length"
         forms[_form(brief, scorers[0])] += 1
         for kind in ("input", "output", "reasoning", "cached"):
@@ -115,7 +115,8 @@ def _form(brief: Brief, scorer: str) -> str:
     return score.form if isinstance(score, Score) else ""
 
 
-def _verdict(brief: Brief, scorer: str) -> str:
+def brief_verdict(brief: Brief, scorer: str) -> str:
+    """Return the verdict of a scorer, `failed:KIND` or `unscored`."""
     if brief.failure:
         return str(Failed(brief.failure))
     score = brief.scores.get(scorer)

@@ -47,9 +47,7 @@ def lines(
     output = table(COLUMNS, sections, max_width)
     remarks = _grouped_remarks(forecasts)
     if "95 % ±" in output[0] and any(forecast.half_width_bound for forecast in forecasts):
-        remarks.append(
-            "95 % ±: half the width of the expected interval; <= is its maximum, at a score of 50 %"
-        )
+        remarks.append("95 % ±: half-width of the expected interval; <= is its maximum, at a score of 50 %")
     remarks += [
         f"{forecast.suite}: {line}"
         for forecast in _first_per_suite(forecasts)

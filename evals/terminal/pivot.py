@@ -61,7 +61,7 @@ def _labels(keys: Sequence[ColumnKey]) -> list[str]:
     labels = []
     for key in keys:
         same_label = [other for other in keys if other.label == key.label and other != key]
-        width = {
+        texts = {
             "version": f"v{key.version}",
             "judge": f"judge {key.judge or 'none'}",
             "metric": key.metric,
@@ -70,7 +70,7 @@ def _labels(keys: Sequence[ColumnKey]) -> list[str]:
         own = key._asdict()
         more = [
             text
-            for name, text in width.items()
+            for name, text in texts.items()
             if any(other._asdict()[name] != own[name] for other in same_label)
         ]
         labels.append(" ".join([key.label, *more]))

@@ -228,11 +228,11 @@ def layout(
     scores with missing outcomes.
     """
     names = short_ids([*ids, *(card.run for line in lines for card in line.cards)])
-    group_sections: dict[tuple[str, ...], list[Line]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
     for line in lines:
-        group_sections[_group(line.card)].append(line)
-    titles = _titles(group_sections)
-    ordered = {titles[key]: sort_lines(group_sections[key], sort) for key in sorted(group_sections)}
+        groups[_group(line.card)].append(line)
+    titles = _titles(groups)
+    ordered = {titles[key]: sort_lines(groups[key], sort) for key in sorted(groups)}
     sized = any(any(line.sizes) for line in lines)
     wide_sections: list[Section] = [
         (title, [_with_sizes(_wide(x, names), x.sizes, sized=sized) for x in rows])
@@ -262,23 +262,19 @@ def _group(card: Card) -> tuple[str, ...]:
     return config.suite, config.protocol, config.version, config.data_sha256, config.judge
 
 
-def _titles(group_sections: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], str]:
+def _titles(groups: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], str]:
     """Return titles for groups of rows: suite, protocol, metric, and any other property that differs between groups."""
     titles = {}
-    for key, lines in group_sections.items():
+    for key, lines in groups.items():
         suite, protocol, version, data, judge = key
-        same_title = [
-            other_key for other_key in group_sections if other_key[:2] == key[:2] and other_key != key
-        ]
+        same_title = [other_key for other_key in groups if other_key[:2] == key[:2] and other_key != key]
         words = [suite, protocol]
         if any(other_key[2] != version for other_key in same_title):
             words.append(f"version {version}")
         if any(other_key[3] != data for other_key in same_title):
             kinds = {"sample": "sample items", "local": "local data", "hub": "hub data"}
             kind = kinds[lines[0].card.data]
-            same = [
-                other_key for other_key in same_title if kinds[group_sections[other_key][0].card.data] == kind
-            ]
+            same = [other_key for other_key in same_title if kinds[groups[other_key][0].card.data] == kind]
             words.append(f"{kind} {data[:6]}" if same else kind)
         if any(other_key[4] != judge for other_key in same_title):
             words.append(f"judged by {judge}" if judge else "no judge")

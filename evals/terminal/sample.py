@@ -22,6 +22,7 @@ from evals.terminal.layout import BOLD, DIM, END, wrap
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 if TYPE_CHECKING:
+    from evals.records.files import Brief
     from evals.terminal.molecules import Molecule
 
 Describe: TypeAlias = "Callable[[str], Molecule]"
@@ -127,21 +128,12 @@ def _next_match(
     return None
 
 
-def _has_verdict(brief: object, verdict: str) -> bool:
-    from evals.records.files import Brief
+def _has_verdict(brief: Brief | None, verdict: str) -> bool:
+    from evals.report.estimates import brief_verdict
 
-    if not isinstance(brief, Brief):
+    if brief is None:
         return verdict in ("absent", NOT_RIGHT)
-    first = next(iter(brief.scores.values()), None)
-    outcome = (
-        str(Failed(brief.failure))
-        if brief.failure
-        else first.verdict
-        if isinstance(first, Score)
-        else "unscored"
-        if first is None
-        else str(Failed(first.kind))
-    )
+    outcome = brief_verdict(brief, next(iter(brief.scores), ""))
     return outcome != "right" if verdict == NOT_RIGHT else verdict in (outcome, outcome.partition(":")[0])
 
 

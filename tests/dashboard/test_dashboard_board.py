@@ -46,7 +46,7 @@ from evals.dashboard.tables import (
 from evals.dashboard.tables import (
     styling as heat,
 )
-from evals.dashboard.tables.models import facts
+from evals.dashboard.tables.models import model_facts
 from evals.errors import UsageError
 from evals.records.card import Card, Config
 from evals.report.metrics import mean_value
@@ -173,7 +173,7 @@ def test_a_cell_shows_coverage_where_it_is_not_whole() -> None:
             entry("c", 0.7, coverage=0.99999, counts=failed),
         ]
     )
-    assert [heat.cell_words(made.cells[row, "mmlu-pro · official"]) for row in made.rows] == [
+    assert [heat.cell_text(made.cells[row, "mmlu-pro · official"]) for row in made.rows] == [
         "50.0 ±2.0",
         "60.0 ±2.0 (99.8 %)",
         "70.0 ±2.0 (100.0 %)",
@@ -192,7 +192,7 @@ def test_a_cell_shows_coverage_where_it_is_not_whole() -> None:
     ],
 )
 def test_a_number_is_written_with_its_interval(value, low, high, unit, said) -> None:
-    assert statistics.figure(value, low, high, unit) == said
+    assert statistics.format_with_interval(value, low, high, unit) == said
 
 
 def test_a_mean_has_the_joint_interval_of_independent_suites() -> None:
@@ -213,9 +213,11 @@ def test_a_mean_over_units_or_over_two_protocols_of_a_suite_is_refused() -> None
             entry("a", 100.0, suite="matbench:steels", unit="MPa", better="lower"),
         ]
     )  # fmt: skip
-    assert "twice" in statistics.mean_refused(made, ["mmlu-pro · official", "mmlu-pro · strict"])
-    assert "MPa" in statistics.mean_refused(made, ["mmlu-pro · official", "matbench:steels · official"])
-    assert statistics.mean_refused(made, ["mmlu-pro · official"]) == ""
+    assert "several protocols" in statistics.averaging_fault(
+        made, ["mmlu-pro · official", "mmlu-pro · strict"]
+    )
+    assert "MPa" in statistics.averaging_fault(made, ["mmlu-pro · official", "matbench:steels · official"])
+    assert statistics.averaging_fault(made, ["mmlu-pro · official"]) == ""
 
 
 def test_standing_is_what_the_intervals_support() -> None:
@@ -245,18 +247,18 @@ def test_text_stands_out_from_every_heat(dark: bool, share: float) -> None:
         linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    text, ground = light("#f2f5f9" if dark else "#0e1420"), light(heat.mixed(share, dark=dark))
+    text, ground = light("#f2f5f9" if dark else "#0e1420"), light(heat.blend(share, dark=dark))
     assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 7
 
 
 def test_the_table_is_in_order_and_ends_with_chance() -> None:
     made = board.build([entry("a", 0.5), entry("baseline:mean", 0.9), entry("b", 0.6, chance=0.25)])
-    made_choice = choice.Choice(columns=("mmlu-pro · official",), rank="mmlu-pro · official")
-    found = heat.table(made, made_choice, list(made.rows), ties.Ties((), (0, 0), 0))
-    assert found.words["model"].tolist() == ["a", "b", "baseline:mean", "chance"]
-    assert found.words["mmlu-pro · official"].tolist()[-1] == "25.0"
+    made_choice = choice.FilterChoice(columns=("mmlu-pro · official",), rank="mmlu-pro · official")
+    found = heat.table(made, made_choice, list(made.rows), ties.ColumnRanks((), (0, 0), 0))
+    assert found.texts["model"].tolist() == ["a", "b", "baseline:mean", "chance"]
+    assert found.texts["mmlu-pro · official"].tolist()[-1] == "25.0"
     assert found.colours["mmlu-pro · official"].isna().tolist() == [False, False, True, True]
-    style = heat.styled(found, dark=False)
+    style = heat.style_table(found, dark=False)
     for html in (style.to_html(), style.to_html()):  # whoever draws it may write it twice
         assert [html.count(words) for words in ("50.0 ±2.0", "60.0 ±2.0", "90.0 ±2.0", "25.0")] == [
             1,
@@ -278,17 +280,19 @@ def test_filters_leave_what_they_say() -> None:
     )  # fmt: skip
 
     def rows(**kept: Any) -> list[str]:
-        return [row.label for row in choice.rows_of(made, choice.Choice(**kept))]
+        return [row.label for row in choice.matching_rows(made, choice.FilterChoice(**kept))]
 
     assert rows() == ["Intern-S1", "o3", "Qwen3-8B"]
     assert rows(weights="open") == ["Intern-S1", "Qwen3-8B"]
     assert rows(weights="closed") == ["o3"]
     assert rows(sizes=("up to 10B",)) == ["Qwen3-8B"]
     assert rows(kind="science") == ["Qwen3-8B"]
-    assert choice.columns_of(made, choice.Choice(kind="general")) == ["mmlu-pro · official"]
-    assert "mmlu-pro · official · sample items" in choice.columns_of(made, choice.Choice(sample=True))
-    assert choice.recent(1e9, choice.Choice(since=datetime.date(2001, 9, 9)))
-    assert not choice.recent(1e9, choice.Choice(since=datetime.date(2001, 9, 10)))
+    assert choice.matching_columns(made, choice.FilterChoice(kind="general")) == ["mmlu-pro · official"]
+    assert "mmlu-pro · official · sample items" in choice.matching_columns(
+        made, choice.FilterChoice(sample=True)
+    )
+    assert choice.is_recent(1e9, choice.FilterChoice(since=datetime.date(2001, 9, 9)))
+    assert not choice.is_recent(1e9, choice.FilterChoice(since=datetime.date(2001, 9, 10)))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +303,7 @@ def test_filters_leave_what_they_say() -> None:
     ],
 )  # fmt: skip
 def test_what_is_known_of_models(name: str, open_: bool | None, size: float | None) -> None:
-    assert (facts(name).open, facts(name).size_b) == (open_, size)
+    assert (model_facts(name).open, model_facts(name).size_b) == (open_, size)
 
 
 # --- ties ---------------------------------------------------------------------------------------------------
@@ -317,11 +321,11 @@ def test_ties_are_those_of_evals_compare(made: Path) -> None:
     found = board.build(frames.index(made).entries)
     label = "gpqa:diamond · official"
     runs = {row: cell.entry for row, cell in found.column(label).items() if cell.entry}
-    ours = ties.ties(found.columns[label], runs)
+    ours = ties.rank_models(found.columns[label], runs)
     theirs = compare([[suite_runs.of_run(frames.store.Run(one.path))] for one in runs.values()])
     by_run = {one.card.run: row.label for row, one in runs.items()}
     want = {by_run[one.run]: (one.rank_low, one.rank_high, one.groups) for one in theirs.ranks}
-    assert {one.model: (one.rank_low, one.rank_high, one.groups) for one in ours.places} == want
+    assert {one.model: (one.rank_low, one.rank_high, one.groups) for one in ours.ranks} == want
     assert ours.n == (200, 200)
     assert ours.pairs == 10
 
@@ -332,22 +336,22 @@ def test_a_mean_over_groups_needs_a_scored_sample_of_each(monkeypatch: pytest.Mo
     values = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, np.nan]])
     monkeypatch.setattr(ties, "_values", lambda paths: (values, ["a", "b", "c"], ["x", "x", "y"]))
     metric = Metric(name="accuracy_macro", of=mean_value, pool="macro")
-    found = ties._by_arrays.__wrapped__(None, metric, (("a", Path("a"), ()), ("b", Path("b"), ())))
-    assert (found.places, "of some group" in found.why_not) == ((), True)
+    found = ties._compare_means.__wrapped__(None, metric, (("a", Path("a"), ()), ("b", Path("b"), ())))
+    assert (found.ranks, "in some group" in found.why_not) == ((), True)
 
 
 def test_the_ranked_column_is_coloured_as_the_paired_comparison_says(made: Path) -> None:
     found = board.build(frames.index(made).entries)
     label = "gpqa:diamond · official"
     runs = {row: cell.entry for row, cell in found.column(label).items() if cell.entry}
-    places = ties.ties(found.columns[label], runs)
-    shown = heat.table(found, choice.Choice(columns=(label,), rank=label), list(runs), places)
+    places = ties.rank_models(found.columns[label], runs)
+    shown = heat.table(found, choice.FilterChoice(columns=(label,), rank=label), list(runs), places)
     by_letters: dict[str, set[float]] = {}
-    for place, share in zip(places.places, shown.colours[label], strict=False):
+    for place, share in zip(places.ranks, shown.colours[label], strict=False):
         by_letters.setdefault(f"{place.rank_low} {place.rank_high}", set()).add(share)
     assert all(len(shares) == 1 for shares in by_letters.values())
-    assert shown.heads[label][0] == label
-    assert shown.heads[label][1].startswith("accuracy, % ↑")
+    assert shown.headings[label][0] == label
+    assert shown.headings[label][1].startswith("accuracy, % ↑")
 
 
 def test_a_temperature_unlike_most_of_the_column_is_marked() -> None:
@@ -356,7 +360,7 @@ def test_a_temperature_unlike_most_of_the_column_is_marked() -> None:
         entry("d", 0.6, suite="aime:2025", config={"sampling": Sampling(temperature=0.7)}),
     ]  # fmt: skip
     marks = {row.model: cell.marks.get("T") for (row, _), cell in board.build(several).cells.items()}
-    assert marks == {"a": None, "b": None, "c": "temperature unlike most, 0.7", "d": None}
+    assert marks == {"a": None, "b": None, "c": "unusual temperature, 0.7", "d": None}
 
 
 def test_marks_stand_in_the_cell() -> None:
@@ -364,7 +368,7 @@ def test_marks_stand_in_the_cell() -> None:
     estimate = structs.replace(few.card.estimates[0], n=1000, clusters=12)
     early = structs.replace(few.card, estimates=(estimate,), counts={"right": 3, "absent": 9}, coverage=0.25)
     (cell,) = board.build([structs.replace(few, card=early)]).cells.values()
-    assert heat.cell_words(cell) == "50.0 ±2.0 (25.0 %) EF"
+    assert heat.cell_text(cell) == "50.0 ±2.0 (25.0 %) EF"
 
 
 def test_reported_results_lie_beside_measured_ones_of_their_protocol() -> None:
@@ -376,11 +380,11 @@ def test_reported_results_lie_beside_measured_ones_of_their_protocol() -> None:
         claim("n", 0.6), claim("o", 60.0, protocol="official", unit="points"),
         claim("p", 0.6, protocol="official", superseded=True),
     ]  # fmt: skip
-    theirs = claimed.beside(several, made, list(made.columns))
+    theirs = claimed.reported_rows(several, made, list(made.columns))
     assert theirs == [heat.Reported("m", {label: 0.9})]
-    chosen = choice.Choice(columns=(label,), rank=label)
-    shown = heat.table(made, chosen, [*made.rows, *theirs], ties.Ties((), (0, 0), 0))
-    assert shown.words.to_dict("records")[1] == {"model": "m (reported)", "rank": "", label: "90.0"}
+    chosen = choice.FilterChoice(columns=(label,), rank=label)
+    shown = heat.table(made, chosen, [*made.rows, *theirs], ties.ColumnRanks((), (0, 0), 0))
+    assert shown.texts.to_dict("records")[1] == {"model": "m (reported)", "rank": "", label: "90.0"}
 
 
 def test_one_model_is_compared_with_nobody(made: Path) -> None:
@@ -388,7 +392,7 @@ def test_one_model_is_compared_with_nobody(made: Path) -> None:
     label = next(iter(found.columns))
     row, cell = next(iter(found.column(label).items()))
     assert cell.entry
-    assert "one model only" in ties.sentence(ties.ties(found.columns[label], {row: cell.entry}))
+    assert "only one model" in ties.sentence(ties.rank_models(found.columns[label], {row: cell.entry}))
 
 
 # --- claims -------------------------------------------------------------------------------------------------
@@ -411,7 +415,7 @@ def test_claims_stand_under_their_own_protocol_and_doubles_beside_each_other() -
         claim("m", 0.2, suite="gpqa:diamond"),
     ]  # fmt: skip
     found = claimed.table(several, ["mmlu-pro"])
-    assert found.drop(columns=claimed.GRID).to_dict("records") == [
+    assert found.drop(columns=claimed.POSSIBLE_SCORES).to_dict("records") == [
         {"model": "m", "mmlu-pro · intern-s1": "50.0", "mmlu-pro · protocol not stated": "60.0 / 70.0"}
     ]
 
@@ -424,7 +428,7 @@ def test_a_claim_of_another_variant_is_not_beside_a_measured_number() -> None:
         claim("A", 0.5, suite="chembench:4k"),
         claim("a", 0.4, suite="chembench:lamalab", protocol="official"),
     ]
-    assert [one.value for one in claimed.of(several, "a", column)] == [0.4]
+    assert [one.value for one in claimed.reported_for(several, "a", column)] == [0.4]
 
 
 # --- general against science --------------------------------------------------------------------------------
@@ -448,9 +452,9 @@ def test_a_point_needs_all_suites_under_one_protocol() -> None:
     assert points["kind"].tolist() == ["measured", "reported"]
     assert points["general_low"].tolist()[0] == pytest.approx(48.0)
     assert pd.isna(points["general_low"].tolist()[1])
-    assert abilities.lacking(found, ["mmlu-pro", "chembench:4k"]) == [
-        "b (official) lacks chembench:4k",
-        "b (strict) lacks mmlu-pro",
+    assert abilities.incomplete_models(found, ["mmlu-pro", "chembench:4k"]) == [
+        "b (official): missing chembench:4k",
+        "b (strict): missing mmlu-pro",
     ]
 
 
@@ -464,9 +468,9 @@ def test_the_figures_are_printed_as_vectors_and_no_name_covers_another() -> None
     ]
     points = abilities.points(abilities.sources(board.build([]), claims), ["mmlu-pro"], ["chembench:4k"])
     chart = figures.scatter(points, dark=False)
-    assert figures.printed(chart, "svg").startswith(b"<svg")
-    assert figures.printed(chart, "pdf").startswith(b"%PDF")
-    placed = figures.apart(points, "general", "science")
+    assert figures.render_for_print(chart, "svg").startswith(b"<svg")
+    assert figures.render_for_print(chart, "pdf").startswith(b"%PDF")
+    placed = figures.place_labels(points, "general", "science")
     shown = placed[placed["name"] != ""]
     heights = sorted(shown.loc[shown["general"] < 60, "science_name"])
     assert all(b - a > 1 for a, b in pairwise(heights))
@@ -508,33 +512,33 @@ def test_a_growing_run_is_counted_and_its_band_only_narrows(made: Path) -> None:
     found = effort.progress(growing)
     assert (found.done, found.expected) == (180, 300)
     assert sum(found.verdicts.values()) == 180
-    curve = effort.curve(growing)
+    curve = effort.running_mean(growing)
     assert curve["n"].tolist()[-1] == 180
     assert curve["low"].is_monotonic_increasing
     assert curve["high"].is_monotonic_decreasing
     assert (curve["low"] <= curve["high"]).all()
     config = structs.replace(growing.card.config, suite="matbench:glass", protocol="official")
     other = structs.replace(growing, card=structs.replace(growing.card, config=config))
-    assert effort.curve(other).empty  # its headline is not the mean of these values
+    assert effort.running_mean(other).empty  # its headline is not the mean of these values
 
 
 def test_the_front_holds_what_nobody_beats_in_both() -> None:
     table = pd.DataFrame(
         {"model": list("abcd"), "value": [0.5, 0.7, 0.6, 0.9], "cost": [1.0, 2.0, 3.0, float("nan")]}
     )
-    found = effort.pareto(table, "cost", better="higher").set_index("model")["front"].to_dict()
+    found = effort.pareto(table, "cost", better="higher").set_index("model")["optimal"].to_dict()
     assert found == {"a": True, "b": True, "c": False}
-    assert effort.pareto(table, "cost", better="lower")["front"].tolist() == [True, False, False]
+    assert effort.pareto(table, "cost", better="lower")["optimal"].tolist() == [True, False, False]
 
 
 def test_history_judges_each_checkpoint_and_marks_what_changed(made: Path) -> None:
-    (line,) = past.lines(frames.index(made).entries, "intern/step")
+    (line,) = past.histories(frames.index(made).entries, "intern/step")
     table = past.table(line, margin=0.02, against="the one before")
     assert table["verdict"].tolist() == ["", "pass", "pass", "regression", "pass", "not comparable"]
     assert table["changed"].tolist()[-1] == "suite version 1 → 2: prompt or rule"
-    assert table["stretch"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert table["segment"].tolist() == [0, 0, 0, 0, 0, 1]
     assert past.table(line, margin=0.02, against="the first")["verdict"].tolist()[3] == "regression"
-    assert past.lines(frames.index(made).entries, "nobody") == []
+    assert past.histories(frames.index(made).entries, "nobody") == []
 
 
 # --- files --------------------------------------------------------------------------------------------------
@@ -542,7 +546,7 @@ def test_history_judges_each_checkpoint_and_marks_what_changed(made: Path) -> No
 
 def test_downloads_hold_all_that_a_number_rests_on(made: Path, tmp_path: Path) -> None:
     found = board.build(frames.index(made).entries)
-    frame = files.tidy(found, found.rows, list(found.columns))
+    frame = files.tidy_table(found, found.rows, list(found.columns))
     assert len(frame) == len(found.cells)
     assert {"value", "low", "high", "coverage", "n", "protocol", "data_sha256", "run"} <= set(frame)
     (tmp_path / "x.parquet").write_bytes(files.parquet(frame))
@@ -563,7 +567,7 @@ def test_the_export_stands_alone_and_obeys_nobody(tmp_path: Path) -> None:
     names = {str(path.relative_to(out)) for path in written}
     assert {"index.html", "leaderboard.csv", "leaderboard.json", "samples/mmlu-pro-made-05000.html"} <= names
     page = (out / "index.html").read_text()
-    assert page.startswith(export.MARK)
+    assert page.startswith(export.PAGE_MARKER)
     for path in written:
         if path.suffix == ".html":
             text = path.read_text()
@@ -592,7 +596,7 @@ def test_somebody_elses_page_is_not_overwritten(made: Path, tmp_path: Path) -> N
     (tmp_path / "index.html").write_text("<h1>my home page</h1>")
     with pytest.raises(UsageError, match="not written by this command"):
         export.export(made, tmp_path)
-    with pytest.raises(UsageError, match="has a number yet"):
+    with pytest.raises(UsageError, match="has a score yet"):
         export.export(tmp_path, tmp_path / "new")
 
 
@@ -635,7 +639,7 @@ def test_a_subset_stands_for_a_model_only_while_nothing_complete_is_there() -> N
 def test_history_opens_on_the_longest_line() -> None:
     steps = [entry(f"step-{i}", 0.5, run=f"r{i}", started=float(i)) for i in (10, 20, 30)]
     twice = [entry("a", 0.5, run=f"a{i}", started=float(i)) for i in range(2)]
-    assert past.names([*twice, *steps])[:2] == ["step-", "a"]
+    assert past.models_with_history([*twice, *steps])[:2] == ["step-", "a"]
 
 
 def test_an_early_stop_is_no_point_of_the_history_and_no_company_of_a_suite() -> None:
@@ -643,9 +647,9 @@ def test_an_early_stop_is_no_point_of_the_history_and_no_company_of_a_suite() ->
 
     full = entry("a", 0.349, run="full", started=1.0, counts={"right": 349, "wrong": 651})
     early = entry("a", 0.30, run="early", started=2.0, coverage=0.01, counts={"right": 3, "absent": 986})
-    (line,) = past.lines([full, early], "a")
+    (line,) = past.histories([full, early], "a")
     assert [one.card.run for one in line.entries] == ["full"]
-    (line,) = past.lines([early], "a")
+    (line,) = past.histories([early], "a")
     assert [one.card.run for one in line.entries] == ["early"]
     other = structs.replace(entry("b", 0.5), path=Path("elsewhere"))
-    assert [one.card.run for one in suites.comparable(other, [full, early])] == ["full"]
+    assert [one.card.run for one in suites.comparable_runs(other, [full, early])] == ["full"]

@@ -29,7 +29,7 @@ def colours(svg: str) -> set[str]:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_difference_stands_on_another_ground_than_what_is_shared(dark: bool) -> None:
-    found = drawings.pair("Cn1cnc2c1c(=O)n(C)c(=O)n2C", "Cn1cnc2c1c(=O)[nH]c(=O)n2C", dark=dark)
+    found = drawings.draw_pair("Cn1cnc2c1c(=O)n(C)c(=O)n2C", "Cn1cnc2c1c(=O)[nH]c(=O)n2C", dark=dark)
     assert (found.shared, found.answer.atoms, found.gold.atoms) == (13, 14, 13)
     assert colours(found.answer.svg) == {SHARED[dark], DIFFERS[dark]}
     assert colours(found.gold.svg) == {SHARED[dark]}
@@ -48,25 +48,25 @@ def test_the_difference_stands_on_another_ground_than_what_is_shared(dark: bool)
     ],
 )
 def test_stereo_is_a_difference(answer: str, gold: str, stereo: int) -> None:
-    found = drawings.pair(answer, gold, dark=False)
+    found = drawings.draw_pair(answer, gold, dark=False)
     assert found.stereo == stereo
     assert (DIFFERS[False] in colours(found.answer.svg)) == bool(stereo)
 
 
 def test_the_same_molecule_has_no_difference() -> None:
-    found = drawings.pair("OC(=O)c1ccccc1OC(C)=O", "CC(=O)Oc1ccccc1C(=O)O", dark=False)
+    found = drawings.draw_pair("OC(=O)c1ccccc1OC(C)=O", "CC(=O)Oc1ccccc1C(=O)O", dark=False)
     assert found.shared == found.answer.atoms == 13
     assert colours(found.answer.svg) == colours(found.gold.svg) == {SHARED[False]}
 
 
 def test_nothing_in_common_is_all_difference() -> None:
-    found = drawings.pair("FF", "ClCl", dark=False)
+    found = drawings.draw_pair("FF", "ClCl", dark=False)
     assert found.shared == 0
     assert colours(found.answer.svg) == {DIFFERS[False]}
 
 
 def test_an_impossible_molecule_is_drawn_as_written_with_its_fault() -> None:
-    found = drawings.pair("CC(C)(C)(C)C", "CC(C)(C)C", dark=False)
+    found = drawings.draw_pair("CC(C)(C)(C)C", "CC(C)(C)C", dark=False)
     assert "valence" in found.answer.note
     assert colours(found.answer.svg) == {DIFFERS[False]}
     assert found.tanimoto == {}
@@ -77,7 +77,7 @@ def test_an_impossible_molecule_is_drawn_as_written_with_its_fault() -> None:
     "smiles", ["C1CC", "", "not a molecule", "C" * 400, "<svg onload=owned()>", "[Xx]", "C(" * 200]
 )
 def test_what_cannot_be_drawn_says_why(smiles: str) -> None:
-    found = drawings.pair(smiles, "CCO", dark=False)
+    found = drawings.draw_pair(smiles, "CCO", dark=False)
     assert found.answer.svg == ""
     assert found.answer.note
     assert found.gold.svg
@@ -85,22 +85,22 @@ def test_what_cannot_be_drawn_says_why(smiles: str) -> None:
 
 def test_the_search_for_what_is_shared_ends_in_time() -> None:
     cage = "C12C3C4C1C5C2C3C45"
-    found = drawings.pair(".".join([cage] * 6), ".".join([cage] * 5 + ["C1CC1C2CC2C3CC3"]), dark=False)
+    found = drawings.draw_pair(".".join([cage] * 6), ".".join([cage] * 5 + ["C1CC1C2CC2C3CC3"]), dark=False)
     assert found.answer.svg
     assert found.gold.svg
 
 
 def test_a_reaction_has_both_sides_and_a_broken_one_says_so() -> None:
-    found = drawings.reaction("CC(=O)Cl.NCc1ccccc1", "CC(=O)NCc1ccccc1", dark=False)
+    found = drawings.draw_reaction("CC(=O)Cl.NCc1ccccc1", "CC(=O)NCc1ccccc1", dark=False)
     assert ElementTree.fromstring(found.svg).tag == f"{SVG}svg"
-    assert "not a molecule" in drawings.reaction("CC(=O)Cl", "C1CC", dark=False).note
-    assert "not a molecule" in drawings.reaction("", "CC", dark=True).note
+    assert "invalid" in drawings.draw_reaction("CC(=O)Cl", "C1CC", dark=False).note
+    assert "invalid" in drawings.draw_reaction("", "CC", dark=True).note
 
 
 def test_pictures_can_be_made_in_a_worker() -> None:
     with Pool(1) as pool:
-        assert pool.call(partial(drawings.pair, dark=True), "CCO", "CCN").shared == 2
-        assert pool.call(partial(crystals.read, dark=True), crystals.TEXT).formula == "NaCl"
+        assert pool.call(partial(drawings.draw_pair, dark=True), "CCO", "CCN").shared == 2
+        assert pool.call(partial(crystals.read, dark=True), crystals.EXAMPLE).formula == "NaCl"
 
 
 STRUCTURES = [
@@ -126,7 +126,7 @@ def test_a_crystal_is_read_from_the_words_that_a_model_was_shown(row: str) -> No
 
 
 def test_a_crystal_is_drawn_with_its_corners_repeated() -> None:
-    found = ElementTree.fromstring(crystals.read(crystals.TEXT).svg)
+    found = ElementTree.fromstring(crystals.read(crystals.EXAMPLE).svg)
     assert len(found.findall(f"{SVG}line")) == 12
     assert (
         len(found.findall(f"{SVG}circle")) == 14 + 13 + 2
@@ -151,9 +151,9 @@ def structure_dict() -> dict:
 @pytest.mark.parametrize(
     "text",
     [
-        "no crystal at all", "_cell_length_a 5", crystals.TEXT.replace("Na 0.0000", "<b> 0.0000"),
-        crystals.TEXT.replace("5.64", "nan"), crystals.TEXT.replace("Cl", "Xx"), "x" * 300_000,
-        crystals.TEXT.replace("5.64", "0"), crystals.TEXT.replace("90°", "0°"), crystals.TEXT.replace("5.64", "1e300"),
+        "no crystal at all", "_cell_length_a 5", crystals.EXAMPLE.replace("Na 0.0000", "<b> 0.0000"),
+        crystals.EXAMPLE.replace("5.64", "nan"), crystals.EXAMPLE.replace("Cl", "Xx"), "x" * 300_000,
+        crystals.EXAMPLE.replace("5.64", "0"), crystals.EXAMPLE.replace("90°", "0°"), crystals.EXAMPLE.replace("5.64", "1e300"),
     ],
     ids=range(9),
 )  # fmt: skip

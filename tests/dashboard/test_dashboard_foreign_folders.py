@@ -88,7 +88,7 @@ def test_a_broken_run_is_named_and_all_others_show(
     found = frames.index(results)
     assert [one.path.name for one in found.broken] == ["bad"]
     assert {one.card.run for one in found.entries} == {"good", "other"}
-    monkeypatch.setenv(state.RESULTS, str(results))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
     for page in ("leaderboard", "suite", "sample", "runs"):
         app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120).run()
         app.switch_page(state.PAGES[page][0]).run()
@@ -107,7 +107,7 @@ def test_large_copies_are_listed_at_once_and_their_files_checked_later(
     altered = bytearray((bad / "records.parquet").read_bytes())
     altered[len(altered) // 2] ^= 1
     (bad / "records.parquet").write_bytes(altered)
-    monkeypatch.setattr(frames, "AT_ONCE", 0)
+    monkeypatch.setattr(frames, "MAX_CHECKED_BYTES", 0)
     read: list[Path] = []
     check = store.check
     monkeypatch.setattr(store, "check", lambda path, *card: (read.append(path), check(path, *card))[1])
@@ -124,7 +124,7 @@ def test_large_copies_are_listed_at_once_and_their_files_checked_later(
 def test_files_that_are_missing_are_named_before_any_is_checked(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frames, "AT_ONCE", 0)
+    monkeypatch.setattr(frames, "MAX_CHECKED_BYTES", 0)
     results = broken(made, tmp_path, "no samples")
     assert [one.path.name for one in frames.index(results).broken] == ["bad"]
 
@@ -138,7 +138,7 @@ def test_a_card_whose_wording_names_no_hash_breaks_no_page(
     card = json.loads((odd / "card.json").read_text())
     (odd / "card.json").write_text(json.dumps(card | {"wording": {"odd": "1"}}))
     assert not frames.index(results).broken
-    monkeypatch.setenv(state.RESULTS, str(results))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=120).run()
     app.switch_page(state.PAGES["runs"][0]).run()
     app.query_params["run"] = "bad"
@@ -187,7 +187,7 @@ def test_a_changed_file_is_refused(made: Path, tmp_path: Path) -> None:
     ],
 )
 def test_only_names_of_this_machine_are_answered(host: str, address: str, ours: bool) -> None:
-    assert hosts.is_ours(host, address) is ours
+    assert hosts.names_this_machine(host, address) is ours
 
 
 def test_a_foreign_name_gets_nothing_and_a_strangers_settings_are_not_read(

@@ -51,7 +51,7 @@ def test_a_broken_card_is_named_and_hides_no_other(results: Path) -> None:
     (path / "card.json").write_text('{"format": 1, "run": ')
     found = frames.index(results)
     assert [one.path for one in found.broken] == [path]
-    assert "card.json" in found.broken[0].why
+    assert "card.json" in found.broken[0].reason
     assert len(found.entries) == 1
 
 

@@ -72,7 +72,7 @@ def test_a_group_that_stands_apart_is_flagged_and_chance_is_not(results: Path, t
     ]
     frame = groups.breakdown(made(tmp_path / "run", entry(results, "as"), rows)).set_index("group")
     assert frame.loc["easy", "flagged"]
-    assert frame.loc["easy", "apart"] > 0.25
+    assert frame.loc["easy", "difference"] > 0.25
     assert frame["n"].tolist() == [120] * 4
     assert (frame["low"] < frame["value"]).all()
     quiet = [row | {"verdict": "right" if random.random() < 0.5 else "wrong"} for row in rows]
@@ -183,7 +183,7 @@ def test_items_that_all_get_wrong_are_listed_by_agreement(results: Path, tmp_pat
     assert frame["agree"].tolist() == pytest.approx([1.0, 1 / 3])
     assert frame["gold"].tolist() == ["A", "A"]
     assert groups.unsolved(several[:1]).empty
-    listed = groups.errata(frame, several[0])
+    listed = groups.with_provenance(frame, several[0])
     assert listed["suite"].unique().tolist() == ["mmlu-pro"]
     assert b"data_sha256" in files.csv(listed)
 
@@ -203,7 +203,7 @@ def test_of_a_gated_suite_only_letters_are_listed(results: Path, tmp_path: Path)
 
 def test_of_errors_those_come_first_that_everybody_makes(results: Path) -> None:
     one, other = entry(results, "low"), entry(results, "high")
-    frame = groups.farthest([one, other])
+    frame = groups.largest_errors([one, other])
     golds = {sample.id: float(sample.target) for sample in Run(one.path).samples()}
     least = {name: min(abs(1500 - gold), abs(1900 - gold)) for name, gold in golds.items()}
     assert frame["error"].tolist() == pytest.approx(sorted(least.values(), reverse=True))
@@ -215,4 +215,4 @@ def test_alike_are_other_models_asked_the_same_and_no_baselines(results: Path) -
     one = entry(results, "as")
     other = structs.replace(one, path=one.path / "x", card=structs.replace(one.card, model="other"))
     base = structs.replace(one, path=one.path / "y", card=structs.replace(one.card, model="baseline:mean"))
-    assert groups.comparable(one, [*index.entries, other, base]) == [other]
+    assert groups.comparable_runs(one, [*index.entries, other, base]) == [other]

@@ -44,13 +44,13 @@ def test_the_question_of_an_imported_run_is_shown(tmp_path: Path) -> None:
     assert not found.prompt.messages
     assert found.sample is not None
     assert found.sample.question
-    assert found.asked
-    assert samples.where_read(found) == (8, 9)
+    assert found.prompt_text
+    assert samples.answer_span(found) == (8, 9)
     asked = samples.item(entry(one.path.parents[2], "asked"), name)
     assert asked is not None
     assert asked.sample is not None
     assert not asked.sample.question  # its prompt is in the record
-    assert found.asked in asked.asked
+    assert found.prompt_text in asked.prompt_text
 
 
 def test_the_question_of_a_gated_suite_is_not_kept(tmp_path: Path) -> None:

@@ -49,25 +49,28 @@ def test_every_repeat_has_a_row_and_what_is_missing_is_absent(results: Path, tmp
 
 def test_outcomes_groups_and_ids_filter_together(results: Path) -> None:
     frame = items.listing([entry(results, "as"), entry(results, "some")])
-    both = items.chosen(frame, outcomes={0: "not right", 1: "right"})
+    both = items.filter_listing(frame, outcomes={0: "not right", 1: "right"})
     assert len(both)
     assert set(both["verdict0"]) == {"wrong"}
     assert set(both["verdict1"]) == {"right"}
     group = both["group"][0]
-    assert set(items.chosen(frame, group=group)["group"]) == {group}
+    assert set(items.filter_listing(frame, group=group)["group"]) == {group}
     assert (
-        items.chosen(frame, text=both["sample"][0].upper())["sample"].tolist().count(both["sample"][0]) == 1
+        items.filter_listing(frame, text=both["sample"][0].upper())["sample"]
+        .tolist()
+        .count(both["sample"][0])
+        == 1
     )
-    assert items.chosen(frame, text="(").empty
+    assert items.filter_listing(frame, text="(").empty
     assert "not right" in items.verdicts(frame, 1)
 
 
 def test_neighbours_are_those_of_the_filter(results: Path) -> None:
-    frame = items.chosen(items.listing([entry(results, "as")]), outcomes={0: "wrong"})
+    frame = items.filter_listing(items.listing([entry(results, "as")]), outcomes={0: "wrong"})
     names = frame["sample"].tolist()
     assert items.neighbours(frame, names[1], 0) == items.Neighbours(1, (names[0], 0), (names[2], 0))
-    assert items.neighbours(frame, names[0], 0).before is None
-    assert items.neighbours(frame, names[-1], 0).after is None
+    assert items.neighbours(frame, names[0], 0).previous is None
+    assert items.neighbours(frame, names[-1], 0).next is None
     assert items.neighbours(frame, "none of them", 0) == items.Neighbours(None, None, (names[0], 0))
     assert items.neighbours(frame[:0], "none of them", 0) == items.Neighbours(None, None, None)
 
@@ -81,7 +84,7 @@ def test_one_sample_has_both_its_sides(results: Path) -> None:
     assert found.reply is not None
     assert found.reply.reasoning == "It is $x^2$."
     assert found.sample is not None
-    assert found.sample.choices[0] in found.asked
+    assert found.sample.choices[0] in found.prompt_text
     gold = [option for option in items.options(found) if option.gold]
     assert [option.letter for option in gold] == [found.sample.target]
     assert items.item(one, "no such sample") is None
@@ -96,7 +99,7 @@ def test_of_a_gated_suite_nothing_but_ids_and_verdicts_is_read(results: Path) ->
         entry=one, id=frame["sample"][0], repeat=0, verdict=frame["verdict0"][0], group=frame["group"][0]
     )
     assert items.options(found) == []
-    assert items.figures(found) is None
+    assert items.compare_numbers(found) is None
     assert items.molecules(found) is None
 
 
@@ -126,7 +129,7 @@ def test_options_stand_as_they_were_shown(results: Path) -> None:
 def test_a_number_is_compared_in_the_targets_unit(
     results: Path, target: float | str, unit: str, answer: str, error: float, relative: float | None
 ) -> None:
-    found = items.figures(
+    found = items.compare_numbers(
         items.Item(
             entry=entry(results, "as"), id="x", repeat=0, verdict="graded", sample=Sample(id="x", target=target, unit=unit),
             scores={"number": Score(value=0.5, verdict="graded", answer=answer)}, outcome=Reply(text=answer),
@@ -145,7 +148,7 @@ def test_what_is_no_number_in_that_unit_is_not_compared(
         entry=entry(results, "as"), id="x", repeat=0, verdict="wrong", sample=Sample(id="x", target=target, unit="eV"),
         scores={"number": Score(value=None, verdict="wrong", answer=answer)},
     )  # fmt: skip
-    assert items.figures(found) is None
+    assert items.compare_numbers(found) is None
 
 
 def test_molecules_of_answer_gold_and_question_are_found(results: Path) -> None:
@@ -154,7 +157,7 @@ def test_molecules_of_answer_gold_and_question_are_found(results: Path) -> None:
     found = items.molecules(items.item(one, name))
     assert found is not None
     assert found.answer == "CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O"
-    assert (found.gold, found.given, found.reaction) == (
+    assert (found.gold, found.question_molecules, found.reaction) == (
         "CC(=O)NCC1=CC=CC=C1",
         {"CC(=O)Cl.NCC1=CC=CC=C1": ""},
         "forward",
@@ -162,7 +165,7 @@ def test_molecules_of_answer_gold_and_question_are_found(results: Path) -> None:
     named = entry(results, "named", "smolinstruct:NC-S2I")
     asked = items.molecules(items.item(named, items.listing([named])["sample"][0]))
     assert asked is not None
-    assert asked.given
+    assert asked.question_molecules
     assert (asked.answer, asked.gold, asked.reaction) == ("", "", "")
 
 
@@ -179,7 +182,7 @@ def test_molecules_in_selfies_are_drawn_as_smiles(results: Path) -> None:
     found = items.molecules(one)
     assert found is not None
     assert (found.gold, found.answer) == ("CC(=O)NCC1=CC=CC=C1", "CC(=O)NCc1ccccc1")
-    assert found.given == {"CC(=O)Cl.NCC1=CC=CC=C1": ""}
+    assert found.question_molecules == {"CC(=O)Cl.NCC1=CC=CC=C1": ""}
 
 
 @pytest.mark.parametrize(
@@ -201,7 +204,7 @@ def test_molecules_without_tags_are_drawn_only_if_they_are_surely_smiles(
     named = items.molecules(
         items.Item(entry=entry(results, "as"), id="x", repeat=0, verdict="right", sample=sample)
     )
-    assert (named.given if named else {}) == given
+    assert (named.question_molecules if named else {}) == given
 
 
 def test_a_broken_record_is_one_line(results: Path, tmp_path: Path) -> None:
@@ -214,5 +217,5 @@ def test_a_broken_record_is_one_line(results: Path, tmp_path: Path) -> None:
     record = {"sample": name, "repeat": 0, "prompt": {}, "outcome": outcome, "scores": {}}
     (folder / "records.jsonl").write_text(json.dumps(record) + "\n")
     store.write_card(folder, structs.replace(one.card, files={}))
-    with pytest.raises(StoreError, match="is broken"):
+    with pytest.raises(StoreError, match="is invalid"):
         items.item(structs.replace(one, path=folder), name)

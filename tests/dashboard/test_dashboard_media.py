@@ -49,19 +49,21 @@ def test_intersection_over_union(one: Box, other: Box, share: float) -> None:
 
 
 def test_boxes_are_read_out_of_text() -> None:
-    assert media.rectangles("a (1, 2, 3, 4) and [[0.1,0.2,0.5,0.9]]") == [
+    assert media.parse_boxes("a (1, 2, 3, 4) and [[0.1,0.2,0.5,0.9]]") == [
         Box(1, 2, 3, 4),
         Box(0.1, 0.2, 0.5, 0.9),
     ]
-    assert media.rectangles("[3, 2, 1, 4] [1,2,3] [1,2,3,4,5] none") == []
-    assert len(media.rectangles("[1,2,3,4]" * 500)) == media.MOST_BOXES
+    assert media.parse_boxes("[3, 2, 1, 4] [1,2,3] [1,2,3,4,5] none") == []
+    assert len(media.parse_boxes("[1,2,3,4]" * 500)) == media.MAX_BOXES
 
 
 def test_boxes_are_drawn_where_they_are_also_on_a_smaller_picture() -> None:
-    found = pixels(media.picture(image((2800, 1400)), [Box(280, 280, 560, 560)], [Box(0.5, 0.5, 0.75, 0.75)]))
+    found = pixels(
+        media.redraw_image(image((2800, 1400)), [Box(280, 280, 560, 560)], [Box(0.5, 0.5, 0.75, 0.75)])
+    )
     assert found.size == (1400, 700)
-    assert "#{:02x}{:02x}{:02x}".format(*found.getpixel((140, 200))) == media.GOLD
-    assert "#{:02x}{:02x}{:02x}".format(*found.getpixel((700, 400))) == media.ANSWER
+    assert "#{:02x}{:02x}{:02x}".format(*found.getpixel((140, 200))) == media.GOLD_COLOUR
+    assert "#{:02x}{:02x}{:02x}".format(*found.getpixel((700, 400))) == media.ANSWER_COLOUR
     assert found.getpixel((350, 350)) == (255, 255, 255)
 
 
@@ -69,15 +71,15 @@ def test_boxes_are_drawn_where_they_are_also_on_a_smaller_picture() -> None:
     ("mode", "form"), [("RGBA", "PNG"), ("P", "GIF"), ("CMYK", "JPEG"), ("I;16", "PNG"), ("L", "WEBP")]
 )
 def test_images_of_every_kind_become_plain_ones(mode: str, form: str) -> None:
-    found = pixels(media.picture(image(mode=mode, form=form, colour=0)))
+    found = pixels(media.redraw_image(image(mode=mode, form=form, colour=0)))
     assert found.format in ("PNG", "JPEG")
     assert found.size == (200, 100)
 
 
 @pytest.mark.parametrize("raw", [b"", b"<svg onload=owned()>", image()[:60], b"GIF89a" + b"\xff" * 50])
 def test_what_is_no_image_is_one_line(raw: bytes) -> None:
-    with pytest.raises(DataError, match="no readable image"):
-        media.picture(raw)
+    with pytest.raises(DataError, match="unreadable image"):
+        media.redraw_image(raw)
 
 
 def test_bytes_come_from_the_suites_store_and_from_nowhere_else(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_bytes_come_from_the_suites_store_and_from_nowhere_else(tmp_path: Path) 
     (store / ("ac" * 32)).symlink_to("/dev/zero")
     os.mkfifo(store / ("ad" * 32))
     for other in ("ab", "ac", "ad"):
-        with pytest.raises(DataError, match=r"another one|not in the results|too many"):
+        with pytest.raises(DataError, match=r"does not match|not in the results|too many"):
             media.read(run, Media("image", "image/png", other * 32))
     with pytest.raises(DataError, match="not in the results folder"):
         media.read(run, Media("image", "image/png", "cd" * 32))
@@ -108,15 +110,15 @@ def npy(values: list[list[float]]) -> bytes:
 
 
 def test_a_series_is_a_row_per_point_and_channel() -> None:
-    frame = media.series(npy([[3.0, 5.0], [4.0, math.nan]]), "application/x-npy")
+    frame = media.read_series(npy([[3.0, 5.0], [4.0, math.nan]]), "application/x-npy")
     assert list(frame.itertuples(index=False, name=None)) == [(0, "1", 3), (1, "1", 4), (0, "2", 5)]
 
 
 def test_a_long_series_keeps_its_peaks() -> None:
     values = [math.sin(i / 50) for i in range(100_000)]
     values[54_321] = 9.0
-    found = media.series(npy([[value] for value in values]), "application/x-npy")
-    assert len(found) <= media.MOST_POINTS
+    found = media.read_series(npy([[value] for value in values]), "application/x-npy")
+    assert len(found) <= media.MAX_POINTS
     assert found["y"].max() == 9.0
     assert found["x"].is_monotonic_increasing
 
@@ -132,5 +134,5 @@ def test_a_long_series_keeps_its_peaks() -> None:
 )
 def test_what_is_no_series_is_one_line(raw: bytes, kind: str) -> None:
     with pytest.raises(DataError) as caught:
-        media.series(raw, kind)
+        media.read_series(raw, kind)
     assert "\n" not in str(caught.value)

@@ -45,7 +45,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shown(results: Path, monkeypatch: pytest.MonkeyPatch) -> Opener:
     """Opens a page at a URL, in a session of its own."""
-    monkeypatch.setenv(state.RESULTS, str(results))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
     return opened
 
 
@@ -79,7 +79,7 @@ def said(app: AppTest) -> str:
 
 @pytest.mark.parametrize("page", ["sample", "compare", "suite"])
 def test_an_empty_folder_says_what_to_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(state.RESULTS, str(tmp_path))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(tmp_path))
     app = AppTest.from_file(str(APP), default_timeout=60).run()
     app.switch_page(state.PAGES[page][0]).run()
     assert not app.exception
@@ -92,14 +92,14 @@ def test_an_empty_folder_says_what_to_run(page: str, tmp_path: Path, monkeypatch
 
 def test_a_sample_shows_prompt_reply_answer_gold_and_why(shown: Opener, results: Path) -> None:
     one = entry(results, "some", "mmlu-pro")
-    listed = items.chosen(items.listing([one]), outcomes={0: "wrong"})
+    listed = items.filter_listing(items.listing([one]), outcomes={0: "wrong"})
     app = shown("sample", run="some", suite="mmlu-pro", verdict="wrong")
     item = items.item(one, listed["sample"][0])
     assert item is not None
     assert item.reply is not None
     text = said(app)
-    assert f"1 of {len(listed)} that fit the filter, of {one.card.expected}" in text
-    assert item.asked.splitlines()[0] in text
+    assert f"1 of {len(listed)} matches, of {one.card.expected}" in text
+    assert item.prompt_text.splitlines()[0] in text
     assert item.reply.text.splitlines()[-1].strip() in text
     assert ":green-badge[gold]" in text
     assert ":orange-badge[wrong]" in text
@@ -107,7 +107,7 @@ def test_a_sample_shows_prompt_reply_answer_gold_and_why(shown: Opener, results:
 
 
 def test_the_way_goes_through_the_filter_and_stays_in_the_url(shown: Opener, results: Path) -> None:
-    wrong = items.chosen(items.listing([entry(results, "as", "mmlu-pro")]), outcomes={0: "wrong"})
+    wrong = items.filter_listing(items.listing([entry(results, "as", "mmlu-pro")]), outcomes={0: "wrong"})
     names = wrong["sample"].tolist()
     app = shown("sample", run="as", suite="mmlu-pro", verdict="wrong")
     assert app.header[0].value.startswith(names[0])
@@ -162,7 +162,7 @@ def test_molecules_are_drawn_with_their_likeness(shown: Opener) -> None:
     assert [metric.label for metric in app.metric] == [
         "Tanimoto, Morgan, radius 2", "Tanimoto, RDKit paths", "Tanimoto, MACCS keys"
     ]  # fmt: skip
-    assert "the largest common substructure of 7 atoms" in said(app)
+    assert "the largest common substructure, 7 atoms" in said(app)
     assert len(app.get("image")) == 4  # answer, gold, and the reaction with either
 
 
@@ -202,7 +202,7 @@ def test_a_flip_filter_is_in_the_url(shown: Opener) -> None:
 
 def test_a_chosen_flip_opens_side_by_side(shown: Opener) -> None:
     app = shown("compare", runs=["as", "some"], chosen=0)
-    assert "only this reply has it" in said(app)
+    assert "only in this reply" in said(app)
 
 
 def test_what_cannot_be_compared_is_refused_with_the_reason(shown: Opener) -> None:
@@ -227,7 +227,7 @@ def test_gated_runs_are_compared_without_answers(shown: Opener) -> None:
 
 def test_one_run_is_not_enough(shown: Opener) -> None:
     app = shown("compare", runs=["as"])
-    assert "Choose two to four" in said(app)
+    assert "Select two to four" in said(app)
 
 
 # --- suite
@@ -236,7 +236,7 @@ def test_one_run_is_not_enough(shown: Opener) -> None:
 def test_a_suite_shows_groups_lengths_and_hard_items(shown: Opener, results: Path) -> None:
     app = shown("suite", run="some", suite="mmlu-pro")
     assert [one.value for one in app.header] == [
-        "Groups", "Difficulty and length", "What is missing", "Items that every model gets wrong"
+        "Groups", "Difficulty and length", "Missing outcomes", "Items that all models get wrong"
     ]  # fmt: skip
     groups = app.dataframe[0].value
     assert groups["n"].sum() == entry(results, "some", "mmlu-pro").card.expected
@@ -261,7 +261,7 @@ def test_compare_opens_on_the_largest_difference(shown: Opener, results: Path) -
     known = pairs.candidates(index)
     several = pairs.matches([known["as"], known["some"]])
     rows = pairs.headlines(several)
-    order = pairs.by_size(rows)
+    order = pairs.order_by_size(rows)
     sizes = [abs(rows[i].difference or 0.0) for i in order if pairs.better_side(rows[i]) != "n.s."]
     assert sizes == sorted(sizes, reverse=True)
 
@@ -286,7 +286,7 @@ def test_a_broken_run_is_one_line(
     folder = tmp_path / "results"
     shutil.copytree(results, folder)
     (entry(folder, "as", "mmlu-pro").path / "records.parquet").write_bytes(b"not a table")
-    monkeypatch.setenv(state.RESULTS, str(folder))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(folder))
     for page in ("sample", "suite"):
         app = opened(page, run="as", suite="mmlu-pro")
         assert "cannot be read" in said(app)
@@ -305,7 +305,7 @@ def test_large_runs_open_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder = tmp_path / "results"
     for name in ("one", "two"):
         large(folder, name, like=entry(results, "as", "mmlu-pro"), samples=12_032)
-    monkeypatch.setenv(state.RESULTS, str(folder))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(folder))
     for page, params, limit_s in (
         ("sample", {"run": "one", "suite": "mmlu-pro", "verdict": "wrong"}, 1.0),
         ("compare", {"runs": ["one", "two"]}, 2.0),
@@ -314,7 +314,7 @@ def test_large_runs_open_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         for cached in (
             pairs._suite_run,
             pairs._pairs,
-            pairs._whole,
+            pairs._headline_row,
             pairs._groups,
             pairs._samples,
             frames._query,

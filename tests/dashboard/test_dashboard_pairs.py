@@ -93,22 +93,22 @@ def test_quadrants_count_every_sample_once_and_agree_with_the_test(results: Path
     found = pairs.samples(a, b)
     counts = pairs.quadrants(found)
     (row,) = pairs.headlines(pairs.matches([(a,), (b,)]))
-    assert found.yes_no
+    assert found.is_binary
     assert list(counts) == ["both right", "only A", "only B", "neither"]
     assert sum(counts.values()) == a.card.expected
     assert (counts["only B"], counts["only A"]) == (row.wins, row.losses)
-    assert found.frame["moves"].sum() == pytest.approx(row.difference)
+    assert found.frame["contribution"].sum() == pytest.approx(row.difference)
 
 
 def test_errors_have_no_quadrants_but_better_and_worse(results: Path) -> None:
     found = pairs.samples(entry(results, "low"), entry(results, "high"))
     counts = pairs.quadrants(found)
-    assert not found.yes_no
+    assert not found.is_binary
     assert list(counts) == ["A better", "B better", "equal"]
     golds = {sample.id: float(sample.target) for sample in store.Run(entry(results, "low").path).samples()}
     assert counts["B better"] == sum(abs(1900 - gold) < abs(1500 - gold) for gold in golds.values())
     flips = pairs.discordant(found)
-    assert flips["moves"].abs().is_monotonic_decreasing
+    assert flips["contribution"].abs().is_monotonic_decreasing
 
 
 def test_several_repeats_count_as_right_where_most_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_in_a_macro_mean_a_sample_of_a_small_group_matters_more(monkeypatch: pyt
     macro = (Metric(name="macro", of=mean, pool="macro", headline=True),)
     before, after = (listed(v, groups=groups) for v in ([1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0]))
     found = made(monkeypatch, before, after, metrics=macro)
-    assert found.frame["moves"].tolist() == pytest.approx([-1 / 6, 0, 0, 1 / 2])
+    assert found.frame["contribution"].tolist() == pytest.approx([-1 / 6, 0, 0, 1 / 2])
     assert pairs.discordant(found)["sample"].tolist() == ["s00003", "s00000"]
 
 
@@ -145,7 +145,7 @@ def test_of_losses_those_come_first_that_no_other_run_makes(results: Path) -> No
     found = pairs.discordant(pairs.samples(a, b, [a, b, entry(results, "as", "mmlu-pro")]))
     lost = found[found["quadrant"] == "only A"]
     assert len(lost) > 1
-    assert set(found["asked"]) == {1}
+    assert set(found["other_runs"]) == {1}
     assert lost["others"].is_monotonic_decreasing
 
 
@@ -157,10 +157,10 @@ def test_no_answers_of_a_gated_suite_are_read(results: Path) -> None:
 
 
 def test_the_ladder_counts_every_expected_sample(results: Path) -> None:
-    chem = outcomes.ladder(entry(results, "chem"))
+    chem = outcomes.count_outcomes(entry(results, "chem"))
     assert set(chem) <= {"right", "wrong: another molecule", "wrong: stereo", "invalid", "unanswered"}
     assert sum(chem.values()) == entry(results, "chem").card.expected
-    assert outcomes.ladder(entry(results, "as", "mmlu-pro")) == dict(
+    assert outcomes.count_outcomes(entry(results, "as", "mmlu-pro")) == dict(
         entry(results, "as", "mmlu-pro").card.counts
     )
 
@@ -186,7 +186,7 @@ def test_a_wrong_number_is_told_by_its_fault(
     )
     card = structs.replace(entry(results, "low").card, expected=2, files={})
     store.write_card(tmp_path, card)
-    assert outcomes.ladder(frames.Entry(path=tmp_path, card=card)) == {step: 1, "absent": 1}
+    assert outcomes.count_outcomes(frames.Entry(path=tmp_path, card=card)) == {step: 1, "absent": 1}
 
 
 def test_it_begins_with_two_models_that_share_most(results: Path) -> None:

@@ -39,12 +39,12 @@ def test_each_model_says_which_of_its_printed_scores_are_possible() -> None:
         _claim("judged", "55.1", metric="mean score"),
     ]
     table = reported.table(claims, ["aime:2024", "ifeval"]).set_index("model")
-    assert table.columns[0] == reported.GRID
-    words = table[reported.GRID]
-    assert words["mini"].startswith("1 of 2. aime:2024 84.58 is no share of 30 answers: 8 ")
+    assert table.columns[0] == reported.POSSIBLE_SCORES
+    words = table[reported.POSSIBLE_SCORES]
+    assert words["mini"].startswith("1 of 2. aime:2024 84.58 is not a share of 30 answers: 8 ")
     assert "runs would fit" in words["mini"]
     assert words["large"] == "1 of 1"
-    assert words["judged"].startswith("not examined: its metric is no proportion of items")
+    assert words["judged"].startswith("not tested: its metric is no proportion of items")
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +67,17 @@ def test_the_figure_has_a_bar_per_tokenizer_and_kind_of_text(counted: Path) -> N
     assert set(bare["value"]) == set(tagged["value"]) == {1.0}
     pytest.importorskip("vl_convert")
     chart = figures.grouped_bars(bare, list(bare["suite"]), dark=False, unit="characters per token")
-    svg = figures.printed(chart, "svg").decode()
+    svg = figures.render_for_print(chart, "svg").decode()
     assert "characters per token" in svg
     assert "100" not in [text.strip() for text in svg.replace("<", ">").split(">")]  # no axis of percentages
-    assert figures.printed(chart, "pdf").startswith(b"%PDF")
+    assert figures.render_for_print(chart, "pdf").startswith(b"%PDF")
 
 
 def test_the_page_draws_it_and_its_files_if_tokenizers_were_counted(
     counted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder, drawn in ((counted, True), (tmp_path, False)):
-        monkeypatch.setenv(state.RESULTS, str(folder))
+        monkeypatch.setenv(state.RESULTS_VARIABLE, str(folder))
         app = AppTest.from_file(str(APP), default_timeout=60)
         app.run()
         app.switch_page(state.PAGES["science"][0])

@@ -36,7 +36,10 @@ def test_no_attack_is_more_than_text(text: str) -> None:
     assert "$" not in found
     assert not re.search(r"https?:|www\.|:\w+:|@", found)
     assert kinds(safe.label(text)) <= PLAIN
-    assert kinds(safe.marked([[(line, True), (line, False)] for line in text.split("\n")], "orange")) <= PLAIN
+    assert (
+        kinds(safe.lines_to_markdown([[(line, True), (line, False)] for line in text.split("\n")], "orange"))
+        <= PLAIN
+    )
 
 
 @given(st.text())
@@ -60,7 +63,7 @@ def test_lines_indents_and_empty_lines_stay() -> None:
 def test_no_break_is_left_at_the_end() -> None:
     for end in ("\n", "\n ", " \n\n", "\u00a0"):
         assert safe.markdown(f"a{end}") == "a"
-        assert safe.marked([[(line, False)] for line in f"a{end}".split("\n")], "orange") == "a"
+        assert safe.lines_to_markdown([[(line, False)] for line in f"a{end}".split("\n")], "orange") == "a"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_formulas_are_set_where_they_are_formulas(text: str, shown: str) -> None
     ],
 )  # fmt: skip
 def test_a_formula_that_does_more_than_mathematics_is_text(formula: str) -> None:
-    assert formulas.latex(formula) is None
+    assert formulas.safe_latex(formula) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_a_formula_that_does_more_than_mathematics_is_text(formula: str) -> None
     ],
 )  # fmt: skip
 def test_mathematics_is_set(formula: str) -> None:
-    assert formulas.latex(formula) == formula
+    assert formulas.safe_latex(formula) == formula
 
 
 def test_what_cannot_be_seen_is_made_visible() -> None:
@@ -121,8 +124,8 @@ def test_five_megabytes_are_cut_at_once_and_say_so() -> None:
     shown, left_out, _ = safe.shorten(text)
     markdown = safe.markdown(shown)
     assert time.perf_counter() - began < 1
-    assert left_out == 5_000_000 - safe.LONGEST
-    assert f"{left_out:,} characters left out" in read_back(markdown)
+    assert left_out == 5_000_000 - safe.MAX_CHARS
+    assert f"{left_out:,} characters omitted" in read_back(markdown)
     assert shown.startswith("0123456789")
     assert shown.endswith("0123456789")
 
@@ -164,7 +167,7 @@ def test_a_mark_moves_with_a_text_that_is_cut() -> None:
 
 
 def test_formulas_are_counted_and_a_text_full_of_dollars_is_quick() -> None:
-    assert sum(bool(piece.how) for piece in formulas.pieces("$x$ " * 1000)) == formulas.MOST
+    assert sum(bool(piece.mode) for piece in formulas.split_formulas("$x$ " * 1000)) == formulas.MAX_FORMULAS
     began = time.perf_counter()
     safe.markdown("$ x" * 8_000)
     safe.markdown("\\[" * 12_000)

@@ -64,7 +64,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
-    monkeypatch.setenv(state.RESULTS, str(results))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
 
     def page(name: str, **params: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60)
@@ -141,7 +141,7 @@ def test_the_list_of_runs_has_the_columns_only_if_needed(
     assert sorted(table["promise"].dropna()) == ["broken", "kept"]
     assert sorted(table["challenge"].dropna()) == ["consistent", "different", "untestable"]
     synthetic_results.checkpoints(tmp_path / "plain", count=1, samples=20)
-    monkeypatch.setenv(state.RESULTS, str(tmp_path / "plain"))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(tmp_path / "plain"))
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=60).run()
     assert "promise" not in captions(app).casefold()
     app.switch_page(state.PAGES["runs"][0]).run()
@@ -150,7 +150,7 @@ def test_the_list_of_runs_has_the_columns_only_if_needed(
 
 def test_downloads_and_the_static_copy(results: Path, tmp_path: Path) -> None:
     board = build(frames.index(results).entries)
-    table = downloads.tidy(board, board.rows, list(board.columns))
+    table = downloads.tidy_table(board, board.rows, list(board.columns))
     assert sorted(table["promise"]) == ["broken", "kept", "none", "none", "none"]
     assert sorted(table["challenge"].dropna()) == ["consistent", "different", "untestable"]
     export.export(results, tmp_path / "copy", samples=0)

@@ -34,7 +34,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shown(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     """Opens a page at a URL, in a session of its own."""
-    monkeypatch.setenv(state.RESULTS, str(results))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(results))
 
     def opened(page: str, **params: str) -> AppTest:
         app = AppTest.from_file(str(APP), default_timeout=60)
@@ -60,9 +60,9 @@ def said(app: AppTest) -> str:
 
 
 def test_an_empty_folder_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(state.RESULTS, str(tmp_path))
+    monkeypatch.setenv(state.RESULTS_VARIABLE, str(tmp_path))
     app = AppTest.from_file(str(APP), default_timeout=60).run()
-    assert "There is no run in this results folder yet." in said(app)
+    assert "This results folder has no runs yet." in said(app)
     assert app.code[0].value == "evals run mmlu-pro gpqa aime --sample -m smollm2"
     for page in ("science", "runs", "history"):
         app.switch_page(state.PAGES[page][0]).run()
@@ -82,10 +82,10 @@ def test_the_leaderboard_ranks_says_what_is_alike_and_names_the_broken_run(shown
 
 
 def test_filters_hold_in_the_url_and_an_empty_choice_says_so(shown: Opener) -> None:
-    assert "No run fits these filters." in said(shown("leaderboard", kind="science"))
+    assert "No run matches these filters." in said(shown("leaderboard", kind="science"))
     app = shown("leaderboard", kind="general", pin="intern/step-01000")
     assert app.dataframe[0].value["", "model"][0] == "intern/step-01000"
-    assert "No run fits these filters." in said(shown("leaderboard", since="2030-01-01"))
+    assert "No run matches these filters." in said(shown("leaderboard", since="2030-01-01"))
 
 
 def test_a_chosen_cell_shows_what_it_rests_on(shown: Opener) -> None:
@@ -114,7 +114,7 @@ def test_a_mean_over_one_suite_twice_is_refused(shown: Opener) -> None:
     columns = [name for name, _ in app.dataframe[0].value if name.startswith("mmlu")]
     assert len(columns) == 2  # two versions of the rules
     app.multiselect(key="mean").set_value(columns).run()
-    assert "is chosen twice" in said(app)
+    assert "several protocols" in said(app)
 
 
 def test_claims_stand_under_a_heading_of_their_own(shown: Opener) -> None:
@@ -133,7 +133,7 @@ def test_science_tells_claims_from_measured_ones(shown: Opener) -> None:
 
 def test_runs_shows_the_growing_one_and_where_a_number_comes_from(shown: Opener) -> None:
     text = said(shown("runs", run="made-05000"))
-    assert "Running mean with a 95 % band" in text
+    assert "Running mean with a 95 % confidence sequence" in text
     assert "evals run mmlu-pro -m 'server:made#intern/step-01000' --protocol official --data MIRROR" in text
     assert "5 runs" in text
 
@@ -143,7 +143,7 @@ def test_history_judges_the_checkpoints_of_a_beginning(shown: Opener) -> None:
     assert "4 runs in %, higher is better" in text
     assert "suite version 1 → 2" in text
     assert "nobody" not in text
-    assert "No run of a benchmark by such a model" in said(shown("history", model="nobody"))
+    assert "No benchmark runs of this model" in said(shown("history", model="nobody"))
 
 
 PARAMETERS = ("run", "suite", "sample", "repeat", "model", "column", "kind", "protocol", "weights", "runs", "line", "against", "find")  # fmt: skip

@@ -27,8 +27,8 @@ RANKS_BAR_S = 8.0
 INDEX = """
 import os, sys
 from pathlib import Path
-from evals.dashboard.warm import load_first
-board = load_first(Path(sys.argv[1]))
+from evals.dashboard.warm import preload_first_page
+board = preload_first_page(Path(sys.argv[1]))
 print(len(board.cells))
 sys.stdout.flush()
 os._exit(0)  # as a server, it would go on
@@ -39,8 +39,8 @@ RANKS = """
 import os, sys
 from pathlib import Path
 from evals.dashboard.tables.significance import ties
-from evals.dashboard.warm import load_first
-board = load_first(Path(sys.argv[1]))
+from evals.dashboard.warm import preload_first_page
+board = preload_first_page(Path(sys.argv[1]))
 label = next(iter(board.columns))
 runs = {row: cell.entry for row, cell in board.column(label).items() if cell.entry}
 print(ties(board.columns[label], runs).pairs)
