@@ -41,9 +41,8 @@ def protocols_by_use(board: Board) -> list[str]:
 
 def matching_columns(board: Board, filters: FilterChoice) -> list[str]:
     """Return the labels of the columns that match the filters, those with the most models first."""
-    rows = {row for row in matching_rows(board, filters) if not row.baseline} or set(
-        matching_rows(board, filters)
-    )
+    all_rows = matching_rows(board, filters)
+    rows = {row for row in all_rows if not row.baseline} or set(all_rows)
     counts = Counter(label for row, label in board.cells if row in rows)
     labels = [label for label, column in board.columns.items() if counts[label] and _matches(column, filters)]
     return sorted(labels, key=lambda label: -counts[label])

@@ -214,14 +214,14 @@ def _table(
     for name, measure in headings:
         yield f'<th scope="col"><button>{escape(name)}{f"<br>{escape(measure)}" if measure else ""}</button></th>'
     yield "</tr></thead><tbody>"
-    for row_index, (_, words) in enumerate(table.texts.iterrows()):
+    for row_index, (_, texts) in enumerate(table.texts.iterrows()):
         row = measured[row_index] if row_index < len(measured) else None
         rank = table.numbers[styling.RANK][row_index]
-        yield f'<tr><th scope="row">{escape(row.label if row else words[styling.MODEL])}</th>'
-        yield f'<td data-value="{_sort_value(rank)}">{escape(words[styling.RANK])}</td>'
+        yield f'<tr><th scope="row">{escape(row.label if row else texts[styling.MODEL])}</th>'
+        yield f'<td data-value="{_sort_value(rank)}">{escape(texts[styling.RANK])}</td>'
         for label in labels:
             page_name = sample_pages.get((row, label)) if row else None
-            text = escape(words[label])
+            text = escape(texts[label])
             link = f'<a href="{escape(page_name)}">{text}</a>' if page_name else text
             value = _sort_value(table.numbers[label][row_index])
             yield f'<td data-value="{value}"{_title_attribute(board, row, label)}{_heat_attribute(table.colours.loc[row_index, label])}>{link}</td>'

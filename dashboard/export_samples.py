@@ -59,9 +59,9 @@ def _sample_html(item: Item) -> Iterator[str]:
     elif item.reply:
         shortened = shorten(item.reply.text, MAX_TEXT_CHARS, mark=samples.answer_span(item))
         start, end = shortened.mark or (len(shortened.text), len(shortened.text))
-        marked = f"<mark>{escape(visible(shortened.text[start:end]))}</mark>" if end > start else ""
+        answer_html = f"<mark>{escape(visible(shortened.text[start:end]))}</mark>" if end > start else ""
         before, after = (escape(visible(part)) for part in (shortened.text[:start], shortened.text[end:]))
-        yield f"<pre>{before}{marked}{after}</pre>"
+        yield f"<pre>{before}{answer_html}{after}</pre>"
 
 
 def _escaped(text: str) -> str:

@@ -42,10 +42,8 @@ def board(
         .mark_rect()
         .encode(alt.Color("standing:Q", scale=scale, legend=None))
     )
-    texts_layer = base.mark_text(fontSize=11, font="DejaVu Sans").encode(
-        text="text:N"
-    )  # a font with the marks
-    return alt.layer(rectangles, texts_layer).properties(
+    text = base.mark_text(fontSize=11, font="DejaVu Sans").encode(text="text:N")  # has the marks
+    return alt.layer(rectangles, text).properties(
         width=alt.Step(130), height=alt.Step(24), background="white"
     )
 
@@ -91,10 +89,10 @@ def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetCh
     layers = _point_labels(base, _axis(alt.Y, "science", "_name"), dark=dark)
     kinds = set(points["kind"])
     if "reported" in kinds:
-        reported = base.transform_filter("datum.kind == 'reported'").mark_point(
+        hollow = base.transform_filter("datum.kind == 'reported'").mark_point(
             size=90, strokeWidth=2, opacity=1
         )
-        layers.append(reported.encode(shape=_kind_shape()))
+        layers.append(hollow.encode(shape=_kind_shape()))
     if "measured" in kinds:
         measured = base.transform_filter("datum.kind == 'measured'")
         horizontal_bars = measured.mark_rule(strokeWidth=1.5).encode(
@@ -252,8 +250,8 @@ def grouped_bars(
         fillOpacity=alt.condition(measured, alt.value(0.9), alt.value(0.12)),
         strokeDash=alt.condition(measured, alt.value([1, 0]), alt.value([4, 3])),
     )
-    ends = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=ink(dark=dark))
-    intervals = ends.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
+    error_bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, color=ink(dark=dark))
+    intervals = error_bars.encode(alt.X("middle:Q", title=None), alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
     layers = [bars, intervals] if bars_frame["low"].notna().any() else [bars]
     return alt.layer(*layers).properties(height=340 + 30 * len(models) // columns)
 
@@ -272,8 +270,8 @@ def _kind_shape() -> alt.Shape:
 def running_mean(table: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
     """Draw a running mean with its confidence band, in percent."""
     blue = palette(dark=dark)[0]
-    shown = table.assign(**{name: 100 * table[name] for name in ("mean", "low", "high")})
-    base = alt.Chart(shown).encode(
+    frame = table.assign(**{name: 100 * table[name] for name in ("mean", "low", "high")})
+    base = alt.Chart(frame).encode(
         alt.X("n:Q", title="records scored", axis=alt.Axis(tickMinStep=1, tickCount=6)),
         tooltip=["n:Q", *(alt.Tooltip(f"{name}:Q", format=".1f") for name in ("mean", "low", "high"))],
     )
@@ -293,11 +291,11 @@ def pareto(
     blue, orange, *_ = palette(dark=dark)
     title, unit = titles
     scale = 100.0 if unit.endswith("%") else 1.0
-    shown = table.assign(**{name: scale * table[name] for name in ("value", "low", "high")})
-    shown["status"] = shown["optimal"].map({True: OPTIMAL, False: DOMINATED})
+    frame = table.assign(**{name: scale * table[name] for name in ("value", "low", "high")})
+    frame["status"] = frame["optimal"].map({True: OPTIMAL, False: DOMINATED})
     kinds = alt.Scale(domain=[OPTIMAL, DOMINATED], range=[blue, orange])
-    shown["name"] = shown["model"] if len(shown) <= MAX_LABELS else shown["model"].where(shown["optimal"], "")
-    base = alt.Chart(place_labels(shown, cost, "value", name="name")).encode(
+    frame["name"] = frame["model"] if len(frame) <= MAX_LABELS else frame["model"].where(frame["optimal"], "")
+    base = alt.Chart(place_labels(frame, cost, "value", name="name")).encode(
         alt.X(f"{cost}:Q", title=title, scale=_padded_scale(table[cost]), axis=alt.Axis(tickCount=6)),
         alt.Color("status:N", scale=kinds, legend=LEGEND),
         tooltip=[
@@ -309,7 +307,7 @@ def pareto(
     )
     high = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=6))
     line = base.transform_filter("datum.optimal").mark_line(interpolate="step-after", color=blue, opacity=0.6)
-    ends = base.mark_rule(strokeWidth=1.5).encode(alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
+    error_bars = base.mark_rule(strokeWidth=1.5).encode(alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
     markers = base.mark_point(size=80, opacity=1, strokeWidth=2).encode(
         high,
         shape=alt.Shape(
@@ -320,7 +318,7 @@ def pareto(
         ),
     )
     names = _point_labels(base, alt.Y("value_name:Q", title=unit), dark=dark)
-    return alt.layer(line.encode(high), ends, markers, *names).properties(height=380)
+    return alt.layer(line.encode(high), error_bars, markers, *names).properties(height=380)
 
 
 GATE_VERDICTS = ("pass", "regression", "inconclusive", "not comparable", "")
@@ -330,11 +328,11 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | a
     """Draw a model's scores over time; the line is interrupted by a dashed rule where data, prompt or scorer changed."""
     blue, orange, green, _, yellow, _, grey, _ = palette(dark=dark)
     texts = {"": "first"}
-    shown = table.assign(gate=table["verdict"].replace(texts))
+    frame = table.assign(gate=table["verdict"].replace(texts))
     domain = [texts.get(name, name) for name in GATE_VERDICTS]
     colours = alt.Scale(domain=domain, range=[green, orange, yellow, grey, blue])
     shapes = alt.Scale(domain=domain, range=["circle", "triangle-down", "square", "cross", "diamond"])
-    base = alt.Chart(shown).encode(
+    base = alt.Chart(frame).encode(
         alt.X(
             "started:T",
             title=None,
@@ -358,10 +356,12 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | a
         strokeDash=[5, 4], color=ink(dark=dark), opacity=0.6
     )
     line = base.mark_line(color=blue, opacity=0.5).encode(high, detail="segment:N")
-    ends = base.mark_rule(strokeWidth=1.5, color=blue).encode(alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
+    error_bars = base.mark_rule(strokeWidth=1.5, color=blue).encode(
+        alt.Y("low:Q", title=unit), alt.Y2("high:Q")
+    )
     markers = base.mark_point(size=90, filled=True, opacity=1).encode(
         high,
         alt.Color("gate:N", scale=colours, legend=LEGEND),
         alt.Shape("gate:N", scale=shapes, legend=LEGEND),
     )
-    return alt.layer(change_rules, line, ends, markers).properties(height=360)
+    return alt.layer(change_rules, line, error_bars, markers).properties(height=360)

@@ -81,7 +81,7 @@ def read(text: str, *, dark: bool = False) -> Crystal:
         crystal = _parse_structure(text)
         lattice = crystal.lattice
         sites = tuple(
-            Site(site.species_string, *(float(c) % 1.0 for c in site.frac_coords)) for site in crystal
+            Site(site.species_string, *(float(x) % 1.0 for x in site.frac_coords)) for site in crystal
         )
         return Crystal(
             formula=crystal.composition.reduced_formula,
@@ -148,11 +148,11 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
     `matrix`: the lattice vectors a, b, c in Å.
     """
     corners = {
-        (i, j, k): _project(_to_cartesian((i, j, k), matrix)) for i in (0, 1) for j in (0, 1) for k in (0, 1)
+        (i, j, k): _project(_cartesian((i, j, k), matrix)) for i in (0, 1) for j in (0, 1) for k in (0, 1)
     }
     atoms = sorted(
         (
-            (_project(_to_cartesian(xyz, matrix)), site.element)
+            (_project(_cartesian(xyz, matrix)), site.element)
             for site in sites
             for xyz in _periodic_images(site)
         ),
@@ -196,7 +196,7 @@ def _legend_entry(x: float, y: float, name: str, colour: str, ink: str) -> str:
     )
 
 
-def _to_cartesian(fraction: Vector | tuple[int, int, int], matrix: list[Vector]) -> Vector:
+def _cartesian(fraction: Vector | tuple[int, int, int], matrix: list[Vector]) -> Vector:
     x, y, z = (sum(f * row[axis] for f, row in zip(fraction, matrix, strict=True)) for axis in range(3))
     return x, y, z
 

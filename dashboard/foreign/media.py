@@ -51,13 +51,9 @@ def read(run: Path, media: Media) -> bytes:
     except OSError as error:
         if error.errno == errno.EFBIG:
             raise DataError(f"more than {MAX_BYTES:,} bytes are too many to show") from None
-        raise DataError(
-            f"the bytes of {media.kind} {media.sha256[:12]} are not in the results folder"
-        ) from None
+        raise DataError(f"{media.kind} {media.sha256[:12]} is not in the results folder") from None
     if sha256(raw).hexdigest() != media.sha256:
-        raise DataError(
-            f"the file of {media.kind} {media.sha256[:12]} in the results folder does not match its hash"
-        )
+        raise DataError(f"{media.kind} {media.sha256[:12]} in the results folder does not match its hash")
     return raw
 
 
@@ -135,17 +131,15 @@ def _downsample(values: Any) -> pd.DataFrame:
 
     parts = []
     for channel, column in enumerate(values.T[:MAX_CHANNELS], 1):
-        indices = np.flatnonzero(np.isfinite(column))
-        if len(indices) > MAX_POINTS:
-            intervals = np.array_split(indices, MAX_POINTS // 2)
+        points = np.flatnonzero(np.isfinite(column))
+        if len(points) > MAX_POINTS:
+            intervals = np.array_split(points, MAX_POINTS // 2)
             extremes = [
                 (interval[np.argmin(column[interval])], interval[np.argmax(column[interval])])
                 for interval in intervals
             ]
-            indices = np.unique(np.array(extremes))
-        parts.append(
-            pd.DataFrame({"x": indices.astype(float), "channel": str(channel), "y": column[indices]})
-        )
+            points = np.unique(np.array(extremes))
+        parts.append(pd.DataFrame({"x": points.astype(float), "channel": str(channel), "y": column[points]}))
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if frame.empty:
         raise DataError("the series contains no numbers")

@@ -71,7 +71,7 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
         return PairDrawing(answer=draw_molecule(answer, dark=dark), gold=draw_molecule(gold, dark=dark))
     answer_mol, gold_mol = chem.Chem.Mol(answer_form.mol), chem.Chem.Mol(gold_form.mol)
     atoms, stopped = _common_substructure(chem, answer_mol, gold_mol)
-    differing = _stereo_differences(chem, answer_mol, gold_mol, atoms)
+    differing = _stereo_changes(chem, answer_mol, gold_mol, atoms)
     chem.Depict.Compute2DCoords(gold_mol)
     _align_layout(chem, answer_mol, gold_mol, atoms)
     left, right = ({pair[side] for pair in atoms if pair not in differing} for side in (0, 1))
@@ -166,14 +166,12 @@ def _common_substructure(chem: Any, answer: Any, gold: Any) -> tuple[list[tuple[
     # of several matches, the one with the most equal stereo labels
     answer_match = min(
         candidates,
-        key=lambda match: len(
-            _stereo_differences(chem, answer, gold, list(zip(match, gold_match, strict=True)))
-        ),
+        key=lambda match: len(_stereo_changes(chem, answer, gold, list(zip(match, gold_match, strict=True)))),
     )
     return list(zip(answer_match, gold_match, strict=True)), bool(common.canceled)
 
 
-def _stereo_differences(
+def _stereo_changes(
     chem: Any, answer: Any, gold: Any, atoms: Iterable[tuple[int, int]]
 ) -> set[tuple[int, int]]:
     """Return the atom pairs with different stereo labels, for double bonds those of both ends."""

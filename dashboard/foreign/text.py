@@ -71,14 +71,14 @@ def shorten(text: str, limit: int = MAX_CHARS, *, mark: tuple[int, int] | None =
     """Return the start and end of a long text, with a line between them on how much is omitted."""
     if len(text) <= limit:
         return Shortened(text, 0, mark)
-    head, tail = limit * 3 // 4, limit - limit * 3 // 4
+    head_length, tail_length = limit * 3 // 4, limit - limit * 3 // 4
     omitted = len(text) - limit
-    shortened = f"{text[:head]}\n[... {omitted:,} characters omitted ...]\n{text[-tail:]}"
-    if mark and mark[0] >= len(text) - tail:
+    shortened = f"{text[:head_length]}\n[... {omitted:,} characters omitted ...]\n{text[-tail_length:]}"
+    if mark and mark[0] >= len(text) - tail_length:
         shift = len(text) - len(shortened)
         mark = mark[0] - shift, mark[1] - shift
     elif mark:
-        mark = (mark[0], min(mark[1], head)) if mark[0] < head else None
+        mark = (mark[0], min(mark[1], head_length)) if mark[0] < head_length else None
     return Shortened(shortened, omitted, mark)
 
 

@@ -227,9 +227,7 @@ class Samples(NamedTuple):
 
 def samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> Samples:
     """Pair two runs sample by sample, without answers if the suite is gated."""
-    return _samples(
-        _key(a), _key(b), tuple(_key(other) for other in others if other.path not in (a.path, b.path))
-    )
+    return _samples(_key(a), _key(b), tuple(_key(run) for run in others if run.path not in (a.path, b.path)))
 
 
 @lru_cache(maxsize=8)
@@ -242,7 +240,7 @@ def _samples(key_a: _Key, key_b: _Key, others: tuple[_Key, ...]) -> Samples:
     by_id_a, by_id_b = (_by_sample(suite_run.side_of(metric), metric) for suite_run in (a, b))
     golds = a.side_of(metric).golds
     names = [name for name in golds if name in b.side_of(metric).golds]
-    with_answers = not (a.gated or b.gated)
+    visible = not (a.gated or b.gated)
     frame = pd.DataFrame(
         {
             "sample": names,
@@ -251,12 +249,8 @@ def _samples(key_a: _Key, key_b: _Key, others: tuple[_Key, ...]) -> Samples:
             "b": [by_id_b[name].verdict if name in by_id_b else "missing" for name in names],
             "value_a": [by_id_a[name].value if name in by_id_a else np.nan for name in names],
             "value_b": [by_id_b[name].value if name in by_id_b else np.nan for name in names],
-            "answer_a": [
-                by_id_a[name].answer if name in by_id_a and with_answers else None for name in names
-            ],
-            "answer_b": [
-                by_id_b[name].answer if name in by_id_b and with_answers else None for name in names
-            ],
+            "answer_a": [by_id_a[name].answer if name in by_id_a and visible else None for name in names],
+            "answer_b": [by_id_b[name].answer if name in by_id_b and visible else None for name in names],
         }
     )
     is_binary = metric.bounds == (0.0, 1.0) and all(

@@ -201,10 +201,13 @@ def _mark_temperatures(cells: Mapping[_CellKey, Cell]) -> dict[_CellKey, Cell]:
     for (row, label), cell in cells.items():
         if cell.entry and not row.baseline:
             counts[label][temperature(cell.entry.card)] += 1
-    usual = {label: count.most_common(1)[0][0] for label, count in counts.items() if len(count) > 1}
+    most_frequent = {label: count.most_common(1)[0][0] for label, count in counts.items() if len(count) > 1}
     return {
         (row, label): structs.replace(cell, odd_temperature=True)
-        if label in usual and cell.entry and not row.baseline and temperature(cell.entry.card) != usual[label]
+        if label in most_frequent
+        and cell.entry
+        and not row.baseline
+        and temperature(cell.entry.card) != most_frequent[label]
         else cell
         for (row, label), cell in cells.items()
     }

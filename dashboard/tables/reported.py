@@ -76,12 +76,12 @@ def reported_rows(reported: Iterable[Claim], board: Board, labels: Iterable[str]
     columns = {claim_label: board.columns[claim_label] for claim_label in labels}
     for claim in sorted(reported, key=lambda claim: claim.date or datetime.date.min):
         for claim_label, column in columns.items():
-            is_same = (claim.suite, claim.protocol, claim.unit) == (
+            match = (claim.suite, claim.protocol, claim.unit) == (
                 column.suite,
                 column.protocol,
                 column.unit,
             )
-            if is_same and not (column.sample or column.limit or claim.superseded):
+            if match and not (column.sample or column.limit or claim.superseded):
                 values[claim.model][claim_label] = claim.value
     return [Reported(model, cells) for model, cells in values.items()]
 
@@ -144,13 +144,13 @@ def _fits_by_model(selected: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit
 
 def possible_scores_text(fits: Sequence[tuple[Claim, Fit]]) -> str:
     """Return how many of a model's scores are possible, and what would explain the others."""
-    tested = [(claim, fit) for claim, fit in fits if fit.fits is not None]
-    if not tested:
+    tested_fits = [(claim, fit) for claim, fit in fits if fit.fits is not None]
+    if not tested_fits:
         return f"not tested: {fits[0][1].why_not}"
     impossible = [
         f"{claim.suite} {fit.printed} is not a share of {fit.items * fit.runs:,} answers: {explanation(fit)}"
-        for claim, fit in tested
+        for claim, fit in tested_fits
         if not fit.fits
     ]
-    possible = len(tested) - len(impossible)
-    return ". ".join([f"{possible} of {len(tested)}", *impossible])
+    possible = len(tested_fits) - len(impossible)
+    return ". ".join([f"{possible} of {len(tested_fits)}", *impossible])

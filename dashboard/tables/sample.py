@@ -281,7 +281,7 @@ def _number(target: object) -> float | None:
 MOLECULE_SCORERS = frozenset({"molecule", "molecules", "selfies"})
 MAX_DRAWN = 4
 """Maximum number of molecules of a question that are drawn: the last ones, because examples come first."""
-_TAGGED_SMILES = re.compile(
+_TAGGED = re.compile(
     r"(?:<SMILES>|\[START_SMILES\])\s*([^\s<\[][^\s<]{0,2000}?)\s*(?:</SMILES>|\[END_SMILES\])"
 )
 _TAGGED_NAME = re.compile(r"<IUPAC>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</IUPAC>")
@@ -329,9 +329,7 @@ def molecules(item: Item) -> Molecules | None:
 def _molecules_in_question(item: Item) -> dict[str, str]:
     """Return the molecules of a question: tagged ones, else the options if all are SMILES, else words that are SMILES."""
     prompt_text = _selfies_to_smiles(item, item.prompt_text)
-    tagged = [
-        smiles for smiles in dict.fromkeys(_TAGGED_SMILES.findall(prompt_text)) if looks_like_smiles(smiles)
-    ]
+    tagged = [smiles for smiles in dict.fromkeys(_TAGGED.findall(prompt_text)) if looks_like_smiles(smiles)]
     if tagged:
         return dict.fromkeys(tagged[-MAX_DRAWN:], "")
     choices = options(item)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import pandas as pd
 
@@ -36,9 +36,13 @@ class Source(NamedTuple):
         return self.model if self.kind == REPORTED or not self.protocol else f"{self.model} ({self.protocol})"
 
 
-def sources(board: Board, claims: Iterable[Claim]) -> dict[Source, dict[str, Mean]]:
+Numbers: TypeAlias = dict[Source, dict[str, Mean]]
+"""Scores by source and suite."""
+
+
+def sources(board: Board, claims: Iterable[Claim]) -> Numbers:
     """Return all scores that are fractions, higher is better, by source and suite."""
-    numbers: dict[Source, dict[str, Mean]] = defaultdict(dict)
+    numbers: Numbers = defaultdict(dict)
     for (row, label), cell in board.cells.items():
         column = board.columns[label]
         if column.sample or column.limit or column.unit != "fraction" or column.better != "higher":
@@ -54,7 +58,7 @@ def sources(board: Board, claims: Iterable[Claim]) -> dict[Source, dict[str, Mea
     return dict(numbers)
 
 
-def suites(numbers: dict[Source, dict[str, Mean]], *, general: bool) -> list[str]:
+def suites(numbers: Numbers, *, general: bool) -> list[str]:
     """Return the suites of general ability, or of science, those of the paper first."""
     paper_suites = PAPER_GENERAL if general else PAPER_SCIENCE
     all_suites = dict.fromkeys(suite for parts in numbers.values() for suite in parts)
@@ -65,7 +69,7 @@ def suites(numbers: dict[Source, dict[str, Mean]], *, general: bool) -> list[str
     )
 
 
-def default_suites(numbers: dict[Source, dict[str, Mean]], *, general: bool) -> list[str]:
+def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
     """Return the default suites: those under the protocol for which most models have suites of both kinds.
 
     If no model has both kinds, they are the suites of the paper.
@@ -87,9 +91,7 @@ def default_suites(numbers: dict[Source, dict[str, Mean]], *, general: bool) -> 
     return [suite for suite in available if counts_by_suite[suite] == highest][:6]
 
 
-def points(
-    numbers: dict[Source, dict[str, Mean]], general: Sequence[str], science: Sequence[str]
-) -> pd.DataFrame:
+def points(numbers: Numbers, general: Sequence[str], science: Sequence[str]) -> pd.DataFrame:
     """Return a row per source that has all suites: both means in percent, with their joint intervals."""
     rows = []
     for source, parts in numbers.items():
@@ -114,9 +116,7 @@ def _percent(number: Mean) -> tuple[float, float | None, float | None]:
     return 100 * number.value, low, high
 
 
-def bars(
-    numbers: dict[Source, dict[str, Mean]], selected: Sequence[str], models: Sequence[str]
-) -> pd.DataFrame:
+def bars(numbers: Numbers, selected: Sequence[str], models: Sequence[str]) -> pd.DataFrame:
     """Return a row per source and suite, in percent."""
     rows = [
         (source.label, source.kind, suite, *_percent(part))
@@ -157,7 +157,7 @@ def compression_protocols(board: Board) -> list[str]:
     return sorted({column.protocol for column in columns if column.suite.startswith(COMPRESSION)})
 
 
-def incomplete_models(numbers: dict[Source, dict[str, Mean]], selected: Sequence[str]) -> list[str]:
+def incomplete_models(numbers: Numbers, selected: Sequence[str]) -> list[str]:
     """Return a line per measured model that has some of the suites but not all."""
     sentences = []
     for source, parts in numbers.items():

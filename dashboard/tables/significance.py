@@ -173,11 +173,11 @@ def sentence(compared: ColumnRanks) -> str:
     groups = compared.groups()
     if not groups:
         return f"All {len(compared.ranks)} models are significantly different."
-    listed = [f"{_enumerate_names(group)} are not significantly different" for group in groups[:2]]
-    more = f"; {len(groups) - 2} more such groups are marked by letters" if len(groups) > 2 else ""
-    return "; ".join(listed) + more + "."
+    clauses = [f"{_enumerate_names(group)} are not significantly different" for group in groups[:2]]
+    suffix = f"; {len(groups) - 2} more such groups are marked by letters" if len(groups) > 2 else ""
+    return "; ".join(clauses) + suffix + "."
 
 
 def _enumerate_names(names: Sequence[str]) -> str:
-    shown = list(names) if len(names) <= 6 else [*names[:5], f"{len(names) - 5} more"]
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+    parts = list(names) if len(names) <= 6 else [*names[:5], f"{len(names) - 5} more"]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -91,18 +91,20 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
         if estimate.value is not None and estimate.low is not None and estimate.high is not None:
             scored.append((row, estimate.value, estimate.low, estimate.high))
     pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(scored, 2)]
-    adjusted = difference.holm([_p_equal(above, below) for above, below in pairs])
+    adjusted = difference.holm([_p_equal(wins, losses) for wins, losses in pairs])
     significant = [(a[0], b[0]) for (a, b), p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
-    above, below = Counter(row for row, _ in significant), Counter(row for _, row in significant)
+    wins, losses = Counter(row for row, _ in significant), Counter(row for _, row in significant)
     sign = 1 if better == "higher" else -1
     if not significant:
         return {}
     opponents = len(scored) - 1
-    return {row: 0.5 + sign * (above[row] - below[row]) / (2 * opponents) for row, *_ in scored}
+    return {row: 0.5 + sign * (wins[row] - losses[row]) / (2 * opponents) for row, *_ in scored}
 
 
-def _p_equal(above: tuple[Row, float, float, float], below: tuple[Row, float, float, float]) -> float:
-    (_, high_value, high_low, _), (_, low_value, _, low_high) = above, below
+def _p_equal(
+    better_row: tuple[Row, float, float, float], worse_row: tuple[Row, float, float, float]
+) -> float:
+    (_, high_value, high_low, _), (_, low_value, _, low_high) = better_row, worse_row
     half = sqrt((high_value - high_low) ** 2 + (low_high - low_value) ** 2)
     gap = high_value - low_value
     return erfc(1.959964 * gap / half / sqrt(2)) if half else float(gap == 0)

@@ -94,29 +94,29 @@ def headings(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     return lines
 
 
-def _numbers(board: Board, choice: FilterChoice, line: Row | Reported, ranks: Ranks) -> dict[str, object]:
-    if isinstance(line, Reported):
-        return {MODEL: line.model, **line.values}
-    rank = ranks.get(line.label)
-    values: dict[str, object] = {MODEL: line.label, RANK: rank.rank_low if rank else None}
-    if row_mean := mean(board, line, choice.averaged):
+def _numbers(board: Board, choice: FilterChoice, row: Row | Reported, ranks: Ranks) -> dict[str, object]:
+    if isinstance(row, Reported):
+        return {MODEL: row.model, **row.values}
+    rank = ranks.get(row.label)
+    values: dict[str, object] = {MODEL: row.label, RANK: rank.rank_low if rank else None}
+    if row_mean := mean(board, row, choice.averaged):
         values[MEAN] = row_mean.value
     for label in choice.columns:
-        cell = board.cells.get((line, label))
+        cell = board.cells.get((row, label))
         values[label] = cell.estimate.value if cell else None
     return values
 
 
-def _texts(board: Board, choice: FilterChoice, line: Row | Reported, ranks: Ranks) -> dict[str, str]:
-    if isinstance(line, Reported):
+def _texts(board: Board, choice: FilterChoice, row: Row | Reported, ranks: Ranks) -> dict[str, str]:
+    if isinstance(row, Reported):
         values = {
-            label: format_value(value, board.columns[label].unit) for label, value in line.values.items()
+            label: format_value(value, board.columns[label].unit) for label, value in row.values.items()
         }
-        return {MODEL: f"{line.model} (reported)", **values}
-    texts = {MODEL: line.label, RANK: _rank(ranks.get(line.label))}
-    if row_mean := mean(board, line, choice.averaged):
+        return {MODEL: f"{row.model} (reported)", **values}
+    texts = {MODEL: row.label, RANK: _rank(ranks.get(row.label))}
+    if row_mean := mean(board, row, choice.averaged):
         texts[MEAN] = format_with_interval(*row_mean, "fraction")
-    return texts | {label: cell_text(board.cells.get((line, label))) for label in choice.columns}
+    return texts | {label: cell_text(board.cells.get((row, label))) for label in choice.columns}
 
 
 def _rank(rank: Rank | None) -> str:

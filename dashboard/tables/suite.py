@@ -35,11 +35,11 @@ def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
     newest: dict[str, Entry] = {}
     for other in entries:
         card, config = other.card, other.card.config
-        same = (config.suite, config.protocol, config.data_sha256) == (
+        is_same = (config.suite, config.protocol, config.data_sha256) == (
             entry.card.config.suite, entry.card.config.protocol, entry.card.config.data_sha256,
         )  # fmt: skip
         if (
-            not same
+            not is_same
             or card.model == entry.card.model
             or card.model.startswith(BASELINE)
             or other.path == entry.path
@@ -260,12 +260,10 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
     order = ["answered", "unanswered", "refused", "truncated", "failed", "absent"]
     for name in [name for name in order if (frame["outcome"] == name).any()]:
         part = frame[frame["outcome"] == name]
-        with_value = part.dropna(subset=["value"])
+        scored = part.dropna(subset=["value"])
         mean = (
-            stats.clustered_mean(
-                with_value["value"].tolist(), with_value["cluster"].tolist(), bounds=(0.0, 1.0)
-            )
-            if len(with_value) > 1
+            stats.clustered_mean(scored["value"].tolist(), scored["cluster"].tolist(), bounds=(0.0, 1.0))
+            if len(scored) > 1
             else None
         )
         rows.append(

@@ -41,9 +41,7 @@ def select_models(index: Index) -> tuple[list[str], list[Match]]:
     candidates = comparison.candidates(index)
     if len(candidates) < 2:
         state.broken_runs(index.broken)
-        state.empty_state(
-            "A comparison needs two runs with scores.", "evals run mmlu-pro --sample -m smollm2"
-        )
+        state.empty_state("Comparisons need two runs with scores.", "evals run mmlu-pro --sample -m smollm2")
     runs = {entry.card.run: entry.card.model for entry in index.entries}
 
     def display_name(name: str) -> str:
@@ -287,8 +285,10 @@ def draw_discordant(
         ["", *present_quadrants],
         format_func=lambda name: safe.visible(titles.get(name, name)),
     )
-    shown = discordant[discordant["quadrant"] == quadrant] if quadrant else discordant
-    table, config = _discordant_table(shown, row, names, letters=letters, gated=a.card.gated or b.card.gated)
+    selected_samples = discordant[discordant["quadrant"] == quadrant] if quadrant else discordant
+    table, config = _discordant_table(
+        selected_samples, row, names, letters=letters, gated=a.card.gated or b.card.gated
+    )
     event = st.dataframe(
         table.head(MAX_ROWS), hide_index=True, key="flips", on_select="rerun", selection_mode="single-row", placeholder="",
         column_config=config, height=380, alt="Samples on which the two differ",
@@ -298,10 +298,12 @@ def draw_discordant(
             "CSV", lambda: downloads.csv(discordant), "flips.csv", "text/csv", icon=":material/download:", on_click="ignore",
             help=f"All {len(discordant):,} samples on which the two differ.",
         )  # fmt: skip
-        st.markdown(f"{len(shown):,} samples, largest contribution first. Select one to see both replies.")
+        st.markdown(
+            f"{len(selected_samples):,} samples, largest contribution first. Select one to see both replies."
+        )
     indices = event["selection"]["rows"]
-    if indices and indices[0] < len(shown):
-        draw_replies(a, b, str(shown.iloc[indices[0]]["sample"]))
+    if indices and indices[0] < len(selected_samples):
+        draw_replies(a, b, str(selected_samples.iloc[indices[0]]["sample"]))
 
 
 def _discordant_table(

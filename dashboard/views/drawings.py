@@ -64,7 +64,7 @@ def _draw_molecules(item_molecules: samples.Molecules, key: str) -> None:
             with cells[i % len(cells)]:
                 drawing = _draw_in_worker(molecules.draw_molecule, "molecule", smiles, dark=dark)
                 _draw_image(
-                    drawing, f"molecule in the question: {smiles}", f"Option {letter}" if letter else ""
+                    drawing, f"molecule of the question: {smiles}", f"Option {letter}" if letter else ""
                 )
 
 
@@ -95,13 +95,17 @@ def _draw_pair(item_molecules: samples.Molecules, drawing: molecules.PairDrawing
 
 
 def _draw_reaction(item_molecules: samples.Molecules) -> None:
-    given = next(iter(item_molecules.question_molecules), "")
+    question_smiles = next(iter(item_molecules.question_molecules), "")
     for name, smiles in (("Gold", item_molecules.gold), ("Answer", item_molecules.answer)):
-        if smiles and given:
-            ends = (given, smiles) if item_molecules.reaction == "forward" else (smiles, given)
+        if smiles and question_smiles:
+            sides = (
+                (question_smiles, smiles)
+                if item_molecules.reaction == "forward"
+                else (smiles, question_smiles)
+            )
             st.caption(name)
-            drawing = _draw_in_worker(molecules.draw_reaction, "reaction", *ends, dark=state.dark())
-            _draw_image(drawing, f"reaction: {ends[0]} gives {ends[1]}", wide=True)
+            drawing = _draw_in_worker(molecules.draw_reaction, "reaction", *sides, dark=state.dark())
+            _draw_image(drawing, f"reaction: {sides[0]} gives {sides[1]}", wide=True)
 
 
 def _draw_image(image: molecules.Drawing | str, alt: str, title: str = "", *, wide: bool = False) -> None:
@@ -130,9 +134,7 @@ def _draw_crystal(description: str, key: str) -> None:
     with left:
         st.image(cell.svg, alt=safe.visible(f"unit cell of {cell.formula}"), width=320)
     with right:
-        st.markdown(
-            f"**{safe.label(cell.formula)}**, {safe.label(cell.space_group or 'unknown space group')}"
-        )
+        st.markdown(f"**{safe.label(cell.formula)}**, {safe.label(cell.space_group or 'no space group')}")
         rows = {
             "a, b, c / Å": ", ".join(f"{x:.4g}" for x in cell.lengths),
             "α, β, γ / °": ", ".join(f"{x:.4g}" for x in cell.angles),

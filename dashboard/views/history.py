@@ -88,9 +88,7 @@ def main() -> None:
     )  # fmt: skip
     histories = history.histories(index.entries, model or "")
     if not histories:
-        st.info(
-            "No benchmark runs of this model; runs on sample items are not shown.", icon=":material/info:"
-        )
+        st.info("No benchmark runs of this model (sample items are not shown).", icon=":material/info:")
         st.stop()
     labels = [suite_history.label for suite_history in histories]
     selected = st.multiselect(

@@ -177,7 +177,7 @@ def column_configs(board: Board, choice: FilterChoice, shown: styling.Table) -> 
             width=min(320, _width(shown, label)), alignment="left", help=safe.label(words, 400)
         )
     return {
-        place + 1: configs[label] for place, label in enumerate(shown.numbers.columns)
+        position + 1: configs[label] for position, label in enumerate(shown.numbers.columns)
     }  # 0 is the hidden index
 
 
@@ -263,14 +263,12 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             pd.DataFrame(numbers), hide_index=True, alt="All scores of the model",
             column_config={"score": st.column_config.Column(alignment="right"), "n": st.column_config.NumberColumn(format="localized")},
         )  # fmt: skip
-        model_claims = [
+        results = [
             claim for claim in claims if reported.same_model(claim.model, row.model) and not claim.superseded
         ]
-        if model_claims:
-            with st.expander(f"{len(model_claims)} reported results"):
-                st.markdown(
-                    "\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in model_claims)
-                )
+        if results:
+            with st.expander(f"{len(results)} reported results"):
+                st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in results))
         runs = [entry for entry in index.entries if row_of(entry.card) == row]
         last = max((entry.card.started for entry in runs), default=None)
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -287,9 +285,7 @@ def draw_reported_results(board: Board, choice: FilterChoice, claims: Sequence[C
     frame = reported.table(claims, (board.columns[name].suite for name in choice.columns))
     if frame.empty:
         return
-    with st.expander(
-        f"Reported results of {len(frame)} models, not measured here", icon=":material/campaign:"
-    ):
+    with st.expander(f"Reported results of {len(frame)} models (not measured)", icon=":material/campaign:"):
         st.caption(
             "Their intervals and counts are unknown; results without a stated protocol are not comparable. Sources and "
             "dates: results/claims. An accuracy over n items must be k / n: *possible scores* states which published numbers "

@@ -86,14 +86,14 @@ def text(param: str, label: str, *, placeholder: str = "", help: str | None = No
 def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entry]]:
     """Draw the selection of a suite and a run into two cells; return the run, and the suite's runs, newest first."""
     stop_if_unreadable(index, st.query_params.get_all("run"))
-    newest_first = list(reversed(index.entries))
+    entries = list(reversed(index.entries))
     url_run = index.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
-    suites = sorted({entry.card.config.suite for entry in newest_first})
+    suites = sorted({entry.card.config.suite for entry in entries})
     with cells[0]:
         suite = select_one(
-            "suite", "Suite", suites, default=(url_run or _first_scored(newest_first)).card.config.suite
+            "suite", "Suite", suites, default=(url_run or _first_scored(entries)).card.config.suite
         )
-    runs = {entry.card.run: entry for entry in newest_first if entry.card.config.suite == suite}
+    runs = {entry.card.run: entry for entry in entries if entry.card.config.suite == suite}
     with cells[1]:
         run_id = select_one(
             "run",
@@ -108,9 +108,7 @@ def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, li
 
 def _first_scored(entries: Sequence[Entry]) -> Entry:
     """Return the first run with a score, or the first run if none has a score."""
-    return next(
-        (entry for entry in entries if entry.headline and entry.headline.value is not None), entries[0]
-    )
+    return next((run for run in entries if run.headline and run.headline.value is not None), entries[0])
 
 
 def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
@@ -136,10 +134,8 @@ def run_labels(entries: Sequence[Entry]) -> dict[str, str]:
         entry.card.run: f"{entry.card.model} · {entry.card.config.protocol} · {iso_time(entry.card.started)[:16].replace('T', ' ')}"
         for entry in entries
     }
-    counts = Counter(titles.values())
-    return {
-        run: safe.visible(f"{name} · {run}" if counts[name] > 1 else name) for run, name in titles.items()
-    }
+    count = Counter(titles.values())
+    return {run: safe.visible(f"{name} · {run}" if count[name] > 1 else name) for run, name in titles.items()}
 
 
 def _is_new(param: str, url_value: str | list[str] | None) -> bool:

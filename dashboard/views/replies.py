@@ -117,7 +117,7 @@ def draw_parts(item: Item) -> None:
             continue
         rows.append({"scorer": name, "part": "value", "value": score.value, "note": score.verdict})
         rows += [
-            {"scorer": name, "part": part, "value": value, "note": ""} for part, value in score.parts.items()
+            {"scorer": name, "part": key, "value": value, "note": ""} for key, value in score.parts.items()
         ]
     if len(rows) <= 1:
         return
@@ -188,7 +188,7 @@ def draw_reply(item: Item, key: str, *, raw: bool) -> None:
     if answer is None:
         if item.outcome is None and not item.entry.card.gated:
             st.info(
-                "There is no record of this sample: it has not been sent.",
+                "No record of this sample: it has not been sent.",
                 icon=":material/hourglass_empty:",
             )
         return

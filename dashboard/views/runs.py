@@ -154,11 +154,7 @@ def draw_details(entry: Entry) -> None:
     state.health(card)
     state.trust(entry)
     st.code(provenance.command(card), language=None, wrap_lines=True)
-    mirror_note = (
-        " MIRROR stands for the folder of local data, which is not on the card."
-        if card.data == "local"
-        else ""
-    )
+    mirror_note = " MIRROR stands for the folder of local data." if card.data == "local" else ""
     fresh_note = (
         " With `--fresh`, a new run is made; otherwise the finished one is reused."
         if card.origin == "run"

@@ -107,9 +107,7 @@ def draw_sample(items: Sequence[Item]) -> None:
         draw_gated(items)
         return
     with st.container(horizontal=True):
-        raw = st.toggle(
-            "Replies as received", key="raw", bind="query-params", help="Without typeset formulas and marks."
-        )
+        raw = st.toggle("Replies as received", key="raw", bind="query-params", help="No formulas, no marks.")
         both_replied = len(items) == 2 and all(item.reply for item in items)
         show_differences = both_replied and st.toggle("Mark differences", key="differ", bind="query-params")
     left, right = st.columns([2, 3] if len(items) == 1 else [1, max(2, len(items))], gap="medium")

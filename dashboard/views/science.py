@@ -13,14 +13,13 @@ from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, science
 from evals.dashboard.tables.leaderboard import Board, build
-from evals.dashboard.tables.science import MEASURED, REPORTED, Source
-from evals.dashboard.tables.statistics import Mean
+from evals.dashboard.tables.science import MEASURED, REPORTED, Numbers
 from evals.errors import EvalsError
 
 MAX_DEFAULT_MODELS = 8
 
 
-def select_suites(numbers: dict[Source, dict[str, Mean]]) -> tuple[list[str], list[str]]:
+def select_suites(numbers: Numbers) -> tuple[list[str], list[str]]:
     """Draw the selection of the suites of both means, and return them."""
     selected = []
     for cell, (key, title, is_general) in zip(
@@ -53,9 +52,7 @@ def draw_figure(
             )  # fmt: skip
 
 
-def draw_scatter(
-    numbers: dict[Source, dict[str, Mean]], general_suites: list[str], science_suites: list[str]
-) -> list[str]:
+def draw_scatter(numbers: Numbers, general_suites: list[str], science_suites: list[str]) -> list[str]:
     """Draw the two means against each other, and return the models in the figure."""
     points = science.points(numbers, general_suites, science_suites)
     measured = int((points["kind"] == MEASURED).sum())
@@ -76,7 +73,7 @@ def draw_scatter(
     return list(points.sort_values(["kind", "science"], ascending=[True, False])["model"])
 
 
-def draw_bars(numbers: dict[Source, dict[str, Mean]], suites: list[str], order: list[str]) -> None:
+def draw_bars(numbers: Numbers, suites: list[str], order: list[str]) -> None:
     """Draw the scores by suite."""
     st.header("Suite by suite", anchor=False)
     measured_models = [

@@ -70,10 +70,10 @@ def draw_groups(entry: Entry, estimate: Estimate) -> None:
         ),
         alt="Groups of the suite with their intervals",
     )
-    tested = frame["p"].notna().any()
+    has_tests = frame["p"].notna().any()
     test_note = (
         "Flagged: groups that differ significantly from the rest of this run, Benjamini-Hochberg at 5 %."
-        if tested
+        if has_tests
         else "Groups are not tested: the headline is not a mean of samples."
     )
     single_count = len(group_rows) - len(multiple)
@@ -177,9 +177,7 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
             "95 % intervals. If they are lower on samples that this run did not answer, its score on the answered ones is too high."
         )
     else:
-        st.caption(
-            "No other model has a comparable run, so it is unknown whether the missing samples are harder."
-        )
+        st.caption("No other model has a comparable run, so the difficulty of missing samples is unknown.")
 
 
 def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> None:

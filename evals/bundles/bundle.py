@@ -171,8 +171,8 @@ def withhold_texts(record: Record) -> Withheld:
             scores[name] = structs.replace(score, message="")
         else:
             answer = score.answer if score.answer is None else label_or_hash(score.answer)
-            judged = tuple(structs.replace(j, text=label_or_hash(j.text)) for j in score.judged)
-            scores[name] = structs.replace(score, why="", answer=answer, judged=judged)
+            judgements = tuple(structs.replace(j, text=label_or_hash(j.text)) for j in score.judged)
+            scores[name] = structs.replace(score, why="", answer=answer, judged=judgements)
     if isinstance(outcome, Reply):
         reply_hash = sha256(outcome.text.encode()).hexdigest()
         outcome = structs.replace(outcome, text="", reasoning=None)

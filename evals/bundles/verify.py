@@ -250,7 +250,7 @@ class _Verifier:
         return structs.replace(record, outcome=structs.replace(record.outcome, text=text))
 
     def _valid_records(self, records: Iterable[Record]) -> Iterator[Record]:
-        seen: set[tuple[str, int]] = set()
+        keys: set[tuple[str, int]] = set()
         for record in records:
             if record.sample not in self.samples:
                 raise DataError(f"record of {record.sample}, which is not a sample of the bundle")
@@ -258,9 +258,9 @@ class _Verifier:
                 raise DataError(
                     f"record of {record.sample} [{record.repeat}], but the run has {self.card.config.repeats} repeats"
                 )
-            if (key := (record.sample, record.repeat)) in seen:
+            if (key := (record.sample, record.repeat)) in keys:
                 raise DataError(f"record of {record.sample} [{record.repeat}] occurs twice")
-            seen.add(key)
+            keys.add(key)
             yield record
 
     def _compare_scores(self, pairs: Iterable[tuple[Record, Record]]) -> None:

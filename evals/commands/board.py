@@ -157,8 +157,8 @@ def site(folder: Path, out: Path) -> None:
     """
     from evals.board.site.write import write
 
-    written = write(folder, out)
-    common.say(f"{out / 'index.html'}: {len(written)} files")
+    paths = write(folder, out)
+    common.say(f"{out / 'index.html'}: {len(paths)} files")
 
 
 def _print(result: EntryResult) -> None:
@@ -169,5 +169,5 @@ def _print(result: EntryResult) -> None:
     for line in result.reasons:
         common.say(f"    {line}")
     for suite in result.suites:
-        if (head := suite.headline) is not None:
-            common.say(f"    {suite.label}: {head.metric} {figures.figure(head)}")
+        if (headline := suite.headline) is not None:
+            common.say(f"    {suite.label}: {headline.metric} {figures.figure(headline)}")

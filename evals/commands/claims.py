@@ -114,8 +114,8 @@ def show(claim: str, results: Path, as_json: bool) -> None:
     from evals.verdicts.reproduction import relevant_conditions
 
     name, published = _find_claim(claim, claims_by_id(results))
-    known = published.knobs | published.inferred
-    unknown = [condition for condition in relevant_conditions(published) if condition not in known]
+    conditions = published.knobs | published.inferred
+    unknown = [condition for condition in relevant_conditions(published) if condition not in conditions]
     if as_json:
         common.print_json({"id": name, "claim": published, "unknown": unknown})
         return

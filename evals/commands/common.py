@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from evals.challenge.summary import Challenge
     from evals.records.card import Card
+    from evals.run.model_run import Outcome
     from evals.terminal.layout import Column
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -223,6 +224,23 @@ def note_broken(lines: Sequence[str]) -> None:
         note(f"broken run: {line}")
     if len(lines) > MAX_BROKEN:
         note(f"{len(lines) - MAX_BROKEN} more broken runs; `evals list runs` lists all")
+
+
+def exit_status(outcomes: Sequence[Outcome]) -> int:
+    """Report failed models on standard error and return the exit status."""
+    cards = [card for outcome in outcomes for card in outcome.cards]
+    if len(outcomes) > 1:
+        for outcome in outcomes:
+            if outcome.fault:
+                note(f"evals: {outcome.model} failed: {outcome.fault}")
+    if any(outcome.interrupted for outcome in outcomes):
+        return 130
+    if any(outcome.fault for outcome in outcomes):
+        return 2
+    complete = all(
+        card.coverage == 1.0 and not any(finding.fault for finding in card.health) for card in cards
+    )
+    return 0 if complete and not any(outcome.unhealthy or outcome.left_out for outcome in outcomes) else 1
 
 
 def run_json(card: Card, challenge: Challenge | None = None) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def dashboard(
     if folder is not None:
         from evals.dashboard.export import export
 
-        written = export(results, folder, samples=samples)
-        common.note(f"wrote {written[0]} and {len(written) - 1} other files")
+        paths = export(results, folder, samples=samples)
+        common.note(f"wrote {paths[0]} and {len(paths) - 1} other files")
         return 0
     chosen_port = _free_port(address, port)
     host = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address  # noqa: S104 - compared

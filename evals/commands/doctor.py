@@ -41,14 +41,18 @@ def doctor(results: Path, as_json: bool) -> None:
 def _machine(results: Path) -> list[tuple[str, bool, str]]:
     existing = results if results.exists() else results.resolve().parent
     writable = os.access(existing, os.W_OK)
-    free = shutil.disk_usage(existing).free / 1e9 if existing.exists() else 0.0
+    free_gb = shutil.disk_usage(existing).free / 1e9 if existing.exists() else 0.0
     return [
         (
             "python",
             True,
             f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         ),
-        ("results", writable, f"{results}: {'writable' if writable else 'not writable'}, {free:.0f} GB free"),
+        (
+            "results",
+            writable,
+            f"{results}: {'writable' if writable else 'not writable'}, {free_gb:.0f} GB free",
+        ),
     ]
 
 

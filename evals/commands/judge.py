@@ -186,13 +186,13 @@ def _verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], boo
     from evals.records import store
     from evals.types import Score
 
-    verdicts, judged = {}, True
+    verdicts, all_judged = {}, True
     for brief in store.find_one(results, run).briefs():
         first = next(iter(brief.scores.values()), None)
         if isinstance(first, Score) and first.verdict not in ("graded", "truncated", "refused", "unanswered"):
             verdicts[brief.sample, brief.repeat] = first.value == 1.0
-            judged = judged and "judge" in first.parts
-    return verdicts, judged
+            all_judged = all_judged and "judge" in first.parts
+    return verdicts, all_judged
 
 
 def _calibrate_on_run(results: Path, run: str, lines: Sequence[Label], judge_model: Judge) -> Calibration:
@@ -217,8 +217,8 @@ def _add_corrected_score(
 ) -> None:
     from evals.scorers.judge.agreement import rogan_gladen
 
-    verdicts, judged = _verdicts(results, run)
-    if not judged or not verdicts:
+    verdicts, all_judged = _verdicts(results, run)
+    if not all_judged or not verdicts:
         raise UsageError(f"run {run}: not all verdicts are from a judge; label its replies by id instead")
     calibration.raw = sum(verdicts.values()) / len(verdicts)
     calibration.corrected = {

@@ -82,24 +82,7 @@ def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path
     cards = [card for outcome in outcomes for card in outcome.cards]
     if cards or as_json or not any(outcome.fault for outcome in outcomes):
         _print(cards, as_json=as_json, results=results)
-    return exit_status(outcomes)
-
-
-def exit_status(outcomes: Sequence[Outcome]) -> int:
-    """Report failed models on standard error and return the exit status."""
-    cards = [card for outcome in outcomes for card in outcome.cards]
-    if len(outcomes) > 1:
-        for outcome in outcomes:
-            if outcome.fault:
-                note(f"evals: {outcome.model} failed: {outcome.fault}")
-    if any(outcome.interrupted for outcome in outcomes):
-        return 130
-    if any(outcome.fault for outcome in outcomes):
-        return 2
-    complete = all(
-        card.coverage == 1.0 and not any(finding.fault for finding in card.health) for card in cards
-    )
-    return 0 if complete and not any(outcome.unhealthy or outcome.left_out for outcome in outcomes) else 1
+    return common.exit_status(outcomes)
 
 
 def _read_sweep(suites: Sequence[str]) -> tuple[dict[str, Any], str] | None:

@@ -181,9 +181,11 @@ def _no_match(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
     }
     for name, choices in values.items():
         if (value := filters[name]) and not Filter(**{name: value}).choose(cards):
-            close = get_close_matches(value, choices, n=3, cutoff=0.4)
+            matches = get_close_matches(value, choices, n=3, cutoff=0.4)
             hint = (
-                f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(choices))}"
+                f"did you mean {' or '.join(matches)}?"
+                if matches
+                else f"there are {', '.join(sorted(choices))}"
             )
             return f"No run matches --{name} {value}; {hint}"
     return "No run matches; `evals show` without options lists all."
@@ -343,8 +345,8 @@ def _show_samples(run: str, options: Mapping[str, Any]) -> None:
     by_fields: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
     for shown_run in runs:
         fields = _fields(shown_run)
-        shown = [{name: row[name] for name in fields} for row in _rows(shown_run, verdict)]
-        by_fields.setdefault(fields, {})[_title(shown_run.card) if len(runs) > 1 else ""] = shown
+        samples = [{name: row[name] for name in fields} for row in _rows(shown_run, verdict)]
+        by_fields.setdefault(fields, {})[_title(shown_run.card) if len(runs) > 1 else ""] = samples
     for i, (fields, sections) in enumerate(by_fields.items()):
         if options["as_csv"]:
             rows = [row for section in sections.values() for row in section]

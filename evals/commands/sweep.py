@@ -83,9 +83,7 @@ def _report(result: Outcomes, results: Path, *, as_json: bool) -> int:
         common.say(f"Samples:  evals show {cards[0].run} --samples{folder}    all runs:  evals show{folder}")
     for line in result.faults:
         note(f"evals: {line}")
-    from evals.commands.run import exit_status
-
-    status = exit_status(result.outcomes)
+    status = common.exit_status(result.outcomes)
     return max(status, 1 if cards else 2) if result.faults and status != 130 else status
 
 

@@ -49,14 +49,14 @@ def _pandas() -> Any:
 def html(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
     """Return a table as HTML; all text is escaped."""
     cells = [list(row) for row in rows]
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    header = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
         for row in cells[:MAX_ROWS]
     )
-    more = f"<p>... and {len(cells) - MAX_ROWS} more rows</p>" if len(cells) > MAX_ROWS else ""
+    remaining = f"<p>... and {len(cells) - MAX_ROWS} more rows</p>" if len(cells) > MAX_ROWS else ""
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+    return f"<table>{title}<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>{remaining}"
 
 
 def _cell(value: Any) -> str:

@@ -50,9 +50,9 @@ def _winning_probability(own: int, others: Sequence[int], abstentions: int, k: i
         for count in others:
             ways = _add_class(ways, count, own_drawn, k - own_drawn)
         for (drawn, ties), number in ways.items():
-            rest = k - own_drawn - drawn
-            if rest <= abstentions:
-                total += comb(own, own_drawn) * number * comb(abstentions, rest) / (ties + 1)
+            abstaining = k - own_drawn - drawn
+            if abstaining <= abstentions:
+                total += comb(own, own_drawn) * number * comb(abstentions, abstaining) / (ties + 1)
     return total / comb(own + sum(others) + abstentions, k)
 
 

@@ -138,10 +138,10 @@ def _strata(
 
     statistics = []
     for stratum in range(strata):
-        chosen = labels == stratum
-        part = array[chosen]
-        sizes = np.bincount(codes[chosen]).astype(float)
-        sums = np.bincount(codes[chosen], weights=part - part.mean())
+        in_stratum = labels == stratum
+        part = array[in_stratum]
+        sizes = np.bincount(codes[in_stratum]).astype(float)
+        sums = np.bincount(codes[in_stratum], weights=part - part.mean())
         statistics.append(
             _Stratum(
                 float(part.mean()),
@@ -198,14 +198,14 @@ def _nested_bounded_variance(shares: Sequence[float], parts: Sequence[_Stratum])
 def _small_strata(parts: Sequence[_Stratum]) -> frozenset[int]:
     """Return the strata that are too small for their own variance, and the next smallest until together they are not."""
     order = sorted(range(len(parts)), key=lambda i: parts[i].clusters)
-    chosen: list[int] = []
+    small: list[int] = []
     clusters = 0
     for i in order:
-        if parts[i].clusters >= MIN_STRATUM_CLUSTERS and (not chosen or clusters >= MIN_STRATUM_CLUSTERS):
+        if parts[i].clusters >= MIN_STRATUM_CLUSTERS and (not small or clusters >= MIN_STRATUM_CLUSTERS):
             break
-        chosen.append(i)
+        small.append(i)
         clusters += parts[i].clusters
-    return frozenset(chosen)
+    return frozenset(small)
 
 
 def _crossed_variance(

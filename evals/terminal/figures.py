@@ -44,6 +44,6 @@ def utc_time(seconds: float, time_format: str = "%Y-%m-%d %H:%M") -> str:
 def counts_line(counts: Mapping[str, int]) -> str:
     """Return counts as text, verdicts first."""
     verdicts = [verdict for verdict in VERDICTS if verdict in counts]
-    others = sorted(name for name in counts if name not in VERDICTS)
-    failures = {name: f"failed {failed.kind}" for name in others if (failed := Failed.parse(name))}
-    return ", ".join(f"{counts[name]:,} {failures.get(name, name)}" for name in (*verdicts, *others))
+    other_names = sorted(name for name in counts if name not in VERDICTS)
+    failures = {name: f"failed {failed.kind}" for name in other_names if (failed := Failed.parse(name))}
+    return ", ".join(f"{counts[name]:,} {failures.get(name, name)}" for name in (*verdicts, *other_names))

@@ -94,8 +94,8 @@ def _grouped_remarks(forecasts: Sequence[Forecast]) -> list[str]:
             subjects_by_remark.setdefault(text, {})[", ".join(parts)] = None
     grouped = []
     for text, subjects in subjects_by_remark.items():
-        more = f"; and {len(subjects) - MAX_NAMED} more" if len(subjects) > MAX_NAMED else ""
-        grouped.append(f"{'; '.join(list(subjects)[:MAX_NAMED])}{more}: {text}")
+        suffix = f"; and {len(subjects) - MAX_NAMED} more" if len(subjects) > MAX_NAMED else ""
+        grouped.append(f"{'; '.join(list(subjects)[:MAX_NAMED])}{suffix}: {text}")
     return grouped
 
 
@@ -179,10 +179,10 @@ def _published_lines(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
     others = _other_protocols(forecast.suite, forecast.protocol, claims)
     if not comparable:
         return [f"no published numbers under {forecast.protocol}{others}"] if published else []
-    named = "; ".join(f"{c.model} {_value(c)}" for c in comparable[:MAX_NAMED])
-    more = f" and {len(comparable) - MAX_NAMED} more" if len(comparable) > MAX_NAMED else ""
+    values = "; ".join(f"{c.model} {_value(c)}" for c in comparable[:MAX_NAMED])
+    suffix = f" and {len(comparable) - MAX_NAMED} more" if len(comparable) > MAX_NAMED else ""
     return [
-        f"compares with {len(comparable)} published numbers under {forecast.protocol}: {named}{more}{others}"
+        f"compares with {len(comparable)} published numbers under {forecast.protocol}: {values}{suffix}{others}"
     ]
 
 

@@ -107,10 +107,13 @@ def table(columns: Sequence[Column], sections: Sequence[Section], max_width: int
     visible = _visible_columns(columns, [row for _, rows in sections for row in rows], inner)
     if visible is None:
         return _as_blocks(columns, sections, max_width)
-    chosen = [columns[i] for i in visible]
+    visible_columns = [columns[i] for i in visible]
     rows_of = [(title, [[row[i] for i in visible] for row in rows]) for title, rows in sections]
-    widths = _column_widths(chosen, [row for _, rows in rows_of for row in rows], inner)
-    lines = [f"{BOLD}{margin}{line}{END}" for line in _row([c.heading for c in chosen], chosen, widths)]
+    widths = _column_widths(visible_columns, [row for _, rows in rows_of for row in rows], inner)
+    lines = [
+        f"{BOLD}{margin}{line}{END}"
+        for line in _row([c.heading for c in visible_columns], visible_columns, widths)
+    ]
     lines.append(DIM + "─" * (len(margin) + sum(widths) + GAP * (len(widths) - 1)) + END)
     for index, (title, rows) in enumerate(rows_of):
         if title:
@@ -118,7 +121,7 @@ def table(columns: Sequence[Column], sections: Sequence[Section], max_width: int
                 BOLD + line + END for line in wrap(title, max_width, indent="  ")
             ]
         for row in rows:
-            lines += [f"{margin}{line}" for line in _row(row, chosen, widths)]
+            lines += [f"{margin}{line}" for line in _row(row, visible_columns, widths)]
     return lines
 
 

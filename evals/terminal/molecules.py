@@ -62,8 +62,8 @@ def flip_lines(flips: Sequence[Flip], limit: int, noun: str, *, quote: str = "")
     if not any(flip.molecule for flip in flips[:limit]):
         return shorten_list([flip_line(flip, quote=quote) for flip in flips], limit, noun)
     with molecule_describer() as describe:
-        first = [
+        lines = [
             flip_line(flip, quote=quote, formula=lambda smiles: describe(smiles).formula)
             for flip in flips[:limit]
         ]
-        return shorten_list([*first, *(flip.id for flip in flips[limit:])], limit, noun)
+        return shorten_list([*lines, *(flip.id for flip in flips[limit:])], limit, noun)

@@ -67,35 +67,38 @@ def _labels(keys: Sequence[ColumnKey]) -> list[str]:
             "metric": key.metric,
             "data_sha256": f"data {key.data_sha256[:6]}",
         }
-        own = key._asdict()
-        more = [
+        properties = key._asdict()
+        differing = [
             text
             for name, text in texts.items()
-            if any(other._asdict()[name] != own[name] for other in same_label)
+            if any(other._asdict()[name] != properties[name] for other in same_label)
         ]
-        labels.append(" ".join([key.label, *more]))
+        labels.append(" ".join([key.label, *differing]))
     return labels
 
 
 def layout(grid: Pivot, max_width: int | None) -> list[str]:
     """Lay out a pivot table; columns that do not fit are continued in further blocks."""
     texts = {(model, key): _cell(grid.lines.get((model, key))) for model in grid.models for key in grid.keys}
-    first = max(map(text_width, ("model", *grid.models)), default=0)
-    first = first if max_width is None else min(first, max(12, max_width // 3))
+    model_width = max(map(text_width, ("model", *grid.models)), default=0)
+    model_width = model_width if max_width is None else min(model_width, max(12, max_width // 3))
     lines: list[str] = []
-    for positions in _blocks(grid, texts, None if max_width is None else max_width - first - GAP):
-        columns = [Column("model", spill=first), *(Column(grid.labels[i], right=True) for i in positions)]
+    for positions in _blocks(grid, texts, None if max_width is None else max_width - model_width - GAP):
+        columns = [
+            Column("model", spill=model_width),
+            *(Column(grid.labels[i], right=True) for i in positions),
+        ]
         rows = [
             [model, *(texts[model, grid.keys[i]] for i in positions)]
             for model in grid.models
             if any(texts[model, grid.keys[i]] for i in positions)
         ]
         lines += ["", *table(columns, [("", rows)], max_width)]
-    used = {letter for line in grid.lines.values() for letter in marks(line)}
+    letters_in_use = {letter for line in grid.lines.values() for letter in marks(line)}
     legend = [
         row
         for letter in MARKS
-        if letter in used
+        if letter in letters_in_use
         for row in wrap(f"{letter}: {MARKS[letter]}", max_width, indent="   ")
     ]
     return [*lines[1:], *([""] if legend else []), *legend]
@@ -120,15 +123,15 @@ def _score_with_interval(headline: Estimate) -> str:
 
 def _blocks(grid: Pivot, texts: dict[tuple[str, ColumnKey], str], max_width: int | None) -> list[list[int]]:
     blocks: list[list[int]] = [[]]
-    used = 0
+    block_width = 0
     for i, key in enumerate(grid.keys):
         width = max(map(text_width, grid.labels[i].split(" ")))
         size = max(width, *(text_width(texts[model, key]) for model in grid.models)) + GAP
-        if max_width is not None and blocks[-1] and used + size > max_width + GAP:
+        if max_width is not None and blocks[-1] and block_width + size > max_width + GAP:
             blocks.append([])
-            used = 0
+            block_width = 0
         blocks[-1].append(i)
-        used += size
+        block_width += size
     return blocks if grid.keys else []
 
 

@@ -114,26 +114,26 @@ def _configuration(card: Card) -> tuple[Any, ...]:
 
 
 def _pool_seeds(cards: Sequence[Card]) -> Line:
-    heads = [headline for card in cards if (headline := card.headline) is not None]
-    first = heads[-1]
-    if len(heads) == 1:
-        return Line(cards=tuple(cards), headline=first)
+    headlines = [headline for card in cards if (headline := card.headline) is not None]
+    newest = headlines[-1]
+    if len(headlines) == 1:
+        return Line(cards=tuple(cards), headline=newest)
     headline = structs.replace(
-        first,
-        value=_mean([headline.value for headline in heads]),
-        low=_mean([headline.low for headline in heads]),
-        high=_mean([headline.high for headline in heads]),
-        worst=_mean([headline.worst for headline in heads]),
-        best=_mean([headline.best for headline in heads]),
-        n=sum(headline.n for headline in heads),
+        newest,
+        value=_mean([headline.value for headline in headlines]),
+        low=_mean([headline.low for headline in headlines]),
+        high=_mean([headline.high for headline in headlines]),
+        worst=_mean([headline.worst for headline in headlines]),
+        best=_mean([headline.best for headline in headlines]),
+        n=sum(headline.n for headline in headlines),
         method="mean over seeds; the interval is the mean of theirs",
     )
     return Line(cards=tuple(cards), headline=headline)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) and known else None
+    defined = [value for value in values if value is not None]
+    return fmean(defined) if len(defined) == len(values) and defined else None
 
 
 def separate(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[Line]:
@@ -268,21 +268,23 @@ def _titles(groups: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], 
     for key, lines in groups.items():
         suite, protocol, version, data, judge = key
         same_title = [other_key for other_key in groups if other_key[:2] == key[:2] and other_key != key]
-        words = [suite, protocol]
+        parts = [suite, protocol]
         if any(other_key[2] != version for other_key in same_title):
-            words.append(f"version {version}")
+            parts.append(f"version {version}")
         if any(other_key[3] != data for other_key in same_title):
             kinds = {"sample": "sample items", "local": "local data", "hub": "hub data"}
             kind = kinds[lines[0].card.data]
-            same = [other_key for other_key in same_title if kinds[groups[other_key][0].card.data] == kind]
-            words.append(f"{kind} {data[:6]}" if same else kind)
+            same_kind = [
+                other_key for other_key in same_title if kinds[groups[other_key][0].card.data] == kind
+            ]
+            parts.append(f"{kind} {data[:6]}" if same_kind else kind)
         if any(other_key[4] != judge for other_key in same_title):
-            words.append(f"judged by {judge}" if judge else "no judge")
+            parts.append(f"judged by {judge}" if judge else "no judge")
         if (headline := next((line.headline for line in lines if line.headline), None)) is not None:
-            words.append(f"{headline.metric}{', lower is better' if headline.better == 'lower' else ''}")
+            parts.append(f"{headline.metric}{', lower is better' if headline.better == 'lower' else ''}")
         chance = next((line.card.chance for line in lines if line.card.chance is not None), None)
-        words += [f"chance {percent(chance)} %"] if chance is not None else []
-        titles[key] = " · ".join(words)
+        parts += [f"chance {percent(chance)} %"] if chance is not None else []
+        titles[key] = " · ".join(parts)
     return titles
 
 
@@ -354,9 +356,13 @@ def _legend(
     lines: Sequence[Line], max_width: int | None, names: Mapping[str, str], *, letters: bool, bounds: bool
 ) -> list[str]:
     """Return explanations of the marks in use, of pooled rows and of intervals, and bounds."""
-    used = {letter for line in lines for letter in marks(line)}
-    legend = [f"{letter}: {words}" for letter, words in MARKS.items() if letter in used] if letters else []
-    if not letters and "S" in used:
+    in_use = {letter for line in lines for letter in marks(line)}
+    legend = (
+        [f"{letter}: {description}" for letter, description in MARKS.items() if letter in in_use]
+        if letters
+        else []
+    )
+    if not letters and "S" in in_use:
         legend.append(MARKS["S"])
     if any(len(line.cards) > 1 for line in lines):
         legend.append("seeds: mean of runs that differ only in their seed; --runs lists them")
@@ -383,9 +389,9 @@ def group_sections(card: Card) -> list[Section]:
     """Return a section with the headline metric by group; empty if the suite has no groups."""
     name = next((e.metric for e in card.estimates if e.headline), "")
     grouped = [e for e in card.estimates if e.group]
-    chosen = [e for e in grouped if e.metric == name] or grouped
+    headline_estimates = [e for e in grouped if e.metric == name] or grouped
     title = f"{card.config.suite} · {card.config.protocol} · {card.model}"
-    rows = [[e.group, e.metric, figure(e), interval(e), f"{e.n:,}"] for e in chosen]
+    rows = [[e.group, e.metric, figure(e), interval(e), f"{e.n:,}"] for e in headline_estimates]
     return [(title, rows)] if rows else []
 
 

@@ -105,8 +105,8 @@ def find_sample(run: Run, sample: str | None, *, repeat: int = 0, verdict: str |
 def _unknown_sample(run: Run, sample: str, ids: Sequence[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(sample, ids, n=3) or list(ids[:3])
-    return f"{run.path.name} has no sample {sample!r}; it has {len(ids)}, for example {', '.join(near)}"
+    matches = get_close_matches(sample, ids, n=3) or list(ids[:3])
+    return f"{run.path.name} has no sample {sample!r}; it has {len(ids)}, for example {', '.join(matches)}"
 
 
 def _record(run: Run, key: tuple[str, int]) -> Record | None:
@@ -203,12 +203,12 @@ def _style_lines(style: str, lines: Sequence[str]) -> list[str]:
     return [f"{style}{line}{END}" for line in lines]
 
 
-def _block(title: str, text: str, max_width: int | None, *, first: str = "  ") -> list[str]:
+def _block(title: str, text: str, max_width: int | None, *, indent: str = "  ") -> list[str]:
     if not text:
         return []
-    inner = None if max_width is None else max(20, max_width - len(first))
+    inner = None if max_width is None else max(20, max_width - len(indent))
     body = [
-        f"{first}{row}".rstrip()
+        f"{indent}{row}".rstrip()
         for line in plain(text).expandtabs(4).split("\n")
         for row in wrap(line, inner)
     ]
@@ -343,8 +343,8 @@ def _describe(view: SampleView, smiles: str, describe: Describe) -> str:
     formula, canonical = describe(smiles)
     if not formula:
         return smiles
-    named, name = _named_molecule(view)
-    if name and describe(named).canonical == canonical:
+    named_smiles, name = _named_molecule(view)
+    if name and describe(named_smiles).canonical == canonical:
         return f"{smiles}  ({formula})\n{name}"
     note = f"; canonical {canonical}" if canonical != smiles else ""
     return f"{smiles}  ({formula}{note})"
