@@ -37,15 +37,13 @@ def board(
         alt.Y("model:N", sort=list(texts["model"]), title=None, axis=alt.Axis(labelLimit=400)),
     )
     scale = alt.Scale(range=["#ffffff", "#9cc3e5"], domain=[0, 1])
-    rectangles = (
+    boxes = (
         base.transform_filter("isValid(datum.standing)")
         .mark_rect()
         .encode(alt.Color("standing:Q", scale=scale, legend=None))
     )
     text = base.mark_text(fontSize=11, font="DejaVu Sans").encode(text="text:N")  # has the marks
-    return alt.layer(rectangles, text).properties(
-        width=alt.Step(130), height=alt.Step(24), background="white"
-    )
+    return alt.layer(boxes, text).properties(width=alt.Step(130), height=alt.Step(24), background="white")
 
 
 PRINT_WIDTH, PRINT_HEIGHT = 620, 380
@@ -356,12 +354,10 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | a
         strokeDash=[5, 4], color=ink(dark=dark), opacity=0.6
     )
     line = base.mark_line(color=blue, opacity=0.5).encode(high, detail="segment:N")
-    error_bars = base.mark_rule(strokeWidth=1.5, color=blue).encode(
-        alt.Y("low:Q", title=unit), alt.Y2("high:Q")
-    )
+    bars = base.mark_rule(strokeWidth=1.5, color=blue).encode(alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
     markers = base.mark_point(size=90, filled=True, opacity=1).encode(
         high,
         alt.Color("gate:N", scale=colours, legend=LEGEND),
         alt.Shape("gate:N", scale=shapes, legend=LEGEND),
     )
-    return alt.layer(change_rules, line, error_bars, markers).properties(height=360)
+    return alt.layer(change_rules, line, bars, markers).properties(height=360)

@@ -80,9 +80,7 @@ def read(text: str, *, dark: bool = False) -> Crystal:
         warnings.simplefilter("ignore")  # of pymatgen and numpy, about input that is refused below
         crystal = _parse_structure(text)
         lattice = crystal.lattice
-        sites = tuple(
-            Site(site.species_string, *(float(x) % 1.0 for x in site.frac_coords)) for site in crystal
-        )
+        sites = tuple(Site(s.species_string, *(float(x) % 1.0 for x in s.frac_coords)) for s in crystal)
         return Crystal(
             formula=crystal.composition.reduced_formula,
             space_group=space_group(crystal),
@@ -136,8 +134,6 @@ def _parse_description(text: str, lattice: re.Match[str]) -> Structure:
     )
 
 
-# --- the drawing --------------------------------------------------------------------------------------------
-
 ROTATION, TILT = radians(24), radians(14)
 """Rotation of the cell about c, and its tilt towards the viewer."""
 
@@ -148,14 +144,10 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
     `matrix`: the lattice vectors a, b, c in Å.
     """
     corners = {
-        (i, j, k): _project(_cartesian((i, j, k), matrix)) for i in (0, 1) for j in (0, 1) for k in (0, 1)
+        (i, j, k): _view(_cartesian((i, j, k), matrix)) for i in (0, 1) for j in (0, 1) for k in (0, 1)
     }
     atoms = sorted(
-        (
-            (_project(_cartesian(xyz, matrix)), site.element)
-            for site in sites
-            for xyz in _periodic_images(site)
-        ),
+        ((_view(_cartesian(xyz, matrix)), site.element) for site in sites for xyz in _periodic_images(site)),
         key=lambda atom: atom[0][2],
     )
     xs, ys = [p[0] for p in corners.values()], [p[1] for p in corners.values()]
@@ -201,7 +193,7 @@ def _cartesian(fraction: Vector | tuple[int, int, int], matrix: list[Vector]) ->
     return x, y, z
 
 
-def _project(point: Vector) -> Vector:
+def _view(point: Vector) -> Vector:
     """Return the view coordinates of a point: x to the right, y upwards, z towards the viewer."""
     x, y, z = point
     right, depth = x * cos(ROTATION) - y * sin(ROTATION), x * sin(ROTATION) + y * cos(ROTATION)

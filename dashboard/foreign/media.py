@@ -57,9 +57,6 @@ def read(run: Path, media: Media) -> bytes:
     return raw
 
 
-# --- images and boxes ---------------------------------------------------------------------------------------
-
-
 def parse_boxes(text: str) -> list[Box]:
     """Return the boxes (left, top, right, bottom) that a text states in brackets or tags."""
     if not set("[(<{") & set(text):  # four bare numbers may be any list
@@ -105,9 +102,6 @@ def _scale_box(box: Box, scale: float, size: tuple[int, int]) -> tuple[float, fl
     are_fractions = all(0 <= value <= 1 for value in box)
     x_scale, y_scale = (size[0], size[1]) if are_fractions else (scale, scale)
     return box.x1 * x_scale, box.y1 * y_scale, box.x2 * x_scale, box.y2 * y_scale
-
-
-# --- time series --------------------------------------------------------------------------------------------
 
 
 def read_series(raw: bytes, media_type: str) -> pd.DataFrame:

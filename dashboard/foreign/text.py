@@ -33,9 +33,6 @@ ANSWER_COLOUR = "blue"
 _WWW_DOT = re.compile(r"(?<=www)(?=\.)", re.IGNORECASE)
 
 
-# --- invisible characters ------------------------------------------------------------------------------------
-
-
 def visible(text: str) -> str:
     r"""Return a text with control, bidirectional and zero-width characters replaced by their code points.
 
@@ -96,9 +93,6 @@ def excerpt(text: str, mark: tuple[int, int], *, before: int = 240, after: int =
     excerpt_text = f"{prefix}{text[start:end]}{' …' if end < len(text) else ''}"
     shift = start - len(prefix)
     return Shortened(excerpt_text, omitted, (mark[0] - shift, mark[1] - shift))
-
-
-# --- as Markdown --------------------------------------------------------------------------------------------
 
 
 def literal(text: str) -> str:

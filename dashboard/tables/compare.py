@@ -31,9 +31,6 @@ NOT_PAIRED = "not in both"
 _NAN = float("nan")
 
 
-# --- models ----------------------------------------------------------------------------------------------------
-
-
 def candidates(index: Index) -> dict[str, tuple[Entry, ...]]:
     """Return the names to choose from with their runs: models with their newest runs, then runs by id."""
     board = build(index.entries)
@@ -111,8 +108,6 @@ def _without_records(entry: Entry) -> SuiteRun:
         judge=suite_runs.judge_of(card) if card.config.judge or card.judge else "",
     )  # fmt: skip
 
-
-# --- differences --------------------------------------------------------------------------------------------
 
 _Key = tuple[Path, Stamp]
 
@@ -208,9 +203,6 @@ def _groups(key_a: _Key, key_b: _Key) -> tuple[Row, ...]:
 def groups(a: Entry, b: Entry) -> tuple[Row, ...]:
     """Compare two runs on each group of a suite, adjusted by Benjamini-Hochberg."""
     return _groups(_key(a), _key(b))
-
-
-# --- samples ---------------------------------------------------------------------------------------
 
 
 class Samples(NamedTuple):

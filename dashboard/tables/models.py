@@ -28,13 +28,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
         """Return the size class."""
         if self.size_b is None:
             return SIZE_CLASSES[3]
-        return (
-            SIZE_CLASSES[0]
-            if self.size_b <= 10
-            else SIZE_CLASSES[1]
-            if self.size_b <= 100
-            else SIZE_CLASSES[2]
-        )
+        return SIZE_CLASSES[(self.size_b > 10) + (self.size_b > 100)]
 
 
 class _ModelEntry(ModelFacts, frozen=True, kw_only=True, forbid_unknown_fields=True):

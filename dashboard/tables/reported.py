@@ -76,11 +76,7 @@ def reported_rows(reported: Iterable[Claim], board: Board, labels: Iterable[str]
     columns = {claim_label: board.columns[claim_label] for claim_label in labels}
     for claim in sorted(reported, key=lambda claim: claim.date or datetime.date.min):
         for claim_label, column in columns.items():
-            match = (claim.suite, claim.protocol, claim.unit) == (
-                column.suite,
-                column.protocol,
-                column.unit,
-            )
+            match = (claim.suite, claim.protocol, claim.unit) == (column.suite, column.protocol, column.unit)
             if match and not (column.sample or column.limit or claim.superseded):
                 values[claim.model][claim_label] = claim.value
     return [Reported(model, cells) for model, cells in values.items()]

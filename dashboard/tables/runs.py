@@ -117,9 +117,7 @@ def _cost_per(total: float | None, count: int, scale: float) -> float:
 
 def latencies(paths: Sequence[Path]) -> dict[str, float]:
     """Return the median seconds per reply by run."""
-    medians = query(
-        paths, "SELECT path, median(seconds) AS seconds FROM records WHERE seconds > 0 GROUP BY 1"
-    )
+    medians = query(paths, "SELECT path, median(seconds) AS seconds FROM records WHERE seconds>0 GROUP BY 1")
     return dict(zip(medians["path"], medians["seconds"], strict=True))
 
 

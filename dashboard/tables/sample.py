@@ -32,23 +32,22 @@ NOT_RIGHT = "not right"
 ABSENT = "absent"
 
 
-# --- list -----------------------------------------------------------------------------------------------
-
-
 def listing(entries: Sequence[Entry]) -> pd.DataFrame:
     """Return a row per sample and repeat of the first run, in the order of the data set.
 
     Columns: `sample`, `repeat`, `group`, `value` in the first run, and the verdicts in all runs as `verdict0`, `verdict1`,
     ..., `absent` if a run has no record.
     """
-    expected_rows, *others = entries
-    repeats = max(1, expected_rows.card.config.repeats)
+    first_entry, *other_entries = entries
+    repeats = max(1, first_entry.card.config.repeats)
     joins = "".join(
         f" LEFT JOIN (SELECT sample, repeat, verdict FROM records WHERE path = ?) AS r{i + 1} "
         f"ON r{i + 1}.sample = s.id AND r{i + 1}.repeat = t.k"
-        for i in range(len(others))
+        for i in range(len(other_entries))
     )
-    columns = "".join(f", coalesce(r{i + 1}.verdict, 'absent') AS verdict{i + 1}" for i in range(len(others)))
+    columns = "".join(
+        f", coalesce(r{i + 1}.verdict, 'absent') AS verdict{i + 1}" for i in range(len(other_entries))
+    )
     sql = f"""
         SELECT s.id AS sample, t.k::INT AS repeat, s."group" AS "group", r0.value AS value,
             coalesce(r0.verdict, 'absent') AS verdict0{columns}
@@ -108,9 +107,6 @@ def neighbours(frame: pd.DataFrame, sample: str, repeat: int) -> Neighbours:
     )
 
 
-# --- single sample --------------------------------------------------------------------------------------------
-
-
 class Item(Struct, frozen=True, kw_only=True):
     """One sample and repeat in one run."""
 
@@ -129,8 +125,8 @@ class Item(Struct, frozen=True, kw_only=True):
     @property
     def score(self) -> Score | None:
         """Return the score by the suite's first scorer; None if there is none."""
-        expected_rows = next(iter(self.scores.values()), None)
-        return expected_rows if isinstance(expected_rows, Score) else None
+        first_score = next(iter(self.scores.values()), None)
+        return first_score if isinstance(first_score, Score) else None
 
     @property
     def reply(self) -> Reply | None:
@@ -158,9 +154,9 @@ def item(entry: Entry, sample: str, repeat: int = 0) -> Item | None:
 def items(entry: Entry, *, limit: int) -> list[Item]:
     """Return the first repeat of up to `limit` samples, those that are not right first; raises StoreError."""
     frame = listing([entry])
-    expected_rows = frame[frame["repeat"] == 0]
-    order = (expected_rows["verdict0"] == "right").sort_values(kind="stable").index[:limit]
-    return _read(entry, expected_rows.loc[order, "sample"].tolist(), 0)
+    first_repeat = frame[frame["repeat"] == 0]
+    indices = (first_repeat["verdict0"] == "right").sort_values(kind="stable").index[:limit]
+    return _read(entry, first_repeat.loc[indices, "sample"].tolist(), 0)
 
 
 def _read(entry: Entry, names: Sequence[str], repeat: int) -> list[Item]:
@@ -174,11 +170,11 @@ def _read(entry: Entry, names: Sequence[str], repeat: int) -> list[Item]:
         (repeat, *names),
     )
     records_by_id = {row["sample"]: row for row in records.to_dict("records")}
-    by_id = {row["id"]: row for row in golds.to_dict("records")}
+    golds_by_id = {row["id"]: row for row in golds.to_dict("records")}
     return [
-        _item(entry, repeat, by_id[name], records_by_id.get(name, {"verdict": ABSENT}))
+        _item(entry, repeat, golds_by_id[name], records_by_id.get(name, {"verdict": ABSENT}))
         for name in names
-        if name in by_id
+        if name in golds_by_id
     ]
 
 
@@ -254,10 +250,10 @@ def compare_numbers(item: Item) -> NumberComparison | None:
     if item.sample is None or item.sample.choices or item.score is None or item.score.answer is None:
         return None
     unit = item.sample.unit or _unit(item.entry)
-    answered, target = read(item.score.answer, item.sample.unit), _number(item.sample.target)
-    if answered is None or target is None:
+    quantity, target = read(item.score.answer, item.sample.unit), _number(item.sample.target)
+    if quantity is None or target is None:
         return None
-    value = convert(answered.value, answered.unit, item.sample.unit) if item.sample.unit else answered.value
+    value = convert(quantity.value, quantity.unit, item.sample.unit) if item.sample.unit else quantity.value
     if value is None or not isfinite(value):
         return None
     return NumberComparison(

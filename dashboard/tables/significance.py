@@ -153,16 +153,14 @@ def _rank(
 ) -> ColumnRanks:
     """Return ranks from the significant differences, adjusted by Holm over all pairs."""
     adjusted = difference.holm([p for _, p in evidence.values()])
-    worse_than: dict[str, set[str]] = {}
+    worse: dict[str, set[str]] = {}
     for ((a, b), (value, _)), p in zip(evidence.items(), adjusted, strict=True):
         if p <= 1 - LEVEL and value:
             b_better = (value > 0) == (column.better == "higher")
             winner, loser = (labels[b], labels[a]) if b_better else (labels[a], labels[b])
-            worse_than.setdefault(winner, set()).add(loser)
+            worse.setdefault(winner, set()).add(loser)
     names = {label: label for label in labels}
-    result = ranks(
-        column.suite, dict(zip(labels, values, strict=True)), names, worse_than, better=column.better
-    )
+    result = ranks(column.suite, dict(zip(labels, values, strict=True)), names, worse, better=column.better)
     return ColumnRanks(tuple(result), (min(sizes), max(sizes)), len(evidence))
 
 

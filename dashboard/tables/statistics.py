@@ -101,10 +101,8 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
     return {row: 0.5 + sign * (wins[row] - losses[row]) / (2 * opponents) for row, *_ in scored}
 
 
-def _p_equal(
-    better_row: tuple[Row, float, float, float], worse_row: tuple[Row, float, float, float]
-) -> float:
-    (_, high_value, high_low, _), (_, low_value, _, low_high) = better_row, worse_row
+def _p_equal(better: tuple[Row, float, float, float], worse: tuple[Row, float, float, float]) -> float:
+    (_, high_value, high_low, _), (_, low_value, _, low_high) = better, worse
     half = sqrt((high_value - high_low) ** 2 + (low_high - low_value) ** 2)
     gap = high_value - low_value
     return erfc(1.959964 * gap / half / sqrt(2)) if half else float(gap == 0)

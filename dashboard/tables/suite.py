@@ -51,9 +51,6 @@ def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
     return list(newest.values())[-40:]
 
 
-# --- groups -------------------------------------------------------------------------------------------------
-
-
 def breakdown(entry: Entry) -> pd.DataFrame:
     """Return the groups of a run: `group`, `n`, `value`, `low`, `high`, `coverage`, `difference`, `p`, `flagged`.
 
@@ -164,9 +161,6 @@ def _welch(in_group: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]
     return gap, difference.MeanDifference(gap, sqrt(total), max(1.0, df)).p_equal()
 
 
-# --- length -------------------------------------------------------------------------------------------------
-
-
 class Lengths(NamedTuple):
     """Scores by the length of the reply."""
 
@@ -235,8 +229,6 @@ def _mean_by_sample(others: Sequence[Entry]) -> dict[str, float]:
     return dict(zip(means["sample"], means["value"], strict=True))
 
 
-# --- missing outcomes ---------------------------------------------------------------------------------------
-
 ANSWERED = ("right", "wrong", "graded", "invalid")
 
 
@@ -275,9 +267,6 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
             )
         )
     return pd.DataFrame(rows, columns=["outcome", "n", "share", "others", "low", "high"])
-
-
-# --- items that no model gets right -------------------------------------------------------------------------
 
 
 def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:

@@ -63,9 +63,7 @@ def _draw_molecules(item_molecules: samples.Molecules, key: str) -> None:
         for i, (smiles, letter) in enumerate(item_molecules.question_molecules.items()):
             with cells[i % len(cells)]:
                 drawing = _draw_in_worker(molecules.draw_molecule, "molecule", smiles, dark=dark)
-                _draw_image(
-                    drawing, f"molecule of the question: {smiles}", f"Option {letter}" if letter else ""
-                )
+                _draw_image(drawing, f"question molecule: {smiles}", f"Option {letter}" if letter else "")
 
 
 def _draw_pair(item_molecules: samples.Molecules, drawing: molecules.PairDrawing) -> None:

@@ -34,9 +34,6 @@ LEGEND = (
 )
 
 
-# --- filters ------------------------------------------------------------------------------------------------
-
-
 def draw_filters(board: Board) -> FilterChoice:
     """Draw the filters, which have their state in the URL, and return them."""
     top = st.columns([2, 3, 3, 1], vertical_alignment="bottom")
@@ -135,9 +132,6 @@ def rank_models(board: Board, choice: FilterChoice) -> significance.ColumnRanks:
     return column_ranks
 
 
-# --- the table ----------------------------------------------------------------------------------------------
-
-
 def draw_table(
     board: Board, choice: FilterChoice, lines: Lines, shown: styling.Table
 ) -> tuple[Row | Reported, str] | None:
@@ -214,9 +208,6 @@ def draw_mean_note(board: Board, choice: FilterChoice) -> None:
     st.caption(f"Mean of {names}, with its joint 95 % interval. {safe.literal(missing)}")
 
 
-# --- one number, one model ----------------------------------------------------------------------------------
-
-
 def draw_score(board: Board, row: Row, name: str, cell: Cell, claims: Sequence[Claim]) -> None:
     """Draw interval, coverage, notes and reported results of a score, and links to other pages."""
     estimate, column = cell.estimate, board.columns[name]
@@ -275,9 +266,6 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             state.link("history", "History", model=row.model)
             state.link("runs", f"All {len(runs)} runs" if len(runs) != 1 else "1 run", model=row.model)
             st.caption(f"last run {utc_time(last, TIME_FORMAT)}" if last else "")
-
-
-# --- reported results ---------------------------------------------------------------------------------------
 
 
 def draw_reported_results(board: Board, choice: FilterChoice, claims: Sequence[Claim]) -> None:

@@ -36,9 +36,6 @@ def heading(items: Sequence[Item]) -> str:
     return f"{safe.label(first.id)}{repeat}{group}"
 
 
-# --- verdict, answer and gold -------------------------------------------------------------------------------
-
-
 def draw_score(item: Item) -> None:
     """Draw verdict, extracted answer, gold answer and reason."""
     score = item.score
@@ -142,9 +139,6 @@ def draw_judgements(item: Item) -> None:
             )
 
 
-# --- question and reply -------------------------------------------------------------------------------------
-
-
 def draw_question(item: Item, key: str) -> None:
     """Draw the prompt, or if it is unknown the question from the data set with its options."""
     messages = item.prompt.messages if item.prompt else ()
@@ -187,10 +181,7 @@ def draw_reply(item: Item, key: str, *, raw: bool) -> None:
     answer = item.reply
     if answer is None:
         if item.outcome is None and not item.entry.card.gated:
-            st.info(
-                "No record of this sample: it has not been sent.",
-                icon=":material/hourglass_empty:",
-            )
+            st.info("No record of this sample: it has not been sent.", icon=":material/hourglass_empty:")
         return
     mark = samples.answer_span(item)
     if mark and len(answer.text) > LONG_REPLY_CHARS and not raw:

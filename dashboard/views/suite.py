@@ -63,10 +63,10 @@ def draw_groups(entry: Entry, estimate: Estimate) -> None:
         }
     ).sort_values("value", ascending=frame["better"][0] != "higher")  # fmt: skip
     overall = scale * (estimate.value or 0.0)
-    multiple = group_rows[group_rows["n"] > 1] if (group_rows["n"] > 1).any() else group_rows
+    several_samples = group_rows[group_rows["n"] > 1] if (group_rows["n"] > 1).any() else group_rows
     state.chart(
         item_charts.groups(
-            multiple, overall=overall, unit=f"{frame['metric'][0]}, {unit}", dark=state.dark()
+            several_samples, overall=overall, unit=f"{frame['metric'][0]}, {unit}", dark=state.dark()
         ),
         alt="Groups of the suite with their intervals",
     )
@@ -76,7 +76,7 @@ def draw_groups(entry: Entry, estimate: Estimate) -> None:
         if has_tests
         else "Groups are not tested: the headline is not a mean of samples."
     )
-    single_count = len(group_rows) - len(multiple)
+    single_count = len(group_rows) - len(several_samples)
     single_note = f" {single_count} groups of a single sample are only in the table." if single_count else ""
     st.caption(f"{len(frame)} groups; 95 % intervals. {test_note}{single_note}")
     draw_group_table(entry, group_rows, unit)

@@ -141,13 +141,11 @@ def _methods(comparison: Comparison) -> Iterator[str]:
 
     headline_rows = [row for row in comparison.pairs if row.headline]
     adjusted = sum(row.low_adjusted is not None for row in headline_rows)
-    metrics_by_description: dict[str, dict[str, None]] = {}
+    metrics_by_method: dict[str, dict[str, None]] = {}
     for row in headline_rows:
-        description = f"{row.test}, {describe_estimand(row.estimand)}"
-        metrics_by_description.setdefault(description, {})[f"{row.suite} {row.metric}"] = None
-    yield from (
-        f"{', '.join(metrics)}: {description}" for description, metrics in metrics_by_description.items()
-    )
+        method = f"{row.test}, {describe_estimand(row.estimand)}"
+        metrics_by_method.setdefault(method, {})[f"{row.suite} {row.metric}"] = None
+    yield from (f"{', '.join(metrics)}: {method}" for method, metrics in metrics_by_method.items())
     if adjusted > 1:
         yield f"intervals next to p (Holm) are adjusted in the same way, for {adjusted} comparisons; --json has both"
 
@@ -236,9 +234,7 @@ def as_markdown(comparison: Comparison, rows_to_show: Sequence[Row]) -> list[str
             *changed_prediction_lines(comparison.flips),
         )
     ]
-    if discordant_items := discordant(comparison.flips):
-        lines += ["", f"{len(discordant_items)} samples changed their score:", ""]
-        lines += [
-            f"- {line}" for line in flip_lines(discordant_items, MAX_SAMPLES, "changed samples", quote="`")
-        ]
+    if samples := discordant(comparison.flips):
+        lines += ["", f"{len(samples)} samples changed their score:", ""]
+        lines += [f"- {line}" for line in flip_lines(samples, MAX_SAMPLES, "changed samples", quote="`")]
     return lines

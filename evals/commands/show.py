@@ -121,9 +121,6 @@ def _require_run(run: str | None, option: str) -> str:
     return run
 
 
-# --- runs ----------------------------------------------------------------------------------------------------
-
-
 def _show_runs(
     run: str | None, *, pivot: bool, by: str | None, results: Path, as_json: bool, as_csv: bool, separate: bool,
     sort: Sort, **filters: Any,
@@ -294,9 +291,6 @@ def _print_pivot(cards: Sequence[Card], challenges: Challenges, *, as_json: bool
         common.print_lines(pivot.layout(grid, width()))
 
 
-# --- samples -------------------------------------------------------------------------------------------------
-
-
 def _show_sample(run: str, sample: str | None, next_verdict: str | None, options: Mapping[str, Any]) -> None:
     from evals.records import store
     from evals.terminal import sample as single_sample
@@ -337,16 +331,14 @@ def _show_samples(run: str, options: Mapping[str, Any]) -> None:
     runs = store.find(options["results"], run)
     verdict, texts = options["verdict"], options["texts"]
     if options["as_json"]:
-        rows = [
-            row for shown_run in runs for row in _rows(shown_run, verdict, texts=texts, named=len(runs) > 1)
-        ]
+        rows = [row for stored in runs for row in _rows(stored, verdict, texts=texts, named=len(runs) > 1)]
         common.print_json({"samples": rows})
         return
     by_fields: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
-    for shown_run in runs:
-        fields = _fields(shown_run)
-        samples = [{name: row[name] for name in fields} for row in _rows(shown_run, verdict)]
-        by_fields.setdefault(fields, {})[_title(shown_run.card) if len(runs) > 1 else ""] = samples
+    for stored in runs:
+        fields = _fields(stored)
+        samples = [{name: row[name] for name in fields} for row in _rows(stored, verdict)]
+        by_fields.setdefault(fields, {})[_title(stored.card) if len(runs) > 1 else ""] = samples
     for i, (fields, sections) in enumerate(by_fields.items()):
         if options["as_csv"]:
             rows = [row for section in sections.values() for row in section]
@@ -382,10 +374,8 @@ def _print_samples(fields: Sequence[str], sections: Mapping[str, Sequence[Mappin
     from evals.terminal.layout import Column, table, width
     from evals.terminal.samples import cell
 
-    drop_order = {"why": 1, "group": 4, "target": 2, "value": 3, "repeat": 5}
-    columns = [
-        Column(name, right=name in ("repeat", "value"), drop=drop_order.get(name, 0)) for name in fields
-    ]
+    drops = {"why": 1, "group": 4, "target": 2, "value": 3, "repeat": 5}
+    columns = [Column(name, right=name in ("repeat", "value"), drop=drops.get(name, 0)) for name in fields]
     cells = [(title, [[cell(v) for v in row.values()] for row in rows]) for title, rows in sections.items()]
     common.print_lines(table(columns, cells, width()))
 

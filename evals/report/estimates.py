@@ -288,13 +288,11 @@ def _bounds(
 def _with_missing(
     points: Sequence[Point], metric: Metric, golds: Golds, repeats: int, at: float
 ) -> float | None:
-    present = {(point.id, point.repeat) for point in points}
+    keys = {(point.id, point.repeat) for point in points}
     absent = [
         point
         for name, gold in golds.items()
-        for point in substitute_points(
-            name, gold, [r for r in range(repeats) if (name, r) not in present], at
-        )
+        for point in substitute_points(name, gold, [r for r in range(repeats) if (name, r) not in keys], at)
     ]
     all_points = [*points, *absent]
     if metric.pool == "whole":

@@ -144,11 +144,9 @@ def encode_labels(
         raise ValueError(f"{len(labels)} labels for {len(array)} values")
     if isinstance(labels, range):
         return array, np.arange(len(array)), len(array)
-    codes_by_label: dict[Hashable, int] = {}
-    codes = np.fromiter(
-        (codes_by_label.setdefault(label, len(codes_by_label)) for label in labels), np.intp, len(array)
-    )
-    return array, codes, len(codes_by_label)
+    by_label: dict[Hashable, int] = {}
+    codes = np.fromiter((by_label.setdefault(label, len(by_label)) for label in labels), np.intp, len(array))
+    return array, codes, len(by_label)
 
 
 def cluster_variance(deviations: NDArray[np.float64], codes: NDArray[np.intp], count: int) -> float:

@@ -37,18 +37,16 @@ def stratified_mean(
     A group with one cluster gets the pooled within-group variance; small groups of bounded values are collapsed. Degrees
     of freedom are Satterthwaite's. If clusters span groups, the linearised deviations are summed by cluster.
     """
-    estimate = stratified_error(
-        values, groups, clusters=clusters, weights=weights, bounded=bounds is not None
-    )
-    if isnan(estimate.error):
-        return Interval(estimate.value, None, None, "too few clusters")
+    mean = stratified_error(values, groups, clusters=clusters, weights=weights, bounded=bounds is not None)
+    if isnan(mean.error):
+        return Interval(mean.value, None, None, "too few clusters")
     if bounds is None:
-        return t_interval(estimate.value, estimate.error**2, estimate.df, level=level, method="t, stratified")
+        return t_interval(mean.value, mean.error**2, mean.df, level=level, method="t, stratified")
     return bounded_interval(
-        estimate.value,
-        estimate.error**2,
-        estimate.effective,
-        df=estimate.df,
+        mean.value,
+        mean.error**2,
+        mean.effective,
+        df=mean.df,
         bounds=bounds,
         level=level,
         method="Wilson, effective n, stratified",

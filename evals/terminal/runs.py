@@ -82,9 +82,6 @@ class Line(Struct, frozen=True, kw_only=True):
         return min(card.coverage for card in self.cards)
 
 
-# --- seeds ---------------------------------------------------------------------------------------------------
-
-
 def pool(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[Line]:
     """Pool complete runs that differ only in their seed, the newest of each seed; other runs get their own rows.
 
@@ -147,9 +144,6 @@ def _with_challenges(line: Line, challenges: Challenges) -> Line:
     )
 
 
-# --- marks ---------------------------------------------------------------------------------------------------
-
-
 def marks(line: Line) -> dict[str, str]:
     """Return the marks of a row: letter or symbol -> description."""
     card, headline = line.card, line.headline
@@ -193,8 +187,6 @@ def _unscored_replies(line: Line, headline: Estimate) -> int:
     answered = sum(counts[verdict] for verdict in ("right", "wrong", "graded"))
     return counts.total() - answered if headline.n == answered else 0
 
-
-# --- the table -----------------------------------------------------------------------------------------------
 
 WIDE_COLUMNS = (
     Column("model"), Column("score", right=True), Column("95 % interval", right=True), Column("n", right=True),
@@ -267,18 +259,16 @@ def _titles(groups: dict[tuple[str, ...], list[Line]]) -> dict[tuple[str, ...], 
     titles = {}
     for key, lines in groups.items():
         suite, protocol, version, data, judge = key
-        same_title = [other_key for other_key in groups if other_key[:2] == key[:2] and other_key != key]
+        similar = [other for other in groups if other[:2] == key[:2] and other != key]
         parts = [suite, protocol]
-        if any(other_key[2] != version for other_key in same_title):
+        if any(other[2] != version for other in similar):
             parts.append(f"version {version}")
-        if any(other_key[3] != data for other_key in same_title):
+        if any(other[3] != data for other in similar):
             kinds = {"sample": "sample items", "local": "local data", "hub": "hub data"}
             kind = kinds[lines[0].card.data]
-            same_kind = [
-                other_key for other_key in same_title if kinds[groups[other_key][0].card.data] == kind
-            ]
+            same_kind = [other for other in similar if kinds[groups[other][0].card.data] == kind]
             parts.append(f"{kind} {data[:6]}" if same_kind else kind)
-        if any(other_key[4] != judge for other_key in same_title):
+        if any(other[4] != judge for other in similar):
             parts.append(f"judged by {judge}" if judge else "no judge")
         if (headline := next((line.headline for line in lines if line.headline), None)) is not None:
             parts.append(f"{headline.metric}{', lower is better' if headline.better == 'lower' else ''}")

@@ -76,9 +76,6 @@ class SampleView(Struct, frozen=True, kw_only=True):
         return self.score.verdict if self.score else "unscored" if self.record else "absent"
 
 
-# --- selection -----------------------------------------------------------------------------------------------
-
-
 def find_sample(run: Run, sample: str | None, *, repeat: int = 0, verdict: str | None = None) -> SampleView:
     """Return a sample of a run, or with `verdict` the next sample after it that has this verdict.
 
@@ -137,9 +134,6 @@ def _has_verdict(brief: Brief | None, verdict: str) -> bool:
     return outcome != "right" if verdict == NOT_RIGHT else verdict in (outcome, outcome.partition(":")[0])
 
 
-# --- answer span ---------------------------------------------------------------------------------------------
-
-
 class Span(NamedTuple):
     """A range of characters in a reply."""
 
@@ -168,9 +162,6 @@ def answer_span(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
         return Span(*matches[-1].span())
     start = reply.text.rfind(text)
     return Span(start, start + len(text)) if start >= 0 else None
-
-
-# --- layout --------------------------------------------------------------------------------------------------
 
 
 def layout(
