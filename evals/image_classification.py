@@ -9,7 +9,7 @@ from typing import Any
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data.labelled_images import Source, samples
 from evals.prompts import images_only
-from evals.scorers.classes import RANKED, Classes, classification
+from evals.scorers.classes import MAX_RANKED, Classes, classification
 from evals.types import Sampling
 
 NO_ROWS: Mapping[str, int] = {}
@@ -34,7 +34,7 @@ def classification_benchmark(
             verbatim=True,
             scorers={"class": Classes()},
             metrics=classification(
-                per_class=macro and variant in per_class, top5=by_name[variant].classes > RANKED
+                per_class=macro and variant in per_class, top5=by_name[variant].classes > MAX_RANKED
             ),
             sampling=Sampling(),
         )

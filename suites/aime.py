@@ -20,7 +20,7 @@ from evals.extract.upstream.integers import integer, integer_matharena
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import repeat_metrics
-from evals.scorers.integer import Integer, StatedInteger, Timed
+from evals.scorers.integer import Integer, IntegerInWorker, StatedInteger
 from evals.scorers.judge.judged import Judged
 from evals.suite import INTERN_S1
 from evals.types import Prompt, Sample, Sampling, Text
@@ -110,7 +110,7 @@ BENCHMARK = Benchmark(
         "strict": Protocol(prompt=_prompt, scorers={"integer": StatedInteger()}, metrics=repeat_metrics()),
         "official": Protocol(
             prompt=_prompt,
-            scorers={"integer": Timed(integer_matharena)},
+            scorers={"integer": IntegerInWorker(integer_matharena)},
             metrics=repeat_metrics(),
             sampling=Sampling(max_tokens=64_000),
             repeats=4,

@@ -25,13 +25,13 @@ from evals.boundary import foreign_code
 from evals.calls.call import encode_likelihoods
 from evals.data import Data
 from evals.errors import DataError, UnknownName, UsageError
+from evals.report.part_mean import PartMean
 from evals.scorers.upstream.code_execution import find_code_execution
 from evals.scorers.upstream.lm_eval_task import (
     BINARY_METRICS,
     LIKELIHOOD_TYPES,
     Aggregate,
     Harness,
-    Part,
     TaskFile,
     headline_metric,
     import_quietly,
@@ -284,7 +284,7 @@ def _metrics(task: Any, task_file: TaskFile) -> tuple[Metric, ...]:
     return tuple(
         Metric(
             name=name if len(filters) == 1 else f"{name},{filter_name}",
-            of=Part(name)
+            of=PartMean(name)
             if name in BINARY_METRICS and is_averaged(task, name)
             else Aggregate(task_file, name),
             pool="micro" if name in BINARY_METRICS and is_averaged(task, name) else "whole",

@@ -29,11 +29,11 @@ from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import UpstreamPrompts
 from evals.report.aggregate import mean_of_variants
+from evals.report.part_mean import PartMean
 from evals.scorers import chemistry_metrics as shared
 from evals.scorers import number, text
 from evals.scorers.selfies import SelfiesMolecule
 from evals.scorers.text import Caption
-from evals.scorers.upstream.llm4chem import Part
 from evals.scorers.upstream.mol_instructions import EndNumber, Generated, UpToLastStop, text_up_to_last
 from evals.scorers.upstream.opencompass import Meteor
 from evals.scorers.upstream.opencompass_selfies import LastNumberError, TaggedSimilarity
@@ -133,12 +133,12 @@ def _by_structure(side: Side = "", *, several: bool = False) -> Rule:
 GENERATION_RULE = Rule(
     Generated,
     lambda: (
-        shared.mean("exact_of_valid", Part("exact"), headline=True),
+        shared.mean("exact_of_valid", PartMean("exact"), headline=True),
         shared.mean("exact_match"),
         shared.VALIDITY,
         *shared.SIMILARITIES,
         shared.bleu_of_valid("characters"),
-        shared.error("levenshtein_of_valid", Part("levenshtein"), unit="edits"),
+        shared.error("levenshtein_of_valid", PartMean("levenshtein"), unit="edits"),
     ),
 )
 SIMILARITY_RULE = Rule(
@@ -170,7 +170,7 @@ INTERN_S1_RULES = {
     "": SIMILARITY_RULE,
     "caption": Rule(
         lambda: Meteor(synonyms=text.synonyms_available()),
-        lambda: (shared.mean(shared.meteor_name(), Part(shared.meteor_name(), 0.0), headline=True),),
+        lambda: (shared.mean(shared.meteor_name(), PartMean(shared.meteor_name(), 0.0), headline=True),),
     ),
     "number": Rule(
         LastNumberError,

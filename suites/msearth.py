@@ -26,7 +26,7 @@ from evals.prompts import ANSWER_LINE, ask_with_images, images_of, options, plai
 from evals.prompts.upstream.sentences import OPTION_JUDGE, Replacement, TextLocation, sentence_prompts
 from evals.scorers.choice import StatedChoice
 from evals.scorers.judge.judged import Judged
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.scorers.upstream.inferred import Inferred
 from evals.suite import INTERN_S1
 from evals.types import Message, Prompt, Reply, Sample, Score, Text
@@ -125,9 +125,7 @@ class Published(Struct, frozen=True):
         """Score one reply."""
         answer = answer_msearth(reply.text[-100_000:]) if reply.stop != "filter" else None
         if answer is None or not answer.strip():
-            return Score(
-                value=0.0, verdict=unanswered_verdict(reply), why="no answer in the requested format"
-            )
+            return no_answer(reply, "no answer in the requested format")
         stated, content = option_msearth(answer)
         stated = stated and (prompt.source_letter(stated) or stated)
         gold = sample.choices[ord(str(sample.target)) - ord("A")]

@@ -30,7 +30,7 @@ from evals.prompts import images_first, options
 from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.suite import INTERN_S1
 from evals.types import Message, Part, Prompt, Reply, Sample, Score, Text
 
@@ -135,7 +135,7 @@ class Compared(Struct, frozen=True):
             return StatedChoice()(sample, prompt, reply)
         answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
         if not answer:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer stated")
+            return no_answer(reply, "no answer stated")
         gold = str(sample.target)
         numbers = (_number(gold), _number(answer))
         if _normalise(gold) == _normalise(answer) or (numbers[0] is not None and numbers[0] == numbers[1]):
@@ -165,7 +165,7 @@ class Rule(Struct, frozen=True):
             return Choice(letter)(sample, prompt, reply)
         answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
         if not answer or sample.meta.get("question_type") != "exact_match":
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="not covered by the rule")
+            return no_answer(reply, "not covered by the rule")
         right = answer.casefold().strip(" .") == str(sample.target).casefold().strip(" .")
         return binary_score(right=right, answer=answer[:200])
 

@@ -30,6 +30,7 @@ from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text
 from evals.prompts.upstream import UpstreamPrompts, opencompass_prompts
 from evals.report.aggregate import mean_of_variants
+from evals.report.part_mean import PartMean
 from evals.scorers import chemistry_metrics as shared
 from evals.scorers import labels, number, text
 from evals.scorers.chemistry_metrics import mean as _mean
@@ -39,7 +40,7 @@ from evals.scorers.molecule import Molecule
 from evals.scorers.names import Name, opsin_installed
 from evals.scorers.text import Caption
 from evals.scorers.upstream import llm4chem, opencompass
-from evals.scorers.upstream.llm4chem import Part, Valid
+from evals.scorers.upstream.llm4chem import Valid
 from evals.suite import INTERN_S1
 from evals.types import Metric, Point, Prompt, Sample, Sampling, Scorer
 
@@ -167,12 +168,12 @@ ERRORS = (  # the headline covers answered samples; `answered` is their share
 
 def _name_metrics(task: Task) -> tuple[Metric, ...]:
     """Return the metrics of names; the headline's name states whether OPSIN is installed."""
-    same_string = (_mean("same_string", Part("string", 0.0)),)
+    same_string = (_mean("same_string", PartMean("string", 0.0)),)
     if not opsin_installed():
         return (_mean("accuracy_by_name", headline=True), *same_string)
     return (
         _mean("accuracy_by_structure", headline=True),
-        _mean("accuracy_by_name", Part("name", 0.0)),
+        _mean("accuracy_by_name", PartMean("name", 0.0)),
         *same_string,
     )
 
@@ -187,7 +188,7 @@ def _molecules_by_string(task: Task) -> tuple[Metric, ...]:
         _mean("exact_match", headline=True),
         VALIDITY,
         *SIMILARITIES,
-        *(_mean(name, Part(name, 0.0)) for name in sets),
+        *(_mean(name, PartMean(name, 0.0)) for name in sets),
     )
 
 
@@ -261,7 +262,7 @@ INTERN_S1_RULES = {
     "boolean": Rule(lambda task: opencompass.YesNo()),
     "caption": Rule(
         lambda task: opencompass.Meteor(synonyms=text.synonyms_available()),
-        lambda task: (_mean(shared.meteor_name(), Part(shared.meteor_name(), 0.0), headline=True),),
+        lambda task: (_mean(shared.meteor_name(), PartMean(shared.meteor_name(), 0.0), headline=True),),
     ),
 }
 

@@ -1,4 +1,4 @@
-r"""SUPERChem (Zhao et al., arXiv 2512.01274): 500 problems in chemistry with up to 26 options, by the letters of the answer.
+r"""SUPERChem (Zhao et al., arXiv 2512.01274): 500 multiple-choice problems in chemistry with up to 26 options.
 
 Every problem exists in two forms: `multimodal`, with images where the text or an option refers to them, and `text`, with a
 description instead of each image. `official` follows VLMEvalKit (@ e8e78f05, dataset/superchem.py): the answer in a box, and
@@ -75,13 +75,13 @@ def _choices(row: Row) -> tuple[str, ...]:
 
 def _parse_gold(row: Row, option_count: int) -> tuple[str, ...]:
     answer = row["answer_en"]
-    letters = re.findall(r"\w+", answer) if isinstance(answer, str) else [str(each) for each in answer or ()]
+    letters = re.findall(r"\w+", answer) if isinstance(answer, str) else [str(item) for item in answer or ()]
     gold_letters = tuple(sorted({letter.strip().upper() for letter in letters}))
     if not gold_letters or any(
         len(letter) != 1 or not 0 <= LETTERS.find(letter) < option_count for letter in gold_letters
     ):
         raise DataError(
-            f"superchem: {row['uuid']}: of the gold answer {answer!r} not all are among its {option_count} options"
+            f"superchem: {row['uuid']}: the gold answer {answer!r} is not among its {option_count} options"
         )
     return gold_letters
 
@@ -106,10 +106,10 @@ def _parts(data: Data, row: Row, text: str) -> Iterator[Part]:
     for tag in _IMAGE_TAG.finditer(text):
         yield Text(text[position : tag.start()])
         position = tag.end()
-        _, address = _parse_link(tag)
-        if images.get(address) is None:
-            raise DataError(f"superchem: {row['uuid']}: there is no image {address!r}")
-        if (media := image(data, images[address])) is not None:
+        _, path = _parse_link(tag)
+        if images.get(path) is None:
+            raise DataError(f"superchem: {row['uuid']}: there is no image {path!r}")
+        if (media := image(data, images[path])) is not None:
             yield media
     yield Text(text[position:])
 
@@ -131,8 +131,7 @@ LINE_INSTRUCTION = (
 
 
 def _gold_letters(sample: Sample, prompt: Prompt) -> list[str]:
-    right = sample.targets
-    return sorted(map(prompt.shown_letter, right))
+    return sorted(map(prompt.shown_letter, sample.targets))
 
 
 def _ideal_box(sample: Sample, prompt: Prompt) -> str:
@@ -144,7 +143,7 @@ def _ideal_line(sample: Sample, prompt: Prompt) -> str:
 
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=32_768)
-"""Of the authors' eval/eval.py."""
+"""Sampling of the authors' eval/eval.py."""
 BENCHMARK = Benchmark(
     name="superchem",
     title="SUPERChem: 500 hard problems in chemistry with up to 26 options, with pictures or descriptions (arXiv 2512.01274).",

@@ -43,7 +43,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         gold_letters = tuple(sorted(set(str(row["answer"]).upper()) - set(" ,;")))
         if not gold_letters or max(gold_letters) >= LETTERS[len(choices)] or min(gold_letters) < "A":
             raise DataError(
-                f"trqa: question {position}: of the gold answer {row['answer']!r} not all are among its {len(choices)} options"
+                f"trqa: question {position}: the gold answer {row['answer']!r} is not among its {len(choices)} options"
             )
         yield Sample(
             id=str(row.get("index") or position),
@@ -93,8 +93,7 @@ def _line_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _gold_letters(sample: Sample, prompt: Prompt) -> str:
-    right = sample.targets
-    return ", ".join(sorted(map(prompt.shown_letter, right)))
+    return ", ".join(sorted(map(prompt.shown_letter, sample.targets)))
 
 
 def _ideal_line(sample: Sample, prompt: Prompt) -> str:

@@ -32,7 +32,7 @@ from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
 from evals.scorers.judge.judged import Judged
 from evals.scorers.options import StatedOptions
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.suite import INTERN_S1
 from evals.types import Prompt, Reply, Sample, Score, Text
 
@@ -132,7 +132,7 @@ class Letters(Struct, frozen=True):
             right = set(letters) == set(sample.targets)
             return binary_score(right=right, answer=letters)
         value = None if self.judged and text.strip() else 0.0
-        return Score(value=value, verdict=unanswered_verdict(reply), why="no letters that upstream reads")
+        return no_answer(reply, "no letters that upstream reads", value=value)
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:

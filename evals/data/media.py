@@ -69,8 +69,8 @@ def with_image(data: Data, text: object, value: object, *, required: bool = Fals
     """
     if not text:
         return ()
-    picture = image(data, value) if value or required else None
-    return (Text(str(text)),) if picture is None else (picture, Text(str(text)))
+    media = image(data, value) if value or required else None
+    return (Text(str(text)),) if media is None else (media, Text(str(text)))
 
 
 def _bytes(data: Data, value: object) -> bytes:
@@ -144,55 +144,57 @@ def inspect_image(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, in
     """Return MIME type, width and height from an image's header, and its conversion (`Media.sent`)."""
     pil = _pillow()
     try:
-        with foreign_code(Rejected), pil.open(BytesIO(raw), formats=READABLE_FORMATS) as opened:
-            width, height = opened.size
+        with foreign_code(Rejected), pil.open(BytesIO(raw), formats=READABLE_FORMATS) as pil_image:
+            width, height = pil_image.size
             media_type = UNCONVERTED_FORMATS.get(
-                opened.format or "", f"image/{(opened.format or 'unknown').lower()}"
+                pil_image.format or "", f"image/{(pil_image.format or 'unknown').lower()}"
             )
             if width * height > MAX_DECODED_PIXELS:
                 return media_type, width, height, str(Refused(f"{width}x{height} pixels"))
             if (
-                opened.format not in UNCONVERTED_FORMATS
-                or _is_ambiguous(opened)
-                or _is_truncated(opened.format, raw)
+                pil_image.format not in UNCONVERTED_FORMATS
+                or _is_ambiguous(pil_image)
+                or _is_truncated(pil_image.format, raw)
             ):
-                opened.load()  # raises for a broken file
-            return media_type, width, height, str(_conversion(opened, max_pixels) or "")
+                pil_image.load()  # raises for a broken file
+            return media_type, width, height, str(_conversion(pil_image, max_pixels) or "")
     except Rejected as error:
         refused = Refused(f"not a readable image ({str(error).partition(':')[0]})")
         return "application/octet-stream", 0, 0, str(refused)
 
 
-def _is_ambiguous(picture: Any) -> bool:
+def _is_ambiguous(pil_image: Any) -> bool:
     """Return whether servers may decode an image differently: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
-    has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-    has_frames = getattr(picture, "n_frames", 1) > 1 if picture.format in ("GIF", "PNG", "WEBP") else False
-    rotated = picture.format == "JPEG" and _orientation(picture) != 1
-    return has_alpha or has_frames or rotated or picture.mode not in ("RGB", "L", "P", "1")
+    has_alpha = pil_image.mode in ("RGBA", "LA", "PA") or "transparency" in pil_image.info
+    is_animated = (
+        getattr(pil_image, "n_frames", 1) > 1 if pil_image.format in ("GIF", "PNG", "WEBP") else False
+    )
+    rotated = pil_image.format == "JPEG" and _orientation(pil_image) != 1
+    return has_alpha or is_animated or rotated or pil_image.mode not in ("RGB", "L", "P", "1")
 
 
-def _orientation(picture: Any) -> int:
+def _orientation(pil_image: Any) -> int:
     """Return the EXIF orientation; a PNG without the EXIF chunk is not decoded."""
-    if picture.format == "PNG" and "exif" not in picture.info:
+    if pil_image.format == "PNG" and "exif" not in pil_image.info:
         return 1
-    return int(picture.getexif().get(ORIENTATION, 1))
+    return int(pil_image.getexif().get(ORIENTATION, 1))
 
 
-def _is_truncated(kind: str, raw: bytes) -> bool:
+def _is_truncated(image_format: str, raw: bytes) -> bool:
     """Return whether a file is truncated."""
     ends = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b";"}
-    return kind in ends and ends[kind] not in raw[-16:]
+    return image_format in ends and ends[image_format] not in raw[-16:]
 
 
-def _conversion(picture: Any, max_pixels: int | None) -> SentForm:
-    width, height = picture.size
-    if _orientation(picture) in (5, 6, 7, 8):
+def _conversion(pil_image: Any, max_pixels: int | None) -> SentForm:
+    width, height = pil_image.size
+    if _orientation(pil_image) in (5, 6, 7, 8):
         width, height = height, width
     pixels = width * height
     if max_pixels and pixels > max_pixels:
         scale = (max_pixels / pixels) ** 0.5
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
-    elif picture.format in UNCONVERTED_FORMATS and not _is_ambiguous(picture):
+    elif pil_image.format in UNCONVERTED_FORMATS and not _is_ambiguous(pil_image):
         return None
     return Redrawn(width, height)
 
@@ -225,24 +227,24 @@ def redraw_as_png(raw: bytes, image_size: Redrawn) -> bytes:
 
     pil = _pillow()
     width, height = image_size
-    with pil.open(BytesIO(raw), formats=READABLE_FORMATS) as opened:
-        picture = ImageOps.exif_transpose(opened)
-        if picture.mode.startswith("I"):
-            grayscale: Any = picture
+    with pil.open(BytesIO(raw), formats=READABLE_FORMATS) as pil_image:
+        redrawn = ImageOps.exif_transpose(pil_image)
+        if redrawn.mode.startswith("I"):
+            grayscale: Any = redrawn
             scale = 255 / 65535 if grayscale.getextrema()[1] > 255 else 1.0
-            picture = grayscale.convert("I").point(lambda value: value * scale).convert("L")
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            with_alpha = picture.convert("RGBA")
-            picture = pil.new("RGBA", with_alpha.size, "white")
-            picture.alpha_composite(with_alpha)
-        picture = picture.convert("RGB")
-        if picture.size != (width, height):
-            larger = width * height > picture.width * picture.height
-            picture = picture.resize(
+            redrawn = grayscale.convert("I").point(lambda value: value * scale).convert("L")
+        if redrawn.mode in ("RGBA", "LA", "PA") or "transparency" in redrawn.info:
+            with_alpha = redrawn.convert("RGBA")
+            redrawn = pil.new("RGBA", with_alpha.size, "white")
+            redrawn.alpha_composite(with_alpha)
+        redrawn = redrawn.convert("RGB")
+        if redrawn.size != (width, height):
+            larger = width * height > redrawn.width * redrawn.height
+            redrawn = redrawn.resize(
                 (width, height), pil.Resampling.BILINEAR if larger else pil.Resampling.LANCZOS
             )
         stream = BytesIO()
-        picture.save(stream, format="PNG", compress_level=3)
+        redrawn.save(stream, format="PNG", compress_level=3)
     return stream.getvalue()
 
 

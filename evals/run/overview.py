@@ -15,9 +15,9 @@ from evals.records import store
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.report.metrics import mean_value
+from evals.report.part_mean import PartMean
 from evals.run.collection_means import collection_means, marks_of
 from evals.run.rescore import store_metrics
-from evals.scorers.upstream.lm_eval_task import Part
 from evals.suite import Suite
 from evals.types import Estimate, Metric, Point
 
@@ -71,7 +71,7 @@ def _metric_from_card(estimate: Estimate, scorers: Sequence[str]) -> Metric:
     fraction = estimate.unit == "fraction"
     return Metric(
         name=estimate.metric,
-        of=Part(part) if has_scorer or len(scorers) > 1 or part != "accuracy" else mean_value,
+        of=PartMean(part) if has_scorer or len(scorers) > 1 or part != "accuracy" else mean_value,
         unit=estimate.unit,
         better=estimate.better,
         headline=estimate.headline,

@@ -46,11 +46,11 @@ def yes_or_no(text: str) -> Reading | None:
     answer = stated_yes_no(_BOXED_SIGN.sub(lambda match: (match["before"] or "") + "yes     ", text))
     if answer is not None:
         return answer._replace(value="yes" if answer.value else "no")
-    text_shown = visible(text).text
+    visible_text = visible(text).text
     signs = [
         sign
-        for sign in _STATED_SIGN.finditer(text_shown)
-        if not _HEDGE.search(text_shown[max(0, sign.start() - 24) : sign.start()].rpartition("\n")[2])
+        for sign in _STATED_SIGN.finditer(visible_text)
+        if not _HEDGE.search(visible_text[max(0, sign.start() - 24) : sign.start()].rpartition("\n")[2])
     ]
     if not signs:
         return None
@@ -71,8 +71,8 @@ def asserted_text(content: str, form: Form) -> str | None:
     """Return the part of a statement before a negation; None if it expresses a doubt, a condition or a question."""
     if form in ("box", "tag", "json"):
         return content
-    denied = _NEGATION.search(content)
-    content = content[: denied.start()] if denied else content
+    negation = _NEGATION.search(content)
+    content = content[: negation.start()] if negation else content
     clause = re.split(r"[(;.]\s", content, maxsplit=1)[0]
     return None if _HEDGE.search(clause) else content
 
@@ -92,7 +92,7 @@ def _normalise_label(label: str) -> str:
 
 
 class LabelOf(Struct, frozen=True):
-    """Scores 1 for the right label of a list, wherever a reply states it; spaces, hyphens and case do not count."""
+    """Scores 1 if a reply states the right label of a list; spaces, hyphens and case are ignored."""
 
     labels: tuple[str, ...]
 
@@ -116,9 +116,9 @@ def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str
     if claim is None:
         return []
     claim = strip_formatting(claim)
-    exact = [label for label in labels if _normalise_label(claim) == _normalise_label(label)]
-    if exact:
-        return exact
+    exact_matches = [label for label in labels if _normalise_label(claim) == _normalise_label(label)]
+    if exact_matches:
+        return exact_matches
     words = re.sub(r"[\s_-]+", " ", claim.lower().replace("\\_", " "))
     names = [label for label in labels if _label_pattern(label).search(words)]
     return names if consists_of_labels(words, names, form) else []
@@ -151,7 +151,7 @@ class LabelsOf(Struct, frozen=True):
 
 
 class StatedEnzymes(Struct, frozen=True):
-    """Scores the F1 of the EC numbers that a reply states; EC numbers other than the gold ones count against it."""
+    """Scores the F1 of the set of EC numbers that a reply states."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

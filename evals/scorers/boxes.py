@@ -1,12 +1,13 @@
 """Visual grounding: intersection over union of the stated and the gold rectangles (Acc@0.5, mean IoU).
 
-The gold rectangles are "[x1, y1, x2, y2]" in pixels, several as a tuple; `sample.meta` holds `width` and `height` of the
-image. The coordinate system that the prompt asks for is an option of the scorer and is never guessed: `pixel`, `thousand`
-(thousandths of width and height, as Qwen and InternVL use) or `unit`; corners `xyxy`, `xywh`, or `yxyx` as Gemini uses.
-Four numbers in [0, 1] with decimals are always read as fractions; if others were asked for, the score is suspect.
+Gold rectangles are "[x1, y1, x2, y2]" in pixels, several as a tuple; `sample.meta` holds `width` and `height` of the image.
+The coordinate system that the prompt asks for is an option of the scorer and is never guessed: `pixel`, `thousand`
+(thousandths of width and height, as in Qwen and InternVL) or `unit`; corners `xyxy`, `xywh`, or `yxyx` as in Gemini. Four
+decimal numbers in [0, 1] are always read as fractions; if the prompt asked for other units, the score is suspect.
 
-With one gold rectangle only the last stated one counts, which makes guessing many useless. With several, rectangles are
-matched one to one, optimally, and the value is F1 at the threshold: an extra rectangle costs as much as a missed one.
+With a single gold rectangle only the last stated one counts, so that listing several guesses does not help. With several,
+rectangles are matched one to one, optimally, and the value is F1 at the threshold: an extra rectangle costs as much as a
+missed one.
 """
 
 from __future__ import annotations
@@ -64,17 +65,17 @@ class Boxes(Struct, frozen=True):
             list(dict.fromkeys(box for box, _ in located)),
             any(is_fraction for _, is_fraction in located),
         )
-        pairs = matched_overlaps(golds, boxes, self.threshold)
-        hits = sum(overlap >= self.threshold for overlap in pairs)
+        overlaps = matched_overlaps(golds, boxes, self.threshold)
+        hits = sum(overlap >= self.threshold for overlap in overlaps)
         value = 2 * hits / (len(golds) + len(boxes))
         return partial_score(
             value,
             answer=", ".join(f"[{', '.join(f'{v:g}' for v in box)}]" for box in boxes)[:200],
-            why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best overlap {max(pairs, default=0.0):.2f}",
+            why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best overlap {max(overlaps, default=0.0):.2f}",
             suspect=as_fractions,
             form=stated[-1].form,
             span=(stated[0 if len(golds) > 1 else -1].begin, stated[-1].end),
-            parts={"iou": sum(pairs) / len(golds)},
+            parts={"iou": sum(overlaps) / len(golds)},
         )
 
     def box(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:

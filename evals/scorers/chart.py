@@ -1,8 +1,8 @@
 """Answers about charts: relaxed accuracy, as published and corrected.
 
-`Relaxed` is VLMEvalKit's form (@ e8e78f05, dataset/utils/vqa_eval.py) of the rule of ChartQA's authors. Its defects: a
-target of 0 is compared as text; `12%` is 0.12 and never 12; a year within 5 % is right; thousands separators and units
-turn a number into text; the whole reply is compared, so that one word of reasoning makes it wrong.
+`Relaxed` is VLMEvalKit's form (@ e8e78f05, dataset/utils/vqa_eval.py) of the rule of ChartQA's authors. Known defects: a
+target of 0 is compared as text; `12%` is 0.12 and never 12; a year within 5 % is right; a number with a thousands separator
+or a unit is compared as text; the whole reply is compared, so that any reasoning makes it wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.scorers import answers
-from evals.scorers.outcomes import binary_score, read_reply, unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
@@ -42,7 +42,7 @@ class Relaxed(Struct, frozen=True):
         """Score one reply."""
         text = reply.text.strip()
         if reply.stop == "filter" or not text:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
+            return no_answer(reply, "no text")
         gold = str(sample.target)
         target, stated = parse_upstream_number(gold), parse_upstream_number(text)
         if stated is not None and target:
@@ -82,10 +82,10 @@ class Stated(Struct, frozen=True):
             return False
         if year:
             return target == scaled
-        share = scaled * 100 if "%" in gold and "%" not in answer else scaled
+        as_percentage = scaled * 100 if "%" in gold and "%" not in answer else scaled
         return any(
             abs(target - value) <= self.tolerance * (abs(target) or 1.0)
-            for value in (scaled, unscaled, share)
+            for value in (scaled, unscaled, as_percentage)
         )
 
 
@@ -94,6 +94,6 @@ def score_free_answer(reply: Reply, golds: Sequence[str], same: Callable[[str, s
     reading = read_reply(reply, extract.stated_text)
     if reading is None:
         return unanswered(reply, "no answer stated")
-    right = any(same(gold, head) for head in reading.value for gold in golds)
+    right = any(same(gold, candidate) for candidate in reading.value for gold in golds)
     score = binary_score(right=right, answer=reading.value[0][:200])
     return with_reading(reading, score)

@@ -1,15 +1,17 @@
 """ChartBench: pairs of assertions, one of them true, and numbers read off a chart (Xu et al., arXiv 2312.15915).
 
 `Published` is the authors' rule (IDEA-FinAI/ChartBench @ 548980b0, Stat/stat_all_metric.py), which VLMEvalKit adopted
-(@ e8e78f05, dataset/chartbench.py). Its defects are kept: a text without the letters "yes" counts as no, even an empty
-reply or "I cannot tell", and "eyes" counts as yes. For numbers, the two arguments are swapped: the 5 % are taken of the
-*reply's* number; `8 %` in a reply may be 0.08, in the gold answer never; and a reply of 0 is right if the signed gold
-number is at most 0.05, hence for every negative one. Since March 2025 (a32f246) the *letters* of DeepSeek's end-of-text
-token are stripped from both ends of a reply: "12 cents" is 12, and "december" is "mber", which is wrong for December.
+(@ e8e78f05, dataset/chartbench.py). Its known defects are kept: a text without the letters "yes" counts as no, even an
+empty reply or "I cannot tell", and "eyes" counts as yes. For numbers, the two arguments are swapped: the tolerance is 5 % of
+the *reply's* number; `8 %` may mean 0.08 in a reply, but not in the gold answer; and a reply of 0 is right if the signed
+gold number is at most 0.05, hence for every negative one. Since March 2025 (a32f246) the *letters* of DeepSeek's
+end-of-text token are stripped from both ends of a reply: "12 cents" is 12, and "december" is "mber", which is wrong for
+December.
 
-Upstream has a language model extract the number from a reply (Stat/gpt_filter.py: deepseek-chat, ten replies per call,
-100 characters of each; the published script crashes at once because it iterates over a number). Here a rule extracts it
-(`number_text`). With `bare` only a reply that is nothing but a number is read; others get no value until a judge extracts it.
+Upstream extracts the number from a reply with a language model (Stat/gpt_filter.py: deepseek-chat, ten replies per call,
+100 characters of each; the published script fails because it iterates over a number). Here a rule extracts it
+(`number_text`). With `bare` only a reply that consists of a number is read; other replies have no value until a judge
+extracts the number.
 
 `Strict` corrects these defects: "no" must be stated, and numbers are compared as for ChartQA.
 """
@@ -24,7 +26,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.scorers.chart import Stated, score_free_answer
-from evals.scorers.outcomes import binary_score, unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, unanswered, unanswered_verdict, with_reading
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
 YES_NO = ("yes", "no")
@@ -46,7 +48,7 @@ def parse_float(text: str) -> float | None:
 
 
 def matches_relaxed(stated: str, gold: str) -> bool:
-    """Compare two numbers as upstream does, other texts character by character."""
+    """Return whether two numbers agree as upstream compares them, or other texts are equal up to case."""
     stated = stated.strip().strip(END_OF_TEXT)
     value, gold_value = parse_float(stated), parse_float(gold)
     if value is None or gold_value is None:
@@ -90,12 +92,12 @@ class Published(Struct, frozen=True):
         if sample.target in YES_NO:
             return self._assertion(str(sample.target), reply, text.lower())
         if not text:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
+            return no_answer(reply, "no text")
         if self.bare:
             if parse_float(text.strip(END_OF_TEXT)) is None and not any(
                 matches_relaxed(text, gold) for gold in sample.targets
             ):
-                return Score(value=None, verdict=unanswered_verdict(reply), why="more than a number")
+                return no_answer(reply, "more than a number", value=None)
             return self.take(sample, prompt, reply, text)
         number, ambiguous = number_text(text)
         score = self.take(sample, prompt, reply, number)
@@ -106,7 +108,7 @@ class Published(Struct, frozen=True):
         right = answer == gold
         verdict: Verdict = ("right" if right else "wrong") if text else unanswered_verdict(reply)
         stated = answer == "yes" or re.search(r"\bno\b", text)
-        why = "" if stated else "no yes in it: a no to upstream"
+        why = "" if stated else 'no "yes" in the reply, which upstream reads as "no"'
         return Score(value=float(right), verdict=verdict, answer=answer, why=why, suspect=not stated)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from evals.report.metrics import mean_value
+from evals.report.part_mean import PartMean
 from evals.scorers import number, text
 from evals.scorers.molecule import AtLeast
 from evals.scorers.text import CorpusBleu, Tokens
-from evals.scorers.upstream.llm4chem import Part
 from evals.types import Metric, Point
 
 
@@ -28,20 +28,20 @@ def error(name: str, of: Callable[[Sequence[Point]], float], *, unit: str, headl
 
 
 ACCURACY = (mean("accuracy", headline=True),)
-VALIDITY = mean("validity", Part("valid", 0.0))
-SIMILARITIES = tuple(mean(f"{name}_of_valid", Part(name)) for name in ("morgan", "rdk", "maccs"))
+VALIDITY = mean("validity", PartMean("valid", 0.0))
+SIMILARITIES = tuple(mean(f"{name}_of_valid", PartMean(name)) for name in ("morgan", "rdk", "maccs"))
 
 
 def by_structure(*, several: bool) -> tuple[Metric, ...]:
-    """Return the metrics of `Molecule`: a share per rung, validity and similarities."""
+    """Return the metrics of `Molecule`: the share of answers per level of agreement, validity and similarities."""
     rungs = ("canonical", "no_stereo", "parent", "tautomer")
     return (
         *ACCURACY,
-        *([mean("components_f1", Part("components", 0.0))] if several else []),
+        *([mean("components_f1", PartMean("components", 0.0))] if several else []),
         *(mean(f"same_{rung}", AtLeast(rung)) for rung in rungs),
-        mean("same_skeleton", Part("skeleton", 0.0)),
+        mean("same_skeleton", PartMean("skeleton", 0.0)),
         VALIDITY,
-        mean("morgan", Part("morgan", 0.0)),
+        mean("morgan", PartMean("morgan", 0.0)),
         *SIMILARITIES,
     )
 
@@ -60,20 +60,20 @@ def meteor_name() -> str:
     return "meteor" if text.synonyms_available() else "meteor_without_synonyms"
 
 
-def captions(headline: str, absent: float | None, on: str = "") -> tuple[Metric, ...]:
+def captions(headline: str, absent: float | None, suffix: str = "") -> tuple[Metric, ...]:
     """Return the metrics of captions; a missing caption has the value `absent`, or is excluded if that is None.
 
-    `on` is a suffix for the names of metrics that upstream computes on SciBERT's word pieces and we compute on words.
+    `suffix` is a suffix for the names of metrics that upstream computes on SciBERT's word pieces and we compute on words.
     """
     name, silence = meteor_name(), absent is not None
     return (
-        mean(f"{name}{on}", Part(name, absent), headline=headline == "meteor"),
+        mean(f"{name}{suffix}", PartMean(name, absent), headline=headline == "meteor"),
         *(
-            mean(rouge, Part(rouge, absent), headline=headline == rouge)
+            mean(rouge, PartMean(rouge, absent), headline=headline == rouge)
             for rouge in ("rouge_1", "rouge_2", "rouge_l")
         ),
-        whole(f"bleu_2{on}", CorpusBleu(2, silence=silence)),
-        whole(f"bleu_4{on}", CorpusBleu(4, silence=silence)),
+        whole(f"bleu_2{suffix}", CorpusBleu(2, silence=silence)),
+        whole(f"bleu_4{suffix}", CorpusBleu(4, silence=silence)),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.outcomes import read_reply, unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import no_answer, read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 Reader = Callable[[str, int], str | None]
@@ -30,7 +30,7 @@ class Choice(Struct, frozen=True):
         """Score one reply."""
         shown_letter = None if reply.stop == "filter" else self.read(reply.text, len(sample.choices))
         if shown_letter is None:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no option stated")
+            return no_answer(reply, "no option stated")
         return score_option(sample, prompt, shown_letter)
 
 

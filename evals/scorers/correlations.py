@@ -164,13 +164,13 @@ class LabelAuc(_RowStatistic, frozen=True):
         """Return the statistic; raises ValueError if no label is present in some items and absent in others."""
         import numpy as np
 
-        has, says = gold > 0.5, stated > 0.5
-        occurs, lacks = has.sum(axis=0), (~has).sum(axis=0)
-        defined = (occurs > 0) & (lacks > 0)
+        present, stated_present = gold > 0.5, stated > 0.5
+        present_count, absent_count = present.sum(axis=0), (~present).sum(axis=0)
+        defined = (present_count > 0) & (absent_count > 0)
         if not defined.any():
             raise ValueError("no label is present in some items and absent in others")
-        sensitivity = (has & says).sum(axis=0)[defined] / occurs[defined]
-        specificity = (~has & ~says).sum(axis=0)[defined] / lacks[defined]
+        sensitivity = (present & stated_present).sum(axis=0)[defined] / present_count[defined]
+        specificity = (~present & ~stated_present).sum(axis=0)[defined] / absent_count[defined]
         return float(np.mean((sensitivity + specificity) / 2))
 
 

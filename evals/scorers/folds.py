@@ -138,7 +138,7 @@ def _mean(numbers: Iterable[float]) -> float:
 
 
 def weighted_mean(values: Floats, weights: Floats, noun: str) -> float:
-    """Return the weighted mean of the values that are not NaN; raises ValueError naming `what` if there are none."""
+    """Return the weighted mean of the values that are not NaN; raises ValueError, which mentions `noun`, if there are none."""
     import numpy as np
 
     has_value = ~np.isnan(values)

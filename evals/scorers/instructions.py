@@ -1,7 +1,7 @@
 """Verifiable instructions such as a number of words, no comma or a title (IFEval, Zhou et al., arXiv 2311.07911).
 
 Two sets of rules over the same 25 types. `OFFICIAL` implements lm-evaluation-harness 0.4.13
-(`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval), with its defects:
+(`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval), with its known defects:
 a text whose language cannot be detected passes, bold text counts as two highlights, a Markdown link is a placeholder, a
 keyword may be part of a longer word, a postscript may be in mid-sentence. `CORRECTED` replaces the rules whose verdicts
 a careful reader would reject. Both seed langdetect, which is random in upstream's code.
@@ -24,6 +24,7 @@ from msgspec import Struct
 from evals.errors import DataError, install
 from evals.extract.visible import visible
 from evals.report.metrics import mean_value
+from evals.report.part_mean import PartMean
 from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
 Arguments = Mapping[str, Any]
@@ -361,22 +362,9 @@ class Share(Struct, frozen=True):
         return sum(point.parts.get(self.part, 0.0) for point in points) / total
 
 
-class Loose(Struct, frozen=True):
-    """The share of samples whose instructions are all followed loosely."""
-
-    def __call__(self, points: Sequence[Point]) -> float:
-        """Return the share of samples; a missing outcome counts at its bound."""
-        if not points:
-            raise ValueError("at least one value is needed")
-        return sum(
-            (point.value or 0.0) if point.verdict == "missing" else point.parts.get("loose", 0.0)
-            for point in points
-        ) / len(points)
-
-
 METRICS = (
     Metric(name="prompt_strict", of=mean_value, headline=True),
     Metric(name="instruction_strict", of=Share("followed"), pool="whole"),
-    Metric(name="prompt_loose", of=Loose()),
+    Metric(name="prompt_loose", of=PartMean("loose", absent=0.0)),
     Metric(name="instruction_loose", of=Share("followed_loose"), pool="whole"),
 )

@@ -8,7 +8,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.outcomes import read_reply, unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import no_answer, read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 
@@ -24,17 +24,17 @@ class Integer(Struct, frozen=True):
         """Score one reply; `sample.target` is the integer in decimal digits."""
         number = None if reply.stop == "filter" else self.read(reply.text)
         if number is None:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no integer stated")
+            return no_answer(reply, "no integer stated")
         return _score_integer(sample, number)
 
 
-class Timed(Integer, frozen=True):
+class IntegerInWorker(Integer, frozen=True):
     """`Integer` run in a worker with a deadline, for rules that evaluate expressions."""
 
     heavy: ClassVar[bool] = True
 
     def __repr__(self) -> str:
-        """Return the same name as `Integer`: the worker changes no score."""
+        """Return the description of `Integer`, as the worker does not affect scores."""
         return f"Integer({self.read.__name__})"
 
 

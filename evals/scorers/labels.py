@@ -119,9 +119,9 @@ def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
         raise ValueError("at least one value is needed")
     answered, positive = columns.answered, columns.positive
     right = answered & (columns.value == 1.0)
-    says_yes = answered & (right == positive)
+    stated_yes = answered & (right == positive)
     count = float(weights.sum())
-    stated = [float(weights[mask].sum()) for mask in (says_yes, answered & ~says_yes, ~answered)]
+    stated = [float(weights[mask].sum()) for mask in (stated_yes, answered & ~stated_yes, ~answered)]
     true = [float(weights[positive].sum()), float(weights[~positive].sum()), 0.0]
     numerator = float(weights[right].sum()) * count - sum(p * t for p, t in zip(stated, true, strict=True))
     squared_denominator = (count**2 - sum(p * p for p in stated)) * (count**2 - sum(t * t for t in true))

@@ -9,15 +9,8 @@ from pathlib import Path
 from evals.errors import UsageError
 
 DEBIAN_FOLDER = Path("/usr/share/wordnet")
-REQUIRED_FILES = (
-    "data.adj",
-    "data.adv",
-    "data.noun",
-    "data.verb",
-    "index.adj",
-    "index.adv",
-    "index.noun",
-    "index.verb",
+REQUIRED_FILES = tuple(
+    f"{kind}.{part}" for kind in ("data", "index") for part in ("adj", "adv", "noun", "verb")
 )
 CATEGORIES = (
     "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition "

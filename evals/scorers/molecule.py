@@ -95,12 +95,12 @@ def gold_molecules(sample: Sample) -> list[str]:
 
 def best_match(form: MoleculeForms, golds: Sequence[MoleculeForms]) -> tuple[MoleculeMatch, MoleculeForms]:
     """Return the match with the highest rung and its gold answer; ties are resolved by similarity."""
-    climbs: Iterator[tuple[MoleculeMatch, MoleculeForms]] = (
+    matches: Iterator[tuple[MoleculeMatch, MoleculeForms]] = (
         (compare_molecules(form, gold), gold) for gold in golds
     )
     if len(golds) == 1:
-        return next(climbs)
-    return max(climbs, key=lambda pair: (pair[0].rung, _morgan(form, pair[1])))
+        return next(matches)
+    return max(matches, key=lambda pair: (pair[0].rung, _morgan(form, pair[1])))
 
 
 def _component_f1(form: MoleculeForms, gold: MoleculeForms) -> float:

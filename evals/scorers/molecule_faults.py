@@ -8,27 +8,29 @@ from typing import Any
 from evals.scorers.molecule_forms import MoleculeForms
 
 _MAX_MATCHES = 64
-_UNKNOWN_FAULTS = ["stereo differs"] * 99
+_UNDETERMINED = ["stereo differs"] * 99
 _DOUBLE_BONDS = {"STEREOE": "E", "STEREOTRANS": "E", "STEREOZ": "Z", "STEREOCIS": "Z"}
 
 
 def tautomer_fault(a: MoleculeForms, t: MoleculeForms) -> str:
-    """Return whether only hydrogens on heteroatoms differ (tautomers to a chemist), or also hydrogens on carbon (isomers)."""
-    answer_labels, target_hydrogens = (
+    """Return whether only hydrogens on heteroatoms differ (usual tautomers), or also hydrogens on carbon (isomers)."""
+    answer_hydrogens, target_hydrogens = (
         sorted(atom.GetTotalNumHs() for atom in form.parent_mol.GetAtoms() if atom.GetAtomicNum() == 6)
         for form in (a, t)
     )
-    if answer_labels == target_hydrogens:
+    if answer_hydrogens == target_hydrogens:
         return "another tautomer of the right molecule"
     return "an isomer: a hydrogen sits on another carbon (keto and enol, aldose and ketose are such pairs)"
 
 
 def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
     """Return the difference of two molecules with the same parent: isotopes, charge or further components."""
-    answer_labels, target_components = a.flat.split("."), t.flat.split(".")
-    extra = [part for part in answer_labels if answer_labels.count(part) > target_components.count(part)]
+    answer_components, target_components = a.flat.split("."), t.flat.split(".")
+    extra = [
+        part for part in answer_components if answer_components.count(part) > target_components.count(part)
+    ]
     missing = [
-        part for part in target_components if target_components.count(part) > answer_labels.count(part)
+        part for part in target_components if target_components.count(part) > answer_components.count(part)
     ]
     isotopes = [
         sorted(filter(None, (atom.GetIsotope() for atom in form.flat_mol.GetAtoms()))) for form in (a, t)
@@ -38,8 +40,8 @@ def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
         return "isotopes differ"
     if charges[0] != charges[1]:
         return f"charge {charges[0]}, should be {charges[1]}"
-    if len(answer_labels) == len(target_components) or (extra and missing):
-        return f"{'with ' if len(answer_labels) != len(target_components) else ''}{'.'.join(extra)} instead of {'.'.join(missing)}"
+    if len(answer_components) == len(target_components) or (extra and missing):
+        return f"{'with ' if len(answer_components) != len(target_components) else ''}{'.'.join(extra)} instead of {'.'.join(missing)}"
     return f"{'.'.join(extra)} is too much" if extra else f"{'.'.join(missing)} is missing"
 
 
@@ -50,9 +52,9 @@ def stereo_fault(a: MoleculeForms, t: MoleculeForms) -> str:
     faults = min(
         (list(_differences(t.mol, match, answer_labels, target_labels)) for match in matches),
         key=len,
-        default=_UNKNOWN_FAULTS,
+        default=_UNDETERMINED,
     )
-    if faults is _UNKNOWN_FAULTS:
+    if faults is _UNDETERMINED:
         return faults[0]
     if len(faults) > 3:
         return f"{'; '.join(faults[:3])}; and {len(faults) - 3} more"
@@ -92,11 +94,11 @@ def _differences(
             yield f"double bond {ends} {_difference(bonds.get(pair), target_labels[1].get(pair))}"
 
 
-def _difference(answer_labels: str | None, target_label: str | None) -> str:
-    if answer_labels is None:
+def _difference(answer_label: str | None, target_label: str | None) -> str:
+    if answer_label is None:
         return f"has no stereo, should be {target_label}"
     return (
-        f"is {answer_labels}, should be {target_label}"
+        f"is {answer_label}, should be {target_label}"
         if target_label
-        else f"is {answer_labels}, should have none"
+        else f"is {answer_label}, should have none"
     )

@@ -182,7 +182,7 @@ class MoleculeForms:
         """Return the canonical SMILES of the components with their counts."""
         return Counter(self.canonical.split("."))
 
-    def mended(self) -> MoleculeForms | None:
+    def repaired(self) -> MoleculeForms | None:
         """Return an invalid molecule repaired by charging the atoms that have a bond too many; None if that fails.
 
         The positions of its hydrogens are a guess.

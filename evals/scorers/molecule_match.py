@@ -78,7 +78,7 @@ def compare_molecules(
 def _match_invalid_target(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
     """Compare with a repaired version of a target that RDKit cannot read; its hydrogens are ignored."""
     fault = f"the target is no valid molecule ({t.fault()})"
-    repaired = t.mended()
+    repaired = t.repaired()
     best = compare_molecules(a, repaired) if repaired else MoleculeMatch(0, "")
     if best.rung >= RUNGS["tautomer"] and best.rung not in (RUNGS["parent"], RUNGS["no_stereo"]):
         return MoleculeMatch(RUNGS["compound"], f"{fault}; the same but for its hydrogens", undecided=True)
@@ -147,7 +147,9 @@ class Components(NamedTuple):
 
 def compare_components(a: MoleculeForms, t: MoleculeForms) -> Components:
     """Match components one to one; drawings of the same compound match even if their canonical SMILES differ."""
-    if a.components.total() == t.components.total() == 1:  # the climb has compared these already
+    if (
+        a.components.total() == t.components.total() == 1
+    ):  # single molecules are compared by `compare_molecules`
         right = a.canonical == t.canonical
         return Components(
             [a.canonical] if right else [], [] if right else [t.canonical], [] if right else [a.canonical]

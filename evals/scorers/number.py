@@ -195,19 +195,19 @@ def mae_worst_of(columns: Columns, weights: Floats) -> float:
     return _substituted_mean(columns, columns.worst, weights)
 
 
-def _substituted_mean(columns: Columns, stand_in: Floats, weights: Floats) -> float:
+def _substituted_mean(columns: Columns, substitutes: Floats, weights: Floats) -> float:
     import numpy as np
 
-    values = _substituted_errors(columns, stand_in)
+    values = _substituted_errors(columns, substitutes)
     if np.isnan(values[weights > 0]).any():
         raise ValueError("the range of the training targets is not known, and answers are missing")
     return weighted_mean(values, weights, "answer")
 
 
-def _substituted_errors(columns: Columns, stand_in: Floats) -> Floats:
+def _substituted_errors(columns: Columns, substitutes: Floats) -> Floats:
     import numpy as np
 
-    errors: Floats = np.where(np.isnan(columns.value), stand_in, columns.value)
+    errors: Floats = np.where(np.isnan(columns.value), substitutes, columns.value)
     return errors
 
 

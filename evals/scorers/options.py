@@ -1,4 +1,4 @@
-"""Score multiple choice with several right options: the set of stated options must equal the set of right ones.
+"""Score multiple-choice questions with several right options: the stated options must equal the right ones.
 
 Letters are read as shown to the model and translated by the prompt's own key. No partial credit; precision,
 recall, F1 and the Hamming distance of the two sets are recorded as parts.
@@ -23,7 +23,7 @@ from evals.extract.smiles import looks_like_smiles
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 from evals.scorers.formula import element_counts
-from evals.scorers.outcomes import unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import no_answer, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
@@ -66,7 +66,7 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
     if reading is None and not parser.refused and not truncated:
         reading = (
             _read_option_verdicts(text, len(options))
-            or read_layout(text, parser.bare)
+            or read_layout(text, parser.parse_layout)
             or option_letters(text, len(options))
         )
     if (
@@ -102,7 +102,7 @@ class _Parser:
         self.refused = self.refused or outcome is REFUSED
         return outcome
 
-    def bare(self, content: str, form: Form) -> Any:
+    def parse_layout(self, content: str, form: Form) -> Any:
         """Return the letters of a reply that consists of, or ends with, letters or option texts alone."""
         if form not in ("whole", "last line"):
             return _parse_texts(content, self._texts)
@@ -219,7 +219,7 @@ class OptionSet(Struct, frozen=True):
         """Score one reply; the target is a letter or a tuple of letters in the data set's order."""
         letters = None if reply.stop == "filter" else self.read(reply.text, prompt.as_shown(sample).choices)
         if letters is None:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no option stated")
+            return no_answer(reply, "no option stated")
         return score_options(sample, prompt, letters)
 
 

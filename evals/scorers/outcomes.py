@@ -43,7 +43,12 @@ def unanswered(reply: Reply, why: str) -> Score:
     """Return the score of a reply without an answer; one that ends inside its reasoning is truncated."""
     if reply.stop == "stop" and extract.visible(reply.text).truncated:
         return Score(value=0.0, verdict="truncated", why="the reply breaks off inside its reasoning")
-    return Score(value=0.0, verdict=unanswered_verdict(reply), why=why)
+    return no_answer(reply, why)
+
+
+def no_answer(reply: Reply, why: str, *, value: float | None = 0.0, **fields: Any) -> Score:
+    """Return the score of a reply in which an upstream rule finds no answer."""
+    return Score(value=value, verdict=unanswered_verdict(reply), why=why, **fields)
 
 
 _UNANSWERED_VERDICTS: dict[str, Verdict] = {"filter": "refused", "length": "truncated", "stop": "unanswered"}

@@ -1,13 +1,13 @@
 r"""Score answers with several boxes by the share of right boxes, or by whether every gold part is present.
 
-`Precision` is what PHYSICS's authors and VLMEvalKit report (evaluation.py, utils/physic.py): of the boxes in a reply,
-the share that equals any gold part. Its defects: one right part of five is full marks, and without `distinct` (added by
-VLMEvalKit on 2026-03-19) a right box that is repeated counts again. Boxes are read to any depth; upstream's
-pattern truncates a content that is nested deeper than three levels.
+`Precision` is the metric of PHYSICS's authors and VLMEvalKit (evaluation.py, utils/physic.py): the share of the boxes in a
+reply that equal any gold part. Its known defects: one right part of five gets full marks, and without `distinct` (added by
+VLMEvalKit on 2026-03-19) a repeated right box counts several times. Boxes are read to any depth; upstream's pattern
+truncates content that is nested deeper than three levels.
 
 `Parts` corrects this: boxes and gold parts are matched one to one, in any order, unless they are labelled ("(b) ...", or the
 name of one gold part on the left), and every part must be present. If there are more boxes than parts, only the last
-ones count, which makes guessing useless. A single answer needs no box if a line or a sentence states it.
+ones count, so that listing guesses does not help. A single answer needs no box if a line or a sentence states it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from evals.extract.parts import (
     without_layout,
 )
 from evals.extract.visible import visible
+from evals.report.part_mean import PartMean
 from evals.scorers.judge.judge import question_of, template
 from evals.scorers.judge.judged import Judged
-from evals.scorers.outcomes import binary_score, partial_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer, partial_score
 from evals.scorers.physics import Comparer, same_spelling, spelled
-from evals.types import Failure, Judgement, Metric, Point, Prompt, Reply, Sample, Score
+from evals.types import Failure, Judgement, Metric, Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
 """Maximum number of characters that are read, counted from the end of a reply."""
@@ -47,7 +48,7 @@ class BoxMatching(NamedTuple):
 
     matches: dict[int, int]
     """Box -> the gold part that it equals."""
-    apart: frozenset[tuple[int, int]] = frozenset()
+    different: frozenset[tuple[int, int]] = frozenset()
     """Pairs of box and gold part that certainly differ."""
 
 
@@ -81,21 +82,21 @@ class Precision(Struct, frozen=True):
                     matches[b] = first
         return BoxMatching(matches)
 
-    def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: BoxMatching) -> list[tuple[int, int]]:
+    def undecided_pairs(
+        self, boxes: Sequence[str], golds: Sequence[str], by_rule: BoxMatching
+    ) -> list[tuple[int, int]]:
         """Return the pairs that a judge must still compare: every unmatched box with every gold part."""
         unmatched = (b for b in range(min(len(boxes), MAX_BOXES)) if b not in by_rule.matches)
         return [(b, g) for b in unmatched for g in range(len(golds))]
 
-    def taken(self, matches: dict[int, int], box: int, gold: int) -> bool:
+    def is_settled(self, matches: dict[int, int], box: int, gold: int) -> bool:
         """Return whether a pair needs no further comparison."""
         return box in matches
 
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: BoxMatching) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
-            return Score(
-                value=0.0, verdict=unanswered_verdict(reply), why="nothing in a box", parts={"share": 0.0}
-            )
+            return no_answer(reply, "nothing in a box", parts={"share": 0.0})
         value = len(compared.matches) / len(boxes)
         return partial_score(
             value,
@@ -148,25 +149,25 @@ class Parts(Precision, frozen=True):
             matches, frozenset(pair for pair, comparison in comparisons.items() if comparison == "different")
         )
 
-    def open(self, boxes: Sequence[str], golds: Sequence[str], by_rule: BoxMatching) -> list[tuple[int, int]]:
+    def undecided_pairs(
+        self, boxes: Sequence[str], golds: Sequence[str], by_rule: BoxMatching
+    ) -> list[tuple[int, int]]:
         """Return the pairs that the rule does not decide, boxes and parts at the same position first."""
         pairs = [
             (b, g)
             for b, g in allowed_pairs(boxes, golds)
-            if not self.taken(by_rule.matches, b, g) and (b, g) not in by_rule.apart
+            if not self.is_settled(by_rule.matches, b, g) and (b, g) not in by_rule.different
         ]
         return sorted(pairs, key=lambda pair: (abs(pair[0] - pair[1]), pair))
 
-    def taken(self, matches: dict[int, int], box: int, gold: int) -> bool:
+    def is_settled(self, matches: dict[int, int], box: int, gold: int) -> bool:
         """Return whether a pair needs no further comparison."""
         return box in matches or gold in matches.values()
 
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: BoxMatching) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
-            return Score(
-                value=0.0, verdict=unanswered_verdict(reply), why="nothing in a box", parts={"share": 0.0}
-            )
+            return no_answer(reply, "nothing in a box", parts={"share": 0.0})
         right = len(compared.matches) == len(golds)
         return binary_score(
             right=right,
@@ -179,16 +180,16 @@ class Parts(Precision, frozen=True):
 def _encode(compared: BoxMatching, golds: Sequence[str]) -> dict[str, float]:
     """Encode a comparison as score parts: `share` of the gold parts, "box 1": its part, "box 1 not 2": 1."""
     matches = {f"box {box + 1}": gold + 1.0 for box, gold in sorted(compared.matches.items())}
-    different = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(compared.apart)}
-    return {"share": len(set(compared.matches.values())) / len(golds), **matches, **different}
+    different_parts = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(compared.different)}
+    return {"share": len(set(compared.matches.values())) / len(golds), **matches, **different_parts}
 
 
 def _decode(score: Score) -> BoxMatching:
     """Decode the score parts that `_encode` wrote in a worker."""
     pairs = [(key.split(" "), value) for key, value in score.parts.items() if key.startswith("box ")]
     matches = {int(words[1]) - 1: int(value) - 1 for words, value in pairs if len(words) == 2}
-    apart = frozenset((int(words[1]) - 1, int(words[3]) - 1) for words, _ in pairs if len(words) == 4)
-    return BoxMatching(matches, apart)
+    different = frozenset((int(words[1]) - 1, int(words[3]) - 1) for words, _ in pairs if len(words) == 4)
+    return BoxMatching(matches, different)
 
 
 def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
@@ -258,8 +259,8 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         by_rule = _decode(first) if isinstance(first, Score) else fallback.compare(boxes, golds)
         question, form = question_of(sample, prompt), template(self.form)
         matches, judgements = dict(by_rule.matches), list[Judgement]()
-        for box, gold in rule.open(boxes, golds, by_rule):
-            if not rule.taken(matches, box, gold):
+        for box, gold in rule.undecided_pairs(boxes, golds, by_rule):
+            if not rule.is_settled(matches, box, gold):
                 verdict, judgement = await self.ask(form, question, golds[gold], boxes[box], earlier)
                 judgements.append(judgement)
                 if verdict == "A":
@@ -283,19 +284,11 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
             for box, gold in _decode(score).matches.items():
                 verdicts.append(await self.ask(form, question, golds[gold], boxes[box], earlier))
         except ScorerError:
-            return score  # only the audit lacks a verdict
+            return score  # the verdicts were only needed for the audit
         agreed = all(verdict == "A" for verdict, _ in verdicts)
         parts = {**score.parts, "rule": 1.0, "judge": float(agreed)}
         return structs.replace(score, parts=parts, suspect=not agreed, judged=tuple(j for _, j in verdicts))
 
 
-def _mean_share(points: Sequence[Point]) -> float:
-    shares = [p.value if p.verdict == "missing" else p.parts.get("share") for p in points]
-    values = [share for share in shares if share is not None]
-    if not values:
-        raise ValueError("no parts")
-    return sum(values) / len(values)
-
-
-PARTS_RIGHT = Metric(name="parts_right", of=_mean_share)
+PARTS_RIGHT = Metric(name="parts_right", of=PartMean("share"))
 """Mean share of the gold parts that a reply contains."""

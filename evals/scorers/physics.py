@@ -1,9 +1,9 @@
 r"""Compare final answers in physics by rule; comparisons that a rule cannot decide are left to a judge.
 
 `published` is the rule stage of PHYSICS's authors (yale-nlp/Physics @ 15dc8d90) and of VLMEvalKit (@ e8e78f05), with
-math-verify instead of sympy's own parser. Its defects are kept: subscripts are dropped, and E_1 equals E_2;
-only the text after the last equals sign counts, and `\omega^2 = x` equals `\omega = x`. With `\text` on either
-side upstream asks a model at once; here only identical texts are decided without one.
+math-verify instead of sympy's own parser. Known defects, kept: subscripts are dropped, so that E_1 equals E_2; only the
+text after the last equals sign counts, so that `\omega^2 = x` equals `\omega = x`. If either answer contains `\text`,
+upstream always calls a model; here identical texts are decided by rule.
 
 `stated` corrects this: numbers are compared with their units, formulas as a whole, and an answer that names another quantity
 ("E_1 =" against "E_2 =") is left to the judge.

@@ -42,7 +42,7 @@ class Of(Struct, frozen=True):
     function: Callable[[str, Any], bool | float]
 
     def __repr__(self) -> str:
-        """Return the function's name: a change of the function is visible in a run's card."""
+        """Return the function's name, so that another function is visible in a run's card."""
         return f"Of({getattr(self.function, '__name__', type(self.function).__name__)})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

@@ -1,4 +1,4 @@
-"""Score named properties of a molecule: counts, formulas and sets of atom indices, all of which must be right.
+"""Score named properties of a molecule: counts, formulas and sets of atom indices. All of them must be right.
 
 A reply states them as a JSON object, as lines `name: value` or, for a single property, as a number ("five", "5 rings"), a
 formula or a list of indices. Case, spaces, hyphens and underscores of keys are ignored. Indices are whole numbers from 0.

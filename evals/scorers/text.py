@@ -247,7 +247,7 @@ def meteor(answer: Sequence[str], gold: Sequence[str], *, synonyms: bool) -> flo
     """Return METEOR of tokens with nltk's parameters (alpha 0.9, beta 3, gamma 0.5).
 
     nltk's synonym stage looks up stems: "automobile" (stem "automobil") has no synonyms.
-    Raises UsageError if `synonyms` are asked for and WordNet is absent.
+    Raises UsageError if `synonyms` are requested and WordNet is not installed.
     """
     try:
         from nltk.translate.meteor_score import meteor_score

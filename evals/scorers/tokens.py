@@ -26,10 +26,10 @@ _decode = msgspec.json.Decoder(Counts).decode
 
 
 class Tokens(Struct, frozen=True):
-    """Scores the characters per token of a string; `invalid` for a reply without a count, or a count of 0."""
+    """Scores the characters per token of a string; a reply without a positive token count is `invalid`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one count; parts: `characters` and `tokens`, and without the tags `inner_tokens`."""
+        """Score one token count; parts: `characters`, `all_characters` and `tokens` with tags, `inner_tokens` without."""
         try:
             counts = _decode(reply.text).tokens
         except msgspec.DecodeError as error:

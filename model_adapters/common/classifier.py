@@ -16,7 +16,7 @@ from evals.boundary import foreign_code
 from evals.data.media import READABLE_FORMATS, payload
 from evals.errors import ModelError, Rejected, UsageError
 from evals.model_adapters.common.lazy_model import LazyModel
-from evals.scorers.classes import RANKED, Ranking
+from evals.scorers.classes import MAX_RANKED, Ranking
 from evals.types import Media, Prompt, Reply, Sampling
 from evals.vision.network import Network, latency_ms
 
@@ -148,7 +148,7 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
 
         if not bool(torch.isfinite(logits).all()):
             return ModelError("the network's outputs are not finite for this image")
-        best = logits.softmax(0).topk(min(RANKED, len(logits)))
+        best = logits.softmax(0).topk(min(MAX_RANKED, len(logits)))
         ranking = Ranking(
             classes=tuple(best.indices.tolist()),
             probabilities=tuple(min(1.0, round(value, 6)) for value in best.values.tolist()),

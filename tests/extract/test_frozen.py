@@ -16,7 +16,7 @@ import pytest
 from evals import load
 from evals.extract.upstream.last_letter import letter
 from evals.extract.upstream.yes_no import last_probability, last_yes_no
-from evals.scorers.integer import Timed
+from evals.scorers.integer import IntegerInWorker
 from evals.scorers.upstream.matbench import stated_number
 from tests.support.paths import CASES
 
@@ -74,4 +74,4 @@ def test_the_letter_on_recorded_replies(recording: str, right: int, shared: Path
 
 def test_aime_official_computes_in_a_worker() -> None:
     [suite] = load.suite("aime:2025", "official")
-    assert all(isinstance(scorer, Timed) for scorer in suite.scorers.values())
+    assert all(isinstance(scorer, IntegerInWorker) for scorer in suite.scorers.values())

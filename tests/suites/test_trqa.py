@@ -92,8 +92,8 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"Answer": "C"}, "question 1: of the gold answer 'C' not all are among its 2 options"),
-        ({"Answer": ""}, "question 1: of the gold answer '' not all are among its 2 options"),
+        ({"Answer": "C"}, "question 1: the gold answer 'C' is not among its 2 options"),
+        ({"Answer": ""}, "question 1: the gold answer '' is not among its 2 options"),
         ({"Options": "{A: w}"}, "question 1: its options are not a JSON object"),
         ({"Options": '{"A": "w", "C": "x"}'}, "question 1: its options are lettered A, C"),
     ],

@@ -1,4 +1,4 @@
-"""Summarise from the scores what a judge did in a run: verdicts, tokens, agreement with the rule."""
+"""Summarise a judge's part in a run: verdicts, tokens, agreement with the rule."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def two_sided_estimate(scores: Iterable[Score], measured: Agreement) -> dict[str
 
 
 def summary_lines(card: JudgeCard) -> list[str]:
-    """Return lines of text that summarise what a judge did in a run."""
+    """Return lines of text that summarise a judge's part in a run."""
     name = card.model or "a judge"
     lines = []
     if card.verdicts:

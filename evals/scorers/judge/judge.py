@@ -1,8 +1,8 @@
-"""A judge model whose replies must follow a closed grammar, because the judged text may contain instructions.
+"""A judge model whose replies must have a fixed form, because the judged text may contain instructions.
 
-Its templates are in `templates/`: a line `allowed:` with the verdicts, then the prompt. A verdict is read from
-one JSON object that names the case, a number computed from question, reference and candidate; a candidate therefore
-cannot contain its own verdict. Any other reply is not a verdict: the judge is asked again, and finally the scorer fails.
+Its templates are in `templates/`: a line `allowed:` with the verdicts, then the prompt. A verdict is read from a single
+JSON object that contains the case id, a hash of question, reference and candidate, so that a candidate cannot contain a
+valid verdict on itself. For any other reply the judge is called again, and finally the scorer fails.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Template(Struct, frozen=True, kw_only=True):
         return structs.replace(self, allowed=(*LETTERS[: min(count, 25)], "Z"))
 
     def fill(self, question: str, reference: str, candidate: str) -> tuple[str, str]:
-        """Return the prompt and the case number; placeholders in the inserted texts are not expanded."""
+        """Return the prompt and the case id; placeholders in the inserted texts are not expanded."""
         candidate = candidate[-MAX_CANDIDATE_CHARS:]
         case = sha256("\x1f".join((question, reference, candidate)).encode(errors="replace")).hexdigest()[:12]
         fields = {"case": case, "question": question, "reference": reference, "candidate": candidate}
@@ -73,7 +73,7 @@ class Template(Struct, frozen=True, kw_only=True):
         return text_stated(text, case) if self.kind == "text" else number_stated(text, case)
 
     def schema(self, case: str) -> dict[str, Any]:
-        """Return the JSON schema of the verdict for servers with constrained decoding; None for upstream's prompts."""
+        """Return request options with the verdict's JSON schema, for constrained decoding; empty for upstream's prompts."""
         if self.is_upstream:
             return {}
         field: dict[str, Any] = {"verdict": {"enum": list(self.allowed)}}
@@ -83,8 +83,8 @@ class Template(Struct, frozen=True, kw_only=True):
             field = {"answer": {"type": "string"}}
         properties = {"case": {"enum": [case]}, **field}
         schema = {"type": "object", "properties": properties, "required": [*properties]}
-        form = {"name": "verdict", "strict": True, "schema": schema | {"additionalProperties": False}}
-        return {"response_format": {"type": "json_schema", "json_schema": form}}
+        json_schema = {"name": "verdict", "strict": True, "schema": schema | {"additionalProperties": False}}
+        return {"response_format": {"type": "json_schema", "json_schema": json_schema}}
 
 
 @cache
@@ -116,29 +116,35 @@ class Judge:
         sampling: Sampling = SAMPLING,
         price: Price | None = None,
     ) -> None:
-        """`spec` is the model as named on the command line, without secrets."""
+        """Wrap a model; `spec` is its name on the command line, without secrets."""
         self.model, self.spec, self.sampling, self.price = model, spec, sampling, price
         self.calls = 0
         self._users = 0
         self._has_replied = False
         self._constrained = True
         self._spacing = spacing_of(model)
-        self._gate = asyncio.Semaphore(min(MAX_CONCURRENT_CALLS, slots_of(model) or MAX_CONCURRENT_CALLS))
+        self._semaphore = asyncio.Semaphore(
+            min(MAX_CONCURRENT_CALLS, slots_of(model) or MAX_CONCURRENT_CALLS)
+        )
 
     async def decide(
-        self, form: Template, question: str, reference: str, candidate: str
+        self, judge_template: Template, question: str, reference: str, candidate: str
     ) -> tuple[str | float, Judgement]:
         """Fill a template, and call the judge until it gives a verdict."""
-        return await self.ask_until_verdict(form, *form.fill(question, reference, candidate))
+        return await self.ask_until_verdict(
+            judge_template, *judge_template.fill(question, reference, candidate)
+        )
 
-    async def ask_until_verdict(self, form: Template, text: str, case: str) -> tuple[str | float, Judgement]:
+    async def ask_until_verdict(
+        self, judge_template: Template, text: str, case: str
+    ) -> tuple[str | float, Judgement]:
         """Call the judge until it gives a verdict; raises Unreadable, or ScorerError if the calls fail."""
         usage, answer = Usage(), ""
-        async with self._gate:
+        async with self._semaphore:
             for attempt, temperature in enumerate(RETRY_TEMPERATURES, 1):
-                reply = await self._call(text, form.schema(case), temperature)
+                reply = await self._call(text, judge_template.schema(case), temperature)
                 usage, answer = _add_usage(usage, reply.usage), reply.text
-                if (verdict := form.read(answer, case)) is not None:
+                if (verdict := judge_template.read(answer, case)) is not None:
                     return verdict, Judgement(
                         judge=self.spec,
                         asked=digest(text),
@@ -195,7 +201,7 @@ class Judge:
         if self._users:
             return
         await self.model.close()
-        self._gate = asyncio.Semaphore(
+        self._semaphore = asyncio.Semaphore(
             min(MAX_CONCURRENT_CALLS, slots_of(self.model) or MAX_CONCURRENT_CALLS)
         )
 

@@ -12,8 +12,8 @@
 * `points`: the judge awards 0 to 9 points to every reply, divided by 9 for the score; the rule's score is recorded too.
 
 The prompt is one of our templates (`form`) or, if the protocol is defined by it, upstream's prompt (`upstream`), whose
-verdict is a bare A or B, or their names; OpenCompass takes the first A or B anywhere, and counts CORRECT, which its
-prompt asks for too, as wrong. Upstream's prompt does not prevent a reply from instructing the judge; ours does.
+verdict is the letter A or B, or its name. OpenCompass instead reads the first A or B anywhere, and counts CORRECT, which
+its prompt also allows, as wrong. Upstream's prompt does not protect against instructions in a reply; ours does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from evals.scorers.judge.judge import (
     template,
     upstream_template,
 )
-from evals.scorers.outcomes import unanswered_verdict
+from evals.scorers.outcomes import no_answer, unanswered_verdict
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
 
 AUDIT_SHARE = 0.1
@@ -119,7 +119,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         if reply.stop == "filter" or not reply.text.strip():
             if self.mode == "read":
                 return cast("Score", self.rule(sample, prompt, structs.replace(reply, text="")))
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text to judge")
+            return no_answer(reply, "no text to judge")
         rule_score = self._decided(first)
         if rule_score is not None and not self.audited(sample):
             return rule_score
@@ -127,7 +127,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             verdict, judgement = await self._verdict(sample, prompt, reply, earlier)
         except ScorerError:
             if rule_score is not None:
-                return rule_score  # only the audit lacks a verdict
+                return rule_score  # the verdict was only needed for the audit
             raise
         if self.mode == "read":
             return self._score_of_number(sample, prompt, reply, verdict, judgement)
@@ -154,13 +154,13 @@ class Judged(Struct, frozen=True, kw_only=True):
         question = question_of(sample, prompt)
         if self.upstream is not None:
             return await self._with_prompts(self.upstream, sample, prompt, reply, earlier)
-        form = template(self.form)
-        if form.kind == "option":
+        judge_template = template(self.form)
+        if judge_template.kind == "option":
             shown_options = cast("ExtractionRule", self.rule).options(sample, prompt)
-            form, gold = form.with_options(len(shown_options)), options(shown_options)
+            judge_template, gold = judge_template.with_options(len(shown_options)), options(shown_options)
         else:
             gold = reference_text(sample, prompt)
-        return await self.ask(form, question, gold, reply.text, earlier)
+        return await self.ask(judge_template, question, gold, reply.text, earlier)
 
     async def _with_prompts(
         self,
@@ -178,28 +178,35 @@ class Judged(Struct, frozen=True, kw_only=True):
         shown_options = (
             cast("ExtractionRule", self.rule).options(sample, prompt) if prompts.kind == "option" else ()
         )
-        form, candidate = (
+        judge_template, candidate = (
             self.prompt_template.with_options(len(shown_options)),
             reply.text[-MAX_CANDIDATE_CHARS:],
         )
         text = prompts.judge_prompt(
             sample, prompt, question_of(sample, prompt), candidate, options(shown_options)
         )
-        if verdict := _reused_verdict(form, self.judge, earlier, (text, "")):
+        if verdict := _reused_verdict(judge_template, self.judge, earlier, (text, "")):
             return verdict
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
-        return await self.judge.ask_until_verdict(form, text, "")
+        return await self.judge.ask_until_verdict(judge_template, text, "")
 
     async def ask(
-        self, form: Template, question: str, gold: str, candidate: str, earlier: Score | Failure | None
+        self,
+        judge_template: Template,
+        question: str,
+        gold: str,
+        candidate: str,
+        earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
         """Return the verdict on one candidate, reusing an earlier one on the same prompt; raises Waiting without a judge."""
-        if verdict := _reused_verdict(form, self.judge, earlier, form.fill(question, gold, candidate)):
+        if verdict := _reused_verdict(
+            judge_template, self.judge, earlier, judge_template.fill(question, gold, candidate)
+        ):
             return verdict
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
-        return await self.judge.decide(form, question, gold, candidate)
+        return await self.judge.decide(judge_template, question, gold, candidate)
 
     def _score_of_number(
         self, sample: Sample, prompt: Prompt, reply: Reply, verdict: str | float, judgement: Judgement
@@ -263,7 +270,10 @@ def _with_judge_verdict(
 
 
 def _reused_verdict(
-    form: Template, judge: Judge | None, earlier: Score | Failure | None, filled: tuple[str, str] | None
+    judge_template: Template,
+    judge: Judge | None,
+    earlier: Score | Failure | None,
+    filled: tuple[str, str] | None,
 ) -> tuple[str | float, Judgement] | None:
     """Return the earlier verdict of the same judge on the same prompt; None if there is none."""
     text, case = filled or ("", "")
@@ -272,7 +282,7 @@ def _reused_verdict(
         if (filled is None or judgement.asked == prompt_digest) and (
             judge is None or judge.spec == judgement.judge
         ):
-            verdict = form.read(judgement.text, case)
+            verdict = judge_template.read(judgement.text, case)
             if verdict is not None:
                 return verdict, judgement
     return None

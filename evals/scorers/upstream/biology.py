@@ -31,7 +31,7 @@ from evals.data.biology import MODIFICATIONS
 from evals.errors import DataError
 from evals.prompts.upstream import wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.scorers.upstream.opencompass_selfies import last_number
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -123,7 +123,7 @@ def score_numbers(sample: Sample, reply: Reply, stated: Sequence[float | None]) 
     parts = number_parts(gold, stated)
     stated_pairs = [(x, y) for x, y in zip(gold, stated, strict=True) if y is not None]
     if not stated_pairs:
-        return Score(value=0.0, verdict=unanswered_verdict(reply), why="no number read", parts=parts)
+        return no_answer(reply, "no number read", parts=parts)
     error = sum(abs(x - y) for x, y in stated_pairs) / len(stated_pairs)
     share = len(stated_pairs) / len(gold)
     answer = ", ".join("-" if y is None else f"{y:g}" for y in stated)
@@ -155,7 +155,7 @@ class BoxedLabel(Struct, frozen=True):
         """Score one reply."""
         answer = None if reply.stop == "filter" else last_box(reply.text)
         if answer is None:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no box upstream reads")
+            return no_answer(reply, "no box upstream reads")
         label = _SIGNS.get(answer.lower(), answer.lower())
         if self.known and label not in self.known:
             return Score(value=0.0, verdict="unanswered", why=f"{answer[:80]!r} is no label to upstream")
@@ -166,7 +166,7 @@ class BoxedLabel(Struct, frozen=True):
 def score_label_set(sample: Sample, reply: Reply, stated: set[str] | None, parts: dict[str, float]) -> Score:
     """Score a set of labels by its F1 with the gold set; `stated` is None if no answer was read."""
     if stated is None:
-        return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer read", parts=parts)
+        return no_answer(reply, "no answer read", parts=parts)
     gold = split_labels(str(sample.target))
     f1 = 2 * len(stated & gold) / (len(stated) + len(gold)) if stated or gold else 1.0
     verdict: Verdict = "right" if stated == gold else "graded" if f1 else "wrong"

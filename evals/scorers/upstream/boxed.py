@@ -10,7 +10,7 @@ from msgspec import Struct
 from evals.extract.tags import last_box
 from evals.extract.visible import visible
 from evals.scorers.math import equivalent
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 
@@ -31,7 +31,7 @@ class BoxedExpression(Struct, frozen=True):
         """Score one reply."""
         stated = None if reply.stop == "filter" else self.stated(visible(reply.text).text)
         if not stated:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no box")
+            return no_answer(reply, "no box")
         gold = str(sample.target).strip().strip("$")
         right = stated.replace(" ", "") == gold.replace(" ", "") or bool(
             equivalent(f"${gold}$", f"${stated}$")

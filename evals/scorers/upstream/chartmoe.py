@@ -14,7 +14,7 @@ import re
 
 from msgspec import Struct
 
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
@@ -53,5 +53,5 @@ class ChartMoE(Struct, frozen=True):
         text = reply.text[:MAX_CHARS].strip()
         right = matches_relaxed(text, str(sample.target), self.tolerance)
         if not text:
-            return Score(value=float(right), verdict=unanswered_verdict(reply), why=WHY_EMPTY, suspect=True)
+            return no_answer(reply, WHY_EMPTY, value=float(right), suspect=True)
         return binary_score(right=right, answer=text[:200])

@@ -27,7 +27,7 @@ from msgspec import Struct
 
 from evals.scorers import answers
 from evals.scorers.chart import Stated, score_free_answer
-from evals.scorers.outcomes import unanswered_verdict
+from evals.scorers.outcomes import no_answer
 from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -149,7 +149,7 @@ class Published(Struct, frozen=True):
         """Score one reply."""
         text = reply.text[:MAX_CHARS].strip()
         if reply.stop == "filter" or not text:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
+            return no_answer(reply, "no text")
         value = score_reply(str(sample.target), text, year_flags(sample))
         verdict: Verdict = "right" if value == 1.0 else "graded" if value else "wrong"
         return Score(value=value, verdict=verdict, answer=text[:200])

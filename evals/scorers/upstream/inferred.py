@@ -17,7 +17,7 @@ from msgspec import Struct
 from evals.extract.upstream.vlmevalkit import NONE_FITS, option_vlmevalkit
 from evals.prompts import LETTERS
 from evals.scorers.judge.judged import Judged
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 OTHER_OPTION = "Other Answers"
@@ -40,9 +40,7 @@ class Inferred(Struct, frozen=True):
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score an option by its letter as shown; `Z`, none of the options, is wrong."""
         if extracted == NONE_FITS:
-            return Score(
-                value=0.0, verdict=unanswered_verdict(reply), answer=NONE_FITS, why="none of the options"
-            )
+            return no_answer(reply, "none of the options", answer=NONE_FITS)
         if not sample.choices:
             gold = _gold_text(sample.target)
             right = extracted == (gold if gold in LETTERS and len(gold) == 1 else "A")
@@ -58,7 +56,7 @@ class Inferred(Struct, frozen=True):
         if letter is not None:
             return self.take(sample, prompt, reply, letter)
         why = "upstream's rule reads no option"
-        return Score(value=0.0 if self.exact else None, verdict=unanswered_verdict(reply), why=why)
+        return no_answer(reply, why, value=0.0 if self.exact else None)
 
 
 def closest_option(rule: Inferred | None = None) -> Judged:

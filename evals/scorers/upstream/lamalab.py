@@ -14,7 +14,7 @@ from math import isfinite
 from msgspec import Struct
 
 from evals.extract.units import Quantity
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
@@ -166,7 +166,7 @@ class SignedTolerance(Struct, frozen=True):
         target = float(sample.target)  # type: ignore[arg-type]
         number = None if reply.stop == "filter" else number_lamalab(reply.text)
         if number is None:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no number that the patterns read")
+            return no_answer(reply, "no number that the patterns read")
         tolerance = float(sample.meta.get("relative_tolerance") or 0.01 * target)
         right = abs(number.value - target) < tolerance
         why = "" if right else f"stated {number.text}"

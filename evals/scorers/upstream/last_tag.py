@@ -1,4 +1,4 @@
-"""Equality with the text of a reply's last tag, character by character, as benchmarks with `<answer>` define exact match."""
+"""Exact match with the text of a reply's last tag, as defined by benchmarks that ask for `<answer>` tags."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from msgspec import Struct
 
 from evals.extract.visible import visible
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 
 class LastTag(Struct, frozen=True):
-    """Scores 1 if the text between the last opening tag and its closing one, or else the whole reply, is the gold answer."""
+    """Scores 1 if the content of the last tag, or else the whole reply, equals the gold answer."""
 
     tag: str
 
@@ -20,11 +20,11 @@ class LastTag(Struct, frozen=True):
         """Score one reply."""
         text = "" if reply.stop == "filter" else visible(reply.text).text.strip()
         if not text:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="nothing stated")
+            return no_answer(reply, "nothing stated")
         _, opening, content = text.rpartition(f"<{self.tag}>")
         closing = re.search(rf"</{self.tag}>", content) if opening else None
         answer = content[: closing.start()].strip() if closing else text
         right = answer == str(sample.target).strip()
         if not right and closing is None:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
+            return no_answer(reply, f"no <{self.tag}>")
         return binary_score(right=right, answer=answer[:200])

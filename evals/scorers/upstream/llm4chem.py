@@ -12,7 +12,7 @@ is not on a package index.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from evals.scorers.molecule import MAX_SMILES_CHARS, gold_molecules
 from evals.scorers.molecule_forms import rdkit
-from evals.scorers.outcomes import unanswered_verdict
+from evals.scorers.outcomes import no_answer
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 _FORMULA = re.compile(r"(?:[A-Za-z]\d*)+(?:[+-]\d*)*$")
@@ -66,7 +66,7 @@ class ElementMatch(Struct, frozen=True):
         """Score one reply."""
         answer = between_tags(reply.text, self.tag)
         if not answer:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
+            return no_answer(reply, f"no <{self.tag}>")
         answer_fragments = element_counts(answer)
         if answer_fragments is None:
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why="upstream reads no formula")
@@ -87,7 +87,7 @@ class SplitMatch(Struct, frozen=True):
         """Score one reply."""
         answer = between_tags(reply.text, self.tag)
         if not answer:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
+            return no_answer(reply, f"no <{self.tag}>")
         return _score(
             sorted(answer.split(";")) in [sorted(gold.split(";")) for gold in gold_answers(sample)], answer
         )
@@ -111,9 +111,7 @@ class ExactMatch(Struct, frozen=True):
         """Score one reply."""
         answer = between_tags(reply.text, self.tag).replace(";", ".")
         if not answer:
-            return Score(
-                value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>", parts={"valid": 0.0}
-            )
+            return no_answer(reply, f"no <{self.tag}>", parts={"valid": 0.0})
         right = gold_molecules(sample)
         answer_fragments = (
             _fragments(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * max(map(len, right))) else None
@@ -193,7 +191,7 @@ class Number(Struct, frozen=True):
         """Score one reply."""
         answer = between_tags(reply.text, self.tag)
         if not answer:
-            return Score(value=None, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
+            return no_answer(reply, f"no <{self.tag}>", value=None)
         try:
             value = float(answer[:100])
         except ValueError:
@@ -212,7 +210,7 @@ class Boolean(Struct, frozen=True):
         """Score one reply."""
         answer = between_tags(reply.text, self.tag).lower()
         if not answer:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why=f"no <{self.tag}>")
+            return no_answer(reply, f"no <{self.tag}>")
         if answer not in ("yes", "no"):
             return Score(value=0.0, verdict="invalid", answer=answer[:100], why="neither yes nor no")
         return _score(answer == str(sample.target).lower(), answer)
@@ -228,24 +226,3 @@ class Valid(Struct, frozen=True):
         return self.of(
             [point for point in points if point.verdict in ("right", "wrong", "graded", "missing")]
         )
-
-
-class Part(Struct, frozen=True):
-    """The mean of a score part; `absent` is the value of a reply without it, or None to exclude such replies."""
-
-    name: str
-    absent: float | None = None
-
-    def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if there is nothing to reduce."""
-        values = list(self._values(points))
-        if not values:
-            raise ValueError(f"no reply has {self.name}")
-        return sum(values) / len(values)
-
-    def _values(self, points: Sequence[Point]) -> Iterator[float]:
-        for point in points:
-            substitute = point.value if point.verdict == "missing" else self.absent
-            value = point.parts.get(self.name, substitute)
-            if value is not None:
-                yield value

@@ -241,20 +241,6 @@ def _to_json(value: Any) -> Any:
     return value
 
 
-class Part(Struct, frozen=True):
-    """The mean of one of lm_eval's metrics."""
-
-    metric: str
-
-    def __call__(self, points: Sequence[Point]) -> float:
-        """Return the mean; raises ValueError if no point has the metric."""
-        recorded = [p.value if p.verdict == "missing" else p.parts.get(self.metric) for p in points]
-        values = [value for value in recorded if value is not None]
-        if not values:
-            raise ValueError(f"no reply has {self.metric}")
-        return sum(values) / len(values)
-
-
 class Aggregate(Struct, frozen=True):
     """One of lm_eval's aggregations over all documents, in the order of the data."""
 

@@ -23,7 +23,7 @@ from evals.extract.units import (
 )
 from evals.extract.upstream.yes_no import last_probability, last_yes_no
 from evals.scorers.number import substitute_errors
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
@@ -72,7 +72,7 @@ class OfficialError(Struct, frozen=True):
         parts = substitute_errors(sample, target)
         number = None if reply.stop == "filter" else stated_number(reply.text, sample.unit)
         if number is None:
-            return Score(value=None, verdict=unanswered_verdict(reply), why="no number stated", parts=parts)
+            return no_answer(reply, "no number stated", value=None, parts=parts)
         value = _convert(number, sample.unit)
         if value is None:
             why = f"stated in {number.unit}, the target is in {sample.unit or 'no unit'}"
@@ -108,7 +108,7 @@ class OfficialLabel(Struct, frozen=True):
         """Score one reply."""
         yes = None if reply.stop == "filter" else last_yes_no(reply.text)
         if yes is None:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no label stated")
+            return no_answer(reply, "no label stated")
         label = "yes" if yes else "no"
         probability = last_probability(reply.text)
         right = label == sample.target

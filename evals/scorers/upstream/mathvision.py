@@ -18,7 +18,7 @@ from evals.prompts import LETTERS
 from evals.scorers import expressions
 from evals.scorers.choice import StatedChoice
 from evals.scorers.math import equivalent
-from evals.scorers.outcomes import binary_score, unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 ANSWER_PHRASES = ("the final answer is", "the answer is", "the correct answer is", "the answer should be")
@@ -101,7 +101,7 @@ class Official(Struct, frozen=True):
         """Score one reply."""
         stated = "" if reply.stop == "filter" else extract_answer(reply.text)
         if not stated:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no answer stated")
+            return no_answer(reply, "no answer stated")
         sample = prompt.as_shown(sample)
         gold = str(sample.target)
         text = sample.choices[ord(gold) - ord("A")] if sample.choices else ""
@@ -130,6 +130,6 @@ class Strict(Struct, frozen=True):
         reading = None if reply.stop == "filter" else stated_expression(reply.text, truncated=truncated)
         if reading is None:
             return unanswered(reply, "no expression stated")
-        right = any(expressions.same_expression(gold, head) for head in reading.value)
+        right = any(expressions.same_expression(gold, candidate) for candidate in reading.value)
         score = binary_score(right=right, answer=reading.value[0][:200])
         return with_reading(reading, score)

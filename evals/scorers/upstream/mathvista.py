@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from evals import extract
 from evals.prompts import LETTERS
-from evals.scorers.outcomes import binary_score, unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, unanswered, with_reading
 from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score
 
@@ -54,7 +54,7 @@ class Official(Struct, frozen=True):
             return Score(value=0.0, verdict="refused")
         answer = extract.stated(reply.text[-100_000:]) or reply.text
         if not answer.strip():
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
+            return no_answer(reply, "no text")
         if sample.choices:
             options = prompt.as_shown(sample).choices
             index = nearest_option(answer, options)
@@ -68,7 +68,7 @@ class Official(Struct, frozen=True):
             else format_number(answer, str(kind), int(sample.meta.get("precision") or 0))
         )
         if not stated:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no number that upstream reads")
+            return no_answer(reply, "no number that upstream reads")
         right = stated == sample.target
         return binary_score(right=right, answer=stated[:200])
 
@@ -93,7 +93,9 @@ class Strict(Struct, frozen=True):
             right = answer == sample.target
         else:
             answer = reading.value[0]
-            right = any(_same_answer(str(sample.target), head, sample.meta) for head in reading.value)
+            right = any(
+                _same_answer(str(sample.target), candidate, sample.meta) for candidate in reading.value
+            )
         score = binary_score(right=right, answer=answer[:200])
         return with_reading(reading, score)
 

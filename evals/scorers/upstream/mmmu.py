@@ -20,7 +20,7 @@ from evals import extract
 from evals.prompts import LETTERS
 from evals.scorers import answers
 from evals.scorers.chart import score_free_answer
-from evals.scorers.outcomes import binary_score, unanswered, unanswered_verdict, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 50_000
@@ -138,7 +138,7 @@ class Official(Struct, frozen=True, omit_defaults=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
         if reply.stop == "filter" or not reply.text.strip():
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
+            return no_answer(reply, "no text")
         if not sample.choices:
             right = _matches_gold(sample.targets, reply.text)
             return binary_score(right=right, answer=reply.text.strip()[-100:])
@@ -150,7 +150,7 @@ class Official(Struct, frozen=True, omit_defaults=True):
         if letter is None:
             draw = 1 / option_count if option_count > 1 else 0.0
             why = "upstream would draw an option at random"
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why=why, parts={"draw": draw})
+            return no_answer(reply, why, parts={"draw": draw})
         answer = prompt.source_letter(letter) or letter
         right = answer in sample.targets
         return binary_score(right=right, answer=answer)

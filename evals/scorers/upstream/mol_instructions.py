@@ -1,14 +1,14 @@
-r"""The Mol-Instructions authors' own rules (zjunlp/Mol-Instructions @ d08a15f8, `evaluation/molecule/`), defects included.
+r"""The rules of Mol-Instructions' authors (zjunlp/Mol-Instructions @ d08a15f8, `evaluation/molecule/`), with known defects.
 
-* Of a reply everything up to its last `]` is decoded as SELFIES: words before the first bracket are skipped, words between two
-  molecules make it invalid, and a reply *without a bracket* is the empty molecule, which is valid;
-* stereochemistry is removed from both sides, then InChIs are compared: "exact" ignores it;
-* invalid answers are dropped before any metric, so all of them, the share of exact matches included, are over valid answers;
-* the energy is the digits at the very end of a reply: a full stop after `-0.2482` makes it 2482, a unit makes it unread;
-* a description ends at its last full stop.
+* A reply is decoded as SELFIES up to its last `]`: text before the first bracket is skipped, text between two molecules
+  makes it invalid, and a reply *without a bracket* is the empty molecule, which is valid.
+* InChIs are compared without stereochemistry, so that "exact" ignores it.
+* Invalid answers are dropped, so that every metric, including the share of exact matches, covers only valid answers.
+* The energy is the number at the very end of a reply: `-0.2482.` is read as 2482, and a number with a unit is not read.
+* A description ends at its last full stop.
 
-A SMILES answer is not SELFIES: it is skipped, or breaks the decoder. BLEU is over the characters of SELFIES, Levenshtein's
-distance over those of SMILES.
+A SMILES answer is skipped or invalid. BLEU is computed over the characters of SELFIES, the Levenshtein distance over those
+of SMILES.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from evals.extract.selfies import decode_selfies
 from evals.scorers.molecule import MAX_SMILES_CHARS
 from evals.scorers.molecule_forms import rdkit
-from evals.scorers.outcomes import unanswered_verdict
+from evals.scorers.outcomes import no_answer
 from evals.scorers.text import Caption, bleu_counts, edit_distance, tokenize
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -42,7 +42,7 @@ class _Molecule(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _decode_selfies(selfies: str) -> _Molecule | None:
-    """Decode SELFIES as upstream does; None: it would be dropped."""
+    """Return the molecule of a SELFIES string as upstream decodes it; None if upstream drops it."""
     rd = rdkit()
     smiles = decode_selfies(selfies)
     flat = None if smiles is None else rd.Chem.MolFromSmiles(smiles)
@@ -66,15 +66,16 @@ def text_up_to_last(text: str, mark: str) -> str:
 
 
 def _character_bleu_counts(answer: str, target: str) -> dict[str, float]:
-    """Count n-grams of characters as nltk's `corpus_bleu` does, for which a text shorter than n has one n-gram."""
+    """Return character n-gram counts as in nltk's `corpus_bleu`, where a text shorter than n has one n-gram."""
     counts = bleu_counts(tokenize(answer, "characters"), tokenize(target, "characters"))
     return {name: max(1.0, n) if name.startswith("bleu_total") else n for name, n in counts.items()}
 
 
 class Generated(Struct, frozen=True):
-    """Scores 1 for the same molecule or set without stereochemistry (MG, FS, RS, RP).
+    """Scores 1 for the same molecule or set of molecules, ignoring stereochemistry (MG, FS, RS, RP).
 
-    Parts of valid answers: `exact`, `levenshtein`, `bleu_*` counts, and Tanimoto by `morgan` (counts), `rdk`, `maccs`; of all: `valid`.
+    Parts: `valid`; for valid answers also `exact`, `levenshtein`, `bleu_*` counts, and the Tanimoto similarities `morgan`
+    (counts), `rdk`, `maccs`.
     """
 
     heavy: ClassVar[bool] = True
@@ -87,7 +88,7 @@ class Generated(Struct, frozen=True):
         """Score one reply."""
         text = reply.text.strip()
         if not text or reply.stop == "filter":
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text", parts={"valid": 0.0})
+            return no_answer(reply, "no text", parts={"valid": 0.0})
         answer, target = text_up_to_last(text, "]"), str(sample.target)
         gold = _decode_selfies(target)
         molecule = _decode_selfies(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * len(target)) else None
@@ -117,9 +118,7 @@ class EndNumber(Struct, frozen=True):
         tail = reply.text.rstrip().removesuffix("</s>").rstrip()[-_MAX_TAIL_CHARS:]
         number = None if reply.stop == "filter" else _FINAL_NUMBER.search(tail)
         if number is None:
-            return Score(
-                value=None, verdict=unanswered_verdict(reply), why="no number at its end: dropped by upstream"
-            )
+            return no_answer(reply, "no number at its end: dropped by upstream", value=None)
         value = float(number[0])
         return Score(value=abs(value - float(str(sample.target))), verdict="graded", answer=f"{value!r}")
 

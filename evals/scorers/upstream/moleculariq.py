@@ -1,17 +1,17 @@
-"""How MolecularIQ compares counts and atom indices, defects included and named.
+"""MolecularIQ's comparison of counts and atom indices, with its known defects.
 
 Sources: ml-jku/moleculariq-core @ a1b89635, rewards/count_reward.py and index_reward.py; the answer is the text of the last
 `<answer>` tag (ml-jku/moleculariq-eval @ 425ecaaa), or with `first` of the first one, to which missing braces are added
 (OpenCompass @ a5acc4bb, datasets/moleculariq). All properties must be right. Known defects:
 
-* with one property, any single key or a bare value will do; with several, keys count by name;
-* `[0.9, -3, "x", 2]` is the set {0, 2}: fractions are cut, what is negative or no number is left out, and so is `"2"`;
+* for a single property, any key or a value without a key is accepted; for several, keys are matched by name;
+* `[0.9, -3, "x", 2]` is the set {0, 2}: fractions are truncated; negative numbers and texts, even `"2"`, are ignored;
 * "none", "empty" and an empty answer are the empty set;
 * rings are RDKit's symmetrised set, so that bicyclo[2.1.1]hexane has three (`strict` has the same targets);
-* formulas are split at two letters in any case: C6H5NO2 has 2 "No", so C6H5O2N is wrong for it, and CO is Co.
+* formulas are split at two letters regardless of case: C6H5NO2 has 2 "No" and does not equal C6H5O2N, and CO equals Co.
 
-Two things are not repeated here: upstream's table of key synonyms, as the prompt asks for exact keys; and what the
-authors' harness tries with replies without a tag.
+Not implemented: upstream's table of key synonyms, since the prompt asks for exact keys, and the authors' fallbacks for
+replies without a tag.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EMPTY_SET = frozenset(("none", "empty", "[]", "()", "{}", ""))
 
 
 class Compared(Struct, frozen=True):
-    """Scores 1 if all counts, or all sets of indices, of a reply's tag are those of the target, a JSON object."""
+    """Scores 1 if all counts, or all sets of indices, in a reply's tag equal those of the target, a JSON object."""
 
     kind: Literal["count", "index"]
     first: bool = False
@@ -58,7 +58,7 @@ def normalise_key(name: object) -> str:
 
 
 def tag_content(text: str, *, first: bool) -> str | None:
-    """Return what stands between the first, or the last, opening `<answer>` and the next closing one."""
+    """Return the text between the first or the last opening `<answer>` tag and the next closing one."""
     opens = list(_OPENING_TAG.finditer(text))
     for tag in opens if first else opens[:-2:-1]:
         close = _CLOSING_TAG.search(text, tag.end())
@@ -67,7 +67,7 @@ def tag_content(text: str, *, first: bool) -> str | None:
 
 
 def _with_braces(content: str) -> Any:
-    """Return the JSON object that a tag holds, braces added if they are missing, or else its text."""
+    """Return the JSON object in a tag, with missing braces added; if that fails, the text of the tag."""
     candidates = [content] if content.startswith("{") else []
     candidates.append(f"{{{content}}}")
     if not content.startswith("{") and content.endswith("}"):
@@ -90,7 +90,7 @@ def _parse_json(text: str) -> Any:
 
 
 def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
-    """Return whether every wanted value is stated: a number within 1e-6, the same text, or a formula with the same elements."""
+    """Return whether every gold value is stated: a number within 1e-6, the same text, or a formula with the same elements."""
     if len(gold_values) > 1:
         stated_values = _named_values(stated) or {}
         return bool(stated_values) and all(
@@ -107,7 +107,7 @@ def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
 
 
 def _named_values(stated: Any) -> dict[str, Any] | None:
-    """Return key -> value of an object, its text, or `key: value` pairs; None: there are none, or a key comes twice."""
+    """Return the values by key of an object, of its text or of `key: value` pairs; None without keys or for duplicate keys."""
     pairs = (
         list(stated.items())
         if isinstance(stated, dict)
@@ -171,7 +171,7 @@ def _element_counts(formula: str) -> dict[str, int] | str:
 
 
 def indices_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
-    """Return whether every wanted set of indices is stated."""
+    """Return whether every gold set of indices is stated."""
     sets = {key: set(map(int, indices)) for key, indices in gold_values.items()}
     if len(sets) == 1:
         (gold_set,) = sets.values()
@@ -211,7 +211,7 @@ def _index_set(value: Any) -> set[int] | None:
 
 
 def _parse_indices(text: str) -> list[int] | None:
-    """Read `0, 2` with or without brackets; None: something else, or a negative index."""
+    """Return the indices in `0, 2`, with or without brackets; None for any other text or a negative index."""
     if text.strip().lower() in _EMPTY_SET:
         return []
     unbracketed = re.sub(r"^[\[({]|[\])}]$", "", text.strip())

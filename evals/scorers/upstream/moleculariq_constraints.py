@@ -1,7 +1,7 @@
-"""Whether a molecule that a reply states has wanted properties, by the package `moleculariq_core` itself, if it is installed.
+"""Check constraints on a stated molecule with the authors' package `moleculariq_core`, if it is installed.
 
-The properties (ring systems, oxidation states, 135 functional groups, 58 reaction templates) are defined by its code and its
-tables of patterns alone; it is on GitHub (MIT, ml-jku/moleculariq-core), not on PyPI.
+The properties (ring systems, oxidation states, 135 functional groups, 58 reaction templates) are defined only by that
+package, which is on GitHub (MIT, ml-jku/moleculariq-core), not on PyPI.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from evals.types import Prompt, Reply, Sample, Score
 
 PACKAGE = "moleculariq_core"
 MAX_SMILES_CHARS = 5_000
-"""Characters of a SMILES."""
+"""Maximum length of a SMILES."""
 
 
 def missing_packages() -> str:
-    """Return that the package is missing, and how to install it; empty if it is not."""
+    """Return how to install the package if it is missing; empty if it is installed."""
     if find_spec(PACKAGE) is not None:
         return ""
     source = "git+https://github.com/ml-jku/moleculariq-core@a1b89635371c3cd942e44ebeec63ec3665e7743d"

@@ -1,16 +1,16 @@
-r"""What OpenCompass computes for SMolInstruct, its defects included (opencompass 0.5.4, datasets/smolinstruct.py).
+r"""OpenCompass' rules for SMolInstruct, with their known defects (opencompass 0.5.4, datasets/smolinstruct.py).
 
-Behind the column "SmolInstruct" of the Intern-S1 tables. The defects, each a case in the tests:
+They produced the column "SmolInstruct" of the Intern-S1 tables. Known defects, each covered by a test:
 
 * names and SMILES are compared as strings, so `OCC` is not `CCO` (`Strings`);
-* a formula is read until its first flaw, `C6H6xyz` is C6H6; brackets are invalid (`Elements`);
-* the "RMSE" is a mean absolute error, and what has no readable number is a prediction of 0 (`Errors`):
-  `+1.2`, `1e-3`, a unit in the box, a unicode minus;
-* without tags the whole reply is the answer, and RDKit reads it up to its first blank: "I think so" is
-  hydrogen iodide, an empty answer is the empty molecule (`Similarity`);
+* a formula is read up to its first invalid character, `C6H6xyz` is C6H6; brackets are invalid (`Elements`);
+* the "RMSE" is a mean absolute error, and a reply without a readable number counts as a prediction of 0 (`Errors`): `+1.2`,
+  `1e-3`, a unit in the box and a unicode minus are not readable;
+* without tags the whole reply is the answer, and RDKit reads it up to its first blank: "I think so" is hydrogen iodide, an
+  empty answer is the empty molecule (`Similarity`);
 * syntheses are scored by similarity, never by equality.
 
-Each pattern below accepts what upstream's does, in linear time.
+Each pattern below accepts the same texts as upstream's, in linear time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from evals.scorers.molecule_forms import rdkit
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer, unanswered_verdict
 from evals.scorers.text import meteor, tokenize
 from evals.scorers.upstream.llm4chem import element_counts
 from evals.types import Prompt, Reply, Sample, Score, Verdict
@@ -51,7 +51,7 @@ _YES_NO = tuple(
 
 
 def last_chemistry_tag(text: str) -> str:
-    """Return the last tagged piece of chemistry; without tags a code block after five phrases, else all."""
+    """Return the content of the last chemistry tag; without tags, the code block after one of five phrases, else the text."""
     content = None
     position = 0
     ends: dict[str, int] = {}
@@ -79,7 +79,7 @@ def first_number(text: str) -> float | None:
 
 
 def yes_no(text: str) -> str | None:
-    """Return the first hit of the patterns, in their order; else what the reply begins with, then ends with."""
+    """Return the first match of the patterns, in order; else a yes or no at the beginning or the end of the reply."""
     text = text.rpartition("</think>")[2].strip()
     for pattern in _YES_NO:
         if match := pattern.search(text):
@@ -96,7 +96,7 @@ def _verdict(reply: Reply, *, right: bool, stated: bool) -> Verdict:
 
 
 class Elements(Struct, frozen=True):
-    """Scores 1 for equal counts of elements (NC-I2F, NC-S2F)."""
+    """Scores 1 for equal element counts (NC-I2F, NC-S2F)."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -124,7 +124,7 @@ class Strings(Struct, frozen=True):
 
 
 class Errors(Struct, frozen=True):
-    """Scores the absolute error; no number counts as a prediction of 0 (PP-ESOL, PP-Lipo)."""
+    """Scores the absolute error; a missing number counts as a prediction of 0 (PP-ESOL, PP-Lipo)."""
 
     def read(self, text: str) -> float | None:
         """Return the number that upstream reads."""
@@ -135,9 +135,7 @@ class Errors(Struct, frozen=True):
         stated = self.read(reply.text)
         value = abs((stated or 0.0) - float(str(sample.target)))
         if stated is None:
-            return Score(
-                value=value, verdict=unanswered_verdict(reply), why="no number upstream reads: counted as 0"
-            )
+            return no_answer(reply, "no number upstream reads: counted as 0", value=value)
         return Score(value=value, verdict="graded", answer=f"{stated!r}")
 
 
@@ -154,7 +152,7 @@ class YesNo(Struct, frozen=True):
 
 
 class Similarity(Struct, frozen=True):
-    """Scores Tanimoto over Morgan bits (radius 2, 2,048 bits); an invalid answer is 0 (MG, FS, RS)."""
+    """Scores the Tanimoto similarity of Morgan fingerprints (radius 2, 2,048 bits); 0 if invalid (MG, FS, RS)."""
 
     heavy: ClassVar[bool] = True
 
@@ -194,7 +192,7 @@ class Meteor(Struct, frozen=True):
         gold = str(sample.meta.get("output") or sample.target)
         answer_tokens, gold_tokens = tokenize(reply.text, "blanks"), tokenize(gold, "blanks")
         if not answer_tokens:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="no text")
+            return no_answer(reply, "no text")
         value = meteor(answer_tokens, gold_tokens, synonyms=self.synonyms)
         name = "meteor" if self.synonyms else "meteor_without_synonyms"
         is_same = answer_tokens == gold_tokens

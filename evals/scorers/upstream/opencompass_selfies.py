@@ -1,10 +1,10 @@
-r"""What OpenCompass computes for Mol-Instructions (opencompass 0.5.4, datasets/mol_instructions_chem.py), defects included.
+r"""OpenCompass' rules for Mol-Instructions (opencompass 0.5.4, datasets/mol_instructions_chem.py), with known defects.
 
-* The last `<SELFIES>` pair of a reply is decoded. Without one the *whole reply* is read as SMILES up to its first blank, and so is
-  the gold SELFIES: a right answer without its tags, or in SMILES, is about 0;
-* the energy is the last number that is the whole content of a box or `<NUMBER>` (no `+`, no exponent, no unit); nothing readable is 0 hartree, which
-  the aggregate (3 - error) / 3 rewards with about 95 of 100, while an answer in eV gets 0 of 100;
-* of a description the whole reply is compared, its introduction included.
+* The content of the last pair of `<SELFIES>` tags is decoded. Without tags, the *whole reply* and the gold SELFIES are read as
+  SMILES up to the first blank, so that a right answer without tags, or in SMILES, scores about 0.
+* The energy is the last number that is the whole content of a box or `<NUMBER>` (without `+`, exponent or unit). A missing
+  number counts as 0 hartree, which the aggregate (3 - error) / 3 rewards with about 95 of 100, while an answer in eV gets 0.
+* A description is compared as a whole, including any introduction.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from evals.extract.selfies import decode_selfies
 from evals.scorers.molecule_forms import rdkit
-from evals.scorers.outcomes import unanswered_verdict
+from evals.scorers.outcomes import no_answer, unanswered_verdict
 from evals.scorers.upstream.opencompass import Errors
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -30,7 +30,7 @@ def last_number(text: str) -> float | None:
 
 
 def last_tag_content(text: str, tag: str) -> str:
-    """Return what the last pair of tags holds; pairs are taken from the left, each up to the next closing tag."""
+    """Return the content of the last pair of tags; pairs are matched from the left, each up to the next closing tag."""
     content, position = "", 0
     opening, closing = f"<{tag}>", f"</{tag}>"
     while (begin := text.find(opening, position)) >= 0:
@@ -42,7 +42,7 @@ def last_tag_content(text: str, tag: str) -> str:
 
 
 class TaggedSimilarity(Struct, frozen=True):
-    """Scores Tanimoto over Morgan bits (radius 2, 2,048 bits); an invalid answer is 0 (MG, FS, RS, RP)."""
+    """Scores the Tanimoto similarity of Morgan fingerprints (radius 2, 2,048 bits); 0 if invalid (MG, FS, RS, RP)."""
 
     heavy: ClassVar[bool] = True
 
@@ -66,9 +66,7 @@ class TaggedSimilarity(Struct, frozen=True):
         fingerprint = rd.morgan_2048.GetFingerprint
         value = float(rd.DataStructs.TanimotoSimilarity(fingerprint(mol), fingerprint(gold)))
         if not answer.strip():
-            return Score(
-                value=value, verdict=unanswered_verdict(reply), why="the empty molecule", parts={"valid": 1.0}
-            )
+            return no_answer(reply, "the empty molecule", value=value, parts={"valid": 1.0})
         return Score(value=value, verdict="graded", answer=answer[:2000], parts={"valid": 1.0})
 
 
@@ -78,7 +76,7 @@ def _parse_molecule(rd: Any, text: str, *, selfies: bool) -> Any:
 
 
 class LastNumberError(Errors, frozen=True):
-    """Scores the absolute error of the last number; no number counts as a prediction of 0 (PP)."""
+    """Scores the absolute error of the last number; a missing number counts as a prediction of 0 (PP)."""
 
     def read(self, text: str) -> float | None:
         """Return the last number."""

@@ -1,12 +1,12 @@
-r"""MathVista and MathVision as VLMEvalKit scores them, the source of the published Intern-S1 numbers.
+r"""MathVista and MathVision as scored by VLMEvalKit, which produced the published Intern-S1 scores.
 
-@ e8e78f05, dataset/utils/mathvista.py and mathv.py (read at 09818277 and 1344ef21): a rule first, then a judge that copies
-the final answer out of the reply, then the same rule on that copy. Defects, kept here:
+Source: @ e8e78f05, dataset/utils/mathvista.py and mathv.py (also 09818277 and 1344ef21): a rule first, then a judge that
+extracts the final answer, then the same rule on the extracted answer. Known defects, kept:
 
-* options are read by the rule of multiple choice, with its own defects (evals/extract/upstream/vlmevalkit.py), and what it reads
-  is final, right or wrong; a free answer is final only if it is right, so that the judge can rescue and never doubt;
-* MathVista: a whole number is what `int` takes, so `7.0` and `7 cm` are none; a decimal must be equal, not rounded; a list
-  is compared with nothing and can never be right (two problems);
+* options are read by the rule for multiple choice, with its own defects (evals/extract/upstream/vlmevalkit.py), whose result
+  is final; a free answer is final only if it is right, so that the judge can only raise the score;
+* MathVista: an integer must be readable by `int`, so `7.0` and `7 cm` are not; a decimal must be equal, not rounded; a list
+  is never compared and always wrong (two problems);
 * MathVision: a box is read up to its first closing brace, so `\boxed{\frac{1}{2}}` is `\frac{1`, and the first box counts.
 """
 
@@ -19,7 +19,7 @@ from msgspec import Struct
 from evals.extract.upstream.latex_numbers import value
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
 from evals.scorers.judge.judged import Judged
-from evals.scorers.outcomes import binary_score, unanswered_verdict
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 _BOX = re.compile(r"\\boxed\{([^}]*)\}")
@@ -28,10 +28,10 @@ EQUALITY_TOLERANCE = 1e-6
 
 
 class Read(Struct, frozen=True):
-    """Scores a reply, or what a judge copied out of it, by the rule of one of the two."""
+    """Scores a reply, or the answer that a judge extracted from it, by the rule of either benchmark."""
 
     lists: bool
-    """MathVista: by kinds of answer; else MathVision: by equality, symbolic expressions included."""
+    """Whether to use MathVista's rule, which depends on the answer type, instead of MathVision's, which evaluates LaTeX."""
 
     def __repr__(self) -> str:
         return f"Read({'mathvista' if self.lists else 'mathvision'})"
@@ -41,9 +41,9 @@ class Read(Struct, frozen=True):
         return prompt.as_shown(sample).choices
 
     def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
-        """Score the answer that a judge copied from the reply."""
+        """Score the answer that a judge extracted from the reply."""
         if not extracted:
-            return Score(value=0.0, verdict=unanswered_verdict(reply), why="the judge found no final answer")
+            return no_answer(reply, "the judge found no final answer")
         result = self._read(sample, prompt, extracted)
         if result is None:
             return Score(value=0.0, verdict="wrong", answer=extracted[:200])
@@ -51,10 +51,10 @@ class Read(Struct, frozen=True):
         return binary_score(right=right, answer=answer[:200])
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one reply; no value: a judge must read it."""
+        """Score one reply; the score has no value if a judge must extract the answer."""
         result = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-MAX_CHARS:])
         if result is None or not (result[0] or sample.choices):
-            return Score(value=None, verdict=unanswered_verdict(reply), why="upstream's rule reads no answer")
+            return no_answer(reply, "upstream's rule reads no answer", value=None)
         right, answer = result
         return binary_score(right=right, answer=answer[:200])
 
@@ -80,7 +80,7 @@ class Read(Struct, frozen=True):
 
 
 def _equal_answers(gold: str, stated: str) -> bool:
-    """Equal text, or equal numbers, LaTeX included; upstream evaluates what a model wrote as Python, we do not."""
+    """Return whether texts, or numbers in LaTeX, are equal; unlike upstream, model output is never evaluated as Python."""
     gold, stated = gold.lower().strip(), stated.lower().strip()
     if gold == stated:
         return True

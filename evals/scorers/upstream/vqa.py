@@ -23,7 +23,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from evals.scorers.outcomes import unanswered_verdict
+from evals.scorers.outcomes import no_answer
 from evals.scorers.text import edit_distance
 from evals.types import Prompt, Reply, Sample, Score, Verdict
 
@@ -110,7 +110,7 @@ def _similarity(gold: str, stated: str) -> float:
 
 def _reply_score(value: float, text: str, reply: Reply) -> Score:
     if not text.strip():
-        return Score(value=value, verdict=unanswered_verdict(reply), why="no text", suspect=value > 0)
+        return no_answer(reply, "no text", value=value, suspect=value > 0)
     verdict: Verdict = "right" if value == 1 else "graded" if value else "wrong"
     return Score(value=value, verdict=verdict, answer=text.strip()[:200])
 
