@@ -59,10 +59,10 @@ def _question(data: Data, row: Row, images: Mapping[str, Media], name: str) -> t
     text = Text(str(row["question"]))
     if data.media is None:
         return (text,)
-    picture = image(data, row["image"]) if row.get("image") else images.get(str(row.get("imageId")))
-    if picture is None:
+    media = image(data, row["image"]) if row.get("image") else images.get(str(row.get("imageId")))
+    if media is None:
         raise DataError(f"gqa: {name}: its image {row.get('imageId')!r} is not in the data")
-    return (picture, text)
+    return (media, text)
 
 
 BENCHMARK = Benchmark(

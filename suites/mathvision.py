@@ -1,4 +1,4 @@
-"""MathVision (Wang et al. 2024, arXiv 2402.14804): competition problems with a picture.
+"""MathVision (Wang et al. 2024, arXiv 2402.14804): competition problems with an image.
 
 `official` parses and compares answers as the authors do (evals/scorers/upstream/mathvision.py). `intern-s1` follows
 VLMEvalKit (evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse the reply.

@@ -27,6 +27,7 @@ from evals.errors import DataError
 from evals.prompts import (
     LETTERS,
     SELECT_INSTRUCTION,
+    append_to_question,
     images_first,
     images_of,
     option_block,
@@ -45,7 +46,7 @@ from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.upstream.inferred import Inferred, closest_option
 from evals.scorers.upstream.mmmu import Official, Strict
 from evals.suite import INTERN_S1
-from evals.types import Media, Message, Part, Prompt, Prompter, Sample, Sampling, Text
+from evals.types import Media, Part, Prompt, Prompter, Sample, Sampling, Text
 
 SETS = {"pro": ("pro-standard", "pro-vision")}
 SUBJECTS = (
@@ -56,7 +57,7 @@ SUBJECTS = (
     "Pharmacy", "Physics", "Psychology", "Public_Health", "Sociology",
 )  # fmt: skip
 VALIDATION = Split(hub="MMMU/MMMU", split="validation", stems=("validation", "items"))
-PRO = {"pro-standard": "standard (10 options)", "pro-vision": "vision"}
+PRO_CONFIGS = {"pro-standard": "standard (10 options)", "pro-vision": "vision"}
 """Variant -> configuration on the hub."""
 _IMAGE_MARK = re.compile(r"<image (\d)>")
 
@@ -65,7 +66,7 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     """Yield the rows of one file, or of the hub's 30 subjects."""
     required = ("id", "options", "answer")
     if variant:
-        config = PRO[variant]
+        config = PRO_CONFIGS[variant]
         stems = (f"pro/{variant.removeprefix('pro-')}", f"{config}/test")
         split = Split(hub="MMMU/MMMU_Pro", config=config, stems=stems, rows=1_730)
         yield from data.rows(split, required=required)
@@ -117,7 +118,7 @@ def _parse_list(row: Row, column: str) -> list[object]:
 def _page_parts(data: Data, row: Row) -> Iterator[Part]:
     """Yield the image that contains question and options."""
     if not row.get("image") and data.media is not None:
-        raise DataError(f"mmmu: {row['id']}: its picture is not in the data")
+        raise DataError(f"mmmu: {row['id']}: its image is not in the data")
     if (page := image(data, row.get("image"))) is not None:
         yield page
 
@@ -144,7 +145,7 @@ def _question_parts(data: Data, row: Row, choices: tuple[str, ...]) -> Iterator[
 def _image(data: Data, row: Row, number: str) -> Part | None:
     value = row.get(f"image_{number}")
     if not value and data.media is not None:
-        raise DataError(f"mmmu: {row['id']}: its picture {number} is not in the data")
+        raise DataError(f"mmmu: {row['id']}: its image {number} is not in the data")
     return image(data, value) if value else None
 
 
@@ -155,7 +156,7 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
     else:
         ending = "\n\nReason as far as you need to, then finish with a line of the form `Answer: X`, where X is a single "
         ending += "word, phrase or number."
-    return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
+    return append_to_question(sample, ending)
 
 
 def _page_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -163,14 +164,14 @@ def _page_prompt(sample: Sample, repeat: int) -> Prompt:
         "The picture holds a multiple-choice question with its options. Write the question down, reason step by step, then "
         "finish with a line of the form `Answer: X`, where X is the letter of the right option."
     )
-    return Prompt(messages=(Message("user", (*sample.question, Text(instruction))),))
+    return append_to_question(sample, instruction)
 
 
 def _reasoning_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return the chain-of-thought prompt of MMMU-Pro's authors: question, options, and the form of the last line."""
     ending = f"\n{options(sample.choices)}\nReason step by step, then finish with a line of the form `Answer: X`, where X "
     ending += "is the letter of the right option."
-    return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
+    return append_to_question(sample, ending)
 
 
 ANSWER_FORMAT = (
@@ -241,7 +242,7 @@ def _direct_prompt(sample: Sample, repeat: int) -> Prompt:
     if sample.choices:
         option_lines = options(sample.choices, line_format="({}) {}")
         ending = f"\n\n{option_lines}\n\nAnswer directly with the letter of the right option."
-    return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
+    return append_to_question(sample, ending)
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:

@@ -26,7 +26,7 @@ from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import stated
 from evals.extract.upstream.last_letter import letter
-from evals.prompts import images_first, options
+from evals.prompts import append_to_question, images_first, options
 from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.judge.judged import Judged
@@ -69,7 +69,7 @@ def _parts(data: Data, row: Row) -> Iterator[Part]:
     images = [image(data, value) for value in (column if isinstance(column, list) else [column])]
     texts = str(row["question"]).split("<image>")
     if data.media is not None and len(texts) != len(images) + 1:
-        raise DataError(f"sfe: {row['index']}: {len(texts) - 1} marks for {len(images)} pictures")
+        raise DataError(f"sfe: {row['index']}: {len(texts) - 1} placeholders for {len(images)} images")
     for number, text in enumerate(texts):
         if text.strip():
             yield Text(text)
@@ -123,7 +123,7 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
     )
     option_block = f"\nOptions:\n{options(sample.choices)}" if sample.choices else ""
     ending = f"{option_block}\n\nReason as far as you need to, then finish with a line of the form `Answer: X`, where X is {answer_format}."
-    return Prompt(messages=(Message("user", (*sample.question, Text(ending))),))
+    return append_to_question(sample, ending)
 
 
 class Compared(Struct, frozen=True):

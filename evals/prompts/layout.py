@@ -61,6 +61,11 @@ def ask_with_images(sample: Sample, text: str) -> Prompt:
     return Prompt(messages=(Message("user", (*images_of(sample), Text(text))),))
 
 
+def append_to_question(sample: Sample, text: str) -> Prompt:
+    """Return a prompt of one user turn: the question with its images in place, then a text."""
+    return Prompt(messages=(Message("user", (*sample.question, Text(text))),))
+
+
 def images_first(parts: Sequence[Part]) -> Prompt:
     """Return a prompt with all images before all text, as Intern-S1's adapter in VLMEvalKit sends it.
 

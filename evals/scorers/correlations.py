@@ -27,7 +27,7 @@ class _RowStatistic(Struct, frozen=True):
     """A statistic over rows of gold and stated numbers."""
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if the statistic is undefined."""
+        """Return the statistic; raises ValueError if the statistic is undefined."""
         gold, stated = _table(points)
         return self.of(gold, stated)
 
@@ -186,7 +186,7 @@ class Fmax(Struct, frozen=True):
     resamples: int = 200
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if there are no points, or no list."""
+        """Return the statistic; raises ValueError if there are no points, or no list."""
         return fmax(*self._tables([point for point in points if point.verdict != "missing"]))
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:

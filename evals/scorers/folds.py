@@ -67,7 +67,7 @@ class Pooled(Struct, frozen=True):
     of: Reduction
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if there is nothing to reduce."""
+        """Return the statistic; raises ValueError if there is nothing to reduce."""
         import numpy as np
 
         return self.of(columns(points), np.ones(len(points)))
@@ -95,7 +95,7 @@ class ByGroup(Struct, frozen=True):
     of: Reduction
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if one group has nothing to reduce."""
+        """Return the statistic; raises ValueError if one group has nothing to reduce."""
         import numpy as np
 
         groups = _groups([[point] for point in points])

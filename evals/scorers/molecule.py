@@ -127,7 +127,7 @@ class AtLeast(Struct, frozen=True):
     rung: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if there are no points."""
+        """Return the statistic; raises ValueError if there are no points."""
         if not points:
             raise ValueError("there are no points")
         return sum(map(self._reached, points)) / len(points)

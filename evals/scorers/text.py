@@ -74,7 +74,7 @@ class CorpusBleu(Struct, frozen=True):
     """Tokens of the gold answers that replace missing outcomes."""
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if no reply has text."""
+        """Return the statistic; raises ValueError if no reply has text."""
         return self._of(self._sums(points))
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:

@@ -222,7 +222,7 @@ class Valid(Struct, frozen=True):
     of: Callable[[Sequence[Point]], float]
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError if no answer is valid."""
+        """Return the statistic; raises ValueError if no answer is valid."""
         return self.of(
             [point for point in points if point.verdict in ("right", "wrong", "graded", "missing")]
         )
