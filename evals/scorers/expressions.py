@@ -12,7 +12,10 @@ from evals.scorers.math import equal_if_positive, equivalent, is_hostile, quotie
 _RELATION = re.compile(r"[<>]|\\(?:[lg]eq?|[lg]t|neq?|approx|sim|ge|le)(?![a-z])|\\not|\\pm")
 _LETTERS = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 _FUNCTIONS = frozenset(
-    [r"\frac", r"\sqrt", r"\cdot", r"\times", r"\pi", r"\infty", r"\cup", r"\ln", r"\log", r"\sin", r"\cos", r"\tan", r"\binom", r"\emptyset", r"\pm", r"\div", r"\circ"]
+    re.findall(
+        r"\\\w+",
+        r"\frac\sqrt\cdot\times\pi\infty\cup\ln\log\sin\cos\tan\binom\emptyset\pm\div\circ",
+    )
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|log|exp|frac|pi\b|or\b|and\b)[A-Za-z]{3,}")
 _RANGE = re.compile(r"\d\s+to\s+\d|\bbetween\b|\d\s*[-–]\s*\d+\s*$", re.IGNORECASE)

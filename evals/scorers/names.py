@@ -38,7 +38,9 @@ JVM_FLAGS = (
 )
 """Flags that let Java start within a worker's memory limit."""
 
-_GREEK = dict(zip("αβγδελωμ", ["alpha", "beta", "gamma", "delta", "epsilon", "lambda", "omega", "mu"], strict=True))
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda", "ω": "omega", "μ": "mu",
+}  # fmt: skip
 _SPELLING = (("sulph", "sulf"), ("aluminium", "aluminum"), ("caesium", "cesium"))
 _SIGNS = str.maketrans(
     dict.fromkeys("‐‑‒–—−﹣－", "-")
