@@ -185,15 +185,21 @@ def gate(
 
     rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
     names, folder = [entry.name for entry in rules.suite], mirror.folder_of(results)
-    new = _suite_runs(candidate, folder, names, latest=latest)
-    old = _suite_runs(baseline, folder, names, latest=latest, beside={run.run for run in new})
-    limits = noise.repeatability_limits(folder, old)
+    candidate_runs = _suite_runs(candidate, folder, names, latest=latest)
+    baseline_runs = _suite_runs(
+        baseline, folder, names, latest=latest, beside={run.run for run in candidate_runs}
+    )
+    limits = noise.repeatability_limits(folder, baseline_runs)
     account = alpha_spending.read_account(rules, folder)
     if account:
-        alpha_spending.refuse_spent(account, candidate=run_names(new), baseline=run_names(old))
-    b, a = suite_runs.with_common_ids(new, old)
+        alpha_spending.refuse_spent(
+            account, candidate=run_names(candidate_runs), baseline=run_names(baseline_runs)
+        )
+    b, a = suite_runs.with_common_ids(candidate_runs, baseline_runs)
     report = judge(b, a, alpha_spending.single_gate_policy(rules), noise=limits)
-    report = structs.replace(report, notes=(*report.notes, *policy_promises.promise_remarks(new, rules)))
+    report = structs.replace(
+        report, notes=(*report.notes, *policy_promises.promise_remarks(candidate_runs, rules))
+    )
     return alpha_spending.record(account, report) if account else report
 
 
@@ -298,6 +304,6 @@ def _suite_runs(
     from evals.verdicts import suite_runs
 
     if isinstance(side, Runs | Run):
-        chosen = list(side) if isinstance(side, Runs) else [side]
-        return suite_runs.load_runs(chosen, suites=suites, latest=latest)
+        selected = list(side) if isinstance(side, Runs) else [side]
+        return suite_runs.load_runs(selected, suites=suites, latest=latest)
     return suite_runs.load_named_runs(results, str(side), suites=suites, latest=latest, beside=beside)

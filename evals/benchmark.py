@@ -136,8 +136,8 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         if variant in self.sets:
             return self.sets[variant]
         if not variant or variant not in self.variants:
-            known = [*self.sets, *(name for name in self.variants if name)]
-            raise UnknownName(f"variant of {self.name}", variant, known)
+            known_names = [*self.sets, *(name for name in self.variants if name)]
+            raise UnknownName(f"variant of {self.name}", variant, known_names)
         return (variant,)
 
     @property

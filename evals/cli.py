@@ -131,9 +131,11 @@ def _simplify_message(message: str) -> str:
     for pattern, words in _SIMPLIFICATIONS:
         message = re.sub(pattern, words, message)
     if match := _CHOICE.search(message):
-        known = re.findall(r"'([^']*)'", match["known"])
-        near = difflib.get_close_matches(match["value"], known, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+        choices = re.findall(r"'([^']*)'", match["known"])
+        close_matches = difflib.get_close_matches(match["value"], choices, n=2, cutoff=0.5)
+        hint = (
+            f"did you mean {' or '.join(close_matches)}?" if close_matches else f"known: {', '.join(choices)}"
+        )
         message = f"{message[: match.start()]}unknown {match['value']!r}; {hint}"
     return message.rstrip(".")
 

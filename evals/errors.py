@@ -60,16 +60,16 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], *, see: str = "") -> None:
         """`see`: the command that lists the known names if there are many."""
         names = sorted(known)
-        near = [
+        close_matches = [
             close
             for spelling in (name, name.lower())
             for close in difflib.get_close_matches(spelling, names, n=3, cutoff=0.5)
         ]
-        near = list(dict.fromkeys(near))[:3]
+        close_matches = list(dict.fromkeys(close_matches))[:3]
         listed = f"known: {', '.join(names) or 'none'}"
         if len(names) >= MAX_LISTED:
             listed = f"{len(names)} are known{f': `{see}` lists them' if see else ''}"
-        hint = f"did you mean {' or '.join(near)}?" if near else listed
+        hint = f"did you mean {' or '.join(close_matches)}?" if close_matches else listed
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
 

@@ -153,8 +153,8 @@ def listing(name: str) -> Listing:
     origin = suite_origin(requested)
     if origin is not None:
         return plugins.listing(origin.module)
-    if (known := _index().get(requested)) is not None:
-        return known
+    if (summary := _index().get(requested)) is not None:
+        return summary
     from evals.benchmark import make_listing
 
     return make_listing(benchmark(requested))  # not in the index yet
@@ -179,8 +179,8 @@ def _index() -> dict[str, Listing]:
 def variants(spec: str) -> list[tuple[Benchmark, str]]:
     """Resolve `gpqa:main` to one variant, and a bare name to its default variants."""
     name, colon, variant = spec.partition(":")
-    known = benchmark(name)
-    return [(known, each) for each in known.resolve(variant if colon else None)]
+    benchmark_ = benchmark(name)
+    return [(benchmark_, variant_name) for variant_name in benchmark_.resolve(variant if colon else None)]
 
 
 _REGISTERED: dict[str, Suite] = {}
@@ -203,10 +203,10 @@ def register(suite: Suite) -> None:
 def _is_benchmark(defined: Suite) -> bool:
     """Return whether a suite has the scorers and metrics of the benchmark of its name."""
     try:
-        known = suite(defined.id, defined.protocol)
+        candidates = suite(defined.id, defined.protocol)
     except UnknownName:
         return False
-    return any(listed.id == defined.id and _rules(listed) == _rules(defined) for listed in known)
+    return any(suite_.id == defined.id and _rules(suite_) == _rules(defined) for suite_ in candidates)
 
 
 def _rules(suite: Suite) -> tuple[dict[str, str], list[str]]:
@@ -221,11 +221,11 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
     """
     from evals.data import errata
 
-    if (known := _REGISTERED.get(spec)) is not None and protocol in (None, known.protocol):
-        return [known]
+    if (registered := _REGISTERED.get(spec)) is not None and protocol in (None, registered.protocol):
+        return [registered]
     if (collection := COLLECTIONS.get(spec.partition(":")[0])) is not None:
         pairs = collection.suites(spec.partition(":")[2], protocol)
-        return [each for id_, own in pairs for each in suite(id_, own, shots=shots)]
+        return [member for id_, own_protocol in pairs for member in suite(id_, own_protocol, shots=shots)]
     resolved = []
     for benchmark_, variant in variants(spec):
         names = benchmark_.protocol_names
@@ -283,8 +283,8 @@ def _builtin_adapters() -> set[str]:
     modules = {m.name for m in pkgutil.iter_modules(model_adapters.__path__) if not m.ispkg} - set(
         BARE_NAMES.values()
     )
-    own = {name.replace("_", "-") for name in modules if name[0] != "_"}
-    return own | set(_vendors())
+    names = {name.replace("_", "-") for name in modules if name[0] != "_"}
+    return names | set(_vendors())
 
 
 def vendor_names() -> list[str]:

@@ -33,15 +33,15 @@ def explain(error: msgspec.ValidationError, kind: Any) -> str:
     if (match := _ERROR.fullmatch(text)) is None:
         return text
     path = match["path"] or ""
-    known = _allowed_names(_type_at(kind, path))
+    allowed = _allowed_names(_type_at(kind, path))
     if match["field"] is not None:
-        text, wanted = f"unknown key {match['field']!r}", match["field"]
+        text, given_name = f"unknown key {match['field']!r}", match["field"]
     else:
-        text, wanted = f"unknown value {match['value']}", match["value"].strip("'")
+        text, given_name = f"unknown value {match['value']}", match["value"].strip("'")
     text += f" at {path}" if path else ""
-    near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
-    return f"{text}; {hint}" if known else text
+    close_matches = difflib.get_close_matches(given_name, allowed, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close_matches)}?" if close_matches else f"known: {', '.join(allowed)}"
+    return f"{text}; {hint}" if allowed else text
 
 
 def cause(error: Exception, kind: Any = None) -> str:
@@ -75,7 +75,7 @@ def _allowed_names(kind: Any) -> list[str]:
     if _is_struct(kind):
         return list(kind.__struct_encode_fields__)
     members = get_args(kind) if get_origin(kind) in (Union, UnionType) else [kind]
-    return [str(value) for one in members if get_origin(one) is Literal for value in get_args(one)]
+    return [str(value) for member in members if get_origin(member) is Literal for value in get_args(member)]
 
 
 def _type_at(kind: Any, path: str) -> Any:
@@ -97,7 +97,7 @@ def _unwrapped(kind: Any) -> Any:
     if get_origin(kind) is Annotated:
         return _unwrapped(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
-        members = [one for one in get_args(kind) if one is not type(None)]
+        members = [member for member in get_args(kind) if member is not type(None)]
         return _unwrapped(members[0]) if len(members) == 1 else kind
     return kind
 

@@ -176,10 +176,10 @@ def _load_tiktoken(name: str) -> Tokenizer:
     import tiktoken
     from tiktoken.model import MODEL_TO_ENCODING
 
-    known = [*tiktoken.list_encoding_names(), *MODEL_TO_ENCODING]
+    known_names = [*tiktoken.list_encoding_names(), *MODEL_TO_ENCODING]
     encoding_name = MODEL_TO_ENCODING.get(name, name)
     if encoding_name not in tiktoken.list_encoding_names():
-        raise UnknownName("tokenizer", name, [*known, "bytes"])
+        raise UnknownName("tokenizer", name, [*known_names, "bytes"])
     with foreign_code(lambda why: UsageError(f"tokens:{name}: its table cannot be loaded ({why})")):
         encoding = tiktoken.get_encoding(encoding_name)
     return Tokenizer(

@@ -155,13 +155,13 @@ class LengthPredictor:
 def _log_lengths(job: Job) -> array[float]:
     """Return the logarithm of each sample's length in an earlier run: in tokens, or in milliseconds without token counts."""
     has_tokens = any(tokens for tokens, _ in job.lengths.values())
-    known = {
+    log_lengths = {
         name: log1p(tokens if has_tokens else 1000 * seconds)
         + 1e-9 * seconds  # of equal lengths, the slower one first
         for name, (tokens, seconds) in job.lengths.items()
     }
-    mean = sum(known.values()) / len(known)
-    return array("d", (known.get(name, mean) for name in job.samples.ids))
+    mean = sum(log_lengths.values()) / len(log_lengths)
+    return array("d", (log_lengths.get(name, mean) for name in job.samples.ids))
 
 
 class _Sums:

@@ -267,8 +267,8 @@ def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
     if config.system:
         yield "with a system prompt of the user (--system)"
     if (named := ProtocolName.parse(suite.protocol)).shots is not None:
-        own = named._replace(shots=None)
-        yield f"{named.shots} few-shot examples, not the number of {own} (--shots): {named} is never ranked with {own}"
+        base_protocol = named._replace(shots=None)
+        yield f"{named.shots} few-shot examples, not the number of {base_protocol} (--shots): {named} is never ranked with {base_protocol}"
     if plan.data.origin == "hub" and not suite.sha256 and not suite.in_memory:
         yield f"no hash of this data set is pinned; its rows have sha256 {config.data_sha256[:16]}"
     if plan.data.origin == "local" and suite.sha256 and suite.sha256 != config.data_sha256:

@@ -165,15 +165,15 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
     for part in parts:  # finds options that exclude each other before the first call
         Session(part.request, suites=part.suites, say=lambda _: None)
     result = Outcomes(outcomes=[], faults=[])
-    spent = _Spending()
+    spending = _Spending()
     for number, part in enumerate(parts, 1):
-        request = spent.limit_to_remaining(part.request)
+        request = spending.limit_to_remaining(part.request)
         if request is None:
             result.faults.append(f"part {number} of {len(parts)} is skipped: the limit is reached")
             continue
         if len(parts) > 1:
             say(f"part {number} of {len(parts)}: {', '.join(dict.fromkeys(s.id for s in part.suites))}")
-        before = _spending_by_run(store.runs(request.results))
+        spending_before = _spending_by_run(store.runs(request.results))
         try:
             outcomes = Session(request, suites=part.suites, say=say, quiet=quiet).run()
         except EvalsError as error:
@@ -182,8 +182,8 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
             result.faults.append(f"part {number} of {len(parts)}: {error}")
             outcomes = []
         result.outcomes += outcomes
-        after = _spending_by_run(store.runs(request.results))
-        spent.add(before, after)
+        spending_after = _spending_by_run(store.runs(request.results))
+        spending.add(spending_before, spending_after)
         if any(outcome.interrupted for outcome in outcomes):
             break
     return result

@@ -133,15 +133,15 @@ class OpenAIBatches(_Endpoint):
 
     async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
         """Return the id of the batch with this label, the newest first; None if there is none."""
-        after = ""
+        cursor = ""
         while True:
-            page = _read(await self._client.send("GET", f"/batches?limit=100{after}"), _Page)
+            page = _read(await self._client.send("GET", f"/batches?limit=100{cursor}"), _Page)
             for batch in page.data:
                 if (batch.metadata or {}).get(LABEL) == label:
                     return batch.id
             if not page.has_more or not page.data or page.data[-1].created_at < since - MAX_CLOCK_SKEW_S:
                 return None
-            after = f"&after={page.data[-1].id}"
+            cursor = f"&after={page.data[-1].id}"
 
     async def state(self, id_: str) -> BatchState:
         """Return the progress of a batch."""
@@ -234,16 +234,16 @@ class AnthropicBatches(_Endpoint):
         return None
 
     async def _newest(self, since: float) -> AsyncIterator[_AnthropicBatch]:
-        after = ""
+        cursor = ""
         while True:
-            page = _read(await self._client.send("GET", f"{self.path}?limit=100{after}"), _AnthropicPage)
+            page = _read(await self._client.send("GET", f"{self.path}?limit=100{cursor}"), _AnthropicPage)
             for batch in page.data:
                 if _seconds(batch.created_at) < since - MAX_CLOCK_SKEW_S:
                     return
                 yield batch
             if not page.has_more or not page.data:
                 return
-            after = f"&after_id={page.data[-1].id}"
+            cursor = f"&after_id={page.data[-1].id}"
 
     async def state(self, id_: str) -> BatchState:
         """Return the progress of a batch."""

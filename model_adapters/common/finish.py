@@ -102,11 +102,11 @@ def meaning(reason: str) -> Meaning | None:
     """
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", reason[:100]).lower()
     word = re.sub(r"[^a-z0-9]+", "_", snake).strip("_")
-    if (known := MEANINGS.get(word)) is not None:
-        return known
-    bare = re.sub(r"^(?:(?:finish(?:ed)?|stop(?:ped)?)_)?(?:reason_)?", "", word)
-    if (known := MEANINGS.get(bare)) is not None:
-        return known
+    if (known_meaning := MEANINGS.get(word)) is not None:
+        return known_meaning
+    reason_alone = re.sub(r"^(?:(?:finish(?:ed)?|stop(?:ped)?)_)?(?:reason_)?", "", word)
+    if (known_meaning := MEANINGS.get(reason_alone)) is not None:
+        return known_meaning
     return next((kind for kind, pattern in _PATTERNS if pattern.search(word)), None)
 
 

@@ -64,9 +64,9 @@ class BaseUrl(NamedTuple):
 
     def join(self, path: str) -> str:
         """Return the URL of an endpoint."""
-        own = "&" if "?" in path else "?"
+        separator = "&" if "?" in path else "?"
         url = self.url.removesuffix("/v1") if path in OUTSIDE_V1 else self.url
-        return f"{url}{path}{own}{self.query}" if self.query else f"{url}{path}"
+        return f"{url}{path}{separator}{self.query}" if self.query else f"{url}{path}"
 
 
 def parse_base_url(url: str) -> BaseUrl:
@@ -75,12 +75,12 @@ def parse_base_url(url: str) -> BaseUrl:
     >>> parse_base_url("https://x.azure.com/openai/v1/chat/completions/?api-version=2026-01-01").join("/models")
     'https://x.azure.com/openai/v1/models?api-version=2026-01-01'
     """
-    before, _, query = url.strip().partition("#")[0].partition("?")
-    before = before.rstrip("/")
+    base, _, query = url.strip().partition("#")[0].partition("?")
+    base = base.rstrip("/")
     for endpoint in ENDPOINT_PATHS:
-        if before.endswith(endpoint):
-            return BaseUrl(before.removesuffix(endpoint).rstrip("/"), query)
-    return BaseUrl(before, query)
+        if base.endswith(endpoint):
+            return BaseUrl(base.removesuffix(endpoint).rstrip("/"), query)
+    return BaseUrl(base, query)
 
 
 def suggest_base_url(url: str, version: str = "/v1") -> str:

@@ -92,8 +92,8 @@ def truncate_at_stop(reply: Reply, stops: Sequence[str]) -> Reply:
 
 def template_variables(sampling: Sampling, switch: str) -> dict[str, Any]:
     """Return the variables of the chat template that a sampling sets: the switch of reasoning, and the user's own."""
-    own = sampling.extra.get("chat_template_kwargs")
-    variables = dict(own) if isinstance(own, dict) else {}
+    user_variables = sampling.extra.get("chat_template_kwargs")
+    variables = dict(user_variables) if isinstance(user_variables, dict) else {}
     if sampling.thinking is not None:
         variables.setdefault(switch.rpartition(".")[2], sampling.thinking)
     return variables

@@ -169,7 +169,7 @@ class Replica:
 
     def resolve(self, raw: bytes) -> None:
         """Set the results of pending requests from an encoded list of responses; raises Gone if the replica's server is gone."""
-        gone = None
+        server_gone = None
         for response in _decode_responses(raw):
             self.notes += response.notes
             future, outcome = self.pending.pop(response.number, None), response.outcome
@@ -178,12 +178,12 @@ class Replica:
             if isinstance(outcome, Reply):
                 future.set_result(outcome)
             elif isinstance(error := outcome.error(), Gone):
-                gone = error
+                server_gone = error
                 future.set_exception(Disconnected(str(error)))
             else:
                 future.set_exception(error)
-        if gone is not None:
-            raise gone
+        if server_gone is not None:
+            raise server_gone
 
     def fail_pending(self, reason: str) -> int:
         """Fail all pending requests with Disconnected, so that they are retried elsewhere; returns their number."""

@@ -28,10 +28,10 @@ async def authenticate(
     socket: ClientWebSocketResponse | WebSocketResponse, key: bytes, *, role: bytes, peer: bytes
 ) -> None:
     """Prove knowledge of the key, and verify that the other side has it; raises Unauthenticated."""
-    own = secrets.token_bytes(DIGEST_SIZE)
-    await socket.send_bytes(own)
+    nonce = secrets.token_bytes(DIGEST_SIZE)
+    await socket.send_bytes(nonce)
     await socket.send_bytes(_proof(key, role, await _receive(socket)))
-    if not hmac.compare_digest(await _receive(socket), _proof(key, peer, own)):
+    if not hmac.compare_digest(await _receive(socket), _proof(key, peer, nonce)):
         raise Unauthenticated
 
 
