@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from evals.boundary import foreign_code
-from evals.errors import Context, ModelError
+from evals.errors import Context, ModelError, Rejected
 from evals.model_adapters.common.token_probabilities import columns, reading
 from evals.model_adapters.common.weights import Checkpoint, render
 from evals.seams import Decoding, TokenReading
@@ -44,6 +44,8 @@ def read(
 
     `stops`: whether stop sequences were set, so that a reply that ended by itself may have no end of the turn.
     """
+    if not loaded.processor.chat_template:
+        raise Rejected("the checkpoint has no chat template, by which the prompts would be rendered")
     outcomes: list[TokenReading | ModelError | None] = [None] * len(written)
     rows: dict[int, Row] = {}
     end = None if stops else end_of_turn(loaded, variables)

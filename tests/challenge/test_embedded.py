@@ -48,10 +48,10 @@ def test_drawn_replies_said_to_be_greedy_are_different(found):
     assert found["drawn, said to be greedy"]["verdict"] == "different"
 
 
-def test_another_model_is_told(found):
-    assert found["greedy, read by Gemma"]["verdict"] == "different"
+def test_replies_to_other_prompts_are_different(found):
+    assert found["greedy, to other prompts"]["verdict"] == "different"
 
 
 def test_reading_costs_less_than_a_fifth_of_the_calls(found):
-    """On a machine that others use, too: the share is 3 to 5 % there (docs/trust.md)."""
+    """On a machine that others use, too and the calls run four at a time."""
     assert found["greedy"]["reading_s"] < 0.2 * found["greedy"]["generation_s"]

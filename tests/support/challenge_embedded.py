@@ -19,7 +19,6 @@ from evals.challenge.replies import Source
 from evals.model_adapters import llamacpp
 from evals.records import store
 from evals.types import Sampling
-from tools import challenge_models
 
 TOPICS = (
     "photosynthesis", "plate tectonics", "the greenhouse effect", "DNA", "osmosis", "superconductors", "black holes",
@@ -45,24 +44,33 @@ def made(folder: Path, temperature: float) -> store.Run:
     return run
 
 
-def outcome(run: store.Run, reader: Path, sampling: Sampling | None = None) -> object:
-    """The outcome of a challenge, by the card's sampling or another."""
+def outcome(
+    run: store.Run, reader: Path, sampling: Sampling | None = None, *, exchanged: bool = False
+) -> object:
+    """The outcome of a challenge, by the card's sampling or another; `exchanged`: each reply is said to be of another prompt."""
     card = run.card
     if sampling is not None:
         card.config = msgspec.structs.replace(card.config, sampling=sampling)
     request = ChallengeRequest(seed=1)
-    return challenge(Source(card, run.records()), f"hf:{reader}", request, {})
+    records = list(run.records())
+    if exchanged:
+        prompts = [record.prompt for record in records]
+        records = [
+            msgspec.structs.replace(record, prompt=prompt)
+            for record, prompt in zip(records, prompts[3:] + prompts[:3], strict=True)
+        ]
+    return challenge(Source(card, records), f"hf:{reader}", request, {})
 
 
 def main(folder: Path) -> None:
     greedy, drawn = made(folder, 0.0), made(folder, 0.8)
-    own = llamacpp.weights_path()
+    own = Path(sys.argv[2]) if sys.argv[2:] else llamacpp.weights_path()
     assert own is not None
     found = {
         "greedy": outcome(greedy, own),
         "drawn": outcome(drawn, own),
         "drawn, said to be greedy": outcome(drawn, own, Sampling(temperature=0.0, max_tokens=32)),
-        "greedy, read by Gemma": outcome(greedy, challenge_models.gemma()),
+        "greedy, to other prompts": outcome(greedy, own, exchanged=True),
     }
     print(json.dumps(msgspec.to_builtins(found)))
 
