@@ -67,7 +67,7 @@ def about(module: str) -> str:
 
 
 def listing(module: str) -> Listing:
-    """Return the summary from the literals in a suite file's source; raises UsageError if it does not define a suite."""
+    """Return the summary of a suite file, read from literals in its source; raises UsageError if it defines no suite."""
     tree = _parse_source(module)
     values = {
         target.id: node.value
@@ -78,7 +78,11 @@ def listing(module: str) -> Listing:
     }
     table = values.get("BENCHMARK")
     if isinstance(table, ast.Call):
-        fields = {word.arg: values.get(_name(word.value), word.value) for word in table.keywords if word.arg}
+        fields = {
+            keyword.arg: values.get(_name(keyword.value), keyword.value)
+            for keyword in table.keywords
+            if keyword.arg
+        }
     else:  # the older form: constants in capitals
         fields = {name.lower(): value for name, value in values.items()}
     if "protocols" not in fields:
@@ -123,7 +127,7 @@ def _literal(node: ast.expr | None) -> Any:
 
 
 def _keys(node: ast.expr) -> tuple[str, ...]:
-    """Return the keys of a mapping, or the items of a sequence, that are texts."""
+    """Return the constant keys of a mapping, or the constant items of a sequence, as text."""
     names: Sequence[ast.expr | None] = []
     if isinstance(node, ast.Dict):
         names = node.keys
@@ -140,7 +144,8 @@ def _rows(node: ast.expr | None) -> dict[str, int]:
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(value, ast.Call):
             value = next(
-                iter([*value.args, *(word.value for word in value.keywords if word.arg == "rows")]), value
+                iter([*value.args, *(keyword.value for keyword in value.keywords if keyword.arg == "rows")]),
+                value,
             )
         count = _literal(value)
         if isinstance(key, ast.Constant):

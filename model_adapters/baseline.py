@@ -171,7 +171,7 @@ def features(composition: str) -> tuple[float, ...]:
         return tuple(float(value) for value in _featurizer().featurize(Composition(composition)))
 
 
-class Copy:
+class CopyBaseline:
     """Replies with the last tagged text of the question, else with its last line."""
 
     accepts: frozenset[str] = frozenset({"image", "time_series", "structure"})
@@ -189,16 +189,16 @@ class Copy:
         return Reply(text=answer, usage=Usage(input=0, output=0), model=self.name)
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing."""
 
 
 PREDICTORS: dict[str, Predictor] = {"mean": mean, "majority": majority, "magpie-rf": magpie_rf}
 
 
-def model(rest: str, *, data: Path | None = None, sample: bool = False) -> FittedBaseline | Copy:
+def model(rest: str, *, data: Path | None = None, sample: bool = False) -> FittedBaseline | CopyBaseline:
     """Return the model `baseline:NAME`; raises UsageError if the name is unknown, or an extra or the data are missing."""
     if rest == "copy":
-        return Copy()
+        return CopyBaseline()
     if rest not in PREDICTORS:
         raise UnknownName("baseline", rest, [*PREDICTORS, "copy"])
     if data is None and not sample:

@@ -110,7 +110,7 @@ def _column_value(column: Column, cards: Mapping[str, Card]) -> Interval | None:
 
 
 def marks_of(cards: Sequence[Card]) -> list[str]:
-    """Return in words what sets a mean of these runs apart: sample items, subsets, missing scores."""
+    """Return labels of the restrictions of a mean of these runs: sample items, subsets, missing scores."""
     marks = ["sample items"] if cards[0].data == "sample" else []
     if cards[0].config.limit is not None:
         marks.append(f"subsets of {cards[0].config.limit} items")

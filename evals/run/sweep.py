@@ -24,7 +24,7 @@ from evals.run.session import Session
 from evals.suite import Suite
 
 TABLES, PROTOCOLS, REPEATS = "sweep", "protocols", "repeats"
-SINGLE = ("run", "dry_run", "until_decided", "against", "policy", "promise", "detach")
+SINGLE_RUN_OPTIONS = ("run", "dry_run", "until_decided", "against", "policy", "promise", "detach")
 """Options of single runs, which are not allowed as keys of a sweep; `--detach` on the command line applies to the whole sweep."""
 
 
@@ -55,7 +55,7 @@ def plan_sweep(
     faults: list[str] = []
     entries = []
     for name, levels in _levels(settings, source, faults):
-        table = _merged([*levels, ("", overrides)], name, faults)
+        table = _merge_levels([*levels, ("", overrides)], name, faults)
         entries += _entries(table, name, faults)
     return _merge_parts(entries), list(dict.fromkeys(faults))
 
@@ -74,15 +74,17 @@ def _levels(
         yield name, [above, (name, table)]
 
 
-def _merged(levels: Sequence[tuple[str, Mapping[str, Any]]], name: str, faults: list[str]) -> dict[str, Any]:
+def _merge_levels(
+    levels: Sequence[tuple[str, Mapping[str, Any]]], name: str, faults: list[str]
+) -> dict[str, Any]:
     """Return the options of a table; mistakes are added to `faults`."""
-    allowed = [key for key in (*options(), PROTOCOLS) if key not in SINGLE]
+    allowed = [key for key in (*options(), PROTOCOLS) if key not in SINGLE_RUN_OPTIONS]
     merged: dict[str, Any] = {}
     for source, level in levels:
         values: dict[str, Any] = {}
         for raw, value in level.items():
             key = raw.replace("-", "_")
-            if key in SINGLE and (source or key != "detach"):
+            if key in SINGLE_RUN_OPTIONS and (source or key != "detach"):
                 faults.append(f"{source or 'sweep'}: {raw} is for single runs, not for a sweep")
             elif key not in allowed and key != "detach":
                 faults.append(str(UnknownName(f"key in {source or name}", raw, allowed)))

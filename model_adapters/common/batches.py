@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Endpoint:
-    """Shared by both endpoints: requests without the fields that the vendor has rejected."""
+    """Base of both endpoints; builds requests without the fields that the vendor has rejected."""
 
     def __init__(self, model: HttpModel) -> None:
         self._model, self._client = model, model.client
@@ -104,7 +104,7 @@ class OpenAIBatches(_Endpoint):
 
     max_requests = 50_000
     max_bytes = 100_000_000
-    """200 MB are allowed."""
+    """Half of the vendor's limit."""
 
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Return one request of the batch."""
@@ -206,7 +206,7 @@ class AnthropicBatches(_Endpoint):
 
     max_requests = 100_000
     max_bytes = 128_000_000
-    """256 MB are allowed."""
+    """Half of the vendor's limit."""
     path = "/v1/messages/batches"
 
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
@@ -222,7 +222,7 @@ class AnthropicBatches(_Endpoint):
         ).id
 
     async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
-        """Return the id of a batch submitted since then with as many requests; if it has ended, the request names must match."""
+        """Return the id of a batch with this number of requests; if it has ended, its request names must match the label."""
         async for batch in self._newest(since):
             if sum(batch.request_counts.values()) != requests or batch.id in excluded:
                 continue
