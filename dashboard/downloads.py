@@ -10,7 +10,7 @@ import pandas as pd
 
 from evals.board.trust import promise_state
 from evals.dashboard.tables.leaderboard import Board, Row
-from evals.records.promise import promise_standing
+from evals.records.promise import promise_status
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 """Characters with which a cell is a formula to a spreadsheet."""
@@ -35,7 +35,7 @@ def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.D
                 | {"coverage": cell.coverage, "method": cell.estimate.method, "sample_items": column.sample}
                 | {"data_sha256": column.data_sha256, "run": card.run if card else None}
                 | {"started": iso_time(card.started) if card else None}
-                | {"promise": promise_state(promise_standing(card)) if card else None}
+                | {"promise": promise_state(promise_status(card)) if card else None}
                 | {"challenge": cell.entry.challenge.counted if cell.entry and cell.entry.challenge else None}
             )
     return pd.DataFrame(table)

@@ -16,7 +16,7 @@ from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables.frames import Broken, Entry
 from evals.dashboard.tables.styling import format_interval, format_value, unit
 from evals.records.card import Card
-from evals.records.promise import promise_standing
+from evals.records.promise import promise_status
 from evals.types import Estimate
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def health(card: Card) -> None:
 
 def trust(entry: Entry) -> None:
     """Show whether the promise of a run was kept, and the outcome of its challenge; nothing if it has neither."""
-    facts = [f"promise {promise_standing(entry.card)}"] if entry.card.promise else []
+    facts = [f"promise {promise_status(entry.card)}"] if entry.card.promise else []
     facts += [entry.challenge.sentence] if entry.challenge else []
     if facts:
         text = "; ".join(facts)

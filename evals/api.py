@@ -192,7 +192,7 @@ def gate(
     limits = noise.repeatability_limits(folder, baseline_runs)
     account = alpha_spending.read_account(rules, folder)
     if account:
-        alpha_spending.refuse_spent(
+        alpha_spending.check_alpha_left(
             account, candidate=run_names(candidate_runs), baseline=run_names(baseline_runs)
         )
     b, a = suite_runs.with_common_ids(candidate_runs, baseline_runs)
@@ -306,4 +306,4 @@ def _suite_runs(
     if isinstance(side, Runs | Run):
         selected = list(side) if isinstance(side, Runs) else [side]
         return suite_runs.load_runs(selected, suites=suites, latest=latest)
-    return suite_runs.load_named_runs(results, str(side), suites=suites, latest=latest, beside=beside)
+    return suite_runs.load_named_runs(results, str(side), suites=suites, latest=latest, other_side=beside)

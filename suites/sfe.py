@@ -24,7 +24,7 @@ from evals.benchmark import Benchmark, Protocol, Variant, gold_answer_line
 from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
-from evals.extract import stated
+from evals.extract import stated_answer
 from evals.extract.upstream.last_letter import letter
 from evals.prompts import append_to_question, images_first, options
 from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
@@ -133,7 +133,7 @@ class Compared(Struct, frozen=True):
         """Score one reply."""
         if sample.choices:
             return StatedChoice()(sample, prompt, reply)
-        answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
+        answer = None if reply.stop == "filter" else stated_answer(reply.text[-10_000:])
         if not answer:
             return no_answer(reply, "no answer stated")
         gold = str(sample.target)
@@ -163,7 +163,7 @@ class Rule(Struct, frozen=True):
         """Score one reply."""
         if sample.choices:
             return Choice(letter)(sample, prompt, reply)
-        answer = None if reply.stop == "filter" else stated(reply.text[-10_000:])
+        answer = None if reply.stop == "filter" else stated_answer(reply.text[-10_000:])
         if not answer or sample.meta.get("question_type") != "exact_match":
             return no_answer(reply, "not covered by the rule")
         right = answer.casefold().strip(" .") == str(sample.target).casefold().strip(" .")

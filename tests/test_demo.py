@@ -26,7 +26,7 @@ def test_the_demo_shows_its_point(
         "no significant difference on gpqa:diamond",
         "right skeleton, wrong stereo: atom 6 (C) is R, should be S",
         "✓ the same but for stereo",
-        "✗ regression: a suite is shown to have lost more than its margin",
+        "✗ regression: a suite lost significantly more than its margin",
         "dashboard --results",
     ):
         assert said in out

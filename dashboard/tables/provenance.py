@@ -81,7 +81,7 @@ def facts(card: Card) -> list[tuple[str, str]]:
         ("code", card.commit or "a released package"),
         ("packages", ", ".join(f"{name} {version}" for name, version in card.packages.items())),
         ("machine", ", ".join(f"{name} {value}" for name, value in card.host.items())),
-        ("promise", "" if card.promise is None else promise.promise_standing(card)),
+        ("promise", "" if card.promise is None else promise.promise_status(card)),
         ("origin", card.origin),
         ("started", utc_time(card.started, TIME_FORMAT)),
         ("finished", utc_time(card.finished or 0.0, TIME_FORMAT)),

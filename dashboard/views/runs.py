@@ -20,7 +20,7 @@ from evals.dashboard.tables.statistics import format_with_interval
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 from evals.records.card import Card
-from evals.records.promise import promise_standing
+from evals.records.promise import promise_status
 from evals.records.store import read_card
 
 STALE_S = 600  # seconds without a record after which an active run is reported as possibly interrupted
@@ -124,7 +124,7 @@ def run_row(entry: Entry) -> dict[str, object]:
         "status": card.status,
         "score": f"{number} {styling.unit(headline.unit)}" if headline and number else "",
         "coverage": 100 * card.coverage,
-        "promise": promise_state(promise_standing(card)) if card.promise else None,
+        "promise": promise_state(promise_status(card)) if card.promise else None,
         "challenge": entry.challenge.counted if entry.challenge else None,
         "output tokens": card.tokens.get("output"),
         "cost": card.cost_usd,

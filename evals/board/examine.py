@@ -197,5 +197,5 @@ def published(card: Card) -> SuiteResult:
         served=card.served,
         started=card.started,
         errata=card.errata,
-        promise=promise.promise_standing(card),
+        promise=promise.promise_status(card),
     )

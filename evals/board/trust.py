@@ -58,5 +58,5 @@ def level_words(level: Level, verdict: Verdict | None) -> str:
 
 
 def promise_state(standing: str) -> str:
-    """Return `none`, `kept` or `broken` of what `promise_standing` returns."""
+    """Return `none`, `kept` or `broken` of what `promise_status` returns."""
     return standing.partition(":")[0]

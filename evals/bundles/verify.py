@@ -103,7 +103,7 @@ class _Verifier:
         self._compare_scores(records)
         figures = self._recompute_figures()
         card = self.card
-        if (standing := promise.promise_standing(card)) != promise.NONE:
+        if (standing := promise.promise_status(card)) != promise.NONE:
             self.notes.append(f"promise {standing}")
         return Verification(
             bundle=self.bundle.path.name,

@@ -1,1 +1,1 @@
-"""One call to a model: what it asks for, its pace, its deadline."""
+"""One call to a model: request, concurrency, deadline, back-off, secrets."""

@@ -1,4 +1,4 @@
-"""How long to wait before another try: the back-off shared by runner, judge and batches."""
+"""Exponential back-off, shared by runner, judge and batches."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import random
 from evals.errors import RateLimit
 
 FIRST_S = 0.5
-MOST_S = 30.0
+MAX_S = 30.0
 
 
 def wait_s(attempt: int, error: Exception | None = None) -> float:
-    """Return the seconds to wait after the given attempt, from 1: as long as the server asks, else exponential.
+    """Return the seconds to wait after an attempt (counted from 1): as the server requests, else exponential.
 
     Jitter keeps calls that failed together from being retried together.
     """
     if isinstance(error, RateLimit) and error.retry_after_s:  # 0 means no stated wait
         return error.retry_after_s + random.uniform(0.0, 0.1 * min(error.retry_after_s, 10.0) + 0.01)
-    return min(MOST_S, FIRST_S * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.5, 1.0)
+    return min(MAX_S, FIRST_S * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.5, 1.0)

@@ -1,7 +1,7 @@
 """One call to a model: for a reply, or for the log-likelihoods of given continuations.
 
-Log-likelihoods are returned as a reply, too: its text is the JSON list of them, so that they are recorded, replayed
-and rescored like any other reply.
+Log-likelihoods are also returned as a reply, with a JSON list as its text, so that they are recorded, replayed and
+rescored like any other reply.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Deadline:
-    """A context for any number of tasks, each of which may enter it once; raises TimeoutError in a task that is late.
+    """A context manager for any number of tasks, each of which may enter it once; raises TimeoutError in late tasks.
 
     Do not enter it in a task that is already being cancelled: the two cancellations could not be distinguished.
     """
@@ -16,7 +16,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._due: dict[asyncio.Task[Any], float] = {}
-        """Due times, the oldest first, since all have the same timeout."""
+        """Due times in ascending order, since all tasks have the same timeout."""
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
@@ -37,7 +37,7 @@ class Deadline:
             raise TimeoutError from error
 
     def expire(self) -> None:
-        """Time out every task in it now."""
+        """Time out all tasks that are in the context now."""
         late, self._due = list(self._due), {}
         for task in late:
             task.cancel()

@@ -1,4 +1,4 @@
-"""The number of open files, connections included, that this process may have."""
+"""The limit on open files of this process, including connections."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import resource
 from contextlib import suppress
 from functools import cache
 
-FILES = 65_536
-"""Number that is enough for all calls."""
-RESERVE = 64
-"""Files that connections leave for records, cards and worker processes, or a quarter of what is allowed."""
+MAX_FILES = 65_536
+"""A limit that suffices for all calls."""
+RESERVED_FILES = 64
+"""Number of files reserved for records, cards and worker processes, at most a quarter of the limit."""
 
 
 def last_connection() -> int:
-    """Return the number of the first file that no connection may take; the lowest free number is taken first."""
+    """Return the first file descriptor that no connection may use; the lowest free one is used first."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return FILES if soft == resource.RLIM_INFINITY else soft - min(RESERVE, soft // 4)
+    return MAX_FILES if soft == resource.RLIM_INFINITY else soft - min(RESERVED_FILES, soft // 4)
 
 
 @cache
 def raise_open_files() -> None:
-    """Allow this process as many open files as it may have: 1,024, a usual default, are fewer than 1,024 calls need."""
+    """Raise the soft limit on open files to the hard one: the usual default, 1,024, is too low for 1,024 calls."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
+    limit = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

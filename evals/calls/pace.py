@@ -27,10 +27,14 @@ class Pace:
     """
 
     def __init__(
-        self, *, fixed: int | None = None, most: int = MAX_LIMIT, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        fixed: int | None = None,
+        max_limit: int = MAX_LIMIT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`fixed`: start there and never exceed it. `most`: the model's maximum."""
-        self.ceiling = min(fixed or most, most)
+        """`fixed`: start there and never exceed it. `max_limit`: the model's maximum."""
+        self.ceiling = min(fixed or max_limit, max_limit)
         self.limit = min(fixed or INITIAL_LIMIT, self.ceiling)
         self._searching = fixed is None
         self._clock = clock
@@ -43,7 +47,7 @@ class Pace:
         self._replies, self._since = 0, self._clock()
 
     def reply(self) -> None:
-        """Note a reply."""
+        """Count a reply."""
         self._replies += 1
         if self._replies >= self.limit:
             rate = self._replies / max(self._clock() - self._since, 1e-6)
@@ -69,7 +73,7 @@ class Pace:
             self.ceiling = self.limit
 
     def slow_down(self) -> None:
-        """Note that the server asked for fewer calls."""
+        """Reduce the concurrency because the server asked for fewer calls."""
         if self._halved and self._clock() - self._since < HALVING_S:
             return  # a response to a call made before the halving
         self._halved, self._searching = True, False
@@ -81,8 +85,8 @@ class Pace:
 class Spacing:
     """Starts calls at even intervals, `per_minute` of them.
 
-    A leaky bucket (aiolimiter) lets the calls of a minute through at once and then refills, up to twice the limit in the
-    first minute; with a capacity of one it does the same as this at twice the CPU, and its wait cannot be ended.
+    A leaky bucket (aiolimiter) admits the calls of a minute at once and then refills, up to twice the limit in the first
+    minute; with a capacity of one it is equivalent to this at twice the CPU time, and its wait cannot be interrupted.
     """
 
     def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -93,9 +97,9 @@ class Spacing:
     def delay_s(self) -> float:
         """Reserve the next start time; return the seconds until then."""
         now = self._clock()
-        place = max(now, self._next)
-        self._next = place + self.distance_s
-        return place - now
+        start = max(now, self._next)
+        self._next = start + self.distance_s
+        return start - now
 
     async def wait(self, stop: asyncio.Event | None = None) -> None:
         """Wait for the next start time, or until `stop`; a time reserved by a stopped call stays unused."""
@@ -109,18 +113,18 @@ class Spacing:
                 await stop.wait()
 
 
-_shared: WeakValueDictionary[tuple[str, float], Spacing] = WeakValueDictionary()
-"""The spacing of each account in use, with its limit."""
+_spacing_by_account: WeakValueDictionary[tuple[str, float], Spacing] = WeakValueDictionary()
+"""(account, limit) -> its spacing, while in use."""
 
 
 def spacing_of(model: object) -> Spacing | None:
-    """Return the spacing for a model with a limit in calls per minute, one for all of an account; None if it has none."""
+    """Return the spacing for a model with a limit in calls per minute, shared by its account; None without a limit."""
     if not isinstance(model, Metered) or not model.per_minute:
         return None
     if not isinstance(model, Billed):
         return Spacing(model.per_minute)
     key = (model.account, model.per_minute)
-    return _shared.get(key) or _shared.setdefault(key, Spacing(model.per_minute))
+    return _spacing_by_account.get(key) or _spacing_by_account.setdefault(key, Spacing(model.per_minute))
 
 
 def pace_of(model: object, fixed: int | None) -> Concurrency:
@@ -128,5 +132,5 @@ def pace_of(model: object, fixed: int | None) -> Concurrency:
     return (
         model.pace(fixed)
         if isinstance(model, Paced)
-        else Pace(fixed=fixed, most=slots_of(model) or MAX_LIMIT)
+        else Pace(fixed=fixed, max_limit=slots_of(model) or MAX_LIMIT)
     )

@@ -22,21 +22,13 @@ _SECRET_WORDS_ANYWHERE = frozenset(
 )
 """Words that mark a value as a secret anywhere in its name."""
 SECRET_WORDS = _SECRET_WORDS_ANYWHERE | {
-    "auth",
-    "bearer",
-    "jwt",
-    "key",
-    "keys",
-    "pat",
-    "pwd",
-    "secrets",
-    "token",
-}
-"""Words that do so at the end of a name."""
+    "auth", "bearer", "jwt", "key", "keys", "pat", "pwd", "secrets", "token",
+}  # fmt: skip
+"""Words that mark a value as a secret at the end of its name."""
 _VOCABULARY_WORDS = frozenset(
     {"bos", "cls", "end", "eos", "image", "mask", "next", "pad", "sep", "start", "stop", "think", "unk"}
 )
-"""Words before `token` that name a token of a vocabulary."""
+"""Words before `token` with which it is a token of a vocabulary."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _FIELD = re.compile(r"""([A-Za-z][\w.-]*+)\\*+["']?+\s*+[:=]\s*+(?!null\b|""|''|$)""")
 """`name=value`, `name: value` or `"name": value`, at any depth."""
@@ -69,7 +61,7 @@ def names_secret(name: str) -> bool:
 
 
 def secret_argument(arguments: Sequence[str]) -> str:
-    """Return the name of what holds a secret among command-line arguments, also within their values; empty if nothing does.
+    """Return the name of the first secret in command-line arguments or their values; empty if there is none.
 
     >>> secret_argument(["--kv-transfer-config", '{"extra": {"redis_password": "x"}}'])
     'redis_password'
@@ -91,7 +83,7 @@ def secret_argument(arguments: Sequence[str]) -> str:
 
 def _variable_in(text: str) -> str:
     """Return the environment variable whose secret a text contains; empty if there is none."""
-    secrets = ((n, v.strip()) for n, v in os.environ.items() if names_secret(n))
+    secrets = ((name_, value.strip()) for name_, value in os.environ.items() if names_secret(name_))
     return next(
         (name for name, secret in secrets if len(secret) >= MIN_SECRET_CHARS_IN_REPLIES and secret in text),
         "",
@@ -106,7 +98,7 @@ def environment_secret(variable: str, *, spaces: bool = False) -> str:
     secret = os.environ.get(variable, "").strip()
     if not secret.isascii() or not secret.isprintable() or (" " in secret and not spaces):
         raise UsageError(
-            f"{variable} contains a blank, a control character or one outside ASCII, as no key does (its value is not shown)"
+            f"{variable} contains a blank, a control character or a character outside ASCII, which no key does (its value is not shown)"
         )
     return secret
 

@@ -231,8 +231,7 @@ def _compare_with_published(
     from evals.run.overview import overview
     from evals.verdicts import noise
     from evals.verdicts.reported import claims_by_id
-    from evals.verdicts.reproduction import check as compare_with_claims
-    from evals.verdicts.reproduction import measured_scores, with_noise
+    from evals.verdicts.reproduction import check_claims, measured_scores, with_noise
 
     run_overview = overview(runs)
     common.note_broken((*run_overview.broken, *run_overview.damaged))
@@ -243,11 +242,11 @@ def _compare_with_published(
     findings = [
         finding
         for measurement in measured_scores(run_overview.cards, run_overview.aggregates)
-        for finding in compare_with_claims(
+        for finding in check_claims(
             with_noise(measurement, _suite_runs(runs, measurement), reports),
             published,
             model or (measurement.cards[0].model if measurement.cards else ""),
-            within=within,
+            margin=within,
         )
     ]
     if not findings:

@@ -252,7 +252,7 @@ def run_json(card: Card, challenge: Challenge | None = None) -> dict[str, Any]:
         "run": card.run,
         **config,
         **{name: getattr(card, name) for name in RUN_FIELDS},
-        "promise": promise.promise_standing(card),
+        "promise": promise.promise_status(card),
         "challenge": challenge,
     }
 

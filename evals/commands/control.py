@@ -33,7 +33,7 @@ def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> 
         for entry in suite_runs.load_named_runs(results, run)
     ]
     if as_json:
-        common.print_json([{**entry._asdict(), "worth": entry.worth} for entry in adjusted])
+        common.print_json([{**entry._asdict(), "worth": entry.equivalent_items} for entry in adjusted])
         return
     for entry in adjusted:
         _print(entry)
@@ -44,11 +44,11 @@ def _print(result: Adjusted) -> None:
 
     title = f"{result.suite}: {result.model} on {result.n:,} of {result.population:,} items ({result.metric})"
     rows = [
-        ["subset, unadjusted", *_cells(result.plain, result.unit), f"{result.n:,}"],
+        ["subset, unadjusted", *_cells(result.unadjusted, result.unit), f"{result.n:,}"],
         [
             f"adjusted by {', '.join(result.controls)}",
             *_cells(result.adjusted, result.unit),
-            f"equivalent to {result.worth:,}",
+            f"equivalent to {result.equivalent_items:,}",
         ],
     ]
     common.print_lines(table(COLUMNS, [(title, rows)], width()))

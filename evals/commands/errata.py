@@ -72,7 +72,7 @@ def suggest(runs: tuple[str, ...], least: int | None, out: Path | None, results:
     from evals.records import store
     from evals.verdicts.suspect_items import find_suspect_items
 
-    suspects = find_suspect_items([store.find_one(results, name) for name in runs], least=least)
+    suspects = find_suspect_items([store.find_one(results, name) for name in runs], min_models=least)
     if out is not None:
         _write_draft(out, suspects)
     if as_json:

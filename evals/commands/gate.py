@@ -202,7 +202,7 @@ def _plan(
     return make_plan(
         baselines,
         rules,
-        again=repeated,
+        second_runs=repeated,
         runs=further,
         drop=drop,
         reports=reports,

@@ -190,7 +190,7 @@ def _list_runs(results: Path, *, as_json: bool) -> None:
         return
     if not entries:
         if not broken:
-            store.refuse_wrong_level(results)
+            store.check_level(results)
         common.say(f"No runs in {results}.")
         return
     from evals.records.names import short_ids

@@ -1,13 +1,13 @@
-r"""Extract answers from replies with pure functions of linear time that return an answer or None.
+r"""Extract answers from replies with pure functions that take linear time and return an answer or None.
 
 >>> letter("It can't be A. The answer is (B).", 4)
 'B'
 >>> integer(r"So $m+n = \boxed{042}$.")
 42
 
-A reader returns the answer that a reply *states* and never guesses: a letter inside a word, the pronoun "I" or a number
-that merely comes last is not an answer. Readers named after a project implement that project's published rule, including
-its defects; the others are the rules of protocol `strict`.
+A reader returns the answer that a reply *states* and never guesses: a letter inside a word, the pronoun "I" or the last
+number of a text is not an answer by itself. Readers named after a project implement that project's published rule,
+including its defects; the others are the rules of protocol `strict`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from evals.extract.judge_verdicts import (
     verdict_opencompass,
 )
 from evals.extract.numbers import integer, stated_integer
-from evals.extract.tags import box_contents, json_object, last_box, last_tag, stated
+from evals.extract.tags import box_contents, json_object, last_box, last_tag, stated_answer
 from evals.extract.upstream.integers import integer_matharena
 from evals.extract.upstream.letters import letter_mmlu_pro
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
@@ -32,29 +32,8 @@ from evals.extract.visible import split_reasoning, visible
 from evals.extract.yesno import stated_yes_no, yes_no
 
 __all__ = [
-    "box_contents",
-    "choice",
-    "integer",
-    "integer_matharena",
-    "json_object",
-    "last_box",
-    "last_tag",
-    "letter",
-    "letter_mmlu_pro",
-    "number",
-    "number_bare",
-    "number_stated",
-    "option_vlmevalkit",
-    "split_reasoning",
-    "stated",
-    "stated_integer",
-    "stated_text",
-    "stated_yes_no",
-    "strip_formatting",
-    "text_stated",
-    "verdict",
-    "verdict_bare",
-    "verdict_opencompass",
-    "visible",
-    "yes_no",
-]
+    "box_contents", "choice", "integer", "integer_matharena", "json_object", "last_box", "last_tag", "letter",
+    "letter_mmlu_pro", "number", "number_bare", "number_stated", "option_vlmevalkit", "split_reasoning",
+    "stated_answer", "stated_integer", "stated_text", "stated_yes_no", "strip_formatting", "text_stated",
+    "verdict", "verdict_bare", "verdict_opencompass", "visible", "yes_no",
+]  # fmt: skip

@@ -22,11 +22,11 @@ from evals.extract import statement_mood
 from evals.extract.answer_cues import (
     after_correction,
     asserted_reading,
-    field_at,
     is_undecided,
-    label_at,
+    json_field_value,
     narrow_reading,
     tag_content_start,
+    text_after_label,
     without_denial,
 )
 from evals.extract.formatting import half_width
@@ -37,12 +37,12 @@ from evals.extract.statements import Cue, Cues, Form, Statement
 from evals.extract.visible import visible
 
 MAX_TAIL_CHARS = 5_000
-"""Maximum number of characters searched for an answer without a tag, counted from the end of a reply."""
+"""Maximum number of characters, from the end of a reply, that are searched for an answer without a tag."""
 MAX_CHARS = 2_000
 _MAX_LABELS, _MAX_SPANS = 20, 30
-"""Maximum numbers of labels and of emphasised spans that are examined, counted from the end of a reply."""
+"""Maximum numbers of labels and of emphasised spans that are examined, from the end of a reply."""
 _MAX_STATEMENTS = 100
-"""Maximum number of statements that are read, counted from the end."""
+"""Maximum number of statements that are parsed, from the end of a reply."""
 _MAX_LINE_CHARS = 300
 """Maximum number of characters after a label."""
 _WRAP = lazy_pattern(
@@ -54,11 +54,11 @@ _REMARK = lazy_pattern(
 )
 _LINE = lazy_pattern(r"[^\n]*\S[^\n]*")
 _CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff60]+")
-_KIND = {
+_NOUNS = {
     "formula": r"(?:(?:molecular|chemical|empirical|sum|condensed)\s+)*formula|分子式|化学式",
     "name": r"(?:(?:systematic|preferred|standard)\s+)*(?:IUPAC(?:\s+name)?|named?|called)|(?:IUPAC|系统)?(?:名称|命名|名)",
 }
-_LABEL = {
+_LABELS = {
     kind: lazy_pattern(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
         r"(?P<of>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
@@ -67,27 +67,27 @@ _LABEL = {
         + r"\s*[:：]?",
         re.IGNORECASE,
     )
-    for kind, noun in _KIND.items()
+    for kind, noun in _NOUNS.items()
 }
 _OTHER_NAME = lazy_pattern(
     r"\b(?:common|trivial|trade|brand|generic|traditional|retained|not|other|old)\s+(?:or\s+\w+\s+)?$|俗|通用|商品",
     re.IGNORECASE,
 )
 _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
-"""What may precede the first word of a heading."""
+"""The characters before the first word of a heading."""
 _BOLD = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
-_PHRASE = lazy_pattern(
+_CLAUSE_END = lazy_pattern(
     r"\s\||,\s+(?:which|or|also|better|best|commonly|often|usually|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
-    r"|\s[–—=≡]\s|\s-\s|\.(?=\s|$)|[。；\n]|;\s(?=[a-z]+\s[a-z]+\s)",
+    r"|\s[–—=≡]\s|\s-\s|\.(?=\s|$)|[。；\n]|;\s(?=[a-z]+\s[a-z]+\s)"
 )
-_EITHER = lazy_pattern(r"\b(?:or|either)\b|或者?|还是")
-_SENTENCE = lazy_pattern(
+_ALTERNATIVES = lazy_pattern(r"\b(?:or|either)\b|或者?|还是")
+_SENTENCE_WORDS = lazy_pattern(
     r"[<>]|\b(?:is|are|was|or|if|then|both|neither|nor|either|some|people|others|none|this|that|not|it|we|you|i|cannot|can|could|seems?|says?|would|the|lets?|let)\b",
     re.IGNORECASE,
 )
-_START = lazy_pattern(
+_SENTENCE_START = lazy_pattern(
     r"(?:it|this|these|i|we|there|the|an?|as\s+follows|given|based|determined|derived|obtained|not|in|also|simply|expected|therefore)\b(?!-)\s*",
     re.IGNORECASE,
 )
@@ -96,67 +96,62 @@ _PREFIX = lazy_pattern(
     re.IGNORECASE,
 )
 _TOKENS = lazy_pattern(r"[\s,;，；、|：:]+")
-_ENGLISH = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
-_WORDS = frozenset(_ENGLISH.split())
-"""Words and symbols that count only if a statement contains nothing else."""
+_AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
+_AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
+"""English words that are also formulas; they are read only if a statement contains nothing else."""
 
 
 def _undecorated(text: str) -> str:
     """Remove code, bold, quotes, dollars, LaTeX wrappers and a final full stop."""
     text = _FENCE.sub("", text[:MAX_CHARS])
     for _ in range(6):
-        before = text
+        previous = text
         text = text.strip().strip('*`"“”「」$| ').rstrip(".。;；!")
         for opening, closing in ((r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("<", ">")):
-            if (
-                text.startswith(opening)
-                and text.endswith(closing)
-                and len(text) > len(opening) + len(closing)
-            ):
+            if text.startswith(opening) and text.endswith(closing) and len(text) > len(opening + closing):
                 text = text[len(opening) : -len(closing)]
         if wrapped := _WRAP.fullmatch(text):
             text = wrapped[1]
         if text.startswith("(") and _ENCLOSED.fullmatch(text):
             text = text[1:-1]
         text = _COPULA.sub("", text)
-        if text == before:
+        if text == previous:
             break
     return text
 
 
 class _AnswerKind(NamedTuple):
-    """The settings in which the readers of formulas and of names differ."""
+    """The parsers and patterns for one kind of answer: formulas or names."""
 
     tag: str
     nouns: tuple[str, ...]
     label: re.Pattern[str]
     parse: Callable[[str], str | None]
-    marked: Callable[[str], str | None]
+    read_delimited: Callable[[str], str | None]
     """Read the content of a tag or a box, even if it is neither a formula nor a name."""
-    in_span: Callable[[str], str | None]
+    parse_span: Callable[[str], str | None]
     """Read bold or code."""
-    alone: Callable[[str], str | None]
+    parse_line: Callable[[str], str | None]
     """Read a reply of one line."""
-    last_line: Callable[[str], str | None] | None = None
+    parse_last_line: Callable[[str], str | None] | None = None
 
 
 def _read_stated(text: str, kind: _AnswerKind, *, truncated: bool) -> Reading | None:
-    text_shown, in_reasoning = visible(text)
-    if in_reasoning or not text_shown.strip():
+    visible_text, in_reasoning = visible(text)
+    if in_reasoning or not visible_text.strip():
         return None
-    text_shown, parse = before_next_question(half_width(text_shown)), _parser(kind)
-    for strong in (
-        False,
-        True,
-    ):  # weak labels count if nothing is stated in a stronger form, or if they correct it
+    visible_text, parse = before_next_question(half_width(visible_text)), _parser(kind)
+    # first, labels count only if they correct a stronger statement; then also without one
+    for strong in (False, True):
         budget = iter(range(_MAX_LABELS))
-        cues = Cues(Cue(noun, _cue_at(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns))
-        reading = read_answer(text_shown, parse, cues=cues, shaped=False, truncated=truncated)
+        cues = Cues(
+            Cue(noun, _cue_reader(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns)
+        )
+        reading = read_answer(visible_text, parse, cues=cues, use_layout=False, truncated=truncated)
         if reading is not None:
-            return after_correction(
-                text_shown, narrow_reading(text_shown, reading), parse, lambda rest: _read_layout(rest, kind)
-            )
-    return None if truncated else _read_layout(text_shown, kind)
+            narrowed = narrow_reading(visible_text, reading)
+            return after_correction(visible_text, narrowed, parse, lambda rest: _read_layout(rest, kind))
+    return None if truncated else _read_layout(visible_text, kind)
 
 
 def _parser(kind: _AnswerKind) -> Parser:
@@ -167,11 +162,11 @@ def _parser(kind: _AnswerKind) -> Parser:
                 return REFUSED
             content = asserted_content
         if form == "box" and content.startswith("\\boxed"):
-            return REFUSED  # the reply breaks off inside its box
-        if _EITHER.search(content) and kind.tag == "iupac":
+            return REFUSED  # the reply ends inside its box
+        if _ALTERNATIVES.search(content) and kind.tag == "iupac":
             return REFUSED
         if form in ("tag", "box"):
-            return kind.parse(content) or kind.marked(content)
+            return kind.parse(content) or kind.read_delimited(content)
         return kind.parse(content.partition("\n")[0] if form == "line" else content)
 
     budget = iter(range(_MAX_STATEMENTS))
@@ -184,68 +179,63 @@ def _parser(kind: _AnswerKind) -> Parser:
     return bounded
 
 
-def _cue_at(
+def _cue_reader(
     kind: _AnswerKind, noun: str, budget: Iterator[int], *, strong: bool
 ) -> Callable[[str, int], tuple[Any, Statement, bool] | None]:
-    """Return the cue of a noun: the content of a tag, a JSON field, or the text after a label."""
+    """Return the reader of a noun: of the content of a tag, a JSON field, or the text after a label."""
 
-    def at(text: str, position: int) -> tuple[Any, Statement, bool] | None:
-        end = position + len(noun)
-        if inside := tag_content_start(text, position, end):
-            return _read_tag(text, position, inside, kind)
-        if text[max(0, position - 1) : position] == "/":
+    def read_cue(text: str, begin: int) -> tuple[Any, Statement, bool] | None:
+        end = begin + len(noun)
+        if inner := tag_content_start(text, begin, end):
+            return _read_tag(text, begin, inner, kind)
+        if text[max(0, begin - 1) : begin] == "/":
             return None
-        if (field := field_at(text, position, end)) is not None:
+        if (field := json_field_value(text, begin, end)) is not None:
             return None, field, True
         if next(budget, None) is None:
             return None
-        labels = kind.label.finditer(text, max(0, position - 60), min(len(text), position + 260))
-        label = next((match for match in labels if match.start() <= position < match.end()), None)
+        labels = kind.label.finditer(text, max(0, begin - 60), begin + 260)
+        label = next((match for match in labels if match.start() <= begin < match.end()), None)
         if label is None or _OTHER_NAME.search(text, max(0, label.start() - 30), label.start()):
             return None
         if not label["mark"] and (
             label["of"] or not _HEADING.search(text, max(0, label.start() - 40), label.start())
         ):
             return None
-        statement = label_at(text, label.start(), label)
+        statement = text_after_label(text, label.start(), label)
         return None if statement is None else (None, statement, strong)
 
-    return at
+    return read_cue
 
 
-def _read_tag(text: str, at: int, inside: int, kind: _AnswerKind) -> tuple[Any, Statement, bool] | None:
-    close = re.compile(rf"<\s*/?\s*{kind.tag}\s*>", re.IGNORECASE).search(text, inside, inside + MAX_CHARS)
-    end = close.start() if close else min(len(text), inside + MAX_CHARS)
-    content = text[inside:end]
+def _read_tag(text: str, begin: int, inner: int, kind: _AnswerKind) -> tuple[Any, Statement, bool] | None:
+    close = re.compile(rf"<\s*/?\s*{kind.tag}\s*>", re.IGNORECASE).search(text, inner, inner + MAX_CHARS)
+    end = close.start() if close else min(len(text), inner + MAX_CHARS)
+    content = text[inner:end]
     if not content.strip() or (close is None and "\n" in content.strip()):
         return None
-    value = kind.parse(content) or kind.marked(content)
-    return value, Statement("tag", inside, end, statement_mood.mood(text, at - 1, end)), True
+    value = kind.parse(content) or kind.read_delimited(content)
+    return value, Statement("tag", inner, end, statement_mood.mood(text, begin - 1, end)), True
 
 
 def stated_formula(
     text: str, is_formula: Callable[[str], bool], *, truncated: bool = False
 ) -> Reading | None:
-    """Return the formula that a reply states last; `is_formula(token)`: whether a token is one. None if nothing is stated."""
+    """Return the formula that a reply states last; `is_formula(token)`: whether a token is one. None if there is none."""
 
     def parse(content: str) -> str | None:
         return read_formula(content, is_formula)
 
     kind = _AnswerKind(
-        "molformula",
-        ("formula", "分子式", "化学式"),
-        _LABEL["formula"],
-        parse,
-        marked=lambda content: _undecorated(content) or None,
-        in_span=parse,
-        alone=lambda line: parse(line) or _odd_formula(line),
-        last_line=parse,
-    )
+        "molformula", ("formula", "分子式", "化学式"), _LABELS["formula"], parse,
+        read_delimited=lambda content: _undecorated(content) or None, parse_span=parse,
+        parse_line=lambda line: parse(line) or _formula_like_word(line), parse_last_line=parse,
+    )  # fmt: skip
     return _read_stated(text, kind, truncated=truncated)
 
 
 def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
-    """Return the systematic name that a reply states last; None: nothing is stated."""
+    """Return the systematic name that a reply states last; None if there is none."""
     return _read_stated(text, _NAME, truncated=truncated)
 
 
@@ -265,7 +255,7 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
     readings = []
     for span in [*_BOLD.finditer(text, begin)][-_MAX_SPANS:]:
         group = span.lastindex or 1
-        value = kind.in_span(span[group])
+        value = kind.parse_span(span[group])
         if value is not None and statement_mood.mood(text, span.start(), span.end()) == "asserted":
             readings.append(
                 narrow_reading(text, Reading(value, "emphasis", span.start(group), span.end(group)))
@@ -274,15 +264,15 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
     if readings:
         return readings[-1] if len({reading.value for reading in readings}) == 1 else None
     last = lines[-1]
-    if len(lines) == 1 and not text[: last.start()].strip() and (value := kind.alone(last[0])):
+    if len(lines) == 1 and not text[: last.start()].strip() and (value := kind.parse_line(last[0])):
         return asserted_reading(text, Reading(value, "whole", last.start(), last.end()))
-    if kind.last_line and (value := kind.last_line(last[0])):
+    if kind.parse_last_line and (value := kind.parse_last_line(last[0])):
         return asserted_reading(text, Reading(value, "last line", last.start(), last.end()))
     return None
 
 
-def _odd_formula(line: str) -> str | None:
-    """Return a single word with digits, which is stated as a formula although it is not one."""
+def _formula_like_word(line: str) -> str | None:
+    """Return a line that is a single word with digits: a malformed formula."""
     undecorated = _undecorated(line)
     return undecorated if len(undecorated.split()) == 1 and re.search(r"\d", undecorated) else None
 
@@ -297,15 +287,15 @@ def read_formula(text: str, is_formula: Callable[[str], bool]) -> str | None:
     if is_formula(undecorated := _undecorated(text)):
         return undecorated
     if (result := re.split(r"[=→]", text)[-1]) != text and is_formula(
-        total := _undecorated(result.rstrip("✓✔✅ "))
+        right_side := _undecorated(result.rstrip("✓✔✅ "))
     ):
-        return total
+        return right_side
     if "\\cdot" in text:
         hydrates = _undecorated_tokens(re.sub(r"\s*\\cdot\s*", "·", text.replace("\\,", "")))
         if len(formulas := {token for token in hydrates if "·" in token and is_formula(token)}) == 1:
             return formulas.pop()
     unwrapped = _WRAP.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
-    tokens = [token for token in map(_undecorated, _TOKENS.split(unwrapped)) if token and token not in _WORDS]
+    tokens = {*_undecorated_tokens(unwrapped)} - _AMBIGUOUS_WORDS - {""}
     formulas = {token for token in tokens if re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token) and is_formula(token)}
     return formulas.pop() if len(formulas) == 1 else None
 
@@ -327,19 +317,19 @@ def read_name(text: str) -> str | None:
         text = code[1]
     elif bold := re.match(r"\*\*([^*\n]{1,500})\*\*", text):
         text = bold[1]
-    if text.count("**") % 2:  # its opening mark precedes the statement
+    if text.count("**") % 2:  # the opening mark precedes the statement
         text = text.partition("**")[0]
     if "\\" in text:
         text = _WRAP.sub(r"\1", text)
     text = _PREFIX.sub("", text)
     if _CJK.search(text):
         text = _latin_part(_REMARK.sub("", text))
-    talk = _PHRASE.search(text)
-    text = _undecorated(_REMARK.sub("", text[: talk.start()] if talk else text))
+    clause_end = _CLAUSE_END.search(text)
+    text = _undecorated(_REMARK.sub("", text[: clause_end.start()] if clause_end else text))
     text = re.sub(r"^(?:therefore|thus|then|probably|likely|most\s+likely)\s+", "", text)
     if (
-        _START.match(text)
-        or _SENTENCE.search(text)
+        _SENTENCE_START.match(text)
+        or _SENTENCE_WORDS.search(text)
         or not re.search(r"[A-Za-zα-ω]{3}", text)
         or len(text.split()) > 12
     ):
@@ -371,18 +361,14 @@ _SUBJECT = lazy_pattern(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}|it\s+)is\s+", r
 
 
 def _read_name_line(line: str) -> str | None:
-    """Read a reply of one line: a name, or a sentence of which it is the predicate ("The compound is butan-2-ol.")."""
+    """Read a reply of one line: a name, or a sentence whose predicate is a name ("The compound is butan-2-ol.")."""
     subject = _SUBJECT.match(line)
     name = read_name(line[subject.end() :] if subject else line)
     return name if name and (subject is None or re.search(r"\d", name)) else None
 
 
 _NAME = _AnswerKind(
-    "iupac",
-    ("name", "named", "called", "名称", "命名", "名"),
-    _LABEL["name"],
-    read_name,
-    marked=lambda content: _without_label(content) or None,
-    in_span=_read_name_span,
-    alone=_read_name_line,
-)
+    "iupac", ("name", "named", "called", "名称", "命名", "名"), _LABELS["name"], read_name,
+    read_delimited=lambda content: _without_label(content) or None, parse_span=_read_name_span,
+    parse_line=_read_name_line,
+)  # fmt: skip

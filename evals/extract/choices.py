@@ -5,8 +5,8 @@ r"""Extract the option that a reply states and does not retract: the `strict` ru
 >>> choice("Hence $\\boxed{\\dfrac{27}{64}}$.", ["9/64", "27/64"]).value
 'B'
 
-Statements are found as for every kind of answer (`reading.py`). This module parses letters and option texts; further
-ways to name an option ("option B is correct", "only C remains", 故选C) are in the table `option_cues.CUES`.
+Statements are searched for as for every kind of answer (`reading.py`). This module parses letters and option texts;
+further ways to name an option ("option B is correct", "only C remains", 故选C) are in the table `option_cues.CUES`.
 """
 
 from __future__ import annotations
@@ -46,10 +46,9 @@ _NONE_OF_THEM = lazy_pattern(
     re.IGNORECASE,
 )
 _LABELS = lazy_pattern(r"(?<![A-Za-z0-9])([A-Z])[).:](?=\s)")
-_SENTENCES = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
+_SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _MAX_ANSWER_CHARS = 60
-"""Maximum length of an answer line that counts as an answer although it names no option."""
-# The form that our own prompts ask for, as the whole last line: nothing else needs to be examined.
+"""Maximum length of an answer line that is refused if it names no option; longer ones are ignored."""
 _LONE_LETTER = lazy_pattern(r"[ (\[*_`$]{0,4}([A-Z])[)\]*_`$]{0,4}[ \t]*(?:$|\n|[.;](?=\s|$))")
 _FIRST_LINE = lazy_pattern(r"\s{0,8}[(\[*_`$]{0,4}[A-Z][)\]*_`$.]{0,4}[ \t]*\n")
 _CLOSING = re.compile(
@@ -61,8 +60,8 @@ _CLOSING = re.compile(
 def letter(text: str, count: int) -> str | None:
     """Read the single letter, among the first `count`, that the reply states; None if there is none.
 
-    A last statement that names two options, or a letter beyond `count`, is not an answer, and earlier
-    statements are not used: what the model retracted must not be credited.
+    If the last statement names two options, or a letter beyond `count`, there is no answer: earlier statements, which
+    the model retracted, must not be credited.
 
     >>> letter("The answer is A. No, wait: ANSWER: C", 4), letter("I am not sure.", 10), letter("A or B", 4)
     ('C', None, None)
@@ -72,10 +71,10 @@ def letter(text: str, count: int) -> str | None:
 
 
 def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
-    """Read the one option that the reply states, by its letter or by its own text; the value is its letter as shown.
+    """Read the one option that the reply states, by its letter or by its own text; the value is its letter in the prompt.
 
-    `truncated` says that the reply is cut off at its end, where an incomplete statement, or one about to be retracted, is
-    not an answer.
+    `truncated`: the reply was cut off, so that a statement at its very end may be incomplete or about to be retracted and
+    is not an answer.
     """
     return stated_letters(text, len(options), options, single=True, truncated=truncated)
 
@@ -83,9 +82,9 @@ def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Rea
 def stated_letters(
     text: str, count: int, options: Sequence[str] = (), *, single: bool = False, truncated: bool = False
 ) -> Reading | None:
-    """Read the options that the reply states; the value is a string of letters as shown, in the order stated.
+    """Read the options that the reply states; the value is a string of letters in the order stated.
 
-    With `single` two options in one statement are not an answer. `truncated` is explained in `choice`.
+    With `single`, two options in one statement are not an answer. `truncated` is as in `choice`.
     """
     if not truncated and (closing := _read_closing_line(text)) is not None:
         if closing.value >= chr(ord("A") + count):
@@ -94,9 +93,9 @@ def stated_letters(
             return closing
     text = half_width(text)
     parser = _Parser(count, options, single=single)
-    reading = read_answer(text, parser, cues=CUES, shaped=False, truncated=truncated)
+    reading = read_answer(text, parser, cues=CUES, use_layout=False, truncated=truncated)
     if reading is None and truncated:
-        reading = _complete_reading(read_answer(text, parser, cues=CUES, shaped=False), text)
+        reading = _complete_reading(read_answer(text, parser, cues=CUES, use_layout=False), text)
     if reading is None and not parser.refused and (not truncated or _FIRST_LINE.match(text)):
         reading = _read_layout(text, parser)
     if (
@@ -110,20 +109,20 @@ def stated_letters(
 
 
 def _complete_reading(reading: Reading | None, text: str) -> Reading | None:
-    """Return the reading of a truncated reply if it is one letter on an answer line, which cannot be incomplete."""
+    """Return the reading of a truncated reply if it is one letter on an answer line, which is complete."""
     if reading is None or reading.form != "line":
         return None
     letter = _LONE_LETTER.match(text, reading.begin)
-    stands = letter is not None and letter[1] == reading.value and not retracts(text, letter.end())
-    return reading if stands else None
+    is_complete = letter is not None and letter[1] == reading.value and not retracts(text, letter.end())
+    return reading if is_complete else None
 
 
 def _read_closing_line(text: str) -> Reading | None:
-    """Read a reply that ends with an answer line, or with the sentence "The answer is (B)."."""
+    """Read a last line or sentence in the form that our prompts request: "ANSWER: B", "The answer is (B)."."""
     end = len(text.rstrip())
-    last = max(text.rfind("\n", 0, end), text.rfind(". ", max(0, end - 60), end - 1), end - 80, -1)
-    closing = _CLOSING.fullmatch(text, max(last, 0))
-    if closing is None or asks_next_question(text) or not (last <= 0 or text[last] in "\n."):
+    line_begin = max(text.rfind("\n", 0, end), text.rfind(". ", max(0, end - 60), end - 1), end - 80, -1)
+    closing = _CLOSING.fullmatch(text, max(line_begin, 0))
+    if closing is None or asks_next_question(text) or not (line_begin <= 0 or text[line_begin] in "\n."):
         return None
     return Reading(closing[1].upper(), "line", closing.start(1), closing.end(1))
 
@@ -140,7 +139,7 @@ class _Parser:
     def __init__(self, count: int, options: Sequence[str], *, single: bool) -> None:
         self.count = count
         self._single = single
-        self._given = options
+        self._option_texts = options
         self._options: Options | None = None
         self.refused = False
 
@@ -148,85 +147,93 @@ class _Parser:
     def options(self) -> Options:
         """Return the options' texts, prepared at the first use."""
         if self._options is None:
-            self._options = Options(self._given)
+            self._options = Options(self._option_texts)
         return self._options
 
     def __call__(self, content: str, form: Form) -> Any:
-        letters, _, _ = parse_letters(content, 0, len(content), strong=True, run=True)
+        letters, _, _ = parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)
         letters = "".join(dict.fromkeys(letters))
         if self._single and len(letters) > 1:
             self.refused = True
             return REFUSED
         if letters:
-            return self._agrees(content, letters)
-        outcome = self.by_text(content, form)
+            return self._checked_letters(content, letters)
+        outcome = self.parse_text(content, form)
         self.refused = self.refused or outcome is REFUSED
         return outcome
 
-    def shaped(self, text: str) -> Reading | None:
+    def read_option_text(self, text: str) -> Reading | None:
         """Read an option's own text from a reply that states no answer."""
-        if not self._given:
+        if not self._option_texts:
             return None
-        return read_layout(text, self._text_alone) or self._last_words(text)
+        return read_layout(text, self._parse_option_text) or self._read_sentence_end(text)
 
-    def _text_alone(self, content: str, form: Form) -> Any:
-        if (letter := self.options.named(content)) is not None:
-            return None if self.options.others(content, letter) else letter
+    def _parse_option_text(self, content: str, form: Form) -> Any:
+        if (named_letter := self.options.letter_of_text(content)) is not None:
+            return None if self.options.names_another(content, named_letter) else named_letter
         if len(content) <= 2 * _MAX_ANSWER_CHARS and UNDETERMINED.search(content):
-            return self.options.undetermined()
-        return self.options.none_of_them() if _NONE_OF_THEM.fullmatch(strip_formatting(content)) else None
+            return self.options.letter_of_undetermined()
+        return self.options.letter_of_none() if _NONE_OF_THEM.fullmatch(strip_formatting(content)) else None
 
-    def _last_words(self, text: str) -> Reading | None:
+    def _read_sentence_end(self, text: str) -> Reading | None:
         """Read a last sentence that ends with the text of an option and names no other option."""
         end = len(text.rstrip().rstrip(".。*_ "))
         begin = max(
-            (sentence_end.end() for sentence_end in _SENTENCES.finditer(text, max(0, end - 400), end)),
+            (sentence_end.end() for sentence_end in _SENTENCE_END.finditer(text, max(0, end - 400), end)),
             default=max(0, end - 400),
         )
-        if (subject := self.options.subject(text[begin:end])) and not text[:begin].strip():
+        if (subject := self.options.letter_of_subject(text[begin:end])) and not text[:begin].strip():
             return Reading(subject, "prose", begin, end)
-        ending = self.options.ending(text[begin:end])
-        if ending is None or _LABEL.match(text, text.rfind("\n", 0, end) + 1):
+        final_option = self.options.option_at_end(text[begin:end])
+        if final_option is None or _LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
         labels = {name[1] for name in _LABELS.finditer(text, text.rfind("\n", 0, end) + 1, end)}
-        if labels - {ending[0]} or statement_mood.mood(text, begin + ending[1], end) != "asserted":
+        if (
+            labels - {final_option[0]}
+            or statement_mood.mood(text, begin + final_option[1], end) != "asserted"
+        ):
             return None
-        return Reading(ending[0], "prose", begin + ending[1], end)
+        return Reading(final_option[0], "prose", begin + final_option[1], end)
 
-    def glosses(self, line: str, label: re.Match[str], *, offset: int = 0) -> bool:
+    def follows_own_text(self, line: str, label: re.Match[str], *, offset: int = 0) -> bool:
         """Return whether a letter in brackets follows its own option's text: "the nucleus (D)".
 
         `offset`: position of the line in the text in which the label was matched.
         """
         index, before = ord(label[1]) - ord("A"), line[: label.start(1) - offset]
-        if index >= len(self._given) or not before.endswith(" (") or len(self._given[index].strip()) < 3:
+        if (
+            index >= len(self._option_texts)
+            or not before.endswith(" (")
+            or len(self._option_texts[index].strip()) < 3
+        ):
             return False
-        return before[:-2].casefold().endswith(self._given[index].strip().casefold())
+        return before[:-2].casefold().endswith(self._option_texts[index].strip().casefold())
 
-    def _agrees(self, content: str, letters: str) -> Any:
-        """Return REFUSED for a letter beside the text of another option."""
-        if (symbol := _SYMBOL.fullmatch(content)) and (own_letter := self._symbol(symbol["small"], letters)):
-            return own_letter
-        if len(letters) == 1 and self._given and (label_and_text := split_label(content)) is not None:
-            other_letter = self.options.named(label_and_text[1])
-            if (
-                other_letter is not None
-                and label_and_text[0] == letters
-                and other_letter != letters
-                and self._given
-            ):
+    def _checked_letters(self, content: str, letters: str) -> Any:
+        """Return the letters of a statement; REFUSED for a letter with the text of another option."""
+        if (symbol := _SYMBOL.fullmatch(content)) and (
+            symbol_letter := self._letter_of_symbol(symbol["small"], letters)
+        ):
+            return symbol_letter
+        if len(letters) == 1 and self._option_texts and (label_and_text := split_label(content)) is not None:
+            other_letter = self.options.letter_of_text(label_and_text[1])
+            if other_letter is not None and label_and_text[0] == letters and other_letter != letters:
                 self.refused = True
                 return REFUSED
         return letters
 
-    def _symbol(self, small: str, letters: str) -> str | None:
+    def _letter_of_symbol(self, symbol: str, letters: str) -> str | None:
         """Return the letter of the one option whose text is a letter in lower case, if that is not the letter itself."""
-        own_letter = [chr(65 + i) for i, text in enumerate(self._given) if text.strip(" $") == small]
-        return own_letter[0] if len(own_letter) == 1 and own_letter[0] != letters else None
+        letters_of_symbol = [
+            chr(65 + i) for i, text in enumerate(self._option_texts) if text.strip(" $") == symbol
+        ]
+        return (
+            letters_of_symbol[0] if len(letters_of_symbol) == 1 and letters_of_symbol[0] != letters else None
+        )
 
-    def by_text(self, content: str, form: Form) -> Any:
+    def parse_text(self, content: str, form: Form) -> Any:
         """Read an option by its own text; REFUSED for an answer that is not an option."""
-        if self._given and (letter := self.options.named(content)):
+        if self._option_texts and (letter := self.options.letter_of_text(content)):
             letter_beside_text = _LETTER_BESIDE_TEXT.search(content)
             return (
                 REFUSED
@@ -236,8 +243,8 @@ class _Parser:
                 else letter
             )
         if _NO_OPTION_FITS.match(content):
-            undetermined = UNDETERMINED.search(content) and self.options.undetermined()
-            return undetermined or (self._given and self.options.none_of_them()) or REFUSED
+            undetermined = UNDETERMINED.search(content) and self.options.letter_of_undetermined()
+            return undetermined or (self._option_texts and self.options.letter_of_none()) or REFUSED
         if (
             form in ("tag", "line", "json")
             and 0 < len(strip_formatting(content)) <= _MAX_ANSWER_CHARS
@@ -248,7 +255,7 @@ class _Parser:
 
 
 _SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<small>[a-z])\$[.\s*_]{0,9}")
-"""A letter in lower case: as `$e$` it is a symbol; else it may name an option or be an option's text."""
+"""A lower-case letter in dollars, which may be a symbol that is the text of an option."""
 
 # --- replies without a statement ----------------------------------------------------------------------------
 
@@ -258,7 +265,7 @@ _LINE_ALONE = lazy_pattern(
     re.IGNORECASE,
 )
 _LABEL = lazy_pattern(
-    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))",
+    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<a>[A-Z])[)\]）】]|(?P<b>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to))\b|[^\S\n]*(?=(?![和或与及跟])[\u4e00-\u9fff])))"
 )
 _LAST_WORDS = lazy_pattern(r"\b(?:is|be|are|with|to)\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$")
 _LAST_LABEL = lazy_pattern(
@@ -271,7 +278,7 @@ _NEGATED = lazy_pattern(
 )
 _BRACKETED_END = lazy_pattern(r"\(([A-Z])\)[*_.\s]*$")
 _BRACKETED = lazy_pattern(r"\([A-Z]\)")
-_BUT_NOT = lazy_pattern(
+_LETTER_BUT_NOT = lazy_pattern(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}$"
 )
 _ALNUM = lazy_pattern(r"[^\W_]")
@@ -285,22 +292,22 @@ def _read_layout(text: str, parser: _Parser) -> Reading | None:
         return None
     if breaks_off(text):
         return None
-    if end := _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24)):
-        return Reading(end[1], "prose", end.start(1), end.end(1))
+    if match := _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24)):
+        return Reading(match[1], "prose", match.start(1), match.end(1))
     last_line = text.rfind("\n", 0, len(text.rstrip())) + 1
-    if (end := _LAST_LABEL.search(text, max(last_line, len(text.rstrip()) - 24))) and len(
+    if (match := _LAST_LABEL.search(text, max(last_line, len(text.rstrip()) - 24))) and len(
         _BRACKETED.findall(text, last_line)
     ) <= 1:
-        return Reading(end[str(end.lastgroup)], "prose", *end.span(str(end.lastgroup)))
-    if (end := _BRACKETED_END.search(text, max(last_line, len(text.rstrip()) - 24))) and parser.glosses(
-        text[last_line:], end, offset=last_line
-    ):
-        return Reading(end[1], "prose", *end.span(1))
+        return Reading(match[str(match.lastgroup)], "prose", *match.span(str(match.lastgroup)))
+    if (
+        match := _BRACKETED_END.search(text, max(last_line, len(text.rstrip()) - 24))
+    ) and parser.follows_own_text(text[last_line:], match, offset=last_line):
+        return Reading(match[1], "prose", *match.span(1))
     lines = [line for line in re.finditer(r"[^\n]+", text[-20_000:]) if _ALNUM.search(line[0])]
     offset = max(0, len(text) - 20_000)
     if not lines:
         return None
-    if len(lines) == 1 and (exception := _BUT_NOT.match(lines[0][0])):
+    if len(lines) == 1 and (exception := _LETTER_BUT_NOT.match(lines[0][0])):
         return Reading(
             exception[1],
             "whole",
@@ -316,7 +323,7 @@ def _read_layout(text: str, parser: _Parser) -> Reading | None:
     return (
         _read_only_true_option(text, parser.count)
         or _read_edge_label(lines, offset, parser)
-        or parser.shaped(text)
+        or parser.read_option_text(text)
     )
 
 
@@ -326,24 +333,25 @@ def _read_only_true_option(text: str, count: int) -> Reading | None:
     true = [verdict for verdict in verdict_list if verdict.true]
     if len(true) != 1 or len(verdict_list) < min(3, count):
         return None
-    return Reading(true[0].letter, "mark", true[0].at, true[0].at + 1)
+    return Reading(true[0].letter, "mark", true[0].position, true[0].position + 1)
 
 
 def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Reading | None:
     """Read the one label that begins the first or the last line."""
-    labels = {i: m for i, line in enumerate(lines) if (m := _LABEL.match(line[0]))}
-    named = {m["a"] or m["b"] for m in labels.values()}
-    if len(named) != 1 or not (0 in labels or len(lines) - 1 in labels):
+    labels = {i: label for i, line in enumerate(lines) if (label := _LABEL.match(line[0]))}
+    letters = {label["a"] or label["b"] for label in labels.values()}
+    if len(letters) != 1 or not (0 in labels or len(lines) - 1 in labels):
         return None
-    at = 0 if 0 in labels else len(lines) - 1
+    index = 0 if 0 in labels else len(lines) - 1
     line = lines[0][0][:2_000]
     if len(lines) == 1 and any(
-        other[1] not in named and not parser.glosses(line, other) for other in _LABELS.finditer(line)
+        other[1] not in letters and not parser.follows_own_text(line, other)
+        for other in _LABELS.finditer(line)
     ):
         return None
-    if len(lines) > 1 and _REJECTS.match(lines[at][0]) and at:
+    if len(lines) > 1 and _REJECTS.match(lines[index][0]) and index:
         return None
-    if at == 0 and _NEGATED.match(line):
+    if index == 0 and _NEGATED.match(line):
         return None
-    begin = offset + lines[at].start() + labels[at].start("a" if labels[at]["a"] else "b")
-    return Reading(named.pop(), "whole" if at == 0 else "last line", begin, begin + 1)
+    begin = offset + lines[index].start() + labels[index].start("a" if labels[index]["a"] else "b")
+    return Reading(letters.pop(), "whole" if index == 0 else "last line", begin, begin + 1)

@@ -13,8 +13,8 @@ from evals.extract.number_words import spelled_number
 from evals.extract.reading import PROSE, REFUSED, Reading, read_answer
 from evals.extract.statements import Form
 
-_SHORT = 120
-_MATHS = lazy_pattern(r"[\d\\$=√π∞]")
+_MAX_FORMULA_CHARS = 120
+_FORMULA = lazy_pattern(r"[\d\\$=√π∞]")
 _WORD = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = lazy_pattern(r"[=≈]\s*")
 _LEAD_IN = lazy_pattern(
@@ -35,41 +35,44 @@ def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
 def _parse(content: str, form: Form) -> Any:
     if form in PROSE or form == "whole":
         content = _LEAD_IN.sub("", content)
-    forms = tuple(
-        head for head in shortened_answers(content) if any(map(str.isalnum, head)) or head in ("∞", "∅")
+    variants = tuple(
+        variant
+        for variant in shortened_answers(content)
+        if any(map(str.isalnum, variant)) or variant in ("∞", "∅")
     )
-    if not forms:
+    if not variants:
         return None
-    if _UNDECIDED.match(forms[0]) or (form not in PROSE and form != "whole" and gives_up(forms[0])):
+    if _UNDECIDED.match(variants[0]) or (form not in PROSE and form != "whole" and gives_up(variants[0])):
         return REFUSED
-    shortest = forms[-1]
+    shortest = variants[-1]
     words = len(_WORD.findall(shortest))
-    maths = _MATHS.search(shortest) is not None or spelled_number(shortest) is not None
+    is_formula = _FORMULA.search(shortest) is not None or spelled_number(shortest) is not None
     if form in PROSE or form == "whole":
         if statement_mood.mood(content, _value_position(content), len(content)) != "asserted":
             return None
         if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE.search(shortest)):
             return None
-        return forms if maths and words <= 1 and len(content) <= _SHORT and not gives_up(content) else None
+        is_answer = is_formula and words <= 1 and len(content) <= _MAX_FORMULA_CHARS
+        return variants if is_answer and not gives_up(content) else None
     if form == "sentence" and words > _MAX_WORDS:
-        return REFUSED if maths else None
-    return forms
+        return REFUSED if is_formula else None
+    return variants
 
 
 def _value_position(content: str) -> int:
-    """Return the position of an equation's value: "let x = 3" assumes it."""
+    """Return the position of the value of an equation, whose mood is that of the answer ("let x = 3")."""
     equals = _EQUALS.search(content)
     return equals.end() if equals else 0
 
 
 _BLANK = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
 _ROOT = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
-_THIN = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
+_DIGIT_GROUP_SPACE = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
 _COMMAS = lazy_pattern(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
-_TEXT = lazy_pattern(
+_TEXT_COMMAND = lazy_pattern(
     r"\\(?:text|textrm|textbf|mathrm|mbox|operatorname|rm)\s*\{\s*(?P<inner>[^{}]*)\}(?P<power>\s*\^\s*\{?\s*-?\d\s*\}?)?"
 )
-_KEPT_COMMAND = lazy_pattern(
+_KEPT_TEXT = lazy_pattern(
     r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE
 )
 _UNIT = lazy_pattern(
@@ -82,74 +85,53 @@ _MIXED = lazy_pattern(r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<a>\d{1,6})\s*
 _INEQUALITY = lazy_pattern(
     r"\s*(?P<a>[^<>=≤≥]{1,40}?)\s*(?P<l><|≤|\\leq?(?![a-z])|\\lt)\s*\\?[A-Za-z]\w{0,8}\s*(?P<r><|≤|\\leq?(?![a-z])|\\lt)\s*(?P<b>[^<>=≤≥]{1,40}?)\s*"
 )
-_NAMED = lazy_pattern(
+_LEFT_HAND_SIDE = lazy_pattern(
     r"\s*(?:m?\s*\\(?:angle|measuredangle|triangle|overline|widehat|operatorname)\s*)?\{?\\?[A-Za-z]{1,20}\}?(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)"
 )
 _BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
 _PI = lazy_pattern(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
-_SIGNS = str.maketrans(
-    {
-        "π": "\\pi ",
-        "∞": "\\infty ",
-        "√": "\\sqrt",
-        "×": "\\times ",
-        "·": "\\cdot ",
-        "≤": "\\leq ",
-        "≥": "\\geq ",
-        "≠": "\\neq ",
-        "∪": "\\cup ",
-        "∅": "\\emptyset ",
-        "⟨": "(",
-        "⟩": ")",
-        "–": "-",
-    }
-)
+_LATEX_SYMBOLS = str.maketrans({
+    "π": "\\pi ", "∞": "\\infty ", "√": "\\sqrt", "×": "\\times ", "·": "\\cdot ", "≤": "\\leq ", "≥": "\\geq ",
+    "≠": "\\neq ", "∪": "\\cup ", "∅": "\\emptyset ", "⟨": "(", "⟩": ")", "–": "-",
+})  # fmt: skip
+_SYNONYMS = {
+    "\\$": "", "$": "", "\\%": "%", "\\left": "", "\\right": "", "\\langle": "(", "\\rangle": ")",
+    "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\(": "", "\\)": "",
+}  # fmt: skip
+"""LaTeX command -> its replacement, in the order in which they are replaced."""
 
 
 def normalise_expression(text: str) -> str:
     """Return an expression with numbers normalised, units removed, and double inequalities written as intervals."""
-    text = (
-        strip_formatting(text)
-        .replace("\\$", "")
-        .replace("$", "")
-        .replace("\\%", "%")
-        .replace("\\left", "")
-        .replace("\\right", "")
-    )
-    text = (
-        text.replace("\\langle", "(")
-        .replace("\\rangle", ")")
-        .replace("\\dfrac", "\\frac")
-        .replace("\\tfrac", "\\frac")
-    )
-    text = text.replace("\\(", "").replace("\\)", "").strip()
+    text = strip_formatting(text)
+    for command, replacement in _SYNONYMS.items():
+        text = text.replace(command, replacement)
+    text = text.strip()
     text = _ROOT.sub(r"\\sqrt{\1}", text).replace("{bmatrix}", "{pmatrix}")
-    text = _THIN.sub("", _DEGREES.sub("", text))
+    text = _DIGIT_GROUP_SPACE.sub("", _DEGREES.sub("", text))
     text = _COMMAS.sub(lambda number: number[0].replace(",", ""), text)
-    text = _BLANK.sub(" ", _UNIT.sub("", _TEXT.sub(_unwrap_command, text))).strip()
+    text = _BLANK.sub(" ", _UNIT.sub("", _TEXT_COMMAND.sub(_unwrap_command, text))).strip()
     if match := _MATRIX.fullmatch(text):
         text = "(" + ", ".join(part.strip() for part in match["inner"].split("\\\\") if part.strip()) + ")"
     if match := _MIXED.fullmatch(text):
         text = f"{match['sign']}({match['whole']}+{match['a']}/{match['b']})"
     if match := _INEQUALITY.fullmatch(text):
-        left, right = (
-            ("(" if match["l"] in ("<", "\\lt") else "["),
-            (")" if match["r"] in ("<", "\\lt") else "]"),
-        )
+        left = "(" if match["l"] in ("<", "\\lt") else "["
+        right = ")" if match["r"] in ("<", "\\lt") else "]"
         text = f"{left}{match['a']}, {match['b']}{right}"
-    return _PI.sub(r"\\pi ", text.translate(_SIGNS)).strip(" .")
+    return _PI.sub(r"\\pi ", text.translate(_LATEX_SYMBOLS)).strip(" .")
 
 
 def _unwrap_command(command: re.Match[str]) -> str:
     inner = command["inner"]
-    if _KEPT_COMMAND.fullmatch(inner) or command.start() == 0:
+    if _KEPT_TEXT.fullmatch(inner) or command.start() == 0:
         return f" {inner} "
     return " "
 
 
 def right_hand_side(text: str) -> str:
     """Return the right-hand side of an equation: 3 for "x = 3"."""
-    name = _NAMED.match(text)
+    name = _LEFT_HAND_SIDE.match(text)
     return text[name.end() :] if name and "=" not in text[name.end() :] else text
 
 

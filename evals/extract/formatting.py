@@ -1,4 +1,4 @@
-r"""Remove the formatting of an answer before it is parsed as any kind.
+r"""Remove the formatting of an answer before it is parsed.
 
 >>> strip_formatting(r"$\boxed{\textbf{113}}$."), strip_formatting("`Ｃ`。"), strip_formatting(r"\(\mathrm{27/64}\)")
 ('113', 'C', '27/64')
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from evals.extract.lazy_pattern import lazy_pattern
 
 MAX_CHARS = 2_000
-"""Number of characters of an answer that are examined."""
+"""Maximum number of characters of an answer that are examined."""
 _FULL_WIDTH = {0xFF01 + i: chr(0x21 + i) for i in range(94)} | {
     0x3000: " ",
     0x2212: "-",
@@ -44,16 +44,16 @@ _PAIRS = (
     ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("```", "```"), ("``", "``"), ("`", "`"), ("**", "**"), ("__", "__"), ("*", "*"),
     ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("「", "」"), ("『", "』"), ("《", "》"), ("【", "】"), ("„", "“"),
 )  # fmt: skip
-_BY_SIGN = {left[0]: [pair for pair in _PAIRS if pair[0][0] == left[0]] for left, _ in _PAIRS}
+_PAIRS_BY_SIGN = {left[0]: [pair for pair in _PAIRS if pair[0][0] == left[0]] for left, _ in _PAIRS}
 _UNFORMATTED = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
-"""Text without any formatting, like most options' texts."""
+"""Text without formatting, as most options are."""
 _LEADING = lazy_pattern(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
 _TRAILING = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
 _TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t")
-"""Possible last characters of text that `_TRAILING` shortens."""
+"""The characters with which a match of `_TRAILING` can end."""
 _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
-"""All that `_TRAILING` matches, except blanks."""
-_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
+"""The characters in a match of `_TRAILING`, except blanks."""
+_COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _BREAK = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
     r"|\s*[,;，；]\s*(?=(?:not|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|since|however|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这))"
@@ -62,8 +62,8 @@ _BREAK = lazy_pattern(
     re.IGNORECASE,
 )
 _BRACKETED = lazy_pattern(r"\([^(),;]{1,200}\)")
-_MAX_SHORTENED = 6
-_BREAKS_WITHIN = 400
+_MAX_VERSIONS = 6
+_MAX_BREAK_CHARS = 400
 
 
 def half_width(text: str) -> str:
@@ -74,7 +74,7 @@ def half_width(text: str) -> str:
 
 
 def strip_formatting(text: str) -> str:
-    r"""Remove the formatting around an answer: blanks, bold, code, quotes, dollars, `\text{}`, a trailing stop. Linear for short text."""
+    r"""Remove the formatting around an answer: blanks, bold, code, quotes, dollars, `\text{}`, a final full stop."""
     text = text[:MAX_CHARS]
     if _UNFORMATTED.fullmatch(text):
         return text
@@ -85,9 +85,9 @@ def strip_formatting(text: str) -> str:
     if "\\" in text:
         text = _EMPTY_BOX.sub("", _COLOUR.sub("", _ALIGNED.sub("", text)))
     for _ in range(24):
-        before = text
+        previous = text
         text = _strip_delimiters(text.strip())
-        if text == before:
+        if text == previous:
             break
     return text
 
@@ -102,11 +102,11 @@ def _strip_delimiters(text: str) -> str:
         if trailing := _TRAILING.search(text, begin):
             text = text[: trailing.start()]
     if not text.isascii():
-        text = _ENDING.sub("", text)
-    for left, right in _BY_SIGN.get(text[:1], ()):
-        if len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right):
-            inner = text[len(left) : -len(right)]
-            if left not in inner and right not in inner:
+        text = _COPULA_ENDING.sub("", text)
+    for opening, closing in _PAIRS_BY_SIGN.get(text[:1], ()):
+        if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
+            inner = text[len(opening) : -len(closing)]
+            if opening not in inner and closing not in inner:
                 return inner
     if text[-1:] == "$" and text.count("$") == 1:
         return text[:-1]
@@ -120,7 +120,7 @@ def _strip_delimiters(text: str) -> str:
 
 
 def _balanced(text: str) -> bool:
-    """Return whether braces close in the order in which they open."""
+    """Return whether the braces are balanced."""
     depth = 0
     for mark in re.finditer(r"\\.|[{}]", text, re.DOTALL):
         depth += (mark[0] == "{") - (mark[0] == "}")
@@ -132,16 +132,16 @@ def _balanced(text: str) -> bool:
 def shortened_answers(text: str) -> Iterator[str]:
     """Yield an answer without formatting, then shorter versions without the explanation that follows.
 
-    The answer is not split at "or", "and" or a bare comma; two answers therefore remain two.
+    It is not split at "or", "and" or a bare comma, so that two answers are not shortened to one.
     """
     unformatted = strip_formatting(text)
     yield unformatted
     seen = {unformatted}
     if _BRACKETED.fullmatch(unformatted):
         yield unformatted[1:-1].strip()
-    cuts = [break_.start() for break_ in _BREAK.finditer(unformatted, 0, _BREAKS_WITHIN) if break_.start()]
-    for cut_position in [*cuts[: _MAX_SHORTENED - 1], *cuts[-1:]][: len(cuts)][::-1]:
-        head = strip_formatting(unformatted[:cut_position])
-        if head and head not in seen:
-            seen.add(head)
-            yield head
+    breaks = [match.start() for match in _BREAK.finditer(unformatted, 0, _MAX_BREAK_CHARS) if match.start()]
+    for break_position in [*breaks[: _MAX_VERSIONS - 1], *breaks[-1:]][: len(breaks)][::-1]:
+        shortened = strip_formatting(unformatted[:break_position])
+        if shortened and shortened not in seen:
+            seen.add(shortened)
+            yield shortened

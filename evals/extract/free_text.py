@@ -18,18 +18,18 @@ from evals.extract.reading import PROSE, REFUSED, Reading, read_answer
 from evals.extract.statements import Form
 
 MAX_REPLY_CHARS = 80
-"""Length limit in characters of a reply that states nothing and is read as a whole."""
+"""Maximum length of a reply without a statement that is read as a whole."""
 _SENTENCE_VERB = lazy_pattern(
     r"\s(?:is|are|was|were|has|had|have|shows|equals|measures|(?:occur(?:s|red)|happen(?:s|ed)|peak(?:s|ed)|beg[ai]ns?|start(?:s|ed)|end(?:s|ed))\s+in)\s",
     re.IGNORECASE,
 )
-_UNKNOWN = lazy_pattern(
+_DECLINES = lazy_pattern(
     r"(?:I|we)\s+(?:do\s?n[o'’]t|don['’]t|can\s?not|can['’]t|am\s+(?:not|unable))\b|(?:sorry|unable)\b|抱歉|无法",
     re.IGNORECASE,
 )
 _MAX_WORDS = 5
-"""Maximum number of words of an answer that a last line ends with."""
-_SENTENCE = 240
+"""Maximum number of words of an answer that is not introduced as one."""
+_MAX_SENTENCE_CHARS = 240
 
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
@@ -50,10 +50,10 @@ _CALCULATION = lazy_pattern(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−
 def _parse(content: str, form: Form) -> Any:
     if calculation := _CALCULATION.match(content):
         content = content[calculation.end() :]
-    forms = tuple(head for head in shortened_answers(content) if head)
-    if not forms:
+    variants = tuple(variant for variant in shortened_answers(content) if variant)
+    if not variants:
         return None
-    if _UNKNOWN.match(forms[0]):
+    if _DECLINES.match(variants[0]):
         return REFUSED
     if (
         form == "whole"
@@ -64,15 +64,15 @@ def _parse(content: str, form: Form) -> Any:
     if form in PROSE or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
             return None
-        words = len(forms[-1].split())
-        if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, forms)):
-            return None  # read from its end
-        if len(content) > MAX_REPLY_CHARS or (words > _MAX_WORDS and number(forms[-1]) is None):
+        words = len(variants[-1].split())
+        if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, variants)):
+            return None  # its predicate is read instead
+        if len(content) > MAX_REPLY_CHARS or (words > _MAX_WORDS and number(variants[-1]) is None):
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and words > 2:
             return None
-        return forms
-    return REFUSED if form == "sentence" and len(forms[0]) > _SENTENCE else forms
+        return variants
+    return REFUSED if form == "sentence" and len(variants[0]) > _MAX_SENTENCE_CHARS else variants
 
 
 _CHINESE = {name: float(value) for value, name in enumerate("零一二三四五六七八九十")} | {"两": 2.0}
@@ -93,7 +93,7 @@ _NUMBER = lazy_pattern(
     re.DOTALL,
 )
 _REMAINDER = lazy_pattern(r"(?:[A-Za-z°µΩ$€£¥%][A-Za-z°µΩ/%$·\s²³^-]{0,40}\d?|[\u4e00-\u9fff]{1,6})?[\s.]*")
-_COUNTED = lazy_pattern(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
+_SECOND_NUMBER = lazy_pattern(r"\s*(?:or|and|to|through|vs)\b", re.IGNORECASE)
 _LATEX = lazy_pattern(r"\\(?:text|mathrm|mathbf|rm|left|right|displaystyle)\b|\\[,;:! ]|[{}](?![^{}]*\})|~")
 _NAMED = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d.$\\])")
 
@@ -101,8 +101,8 @@ _NAMED = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d
 def number(text: str, *, scaled: bool = True) -> float | None:
     """Return the only number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is ignored.
 
-    The value is None without a number, or with several. Only a unit may follow. With `scaled` the number is
-    multiplied by "million" and the like; the axis of a chart may already be in millions.
+    None without a number, or with several. Only a unit may follow. Without `scaled`, "million" and the like are ignored:
+    the axis of a chart may already be in millions.
     """
     text = strip_formatting(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
     if match := _NAMED.match(text):
@@ -117,7 +117,7 @@ def number(text: str, *, scaled: bool = True) -> float | None:
         return _fraction_value(fraction, text)
     cleaned = re.sub(r"[{}]", "", _LATEX.sub(" ", text)).strip()
     match = _NUMBER.fullmatch(cleaned)
-    if match is None or not _REMAINDER.fullmatch(match["rest"]) or _COUNTED.match(match["rest"]):
+    if match is None or not _REMAINDER.fullmatch(match["rest"]) or _SECOND_NUMBER.match(match["rest"]):
         return None
     return _value(match, scaled=scaled)
 

@@ -1,4 +1,4 @@
-r"""Parse the verdict of a judge model by a closed grammar.
+r"""Parse the verdict of a judge model strictly.
 
 >>> verdict('{"case": "3f9a", "verdict": "A"}', "3f9a", ("A", "B"))
 'A'
@@ -19,14 +19,14 @@ MAX_CHARS = 4_000
 """Maximum length of a verdict in characters."""
 Stated: TypeAlias = float | Literal["nothing"] | None
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n[ \t]*```\Z", re.DOTALL)
-_FIRST = re.compile(r"A|B")
+_A_OR_B = re.compile(r"A|B")
 
 
 def _verdict_field(text: str, case: str, field: str) -> Any:
     """Return one field of the one JSON object that a verdict must be; None if it is anything else.
 
-    The object must name the case: that number is not in the candidate's text, so a judge that repeats the
-    candidate, or obeys instructions in it, gives no verdict.
+    The object must name the case, a random number that is not in the candidate's text: a judge that repeats the candidate
+    or follows instructions in it gives no valid verdict.
     """
     text = text.strip()
     if len(text) > MAX_CHARS:
@@ -47,7 +47,7 @@ def verdict(text: str, case: str, allowed: Sequence[str]) -> str | None:
 
 
 def number_stated(text: str, case: str) -> Stated:
-    """Read the number that a judge found in a reply; `nothing` if it found none, None for no verdict."""
+    """Read the number that a judge extracted from a reply; `nothing` if the reply has none, None without a verdict."""
     field_value = _verdict_field(text, case, "number")
     if field_value == "none":
         return "nothing"
@@ -60,12 +60,12 @@ def number_stated(text: str, case: str) -> Stated:
 
 
 def text_stated(text: str, case: str) -> str | None:
-    """Read the answer that a judge found in a reply; empty if it found none, None for no verdict."""
+    """Read the answer that a judge extracted from a reply; empty if the reply has none, None without a verdict."""
     field_value = _verdict_field(text, case, "answer")
     return field_value.strip() if isinstance(field_value, str) else None
 
 
-_NAMES = {"CORRECT": "A", "INCORRECT": "B", "A: CORRECT": "A", "B: INCORRECT": "B"}
+_OPENCOMPASS_NAMES = {"CORRECT": "A", "INCORRECT": "B", "A: CORRECT": "A", "B: INCORRECT": "B"}
 
 
 def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
@@ -76,11 +76,11 @@ def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
     word = text.strip(" \t\r\n*.\"'`").upper()
     if word in allowed:
         return word
-    return _NAMES.get(word) if tuple(allowed) == ("A", "B") else None
+    return _OPENCOMPASS_NAMES.get(word) if tuple(allowed) == ("A", "B") else None
 
 
 def number_bare(text: str) -> float | None:
-    """Read the number of a judge that was asked to reply with nothing else."""
+    """Read the verdict of a judge that was asked to reply with a number only."""
     try:
         number = float(text.strip()) if len(text) < 100 and "_" not in text else inf
     except ValueError:
@@ -93,5 +93,5 @@ def verdict_opencompass(text: str) -> str | None:
 
     Its defects: `Answer: B` is an A, and `CORRECT`, which the same prompt asks for, is not a verdict.
     """
-    match = _FIRST.search(text)
+    match = _A_OR_B.search(text)
     return match[0] if match else None

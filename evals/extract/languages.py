@@ -1,6 +1,6 @@
-"""The phrases that announce an answer in other languages: nouns, and the words between noun and answer.
+"""The phrases that introduce an answer in other languages: nouns, and the words between noun and answer.
 
-English and Chinese have their own patterns in `statements.py`; the nouns of all languages are searched in the same way.
+English and Chinese have their own patterns in `statements.py`.
 """
 
 from __future__ import annotations
@@ -29,21 +29,12 @@ LANGUAGES = {
 """By the language's English name."""
 
 FOREIGN_OPTIONS = (
-    "opción",
-    "opzione",
-    "opção",
-    "alternativa",
-    "вариант",
-    "letra",
-    "lettre",
-    "lettera",
-    "選択肢",
-    "선택지",
-)
-"""Nouns for an option, as searched for; French and German also use "option"."""
+    "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "選択肢", "선택지",
+)  # fmt: skip
+"""Nouns for an option that differ from the English "option"."""
 
 NOUNS = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
-"""Noun -> its row."""
+"""Noun -> its language."""
 
 FILLERS = (
     r"(?:(?:la|le|el|il|die|der|das|a|o|l')[^\S\n]*(?=(?:letra|lettre|lettera|option|opción|opzione|opção|alternativa|buchstabe|réponse|choix)\b)"

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from evals.extract import statement_mood
 from evals.extract.formatting import strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.statements import NOT, Statement
+from evals.extract.statements import NEGATED_ANSWER, Statement
 
 _BOLD = lazy_pattern(
     r"\*\*(?P<a>[^*\n]{1,300})\*\*|(?<![\w_])__(?P<b>[^_\n]{1,300})__(?!\w)|(?<!`)`(?P<c>[^`\n]{1,300})`(?!`)"
 )
-_CHECK = lazy_pattern(r"^[^\n]{0,200}(?:✓|✔|✅|☑|\[x\])[^\n]{0,200}$", re.MULTILINE | re.IGNORECASE)
 _GIVES_UP = lazy_pattern(
     r"\b(?:sorry|cannot|can['’]t|unable|do(?:n['’]t|\s+not)\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
-    r"|抱歉|无法|不能|不知道|不确定|对不起",
+    r"|抱歉|无法|不能|不知道|不确定|对不起"
 )
 _LAST_SENTENCE = lazy_pattern(r"(?:[.!?](?=\s)|[。；！？\n])")
 
@@ -25,7 +24,7 @@ _GUESS = lazy_pattern(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
 )
-"""A phrase that announces an answer nevertheless."""
+"""A phrase that introduces an answer after all."""
 
 
 def gives_up(text: str, begin: int = 0) -> bool:
@@ -39,34 +38,39 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     if not lines:
         return
     is_whole_reply = begin == 0 or text[:begin].isspace()
-    (first, first_end), (last, end) = lines[0], lines[-1]
+    (first_begin, first_end), (last_begin, end) = lines[0], lines[-1]
     if len(lines) == 1 and is_whole_reply:
-        yield Statement("whole", last, end)
+        yield Statement("whole", last_begin, end)
     elif (
         is_whole_reply
         and len(lines) <= 3
         and len(text.strip()) <= 80
-        and not _repeats(text[last:end], text[first:first_end])
-    ):  # displayed over candidates lines
-        yield Statement("whole", first, end)
-    if (gives_up(text, last) and not _GUESS.search(text, last)) or text.rstrip().endswith(("?", "？")):
+        and not _repeats(text[last_begin:end], text[first_begin:first_end])
+    ):  # displayed over several lines
+        yield Statement("whole", first_begin, end)
+    is_question = text.rstrip().endswith(("?", "？"))
+    if is_question or (gives_up(text, last_begin) and not _GUESS.search(text, last_begin)):
         return
     spans = [span for span in _BOLD.finditer(text, begin) if _is_emphasised_answer(text, span)]
-    for candidates in ([span for span in spans if span.start() >= last], spans):
-        if len({span[str(span.lastgroup)].strip() for span in candidates}) == 1:
-            yield Statement("emphasis", *candidates[-1].span(str(candidates[-1].lastgroup)))
-    yield Statement("last line", last, end)
-    if len(lines) > 1 and is_whole_reply and _BOLD.fullmatch(text[first:first_end].strip().rstrip(".")):
-        yield Statement("emphasis", first, first_end)
-    sentence = last
-    for stop in _LAST_SENTENCE.finditer(text, sentence, max(sentence, len(text.rstrip()) - 1)):
-        sentence = stop.end()
-    if tail := _sentence_end(text, sentence):
-        yield tail
-        rounded = text.rfind("≈", sentence, tail.begin)
-        if rounded >= 0 and (exact := _sentence_end(text, sentence, rounded)):
+    for group in ([span for span in spans if span.start() >= last_begin], spans):
+        if len({span[str(span.lastgroup)].strip() for span in group}) == 1:
+            yield Statement("emphasis", *group[-1].span(str(group[-1].lastgroup)))
+    yield Statement("last line", last_begin, end)
+    if len(lines) > 1 and is_whole_reply and _BOLD.fullmatch(text[first_begin:first_end].strip().rstrip(".")):
+        yield Statement("emphasis", first_begin, first_end)
+    yield from _sentence_candidates(text, last_begin)
+
+
+def _sentence_candidates(text: str, begin: int) -> Iterator[Statement]:
+    """Yield the predicate and the subject of the last sentence of the line that begins at `begin`."""
+    for sentence_end in _LAST_SENTENCE.finditer(text, begin, max(begin, len(text.rstrip()) - 1)):
+        begin = sentence_end.end()
+    if predicate := _predicate(text, begin):
+        yield predicate
+        approximation = text.rfind("≈", begin, predicate.begin)
+        if approximation >= 0 and (exact := _predicate(text, begin, approximation)):
             yield exact
-    if subject := _SUBJECT.match(text, sentence) or _SHOWN.match(text, sentence):
+    if subject := _SUPERLATIVE_SUBJECT.match(text, begin) or _CHART_SUBJECT.match(text, begin):
         yield Statement("prose", *subject.span("subject"))
 
 
@@ -84,31 +88,33 @@ def _repeats(last: str, first: str) -> bool:
 
 
 def _is_emphasised_answer(text: str, span: re.Match[str]) -> bool:
-    """Return whether bold words are an answer, not a heading or label."""
+    """Return whether bold words are not a heading or label."""
     words = span[str(span.lastgroup)].rstrip()
     return not words.endswith((":", "：")) and text[span.end() : span.end() + 1] not in (":", "：")
 
 
-def _sentence_end(text: str, sentence: int, end: int | None = None) -> Statement | None:
-    """Return what follows the last "is" or equals sign of the last sentence; without reasons and denied answers."""
+def _predicate(text: str, sentence_begin: int, end: int | None = None) -> Statement | None:
+    """Return what follows the last "is" or equals sign of a sentence, without reasons; None if the sentence denies it."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
-    reason = _REASON.search(text, sentence, end)
-    if reason and not text[sentence : reason.start()].isspace() and reason.start() > sentence:
+    reason = _REASON.search(text, sentence_begin, end)
+    if reason and not text[sentence_begin : reason.start()].isspace() and reason.start() > sentence_begin:
         end = reason.start()
     if statement_mood.mood(text, end, end) != "asserted":
         return None
-    count = _COUNT.match(text, sentence, end) or (_ONLY_COUNT.match(text, 0, end) if sentence == 0 else None)
+    count = _COUNT.match(text, sentence_begin, end) or (
+        _ONLY_COUNT.match(text, 0, end) if sentence_begin == 0 else None
+    )
     if count is not None:
         return Statement("prose", *count.span("number"))
     begin = -1
-    for verb in _TAIL_WORD.finditer(text, max(sentence, end - 300), end):
+    for verb in _PREDICATE_START.finditer(text, max(sentence_begin, end - 300), end):
         begin = verb.end()
-    pairs = [pair.end() for pair in _EQUATIONS.finditer(text, max(sentence, end - 300), end)]
+    assignments = [pair.end() for pair in _ASSIGNMENTS.finditer(text, max(sentence_begin, end - 300), end)]
     if (
         begin < 0
-        or (pairs and begin <= pairs[-1] + 2)
+        or (assignments and begin <= assignments[-1] + 2)
         or not text[begin:end].strip()
-        or NOT.match(text, begin, end)
+        or NEGATED_ANSWER.match(text, begin, end)
         or statement_mood.mood(text, begin, begin) != "asserted"
     ):
         return None
@@ -119,8 +125,8 @@ _REASON = lazy_pattern(
     r",?\s+(?:because|since)\b|,\s+which\b|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
     re.IGNORECASE,
 )
-_EQUATIONS = lazy_pattern(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
-"""Several names, each with a value."""
+_ASSIGNMENTS = lazy_pattern(r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}[,;]\s*(?:and\s+)?[$\\(]{0,3}[A-Za-z]\s*=")
+"""Two variables, each with a value."""
 _COUNT = lazy_pattern(
     r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count)|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?P<number>\d[\d,]*)[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,40}\s*[.!]?\s*$",
     re.IGNORECASE,
@@ -129,18 +135,18 @@ _ONLY_COUNT = lazy_pattern(
     r"\s*(?:there\s+(?:are|is)\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?|(?:exactly|only)\s+)[*_$]*(?P<number>\d[\d,]*|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}\s*[.!]?\s*$",
     re.IGNORECASE,
 )
-"""A reply that consists of "There are eight small triangles in the figure." alone."""
-_SUBJECT = lazy_pattern(
+"""As in "There are eight small triangles in the figure.", as the whole reply."""
+_SUPERLATIVE_SUBJECT = lazy_pattern(
     r"[\s*_]*+(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top)\b[^.\n]{0,60}[.\s*_]*$",
     re.IGNORECASE,
 )
 """As in "Japan has the lowest rate."."""
-_SHOWN = lazy_pattern(
+_CHART_SUBJECT = lazy_pattern(
     r"[\s*_]*+(?:the\s+)?(?P<subject>[*_]*[A-Za-z]+(?:\s[A-Za-z]+)?[*_]*)\s+(?:line|bar|curve|segment|slice|sector|series|column|area)\s+(?:shows?|represents?|stands\s+for|indicates?|displays?)\b[^.\n]{0,80}[.\s]*$",
     re.IGNORECASE,
 )
 """As in "The red line shows the unemployment rate."."""
-_TAIL_WORD = lazy_pattern(
+_PREDICATE_START = lazy_pattern(
     r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|was|is)\s+in)(?=\s)\s+(?:(?:therefore|thus|then|hence|simply|just|exactly|now)\s+)?|[=≈]\s*|(?:是|为|等于|得到?|得出|共有?)\s*[:：]?",
     re.IGNORECASE,
 )

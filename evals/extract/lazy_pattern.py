@@ -26,5 +26,5 @@ class _LazyPattern:
 
 
 def lazy_pattern(source: str, flags: int = 0) -> re.Pattern[str]:
-    """Return a pattern that `re.compile` compiles at its first use; a faulty one raises then."""
+    """Return a pattern that is compiled at its first use, which raises `re.error` if the pattern is invalid."""
     return cast("re.Pattern[str]", _LazyPattern(source, flags))

@@ -25,9 +25,9 @@ from evals.extract.statements import MAX_CHARS as REPLY
 
 EITHER = lazy_pattern(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
 _MAX_TAIL_CHARS = 20_000
-"""Number of characters searched, from the end of a reply."""
+"""Maximum number of characters searched, from the end of a reply."""
 _MAX_OPTION_CHARS = 4_000
-"""Number of characters before the last line that are searched for the option that it names."""
+"""Maximum number of characters before the last line that are searched for the option that it recommends."""
 _CHOICE = lazy_pattern(
     r"\bI(?:['’]d|\s+would)?\s+(?:recommend|choose|prefer|select|suggest|pick|go\s+with)\s+(?P<label>(?:option|route|method|candidate|pathway)\s+(?:\d|[A-D]\b))",
     re.IGNORECASE,
@@ -35,7 +35,7 @@ _CHOICE = lazy_pattern(
 _MARKED = lazy_pattern(
     r"```[A-Za-z]*[ \t]*\n?([^`]{1,5000})```|(?<!`)`([^`\n]{1,5000})`(?!`)|\*\*([^*\n]{1,5000})\*\*"
 )
-_LEADS = lazy_pattern(
+_INTRODUCES_RESULT = lazy_pattern(
     r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is)\s(?:the|an?)\s(?:[\w-]+\s){0,3}[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
 )
 _RESULTS = lazy_pattern(
@@ -66,7 +66,7 @@ def _last_line_start(text: str) -> int:
 
 
 def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
-    """Read code spans and bold words; a span that is part of an earlier one is an explanation of it."""
+    """Read code spans and bold words, without spans that are a part of an earlier one and explain it."""
     spans = [
         Span(match[group].strip(), match.start(group), match.end(group))
         for match in _MARKED.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))
@@ -77,16 +77,16 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
         for span in main_spans(text, spans[-MAX_SPANS:], request)
         if (molecule := request.read(span.text))
     ]
-    apart = [
+    main_molecules = [
         span
-        for n, span in enumerate(molecules)
-        if not any(span.text in earlier.text != span.text for earlier in molecules[:n])
+        for index, span in enumerate(molecules)
+        if not any(span.text in earlier.text != span.text for earlier in molecules[:index])
     ]
-    if not apart:
+    if not main_molecules:
         return None
-    answer = last_group(text, apart, request.side) if request.several else apart[-1:]
+    answer = last_group(text, main_molecules, request.side) if request.is_set else main_molecules[-1:]
     begin, end = answer[0].begin, answer[-1].end
-    others = {span.text for span in apart} - {span.text for span in answer}
+    others = {span.text for span in main_molecules} - {span.text for span in answer}
     is_reaction = request.side and _ARROW.search(text, begin, end)
     value = (
         parse_molecule_set(text[begin:end], request.side)
@@ -103,11 +103,11 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
 def _read_whole_reply(text: str, request: MoleculeRequest) -> Reading | None:
     """Read a reply that consists of the answer alone."""
     content = text.strip()
-    if not content or len(content) > 2 * MAX_TOKEN_CHARS or ("\n" in content and not request.several):
+    if not content or len(content) > 2 * MAX_TOKEN_CHARS or ("\n" in content and not request.is_set):
         return None
     value: str | None = strip_token(reaction_side(content, request.side))
     if not looks_like_smiles(value or ""):
-        value = parse_molecule_set(content, request.side) if request.several else parse_whole(content)
+        value = parse_molecule_set(content, request.side) if request.is_set else parse_whole(content)
     if not value or value.upper() in WORDS or not any(char.isalpha() for char in value):
         return None
     begin = text.find(content[0])
@@ -133,7 +133,7 @@ def _read_last_paragraph(text: str, request: MoleculeRequest) -> Reading | None:
     """Read the last paragraph if it is a set of molecules, listed or joined, or a reaction."""
     end = len(text.rstrip())
     begin = max(text.rfind("\n\n", 0, end) + 2, end - MAX_TOKEN_CHARS) if "\n\n" in text[:end] else 0
-    if not request.several or end - begin > MAX_TOKEN_CHARS:
+    if not request.is_set or end - begin > MAX_TOKEN_CHARS:
         return None
     value = parse_molecule_set(text[begin:end], request.side)
     return asserted_reading(text, Reading(value, "last line", begin, end)) if value else None
@@ -147,9 +147,9 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
     tail = text[-_MAX_TAIL_CHARS:]
     reactions = [*_REACTION.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))] if request.side else []
     if reactions:
-        place = reactions[-1].span()
-        value = parse_molecule_set(text[slice(*place)], request.side)
-        return asserted_reading(text, Reading(value, "prose", *place)) if value else None
+        span = reactions[-1].span()
+        value = parse_molecule_set(text[slice(*span)], request.side)
+        return asserted_reading(text, Reading(value, "prose", *span)) if value else None
     molecules = unmistakable_smiles(_without_remarks(tail))
     if not molecules and _RESULTS.search(tail):
         in_remarks = unmistakable_smiles(tail)
@@ -160,25 +160,23 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
         return None
     value = molecules[0] if len(molecules) == 1 else _read_result_line(text, molecules[-1])
     begin = text.rfind(value) if value else -1
-    return (
-        asserted_reading(text, Reading(value, "prose", begin, begin + len(value)))
-        if value and begin >= 0
-        else None
-    )
+    if value is None or begin < 0:
+        return None
+    return asserted_reading(text, Reading(value, "prose", begin, begin + len(value)))
 
 
-def _read_result_line(text: str, last: str) -> str | None:
-    """Return the molecule that the last line gives as the result; `last` is the last one of the reply."""
-    in_line = unmistakable_smiles(_without_remarks(text[_last_line_start(text) :]))
-    results = [molecule for molecule in in_line if _is_result(text, text.rfind(molecule))]
+def _read_result_line(text: str, last_molecule: str) -> str | None:
+    """Return the molecule that the last line gives as the result; `last_molecule`: the last one of the reply."""
+    molecules = unmistakable_smiles(_without_remarks(text[_last_line_start(text) :]))
+    results = [molecule for molecule in molecules if _is_result(text, text.rfind(molecule))]
     if not results:
         return None
-    return results[-1] if len(results) == 1 or results[-1] == last else None
+    return results[-1] if len(results) == 1 or results[-1] == last_molecule else None
 
 
 def _is_result(text: str, begin: int) -> bool:
     """Return whether the words before a molecule say that it is the result."""
-    return _LEADS.search(text, max(0, begin - 40), max(0, begin)) is not None
+    return _INTRODUCES_RESULT.search(text, max(0, begin - 40), max(0, begin)) is not None
 
 
 def _without_remarks(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.smiles import (
+    BY_PRODUCT,
     Side,
     is_marked,
     parse_molecule,
@@ -19,15 +20,14 @@ from evals.extract.smiles import (
 from evals.extract.statements import MAX_CHARS
 
 MAX_SPANS = 60
-"""Maximum number of spans compared; the last ones of a reply."""
-BYPRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
+"""Maximum number of spans that are compared, from the end of a reply."""
 MAIN = lazy_pattern(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
 _INPUT = lazy_pattern(
     r"\b(?:starting|reactants?|reagents?|substrates?|precursors?|catalysts?|solvents?)\b|反应物|原料|试剂|底物",
     re.IGNORECASE,
 )
 _TAG = lazy_pattern(r"<(/?)\s*SMILES\s*>", re.IGNORECASE)
-_JOINS = lazy_pattern(
+_SEPARATORS = lazy_pattern(
     r"\s*(?:[+.,;&，、]|and|plus|和|与|\d{1,2}[.)]|[-*•]|\([^()\n]{0,80}\)|[A-Z][\w ()-]{0,40}:|[\u4e00-\u9fff]{1,8}\d?:|\s)*\s*",
     re.IGNORECASE,
 )
@@ -35,9 +35,9 @@ _HEAD_END = lazy_pattern(
     r"[。；]|(?<=\S)\.\s|\.\*{0,2}$|,\s(?:which|where|i\.e\.|so|because|not)\b|,\s?(?:而)?(?:不是|非)|\s[–—]\s|,?\s(?:not|but|rather than|instead of)\s|\s(?:reacts?|and the|which)\s"
 )
 _CODE = lazy_pattern(r"`([^`\n]+)`")
-_EXPLAINED = lazy_pattern(r"\bwhere\b|:\s|\bor\b")
+_EXPLANATION = lazy_pattern(r"\bwhere\b|:\s|\bor\b")
 _MARKUP = lazy_pattern(r"</?\s*SMILES\s*>|`|\*\*", re.IGNORECASE)
-_AFTER = lazy_pattern(
+_FOLLOWING_REMARK = lazy_pattern(
     r"(?:</\s*SMILES\s*>|[`*])*(?:\s*(?:[-–—(（]|,?\s(?:is|as|being)\s)[^\n<)）]{0,40})?", re.IGNORECASE
 )
 
@@ -45,14 +45,14 @@ _AFTER = lazy_pattern(
 class MoleculeRequest(NamedTuple):
     """The kind of answer that a sample asks for: a molecule or a set, and the side of a reaction."""
 
-    several: bool = False
+    is_set: bool = False
     side: Side = ""
 
     def read(self, content: str) -> str | None:
         """Read a short statement as a molecule, or a set joined by dots; None if it has other content."""
         return (
             parse_molecule_set(content, self.side)
-            if self.several
+            if self.is_set
             else parse_molecule(reaction_side(content, self.side))
         )
 
@@ -65,17 +65,17 @@ class Span(NamedTuple):
     end: int
 
 
-def answer_part(line: str, *, several: bool) -> str:
-    """Return the part of a line that states the answer: its code spans, or else its first sentence."""
-    end = None if "\n" in line else _HEAD_END.search(line)
-    head = line[: end.start()] if end else line
-    if several and (byproduct := BYPRODUCT.search(head)) and unmistakable_smiles(head[: byproduct.start()]):
+def answer_part(line: str, *, is_set: bool) -> str:
+    """Return the part of a line that states the answer: its code spans, or else its first clause."""
+    head_end = None if "\n" in line else _HEAD_END.search(line)
+    head = line[: head_end.start()] if head_end else line
+    if is_set and (byproduct := BY_PRODUCT.search(head)) and unmistakable_smiles(head[: byproduct.start()]):
         head = head[: byproduct.start()]
     spans = _code_spans(head)
     if not spans and not unmistakable_smiles(head):
         spans = _code_spans(line)
         head = line if spans else head
-    if several and len(spans) > 1 and not _EXPLAINED.search(head.split(spans[0], 1)[1]):
+    if is_set and len(spans) > 1 and not _EXPLANATION.search(head.split(spans[0], 1)[1]):
         return ".".join(spans)
     return spans[0] if spans and len(set(spans)) == 1 else head
 
@@ -87,18 +87,18 @@ def _code_spans(text: str) -> list[str]:
 def tag_spans(text: str) -> list[Span]:
     """Return the spans between an opening tag and the next closing tag; a second opening tag restarts the span.
 
-    A tag that is never closed counts to the end of its line if nothing but that line follows it.
+    A tag that is not closed extends to the end of the reply if that is on the same line.
     """
     spans: list[Span] = []
-    inside = -1
+    content_begin = -1
     for mark in _TAG.finditer(text, max(0, len(text) - MAX_CHARS)):
         if not mark[1]:
-            inside = mark.end()
-        elif inside >= 0:
-            spans.append(Span(text[inside : mark.start()].strip(), inside, mark.start()))
-            inside = -1
-    if inside >= 0 and (remainder := text[inside:].strip()) and "\n" not in remainder:
-        spans.append(Span(remainder, inside, len(text.rstrip())))
+            content_begin = mark.end()
+        elif content_begin >= 0:
+            spans.append(Span(text[content_begin : mark.start()].strip(), content_begin, mark.start()))
+            content_begin = -1
+    if content_begin >= 0 and (remainder := text[content_begin:].strip()) and "\n" not in remainder:
+        spans.append(Span(remainder, content_begin, len(text.rstrip())))
     return [span for span in spans if span.text][-MAX_SPANS:]
 
 
@@ -109,29 +109,33 @@ def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
         if group[0].begin - span.end > 400:
             break
         between = _MARKUP.sub("", text[span.end : group[0].begin])
-        if len(between) > 200 or (side == "products" and "\n" in between) or not _JOINS.fullmatch(between):
+        if (
+            len(between) > 200
+            or (side == "products" and "\n" in between)
+            or not _SEPARATORS.fullmatch(between)
+        ):
             break
         group.insert(0, span)
     return group
 
 
 def main_spans(text: str, spans: list[Span], request: MoleculeRequest) -> list[Span]:
-    """Return the spans without by-products, and only the main product if one is called so.
+    """Return the spans without by-products, and only the main product if one is labelled as such.
 
-    Starting materials that are labelled as such are excluded too, unless they are requested.
+    Labelled starting materials are excluded too, unless they are requested.
     """
     if len(spans) < 2:
         return spans
-    kept, main = [], []
+    candidates, main = [], []
     ends = [0, *(span.end for span in spans)]
     for (previous, _), span in zip(pairwise(ends), spans, strict=True):
-        after = _AFTER.match(text, span.end, span.end + 60)
+        after = _FOLLOWING_REMARK.match(text, span.end, span.end + 60)
         before = text[max(previous, span.begin - 90) : span.begin].rpartition("\n")[2]
         words = before + (after[0] if after else "")
-        is_input = (request.side == "products" or not request.several) and _INPUT.search(before)
-        if BYPRODUCT.search(words) or is_input:
+        is_input = (request.side == "products" or not request.is_set) and _INPUT.search(before)
+        if BY_PRODUCT.search(words) or is_input:
             continue
-        kept.append(span)
+        candidates.append(span)
         if MAIN.search(words):
             main.append(span)
-    return main or kept or spans
+    return main or candidates or spans

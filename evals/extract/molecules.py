@@ -2,7 +2,7 @@ r"""Extract a molecule, or a set of molecules, in SMILES from a reply.
 
 >>> stated_molecule("The product is <SMILES> OCC </SMILES>.").value
 'OCC'
->>> stated_molecule("Reactants:\n1. CC(=O)Cl (acetyl chloride)\n2. NCc1ccccc1 (benzylamine)", several=True).value
+>>> stated_molecule("Reactants:\n1. CC(=O)Cl (acetyl chloride)\n2. NCc1ccccc1 (benzylamine)", is_set=True).value
 'CC(=O)Cl.NCc1ccccc1'
 
 Strong statements are tags, boxes, fields of JSON, answer lines and sentences; labels ("SMILES:", "the product is") count
@@ -19,10 +19,10 @@ from typing import Any, TypeAlias
 from evals.extract import statement_mood
 from evals.extract.answer_cues import (
     after_correction,
-    field_at,
-    label_at,
+    json_field_value,
     narrow_reading,
     tag_content_start,
+    text_after_label,
     without_denial,
 )
 from evals.extract.formatting import half_width
@@ -30,7 +30,6 @@ from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.molecule_layout import EITHER, read_layout
 from evals.extract.molecule_spans import (
-    BYPRODUCT,
     MAIN,
     MoleculeRequest,
     Span,
@@ -41,6 +40,7 @@ from evals.extract.molecule_spans import (
 )
 from evals.extract.reading import PROSE, REFUSED, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.smiles import (
+    BY_PRODUCT,
     MAX_TOKEN_CHARS,
     WORDS,
     Side,
@@ -52,7 +52,7 @@ from evals.extract.smiles import (
     strip_token,
     unmistakable_smiles,
 )
-from evals.extract.statements import MAX_CHARS as REPLY
+from evals.extract.statements import MAX_CHARS as MAX_REPLY_CHARS
 from evals.extract.statements import Cue, Cues, Form, Statement
 from evals.extract.visible import visible
 
@@ -61,9 +61,9 @@ NOUNS = (
     "materials", "structure", "molecule", "产物", "反应物", "结构", "结构式", "原料",
 )  # fmt: skip
 _MAX_LIST_CHARS, _MAX_LIST_LINES = 4_000, 40
-"""Numbers of characters and of lines of a list examined on either side of a label."""
+"""Maximum numbers of characters and of lines of a list that are examined on either side of a label."""
 _MAX_LABELS, _MAX_STATEMENTS, _MAX_LINE_CHARS = 40, 80, 1_000
-"""Numbers of labels and statements examined, from the end of a reply, and of characters of a line."""
+"""Maximum numbers of labels and statements that are examined, from the end of a reply, and of characters of a line."""
 _LABEL = lazy_pattern(
     r"(?P<noun>[A-Za-z]+|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
     r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<of>[^\n:=.。|`→]{0,80}?)[*_\"'`)\]]{0,3}\s*"
@@ -76,23 +76,23 @@ _OTHER_SIDE = {
     "reactants": lazy_pattern(r"产物|^products?", re.IGNORECASE),
     "products": lazy_pattern(r"反应物|原料|react|reag|precurs|materials", re.IGNORECASE),
 }
-"""Nouns that label the side of a reaction that is not wanted."""
+"""Requested side of a reaction -> nouns that label the other side."""
 _CueReading: TypeAlias = tuple[Any, Statement, bool]
-"""(the answer if the cue has read it, its statement, whether it is strong)."""
+"""(the answer, or None if it is still to be parsed; its statement; whether it is strong)."""
 
 
 def stated_molecule(
-    text: str, *, several: bool = False, side: Side = "", truncated: bool = False
+    text: str, *, is_set: bool = False, side: Side = "", truncated: bool = False
 ) -> Reading | None:
-    """Return the molecule that a reply states, or the set of them joined by dots, with its position.
+    """Return the molecule that a reply states, or the set of molecules joined by dots, with its position.
 
-    `side` is the requested side of a stated reaction; `truncated` says that the reply is cut off at its end.
+    `side`: the requested side of a stated reaction; `truncated`: the reply was cut off.
     """
-    text_shown, in_reasoning = visible(text)
+    visible_text, in_reasoning = visible(text)
     if in_reasoning:
         return None
-    request = MoleculeRequest(several, side)
-    reader = _Reader(before_next_question(half_width(text_shown)), request)
+    request = MoleculeRequest(is_set, side)
+    reader = _Reader(before_next_question(half_width(visible_text)), request)
     reading = reader.read(truncated=truncated)
     if reading is None or reading.form in PROSE:
         return reading
@@ -100,7 +100,7 @@ def stated_molecule(
         reader.text,
         narrow_reading(reader.text, reading),
         reader.parse,
-        lambda rest: read_layout(rest, request),
+        lambda remaining: read_layout(remaining, request),
     )
 
 
@@ -109,59 +109,69 @@ class _Reader:
 
     def __init__(self, text: str, request: MoleculeRequest) -> None:
         self.text = text
-        self.wanted = request
+        self.request = request
         self.refused = False
         self.labels_are_strong = False
         self._tags: list[Span] | None = None
         self._labels = self._statements = 0
-        self._list = (0, 0)
-        """Extent of the list that was read last; labels within it need no second look."""
+        self._list_extent = (0, 0)
+        """Extent of the list that was read last; labels within it are not read again."""
 
     def read(self, *, truncated: bool) -> Reading | None:
-        """Return what the reply states, or else what its layout shows."""
-        cues = Cues(Cue(noun, self._at) for noun in NOUNS)
+        """Return the stated answer, or else the answer by layout."""
+        cues = Cues(Cue(noun, self._read_cue) for noun in NOUNS)
         for strong in (False, True):
-            self.labels_are_strong, self._list, self._labels = strong, (0, 0), 0
-            reading = read_answer(self.text, self.parse, cues=cues, shaped=False, truncated=truncated)
+            self.labels_are_strong, self._list_extent, self._labels = strong, (0, 0), 0
+            reading = read_answer(self.text, self.parse, cues=cues, use_layout=False, truncated=truncated)
             if reading is not None or self.refused:
                 return reading
-        return None if truncated or breaks_off(self.text[-REPLY:]) else read_layout(self.text, self.wanted)
+        return (
+            None
+            if truncated or breaks_off(self.text[-MAX_REPLY_CHARS:])
+            else read_layout(self.text, self.request)
+        )
 
     # --- statements
 
-    def _at(self, text: str, at: int) -> _CueReading | None:
+    def _read_cue(self, text: str, noun_begin: int) -> _CueReading | None:
         """Return what a noun states: a tag, a field of JSON, or what follows a label."""
-        end = at + 6
-        if text[at:end].lower() == "smiles" and text[max(0, at - 4) : at].rstrip()[-1:] in ("<", "/"):
-            inside = tag_content_start(text, at, end)
-            return self._in_tag(inside) if inside else None
-        label = _LABEL.match(text, at, min(len(text), at + 200))
-        word = re.match(r"\w+", text[at : at + 12])
+        end = noun_begin + 6
+        if text[noun_begin:end].lower() == "smiles" and text[max(0, noun_begin - 4) : noun_begin].rstrip()[
+            -1:
+        ] in ("<", "/"):
+            content_begin = tag_content_start(text, noun_begin, end)
+            return self._read_tag(content_begin) if content_begin else None
+        label = _LABEL.match(text, noun_begin, noun_begin + 200)
+        word = re.match(r"\w+", text[noun_begin : noun_begin + 12])
         noun = word[0] if word else ""
-        if field := field_at(text, at, at + len(noun)):
+        if field := json_field_value(text, noun_begin, noun_begin + len(noun)):
             beside_reactants = noun.startswith("reagent") and _REACTANTS_FIELD.search(text)
             return None if beside_reactants else (None, field, True)
-        if label is None or self._list[0] <= at < self._list[1] or self._labels >= _MAX_LABELS:
+        if (
+            label is None
+            or self._list_extent[0] <= noun_begin < self._list_extent[1]
+            or self._labels >= _MAX_LABELS
+        ):
             return None
         self._labels += 1
-        return self._in_label(text, at, label)
+        return self._read_label(text, noun_begin, label)
 
-    def _in_tag(self, inside: int) -> _CueReading | None:
+    def _read_tag(self, content_begin: int) -> _CueReading | None:
         """Read a tag, or the set of which it is the last."""
         if self._tags is None:
-            self._tags = main_spans(self.text, tag_spans(self.text), self.wanted)
-        place = next((n for n, tag in enumerate(self._tags) if tag.begin == inside), None)
-        if place is None:
+            self._tags = main_spans(self.text, tag_spans(self.text), self.request)
+        index = next((i for i, tag in enumerate(self._tags) if tag.begin == content_begin), None)
+        if index is None:
             return None
-        tag = self._tags[place]
-        mood = statement_mood.mood(self.text, self.text.rfind("<", 0, inside), tag.end)
-        if not self.wanted.several:
-            content = reaction_side(tag.text, self.wanted.side)
+        tag = self._tags[index]
+        mood = statement_mood.mood(self.text, self.text.rfind("<", 0, content_begin), tag.end)
+        if not self.request.is_set:
+            content = reaction_side(tag.text, self.request.side)
             value = parse_whole(content) or content.replace(";", ".")
             return value, Statement("tag", tag.begin, tag.end, mood), True
-        group = last_group(self.text, self._tags[: place + 1], self.wanted.side)
+        group = last_group(self.text, self._tags[: index + 1], self.request.side)
         statement = Statement("tag", group[0].begin, tag.end, mood)
-        molecules = [_tag_component(span.text, self.wanted.side) for span in group]
+        molecules = [_tag_component(span.text, self.request.side) for span in group]
         if len(group) == 1:
             return molecules[0], statement, True
         distinct = list(dict.fromkeys(molecules))
@@ -170,29 +180,29 @@ class _Reader:
             return REFUSED, statement, True
         return ".".join(distinct), statement, True
 
-    def _in_label(self, text: str, at: int, label: re.Match[str]) -> _CueReading | None:
-        """Read what follows a label: the list that it belongs to, the list below it, or the rest of its line or sentence."""
-        line_begin = text.rfind("\n", 0, at) + 1
-        head = text[max(line_begin, at - 14) : label.end()]
-        other_side = self.wanted.side and _OTHER_SIDE[self.wanted.side].search(label["noun"])
-        if BYPRODUCT.search(head) or other_side or re.match(r"\s*\d{2}", label["of"]):
+    def _read_label(self, text: str, noun_begin: int, label: re.Match[str]) -> _CueReading | None:
+        """Read the list that a label belongs to, the list below it, or the rest of its line or sentence."""
+        line_begin = text.rfind("\n", 0, noun_begin) + 1
+        head = text[max(line_begin, noun_begin - 14) : label.end()]
+        other_side = self.request.side and _OTHER_SIDE[self.request.side].search(label["noun"])
+        if BY_PRODUCT.search(head) or other_side or re.match(r"\s*\d{2}", label["of"]):
             return None
-        if self.wanted.several and (listed := self._list_around(text, line_begin)) is not None:
+        if self.request.is_set and (listed := self._list_around(text, line_begin)) is not None:
             return listed
-        statement = label_at(text, at, label)
+        statement = text_after_label(text, noun_begin, label)
         if statement is None:
             return None
         is_heading = "\n" in text[label.end() : statement.begin]
-        if self.wanted.several and is_heading and (listed := self._list_below(text, statement)):
+        if self.request.is_set and is_heading and (listed := self._list_below(text, statement)):
             return listed
         return None, statement, self.labels_are_strong
 
     def _list_below(self, text: str, statement: Statement) -> _CueReading | None:
         """Read the lines of a list or of a block of code under a heading; they end at an empty line."""
         ends = (text.find("\n\n", statement.begin), text.find("```", statement.begin))
-        end = min((place for place in ends if place >= 0), default=len(text))
+        end = min((position for position in ends if position >= 0), default=len(text))
         end = min(end, statement.begin + MAX_TOKEN_CHARS)
-        value = parse_molecule_set(text[statement.begin : end], self.wanted.side)
+        value = parse_molecule_set(text[statement.begin : end], self.request.side)
         if value is None:
             return None
         return value, Statement("line", statement.begin, end, statement.mood), self.labels_are_strong
@@ -205,23 +215,23 @@ class _Reader:
         before = text[max(0, line_begin - _MAX_LIST_CHARS) : max(0, line_begin - 1)].split("\n")[
             -_MAX_LIST_LINES:
         ]
-        following, below = self._components(after)
-        preceding, above = self._components(reversed(before) if line_begin else ())
+        following, below = self._list_items(after)
+        preceding, above = self._list_items(reversed(before) if line_begin else ())
         components = [component for component in (*reversed(preceding), *following) if component]
         if len(components) < 2:
             return None
         begin, end = line_begin - above, line_begin + below
-        if self.wanted.side == "products" and (main := self._main_product(text[begin:end])):
+        if self.request.side == "products" and (main := self._main_product(text[begin:end])):
             components = [main]
-        self._list = (begin, end)
+        self._list_extent = (begin, end)
         statement = Statement("line", begin, min(end, len(text)), statement_mood.mood(text, begin, begin))
         return ".".join(components), statement, self.labels_are_strong
 
-    def _components(self, lines: Iterable[str]) -> tuple[list[str], int]:
+    def _list_items(self, lines: Iterable[str]) -> tuple[list[str], int]:
         """Return the molecules of list items up to the first line that is not one, and the characters of these lines."""
         components, characters = [], 0
         for line in lines:
-            component = parse_component(line, self.wanted.side) if _ITEM.match(line) else None
+            component = parse_component(line, self.request.side) if _ITEM.match(line) else None
             if component is None and line.strip():
                 break
             components.append(component or "")
@@ -230,34 +240,34 @@ class _Reader:
 
     def _main_product(self, lines: str) -> str | None:
         main = [line for line in lines.split("\n") if MAIN.search(line.partition(":")[0])]
-        return parse_component(main[0], self.wanted.side) if len(main) == 1 else None
+        return parse_component(main[0], self.request.side) if len(main) == 1 else None
 
-    # --- typed parse
+    # --- parsing
 
     def parse(self, content: str, form: Form) -> Any:
-        """Read one statement; only its first thousand characters are read, and a limited number of statements."""
+        """Parse one statement; long lines are truncated, and only a limited number of statements is parsed."""
         self._statements += 1
         if self._statements > _MAX_STATEMENTS:
             return None
         if form in ("line", "sentence"):
             content = content[:_MAX_LINE_CHARS]
         asserted_content = without_denial(content) if form == "sentence" else content
-        value = REFUSED if asserted_content is None else self._parsed(asserted_content, form)
+        value = REFUSED if asserted_content is None else self._parse_asserted(asserted_content, form)
         if value is REFUSED:
             self.refused = True
         return value
 
-    def _parsed(self, content: str, form: Form) -> Any:
+    def _parse_asserted(self, content: str, form: Form) -> Any:
         if form == "json":
             content = content.replace("\\\\", "\\").replace('"', "").replace("\\/", "/")
         delimited = form in ("tag", "box", "json")
-        value = self.wanted.read(content if delimited else answer_part(content, several=self.wanted.several))
+        value = self.request.read(content if delimited else answer_part(content, is_set=self.request.is_set))
         if value is not None and (delimited or form == "line" or value.upper() not in WORDS):
             return value
         if form == "tag" and content.strip():
-            return strip_token(content) if self.wanted.several else content.strip().replace(";", ".")
+            return strip_token(content) if self.request.is_set else content.strip().replace(";", ".")
         candidates = unmistakable_smiles(content)
-        if len(candidates) > 1 and (EITHER.search(content) or (self.wanted.several and form == "line")):
+        if len(candidates) > 1 and (EITHER.search(content) or (self.request.is_set and form == "line")):
             return REFUSED
         return REFUSED if gives_up(content) and form in ("line", "box") and not candidates else None
 
@@ -270,6 +280,6 @@ def _tag_component(text: str, side: Side) -> str:
 
 
 def _have_common_component(sets: list[str]) -> bool:
-    """Return whether several sets have a component in common: they are alternatives then."""
+    """Return whether two sets have a component in common, so that they are alternatives."""
     components = [component for molecules in sets for component in set(molecules.split("."))]
     return len(set(components)) < len(components)

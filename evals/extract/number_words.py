@@ -30,7 +30,7 @@ _SIGN = re.compile(r"(?:minus|negative|plus)\s+")
 
 
 def spelled_number(text: str) -> float | None:
-    """Return the number that a text spells out as a whole, with its sign; None if it is anything else."""
+    """Return the number that a text consists of, spelled out, with its sign; None for other texts."""
     words = text.strip().casefold()
     sign = _SIGN.match(words)
     value = WORDS.get("-".join(words[sign.end() if sign else 0 :].split())) if words != "none" else None

@@ -22,33 +22,33 @@ _SPACE = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
 _DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
 _MODULO = lazy_pattern(r"\\p?mod\b.*|\\bmod\b.*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
 _INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
-_NAME = lazy_pattern(
+_ANSWER_NAME = lazy_pattern(
     r"(?:the\s+)?(?:final\s+)?(?:answer|result|value|area|sum|total|ans)\s*(?:is|=|:)?\s*(?=[-+−\d])",
     re.IGNORECASE,
 )
 _UNIT = lazy_pattern(
     r"(?:\s*[.。]?\s*|\s*(?:square\s+|cubic\s+)?(?!(?:was|were|is|are|has|have|had|fails?|does|do|did|can|could|would|will|gives?|works?)\b)(?:(?<=\s)[A-Za-z]|[A-Za-z]{2})[A-Za-z/ ]{0,40}(?:(?:\^\s*|(?<=[A-Za-z]))[-−]?\d|[²³])?[.。]?|\s*[\u4e00-\u9fff]{1,4}|\s*\([^()\d]{1,60}\)?)\s*"
 )
-_BARE = lazy_pattern(
+_END = lazy_pattern(
     r"(?:\s+(?:[a-z]+\s+)?(?:in\s+(?:total|all)|altogether)|\s+such\s+[A-Za-z ]{1,40}|\s*[个种条组])?\s*[.。!！]?\s*"
 )
-_SEVERAL = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
+TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
 _EQUALS = lazy_pattern(r"=|\\approx\b|\\equiv\b|≡|≈")
-MULTIPLE = lazy_pattern(
+NOT_THE_ANSWER_AFTER = lazy_pattern(
     r"\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[a-z]\b(?<!\ba))|(?:plus|minus|multiplied|divided|less\s+than|more\s+than|or\s+(?:more|less|fewer))\b|-?fold\b|倍)",
     re.IGNORECASE,
 )
-"""Text after a number that makes it a factor, a term or a bound of an unstated answer."""
+"""Text after a number that is a factor, a term or a bound and not the answer."""
 _DIGIT = lazy_pattern(r"\d")
 _WORD = lazy_pattern(r"\w")
 _BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
-_SENTENCE = lazy_pattern(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
+_VERB = lazy_pattern(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
 _MAX_ANSWER_CHARS = 60
-"""Length limit: a longer answer line without a digit is ignored."""
+"""Maximum length of an answer line without a digit that is refused; longer ones are ignored."""
 
 
 def integer(text: str) -> int | None:
-    r"""Return the integer that the reply states and does not retract; a number that merely comes last is not an answer.
+    r"""Return the integer that the reply states and does not retract; a number is not an answer because it is the last one.
 
     >>> integer(r"\boxed{m+n=1{,}024}"), integer("The answer is **204**."), integer("There are 3 cases.")
     (1024, 204, None)
@@ -58,21 +58,21 @@ def integer(text: str) -> int | None:
 
 
 def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated integer with its position; `truncated`: the reply was cut off, so that a number at its end may be incomplete."""
+    """Read the stated integer with its position; `truncated`: the reply was cut off and its last number may be incomplete."""
     reading = read_answer(text, _PARSER, truncated=truncated)
     if truncated:
         return reading
-    box = read_answer(text, _parse_or_box, shaped=False) if reading is None else reading
-    text_shown = half_width(visible(text).text)
-    if box is None or is_alternative(text_shown, box):
+    boxed = read_answer(text, _parse_or_box, use_layout=False) if reading is None else reading
+    visible_text = half_width(visible(text).text)
+    if boxed is None or is_alternative(visible_text, boxed):
         return None
-    last = concluding_reading(text_shown, box, _PARSER)
-    return reading if last is box else last
+    concluded = concluding_reading(visible_text, boxed, _PARSER)
+    return reading if concluded is boxed else concluded
 
 
 def _parse(content: str, form: Form) -> Any:
-    if form in ("whole", "last line") and _SENTENCE.search(content):
-        return None  # a sentence, whose last words are read as prose
+    if form in ("whole", "last line") and _VERB.search(content):
+        return None  # the predicate of the sentence is read as prose
     value = parse_integer(content, bare=form in PROSE)
     if value is not None:
         return value
@@ -86,34 +86,35 @@ _PARSER = parse_shortened(_parse)
 
 
 def _parse_or_box(content: str, form: Form) -> Any:
-    """Read an integer, or else the content of a box."""
+    """Parse an integer, or else return the content of a box."""
     value = _PARSER(content, form)
     return content if value is REFUSED and form == "box" else value
 
 
 def parse_integer(text: str, *, bare: bool = False) -> int | None:
-    """Read a short answer that is one integer, perhaps with a name and `=` before it and a unit after it; `bare`: without a unit."""
+    """Read a short answer that is one integer, optionally with a name and `=` before it and a unit after it; `bare`: without a unit."""
     cleaned = _BASE.sub("", _MODULO.sub("", _DEGREES.sub("", strip_formatting(text))))
     cleaned = _SPACE.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
-    if _SEVERAL.search(cleaned):
+    if TWO_EQUATIONS.search(cleaned):
         return None
     if (word := spelled_number(cleaned.strip(" .()[]\"'"))) is not None:
         return int(word)
     sides = _EQUALS.split(cleaned)
     for side in (sides[-1], sides[0]):
         side = side.strip(" \t\n\r()[]\"'")
-        if name := _NAME.match(side):
+        if name := _ANSWER_NAME.match(side):
             side = side[name.end() :]
         integer = _INTEGER.match(side)
         if (
             integer is not None
-            and not MULTIPLE.match(side, integer.end())
-            and (_BARE if bare else _UNIT).fullmatch(side, integer.end())
+            and not NOT_THE_ANSWER_AFTER.match(side, integer.end())
+            and (_END if bare else _UNIT).fullmatch(side, integer.end())
         ):
-            return _value(integer[0])
+            return integer_from_digits(integer[0])
     return None
 
 
-def _value(digits: str) -> int | None:
+def integer_from_digits(digits: str) -> int | None:
+    """Return an integer written with separators; None if it is too long."""
     digits = re.sub(r"[,，\s]", "", digits).split(".")[0].replace("−", "-")
     return int(digits) if len(digits) <= _MAX_DIGITS else None

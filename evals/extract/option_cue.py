@@ -1,4 +1,4 @@
-"""Read option letters after a cue word; shared by the tables of cues."""
+"""Read option letters next to a cue word; shared by the tables of cues."""
 
 from __future__ import annotations
 
@@ -13,33 +13,42 @@ from evals.extract.statements import Form, Statement
 MAX_CUE_CHARS = 320
 MAX_CONTEXT_CHARS = 120
 _IF = lazy_pattern(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$", re.IGNORECASE)
-"""Before "it's B": the answer to one case."""
+"""A condition before "it's B", which then holds for one case only."""
 CueResult = tuple[Any, Statement, bool] | None
 
 
 def read_cue(
     text: str,
-    at: int,
-    begin: int,
+    cue_begin: int,
+    letters_begin: int,
     *,
-    strong: bool,
-    firm: bool,
+    is_strong: bool,
+    allow_unmarked: bool,
     form: Form = "cue",
-    run: bool = False,
-    chosen: bool = False,
+    allow_run: bool = False,
+    after_choice: bool = False,
 ) -> CueResult:
-    """Read the letters after a cue; `firm`: they need not be marked as letters."""
+    """Read the letters after a cue; `allow_unmarked`: they need not be marked as letters."""
     letters, first, last = parse_letters(
-        text, begin, min(len(text), begin + MAX_CUE_CHARS), strong=firm, run=run, chosen=chosen
-    )
+        text, letters_begin, letters_begin + MAX_CUE_CHARS,
+        allow_unmarked=allow_unmarked, allow_run=allow_run, after_choice=after_choice,
+    )  # fmt: skip
     if not letters:
         return None
-    mood = statement_mood.mood(text, at, last, link=text[at:first])
-    if not strong and mood == "asserted" and _IF.search(text, max(0, at - MAX_CONTEXT_CHARS), at):
-        mood = "conditional"
-    return letters, Statement(form, first, last, mood), strong
+    mood = statement_mood.mood(text, cue_begin, last, link=text[cue_begin:first])
+    if not is_strong and mood == "asserted":
+        context_begin = max(0, cue_begin - MAX_CONTEXT_CHARS)
+        mood = "conditional" if _IF.search(text, context_begin, cue_begin) else mood
+    return letters, Statement(form, first, last, mood), is_strong
 
 
-def is_word_start(text: str, at: int) -> bool:
+def letter_at(text: str, position: int, *, is_strong: bool) -> CueResult:
+    """Return the letter at a position as the answer."""
+    mood = statement_mood.mood(text, position, position)
+    return text[position], Statement("cue", position, position + 1, mood), is_strong
+
+
+def is_word_start(text: str, position: int) -> bool:
     """Return whether a word begins at a position."""
-    return not (at and text[at - 1].isascii() and (text[at - 1].isalnum() or text[at - 1] in "/_"))
+    previous = text[max(0, position - 1) : position]
+    return not previous.isascii() or not (previous.isalnum() or previous in ("/", "_"))

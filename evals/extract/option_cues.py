@@ -9,9 +9,16 @@ from evals.extract import option_cues_foreign as foreign
 from evals.extract import statement_mood
 from evals.extract.languages import FOREIGN_OPTIONS
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.option_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, CueResult, is_word_start, read_cue
+from evals.extract.option_called_correct import letters_called_correct
+from evals.extract.option_cue import (
+    MAX_CONTEXT_CHARS,
+    MAX_CUE_CHARS,
+    CueResult,
+    is_word_start,
+    letter_at,
+    read_cue,
+)
 from evals.extract.option_letters import FULL_STOP, parse_letters
-from evals.extract.option_praise import letters_before_praise
 from evals.extract.statements import Cue, Cues, Statement, json_field
 
 # --- "the correct option is C", "Final choice: C" -----------------------------------------------------------
@@ -25,188 +32,193 @@ _LONG_LINK = lazy_pattern(
     r"s?\s+(?:that|which|consistent|compatible|matching|satisfying|supported|left|remaining|with|in)\b[^.\n:?!]{0,80}?\s(?:is|are)\b",
     re.IGNORECASE,
 )
-_PRAISED = lazy_pattern(
+_NAMES_ANSWER = lazy_pattern(
     r"\b(?:correct|right|best|final|my|our|closest|likely|appropriate|accurate|suitable|answer|only|chosen|valid|nearest|remaining|true|matching|selected|suited)[\s*_]*$",
     re.IGNORECASE,
 )
-_UNPRAISED = lazy_pattern(
+_NAMES_OTHER = lazy_pattern(
     r"\b(?:first|second|third|another|other|each|every|next|last|which|incorrect|wrong|worst)\s*$",
     re.IGNORECASE,
 )
 _COLON = lazy_pattern(r"s?\s*[*_]*:")
-_POINTS = lazy_pattern(
+_INTRODUCES_OPTION = lazy_pattern(
     r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs|supports?|in|pick|choose|select)\s*(?:the\s+)?(?:answer\s+)?|[(（]\s*|^\s*|[.:,;]\s+)[*_]*$",
     re.IGNORECASE,
 )
 
 
-def _read_noun(text: str, at: int, word: str) -> CueResult:
-    end = at + len(word)
-    left = text[max(0, at - MAX_CONTEXT_CHARS) : at]
-    if (field := json_field(text, at, end)) is not None:
-        return read_cue(text, at, field[0], strong=True, firm=True, run=True, form="json")
-    if not is_word_start(text, at):
+def _read_noun(text: str, begin: int, word: str) -> CueResult:
+    end = begin + len(word)
+    context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin]
+    if (field := json_field(text, begin, end)) is not None:
+        return read_cue(
+            text, begin, field[0], is_strong=True, allow_unmarked=True, allow_run=True, form="json"
+        )
+    if not is_word_start(text, begin):
         return None
-    if (before := letters_before_praise(text, at, end)) is not None:
-        return before
-    near = left[-30:]
-    is_meant = _PRAISED.search(near) or not (_UNPRAISED.search(near) or _COLON.match(text, end))
-    if text[end : end + 1] == "s" and not _PRAISED.search(near):
+    if (called_correct := letters_called_correct(text, begin, end)) is not None:
+        return called_correct
+    left_context = context[-30:]
+    names_answer = _NAMES_ANSWER.search(left_context) or not (
+        _NAMES_OTHER.search(left_context) or _COLON.match(text, end)
+    )
+    if text[end : end + 1] == "s" and not _NAMES_ANSWER.search(left_context):
         return None  # "the options are ..."
-    link = _NOUN_LINK.match(text, end, min(len(text), end + MAX_CUE_CHARS))
-    if link is None and _PRAISED.search(near):
-        link = _LONG_LINK.match(text, end, min(len(text), end + MAX_CUE_CHARS))
-    if is_meant and link is not None:
-        stated = read_cue(text, at, link.end(), strong=True, firm=True, run=True)
-        return None if stated and text[end : end + 1] == "s" and len(stated[0]) < 2 else stated
-    if word in ("option", "choice", "statement") and not _UNPRAISED.search(left):
-        return _read_named_option(text, at, end, left) or foreign.read_foreign_option(text, at, word)
+    link = _NOUN_LINK.match(text, end, end + MAX_CUE_CHARS)
+    if link is None and _NAMES_ANSWER.search(left_context):
+        link = _LONG_LINK.match(text, end, end + MAX_CUE_CHARS)
+    if names_answer and link is not None:
+        reading = read_cue(text, begin, link.end(), is_strong=True, allow_unmarked=True, allow_run=True)
+        return None if reading and text[end : end + 1] == "s" and len(reading[0]) < 2 else reading
+    if word in ("option", "choice", "statement") and not _NAMES_OTHER.search(context):
+        return _read_named_option(text, begin, end, context) or foreign.read_foreign_option(text, begin, word)
     return None
 
 
-_SURVIVES = lazy_pattern(
+_REMAINS = lazy_pattern(
     r"[*_`\"'”)\]]{0,4}\s+(?:alone\s+)?(?:remains?|survives?|works?|fits|matches|holds|applies|qualif(?:y|ies)|satisf(?:y|ies)|is\s+(?:left|the\s+one|true|consistent|supported|possible))\b",
     re.IGNORECASE,
 )
 
 
-def _read_named_option(text: str, at: int, end: int, left: str) -> CueResult:
-    """Read "corresponds to option C.", "(option D)", "only option F survives": weak, and only at a sentence's end."""
-    letters, first, last = parse_letters(text, end, min(len(text), end + 60), strong=True)
+def _read_named_option(text: str, begin: int, end: int, context: str) -> CueResult:
+    """Read "corresponds to option C.", "(option D)", "only option F survives"; weak, and only at the end of a sentence."""
+    letters, first, last = parse_letters(text, end, end + 60, allow_unmarked=True)
     if not letters or (not text[end : end + 1].isspace() and text[end : end + 1] not in "*_`("):
         return None
-    close = last
-    while close < len(text) and text[close] in "*_`\"'”)]）】":
-        close += 1
-    if re.search(r"\bonly\s+[*_]*$", left, re.IGNORECASE) and _SURVIVES.match(text, last):
+    closing = last
+    while closing < len(text) and text[closing] in "*_`\"'”)]）】":
+        closing += 1
+    if re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _REMAINS.match(text, last):
         pass
-    elif not (_POINTS.search(left) and FULL_STOP.match(text, close)):
+    elif not (_INTRODUCES_OPTION.search(context) and FULL_STOP.match(text, closing)):
         return None
-    return letters, Statement("cue", first, last, statement_mood.mood(text, at, last)), False
+    return letters, Statement("cue", first, last, statement_mood.mood(text, begin, last)), False
 
 
 # --- "option B is correct", "(B) is the best answer" --------------------------------------------------------
 
-_HEADS_LIST = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:the|all)\s+)*$", re.IGNORECASE)
-_LISTED = lazy_pattern(
+_LINE_START = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:the|all)\s+)*$", re.IGNORECASE)
+_LIST_HEADING = lazy_pattern(
     r"(?:\s+(?:options?|choices?|statements?|letters?|ones?))?\s*[*_]*\s*:[*_]*", re.IGNORECASE
 )
 
 
-def _read_praise(text: str, at: int, word: str) -> CueResult:
+def _read_called_correct(text: str, begin: int, word: str) -> CueResult:
     """Read "(B) is correct", "Correct: A, C"."""
-    if not is_word_start(text, at):
+    if not is_word_start(text, begin):
         return None
-    if word in ("correct", "right") and _HEADS_LIST.search(text, max(0, at - 24), at):
-        heading = _LISTED.match(text, at + len(word), at + len(word) + 40)
+    if word in ("correct", "right") and _LINE_START.search(text, max(0, begin - 24), begin):
+        heading = _LIST_HEADING.match(text, begin + len(word), begin + len(word) + 40)
         if heading is not None:
-            return read_cue(text, at, heading.end(), strong=True, firm=True, run=True)
-    return letters_before_praise(text, at, at + len(word))
+            return read_cue(text, begin, heading.end(), is_strong=True, allow_unmarked=True, allow_run=True)
+    return letters_called_correct(text, begin, begin + len(word))
 
 
 # --- "I choose C", "go with C", "so C.", "only C works" -----------------------------------------------------
 
 
-def _verb_reader(pattern: str, *, strong: bool) -> Callable[[str, int, str], CueResult]:
+def _verb_reader(pattern: str, *, is_strong: bool) -> Callable[[str, int, str], CueResult]:
     """Return a reader of the text after a verb of choosing."""
-    behind = lazy_pattern(pattern, re.IGNORECASE)
+    link_pattern = lazy_pattern(pattern, re.IGNORECASE)
 
-    def reads(text: str, at: int, word: str) -> CueResult:
-        if not is_word_start(text, at):
+    def read(text: str, begin: int, word: str) -> CueResult:
+        if not is_word_start(text, begin):
             return None
-        link = behind.match(text, at + len(word), at + len(word) + 60)
-        return read_cue(text, at, link.end(), strong=strong, firm=False, chosen=strong) if link else None
+        link = link_pattern.match(text, begin + len(word), begin + len(word) + 60)
+        if link is None:
+            return None
+        return read_cue(
+            text, begin, link.end(), is_strong=is_strong, allow_unmarked=False, after_choice=is_strong
+        )
 
-    return reads
+    return read
 
 
-_TRUE_ONE = lazy_pattern(
+_IS_TRUE = lazy_pattern(
     r"[*_)]{0,3}\s+(?:is|must\s+be)\s+(?:the\s+)?(?:only\s+)?(?:true|correct|right|valid)\b", re.IGNORECASE
 )
 
 
-def _read_in_letter(text: str, at: int, word: str) -> CueResult:
+def _read_statement_in(text: str, begin: int, word: str) -> CueResult:
     """Read "the statement in C is the true one"."""
-    if not is_word_start(text, at):
+    if not is_word_start(text, begin):
         return None
-    letters, first, last = parse_letters(text, at + 2, min(len(text), at + 40), strong=True)
-    if len(letters) != 1 or not text[first].isupper() or not _TRUE_ONE.match(text, last):
+    letters, first, last = parse_letters(text, begin + 2, begin + 40, allow_unmarked=True)
+    if len(letters) != 1 or not text[first].isupper() or not _IS_TRUE.match(text, last):
         return None
-    return letters, Statement("cue", first, last, statement_mood.mood(text, at, at)), False
+    return letters, Statement("cue", first, last, statement_mood.mood(text, begin, begin)), False
 
 
-_LONE = lazy_pattern(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
-_ONLY = lazy_pattern(r"\s+(?:option\s+|choice\s+|statement\s+)?", re.IGNORECASE)
+_SINGLE_LETTER = lazy_pattern(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
+_AFTER_ONLY = lazy_pattern(r"\s+(?:option\s+|choice\s+|statement\s+)?", re.IGNORECASE)
 
 
-_ONE_BEFORE = lazy_pattern(
+_SUBJECT_LETTER = lazy_pattern(
     r"(?:^|[.;:,\n]\s*|\b(?:so|thus|hence|therefore|only|option|choice|answer|statement)\s+)[*_(\[]*(?P<letter>[A-Z])[)\]*_]*\s+$",
     re.IGNORECASE,
 )
-_IS_THE = lazy_pattern(
+_LETTER_IS_THE = lazy_pattern(
     r"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
 )
 _BEST = lazy_pattern(
     r"\s+(?:(?:the\s+)?best|better|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60})?\s*[*_]*(?:[.!]|\n|$)",
     re.IGNORECASE,
 )
-_ONE = lazy_pattern(r"\s+(?:one|option|choice|answer|statement|candidate|possibility)\b", re.IGNORECASE)
+_OPTION_NOUN = lazy_pattern(
+    r"\s+(?:one|option|choice|answer|statement|candidate|possibility)\b", re.IGNORECASE
+)
 
 
-def _read_fit(text: str, at: int, word: str, *, asked: bool = False) -> CueResult:
+def _read_fit(text: str, begin: int, word: str, *, states_criteria: bool = False) -> CueResult:
     """Read "Option C fits best."."""
-    before = _ONE_BEFORE.search(text, max(0, at - 24), at)
-    if before is None or not (asked or _BEST.match(text, at + len(word), at + 100)):
+    subject = _SUBJECT_LETTER.search(text, max(0, begin - 24), begin)
+    if subject is None or not (states_criteria or _BEST.match(text, begin + len(word), begin + 100)):
         return None
-    first = before.start("letter")
+    first = subject.start("letter")
     if not text[first].isupper() or (
-        text[first] in "AI" and not re.search("option|choice|[(*]", before[0], re.IGNORECASE)
+        text[first] in "AI" and not re.search("option|choice|[(*]", subject[0], re.IGNORECASE)
     ):
         return None
-    return text[first], Statement("cue", first, first + 1, statement_mood.mood(text, first, first)), False
+    return letter_at(text, first, is_strong=False)
 
 
-_WHAT_IS_ASKED = lazy_pattern(
+_CRITERIA = lazy_pattern(
     r"\s+(?:all\s+(?:of\s+)?)?(?:the|this|these|our|both|every|each|given|stated)\s+(?:\w+\s+){0,3}?(?:descriptions?|criteri(?:a|on)|conditions?|requirements?|question|evidence|data|observations?|facts?|results?|calculation|derivation|constraints?|findings?|value|stem|properties)\b[^.,;\n]{0,30}[*_]*(?:[.!]|\n|$)",
     re.IGNORECASE,
 )
 
 
-def _read_match(text: str, at: int, word: str) -> CueResult:
+def _read_match(text: str, begin: int, word: str) -> CueResult:
     """Read "which matches C." and "Option C matches the description exactly."."""
-    if _WHAT_IS_ASKED.match(text, at + len(word), at + 160) and (
-        fitting := _read_fit(text, at, word, asked=True)
+    if _CRITERIA.match(text, begin + len(word), begin + 160) and (
+        fitting := _read_fit(text, begin, word, states_criteria=True)
     ):
         return fitting
-    return _MATCHES(text, at, word) if word == "matches" else None
+    return _read_matches(text, begin, word) if word == "matches" else None
 
 
-_MATCHES = _verb_reader(r"", strong=False)
+_read_matches = _verb_reader(r"", is_strong=False)
 
 
-def _read_only(text: str, at: int, word: str) -> CueResult:
+def _read_only(text: str, begin: int, word: str) -> CueResult:
     """Read "only C works", "C is the only one that ..."."""
-    if not is_word_start(text, at):
+    if not is_word_start(text, begin):
         return None
-    before = _IS_THE.search(text, max(0, at - 40), at)
-    if before is not None and _ONE.match(text, at + len(word)):
-        first = before.start("letter")
-        return (
-            before["letter"],
-            Statement("cue", first, first + 1, statement_mood.mood(text, first, first)),
-            False,
-        )
-    link = _ONLY.match(text, at + 4)
+    subject = _LETTER_IS_THE.search(text, max(0, begin - 40), begin)
+    if subject is not None and _OPTION_NOUN.match(text, begin + len(word)):
+        return letter_at(text, subject.start("letter"), is_strong=False)
+    link = _AFTER_ONLY.match(text, begin + 4)
     if link is None:
         return None
-    letters, first, last = parse_letters(text, link.end(), min(len(text), link.end() + 40), strong=True)
-    if not letters and (lone := _LONE.match(text, link.end())):
+    letters, first, last = parse_letters(text, link.end(), link.end() + 40, allow_unmarked=True)
+    if not letters and (lone := _SINGLE_LETTER.match(text, link.end())):
         letters, first, last = lone["letter"], lone.start("letter"), lone.end("letter")
     if not letters or not text[first].isupper():
         return None
-    if not _SURVIVES.match(text, last) and not FULL_STOP.match(text, last):
+    if not _REMAINS.match(text, last) and not FULL_STOP.match(text, last):
         return None
-    return letters, Statement("cue", first, last, statement_mood.mood(text, at, last)), False
+    return letters, Statement("cue", first, last, statement_mood.mood(text, begin, last)), False
 
 
 _CORRECTION = lazy_pattern(
@@ -215,14 +227,14 @@ _CORRECTION = lazy_pattern(
 )
 
 
-def _read_correction(text: str, at: int, word: str) -> CueResult:
+def _read_correction(text: str, begin: int, word: str) -> CueResult:
     """Read "Wait, no, C.", "Actually C."."""
-    if not is_word_start(text, at) or not at:
+    if not is_word_start(text, begin) or not begin:
         return None
-    link = _CORRECTION.match(text, at + len(word), at + len(word) + 40)
+    link = _CORRECTION.match(text, begin + len(word), begin + len(word) + 40)
     if link is None:
         return None
-    letters, first, last = parse_letters(text, link.end(), min(len(text), link.end() + 60), strong=False)
+    letters, first, last = parse_letters(text, link.end(), link.end() + 60, allow_unmarked=False)
     if not letters:
         return None
     return letters, Statement("correction", first, last, statement_mood.mood(text, first, last)), True
@@ -234,19 +246,19 @@ _TAG_NAME = lazy_pattern(
     r"\s*(?:final|choice|option|final[_-]?(?:choice|option|answer)|selection|selected|letter|result|output|solution|response|prediction)\s*>",
     re.IGNORECASE,
 )
-_WIDEST_TAG = 60
+_MAX_TAG_CHARS = 60
 _TAGGED_LETTERS = lazy_pattern(
     r">(?P<letters>\s*[*_(\[]*(?:[A-Z]|[A-J](?:(?:[\s)\]*_]|[,;/&]|\band\b){0,6}[\s(\[*_]{0,4}[A-J]){1,9}))[)\]*_.]*\s*$"
 )
 """One letter, or a list of several of the first ten, for questions with several right options."""
 
 
-def _read_closing_tag(text: str, at: int, word: str) -> CueResult:
+def _read_closing_tag(text: str, begin: int, word: str) -> CueResult:
     """Read `<final>C</final>` and `<choice>A, C</choice>`."""
-    if not _TAG_NAME.match(text, at + 2, at + 30):
+    if not _TAG_NAME.match(text, begin + 2, begin + 30):
         return None
-    begin = text.rfind(">", max(0, at - _WIDEST_TAG), at)
-    tagged = _TAGGED_LETTERS.match(text, begin, at) if begin >= 0 else None
+    opening_end = text.rfind(">", max(0, begin - _MAX_TAG_CHARS), begin)
+    tagged = _TAGGED_LETTERS.match(text, opening_end, begin) if opening_end >= 0 else None
     if tagged is None:
         return None
     letters = "".join(character for character in tagged["letters"] if character.isupper())
@@ -259,24 +271,29 @@ TICKS = ("✓", "✔", "✅", "☑", "[x]")
 _TICK_LINE = lazy_pattern(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
 
 
-_TICKED = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$")
+_TICKED_LETTER = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.:]*\s*$")
 """As in "A ✗, B ✗ → C ✓"."""
 
 
-def _read_tick(text: str, at: int, word: str) -> CueResult:
+def _read_tick(text: str, tick_position: int, word: str) -> CueResult:
     """Read the option whose line has the reply's only tick."""
-    begin = text.rfind("\n", 0, at) + 1
-    line = _TICK_LINE.match(text, begin, at)
+    line_begin = text.rfind("\n", 0, tick_position) + 1
+    line = _TICK_LINE.match(text, line_begin, tick_position)
     ticks = [i for mark in TICKS for i in _positions(text, mark)]
     if (
         line is None
         and len(ticks) == 1
-        and text.count(text[at]) == 1
-        and any(cross in text[begin:at] for cross in "✗✘❌")
+        and text.count(text[tick_position]) == 1
+        and any(cross in text[line_begin:tick_position] for cross in "✗✘❌")
     ):
-        line = _TICKED.search(text, max(begin, at - 12), at)
+        line = _TICKED_LETTER.search(text, max(line_begin, tick_position - 12), tick_position)
     elif line is None:
-        return read_cue(text, at, at + len(word), strong=False, firm=True) if len(ticks) == 1 else None
+        end = tick_position + len(word)
+        return (
+            read_cue(text, tick_position, end, is_strong=False, allow_unmarked=True)
+            if len(ticks) == 1
+            else None
+        )
     if line is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
         return None
     first = line.start("letter")
@@ -285,10 +302,10 @@ def _read_tick(text: str, at: int, word: str) -> CueResult:
 
 def _positions(text: str, mark: str) -> list[int]:
     positions: list[int] = []
-    at = text.find(mark)
-    while at >= 0 and len(positions) < 50:
-        positions.append(at)
-        at = text.find(mark, at + 1)
+    position = text.find(mark)
+    while position >= 0 and len(positions) < 50:
+        positions.append(position)
+        position = text.find(mark, position + 1)
     return positions
 
 
@@ -296,46 +313,47 @@ _STRONG: dict[str, Callable[[str, int, str], CueResult]] = {
     **dict.fromkeys(("choice", "option", "letter", "statement"), _read_noun),
     **dict.fromkeys(
         ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"),
-        _read_praise,
+        _read_called_correct,
     ),
     **dict.fromkeys(
         ("choose", "select", "pick"),
-        _verb_reader(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", strong=True),
+        _verb_reader(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", is_strong=True),
     ),
-    "go": _verb_reader(r"\s+(?:with|for)\b", strong=True),
-    "opt": _verb_reader(r"\s+for\b", strong=True),
+    "go": _verb_reader(r"\s+(?:with|for)\b", is_strong=True),
+    "opt": _verb_reader(r"\s+for\b", is_strong=True),
     **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _read_correction),
     "选": foreign.read_chosen,
-    "正确": foreign.read_right,
-    "符合": foreign.read_suits,
-    **dict.fromkeys(("应为", "应该", "不对"), foreign.read_should),
+    "正确": foreign.read_correct,
+    "符合": foreign.read_fitting,
+    **dict.fromkeys(("应为", "应该", "不对"), foreign.read_should_be),
     **dict.fromkeys(FOREIGN_OPTIONS, foreign.read_foreign_option),
     "</": _read_closing_tag,
     **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only),
 }
 _WEAK: dict[str, Callable[[str, int, str], CueResult]] = {
     **dict.fromkeys(
-        ("it", "that"), _verb_reader(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", strong=False)
+        ("it", "that"), _verb_reader(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
     ),
-    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _verb_reader(r"", strong=False)),
+    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _verb_reader(r"", is_strong=False)),
     **dict.fromkeys(
         ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
-        _verb_reader(r"", strong=False),
+        _verb_reader(r"", is_strong=False),
     ),
-    **dict.fromkeys(("conclusion", "summary", "short"), _verb_reader(r"\s*[,:]", strong=False)),
+    **dict.fromkeys(("conclusion", "summary", "short"), _verb_reader(r"\s*[,:]", is_strong=False)),
     **dict.fromkeys(
-        ("giving", "leaving", "leaves"), _verb_reader(r"(?:\s+(?:us|only|just|behind|with))*", strong=False)
+        ("giving", "leaving", "leaves"),
+        _verb_reader(r"(?:\s+(?:us|only|just|behind|with))*", is_strong=False),
     ),
-    **dict.fromkeys(("lean", "leaning"), _verb_reader(r"\s+(?:towards?|to)\b", strong=False)),
+    **dict.fromkeys(("lean", "leaning"), _verb_reader(r"\s+(?:towards?|to)\b", is_strong=False)),
     **dict.fromkeys(
         ("say", "guess", "bet", "vote", "conclude"),
-        _verb_reader(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", strong=False),
+        _verb_reader(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", is_strong=False),
     ),
-    **dict.fromkeys(("stick", "settle", "going"), _verb_reader(r"\s+(?:with|on|for)\b", strong=False)),
-    **dict.fromkeys(("corresponds", "closest"), _verb_reader(r"\s+to\b", strong=False)),
-    "in": _read_in_letter,
-    "left": _verb_reader(r"\s+with\b", strong=False),
-    **dict.fromkeys(("gotta", "must"), _verb_reader(r"\s+be\b", strong=False)),
+    **dict.fromkeys(("stick", "settle", "going"), _verb_reader(r"\s+(?:with|on|for)\b", is_strong=False)),
+    **dict.fromkeys(("corresponds", "closest"), _verb_reader(r"\s+to\b", is_strong=False)),
+    "in": _read_statement_in,
+    "left": _verb_reader(r"\s+with\b", is_strong=False),
+    **dict.fromkeys(("gotta", "must"), _verb_reader(r"\s+be\b", is_strong=False)),
     **dict.fromkeys(("matches", "satisfies", "meets"), _read_match),
     **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _read_fit),
     "only": _read_only,
@@ -343,8 +361,8 @@ _WEAK: dict[str, Callable[[str, int, str], CueResult]] = {
 }
 
 
-def _make_cue(word: str, reads: Callable[[str, int, str], CueResult], *, weak: bool) -> Cue:
-    return Cue(word, lambda text, at: reads(text, at, word), weak=weak)
+def _make_cue(word: str, read: Callable[[str, int, str], CueResult], *, weak: bool) -> Cue:
+    return Cue(word, lambda text, begin: read(text, begin, word), weak=weak)
 
 
 CUES = Cues(

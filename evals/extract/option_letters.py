@@ -21,21 +21,21 @@ _WORDS = (
 )
 PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLERS}|{_WORDS})*+)"
 _OPTION_WORD = lazy_pattern(r"option|choice|letter|statement|选|letra|lettre|lettera", re.IGNORECASE)
-# What must not follow an option's letter: the rest of a word, a formula or a molecule.
-_STOP = (
+# a letter followed by one of these is a part of a word, a formula or a molecule
+_NOT_A_LETTER = (
     r"(?![A-Za-z0-9À-ɏͰ-Ͽ₀-₉⁰-⁹²³¹⁺⁻]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\((?-i:[A-Z0-9+-][A-Za-z0-9+-]{0,2}|[a-z]|[a-z]\d)\)|\((?![^()\s]{0,30}(?-i:[a-z]{3}))[=#@A-Za-z0-9\[][^()\s]{2,}|[#=@][A-Za-z\[(@]|\[[A-Za-z@+-]"
     r"|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
     r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
 )
 _CLOSE = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』》]|\\[)\]}])*+)"
-_FIRST = lazy_pattern(rf"{PREFIX}(?P<letter>[A-Za-z]){_STOP}{_CLOSE}", re.IGNORECASE)
+_FIRST = lazy_pattern(rf"{PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSE}", re.IGNORECASE)
 _NEXT = lazy_pattern(
     r"\s*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also)\b)?"
     r"(?P<prefix>(?:[\s*_`$\"'(\[{（【]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
-    rf"(?P<letter>[A-Za-z]){_STOP}{_CLOSE}",
+    rf"(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSE}",
     re.IGNORECASE,
 )
-_EITHER = lazy_pattern(r"\s*(?:or\b|或)", re.IGNORECASE)
+_OR = lazy_pattern(r"\s*(?:or\b|或)", re.IGNORECASE)
 _RUN = lazy_pattern(rf"{PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
 END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
@@ -48,71 +48,75 @@ CONNECTIVE = lazy_pattern(
     r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]|\s*[和或与及、]",
     re.IGNORECASE,
 )
-_CLAUSE_BEGINS = lazy_pattern(r"\s+(?:because|since|as|are|both|which)\b")
-_ASKED = lazy_pattern(r"[\s*_)\]}$\"']*[?？]")
-_DENIED = lazy_pattern(
+_CLAUSE_START = lazy_pattern(r"\s+(?:because|since|as|are|both|which)\b")
+_QUESTION_MARK = lazy_pattern(r"[\s*_)\]}$\"']*[?？]")
+_DENIAL = lazy_pattern(
     r"\s+(?:describes?|names?|refers|states?|says|shows?|means|asks)\b|\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly|eliminated|excluded|ruled|rejected|dismissed|discarded|impossible|implausible|out)\b|n['’]t)|\s+(?:can|could|may|must)\s+(?:all\s+|both\s+)?be\s+(?:eliminated|excluded|ruled|rejected|dismissed|discarded)\b|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
     re.IGNORECASE,
 )
 _PLACEHOLDER = "X"
-"""As in 'the format "The answer is (X)"'; no benchmark has so many options."""
+"""Placeholder for a letter, as in 'the format "The answer is (X)"'; no benchmark has 24 options."""
 
 
 def parse_letters(
-    text: str, begin: int, limit: int, *, strong: bool, run: bool = False, chosen: bool = False
+    text: str,
+    begin: int,
+    end_limit: int,
+    *,
+    allow_unmarked: bool,
+    allow_run: bool = False,
+    after_choice: bool = False,
 ) -> tuple[str, int, int]:
-    """Read "B", "(B)", "A, C and D" at `begin`: (letters, where they begin, where they end); no letters: ("", begin, begin).
+    """Return the letters at `begin` ("B", "(B)", "A, C and D"), their begin and their end; ("", begin, begin) if there are none.
 
-    `run` allows "AC" too; a weak context (`strong` false) requires a letter that is marked as one, or ends its sentence;
-    `chosen`: after "I choose", or before "because" and the like.
+    `allow_run`: also "AC"; without `allow_unmarked`, a letter must be marked as one or end its sentence; `after_choice`:
+    after "I choose", a letter may also be followed by "because" and the like.
     """
-    nothing = "", begin, begin
-    first = _FIRST.match(text, begin, limit)
+    no_letters = "", begin, begin
+    first = _FIRST.match(text, begin, end_limit)
     if first is None:
-        letter_run = _RUN.match(text, begin, limit) if run else None
-        if letter_run and _is_ascending(letter_run["run"]) and END.match(text, letter_run.end()):
+        letter_run = _RUN.match(text, begin, end_limit) if allow_run else None
+        if letter_run and is_ascending(letter_run["run"]) and END.match(text, letter_run.end()):
             return letter_run["run"], letter_run.start("run"), letter_run.end("run")
-        return nothing
-    if not _is_label(text, first, strong=strong, chosen=chosen) or _ASKED.match(text, first.end()):
-        return nothing
-    if first["letter"] == _PLACEHOLDER:
-        return nothing
+        return no_letters
+    is_label = _is_label(text, first, allow_unmarked=allow_unmarked, after_choice=after_choice)
+    if not is_label or first["letter"] == _PLACEHOLDER or _QUESTION_MARK.match(text, first.end()):
+        return no_letters
     letters, end = first["letter"].upper(), first.end()
     last = first.end("letter")
-    while (next_letter := _NEXT.match(text, end, limit)) and _continues(text, next_letter):
-        letters, end, last = (
-            letters + next_letter["letter"].upper(),
-            next_letter.end(),
-            next_letter.end("letter"),
-        )
-    if "\n" in first["prefix"] and _next_label_pattern(letters[0]).search(text, end, limit):
-        return nothing  # a list of all options, not a choice among them
-    return nothing if _DENIED.match(text, end) else (letters, first.start("letter"), last)
+    while (next_letter := _NEXT.match(text, end, end_limit)) and _continues(text, next_letter):
+        letters += next_letter["letter"].upper()
+        end, last = next_letter.end(), next_letter.end("letter")
+    if "\n" in first["prefix"] and next_label_pattern(letters[0]).search(text, end, end_limit):
+        return no_letters  # a list of all options, not a choice among them
+    return no_letters if _DENIAL.match(text, end) else (letters, first.start("letter"), last)
 
 
 @cache
-def _next_label_pattern(name: str) -> re.Pattern[str]:
-    return re.compile(rf"\n[\s*_(-]*{chr(ord(name) + 1)}[*_]*[.):]")
+def next_label_pattern(letter: str) -> re.Pattern[str]:
+    """Return the pattern of a line that is labelled with the next letter."""
+    return re.compile(rf"\n[\s*_(-]*{chr(ord(letter) + 1)}[*_]*[.):]")
 
 
-def _is_ascending(run: str) -> bool:
+def is_ascending(run: str) -> bool:
+    """Return whether letters are in ascending order."""
     return all(a < b for a, b in itertools.pairwise(run))
 
 
-def _is_label(text: str, first: re.Match[str], *, strong: bool, chosen: bool) -> bool:
-    """Return whether a letter after an anchor is a label and not a word, an article or a symbol."""
+def _is_label(text: str, first: re.Match[str], *, allow_unmarked: bool, after_choice: bool) -> bool:
+    """Return whether a matched letter is a label and not a word, an article or a symbol."""
     letter, end = first["letter"], first.end()
-    ended = bool(END.match(text, end))
+    at_end = bool(END.match(text, end))
     if letter.islower():
-        return (ended or text[end - 1] == ")") and (strong or first["prefix"].endswith("("))
+        return (at_end or text[end - 1] == ")") and (allow_unmarked or first["prefix"].endswith("("))
     bracketed = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
-    labels = strong and first["close"].startswith((")", "]"))  # "A) Type 1 diabetes"
-    if bracketed or labels or (ended if strong else FULL_STOP.match(text, end)):
+    labels = allow_unmarked and first["close"].startswith((")", "]"))  # "A) Type 1 diabetes"
+    if bracketed or labels or (at_end if allow_unmarked else FULL_STOP.match(text, end)):
         return True
     if letter in "AI" and not CONNECTIVE.match(text, end):
         return False
-    is_named = chosen or bool(_OPTION_WORD.search(first["prefix"]))
-    return strong or (is_named and bool(CONNECTIVE.match(text, end)))
+    is_named = after_choice or bool(_OPTION_WORD.search(first["prefix"]))
+    return allow_unmarked or (is_named and bool(CONNECTIVE.match(text, end)))
 
 
 def _continues(text: str, next_letter: re.Match[str]) -> bool:
@@ -121,6 +125,6 @@ def _continues(text: str, next_letter: re.Match[str]) -> bool:
         return next_letter["prefix"].endswith("(")
     if END.match(text, next_letter.end()) or _NEXT.match(text, next_letter.end()):
         return True
-    if next_letter["letter"] not in "AI" and _EITHER.match(text, next_letter.start()):
+    if next_letter["letter"] not in "AI" and _OR.match(text, next_letter.start()):
         return True
-    return bool(_CLAUSE_BEGINS.match(text, next_letter.end()))
+    return bool(_CLAUSE_START.match(text, next_letter.end()))

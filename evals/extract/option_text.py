@@ -1,6 +1,6 @@
-r"""Find options named by their own text: "the ribosome", `\frac{27}{64}` for 27/64, "None of the above".
+r"""Recognise options by their own text: "the ribosome", `\frac{27}{64}` for 27/64, "None of the above".
 
->>> Options(["mitochondrion", "ribosome"]).named("the **ribosome**.")
+>>> Options(["mitochondrion", "ribosome"]).letter_of_text("the **ribosome**.")
 'B'
 """
 
@@ -20,24 +20,24 @@ _LATEX = lazy_pattern(
 _MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
 _ARTICLE = lazy_pattern(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", 2)
 _LABEL = lazy_pattern(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
-_NONE = lazy_pattern(
+_NONE_OF_THEM = lazy_pattern(
     r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2
 )
 UNDETERMINED = lazy_pattern(
     r"\b(?:cannot|can\s?not|can['’]t)\s+be\s+(?:determined|decided|known|answered|calculated)\b|\bnot\s+enough\s+information\b|\binsufficient\s+(?:information|data)\b|无法确定|不能确定",
     2,
 )
-_CALLED = lazy_pattern(
+_CALLED_ANSWER = lazy_pattern(
     r"(?P<subject>[^.;:]{2,80}?)\s(?:is|are)\s+(?:what|the\s+(?:one|only|correct|right|best)\b|right\b|correct\b)",
     2,
 )
-_MADE = lazy_pattern(
+_MAKES_ANSWER = lazy_pattern(
     r"\b(?:makes?|making|points?\s+to|suggests?|favou?rs?)\s+(?P<subject>[^.;:]{3,80}?)\s+(?:as\s+)?the\s+(?:most\s+(?:likely|probable)|best|correct|right|only)\b",
     2,
 )
-_IS = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", 2)
+_IS_PREDICATE = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", 2)
 """As in "Answer: X is the ribosome"."""
-_FIGURES = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
+_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
 _HENCE = lazy_pattern(r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", 2)
 _CALCULATION = lazy_pattern(
     r"(?:=|\bi\.e\.|\bthat\s+is|\bnamely)[\s,:]*(?P<result>[^=≈]{1,80}?)(?:\s*(?:≈|\\approx\b)[^=≈]{1,30})?\.?\s*$",
@@ -46,7 +46,7 @@ _CALCULATION = lazy_pattern(
 """As in "(3/4)^3 = 27/64 ≈ 0.42"."""
 _CALCULATION_SIGNS = ("=", "i.e", "that", "namely")
 _MIN_LETTERS = 4
-"""Minimum number of letters of an option that the end of a sentence may name."""
+"""Minimum number of characters of an option's text that is recognised within a sentence."""
 MAX_CHARS = 600
 
 
@@ -56,85 +56,86 @@ class Options:
     def __init__(self, options: Sequence[str]) -> None:
         self._options = options
         self._longest = 2 * max(map(len, options), default=0) + 120
-        self._none = [i for i, option in enumerate(options) if _NONE.match(option.strip())]
+        self._none_indices = [i for i, option in enumerate(options) if _NONE_OF_THEM.match(option.strip())]
         self._numbers, unit = _without_common_unit(options)
         self._unit = normalise_text(unit).casefold()
-        self._probes = [_probe(option) for option in self._numbers]
+        self._longest_words = [_longest_word(option) for option in self._numbers]
 
-    def named(self, stated: str) -> str | None:
-        """Return the letter of the only option that a statement spells out; None if there is none, or several."""
-        stated = stated[: self._longest]
-        low = _without_latex(stated)
-        near = [number for number, probe in zip(self._numbers, self._probes, strict=True) if probe in low]
-        if not near:
+    def letter_of_text(self, statement: str) -> str | None:
+        """Return the letter of the only option whose text is the statement; None if there is none, or several."""
+        statement = statement[: self._longest]
+        lower = _without_latex(statement)
+        candidates = [
+            number for number, probe in zip(self._numbers, self._longest_words, strict=True) if probe in lower
+        ]
+        if not candidates:
             return None
-        texts = {normalise_text(number).casefold() for number in near}
-        sides = list(shortened_answers(stated))
-        if any(sign in low for sign in _CALCULATION_SIGNS) and (worked := _CALCULATION.search(stated)):
-            sides.append(worked["result"])
-        if predicate := _IS.match(stated):
-            sides.append(predicate["result"])
-        return next((letter for side in sides if (letter := self._spelled(side, texts))), None)
+        texts = {normalise_text(number).casefold() for number in candidates}
+        versions = list(shortened_answers(statement))
+        if any(sign in lower for sign in _CALCULATION_SIGNS) and (
+            calculation := _CALCULATION.search(statement)
+        ):
+            versions.append(calculation["result"])
+        if predicate := _IS_PREDICATE.match(statement):
+            versions.append(predicate["result"])
+        return next((letter for side in versions if (letter := self._letter_if_equal(side, texts))), None)
 
-    def _spelled(self, stated: str, texts: set[str]) -> str | None:
-        """Return the letter of the option whose text this is; `texts`: of the options that it may be, in lower case."""
-        normalised = normalise_text(stated[:MAX_CHARS])
-        small = normalised.casefold()
-        if not normalised or texts.isdisjoint((small, small.removesuffix(self._unit))):
+    def _letter_if_equal(self, statement: str, candidates: set[str]) -> str | None:
+        """Return the letter of the option whose text this is; `candidates`: of the options that it may be, in lower case."""
+        normalised = normalise_text(statement[:MAX_CHARS])
+        lower = normalised.casefold()
+        if not normalised or candidates.isdisjoint((lower, lower.removesuffix(self._unit))):
             return None
         exact, folded, fold = self._normalised
-        normalised = (small if fold else normalised).removesuffix(self._unit)
-        matches = [i for i, text in enumerate(folded if fold else exact) if text == normalised]
-        return chr(ord("A") + matches[0]) if len(matches) == 1 else None
+        normalised = (lower if fold else normalised).removesuffix(self._unit)
+        indices = [i for i, text in enumerate(folded if fold else exact) if text == normalised]
+        return chr(ord("A") + indices[0]) if len(indices) == 1 else None
 
     @cached_property
     def _normalised(self) -> tuple[list[str], list[str], bool]:
-        """The options without layout, the same in lower case, and whether the latter are distinct, too."""
+        """Return the normalised options, the same in lower case, and whether the latter are as distinct."""
         exact = [normalise_text(option) for option in self._numbers]
         folded = [text.casefold() for text in exact]
         return exact, folded, len(set(folded)) == len(set(exact))
 
-    def ending(self, sentence: str) -> tuple[str, int] | None:
-        """Return (letter, where its text begins) of the one option that a sentence ends with; None if it names another too."""
-        low = sentence.casefold()
+    def option_at_end(self, sentence: str) -> tuple[str, int] | None:
+        """Return the letter of the option that a sentence ends with, and the start of its text; None if it names another too."""
+        lower = sentence.casefold()
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
-        ends = [
+        matches = [
             i
             for i, text in enumerate(texts)
-            if len(text) >= _MIN_LETTERS and low.endswith(text) and not low[: -len(text)][-1:].isalnum()
+            if len(text) >= _MIN_LETTERS and lower.endswith(text) and not lower[: -len(text)][-1:].isalnum()
         ]
-        if not ends:
+        if not matches:
             return None
-        index = max(ends, key=lambda i: len(texts[i]))
+        index = max(matches, key=lambda i: len(texts[i]))
         begin = len(sentence) - len(texts[index])
-        if any(len(text) >= _MIN_LETTERS and text in low[:begin] for text in texts) and not _HENCE.search(
-            low, 0, begin
+        if any(len(text) >= _MIN_LETTERS and text in lower[:begin] for text in texts) and not _HENCE.search(
+            lower, 0, begin
         ):
             return None
         return chr(ord("A") + index), begin
 
-    def subject(self, sentence: str) -> str | None:
-        """Return the letter of the option that a sentence calls the answer: "A ribosome is what the arrow points to."."""
-        called_answer = _CALLED.match(sentence.strip()) or _MADE.search(sentence)
-        return self.named(called_answer["subject"]) if called_answer else None
+    def letter_of_subject(self, sentence: str) -> str | None:
+        """Return the letter of the subject of a sentence such as "A ribosome is what the arrow points to."."""
+        called_answer = _CALLED_ANSWER.match(sentence.strip()) or _MAKES_ANSWER.search(sentence)
+        return self.letter_of_text(called_answer["subject"]) if called_answer else None
 
-    def undetermined(self) -> str | None:
-        """Return the letter of the option that says that the answer cannot be determined."""
-        matches = [i for i, option in enumerate(self._options) if UNDETERMINED.search(option)]
-        return chr(ord("A") + matches[0]) if len(matches) == 1 else None
+    def letter_of_undetermined(self) -> str | None:
+        """Return the letter of the option which says that the answer cannot be determined."""
+        indices = [i for i, option in enumerate(self._options) if UNDETERMINED.search(option)]
+        return chr(ord("A") + indices[0]) if len(indices) == 1 else None
 
-    def others(self, stated: str, letter: str) -> bool:
+    def names_another(self, statement: str, letter: str) -> bool:
         """Return whether a text names an option other than `letter`."""
-        low, own_text = (
-            stated.casefold(),
-            self._options[ord(letter) - ord("A")].strip().rstrip(".").casefold(),
-        )
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
-        return any(len(text) >= _MIN_LETTERS and text in low and text not in own_text for text in texts)
+        lower, own_text = statement.casefold(), texts[ord(letter) - ord("A")]
+        return any(len(text) >= _MIN_LETTERS and text in lower and text not in own_text for text in texts)
 
-    def none_of_them(self) -> str | None:
+    def letter_of_none(self) -> str | None:
         """Return the letter of an option like "none of the above"."""
-        return chr(ord("A") + self._none[0]) if len(self._none) == 1 else None
+        return chr(ord("A") + self._none_indices[0]) if len(self._none_indices) == 1 else None
 
 
 _UNIT = lazy_pattern(
@@ -143,40 +144,40 @@ _UNIT = lazy_pattern(
 
 
 def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
-    """Return the options without a unit that all of them end with; "32" then names "32 degrees"."""
+    """Return the options without their common unit, and the unit; "32" then names "32 degrees"."""
     numbers, units = [], set()
     for option in options:
-        quantity = _UNIT.fullmatch(option.strip())
-        if quantity is None:
+        match = _UNIT.fullmatch(option.strip())
+        if match is None:
             return list(options), ""
-        numbers.append(quantity["number"])
-        units.add(quantity["unit"].strip())
+        numbers.append(match["number"])
+        units.add(match["unit"].strip())
     return (numbers, units.pop()) if len(units) == 1 else (list(options), "")
 
 
 _COMMAND = lazy_pattern(r"\\[a-z]+|\}\s*\{")
 _LAYOUT = str.maketrans("", "", "^_{}$")
-_RUN = lazy_pattern(r"[a-z0-9]+")
+_WORD = lazy_pattern(r"[a-z0-9]+")
 
 
-def _probe(option: str) -> str:
-    """Return the longest word or number of an option, which any statement of it must contain; empty if it has none."""
-    return max(_RUN.findall(_without_latex(option)), key=len, default="")
+def _longest_word(option: str) -> str:
+    """Return the longest word or number of an option, which every statement of it contains; empty if it has none."""
+    return max(_WORD.findall(_without_latex(option)), key=len, default="")
 
 
 def _without_latex(text: str) -> str:
-    """Return the text in lower case without LaTeX's commands and marks, so that an exponent directly follows its base."""
-    text = _figures(text).casefold()
+    """Return the text in lower case without LaTeX commands and marks; exponents directly follow their base."""
+    text = _ascii_digits(text).casefold()
     return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_LAYOUT)
 
 
-def _figures(text: str) -> str:
-    return text if text.isascii() else text.translate(_FIGURES)
+def _ascii_digits(text: str) -> str:
+    return text if text.isascii() else text.translate(_DIGITS)
 
 
 def normalise_text(text: str) -> str:
-    """Return a text without layout: fractions with a slash, no superscripts, blanks or article."""
-    text = _figures(strip_formatting(text))
+    """Return a text without layout, blanks and article, and with fractions as `a/b`."""
+    text = _ascii_digits(strip_formatting(text))
     if article := _ARTICLE.match(text):
         text = text[article.end() :]
     if "\\" in text:

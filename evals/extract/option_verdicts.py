@@ -1,4 +1,4 @@
-"""Parse replies that assess every option: "A: incorrect", "✅ C. 2-butanol", a table of verdicts."""
+"""Parse replies that judge every option: "A: incorrect", "✅ C. 2-butanol", a table of verdicts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from evals.extract.lazy_pattern import lazy_pattern
 
-_PIECE = lazy_pattern(r"[^\n]+")
-_SENTENCE = lazy_pattern(
+_LINE = lazy_pattern(r"[^\n]+")
+_NEXT_OPTION = lazy_pattern(
     r"(?<=[.;,。；])\s+(?=[*_(\[]{0,3}(?:[Oo]ption\s+)?[*_(\[]{0,3}[A-Z][*_)\]]{0,3}\s*(?:[.:)=]|is\b|[✓✔✅☑✗✘❌]))"
 )
 _RIGHT, _WRONG = r"[✓✔✅☑🟢]|\[x\]", r"[✗✘❌✖🔴]|\[ \]"
@@ -23,7 +23,7 @@ _WORD = lazy_pattern(
 )
 _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
 _MAX_LINE_CHARS = 300
-"""Number of characters of a line that are examined."""
+"""Maximum number of characters of a line that are examined."""
 _MAX_LINES = 200
 _RULE = lazy_pattern(r"[\s|:=-]*")
 
@@ -32,32 +32,32 @@ class OptionVerdict(NamedTuple):
     """The verdict on one option."""
 
     letter: str
-    at: int
+    position: int
     true: bool
 
 
 def option_verdicts(text: str, count: int) -> list[OptionVerdict]:
     """Return the verdict on each of the first `count` options; empty if an option has two, or the reply has other content.
 
-    >>> [(one.letter, one.true) for one in option_verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
+    >>> [(verdict.letter, verdict.true) for verdict in option_verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
     [('A', True), ('B', False), ('C', True)]
     """
-    verdict_list: list[OptionVerdict] = []
-    for line in list(_PIECE.finditer(text))[-_MAX_LINES:]:
+    verdicts: list[OptionVerdict] = []
+    for line in list(_LINE.finditer(text))[-_MAX_LINES:]:
         begin = line.start()
-        for piece in _SENTENCE.split(line[0][: 4 * _MAX_LINE_CHARS]):
-            at = text.find(piece, begin)
-            begin = at + len(piece)
-            verdict = _parse_verdict(piece[:_MAX_LINE_CHARS], at, count)
+        for piece in _NEXT_OPTION.split(line[0][: 4 * _MAX_LINE_CHARS]):
+            piece_begin = text.find(piece, begin)
+            begin = piece_begin + len(piece)
+            verdict = _parse_verdict(piece[:_MAX_LINE_CHARS], piece_begin, count)
             if verdict is not None:
-                verdict_list.append(verdict)
+                verdicts.append(verdict)
             elif not _is_ignorable(piece):
                 return []
-    letters = [verdict_.letter for verdict_ in verdict_list]
-    return verdict_list if len(set(letters)) == len(letters) else []
+    letters = [verdict.letter for verdict in verdicts]
+    return verdicts if len(set(letters)) == len(letters) else []
 
 
-def _parse_verdict(piece: str, at: int, count: int) -> OptionVerdict | None:
+def _parse_verdict(piece: str, piece_begin: int, count: int) -> OptionVerdict | None:
     item = _ITEM.match(piece)
     if item is None or not item["letter"].isupper() or ord(item["letter"]) - ord("A") >= count:
         return None
@@ -69,7 +69,7 @@ def _parse_verdict(piece: str, at: int, count: int) -> OptionVerdict | None:
         marks = {"tick" if word["tick"] else "cross"}
     if len(marks) != 1:
         return None
-    return OptionVerdict(item["letter"], at + item.start("letter"), marks == {"tick"})
+    return OptionVerdict(item["letter"], piece_begin + item.start("letter"), marks == {"tick"})
 
 
 def _is_ignorable(piece: str) -> bool:

@@ -24,44 +24,50 @@ _LABEL = lazy_pattern(
 )
 _AND = lazy_pattern(r"\s*(?:\\text\{\s*and\s*\}|\band\b)\s*")
 _EQUALS = lazy_pattern(r"=|\\(?:approx|simeq|equiv|sim|cong)\b|\u2248")
-_BREAKS = lazy_pattern(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b)|\\.|[\[\](){}]")
-_COMMAS = lazy_pattern(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?!\d)))|\\.|[\[\](){}]")
+_SEPARATORS = lazy_pattern(r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b)|\\.|[\[\](){}]")
+_SEPARATORS_OR_COMMAS = lazy_pattern(
+    r"(?P<mark>\\\\|\n|(?<!\\);|\\q?quad\b|(?<!\\),(?!\d{3}(?!\d)))|\\.|[\[\](){}]"
+)
 
 
 def outermost_boxes(text: str) -> list[str]:
     r"""Return the contents of the outermost boxes; for nested boxes, the content of the first inner one."""
     contents: list[str] = []
     end = -1
-    for begin, stop, content in boxes(text):
+    for begin, box_end, content in boxes(text):
         if begin < end or not _COMMAND.match(text, begin):
             continue
-        end = stop
+        end = box_end
         inner = boxes(content)
-        if content_kept := (inner[0][2] if inner else content).strip():
-            contents.append(content_kept)
+        if innermost := (inner[0][2] if inner else content).strip():
+            contents.append(innermost)
     return contents
 
 
 def innermost_boxes(text: str) -> list[str]:
     """Return the contents of the innermost boxes in the order of the text, without empty ones."""
     spans = boxes(text)
-    kept = [
+    innermost = [
         content.strip()
         for number, (_, end, content) in enumerate(spans)
         if number + 1 == len(spans) or spans[number + 1][0] >= end
     ]
-    return [content for content in kept if content]
+    return [content for content in innermost if content]
 
 
 def split_answers(text: str, count: int) -> list[str]:
     """Split a box into exactly `count` answers at its outermost separators; return it whole if it has fewer."""
     text = text[:MAX_CHARS]
-    words = _AND.sub(";", text)
-    for shape, marks in ((text, _BREAKS), (words, _BREAKS), (words, _COMMAS)):
+    with_semicolons = _AND.sub(";", text)
+    for candidate, separators in (
+        (text, _SEPARATORS),
+        (with_semicolons, _SEPARATORS),
+        (with_semicolons, _SEPARATORS_OR_COMMAS),
+    ):
         pieces = [
             piece
-            for cut in _split_outside_brackets(shape, marks)
-            if (piece := without_layout(cut).strip(" .$"))
+            for piece_ in _split_outside_brackets(candidate, separators)
+            if (piece := without_layout(piece_).strip(" .$"))
         ]
         if len(pieces) == count:
             return pieces
@@ -69,7 +75,7 @@ def split_answers(text: str, count: int) -> list[str]:
 
 
 def _split_outside_brackets(text: str, separator: re.Pattern[str]) -> list[str]:
-    """Split at a mark outside all brackets."""
+    """Split at the separators that are outside all brackets."""
     pieces, depth, begin = [], 0, 0
     for token in separator.finditer(text):
         if token["mark"] and depth == 0:
@@ -85,7 +91,7 @@ def split_part_name(text: str) -> tuple[str, str]:
     if name is None:
         return "", text
     remainder = text[name.end() :]
-    if name[0].lstrip().startswith("\\") and not name["close"]:  # the brace stays open around words
+    if name[0].lstrip().startswith("\\") and not name["close"]:  # the brace of the command is still open
         remainder = text[: name.start(1)].lstrip(" (").removesuffix("(") + remainder
     return (name[1], remainder.strip()) if remainder.strip(" }") else ("", text)
 

@@ -29,52 +29,51 @@ from evals.extract.units import Quantity, convertible, normalise_marks, quantiti
 from evals.extract.visible import visible
 
 MAX_CHARS = 100_000
-"""Number of characters read, from the end of a reply."""
+"""Maximum number of characters read, from the end of a reply."""
 _MAX_TAIL_CHARS, _MAX_SPANS = 4_000, 20
-"""Without a marked answer: numbers of characters, and of bold spans among them, examined from the end."""
+"""Maximum numbers of characters and of bold spans that are examined, from the end, without a stated answer."""
 _MAX_STATEMENT_CHARS = 60
-"""Maximum length of a statement that counts as an answer although it has no digit."""
+"""Maximum length of a statement without a digit that is refused; longer ones are ignored."""
 
 
 def stated(text: str, unit: str = "") -> Reading | None:
     """Return the number that a reply states in a box, tag, answer line or "answer is", as a Quantity with its position.
 
     Without any of these, the only number in bold, the only number of the reply, the only one with a compatible unit, or
-    the number in its last line ("... is 1.42 eV.") is read. A number that merely comes last is not an answer, and after an
-    answer without a single number ("Answer: unknown", "5 or 6") no earlier number is read.
+    the number in its last line ("... is 1.42 eV.") is read. A number is not an answer because it is the last one, and if
+    the answer is not a single number ("Answer: unknown", "5 or 6"), no earlier number is read.
     """
-    text_shown, in_reasoning = visible(text[-MAX_CHARS:])
+    visible_text, in_reasoning = visible(text[-MAX_CHARS:])
     if in_reasoning:
         return None
     offset, refused = max(0, len(text) - MAX_CHARS), False
 
     def parse(content: str, form: Form) -> Any:
         nonlocal refused
-        settled = None if is_undecided(content[:_MAX_STATEMENT_CHARS]) else without_denial(content)
-        quantity = None if settled is None else stated_number(settled, unit)
+        asserted_content = None if is_undecided(content[:_MAX_STATEMENT_CHARS]) else without_denial(content)
+        quantity = None if asserted_content is None else stated_number(asserted_content, unit)
         if quantity is None and (re.search(r"\d", content) or len(content) <= _MAX_STATEMENT_CHARS):
             refused = True
             return REFUSED
         return quantity
 
-    text_shown = before_next_question(half_width(text_shown))
-    reading = read_answer(text_shown, parse, cues=Cues([Cue("number", _number_tag)]), shaped=False)
-    if reading is not None and is_alternative(text_shown, reading):
+    visible_text = before_next_question(half_width(visible_text))
+    reading = read_answer(visible_text, parse, cues=Cues([Cue("number", _number_tag)]), use_layout=False)
+    if reading is not None and is_alternative(visible_text, reading):
         return None
     if reading is not None:
-        final = concluding_reading(text_shown, reading, parse)
+        final = concluding_reading(visible_text, reading, parse)
         if _comparable(reading.value, final.value, unit):
             reading = final
-        reading = after_correction(
-            text_shown, narrow_reading(text_shown, reading), parse, lambda rest: _read_layout(rest, unit)
-        )
+        reading = narrow_reading(visible_text, reading)
+        reading = after_correction(visible_text, reading, parse, lambda rest: _read_layout(rest, unit))
     elif not refused:
-        reading = _read_layout(text_shown, unit)
+        reading = _read_layout(visible_text, unit)
     return reading and reading._replace(begin=reading.begin + offset, end=reading.end + offset)
 
 
 def _comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
-    """Return whether a conclusion can be the answer as well as the box before it can: a number of the same dimension."""
+    """Return whether a conclusion has the dimension of the box before it, so that it can be the answer."""
     if bool(boxed.unit) != bool(concluded.unit):
         return bool(concluded.unit) and (not unit or convertible(concluded.unit, unit))
     return not boxed.unit or convertible(concluded.unit, boxed.unit)
@@ -88,18 +87,18 @@ def _read_layout(text: str, unit: str) -> Reading | None:
     return _read_bold(text, unit) or _read_only_number(text, unit) or _read_last_line(text, unit)
 
 
-def _number_tag(text: str, at: int) -> tuple[Any, Statement, bool] | None:
+def _number_tag(text: str, begin: int) -> tuple[Any, Statement, bool] | None:
     """Return the text between <NUMBER> and </NUMBER>."""
-    inside = tag_content_start(text, at, at + len("number"))
-    close = text.find("<", inside, inside + 200) if inside else -1
-    return (None, Statement("tag", inside, close), True) if close > inside else None
+    content_begin = tag_content_start(text, begin, begin + len("number"))
+    content_end = text.find("<", content_begin, content_begin + 200) if content_begin else -1
+    return (None, Statement("tag", content_begin, content_end), True) if content_end > content_begin else None
 
 
 _BOLD = lazy_pattern(r"\*\*([^*\n]{1,300})\*\*|`([^`\n]{1,300})`")
 
 
 def _read_bold(text: str, unit: str) -> Reading | None:
-    """Read the only number in bold; of several, the only one whose unit fits."""
+    """Read the only number in bold, or the only one with a compatible unit."""
     spans = [*_BOLD.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))][-_MAX_SPANS:]
     readings = [
         Reading(quantity, "emphasis", span.start(), span.end())
@@ -112,39 +111,37 @@ def _read_bold(text: str, unit: str) -> Reading | None:
 
 
 def _fits(quantity: Quantity, unit: str) -> bool:
-    """Return whether a number has a unit that can be converted to the target's."""
+    """Return whether a number has a unit that can be converted to the target unit."""
     return bool(unit and quantity.unit) and convertible(quantity.unit, unit)
 
 
 def _read_only_number(text: str, unit: str) -> Reading | None:
-    """Read the only number of a reply, or the only one in a unit that fits."""
+    """Read the only number of a reply, or the only one with a compatible unit."""
     numbers = quantities(text)
     numbers = [number for number in numbers if _fits(number, unit)] or numbers
     if len(numbers) != 1:
         return None
     number_text = numbers[0].text
     begin = text.find(number_text)
-    is_count = not _ENDS.match(text, begin + len(number_text)) or _COUNTS.search(
-        text, max(0, begin - 20), begin
-    )
-    if begin >= 0 and is_count:
+    is_labelled = _LABEL_BEFORE.search(text, max(0, begin - 20), begin)
+    if begin >= 0 and (is_labelled or not _MAY_FOLLOW.match(text, begin + len(number_text))):
         return None
     return asserted_reading(text, Reading(numbers[0], "prose", 0, len(text.rstrip())))
 
 
-_COUNTS = lazy_pattern(
+_LABEL_BEFORE = lazy_pattern(
     r"\b(?:steps?|cases?|parts?|questions?|problems?|options?|equations?|eq\.?|figures?|tables?|sections?|methods?|approach)\s*$|(?:步骤|第)\s*$|(?:^|\n)\s*$",
     re.IGNORECASE,
 )
 """Text before a number that is not a quantity, such as "Step 1" or an item of a list."""
-_ENDS = lazy_pattern(
+_MAY_FOLLOW = lazy_pattern(
     r"[*_`$\s)\]}%]*(?:\Z|[|.,;:!。，；、(\n—–±~\\]|[\u4e00-\u9fff]|\s(?:at|for|with|and|in|which|because|as|on|by|from|under|but|or|based|given|when)\b)"
 )
-"""Text that may follow the only number of a reply; "3 cases to consider" states none."""
+"""Text that may follow the only number of a reply; "3 cases to consider" states no answer."""
 
 
 def _read_last_line(text: str, unit: str) -> Reading | None:
-    """Read the last line: nothing but a number, or a sentence that gives one in a unit that fits."""
+    """Read the last line: a number alone, or a sentence with a number in a compatible unit."""
     end = len(text.rstrip())
     begin = text.rfind("\n", 0, end) + 1
     line = text[begin:end]

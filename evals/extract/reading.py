@@ -1,4 +1,4 @@
-r"""Find the final statement of an answer in a reply; shared by all kinds of answers.
+r"""Extract the final answer that a reply states; shared by all kinds of answers.
 
 A *statement* is a part of the text that states an answer: a box, a tag pair, a JSON field, an answer line, a sentence
 "the answer is". It has a form, an extent (positions in the text) and a mood (`statement_mood.py`). `read_answer` visits
@@ -10,9 +10,8 @@ True
 >>> read_answer("The answer is 113, not 112.", parse_shortened(parse))
 Reading(value=113, form='sentence', begin=14, end=26)
 
-The last asserted statement is final. If it cannot be parsed, the reply has no answer: it retracts the earlier
-statements. Only a reply without any statement is read by its layout: the only marked line of a list, the
-emphasised words, the last line, or the whole reply.
+The last asserted statement is final and retracts the earlier ones; if it cannot be parsed, the reply has no answer.
+Only a reply without any statement is read by its layout: emphasised words, the last line, or the whole reply.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from evals.extract.visible import visible
 MAX_PARSED_CHARS = 40_000
 """Maximum total length in characters of the statements that are parsed."""
 PROSE: Final = frozenset(("cue", "mark", "emphasis", "last line", "prose"))
-"""Forms without an answer marker; an answer read from one of these is marked suspect."""
+"""Forms that are not introduced as an answer; an answer in one of these is marked as suspect."""
 
 
 class Reading(NamedTuple):
@@ -53,7 +52,7 @@ class Reading(NamedTuple):
 
 
 class _Refused:
-    """A parser's result for a statement of two answers, or of another kind of answer."""
+    """The result of a parser for a statement of two answers, or of another kind of answer."""
 
     __slots__ = ()
 
@@ -63,13 +62,13 @@ class _Refused:
 
 REFUSED: Final = _Refused()
 Parser: TypeAlias = Callable[[str, Form], Any]
-"""(content, form) -> the answer; REFUSED: it states a different kind of answer; None: it states nothing."""
+"""(content, form) -> the answer; REFUSED if it is of another kind, None if the content is not an answer."""
 
 _NEXT_QUESTION = lazy_pattern(
     r"\n[#>*_ \t]{0,8}(?:(?:next|new|follow-?up|another|second)\s+)?(?:question|problem|exercise|human|user|q|问题|题目|下一题|例题)[*_\s]{0,3}(?:\d{1,3}[*_\s]{0,3})?[:：.]",
     re.IGNORECASE,
 )
-"""The beginning of another question that the model asks itself."""
+"""The beginning of a further question that the model generates."""
 _CORRECTS = lazy_pattern(
     r"(?:\b(?:wait|actually|no|correction|corrected|sorry|scratch\s+that|oops|hmm|rather|i\s+mean|on\s+second\s+thought|let\s+me\s+correct|apologies|my\s+mistake|however|but)"
     r"|不对|等等|更正|不，|纠正|抱歉|实际上|其实|但)"
@@ -88,45 +87,40 @@ _UNFINISHED = lazy_pattern(
 def parse_shortened(parse: Parser) -> Parser:
     """Return a parser that tries a statement without formatting, then without the explanation that follows."""
 
-    def first(content: str, form: Form) -> Any:
+    def parse_versions(content: str, form: Form) -> Any:
         outcome = None
-        for head in shortened_answers(content):
-            value = parse(head, form) if head else None
+        for version in shortened_answers(content):
+            value = parse(version, form) if version else None
             if value is not None and value is not REFUSED:
                 return value
             outcome = outcome or value
         return outcome
 
-    return first
+    return parse_versions
 
 
 def read_answer(
-    text: str,
-    parse: Parser,
-    *,
-    cues: Cues = NO_CUES,
-    shaped: bool = True,
-    truncated: bool = False,
+    text: str, parse: Parser, *, cues: Cues = NO_CUES, use_layout: bool = True, truncated: bool = False
 ) -> Reading | None:
     """Return the last answer that the reply states and does not retract; None if there is none that can be parsed.
 
-    With `shaped` a reply without any statement is read by its layout. With `truncated` an answer at the very end of the
-    reply may be incomplete and is not read.
+    With `use_layout`, a reply without any statement is read by its layout. With `truncated`, an answer at the very end of
+    the reply may be incomplete and is not read.
     """
     text, unclosed = visible(text)
     if unclosed:
         return None
     text = half_width(text)
     begin = max(0, len(text) - MAX_CHARS)
-    turn = _NEXT_QUESTION.search(text, begin)
-    if turn and not _NEXT_QUESTION.match("\n" + text[begin : begin + 60].lstrip()):
-        earlier = _last_reading(text, begin, turn.start(), parse, cues)
+    next_question = _NEXT_QUESTION.search(text, begin)
+    if next_question and not _NEXT_QUESTION.match("\n" + text[begin : begin + 60].lstrip()):
+        earlier = _last_reading(text, begin, next_question.start(), parse, cues)
         if isinstance(earlier, Reading):
             return earlier
     last = _last_reading(text, begin, len(text), parse, cues)
     if isinstance(last, Reading):
         return None if truncated and _may_change(text, last) else last
-    if last is REFUSED or not shaped or truncated or breaks_off(text):
+    if last is REFUSED or not use_layout or truncated or breaks_off(text):
         return None
     return _read_layout(text, begin, parse)
 
@@ -142,7 +136,7 @@ def retracts(text: str, begin: int) -> bool:
 
 
 def breaks_off(text: str) -> bool:
-    """Return whether a long reply breaks off in the middle of a sentence, whatever finish reason the server gave."""
+    """Return whether a long reply ends in the middle of a sentence, regardless of its finish reason."""
     end = len(text.rstrip())
     if end > EARLY_CHARS and _UNFINISHED.search(text, end - 12, end):
         return True
@@ -154,8 +148,8 @@ def breaks_off(text: str) -> bool:
 
 
 def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) -> Any:
-    """Return the Reading that holds in a part of the text, REFUSED, or None if nothing is stated."""
-    weak: Reading | None = None
+    """Return the final Reading of a part of the text, REFUSED, or None if there is no statement."""
+    weak_reading: Reading | None = None
     remaining = MAX_PARSED_CHARS
     for statement, value, strong in statements_backwards(text, begin, end, cues):
         remaining -= statement.end - statement.begin
@@ -172,13 +166,17 @@ def _last_reading(text: str, begin: int, end: int, parse: Parser, cues: Cues) ->
         if value is not REFUSED:
             reading = Reading(value, statement.form, statement.begin, statement.end)
         if not strong:
-            if weak is None and (statement.end > end - LATE_CHARS or statement.begin < begin + EARLY_CHARS):
-                weak = reading
+            if weak_reading is None and (
+                statement.end > end - LATE_CHARS or statement.begin < begin + EARLY_CHARS
+            ):
+                weak_reading = reading
             continue
-        if weak is not None and (reading is None or corrects(text, statement.end, weak.begin)):
-            return weak
+        if weak_reading is not None and (
+            reading is None or corrects(text, statement.end, weak_reading.begin)
+        ):
+            return weak_reading
         return reading or REFUSED
-    return weak
+    return weak_reading
 
 
 def corrects(text: str, end: int, begin: int) -> bool:
@@ -190,13 +188,13 @@ def corrects(text: str, end: int, begin: int) -> bool:
 
 
 def before_next_question(text: str) -> str:
-    """Return a reply up to the position at which the model asks itself another question."""
-    turn = _NEXT_QUESTION.search(text, max(0, len(text) - MAX_CHARS))
-    return text[: turn.start()] if turn and text[: turn.start()].strip() else text
+    """Return a reply up to a further question that the model generates."""
+    next_question = _NEXT_QUESTION.search(text, max(0, len(text) - MAX_CHARS))
+    return text[: next_question.start()] if next_question and text[: next_question.start()].strip() else text
 
 
 def asks_next_question(text: str) -> bool:
-    """Return whether the model asks itself another question."""
+    """Return whether the reply contains a further question that the model generates."""
     return _NEXT_QUESTION.search(text) is not None
 
 

@@ -5,9 +5,10 @@ r"""Extract rectangles in an image from replies, in the notations that models us
 >>> [region.numbers for region in regions("It is at (0.1, 0.2), (0.5, 0.75).")]
 [(0.1, 0.2, 0.5, 0.75)]
 
-Only the first of these notations that occurs in a reply is read: box tags (`<box>`, `<|box_start|>`, with `<ref>` before), JSON objects with
-a box (`bbox`, `bbox_2d`, `box`, `box_2d`) and perhaps a `label`, four numbers in brackets, two points, and four bare
-numbers as the stated answer. No notation defines the scale (pixels, thousandths) or the order of the numbers.
+The first of these notations that occurs in a reply is read: box tags (`<box>`, `<|box_start|>`, with `<ref>` before),
+JSON objects with a box (`bbox`, `bbox_2d`, `box`, `box_2d`) and an optional `label`, four numbers in brackets, two
+points, and four bare numbers as the stated answer. No notation defines the scale (pixels, thousandths) or the order of
+the numbers.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import NamedTuple
 
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.statements import Form
-from evals.extract.tags import stated
+from evals.extract.tags import stated_answer
 from evals.extract.visible import split_reasoning
 
 MAX_CHARS = 50_000
-"""Number of characters read, from the end of a reply."""
+"""Maximum number of characters read, from the end of a reply."""
 MAX_REGIONS = 1_000
 _NUMBER = r"\s*([-+]?\d{0,9}\.?\d{1,12}(?:[eE][-+]?\d{1,3})?)\s*"
 _FOUR_NUMBERS = rf"{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}"
@@ -35,7 +36,7 @@ _TAGGED = lazy_pattern(
 _OBJECT = lazy_pattern(r"\{[^{}]{0,2000}\}")
 _KEY = lazy_pattern(rf'["\'](?:bbox(?:_2d)?|box(?:_2d)?|bounding_box)["\']\s*:\s*\[{_FOUR_NUMBERS}\]')
 _LABEL = lazy_pattern(r'["\'](?:label|name|object|ref)["\']\s*:\s*"(?P<label>[^"\\]{0,300})"')
-_INSIDE = lazy_pattern(rf"{_POINTS}|{_FOUR_NUMBERS}")
+_NUMBERS = lazy_pattern(rf"{_POINTS}|{_FOUR_NUMBERS}")
 _BRACKETED = lazy_pattern(rf"{_POINTS}|[\[(]{_FOUR_NUMBERS}[\])]")
 _BARE = lazy_pattern(rf"\A\W{{0,5}}{_FOUR_NUMBERS}\W{{0,5}}\Z")
 
@@ -68,33 +69,33 @@ def regions(text: str) -> list[Region]:
 def _tagged_regions(text: str) -> Iterator[Region]:
     for tag in _TAGGED.finditer(text):
         label = (tag["ref"] or tag["ref2"] or "").strip()
-        for four in _INSIDE.finditer(tag["box"] or tag["box2"] or ""):
-            yield from _region(four, Region(_NOWHERE, label, "tag", *tag.span()))
+        for match in _NUMBERS.finditer(tag["box"] or tag["box2"] or ""):
+            yield from _finite_region(match, Region(_NO_NUMBERS, label, "tag", *tag.span()))
 
 
 def _json_regions(text: str) -> Iterator[Region]:
     for json_object in _OBJECT.finditer(text):
         label = _LABEL.search(json_object[0])
-        for four in _KEY.finditer(json_object[0]):
-            yield from _region(
-                four, Region(_NOWHERE, label["label"].strip() if label else "", "json", *json_object.span())
-            )
+        for match in _KEY.finditer(json_object[0]):
+            name = label["label"].strip() if label else ""
+            yield from _finite_region(match, Region(_NO_NUMBERS, name, "json", *json_object.span()))
 
 
 def _bracketed_regions(text: str) -> Iterator[Region]:
-    brackets = [
-        _region(four, Region(_NOWHERE, "", "line", *four.span())) for four in _BRACKETED.finditer(text)
+    rectangles = [
+        region
+        for match in _BRACKETED.finditer(text)
+        for region in _finite_region(match, Region(_NO_NUMBERS, "", "line", *match.span()))
     ]
-    rectangles = [region for regions in brackets for region in regions]
-    if not rectangles and (four := _BARE.match(stated(text) or text.strip())):
-        rectangles = list(_region(four, Region(_NOWHERE, "", "line", 0, len(text))))
+    if not rectangles and (match := _BARE.match(stated_answer(text) or text.strip())):
+        rectangles = list(_finite_region(match, Region(_NO_NUMBERS, "", "line", 0, len(text))))
     yield from rectangles
 
 
-_NOWHERE = (0.0, 0.0, 0.0, 0.0)
+_NO_NUMBERS = (0.0, 0.0, 0.0, 0.0)
 
 
-def _region(four: re.Match[str], place: Region) -> Iterator[Region]:
-    a, b, c, d = (float(number) for number in four.groups() if number is not None)
+def _finite_region(match: re.Match[str], template: Region) -> Iterator[Region]:
+    a, b, c, d = (float(number) for number in match.groups() if number is not None)
     if all(map(isfinite, (a, b, c, d))):
-        yield place._replace(numbers=(a, b, c, d))
+        yield template._replace(numbers=(a, b, c, d))

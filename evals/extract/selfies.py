@@ -3,8 +3,8 @@ r"""Rewrite SELFIES in replies as SMILES for the readers of SMILES.
 >>> rewrite_selfies("The product is <SELFIES>[C][C][=O]</SELFIES>.").text
 'The product is <SMILES>CC=O</SMILES>.'
 
-A run of symbols such as `[C][=Branch1]` is SELFIES if the package `selfies` (extra `chemistry`) decodes all of it. Runs like `[C][O]`
-are SMILES, too; they count as SELFIES unless a tag or label calls them SMILES.
+A run of symbols such as `[C][=Branch1]` is SELFIES if the package `selfies` (extra `chemistry`) decodes all of it. Runs
+like `[C][O]` are also valid SMILES; they count as SELFIES unless a tag or label calls them SMILES.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evals.extract.reading import Reading
 MAX_RUN_CHARS = 5_000
 """Maximum length of a run that is decoded."""
 MAX_RUNS = 200
-"""Numbers of runs decoded and of lines examined, from the end of a reply."""
+"""Maximum number of runs that are decoded, from the end of a reply."""
 _RUN = lazy_pattern(
     r"(?:\[(?!/?SELFIES\])[^\[\]\s]{1,24}\])++(?:\.(?:\[(?!/?SELFIES\])[^\[\]\s]{1,24}\])++)*+", re.IGNORECASE
 )
@@ -34,12 +34,12 @@ _CALLED_SMILES = re.compile(r"SMILES[^\n\[\]A-Za-z]{0,12}$", re.IGNORECASE)
 
 
 class _Change(NamedTuple):
-    """A rewritten piece: its new and its old position."""
+    """The new and the original extent of a rewritten piece."""
 
     begin: int
     end: int
-    old_begin: int
-    old_end: int
+    original_begin: int
+    original_end: int
 
 
 class RewrittenReply(NamedTuple):
@@ -50,17 +50,20 @@ class RewrittenReply(NamedTuple):
 
     def original(self, reading: Reading) -> Reading:
         """Return a reading with its position in the original reply."""
-        return reading._replace(begin=self._old(reading.begin), end=self._old(reading.end, at_end=True))
+        return reading._replace(
+            begin=self._original_position(reading.begin),
+            end=self._original_position(reading.end, at_end=True),
+        )
 
-    def _old(self, place: int, *, at_end: bool = False) -> int:
+    def _original_position(self, position: int, *, at_end: bool = False) -> int:
         shift = 0
         for change in self.changes:
-            if place < change.begin or (at_end and place == change.begin):
+            if position < change.begin or (at_end and position == change.begin):
                 break
-            if place < change.end or (at_end and place == change.end):
-                return change.old_end if at_end else change.old_begin
-            shift = change.old_end - change.end
-        return place + shift
+            if position < change.end or (at_end and position == change.end):
+                return change.original_end if at_end else change.original_begin
+            shift = change.original_end - change.end
+        return position + shift
 
 
 @lru_cache(1)
@@ -77,7 +80,7 @@ def _package() -> Any:
 def decode_selfies(selfies: str) -> str | None:
     """Return the SMILES of a SELFIES string as the package decodes it; None if it is not SELFIES.
 
-    Symbols that no atom can take are left out by the notation's own rule, so nearly every string of known symbols decodes.
+    The decoder ignores symbols that exceed an atom's valence, so nearly every string of known symbols decodes.
     """
     package = _package()
     try:
@@ -87,7 +90,7 @@ def decode_selfies(selfies: str) -> str | None:
 
 
 def rewrite_selfies(text: str) -> RewrittenReply:
-    """Return a reply in which SELFIES, tags and labels of that name are SMILES."""
+    """Return a reply in which SELFIES, and tags and labels with that name, are replaced by SMILES."""
     if "[" not in text:
         return _replace_pieces(text, _notation_names(text))
     pieces = {**_notation_names(text), **_selfies_runs(text)}
@@ -97,7 +100,7 @@ def rewrite_selfies(text: str) -> RewrittenReply:
 
 
 def _notation_names(text: str) -> dict[tuple[int, int], str]:
-    """Return the positions at which the notation is named."""
+    """Return the extents of the notation's name, with their replacements."""
     return {
         match.span(): "SMILES" if match["closing"] is None else f"<{match['closing']}SMILES>"
         for match in _NOTATION.finditer(text)
@@ -105,16 +108,18 @@ def _notation_names(text: str) -> dict[tuple[int, int], str]:
 
 
 def _selfies_runs(text: str) -> dict[tuple[int, int], str]:
-    """Return the positions of SELFIES with their SMILES."""
+    """Return the extents of SELFIES with their SMILES."""
     smiles_by_span: dict[tuple[int, int], str] = {}
     for tag in list(_TAGGED.finditer(text))[-MAX_RUNS:]:
         smiles = _smiles("".join(tag[1].strip(" `\n\t*$").split()))
         if smiles:
             smiles_by_span[tag.span(1)] = smiles
-    known_spans = sorted(smiles_by_span)
+    tagged_spans = sorted(smiles_by_span)
     for run in list(_RUN.finditer(text))[-MAX_RUNS:]:
         begin, end = run.span()
-        if any(b <= begin and end <= e for b, e in known_spans) or not _is_selfies(text, begin, run[0]):
+        if any(
+            tag_begin <= begin and end <= tag_end for tag_begin, tag_end in tagged_spans
+        ) or not _is_selfies(text, begin, run[0]):
             continue
         if smiles := _smiles(run[0]):
             smiles_by_span[begin, end] = smiles

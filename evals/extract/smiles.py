@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from evals.extract.lazy_pattern import lazy_pattern
 
 Side: TypeAlias = Literal["", "reactants", "products"]
-"""The requested side of a reaction; if empty, a reaction is not an answer."""
+"""The requested side of a reaction; empty: a reaction is not an answer."""
 MAX_TOKEN_CHARS = 5_000
 """Maximum length of a token in characters."""
 _MAX_LINE_CHARS = 2_000
@@ -31,8 +31,8 @@ _TOKEN = lazy_pattern(
     re.VERBOSE,
 )
 _ORGANIC = lazy_pattern(r"(?:Cl|Br|[BCNOPSFI])+")
-_ENGLISH = "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP"
-WORDS = frozenset(_ENGLISH.split())
+_ENGLISH_WORDS = "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP"
+WORDS = frozenset(_ENGLISH_WORDS.split())
 """English words that are also SMILES; read only if they are marked as an answer."""
 
 
@@ -64,7 +64,7 @@ def can_only_be_smiles(token: str) -> bool:
         return False
     letters = sum(c.isalpha() for c in token)
     if letters == len(token):
-        return "CC" in token and _ORGANIC.fullmatch(token) is not None  # not I, not NON, not COS
+        return "CC" in token and _ORGANIC.fullmatch(token) is not None  # excludes I, NON, COS
     if letters < 3 or re.fullmatch(r"[A-Z]?[a-z]+[-./][A-Za-z]+", token):
         return False
     return any(c.isupper() or c in "=#" for c in token) or bool(re.match(r"[cnops]1?[cnops(\d]*\d", token))
@@ -73,26 +73,26 @@ def can_only_be_smiles(token: str) -> bool:
 # --- pieces of text
 
 
-_EDGES = "`*\"'“”‘’<>{}$「」| \t\r\n"
+_DELIMITERS = "`*\"'“”‘’<>{}$「」| \t\r\n"
 _WRAPPED = lazy_pattern(r"\\(?:text|mathrm|texttt|ce|mathtt|verb|textbf|mathbf)\s*[{|]([^{}|]{0,5000})[}|]")
 _FENCE = lazy_pattern(r"```[A-Za-z]*\s*\n?|```")
 _REMARK = lazy_pattern(
     r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|（[^（）\n]{0,500}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}(?:\([^()\n]{0,80}\)[^()\n]{0,80})?\)"
 )
-"""A remark in brackets after a molecule: there is a blank before it, or it is written in full-width brackets."""
+"""A remark in brackets after a molecule and a blank, in full-width brackets, or in Chinese."""
 _NUMBERED = lazy_pattern(r"(?:^|(?<=\s))(?:(?:\(?\d{1,2}[.):]|[-•–*])\s+|[①-⑳]\s*)", re.MULTILINE)
 _CONNECTIVE = lazy_pattern(
     r"\s*(?:[;,，；、\n]|\s[+&.]\s|\s(?:and|plus|with|和|与|及)\s|(?<=\S)\s?\+\s|(?<=[^\s\[\]>])\+(?=[A-Z\[]))\s*(?:and\s+)?"
 )
 _CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff20\uff3b-\uff40\uff5b-\uff65]+")
 _REACTION = lazy_pattern(r"[^>]*+(?:(?<=-)>[^>]*+)*>[^>]*+>.*+", re.DOTALL)
-"""`reactants>agents>products`; the `>` of a bond `->` separates nothing."""
+"""`reactants>agents>products`; the `>` of a bond `->` is not a separator."""
 _ARROW = lazy_pattern(r"\s*(?:\s(?:->|-->|=>|→|⟶|⇒|⟹|\\(?:long)?rightarrow|\\to)\s|→|⟶)\s*")
 
 
 def strip_token(token: str) -> str:
-    """Return a token without quotes, emphasis and the sentence's punctuation."""
-    token = token.strip(_EDGES).rstrip(".,;:!?。，；").strip(_EDGES)
+    """Return a token without quotes, emphasis and final punctuation."""
+    token = token.strip(_DELIMITERS).rstrip(".,;:!?。，；").strip(_DELIMITERS)
     if r"\]" in token:  # brackets that were escaped for Markdown
         token = token.replace(r"\[", "[").replace(r"\]", "]")
     return token[1:-1] if token.startswith("(") and _ENCLOSED.fullmatch(token) else token
@@ -115,21 +115,19 @@ def is_marked(token: str) -> bool:
     )
 
 
-def _plain(text: str) -> str:
+def _without_markup(text: str) -> str:
     return _FENCE.sub("\n", _WRAPPED.sub(r" \1 ", text))
 
 
 def reaction_side(text: str, side: Side) -> str:
-    """Return the wanted side of a reaction; a text that is not a reaction is returned as it is."""
+    """Return the requested side of a reaction; other texts are returned unchanged."""
     if ">" in text and len(text.split()) == 1 and _REACTION.fullmatch(text.strip()):
         parts = re.split(r"(?<!-)>", text.strip(), maxsplit=2)
         if len(parts) < 3:
             return text
         left, agents, right = parts
-        requested_side = (
-            right if side == "products" else ".".join(filter(None, (left, agents))) if side else text
-        )
-        return requested_side or text
+        requested = right if side == "products" else ".".join(filter(None, (left, agents))) if side else text
+        return requested or text
     if side and len(parts := _ARROW.split(text)) == 2 and all(parts):
         retrosynthetic = re.search("[⟹⇒]", text) and len(unmistakable_smiles(parts[1])) > len(
             unmistakable_smiles(parts[0])
@@ -140,7 +138,7 @@ def reaction_side(text: str, side: Side) -> str:
 
 def parse_whole(text: str) -> str | None:
     """Read a text that consists of one molecule, with an optional label, remark or line breaks."""
-    text = _REMARK.sub("", _plain(text)).strip()
+    text = _REMARK.sub("", _without_markup(text)).strip()
     text = strip_token(_LABELLED.sub("", text) if ":" in text else text)
     lines = [strip_token(line) for line in text.split("\n")]
     joined = "".join(lines) if len(lines) > 1 and all(map(looks_like_smiles, lines)) else text
@@ -149,10 +147,10 @@ def parse_whole(text: str) -> str | None:
 
 def parse_molecule(text: str) -> str | None:
     """Read the only molecule of a statement that is marked as an answer; None if there is none, or several."""
-    text = _REMARK.sub("", _plain(text))
+    text = _REMARK.sub("", _without_markup(text))
     if is_marked(token := strip_token(text)):
         return token
-    first = _FIRST.match(text)
+    first = _FIRST_TOKEN.match(text)
     if first and is_marked(token := strip_token(first[1])) and token.upper() not in WORDS:
         return token
     tokens = unmistakable_smiles(text)
@@ -167,18 +165,18 @@ def unmistakable_smiles(text: str) -> list[str]:
 def parse_molecule_set(text: str, side: Side = "") -> str | None:
     """Read the set of molecules of a statement, joined by dots; None if it has other content.
 
-    Components are joined by signs or words on one line, or listed: numbered, bulleted, labelled, as rows of a table.
+    Components may be joined by signs or words on one line, or listed: numbered, bulleted, labelled, in a table.
     """
-    text = reaction_side(strip_token(_plain(text)), side)
+    text = reaction_side(strip_token(_without_markup(text)), side)
     if _DOUBT.search(text):
         return None
-    ranked = side == "products" and _BYPRODUCT.search(text) is not None
+    has_by_product = side == "products" and BY_PRODUCT.search(text) is not None
     joined = _LABELLED.sub(r"\1", _NUMBERED.sub("\n", _REMARK.sub("", text)))
     pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", joined)) if (piece := strip_token(part))]
-    if pieces and not ranked and all(map(is_marked, pieces)):
+    if pieces and not has_by_product and all(map(is_marked, pieces)):
         return ".".join(pieces)
     lines = [line for line in text.splitlines() if line.strip() and not _RULE.fullmatch(line)]
-    lines = [line for line in lines if not _ASIDE.fullmatch(line) or unmistakable_smiles(line)]
+    lines = [line for line in lines if not _BRACKETED_LINE.fullmatch(line) or unmistakable_smiles(line)]
     if len(lines) < 2:
         return _bracket_contents(text)
     components = [parse_component(line, side) for line in lines]
@@ -189,7 +187,7 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
 
 def _bracket_contents(text: str) -> str | None:
     """Read "acetyl chloride (CC(=O)Cl) and benzylamine (NCc1ccccc1)": the contents of the outermost brackets."""
-    inside, depth, begin = [], 0, 0
+    contents, depth, begin = [], 0, 0
     for position, char in enumerate(text[:_MAX_LINE_CHARS]):
         if char == "(":
             if depth == 0:
@@ -198,51 +196,45 @@ def _bracket_contents(text: str) -> str | None:
         elif char == ")" and depth:
             depth -= 1
             if depth == 0 and text[max(0, begin - 1)].isspace():
-                inside.append(strip_token(text[begin + 1 : position]))
-    return ".".join(inside) if len(inside) > 1 and all(map(is_marked, inside)) else None
+                contents.append(strip_token(text[begin + 1 : position]))
+    return ".".join(contents) if len(contents) > 1 and all(map(is_marked, contents)) else None
 
 
 def parse_component(line: str, side: Side = "") -> str | None:
-    """Read the molecule of one line of a list or table; empty: it belongs to the other side of the reaction; None: there is none."""
+    """Read the molecule of one line of a list or table; empty if it is on the other side of the reaction, None without one."""
     if len(line) > _MAX_LINE_CHARS:
         return None
-    label = _LINE_LABEL.match(line)
-    if label and ((_BYPRODUCT if side == "products" else _PRODUCT) if side else _NEVER).search(label[0]):
-        return ""
-    if label and side == "products" and _REACTANT.search(label[0]):
-        return ""
-    if label and _REMARK_LABEL.search(label[0]):
-        return None
-    if label and side and _CONDITION.search(label[0]) and not unmistakable_smiles(line[label.end() :]):
-        return ""
+    if label := _LINE_LABEL.match(line):
+        if any(other.search(label[0]) for other in _OTHER_SIDE_LABELS[side]):
+            return ""
+        if _REMARK_LABEL.search(label[0]):
+            return None
+        if side and _CONDITION.search(label[0]) and not unmistakable_smiles(line[label.end() :]):
+            return ""
     line = line.strip()
     number = _NUMBERED.match(line)
-    item = label is not None or number is not None
     line = line[number.end() :] if number else line
     if "|" in line:
-        cells = [cell for part in line.strip("| ").split("|") if is_marked(cell := strip_token(part.strip()))]
+        cells = [cell for cell in map(strip_token, line.strip("| ").split("|")) if is_marked(cell)]
         return cells[0] if len(cells) == 1 else None
-    outside = _REMARK.sub("", line)
-    for part in (outside, line):
-        spans = [
-            span for span in map(strip_token, (a or b for a, b in _SPAN.findall(part))) if is_marked(span)
-        ]
-        if spans:
-            return ".".join(dict.fromkeys(spans))
-    label = _LINE_LABEL.match(outside)
-    remainder = outside[label.end() :] if label else outside
-    if (molecules := _CONNECTIVE.split(remainder.strip())) and all(
-        is_marked(strip_token(piece)) for piece in molecules
-    ):
-        return ".".join(map(strip_token, molecules))
-    first = _FIRST.match(remainder)
+    without_remarks = _REMARK.sub("", line)
+    for candidate in (without_remarks, line):
+        spans = map(strip_token, (code or bold for code, bold in _MARKED_SPAN.findall(candidate)))
+        if marked := dict.fromkeys(filter(is_marked, spans)):
+            return ".".join(marked)
+    inner_label = _LINE_LABEL.match(without_remarks)
+    content = without_remarks[inner_label.end() :] if inner_label else without_remarks
+    molecules = [strip_token(piece) for piece in _CONNECTIVE.split(content.strip())]
+    if all(map(is_marked, molecules)):
+        return ".".join(molecules)
+    first = _FIRST_TOKEN.match(content)
     if first and is_marked(token := strip_token(first[1])):
         return token
-    for part in (remainder, line) if item else ():
-        if len(tokens := unmistakable_smiles(part)) == 1:
+    for candidate in (content, line) if label or number else ():
+        if len(tokens := unmistakable_smiles(candidate)) == 1:
             return tokens[0]
-    inside = [value for remark in _REMARK.findall(line) if (value := parse_whole(remark.strip()[1:-1]))]
-    return inside[0] if len(inside) == 1 else None
+    in_remarks = [value for remark in _REMARK.findall(line) if (value := parse_whole(remark.strip()[1:-1]))]
+    return in_remarks[0] if len(in_remarks) == 1 else None
 
 
 _LABELLED = lazy_pattern(
@@ -255,10 +247,10 @@ _LINE_LABEL = lazy_pattern(
 )
 _HEADING = lazy_pattern(r"[^\n]{1,120}[:：][*_]{0,3}\s*")
 _RULE = lazy_pattern(r"[\s|:+=-]+")
-_ASIDE = lazy_pattern(r"\s*\([^\n]*\)\s*")
-_SPAN = lazy_pattern(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
+_BRACKETED_LINE = lazy_pattern(r"\s*\([^\n]*\)\s*")
+_MARKED_SPAN = lazy_pattern(r"`([^`\n]{1,5000})`|\*\*([^*\n]{1,5000})\*\*")
 _DOUBT = lazy_pattern(r"若|如果|假设|不是|可能(?!的)|错|或")
-_FIRST = lazy_pattern(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
+_FIRST_TOKEN = lazy_pattern(r"\s*[*_`]{0,3}([^\s`]++)[*_`]{0,3}(?:\s*\Z|\s+[-–—=:(（|]|(?<=[,;:])\s)")
 _REMARK_LABEL = lazy_pattern(
     r"\b(?:mechanism|explanation|notes?|reason\w*|rationale|justification|comments?|analysis|check)\b|机理|解释|说明|理由|分析",
     re.IGNORECASE,
@@ -268,11 +260,16 @@ _CONDITION = lazy_pattern(
     r"\b(?:catalysts?|ligands?|bases?|solvents?|additives?|conditions?|temperature|time|yield)\b|催化剂|配体|碱|溶剂|条件|温度",
     re.IGNORECASE,
 )
-"""Labels of conditions, which need not be molecules."""
-_NEVER = lazy_pattern(r"(?!)")
-_BYPRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
+"""Labels of reaction conditions, which need not be molecules."""
+BY_PRODUCT = lazy_pattern(r"by-?products?|minor|side[ -]?products?|副产物|次要", re.IGNORECASE)
 _PRODUCT = lazy_pattern(r"products?\b|产物", re.IGNORECASE)
 _REACTANT = lazy_pattern(
     r"\b(?:reactants?|reagents?|precursors?|starting|substrates?|catalysts?|solvents?|bases?|conditions?)\b|反应物|原料|试剂|催化剂|溶剂|底物",
     re.IGNORECASE,
 )
+_OTHER_SIDE_LABELS: dict[Side, tuple[re.Pattern[str], ...]] = {
+    "": (),
+    "products": (BY_PRODUCT, _REACTANT),
+    "reactants": (_PRODUCT,),
+}
+"""Requested side -> labels of molecules that do not belong to it."""

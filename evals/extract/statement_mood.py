@@ -11,25 +11,25 @@ from typing import Literal, TypeAlias
 from evals.extract.lazy_pattern import lazy_pattern
 
 Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"]
-"""`other`: someone else's answer, an earlier thought, another part or question."""
+"""`other`: someone else's answer, an earlier guess, or the answer to another part or question."""
 
 MAX_CONTEXT_CHARS = 120
-"""Number of characters before a statement that are examined, in lower case: a pattern that ignores case takes three times as long."""
+"""Number of characters before a statement that are examined. They are put in lower case, as IGNORECASE is three times slower."""
 _CLAUSE = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
 _NEGATED = lazy_pattern(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|don['’]t|doesn['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
     r"|不|不要|不可|不该|切勿|避免|排除|非|别|勿|没有?|不是|不能|不应|并非|错误|而非)"
-    r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_\"'“(该的]*$",
+    r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_\"'“(该的]*$"
 )
-_FEWER = lazy_pattern(
+_NOT_NEGATED = lazy_pattern(
     r"\b(?:not\s+only|no\s+doubt|without\s+(?:a\s+)?doubt|wait,?\s+no|oh\s+no|^\W*no)\W*$", re.IGNORECASE
 )
 _CONDITION = lazy_pattern(
     r"(?:\b(?:if|let(?!\s+(?:us|me)\b|['’])|whether|unless|suppos\w+|assum(?:e|es|ed|ing)|imagin\w+|e\.g\.|for\s+(?:example|instance)|could|might|may|perhaps\s+if|say\s+that|in\s+case|would\s+have)\b[^,]{0,60}$"
-    r"|(?:如果|假设|假如|假若|若是?|要是|倘若|例如|比如|可能(?!的)|或许)[^。；\n]{0,40}$)",
+    r"|(?:如果|假设|假如|假若|若是?|要是|倘若|例如|比如|可能(?!的)|或许)[^。；\n]{0,40}$)"
 )
-_WOULD = lazy_pattern(
-    r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)",
+_COUNTERFACTUAL = lazy_pattern(
+    r"(?:\b(?:if|without|otherwise|had\s+(?:we|it|the))\b|(?:^|\band\b|[,:])\W*(?:in\s+(?:the\s+)?absence|ignoring|neglecting|under|for|with)\b)"
 )
 _OTHER = lazy_pattern(
     r"\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistake|tempt"
@@ -42,7 +42,7 @@ _OTHER = lazy_pattern(
     r"|i\s+(?:first|initially|originally|previously)|was\s+tempted|format\b|template\b|instruct|placeholder"
     r"|(?:for|of|to|in)\s+(?:the\s+)?(?:(?:part|step|item|subquestion|subpart)\s*\(?(?:[b-h]|[2-9]|i{1,3}|iv|v)\b|(?:next|other|previous|second|following|original|similar|last)\s+(?:part|question|problem|exercise|case|item))"
     r"|(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b)"
-    r"[^.。;；\n]{0,90}$",
+    r"[^.。;；\n]{0,90}$"
 )
 _DEPENDS = lazy_pattern(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")
 _INSTRUCTS = lazy_pattern(
@@ -52,7 +52,7 @@ _INSTRUCTS = lazy_pattern(
 """As in 'reply in the form "ANSWER: X"'."""
 _OTHER_CHINESE = lazy_pattern(
     r"(?:错选|误选|易错|常见错误|常见误区|有人|有的同学|有些|很多人|许多|同学|学生|容易选|最初|起初|原来|一开始|之前|第一反应|误认为|误以为|干扰项|上一题|下一题|另一题)"
-    r"[^.。;；\n]{0,90}$",
+    r"[^.。;；\n]{0,90}$"
 )
 _WRONG_AFTER = lazy_pattern(
     r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
@@ -67,20 +67,20 @@ _ASKED_AFTER = lazy_pattern(r"[\s*_)\]}$\"'”’`]{0,6}[?？]")
 def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     """Return the mood of a statement that begins at `begin` and whose answer ends at `end`.
 
-    `link` is the text between the first word and the answer; "would be" in it makes a condition of "without X".
+    `link` is the text between the first word and the answer; with "would be" in it, "without X" is a condition.
     """
     left = text[max(0, begin - MAX_CONTEXT_CHARS) : begin].lower()
     clause = left
-    for cut in _CLAUSE.finditer(left):
-        clause = left[cut.end() :]
+    for clause_end in _CLAUSE.finditer(left):
+        clause = left[clause_end.end() :]
     if clause and not clause.isspace():
-        if _NEGATED.search(clause) and not _FEWER.search(clause):
+        if _NEGATED.search(clause) and not _NOT_NEGATED.search(clause):
             return "negated"
         if _OTHER.search(clause) or _DEPENDS.match(clause) or _INSTRUCTS.search(clause):
             return "other"
         if not clause.isascii() and _OTHER_CHINESE.search(clause):
             return "other"
-        if _CONDITION.search(clause) or ("would" in link and _WOULD.search(clause)):
+        if _CONDITION.search(clause) or ("would" in link and _COUNTERFACTUAL.search(clause)):
             return "conditional"
     if _ASKED_AFTER.match(text, end):
         return "asked"

@@ -18,25 +18,15 @@ from evals.extract.statement_mood import Mood
 from evals.extract.tags import boxes
 
 Form: TypeAlias = Literal[
-    "box",
-    "tag",
-    "json",
-    "line",
-    "sentence",
-    "cue",
-    "correction",
-    "mark",
-    "emphasis",
-    "last line",
-    "whole",
+    "box", "tag", "json", "line", "sentence", "cue", "correction", "mark", "emphasis", "last line", "whole",
     "prose",
-]
-"""The form of a statement; marked forms come first."""
+]  # fmt: skip
+"""The form of a statement, from explicit ones (a box) to implicit ones (prose)."""
 
 MAX_CHARS = 100_000
-"""Maximum number of characters that are read, counted from the end of a reply."""
+"""Maximum number of characters that are read, from the end of a reply."""
 MAX_WORDS = 400
-"""Maximum number of cue words that are examined, counted from the end; earlier statements are not final."""
+"""Maximum number of cue words that are examined, from the end of a reply."""
 MAX_STATEMENT_CHARS = 2_000
 """Maximum length of a statement in characters."""
 
@@ -87,77 +77,67 @@ _BRACKETED = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))")
 """As in "giving the answer (C)"."""
 _LINE_LEFT = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
 _SENTENCE_END = lazy_pattern(r"\n|[.!?](?=[\s*_)\]\"'”’]|$)|[。；！？]")
-NOT = lazy_pattern(
+NEGATED_ANSWER = lazy_pattern(
     r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)",
     re.IGNORECASE,
 )
 _DISPLAY = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 _ITEM = lazy_pattern(r"\s*(?:[-*•]\s+)?[*_(\[-]*([A-Za-z])[*_]*[.):\]]")
 HEADINGS = ("final:", "result:", "结果:")
-"""Headings that announce an answer."""
+"""Headings that introduce an answer."""
 RESULTS = ("final result", "final value")
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _WORDS = (
-    "answer",
-    *RESULTS,
-    "ans",
-    "\\boxed",
-    "\\fbox",
-    _BOX_TOKEN,
-    "答案",
-    "答:",
-    "correction:",
-    *HEADINGS,
-    "更正:",
+    "answer", *RESULTS, "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", *HEADINGS, "更正:",
     *NOUNS,
-)
+)  # fmt: skip
 INCOMPLETE_BOX = ("\\boxed", "\\fbox{")
-"""Content of a box that the reply does not close: an unreadable statement."""
+"""Content of a box that the reply does not close: it cannot be parsed."""
 _PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
-_BASE = frozenset(_WORDS)
+_BASE_WORDS = frozenset(_WORDS)
 
 
 class Cue(NamedTuple):
-    """A further way to state a kind of answer: a word to search for, and the function that reads its context."""
+    """A word that may introduce an answer, and the function that reads its context."""
 
     word: str
     """In lower case."""
     at: Callable[[str, int], tuple[Any, Statement, bool] | None]
-    """(text, position of the word) -> (answer, statement, whether it counts as much as an answer line)."""
+    """(text, position of the word) -> (answer, or None if it is still to be parsed; statement; whether it is strong)."""
     weak: bool = False
-    """Whether it always counts less; it is then searched for only near the start and the end of a reply."""
+    """Whether it is searched for only near the start and the end of a reply."""
 
 
 LATE_CHARS, EARLY_CHARS = 500, 200
-"""A weak cue ("so C.") counts in the last and the first characters of a reply, not in the middle of its reasoning."""
+"""Numbers of last and first characters of a reply in which a weak cue ("so C.") is read."""
 _MARGIN = 60
-"""Maximum distance between a weak cue's word and the end of its statement, in characters."""
+"""Maximum number of characters between the word of a weak cue and the end of its statement."""
 
 
 class _Words(NamedTuple):
-    """Words to search for: those made of lower-case ASCII letters, and all others."""
+    """Words to search for: those of lower-case ASCII letters, and all others."""
 
-    spelled: dict[str, str]
-    """Letters as they occur in a text -> the word; with plurals of nouns."""
-    signs: tuple[str, ...]
-    ascii_signs: tuple[str, ...]
+    letter_words: dict[str, str]
+    """Form in a text (singular or plural) -> word."""
+    symbols: tuple[str, ...]
+    ascii_symbols: tuple[str, ...]
 
 
 _RUN = re.compile("[a-z]+")
-_BLANKED = str.maketrans({code: " " for code in range(128) if not chr(code).isalpha()})
+_NON_LETTERS_TO_BLANKS = str.maketrans({code: " " for code in range(128) if not chr(code).isalpha()})
 
 
-def _runs(low: str) -> list[str]:
+def _letter_runs(low: str) -> list[str]:
     """Return the runs of lower-case letters of a text."""
-    return low.translate(_BLANKED).split() if low.isascii() else _RUN.findall(low)
+    return low.translate(_NON_LETTERS_TO_BLANKS).split() if low.isascii() else _RUN.findall(low)
 
 
 @cache
 def _words(words: tuple[str, ...]) -> _Words:
-    spelled = {word: word for word in words if _RUN.fullmatch(word)}
-    signs = tuple(word for word in words if word not in spelled)
-    plurals = {word + "s": word for word in spelled if word in _PLURALS}
-    return _Words(plurals | spelled, signs, tuple(sign for sign in signs if sign.isascii()))
+    letter_words = {word: word for word in words if _RUN.fullmatch(word)}
+    symbols = tuple(word for word in words if word not in letter_words)
+    plurals = {word + "s": word for word in letter_words if word in _PLURALS}
+    return _Words(plurals | letter_words, symbols, tuple(sign for sign in symbols if sign.isascii()))
 
 
 class Cues:
@@ -176,11 +156,11 @@ NO_CUES = Cues()
 def statements_backwards(
     text: str, begin: int, end: int, cues: Cues
 ) -> Iterator[tuple[Statement, Any, bool]]:
-    """Yield (statement, its answer if a cue has parsed it, whether it is strong) from the last to the first."""
-    size, searched_from, word_count = LATE_CHARS + _MARGIN, end, 0
+    """Yield (statement, its answer if a cue has parsed it, whether it is strong), last statement first."""
+    window, searched_from, word_count = LATE_CHARS + _MARGIN, end, 0
     early, late = begin + EARLY_CHARS, end - LATE_CHARS - _MARGIN
     while searched_from > begin and word_count < MAX_WORDS:
-        start = max(begin, end - size)
+        start = max(begin, end - window)
         words = cues.all if searched_from > late or start < early else cues.strong
         for at, word in reversed(_word_positions(text, start, searched_from, words)):
             cue = cues.by_word.get(word)
@@ -192,72 +172,78 @@ def statements_backwards(
             if cue is not None and (cue_reading := cue.at(text, at)):
                 value, statement, strong = cue_reading
                 yield statement, value, strong
-            elif word in _BASE and (stated := _parse_statement(text, at, word, end)) is not None:
+            elif word in _BASE_WORDS and (stated := _parse_statement(text, at, word, end)) is not None:
                 yield stated, None, True
-        searched_from, size = start, size * 8
+        searched_from, window = start, window * 8
 
 
 def _word_positions(text: str, start: int, end: int, words: _Words) -> list[tuple[int, str]]:
     """Return (position, word) of all words in a part of the text that may begin a statement, by position."""
-    low = text[start : min(len(text), end + 16)].lower()
-    if len(low) != min(len(text), end + 16) - start:
-        low = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
+    lower = text[start : min(len(text), end + 16)].lower()
+    if len(lower) != min(len(text), end + 16) - start:
+        lower = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
     positions = []
-    stop, find = end - start, low.find
-    present = {words.spelled[run] for run in words.spelled.keys() & _runs(low)}
-    for word in (*present, *(words.ascii_signs if low.isascii() else words.signs)):
-        at = find(word)
-        if at < 0:
+    length_searched, find = end - start, lower.find
+    present = {words.letter_words[run] for run in words.letter_words.keys() & _letter_runs(lower)}
+    for word in (*present, *(words.ascii_symbols if lower.isascii() else words.symbols)):
+        position = find(word)
+        if position < 0:
             continue
         size, is_whole_word = len(word), word.isascii() and word[-1].isalpha()
-        while 0 <= at < stop:
-            after = low[at + size : at + size + 1]
+        while 0 <= position < length_searched:
+            after = lower[position + size : position + size + 1]
             if not (is_whole_word and "a" <= after <= "z") or (after == "s" and word in _PLURALS):
-                positions.append((start + at, word))
-            at = find(word, at + size)
+                positions.append((start + position, word))
+            position = find(word, position + size)
     positions.sort()
     return positions
 
 
-def _parse_statement(text: str, at: int, word: str, limit: int) -> Statement | None:
+def _parse_statement(text: str, begin: int, word: str, limit: int) -> Statement | None:
     """Return the statement that begins with a word, or None."""
     if word[0] == "\\":
-        return _parse_box(text, at, limit)
-    end = at + len(word)
+        return _parse_box(text, begin, limit)
+    word_end = begin + len(word)
     if word == _BOX_TOKEN:
-        close = text.find("<|end_of_box|>", end, end + MAX_STATEMENT_CHARS)
-        return Statement("box", end, close if close >= 0 else min(limit, end + MAX_STATEMENT_CHARS))
-    left = text[max(0, at - 24) : at]
+        close = text.find("<|end_of_box|>", word_end, word_end + MAX_STATEMENT_CHARS)
+        return Statement("box", word_end, close if close >= 0 else min(limit, word_end + MAX_STATEMENT_CHARS))
+    context = text[max(0, begin - 24) : begin]
     if word.isascii():
-        if left[-1:].isalnum() or left[-1:] == "/":
+        if context[-1:].isalnum() or context[-1:] == "/":
             return None
-        if left[-1:] in "<[_ -" and _TAG_LEFT.search(left) and (tag := _TAG_RIGHT.match(text, end, limit)):
-            return _parse_tag(text, at, tag.end(), limit)
-        if (field := json_field(text, at, end, limit)) is not None:
-            brace = text.rfind("{", max(0, at - MAX_STATEMENT_CHARS), at)
-            return Statement("json", *field, statement_mood.mood(text, brace if brace >= 0 else at, field[1]))
-    link = _match_link(text, word, at, end, limit)
-    return None if link is None else _parse_linked(text, at, link, limit)
+        if (
+            context[-1:] in "<[_ -"
+            and _TAG_LEFT.search(context)
+            and (tag := _TAG_RIGHT.match(text, word_end, limit))
+        ):
+            return _parse_tag(text, begin, tag.end(), limit)
+        if (field := json_field(text, begin, word_end, limit)) is not None:
+            brace = text.rfind("{", max(0, begin - MAX_STATEMENT_CHARS), begin)
+            return Statement(
+                "json", *field, statement_mood.mood(text, brace if brace >= 0 else begin, field[1])
+            )
+    link = _match_link(text, word, begin, word_end, limit)
+    return None if link is None else _parse_linked(text, begin, link, limit)
 
 
-def json_field(text: str, at: int, end: int, limit: int | None = None) -> tuple[int, int] | None:
-    """Return the extent of the value of a JSON field whose name is, or ends with, the word from `at` to `end`."""
-    if not _JSON_LEFT.search(text, max(0, at - 24), at):
+def json_field(text: str, begin: int, end: int, limit: int | None = None) -> tuple[int, int] | None:
+    """Return the extent of the value of a JSON field whose name contains the word from `begin` to `end`."""
+    if not _JSON_LEFT.search(text, max(0, begin - 24), begin):
         return None
     field = _JSON_RIGHT.match(text, end, len(text) if limit is None else limit)
     return None if field is None else field.span(str(field.lastgroup))
 
 
-def _match_link(text: str, word: str, at: int, end: int, limit: int) -> re.Match[str] | None:
+def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Match[str] | None:
     """Match the text between the noun and the answer."""
     if word == "answer" or word in RESULTS:
         link = _ENGLISH.match(text, end, min(limit, end + 320))
-        if link is None and _LINE_LEFT.search(text, max(0, at - 24), at):
+        if link is None and _LINE_LEFT.search(text, max(0, begin - 24), begin):
             link = _BARE.match(text, end, limit) or _DOTTED.match(text, end, limit)
         return link or _BRACKETED.match(text, end, limit)
     if word == "ans":
         return _ABBREVIATED.match(text, end, min(limit, end + 320))
-    if word in HEADINGS and not _LINE_LEFT.search(text, max(0, at - 24), at):
+    if word in HEADINGS and not _LINE_LEFT.search(text, max(0, begin - 24), begin):
         return None
     if word[-1] == ":":
         return _COLON_ONLY.match(text, end)
@@ -278,44 +264,53 @@ def _foreign(link: str) -> re.Pattern[str]:
     return _FOREIGN[link]
 
 
-def _parse_box(text: str, at: int, limit: int) -> Statement | None:
-    window = text[at : min(limit, at + MAX_STATEMENT_CHARS + 200)]
+def _parse_box(text: str, begin: int, limit: int) -> Statement | None:
+    window = text[begin : min(limit, begin + MAX_STATEMENT_CHARS + 200)]
     spans = boxes(window)
     if spans and spans[0][0] == 0:
         _, stop, content = spans[0]
         closing = stop - 1 if window[stop - 1] == "}" else stop
-        inner = (at + closing - len(content), at + closing)
-        return Statement("box", *inner, statement_mood.mood(text, at, at + stop))
+        inner = (begin + closing - len(content), begin + closing)
+        return Statement("box", *inner, statement_mood.mood(text, begin, begin + stop))
     opening = window.find("{", 0, 12)
     if opening < 0:
         return None
-    ends = [place for place in (window.find("$", opening), window.find("\n", opening)) if place >= 0]
-    if not ends:
-        return Statement("box", at, min(len(text), at + len(INCOMPLETE_BOX[0])))
-    return Statement("box", at + opening + 1, at + min(ends), statement_mood.mood(text, at, at + min(ends)))
+    line_ends = [
+        position for position in (window.find("$", opening), window.find("\n", opening)) if position >= 0
+    ]
+    if not line_ends:
+        return Statement("box", begin, min(len(text), begin + len(INCOMPLETE_BOX[0])))
+    return Statement(
+        "box",
+        begin + opening + 1,
+        begin + min(line_ends),
+        statement_mood.mood(text, begin, begin + min(line_ends)),
+    )
 
 
-def _parse_tag(text: str, at: int, begin: int, limit: int) -> Statement | None:
-    stop = min(limit, begin + MAX_STATEMENT_CHARS)
-    close = _TAG_CLOSE.search(text, begin, stop)
+def _parse_tag(text: str, tag_begin: int, begin: int, limit: int) -> Statement | None:
+    end_limit = min(limit, begin + MAX_STATEMENT_CHARS)
+    close = _TAG_CLOSE.search(text, begin, end_limit)
     if close is None:
-        line = text.find("\n", begin, stop)
-        return Statement("tag", begin, line if line >= 0 else stop, statement_mood.mood(text, at, begin))
+        line = text.find("\n", begin, end_limit)
+        return Statement(
+            "tag", begin, line if line >= 0 else end_limit, statement_mood.mood(text, tag_begin, begin)
+        )
     return (
-        Statement("tag", begin, close.start(), statement_mood.mood(text, at, close.end()))
+        Statement("tag", begin, close.start(), statement_mood.mood(text, tag_begin, close.end()))
         if close.start() > begin
         else None
     )
 
 
-def _parse_linked(text: str, at: int, link: re.Match[str], limit: int) -> Statement | None:
+def _parse_linked(text: str, noun_begin: int, link: re.Match[str], limit: int) -> Statement | None:
     groups = link.groupdict()
     begin = link.end()
     stop = min(limit, begin + MAX_STATEMENT_CHARS)
     verb = groups.get("verb") is not None and groups.get("colon") is None
     if not verb:
         begin, end = _line_extent(text, begin, stop)
-        if _lists_all(text, link.end() - 1, begin, stop):
+        if _begins_option_list(text, link.end() - 1, begin, stop):
             return None
         if "\n" in text[link.end() - 1 : begin]:
             end = _items_end(text, begin, end, stop)
@@ -327,19 +322,19 @@ def _parse_linked(text: str, at: int, link: re.Match[str], limit: int) -> Statem
         begin, end = first, (sentence_end.start() if sentence_end else stop)
         if end == begin and sentence_end and sentence_end[0] == "\n":
             return None
-        if _lists_all(text, link.end() - 1, begin, min(limit, end + MAX_STATEMENT_CHARS)):
+        if _begins_option_list(text, link.end() - 1, begin, min(limit, end + MAX_STATEMENT_CHARS)):
             return None
     if end <= begin:
         return None
-    if verb and NOT.match(text, begin, end):
+    if verb and NEGATED_ANSWER.match(text, begin, end):
         return Statement(form, begin, end, "negated")
-    asked = end if verb else begin
-    return Statement(form, begin, end, statement_mood.mood(text, at, asked, link=link[0]))
+    answer_end = end if verb else begin
+    return Statement(form, begin, end, statement_mood.mood(text, noun_begin, answer_end, link=link[0]))
 
 
-def _lists_all(text: str, before: int, begin: int, stop: int) -> bool:
-    """Return whether the next line begins a list of all options, and not a choice among them."""
-    if "\n" not in text[before:begin] or (label := _ITEM.match(text, begin)) is None:
+def _begins_option_list(text: str, link_end: int, begin: int, stop: int) -> bool:
+    """Return whether the next line begins a list of all options instead of a choice among them."""
+    if "\n" not in text[link_end:begin] or (label := _ITEM.match(text, begin)) is None:
         return False
     line = text.find("\n", begin, stop)
     following = _ITEM.match(text, line, stop) if line >= 0 else None
@@ -347,7 +342,7 @@ def _lists_all(text: str, before: int, begin: int, stop: int) -> bool:
 
 
 def _items_end(text: str, begin: int, end: int, stop: int) -> int:
-    """Return where a list of labelled lines ends, of which the first one is an answer line's."""
+    """Return the end of a list of labelled lines that begins at an answer line."""
     while _ITEM.match(text, begin, end) and end < stop:
         begin, following = end + 1, text.find("\n", end + 1, stop)
         following = stop if following < 0 else following
@@ -358,7 +353,7 @@ def _items_end(text: str, begin: int, end: int, stop: int) -> int:
 
 
 def _line_extent(text: str, begin: int, stop: int) -> tuple[int, int]:
-    """Return the extent of the rest of the line, or of the next line with content; displayed formulas whole."""
+    """Return the extent of the rest of the line, of the next line with content, or of a displayed formula."""
     while begin < stop and (text[begin].isspace() or text[begin] in "*_"):
         begin += 1
     end = text.find("\n", begin, stop)

@@ -26,18 +26,18 @@ def boxes(text: str, start: int = 0) -> list[tuple[int, int, str]]:
     if first is None:
         return []
     spans: list[tuple[int, int, str]] = []
-    open_: list[tuple[int, int]] = []  # (start of the command or -1 for a plain brace, start of content)
+    stack: list[tuple[int, int]] = []  # (start of the command or -1 for a plain brace, start of content)
     for token in _BOX_TOKEN.finditer(text, first.start()):
-        word = token[0]
-        if word == "{":
-            open_.append((-1, 0))
-        elif word == "}":
-            if open_:
-                begin, inside = open_.pop()
+        delimiter = token[0]
+        if delimiter == "{":
+            stack.append((-1, 0))
+        elif delimiter == "}":
+            if stack:
+                begin, content_begin = stack.pop()
                 if begin >= 0:
-                    spans.append((begin, token.end(), text[inside : token.start()]))
-        elif word[-1] == "{" and len(word) > 2:
-            open_.append((token.start(), token.end()))
+                    spans.append((begin, token.end(), text[content_begin : token.start()]))
+        elif delimiter[-1] == "{" and len(delimiter) > 2:
+            stack.append((token.start(), token.end()))
         elif token["bare"]:
             spans.append((token.start(), token.end(), token["bare"]))
     if len(spans) > 1:
@@ -51,9 +51,9 @@ def box_contents(text: str) -> list[str]:
 
 
 def last_box(text: str) -> str | None:
-    r"""Return the content of the last complete `\boxed{}`, `\fbox{}` or `\boxed X`; of nested ones the inner.
+    r"""Return the content of the last complete `\boxed{}`, `\fbox{}` or `\boxed X`; of nested boxes, the inner one.
 
-    >>> last_box(r"\boxed{1} then \boxed{\frac{1}{2}} and a torn \boxed{3")
+    >>> last_box(r"\boxed{1} then \boxed{\frac{1}{2}} and an unclosed \boxed{3")
     '\\frac{1}{2}'
     """
     spans = boxes(text)
@@ -61,15 +61,15 @@ def last_box(text: str) -> str | None:
 
 
 @cache
-def _tag(tag: str) -> re.Pattern[str]:
+def _tag_pattern(tag: str) -> re.Pattern[str]:
     return re.compile(rf"<(/?){re.escape(tag)}(?:\s[^<>]{{0,200}})?>", re.IGNORECASE)
 
 
-def _spans(text: str, tag: str) -> list[str]:
+def _tag_contents(text: str, tag: str) -> list[str]:
     """Return the contents between an opening tag and the next closing tag; a second opening tag restarts the content."""
     contents: list[str] = []
     begin = -1
-    for mark in _tag(tag).finditer(text):
+    for mark in _tag_pattern(tag).finditer(text):
         if not mark[1]:
             begin = mark.end()
         elif begin >= 0:
@@ -79,20 +79,20 @@ def _spans(text: str, tag: str) -> list[str]:
 
 
 def last_tag(text: str, tag: str) -> str | None:
-    """Return the content of the last complete `<tag>...</tag>`, any case, stripped."""
-    contents = _spans(text, tag)
+    """Return the stripped content of the last complete `<tag>...</tag>`, in upper or lower case."""
+    contents = _tag_contents(text, tag)
     return contents[-1] if contents else None
 
 
 def json_object(text: str, *, unique: bool = False) -> dict[str, Any] | None:
-    """Return the last balanced JSON object that parses; of nested ones the outermost.
+    """Return the last balanced JSON object that parses; of nested objects, the outermost one.
 
-    NaN, infinities and more than 200 levels are refused; with `unique` also an object in which a key has two values.
+    Objects with NaN, infinities or more than 200 levels are skipped; with `unique`, also those in which a key has two values.
     """
     hook = _without_conflict if unique else None
-    for begin, end in reversed(_braces(text)):
+    for begin, end in reversed(_outermost_braces(text)):
         try:
-            value = json.loads(text[begin:end], parse_constant=_refuse, object_pairs_hook=hook)
+            value = json.loads(text[begin:end], parse_constant=_refuse_constant, object_pairs_hook=hook)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
@@ -108,30 +108,30 @@ def _without_conflict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _refuse(constant: str) -> float:
+def _refuse_constant(constant: str) -> float:
     raise ValueError(constant)
 
 
-def _braces(text: str) -> list[tuple[int, int]]:
-    """Find the outermost balanced braces that are not too deep; strings inside braces are skipped."""
+def _outermost_braces(text: str) -> list[tuple[int, int]]:
+    """Return the extents of the outermost balanced braces that are not too deep; strings are skipped."""
     first = text.find("{")
     if first < 0:
         return []
-    open_: list[int] = []
-    depth: list[int] = []  # greatest depth inside each open brace
+    stack: list[int] = []
+    depths: list[int] = []  # largest depth inside each open brace
     spans: list[tuple[int, int, int]] = []
     for token in _JSON_TOKEN.finditer(text, first):
         if token[0] == "{":
-            open_.append(token.start())
-            depth.append(0)
-        elif token[0] == "}" and open_:
-            begin, deep = open_.pop(), depth.pop() + 1
-            if depth:
-                depth[-1] = max(depth[-1], deep)
+            stack.append(token.start())
+            depths.append(0)
+        elif token[0] == "}" and stack:
+            begin, levels = stack.pop(), depths.pop() + 1
+            if depths:
+                depths[-1] = max(depths[-1], levels)
             while spans and spans[-1][0] > begin:
                 spans.pop()
-            spans.append((begin, token.end(), deep))
-    return [(begin, end) for begin, end, deep in spans if deep <= _JSON_DEPTH]
+            spans.append((begin, token.end(), levels))
+    return [(begin, end) for begin, end, levels in spans if levels <= _JSON_DEPTH]
 
 
 _STATED = lazy_pattern(
@@ -146,30 +146,29 @@ _SENTENCE_END = lazy_pattern(r"\n|[.!?](?=\s|$)|。|；")
 _MAX_ANSWER_CHARS = 2000
 
 
-def stated(text: str) -> str | None:
+def stated_answer(text: str) -> str | None:
     r"""Return the text of the last stated free answer: box, answer tag, or what follows "answer is" / "Answer:".
 
-    The contents of tags and boxes are returned whole; after a colon the rest of the line (of the next
-    one with content, if that line is empty); after "is" the rest of the sentence. Surrounding dollars,
-    asterisks, quotes and a final full stop are removed.
+    The value is the whole content of a tag or box; after a colon, the rest of the line, or of the next line with content;
+    after "is", the rest of the sentence. Surrounding dollars, asterisks, quotes and a final full stop are removed.
     """
     spans = boxes(text)
     begin, answer = (spans[-1][0], spans[-1][2].strip()) if spans else (-1, "")
-    for mark in reversed(list(_STATED.finditer(text, max(0, begin)))):
-        answer_ = _text_after(text, mark)
-        if answer_:
-            return answer_
+    for marker in reversed(list(_STATED.finditer(text, max(0, begin)))):
+        following = _text_after(text, marker)
+        if following:
+            return following
     return answer or None
 
 
-def _text_after(text: str, mark: re.Match[str]) -> str:
-    end = min(len(text), mark.end() + _MAX_ANSWER_CHARS)
-    if mark["open"]:
-        close = _CLOSE.search(text, mark.end(), end)
-        return text[mark.end() : close.start()].strip() if close else ""
-    word = mark[0].rstrip("*_\"' ")
-    remainder = text[mark.end() : end]
-    if word.endswith((":", "：", "=", "r", "R")) or mark[0].endswith("\n"):
+def _text_after(text: str, marker: re.Match[str]) -> str:
+    end = min(len(text), marker.end() + _MAX_ANSWER_CHARS)
+    if marker["open"]:
+        close = _CLOSE.search(text, marker.end(), end)
+        return text[marker.end() : close.start()].strip() if close else ""
+    introduction = marker[0].rstrip("*_\"' ")
+    remainder = text[marker.end() : end]
+    if introduction.endswith((":", "：", "=", "r", "R")) or marker[0].endswith("\n"):
         return strip_short_answer(remainder.lstrip(" \t\r\n*_").split("\n", 1)[0])
     sentence_end = _SENTENCE_END.search(remainder)
     return strip_short_answer(remainder[: sentence_end.start()] if sentence_end else remainder)
@@ -178,10 +177,14 @@ def _text_after(text: str, mark: re.Match[str]) -> str:
 def strip_short_answer(text: str) -> str:
     r"""Remove the formatting around a short answer: blanks, asterisks, quotes, dollars, `\( \)`, a full stop."""
     while True:
-        before = text
+        previous = text
         text = text.strip().strip("*`_\"'“”").rstrip(".。").removesuffix("</s>")
-        for left, right in (("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
-            if text.startswith(left) and text.endswith(right) and len(text) >= len(left) + len(right):
-                text = text[len(left) : -len(right)]
-        if text == before:
+        for opening, closing in (("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
+            if (
+                text.startswith(opening)
+                and text.endswith(closing)
+                and len(text) >= len(opening) + len(closing)
+            ):
+                text = text[len(opening) : -len(closing)]
+        if text == previous:
             return text

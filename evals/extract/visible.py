@@ -5,8 +5,8 @@ r"""Separate the visible part of a reply from its reasoning and its special toke
 >>> split_reasoning("analysisA is tempting.assistantfinalANSWER: B")[0]
 'ANSWER: B'
 
-Reasoning that was opened and not closed means a truncated reply. A closing mark without an opening one closes what
-precedes it: chat templates put the opening mark into the prompt.
+A reply that does not close its reasoning is truncated. A closing mark without an opening one ends reasoning from the
+beginning of the reply: chat templates put the opening mark into the prompt.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from typing import NamedTuple
 from evals.extract.lazy_pattern import lazy_pattern
 
 _TAGS = r"think(?:ing)?|thoughts?|thought_process|reasoning|scratchpad|inner_monologue|(?:seed|ant|antml):?_?think(?:ing)?"
-_ASIDE = r"\[/?THINK(?:ING)?\]|◁/?think(?:ing)?▷"
-_TOKENS = (
+_BRACKET_TAGS = r"\[/?THINK(?:ING)?\]|◁/?think(?:ing)?▷"
+_REASONING_TOKENS = (
     r"<\|(?:START|END)_THINKING\|>|<\|(?:begin|end)_of_thought\|>|<\|/?think(?:ing)?\|>"
     r"|<unused9[45]>(?:thought\b)?|<\|channel>(?:thought|analysis)\b|<channel\|>"
 )
 _HARMONY = r"(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary|final)[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>"
-_MARK = lazy_pattern(rf"</?(?:{_TAGS})\b[^<>\n]{{0,60}}>|{_ASIDE}|{_TOKENS}|{_HARMONY}", re.IGNORECASE)
-"""Opening and closing mark of reasoning, one pair per row."""
+_MARK = lazy_pattern(
+    rf"</?(?:{_TAGS})\b[^<>\n]{{0,60}}>|{_BRACKET_TAGS}|{_REASONING_TOKENS}|{_HARMONY}", re.IGNORECASE
+)
+"""A mark that opens or closes reasoning."""
 _CLOSES = lazy_pattern(
     r"</|\[/|◁/|<\|END_|<\|end_of_thought|<\|/|<unused95|<channel\||.*<\|channel\|>\s*final",
     re.IGNORECASE | re.DOTALL,
@@ -33,25 +35,27 @@ _CLOSES = lazy_pattern(
 _STRIPPED = lazy_pattern(
     r"\s{0,200}(?:assistant)?(?:analysis|commentary)(?=[A-Z\d\"'“(\s]|We\b)(?!\s*(?:of|is|shows)\b)"
 )
-"""Harmony's channels as they are left when a tokenizer drops the special tokens."""
+"""Harmony's channels after a tokenizer has dropped the special tokens."""
 _STRIPPED_FINAL = lazy_pattern(r"(?:assistant)?\s*final(?=[^a-z\s]|\s*\n)|assistantfinal")
 _PROSE = lazy_pattern(r"\s{0,200}Here(?:'s| is) my thought process:", re.IGNORECASE)
 _PROSE_END = lazy_pattern(r"\bHere(?:'s| is) my (?:response|answer):", re.IGNORECASE)
-"""Granite's two sentences."""
-_TOKEN = lazy_pattern(
+"""The sentences with which Granite ends its reasoning and begins its answer."""
+_SPECIAL_TOKEN = lazy_pattern(
     r"<[|｜](?!(?:begin|end)_of_box)[A-Za-z▁_\d .:/-]{1,40}[|｜]>|</?s>|<\|?end_of_(?:turn|text|sentence)\|?>|<(?:start|end)_of_turn>(?:model\b)?|<eos>|<bos>|<pad>"
     r"|\[/?INST\]|▁|\x08(?=oxed\{)",
     re.IGNORECASE,
 )
 _HINT = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
+"""A precondition for `_STRIPPED` and `_PROSE` that is faster to check."""
 MAX_TOKENS = 10_000
+"""Maximum number of special tokens that are removed."""
 
 
 class Visible(NamedTuple):
     """The text of a reply without reasoning and special tokens."""
 
     text: str
-    """Text of the reply's length, with blanks in place of reasoning and special tokens, which preserves positions."""
+    """The reply with blanks in place of reasoning and special tokens, so that positions are preserved."""
     truncated: bool = False
     """Whether the reply ends inside its reasoning."""
 
@@ -59,12 +63,12 @@ class Visible(NamedTuple):
 def split_reasoning(text: str) -> tuple[str, str | None, bool]:
     """Split a reply into (answer, reasoning, unclosed).
 
-    The answer is what follows the last closing mark, whether or not an opening one precedes it. An opening mark
-    after that one means that the reply was truncated while reasoning: no answer, unclosed.
+    The answer is what follows the last closing mark, with or without an opening one. If another opening mark follows, the
+    reply was truncated while reasoning: the answer is empty, and `unclosed` is true.
     """
     if _has_no_mark(text):
         return text, None, False
-    begin, first, unclosed = _bounds(text)
+    begin, first, unclosed = _answer_bounds(text)
     if unclosed:
         return "", _MARK.sub("", text[first:]).strip(), True
     if not begin:
@@ -73,10 +77,10 @@ def split_reasoning(text: str) -> tuple[str, str | None, bool]:
 
 
 def without_reasoning(text: str) -> Visible:
-    """Return a reply with blanks in place of its reasoning, its special tokens as they are."""
+    """Return a reply with blanks in place of its reasoning; special tokens are kept."""
     if _has_no_mark(text):
         return Visible(text)
-    begin, _, unclosed = _bounds(text)
+    begin, _, unclosed = _answer_bounds(text)
     if unclosed:
         return Visible("", truncated=True)
     return Visible(" " * begin + text[begin:] if begin else text)
@@ -84,43 +88,42 @@ def without_reasoning(text: str) -> Visible:
 
 @lru_cache(maxsize=2)
 def visible(text: str) -> Visible:
-    """Return the visible text of a reply, with unchanged positions; cached, since several readers need it."""
+    """Return the visible text of a reply, with unchanged positions; cached for the several readers of one reply."""
     if _has_no_mark(text):
         return Visible(text)
-    begin, _, unclosed = _bounds(text)
+    begin, _, unclosed = _answer_bounds(text)
     if unclosed:
         return Visible("", truncated=True)
-    text_kept = _TOKEN.sub(_blank, text[begin:], count=MAX_TOKENS)
-    return Visible(" " * begin + text_kept)
+    without_tokens = _SPECIAL_TOKEN.sub(_to_blanks, text[begin:], count=MAX_TOKENS)
+    return Visible(" " * begin + without_tokens)
 
 
 def _has_no_mark(text: str) -> bool:
-    """Return whether a reply has no mark at all, like most."""
+    """Return whether a reply certainly has no marks of reasoning and no special tokens."""
     if "<" in text or "[/" in text or "[T" in text or "[t" in text or "[INST" in text:
         return False
     return ("◁" not in text and "▁" not in text and "\x08" not in text) and _HINT.match(text) is None
 
 
-def _blank(token: re.Match[str]) -> str:
+def _to_blanks(token: re.Match[str]) -> str:
     if token[0] == "\x08":
-        return "\\b"[:1]  # a backspace that JSON decoding made of \b in \boxed
+        return "\\b"[:1]  # the backspace that a JSON decoder makes of the \b of \boxed
     return " " * len(token[0])
 
 
-def _bounds(text: str) -> tuple[int, int, bool]:
-    """Return (where the answer begins, where the reasoning begins, whether it is still open)."""
-    begin, opened = 0, -1
-    first = 0
+def _answer_bounds(text: str) -> tuple[int, int, bool]:
+    """Return the start of the answer, the start of the reasoning, and whether the reasoning is unclosed."""
+    begin, open_begin = 0, -1
     if stripped := _STRIPPED.match(text):
         return _prose_bounds(text, stripped, _STRIPPED_FINAL)
     if prose := _PROSE.match(text):
         return _prose_bounds(text, prose, _PROSE_END)
     for mark in _MARK.finditer(text):
         if _CLOSES.match(mark[0]):
-            begin, opened = mark.end(), -1
-        elif opened < 0:
-            opened = mark.start()
-    return begin, first, opened >= 0
+            begin, open_begin = mark.end(), -1
+        elif open_begin < 0:
+            open_begin = mark.start()
+    return begin, 0, open_begin >= 0
 
 
 def _prose_bounds(text: str, start: re.Match[str], end: re.Pattern[str]) -> tuple[int, int, bool]:

@@ -1,7 +1,7 @@
 """Shorten long runs of white space in a reply for readers and scorers.
 
-Many patterns begin with `\\s*` and look at each blank of a run as a beginning, so a run of 60,000 blanks would take them
-minutes; no answer depends on more than `MAX_RUN`. Reasoning that was blanked out leaves such runs, too.
+Many patterns begin with `\\s*` and try each blank of a run as a start, which takes minutes for 60,000 blanks; no answer
+depends on more than `MAX_RUN`. Removed reasoning also leaves such runs.
 
 >>> text, removed = shorten_runs("ANSWER:" + " " * 1000 + "B")
 >>> len(text), original_position(len(text) - 1, removed)
@@ -19,7 +19,7 @@ MAX_RUN = 64
 _RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN}}}\s++")
 
 RemovedRuns: TypeAlias = Sequence[tuple[int, int]]
-"""(position in the shortened text after which characters were removed, their number), in order."""
+"""(position in the shortened text, number of characters removed before it), in ascending order."""
 
 
 def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
@@ -32,9 +32,9 @@ def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
     pieces, removed, end, length = [], [], 0, 0
     while run is not None:
         lines = min(2, text.count("\n", run.start() + MAX_RUN, run.end()))
-        kept_text = text[end : run.start() + MAX_RUN - lines] + "\n" * lines
-        pieces.append(kept_text)
-        length += len(kept_text)
+        piece = text[end : run.start() + MAX_RUN - lines] + "\n" * lines
+        pieces.append(piece)
+        length += len(piece)
         removed.append((length, run.end() - run.start() - MAX_RUN))
         end = run.end()
         run = _RUN.search(text, end)
@@ -42,5 +42,5 @@ def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
 
 
 def original_position(position: int, removed: RemovedRuns) -> int:
-    """Return the position in the original text of one in the shortened text."""
+    """Return the position in the original text for a position in the shortened text."""
     return position + sum(count for position_removed, count in removed if position_removed <= position)

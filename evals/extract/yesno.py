@@ -25,12 +25,12 @@ _BOTH = lazy_pattern(
     r"\W{0,6}(?:yes|no|true|false|是|否)\s*(?:/|\bor\b|\band\b|或|和|\|)\s*(?:yes|no|true|false|是|否)\b",
     re.IGNORECASE,
 )
-_WORD = lazy_pattern(
+_YES_OR_NO = lazy_pattern(
     r"(?<![\w/'’-])(?P<before>(?:yes|no)\s*(?:/|\bor\b|\band\b)\s*)?(?P<word>yes|no)(?![\w'’/-])"
     r"(?P<after>\s*(?:\bor\b|\band\b(?=\s(?:yes|no)\b)|[^\w\s]|\n|$))?",
     re.IGNORECASE,
 )
-_LEAD = lazy_pattern(
+_BEFORE_ANSWER = lazy_pattern(
     r"(?:^|[.!?:>{\n。：✅❌✓✗]|\b(?:is|be|so|therefore|thus|answer|say|with)\b,?)[\s*_\"'“(\[>{$\\✅❌✓✗]*(?:text\{)?$",
     re.IGNORECASE,
 )
@@ -45,8 +45,9 @@ _FALSE = frozenset(("incorrect", "false", "wrong", "untrue", "不正确", "错�
 def yes_no(text: str) -> bool | None:
     """Read the yes or no that is stated as an answer; "there is no base" states nothing.
 
-    Without an answer line, a word counts if it opens a line, a sentence or a bracket, or follows "is", "so", "therefore",
-    and a mark or the end follows it ("yes" at the start may be followed by a word). "Yes or no" and "yes and no" are not answers.
+    Without an answer line, a word counts if it begins a line, a sentence or a bracket, or follows "is", "so" or
+    "therefore", and if punctuation or the end of the line follows ("yes" at the start may be followed by a word). "Yes or
+    no" and "yes and no" are not answers.
     """
     reading = stated_yes_no(text)
     return None if reading is None else bool(reading.value)
@@ -55,7 +56,7 @@ def yes_no(text: str) -> bool | None:
 def stated_yes_no(text: str) -> Reading | None:
     """Read the stated yes or no with its position; the value is a bool."""
     text = half_width(text)
-    reading = read_answer(text, _parse, shaped=False)
+    reading = read_answer(text, _parse, use_layout=False)
     return reading if reading is not None else _read_prose(visible(text).text)
 
 
@@ -75,8 +76,8 @@ def _parse(content: str, form: Form) -> Any:
     ):
         return None
     remainder = content[stated.end() :]
-    if word == "not" and (undone := _STATED.match(remainder)):
-        return undone["no"] is not None
+    if word == "not" and (negated := _STATED.match(remainder)):
+        return negated["no"] is not None
     if word == "no" and re.match(r"\s+[a-z]", remainder) and form == "sentence":
         return None  # "the answer is no base at all"
     return stated["no"] is None
@@ -91,16 +92,16 @@ def _read_prose(text: str) -> Reading | None:
     if opening is not None and not _BOTH.match(text, first):
         group = "no" if opening["no"] else "yes"
         answer = Reading(group == "yes", "whole", opening.start(group), opening.end(group))
-    for word in _WORD.finditer(text, begin):
+    for word in _YES_OR_NO.finditer(text, begin):
         if word["before"] or (word["after"] or "").strip().lower() in ("or", "and", "/"):
             continue
         yes = word["word"].lower() == "yes"
         start = word.start("word")
-        leads = _LEAD.search(text, max(begin, start - 40), start) if start > first else True
-        leads = leads or (
+        is_answer = _BEFORE_ANSWER.search(text, max(begin, start - 40), start) if start > first else True
+        is_answer = is_answer or (
             text[max(begin, start - 2) : start] == ", " and not text[word.end("word") :].strip(" .!*_\n")
         )
-        if leads and (word["after"] is not None or (yes and start == first)):
+        if is_answer and (word["after"] is not None or (yes and start == first)):
             answer = Reading(yes, "whole" if start == first else "prose", start, word.end("word"))
     return answer or _read_closing_verdict(text) or _read_opening_verdict(text, first)
 

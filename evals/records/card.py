@@ -1,4 +1,4 @@
-"""The card of a run: everything needed to judge and reproduce its numbers, without secrets and texts of the data set."""
+"""The card of a run: what is needed to assess and reproduce its numbers, without secrets and texts of the data set."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class Config(Struct, frozen=True, kw_only=True):
             for name in Sampling.__struct_fields__
         ]
         return [
-            f"{name} is {_setting(new)} and was {_setting(old)}" for name, new, old in pairs if new != old
+            f"{name} is {_format_setting(new)} and was {_format_setting(old)}"
+            for name, new, old in pairs
+            if new != old
         ]
 
 
@@ -72,7 +74,7 @@ DISPLAY_NAMES = {
 """Setting -> its name in messages, if it differs."""
 
 
-def _setting(value: Any) -> str:
+def _format_setting(value: Any) -> str:
     """Return a setting as text."""
     if value is None or value in ((), {}, ""):
         return "not set"
@@ -81,7 +83,7 @@ def _setting(value: Any) -> str:
     if isinstance(value, str) and len(value) == 64:
         return value[:16]  # a hash
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_setting(item)}" for name, item in value.items())
+        return ", ".join(f"{name} {_format_setting(item)}" for name, item in value.items())
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -94,7 +96,7 @@ class FileFacts(Struct, frozen=True, kw_only=True):
 
 
 class JudgeCard(Struct, kw_only=True):
-    """A judge model's part in a run; its tokens and cost are not included in the run's."""
+    """The judge model of a run; its tokens and cost are not included in the run's."""
 
     model: str = ""
     """As given on the command line."""
@@ -105,7 +107,7 @@ class JudgeCard(Struct, kw_only=True):
     sampling: Sampling = Sampling()
     verdicts: int = 0
     unreadable: int = 0
-    """Replies without a readable verdict: failures, never zeros."""
+    """Replies without a valid verdict, which count as failures and not as zeros."""
     waiting: int = 0
     """Replies that have not been judged."""
     drawn: dict[str, Any] | None = None
@@ -115,12 +117,12 @@ class JudgeCard(Struct, kw_only=True):
     agreement: dict[str, Any] | None = None
     """Agreement with the rule, over replies that both have scored."""
     both_sides: dict[str, Any] | None = None
-    """The score if the judge reviewed right and wrong answers alike."""
+    """The score if the judge had reviewed both right and wrong answers."""
 
 
 TRUNCATION_UNKNOWN = "the source does not state why replies ended: truncated replies are not identified"
 """Note on an imported run whose number of truncated replies is unknown."""
-_TRUNCATION_UNKNOWN_1 = "the source does not tell why a reply ended: cut ones are not told apart"
+_EARLIER_TRUNCATION_UNKNOWN = "the source does not tell why a reply ended: cut ones are not told apart"
 """The same note on cards of development versions before the wording changed."""
 
 
@@ -151,7 +153,7 @@ class PromisedSuite(Struct, frozen=True, kw_only=True):
 
 
 class Promise(Struct, frozen=True, kw_only=True):
-    """A preregistration: what a run was declared to be beforehand; see `evals/records/promise.py`."""
+    """A preregistration of a run's configuration; see `evals/records/promise.py`."""
 
     format: int = 1
     made: float
@@ -202,9 +204,9 @@ class Card(Struct, kw_only=True):
     scorers: dict[str, str] = field(default_factory=dict)
     """Scorer name -> rule, options and version."""
     absent_groups: tuple[str, ...] = ()
-    """Groups of the benchmark of which the subset has no item: there is no mean over groups."""
+    """Groups of the benchmark of which the subset has no item, so that a mean over groups is undefined."""
     errata: str = ""
-    """Version of the errata that mark its scores; empty: none."""
+    """Version of the errata that are applied to its scores; empty: none."""
     chance: float | None = None
     estimates: tuple[Estimate, ...] = ()
     commit: str = ""
@@ -235,7 +237,7 @@ class Card(Struct, kw_only=True):
     @property
     def truncation_known(self) -> bool:
         """Return whether `truncated` is known; it is not for some imported runs."""
-        return not {TRUNCATION_UNKNOWN, _TRUNCATION_UNKNOWN_1} & set(self.notes)
+        return not {TRUNCATION_UNKNOWN, _EARLIER_TRUNCATION_UNKNOWN} & set(self.notes)
 
     @property
     def complete(self) -> bool:
@@ -250,7 +252,7 @@ MAX_TIME_S = 32_503_680_000.0
 
 
 def card_fault(card: Card) -> str:
-    """Return which value of a card is impossible; empty if none. Such values would break the display of runs."""
+    """Return the first implausible value of a card, which would break the display of runs; empty if there is none."""
     for name in ("started", "finished"):
         seconds = getattr(card, name)
         if seconds is not None and not 0 <= seconds <= MAX_TIME_S:
@@ -271,19 +273,19 @@ class _Version(Struct):
     format: int = 0
 
 
-def parse(raw: bytes, place: str) -> Card:
-    """Return a card from its bytes; raises StoreError, with its place, if it is broken or of an unknown format."""
+def parse(raw: bytes, source: str) -> Card:
+    """Return a card from its bytes; raises StoreError that names `source` if it is broken or of an unknown format."""
     try:
         header = msgspec.json.decode(raw, type=_Version)
         if header.format != FORMAT:
             raise StoreError(
-                f"{place.removesuffix('/card.json')}: written in format {header.format}; this version reads format {FORMAT}"
+                f"{source.removesuffix('/card.json')}: written in format {header.format}; this version reads format {FORMAT}"
             )
         card = msgspec.json.decode(raw, type=Card)
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{place}: {cause(error)}") from error
+        raise StoreError(f"{source}: {cause(error)}") from error
     if fault := card_fault(card):
-        raise StoreError(f"{place}: {fault}")
+        raise StoreError(f"{source}: {fault}")
     return card
 
 
@@ -314,7 +316,7 @@ def packages() -> dict[str, str]:
 
 @cache
 def host() -> dict[str, Any]:
-    """Return facts about this machine, without names of users or hosts."""
+    """Return system, architecture and number of cores of this machine."""
     return {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()}
 
 

@@ -25,7 +25,7 @@ encode = msgspec.json.Encoder().encode
 
 
 MAX_LABEL_CHARS = 16
-"""Maximum length of an answer of a gated suite that is published as it is; a longer one could be a text."""
+"""Maximum length of an answer of a gated suite that is published; a longer one could be a text of the data set."""
 
 
 def label_or_hash(text: str) -> str:
@@ -50,7 +50,7 @@ class Gold(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, sample: Sample) -> Gold:
-        """Return the gold side of a sample, which is its own cluster unless it names one."""
+        """Return the gold answer of a sample; the sample is its own cluster unless it names one."""
         return cls(sample.group, sample.cluster or sample.id, sample.target, len(sample.choices))
 
 
@@ -77,33 +77,20 @@ def brief(record: Record) -> Brief:
         return Brief(sample=record.sample, repeat=record.repeat, scores={}, failure=outcome.kind)
     usage = outcome.usage
     return Brief(
-        sample=record.sample,
-        repeat=record.repeat,
-        scores=record.scores,
-        stop=outcome.stop,
-        seconds=outcome.seconds,
-        input=usage.input,
-        output=usage.output,
-        reasoning=usage.reasoning,
+        sample=record.sample, repeat=record.repeat, scores=record.scores, stop=outcome.stop,
+        seconds=outcome.seconds, input=usage.input, output=usage.output, reasoning=usage.reasoning,
         cached=usage.cached,
-    )
+    )  # fmt: skip
 
 
-UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    NotImplementedError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-)
-"""What pyarrow and msgspec raise on truncated, modified or malicious files."""
+READ_ERRORS = (
+    OSError, ValueError, LookupError, TypeError, NotImplementedError, OverflowError, MemoryError, RecursionError,
+)  # fmt: skip
+"""Errors of pyarrow and msgspec for truncated, modified or malicious files."""
 MAX_LINE_BYTES = 256 << 20
 """Size limit of a line in bytes."""
 MAX_ATTEMPTS = 100
-"""Attempts to open a run's files while they change."""
+"""Maximum number of attempts to open a run's files while they change."""
 
 
 class Snapshot(Struct):
@@ -116,7 +103,7 @@ class Snapshot(Struct):
     """A pyarrow.parquet.ParquetFile; None if there is none."""
     lines: BinaryIO | None = None
     size: int = 0
-    """Bytes of the lines as they were when they were opened."""
+    """Size of the lines in bytes when they were opened."""
 
     @property
     def parquet_path(self) -> Path:
@@ -209,7 +196,7 @@ def store_errors(path: Path) -> Iterator[None]:
         yield
     except (StoreError, FileNotFoundError):
         raise
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise StoreError(f"{path}: cannot be read: {cause(error)[:300]}") from error
 
 
@@ -218,23 +205,22 @@ def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]
     if files.lines is None:
         return
     files.lines.seek(0)
-    left, number = files.size, 0
-    while left > 0 and (line := files.lines.readline(min(left, MAX_LINE_BYTES))):
-        left -= len(line)
+    remaining, number = files.size, 0
+    while remaining > 0 and (line := files.lines.readline(min(remaining, MAX_LINE_BYTES))):
+        remaining -= len(line)
         number += 1
         try:
             yield decode(line)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            if (
-                left == 0 and not line.endswith(b"\n") and files.name != "samples"
-            ):  # those are written in one step
-                return  # truncated by a power failure; `Writer` removes it with a warning
+            # truncated by a power failure; `Writer` removes it with a warning. Samples are written in one step
+            if remaining == 0 and not line.endswith(b"\n") and files.name != "samples":
+                return
             raise StoreError(
                 f"{files.lines_path}, line {number}: not a record of this format ({cause(error)})"
             ) from error
 
 
-def lines_beside(path: Path, decode: Callable[[bytes], Any]) -> Iterator[Any]:
+def read_run_lines(path: Path, decode: Callable[[bytes], Any]) -> Iterator[Any]:
     """Yield the decoded lines of another file in a run's folder, none if it is absent."""
     with snapshot(path.parent, path.stem) as files:
         yield from read_lines(files, decode)
@@ -262,16 +248,16 @@ def check_files(folder: Path, card: Card) -> None:
         path = folder / name
         if name not in ("records.parquet", "samples.parquet") or not path.exists():
             continue
-        facts = path.stat()
-        if facts.st_size == stated.size and facts.st_mtime_ns == stated.mtime_ns:
+        status = path.stat()
+        if status.st_size == stated.size and status.st_mtime_ns == stated.mtime_ns:
             continue
-        key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
-        if facts.st_size != stated.size or _hashed(path, key) != stated.sha256:
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if status.st_size != stated.size or _hashed(path, key) != stated.sha256:
             raise StoreError(f"{path}: it is not the file from which the card's numbers were computed")
 
 
 def unread_bytes(folder: Path, card: Card) -> int:
-    """Return how many bytes a check of a run's Parquet files reads: none of files that this installation wrote."""
+    """Return how many bytes of a run's Parquet files a check reads; files that this installation wrote are not read."""
     from evals.data import parquet
 
     total = 0

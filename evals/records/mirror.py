@@ -1,4 +1,4 @@
-"""Results elsewhere as a results folder of this machine: cards at once, records and samples when they are opened."""
+"""Remote results as a local results folder: cards are fetched at once, records and samples when they are opened."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from evals.remote import cache
 from evals.remote.address import Address, is_address, parse
 from evals.remote.stores import RemoteStore, open_store
 
-NAMED = 5
-"""Number of faults that are named."""
+MAX_LISTED = 5
+"""Maximum number of faults that are listed."""
 _MIRRORED: dict[str, Path] = {}
-"""Addresses that this process has read."""
+"""Address -> its local folder, for those that this process has read."""
 
 
 def folder_of(results: str | Path) -> Path:
-    """Return a results folder for reading; an address of results elsewhere becomes its copy in the cache.
+    """Return a results folder for reading; for a remote address, its copy in the cache.
 
     Raises StoreError if an address cannot be read, or names a run.
     """
@@ -41,7 +41,7 @@ def folder_of(results: str | Path) -> Path:
 
 
 def writable(results: str | Path) -> Path:
-    """Return a results folder for writing; raises StoreError for results elsewhere and for their copies."""
+    """Return a results folder for writing; raises StoreError for remote results and their copies."""
     path = Path(results)
     if is_address(results) or cache.is_copy(path):
         where = parse(results) if is_address(results) else cache.display_path(path)
@@ -50,20 +50,20 @@ def writable(results: str | Path) -> Path:
 
 
 def local(address: Address) -> Path:
-    """Return the folder in the cache that stands for an address: of all runs, of a suite or model, or one run's.
+    """Return the folder in the cache for an address of all runs, of a suite or model, or of one run.
 
-    It is read once a process; `refresh` reads it again. Raises StoreError if there are no runs.
+    The address is read once per process; `refresh` reads it again. Raises StoreError if there are no runs.
     """
     if (known := _MIRRORED.get(str(address))) is not None:
         return known
     store = open_store(address)
     if listed := manifest.heads(store.sizes(manifest.FOLDER)):
-        folder, faults = _build(store, listed)
-        _note(faults)
-    elif (inner := _split(address)) is not None:
-        folder = local(inner[0]) / inner[1]
+        folder, faults = _update_view(store, listed)
+        _report_faults(faults)
+    elif (parts := _split(address)) is not None:
+        folder = local(parts[0]) / parts[1]
         if not folder.exists():
-            raise StoreError(f"no run {inner[1]} in {inner[0]}")
+            raise StoreError(f"no run {parts[1]} in {parts[0]}")
     else:
         raise StoreError(f"no runs in {address}; `evals sync RESULTS {address}` copies some there")
     _MIRRORED[str(address)] = folder
@@ -74,89 +74,91 @@ def refresh(results: Path) -> None:
     """Read the address of a view again; do nothing for other folders. Raises StoreError."""
     if (address := cache.display_path(results)) != str(results):
         store = open_store(parse(address))
-        _build(store, manifest.heads(store.sizes(manifest.FOLDER)))
+        _update_view(store, manifest.heads(store.sizes(manifest.FOLDER)))
 
 
 def _split(address: Address) -> tuple[Address, str] | None:
     """Split an address into that of the results and the folder of a suite, a model or a run in them."""
     parts = address.rest.split("/")
-    for at in range(len(parts) - 1, max(0, len(parts) - 4), -1):
-        if "@" in parts[at]:
-            above = parts[: at - 1] if parts[at - 1] == manifest.FOLDER and at > 1 else parts[:at]
-            return Address(address.scheme, "/".join(above)), "/".join(parts[at:])
+    for index in range(len(parts) - 1, max(0, len(parts) - 4), -1):
+        if "@" in parts[index]:
+            root = parts[: index - 1] if parts[index - 1] == manifest.FOLDER and index > 1 else parts[:index]
+            return Address(address.scheme, "/".join(root)), "/".join(parts[index:])
     return None
 
 
-def _note(faults: list[str]) -> None:
-    for line in faults[:NAMED]:
+def _report_faults(faults: list[str]) -> None:
+    for line in faults[:MAX_LISTED]:
         notice(f"left out: {line}")
-    if len(faults) > NAMED:
-        notice(f"left out: {len(faults) - NAMED} further manifests")
+    if len(faults) > MAX_LISTED:
+        notice(f"left out: {len(faults) - MAX_LISTED} further manifests")
 
 
-def _build(store: RemoteStore, listed: dict[str, list[Head]]) -> tuple[Path, list[str]]:
+def _update_view(store: RemoteStore, listed: dict[str, list[Head]]) -> tuple[Path, list[str]]:
     """Bring the view of an address up to date; returns it and a line for each manifest that was refused."""
     address, folder = str(store.address), cache.view_folder(str(store.address))
-    chosen: dict[str, str] = {}
+    keys: dict[str, str] = {}
     faults: list[str] = []
-    open_ = dict(listed)
+    pending = dict(listed)
     try:
-        while open_:
-            open_ = _take_newest(store, open_, chosen, faults)
+        while pending:
+            pending = _take_newest(store, pending, keys, faults)
         folder.mkdir(parents=True, exist_ok=True)
         if cache.display_path(folder) != address:
             disk.replace(folder / cache.ADDRESS, address.encode())
-        _link(folder, chosen)
+        _link(folder, keys)
     except OSError as error:
         raise StoreError(f"cannot write to {cache.root()}: {error.strerror or error}") from None
     return folder, faults
 
 
 def _take_newest(
-    store: RemoteStore, listed: dict[str, list[Head]], chosen: dict[str, str], faults: list[str]
+    store: RemoteStore, listed: dict[str, list[Head]], keys: dict[str, str], faults: list[str]
 ) -> dict[str, list[Head]]:
-    """Take the newest manifest of each run; returns the runs of which it was refused, with their earlier ones."""
-    wanted: dict[str, str] = {}
-    for folder, several in listed.items():
-        key = _key(store.address, several[0].digest)
+    """Store the newest manifest of each run; returns the earlier manifests of the runs whose newest one was refused."""
+    folders_by_name: dict[str, str] = {}
+    for folder, versions in listed.items():
+        key = _key(store.address, versions[0].digest)
         if (cache.root() / "runs" / key / "card.json").exists():
-            chosen[folder] = key
-        elif several[0].size > manifest.MOST_BYTES:
-            faults.append(f"{several[0].name}: a manifest of {several[0].size} bytes")
+            keys[folder] = key
+        elif versions[0].size > manifest.MAX_BYTES:
+            faults.append(f"{versions[0].name}: a manifest of {versions[0].size} bytes")
         else:
-            wanted[several[0].name] = folder
-    for name, content in store.read_many({name: listed[folder][0].size for name, folder in wanted.items()}):
-        folder = wanted[name]
+            folders_by_name[versions[0].name] = folder
+    for name, content in store.read_many(
+        {name: listed[folder][0].size for name, folder in folders_by_name.items()}
+    ):
+        folder = folders_by_name[name]
         head = listed[folder][0]
         try:
             if content is None:
                 raise StoreError(f"{name}: it cannot be read")
-            chosen[folder] = _place(store.address, *manifest.decode(content, head, folder), head)
+            keys[folder] = _store_run(store.address, *manifest.decode(content, head, folder), head)
         except StoreError as error:
             faults.append(str(error))
-    return {folder: rest for folder, (_, *rest) in listed.items() if folder not in chosen and rest}
+    return {folder: earlier for folder, (_, *earlier) in listed.items() if folder not in keys and earlier}
 
 
 def _key(address: Address, digest: str) -> str:
     return sha256(f"{address}\n{digest}".encode()).hexdigest()[:40]
 
 
-def _place(address: Address, stated: Manifest, card: Card, head: Head) -> str:
+def _store_run(address: Address, run_manifest: Manifest, card: Card, head: Head) -> str:
     """Put a run into the cache: its card, and links for its other files. Returns its key."""
     key = _key(address, head.digest)
     folder = cache.root() / "runs" / key
     partial = folder.with_name(f".{key}.{uuid4().hex[:8]}")
     partial.mkdir(parents=True)
-    (partial / cache.ORIGIN).write_bytes(encode(_origin(address, stated, card)))
-    for name, file in stated.files.items():
+    (partial / cache.ORIGIN).write_bytes(encode(_origin(address, run_manifest, card)))
+    for name, file in run_manifest.files.items():
         (partial / name).symlink_to(Path("../../objects") / file.sha256)
-    (partial / "card.json").write_bytes(bytes(stated.card))
-    when = card.finished or card.started or time.time()
-    os.utime(partial / "card.json", (when, when))  # listings are in the order of these times
+    (partial / "card.json").write_bytes(bytes(run_manifest.card))
+    modified = card.finished or card.started or time.time()
+    os.utime(partial / "card.json", (modified, modified))  # listings are in the order of these times
     try:
         partial.rename(folder)
     except OSError:
-        shutil.rmtree(partial)  # another process has placed it
+        shutil.rmtree(partial)  # another process has stored it
         if not folder.is_dir():
             raise
     return key
@@ -167,12 +169,12 @@ def _origin(address: Address, stated: Manifest, card: Card) -> cache.Origin:
     return cache.Origin(str(address), stated.files, times)
 
 
-def _link(folder: Path, chosen: dict[str, str]) -> None:
-    """Make the links of a view those of the chosen runs, each in one step."""
+def _link(folder: Path, keys: dict[str, str]) -> None:
+    """Replace the links of a view by those of the given runs, each atomically."""
     for path in folder.glob("*@*/*/*"):
-        if path.is_symlink() and path.relative_to(folder).as_posix() not in chosen:
+        if path.is_symlink() and path.relative_to(folder).as_posix() not in keys:
             path.unlink(missing_ok=True)
-    for name, key in chosen.items():
+    for name, key in keys.items():
         path, target = folder / name, f"../../../../runs/{key}"
         if path.is_symlink() and os.readlink(path) == target:  # noqa: PTH115 - as text
             continue

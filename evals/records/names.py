@@ -20,7 +20,7 @@ from evals.records.card import Card
 Rule: TypeAlias = Callable[["NamedRun"], bool]
 
 MIN_SUFFIX_CHARS = 3
-"""Characters of an id's end that name it."""
+"""Minimum length of a suffix that names a run."""
 
 MAX_LISTED = 6
 """Maximum number of candidates in a message."""
@@ -53,17 +53,17 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
     >>> short_ids(["20261129T101500-ab12cd", "week1"])
     {'20261129T101500-ab12cd': 'ab12cd', 'week1': 'week1'}
     """
-    ends = {id_: _ends(id_) for id_ in ids}
+    suffixes = {id_: _suffixes(id_) for id_ in ids}
     shortest = {}
     for index in range(3):
-        counts = Counter(endings[index] for endings in ends.values())
-        for id_, endings in ends.items():
+        counts = Counter(endings[index] for endings in suffixes.values())
+        for id_, endings in suffixes.items():
             if id_ not in shortest and counts[endings[index]] == 1:
                 shortest[id_] = endings[index]
-    return {id_: shortest.get(id_, id_) for id_ in ends}
+    return {id_: shortest.get(id_, id_) for id_ in suffixes}
 
 
-def _ends(id_: str) -> tuple[str, str, str]:
+def _suffixes(id_: str) -> tuple[str, str, str]:
     match = _GENERATED_ID.fullmatch(id_)
     return (match[2], match[1], id_) if match else (id_, id_, id_)
 
@@ -73,18 +73,18 @@ def when(card: Card, path: Path) -> float:
     return card.started or (path / "card.json").stat().st_mtime
 
 
-def last_run(known: Sequence[NamedRun], name: str) -> NamedRun | None:
+def last_run(runs: Sequence[NamedRun], name: str) -> NamedRun | None:
     """Return the run named by `last` or `last:N`; None for other names. Raises StoreError if there are fewer than N runs."""
     if (match := _LAST.fullmatch(name)) is None:
         return None
     index = int(match[1] or 1)
-    ordered = sorted(known, key=lambda run: run.when)  # stable sort: the store lists the newest last
+    ordered = sorted(runs, key=lambda run: run.when)  # stable sort: the store lists the newest last
     if not 1 <= index <= len(ordered):
         raise StoreError(f"there is no run {name}; there are {len(ordered)}")
     return ordered[-index]
 
 
-def select_runs(known: Sequence[NamedRun], name: str, *, partial: bool = True) -> list[NamedRun]:
+def select_runs(runs: Sequence[NamedRun], name: str, *, partial: bool = True) -> list[NamedRun]:
     """Return the runs of a name; empty if there are none.
 
     Tries each kind of name, the most specific first; raises StoreError if the first match is ambiguous.
@@ -92,17 +92,17 @@ def select_runs(known: Sequence[NamedRun], name: str, *, partial: bool = True) -
     """
     if not name:
         return []
-    if matches := _by_rules(known, name, partial=partial):
+    if matches := _by_rules(runs, name, partial=partial):
         return matches
-    for at in (i for i, letter in enumerate(name) if letter == "/"):
-        left, right = name[:at], name[at + 1 :]
-        inner = [run for run in known if right and _is_suite(run, right)]
-        if inner and left and (matches := _by_rules(inner, left, partial=partial)):
+    for slash in (i for i, letter in enumerate(name) if letter == "/"):
+        prefix, suite = name[:slash], name[slash + 1 :]
+        inner = [run for run in runs if suite and _is_suite(run, suite)]
+        if inner and prefix and (matches := _by_rules(inner, prefix, partial=partial)):
             return matches
     return []
 
 
-def _by_rules(known: Sequence[NamedRun], name: str, *, partial: bool) -> list[NamedRun]:
+def _by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> list[NamedRun]:
     rules: list[tuple[str, Rule]] = [
         ("name of {} ids", lambda run: run.id == name),
         ("model of {} runs", lambda run: run.model.lower() == name.lower()),
@@ -113,7 +113,7 @@ def _by_rules(known: Sequence[NamedRun], name: str, *, partial: bool) -> list[Na
     if partial and len(name) >= MIN_SUFFIX_CHARS:
         rules.append(("end of {} ids", lambda run: run.id.endswith(name)))
     for description, rule in rules:
-        matches = [run for run in known if rule(run)]
+        matches = [run for run in runs if rule(run)]
         ids = sorted({run.id for run in matches})
         if len(ids) > 1:
             newest = sorted(matches, key=lambda run: -run.when)
@@ -132,14 +132,14 @@ def _is_suite(run: NamedRun, name: str) -> bool:
     return bool(suite) and normalised in (suite, suite.partition(":")[0])
 
 
-def similar_names(known: Sequence[NamedRun], name: str) -> list[str]:
-    """Return names of runs that resemble a name, the nearest first: `last`, ids and their ends, models, suites, both."""
-    labels = {"last": "last"} if known else {}
-    for run in known:
-        both = f"{run.model}/{run.suite}" if "/" in name and run.suite else ""
-        named = (run.id, _ends(run.id)[0], run.model, run.suite, both)
-        labels |= {label.lower(): label for label in named if label}
-    return [labels[close] for close in get_close_matches(name.lower(), labels, n=3, cutoff=0.6)]
+def similar_names(runs: Sequence[NamedRun], name: str) -> list[str]:
+    """Return names of runs that resemble a name, the most similar first: `last`, ids and their suffixes, models, suites, both."""
+    labels = {"last": "last"} if runs else {}
+    for run in runs:
+        model_and_suite = f"{run.model}/{run.suite}" if "/" in name and run.suite else ""
+        labels_of_run = (run.id, _suffixes(run.id)[0], run.model, run.suite, model_and_suite)
+        labels |= {label.lower(): label for label in labels_of_run if label}
+    return [labels[match] for match in get_close_matches(name.lower(), labels, n=3, cutoff=0.6)]
 
 
 def format_candidates(labels: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from evals.records.files import SAMPLE, Brief, Gold, Snapshot, encode, read_line
 from evals.types import Failure, Prompt, Record, Reply, Score
 
 BATCH_BYTES = 1 << 20
-"""Size of the text held in memory while converting."""
+"""Size of the text that is buffered while converting."""
 
 
 class _Key(Struct):
@@ -67,13 +67,9 @@ def _sample_schema() -> Any:
 
     text = pa.string()
     fields = [
-        ("id", text),
-        ("group", text),
-        ("cluster", text),
-        ("target", text),
-        ("options", pa.int32()),
+        ("id", text), ("group", text), ("cluster", text), ("target", text), ("options", pa.int32()),
         ("json", text),
-    ]
+    ]  # fmt: skip
     return pa.schema(fields)
 
 
@@ -114,22 +110,10 @@ def _row(line: _Line) -> tuple[Any, ...]:
     verdict = str(Failed(failed)) if failed else first.verdict if first else ""
     usage = outcome.usage
     return (
-        line.sample,
-        line.repeat,
-        verdict,
-        first.value if first else None,
-        first.answer if first else None,
-        outcome.stop,
-        outcome.seconds,
-        usage.input,
-        usage.output,
-        usage.reasoning,
-        usage.cached,
-        line.started,
-        bytes(line.scores),
-        bytes(line.prompt),
-        bytes(line.outcome),
-    )
+        line.sample, line.repeat, verdict, first.value if first else None, first.answer if first else None,
+        outcome.stop, outcome.seconds, usage.input, usage.output, usage.reasoning, usage.cached, line.started,
+        bytes(line.scores), bytes(line.prompt), bytes(line.outcome),
+    )  # fmt: skip
 
 
 def convert(folder: Path) -> None:
@@ -143,19 +127,21 @@ def convert(folder: Path) -> None:
 
 
 def _convert_records(files: Snapshot) -> None:
-    old = files.parquet_path
+    path = files.parquet_path
     if files.parquet is None or files.size:
-        kept = _raw_lines(files)
+        lines = _raw_lines(files)
         if files.parquet is not None or _may_have_duplicates(files):
-            last = {(line.sample, line.repeat): place for place, line in enumerate(_raw_lines(files))}
-            kept = (line for place, line in enumerate(kept) if last[line.sample, line.repeat] == place)
-        _write_parquet(old, _record_schema(), map(_row, kept), sized=(12, 13, 14))
+            last = {(line.sample, line.repeat): position for position, line in enumerate(_raw_lines(files))}
+            lines = (
+                line for position, line in enumerate(lines) if last[line.sample, line.repeat] == position
+            )
+        _write_parquet(path, _record_schema(), map(_row, lines), long_columns=(12, 13, 14))
     files.lines_path.unlink()
     disk.sync_folder(files.folder)
 
 
 def _may_have_duplicates(files: Snapshot) -> bool:
-    """Return whether a sample and repeat may occur twice; compares hashes, which take a third of the memory of the keys."""
+    """Return whether a sample and repeat may occur twice; compares hashes, which need a third of the keys' memory."""
     hashes = array("q", (hash((line.sample, line.repeat)) for line in read_lines(files, _KEY.decode)))
     return len(set(hashes)) < len(hashes)
 
@@ -173,28 +159,35 @@ def _raw_lines(files: Snapshot) -> Iterator[_Line]:
 
 
 def _convert_samples(files: Snapshot) -> None:
-    """Write the samples to Parquet; lines beside it are left from a conversion that ended early, as samples never change."""
+    """Write the samples to Parquet; if it exists, the lines are left over from an interrupted conversion."""
     if files.parquet is None:
         rows = (
-            (s.id, s.group, s.cluster or s.id, encode(s.target), len(s.choices), encode(s))
-            for s in read_lines(files, SAMPLE.decode)
+            (
+                sample.id,
+                sample.group,
+                sample.cluster or sample.id,
+                encode(sample.target),
+                len(sample.choices),
+                encode(sample),
+            )
+            for sample in read_lines(files, SAMPLE.decode)
         )
-        _write_parquet(files.parquet_path, _sample_schema(), rows, sized=(5,))
+        _write_parquet(files.parquet_path, _sample_schema(), rows, long_columns=(5,))
     files.lines_path.unlink()
     disk.sync_folder(files.folder)
 
 
 def _write_parquet(
-    path: Path, schema: Any, rows: Iterable[tuple[Any, ...]], *, sized: tuple[int, ...]
+    path: Path, schema: Any, rows: Iterable[tuple[Any, ...]], *, long_columns: tuple[int, ...]
 ) -> None:
-    """Write rows in batches of bounded size; `sized` are the columns with long texts."""
+    """Write rows in batches of bounded size; `long_columns`: indices of those with long texts."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from evals.data import parquet as data_parquet
 
     temporary = path.with_name(f".{path.name}")
-    short = [name for position, name in enumerate(schema.names) if position not in sized]
+    short = [name for position, name in enumerate(schema.names) if position not in long_columns]
     with (
         os.fdopen(disk.create(temporary, new=True), "wb") as stream,
         pq.ParquetWriter(
@@ -206,16 +199,16 @@ def _write_parquet(
             write_page_checksum=True,
         ) as writer,
     ):
-        held: list[tuple[Any, ...]] = []
+        buffered: list[tuple[Any, ...]] = []
         size = 0
         for row in rows:
-            held.append(row)
-            size += sum(len(row[column]) for column in sized)
+            buffered.append(row)
+            size += sum(len(row[column]) for column in long_columns)
             if size >= BATCH_BYTES:
-                writer.write_batch(_batch(pa, schema, held))
-                held, size = [], 0
-        if held:
-            writer.write_batch(_batch(pa, schema, held))
+                writer.write_batch(_batch(pa, schema, buffered))
+                buffered, size = [], 0
+        if buffered:
+            writer.write_batch(_batch(pa, schema, buffered))
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
     temporary.replace(path)
@@ -230,7 +223,7 @@ def _batch(pa: Any, schema: Any, rows: list[tuple[Any, ...]]) -> Any:
 
 
 def _column(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
-    """Return a column built from buffers: `pyarrow.array` would import pandas if installed, which takes 45 MB."""
+    """Return a column built from buffers; `pyarrow.array` would import pandas, which takes 45 MB of memory."""
     import numpy as np
 
     valid = [value is not None for value in values]
@@ -260,7 +253,7 @@ def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
 
 
 def parquet_golds(files: Snapshot) -> dict[str, Gold]:
-    """Return what reports need, by sample id, in the order of the run."""
+    """Return sample id -> the part of the sample that reports need, in the order of the run."""
     target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
     golds = {}
     for batch in batches(files, ["id", "group", "cluster", "target", "options"]):
@@ -285,30 +278,19 @@ def parquet_records(files: Snapshot) -> Iterator[Record]:
     for batch in batches(files, columns):
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             yield Record(
-                sample=row[0],
-                repeat=row[1],
-                prompt=prompt(row[2]),
-                outcome=outcome(row[3]),
-                scores=_FULL_SCORES.decode(row[4]),
-                started=row[5],
-            )
+                sample=row[0], repeat=row[1], prompt=prompt(row[2]), outcome=outcome(row[3]),
+                scores=_FULL_SCORES.decode(row[4]), started=row[5],
+            )  # fmt: skip
 
 
 def parquet_briefs(files: Snapshot) -> Iterator[Brief]:
-    """Yield what reports need of a finalized run."""
+    """Yield the parts of the records of a finalized run that reports need."""
     columns = ["sample", "repeat", "scores", "verdict", "stop", "seconds", "input_tokens", "output_tokens"]
     columns += ["reasoning_tokens", "cached_tokens"]
     for batch in batches(files, columns):
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             yield Brief(
-                sample=row[0],
-                repeat=row[1],
-                scores=_FULL_SCORES.decode(row[2]),
-                failure=failed.kind if not row[4] and (failed := Failed.parse(row[3])) else "",
-                stop=row[4],
-                seconds=row[5],
-                input=row[6],
-                output=row[7],
-                reasoning=row[8],
-                cached=row[9],
-            )
+                sample=row[0], repeat=row[1], scores=_FULL_SCORES.decode(row[2]),
+                failure=failed.kind if not row[4] and (failed := Failed.parse(row[3])) else "", stop=row[4],
+                seconds=row[5], input=row[6], output=row[7], reasoning=row[8], cached=row[9],
+            )  # fmt: skip

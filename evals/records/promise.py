@@ -1,8 +1,8 @@
 """Preregistration of a measurement (`evals gate promise`), called a promise: kept, broken, or none.
 
 A promise is a small JSON file: the policy's hash, and for each suite protocol, version, data, seed, subset, repeats, judge
-and estimand. It is stored on a run's card (`evals run --promise FILE`) to show that nothing was chosen after the numbers
-were known. It is not signed: to prove its date, commit the file.
+and estimand. It is stored on a run's card (`evals run --promise FILE`) to show that the configuration was chosen before
+the numbers were known. It is not signed: to prove its date, commit the file.
 """
 
 from __future__ import annotations
@@ -38,24 +38,25 @@ def read(path: Path) -> Promise:
 def changes(promise: Promise, card: Card) -> Iterator[str]:
     """Yield the differences between a promise and its run; the policy's hash is checked by the gate."""
     config = card.config
-    expected = {(plan.suite, plan.protocol): plan for plan in promise.suites}.get(
-        (config.suite, config.protocol)
-    )
+    plans = {(plan.suite, plan.protocol): plan for plan in promise.suites}
+    expected = plans.get((config.suite, config.protocol))
     if expected is None:
         yield f"{config.suite} ({config.protocol}) is not part of it"
         return
     for name in ("version", "data_sha256", "seed", "repeats", "limit", "judge"):
         promised, actual = getattr(expected, name), getattr(config, name)
         if promised != actual:
-            shown = [str(value)[:16] if value not in (None, "") else "none" for value in (actual, promised)]
-            yield f"{name.removesuffix('_sha256')} is {shown[0]}, not {shown[1]}"
+            formatted = [
+                str(value)[:16] if value not in (None, "") else "none" for value in (actual, promised)
+            ]
+            yield f"{name.removesuffix('_sha256')} is {formatted[0]}, not {formatted[1]}"
     if config.sample_ids:
-        yield "samples were chosen by name"
+        yield "samples were selected by id"
     if card.started < promise.made:
         yield f"it was written after the run began ({strftime('%Y-%m-%d %H:%M', gmtime(card.started))} UTC)"
 
 
-def promise_standing(card: Card) -> str:
+def promise_status(card: Card) -> str:
     """Return `none`, `kept`, or `broken: ` and what changed."""
     if card.promise is None:
         return NONE

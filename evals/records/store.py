@@ -51,7 +51,7 @@ _RECORD = msgspec.json.Decoder(Record)
 
 
 DEFAULT = Path("results")
-"""Folder of the runs, unless another one is named."""
+"""The default results folder."""
 BATCHES = "batches.jsonl"
 """Log of batches submitted to a vendor's batch endpoint, written by `evals/run/batch.py`."""
 
@@ -70,7 +70,7 @@ class Run:
     def samples(self) -> Iterator[Sample]:
         """Yield every expected sample, without its question unless imported; raises StoreError if the file is missing or broken."""
         with snapshot(self.path, "samples") as files:
-            self._present(files)
+            self._check_files(files)
             if files.parquet is not None:
                 with store_errors(files.parquet_path):
                     for batch in batches(files, ["json"]):
@@ -79,9 +79,9 @@ class Run:
                 yield from read_lines(files, SAMPLE.decode)
 
     def gold(self) -> dict[str, Gold]:
-        """Return what reports need, by sample id, in the order of the run."""
+        """Return sample id -> the part of the sample that reports need, in the order of the run."""
         with snapshot(self.path, "samples") as files:
-            self._present(files)
+            self._check_files(files)
             if files.parquet is None:
                 samples = read_lines(files, SAMPLE.decode)
                 return {s.id: Gold.of(s) for s in samples}
@@ -93,12 +93,12 @@ class Run:
         return self._latest(self._all_records, lambda record: (record.sample, record.repeat))
 
     def briefs(self) -> Iterator[Brief]:
-        """Yield what reports need of every record; of a finalized run, no texts are read."""
+        """Yield the part of every record that reports need; of a finalized run, no texts are read."""
         return self._latest(self._all_briefs, lambda brief: (brief.sample, brief.repeat))
 
     def _latest(self, read: Callable[[Snapshot], Iterator[Any]], key: Callable[[Any], Any]) -> Iterator[Any]:
         with snapshot(self.path, "records") as files:
-            self._present(files)
+            self._check_files(files)
             if not files.size:
                 yield from read(files)  # a finalized run holds each sample and repeat once
                 return
@@ -115,7 +115,7 @@ class Run:
             yield from parquet_briefs(files)
         yield from map(brief, read_lines(files, _RECORD.decode))
 
-    def _present(self, files: Snapshot) -> None:
+    def _check_files(self, files: Snapshot) -> None:
         """Raise StoreError if a file of the run is missing (incomplete copy) or does not belong to its card."""
         if not os.path.lexists(self.path / "card.json"):  # without a card there is nothing to check against
             return
@@ -154,8 +154,8 @@ def check(path: Path, card: Card | None = None) -> Card:
             check_foreign(path / f"{name}.parquet")
             continue  # its hash is checked below
         with snapshot(path, name) as files:
-            if files.parquet is None and not files.size and (lost := missing_file(path, name)):
-                raise StoreError(f"{path / lost} is missing: the run is incomplete, copy it again")
+            if files.parquet is None and not files.size and (missing := missing_file(path, name)):
+                raise StoreError(f"{path / missing} is missing: the run is incomplete, copy it again")
     check_files(path, card)
     return card
 
@@ -163,7 +163,7 @@ def check(path: Path, card: Card | None = None) -> Card:
 def damage(path: Path, card: Card) -> str:
     """Return which file of a run is missing or of another size than its card states; empty if none is.
 
-    Costs two look-ups a run; `check` hashes the files too.
+    Takes two look-ups per run; `check` also hashes the files.
     """
     if card.status == "running":
         return ""
@@ -173,12 +173,12 @@ def damage(path: Path, card: Card) -> str:
         except OSError:
             if cache.is_pending(path / name):
                 continue
-            return f"{path / name} is missing: the run is not whole, copy it again"
+            return f"{path / name} is missing: the run is incomplete, copy it again"
         if size != stated.size:
-            return f"{path / name}: its bytes are not those that the card's numbers were made of"
+            return f"{path / name}: it is not the file from which the card's numbers were computed"
     for name in ("records", "samples") if not card.files and not cache.is_copy(path) else ():
-        if not (path / f"{name}.jsonl").exists() and (lost := missing_file(path, name)):
-            return f"{path / lost} is missing: the run is not whole, copy it again"
+        if not (path / f"{name}.jsonl").exists() and (missing := missing_file(path, name)):
+            return f"{path / missing} is missing: the run is incomplete, copy it again"
     return ""
 
 
@@ -201,8 +201,8 @@ def write_card(path: Path, card: Card) -> None:
 
 def slug(name: str) -> str:
     """Return a folder name for a model's name."""
-    kept = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name).strip("-.")
-    return kept[:80] or "model"
+    cleaned = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name).strip("-.")
+    return cleaned[:80] or "model"
 
 
 def fingerprint(config: Config) -> str:
@@ -226,8 +226,8 @@ Stamp: TypeAlias = tuple[int, int, int]
 
 def stamps(results: Path) -> dict[str, Stamp]:
     """Return the folders of all runs, the newest last. With thousands of runs, `Path.glob` takes several times as long."""
-    if (own := stamp(str(results))) is not None:
-        return {str(results): own}
+    if (own_stamp := stamp(str(results))) is not None:
+        return {str(results): own_stamp}
     folders = [
         run.path
         for suite in _folders(str(results))
@@ -235,12 +235,12 @@ def stamps(results: Path) -> dict[str, Stamp]:
         for model in _folders(suite.path)
         for run in _folders(model.path)
     ]
-    known = {folder: now for folder in folders if (now := stamp(folder)) is not None}
-    return dict(sorted(known.items(), key=lambda item: (item[1][0], item[0])))
+    stamp_by_folder = {folder: current for folder in folders if (current := stamp(folder)) is not None}
+    return dict(sorted(stamp_by_folder.items(), key=lambda item: (item[1][0], item[0])))
 
 
 def stamp(folder: str) -> Stamp | None:
-    """Return what changes when a run does; None if the folder is not a run."""
+    """Return the stamp of a run, which changes with its files; None if the folder is not a run."""
     card = Path(f"{folder}/card.json")
     try:
         facts = card.stat()
@@ -251,7 +251,7 @@ def stamp(folder: str) -> Stamp | None:
 
 
 def has_records(folder: str) -> bool:
-    """Return whether a folder holds the files of a run, whatever else is missing."""
+    """Return whether a folder contains records or samples of a run, even without a card."""
     if any(Path(f"{folder}/{name}.parquet").is_file() for name in ("records", "samples")):
         return True
     try:
@@ -282,25 +282,25 @@ def find(results: Path, name: str) -> list[Run]:
         raise StoreError(f"no results folder at {results}; `evals run` makes one")
     all_runs = runs(results)
     if not all_runs and not folder.is_dir():
-        refuse_wrong_level(results)
-    inside = _runs_below(folder) if name else []
-    if (exact := [run for run in all_runs if run.path.name == name]) and not inside:
+        check_level(results)
+    runs_below = _runs_below(folder) if name else []
+    if (exact := [run for run in all_runs if run.path.name == name]) and not runs_below:
         return exact
-    known = [_named(run) for run in all_runs]
-    if (newest := names.last_run(known, name)) is not None:
+    named = [_named_run(run) for run in all_runs]
+    if (newest := names.last_run(named, name)) is not None:
         return [Run(newest.path)]
-    chosen = names.select_runs(known, name, partial=not inside)
-    if chosen and inside:
+    selected = names.select_runs(named, name, partial=not runs_below)
+    if selected and runs_below:
         raise StoreError(f"{name!r} names a run and is a folder with runs; for the folder write ./{name}")
-    if chosen or inside:
-        return [Run(match.path) for match in chosen] or inside
-    near = names.similar_names(known, name)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`evals list runs` lists what is there"
+    if selected or runs_below:
+        return [Run(match.path) for match in selected] or runs_below
+    similar = names.similar_names(named, name)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else "`evals list runs` lists what is there"
     raise StoreError(f"no run {name!r} in {cache.display_path(results)}; {hint}")
 
 
 def _find_elsewhere(address: Address) -> list[Run]:
-    """Return the runs of an address: all of a store, of a folder in it, or of the name after its `#`."""
+    """Return the runs of an address: all of a store or a folder in it, or those with the name after its `#`."""
     folder = mirror.local(address)
     if address.run:
         return find(folder, address.run)
@@ -310,7 +310,7 @@ def _find_elsewhere(address: Address) -> list[Run]:
 
 
 def _runs_below(folder: Path) -> list[Run]:
-    """Return the runs of a results folder, or of the folder of one suite or model inside one."""
+    """Return the runs of a results folder, or of a suite's or model's folder in one."""
     if not folder.is_dir():
         return []
     above = folder.resolve()
@@ -327,16 +327,18 @@ def _runs_below(folder: Path) -> list[Run]:
     ]
 
 
-def refuse_wrong_level(results: Path) -> None:
-    """Raise StoreError for a results folder without runs if there are runs up to two levels above or one below.
+def check_level(results: Path) -> None:
+    """Raise StoreError for a results folder without runs if there are runs up to two levels above or one below it.
 
-    Also for a folder that is not there, unless it is the default, which the first run makes.
+    Also raise it for a missing folder other than the default one.
     """
     if results != DEFAULT and not results.exists():
-        beside = [path.name for path in results.parent.glob("*") if path.is_dir()]
-        close = get_close_matches(results.name, beside, n=1, cutoff=0.5)
-        near = str(results.with_name(close[0])) if close else ""
-        raise StoreError(f"there is no folder {results}" + (f"; did you mean {near}?" if near else ""))
+        siblings = [path.name for path in results.parent.glob("*") if path.is_dir()]
+        matches = get_close_matches(results.name, siblings, n=1, cutoff=0.5)
+        suggestion = str(results.with_name(matches[0])) if matches else ""
+        raise StoreError(
+            f"there is no folder {results}" + (f"; did you mean {suggestion}?" if suggestion else "")
+        )
     try:
         below = sorted(path for path in results.iterdir() if path.is_dir() and not disk.is_noise(path.name))
     except OSError:
@@ -347,30 +349,30 @@ def refuse_wrong_level(results: Path) -> None:
 
 
 def find_suites(results: Path, name: str) -> list[Run]:
-    """Return the runs of a name, one a suite; raises StoreError if it stands for several runs of a suite."""
-    found = find(results, name)
-    suites = [_named(run).suite for run in found]
+    """Return the runs of a name, one per suite; raises StoreError if there are several runs of a suite."""
+    matches = find(results, name)
+    suites = [_named_run(run).suite for run in matches]
     for suite in dict.fromkeys(suites):
-        same = [run.path.name for run, own in zip(found, suites, strict=True) if own == suite]
-        if len(same) > 1:
+        duplicates = [run.path.name for run, suite_ in zip(matches, suites, strict=True) if suite_ == suite]
+        if len(duplicates) > 1:
             raise StoreError(
-                f"{name} holds {len(same)} runs of {suite}: {names.format_candidates(same)}; name one"
+                f"{name} holds {len(duplicates)} runs of {suite}: {names.format_candidates(duplicates)}; name one"
             )
-    return found
+    return matches
 
 
 def find_one(results: Path, name: str) -> Run:
     """Return the only run of a name; raises StoreError if there are several."""
     matches = find(results, name)
     if len(matches) > 1:
-        known = [_named(run) for run in matches]
-        labels = names.format_candidates([run.label for run in known])
-        what = "runs" if len({run.id for run in known}) > 1 else "suites"
-        raise StoreError(f"run {name!r} holds {len(matches)} {what}; name one by its folder, or as {labels}")
+        named = [_named_run(run) for run in matches]
+        labels = names.format_candidates([run.label for run in named])
+        noun = "runs" if len({run.id for run in named}) > 1 else "suites"
+        raise StoreError(f"run {name!r} holds {len(matches)} {noun}; name one by its folder, or as {labels}")
     return matches[0]
 
 
-def _named(run: Run) -> names.NamedRun:
+def _named_run(run: Run) -> names.NamedRun:
     try:
         card = run.card
         return names.NamedRun(

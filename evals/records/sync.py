@@ -1,7 +1,7 @@
-"""Copy sealed runs to a store elsewhere: objects first, one immutable manifest a run last.
+"""Copy finished runs to a remote store: first the objects, then one immutable manifest per run.
 
-Killed at any point, it leaves objects that no manifest names, which the next time are found there. Two machines that
-send the same run write the same bytes under the same names.
+If it is interrupted, objects without a manifest remain, which the next attempt reuses. Two machines that send the same
+run write the same bytes under the same names.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ class Sent(Struct, frozen=True, kw_only=True):
     run: str
     folder: str
     version: int
-    """1: new; otherwise the run was there and has changed, for example was scored again."""
+    """1 for a new run; higher if the run was sent before and has changed, e.g. was rescored."""
     bytes: int
-    """Bytes of the objects that were sent; those that were there are not."""
+    """Size in bytes of the objects that were sent, without those that were there already."""
 
 
 class Synced(Struct, kw_only=True):
-    """What `push` did."""
+    """The result of `push`."""
 
     sent: list[Sent] = field(default_factory=list)
     present: int = 0
-    """Runs that were there already."""
+    """Number of runs that were there already."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Runs that are not to be sent, and why."""
+    """Run -> the reason why it was not sent."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Runs that could not be sent, and why."""
+    """Run -> the error with which sending it failed."""
 
 
 class _Ready(NamedTuple):
-    """A sealed run and its manifest."""
+    """A finished run and its manifest."""
 
     path: Path
     folder: str
-    begun: tuple[float, str]
-    """Start and model, which no rescoring changes."""
+    origin: tuple[float, str]
+    """Start time and model, which rescoring does not change."""
     files: dict[str, StoredFile]
     digest: str
-    """Hash of its manifest, which is made again when it is sent: thousands would fill the memory."""
+    """Hash of the manifest, which is built again when it is sent, to save memory."""
     size: int
-    """Bytes of the manifest."""
+    """Size of the manifest in bytes."""
 
 
 def push(results: Path, address: Address, *, gated: bool = False) -> Synced:
-    """Send the sealed runs of a results folder; `gated`: also those of gated suites, whose records hold the texts.
+    """Send the finished runs of a results folder; `gated`: also those of gated suites, whose records contain texts.
 
     Raises StoreError if the store cannot be read; a run that cannot be sent is named in `failed`.
     """
@@ -73,13 +73,13 @@ def push(results: Path, address: Address, *, gated: bool = False) -> Synced:
     ready: list[_Ready] = []
     for run in store.runs(results):
         try:
-            sealed = _sealed(run.path, gated=gated)
+            sealed = _prepare(run.path, gated=gated)
         except (StoreError, OSError) as error:
             synced.failed[str(run.path)] = str(error)
             continue
         if isinstance(sealed, str):
             synced.skipped[str(run.path)] = sealed
-        elif stale := _present(sealed, listed.get(sealed.folder, [])):
+        elif stale := _remote_state(sealed, listed.get(sealed.folder, [])):
             synced.present += 1
             if stale != "newest":
                 synced.skipped[str(run.path)] = stale
@@ -87,19 +87,19 @@ def push(results: Path, address: Address, *, gated: bool = False) -> Synced:
             ready.append(sealed)
     _send_all(remote, ready, listed, synced)
     if synced.sent:
-        _note_rivals(synced, manifest.heads(remote.sizes(manifest.FOLDER)), ready)
+        _note_conflicts(synced, manifest.heads(remote.sizes(manifest.FOLDER)), ready)
     return synced
 
 
-def _sealed(path: Path, *, gated: bool) -> _Ready | str:
-    """Return a run ready to be sent, or why it is not to be sent. Raises StoreError for a broken one."""
+def _prepare(path: Path, *, gated: bool) -> _Ready | str:
+    """Return a run prepared for sending, or the reason why it is not sent; raises StoreError for a broken run."""
     raw = disk.read_small(path / "card.json")
     card = store.check(path, parse(raw, f"{path}/card.json"))
     if card.status not in manifest.SEALED:
         return f"it is {card.status}; the same `evals run` command completes it"
     lines = path / "records.jsonl"
     if (lines.exists() and lines.stat().st_size) or not all(
-        (path / name).exists() for name in manifest.NEEDED
+        (path / name).exists() for name in manifest.REQUIRED
     ):
         return "it is not sealed; the same `evals run` command, or `evals score`, seals it"
     if card.gated and not gated:
@@ -107,21 +107,21 @@ def _sealed(path: Path, *, gated: bool) -> _Ready | str:
     folder = "/".join(path.resolve().parts[-3:])
     if not manifest.valid_folder(folder) or card.run != path.name:
         return "its folder is not RESULTS/SUITE@VERSION/MODEL/RUN"
-    files = {name: _stated(path / name, card) for name in manifest.FILES if (path / name).exists()}
+    files = {name: _stored_file(path / name, card) for name in manifest.FILES if (path / name).exists()}
     content = manifest.encode(folder, files, raw)
-    begun = (card.started, card.model)
-    return _Ready(path, folder, begun, files, sha256(content).hexdigest(), len(content))
+    origin = (card.started, card.model)
+    return _Ready(path, folder, origin, files, sha256(content).hexdigest(), len(content))
 
 
-def _stated(path: Path, card: Card) -> StoredFile:
-    """Return size and hash of a file; those on the card were verified, or its size and time are as stated there."""
+def _stored_file(path: Path, card: Card) -> StoredFile:
+    """Return size and hash of a file, as on the card (which `store.check` has verified) or else measured."""
     if (own := card.files.get(path.name)) is not None:
         return StoredFile(own.sha256, own.size)
     with disk.open_regular(path) as stream:
-        return _measured(stream)
+        return _hash_stream(stream)
 
 
-def _measured(stream: BinaryIO) -> StoredFile:
+def _hash_stream(stream: BinaryIO) -> StoredFile:
     digest, size = sha256(), 0
     while chunk := stream.read(1 << 20):
         digest.update(chunk)
@@ -129,12 +129,12 @@ def _measured(stream: BinaryIO) -> StoredFile:
     return StoredFile(digest.hexdigest(), size)
 
 
-def _present(run: _Ready, several: list[Head]) -> str:
-    """Return `newest` if this state of a run is what readers take; what else it is if it is there; empty if it is not."""
-    whole = [head for head in several if head.digest == run.digest and head.size == run.size]
-    if not whole:
+def _remote_state(run: _Ready, versions: list[Head]) -> str:
+    """Return `newest` if the store has this state as the newest one, a remark if it has a newer one, else an empty text."""
+    matching = [head for head in versions if head.digest == run.digest and head.size == run.size]
+    if not matching:
         return ""
-    return "newest" if whole[0] == several[0] else "a newer version of it is there, and is kept"
+    return "newest" if matching[0] == versions[0] else "the store has a newer version of it, which is kept"
 
 
 def _send_all(
@@ -150,32 +150,32 @@ def _send_all(
 
     pool = ThreadPoolExecutor(remote.parallel, thread_name_prefix="sync")
     try:
-        for run, done in zip(runs := list(ready), pool.map(attempt, runs), strict=True):
-            if isinstance(done, Sent):
-                synced.sent.append(done)
+        for run, outcome in zip(runs := list(ready), pool.map(attempt, runs), strict=True):
+            if isinstance(outcome, Sent):
+                synced.sent.append(outcome)
             else:
-                synced.failed[str(run.path)] = str(done)
+                synced.failed[str(run.path)] = str(outcome)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _send(remote: RemoteStore, run: _Ready, several: list[Head]) -> Sent:
-    """Send a run: what is missing of its objects, then its manifest."""
-    if several and (why := _another_run(remote, run, several[0])):
-        raise StoreError(why)
+def _send(remote: RemoteStore, run: _Ready, versions: list[Head]) -> Sent:
+    """Send the missing objects of a run, then its manifest."""
+    if versions and (fault := _name_conflict(remote, run, versions[0])):
+        raise StoreError(fault)
     sent = 0
     for name, stated in run.files.items():
         if remote.size(object_name(stated.sha256)) == stated.size:
             continue
         with disk.open_regular(run.path / name) as stream:
-            if _measured(stream) != stated:
+            if _hash_stream(stream) != stated:
                 raise StoreError(f"{run.path / name}: it changed while it was sent; repeat the command")
             stream.seek(0)
             remote.write(object_name(stated.sha256), stream)
         sent += stated.size
-    version = max((head.version for head in several), default=0)
-    same = [head.version for head in several if head.digest == run.digest]  # it was written in part
-    version = same[0] if same else version + 1
+    version = max((head.version for head in versions), default=0)
+    same_digest = [head.version for head in versions if head.digest == run.digest]  # partly written before
+    version = same_digest[0] if same_digest else version + 1
     content = manifest.encode(run.folder, run.files, disk.read_small(run.path / "card.json"))
     if sha256(content).hexdigest() != run.digest:
         raise StoreError(f"{run.path}: it changed while it was sent; repeat the command")
@@ -183,29 +183,29 @@ def _send(remote: RemoteStore, run: _Ready, several: list[Head]) -> Sent:
     return Sent(run=run.path.name, folder=run.folder, version=version, bytes=sent)
 
 
-def _another_run(remote: RemoteStore, run: _Ready, head: Head) -> str:
-    """Return why a run must not become a version of the one of its name in the store; empty if it may."""
-    if head.size > manifest.MOST_BYTES:
+def _name_conflict(remote: RemoteStore, run: _Ready, head: Head) -> str:
+    """Return the reason why a run is not a version of the run with its name in the store; empty if it is one."""
+    if head.size > manifest.MAX_BYTES:
         return f"{head.name}: a manifest of {head.size} bytes"
     ((_, content),) = remote.read_many({head.name: head.size})
     try:
         theirs = manifest.decode(content or b"", head, run.folder)[1]
-    except StoreError:  # readers do not take it either
+    except StoreError:  # readers refuse it, too
         return ""
-    if (theirs.started, theirs.model) == run.begun:
+    if (theirs.started, theirs.model) == run.origin:
         return ""
     return (
-        f"another run of the name {run.folder} is there, which began at another time; rename the folder's run"
+        f"the store has another run named {run.folder}, which began at another time; rename the folder's run"
     )
 
 
-def _note_rivals(synced: Synced, listed: dict[str, list[Head]], ready: list[_Ready]) -> None:
-    """Name runs of which another machine wrote another state at the same time, which readers take."""
+def _note_conflicts(synced: Synced, listed: dict[str, list[Head]], ready: list[_Ready]) -> None:
+    """Note the runs of which another machine sent another state at the same time that takes precedence."""
     digests = {run.folder: (run.digest, str(run.path)) for run in ready}
     for sent in synced.sent:
         digest, path = digests[sent.folder]
-        several = listed.get(sent.folder, [])
-        if several and several[0].digest != digest:
+        versions = listed.get(sent.folder, [])
+        if versions and versions[0].digest != digest:
             synced.skipped[path] = (
-                "another machine sent another state of it at the same time, which readers take"
+                "another machine sent another state of it at the same time, which takes precedence"
             )

@@ -1,4 +1,4 @@
-"""Writing a run's folder."""
+"""Write a run's folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from evals.types import Record, Sample
 
 _STALE = re.compile(r"\.(card\.json|samples\.jsonl|records\.jsonl|records\.parquet|samples\.parquet)(\.\d+)?")
 """Names of temporary files that an interrupted write leaves behind."""
-MOST_UNWRITTEN = 1 << 20
+MAX_BUFFERED_BYTES = 1 << 20
 """Maximum number of buffered bytes before a flush."""
 
 
@@ -41,23 +41,23 @@ class Writer:
             self._lock = os.fdopen(disk.create(path / "lock"), "w")
         except OSError as error:
             raise StoreError(f"cannot write to {path}: {error.strerror}") from error
-        if not self._locked():
+        if not self._acquire_lock():
             self._lock.close()
             raise StoreError(f"run {card.run} is being written by another process ({path})")
         with ExitStack() as undo:
             undo.callback(self._release)
             with _writing(path):
-                self._check()
+                self._check_files()
                 self._remove_half_written()
                 self._fd = _open_lines(path)
-                self._truncate_torn_line()
+                self._drop_truncated_line()
             undo.pop_all()
         self._complete = self._is_complete()
         self._synced = time.monotonic()
         self._dirty = False
         self._lines = bytearray()
 
-    def _locked(self) -> bool:
+    def _acquire_lock(self) -> bool:
         """Acquire the lock; it is valid only while its file exists, since the previous holder removes the file."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,14 +65,18 @@ class Writer:
         except (BlockingIOError, FileNotFoundError):
             return False
 
-    def _check(self) -> None:
-        """Raise StoreError if files are missing or foreign: an incomplete copy of a run must not look like an empty run."""
+    def _check_files(self) -> None:
+        """Raise StoreError if files are missing or do not belong to the card, as in an incomplete copy of a run."""
         if (self.path / "card.json").exists():
             for name in ("samples", "records"):
                 with snapshot(self.path, name) as files:
-                    if files.parquet is None and not files.size and (lost := missing_file(self.path, name)):
+                    if (
+                        files.parquet is None
+                        and not files.size
+                        and (missing := missing_file(self.path, name))
+                    ):
                         raise StoreError(
-                            f"{self.path / lost} is missing: the run is incomplete, copy it again; nothing was written"
+                            f"{self.path / missing} is missing: the run is incomplete, copy it again; nothing was written"
                         )
             check_files(self.path, read_card(self.path))
 
@@ -104,7 +108,7 @@ class Writer:
         (self.path / "lock").unlink(missing_ok=True)
         self._lock.close()
 
-    def _truncate_torn_line(self) -> None:
+    def _drop_truncated_line(self) -> None:
         path = self.path / "records.jsonl"
         if not path.stat().st_size:
             return
@@ -124,8 +128,8 @@ class Writer:
         temporary = self.path / ".samples.jsonl"
         with _writing(self.path), os.fdopen(disk.create(temporary, new=True), "wb", 1 << 20) as stream:
             for sample in samples:
-                kept = sample if questions else structs.replace(sample, question=())
-                stream.write(encode(kept) + b"\n")
+                stored = sample if questions else structs.replace(sample, question=())
+                stream.write(encode(stored) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(self.path / "samples.jsonl")
@@ -139,7 +143,7 @@ class Writer:
         """Buffer a record for the next `flush`; raises StoreError like `append`."""
         self._lines += encode(record)
         self._lines += b"\n"
-        if len(self._lines) > MOST_UNWRITTEN:
+        if len(self._lines) > MAX_BUFFERED_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -151,8 +155,8 @@ class Writer:
                 self._fd = _open_lines(self.path)
             written = os.write(self._fd, lines)
             if written != len(lines):  # remove the partial line, or a later record would be appended to it
-                whole = lines.rfind(b"\n", 0, written) + 1
-                os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - whole))
+                complete = lines.rfind(b"\n", 0, written) + 1
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - (written - complete))
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._dirty = True
 
@@ -174,7 +178,7 @@ class Writer:
 
     @property
     def needs_sync(self) -> bool:
-        """Return whether a second has passed since the last fsync of something new."""
+        """Return whether there are unsynced records and a second has passed since the last fsync."""
         return self._dirty and time.monotonic() - self._synced >= 1.0
 
     def sync(self) -> None:
@@ -206,9 +210,8 @@ class Writer:
     def close(self) -> None:
         """Release the lock; remove the folder of an empty run, unless a batch is pending."""
         self._close_lines()
-        (self.path / "lock").unlink(
-            missing_ok=True
-        )  # before the lock is released: later it could belong to another process
+        # before the lock is released: afterwards the file could belong to another process
+        (self.path / "lock").unlink(missing_ok=True)
         records = self.path / "records.jsonl"
         if records.exists() and not records.stat().st_size:
             records.unlink()

@@ -98,7 +98,7 @@ class LabelOf(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        reading = read_reply(reply, read_answer, self._parse, shaped=True)
+        reading = read_reply(reply, read_answer, self._parse, use_layout=True)
         if reading is None:
             return unanswered(reply, "no label stated")
         right = _normalise_label(reading.value) == _normalise_label(str(sample.target))
@@ -139,7 +139,7 @@ class LabelsOf(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        reading = read_reply(reply, read_answer, self._parse, shaped=True)
+        reading = read_reply(reply, read_answer, self._parse, use_layout=True)
         stated = None if reading is None else {name.lower() for name in reading.value}
         gold = split_labels(str(sample.target))
         score = score_label_set(sample, reply, stated, label_parts(gold, stated or set()))
@@ -155,7 +155,7 @@ class StatedEnzymes(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        reading = read_reply(reply, read_answer, _parse_enzymes, shaped=True)
+        reading = read_reply(reply, read_answer, _parse_enzymes, use_layout=True)
         gold = Sample(id=sample.id, target=",".join(_ENZYME.findall(str(sample.target))))
         score = score_label_set(gold, reply, set(reading.value) if reading else None, {})
         return with_reading(reading, score) if reading else score

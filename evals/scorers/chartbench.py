@@ -62,7 +62,7 @@ def number_text(text: str) -> tuple[str, bool]:
     text = text.strip()
     if parse_float(text) is not None:
         return text, False
-    for region in (extract.stated(text), text):
+    for region in (extract.stated_answer(text), text):
         numbers = _NUMBER.findall(region or "")
         if numbers:
             number = numbers[-1].replace(",", "").replace("\u2212", "-").replace("\\", "").replace(" ", "")

@@ -52,7 +52,7 @@ class Molecule(Struct, frozen=True):
     def read(self, reply: Reply) -> Reading | None:
         """Return the molecule, or the set of molecules, that a reply states."""
         return stated_molecule(
-            reply.text, several=self.several, side=self.side, truncated=reply.stop == "length"
+            reply.text, is_set=self.several, side=self.side, truncated=reply.stop == "length"
         )
 
     def _judged(self, sample: Sample, answer: str) -> Score:

@@ -103,14 +103,14 @@ class AbsoluteError(Struct, frozen=True):
             verdict="graded",
             answer=f"{value!r}",
             why=_explain(quantity, None if is_possible else self.possible),
-            suspect=quantity.rough or not is_possible,
+            suspect=quantity.approximate or not is_possible,
             parts=parts,
         )
 
 
 def _explain(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
     """Return a note on a rough number or a unit, and on a number outside the possible range."""
-    statement = f"stated {quantity.text}" if quantity.rough or quantity.unit else ""
+    statement = f"stated {quantity.text}" if quantity.approximate or quantity.unit else ""
     outside = (
         f"outside of what is physically possible, {exceeded[0]:g} to {exceeded[1]:g}" if exceeded else ""
     )
@@ -168,7 +168,7 @@ class Within(Struct, frozen=True):
             right=right,
             answer=f"{value!r}",
             why="" if right else f"stated {quantity.text}, off by {value - target:.4g}",
-            suspect=quantity.rough,
+            suspect=quantity.approximate,
             parts={"error": value - target},
         )
 

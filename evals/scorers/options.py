@@ -62,7 +62,7 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
     The value is a tuple of letters as shown, in the order stated. `truncated` says that the reply is cut off at its end.
     """
     parser = _Parser(options)
-    reading = read_answer(half_width(text), parser, cues=CUES, shaped=False, truncated=truncated)
+    reading = read_answer(half_width(text), parser, cues=CUES, use_layout=False, truncated=truncated)
     if reading is None and not parser.refused and not truncated:
         reading = (
             _read_option_verdicts(text, len(options))
@@ -85,7 +85,7 @@ def _read_option_verdicts(text: str, count: int) -> Reading | None:
     if len(verdict_list) < count or not any(verdict.true for verdict in verdict_list):
         return None
     letters = tuple(verdict.letter for verdict in verdict_list if verdict.true)
-    return Reading(letters, "mark", verdict_list[0].at, verdict_list[-1].at + 1)
+    return Reading(letters, "mark", verdict_list[0].position, verdict_list[-1].position + 1)
 
 
 class _Parser:
@@ -130,7 +130,7 @@ class _Parser:
             return letters
         if _is_chemical(content):
             return REFUSED
-        stated, _, _ = parse_letters(content, 0, len(content), strong=True, run=True)
+        stated, _, _ = parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)
         if stated:
             return tuple(stated)
         is_short = 0 < len(content.strip()) <= _MAX_ANSWER_CHARS and "\n" not in content.strip()

@@ -158,7 +158,7 @@ def parse_quantity(text: str) -> Quantity | None:
     text_shown = re.sub(r"\s+(?=[\^/])", "", text_shown)
     numbers = quantities(text_shown)
     is_whole_text = len(numbers) == 1 and numbers[0].text.replace(" ", "") == text_shown.replace(" ", "")
-    return numbers[0] if is_whole_text and not numbers[0].rough else None
+    return numbers[0] if is_whole_text and not numbers[0].approximate else None
 
 
 def half_unit_of_last_digit(text: str) -> float:

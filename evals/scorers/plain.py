@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from evals.errors import ScorerError, UnknownName, UsageError
-from evals.extract import integer, letter, split_reasoning, stated
+from evals.extract import integer, letter, split_reasoning, stated_answer
 from evals.scorers.choice import Choice
 from evals.scorers.integer import Integer
 from evals.scorers.outcomes import binary_score, unanswered
@@ -24,7 +24,7 @@ class Exact(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; any text of a tuple of targets is accepted."""
         text = split_reasoning(reply.text)[0].strip()
-        answer = stated(text) or text
+        answer = stated_answer(text) or text
         if not answer or reply.stop == "filter":
             return unanswered(reply, "nothing stated")
         targets = sample.targets

@@ -29,7 +29,7 @@ def details(card: Card, challenge: Challenge | None = None, *, label: str = "") 
         f"{'looks broken' if finding.fault else 'warning'}: {finding.message}" for finding in card.health
     ]
     facts += [note for note in card.notes if Note.parse(note, JUDGE_NOTE)]
-    facts += [f"promise {promise.promise_standing(card)}"] if card.promise else []
+    facts += [f"promise {promise.promise_status(card)}"] if card.promise else []
     facts += [challenge.sentence] if challenge else []
     facts += _sampling_and_cost(card)
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []

@@ -10,7 +10,7 @@ from evals.board import trust
 from evals.challenge.summary import NAME, Challenge, beside_run
 from evals.errors import EvalsError
 from evals.records.card import Card
-from evals.records.promise import promise_standing
+from evals.records.promise import promise_status
 from evals.records.store import Run
 
 Challenges: TypeAlias = Mapping[tuple[str, str, str], Challenge]
@@ -39,7 +39,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
 
 def trust_marks(cards: Sequence[Card], challenges: Sequence[Challenge | None]) -> dict[str, str]:
     """Return the marks of runs: symbol -> words. Of several, the worst; a good one only if all have it."""
-    states = [trust.promise_state(promise_standing(card)) for card in cards]
+    states = [trust.promise_state(promise_status(card)) for card in cards]
     promise = next((state for state in ("broken", "none", "kept") if state in states), "none")
     verdicts = [challenge.counted if challenge else None for challenge in challenges]
     marks = [trust.PROMISES.get(promise)]

@@ -47,12 +47,12 @@ class AlphaAccount(NamedTuple):
     gates: tuple[SpentGate, ...]
 
     @property
-    def each(self) -> float:
+    def alpha_per_gate(self) -> float:
         """Return the alpha of one gate."""
         return self.alpha / self.series.gates
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Return the remaining alpha."""
         return max(0.0, self.alpha - sum(gate.alpha for gate in self.gates))
 
@@ -75,11 +75,11 @@ def read_account(policy: Policy, results: Path) -> AlphaAccount | None:
     return AlphaAccount(policy.series, policy.alpha, path, gates)
 
 
-def refuse_spent(account: AlphaAccount, *, candidate: str, baseline: str) -> None:
-    """Raise UsageError if no alpha is left, unless this gate was judged before."""
+def check_alpha_left(account: AlphaAccount, *, candidate: str, baseline: str) -> None:
+    """Raise UsageError if all gates of the series were used and this pair of runs is not one of them."""
     if _earlier_gate(account, candidate, baseline) is None and len(account.gates) >= account.series.gates:
         raise UsageError(
-            f"series {account.series.name}: all {account.series.gates} gates of its alpha {account.alpha:g} are spent; "
+            f"series {account.series.name}: all {account.series.gates} gates at a joint alpha of {account.alpha:g} were used; "
             f"give the policy's [series] a new name"
         )
 
@@ -91,23 +91,23 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
         gate = SpentGate(
             candidate=report.candidate,
             baseline=report.baseline,
-            alpha=account.each,
+            alpha=account.alpha_per_gate,
             verdict=report.verdict,
             when=time.time(),
         )
         _append(account.path, msgspec.json.encode(gate) + b"\n")
         account = account._replace(gates=(*account.gates, gate))
-    again = ", judged before" if earlier else ""
+    repeated = ", judged before" if earlier else ""
     note = (
-        f"series {account.series.name}: gate {len(account.gates)} of {account.series.gates} at alpha {account.each:.3g}{again}; "
-        f"{account.left:.3g} of {account.alpha:g} is left"
+        f"series {account.series.name}: gate {len(account.gates)} of {account.series.gates} at alpha {account.alpha_per_gate:.3g}{repeated}; "
+        f"{account.remaining:.3g} of {account.alpha:g} remains"
     )
     return structs.replace(report, notes=(*report.notes, note))
 
 
 def _earlier_gate(account: AlphaAccount, candidate: str, baseline: str) -> SpentGate | None:
-    same = (gate for gate in account.gates if (gate.candidate, gate.baseline) == (candidate, baseline))
-    return next(same, None)
+    matches = (gate for gate in account.gates if (gate.candidate, gate.baseline) == (candidate, baseline))
+    return next(matches, None)
 
 
 def _append(path: Path, line: bytes) -> None:

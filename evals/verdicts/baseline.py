@@ -2,8 +2,8 @@
 
 The first line is a `Head`. Each suite and scorer has a line `Block`, followed by a sorted line per sample,
 `["0f3a9c51d2e4b687", "2025-I", [["right", 1.0, "204"]], "", 0, "204"]`: hash of the id, group, outcome of each repeat
-(verdict, value, answer; null: missing), cluster if it is shared, number of options, target. There are no questions and
-no replies; answers and targets longer than a label, and all those of gated suites, are hashed.
+(verdict, value, answer; null: missing), cluster if it is shared, number of options, target. Questions and replies are
+not stored; answers and targets that are longer than a label or belong to a gated suite are hashed.
 """
 
 from __future__ import annotations
@@ -65,71 +65,69 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     seconds: float | None = None
 
 
-def id_hash(suite: str, name: str) -> str:
+def id_hash(suite: str, sample_id: str) -> str:
     """Return the hash of an id: 16 hex digits."""
-    return sha256(f"{suite}\x1f{name}".encode()).hexdigest()[:16]
+    return sha256(f"{suite}\x1f{sample_id}".encode()).hexdigest()[:16]
 
 
-def hash_ids(c: SuiteRun) -> SuiteRun:
+def hash_ids(run: SuiteRun) -> SuiteRun:
     """Replace ids and clusters by their hashes, unless they are hashed already."""
-    if c.hashed is not None:
-        return c
-    names = {name: id_hash(c.suite, name) for name in c.side.golds}
-    clusters = {g.cluster: names.get(g.cluster) or id_hash(c.suite, g.cluster) for g in c.side.golds.values()}
+    if run.hashed is not None:
+        return run
+    names = {name: id_hash(run.suite, name) for name in run.side.golds}
+    originals = {gold.cluster for gold in run.side.golds.values()}
+    clusters = {cluster: names.get(cluster) or id_hash(run.suite, cluster) for cluster in originals}
     sides = {
         scorer: Side(
             [structs.replace(p, id=names[p.id], cluster=clusters[p.cluster]) for p in side.points],
             {names[n]: structs.replace(g, cluster=clusters[g.cluster]) for n, g in side.golds.items()},
             side.repeats,
         )
-        for scorer, side in c.sides.items()
+        for scorer, side in run.sides.items()
     }
     metrics = tuple(
         structs.replace(metric, of=metric.of.renamed(names))
         if isinstance(metric.of, CorrectedMetric)
         else metric
-        for metric in c.metrics
+        for metric in run.metrics
     )
-    return structs.replace(c, sides=sides, metrics=metrics, hashed={h: name for name, h in names.items()})
+    hashed = {hashed_id: name for name, hashed_id in names.items()}
+    return structs.replace(run, sides=sides, metrics=metrics, hashed=hashed)
 
 
 def write(path: Path, suite_runs: list[SuiteRun]) -> None:
     """Write a run of several suites as a baseline file."""
     head = Head(baseline=FORMAT, run=suite_runs[0].run, model=suite_runs[0].model)
     lines = [encode_json(head)]
-    for c in sorted(suite_runs, key=lambda c: (c.suite, c.protocol)):
-        hidden = hash_ids(c)
-        for scorer in hidden.sides:
-            lines += _block(hidden, scorer)
+    for run in sorted(suite_runs, key=lambda run: (run.suite, run.protocol)):
+        hashed = hash_ids(run)
+        for scorer in hashed.sides:
+            lines += _block(hashed, scorer)
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(path, b"\n".join(lines) + b"\n")
 
 
-def _block(c: SuiteRun, scorer: str) -> list[bytes]:
-    side = c.sides[scorer]
+def _block(run: SuiteRun, scorer: str) -> list[bytes]:
+    side = run.sides[scorer]
     block = Block(
-        suite=c.suite, protocol=c.protocol, scorer=scorer, data_sha256=c.data_sha256, scorers=dict(c.scorers),
-        repeats=side.repeats, samples=len(side.golds), scored=len(side.points), gated=c.gated, judge=c.judge,
-        tokens=dict(c.tokens), cost_usd=c.cost_usd, seconds=c.seconds,
+        suite=run.suite, protocol=run.protocol, scorer=scorer, data_sha256=run.data_sha256, scorers=dict(run.scorers),
+        repeats=side.repeats, samples=len(side.golds), scored=len(side.points), gated=run.gated, judge=run.judge,
+        tokens=dict(run.tokens), cost_usd=run.cost_usd, seconds=run.seconds,
     )  # fmt: skip
     by_sample: dict[str, dict[int, Point]] = defaultdict(dict)
     for point in side.points:
         by_sample[point.id][point.repeat] = point
-    rows = [
-        _row(name, gold, [by_sample[name].get(r) for r in range(side.repeats)], gated=c.gated)
-        for name, gold in sorted(side.golds.items())
-    ]
+    rows = []
+    for name, gold in sorted(side.golds.items()):
+        outcomes = [by_sample[name].get(repeat) for repeat in range(side.repeats)]
+        rows.append(_sample_row(name, gold, outcomes, gated=run.gated))
     return [encode_json(block), *map(encode_json, rows)]
 
 
-def _row(name: str, gold: Gold, points: list[Point | None], *, gated: bool) -> list[Any]:
-    row: list[Any] = [name, gold.group, [_outcome(point, gated=gated) for point in points]]
-    extra = [
-        "" if gold.cluster == name else gold.cluster,
-        gold.options,
-        _hash_unless_label(gold.target, gated=gated),
-    ]
-    return row + extra
+def _sample_row(name: str, gold: Gold, points: list[Point | None], *, gated: bool) -> list[Any]:
+    cluster = "" if gold.cluster == name else gold.cluster
+    outcomes = [_outcome(point, gated=gated) for point in points]
+    return [name, gold.group, outcomes, cluster, gold.options, _hash_unless_label(gold.target, gated=gated)]
 
 
 def _outcome(point: Point | None, *, gated: bool) -> Any:
@@ -140,7 +138,7 @@ def _outcome(point: Point | None, *, gated: bool) -> Any:
 
 
 def _hash_unless_label(text: Target, *, gated: bool) -> Target:
-    """Return numbers and labels of open suites unchanged, anything else as a hash."""
+    """Return numbers and labels of suites that are not gated unchanged, anything else as a hash."""
     if isinstance(text, tuple):
         return tuple(str(_hash_unless_label(part, gated=gated)) for part in text)
     if not gated and (isinstance(text, float) or len(text) <= MAX_LABEL_CHARS):
@@ -150,23 +148,23 @@ def _hash_unless_label(text: Target, *, gated: bool) -> Target:
 
 def read(path: Path) -> list[SuiteRun]:
     """Read a baseline; raises StoreError if it is broken or of an unknown format."""
-    number = 0
+    line_number = 0
     try:
         with disk.open_regular(path) as stream:
             head = _head(path, next(stream, b""))
-            number, blocks = 1, dict[tuple[str, str], SuiteRun]()
+            line_number, blocks = 1, dict[tuple[str, str], SuiteRun]()
             while line := next(stream, b""):
                 block = msgspec.json.decode(line, type=Block)
                 rows = list(islice(stream, block.samples))
                 if len(rows) < block.samples:
-                    raise ValueError(f"{len(rows)} samples of {block.suite}, {block.samples} are announced")
-                _add(blocks, head, block, rows)
-                number += 1 + len(rows)
+                    raise ValueError(f"{len(rows)} of {block.samples} samples of {block.suite}")
+                _add_block(blocks, head, block, rows)
+                line_number += 1 + len(rows)
     except OSError as error:
         raise StoreError(f"cannot read the baseline {path}: {error.strerror}") from error
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise StoreError(
-            f"{path}, after line {number}: not a baseline of this format ({cause(error)})"
+            f"{path}, after line {line_number}: not a baseline of this format ({cause(error)})"
         ) from error
     return list(blocks.values())
 
@@ -182,11 +180,11 @@ def _head(path: Path, line: bytes) -> Head:
 
 
 _ROW = msgspec.json.Decoder(list[Any])
-"""[id hash, group, outcomes, cluster, options, target]; types are checked in `_side`, which is as fast as a union."""
+"""[id hash, group, outcomes, cluster, options, target]; types are checked in `_parse_samples`; a typed decoder is no faster."""
 
 
-def _add(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows: list[bytes]) -> None:
-    side = _side(block, rows)
+def _add_block(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows: list[bytes]) -> None:
+    side = _parse_samples(block, rows)
     key = block.suite, block.protocol
     if key in blocks:
         sides = {**blocks[key].sides, block.scorer: side}
@@ -196,48 +194,37 @@ def _add(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows
     blocks[key] = SuiteRun(
         run=head.run, model=head.model, suite=block.suite, protocol=block.protocol,
         data_sha256=block.data_sha256, scorers=block.scorers,
-        metrics=at_repeats(_metrics(suite, side.golds), block.repeats), sides={block.scorer: side},
+        metrics=at_repeats(_metrics_for_hashed_ids(suite, side.golds), block.repeats), sides={block.scorer: side},
         judge=block.judge if suite.judged else "", tokens=block.tokens, cost_usd=block.cost_usd,
         seconds=block.seconds, gated=block.gated, hashed={},
     )  # fmt: skip
 
 
-def _metrics(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Metric, ...]:
+def _metrics_for_hashed_ids(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Metric, ...]:
     """Return a suite's metrics and their `_corrected` versions, for hashed ids."""
     errata = suite.errata
     items = {id_hash(suite.id, name): erratum for name, erratum in errata.items.items()}
     return corrected_metrics(suite.metrics, structs.replace(errata, items=items), golds)
 
 
-def _side(block: Block, rows: list[bytes]) -> Side:
+def _parse_samples(block: Block, rows: list[bytes]) -> Side:
     golds: dict[str, Gold] = {}
     points: list[Point] = []
     for line in rows:
         name, group, outcomes, cluster, options, target = _ROW.decode(line)
         if len(outcomes) != block.repeats or name in golds:
             raise ValueError(f"sample {name} of {block.suite} occurs twice or lacks repeats")
-        goal: Target = tuple(target) if isinstance(target, list) else target
-        golds[name] = Gold(group, cluster or name, goal, options)
+        gold_target: Target = tuple(target) if isinstance(target, list) else target
+        golds[name] = Gold(group, cluster or name, gold_target, options)
         for repeat, outcome in enumerate(outcomes):
             if outcome is None:
                 continue
-            verdict, value, answer, *parts = outcome
+            verdict, value, answer, *details = outcome
             if not isinstance(verdict, str) or not isinstance(value, int | float | None):
-                raise ValueError(f"sample {name} of {block.suite}: no outcome: {outcome}")
+                raise ValueError(f"sample {name} of {block.suite}: malformed outcome {outcome}")
             if value is not None and not abs(value) <= MAX_VALUE:
                 raise ValueError(f"sample {name} of {block.suite}: value {value:.3g} is implausibly large")
-            points.append(
-                Point(
-                    name,
-                    repeat,
-                    group,
-                    cluster or name,
-                    verdict,
-                    None if value is None else float(value),
-                    answer,
-                    goal,
-                    options,
-                    parts[0] if parts else {},
-                )
-            )
+            number, extras = None if value is None else float(value), details[0] if details else {}
+            identity = name, repeat, group, cluster or name
+            points.append(Point(*identity, verdict, number, answer, gold_target, options, extras))
     return Side(points, golds, block.repeats)

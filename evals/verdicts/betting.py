@@ -1,7 +1,7 @@
 """Betting e-processes: evidence against a hypothesis that stays valid when checked after every sample.
 
 A process bets that the mean of bounded values exceeds a null value. Under the null the wealth is a supermartingale, and
-the probability that it ever reaches 1/alpha is at most alpha for every stopping rule (Ville).
+the probability that it ever reaches 1/alpha is at most alpha (Ville), whatever the stopping rule.
 Waudby-Smith and Ramdas, *Estimating means of bounded random variables by betting* (JRSS B, 2024): a fixed
 mixture of stakes, here shares c in (0, 1) of the largest safe stake. The only library, confseq 0.0.11 (2023), does not
 build on Python 3.11.
@@ -27,28 +27,28 @@ STAKE_COUNT = 24
 MIN_STAKE, MAX_STAKE = 0.004, 0.9
 """Smallest and largest share of the largest safe stake; the others are log-spaced between them."""
 MAX_MEAN_SQUARE = 0.5
-"""Mean square of a difference, in squared widths, at which the best stake is three times the smallest one of the mixture."""
+"""Mean squared difference, relative to the squared width, for which the best stake is three times the smallest one."""
 
 
 def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
-    """Return the mixture's shares (STAKES,) of the largest safe stake; `margin` in widths, `evenness` as in `Bets`.
+    """Return the mixture's shares (STAKE_COUNT,) of the largest safe stake; `margin` relative to the width.
 
     The best share grows as evenness x margin / mean squared difference.
     """
     import numpy as np
 
-    least = min(MAX_STAKE / 2, max(MIN_STAKE, evenness * margin / MAX_MEAN_SQUARE / 3))
-    return np.geomspace(least, MAX_STAKE, STAKE_COUNT)
+    smallest = min(MAX_STAKE / 2, max(MIN_STAKE, evenness * margin / MAX_MEAN_SQUARE / 3))
+    return np.geomspace(smallest, MAX_STAKE, STAKE_COUNT)
 
 
 class Bets:
     """Bets on the paired differences of one suite, as gains (positive is better), cluster by cluster in random order.
 
-    `width` is the largest possible gain of a sample, `largest` the largest weight of a cluster (1 without clusters; the
-    sums over clusters are the independent observations). `evenness`, largest x mean weight / mean squared weight, tells
-    how much a few heavy clusters (small groups of a macro mean) limit the stakes: 1 for equal weights. With `population`,
-    the weight of all existing clusters, the bets are about the mean of these clusters: without replacement, the observed
-    ones determine the mean of the rest if the loss is at the margin (Waudby-Smith and Ramdas, section 5).
+    `width` is the largest possible gain of a sample, `max_weight` the largest weight of a cluster (1 without clusters;
+    the sums over clusters are the independent observations). `evenness`, max weight x mean weight / mean squared weight,
+    measures how much a few heavy clusters (small groups of a macro mean) limit the stakes: 1 for equal weights. With
+    `population`, the weight of all existing clusters, clusters are drawn without replacement, and the null hypothesis
+    and the observed clusters determine the mean of the remaining ones (Waudby-Smith and Ramdas, section 5).
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Bets:
         *,
         margin: float,
         width: float = 1.0,
-        largest: float = 1.0,
+        max_weight: float = 1.0,
         evenness: float = 1.0,
         population: float | None = None,
     ) -> None:
@@ -64,17 +64,17 @@ class Bets:
 
         if not 0 < margin < width:
             raise ValueError(f"margin must lie between 0 and {width:g}, got {margin:g}")
-        self.margin, self.width, self.largest = margin, width, largest
+        self.margin, self.width, self.max_weight = margin, width, max_weight
         self._stakes = stakes(margin / width, evenness)
         self.clusters = 0
         self.population = population
-        self._seen: list[tuple[float, float, float]] = []
-        """Worst, best and weight of every cluster, in order; only for draws without replacement."""
+        self._clusters_in_order: list[tuple[float, float, float]] = []
+        """Worst gain, best gain and weight of every cluster, in order; only for draws without replacement."""
         self._pass, self._breach = np.zeros(STAKE_COUNT), np.zeros(STAKE_COUNT)
-        self.best_pass = self.best_breach = 0.0
-        """Largest log wealth so far, of the bet that the loss is less than the margin, and that it is more."""
-        self._worst: Counter[tuple[float, float]] = Counter()
-        self._best: Counter[tuple[float, float]] = Counter()
+        self.max_log_pass = self.max_log_breach = 0.0
+        """Largest log wealth so far of the bets that the loss is less, and that it is more, than the margin."""
+        self._worst_counts: Counter[tuple[float, float]] = Counter()
+        self._best_counts: Counter[tuple[float, float]] = Counter()
 
     def add(
         self,
@@ -82,41 +82,43 @@ class Bets:
         best: Sequence[float] | None = None,
         weights: Sequence[float] | None = None,
     ) -> None:
-        """Add clusters by the sums of their gains, with missing outcomes at their worst and at their best."""
+        """Add clusters by the sums of their gains, with missing outcomes at their worst and at their best value."""
         import numpy as np
 
         low = np.asarray(worst, dtype=np.float64)
         high = low if best is None else np.asarray(best, dtype=np.float64)
-        size = np.ones(len(low)) if weights is None else np.asarray(weights, dtype=np.float64)
+        weight = np.ones(len(low)) if weights is None else np.asarray(weights, dtype=np.float64)
         if not len(low):
             return
         self.clusters += len(low)
-        before = np.array(self._seen).reshape(-1, 3)
+        earlier = np.array(self._clusters_in_order).reshape(-1, 3)
         if self.population is not None:
-            self._seen += zip(low.tolist(), high.tolist(), size.tolist(), strict=True)
-        sums = before.sum(axis=0) if len(before) else np.zeros(3)
-        up = np.cumsum(self._logs(low, size, -self.margin, sums[0], sums[2]), axis=0) + self._pass
-        down = np.cumsum(self._logs(-high, size, self.margin, -sums[1], sums[2]), axis=0) + self._breach
-        self._pass, self._breach = up[-1], down[-1]
-        self.best_pass = max(self.best_pass, float(_log_mean_wealth(up).max()))
-        self.best_breach = max(self.best_breach, float(_log_mean_wealth(down).max()))
-        self._worst.update(zip(low.tolist(), size.tolist(), strict=True))
-        self._best.update(zip(high.tolist(), size.tolist(), strict=True))
+            self._clusters_in_order += zip(low.tolist(), high.tolist(), weight.tolist(), strict=True)
+        sums = earlier.sum(axis=0) if len(earlier) else np.zeros(3)
+        pass_growth = self._log_growth(low, weight, -self.margin, sums[0], sums[2])
+        breach_growth = self._log_growth(-high, weight, self.margin, -sums[1], sums[2])
+        passes, breaches = np.cumsum(pass_growth, axis=0), np.cumsum(breach_growth, axis=0)
+        passes, breaches = passes + self._pass, breaches + self._breach
+        self._pass, self._breach = passes[-1], breaches[-1]
+        self.max_log_pass = max(self.max_log_pass, float(_log_mean_wealth(passes).max()))
+        self.max_log_breach = max(self.max_log_breach, float(_log_mean_wealth(breaches).max()))
+        self._worst_counts.update(zip(low.tolist(), weight.tolist(), strict=True))
+        self._best_counts.update(zip(high.tolist(), weight.tolist(), strict=True))
 
-    def _logs(
+    def _log_growth(
         self,
         totals: NDArray[np.float64],
         weights: NDArray[np.float64],
         null: float,
-        seen: float = 0.0,
-        weight: float = 0.0,
+        earlier_total: float = 0.0,
+        earlier_weight: float = 0.0,
     ) -> NDArray[np.float64]:
-        """Return the log growth by cluster and stake of the bet that the mean exceeds `null`, after `seen` of `weight`."""
+        """Return the log growth (clusters, stakes) of the bet that the mean exceeds `null`."""
         import numpy as np
 
         if self.population is not None:
-            return self._without_replacement(totals, weights, null, seen, weight)
-        excess = (totals - null * weights) / (self.largest * (self.width + null))
+            return self._without_replacement(totals, weights, null, earlier_total, earlier_weight)
+        excess = (totals - null * weights) / (self.max_weight * (self.width + null))
         return np.log1p(excess[:, None] * self._stakes)
 
     def _without_replacement(
@@ -124,49 +126,50 @@ class Bets:
         totals: NDArray[np.float64],
         weights: NDArray[np.float64],
         null: float,
-        seen: float,
-        weight: float,
+        earlier_total: float,
+        earlier_weight: float,
     ) -> NDArray[np.float64]:
         """Return `_logs` for draws without replacement: the null determines the mean of the remaining clusters."""
         import numpy as np
 
-        gone = seen + np.concatenate([[0.0], np.cumsum(totals)[:-1]])
-        left = (self.population or 0.0) - weight - np.concatenate([[0.0], np.cumsum(weights)[:-1]])
-        rest = (self.population or 0.0) * null - gone
-        refuted = rest < -self.width * left - 1e-9  # the remaining clusters cannot be as bad as that
-        lowest = self.width * (1e-9 - 1)
-        mean = np.clip(rest / np.maximum(left, np.maximum(weights, 1e-12)), lowest, self.width)
-        excess = (totals - mean * weights) / (self.largest * (self.width + mean))
+        population = self.population or 0.0
+        total_before = earlier_total + np.concatenate([[0.0], np.cumsum(totals)[:-1]])
+        weight_left = population - earlier_weight - np.concatenate([[0.0], np.cumsum(weights)[:-1]])
+        total_left = population * null - total_before
+        refuted = total_left < -self.width * weight_left - 1e-9  # no remaining values give this mean
+        min_mean = self.width * (1e-9 - 1)
+        mean = np.clip(total_left / np.maximum(weight_left, np.maximum(weights, 1e-12)), min_mean, self.width)
+        excess = (totals - mean * weights) / (self.max_weight * (self.width + mean))
         growth: NDArray[np.float64] = np.log1p(np.maximum(excess, -1.0)[:, None] * self._stakes)
-        growth[refuted] = 50.0
+        growth[refuted] = 50.0  # enough to reject at any level in use
         return growth
 
     def passes(self, alpha: float) -> bool:
         """Return whether "the loss is at least the margin" was ever refuted at `alpha`."""
-        return self.best_pass >= -log(alpha)
+        return self.max_log_pass >= -log(alpha)
 
     def breaches(self, alpha: float) -> bool:
         """Return whether "the loss is at most the margin" was ever refuted at `alpha`."""
-        return self.best_breach >= -log(alpha)
+        return self.max_log_breach >= -log(alpha)
 
     def limits(self, alpha: float) -> tuple[float, float]:
         """Return the confidence sequence of the mean gain; each limit holds at all times at `alpha`."""
-        return self._limit(self._worst, 1.0, alpha), -self._limit(self._best, -1.0, alpha)
+        return self._limit(self._worst_counts, 1.0, alpha), -self._limit(self._best_counts, -1.0, alpha)
 
-    def _limit(self, seen: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
-        """Return the largest value that the bet on a greater mean refutes; growth falls as the value rises."""
+    def _limit(self, totals: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
+        """Return the largest mean that is rejected, by bisection: growth decreases with the mean."""
         import numpy as np
 
-        if not seen:
+        if not totals:
             return -self.width
         if self.population is not None:
             return self._ordered_limit(sign, alpha)
-        keys = np.array(list(seen))
-        counts = np.fromiter(seen.values(), np.float64, len(seen))
+        keys = np.array(list(totals))
+        counts = np.fromiter(totals.values(), np.float64, len(totals))
         low, high = -self.width, self.width
         for _ in range(30):
             middle = (low + high) / 2
-            wealth = counts @ self._logs(sign * keys[:, 0], keys[:, 1], middle)
+            wealth = counts @ self._log_growth(sign * keys[:, 0], keys[:, 1], middle)
             low, high = (
                 (middle, high) if _log_mean_wealth(wealth[None, :])[0] >= -log(alpha) else (low, middle)
             )
@@ -176,11 +179,13 @@ class Bets:
         """Return `_limit` for draws without replacement, at the largest wealth so far."""
         import numpy as np
 
-        rows = np.array(self._seen)
-        totals, low, high = sign * rows[:, 0 if sign > 0 else 1], -self.width, self.width
+        clusters = np.array(self._clusters_in_order)
+        totals, low, high = sign * clusters[:, 0 if sign > 0 else 1], -self.width, self.width
         for _ in range(30):
             middle = (low + high) / 2
-            wealth = _log_mean_wealth(np.cumsum(self._logs(totals, rows[:, 2], middle), axis=0)).max()
+            wealth = _log_mean_wealth(
+                np.cumsum(self._log_growth(totals, clusters[:, 2], middle), axis=0)
+            ).max()
             low, high = (middle, high) if wealth >= -log(alpha) else (low, middle)
         return low
 
@@ -189,6 +194,6 @@ def _log_mean_wealth(logs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the log of the mean wealth over the stakes, row by row."""
     import numpy as np
 
-    top = logs.max(axis=1)
-    mixed: NDArray[np.float64] = top + np.log(np.exp(logs - top[:, None]).mean(axis=1))
-    return mixed
+    max_log = logs.max(axis=1)
+    result: NDArray[np.float64] = max_log + np.log(np.exp(logs - max_log[:, None]).mean(axis=1))
+    return result

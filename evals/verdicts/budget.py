@@ -1,4 +1,4 @@
-"""Number of items and replies, cost and time that are needed to detect a drop of a given size.
+"""Number of items and replies, cost and time needed to detect a drop of a given size.
 
 Normal approximation at one-sided alpha. With n of N items and k replies to each, a difference has the variance
 
@@ -47,7 +47,7 @@ class Budget(Struct, frozen=True, kw_only=True):
     cost_usd: float | None
     """At the baseline's cost of a reply; None: unknown."""
     seconds: float | None
-    """At the baseline's pace."""
+    """At the baseline's speed."""
     least: float
     """Minimum detectable drop with all items and the baseline's repeats."""
     limit: float
@@ -63,62 +63,64 @@ class RunUsage(NamedTuple):
 
 
 def budget(
-    parts: Components, drop: float, change: Change, *, alpha: float, estimand: Estimand, used: RunUsage
+    components: Components, drop: float, change: Change, *, alpha: float, estimand: Estimand, usage: RunUsage
 ) -> Budget:
     """Return the smallest number of items, then of replies to each, that detects `drop` with 80 % power."""
-    noise = _Noise(parts, change, drop=drop, estimand=estimand)
+    difference = _DifferenceVariance(components, change, drop=drop, estimand=estimand)
     z = stats.z_quantile(1 - alpha) + stats.z_quantile(POWER)
-    chosen = noise.needed((drop / z) ** 2)
-    calls = chosen[0] * chosen[1] if chosen else None
-    each = {name: value / used.replies if value is not None and used.replies else None
-            for name, value in (("cost", used.cost_usd), ("seconds", used.seconds))}  # fmt: skip
-    same = change == "same model"
+    items, repeats = difference.needed((drop / z) ** 2) or (None, None)
+    calls = None if items is None or repeats is None else items * repeats
+    per_reply = {name: value / usage.replies if value is not None and usage.replies else None
+            for name, value in (("cost", usage.cost_usd), ("seconds", usage.seconds))}  # fmt: skip
+    same_model = change == "same model"
     return Budget(
-        suite=parts.suite, change=change, drop=drop, unit=parts.unit,
-        discordance=parts.discordance if same else parts.discordance_of_models,
-        source=parts.within.source if same else parts.models.source, items=chosen[0] if chosen else None,
-        repeats=chosen[1] if chosen else None, calls=calls, cost_usd=_multiplied(calls, each["cost"]),
-        seconds=_multiplied(calls, each["seconds"]), least=z * sqrt(noise.variance(parts.n, parts.repeats)),
-        limit=z * sqrt(noise.variance(parts.n, None)),
+        suite=components.suite, change=change, drop=drop, unit=components.unit,
+        discordance=components.discordance if same_model else components.discordance_of_models,
+        source=components.within.source if same_model else components.models.source, items=items,
+        repeats=repeats, calls=calls, cost_usd=_total(calls, per_reply["cost"]),
+        seconds=_total(calls, per_reply["seconds"]), least=z * sqrt(difference.variance(components.n, components.repeats)),
+        limit=z * sqrt(difference.variance(components.n, None)),
     )  # fmt: skip
 
 
-def _multiplied(calls: int | None, each: float | None) -> float | None:
-    return None if calls is None or each is None else calls * each
+def _total(calls: int | None, per_call: float | None) -> float | None:
+    return None if calls is None or per_call is None else calls * per_call
 
 
-class _Noise:
+class _DifferenceVariance:
     """Variance of a difference as a function of items and replies."""
 
-    def __init__(self, parts: Components, change: Change, *, drop: float, estimand: Estimand) -> None:
-        self.parts, self.estimand = parts, estimand
-        self.items = parts.models.variance if change == "another model" else 0.0
-        # a drop implies discordant items: of binary scores, at least its own share
-        least = max(0.0, drop * parts.range - drop**2) if parts.range else 0.0
-        self.within = max(2 * parts.within.variance, least - self.items)
+    def __init__(self, components: Components, change: Change, *, drop: float, estimand: Estimand) -> None:
+        self.components, self.estimand = components, estimand
+        self.items = components.models.variance if change == "another model" else 0.0
+        # a drop implies discordant items: for binary scores, at least a share equal to the drop
+        implied = max(0.0, drop * components.range - drop**2) if components.range else 0.0
+        self.within = max(2 * components.within.variance, implied - self.items)
 
     def variance(self, items: int, repeats: int | None) -> float:
         """Return the variance of the difference; `repeats` None: infinitely many."""
         replies = self.within / repeats if repeats else 0.0
-        left = 1 - items / self.parts.n
-        of_items = {"items-like-these": 1.0, "these-items": left, "this-run": left}[self.estimand]
-        of_replies = left if self.estimand == "this-run" else 1.0
-        return self.parts.design * (of_items * self.items + of_replies * replies) / items
+        unsampled = 1 - items / self.components.n
+        item_factor = {"items-like-these": 1.0, "these-items": unsampled, "this-run": unsampled}[
+            self.estimand
+        ]
+        reply_factor = unsampled if self.estimand == "this-run" else 1.0
+        return self.components.design * (item_factor * self.items + reply_factor * replies) / items
 
-    def needed(self, wanted: float) -> tuple[int, int] | None:
-        """Return the smallest numbers of items and replies with at most this variance; None if there are none."""
-        every = self.parts.n
-        if self.variance(every, 1) <= wanted:
-            return _smallest(lambda n: self.variance(n, 1) <= wanted, every), 1
-        if self.variance(every, MAX_REPEATS) > wanted:
+    def needed(self, target: float) -> tuple[int, int] | None:
+        """Return the smallest numbers of items and replies with at most this variance; None if no numbers suffice."""
+        all_items = self.components.n
+        if self.variance(all_items, 1) <= target:
+            return _smallest(lambda n: self.variance(n, 1) <= target, all_items), 1
+        if self.variance(all_items, MAX_REPEATS) > target:
             return None
-        return every, _smallest(lambda k: self.variance(every, k) <= wanted, MAX_REPEATS)
+        return all_items, _smallest(lambda k: self.variance(all_items, k) <= target, MAX_REPEATS)
 
 
-def _smallest(holds: Callable[[int], bool], most: int) -> int:
-    """Return the smallest number up to `most` for which a monotone condition holds."""
-    low, high = 1, most
+def _smallest(is_sufficient: Callable[[int], bool], largest: int) -> int:
+    """Return the smallest number up to `largest` for which a monotone condition holds."""
+    low, high = 1, largest
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+        low, high = (low, middle) if is_sufficient(middle) else (middle + 1, high)
     return low

@@ -75,7 +75,7 @@ class Row(Struct, frozen=True, kw_only=True):
     coverage_a: float
     coverage_b: float
     estimand: Estimand = "items-like-these"
-    """Target of interval and p-value, which are null if the runs cannot estimate it."""
+    """Estimand of interval and p-value, which are null if the runs cannot estimate it."""
     worst: float | None
     """Difference with missing outcomes counted against B and for A."""
     best: float | None
@@ -121,9 +121,12 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Return a line per suite, with the difference, its interval and the adjusted p-value."""
-        rows = [r for r in self.pairs if r.headline and not r.group]
+        rows = [row for row in self.pairs if row.headline and not row.group]
         lines = [f"not comparable: {line}" for line in self.why_not]
-        lines += [f"{r.suite} {r.metric}: {r.model_b} - {r.model_a} = {_signed(r)} (n {r.n})" for r in rows]
+        lines += [
+            f"{r.suite} {r.metric}: {r.model_b} - {r.model_a} = {_format_difference(r)} (n {r.n})"
+            for r in rows
+        ]
         return "\n".join(lines)
 
     def to_frame(self) -> pd.DataFrame:
@@ -133,7 +136,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         """Return the whole suites' rows as a table, for notebooks."""
         columns = (
-            "suite", "metric", "A", "B", "value A", "value B", "B - A", "low", "high", "p (adjusted)", "n", "about", "by",
+            "suite", "metric", "A", "B", "value A", "value B", "B - A", "low", "high", "p (adjusted)", "n", "estimand", "test",
         )  # fmt: skip
         rows = [
             (r.suite, r.metric, r.model_a, r.model_b, r.value_a, r.value_b, r.difference, *r.ends, r.p_adjusted, r.n,
@@ -145,7 +148,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
         return frames.html(columns, rows, caption=caption)
 
 
-def _signed(row: Row) -> str:
+def _format_difference(row: Row) -> str:
     low, high = row.ends
     if row.difference is None or low is None or high is None:
         return "-"
@@ -167,65 +170,68 @@ def compare(
     `limits`: repeatability limits by suite, used for `these-items` if the runs have no repeats.
     """
     limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
-    common = [c.suite for c in runs[0] if all(any(o.suite == c.suite for o in run) for run in runs[1:])]
-    by_suite = {suite: [next(c for c in run if c.suite == suite) for run in runs] for suite in common}
+    suites = [{run.suite for run in side} for side in runs]
+    common = [run.suite for run in runs[0] if all(run.suite in names for names in suites)]
+    by_suite = {suite: [next(run for run in side if run.suite == suite) for side in runs] for suite in common}
     reasons = [] if common else ["the runs have no suite in common"]
     for first, *others in by_suite.values():
         reasons += dict.fromkeys(line for other in others for line in incomparability_reasons(first, other))
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons))
     notes, compared, changed = list[str](), list[RowWithEvidence](), dict[str, list[Flip]]()
-    for suite, several in by_suite.items():
+    for suite, suite_runs in by_suite.items():
         cache: ReducedRuns = {}
-        for a, b in combinations(several, 2):
-            compared += _rows_of(
+        for a, b in combinations(suite_runs, 2):
+            compared += _compare_suite(
                 a, b, detail=detail, notes=notes, estimand=estimand, limit=limits.get(suite), cache=cache
             )
-        if len(several) == 2:
-            changed[suite] = changed_samples(several[0], several[1], several[0].headline)
+        if len(suite_runs) == 2:
+            changed[suite] = changed_samples(suite_runs[0], suite_runs[1], suite_runs[0].headline)
     rows = adjust_for_multiplicity(compared)
     return Comparison(
         pairs=tuple(rows), comparable=not reasons, why_not=tuple(reasons),
         flips=tuple(flip for flips_of_suite in changed.values() for flip in flips_of_suite),
         ladders={suite: count_verdict_changes(flips_of_suite) for suite, flips_of_suite in changed.items()},
-        runs=tuple(_cost(c) for run in runs for c in run if c.suite in common),
-        ranks=tuple(_ranks(rows)) if len(runs) > 2 else (),
+        runs=tuple(_run_cost(run) for side in runs for run in side if run.suite in common),
+        ranks=tuple(_rank_suites(rows)) if len(runs) > 2 else (),
         notes=(*_restriction_notes(by_suite), *dict.fromkeys(notes)),
     )  # fmt: skip
 
 
 def _restriction_notes(by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[str]:
-    """Return a line for each mark, with the suites it applies to, and their runs unless all of them have it."""
-    places: dict[str, list[str]] = {}
-    for suite, several in by_suite.items():
-        for mark in dict.fromkeys(mark for c in several for mark in c.marks):
-            names = [f"{c.model}, {c.run}" for c in several if mark in c.marks]
-            some = f" ({'; '.join(names)})" if len(names) < len(several) else ""
-            places.setdefault(mark, []).append(f"{suite}{some}")
-    return [f"{mark}: {', '.join(suites)}" for mark, suites in places.items()]
+    """Return a line for each restriction with its suites, and with their runs unless it applies to all of them."""
+    suites_by_restriction: dict[str, list[str]] = {}
+    for suite, suite_runs in by_suite.items():
+        for restriction in dict.fromkeys(
+            restriction for run in suite_runs for restriction in run.restrictions
+        ):
+            names = [f"{run.model}, {run.run}" for run in suite_runs if restriction in run.restrictions]
+            affected = f" ({'; '.join(names)})" if len(names) < len(suite_runs) else ""
+            suites_by_restriction.setdefault(restriction, []).append(f"{suite}{affected}")
+    return [f"{restriction}: {', '.join(suites)}" for restriction, suites in suites_by_restriction.items()]
 
 
 def changed_samples(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
-    """Return the samples whose verdict changed, by plain ids if either run has them; without answers of a gated suite."""
-    known = {**(a.hashed or {}), **(b.hashed or {})}
-    hidden = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
+    """Return the samples whose verdict changed, by unhashed ids if either run has them; no answers of a gated suite."""
+    plain_ids = {**(a.hashed or {}), **(b.hashed or {})}
+    hidden_answers = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
     return [
-        structs.replace(flip, suite=b.suite, id=known.get(flip.id, flip.id), **hidden)
+        structs.replace(flip, suite=b.suite, id=plain_ids.get(flip.id, flip.id), **hidden_answers)
         for flip in changed_outcomes(a.side_of(metric), b.side_of(metric), better=metric.better)
     ]
 
 
-def _cost(c: SuiteRun) -> Cost:
+def _run_cost(run: SuiteRun) -> Cost:
     return Cost(
-        run=c.run, model=c.model, suite=c.suite, coverage=c.side.coverage, tokens=dict(c.tokens), cost_usd=c.cost_usd,
+        run=run.run, model=run.model, suite=run.suite, coverage=run.side.coverage, tokens=dict(run.tokens), cost_usd=run.cost_usd,
     )  # fmt: skip
 
 
 ReducedRuns: TypeAlias = dict[tuple[str, str], ReducedRun]
-"""(Run, metric) -> the samples' values, shared by all pairs of runs."""
+"""(run, metric) -> the run's samples reduced under the metric; shared by all pairs of runs."""
 
 
-def _rows_of(
+def _compare_suite(
     a: SuiteRun,
     b: SuiteRun,
     *,
@@ -236,20 +242,19 @@ def _rows_of(
     cache: ReducedRuns,
 ) -> list[RowWithEvidence]:
     """Compare two runs of one suite; with `detail`, by every shared metric and by the headline's groups."""
-    shared = [m for m in a.metrics if any(o.name == m.name for o in b.metrics)]
-    dropped = sorted({m.name for m in (*a.metrics, *b.metrics)} - {m.name for m in shared})
+    names_a, names_b = ({metric.name for metric in run.metrics} for run in (a, b))
+    shared = [metric for metric in a.metrics if metric.name in names_b]
+    dropped = sorted(names_a ^ names_b)
     if dropped and detail:
         notes.append(f"{a.suite}: left out, because only one of the runs has it: {', '.join(dropped)}")
     if a.headline.name != b.headline.name:
-        shared = [a.headline, *(m for m in shared if m.name != a.headline.name)]
+        shared = [a.headline, *(metric for metric in shared if metric.name != a.headline.name)]
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
     rows = []
-    for metric in sorted(shared if detail else [a.headline], key=lambda m: not m.headline):
+    for metric in sorted(shared if detail else [a.headline], key=lambda metric: not metric.headline):
         pairs = Pairs(_cached_reduction(a, metric, cache), _cached_reduction(b, metric, cache), metric)
         if pairs.unshared:
-            notes.append(
-                f"{a.suite}: {pairs.unshared} samples are expected by one of the runs only, left out"
-            )
+            notes.append(pairs.note_on_unshared(a.suite))
         row = compare_metric(a, b, pairs, estimand=estimand, limit=limit)
         if metric.headline and row.row.clusters < min(FEW_CLUSTERS, row.row.n):
             notes.append(
@@ -279,39 +284,39 @@ def compare_metric(
     limit: float | None = None,
 ) -> RowWithEvidence:
     """Compare two runs by one metric, within one group if given."""
-    chosen = group or None
-    observed = pairs.evidence(group=chosen)
-    evidence = evidence_of(pairs, estimand, group=chosen, limit=limit)
+    group_filter = group or None
+    observed = pairs.evidence(group=group_filter)
+    evidence = evidence_of(pairs, estimand, group=group_filter, limit=limit)
     low, high = (evidence.interval(LEVEL) if evidence else None) or (None, None)
-    known = evidence if low is not None else None
+    estimable = evidence if low is not None else None
     test = (
         evidence.test
         if evidence
-        else "noise within items is not known (repeats in both runs, or a repeatability report, show it)"
+        else "within-item noise unknown (needs repeats in both runs, or a repeatability report)"
         if observed
         else "nothing paired"
     )
-    value_a, value_b = pairs.values(chosen)
+    value_a, value_b = pairs.values(group_filter)
     complete = observed is not None and pairs.complete
-    worst, best = (observed.value, observed.value) if observed and complete else pairs.bounds(chosen)
-    wins, losses, ties = pairs.tally(chosen) or (None, None, None)
-    rows, metric = pairs.rows_of(chosen), pairs.metric
+    worst, best = (observed.value, observed.value) if observed and complete else pairs.bounds(group_filter)
+    wins, losses, ties = pairs.tally(group_filter) or (None, None, None)
+    rows, metric = pairs.rows_of(group_filter), pairs.metric
     row = Row(
         a=a.run, b=b.run, model_a=a.model, model_b=b.model, suite=a.suite, protocol=a.protocol, metric=metric.name,
         group=group, value_a=value_a, value_b=value_b, difference=observed.value if observed else None, low=low, high=high,
-        p=known.p_equal() if known else None, test=test, estimand=estimand, n=len(rows), repeats_a=pairs.a.repeats,
+        p=estimable.p_equal() if estimable else None, test=test, estimand=estimand, n=len(rows), repeats_a=pairs.a.repeats,
         repeats_b=pairs.b.repeats, clusters=len({row.cluster for row in rows}), wins=wins, losses=losses, ties=ties,
         better=metric.better, unit=metric.unit, headline=metric.headline and not group, coverage_a=pairs.coverage_a,
         coverage_b=pairs.coverage_b, worst=worst, best=best,
     )  # fmt: skip
-    return RowWithEvidence(row, known)
+    return RowWithEvidence(row, estimable)
 
 
 def adjust_for_multiplicity(compared: Sequence[RowWithEvidence]) -> list[Row]:
     """Adjust the p-values of headlines as one family and those of groups as another."""
     rows = [row for row, _ in compared]
-    headlines = [i for i, (row, known) in enumerate(compared) if known and row.headline]
-    groups = [i for i, (row, known) in enumerate(compared) if known and row.group]
+    headlines = [i for i, (row, evidence) in enumerate(compared) if evidence and row.headline]
+    groups = [i for i, (row, evidence) in enumerate(compared) if evidence and row.group]
     tests = [rows[i].p or 0.0 for i in headlines]
     levels = difference.holm_levels(tests, LEVEL)
     for i, p, level in zip(headlines, difference.holm(tests), levels, strict=True):
@@ -330,16 +335,16 @@ def _adjust(
     return structs.replace(compared.row, p_adjusted=p, adjustment=name, low_adjusted=low, high_adjusted=high)
 
 
-def _ranks(rows: Iterable[Row]) -> list[Rank]:
+def _rank_suites(rows: Iterable[Row]) -> list[Rank]:
     """Rank the runs of each suite by their significant differences (Holm over all pairs)."""
     by_suite: dict[str, list[Row]] = {}
     for row in rows:
         if row.headline:
             by_suite.setdefault(row.suite, []).append(row)
-    return [rank for suite, heads in by_suite.items() for rank in _ranks_of(suite, heads)]
+    return [rank for suite, headlines in by_suite.items() for rank in _rank_suite(suite, headlines)]
 
 
-def _ranks_of(suite: str, rows: Sequence[Row]) -> list[Rank]:
+def _rank_suite(suite: str, rows: Sequence[Row]) -> list[Rank]:
     values: dict[str, float | None] = {}
     models: dict[str, str] = {}
     worse_than: dict[str, set[str]] = {}

@@ -21,34 +21,34 @@ def sentences(comparison: Comparison) -> list[str]:
     if not comparison.pairs:
         return []
     if comparison.ranks:
-        return [
-            _ranked(comparison, suite) for suite in dict.fromkeys(rank.suite for rank in comparison.ranks)
-        ]
-    heads = [row for row in comparison.pairs if row.headline and not row.group]
-    times = Counter(row.suite for row in heads)
-    named = [
-        structs.replace(row, suite=f"{row.suite} ({row.protocol})") if times[row.suite] > 1 else row
-        for row in heads
+        suites = dict.fromkeys(rank.suite for rank in comparison.ranks)
+        return [_ranking_sentence(comparison, suite) for suite in suites]
+    headlines = [row for row in comparison.pairs if row.headline and not row.group]
+    rows_per_suite = Counter(row.suite for row in headlines)
+    labelled = [
+        structs.replace(row, suite=f"{row.suite} ({row.protocol})") if rows_per_suite[row.suite] > 1 else row
+        for row in headlines
     ]
-    return [_two_run_sentence(named)] if named else []
+    return [_two_run_sentence(labelled)] if labelled else []
 
 
-def _two_run_sentence(heads: Sequence[Row]) -> str:
+def _two_run_sentence(headlines: Sequence[Row]) -> str:
     """Return a sentence on two runs: the suites on which B is better, worse, or not significantly different."""
-    name = f"B ({heads[0].model_b})" if heads[0].model_b != heads[0].model_a else "B"
-    many = len(heads)
-    shown = sorted((row for row in heads if significant(row)), key=_size, reverse=True)
+    name = f"B ({headlines[0].model_b})" if headlines[0].model_b != headlines[0].model_a else "B"
+    suite_count = len(headlines)
+    ordered = sorted(filter(significant, headlines), key=_difference_size, reverse=True)
     clauses = [
-        _difference(row, adjusted=many, verb="" if place else "is ") for place, row in enumerate(shown)
+        _difference_clause(row, adjusted=suite_count, verb="" if index else "is ")
+        for index, row in enumerate(ordered)
     ]
-    rest = [row for row in heads if not significant(row)]
-    empty = [row.suite for row in rest if row.difference is None]
-    same = [row for row in rest if row.difference is not None]
+    insignificant = [row for row in headlines if not significant(row)]
+    without_difference = [row.suite for row in insignificant if row.difference is None]
+    undecided = [row for row in insignificant if row.difference is not None]
     text = f"{name} {', '.join(clauses)}" if clauses else ""
-    if same:
-        text += f"{'; ' if text else ''}no significant difference on {_suites(same, adjusted=many)}"
-    if empty:
-        text += f"{'; ' if text else ''}nothing to compare on {', '.join(empty)}"
+    if undecided:
+        text += f"{'; ' if text else ''}no significant difference on {_insignificant_suites(undecided, adjusted=suite_count)}"
+    if without_difference:
+        text += f"{'; ' if text else ''}nothing to compare on {', '.join(without_difference)}"
     return f"{text[:1].upper()}{text[1:]}."
 
 
@@ -58,23 +58,23 @@ def significant(row: Row) -> bool:
     return row.difference is not None and p is not None and p < ALPHA
 
 
-def _better(row: Row) -> bool:
+def _is_better(row: Row) -> bool:
     return (row.difference or 0.0) > 0 if row.better == "higher" else (row.difference or 0.0) < 0
 
 
-def _size(row: Row) -> float:
+def _difference_size(row: Row) -> float:
     return abs(row.difference or 0.0) if row.unit == "fraction" else 0.0
 
 
-def _difference(row: Row, *, adjusted: int, verb: str) -> str:
-    """Return a clause; the first one has the verb, and says what the intervals are."""
-    word = "better" if _better(row) else "worse"
+def _difference_clause(row: Row, *, adjusted: int, verb: str) -> str:
+    """Return a clause; only the first one has a verb and names the kind of interval."""
+    word = "better" if _is_better(row) else "worse"
     interval = _interval(row, adjusted if verb else 0)
     interval = interval if verb else interval.removeprefix("95 % interval ")
-    return f"{verb}{_points(abs(row.difference or 0.0), row.unit)} {word} on {row.suite} ({interval})"
+    return f"{verb}{_format_points(abs(row.difference or 0.0), row.unit)} {word} on {row.suite} ({interval})"
 
 
-def _points(value: float, unit: str) -> str:
+def _format_points(value: float, unit: str) -> str:
     if unit == "fraction":
         size = f"{100 * value:.1f}" if value >= 0.0005 else f"{100 * value:.2g}"
         return f"{size} {'point' if size == '1.0' else 'points'}"
@@ -89,11 +89,11 @@ def _interval(row: Row, adjusted: int) -> str:
     sign = 1.0 if (row.difference or 0.0) >= 0 else -1.0
     scale, form = (100.0, ".1f") if row.unit == "fraction" else (1.0, ".3g")
     ends = sorted((sign * scale * low, sign * scale * high))
-    several = f", adjusted for {adjusted} suites" if adjusted > 1 and row.low_adjusted is not None else ""
-    return f"95 % interval {ends[0]:{form}} to {ends[1]:{form}}{several}"
+    adjustment = f", adjusted for {adjusted} suites" if adjusted > 1 and row.low_adjusted is not None else ""
+    return f"95 % interval {ends[0]:{form}} to {ends[1]:{form}}{adjustment}"
 
 
-def _suites(rows: Sequence[Row], *, adjusted: int) -> str:
+def _insignificant_suites(rows: Sequence[Row], *, adjusted: int) -> str:
     """Name suites without a significant difference; up to three with their intervals."""
     if len(rows) > MAX_LISTED:
         return f"{', '.join(row.suite for row in rows[:MAX_LISTED])} and {len(rows) - MAX_LISTED} more"
@@ -111,18 +111,18 @@ def _undecided_clause(row: Row) -> str:
     return f"95 % interval {scale * low:{form}} to {scale * high:{form}} {unit}".rstrip()
 
 
-def _ranked(comparison: Comparison, suite: str) -> str:
+def _ranking_sentence(comparison: Comparison, suite: str) -> str:
     ranks = [rank for rank in comparison.ranks if rank.suite == suite]
     unit = next(row.unit for row in comparison.pairs if row.suite == suite and row.headline)
     names = [rank.model for rank in ranks]
-    called = {
+    labels = {
         rank.run: rank.model if names.count(rank.model) == 1 else f"{rank.model} ({rank.run})"
         for rank in ranks
     }
     best, others = ranks[0], ranks[1:]
-    tied = [called[rank.run] for rank in others if set(rank.groups) & set(best.groups)]
-    worse = [called[rank.run] for rank in others if not set(rank.groups) & set(best.groups)]
-    text = f"{suite}: {called[best.run]} has the best score ({format_amount(best.value, unit)})"
+    tied = [labels[rank.run] for rank in others if set(rank.groups) & set(best.groups)]
+    worse = [labels[rank.run] for rank in others if not set(rank.groups) & set(best.groups)]
+    text = f"{suite}: {labels[best.run]} has the best score ({format_amount(best.value, unit)})"
     if tied:
         text += f"; not significantly different from it: {', '.join(tied)}"
     if worse:
@@ -134,22 +134,22 @@ def _ranked(comparison: Comparison, suite: str) -> str:
 
 
 def changed_prediction_lines(flips: Iterable[Flip]) -> Iterator[str]:
-    """Yield for each suite how many samples score less or more in B, or have another verdict with the same score."""
+    """Yield for each suite how many samples score less in B, score more, or have another verdict with the same score."""
     by_suite: dict[str, list[Flip]] = {}
     for flip in flips:
         by_suite.setdefault(flip.suite, []).append(flip)
-    for suite, several in by_suite.items():
-        worse, better = [f for f in several if f.worse], [f for f in several if f.improved]
-        same = [f for f in several if not f.worse and not f.improved]
-        text = [f"{len(worse)} score less in B{_kinds(worse)}", f"{len(better)} score more{_kinds(better)}"]
-        text += [f"{len(same)} score the same by another verdict{_kinds(same)}"] if same else []
+    for suite, suite_flips in by_suite.items():
+        worse, better = [f for f in suite_flips if f.worse], [f for f in suite_flips if f.improved]
+        text = [_count_clause(worse, "score less in B"), _count_clause(better, "score more")]
+        if equal := [f for f in suite_flips if not f.worse and not f.improved]:
+            text.append(_count_clause(equal, "score the same by another verdict"))
         yield f"{suite}: {'; '.join(text)}"
 
 
-def _kinds(flips: Sequence[Flip]) -> str:
-    """Format counts of changed verdicts: ` (3 right -> wrong)`."""
-    kinds = count_verdict_changes(flips)
-    return f" ({', '.join(f'{count} {kind}' for kind, count in kinds.items())})" if kinds else ""
+def _count_clause(flips: Sequence[Flip], change: str) -> str:
+    """Format a number of samples with the counts of their changed verdicts: `3 score more (3 wrong -> right)`."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in count_verdict_changes(flips).items())
+    return f"{len(flips)} {change}{f' ({kinds})' if kinds else ''}"
 
 
 def discordant(flips: Iterable[Flip]) -> list[Flip]:

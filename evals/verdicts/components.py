@@ -1,7 +1,7 @@
 """Estimate the variance components of a score: items, single replies, prompt wording, judge, and model.
 
-Each component names the runs that it was estimated from, or says that it is assumed. Variances are in the metric's squared
-unit. A run contributes to a component according to its difference from the baseline:
+Each component names the runs that it was estimated from, or is marked as assumed. Variances are in the metric's squared
+unit. A run contributes to a component according to how it differs from the baseline:
 
 | model | protocol | judge | component |
 |---|---|---|---|
@@ -59,7 +59,7 @@ class Components(Struct, frozen=True, kw_only=True):
     value: float
     """The baseline's mean over items."""
     range: float | None
-    """Greatest minus least value of an item; None: unbounded."""
+    """Largest minus smallest possible value of an item; None: unbounded."""
     between: Component
     """Variance of an item's expected value over items."""
     within: Component
@@ -100,8 +100,8 @@ def components(
 ) -> Components | None:
     """Estimate a suite's components; runs of other suites or data are ignored. None for a statistic of whole runs.
 
-    `discordance`: mean square of an item's difference between two runs of the model with the baseline's repeats, used if
-    no run allows to estimate it.
+    `discordance`: mean squared difference of an item between two runs of the model with the baseline's repeats, used if
+    it cannot be estimated from the runs.
     """
     import numpy as np
 
@@ -109,24 +109,23 @@ def components(
     if metric.pool == "whole":
         return None
     base = _run_values(baseline)
-    others = [
-        _run_values(c) for c in runs if (c.suite, c.data_sha256) == (baseline.suite, baseline.data_sha256)
-    ]
-    array = np.array(list(base.values.values()))
-    if len(array) < 2:
+    key = (baseline.suite, baseline.data_sha256)
+    others = [_run_values(run) for run in runs if (run.suite, run.data_sha256) == key]
+    values = np.array(list(base.values.values()))
+    if len(values) < 2:
         return None
     width = metric.width
-    spread = float(array.var(ddof=1))
-    within = _within_variance(
+    spread = float(values.var(ddof=1))
+    within_component = _within_variance(
         base, others, discordance, fallback=spread if width is None else ASSUMED_WITHIN * width**2
     )
-    between = max(0.0, spread - within.variance / base.repeats)
+    between = max(0.0, spread - within_component.variance / base.repeats)
     return Components(
-        suite=baseline.suite, metric=metric.name, unit=metric.unit, n=len(array), repeats=base.repeats,
-        value=float(array.mean()), range=width, between=Component(variance=between, source=baseline.run),
-        within=within, models=_model_variance(base, others, within, between),
-        wording=_score_variance(base, [o for o in others if _same_model(base, o) and not _same_protocol(base, o)]),
-        judge=_score_variance(base, [o for o in others if _same_model(base, o) and _other_judge(base, o)]),
+        suite=baseline.suite, metric=metric.name, unit=metric.unit, n=len(values), repeats=base.repeats,
+        value=float(values.mean()), range=width, between=Component(variance=between, source=baseline.run),
+        within=within_component, models=_model_variance(base, others, within_component, between),
+        wording=_score_variance(base, [other for other in others if _same_model(base, other) and not _same_protocol(base, other)]),
+        judge=_score_variance(base, [other for other in others if _same_model(base, other) and _different_judge(base, other)]),
         design=_design_effect(base),
     )  # fmt: skip
 
@@ -134,12 +133,13 @@ def components(
 def _run_values(suite_run: SuiteRun) -> _Run:
     metric = suite_run.headline
     side = merge_joint_samples(suite_run.side_of(metric), metric)
-    known = reduce_samples(side, metric, side.golds)
+    sample_values = reduce_samples(side, metric, side.golds)
     variances = within_item_variances(side, metric)
-    within = None
+    within_variance = None
     if variances:
-        within = sum(variances.values()) / len(variances) * side.repeats
-    return _Run(suite_run, {name: v.value for name, v in known.items() if not isnan(v.value)}, within)
+        within_variance = sum(variances.values()) / len(variances) * side.repeats
+    scored = {name: sample.value for name, sample in sample_values.items() if not isnan(sample.value)}
+    return _Run(suite_run, scored, within_variance)
 
 
 def _same_model(a: _Run, b: _Run) -> bool:
@@ -150,7 +150,7 @@ def _same_protocol(a: _Run, b: _Run) -> bool:
     return a.suite_run.protocol == b.suite_run.protocol
 
 
-def _other_judge(a: _Run, b: _Run) -> bool:
+def _different_judge(a: _Run, b: _Run) -> bool:
     return _same_protocol(a, b) and a.suite_run.judge != b.suite_run.judge
 
 
@@ -160,21 +160,22 @@ def _within_variance(
     """Estimate the within-item variance from repeats and second runs, pooled by items; else as stated; else assumed."""
     import numpy as np
 
-    same = [
-        o for o in others if _same_model(base, o) and _same_protocol(base, o) and not _other_judge(base, o)
+    repetitions = [
+        run
+        for run in others
+        if _same_model(base, run) and _same_protocol(base, run) and not _different_judge(base, run)
     ]
-    estimates = [
-        (run.within, len(run.values), run.suite_run.run) for run in (base, *same) if run.within is not None
-    ]
-    for other in same:
-        d = _differences(base, other)
-        if len(d):
-            per_reply = 1 / base.repeats + 1 / other.repeats
-            estimates.append((float(np.mean(d**2)) / per_reply, len(d), other.suite_run.run))
+    runs = [run for run in (base, *repetitions) if run.within is not None]
+    estimates = [(run.within or 0.0, len(run.values), run.suite_run.run) for run in runs]
+    for run in repetitions:
+        if len(differences := _differences(base, run)):
+            per_reply = 1 / base.repeats + 1 / run.repeats
+            variance = float(np.mean(differences**2)) / per_reply
+            estimates.append((variance, len(differences), run.suite_run.run))
     if estimates:
         total = sum(n for _, n, _ in estimates)
         variance = sum(value * n for value, n, _ in estimates) / total
-        return Component(variance=variance, source=_names(name for _, _, name in estimates))
+        return Component(variance=variance, source=_distinct_names(name for _, _, name in estimates))
     if stated is not None:
         return Component(variance=stated * base.repeats / 2, source="stated")
     return Component(variance=fallback, source="assumed")
@@ -185,13 +186,13 @@ def _model_variance(base: _Run, others: Sequence[_Run], within: Component, betwe
     for other in others:
         if _same_model(base, other) or not _same_protocol(base, other):
             continue
-        d = _differences(base, other)
-        if len(d) > 1:
+        differences = _differences(base, other)
+        if len(differences) > 1:
             noise = within.variance / base.repeats + (other.within or within.variance) / other.repeats
-            estimates.append((max(0.0, float(d.var(ddof=1)) - noise), other.suite_run.run))
+            estimates.append((max(0.0, float(differences.var(ddof=1)) - noise), other.suite_run.run))
     if estimates:
         variance = sum(value for value, _ in estimates) / len(estimates)
-        return Component(variance=variance, source=_names(name for _, name in estimates))
+        return Component(variance=variance, source=_distinct_names(name for _, name in estimates))
     single = between + within.variance
     assumed = max(0.0, 2 * single * (1 - ASSUMED_CORRELATION) - 2 * within.variance)
     return Component(variance=assumed, source="assumed")
@@ -201,14 +202,14 @@ def _score_variance(base: _Run, others: Sequence[_Run]) -> Component | None:
     """Return the variance of the score over conditions, minus the noise of items and replies between them."""
     import numpy as np
 
-    several = [base, *others]
-    shared = set.intersection(*(set(run.values) for run in several))
+    conditions = [base, *others]
+    shared = set.intersection(*(set(run.values) for run in conditions))
     if not others or len(shared) < 2:
         return None
-    rows = np.array([[run.values[name] for name in shared] for run in several])
+    rows = np.array([[run.values[name] for name in shared] for run in conditions])
     noise = np.mean([(a - b).var(ddof=1) / 2 for a, b in combinations(rows, 2)]) / len(shared)
     variance = max(0.0, float(rows.mean(axis=1).var(ddof=1) - noise))
-    return Component(variance=variance, source=_names(run.suite_run.run for run in several))
+    return Component(variance=variance, source=_distinct_names(run.suite_run.run for run in conditions))
 
 
 def _differences(a: _Run, b: _Run) -> Floats:
@@ -226,15 +227,15 @@ def _design_effect(base: _Run) -> float:
     names = list(base.values)
     groups = [golds[name].group for name in names] if metric.pool == "macro" else None
     weights = item_weights(len(names), groups)
-    unequal = float(weights @ weights) * len(names)
+    weight_effect = float(weights @ weights) * len(names)
     array = np.array([base.values[name] for name in names])
     clusters = [golds[name].cluster for name in names]
-    simple = stats.standard_error(array, range(len(names)))
-    if len(set(clusters)) == len(names) or not simple > 0:
-        return unequal
+    unclustered = stats.standard_error(array, range(len(names)))
+    if len(set(clusters)) == len(names) or not unclustered > 0:
+        return weight_effect
     clustered = stats.standard_error(array, clusters)
-    return unequal * max(1.0, (clustered / simple) ** 2)
+    return weight_effect * max(1.0, (clustered / unclustered) ** 2)
 
 
-def _names(names: Iterable[str]) -> str:
+def _distinct_names(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 
 FOLDS = 10
 SHRINKAGE_ITEMS = 30.0
-"""Items that a group's own effect is shrunk by: on MMLU-Pro the groups' effects beside the controls' have 3 % of the
-residual variance."""
+"""Ridge penalty of a group effect, in items: on MMLU-Pro, group effects explain 3 % of the variance left by the controls."""
 MIN_ITEMS = 30
-"""Minimal number of items of a subset; each control run requires ten more."""
+"""Minimum number of items of a subset; each control run requires ten more."""
 
 
 class Adjusted(NamedTuple):
-    """A score of a subset, raw and adjusted, in the metric's unit."""
+    """The score of a subset, unadjusted and adjusted, in the metric's unit."""
 
     suite: str
     metric: str
@@ -45,15 +44,15 @@ class Adjusted(NamedTuple):
     """Number of items of the subset."""
     population: int
     """Number of items of the whole set."""
-    plain: Interval
+    unadjusted: Interval
     adjusted: Interval
     variance_ratio: float
-    """Variance of the adjusted estimate / variance of the plain one, both about the whole set."""
+    """Variance of the adjusted estimate / variance of the unadjusted one, both of the score on the whole set."""
     estimand: Estimand
 
     @property
-    def worth(self) -> int:
-        """Return the number of items that would be as precise without controls: n / ratio, if the whole set is large."""
+    def equivalent_items(self) -> int:
+        """Return the number of items that would be as precise without controls, for a large whole set: n / ratio."""
         return round(self.n / self.variance_ratio) if self.variance_ratio > 0 else self.population
 
 
@@ -68,47 +67,47 @@ def adjust(
     import numpy as np
 
     metric = run.headline
-    _check(run, controls, metric, estimand)
+    _check_controls(run, controls, metric, estimand)
     population = {name: i for i, name in enumerate(controls[0].side.golds)}
     columns = [_imputed_values(control, metric, list(population)) for control in controls]
-    known = predictors(columns, [gold.group for gold in controls[0].side.golds.values()])
-    own = {
+    item_predictors = predictors(columns, [gold.group for gold in controls[0].side.golds.values()])
+    sample_values = {
         name: value.value
         for name, value in reduce_samples(run.side_of(metric), metric, run.side.golds).items()
     }
-    names = sorted(own.keys() & population.keys())
+    names = sorted(sample_values.keys() & population.keys())
     if len(names) < MIN_ITEMS + 10 * len(controls):
         raise UsageError(
-            f"{run.run} has {len(names)} scored items; {len(controls)} control runs ask for {MIN_ITEMS + 10 * len(controls)}"
+            f"{run.run} has {len(names)} scored items; {len(controls)} control runs require {MIN_ITEMS + 10 * len(controls)}"
         )
-    seen = np.array([population[name] for name in names])
+    rows = np.array([population[name] for name in names])
     clusters = [run.side.golds[name].cluster for name in names]
-    scores = np.array([own[name] for name in names])
+    scores = np.array([sample_values[name] for name in names])
     codes = np.unique(clusters, return_inverse=True)[1]
-    plain, adjusted, ratio = intervals(scores, seen, codes, known, metric=metric, estimand=estimand)
+    plain, adjusted, ratio = intervals(scores, rows, codes, item_predictors, metric=metric, estimand=estimand)
     return Adjusted(
         suite=run.suite, metric=metric.name, unit=metric.unit, model=run.model,
-        controls=tuple(control.model for control in controls), n=len(scores), population=len(known.table),
-        plain=plain, adjusted=adjusted, variance_ratio=ratio, estimand=estimand,
+        controls=tuple(control.model for control in controls), n=len(scores), population=len(item_predictors.table),
+        unadjusted=plain, adjusted=adjusted, variance_ratio=ratio, estimand=estimand,
     )  # fmt: skip
 
 
 def intervals(
-    scores: Floats, seen: NDArray[np.intp], codes: NDArray[np.intp], known: Predictors, *, metric: Metric, estimand: Estimand
+    scores: Floats, rows: NDArray[np.intp], codes: NDArray[np.intp], item_predictors: Predictors, *, metric: Metric, estimand: Estimand
 ) -> tuple[Interval, Interval, float]:  # fmt: skip
-    """Return the plain and the adjusted score, and the adjusted variance / the plain one; arguments as for `cross_fitted`."""
-    mean_prediction, residuals = cross_fitted(scores, seen, codes, known)
-    share = len(scores) / len(known.table)
-    own_variance, left = _variance(scores, codes), _variance(residuals, codes)
-    sampling = own_variance * share if estimand == "items-like-these" else 0.0
+    """Return the unadjusted score, the adjusted score, and the ratio of their variances; arguments as for `cross_fitted`."""
+    mean_prediction, residuals = cross_fitted(scores, rows, codes, item_predictors)
+    sampled_share = len(scores) / len(item_predictors.table)
+    own_variance, residual_variance = _variance(scores, codes), _variance(residuals, codes)
+    sampling = own_variance * sampled_share if estimand == "items-like-these" else 0.0
     plain, adjusted = (
-        _interval(value, (1 - share) * variance + sampling, codes, metric)
+        _interval(value, (1 - sampled_share) * variance + sampling, codes, metric)
         for value, variance in (
             (float(scores.mean()), own_variance),
-            (mean_prediction + float(residuals.mean()), left),
+            (mean_prediction + float(residuals.mean()), residual_variance),
         )
     )
-    return plain, adjusted, left / own_variance if own_variance > 0 else 1.0
+    return plain, adjusted, residual_variance / own_variance if own_variance > 0 else 1.0
 
 
 class Predictors(NamedTuple):
@@ -124,49 +123,49 @@ def predictors(columns: Sequence[Floats], groups: Sequence[str]) -> Predictors:
     """Return the predictors of all items; `columns`: the values in each control run."""
     import numpy as np
 
-    own = [np.ones(len(groups)), *columns]
+    table = [np.ones(len(groups)), *columns]
     names, codes = np.unique(groups, return_inverse=True)
     if len(names) < 2:
-        return Predictors(np.column_stack(own), np.zeros(len(own)))
+        return Predictors(np.column_stack(table), np.zeros(len(table)))
     means = np.bincount(codes, weights=np.mean(columns, axis=0)) / np.bincount(codes)
-    own.append(means[codes])
-    penalty = np.concatenate([np.zeros(len(own)), np.full(len(names), SHRINKAGE_ITEMS)])
-    return Predictors(np.column_stack([*own, np.eye(len(names))[codes]]), penalty)
+    table.append(means[codes])
+    penalty = np.concatenate([np.zeros(len(table)), np.full(len(names), SHRINKAGE_ITEMS)])
+    return Predictors(np.column_stack([*table, np.eye(len(names))[codes]]), penalty)
 
 
 def cross_fitted(
-    scores: Floats, seen: NDArray[np.intp], codes: NDArray[np.intp], known: Predictors
+    scores: Floats, rows: NDArray[np.intp], codes: NDArray[np.intp], item_predictors: Predictors
 ) -> tuple[float, Floats]:
     """Return the mean prediction over all items and the residuals of the subset, (n,).
 
-    `scores` (n,); `seen` (n,): their rows among the predictors; `codes` (n,): their clusters, each of which stays in one
+    `scores` (n,); `rows` (n,): their rows among the predictors; `codes` (n,): their clusters, each of which stays in one
     fold.
     """
     import numpy as np
 
-    design, average = known.table[seen], known.table.mean(axis=0)
-    order = np.random.default_rng(0).permutation(int(codes.max()) + 1)
-    folds = order[codes] % FOLDS
+    design, average = item_predictors.table[rows], item_predictors.table.mean(axis=0)
+    shuffled = np.random.default_rng(0).permutation(int(codes.max()) + 1)
+    folds = shuffled[codes] % FOLDS
     residuals, total = np.empty(len(scores)), 0.0
     for fold in range(FOLDS):
         inside = folds == fold
         if not inside.any():
             continue
         outside = design[~inside]
-        normal = outside.T @ outside + np.diag(known.penalty)
+        normal = outside.T @ outside + np.diag(item_predictors.penalty)
         weights, *_ = np.linalg.lstsq(normal, outside.T @ scores[~inside], rcond=None)
         residuals[inside] = scores[inside] - design[inside] @ weights
         total += float(average @ weights) * int(inside.sum()) / len(scores)
     return total, residuals
 
 
-def _check(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand: Estimand) -> None:
+def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand: Estimand) -> None:
     if estimand == "these-items":
         raise UsageError(
-            "--control adjusts for the choice of items; --estimand is this-run or items-like-these"
+            "--control adjusts for the selection of items; --estimand must be this-run or items-like-these"
         )
     if metric.pool != "micro":
-        raise UsageError(f"{run.suite}: {metric.name} is no mean over items, which --control needs")
+        raise UsageError(f"{run.suite}: --control needs a mean over items, which {metric.name} is not")
     for control in controls:
         name = f"control {control.run}"
         if (control.suite, control.protocol) != (run.suite, run.protocol):
@@ -191,9 +190,9 @@ def _imputed_values(control: SuiteRun, metric: Metric, names: Sequence[str]) -> 
     """Return a control run's values (items,), with missing ones replaced by the mean."""
     import numpy as np
 
-    known = reduce_samples(control.side_of(metric), metric, names)
-    column = np.array([known[name].value if name in known else np.nan for name in names])
-    return np.where(np.isnan(column), np.nanmean(column) if known else 0.0, column)
+    sample_values = reduce_samples(control.side_of(metric), metric, names)
+    column = np.array([sample_values[name].value if name in sample_values else np.nan for name in names])
+    return np.where(np.isnan(column), np.nanmean(column) if sample_values else 0.0, column)
 
 
 def _variance(array: Floats, codes: NDArray[np.intp]) -> float:

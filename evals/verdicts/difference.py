@@ -33,28 +33,22 @@ class Evidence(Protocol):
     @property
     def value(self) -> float:
         """Return the observed difference, B minus A."""
-        ...
 
     @property
     def test(self) -> str:
         """Return the name of the two-sided test of `p_equal`."""
-        ...
 
     def interval(self, level: float) -> tuple[float, float] | None:
         """Return the two-sided interval; None if there are too few data."""
-        ...
 
     def p_above(self, margin: float) -> float:
         """Return the one-sided p-value of "the true difference is at most `margin`"."""
-        ...
 
     def p_below(self, margin: float) -> float:
         """Return the one-sided p-value of "the true difference is at least `margin`"."""
-        ...
 
     def p_equal(self) -> float:
         """Return the two-sided p-value of "there is no difference"."""
-        ...
 
 
 class DiscordantCounts(NamedTuple):
@@ -103,21 +97,21 @@ class DiscordantCounts(NamedTuple):
         z = stats.z_quantile((1 + level) / 2)
         return self.scale * self._solve(z), self.scale * self._solve(-z)
 
-    def _solve(self, want: float) -> float:
+    def _solve(self, target_score: float) -> float:
         low, high = -1.0, 1.0
-        above, below = self.score(low) - want, self.score(high) - want
-        at, last = 0.0, 0
+        above, below = self.score(low) - target_score, self.score(high) - target_score
+        estimate, last_side = 0.0, 0
         for _ in range(100):
-            previous, at = at, (low * below - high * above) / (below - above)
-            excess = self.score(at) - want
+            previous, estimate = estimate, (low * below - high * above) / (below - above)
+            excess = self.score(estimate) - target_score
             if excess > 0:
-                low, above, below = at, excess, below / 2 if last > 0 else below
+                low, above, below = estimate, excess, below / 2 if last_side > 0 else below
             else:
-                high, below, above = at, excess, above / 2 if last < 0 else above
-            last = 1 if excess > 0 else -1
-            if excess == 0 or abs(at - previous) < 1e-15 or high - low < 1e-15:
+                high, below, above = estimate, excess, above / 2 if last_side < 0 else above
+            last_side = 1 if excess > 0 else -1
+            if excess == 0 or abs(estimate - previous) < 1e-15 or high - low < 1e-15:
                 break
-        return at
+        return estimate
 
     def p_above(self, margin: float) -> float:
         """Return the one-sided p-value of "the true difference is at most `margin`"."""
@@ -206,14 +200,14 @@ class Resampled(NamedTuple):
         """Return the two-sided p-value of "there is no difference"."""
         return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
-    def _p(self, beyond: int, margin: float) -> float:
+    def _p(self, draws_beyond: int, margin: float) -> float:
         """Return the p-value that is consistent with the expanded percentile interval."""
         from scipy.special import stdtr
 
-        share = (beyond + 1) / (len(self.draws) + 2)
-        shrink = sqrt((self.clusters - 1) / self.clusters)
-        p = float(stdtr(self.clusters - 1, NORMAL.inv_cdf(share) * shrink))
-        if beyond == 0:  # no draw lies there: the tail of a t with the draws' spread says how far it is
+        share = (draws_beyond + 1) / (len(self.draws) + 2)
+        factor = sqrt((self.clusters - 1) / self.clusters)
+        p = float(stdtr(self.clusters - 1, NORMAL.inv_cdf(share) * factor))
+        if draws_beyond == 0:  # no draw beyond the margin: a t tail with the draws' standard deviation
             import numpy as np
 
             error = float(np.std(np.array(self.draws), ddof=1))
@@ -231,31 +225,36 @@ def mean_evidence(
 ) -> Evidence:
     """Return the evidence on the mean of per-sample differences; with `groups`, the (equally) weighted mean of their means.
 
-    `width` is the greatest minus the least value of a sample. Differences of 0 and +-width, each its own cluster, are
-    tested as counts (Tango); other bounded ones, with fewer than `bounded.LARGEST` clusters, by Gaffke's test; unbounded
-    ones, or more clusters, by t. If no difference of many clusters is nonzero, they are as many concordant pairs.
+    `width` is the largest minus the smallest possible value of a sample. Differences of 0 and +-width, each its own cluster, are
+    tested as counts (Tango); other bounded ones, with fewer than `bounded.MAX_CLUSTERS` clusters, by Gaffke's test; unbounded
+    ones, or more clusters, by t. If all differences of many clusters are 0, they count as that many concordant pairs.
     """
     import numpy as np
 
-    size = len(differences)
-    distinct = len(set(clusters))
-    if size == 0:
+    count = len(differences)
+    cluster_count = len(set(clusters))
+    if count == 0:
         raise ValueError("there is nothing to compare")
-    if width and groups is None and distinct == size and np.isin(differences, (-width, 0.0, width)).all():
+    if (
+        width
+        and groups is None
+        and cluster_count == count
+        and np.isin(differences, (-width, 0.0, width)).all()
+    ):
         gains, losses = int((differences > 0).sum()), int((differences < 0).sum())
-        return DiscordantCounts(gains, losses, size, width)
-    if width and 1 < distinct < MAX_CLUSTERS:
+        return DiscordantCounts(gains, losses, count, width)
+    if width and 1 < cluster_count < MAX_CLUSTERS:
         return Bounded.of(differences, width=width, clusters=clusters, groups=groups, weights=weights)
     if groups is None:
         error = stats.standard_error(differences, clusters)
-        name = "paired t" if distinct == size else "paired t, clustered"
-        shift = MeanDifference(float(differences.mean()), error, max(1, distinct - 1), name, width)
-        effective = float(distinct)
+        name = "paired t" if cluster_count == count else "paired t, clustered"
+        evidence = MeanDifference(float(differences.mean()), error, max(1, cluster_count - 1), name, width)
+        effective_n = float(cluster_count)
     else:
         mean = stratified_error(differences, groups, clusters=clusters, weights=weights)
-        shift = MeanDifference(mean.value, mean.error, mean.df, "paired t, stratified", width)
-        effective = mean.effective
-    return DiscordantCounts(0, 0, effective, width) if width and not differences.any() else shift
+        evidence = MeanDifference(mean.value, mean.error, mean.df, "paired t, stratified", width)
+        effective_n = mean.effective
+    return DiscordantCounts(0, 0, effective_n, width) if width and not differences.any() else evidence
 
 
 def statistic_evidence(
@@ -268,8 +267,8 @@ def statistic_evidence(
 ) -> Evidence:
     """Return the evidence on a statistic of whole runs: `statistic` takes indices of clusters of both runs jointly.
 
-    With fewer than 1,000 resamples (large runs) the tails are read from the bootstrap's standard error. If all resamples
-    agree on 0, the evidence on a statistic of bounded range (`width`) is that of as many concordant pairs as clusters.
+    With fewer than 1,000 resamples (large runs) the tails are computed from the bootstrap's standard error. If all
+    resamples give 0, a statistic of bounded range (`width`) is treated as that many concordant pairs as clusters.
     Raises ValueError if the statistic has no value on the data; resamples without one are left out.
     """
     import numpy as np
@@ -298,33 +297,33 @@ def statistic_evidence(
 
 def holm(p: Sequence[float]) -> list[float]:
     """Adjust p-values to control the family-wise error rate (Holm 1979)."""
-    adjusted, most = [0.0] * len(p), 0.0
+    adjusted, running_max = [0.0] * len(p), 0.0
     for rank, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        most = max(most, min(1.0, (len(p) - rank) * p[index]))
-        adjusted[index] = most
+        running_max = max(running_max, min(1.0, (len(p) - rank) * p[index]))
+        adjusted[index] = running_max
     return adjusted
 
 
 def benjamini_hochberg(p: Sequence[float]) -> list[float]:
     """Adjust p-values to control the false discovery rate (Benjamini and Hochberg 1995)."""
-    adjusted, least = [1.0] * len(p), 1.0
+    adjusted, running_min = [1.0] * len(p), 1.0
     order = sorted(range(len(p)), key=p.__getitem__, reverse=True)
     for rank, index in zip(range(len(p), 0, -1), order, strict=True):
-        least = min(least, p[index] * len(p) / rank)
-        adjusted[index] = least
+        running_min = min(running_min, p[index] * len(p) / rank)
+        adjusted[index] = running_min
     return adjusted
 
 
 def holm_levels(p: Sequence[float], level: float = 0.95) -> list[float]:
     """Return interval levels that exclude 0 exactly if Holm rejects at 1 - `level`."""
     alpha, count = 1 - level, len(p)
-    levels, open_ = [level] * count, True
-    share = alpha / count if count else alpha
+    levels, rejecting = [level] * count, True
+    cutoff = alpha / count if count else alpha
     for rank, index in enumerate(sorted(range(count), key=p.__getitem__)):
-        if open_:
-            share = alpha / (count - rank)
-            open_ = p[index] <= share
-        levels[index] = 1 - share
+        if rejecting:
+            cutoff = alpha / (count - rank)
+            rejecting = p[index] <= cutoff
+        levels[index] = 1 - cutoff
     return levels
 
 

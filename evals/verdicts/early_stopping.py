@@ -19,45 +19,44 @@ if TYPE_CHECKING:
 
 
 class EarlyStoppingGate:
-    """The sequential gate of a run; raises UsageError if baseline and policy do not fit together."""
+    """The sequential gate of a run; raises UsageError if baseline and policy do not match."""
 
     def __init__(self, *, against: str, policy_file: Path, results: Path) -> None:
-        rules = policy.read(policy_file)
-        self.account = alpha_spending.read_account(rules, results)
-        self.rules = alpha_spending.single_gate_policy(rules)
-        self.old = suite_runs.load_named_runs(
-            results, against, suites=[entry.name for entry in self.rules.suite]
-        )
-        check_noise(self.rules, noise.repeatability_limits(results, self.old), self.old)
+        series_policy = policy.read(policy_file)
+        self.account = alpha_spending.read_account(series_policy, results)
+        self.gate_policy = alpha_spending.single_gate_policy(series_policy)
+        suites = [entry.name for entry in self.gate_policy.suite]
+        self.baseline = suite_runs.load_named_runs(results, against, suites=suites)
+        check_noise(self.gate_policy, noise.repeatability_limits(results, self.baseline), self.baseline)
         self.gate: SequentialGate | None = None
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> SequentialGate:
         """Return the sequential gate for these jobs."""
         if self.account:
             names = ", ".join(dict.fromkeys(job.writer.path.name for job in jobs))
-            alpha_spending.refuse_spent(self.account, candidate=names, baseline=run_names(self.old))
-        self.gate = SequentialGate(jobs, self.old, self.rules, seed=seed)
+            alpha_spending.check_alpha_left(self.account, candidate=names, baseline=run_names(self.baseline))
+        self.gate = SequentialGate(jobs, self.baseline, self.gate_policy, seed=seed)
         return self.gate
 
     def report(self) -> GateReport:
-        """Return the gate's report; if the items ran out, with a second test at the reserved alpha."""
+        """Return the gate's report; with a final test at the reserved alpha if the items ran out undecided."""
         gate = self.gate
         if gate is None:
             raise UsageError("nothing was run")
-        new = [suite_runs.of_run(Run(job.writer.path)) for job in gate.jobs]
-        left = any(test.exhausted and gate.verdict_of(test) == "cannot tell" for test in gate.tests.values())
+        candidate = [suite_runs.of_run(Run(job.writer.path)) for job in gate.jobs]
+        verdicts = (gate.verdict_of(test) for test in gate.tests.values() if test.exhausted)
         fixed = None
-        if self.rules.final > 0 and left:
-            b, a = suite_runs.with_common_ids(new, self.old)
-            fixed = judge(b, a, fixed_policy(self.rules))
-        report = gate.report(candidate=run_names(new), baseline=run_names(self.old), fixed=fixed)
+        if self.gate_policy.final > 0 and "cannot tell" in verdicts:
+            new, old = suite_runs.with_common_ids(candidate, self.baseline)
+            fixed = judge(new, old, fixed_policy(self.gate_policy))
+        report = gate.report(candidate=run_names(candidate), baseline=run_names(self.baseline), fixed=fixed)
         return alpha_spending.record(self.account, report) if self.account else report
 
 
 def early_stopping_gate(request: RunRequest) -> EarlyStoppingGate | None:
     """Return the sequential gate that a request asks for, or None; raises UsageError if an option is missing."""
-    options = [request.against is not None, request.policy is not None, request.until_decided]
-    if not any(options):
+    given = [request.against is not None, request.policy is not None, request.until_decided]
+    if not any(given):
         return None
     if request.against is None or request.policy is None or not request.until_decided:
         raise UsageError(

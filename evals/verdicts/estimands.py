@@ -1,10 +1,10 @@
-"""Estimands of a difference: other items like these, these items with new replies, or these very replies.
+"""Estimands of a difference: other items like these, these items with new replies, or the observed replies.
 
 `items-like-these`: the expected difference on the population that the items are a sample of. `these-items`: the
 difference expected over the models' own sampling on exactly these items; needs the noise within items, from repeats
-of both runs or from a repeatability report. `this-run`: the observed difference on the whole set, without noise once all
-items were asked; for early stopping. A bound on wrong passes holds for its own estimand alone: a loss *expected* at the
-margin passes under `this-run` in about half of all cases.
+of both runs or from a repeatability report. `this-run`: the observed difference on the whole set, known exactly once
+all items were run; for early stopping. The false-pass rate is bounded only for the chosen estimand: if the *expected*
+loss equals the margin, about half of all runs pass under `this-run`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ObservedDifference(NamedTuple):
     """An observed difference without uncertainty."""
 
     value: float
-    test: str = "as seen"
+    test: str = "observed"
 
     def interval(self, level: float) -> tuple[float, float]:
         """Return the difference itself."""
@@ -56,7 +56,7 @@ def evidence_of(
     estimand: Estimand,
     *,
     group: str | None = None,
-    missing: Missing = "leave",
+    missing: Missing = "exclude",
     limit: float | None = None,
 ) -> Evidence | None:
     """Return the evidence on a difference under an estimand; `limit`: the suite's repeatability limit, if known.
@@ -69,29 +69,25 @@ def evidence_of(
     if estimand == "this-run":
         return ObservedDifference(evidence.value)
     error = noise_error(pairs, group=group, limit=limit)
-    return (
-        None
-        if error is None
-        else MeanDifference(evidence.value, error, NORMAL_DF, "within-item noise", pairs.metric.width)
-    )
+    if error is None:
+        return None
+    return MeanDifference(evidence.value, error, NORMAL_DF, "within-item noise", pairs.metric.width)
 
 
 def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:
     """Return the standard error of a difference over the models' own sampling on these items; None: unknown."""
+    if group is not None or not pairs.metric.headline:
+        limit = None  # it is that of the headline
     if pairs.metric.pool == "whole":
-        return (
-            sqrt(2) * limit / LIMIT_FACTOR
-            if limit is not None and group is None and pairs.metric.headline
-            else None
-        )
+        return None if limit is None else sqrt(2) * limit / LIMIT_FACTOR
     rows = pairs.rows_of(group)
     macro = pairs.metric.pool == "macro" and group is None
     weights = item_weights(len(rows), [row.group for row in rows] if macro else None)
-    left, right = (within_item_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
-    if left is not None and right is not None:
+    variances_a, variances_b = (within_item_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
+    if variances_a is not None and variances_b is not None:
         names = [row.id for row in rows]
-        variance = weighted_variance(names, left, weights) + weighted_variance(names, right, weights)
-    elif limit is not None and group is None and pairs.metric.headline:
+        variance = sum(weighted_variance(names, v, weights) for v in (variances_a, variances_b))
+    elif limit is not None:
         variance = variance_by_report(limit / LIMIT_FACTOR, pairs.differences(rows), weights)
     else:
         return None
@@ -101,11 +97,12 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
 def variance_by_report(
     deviation: float, differences: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> float:
-    """Return the variance of a weighted mean difference by one model's deviation between runs, or as observed if larger.
+    """Return the variance of a weighted mean difference from one model's standard deviation between runs.
 
-    A report is of one model. A candidate that loses what it had for certain is less sure of it and so has more noise: the
-    report alone passes losses of the margin in 7 % of cases. The observed spread of differences is at least the noise.
+    If the observed variance of the differences is larger, it is returned: a report covers one model only, and a candidate
+    that fails items which the baseline always solves varies more on them (with the report alone, a loss of the margin
+    passes in 7 % of cases).
     """
-    centred = differences - float(differences @ weights)
+    residuals = differences - float(differences @ weights)
     count = len(differences)
-    return max(2 * deviation**2, float(weights**2 @ centred**2) * count / max(1, count - 1))
+    return max(2 * deviation**2, float(weights**2 @ residuals**2) * count / max(1, count - 1))

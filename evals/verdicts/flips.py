@@ -34,17 +34,17 @@ class Flip(Struct, frozen=True, kw_only=True):
 
 def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
     """Return the sample-repeats whose verdict changed: lower scores first, then higher ones."""
-    left = {(point.id, point.repeat): point for point in a.points}
-    right = {(point.id, point.repeat): point for point in b.points}
+    points_a = {(point.id, point.repeat): point for point in a.points}
+    points_b = {(point.id, point.repeat): point for point in b.points}
     repeats = min(a.repeats, b.repeats)
     changed = []
-    for key in sorted(left.keys() | right.keys()):
+    for key in sorted(points_a.keys() | points_b.keys()):
         if key[1] >= repeats or key[0] not in a.golds or key[0] not in b.golds:
             continue
-        old, new = left.get(key), right.get(key)
-        before, after = (point.verdict if point else "missing" for point in (old, new))
-        if before != after:
-            changed.append(_flip(key, old, new, group=a.golds[key[0]].group, better=better))
+        point_a, point_b = points_a.get(key), points_b.get(key)
+        verdict_a, verdict_b = (point.verdict if point else "missing" for point in (point_a, point_b))
+        if verdict_a != verdict_b:
+            changed.append(_flip(key, point_a, point_b, group=a.golds[key[0]].group, better=better))
     return sorted(changed, key=_sort_key)
 
 
@@ -57,18 +57,20 @@ def _sort_key(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
 _DIGITS = re.compile(r"(\d+)", re.ASCII)
 
 
-def _flip(key: tuple[str, int], old: Point | None, new: Point | None, *, group: str, better: str) -> Flip:
+def _flip(
+    key: tuple[str, int], point_a: Point | None, point_b: Point | None, *, group: str, better: str
+) -> Flip:
     sign = 1 if better == "higher" else -1
-    before, after = (x.value if x else None for x in (old, new))
-    if before is None or after is None:  # a missing value is worse than any value
-        worse, improved = before is not None or new is None, after is not None or old is None
+    value_a, value_b = (point.value if point else None for point in (point_a, point_b))
+    if value_a is None or value_b is None:  # a missing value is worse than any value
+        worse, improved = value_a is not None or point_b is None, value_b is not None or point_a is None
     else:
-        worse, improved = sign * after < sign * before, sign * after > sign * before
+        worse, improved = sign * value_b < sign * value_a, sign * value_b > sign * value_a
     return Flip(
-        id=key[0], repeat=key[1], group=group, a=old.verdict if old else "missing",
-        b=new.verdict if new else "missing", answer_a=old.answer if old else None,
-        answer_b=new.answer if new else None, worse=worse, improved=improved and not worse,
-        molecule=any(point is not None and "rung" in point.parts for point in (old, new)),
+        id=key[0], repeat=key[1], group=group, a=point_a.verdict if point_a else "missing",
+        b=point_b.verdict if point_b else "missing", answer_a=point_a.answer if point_a else None,
+        answer_b=point_b.answer if point_b else None, worse=worse, improved=improved and not worse,
+        molecule=any(point is not None and "rung" in point.parts for point in (point_a, point_b)),
     )  # fmt: skip
 
 

@@ -75,16 +75,16 @@ def markdown_text(text: str) -> str:
 def flip_line(flip: Flip, *, quote: str = "", formula: Callable[[str], str] | None = None) -> str:
     """Format one changed sample; for Markdown, `quote` goes around ids and answers, which are untrusted.
 
-    `formula` names molecules by their formula beside the SMILES; empty for what it cannot read.
+    `formula` returns a molecule's formula, which is shown after its SMILES; empty if it cannot be parsed.
     """
 
-    def shown(answer: str | None) -> str:
-        named = formula(answer) if formula and flip.molecule and answer else ""
-        return f"{_quoted(answer, quote)}{f' = {named}' if named else ''}"
+    def format_answer(answer: str | None) -> str:
+        formula_text = formula(answer) if formula and flip.molecule and answer else ""
+        return f"{_quoted(answer, quote)}{f' = {formula_text}' if formula_text else ''}"
 
     answers = ""
     if flip.answer_a is not None or flip.answer_b is not None:
-        answers = f" ({shown(flip.answer_a)} → {shown(flip.answer_b)})"
+        answers = f" ({format_answer(flip.answer_a)} → {format_answer(flip.answer_b)})"
     repeat = f" #{flip.repeat}" if flip.repeat else ""
     return f"{flip.suite} {_quoted(flip.id, quote)}{repeat}: {flip.a} → {flip.b}{answers}"
 
@@ -98,23 +98,27 @@ def _quoted(text: str | None, quote: str) -> str:
 
 def format_usage(tokens: Mapping[str, int], cost_usd: float | None) -> str:
     """Format a run's tokens and cost; empty if neither is known."""
-    used = f"{tokens.get('input', 0):,} + {tokens.get('output', 0):,} tokens" if any(tokens.values()) else ""
-    return ", ".join(filter(None, [used, "" if cost_usd is None else f"{cost_usd:.2f} USD"]))
+    token_text = (
+        f"{tokens.get('input', 0):,} + {tokens.get('output', 0):,} tokens" if any(tokens.values()) else ""
+    )
+    return ", ".join(filter(None, [token_text, "" if cost_usd is None else f"{cost_usd:.2f} USD"]))
 
 
 def format_usage_difference(
     a: Mapping[str, int], b: Mapping[str, int], cost_a: float | None, cost_b: float | None
 ) -> str:
     """Format the difference in usage, B minus A."""
-    used = ", ".join(f"{b.get(kind, 0) - a.get(kind, 0):+,} {kind} tokens" for kind in ("input", "output"))
-    return used if cost_a is None or cost_b is None else f"{used}, {cost_b - cost_a:+.2f} USD"
+    token_text = ", ".join(
+        f"{b.get(kind, 0) - a.get(kind, 0):+,} {kind} tokens" for kind in ("input", "output")
+    )
+    return token_text if cost_a is None or cost_b is None else f"{token_text}, {cost_b - cost_a:+.2f} USD"
 
 
-def shorten_list(lines: Sequence[str], most: int, what: str = "lines") -> list[str]:
-    """Return at most this many lines, the last one with the number left out."""
-    if len(lines) <= most:
+def shorten_list(lines: Sequence[str], max_lines: int, noun: str = "lines") -> list[str]:
+    """Return at most this many lines; the last one states how many were omitted."""
+    if len(lines) <= max_lines:
         return list(lines)
-    return [*lines[: most - 1], f"... and {len(lines) - most + 1} more {what}"]
+    return [*lines[: max_lines - 1], f"... and {len(lines) - max_lines + 1} more {noun}"]
 
 
 def format_setting(value: object) -> str:
@@ -134,12 +138,12 @@ def format_rule(text: str) -> str:
     >>> format_rule("Judged(Choice(opencompass_letter), cascade, correctness@572ea366, audit=0.1)@1")
     'choice (opencompass letter), then a judge (cascade, correctness 572ea366, audit 0.1), version 1'
     """
-    body, at, version = text.rpartition("@")
-    if not at or not version.isdecimal():
+    body, separator, version = text.rpartition("@")
+    if not separator or not version.isdecimal():
         body, version = text, ""
-    pieces = _TOKEN.findall(body)[:MAX_RULE_TOKENS]
+    tokens = _TOKEN.findall(body)[:MAX_RULE_TOKENS]
     try:
-        words = _rule(pieces, 0)[0]
+        words = _parse_rule(tokens, 0)[0]
     except (IndexError, RecursionError):
         words = body.replace("(", " ").replace(")", " ").replace("=", " ")
     return f"{words}, version {version}" if version else words
@@ -149,37 +153,37 @@ MAX_RULE_TOKENS = 400
 """Maximum number of tokens of a rule to parse."""
 
 
-def _rule(pieces: Sequence[str], at: int) -> tuple[str, int]:
+def _parse_rule(tokens: Sequence[str], position: int) -> tuple[str, int]:
     """Parse one `Name(argument, key=value)` from an offset; returns its text and the offset after it."""
-    name = _name(pieces[at])
-    at += 1
-    if at >= len(pieces) or pieces[at] != "(":
-        return name, at
+    name = _format_name(tokens[position])
+    position += 1
+    if position >= len(tokens) or tokens[position] != "(":
+        return name, position
     arguments: list[str] = []
-    at += 1
-    while pieces[at] != ")":
-        if pieces[at] == "," or not pieces[at].strip():
-            at += 1
+    position += 1
+    while tokens[position] != ")":
+        if tokens[position] == "," or not tokens[position].strip():
+            position += 1
             continue
-        argument, at = _rule(pieces, at)
+        argument, position = _parse_rule(tokens, position)
         arguments += [argument] if argument else []
-    at += 1
+    position += 1
     if name == "judged" and arguments:
-        more = f" ({', '.join(arguments[1:])})" if len(arguments) > 1 else ""
-        return f"{arguments[0]}, then a judge{more}", at
-    return f"{name} ({', '.join(arguments)})" if arguments else name, at
+        settings = f" ({', '.join(arguments[1:])})" if len(arguments) > 1 else ""
+        return f"{arguments[0]}, then a judge{settings}", position
+    return f"{name} ({', '.join(arguments)})" if arguments else name, position
 
 
-def _name(piece: str) -> str:
-    """Format a name or `key=value`; a setting that is off or not given is left out."""
-    piece = piece.strip().strip("'\"")
-    match = _SETTING.match(piece)
-    key, equals, value = (match[1], "=", piece[match.end() :].strip("'\"")) if match else (piece, "", "")
-    if equals and value in ("None", "False"):
+def _format_name(token: str) -> str:
+    """Format a name or `key=value`; empty for a setting that is False or None."""
+    token = token.strip().strip("'\"")
+    match = _SETTING.match(token)
+    key, equals_sign, value = (match[1], "=", token[match.end() :].strip("'\"")) if match else (token, "", "")
+    if equals_sign and value in ("None", "False"):
         return ""
-    if equals and value == "True":
+    if equals_sign and value == "True":
         value = ""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key) if not equals and "/" not in key else key
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key) if not equals_sign and "/" not in key else key
     spaced = spaced.lower() if spaced.replace(" ", "").isalpha() else spaced
-    plainly = spaced if "/" in spaced else spaced.replace("_", " ").replace("@", " ")
-    return f"{plainly} {value}".strip()
+    words = spaced if "/" in spaced else spaced.replace("_", " ").replace("@", " ")
+    return f"{words} {value}".strip()

@@ -8,7 +8,7 @@ outcomes count at the value that is least favourable to it, unless the policy ex
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -45,7 +45,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     difference: float | None
     """Over the samples that both runs scored, in the metric's own unit."""
     low: float | None
-    """Two-sided at 1 - 2 alpha, widened by what missing outcomes could be."""
+    """Two-sided at 1 - 2 alpha, widened by the bounds of missing outcomes."""
     high: float | None
     margin: float
     better: Literal["higher", "lower"]
@@ -90,8 +90,8 @@ class GateReport(Struct, frozen=True, kw_only=True):
         """Return the verdict, and a line per suite with its reasons."""
         lines = [f"{displayed_verdict(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"]
         lines += [
-            f"{s.suite} {s.metric}: {displayed_verdict(s.verdict)}: {'; '.join(s.reasons)}"
-            for s in self.suites
+            f"{suite.suite} {suite.metric}: {displayed_verdict(suite.verdict)}: {'; '.join(suite.reasons)}"
+            for suite in self.suites
         ]
         return "\n".join(lines)
 
@@ -127,28 +127,27 @@ def gate(
 ) -> GateReport:
     """Return the gate's report on a candidate; raises UsageError if runs and policy do not match."""
     check_noise(policy, noise or {}, baseline)
-    cases, absent, notes, flips = [], [], [], list[Flip]()
-    for rule in policy.judged:
+    cases, missing_runs, notes, flips = [], [], [], list[Flip]()
+    for rule in policy.judged_rules:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
         run_pairs = [run_pair(entry, candidate, baseline) for entry in entries]
-        present = [run_pair for run_pair in run_pairs if run_pair is not None]
+        present = [runs for runs in run_pairs if runs is not None]
         if len(present) < len(run_pairs):
-            absent.append(
-                _missing_run(rule, [e.name for e, c in zip(entries, run_pairs, strict=True) if c is None])
-            )
+            names = [entry.name for entry, runs in zip(entries, run_pairs, strict=True) if runs is None]
+            missing_runs.append(_verdict_without_run(rule, names))
             continue
         limits = tuple(repeatability_limit(entry, noise or {}, baseline) for entry in entries)
         case = case_of(rule, present, estimand=policy.estimand_of(rule), limits=limits)
         cases.append(case)
         notes += [
-            f"{b.suite}: {parts.unshared} samples are expected by one of the runs only, left out"
-            for (_, b, _), parts in zip(present, case.parts, strict=True)
-            if parts.unshared
+            pairing.note_on_unshared(b.suite)
+            for (_, b, _), pairing in zip(present, case.pairings, strict=True)
+            if pairing.unshared
         ]
         flips += [flip for a, b, metric in present for flip in changed_samples(a, b, metric)]
-    judged = [*verdicts(cases, policy, noise or {}, baseline), *absent]
+    judged = [*verdicts(cases, policy, noise or {}, baseline), *missing_runs]
     return GateReport(
-        verdict=overall_verdict(judged), suites=tuple(judged), candidate=run_names(candidate),
+        verdict=overall_verdict((suite.tier, suite.verdict) for suite in judged), suites=tuple(judged), candidate=run_names(candidate),
         baseline=run_names(baseline), alpha=policy.alpha, level=1 - 2 * policy.alpha,
         alarms=tuple(f"{suite.suite}: {suite.alarm}" for suite in judged if suite.alarm), flips=tuple(flips),
         notes=tuple(notes),
@@ -184,11 +183,12 @@ def repeatability_limit(
     return limits.get(normalise_suite_name(run.suite), limits.get(normalise_suite_name(entry.name)))
 
 
-def overall_verdict(judged: Sequence[SuiteVerdict]) -> Verdict:
-    """Combine the verdicts of the suites; advisory ones do not count."""
-    if any(suite.verdict == "regression" and suite.tier != "advisory" for suite in judged):
+def overall_verdict(judged: Iterable[tuple[Tier, Verdict]]) -> Verdict:
+    """Combine the verdicts of suites, by tier; advisory ones do not count."""
+    verdicts = list(judged)
+    if any(verdict == "regression" and tier != "advisory" for tier, verdict in verdicts):
         return "regression"
-    if any(suite.verdict != "pass" and suite.tier == "critical" for suite in judged):
+    if any(verdict != "pass" and tier == "critical" for tier, verdict in verdicts):
         return "cannot tell"
     return "pass"
 
@@ -205,10 +205,10 @@ class _Claims(NamedTuple):
 
 
 def _claims(case: Case) -> _Claims:
-    observed = case.evidence("leave")
-    same = case.tolerant or all(part.complete for part in case.parts)
-    worst = observed if same else case.evidence("worst")
-    best = observed if same else case.evidence("best")
+    observed = case.evidence("exclude")
+    nothing_imputed = case.tolerant or all(pairing.complete for pairing in case.pairings)
+    worst = observed if nothing_imputed else case.evidence("worst")
+    best = observed if nothing_imputed else case.evidence("best")
     p_pass = None if worst is None else p_loss_below(worst, case)
     p_regression = None
     if best is not None:
@@ -228,29 +228,24 @@ def verdicts(
 ) -> list[SuiteVerdict]:
     """Judge every case; the claims of regression are adjusted over critical and supporting ones."""
     claims = [_claims(case) for case in cases]
-    family = [i for i, case in enumerate(cases) if case.rule.tier != "advisory"]
-    raw = [1.0 if (p := claims[i].p_regression) is None else p for i in family]
-    adjusted = dict(zip(family, difference.holm(raw), strict=True))
-    return [
-        _verdict(
-            case,
-            claim,
-            adjusted.get(i, claim.p_regression),
-            policy,
-            repeatability_limit(case.rule, noise, baseline) if isinstance(case.rule, Entry) else None,
-        )
-        for i, (case, claim) in enumerate(zip(cases, claims, strict=True))
-    ]
+    adjusted_indices = [i for i, case in enumerate(cases) if case.rule.tier != "advisory"]
+    p_values = [1.0 if (p := claims[i].p_regression) is None else p for i in adjusted_indices]
+    adjusted = dict(zip(adjusted_indices, difference.holm(p_values), strict=True))
+    judged = []
+    for i, (case, claim) in enumerate(zip(cases, claims, strict=True)):
+        limit = repeatability_limit(case.rule, noise, baseline) if isinstance(case.rule, Entry) else None
+        judged.append(_verdict(case, claim, adjusted.get(i, claim.p_regression), policy, limit))
+    return judged
 
 
 def _verdict(
     case: Case, claims: _Claims, p_regression: float | None, policy: Policy, noise: float | None
 ) -> SuiteVerdict:
-    alarm, stops = _alarm(case, claims, policy.alpha)
+    alarm, prevents_pass = _alarm(case, claims, policy.alpha)
     verdict, reasons = _decide(case, claims, p_regression, policy)
-    if verdict == "pass" and stops:
+    if verdict == "pass" and prevents_pass:
         verdict, reasons = "cannot tell", [alarm]
-    values = case.parts[0].values() if len(case.parts) == 1 else (None, None)
+    values = case.pairings[0].values() if len(case.pairings) == 1 else (None, None)
     low, high = _interval_with_missing(case, claims, 1 - 2 * policy.alpha)
     candidate, baseline = case.coverage
     return SuiteVerdict(
@@ -259,7 +254,7 @@ def _verdict(
         reasons=tuple(reasons), value_baseline=values[0], value_candidate=values[1],
         difference=claims.observed.value if claims.observed else None, low=low, high=high,
         margin=case.rule.margin, better=case.metric.better, unit=case.metric.unit,
-        n=sum(len(part.rows_of(None)) for part in case.parts), coverage=candidate, coverage_baseline=baseline,
+        n=sum(len(pairing.rows_of(None)) for pairing in case.pairings), coverage=candidate, coverage_baseline=baseline,
         p_pass=claims.p_pass, p_regression=p_regression, estimand=case.estimand,
         method=claims.observed.test if claims.observed else "", alarm=alarm, noise=noise,
     )  # fmt: skip
@@ -271,66 +266,63 @@ def _decide(
     margin = formatting.format_size(case.rule.margin, case.metric.unit)
     if p_regression is not None and p_regression <= policy.alpha:
         return "regression", [
-            f"the loss is shown to exceed {margin} ({formatting.format_p_with_name(p_regression)})"
+            f"the loss significantly exceeds {margin} ({formatting.format_p_with_name(p_regression)})"
         ]
     reasons = [
-        f"coverage of the {side} is {100 * share:.2f} %, below the floor of {100 * policy.coverage:g} %"
+        f"coverage of the {side} is {100 * share:.2f} %, below the minimum of {100 * policy.coverage:g} %"
         for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
         if share < policy.coverage
     ]
     if not case.noise_is_known:
         reasons.append(
-            "these-items needs the noise within items: repeats in both runs, or a repeatability report (`evals gate noise`)"
+            "these-items needs within-item noise: repeats in both runs, or a repeatability report (`evals gate noise`)"
         )
     elif claims.observed is None:
         reasons.append("no sample was scored in both runs")
     elif claims.p_pass is None:
         reasons.append(
-            f"outcomes are missing and {case.metric.name} has no worst case: repeat them, or tolerate"
+            f'outcomes are missing and {case.metric.name} has no worst case: rerun them, or set missing = "tolerate"'
         )
     elif claims.p_pass > policy.alpha:
-        reasons.append(_undecided(case, claims, policy.alpha))
+        reasons.append(_undecided_reason(case, claims, policy.alpha))
     if reasons:
         return "cannot tell", reasons
-    return "pass", [
-        f"the loss is shown to be less than {margin} ({formatting.format_p_with_name(claims.p_pass)})"
-    ]
+    return "pass", [f"non-inferior within {margin} ({formatting.format_p_with_name(claims.p_pass)})"]
 
 
-def _undecided(case: Case, claims: _Claims, alpha: float) -> str:
+def _undecided_reason(case: Case, claims: _Claims, alpha: float) -> str:
     observed = claims.observed
     if observed is not None and observed is not claims.worst and p_loss_below(observed, case) <= alpha:
-        return f"would pass without the missing outcomes, not with them at their worst ({formatting.format_p_with_name(claims.p_pass)})"
+        return f"passes if missing outcomes are excluded, but not if they count at their worst value ({formatting.format_p_with_name(claims.p_pass)})"
     loss = formatting.format_size(case.rule.margin, case.metric.unit)
     return f"a loss of {loss} cannot be excluded ({formatting.format_p_with_name(claims.p_pass)})"
 
 
 def _interval_with_missing(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
-    """Return the interval that holds whatever the missing outcomes are."""
+    """Return the interval that holds for every value of the missing outcomes."""
     lower, upper = (
         (claims.worst, claims.best) if case.metric.better == "higher" else (claims.best, claims.worst)
     )
-    first = lower.interval(level) if lower else None
-    second = first if upper is lower else upper.interval(level) if upper else None
-    return (first[0] if first else None), (second[1] if second else None)
+    intervals = [evidence.interval(level) if evidence else None for evidence in (lower, upper)]
+    return (intervals[0][0] if intervals[0] else None), (intervals[1][1] if intervals[1] else None)
 
 
 def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
     """Return a warning if a gain is implausibly large, and whether it prevents a pass."""
-    most = case.rule.plausible
-    bound = 3 * case.rule.margin if most is None else most
+    largest_gain = case.rule.plausible
+    limit = 3 * case.rule.margin if largest_gain is None else largest_gain
     if claims.worst is None:
         return "", False
-    p = claims.worst.p_above(bound) if case.metric.better == "higher" else claims.worst.p_below(-bound)
+    p = claims.worst.p_above(limit) if case.metric.better == "higher" else claims.worst.p_below(-limit)
     if p > alpha:
         return "", False
     return (
-        f"better by more than {bound:g} ({formatting.format_p_with_name(p)}): look at the extraction before believing it",
-        (most is not None),
+        f"better by more than {limit:g} ({formatting.format_p_with_name(p)}): check the answer extraction first",
+        (largest_gain is not None),
     )
 
 
-def _missing_run(rule: Entry | Pool, names: Sequence[str]) -> SuiteVerdict:
+def _verdict_without_run(rule: Entry | Pool, names: Sequence[str]) -> SuiteVerdict:
     return SuiteVerdict(
         suite=rule.label,
         protocol=rule.protocol if isinstance(rule, Entry) else "", tier=rule.tier, metric="",

@@ -25,7 +25,7 @@ class Case(NamedTuple):
 
     rule: Entry | Pool
     metric: Metric
-    parts: tuple[Pairs, ...]
+    pairings: tuple[Pairs, ...]
     """One for a suite, several for a pool."""
     protocol: str
     estimand: Estimand = "items-like-these"
@@ -34,31 +34,34 @@ class Case(NamedTuple):
 
     def evidence(self, missing: Missing) -> Evidence | None:
         """Return the evidence on the difference; None if the estimand cannot be estimated."""
-        limits = self.limits or (None,) * len(self.parts)
-        if len(self.parts) == 1:
-            return evidence_of(self.parts[0], self.estimand, missing=missing, limit=limits[0])
-        pooled = _pooled_evidence(self.parts, missing)
+        limits = self.limits or (None,) * len(self.pairings)
+        if len(self.pairings) == 1:
+            return evidence_of(self.pairings[0], self.estimand, missing=missing, limit=limits[0])
+        pooled = _pooled_evidence(self.pairings, missing)
         if pooled is None or self.estimand == "items-like-these":
             return pooled
         if self.estimand == "this-run":
             return ObservedDifference(pooled.value)
-        errors = [noise_error(part, limit=limit) for part, limit in zip(self.parts, limits, strict=True)]
-        known = [error for error in errors if error is not None]
-        if len(known) < len(errors):
+        errors = [noise_error(p, limit=limit) for p, limit in zip(self.pairings, limits, strict=True)]
+        known_errors = [error for error in errors if error is not None]
+        if len(known_errors) < len(errors):
             return None
         return MeanDifference(
-            pooled.value, sqrt(sum(e * e for e in known)) / len(known), NORMAL_DF, "within-item noise"
+            pooled.value,
+            sqrt(sum(e * e for e in known_errors)) / len(known_errors),
+            NORMAL_DF,
+            "within-item noise",
         )
 
     @property
     def noise_is_known(self) -> bool:
         """Return whether the estimand can be estimated."""
-        return self.estimand != "these-items" or self.evidence("leave") is not None
+        return self.estimand != "these-items" or self.evidence("exclude") is not None
 
     @property
     def coverage(self) -> tuple[float, float]:
         """Return the lowest coverage of the candidate and of the baseline over all parts."""
-        return min(p.coverage_b for p in self.parts), min(p.coverage_a for p in self.parts)
+        return min(p.coverage_b for p in self.pairings), min(p.coverage_a for p in self.pairings)
 
     @property
     def tolerant(self) -> bool:
@@ -74,42 +77,46 @@ def run_pair(entry: Entry, candidate: Sequence[SuiteRun], baseline: Sequence[Sui
     """Return both runs of a suite; None if either side lacks it. Raises UsageError if they cannot be paired."""
     a, b = run_of(entry, baseline), run_of(entry, candidate)
     if a is None:
-        have = ", ".join(c.suite for c in baseline)
-        raise UsageError(f"policy: {entry.name}: not in the baseline, which has {have or 'nothing'}")
+        available = ", ".join(run.suite for run in baseline)
+        raise UsageError(f"policy: {entry.name}: not in the baseline, which has {available or 'nothing'}")
     if b is None:
         return None
     if reasons := incomparability_reasons(a, b):
         raise UsageError(f"baseline and candidate cannot be compared: {'; '.join(reasons)}")
     if entry.protocol and entry.protocol != a.protocol:
         raise UsageError(
-            f"policy: {entry.name}: wants protocol {entry.protocol}, the runs are under {a.protocol}"
+            f"policy: {entry.name}: requires protocol {entry.protocol}, but the runs use {a.protocol}"
         )
     return a, b, metric_of(entry, b)
 
 
 def run_of(entry: Entry, suite_runs: Sequence[SuiteRun]) -> SuiteRun | None:
-    """Return the run that an entry names, also by a bare name; raises UsageError if it fits several."""
-    wanted = normalise_suite_name(entry.name)
-    exact = [c for c in suite_runs if normalise_suite_name(c.suite) == wanted]
-    bare = exact or [c for c in suite_runs if normalise_suite_name(c.suite).partition(":")[0] == wanted]
-    if len(bare) > 1 and entry.protocol:
-        bare = [c for c in bare if c.protocol == entry.protocol] or bare
-    if len(bare) > 1:
-        raise UsageError(f"policy: {entry.name} fits several runs: {', '.join(c.suite for c in bare)}")
-    return bare[0] if bare else None
+    """Return the run that an entry names, with or without its variant; raises UsageError if several match."""
+    suite_name = normalise_suite_name(entry.name)
+    exact = [run for run in suite_runs if normalise_suite_name(run.suite) == suite_name]
+    matches = exact or [
+        run for run in suite_runs if normalise_suite_name(run.suite).partition(":")[0] == suite_name
+    ]
+    if len(matches) > 1 and entry.protocol:
+        matches = [run for run in matches if run.protocol == entry.protocol] or matches
+    if len(matches) > 1:
+        raise UsageError(
+            f"policy: {entry.name} matches several runs: {', '.join(run.suite for run in matches)}"
+        )
+    return matches[0] if matches else None
 
 
 def metric_of(entry: Entry, suite_run: SuiteRun) -> Metric:
-    """Return the metric that an entry names; raises UsageError with near names."""
+    """Return the metric that an entry names; raises UsageError that suggests a similar name."""
     if not entry.metric:
         return suite_run.headline
-    wanted = entry.metric.replace("@k", f"@{suite_run.side.repeats}")
+    name = entry.metric.replace("@k", f"@{suite_run.side.repeats}")
     for metric in suite_run.metrics:
-        if metric.name == wanted:
+        if metric.name == name:
             return metric
     names = [metric.name for metric in suite_run.metrics]
-    near = difflib.get_close_matches(wanted, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+    similar = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {similar[0]}?" if similar else f"known: {', '.join(names)}"
     raise UsageError(f"policy: {entry.name}: no metric {entry.metric!r}; {hint}")
 
 
@@ -121,25 +128,25 @@ def case_of(
     limits: tuple[float | None, ...] = (),
 ) -> Case:
     """Pair the samples of a suite, or of all suites of a pool."""
-    parts = tuple(
+    pairings = tuple(
         pair(with_errors_imputed(a, metric), with_errors_imputed(b, metric), metric)
         for a, b, metric in run_pairs
     )
-    metric = parts[0].metric
-    for part in parts[1:]:
-        if (part.metric.better, part.metric.unit) != (metric.better, metric.unit):
+    metric = pairings[0].metric
+    for pairing in pairings[1:]:
+        if (pairing.metric.better, pairing.metric.unit) != (metric.better, metric.unit):
             raise UsageError(f"policy: pool {rule.name}: its suites' metrics differ in unit or direction")
-    if len(parts) > 1 and any(part.metric.pool == "whole" for part in parts):
+    if len(pairings) > 1 and any(pairing.metric.pool == "whole" for pairing in pairings):
         raise UsageError(
-            f"policy: pool {rule.name}: {metric.name} is no mean over samples and cannot be pooled"
+            f"policy: pool {rule.name}: {metric.name} is not a mean over samples and cannot be pooled"
         )
-    return Case(rule, metric, parts, run_pairs[0][0].protocol, estimand, limits)
+    return Case(rule, metric, pairings, run_pairs[0][0].protocol, estimand, limits)
 
 
 def with_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
-    """Return a run in which unanswered replies have their largest possible error, if the metric would leave them out.
+    """Return a run in which unanswered replies have the largest possible error, if the metric would exclude them.
 
-    An RMSE over the answered items only would reward unanswered hard items. Scorers state the largest error as
+    An RMSE over the answered items alone would reward a model for not answering hard ones. Scorers state the largest error as
     `error_worst` (the range of the training targets).
     """
     if metric.better == "higher" or metric.bounds is not None:
@@ -157,25 +164,25 @@ def with_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
     return structs.replace(suite_run, sides={**suite_run.sides, scorer: side._replace(points=points)})
 
 
-def _pooled_evidence(parts: Sequence[Pairs], missing: Missing) -> Evidence | None:
+def _pooled_evidence(pairings: Sequence[Pairs], missing: Missing) -> Evidence | None:
     """Return the evidence on the mean of the suites' differences, with samples weighted as in their own suite."""
     import numpy as np
 
     values, clusters, groups = [], [], []
     weights: dict[tuple[int, str], float] = {}
-    for number, part in enumerate(parts):
-        rows = part.rows_of(None, missing)
+    for number, pairing in enumerate(pairings):
+        rows = pairing.rows_of(None, missing)
         if not rows:
             return None
-        macro = part.metric.pool == "macro"
+        macro = pairing.metric.pool == "macro"
         names = {row.group if macro else "" for row in rows}
         weights.update({(number, name): 1 / len(names) for name in names})
-        values.append(part.differences(rows, missing))
+        values.append(pairing.differences(rows, missing))
         clusters += [(number, row.cluster) for row in rows]
         groups += [(number, row.group if macro else "") for row in rows]
     differences = np.concatenate(values)
     if np.isnan(differences).any():
         return None
     return difference.mean_evidence(
-        differences, clusters, groups=groups, weights=weights, width=parts[0].metric.width
+        differences, clusters, groups=groups, weights=weights, width=pairings[0].metric.width
     )

@@ -16,68 +16,71 @@ MAX_LINES = 60
 """Maximum number of lines of Markdown."""
 SENTENCES = {
     "pass": "pass: no critical suite lost more than its margin",
-    "regression": "regression: a suite is shown to have lost more than its margin",
-    "cannot tell": "inconclusive: a critical suite is not shown to be good enough",
+    "regression": "regression: a suite lost significantly more than its margin",
+    "cannot tell": "inconclusive: a critical suite is not shown to be non-inferior",
 }
 HEADINGS = ("", "suite", "tier", "baseline", "candidate", "difference", "interval", "margin", "n", "coverage")
 
 
-def table_cells(verdict: SuiteVerdict) -> tuple[str, ...]:
+def table_cells(suite_verdict: SuiteVerdict) -> tuple[str, ...]:
     """Return a suite's verdict as the cells of a table row."""
     return (
-        f"{formatting.VERDICT_SYMBOLS[verdict.verdict]} {displayed_verdict(verdict.verdict)}",
-        f"{verdict.suite} {verdict.metric}".strip(),
-        verdict.tier,
-        formatting.format_amount(verdict.value_baseline, verdict.unit),
-        formatting.format_amount(verdict.value_candidate, verdict.unit),
-        formatting.format_amount(verdict.difference, verdict.unit, signed=True),
-        formatting.format_interval(verdict.low, verdict.high, verdict.unit),
-        formatting.format_size(verdict.margin, verdict.unit),
-        f"{verdict.n:,}",
-        f"{100 * verdict.coverage:.2f} %",
+        f"{formatting.VERDICT_SYMBOLS[suite_verdict.verdict]} {displayed_verdict(suite_verdict.verdict)}",
+        f"{suite_verdict.suite} {suite_verdict.metric}".strip(),
+        suite_verdict.tier,
+        formatting.format_amount(suite_verdict.value_baseline, suite_verdict.unit),
+        formatting.format_amount(suite_verdict.value_candidate, suite_verdict.unit),
+        formatting.format_amount(suite_verdict.difference, suite_verdict.unit, signed=True),
+        formatting.format_interval(suite_verdict.low, suite_verdict.high, suite_verdict.unit),
+        formatting.format_size(suite_verdict.margin, suite_verdict.unit),
+        f"{suite_verdict.n:,}",
+        f"{100 * suite_verdict.coverage:.2f} %",
     )
 
 
 def remarks(report: GateReport) -> Iterator[str]:
     """Yield the reasons suite by suite, alarms and notes."""
     methods: dict[str, list[str]] = {}
-    for verdict in report.suites:
-        yield f"{verdict.suite}: {'; '.join(verdict.reasons)}"
-        if verdict.method:
-            description = f"{describe_estimand(verdict.estimand)}, tested by {verdict.method}"
-            methods.setdefault(description, []).append(verdict.suite)
-        if verdict.noise is not None:
-            limit = formatting.format_amount(verdict.noise, verdict.unit)
-            yield f"{verdict.suite}: two runs of one model differ by up to {limit} (measured noise)"
+    for suite_verdict in report.suites:
+        yield f"{suite_verdict.suite}: {'; '.join(suite_verdict.reasons)}"
+        if suite_verdict.method:
+            description = f"{describe_estimand(suite_verdict.estimand)}, tested by {suite_verdict.method}"
+            methods.setdefault(description, []).append(suite_verdict.suite)
+        if suite_verdict.noise is not None:
+            limit = formatting.format_amount(suite_verdict.noise, suite_verdict.unit)
+            yield f"{suite_verdict.suite}: two runs of one model differ by up to {limit} (measured noise)"
     yield from (f"{', '.join(suites)}: {description}" for description, suites in methods.items())
     for alarm in report.alarms:
         yield f"alarm: {alarm}"
     if report.sequential:
-        yield "sequential: after an early stop the point estimates are biased and not to be quoted, the intervals hold"
+        yield "sequential: after an early stop the point estimates are biased and must not be quoted; the intervals hold"
     yield from report.notes
 
 
 def markdown(report: GateReport) -> str:
     """Return at most 60 lines: verdict, table, reasons, then the samples whose score changed."""
-    head = [
+    heading_lines = [
         COMMENT_MARKER,
         f"### {formatting.VERDICT_SYMBOLS[report.verdict]} evals gate: {SENTENCES[report.verdict]}",
         "",
     ]
     level = f"{100 * report.level:g} %"
     table = [*formatting.markdown_table(HEADINGS, map(table_cells, report.suites)), ""]
-    tail = [f"- {line}" for line in remarks(report)]
-    tail.append(
+    remark_lines = [f"- {line}" for line in remarks(report)]
+    remark_lines.append(
         f"- candidate `{report.candidate}`, baseline `{report.baseline}`; {level} intervals, missing outcomes included"
     )
-    table, tail = formatting.shorten_list(table, 24, "suites"), formatting.shorten_list(tail, 16, "remarks")
-    remaining = MAX_LINES - len(head) - len(table) - len(tail) - 3
-    changed = discordant(report.flips)
-    worse = sum(flip.worse for flip in changed)
-    flips = [f"- {formatting.flip_line(flip, quote='`')}" for flip in changed]
+    table, remark_lines = (
+        formatting.shorten_list(table, 24, "suites"),
+        formatting.shorten_list(remark_lines, 16, "remarks"),
+    )
+    remaining = MAX_LINES - len(heading_lines) - len(table) - len(remark_lines) - 3
+    discordant_samples = discordant(report.flips)
+    worse = sum(flip.worse for flip in discordant_samples)
+    flips = [f"- {formatting.flip_line(flip, quote='`')}" for flip in discordant_samples]
     heading = ["", f"{len(flips)} samples score otherwise, {worse} of them less:", ""] if flips else []
     flips = formatting.shorten_list(flips, min(20, remaining), "samples")
-    return "\n".join([*head, *table, *tail, *heading, *flips]) + "\n"
+    return "\n".join([*heading_lines, *table, *remark_lines, *heading, *flips]) + "\n"
 
 
 def junit(report: GateReport) -> bytes:
@@ -93,7 +96,7 @@ def junit(report: GateReport) -> bytes:
             name=f"{suite_verdict.suite} {suite_verdict.metric}".strip(),
         )
         reason = "; ".join(suite_verdict.reasons)
-        kind = _junit_element(suite_verdict)
+        kind = _junit_outcome(suite_verdict)
         if kind:
             counts[kind] += 1
             Xml.SubElement(case, kind, message=reason).text = _junit_text(suite_verdict)
@@ -110,17 +113,17 @@ def junit(report: GateReport) -> bytes:
     return content
 
 
-def _junit_element(verdict: SuiteVerdict) -> str:
-    if verdict.verdict == "pass":
+def _junit_outcome(suite_verdict: SuiteVerdict) -> str:
+    if suite_verdict.verdict == "pass":
         return ""
-    if verdict.tier == "advisory":
+    if suite_verdict.tier == "advisory":
         return "skipped"
-    if verdict.verdict == "regression":
+    if suite_verdict.verdict == "regression":
         return "failure"
-    return "error" if verdict.tier == "critical" else ""
+    return "error" if suite_verdict.tier == "critical" else ""
 
 
-def _junit_text(verdict: SuiteVerdict) -> str:
+def _junit_text(suite_verdict: SuiteVerdict) -> str:
     return ", ".join(
-        f"{name} {cell}" for name, cell in zip(HEADINGS[3:], table_cells(verdict)[3:], strict=True)
+        f"{name} {cell}" for name, cell in zip(HEADINGS[3:], table_cells(suite_verdict)[3:], strict=True)
     )

@@ -22,11 +22,11 @@ from msgspec import Struct
 from evals.verdicts.reported import Claim
 
 MAX_RUNS = 64
-"""Largest number of runs per item that is tried; published protocols of the family have up to 32 (HMMT)."""
+"""Largest number of runs per item that is tried; published protocols have up to 32 (HMMT)."""
 DENSE_SHARE = 0.5
 """Share of all printable numbers above which a grid is not informative."""
 MAX_DROPPED_SHARE = 0.1
-"""Largest share of dropped items that is considered for smaller denominators."""
+"""Largest share of dropped items that is considered."""
 MAX_LISTED = 5
 """Maximum number of denominators, or numbers of runs, that are listed."""
 ALPHA = 0.01
@@ -38,7 +38,7 @@ _NOT_A_PROPORTION = re.compile(
 
 
 class Fit(Struct, frozen=True, kw_only=True):
-    """Whether one printed number is possible, and the denominators with which it would be."""
+    """Whether one printed number is possible, and otherwise the numbers of runs or items with which it would be."""
 
     claim: str
     printed: str
@@ -52,9 +52,9 @@ class Fit(Struct, frozen=True, kw_only=True):
     share: float | None = None
     """Share of all printable numbers that are on the grid of items x runs."""
     runs_that_fit: tuple[int, ...] = ()
-    """Up to NAMED numbers of runs whose grid, no denser than DENSE, has the number, if the stated one has not."""
+    """Up to MAX_LISTED numbers of runs whose grid contains the number and is no denser than DENSE_SHARE."""
     fewer_items: tuple[int, ...] = ()
-    """Up to NAMED smaller denominators, the nearest first, that would explain the number by dropped items."""
+    """Up to MAX_LISTED smaller numbers of items, in descending order, whose grid contains the number (dropped items)."""
     why_not: str = ""
 
 
@@ -76,8 +76,8 @@ def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
     """Return whether some k / (items x runs), in percent, rounds to this number; halves may be rounded either way."""
     value, half = Fraction(printed), Fraction(1, 2 * 10 ** _digits(printed))
     cells = items * runs
-    least = max(0, math.ceil((value - half) * cells / 100))
-    return least <= cells and least <= (value + half) * cells / 100
+    smallest_count = max(0, math.ceil((value - half) * cells / 100))
+    return smallest_count <= cells and smallest_count <= (value + half) * cells / 100
 
 
 def share_on_grid(digits: int, cells: int) -> float:
@@ -109,13 +109,13 @@ def explanation(fit: Fit) -> str:
 
 def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> TableFit:
     first = rows[0][1]
-    known = first.items or items.get(first.suite, 0)
-    fits = tuple(_examine(name, claim, known) for name, claim in rows)
-    judged = [fit for fit in fits if fit.fits is not None]
-    common, p = _common_runs(judged, known) if any(not fit.fits for fit in judged) else (None, None)
+    item_count = first.items or items.get(first.suite, 0)
+    fits = tuple(_examine(name, claim, item_count) for name, claim in rows)
+    tested = [fit for fit in fits if fit.fits is not None]
+    runs, p = _common_runs(tested, item_count) if any(not fit.fits for fit in tested) else (None, None)
     return TableFit(
-        benchmark=first.benchmark, suite=first.suite, source=first.source, items=known, fits=fits,
-        common_runs=common, p=p,
+        benchmark=first.benchmark, suite=first.suite, source=first.source, items=item_count, fits=fits,
+        common_runs=runs, p=p,
     )  # fmt: skip
 
 
@@ -123,52 +123,50 @@ def _examine(name: str, claim: Claim, items: int) -> Fit:
     printed = f"{100 * claim.value:.{claim.digits or 0}f}"
     runs = claim.knobs.get("repeats")
     runs = runs if isinstance(runs, int) and runs > 0 else 1
-    if why_not := _why_not(claim, items, runs):
+    if why_not := _not_applicable_reason(claim, items, runs):
         return Fit(claim=name, printed=printed, items=items, runs=runs, why_not=why_not)
     digits = claim.digits or 0
     fits = on_grid(printed, items=items, runs=runs)
     return Fit(
         claim=name, printed=printed, items=items, runs=runs, fits=fits,
         share=share_on_grid(digits, items * runs),
-        runs_that_fit=() if fits else _runs_that_fit(printed, items, known=runs),
+        runs_that_fit=() if fits else _runs_that_fit(printed, items, stated=runs),
         fewer_items=() if fits else _fewer_items(printed, items, runs),
     )  # fmt: skip
 
 
-def _why_not(claim: Claim, items: int, runs: int) -> str:
+def _not_applicable_reason(claim: Claim, items: int, runs: int) -> str:
     if claim.unit != "fraction":
-        return f"it is no percentage ({claim.unit})"
+        return f"it is not a percentage ({claim.unit})"
     if claim.digits is None:
-        return "the source's digits are not known"
+        return "the number of printed decimals is unknown"
     if match := _NOT_A_PROPORTION.search(f"{claim.metric} {claim.inferred.get('metric', '')}"):
-        return f"its metric is no proportion of items ({match[0]})"
+        return f"its metric is not a proportion of items ({match[0]})"
     if not items:
-        return "the number of items is not known"
+        return "the number of items is unknown"
     if share_on_grid(claim.digits, items * runs) > DENSE_SHARE:
-        return f"{items * runs:,} answers give almost every number with {claim.digits} digit(s)"
+        return f"{items * runs:,} answers can give almost every number with {claim.digits} decimal(s)"
     return ""
 
 
-def _runs_that_fit(printed: str, items: int, *, known: int) -> tuple[int, ...]:
+def _runs_that_fit(printed: str, items: int, *, stated: int) -> tuple[int, ...]:
     digits = _digits(printed)
-    sparse = (
-        r for r in range(1, MAX_RUNS + 1) if r != known and share_on_grid(digits, items * r) <= DENSE_SHARE
-    )
-    return tuple(r for r in sparse if on_grid(printed, items=items, runs=r))[:MAX_LISTED]
+    other_runs = (runs for runs in range(1, MAX_RUNS + 1) if runs != stated)
+    sparse = (runs for runs in other_runs if share_on_grid(digits, items * runs) <= DENSE_SHARE)
+    return tuple(runs for runs in sparse if on_grid(printed, items=items, runs=runs))[:MAX_LISTED]
 
 
 def _fewer_items(printed: str, items: int, runs: int) -> tuple[int, ...]:
-    least = math.ceil((1 - MAX_DROPPED_SHARE) * items)
-    return tuple(n for n in range(items - 1, least - 1, -1) if on_grid(printed, items=n, runs=runs))[
-        :MAX_LISTED
-    ]
+    min_items = math.ceil((1 - MAX_DROPPED_SHARE) * items)
+    fewer = range(items - 1, min_items - 1, -1)
+    return tuple(n for n in fewer if on_grid(printed, items=n, runs=runs))[:MAX_LISTED]
 
 
 def _common_runs(fits: Iterable[Fit], items: int) -> tuple[int | None, float | None]:
     fits = list(fits)
-    for tried, runs in enumerate(range(1, MAX_RUNS + 1), 1):
+    for grids_tried, runs in enumerate(range(1, MAX_RUNS + 1), 1):
         if all(on_grid(fit.printed, items=items, runs=runs) for fit in fits):
-            p = tried * math.prod(share_on_grid(_digits(fit.printed), items * runs) for fit in fits)
+            p = grids_tried * math.prod(share_on_grid(_digits(fit.printed), items * runs) for fit in fits)
             return (runs, p) if p < ALPHA else (None, None)
     return None, None
 

@@ -71,45 +71,42 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
     metric = first.headline
     pairings = [pair(a, b, metric) for a, b in combinations(runs, 2)]
     if metric.pool == "whole":
-        values = [value for c in runs if (value := pair(c, c, metric).values()[0]) is not None]
+        values = [value for run in runs if (value := pair(run, run, metric).values()[0]) is not None]
         squares: list[float] = []
     else:
-        common = set.intersection(*({row.id for row in pairing.rows if row.scored} for pairing in pairings))
-        values = [_value(run, metric_over=common) for run in runs]
-        squares = [
-            (row.b.value - row.a.value) ** 2
-            for pairing in pairings
-            for row in pairing.rows
-            if row.id in common
-        ]
+        scored = ({row.id for row in pairing.rows if row.scored} for pairing in pairings)
+        common_ids = set.intersection(*scored)
+        values = [_headline_over(run, sample_ids=common_ids) for run in runs]
+        rows = (row for pairing in pairings for row in pairing.rows if row.id in common_ids)
+        squares = [(row.b.value - row.a.value) ** 2 for row in rows]
     if len(values) < len(runs) or not values:
         raise UsageError(f"{first.suite}: the runs have no samples in common to measure noise on")
     deviation, discordance = stdev(values), sum(squares) / len(squares) if squares else 0.0
     if discordance and metric.pool != "whole":
-        deviation = sqrt(discordance / 2 * _squared_weights(pairings[0], common))
+        deviation = sqrt(discordance / 2 * _sum_of_squared_weights(pairings[0], common_ids))
     return RepeatabilityReport(
         suite=first.suite, protocol=first.protocol, data_sha256=first.data_sha256, model=first.model,
-        repeats=first.side.repeats, metric=metric.name, unit=metric.unit, runs=tuple(c.run for c in runs),
+        repeats=first.side.repeats, metric=metric.name, unit=metric.unit, runs=tuple(run.run for run in runs),
         values=tuple(values), deviation=deviation, limit=LIMIT_FACTOR * deviation, discordance=discordance,
         conditions=conditions or Conditions(),
     )  # fmt: skip
 
 
-def _squared_weights(pairing: Pairs, common: set[str]) -> float:
+def _sum_of_squared_weights(pairing: Pairs, common_ids: set[str]) -> float:
     """Return the sum of squared weights of the samples in the metric's mean: 1/n, more for a macro mean."""
-    rows = [row for row in pairing.rows if row.id in common]
+    rows = [row for row in pairing.rows if row.id in common_ids]
     groups = [row.group for row in rows] if pairing.metric.pool == "macro" else None
     weights = item_weights(len(rows), groups)
     return float(weights @ weights)
 
 
-def _value(run: SuiteRun, *, metric_over: set[str]) -> float:
+def _headline_over(run: SuiteRun, *, sample_ids: set[str]) -> float:
     """Return a run's headline over some of its samples."""
     side = merge_joint_samples(run.side_of(run.headline), run.headline)
-    kept = side._replace(golds={name: gold for name, gold in side.golds.items() if name in metric_over})
+    kept_side = side._replace(golds={name: gold for name, gold in side.golds.items() if name in sample_ids})
     scorer = run.headline.scorer or next(iter(run.sides))
-    alone = msgspec.structs.replace(run, sides={scorer: kept})
-    value = pair(alone, alone, run.headline).values()[0]
+    restricted_run = msgspec.structs.replace(run, sides={scorer: kept_side})
+    value = pair(restricted_run, restricted_run, run.headline).values()[0]
     if value is None:
         raise UsageError(f"{run.suite}: the runs have no samples in common to measure noise on")
     return value
@@ -118,9 +115,9 @@ def _value(run: SuiteRun, *, metric_over: set[str]) -> float:
 def write(results: Path, report: RepeatabilityReport) -> Path:
     """Write a report to the results folder, replacing an earlier one for the same conditions."""
     name = "-".join(
-        "".join(c if c.isalnum() or c in "._" else "-" for c in part)
-        for part in (report.suite, report.protocol, report.model, report.conditions.precision)
-        if part
+        "".join(char if char.isalnum() or char in "._" else "-" for char in component)
+        for component in (report.suite, report.protocol, report.model, report.conditions.precision)
+        if component
     )
     path = results / FOLDER / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,14 +143,9 @@ def read_all(results: Path) -> list[RepeatabilityReport]:
 
 def matching_reports(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, RepeatabilityReport]:
     """Return the report of each suite with the same protocol, data, repeats and model."""
-    known = read_all(results)
-    return {
-        c.suite: report
-        for c in suite_runs
-        for report in known
-        if (report.suite, report.protocol, report.data_sha256, report.repeats, report.model)
-        == (c.suite, c.protocol, c.data_sha256, c.side.repeats, c.model)
-    }
+    reports = {(r.suite, r.protocol, r.data_sha256, r.repeats, r.model): r for r in read_all(results)}
+    keys = {(r.suite, r.protocol, r.data_sha256, r.side.repeats, r.model): r.suite for r in suite_runs}
+    return {suite: reports[key] for key, suite in keys.items() if key in reports}
 
 
 def repeatability_limits(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, float]:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Missing: TypeAlias = Literal["leave", "worst", "best"]
-"""Missing outcomes: left out, or counted against B and for A, or for B and against A."""
+Missing: TypeAlias = Literal["exclude", "worst", "best"]
+"""Missing outcomes: excluded, counted against B and for A, or counted for B and against A."""
 
 
 class Side(NamedTuple):
@@ -57,7 +57,7 @@ class Value(NamedTuple):
     value: float
     """NaN if nothing was scored."""
     low: float
-    """With missing repeats at the metric's least value; NaN if it has none."""
+    """With missing repeats at the metric's lower bound; NaN if it has none."""
     high: float
 
 
@@ -80,20 +80,24 @@ class Pairs:
     """All samples that both runs expect, under one metric."""
 
     def __init__(self, a: Side | ReducedRun, b: Side | ReducedRun, metric: Metric) -> None:
-        left, right = (run if isinstance(run, ReducedRun) else reduce_run(run, metric) for run in (a, b))
-        self.coverage_a, self.coverage_b = left.coverage, right.coverage
-        self.metric, self.a, self.b = _without_joint(metric), left.side, right.side
+        run_a, run_b = (run if isinstance(run, ReducedRun) else reduce_run(run, metric) for run in (a, b))
+        self.coverage_a, self.coverage_b = run_a.coverage, run_b.coverage
+        self.metric, self.a, self.b = _without_joint(metric), run_a.side, run_b.side
         self.sign = 1.0 if metric.better == "higher" else -1.0
-        golds, others = self.a.golds, self.b.golds
-        shared = [name for name in golds if name in others]
-        self.unshared = len(golds) + len(others) - 2 * len(shared)
+        golds_a, golds_b = self.a.golds, self.b.golds
+        shared = [name for name in golds_a if name in golds_b]
+        self.unshared = len(golds_a) + len(golds_b) - 2 * len(shared)
         """Samples that only one of the two runs expects."""
         self.rows = [
-            Pair(name, golds[name].group, golds[name].cluster, left.values[name], right.values[name])
+            Pair(name, golds_a[name].group, golds_a[name].cluster, run_a.values[name], run_b.values[name])
             for name in shared
-            if name in left.values and name in right.values
+            if name in run_a.values and name in run_b.values
         ]
         self._scored = [row for row in self.rows if not isnan(row.b.value - row.a.value)]
+
+    def note_on_unshared(self, suite: str) -> str:
+        """Return a note on the samples of a suite that only one of the runs expects."""
+        return f"{suite}: {self.unshared} samples are expected by one of the runs only, left out"
 
     @cached_property
     def complete(self) -> bool:
@@ -102,28 +106,28 @@ class Pairs:
             return False
         return all(row.a.low == row.a.high and row.b.low == row.b.high for row in self.rows)
 
-    def rows_of(self, group: str | None, missing: Missing = "leave") -> list[Pair]:
+    def rows_of(self, group: str | None, missing: Missing = "exclude") -> list[Pair]:
         """Return the pairs that a difference is computed from."""
-        chosen = self._scored if missing == "leave" else self.rows
-        return chosen if group is None else [row for row in chosen if row.group == group]
+        rows = self._scored if missing == "exclude" else self.rows
+        return rows if group is None else [row for row in rows if row.group == group]
 
-    def differences(self, rows: Sequence[Pair], missing: Missing = "leave") -> NDArray[np.float64]:
-        """Return B minus A of each pair, with missing outcomes treated as `missing` says."""
+    def differences(self, rows: Sequence[Pair], missing: Missing = "exclude") -> NDArray[np.float64]:
+        """Return B minus A of each pair."""
         import numpy as np
 
-        if missing == "leave":
+        if missing == "exclude":
             return np.array([row.b.value - row.a.value for row in rows])
         if (missing == "worst") == (self.metric.better == "higher"):
             return np.array([row.b.low - row.a.high for row in rows])
         return np.array([row.b.high - row.a.low for row in rows])
 
-    def evidence(self, *, group: str | None = None, missing: Missing = "leave") -> Evidence | None:
+    def evidence(self, *, group: str | None = None, missing: Missing = "exclude") -> Evidence | None:
         """Return the evidence on the difference; None if nothing is paired, or its bounds are unknown."""
         if self.metric.pool == "whole":
-            return self._whole(group) if missing == "leave" or self.complete else None
+            return self._bootstrap_evidence(group) if missing == "exclude" or self.complete else None
         rows = self.rows_of(group, missing)
         values = self.differences(rows, missing)
-        if not rows or any(map(isnan, values.tolist())) or (group is None and self.lacking(rows)):
+        if self._is_undefined(rows, group) or any(map(isnan, values.tolist())):
             return None
         macro = self.metric.pool == "macro" and group is None
         return difference.mean_evidence(
@@ -137,25 +141,29 @@ class Pairs:
         """Return both runs' estimates over the samples that both scored."""
         rows = self.rows_of(group)
         if self.metric.pool == "whole":
-            return self._reduce(self.a, rows), self._reduce(self.b, rows)
-        if not rows or (group is None and self.lacking(rows)):
+            return self._metric_over(self.a, rows), self._metric_over(self.b, rows)
+        if self._is_undefined(rows, group):
             return None, None
         macro = self.metric.pool == "macro" and group is None
         groups = [row.group for row in rows] if macro else None
         return _mean([row.a.value for row in rows], groups), _mean([row.b.value for row in rows], groups)
 
-    def lacking(self, rows: Sequence[Pair]) -> set[str]:
-        """Return the groups without a pair, if a mean over groups would need one of each."""
-        return self._groups - {row.group for row in rows} if self._groups else set()
+    def groups_without_pairs(self, rows: Sequence[Pair]) -> set[str]:
+        """Return the groups of a mean over groups of which no sample is paired; empty for other metrics."""
+        return self._macro_groups - {row.group for row in rows} if self._macro_groups else set()
+
+    def _is_undefined(self, rows: Sequence[Pair], group: str | None) -> bool:
+        """Return whether the metric has no value: nothing is paired, or a group of its mean is missing."""
+        return not rows or (group is None and bool(self.groups_without_pairs(rows)))
 
     @cached_property
-    def _groups(self) -> set[str]:
+    def _macro_groups(self) -> set[str]:
         """Return the groups of a mean over groups; empty for other metrics."""
         if self.metric.pool != "macro":
             return set()
         absent = {*self.a.absent_groups, *self.b.absent_groups}
-        asked = {gold.group for side in (self.a, self.b) for gold in side.golds.values()}
-        return asked | unmeasured_groups(self.metric, {}, absent, set())
+        expected = {gold.group for side in (self.a, self.b) for gold in side.golds.values()}
+        return expected | unmeasured_groups(self.metric, {}, absent, set())
 
     def tally(self, group: str | None = None) -> tuple[int, int, int] | None:
         """Count samples on which B is better, worse and equal; None if the metric has no value for single samples."""
@@ -166,8 +174,8 @@ class Pairs:
         if self.metric.pool == "whole":
             if not self.metric.headline:
                 return None
-            left, right = (_single_sample_values(side, rows, self.metric) for side in (self.a, self.b))
-            values = np.array(right) - np.array(left)
+            values_a, values_b = (_single_sample_values(side, rows, self.metric) for side in (self.a, self.b))
+            values = np.array(values_b) - np.array(values_a)
             if np.isnan(values).any():
                 return None
         values = values * self.sign
@@ -176,38 +184,37 @@ class Pairs:
 
     def bounds(self, group: str | None = None) -> tuple[float | None, float | None]:
         """Return the difference with missing outcomes counted against and for B; None if there are no bounds."""
-        worst, best = (self.evidence(group=group, missing=case) for case in ("worst", "best"))
+        worst, best = (self.evidence(group=group, missing=bound) for bound in ("worst", "best"))
         return worst.value if worst else None, best.value if best else None
 
-    def _reduce(self, side: Side, rows: Iterable[Pair]) -> float | None:
+    def _metric_over(self, side: Side, rows: Iterable[Pair]) -> float | None:
         names = {row.id for row in rows}
         try:
             return self.metric.of([point for point in side.points if point.id in names])
         except ValueError:
             return None
 
-    def _whole(self, group: str | None) -> Evidence | None:
+    def _bootstrap_evidence(self, group: str | None) -> Evidence | None:
         """Resample clusters of both runs jointly and reduce each run as a whole."""
         rows = self.rows_of(group)
-        order = {cluster: i for i, cluster in enumerate(dict.fromkeys(row.cluster for row in rows))}
-        cluster_of = {row.id: order[row.cluster] for row in rows}
+        cluster_index = {cluster: i for i, cluster in enumerate(dict.fromkeys(row.cluster for row in rows))}
+        cluster_of = {row.id: cluster_index[row.cluster] for row in rows}
         try:
-            left, right = (
-                resampled_statistic(self.metric, _by_cluster(side, cluster_of, len(order)))
-                for side in (self.a, self.b)
+            statistic_a, statistic_b = (
+                resampled_statistic(self.metric, _by_cluster(side, cluster_of)) for side in (self.a, self.b)
             )
         except ValueError:
             return None
 
         def statistic(indices: NDArray[np.intp]) -> float:
-            return right(indices) - left(indices)
+            return statistic_b(indices) - statistic_a(indices)
 
         seed = crc32(f"{group}/{len(rows)}".encode())  # the same resamples for every metric
-        budget = 20_000_000 if isinstance(self.metric.of, Resampled) else 2_000_000
-        resamples = min(2000, max(200, budget // max(1, len(rows))))
+        max_rows = 20_000_000 if isinstance(self.metric.of, Resampled) else 2_000_000
+        resamples = min(2000, max(200, max_rows // max(1, len(rows))))
         try:
             return difference.statistic_evidence(
-                len(order), statistic, seed=seed, resamples=resamples, width=self.metric.width
+                len(cluster_index), statistic, seed=seed, resamples=resamples, width=self.metric.width
             )
         except ValueError:
             return None
@@ -225,22 +232,22 @@ def _single_sample_values(side: Side, rows: Sequence[Pair], metric: Metric) -> l
     by_sample: dict[str, list[Point]] = defaultdict(list)
     for point in side.points:
         by_sample[point.id].append(point)
-    joint = structs.replace(metric, pool="micro", joint=True)
-    return [_value_and_count(by_sample[row.id], joint)[0] for row in rows]
+    joint_metric = structs.replace(metric, pool="micro", joint=True)
+    return [_value_and_count(by_sample[row.id], joint_metric)[0] for row in rows]
 
 
 def resampled_statistic(
     metric: Metric, clusters: Sequence[Sequence[Point]]
 ) -> Callable[[NDArray[np.intp]], float]:
     """Return the metric as a function of cluster indices, without copying points if the metric is `Resampled`."""
-    of: object = metric.of
-    if isinstance(of, Resampled):
-        return of.over(clusters)
+    statistic: object = metric.of
+    if isinstance(statistic, Resampled):
+        return statistic.over(clusters)
     return lambda indices: metric.of([point for index in indices.tolist() for point in clusters[index]])
 
 
-def _by_cluster(side: Side, cluster_of: Mapping[str, int], count: int) -> list[list[Point]]:
-    clusters: list[list[Point]] = [[] for _ in range(count)]
+def _by_cluster(side: Side, cluster_of: Mapping[str, int]) -> list[list[Point]]:
+    clusters: list[list[Point]] = [[] for _ in set(cluster_of.values())]
     for point in side.points:
         if point.id in cluster_of:
             clusters[cluster_of[point.id]].append(point)
@@ -250,7 +257,7 @@ def _by_cluster(side: Side, cluster_of: Mapping[str, int], count: int) -> list[l
 def merge_joint_samples(side: Side, metric: Metric) -> Side:
     """Merge the samples that a metric reads jointly: those with the same cluster and group.
 
-    A unit that is incomplete in a repeat is missing in that repeat; units without a value are excluded.
+    A unit is missing in a repeat in which it is incomplete; units without a value are excluded.
     """
     if not metric.together or side.merged:
         return side
@@ -260,20 +267,24 @@ def merge_joint_samples(side: Side, metric: Metric) -> Side:
     unit_of = {name: unit for unit, names in members.items() for name in names}
     golds = {}
     for unit, names in members.items():
-        absent = [p for n in names for p in substitute_points(n, side.golds[n], (0,), 0.0)]
-        if _value_and_count(absent, structs.replace(metric, joint=True))[1]:
+        substitutes = [
+            point for member in names for point in substitute_points(member, side.golds[member], (0,), 0.0)
+        ]
+        if _value_and_count(substitutes, structs.replace(metric, joint=True))[1]:
             golds[unit] = side.golds[names[0]]
     by_unit: dict[tuple[str, int], list[Point]] = defaultdict(list)
     for point in side.points:
         if unit_of.get(point.id) in golds:
             by_unit[unit_of[point.id], point.repeat].append(point)
     points = []
-    for (unit, repeat), parts in by_unit.items():
-        value, measured = _value_and_count(parts, structs.replace(metric, joint=True))
+    for (unit, repeat), unit_points in by_unit.items():
+        value, measured = _value_and_count(unit_points, structs.replace(metric, joint=True))
         if measured:
             verdict = "right" if value == 1 else "wrong"
-            merged = structs.replace(parts[0], id=unit, repeat=repeat, value=value, verdict=verdict, parts={})
-            points.append(merged)
+            first = unit_points[0]
+            points.append(
+                structs.replace(first, id=unit, repeat=repeat, value=value, verdict=verdict, parts={})
+            )
     return side._replace(points=points, golds=golds, merged=True)
 
 
@@ -283,7 +294,7 @@ class ReducedRun(NamedTuple):
     side: Side
     """Restricted to the samples that the metric applies to."""
     values: Mapping[str, Value]
-    """Without the samples that the metric leaves out."""
+    """Without the samples that the metric excludes."""
     coverage: float
     """Coverage over all samples of the run."""
 
@@ -296,7 +307,7 @@ def reduce_run(side: Side, metric: Metric) -> ReducedRun:
 
 
 def reduce_samples(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, Value]:
-    """Reduce the named samples one by one; samples that the metric leaves out are not in the result."""
+    """Reduce the named samples one by one; samples that the metric excludes are not in the result."""
     by_sample: dict[str, list[Point]] = {name: [] for name in names}
     for point in side.points:
         if point.id in by_sample:
@@ -316,23 +327,25 @@ def _without_joint(metric: Metric) -> Metric:
 def reduce_sample(
     name: str, points: list[Point], metric: Metric, *, gold: Gold, repeats: int
 ) -> Value | None:
-    """Reduce one sample of one run, with bounds if repeats are missing; None if the metric leaves the sample out.
+    """Reduce one sample of one run, with bounds if repeats are missing; None if the metric excludes the sample.
 
     A missing outcome has no point. A point for which the metric has no value is ignored.
     """
-    value, counted = _value_and_count(points, metric)
-    missing = repeats - len(points)
-    if missing <= 0:
+    value, scored_repeats = _value_and_count(points, metric)
+    missing_count = repeats - len(points)
+    if missing_count <= 0:
         return None if isnan(value) else Value(value, value, value)
     if metric.bounds is None or metric.pool == "whole":
         return Value(value, nan, nan)
     if not metric.joint:
-        known = value * counted if counted else 0.0
-        low, high = ((known + missing * bound) / (counted + missing) for bound in metric.bounds)
+        scored_sum = value * scored_repeats if scored_repeats else 0.0
+        low, high = (
+            (scored_sum + missing_count * bound) / (scored_repeats + missing_count) for bound in metric.bounds
+        )
         return Value(value, low, high)
-    absent = set(range(repeats)) - {point.repeat for point in points}
+    missing_repeats = set(range(repeats)) - {point.repeat for point in points}
     low, high = (
-        _value_and_count([*points, *substitute_points(name, gold, sorted(absent), bound)], metric)[0]
+        _value_and_count([*points, *substitute_points(name, gold, sorted(missing_repeats), bound)], metric)[0]
         for bound in metric.bounds
     )
     return None if isnan(low) or isnan(high) else Value(value, low, high)

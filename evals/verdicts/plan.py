@@ -22,17 +22,10 @@ from evals.verdicts.formatting import format_size
 from evals.verdicts.gate import check_noise
 from evals.verdicts.gate_cases import Case, case_of, metric_of, run_of, run_pair
 from evals.verdicts.noise import RepeatabilityReport
+from evals.verdicts.normal_designs import FixedItemsDesign, NormalDesign, UnknownNoise
 from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
 from evals.verdicts.policy import Entry, Policy, Pool
-from evals.verdicts.simulated_designs import (
-    Claims,
-    Design,
-    FixedItemsDesign,
-    Noise,
-    NormalDesign,
-    UnknownNoise,
-    noise_of,
-)
+from evals.verdicts.simulated_designs import Claims, Design, Noise, estimate_noise
 from evals.verdicts.suite_run import SuiteRun
 from evals.verdicts.within_item_noise import within_item_error
 
@@ -73,7 +66,7 @@ def plan(
     baseline: Sequence[SuiteRun],
     policy: Policy,
     *,
-    again: Sequence[SuiteRun] = (),
+    second_runs: Sequence[SuiteRun] = (),
     runs: Sequence[SuiteRun] = (),
     drop: float | None = None,
     reports: Mapping[str, RepeatabilityReport] | None = None,
@@ -82,31 +75,32 @@ def plan(
 ) -> Plan:
     """Simulate a gate before its runs exist.
 
-    `again`: a second run of the baseline's model; `runs`: further runs of the suites, from which variance components are
-    estimated; `drop`: the loss that budgets are computed for, default: each suite's margin.
+    `second_runs`: a second run of the baseline's model; `runs`: further runs of the suites, from which variance
+    components are estimated; `drop`: the loss that budgets are computed for, by default each suite's margin.
     """
     import numpy as np
 
-    known = reports or {}
-    check_noise(policy, {suite: report.limit for suite, report in known.items()}, baseline)
-    suites = [_planned_suite(rule, policy, baseline, again, known) for rule in policy.judged]
+    reports = reports or {}
+    check_noise(policy, {suite: report.limit for suite, report in reports.items()}, baseline)
+    suites = [_planned_suite(rule, policy, baseline, second_runs, reports) for rule in policy.judged_rules]
     rng = np.random.default_rng(seed)
-    unchanged = [s.claims(0.0, s.rule.margin, count=simulations, rng=rng) for s in suites]
-    at = [s.claims(s.rule.margin, s.rule.margin, count=simulations, rng=rng) for s in suites]
-    twice = [s.claims(2 * s.rule.margin, s.rule.margin, count=simulations, rng=rng) for s in suites]
-    scenarios = _scenarios(suites, unchanged, at, twice, policy)
-    plans = tuple(_plan_of(s, policy, *p) for s, *p in zip(suites, unchanged, at, twice, strict=True))
-    passes = scenarios[0].verdicts["pass"]
-    parts = _components(policy, baseline, [*again, *runs], known)
-    decides = passes >= policy.power
+    unchanged, at_margin, at_twice_margin = claims = tuple(
+        [suite.simulate(multiple, count=simulations, rng=rng) for suite in suites] for multiple in (0, 1, 2)
+    )
+    scenarios = _scenarios(suites, unchanged, at_margin, at_twice_margin, policy)
+    plans = tuple(
+        _suite_plan(suite, policy, *simulated) for suite, *simulated in zip(suites, *claims, strict=True)
+    )
+    components_by_entry = _components_by_entry(policy, baseline, [*second_runs, *runs], reports)
+    components = tuple(components for _, components in components_by_entry)
+    decides = (passes := scenarios[0].verdicts["pass"]) >= policy.power
     return Plan(
-        baseline=", ".join(dict.fromkeys(c.run for c in baseline)), decides=decides,
+        baseline=", ".join(dict.fromkeys(run.run for run in baseline)), decides=decides,
         why="" if decides else plan_advice.why_undecided(passes, policy, plans),
         nearest=() if decides else tuple(plan_advice.sufficient_changes(suites, plans, policy)), suites=plans,
-        scenarios=tuple(scenarios), simulations=simulations, seed=seed,
-        components=tuple(component for _, component in parts),
-        budgets=tuple(_budgets(parts, policy, baseline, drop)),
-        notes=(*plan_advice.plan_notes(suites), *_wording_notes([component for _, component in parts])),
+        scenarios=tuple(scenarios), simulations=simulations, seed=seed, components=components,
+        budgets=tuple(_budgets(components_by_entry, policy, baseline, drop)),
+        notes=(*plan_advice.plan_notes(suites), *_wording_notes(components)),
     )  # fmt: skip
 
 
@@ -114,89 +108,85 @@ def _planned_suite(
     rule: Entry | Pool,
     policy: Policy,
     baseline: Sequence[SuiteRun],
-    again: Sequence[SuiteRun],
-    known: Mapping[str, RepeatabilityReport],
+    second_runs: Sequence[SuiteRun],
+    reports: Mapping[str, RepeatabilityReport],
 ) -> PlannedSuite:
     entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
-    run_pairs, seconds = [], []
+    run_pairs, has_second_run = [], []
     for entry in entries:
-        pair = run_pair(entry, again, baseline) if again else None
-        seconds.append(pair is not None)
-        if pair is None:
-            pair = run_pair(entry, baseline, baseline)
-        if pair is None:
+        runs = run_pair(entry, second_runs, baseline) if second_runs else None
+        has_second_run.append(runs is not None)
+        if runs is None:
+            runs = run_pair(entry, baseline, baseline)
+        if runs is None:
             raise UsageError(f"policy: {entry.name}: not in the baseline")
-        run_pairs.append((pair[0], pair[1], metric_of(entry, pair[0])))
+        run_pairs.append((runs[0], runs[1], metric_of(entry, runs[0])))
     estimand = policy.estimand_of(rule)
     case = case_of(rule, run_pairs)
     designs = []
-    for number, (entry, second) in enumerate(zip(entries, seconds, strict=True)):
-        report = known.get(run_pairs[number][0].suite)
-        noise = noise_of(
-            case,
-            number,
-            stated=entry.discordance,
-            again=second,
-            reported=report.discordance if report else None,
+    for index, (entry, is_second_run) in enumerate(zip(entries, has_second_run, strict=True)):
+        report = reports.get(run_pairs[index][0].suite)
+        pairing, reported = case.pairings[index], report.discordance if report else None
+        noise = estimate_noise(
+            pairing, stated=entry.discordance, from_second_run=is_second_run, reported=reported
         )
-        part = case.parts[number]
-        design = _design(case, number, noise, second=second, estimand=estimand)
-        if estimand == "these-items" and report is None and within_item_error(part.a, part.metric) is None:
+        design = _design(case, index, noise, from_second_run=is_second_run, estimand=estimand)
+        own_noise = within_item_error(pairing.a, pairing.metric)
+        if estimand == "these-items" and report is None and own_noise is None:
             design = UnknownNoise(design.error, 0, noise)
         designs.append(design)
-    return PlannedSuite(rule, case, tuple(designs), tuple(c[0] for c in run_pairs))
+    return PlannedSuite(rule, case, tuple(designs), tuple(runs[0] for runs in run_pairs))
 
 
 def _design(
-    case: Case, number: int, noise: Noise, *, second: bool, estimand: Estimand
+    case: Case, index: int, noise: Noise, *, from_second_run: bool, estimand: Estimand
 ) -> Design | NormalDesign:
-    part = case.parts[number]
-    if not part.rows_of(None):
+    pairing = case.pairings[index]
+    if not pairing.rows_of(None):
         raise UsageError(f"policy: {case.rule.label}: nothing was scored in the baseline")
-    if estimand != "items-like-these" and part.metric.pool != "whole":
-        return FixedItemsDesign(Design(part, noise), seen=estimand == "this-run")
-    if part.metric.pool == "whole":
-        return NormalDesign.of(part, second=second)
-    return Design(part, noise)
+    if estimand != "items-like-these" and pairing.metric.pool != "whole":
+        return FixedItemsDesign(Design(pairing, noise), as_observed=estimand == "this-run")
+    if pairing.metric.pool == "whole":
+        return NormalDesign.of(pairing, from_second_run=from_second_run)
+    return Design(pairing, noise)
 
 
-def _components(
+def _components_by_entry(
     policy: Policy,
     baseline: Sequence[SuiteRun],
     runs: Sequence[SuiteRun],
-    known: Mapping[str, RepeatabilityReport],
+    reports: Mapping[str, RepeatabilityReport],
 ) -> list[tuple[Entry, Components]]:
-    pairs = []
+    result = []
     for entry in policy.suite:
         base = run_of(entry, baseline)
         if base is None:
             continue
-        report = known.get(base.suite)
+        report = reports.get(base.suite)
         stated = (report.discordance or None) if report else entry.discordance
-        if (parts := components(base, runs, discordance=stated)) is not None:
-            pairs.append((entry, parts))
-    return pairs
+        if (suite_components := components(base, runs, discordance=stated)) is not None:
+            result.append((entry, suite_components))
+    return result
 
 
 def _budgets(
-    parts: Sequence[tuple[Entry, Components]],
+    components_by_entry: Sequence[tuple[Entry, Components]],
     policy: Policy,
     baseline: Sequence[SuiteRun],
     drop: float | None,
 ) -> list[Budget]:
-    used = {c.suite: RunUsage(len(c.side.golds) * c.side.repeats, c.cost_usd, c.seconds) for c in baseline}
+    usage = {
+        run.suite: RunUsage(len(run.side.golds) * run.side.repeats, run.cost_usd, run.seconds)
+        for run in baseline
+    }
     rows = [
         budget(
-            component,
-            entry.margin if drop is None else drop,
-            change,
-            alpha=policy.alpha,
-            estimand=policy.estimand_of(entry),
-            used=used[component.suite],
+            suite_components, entry.margin if drop is None else drop, change, alpha=policy.alpha,
+            estimand=policy.estimand_of(entry), usage=usage[suite_components.suite],
         )
         for change in CHANGES
-        for entry, component in parts
-    ]
+        for entry, suite_components in components_by_entry
+    ]  # fmt: skip
     return sorted(rows, key=lambda row: (CHANGES.index(row.change), *_cost_key(row)))
 
 
@@ -207,12 +197,12 @@ def _cost_key(row: Budget) -> tuple[bool, float]:
     return False, float(row.calls) if row.cost_usd is None else row.cost_usd
 
 
-def _wording_notes(parts: Sequence[Components]) -> list[str]:
+def _wording_notes(components: Sequence[Components]) -> list[str]:
     return [
-        f"{part.suite}: the score moves by {format_size(sqrt(component.variance), part.unit)} (standard deviation) with the "
-        f"{name}, whatever the number of items: a smaller drop holds for this {name} alone"
-        for part in parts
-        for name, component in (("wording of the prompt", part.wording), ("judge", part.judge))
+        f"{suite.suite}: the score varies by {format_size(sqrt(component.variance), suite.unit)} (standard deviation) with the "
+        f"{name}, whatever the number of items: a smaller drop is specific to this {name}"
+        for suite in components
+        for name, component in (("wording of the prompt", suite.wording), ("judge", suite.judge))
         if component is not None and component.variance > 0
     ]
 
@@ -220,21 +210,21 @@ def _wording_notes(parts: Sequence[Components]) -> list[str]:
 def _scenarios(
     suites: Sequence[PlannedSuite],
     unchanged: Sequence[Claims],
-    at: Sequence[Claims],
-    twice: Sequence[Claims],
+    at_margin: Sequence[Claims],
+    at_twice_margin: Sequence[Claims],
     policy: Policy,
 ) -> list[Scenario]:
     scenarios = [_scenario("unchanged", suites, {}, unchanged, policy)]
     for i, suite in enumerate(suites):
         if suite.rule.tier == "advisory":
             continue
-        for words, claims, times in (("its margin", at, 1), ("twice its margin", twice, 2)):
+        for words, claims in {"its margin": at_margin, "twice its margin": at_twice_margin}.items():
             mixed = [claims[j] if j == i else unchanged[j] for j in range(len(suites))]
-            losses = {suite.rule.label: times * suite.rule.margin}
+            losses = {suite.rule.label: suite.rule.margin * (1 if claims is at_margin else 2)}
             scenarios.append(_scenario(f"{suite.rule.label} worse by {words}", suites, losses, mixed, policy))
     if len(suites) > 1:
-        losses = {s.rule.label: s.rule.margin for s in suites}
-        scenarios.append(_scenario("all worse by their margins", suites, losses, at, policy))
+        losses = {suite.rule.label: suite.rule.margin for suite in suites}
+        scenarios.append(_scenario("all worse by their margins", suites, losses, at_margin, policy))
     return scenarios
 
 
@@ -248,38 +238,41 @@ def _scenario(
     """Apply the policy to every simulated set of runs."""
     import numpy as np
 
-    counted = [i for i, s in enumerate(suites) if s.rule.tier != "advisory"]
-    critical = [i for i, s in enumerate(suites) if s.rule.tier == "critical"]
-    smallest = np.min([claims[i].p_regression for i in counted], axis=0)
-    alarm = smallest <= policy.alpha / len(counted)  # Holm rejects anything only if it rejects the smallest p
+    non_advisory = [i for i, suite in enumerate(suites) if suite.rule.tier != "advisory"]
+    critical = [i for i, suite in enumerate(suites) if suite.rule.tier == "critical"]
+    smallest_p = np.min([claims[i].p_regression for i in non_advisory], axis=0)
+    # Holm rejects any hypothesis only if it rejects that of the smallest p-value
+    alarm = smallest_p <= policy.alpha / len(non_advisory)
     passed = np.all([claims[i].p_pass <= policy.alpha for i in critical], axis=0) if critical else ~alarm
     shares = (float((passed & ~alarm).mean()), float(alarm.mean()), float((~passed & ~alarm).mean()))
     return Scenario(name=name, losses=losses, verdicts=dict(zip(VERDICTS, shares, strict=True)))
 
 
-def _plan_of(suite: PlannedSuite, policy: Policy, unchanged: Claims, at: Claims, twice: Claims) -> SuitePlan:
-    family = max(1, sum(rule.tier != "advisory" for rule in policy.judged))
+def _suite_plan(
+    suite: PlannedSuite, policy: Policy, unchanged: Claims, at_margin: Claims, at_twice_margin: Claims
+) -> SuitePlan:
+    family = max(1, sum(rule.tier != "advisory" for rule in policy.judged_rules))
     alpha = policy.alpha
-    strict = alpha / (family if suite.rule.tier != "advisory" else 1)
+    adjusted_alpha = alpha / (family if suite.rule.tier != "advisory" else 1)
     power, error = stats.z_quantile(0.8), suite.error
     tokens: dict[str, int] = {}
-    for c in suite.baselines:
-        for kind, used in c.tokens.items():
-            tokens[kind] = tokens.get(kind, 0) + used
-    costs = [c.cost_usd for c in suite.baselines if c.cost_usd is not None]
-    times = [c.seconds for c in suite.baselines if c.seconds is not None]
-    noises = [d.noise for d in suite.designs]
+    for run in suite.baselines:
+        for kind, count in run.tokens.items():
+            tokens[kind] = tokens.get(kind, 0) + count
+    costs = [run.cost_usd for run in suite.baselines if run.cost_usd is not None]
+    seconds = [run.seconds for run in suite.baselines if run.seconds is not None]
+    noises = [design.noise for design in suite.designs]
     return SuitePlan(
         suite=suite.rule.label, tier=suite.rule.tier, metric=suite.case.metric.name, unit=suite.case.metric.unit,
-        n=sum(len(part.rows_of(None)) for part in suite.case.parts), repeats=suite.baselines[0].side.repeats,
-        margin=suite.rule.margin, discordance=sum(n.discordance for n in noises) / len(noises),
-        source=", ".join(dict.fromkeys(n.source for n in noises)), error=error,
+        n=sum(len(pairing.rows_of(None)) for pairing in suite.case.pairings), repeats=suite.baselines[0].side.repeats,
+        margin=suite.rule.margin, discordance=sum(noise.discordance for noise in noises) / len(noises),
+        source=", ".join(dict.fromkeys(noise.source for noise in noises)), error=error,
         estimand=policy.estimand_of(suite.rule),
-        finds=suite.rule.margin + (stats.z_quantile(1 - strict) + power) * error,
+        finds=suite.rule.margin + (stats.z_quantile(1 - adjusted_alpha) + power) * error,
         detects=(stats.z_quantile(1 - alpha) + power) * error,
         passes_unchanged=float((unchanged.p_pass <= alpha).mean()),
-        passes_at_margin=float((at.p_pass <= alpha).mean()),
-        regression_at_twice=float((twice.p_regression <= strict).mean()), tokens=tokens,
+        passes_at_margin=float((at_margin.p_pass <= alpha).mean()),
+        regression_at_twice=float((at_twice_margin.p_regression <= adjusted_alpha).mean()), tokens=tokens,
         cost_usd=sum(costs) if len(costs) == len(suite.baselines) else None,
-        seconds=sum(times) if len(times) == len(suite.baselines) else None,
+        seconds=sum(seconds) if len(seconds) == len(suite.baselines) else None,
     )  # fmt: skip

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from math import ceil, floor, log10, sqrt
 
 from evals.report import statistics as stats
+from evals.verdicts.normal_designs import NormalDesign, UnknownNoise
 from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.simulated_designs import Design, NormalDesign, UnknownNoise
+from evals.verdicts.simulated_designs import Design
 
 ROUGH_ERROR = 0.1
-"""Relative standard error of the noise from which a plan says so: avg@4 on 30 questions has .15, its forecasts +-6 points."""
+"""Relative standard error of the noise above which a plan has a note on it (avg@4 on 30 questions: 0.15)."""
 
 
 def why_undecided(passes: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
     """Return why a policy cannot decide."""
     critical = [suite for suite in plans if suite.tier == "critical"]
-    weak = sorted(critical, key=lambda suite: suite.passes_unchanged)[:3]
-    names = ", ".join(f"{suite.suite} ({100 * suite.passes_unchanged:.0f} %)" for suite in weak)
+    weakest = sorted(critical, key=lambda suite: suite.passes_unchanged)[:3]
+    names = ", ".join(f"{suite.suite} ({100 * suite.passes_unchanged:.0f} %)" for suite in weakest)
     return (
-        f"an unchanged model passes in {100 * passes:.0f} % of simulations, {100 * policy.power:g} % are wanted; "
+        f"an unchanged model passes in {100 * passes:.0f} % of simulations, {100 * policy.power:g} % are required; "
         f"least likely to pass: {names}"
     )
 
@@ -29,12 +30,12 @@ def sufficient_changes(
     suites: Sequence[PlannedSuite], plans: Sequence[SuitePlan], policy: Policy
 ) -> list[str]:
     """Return the changes of each underpowered critical suite that would give the policy enough power."""
-    critical = [(s, p) for s, p in zip(suites, plans, strict=True) if p.tier == "critical"]
-    wanted = policy.power ** (1 / max(1, len(critical)))
-    need = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(wanted)
-    lines, weak = [], []
+    critical = [(suite, plan) for suite, plan in zip(suites, plans, strict=True) if plan.tier == "critical"]
+    target_power = policy.power ** (1 / max(1, len(critical)))
+    z_total = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(target_power)
+    lines, underpowered = [], []
     for suite, planned in critical:
-        if planned.passes_unchanged >= wanted:
+        if planned.passes_unchanged >= target_power:
             continue
         if any(isinstance(design, UnknownNoise) for design in suite.designs):
             lines.append(
@@ -42,21 +43,22 @@ def sufficient_changes(
                 'or estimand = "items-like-these"'
             )
             continue
-        weak.append(suite)
-        margin = _round_up(max(need * planned.error, planned.margin) * 1.02)
+        underpowered.append(suite)
+        margin = _round_up(max(z_total * planned.error, planned.margin) * 1.02)
         line = f"{planned.suite}: margin = {margin:g}"
-        if not any(isinstance(d, NormalDesign) for d in suite.designs):
-            repeats = ceil(planned.repeats * (need * planned.error / planned.margin) ** 2)
+        if not any(isinstance(design, NormalDesign) for design in suite.designs):
+            repeats = ceil(planned.repeats * (z_total * planned.error / planned.margin) ** 2)
             line += f", or {repeats} repeats in both runs in place of {planned.repeats} (with sampling on)"
         lines.append(f'{line}, or tier = "supporting"')
-    poolable = [s for s in weak if isinstance(s.rule, Entry) and isinstance(s.designs[0], Design)]
-    units = {(s.case.metric.unit, s.case.metric.better) for s in poolable}
+    poolable = [s for s in underpowered if isinstance(s.rule, Entry) and isinstance(s.designs[0], Design)]
+    units = {(suite.case.metric.unit, suite.case.metric.better) for suite in poolable}
     if len(poolable) > 1 and len(units) == 1:
-        together = sqrt(sum(s.error**2 for s in poolable)) / len(poolable)
-        alone = policy.power ** (1 / max(1, len(critical) - len(poolable) + 1))
-        margin = _round_up((stats.z_quantile(1 - policy.alpha) + stats.z_quantile(alone)) * together * 1.02)
+        pooled_error = sqrt(sum(suite.error**2 for suite in poolable)) / len(poolable)
+        power_each = policy.power ** (1 / max(1, len(critical) - len(poolable) + 1))
+        pooled_z = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(power_each)
+        margin = _round_up(pooled_z * pooled_error * 1.02)
         lines.append(
-            f"or judge {', '.join(s.rule.label for s in poolable)} together: [[pool]] with margin = {margin:g}"
+            f"or judge {', '.join(suite.rule.label for suite in poolable)} together: [[pool]] with margin = {margin:g}"
         )
     return lines
 
@@ -70,18 +72,20 @@ def _round_up(value: float) -> float:
 def plan_notes(suites: Sequence[PlannedSuite]) -> list[str]:
     """Return notes on assumed or imprecise inputs of a plan."""
     lines = []
-    assumed = [s.rule.label for s in suites if any(d.noise.source == "assumed" for d in s.designs)]
-    if assumed:
+    noises = {suite.rule.label: [design.noise for design in suite.designs] for suite in suites}
+    if assumed := [
+        name for name, estimates in noises.items() if any(noise.source == "assumed" for noise in estimates)
+    ]:
         lines.append(
             f"assumed, not measured, how much the model differs from itself: {', '.join(assumed)}; "
             "run it again and give --again RUN, or use `evals gate noise`, or set `discordance` in the policy"
         )
-    rough = {s.rule.label: max(d.noise.error for d in s.designs) for s in suites}
     lines += [
-        f"{name}: how much the model differs from itself is known to +-{100 * error:.0f} % only, so its chances are rough"
-        for name, error in rough.items()
-        if error > ROUGH_ERROR
+        f"{name}: how much the model differs from itself is known to +-{100 * error:.0f} % only, so its probabilities are approximate"
+        for name, estimates in noises.items()
+        if (error := max(noise.error for noise in estimates)) > ROUGH_ERROR
     ]
-    if any(isinstance(d, Design) and not d.alone for s in suites for d in s.designs):
-        lines.append("changes within a cluster are taken to be independent of each other")
+    designs = (design for suite in suites for design in suite.designs)
+    if any(isinstance(design, Design) and not design.unclustered for design in designs):
+        lines.append("changes within a cluster are assumed to be independent")
     return lines

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from evals.report.estimand_names import Estimand
 from evals.verdicts.gate_cases import Case
+from evals.verdicts.normal_designs import NormalDesign
 from evals.verdicts.policy import Entry, Pool, Tier
-from evals.verdicts.simulated_designs import Claims, Design, NormalDesign
+from evals.verdicts.simulated_designs import Claims, Design
 from evals.verdicts.suite_run import SuiteRun
 
 if TYPE_CHECKING:
@@ -41,11 +42,11 @@ class SuitePlan(Struct, frozen=True, kw_only=True):
     detects: float
     """Smallest drop that differs significantly from zero with 80 % power (one-sided alpha)."""
     passes_unchanged: float
-    """Chance that this suite passes with an unchanged model."""
+    """Probability that this suite passes with an unchanged model."""
     passes_at_margin: float
-    """Chance that it passes with a loss of its margin: at most alpha."""
+    """Probability that it passes with a loss of its margin: at most alpha."""
     regression_at_twice: float
-    """Chance that it is called a regression with a loss of twice its margin."""
+    """Probability that it is called a regression with a loss of twice its margin."""
     tokens: dict[str, int]
     """Number of tokens by kind, as in the baseline."""
     cost_usd: float | None
@@ -65,10 +66,10 @@ class PlannedSuite(NamedTuple):
         """Return the standard error of an unchanged model's difference."""
         return sqrt(sum(design.error**2 for design in self.designs)) / len(self.designs)
 
-    def claims(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Simulate both claims; the difference of a pool is taken to be normal."""
-        if len(self.designs) == 1:
-            return self.designs[0].simulate(loss, margin, count=count, rng=rng)
-        return NormalDesign(
-            self.error, sum(len(d.rows) for d in self.designs if isinstance(d, Design))
-        ).simulate(loss, margin, count=count, rng=rng)
+    def simulate(self, multiple: float, *, count: int, rng: np.random.Generator) -> Claims:
+        """Simulate both claims for a loss of a multiple of the margin; the difference of a pool is assumed normal."""
+        design, *others = self.designs
+        if others:
+            rows = sum(len(design.rows) for design in self.designs if isinstance(design, Design))
+            design = NormalDesign(self.error, rows)
+        return design.simulate(multiple * self.rule.margin, self.rule.margin, count=count, rng=rng)

@@ -1,8 +1,8 @@
 '''The policy of a gate: a TOML file with the largest acceptable loss of every suite.
 
 >>> parse(b"""
-... alpha = 0.05                   # chance of passing a candidate that is worse by the margin
-... coverage = 0.98                # below this share of scored sample-repeats nothing passes
+... alpha = 0.05                   # probability of passing a candidate that is worse by the margin
+... coverage = 0.98                # minimum share of scored sample-repeats
 ... [[suite]]
 ... name = "chembench:lamalab"
 ... protocol = "official"
@@ -46,7 +46,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metric: str = ""
     """Empty: the headline. `@k` stands for the run's repeats."""
     missing: Literal["worst", "tolerate"] = "worst"
-    """How missing outcomes are treated: at their worst, or left out (above the minimal coverage)."""
+    """Whether missing outcomes count at their worst value or are excluded (above the minimum coverage)."""
     plausible: float | None = None
     """Largest plausible gain; a larger one is an alarm that prevents a pass. Unset: three margins, without preventing it."""
     pool: str = ""
@@ -77,7 +77,7 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Series(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Gates that share one alpha, e.g. nightly ones; see `spending.py`."""
+    """Gates that share one alpha, e.g. nightly ones; see `alpha_spending.py`."""
 
     name: str
     """Name of the file in `results/series` that records the gates."""
@@ -89,11 +89,11 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A policy."""
 
     alpha: float = 0.05
-    """One-sided level: of all claims of regression together (Holm), of each claim of a pass."""
+    """One-sided level, of all claims of regression together (Holm) and of each claim of a pass."""
     coverage: float = 0.98
-    """Minimal share of scored sample-repeats, of candidate and baseline."""
+    """Minimum share of scored sample-repeats, of candidate and baseline."""
     power: float = 0.8
-    """For planning: minimal chance that an unchanged model passes."""
+    """For planning: minimum probability that an unchanged model passes."""
     final: float = 0.0
     """In sequential mode: share of alpha reserved for a final test if the items run out undecided."""
     estimand: Estimand = "items-like-these"
@@ -109,7 +109,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return sha256(msgspec.json.encode(self)).hexdigest()
 
     @property
-    def judged(self) -> tuple[Entry | Pool, ...]:
+    def judged_rules(self) -> tuple[Entry | Pool, ...]:
         """Return the rules that get a verdict: suites outside pools, then pools."""
         return (*(entry for entry in self.suite if not entry.pool), *self.pool)
 
@@ -129,10 +129,10 @@ def read(path: Path) -> Policy:
     except OSError as error:
         raise UsageError(f"cannot read the policy {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        why = cause(error)
-        if match := re.search(r"Expected `array`, got `(?:object|str)` - at `\$\.(\w+)`", why):
-            why = f"write [[{match[1]}]], as there may be several, and its name as a key: name = ..."
-        raise UsageError(f"policy {path}: {why}") from None
+        reason = cause(error)
+        if match := re.search(r"Expected `array`, got `(?:object|str)` - at `\$\.(\w+)`", reason):
+            reason = f"write [[{match[1]}]], as there may be several, and its name as a key: name = ..."
+        raise UsageError(f"policy {path}: {reason}") from None
 
 
 def parse(text: bytes) -> Policy:
@@ -162,7 +162,7 @@ def _find_faults(policy: Policy) -> Iterator[str]:
         if not 1 <= series.gates <= MAX_GATES:
             yield f"series: gates must lie between 1 and {MAX_GATES}, got {series.gates}"
     if not policy.suite:
-        yield "there is no [[suite]] in it"
+        yield "it has no [[suite]]"
     keys = Counter((e.name.replace("_", "-"), e.protocol, e.metric) for e in policy.suite)
     pools = Counter(pool.name for pool in policy.pool)
     yield from (f"suite {key[0]!r} is defined twice" for key, count in keys.items() if count > 1)
@@ -174,8 +174,8 @@ def _find_faults(policy: Policy) -> Iterator[str]:
         if entry.pool and entry.pool not in pools:
             yield f"suite {entry.name!r} names pool {entry.pool!r}, which is not defined"
     yield from (f"pool {pool.name!r} has no suites" for pool in policy.pool if not policy.members(pool))
-    if policy.suite and all(rule.tier == "advisory" for rule in policy.judged):
-        yield "every suite in it is advisory: such a gate cannot fail"
+    if policy.suite and all(rule.tier == "advisory" for rule in policy.judged_rules):
+        yield "every suite is advisory: such a gate cannot fail"
 
 
 MAX_GATES = 10_000

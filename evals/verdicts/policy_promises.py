@@ -20,14 +20,14 @@ from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
 def make_promise(policy_file: Path, options: Options, *, suites: Sequence[str] = ()) -> Promise:
     """Return the promise for a policy's suites, or only the named ones; raises UsageError for a suite not in the policy."""
     policy = policies.read(policy_file)
-    known = {normalise_suite_name(entry.name): entry for entry in policy.suite}
-    if unknown := [name for name in suites if normalise_suite_name(name) not in known]:
-        raise UsageError(f"policy {policy_file} has no suite {unknown[0]}; it has {', '.join(known)}")
-    chosen = [known[normalise_suite_name(name)] for name in suites] or list(policy.suite)
+    entries = {normalise_suite_name(entry.name): entry for entry in policy.suite}
+    if unknown := [name for name in suites if normalise_suite_name(name) not in entries]:
+        raise UsageError(f"policy {policy_file} has no suite {unknown[0]}; it has {', '.join(entries)}")
+    selected = [entries[normalise_suite_name(name)] for name in suites] or list(policy.suite)
     return Promise(
         made=time.time(),
         policy_sha256=policy.sha256,
-        suites=tuple(promised for entry in chosen for promised in _promised(entry, policy, options)),
+        suites=tuple(promised for entry in selected for promised in _promised(entry, policy, options)),
     )
 
 
@@ -37,10 +37,10 @@ def promise_remarks(candidate: Sequence[SuiteRun], policy: Policy) -> list[str]:
 
 
 def _remark(suite_run: SuiteRun, policy: Policy) -> str:
-    standing = suite_run.promise
+    status = suite_run.promise
     if suite_run.promised_policy != policy.sha256:
-        standing = f"{BROKEN}: the policy changed" if standing == KEPT else f"{standing}; the policy changed"
-    return f"{suite_run.suite}: promise {standing}"
+        status = f"{BROKEN}: the policy changed" if status == KEPT else f"{status}; the policy changed"
+    return f"{suite_run.suite}: promise {status}"
 
 
 def _promised(entry: Entry, policy: Policy, options: Options) -> list[PromisedSuite]:
@@ -50,15 +50,9 @@ def _promised(entry: Entry, policy: Policy, options: Options) -> list[PromisedSu
     ]
     return [
         PromisedSuite(
-            suite=config.suite,
-            protocol=config.protocol,
-            version=config.version,
-            data_sha256=config.data_sha256,
-            seed=config.seed,
-            repeats=config.repeats,
-            limit=config.limit,
-            judge=config.judge,
+            suite=config.suite, protocol=config.protocol, version=config.version, data_sha256=config.data_sha256,
+            seed=config.seed, repeats=config.repeats, limit=config.limit, judge=config.judge,
             estimand=policy.estimand_of(entry),
         )
         for config in configs
-    ]
+    ]  # fmt: skip

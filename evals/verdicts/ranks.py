@@ -28,26 +28,22 @@ def ranks(
     suite: str,
     values: Mapping[str, float | None],
     models: Mapping[str, str],
-    worse_than: Mapping[str, AbstractSet[str]],
+    significantly_worse: Mapping[str, AbstractSet[str]],
     *,
     better: Literal["higher", "lower"],
 ) -> list[Rank]:
-    """Rank runs by value; `worse_than` maps a run to the significantly worse ones."""
+    """Rank runs by value; `significantly_worse` maps a run to the runs that are significantly worse."""
     sign = -1 if better == "higher" else 1
-    order = sorted(values, key=lambda run: (values[run] is None, sign * (values[run] or 0.0)))
-    shared = letters(order, worse_than)
+    ranked = sorted(values, key=lambda run: (values[run] is None, sign * (values[run] or 0.0)))
+    groups = compact_letter_display(ranked, significantly_worse)
     return [
         Rank(
-            suite=suite,
-            run=run,
-            model=models[run],
-            value=values[run],
-            rank_low=1 + sum(run in losers for losers in worse_than.values()),
-            rank_high=len(order) - len(worse_than.get(run, ())),
-            groups=shared[run],
+            suite=suite, run=run, model=models[run], value=values[run], groups=groups[run],
+            rank_low=1 + sum(run in losers for losers in significantly_worse.values()),
+            rank_high=len(ranked) - len(significantly_worse.get(run, ())),
         )
-        for run in order
-    ]
+        for run in ranked
+    ]  # fmt: skip
 
 
 LETTERS = "".join(
@@ -58,65 +54,66 @@ LETTERS = "".join(
 MAX_CLIQUES = len(LETTERS)
 
 
-def letters(order: Sequence[str], worse_than: Mapping[str, AbstractSet[str]]) -> dict[str, str]:
+def compact_letter_display(
+    ranked: Sequence[str], significantly_worse: Mapping[str, AbstractSet[str]]
+) -> dict[str, str]:
     """Return a compact letter display: two runs share a letter exactly if they are not significantly different.
 
     A letter denotes a maximal set of runs without significant differences (Piepho 2004, doi 10.1198/1061860043515).
     Letters are ordered by the best run of their set. If there are more sets than letters, a subset that still covers
     every pair is used.
     """
-    tied = {
-        run: {
-            other
-            for other in order
-            if other != run and other not in worse_than.get(run, ()) and run not in worse_than.get(other, ())
-        }
-        for run in order
+    worse = {run: set(significantly_worse.get(run, ())) for run in ranked}
+    not_different = {
+        run: {other for other in ranked if other not in {run, *worse[run]} and run not in worse[other]}
+        for run in ranked
     }
-    rank = {run: i for i, run in enumerate(order)}
-    cliques = _cliques(tied, rank)
+    position = {run: i for i, run in enumerate(ranked)}
+    cliques = _cliques(not_different, position)
     if len(cliques) > MAX_CLIQUES:
-        cliques = _covering_cliques(tied, rank)
-    cliques.sort(key=lambda clique: sorted(rank[run] for run in clique))
-    shared = dict.fromkeys(order, "")
+        cliques = _covering_cliques(not_different, position)
+    cliques.sort(key=lambda clique: sorted(position[run] for run in clique))
+    groups = dict.fromkeys(ranked, "")
     for letter, clique in zip(LETTERS, cliques, strict=False):
         for run in clique:
-            shared[run] += letter
-    return shared
+            groups[run] += letter
+    return groups
 
 
-def _cliques(tied: Mapping[str, set[str]], rank: Mapping[str, int]) -> list[set[str]]:
+def _cliques(not_different: Mapping[str, set[str]], position: Mapping[str, int]) -> list[set[str]]:
     """Return the maximal cliques (Bron and Kerbosch 1973, with pivoting); stops after `MAX_CLIQUES`."""
     cliques: list[set[str]] = []
 
-    def grow(chosen: set[str], candidates: set[str], excluded: set[str]) -> None:
+    def grow(clique: set[str], candidates: set[str], excluded: set[str]) -> None:
         if not candidates and not excluded:
-            cliques.append(chosen)
+            cliques.append(clique)
             return
-        pivot = max(candidates | excluded, key=lambda run: (len(tied[run] & candidates), -rank[run]))
-        for run in sorted(candidates - tied[pivot], key=rank.__getitem__):
+        pivot = max(
+            candidates | excluded, key=lambda run: (len(not_different[run] & candidates), -position[run])
+        )
+        for run in sorted(candidates - not_different[pivot], key=position.__getitem__):
             if len(cliques) > MAX_CLIQUES:
                 return
-            grow(chosen | {run}, candidates & tied[run], excluded & tied[run])
+            grow(clique | {run}, candidates & not_different[run], excluded & not_different[run])
             candidates = candidates - {run}
             excluded = excluded | {run}
 
-    grow(set(), set(tied), set())
+    grow(set(), set(not_different), set())
     return cliques
 
 
-def _covering_cliques(tied: Mapping[str, set[str]], rank: Mapping[str, int]) -> list[set[str]]:
+def _covering_cliques(not_different: Mapping[str, set[str]], position: Mapping[str, int]) -> list[set[str]]:
     """Return maximal cliques that together cover every pair, chosen greedily."""
-    uncovered = {frozenset((a, b)) for a in tied for b in tied[a]}
-    cliques: list[set[str]] = [{run} for run in tied if not tied[run]]
+    uncovered = {frozenset((a, b)) for a in not_different for b in not_different[a]}
+    cliques: list[set[str]] = [{run} for run in not_different if not not_different[run]]
 
     def priority(run: str) -> tuple[int, int]:
-        return -sum(frozenset((run, other)) in uncovered for other in clique), rank[run]
+        return -sum(frozenset((run, other)) in uncovered for other in clique), position[run]
 
     while uncovered:
-        clique = set(min(uncovered, key=lambda pair: sorted(rank[run] for run in pair)))
-        for run in sorted(tied, key=priority):
-            if run not in clique and clique <= tied[run]:
+        clique = set(min(uncovered, key=lambda pair: sorted(position[run] for run in pair)))
+        for run in sorted(not_different, key=priority):
+            if run not in clique and clique <= not_different[run]:
                 clique.add(run)
         uncovered -= {frozenset((a, b)) for a in clique for b in clique}
         cliques.append(clique)

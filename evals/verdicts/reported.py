@@ -1,4 +1,4 @@
-"""Published numbers of others, with their conditions as far as the source states them.
+"""Published results, with their conditions as far as the source states them.
 
 A file `claims/*.toml` holds tables as printed in a source, one `[[claim]]` per benchmark:
 
@@ -71,7 +71,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Whether the source replaced the number later."""
     note: str = ""
     erratum: str = ""
-    """What is wrong with the number, or cannot be concluded from it; found here, not by the source."""
+    """What is wrong with the number, or cannot be concluded from it, according to us."""
     knobs: dict[str, Any] = {}
     """Known conditions: temperature, top_p, top_k, max_tokens, thinking, repeats, judge ("none": scored by a rule)."""
     told: str = ""
@@ -83,9 +83,9 @@ class Claim(Struct, frozen=True, kw_only=True):
 
 
 MAX_VALUE = 10**12
-"""Greatest value of a claim."""
+"""Largest value of a claim."""
 MAX_DIGITS = 30
-"""Number of decimals of a claim."""
+"""Maximum number of decimals of a claim."""
 
 
 class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,26 +119,26 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_claims(results: Path | None = None) -> list[Claim]:
     """Read the claims of the package and of a results folder; raises DataError."""
-    own = [results / "claims"] if results else []
-    shipped = [place for place in CLAIM_FOLDERS if place.is_dir()][:1]
-    folders = dict.fromkeys(place.resolve() for place in (*shipped, *own))
+    extra = [results / "claims"] if results else []
+    packaged = [folder for folder in CLAIM_FOLDERS if folder.is_dir()][:1]
+    folders = dict.fromkeys(folder.resolve() for folder in (*packaged, *extra))
     return [claim for folder in folders for path in sorted(folder.glob("*.toml")) for claim in read(path)]
 
 
 def claims_by_id(results: Path | None = None) -> dict[str, Claim]:
     """Return all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number if needed to be unique."""
     claims = load_claims(results if results and (results / "claims").is_dir() else None)
-    short = Counter(map(_id, claims))
-    names: dict[str, Claim] = {}
+    id_counts = Counter(map(_id, claims))
+    by_id: dict[str, Claim] = {}
     for claim in claims:
-        name = _id(claim)
-        if short[name] > 1:
-            name = f"{name}/{claim.protocol or 'unknown'}/{claim.date or 'undated'}"
+        claim_id = _id(claim)
+        if id_counts[claim_id] > 1:
+            claim_id = f"{claim_id}/{claim.protocol or 'unknown'}/{claim.date or 'undated'}"
         count = 1
-        while (full := name if count == 1 else f"{name}/{count}") in names:
+        while (unique_id := claim_id if count == 1 else f"{claim_id}/{count}") in by_id:
             count += 1
-        names[full] = claim
-    return names
+        by_id[unique_id] = claim
+    return by_id
 
 
 def _id(claim: Claim) -> str:

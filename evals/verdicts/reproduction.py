@@ -1,9 +1,9 @@
 """Comparison of a run with a published number: equivalent, different, inconclusive, or not comparable, and why.
 
 Both used the same items, so only the run-to-run noise (the estimand is `these-items`) and the rounding of the printed
-number count, not the sampling of items. *Equivalent*: the difference is shown to be within d (two one-sided tests,
-Schuirmann 1987, each at 5 %). *Different*: it is shown not to be 0 (5 %, two-sided). Otherwise *inconclusive*, with the
-minimum detectable shift at 80 % power. The protocol and every stated condition (temperature, max tokens, repeats, judge
+number count, not the sampling of items. *Equivalent*: the difference is significantly within the margin (two one-sided
+tests, Schuirmann 1987, each at 5 %). *Different*: it differs significantly from 0 (5 %, two-sided). Otherwise
+*inconclusive*, with the minimum detectable shift at 80 % power. The protocol and every stated condition (temperature, max tokens, repeats, judge
 ...; `knobs` in the files of claims) must be the same; conditions that the source does not state are listed, since they
 may explain a difference.
 """
@@ -38,7 +38,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """Result of comparing a run with a claim."""
 
     claim: str
-    """Its id."""
+    """Id of the claim."""
     verdict: Verdict
     claimed: float
     measured: float | None = None
@@ -61,7 +61,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     estimand: Estimand = "these-items"
     unit: str = "fraction"
     because: tuple[str, ...] = ()
-    """Why the two do not compare."""
+    """Why the two are not comparable."""
     unknown: tuple[str, ...] = ()
     """Conditions that the source does not state."""
     erratum: str = ""
@@ -88,40 +88,29 @@ def measured_scores(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any
     """Return the headlines of runs, and the means that protocols define over variants."""
     runs = [
         MeasuredScore(
-            suite=card.config.suite,
-            protocol=card.config.protocol,
-            metric=head.metric,
-            unit=head.unit,
-            value=head.value,
-            low=head.low,
-            high=head.high,
-            cards=(card,),
+            suite=card.config.suite, protocol=card.config.protocol, metric=headline.metric, unit=headline.unit,
+            value=headline.value, low=headline.low, high=headline.high, cards=(card,),
         )
         for card in cards
-        if (head := card.headline) is not None
-    ]
-    for mean in aggregates:
-        runs.append(
-            MeasuredScore(
-                suite=f"{mean['suite']}:{mean['name']}" if "metric" in mean else mean["suite"],
-                protocol=mean["protocol"],
-                metric=mean.get("metric", "mean over variants"),
-                unit="fraction",
-                value=mean["value"],
-                low=mean["low"],
-                high=mean["high"],
-                cards=tuple(card for card in cards if card.run in mean["runs"]),
-            )
+        if (headline := card.headline) is not None
+    ]  # fmt: skip
+    means = [
+        MeasuredScore(
+            suite=f"{mean['suite']}:{mean['name']}" if "metric" in mean else mean["suite"], protocol=mean["protocol"],
+            metric=mean.get("metric", "mean over variants"), unit="fraction", value=mean["value"], low=mean["low"],
+            high=mean["high"], cards=tuple(card for card in cards if card.run in mean["runs"]),
         )
-    return runs
+        for mean in aggregates
+    ]  # fmt: skip
+    return runs + means
 
 
-def check(
-    run: MeasuredScore, claims: Mapping[str, Claim], model: str, *, within: float | None = None
+def check_claims(
+    run: MeasuredScore, claims: Mapping[str, Claim], model: str, *, margin: float | None = None
 ) -> list[Finding]:
     """Compare a measured number with every claim of its suite and model, except superseded ones."""
     return [
-        _finding(run, name, claim, within)
+        _finding(run, name, claim, margin)
         for name, claim in claims.items()
         if claim.suite == run.suite and same_model(claim.model, model) and not claim.superseded
     ]
@@ -133,14 +122,15 @@ def with_noise(
     """Add the run-to-run noise to a measured value: from its own repeats, or from a matching repeatability report."""
     if len(run.cards) != 1:
         return run
-    suite_run = next((c for c in suite_runs if c.suite == run.suite and c.protocol == run.protocol), None)
+    key = (run.suite, run.protocol)
+    suite_run = next((other for other in suite_runs if (other.suite, other.protocol) == key), None)
     if suite_run is None:
         return run
     if (error := within_item_error(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
         return structs.replace(run, noise=error, noise_from="own repeats")
     for report in reports:
-        same = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
-        if same == (
+        conditions = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
+        if conditions == (
             suite_run.suite, suite_run.protocol, suite_run.data_sha256, suite_run.model, suite_run.headline.name,
         ):  # fmt: skip
             scale = sqrt(report.repeats / suite_run.side.repeats)
@@ -158,77 +148,78 @@ def normalise_model_name(name: str) -> str:
     return "".join(c for c in name.rpartition("/")[2].lower() if c.isalnum())
 
 
-def _finding(run: MeasuredScore, name: str, claim: Claim, within: float | None) -> Finding:
+def _finding(run: MeasuredScore, name: str, claim: Claim, margin: float | None) -> Finding:
     conditions = relevant_conditions(claim)
     unknown = tuple(name for name in conditions if name not in claim.knobs)
-    because = (*_incomparable(run, claim), *_different_conditions(run, claim, conditions))
-    if because or run.value is None:
-        because = because or ("nothing was scored",)
+    reasons = (*_incomparability_reasons(run, claim), *_different_conditions(run, claim, conditions))
+    if reasons or run.value is None:
+        reasons = reasons or ("nothing was scored",)
         return Finding(
             claim=name, verdict="not comparable", claimed=claim.value, measured=run.value, low=run.low, high=run.high,
-            unit=claim.unit, because=because, unknown=unknown, erratum=claim.erratum,
+            unit=claim.unit, because=reasons, unknown=unknown, erratum=claim.erratum,
         )  # fmt: skip
-    return _test_claim(run, name, claim, unknown, within)
+    return _test_claim(run, name, claim, unknown, margin)
 
 
 def _test_claim(
-    run: MeasuredScore, name: str, claim: Claim, unknown: tuple[str, ...], within: float | None
+    run: MeasuredScore, name: str, claim: Claim, unknown: tuple[str, ...], stated_margin: float | None
 ) -> Finding:
     """Test difference and equivalence against the noise of both runs."""
     value = run.value or 0.0
-    noise, source = _noise(run)
-    error, half, difference = sqrt(2) * noise, rounding_error(claim), value - claim.value
-    d = (
-        within
-        if within is not None
+    noise, source = _noise_and_source(run)
+    error, rounding, difference = sqrt(2) * noise, rounding_error(claim), value - claim.value
+    margin = (
+        stated_margin
+        if stated_margin is not None
         else DEFAULT_MARGIN
         if claim.unit == "fraction"
         else DEFAULT_MARGIN * abs(claim.value)
     )
     two_sided, one_sided, power = z_quantile(0.975), z_quantile(0.95), z_quantile(0.8)
     verdict: Verdict = "inconclusive"
-    if abs(difference) + half + one_sided * error <= d:
+    if abs(difference) + rounding + one_sided * error <= margin:
         verdict = "equivalent"
-    elif abs(difference) - half > two_sided * error:
+    elif abs(difference) - rounding > two_sided * error:
         verdict = "different"
     return Finding(
         claim=name, verdict=verdict, claimed=claim.value, measured=value, low=run.low, high=run.high,
-        difference=difference, difference_low=difference - half - two_sided * error,
-        difference_high=difference + half + two_sided * error, within=d,
-        detectable=half + (two_sided + power) * error, noise=noise, noise_from=source, unit=claim.unit,
+        difference=difference, difference_low=difference - rounding - two_sided * error,
+        difference_high=difference + rounding + two_sided * error, within=margin,
+        detectable=rounding + (two_sided + power) * error, noise=noise, noise_from=source, unit=claim.unit,
         unknown=unknown, erratum=claim.erratum,
     )  # fmt: skip
 
 
-def _noise(run: MeasuredScore) -> tuple[float, str]:
+def _noise_and_source(run: MeasuredScore) -> tuple[float, str]:
     """Return the standard deviation between runs; if not measured, the sampling error of the items as an upper bound."""
     if run.noise is not None:
         return run.noise, run.noise_from
     if run.low is None or run.high is None:
         return inf, "not measured"
-    bound = (run.high - run.low) / 2 / z_quantile(0.975)
-    return bound, "not measured: taken as the sampling error, its upper bound"
+    upper_bound = (run.high - run.low) / 2 / z_quantile(0.975)
+    return upper_bound, "not measured: taken as the sampling error, its upper bound"
 
 
 def rounding_error(claim: Claim) -> float:
     """Return half a unit of the last printed digit: 83.5 % was between 83.45 and 83.55."""
-    scale = 100 if claim.unit == "fraction" else 1
+    factor = 100 if claim.unit == "fraction" else 1
     digits = claim.digits
     if digits is None:
-        digits = max(len(f"{claim.value * scale:.6f}".rstrip("0").partition(".")[2]), 1)
-    return 0.5 * 10.0**-digits / scale
+        digits = max(len(f"{claim.value * factor:.6f}".rstrip("0").partition(".")[2]), 1)
+    return 0.5 * 10.0**-digits / factor
 
 
 def relevant_conditions(claim: Claim) -> tuple[str, ...]:
     """Return the conditions that matter for a claim: the judge only if the protocol may have one."""
     try:
-        judged = not claim.protocol or any(s.judged for s in load.recorded_suite(claim.suite, claim.protocol))
+        suites = load.recorded_suite(claim.suite, claim.protocol) if claim.protocol else []
+        judged = not claim.protocol or any(suite.judged for suite in suites)
     except (UnknownName, Untrusted):
         judged = True
     return CONDITIONS if judged else CONDITIONS[:-1]
 
 
-def _incomparable(run: MeasuredScore, claim: Claim) -> list[str]:
+def _incomparability_reasons(run: MeasuredScore, claim: Claim) -> list[str]:
     """Return the differences in protocol, unit and data."""
     reasons = []
     if not claim.protocol:
@@ -247,8 +238,8 @@ def _incomparable(run: MeasuredScore, claim: Claim) -> list[str]:
         reasons.append("sample items here, the benchmark there")
     if any(card.config.limit is not None for card in run.cards):
         reasons.append("a subset here, the whole benchmark there")
-    if lacking := [card for card in run.cards if card.coverage < 1]:
-        reasons.append(f"coverage {100 * min(card.coverage for card in lacking):.1f} % here")
+    if incomplete := [card for card in run.cards if card.coverage < 1]:
+        reasons.append(f"coverage {100 * min(card.coverage for card in incomplete):.1f} % here")
     return reasons
 
 
@@ -267,21 +258,22 @@ def _different_conditions(run: MeasuredScore, claim: Claim, conditions: Sequence
     """Return the stated conditions that differ; those of an imported run are unknown."""
     reasons = []
     for name in (name for name in conditions if name in claim.knobs):
-        there = claim.knobs[name]
-        different = next((card for card in run.cards if _condition(card, name) != there), None)
+        stated = claim.knobs[name]
+        different = next((card for card in run.cards if _condition_of(card, name) != stated), None)
         if different is not None:
-            reasons.append(f"{name} {_format_condition(different, name)} here, {format_setting(there)} there")
+            here = _format_condition(different, name)
+            reasons.append(f"{name} {here} here, {format_setting(stated)} there")
     return reasons
 
 
 def _format_condition(card: Card, name: str) -> str:
-    value = _condition(card, name)
+    value = _condition_of(card, name)
     if value is not None:
         return format_setting(value)
     return "unknown" if card.origin != "run" else "the server's default"
 
 
-def _condition(card: Card, name: str) -> Any:
+def _condition_of(card: Card, name: str) -> Any:
     if name == "repeats":
         return card.config.repeats
     if name == "judge":

@@ -33,7 +33,7 @@ from evals.verdicts.pairs import Side, reduce_sample, reduce_samples
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, normalise_suite_name
 
-BIAS_NOTE = "stopped as soon as the gate could decide: the point estimate is biased and not to be quoted"
+BIAS_NOTE = "stopped as soon as the gate could decide: the point estimate is biased and must not be quoted"
 
 
 class Stoppable(Protocol):
@@ -41,43 +41,48 @@ class Stoppable(Protocol):
 
     def end(self, why: str) -> None:
         """Make no further calls."""
-        ...
 
 
 class SuiteTest:
     """The sequential test of one suite."""
 
     def __init__(
-        self, job: Job, entry: Entry, old: SuiteRun, *, seed: int, estimand: Estimand = "items-like-these"
+        self,
+        job: Job,
+        entry: Entry,
+        baseline: SuiteRun,
+        *,
+        seed: int,
+        estimand: Estimand = "items-like-these",
     ) -> None:
         self.entry, self.job, self.estimand = entry, job, estimand
-        new = _without_outcomes(job)
-        if reasons := incomparability_reasons(old, new):
+        candidate = _without_outcomes(job)
+        if reasons := incomparability_reasons(baseline, candidate):
             raise UsageError(f"baseline and candidate cannot be compared: {'; '.join(reasons)}")
-        self.metric, self.old_metric = metric_of(entry, new), metric_of(entry, old)
+        self.metric, self.baseline_metric = metric_of(entry, candidate), metric_of(entry, baseline)
         self.width = self._checked_width()
-        self.golds = measured_samples(self.metric, new.side.golds, repeats=job.repeats)
+        self.golds = measured_samples(self.metric, candidate.side.golds, repeats=job.repeats)
         self.scorer = self.metric.scorer or next(iter(job.suite.scorers))
-        side = old.side_of(self.old_metric)
-        self.before = reduce_samples(side, self.old_metric, side.golds)
-        hashed = old.hashed is not None
-        self.hidden = {name: baselines.id_hash(old.suite, name) if hashed else name for name in self.golds}
+        side = baseline.side_of(self.baseline_metric)
+        self.baseline_values = reduce_samples(side, self.baseline_metric, side.golds)
+        self.baseline_ids = {name: name for name in self.golds}
+        if baseline.hashed is not None:
+            self.baseline_ids = {name: baselines.id_hash(baseline.suite, name) for name in self.golds}
         self.clusters = self._order(seed)
-        sizes = self._weights()
-        self.weights = sizes
-        heavy = [sum(sizes[name] for name in cluster) for cluster in self.clusters]
+        self.weights = self._weights()
+        cluster_weights = [sum(self.weights[name] for name in cluster) for cluster in self.clusters]
         self.bets = Bets(
             margin=entry.margin,
             width=self.width,
-            largest=max(heavy),
-            evenness=max(heavy) * sum(heavy) / sum(weight * weight for weight in heavy),
-            population=sum(heavy) if estimand == "this-run" else None,
+            max_weight=max(cluster_weights),
+            evenness=max(cluster_weights) * sum(cluster_weights) / sum(w * w for w in cluster_weights),
+            population=sum(cluster_weights) if estimand == "this-run" else None,
         )
         self.outcomes: dict[str, dict[int, Point | None]] = {}
-        self.next = 0
+        self.next_cluster = 0
         """Index of the first incomplete cluster."""
-        self.n = self.scored = 0
-        self.total = self.weight = 0.0
+        self.processed = self.scored = 0
+        self.gain_total = self.weight_total = 0.0
 
     def _checked_width(self) -> float:
         """Return the width of the metric's scale; raises UsageError if the suite cannot be tested sequentially."""
@@ -89,8 +94,8 @@ class SuiteTest:
         width = self.metric.width
         if width is None or self.metric.pool == "whole" or self.metric.together:
             raise UsageError(
-                f"{self.job.suite.id}: --until-decided needs a mean of bounded values per sample, {self.metric.name} is "
-                "none"
+                f"{self.job.suite.id}: --until-decided needs a mean of bounded values per sample, which "
+                f"{self.metric.name} is not"
             )
         if self.entry.margin >= width:
             raise UsageError(
@@ -102,73 +107,79 @@ class SuiteTest:
         """Return the clusters in a seeded random order, without samples that the baseline lacks."""
         clusters: dict[str, list[str]] = {}
         for name, gold in self.golds.items():
-            if self.hidden[name] in self.before:
+            if self.baseline_ids[name] in self.baseline_values:
                 clusters.setdefault(gold.cluster, []).append(name)
         if len(clusters) < 2:
             raise UsageError(f"{self.job.suite.id}: baseline and candidate share fewer than two samples")
 
-        def draw(cluster: str) -> bytes:
+        def sort_key(cluster: str) -> bytes:
             return sha256(f"{self.job.suite.id}\x1f{seed}\x1f{cluster}".encode()).digest()
 
-        return [clusters[name] for name in sorted(clusters, key=draw)]
+        return [clusters[name] for name in sorted(clusters, key=sort_key)]
 
     def _weights(self) -> dict[str, float]:
         """Return the weight of each sample in the metric's mean: equal, or equal per group."""
         names = [name for cluster in self.clusters for name in cluster]
         if self.metric.pool != "macro":
             return dict.fromkeys(names, 1.0)
-        sizes = Counter(self.golds[name].group for name in names)
-        return {name: len(names) / len(sizes) / sizes[self.golds[name].group] for name in names}
+        group_sizes = Counter(self.golds[name].group for name in names)
+        return {name: len(names) / len(group_sizes) / group_sizes[self.golds[name].group] for name in names}
 
-    def take(self, record: Brief) -> None:
+    def add(self, record: Brief) -> None:
         """Add a record; bets are placed up to the first incomplete cluster of the order."""
         if record.sample not in self.weights:
             return
         outcome = point(record, self.golds[record.sample], self.scorer)
         self.outcomes.setdefault(record.sample, {})[record.repeat] = outcome
-        while self.next < len(self.clusters) and self._complete(self.clusters[self.next]):
-            self._bet(self.clusters[self.next])
-            self.next += 1
+        while self.next_cluster < len(self.clusters) and self._complete(self.clusters[self.next_cluster]):
+            self._bet(self.clusters[self.next_cluster])
+            self.next_cluster += 1
 
     def _complete(self, names: Sequence[str]) -> bool:
         return all(len(self.outcomes.get(name, ())) >= self.job.repeats for name in names)
 
     def _bet(self, names: Sequence[str]) -> None:
-        worst = best = size = 0.0
+        worst = best = cluster_weight = 0.0
         higher = self.metric.better == "higher"
         for name in names:
             weight, by_repeat = self.weights[name], self.outcomes.pop(name)
             scored = [outcome for outcome in by_repeat.values() if outcome is not None]
-            new = reduce_sample(name, scored, self.metric, gold=self.golds[name], repeats=self.job.repeats)
-            self.n += 1
+            value = reduce_sample(name, scored, self.metric, gold=self.golds[name], repeats=self.job.repeats)
+            self.processed += 1
             self.scored += len(scored)
-            if new is None:
-                continue  # the metric leaves this sample out
-            old = self.before[self.hidden[name]]
-            down, up = (new.low - old.high, new.high - old.low)
-            worst += weight * (down if higher else -up)
-            best += weight * (up if higher else -down)
-            size += weight
-            self.total += weight * ((down + up) / 2)
-        self.weight += size
-        self.bets.add([worst], [best], [size])
+            if value is None:
+                continue  # the metric excludes this sample
+            before = self.baseline_values[self.baseline_ids[name]]
+            low, high = value.low - before.high, value.high - before.low
+            worst += weight * (low if higher else -high)
+            best += weight * (high if higher else -low)
+            cluster_weight += weight
+            self.gain_total += weight * ((low + high) / 2)
+        self.weight_total += cluster_weight
+        self.bets.add([worst], [best], [cluster_weight])
 
     @property
     def coverage(self) -> float:
         """Return the share of the processed sample-repeats that are scored."""
-        return self.scored / (self.n * self.job.repeats) if self.n else 0.0
+        return self.scored / (self.processed * self.job.repeats) if self.processed else 0.0
 
     @property
     def exhausted(self) -> bool:
-        """Return whether every sample was asked."""
-        return self.next >= len(self.clusters)
+        """Return whether every sample was run."""
+        return self.next_cluster >= len(self.clusters)
 
 
 class SequentialGate:
     """A sequential gate: all suites of a command against a baseline, until the policy's verdict is certain."""
 
     def __init__(
-        self, jobs: Sequence[Job], old: Sequence[SuiteRun], policy: Policy, *, seed: int, live: bool = True
+        self,
+        jobs: Sequence[Job],
+        baseline: Sequence[SuiteRun],
+        policy: Policy,
+        *,
+        seed: int,
+        live: bool = True,
     ) -> None:
         """Raises UsageError if jobs, baseline and policy do not match; `live`: process the records on disk first."""
         if policy.pool:
@@ -178,28 +189,20 @@ class SequentialGate:
         self.policy, self.jobs = policy, jobs
         self.alpha = policy.alpha * (1 - policy.final)
         self.family = max(1, sum(entry.tier != "advisory" for entry in policy.suite))
-        by_name = {normalise_suite_name(job.suite.id): number for number, job in enumerate(jobs)}
+        job_index = {normalise_suite_name(job.suite.id): index for index, job in enumerate(jobs)}
         self.tests: dict[int, SuiteTest] = {}
         for entry in policy.suite:
-            number = by_name.get(normalise_suite_name(entry.name))
-            if number is None:
-                names = [
-                    n
-                    for name, n in by_name.items()
-                    if name.partition(":")[0] == normalise_suite_name(entry.name)
-                ]
-                number = names[0] if len(names) == 1 else None
-            if number is None:
+            suite_name = normalise_suite_name(entry.name)
+            variants = [i for name, i in job_index.items() if name.partition(":")[0] == suite_name]
+            index = job_index.get(suite_name, variants[0] if len(variants) == 1 else -1)
+            if index < 0:
                 raise UsageError(f"the policy judges {entry.name}, which this command does not run")
-            self.tests[number] = SuiteTest(
-                jobs[number],
-                entry,
-                _baseline_of(jobs[number], old),
-                seed=seed,
-                estimand=policy.estimand_of(entry),
+            job, estimand = jobs[index], policy.estimand_of(entry)
+            self.tests[index] = SuiteTest(
+                job, entry, _baseline_of(job, baseline), seed=seed, estimand=estimand
             )
-        if others := [job.suite.id for number, job in enumerate(jobs) if number not in self.tests]:
-            raise UsageError(f"the policy says nothing of {', '.join(others)}")
+        if unjudged := [job.suite.id for index, job in enumerate(jobs) if index not in self.tests]:
+            raise UsageError(f"the policy has no entry for {', '.join(unjudged)}")
         self.runner: Stoppable | None = None
         self.notes = [BIAS_NOTE]
         """Notes for the runs' cards."""
@@ -209,31 +212,28 @@ class SequentialGate:
     def _resume(self) -> None:
         """Process the records of an earlier, interrupted run of the same command."""
         for test in self.tests.values():
-            done = test.job.done
-            if not done:
-                continue
-            for record in Run(test.job.writer.path).briefs():
-                if (record.sample, record.repeat) in done:
-                    test.take(record)
+            for record in Run(test.job.writer.path).briefs() if test.job.done else ():
+                if (record.sample, record.repeat) in test.job.done:
+                    test.add(record)
 
     def queue(self) -> list[tuple[int, int, int]]:
         """Return all calls, in random order within each suite and interleaved between suites."""
-        keyed = []
-        for number, test in self.tests.items():
+        calls = []
+        for job, test in self.tests.items():
             positions = {name: position for position, name in enumerate(test.job.samples.ids)}
-            for place, names in enumerate(test.clusters):
-                keyed += [
-                    (place / len(test.clusters), number, positions[name], repeat)
+            for rank, names in enumerate(test.clusters):
+                calls += [
+                    (rank / len(test.clusters), job, positions[name], repeat)
                     for name in names
                     for repeat in range(test.job.repeats)
                     if (name, repeat) not in test.job.done
                 ]
-        keyed.sort(key=lambda item: item[:2])
-        return [(number, position, repeat) for _, number, position, repeat in keyed]
+        calls.sort(key=lambda item: item[:2])
+        return [(job, position, repeat) for _, job, position, repeat in calls]
 
     def record(self, job: int, record: Record) -> None:
         """Add a record and stop the run once the verdict is certain."""
-        self.tests[job].take(brief(record))
+        self.tests[job].add(brief(record))
         if self.runner is not None and self.decided and not self.exhausted:
             self.runner.end(f"decided: {self.verdict}")
 
@@ -258,11 +258,7 @@ class SequentialGate:
     @property
     def verdict(self) -> Verdict:
         """Return the verdict on all suites, combined as in the fixed gate."""
-        verdicts = [(test.entry.tier, self.verdict_of(test)) for test in self.tests.values()]
-        if any(tier != "advisory" and verdict == "regression" for tier, verdict in verdicts):
-            return "regression"
-        missing = any(tier == "critical" and verdict != "pass" for tier, verdict in verdicts)
-        return "cannot tell" if missing else "pass"
+        return overall_verdict((test.entry.tier, self.verdict_of(test)) for test in self.tests.values())
 
     @property
     def decided(self) -> bool:
@@ -276,7 +272,7 @@ class SequentialGate:
 
     @property
     def exhausted(self) -> bool:
-        """Return whether every sample of every suite was asked."""
+        """Return whether every sample of every suite was run."""
         return all(test.exhausted for test in self.tests.values())
 
     def details(self, job: int) -> str:
@@ -293,27 +289,23 @@ class SequentialGate:
         """Return the report; `fixed`: the final test at the reserved alpha, if the items ran out."""
         suites = [self._suite(test) for test in self.tests.values()]
         if fixed is not None:
-            final = {suite.suite: suite for suite in fixed.suites}
+            final_verdicts = {suite.suite: suite for suite in fixed.suites}
             suites = [
-                final.get(suite.suite, suite) if suite.verdict == "cannot tell" and test.exhausted else suite
+                final_verdicts.get(suite.suite, suite)
+                if suite.verdict == "cannot tell" and test.exhausted
+                else suite
                 for suite, test in zip(suites, self.tests.values(), strict=True)
             ]
         return GateReport(
-            verdict=overall_verdict(suites),
-            suites=tuple(suites),
-            candidate=candidate,
-            baseline=baseline,
-            alpha=self.policy.alpha,
-            level=1 - 2 * self.alpha,
-            notes=tuple(self._notes()),
-            sequential=True,
-        )
+            verdict=overall_verdict((suite.tier, suite.verdict) for suite in suites), suites=tuple(suites), candidate=candidate, baseline=baseline,
+            alpha=self.policy.alpha, level=1 - 2 * self.alpha, notes=tuple(self._notes()), sequential=True,
+        )  # fmt: skip
 
     def _notes(self) -> list[str]:
         return [
-            f"{test.entry.name}: {test.n} of {len(test.weights)} samples were needed"
+            f"{test.entry.name}: {test.processed} of {len(test.weights)} samples were needed"
             if self.verdict_of(test) != "cannot tell"
-            else f"{test.entry.name}: undecided after {test.n} of {len(test.weights)} samples"
+            else f"{test.entry.name}: undecided after {test.processed} of {len(test.weights)} samples"
             for test in self.tests.values()
         ]
 
@@ -322,27 +314,27 @@ class SequentialGate:
         low, high = self._limits(test)
         unit, margin = test.metric.unit, format_size(test.entry.margin, test.metric.unit)
         reasons = {
-            "pass": f"the loss is shown to be less than {margin}, after {test.n} samples",
-            "regression": f"the loss is shown to exceed {margin}, after {test.n} samples",
-            "cannot tell": f"undecided after {test.n} samples"
+            "pass": f"non-inferior within {margin}, after {test.processed} samples",
+            "regression": f"the loss significantly exceeds {margin}, after {test.processed} samples",
+            "cannot tell": f"undecided after {test.processed} samples"
             + ("" if test.coverage >= self.policy.coverage else f"; coverage is {100 * test.coverage:.2f} %"),
         }
         family = self.family if test.entry.tier != "advisory" else 1
         return SuiteVerdict(
             suite=test.entry.name, protocol=test.job.suite.protocol, tier=test.entry.tier,
             metric=test.metric.name, verdict=verdict, reasons=(reasons[verdict],), value_baseline=None,
-            value_candidate=None, difference=test.total / test.weight if test.weight else None, low=low,
-            high=high, margin=test.entry.margin, better=test.metric.better, unit=unit, n=test.n,
+            value_candidate=None, difference=test.gain_total / test.weight_total if test.weight_total else None, low=low,
+            high=high, margin=test.entry.margin, better=test.metric.better, unit=unit, n=test.processed,
             coverage=test.coverage, coverage_baseline=1.0, estimand=test.estimand,
             method="betting without replacement" if test.estimand == "this-run" else "betting",
-            p_pass=min(1.0, exp(-test.bets.best_pass)),
-            p_regression=min(1.0, family * exp(-test.bets.best_breach)),
+            p_pass=min(1.0, exp(-test.bets.max_log_pass)),
+            p_regression=min(1.0, family * exp(-test.bets.max_log_breach)),
         )  # fmt: skip
 
 
 def _without_outcomes(job: Job) -> SuiteRun:
     """Return the candidate with all its samples and no outcomes yet."""
-    golds = {s.id: Gold.of(s) for s in job.samples}
+    golds = {sample.id: Gold.of(sample) for sample in job.samples}
     return SuiteRun(
         run=job.writer.card.run, model=job.writer.card.model, suite=job.suite.id, protocol=job.suite.protocol,
         data_sha256=job.writer.card.config.data_sha256, scorers=job.suite.scorer_versions(),
@@ -352,15 +344,15 @@ def _without_outcomes(job: Job) -> SuiteRun:
     )  # fmt: skip
 
 
-def _baseline_of(job: Job, old: Sequence[SuiteRun]) -> SuiteRun:
+def _baseline_of(job: Job, baseline: Sequence[SuiteRun]) -> SuiteRun:
     matching = [
-        c
-        for c in old
-        if normalise_suite_name(c.suite) == normalise_suite_name(job.suite.id)
-        and c.protocol == job.suite.protocol
+        run
+        for run in baseline
+        if normalise_suite_name(run.suite) == normalise_suite_name(job.suite.id)
+        and run.protocol == job.suite.protocol
     ]
     if not matching:
-        available = ", ".join(f"{c.suite} ({c.protocol})" for c in old)
+        available = ", ".join(f"{run.suite} ({run.protocol})" for run in baseline)
         raise UsageError(
             f"the baseline has no run of {job.suite.id} under {job.suite.protocol}; it has {available}"
         )

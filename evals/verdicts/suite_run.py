@@ -12,7 +12,7 @@ from evals.verdicts.pairs import Pairs, Side
 
 
 def normalise_suite_name(suite: str) -> str:
-    """Return a suite's name in the form in which names are compared: hyphens, lower case."""
+    """Return a suite's name with hyphens and in lower case, for comparison with other names."""
     return suite.replace("_", "-").lower()
 
 
@@ -38,12 +38,12 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     judge: str | None = ""
     """Judge model and prompt; empty: not judged by a model; None: unknown (an old baseline file)."""
     hashed: Mapping[str, str] | None = None
-    """None: ids are plain. Else: hashed id -> plain id, if known."""
+    """Hashed id -> original id, if known; None: the ids are not hashed."""
     promise: str = "none"
     """Whether the promise made before the run was kept: `none`, `kept`, or `broken: ` and what changed."""
     promised_policy: str = ""
     """SHA-256 of the policy named in the promise."""
-    marks: tuple[str, ...] = ()
+    restrictions: tuple[str, ...] = ()
     """Restrictions of the run: a subset, an early stop, sample items."""
 
     @property
@@ -63,10 +63,10 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
 
 def incomparability_reasons(a: SuiteRun, b: SuiteRun) -> list[str]:
     """Return the reasons why two runs of a suite are not comparable."""
-    judges = [{None: "not known", "": "none"}.get(c.judge, c.judge) for c in (a, b)]
+    judges = [{None: "not known", "": "none"}.get(run.judge, run.judge) for run in (a, b)]
     conditions = [
         ("protocol", a.protocol, b.protocol),
-        ("data_sha256", _short(a.data_sha256), _short(b.data_sha256)),
+        ("data_sha256", _shorten_hash(a.data_sha256), _shorten_hash(b.data_sha256)),
         ("judge", *judges),
     ]
     reasons = [f"{a.suite}: {name} differs: {x} (A) and {y} (B)" for name, x, y in conditions if x != y]
@@ -74,12 +74,12 @@ def incomparability_reasons(a: SuiteRun, b: SuiteRun) -> list[str]:
         x, y = a.scorers.get(name, "none"), b.scorers.get(name, "none")
         if x != y:
             reasons.append(
-                f"{a.suite}: scorer {name} differs: {format_rule(x)} (A) and {format_rule(y)} (B); `evals score RUN` scores again"
+                f"{a.suite}: scorer {name} differs: {format_rule(x)} (A) and {format_rule(y)} (B); `evals score RUN` rescores a run"
             )
     return reasons
 
 
-def _short(text: str) -> str:
+def _shorten_hash(text: str) -> str:
     return text[:12] if len(text) == 64 else text
 
 

@@ -20,7 +20,7 @@ from evals.verdicts import baseline
 from evals.verdicts.pairs import Side
 from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
 
-SHOWN = 6
+MAX_LISTED = 6
 """Maximum number of runs in a message."""
 
 
@@ -45,19 +45,19 @@ def of_run(run: Run) -> SuiteRun:
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
         data_sha256=card.config.data_sha256, scorers=card.scorers or suite.scorer_versions(), metrics=metrics,
         sides=sides, judge=judge_of(card) if suite.judged else "", tokens=card.tokens, cost_usd=card.cost_usd,
-        seconds=card.finished - card.started if card.finished else None, gated=card.gated, marks=_restrictions(card),
-        promise=promise.promise_standing(card), promised_policy=card.promise.policy_sha256 if card.promise else "",
+        seconds=card.finished - card.started if card.finished else None, gated=card.gated, restrictions=_restrictions(card),
+        promise=promise.promise_status(card), promised_policy=card.promise.policy_sha256 if card.promise else "",
     )  # fmt: skip
 
 
 def _restrictions(card: Card) -> tuple[str, ...]:
     """Return the restrictions of a run: sample items, a subset, an early stop."""
-    marks = ["sample items"] if card.data == "sample" else []
+    restrictions = ["sample items"] if card.data == "sample" else []
     if card.config.limit is not None:
-        marks.append(f"a subset of {card.config.limit} items")
+        restrictions.append(f"a subset of {card.config.limit} items")
     if card.stopped_early and card.status != "running":
-        marks.append("stopped early" if card.origin == "run" else "incomplete")
-    return tuple(marks)
+        restrictions.append("stopped early" if card.origin == "run" else "incomplete")
+    return tuple(restrictions)
 
 
 def judge_of(card: Card) -> str:
@@ -71,12 +71,12 @@ def load_named_runs(
     *,
     suites: Sequence[str] = (),
     latest: bool | None = None,
-    beside: Collection[str] = (),
+    other_side: Collection[str] = (),
 ) -> list[SuiteRun]:
     """Load the runs of a name, or a baseline file, optionally only those of some suites (a bare name: all variants).
 
     Raises UsageError if the name matches several runs of one suite and protocol, unless `latest` selects the newest one
-    that is not in `beside`, the runs on the other side of a comparison. `latest` is None if the command has no such option.
+    that is not in `other_side`, the runs on the other side of a comparison. `latest` is None if the command has no such option.
     """
     path = Path(name)
     if path.is_file():
@@ -84,10 +84,10 @@ def load_named_runs(
     if path.suffix == ".jsonl" and not path.exists():
         raise StoreError(f"there is no baseline file {path}")
     runs = store.find(results, name)
-    wanted = set(map(normalise_suite_name, suites))
-    named = [run for run in runs if not wanted or _matches_suite(run.card.config.suite, wanted)]
-    several = [of_run(run) for run in _unique_runs(named or runs, name, latest=latest, beside=beside)]
-    return _select_suites(several, suites, name)
+    suite_names = set(map(normalise_suite_name, suites))
+    named = [run for run in runs if not suite_names or _matches_suite(run.card.config.suite, suite_names)]
+    unique = _unique_runs(named or runs, name, latest=latest, other_side=other_side)
+    return _select_suites([of_run(run) for run in unique], suites, name)
 
 
 def load_runs(
@@ -98,50 +98,52 @@ def load_runs(
     return _select_suites([of_run(run) for run in _unique_runs(runs, name, latest=latest)], suites, name)
 
 
-def _select_suites(several: list[SuiteRun], suites: Sequence[str], name: str) -> list[SuiteRun]:
-    wanted = set(map(normalise_suite_name, suites))
-    kept = [c for c in several if not wanted or _matches_suite(c.suite, wanted)]
-    if not kept:
+def _select_suites(suite_runs: list[SuiteRun], suites: Sequence[str], name: str) -> list[SuiteRun]:
+    suite_names = set(map(normalise_suite_name, suites))
+    selected = [run for run in suite_runs if not suite_names or _matches_suite(run.suite, suite_names)]
+    if not selected:
         raise UsageError(
-            f"{name} has no run of {', '.join(suites)}; it has {', '.join(c.suite for c in several) or 'none'}"
+            f"{name} has no run of {', '.join(suites)}; it has {', '.join(run.suite for run in suite_runs) or 'none'}"
         )
-    return kept
+    return selected
 
 
-def _matches_suite(suite: str, wanted: Collection[str]) -> bool:
-    return normalise_suite_name(suite) in wanted or normalise_suite_name(suite).partition(":")[0] in wanted
+def _matches_suite(suite: str, suite_names: Collection[str]) -> bool:
+    return (
+        normalise_suite_name(suite) in suite_names
+        or normalise_suite_name(suite).partition(":")[0] in suite_names
+    )
 
 
 def _unique_runs(
-    runs: Sequence[Run], name: str, *, latest: bool | None, beside: Collection[str] = ()
+    runs: Sequence[Run], name: str, *, latest: bool | None, other_side: Collection[str] = ()
 ) -> list[Run]:
     """Return one run per suite and protocol; raises UsageError if there are several, unless `latest`; see `load_named_runs`."""
-    several: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
+    by_suite: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
     for run in runs:
         card = run.card
-        when = names.when(card, run.path)
-        several.setdefault((card.config.suite, card.config.protocol), []).append((when, card.model, run))
+        start = names.when(card, run.path)
+        by_suite.setdefault((card.config.suite, card.config.protocol), []).append((start, card.model, run))
     if latest:
-        several = {
-            key: [entry for entry in same if len(same) == 1 or entry[2].path.name not in beside]
-            for key, same in several.items()
-        }
-    for (suite, protocol), same in several.items():
-        if len(same) > 1 and not latest:
+        for key, entries in by_suite.items():
+            others = [entry for entry in entries if entry[2].path.name not in other_side]
+            by_suite[key] = entries if len(entries) == 1 else others
+    for (suite, protocol), candidates in by_suite.items():
+        if len(candidates) > 1 and not latest:
             listed = ", ".join(
-                f"{run.path.name} ({model}, {datetime.fromtimestamp(when, tz=UTC):%Y-%m-%d %H:%M} UTC)"
-                for when, model, run in sorted(same, key=lambda entry: entry[0])[-SHOWN:]
+                f"{run.path.name} ({model}, {datetime.fromtimestamp(start, tz=UTC):%Y-%m-%d %H:%M} UTC)"
+                for start, model, run in sorted(candidates, key=lambda entry: entry[0])[-MAX_LISTED:]
             )
             raise UsageError(
-                f"{name} holds {len(same)} runs of {suite} ({protocol}): {listed}; name one"
+                f"{name} holds {len(candidates)} runs of {suite} ({protocol}): {listed}; name one"
                 + (", or add --latest" if latest is not None else "")
             )
-    return [max(same, key=lambda entry: entry[0])[2] for same in several.values()]
+    return [max(candidates, key=lambda entry: entry[0])[2] for candidates in by_suite.values()]
 
 
 def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
     """Hash the ids of all sides if any of them is a baseline file, which has hashed ids only."""
-    if any(c.hashed is not None for side in sides for c in side):
+    if any(run.hashed is not None for side in sides for run in side):
         return [[baseline.hash_ids(run) for run in side] for side in sides]
     return [list(side) for side in sides]
 
@@ -149,11 +151,11 @@ def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
 def subset(run: SuiteRun, limit: int, *, seed: int) -> SuiteRun:
     """Return a run restricted to a seeded random subset of its samples, as with `evals run --limit`."""
     names = sorted(run.side.golds, key=lambda name: sha256(f"{seed}\x1f{name}".encode()).digest())[:limit]
-    kept = set(names)
+    selected = set(names)
     sides = {
         scorer: side._replace(
-            golds={name: gold for name, gold in side.golds.items() if name in kept},
-            points=[point for point in side.points if point.id in kept],
+            golds={name: gold for name, gold in side.golds.items() if name in selected},
+            points=[point for point in side.points if point.id in selected],
         )
         for scorer, side in run.sides.items()
     }

@@ -1,4 +1,4 @@
-"""Items on which several models agree against the gold answer, for a person to review; nothing is changed."""
+"""Find items on which several models agree on an answer other than the gold one, for human review."""
 
 from __future__ import annotations
 
@@ -37,31 +37,32 @@ class SuspectItems(Struct, frozen=True, kw_only=True):
     variant: str
     models: tuple[str, ...]
     least: int
+    """Minimum number of models with the same wrong answer."""
     items: tuple[SuspectItem, ...]
 
 
-def find_suspect_items(runs: Sequence[Run], *, least: int | None = None) -> SuspectItems:
-    """Return the items that at least `least` models (default: three quarters, at least two) answer alike against the gold.
+def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) -> SuspectItems:
+    """Return the items that at least `min_models` models (default: 3/4, at least two) give the same wrong answer to.
 
     Raises UsageError for runs of several suites or data. Of several runs of a model, the last one counts.
     """
     cards = [run.card for run in runs]
-    names = {(card.config.suite, card.config.data_sha256) for card in cards}
-    if len(names) > 1:
+    data_sets = {(card.config.suite, card.config.data_sha256) for card in cards}
+    if len(data_sets) > 1:
         raise UsageError(
-            "runs of one suite and the same data are wanted: "
-            + ", ".join(f"{suite} (data {digest[:8]})" for suite, digest in sorted(names))
+            "needs runs of one suite on the same data, got "
+            + ", ".join(f"{suite} (data {digest[:8]})" for suite, digest in sorted(data_sets))
         )
     latest = {card.model: run for card, run in zip(cards, runs, strict=True)}
     if len(latest) < 2:
-        raise UsageError("needs runs of at least two models: the errors of one model alone show nothing")
-    wanted = least or max(2, -(-3 * len(latest) // 4))
-    if wanted > len(latest):
-        raise UsageError(f"--least {wanted}: there are {len(latest)} models")
+        raise UsageError("needs runs of at least two models")
+    required = min_models or max(2, -(-3 * len(latest) // 4))
+    if required > len(latest):
+        raise UsageError(f"--least {required}: there are {len(latest)} models")
     answers = {model: _majority_answers(run) for model, run in latest.items()}
     name, _, variant = cards[0].config.suite.partition(":")
-    items = _consensus_against_gold(runs[0], answers, wanted, _known_errata(name, variant))
-    return SuspectItems(suite=name, variant=variant, models=tuple(latest), least=wanted, items=tuple(items))
+    items = _consensus_against_gold(runs[0], answers, required, _known_errata(name, variant))
+    return SuspectItems(suite=name, variant=variant, models=tuple(latest), least=required, items=tuple(items))
 
 
 def _known_errata(name: str, variant: str) -> Mapping[str, str]:
@@ -71,9 +72,12 @@ def _known_errata(name: str, variant: str) -> Mapping[str, str]:
 
 
 def _consensus_against_gold(
-    run: Run, answers: Mapping[str, Mapping[str, tuple[str, str]]], least: int, known: Mapping[str, str]
+    run: Run,
+    answers: Mapping[str, Mapping[str, tuple[str, str]]],
+    min_models: int,
+    known_errata: Mapping[str, str],
 ) -> list[SuspectItem]:
-    """Return the items that enough models answer alike against the gold, sorted by the number of models."""
+    """Return the items to which enough models give the same wrong answer, sorted by the number of models."""
     items = []
     for name, gold in run.gold().items():
         outcomes = {model: by_name[name] for model, by_name in answers.items() if name in by_name}
@@ -81,19 +85,14 @@ def _consensus_against_gold(
         for model, (verdict, answer) in outcomes.items():
             if verdict == "wrong" and answer:
                 models[answer].append(model)
-        best = max(models, key=lambda answer: len(models[answer]), default="")
-        if best and len(models[best]) >= least:
-            items.append(
-                SuspectItem(
-                    id=name,
-                    group=gold.group,
-                    gold=_text(gold.target),
-                    answer=best[:MAX_ANSWER_CHARS],
-                    models=tuple(models[best]),
-                    answered=sum(bool(answer) for _, answer in outcomes.values()),
-                    known=known.get(name, ""),
-                )
-            )
+        common_answer = max(models, key=lambda answer: len(models[answer]), default="")
+        if common_answer and len(models[common_answer]) >= min_models:
+            item = SuspectItem(
+                id=name, group=gold.group, gold=_text(gold.target), answer=common_answer[:MAX_ANSWER_CHARS],
+                models=tuple(models[common_answer]), known=known_errata.get(name, ""),
+                answered=sum(bool(answer) for _, answer in outcomes.values()),
+            )  # fmt: skip
+            items.append(item)
     return sorted(items, key=lambda item: -len(item.models))
 
 
@@ -106,9 +105,9 @@ def _majority_answers(run: Run) -> dict[str, tuple[str, str]]:
             repeats[brief.sample][score.verdict, score.answer or ""] += 1
     answers = {}
     for name, counts in repeats.items():
-        (top, times), *rest = counts.most_common(2)
-        if not rest or rest[0][1] < times:
-            answers[name] = top
+        (most_common, count), *runner_up = counts.most_common(2)
+        if not runner_up or runner_up[0][1] < count:
+            answers[name] = most_common
     return answers
 
 

@@ -43,13 +43,11 @@ def within_item_error(side: Side, metric: Metric) -> float | None:
     variances = within_item_variances(side, metric)
     if variances is None:
         return None
-    known = [
-        name for name, value in reduce_samples(side, metric, side.golds).items() if not isnan(value.value)
-    ]
-    weights = item_weights(
-        len(known), [side.golds[name].group for name in known] if metric.pool == "macro" else None
-    )
-    return sqrt(at_least_one_change(weighted_variance(known, variances, weights), weights, metric))
+    values = reduce_samples(side, metric, side.golds)
+    scored = [name for name, value in values.items() if not isnan(value.value)]
+    groups = [side.golds[name].group for name in scored] if metric.pool == "macro" else None
+    weights = item_weights(len(scored), groups)
+    return sqrt(at_least_one_change(weighted_variance(scored, variances, weights), weights, metric))
 
 
 def weighted_variance(
@@ -58,9 +56,9 @@ def weighted_variance(
     """Return the variance of a weighted mean; unknown variances are replaced by the mean of the known ones."""
     import numpy as np
 
-    known = [variances[name] for name in names if name in variances]
-    usual = sum(known) / len(known) if known else 0.0
-    return float(np.array([variances.get(name, usual) for name in names]) @ weights**2)
+    estimated = [variances[name] for name in names if name in variances]
+    mean_variance = sum(estimated) / len(estimated) if estimated else 0.0
+    return float(np.array([variances.get(name, mean_variance) for name in names]) @ weights**2)
 
 
 def at_least_one_change(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:

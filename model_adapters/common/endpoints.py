@@ -261,7 +261,7 @@ class Endpoints:
 
     def _new_pace(self) -> Pace:
         fixed = None if self._fixed is None else -(-self._fixed // max(1, len(self._endpoints)))
-        return Pace(fixed=fixed, most=MAX_LIMIT)
+        return Pace(fixed=fixed, max_limit=MAX_LIMIT)
 
     @property
     def notes(self) -> list[str]:

@@ -22,7 +22,7 @@ class Server:
     def __init__(self, slots: int, *, fixed: int | None = None, most: int = 1024) -> None:
         self.slots = slots
         self.clock = Clock()
-        self.pace = Pace(fixed=fixed, most=most, clock=self.clock)
+        self.pace = Pace(fixed=fixed, max_limit=most, clock=self.clock)
 
     def feed(self, windows: int = 1) -> list[int]:
         seen = []
@@ -49,7 +49,7 @@ def test_a_given_number_is_where_it_starts_and_its_ceiling() -> None:
     server = Server(slots=1000, fixed=24)
     assert server.pace.limit == 24
     assert set(server.feed(10)) == {24}
-    assert Pace(fixed=100, most=8).limit == 8
+    assert Pace(fixed=100, max_limit=8).limit == 8
 
 
 @pytest.mark.parametrize(("before", "after"), [(24, 12), (1, 1), (3, 1)])

@@ -15,7 +15,7 @@ from evals.sandbox import Pool
 from evals.suites.smolinstruct import BENCHMARK
 from evals.types import Prompt, Reply, Sample
 from evals.verdicts.second_opinion.opinion import Question, score_replies
-from evals.verdicts.second_opinion.rules import find
+from evals.verdicts.second_opinion.rules import find_rule
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
 PYTHON = environments.interpreter("opencompass")
@@ -140,7 +140,7 @@ def work():
 
 def theirs(name, found):
     """Give their verdicts, of the data set's output sentences."""
-    rule = find("opencompass", f"smolinstruct:{name}", None)
+    rule = find_rule("opencompass", f"smolinstruct:{name}", None)
     return score_replies(
         rule, [Question(text, {"gold": output}) for output, _, text in found], PYTHON
     ).verdicts

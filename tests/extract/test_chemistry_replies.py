@@ -42,7 +42,7 @@ def value_of(case: dict[str, Any]) -> Any:
         case "molecule":
             reading = stated_molecule(text)
         case "reactants" | "products":
-            reading = stated_molecule(text, several=True, side=case["kind"])
+            reading = stated_molecule(text, is_set=True, side=case["kind"])
         case "formula":
             reading = stated_formula(text, is_formula)
         case "name":

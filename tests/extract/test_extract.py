@@ -93,7 +93,7 @@ READERS = {
     "boxed": extract.last_box,
     "integer": extract.integer,
     "integer_matharena": extract.integer_matharena,
-    "stated": extract.stated,
+    "stated": extract.stated_answer,
     "tagged": lambda t: extract.last_tag(t, "answer"),
     "json_object": extract.json_object,
     "yes_no": extract.yes_no,

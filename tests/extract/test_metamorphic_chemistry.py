@@ -88,7 +88,7 @@ def molecule(text: str) -> object:
 
 
 def components(text: str) -> object:
-    reading = stated_molecule(text, several=True, side="reactants")
+    reading = stated_molecule(text, is_set=True, side="reactants")
     return None if reading is None else tuple(sorted(reading.value.split(".")))
 
 

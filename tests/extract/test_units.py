@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.extract.units import close, convert, normal_unit, normalise_marks, quantities, read, same_dimension
+from evals.extract.units import (
+    close,
+    convert,
+    normalise_marks,
+    normalise_unit,
+    quantities,
+    read,
+    same_dimension,
+)
 from tests.support.paths import TESTS
 from tests.support.tables import table
 
@@ -37,7 +45,7 @@ def test_case(case: dict[str, Any]) -> None:
 def test_what_is_stated_roughly_says_so(text: str) -> None:
     found = read(text)
     assert found is not None
-    assert found.rough
+    assert found.approximate
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15))
@@ -111,7 +119,7 @@ def test_a_missing_pint_is_one_line_that_names_the_extra() -> None:
 
 @pytest.mark.parametrize("unit", ["MPa", "eV/atom", "cm**-1", "J/(mol K)", "g/cm³"])
 def test_a_normal_unit_is_normal(unit: str) -> None:
-    assert normal_unit(normal_unit(unit)) == normal_unit(unit)
+    assert normalise_unit(normalise_unit(unit)) == normalise_unit(unit)
 
 
 # --- comparison ---------------------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ def verdict_shares(settings: Sequence[Setting], policy: Policy, count: int) -> l
         )
         for losers, tally in zip(worse, counts, strict=True):
             cases: list[Any] = [lost[i] if i in losers else still[i] for i in range(len(settings))]
-            tally[overall_verdict(verdicts(cases, policy, {}))] += 1
+            tally[overall_verdict((suite.tier, suite.verdict) for suite in verdicts(cases, policy, {}))] += 1
     return [{verdict: number / count for verdict, number in tally.items()} for tally in counts]
 
 

@@ -23,7 +23,7 @@ from evals.records import store
 from evals.suite import Suite
 from evals.types import Message, Prompt, Sample
 from evals.verdicts.reported import Claim
-from evals.verdicts.reproduction import check, measured_scores
+from evals.verdicts.reproduction import check_claims, measured_scores
 from tests.support import wheels
 from tests.support.command import Outcome, evals
 from tests.support.tables import table
@@ -545,7 +545,7 @@ def test_a_claim_is_not_compared_with_our_wording(tmp_path: Path) -> None:
     claim = Claim(model="scripted", suite="mmlu-pro", benchmark="MMLU-Pro", protocol="intern-s1", value=0.5,
                   unit="fraction", source="https://example.org", knobs={})  # fmt: skip
     ((found,),) = [
-        check(one, {"c": claim}, "scripted") for one in measured_scores([card_of(tmp_path, name)], [])
+        check_claims(one, {"c": claim}, "scripted") for one in measured_scores([card_of(tmp_path, name)], [])
     ]
     assert found.verdict == "not comparable"
     assert "prompts are reworded here (intern-s1~), upstream's own there" in found.because

@@ -20,7 +20,7 @@ from evals.records import store
 from evals.records.files import brief
 from evals.records.names import short_ids
 from evals.records.store import Run
-from evals.records.writer import MOST_UNWRITTEN, Writer
+from evals.records.writer import MAX_BUFFERED_BYTES, Writer
 from evals.types import Failure, Record, Reply, Sample, Score, Usage
 from tests.support import toy
 from tests.support.paths import ROOT
@@ -398,7 +398,7 @@ def test_a_full_disk_keeps_the_whole_lines_that_it_took(path: Path, monkeypatch:
 
 def test_records_that_wait_to_be_written_are_bounded(path: Path) -> None:
     writer = toy.writer(path)
-    writer.add(toy.record("long", size=MOST_UNWRITTEN))
+    writer.add(toy.record("long", size=MAX_BUFFERED_BYTES))
     assert names(path) == ["long"]
     writer.close()
 
@@ -705,5 +705,5 @@ def test_a_results_folder_that_is_not_there_is_named_with_its_neighbour(tmp_path
     with pytest.raises(
         StoreError, match=r"there is no folder .*results-wek1; did you mean .*results-week1\?"
     ):
-        store.refuse_wrong_level(tmp_path / "results-wek1")
-    store.refuse_wrong_level(Path("results"))
+        store.check_level(tmp_path / "results-wek1")
+    store.check_level(Path("results"))

@@ -106,7 +106,7 @@ def test_a_rescored_run_is_a_further_version(results: Path, folder: Path) -> Non
     assert store.find(Path(), f"{address}#two")[0].card.notes == card.notes
     old = evals("sync", stale, address, "--json").json  # a machine with the earlier state
     assert (old["sent"], old["present"]) == ([], 2)
-    assert "a newer version of it is there" in " ".join(old["skipped"].values())
+    assert "a newer version of it" in " ".join(old["skipped"].values())
     forget()
     assert store.find(Path(), f"{address}#two")[0].card.notes == card.notes
 
@@ -114,7 +114,7 @@ def test_a_rescored_run_is_a_further_version(results: Path, folder: Path) -> Non
 def test_another_run_of_the_same_name_is_refused(results: Path, folder: Path) -> None:
     words = ("--sample", "-m", "scripted:ANSWER: 5", "--run", "two", "--results", "other")
     assert evals("run", "aime:2025", *words).status == 0
-    assert "another run of the name" in evals("sync", "other", f"file://{folder}").complaint
+    assert "another run named" in evals("sync", "other", f"file://{folder}").complaint
     forget()
     assert store.find(Path(), f"file://{folder}#two")[0].card == store.find_one(results, "two").card
 

@@ -63,8 +63,8 @@ PAIRS: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] =
         lambda text: [found[0] for found in lamalab._TOKEN.finditer(text)],
         "1|23|.|e|E|exp|-|+|x|*| |^|{|}|10|a|\\\\times",
     ),
-    "fence of MSEarth": (lambda text: first(FENCE, text), letters._fenced, "```json\n|\n```|```|{|a|\n"),
-    "braces of MSEarth": (lambda text: first(OBJECT, text), letters._braces, "{|}|a|\n|answer"),
+    "fence of MSEarth": (lambda text: first(FENCE, text), letters._json_block, "```json\n|\n```|```|{|a|\n"),
+    "braces of MSEarth": (lambda text: first(OBJECT, text), letters._first_braces, "{|}|a|\n|answer"),
     "option of MSEarth": (their_option, letters.option_msearth, "A|b|)|.|:| |\n|E|words"),
     "list of options": (
         lambda text: bool(LIST.fullmatch(text)),
@@ -73,7 +73,7 @@ PAIRS: dict[str, tuple[Callable[[str], object], Callable[[str], object], str]] =
     ),
     "fractions": (
         lambda text: FRACTION.sub(r"\1/\2", text),
-        lambda text: re.sub(r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", marks._fraction, text),
+        lambda text: re.sub(r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", marks._inline_fraction, text),
         "\\\\frac|\\\\dfrac|{|}|{ |1|a| |" + "w" * 23,
     ),
     "towers": (

@@ -50,7 +50,7 @@ def test_the_ladder_is_symmetric(case):
 
 @table("case", cases("molecule_reading"))
 def test_what_is_read(case):
-    reading = stated_molecule(case["text"], several=case.get("several", False))
+    reading = stated_molecule(case["text"], is_set=case.get("several", False))
     assert (reading and reading.value) == case["answer"]
 
 

@@ -209,7 +209,7 @@ def test_molecule_generation_of_molt5_small(shared, molecules):
     valid = [(a, g) for a, g in pairs if a.mol is not None]
     everything = {form.smiles for form in (*(a for a, _ in valid), *(g for _, g in pairs))}
     turned_away = [
-        one for one in everything if stated_molecule(f"<SMILES> {one} </SMILES>", several=True).value != one
+        one for one in everything if stated_molecule(f"<SMILES> {one} </SMILES>", is_set=True).value != one
     ]
     turned_away += [one for one in everything if not looks_like_smiles(one)]
     assert turned_away == ["CCC1=CC=C(C=C1)SC SCC2=C(C=CC(=C2)Cl)Cl"]  # RDKit reads it up to the blank

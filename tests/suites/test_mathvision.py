@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evals.data import Data
-from evals.extract.upstream.latex_numbers import value
+from evals.extract.upstream.latex_numbers import latex_value
 from evals.scorers.upstream.mathvision import Official, extract_answer, same_answer
 from evals.suite import check
 from evals.suites import mathvision
@@ -53,7 +53,7 @@ def test_answers_are_read_as_upstream_does(text: str, found: str) -> None:
      ("\\frac{3^{1008}-1}{3^{1009}}", 1 / 3), ("9^9^9^9", None), ("1/0", None), ("x", None), ("(" * 150, None), ("\\sqrt{-1}", None)],
 )  # fmt: skip
 def test_numbers_are_computed_or_left_alone(text: str, found: float | None) -> None:
-    assert value(text) == (found if found is None else pytest.approx(found, abs=1e-4))
+    assert latex_value(text) == (found if found is None else pytest.approx(found, abs=1e-4))
 
 
 def test_known_defects_of_upstream() -> None:

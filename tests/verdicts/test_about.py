@@ -9,7 +9,7 @@ import pytest
 from tests.support.command import evals
 
 LIKE = "about other items like these (items-like-these)"
-THESE = "about these items, replies drawn again (these-items)"
+THESE = "about these items, with new replies (these-items)"
 POLICY = '{}[[suite]]\nname = "gpqa:diamond"\nmargin = 0.4\n'
 
 

@@ -33,9 +33,9 @@ class Rule:
         if spec.get("fault"):
             import no_such_harness
         if spec.get("together"):
-            self.all = lambda items: [self.one(item) for item in items]
-    def one(self, item):
-        print("what it prints is no verdict")
+            self.score_batch = lambda items: [self.score(item) for item in items]
+    def score(self, item):
+        print("what it prints malformed verdict")
         said = item["reply"]
         if said == "hang":
             while True: pass
@@ -98,7 +98,7 @@ def test_more_replies_than_one_child_judges_keep_their_order(tmp_path: Path) -> 
 
 def test_an_answer_is_cut(tmp_path: Path) -> None:
     _, one = judged(tmp_path, ["long"])
-    assert len(one["answer"]) == worker.ANSWER
+    assert len(one["answer"]) == worker.MAX_ANSWER_CHARS
 
 
 def test_a_python_without_the_harness_says_so_before_the_first_reply(tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ def test_what_is_no_verdict_is_refused(tmp_path: Path) -> None:
     forger = tmp_path / "python"
     forger.write_text('#!/bin/sh\necho \'{"version": "x"}\'\necho \'{"score": "1"}\'\n')
     forger.chmod(0o755)
-    with pytest.raises(UsageError, match="is no verdict"):
-        score_replies(rules.find("lm-eval", "mmlu-pro", None), [Question("A", {})], forger)
+    with pytest.raises(UsageError, match="malformed verdict"):
+        score_replies(rules.find_rule("lm-eval", "mmlu-pro", None), [Question("A", {})], forger)
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
@@ -161,10 +161,10 @@ def test_every_reply_fails_and_the_command_says_why(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--with", "lm-eval", "--python", "nowhere"), "no program there"),
-        (("--with", "lm-eval", "--python", "/bin/true"), "ended before it judged anything"),
+        (("--with", "lm-eval", "--python", "nowhere"), "not an executable program"),
+        (("--with", "lm-eval", "--python", "/bin/true"), "ended before the first verdict"),
         (("--with", "lm-eval", "--rule", "mmlu_pro"), "mmlu_pro,custom-extract"),
-        (("--rule", "mmlu_pro"), "go with --with"),
+        (("--rule", "mmlu_pro"), "require --with"),
         (("--with", "opencompass"), "pip install opencompass==0.5.4"),
         ((), "--with lm-eval or --with opencompass"),
     ],
@@ -179,10 +179,7 @@ def test_a_mistake_is_one_line(
 def test_a_suite_that_the_peer_does_not_judge_is_said(here: Path) -> None:
     words = ("matbench:steels", "--sample", "-m", "scripted:Answer: 1", "--run", "m", "--quiet")
     assert evals("run", *words).status == 0
-    assert (
-        "no rule of its own for replies to matbench:steels"
-        in evals("audit", "m", "--with", "lm-eval").complaint
-    )
+    assert "no rule for matbench:steels" in evals("audit", "m", "--with", "lm-eval").complaint
 
 
 def test_ctrl_c_leaves_nothing_behind(ran: Path) -> None:

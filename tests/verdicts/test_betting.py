@@ -33,8 +33,8 @@ def test_one_by_one_is_the_same_as_at_once():
     many.add(gains)
     for gain in gains:
         one.add([gain])
-    assert one.best_pass == pytest.approx(many.best_pass)
-    assert one.best_breach == pytest.approx(many.best_breach)
+    assert one.max_log_pass == pytest.approx(many.max_log_pass)
+    assert one.max_log_breach == pytest.approx(many.max_log_breach)
     assert one.limits(0.05) == pytest.approx(many.limits(0.05))
 
 
@@ -43,7 +43,7 @@ def test_wealth_is_the_product_by_hand():
     bets.add([1.0, -1.0])
     shares = stakes(0.1) / 0.9  # stakes against "mean <= -0.1": the least value is -1, so 1/(1 - 0.1) is safe
     wealth = np.array([1 + shares * 1.1, (1 + shares * 1.1) * (1 - shares * 0.9)]).mean(axis=1)
-    assert np.exp(bets.best_pass) == pytest.approx(max(1.0, *wealth))
+    assert np.exp(bets.max_log_pass) == pytest.approx(max(1.0, *wealth))
 
 
 def test_limits_and_decision_agree():
@@ -75,7 +75,7 @@ def test_clusters_of_unequal_size_keep_the_promise():
     for _ in range(300):
         sizes = rng.integers(1, 6, 400)
         gains = sizes * draws(rng, 400, discordance=0.3, loss=0.1)
-        bets = Bets(margin=0.1, largest=5)
+        bets = Bets(margin=0.1, max_weight=5)
         bets.add(gains, weights=sizes)
         wrong += bets.passes(0.05) or bets.breaches(0.05)
     assert wrong / 300 <= 0.10 + 3 * np.sqrt(0.1 * 0.9 / 300)
@@ -91,7 +91,7 @@ def test_groups_of_unequal_size_leave_power_and_keep_the_promise():
     for loss in passes:
         for _ in range(200):
             order = rng.permutation(len(weights))
-            bets = Bets(margin=0.05, largest=weights.max(), evenness=evenness)
+            bets = Bets(margin=0.05, max_weight=weights.max(), evenness=evenness)
             bets.add(
                 draws(rng, len(weights), discordance=0.15, loss=loss) * weights[order], weights=weights[order]
             )

@@ -75,6 +75,6 @@ def test_tallied_differences_have_the_p_values_of_the_single_ones():
     drawn[1] = 1.0
     tallies = (drawn[:, :, None] == kinds).sum(axis=1).astype(float)
     single = gaffke(drawn / 40, np.full((6, 40), 1 / 40), -0.1, 1.0)
-    assert gaffke(kinds / 40, np.full(5, 1 / 40), -0.1, 1.0, tallies=tallies) == pytest.approx(
+    assert gaffke(kinds / 40, np.full(5, 1 / 40), -0.1, 1.0, counts=tallies) == pytest.approx(
         single, abs=1e-9
     )

@@ -89,7 +89,7 @@ def test_a_budget_has_the_promised_power(change):
     parts = components(run("a", own, repeats=16, seed=1), [run("b", other, repeats=16, seed=2)])
     drop = 0.05
     found = budget(
-        parts, drop, change, alpha=0.05, estimand="items-like-these", used=RunUsage(N * 16, 32.0, 640.0)
+        parts, drop, change, alpha=0.05, estimand="items-like-these", usage=RunUsage(N * 16, 32.0, 640.0)
     )
     assert found.repeats == 1
     assert found.cost_usd == pytest.approx(found.calls * 32 / (N * 16))
@@ -106,7 +106,7 @@ def test_items_come_before_replies_and_replies_end_where_items_are_the_limit():
     parts = components(suite_run("a", listed([float(i % 3 > 0) for i in range(200)])))
     used = RunUsage(200, None, None)
     rows = [
-        budget(parts, 0.05, change, alpha=0.05, estimand=estimand, used=used)
+        budget(parts, 0.05, change, alpha=0.05, estimand=estimand, usage=used)
         for change, estimand in (
             ("same model", "items-like-these"),
             ("another model", "items-like-these"),

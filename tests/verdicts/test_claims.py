@@ -134,7 +134,7 @@ def test_nine_of_ten_published_numbers_have_a_protocol_card() -> None:
 @pytest.mark.parametrize(
     ("items", "status", "says"),
     [
-        ("", 0, "not tested: the number of items is not known"),
+        ("", 0, "not tested: the number of items is unknown"),
         ("items = -3\n", 2, "Expected `int` >= 0"),
         ('items = "many"\n', 2, "Expected `int`, got `str`"),
     ],

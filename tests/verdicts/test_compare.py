@@ -286,13 +286,13 @@ def test_more_than_two_runs_are_compared_on_headlines_unless_asked():
 def test_few_clusters_repeats_and_marks_are_named():
     scores = {str(n): [1.0, float(n % 3 == 0)] for n in range(12)}
     a = suite_run("a", side(scores, repeats=2, clusters=[str(n % 4) for n in range(12)]))
-    b = structs.replace(a, run="b", marks=("a subset of 12 items",))
+    b = structs.replace(a, run="b", restrictions=("a subset of 12 items",))
     found = compare([[a], [b]])
     row = found.pairs[0]
     assert (row.n, row.repeats_a, row.repeats_b, row.clusters) == (12, 2, 2, 4)
     assert any("4 clusters of 12 samples" in note for note in found.notes)
     assert [note for note in found.notes if "subset" in note] == [f"a subset of 12 items: toy ({b.model}, b)"]
-    both = compare([[structs.replace(a, marks=b.marks)], [b]])
+    both = compare([[structs.replace(a, restrictions=b.restrictions)], [b]])
     assert [note for note in both.notes if "subset" in note] == ["a subset of 12 items: toy"]
 
 

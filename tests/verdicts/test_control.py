@@ -40,7 +40,7 @@ def test_it_is_unbiased_covers_and_is_more_precise(cluster: int) -> None:
         subset, whole, truth = drawn(seed, cluster=cluster)
         found = adjust(subset, [whole], estimand="this-run")
         errors.append(found.adjusted.value - truth)
-        plain.append(found.plain.value - truth)
+        plain.append(found.unadjusted.value - truth)
         covered += found.adjusted.low <= truth <= found.adjusted.high
     assert abs(np.mean(errors)) < 3 * np.std(errors) / 300**0.5
     assert np.var(errors) < 0.95 * np.var(plain)
@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             adjust(run, controls)
-    with pytest.raises(UsageError, match="for the choice of items"):
+    with pytest.raises(UsageError, match="for the selection of items"):
         adjust(subset, [whole], estimand="these-items")
 
 

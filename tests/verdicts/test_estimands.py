@@ -51,7 +51,7 @@ def test_without_repeats_these_items_are_inconclusive_unless_noise_was_measured(
     a, b = (suite_run(n, binary(300, 500)) for n in ("base", "cand"))
     found = gate([b], [a], policy("these-items"))
     assert found.verdict == "cannot tell"
-    assert "noise within items" in found.suites[0].reasons[0]
+    assert "within-item noise" in found.suites[0].reasons[0]
     assert gate([b], [a], policy("these-items"), noise={"toy": 0.03}).verdict == "pass"
 
 
@@ -68,7 +68,7 @@ def test_comparison_of_single_replies_says_that_noise_is_not_known():
     a, b = suite_run("base", binary(300, 500)), suite_run("cand", binary(276, 500))
     row = compare([[a], [b]], estimand="these-items").pairs[0]
     assert (row.p, row.low, round(row.difference, 3)) == (None, None, -0.048)
-    assert "not known" in row.test
+    assert "unknown" in row.test
 
 
 def test_repeats_that_all_agree_do_not_show_certainty():

@@ -59,7 +59,7 @@ def test_a_small_suite_cannot_tell():
 def test_a_gain_passes_without_a_stated_limit_and_raises_an_alarm():
     found = judge(binary(200, 500), binary(400, 500))
     assert found.verdict == "pass"
-    assert "look at the extraction" in found.alarms[0]
+    assert "check the answer extraction" in found.alarms[0]
 
 
 def test_a_gain_above_the_plausible_one_stops_the_pass():
@@ -195,7 +195,7 @@ def test_nothing_scored_cannot_tell():
     ("rules", "words"),
     [
         ('name = "nope"\nmargin = 0.1', "not in the baseline"),
-        (TOY + '\nprotocol = "official"', "wants protocol official"),
+        (TOY + '\nprotocol = "official"', "requires protocol official"),
         (TOY + '\nmetric = "acuracy"', "did you mean accuracy"),
     ],
 )

@@ -14,13 +14,13 @@ from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.gate import gate, overall_verdict, verdicts
+from evals.verdicts.normal_designs import NormalDesign
 from evals.verdicts.pairs import Pairs
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy, Pool, parse
 from evals.verdicts.simulated_designs import (
     Design,
     Noise,
-    NormalDesign,
     fit_beta,
     repeats_distribution,
     tango_p_values,
@@ -60,7 +60,7 @@ def test_vectorised_t_is_the_gates_t(metric):
     one = listed(rng.random(60).tolist(), groups=groups, clusters=clusters)
     design = Design(Pairs(one, one, metric), Noise(0.1, "policy"))
     drawn = rng.normal(-0.02, 0.2, (5, 60))
-    found = design._tested(np.add.reduceat(drawn, design.starts, axis=1), 0.05)
+    found = design._test_sums(np.add.reduceat(drawn, design.cluster_starts, axis=1), 0.05)
     for i in range(5):
         rows = design.rows
         evidence = difference.mean_evidence(
@@ -82,7 +82,7 @@ def test_stratified_counts_are_the_gates_t():
     by_group = drawn.reshape(4, 600, 4)
     gains, losses = (by_group > 0).sum(axis=1), (by_group < 0).sum(axis=1)
     means = (gains - losses) / 600
-    found = design._claims(means, gains + losses - 600 * means**2, np.full(4, 600.0), 0.05)
+    found = design._test_means(means, gains + losses - 600 * means**2, np.full(4, 600.0), 0.05)
     for i in range(4):
         evidence = difference.mean_evidence(drawn[i], range(2400), groups=groups, width=1.0)
         assert found.p_pass[i] == pytest.approx(evidence.p_above(-0.05), abs=1e-9)
@@ -94,9 +94,9 @@ def test_the_law_of_repeats_is_that_of_simulated_ones(repeats, loss):
     chance = rng.beta(0.6, 0.4, 400_000)
     drawn = rng.binomial(repeats, chance * (1 - loss / 0.6)) - rng.binomial(repeats, chance)
     law = repeats_distribution(0.6, 0.4, repeats=repeats, loss=loss)
-    assert law.values @ law.chances == pytest.approx(-loss, abs=1e-12)
+    assert law.values @ law.probabilities == pytest.approx(-loss, abs=1e-12)
     shares = np.bincount(drawn + repeats, minlength=2 * repeats + 1) / len(drawn)
-    assert law.chances == pytest.approx(shares, abs=0.004)
+    assert law.probabilities == pytest.approx(shares, abs=0.004)
 
 
 def test_the_fitted_distribution_of_chances_is_found_again():
@@ -114,7 +114,7 @@ def test_a_forecast_from_few_samples_is_called_rough():
         base = suite_run(
             "base", side({f"{i}": row for i, row in enumerate(replies)}, repeats=4), metrics=repeat_metrics()
         )
-        assert any("rough" in note for note in plan([base], rules).notes) == rough
+        assert any("approximate" in note for note in plan([base], rules).notes) == rough
 
 
 # Where noise is known from
@@ -249,7 +249,7 @@ def test_power_is_as_promised(loss, scenario):
             up, down = (0.12 - fall) / 2, (0.12 + fall) / 2
             gains = (luck < up).astype(float) - (luck > 1 - down)
             cases.append(Drawn(entry, difference.mean_evidence(gains, range(n), width=1.0)))
-        counts[overall_verdict(verdicts(cases, rules, {}))] += 1
+        counts[overall_verdict((suite.tier, suite.verdict) for suite in verdicts(cases, rules, {}))] += 1
     rates = {name: count / pairs for name, count in counts.items()}
     print(scenario, "promised", wanted, "found", rates)
     for name, rate in rates.items():

@@ -73,9 +73,9 @@ def test_published_tables_have_the_known_denominators() -> None:
 @pytest.mark.parametrize(
     ("line", "why_not"),
     [
-        ('percent = { "m" = 50.0 }\nmetric = "macro over groups"', "no proportion"),
-        ('values = { "m" = 0.5 }\nunit = "eV"', "no percentage (eV)"),
-        ('percent = { "m" = 50.0 }', "number of items is not known"),
+        ('percent = { "m" = 50.0 }\nmetric = "macro over groups"', "not a proportion"),
+        ('values = { "m" = 0.5 }\nunit = "eV"', "not a percentage (eV)"),
+        ('percent = { "m" = 50.0 }', "number of items is unknown"),
         ('percent = { "m" = 50 }\nitems = 5000', "almost every number"),
     ],
 )
@@ -106,7 +106,7 @@ def test_the_command_names_tables_and_exits_with_1_if_a_number_cannot_arise(tmp_
     tables = evals("claims", "check", "--grid", "--suite", "hmmt:2026", "--json").json["tables"]
     assert {fit["fits"] for fit in tables[0]["fits"]} == {False}
     assert evals("claims", "check").status == 2
-    assert "leave out the run" in evals("claims", "check", "some-run", "--grid").err
+    assert "takes neither a run" in evals("claims", "check", "some-run", "--grid").err
 
 
 def test_the_further_file_is_what_the_script_makes_of_the_shared_table(shared: Path) -> None:
@@ -129,4 +129,4 @@ def test_a_metric_that_is_known_by_inference_alone_counts_too() -> None:
     assert claims
     fits = [fit for table in examine_claims(claims, load.item_counts()) for fit in table.fits]
     assert {fit.fits for fit in fits} == {None}
-    assert all(fit.why_not.startswith("its metric is no proportion of items") for fit in fits)
+    assert all(fit.why_not.startswith("its metric is not a proportion of items") for fit in fits)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evals.records import store
-from evals.records.promise import promise_standing
+from evals.records.promise import promise_status
 from tests.support.command import Outcome, evals
 
 POLICY = '[[suite]]\nname = "aime:2025"\nmargin = 0.9\n'
@@ -65,12 +65,12 @@ def test_a_promise_made_after_the_run_is_broken(place: Path) -> None:
         == 0
     )
     (card,) = [one.card for one in store.runs(place / "results")]
-    assert promise_standing(card) == "none"
+    assert promise_status(card) == "none"
     (place / "promise.json").unlink()
     assert evals("gate", "promise", "policy.toml", "promise.json", "--sample", "--seed", "3").status == 0
     assert run("--seed", "3", "--run", "new").status == 0
     (card,) = [one.card for one in store.runs(place / "results")]
-    assert "written after the run began" in promise_standing(card)
+    assert "written after the run began" in promise_status(card)
 
 
 def test_bad_input_is_one_line(place: Path) -> None:

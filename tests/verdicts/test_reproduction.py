@@ -17,7 +17,7 @@ from evals.types import Estimate, Sampling
 from evals.verdicts import reported as claims
 from evals.verdicts.reported import Claim
 from evals.verdicts.reproduction import (
-    check,
+    check_claims,
     measured_scores,
     relevant_conditions,
     rounding_error,
@@ -51,14 +51,14 @@ def card(value: float | None = 0.83, low: float = 0.82, high: float = 0.84, **ch
 
 
 def finding(one: Card, claim: Claim = CLAIM, model: str = "Intern-S1") -> Any:
-    ((found,),) = [check(m, {"c": claim}, model) for m in measured_scores([one], [])]
+    ((found,),) = [check_claims(m, {"c": claim}, model) for m in measured_scores([one], [])]
     return found
 
 
 def judged(value: float, noise: float, **options: Any) -> Any:
     (one,) = measured_scores([card(value)], [])
     one = structs.replace(one, noise=noise, noise_from="own repeats")
-    ((found,),) = [check(one, {"c": CLAIM}, "Intern-S1", **options)]
+    ((found,),) = [check_claims(one, {"c": CLAIM}, "Intern-S1", **options)]
     return found
 
 
@@ -83,8 +83,8 @@ def test_what_noise_hides_is_inconclusive_and_says_what_would_have_been_seen() -
 
 
 def test_the_caller_says_what_counts_as_no_difference() -> None:
-    assert judged(0.83, 0.003, within=0.006).verdict == "inconclusive"
-    assert judged(0.80, 0.01, within=0.08).verdict == "equivalent"
+    assert judged(0.83, 0.003, margin=0.006).verdict == "inconclusive"
+    assert judged(0.80, 0.01, margin=0.08).verdict == "equivalent"
 
 
 def test_a_real_shift_of_five_points_is_hardly_ever_equivalent() -> None:
@@ -95,11 +95,11 @@ def test_a_real_shift_of_five_points_is_hardly_ever_equivalent() -> None:
     here = rng.binomial(1, np.clip(chance - 0.05 * chance / chance.mean(), 0, 1), (2000, 198)).mean(axis=1)
     there = rng.binomial(1, chance, (2000, 198)).mean(axis=1)
     found = [
-        check(
+        check_claims(
             structs.replace(measured_scores([card(float(a))], [])[0], noise=noise),
             {"c": structs.replace(CLAIM, value=round(float(b), 3))},
             "Intern-S1",
-            within=0.05,
+            margin=0.05,
         )[0].verdict
         for a, b in zip(here, there, strict=True)
     ]
@@ -107,9 +107,9 @@ def test_a_real_shift_of_five_points_is_hardly_ever_equivalent() -> None:
 
 
 def test_the_last_printed_digit_is_allowed_for() -> None:
-    assert judged(0.83, 1e-9, within=0.0056).verdict == "equivalent"
-    assert judged(0.83, 1e-9, within=0.0054).verdict == "different"  # 83.5 may have been 83.45 or 83.55
-    assert judged(0.8346, 1e-9, within=0.0001).verdict == "inconclusive"
+    assert judged(0.83, 1e-9, margin=0.0056).verdict == "equivalent"
+    assert judged(0.83, 1e-9, margin=0.0054).verdict == "different"  # 83.5 may have been 83.45 or 83.55
+    assert judged(0.8346, 1e-9, margin=0.0001).verdict == "inconclusive"
 
 
 @pytest.mark.parametrize(

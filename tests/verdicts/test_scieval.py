@@ -86,7 +86,7 @@ def theirs(python: Path) -> dict[str, float | None]:
     scores: dict[str, float | None] = {}
     cases = list(replies())
     for suite in dict.fromkeys(case.suite for case in cases):
-        rule = rules.find("scieval", suite, None)
+        rule = rules.find_rule("scieval", suite, None)
         of_suite = [case for case in cases if case.suite == suite]
         questions = [Question(case.reply, rule.doc(case.sample, Prompt())) for case in of_suite]
         opinion = score_replies(rule, questions, python)
@@ -133,7 +133,7 @@ def test_without_it_the_command_says_how_to_have_it(here: Path, monkeypatch: pyt
         evals("audit", "t", "--with", "scieval").complaint
     )
     fault = evals("audit", "t", "--with", "scieval", "--python", sys.executable).complaint
-    assert "there is no package scieval" in fault
+    assert "the package scieval is not installed" in fault
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_bets_without_replacement_by_the_papers_sums() -> None:
         mean = (198 * -0.08 - seen) / (198 - i)
         wealth *= 1 + stakes(0.08) * (gain - mean) / (1 + mean)
         most, seen = max(most, float(wealth.mean())), seen + gain
-    assert np.exp(bets.best_pass) == pytest.approx(most, rel=1e-9)
+    assert np.exp(bets.max_log_pass) == pytest.approx(most, rel=1e-9)
 
 
 @pytest.mark.parametrize(("repeats", "loss"), [(1, 0.1), (4, 0.0), (4, 0.2), (16, 0.05)])
@@ -63,7 +63,7 @@ def test_the_law_of_repeats_by_numerical_integration(repeats: int, loss: float) 
 
     for place, difference in enumerate(range(-repeats, repeats + 1)):
         want = integrate.quad(lambda p, d=difference: chance(d, p), 0, 1)[0]
-        assert law.chances[place] == pytest.approx(want, abs=1e-7)
+        assert law.probabilities[place] == pytest.approx(want, abs=1e-7)
 
 
 def test_stratified_error_by_the_survey_formula() -> None:
@@ -101,7 +101,7 @@ def test_a_budget_by_statsmodels_power() -> None:
     found = components(suite_run("a", listed([float(i % 2) for i in range(4000)])), discordance=0.2)
     assert found is not None
     used = RunUsage(replies=4000, cost_usd=None, seconds=None)
-    row = budget(found, 0.03, "same model", alpha=0.05, estimand="items-like-these", used=used)
+    row = budget(found, 0.03, "same model", alpha=0.05, estimand="items-like-these", usage=used)
     effect = 0.03 / sqrt(0.2)
     want = NormalIndPower(ddof=0).solve_power(effect, ratio=0, alpha=0.05, power=0.8, alternative="larger")
     assert row.items == pytest.approx(want, abs=1)

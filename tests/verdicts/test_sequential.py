@@ -86,10 +86,10 @@ def test_records_are_taken_in_the_order_of_asking_whatever_comes_first(tmp_path)
     names = order(one)
     test = one.tests[0]
     for name in reversed(names[1:]):
-        test.take(brief(name, 0.0))
-    assert test.n == 0  # the first is not back yet: nothing may be concluded from the others
-    test.take(brief(names[0], 0.0))
-    assert test.n == 60
+        test.add(brief(name, 0.0))
+    assert test.processed == 0  # the first is not back yet: nothing may be concluded from the others
+    test.add(brief(names[0], 0.0))
+    assert test.processed == 60
 
 
 def test_an_equal_model_passes_and_a_broken_one_fails(tmp_path):
@@ -97,9 +97,9 @@ def test_an_equal_model_passes_and_a_broken_one_fails(tmp_path):
     for one, value in ((good, 1.0), (bad, 0.0)):
         for name in order(one):
             if not one.decided:
-                one.tests[0].take(brief(name, value))
+                one.tests[0].add(brief(name, value))
     assert (good.verdict, bad.verdict) == ("pass", "regression")
-    assert bad.tests[0].n < good.tests[0].n < 100
+    assert bad.tests[0].processed < good.tests[0].processed < 100
     report = good.report(candidate="c", baseline="b")
     assert report.sequential
     assert report.suites[0].low > -0.1
@@ -109,7 +109,7 @@ def test_an_equal_model_passes_and_a_broken_one_fails(tmp_path):
 def test_failures_enter_at_their_worst(tmp_path):
     one = gate(tmp_path, 300)
     for i, name in enumerate(order(one)):
-        one.tests[0].take(brief(name, None if i % 4 == 0 else 1.0))
+        one.tests[0].add(brief(name, None if i % 4 == 0 else 1.0))
     assert one.verdict == "cannot tell"
     assert one.tests[0].coverage == 0.75
     assert one.tests[0].bets.passes(0.05) is False
@@ -118,7 +118,7 @@ def test_failures_enter_at_their_worst(tmp_path):
 def test_missing_outcomes_of_the_baseline_enter_at_their_worst_too(tmp_path):
     one = gate(tmp_path, 300, value=lambda i: None if i % 4 == 0 else 1.0)
     for name in order(one):
-        one.tests[0].take(brief(name))
+        one.tests[0].add(brief(name))
     _, high = one.tests[0].bets.limits(0.05)
     assert one.verdict == "pass"  # the candidate is right there, so the worst case is no loss
     assert high > 0.2
@@ -133,8 +133,8 @@ def test_macro_weighs_groups_alike(tmp_path):
     for group in "xy":
         assert sum(w for name, w in weights.items() if groups[name] == group) == pytest.approx(100)
     for name in order(one):
-        one.tests[0].take(brief(name, float(groups[name] == "x")))
-    assert one.tests[0].total / one.tests[0].weight == pytest.approx(-0.5)
+        one.tests[0].add(brief(name, float(groups[name] == "x")))
+    assert one.tests[0].gain_total / one.tests[0].weight_total == pytest.approx(-0.5)
 
 
 def test_several_suites_share_alpha_for_alarms(tmp_path):
@@ -144,7 +144,7 @@ def test_several_suites_share_alpha_for_alarms(tmp_path):
     assert both.family == 2
     for number, found in enumerate(jobs):
         for name in [found.samples.ids[p] for n, p, _ in both.queue() if n == number]:
-            both.tests[number].take(brief(name, 1.0))
+            both.tests[number].add(brief(name, 1.0))
     assert both.verdict == "pass"
     assert both.skips(0)
 
@@ -154,7 +154,7 @@ def test_advisory_suites_do_not_hold_the_gate_up(tmp_path):
     rules = Policy(suite=(Entry(name="one", margin=0.1), Entry(name="two", margin=0.1, tier="advisory")))
     both = SequentialGate(jobs, [before(found) for found in jobs], rules, seed=0)
     for name in jobs[0].samples.ids:
-        both.tests[0].take(brief(name, 1.0))
+        both.tests[0].add(brief(name, 1.0))
     assert both.decided
     assert both.verdict == "pass"
 
@@ -205,7 +205,7 @@ def test_wrong_verdicts_at_the_margin_are_rare_in_a_whole_run(tmp_path):
         for name in order(trial):
             i = numbers[name]
             flips = one[i, 1] < (0.3 if one[i, 0] < 0.5 else 0.1)
-            trial.tests[0].take(brief(name, float((one[i, 0] < 0.5) != flips)))
+            trial.tests[0].add(brief(name, float((one[i, 0] < 0.5) != flips)))
             if trial.verdict != "cannot tell":
                 wrong += 1
                 break

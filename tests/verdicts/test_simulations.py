@@ -177,7 +177,7 @@ def verdict_rates(losses, *, pairs: int, seed: int, alpha: float = 0.05) -> dict
             Drawn(rule, ACCURACY, shape._replace(loss=loss).evidence(rng))
             for (rule, shape), loss in zip(SUITES, losses, strict=True)
         ]
-        counts[overall_verdict(verdicts(cases, policy, {}))] += 1
+        counts[overall_verdict((suite.tier, suite.verdict) for suite in verdicts(cases, policy, {}))] += 1
     return {name: count / pairs for name, count in counts.items()}
 
 

@@ -32,9 +32,9 @@ def test_alpha_is_shared_and_runs_out(place: Path) -> None:
     first = gate("a", "--json").json
     assert first["alpha"] == pytest.approx(0.1)
     assert first["level"] == pytest.approx(0.8)
-    assert "gate 1 of 2 at alpha 0.1; 0.1 of 0.2 is left" in first["notes"][-1]
-    assert "judged before; 0.1 of 0.2 is left" in gate("a").out
-    assert "gate 2 of 2 at alpha 0.1; 0 of 0.2 is left" in gate("b").out
+    assert "gate 1 of 2 at alpha 0.1; 0.1 of 0.2 remains" in first["notes"][-1]
+    assert "judged before; 0.1 of 0.2 remains" in gate("a").out
+    assert "gate 2 of 2 at alpha 0.1; 0 of 0.2 remains" in gate("b").out
     refused = gate("c")
     assert (refused.status, "all 2 gates" in refused.complaint) == (2, True)
     assert gate("b").status == 0

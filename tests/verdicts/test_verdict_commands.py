@@ -167,7 +167,7 @@ def test_gate_writes_junit_that_counts_failures(place, tmp_path):
     root = ElementTree.parse(tmp_path / "gate.xml").getroot()
     assert (root.tag, root.get("tests"), root.get("failures")) == ("testsuites", "1", "1")
     failure = root.find("testsuite/testcase/failure")
-    assert "the loss is shown to exceed" in failure.get("message")
+    assert "the loss significantly exceeds" in failure.get("message")
     gate(place, "unchanged", "--junit", tmp_path / "gate.xml", margin=0.002)
     assert ElementTree.parse(tmp_path / "gate.xml").getroot().get("errors") == "1"
 
@@ -356,7 +356,7 @@ def test_a_run_stops_when_it_is_decided(place, name, verdict, status):
     assert suite["n"] < 500
     asked = evals("show", f"until-{name}", "--results", place / "results", "--json").json["runs"][0]
     assert sum(count for kind, count in asked["counts"].items() if kind != "absent") <= suite["n"] + 8
-    assert any("not to be quoted" in note for note in asked["notes"])
+    assert any("must not be quoted" in note for note in asked["notes"])
 
 
 def test_a_decided_run_asks_nothing_more_when_called_again(place):

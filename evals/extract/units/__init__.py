@@ -1,7 +1,7 @@
 """Numbers with units in free text: read, convert, compare.
 
 >>> read("about 1.2 × 10⁻³ MPa")
-Quantity(value=0.0012, unit='MPa', low=None, high=None, rough=True, text='1.2 × 10^-3 MPa')
+Quantity(value=0.0012, unit='MPa', low=None, high=None, approximate=True, text='1.2 × 10^-3 MPa')
 >>> convert(1.2, "GPa", "MPa")
 1200.0
 >>> close(-1.004, -1.0, relative=0.01)
@@ -20,28 +20,18 @@ from evals.extract.units.names import (
     convert,
     convertible,
     load_units,
-    normal_unit,
+    normalise_unit,
     same_dimension,
 )
 from evals.extract.units.statement import stated_number
 from evals.extract.units.text import Quantity, quantities, read
 
 __all__ = [
-    "DIMENSIONLESS",
-    "Quantity",
-    "close",
-    "convert",
-    "convertible",
-    "load_units",
-    "normal_unit",
-    "normalise_marks",
-    "quantities",
-    "read",
-    "same_dimension",
-    "stated_number",
-]
+    "DIMENSIONLESS", "Quantity", "close", "convert", "convertible", "load_units", "normalise_marks",
+    "normalise_unit", "quantities", "read", "same_dimension", "stated_number",
+]  # fmt: skip
 
 
 def close(value: float, target: float, *, relative: float = 0.0, absolute: float = 0.0) -> bool:
-    """Return whether a value lies within the larger of two tolerances of the target, whatever the target's sign."""
+    """Return whether a value is within the larger of two tolerances of the target."""
     return abs(value - target) <= max(relative * abs(target), absolute)

@@ -1,4 +1,4 @@
-"""Normalise LaTeX, unicode signs, thin spaces and vulgar fractions in a text."""
+"""Normalise LaTeX, Unicode signs, thin spaces and vulgar fractions in a text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 MAX_CHARS = 20_000
-"""Maximum number of characters that are searched, counted from the end."""
+"""Maximum number of characters that are searched, from the end."""
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _VULGAR = {"½": 1 / 2, "⅓": 1 / 3, "⅔": 2 / 3, "¼": 1 / 4, "¾": 3 / 4, "⅛": 1 / 8, "⅕": 1 / 5}
@@ -22,19 +22,18 @@ _CHINESE = {
 }  # fmt: skip
 
 
-def _fraction(match: re.Match[str]) -> str:
+def _inline_fraction(match: re.Match[str]) -> str:
     """Write a short `\\frac{a}{b}` as a/b."""
     numerator, denominator = (part.strip() or part[-1:] for part in match.groups())
-    return (
-        f"{numerator}/{denominator}" if 0 < len(numerator) <= 40 and 0 < len(denominator) <= 40 else match[0]
-    )
+    is_short = 0 < len(numerator) <= 40 and 0 < len(denominator) <= 40
+    return f"{numerator}/{denominator}" if is_short else match[0]
 
 
 _LATEX: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
-    (re.compile(pattern), put)
-    for pattern, put in (
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
         (r"\\(?:SI|qty|SIrange)\s*\{([^{}]{0,99})\}\s*\{([^{}]{0,99})\}", r"\1 \2"),
-        (r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", _fraction),
+        (r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", _inline_fraction),
         (r"\\(?:text|mathrm|mathbf|textbf|mathit|textrm|mathsf|operatorname|num|unit|si|boxed|bm|rm|ce)\b\*?", ""),
         (r"\\(?:left|right|displaystyle|bigl?|bigr)\b", ""),
         (r"\^\s*+(?:\{\s*+)?\\circ\s*\}?|\\(?:degree|textdegree|degC)\b", "°"),
@@ -46,11 +45,11 @@ _LATEX: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         (r"\^\s*\{\s*([-+]?\s?\d{1,4})\s*\}", r"^\1"), (r"\^\s*\(\s*([-+]?\d{1,4})\s*\)", r"^\1"), (r"[{}]", " "),
     )
 )  # fmt: skip
-_MIXED = re.compile(r"(?<![\d.,/])(\d{1,4}) (\d{1,2})/(\d{1,2})(?![\d/])")
+_MIXED_FRACTION = re.compile(r"(?<![\d.,/])(\d{1,4}) (\d{1,2})/(\d{1,2})(?![\d/])")
 _BRACKETED = re.compile(r"\(\s*([-+]?[\d.]{1,20})\s*±\s*[\d.]{1,20}\s*\)(?=\s*(?:×|x|·|\*)\s*10)")
 
 
-def _mixed(match: re.Match[str]) -> str:
+def _decimal_of_mixed(match: re.Match[str]) -> str:
     """Write "1 1/2" as 1.5."""
     whole, numerator, denominator = (int(part) for part in match.groups())
     return str(whole + numerator / denominator) if numerator < denominator else match.group()
@@ -62,7 +61,7 @@ def normalise_marks(text: str) -> str:
     for sign, value in _VULGAR.items():
         if sign in text:
             text = re.sub(rf"(?<=\d) ?{sign}", f"{value:.15f}"[1:], text).replace(sign, str(value))
-    text = re.sub("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: "^" + m.group().translate(_SUPERSCRIPTS), text)
+    text = re.sub("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda match: "^" + match.group().translate(_SUPERSCRIPTS), text)
     if not text.isascii():
         for name, unit in _CHINESE.items():
             text = text.replace(name, unit)
@@ -70,4 +69,4 @@ def normalise_marks(text: str) -> str:
         for pattern, replacement in _LATEX:
             text = pattern.sub(replacement, text)
     text = re.sub(r"[ \t]{2,}", " ", text)
-    return _BRACKETED.sub(r"\1", _MIXED.sub(_mixed, text))
+    return _BRACKETED.sub(r"\1", _MIXED_FRACTION.sub(_decimal_of_mixed, text))

@@ -1,4 +1,4 @@
-"""Read units by a closed vocabulary, and convert them by pint, which is imported lazily."""
+"""Parse units of a closed vocabulary, and convert them with pint, which is imported at the first conversion."""
 
 from __future__ import annotations
 
@@ -13,29 +13,18 @@ from evals.extract.units.marks import normalise_marks
 
 _PREFIXES = tuple("YZEPTGMkhdcmµunpfa")
 _LONG_PREFIXES = (
-    "",
-    "tera",
-    "giga",
-    "mega",
-    "kilo",
-    "hecto",
-    "deci",
-    "centi",
-    "milli",
-    "micro",
-    "nano",
-    "pico",
-)
+    "", "tera", "giga", "mega", "kilo", "hecto", "deci", "centi", "milli", "micro", "nano", "pico",
+)  # fmt: skip
 _PREFIXED = (
     *"mgsAKNJWCVFΩSTHLlM",
     "mol", "cd", "Hz", "Pa", "Wb", "lm", "lx", "Bq", "Gy", "Sv", "eV", "bar", "cal", "Da",
 )  # fmt: skip
-_NAMED = (
+_UNIT_NAMES = (
     "meter", "metre", "gram", "second", "kelvin", "mole", "mol", "hertz", "newton", "joule", "pascal", "watt",
     "coulomb", "volt", "farad", "ohm", "siemens", "tesla", "henry", "liter", "litre", "molar", "electronvolt",
     "calorie", "dalton", "bar",
 )  # fmt: skip
-_PLAIN = {
+_WITHOUT_PREFIX = {
     "min": "minute", "mins": "minute", "minute": "minute", "minutes": "minute", "h": "hour", "hr": "hour",
     "hrs": "hour", "hour": "hour", "hours": "hour", "d": "day", "day": "day", "days": "day", "week": "week",
     "weeks": "week", "yr": "year", "year": "year", "years": "year", "°C": "degC", "°F": "degF", "°K": "kelvin",
@@ -52,33 +41,26 @@ _PLAIN = {
     "atom": "atom", "atoms": "atom", "at": "atom", "cell": "unit_cell", "cells": "unit_cell", "kgf": "kilogram_force", "kp": "kilogram_force", "dyn": "dyne",
     "dyne": "dyne", "erg": "erg", "ergs": "erg", "lbf": "pound_force", "Msi": "megapsi", "kayser": "cm**-1", "wavenumbers": "cm**-1", "Ohm": "ohm", "ohms": "ohm", "\N{OHM SIGN}": "ohm",
 }  # fmt: skip
-"""Units that take no prefix here, with pint's name."""
+"""Units that are read without a prefix, with pint's name."""
 
 
 @lru_cache(1)
 def _vocabulary() -> dict[str, str]:
-    """Every spelling of a unit -> pint's name."""
+    """Return spelling -> pint's name of every unit."""
     names_by_spelling = {symbol: symbol for symbol in _PREFIXED}
     names_by_spelling |= {prefix + symbol: prefix + symbol for prefix in _PREFIXES for symbol in _PREFIXED}
-    for name in _NAMED:
+    for name in _UNIT_NAMES:
         for prefix in _LONG_PREFIXES:
-            for ending in ("", "s"):
-                names_by_spelling[prefix + name + ending] = names_by_spelling[
-                    (prefix + name + ending).capitalize()
+            for suffix in ("", "s"):
+                names_by_spelling[prefix + name + suffix] = names_by_spelling[
+                    (prefix + name + suffix).capitalize()
                 ] = prefix + name
-    for shadow in ("as", "am", "al", "hm", "ac", "ha", "at", "cd", "has", "fs", "MM", "hl", "aL", "dl"):
-        names_by_spelling.pop(shadow, None)
+    for ambiguous in ("as", "am", "al", "hm", "ac", "ha", "at", "cd", "has", "fs", "MM", "hl", "aL", "dl"):
+        names_by_spelling.pop(ambiguous, None)
     names_by_spelling |= {
-        "fs": "fs",
-        "cd": "cd",
-        "dl": "dl",
-        "kCal": "kcal",
-        "Kcal": "kcal",
-        "KJ": "kJ",
-        "Mpa": "MPa",
-        "Gpa": "GPa",
-    }
-    return names_by_spelling | _PLAIN
+        "fs": "fs", "cd": "cd", "dl": "dl", "kCal": "kcal", "Kcal": "kcal", "KJ": "kJ", "Mpa": "MPa", "Gpa": "GPa",
+    }  # fmt: skip
+    return names_by_spelling | _WITHOUT_PREFIX
 
 
 _POWER = r"(?:\^?-\d{1,2}|\^\+?\d{1,2}|[2-9](?![\dA-Za-z.]))"
@@ -86,7 +68,7 @@ _POWER = r"(?:\^?-\d{1,2}|\^\+?\d{1,2}|[2-9](?![\dA-Za-z.]))"
 
 @lru_cache(1)
 def _unit_pattern() -> re.Pattern[str]:
-    """Match one factor of a unit with its power, after its separator."""
+    """Return the pattern of one factor of a unit with its separator and power."""
     words = "|".join(sorted(map(re.escape, _vocabulary()), key=len, reverse=True))
     percent = r"(?:(?:wt|mol|at|vol)\.?\s?)?%|(?:weight|mass|mole|atomic|volume)?\s?per\s?cent\b"
     cluster = r"formula[ -]units?|unit[ -]cells?|f\.?u\.?(?![a-z])"
@@ -94,7 +76,7 @@ def _unit_pattern() -> re.Pattern[str]:
     return re.compile(
         rf"(?P<open>(?:\s?/\s?|\s?\bper\s)\(?|\s?[·*×]\s?|[ -])?"
         rf"(?P<unit>{percent}|{moles}|{cluster}|(?:degrees?\s|deg\.?\s?|°\s?)[CFcf]\b|(?i:degrees? (?:celsius|fahrenheit))"
-        rf"|electron[ -]volts?|kilo-?electron volts?|(?:{words})(?![A-Za-zµ°]))(?P<power>{_POWER})?(?![\dA-Za-z])",
+        rf"|electron[ -]volts?|kilo-?electron volts?|(?:{words})(?![A-Za-zµ°]))(?P<power>{_POWER})?(?![\dA-Za-z])"
     )
 
 
@@ -125,20 +107,20 @@ _UNKNOWN = re.compile(
     r"\s?(?P<unit>(?P<first>[A-Za-zµΩÅ]{1,12})(?:(?:\s?/\s?|·|\*|\^-?\d)\(?[A-Za-zµΩÅ\d][A-Za-zµΩÅ\d^()·-]{0,20}){1,3}"
     r"|(?:HV|HRC|HRB|HB|a\.u\.|arb\.(?: units)?)(?![A-Za-z]))"
 )
-_NO_UNITS = frozenset(("and", "or", "either", "yes", "true", "he", "she", "his", "s", "log", "ln", "exp"))
+_NOT_UNITS = frozenset(("and", "or", "either", "yes", "true", "he", "she", "his", "s", "log", "ln", "exp"))
 
 
 def unit_at(text: str, start: int) -> tuple[str, int]:
-    """Read the unit that begins at a position; returns it with the position after it.
+    """Return the unit that begins at a position, and the position after it.
 
-    Units of logarithms come as "log10(GPa)". Anything else with the form of a unit is returned unchanged.
+    Units of logarithms are written "log10(GPa)"; an unknown word in the form of a unit is returned unchanged.
     """
     if (log := _LOG.match(text, start)) is not None:
         inner = (log["inner"] or "").strip()
-        return f"log10({normal_unit(inner) if len(inner) > 1 else ''})", log.end()  # "log S" names no unit
+        return f"log10({normalise_unit(inner) if len(inner) > 1 else ''})", log.end()  # "log S" has no unit
     name, end = _known_unit_at(text, start)
     unknown = _UNKNOWN.match(text, start)
-    if unknown is None or unknown.end() <= end or (unknown["first"] or "").lower() in _NO_UNITS:
+    if unknown is None or unknown.end() <= end or (unknown["first"] or "").lower() in _NOT_UNITS:
         return name, end
     if name or (
         not any(_unit_pattern().fullmatch(part) for part in re.split(r"[/·*^()\s]+", unknown["unit"]))
@@ -164,8 +146,8 @@ def _known_unit_at(text: str, start: int) -> tuple[str, int]:
         divides = "/" in opening or "per" in opening
         in_denominator = divides or (in_denominator and bool(opening.strip()))
         if "/" in opening and opening.endswith("(") and ")" in text[match.end() : match.end() + 40]:
-            inside = text[match.start("unit") : text.index(")", match.end())]
-            factors += [f"{f}" for f in _inverse(inside)]
+            denominator = text[match.start("unit") : text.index(")", match.end())]
+            factors += _inverse_factors(denominator)
             return "*".join(factors), text.index(")", match.end()) + 1
         name = _unit_name(match["unit"])
         power = -power if in_denominator else power
@@ -174,10 +156,10 @@ def _known_unit_at(text: str, start: int) -> tuple[str, int]:
     return "*".join(factors), position if factors else start
 
 
-def _inverse(inside: str) -> list[str]:
-    """Turn "mol K" of "J/(mol K)" into negative powers."""
+def _inverse_factors(denominator: str) -> list[str]:
+    """Return the factors of a denominator such as "mol K" with negative powers."""
     factors = []
-    for word in re.split(r"[ ·*]+", inside):
+    for word in re.split(r"[ ·*]+", denominator):
         if (match := _unit_pattern().fullmatch(word)) and not match["open"]:
             power = int(match["power"].lstrip("^")) if match["power"] else 1
             factors.append(f"{_unit_name(match['unit'])}**{-power}")
@@ -204,19 +186,19 @@ def _registry() -> Any:
 
 
 @lru_cache(4096)
-def normal_unit(unit: str) -> str:
-    """Write a unit as `Quantity.unit` does: "J/(mol K)" -> "J*mol**-1*K**-1"; unknown ones unchanged."""
+def normalise_unit(unit: str) -> str:
+    """Return a unit in the form of `Quantity.unit`, "J*mol**-1*K**-1" for "J/(mol K)"; unknown units are unchanged."""
     text = normalise_marks(unit).strip()
     if text == DIMENSIONLESS or (text.startswith("log10(") and text.endswith(")")):
-        return text if text == DIMENSIONLESS else f"log10({normal_unit(text[6:-1])})"
+        return text if text == DIMENSIONLESS else f"log10({normalise_unit(text[6:-1])})"
     name, end = unit_at(" " + text, 0)
     return name if end == len(text) + 1 else unit.strip()
 
 
 @lru_cache(4096)
 def same_dimension(unit: str, other: str) -> bool:
-    """Return whether a value in one unit can be converted to the other; an unreadable unit never can."""
-    unit, other = normal_unit(unit), normal_unit(other)
+    """Return whether two units have the same dimension; false for unknown units."""
+    unit, other = normalise_unit(unit), normalise_unit(other)
     if unit == other:
         return True
     try:
@@ -226,29 +208,29 @@ def same_dimension(unit: str, other: str) -> bool:
 
 
 DIMENSIONLESS = "dimensionless"
-"""Unit of a target that is a plain number: a number with a unit does not answer it."""
+"""Unit of a target without a unit, to which a number with a unit cannot be converted."""
 
 
 def convert(value: float, unit: str, target: str) -> float | None:
-    """Express a value in the target's unit; None if that is impossible.
+    """Convert a value to the target's unit; None if that is impossible.
 
-    A number without a unit is taken to be in the target's; a target without a unit (one that is not known) takes the
-    number as written. Beside units of one dimension these are converted:
+    A number without a unit is assumed to be in the target's; if the target's unit is unknown, the number is returned
+    unchanged. Besides units of one dimension, these are converted:
 
     - energies, frequencies and wave numbers (E = h nu = h c / lambda): 15.6 THz is 520 cm**-1;
-    - an energy per mole if the target counts atoms or cells, of which the mole then is: 96.5 kJ/mol is 1 eV/atom;
-      a bare energy is short for one per atom, never the reverse;
-    - a quantity if its logarithm is wanted: 50 GPa is 1.7 in log10(GPa).
+    - an energy per mole to one per atom or per cell: 96.5 kJ/mol is 1 eV/atom; an energy without a count is assumed to
+      be per atom or cell, but not the reverse;
+    - a quantity to its logarithm: 50 GPa is 1.7 in log10(GPa).
     """
-    unit, target = normal_unit(unit), normal_unit(target)
+    unit, target = normalise_unit(unit), normalise_unit(target)
     if target.startswith("log10("):
-        return _logarithm(value, unit, target[6:-1])
+        return _convert_to_logarithm(value, unit, target[6:-1])
     if target == DIMENSIONLESS and unit.startswith("log10("):
         return value
     if not unit or not target or unit == target:
         return value
     try:
-        converted = _converted(value, unit, target)
+        converted = _convert_with_pint(value, unit, target)
     except (ArithmeticError, AttributeError, ValueError, TypeError):
         return None
     return converted if converted is not None and isfinite(converted) else None
@@ -256,41 +238,41 @@ def convert(value: float, unit: str, target: str) -> float | None:
 
 @lru_cache(4096)
 def convertible(unit: str, target: str) -> bool:
-    """Return whether a value in one unit can be expressed in the target's."""
+    """Return whether `convert` can convert a unit to the target's."""
     return convert(1.0, unit, target) is not None
 
 
-def _logarithm(value: float, unit: str, inner: str) -> float | None:
-    """Take the logarithm of a quantity; a bare number, or one called a logarithm of that unit, is one already."""
+def _convert_to_logarithm(value: float, unit: str, target: str) -> float | None:
+    """Return the logarithm of a quantity; a number without a unit, or with a logarithmic unit, is already one."""
     if not unit or unit == "log10()":
         return value
     if unit.startswith("log10("):
-        factor = convert(1.0, unit[6:-1], inner)
+        factor = convert(1.0, unit[6:-1], target)
         return None if factor is None else value + log10(factor)
-    plain_value = convert(value, unit, inner)
+    plain_value = convert(value, unit, target)
     return log10(plain_value) if plain_value is not None and plain_value > 0 else None
 
 
-def _converted(value: float, unit: str, target: str) -> float | None:
-    """Convert by dimension, then by the special cases of `convert`; raises pint's errors for units that it does not know."""
+def _convert_with_pint(value: float, unit: str, target: str) -> float | None:
+    """Convert by dimension, then by the special cases of `convert`; raises pint's errors for unknown units."""
     registry = _registry()
     target_unit = registry.Unit(target)
-    stated = registry.Unit(unit)
-    if stated.is_compatible_with(target_unit):
+    source_unit = registry.Unit(unit)
+    if source_unit.is_compatible_with(target_unit):
         return float(registry.Quantity(value, unit).to(target).magnitude)
     quantity = registry.Quantity(value, unit)
     for particle in ("atom", "unit_cell"):
         if f"[{particle.removeprefix('unit_')}_count]" in target_unit.dimensionality:
-            for per in (
+            for divisor in (
                 registry.Quantity(1, "mol") / registry.Quantity(6.02214076e23, particle),
                 1 / registry.Unit(particle),
             ):
-                if (quantity * per).is_compatible_with(target_unit):
-                    return float((quantity * per).to(target).magnitude)
+                if (quantity * divisor).is_compatible_with(target_unit):
+                    return float((quantity * divisor).to(target).magnitude)
             return None
-    kinds = [registry.get_dimensionality(kind) for kind in ("joule", "hertz", "1/cm")]
+    spectroscopic = [registry.get_dimensionality(kind) for kind in ("joule", "hertz", "1/cm")]
     if (
-        {stated.dimensionality, target_unit.dimensionality} <= set(kinds)
+        {source_unit.dimensionality, target_unit.dimensionality} <= set(spectroscopic)
         and "radian" not in unit
         and "rpm" not in unit
     ):
@@ -299,6 +281,6 @@ def _converted(value: float, unit: str, target: str) -> float | None:
 
 
 def load_units() -> None:
-    """Compile the vocabulary, import pint and read its definitions before the first conversion needs them."""
-    with suppress(UsageError):  # without pint, conversions raise when they are needed
+    """Compile the vocabulary and load pint's definitions in advance."""
+    with suppress(UsageError):  # without pint, only a conversion raises
         convert(1.0, "kPa", "MPa")

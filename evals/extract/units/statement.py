@@ -1,4 +1,4 @@
-r"""Select the answer among the numbers of a statement, which may also have conditions, remarks and comparisons.
+r"""Select the answer among the numbers of a statement, which may also contain conditions, remarks and comparisons.
 
 >>> stated_number("2.1 at pH 7.4").value
 2.1
@@ -7,9 +7,9 @@ r"""Select the answer among the numbers of a statement, which may also have cond
 >>> stated_number("5 or 6") is None
 True
 
-Remarks in brackets and the text after "at", "for", "since" and the like are ignored. The last side of an equation counts.
-If two different numbers remain, there is no answer. Roman numerals, number words up to a hundred and charges like 2- are
-read if there is no other number.
+Remarks in brackets and the text after "at", "for", "since" and the like are ignored, as are all sides of an equation but
+the last. If two different numbers remain, there is no answer. Roman numerals, number words up to a hundred and charges
+such as 2- are read if the statement consists of them.
 """
 
 from __future__ import annotations
@@ -28,64 +28,64 @@ Fit: TypeAlias = Literal["unit", "none", "other"]
 MAX_CHARS = 2_000
 """Maximum length of a statement in characters."""
 EQUALITY_TOLERANCE = 0.02
-"""Relative difference up to which two numbers are the same answer."""
+"""Maximum relative difference of two numbers that count as the same answer."""
 
 _REMARK = lazy_pattern(
     r"(?<=[\w%°)*$.\]])\s*[(（](?![^()（）]{0,8}[)）]\s*(?:×|x|\*|·)\s*10)(?!\s*\d{1,3}\s*[)）]\s*[×x])[^()（）\n]{0,400}[)）]|\s\[[^\[\]\n]{0,200}\]"
 )
 _POWER_BRACKET = lazy_pattern(r"\^\s?\([-+]?\d{1,4}\)|/\s?\([^()]{1,30}\)|log(?:10)?\s?\([^()]{1,20}\)")
-_ASIDE = lazy_pattern(
+_CLAUSE_END = lazy_pattern(
     r"(?:\s?[,;:，；]\s?|\s|^)(?:(?:and|but)\s)?(?:at|in|for|with|within|when|while|whereas|since|because|as|which|where|although|though|but|"
     r"compared|versus|vs\.?|relative\sto|rather\sthan|instead\sof|not|so|that|assuming|given|based|from|under|after|upon|using|by|if|due|of|on|than|"
     r"corresponding|i\.e\.|e\.g\.|cf\.?|see|lower|higher|more|less|above|below|mainly|typical(?:ly)?|again|close\sto|near)\b(?!\s?(?:of\s)?(?:atoms?|formula|cells?)\b)"
     r"|\s[–—-]+\s(?=[A-Za-z])|(?<=\S)[.。](?=\s|$)|[；;](?!\s?[-+]?\d)|\n|而不是|因为|由于|在|当|其中|对应"
 )
-_IS = lazy_pattern(
+_PREDICATE = lazy_pattern(
     r"(?:\b(?:is|are|was|were|be|equals?|gives?|yields?|obtain(?:ed)?|predict(?:ed)?|estimate[ds]?|get|choose|report|answer|value|state)\b|[:：]|为|是|等于|约|得到?)"
     r"(?:\s?(?:approximately|about|around|roughly|ca\.?|close\sto|estimated\s(?:to\sbe|at|as)|of|at|to\sbe|as|likely|probably|therefore|thus|then|now|only|just|expected|taken|equal\sto|the\sorder\sof|on|be|约|大约|为|于|是)){0,8}"
     r"[\s*_`$~≈:：]{0,24}(?P<number>(?:[-+<>≤≥]\s?)?[\d.½¼¾⅓⅔⅛⅕])",
     re.IGNORECASE,
 )
-_BEGINS = lazy_pattern(
+_BEGINS_WITH_NUMBER = lazy_pattern(
     r"[\s*_`~≈<>≤≥=:$(]*(?:(?:about|approximately|approx\.?|around|roughly|ca\.?|circa|nearly|almost|estimated|likely|probably|perhaps|maybe|exactly|between|from|minus|negative|up\sto|at\s(?:least|most)|less\sthan|more\sthan|约|大约)[\s*]*){0,3}[-+]?\s?[\d.½¼¾⅓⅔⅛⅕]",
     re.IGNORECASE,
 )
 _EQUALS = lazy_pattern(r"(?:=|≈|→|⇒|~)\s?(?=[-+]?\s?[\d.])")
-_NAMED = lazy_pattern(r"\s*\(?[-+]?\d[\d.]*\s*[<≤]\s*\w+\s*[<≤]")
+_BOUNDS = lazy_pattern(r"\s*\(?[-+]?\d[\d.]*\s*[<≤]\s*\w+\s*[<≤]")
 _MULTIPLE = lazy_pattern(
     r"[^\d=]*(?:\b(?:twice|thrice|double|triple|half\s+(?:of|the|that|as)|(?:two|three|four|five|ten)\s+times)\b"
     r"|\d[\d.,]*[a-z]?\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[b-z]\b)|(?:plus|minus|multiplied|divided)\b|-?fold\b|倍)[^=]*\Z)",
     re.IGNORECASE,
 )
-"""A multiple of another number, or a sum that is not worked out: the answer itself is not stated."""
-_SYMBOL = lazy_pattern(r"\s?(?:π|pi\b|√|sqrt)|[A-Za-z](?![A-Za-z])")
+"""A multiple of another number, or a sum that is not evaluated, so that the answer is not stated."""
+_FOLLOWING_SYMBOL = lazy_pattern(r"\s?(?:π|pi\b|√|sqrt)|[A-Za-z](?![A-Za-z])")
 _CHARGE = lazy_pattern(r"\(?(\d{1,3})\s?([-+])\)?")
 _ROMAN = lazy_pattern(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
-_ROMANS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
+_ROMAN_NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
-    """Read the number of one statement as written; None if there is none, or several.
+    """Return the number of one statement, unconverted; None if there is none, or several.
 
-    `unit` is the target's; of numbers with units those that can be converted to it come first.
+    `unit` is the target's; numbers that can be converted to it take precedence.
     """
     normalised = normalise_marks(text[:MAX_CHARS]).strip()
-    if (spelled := _spelled(normalised)) is not None:
+    if (spelled := _number_without_digits(normalised)) is not None:
         return spelled
     without_remarks = _without_remarks(normalised)
     if _MULTIPLE.match(without_remarks):
         return None
-    if not _BEGINS.match(without_remarks):
-        if (is_ := _IS.search(without_remarks)) is not None:
-            without_remarks = without_remarks[is_.start("number") :]
-        elif (equals := list(_EQUALS.finditer(without_remarks))) and "," not in without_remarks[
-            equals[0].start() :
+    if not _BEGINS_WITH_NUMBER.match(without_remarks):
+        if (predicate := _PREDICATE.search(without_remarks)) is not None:
+            without_remarks = without_remarks[predicate.start("number") :]
+        elif (equals_signs := list(_EQUALS.finditer(without_remarks))) and "," not in without_remarks[
+            equals_signs[0].start() :
         ]:
-            without_remarks = without_remarks[equals[-1].end() :]
+            without_remarks = without_remarks[equals_signs[-1].end() :]
         elif _EQUALS.search(without_remarks) is None:
             return _single_number(quantities(without_remarks), unit)
         else:
-            without_remarks = without_remarks[equals[0].end() :]
+            without_remarks = without_remarks[equals_signs[0].end() :]
     quantity = _single_number(_first_clause(without_remarks, unit), unit) or _last_side(without_remarks, unit)
     return None if quantity is None or _is_coefficient(quantity, without_remarks) else quantity
 
@@ -93,7 +93,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
 def _is_coefficient(quantity: Quantity, text: str) -> bool:
     """Return whether a number is the coefficient of a symbol, as in 2x or 2π."""
     end = text.find(quantity.text) + len(quantity.text)
-    return not quantity.unit and _SYMBOL.match(text, end) is not None
+    return not quantity.unit and _FOLLOWING_SYMBOL.match(text, end) is not None
 
 
 def _without_remarks(text: str) -> str:
@@ -103,44 +103,46 @@ def _without_remarks(text: str) -> str:
         shielded = _POWER_BRACKET.sub(
             lambda match: match[0].replace("(", "\x01").replace(")", "\x02"), remaining
         )
-        first = re.search(r"\d", shielded)
-        shorter = (
-            shielded[: first.start()] + _REMARK.sub(" ", shielded[first.start() :]) if first else shielded
+        first_digit = re.search(r"\d", shielded)
+        shortened = (
+            shielded[: first_digit.start()] + _REMARK.sub(" ", shielded[first_digit.start() :])
+            if first_digit
+            else shielded
         )
-        shorter = shorter.replace("\x01", "(").replace("\x02", ")")
-        if shorter == remaining:
+        shortened = shortened.replace("\x01", "(").replace("\x02", ")")
+        if shortened == remaining:
             break
-        remaining = shorter
+        remaining = shortened
     return remaining
 
 
 def _first_clause(text: str, unit: str) -> list[Quantity]:
-    """List the numbers before the first aside; of an equation, only those of its last side."""
-    start = re.search(r"\d", text)
-    if start is None:
+    """Return the numbers of the first clause."""
+    first_digit = re.search(r"\d", text)
+    if first_digit is None:
         return []
-    aside = _ASIDE.search(text, start.end())
-    between = re.match(r"[^\d]*\bbetween\b", text, re.IGNORECASE)
-    clause = text[: aside.start()] if aside and not between else text
+    aside = _CLAUSE_END.search(text, first_digit.end())
+    range_start = re.match(r"[^\d]*\bbetween\b", text, re.IGNORECASE)
+    clause = text[: aside.start()] if aside and not range_start else text
     return quantities(clause)
 
 
 def _last_side(text: str, unit: str) -> Quantity | None:
-    """Read what follows the last equals sign of a calculation."""
-    aside = _ASIDE.search(text, 1)
-    sides = _EQUALS.split(text[: aside.start()] if aside else text)
+    """Return the only number after the last equals sign of a calculation."""
+    clause_end = _CLAUSE_END.search(text, 1)
+    sides = _EQUALS.split(text[: clause_end.start()] if clause_end else text)
     return _single_number(quantities(sides[-1]), unit) if len(sides) > 1 and "," not in text else None
 
 
 def unit_fit(quantity: Quantity, unit: str) -> Fit:
-    """Return how a number's unit relates to the target's."""
+    """Return whether a number's unit can be converted to the target's, is missing, or has another dimension."""
     if not quantity.unit:
         return "none"
     return "unit" if not unit or convertible(quantity.unit, unit) else "other"
 
 
 def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
-    """Return the only number: of those whose unit fits, else of those without a unit, else of the others."""
+    """Return the only number of those with a convertible unit, else without a unit, else with other units."""
     for kind in ("unit", "none", "other"):
         candidates = [number for number in numbers if unit_fit(number, unit) == kind]
         if candidates:
@@ -150,7 +152,7 @@ def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
 
 
 def _same_answer(first: Quantity, second: Quantity, unit: str) -> bool:
-    """Return whether two numbers are the same answer, perhaps in two units."""
+    """Return whether two numbers are the same answer, possibly in two units."""
     if first.unit != second.unit and not unit and first.unit and second.unit:
         second_value = convert(second.value, second.unit, first.unit)
     else:
@@ -161,14 +163,14 @@ def _same_answer(first: Quantity, second: Quantity, unit: str) -> bool:
     return abs(second_value - first_value) <= EQUALITY_TOLERANCE * max(abs(first_value), abs(second_value))
 
 
-def _spelled(text: str) -> Quantity | None:
-    """Read a number written without digits, or a charge followed by its sign."""
-    bare = text.strip(" .*`_$()").strip()
+def _number_without_digits(text: str) -> Quantity | None:
+    """Read a number word, a Roman numeral, or a charge with its sign at the end."""
+    stripped = text.strip(" .*`_$()").strip()
     value: float | None = None
-    if charge := _CHARGE.fullmatch(bare):
+    if charge := _CHARGE.fullmatch(stripped):
         value = float(charge[1]) * (-1 if charge[2] == "-" else 1)
-    elif (roman := _ROMAN.fullmatch(bare)) and roman[2] in _ROMANS:
-        value = float(_ROMANS.index(roman[2]) + 1) * (-1 if roman[1] == "-" else 1)
+    elif (roman := _ROMAN.fullmatch(stripped)) and roman[2] in _ROMAN_NUMERALS:
+        value = float(_ROMAN_NUMERALS.index(roman[2]) + 1) * (-1 if roman[1] == "-" else 1)
     else:
-        value = spelled_number(bare)
-    return None if value is None else Quantity(value, "", None, None, rough=False, text=bare)
+        value = spelled_number(stripped)
+    return None if value is None else Quantity(value, "", None, None, approximate=False, text=stripped)

@@ -14,17 +14,17 @@ class Quantity(NamedTuple):
     """A number as stated in a text."""
 
     value: float
-    """The middle of a range."""
+    """For a range, its middle."""
     unit: str
-    """In the spelling of `convert`; empty if none is stated."""
+    """As written by `normalise_unit`; empty if none is stated."""
     low: float | None
     """Lower end of a stated range."""
     high: float | None
     """Upper end of a stated range."""
-    rough: bool
-    """Stated as "about", as a bound ("< 5") or as a range."""
+    approximate: bool
+    """Whether it is stated with "about", as a bound ("< 5") or as a range."""
     text: str
-    """The text that was read, normalised."""
+    """The normalised text of number and unit."""
 
 
 _NUMBER = (
@@ -37,7 +37,7 @@ _NUMBER = (
 )
 _EXPONENT = (
     r"(?:[eE](?P<e>[-+]?\d{1,4})(?![\d.]*[A-Za-z])|[dD](?P<d>[-+]\d{1,4})"
-    r"|\s?(?:×|x|\*|·|times)\s?10(?:\s?\^\s?\(?(?P<ten>[-+]?\s?\d{1,4})\)?|(?P<lost>[-+]\d{1,3})(?!\d))"
+    r"|\s?(?:×|x|\*|·|times)\s?10(?:\s?\^\s?\(?(?P<ten>[-+]?\s?\d{1,4})\)?|(?P<flattened>[-+]\d{1,3})(?!\d))"
     r"|\^(?P<power>[-+]?\d{1,3})(?![\d.]))"
 )
 _SIGN = (
@@ -51,31 +51,31 @@ _ABOUT = (
 _VALUE = re.compile(
     rf"(?P<about>{_ABOUT})(?P<sign>{_SIGN})(?<![A-Za-z_\d.^])(?<![A-Za-z)][-,_])(?<![\w)]·)(?P<number>{_NUMBER})"
     rf"(?:\s?\(\d{{1,4}}\)(?=[\s,;.]|[A-Z×°]|$))?(?:{_EXPONENT})?"
-    rf"(?:\s?/\s?(?P<below>\d{{1,12}}(?:\.\d{{1,12}})?)(?![\d/]))?",
+    rf"(?:\s?/\s?(?P<denominator>\d{{1,12}}(?:\.\d{{1,12}})?)(?![\d/]))?",
     re.IGNORECASE,
 )
 
 
-def _digits(number: str) -> str:
+def _plain_decimal(number: str) -> str:
     """Remove thousands separators and write the decimal separator as a point."""
-    bare = number.replace(" ", "")
-    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+|0,\d+|\d+,(?:\d{1,2}|\d{4,})", bare):
-        return bare.replace(".", "").replace(",", ".")
-    if re.fullmatch(r"\d{1,3}(?:\.\d{3}){2,}", bare):
-        return bare.replace(".", "")
-    return bare.replace(",", "")
+    digits = number.replace(" ", "")
+    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+|0,\d+|\d+,(?:\d{1,2}|\d{4,})", digits):
+        return digits.replace(".", "").replace(",", ".")
+    if re.fullmatch(r"\d{1,3}(?:\.\d{3}){2,}", digits):
+        return digits.replace(".", "")
+    return digits.replace(",", "")
 
 
 def _evaluate(match: re.Match[str]) -> float | None:
     """Compute the value from sign, digits, exponent and denominator; None if it is not finite."""
-    digits = _digits(match["number"])
-    tens = match["e"] or match["d"] or match["ten"] or match["lost"] or "0"
+    digits = _plain_decimal(match["number"])
+    exponent = match["e"] or match["d"] or match["ten"] or match["flattened"] or "0"
     try:
-        value = float(f"{digits}e{tens.replace(' ', '')}")
+        value = float(f"{digits}e{exponent.replace(' ', '')}")
         if match["power"]:
             value = value ** int(match["power"])
-        if match["below"]:
-            value /= float(match["below"])
+        if match["denominator"]:
+            value /= float(match["denominator"])
     except (OverflowError, ZeroDivisionError):
         return None
     if match["sign"].strip().lower() in ("-", "minus", "negative"):
@@ -106,36 +106,37 @@ def quantities(text: str) -> list[Quantity]:
         quantity = Quantity(
             value, unit, None, None, bool(match["about"].strip()), text[start:position].strip()
         )
-        if numbers and (joined := _join(text, *numbers[-1], quantity, start)):
+        if numbers and (joined := _joined_quantity(text, *numbers[-1], quantity, start)):
             numbers[-1] = (joined, numbers[-1][1], position)
         else:
             numbers.append((quantity, start, position))
     return [quantity for quantity, _, _ in numbers]
 
 
-def _join(text: str, first: Quantity, start: int, end: int, second: Quantity, begin: int) -> Quantity | None:
-    """Return one quantity for "3 to 5 MPa", "between 3 and 5" or "3.2 ± 0.1 eV"; None if these are two numbers."""
-    between = text[end:begin]
+def _joined_quantity(
+    text: str, first: Quantity, first_begin: int, first_end: int, second: Quantity, second_begin: int
+) -> Quantity | None:
+    """Return one quantity for "3 to 5 MPa", "between 3 and 5" or "3.2 ± 0.1 eV"; None for two separate numbers."""
+    between = text[first_end:second_begin]
     if between.strip() == "±":
         return first._replace(unit=second.unit or first.unit)
     if not _RANGE.fullmatch(between) or first.low is not None or (first.unit and first.unit != second.unit):
         return None
-    if "and" in between.lower() and not re.search(
-        r"between\s?$", text[max(0, start - 12) : start], re.IGNORECASE
-    ):
+    before = text[max(0, first_begin - 12) : first_begin]
+    if "and" in between.lower() and not re.search(r"between\s?$", before, re.IGNORECASE):
         return None
-    falls = second.value < first.value
-    if falls and not (first.value < 0 and between.strip().lower() == "to"):  # "-1.5 to -2.5", by size
+    by_magnitude = first.value < 0 and between.strip().lower() == "to"  # "-1.5 to -2.5"
+    if second.value < first.value and not by_magnitude:
         return None
     low, high = sorted((first.value, second.value))
-    spelled = f"{first.text}{between}{second.text}"
-    return Quantity((low + high) / 2, second.unit, low, high, rough=True, text=spelled)
+    range_text = f"{first.text}{between}{second.text}"
+    return Quantity((low + high) / 2, second.unit, low, high, approximate=True, text=range_text)
 
 
 def read(text: str, unit: str = "") -> Quantity | None:
-    """Read the number that a text states: the last one, with a `unit` the last that can be converted to it.
+    """Return the last number of a text; with `unit`, the last one that can be converted to it.
 
-    Without any convertible one: the last number without unit, then the last of all (another dimension).
+    If there is no such number: the last number without a unit, else the last of all.
     """
     numbers = quantities(text)
     if not numbers or not unit:

@@ -1,1 +1,1 @@
-"""The extraction rules of other harnesses as published, with their defects documented."""
+"""The published extraction rules of other harnesses, with documentation of their defects."""

@@ -1,4 +1,4 @@
-"""A parser of numbers in LaTeX, instead of upstream's symbolic parsers: a closed grammar, no eval."""
+"""Evaluate numbers in LaTeX by a closed grammar, in place of the symbolic parsers of other harnesses."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def up_to_unmatched_brace(text: str) -> str:
     '\\\\frac{1}{2}'
     """
     depth = 0
-    for position, sign in enumerate(text):
-        depth += (sign == "{") - (sign == "}")
+    for position, character in enumerate(text):
+        depth += (character == "{") - (character == "}")
         if depth < 0:
             return text[:position]
     return text
 
 
-def value(text: str) -> float | None:
+def latex_value(text: str) -> float | None:
     r"""Compute a LaTeX number (`2\sqrt{3}`, `\frac{1}{2}`, `3\pi/4`); None for anything else."""
     text = text.replace("$", "").replace("\\displaystyle", "")
     if not text or len(text) > 200:
@@ -35,42 +35,42 @@ def value(text: str) -> float | None:
         tokens.append(match[1])
         position = match.end()
     try:
-        reader = _Reader(tokens)
-        result = reader.sum()
-        return float(result) if not reader.tokens and math.isfinite(result) else None
+        parser = _ExpressionParser(tokens)
+        result = parser.sum()
+        return float(result) if not parser.tokens and math.isfinite(result) else None
     except (ValueError, IndexError, ZeroDivisionError, OverflowError, RecursionError, TypeError):
         return None
 
 
-class _Reader:
-    """Recursive descent parser: sums of products of powers; adjacent factors are multiplied, integers exactly."""
+class _ExpressionParser:
+    """Recursive descent parser: sums of products of powers; adjacent factors are multiplied, integers are exact."""
 
     def __init__(self, tokens: list[str]) -> None:
         self.tokens = tokens[::-1]
 
-    def _next(self, *wanted: str) -> str | None:
-        return self.tokens.pop() if self.tokens and self.tokens[-1] in wanted else None
+    def _accept(self, *expected: str) -> str | None:
+        return self.tokens.pop() if self.tokens and self.tokens[-1] in expected else None
 
     def sum(self) -> float:
-        sign = self._next("+", "-")
+        sign = self._accept("+", "-")
         total = self.product() * (-1 if sign == "-" else 1)
-        while sign := self._next("+", "-"):
+        while sign := self._accept("+", "-"):
             total += self.product() * (-1 if sign == "-" else 1)
         return total
 
     def product(self) -> float:
         total = self.power()
         while self.tokens and self.tokens[-1] not in "+-)}":
-            if self._next("/", ":"):
+            if self._accept("/", ":"):
                 total /= self.power()
             else:
-                self._next("*", "\\cdot", "\\times")
+                self._accept("*", "\\cdot", "\\times")
                 total *= self.power()
         return total
 
     def power(self) -> float:
         base = self.atom()
-        if self._next("^"):
+        if self._accept("^"):
             exponent = self.atom()
             if abs(exponent) > (5000 if isinstance(base, int) and abs(base) < 10_000 else 100):
                 raise ValueError(exponent)
@@ -78,16 +78,16 @@ class _Reader:
         return base
 
     def atom(self) -> float:
-        word = self.tokens.pop()
-        if word in "({":
+        symbol = self.tokens.pop()
+        if symbol in "({":
             inner = self.sum()
-            if self.tokens.pop() != {"(": ")", "{": "}"}[word]:
-                raise ValueError(word)
+            if self.tokens.pop() != {"(": ")", "{": "}"}[symbol]:
+                raise ValueError(symbol)
             return inner
-        if word.endswith("frac"):
+        if symbol.endswith("frac"):
             return self.atom() / self.atom()
-        if word == "\\sqrt":
+        if symbol == "\\sqrt":
             return math.sqrt(self.atom())
-        if word == "-":
+        if symbol == "-":
             return -self.atom()
-        return math.pi if word.endswith("pi") else int(word) if word.isdigit() else float(word)
+        return math.pi if symbol.endswith("pi") else int(symbol) if symbol.isdigit() else float(symbol)

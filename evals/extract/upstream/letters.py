@@ -1,4 +1,4 @@
-"""Letter rules of other projects, as published, with their flaws. For our own rule see `evals/extract/choices.py`."""
+"""Published rules of other projects for letters, with their defects. Our own rule is in `evals/extract/choices.py`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ISOLATED = lazy_pattern(r"\b[A-J]\b")
 
 
 def letter_mmlu_pro(text: str) -> str | None:
-    """Read a letter A-J by the three patterns of MMLU-Pro's authors, tried one after the other.
+    """Read a letter A-J by the first of three patterns of MMLU-Pro's authors that matches.
 
-    First "answer is X"; the last "answer: X" of the first line that has one; the last capital A-J that
-    stands alone, pronouns included. `**` is deleted first, as their API script does and their local
-    script does not: on their recordings of gemini-1.5-flash-002 and Mistral-7B-v0.2 both give the same
-    letters. Source: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py.
+    The first "answer is X"; the last "answer: X" of the first line that has one; the last isolated capital A-J, including
+    pronouns. `**` is deleted first, as in their API script but not in their local script: on their recordings of
+    gemini-1.5-flash-002 and Mistral-7B-v0.2 both give the same letters. Source: TIGER-AI-Lab/MMLU-Pro @ f418b116,
+    evaluate_from_api.py.
     """
     text = text.replace("**", "")
     if match := _ANSWER_IS.search(text):
@@ -38,7 +38,7 @@ def letter_mmlu_pro(text: str) -> str | None:
 
 
 def _last_isolated(text: str) -> str | None:
-    """Return the last capital A-J between word boundaries, searching ever longer tails."""
+    """Return the last capital A-J between word boundaries, searching increasingly long tails."""
     size = 64
     while True:
         start = max(0, len(text) - size)
@@ -50,9 +50,10 @@ def _last_isolated(text: str) -> str | None:
 
 
 def first_match(name: str, pattern: str) -> Callable[[str, int], str | None]:
-    """Return the rule that reads an option from the first match of a pattern; `name`: its name in cards.
+    """Return a rule that reads an option from the first match of a pattern; `name`: the rule's name in cards.
 
-    Group 1 of the pattern is the option's letter, in any case, or its number from 1; None if there is no such option.
+    Group 1 of the pattern is the option's letter, in upper or lower case, or its number from 1. The rule returns None if
+    there is no such option.
     """
     compiled = lazy_pattern(pattern)
 
@@ -70,19 +71,19 @@ def first_match(name: str, pattern: str) -> Callable[[str, int], str | None]:
 # --- image suites -------------------------------------------------------------------------------------------
 
 _MSEARTH_OPTION = lazy_pattern(r"\s*([a-dA-D])(?!\w)\s*+[):.,]?\s*+")
-_XLRS_DROPPED = ("The best answer is", "The correct answer is", "The answer is", "The answer")
+_XLRS_IGNORED = ("The best answer is", "The correct answer is", "The answer is", "The answer")
 
 
 def answer_msearth(text: str) -> str | None:
-    """Read the field `answer` of a reply in JSON, or take the reply itself; None for a field that is not text.
+    """Return the field `answer` of a reply in JSON, otherwise the whole reply; None for a field that is not text.
 
     Source: xiangyu-mm/MSEarth @ 4e8dce37, auto_evaluator/evaluation/evaluation_mcq.py: all backslashes are deleted first,
-    a block marked as JSON takes precedence over the first braces, and these end at their first closing brace.
+    a block marked as JSON takes precedence over the first braces, which end at the first closing brace.
     """
     text = text.replace("\\", "")
-    document = _fenced(text)
+    document = _json_block(text)
     if document is None:
-        document = _braces(text)
+        document = _first_braces(text)
     if document is None:
         return text
     try:
@@ -93,24 +94,24 @@ def answer_msearth(text: str) -> str | None:
     return answer if isinstance(answer, str) else None
 
 
-def _fenced(text: str) -> str | None:
+def _json_block(text: str) -> str | None:
     """Return the first match of `(?<=```json\\n)([\\s\\S]*?)(?=\\n```)` in linear time."""
     start = text.find("```json\n")
     end = text.find("\n```", start + 8) if start >= 0 else -1
     return text[start + 8 : end] if end >= 0 else None
 
 
-def _braces(text: str) -> str | None:
-    r"""Return what `\{[^}]*\}` in linear time."""
+def _first_braces(text: str) -> str | None:
+    r"""Return the first match of `\{[^}]*\}` in linear time."""
     start = text.find("{")
     end = text.find("}", start) if start >= 0 else -1
     return text[start : end + 1] if end >= 0 else None
 
 
 def option_msearth(answer: str) -> tuple[str | None, str | None]:
-    """Split an answer into its option's letter, as written, and what follows; same source.
+    """Split an answer into its option's letter, as written, and its content; same source.
 
-    Without a letter at its very beginning, or followed by a line break, all of it is content.
+    Without a letter at its beginning, or with a line break after it, the whole answer is content.
     """
     match = _MSEARTH_OPTION.match(answer)
     if match is None or "\n" in answer[match.end() :].removesuffix("\n"):
@@ -119,13 +120,13 @@ def option_msearth(answer: str) -> tuple[str | None, str | None]:
 
 
 def letters_xlrs(text: str) -> str:
-    """Read every letter a to e of a reply, inside words too, unless some are in brackets.
+    """Return every letter a to e of a reply, even within words; if there are letters in brackets, only those.
 
     Source: open-compass/VLMEvalKit @ e8e78f05, dataset/image_mcq.py, XLRSBench; its pattern makes every boundary
-    optional. "Answer: B" is A, B and E; a reply without a capital A to E is nothing.
+    optional, so that "Answer: B" is A, B and E. A reply without a capital A to E has no answer.
     """
     text = text.strip()
-    for prefix in _XLRS_DROPPED:
+    for prefix in _XLRS_IGNORED:
         text = text.replace(prefix, "")
     if not re.search("[A-E]", text):
         return ""
@@ -134,7 +135,7 @@ def letters_xlrs(text: str) -> str:
 
 
 def letters_all_distinct(text: str) -> str | None:
-    """Return the letters of a reply, whatever they spell, if none occurs twice: "Red" is D, E and R; None: ask a judge.
+    """Return all letters of a reply if none occurs twice ("Red" is D, E and R); None: upstream asks a judge.
 
     Source: open-compass/VLMEvalKit @ e8e78f05, dataset/utils (MCQ_VERIFIER, several answers), with which XLRS-Bench is
     judged.

@@ -1,9 +1,8 @@
-r"""The letters that SUPERChem's rule reads from a reply, with its known defects.
+r"""Letters by SUPERChem's rule, with its known defects.
 
-Source: open-compass/VLMEvalKit @ e8e78f05, dataset/superchem.py (`_parse_boxed_answer`, `_score_multiple_choice_answer`). What
-stands between the last `\boxed{` and the next closing brace, without backslashes, braces and the letters of "text",
-"math", "bf" and "rm", must be nothing but the right letters: `\boxed{A, C}`, `\boxed{A. Benzene}` and `\boxed{\mathsf{A}}`
-are wrong. The authors' code (catalystforyou/SUPERChem_eval @ 8c0eb792) differs in one case: it takes `AA` for A and C.
+Source: open-compass/VLMEvalKit @ e8e78f05, dataset/superchem.py (`_parse_boxed_answer`, `_score_multiple_choice_answer`). The
+text between the last `\boxed{` and the next closing brace, without backslashes, braces and the letters of "text", "math",
+"bf" and "rm", must consist of the right letters: `\boxed{A, C}`, `\boxed{A. Benzene}` and `\boxed{\mathsf{A}}` are wrong. The authors' code (catalystforyou/SUPERChem_eval @ 8c0eb792) differs in one case: it takes `AA` for A and C.
 """
 
 from __future__ import annotations
@@ -13,21 +12,21 @@ from collections.abc import Sequence
 from evals.extract.visible import visible
 
 _BOX = r"\boxed{"
-_LEFT_OUT = ("\\", "{", "}", "text", "math", "bf", "rm")
+_IGNORED = ("\\", "{", "}", "text", "math", "bf", "rm")
 _NO_OPTION = "?"
 
 
 def letters_superchem(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
-    """Return every character of the last box, in capitals, with a `?` if one occurs twice; None: no box is closed."""
-    content, place, shown_text = None, 0, visible(text).text
-    while (begin := shown_text.find(_BOX, place)) >= 0:
-        end = shown_text.find("}", begin + len(_BOX) + 1)
+    """Return every character of the last box, in capitals, with a `?` if one occurs twice; None without a closed box."""
+    content, position, visible_text = None, 0, visible(text).text
+    while (begin := visible_text.find(_BOX, position)) >= 0:
+        end = visible_text.find("}", begin + len(_BOX) + 1)
         if end < 0:
             break
-        content, place = shown_text[begin + len(_BOX) : end].strip(), end + 1
+        content, position = visible_text[begin + len(_BOX) : end].strip(), end + 1
     if content is None:
         return None
-    for piece in _LEFT_OUT:
-        content = content.replace(piece, "")
+    for ignored in _IGNORED:
+        content = content.replace(ignored, "")
     characters = tuple(content.strip().upper())
     return characters if len(set(characters)) == len(characters) else (*characters, _NO_OPTION)

@@ -1,10 +1,10 @@
-r"""The option that SuperGPQA's own code reads from a reply, with its known defects.
+r"""Options by SuperGPQA's rule, with its known defects.
 
-Source: SuperGPQA/SuperGPQA @ 03a3e278, eval/eval.py (zero-shot), the same in OpenCompass @ a5acc4bb. Searched for in the last
-line, then in the whole reply, first by letter: "The (final) answer is X", "Answer: X", a reply that begins with a letter;
-then, if that finds none, by the option's own text. In the whole reply the *first* place counts. Letters are found in either
-case and compared in capitals, so that "the answer is (c)", which is read, is wrong, and "The answer is a multiple of 7" states
-the option a. Upstream's patterns are given up after five seconds; these are equal to them, and linear.
+Source: SuperGPQA/SuperGPQA @ 03a3e278, eval/eval.py (zero-shot), the same in OpenCompass @ a5acc4bb. The last
+line, then the whole reply, is searched by letter ("The (final) answer is X", "Answer: X", a letter at the beginning), then
+both by the option's own text. In the whole reply the *first* match counts. Letters are matched in upper and lower case
+but compared in upper case, so that "the answer is (c)" is read but wrong, and "The answer is a multiple of 7" states the
+option a. Upstream stops its patterns after five seconds; these are equivalent, and linear.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 _MACRO = r"\\(?:boxed|mathbf|mathrm|text)\{"
 _LETTER = rf"(?:{_MACRO}|[*${{(\[\\])*+\s*+([A-J])(?:[\\}}$\]]*+\)|[\\}})$\]]*+(?:[\s:.*]|$))"
 _THE = r"the\s++(?:\w++\s++)?(?:answer|option)(?:\w++\s)?\s++"
-_LETTERS = tuple(
+_LETTER_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"{_THE}is?:?\s*+{_LETTER}",
@@ -23,57 +23,57 @@ _LETTERS = tuple(
         rf"^(?:(?!{_MACRO})[^\w\r\n])*+{_LETTER}",
     )
 )
-_HEADS = (
+_LABELS = (
     re.compile(rf"[Tt]{_THE[1:]}is:?\s*+"),
     re.compile(r"[Aa][Nn][Ss][Ww][Ee][Rr]\s*+"),
     re.compile(r"^"),
 )
-_CLOSES = re.compile(r"[\\}$\]]*+\)|[\\})$\]]*+(?:[\s:.*]|$)")
-_TOKEN = re.compile(rf"{_MACRO}|[*${{(\[\\]")
+_OPTION_END = re.compile(r"[\\}$\]]*+\)|[\\})$\]]*+(?:[\s:.*]|$)")
+_OPENING = re.compile(rf"{_MACRO}|[*${{(\[\\]")
 _SPACE = re.compile(r"\s*+")
-_SIGN = re.compile(r"[^\w\r\n]")
+_PUNCTUATION = re.compile(r"[^\w\r\n]")
 
 
 def option_supergpqa(text: str, shown: Sequence[str]) -> tuple[str] | None:
-    """Return the letter that a reply states, in lower case if written so; None if none is read."""
+    """Return the stated letter, in upper or lower case as written; None if there is none."""
     text = text.rstrip()
     regions = (text.rpartition("\n")[2], text)
     for region in regions:
-        for pattern in _LETTERS:
+        for pattern in _LETTER_PATTERNS:
             if stated := pattern.search(region):
                 return (stated[1],)
     for region in regions:
-        for head in _HEADS:
-            option = _by_text(region, head, shown)
+        for label in _LABELS:
+            option = _option_after_label(region, label, shown)
             if option is not None:
                 return (chr(ord("A") + shown.index(option)),) if option else None
     return None
 
 
-def _by_text(region: str, head: re.Pattern[str], shown: Sequence[str]) -> str | None:
+def _option_after_label(region: str, label: re.Pattern[str], shown: Sequence[str]) -> str | None:
     """Return the text of the option that follows a label, after any opening brackets and macros; None if none does."""
-    for match in head.finditer(region):
-        for begin in _begins(region, match.end(), signs=head is _HEADS[2]):
+    for match in label.finditer(region):
+        for begin in _option_positions(region, match.end(), signs=label is _LABELS[2]):
             for option in shown:
-                if region.startswith(option, begin) and _CLOSES.match(region, begin + len(option)):
+                if region.startswith(option, begin) and _OPTION_END.match(region, begin + len(option)):
                     return option
     return None
 
 
-def _begins(region: str, at: int, *, signs: bool) -> Iterator[int]:
-    """Yield the positions at which an option's text may begin: after ever more openings (at a reply's beginning, any signs) and spaces."""
+def _option_positions(region: str, position: int, *, signs: bool) -> Iterator[int]:
+    """Yield the positions at which an option's text may begin: after each opening (or sign, if `signs`) and spaces."""
     while True:
-        sign = signs and _SIGN.match(region, at)
-        yield at if sign else _behind_space(region, at)
-        if token := _TOKEN.match(region, at):
+        sign = signs and _PUNCTUATION.match(region, position)
+        yield position if sign else _after_space(region, position)
+        if token := _OPENING.match(region, position):
             signs = signs and len(token[0]) == 1
-            at = token.end()
+            position = token.end()
         elif sign:
-            at += 1
+            position += 1
         else:
             return
 
 
-def _behind_space(region: str, at: int) -> int:
-    space = _SPACE.match(region, at)
-    return space.end() if space else at
+def _after_space(region: str, position: int) -> int:
+    space = _SPACE.match(region, position)
+    return space.end() if space else position

@@ -1,6 +1,6 @@
-"""The last yes or no of a reply, and the last probability, as Matbench's `official` and the rule beside its judge read it; frozen.
+"""The last yes or no of a reply, and its last probability, by the frozen rule of Matbench's `official`.
 
-`strict` reads otherwise since its version 2 (`evals.extract.yesno`).
+`strict` has had another rule since its version 2 (`evals.extract.yesno`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 
 from evals.extract.lazy_pattern import lazy_pattern
 
-_WORD = lazy_pattern(
+_YES_OR_NO = lazy_pattern(
     r"(?<![\w/'’-])(?P<before>(?:yes|no)\s*(?:/|\bor\b|\band\b)\s*)?(?P<word>yes|no)(?![\w'’/-])"
     r"(?P<after>\s*(?:\bor\b|\band\b(?=\s(?:yes|no)\b)|[^\w\s]|\n|$))?",
     re.IGNORECASE,
@@ -17,7 +17,7 @@ _WORD = lazy_pattern(
 _PROBABILITY = lazy_pattern(
     r"\bprobability\b[^\d\n%]{0,40}?(1(?:\.0+)?|0?\.\d+|0|\d{1,3}(?:\.\d+)?\s?%)(?![\d.])", re.IGNORECASE
 )
-_LEAD = lazy_pattern(
+_BEFORE_ANSWER = lazy_pattern(
     r"(?:^|[.!?:>{\n。：]|\b(?:is|be|so|therefore|thus|answer|say)\b,?)[\s*_\"'“(\[>{$\\]*(?:text\{)?$",
     re.IGNORECASE,
 )
@@ -25,25 +25,25 @@ _CHINESE = {"是": True, "是的": True, "对": True, "否": False, "不是": Fa
 
 
 def last_yes_no(text: str) -> bool | None:
-    """Return the last yes or no that opens a line, sentence or bracket, or follows "is", "so" and the like, and ends there."""
+    """Return the last yes or no that begins a line, sentence or bracket, or follows "is", "so" and the like, and ends a clause."""
     reply = text.strip()
     if reply.rstrip("。.") in _CHINESE:
         return _CHINESE[reply.rstrip("。.")]
     answer = None
-    for match in _WORD.finditer(reply):
+    for match in _YES_OR_NO.finditer(reply):
         if match["before"] or (match["after"] or "").strip().lower() in ("or", "and", "/"):
             continue
         yes, start = match["word"].lower() == "yes", match.start("word")
-        leads = _LEAD.search(reply, max(0, start - 40), start) if start else True
-        if leads and (match["after"] is not None or (yes and start == 0)):
+        is_answer = _BEFORE_ANSWER.search(reply, max(0, start - 40), start) if start else True
+        if is_answer and (match["after"] is not None or (yes and start == 0)):
             answer = yes
     return answer
 
 
 def last_probability(text: str) -> float | None:
-    """Return the number after the last "probability", as 0.83 or 83 %; None if it is outside 0 to 1."""
-    stated = _PROBABILITY.findall(text[-20_000:])
-    if not stated:
+    """Return the number after the last "probability" (0.83 or 83 %); None if it is not between 0 and 1."""
+    matches = _PROBABILITY.findall(text[-20_000:])
+    if not matches:
         return None
-    value = float(stated[-1].rstrip("% ")) / (100 if stated[-1].endswith("%") else 1)
+    value = float(matches[-1].rstrip("% ")) / (100 if matches[-1].endswith("%") else 1)
     return value if 0 <= value <= 1 else None

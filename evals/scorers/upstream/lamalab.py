@@ -151,7 +151,7 @@ def _parse_token(token: str) -> float | None:
 
 
 def _quantity(value: float, text: str) -> Quantity:
-    return Quantity(value, unit="", low=None, high=None, rough=False, text=text)
+    return Quantity(value, unit="", low=None, high=None, approximate=False, text=text)
 
 
 class SignedTolerance(Struct, frozen=True):

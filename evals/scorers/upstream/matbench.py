@@ -16,8 +16,8 @@ from evals.extract.units import (
     Quantity,
     convert,
     load_units,
-    normal_unit,
     normalise_marks,
+    normalise_unit,
     quantities,
     same_dimension,
 )
@@ -33,7 +33,7 @@ _COUNT_UNIT = re.compile(r"\*?(?<![a-z_])(?:atom|unit_cell|formula_unit)(?:\*\*-
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
     """Return the number of the stated answer, else the only number (with a compatible unit), else that of the last line."""
-    region = extract.stated(text[-MAX_CHARS:])
+    region = extract.stated_answer(text[-MAX_CHARS:])
     text = _BOLD.sub("^", text[-MAX_CHARS:] if region is None else region)
     numbers = quantities(text)
     matching = [number for number in numbers if number.unit and _same_dimension(number.unit, unit)]
@@ -48,7 +48,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
 
 def _without_count_unit(unit: str) -> str:
     """Return a unit without atoms, cells and formula units."""
-    return _COUNT_UNIT.sub("", normal_unit(unit))
+    return _COUNT_UNIT.sub("", normalise_unit(unit))
 
 
 def _same_dimension(unit: str, target: str) -> bool:
@@ -78,13 +78,13 @@ class OfficialError(Struct, frozen=True):
             why = f"stated in {number.unit}, the target is in {sample.unit or 'no unit'}"
             return Score(value=None, verdict="wrong", answer=number.text, why=why, parts=parts)
         parts["error"] = value - target
-        why = f"stated {number.text}" if number.rough or number.unit else ""
+        why = f"stated {number.text}" if number.approximate or number.unit else ""
         return Score(
             value=abs(value - target),
             verdict="graded",
             answer=f"{value!r}",
             why=why,
-            suspect=number.rough,
+            suspect=number.approximate,
             parts=parts,
         )
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from evals.extract import last_box
 from evals.extract.expression import stated_expression
-from evals.extract.upstream.latex_numbers import up_to_unmatched_brace, value
+from evals.extract.upstream.latex_numbers import latex_value, up_to_unmatched_brace
 from evals.prompts import LETTERS
 from evals.scorers import expressions
 from evals.scorers.choice import StatedChoice
@@ -88,7 +88,10 @@ def same_answer(gold: str, stated: str) -> bool:
         return False
     if gold == stated:
         return True
-    gold_value, stated_value = value(up_to_unmatched_brace(gold)), value(up_to_unmatched_brace(stated))
+    gold_value, stated_value = (
+        latex_value(up_to_unmatched_brace(gold)),
+        latex_value(up_to_unmatched_brace(stated)),
+    )
     return (
         gold_value is not None and stated_value is not None and round(gold_value, 2) == round(stated_value, 2)
     )

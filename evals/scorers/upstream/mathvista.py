@@ -52,7 +52,7 @@ class Official(Struct, frozen=True):
         """Score one reply."""
         if reply.stop == "filter":
             return Score(value=0.0, verdict="refused")
-        answer = extract.stated(reply.text[-100_000:]) or reply.text
+        answer = extract.stated_answer(reply.text[-100_000:]) or reply.text
         if not answer.strip():
             return no_answer(reply, "no text")
         if sample.choices:

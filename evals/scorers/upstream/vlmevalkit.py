@@ -16,7 +16,7 @@ import re
 
 from msgspec import Struct
 
-from evals.extract.upstream.latex_numbers import value
+from evals.extract.upstream.latex_numbers import latex_value
 from evals.extract.upstream.vlmevalkit import option_vlmevalkit
 from evals.scorers.judge.judged import Judged
 from evals.scorers.outcomes import binary_score, no_answer
@@ -84,7 +84,7 @@ def _equal_answers(gold: str, stated: str) -> bool:
     gold, stated = gold.lower().strip(), stated.lower().strip()
     if gold == stated:
         return True
-    gold_value, stated_value = value(gold), value(stated)
+    gold_value, stated_value = latex_value(gold), latex_value(stated)
     return (
         gold_value is not None
         and stated_value is not None

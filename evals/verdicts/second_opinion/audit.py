@@ -1,8 +1,8 @@
-"""Compare two rules on the same replies, ours and another harness's, to explain the difference of two scores item by item.
+"""Compare our scoring rule with another harness's on the same replies, to explain the difference of two scores by item.
 
-The other scores are those stated in the source of an imported run (`theirs.jsonl` beside the run), or those of the other
-harness's own code on the recorded replies (`opinion.py`). Neither rule sees reasoning that is stored apart from the
-answer.
+The other scores are those stated in the source of an imported run (`theirs.jsonl` in the run's folder), or those of the
+other harness's own code on the recorded replies (`opinion.py`). Neither rule sees reasoning that is stored apart from
+the answer.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.interop.foreign import THEIRS, Stated
-from evals.records.files import Brief, lines_beside
+from evals.records.files import Brief, read_run_lines
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Reply, Score
 from evals.verdicts.second_opinion.opinion import PeerVerdict, Question, interpreter, score_replies
-from evals.verdicts.second_opinion.rules import PEERS, Rule, find, rules
+from evals.verdicts.second_opinion.rules import PEERS, Rule, find_rule, rules
 
 EQUALITY_TOLERANCE = 1e-6
 """Scores that differ by less count as equal."""
@@ -67,11 +67,11 @@ class Audit(Struct, frozen=True, kw_only=True):
     """Mean over these replies."""
     theirs: float
     alone: int
-    """Replies that only one rule scored."""
+    """Number of replies that only one rule scored."""
     failed: int
-    """Replies on which the other rule failed; they are among the items."""
+    """Number of replies on which the other rule failed; they are listed in `items`."""
     unread: int
-    """Replies in which a peer's rule found no answer; unknown for stated scores."""
+    """Number of replies in which a peer's rule found no answer; unknown for stated scores."""
     rules: tuple[str, ...]
     """All rules of the peer for this suite; empty for stated scores."""
     items: tuple[Item, ...]
@@ -85,29 +85,29 @@ def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule
     """
     card = run.card
     if peer is None:
-        theirs, part, source, names = _scores_of_source(run), "", card.origin, []
+        peer_scores, score_part, source, rule_names = _scores_of_source(run), "", card.origin, []
     else:
-        chosen = find(peer, card.config.suite, rule)
-        theirs, source = _scores_of_peer(run, chosen, interpreter(peer, python))
-        part, names = chosen.part, [known.name for known in rules(peer, card.config.suite)]
-    compared = _compare_scores(run, theirs, part, gated=card.gated)
-    if not compared.pairs:
-        first = next((f"; {item.their_why}" for item in compared.items if item.their_why), "")
-        raise UsageError(f"run {card.run}: there is no reply that both rules judged{first}")
+        peer_rule = find_rule(peer, card.config.suite, rule)
+        peer_scores, source = _scores_of_peer(run, peer_rule, interpreter(peer, python))
+        score_part, rule_names = peer_rule.part, [rule_.name for rule_ in rules(peer, card.config.suite)]
+    comparison = _compare_scores(run, peer_scores, score_part, gated=card.gated)
+    if not comparison.pairs:
+        failure = next((f"; {item.their_why}" for item in comparison.items if item.their_why), "")
+        raise UsageError(f"run {card.run}: there is no reply that both rules scored{failure}")
     return Audit(
         run=card.run, suite=card.config.suite, protocol=card.config.protocol, source=source,
-        n=len(compared.pairs), agreed=sum(abs(ours - theirs) <= EQUALITY_TOLERANCE for ours, theirs in compared.pairs),
-        kappa=_kappa(compared.pairs),
-        only_ours=sum(ours == 1.0 and theirs < 1.0 for ours, theirs in compared.pairs),
-        only_theirs=sum(theirs == 1.0 and ours < 1.0 for ours, theirs in compared.pairs),
-        ours=sum(ours for ours, _ in compared.pairs) / len(compared.pairs),
-        theirs=sum(theirs for _, theirs in compared.pairs) / len(compared.pairs), alone=compared.alone,
-        failed=compared.failed, unread=compared.unread, rules=tuple(names), items=tuple(compared.items),
+        n=len(comparison.pairs), agreed=sum(abs(ours - peer_scores) <= EQUALITY_TOLERANCE for ours, peer_scores in comparison.pairs),
+        kappa=_kappa(comparison.pairs),
+        only_ours=sum(ours == 1.0 and peer_scores < 1.0 for ours, peer_scores in comparison.pairs),
+        only_theirs=sum(peer_scores == 1.0 and ours < 1.0 for ours, peer_scores in comparison.pairs),
+        ours=sum(ours for ours, _ in comparison.pairs) / len(comparison.pairs),
+        theirs=sum(peer_scores for _, peer_scores in comparison.pairs) / len(comparison.pairs), alone=comparison.alone,
+        failed=comparison.failed, unread=comparison.unread, rules=tuple(rule_names), items=tuple(comparison.items),
     )  # fmt: skip
 
 
 PeerScores = dict[tuple[str, int], PeerVerdict]
-"""Sample and repeat -> their score of the reply."""
+"""(sample, repeat) -> the other rule's score of the reply."""
 
 
 class _ComparedScores:
@@ -119,45 +119,45 @@ class _ComparedScores:
         self.alone = self.failed = self.unread = 0
 
 
-def _compare_scores(run: Run, theirs: PeerScores, part: str, *, gated: bool) -> _ComparedScores:
+def _compare_scores(run: Run, peer_scores: PeerScores, score_part: str, *, gated: bool) -> _ComparedScores:
     """Compare the scores of every reply."""
-    compared = _ComparedScores()
+    comparison = _ComparedScores()
     for brief in run.briefs():
         score = next(iter(brief.scores.values()), None)
-        other = theirs.pop((brief.sample, brief.repeat), None)
-        value = _value(score, part)
-        if other is None and value is None:  # a failed call
+        peer_verdict = peer_scores.pop((brief.sample, brief.repeat), None)
+        own_value = _own_score(score, score_part)
+        if peer_verdict is None and own_value is None:  # a failed call
             continue
-        if other is None or (value is None and other.score is not None):
-            compared.alone += 1
+        if peer_verdict is None or (own_value is None and peer_verdict.score is not None):
+            comparison.alone += 1
             continue
-        compared.unread += other.why == NO_ANSWER
-        if other.score is None:
-            compared.failed += 1
-        elif value is not None:
-            compared.pairs.append((value, other.score))
-            if abs(value - other.score) <= EQUALITY_TOLERANCE:
+        comparison.unread += peer_verdict.why == NO_ANSWER
+        if peer_verdict.score is None:
+            comparison.failed += 1
+        elif own_value is not None:
+            comparison.pairs.append((own_value, peer_verdict.score))
+            if abs(own_value - peer_verdict.score) <= EQUALITY_TOLERANCE:
                 continue
-        compared.items.append(_item(brief, score, other, hide=gated))
-    compared.alone += len(theirs)
-    return compared
+        comparison.items.append(_differing_item(brief, score, peer_verdict, gated=gated))
+    comparison.alone += len(peer_scores)
+    return comparison
 
 
-def _value(score: Score | Failure | None, part: str) -> float | None:
+def _own_score(score: Score | Failure | None, score_part: str) -> float | None:
     """Return our comparable score: the value, or one of its parts; None without a score."""
     if not isinstance(score, Score):
         return None
-    return score.parts.get(part) if part else score.value
+    return score.parts.get(score_part) if score_part else score.value
 
 
 def _scores_of_source(run: Run) -> PeerScores:
-    lines = lines_beside(run.path / THEIRS, msgspec.json.Decoder(Stated).decode)
+    lines = read_run_lines(run.path / THEIRS, msgspec.json.Decoder(Stated).decode)
     stated = {
-        (s.sample, s.repeat): PeerVerdict(
-            s.score, s.answer, f"their gold answer is {s.gold}" if s.gold else ""
+        (line.sample, line.repeat): PeerVerdict(
+            line.score, line.answer, f"their gold answer is {line.gold}" if line.gold else ""
         )
-        for s in lines
-        if s.score is not None
+        for line in lines
+        if line.score is not None
     }
     if not stated:
         raise UsageError(
@@ -170,41 +170,43 @@ def _scores_of_source(run: Run) -> PeerScores:
 def _scores_of_peer(run: Run, rule: Rule, python: Path) -> tuple[PeerScores, str]:
     """Score every reply of a run by a peer's rule; returns the scores, and the rule's version and name."""
     samples = {sample.id: sample for sample in run.samples()}
-    places: list[tuple[str, int, Prompt]] = []
+    replies: list[tuple[str, int, Prompt]] = []
 
     def questions() -> Iterator[Question]:
         for record in run.records():
             sample, outcome = samples.get(record.sample), record.outcome
             if sample is not None and isinstance(outcome, Reply):
-                places.append((record.sample, record.repeat, Prompt(order=record.prompt.order)))
+                replies.append((record.sample, record.repeat, Prompt(order=record.prompt.order)))
                 yield Question(outcome.text, rule.doc(sample, record.prompt))
 
     opinion = score_replies(rule, questions(), python)
     return {
         (name, repeat): PeerVerdict(verdict.score, _in_data_order(verdict.answer, prompt), verdict.why)
-        for (name, repeat, prompt), verdict in zip(places, opinion.verdicts, strict=True)
+        for (name, repeat, prompt), verdict in zip(replies, opinion.verdicts, strict=True)
     }, opinion.source
 
 
 def _in_data_order(answer: str, prompt: Prompt) -> str:
-    """Translate a letter as shown into the data set's order, as in our answers."""
+    """Map a letter of the prompt's order to the data set's order, as in our answers."""
     if prompt.order is None or not (letter := LETTER.fullmatch(answer.strip())):
         return answer
     return prompt.source_letter(letter[1].upper()) or answer
 
 
-def _item(brief: Brief, score: Score | Failure | None, theirs: PeerVerdict, *, hide: bool) -> Item:
-    """Return both scores of a reply; of a gated suite without texts."""
-    ours = score if isinstance(score, Score) else None
+def _differing_item(
+    brief: Brief, score: Score | Failure | None, peer_verdict: PeerVerdict, *, gated: bool
+) -> Item:
+    """Return both scores of a reply, without texts if the suite is gated."""
+    own_score = score if isinstance(score, Score) else None
 
-    def shown(text: str) -> str:
-        return text[:MAX_ANSWER_CHARS] if not hide or LETTER.fullmatch(text.strip()) else ""
+    def displayed_text(text: str) -> str:
+        return text[:MAX_ANSWER_CHARS] if not gated or LETTER.fullmatch(text.strip()) else ""
 
     return Item(
-        id=brief.sample, repeat=brief.repeat, ours=ours.value if ours else None,
-        verdict=ours.verdict if ours else "failed", answer=shown(ours.answer or "") if ours else "",
-        why=ours.why if ours and not hide else "", theirs=theirs.score, their_answer=shown(theirs.answer),
-        their_why="" if hide else theirs.why,
+        id=brief.sample, repeat=brief.repeat, ours=own_score.value if own_score else None,
+        verdict=own_score.verdict if own_score else "failed", answer=displayed_text(own_score.answer or "") if own_score else "",
+        why=own_score.why if own_score and not gated else "", theirs=peer_verdict.score, their_answer=displayed_text(peer_verdict.answer),
+        their_why="" if gated else peer_verdict.why,
     )  # fmt: skip
 
 
@@ -215,10 +217,10 @@ def _kappa(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float] |
     if any(value not in (0.0, 1.0) for pair in pairs for value in pair):
         return None
     cells = np.bincount([int(2 * ours + theirs) for ours, theirs in pairs], minlength=4)
-    drawn = np.random.default_rng(0).multinomial(len(pairs), cells / len(pairs), size=RESAMPLES)
-    shares = np.vstack([cells, drawn]) / len(pairs)
-    first, second = shares[:, 2] + shares[:, 3], shares[:, 1] + shares[:, 3]
-    chance = first * second + (1 - first) * (1 - second)
+    resamples = np.random.default_rng(0).multinomial(len(pairs), cells / len(pairs), size=RESAMPLES)
+    shares = np.vstack([cells, resamples]) / len(pairs)
+    share_ours, share_theirs = shares[:, 2] + shares[:, 3], shares[:, 1] + shares[:, 3]
+    chance = share_ours * share_theirs + (1 - share_ours) * (1 - share_theirs)
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa = (shares[:, 0] + shares[:, 3] - chance) / (1 - chance)
     if not np.isfinite(kappa[0]):

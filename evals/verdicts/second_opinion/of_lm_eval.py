@@ -17,17 +17,17 @@ NOTHING = "[invalid]"
 
 
 class Docs(list[Any]):
-    """A split of a data set whose documents are final: mapping, filtering and shuffling do nothing."""
+    """A split of a data set on which mapping, filtering and shuffling have no effect."""
 
     @property
     def features(self) -> dict[str, None]:
         """Return the columns."""
         return dict.fromkeys(self[0])
 
-    def _same(self, *_: Any, **__: Any) -> Docs:
+    def _unchanged(self, *_: Any, **__: Any) -> Docs:
         return self
 
-    map = filter = shuffle = select = _same
+    map = filter = shuffle = select = _unchanged
 
 
 class Splits(dict[str, Docs]):
@@ -48,7 +48,7 @@ class Rule:
         self._spec = spec
         from importlib.metadata import version
 
-        import lm_eval  # fails here, before the first reply, if it is not installed
+        import lm_eval  # raises ImportError before the first reply if it is not installed
 
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         self._root = Path(lm_eval.__file__).parent / "tasks"
@@ -65,7 +65,7 @@ class Rule:
         (task,) = tasks.values()
         return task
 
-    def one(self, item: dict[str, Any]) -> dict[str, Any]:
+    def score(self, item: dict[str, Any]) -> dict[str, Any]:
         """Score one reply; the random seed is fixed for tasks that draw at random."""
         from lm_eval.api.instance import Instance
 

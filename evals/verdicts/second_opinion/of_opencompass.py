@@ -24,8 +24,8 @@ class Rule:
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         module = import_module(f"opencompass.configs.datasets.{spec['config']}")
-        listed = getattr(module, spec["list"])
-        config = dict(next(entry["eval_cfg"] for entry in listed if entry["abbr"] == spec["abbr"]))
+        datasets = getattr(module, spec["list"])
+        config = dict(next(entry["eval_cfg"] for entry in datasets if entry["abbr"] == spec["abbr"]))
         config["evaluator"] = config["evaluator"].get("rule_evaluator", config["evaluator"])
         evaluator = dict(config["evaluator"])
         postprocessor = dict(
@@ -36,31 +36,31 @@ class Rule:
         self._evaluator = evaluator.pop("type")(**evaluator)
         self.version = f"opencompass {version('opencompass')}"
 
-    def all(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def score_batch(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Score many replies; raises ValueError if the evaluator's details do not distinguish them."""
         answers = [self._answer(item["reply"]) for item in items]
         golds = [item["doc"]["gold"] for item in items]
-        if getattr(self._evaluator, "metric", "") == "accuracy":  # it returns only the share of equal pairs
+        if getattr(self._evaluator, "metric", "") == "accuracy":  # `score` returns only their share
             pairs = self._evaluator._preprocess(answers, golds)
-            equal = [a == b for a, b in zip(pairs["predictions"], pairs["references"], strict=True)]
-            return [_verdict(value, answer) for value, answer in zip(equal, answers, strict=True)]
+            matches = [a == b for a, b in zip(pairs["predictions"], pairs["references"], strict=True)]
+            return [_verdict(value, answer) for value, answer in zip(matches, answers, strict=True)]
         details = self._evaluator.score(answers, golds)["details"]
         if isinstance(details, dict):
             details = list(details.values())
         if len(details) != len(items):
             raise ValueError(f"{len(details)} details for {len(items)} replies")
-        return [_detailed(detail) for detail in details]
+        return [_verdict_from_details(detail) for detail in details]
 
-    def one(self, item: dict[str, Any]) -> dict[str, Any]:
+    def score(self, item: dict[str, Any]) -> dict[str, Any]:
         """Score one reply."""
-        return self.all([item])[0]
+        return self.score_batch([item])[0]
 
     def _answer(self, reply: str) -> str:
         answer: str = self._postprocess(reply, **self._options) if self._postprocess else reply
         return answer
 
 
-def _detailed(detail: dict[str, Any]) -> dict[str, Any]:
+def _verdict_from_details(detail: dict[str, Any]) -> dict[str, Any]:
     value = next(detail[name] for name in SCORES if name in detail)
     if isinstance(value, str):  # an evaluator's own error message
         return {"score": None, "answer": detail.get("pred"), "why": value}

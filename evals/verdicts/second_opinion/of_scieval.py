@@ -2,7 +2,7 @@
 
 Importing its package needs torch and some fifty other packages, none of which these rules use. Therefore only the
 functions of a rule are loaded from the package's files, and `pip install --no-deps` is enough. A rule that would call a
-judge decides as it does without one (`exact_matching`).
+judge uses its fallback without one (`exact_matching`).
 """
 
 from __future__ import annotations
@@ -18,24 +18,27 @@ from types import ModuleType
 from typing import Any
 
 HEAD = "from __future__ import annotations\nimport copy as cp, os, re, string\nfrom typing import Any, Dict, List, Optional, Set\n"
-"""What the functions use of their files' imports."""
+"""The imports of the original files that the functions use."""
+MULTIPLE_CHOICE = "scieval.dataset.utils.multiple_choice"
 
 
-def functions(file: str, *names: str) -> dict[str, Any]:
+def load_functions(file: str, *names: str) -> dict[str, Any]:
     """Load functions of a file of the package, and methods (`Class.method`) as functions; raises ImportError."""
     package = find_spec("scieval")
     if package is None or package.origin is None:
-        raise ImportError("there is no package scieval")
+        raise ImportError("the package scieval is not installed")
     path = Path(package.origin).parent / file
     tree = ast.parse(path.read_text(encoding="utf-8"))
     body = [node for name in names for node in _definitions(tree.body, name.split("."))]
     if len(body) != len(names):
         raise ImportError(f"{path} does not define {', '.join(names)}")
-    part = Path(tempfile.mkdtemp()) / path.name  # below the worker's own folder, which goes with it
-    part.write_text(HEAD + ast.unparse(ast.Module(body, [])), encoding="utf-8")
-    spec = spec_from_file_location(f"scieval.dataset.{path.stem}", part)
+    module_path = (
+        Path(tempfile.mkdtemp()) / path.name
+    )  # in the worker's temporary folder, which is removed with it
+    module_path.write_text(HEAD + ast.unparse(ast.Module(body, [])), encoding="utf-8")
+    spec = spec_from_file_location(f"scieval.dataset.{path.stem}", module_path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{part} cannot be loaded")
+        raise ImportError(f"{module_path} cannot be loaded")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return vars(module)
@@ -49,53 +52,50 @@ def _definitions(nodes: Iterable[ast.stmt], name: list[str]) -> list[ast.stmt]:
 
 
 class Table(dict[str, Any]):
-    """A stand-in for a data frame of one row, as far as `ProteinLMBench.evaluate` uses one."""
+    """A data frame of one row, with the methods that `ProteinLMBench.evaluate` calls."""
 
     def sort_values(self, *, by: str) -> Table:
-        """Return itself: one row is in order."""
+        """Return the table unchanged: it has one row."""
         return self
 
 
 def trqa() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     """Return `TRQA._judge` without a judge."""
-    space = functions("dataset/trqa.py", "_extract_choice_letters", "TRQA._judge")
+    functions = load_functions("dataset/trqa.py", "_extract_choice_letters", "TRQA._judge")
 
     def score(reply: str, doc: dict[str, Any]) -> dict[str, Any]:
-        found = space["_judge"](None, {"answer": doc["answer"], "prediction": reply, "question": ""})
-        return {"score": float(found["hit"]), "answer": found["pred_norm"]}
+        result = functions["_judge"](None, {"answer": doc["answer"], "prediction": reply, "question": ""})
+        return {"score": float(result["hit"]), "answer": result["pred_norm"]}
 
     return score
 
 
 def proteinlmbench() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     """Return `ProteinLMBench.evaluate` on a table of one row; nothing is read or written."""
-    space = functions("dataset/text_mcq.py", "ProteinLMBench.evaluate")
-    for name in (
-        "scieval",
-        "scieval.dataset",
-        "scieval.dataset.utils",
-        "scieval.dataset.utils.multiple_choice",
-    ):
+    functions = load_functions("dataset/text_mcq.py", "ProteinLMBench.evaluate")
+    for name in ("scieval", "scieval.dataset", "scieval.dataset.utils", MULTIPLE_CHOICE):
         sys.modules[name] = ModuleType(name)
-    vars(sys.modules["scieval.dataset.utils.multiple_choice"])["report_acc"] = lambda table: table
-    space.update(get_intermediate_file_path=lambda *_: "", dump=lambda *_: None)
+    vars(sys.modules[MULTIPLE_CHOICE])["report_acc"] = lambda table: table
+    functions.update(get_intermediate_file_path=lambda *_: "", dump=lambda *_: None)
 
     def score(reply: str, doc: dict[str, Any]) -> dict[str, Any]:
         table = Table(index=[0], question=[""], prediction=[reply], answer=[doc["answer"]])
-        space["load"] = lambda _: table
-        this = type("This", (), {"data": Table(index=[0], question=[""]), "dataset_name": "ProteinLMBench"})
-        space["evaluate"](this, "")
+        functions["load"] = lambda _: table
+        dataset = type(
+            "This", (), {"data": Table(index=[0], question=[""]), "dataset_name": "ProteinLMBench"}
+        )
+        functions["evaluate"](dataset, "")
         return {"score": float(table["hit"][0]), "answer": table["prediction"][0]}
 
     return score
 
 
 def options() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    """Return `can_infer`, by which questions with one right option are scored; no option is wrong."""
-    space = functions("utils/matching_util.py", "can_infer_option", "can_infer_text", "can_infer")
+    """Return `can_infer`, which scores questions with one right option; a reply without an option is wrong."""
+    functions = load_functions("utils/matching_util.py", "can_infer_option", "can_infer_text", "can_infer")
 
     def score(reply: str, doc: dict[str, Any]) -> dict[str, Any]:
-        letter = space["can_infer"](reply, dict(doc["choices"])) or ""
+        letter = functions["can_infer"](reply, dict(doc["choices"])) or ""
         return {"score": float(letter == doc["answer"]), "answer": letter}
 
     return score
@@ -105,7 +105,7 @@ RULES = {"trqa": trqa, "proteinlmbench": proteinlmbench, "options": options}
 
 
 class Rule:
-    """One of its rules."""
+    """One of the rules in `RULES`."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._score = RULES[spec["rule"]]()
@@ -114,10 +114,10 @@ class Rule:
         except PackageNotFoundError:  # a checkout on the path
             self.version = "SciEvalKit"
 
-    def one(self, item: dict[str, Any]) -> dict[str, Any]:
+    def score(self, item: dict[str, Any]) -> dict[str, Any]:
         """Score one reply."""
-        found = self._score(item["reply"], item["doc"])
-        return {**found, "why": "" if found["answer"] else "nothing found"}
+        result = self._score(item["reply"], item["doc"])
+        return {**result, "why": "" if result["answer"] else "nothing found"}
 
 
 open_rule = Rule

@@ -36,13 +36,9 @@ WORKER_FOLDER = Path(__file__).parent
 """Folder of the worker and of the rules that it runs."""
 INHERITED_VARIABLES = ("PATH", "LANG", "LC_ALL", "NLTK_DATA", "LD_LIBRARY_PATH")
 OFFLINE_VARIABLES = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "HF_EVALUATE_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "OMP_NUM_THREADS": "1",
-}
+    "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1",
+}  # fmt: skip
 MAX_LINE_BYTES = 1 << 20
 """Maximum length of a line from the worker, in bytes; regular ones have less than a tenth."""
 
@@ -83,7 +79,7 @@ def interpreter(peer: str, python: Path | None) -> Path:
     """Return the interpreter that has a peer installed; raises UsageError that says how to install it."""
     if python is not None:
         if not os.access(python, os.X_OK) or python.is_dir():
-            raise UsageError(f"--python {python}: no program there that could be run")
+            raise UsageError(f"--python {python}: not an executable program")
         return python.absolute()  # not resolved: in a virtual environment it is a link
     if known := environments.interpreter(peer):
         return known
@@ -100,13 +96,13 @@ def score_replies(rule: Rule, questions: Iterable[Question], python: Path) -> Op
         count = _write_questions(lines, rule, questions)
         with tempfile.TemporaryDirectory() as folder, _worker(rule, python, folder, lines, errors) as process:
             answers = _worker_lines(process, python, REPLY_DEADLINE_S[rule.peer])
-            first = _read_greeting(rule, next(answers, b""), python, errors)
+            greeting = _read_greeting(rule, next(answers, b""), python, errors)
             verdicts = [_read_verdict(line, rule.scale, python) for line in answers]
         if len(verdicts) != count:
             raise UsageError(
                 f"{python}: {rule.peer} ended after {len(verdicts)} of {count} replies{_last_error_line(errors)}"
             )
-    return Opinion(f"{first.version}: {rule.name}", verdicts)
+    return Opinion(f"{greeting.version}: {rule.name}", verdicts)
 
 
 def _write_questions(lines: IO[bytes], rule: Rule, questions: Iterable[Question]) -> int:
@@ -130,24 +126,15 @@ def _worker(
     rule: Rule, python: Path, folder: str, lines: IO[bytes], errors: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the worker; it is stopped at the end, with all processes that it started."""
-    command = [
-        str(python),
-        "-I",
-        str(WORKER_FOLDER / "worker.py"),
-        str(WORKER_FOLDER / f"of_{PEERS[rule.peer]}.py"),
-    ]
+    scripts = (WORKER_FOLDER / "worker.py", WORKER_FOLDER / f"of_{PEERS[rule.peer]}.py")
+    command = [str(python), "-I", *map(str, scripts)]
     environment = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     environment |= {"HOME": folder, "TMPDIR": folder, **OFFLINE_VARIABLES}
     try:
         process = subprocess.Popen(
-            command,
-            stdin=lines,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd=folder,
-            env=environment,
+            command, stdin=lines, stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=environment,
             start_new_session=True,
-        )
+        )  # fmt: skip
     except OSError as error:
         raise UsageError(f"{python}: {error.strerror or error}") from None
     try:
@@ -173,34 +160,34 @@ def _worker_lines(process: subprocess.Popen[bytes], python: Path, seconds: float
     stream = process.stdout
     if stream is None:
         raise UsageError(f"{python}: started without a pipe")
-    rest, deadline = b"", START_DEADLINE_S
+    remainder, deadline = b"", START_DEADLINE_S
     with selectors.DefaultSelector() as ready:
         ready.register(stream, selectors.EVENT_READ)
         while ready.select(deadline):
             chunk = os.read(stream.fileno(), 1 << 16)
-            *whole, rest = (rest + chunk).split(b"\n")
-            if not chunk or len(rest) > MAX_LINE_BYTES:
+            *complete_lines, remainder = (remainder + chunk).split(b"\n")
+            if not chunk or len(remainder) > MAX_LINE_BYTES:
                 return
-            for line in whole:
+            for line in complete_lines:
                 yield line
                 deadline = START_DEADLINE_S + 256 * seconds  # a chunk of replies, each at its deadline
-    raise UsageError(f"{python}: nothing came back for {deadline:.0f} s")
+    raise UsageError(f"{python}: no output for {deadline:.0f} s")
 
 
 def _read_greeting(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> _Greeting:
     try:
-        first = msgspec.json.decode(line, type=_Greeting)
+        greeting = msgspec.json.decode(line, type=_Greeting)
     except msgspec.DecodeError:
-        raise UsageError(f"{python}: it ended before it judged anything{_last_error_line(errors)}") from None
-    if first.fault:
-        missing = first.fault.startswith("ModuleNotFoundError")
+        raise UsageError(f"{python}: it ended before the first verdict{_last_error_line(errors)}") from None
+    if greeting.fault:
+        missing = greeting.fault.startswith("ModuleNotFoundError")
         hint = (
-            f"; an environment that has all it needs: {environments.install_commands(rule.peer)}"
+            f"; create an environment with its dependencies: {environments.install_commands(rule.peer)}"
             if missing
             else ""
         )
-        raise UsageError(f"{python}: {rule.peer} cannot judge by {rule.name}: {first.fault}{hint}")
-    return first
+        raise UsageError(f"{python}: {rule.peer} cannot judge by {rule.name}: {greeting.fault}{hint}")
+    return greeting
 
 
 def _last_error_line(errors: IO[bytes]) -> str:
@@ -211,11 +198,11 @@ def _last_error_line(errors: IO[bytes]) -> str:
 
 
 def _read_verdict(line: bytes, scale: float, python: Path) -> PeerVerdict:
-    """Decode a line of the worker; raises UsageError for anything else, which a hostile reply may have caused."""
+    """Decode a verdict of the worker; raises UsageError if it is malformed, which a hostile reply may have caused."""
     try:
         verdict = _DECODE(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UsageError(f"{python}: a line that came back is no verdict: {line[:80]!r}") from None
+        raise UsageError(f"{python}: its output has a malformed verdict: {line[:80]!r}") from None
     if verdict.score is None:
         return verdict
     return PeerVerdict(verdict.score * scale, verdict.answer, verdict.why)

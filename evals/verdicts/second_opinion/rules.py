@@ -1,6 +1,6 @@
 """The scoring rules of other harnesses for our suites: their location in the peer's code and the columns that they read.
 
-Letters are those of the prompt, as the model saw them. Sources: lm_eval 0.4.13, opencompass 0.5.4
+Letters are in the order of the prompt. Sources: lm_eval 0.4.13, opencompass 0.5.4
 and SciEvalKit @ 0817251a.
 """
 
@@ -27,11 +27,11 @@ class Rule(Struct, frozen=True, kw_only=True):
     name: str
     """The peer's name: `task,filter` or a configuration."""
     suite: str
-    """Ours, with its variant."""
+    """Our name, with the variant."""
     spec: dict[str, Any]
     """Location of the rule in the peer's code: see `of_*.py` beside this module."""
     doc: Doc
-    """From sample and prompt to the columns that the rule reads."""
+    """(sample, prompt) -> the columns that the rule reads."""
     scale: float = 1.0
     """Factor from the peer's score to our unit."""
     part: str = ""
@@ -43,18 +43,16 @@ def rules(peer: str, suite: str) -> list[Rule]:
     return [rule for rule in _rules_of_peer(peer) if rule.suite == suite]
 
 
-def find(peer: str, suite: str, name: str | None) -> Rule:
+def find_rule(peer: str, suite: str, name: str | None) -> Rule:
     """Return a rule by its name, or the default one; raises UsageError if there is none."""
-    usable = rules(peer, suite)
-    if not usable:
-        known = dict.fromkeys(rule.suite for rule in _rules_of_peer(peer))
-        raise UsageError(
-            f"{peer} has no rule of its own for replies to {suite}; it has for {', '.join(known)}"
-        )
-    named = {rule.name: rule for rule in usable}
-    if name is not None and name not in named:
-        raise UnknownName(f"rule of {peer} for {suite}", name, list(named))
-    return named[name] if name is not None else usable[0]
+    candidates = rules(peer, suite)
+    if not candidates:
+        suites = dict.fromkeys(rule.suite for rule in _rules_of_peer(peer))
+        raise UsageError(f"{peer} has no rule for {suite}; it has rules for {', '.join(suites)}")
+    by_name = {rule.name: rule for rule in candidates}
+    if name is not None and name not in by_name:
+        raise UnknownName(f"rule of {peer} for {suite}", name, list(by_name))
+    return by_name[name] if name is not None else candidates[0]
 
 
 def _rules_of_peer(peer: str) -> Iterator[Rule]:
@@ -65,33 +63,37 @@ def _rules_of_peer(peer: str) -> Iterator[Rule]:
 
 
 def _lm_eval() -> Iterator[Rule]:
-    def rule(suite: str, path: str, doc: Doc, metric: str, chosen: str = "none", name: str = "") -> Rule:
+    def rule(suite: str, path: str, doc: Doc, metric: str, filter_name: str = "none", name: str = "") -> Rule:
         task = name or path.rpartition("/")[2].removesuffix(".yaml")
-        by = chosen if chosen != "none" else metric
-        spec = {"path": path, "filter": chosen, "metric": metric}
-        return Rule(peer="lm-eval", name=f"{task},{by}", suite=suite, spec=spec, doc=doc)
+        criterion = filter_name if filter_name != "none" else metric
+        spec = {"path": path, "filter": filter_name, "metric": metric}
+        return Rule(peer="lm-eval", name=f"{task},{criterion}", suite=suite, spec=spec, doc=doc)
 
     # its 14 subjects share one template
     yield rule(
         "mmlu-pro", "mmlu_pro/mmlu_pro_math.yaml", _mmlu_pro, "exact_match", "custom-extract", "mmlu_pro"
     )
-    for part in ("diamond", "main", "extended"):
-        for way, tail in (("cot_zeroshot",) * 2, ("cot_n_shot",) * 2, ("generative", "generative_n_shot")):
-            path = f"gpqa/{way}/gpqa_{part}_{tail}.yaml"
-            for chosen in ("flexible-extract", "strict-match"):
-                yield rule(f"gpqa:{part}", path, _gpqa, "exact_match", chosen)
+    for variant in ("diamond", "main", "extended"):
+        for prompt_style, file_suffix in (
+            ("cot_zeroshot",) * 2,
+            ("cot_n_shot",) * 2,
+            ("generative", "generative_n_shot"),
+        ):
+            path = f"gpqa/{prompt_style}/gpqa_{variant}_{file_suffix}.yaml"
+            for filter_name in ("flexible-extract", "strict-match"):
+                yield rule(f"gpqa:{variant}", path, _gpqa, "exact_match", filter_name)
     yield rule("aime:2024", "aime/aime24.yaml", _aime, "exact_match")
     yield rule("aime:2025", "aime/aime25.yaml", _aime, "exact_match")
     yield rule("mmmu", "mmmu/mmmu_math.yaml", _mmmu, "acc", name="mmmu_val")
-    for part in ("human", "augmented"):
+    for variant in ("human", "augmented"):
         for metric in ("relaxed_accuracy", "exact_match", "anywhere_accuracy"):
-            yield rule(f"chartqa:{part}", "chartqa/chartqa.yaml", _chartqa, metric)
+            yield rule(f"chartqa:{variant}", "chartqa/chartqa.yaml", _chartqa, metric)
 
 
 def _shown_options(sample: Sample, prompt: Prompt) -> list[str]:
     """Return the options in the order of the prompt."""
     order = prompt.order if prompt.order is not None else range(len(sample.choices))
-    return [sample.choices[place] for place in order]
+    return [sample.choices[index] for index in order]
 
 
 def _shown_letter(sample: Sample, prompt: Prompt) -> str:
@@ -100,18 +102,15 @@ def _shown_letter(sample: Sample, prompt: Prompt) -> str:
 
 def _mmlu_pro(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     gold = _shown_letter(sample, prompt)
-    return {
-        "question": "",
-        "options": _shown_options(sample, prompt),
-        "answer": gold,
-        "category": sample.group,
-    }
+    options = _shown_options(sample, prompt)
+    return {"question": "", "options": options, "answer": gold, "category": sample.group}
 
 
 def _gpqa(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     options = _shown_options(sample, prompt)
-    named = {f"choice{place}": option for place, option in enumerate(options, 1)}
-    return {"Question": "", "choices": options, "answer": f"({_shown_letter(sample, prompt)})", **named}
+    choice_columns = {f"choice{number}": option for number, option in enumerate(options, 1)}
+    answer = f"({_shown_letter(sample, prompt)})"
+    return {"Question": "", "choices": options, "answer": answer, **choice_columns}
 
 
 def _aime(sample: Sample, prompt: Prompt) -> dict[str, Any]:
@@ -125,7 +124,7 @@ def _mmmu(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {
         "question": "",
         "question_type": "open" if open_ended else "multiple-choice",
-        "options": repr(_shown_options(sample, prompt)),  # Python's notation, as the hub has it
+        "options": repr(_shown_options(sample, prompt)),  # Python notation, as in the hub's data set
         "answer": str(gold) if open_ended else _shown_letter(sample, prompt),
     }
 
@@ -153,10 +152,10 @@ PERCENT_TASKS = ("MG", "FS", "RS")
 
 
 def _opencompass() -> Iterator[Rule]:
-    def rule(suite: str, config: str, listed: str, abbr: str, doc: Doc, **more: Any) -> Rule:
-        spec = {"config": config, "list": listed, "abbr": abbr}
+    def rule(suite: str, config: str, list_name: str, abbr: str, doc: Doc, **options: Any) -> Rule:
+        spec = {"config": config, "list": list_name, "abbr": abbr}
         name = config.rpartition(".")[2]
-        return Rule(peer="opencompass", name=name, suite=suite, spec=spec, doc=doc, **more)
+        return Rule(peer="opencompass", name=name, suite=suite, spec=spec, doc=doc, **options)
 
     for name, doc in (
         ("mmlu_pro_0shot_cot_gen_08c1de", _gold_letter),
@@ -164,9 +163,9 @@ def _opencompass() -> Iterator[Rule]:
         ("mmlu_pro_few_shot_gen_bfaf90", _gold_option),
     ):
         yield rule("mmlu-pro", f"mmlu_pro.{name}", "mmlu_pro_datasets", "mmlu_pro_math", doc)
-    for part in ("diamond", "main", "extended"):
+    for variant in ("diamond", "main", "extended"):
         for name in ("gpqa_openai_simple_evals_gen_5aeece", "gpqa_0shot_nocot_gen_772ea0", "gpqa_gen_4baadb"):
-            yield rule(f"gpqa:{part}", f"gpqa.{name}", "gpqa_datasets", "GPQA_diamond", _gold_letter)
+            yield rule(f"gpqa:{variant}", f"gpqa.{name}", "gpqa_datasets", "GPQA_diamond", _gold_letter)
     for name in ("aime2024_gen_17d799", "aime2024_gen_6e39a4"):
         yield rule("aime:2024", f"aime2024.{name}", "aime2024_datasets", "aime2024", _gold)
     name = "aime2025_cascade_eval_gen_5e9f4f"
@@ -180,17 +179,13 @@ def _opencompass() -> Iterator[Rule]:
 
 
 def _smolinstruct(rule: Callable[..., Rule]) -> Iterator[Rule]:
-    for config, listed, tasks in SMOLINSTRUCT:
+    for config, list_name, tasks in SMOLINSTRUCT:
         for task, tag in tasks.items():
             yield rule(
-                f"smolinstruct:{task}",
-                f"SmolInstruct.smolinstruct_{config}",
-                listed,
-                f"{task}-0shot-instruct",
-                _tagged_gold(tag) if tag else _caption,
-                scale=0.01 if task in PERCENT_TASKS else 1.0,
+                f"smolinstruct:{task}", f"SmolInstruct.smolinstruct_{config}", list_name, f"{task}-0shot-instruct",
+                _tagged_gold(tag) if tag else _caption, scale=0.01 if task in PERCENT_TASKS else 1.0,
                 part="" if tag else "meteor",
-            )
+            )  # fmt: skip
 
 
 def _gold(sample: Sample, prompt: Prompt) -> dict[str, Any]:
@@ -211,7 +206,7 @@ def _material(sample: Sample, prompt: Prompt) -> dict[str, Any]:
 
 
 def _tagged_gold(tag: str) -> Doc:
-    """Wrap the gold answer as the data set's output sentence has it."""
+    """Return a function that wraps the gold answer in tags, as in the data set's output."""
 
     def doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
         gold = str(sample.target)
@@ -227,7 +222,7 @@ def _caption(sample: Sample, prompt: Prompt) -> dict[str, Any]:
 # --- SciEvalKit: one of the rules in of_scieval.py
 
 SINGLE_OPTION_SUITES = ("microvqa", "mmstar", "msearth")
-"""Suites of questions with one right option that SciEvalKit has, too."""
+"""Suites of questions with one right option that SciEvalKit also has."""
 
 
 def _scieval() -> Iterator[Rule]:
@@ -250,8 +245,6 @@ def _option_number(sample: Sample, prompt: Prompt) -> dict[str, Any]:
 
 
 def _lettered_options(sample: Sample, prompt: Prompt) -> dict[str, Any]:
-    shown = _shown_options(sample, prompt)
-    return {
-        "answer": _shown_letter(sample, prompt),
-        "choices": {chr(65 + n): text for n, text in enumerate(shown)},
-    }
+    options = _shown_options(sample, prompt)
+    choices = {chr(65 + n): text for n, text in enumerate(options)}
+    return {"answer": _shown_letter(sample, prompt), "choices": choices}

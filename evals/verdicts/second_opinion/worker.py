@@ -5,8 +5,8 @@ The first line read is {"rule": {...}, "seconds": N, "memory_mib": N}, every fur
 reply, in order: {"score": number or null, "answer": "...", "why": "..."}.
 
 Replies are untrusted, and so is the rule's code. The rule is imported once, and child processes score some hundred
-replies each. A kernel timer kills a child that hangs, RLIMIT_AS one that needs too much memory; the reply in question gets
-a verdict that says so, and another child continues with the next. Only the standard library is used.
+replies each. A kernel timer kills a child that hangs, RLIMIT_AS one that needs too much memory; this is recorded as the
+verdict of that reply, and another child continues with the next one. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 256
-"""Number of replies per child; forking the process with the harness in it takes some hundredths of a second."""
-ANSWER = 200
+"""Number of replies per child process; forking the process takes some hundredths of a second."""
+MAX_ANSWER_CHARS = 200
 """Maximum length of an answer."""
-WHY = 300
+MAX_WHY_CHARS = 300
 
-FILE = 1 << 28
+MAX_FILE_BYTES = 1 << 28
 """Maximum size in bytes of a file that a child may write."""
 
 Json = dict[str, Any]
@@ -41,38 +41,38 @@ def main() -> None:
     """Score the replies on standard input; the harness's output goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _terminate)
     sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr] # it is a TextIOWrapper
     head = json.loads(sys.stdin.readline())
     try:
         rule = runpy.run_path(sys.argv[1])["open_rule"](head["rule"])
     except BaseException as error:  # noqa: BLE001 - boundary to the other harness: any error is reported
-        print(json.dumps({"fault": f"{type(error).__name__}: {error}"[:WHY]}), file=out, flush=True)
+        print(json.dumps({"fault": f"{type(error).__name__}: {error}"[:MAX_WHY_CHARS]}), file=out, flush=True)
         return
     print(json.dumps({"version": rule.version}), file=out, flush=True)
     while chunk := [json.loads(line) for line in islice(sys.stdin, CHUNK)]:
-        for verdict in judged(rule, chunk, head["seconds"], head["memory_mib"]):
+        for verdict in score_chunk(rule, chunk, head["seconds"], head["memory_mib"]):
             print(json.dumps(verdict), file=out)
         out.flush()
 
 
-def judged(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -> Iterator[Json]:
-    """Yield a verdict for every reply: all at once if the rule supports it, one by one after a failure."""
-    together, at = hasattr(rule, "all"), 0
-    while at < len(chunk):
-        verdicts = list(_in_child(rule, chunk[at:], seconds, memory_mib, together=together))
+def score_chunk(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -> Iterator[Json]:
+    """Yield a verdict for every reply: in one batch if the rule supports it, one by one after a failure."""
+    batched, done = hasattr(rule, "score_batch"), 0
+    while done < len(chunk):
+        verdicts = list(_score_in_child(rule, chunk[done:], seconds, memory_mib, batched=batched))
         yield from verdicts
-        at += len(verdicts)
-        if at == len(chunk):
+        done += len(verdicts)
+        if done == len(chunk):
             return
-        if not together:
+        if not batched:
             yield _failed(f"no verdict within {seconds:g} s and {memory_mib} MiB, or it crashed")
-            at += 1
-        together = False
+            done += 1
+        batched = False
 
 
-def _in_child(
-    rule: Any, chunk: list[Json], seconds: float, memory_mib: int, *, together: bool
+def _score_in_child(
+    rule: Any, chunk: list[Json], seconds: float, memory_mib: int, *, batched: bool
 ) -> Iterator[Json]:
     """Yield the verdicts that a child process wrote before it ended; its own child processes are killed."""
     global _child
@@ -82,77 +82,75 @@ def _in_child(
             status = 1
             try:
                 os.setpgid(0, 0)
-                _limit(memory_mib)
-                _judge(rule, chunk, seconds, stream, together=together)
+                _limit_resources(memory_mib)
+                _score_and_write(rule, chunk, seconds, stream, batched=batched)
                 status = 0
             finally:
                 os._exit(status)
         os.waitpid(_child, 0)
-        _kill()
+        _kill_child()
         stream.seek(0)
-        yield from (
-            json.loads(line) for line in stream if line.endswith("\n")
-        )  # the last one may be truncated
+        yield from (json.loads(line) for line in stream if line.endswith("\n"))  # the last may be truncated
 
 
 _child = 0
 """Process group of the running child."""
 
 
-def _kill(*_: object) -> None:
+def _kill_child(*_: object) -> None:
     with suppress(ProcessLookupError):
         os.killpg(_child, signal.SIGKILL)
 
 
-def _end(*_: object) -> None:
+def _terminate(*_: object) -> None:
     """Terminate the child on a termination signal."""
     if _child:
-        _kill()
+        _kill_child()
     os._exit(1)
 
 
-def _limit(memory_mib: int) -> None:
+def _limit_resources(memory_mib: int) -> None:
     """Limit the address space to what the harness already uses plus `memory_mib`."""
-    now = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    most = now + (memory_mib << 20)
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    limit = used + (memory_mib << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
 
 
-def _judge(rule: Any, chunk: list[Json], seconds: float, stream: IO[str], *, together: bool) -> None:
+def _score_and_write(rule: Any, chunk: list[Json], seconds: float, stream: IO[str], *, batched: bool) -> None:
     """Write the verdicts; the timer's default action kills the process, even inside C code."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if together:
+    if batched:
         signal.setitimer(signal.ITIMER_REAL, seconds)
-        _write(stream, rule.all(chunk))
+        _write_verdicts(stream, rule.score_batch(chunk))
         return
     for item in chunk:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
-            verdict = rule.one(item)
+            verdict = rule.score(item)
         except Exception as error:  # noqa: BLE001 - boundary to the other harness: recorded as this reply's verdict
             verdict = _failed(f"{type(error).__name__}: {error}")
-        _write(stream, [verdict])
+        _write_verdicts(stream, [verdict])
 
 
-def _write(stream: IO[str], verdicts: Iterable[Json]) -> None:
+def _write_verdicts(stream: IO[str], verdicts: Iterable[Json]) -> None:
     for verdict in verdicts:
         score = verdict["score"]
         if score is not None and not isfinite(score):
             score, verdict = None, _failed(f"its score is {score}")
         line = {
             "score": None if score is None else float(score),
-            "answer": str(verdict.get("answer") or "")[:ANSWER],
-            "why": verdict.get("why", "")[:WHY],
+            "answer": str(verdict.get("answer") or "")[:MAX_ANSWER_CHARS],
+            "why": verdict.get("why", "")[:MAX_WHY_CHARS],
         }
         stream.write(json.dumps(line) + "\n")
     stream.flush()
 
 
 def _failed(why: str) -> Json:
-    return {"score": None, "answer": "", "why": f"their rule failed: {why}"[:WHY]}
+    return {"score": None, "answer": "", "why": f"their rule failed: {why}"[:MAX_WHY_CHARS]}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,84 @@
+"""Designs that simulate a normally distributed difference, for planning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evals.errors import UsageError
+from evals.report import statistics as stats
+from evals.types import Point
+from evals.verdicts.pairs import Pairs, resampled_statistic
+from evals.verdicts.simulated_designs import Claims, Design, Noise
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class NormalDesign:
+    """A difference of which only the standard error is known: of a metric of whole runs, or a pool of suites."""
+
+    def __init__(self, error: float, clusters: int, noise: Noise | None = None) -> None:
+        self.error, self.clusters = error, clusters
+        self.noise = noise or Noise(error**2 * max(1, clusters), "standard error")
+
+    @classmethod
+    def of(cls, pairs: Pairs, *, from_second_run: bool) -> NormalDesign:
+        """Estimate the error from a second run, or from the baseline alone (assuming a correlation of one half)."""
+        rows = pairs.rows_of(None)
+        clusters = len({row.cluster for row in rows})
+        evidence = pairs.evidence() if from_second_run else None
+        if evidence is not None and (limits := evidence.interval(0.68)) is not None:
+            error = max((limits[1] - limits[0]) / 2, 1e-12)
+            return cls(error, clusters, Noise(error**2 * clusters, "second run"))
+        members: dict[str, list[Point]] = {}
+        for point in pairs.a.points:
+            members.setdefault(point.cluster, []).append(point)
+        statistic = resampled_statistic(pairs.metric, list(members.values()))
+        single_run = stats.bootstrap(len(members), statistic, seed=0, resamples=200, level=0.68)
+        if single_run.low is None or single_run.high is None:
+            raise UsageError(f"{pairs.metric.name}: too few samples to plan with")
+        error = max((single_run.high - single_run.low) / 2, 1e-12)
+        return cls(error, clusters, Noise(error**2 * clusters, "assumed"))
+
+    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
+        """Draw normal differences with this error."""
+        from scipy.special import stdtr
+
+        df = max(1, self.clusters - 1)
+        t = (rng.normal(-loss, self.error, count) + margin) / (
+            self.error * (rng.chisquare(df, count) / df) ** 0.5
+        )
+        return Claims(stdtr(df, -t), stdtr(df, t))
+
+
+class FixedItemsDesign(NormalDesign):
+    """A difference on exactly these items: only the replies vary, or nothing if the difference is taken as observed."""
+
+    def __init__(self, design: Design, *, as_observed: bool) -> None:
+        super().__init__(design.error, 1_000_000_000, design.noise)
+        self.as_observed, self.df = as_observed, 0.0
+        if design.is_binary and design.pairs.a.repeats == 1:
+            changed_share = min(0.99, design.noise.discordance / (design.width or 1.0) ** 2)
+            self.df = 2 * len(design.rows) * changed_share / (1 - changed_share)
+
+    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
+        """Draw normal differences; taken as observed, they are compared with the margin directly."""
+        import numpy as np
+        from scipy.special import ndtr
+
+        differences = rng.normal(-loss, self.error, count)
+        if self.as_observed:
+            return Claims((differences <= -margin).astype(float), (differences >= -margin).astype(float))
+        scale = np.sqrt(np.maximum(1.0, rng.chisquare(self.df, count) / self.df)) if self.df else 1.0
+        z = (differences + margin) / (max(self.error, 1e-12) * scale)
+        return Claims(ndtr(-z), ndtr(z))
+
+
+class UnknownNoise(NormalDesign):
+    """A difference on these items with unknown noise; the gate is inconclusive."""
+
+    def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
+        """Return p-values of 1."""
+        import numpy as np
+
+        return Claims(np.ones(count), np.ones(count))
