@@ -90,7 +90,7 @@ def test_the_command_prints_both_scores(here: Path) -> None:
     science_evals.evaluate(suite, able(70), quiet=True, run="new", limit=60)
     out = evals("show", "new", "--control", "earlier").out
     assert "on 60 of 120 items" in out
-    assert "the subset alone" in out
+    assert "subset, unadjusted" in out
     (found,) = evals("show", "new", "--control", "earlier", "--json").json
     assert found["variance_ratio"] < 0.5
     assert found["worth"] > 120

@@ -237,7 +237,7 @@ def test_sample_items_reproduce_nothing(own: Path) -> None:
     ("words", "said"),
     [
         (("claims", "show", "intern-s2/mmlu"), "unknown claim"),
-        (("claims", "show", "intern-s1"), "is the beginning of"),
+        (("claims", "show", "intern-s1"), "is a prefix of"),
         (("claims", "list", "--suite", "mmlu"), "did you mean"),
         (
             ("claims", "reproduce", "intern-s1-pro/mathvision", "-m", "scripted:x"),
