@@ -64,7 +64,7 @@ def test_a_small_instance_on_real_models(tmp_path):
     python = challenge_environment.python()
     if python is None:
         pytest.skip("NOT MEASURED: `make challenge` makes its environment (some minutes, 2 GB)")
-    words = ("-m", "tools.challenge_power", str(tmp_path), "--replies", "40", "--tokens", "32", "--quick")
+    words = ("-m", "tools.challenge_power", str(tmp_path), "--replies", "64", "--tokens", "32", "--quick")
     env = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [str(python), *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=1500
