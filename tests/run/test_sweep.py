@@ -75,7 +75,7 @@ def test_a_sweep_is_the_product_of_its_tables_and_ends_with_models_by_suites(her
     assert " ".join(head.split()) == HEAD
     assert careful.startswith("careful")
     assert careless.startswith("careless")
-    assert "With 2 replies to each item:" in done.out
+    assert "With 2 repeats per item:" in done.out
     document = evals("run", file, "--json").json
     assert len(document["runs"]) == 12
     assert [pivot["repeats"] for pivot in document["pivots"]] == [None, 2]
@@ -249,7 +249,7 @@ def test_where_nothing_is_scored_no_table_is_printed(here: Path) -> None:
 
 
 def test_suites_beside_a_sweep_are_refused(here: Path) -> None:
-    assert "it states its suites itself" in evals("run", write(TWO), "mmlu-pro").complaint
+    assert "which lists its suites itself" in evals("run", write(TWO), "mmlu-pro").complaint
 
 
 def test_a_part_that_cannot_be_run_stops_no_other(here: Path) -> None:
