@@ -214,7 +214,7 @@ def test_a_claim_is_measured_again_under_its_conditions(own: Path) -> None:
     words = ("-m", "scripted:ANSWER: B", "--results", own, "--data", SAMPLES)
     done = evals("claims", "reproduce", "scripted/mmlu-pro", *words)
     assert done.status == 3, done.err
-    assert "scripted/mmlu-pro: inconclusive: a shift under" in done.out
+    assert "scripted/mmlu-pro: inconclusive: a difference below" in done.out
     assert "the source does not tell: top_p" in done.out
     (path,) = own.glob("mmlu-pro@*/*/*/card.json")
     assert json.loads(path.read_text())["config"]["sampling"]["temperature"] == 0.25
@@ -241,7 +241,7 @@ def test_sample_items_reproduce_nothing(own: Path) -> None:
         (("claims", "list", "--suite", "mmlu"), "did you mean"),
         (
             ("claims", "reproduce", "intern-s1-pro/mathvision", "-m", "scripted:x"),
-            "its protocol is not known",
+            "its protocol is unknown",
         ),
         (("claims", "check", "nobody"), "no results folder"),
     ],
@@ -266,4 +266,4 @@ def test_a_claim_of_a_suite_that_does_not_exist_here_cannot_be_measured(tmp_path
         'source = "https://example.org"\npercent = { "Own" = 50.0 }\n'
     )
     done = evals("claims", "reproduce", "own/nowhere", "-m", "scripted:x", "--results", tmp_path)
-    assert (done.status, "there is no suite nowhere here" in done.complaint) == (2, True)
+    assert (done.status, "there is no suite nowhere" in done.complaint) == (2, True)
