@@ -215,7 +215,7 @@ def test_a_claim_is_measured_again_under_its_conditions(own: Path) -> None:
     done = evals("claims", "reproduce", "scripted/mmlu-pro", *words)
     assert done.status == 3, done.err
     assert "scripted/mmlu-pro: inconclusive: a difference below" in done.out
-    assert "the source does not tell: top_p" in done.out
+    assert "not stated by the source: top_p" in done.out
     (path,) = own.glob("mmlu-pro@*/*/*/card.json")
     assert json.loads(path.read_text())["config"]["sampling"]["temperature"] == 0.25
     assert evals("claims", "check", path.parent, "--results", own).status == 3
