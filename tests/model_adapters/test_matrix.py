@@ -494,7 +494,7 @@ async def test_a_server_that_warms_up_is_waited_for(
     adapter: str,
 ) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.001)
-    monkeypatch.setattr(backoff, "MOST_S", 0.01)
+    monkeypatch.setattr(backoff, "MAX_S", 0.01)
     protocol = ADAPTERS[adapter].protocol
     server.answer = Answer(protocol.says(Says("A")))
     server.first = [Answer(protocol.fault(503, "x", "Loading model"), 503)] * 20
@@ -513,7 +513,7 @@ async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
     made: Callable[[str], Model], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.001)
-    monkeypatch.setattr(backoff, "MOST_S", 0.01)
+    monkeypatch.setattr(backoff, "MAX_S", 0.01)
     monkeypatch.setattr(callers, "WARM_UP_S", 0.2)
     server.answer = Answer({"error": {"message": "Loading model"}}, 503)
     job = toy.job(tmp_path, toy.suite(100))

@@ -88,7 +88,7 @@ class Told:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.001)
-    monkeypatch.setattr(backoff, "MOST_S", 0.02)
+    monkeypatch.setattr(backoff, "MAX_S", 0.02)
 
 
 class Made:
@@ -273,7 +273,7 @@ async def test_retry_after_is_honoured(made: Made) -> None:
 
 async def test_the_wait_grows_with_every_attempt(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "FIRST_S", 0.02)
-    monkeypatch.setattr(backoff, "MOST_S", 1.0)
+    monkeypatch.setattr(backoff, "MAX_S", 1.0)
     times: list[float] = []
 
     def does(name: str, turn: int) -> object:
