@@ -20,7 +20,7 @@ ESTIMATE_FIELDS = ("metric", "unit", "better", "value", "low", "high", "worst", 
 
 
 def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
-    """Return a row per measured score with its interval, coverage and provenance; fractions are not in percent."""
+    """Return a row per measured score with its interval, coverage and provenance; fractions are from 0 to 1."""
     table = []
     for label in labels:
         column = board.columns[label]

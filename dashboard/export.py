@@ -1,7 +1,7 @@
 """A static copy of the leaderboard: an HTML page, its data as JSON and CSV, and pages with samples of each run.
 
-All texts are escaped, and the Content-Security-Policy of the pages allows no requests and only the script that sorts
-tables, by its hash. Each protocol has its own table.
+All texts are escaped, and the Content-Security-Policy of the pages forbids all requests and allows only the script that
+sorts tables, identified by its hash. Each protocol has its own table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from evals import disk
 from evals.dashboard import downloads, export_samples
-from evals.dashboard.choice import FilterChoice, matching_columns, matching_rows, protocols_by_use
+from evals.dashboard.filters import Filters, matching_columns, matching_rows, protocols_by_use
 from evals.dashboard.tables import reported as reports
 from evals.dashboard.tables import significance, styling
 from evals.dashboard.tables.frames import index
@@ -53,17 +53,17 @@ mark { background: #9cc3e5; color: #0e1420 }
 
 SCRIPT = """
 for (const button of document.querySelectorAll("thead button")) button.addEventListener("click", () => {
-  const head = button.closest("th"), body = head.closest("table").tBodies[0], column = head.cellIndex;
-  const up = head.getAttribute("aria-sort") === "descending";
+  const heading = button.closest("th"), body = heading.closest("table").tBodies[0], column = heading.cellIndex;
+  const ascending = heading.getAttribute("aria-sort") === "descending";
   const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
   const compare = (a, b) => {
     const x = key(a), y = key(b);
     if (x === "" || y === "") return (x === "") - (y === "");
     const order = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
-    return up ? order : -order;
+    return ascending ? order : -order;
   };
-  for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
-  head.setAttribute("aria-sort", up ? "ascending" : "descending");
+  for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
   body.append(...[...body.rows].sort(compare));
 });
 """
@@ -79,7 +79,7 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
     board, claims = build(runs.entries), reports.load(results)
     if not board.columns:
         raise UsageError(f"no run in {results} has a score yet")
-    filters = FilterChoice(sample=all(column.sample for column in board.columns.values()))
+    filters = Filters(include_sample_items=all(column.sample for column in board.columns.values()))
     labels = matching_columns(board, filters)
     rows = matching_rows(board, filters)
     ranks_by_label = {label: _rank_models(board, label) for label in labels}
@@ -94,9 +94,9 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
         folder / "leaderboard.json": _json(board, labels, rows, ranks_by_label, claims),
         folder / "leaderboard.csv": downloads.csv(downloads.tidy_table(board, rows, labels)),
     }
-    for cell, name in sample_pages.items():
-        if (entry := board.cells[cell].entry) is not None:
-            title = f"{cell[0].label} on {cell[1]}"
+    for (row, label), name in sample_pages.items():
+        if (entry := board.cells[row, label].entry) is not None:
+            title = f"{row.label} on {label}"
             contents[folder / name] = page(title, export_samples.body(entry, title, limit=samples))
     for path, text in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,8 +144,8 @@ def _json(
             "chance": board.chance(label),
             "ties": significance.sentence(ranks_by_label[label]),
             "places": [
-                {name: getattr(row_index, name) for name in ("model", "rank_low", "rank_high", "groups")}
-                for row_index in ranks_by_label[label].ranks
+                {name: getattr(rank, name) for name in ("model", "rank_low", "rank_high", "groups")}
+                for rank in ranks_by_label[label].ranks
             ],
         }
         for label in labels
@@ -177,7 +177,7 @@ def _leaderboard(
     yield (
         f'<p class="pale">Created by science-evals on {_now()}. Scores are shown with the half-width of their 95 % interval, '
         "and their coverage if below 100 %; they are percentages unless the heading states another unit. Hover over a "
-        "score for interval, n, coverage and bounds; click it for samples of its run, or a heading to sort by it. "
+        "score for its interval, n, coverage and bounds; click it for samples of its run, or a heading to sort by it. "
         'Data: <a href="leaderboard.json">JSON</a>, <a href="leaderboard.csv">CSV</a>.</p>'
     )
     marks = "; ".join(f"{mark} {words}" for mark, words in board.marks(labels).items())
@@ -204,7 +204,7 @@ def _table(
     column_ranks: ColumnRanks,
     sample_pages: Mapping[tuple[Row, str], str],
 ) -> Iterator[str]:
-    filters = FilterChoice(columns=tuple(labels), rank=labels[0])
+    filters = Filters(columns=tuple(labels), rank_by=labels[0])
     order = {row: row_index for row_index, row in enumerate(board.column(labels[0]))}
     measured = [row for row in rows if any((row, label) in board.cells for label in labels)]
     measured.sort(key=lambda row: (row.baseline, order.get(row, len(order)), row.label))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import streamlit as st
 
 from evals.dashboard.foreign import text as safe
-from evals.dashboard.tables.frames import Broken, Entry
+from evals.dashboard.tables.frames import BrokenRun, Entry
 from evals.dashboard.tables.styling import format_interval, format_value, unit
 from evals.records.card import Card
 from evals.records.promise import promise_status
@@ -80,7 +80,7 @@ def empty_state(message: str, command: str) -> None:
     st.stop()
 
 
-def broken_runs(runs: Iterable[Broken]) -> None:
+def broken_runs(runs: Iterable[BrokenRun]) -> None:
     """List the runs that cannot be read."""
     lines = [f"- {safe.label(run.reason, 600)}" for run in runs]
     if lines:

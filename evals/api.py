@@ -286,8 +286,8 @@ def _call_outside_loop(work: Callable[[], T], *, interrupt: Callable[[], None] |
 def _runs(outcomes: Sequence[Outcome]) -> Runs:
     if any(outcome.interrupted for outcome in outcomes):
         raise KeyboardInterrupt
-    if len(outcomes) == 1 and outcomes[0].hopeless:
-        raise ModelError(f"every call fails: {outcomes[0].hopeless}")
+    if len(outcomes) == 1 and outcomes[0].total_failure:
+        raise ModelError(f"every call fails: {outcomes[0].total_failure}")
     if faults := [f"{outcome.model} failed: {outcome.fault}" for outcome in outcomes if outcome.fault]:
         others = "; the runs of the others are stored" if len(faults) < len(outcomes) else ""
         raise ModelError(f"{'; '.join(faults)}{others}")

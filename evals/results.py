@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-SCORES = {
+SCORE_COLUMNS = {
     **dict.fromkeys(("run", "suite", "protocol", "model", "metric", "group"), "string"),
     **dict.fromkeys(("value", "low", "high", "worst", "best"), "float64"),
     **dict.fromkeys(("n", "clusters"), "int64"),
@@ -35,7 +35,7 @@ SCORES = {
 }
 """Columns of `Runs.scores`, a row per estimate. Fractions from 0 to 1; 95 % intervals; `started`: seconds since the epoch."""
 
-SAMPLES = {
+SAMPLE_COLUMNS = {
     **dict.fromkeys(("run", "suite", "protocol", "model", "id"), "string"),
     "repeat": "int64",
     **dict.fromkeys(("group", "verdict"), "string"),
@@ -47,12 +47,12 @@ SAMPLES = {
 }
 """Columns of `Runs.samples`, a row per recorded sample and repeat."""
 
-TEXTS = ("target", "why", "prompt", "reply", "reasoning")
-"""Columns with texts of the data set; null for gated data sets unless requested."""
+TEXT_COLUMNS = ("target", "why", "prompt", "reply", "reasoning")
+"""Columns with texts that may quote the data set; null for gated data sets unless requested."""
 
 
 class Runs(Sequence[Run]):
-    """Runs of a results folder, or of one `evaluate`; indexed by suite, model or run, or by position."""
+    """Runs of a results folder, or of one call of `evaluate`; indexed by suite, model or run, or by position."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = list(runs)
@@ -100,11 +100,11 @@ class Runs(Sequence[Run]):
         return {str(run.path): run.card.health for run in self._runs}
 
     def scores(self) -> pd.DataFrame:
-        """Return a row per estimate, columns as in `SCORES`; needs pandas (extra `notebook`)."""
+        """Return a row per estimate, columns as in `SCORE_COLUMNS`; needs pandas (extra `notebook`)."""
         return frames.pandas(self.to_arrow("scores"))
 
     def samples(self, *, texts: bool | None = None) -> pd.DataFrame:
-        """Return a row per sample and repeat, columns as in `SAMPLES`; needs pandas (extra `notebook`).
+        """Return a row per sample and repeat, columns as in `SAMPLE_COLUMNS`; needs pandas (extra `notebook`).
 
         `texts`: whether to include prompts, replies and gold answers; default: except for gated data sets.
         """
@@ -113,9 +113,9 @@ class Runs(Sequence[Run]):
     def to_arrow(self, what: str = "scores", *, texts: bool | None = None) -> pa.Table:
         """Return `scores` or `samples` as an Arrow table."""
         if what == "scores":
-            return frames.arrow(self._score_rows(), SCORES)
+            return frames.arrow(self._score_rows(), SCORE_COLUMNS)
         if what == "samples":
-            return frames.arrow(self._sample_rows(texts=texts), SAMPLES)
+            return frames.arrow(self._sample_rows(texts=texts), SAMPLE_COLUMNS)
         raise UnknownName("table", what, ("scores", "samples"))
 
     def _with_cards(self) -> list[tuple[Run, Card]]:
@@ -168,7 +168,7 @@ class Runs(Sequence[Run]):
                         "target": _text(gold.target),
                         **_record_columns(record),
                     }
-                    yield row if not hidden else {k: v for k, v in row.items() if k not in TEXTS}
+                    yield row if not hidden else {k: v for k, v in row.items() if k not in TEXT_COLUMNS}
 
 
 def _suite_names(card: Card) -> tuple[str, ...]:
@@ -199,7 +199,7 @@ def _record_columns(record: Record) -> dict[str, Any]:
         "prompt": "\n\n".join(plain_text(message.parts) for message in record.prompt.messages) or None,
         "suspect": False,
     }
-    first = next(iter(record.scores.values()), None)
+    result = next(iter(record.scores.values()), None)
     if isinstance(record.outcome, Reply):
         reply = record.outcome
         row |= {
@@ -210,17 +210,17 @@ def _record_columns(record: Record) -> dict[str, Any]:
             "seconds": reply.seconds,
         }
     else:
-        first = record.outcome
-    if isinstance(first, Score):
+        result = record.outcome
+    if isinstance(result, Score):
         row |= {
-            "verdict": first.verdict,
-            "value": first.value,
-            "answer": first.answer,
-            "why": first.why,
-            "suspect": first.suspect,
+            "verdict": result.verdict,
+            "value": result.value,
+            "answer": result.answer,
+            "why": result.why,
+            "suspect": result.suspect,
         }
-    elif isinstance(first, Failure):
-        row |= {"verdict": str(Failed(first.kind)), "why": first.message}
+    elif isinstance(result, Failure):
+        row |= {"verdict": str(Failed(result.kind)), "why": result.message}
     else:
         row["verdict"] = "unscored"
     return row

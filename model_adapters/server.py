@@ -76,7 +76,7 @@ class Server(Chat):
         """See `LogProbs`; raises Fatal if the server does not support `echo`. The call includes the prompt alone."""
         stripped_prompt = prompt.rstrip()
         if not stripped_prompt:
-            raise Rejected("likelihoods need a prompt: the first token of a text has none")
+            raise Rejected("likelihoods need a prompt: the first token of a text has no likelihood")
         prompts = [stripped_prompt, *(prompt + text for text in continuations)]
         raw, _ = await self.client.post("/completions", {"model": self.name, "prompt": prompts, **ECHO})
         url = self.client.display_url("/completions")

@@ -40,7 +40,7 @@ _FORMULA = re.compile(
     |(?<![\\$\w])\$(?P<i2>[^\s$`](?:[^$`\n]{0,1500}?[^\s$`\\])?)\$(?![\d$])""",
     re.VERBOSE,
 )
-"""A dollar sign opens a formula only before a non-blank; it closes one only after a non-blank and not before a digit."""
+"""A dollar sign opens a formula only before a non-space character; it closes one only after one and not before a digit."""
 
 
 def split_formulas(text: str) -> Iterator[Piece]:

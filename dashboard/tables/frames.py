@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         return self.card.headline
 
 
-class Broken(NamedTuple):
+class BrokenRun(NamedTuple):
     """A run that cannot be read."""
 
     path: Path
@@ -59,7 +59,7 @@ class Index(NamedTuple):
     """All runs of a results folder, newest last."""
 
     entries: tuple[Entry, ...]
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenRun, ...]
 
     def find(self, run: str, suite: str = "") -> Entry | None:
         """Return the newest run with an id, and of a suite if given: the runs of a command share their id."""
@@ -69,12 +69,12 @@ class Index(NamedTuple):
         return None
 
 
-_CARDS: dict[str, tuple[store.Stamp | None, Entry | Broken]] = {}
-"""Runs by path with their stamps when they were read; `index` removes deleted runs."""
+_CARDS: dict[str, tuple[store.Stamp | None, Entry | BrokenRun]] = {}
+"""Runs by path, each with its stamp at the time it was read; `index` removes deleted runs."""
 
 
 MAX_CHECKED_BYTES = 8 << 20
-"""Number of bytes of files written elsewhere that `index` checks, in about half a second."""
+"""Maximum number of bytes of files written elsewhere that one call of `index` checks; they take about half a second."""
 _PENDING: SimpleQueue[tuple[str, store.Stamp]] = SimpleQueue()
 """Runs with files to be checked in the background."""
 _CHECKER_LOCK = Lock()
@@ -89,8 +89,8 @@ def index(results: Path) -> Index:
     """
     stamps = store.stamps(results)
     remaining, runs = MAX_CHECKED_BYTES, []
-    for path, current in stamps.items():
-        run, size = _card(path, current, remaining)
+    for path, current_stamp in stamps.items():
+        run, size = _read_run(path, current_stamp, remaining)
         remaining -= size
         runs.append(run)
     if len(_CARDS) > len(stamps):
@@ -100,16 +100,16 @@ def index(results: Path) -> Index:
                 _CARDS.pop(path, None)
     return Index(
         tuple(run for run in runs if isinstance(run, Entry)),
-        tuple(run for run in runs if isinstance(run, Broken)),
+        tuple(run for run in runs if isinstance(run, BrokenRun)),
     )
 
 
-def _card(path: str, current: store.Stamp, max_bytes: int) -> tuple[Entry | Broken, int]:
+def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[Entry | BrokenRun, int]:
     """Return a run, cached if it is unchanged, and the number of bytes read to check its files, at most `max_bytes`."""
     cached = _CARDS.get(path)
-    if cached and cached[0] == current:
+    if cached and cached[0] == current_stamp:
         return cached[1], 0
-    run: Entry | Broken
+    run: Entry | BrokenRun
     size, deferred = 0, False
     try:
         card = store.read_card(Path(path))
@@ -117,8 +117,8 @@ def _card(path: str, current: store.Stamp, max_bytes: int) -> tuple[Entry | Brok
         deferred = size > max(max_bytes, 0)
         if not deferred:
             store.check(Path(path), card)
-        elif line := store.damage(Path(path), card):
-            raise StoreError(line)
+        elif damage := store.damage(Path(path), card):
+            raise StoreError(damage)
         suite_estimates = tuple(estimate for estimate in card.estimates if not estimate.group)
         run = Entry(
             path=Path(path),
@@ -126,15 +126,15 @@ def _card(path: str, current: store.Stamp, max_bytes: int) -> tuple[Entry | Brok
             challenge=beside_run(Path(path), card),
         )
     except StoreError as error:
-        run, deferred = Broken(Path(path), str(error)), False
-    _CARDS[path] = (current, run)
+        run, deferred = BrokenRun(Path(path), str(error)), False
+    _CARDS[path] = (current_stamp, run)
     if deferred:
-        _enqueue_check(path, current)
+        _enqueue_check(path, current_stamp)
     return run, 0 if deferred else size
 
 
-def _enqueue_check(path: str, current: store.Stamp) -> None:
-    _PENDING.put((path, current))
+def _enqueue_check(path: str, current_stamp: store.Stamp) -> None:
+    _PENDING.put((path, current_stamp))
     with _CHECKER_LOCK:
         if not _CHECKER:
             _CHECKER.append(Thread(target=_check_queued, daemon=True))
@@ -144,11 +144,11 @@ def _enqueue_check(path: str, current: store.Stamp) -> None:
 def _check_queued() -> None:
     """Check the files of the pending runs forever; unreadable runs become broken runs."""
     while True:
-        path, current = _PENDING.get()
-        if (_CARDS.get(path) or (None,))[0] != current:
+        path, current_stamp = _PENDING.get()
+        if (_CARDS.get(path) or (None,))[0] != current_stamp:
             continue  # changed or deleted; the next call of `index` reads it
         if reason := fault(Path(path)):
-            _CARDS[path] = (current, Broken(Path(path), reason))
+            _CARDS[path] = (current_stamp, BrokenRun(Path(path), reason))
 
 
 def fault(path: Path) -> str:
@@ -192,7 +192,7 @@ def query(
     `records` has path, sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens,
     reasoning_tokens, cached_tokens, started, and the JSON texts scores, prompt, outcome; `samples` has path, id,
     group, cluster, target (JSON), options, json. Select only the columns needed: texts are read only if they are named.
-    `cache_result`: whether to cache the result, which should be off if it has a row for every sample of many runs.
+    `cache_result`: whether to cache the result; turn it off for a result with a row for every sample of many runs.
     """
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in folders:
@@ -231,8 +231,8 @@ def _query(runs: tuple[tuple[Path, Stamp], ...], sql: str, parameters: tuple[Any
         with duckdb.connect(config=config) as connection:
             for name, view in (("records", _records), ("samples", _samples)):
                 parts = [part for path, files in runs for part in view(path, [file for file, *_ in files])]
-                text = " UNION ALL BY NAME ".join(parts) or EMPTY_TABLES[name]
-                connection.execute(f"CREATE TEMP VIEW {name} AS {text}")
+                view_sql = " UNION ALL BY NAME ".join(parts) or EMPTY_TABLES[name]
+                connection.execute(f"CREATE TEMP VIEW {name} AS {view_sql}")
             return connection.execute(sql, list(parameters)).df()
     except duckdb.Error as error:
         raise StoreError(f"{runs[0][0] if runs else 'no run'}: {error}") from error
@@ -243,7 +243,7 @@ def _sql_string(text: object) -> str:
 
 
 def _sql_path(path: Path) -> str:
-    """Quote a path for DuckDB, which takes file names as patterns."""
+    """Quote a path for DuckDB, which treats file names as patterns."""
     return _sql_string("".join(f"[{c}]" if c in "*?[" else c for c in str(path)))
 
 
@@ -275,18 +275,18 @@ def _records(path: Path, files: Sequence[str]) -> list[str]:
     parts = []
     if "records.parquet" in files:
         parts.append(
-            f"SELECT 0 AS age, {_PARQUET_COLUMNS} FROM read_parquet({_sql_path(path / 'records.parquet')}, hive_partitioning=false)"
+            f"SELECT 0 AS position, {_PARQUET_COLUMNS} FROM read_parquet({_sql_path(path / 'records.parquet')}, hive_partitioning=false)"
         )
     if "records.jsonl" in files:
         parts.append(
-            f"SELECT row_number() OVER () AS age, * FROM ({_JSONL_QUERY.format(file=_sql_path(path / 'records.jsonl'))})"
+            f"SELECT row_number() OVER () AS position, * FROM ({_JSONL_QUERY.format(file=_sql_path(path / 'records.jsonl'))})"
         )
     if not parts:
         return []
-    latest = "QUALIFY row_number() OVER (PARTITION BY sample, repeat ORDER BY age DESC) = 1"
+    latest = "QUALIFY row_number() OVER (PARTITION BY sample, repeat ORDER BY position DESC) = 1"
     deduplicate = latest if "records.jsonl" in files else ""
     return [
-        f"(SELECT {_sql_string(path)} AS path, * EXCLUDE (age) FROM ({' UNION ALL BY NAME '.join(parts)}) {deduplicate})"
+        f"(SELECT {_sql_string(path)} AS path, * EXCLUDE (position) FROM ({' UNION ALL BY NAME '.join(parts)}) {deduplicate})"
     ]
 
 

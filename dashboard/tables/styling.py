@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from evals.dashboard.choice import FilterChoice
+from evals.dashboard.filters import Filters
 from evals.dashboard.tables.leaderboard import Board, Cell, Row
 from evals.dashboard.tables.statistics import decimal_places, format_with_interval, mean, standing
 
@@ -51,16 +51,16 @@ class Table(NamedTuple):
     """Column -> the two lines of its heading."""
 
 
-def table(board: Board, choice: FilterChoice, lines: Lines, column_ranks: ColumnRanks) -> Table:
+def table(board: Board, filters: Filters, lines: Lines, column_ranks: ColumnRanks) -> Table:
     """Return the table of these rows, followed by the expected score of guessing."""
     ranks = {rank.model: rank for rank in column_ranks.ranks}
-    means = [MEAN] if choice.averaged else []
-    ranked, *others = choice.columns
+    means = [MEAN] if filters.averaged else []
+    ranked, *others = filters.columns
     names = [MODEL, ranked, RANK, *means, *others]  # the ranked column first, so that a phone shows it
-    numbers = pd.DataFrame([_numbers(board, choice, line, ranks) for line in lines], columns=names)
-    texts = pd.DataFrame([_texts(board, choice, line, ranks) for line in lines], columns=names)
+    numbers = pd.DataFrame([_numbers(board, filters, line, ranks) for line in lines], columns=names)
+    texts = pd.DataFrame([_texts(board, filters, line, ranks) for line in lines], columns=names)
     texts[MODEL] = _short_names(texts[MODEL].tolist())
-    chances = {label: chance for label in choice.columns if (chance := board.chance(label)) is not None}
+    chances = {label: chance for label in filters.columns if (chance := board.chance(label)) is not None}
     if chances:
         numbers.loc[len(numbers)] = pd.Series({MODEL: CHANCE, **chances})
         chance_texts = {
@@ -69,8 +69,8 @@ def table(board: Board, choice: FilterChoice, lines: Lines, column_ranks: Column
         texts.loc[len(texts)] = pd.Series({MODEL: CHANCE, **chance_texts})
     for label in numbers.columns[1:]:
         numbers[label] = pd.to_numeric(numbers[label])
-    colours = _colours(board, choice, lines, numbers, ranks)
-    return Table(numbers, texts.fillna(""), colours, headings(board, [*means, *choice.columns]))
+    colours = _colours(board, filters, lines, numbers, ranks)
+    return Table(numbers, texts.fillna(""), colours, headings(board, [*means, *filters.columns]))
 
 
 def _short_names(names: list[str]) -> list[str]:
@@ -94,29 +94,29 @@ def headings(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     return lines
 
 
-def _numbers(board: Board, choice: FilterChoice, row: Row | Reported, ranks: Ranks) -> dict[str, object]:
+def _numbers(board: Board, filters: Filters, row: Row | Reported, ranks: Ranks) -> dict[str, object]:
     if isinstance(row, Reported):
         return {MODEL: row.model, **row.values}
     rank = ranks.get(row.label)
     values: dict[str, object] = {MODEL: row.label, RANK: rank.rank_low if rank else None}
-    if row_mean := mean(board, row, choice.averaged):
+    if row_mean := mean(board, row, filters.averaged):
         values[MEAN] = row_mean.value
-    for label in choice.columns:
+    for label in filters.columns:
         cell = board.cells.get((row, label))
         values[label] = cell.estimate.value if cell else None
     return values
 
 
-def _texts(board: Board, choice: FilterChoice, row: Row | Reported, ranks: Ranks) -> dict[str, str]:
+def _texts(board: Board, filters: Filters, row: Row | Reported, ranks: Ranks) -> dict[str, str]:
     if isinstance(row, Reported):
         values = {
             label: format_value(value, board.columns[label].unit) for label, value in row.values.items()
         }
         return {MODEL: f"{row.model} (reported)", **values}
     texts = {MODEL: row.label, RANK: _rank(ranks.get(row.label))}
-    if row_mean := mean(board, row, choice.averaged):
+    if row_mean := mean(board, row, filters.averaged):
         texts[MEAN] = format_with_interval(*row_mean, "fraction")
-    return texts | {label: cell_text(board.cells.get((row, label))) for label in choice.columns}
+    return texts | {label: cell_text(board.cells.get((row, label))) for label in filters.columns}
 
 
 def _rank(rank: Rank | None) -> str:
@@ -137,13 +137,13 @@ def cell_text(cell: Cell | None) -> str:
 
 
 def _colours(
-    board: Board, choice: FilterChoice, lines: Lines, numbers: pd.DataFrame, ranks: Ranks
+    board: Board, filters: Filters, lines: Lines, numbers: pd.DataFrame, ranks: Ranks
 ) -> pd.DataFrame:
     """Return standings, by paired comparison in the ranked column, by intervals in the others."""
     standings = {}
     rows = {line for line in lines if isinstance(line, Row) and not line.baseline}
-    for label in choice.columns:
-        if label == choice.rank and ranks:
+    for label in filters.columns:
+        if label == filters.rank_by and ranks:
             standings_by_row = _standings_from_ranks(ranks, rows)
         else:
             estimates = {row: board.cells[row, label].estimate for row in rows if (row, label) in board.cells}

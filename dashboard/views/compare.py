@@ -26,11 +26,11 @@ from evals.verdicts.compare import Comparison, Row
 
 LETTERS = "ABCD"
 CARD_WIDTH = 154  # in pixels; two cards fit side by side on a phone
-MAX_ROWS = 2_000  # of the table of discordant samples; the download has all
+MAX_ROWS = 2_000  # in the table of discordant samples; the download contains all of them
 
 UNIT_NAMES = {"fraction": "percentage points"}
 QUADRANT_HELP = {
-    comparison.NOT_PAIRED: "Samples that only one of the two scored; they do not count in the difference.",
+    comparison.NOT_PAIRED: "Samples scored in only one of the two runs; they do not count in the difference.",
     "both right": "With several repeats: right in more than half of them.",
 }
 
@@ -67,15 +67,15 @@ def list_incomparable(matches: Sequence[Match]) -> None:
     """List the suites that are not comparable, and the reasons."""
     incomparable = [match for match in matches if match.why_not]
     if incomparable:
-        name = f"Not comparable: {len(incomparable)} {'suite' if len(incomparable) == 1 else 'suites'}"
-        with st.expander(name, icon=":material/block:", expanded=len(incomparable) == len(matches)):
+        title = f"Not comparable: {len(incomparable)} {'suite' if len(incomparable) == 1 else 'suites'}"
+        with st.expander(title, icon=":material/block:", expanded=len(incomparable) == len(matches)):
             for match in incomparable:
                 for reason in match.why_not:
                     st.markdown(f"- **{safe.label(match.label)}**: {safe.label(reason, 400)}")
 
 
 def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
-    """Draw the differences on all suites, adjusted together, as sentences and as a table, largest first."""
+    """Draw the differences on all suites, largest first and adjusted for multiple comparisons, as sentences and a table."""
     with st.spinner("Comparing sample by sample ..."):
         rows = comparison.headlines(matches)
     st.header("Differences", anchor=False)
@@ -99,11 +99,11 @@ def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row
         frame, hide_index=True, placeholder="", alt="Differences per suite", height="content" if len(frame) < 16 else 560,
         column_config={
             **dict.fromkeys(("A", "B", "first", "second", "B − A"), column(alignment="right")),
-            "difference": column(help="Second minus first of the pair, on the samples that both scored.", alignment="right"),
+            "difference": column(help="Second minus first of the pair, on the samples scored in both runs.", alignment="right"),
             "95 % interval": column(help="Adjusted by Holm, like p; excludes 0 if the difference is significant.", alignment="right"),
             "p (Holm)": column(help=f"Adjusted over all {len(rows)} comparisons of this table.", alignment="right"),
             "better": column(help="n.s.: not significantly different at 5 %, adjusted."),
-            "n": st.column_config.NumberColumn(help="Samples that both scored.", format="localized"),
+            "n": st.column_config.NumberColumn(help="Samples scored in both runs.", format="localized"),
             "coverage": column(help="Share of expected samples and repeats that are scored, in each run.", alignment="right"),
         },
     )  # fmt: skip
@@ -141,19 +141,19 @@ def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Ro
     pair = pairs[0]
     if len(pairs) > 1:
         with cells[1]:
-            first = list(comparable).index(match.label) * len(pairs)
-            largest_pair = comparison.order_by_size(rows[first : first + len(pairs)])[0]
+            offset = list(comparable).index(match.label) * len(pairs)
+            largest_pair = comparison.order_by_size(rows[offset : offset + len(pairs)])[0]
             pair = pickers.select_one("pair", "Pair", pairs, default=pairs[largest_pair])
     i, j = LETTERS.index(pair[0]), LETTERS.index(pair[-1])
     a, b = match.entries[i], match.entries[j]
     titles = names[i], names[j]
     row = rows[list(comparable).index(match.label) * len(pairs) + pairs.index(pair)]
-    others = [
+    runs_on_same_data = [
         e for e in index.entries
         if e.card.config.suite == a.card.config.suite and e.card.config.protocol == a.card.config.protocol
         and e.card.config.data_sha256 == a.card.config.data_sha256
     ]  # fmt: skip
-    paired = comparison.samples(a, b, others)
+    paired = comparison.samples(a, b, runs_on_same_data)
     letters = pair[0], pair[-1]
     draw_quadrants(paired, row, letters)
     draw_groups(a, b, row, titles, letters)
@@ -162,7 +162,7 @@ def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Ro
 
 
 def draw_quadrants(paired: Samples, row: Row, letters: tuple[str, str]) -> None:
-    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: those of the pair."""
+    """Draw the counts of concordant and discordant samples, and the test of the difference, under the pair's letters."""
     st.header("Agreement", anchor=False)
     counts = comparison.quadrants(paired)
     total = sum(counts.values())
@@ -185,7 +185,7 @@ def draw_quadrants(paired: Samples, row: Row, letters: tuple[str, str]) -> None:
     st.markdown(
         f"Difference {safe.literal(formatting.format_amount(row.difference, row.unit, signed=True))}, 95 % interval "
         f"{safe.literal(formatting.format_interval(*row.ends, row.unit))}, p {safe.literal(formatting.format_p(row.p_adjusted))}, "
-        f"both adjusted by Holm over the table above ({safe.literal(row.test)}, {describe_estimand(row.estimand)}), n {row.n:,} samples that both scored."
+        f"both adjusted by Holm over the table above ({safe.literal(row.test)}, {describe_estimand(row.estimand)}), n = {row.n:,} samples scored in both runs."
         f"{safe.literal(bounds)}"
     )
 
@@ -210,7 +210,7 @@ def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: t
         if group.difference is not None
     )
     if frame.empty:
-        st.caption("No group has samples that both scored.")
+        st.caption("No group has samples that were scored in both runs.")
         return
     frame = frame.sort_values("value", ascending=False)
     unit = UNIT_NAMES.get(row.unit, row.unit)
@@ -221,7 +221,7 @@ def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: t
         alt="Differences per group with their intervals",
     )
     st.caption(
-        f"{len(frame)} groups; intervals and colours are adjusted for all groups (Benjamini-Hochberg at 5 %)."
+        f"{len(frame)} groups; intervals and colours are adjusted over all groups (Benjamini-Hochberg at 5 %)."
     )
     with st.expander("As a table"):
         table = frame.assign(n=frame["n"].astype(int)).rename(
@@ -301,9 +301,9 @@ def draw_discordant(
         st.markdown(
             f"{len(selected_samples):,} samples, largest contribution first. Select one to see both replies."
         )
-    indices = event["selection"]["rows"]
-    if indices and indices[0] < len(selected_samples):
-        draw_replies(a, b, str(selected_samples.iloc[indices[0]]["sample"]))
+    selected_rows = event["selection"]["rows"]
+    if selected_rows and selected_rows[0] < len(selected_samples):
+        draw_replies(a, b, str(selected_samples.iloc[selected_rows[0]]["sample"]))
 
 
 def _discordant_table(
@@ -338,7 +338,7 @@ def _discordant_table(
         "others right": number(
             "others right, %",
             format="%.0f",
-            help="Share of the other runs of this suite that are right.",
+            help="Share of the other runs of this suite whose answer is right.",
         ),
         "of": number("of runs", format="%d", help="Other runs of the same suite, protocol and data."),
     }
@@ -379,7 +379,7 @@ def main() -> None:
     list_incomparable(matches)
     if not any(not match.why_not for match in matches):
         if not matches:
-            st.info("They have no suite in common.", icon=":material/info:")
+            st.info("These models have no suite in common.", icon=":material/info:")
         st.stop()
     try:
         rows = draw_differences(names, matches)

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from evals.dashboard import downloads, state
-from evals.dashboard.choice import FilterChoice, is_recent, matching_columns, matching_rows, protocols_by_use
+from evals.dashboard.filters import Filters, is_recent, matching_columns, matching_rows, protocols_by_use
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, reported, significance, styling
 from evals.dashboard.tables.frames import Index
@@ -34,8 +34,8 @@ LEGEND = (
 )
 
 
-def draw_filters(board: Board) -> FilterChoice:
-    """Draw the filters, which have their state in the URL, and return them."""
+def draw_filters(board: Board) -> Filters:
+    """Draw the filters, whose state is in the URL, and return them."""
     top = st.columns([2, 3, 3, 1], vertical_alignment="bottom")
     kind = top[0].segmented_control(
         "Suites", ["all", "general", "science"], default="all", key="kind", bind="query-params",
@@ -49,31 +49,33 @@ def draw_filters(board: Board) -> FilterChoice:
         help="Prompt, sampling and scoring rules. Scores under different protocols never share a column.",
     )  # fmt: skip
     with top[3].popover("More", icon=":material/tune:", width="stretch"):
-        choice = draw_more_filters(board, FilterChoice(kind=kind or "all", protocols=tuple(protocols)))
-    names = choice.columns or matching_columns(board, choice)[:MAX_DEFAULT_COLUMNS]
+        filters = draw_more_filters(board, Filters(kind=kind or "all", protocols=tuple(protocols)))
+    labels = filters.columns or matching_columns(board, filters)[:MAX_DEFAULT_COLUMNS]
     rank = top[2].selectbox(
-        "Rank by", names, key="rank", bind="query-params",
+        "Rank by", labels, key="rank", bind="query-params",
         help="Models are sorted by this column, and compared sample by sample to find those that are not significantly different.",
     )  # fmt: skip
     first = [rank] if rank else []
-    return choice._replace(columns=(*first, *(name for name in names if name != rank)), rank=rank or "")
+    return filters._replace(
+        columns=(*first, *(label for label in labels if label != rank)), rank_by=rank or ""
+    )
 
 
-def draw_more_filters(board: Board, choice: FilterChoice) -> FilterChoice:
-    """Draw the less common filters and return all."""
-    has_real = any(not column.sample for column in board.columns.values())
+def draw_more_filters(board: Board, filters: Filters) -> Filters:
+    """Draw the less common filters and return all filters."""
+    has_benchmark_runs = any(not column.sample for column in board.columns.values())
     sample = st.toggle(
-        "Include sample items", value=not has_real, key="sample", bind="query-params",
-        help="Runs on the dozen bundled items of a suite, which are not benchmark scores.",
+        "Include sample items", value=not has_benchmark_runs, key="sample", bind="query-params",
+        help="Runs on a suite's dozen bundled items; their scores are not benchmark scores.",
     )  # fmt: skip
-    choice = choice._replace(sample=sample)
+    filters = filters._replace(include_sample_items=sample)
     weights = st.segmented_control(
         "Weights", ["all", "open", "closed"], default="all", key="weights", bind="query-params"
     )
     sizes = st.pills("Parameters", SIZE_CLASSES, selection_mode="multi", key="size", bind="query-params")
     since = st.date_input("Run since", value=None, key="since", bind="query-params", format="YYYY-MM-DD")
-    choice = choice._replace(weights=weights or "all", sizes=tuple(sizes), since=since)
-    available_columns = matching_columns(board, choice)
+    filters = filters._replace(weights=weights or "all", sizes=tuple(sizes), since=since)
+    available_columns = matching_columns(board, filters)
     columns = st.multiselect(
         "Columns",
         available_columns,
@@ -82,42 +84,42 @@ def draw_more_filters(board: Board, choice: FilterChoice) -> FilterChoice:
         placeholder=f"the first {MAX_DEFAULT_COLUMNS}",
     )
     pinned = st.multiselect(
-        "Pinned models", [row.label for row in matching_rows(board, choice)], key="pin", bind="query-params",
+        "Pinned models", [row.label for row in matching_rows(board, filters)], key="pin", bind="query-params",
         placeholder="none",
     )  # fmt: skip
     averaged = st.multiselect(
         "Mean over", columns or available_columns, key="mean", bind="query-params", placeholder="no mean",
         help="A mean is shown only for models that are measured in all of these columns.",
     )  # fmt: skip
-    return choice._replace(columns=tuple(columns), pinned=tuple(pinned), averaged=tuple(averaged))
+    return filters._replace(columns=tuple(columns), pinned=tuple(pinned), averaged=tuple(averaged))
 
 
-def sort_rows(board: Board, choice: FilterChoice, reported: Sequence[Reported]) -> Lines:
+def sort_rows(board: Board, filters: Filters, reported: Sequence[Reported]) -> Lines:
     """Return the rows in order: pinned first, then by score in the ranked column, then without a score; baselines last."""
-    sign = -1 if board.columns[choice.rank].better == "higher" else 1
+    sign = -1 if board.columns[filters.rank_by].better == "higher" else 1
 
     def key(line: Row | Reported) -> tuple[bool, bool, bool, float, str]:
         if isinstance(line, Reported):
-            value, name, baseline = line.values.get(choice.rank), line.model, False
+            value, name, baseline = line.values.get(filters.rank_by), line.model, False
         else:
-            cell = board.cells.get((line, choice.rank))
+            cell = board.cells.get((line, filters.rank_by))
             value, name, baseline = cell.estimate.value if cell else None, line.label, line.baseline
-        return name not in choice.pinned, baseline, value is None, sign * (value or 0.0), name
+        return name not in filters.pinned, baseline, value is None, sign * (value or 0.0), name
 
-    return sorted([*matching_rows(board, choice), *reported], key=key)
+    return sorted([*matching_rows(board, filters), *reported], key=key)
 
 
-def rank_models(board: Board, choice: FilterChoice) -> significance.ColumnRanks:
+def rank_models(board: Board, filters: Filters) -> significance.ColumnRanks:
     """Draw a sentence on the comparison of the models in the ranked column, and return their ranks."""
-    visible_rows = set(matching_rows(board, choice))
+    visible_rows = set(matching_rows(board, filters))
     runs = {
         row: cell.entry
-        for row, cell in board.column(choice.rank).items()
+        for row, cell in board.column(filters.rank_by).items()
         if cell.entry and row in visible_rows
     }
     try:
         with st.spinner("Comparing all pairs of models, sample by sample ..."):
-            column_ranks = significance.rank_models(board.columns[choice.rank], runs)
+            column_ranks = significance.rank_models(board.columns[filters.rank_by], runs)
     except EvalsError as error:
         column_ranks = significance.ColumnRanks((), (0, 0), 0, str(error))
     if len(runs) < 2:
@@ -127,35 +129,35 @@ def rank_models(board: Board, choice: FilterChoice) -> significance.ColumnRanks:
     pairs = f"{column_ranks.pairs} {'pair' if column_ranks.pairs == 1 else 'pairs'}"
     method_text = f" Paired on {samples} samples, Holm over {pairs} at 5 %." if column_ranks.pairs else ""
     st.markdown(
-        f"**Ranked by** {safe.label(choice.rank)}: {safe.literal(significance.sentence(column_ranks))}{method_text}"
+        f"**Ranked by** {safe.label(filters.rank_by)}: {safe.literal(significance.sentence(column_ranks))}{method_text}"
     )
     return column_ranks
 
 
 def draw_table(
-    board: Board, choice: FilterChoice, lines: Lines, shown: styling.Table
+    board: Board, filters: Filters, lines: Lines, table: styling.Table
 ) -> tuple[Row | Reported, str] | None:
     """Draw the table; return the row and column selected by a click or by the URL (`?model=NAME&column=LABEL`)."""
     event = st.dataframe(
-        styling.style_table(shown, dark=state.dark()),
-        hide_index=True, height="content" if len(shown.texts) <= 22 else 800, placeholder="",
-        column_config=column_configs(board, choice, shown), key="table", on_select="rerun", selection_mode="single-cell",
+        styling.style_table(table, dark=state.dark()),
+        hide_index=True, height="content" if len(table.texts) <= 22 else 800, placeholder="",
+        column_config=column_configs(board, filters, table), key="table", on_select="rerun", selection_mode="single-cell",
         alt="Leaderboard: models by suites",
     )  # fmt: skip
     cells = event["selection"]["cells"]
     if cells and cells[0][0] < len(lines):
-        labels = {second: label for label, (_, second) in shown.headings.items()}
+        labels = {second_line: label for label, (_, second_line) in table.headings.items()}
         return lines[cells[0][0]], labels.get(str(cells[0][1]), "")
     name = st.query_params.get("model")
     row = next((line for line in lines if isinstance(line, Row) and line.label == name), None)
     return (row, st.query_params.get("column", styling.MODEL)) if row else None
 
 
-def column_configs(board: Board, choice: FilterChoice, shown: styling.Table) -> dict[Any, Any]:
+def column_configs(board: Board, filters: Filters, table: styling.Table) -> dict[Any, Any]:
     """Return the width and the tooltip of each column, by its position."""
     column = st.column_config.Column
     configs = {
-        styling.MODEL: column(pinned=True, width=min(262, _width(shown, styling.MODEL)), help="Select a name for details of the model."),
+        styling.MODEL: column(pinned=True, width=min(262, _width(table, styling.MODEL)), help="Select a name for details of the model."),
         styling.RANK: column(
             width=74, alignment="left",
             help="Rank in the first column; a range if differences are not significant. Models that share a letter are "
@@ -163,56 +165,56 @@ def column_configs(board: Board, choice: FilterChoice, shown: styling.Table) -> 
         ),
         styling.MEAN: column(width=150, alignment="left", help="Mean over the suites selected under More, with its joint interval."),
     }  # fmt: skip
-    for label in choice.columns:
+    for label in filters.columns:
         board_column = board.columns[label]
-        words = f"{board_column.metric} in {styling.unit(board_column.unit)}, {board_column.better} is better; protocol {board_column.protocol}, version {board_column.version}"
+        description = f"{board_column.metric} in {styling.unit(board_column.unit)}, {board_column.better} is better; protocol {board_column.protocol}, version {board_column.version}"
         # left-aligned, because a phone shows only the left part of the column; `style_table` aligns decimal points
         configs[label] = column(
-            width=min(320, _width(shown, label)), alignment="left", help=safe.label(words, 400)
+            width=min(320, _width(table, label)), alignment="left", help=safe.label(description, 400)
         )
     return {
-        position + 1: configs[label] for position, label in enumerate(shown.numbers.columns)
+        position + 1: configs[label] for position, label in enumerate(table.numbers.columns)
     }  # 0 is the hidden index
 
 
-def _width(shown: styling.Table, label: str) -> int:
+def _width(table: styling.Table, label: str) -> int:
     """Return a width in pixels that fits the heading and all cells."""
-    longest = max(map(len, (*shown.headings[label], *shown.texts[label])))
+    longest = max(map(len, (*table.headings[label], *table.texts[label])))
     return 28 + round(6.8 * longest)
 
 
-def draw_legend(board: Board, choice: FilterChoice) -> None:
+def draw_legend(board: Board, filters: Filters) -> None:
     """Draw the legend of the table and of the marks in it."""
-    marks = board.marks(choice.columns)
+    marks = board.marks(filters.columns)
     mark_list = "; ".join(f"**{mark}** {safe.literal(words)}" for mark, words in marks.items())
     hint = "Select a score or a model for details."
     st.caption(f"{LEGEND}{f' Marks: {mark_list}.' if mark_list else ''} {hint}")
 
 
-def draw_mean_note(board: Board, choice: FilterChoice) -> None:
+def draw_mean_note(board: Board, filters: Filters) -> None:
     """Draw a note on the mean, or the reason why there is none."""
-    if not choice.averaged:
+    if not filters.averaged:
         return
-    if fault := averaging_fault(board, choice.averaged):
+    if fault := averaging_fault(board, filters.averaged):
         st.warning(f"No mean: {fault}")
         return
-    rows = [row for row in matching_rows(board, choice) if not row.baseline]
-    incomplete_models = [row.label for row in rows if mean(board, row, choice.averaged) is None]
+    rows = [row for row in matching_rows(board, filters) if not row.baseline]
+    incomplete_models = [row.label for row in rows if mean(board, row, filters.averaged) is None]
     ellipsis = " ..." if len(incomplete_models) > 5 else ""
     missing = (
         f"Not measured on all of them: {', '.join(incomplete_models[:5])}{ellipsis}."
         if incomplete_models
         else ""
     )
-    names = safe.literal(", ".join(choice.averaged))
+    names = safe.literal(", ".join(filters.averaged))
     st.caption(f"Mean of {names}, with its joint 95 % interval. {safe.literal(missing)}")
 
 
-def draw_score(board: Board, row: Row, name: str, cell: Cell, claims: Sequence[Claim]) -> None:
+def draw_score(board: Board, row: Row, label: str, cell: Cell, claims: Sequence[Claim]) -> None:
     """Draw interval, coverage, notes and reported results of a score, and links to other pages."""
-    estimate, column = cell.estimate, board.columns[name]
+    estimate, column = cell.estimate, board.columns[label]
     with st.container(border=True):
-        st.markdown(f"**{safe.label(row.label)}** on {safe.label(name)}")
+        st.markdown(f"**{safe.label(row.label)}** on {safe.label(label)}")
         state.estimate(estimate, cell.coverage)
         marks = [words for mark, words in cell.marks.items() if mark not in MEANINGS]
         notes = [*marks, f"the newest complete of {cell.runs} runs" if cell.runs > 1 else ""]
@@ -242,7 +244,7 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
     cells = {label: board.cells[row, label] for label in board.columns if (row, label) in board.cells}
     with st.container(border=True):
         st.markdown(f"**{safe.label(row.label)}** {safe.literal(', '.join(filter(None, facts_text)))}")
-        numbers = [
+        score_rows = [
             {
                 "suite and protocol": safe.visible(label), "measure": board.columns[label].measure,
                 "score": styling.cell_text(cell), "n": cell.estimate.n, "runs": cell.runs,
@@ -251,15 +253,17 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             for label, cell in cells.items()
         ]  # fmt: skip
         st.dataframe(
-            pd.DataFrame(numbers), hide_index=True, alt="All scores of the model",
+            pd.DataFrame(score_rows), hide_index=True, alt="All scores of the model",
             column_config={"score": st.column_config.Column(alignment="right"), "n": st.column_config.NumberColumn(format="localized")},
         )  # fmt: skip
-        results = [
+        model_claims = [
             claim for claim in claims if reported.same_model(claim.model, row.model) and not claim.superseded
         ]
-        if results:
-            with st.expander(f"{len(results)} reported results"):
-                st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in results))
+        if model_claims:
+            with st.expander(f"{len(model_claims)} reported results"):
+                st.markdown(
+                    "\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in model_claims)
+                )
         runs = [entry for entry in index.entries if row_of(entry.card) == row]
         last = max((entry.card.started for entry in runs), default=None)
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -268,16 +272,16 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             st.caption(f"last run {utc_time(last, TIME_FORMAT)}" if last else "")
 
 
-def draw_reported_results(board: Board, choice: FilterChoice, claims: Sequence[Claim]) -> None:
+def draw_reported_results(board: Board, filters: Filters, claims: Sequence[Claim]) -> None:
     """Draw reported results on the displayed suites, without colours and ranks."""
-    frame = reported.table(claims, (board.columns[name].suite for name in choice.columns))
+    frame = reported.table(claims, (board.columns[name].suite for name in filters.columns))
     if frame.empty:
         return
     with st.expander(f"Reported results of {len(frame)} models (not measured)", icon=":material/campaign:"):
         st.caption(
             "Their intervals and counts are unknown; results without a stated protocol are not comparable. Sources and "
-            "dates: results/claims. An accuracy over n items must be k / n: *possible scores* states which published numbers "
-            "cannot be, and what would explain them (`evals claims check --grid`)."
+            "dates: results/claims. An accuracy over n items must be k / n: *possible scores* shows which published numbers "
+            "are impossible, and what would explain them (`evals claims check --grid`)."
         )
         right = st.column_config.Column(alignment="right")
         st.dataframe(
@@ -289,9 +293,9 @@ def draw_reported_results(board: Board, choice: FilterChoice, claims: Sequence[C
         )  # fmt: skip
 
 
-def select_reported_rows(board: Board, choice: FilterChoice, claims: Sequence[Claim]) -> list[Reported]:
+def select_reported_rows(board: Board, filters: Filters, claims: Sequence[Claim]) -> list[Reported]:
     """Draw the switch that adds reported results to the table, and return their rows."""
-    rows = reported.reported_rows(claims, board, choice.columns)
+    rows = reported.reported_rows(claims, board, filters.columns)
     if not rows:
         return []
     is_on = st.toggle(
@@ -301,16 +305,16 @@ def select_reported_rows(board: Board, choice: FilterChoice, claims: Sequence[Cl
     return rows if is_on else []
 
 
-def draw_downloads(board: Board, choice: FilterChoice, shown: styling.Table) -> None:
+def draw_downloads(board: Board, filters: Filters, table: styling.Table) -> None:
     """Draw buttons to download the table; files are created on request."""
 
     def frame() -> pd.DataFrame:
-        return downloads.tidy_table(board, matching_rows(board, choice), choice.columns)
+        return downloads.tidy_table(board, matching_rows(board, filters), filters.columns)
 
     def picture() -> bytes:
         from evals.dashboard.charts import figures  # imports Altair, which takes a second
 
-        return figures.png(figures.board(shown.texts, shown.colours, shown.headings))
+        return figures.png(figures.board(table.texts, table.colours, table.headings))
 
     formats = {
         "CSV": ("csv", "text/csv", lambda: downloads.csv(frame())),
@@ -318,10 +322,10 @@ def draw_downloads(board: Board, choice: FilterChoice, shown: styling.Table) -> 
         "PNG": ("png", "image/png", picture),
     }
     with st.container(horizontal=True):
-        for name, (extension, kind, create) in formats.items():
+        for name, (extension, mime_type, create) in formats.items():
             st.download_button(
-                name, create, f"leaderboard.{extension}", kind, icon=":material/download:", on_click="ignore",
-                help=f"The table as {name}; fractions are not in percent.",
+                name, create, f"leaderboard.{extension}", mime_type, icon=":material/download:", on_click="ignore",
+                help=f"The table as {name}; fractions are from 0 to 1.",
             )  # fmt: skip
 
 
@@ -337,22 +341,22 @@ def main() -> None:
     if not board.columns:
         state.broken_runs(index.broken)
         state.empty_state("No run has a score yet; active runs are on the page Runs.", "evals show")
-    choice = draw_filters(board)
-    if choice.since:
-        board = build(entry for entry in index.entries if is_recent(entry.card.started, choice))
-    if choice.rank not in board.columns:
+    filters = draw_filters(board)
+    if filters.since:
+        board = build(entry for entry in index.entries if is_recent(entry.card.started, filters))
+    if filters.rank_by not in board.columns:
         st.info("No run matches these filters.", icon=":material/filter_alt:")
         st.stop()
-    choice = choice._replace(columns=tuple(name for name in choice.columns if name in board.columns))
+    filters = filters._replace(columns=tuple(name for name in filters.columns if name in board.columns))
     try:
         claims = reported.load(state.results())
     except EvalsError as error:
         claims = ()
         st.warning(safe.label(error, 2000))
-    column_ranks = rank_models(board, choice)
-    lines = sort_rows(board, choice, select_reported_rows(board, choice, claims))
-    shown = styling.table(board, choice, lines, column_ranks)
-    line, label = draw_table(board, choice, lines, shown) or (None, "")
+    column_ranks = rank_models(board, filters)
+    lines = sort_rows(board, filters, select_reported_rows(board, filters, claims))
+    table = styling.table(board, filters, lines, column_ranks)
+    line, label = draw_table(board, filters, lines, table) or (None, "")
     if isinstance(line, Reported):
         model_claims = [claim for claim in claims if claim.model == line.model and not claim.superseded]
         st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in model_claims))
@@ -360,10 +364,10 @@ def main() -> None:
         draw_score(board, line, label, board.cells[line, label], claims)
     elif line and label == styling.MODEL:
         draw_model(board, index, line, claims)
-    draw_legend(board, choice)
-    draw_mean_note(board, choice)
-    draw_downloads(board, choice, shown)
-    draw_reported_results(board, choice, claims)
+    draw_legend(board, filters)
+    draw_mean_note(board, filters)
+    draw_downloads(board, filters, table)
+    draw_reported_results(board, filters, claims)
     state.broken_runs(index.broken)
 
 

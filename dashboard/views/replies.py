@@ -81,8 +81,8 @@ def _draw_answers(item: Item) -> None:
 
 
 def _option_text(option: Option) -> str:
-    order = f" ({option.letter} in the data set)" if option.shown_letter != option.letter else ""
-    return f"**{option.shown_letter}.** {safe.label(option.text, 200)}{order}"
+    original_letter = f" ({option.letter} in the data set)" if option.shown_letter != option.letter else ""
+    return f"**{option.shown_letter}.** {safe.label(option.text, 200)}{original_letter}"
 
 
 def _draw_verbatim(text: str) -> None:
@@ -104,7 +104,7 @@ def _draw_number(item: Item) -> None:
 
 
 def draw_parts(item: Item) -> None:
-    """Draw the values and parts of all scorers if there is more than one."""
+    """Draw the values and parts of all scorers if there is more than one value."""
     rows: list[dict[str, Any]] = []
     for name, score in item.scores.items():
         if isinstance(score, Failure):
@@ -140,13 +140,13 @@ def draw_judgements(item: Item) -> None:
 
 
 def draw_question(item: Item, key: str) -> None:
-    """Draw the prompt, or if it is unknown the question from the data set with its options."""
+    """Draw the prompt or, if it is unknown, the question from the data set with its options."""
     messages = item.prompt.messages if item.prompt else ()
     if messages:
         for number, message in enumerate(messages):
             has_text = any(isinstance(part, Text) for part in message.parts)
-            sent = f"Prompt as sent: {message.role}" if has_text else "Image as fed to the network"
-            st.caption(message.role if number else sent)
+            first_caption = f"Prompt as sent: {message.role}" if has_text else "Image as fed to the network"
+            st.caption(message.role if number else first_caption)
             _draw_message(item, message.parts, f"{key}-prompt{number}")
         return
     question_parts = item.sample.question if item.sample else ()
@@ -177,25 +177,25 @@ def _draw_options(item: Item) -> None:
 
 
 def draw_reply(item: Item, key: str, *, raw: bool) -> None:
-    """Draw a reply with the extracted answer marked, its reasoning and its cost."""
-    answer = item.reply
-    if answer is None:
+    """Draw a reply with the extracted answer marked, its reasoning and its token usage."""
+    reply = item.reply
+    if reply is None:
         if item.outcome is None and not item.entry.card.gated:
             st.info("No record of this sample: it has not been sent.", icon=":material/hourglass_empty:")
         return
     mark = samples.answer_span(item)
-    if mark and len(answer.text) > LONG_REPLY_CHARS and not raw:
-        excerpt = safe.excerpt(answer.text, mark)
+    if mark and len(reply.text) > LONG_REPLY_CHARS and not raw:
+        excerpt = safe.excerpt(reply.text, mark)
         st.caption("Excerpt with the answer")
         with st.container(border=True):
             st.markdown(safe.markdown(excerpt.text, mark=excerpt.mark))
-    if answer.reasoning:
-        title = f"Reasoning, {_character_count(answer.reasoning)}, not graded"
+    if reply.reasoning:
+        title = f"Reasoning, {_character_count(reply.reasoning)}, not graded"
         with st.expander(title, icon=":material/psychology:", key=f"reasoning-{key}"):
-            _draw_text(answer.reasoning, f"{key}-reasoning", raw=raw)
+            _draw_text(reply.reasoning, f"{key}-reasoning", raw=raw)
     st.caption("Reply as received" if raw else "Reply")
-    _draw_text(answer.text, f"{key}-reply", raw=raw, mark=mark)
-    st.caption(cost_text(answer))
+    _draw_text(reply.text, f"{key}-reply", raw=raw, mark=mark)
+    st.caption(usage_text(reply))
 
 
 def _draw_text(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] | None = None) -> None:
@@ -215,20 +215,20 @@ def _draw_text(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] 
         )  # fmt: skip
 
 
-def cost_text(answer: Reply) -> str:
-    """Return the stop reason and the cost of a reply as text."""
+def usage_text(reply: Reply) -> str:
+    """Return the stop reason, token usage and time of a reply as text."""
     endings = {"stop": "", "length": "truncated at max tokens", "filter": "stopped by a content filter"}
-    usage = answer.usage
+    usage = reply.usage
     facts = [
-        endings[answer.stop],
+        endings[reply.stop],
         f"{usage.input:,} tokens in" if usage.input is not None else "",
         f"{usage.output:,} out" if usage.output is not None else "",
         f"{usage.reasoning:,} of them reasoning" if usage.reasoning is not None else "",
-        f"{answer.seconds:.1f} s" if answer.seconds else "",
-        f"{answer.attempts} attempts" if answer.attempts > 1 else "",
-        f"served by {safe.label(answer.model)}" if answer.model else "",
+        f"{reply.seconds:.1f} s" if reply.seconds else "",
+        f"{reply.attempts} attempts" if reply.attempts > 1 else "",
+        f"served by {safe.label(reply.model)}" if reply.model else "",
     ]
-    return ", ".join(filter(None, facts)) or f"{_character_count(answer.text)}; number of tokens unknown"
+    return ", ".join(filter(None, facts)) or f"{_character_count(reply.text)}; number of tokens unknown"
 
 
 def _character_count(text: str) -> str:
@@ -239,8 +239,8 @@ def side_by_side(left: Item, right: Item) -> None:
     """Draw two replies with their differences marked."""
     texts = [safe.shorten(item.reply.text).text if item.reply else "" for item in (left, right)]
     lines = text_diff.diff(*texts)
-    for cell, item, words in zip(st.columns(2), (left, right), lines, strict=True):
+    for cell, item, marked_lines in zip(st.columns(2), (left, right), lines, strict=True):
         with cell, st.container(border=True):
             st.markdown(f"**{safe.label(item.entry.card.model)}** {verdict_badge(item.verdict)}")
-            st.markdown(safe.lines_to_markdown(words, "orange" if item is left else "blue"))
+            st.markdown(safe.lines_to_markdown(marked_lines, "orange" if item is left else "blue"))
     st.caption(":orange-background[orange] and :blue-background[blue]: only in this reply.")

@@ -197,18 +197,18 @@ def draw_score_vs_cost(board: Board) -> None:
     name = left.selectbox("Suite and protocol", names, index=best, key="column", bind="query-params")
     score_column = board.columns[name]
     table = costs.costs(board, name)
-    optimal_table = costs.pareto(table, cost_column, better=score_column.better)
-    if optimal_table.empty:
+    pareto_table = costs.pareto(table, cost_column, better=score_column.better)
+    if pareto_table.empty:
         st.info(f"The {title} of these runs is unknown, as for many imported runs.", icon=":material/info:")
         return
     chart = charts.pareto(
-        optimal_table,
+        pareto_table,
         cost_column,
         (title, f"{score_column.metric}, {styling.unit(score_column.unit)}"),
         dark=state.dark(),
     )
     state.chart(chart, alt=f"Score on {name} against {title}")
-    missing = sorted(set(table["model"]) - set(optimal_table["model"]))
+    missing = sorted(set(table["model"]) - set(pareto_table["model"]))
     missing_note = f" Unknown for {', '.join(missing)}." if missing else ""
     st.caption(f"Pareto-optimal: no other model is both better and cheaper.{safe.literal(missing_note)}")
 

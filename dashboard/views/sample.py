@@ -39,12 +39,12 @@ def draw_filters(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFram
     """Draw the filters, and return the matching rows."""
     groups = sorted(filter(None, listing["group"].unique()))
     cells = iter(st.columns(2 + bool(groups) + (len(entries) > 1)))
-    outcomes = {}
-    for run, param in enumerate(["verdict", "other"][: len(entries)]):
+    verdicts = {}
+    for run_index, param in enumerate(["verdict", "other"][: len(entries)]):
         with next(cells):
-            label = "Verdict" if run == 0 else f"Verdict of {safe.label(entries[1].card.model, 40)}"
-            options = ["", *samples.verdicts(listing, run)]
-            outcomes[run] = pickers.select_one(param, label, options, format_func=lambda v: v or "any")
+            label = "Verdict" if run_index == 0 else f"Verdict of {safe.label(entries[1].card.model, 40)}"
+            options = ["", *samples.verdicts(listing, run_index)]
+            verdicts[run_index] = pickers.select_one(param, label, options, format_func=lambda v: v or "any")
     group = ""
     if groups:
         with next(cells):
@@ -53,7 +53,7 @@ def draw_filters(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFram
             )
     with next(cells):
         text = pickers.text("find", "Id contains", placeholder="a part of a sample's id")
-    return samples.filter_listing(listing, outcomes=outcomes, group=group, text=text)
+    return samples.filter_listing(listing, outcomes=verdicts, group=group, text=text)
 
 
 def parse_int(text: str) -> int:
@@ -77,25 +77,29 @@ def draw_navigation(listing: pd.DataFrame, matching: pd.DataFrame) -> tuple[str,
     neighbours = samples.neighbours(matching, sample, repeat)
     is_in_list = neighbours.position is not None
     with st.container(horizontal=True, vertical_alignment="center"):
-        _draw_step("Previous", neighbours.previous if is_in_list else None, "P", ":material/arrow_back:")
-        _draw_step("Next" if is_in_list else "First match", neighbours.next, "N", ":material/arrow_forward:")
+        _draw_step_button(
+            "Previous", neighbours.previous if is_in_list else None, "P", ":material/arrow_back:"
+        )
+        _draw_step_button(
+            "Next" if is_in_list else "First match", neighbours.next, "N", ":material/arrow_forward:"
+        )
         position = (
             f"{(neighbours.position or 0) + 1:,} of {len(matching):,}"
             if is_in_list
-            else f"none of the {len(matching):,}"
+            else f"not among the {len(matching):,}"
         )
         filter_note = "" if len(matching) == len(listing) else f" matches, of {len(listing):,}"
         st.markdown(f"{position}{filter_note}")
     return sample, repeat
 
 
-def _draw_step(label: str, target: tuple[str, int] | None, key: str, icon: str) -> None:
+def _draw_step_button(label: str, target: tuple[str, int] | None, shortcut: str, icon: str) -> None:
     def navigate(sample: str, repeat: int) -> None:
         # a single update, for a single entry of the browser's history
         st.query_params.update({"sample": sample, "repeat": str(repeat)})
 
     st.button(
-        label, on_click=navigate, args=target or ("", 0), disabled=target is None, shortcut=key, icon=icon, key=f"step-{key}"
+        label, on_click=navigate, args=target or ("", 0), disabled=target is None, shortcut=shortcut, icon=icon, key=f"step-{shortcut}"
     )  # fmt: skip
 
 
@@ -107,7 +111,12 @@ def draw_sample(items: Sequence[Item]) -> None:
         draw_gated(items)
         return
     with st.container(horizontal=True):
-        raw = st.toggle("Replies as received", key="raw", bind="query-params", help="No formulas, no marks.")
+        raw = st.toggle(
+            "Replies as received",
+            key="raw",
+            bind="query-params",
+            help="Formulas are not typeset, and nothing is marked.",
+        )
         both_replied = len(items) == 2 and all(item.reply for item in items)
         show_differences = both_replied and st.toggle("Mark differences", key="differ", bind="query-params")
     left, right = st.columns([2, 3] if len(items) == 1 else [1, max(2, len(items))], gap="medium")
@@ -133,7 +142,7 @@ def draw_run(item: Item, key: str, *, raw: bool, same_prompt: bool) -> None:
     replies.draw_parts(item)
     replies.draw_judgements(item)
     if not same_prompt:
-        with st.expander("Another prompt", icon=":material/chat:", key=f"prompt-{key}"):
+        with st.expander("Different prompt", icon=":material/chat:", key=f"prompt-{key}"):
             replies.draw_question(item, f"asked{key}")
 
 

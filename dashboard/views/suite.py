@@ -51,10 +51,10 @@ def draw_groups(entry: Entry, estimate: Estimate) -> None:
         return
     scale = 100.0 if frame["unit"][0] == "fraction" else 1.0
     unit = styling.unit(frame["unit"][0])
-    above = (frame["difference"] > 0) == (frame["better"][0] == "higher")
+    is_better = (frame["difference"] > 0) == (frame["better"][0] == "higher")
     better, worse, same = item_charts.GROUP_RESULTS
     results = pd.Series(same, frame.index)
-    results[frame["flagged"]] = above.map({True: better, False: worse})
+    results[frame["flagged"]] = is_better.map({True: better, False: worse})
     group_rows = pd.DataFrame(
         {
             "label": frame["group"].map(safe.visible), "value": scale * frame["value"].astype(float),
@@ -63,10 +63,10 @@ def draw_groups(entry: Entry, estimate: Estimate) -> None:
         }
     ).sort_values("value", ascending=frame["better"][0] != "higher")  # fmt: skip
     overall = scale * (estimate.value or 0.0)
-    several_samples = group_rows[group_rows["n"] > 1] if (group_rows["n"] > 1).any() else group_rows
+    charted_rows = group_rows[group_rows["n"] > 1] if (group_rows["n"] > 1).any() else group_rows
     state.chart(
         item_charts.groups(
-            several_samples, overall=overall, unit=f"{frame['metric'][0]}, {unit}", dark=state.dark()
+            charted_rows, overall=overall, unit=f"{frame['metric'][0]}, {unit}", dark=state.dark()
         ),
         alt="Groups of the suite with their intervals",
     )
@@ -76,7 +76,7 @@ def draw_groups(entry: Entry, estimate: Estimate) -> None:
         if has_tests
         else "Groups are not tested: the headline is not a mean of samples."
     )
-    single_count = len(group_rows) - len(several_samples)
+    single_count = len(group_rows) - len(charted_rows)
     single_note = f" {single_count} groups of a single sample are only in the table." if single_count else ""
     st.caption(f"{len(frame)} groups; 95 % intervals. {test_note}{single_note}")
     draw_group_table(entry, group_rows, unit)
@@ -124,7 +124,7 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
     )
     for name in ("value", "value_low", "value_high", "others"):
         frame[name] = frame[name].astype(float) * (100.0 if percent else 1.0)
-    score = (
+    score_title = (
         "mean score, %"
         if percent
         else f"mean error, {estimate.unit}"
@@ -132,12 +132,12 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
         else f"mean, {estimate.unit}"
     )
     state.chart(
-        item_charts.lengths(frame, unit=lengths.unit, score=score, dark=state.dark()),
+        item_charts.lengths(frame, unit=lengths.unit, score=score_title, dark=state.dark()),
         alt="Scores by the length of the reply",
     )
     n = int(lengths.frame["n"].sum())
     others_note = (
-        f" Hollow: {len(others)} other {'run' if len(others) == 1 else 'runs'} on the same samples; if both fall, the items are hard."
+        f" Hollow points: {len(others)} other {'run' if len(others) == 1 else 'runs'} on the same samples; if both curves fall, the items are hard."
         if others
         else ""
     )
@@ -154,12 +154,12 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
     if len(frame) == 1:
         st.caption(f"None: all {int(frame['n'][0]):,} expected samples and repeats were answered.")
         return
-    percent = 100.0 if estimate.unit == "fraction" else 1.0
+    scale = 100.0 if estimate.unit == "fraction" else 1.0
     unit = styling.unit(estimate.unit)
     table = pd.DataFrame(
         {
             "outcome": frame["outcome"], "n": frame["n"], "share": 100 * frame["share"],
-            "others": percent * frame["others"], "low": percent * frame["low"], "high": percent * frame["high"],
+            "others": scale * frame["others"], "low": scale * frame["low"], "high": scale * frame["high"],
         }
     )  # fmt: skip
     number = st.column_config.NumberColumn
@@ -202,13 +202,13 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
     else:
         st.caption(
             f"{len(frame):,} items that none of {len(runs)} models gets right. If most of them agree on another answer, "
-            "the gold answer is suspect. These come first; those on which half of the replies agree can be downloaded."
+            "the gold answer is suspect. These come first; those on which at least half of the replies agree can be downloaded."
         )
         config["agree"] = number("agree, %", format="%.0f", help="Share of the replies with this answer.")
         config["answer"] = "most frequent answer"
-    group_rows = frame.map(lambda cell: safe.visible(cell) if isinstance(cell, str) else cell)
+    displayed_items = frame.map(lambda cell: safe.visible(cell) if isinstance(cell, str) else cell)
     event = st.dataframe(
-        group_rows if is_error else group_rows.assign(agree=100 * group_rows["agree"]),
+        displayed_items if is_error else displayed_items.assign(agree=100 * displayed_items["agree"]),
         hide_index=True, key="hard", on_select="rerun", selection_mode="single-row", placeholder="", height=380,
         column_config=config, alt="Items that all models get wrong",
     )  # fmt: skip
@@ -228,9 +228,9 @@ def draw_suspect_downloads(items: pd.DataFrame) -> None:
     """Draw buttons to download a list of items as CSV and JSON."""
     contents = {"csv": lambda: downloads.csv(items), "json": lambda: items.to_json(orient="records").encode()}
     with st.container(horizontal=True):
-        for number_format, mime_type in (("csv", "text/csv"), ("json", "application/json")):
+        for file_format, mime_type in (("csv", "text/csv"), ("json", "application/json")):
             st.download_button(
-                f"Suspect items ({len(items)}), {number_format.upper()}", contents[number_format], f"suspect-items.{number_format}", mime_type,
+                f"Suspect items ({len(items)}), {file_format.upper()}", contents[file_format], f"suspect-items.{file_format}", mime_type,
                 icon=":material/download:", on_click="ignore",
             )  # fmt: skip
 

@@ -86,11 +86,11 @@ def check_only_added(decisions: Sequence[Decision], number: int, sha256: str) ->
 
 
 def latest(decisions: Sequence[Decision], entry: str) -> Decision | None:
-    """Return the decision that holds for an entry."""
+    """Return the decision in force for an entry."""
     return next((decision for decision in reversed(decisions) if decision.entry == entry), None)
 
 
 def accepts(decisions: Sequence[Decision], entry: str) -> bool:
-    """Return whether the decision that holds for an entry accepts it."""
+    """Return whether the decision in force for an entry accepts it."""
     decision = latest(decisions, entry)
     return decision is not None and decision.kind == "accepted"

@@ -1,7 +1,7 @@
-"""Ingest of a board: examine new entries, compare them with the others, write results and index.
+"""Ingest entries into a board: examine new entries, compare them with the others, write results and index.
 
 Deterministic and idempotent: an entry whose file and policy have not changed keeps its result, and a result holds no
-time of its computation. With `write=False` nothing is written: that is the check of a pull request.
+time of its computation. With `write=False` nothing is written, as in the check of a pull request.
 """
 
 from __future__ import annotations
@@ -33,33 +33,35 @@ def ingest(
     `gold`: folder with the board's own data. Raises UsageError if the board itself is faulty: its policy, an edited
     result, a removed decision, an entry that vanished without a decision, too many new entries.
     """
-    board = policy.read(folder)
-    index = results.read_index(folder, board.id)
+    board_policy = policy.read(folder)
+    index = results.read_index(folder, board_policy.id)
     all_decisions = decisions.read(folder)
     decisions.check_only_added(all_decisions, index.decisions, index.decisions_sha256 or decisions.digest(()))
     known = results.read_all(folder)
     files = _entry_files(folder)
     _check_none_vanished(index, files, all_decisions)
-    pending = list(_pending(board, files, known, all_decisions, names))
+    pending = list(_pending(board_policy, files, known, all_decisions, names))
     new = [path for path in pending if path.stem not in known]
-    if len(new) > board.limits.new_entries:
-        raise UsageError(f"{len(new)} new entries; one ingest takes {board.limits.new_entries}")
+    if len(new) > board_policy.limits.new_entries:
+        raise UsageError(
+            f"{len(new)} new entries; one ingest takes at most {board_policy.limits.new_entries}"
+        )
     for path in pending:
-        examination = _examine(path, board, known, gold)
-        result = _result_of(path, board, known, all_decisions, examination)
+        examination = _examine(path, board_policy, known, gold)
+        result = _result_of(path, board_policy, known, all_decisions, examination)
         known[result.entry] = result
         if write:
             results.write(folder, f"{result.entry}.json", result)
             items.write(folder, result.entry, examination.items if result.suites else {})
         yield result
     if write:
-        levels.update(folder, board, known, gold)
+        levels.update(folder, board_policy, known, gold)
         entries = {name: known[name].content_sha256 for name in sorted(known)}
         results.write(
             folder,
             results.INDEX,
             Index(
-                board=board.id,
+                board=board_policy.id,
                 decisions=len(all_decisions),
                 decisions_sha256=decisions.digest(all_decisions),
                 entries=entries,
@@ -87,7 +89,7 @@ def _check_none_vanished(index: Index, files: Mapping[str, Path], all_decisions:
 
 
 def _pending(
-    board: BoardPolicy,
+    board_policy: BoardPolicy,
     files: Mapping[str, Path],
     known: Mapping[str, EntryResult],
     all_decisions: Sequence[Decision],
@@ -102,19 +104,20 @@ def _pending(
     for name in order:
         result = known.get(name)
         if name in chosen or (
-            not chosen and (result is None or not _is_current(result, files[name], board, all_decisions))
+            not chosen
+            and (result is None or not _is_current(result, files[name], board_policy, all_decisions))
         ):
             yield files[name]
 
 
 def _is_current(
-    result: EntryResult, path: Path, board: BoardPolicy, all_decisions: Sequence[Decision]
+    result: EntryResult, path: Path, board_policy: BoardPolicy, all_decisions: Sequence[Decision]
 ) -> bool:
     """Return whether a result need not be computed again."""
     if result.status == "held" and decisions.accepts(all_decisions, result.entry):
         return False
     computed = (result.file_sha256, result.policy_sha256, result.evals)
-    return computed == (_sha256(path), board.sha256, packages()["science-evals"])
+    return computed == (_sha256(path), board_policy.sha256, packages()["science-evals"])
 
 
 def _sha256(path: Path) -> str:
@@ -123,19 +126,19 @@ def _sha256(path: Path) -> str:
 
 
 def _examine(
-    path: Path, board: BoardPolicy, known: Mapping[str, EntryResult], gold: Path | None
+    path: Path, board_policy: BoardPolicy, known: Mapping[str, EntryResult], gold: Path | None
 ) -> Examination:
     earlier = known.get(path.stem)
     if earlier is not None and earlier.status == "accepted" and earlier.file_sha256 != _sha256(path):
         raise UsageError(
             f"{ENTRIES}/{path.name}: the file of a published entry was changed; add a new revision instead"
         )
-    return within_limits(examine, path, board, gold, seconds=board.limits.seconds)
+    return within_limits(examine, path, board_policy, gold, seconds=board_policy.limits.seconds)
 
 
 def _result_of(
     path: Path,
-    board: BoardPolicy,
+    board_policy: BoardPolicy,
     known: Mapping[str, EntryResult],
     all_decisions: Sequence[Decision],
     examination: Examination,
@@ -145,14 +148,14 @@ def _result_of(
     sequence = earlier.sequence if earlier else max((r.sequence for r in known.values()), default=0) + 1
     before = [r for r in known.values() if r.sequence < sequence and r.status != "refused"]
     refusals = examination.refusals or list(_comparison_refusals(examination, before))
-    doubts = [] if refusals else list(_doubts(examination, board, before))
+    doubts = [] if refusals else list(_doubts(examination, board_policy, before))
     accepted = not doubts or decisions.accepts(all_decisions, path.stem)
     bare = EntryResult(
-        board=board.id,
+        board=board_policy.id,
         entry=path.stem,
         sequence=sequence,
         file_sha256=_sha256(path),
-        policy_sha256=board.sha256,
+        policy_sha256=board_policy.sha256,
         evals=packages()["science-evals"],
         status="refused" if refusals else "accepted" if accepted and not examination.unverified else "held",
         reasons=tuple(refusals or [*examination.unverified, *doubts]),
@@ -180,15 +183,17 @@ def _comparison_refusals(examination: Examination, others: Sequence[EntryResult]
             yield f"{result.label}: {line}"
 
 
-def _doubts(examination: Examination, board: BoardPolicy, others: Sequence[EntryResult]) -> Iterator[str]:
+def _doubts(
+    examination: Examination, board_policy: BoardPolicy, others: Sequence[EntryResult]
+) -> Iterator[str]:
     rivals = [rival for rival in _of_other_models(examination, others) if rival.status == "accepted"]
     for result in examination.suites:
-        for line in checks.plausibility_doubts(result, _rule(board, result), rivals):
+        for line in checks.plausibility_doubts(result, _rule(board_policy, result), rivals):
             yield f"{result.label}: {line}"
 
 
-def _rule(board: BoardPolicy, result: SuiteResult) -> policy.SuiteRule:
-    rule = board.rule_of(result.suite, result.protocol)
+def _rule(board_policy: BoardPolicy, result: SuiteResult) -> policy.SuiteRule:
+    rule = board_policy.rule_of(result.suite, result.protocol)
     if rule is None:
         raise UsageError(f"{result.label} is not part of the board")
     return rule

@@ -47,7 +47,7 @@ class Rerun(Struct, frozen=True, kw_only=True):
     high: float | None = None
     margin: float
     n: int = 0
-    """Number of items that both scored."""
+    """Number of items scored in both."""
     reason: str = ""
     """Why they could not be compared."""
 

@@ -11,7 +11,7 @@ from evals.verdicts.difference import Evidence, MeanDifference
 
 
 def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]:
-    """Return the evidence on b minus a, and the number of items that both scored; `result`: of the same items.
+    """Return the evidence on b minus a, and the number of items scored in both; `result`: of the same items.
 
     Without a common item the evidence says nothing: its error is NaN.
     """

@@ -40,22 +40,24 @@ def challenge(
 
     Raises UsageError for a model that cannot be loaded; what cannot be tested is an outcome. `options`: of the adapter.
     """
-    blank = _blank(source, spec, request)
+    empty_outcome = _empty_outcome(source, spec, request)
     try:
         sampling = sampling_of(source.card.config)
         decoding = decoding_of(source.card.config, sampling)
     except UsageError as error:
-        return structs.replace(blank, reason=str(error))
-    blank = structs.replace(blank, method="sampled" if decoding.temperature else "greedy")
+        return structs.replace(empty_outcome, reason=str(error))
+    empty_outcome = structs.replace(empty_outcome, method="sampled" if decoding.temperature else "greedy")
     if source.card.gated:
-        return structs.replace(blank, reason="replies of a gated suite are not in its bundle: name the run")
+        return structs.replace(
+            empty_outcome, reason="replies of a gated suite are not in its bundle: name the run"
+        )
     choice = replies.choose(source.records, request.replies, request.seed)
     if not choice.written:
-        return structs.replace(blank, reason=_none_left(choice), left_out=dict(choice.left_out))
+        return structs.replace(empty_outcome, reason=_none_left(choice), left_out=dict(choice.left_out))
     model = load.model(spec, **options)
     if not isinstance(model, ReadsReplies):
-        return structs.replace(blank, reason=_cannot_read(spec))
-    outcome = _tested(blank, model, choice, sampling, decoding)
+        return structs.replace(empty_outcome, reason=_cannot_read(spec))
+    outcome = _tested(empty_outcome, model, choice, sampling, decoding)
     missing = unstated(source.card.config, sampling)
     if outcome.verdict == "different" and missing:
         why = (
@@ -65,7 +67,7 @@ def challenge(
     return outcome
 
 
-def _blank(source: Source, spec: str, request: ChallengeRequest) -> ChallengeOutcome:
+def _empty_outcome(source: Source, spec: str, request: ChallengeRequest) -> ChallengeOutcome:
     config = source.card.config
     return ChallengeOutcome(
         suite=config.suite,
@@ -100,7 +102,7 @@ def _cannot_read(spec: str) -> str:
 
 
 def _tested(
-    blank: ChallengeOutcome, model: Model, choice: Choice, sampling: Sampling, decoding: Decoding
+    empty_outcome: ChallengeOutcome, model: Model, choice: Choice, sampling: Sampling, decoding: Decoding
 ) -> ChallengeOutcome:
     """Return the outcome of reading the chosen replies and testing them."""
     from evals.challenge.evidence import weigh
@@ -108,16 +110,16 @@ def _tested(
     try:
         readings, seconds = run_on_new_loop(_read(model, choice, sampling, decoding))
     except (Fatal, Rejected) as error:
-        return structs.replace(blank, reason=str(error), left_out=dict(choice.left_out))
+        return structs.replace(empty_outcome, reason=str(error), left_out=dict(choice.left_out))
     evidence = weigh(
         readings.readings,
         greedy=not decoding.temperature,
-        alpha=blank.alpha,
+        alpha=empty_outcome.alpha,
         one_seed=sampling.seed is not None,
     )
     left_out = dict(choice.left_out + readings.left_out)
     return structs.replace(
-        blank,
+        empty_outcome,
         backend=model.backend() if isinstance(model, ReadsReplies) else "",
         replies=len(readings.readings),
         tokens=readings.tokens,

@@ -86,12 +86,12 @@ def print_report(report: GateReport, *, as_json: bool) -> int:
     from evals.terminal.molecules import flip_lines
     from evals.verdicts.comparison_text import discordant
     from evals.verdicts.gate import EXIT_STATUS
-    from evals.verdicts.gate_report_files import SENTENCES, remarks, table_cells
+    from evals.verdicts.gate_report_files import VERDICT_SENTENCES, remarks, table_cells
 
     if as_json:
         common.print_json(report)
         return EXIT_STATUS[report.verdict]
-    common.say(f"{formatting.VERDICT_SYMBOLS[report.verdict]} {SENTENCES[report.verdict]}")
+    common.say(f"{formatting.VERDICT_SYMBOLS[report.verdict]} {VERDICT_SENTENCES[report.verdict]}")
     click.echo()
     common.say(
         f"candidate {report.candidate}, baseline {report.baseline}, {100 * report.level:g} % intervals"

@@ -82,7 +82,7 @@ def after_correction(
 ) -> Reading | None:
     """Return a reading, or the correction that follows it; None if it is retracted without a replacement.
 
-    `read_rest` reads the text after a retraction by its layout; what precedes is replaced by blanks.
+    `read_rest` reads the text after a retraction by its layout; what precedes is replaced by spaces.
     """
     retraction = _RETRACTED.search(text, reading.end, reading.end + 400)
     if retraction is None or _CONFIRMED.search(text, retraction.end(), retraction.end() + 300):

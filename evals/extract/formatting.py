@@ -52,7 +52,7 @@ _TRAILING = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\
 _TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t")
 """The characters with which a match of `_TRAILING` can end."""
 _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
-"""The characters in a match of `_TRAILING`, except blanks."""
+"""The characters in a match of `_TRAILING`, except spaces."""
 _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _BREAK = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
@@ -67,14 +67,14 @@ _MAX_BREAK_CHARS = 400
 
 
 def half_width(text: str) -> str:
-    """Replace full-width forms and special blanks, character by character."""
+    """Replace full-width forms and special spaces, character by character."""
     if text.isascii() or not _FULL_WIDTH_PRESENT.search(text):
         return text
     return text.translate(_FULL_WIDTH)
 
 
 def strip_formatting(text: str) -> str:
-    r"""Remove the formatting around an answer: blanks, bold, code, quotes, dollars, `\text{}`, a final full stop."""
+    r"""Remove the formatting around an answer: spaces, bold, code, quotes, dollars, `\text{}`, a final full stop."""
     text = text[:MAX_CHARS]
     if _UNFORMATTED.fullmatch(text):
         return text

@@ -176,7 +176,7 @@ def _ascii_digits(text: str) -> str:
 
 
 def normalise_text(text: str) -> str:
-    """Return a text without layout, blanks and article, and with fractions as `a/b`."""
+    """Return a text without layout, spaces and article, and with fractions as `a/b`."""
     text = _ascii_digits(strip_formatting(text))
     if article := _ARTICLE.match(text):
         text = text[article.end() :]

@@ -3,7 +3,7 @@ r"""Recognise SMILES among the tokens of a text, and parse the molecule or set o
 >>> parse_molecule("`OCC` (ethanol)"), parse_molecule_set("CC(=O)Cl + NCc1ccccc1")
 ('OCC', 'CC(=O)Cl.NCc1ccccc1')
 
-RDKit reads the "I" of "I think" as hydrogen iodide and ignores the text after a blank; only tokens that look like SMILES
+RDKit reads the "I" of "I think" as hydrogen iodide and ignores the text after a space; only tokens that look like SMILES
 as a whole are therefore accepted. `evals.extract.molecules` finds the statement of the answer in a reply.
 """
 
@@ -79,7 +79,7 @@ _FENCE = lazy_pattern(r"```[A-Za-z]*\s*\n?|```")
 _REMARK = lazy_pattern(
     r"(?<=\S)\s+\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|（[^（）\n]{0,500}）|\([^()\n]{0,200}[\u4e00-\u9fff][^()\n]{0,200}(?:\([^()\n]{0,80}\)[^()\n]{0,80})?\)"
 )
-"""A remark in brackets after a molecule and a blank, in full-width brackets, or in Chinese."""
+"""A remark in brackets after a molecule and a space, in full-width brackets, or in Chinese."""
 _NUMBERED = lazy_pattern(r"(?:^|(?<=\s))(?:(?:\(?\d{1,2}[.):]|[-•–*])\s+|[①-⑳]\s*)", re.MULTILINE)
 _CONNECTIVE = lazy_pattern(
     r"\s*(?:[;,，；、\n]|\s[+&.]\s|\s(?:and|plus|with|和|与|及)\s|(?<=\S)\s?\+\s|(?<=[^\s\[\]>])\+(?=[A-Z\[]))\s*(?:and\s+)?"

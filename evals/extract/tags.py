@@ -175,7 +175,7 @@ def _text_after(text: str, marker: re.Match[str]) -> str:
 
 
 def strip_short_answer(text: str) -> str:
-    r"""Remove the formatting around a short answer: blanks, asterisks, quotes, dollars, `\( \)`, a full stop."""
+    r"""Remove the formatting around a short answer: spaces, asterisks, quotes, dollars, `\( \)`, a full stop."""
     while True:
         previous = text
         text = text.strip().strip("*`_\"'“”").rstrip(".。").removesuffix("</s>")

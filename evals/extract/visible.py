@@ -55,7 +55,7 @@ class Visible(NamedTuple):
     """The text of a reply without reasoning and special tokens."""
 
     text: str
-    """The reply with blanks in place of reasoning and special tokens, so that positions are preserved."""
+    """The reply with spaces in place of reasoning and special tokens, so that positions are preserved."""
     truncated: bool = False
     """Whether the reply ends inside its reasoning."""
 
@@ -77,7 +77,7 @@ def split_reasoning(text: str) -> tuple[str, str | None, bool]:
 
 
 def without_reasoning(text: str) -> Visible:
-    """Return a reply with blanks in place of its reasoning; special tokens are kept."""
+    """Return a reply with spaces in place of its reasoning; special tokens are kept."""
     if _has_no_mark(text):
         return Visible(text)
     begin, _, unclosed = _answer_bounds(text)
@@ -94,7 +94,7 @@ def visible(text: str) -> Visible:
     begin, _, unclosed = _answer_bounds(text)
     if unclosed:
         return Visible("", truncated=True)
-    without_tokens = _SPECIAL_TOKEN.sub(_to_blanks, text[begin:], count=MAX_TOKENS)
+    without_tokens = _SPECIAL_TOKEN.sub(_to_spaces, text[begin:], count=MAX_TOKENS)
     return Visible(" " * begin + without_tokens)
 
 
@@ -105,7 +105,7 @@ def _has_no_mark(text: str) -> bool:
     return ("◁" not in text and "▁" not in text and "\x08" not in text) and _HINT.match(text) is None
 
 
-def _to_blanks(token: re.Match[str]) -> str:
+def _to_spaces(token: re.Match[str]) -> str:
     if token[0] == "\x08":
         return "\\b"[:1]  # the backspace that a JSON decoder makes of the \b of \boxed
     return " " * len(token[0])

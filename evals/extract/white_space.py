@@ -1,6 +1,6 @@
 """Shorten long runs of white space in a reply for readers and scorers.
 
-Many patterns begin with `\\s*` and try each blank of a run as a start, which takes minutes for 60,000 blanks; no answer
+Many patterns begin with `\\s*` and try each space of a run as a start, which takes minutes for 60,000 spaces; no answer
 depends on more than `MAX_RUN`. Removed reasoning also leaves such runs.
 
 >>> text, removed = shorten_runs("ANSWER:" + " " * 1000 + "B")

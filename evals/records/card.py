@@ -115,7 +115,7 @@ class JudgeCard(Struct, kw_only=True):
     tokens: dict[str, int] = field(default_factory=dict)
     cost_usd: float | None = None
     agreement: dict[str, Any] | None = None
-    """Agreement with the rule, over replies that both have scored."""
+    """Agreement with the rule, over replies scored by both."""
     both_sides: dict[str, Any] | None = None
     """The score if the judge had reviewed both right and wrong answers."""
 

@@ -18,6 +18,7 @@ class Options(Struct, frozen=True, kw_only=True):
     results: Path = Path("results")
     data: Path | None = None
     sample: bool = False
+    """Use the bundled sample items instead of the data set."""
     limit: int | None = None
     repeats: int | None = None
     seed: int = 0
@@ -30,6 +31,7 @@ class Options(Struct, frozen=True, kw_only=True):
     recommended_by: str = ""
     """Profile that states the recommendation, for the card."""
     run: str | None = None
+    """Id of the run to create or resume; None: the run with this configuration, or a new one."""
     max_pixels: int | None = None
     max_pixels_source: str = ""
     """Profile that sets the limit; empty if the user does."""

@@ -49,7 +49,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     cards: list[Card]
     paths: list[Path]
     interrupted: bool = False
-    hopeless: str = ""
+    total_failure: str = ""
     """The error if every call failed, else empty."""
     failed: str = ""
     """The error that ended the runs of this model only, else empty."""
@@ -61,7 +61,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     @property
     def fault(self) -> str:
         """Return why the model could not be run; empty if it could, at least in part."""
-        return self.failed or self.hopeless
+        return self.failed or self.total_failure
 
 
 class RunContext(Struct, frozen=True, kw_only=True):
@@ -122,7 +122,7 @@ class ModelRun:
 
     @property
     def is_sequential(self) -> bool:
-        """Return whether the model runs one after the other with others of its kind, e.g. those on this machine."""
+        """Return whether the model waits for others of its kind, e.g. those on this machine, instead of running beside them."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
@@ -163,7 +163,7 @@ class ModelRun:
         jobs: list[Job] = []
         with ExitStack() as cleanup:
             for suite, notes in zip(self.suites, remarks, strict=True):
-                jobs.append(self._job(suite, options))
+                jobs.append(self._prepare_job(suite, options))
                 jobs[-1].notes += notes
                 jobs[-1].notes += [
                     f"header sent: {header.partition('=')[0]}" for header in self.request.header
@@ -177,7 +177,7 @@ class ModelRun:
                 self.say(f"{job.suite.id}: {line}")
         self._begin()
 
-    def _job(self, suite: Suite, options: Options) -> Job:
+    def _prepare_job(self, suite: Suite, options: Options) -> Job:
         job = prepare(
             suite, options, model=self.model.name, spec=self.display_spec, accepts=self.model.accepts
         )
@@ -199,20 +199,20 @@ class ModelRun:
             self.context.progress,
             self.jobs,
             model=self.name,
-            spent=self._spent,
+            spent=self._spent_text,
             extra=self._stopping.details if self._stopping else None,
             on_finding=self._on_finding,
         )
 
-    def _on_finding(self, number: int, finding: Finding) -> None:
+    def _on_finding(self, job_index: int, finding: Finding) -> None:
         """Store the health findings on the card, and end the model's runs if --strict-health is set."""
-        writer = self.jobs[number].writer
-        writer.card.health = self.progress.tallies[number].health.findings
+        writer = self.jobs[job_index].writer
+        writer.card.health = self.progress.tallies[job_index].health.findings
         writer.write_card()
         if self.request.strict_health and self.runner is not None:
-            self.runner.end(f"--strict-health: {self.jobs[number].suite.id}: {finding.message}")
+            self.runner.end(f"--strict-health: {self.jobs[job_index].suite.id}: {finding.message}")
 
-    def _spent(self) -> str:
+    def _spent_text(self) -> str:
         return f"{self.budget.spent_usd:.4f} USD" if self.budget.price else ""
 
     async def run(self) -> Outcome:
@@ -224,7 +224,7 @@ class ModelRun:
                     say=(lambda _: None) if self.context.quiet else self.say, warn=self.say
                 )
                 self._collected = await self._batch_collection.collect(self.model, self.jobs)
-            runner = await drive(self._runner)
+            runner = await drive(self._create_runner)
         except Fatal:
             await in_thread(self.close_partial)
             raise
@@ -244,7 +244,7 @@ class ModelRun:
         elif self._batch_collection is not None:
             self._batch_collection.interrupt_from_thread()
 
-    def _runner(self) -> Runner:
+    def _create_runner(self) -> Runner:
         """Return a new runner; called on its event loop."""
         stopping, collected = self._stopping, self._collected
         queue = collected.queue(self.jobs) if collected else stopping.queue() if stopping else None
@@ -279,7 +279,7 @@ class ModelRun:
         return structs.replace(
             self._outcome(),
             interrupted=runner.interrupted,
-            hopeless=runner.hopeless,
+            total_failure=runner.total_failure,
             unhealthy=self.request.strict_health and any(job.writer.card.health for job in self.jobs),
         )
 
@@ -322,9 +322,9 @@ class ModelRun:
             job.writer.close()
 
     def _report_failures(self, runner: Runner) -> None:
-        if runner.hopeless and not runner.interrupted:
+        if runner.total_failure and not runner.interrupted:
             name = f"{self.name}: " if self.name else ""
-            self.context.print_line(f"evals: {name}every call fails: {runner.hopeless}")
+            self.context.print_line(f"evals: {name}every call fails: {runner.total_failure}")
             return
         for tally in self.progress.tallies:
             for line in tally.failure_lines():

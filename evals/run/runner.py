@@ -329,7 +329,7 @@ class Runner:
             self._end(f"every call fails: {self._last_failure}")
 
     @property
-    def hopeless(self) -> str:
+    def total_failure(self) -> str:
         """Return the last failure if no call has succeeded in this or an earlier session; else empty."""
         succeeded = self._caller.replies or any(job.done for job in self.jobs)
         return self._last_failure if self._failures and not succeeded else ""

@@ -29,7 +29,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     hours: float
     """Hours with the models run sequentially, over the runs whose time is known."""
     hours_side_by_side: float
-    """Hours with the models of a part run concurrently unless `in_turn`."""
+    """Hours if the models of a part run concurrently, except in parts with `in_turn`."""
     untimed: int
     """Runs with calls to make whose time is unknown."""
 

@@ -35,7 +35,7 @@ _TOKEN = re.compile(r"([A-Z][a-z]?|[()\[\]])(\d+\.?\d*|\.\d+)?")
 
 
 def plain_formula(text: str) -> str:
-    """Remove LaTeX wrappers, subscripts and blanks from a formula."""
+    """Remove LaTeX wrappers, subscripts and white space from a formula."""
     formula = _LATEX.sub("", text.translate(_SUBSCRIPTS)).strip().rstrip(".,;:")
     return re.sub(r"\s+", "", formula).replace("[", "(").replace("]", ")")
 
@@ -79,9 +79,9 @@ def parse_structure(document: dict[str, Any] | str) -> Structure:
     if isinstance(document, dict):
         structure: Structure = core.Structure.from_dict(document)
         return structure
-    form = "cif" if "_cell_length_a" in document else "poscar"
+    file_format = "cif" if "_cell_length_a" in document else "poscar"
     with _suppress_warnings():
-        parsed: Structure = core.Structure.from_str(document, fmt=form)
+        parsed: Structure = core.Structure.from_str(document, fmt=file_format)
     return parsed
 
 
@@ -95,7 +95,7 @@ def space_group(crystal: Structure) -> str:
     return f"{symbol} ({number})"
 
 
-def describe_crystal(crystal: Structure, *, most_sites: int = 60) -> str:
+def describe_crystal(crystal: Structure, *, max_sites: int = 60) -> str:
     """Return a description of a crystal for a language model: composition, space group, lattice, sites.
 
     The space group is determined with a tolerance of 0.01 Å and omitted if that fails.
@@ -108,9 +108,9 @@ def describe_crystal(crystal: Structure, *, most_sites: int = 60) -> str:
     lines.append(f"Lattice: a = {lattice.a:.4g} Å, b = {lattice.b:.4g} Å, c = {lattice.c:.4g} Å,")
     lines.append(f"  alpha = {lattice.alpha:.4g}°, beta = {lattice.beta:.4g}°, gamma = {lattice.gamma:.4g}°")
     lines.append(f"Sites ({len(crystal)} in the cell, fractional coordinates):")
-    for site in crystal[:most_sites]:
+    for site in crystal[:max_sites]:
         x, y, z = (coordinate % 1.0 for coordinate in site.frac_coords)
         lines.append(f"  {site.species_string} {x:.4f} {y:.4f} {z:.4f}")
-    if len(crystal) > most_sites:
-        lines.append(f"  ... and {len(crystal) - most_sites} more")
+    if len(crystal) > max_sites:
+        lines.append(f"  ... and {len(crystal) - max_sites} more")
     return "\n".join(lines)

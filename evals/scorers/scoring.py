@@ -52,13 +52,13 @@ class Scoring:
 
     def score_light(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Apply the light scorers synchronously."""
-        reply, removed = _without_long_blanks(without_hidden_text(reply))
+        reply, removed = _with_short_white_space(without_hidden_text(reply))
         scores = {
-            name: self._score_light(scorer, sample, prompt, reply) for name, scorer in self._light.items()
+            name: self._apply_light(scorer, sample, prompt, reply) for name, scorer in self._light.items()
         }
         first = self._names[0]
         if first in self._light and (erratum := self._errata.of(sample)):
-            corrected = self._score_light(
+            corrected = self._apply_light(
                 self._light[first], _with_corrected_gold(sample, erratum), prompt, reply
             )
             scores[first] = _with_erratum(scores[first], erratum, corrected)
@@ -75,18 +75,18 @@ class Scoring:
 
         Judge verdicts of `earlier`, the previous scores of the same reply, are reused.
         """
-        reply, removed = _without_long_blanks(without_hidden_text(reply))
+        reply, removed = _with_short_white_space(without_hidden_text(reply))
         scores = self.score_light(sample, prompt, reply)
         for name, scorer in self._slow.items():
             previous = earlier.get(name) if earlier else None
-            scores[name] = await self._await(name, scorer, sample, prompt, reply, previous)
+            scores[name] = await self._apply_slow(name, scorer, sample, prompt, reply, previous)
         first = self._names[0]
         if first in self._slow and (erratum := self._errata.of(sample)):
             scores[first] = await self._mark_erratum(scores[first], erratum, sample, prompt, reply)
         scores = {name: scores[name] for name in self._names}
         return _with_original_spans(scores, removed) if removed else scores
 
-    def _score_light(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
+    def _apply_light(self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
         """Score synchronously; a failure that the reply causes becomes an invalid answer."""
         score = _apply(scorer, sample, prompt, reply)
         if not isinstance(score, Failure) or (ideal := self._ideal_reply(sample, prompt)) is None:
@@ -98,14 +98,14 @@ class Scoring:
         self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
         """Score in a worker; a crash or timeout that the reply causes becomes an invalid answer."""
-        score = await self._in_worker(scorer, sample, prompt, reply)
+        score = await self._apply_in_worker(scorer, sample, prompt, reply)
         if not isinstance(score, Failure) or (ideal := self._ideal_reply(sample, prompt)) is None:
             return score
-        ideal_score = await self._in_worker(scorer, sample, prompt, ideal)
-        empty_score = await self._in_worker(scorer, sample, prompt, Reply(text=""))
+        ideal_score = await self._apply_in_worker(scorer, sample, prompt, ideal)
+        empty_score = await self._apply_in_worker(scorer, sample, prompt, Reply(text=""))
         return _invalid_if_reply_at_fault(score, ideal_score, empty_score)
 
-    async def _in_worker(
+    async def _apply_in_worker(
         self, scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
         try:
@@ -130,7 +130,7 @@ class Scoring:
         name = self._names[0]
         corrected: Score | Failure | None = None
         if erratum.kind == "gold" and name not in self._two_stage:
-            corrected = await self._await(
+            corrected = await self._apply_slow(
                 name, self._slow[name], _with_corrected_gold(sample, erratum), prompt, reply, None
             )
         return _with_erratum(score, erratum, corrected)
@@ -147,7 +147,7 @@ class Scoring:
             if scorer.judge is not None:
                 await scorer.judge.close()
 
-    async def _await(
+    async def _apply_slow(
         self,
         name: str,
         scorer: Scorer,
@@ -160,10 +160,12 @@ class Scoring:
             with foreign_code(Crash):
                 if (staged := self._two_stage.get(name)) is not None:
                     if name in self._heavy_rules:
-                        first = await self._in_worker(staged.rule, sample, prompt, reply)
+                        rule_score = await self._apply_in_worker(staged.rule, sample, prompt, reply)
                     else:
-                        first = _apply(staged.rule, sample, prompt, reply)
-                    return _checked_score(await staged.judge_after(sample, prompt, reply, first, earlier))
+                        rule_score = _apply(staged.rule, sample, prompt, reply)
+                    return _checked_score(
+                        await staged.judge_after(sample, prompt, reply, rule_score, earlier)
+                    )
                 if name in self._heavy:
                     return await self._score_in_worker(scorer, sample, prompt, reply)
                 return _checked_score(await cast("Awaitable[Score]", scorer(sample, prompt, reply)))
@@ -221,7 +223,7 @@ def without_hidden_text(reply: Reply) -> Reply:
     return structs.replace(reply, text=text, stop="length" if truncated else reply.stop)
 
 
-def _without_long_blanks(reply: Reply) -> tuple[Reply, RemovedRuns]:
+def _with_short_white_space(reply: Reply) -> tuple[Reply, RemovedRuns]:
     """Return a reply without long runs of white space, which are slow for patterns, and the removed runs."""
     text, removed = white_space.shorten_runs(reply.text)
     return (structs.replace(reply, text=text) if removed else reply), removed
@@ -231,7 +233,7 @@ def _with_original_spans(
     scores: Mapping[str, Score | Failure], removed: RemovedRuns
 ) -> dict[str, Score | Failure]:
     """Return scores with their spans converted to positions in the original text."""
-    with_spans = dict(scores)
+    converted = dict(scores)
     for name, score in scores.items():
         if isinstance(score, Score) and score.span is not None:
             begin, end = score.span
@@ -239,8 +241,8 @@ def _with_original_spans(
                 white_space.original_position(begin, removed),
                 white_space.original_position(end - 1, removed) + 1,
             )
-            with_spans[name] = structs.replace(score, span=span)
-    return with_spans
+            converted[name] = structs.replace(score, span=span)
+    return converted
 
 
 def _needs_await(scorer: Scorer) -> bool:

@@ -191,8 +191,8 @@ def _row(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -
 
 
 def _pad(text: str, size: int, *, right: bool) -> str:
-    blank = " " * max(0, size - text_width(text))
-    return blank + text if right else text + blank
+    padding = " " * max(0, size - text_width(text))
+    return padding + text if right else text + padding
 
 
 def _as_blocks(columns: Sequence[Column], sections: Sequence[Section], max_width: int | None) -> list[str]:

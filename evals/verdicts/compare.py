@@ -46,7 +46,7 @@ class Row(Struct, frozen=True, kw_only=True):
     group: str
     """Empty for the whole suite."""
     value_a: float | None
-    """Over the samples that both runs scored."""
+    """Over the samples scored in both runs."""
     value_b: float | None
     difference: float | None
     low: float | None
@@ -60,7 +60,7 @@ class Row(Struct, frozen=True, kw_only=True):
     high_adjusted: float | None = None
     test: str
     n: int
-    """Samples (not sample-repeats) that both runs scored."""
+    """Samples (not sample-repeats) scored in both runs."""
     repeats_a: int = 1
     repeats_b: int = 1
     clusters: int = 0

@@ -16,7 +16,7 @@ from evals.report.estimand_names import Estimand
 from evals.report.strata import item_weights
 from evals.verdicts.difference import Evidence, MeanDifference
 from evals.verdicts.pairs import Missing, Pairs
-from evals.verdicts.within_item_noise import at_least_one_change, weighted_variance, within_item_variances
+from evals.verdicts.within_item_noise import floor_at_one_change, weighted_variance, within_item_variances
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
         variance = variance_by_report(limit / LIMIT_FACTOR, pairs.differences(rows), weights)
     else:
         return None
-    return sqrt(at_least_one_change(variance, weights, pairs.metric))
+    return sqrt(floor_at_one_change(variance, weights, pairs.metric))
 
 
 def variance_by_report(

@@ -43,7 +43,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     value_baseline: float | None
     value_candidate: float | None
     difference: float | None
-    """Over the samples that both runs scored, in the metric's own unit."""
+    """Over the samples scored in both runs, in the metric's own unit."""
     low: float | None
     """Two-sided at 1 - 2 alpha, widened by the bounds of missing outcomes."""
     high: float | None
@@ -51,7 +51,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     better: Literal["higher", "lower"]
     unit: str
     n: int
-    """Samples that both runs scored."""
+    """Samples scored in both runs."""
     coverage: float
     """Coverage of the candidate."""
     coverage_baseline: float

@@ -14,7 +14,7 @@ COMMENT_MARKER = "<!-- evals-gate -->"
 """First line of the Markdown, by which CI identifies the comment to update."""
 MAX_LINES = 60
 """Maximum number of lines of Markdown."""
-SENTENCES = {
+VERDICT_SENTENCES = {
     "pass": "pass: no critical suite lost more than its margin",
     "regression": "regression: a suite lost significantly more than its margin",
     "cannot tell": "inconclusive: a critical suite is not shown to be non-inferior",
@@ -39,7 +39,7 @@ def table_cells(suite_verdict: SuiteVerdict) -> tuple[str, ...]:
 
 
 def remarks(report: GateReport) -> Iterator[str]:
-    """Yield the reasons suite by suite, alarms and notes."""
+    """Yield the reasons for each suite's verdict, then alarms and notes."""
     methods: dict[str, list[str]] = {}
     for suite_verdict in report.suites:
         yield f"{suite_verdict.suite}: {'; '.join(suite_verdict.reasons)}"
@@ -53,7 +53,7 @@ def remarks(report: GateReport) -> Iterator[str]:
     for alarm in report.alarms:
         yield f"alarm: {alarm}"
     if report.sequential:
-        yield "sequential: after an early stop the point estimates are biased and must not be quoted; the intervals hold"
+        yield "sequential: after an early stop the point estimates are biased and must not be quoted; the intervals remain valid"
     yield from report.notes
 
 
@@ -61,7 +61,7 @@ def markdown(report: GateReport) -> str:
     """Return at most 60 lines: verdict, table, reasons, then the samples whose score changed."""
     heading_lines = [
         COMMENT_MARKER,
-        f"### {formatting.VERDICT_SYMBOLS[report.verdict]} evals gate: {SENTENCES[report.verdict]}",
+        f"### {formatting.VERDICT_SYMBOLS[report.verdict]} evals gate: {VERDICT_SENTENCES[report.verdict]}",
         "",
     ]
     level = f"{100 * report.level:g} %"
@@ -76,11 +76,15 @@ def markdown(report: GateReport) -> str:
     )
     remaining = MAX_LINES - len(heading_lines) - len(table) - len(remark_lines) - 3
     discordant_samples = discordant(report.flips)
-    worse = sum(flip.worse for flip in discordant_samples)
-    flips = [f"- {formatting.flip_line(flip, quote='`')}" for flip in discordant_samples]
-    heading = ["", f"{len(flips)} samples score otherwise, {worse} of them less:", ""] if flips else []
-    flips = formatting.shorten_list(flips, min(20, remaining), "samples")
-    return "\n".join([*heading_lines, *table, *remark_lines, *heading, *flips]) + "\n"
+    worse_count = sum(flip.worse for flip in discordant_samples)
+    flip_lines = [f"- {formatting.flip_line(flip, quote='`')}" for flip in discordant_samples]
+    flip_heading = (
+        ["", f"{len(flip_lines)} samples have a different score, {worse_count} of them a lower one:", ""]
+        if flip_lines
+        else []
+    )
+    flip_lines = formatting.shorten_list(flip_lines, min(20, remaining), "samples")
+    return "\n".join([*heading_lines, *table, *remark_lines, *flip_heading, *flip_lines]) + "\n"
 
 
 def junit(report: GateReport) -> bytes:

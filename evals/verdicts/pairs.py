@@ -72,7 +72,7 @@ class Pair(Struct, frozen=True, gc=False):
 
     @property
     def scored(self) -> bool:
-        """Return whether both runs scored it."""
+        """Return whether it is scored in both runs."""
         return not isnan(self.a.value) and not isnan(self.b.value)
 
 
@@ -138,7 +138,7 @@ class Pairs:
         )
 
     def values(self, group: str | None = None) -> tuple[float | None, float | None]:
-        """Return both runs' estimates over the samples that both scored."""
+        """Return both runs' estimates over the samples scored in both."""
         rows = self.rows_of(group)
         if self.metric.pool == "whole":
             return self._metric_over(self.a, rows), self._metric_over(self.b, rows)

@@ -27,7 +27,7 @@ from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
 from evals.verdicts.policy import Entry, Policy, Pool
 from evals.verdicts.simulated_designs import Claims, Design, Noise, estimate_noise
 from evals.verdicts.suite_run import SuiteRun
-from evals.verdicts.within_item_noise import within_item_error
+from evals.verdicts.within_item_noise import within_item_sd
 
 VERDICTS = ("pass", "regression", "cannot tell")
 
@@ -131,7 +131,7 @@ def _planned_suite(
             pairing, stated=entry.discordance, from_second_run=is_second_run, reported=reported
         )
         design = _design(case, index, noise, from_second_run=is_second_run, estimand=estimand)
-        own_noise = within_item_error(pairing.a, pairing.metric)
+        own_noise = within_item_sd(pairing.a, pairing.metric)
         if estimand == "these-items" and report is None and own_noise is None:
             design = UnknownNoise(design.error, 0, noise)
         designs.append(design)

@@ -26,7 +26,7 @@ from evals.verdicts.formatting import format_setting
 from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.reported import Claim
 from evals.verdicts.suite_run import SuiteRun
-from evals.verdicts.within_item_noise import within_item_error
+from evals.verdicts.within_item_noise import within_item_sd
 
 CONDITIONS = ("temperature", "top_p", "top_k", "max_tokens", "thinking", "repeats", "judge")
 Verdict = Literal["equivalent", "different", "inconclusive", "not comparable"]
@@ -126,7 +126,7 @@ def with_noise(
     suite_run = next((other for other in suite_runs if (other.suite, other.protocol) == key), None)
     if suite_run is None:
         return run
-    if (error := within_item_error(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
+    if (error := within_item_sd(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
         return structs.replace(run, noise=error, noise_from="own repeats")
     for report in reports:
         conditions = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)

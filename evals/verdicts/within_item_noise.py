@@ -1,4 +1,4 @@
-"""Estimate from repeats the variance of a run's score if the model answered the same items again."""
+"""Estimate, from repeats, how much a run's score would vary if the model answered the same items again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def within_item_variances(side: Side, metric: Metric) -> Mapping[str, float] | N
     } or None
 
 
-def within_item_error(side: Side, metric: Metric) -> float | None:
+def within_item_sd(side: Side, metric: Metric) -> float | None:
     """Return the standard deviation of a metric between runs of the model on these items; None: unknown."""
     variances = within_item_variances(side, metric)
     if variances is None:
@@ -47,7 +47,7 @@ def within_item_error(side: Side, metric: Metric) -> float | None:
     scored = [name for name, value in values.items() if not isnan(value.value)]
     groups = [side.golds[name].group for name in scored] if metric.pool == "macro" else None
     weights = item_weights(len(scored), groups)
-    return sqrt(at_least_one_change(weighted_variance(scored, variances, weights), weights, metric))
+    return sqrt(floor_at_one_change(weighted_variance(scored, variances, weights), weights, metric))
 
 
 def weighted_variance(
@@ -61,6 +61,6 @@ def weighted_variance(
     return float(np.array([variances.get(name, mean_variance) for name in names]) @ weights**2)
 
 
-def at_least_one_change(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
-    """Return a variance of at least that of one changed sample: identical repeats do not prove zero noise."""
+def floor_at_one_change(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
+    """Return the variance, or that of one changed sample if it is larger: identical repeats do not prove zero noise."""
     return max(variance, ((metric.width or 0.0) * float(weights.max())) ** 2 / 4)

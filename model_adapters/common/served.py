@@ -38,7 +38,7 @@ class LaunchedModel:
         self._notes: list[str] = []
         """Notes on the server for the run's card."""
         self.options = shlex.join(spec.arguments)
-        """User's options of the engine; part of the run's identity, as they may change replies (data type, quantization)."""
+        """The user's options for the engine; part of the run's identity, as they may change replies (data type, quantization)."""
         self.spec = spec
         self._log = log
         self._process: server_process.ServerProcess | None = None
@@ -125,13 +125,13 @@ class LaunchedModel:
     def _connect(self, url: str, models: dict[str, int | None]) -> None:
         names = (self.name, self.spec.model, str(self.spec.folder))
         name = next((name for name in names if name in models), self.name)
-        self._chat = Server(name, base=url, switch=self._switch)
+        self._chat = Server(name, base=url, switch=self._thinking_switch)
         self._chat.add_headers(self._headers)
         self._chats.append(self._chat)
         self._context = models.get(name)
 
     @property
-    def _switch(self) -> str:
+    def _thinking_switch(self) -> str:
         profile = self.spec.profile
         engine = self.spec.engine
         return (profile.thinking.get(engine.name) if profile else None) or engine.thinking
@@ -214,11 +214,11 @@ class LaunchedModel:
 
 def accepted_inputs(spec: launch.LaunchSpec) -> frozenset[str]:
     """Return the inputs that a model accepts besides text; only LMDeploy accepts time series."""
-    series = spec.profile and spec.engine.name == "lmdeploy" and TIME_SERIES_MODELS.search(spec.model)
+    takes_series = spec.profile and spec.engine.name == "lmdeploy" and TIME_SERIES_MODELS.search(spec.model)
     return (
         profiles.accepted_inputs(spec.profile, spec.folder)
         | {"logprobs"}
-        | ({"time_series"} if series else set())
+        | ({"time_series"} if takes_series else set())
     )
 
 
@@ -235,7 +235,7 @@ def launched_model(
     name = profiles.full_name(rest, profile)
     spec = launch.launch_spec(engine, name, profile, trust_remote_code=trust_remote_code)
     warning = launch.check(spec, gpu_check=gpu_check)
-    served = LaunchedModel(spec, log=results / f"{engine.name}.log")
+    model = LaunchedModel(spec, log=results / f"{engine.name}.log")
     if warning:
-        served.warn(warning)
-    return served
+        model.warn(warning)
+    return model

@@ -47,7 +47,7 @@ class Checkpoint(Struct):
     model: Any
     processor: Any
     tokenizer: Any
-    """For batches, in their thread."""
+    """Used for batches, in their thread."""
     counter: Any
     """Copy of the tokenizer for the event loop's thread. Fast tokenizers hold their padding state: counting tokens with the
     tokenizer of a running batch would disable its padding (ValueError) or fail (RuntimeError: Already borrowed)."""
@@ -60,16 +60,16 @@ def load(source: str, *, trusted: bool) -> Checkpoint:
     import torch
     import transformers
 
-    place, options = (source, {}) if not is_gguf(source) else _gguf(source)
+    location, options = (source, {}) if not is_gguf(source) else _gguf(source)
     try:
-        config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=trusted, **options)
-        processors = transformers.AutoTokenizer if options else transformers.AutoProcessor
-        processor = processors.from_pretrained(place, trust_remote_code=trusted, **options)
-        loader = getattr(transformers, auto_class(config, trusted=trusted))
+        config = transformers.AutoConfig.from_pretrained(location, trust_remote_code=trusted, **options)
+        processor_class = transformers.AutoTokenizer if options else transformers.AutoProcessor
+        processor = processor_class.from_pretrained(location, trust_remote_code=trusted, **options)
+        model_class = getattr(transformers, auto_class(config, trusted=trusted))
         multiple_gpus = torch.cuda.device_count() > 1
         if multiple_gpus:
             options = options | {"device_map": "auto"}
-        model = loader.from_pretrained(place, dtype="auto", trust_remote_code=trusted, **options)
+        model = model_class.from_pretrained(location, dtype="auto", trust_remote_code=trusted, **options)
         model = model.eval() if multiple_gpus else model.eval().to(_device(torch))
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise UsageError(f"hf:{source}: {cause(f'{type(error).__name__}: {error}')}") from None
@@ -77,24 +77,24 @@ def load(source: str, *, trusted: bool) -> Checkpoint:
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    text = config.get_text_config()
+    text_config = config.get_text_config()
     return Checkpoint(
         model=model,
         processor=processor,
         tokenizer=tokenizer,
         counter=copy.deepcopy(tokenizer),
-        context=int(getattr(text, "max_position_embeddings", None) or 1 << 20),
+        context=int(getattr(text_config, "max_position_embeddings", None) or 1 << 20),
         takes_images=hasattr(processor, "image_processor"),
     )
 
 
 def is_gguf(source: str) -> bool:
-    """Return whether a checkpoint is a file of llama.cpp, whose weights transformers unpacks."""
+    """Return whether a checkpoint is a GGUF file of llama.cpp, whose weights transformers unpacks."""
     return source.endswith(".gguf")
 
 
 def _gguf(source: str) -> tuple[str, dict[str, Any]]:
-    """Return folder and options by which transformers loads a GGUF file."""
+    """Return the folder and the options with which transformers loads a GGUF file."""
     folder, _, name = source.rpartition("/")
     return folder or ".", {"gguf_file": name}
 
@@ -124,8 +124,8 @@ def _device(torch: Any) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def render(loaded: Checkpoint, prompt: Prompt, images: list[Any], variables: dict[str, Any]) -> str:
-    """Render a prompt with the chat template, in text models without images.
+def render(checkpoint: Checkpoint, prompt: Prompt, images: list[Any], variables: dict[str, Any]) -> str:
+    """Render a prompt with the chat template, without the images if the model does not accept any.
 
     `variables`: further variables of the template.
     """
@@ -139,32 +139,34 @@ def render(loaded: Checkpoint, prompt: Prompt, images: list[Any], variables: dic
             for part in message.parts
         ]
         text = "".join(part["text"] for part in parts if part["type"] == "text")
-        conversation.append({"role": message.role, "content": parts if loaded.takes_images else text})
+        conversation.append({"role": message.role, "content": parts if checkpoint.takes_images else text})
     return str(
-        loaded.processor.apply_chat_template(
+        checkpoint.processor.apply_chat_template(
             conversation, **{"add_generation_prompt": True, **variables}, tokenize=False
         )
     )
 
 
-def token_count(loaded: Checkpoint, text: str) -> int:
-    """Return the number of tokens of a rendered prompt; an image counts as its placeholder."""
-    return len(loaded.counter(text, add_special_tokens=False)["input_ids"])
+def token_count(checkpoint: Checkpoint, text: str) -> int:
+    """Return the number of tokens in a rendered prompt; an image counts as its placeholder."""
+    return len(checkpoint.counter(text, add_special_tokens=False)["input_ids"])
 
 
 def require_fit(length: int, context: int) -> None:
     """Raise Context if a prompt leaves no room for a reply."""
     if length >= context:
-        raise Context(f"the prompt has {length} tokens, and the context is {context}")
+        raise Context(
+            f"the prompt has {length} tokens, which leaves no room for a reply in a context of {context}"
+        )
 
 
-def generate(loaded: Checkpoint, batch: Sequence[PendingCall], *, name: str) -> list[Reply | ModelError]:
-    """Generate the replies of one batch, or of its halves if memory or context are exceeded."""
+def generate(checkpoint: Checkpoint, batch: Sequence[PendingCall], *, name: str) -> list[Reply | ModelError]:
+    """Generate the replies of one batch, or of its halves if memory or context is exceeded."""
     import torch
 
     started = time.perf_counter()
     try:
-        rows, lengths = _generate_tokens(loaded, batch)
+        rows, lengths = _generate_tokens(checkpoint, batch)
     except (torch.OutOfMemoryError, Context) as error:
         if len(batch) == 1:
             if isinstance(error, Context):
@@ -173,41 +175,46 @@ def generate(loaded: Checkpoint, batch: Sequence[PendingCall], *, name: str) -> 
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         half = len(batch) // 2
-        return [*generate(loaded, batch[:half], name=name), *generate(loaded, batch[half:], name=name)]
+        return [
+            *generate(checkpoint, batch[:half], name=name),
+            *generate(checkpoint, batch[half:], name=name),
+        ]
     seconds = time.perf_counter() - started
     return [
-        _reply(loaded, pending, tokens, length, seconds=seconds, name=name)
+        _reply(checkpoint, pending, tokens, length, seconds=seconds, name=name)
         for pending, tokens, length in zip(batch, rows, lengths, strict=True)
     ]
 
 
-def _generate_tokens(loaded: Checkpoint, batch: Sequence[PendingCall]) -> tuple[list[list[int]], list[int]]:
+def _generate_tokens(
+    checkpoint: Checkpoint, batch: Sequence[PendingCall]
+) -> tuple[list[list[int]], list[int]]:
     import torch
 
     images = {"images": [pending.images for pending in batch]} if batch[0].images else {}
-    inputs = loaded.processor(
+    inputs = checkpoint.processor(
         text=[pending.text for pending in batch],
         **images,
         padding=True,
         return_tensors="pt",
         add_special_tokens=False,
-    ).to(loaded.model.device)
+    ).to(checkpoint.model.device)
     for name, value in inputs.items():
         if value.is_floating_point():  # pixel values are float32
-            inputs[name] = value.to(loaded.model.dtype)
+            inputs[name] = value.to(checkpoint.model.dtype)
     sampling = batch[0].sampling
     lengths = [int(n) for n in inputs["attention_mask"].sum(dim=1)]
-    require_fit(max(lengths), loaded.context)
-    max_new_tokens = loaded.context - min(lengths)
+    require_fit(max(lengths), checkpoint.context)
+    max_new_tokens = checkpoint.context - min(lengths)
     width = inputs["input_ids"].shape[1]
-    stops = {"stop_strings": list(sampling.stop), "tokenizer": loaded.tokenizer} if sampling.stop else {}
+    stops = {"stop_strings": list(sampling.stop), "tokenizer": checkpoint.tokenizer} if sampling.stop else {}
     with torch.inference_mode():
-        output = loaded.model.generate(
+        output = checkpoint.model.generate(
             **inputs, **stops, do_sample=False, num_beams=1,
             temperature=None, top_p=None, top_k=None,
             max_new_tokens=min(sampling.max_tokens or max_new_tokens, max_new_tokens),
-            pad_token_id=loaded.tokenizer.pad_token_id,
-            logits_processor=_logits_processors([pending.sampling for pending in batch], loaded.model.device),
+            pad_token_id=checkpoint.tokenizer.pad_token_id,
+            logits_processor=_logits_processors([pending.sampling for pending in batch], checkpoint.model.device),
         )  # fmt: skip
     return [row[width:].tolist() for row in output], lengths
 
@@ -250,16 +257,16 @@ def _logits_processors(samplings: Sequence[Sampling], device: Any) -> Any:
 
 
 def _reply(
-    loaded: Checkpoint, pending: PendingCall, tokens: list[int], length: int, *, seconds: float, name: str
+    checkpoint: Checkpoint, pending: PendingCall, tokens: list[int], length: int, *, seconds: float, name: str
 ) -> Reply:
     from evals.extract import split_reasoning
 
-    eos = loaded.model.generation_config.eos_token_id
+    eos = checkpoint.model.generation_config.eos_token_id
     eos_tokens = set(eos if isinstance(eos, list) else [eos])
     eos_position = next((n for n, token in enumerate(tokens) if token in eos_tokens), None)
-    max_new_tokens = loaded.context - length
-    own_tokens = tokens[: eos_position + 1 if eos_position is not None else len(tokens)][:max_new_tokens]
-    text = loaded.tokenizer.decode(own_tokens, skip_special_tokens=True)
+    max_new_tokens = checkpoint.context - length
+    reply_tokens = tokens[: eos_position + 1 if eos_position is not None else len(tokens)][:max_new_tokens]
+    text = checkpoint.tokenizer.decode(reply_tokens, skip_special_tokens=True)
     text = text.rstrip("\ufffd")  # an incomplete character at the end, which servers omit too
     end = min((at for stop in pending.sampling.stop if (at := text.find(stop)) >= 0), default=None)
     text, reasoning, unclosed = split_reasoning(text if end is None else text[:end])
@@ -268,34 +275,40 @@ def _reply(
         text=text,
         reasoning=reasoning,
         stop="length" if truncated else "stop",
-        usage=Usage(input=length, output=len(own_tokens)),
+        usage=Usage(input=length, output=len(reply_tokens)),
         seconds=seconds,
         model=name,
     )
 
 
-def likelihoods(loaded: Checkpoint, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
+def likelihoods(checkpoint: Checkpoint, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
     """Return the likelihoods of continuations of a prompt; for their first token, see `LogProbs.logprobs`."""
     import torch
 
     stripped_prompt = prompt.rstrip()
     if not stripped_prompt:
-        raise Rejected("likelihoods need a prompt: the first token of a text has none")
-    start = len(loaded.tokenizer(stripped_prompt)["input_ids"])
+        raise Rejected("likelihoods need a prompt: the first token of a text has no likelihood")
+    start = len(checkpoint.tokenizer(stripped_prompt)["input_ids"])
     results = []
     for text in continuations:
-        ids = loaded.tokenizer(prompt + text, return_tensors="pt")["input_ids"].to(loaded.model.device)
-        if ids.shape[1] > loaded.context:
-            raise Context(f"prompt and continuation have {ids.shape[1]} tokens, the context {loaded.context}")
-        own_tokens = ids[0, start:]
-        if not len(own_tokens):
+        ids = checkpoint.tokenizer(prompt + text, return_tensors="pt")["input_ids"].to(
+            checkpoint.model.device
+        )
+        if ids.shape[1] > checkpoint.context:
+            raise Context(
+                f"prompt and continuation have {ids.shape[1]} tokens, the context {checkpoint.context}"
+            )
+        continuation_tokens = ids[0, start:]
+        if not len(continuation_tokens):
             raise Rejected(f"{text!r} adds no token to this prompt")
         with torch.inference_mode():
-            logits = loaded.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[
+            logits = checkpoint.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[
                 0, start - 1 : -1
             ]
         log_probs = torch.log_softmax(logits.float(), dim=-1)
-        values = log_probs.gather(1, own_tokens[:, None])[:, 0]
+        values = log_probs.gather(1, continuation_tokens[:, None])[:, 0]
         greedy = bool((values >= log_probs.max(dim=-1).values).all())
-        results.append(Likelihood(logprob=float(values.sum()), tokens=len(own_tokens), greedy=greedy))
+        results.append(
+            Likelihood(logprob=float(values.sum()), tokens=len(continuation_tokens), greedy=greedy)
+        )
     return tuple(results)

@@ -18,8 +18,8 @@ pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
 
 import pandas as pd
 
-from evals.dashboard import choice, export
 from evals.dashboard import downloads as files
+from evals.dashboard import export, filters
 from evals.dashboard.tables import (
     frames,
     provenance,
@@ -253,8 +253,8 @@ def test_text_stands_out_from_every_heat(dark: bool, share: float) -> None:
 
 def test_the_table_is_in_order_and_ends_with_chance() -> None:
     made = board.build([entry("a", 0.5), entry("baseline:mean", 0.9), entry("b", 0.6, chance=0.25)])
-    made_choice = choice.FilterChoice(columns=("mmlu-pro · official",), rank="mmlu-pro · official")
-    found = heat.table(made, made_choice, list(made.rows), ties.ColumnRanks((), (0, 0), 0))
+    selected = filters.Filters(columns=("mmlu-pro · official",), rank_by="mmlu-pro · official")
+    found = heat.table(made, selected, list(made.rows), ties.ColumnRanks((), (0, 0), 0))
     assert found.texts["model"].tolist() == ["a", "b", "baseline:mean", "chance"]
     assert found.texts["mmlu-pro · official"].tolist()[-1] == "25.0"
     assert found.colours["mmlu-pro · official"].isna().tolist() == [False, False, True, True]
@@ -280,19 +280,19 @@ def test_filters_leave_what_they_say() -> None:
     )  # fmt: skip
 
     def rows(**kept: Any) -> list[str]:
-        return [row.label for row in choice.matching_rows(made, choice.FilterChoice(**kept))]
+        return [row.label for row in filters.matching_rows(made, filters.Filters(**kept))]
 
     assert rows() == ["Intern-S1", "o3", "Qwen3-8B"]
     assert rows(weights="open") == ["Intern-S1", "Qwen3-8B"]
     assert rows(weights="closed") == ["o3"]
     assert rows(sizes=("up to 10B",)) == ["Qwen3-8B"]
     assert rows(kind="science") == ["Qwen3-8B"]
-    assert choice.matching_columns(made, choice.FilterChoice(kind="general")) == ["mmlu-pro · official"]
-    assert "mmlu-pro · official · sample items" in choice.matching_columns(
-        made, choice.FilterChoice(sample=True)
+    assert filters.matching_columns(made, filters.Filters(kind="general")) == ["mmlu-pro · official"]
+    assert "mmlu-pro · official · sample items" in filters.matching_columns(
+        made, filters.Filters(include_sample_items=True)
     )
-    assert choice.is_recent(1e9, choice.FilterChoice(since=datetime.date(2001, 9, 9)))
-    assert not choice.is_recent(1e9, choice.FilterChoice(since=datetime.date(2001, 9, 10)))
+    assert filters.is_recent(1e9, filters.Filters(since=datetime.date(2001, 9, 9)))
+    assert not filters.is_recent(1e9, filters.Filters(since=datetime.date(2001, 9, 10)))
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_the_ranked_column_is_coloured_as_the_paired_comparison_says(made: Path)
     label = "gpqa:diamond · official"
     runs = {row: cell.entry for row, cell in found.column(label).items() if cell.entry}
     places = ties.rank_models(found.columns[label], runs)
-    shown = heat.table(found, choice.FilterChoice(columns=(label,), rank=label), list(runs), places)
+    shown = heat.table(found, filters.Filters(columns=(label,), rank_by=label), list(runs), places)
     by_letters: dict[str, set[float]] = {}
     for place, share in zip(places.ranks, shown.colours[label], strict=False):
         by_letters.setdefault(f"{place.rank_low} {place.rank_high}", set()).add(share)
@@ -382,7 +382,7 @@ def test_reported_results_lie_beside_measured_ones_of_their_protocol() -> None:
     ]  # fmt: skip
     theirs = claimed.reported_rows(several, made, list(made.columns))
     assert theirs == [heat.Reported("m", {label: 0.9})]
-    chosen = choice.FilterChoice(columns=(label,), rank=label)
+    chosen = filters.Filters(columns=(label,), rank_by=label)
     shown = heat.table(made, chosen, [*made.rows, *theirs], ties.ColumnRanks((), (0, 0), 0))
     assert shown.texts.to_dict("records")[1] == {"model": "m (reported)", "rank": "", label: "90.0"}
 

@@ -504,7 +504,7 @@ async def test_a_server_that_warms_up_is_waited_for(
     await one.run()
     toy.close(job)
     assert len(list(Run(job.writer.path).records())) == 2
-    assert (one.hopeless, len(said)) == ("", 1)
+    assert (one.total_failure, len(said)) == ("", 1)
     assert said[0].startswith("waiting for the server: HTTP 503: Loading model")
     assert said[0].endswith("; up to 60 s")
 
@@ -522,7 +522,7 @@ async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
     toy.close(job)
     failed = [r.outcome for r in Run(job.writer.path).records()]
     assert len(failed) == runners.MAX_SLOW_FAILURES
-    assert one.hopeless.startswith("HTTP 503: Loading model")
+    assert one.total_failure.startswith("HTTP 503: Loading model")
     assert one.ended.startswith("every call fails")
 
 
@@ -537,7 +537,7 @@ async def test_a_server_that_asks_for_more_than_a_minute_is_given_it(
     await one.run()
     toy.close(job)
     assert len(server.calls) == 2
-    assert one.hopeless == ""
+    assert one.total_failure == ""
 
 
 LOADING: list[tuple[int, Any, float | None]] = [

@@ -109,7 +109,7 @@ def test_a_key_that_cannot_be_sent_is_named_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setattr("os.environ", {"EVALS_SERVER_KEY": value})
-    with pytest.raises(UsageError, match="EVALS_SERVER_KEY contains a blank, a control character") as caught:
+    with pytest.raises(UsageError, match="EVALS_SERVER_KEY contains a space, a control character") as caught:
         environment_secret("EVALS_SERVER_KEY")
     assert "g3heim" not in "".join(traceback.format_exception(caught.value))
 

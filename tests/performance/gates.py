@@ -30,7 +30,7 @@ from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.pairs import Missing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
-from evals.verdicts.within_item_noise import at_least_one_change
+from evals.verdicts.within_item_noise import floor_at_one_change
 from tests.support.synthetic_runs import listed, side, suite_run
 
 ALPHA = 0.05
@@ -138,7 +138,7 @@ class Setting(NamedTuple):
             first, second = (rng.binomial(1, chance) for _ in "ab")
             deviation = sqrt(float(np.mean((first - second) ** 2) / 2 * (weights @ weights)))
             noise = variance_by_report(deviation, b - a, weights)
-        error = sqrt(at_least_one_change(noise, weights, accuracy()[0]))
+        error = sqrt(floor_at_one_change(noise, weights, accuracy()[0]))
         return MeanDifference(float((b - a) @ weights), error, NORMAL_DF, "within-item noise", 1.0)
 
     def forecasts(self) -> list[float]:

@@ -370,7 +370,7 @@ async def test_where_every_call_fails_the_run_ends_early_and_says_why(made: Made
     await one.run()
     assert len(model.asked) == runners.MAX_FAILURES
     assert one.ended == "every call fails: HTTP 400: no such field"
-    assert "HTTP 400: no such field" in one.hopeless
+    assert "HTTP 400: no such field" in one.total_failure
 
 
 async def test_while_nothing_ever_worked_patience_is_short(made: Made) -> None:
@@ -378,7 +378,7 @@ async def test_while_nothing_ever_worked_patience_is_short(made: Made) -> None:
     one = made.runner(model, toy.suite(1))
     await one.run()
     assert len(model.asked) == callers.MAX_ATTEMPTS_BEFORE_REPLY
-    assert one.hopeless
+    assert one.total_failure
 
 
 async def test_where_calls_take_long_to_fail_fewer_of_them_are_enough(
@@ -398,7 +398,7 @@ async def test_many_failures_beside_one_reply_do_not_end_a_run(made: Made) -> No
     one = made.runner(model, toy.suite(40), concurrency=1)
     await one.run()
     assert len(made.records()) == 40
-    assert (one.ended, one.hopeless) == ("", "")
+    assert (one.ended, one.total_failure) == ("", "")
 
 
 # --- budgets ------------------------------------------------------------------------------------------------
@@ -706,7 +706,7 @@ async def test_a_server_that_answers_nobody_is_given_up(made: Made, monkeypatch:
     model = Deaf(lambda name, turn: asyncio.sleep(60))
     one = made.runner(model, toy.suite(100), concurrency=8)
     await asyncio.wait_for(one.run(), 5)
-    assert one.hopeless.startswith("the server accepts calls and answers none")
+    assert one.total_failure.startswith("the server accepts calls and answers none")
     assert set(made.outcomes().values()) == {"timeout"}
     assert len(made.outcomes()) == 8
 

@@ -44,7 +44,7 @@ def test_a_crystal_in_words() -> None:
     assert describe_crystal(parse_structure(salt.as_dict())) == text
     assert describe_crystal(parse_structure(salt.to(fmt="poscar"))).startswith("Composition: NaCl")
     assert describe_crystal(parse_structure(salt.to(fmt="cif"))).splitlines()[1] == lines[1]
-    assert describe_crystal(salt, most_sites=3).endswith("... and 5 more")
+    assert describe_crystal(salt, max_sites=3).endswith("... and 5 more")
 
 
 def test_a_missing_pymatgen_is_one_line_that_names_the_extra() -> None:

@@ -21,7 +21,7 @@ LEVEL = 0.95
 
 
 class Difference(NamedTuple):
-    """The second entrant minus the first, over the items that both scored."""
+    """The second entrant minus the first, over the items scored in both."""
 
     value: float
     low: float | None

@@ -67,7 +67,7 @@ class ExportedEntry(Struct, kw_only=True):
     label: str
     model: ModelCard | None
     status: str
-    """`published`, or the decision of the maintainers that holds for it."""
+    """`published`, or the maintainers' decision in force for it."""
     content_sha256: str
 
 

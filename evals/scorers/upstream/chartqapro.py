@@ -7,7 +7,7 @@ VLMEvalKit (@ e8e78f05, dataset/utils/chartqapro.py) has the same rule. Its know
 * the whole reply is compared, under chain of thought as well: reasoning before the answer makes it wrong;
 * a list is parsed only if it is a Python literal; the prompt shows typographic quotes, and a list with such quotes is
   compared as a single text; items are compared in order, and a missing or extra item lowers the mean;
-* items of several words in an unquoted gold list lose their blanks: the gold answer `[New York, Rome]` contains "NewYork";
+* items of several words in an unquoted gold list lose their spaces: the gold answer `[New York, Rome]` contains "NewYork";
 * a percent sign is ignored, a number with a thousands separator is a text, and years are compared exactly only if the data
   mark them as years.
 

@@ -27,9 +27,9 @@ _LIST = re.compile(r"[A-Z](?:,\s*+[A-Z])*")
 _SPACE = re.compile(r"\s*+")
 
 
-def _skip_blanks(text: str, position: int) -> int:
-    blanks = _SPACE.match(text, position)
-    return blanks.end() if blanks else position
+def _skip_spaces(text: str, position: int) -> int:
+    spaces = _SPACE.match(text, position)
+    return spaces.end() if spaces else position
 
 
 def options_lamalab(text: str, options: Sequence[str]) -> tuple[str, ...] | None:
@@ -59,7 +59,7 @@ def _tagged_letters(text: str) -> Iterator[str]:
         if letters is None or next_end == len(ends):
             continue
         (start, end), letters_text = ends[next_end], letters[0]
-        text_end = _skip_blanks(text, letters.end())
+        text_end = _skip_spaces(text, letters.end())
         within_gap = text[text_end : text_end + 1] in (".", ",") and start - text_end - 1 <= MAX_GAP
         if start != text_end and not within_gap:
             letters_text, comma, _ = letters_text.rpartition(",")

@@ -7,7 +7,7 @@ the gold text occurs anywhere after words such as "is", "so" or "final", so that
 for a capital letter never matches, since the text is already in lower case. Where upstream draws an option at random, the
 sample is unanswered, and `accuracy_guess` is the expected accuracy with the draw. MMMU-Pro: letters are read inside words,
 so that "Answer: Because" is B and "NASA launched it" is A; if several letters follow "Answer:", none of them counts; of
-several letters without brackets, the last one between blanks counts.
+several letters without brackets, the last one between spaces counts.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _parse_number(text: str) -> float | None:
 def normalise(text: str) -> list[str | float]:
     """Return the forms of an answer to compare: a number rounded to two decimals, or the text in lower case.
 
-    A single letter must have a blank on one side.
+    A single letter must have a space on one side.
     """
     text = text.strip()
     if (number := _parse_number(text)) is not None:

@@ -6,7 +6,7 @@ They produced the column "SmolInstruct" of the Intern-S1 tables. Known defects, 
 * a formula is read up to its first invalid character, `C6H6xyz` is C6H6; brackets are invalid (`Elements`);
 * the "RMSE" is a mean absolute error, and a reply without a readable number counts as a prediction of 0 (`Errors`): `+1.2`,
   `1e-3`, a unit in the box and a unicode minus are not readable;
-* without tags the whole reply is the answer, and RDKit reads it up to its first blank: "I think so" is hydrogen iodide, an
+* without tags the whole reply is the answer, and RDKit reads it up to its first space: "I think so" is hydrogen iodide, an
   empty answer is the empty molecule (`Similarity`);
 * syntheses are scored by similarity, never by equality.
 
@@ -178,7 +178,7 @@ class Similarity(Struct, frozen=True):
 
 
 class Meteor(Struct, frozen=True):
-    """Scores METEOR on blank-separated tokens against the data set's whole output sentence (MC)."""
+    """Scores METEOR on space-separated tokens against the data set's whole output sentence (MC)."""
 
     synonyms: bool = True
     heavy: ClassVar[bool] = True

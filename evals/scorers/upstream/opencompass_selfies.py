@@ -1,7 +1,7 @@
 r"""OpenCompass' rules for Mol-Instructions (opencompass 0.5.4, datasets/mol_instructions_chem.py), with known defects.
 
 * The content of the last pair of `<SELFIES>` tags is decoded. Without tags, the *whole reply* and the gold SELFIES are read as
-  SMILES up to the first blank, so that a right answer without tags, or in SMILES, scores about 0.
+  SMILES up to the first space, so that a right answer without tags, or in SMILES, scores about 0.
 * The energy is the last number that is the whole content of a box or `<NUMBER>` (without `+`, exponent or unit). A missing
   number counts as 0 hartree, which the aggregate (3 - error) / 3 rewards with about 95 of 100, while an answer in eV gets 0.
 * A description is compared as a whole, including any introduction.

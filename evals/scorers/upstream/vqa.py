@@ -7,9 +7,9 @@ All three rules compare the **whole reply**, so that a sentence with the right a
   normalisation. An answer that fewer than four annotators gave therefore never scores 1.
 * `WholeReply` (GQA, OCRVQA): equality up to case and surrounding white space; the best of several gold answers.
 * `Anls` (DocVQA, InfoVQA): 1 - edits / length of the longer text, the best of several gold answers, 0 below one half. The
-  edits are counted after white space is collapsed, the length before, so that blanks raise the score.
+  edits are counted after white space is collapsed, the length before, so that spaces raise the score.
 
-Known defects of the normalisation, kept: whether a punctuation mark is removed or replaced by a blank depends on the whole
+Known defects of the normalisation, kept: whether a punctuation mark is removed or replaced by a space depends on the whole
 text (a comma between digits anywhere removes all marks); only the first 32 full stops are removed; "none" is 0; gold answers
 that consist of an article become empty, so that an empty reply agrees with them (it gets their value and the verdict
 `unanswered`).
@@ -33,8 +33,8 @@ MAX_CHARS = 20_000
 """Maximum length of a reply; a longer one is wrong."""
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA = re.compile(r"\d,\d")
-_STOP = re.compile(r"(?<!\d)\.(?!\d)")
-_MAX_STOPS = 32
+_FULL_STOP = re.compile(r"(?<!\d)\.(?!\d)")
+_MAX_FULL_STOPS = 32
 _ARTICLES = frozenset(("a", "an", "the"))
 _NUMBERS = {"none": "0"} | {
     word: str(number)
@@ -73,7 +73,7 @@ def normalise_answer(text: str) -> str:
     for mark in _PUNCTUATION:
         removed = removes_all or f"{mark} " in text or f" {mark}" in text
         cleaned = cleaned.replace(mark, "" if removed else " ")
-    cleaned = _STOP.sub("", cleaned, count=_MAX_STOPS)
+    cleaned = _FULL_STOP.sub("", cleaned, count=_MAX_FULL_STOPS)
     words = (_NUMBERS.get(word, word) for word in cleaned.lower().split())
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
@@ -108,7 +108,7 @@ def _similarity(gold: str, stated: str) -> float:
     return 1.0 - edit_distance(second, first) / length
 
 
-def _reply_score(value: float, text: str, reply: Reply) -> Score:
+def _graded_score(value: float, text: str, reply: Reply) -> Score:
     if not text.strip():
         return no_answer(reply, "no text", value=value, suspect=value > 0)
     verdict: Verdict = "right" if value == 1 else "graded" if value else "wrong"
@@ -120,7 +120,7 @@ class VqaScore(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        return _whole_reply(vqa_score, sample, reply)
+        return _score_whole_reply(vqa_score, sample, reply)
 
 
 class WholeReply(Struct, frozen=True):
@@ -128,7 +128,7 @@ class WholeReply(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        return _whole_reply(same_text, sample, reply)
+        return _score_whole_reply(same_text, sample, reply)
 
 
 class Anls(Struct, frozen=True):
@@ -136,12 +136,12 @@ class Anls(Struct, frozen=True):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
-        return _whole_reply(anls, sample, reply)
+        return _score_whole_reply(anls, sample, reply)
 
 
-def _whole_reply(rule: Rule, sample: Sample, reply: Reply) -> Score:
+def _score_whole_reply(rule: Rule, sample: Sample, reply: Reply) -> Score:
     if reply.stop == "filter":
         return Score(value=0.0, verdict="refused", why="stopped by a content filter")
     if len(reply.text) > MAX_CHARS:
         return Score(value=0.0, verdict="wrong", why=f"longer than {MAX_CHARS} characters")
-    return _reply_score(rule(sample.targets, reply.text), reply.text, reply)
+    return _graded_score(rule(sample.targets, reply.text), reply.text, reply)

@@ -9,14 +9,14 @@ from typing import NamedTuple
 from evals.dashboard.tables.leaderboard import Board, Column, Row
 
 
-class FilterChoice(NamedTuple):
+class Filters(NamedTuple):
     """The filters of the leaderboard."""
 
     kind: str = "all"
     """all, general or science."""
     protocols: tuple[str, ...] = ()
     """Empty for all."""
-    sample: bool = False
+    include_sample_items: bool = False
     """Whether runs on the bundled sample items are shown."""
     weights: str = "all"
     """all, open or closed."""
@@ -29,7 +29,7 @@ class FilterChoice(NamedTuple):
     """Labels of the rows at the top."""
     averaged: tuple[str, ...] = ()
     """Labels of the columns that are averaged."""
-    rank: str = ""
+    rank_by: str = ""
     """Label of the column by which rows are ranked."""
 
 
@@ -39,7 +39,7 @@ def protocols_by_use(board: Board) -> list[str]:
     return [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def matching_columns(board: Board, filters: FilterChoice) -> list[str]:
+def matching_columns(board: Board, filters: Filters) -> list[str]:
     """Return the labels of the columns that match the filters, those with the most models first."""
     all_rows = matching_rows(board, filters)
     rows = {row for row in all_rows if not row.baseline} or set(all_rows)
@@ -48,15 +48,15 @@ def matching_columns(board: Board, filters: FilterChoice) -> list[str]:
     return sorted(labels, key=lambda label: -counts[label])
 
 
-def _matches(column: Column, filters: FilterChoice) -> bool:
+def _matches(column: Column, filters: Filters) -> bool:
     return (
         (filters.kind == "all" or column.general == (filters.kind == "general"))
         and (not filters.protocols or column.protocol in filters.protocols)
-        and (filters.sample or not column.sample)
+        and (filters.include_sample_items or not column.sample)
     )
 
 
-def matching_rows(board: Board, filters: FilterChoice) -> list[Row]:
+def matching_rows(board: Board, filters: Filters) -> list[Row]:
     """Return the rows that match the filters and have a score in a matching column."""
     scored_rows = {row for row, label in board.cells if _matches(board.columns[label], filters)}
     return [
@@ -68,7 +68,7 @@ def matching_rows(board: Board, filters: FilterChoice) -> list[Row]:
     ]
 
 
-def is_recent(started: float, filters: FilterChoice) -> bool:
+def is_recent(started: float, filters: Filters) -> bool:
     """Return whether a run matches the date filter."""
     date = datetime.datetime.fromtimestamp(started, tz=datetime.UTC).date()
     return filters.since is None or date >= filters.since
