@@ -50,6 +50,6 @@ def _faults(stated: ChallengeOutcome, result: SuiteResult, rule: ChallengeRule) 
     if stated.verdict == "different":
         return
     if stated.alpha < rule.minimum_alpha:
-        yield f"alpha is {stated.alpha:g}; the board asks for at least {rule.minimum_alpha:g}"
+        yield f"alpha is {stated.alpha:g}; the board requires at least {rule.minimum_alpha:g}"
     if stated.replies < rule.minimum_replies:
-        yield f"{stated.replies} replies were read; the board asks for {rule.minimum_replies}"
+        yield f"{stated.replies} replies were read; the board requires {rule.minimum_replies}"

@@ -22,10 +22,10 @@ from evals.suite import Suite
 from evals.types import Record, Reply, Sample, Score
 
 MIN_GOLD_CHARACTERS = 40
-"""Smallest length of a gold answer that no model repeats word for word by chance."""
+"""Smallest length of a gold answer that no model repeats verbatim by chance."""
 MIN_GOLD_COPIES = 10
 MIN_GOLD_SHARE = 0.5
-"""Gold answers count as copied if at least this number and share of the long ones stand in the replies word for word."""
+"""Gold answers count as copied if at least this number and share of the long ones appear verbatim in the replies."""
 MIN_FAULTY_ITEMS = 4
 """Smallest number of items with a wrong gold answer from which anything is concluded."""
 MIN_CEILING_ITEMS = 50
@@ -37,20 +37,20 @@ _AUTOMATIC_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 
 
 class Counts(Struct):
-    """What one pass over a run's records counts for the checks."""
+    """Counts for the checks, from one pass over a run's records."""
 
     long_gold: int = 0
     """Replies to samples with a long gold answer."""
     gold_repeated: int = 0
-    """Of these, those that hold it word for word."""
+    """Of these, those that contain it verbatim."""
     faulty: int = 0
     """Replies to items whose gold answer is known to be wrong."""
     faulty_right: int = 0
     """Of these, those that agree with the wrong gold answer."""
     over_limit: int = 0
-    """Replies of more output tokens than the card's max_tokens."""
+    """Replies with more output tokens than the card's max_tokens."""
     repeated: int = 0
-    """Replies of 200 characters and more in the second repeat and later ones."""
+    """Replies of at least 200 characters in the second and later repeats."""
     repeated_equal: int = 0
     """Of these, those that equal the first repeat's reply."""
 
@@ -59,7 +59,7 @@ def count(
     records: Iterable[Record], samples: Mapping[str, Sample], errata: Errata, limit: int | None
 ) -> Counts:
     """Count in one pass; `limit`: the card's max_tokens."""
-    counts, first = Counts(), dict[str, int]()
+    counts, first_replies = Counts(), dict[str, int]()
     for record in records:
         reply, sample = record.outcome, samples[record.sample]
         if not isinstance(reply, Reply):
@@ -74,10 +74,10 @@ def count(
             counts.faulty_right += isinstance(score, Score) and score.value == 1.0
         if len(reply.text) >= 200:
             if record.repeat == 0:
-                first[record.sample] = hash(reply.text)
-            elif record.sample in first:
+                first_replies[record.sample] = hash(reply.text)
+            elif record.sample in first_replies:
                 counts.repeated += 1
-                counts.repeated_equal += first[record.sample] == hash(reply.text)
+                counts.repeated_equal += first_replies[record.sample] == hash(reply.text)
     return counts
 
 
@@ -90,26 +90,26 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
     """Yield the rules of the board that a run breaks."""
     config = card.config
     if card.origin != "run" and not rule.imports:
-        yield f"its replies were imported ({card.origin}); the board takes runs"
+        yield f"its replies were imported ({card.origin}); the board accepts only runs made by evals"
     if card.data == "sample" and not rule.data_sha256:
         yield "it ran on the built-in samples, not on the suite's data"
     yield from _subset_refusals(card, rule)
     if suite.gated and not card.gated:
         yield "the suite is gated, and the bundle holds its texts"
     if _AUTOMATIC_ID.fullmatch(card.run) and card.run.rpartition("-")[2] != fingerprint(config):
-        yield f"the run's id {card.run} does not belong to its configuration: the card was edited, or is of another version"
+        yield f"the run's id {card.run} does not belong to its configuration: the card was edited, or comes from another version"
     if rule.data_sha256 and config.data_sha256 != rule.data_sha256:
         yield f"its data hash to {config.data_sha256[:16]}; the board uses {rule.data_sha256[:16]}"
     if config.repeats < rule.minimum_repeats:
-        yield f"{config.repeats} repeats; the board asks for {rule.minimum_repeats}"
+        yield f"{config.repeats} repeats; the board requires {rule.minimum_repeats}"
     if card.coverage < rule.minimum_coverage:
-        yield f"coverage is {card.coverage:.3f}; the board asks for {rule.minimum_coverage:g}"
+        yield f"coverage is {card.coverage:.3f}; the board requires {rule.minimum_coverage:g}"
     if card.truncated > rule.maximum_truncated * max(card.expected, 1):
         yield f"{card.truncated} of {card.expected} replies are truncated; the board allows {rule.maximum_truncated:g}"
     if rule.temperature is not None and config.sampling.temperature != rule.temperature:
-        yield f"temperature is {config.sampling.temperature}; the board asks for {rule.temperature:g}"
+        yield f"temperature is {config.sampling.temperature}; the board requires {rule.temperature:g}"
     if (judge := judge_of(card)) != rule.judge:
-        yield f"the judge is {judge or 'none'}; the board asks for {rule.judge or 'none'}"
+        yield f"the judge is {judge or 'none'}; the board requires {rule.judge or 'none'}"
     if config.system or config.words:
         yield "its prompts are not the suite's own"
     if any(finding.fault for finding in card.health):
@@ -127,11 +127,11 @@ def _subset_refusals(card: Card, rule: SuiteRule) -> Iterator[str]:
         or (rule.limit is not None and config.seed != rule.seed)
     ):
         expected = "all items" if rule.limit is None else f"{rule.limit} items of seed {rule.seed}"
-        yield f"it covers another subset; the board asks for {expected}"
+        yield f"it covers another subset; the board requires {expected}"
 
 
 def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
-    """Yield what shows that replies were not sampled as the card states."""
+    """Yield the evidence that replies were not sampled as the card states."""
     if counts.over_limit:
         yield f"{counts.over_limit} replies are longer than the card's max_tokens, {card.config.sampling.max_tokens}"
     is_sampled = (card.config.sampling.temperature or 0.0) > 0
@@ -143,26 +143,26 @@ def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
 
 
 def leak_refusals(counts: Counts) -> Iterator[str]:
-    """Yield what shows that the gold answers were known."""
+    """Yield the evidence that the gold answers were known."""
     if counts.gold_repeated >= max(MIN_GOLD_COPIES, MIN_GOLD_SHARE * counts.long_gold):
-        yield f"{counts.gold_repeated} of {counts.long_gold} long gold answers stand in the replies word for word"
+        yield f"{counts.gold_repeated} of {counts.long_gold} long gold answers appear verbatim in the replies"
     if counts.faulty >= MIN_FAULTY_ITEMS and counts.faulty_right == counts.faulty:
         yield f"it agrees with the gold answers of all {counts.faulty} items whose gold answer is known to be wrong"
 
 
 def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[EntryResult]) -> Iterator[str]:
     """Yield why a result is implausible. `others`: published entries of other models."""
-    head = result.headline
-    if head is None or head.value is None:
+    headline = result.headline
+    if headline is None or headline.value is None:
         yield "it has no headline"
         return
     if (
-        head.unit == "fraction"
-        and head.better == "higher"
-        and head.n >= MIN_CEILING_ITEMS
-        and head.value > rule.ceiling
+        headline.unit == "fraction"
+        and headline.better == "higher"
+        and headline.n >= MIN_CEILING_ITEMS
+        and headline.value > rule.ceiling
     ):
-        yield f"{head.metric} is {head.value:.3f}, above the plausible {rule.ceiling:g}"
+        yield f"{headline.metric} is {headline.value:.3f}, above the plausible {rule.ceiling:g}"
     rivals = [
         rival.value
         for other in others
@@ -171,13 +171,13 @@ def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[E
     ]
     if not rivals:
         return
-    gain = head.value - max(rivals) if head.better == "higher" else min(rivals) - head.value
+    gain = headline.value - max(rivals) if headline.better == "higher" else min(rivals) - headline.value
     if gain > rule.plausible_gain:
-        yield f"{head.metric} exceeds the best entry by {gain:.3f}, more than the plausible {rule.plausible_gain:g}"
+        yield f"{headline.metric} exceeds the best entry by {gain:.3f}, more than the plausible {rule.plausible_gain:g}"
 
 
 def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield whether a run was made on other data than the published entries of the suite."""
+    """Yield a refusal if a run used other data than the published entries of the suite."""
     for other in others:
         for suite in other.suites if other.status == "accepted" else ():
             if suite.label == result.label and suite.data_sha256 != result.data_sha256:
@@ -186,7 +186,7 @@ def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterato
 
 
 def copy_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield the entries of which a run is a copy. `others`: all earlier entries of other models."""
+    """Yield the entries from which a run is copied. `others`: all earlier entries of other models."""
     for other in others:
         for suite in other.suites:
             if suite.label == result.label and (why := copied(result.fingerprint, suite.fingerprint)):
@@ -194,7 +194,7 @@ def copy_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterato
 
 
 def reuse_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield the entries, of any model, that hold the same run."""
+    """Yield the entries, of any model, that contain the same run."""
     for other in others:
         if any(_is_same_run(result, suite) for suite in other.suites):
             yield f"run {result.run} is part of {other.entry} already"

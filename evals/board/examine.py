@@ -1,7 +1,7 @@
 """Examination of one entry: verify its bundles, score its replies again, and apply the board's rules to each run.
 
 It runs in a worker process with a deadline and a memory limit (`within_limits`). The entry is data: suites that
-are defined by code are refused, and no text of the entry appears in a message before it was checked.
+are defined by code are refused, and no text of the entry appears in a message before it has been checked.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Examination(Struct, kw_only=True):
     items: dict[tuple[str, str], Items] = {}
     """Values of single items by suite and protocol."""
     unverified: list[str] = []
-    """Runs that only the board's own data can verify, and they are not here."""
+    """Runs that only the board's own data, missing here, could verify."""
 
 
 def within_limits(function: Callable[..., Examination], *args: Any, seconds: int) -> Examination:
-    """Call an examination in a process of its own, with a deadline; whatever happens there becomes a refusal."""
+    """Call an examination in a separate process, with a deadline; whatever happens there becomes a refusal."""
     try:
         with Pool(1, memory_mib=MEMORY_MIB, timeout_s=seconds) as pool:
             examination: Examination = pool.call(function, *args, timeout_s=seconds)
@@ -165,7 +165,7 @@ def _records(bundle: Bundle) -> Iterator[Record]:
 
 
 def with_items(result: SuiteResult, values: Items) -> SuiteResult:
-    """Return a result with what its pages need of its items."""
+    """Return a result with the facts about its items that its pages need."""
     return structs.replace(
         result,
         items=len(values.values),
@@ -176,7 +176,7 @@ def with_items(result: SuiteResult, values: Items) -> SuiteResult:
 
 
 def published(card: Card) -> SuiteResult:
-    """Return what a result takes over from a verified card."""
+    """Return the parts of a result that a verified card states."""
     config = card.config
     return SuiteResult(
         suite=config.suite,

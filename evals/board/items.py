@@ -28,7 +28,7 @@ class Items(NamedTuple):
     """The items of a run under its headline metric."""
 
     sha256: str
-    """Hash of the ids; empty if the metric is no mean over items, so that there are no values."""
+    """Hash of the ids; empty if the metric is not a mean over items, so that there are no values."""
     values: NDArray[np.float64]
     """Mean over an item's repeats in the metric's unit, shape (items,); NaN if nothing was scored."""
     groups: list[str]
@@ -51,12 +51,12 @@ def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], re
     side = reduce_run(Side(points(briefs, golds, scorer), golds, repeats), metric)
     names = sorted(side.side.golds)
     values = [side.values[name].value if name in side.values else np.nan for name in names]
-    kept = [side.side.golds[name] for name in names]
+    golds_in_order = [side.side.golds[name] for name in names]
     return Items(
         sha256("\n".join(names).encode()).hexdigest(),
         np.array(values, dtype=np.float64),
-        [gold.group for gold in kept],
-        [sha256(gold.cluster.encode()).hexdigest()[:12] for gold in kept],
+        [gold.group for gold in golds_in_order],
+        [sha256(gold.cluster.encode()).hexdigest()[:12] for gold in golds_in_order],
         metric.pool == "macro",
         metric.width,
     )

@@ -60,7 +60,7 @@ class Levels(Struct, frozen=True, kw_only=True):
     challenges: tuple[Challenge, ...] = ()
 
     def of(self, entry: str, suite: str, protocol: str) -> tuple[Level, Challenge | None]:
-        """Return the level of a number, and the outcome of its challenge if there is one."""
+        """Return the level of a score, and the outcome of its challenge if there is one."""
         key = entry, suite, protocol
         challenge = next((c for c in self.challenges if (c.entry, c.suite, c.protocol) == key), None)
         if any(r.agrees and (r.entry, r.suite, r.protocol) == key for r in self.reruns):
@@ -84,7 +84,7 @@ def add_rerun(folder: Path, entry: str, run: Run) -> Path:
         )
     config = run.card.config
     if not any((config.suite, config.protocol) == (s.suite, s.protocol) for s in known[entry].suites):
-        raise UsageError(f"{entry} has no number of {config.suite} ({config.protocol})")
+        raise UsageError(f"{entry} has no score on {config.suite} ({config.protocol})")
     if board.rule_of(config.suite, config.protocol) is None:
         raise UsageError(f"{config.suite} ({config.protocol}) is not part of the board")
     path = folder / RERUNS / entry / rerun_name(config.suite, config.protocol)
@@ -100,7 +100,7 @@ def update(folder: Path, board: BoardPolicy, known: Mapping[str, EntryResult], g
         with path.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
         key = (path.parent.name, digest, rule.equivalence_margin)
-        reruns.append(earlier.get(key) or _compared(folder, path, digest, result, rule, board, gold))
+        reruns.append(earlier.get(key) or _compare_rerun(folder, path, digest, result, rule, board, gold))
     challenged = tuple(
         challenges.read(path, path.parent.name, result, board.challenge)
         for path, result, _ in _files(folder / outcome.FOLDER, outcome.file_name, board, known)
@@ -118,16 +118,19 @@ def rerun_name(suite: str, protocol: str) -> str:
 def _files(
     folder: Path, name_of: Callable[[str, str], str], board: BoardPolicy, known: Mapping[str, EntryResult]
 ) -> Iterator[tuple[Path, SuiteResult, SuiteRule]]:
-    """Yield every file `ENTRY/NAME` of a number, with the number and its rule."""
+    """Yield every file `ENTRY/NAME` of a suite's result, with the result and its rule."""
     for entry, known_result in sorted(known.items()):
-        numbers = {name_of(number.suite, number.protocol): number for number in known_result.suites}
-        for name, number in sorted(numbers.items()):
-            rule = board.rule_of(number.suite, number.protocol)
+        results_by_name = {
+            name_of(suite_result.suite, suite_result.protocol): suite_result
+            for suite_result in known_result.suites
+        }
+        for name, suite_result in sorted(results_by_name.items()):
+            rule = board.rule_of(suite_result.suite, suite_result.protocol)
             if rule is not None and (folder / entry / name).is_file():
-                yield folder / entry / name, number, rule
+                yield folder / entry / name, suite_result, rule
 
 
-def _compared(
+def _compare_rerun(
     folder: Path,
     path: Path,
     digest: str,
@@ -137,8 +140,8 @@ def _compared(
     gold: Path | None,
 ) -> Rerun:
     entry = path.parent.name
-    own = within_limits(examine_rerun, path, rule, board, gold, seconds=board.limits.seconds)
-    bare = Rerun(
+    examination = within_limits(examine_rerun, path, rule, board, gold, seconds=board.limits.seconds)
+    base = Rerun(
         entry=entry,
         suite=rule.name,
         protocol=rule.protocol,
@@ -146,25 +149,27 @@ def _compared(
         margin=rule.equivalence_margin,
         agrees=False,
     )
-    if reason := _incomparable(own, result):
-        return structs.replace(bare, reason=reason)
+    if reason := _incomparable(examination, result):
+        return structs.replace(base, reason=reason)
     submitted = items.read(folder, entry)[rule.name, rule.protocol]
-    evidence, n = evidence_of(result, submitted, _only(own))
+    evidence, n = evidence_of(result, submitted, _only(examination))
     interval = evidence.interval(LEVEL)
     if interval is None:
-        return structs.replace(bare, reason="too few items for an interval")
+        return structs.replace(base, reason="too few items for an interval")
     low, high = interval
     agrees = -rule.equivalence_margin < low and high < rule.equivalence_margin
-    return structs.replace(bare, agrees=agrees, difference=evidence.value, low=low, high=high, n=n)
+    return structs.replace(base, agrees=agrees, difference=evidence.value, low=low, high=high, n=n)
 
 
-def _only(own: Examination) -> Items:
-    return next(iter(own.items.values()))
+def _only(examination: Examination) -> Items:
+    return next(iter(examination.items.values()))
 
 
-def _incomparable(own: Examination, result: SuiteResult) -> str:
-    if own.refusals or own.unverified:
-        return [*own.refusals, *own.unverified][0]
+def _incomparable(examination: Examination, result: SuiteResult) -> str:
+    if examination.refusals or examination.unverified:
+        return [*examination.refusals, *examination.unverified][0]
     if not result.items_sha256:
-        return "the headline is no mean over items"
-    return "" if own.suites[0].items_sha256 == result.items_sha256 else "it was run on other items"
+        return "the headline is not a mean over items"
+    return (
+        "" if examination.suites[0].items_sha256 == result.items_sha256 else "it was run on different items"
+    )

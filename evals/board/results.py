@@ -70,7 +70,7 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint = Fingerprint()
     items: int = 0
     items_sha256: str = ""
-    """Hash of the ids of its items; empty if the headline is no mean over items. Their values: `items.py`."""
+    """Hash of the ids of its items; empty if the headline is not a mean over items. Their values: `items.py`."""
     macro: bool = False
     """Whether the headline is the unweighted mean over groups."""
     width: float | None = None
@@ -151,7 +151,7 @@ def read_all(folder: Path) -> dict[str, EntryResult]:
         result: EntryResult = read_json(path, EntryResult)
         if result.format != FORMAT or result.with_content_hash() != result or path.stem != result.entry:
             raise UsageError(
-                f"{path} was edited or is of another version; remove it to have it computed again"
+                f"{path} was edited or comes from another version; remove it to have it computed again"
             )
         results.append(result)
     results.sort(key=lambda result: (result.sequence, result.entry))

@@ -86,10 +86,10 @@ class Caller:
         self._requested_wait_s = 0.0
         """Longest `retry_after_s` that the server has requested during warm-up."""
         self._has_responded = False
-        """Whether the server has responded at all, be it with an error."""
+        """Whether the server has responded at all, even if only with errors."""
         self._probe_task: asyncio.Task[None] | None = None
         self._unresponsive = ""
-        """Message that the server does not respond; empty if it does."""
+        """Message saying that the server does not respond; empty if it does."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply | Failure | None:
         """Call until there is a reply or a final failure; return None if the run ends before."""
@@ -129,7 +129,7 @@ class Caller:
                 return reply if attempt == 1 else structs.replace(reply, attempts=attempt)
 
     def _is_final(self, error: Transient, attempt: int) -> bool:
-        """Return whether not to retry a call; before the first reply, a server that is warming up gets more time."""
+        """Return whether a call is not to be retried; before the first reply, a server that is warming up gets more time."""
         if self.replies:
             return attempt >= (MAX_ATTEMPTS_RATE_LIMITED if isinstance(error, RateLimit) else MAX_ATTEMPTS)
         if not isinstance(error, RateLimit):

@@ -192,8 +192,8 @@ def _output_tokens(
     if lengths:
         mean = fmean(tokens for tokens, _ in lengths.values())
         return round(calls * mean), False, "as long as in the newest earlier run"
-    if most := plan.config.sampling.max_tokens:
-        return calls * most, True, f"max tokens {most:,} each"
+    if max_tokens := plan.config.sampling.max_tokens:
+        return calls * max_tokens, True, f"max tokens {max_tokens:,} each"
     return None, False, ""
 
 

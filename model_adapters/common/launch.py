@@ -1,6 +1,6 @@
 """Command line and checks of an inference server started on this machine: vLLM, LMDeploy or SGLang.
 
-Each adapter's file describes its engine by an `Engine`. All functions block and need no event loop, as `evals run`, `evals
+Each adapter's file describes its engine by an `Engine`. All functions block and need no event loop, because `evals run`, `evals
 serve` and the replicas of a cluster use them. Environment variables:
 
     EVALS_ENGINE_PYTHON   Python interpreter of the engine; default: this one
@@ -135,7 +135,7 @@ def launch_spec(
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
-    """Raise UsageError for options that contain a secret, as process list, log, card and bundles would show it."""
+    """Raise UsageError for options that contain a secret: the process list, log, card and bundles would show it."""
     if name := secret_argument(arguments):
         raise UsageError(
             f"{name} among the engine's options: the process list, the card and the log would show it; pass secrets in "

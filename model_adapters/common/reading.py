@@ -13,11 +13,11 @@ from evals.model_adapters.common.weights import Checkpoint, render
 from evals.seams import Decoding, TokenReading
 from evals.types import Message, Prompt, Reply, Text
 
-ROWS = 16
+MAX_BATCH_ROWS = 16
 """Maximum number of replies in a batch."""
-BATCH_TOKENS = 4096
+MAX_BATCH_TOKENS = 4096
 """Maximum number of tokens in a batch of several replies, padding included."""
-LOGITS = 1 << 27
+MAX_LOGITS = 1 << 27
 """Maximum number of logits in memory; longer texts are read in pieces that share a cache of keys and values."""
 OPEN, CLOSE = "<think>", "</think>"
 UNMARKED = "its reasoning is recorded without the marks that enclosed it"
@@ -33,75 +33,75 @@ class Row(NamedTuple):
 
 
 def read(
-    loaded: Checkpoint,
+    checkpoint: Checkpoint,
     written: Sequence[tuple[Prompt, Reply]],
     decoding: Decoding,
     variables: Mapping[str, Any],
     *,
     stops: bool,
 ) -> list[TokenReading | ModelError]:
-    """Read replies in batches of similar length; `variables`: of the chat template.
+    """Read replies in batches of similar length; `variables`: those of the chat template.
 
     `stops`: whether stop sequences were set, so that a reply that ended by itself may have no end of the turn.
     """
-    if not loaded.processor.chat_template:
-        raise Rejected("the checkpoint has no chat template, by which the prompts would be rendered")
+    if not checkpoint.processor.chat_template:
+        raise Rejected("the checkpoint has no chat template, with which the prompts would be rendered")
     outcomes: list[TokenReading | ModelError | None] = [None] * len(written)
     rows: dict[int, Row] = {}
-    end = None if stops else end_of_turn(loaded, variables)
+    end = None if stops else end_of_turn(checkpoint, variables)
     for number, (prompt, reply) in enumerate(written):
         try:
             with foreign_code(
                 ModelError
             ):  # a template that refuses these roles, a text that cannot be encoded
-                rows[number] = tokens_of(loaded, prompt, reply, variables, end)
+                rows[number] = tokens_of(checkpoint, prompt, reply, variables, end)
         except ModelError as error:
             outcomes[number] = error
     for batch in batches(rows):
         for number, outcome in zip(
-            batch, _read_batch(loaded, [rows[n] for n in batch], decoding), strict=True
+            batch, _read_batch(checkpoint, [rows[n] for n in batch], decoding), strict=True
         ):
             outcomes[number] = outcome
     return [outcome for outcome in outcomes if outcome is not None]
 
 
 def tokens_of(
-    loaded: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], end: int | None
+    checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], end: int | None
 ) -> Row:
     """Tokenise a prompt, with its control tokens, and its reply, whose text holds none; raises ModelError."""
-    text = render(loaded, prompt, [], dict(variables))
-    tokens: list[int] = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
+    text = render(checkpoint, prompt, [], dict(variables))
+    tokens: list[int] = checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]
     start = len(tokens)
-    for part in _parts(loaded, prompt, reply, variables, text):
-        tokens = tokens + _encoded(loaded, part)
+    for part in _parts(checkpoint, prompt, reply, variables, text):
+        tokens = tokens + _encoded(checkpoint, part)
     if end is not None and reply.stop == "stop":
         tokens = [*tokens, end]
-    if len(tokens) > loaded.context:
-        raise Context(f"prompt and reply have more tokens than the context of {loaded.context}")
+    if len(tokens) > checkpoint.context:
+        raise Context(f"prompt and reply have more tokens than the context of {checkpoint.context}")
     if len(tokens) == start or not start:
-        raise ModelError("no token of it can be read")
+        raise ModelError("it has no token that can be read")
     return Row(tokens, start, reply.usage.output)
 
 
-def _encoded(loaded: Checkpoint, part: str) -> list[int]:
-    if part in (OPEN, CLOSE) and part in loaded.tokenizer.get_vocab():
-        return [int(loaded.tokenizer.convert_tokens_to_ids(part))]
-    return list(loaded.tokenizer(part, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+def _encoded(checkpoint: Checkpoint, part: str) -> list[int]:
+    if part in (OPEN, CLOSE) and part in checkpoint.tokenizer.get_vocab():
+        return [int(checkpoint.tokenizer.convert_tokens_to_ids(part))]
+    return list(checkpoint.tokenizer(part, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def _parts(
-    loaded: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
+    checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
 ) -> list[str]:
     """Return the text of a reply, the marks of its reasoning apart."""
     if reply.reasoning is None:
         return [reply.text] if reply.text else []
-    if CLOSE not in loaded.tokenizer.get_vocab() and CLOSE not in str(loaded.tokenizer.chat_template):
+    if CLOSE not in checkpoint.tokenizer.get_vocab() and CLOSE not in str(checkpoint.tokenizer.chat_template):
         raise ModelError(UNMARKED)
     opened = before.rstrip().endswith(OPEN)
     parts = [reply.reasoning] if opened else [OPEN, f"\n{reply.reasoning}"]
     if reply.stop == "length" and not reply.text:
         return parts
-    rest = _as_rendered(loaded, prompt, reply, variables, before)
+    rest = _as_rendered(checkpoint, prompt, reply, variables, before)
     if rest is not None:
         return rest
     parts[-1] += "\n"
@@ -109,7 +109,7 @@ def _parts(
 
 
 def _as_rendered(
-    loaded: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
+    checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
 ) -> list[str] | None:
     """Return a reply with reasoning as the chat template renders it in a conversation; None if it leaves that out."""
     reasoning = reply.reasoning or ""
@@ -118,7 +118,7 @@ def _as_rendered(
         for m in prompt.messages
     ]
     turns.append({"role": "assistant", "content": reply.text, "reasoning_content": reasoning})
-    whole = loaded.processor.apply_chat_template(turns, tokenize=False, **variables)
+    whole = checkpoint.processor.apply_chat_template(turns, tokenize=False, **variables)
     rest = str(whole).removeprefix(before)
     if rest == whole or not reasoning or reasoning not in rest or reply.text not in rest:
         return None
@@ -133,14 +133,16 @@ def _as_rendered(
     return [*opening, CLOSE, last + reply.text]
 
 
-def end_of_turn(loaded: Checkpoint, variables: Mapping[str, Any]) -> int | None:
+def end_of_turn(checkpoint: Checkpoint, variables: Mapping[str, Any]) -> int | None:
     """Return the token that ends a turn: of those that end a generation, the one that the chat template writes."""
-    eos = loaded.model.generation_config.eos_token_id
-    ends = {*(eos if isinstance(eos, list) else [eos]), loaded.tokenizer.eos_token_id} - {None}
+    eos = checkpoint.model.generation_config.eos_token_id
+    ends = {*(eos if isinstance(eos, list) else [eos]), checkpoint.tokenizer.eos_token_id} - {None}
     turns = Prompt(messages=(Message.user("Hello"), Message("assistant", (Text("Goodbye"),))))
-    after = render(loaded, turns, [], {**variables, "add_generation_prompt": False}).rpartition("Goodbye")[2]
-    tokens: list[int] = loaded.tokenizer(after, add_special_tokens=False)["input_ids"]
-    usual: int | None = loaded.tokenizer.eos_token_id
+    after = render(checkpoint, turns, [], {**variables, "add_generation_prompt": False}).rpartition(
+        "Goodbye"
+    )[2]
+    tokens: list[int] = checkpoint.tokenizer(after, add_special_tokens=False)["input_ids"]
+    usual: int | None = checkpoint.tokenizer.eos_token_id
     return next((token for token in tokens if token in ends), usual)
 
 
@@ -148,7 +150,9 @@ def batches(rows: Mapping[int, Row]) -> Iterator[list[int]]:
     """Yield the numbers of the rows of each batch, of similar length."""
     batch: list[int] = []
     for number in sorted(rows, key=lambda n: len(rows[n].tokens)):
-        if batch and (len(batch) == ROWS or len(rows[number].tokens) * (len(batch) + 1) > BATCH_TOKENS):
+        if batch and (
+            len(batch) == MAX_BATCH_ROWS or len(rows[number].tokens) * (len(batch) + 1) > MAX_BATCH_TOKENS
+        ):
             yield batch
             batch = []
         batch.append(number)
@@ -157,7 +161,7 @@ def batches(rows: Mapping[int, Row]) -> Iterator[list[int]]:
 
 
 def _read_batch(
-    loaded: Checkpoint, rows: Sequence[Row], decoding: Decoding
+    checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding
 ) -> list[TokenReading | ModelError]:
     """Read one batch, or its halves if memory is exceeded."""
     import torch
@@ -165,44 +169,47 @@ def _read_batch(
     try:
         return [
             reading(found, row.recorded)
-            for found, row in zip(_columns(loaded, rows, decoding), rows, strict=True)
+            for found, row in zip(_columns(checkpoint, rows, decoding), rows, strict=True)
         ]
     except torch.OutOfMemoryError:
         if len(rows) == 1:
             return [ModelError("out of memory")]
         torch.cuda.empty_cache()
         half = len(rows) // 2
-        return [*_read_batch(loaded, rows[:half], decoding), *_read_batch(loaded, rows[half:], decoding)]
+        return [
+            *_read_batch(checkpoint, rows[:half], decoding),
+            *_read_batch(checkpoint, rows[half:], decoding),
+        ]
 
 
-def _columns(loaded: Checkpoint, rows: Sequence[Row], decoding: Decoding) -> list[Any]:
+def _columns(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) -> list[Any]:
     """Return the columns of each row, computed piece by piece so that few logits are in memory."""
     import torch
 
     width = max(len(row.tokens) for row in rows)
-    ids = torch.full((len(rows), width), loaded.tokenizer.pad_token_id or 0)
+    ids = torch.full((len(rows), width), checkpoint.tokenizer.pad_token_id or 0)
     mask = torch.zeros_like(ids)
     for number, row in enumerate(rows):
         ids[number, : len(row.tokens)] = torch.tensor(row.tokens)
         mask[number, : len(row.tokens)] = 1
-    ids, mask = ids.to(loaded.model.device), mask.to(loaded.model.device)
-    found: list[list[Any]] = [[] for _ in rows]
+    ids, mask = ids.to(checkpoint.model.device), mask.to(checkpoint.model.device)
+    columns_by_row: list[list[Any]] = [[] for _ in rows]
     with torch.inference_mode():
-        for begin, logits in _logits(loaded.model, ids, mask, min(row.start for row in rows) - 1):
+        for begin, logits in _logits(checkpoint.model, ids, mask, min(row.start for row in rows) - 1):
             for number, row in enumerate(rows):
                 first = max(row.start - 1 - begin, 0)
                 last = min(len(row.tokens) - 1 - begin, logits.shape[1])
                 if first < last:
                     tokens = ids[number, begin + first + 1 : begin + last + 1].to(logits.device)
-                    found[number].append(columns(logits[number, first:last], tokens, decoding))
-    return [torch.cat(parts, dim=1) for parts in found]
+                    columns_by_row[number].append(columns(logits[number, first:last], tokens, decoding))
+    return [torch.cat(parts, dim=1) for parts in columns_by_row]
 
 
 def _logits(model: Any, ids: Any, mask: Any, needed: int) -> Iterator[tuple[int, Any]]:
     """Yield the logits from position `needed` on, with the position of the first: whole, or in pieces."""
-    many, width = ids.shape
+    row_count, width = ids.shape
     vocabulary = model.get_output_embeddings().weight.shape[0]
-    step = max(64, LOGITS // (many * vocabulary))
+    step = max(64, MAX_LOGITS // (row_count * vocabulary))
     skips = "logits_to_keep" in inspect.signature(model.forward).parameters
     pieces, cache = width > step, None
     for begin in range(0, width, step):

@@ -114,7 +114,7 @@ class ServerReader:
     async def _positions(self, before: list[int], own: list[int]) -> list[Position]:
         tokens = before + own
         if not own or not before:
-            raise Rejected("no token of it can be read")
+            raise Rejected("it has no token that can be read")
         if self._context is not None and len(tokens) >= self._context:
             raise Context(f"prompt and reply have {len(tokens)} tokens, the context {self._context}")
         completion = await self._post(

@@ -87,8 +87,8 @@ def test_levels_of_earlier_versions_are_read(board: Path) -> None:
         ({"protocol": "official"}, "it is of mmlu-pro (official)"),
         ({"alpha": 0.05}, "alpha is 0.05; the board allows 0.01"),
         ({"alpha": 0.05, "verdict": "different"}, "alpha is 0.05; the board allows 0.01"),
-        ({"alpha": 1e-9}, "alpha is 1e-09; the board asks for at least 0.001"),
-        ({"replies": 59}, "59 replies were read; the board asks for 60"),
+        ({"alpha": 1e-9}, "alpha is 1e-09; the board requires at least 0.001"),
+        ({"replies": 59}, "59 replies were read; the board requires 60"),
         ({"format": 2}, "format 2; this version reads 1"),
         ({"verdict": "proven"}, "unknown value 'proven'"),
         ({"verdict": "rerun"}, "unknown value 'rerun'"),
@@ -188,7 +188,7 @@ def test_the_policy_bounds_what_counts(board: Path) -> None:
     (board / policy.NAME).write_text(f"{text}[challenge]\nminimum_replies = 200\nmaximum_alpha = 0.05\n")
     assert policy.read(board).sha256 == before, "results of entries do not depend on it"
     boards.challenge(board, alpha=0.05, replies=100)
-    assert only(board).fault == "100 replies were read; the board asks for 200"
+    assert only(board).fault == "100 replies were read; the board requires 200"
     boards.challenge(board, alpha=0.05, replies=200)
     assert only(board).passed
 

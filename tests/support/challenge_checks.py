@@ -107,7 +107,7 @@ async def checkpoint(folder: str) -> dict[str, Any]:
     written = list(zip(PROMPTS, own, strict=True))
     together = await model.read_replies(written, greedy, Decoding(0.0))
     alone = [(await model.read_replies([pair], greedy, Decoding(0.0)))[0] for pair in written]
-    reading.LOGITS = 1 << 14
+    reading.MAX_LOGITS = 1 << 14
     pieces = await model.read_replies(written, greedy, Decoding(0.0))
     long = [(PROMPTS[0], Reply(text="word " * 4000)), written[0]]
     refused, beside = await model.read_replies(long, greedy, Decoding(0.0))

@@ -60,7 +60,9 @@ def compare(numbers: Mapping[str, SuiteResult], values: Mapping[str, Items | Non
     hashes = {result.items_sha256 for result in numbers.values()}
     known = {name: items for name, items in values.items() if items is not None and len(items.values)}
     if "" in hashes or len(known) < len(numbers):
-        return ColumnComparison({}, {}, "the metric is no mean over items; `evals compare` compares two runs")
+        return ColumnComparison(
+            {}, {}, "the metric is not a mean over items; `evals compare` compares two runs"
+        )
     if len(hashes) > 1:
         return ColumnComparison({}, {}, "the entrants were not run on the same items")
     evidence = _evidence(numbers, known)
