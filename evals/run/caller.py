@@ -105,7 +105,7 @@ class Caller:
                 if not self.replies:
                     raise
                 if isinstance(error, Gone | OutOfQuota):
-                    self._end(f"{error}; the same command goes on from here")
+                    self._end(f"{error}; run the same command again to continue")
                     return None
                 return failure_record("model", error, attempts=attempt)
             except Transient as error:

@@ -458,7 +458,7 @@ async def what_becomes(
         assert getattr(waited[0], "retry_after_s", None) == pytest.approx(wanted.wait_s, abs=1e-6)
     if wanted.outcome == "open":
         assert "q001" not in records
-        assert one.ended.endswith("the same command goes on from here")
+        assert one.ended.endswith("run the same command again to continue")
         return
     assert len(server.calls) == 3 + len(waited)
     assert set(records) == {"q000", "q001", "q002"}

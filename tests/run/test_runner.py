@@ -223,7 +223,7 @@ async def test_an_account_without_money_ends_the_run_and_leaves_the_rest_open(ma
     await one.run()
     assert len(made.records()) == 5  # no failures: the rest is asked on another day
     assert len(model.asked) == 6
-    assert one.ended == "HTTP 402: no money; the same command goes on from here"
+    assert one.ended == "HTTP 402: no money; run the same command again to continue"
 
 
 async def test_an_account_that_never_had_any_is_one_line(made: Made) -> None:
