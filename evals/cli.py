@@ -114,8 +114,8 @@ def _is_text(word: str) -> bool:
 
 
 _SIMPLIFICATIONS = (
-    (r"is not a valid (?:float|float range)\b", "is not a number"),
-    (r"is not a valid (?:integer|integer range)\b", "is not a whole number"),
+    (r"is not a valid float(?: range)?\b", "is not a number"),
+    (r"is not a valid integer(?: range)?\b", "is not a whole number"),
     (r"(\S+) is not in the range x>=(\S+?)\.$", r"must be at least \2, got \1"),
     (r"(\S+) is not in the range x>(\S+?)\.$", r"must be above \2, got \1"),
     (r"(\S+) is not in the range (\S+?)<=x<=(\S+?)\.$", r"must be from \2 to \3, got \1"),

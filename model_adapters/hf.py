@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from evals import profiles
@@ -101,17 +102,21 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
         self, written: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
     ) -> Sequence[TokenReading | ModelError]:
         """See `ReadsReplies`."""
-        loaded = await self.loaded()
+        loaded, cancelled = await self.loaded(), Event()
         with foreign_code(ModelError):
             async with self._computing:
-                return await asyncio.to_thread(
-                    reading.read,
-                    loaded,
-                    written,
-                    decoding,
-                    template_variables(sampling, self._switch),
-                    stops=bool(sampling.stop),
-                )
+                try:
+                    return await asyncio.to_thread(
+                        reading.read,
+                        loaded,
+                        written,
+                        decoding,
+                        template_variables(sampling, self._switch),
+                        stops=bool(sampling.stop),
+                        cancelled=cancelled,
+                    )
+                finally:
+                    cancelled.set()
 
 
 def next_batch(waiting: Sequence[PendingCall]) -> list[PendingCall]:

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from evals import load
 from evals.challenge import replies
 from evals.challenge.decoding import decoding_of, sampling_of, unstated
-from evals.challenge.outcome import ChallengeOutcome
+from evals.challenge.outcome import MAX_SECONDS, ChallengeOutcome
 from evals.challenge.reading import Readings, read
 from evals.challenge.replies import Choice, Source
 from evals.errors import Fatal, Rejected, UsageError
@@ -47,7 +47,7 @@ def challenge(
     except UsageError as error:
         return structs.replace(empty_outcome, reason=str(error))
     empty_outcome = structs.replace(empty_outcome, method="sampled" if decoding.temperature else "greedy")
-    if source.card.gated:
+    if source.card.gated and source.bundle_sha256:
         return structs.replace(
             empty_outcome, reason="replies of a gated suite are not in its bundle: name the run"
         )
@@ -91,7 +91,7 @@ def _none_left(choice: Choice) -> str:
     if not choice.left_out:
         return "it holds no reply"
     (why, many), *_ = choice.left_out.most_common(1)
-    return f"no reply can be read: {many} because {why}"
+    return f"no reply can be read: {why} ({many})"
 
 
 def _cannot_read(spec: str) -> str:
@@ -131,8 +131,15 @@ def _tested(
         left_out=left_out,
         retokenised=readings.retokenised,
         reading_s=seconds,
-        generation_s=sum(reply.seconds for reply in readings.replies) or None,
+        generation_s=_generation_s(readings),
     )
+
+
+def _generation_s(readings: Readings) -> float | None:
+    """Return the recorded time of generating the replies; None if it is not recorded, or impossible."""
+    seconds = [reply.seconds for reply in readings.replies]
+    total = sum(seconds)
+    return total if min(seconds, default=0) >= 0 and 0 < total <= MAX_SECONDS else None
 
 
 async def _read(

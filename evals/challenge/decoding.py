@@ -22,9 +22,14 @@ NEUTRAL: Mapping[str, Any] = {
 HARMLESS = frozenset({"max_completion_tokens", "stream", "user", "include_reasoning", "skip_special_tokens"})
 SAMPLERS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "stop")
 RENDERING = frozenset(
-    {"chat_template", "tokenize", "add_generation_prompt", "continue_final_message", "tools"}
-)
-"""Variables of a chat template that a submitter must not set for the reader."""
+    {
+        "chat_template", "tokenize", "add_generation_prompt", "continue_final_message", "tools", "messages", "conversation",
+        "documents", "self", "padding", "truncation", "max_length", "return_tensors", "return_dict",
+        "return_assistant_tokens_mask", "tokenizer_kwargs", "processor_kwargs", "load_audio_from_video", "sampling_rate",
+        "load_audio_backend",
+    }
+)  # fmt: skip
+"""Names that `apply_chat_template` of transformers takes for itself: a submitter must not set them for the reader."""
 
 
 def sampling_of(config: Config) -> Sampling:
@@ -37,12 +42,15 @@ def sampling_of(config: Config) -> Sampling:
         if name not in HARMLESS and not (name in NEUTRAL and value == NEUTRAL[name]):
             raise UsageError(f"the request field {name} may change what is drawn, which cannot be computed")
     for name in ("temperature", "top_p", "top_k", "min_p"):
-        if not isinstance(values.get(name, 0), int | float):
+        value = values.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise UsageError(f"the request field {name} is not a number")
     stop = values.pop("stop", sampling.stop)
-    stop = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    stop = (stop,) if isinstance(stop, str) else stop or ()
+    if not isinstance(stop, list | tuple) or not all(isinstance(text, str) for text in stop):
+        raise UsageError("the request field stop is not a list of texts")
     extra = {"chat_template_kwargs": template} if template else {}
-    return structs.replace(sampling, **values, stop=stop, extra=extra)
+    return structs.replace(sampling, **values, stop=tuple(stop), extra=extra)
 
 
 def _check_template(variables: Any) -> None:

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from evals import disk
 from evals.errors import UsageError
+from evals.records.store import slug
 from evals.validation import cause
 
 FORMAT = 1
@@ -24,7 +25,8 @@ quantisation of the same weights explain. `different`: by more. `untestable`: se
 
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
-Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
+MAX_SECONDS = 1e12
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 
 class ChallengeOutcome(Struct, frozen=True, kw_only=True):
@@ -73,8 +75,8 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
 
 
 def file_name(suite: str, protocol: str) -> str:
-    """Return the name of the outcome's file within an entry's folder."""
-    return f"{suite.replace(':', '-')}@{protocol}{SUFFIX}"
+    """Return the name of the outcome's file within an entry's folder; a bundle may state names that lead elsewhere."""
+    return f"{slug(suite.replace(':', '-'))}@{slug(protocol)}{SUFFIX}"
 
 
 def read(path: Path) -> ChallengeOutcome:
@@ -85,6 +87,22 @@ def read(path: Path) -> ChallengeOutcome:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {cause(error, ChallengeOutcome)}") from None
+
+
+def earlier(path: Path) -> ChallengeOutcome | None:
+    """Return the outcome that a path holds, or None; raises UsageError for another file, which must not be replaced."""
+    if not path.exists():
+        return None
+    try:
+        return read(path)
+    except UsageError:
+        raise UsageError(f"{path} is not the outcome of a challenge; it is not replaced") from None
+
+
+def supersedes(outcome: ChallengeOutcome, held: ChallengeOutcome) -> bool:
+    """Return whether an outcome replaces the one held: an untestable one does not replace a verdict on the same replies."""
+    same = (outcome.run, outcome.bundle_sha256) == (held.run, held.bundle_sha256)
+    return not (same and outcome.verdict == "untestable" != held.verdict)
 
 
 def write(path: Path, outcome: ChallengeOutcome) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from evals.commands import common
+from evals.plain import notice, one_line
 
 if TYPE_CHECKING:
     from evals.challenge.outcome import ChallengeOutcome
+    from evals.challenge.replies import Source
 
 EXIT_STATUS = {"consistent": 0, "close": 0, "different": 1, "untestable": 3}
 MEANING = {
@@ -41,7 +43,7 @@ MEANING = {
     "--alpha",
     default=0.01,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=common.FiniteRange(0, 1, min_open=True, max_open=True),
     help="Largest rate of false alarms.",
 )
 @click.option(
@@ -83,51 +85,58 @@ def challenge(
     request = ChallengeRequest(replies=replies, alpha=alpha, seed=seed)
     options = {"results": results, "trust_remote_code": trust_remote_code}
     with opened(bundle, results) as source:
+        path = _path(to, source)
+        held = outcomes.earlier(path) if path else None
         result = ask(source, model, request, options)
-        path = _path(to, result, source.folder)
-    if path is not None:
-        outcomes.write(path, result)
     if as_json:
         common.print_json(result)
     else:
-        _print(result, path)
+        _print(result)
+    if path is not None and held is not None and not outcomes.supersedes(result, held):
+        notice(f"{path} is not replaced: it holds the verdict {held.verdict} on the same replies")
+    elif path is not None:
+        outcomes.write(path, result)
+        if not as_json:
+            common.say(str(path), no_wrap=True)
     return EXIT_STATUS[result.verdict]
 
 
-def _path(to: Path | None, result: ChallengeOutcome, run: Path | None) -> Path | None:
+def _path(to: Path | None, source: Source) -> Path | None:
     """Return where the outcome is written: as given, else into the run's folder; None: nowhere."""
     from evals.challenge.outcome import SUFFIX, file_name
     from evals.challenge.summary import NAME
 
     if to is None:
-        return run / NAME if run else None
-    return to if to.suffix == SUFFIX else to / file_name(result.suite, result.protocol)
+        return source.folder / NAME if source.folder else None
+    config = source.card.config
+    return to if to.suffix == SUFFIX else to / file_name(config.suite, config.protocol)
 
 
-def _print(result: ChallengeOutcome, path: Path | None) -> None:
-    """Print what was read, what it tells and the verdict."""
-    common.say(
-        f"{result.suite} ({result.protocol}), run {result.run}: replies of {result.claimed}, read by {result.reader}"
-    )
+def _print(result: ChallengeOutcome) -> None:
+    """Print what was read, what it tells and the verdict: names and reasons of a bundle in one line each."""
+    suite, protocol, run, claimed = map(one_line, (result.suite, result.protocol, result.run, result.claimed))
+    common.say(f"{suite} ({protocol}), run {run}: replies of {claimed}, read by {result.reader}")
     if result.tokens:
         common.say(f"    read: {_read(result)}")
         common.say(f"    evidence: {_evidence(result)}")
     for why, many in sorted(result.left_out.items(), key=lambda entry: -entry[1]):
-        common.say(f"    left out: {many}, {why}")
+        common.say(f"    left out: {many}, {one_line(why)}")
     if result.retokenised:
         common.say(
-            f"    {result.retokenised} have another number of tokens than recorded: their text was tokenised otherwise"
+            f"    number of tokens differs from the recorded one: {_replies(result.retokenised)}, tokenised otherwise"
         )
-    common.say(f"{result.verdict}: {result.reason or MEANING[result.verdict]}")
-    if path is not None:
-        common.say(str(path), no_wrap=True)
+    common.say(f"{result.verdict}: {one_line(result.reason) or MEANING[result.verdict]}")
+
+
+def _replies(number: int) -> str:
+    return "1 reply" if number == 1 else f"{number} replies"
 
 
 def _read(result: ChallengeOutcome) -> str:
     cost = f"{result.reading_s:.1f} s"
     if result.generation_s:
         cost += f" ({result.reading_s / result.generation_s:.1%} of the calls that generated them)"
-    return f"{result.replies} replies, {result.tokens} tokens, {result.method}, by {result.backend}, seed {result.seed}, {cost}"
+    return f"{_replies(result.replies)}, {result.tokens} tokens, {result.method}, by {result.backend}, seed {result.seed}, {cost}"
 
 
 def _evidence(result: ChallengeOutcome) -> str:

@@ -149,7 +149,7 @@ def show(claim: str, results: Path, as_json: bool) -> None:
 @common.trust_option
 @click.option(
     "--within",
-    type=click.FloatRange(min=0, min_open=True),
+    type=common.FiniteRange(min=0, min_open=True),
     help="Equivalence margin in the metric's unit (0.02: two points); default: 0.02, or 2 % of the number.",
 )
 @common.results_option

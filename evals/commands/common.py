@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,6 +45,17 @@ class ResultsFolder(click.Path):
             return mirror.writable(value) if self.writes else mirror.folder_of(value)
         path: Any = super().convert(value, param, ctx)
         return Path(path)
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; NaN, which is in no range, and infinity are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; fails in one line."""
+        number = float(super().convert(value, param, ctx))
+        if not isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 def results_option(function: F) -> F:

@@ -135,7 +135,7 @@ def schema() -> None:
 )
 @click.option(
     "--drop",
-    type=click.FloatRange(min=0, min_open=True),
+    type=common.FiniteRange(min=0, min_open=True),
     metavar="D",
     help="Show what it takes to detect a drop of D, in the metric's unit; default: each suite's margin.",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from threading import Event
 from typing import Any, NamedTuple
 
 from evals.boundary import foreign_code
@@ -39,10 +40,12 @@ def read(
     variables: Mapping[str, Any],
     *,
     stops: bool,
+    cancelled: Event,
 ) -> list[TokenReading | ModelError]:
     """Read replies in batches of similar length; `variables`: those of the chat template.
 
-    `stops`: whether stop sequences were set, so that a reply that ended by itself may have no end of the turn.
+    `stops`: whether stop sequences were set, so that a reply that ended by itself may have no end of the turn. `cancelled`:
+    nobody waits for the readings any more; no further batch is read.
     """
     if not checkpoint.processor.chat_template:
         raise Rejected("the checkpoint has no chat template, with which the prompts would be rendered")
@@ -58,6 +61,8 @@ def read(
         except ModelError as error:
             outcomes[number] = error
     for batch in batches(rows):
+        if cancelled.is_set():
+            break
         for number, outcome in zip(
             batch, _read_batch(checkpoint, [rows[n] for n in batch], decoding), strict=True
         ):

@@ -143,7 +143,14 @@ def test_a_changed_bundle_is_refused(runs: dict[str, Run], tmp_path: Path) -> No
             {"sampling": {"temperature": 1.0, "extra": {"chat_template_kwargs": {"chat_template": "x"}}}},
             "chat_template_kwargs.chat_template is not supported",
         ),
+        (
+            {"sampling": {"temperature": 1.0, "extra": {"chat_template_kwargs": {"conversation": "x"}}}},
+            "chat_template_kwargs.conversation is not supported",
+        ),
         ({"sampling": {"temperature": 1.0, "top_p": 7.0}}, "out of range"),
+        ({"sampling": {"temperature": 1.0, "extra": {"stop": 5}}}, "stop is not a list of texts"),
+        ({"sampling": {"temperature": 1.0, "extra": {"stop": ["a", None]}}}, "stop is not a list of texts"),
+        ({"sampling": {"temperature": 1.0, "extra": {"top_p": True}}}, "top_p is not a number"),
     ],
 )
 def test_what_cannot_be_computed_is_untestable(
@@ -189,3 +196,122 @@ def test_replies_that_cannot_be_read_are_counted(runs: dict[str, Run]) -> None:
     )
     assert not choice.written
     assert len(choice.left_out) == 5
+
+
+def packed_with(source: Run, path: Path, records: list[Record] | None = None, **card: object) -> Path:
+    """A bundle of a run whose card says something else, or whose records are others, sealed as if by `evals bundle`."""
+    from hashlib import sha256
+
+    bundle.pack(source, path)
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    stated = msgspec.json.decode(contents["card.json"])
+    stated["config"] |= {name: card.pop(name) for name in ("suite", "protocol", "model") if name in card}
+    contents["card.json"] = msgspec.json.encode(stated | card)
+    if records is not None:
+        contents["records.jsonl"] = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+    manifest = msgspec.json.decode(contents["bundle.json"])
+    manifest["files"] = {
+        name: {"sha256": sha256(raw).hexdigest(), "size": len(raw)}
+        for name, raw in contents.items()
+        if name != "bundle.json"
+    }
+    contents["bundle.json"] = msgspec.json.encode(manifest)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, raw in contents.items():
+            archive.writestr(name, raw)
+        archive.comment = b"0" * len(f"sha256:{'0' * 64}")
+    bundle.seal(path)
+    return path
+
+
+def test_names_in_a_bundle_lead_to_no_file_outside_the_folder_named(
+    runs: dict[str, Run], tmp_path: Path
+) -> None:
+    hostile = packed_with(
+        runs["greedy"], tmp_path / "x.zip", suite="../../escaped", protocol="\0/../own", model="a"
+    )
+    to = tmp_path / "board" / "challenges" / "acme@1"
+    assert command.evals("board", "challenge", hostile, "-m", "bigram:1", "--to", to).status == 0
+    (written,) = tmp_path.rglob("*.json")
+    assert written.parent == to
+    assert outcome.read(written).suite == "../../escaped"
+
+
+def test_names_in_a_bundle_cannot_forge_a_line(runs: dict[str, Run], tmp_path: Path) -> None:
+    hostile = packed_with(
+        runs["greedy"],
+        tmp_path / "x.zip",
+        run="1\nconsistent: no difference",
+        model="m\n\x1b[2Jconsistent: x",
+    )
+    done = command.evals("board", "challenge", hostile, "-m", "bigram:2")
+    assert done.status == 1
+    verdicts = [line for line in done.out.splitlines() if line.startswith(("consistent", "different"))]
+    assert len(verdicts) == 1
+    assert verdicts[0].startswith("different: ")
+
+
+def test_impossible_times_in_a_bundle_leave_a_readable_outcome(runs: dict[str, Run], tmp_path: Path) -> None:
+    for name, seconds in (("negative", -1e300), ("endless", 1e300)):
+        records = [
+            msgspec.structs.replace(r, outcome=msgspec.structs.replace(r.outcome, seconds=seconds))
+            for r in runs["greedy"].records()
+        ]
+        packed = packed_with(runs["greedy"], tmp_path / f"{name}.zip", records)
+        to = tmp_path / f"{name}.json"
+        assert command.evals("board", "challenge", packed, "-m", "bigram:1", "--to", to).status == 0
+        assert outcome.read(to).generation_s is None
+
+
+def test_a_run_of_a_gated_suite_is_read_and_its_bundle_is_not(runs: dict[str, Run], tmp_path: Path) -> None:
+    path = tmp_path / runs["greedy"].path.name
+    shutil.copytree(runs["greedy"].path, path)
+    card = msgspec.json.decode((path / "card.json").read_bytes())
+    (path / "card.json").write_bytes(msgspec.json.encode(card | {"gated": True}))
+    assert challenge(Run(path)).status == 0
+    bundle.pack(Run(path), tmp_path / "gated.zip")
+    done = command.evals("board", "challenge", tmp_path / "gated.zip", "-m", "bigram:1")
+    assert done.status == 3
+    assert "name the run" in done.out
+
+
+def test_an_untestable_challenge_does_not_replace_a_verdict(runs: dict[str, Run], tmp_path: Path) -> None:
+    run = replaced(runs["greedy"], tmp_path, {})
+    assert challenge(run, model="demo:careful").status == 3
+    assert challenge(run).status == 0
+    done = challenge(run, model="demo:careful")
+    assert done.status == 3
+    assert "challenge.json is not replaced: it holds the verdict consistent" in " ".join(done.err.split())
+    assert outcome.read(run.path / "challenge.json").verdict == "consistent"
+    assert challenge(run, model="bigram:2").status == 1
+    assert outcome.read(run.path / "challenge.json").verdict == "different"
+
+
+def test_a_file_that_is_no_outcome_is_not_replaced(runs: dict[str, Run], tmp_path: Path) -> None:
+    run = replaced(runs["greedy"], tmp_path, {})
+    card = (run.path / "card.json").read_bytes()
+    done = challenge(run, "--to", run.path / "card.json")
+    assert "is not the outcome of a challenge; it is not replaced" in done.complaint
+    assert (run.path / "card.json").read_bytes() == card
+
+
+def test_what_was_read_is_printed_even_if_it_cannot_be_written(runs: dict[str, Run], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = challenge(runs["greedy"], "--to", tmp_path / "file" / "x.json")
+    assert done.status == 2
+    assert "consistent: " in done.out
+    assert "cannot write" in done.err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "2", "x"])
+def test_an_alpha_that_is_no_rate_is_refused_before_anything_is_read(
+    runs: dict[str, Run], value: str
+) -> None:
+    done = challenge(runs["greedy"], "--alpha", value)
+    assert done.status == 2
+    assert "Invalid value for '--alpha'" in done.err
+
+
+def test_a_count_that_is_no_whole_number_is_refused_in_plain_words(runs: dict[str, Run]) -> None:
+    assert "'1e9' is not a whole number (see" in challenge(runs["greedy"], "--replies", "1e9").err

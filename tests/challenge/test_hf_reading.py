@@ -75,6 +75,11 @@ def test_with_stop_sequences_no_end_of_the_turn_is_expected(found):
     assert found["with stop sequences"] == [len(found["tokens"]["truncated"])]
 
 
+def test_a_cancelled_reading_ends_with_its_batch(found):
+    """So that Ctrl-C does not wait until every reply is read."""
+    assert found["batches"] == 1
+
+
 def test_the_backend_is_named(found):
     assert found["backend"].startswith("transformers ")
 

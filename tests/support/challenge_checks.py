@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -132,9 +133,33 @@ async def checkpoint(folder: str) -> dict[str, Any]:
     }
 
 
+async def batches_after_cancelling(folder: str) -> int:
+    """Return the number of batches, of ten, that are read if the reading is cancelled during the first one."""
+    model, begun = hf.model(folder), 0
+    read_batch = reading._read_batch
+
+    def slowly(*arguments: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        time.sleep(0.2)
+        return read_batch(*arguments)
+
+    reading._read_batch = slowly
+    pairs = [(PROMPTS[0], REPLIES["plain"])] * (10 * reading.ROWS)
+    task = asyncio.create_task(model.read_replies(pairs, Sampling(), Decoding(0.0)))
+    while not begun:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    reading._read_batch = read_batch
+    return begun
+
+
 def _apart(some: Any, others: Any) -> float:
     return max(float(np.abs(a.logprob - b.logprob).max()) for a, b in zip(some, others, strict=True))
 
 
 if __name__ == "__main__":
-    print(json.dumps({**probabilities(), **asyncio.run(checkpoint(sys.argv[1]))}))
+    found = {**probabilities(), **asyncio.run(checkpoint(sys.argv[1]))}
+    print(json.dumps({**found, "batches": asyncio.run(batches_after_cancelling(sys.argv[1]))}))
