@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -136,23 +137,22 @@ async def checkpoint(folder: str) -> dict[str, Any]:
 async def batches_after_cancelling(folder: str) -> int:
     """Return the number of batches, of ten, that are read if the reading is cancelled during the first one."""
     model, begun = hf.model(folder), 0
-    read_batch = reading._read_batch
+    read_batch, loop, first = reading._read_batch, asyncio.get_running_loop(), asyncio.Event()
 
     def slowly(*arguments: Any) -> Any:
         nonlocal begun
         begun += 1
+        loop.call_soon_threadsafe(first.set)
         time.sleep(0.2)
         return read_batch(*arguments)
 
-    reading._read_batch = slowly
-    pairs = [(PROMPTS[0], REPLIES["plain"])] * (10 * reading.ROWS)
-    task = asyncio.create_task(model.read_replies(pairs, Sampling(), Decoding(0.0)))
-    while not begun:
-        await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_default_executor()
-    reading._read_batch = read_batch
+    pairs = [(PROMPTS[0], REPLIES["plain"])] * (10 * reading.MAX_BATCH_ROWS)
+    with patch.object(reading, "_read_batch", slowly):
+        task = asyncio.create_task(model.read_replies(pairs, Sampling(), Decoding(0.0)))
+        await first.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await loop.shutdown_default_executor()
     return begun
 
 
