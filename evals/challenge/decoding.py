@@ -69,7 +69,7 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
     elif adapter == "hf":
         sampling = _with_defaults(sampling, Sampling(temperature=0.0))
     if sampling.temperature is None:
-        raise UsageError("the temperature is the server's default, which the card does not say")
+        raise UsageError("the temperature is not recorded: a server's default, or that of imported replies")
     decoding = Decoding(
         temperature=max(float(sampling.temperature), 0.0),
         top_k=max(int(sampling.top_k or 0), 0),

@@ -62,7 +62,10 @@ def opened(name: str, results: Path) -> Iterator[Source]:
 
 
 def choose(records: Iterable[Record], many: int, seed: int) -> Choice:
-    """Return up to `many` replies that can be read: those with the smallest hash of seed, sample and repeat."""
+    """Return up to `many` replies that can be read: those with the smallest hash of seed, sample and repeat.
+
+    Raises DataError if one of them occurs twice: copies of a reply are no further evidence.
+    """
     left_out: Counter[str] = Counter()
     chosen: list[tuple[int, int, Written]] = []
     for number, record in enumerate(records):
@@ -75,6 +78,8 @@ def choose(records: Iterable[Record], many: int, seed: int) -> Choice:
         digest = sha256(f"{seed}\n{record.sample}\n{record.repeat}".encode()).digest()
         entry = (-int.from_bytes(digest, "big"), number, (record.prompt, outcome))
         (heapq.heappush if len(chosen) < many else heapq.heappushpop)(chosen, entry)
+    if len({rank for rank, *_ in chosen}) < len(chosen):
+        raise DataError("a reply occurs twice; `evals bundle verify` shows which")
     return Choice([written for *_, written in sorted(chosen, reverse=True)], left_out)
 
 

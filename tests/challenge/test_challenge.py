@@ -137,7 +137,7 @@ def test_a_changed_bundle_is_refused(runs: dict[str, Run], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("edit", "line"),
     [
-        ({"sampling": {"max_tokens": 60}}, "the temperature is the server's default"),
+        ({"sampling": {"max_tokens": 60}}, "the temperature is not recorded"),
         ({"sampling": {"temperature": 1.0, "extra": {"repetition_penalty": 1.1}}}, "repetition_penalty"),
         (
             {"sampling": {"temperature": 1.0, "extra": {"chat_template_kwargs": {"chat_template": "x"}}}},
@@ -315,3 +315,8 @@ def test_an_alpha_that_is_no_rate_is_refused_before_anything_is_read(
 
 def test_a_count_that_is_no_whole_number_is_refused_in_plain_words(runs: dict[str, Run]) -> None:
     assert "'1e9' is not a whole number (see" in challenge(runs["greedy"], "--replies", "1e9").err
+
+
+def test_copies_of_a_reply_are_refused(runs: dict[str, Run], tmp_path: Path) -> None:
+    packed = packed_with(runs["greedy"], tmp_path / "x.zip", list(runs["greedy"].records())[:5] * 12)
+    assert "a reply occurs twice" in command.evals("board", "challenge", packed, "-m", "bigram:1").complaint
