@@ -340,7 +340,7 @@ def without(column: str) -> dict[str, Any]:
             [without("options")],
             "row 1 lacks column 'options'; it has answer, category, question, question_id",
         ),
-        ([without("question")], "sample '1' has no question, so no model can be asked"),
+        ([without("question")], "sample '1' has no question, so no model can be called"),
         ([ROW, ROW], "sample id '1' occurs twice"),
         ([ROW | {"answer": "C"}], "question 1: the gold answer 'C' is not one of its options"),
         ([ROW | {"answer": ""}], "the gold answer '' is not one of its options"),

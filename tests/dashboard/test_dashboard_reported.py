@@ -44,7 +44,7 @@ def test_each_model_says_which_of_its_printed_scores_are_possible() -> None:
     assert words["mini"].startswith("1 of 2. aime:2024 84.58 is not a share of 30 answers: 8 ")
     assert "runs would fit" in words["mini"]
     assert words["large"] == "1 of 1"
-    assert words["judged"].startswith("not tested: its metric is no proportion of items")
+    assert words["judged"].startswith("not tested: its metric is not a proportion of items")
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,10 @@ def results(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("postgres one --out folder", "postgres writes to a store: --to, not --out"),
-        ("csv one --to x", "--to goes with mlflow and postgres"),
-        ("postgres one --experiment x", "--experiment with mlflow"),
-        ("csv one", "name a folder: --out DIR"),
+        ("postgres one --out folder", "postgres takes --to instead of --out"),
+        ("csv one --to x", "--to requires mlflow or postgres"),
+        ("postgres one --experiment x", "--experiment requires mlflow"),
+        ("csv one", "--out DIR is required"),
         ("mlflo one", "unknown format 'mlflo'; did you mean mlflow"),
         ("mlflow one", "name the tracking server: --to http://host:5000"),
         ("mlflow one --to http://me:hunter22@127.0.0.1:1", "holds no credentials"),

@@ -39,7 +39,7 @@ def card_of(done: Outcome) -> dict[str, Any]:
 
 def test_a_card_says_the_context_beside_that_of_the_published_numbers(vendor: FaultyServer) -> None:
     card = card_of(evals(*RUN, "-m", "intern:intern-s1"))
-    assert any("32,768 tokens here, 65,536 behind the published numbers" in note for note in card["notes"])
+    assert any("32,768 tokens, that of the published numbers 65,536" in note for note in card["notes"])
     assert all(call.body["thinking_mode"] is True for call in vendor.calls)
 
 

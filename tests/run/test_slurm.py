@@ -120,7 +120,7 @@ def test_a_sweep_can_be_detached(here: Path) -> None:
 def test_a_python_program_cannot_be_detached(here: Path) -> None:
     import evals as package
 
-    with pytest.raises(UsageError, match="detach is for `evals run`"):
+    with pytest.raises(UsageError, match="detach is only for `evals run`"):
         package.evaluate("gpqa", "demo:careful", sample=True, cluster="slurm", detach=True)
 
 

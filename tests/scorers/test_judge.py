@@ -427,7 +427,7 @@ def test_labels_of_the_same_run_correct_it_without_asking(tmp_path: Path) -> Non
     ("line", "words"),
     [
         ("{", "line 1"),
-        ('{"label": true}', "no id"),
+        ('{"label": true}', "expected an id"),
         ('{"label": true, "id": "1"}', "--run"),
         ("", "no labels"),
     ],

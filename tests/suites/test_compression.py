@@ -259,7 +259,7 @@ def test_a_server_counts(behaviour: object, at_least: float, tmp_path: Path) -> 
     ("answer", "kind"),
     [
         (error(404, "no such path"), "404"),
-        (Answer(200, b'{"ids": 3}'), "without a number"),
+        (Answer(200, b'{"ids": 3}'), "no token count"),
         (Answer(200, b'{"count": -1}'), "count"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_promise_made_after_the_run_is_broken(place: Path) -> None:
 
 def test_bad_input_is_one_line(place: Path) -> None:
     again = evals("gate", "promise", "policy.toml", "promise.json", "--sample")
-    assert (again.status, "not written over" in again.complaint) == (2, True)
+    assert (again.status, "not overwritten" in again.complaint) == (2, True)
     unknown = evals("gate", "promise", "policy.toml", "other.json", "--sample", "--suites", "gpqa")
     assert (unknown.status, "no suite gpqa" in unknown.complaint) == (2, True)
     for content in (
