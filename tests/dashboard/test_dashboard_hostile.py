@@ -205,6 +205,6 @@ def test_a_flip_opened_from_its_row_is_only_words(site: Site, watched: Watched) 
     watched.page.wait_for_timeout(2_000)
     box = grid.bounding_box()
     watched.page.mouse.click(box["x"] + 22, box["y"] + 52)  # the first row's mark
-    watched.page.get_by_text("only this reply has it").wait_for(timeout=30_000)
+    watched.page.get_by_text("only in this reply").wait_for(timeout=30_000)
     settle(watched.page)
     harmless(watched, site)

@@ -418,7 +418,7 @@ def test_a_parquet_that_says_it_is_huge_is_refused(tmp_path: Path) -> None:
     table_ = pa.concat_tables([pa.table(rows_)] * 4500)
     pq.write_table(table_, tmp_path / "details_mmlu_pro|0_2026-01-01T00-00-00.0.parquet", row_group_size=64)
     done = evals("import", tmp_path, "--sample", "--model", "m", "--results", tmp_path / "r")
-    assert "it would unpack to" in done.complaint
+    assert "it would decompress to" in done.complaint
 
 
 def test_a_table_of_another_kind_names_the_columns_that_it_lacks(tmp_path: Path) -> None:

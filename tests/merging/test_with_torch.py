@@ -20,7 +20,7 @@ from tools import mergekit_environment
 @pytest.mark.skipif(TORCH, reason="torch is installed: the tests run as they are")
 def test_the_tests_that_need_torch_pass_with_it():
     out = output_with(engine.python(), TESTS / "merging")
-    assert int(re.findall(r"(\d+) passed", out)[-1]) > 180
+    assert int(re.findall(r"(\d+) passed", out)[-1]) > 170
     assert "NOT TESTED WITHOUT TORCH" not in out
 
 

@@ -226,7 +226,7 @@ class Drawn(NamedTuple):
     metric: Metric
     found: Known
     estimand: Estimand
-    parts: tuple[Any, ...] = ()
+    pairings: tuple[Any, ...] = ()
     protocol: str = "strict"
     coverage: tuple[float, float] = (1.0, 1.0)
     tolerant: bool = False

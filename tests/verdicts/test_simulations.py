@@ -148,7 +148,7 @@ class Drawn(NamedTuple):
     rule: Entry
     metric: Metric
     found: Evidence
-    parts: tuple = ()
+    pairings: tuple = ()
     protocol: str = "strict"
     coverage: tuple[float, float] = (1.0, 1.0)
     tolerant: bool = False
