@@ -51,7 +51,8 @@ def refused(*words: object, **options: Any) -> str:
 
 
 def _files() -> set[Path]:
-    return {path for path in Path().rglob("*") if path.is_file()}
+    """Return all files here but those that Hypothesis keeps while it runs."""
+    return {path for path in Path().rglob("*") if path.is_file() and ".hypothesis" not in path.parts}
 
 
 def run(*words: object, model: str = RIGHT) -> Any:

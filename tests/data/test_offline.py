@@ -23,6 +23,7 @@ def test_an_unreachable_hub_is_said_at_once(
     def nowhere(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(-2, "Name or service not known")
 
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # it may have been imported offline
     monkeypatch.setattr(socket, "getaddrinfo", nowhere)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -700,7 +700,10 @@ def test_a_copy_without_its_card_is_named(results: Path) -> None:
         _ = run.card
 
 
-def test_a_results_folder_that_is_not_there_is_named_with_its_neighbour(tmp_path: Path) -> None:
+def test_a_results_folder_that_is_not_there_is_named_with_its_neighbour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the checkout has results once `make demo` has run
     (tmp_path / "results-week1").mkdir()
     with pytest.raises(
         StoreError, match=r"there is no folder .*results-wek1; did you mean .*results-week1\?"
