@@ -25,7 +25,7 @@ def test_the_demo_shows_its_point(
         "B (careful) is 62.5 points better on mmlu-pro",
         "no significant difference on gpqa:diamond",
         "right skeleton, wrong stereo: atom 6 (C) is R, should be S",
-        "✓ the same but for stereo",
+        "✓ same up to stereochemistry",
         "✗ regression: a suite lost significantly more than its margin",
         "dashboard --results",
     ):
