@@ -198,6 +198,29 @@ def test_ctrl_c_leaves_nothing_behind(ran: Path) -> None:
         os.kill(int((ran / "pid").read_text()), 0)
 
 
+def test_ctrl_c_while_the_peer_starts_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        """The signal arrives before the caller has the process."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    question = Question("A", {"gold": "A"})
+    with pytest.raises(KeyboardInterrupt):
+        score_replies(rules.rules("lm-eval", "mmlu-pro")[0], [question], slow)
+    assert started[0].poll() is not None
+
+
 def test_of_a_gated_suite_there_are_letters_alone(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -126,21 +127,45 @@ def _worker(
     rule: Rule, python: Path, folder: str, lines: IO[bytes], errors: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the worker; it is stopped at the end, with all processes that it started."""
+    process = None
+    try:
+        with _interrupts_deferred():
+            process = _start(rule, python, folder, lines, errors)
+        yield process
+    finally:
+        if process is not None:
+            _stop(process)
+
+
+def _start(
+    rule: Rule, python: Path, folder: str, lines: IO[bytes], errors: IO[bytes]
+) -> subprocess.Popen[bytes]:
     scripts = (WORKER_FOLDER / "worker.py", WORKER_FOLDER / f"of_{PEERS[rule.peer]}.py")
-    command = [str(python), "-I", *map(str, scripts)]
     environment = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     environment |= {"HOME": folder, "TMPDIR": folder, **OFFLINE_VARIABLES}
     try:
-        process = subprocess.Popen(
-            command, stdin=lines, stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=environment,
-            start_new_session=True,
+        return subprocess.Popen(
+            [str(python), "-I", *map(str, scripts)], stdin=lines, stdout=subprocess.PIPE, stderr=errors,
+            cwd=folder, env=environment, start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         raise UsageError(f"{python}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Deliver Ctrl-C after the block: one during `Popen` would leave a process that nobody stops."""
+    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread only
+        yield
+        return
+    received: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda signum, _: received.append(signum))
     try:
-        yield process
+        yield
     finally:
-        _stop(process)
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+    if received:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
