@@ -37,7 +37,7 @@ ROW = {"question_id": 1, "question": "q", "options": ["x", "y"], "answer": "B", 
 
 
 @pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_retries(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evals.calls.backoff.FIRST_S", 0.01)
     monkeypatch.setattr("evals.run.caller.WARM_UP_S", 0.1)
 
