@@ -60,7 +60,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("command", "expected"), list(blocks()))
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        pytest.param(*block, marks=pytest.mark.slow if " lm-eval:" in block[0] else ())  # loads all its tasks
+        for block in blocks()
+    ],
+)
 def test_a_mistake_is_answered_in_one_clear_line(
     place: Path, monkeypatch: pytest.MonkeyPatch, command: str, expected: str
 ) -> None:

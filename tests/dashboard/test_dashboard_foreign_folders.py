@@ -27,6 +27,8 @@ from evals.errors import StoreError
 from evals.records import store
 from tests.support.tables import table
 
+pytestmark = pytest.mark.slow  # a page takes a second
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:

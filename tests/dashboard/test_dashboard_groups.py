@@ -20,6 +20,8 @@ from evals.records.store import Run
 from evals.report.estimates import summarize
 from evals.suite import Suite
 
+pytestmark = pytest.mark.slow  # a page takes a second
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:

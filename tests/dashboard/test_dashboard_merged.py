@@ -15,6 +15,8 @@ from evals.model_adapters.scripted import Scripted
 from evals.records import store
 from tests.support.command import evals
 
+pytestmark = pytest.mark.slow  # a page takes a second
+
 
 def test_merged_models_and_experts_share_a_table(tmp_path: Path) -> None:
     some = [f"mergebench:{column}" for column in ("chartqa", "gqa", "textvqa", "vizwiz", "ocrvqa")]

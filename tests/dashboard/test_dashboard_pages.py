@@ -106,6 +106,7 @@ def test_a_sample_shows_prompt_reply_answer_gold_and_why(shown: Opener, results:
     assert any(box.label.startswith("Reasoning") for box in app.expander)
 
 
+@pytest.mark.slow
 def test_the_way_goes_through_the_filter_and_stays_in_the_url(shown: Opener, results: Path) -> None:
     wrong = items.filter_listing(items.listing([entry(results, "as", "mmlu-pro")]), outcomes={0: "wrong"})
     names = wrong["sample"].tolist()
@@ -121,11 +122,13 @@ def test_the_way_goes_through_the_filter_and_stays_in_the_url(shown: Opener, res
     assert again.button(key="step-P").disabled
 
 
+@pytest.mark.slow
 def test_a_sample_that_is_not_there_says_so(shown: Opener) -> None:
     app = shown("sample", run="as", suite="mmlu-pro", sample="<b>none</b>", repeat="x")
     assert "There is no sample <b>none</b> in this run." in said(app)
 
 
+@pytest.mark.slow
 def test_runs_stand_side_by_side_with_what_differs_marked(shown: Opener) -> None:
     app = shown("sample", run="as", suite="mmlu-pro", beside="some", differ="true")
     text = said(app)
@@ -134,6 +137,7 @@ def test_runs_stand_side_by_side_with_what_differs_marked(shown: Opener) -> None
     assert app.multiselect[0].value == ["some"]
 
 
+@pytest.mark.slow
 def test_repeats_are_walked_one_by_one(shown: Opener) -> None:
     app = shown("sample", run="repeats", suite="aime:2025")
     first = app.header[0].value
@@ -193,6 +197,7 @@ def test_two_runs_are_compared_in_numbers_quadrants_and_flips(shown: Opener, res
     assert len(flips) == sum(int(metric.value) for metric in app.metric[1:3])
 
 
+@pytest.mark.slow
 def test_a_flip_filter_is_in_the_url(shown: Opener) -> None:
     app = shown("compare", runs=["as", "some"], flip="only B")
     flips = app.dataframe[-1].value
@@ -200,11 +205,13 @@ def test_a_flip_filter_is_in_the_url(shown: Opener) -> None:
     assert "right" not in set(flips["A"])
 
 
+@pytest.mark.slow
 def test_a_chosen_flip_opens_side_by_side(shown: Opener) -> None:
     app = shown("compare", runs=["as", "some"], chosen=0)
     assert "only in this reply" in said(app)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_refused_with_the_reason(shown: Opener) -> None:
     app = shown("compare", runs=["as", "official"])
     assert [box.label for box in app.expander] == ["Not comparable: 1 suite"]
@@ -214,17 +221,20 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(shown: Opener) -> No
     assert "no suite in common" in said(app)
 
 
+@pytest.mark.slow
 def test_three_runs_are_compared_pair_by_pair(shown: Opener) -> None:
     app = shown("compare", runs=["as", "some", "evil"], pair="B → C")
     assert set(app.dataframe[0].value["pair"]) == {"A → B", "A → C", "B → C"}
     assert [metric.label for metric in app.metric][1:3] == ["only B", "only C"]
 
 
+@pytest.mark.slow
 def test_gated_runs_are_compared_without_answers(shown: Opener) -> None:
     app = shown("compare", runs=["gated", "gated-too"])
     assert not {"answer of A", "answer of B"} & set(app.dataframe[-1].value)
 
 
+@pytest.mark.slow
 def test_one_run_is_not_enough(shown: Opener) -> None:
     app = shown("compare", runs=["as"])
     assert "Select two to four" in said(app)
@@ -243,6 +253,7 @@ def test_a_suite_shows_groups_lengths_and_hard_items(shown: Opener, results: Pat
     assert "This needs comparable runs" in said(app)
 
 
+@pytest.mark.slow
 def test_no_page_draws_another_page_first(shown: Opener) -> None:
     """A page is drawn when its file is run: a page that imports another page's file would draw it."""
     import ast
@@ -256,6 +267,7 @@ def test_no_page_draws_another_page_first(shown: Opener) -> None:
             )
 
 
+@pytest.mark.slow
 def test_compare_opens_on_the_largest_difference(shown: Opener, results: Path) -> None:
     index = frames.index(results)
     known = pairs.candidates(index)
@@ -266,18 +278,21 @@ def test_compare_opens_on_the_largest_difference(shown: Opener, results: Path) -
     assert sizes == sorted(sizes, reverse=True)
 
 
+@pytest.mark.slow
 def test_runs_are_filtered(shown: Opener) -> None:
     app = shown("runs", on="aime:2025")
     assert set(app.dataframe[0].value["suite"]) == {"aime:2025"}
     assert "1 of 8 runs" in said(app)
 
 
+@pytest.mark.slow
 def test_a_suite_of_errors_names_its_unit(shown: Opener, results: Path) -> None:
     app = shown("suite", run="chem", suite="smolinstruct:FS")
     assert "Bundled sample items: not a benchmark score." in said(app)
     assert "This suite has no groups" in said(app)
 
 
+@pytest.mark.slow
 def test_a_broken_run_is_one_line(
     shown: Opener, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

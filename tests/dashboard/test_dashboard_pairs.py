@@ -19,6 +19,8 @@ from evals.records import store
 from evals.types import Metric
 from evals.verdicts.pairs import Side
 
+pytestmark = pytest.mark.slow  # a page takes a second
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:

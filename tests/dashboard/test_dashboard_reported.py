@@ -19,6 +19,8 @@ from evals.verdicts.reported import Claim
 from tests.support.command import evals
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow  # a page takes a second
+
 APP = ROOT / "dashboard" / "app.py"
 
 

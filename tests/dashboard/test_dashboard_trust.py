@@ -25,6 +25,8 @@ from evals.records import store
 from evals.records.card import Card, Promise, PromisedSuite
 from tests.support import synthetic_results
 
+pytestmark = pytest.mark.slow  # a page takes a second
+
 HOSTILE = "\x1b[31m<script>alert(1)</script> **bold** $x$ [a](javascript:b)"
 
 

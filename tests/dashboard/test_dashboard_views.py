@@ -18,6 +18,8 @@ from evals.dashboard import state
 from evals.dashboard.foreign.text import JOINER
 from tests.support import synthetic_results
 
+pytestmark = pytest.mark.slow  # a page takes a second
+
 Opener: TypeAlias = Callable[..., AppTest]
 APP = ROOT / "dashboard" / "app.py"
 

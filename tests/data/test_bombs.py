@@ -95,6 +95,7 @@ def test_a_cell_in_the_last_corner_of_a_sheet_is_no_million_rows(tmp_path: Path)
     assert len(rows) == 2
 
 
+@pytest.mark.slow
 def test_parquet_is_read_through_in_a_worker_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"a": ["x" * 1000] * 1000}), path)

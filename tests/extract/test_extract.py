@@ -226,8 +226,8 @@ def test_official_chain_on_llama_is_the_stored_prediction_but_for_random_filling
     ("model", "same", "silent", "other", "score"),
     [
         ("gemini-1.5-flash-002", 11_498, 414, 100, 0.6404),
-        ("Mistral-7B-Instruct-v0.2", 10_582, 1_377, 73, 0.2837),
-        ("Meta-Llama-3_1-8B-Instruct", 11_657, 365, 10, 0.4330),
+        pytest.param("Mistral-7B-Instruct-v0.2", 10_582, 1_377, 73, 0.2837, marks=pytest.mark.slow),
+        pytest.param("Meta-Llama-3_1-8B-Instruct", 11_657, 365, 10, 0.4330, marks=pytest.mark.slow),
     ],
 )
 def test_strict_against_the_official_chain(shared, model, same, silent, other, score):

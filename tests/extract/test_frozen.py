@@ -54,8 +54,8 @@ def test_official_numbers_of_matbench_are_read_as_ever() -> None:
     ("recording", "right"),
     [
         ("gemini-1.5-flash-002", 7693),
-        ("Mistral-7B-Instruct-v0.2", 3409),
-        ("Meta-Llama-3_1-8B-Instruct", 5210),
+        pytest.param("Mistral-7B-Instruct-v0.2", 3409, marks=pytest.mark.slow),
+        pytest.param("Meta-Llama-3_1-8B-Instruct", 5210, marks=pytest.mark.slow),
     ],
 )
 def test_the_letter_on_recorded_replies(recording: str, right: int, shared: Path) -> None:

@@ -18,6 +18,7 @@ from evals.extract.expression import normalise_expression, stated_expression
 from evals.extract.probability import probability
 from evals.extract.upstream.last_letter import letter as last_letter
 from evals.scorers.options import options_stated
+from tests.support.sizes import size
 
 OPTIONS = ("mitochondrion", "ribosome", "chloroplast", "nucleus")
 STATED = (
@@ -158,7 +159,7 @@ FILLER = (
 def test_replies_without_an_answer_are_read_as_nothing() -> None:
     rng = random.Random(1)
     read = []
-    for _ in range(10_000):
+    for _ in range(size(2_000, 10_000)):
         a, b, c = rng.sample("ABCD", 3)
         text = rng.choice(NOTHING).format(a=a, b=b, c=c, n=rng.randint(2, 9))
         text = text if text.startswith("analysis") else rng.choice(FILLER) + text
@@ -166,7 +167,7 @@ def test_replies_without_an_answer_are_read_as_nothing() -> None:
             text += "\n" + rng.choice(NOTHING[:6]).format(a=a, b=b, c=c, n=3)
         if (found := letter(text) or integer(text) or several(text)) is not None:
             read.append((found, text))
-    assert len(read) <= 5, sorted(set(read))[:20]
+    assert len(read) <= size(1, 5), sorted(set(read))[:20]
 
 
 NO_FORMULA = (
@@ -180,11 +181,11 @@ NO_FORMULA = (
 def test_replies_without_an_expression_are_read_as_nothing() -> None:
     rng = random.Random(2)
     read = []
-    for _ in range(5_000):
+    for _ in range(size(1_000, 5_000)):
         text = rng.choice(FILLER) + rng.choice(NO_FORMULA).format(n=rng.randint(2, 9), m=rng.randint(10, 19))
         if (found := expression(text)) is not None:
             read.append((found, text))
-    assert len(read) <= 2, sorted(set(read))[:20]
+    assert len(read) <= size(1, 2), sorted(set(read))[:20]
 
 
 TRAPS = ("answer ", "the answer is not B. ", "**", "`", "$", "(", "A,", "A and ", "\\boxed{", "选", "is ", "so the option ", "✅ ", "\\text{", "yes or no ", "answer:\n", "<answer>", '"answer": "', "1,000", "x = ", "\n", "答案", "答:", "[x] ", "- A. x\n", "because ", "C, since ", "the ribosome ", "→ ", "wait ", "{", "\\frac{", "<", "|", "A: false\n", "only C ", " or B", "correct: ", "option is ", '"option": "', "ᾳ", "İ", "\u200b", "é ", "0")  # fmt: skip

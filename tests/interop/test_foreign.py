@@ -86,6 +86,7 @@ def test_recordings_import_by_their_looks_with_the_published_counts(
     assert (run["counts"]["right"], run["origin"]) == (right, origin)
 
 
+@pytest.mark.slow
 def test_replies_judged_by_another_gold_answer_are_named(shared: Path, mirror: Path, tmp_path: Path) -> None:
     path = shared / "data" / "mmlu_pro" / "outputs" / "model_outputs_gemini-1.5-flash-002_5shots.zip"
     done = evals("import", path, "--data", mirror, "--protocol", "official", "--results", tmp_path)
@@ -417,6 +418,7 @@ def test_of_equal_questions_the_options_decide() -> None:
     assert finder.order("b", ["z", "w"]) is None
 
 
+@pytest.mark.slow
 @given(st.text(max_size=200))
 def test_normalised_words_stay_as_they_are(text: str) -> None:
     assert words(words(text)) == words(text)

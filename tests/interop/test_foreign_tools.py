@@ -170,6 +170,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
     return Imported(tmp_path_factory.mktemp("foreign"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path)
 def test_verdicts_are_those_of_the_model_that_was_asked(case: Case, imported: Any) -> None:
     assert formats.guess(FOREIGN / case.path) == case.form

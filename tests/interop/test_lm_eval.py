@@ -187,6 +187,7 @@ def test_parity_with_lm_eval_on_a_stand_in_for_vllm(here, tasks, server, task: s
         assert 0 < run["counts"]["unanswered"] < 40
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_again_and_replayed_without_asking(here, tasks, server) -> None:
     base, asked = server
     first = values(ours(base, "toy_mc"))
@@ -200,6 +201,7 @@ def test_a_run_is_scored_again_and_replayed_without_asking(here, tasks, server) 
     assert not asked
 
 
+@pytest.mark.slow
 def test_what_fails_is_in_no_mean(here, tasks) -> None:
     evals("run", "lm-eval:toy_gen", "-m", "scripted:call=test_lm_eval:half_fails", "--quiet")
     (run,) = runs(Path("results"))

@@ -13,7 +13,9 @@ from tests.support.command import evals
 SUITES = {"mmlu-pro": 16, "gpqa": 12, "aime:2025": 12, "matbench:expt_gap": 16, "smolinstruct:NC-I2S": 14}
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize(
+    "suite", [pytest.param(suite, marks=pytest.mark.slow) if ":expt" in suite else suite for suite in SUITES]
+)
 def test_every_item_has_a_reply_and_the_careful_one_is_better(here, suite: str) -> None:
     if suite.startswith("smolinstruct"):
         pytest.importorskip("rdkit", reason="the extra `chemistry` is not installed")

@@ -168,6 +168,7 @@ async def test_a_rate_limit_slows_one_server_down_and_the_others_take_over(tmp_p
     assert servers[1].asked >= 100
 
 
+@pytest.mark.slow
 async def test_three_servers_are_nearly_three_times_as_fast_as_one(tmp_path: Path) -> None:
     alone = await run(tmp_path / "1", several(Simulated(0.1)), count=480, concurrency=16)
     three = await run(

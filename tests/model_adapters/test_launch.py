@@ -119,6 +119,7 @@ def test_no_key_of_ours_reaches_the_server_of_a_standin(engine, monkeypatch):
     assert environment["VLLM_NO_USAGE_STATS"] == "1"
 
 
+@pytest.mark.slow
 def test_other_options_of_the_server_make_another_run_on_a_standin(engine, monkeypatch):
     first = run().json["runs"][0]
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--quantization fp8")
@@ -127,6 +128,7 @@ def test_other_options_of_the_server_make_another_run_on_a_standin(engine, monke
     assert "engine is --quantization fp8 and was not set" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_thinking_switch_is_the_server_s_own_on_a_standin(engine, name):
     assert run(f"{name}:weights/tiny", "--no-thinking", "--limit", 1).status == 0
@@ -140,6 +142,7 @@ def test_the_thinking_switch_is_the_server_s_own_on_a_standin(engine, name):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_tokens", [4050, 32_768])  # the prompt leaves less; more than the context itself
 @pytest.mark.parametrize("name", ENGINES)
 def test_max_tokens_beyond_the_context_are_the_context_s_rest_and_noted_on_a_standin(
@@ -151,6 +154,7 @@ def test_max_tokens_beyond_the_context_are_the_context_s_rest_and_noted_on_a_sta
     assert any(f"max_tokens {max_tokens} exceeds the context of 4096" in n for n in card["notes"])
 
 
+@pytest.mark.slow
 def test_a_context_that_is_too_small_is_the_sample_s_failure_on_a_standin(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "narrow")
     done = run("sglang:weights/tiny")
@@ -158,6 +162,7 @@ def test_a_context_that_is_too_small_is_the_sample_s_failure_on_a_standin(engine
     assert "maximum context length" in done.err
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_is_started_again_once_on_a_standin(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "once")
     monkeypatch.setenv("STANDIN_AGAIN_S", "4")  # longer than a call would be tried again
@@ -215,6 +220,7 @@ def test_no_orphan_whatever_ends_the_run_of_a_standin(engine, signum, behaviour)
         assert running.returncode == 130, err
 
 
+@pytest.mark.slow
 def test_no_orphan_when_the_watchdog_is_killed_beside_a_standin(engine):
     running = process(
         "run", "mmlu-pro", "--sample", "-m", "vllm:weights/tiny", STANDIN="stubborn", STANDIN_S="0.2"
@@ -236,6 +242,7 @@ def test_no_orphan_when_the_watchdog_is_killed_beside_a_standin(engine):
 # --- what bad input gets ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behaviour", "line"),
     [
@@ -258,6 +265,7 @@ def test_a_server_that_fails_is_one_line_and_nothing_is_left_of_a_standin(
     assert left(engine) == []
 
 
+@pytest.mark.slow
 def test_a_proxy_of_the_user_s_is_not_asked_for_a_server_of_this_machine_on_a_standin(engine, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("EVALS_ENGINE_START_S", "20")
@@ -278,6 +286,7 @@ def test_what_speaks_no_http_on_the_usual_port_is_no_server_of_the_model(engine)
         greeting.join()
 
 
+@pytest.mark.slow
 def test_a_server_that_never_gets_healthy_is_one_line_on_a_standin(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "deaf")
     monkeypatch.setenv("EVALS_ENGINE_START_S", "1")
@@ -298,6 +307,7 @@ def test_a_setting_that_cannot_be_read_is_one_line_that_names_it(engine, monkeyp
     assert run().complaint == line
 
 
+@pytest.mark.slow
 def test_a_port_that_somebody_took_is_another_one_on_a_standin(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "taken")
     assert run().json["runs"][0]["coverage"] == 1.0
@@ -356,6 +366,7 @@ def test_doctor_asks_for_the_engine_where_the_gpus_suffice(engine, monkeypatch):
 # --- serve and reuse ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_serve_prints_a_url_that_run_reuses_and_leaves_running_on_a_standin(engine):
     serving = process("serve", "vllm:weights/tiny", "--log", "here.log")
     assert serving.stdout is not None
@@ -376,6 +387,7 @@ def test_serve_prints_a_url_that_run_reuses_and_leaves_running_on_a_standin(engi
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_serve_passes_options_on_to_a_standin(engine, monkeypatch):
     monkeypatch.setenv("EVALS_ENGINE_ARGS", "--seed 1")
     serving = process(
@@ -421,6 +433,7 @@ def test_an_entry_of_a_process_that_ended_is_not_another_ones_with_its_id(engine
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_a_server_of_other_weights_or_of_a_stranger_is_not_reused(engine):
     serving = process("serve", "vllm:weights/tiny", "--log", "here.log")
     assert serving.stdout is not None
@@ -654,6 +667,7 @@ def test_settings_that_cannot_be_read_are_one_line(monkeypatch, name):
 # --- logs ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_of_a_log_without_end_the_end_is_read(tmp_path):
     weights = tmp_path / "tiny"
     weights.mkdir()
@@ -684,6 +698,7 @@ def test_a_log_is_read_for_its_cause(log, why):
     assert logs.cause(log) == why
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_at_its_first_sample_is_started_again_on_a_standin(engine, monkeypatch):
     """Before any reply a refused connection would end the run; here it is known to be the server's death."""
     monkeypatch.setenv("STANDIN", "once:1")
@@ -695,6 +710,7 @@ def test_a_server_that_dies_at_its_first_sample_is_started_again_on_a_standin(en
 # --- several models of one command --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_servers_of_this_machine_take_turns_beside_other_models_on_a_standin(engine, monkeypatch):
     started: list[server_process.ServerProcess] = []
     start = server_process.ServerProcess.start

@@ -406,7 +406,13 @@ OF_ADAPTERS: dict[str, list[str]] = {
 """What real vLLM and llama.cpp sent goes through the adapters that speak their protocol."""
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        name if name in ("server", "anthropic", "google") else pytest.param(name, marks=pytest.mark.slow)
+        for name in ADAPTERS
+    ],
+)
 async def test_what_becomes_of_an_answer(
     made: Callable[[str], Model],
     server: Server,

@@ -135,10 +135,15 @@ def both(upstream: Any, name: str, arguments: dict[str, Any], text: str) -> tupl
     return theirs, [score.value == 1.0, score.parts["loose"] == 1.0]
 
 
+DETECTS = {"language:response_language", "change_case:english_lowercase", "change_case:english_capital"}
+"""Instructions that detect a language: half a minute."""
 WITHOUT_DATA = sorted(set(OFFICIAL) - {SENTENCE_COUNT, "change_case:capital_word_frequency"})
 
 
-@pytest.mark.parametrize("name", WITHOUT_DATA)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in DETECTS else name for name in WITHOUT_DATA],
+)
 def test_as_the_harness_decides(name: str, upstream: Any) -> None:
     differences = []
     for arguments, text in itertools.product(CASES[name], texts()):

@@ -31,6 +31,7 @@ DISAGREE = {
 """Line of the file, from 0: why our verdict differs from lighteval's expectation."""
 
 
+@pytest.mark.slow
 def test_lighteval_cases(shared):
     path = shared / "data" / "extraction_cases" / "lighteval_extractive_match_cases.jsonl"
     differ = set()

@@ -54,7 +54,9 @@ def judged(run: str, shared: Path, mirror: Path, protocol: str) -> dict[str, Sco
     return found
 
 
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize(
+    "run", [pytest.param(run, marks=() if "random" in run else pytest.mark.slow) for run in RUNS]
+)
 def test_verdicts_equal_the_published_ones_item_by_item(run: str, shared: Path, mirror: Path) -> None:
     reports = shared / "data" / "chembench" / "reports"
     published = chembench_reports.published(

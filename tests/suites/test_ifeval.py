@@ -21,7 +21,13 @@ def test_the_bundled_prompts_cover_every_type_but_the_one_that_needs_data() -> N
     assert all(sample.meta["ideal"] for sample in samples)
 
 
-@pytest.mark.parametrize("protocol", ifeval.BENCHMARK.protocol_names)
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        name if name == "strict" else pytest.param(name, marks=pytest.mark.slow)
+        for name in ifeval.BENCHMARK.protocol_names
+    ],
+)
 def test_four_accuracies(protocol: str, tmp_path: Path) -> None:
     done = evals(
         "run", "ifeval", "--sample", "--protocol", protocol, "-m", 'scripted:"A lamp, and more."',

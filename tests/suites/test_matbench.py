@@ -35,6 +35,7 @@ def recorded(shared: Path, model: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @table("task", matbench.DEFAULT)
 @table("model", ["rf", "dummy", "gptchem"])
 def test_every_published_figure_of_every_fold_to_six_decimals(
@@ -234,6 +235,7 @@ def results_file(path: Path, tasks: dict[str, dict[str, Any]]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["gptchem", "rf"])
 def test_importing_a_leaderboard_file(model: str, shared: Path, mirror: Path, tmp_path: Path) -> None:
     path = shared / "data" / "matbench" / "results" / model / "results.json.gz"
@@ -250,6 +252,7 @@ def test_importing_a_leaderboard_file(model: str, shared: Path, mirror: Path, tm
         assert found[fold] == pytest.approx(part["scores"]["mae"], abs=5e-7)
 
 
+@pytest.mark.slow
 def test_tasks_without_data_are_named_and_left_out(tmp_path: Path) -> None:
     path = results_file(tmp_path / "r.json", {
         "matbench_steels": {f"ours-steels-{i:02d}": 500.0 for i in range(1, 13)},

@@ -35,6 +35,7 @@ def test_mean_and_majority_by_hand() -> None:
     assert baseline.majority(ROWS, ROWS[:1]) == [3.0]
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_other_folds_makes_the_imputed_error(tmp_path: Path) -> None:
     """A silent model is given the error of the training mean, so the baseline `mean` scores the same."""
     silent = evals(
@@ -44,7 +45,7 @@ def test_the_mean_of_the_other_folds_makes_the_imputed_error(tmp_path: Path) -> 
     assert headline(tmp_path, "mean", "matbench:steels", "--sample") == pytest.approx(imputed)
 
 
-@pytest.mark.parametrize("task", ["steels", "expt_gap"])
+@pytest.mark.parametrize("task", ["steels", pytest.param("expt_gap", marks=pytest.mark.slow)])
 def test_the_mean_is_the_recorded_dummy(task: str, shared: Path, mirror: Path, tmp_path: Path) -> None:
     published = json.loads((shared / "data" / "PUBLISHED_SCORES.json").read_text())
     wanted = next(

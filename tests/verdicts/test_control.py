@@ -33,6 +33,7 @@ def drawn(seed: int, *, cluster: int = 1) -> tuple[SuiteRun, SuiteRun, float]:
     return suite_run("subset", subset), suite_run("whole", whole), float(own.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", [1, 4])
 def test_it_is_unbiased_covers_and_is_more_precise(cluster: int) -> None:
     errors, plain, covered = [], [], 0

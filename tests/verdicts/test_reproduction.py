@@ -87,6 +87,7 @@ def test_the_caller_says_what_counts_as_no_difference() -> None:
     assert judged(0.80, 0.01, margin=0.08).verdict == "equivalent"
 
 
+@pytest.mark.slow
 def test_a_real_shift_of_five_points_is_hardly_ever_equivalent() -> None:
     # 198 items: the case, in which "consistent" was said of 69 %
     rng = np.random.default_rng(4)
