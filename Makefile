@@ -30,7 +30,7 @@ demo: $(VENV)/.demo  ## what the harness is for: the embedded model, two recorde
 	@EVALS=$(BIN)/evals $(BIN)/python -m tools.demo results/demo
 
 # One thread of linear algebra a worker: more only wait for each other.
-FAST := -m 'not slow and not nightly' -n auto --dist loadfile -q
+FAST := -m 'not slow and not nightly' -n auto --dist loadfile --no-loadscope-reorder -q
 
 test: $(VENV)/.dev  ## all fast tests
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST)
@@ -39,7 +39,7 @@ cover: $(VENV)/.dev  ## the same, with the coverage that CI asks for
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST) --cov
 
 slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -9, faults, figures
-	@$(BIN)/python -m pytest -m 'slow and not alone and not nightly' -n auto --maxprocesses 4 --dist loadfile -q
+	@$(BIN)/python -m pytest -m 'slow and not alone and not nightly' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -q
 	@$(BIN)/python -m pytest -m 'slow and alone and not nightly' -q
 
 nightly: $(VENV)/.dev $(VENV)/.demo engine mlflow challenge  ## everything, the longest checks too; writes docs/nightly.md

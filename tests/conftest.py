@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than there are cores: a third of a worker's time is spent waiting for other processes."""
     return (os.cpu_count() or 1) + 1
+
+
+LONGEST_FILES = (
+    "test_embedded", "test_dashboard_browser", "test_local_model", "test_dashboard_hostile", "test_hf_reading", "test_lm_eval",
+    "test_mlflow", "test_gates", "test_dashboard_pages", "test_launch", "test_merged_models", "test_hf", "test_wheel",
+    "test_merge_memory", "test_simulations", "test_site_browser", "test_with_torch", "test_with_timm", "test_matrix",
+    "test_secrets", "test_text", "test_cli_bad_input", "test_matbench", "test_baseline", "test_instructions", "test_suite",
+    "test_dashboard_views", "test_dashboard_foreign_folders",
+)  # fmt: skip
+"""Files that take longest, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, then those of most tests: one that begins last keeps a single worker busy."""
+    rank = {name: number for number, name in enumerate(LONGEST_FILES)}
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (rank.get(item.path.stem, len(rank)), -tests[item.path], str(item.path)))
 
 
 def pytest_collection_finish() -> None:

@@ -17,9 +17,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "nightly.md"
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+"""Tests of one file run in one worker; `tests/conftest.py` has the order of the files."""
 PARTS = {
-    "fast": ("-m", "not slow and not nightly", "-n", "auto", "--dist", "loadfile"),
-    "components": ("-m", "slow and not alone and not nightly", "-n", "2", "--dist", "loadfile"),
+    "fast": ("-m", "not slow and not nightly", "-n", "auto", *BY_FILE),
+    "components": ("-m", "slow and not alone and not nightly", "-n", "2", *BY_FILE),
     "alone": ("-m", "slow and alone and not nightly"),
     "nightly": ("-m", "nightly"),
 }

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import command
 from tests.support.paths import ROOT
+from tests.support.sizes import tiers
 
 pytest.importorskip("playwright", reason="NOT TESTED IN A BROWSER: playwright is not installed")
 pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed")
@@ -84,9 +85,15 @@ def window(browser: Any) -> Iterator[Any]:
     context.close()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", OPENED)
+VIEWS = [(width, theme) for width in WIDTHS for theme in ("light", "dark")]
+IN_CI = {(name, *VIEWS[number % len(VIEWS)]) for number, name in enumerate(OPENED)}
+"""Each page once, and each view of two pages."""
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "theme"),
+    tiers([(name, *view) for name in OPENED for view in VIEWS], slow=IN_CI.__contains__),
+)
 def test_a_page_opens(browser: Any, base: str, name: str, width: str, theme: str) -> None:
     context = browser.new_context(viewport={"width": WIDTHS[width], "height": 900}, color_scheme=theme)
     page = context.new_page()

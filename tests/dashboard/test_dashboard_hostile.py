@@ -167,7 +167,7 @@ def harmless(watched: Watched, site: Site) -> str:
     return str(found["text"])
 
 
-@pytest.mark.parametrize("mode", ["differ=true", "raw=true"])
+@pytest.mark.parametrize("mode", ["differ=true", pytest.param("raw=true", marks=pytest.mark.nightly)])
 def test_every_attack_on_the_sample_page_is_only_words(site: Site, watched: Watched, mode: str) -> None:
     watched.page.goto(f"{site.url}/sample?suite=mmlu-pro&run=evil-a&beside=evil-b&{mode}")
     settle(watched.page)

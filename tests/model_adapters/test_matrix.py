@@ -28,6 +28,7 @@ from tests.model_adapters.test_recorded import CHAT, EXPECTED, server_of
 from tests.support import protocols, toy
 from tests.support.loopback import Answer, Server
 from tests.support.protocols import ADAPTERS, Protocol, Says
+from tests.support.sizes import tiers
 from tests.support.tables import table
 
 KEY = "sk-very-secret-key"
@@ -408,10 +409,11 @@ OF_ADAPTERS: dict[str, list[str]] = {
 
 @pytest.mark.parametrize(
     "adapter",
-    [
-        name if name in ("server", "anthropic", "google") else pytest.param(name, marks=pytest.mark.slow)
-        for name in ADAPTERS
-    ],
+    tiers(
+        ADAPTERS,
+        fast=lambda name: name in ("server", "anthropic", "google"),
+        slow=lambda name: name in ("openai", "deepseek", "openrouter"),
+    ),
 )
 async def test_what_becomes_of_an_answer(
     made: Callable[[str], Model],

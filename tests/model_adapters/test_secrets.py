@@ -14,6 +14,7 @@ from evals.errors import UsageError
 from tests.support.command import evals, files_with
 from tests.support.faults import CUT, HTML, TORN, Answer, FaultyServer
 from tests.support.protocols import ADAPTERS, Protocol, Says
+from tests.support.sizes import tiers
 
 MARK = "sk-m4rked/key+with=9x7"
 """With characters that JSON and URLs write otherwise."""
@@ -59,11 +60,13 @@ def faults(protocol: Protocol) -> list[Answer]:
     ]
 
 
-FIRST_FAST = [name if name == "openai" else pytest.param(name, marks=pytest.mark.slow) for name in ADAPTERS]
-"""One adapter in the fast tests, every other one in the slow ones."""
+BY_PROTOCOL = tiers(
+    ADAPTERS, fast=lambda name: name == "openai", slow=lambda name: name in ("anthropic", "google")
+)
+"""One adapter in the fast tests, and one of each other protocol in the slow ones."""
 
 
-@pytest.mark.parametrize("adapter", FIRST_FAST)
+@pytest.mark.parametrize("adapter", BY_PROTOCOL)
 def test_a_marked_key_is_nowhere(here: Path, monkeypatch: pytest.MonkeyPatch, adapter: str) -> None:
     row = ADAPTERS[adapter]
     answers = faults(row.protocol)
@@ -219,7 +222,7 @@ class Echo(FaultyServer):
         return wire(self.make(self.sent[-1]), self.status, X_Echo="yes")
 
 
-@pytest.mark.parametrize("adapter", FIRST_FAST)
+@pytest.mark.parametrize("adapter", BY_PROTOCOL)
 def test_a_server_that_echoes_a_request_gives_no_secret_away(
     here: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
 ) -> None:

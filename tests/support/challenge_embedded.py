@@ -2,7 +2,7 @@
 
     CHALLENGE_PYTHON tests/support/challenge_embedded.py FOLDER
 
-Prints one line of JSON: outcomes by name. 42 replies greedily and 42 drawn at temperature 0.8, each of up to 32 tokens.
+Prints one line of JSON: outcomes by name. 24 replies greedily and 24 drawn at temperature 0.8, each of up to 32 tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from evals.types import Sampling
 
 TOPICS = (
     "photosynthesis", "plate tectonics", "the greenhouse effect", "DNA", "osmosis", "superconductors", "black holes",
-    "entropy", "catalysts", "the periodic table", "enzymes", "vaccines", "radioactive decay", "tides",
+    "entropy",
 )  # fmt: skip
 ASKED = ("What is {}?", "Why does {} matter?", "Give one everyday example that involves {}.")
 ROWS = [

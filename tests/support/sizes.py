@@ -1,8 +1,12 @@
-"""How large a simulation is: small in every check, at its full size in the nightly one."""
+"""How much of a check runs where: a part in `make test`, a part in CI, all of it in the nightly."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
 
 FULL = "EVALS_FULL_SIZE"
 """Environment variable that `make nightly` sets."""
@@ -11,3 +15,18 @@ FULL = "EVALS_FULL_SIZE"
 def size(ci: int, nightly: int) -> int:
     """Return the number of repetitions in this check."""
     return nightly if os.environ.get(FULL) else ci
+
+
+def tiers(
+    values: Iterable[Any], *, fast: Callable[[Any], bool] = lambda _: False, slow: Callable[[Any], bool]
+) -> list[Any]:
+    """Return parameters of a test: those that are `fast` run in `make test`, those that are `slow` in CI, others in the nightly."""
+    return [
+        value
+        if fast(value)
+        else pytest.param(
+            *(value if isinstance(value, tuple) else (value,)),
+            marks=pytest.mark.slow if slow(value) else pytest.mark.nightly,
+        )
+        for value in values
+    ]

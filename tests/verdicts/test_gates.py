@@ -8,7 +8,7 @@ import pytest
 
 from tests.performance import gates
 
-CI = 60
+CI = 30
 NIGHTLY = 2000
 PARTS = pytest.mark.parametrize("part", [gates.cells, gates.of_policies], ids=["suites", "policies"])
 

@@ -76,16 +76,16 @@ class Shape(NamedTuple):
 
 
 SHAPES = {
-    "aime 30x16": (Shape(30, repeats=16), size(600, 4000)),
-    "gpqa 198": (Shape(198, sharpness=0.5), size(600, 4000)),
-    "gpqa 198, rarely flips": (Shape(198, sharpness=0.1), size(600, 4000)),
-    "mmmu 900, macro": (Shape(900, strata=30, sharpness=0.5), size(600, 4000)),
-    "mmmu 900, clusters of 3": (Shape(900, cluster=3, sharpness=0.5), size(600, 4000)),
-    "gpqa 198, clusters of 6": (Shape(198, cluster=6, sharpness=0.5), size(600, 4000)),
-    "smolinstruct 7000, macro": (Shape(7000, strata=14, sharpness=0.3), size(200, 1000)),
-    "smolinstruct 7000, clusters of 7": (Shape(7000, cluster=7, sharpness=0.3), size(200, 1000)),
-    "mmlu-pro 12032": (Shape(12032, sharpness=0.15), size(200, 1000)),
-    "mmlu-pro 12032, clusters of 4": (Shape(12032, cluster=4, sharpness=0.15), size(200, 1000)),
+    "aime 30x16": (Shape(30, repeats=16), size(300, 4000)),
+    "gpqa 198": (Shape(198, sharpness=0.5), size(300, 4000)),
+    "gpqa 198, rarely flips": (Shape(198, sharpness=0.1), size(300, 4000)),
+    "mmmu 900, macro": (Shape(900, strata=30, sharpness=0.5), size(300, 4000)),
+    "mmmu 900, clusters of 3": (Shape(900, cluster=3, sharpness=0.5), size(300, 4000)),
+    "gpqa 198, clusters of 6": (Shape(198, cluster=6, sharpness=0.5), size(300, 4000)),
+    "smolinstruct 7000, macro": (Shape(7000, strata=14, sharpness=0.3), size(100, 1000)),
+    "smolinstruct 7000, clusters of 7": (Shape(7000, cluster=7, sharpness=0.3), size(100, 1000)),
+    "mmlu-pro 12032": (Shape(12032, sharpness=0.15), size(100, 1000)),
+    "mmlu-pro 12032, clusters of 4": (Shape(12032, cluster=4, sharpness=0.15), size(100, 1000)),
 }
 
 
@@ -106,7 +106,7 @@ def test_intervals_of_unchanged_models_cover_zero(name):
 
 
 @pytest.mark.parametrize(
-    ("n", "pairs"), [(198, size(600, 4000)), (900, size(600, 4000)), (7000, size(200, 1000))]
+    ("n", "pairs"), [(198, size(300, 4000)), (900, size(300, 4000)), (7000, size(100, 1000))]
 )
 def test_intervals_of_a_mean_absolute_error_cover_zero(n, pairs):
     rng = np.random.default_rng(20261123)
@@ -125,7 +125,7 @@ def test_intervals_of_a_mean_absolute_error_cover_zero(n, pairs):
 
 def test_the_bootstrap_of_a_whole_metric_covers_zero():
     rng = np.random.default_rng(20261124)
-    inside, pairs = 0, size(100, 500)
+    inside, pairs = 0, size(60, 500)
     for seed in range(pairs):
         truth = rng.normal(0, 1, 200)
         a, b = truth + rng.normal(0, 1, 200), truth + rng.normal(0, 1, 200)
@@ -186,7 +186,7 @@ def slack(rate: float, pairs: int) -> float:
 
 
 def test_unchanged_models_raise_no_alarm():
-    pairs = size(200, 1000)
+    pairs = size(100, 1000)
     rates = verdict_rates([0.0] * 5, pairs=pairs, seed=1)
     print("unchanged:", rates)
     assert rates["regression"] <= slack(0.05, pairs)
