@@ -39,8 +39,9 @@ cover: $(VENV)/.dev  ## the same, with the coverage that CI asks for
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST) --cov
 
 slow: $(VENV)/.dev $(VENV)/.demo  ## real components: the embedded model, kill -9, faults, figures
-	@$(BIN)/python -m pytest -m 'slow and not alone and not nightly' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -q
-	@$(BIN)/python -m pytest -m 'slow and alone and not nightly' -q
+	@$(BIN)/python -m pytest -m 'slow and not heavy and not alone and not nightly' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -q
+	@$(BIN)/python -m pytest -m 'heavy and not nightly' -n 2 --dist loadfile --no-loadscope-reorder -q
+	@$(BIN)/python -m pytest -m 'alone and not nightly' -q
 
 nightly: $(VENV)/.dev $(VENV)/.demo engine mlflow challenge  ## everything, the longest checks too; writes docs/nightly.md
 	@$(BIN)/python -m tools.nightly

@@ -21,8 +21,9 @@ BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 """Tests of one file run in one worker; `tests/conftest.py` has the order of the files."""
 PARTS = {
     "fast": ("-m", "not slow and not nightly", "-n", "auto", *BY_FILE),
-    "components": ("-m", "slow and not alone and not nightly", "-n", "2", *BY_FILE),
-    "alone": ("-m", "slow and alone and not nightly"),
+    "components": ("-m", "slow and not heavy and not alone and not nightly", "-n", "2", *BY_FILE),
+    "heavy": ("-m", "heavy and not nightly", "-n", "2", *BY_FILE),
+    "alone": ("-m", "alone and not nightly"),
     "nightly": ("-m", "nightly"),
 }
 """Name -> arguments of pytest."""
@@ -31,7 +32,7 @@ LONGER = {"EVALS_FUZZ_S": "600", "EVALS_KILLS": "50", "EVALS_FULL_SIZE": "1"}
 TITLE = "# The last nightly run"
 INTRODUCTION = (
     "Written by `make nightly` (`python -m tools.nightly PART` repeats one part); do not edit. `fast` is `make test`; "
-    "`components` and `alone` are `make slow`; `nightly` runs nowhere else."
+    "`components`, `heavy` and `alone` are `make slow`; `nightly` runs nowhere else."
 )
 HEAD = ("| part | passed | failed | skipped | minutes | date | commit |", "|---|--:|--:|--:|--:|---|---|")
 COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")

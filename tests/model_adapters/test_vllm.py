@@ -27,7 +27,7 @@ from tests.support import engine, hub
 from tests.support.paths import ROOT
 from tests.support.sizes import size
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 
 class Bench(NamedTuple):

@@ -23,7 +23,7 @@ from evals.records.store import Run, runs
 from tests.support import engine
 
 ray = pytest.importorskip("ray", reason="NOT TESTED: ray is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.heavy, pytest.mark.filterwarnings("ignore")]
 
 STANDIN = '''#!{python}
 """Stands in for an engine: parts meet at the first one's address, which then answers; the log says where each is."""
@@ -244,6 +244,7 @@ def test_not_enough_room_is_one_line(
     place.nothing_is_left()
 
 
+@pytest.mark.nightly  # a minute of waiting
 def test_gpus_that_others_hold_are_waited_for_and_said_in_one_line(place: Place, tmp_path: Path) -> None:
     held = ray.util.placement_group([{"GPU": 1}] * NODES, strategy="STRICT_SPREAD")
     ray.get(held.ready())

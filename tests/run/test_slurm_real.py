@@ -26,7 +26,7 @@ from tests.support.engine import family
 from tests.support.slurm import Slurm, controller
 
 pytest.importorskip("submitit", reason="NOT TESTED ON REAL SLURM: submitit is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 REPEATS, CONCURRENCY = 20, 4
 CALLS = 16 * REPEATS

@@ -59,7 +59,7 @@ def test_a_trial_of_edited_replies_edits_a_twentieth_of_the_sentences(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.heavy
 def test_a_small_instance_on_real_models(tmp_path):
     python = challenge_environment.python()
     if python is None:
