@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 BASE = "https://api.anthropic.com"
 PATH = "/v1/messages"
 MAX_TOKENS = 32_000
-"""Default limit of a reply; the API requires one."""
+"""Default `max_tokens`; the API requires a value."""
 MIN_THINKING_BUDGET = 1024
 _UNSUPPORTED = frozenset({"min_p", "seed"})
 _BUDGET = {"thinking": {"type": "enabled"}}
@@ -129,8 +129,8 @@ class Claude(HttpModel):
             "max_tokens": supported.max_tokens or MAX_TOKENS,
             **reasoning_fields,
         }
-        if tokens := thinking_budget(self.rule, sampling):
-            request["thinking"] = {**reasoning_fields["thinking"], "budget_tokens": tokens}
+        if budget := thinking_budget(self.rule, sampling):
+            request["thinking"] = {**reasoning_fields["thinking"], "budget_tokens": budget}
         if system := [part for m in prompt.messages if m.role == "system" for part in m.parts]:
             request["system"] = _content(system, images)
         request["messages"] = [

@@ -124,7 +124,7 @@ def mean(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
 
 
 def majority(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
-    """Predict the most frequent training target; ties: the smallest."""
+    """Predict the most frequent training target; of several, the smallest."""
     counts = Counter(row.target for row in training)
     highest = max(counts.values())
     return [min(target for target, count in counts.items() if count == highest)] * len(test_rows)
@@ -189,7 +189,7 @@ class CopyBaseline:
         return Reply(text=answer, usage=Usage(input=0, output=0), model=self.name)
 
     async def close(self) -> None:
-        """Do nothing."""
+        """Nothing to release."""
 
 
 PREDICTORS: dict[str, Predictor] = {"mean": mean, "majority": majority, "magpie-rf": magpie_rf}

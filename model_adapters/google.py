@@ -39,8 +39,8 @@ MAX_STOPS = 5
 _UNSUPPORTED = frozenset({"min_p"})
 
 
-def _thinking(**as_object: Any) -> dict[str, Any]:
-    return {"thinkingConfig": {"includeThoughts": True, **as_object}}
+def _thinking(**config: Any) -> dict[str, Any]:
+    return {"thinkingConfig": {"includeThoughts": True, **config}}
 
 
 RULES = (

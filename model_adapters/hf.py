@@ -1,6 +1,6 @@
 """Transformers in this process: `hf:internlm/Intern-S1-mini`, `hf:/folder/of/weights`; on CUDA, MPS or the CPU (extra `hf`).
 
-`hf:/weights.gguf` unpacks a file of llama.cpp (needs the package gguf): slow, but it can read recorded replies.
+`hf:/weights.gguf` unpacks a llama.cpp file (needs the package gguf): slow, but it can read recorded replies.
 
 Concurrent calls are batched by length. A reply does not depend on its batch: each row is sampled with its own seed, or
 greedily. A prompt that exceeds the context is rejected before anything is computed. Code from the weights' repository
@@ -75,7 +75,7 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
         length = token_count(loaded, text)
         require_fit(length, loaded.context)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        return await self._in_batch(PendingCall(text, images, sampling, length, future), loaded)
+        return await self._reply_in_batch(PendingCall(text, images, sampling, length, future), loaded)
 
     def _take_batch(self) -> list[PendingCall]:
         batch = next_batch(self._pending)
@@ -112,7 +112,7 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
                         written,
                         decoding,
                         template_variables(sampling, self._switch),
-                        stops=bool(sampling.stop),
+                        has_stops=bool(sampling.stop),
                         cancelled=cancelled,
                     )
                 finally:
@@ -141,10 +141,10 @@ async def _images(prompt: Prompt) -> list[Any]:
     from evals.data.media import payload
 
     images = []
-    for item in media:
-        if item.kind != "image":
-            raise ModelError(f"this adapter cannot send a {item.kind}")
-        _, raw = await payload(item)
+    for part in media:
+        if part.kind != "image":
+            raise ModelError(f"this adapter cannot send a {part.kind}")
+        _, raw = await payload(part)
         images.append(Image.open(BytesIO(raw)).convert("RGB"))
     return images
 
@@ -157,7 +157,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
     profile = profiles.find(f"hf:{rest}")
     folder = profiles.local_folder(rest)
     if folder is not None and is_gguf(str(folder)):
-        return _of_gguf(folder, rest)
+        return _gguf_model(folder, rest)
     if folder is not None and not (folder / "config.json").is_file():
         raise UsageError(f"hf:{rest}: no checkpoint there (config.json is missing)")
     return Transformers(
@@ -169,7 +169,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
     )
 
 
-def _of_gguf(path: Path, rest: str) -> Transformers:
+def _gguf_model(path: Path, rest: str) -> Transformers:
     if not path.is_file():
         raise UsageError(f"hf:{rest}: no such file")
     for package in ("gguf", "accelerate"):

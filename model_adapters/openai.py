@@ -17,13 +17,13 @@ from evals.extract import split_reasoning
 from evals.model_adapters.common.body import (
     as_object,
     calls_tool,
+    extract_reasoning,
     extract_text,
     merge_fields,
     parse_content,
     parse_count,
     parse_model_name,
 )
-from evals.model_adapters.common.body import extract_reasoning as reasoning_of
 from evals.model_adapters.common.faults import Envelope, error_in_200, invalid_response, is_error
 from evals.model_adapters.common.finish import parse_finish_reason
 from evals.model_adapters.common.http import Client, credentials
@@ -170,9 +170,8 @@ def _part(part: Part, media: Mapping[str, str]) -> dict[str, Any]:
     if part.kind == "structure" or part.sha256 not in media:
         raise ModelError(f"this adapter cannot send a {part.kind}")
     url = {"url": media[part.sha256]}
-    if (
-        part.kind == "time_series"
-    ):  # LMDeploy's format (@ 38b20fcc, vl/time_series_utils.py): .npy, time first
+    if part.kind == "time_series":
+        # LMDeploy's format (@ 38b20fcc, vl/time_series_utils.py): .npy, time first
         return {"type": "time_series_url", "time_series_url": {**url, "sampling_rate": part.rate_hz}}
     return {"type": "image_url", "image_url": url}
 
@@ -204,7 +203,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
         finish = TOOL_CALLS
     if refusal and not content.text:
         return Reply(text=refusal, stop="filter", **common)
-    reasoning = content.reasoning if content.reasoning is not None else reasoning_of(message)
+    reasoning = content.reasoning if content.reasoning is not None else extract_reasoning(message)
     if content.text is None and reasoning is None and stop == "stop" and finish != TOOL_CALLS:
         raise BadReply(f"200 with content null from {display_url}")
     text, inline_reasoning, unclosed = split_reasoning(content.text or "")
@@ -218,7 +217,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
 
 
 def restore_misparsed_text(reply: Reply) -> Reply:
-    """Return a reply whose text a server has misclassified as reasoning although reasoning was off, with its text restored.
+    """Restore the text of a reply that a server has misclassified as reasoning although reasoning was off.
 
     vLLM's `deepseek_r1` parser, with which Intern-S1-Pro is served, splits at `</think>`. With thinking off that tag is in
     the prompt, so the whole reply is returned as reasoning (vLLM 0.32.0, recorded in `tests/cases/recorded.jsonl`).

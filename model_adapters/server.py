@@ -73,7 +73,10 @@ class Server(Chat):
             self.accepts = self.accepts | {"time_series"}
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-        """See `LogProbs`; raises Fatal if the server does not support `echo`. The call includes the prompt alone."""
+        """See `LogProbs`; raises Fatal if the server does not support `echo`.
+
+        The prompt is also sent alone, to find out how many tokens it has.
+        """
         stripped_prompt = prompt.rstrip()
         if not stripped_prompt:
             raise Rejected("likelihoods need a prompt: the first token of a text has no likelihood")
@@ -105,7 +108,7 @@ class Server(Chat):
         """See `ReadsReplies`."""
         variables = template_variables(sampling, self.switch)
         reader = ServerReader(self.client, self.name, variables)
-        return await reader.read(written, decoding, stops=bool(sampling.stop))
+        return await reader.read(written, decoding, has_stops=bool(sampling.stop))
 
 
 def _prompt_logprobs(choice: _EchoChoice, text: str, url: str) -> _LogProbs:
@@ -124,7 +127,7 @@ def _prompt_logprobs(choice: _EchoChoice, text: str, url: str) -> _LogProbs:
 
 
 def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
-    """Return the sum over the tokens from `start`, in order, for the same rounding as lm-evaluation-harness."""
+    """Return the likelihood of the tokens from `start` on, summed in order so that it is rounded as in lm-evaluation-harness."""
     token_logprobs = [value if value is not None else math.nan for value in echo.token_logprobs[start:]]
     if not token_logprobs:
         raise Rejected(f"{text!r} adds no token to this prompt")
@@ -242,26 +245,26 @@ def _authorization(base: str, key: str | None) -> dict[str, str]:
 
 
 def _listing_failure(display_url: str, base: str, error: Exception) -> str:
-    """Return in one line why a server's models could not be listed, with a remedy."""
+    """Return one line on why a server's models could not be listed, with a remedy."""
     if not isinstance(error, HttpStatusError):
-        return _unreachable(display_url, base, error)
+        return _connection_failure(display_url, base, error)
     refusal = f"{display_url} answers {error.status}: {fault_message(error.body)}"
     if error.status in (401, 403):
         return f"{refusal}; the server requires a key: set EVALS_SERVER_KEY"
-    if error.status in (404, 405) and (likely := suggest_base_url(base)):
-        return f"{refusal}; base URLs mostly end in /v1: server:{likely}#NAME"
+    if error.status in (404, 405) and (suggestion := suggest_base_url(base)):
+        return f"{refusal}; base URLs usually end in /v1: server:{suggestion}#NAME"
     if error.status in (404, 405):
         return f"{refusal}; it does not list its models: check the address, or add #NAME to it"
     if error.status in (429, 503):
         return f"{refusal}; it is still busy or loading its model: try again later"
-    return f"cannot ask {display_url} what it serves ({error}); add #NAME to the URL"
+    return f"cannot list the models of {display_url} ({error}); add #NAME to the URL"
 
 
-def _unreachable(display_url: str, base: str, error: Exception) -> str:
-    """Return in one line why a call had no valid HTTP response."""
+def _connection_failure(display_url: str, base: str, error: Exception) -> str:
+    """Return one line on why a request got no valid HTTP response."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, ssl.SSLError) and base.startswith("https:"):
-        return f"{display_url} does not answer in TLS ({cause.reason or cause}): is the server's URL http:// instead?"
+        return f"{display_url} does not speak TLS ({cause.reason or cause}): is the server's URL http:// instead?"
     if isinstance(cause, OSError) and cause.errno is not None:
         return f"cannot reach {display_url}: {cause.strerror or cause}; is the server running there?"
-    return f"cannot ask {display_url} what it serves ({cause}); add #NAME to the URL"
+    return f"cannot list the models of {display_url} ({cause}); add #NAME to the URL"

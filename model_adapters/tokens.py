@@ -75,10 +75,10 @@ class TokenizeServer:
         self._client = client
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Request the tokens of each message."""
-        return _count_reply([await self._tokens(text) for text in _texts(prompt)], self.name)
+        """Request the token count of each message."""
+        return _count_reply([await self._count(text) for text in _texts(prompt)], self.name)
 
-    async def _tokens(self, text: str) -> int:
+    async def _count(self, text: str) -> int:
         body = {"model": self.name, "prompt": text, "content": text, "add_special_tokens": False}
         raw, _ = await self._client.post("/tokenize", body)
         try:
@@ -131,18 +131,18 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Tokenizer | Tokenize
 def _load_folder(folder: Path, *, trusted: bool) -> Tokenizer:
     if not folder.is_dir():
         raise UsageError(f"tokens:{folder}: no such folder")
-    name, file = folder.resolve().name, folder / "tokenizer.json"
+    name, tokenizer_file = folder.resolve().name, folder / "tokenizer.json"
     config = folder / "tokenizer_config.json"
     if (has_custom_code := config.is_file() and _has_custom_code(config)) and not trusted:
         raise UsageError(
             f"tokens:{folder}: its tokenizer runs code from that folder; review it, then add --trust-remote-code"
         )
-    if file.is_file() and not has_custom_code:
+    if tokenizer_file.is_file() and not has_custom_code:
         _require("tokenizers", str(folder))
         from tokenizers import Tokenizer as FastTokenizer
 
-        with foreign_code(lambda why: UsageError(f"{file}: {why}")):
-            tokenizer = FastTokenizer.from_file(str(file))
+        with foreign_code(lambda reason: UsageError(f"{tokenizer_file}: {reason}")):
+            tokenizer = FastTokenizer.from_file(str(tokenizer_file))
         return Tokenizer(
             name,
             lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids),
@@ -155,7 +155,7 @@ def _load_folder(folder: Path, *, trusted: bool) -> Tokenizer:
     _require("transformers", str(folder))
     from transformers import AutoTokenizer
 
-    with foreign_code(lambda why: UsageError(f"tokens:{folder}: {why}")):
+    with foreign_code(lambda reason: UsageError(f"tokens:{folder}: {reason}")):
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trusted)
     packages = ["transformers", "tokenizers"]
     return Tokenizer(
@@ -180,7 +180,7 @@ def _load_tiktoken(name: str) -> Tokenizer:
     encoding_name = MODEL_TO_ENCODING.get(name, name)
     if encoding_name not in tiktoken.list_encoding_names():
         raise UnknownName("tokenizer", name, [*known_names, "bytes"])
-    with foreign_code(lambda why: UsageError(f"tokens:{name}: its table cannot be loaded ({why})")):
+    with foreign_code(lambda reason: UsageError(f"tokens:{name}: its table cannot be loaded ({reason})")):
         encoding = tiktoken.get_encoding(encoding_name)
     return Tokenizer(
         name, lambda text: len(encoding.encode(text, disallowed_special=())), packages=["tiktoken"]

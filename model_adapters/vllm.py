@@ -33,6 +33,6 @@ ENGINE = Engine(
     ),
     environment={"VLLM_NO_USAGE_STATS": "1", "VLLM_ENGINE_READY_TIMEOUT_S": "10000"},
 )
-"""`python -m` instead of `vllm serve`: that command looks up the package's name, which differs in the CPU build."""
+"""Run by `python -m`, since `vllm serve` looks up the package's name, which differs in the CPU build."""
 model = partial(launched_model, ENGINE)
 """Return the model `vllm:NAME`; raises UsageError if it cannot run here."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.model_adapters import llamacpp
-from evals.model_adapters.common.token_probabilities import columns, reading
+from evals.model_adapters.common.token_probabilities import columns, make_reading
 from evals.seams import Decoding, TokenReading
 from evals.types import Reply
 from tools import vllm_environment
@@ -185,7 +185,7 @@ def read(loaded: Loaded, written: Sequence[Written], decoding: Decoding, *, batc
             for i, states in zip(chosen, hidden, strict=True):
                 start, reply = pairs[i]
                 logits = loaded.model.lm_head(states[len(start) - 1 : len(start) + len(reply) - 1])
-                found[i] = reading(columns(logits, torch.tensor(reply), decoding), None)
+                found[i] = make_reading(columns(logits, torch.tensor(reply), decoding), None)
     return [found[i] for i in range(len(pairs))]
 
 

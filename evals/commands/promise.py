@@ -15,7 +15,7 @@ from evals.commands import common
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.json")
 @click.option("--suites", multiple=True, metavar="SUITE", help="Only this suite; can be repeated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as in `evals run`.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the subset and of sampling.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed for subset and sampling.")
 @click.option("--repeats", type=click.IntRange(min=1), metavar="N", help="Repeats, as in `evals run`.")
 @click.option("--judge", default="", metavar="MODEL", help="Judge model, for judged protocols.")
 @common.data_options

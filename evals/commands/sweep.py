@@ -11,7 +11,7 @@ from evals.commands.common import note
 
 if TYPE_CHECKING:
     from evals.records.card import Card
-    from evals.run.sweep import Outcomes, Part
+    from evals.run.sweep import Part, SweepResult
 
 
 def run(
@@ -53,7 +53,7 @@ def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
     return 2 if all(entry.fault for entry in entries) else 0
 
 
-def _report(result: Outcomes, results: Path, *, as_json: bool) -> int:
+def _report(result: SweepResult, results: Path, *, as_json: bool) -> int:
     """Print models by suites, with further tables for suites with several repeat counts; return the exit status."""
     from evals.terminal import pivot
     from evals.terminal.layout import width

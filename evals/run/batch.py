@@ -74,22 +74,24 @@ class CollectedBatches:
 
     def add_results(self, run: Path, batch: LoggedBatch, results: Mapping[str, Reply | Exception]) -> None:
         """Store the results of a batch."""
-        used = Counter[str]()
+        tokens = Counter[str]()
         for index, (_, _, key) in enumerate(batch.samples):
             result = results.get(f"{batch.label}-{index}") or Expired(
                 "the batch ended without a result for this request"
             )
             self._results[key].append(result)
             if isinstance(result, Reply):
-                used.update({k: n for k in ("input", "output", "cached") if (n := getattr(result.usage, k))})
-        self._collected.append((run, LoggedChange(batch.label, closed="collected", tokens=dict(used))))
+                tokens.update(
+                    {kind: n for kind in ("input", "output", "cached") if (n := getattr(result.usage, kind))}
+                )
+        self._collected.append((run, LoggedChange(batch.label, closed="collected", tokens=dict(tokens))))
 
     def add_error(self, key: str, error: ModelError) -> None:
         """Store the error of a request that could not be built."""
         self._results[key].append(error)
 
     def queue(self, jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
-        """Return (job, position, repeat) of samples with a result, replies first: failures alone would end the run."""
+        """Return the (job, position, repeat) with a result, replies first, as a run ends if its first calls all fail."""
         unused = {key: deque(results) for key, results in self._results.items()}
         ranked: list[tuple[bool, tuple[int, int, int]]] = []
         for number, job in enumerate(jobs):
@@ -97,7 +99,7 @@ class CollectedBatches:
                 if request is None or unused.get(request.key):
                     failed = request is None or not isinstance(unused[request.key].popleft(), Reply)
                     ranked.append((failed, (number, position, repeat)))
-        return [entry for _, entry in sorted(ranked)]
+        return [address for _, address in sorted(ranked)]
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the stored reply; raises the stored error, which is not retried."""
@@ -112,13 +114,13 @@ class CollectedBatches:
         await self.model.close()
 
     def log_collected(self) -> None:
-        """Log the collected batches as stored on disk."""
+        """Log the batches as collected, once their replies are on disk."""
         for run, change in self._collected:
             append(run, change)
 
 
 def _open_requests(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]]:
-    """Yield the samples of a job without a reply and their requests; None if the prompt raises, which the runner records."""
+    """Yield (position, repeat) and request of each missing reply; None if building the prompt raises (the runner records it)."""
     for _, position, repeat in calling_order([job]):
         sample = job.samples[position]
         sampling = with_repeat_seed(job.sampling, repeat)
@@ -144,9 +146,10 @@ class _BatchCollector:
         self._batches = batches
         self._say, self._stop = say, stop
         self._active: list[tuple[Job, LoggedBatch]] = []
-        self._completed: dict[str, int] = {}
+        self._last_reported: dict[str, int] = {}
+        """Batch id -> number of completed requests that the user has been told."""
 
-    async def job(self, job: Job) -> None:
+    async def add_job(self, job: Job) -> None:
         """Resume the pending batches of a run, and submit its other samples that have no reply."""
         run = job.writer.path
         requests = {
@@ -237,20 +240,20 @@ class _BatchCollector:
         append(run, LoggedChange(label, id=batch.id))
         self._active.append((job, batch))
         self._say(
-            f"{job.suite.id}: batch {batch.id} of {len(lines)} submitted; you may interrupt, and collect it later"
+            f"{job.suite.id}: batch {batch.id} ({len(lines)} requests) submitted; you may interrupt and collect it later"
         )
 
     async def wait(self) -> None:
-        """Collect batches as they end, until all have or the user stops."""
+        """Collect batches as they end, until all have ended or the user interrupts."""
         pause_s = POLL_S
         while self._active:
-            for entry in list(self._active):
+            for job, batch in list(self._active):
                 try:
                     async with asyncio.timeout(DEADLINE_S):
-                        if await self._collect(*entry):
-                            self._active.remove(entry)
+                        if await self._collect(job, batch):
+                            self._active.remove((job, batch))
                 except (Transient, TimeoutError) as error:
-                    self._say(f"batch {entry[1].id}: {error or 'no answer'}; will be polled again")
+                    self._say(f"batch {batch.id}: {error or 'no answer'}; will be polled again")
             if not self._active or self._stop.is_set():
                 break
             try:
@@ -268,24 +271,24 @@ class _BatchCollector:
             self.collected.faults.append(f"batch {batch.id} was rejected: {state.fault}")
             return True
         if not state.ended:
-            if state.done > self._completed.get(batch.id, 0):
+            if state.done > self._last_reported.get(batch.id, 0):
                 self._say(f"{job.suite.id}: batch {batch.id}: {state.done} of {len(batch.samples)}")
-                self._completed[batch.id] = state.done
+                self._last_reported[batch.id] = state.done
             return False
         results = await self._batches.results(batch.id, job.sampling)
         if results and not any(name.startswith(f"{batch.label}-") for name in results):
             await self._replace_wrong_id(job, batch)
             return True
-        if await self._resubmitted_without_field(job, batch, results):
+        if await self._resubmit_without_field(job, batch, results):
             return True
         self.collected.add_results(run, batch, results)
         self._say(f"{job.suite.id}: batch {batch.id} collected, {len(results)} of {len(batch.samples)}")
         return True
 
-    async def _resubmitted_without_field(
+    async def _resubmit_without_field(
         self, job: Job, batch: LoggedBatch, results: Mapping[str, Reply | Exception]
     ) -> bool:
-        """Resubmit a batch in which every request was rejected for a field that the error names; return whether it was."""
+        """Resubmit a batch if every request was rejected for a field that the error names; return whether it was resubmitted."""
         refusals = [result for result in results.values() if isinstance(result, Rejected)]
         if not refusals or len(refusals) < len(results):
             return False
@@ -336,7 +339,7 @@ async def collect_batches(
     """Submit all samples without a reply, and wait for the results or `stop`; raises Fatal if every batch was rejected."""
     collector = _BatchCollector(model, batches, say, stop)
     for job in jobs:
-        await collector.job(job)
+        await collector.add_job(job)
     await collector.wait()
     collected = collector.collected
     if collected.faults and not collected.queue(jobs) and not collected.pending:

@@ -37,7 +37,7 @@ class LoggedBatch(Struct):
 
 
 class LoggedChange(Struct, omit_defaults=True):
-    """One line of `batches.jsonl`: what has changed in a batch."""
+    """One line of `batches.jsonl`: a change of a batch's state."""
 
     label: str
     at: float = 0.0
@@ -52,9 +52,9 @@ class LoggedChange(Struct, omit_defaults=True):
 def read_batches(run: Path) -> list[LoggedBatch]:
     """Read the batch log of a run; a truncated last line is ignored, as nothing was submitted after it."""
     batches: dict[str, LoggedBatch] = {}
-    for encode_request in _read_bytes(run).splitlines():
+    for line in _read_bytes(run).splitlines():
         try:
-            change = msgspec.json.decode(encode_request, type=LoggedChange)
+            change = msgspec.json.decode(line, type=LoggedChange)
         except msgspec.MsgspecError:
             continue
         batch = batches.setdefault(change.label, LoggedBatch(change.label, change.at, change.samples))
@@ -66,7 +66,7 @@ def read_batches(run: Path) -> list[LoggedBatch]:
 
 
 def _read_bytes(run: Path) -> bytes:
-    """Read the batch log of a run, empty if there is none; raises StoreError if it is not a file of bounded size."""
+    """Return the content of a run's batch log, empty if there is none; raises StoreError if it is unreadable or too large."""
     try:
         return disk.read_small(run / BATCHES, MAX_LOG_BYTES)
     except FileNotFoundError:
@@ -91,10 +91,11 @@ def batch_tokens(run: Path) -> dict[str, int]:
 def append(run: Path, change: LoggedChange) -> None:
     """Append a change to the batch log of a run, and wait until it is on disk; raises StoreError."""
     path = run / BATCHES
-    torn = (log := _read_bytes(run)) != b"" and not log.endswith(b"\n")
+    log = _read_bytes(run)
+    separator = b"" if not log or log.endswith(b"\n") else b"\n"
     try:
         with os.fdopen(disk.create(path, append=True), "ab") as stream:
-            stream.write((b"\n" if torn else b"") + _encode(change) + b"\n")
+            stream.write(separator + _encode(change) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:

@@ -17,7 +17,7 @@ class BatchCollection:
     """Waits for the batches of one model."""
 
     def __init__(self, *, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
-        """`say` receives progress, `warn` errors and the number of pending batches."""
+        """`say`: called with progress messages; `warn`: with errors and the number of pending batches."""
         self._say, self._warn = say, warn
         self._stop = asyncio.Event()
         self._task: asyncio.Task[Any] | None = None
@@ -47,7 +47,7 @@ class BatchCollection:
             self._loop.call_soon_threadsafe(self.interrupt)
 
     def interrupt(self) -> None:
-        """First time: end the wait. Second time: leave at once."""
+        """End the wait; if called again, cancel the task."""
         if self.interrupted and self._task is not None:
             self._task.cancel()
         self.interrupted = True

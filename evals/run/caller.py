@@ -65,7 +65,7 @@ class Caller:
         """`timeout_s`: deadline of one call; None: a minute and a tenth of a second per token of `max_tokens`.
 
         `stop`: set when the run ends; `end`: ends it; `on_back_off`: called when a call begins to wait for a retry, as
-        other calls may take its slot; `say`: tells the user about a wait for the server.
+        other calls may take its slot; `say`: notifies the user that the server is being waited for.
         """
         self.replies = 0
         """Number of calls with a reply."""
@@ -92,7 +92,7 @@ class Caller:
         """Message saying that the server does not respond; empty if it does."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply | Failure | None:
-        """Call until there is a reply or a final failure; return None if the run ends before."""
+        """Call until there is a reply or a final failure; return None if the run ends first."""
         attempt = 0
         while True:
             attempt += 1
@@ -129,7 +129,7 @@ class Caller:
                 return reply if attempt == 1 else structs.replace(reply, attempts=attempt)
 
     def _is_final(self, error: Transient, attempt: int) -> bool:
-        """Return whether a call is not to be retried; before the first reply, a server that is warming up gets more time."""
+        """Return whether a call should not be retried; before the first reply, a server that is warming up gets more time."""
         if self.replies:
             return attempt >= (MAX_ATTEMPTS_RATE_LIMITED if isinstance(error, RateLimit) else MAX_ATTEMPTS)
         if not isinstance(error, RateLimit):
@@ -156,25 +156,25 @@ class Caller:
         return now_s - self._failing_since
 
     @property
-    def has_failed_for_long(self) -> bool:
+    def has_exceeded_warm_up(self) -> bool:
         """Return whether calls have failed for at least `WARM_UP_S`."""
         return self._failing_since is not None and self.failing_s >= WARM_UP_S
 
     async def _until_ready(self, waiting: Awaitable[None]) -> bool:
         """Wait until the model is ready, without a deadline; return False if the run ends meanwhile."""
-        up, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
+        ready, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait({up, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not up.done():
+            await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
                 return False
-            await up
+            await ready
             return True
         finally:
             stop.cancel()
-            up.cancel()
+            ready.cancel()
 
     async def _call(self, prompt: Prompt, sampling: Sampling) -> Reply | None:
-        """Call once, when the concurrency limit allows it; return None if the run ends before."""
+        """Call once, when the concurrency limit allows it; return None if the run ends first."""
         limit_s = self._timeout_s or 60.0 + 0.1 * (sampling.max_tokens or 4096)
         deadline = self._deadlines.get(limit_s) or self._deadlines.setdefault(limit_s, Deadline(limit_s))
         while self._in_flight >= self._pace.limit:
@@ -212,7 +212,7 @@ class Caller:
     async def _probe_when_silent(self) -> None:
         """Probe a server that has not responded for `SILENCE_S`; abandon it if one token takes longer than `PROBE_S`.
 
-        For HTTP models without a deadline set by the user.
+        This applies only to HTTP models, and only if the user has set no deadline.
         """
         if not isinstance(self._model, Requests):
             return
@@ -226,8 +226,8 @@ class Caller:
         except (TimeoutError, Disconnected):
             if not self._has_responded and not self._stop.is_set():
                 self._unresponsive = (
-                    f"the server accepts calls and answers none: nothing in {SILENCE_S + PROBE_S:.0f} s, not even one "
-                    "token (--timeout S waits longer)"
+                    f"the server accepts calls but does not answer: not even one token in {SILENCE_S + PROBE_S:.0f} s "
+                    "(--timeout S waits longer)"
                 )
                 for deadline in self._deadlines.values():
                     deadline.expire()

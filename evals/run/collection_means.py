@@ -22,7 +22,7 @@ CONDITIONS: Mapping[str, Callable[[Card], object]] = {
 
 
 def collection_means(cards: Sequence[Card]) -> list[dict[str, Any]]:
-    """Return an entry for each model, collection and protocol of which at least half of the columns were run.
+    """Return an entry for each model, collection and protocol for which at least half of the columns have been run.
 
     The value is None while a column is missing. An incomplete entry is left out if a complete one contains all of its runs.
     """
@@ -110,10 +110,10 @@ def _column_value(column: Column, cards: Mapping[str, Card]) -> Interval | None:
 
 
 def marks_of(cards: Sequence[Card]) -> list[str]:
-    """Return labels of the restrictions of a mean of these runs: sample items, subsets, missing scores."""
+    """Return labels that qualify a mean over these runs: sample items, subsets, missing scores."""
     marks = ["sample items"] if cards[0].data == "sample" else []
     if cards[0].config.limit is not None:
         marks.append(f"subsets of {cards[0].config.limit} items")
     if (coverage := min(card.coverage for card in cards)) < 1:
-        marks.append(f"{100 * coverage:.1f} % scored at least")
+        marks.append(f"at least {100 * coverage:.1f} % scored")
     return marks

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from evals.errors import UsageError
 from evals.run.request import RunRequest, options
-from evals.run.request_extras import extra_body, headers
+from evals.run.request_extras import parse_extra_body, parse_headers
 
 BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "timeout", "concurrency")
 
@@ -15,8 +15,8 @@ def check(request: RunRequest) -> None:
     """Raise UsageError for options that exclude each other or are malformed."""
     for line in _conflicts(request):
         raise UsageError(line)
-    extra_body(request.extra_body)
-    headers(request.header)
+    parse_extra_body(request.extra_body)
+    parse_headers(request.header)
 
 
 def _conflicts(request: RunRequest) -> Iterator[str]:

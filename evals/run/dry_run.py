@@ -87,8 +87,8 @@ def forecast(session: Session) -> list[Forecast]:
     """Return a forecast for every suite and model of a request; raises UsageError for unreadable data."""
     return [
         suite_forecast
-        for named in session.models
-        for suite_forecast in _model_forecasts(session, named.spec, named.model)
+        for entry in session.models
+        for suite_forecast in _model_forecasts(session, entry.spec, entry.model)
     ]
 
 
@@ -108,7 +108,7 @@ def _model_forecasts(session: Session, spec: str, given_model: Model | None) -> 
     request, fault, model = session.request, "", given_model
     if model is None and not request.cluster:
         try:
-            model = session.model(spec)
+            model = session.create_model(spec)
         except UsageError as error:  # no key, server or GPU: the forecast is possible anyway
             fault = str(error)
     try:

@@ -60,5 +60,5 @@ class StoppingWatcher(Watcher):
         self._progress.record(job, record)
 
     def rescored(self, job: int) -> None:
-        """Forward that a reply was scored again."""
+        """Tell the progress display that a reply was scored again."""
         self._progress.rescored(job)

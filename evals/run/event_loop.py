@@ -91,5 +91,5 @@ async def in_thread(function: Callable[[], T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait({future})
         if not future.cancelled():
-            future.exception()  # retrieved: the cancellation is what ends the task
+            future.exception()  # marks it as retrieved; only the cancellation is raised
         raise

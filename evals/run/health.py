@@ -1,6 +1,6 @@
 """Checks for a broken run during the run: replies emptied by the server's parser, all truncated, or all identical.
 
-    empty      every reply is empty, or has all of its text in the reasoning: a fault, the score is meaningless
+    empty      every reply is empty, or has all of its text in the reasoning: a fault that makes the score meaningless
     truncated  every reply is truncated
     same       every reply is the same text
     unread     no answer could be extracted from 95 % of the first replies
@@ -102,9 +102,9 @@ class Health:
             )
         elif self._unfiltered >= MIN_REPLIES and self._empty == self._unfiltered:
             cause = (
-                "their text is all in the reasoning: the server's reasoning parser?"
+                "with all text in the reasoning: check the server's reasoning parser"
                 if self._reasoning_only
-                else "the server's parser or chat template?"
+                else "check the server's parser or chat template"
             )
             yield Finding(kind="empty", message=f"{self._all} are empty, {cause}", fault=True)
             return
@@ -113,7 +113,7 @@ class Health:
         if self._scored >= UNREAD_WINDOW and self._unread >= MAX_UNREAD * UNREAD_WINDOW:
             yield Finding(
                 kind="unread",
-                message=f"no answer was read in {self._unread} of the first {self._scored} replies",
+                message=f"no answer could be extracted from {self._unread} of the first {self._scored} replies",
             )
 
     @property

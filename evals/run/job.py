@@ -66,4 +66,4 @@ class Job(Struct, kw_only=True):
     stale: bool = False
     """Whether stored replies must be rescored: the scorer has changed, or some have no score."""
     reused: str = ""
-    """Message that a finished run is reused; empty if samples remain to be run."""
+    """Message saying that a finished run is reused; empty if samples remain to be run."""

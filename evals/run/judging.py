@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def make_judge(spec: str, *, name: str, price: Price | None) -> Judge:
-    """Return a judge; `name`: its spec without secrets; `price`: default: that of its profile."""
+    """Return a judge; `name`: its spec without secrets; `price`: None for the price in its profile."""
     from evals import load, profiles
     from evals.scorers.judge.judge import Judge
 
@@ -53,9 +53,9 @@ def with_judge(
             suite.judged
             and suite.upstream is not None
             and suite.upstream.judge_path
-            and (why := suite.upstream.missing_file())
+            and (reason := suite.upstream.missing_file())
         ):
-            raise UsageError(f"{suite.id}: {suite.protocol} uses upstream's judge prompt. {why}")
+            raise UsageError(f"{suite.id}: {suite.protocol} uses upstream's judge prompt. {reason}")
     judge = make_judge(spec, name=name, price=price)
     return [
         structs.replace(suite, scorers=with_judge(suite.scorers, judge)) if suite.judged else suite

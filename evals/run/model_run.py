@@ -76,7 +76,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     say: Callable[[str], None]
     """Show one line to the user."""
     create: Callable[[str], Model]
-    """Create the model of a spec; raises UsageError."""
+    """Create the model for a spec; raises UsageError."""
     quiet: bool
     finishing: asyncio.Lock
     """Held while metrics are computed: one model at a time, to save memory."""
@@ -99,7 +99,7 @@ class ModelRun:
     _created = False
 
     def __init__(self, context: RunContext, spec: str, model: Model | None) -> None:
-        """`model`: None if it is created when its runs begin."""
+        """`model`: None if it is to be created when its runs begin."""
         self.context, self.spec = context, spec
         self.request, self.suites = context.request, context.suites
         if model is not None:
@@ -116,13 +116,13 @@ class ModelRun:
     def _set_model(self, model: Model) -> None:
         request = self.request
         self.model = with_headers(
-            model, header=request.header, extra=request.extra_body, name=self.display_spec
+            model, header=request.header, extra_body=request.extra_body, name=self.display_spec
         )
         self._created = True
 
     @property
     def is_sequential(self) -> bool:
-        """Return whether the model waits for others of its kind, e.g. those on this machine, instead of running beside them."""
+        """Return whether the model runs after others of its kind, e.g. those on this machine, rather than concurrently."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
@@ -226,7 +226,7 @@ class ModelRun:
                 self._collected = await self._batch_collection.collect(self.model, self.jobs)
             runner = await drive(self._create_runner)
         except Fatal:
-            await in_thread(self.close_partial)
+            await in_thread(self.finalize_partial)
             raise
         async with self.context.finishing:
             return await in_thread(lambda: self.finish(runner))
@@ -274,7 +274,7 @@ class ModelRun:
         model = self._collected or self.model
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             job.notes += [*(self._stopping.notes if self._stopping else []), *notes_of(model)]
-            _close(job, runner, self.budget, health=tally.health)
+            _finalize(job, runner, self.budget, health=tally.health)
         self._report_failures(runner)
         return structs.replace(
             self._outcome(),
@@ -283,12 +283,12 @@ class ModelRun:
             unhealthy=self.request.strict_health and any(job.writer.card.health for job in self.jobs),
         )
 
-    def failed(self, error: EvalsError) -> Outcome:
+    def report_failure(self, error: EvalsError) -> Outcome:
         """Report an error that ends the runs of this model only, and return the outcome with its finished runs."""
         self.say(f"{error}; the other models are not affected")
         return structs.replace(self._outcome(finished=True), failed=str(error))
 
-    def left_out(self, reason: str) -> Outcome:
+    def report_skipped(self, reason: str) -> Outcome:
         """Report that the budget is spent, and return an outcome without runs."""
         self.say(f"not run: {reason}")
         return structs.replace(self._outcome(finished=True), left_out=reason)
@@ -302,11 +302,11 @@ class ModelRun:
             paths=[job.writer.path for job in jobs],
         )
 
-    def close_partial(self) -> None:
-        """Write the cards of runs that have records, after a fatal error."""
+    def finalize_partial(self) -> None:
+        """Finalize the runs that have records, after a fatal error."""
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             if self.runner is not None and tally.done:
-                _close(job, self.runner, self.budget, health=tally.health)
+                _finalize(job, self.runner, self.budget, health=tally.health)
 
     async def release(self) -> None:
         """Close all files, and the model if its runner has not done so."""
@@ -329,8 +329,8 @@ class ModelRun:
         for tally in self.progress.tallies:
             for line in tally.failure_lines():
                 self.context.print_line(line)
-        if runner.ended and not runner.interrupted:
-            self.say(f"ended early: {runner.ended}")
+        if runner.end_reason and not runner.interrupted:
+            self.say(f"ended early: {runner.end_reason}")
 
 
 def _check_data_path(request: RunRequest, suites: Sequence[Suite]) -> None:
@@ -370,7 +370,7 @@ def _warnings(job: Job) -> list[str]:
     return warnings
 
 
-def _close(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:
+def _finalize(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:
     """Finalize the run, compute its metrics, and write its card."""
     card = job.writer.card
     job.writer.finalize()

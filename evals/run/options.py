@@ -9,7 +9,7 @@ from evals.errors import UsageError
 from evals.run.budget import Budget, Spending
 from evals.run.job import Options
 from evals.run.request import RunRequest
-from evals.run.request_extras import extra_body
+from evals.run.request_extras import parse_extra_body
 from evals.types import Sampling
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) -> Budget:
-    """Return the budget of one model; raises UsageError for a limit on cost without a price.
+    """Return the budget of one model; raises UsageError if the cost is limited but the price is unknown.
 
     `spending`: limits and total of the command.
     """
@@ -37,7 +37,7 @@ def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) 
 
 
 def plan_options(request: RunRequest, profile: Profile | None = None) -> Options:
-    """Return the plan options of a request, with defaults of the model's profile."""
+    """Return the plan options of a request, with defaults from the model's profile."""
     if request.recommended and not (profile and profile.sampling):
         raise UsageError("--recommended: no profile states the sampling recommended for this model")
     return Options(
@@ -52,7 +52,7 @@ def plan_options(request: RunRequest, profile: Profile | None = None) -> Options
             top_p=request.top_p,
             max_tokens=request.max_tokens,
             thinking=request.thinking,
-            extra=extra_body(request.extra_body),
+            extra=parse_extra_body(request.extra_body),
         ),
         recommended=profile.recommended(thinking=request.thinking) if profile else Sampling(),
         force_recommended=request.recommended,

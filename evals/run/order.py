@@ -22,8 +22,8 @@ from evals.run.job import Job
 MIN_REPLIES = 16
 """Replies of a suite needed to estimate lengths in tokens; with fewer, only ranks are used."""
 MIN_CALLS, MAX_CALLS = 256, 50_000
-"""Queue sizes between which the order is updated during the run. In smaller queues it hardly matters; in larger ones the tail
-is a small part, and records in another order than the data's take memory."""
+"""Queue sizes between which the order is updated during the run. In smaller queues the order hardly matters; in larger ones
+the tail is a small part of the run, and records that are not in data order take memory."""
 SHRINKAGE = 8.0
 """Weight of the suite's regression line against the effect of a group, in replies."""
 RESORT_INTERVAL = 100.0
@@ -76,8 +76,8 @@ class Queue:
         """Update the expected lengths with a reply; sorts the queue again from time to time."""
         if not self._adaptive:
             return
-        number, position, _ = call
-        self._predictors[number].add(position, tokens)
+        job_index, position, _ = call
+        self._predictors[job_index].add(position, tokens)
         self._replies += 1
         if self._replies >= self._sort_at and (now := self._clock()) - self._started >= self._earliest_sort:
             self._sort_at = max(2 * self._sort_at, self._replies)
@@ -96,12 +96,12 @@ class Queue:
 def _data_order(jobs: Sequence[Job]) -> list[PlannedCall]:
     """Return the remaining calls: the first repeat of every suite in data order, then the second, and so on."""
     return [
-        (number, position, repeat)
+        (job_index, position, repeat)
         for repeat in range(max((job.repeats for job in jobs), default=0))
-        for number, job in enumerate(jobs)
+        for job_index, job in enumerate(jobs)
         if repeat < job.repeats
-        for position, name in enumerate(job.samples.ids)
-        if (name, repeat) not in job.done
+        for position, sample_id in enumerate(job.samples.ids)
+        if (sample_id, repeat) not in job.done
     ]
 
 
@@ -110,7 +110,7 @@ class LengthPredictor:
 
     def __init__(self, job: Job) -> None:
         self._groups = job.samples.groups
-        self._has_earlier = bool(job.lengths)
+        self._has_earlier_lengths = bool(job.lengths)
         self._predictor_values = _log_lengths(job) if job.lengths else array("d", map(log, job.samples.sizes))
         self._log_limit = log1p(job.sampling.max_tokens or 4096)
         self._suite_sums, self._group_sums = _Sums(), dict[str, _Sums]()
@@ -118,7 +118,7 @@ class LengthPredictor:
     @property
     def has_estimates(self) -> bool:
         """Return whether lengths can be estimated in tokens."""
-        return self._has_earlier or self._suite_sums.n >= MIN_REPLIES
+        return self._has_earlier_lengths or self._suite_sums.n >= MIN_REPLIES
 
     def add(self, position: int, tokens: float) -> None:
         """Add the length of a reply."""
@@ -129,12 +129,12 @@ class LengthPredictor:
             (self._group_sums.get(group) or self._group_sums.setdefault(group, _Sums())).add(x, y)
 
     def log_tokens(self) -> array[float]:
-        """Return the logarithm of the expected tokens of every sample; of `max_tokens` without any estimate."""
+        """Return the logarithm of the expected tokens of every sample; without estimates, of `max_tokens`."""
         if not self.has_estimates:
             return array("d", [self._log_limit]) * len(self._predictor_values)
         if self._suite_sums.n < MIN_REPLIES:
             return self._predictor_values
-        slope, mean_x, mean_y, variance = self._suite_sums.line()
+        slope, mean_x, mean_y, variance = self._suite_sums.fit_line()
         effects = {
             group: (sums.y - sums.n * mean_y - slope * (sums.x - sums.n * mean_x)) / (sums.n + SHRINKAGE)
             for group, sums in self._group_sums.items()
@@ -144,7 +144,7 @@ class LengthPredictor:
         return array("d", (intercept + slope * x + effects.get(group, 0.0) for x, group in pairs))
 
     def ranks(self) -> array[float]:
-        """Return the rank of each sample's expected length in the suite, from 0 to 1; ties: the first sample ranks higher."""
+        """Return the rank of each sample's expected length in the suite, from 0 to 1; of equal ones, the first ranks higher."""
         values = self.log_tokens() if self.has_estimates else self._predictor_values
         ranks = array("d", [0.0]) * len(values)
         for rank, position in enumerate(sorted(range(len(values) - 1, -1, -1), key=values.__getitem__)):
@@ -153,7 +153,7 @@ class LengthPredictor:
 
 
 def _log_lengths(job: Job) -> array[float]:
-    """Return the logarithm of each sample's length in an earlier run: in tokens, or in milliseconds without token counts."""
+    """Return the logarithm of each sample's length in an earlier run: in tokens, or milliseconds if tokens were not counted."""
     has_tokens = any(tokens for tokens, _ in job.lengths.values())
     log_lengths = {
         name: log1p(tokens if has_tokens else 1000 * seconds)
@@ -181,7 +181,7 @@ class _Sums:
         self.xy += x * y
         self.yy += y * y
 
-    def line(self) -> tuple[float, float, float, float]:
+    def fit_line(self) -> tuple[float, float, float, float]:
         """Return the slope, shrunk towards 0, the means of x and y, and the variance around the line."""
         mean_x, mean_y = self.x / self.n, self.y / self.n
         sxx = max(self.xx - self.n * mean_x**2, 0.0)
@@ -190,10 +190,10 @@ class _Sums:
         return slope, mean_x, mean_y, max(syy - slope * sxy, 0.0) / self.n
 
 
-def lengths(
+def earlier_lengths(
     folder: Path, pattern: str, *, prefer: Path, samples: SampleStore
 ) -> dict[str, tuple[float, float]]:
-    """Return the output tokens and seconds of each sample in the newest earlier run of the suite; runs of this model first.
+    """Return output tokens and seconds by sample in the newest earlier run of the suite, preferably of this model.
 
     `prefer`: folder of this model's runs. Empty if no run contains half of the samples.
     """

@@ -26,7 +26,7 @@ def suite_of(card: Card) -> Suite:
     """Return the suite of a run, to compute its metrics.
 
     If its code is not trusted by the user, or the suite existed only in the process that ran it (`Suite.of`), return
-    `suite_from_card`. Raises UnknownName if this version has no such suite and the card no estimates.
+    `suite_from_card`. Raises UnknownName if this version has no such suite and the card has no estimates.
     """
     try:
         return load.recorded_suite(card.config.suite, card.config.protocol)[0]
@@ -85,14 +85,14 @@ def reproducible_metrics(
 ) -> tuple[Metric, ...]:
     """Return those metrics of a `suite_from_card` that yield the card's values when computed from the records.
 
-    `points`: by scorer. Raises Untrusted if the headline is not among them.
+    `points`: the points of each scorer. Raises Untrusted if the headline metric is not among those returned.
     """
     estimates = {estimate.metric: estimate for estimate in card.estimates if not estimate.group}
     metrics = []
     for metric in suite.metrics:
         metric_points = points[metric.scorer or next(iter(suite.scorers))]
         candidates = (structs.replace(metric, of=of) for of in (metric.of, mean_value))
-        match = next(
+        reproducible = next(
             (
                 candidate
                 for candidate in candidates
@@ -100,7 +100,7 @@ def reproducible_metrics(
             ),
             None,
         )
-        metrics += [match] if match else []
+        metrics += [reproducible] if reproducible else []
     if not any(metric.headline for metric in metrics):
         raise Untrusted(
             f"{card.run}: the headline of {card.config.suite} cannot be computed from its records without the "
@@ -110,13 +110,13 @@ def reproducible_metrics(
     return tuple(metrics)
 
 
-def _reproduces(metric: Metric, points: Sequence[Point], estimates: Estimate) -> bool:
+def _reproduces(metric: Metric, points: Sequence[Point], estimate: Estimate) -> bool:
     try:
         values = [metric.of([point]) for point in points if point.value is not None]
         value = sum(values) / len(values)
     except (ValueError, ZeroDivisionError):
         return False
-    return estimates.value is not None and isclose(value, estimates.value, rel_tol=1e-9, abs_tol=1e-12)
+    return estimate.value is not None and isclose(value, estimate.value, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _not_loaded(*_: Any, **__: Any) -> Any:
@@ -143,7 +143,7 @@ class Overview(Struct, kw_only=True):
 
 
 def overview(runs: Sequence[Run], *, hashes: bool = False) -> Overview:
-    """Return the overview of runs. `hashes`: also compare the files' hashes."""
+    """Return the overview of runs. `hashes`: also verify the hashes of their files."""
     cards, broken, damaged = [], [], []
     for run in runs:
         try:
@@ -170,9 +170,9 @@ def _damage(run: Run, card: Card, *, hashes: bool) -> str:
 def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     """Return the aggregates that suites define over their variants, and means over the columns of collections.
 
-    The value is null if a variant or a column is missing. Runs are combined only if they share all `CONDITIONS`. Of several
-    such sets, the one with the most variants represents the model, then full benchmarks, then the newest; `left_out` lists
-    the other runs and their differences.
+    The value is None if a variant or a column is missing. Runs are combined only if they share all `CONDITIONS`. If there are
+    several such sets, the one with the most variants represents the model; ties go to full benchmarks, then to the newest
+    set. `left_out` lists the other runs and their differences.
     """
     results = []
     groups: dict[tuple[str, str, str], list[Card]] = {}
@@ -253,7 +253,7 @@ def _differences(first: Card, other: Card) -> list[str]:
         return "none" if value in (None, "") else str(value)
 
     return [
-        f"{name}: {text(of(other))}, of the others {text(of(first))}"
+        f"{name}: {text(of(other))}, in the others: {text(of(first))}"
         for name, of in CONDITIONS.items()
         if of(other) != of(first)
     ]

@@ -22,7 +22,7 @@ from evals.records.writer import Writer
 from evals.run.describe import new_card, record_rules, record_suite
 from evals.run.fit import CLASSES
 from evals.run.job import Job, Options
-from evals.run.order import lengths
+from evals.run.order import earlier_lengths
 from evals.run.request_extras import with_system
 from evals.run.sampling import resolve_sampling
 from evals.suite import Digest, Suite, checked_samples
@@ -32,9 +32,9 @@ MEDIA_KINDS = frozenset({"image", "time_series", "structure"})
 """Kinds of media stored beside the runs."""
 
 
-def data_for(suite: Suite, options: Options, *, takes: frozenset[str] = frozenset()) -> Data:
-    """Return the data source of a suite; `takes`: modalities the model accepts besides text."""
-    data = Data(suite=suite.name, local=options.data, sample=options.sample, model_inputs=takes)
+def data_for(suite: Suite, options: Options, *, accepts: frozenset[str] = frozenset()) -> Data:
+    """Return the data source of a suite; `accepts`: modalities that the model accepts besides text."""
+    data = Data(suite=suite.name, local=options.data, sample=options.sample, model_inputs=accepts)
     if not suite.needs & MEDIA_KINDS:
         return data
     return structs.replace(
@@ -144,9 +144,9 @@ class Plan(Struct, kw_only=True):
         return with_system(base, self.config.system) if self.config.system else base
 
     def lengths(self, *, own_model: bool = False) -> dict[str, tuple[float, float]]:
-        """Return output tokens and seconds per sample of an earlier run; empty if there is none. `own_model`: only of this model."""
+        """Return output tokens and seconds by sample in an earlier run; empty if there is none. `own_model`: of this model only."""
         pattern = f"{self.folder.name if own_model else '*'}/*/records.parquet"
-        return lengths(self.folder.parent, pattern, prefer=self.folder, samples=self.samples)
+        return earlier_lengths(self.folder.parent, pattern, prefer=self.folder, samples=self.samples)
 
 
 def resolve(
@@ -163,7 +163,7 @@ def resolve(
         raise UsageError(suite.refuses)
     if options.system and CLASSES in suite.needs:
         raise UsageError(f"--system: {suite.id} has no prompt, since its models read no text")
-    data = data_for(suite, options, takes=accepts)
+    data = data_for(suite, options, accepts=accepts)
     data = data if store_media else structs.replace(data, media=None)
     samples, digest = read_samples(suite, data, accepted_hash=options.data_hash)
     if store_media or not suite.needs & MEDIA_KINDS:
@@ -196,7 +196,7 @@ def resolve(
 def _config(
     suite: Suite, options: Options, *, digest: str, spec: str, sampling: Sampling, count: int, is_subset: bool
 ) -> Config:
-    """Return the configuration that identifies a run; `count`: number of samples, a subset if `is_subset`."""
+    """Return the configuration that identifies a run; `count`: number of selected samples, fewer than all if `is_subset`."""
     return Config(
         suite=suite.id,
         version=suite.version,
@@ -233,7 +233,7 @@ def prepare(
 ) -> Job:
     """Read the data, open or create the run on disk, and return the job with the outcomes that exist already."""
     plan = resolve(suite, options, model=model, spec=spec, accepts=accepts)
-    prompter, earlier_lengths = plan.prompter, plan.lengths()
+    prompter, lengths = plan.prompter, plan.lengths()  # before this run is opened
     writer, done, stale = _open(plan, model=model)
     return Job(
         suite=suite,
@@ -243,7 +243,7 @@ def prepare(
         prompter=prompter,
         writer=writer,
         done=done,
-        lengths=earlier_lengths,
+        lengths=lengths,
         notes=plan.notes,
         stale=stale,
         reused=_reuse_message(writer.card, len(done)),
@@ -265,21 +265,21 @@ def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
     if config.max_pixels is not None and options.max_pixels_source:
         yield f"images of more than {config.max_pixels:,} pixels, the limit of {options.max_pixels_source}, are scaled down"
     if config.system:
-        yield "with a system prompt of the user (--system)"
-    if (named := ProtocolName.parse(suite.protocol)).shots is not None:
-        base_protocol = named._replace(shots=None)
-        yield f"{named.shots} few-shot examples, not the number of {base_protocol} (--shots): {named} is never ranked with {base_protocol}"
+        yield "with the user's system prompt (--system)"
+    if (protocol := ProtocolName.parse(suite.protocol)).shots is not None:
+        base = protocol._replace(shots=None)
+        yield f"{protocol.shots} few-shot examples (--shots), not as many as in {base}: {protocol} is never ranked with {base}"
     if plan.data.origin == "hub" and not suite.sha256 and not suite.in_memory:
         yield f"no hash of this data set is pinned; its rows have sha256 {config.data_sha256[:16]}"
     if plan.data.origin == "local" and suite.sha256 and suite.sha256 != config.data_sha256:
         yield (
-            f"another version of the data, or a part: the rows hash to {config.data_sha256[:16]}, not to the pinned "
+            f"another version of the data, or part of it: the rows hash to {config.data_sha256[:16]}, not to the pinned "
             f"{suite.sha256[:16]}; never compared with runs on the pinned rows"
         )
     if absent and suite.headline.pool == "macro":
         yield (
-            f"the subset has no item of {len(absent)} of {groups} groups ({', '.join(absent[:3])} ...): "
-            f"no {suite.headline.name}"
+            f"the subset has no items from {len(absent)} of {groups} groups ({', '.join(absent[:3])} ...): "
+            f"{suite.headline.name} cannot be computed"
         )
 
 
@@ -373,7 +373,7 @@ def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool
         briefs = [brief for brief in store.Run(path).briefs() if not brief.failure]
         scored_by = (card.scorers, card.errata)
         changed = bool(card.scorers) and scored_by != (scorer_versions, suite.errata.version)
-        stale = changed or any(map(_unscored, briefs))
+        stale = changed or any(map(_lacks_score, briefs))
         done = {(brief.sample, brief.repeat) for brief in briefs}
     card.status, card.finished = "running", None
     record_suite(card, suite, data=data)
@@ -387,5 +387,5 @@ def _open(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], bool
     return writer, done, stale
 
 
-def _unscored(brief: Brief) -> bool:
+def _lacks_score(brief: Brief) -> bool:
     return not brief.scores or any(isinstance(score, Failure) for score in brief.scores.values())

@@ -74,7 +74,7 @@ def _earlier_headline(plan: Plan) -> tuple[str, Estimate] | None:
             runs.append((path.parent.parent == plan.folder, card.started, card))
     if not runs:
         return None
-    card = max(runs, key=lambda entry: entry[:2])[2]
+    card = max(runs, key=lambda run: run[:2])[2]
     return (card.run, card.headline) if card.headline is not None else None
 
 

@@ -86,8 +86,8 @@ class Tally:
             for kind, count in self.failure_counts.most_common()
         ]
 
-    def score(self) -> str:
-        """Return the score so far in this session with its interval, as text."""
+    def score_text(self) -> str:
+        """Return the score of this session so far, with its interval."""
         if not self.scored:
             return ""
         mean = self.score_sum / self.scored
@@ -182,19 +182,19 @@ class Progress(AbstractContextManager["Progress"]):
         """Update the display, at most five times a second."""
         if self._quiet:
             return
-        current = time.monotonic()
+        now = time.monotonic()
         if self._bars or self._notebook_display is not None:
-            if current - self._last_update > 0.2:
-                self._last_update = current
+            if now - self._last_update > 0.2:
+                self._last_update = now
                 self._draw()
-        elif current - self._last_update > LINE_EVERY_S:
-            self._last_update = current
+        elif now - self._last_update > LINE_EVERY_S:
+            self._last_update = now
             self._print_lines()
 
     def _add_bars(self, rows: ModelProgress) -> None:
         from tqdm import tqdm
 
-        tqdm.monitor_interval = 0  # no thread that redraws
+        tqdm.monitor_interval = 0  # disables tqdm's monitor thread
         for tally in rows.tallies:
             self._bars.append(
                 tqdm(
@@ -278,7 +278,7 @@ class ModelProgress:
                 self._on_finding(job, finding)
 
     def details(self) -> list[tuple[Tally, str]]:
-        """Return each suite's tally with the text behind its bar."""
+        """Return each suite's tally with the text after its bar."""
         return [
             (tally, self._details(number, tally) + _remaining_time(tally))
             for number, tally in enumerate(self.tallies)
@@ -288,12 +288,12 @@ class ModelProgress:
         seconds = tally.seconds
         details = [rate_text(tally.done, seconds)] if tally.done else []
         details += [f"{tally.tokens / seconds:.0f} tok/s"] if tally.tokens else []
-        details += [tally.score()]
+        details += [tally.score_text()]
         details += [f"{tally.failure_counts.total()} failed"] if tally.failure_counts else []
         details += [f"{tally.truncated} truncated"] if tally.truncated else []
         details += [f"{tally.rescored} scored again"] if tally.rescored else []
         details += [self._extra(number)] if self._extra else []
-        return "  ".join(fact for fact in (*details, self._spent()) if fact)
+        return "  ".join(filter(None, (*details, self._spent())))
 
 
 def _remaining_time(tally: Tally) -> str:
@@ -304,7 +304,7 @@ def _remaining_time(tally: Tally) -> str:
 
 
 def rate_text(count: int, seconds: float) -> str:
-    """Return a rate per second, minute or hour, in the largest unit in which it does not round to zero.
+    """Return a rate per second; if that is below 1, per minute; if that is below 1, per hour.
 
     >>> rate_text(30, 10.0), rate_text(3, 60.0), rate_text(1, 600.0), rate_text(12_000, 10.0)
     ('3.0/s', '3.0/min', '6/h', '1,200/s')

@@ -41,7 +41,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     models: Annotated[
         list[str],
         option(
-            "ADAPTER:NAME; repeat for several models, run side by side.",
+            "ADAPTER:NAME; repeat for several models, which run side by side.",
             "What to run",
             metavar="ADAPTER:NAME",
         ),
@@ -97,11 +97,11 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         Annotated[float, Meta(gt=0, le=1)] | None,
         option("Nucleus sampling threshold.", "Sampling", advanced=True),
     ] = None
-    max_tokens: Annotated[Count | None, option("Limit of a reply, reasoning included.", "Sampling")] = None
-    thinking: Annotated[bool | None, option("Switch reasoning on or off, if the server can.", "Sampling")] = (
-        None
-    )
-    seed: Annotated[Annotated[int, Meta(ge=0)], option("Seed of the subset and of sampling.", "Sampling")] = 0
+    max_tokens: Annotated[Count | None, option("Maximum length of reply and reasoning.", "Sampling")] = None
+    thinking: Annotated[
+        bool | None, option("Switch reasoning on or off, if the server supports it.", "Sampling")
+    ] = None
+    seed: Annotated[Annotated[int, Meta(ge=0)], option("Seed for subset and sampling.", "Sampling")] = 0
     system: Annotated[
         str | None,
         option("System prompt for every request.", "Sampling", metavar="TEXT", advanced=True),
@@ -109,7 +109,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     extra_body: Annotated[
         str | None,
         option(
-            "Further fields of every request, e.g. '{\"top_k\": 20}'.",
+            "Additional body fields for every request, e.g. '{\"top_k\": 20}'.",
             "Sampling",
             metavar="JSON",
             advanced=True,
@@ -118,7 +118,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     header: Annotated[
         list[str],
         option(
-            "Further header of every request, with its value in an environment variable; repeat for several.",
+            "Additional header for every request, its value taken from an environment variable; repeat for several.",
             "Sampling",
             metavar="NAME=ENV_VARIABLE",
             advanced=True,
@@ -127,7 +127,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     recommended: Annotated[
         bool,
         option(
-            "Use the sampling recommended by the model's developers even if the protocol fixes another.",
+            "Use the sampling recommended by the model's developers even if the protocol specifies its own.",
             "Sampling",
             advanced=True,
         ),
@@ -149,10 +149,10 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         bool, option("End the run as soon as a health check fails.", "Limits", advanced=True)
     ] = False
     max_cost: Annotated[
-        Positive | None, option("Stop at this cost of all models together.", "Limits", metavar="USD")
+        Positive | None, option("Stop when all models together have cost this much.", "Limits", metavar="USD")
     ] = None
     max_total_tokens: Annotated[
-        Count | None, option("Stop at this number of tokens of all models together.", "Limits")
+        Count | None, option("Stop when all models together have used this many tokens.", "Limits")
     ] = None
     price: Annotated[
         str | None,
@@ -236,7 +236,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
     slurm: Annotated[
         list[str],
-        option("Setting of Slurm jobs: docs/cluster.md.", "Cluster", metavar="KEY=VALUE", advanced=True),
+        option("Setting for Slurm jobs; see docs/cluster.md.", "Cluster", metavar="KEY=VALUE", advanced=True),
     ] = []
     detach: Annotated[bool, option("Run this command as a Slurm job.", "Cluster", advanced=True)] = False
 
@@ -321,12 +321,12 @@ def make_request(settings: Mapping[str, Any], *, source: str = "") -> RunRequest
     """
     declared = options()
     values: dict[str, Any] = {}
-    for raw, value in settings.items():
-        name = raw.replace("-", "_")
+    for key, value in settings.items():
+        name = key.replace("-", "_")
         if name not in declared:
-            raise UnknownName(f"key in {source}" if source else "option", raw, declared)
+            raise UnknownName(f"key in {source}" if source else "option", key, declared)
         if name in values:
-            raise UsageError(f"{source}: {raw} is set twice, with hyphens and with underscores")
+            raise UsageError(f"{source}: {key} is set twice, with hyphens and with underscores")
         values[name] = _convert(declared[name], value, source)
     return RunRequest(**values)
 

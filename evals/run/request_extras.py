@@ -24,7 +24,7 @@ RESERVED_HEADERS = ("content-length", "content-type", "transfer-encoding", "host
 
 
 def option_from_table(option: str, table: dict[str, Any]) -> Any:
-    """Return a table of a request file in the form of its option on the command line, if the option can be a table."""
+    """Convert a table in a request file to the form of its command-line option; return it unchanged if it has no such form."""
     if option == "extra_body":
         return msgspec.json.encode(table).decode()
     if option == "slurm":
@@ -33,7 +33,7 @@ def option_from_table(option: str, table: dict[str, Any]) -> Any:
     return table
 
 
-def extra_body(text: str | None) -> dict[str, Any]:
+def parse_extra_body(text: str | None) -> dict[str, Any]:
     """Parse --extra-body, a JSON object; raises UsageError."""
     if text is None:
         return {}
@@ -55,7 +55,7 @@ def extra_body(text: str | None) -> dict[str, Any]:
     return fields
 
 
-def headers(entries: Sequence[str]) -> dict[str, str]:
+def parse_headers(entries: Sequence[str]) -> dict[str, str]:
     """Parse --header NAME=ENV_VARIABLE; values are read from the environment only. Raises UsageError."""
     values = {}
     for entry in entries:
@@ -72,13 +72,13 @@ def headers(entries: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def with_headers(model: Model, *, header: Sequence[str], extra: str | None, name: str) -> Model:
-    """Return the model with the user's headers added; raises UsageError if there are any and it makes no HTTP requests."""
-    if header or extra is not None:
+def with_headers(model: Model, *, header: Sequence[str], extra_body: str | None, name: str) -> Model:
+    """Add the user's headers to a model; raises UsageError if headers or body fields are given but it is not called over HTTP."""
+    if header or extra_body is not None:
         if not isinstance(model, Requests):
             option = "--header" if header else "--extra-body"
             raise UsageError(f"{option}: {name} is not called over HTTP by this process")
-        model.add_headers(headers(header))
+        model.add_headers(parse_headers(header))
     return model
 
 

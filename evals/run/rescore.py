@@ -39,10 +39,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 def rescore(writer: Writer, suite: Suite) -> list[Change]:
-    """Rescore every stored reply and return the changes.
-
-    Raises UsageError if the suite cannot be run.
-    """
+    """Rescore every stored reply and return the changes; raises UsageError if the suite cannot be run."""
     if suite.refuses:  # e.g. a task that executes code written by the model
         raise UsageError(suite.refuses)
     run = store.Run(writer.path)
@@ -53,7 +50,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
 
         def rescored_pairs() -> Iterator[tuple[Record, Record]]:
             for before, rescored_record in rescore_records(scoring, samples, run.records()):
-                changes.extend(_change(before, rescored_record))
+                changes.extend(_changes(before, rescored_record))
                 yield before, rescored_record
 
         if suite.judged:  # verdicts cost money: each is appended at once, so that an interrupt loses none
@@ -98,18 +95,18 @@ async def _rescore_batch(
     return list(await asyncio.gather(*map(rescore_record, batch)))
 
 
-def _change(before: Record, after: Record) -> list[Change]:
+def _changes(before: Record, after: Record) -> list[Change]:
     old, new = (next(iter(record.scores.values()), None) for record in (before, after))
-    if old == new or _value(old) == _value(new):
+    if old == new or _compared_fields(old) == _compared_fields(new):
         return []
-    return [Change(id=after.sample, repeat=after.repeat, before=_text(old), after=_text(new))]
+    return [Change(id=after.sample, repeat=after.repeat, before=_score_text(old), after=_score_text(new))]
 
 
-def _value(score: object) -> object:
+def _compared_fields(score: object) -> object:
     return (score.verdict, score.value, score.answer) if isinstance(score, Score) else None
 
 
-def _text(score: object) -> str:
+def _score_text(score: object) -> str:
     if not isinstance(score, Score):
         return "no score"
     return score.verdict if score.answer is None else f"{score.verdict} ({score.answer})"
@@ -147,14 +144,14 @@ def _count_failures(briefs: Iterable[Brief], scorer: str, failures: Counter[str]
 
 
 def _note_failures(card: Card, failures: Counter[str]) -> None:
-    """Add notes on replies on which the scorer failed, to the card: scored as invalid, or excluded from means."""
+    """Note on the card how many replies the scorer failed on: scored as invalid, or excluded from means."""
     notes = [note for note in card.notes if not Note.parse(note, SCORER_NOTE)]
-    of = f"of {failures['replies']} replies"
+    of_replies = f"of {failures['replies']} replies"
     if failures["invalid"]:
-        text = f"it failed on {failures['invalid']} {of}, which count as invalid answers"
+        text = f"it failed on {failures['invalid']} {of_replies}, which count as invalid answers"
         notes.append(str(Note(SCORER_NOTE, text)))
     if failures["failed"] > MAX_FAILED_FRACTION * card.expected:
-        text = f"it failed on {failures['failed']} {of}, which are excluded from means: do not quote this"
+        text = f"it failed on {failures['failed']} {of_replies}, which are excluded from means: do not quote this"
         notes.append(str(Note(SCORER_NOTE, text)))
     card.notes = tuple(notes)
 

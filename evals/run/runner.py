@@ -34,7 +34,7 @@ from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 MAX_FAILURES = 8
 """Number of failed samples after which a run without any reply ends."""
 MAX_SLOW_FAILURES = 3
-"""The same once calls have failed for a minute, as each failure may take long."""
+"""The same limit once calls have failed for a minute, as each failure may take a long time."""
 MAX_UNSCORED = 256
 """Maximum number of replies that wait for a slow scorer; workers pause above it."""
 
@@ -47,7 +47,7 @@ class Watcher(Protocol):
         ...
 
     def rescored(self, job: int) -> None:
-        """Receive the notice that an earlier reply was rescored."""
+        """Receive the notification that an earlier reply was rescored."""
         ...
 
 
@@ -69,12 +69,12 @@ class Runner:
     ) -> None:
         """`timeout_s`: deadline of a call; None: see `Caller`. `queue`: a fixed calling order; None: longest first.
 
-        `skips`: returns whether a job needs no more samples. `say`: tells the user about a wait for the server.
+        `skips`: returns whether a job needs no more samples. `say`: notifies the user that the server is being waited for.
         """
         self.model, self.jobs, self.budget = model, jobs, budget or Budget()
         self.pace = pace_of(model, concurrency)
-        self.interrupted, self.ended = False, ""
-        """Why the run ended before its queue was empty."""
+        self.interrupted, self.end_reason = False, ""
+        """`end_reason`: why the run ended before its queue was empty."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watcher, self._skips = watcher, skips
         self._unwritten: set[Writer] = set()
@@ -86,13 +86,13 @@ class Runner:
         self._workers: set[asyncio.Task[None]] = set()
         self._scoring_tasks: set[asyncio.Task[None]] = set()
         self._stop, self._idle = asyncio.Event(), asyncio.Event()
-        """`_idle` is set when no task is left, as `asyncio.wait` would check every task whenever one ends."""
+        """`_idle` is set when no task is left; `asyncio.wait` would check every task whenever one ends."""
         self._caller = Caller(
             model,
             self.pace,
             timeout_s=timeout_s,
             stop=self._stop,
-            end=self._end,
+            end=self.end,
             on_back_off=self._fill,
             say=say,
         )
@@ -113,7 +113,9 @@ class Runner:
                     await self._idle.wait()
         except asyncio.CancelledError:
             self.interrupted = True
-            self._end("interrupted")  # before the workers are cancelled, or new ones would be started
+            self.end(
+                "interrupted"
+            )  # before the workers are cancelled, since new ones would be started otherwise
         finally:
             sync_task.cancel()
             tasks = self._workers | self._scoring_tasks
@@ -134,19 +136,16 @@ class Runner:
             self._loop.call_soon_threadsafe(self._interrupt)
 
     def _interrupt(self) -> None:
-        """First time: start no new calls, complete those in flight. Second time: cancel them."""
+        """Start no new calls and complete those in flight; if called again, cancel them."""
         if self.interrupted:
             for task in self._workers | self._scoring_tasks:
                 task.cancel()
         self.interrupted = True
-        self._end("interrupted")
+        self.end("interrupted")
 
     def end(self, reason: str) -> None:
         """Start no new calls; those in flight are completed."""
-        self._end(reason)
-
-    def _end(self, reason: str) -> None:
-        self.ended = self.ended or reason
+        self.end_reason = self.end_reason or reason
         self._stop.set()
 
     async def _sync(self) -> None:
@@ -158,7 +157,7 @@ class Runner:
                         await asyncio.to_thread(job.writer.sync)
                     except StoreError as error:
                         self._fault = self._fault or error
-                        self._end(str(error))
+                        self.end(str(error))
 
     def _fill(self) -> None:
         """Start workers up to the target number."""
@@ -171,7 +170,7 @@ class Runner:
     def _target_workers(self) -> int:
         """Return the target number of workers: the pace, plus one for each worker that waits for a retry.
 
-        Of rate-limited workers, only as many as the ceiling of the pace are replaced; before the first reply, none.
+        At most as many rate-limited workers as the ceiling of the pace are replaced; before the first reply, none.
         """
         caller = self._caller
         if not caller.replies:
@@ -180,13 +179,13 @@ class Runner:
             self.pace.limit + min(caller.backing_off, MAX_LIMIT) + min(caller.rate_limited, self.pace.ceiling)
         )
 
-    def _on_task_done(self, worker: asyncio.Task[None]) -> None:
-        self._workers.discard(worker)
-        self._scoring_tasks.discard(worker)
-        error = None if worker.cancelled() else worker.exception()
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._workers.discard(task)
+        self._scoring_tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
         if error is not None:
             self._fault = self._fault or (error if isinstance(error, EvalsError) else EvalsError(repr(error)))
-            self._end(str(error))
+            self.end(str(error))
         elif self._queue and not self._stop.is_set():
             self._fill()  # several workers may have ended at once after the target fell
         if not self._workers and not self._scoring_tasks:
@@ -223,7 +222,7 @@ class Runner:
             return  # the run ended before there was a reply
         self._add_outcome(outcome)
         if isinstance(outcome, Reply):
-            self._queue.add_reply(call, _tokens(outcome))
+            self._queue.add_reply(call, _output_tokens(outcome))
         scoring = self._scoring[job_index]
         scores = (
             scoring.score_light(sample, prompt, outcome)
@@ -239,17 +238,17 @@ class Runner:
             while len(self._scoring_tasks) >= MAX_UNSCORED:
                 await asyncio.wait(self._scoring_tasks, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.get_running_loop().create_task(
-                self._score_slowly(job_index, sample, record, outcome)
+                self._score_and_write(job_index, sample, record, outcome)
             )
             self._scoring_tasks.add(task)
             task.add_done_callback(self._on_task_done)
 
-    async def _score_slowly(self, job_index: int, sample: Sample, record: Record, reply: Reply) -> None:
+    async def _score_and_write(self, job_index: int, sample: Sample, record: Record, reply: Reply) -> None:
         scores = await self._scoring[job_index].score_all(sample, record.prompt, reply)
         self.budget.add_judge(scores)
         self._write(job_index, structs.replace(record, scores=scores))
         if reason := self.budget.exhausted:
-            self._end(reason)
+            self.end(reason)
 
     def _start_rescoring(self) -> None:
         """Start rescoring stale replies of earlier sessions in judged suites."""
@@ -276,7 +275,7 @@ class Runner:
                 if self._watcher is not None:
                     self._watcher.rescored(job_index)
                 if reason := self.budget.exhausted:
-                    self._end(reason)
+                    self.end(reason)
 
         while batch := await asyncio.to_thread(lambda: list(islice(records, MAX_UNSCORED))):
             async with asyncio.TaskGroup() as group:
@@ -314,19 +313,19 @@ class Runner:
                 self._unwritten.pop().flush()
             except StoreError as error:
                 self._fault = self._fault or error
-                self._end(str(error))
+                self.end(str(error))
 
     def _add_outcome(self, outcome: Reply | Failure) -> None:
         if isinstance(outcome, Reply):
             self.budget.add(outcome)
             if reason := self.budget.exhausted:
-                self._end(reason)
+                self.end(reason)
             return
         self._failures += 1
         self._last_failure = outcome.message
-        limit = MAX_SLOW_FAILURES if self._caller.has_failed_for_long else MAX_FAILURES
+        limit = MAX_SLOW_FAILURES if self._caller.has_exceeded_warm_up else MAX_FAILURES
         if not self._caller.replies and self._failures >= limit:
-            self._end(f"every call fails: {self._last_failure}")
+            self.end(f"every call fails: {self._last_failure}")
 
     @property
     def total_failure(self) -> str:
@@ -335,7 +334,7 @@ class Runner:
         return self._last_failure if self._failures and not succeeded else ""
 
 
-def _tokens(reply: Reply) -> float:
+def _output_tokens(reply: Reply) -> float:
     """Return the output tokens of a reply; without a count, an estimate from its characters."""
     if reply.usage.output is not None:
         return reply.usage.output

@@ -47,7 +47,7 @@ class NamedModel(Struct, frozen=True):
 
 
 class Session:
-    """Execution of one request. `suites` and `models` may be objects; by default they are loaded by the request's names."""
+    """Execution of one request. `suites` and `models` may be objects; by default they are loaded by their names in the request."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class Session:
             request = structs.replace(request, models=[model.spec for model in models])
         check(request)
         self.request = request
-        named = [
+        loaded = [
             suite
             for spec in request.suites
             for suite in load.suite(spec, request.protocol, shots=request.shots)
         ]
-        unique = {(suite.id, suite.protocol): suite for suite in (*suites, *named)}
+        unique = {(suite.id, suite.protocol): suite for suite in (*suites, *loaded)}
         self.suites = _with_available_prompts(list(unique.values()), say)
         self.models = list(models) or [NamedModel(spec) for spec in request.models]
         self._say, self._quiet, self._early_stop = say, quiet, early_stop
@@ -98,10 +98,12 @@ class Session:
     def _prepared(self) -> Iterator[list[Lane]]:
         """Create and check all models, prepare the first of each lane, and close all files on exit."""
         on_cluster = self.request.cluster is not None  # replicas are created when the model's lane reaches it
-        models = [named.model or (None if on_cluster else self.model(named.spec)) for named in self.models]
+        models = [
+            entry.model or (None if on_cluster else self.create_model(entry.spec)) for entry in self.models
+        ]
         context = self._context()
         self._model_runs = [
-            ModelRun(context, named.spec, model) for named, model in zip(self.models, models, strict=True)
+            ModelRun(context, entry.spec, model) for entry, model in zip(self.models, models, strict=True)
         ]
         _set_names(self._model_runs)
         for model_run in self._model_runs:
@@ -124,7 +126,7 @@ class Session:
             progress=self._progress,
             early_stop=self._early_stop,
             say=self._say,
-            create=self.model,
+            create=self.create_model,
             quiet=self._quiet,
             finishing=asyncio.Lock(),
         )
@@ -161,7 +163,7 @@ class Session:
             if self._has_stopped():
                 return
             if reason := self._spending.exhausted:
-                model_run.outcome = model_run.left_out(reason)
+                model_run.outcome = model_run.report_skipped(reason)
                 continue
             try:
                 if not model_run.jobs:
@@ -172,7 +174,7 @@ class Session:
             except EvalsError as error:
                 if len(self._model_runs) == 1:
                     raise
-                model_run.outcome = model_run.failed(error)
+                model_run.outcome = model_run.report_failure(error)
             finally:
                 await model_run.release()
 
@@ -192,7 +194,7 @@ class Session:
             if model_run.runner is not None:
                 model_run.runner.end(reason)
 
-    def model(self, spec: str) -> Model:
+    def create_model(self, spec: str) -> Model:
         """Create the model in this process, or its replicas on a cluster."""
         request = self.request
         options = {
@@ -221,7 +223,7 @@ class Session:
 
 
 def _set_names(model_runs: Sequence[ModelRun]) -> None:
-    """Set the name of each of several models in messages: its own, or its spec if several have that name."""
+    """If there are several models, set the name of each in messages: its own, or its spec if several have that name."""
     if len(model_runs) == 1:
         return
     counts = Counter(model_run.model_name for model_run in model_runs)

@@ -37,8 +37,8 @@ class Part(Struct, frozen=True, kw_only=True):
     """Each with its protocol and number of repeats."""
 
 
-class Outcomes(Struct, kw_only=True):
-    """Outcomes of a sweep."""
+class SweepResult(Struct, kw_only=True):
+    """SweepResult of a sweep."""
 
     outcomes: list[Outcome]
     faults: list[str]
@@ -53,25 +53,25 @@ def plan_sweep(
     `overrides`: options of the command line, which take precedence over those of the file.
     """
     faults: list[str] = []
-    entries = []
+    parts = []
     for name, levels in _levels(settings, source, faults):
         table = _merge_levels([*levels, ("", overrides)], name, faults)
-        entries += _entries(table, name, faults)
-    return _merge_parts(entries), list(dict.fromkeys(faults))
+        parts += _table_parts(table, name, faults)
+    return _merge_parts(parts), list(dict.fromkeys(faults))
 
 
 def _levels(
     settings: Mapping[str, Any], source: str, faults: list[str]
 ) -> Iterator[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
     """Yield the name of each table with the levels of settings that apply to it: the keys above the tables, then its own."""
-    above = source, {key: value for key, value in settings.items() if key != TABLES}
+    defaults = source, {key: value for key, value in settings.items() if key != TABLES}
     tables = settings.get(TABLES, [{}])
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         faults.append(f"{source}: {TABLES} must be tables, each under a line [[{TABLES}]]")
         return
     for number, table in enumerate(tables, 1):
         name = f"{source}, [[{TABLES}]] {number}" if TABLES in settings else source
-        yield name, [above, (name, table)]
+        yield name, [defaults, (name, table)]
 
 
 def _merge_levels(
@@ -82,16 +82,16 @@ def _merge_levels(
     merged: dict[str, Any] = {}
     for source, level in levels:
         values: dict[str, Any] = {}
-        for raw, value in level.items():
-            key = raw.replace("-", "_")
-            if key in SINGLE_RUN_OPTIONS and (source or key != "detach"):
-                faults.append(f"{source or 'sweep'}: {raw} is for single runs, not for a sweep")
-            elif key not in allowed and key != "detach":
-                faults.append(str(UnknownName(f"key in {source or name}", raw, allowed)))
-            elif key in values:
-                faults.append(f"{source}: {raw} is set twice, with hyphens and with underscores")
+        for key, value in level.items():
+            option = key.replace("-", "_")
+            if option in SINGLE_RUN_OPTIONS and (source or option != "detach"):
+                faults.append(f"{source or 'sweep'}: {key} is for single runs, not for a sweep")
+            elif option not in allowed and option != "detach":
+                faults.append(str(UnknownName(f"key in {source or name}", key, allowed)))
+            elif option in values:
+                faults.append(f"{source}: {key} is set twice, with hyphens and with underscores")
             else:
-                values[key] = value
+                values[option] = value
         if "protocol" in values and PROTOCOLS in values:
             faults.append(f"{source}: protocol and {PROTOCOLS} exclude each other")
         if "protocol" in values:
@@ -100,8 +100,8 @@ def _merge_levels(
     return merged
 
 
-def _entries(table: dict[str, Any], name: str, faults: list[str]) -> list[Part]:
-    """Return the suites of a table with each protocol and number of repeats; mistakes are added to `faults`."""
+def _table_parts(table: dict[str, Any], name: str, faults: list[str]) -> list[Part]:
+    """Return one part per suite, protocol and number of repeats of a table; mistakes are added to `faults`."""
     protocols = _axis(table.pop(PROTOCOLS, None), str, f"{name}: {PROTOCOLS} must be names", faults)
     repeats = _axis(table.pop(REPEATS, None), int, f"{name}: {REPEATS} must be whole numbers above 0", faults)
     try:
@@ -113,7 +113,7 @@ def _entries(table: dict[str, Any], name: str, faults: list[str]) -> list[Part]:
         if not getattr(request, axis):
             faults.append(f"{name}: no {axis}")
     common = structs.replace(request, suites=[])
-    entries = []
+    parts = []
     for spec, protocol, count in product(request.suites, protocols, repeats):
         try:
             suites = load.suite(spec, protocol, shots=request.shots)
@@ -121,12 +121,12 @@ def _entries(table: dict[str, Any], name: str, faults: list[str]) -> list[Part]:
             faults.append(f"{name}: {error}")
             continue
         with_repeats = [structs.replace(suite, repeats=count) if count else suite for suite in suites]
-        entries.append(Part(request=common, suites=tuple(with_repeats)))
-    return entries
+        parts.append(Part(request=common, suites=tuple(with_repeats)))
+    return parts
 
 
 def _axis(value: Any, kind: type, fault: str, faults: list[str]) -> list[Any]:
-    """Return the values of one axis; [None] if it is not set."""
+    """Return the values of one axis, [None] if it is not set; adds `fault` to `faults` if they are invalid."""
     values = value if isinstance(value, list | tuple) else [value]
     if value is None:
         return [None]
@@ -139,15 +139,15 @@ def _axis(value: Any, kind: type, fault: str, faults: list[str]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _merge_parts(entries: Sequence[Part]) -> list[Part]:
-    """Merge entries with the same models and options; a suite with several numbers of repeats needs several parts."""
+def _merge_parts(parts: Sequence[Part]) -> list[Part]:
+    """Merge parts with the same models and options; a suite with several numbers of repeats needs several parts."""
     sessions: dict[tuple[bytes, int], tuple[RunRequest, dict[tuple[str, str], Suite]]] = {}
-    for entry in entries:
-        encoded = msgspec.json.encode(entry.request, enc_hook=str)
-        for suite in entry.suites:
+    for part in parts:
+        encoded = msgspec.json.encode(part.request, enc_hook=str)
+        for suite in part.suites:
             key, number = (suite.id, suite.protocol), 0
             while True:
-                _, suites = sessions.setdefault((encoded, number), (entry.request, {}))
+                _, suites = sessions.setdefault((encoded, number), (part.request, {}))
                 if suites.setdefault(key, suite).repeats == suite.repeats:
                     break
                 number += 1
@@ -159,19 +159,19 @@ def forecasts(parts: Sequence[Part], say: Callable[[str], None]) -> list[list[Fo
     return [forecast(Session(part.request, suites=part.suites, say=say)) for part in parts]
 
 
-def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool) -> Outcomes:
+def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool) -> SweepResult:
     """Execute the parts one after the other; the limits on cost and tokens hold for the whole sweep.
 
     A part that fails is reported and the others are executed; an interrupt ends the sweep.
     """
     for part in parts:  # finds options that exclude each other before the first call
         Session(part.request, suites=part.suites, say=lambda _: None)
-    result = Outcomes(outcomes=[], faults=[])
+    result = SweepResult(outcomes=[], faults=[])
     spending = _Spending()
     for number, part in enumerate(parts, 1):
         request = spending.limit_to_remaining(part.request)
         if request is None:
-            result.faults.append(f"part {number} of {len(parts)} is skipped: the limit is reached")
+            result.faults.append(f"part {number} of {len(parts)} is skipped: the limit has been reached")
             continue
         if len(parts) > 1:
             say(f"part {number} of {len(parts)}: {', '.join(dict.fromkeys(s.id for s in part.suites))}")

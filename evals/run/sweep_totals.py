@@ -27,9 +27,9 @@ class Totals(Struct, frozen=True, kw_only=True):
     unpriced: int
     """Runs with calls to make whose cost is unknown."""
     hours: float
-    """Hours with the models run sequentially, over the runs whose time is known."""
+    """Hours if the models run one after the other, over the runs whose time is known."""
     hours_side_by_side: float
-    """Hours if the models of a part run concurrently, except in parts with `in_turn`."""
+    """Hours if the models of a part run concurrently, except those that are `in_turn`."""
     untimed: int
     """Runs with calls to make whose time is unknown."""
 

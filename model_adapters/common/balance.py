@@ -41,7 +41,7 @@ class _State(NamedTuple):
 
 
 class Balance(Generic[B]):
-    """Servers by load. `update` must be called after every change of one. Both it and `least_loaded` take logarithmic time."""
+    """Servers by load. `update` must be called after every change of a server; like `least_loaded`, it takes logarithmic time."""
 
     def __init__(self) -> None:
         self.capacity = self.max_capacity = 0
@@ -49,7 +49,7 @@ class Balance(Generic[B]):
         self._states: dict[B, _State] = {}
         self._servers: list[B] = []
         self._heap: list[tuple[float, int]] = []
-        """(load, position); an entry whose load is no longer that of its server is dropped when it is at the top."""
+        """(load, position); entries whose load is out of date are dropped when they reach the top."""
 
     def update(self, server: B) -> None:
         """Add a server, or process a change of its load, capacity or usability."""

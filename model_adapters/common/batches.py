@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_CLOCK_SKEW_S = 3600.0
 """Allowed difference between the vendor's clock and ours."""
-LABEL = "science_evals"
+METADATA_KEY = "science_evals"
 MAX_RESULTS_BYTES = 4 << 30
 """Size limit of a batch's results in bytes: enough for a hundred thousand replies with reasoning."""
 _encode = msgspec.json.Encoder().encode
@@ -100,7 +100,7 @@ class _File(Struct):
 
 
 class OpenAIBatches(_Endpoint):
-    """Batches with files of requests and results; a batch is identified by its metadata."""
+    """Batches whose requests and results are files; a batch is identified by its metadata."""
 
     max_requests = 50_000
     max_bytes = 100_000_000
@@ -121,23 +121,23 @@ class OpenAIBatches(_Endpoint):
         form = aiohttp.FormData()
         form.add_field("purpose", "batch")
         form.add_field("file", b"".join(lines), filename=f"{label}.jsonl", content_type="application/jsonl")
-        file = _read(await self._client.send("POST", "/files", data=form), _File)
+        file = _decode(await self._client.send("POST", "/files", data=form), _File)
         fields = {
             "input_file_id": file.id,
             "endpoint": "/v1/chat/completions",
             "completion_window": "24h",
-            "metadata": {LABEL: label},
+            "metadata": {METADATA_KEY: label},
         }
         raw, _ = await self._client.post("/batches", fields)
-        return _read(raw, _Batch).id
+        return _decode(raw, _Batch).id
 
     async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
-        """Return the id of the batch with this label, the newest first; None if there is none."""
+        """Return the id of the newest batch with this label; None if there is none."""
         cursor = ""
         while True:
-            page = _read(await self._client.send("GET", f"/batches?limit=100{cursor}"), _Page)
+            page = _decode(await self._client.send("GET", f"/batches?limit=100{cursor}"), _Page)
             for batch in page.data:
-                if (batch.metadata or {}).get(LABEL) == label:
+                if (batch.metadata or {}).get(METADATA_KEY) == label:
                     return batch.id
             if not page.has_more or not page.data or page.data[-1].created_at < since - MAX_CLOCK_SKEW_S:
                 return None
@@ -145,7 +145,7 @@ class OpenAIBatches(_Endpoint):
 
     async def state(self, id_: str) -> BatchState:
         """Return the progress of a batch."""
-        batch = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
+        batch = _decode(await self._client.send("GET", f"/batches/{id_}"), _Batch)
         done = batch.request_counts.completed + batch.request_counts.failed if batch.request_counts else 0
         if batch.status == "failed":
             errors = (batch.errors.data if batch.errors else None) or [{}]
@@ -157,7 +157,7 @@ class OpenAIBatches(_Endpoint):
 
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Return the results of both files: replies, and failed or expired requests."""
-        batch = _read(await self._client.send("GET", f"/batches/{id_}"), _Batch)
+        batch = _decode(await self._client.send("GET", f"/batches/{id_}"), _Batch)
         outcomes: dict[str, Reply | Exception] = {}
         for file in (batch.output_file_id, batch.error_file_id):
             raw = (
@@ -166,11 +166,11 @@ class OpenAIBatches(_Endpoint):
                 else b""
             )
             for line in raw.splitlines():
-                result = _read(line, _Line)
-                outcomes[result.custom_id] = self._result(result, sampling)
+                result = _decode(line, _Line)
+                outcomes[result.custom_id] = self._parse_result(result, sampling)
         return outcomes
 
-    def _result(self, line: _Line, sampling: Sampling) -> Reply | Exception:
+    def _parse_result(self, line: _Line, sampling: Sampling) -> Reply | Exception:
         if line.response is not None:
             return _outcome(self._model, line.response.status_code, bytes(line.response.body), sampling)
         error = line.error or {}
@@ -202,7 +202,7 @@ class _AnthropicLine(Struct):
 
 
 class AnthropicBatches(_Endpoint):
-    """Batches created in one call. They have no metadata, so one is identified by the request names in its results."""
+    """Batches created in one call. They have no metadata, so a batch is identified by the request names in its results."""
 
     max_requests = 100_000
     max_bytes = 128_000_000
@@ -217,7 +217,7 @@ class AnthropicBatches(_Endpoint):
         """Submit all requests; return the id of the batch."""
         raw = b'{"requests":[' + b",".join(lines) + b"]}"
         headers = {"Content-Type": "application/json"}
-        return _read(
+        return _decode(
             await self._client.send("POST", self.path, data=raw, headers=headers), _AnthropicBatch
         ).id
 
@@ -228,17 +228,17 @@ class AnthropicBatches(_Endpoint):
                 continue
             if batch.processing_status != "ended":
                 return batch.id
-            lines = (await self._results(batch.id)).splitlines()
-            if lines and _read(lines[0], _AnthropicLine).custom_id.startswith(f"{label}-"):
+            lines = (await self._fetch_results(batch.id)).splitlines()
+            if lines and _decode(lines[0], _AnthropicLine).custom_id.startswith(f"{label}-"):
                 return batch.id
         return None
 
     async def _newest(self, since: float) -> AsyncIterator[_AnthropicBatch]:
         cursor = ""
         while True:
-            page = _read(await self._client.send("GET", f"{self.path}?limit=100{cursor}"), _AnthropicPage)
+            page = _decode(await self._client.send("GET", f"{self.path}?limit=100{cursor}"), _AnthropicPage)
             for batch in page.data:
-                if _seconds(batch.created_at) < since - MAX_CLOCK_SKEW_S:
+                if _timestamp(batch.created_at) < since - MAX_CLOCK_SKEW_S:
                     return
                 yield batch
             if not page.has_more or not page.data:
@@ -247,19 +247,19 @@ class AnthropicBatches(_Endpoint):
 
     async def state(self, id_: str) -> BatchState:
         """Return the progress of a batch."""
-        batch = _read(await self._client.send("GET", f"{self.path}/{id_}"), _AnthropicBatch)
+        batch = _decode(await self._client.send("GET", f"{self.path}/{id_}"), _AnthropicBatch)
         done = sum(count for kind, count in batch.request_counts.items() if kind != "processing")
         return BatchState(ended=batch.processing_status == "ended", done=done)
 
     async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
-        """Return the results, fetched from the known base URL and not from `results_url`, since the key is sent."""
-        lines = (_read(line, _AnthropicLine) for line in (await self._results(id_)).splitlines())
-        return {line.custom_id: self._result(line.result, sampling) for line in lines}
+        """Return the results, fetched from the known base URL rather than from `results_url`, since the key is sent along."""
+        lines = (_decode(line, _AnthropicLine) for line in (await self._fetch_results(id_)).splitlines())
+        return {line.custom_id: self._parse_result(line.result, sampling) for line in lines}
 
-    async def _results(self, id_: str) -> bytes:
+    async def _fetch_results(self, id_: str) -> bytes:
         return await self._client.send("GET", f"{self.path}/{id_}/results", max_bytes=MAX_RESULTS_BYTES)
 
-    def _result(self, result: _Result, sampling: Sampling) -> Reply | Exception:
+    def _parse_result(self, result: _Result, sampling: Sampling) -> Reply | Exception:
         if result.type == "succeeded":
             return _outcome(self._model, 200, bytes(result.message), sampling)
         if result.type == "errored":
@@ -271,7 +271,7 @@ class AnthropicBatches(_Endpoint):
         return Expired(f"the batch ended before this request was processed ({result.type})")
 
 
-def _seconds(text: str) -> float:
+def _timestamp(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
@@ -281,7 +281,7 @@ def _seconds(text: str) -> float:
 T = TypeVar("T")
 
 
-def _read(raw: bytes, kind: type[T]) -> T:
+def _decode(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -16,13 +16,13 @@ REASONING_FIELDS = (
     "reasoning_details",  # OpenRouter: a list
     "thinking_blocks",  # LiteLLM: a list
 )
-"""Fields of a message that may hold its reasoning; the first with text is used, else one with a similar name."""
+"""Fields of a message that may contain its reasoning; the first with text is used, else one with a similar name."""
 _REASONING_NAME = re.compile(r"think|thought|reasoning(?!_?(?:effort|tokens|time|id))", re.IGNORECASE)
-"""Names of fields with reasoning, and of the types of such parts (Mistral, Anthropic, Cohere, OpenRouter)."""
+"""Names of reasoning fields, and types of reasoning parts (Mistral, Anthropic, Cohere, OpenRouter)."""
 _TOOL_CALL_NAME = re.compile(r"^(?:tool|function|mcp)_?(?:use|calls?)$", re.IGNORECASE)
-"""Names of the fields and types of tool calls."""
+"""Names of tool-call fields, and types of tool-call parts."""
 _TEXT_FIELDS = ("text", "thinking", "reasoning", "think", "thought", "summary", "refusal", "value", "content")
-"""Fields of a part that may hold its text."""
+"""Fields of a part that may contain its text."""
 MAX_DEPTH = 8
 
 
@@ -37,9 +37,9 @@ class Content(NamedTuple):
 
 
 def parse_content(content: Any) -> Content:
-    """Parse a message's content: a text, a part, or a list of both; raises TypeError for anything else.
+    """Parse a message's content: a string, a part, or a list of them; raises TypeError for anything else.
 
-    An object that is not a part is a reply in JSON that the server has parsed; its JSON is the text.
+    An object that is not a part is taken for a JSON reply that the server has parsed; its JSON becomes the text.
 
     >>> parse_content([{"type": "thinking", "thinking": [{"type": "text", "text": "2 and 2"}]}, {"type": "text", "text": "4"}])
     Content(text='4', reasoning='2 and 2', refusal=None, has_tool_call=False)

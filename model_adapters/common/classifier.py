@@ -87,7 +87,7 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
 
             device = f"torch {version('torch')} on {loaded.device}"
             threads = f", {torch.get_num_threads()} threads" if loaded.device == "cpu" else ""
-            lines.append(f"latency {loaded.latency_ms:.3g} ms for one image alone ({device}{threads})")
+            lines.append(f"latency {loaded.latency_ms:.3g} ms for a single image ({device}{threads})")
         return lines
 
     def _load(self) -> LoadedNetwork:
@@ -97,28 +97,28 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
         device = (
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
-        with foreign_code(lambda why: UsageError(f"{self.name}: {why[:300]}")):
+        with foreign_code(lambda reason: UsageError(f"{self.name}: {reason[:300]}")):
             module = built.module.to(device)
             probe = torch.zeros((1, *built.preprocessing.input_size), device=device)
             return LoadedNetwork(module, built.preprocessing.transform(), device, latency_ms(module, probe))
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Classify the image of a prompt, in a batch with those of other calls; raises Rejected for an unreadable one."""
+        """Classify the image of a prompt, in a batch with those of other calls; raises Rejected for an unreadable image."""
         loaded = await self.loaded()
         parts = [part for message in prompt.messages for part in message.parts]
         if len(parts) != 1 or not isinstance(parts[0], Media):
             raise Rejected("an image classifier takes one image, and no text")
         _, raw = await payload(parts[0])
-        tensor = await asyncio.to_thread(self._read, raw, loaded)
+        tensor = await asyncio.to_thread(self._preprocess, raw, loaded)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        return await self._in_batch(PendingImage(tensor, future), loaded)
+        return await self._reply_in_batch(PendingImage(tensor, future), loaded)
 
-    def _read(self, raw: bytes, loaded: LoadedNetwork) -> torch.Tensor:
+    def _preprocess(self, raw: bytes, loaded: LoadedNetwork) -> torch.Tensor:
         """Return the network's input, of shape (3, height, width)."""
         from PIL import Image
 
         with (
-            foreign_code(lambda why: Rejected(f"the image cannot be read: {why[:200]}")),
+            foreign_code(lambda reason: Rejected(f"the image cannot be read: {reason[:200]}")),
             Image.open(BytesIO(raw), formats=READABLE_FORMATS) as picture,
         ):
             self._network.preprocessing.require_size(*picture.size)
@@ -141,9 +141,11 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
         with torch.inference_mode():
             logits = loaded.module(torch.stack(images).to(loaded.device)).float().cpu()
         seconds = (time.perf_counter() - start) / len(images)
-        return [self._ranking(row, loaded, seconds) for row in logits]
+        return [self._ranking_reply(row, loaded, seconds) for row in logits]
 
-    def _ranking(self, logits: torch.Tensor, loaded: LoadedNetwork, seconds: float) -> Reply | ModelError:
+    def _ranking_reply(
+        self, logits: torch.Tensor, loaded: LoadedNetwork, seconds: float
+    ) -> Reply | ModelError:
         import torch
 
         if not bool(torch.isfinite(logits).all()):

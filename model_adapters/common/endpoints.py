@@ -26,11 +26,11 @@ MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0
 MAX_FAILURES = 3
 """Consecutive failures after which a reachable server counts as lost."""
 IDLE_S = 0.05
-"""Time for which a server has free capacity before calls are moved to it."""
+"""Time for which a server must have had free capacity before calls are moved to it."""
 MIN_SPEEDUP = 2.0
-"""Ratio of mean durations from which calls are moved to a faster server."""
+"""Ratio of mean durations above which calls are moved to a faster server."""
 MIN_SPEEDUP_UNMEASURED = 4.0
-"""The same for a server without a reply, whose duration is taken to be the age of its oldest call."""
+"""The same for a server that has not replied yet, with the age of its oldest call as its duration."""
 MIN_REPLIES = 8
 """Number of replies from which the mean duration of a server is used."""
 
@@ -40,7 +40,7 @@ class ServerClient(Protocol):
 
     @property
     def accepts(self) -> frozenset[str]:
-        """Return the inputs that the model takes."""
+        """Return the inputs that the model accepts."""
         ...
 
     @property
@@ -192,7 +192,7 @@ class Endpoint:
         self._on_change(self)
 
     def is_slower(self, other: Endpoint, now: float) -> bool:
-        """Return whether it is so much slower than another server that calls should be moved there."""
+        """Return whether this server is so much slower than another that its calls should be moved there."""
         if self.replies:
             return self.mean_s > MIN_SPEEDUP * other.mean_s
         oldest = min((call.started for call in self.calls), default=now)
@@ -339,7 +339,7 @@ class Endpoints:
             reason = next(
                 (e.rejected for e in self._endpoints.values() if e.rejected), "no address is listed"
             )
-            raise Fatal(f"none of {len(self._endpoints)} servers is left: {reason}")
+            raise Fatal(f"none of the {len(self._endpoints)} servers is left: {reason}")
         return min([e for e in usable if e not in tried] or usable, key=lambda e: e.load)
 
     def _handle_failure(self, endpoint: Endpoint, error: ModelError, tried: Collection[Endpoint]) -> bool:
@@ -353,7 +353,7 @@ class Endpoints:
         return any(e.usable and e not in tried for e in self._endpoints.values())
 
     def _update(self) -> None:
-        """Apply changes of the file of addresses: connect to added servers, and stop using removed ones."""
+        """Apply changes in the file of addresses: connect to added servers, and stop using removed ones."""
         urls = self._addresses()
         if urls is None:
             return

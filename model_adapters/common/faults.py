@@ -205,8 +205,8 @@ def _codes_and_delay(fields: Mapping[str, Any]) -> tuple[list[str], float | None
         delay = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)s?", str(detail.get("retryDelay") or ""))
         retry_after_s = float(delay[1]) if delay else retry_after_s
         violations = detail.get("violations")
-        for entry in violations if isinstance(violations, list) else []:
-            codes.append(entry.get("quotaId") if isinstance(entry, dict) else None)
+        for violation in violations if isinstance(violations, list) else []:
+            codes.append(violation.get("quotaId") if isinstance(violation, dict) else None)
     return [str(code) for code in codes if code], retry_after_s
 
 
@@ -233,12 +233,12 @@ def _retry_after_s(fields: Mapping[str, Any]) -> float | None:
 def _join_validation_errors(errors: list[Any]) -> str:
     """Format the list of validation errors that FastAPI sends: `body.seed: Extra inputs are not permitted`."""
     lines = []
-    for fault in errors[:5]:
-        if isinstance(fault, dict) and (message := fault.get("msg") or fault.get("message")):
-            location = ".".join(map(str, fault["loc"])) if isinstance(fault.get("loc"), list) else ""
+    for error in errors[:5]:
+        if isinstance(error, dict) and (message := error.get("msg") or error.get("message")):
+            location = ".".join(map(str, error["loc"])) if isinstance(error.get("loc"), list) else ""
             lines.append(f"{location}: {message}" if location else str(message))
         else:
-            lines.append(str(fault))
+            lines.append(str(error))
     return "; ".join(lines)
 
 
@@ -249,7 +249,7 @@ def _first_location(errors: list[Any]) -> str:
 
 
 def _find_status(*values: Any, depth: int = 0) -> int | None:
-    """Return the HTTP status of the first known code, numeric or by name, nested errors last; None if there is none."""
+    """Return the HTTP status of the first known code, a number or a name, nested errors last; None if there is none."""
     objects = [
         fields
         for location in values

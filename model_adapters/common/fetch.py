@@ -53,7 +53,7 @@ class _NoRedirects(HTTPRedirectHandler):
 def fetch(
     url: str, *, data: bytes | None = None, headers: Mapping[str, str] | None = None, timeout_s: float = 10.0
 ) -> bytes:
-    """Return the body of one request; raises OSError for any failure, Refused for an error status."""
+    """Return the body of the response; raises OSError for any failure, HttpStatusError for an error status."""
     deadline = time.monotonic() + timeout_s
     body = bytearray()
     try:

@@ -39,7 +39,7 @@ MEANINGS: dict[str, Meaning] = _meanings(
 )
 """Reason in lower case, words joined by `_` -> meaning.
 
-OpenAI, Azure, vLLM, SGLang, LMDeploy, llama.cpp, TGI, Mistral (`model_length`), Cohere (`COMPLETE`, `ERROR_TOXIC`),
+Covers OpenAI, Azure, vLLM, SGLang, LMDeploy, llama.cpp, TGI, Mistral (`model_length`), Cohere (`COMPLETE`, `ERROR_TOXIC`),
 Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock. vLLM ends a
 reply that repeats itself with `repetition`: it is truncated.
 """

@@ -45,7 +45,7 @@ class Function:
         return Reply(text=text, stop="stop", seconds=perf_counter() - started, model=self.name)
 
     async def close(self) -> None:
-        """Do nothing."""
+        """Nothing to release."""
 
 
 def _parameters(function: Callable[..., object]) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def parse_base_url(url: str) -> BaseUrl:
 
 
 def suggest_base_url(url: str, version: str = "/v1") -> str:
-    """Return the probably intended base URL in place of one that does not work; empty if it looks correct.
+    """Return the base URL that was probably meant by one that does not work; empty if the URL looks correct.
 
     >>> suggest_base_url("http://gpu7:8000"), suggest_base_url("http://gpu7:8000/v1/v1"), suggest_base_url("http://gpu7:8000/v1")
     ('http://gpu7:8000/v1', 'http://gpu7:8000/v1', '')
@@ -110,7 +110,7 @@ class Client:
     ) -> None:
         """`key`: masked in all messages. `headers`: sent with every call.
 
-        `version`: usual end of a base URL, suggested after a 404 or 405 from a URL that ends otherwise.
+        `version`: usual end of a base URL, suggested after a 404 or 405 from a URL without it.
         """
         self._base = parse_base_url(base)
         self._version = version
@@ -165,10 +165,8 @@ class Client:
             raise Fatal(f"{self.display_url(path)} is not a URL") from None
         except aiohttp.ClientConnectorError as error:
             raise self._connection_error(error, self.display_url(path)) from None
-        except (
-            aiohttp.ClientError,
-            OSError,
-        ) as error:  # `from None`, since the cause may contain the proxy's password
+        except (aiohttp.ClientError, OSError) as error:
+            # `from None`, since the cause may contain the proxy's password
             raise Disconnected(self.without_key(f"{type(error).__name__}: {error}")) from None
         except ValueError as error:  # an invalid header or URL
             raise Fatal(f"cannot call {self.display_url(path)}: {self.without_key(str(error))}") from None
@@ -181,7 +179,7 @@ class Client:
             return Fatal(f"the certificate of {url} is not valid: {error.certificate_error}")
         if isinstance(error, aiohttp.ClientConnectorSSLError):
             reason = self.without_key(str(error.os_error))
-            return Fatal(f"{url} does not answer in TLS ({reason}): is the server's URL http:// instead?")
+            return Fatal(f"{url} does not speak TLS ({reason}): is the server's URL http:// instead?")
         code = error.os_error.errno or 0
         if code in (errno.EMFILE, errno.ENFILE):
             return RateLimit(
@@ -226,7 +224,7 @@ class Client:
         suggestion = suggest_base_url(self._base.url, self._version)
         if status not in (404, 405) or not suggestion:
             return ""
-        return f"; base URLs mostly end in {self._version}: try {without_secrets(suggestion)}"
+        return f"; base URLs usually end in {self._version}: try {without_secrets(suggestion)}"
 
     def without_key(self, message: str) -> str:
         """Return a message with the key and other secrets masked."""

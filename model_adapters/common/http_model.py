@@ -43,7 +43,7 @@ class HttpModel:
         self.client.add_headers(headers)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the reply of one call; raises a ModelError of `errors.py`."""
+        """Call once and return the reply; raises a ModelError of `errors.py`."""
         body = await self.body(prompt, sampling)
         keep = {
             **sampling.extra,

@@ -1,7 +1,7 @@
 """Command line and checks of an inference server started on this machine: vLLM, LMDeploy or SGLang.
 
-Each adapter's file describes its engine by an `Engine`. All functions block and need no event loop, because `evals run`, `evals
-serve` and the replicas of a cluster use them. Environment variables:
+Each adapter's file describes its engine by an `Engine`. All functions block and need no event loop, so that `evals run`,
+`evals serve` and the replicas of a cluster can use them. Environment variables:
 
     EVALS_ENGINE_PYTHON   Python interpreter of the engine; default: this one
     EVALS_ENGINE_ARGS     further options of the engine's command line
@@ -56,7 +56,7 @@ class Engine(Struct, frozen=True, kw_only=True):
     span: tuple[str, ...] = ()
     """Arguments for several nodes, with {nodes}, {rank}, {address} and {master_port}; empty: not supported."""
     follower: tuple[str, ...] = ()
-    """Command on all nodes but the first; empty: the same."""
+    """Command on all nodes but the first; empty: `command`."""
     health: str = "/health"
     thinking: str = "chat_template_kwargs.enable_thinking"
     """Request field that switches reasoning; a profile may name another."""
@@ -90,7 +90,7 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     def is_official(self) -> bool:
         """Return whether the weights come from the developers' hub repository, the first name in the profile.
 
-        A folder's name proves nothing, and other names of the profile may belong to anybody on this hub.
+        A folder's name proves nothing, and other names in the profile may belong to anybody on the hub.
         """
         return (
             self.folder is None
@@ -127,9 +127,9 @@ def launch_spec(
         arguments=arguments,
         trust_remote_code=trust_remote_code,
         start_timeout_s=_start_timeout_s(),
-        gpus=_integer("EVALS_ENGINE_GPUS", 0),
-        nodes=_integer("EVALS_ENGINE_NODES", 1),
-        rank=_integer("EVALS_ENGINE_RANK", 0),
+        gpus=_read_integer("EVALS_ENGINE_GPUS", 0),
+        nodes=_read_integer("EVALS_ENGINE_NODES", 1),
+        rank=_read_integer("EVALS_ENGINE_RANK", 0),
         master=os.environ.get("EVALS_ENGINE_MASTER", ""),
     )
 
@@ -151,7 +151,7 @@ def _start_timeout_s() -> float:
     raise UsageError(f"EVALS_ENGINE_START_S={text}: not a number of seconds")
 
 
-def _integer(variable: str, default: int) -> int:
+def _read_integer(variable: str, default: int) -> int:
     text = os.environ.get(variable) or str(default)
     if not text.isdecimal():
         raise UsageError(f"{variable}={text}: not a whole number")
@@ -198,7 +198,7 @@ def _gpu_verdict(spec: LaunchSpec) -> tuple[str, str]:
 
 
 def version(engine: Engine, python: str = "") -> str:
-    """Return name and version of the engine's package; raises UsageError if its Python cannot import it."""
+    """Return the name and version of the engine's package; raises UsageError if its Python cannot import it."""
     code = (
         "import importlib.util as u, importlib.metadata as m, sys; p = sys.argv[1]\n"
         "if u.find_spec(p) is None: sys.exit(3)\n"
@@ -213,8 +213,8 @@ def version(engine: Engine, python: str = "") -> str:
         raise UsageError(f"EVALS_ENGINE_PYTHON={python}: it cannot be run ({error})") from None
     if done.returncode == 3:
         raise UsageError(
-            f"{engine.name} is not installed for {python or sys.executable}: pip install {engine.package}, or name "
-            "the Python that has it in EVALS_ENGINE_PYTHON"
+            f"{engine.name} is not installed for {python or sys.executable}: pip install {engine.package}, or set "
+            "EVALS_ENGINE_PYTHON to the Python that has it"
         )
     return done.stdout.strip() or engine.package
 

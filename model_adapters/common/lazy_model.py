@@ -69,7 +69,7 @@ class LazyModel(Generic[T, P]):
             raise ModelError(f"{self.name} was closed")
         return self._loaded
 
-    async def _in_batch(self, pending: P, loaded: T) -> Reply:
+    async def _reply_in_batch(self, pending: P, loaded: T) -> Reply:
         """Return the reply to a call that is processed in a batch with others."""
         self._pending.append(pending)
         if self._batching is None or self._batching.done():

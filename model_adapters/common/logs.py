@@ -1,4 +1,4 @@
-"""Find out from a server's log why it ended."""
+"""Find the cause of a server's end in its log."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MAX_LENGTH = 300
 
 
 def cause(log: str) -> str:
-    """Return in one line why the process ended: a known cause, else the first informative error, else the last line."""
+    """Return one line on why the process ended: a known cause, else the first informative error, else the last line."""
     if (last := log.rstrip().rpartition("\n")[2]).startswith(KILLED):
         return last
     for pattern, meaning in KNOWN_CAUSES:

@@ -17,10 +17,10 @@ async def encode_media(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]
     from evals.data.media import payload, stored_path
 
     encoded = {}
-    for item in media:
-        if item.kind == "image":
-            kind, raw = await payload(item)
+    for part in media:
+        if part.kind == "image":
+            kind, raw = await payload(part)
         else:
-            kind, raw = "time_series/npy", await asyncio.to_thread(stored_path(item).read_bytes)
-        encoded[item.sha256] = (kind, b64encode(raw).decode())
+            kind, raw = "time_series/npy", await asyncio.to_thread(stored_path(part).read_bytes)
+        encoded[part.sha256] = (kind, b64encode(raw).decode())
     return encoded

@@ -1,4 +1,4 @@
-"""Recorded replies as a checkpoint in this process reads them: one forward pass over prompt and reply. All calls block."""
+"""Readings of recorded replies by a checkpoint in this process: one forward pass over prompt and reply. All calls block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from evals.boundary import foreign_code
 from evals.errors import Context, ModelError, Rejected
-from evals.model_adapters.common.token_probabilities import columns, reading
+from evals.model_adapters.common.token_probabilities import columns, make_reading
 from evals.model_adapters.common.weights import Checkpoint, render
 from evals.seams import Decoding, TokenReading
 from evals.types import Message, Prompt, Reply, Text
@@ -21,7 +21,6 @@ MAX_BATCH_TOKENS = 4096
 MAX_LOGITS = 1 << 27
 """Maximum number of logits in memory; longer texts are read in pieces that share a cache of keys and values."""
 OPEN, CLOSE = "<think>", "</think>"
-UNMARKED = "its reasoning is recorded without the marks that enclosed it"
 
 
 class Row(NamedTuple):
@@ -29,8 +28,9 @@ class Row(NamedTuple):
 
     tokens: list[int]
     start: int
-    """Where the reply begins."""
+    """Position of the reply's first token."""
     recorded: int | None
+    """See `TokenReading.recorded_tokens`."""
 
 
 def read(
@@ -39,28 +39,26 @@ def read(
     decoding: Decoding,
     variables: Mapping[str, Any],
     *,
-    stops: bool,
+    has_stops: bool,
     cancelled: Event,
 ) -> list[TokenReading | ModelError]:
     """Read replies in batches of similar length; `variables`: those of the chat template.
 
-    `stops`: whether stop sequences were set, so that a reply that ended by itself may have no end of the turn. `cancelled`:
-    nobody waits for the readings any more; no further batch is read.
+    `has_stops`: whether stop sequences were set; one of them may have ended a reply in place of the end-of-turn token.
+    `cancelled`: set when the readings are no longer needed, so that no further batch is read.
     """
     if not checkpoint.processor.chat_template:
-        raise Rejected("the checkpoint has no chat template, with which the prompts would be rendered")
+        raise Rejected("the checkpoint has no chat template to render the prompts with")
     outcomes: list[TokenReading | ModelError | None] = [None] * len(written)
     rows: dict[int, Row] = {}
-    end = None if stops else end_of_turn(checkpoint, variables)
+    end = None if has_stops else end_of_turn(checkpoint, variables)
     for number, (prompt, reply) in enumerate(written):
         try:
-            with foreign_code(
-                ModelError
-            ):  # a template that refuses these roles, a text that cannot be encoded
-                rows[number] = tokens_of(checkpoint, prompt, reply, variables, end)
+            with foreign_code(ModelError):  # e.g. a template that rejects these roles
+                rows[number] = tokenize(checkpoint, prompt, reply, variables, end)
         except ModelError as error:
             outcomes[number] = error
-    for batch in batches(rows):
+    for batch in _batch_by_length(rows):
         if cancelled.is_set():
             break
         for number, outcome in zip(
@@ -70,89 +68,88 @@ def read(
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def tokens_of(
+def tokenize(
     checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], end: int | None
 ) -> Row:
-    """Tokenise a prompt, with its control tokens, and its reply, whose text holds none; raises ModelError."""
+    """Tokenise a prompt with its control tokens, and its reply as plain text; raises ModelError."""
     text = render(checkpoint, prompt, [], dict(variables))
     tokens: list[int] = checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]
     start = len(tokens)
-    for part in _parts(checkpoint, prompt, reply, variables, text):
-        tokens = tokens + _encoded(checkpoint, part)
+    for part in _reply_parts(checkpoint, prompt, reply, variables, text):
+        tokens = tokens + _encode(checkpoint, part)
     if end is not None and reply.stop == "stop":
         tokens = [*tokens, end]
     if len(tokens) > checkpoint.context:
         raise Context(f"prompt and reply have more tokens than the context of {checkpoint.context}")
     if len(tokens) == start or not start:
-        raise ModelError("it has no token that can be read")
+        raise ModelError("it has no tokens to read")
     return Row(tokens, start, reply.usage.output)
 
 
-def _encoded(checkpoint: Checkpoint, part: str) -> list[int]:
+def _encode(checkpoint: Checkpoint, part: str) -> list[int]:
     if part in (OPEN, CLOSE) and part in checkpoint.tokenizer.get_vocab():
         return [int(checkpoint.tokenizer.convert_tokens_to_ids(part))]
     return list(checkpoint.tokenizer(part, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
-def _parts(
-    checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
+def _reply_parts(
+    checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], rendered_prompt: str
 ) -> list[str]:
-    """Return the text of a reply, the marks of its reasoning apart."""
+    """Return the text of a reply in parts; the tags around its reasoning are parts of their own."""
     if reply.reasoning is None:
         return [reply.text] if reply.text else []
     if CLOSE not in checkpoint.tokenizer.get_vocab() and CLOSE not in str(checkpoint.tokenizer.chat_template):
-        raise ModelError(UNMARKED)
-    opened = before.rstrip().endswith(OPEN)
-    parts = [reply.reasoning] if opened else [OPEN, f"\n{reply.reasoning}"]
+        raise ModelError("its reasoning was recorded without the tags that enclosed it")
+    is_open = rendered_prompt.rstrip().endswith(OPEN)
+    parts = [reply.reasoning] if is_open else [OPEN, f"\n{reply.reasoning}"]
     if reply.stop == "length" and not reply.text:
         return parts
-    rest = _as_rendered(checkpoint, prompt, reply, variables, before)
-    if rest is not None:
-        return rest
+    templated_parts = _parts_by_template(checkpoint, prompt, reply, variables, rendered_prompt)
+    if templated_parts is not None:
+        return templated_parts
     parts[-1] += "\n"
     return [*parts, CLOSE, f"\n\n{reply.text}"]
 
 
-def _as_rendered(
-    checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], before: str
+def _parts_by_template(
+    checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], rendered_prompt: str
 ) -> list[str] | None:
-    """Return a reply with reasoning as the chat template renders it in a conversation; None if it leaves that out."""
+    """Return the parts of a reply as the chat template renders them; None if the template leaves out the reasoning."""
     reasoning = reply.reasoning or ""
     turns = [
         {"role": m.role, "content": "".join(p.text for p in m.parts if isinstance(p, Text))}
         for m in prompt.messages
     ]
     turns.append({"role": "assistant", "content": reply.text, "reasoning_content": reasoning})
-    whole = checkpoint.processor.apply_chat_template(turns, tokenize=False, **variables)
-    rest = str(whole).removeprefix(before)
-    if rest == whole or not reasoning or reasoning not in rest or reply.text not in rest:
+    conversation = checkpoint.processor.apply_chat_template(turns, tokenize=False, **variables)
+    rendered = str(conversation).removeprefix(rendered_prompt)
+    if rendered == conversation or not reasoning or reasoning not in rendered or reply.text not in rendered:
         return None
-    begin = rest.index(reasoning)
-    middle, after = rest[:begin], rest[begin + len(reasoning) :]
+    begin = rendered.index(reasoning)
+    before, after = rendered[:begin], rendered[begin + len(reasoning) :]
     if reply.text not in after or CLOSE not in after:
         return None
-    gap, _, last = after[: after.rindex(reply.text)].partition(CLOSE)
-    opening = (
-        [OPEN, middle.partition(OPEN)[2] + reasoning + gap] if OPEN in middle else [middle + reasoning + gap]
-    )
-    return [*opening, CLOSE, last + reply.text]
+    before_close, _, after_close = after[: after.rindex(reply.text)].partition(CLOSE)
+    opening = [OPEN, before.partition(OPEN)[2]] if OPEN in before else [before]
+    opening[-1] += reasoning + before_close
+    return [*opening, CLOSE, after_close + reply.text]
 
 
 def end_of_turn(checkpoint: Checkpoint, variables: Mapping[str, Any]) -> int | None:
-    """Return the token that ends a turn: of those that end a generation, the one that the chat template writes."""
+    """Return the end-of-turn token: among those that end a generation, the one that the chat template writes."""
     eos = checkpoint.model.generation_config.eos_token_id
-    ends = {*(eos if isinstance(eos, list) else [eos]), checkpoint.tokenizer.eos_token_id} - {None}
+    eos_tokens = {*(eos if isinstance(eos, list) else [eos]), checkpoint.tokenizer.eos_token_id} - {None}
     turns = Prompt(messages=(Message.user("Hello"), Message("assistant", (Text("Goodbye"),))))
     after = render(checkpoint, turns, [], {**variables, "add_generation_prompt": False}).rpartition(
         "Goodbye"
     )[2]
     tokens: list[int] = checkpoint.tokenizer(after, add_special_tokens=False)["input_ids"]
-    usual: int | None = checkpoint.tokenizer.eos_token_id
-    return next((token for token in tokens if token in ends), usual)
+    default: int | None = checkpoint.tokenizer.eos_token_id
+    return next((token for token in tokens if token in eos_tokens), default)
 
 
-def batches(rows: Mapping[int, Row]) -> Iterator[list[int]]:
-    """Yield the numbers of the rows of each batch, of similar length."""
+def _batch_by_length(rows: Mapping[int, Row]) -> Iterator[list[int]]:
+    """Yield batches of row numbers; the rows of a batch are similar in length."""
     batch: list[int] = []
     for number in sorted(rows, key=lambda n: len(rows[n].tokens)):
         if batch and (
@@ -168,13 +165,13 @@ def batches(rows: Mapping[int, Row]) -> Iterator[list[int]]:
 def _read_batch(
     checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding
 ) -> list[TokenReading | ModelError]:
-    """Read one batch, or its halves if memory is exceeded."""
+    """Read one batch, in halves if memory is exceeded."""
     import torch
 
     try:
         return [
-            reading(found, row.recorded)
-            for found, row in zip(_columns(checkpoint, rows, decoding), rows, strict=True)
+            make_reading(row_columns, row.recorded)
+            for row_columns, row in zip(_columns(checkpoint, rows, decoding), rows, strict=True)
         ]
     except torch.OutOfMemoryError:
         if len(rows) == 1:
@@ -211,22 +208,22 @@ def _columns(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) ->
 
 
 def _logits(model: Any, ids: Any, mask: Any, needed: int) -> Iterator[tuple[int, Any]]:
-    """Yield the logits from position `needed` on, with the position of the first: whole, or in pieces."""
+    """Yield (first position, logits) of each piece of the text; positions before `needed` may be left out."""
     row_count, width = ids.shape
     vocabulary = model.get_output_embeddings().weight.shape[0]
     step = max(64, MAX_LOGITS // (row_count * vocabulary))
-    skips = "logits_to_keep" in inspect.signature(model.forward).parameters
-    pieces, cache = width > step, None
+    can_skip = "logits_to_keep" in inspect.signature(model.forward).parameters
+    uses_cache, cache = width > step, None
     for begin in range(0, width, step):
         end = min(begin + step, width)
-        first = min(max(begin, needed), end - 1) if skips else begin
-        keep = {"logits_to_keep": end - first} if skips else {}
+        first = min(max(begin, needed), end - 1) if can_skip else begin
+        keep = {"logits_to_keep": end - first} if can_skip else {}
         output = model(
             input_ids=ids[:, begin:end],
             attention_mask=mask[:, :end],
-            use_cache=pieces,
+            use_cache=uses_cache,
             **({"past_key_values": cache} if cache is not None else {}),
             **keep,
         )
-        cache = output.past_key_values if pieces else None
+        cache = output.past_key_values if uses_cache else None
         yield first, output.logits

@@ -21,8 +21,8 @@ def find_server(spec: LaunchSpec) -> RegisteredServer | None:
     specified by their address, `server:URL#NAME`.
     """
     for entry in registered_servers(spec.engine.name):
-        same = entry.identity == spec.identity and spec.arguments in ((), entry.arguments)
-        if same and spec.name in served_models(entry.url, timeout_s=2.0):
+        is_same = entry.identity == spec.identity and spec.arguments in ((), entry.arguments)
+        if is_same and spec.name in served_models(entry.url, timeout_s=2.0):
             return entry
     return None
 

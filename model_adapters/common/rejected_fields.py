@@ -90,7 +90,7 @@ class RejectedFields:
     def add_from_error(self, error: Rejected, body: Body, keep: Mapping[str, Any]) -> bool:
         """Omit the field named in an error from now on; return whether it was still being sent.
 
-        For batches, whose errors arrive too late to repeat the call.
+        Used for batches, whose errors arrive too late to repeat the call.
         """
         field = field_named_in(error, self.without(body), keep)
         if field is None or field in self.left_out:
@@ -115,11 +115,11 @@ class RejectedFields:
         """
         omitted = dict(self.left_out)
         while True:
-            sent = _without(body, omitted)
+            reduced_body = _without(body, omitted)
             try:
-                answer = read(*await client.post(path, sent))
+                response = read(*await client.post(path, reduced_body))
             except (Rejected, ServerFault) as error:
-                field = field_named_in(error, sent, keep)
+                field = field_named_in(error, reduced_body, keep)
                 if field is None or field in omitted:
                     raise
                 alternative = ALTERNATIVE_NAMES.get(field, "")
@@ -130,7 +130,7 @@ class RejectedFields:
                 )
             else:
                 self.left_out |= omitted
-                return answer
+                return response
 
 
 def field_named_in(error: ModelError, body: Body, keep: Mapping[str, Any]) -> str | None:
@@ -138,7 +138,7 @@ def field_named_in(error: ModelError, body: Body, keep: Mapping[str, Any]) -> st
     if type(error) not in (Rejected, ServerFault):  # subclasses: context length, content filter
         return None
     message = str(error)[:MAX_SEARCHED]
-    sent = [
+    candidates = [
         field
         for field in (*body, *body.get(NESTED_SETTINGS, ()))
         if field in SETTING_OF_FIELD and field not in keep
@@ -147,23 +147,23 @@ def field_named_in(error: ModelError, body: Body, keep: Mapping[str, Any]) -> st
     if not pattern.search(message) and not (isinstance(error, Rejected) and error.codes & _REJECTION_CODES):
         return None
     param = error.param if isinstance(error, Rejected) else ""
-    if (last := re.split(r"[.\[/]", param)[-1]) in sent:
+    if (last := re.split(r"[.\[/]", param)[-1]) in candidates:
         return last
     positions = {
         field: match.start()
-        for field in sent
+        for field in candidates
         if (match := re.search(rf"(?<![A-Za-z0-9_]){re.escape(field)}(?![A-Za-z0-9_])", message))
     }
     return min(positions, key=lambda field: positions[field], default=None)
 
 
 def _without(body: Body, left_out: Mapping[str, str]) -> Body:
-    result = {}
+    remaining = {}
     for field, value in body.items():
         if field == NESTED_SETTINGS and isinstance(value, dict):
             value = _without(value, left_out)
         if field not in left_out:
-            result[field] = value
+            remaining[field] = value
         elif left_out[field]:
-            result[left_out[field]] = value
-    return result
+            remaining[left_out[field]] = value
+    return remaining

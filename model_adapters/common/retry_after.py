@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MAX_RESET_S = 300.0
-"""Maximum wait for the reset of a rate limit, as most limits refill gradually before."""
+"""Maximum wait for the reset of a rate limit, as most limits refill gradually before that."""
 MIN_TIMESTAMP = 1e8
 """Larger numbers are seconds since the epoch rather than durations."""
 _MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 _SECONDS = ("retry-after", "x-retry-after", "x-ms-retry-after", "retry-after-seconds")
 _RESET_HEADER = re.compile(r"(?:x-|anthropic-)?rate-?limit(?:-.*)?-reset(?:-.*)?")
 _RATE_LIMIT_HEADER = re.compile(r"(?:^|[;, ])(?:reset=|t=) ?([0-9]{1,9})\b")
-"""The header `RateLimit` of IETF drafts: `limit=10, remaining=0, reset=7`, in later ones `"default";r=0;t=7`."""
+"""The header `RateLimit` of IETF drafts: `limit=10, remaining=0, reset=7`, in later drafts `"default";r=0;t=7`."""
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _QUANTITY = re.compile(
@@ -73,7 +73,7 @@ def _parse_wait(text: str, now: float) -> float | None:
     """Parse a wait: seconds, a duration with units, a timestamp, an HTTP date or an ISO 8601 date."""
     timestamp = _parse_date(text.strip())
     text = text.strip().lower().removeprefix("+")
-    if re.fullmatch(r"([^,]+)(?:, ?\1)+", text):  # a header that a proxy sent twice
+    if re.fullmatch(r"([^,]+)(?:, ?\1)+", text):  # a header repeated by a proxy
         text = text.partition(",")[0]
     if _NUMBER.fullmatch(text):
         value = float(text)

@@ -1,7 +1,7 @@
 """Supported settings of hosted models and their switches for reasoning: a table whose first matching row applies.
 
-Vendors reject settings that a model does not support, and newer models support fewer; thus rows list older models, which no
-longer change, and the last row is for all newer ones. Unsupported settings are not sent, which is noted on the run's card.
+Vendors reject settings that a model does not support, and newer models support fewer. Older models, which no longer change,
+therefore have rows of their own, and the last row is for all newer ones. Unsupported settings are not sent, which is noted on the run's card.
 Stop sequences that cannot be sent are applied to the reply by the harness.
 """
 
@@ -60,8 +60,8 @@ def thinking_fields(rule: Rule, name: str, *, thinking: bool | None) -> Mapping[
 def unsupported_settings(rule: Rule, sampling: Sampling) -> list[str]:
     """Return the names of the settings that are set but not supported by the model."""
     reasons = rule.reasons_by_default if sampling.thinking is None else sampling.thinking
-    refused = rule.unsupported | rule.unsupported_if_reasoning if reasons else rule.unsupported
-    return [name for name in SETTINGS if name in refused and getattr(sampling, name) not in (None, ())]
+    unsupported = rule.unsupported | rule.unsupported_if_reasoning if reasons else rule.unsupported
+    return [name for name in SETTINGS if name in unsupported and getattr(sampling, name) not in (None, ())]
 
 
 def supported_sampling(rule: Rule, sampling: Sampling) -> Sampling:
@@ -77,10 +77,11 @@ def remarks(rule: Rule, name: str, sampling: Sampling) -> list[str]:
     thinking_fields(rule, name, thinking=sampling.thinking)
     names = unsupported_settings(rule, sampling)
     notes = []
-    if sent := [n for n in names if n != "stop"]:
-        notes.append(f"{', '.join(sent)} not sent: {name} does not take {'them' if len(sent) > 1 else 'it'}")
+    if omitted := [setting for setting in names if setting != "stop"]:
+        pronoun = "them" if len(omitted) > 1 else "it"
+        notes.append(f"{', '.join(omitted)} not sent: {name} does not support {pronoun}")
     if "stop" in names:
-        notes.append(f"stop sequences are applied here and not by the server: {name} does not take them")
+        notes.append(f"stop sequences are applied here and not by the server: {name} does not support them")
     return notes
 
 
@@ -91,7 +92,7 @@ def truncate_at_stop(reply: Reply, stops: Sequence[str]) -> Reply:
 
 
 def template_variables(sampling: Sampling, switch: str) -> dict[str, Any]:
-    """Return the variables of the chat template that a sampling sets: the switch of reasoning, and the user's own."""
+    """Return the chat template's variables that the sampling sets: the reasoning switch, and the user's own."""
     user_variables = sampling.extra.get("chat_template_kwargs")
     variables = dict(user_variables) if isinstance(user_variables, dict) else {}
     if sampling.thinking is not None:

@@ -96,7 +96,7 @@ class LaunchedModel:
             return
         previous = self._process
         if previous is not None:
-            notice(f"{previous.describe_end('died')}; restarting it, once")
+            notice(f"{previous.describe_end('died')}; restarting it once")
             self._chat = None  # until the new server is ready
             await asyncio.to_thread(previous.stop)
         self._starts += 1
@@ -144,7 +144,7 @@ class LaunchedModel:
         return self._chat
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the reply of one call; raises Disconnected, which is retried, if the server dies meanwhile."""
+        """Call once and return the reply; raises Disconnected, which is retried, if the server dies meanwhile."""
         chat = await self._wait_until_ready()
         if sampling.max_tokens and self._context and sampling.max_tokens >= self._context:
             sampling = self._without_max_tokens(sampling)
@@ -170,7 +170,7 @@ class LaunchedModel:
         return structs.replace(sampling, max_tokens=None)
 
     async def _classify_disconnect(self, error: Disconnected) -> Disconnected:
-        """Return the error to raise: a retried one if the server of this process has died, as it will be restarted."""
+        """Return the error to raise; one that is retried if the server of this process has died, as it will be restarted."""
         if self._process is None:
             return error
         for _ in range(30 if error.unreachable else 0):  # the watchdog needs a moment to exit

@@ -125,13 +125,12 @@ class ServerProcess:
             reason = str(error)
             if isinstance(error, HttpStatusError):
                 reason = f"HTTP {error.status}: {fault_message(error.body)}"
-            if (
-                self._watchdog is not None
-            ):  # a call that crashes the server may fail before its process has ended
+            if self._watchdog is not None:
+                # a call that crashes the server may fail before its process has ended
                 with suppress(subprocess.TimeoutExpired):
                     self._watchdog.wait(GRACE_S)
             if not self.alive:
-                raise UsageError(self.describe_end("ended at its first call")) from None
+                raise UsageError(self.describe_end("ended during its first call")) from None
             name = f"{self.spec.engine.name}:{self.spec.model}"
             raise UsageError(f"{name} is up, but cannot answer: {reason} (log: {self.log})") from None
 
@@ -143,7 +142,7 @@ class ServerProcess:
         return self.describe_end("ended")
 
     def describe_end(self, what: str) -> str:
-        """Return in one line how and why the server ended, with the path of its log."""
+        """Return one line on how and why the server ended, with the path of its log."""
         with self.log.open("rb") as stream:
             stream.seek(max(self._log_start, self.log.stat().st_size - MAX_LOG_BYTES))
             reason = cause(stream.read().decode(errors="replace"))

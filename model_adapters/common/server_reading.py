@@ -1,6 +1,6 @@
-"""Recorded replies as a vLLM server reads them: `/tokenize`, then `/v1/completions` with `prompt_logprobs`.
+"""Readings of recorded replies by a vLLM server: `/tokenize`, then `/v1/completions` with `prompt_logprobs`.
 
-The server knows the likeliest tokens of each position only, so that some columns of a reading are bounds.
+The server returns only the likeliest tokens of each position, so some columns of a reading are bounds.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from evals.types import Message, Prompt, Reply, Text
 T = TypeVar("T")
 
 LIKELIEST = 20
-"""Tokens requested of each position: vLLM's default limit (`--max-logprobs`)."""
+"""Tokens requested for each position: vLLM's default limit (`--max-logprobs`)."""
 VOCABULARY = 1 << 18
-"""Upper bound of the number of tokens."""
-AT_ONCE = 8
-"""Maximum number of concurrent calls."""
+"""Upper bound on the size of the vocabulary."""
+MAX_CONCURRENT = 8
+"""Maximum number of replies that are read concurrently."""
 CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|</?s>|<(?:bos|eos|pad|unk|(?:start|end)_of_turn)>|\[/?INST\]")
-"""Texts of control tokens, which a server reads as such."""
+"""Texts that a server tokenises as control tokens."""
 OPEN, CLOSE = "<think>", "</think>"
 
 
@@ -52,7 +52,7 @@ class _Completion(Struct):
 
 
 class Client(Protocol):
-    """The calls that are needed of a client."""
+    """The methods of a client that are needed here."""
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[bytes, float]:
         """Send a JSON body; return that of the response, and the seconds taken."""
@@ -64,19 +64,19 @@ class Client(Protocol):
 
 
 class ServerReader:
-    """Reads replies by the calls of one server."""
+    """Reads replies through the API of one server."""
 
     def __init__(self, client: Client, name: str, variables: dict[str, Any]) -> None:
-        """`variables`: of the chat template."""
+        """`variables`: those of the chat template."""
         self._client, self._name, self._variables = client, name, variables
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._context: int | None = None
 
     async def read(
-        self, written: Sequence[tuple[Prompt, Reply]], decoding: Decoding, *, stops: bool
+        self, written: Sequence[tuple[Prompt, Reply]], decoding: Decoding, *, has_stops: bool
     ) -> list[TokenReading | ModelError]:
-        """Return a reading of each reply, or why it cannot be read. `stops`: whether stop sequences were set."""
-        end = None if stops else await self._end_of_turn()
+        """Return a reading of each reply, or why it cannot be read. `has_stops`: whether stop sequences were set."""
+        end = None if has_stops else await self._end_of_turn()
         return list(
             await asyncio.gather(*(self._read(prompt, reply, decoding, end) for prompt, reply in written))
         )
@@ -84,39 +84,42 @@ class ServerReader:
     async def _read(
         self, prompt: Prompt, reply: Reply, decoding: Decoding, end: int | None
     ) -> TokenReading | ModelError:
-        async with self._places:
+        async with self._slots:
             try:
-                before = await self._rendered(prompt.messages)
-                own = await self._reply_tokens(before, reply)
+                prompt_tokens = await self._render(prompt.messages)
+                reply_tokens = await self._tokenize_reply(prompt_tokens, reply)
                 if end is not None and reply.stop == "stop":
-                    own = [*own, end]
-                positions = await self._positions(before, own)
+                    reply_tokens = [*reply_tokens, end]
+                positions = await self._fetch_positions(prompt_tokens, reply_tokens)
             except Rejected as error:
                 return error
-        return top_probabilities.reading(positions, decoding, VOCABULARY, reply.usage.output)
+        return top_probabilities.make_reading(positions, decoding, VOCABULARY, reply.usage.output)
 
-    async def _reply_tokens(self, before: list[int], reply: Reply) -> list[int]:
+    async def _tokenize_reply(self, prompt_tokens: list[int], reply: Reply) -> list[int]:
         """Tokenise a reply and its reasoning; raises Rejected."""
         if any(CONTROL.search(text) for text in (reply.text, reply.reasoning or "")):
-            raise Rejected("it holds the text of a control token, which the server would read as one")
+            raise Rejected("it contains the text of a control token, which the server would tokenise as one")
         if reply.reasoning is None:
-            return await self._tokens(reply.text)
-        opening, close = await self._tokens(OPEN), await self._tokens(CLOSE)
+            return await self._tokenize_text(reply.text)
+        opening, close = await self._tokenize_text(OPEN), await self._tokenize_text(CLOSE)
         if len(close) != 1:
-            raise Rejected("its reasoning is recorded without the marks that enclosed it")
-        opened = any(before[-len(mark) :] == mark for mark in (opening, await self._tokens(f"{OPEN}\n")))
-        thought = reply.reasoning if opened else f"\n{reply.reasoning}"
-        own = [] if opened else opening
+            raise Rejected("its reasoning was recorded without the tags that enclosed it")
+        is_open = any(
+            prompt_tokens[-len(tag) :] == tag for tag in (opening, await self._tokenize_text(f"{OPEN}\n"))
+        )
+        reasoning = reply.reasoning if is_open else f"\n{reply.reasoning}"
+        tokens = [] if is_open else opening
         if reply.stop == "length" and not reply.text:
-            return own + await self._tokens(thought)
-        return [*own, *await self._tokens(f"{thought}\n"), *close, *await self._tokens(f"\n\n{reply.text}")]
+            return tokens + await self._tokenize_text(reasoning)
+        tokens = [*tokens, *await self._tokenize_text(f"{reasoning}\n"), *close]
+        return tokens + await self._tokenize_text(f"\n\n{reply.text}")
 
-    async def _positions(self, before: list[int], own: list[int]) -> list[Position]:
-        tokens = before + own
-        if not own or not before:
-            raise Rejected("it has no token that can be read")
+    async def _fetch_positions(self, prompt_tokens: list[int], reply_tokens: list[int]) -> list[Position]:
+        tokens = prompt_tokens + reply_tokens
+        if not reply_tokens or not prompt_tokens:
+            raise Rejected("it has no tokens to read")
         if self._context is not None and len(tokens) >= self._context:
-            raise Context(f"prompt and reply have {len(tokens)} tokens, the context {self._context}")
+            raise Context(f"prompt and reply have {len(tokens)} tokens, the context has {self._context}")
         completion = await self._post(
             "/completions",
             {"prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": LIKELIEST},
@@ -124,22 +127,24 @@ class ServerReader:
         )
         rows = completion.choices[0].prompt_logprobs if completion.choices else None
         if rows is None or len(rows) != len(tokens):
-            where = self._client.display_url("/completions")
-            raise Fatal(f"{where} does not return `prompt_logprobs`; vLLM does")
-        return [_position(row, token) for row, token in zip(rows[len(before) :], own, strict=True)]
+            url = self._client.display_url("/completions")
+            raise Fatal(f"{url} does not return `prompt_logprobs`; vLLM does")
+        return [
+            _position(row, token) for row, token in zip(rows[len(prompt_tokens) :], reply_tokens, strict=True)
+        ]
 
     async def _end_of_turn(self) -> int | None:
         """Return the token that the chat template writes after a turn of the assistant; None if it writes none."""
-        question = Message.user("Hello")
-        answer = await self._tokens("Goodbye")
-        turns = (question, Message("assistant", (Text("Goodbye"),)))
-        whole = await self._rendered(turns, add_generation_prompt=False)
-        last = max((n for n in range(len(whole)) if whole[n : n + len(answer)] == answer), default=len(whole))
-        return next(iter(whole[last + len(answer) :]), None)
+        answer = await self._tokenize_text("Goodbye")
+        turns = (Message.user("Hello"), Message("assistant", (Text("Goodbye"),)))
+        tokens = await self._render(turns, add_generation_prompt=False)
+        last = max(
+            (n for n in range(len(tokens)) if tokens[n : n + len(answer)] == answer), default=len(tokens)
+        )
+        return next(iter(tokens[last + len(answer) :]), None)
 
-    async def _rendered(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = True
-    ) -> list[int]:
+    async def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> list[int]:
+        """Return the tokens of messages as rendered by the chat template."""
         turns = [
             {"role": m.role, "content": "".join(p.text for p in m.parts if isinstance(p, Text))}
             for m in messages
@@ -147,35 +152,33 @@ class ServerReader:
         body: dict[str, Any] = {"messages": turns, "add_generation_prompt": add_generation_prompt}
         if self._variables:
             body["chat_template_kwargs"] = self._variables
-        return (await self._tokenized(body)).tokens
+        return await self._tokenize(body)
 
-    async def _tokens(self, text: str) -> list[int]:
-        if not text:
-            return []
-        return (await self._tokenized({"prompt": text, "add_special_tokens": False})).tokens
+    async def _tokenize_text(self, text: str) -> list[int]:
+        return await self._tokenize({"prompt": text, "add_special_tokens": False}) if text else []
 
-    async def _tokenized(self, body: dict[str, Any]) -> _Tokens:
-        answer = await self._post("/tokenize", body, _Tokens)
-        self._context = answer.max_model_len
-        return answer
+    async def _tokenize(self, body: dict[str, Any]) -> list[int]:
+        response = await self._post("/tokenize", body, _Tokens)
+        self._context = response.max_model_len
+        return response.tokens
 
     async def _post(self, path: str, body: dict[str, Any], kind: type[T]) -> T:
-        where = self._client.display_url(path)
+        url = self._client.display_url(path)
         try:
             raw, _ = await self._client.post(path, {"model": self._name, **body})
             return msgspec.json.decode(raw, type=kind)
         except msgspec.MsgspecError as error:
-            raise BadReply(f"{where} sends no likelihoods: {error}") from None
+            raise BadReply(f"invalid response from {url}: {error}") from None
         except Rejected as error:
             if path == "/tokenize":
-                raise Fatal(f"cannot tokenise at {where}, as vLLM can: {error}") from None
+                raise Fatal(f"{url} does not tokenise as vLLM does: {error}") from None
             raise
 
 
 def _position(row: dict[str, _LogProb] | None, token: int) -> Position:
-    """Return what a server says of one token; raises BadReply if it says nothing of it."""
+    """Return a token's probabilities from a server's response; raises BadReply if they are missing."""
     own = (row or {}).get(str(token))
     if row is None or own is None or own.rank is None or math.isnan(own.logprob):
-        raise BadReply(f"no likelihood of the token {token}")
+        raise BadReply(f"no likelihood for token {token}")
     top = [entry.logprob for entry in row.values() if entry.rank is not None and entry.rank <= LIKELIEST]
     return Position(own.logprob, own.rank, top or [own.logprob])

@@ -1,7 +1,7 @@
-"""Readings from a server that returns the likeliest tokens of each position only: `above` and `mass` are bounded.
+"""Readings from a server that returns only the likeliest tokens of each position: `above` and `mass` are bounds.
 
-The tokens that were not sent share the remaining probability, and none has more than the least likely one sent. The sum of
-p ** (1 / T) over them is then largest and smallest if they are as equal, or as unequal, as that allows.
+The tokens that are not returned share the remaining probability, and none has more than the least likely one returned. The
+sum of p ** (1 / T) over them is then extreme if they are as equal, or as unequal, as these constraints allow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from evals.seams import Decoding, TokenReading
 
 
 class Position(NamedTuple):
-    """What a server says of one token."""
+    """The probabilities that a server returns for one token of a reply."""
 
     logprob: float
     rank: int
@@ -29,20 +29,20 @@ class _Range(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """Which of the likeliest tokens a decoding can draw."""
+    """Which tokens a decoding can draw."""
 
-    surely: int
-    """The first so many can be drawn."""
-    possibly: int
-    """No further ones can be, except tokens that were not sent."""
+    certain: int
+    """Number of likeliest tokens that can be drawn for certain."""
+    possible: int
+    """Number of likeliest tokens that can possibly be drawn."""
     others: _Range
-    """Total weight of the tokens that were not sent and can be drawn."""
+    """Total weight of the tokens that are not returned but can be drawn."""
 
 
-def reading(
+def make_reading(
     positions: Sequence[Position], decoding: Decoding, vocabulary: int, recorded: int | None
 ) -> TokenReading:
-    """Return the reading of a reply; `vocabulary`: an upper bound of the number of tokens."""
+    """Return the reading of a reply; `vocabulary`: upper bound on its size; `recorded`: see `TokenReading.recorded_tokens`."""
     import numpy as np
 
     table = np.array([_row(p, decoding, vocabulary) for p in positions], dtype=np.float64).reshape(-1, 7).T
@@ -69,16 +69,16 @@ def _bounds(
     rest = _rest(top, power, vocabulary)
     kept = _kept(top, weights, rest, decoding)
     total = _Range(
-        sum(weights[: kept.surely]) + kept.others.low, sum(weights[: kept.possibly]) + kept.others.high
+        sum(weights[: kept.certain]) + kept.others.low, sum(weights[: kept.possible]) + kept.others.high
     )
-    if rank > kept.possibly and not kept.others.high:
+    if rank > kept.possible and not kept.others.high:
         return _Range(1.0, 1.0), _Range(0.0, 0.0)
     own = _exp((logprob - top[0]) * power)
-    between = max(0, rank - 1 - len(top))  # tokens ranked before it that were not sent
+    between = max(0, rank - 1 - len(top))  # tokens ranked before it that are not returned
     before = sum(weights[: rank - 1])
     above = _Range((before + between * own) / total.high, (before + between * weights[-1]) / total.low)
     mass = _Range(own / total.high, own / total.low)
-    if rank > kept.surely:  # it may be excluded
+    if rank > kept.certain:  # the token may be excluded
         return _Range(min(above.low, 1.0), 1.0), _Range(0.0, min(mass.high, 1.0))
     return _Range(min(above.low, 1.0), min(above.high, 1.0)), _Range(min(mass.low, 1.0), min(mass.high, 1.0))
 
@@ -90,38 +90,33 @@ def _exp(value: float) -> float:
 
 
 def _rest(top: Sequence[float], power: float, vocabulary: int) -> _Range:
-    """Return the total weight of the tokens that were not sent, in units of the first choice's."""
+    """Return the total weight of the tokens that are not returned, relative to the weight of the first choice."""
     first = _exp(top[0])
     remaining = max(1 - sum(_exp(value) for value in top), 0.0) / first
-    many = vocabulary - len(top)
-    if many <= 0 or remaining <= 0:
+    count = vocabulary - len(top)
+    if count <= 0 or remaining <= 0:
         return _Range(0.0, 0.0)
     unequal = remaining * _exp(top[-1] - top[0]) ** (power - 1)
-    equal = many * (remaining / many) ** power
+    equal = count * (remaining / count) ** power
     return _Range(min(unequal, equal), max(unequal, equal))
 
 
 def _kept(top: Sequence[float], weights: Sequence[float], rest: _Range, decoding: Decoding) -> _Kept:
-    surely = possibly = len(top)
-    judged = [_exp(value - top[0]) for value in top] if decoding.temperature_last else weights
+    certain = possible = len(top)
+    relative = [_exp(value - top[0]) for value in top] if decoding.temperature_last else weights
     others = _rest(top, 1.0, 1 << 30) if decoding.temperature_last else rest
-    cut = False
-    if decoding.top_k:
-        cut = True
-        if decoding.top_k <= len(top):
-            surely = possibly = decoding.top_k
-            others = _Range(0.0, 0.0)
+    if decoding.top_k and decoding.top_k <= len(top):
+        certain = possible = decoding.top_k
+        others = _Range(0.0, 0.0)
     if decoding.top_p < 1:
-        cut = True
-        before = [0.0, *accumulate(judged[:possibly])]
-        low, high = (bisect_left(before, decoding.top_p * (before[-1] + w)) for w in others)
-        surely, possibly = min(surely, low), min(possibly, high)
-        others = others if high > len(judged) else _Range(0.0, 0.0)
+        before = [0.0, *accumulate(relative[:possible])]
+        low, high = (bisect_left(before, decoding.top_p * (before[-1] + weight)) for weight in others)
+        certain, possible = min(certain, low), min(possible, high)
+        others = others if high > len(relative) else _Range(0.0, 0.0)
     if decoding.min_p:
-        cut = True
-        above = sum(value >= decoding.min_p for value in judged)
-        surely, possibly = min(surely, above), min(possibly, above)
+        above = sum(value >= decoding.min_p for value in relative)
+        certain, possible = min(certain, above), min(possible, above)
         others = others if above == len(top) else _Range(0.0, 0.0)
-    if not cut:
-        return _Kept(surely, possibly, rest)
-    return _Kept(surely, possibly, _Range(0.0, rest.high if others.high else 0.0))
+    if not decoding.truncates:
+        return _Kept(certain, possible, rest)
+    return _Kept(certain, possible, _Range(0.0, rest.high if others.high else 0.0))

@@ -56,10 +56,11 @@ def _children() -> list[int]:
         pids = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     except OSError:
         return []
-    return [pid for pid in pids if not _reaped(pid)]
+    return [pid for pid in pids if not _reap(pid)]
 
 
-def _reaped(pid: int) -> bool:
+def _reap(pid: int) -> bool:
+    """Reap a child if it has ended; return whether it had."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:

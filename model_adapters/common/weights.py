@@ -49,8 +49,8 @@ class Checkpoint(Struct):
     tokenizer: Any
     """Used for batches, in their thread."""
     counter: Any
-    """Copy of the tokenizer for the event loop's thread. Fast tokenizers hold their padding state: counting tokens with the
-    tokenizer of a running batch would disable its padding (ValueError) or fail (RuntimeError: Already borrowed)."""
+    """Copy of the tokenizer for the event loop's thread. Fast tokenizers store their padding settings: counting tokens with
+    the tokenizer of a running batch would disable its padding (ValueError) or fail (RuntimeError: Already borrowed)."""
     context: int
     takes_images: bool
 
@@ -60,7 +60,7 @@ def load(source: str, *, trusted: bool) -> Checkpoint:
     import torch
     import transformers
 
-    location, options = (source, {}) if not is_gguf(source) else _gguf(source)
+    location, options = (source, {}) if not is_gguf(source) else _gguf_location(source)
     try:
         config = transformers.AutoConfig.from_pretrained(location, trust_remote_code=trusted, **options)
         processor_class = transformers.AutoTokenizer if options else transformers.AutoProcessor
@@ -89,11 +89,11 @@ def load(source: str, *, trusted: bool) -> Checkpoint:
 
 
 def is_gguf(source: str) -> bool:
-    """Return whether a checkpoint is a GGUF file of llama.cpp, whose weights transformers unpacks."""
+    """Return whether a checkpoint is a GGUF file (llama.cpp), whose weights transformers unpacks."""
     return source.endswith(".gguf")
 
 
-def _gguf(source: str) -> tuple[str, dict[str, Any]]:
+def _gguf_location(source: str) -> tuple[str, dict[str, Any]]:
     """Return the folder and the options with which transformers loads a GGUF file."""
     folder, _, name = source.rpartition("/")
     return folder or ".", {"gguf_file": name}
@@ -161,7 +161,7 @@ def require_fit(length: int, context: int) -> None:
 
 
 def generate(checkpoint: Checkpoint, batch: Sequence[PendingCall], *, name: str) -> list[Reply | ModelError]:
-    """Generate the replies of one batch, or of its halves if memory or context is exceeded."""
+    """Generate the replies of one batch, in halves if memory or context is exceeded."""
     import torch
 
     started = time.perf_counter()
@@ -268,7 +268,8 @@ def _reply(
     reply_tokens = tokens[: eos_position + 1 if eos_position is not None else len(tokens)][:max_new_tokens]
     text = checkpoint.tokenizer.decode(reply_tokens, skip_special_tokens=True)
     text = text.rstrip("\ufffd")  # an incomplete character at the end, which servers omit too
-    end = min((at for stop in pending.sampling.stop if (at := text.find(stop)) >= 0), default=None)
+    stops = pending.sampling.stop
+    end = min((position for stop in stops if (position := text.find(stop)) >= 0), default=None)
     text, reasoning, unclosed = split_reasoning(text if end is None else text[:end])
     truncated = unclosed or (eos_position is None and end is None)
     return Reply(
@@ -282,7 +283,7 @@ def _reply(
 
 
 def likelihoods(checkpoint: Checkpoint, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-    """Return the likelihoods of continuations of a prompt; for their first token, see `LogProbs.logprobs`."""
+    """Return the likelihoods of continuations of a prompt; `LogProbs.logprobs` defines their first token."""
     import torch
 
     stripped_prompt = prompt.rstrip()
@@ -296,7 +297,7 @@ def likelihoods(checkpoint: Checkpoint, prompt: str, continuations: Sequence[str
         )
         if ids.shape[1] > checkpoint.context:
             raise Context(
-                f"prompt and continuation have {ids.shape[1]} tokens, the context {checkpoint.context}"
+                f"prompt and continuation have {ids.shape[1]} tokens, the context has {checkpoint.context}"
             )
         continuation_tokens = ids[0, start:]
         if not len(continuation_tokens):

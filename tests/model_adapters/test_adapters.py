@@ -453,7 +453,7 @@ async def test_a_server_of_one_model_needs_no_name(server: Server) -> None:
 )
 async def test_a_server_that_does_not_say_what_it_serves_wants_a_name(server: Server, answer: Answer) -> None:
     server.answer = answer
-    with pytest.raises(UsageError, match=r"cannot ask .*/v1/models what it serves .*; add #NAME"):
+    with pytest.raises(UsageError, match=r"cannot list the models of .*/v1/models .*; add #NAME"):
         await asyncio.to_thread(load.model, f"server:{server.base.replace('://', '://anna:geheim@')}")
 
 

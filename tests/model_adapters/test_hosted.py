@@ -343,14 +343,14 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
     "openai:gpt-4.1": (
         EVERYTHING,
         {"temperature": 0.5, "top_p": 0.9, "max_completion_tokens": 4096, "stop": ["\n\n", "END"], "seed": 7},
-        ["top_k, min_p not sent: gpt-4.1 does not take them"],
+        ["top_k, min_p not sent: gpt-4.1 does not support them"],
     ),
     "openai:o3": (
         EVERYTHING,
         {"max_completion_tokens": 4096, "seed": 7},
         [
-            "temperature, top_p, top_k, min_p not sent: o3 does not take them",
-            "stop sequences are applied here and not by the server: o3 does not take them",
+            "temperature, top_p, top_k, min_p not sent: o3 does not support them",
+            "stop sequences are applied here and not by the server: o3 does not support them",
         ],
     ),
     "openai:gpt-5.2": (
@@ -361,14 +361,14 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
     "openai:gpt-6": (
         Sampling(temperature=0.0, thinking=True),
         {"reasoning_effort": "medium"},
-        ["temperature not sent: gpt-6 does not take it"],
+        ["temperature not sent: gpt-6 does not support it"],
     ),
     "intern:intern-s1": (
         Sampling(temperature=0.7, max_tokens=100),
         {"temperature": 0.7, "max_tokens": 100, "thinking_mode": True},
         [
             "thinking_mode is sent as true, as for the published numbers",
-            "the context is 32,768 tokens, that of the published numbers 65,536: longer reasoning is truncated",
+            "the context is 32,768 tokens, but 65,536 for the published numbers: longer reasoning is truncated",
         ],
     ),
     "intern:intern-s1-pro": (Sampling(thinking=False), {"thinking_mode": False}, []),
@@ -380,12 +380,12 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
     "deepseek:deepseek-reasoner": (
         Sampling(temperature=0.0),
         {},
-        ["temperature not sent: deepseek-reasoner does not take it"],
+        ["temperature not sent: deepseek-reasoner does not support it"],
     ),
     "moonshot:kimi-k2.5": (
         Sampling(temperature=0.0, thinking=True),
         {"thinking": {"type": "enabled"}},
-        ["temperature not sent: kimi-k2.5 does not take it"],
+        ["temperature not sent: kimi-k2.5 does not support it"],
     ),
     "openrouter:a/b": (
         Sampling(top_k=5, thinking=False),
@@ -396,7 +396,7 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
     "xai:grok-4": (
         Sampling(temperature=0.0, stop=("END",)),
         {"temperature": 0.0},
-        ["stop sequences are applied here and not by the server: grok-4 does not take them"],
+        ["stop sequences are applied here and not by the server: grok-4 does not support them"],
     ),
     "xai:grok-4.3": (
         Sampling(thinking=False, stop=("END",)),
@@ -406,22 +406,22 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
     "anthropic:claude-haiku-4-5": (
         EVERYTHING,
         {"temperature": 0.5, "top_k": 40, "max_tokens": 4096, "stop_sequences": ["END"]},
-        ["top_p, min_p, seed not sent: claude-haiku-4-5 does not take them"],
+        ["top_p, min_p, seed not sent: claude-haiku-4-5 does not support them"],
     ),
     "anthropic:claude-sonnet-4-5-20250929": (
         Sampling(temperature=0.0, max_tokens=8000, thinking=True),
         {"max_tokens": 8000, "thinking": {"type": "enabled", "budget_tokens": 6000}},
-        ["temperature not sent: claude-sonnet-4-5-20250929 does not take it"],
+        ["temperature not sent: claude-sonnet-4-5-20250929 does not support it"],
     ),
     "anthropic:claude-opus-4-6": (
         Sampling(temperature=0.0, thinking=True),
         {"max_tokens": 32_000, "thinking": {"type": "adaptive", "display": "summarized"}},
-        ["temperature not sent: claude-opus-4-6 does not take it"],
+        ["temperature not sent: claude-opus-4-6 does not support it"],
     ),
     "anthropic:claude-opus-5-5": (
         Sampling(temperature=0.0, seed=1),
         {"max_tokens": 32_000},
-        ["temperature, seed not sent: claude-opus-5-5 does not take them"],
+        ["temperature, seed not sent: claude-opus-5-5 does not support them"],
     ),
     "anthropic:claude-sonnet-5-5": (
         Sampling(thinking=False),
@@ -440,7 +440,7 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
                 "stopSequences": ["\n\n", "END"],
             }
         },
-        ["min_p not sent: gemini-2.5-flash does not take it"],
+        ["min_p not sent: gemini-2.5-flash does not support it"],
     ),
     "google:gemini-2.5-pro": (
         Sampling(thinking=True),
@@ -551,7 +551,7 @@ async def test_an_alias_is_the_model_behind_it(server: Server, monkeypatch: pyte
     server.answer = Answer({"data": [{"id": "intern-latest", "ref_model": "intern-s1-pro"}]})
     model = await _intern(server, monkeypatch, "intern-latest")
     assert model.name == "intern-s1-pro"
-    assert "intern-latest was an alias of intern-s1-pro at the start" in model.remarks(Sampling())
+    assert "intern-latest was an alias of intern-s1-pro when the run started" in model.remarks(Sampling())
     server.answer = Answer(protocols.openai_says(Says()))
     await model.reply(PROMPT, Sampling())
     assert server.calls[-1][2]["model"] == "intern-s1-pro"

@@ -39,13 +39,13 @@ def card_of(done: Outcome) -> dict[str, Any]:
 
 def test_a_card_says_the_context_beside_that_of_the_published_numbers(vendor: FaultyServer) -> None:
     card = card_of(evals(*RUN, "-m", "intern:intern-s1"))
-    assert any("32,768 tokens, that of the published numbers 65,536" in note for note in card["notes"])
+    assert any("32,768 tokens, but 65,536 for the published numbers" in note for note in card["notes"])
     assert all(call.body["thinking_mode"] is True for call in vendor.calls)
 
 
 def test_a_card_says_what_was_not_sent(vendor: FaultyServer) -> None:
     done = evals(*RUN, "-m", "openai:o3")
-    said = "temperature not sent: o3 does not take it"
+    said = "temperature not sent: o3 does not support it"
     assert said in card_of(done)["notes"]
     assert said in done.err
     assert all("temperature" not in call.body for call in vendor.calls)

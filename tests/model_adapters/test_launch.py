@@ -254,7 +254,10 @@ def test_no_orphan_when_the_watchdog_is_killed_beside_a_standin(engine):
         ("odd", "KeyError: 'layers.0.experts'"),
         ("mute", "its log is empty"),
         ("dumb", "vllm:weights/tiny is up, but cannot answer: HTTP 500: no kernel image is available (log: "),
-        ("mortal:0", "vllm:weights/tiny ended at its first call: RuntimeError: the engine's heart stopped"),
+        (
+            "mortal:0",
+            "vllm:weights/tiny ended during its first call: RuntimeError: the engine's heart stopped",
+        ),
     ],
 )
 def test_a_server_that_fails_is_one_line_and_nothing_is_left_of_a_standin(

@@ -466,7 +466,7 @@ async def what_becomes(
         assert getattr(waited[0], "retry_after_s", None) == pytest.approx(wanted.wait_s, abs=1e-6)
     if wanted.outcome == "open":
         assert "q001" not in records
-        assert one.ended.endswith("run the same command again to continue")
+        assert one.end_reason.endswith("run the same command again to continue")
         return
     assert len(server.calls) == 3 + len(waited)
     assert set(records) == {"q000", "q001", "q002"}
@@ -531,7 +531,7 @@ async def test_a_server_that_never_warms_up_is_given_up_after_a_while(
     failed = [r.outcome for r in Run(job.writer.path).records()]
     assert len(failed) == runners.MAX_SLOW_FAILURES
     assert one.total_failure.startswith("HTTP 503: Loading model")
-    assert one.ended.startswith("every call fails")
+    assert one.end_reason.startswith("every call fails")
 
 
 async def test_a_server_that_asks_for_more_than_a_minute_is_given_it(
@@ -701,7 +701,7 @@ async def test_a_base_url_without_its_version_is_named_aright(
 ) -> None:
     server.base = server.base.removesuffix("/v1")
     server.answer = Answer(b"Not Found", 404)
-    with pytest.raises(Exception, match=rf"base URLs mostly end in /v1: try {server.base}/v1$"):
+    with pytest.raises(Exception, match=rf"base URLs usually end in /v1: try {server.base}/v1$"):
         await made("server").reply(toy_prompt(), Sampling())
 
 

@@ -319,9 +319,9 @@ def test_a_copied_path_is_no_part_of_the_base(ending: str) -> None:
 
 async def test_a_server_without_tls_is_named(server: Server) -> None:
     spec = f"server:{server.base.replace('http:', 'https:')}"
-    with pytest.raises(UsageError, match=r"does not answer in TLS .*: is the server's URL http:// instead\?"):
+    with pytest.raises(UsageError, match=r"does not speak TLS .*: is the server's URL http:// instead\?"):
         await asyncio.to_thread(load.model, spec)
     named = load.model(f"{spec}#m")
-    with pytest.raises(Fatal, match=r"does not answer in TLS .*: is the server's URL http:// instead\?"):
+    with pytest.raises(Fatal, match=r"does not speak TLS .*: is the server's URL http:// instead\?"):
         await named.reply(PROBE_PROMPT, Sampling())
     await named.close()

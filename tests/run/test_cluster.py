@@ -207,12 +207,12 @@ async def test_a_replica_that_will_not_come_back_is_closed_at_once() -> None:
     ],
 )
 def test_an_error_arrives_as_it_was(error: EvalsError) -> None:
-    found = RemoteError.of(error).error()
+    found = RemoteError.of(error).to_exception()
     assert (type(found), str(found), vars(found)) == (type(error), str(error), vars(error))
 
 
 def test_a_crash_is_the_models_error() -> None:
-    found = RemoteError.of(KeyError("choices")).error()
+    found = RemoteError.of(KeyError("choices")).to_exception()
     assert (type(found), str(found)) == (ModelError, "KeyError: 'choices'")
 
 
@@ -375,7 +375,7 @@ def test_a_replica_goes_over_as_few_nodes_as_can_be(need, gpus, fits) -> None:
         (
             [{"CPU": 8.0, "GPU": 2.0}] * 2,
             8,
-            "needs 8 GPUs per replica, equally many on each of its nodes; the cluster has 4, at most 2 on a node",
+            "needs 8 GPUs per replica, the same number on each of its nodes; the cluster has 4, at most 2 on a node",
         ),
     ],
 )
@@ -389,7 +389,7 @@ def test_too_few_gpus_are_one_line(nodes, gpus, words) -> None:
 def test_what_cannot_go_over_several_nodes_says_so(spec) -> None:
     with pytest.raises(
         UsageError,
-        match="needs 4 GPUs per replica, a node has 2 at most: only vllm: and sglang: can span several nodes",
+        match="needs 4 GPUs per replica, but a node has at most 2: only vllm: and sglang: can span several nodes",
     ):
         placement.place(spec, [{"GPU": 2}] * 4, replicas=None, gpus=4)
 

@@ -93,11 +93,11 @@ def test_a_run_of_empty_replies_is_never_graded_in_silence(here: Path) -> None:
     assert card["health"] == [
         {
             "kind": "empty",
-            "message": "16 of 16 replies are empty, their text is all in the reasoning: the server's reasoning parser?",
+            "message": "16 of 16 replies are empty, with all text in the reasoning: check the server's reasoning parser",
             "fault": True,
         }
     ]
-    assert done.err.count("replies are empty, their text is all in the reasoning") == 1
+    assert done.err.count("replies are empty, with all text in the reasoning") == 1
     assert "looks broken: 16 of 16 replies are empty" in " ".join(evals("show", "last").out.split())
     assert "looks broken" in evals("show").out
     (shown,) = evals("show", "--json").json["runs"]

@@ -230,8 +230,8 @@ def test_a_second_standin_that_cannot_start_is_one_line(place: Place, tmp_path: 
 @pytest.mark.parametrize(
     ("gpus", "adapter", "words"),
     [
-        (5, "vllm", "needs 5 GPUs per replica, equally many on each of its nodes; the cluster has 4, at most 1 on a node"),
-        (2, "lmdeploy", "needs 2 GPUs per replica, a node has 1 at most: only vllm: and sglang: can span several nodes"),
+        (5, "vllm", "needs 5 GPUs per replica, the same number on each of its nodes; the cluster has 4, at most 1 on a node"),
+        (2, "lmdeploy", "needs 2 GPUs per replica, but a node has at most 1: only vllm: and sglang: can span several nodes"),
     ],
 )  # fmt: skip
 def test_not_enough_room_is_one_line(

@@ -223,7 +223,7 @@ async def test_an_account_without_money_ends_the_run_and_leaves_the_rest_open(ma
     await one.run()
     assert len(made.records()) == 5  # no failures: the rest is asked on another day
     assert len(model.asked) == 6
-    assert one.ended == "HTTP 402: no money; run the same command again to continue"
+    assert one.end_reason == "HTTP 402: no money; run the same command again to continue"
 
 
 async def test_an_account_that_never_had_any_is_one_line(made: Made) -> None:
@@ -312,7 +312,7 @@ async def test_workers_that_leave_at_once_leave_nothing_unasked(made: Made) -> N
     one = made.runner(Told(does), toy.suite(30), concurrency=16)
     await one.run()
     assert len(made.records()) == 30
-    assert one.ended == ""
+    assert one.end_reason == ""
 
 
 async def test_a_call_ends_at_its_deadline(made: Made) -> None:
@@ -369,7 +369,7 @@ async def test_where_every_call_fails_the_run_ends_early_and_says_why(made: Made
     one = made.runner(model, toy.suite(100), concurrency=1)
     await one.run()
     assert len(model.asked) == runners.MAX_FAILURES
-    assert one.ended == "every call fails: HTTP 400: no such field"
+    assert one.end_reason == "every call fails: HTTP 400: no such field"
     assert "HTTP 400: no such field" in one.total_failure
 
 
@@ -390,7 +390,7 @@ async def test_where_calls_take_long_to_fail_fewer_of_them_are_enough(
     await one.run()
     assert len(made.records()) == runners.MAX_SLOW_FAILURES
     assert len(model.asked) <= 2 + runners.MAX_SLOW_FAILURES
-    assert one.ended.startswith("every call fails")
+    assert one.end_reason.startswith("every call fails")
 
 
 async def test_many_failures_beside_one_reply_do_not_end_a_run(made: Made) -> None:
@@ -398,7 +398,7 @@ async def test_many_failures_beside_one_reply_do_not_end_a_run(made: Made) -> No
     one = made.runner(model, toy.suite(40), concurrency=1)
     await one.run()
     assert len(made.records()) == 40
-    assert (one.ended, one.total_failure) == ("", "")
+    assert (one.end_reason, one.total_failure) == ("", "")
 
 
 # --- budgets ------------------------------------------------------------------------------------------------
@@ -413,7 +413,7 @@ async def test_a_token_budget_ends_the_run_with_what_there_is(made: Made) -> Non
     )
     await one.run()
     assert len(made.records()) == 3  # eleven tokens each
-    assert one.ended == "--max-total-tokens 33 reached"
+    assert one.end_reason == "--max-total-tokens 33 reached"
     assert store_final_metrics(made.jobs[0].writer, made.jobs[0].suite).coverage == 0.03
 
 
@@ -423,7 +423,7 @@ async def test_a_budget_in_dollars_counts_input_and_output(made: Made) -> None:
     await one.run()
     assert len(made.records()) == 5
     assert budget.spent_usd == pytest.approx(0.0001)
-    assert one.ended == "--max-cost 0.0001 USD reached"
+    assert one.end_reason == "--max-cost 0.0001 USD reached"
 
 
 # --- plug-ins that break ------------------------------------------------------------------------------------
@@ -591,7 +591,7 @@ async def test_cancelled_from_outside_it_counts_as_interrupted(made: Made) -> No
 
 def test_execute_closes_the_model_whatever_happens(made: Made) -> None:
     good, bad = Told(lambda name, turn: "A"), Told(lambda name, turn: Fatal("no"))
-    assert runners.execute(lambda: made.runner(good)).ended == ""
+    assert runners.execute(lambda: made.runner(good)).end_reason == ""
     for job in made.jobs:
         toy.close(job)
     with pytest.raises(Fatal):
@@ -625,7 +625,7 @@ COMMAND = """
     model = Slow()
     runner = execute(lambda: Runner(model, [job], concurrency=4))
     toy.close(job)
-    print(json.dumps([model.calls, runner.interrupted, runner.ended]), flush=True)
+    print(json.dumps([model.calls, runner.interrupted, runner.end_reason]), flush=True)
 """
 
 
@@ -679,7 +679,7 @@ def test_a_model_that_never_waits_does_not_keep_ctrl_c_waiting(tmp_path: Path) -
             return "A"
         runner = execute(lambda: Runner(Scripted(says), [job]))
         toy.close(job)
-        print(runner.ended)
+        print(runner.end_reason)
     """)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -706,7 +706,7 @@ async def test_a_server_that_answers_nobody_is_given_up(made: Made, monkeypatch:
     model = Deaf(lambda name, turn: asyncio.sleep(60))
     one = made.runner(model, toy.suite(100), concurrency=8)
     await asyncio.wait_for(one.run(), 5)
-    assert one.total_failure.startswith("the server accepts calls and answers none")
+    assert one.total_failure.startswith("the server accepts calls but does not answer")
     assert set(made.outcomes().values()) == {"timeout"}
     assert len(made.outcomes()) == 8
 

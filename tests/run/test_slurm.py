@@ -60,14 +60,14 @@ def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("entry", "line"),
     [
-        ("partitio=x", "unknown setting of Slurm 'partitio'; did you mean partition"),
+        ("partitio=x", "unknown Slurm setting 'partitio'; did you mean partition"),
         ("partition", "--slurm partition: write KEY=VALUE"),
-        ("gpus=many", "setting of Slurm: "),
-        ("gpus=-1", "setting of Slurm: gpus from 0"),
-        ("time=soon", "setting of Slurm: time 'soon'; write MINUTES, HH:MM:SS or DAYS-HH:MM:SS"),
-        ("time=0", "setting of Slurm: time '0' must be at least a minute"),
-        ("account=a\n#SBATCH --uid=0", "setting of Slurm: account contains a control character"),
-        ("setup=export HF_TOKEN=hf_0123456789abcdefghijkl", "setting of Slurm: HF_TOKEN in setup or python"),
+        ("gpus=many", "Slurm setting: "),
+        ("gpus=-1", "Slurm setting: gpus must be at least 0"),
+        ("time=soon", "Slurm setting: time 'soon'; write MINUTES, HH:MM:SS or DAYS-HH:MM:SS"),
+        ("time=0", "Slurm setting: time '0' must be at least a minute"),
+        ("account=a\n#SBATCH --uid=0", "Slurm setting: account contains a control character"),
+        ("setup=export HF_TOKEN=hf_0123456789abcdefghijkl", "Slurm setting: HF_TOKEN in setup or python"),
     ],
 )
 def test_a_wrong_setting_is_one_line(entry: str, line: str) -> None:
@@ -137,7 +137,7 @@ class Job:
         self.task = asyncio.get_running_loop().create_task(self.server.run("7"))
 
     async def address(self) -> messages.Announcement:
-        while (address := messages.read(self.folder, "7")) is None:  # noqa: ASYNC110
+        while (address := messages.read_announcement(self.folder, "7")) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return address
 
@@ -156,7 +156,7 @@ async def test_a_job_answers_and_ends_with_the_run(tmp_path: Path) -> None:
     assert [reply.text for reply in replies] == ["A"] * 50
     await cluster.close()
     assert await job.task == "the driver has finished"
-    assert messages.read(tmp_path, "7") is None
+    assert messages.read_announcement(tmp_path, "7") is None
 
 
 async def test_after_sigterm_a_job_answers_nothing_more(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ async def test_after_sigterm_a_job_answers_nothing_more(tmp_path: Path) -> None:
     await link.close()
     job.task.cancel()  # it would wait to be killed
     await asyncio.gather(job.task, return_exceptions=True)
-    assert messages.read(tmp_path, "7") is None
+    assert messages.read_announcement(tmp_path, "7") is None
 
 
 def question(text: str) -> bytes:
@@ -270,13 +270,13 @@ async def test_a_process_at_the_port_that_does_not_know_the_key_is_asked_nothing
 def test_an_address_that_others_could_have_written_is_ignored(tmp_path: Path) -> None:
     address = messages.Announcement(host="h", port=1, key=b"k", info=ReplicaInfo())
     messages.announce(tmp_path, "7", address)
-    assert messages.read(tmp_path, "7") == address
+    assert messages.read_announcement(tmp_path, "7") == address
     messages.announcement_path(tmp_path, "7").chmod(0o644)
-    assert messages.read(tmp_path, "7") is None
+    assert messages.read_announcement(tmp_path, "7") is None
     (tmp_path / "8.address").symlink_to(tmp_path / "7.address")
-    assert messages.read(tmp_path, "8") is None
+    assert messages.read_announcement(tmp_path, "8") is None
     (tmp_path / "9.address").write_bytes(b"\xc1garbage")
-    assert messages.read(tmp_path, "9") is None
+    assert messages.read_announcement(tmp_path, "9") is None
 
 
 # --- what is said of jobs
@@ -318,5 +318,5 @@ def test_a_job_that_slurm_is_about_to_requeue_has_not_ended(tmp_path: Path, monk
 
 def test_waiting_for_the_first_job_ends_when_the_command_is_interrupted(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(scheduler, "query_states", lambda jobs: {"7": State("PENDING", "Resources")})
-    with pytest.raises(UsageError, match="interrupted before job 7 had joined"):
+    with pytest.raises(UsageError, match="interrupted before job 7 was ready"):
         submission._first_info(Scheduler(["7"], tmp_path), tmp_path, lambda: True)

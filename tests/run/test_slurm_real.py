@@ -203,7 +203,7 @@ def complaint(place: Place, *more: object) -> str:
 
 def test_no_such_partition(place: Place) -> None:
     line = complaint(place, "--slurm", "partition=gpus")
-    assert line == "evals: --cluster slurm: there is no partition 'gpus'; there are: high, low"
+    assert line == "evals: --cluster slurm: there is no partition 'gpus'; available: high, low"
 
 
 def test_no_gpus(place: Place) -> None:

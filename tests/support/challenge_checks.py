@@ -69,7 +69,7 @@ def probabilities() -> dict[str, Any]:
     top = logs.topk(20, -1).values
     errors, outside = [], 0
     for decoding in DECODINGS:
-        exact = token_probabilities.reading(token_probabilities.columns(logits, tokens, decoding), None)
+        exact = token_probabilities.make_reading(token_probabilities.columns(logits, tokens, decoding), None)
         if decoding.temperature:
             for row, token in enumerate(tokens.tolist()):
                 above, mass = plainly(logs[row].double().exp().numpy(), token, decoding)
@@ -78,7 +78,7 @@ def probabilities() -> dict[str, Any]:
             Position(float(logs[n, token]), int(exact.rank[n]), top[n].tolist())
             for n, token in enumerate(tokens.tolist())
         ]
-        outside += _outside(exact, top_probabilities.reading(positions, decoding, VOCABULARY, None))
+        outside += _outside(exact, top_probabilities.make_reading(positions, decoding, VOCABULARY, None))
     return {"error": max(errors), "outside": outside}
 
 
@@ -100,7 +100,7 @@ async def checkpoint(folder: str) -> dict[str, Any]:
     model = hf.model(folder)
     loaded = await model.loaded()
     end = reading.end_of_turn(loaded, {})
-    rows = {name: reading.tokens_of(loaded, PROMPTS[0], reply, {}, end) for name, reply in REPLIES.items()}
+    rows = {name: reading.tokenize(loaded, PROMPTS[0], reply, {}, end) for name, reply in REPLIES.items()}
     texts = {
         name: loaded.tokenizer.convert_ids_to_tokens(row.tokens[row.start :]) for name, row in rows.items()
     }

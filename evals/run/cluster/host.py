@@ -88,7 +88,10 @@ class ReplicaHost:
         if self._followers is None:
             await waiting
             return
-        ready, first_end = asyncio.ensure_future(waiting), asyncio.ensure_future(self._followers.first_end())
+        ready, first_end = (
+            asyncio.ensure_future(waiting),
+            asyncio.ensure_future(self._followers.wait_for_first_end()),
+        )
         try:
             await asyncio.wait({ready, first_end}, return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():

@@ -19,7 +19,7 @@ from evals.errors import EvalsError
 
 
 class Follower:
-    """The part of a replica's server on another node than the first."""
+    """The part of a replica's server on a node other than the first."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         """`environment`: variables for the engine on this node."""
@@ -46,14 +46,14 @@ class Followers:
     """The parts of a replica after the first, in bundles 1, 2, ... of its placement group."""
 
     def __init__(self, spec: str, options: Mapping[str, Any], *, nodes: int, gpus: int) -> None:
-        """`gpus`: number over all nodes. Sets the environment variables of the engine on this node."""
+        """Start the parts, and set the engine's environment variables on this node. `gpus`: total over all nodes."""
         import ray
         from ray.util import get_current_placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         environment = {
             "EVALS_ENGINE_NODES": str(nodes),
-            "EVALS_ENGINE_MASTER": _free_address(ray.util.get_node_ip_address()),
+            "EVALS_ENGINE_MASTER": _with_free_port(ray.util.get_node_ip_address()),
         }
         os.environ.update(environment, EVALS_ENGINE_RANK="0")
         group = get_current_placement_group()
@@ -72,7 +72,7 @@ class Followers:
         ]
         self._tasks: set[asyncio.Task[str]] = set()
 
-    async def first_end(self) -> str:
+    async def wait_for_first_end(self) -> str:
         """Run the parts and wait until one of them ends; returns the reason."""
         self._tasks = self._tasks or {asyncio.create_task(_follow(actor)) for actor in self._actors}
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -99,7 +99,7 @@ async def _follow(actor: Any) -> str:
     return reason
 
 
-def _free_address(address: str) -> str:
+def _with_free_port(host: str) -> str:
     with socket.socket() as probe:
         probe.bind(("", 0))
-        return f"{address}:{probe.getsockname()[1]}"
+        return f"{host}:{probe.getsockname()[1]}"

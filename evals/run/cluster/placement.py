@@ -27,7 +27,7 @@ class Placement(Struct, frozen=True):
 def place(
     spec: str, nodes: Sequence[Mapping[str, float]], *, replicas: int | None, gpus: int | None
 ) -> Placement:
-    """Return the placement on nodes with these resources; `gpus`: GPUs per replica set by the user. Raises UsageError."""
+    """Return the placement on nodes with these resources; raises UsageError. `gpus`: GPUs per replica, if set by the user."""
     adapter = spec.partition(":")[0]
     node_gpus = [int(node.get("GPU", 0)) for node in nodes]
     largest = max(node_gpus, default=0)
@@ -46,19 +46,19 @@ def place(
         )
     if adapter not in ENGINES or not load.engine(adapter).span:
         raise UsageError(
-            f"{spec} needs {required} GPUs per replica, a node has {largest} at most: only vllm: and sglang: can span several nodes"
+            f"{spec} needs {required} GPUs per replica, but a node has at most {largest}: only vllm: and sglang: can span several nodes"
         )
     fitting, nodes_per_replica = multi_node_fit(required, node_gpus)
     if not fitting:
         raise UsageError(
-            f"{spec} needs {required} GPUs per replica, equally many on each of its nodes; the cluster has {sum(node_gpus)}, "
+            f"{spec} needs {required} GPUs per replica, the same number on each of its nodes; the cluster has {sum(node_gpus)}, "
             f"at most {largest} on a node"
         )
     return Placement(replicas or fitting, required, nodes=nodes_per_replica, kind=kind)
 
 
 def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
-    """Return the number of replicas that fit with the fewest nodes each, and those nodes per replica; (0, 0) if none fits."""
+    """Return (replicas that fit, nodes per replica) with as few nodes per replica as possible; (0, 0) if none fits."""
     for nodes_per_replica in range(2, len(node_gpus) + 1):
         if required % nodes_per_replica:
             continue

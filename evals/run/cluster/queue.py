@@ -70,15 +70,14 @@ class RemoteError(Struct, frozen=True, tag="fault"):
         unreachable = isinstance(error, Disconnected) and error.unreachable
         return cls(type(error).__name__, str(error), retry_after_s, unreachable)
 
-    def error(self) -> Exception:
+    def to_exception(self) -> Exception:
         """Return the deserialized error."""
         if self.kind == "RateLimit":
             return RateLimit(self.message, retry_after_s=self.retry_after_s)
         if self.kind == "Disconnected":
             return Disconnected(self.message, unreachable=self.unreachable)
-        error_class = getattr(errors, self.kind, ModelError)
-        error: Exception = error_class(self.message)
-        return error
+        exception: Exception = getattr(errors, self.kind, ModelError)(self.message)
+        return exception
 
 
 class ReplicaResponse(Struct, frozen=True, array_like=True):
@@ -121,7 +120,7 @@ class ReplicaLink(Protocol):
         ...
 
     async def receive(self) -> bytes:
-        """Wait for responses, at most `POLL_S`; returns an encoded list of `ReplicaResponse`. Raises Lost."""
+        """Wait for responses, at most `POLL_S`; returns an encoded list of `ReplicaResponse`. Raises ReplicaLost."""
         ...
 
     async def close(self) -> None:
@@ -177,7 +176,7 @@ class Replica:
                 continue  # late: the request was retried on another replica
             if isinstance(outcome, Reply):
                 future.set_result(outcome)
-            elif isinstance(error := outcome.error(), Gone):
+            elif isinstance(error := outcome.to_exception(), Gone):
                 server_gone = error
                 future.set_exception(Disconnected(str(error)))
             else:
@@ -199,7 +198,7 @@ class Cluster:
     """A model that sends each request to the least loaded replica."""
 
     def __init__(self, links: Sequence[ReplicaLink], info: ReplicaInfo, *, lease_s: float = LEASE_S) -> None:
-        """`info`: of one replica, assumed to hold for all; the first call of `ready` starts the replicas."""
+        """`info`: description of one replica, taken to hold for all. The first call of `ready` starts the replicas."""
         self.name, self.accepts = info.name, info.accepts
         self.slots: int | None = len(links) * (info.slots or MAX_LIMIT)
         self._notes: list[str] = list(info.notes)
@@ -287,7 +286,7 @@ class Cluster:
                 self._say(f"replica {replica.number} will not come back: {error}")
             await asyncio.gather(replica.link.close(), return_exceptions=True)  # frees its GPUs
         finally:
-            # after this task is done, as waiters check whether all tasks are
+            # set once this task is done, since waiters check whether all tasks are done
             asyncio.get_running_loop().call_soon(self._state_changed.set)
 
     async def _listen(self, replica: Replica) -> None:

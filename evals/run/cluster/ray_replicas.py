@@ -121,7 +121,7 @@ def connect(
         info = _first_info(ray, links)
         if info.version != version("science-evals"):
             raise UsageError(
-                f"science-evals {info.version} on {info.node}, {version('science-evals')} here: install the same"
+                f"science-evals {info.version} on {info.node}, {version('science-evals')} here: install the same version"
             )
         cleanup.pop_all()
     gpu_text = f"{placement.gpus} GPUs each" + (

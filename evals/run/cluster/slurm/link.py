@@ -24,7 +24,7 @@ from evals.run.cluster.slurm.messages import (
     START,
     Announcement,
     decode_info,
-    read,
+    read_announcement,
 )
 from evals.run.cluster.slurm.scheduler import Scheduler
 
@@ -55,7 +55,7 @@ class SlurmLink:
         """See `ReplicaLink`; waits while the job is pending, initially or after it was requeued."""
         await self._disconnect()
         while True:
-            announcement = await asyncio.to_thread(read, self._folder, self.job)
+            announcement = await asyncio.to_thread(read_announcement, self._folder, self.job)
             if announcement is not None and await self._connect(announcement):
                 if (info := await self._wait_until_ready()) is not None:
                     if info.fault:
@@ -93,7 +93,7 @@ class SlurmLink:
         return True
 
     def _note_unreachable(self, error: Exception) -> None:
-        """Notify the user, once, of a running job that has been unreachable for long; its address may be outdated."""
+        """Notify the user once if a running job stays unreachable for `UNREACHABLE_S`; its address may be outdated."""
         now = asyncio.get_running_loop().time()
         state = self._scheduler.states.get(self.job)
         if state is not None and state.name != "RUNNING":
@@ -104,10 +104,10 @@ class SlurmLink:
         elif now - self._unreachable_since > UNREACHABLE_S:
             self._unreachable_since = float("inf")
             reason = getattr(error, "strerror", None) or type(error).__name__
-            notice(f"slurm: job {self.job} runs, but cannot be reached at {self._address} ({reason})")
+            notice(f"slurm: job {self.job} is running, but cannot be reached at {self._address} ({reason})")
 
     async def _wait_until_ready(self) -> ReplicaInfo | None:
-        """Wait until the model is ready; None if the connection ends before."""
+        """Wait until the model is ready; return None if the connection ends first."""
         while self._socket is not None:
             message = await self._socket.receive()
             if message.type != BINARY:
@@ -128,7 +128,7 @@ class SlurmLink:
             await connection.send_bytes(message)
 
     async def receive(self) -> bytes:
-        """See `ReplicaLink`; raises ReplicaLost if the connection has ended, e.g. since a ping was not answered."""
+        """See `ReplicaLink`; raises ReplicaLost if the connection has ended, e.g. because a ping was not answered."""
         if self._socket is None:
             raise ReplicaLost("not connected")
         try:

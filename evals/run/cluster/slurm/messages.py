@@ -27,7 +27,7 @@ HEARTBEAT_S = 30.0
 MAX_ANNOUNCEMENT = 1 << 20
 """Size limit of an announcement in bytes."""
 MAX_MESSAGE = 1 << 30
-"""Size limit of a message in bytes; it also holds before authentication."""
+"""Size limit of a message in bytes, enforced before authentication as well."""
 
 NO_RESPONSES = msgspec.msgpack.encode([])
 """An encoded empty list of responses."""
@@ -61,7 +61,7 @@ def announce(folder: Path, job: str, announcement: Announcement) -> None:
     temporary.replace(path)
 
 
-def read(folder: Path, job: str) -> Announcement | None:
+def read_announcement(folder: Path, job: str) -> Announcement | None:
     """Return the announcement of a job; None if there is none, or if another user could have written it."""
     path = announcement_path(folder, job)
     try:

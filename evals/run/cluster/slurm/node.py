@@ -1,4 +1,4 @@
-"""The content of a Slurm job: a replica that serves its driver over a WebSocket, and ends with the driver.
+"""What a Slurm job runs: a replica that serves its driver over a WebSocket, and ends with the driver.
 
 submitit stores the `NodeJob` in the shared folder, runs it on the node, and has Slurm requeue it shortly before its time
 limit. After each start it listens on a new port with a new key.
@@ -69,7 +69,7 @@ class NodeJob:
 
 
 class _Server:
-    """One start of a job."""
+    """The WebSocket server of a job; each start of the job creates a new one."""
 
     def __init__(self, job: NodeJob) -> None:
         self._job = job
@@ -171,7 +171,7 @@ class _Server:
         while True:
             responses = await self._host.receive(start)
             if self._end_reason:
-                return  # the signal may have ended the model too: its errors are not responses
+                return  # the model may have received the signal too: its errors are not responses
             if responses != NO_RESPONSES:
                 await connection.send_bytes(RESPONSES + responses)
 

@@ -57,7 +57,7 @@ class Scheduler:
         self._lock = threading.Lock()
 
     def end_of(self, job: str) -> str:
-        """Return in one line how a job ended, with the end of its log; empty if it has not. Blocks during a poll.
+        """Return one line on how a job ended, with the last lines of its log; empty if it has not ended. Blocks during a poll.
 
         A job counts as ended after two consecutive polls, since preempted jobs are briefly listed as ended.
         """
@@ -83,7 +83,7 @@ class Scheduler:
         self._notify()
 
     def _notify(self) -> None:
-        """Notify the user of jobs that have been pending for long, and why."""
+        """Notify the user of jobs that have been pending for a long time, and why."""
         jobs_by_notice: dict[tuple[str, str], list[str]] = {}
         for job in self.jobs:
             state = self.states[job]
@@ -166,7 +166,7 @@ def require_slurm() -> None:
     for command in ("sbatch", "squeue", "scancel", "srun"):
         if shutil.which(command) is None:
             raise UsageError(
-                f"--cluster slurm: there is no {command} on this machine's PATH; run it on a login node of a Slurm cluster"
+                f"--cluster slurm: there is no {command} on this machine's PATH; run the command on a login node of a Slurm cluster"
             )
 
 

@@ -65,7 +65,7 @@ def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) ->
         key, equals, value = entry.partition("=")
         key = key.strip().replace("-", "_")
         if key not in Settings.__struct_fields__:
-            raise UnknownName("setting of Slurm", key, Settings.__struct_fields__)
+            raise UnknownName("Slurm setting", key, Settings.__struct_fields__)
         if not equals:
             raise UsageError(f"--slurm {entry}: write KEY=VALUE")
         setup_lines += [value] if key == "setup" else []
@@ -73,20 +73,20 @@ def read(entries: Sequence[str], environment: Mapping[str, str] = os.environ) ->
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"setting of Slurm: {cause(error)}") from None
+        raise UsageError(f"Slurm setting: {cause(error)}") from None
     _check(settings)
     return settings
 
 
-def minutes(text: str) -> int:
+def minutes(time_limit: str) -> int:
     """Return a time limit in minutes, rounded up; raises UsageError.
 
     >>> [minutes(t) for t in ("90", "1:30", "4:00:00", "1-12", "2-00:00:01")]
     [90, 2, 240, 2160, 2881]
     """
-    match = _TIME.fullmatch(text)
+    match = _TIME.fullmatch(time_limit)
     if match is None:
-        raise UsageError(f"setting of Slurm: time {text!r}; write MINUTES, HH:MM:SS or DAYS-HH:MM:SS")
+        raise UsageError(f"Slurm setting: time {time_limit!r}; write MINUTES, HH:MM:SS or DAYS-HH:MM:SS")
     days, *rest = match.groups()
     first, second, third = (int(part) if part else 0 for part in rest)
     if days:
@@ -104,13 +104,13 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, key)
         for line in value if isinstance(value, tuple) else (str(value),):
             if not line.isprintable() and key != "setup":
-                raise UsageError(f"setting of Slurm: {key} contains a control character")
+                raise UsageError(f"Slurm setting: {key} contains a control character")
     for time in filter(None, (settings.time, settings.driver_time)):
         if minutes(time) < 1:
-            raise UsageError(f"setting of Slurm: time {time!r} must be at least a minute")
+            raise UsageError(f"Slurm setting: time {time!r} must be at least a minute")
     if (settings.gpus or 0) < 0 or (settings.cpus or 1) < 1 or not 1 <= settings.grace <= 3600:
-        raise UsageError("setting of Slurm: gpus from 0, cpus from 1, grace from 1 to 3600 seconds")
+        raise UsageError("Slurm setting: gpus must be at least 0, cpus at least 1, grace 1 to 3600 seconds")
     if name := secret_argument([*settings.setup, settings.python]):
         raise UsageError(
-            f"setting of Slurm: {name} in setup or python would stand in the job's script; set it in the environment"
+            f"Slurm setting: {name} in setup or python would be written to the job's script; set it in the environment"
         )

@@ -49,7 +49,7 @@ class SlurmCluster(Cluster):
     def __init__(
         self, links: Sequence[SlurmLink], info: ReplicaInfo, *, jobs: Scheduler, cleanup: ExitStack
     ) -> None:
-        """`cleanup`: closed in the end."""
+        """`cleanup`: closed after the jobs have ended."""
         super().__init__(links, info)
         self._links, self._jobs, self._cleanup = links, jobs, cleanup
 
@@ -92,7 +92,7 @@ def connect(
         info = _first_info(jobs, folder, stopped)
         if info.version != version("science-evals"):
             raise UsageError(
-                f"science-evals {info.version} on {info.node}, {version('science-evals')} here: install the same"
+                f"science-evals {info.version} on {info.node}, {version('science-evals')} here: install the same version"
             )
         links = [SlurmLink(number, folder, jobs) for number in jobs.jobs]
         partition = f"partition {settings.partition}" if settings.partition else "default partition"
@@ -116,7 +116,7 @@ def executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
 
 
 def _gpus_per_job(spec: str, requested: int | None) -> int:
-    """Return the GPUs of a job: the number requested, else that of the model's profile; at least one for engines."""
+    """Return the number of GPUs per job: as requested, else as in the model's profile; at least one for engines."""
     if requested is not None:
         return requested
     return gpus_needed(spec, "") or int(spec.partition(":")[0] in ENGINES)
@@ -193,14 +193,14 @@ def submit(slurm: Any, job: Any, partition: str) -> str:
         and partition not in names
     ):
         raise UsageError(
-            f"--cluster slurm: there is no partition {partition!r}; there are: {', '.join(names)}"
+            f"--cluster slurm: there is no partition {partition!r}; available: {', '.join(names)}"
         )
     raise UsageError(f"--cluster slurm: sbatch: {reason}")
 
 
 @contextmanager
 def _job_environment() -> Iterator[None]:
-    """Hide secrets, and the variables of a job in which this process runs, from the submitted job."""
+    """Hide secrets from the submitted job, and variables of the Slurm job that this process may itself be part of."""
     hidden = {
         name: value
         for name, value in os.environ.items()
@@ -236,7 +236,7 @@ def _first_info(jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) -> R
     reason = ""
     while waiting:
         for job in list(waiting):
-            announcement = messages.read(folder, job)
+            announcement = messages.read_announcement(folder, job)
             if announcement is not None and not announcement.info.fault:
                 return announcement.info
             if announcement is not None:
@@ -247,7 +247,7 @@ def _first_info(jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) -> R
                 waiting.remove(job)
                 reason = failure
         if stopped():
-            raise UsageError(f"interrupted before {_jobs_text(jobs.jobs)} had joined")
+            raise UsageError(f"interrupted before {_jobs_text(jobs.jobs)} was ready")
         time.sleep(POLL_INTERVAL_S)
     raise UsageError(reason)
 
