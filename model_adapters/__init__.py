@@ -1,1 +1,1 @@
-"""One kind of server or engine per file: `model(rest, options) -> Model`, where `rest` is what follows the colon."""
+"""One kind of server or engine per file: `model(rest, options) -> Model`, where `rest` is the part after the colon."""

@@ -87,7 +87,7 @@ RULES = (
         thinking_off=_DISABLED,
     ),
 )
-"""platform.claude.com/docs: Thinking, and the migration guides of each model."""
+"""Sources: platform.claude.com/docs, Thinking and the migration guide of each model."""
 
 
 class _Response(Envelope):

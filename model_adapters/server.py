@@ -175,7 +175,7 @@ def _check_url(base: str) -> None:
         )
     if _key() and urlsplit(base).username is not None:
         raise UsageError(
-            f"server:{without_secrets(base)}: either EVALS_SERVER_KEY or a user in the URL, not both"
+            f"server:{without_secrets(base)}: set either EVALS_SERVER_KEY or a user in the URL, not both"
         )
 
 

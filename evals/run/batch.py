@@ -91,7 +91,7 @@ class CollectedBatches:
         self._results[key].append(error)
 
     def queue(self, jobs: Sequence[Job]) -> list[tuple[int, int, int]]:
-        """Return the (job, position, repeat) with a result, replies first, as a run ends if its first calls all fail."""
+        """Return (job, position, repeat) of every result, replies first, since a run ends if its first calls all fail."""
         unused = {key: deque(results) for key, results in self._results.items()}
         ranked: list[tuple[bool, tuple[int, int, int]]] = []
         for number, job in enumerate(jobs):
@@ -147,7 +147,7 @@ class _BatchCollector:
         self._say, self._stop = say, stop
         self._active: list[tuple[Job, LoggedBatch]] = []
         self._last_reported: dict[str, int] = {}
-        """Batch id -> number of completed requests that the user has been told."""
+        """Batch id -> number of completed requests when last reported to the user."""
 
     async def add_job(self, job: Job) -> None:
         """Resume the pending batches of a run, and submit its other samples that have no reply."""
@@ -176,7 +176,7 @@ class _BatchCollector:
         await self._submit(job, list(requests.values()))
 
     async def _exists(self, run: Path, batch: LoggedBatch) -> bool:
-        """Return whether a logged batch exists at the vendor; looks up an id that was not logged before a kill."""
+        """Return whether a logged batch exists at the vendor; looks up its id if the command was killed before logging it."""
         if batch.id:
             return True
         batch_id = await self._batches.find(

@@ -9,7 +9,7 @@ from evals.types import Failure, Reply, Score, Usage
 
 
 class Spending:
-    """Limits of a command on cost and tokens, and the spending of all its models; None: no limit."""
+    """Limits on the cost and tokens of a command, and the spending of all its models; None: no limit."""
 
     def __init__(
         self,
@@ -18,7 +18,7 @@ class Spending:
         tokens: int | None = None,
         on_exhausted: Callable[[str], None] | None = None,
     ) -> None:
-        """`on_exhausted`: called with the limit that is reached, and again whenever spending is added after that."""
+        """`on_exhausted`: called with the limit when it is reached, and again whenever spending is added after that."""
         self.cost_usd, self.tokens = cost_usd, tokens
         self.spent_usd, self.spent_tokens = 0.0, 0
         self._on_exhausted = on_exhausted
@@ -32,7 +32,7 @@ class Spending:
 
     @property
     def exhausted(self) -> str:
-        """Return which limit is reached; empty if none."""
+        """Return the limit that has been reached; empty if none has."""
         if self.tokens is not None and self.spent_tokens >= self.tokens:
             return f"--max-total-tokens {self.tokens} reached"
         if self.cost_usd is not None and self.spent_usd >= self.cost_usd:
@@ -86,5 +86,5 @@ class Budget:
 
     @property
     def exhausted(self) -> str:
-        """Return which limit of the command is reached; empty if none."""
+        """Return the limit of the command that has been reached; empty if none has."""
         return self.spending.exhausted

@@ -71,13 +71,13 @@ class Forecast(Struct, frozen=True, kw_only=True):
     half_width: float | None = None
     """Half the width of the expected 95 % interval, in the unit of the headline; None if unknown."""
     half_width_bound: bool = False
-    """Whether that is an upper bound, reached at an accuracy of 50 %."""
+    """Whether `half_width` is an upper bound, reached at an accuracy of 50 %."""
     half_width_basis: str = ""
     """Source of the half width."""
     unit: str = ""
     """Unit of the headline."""
     in_turn: bool = False
-    """Whether the model is run sequentially with others, e.g. those on this machine, rather than concurrently."""
+    """Whether the model takes turns with others, e.g. those on this machine, instead of running concurrently."""
     notes: tuple[str, ...] = ()
     fault: str = ""
     """Why the model cannot be run here; empty if no reason is known."""

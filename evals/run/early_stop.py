@@ -12,7 +12,7 @@ from evals.types import Record
 
 
 class StoppingRule(Protocol):
-    """Decides when a run has reached a verdict and stops (`verdicts.sequential.SequentialGate`)."""
+    """Decides when a run has reached a verdict and can stop (`verdicts.sequential.SequentialGate`)."""
 
     @property
     def notes(self) -> Sequence[str]:

@@ -34,6 +34,6 @@ def _head_mismatch(suite: Suite, model: Model, name: str) -> str:
     if suite.classes is None or not isinstance(model, Classifying) or model.classes == suite.classes:
         return ""
     return (
-        f"{suite.id} has {suite.classes} classes, the head of {name} has {model.classes} outputs: "
+        f"{suite.id} has {suite.classes} classes, but the head of {name} has {model.classes} outputs: "
         "it was trained on another task"
     )

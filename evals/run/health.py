@@ -25,7 +25,7 @@ MIN_REPLIES = 5
 MIN_REPLIES_SAME = 10
 """Minimum number of replies for `same`."""
 UNREAD_WINDOW = 50
-"""Number of first replies from which `unread` is computed."""
+"""Number of replies at the beginning of a run from which `unread` is computed."""
 MAX_UNREAD = 0.95
 EXEMPT = frozenset({"scripted", "baseline", "replay", "function", "tokens"})
 """Adapters whose models may give identical or empty replies on purpose."""

@@ -25,7 +25,7 @@ MIN_CALLS, MAX_CALLS = 256, 50_000
 """Queue sizes between which the order is updated during the run. In smaller queues the order hardly matters; in larger ones
 the tail is a small part of the run, and records that are not in data order take memory."""
 SHRINKAGE = 8.0
-"""Weight of the suite's regression line against the effect of a group, in replies."""
+"""Number of replies at which the effect of a group, and the slope, are shrunk to half."""
 RESORT_INTERVAL = 100.0
 """Minimum time between two sorts of the queue, as a multiple of the time that a sort takes."""
 
@@ -86,11 +86,11 @@ class Queue:
 
     def _sort(self) -> None:
         """Sort by expected tokens if every suite has estimates, else by rank within the suite."""
-        in_tokens = not self._adaptive or all(predictor.has_estimates for predictor in self._predictors)
-        values = [
-            predictor.log_tokens() if in_tokens else predictor.ranks() for predictor in self._predictors
+        by_tokens = not self._adaptive or all(predictor.has_estimates for predictor in self._predictors)
+        sort_keys = [
+            predictor.log_tokens() if by_tokens else predictor.ranks() for predictor in self._predictors
         ]
-        self._calls.sort(key=lambda call: values[call[0]][call[1]])
+        self._calls.sort(key=lambda call: sort_keys[call[0]][call[1]])
 
 
 def _data_order(jobs: Sequence[Job]) -> list[PlannedCall]:

@@ -207,7 +207,7 @@ def _aggregation_rule(name: str) -> AggregationRule | None:
 
 
 def _comparable(cards: Sequence[Card]) -> tuple[list[Card], list[str]]:
-    """Return the runs to combine, one for each variant, and a line on each variant that only other runs have."""
+    """Return the runs to combine, one for each variant, and a line for each variant that only other runs have."""
     sets: dict[tuple[object, ...], dict[str, Card]] = {}
     for card in sorted(cards, key=lambda card: card.started):  # keeps the newest run of a variant
         sets.setdefault(_conditions(card), {})[card.config.suite] = card
@@ -247,13 +247,13 @@ def _conditions(card: Card) -> tuple[object, ...]:
 
 
 def _differences(first: Card, other: Card) -> list[str]:
-    def text(value: object) -> str:
+    def as_text(value: object) -> str:
         if isinstance(value, bool):
             return "yes" if value else "no"
         return "none" if value in (None, "") else str(value)
 
     return [
-        f"{name}: {text(of(other))}, in the others: {text(of(first))}"
-        for name, of in CONDITIONS.items()
-        if of(other) != of(first)
+        f"{name}: {as_text(condition(other))}, in the others: {as_text(condition(first))}"
+        for name, condition in CONDITIONS.items()
+        if condition(other) != condition(first)
     ]

@@ -233,7 +233,7 @@ def prepare(
 ) -> Job:
     """Read the data, open or create the run on disk, and return the job with the outcomes that exist already."""
     plan = resolve(suite, options, model=model, spec=spec, accepts=accepts)
-    prompter, lengths = plan.prompter, plan.lengths()  # before this run is opened
+    prompter, lengths = plan.prompter, plan.lengths()
     writer, done, stale = _open(plan, model=model)
     return Job(
         suite=suite,

@@ -38,7 +38,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class SweepResult(Struct, kw_only=True):
-    """SweepResult of a sweep."""
+    """Outcomes of a sweep."""
 
     outcomes: list[Outcome]
     faults: list[str]
@@ -218,7 +218,7 @@ class _Spending:
             self.tokens += max(0, tokens - earlier[1])
 
     def limit_to_remaining(self, request: RunRequest) -> RunRequest | None:
-        """Return a request with the remaining part of its limits; None if one is reached."""
+        """Return the request with what remains of its limits; None if one has been reached."""
         cost = None if request.max_cost is None else request.max_cost - self.cost_usd
         tokens = None if request.max_total_tokens is None else request.max_total_tokens - self.tokens
         if (cost is not None and cost <= 0) or (tokens is not None and tokens <= 0):

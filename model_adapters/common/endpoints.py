@@ -137,7 +137,7 @@ class Endpoint:
         self._on_change(self)
 
     def on_reply(self, seconds: float) -> None:
-        """Process a reply that took this time."""
+        """Process a reply that took `seconds`."""
         if self._failures >= MAX_FAILURES:
             notice(f"endpoints: {self.url} answers again")
         self._failures = 0

@@ -100,7 +100,7 @@ _MESSAGE_STATUSES: tuple[tuple[re.Pattern[str], int], ...] = (
 _STATUS_IN_MESSAGE = re.compile(
     r"(?<!\w)(?:http|error code|status|status code|[\"'](?:code|status)[\"'])(?: error)?[ :=]{1,2}[\"']?([45][0-9]{2})\b"
 )
-"""A status in a message: "Error code: 429 - ...", or the error object of another server, quoted."""
+"""A status in a message: "Error code: 429 - ...", or the quoted error object of another server."""
 
 
 class _Fault(Struct):
@@ -167,7 +167,7 @@ def parse_fault(raw: bytes) -> Fault:
         body = _FAULT.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
-    if isinstance(body, list):  # Google's, through its endpoint for OpenAI's clients
+    if isinstance(body, list):  # from Google's OpenAI-compatible endpoint
         body = body[0] if body else _Fault()
     error = next(
         (entry for entry in (body.error, body.errors, body.detail, body.base_resp) if entry is not None), None

@@ -40,8 +40,8 @@ MEANINGS: dict[str, Meaning] = _meanings(
 """Reason in lower case, words joined by `_` -> meaning.
 
 Covers OpenAI, Azure, vLLM, SGLang, LMDeploy, llama.cpp, TGI, Mistral (`model_length`), Cohere (`COMPLETE`, `ERROR_TOXIC`),
-Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock. vLLM ends a
-reply that repeats itself with `repetition`: it is truncated.
+Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock. vLLM stops a
+reply that repeats itself and states `repetition`; the reply counts as truncated.
 """
 _PATTERNS: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
     (

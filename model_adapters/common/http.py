@@ -84,7 +84,7 @@ def parse_base_url(url: str) -> BaseUrl:
 
 
 def suggest_base_url(url: str, version: str = "/v1") -> str:
-    """Return the base URL that was probably meant by one that does not work; empty if the URL looks correct.
+    """Return the base URL that the user probably meant if this one does not work; empty if it looks correct.
 
     >>> suggest_base_url("http://gpu7:8000"), suggest_base_url("http://gpu7:8000/v1/v1"), suggest_base_url("http://gpu7:8000/v1")
     ('http://gpu7:8000/v1', 'http://gpu7:8000/v1', '')

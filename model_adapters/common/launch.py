@@ -4,14 +4,14 @@ Each adapter's file describes its engine by an `Engine`. All functions block and
 `evals serve` and the replicas of a cluster can use them. Environment variables:
 
     EVALS_ENGINE_PYTHON   Python interpreter of the engine; default: this one
-    EVALS_ENGINE_ARGS     further options of the engine's command line
+    EVALS_ENGINE_ARGS     further options for the engine's command line
     EVALS_ENGINE_START_S  seconds until it must be ready
 
 Set by `evals/run/cluster/` for replicas on a cluster:
 
     EVALS_ENGINE_GPUS     number of GPUs, instead of the profile's
     EVALS_ENGINE_NODES    number of nodes; a part of the server runs on each
-    EVALS_ENGINE_RANK     rank of this node; the part of rank 0 (the default) receives the requests
+    EVALS_ENGINE_RANK     rank of this node; the part with rank 0 (the default) receives the requests
     EVALS_ENGINE_MASTER   HOST:PORT at which the parts connect to each other
 """
 
@@ -161,7 +161,7 @@ def _read_integer(variable: str, default: int) -> int:
 def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
     """Raise UsageError if the server cannot be started here; return a warning, empty if there is none.
 
-    GPUs that can hold the weights but differ from the recommended ones are a warning. `gpu_check`: whether GPUs are checked.
+    GPUs that can hold the weights but differ from the recommended ones cause a warning. `gpu_check`: whether GPUs are checked.
     """
     engine, folder = spec.engine, spec.folder
     refusal, warning = _gpu_verdict(spec) if gpu_check else ("", "")

@@ -86,7 +86,7 @@ class LazyModel(Generic[T, P]):
             try:
                 with foreign_code(ModelError):
                     outcomes = await self._compute(batch, loaded)
-            except ModelError as error:  # an error of torch fails all calls of the batch
+            except ModelError as error:  # a torch error fails all calls of the batch
                 outcomes = [error] * len(batch)
             for pending, outcome in zip(batch, outcomes, strict=True):
                 if pending.reply.done():

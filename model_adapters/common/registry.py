@@ -36,7 +36,7 @@ class RegisteredServer(Struct):
     identity: str = ""
     """`LaunchSpec.identity` of its weights."""
     arguments: tuple[str, ...] = ()
-    """User's options of the engine."""
+    """The user's options for the engine."""
     began: str = ""
     """Start time of the process in clock ticks, since its id may be reused by another process."""
 

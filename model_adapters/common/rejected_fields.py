@@ -33,7 +33,7 @@ SETTING_OF_FIELD = {
 """Request field that may be omitted -> its setting. Reasoning switches are not included, since omitting one would change
 what is measured."""
 NESTED_SETTINGS = "generationConfig"
-"""Google's object with the settings."""
+"""Object that contains the settings in Google's API."""
 ALTERNATIVE_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _REJECTION = re.compile(
     r"unsupported|(?:not|n't|no)\b(?: \w+){0,3} (?:support|accept|allow|permit|valid|recogni|available|implement)\w*|"

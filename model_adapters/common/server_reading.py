@@ -119,7 +119,7 @@ class ServerReader:
         if not reply_tokens or not prompt_tokens:
             raise Rejected("it has no tokens to read")
         if self._context is not None and len(tokens) >= self._context:
-            raise Context(f"prompt and reply have {len(tokens)} tokens, the context has {self._context}")
+            raise Context(f"prompt and reply have {len(tokens)} tokens, but the context has {self._context}")
         completion = await self._post(
             "/completions",
             {"prompt": tokens, "max_tokens": 1, "temperature": 0.0, "prompt_logprobs": LIKELIEST},

@@ -297,7 +297,7 @@ def likelihoods(checkpoint: Checkpoint, prompt: str, continuations: Sequence[str
         )
         if ids.shape[1] > checkpoint.context:
             raise Context(
-                f"prompt and continuation have {ids.shape[1]} tokens, the context has {checkpoint.context}"
+                f"prompt and continuation have {ids.shape[1]} tokens, but the context has {checkpoint.context}"
             )
         continuation_tokens = ids[0, start:]
         if not len(continuation_tokens):

@@ -318,5 +318,5 @@ def test_a_job_that_slurm_is_about_to_requeue_has_not_ended(tmp_path: Path, monk
 
 def test_waiting_for_the_first_job_ends_when_the_command_is_interrupted(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(scheduler, "query_states", lambda jobs: {"7": State("PENDING", "Resources")})
-    with pytest.raises(UsageError, match="interrupted before job 7 was ready"):
+    with pytest.raises(UsageError, match="interrupted while waiting for job 7"):
         submission._first_info(Scheduler(["7"], tmp_path), tmp_path, lambda: True)

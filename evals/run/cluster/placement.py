@@ -76,7 +76,7 @@ def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
 
 
 def gpus_needed(spec: str, kind: str) -> int:
-    """Return the number of GPUs of a type that the profile states for a model; 0 if unknown."""
+    """Return how many GPUs of a type a model needs according to its profile; 0 if unknown."""
     profile = profiles.find(spec)
     if profile is None or spec.partition(":")[0] not in (*ENGINES, "hf"):
         return 0

@@ -66,6 +66,6 @@ def detach(request: RunRequest, arguments: list[str]) -> SubmittedDriver:
         partition=settings.driver_partition or settings.partition,
         time=settings.driver_time or settings.time,
     )
-    executor = submission.executor(settings, submission.new_folder(settings, request.results), gpus=0)
+    executor = submission.create_executor(settings, submission.new_folder(settings, request.results), gpus=0)
     job = submission.submit(executor, DriverJob(arguments, Path.cwd()), settings.partition)
     return SubmittedDriver(job, scheduler.log_path(Path(executor.folder), job))

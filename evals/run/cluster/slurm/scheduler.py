@@ -31,7 +31,7 @@ END_STATES = frozenset(
 GONE = "no longer listed by squeue"
 MAX_LOG_BYTES = 64 << 10
 MAX_LINES, MAX_LINE_LENGTH = 4, 200
-"""Number of last lines of a log that are shown, and maximum characters of each."""
+"""Number of lines shown from the end of a log, and maximum length of each in characters."""
 
 
 class State(NamedTuple):
@@ -104,7 +104,7 @@ class Scheduler:
             run_command("scancel", "--quiet", *self.jobs)
 
     def end(self, ending: Sequence[str], *, wait_s: float) -> None:
-        """Cancel all jobs; those in `ending` have `wait_s` to end by themselves."""
+        """Cancel all jobs, those in `ending` only if they do not end by themselves within `wait_s`."""
         if others := [job for job in self.jobs if job not in ending]:
             run_command("scancel", "--quiet", *others)
         deadline = time.monotonic() + wait_s

@@ -80,29 +80,32 @@ def connect(
     gpus_per_job = _gpus_per_job(spec, gpus if gpus is not None else settings.gpus)
     with ExitStack() as cleanup:
         folder = new_folder(settings, results)
-        cleanup.callback(_remove, folder)
-        job = NodeJob(spec, _absolute(options), folder=folder, gpus=gpus_per_job, grace_s=settings.grace)
-        slurm = executor(settings, folder, gpus=gpus_per_job)
-        jobs = Scheduler([], folder)
-        cleanup.callback(jobs.cancel)
+        cleanup.callback(_remove_temporary_files, folder)
+        node_job = NodeJob(
+            spec, _with_absolute_paths(options), folder=folder, gpus=gpus_per_job, grace_s=settings.grace
+        )
+        executor = create_executor(settings, folder, gpus=gpus_per_job)
+        run_jobs = Scheduler([], folder)
+        cleanup.callback(run_jobs.cancel)
         for _ in range(replicas or 1):
-            jobs.jobs.append(submit(slurm, job, settings.partition))
-        cleanup.callback(_start_reaper(jobs.jobs))
-        notice(f"slurm: submitted {_jobs_text(jobs.jobs)}; logs: {folder}")
-        info = _first_info(jobs, folder, stopped)
+            run_jobs.jobs.append(submit(executor, node_job, settings.partition))
+        cleanup.callback(_start_reaper(run_jobs.jobs))
+        jobs_text = _jobs_text(run_jobs.jobs)
+        notice(f"slurm: submitted {jobs_text}; logs: {folder}")
+        info = _first_info(run_jobs, folder, stopped)
         if info.version != version("science-evals"):
             raise UsageError(
                 f"science-evals {info.version} on {info.node}, {version('science-evals')} here: install the same version"
             )
-        links = [SlurmLink(number, folder, jobs) for number in jobs.jobs]
+        links = [SlurmLink(job, folder, run_jobs) for job in run_jobs.jobs]
         partition = f"partition {settings.partition}" if settings.partition else "default partition"
-        note = f"cluster: slurm, {_jobs_text(jobs.jobs)}, {partition}, {gpus_per_job} GPUs each"
+        note = f"cluster: slurm, {jobs_text}, {partition}, {gpus_per_job} GPUs each"
         info = replace(info, notes=(note, *info.notes))
-        return SlurmCluster(links, info, jobs=jobs, cleanup=cleanup.pop_all())
+        return SlurmCluster(links, info, jobs=run_jobs, cleanup=cleanup.pop_all())
     raise AssertionError
 
 
-def executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
+def create_executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
     """Return submitit's executor for jobs whose files are in a folder; raises UsageError."""
     scheduler.require_slurm()
     try:
@@ -110,9 +113,9 @@ def executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
     except ImportError:
         raise UsageError(f"--cluster slurm needs submitit: {install('slurm')}") from None
     python = settings.python or ("python3" if settings.container else None)
-    slurm = SlurmExecutor(folder, max_num_timeout=MAX_REQUEUES, python=python)
-    slurm.update_parameters(**_parameters(settings, gpus=gpus))
-    return slurm
+    executor = SlurmExecutor(folder, max_num_timeout=MAX_REQUEUES, python=python)
+    executor.update_parameters(**_parameters(settings, gpus=gpus))
+    return executor
 
 
 def _gpus_per_job(spec: str, requested: int | None) -> int:
@@ -122,7 +125,7 @@ def _gpus_per_job(spec: str, requested: int | None) -> int:
     return gpus_needed(spec, "") or int(spec.partition(":")[0] in ENGINES)
 
 
-def _absolute(options: Mapping[str, Any]) -> dict[str, Any]:
+def _with_absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.resolve() if isinstance(value, Path) else value for name, value in options.items()}
 
 
@@ -136,8 +139,8 @@ def new_folder(settings: Settings, results: Path) -> Path:
         raise UsageError(f"cannot create a folder for Slurm jobs in {parent}: {error.strerror}") from None
 
 
-def _remove(folder: Path) -> None:
-    """Remove announcements and submitit's files, but not the logs."""
+def _remove_temporary_files(folder: Path) -> None:
+    """Remove announcements and submitit's files, and the folder if there are no logs in it."""
     for path in folder.iterdir():
         if path.suffix != ".out":
             with suppress(OSError):
@@ -172,13 +175,13 @@ def _parameters(settings: Settings, *, gpus: int) -> dict[str, Any]:
     }
 
 
-def submit(slurm: Any, job: Any, partition: str) -> str:
+def submit(executor: Any, job: Any, partition: str) -> str:
     """Submit a job and return its id; raises UsageError with sbatch's message."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
         with _job_environment(), redirect_stderr(io.StringIO()):
-            return str(slurm.submit(job).job_id)
+            return str(executor.submit(job).job_id)
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         lines = [
             re.sub(r"^sbatch: (?:error|fatal): ", "", line)
@@ -230,9 +233,9 @@ def _start_reaper(jobs: Sequence[str]) -> Any:
     return stop
 
 
-def _first_info(jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) -> ReplicaInfo:
+def _first_info(run_jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) -> ReplicaInfo:
     """Return the description of the first job that is ready; raises UsageError with the last fault if all fail."""
-    waiting = list(jobs.jobs)
+    waiting = list(run_jobs.jobs)
     reason = ""
     while waiting:
         for job in list(waiting):
@@ -242,12 +245,12 @@ def _first_info(jobs: Scheduler, folder: Path, stopped: Callable[[], bool]) -> R
             if announcement is not None:
                 failure = f"{announcement.info.fault} (Slurm job {job} on {announcement.info.node})"
             else:
-                failure = jobs.end_of(job)
+                failure = run_jobs.end_of(job)
             if failure:
                 waiting.remove(job)
                 reason = failure
         if stopped():
-            raise UsageError(f"interrupted before {_jobs_text(jobs.jobs)} was ready")
+            raise UsageError(f"interrupted while waiting for {_jobs_text(run_jobs.jobs)}")
         time.sleep(POLL_INTERVAL_S)
     raise UsageError(reason)
 
