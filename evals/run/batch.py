@@ -34,7 +34,7 @@ POLL_S, MAX_POLL_S = 10.0, 120.0
 DEADLINE_S = 1800.0
 """Deadline for polling a batch and fetching its results."""
 MAX_ATTEMPTS = 6
-"""Attempts to submit a batch; before each retry the vendor is asked whether the batch exists."""
+"""Attempts to submit a batch; each retry is preceded by a check whether the vendor has the batch already."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -94,12 +94,12 @@ class CollectedBatches:
         """Return (job, position, repeat) of every result, replies first, since a run ends if its first calls all fail."""
         unused = {key: deque(results) for key, results in self._results.items()}
         ranked: list[tuple[bool, tuple[int, int, int]]] = []
-        for number, job in enumerate(jobs):
+        for job_index, job in enumerate(jobs):
             for (position, repeat), request in _open_requests(job):
                 if request is None or unused.get(request.key):
                     failed = request is None or not isinstance(unused[request.key].popleft(), Reply)
-                    ranked.append((failed, (number, position, repeat)))
-        return [address for _, address in sorted(ranked)]
+                    ranked.append((failed, (job_index, position, repeat)))
+        return [call for _, call in sorted(ranked)]
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the stored reply; raises the stored error, which is not retried."""
@@ -136,6 +136,14 @@ def _open_requests(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]
             )
 
 
+def _requests_of_batch(job: Job, batch: LoggedBatch) -> list[_Request]:
+    """Return the requests of a batch that have no reply yet."""
+    keys = {(sample, repeat) for sample, repeat, _ in batch.samples}
+    return [
+        request for _, request in _open_requests(job) if request and (request.sample, request.repeat) in keys
+    ]
+
+
 class _BatchCollector:
     """Submits batches, waits for them and collects their results."""
 
@@ -153,9 +161,7 @@ class _BatchCollector:
         """Resume the pending batches of a run, and submit its other samples that have no reply."""
         run = job.writer.path
         requests = {
-            (request.sample, request.repeat): request
-            for _, request in _open_requests(job)
-            if request is not None
+            (request.sample, request.repeat): request for _, request in _open_requests(job) if request
         }
         for batch in read_batches(run):
             self._batches.left_out.update(batch.left_out)
@@ -289,16 +295,10 @@ class _BatchCollector:
         self, job: Job, batch: LoggedBatch, results: Mapping[str, Reply | Exception]
     ) -> bool:
         """Resubmit a batch if every request was rejected for a field that the error names; return whether it was resubmitted."""
-        refusals = [result for result in results.values() if isinstance(result, Rejected)]
-        if not refusals or len(refusals) < len(results):
+        rejections = [result for result in results.values() if isinstance(result, Rejected)]
+        if not rejections or len(rejections) < len(results):
             return False
-        error = refusals[0]
-        keys = {(sample, repeat) for sample, repeat, _ in batch.samples}
-        requests = [
-            request
-            for _, request in _open_requests(job)
-            if request and (request.sample, request.repeat) in keys
-        ]
+        error, requests = rejections[0], _requests_of_batch(job, batch)
         if not requests or not await self._batches.omit_rejected_field(
             error, requests[0].prompt, requests[0].sampling
         ):
@@ -317,15 +317,7 @@ class _BatchCollector:
         if await self._exists(job.writer.path, batch):
             self._active.append((job, batch))
             return
-        missing = {(sample, repeat) for sample, repeat, _ in batch.samples}
-        await self._submit(
-            job,
-            [
-                request
-                for _, request in _open_requests(job)
-                if request and (request.sample, request.repeat) in missing
-            ],
-        )
+        await self._submit(job, _requests_of_batch(job, batch))
 
 
 async def collect_batches(

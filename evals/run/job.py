@@ -13,7 +13,7 @@ from evals.types import Prompter, Sampling
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Options that hold for all suites of a command."""
+    """Options that apply to all suites of a command."""
 
     results: Path = Path("results")
     data: Path | None = None

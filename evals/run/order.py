@@ -20,10 +20,10 @@ from evals.records import store
 from evals.run.job import Job
 
 MIN_REPLIES = 16
-"""Replies of a suite needed to estimate lengths in tokens; with fewer, only ranks are used."""
+"""Number of replies of a suite needed to estimate lengths in tokens; with fewer, only ranks are used."""
 MIN_CALLS, MAX_CALLS = 256, 50_000
 """Queue sizes between which the order is updated during the run. In smaller queues the order hardly matters; in larger ones
-the tail is a small part of the run, and records that are not in data order take memory."""
+the tail is a small part of the run, and writing records out of data order takes more memory."""
 SHRINKAGE = 8.0
 """Number of replies at which the effect of a group, and the slope, are shrunk to half."""
 RESORT_INTERVAL = 100.0
@@ -156,12 +156,12 @@ def _log_lengths(job: Job) -> array[float]:
     """Return the logarithm of each sample's length in an earlier run: in tokens, or milliseconds if tokens were not counted."""
     has_tokens = any(tokens for tokens, _ in job.lengths.values())
     log_lengths = {
-        name: log1p(tokens if has_tokens else 1000 * seconds)
+        sample_id: log1p(tokens if has_tokens else 1000 * seconds)
         + 1e-9 * seconds  # of equal lengths, the slower one first
-        for name, (tokens, seconds) in job.lengths.items()
+        for sample_id, (tokens, seconds) in job.lengths.items()
     }
     mean = sum(log_lengths.values()) / len(log_lengths)
-    return array("d", (log_lengths.get(name, mean) for name in job.samples.ids))
+    return array("d", (log_lengths.get(sample_id, mean) for sample_id in job.samples.ids))
 
 
 class _Sums:

@@ -122,7 +122,7 @@ class Plan(Struct, kw_only=True):
     data: Data
     samples: SampleStore
     total: int
-    """Number of samples in the data set; `samples` holds the selected ones."""
+    """Number of samples in the data set; `samples` contains the selected ones."""
     absent_groups: tuple[str, ...]
     """Groups of the data set without a selected sample."""
     config: Config
@@ -221,11 +221,11 @@ def _select(samples: SampleStore, suite: Suite, options: Options) -> list[int]:
     if not options.sample_ids:
         keep_pairs = any(metric.together for metric in suite.metrics)
         return subset(samples, options.limit, seed=options.seed, suite=suite.id, keep_pairs=keep_pairs)
-    positions = {name: position for position, name in enumerate(samples.ids)}
-    for name in options.sample_ids:
-        if name not in positions:
-            raise UnknownName(f"sample of {suite.id}", name, positions)
-    return sorted({positions[name] for name in options.sample_ids})
+    positions = {sample_id: position for position, sample_id in enumerate(samples.ids)}
+    for sample_id in options.sample_ids:
+        if sample_id not in positions:
+            raise UnknownName(f"sample of {suite.id}", sample_id, positions)
+    return sorted({positions[sample_id] for sample_id in options.sample_ids})
 
 
 def prepare(

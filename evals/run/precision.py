@@ -57,8 +57,8 @@ def _clusters(plan: Plan) -> set[tuple[str, str]]:
     """Return (group, cluster) of the selected samples."""
     samples = plan.samples
     return {
-        (group, cluster or name)
-        for name, group, cluster in zip(samples.ids, samples.groups, samples.clusters, strict=True)
+        (group, cluster or sample_id)
+        for sample_id, group, cluster in zip(samples.ids, samples.groups, samples.clusters, strict=True)
     }
 
 

@@ -160,7 +160,7 @@ def forecasts(parts: Sequence[Part], say: Callable[[str], None]) -> list[list[Fo
 
 
 def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool) -> SweepResult:
-    """Execute the parts one after the other; the limits on cost and tokens hold for the whole sweep.
+    """Execute the parts one after the other; the limits on cost and tokens apply to the whole sweep.
 
     A part that fails is reported and the others are executed; an interrupt ends the sweep.
     """

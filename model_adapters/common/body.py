@@ -104,7 +104,7 @@ def extract_text(value: Any, depth: int = 0) -> str | None:
         )
         return next((text for text in candidates if text is not None), None)
     if isinstance(value, list):
-        texts = [text for item in value if (text := extract_text(item, depth + 1)) is not None]
+        texts = [text for element in value if (text := extract_text(element, depth + 1)) is not None]
         return "".join(texts) if texts else None
     return None
 
@@ -122,13 +122,13 @@ def extract_reasoning(message: Mapping[str, Any]) -> str | None:
 
 def merge_fields(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return a request's body with the user's extra fields, which take precedence; objects are merged recursively."""
-    result = dict(body)
+    merged = dict(body)
     for field, value in extra.items():
-        current = result.get(field)
-        result[field] = (
+        current = merged.get(field)
+        merged[field] = (
             merge_fields(current, value) if isinstance(current, dict) and isinstance(value, dict) else value
         )
-    return result
+    return merged
 
 
 def as_object(value: Any) -> Mapping[str, Any]:

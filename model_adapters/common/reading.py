@@ -82,7 +82,7 @@ def tokenize(
     if len(tokens) > checkpoint.context:
         raise Context(f"prompt and reply have more tokens than the context of {checkpoint.context}")
     if len(tokens) == start or not start:
-        raise ModelError("it has no tokens to read")
+        raise ModelError("prompt or reply has no tokens")
     return Row(tokens, start, reply.usage.output)
 
 
@@ -99,14 +99,14 @@ def _reply_parts(
     if reply.reasoning is None:
         return [reply.text] if reply.text else []
     if CLOSE not in checkpoint.tokenizer.get_vocab() and CLOSE not in str(checkpoint.tokenizer.chat_template):
-        raise ModelError("its reasoning was recorded without the tags that enclosed it")
+        raise ModelError("the reasoning was recorded without the tags that enclosed it")
     is_open = rendered_prompt.rstrip().endswith(OPEN)
     parts = [reply.reasoning] if is_open else [OPEN, f"\n{reply.reasoning}"]
     if reply.stop == "length" and not reply.text:
         return parts
-    templated_parts = _parts_by_template(checkpoint, prompt, reply, variables, rendered_prompt)
-    if templated_parts is not None:
-        return templated_parts
+    parts_by_template = _parts_by_template(checkpoint, prompt, reply, variables, rendered_prompt)
+    if parts_by_template is not None:
+        return parts_by_template
     parts[-1] += "\n"
     return [*parts, CLOSE, f"\n\n{reply.text}"]
 

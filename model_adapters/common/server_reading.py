@@ -98,12 +98,14 @@ class ServerReader:
     async def _tokenize_reply(self, prompt_tokens: list[int], reply: Reply) -> list[int]:
         """Tokenise a reply and its reasoning; raises Rejected."""
         if any(CONTROL.search(text) for text in (reply.text, reply.reasoning or "")):
-            raise Rejected("it contains the text of a control token, which the server would tokenise as one")
+            raise Rejected(
+                "the reply contains the text of a control token, which the server would tokenise as one"
+            )
         if reply.reasoning is None:
             return await self._tokenize_text(reply.text)
         opening, close = await self._tokenize_text(OPEN), await self._tokenize_text(CLOSE)
         if len(close) != 1:
-            raise Rejected("its reasoning was recorded without the tags that enclosed it")
+            raise Rejected("the reasoning was recorded without the tags that enclosed it")
         is_open = any(
             prompt_tokens[-len(tag) :] == tag for tag in (opening, await self._tokenize_text(f"{OPEN}\n"))
         )
@@ -117,7 +119,7 @@ class ServerReader:
     async def _fetch_positions(self, prompt_tokens: list[int], reply_tokens: list[int]) -> list[Position]:
         tokens = prompt_tokens + reply_tokens
         if not reply_tokens or not prompt_tokens:
-            raise Rejected("it has no tokens to read")
+            raise Rejected("prompt or reply has no tokens")
         if self._context is not None and len(tokens) >= self._context:
             raise Context(f"prompt and reply have {len(tokens)} tokens, but the context has {self._context}")
         completion = await self._post(

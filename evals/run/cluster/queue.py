@@ -198,7 +198,7 @@ class Cluster:
     """A model that sends each request to the least loaded replica."""
 
     def __init__(self, links: Sequence[ReplicaLink], info: ReplicaInfo, *, lease_s: float = LEASE_S) -> None:
-        """`info`: description of one replica, taken to hold for all. The first call of `ready` starts the replicas."""
+        """`info`: description of one replica, taken to apply to all. The first call of `ready` starts the replicas."""
         self.name, self.accepts = info.name, info.accepts
         self.slots: int | None = len(links) * (info.slots or MAX_LIMIT)
         self._notes: list[str] = list(info.notes)
@@ -304,7 +304,7 @@ class Cluster:
             raise ReplicaLost(f"silent for {self._lease_s / 2:g} s or more") from None
 
     def _on_ready(self, replica: Replica, info: ReplicaInfo) -> None:
-        if not self._has_been_up:  # the notes of the first replica's server hold for all
+        if not self._has_been_up:  # the notes of the first replica's server apply to all
             self._notes += [note for note in info.notes if note not in self._notes]
         replica.is_up, self._has_been_up = True, True
         self._ready_count += 1

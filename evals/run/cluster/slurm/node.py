@@ -1,7 +1,7 @@
 """What a Slurm job runs: a replica that serves its driver over a WebSocket, and ends with the driver.
 
-submitit stores the `NodeJob` in the shared folder, runs it on the node, and has Slurm requeue it shortly before its time
-limit. After each start it listens on a new port with a new key.
+submitit stores the `NodeJob` in the shared folder, runs it on the node, and has Slurm requeue the job shortly before its
+time limit. After each start, the job listens on a new port with a new key.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _Server:
             listener = _listen()
             await web.SockSite(runner, listener).start()
             announcement = Announcement(
-                host=_own_name(),
+                host=_own_host(),
                 port=listener.getsockname()[1],
                 key=self._key,
                 info=decode_info(await self._host.info()),
@@ -183,7 +183,7 @@ def _listen() -> socket.socket:
     return socket.create_server(("", 0))
 
 
-def _own_name() -> str:
+def _own_host() -> str:
     """Return the name of this node, or its address if the name cannot be resolved."""
     name = socket.gethostname()
     with suppress(OSError):
