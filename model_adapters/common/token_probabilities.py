@@ -9,7 +9,7 @@ from evals.seams import Decoding, TokenReading
 ROWS = 128
 """Positions whose probabilities are computed at once, in float32."""
 LIKELIEST = 256
-"""Number of likeliest tokens among which those that can be drawn are sought first; all are sorted only if more can be drawn."""
+"""Number of likeliest tokens that are sorted to find those that can be drawn; all are sorted only if more can be drawn."""
 
 
 def columns(logits: Any, tokens: Any, decoding: Decoding) -> Any:

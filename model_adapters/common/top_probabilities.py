@@ -1,7 +1,7 @@
 """Readings from a server that returns only the likeliest tokens of each position: `above` and `mass` are bounds.
 
 The tokens that are not returned share the remaining probability, and none has more than the least likely one returned. The
-sum of p ** (1 / T) over them is then extreme if they are as equal, or as unequal, as these constraints allow.
+sum of p ** (1 / T) over them is bounded by the cases in which they are as equal, and as unequal, as that allows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Kept(NamedTuple):
     """Which tokens a decoding can draw."""
 
     certain: int
-    """Number of likeliest tokens that can be drawn for certain."""
+    """Number of likeliest tokens that can certainly be drawn."""
     possible: int
     """Number of likeliest tokens that can possibly be drawn."""
     others: _Range
