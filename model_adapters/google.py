@@ -187,10 +187,8 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
 
 def _usage(raw_usage: Any) -> Usage:
     usage = as_object(raw_usage)
-    answer, thoughts = (
-        parse_count(usage.get("candidatesTokenCount")),
-        parse_count(usage.get("thoughtsTokenCount")),
-    )
+    answer = parse_count(usage.get("candidatesTokenCount"))
+    thoughts = parse_count(usage.get("thoughtsTokenCount"))
     return Usage(
         input=parse_count(usage.get("promptTokenCount")),
         output=None if answer is None and thoughts is None else (answer or 0) + (thoughts or 0),

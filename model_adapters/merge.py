@@ -34,7 +34,8 @@ class MergedModel:
         self.name = plan.name
         self.accepts = base_engine.accepts
         self.slots: int | None = base_engine.slots
-        self.options = " ".join(filter(None, (f"merge {plan.key}", _options(base_engine))))
+        engine_options = base_engine.options if isinstance(base_engine, LaunchedModel) else ""
+        self.options = f"merge {plan.key} {engine_options}".rstrip()
         """Identity of merge and engine, so that a different merge starts a new run."""
         self._engine: Engine | None = None
         self._run: Path | None = None
@@ -107,10 +108,6 @@ class MergedModel:
             await asyncio.gather(self._starting, return_exceptions=True)
         if self._engine is not None:
             await self._engine.close()
-
-
-def _options(engine: Engine) -> str:
-    return engine.options if isinstance(engine, LaunchedModel) else ""
 
 
 def model(

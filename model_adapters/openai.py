@@ -243,10 +243,8 @@ def _choice_error(fault: Any, display_url: str) -> ModelError:
 def _usage(raw_usage: Any) -> Usage:
     """Parse token counts; implausible ones become None without invalidating the reply."""
     usage = as_object(raw_usage)
-    input_details, output_details = (
-        as_object(usage.get("prompt_tokens_details")),
-        as_object(usage.get("completion_tokens_details")),
-    )
+    input_details = as_object(usage.get("prompt_tokens_details"))
+    output_details = as_object(usage.get("completion_tokens_details"))
     input_, output = parse_count(usage.get("prompt_tokens")), parse_count(usage.get("completion_tokens"))
     reasoning = parse_count(output_details.get("reasoning_tokens"))
     if reasoning and output is not None and usage.get("total_tokens") == (input_ or 0) + output + reasoning:

@@ -64,10 +64,10 @@ class ReplicaHost:
         info = ReplicaInfo(node=socket.gethostname(), version=version("science-evals"), fault=self._fault)
         if self._fault:
             return _encode(info)
-        model = self._model
-        capabilities = {"slots": slots_of(model), "notes": notes_of(model)}
-        self._sent_notes.update(notes_of(model))
-        return _encode(replace(info, name=model.name, accepts=model.accepts, **capabilities))
+        model, notes = self._model, notes_of(self._model)
+        self._sent_notes.update(notes)
+        capabilities = {"accepts": model.accepts, "slots": slots_of(model), "notes": notes}
+        return _encode(replace(info, name=model.name, **capabilities))
 
     async def start(self) -> tuple[int, bytes]:
         """Cancel all requests and wait until the model is ready; returns the number of this start and the encoded info."""
@@ -88,10 +88,8 @@ class ReplicaHost:
         if self._followers is None:
             await waiting
             return
-        ready, first_end = (
-            asyncio.ensure_future(waiting),
-            asyncio.ensure_future(self._followers.wait_for_first_end()),
-        )
+        ready = asyncio.ensure_future(waiting)
+        first_end = asyncio.ensure_future(self._followers.wait_for_first_end())
         try:
             await asyncio.wait({ready, first_end}, return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
