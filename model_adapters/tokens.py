@@ -1,7 +1,7 @@
 """Tokenizers instead of models, for the suite `compression`: `tokens:FOLDER`, `tokens:o200k_base`, `tokens:http://HOST:PORT/v1#NAME`.
 
 `tokens:FOLDER` is a Hugging Face folder: its `tokenizer.json` is loaded by `tokenizers`; without one, transformers'
-`AutoTokenizer` is used, which runs code of the folder only with `--trust-remote-code`. A name is one of tiktoken's encodings
+`AutoTokenizer` is used, which runs code from the folder only with `--trust-remote-code`. A name is one of tiktoken's encodings
 or models; an address is a server with `/tokenize` (vLLM, SGLang, llama.cpp). `tokens:bytes` counts bytes. No special tokens
 are added. The versions of the libraries, RDKit's included, are part of the run's identity: tokenizers like Intern-S1's use
 RDKit to detect molecules in a text.
@@ -30,7 +30,7 @@ from evals.prompts import plain_text
 from evals.types import Prompt, Reply, Sampling, Usage
 
 OPTIONS = ("trust_remote_code",)
-KEY = "TOKENS_API_KEY"
+KEY_VARIABLE = "TOKENS_API_KEY"
 CountTokens = Callable[[str], int]
 
 
@@ -120,7 +120,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Tokenizer | Tokenize
     if rest.startswith(("http://", "https://")):
         base, _, name = rest.partition("#")
         root = base.rstrip("/").removesuffix("/tokenize").removesuffix("/v1")  # the endpoint is not below /v1
-        key = environment_secret(KEY)
+        key = environment_secret(KEY_VARIABLE)
         headers = {"Authorization": f"Bearer {key}"} if key else None
         return TokenizeServer(name or "server", Client(root, key=key, headers=headers, version=""))
     if (folder := profiles.local_folder(rest)) is not None or os.sep in rest:

@@ -78,7 +78,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     create: Callable[[str], Model]
     """Create the model for a spec; raises UsageError."""
     quiet: bool
-    finishing: asyncio.Lock
+    finish_lock: asyncio.Lock
     """Held while metrics are computed: one model at a time, to save memory."""
 
     def print_line(self, line: str) -> None:
@@ -109,7 +109,7 @@ class ModelRun:
         self.jobs: list[Job] = []
         self.runner: Runner | None = None
         self.outcome: Outcome | None = None
-        self._stopping: StoppingRule | None = None
+        self._stopping_rule: StoppingRule | None = None
         self._batch_collection: BatchCollection | None = None
         self._collected: CollectedBatches | None = None
 
@@ -194,13 +194,13 @@ class ModelRun:
         if isinstance(self.model, Launched):
             self.model.log_to(self.jobs[0].writer.path)
         if self.context.early_stop is not None:
-            self._stopping = self.context.early_stop.begin(self.jobs, seed=self.request.seed)
+            self._stopping_rule = self.context.early_stop.begin(self.jobs, seed=self.request.seed)
         self.progress = ModelProgress(
             self.context.progress,
             self.jobs,
             model=self.name,
             spent=self._spent_text,
-            extra=self._stopping.details if self._stopping else None,
+            extra=self._stopping_rule.details if self._stopping_rule else None,
             on_finding=self._on_finding,
         )
 
@@ -228,7 +228,7 @@ class ModelRun:
         except Fatal:
             await in_thread(self.finalize_partial)
             raise
-        async with self.context.finishing:
+        async with self.context.finish_lock:
             return await in_thread(lambda: self.finish(runner))
 
     @property
@@ -246,21 +246,21 @@ class ModelRun:
 
     def _create_runner(self) -> Runner:
         """Return a new runner; called on its event loop."""
-        stopping, collected = self._stopping, self._collected
-        queue = collected.queue(self.jobs) if collected else stopping.queue() if stopping else None
+        rule, collected = self._stopping_rule, self._collected
+        queue = collected.queue(self.jobs) if collected else rule.queue() if rule else None
         self.runner = Runner(
             collected or self.model,
             self.jobs,
             concurrency=self.request.concurrency,
             budget=self.budget,
-            watcher=StoppingWatcher(stopping, self.progress) if stopping else self.progress,
+            watcher=StoppingWatcher(rule, self.progress) if rule else self.progress,
             timeout_s=self.request.timeout,
             queue=queue,
-            skips=stopping.skips if stopping else None,
+            skips=rule.skips if rule else None,
             say=self.say,
         )
-        if stopping is not None:
-            stopping.attach(self.runner)
+        if rule is not None:
+            rule.attach(self.runner)
         return self.runner
 
     def finish(self, runner: Runner) -> Outcome:
@@ -273,7 +273,7 @@ class ModelRun:
             runner.interrupted = runner.interrupted or self._collected.pending > 0
         model = self._collected or self.model
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
-            job.notes += [*(self._stopping.notes if self._stopping else []), *notes_of(model)]
+            job.notes += [*(self._stopping_rule.notes if self._stopping_rule else []), *notes_of(model)]
             _finalize(job, runner, self.budget, health=tally.health)
         self._report_failures(runner)
         return structs.replace(

@@ -28,12 +28,7 @@ def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) 
         )
     price_factor = profiles.BATCH_PRICE_FACTOR if request.batch else 1.0
     judge_price = profiles.read_price(request.judge_price) or profiles.price(request.judge or "")
-    return Budget(
-        spending=spending,
-        price=price,
-        price_factor=price_factor,
-        judge_price=judge_price,
-    )
+    return Budget(spending=spending, price=price, price_factor=price_factor, judge_price=judge_price)
 
 
 def plan_options(request: RunRequest, profile: Profile | None = None) -> Options:

@@ -128,7 +128,7 @@ class Session:
             say=self._say,
             create=self.create_model,
             quiet=self._quiet,
-            finishing=asyncio.Lock(),
+            finish_lock=asyncio.Lock(),
         )
 
     def _lanes(self) -> list[Lane]:

@@ -22,7 +22,7 @@ class HttpModel:
 
     accepts: frozenset[str] = frozenset({"image"})
     required_fields: frozenset[str] = frozenset()
-    """Request fields that the API requires, so that they are never omitted."""
+    """Request fields that the API requires, and which are therefore never omitted."""
 
     def __init__(self, name: str, client: Client, *, path: str) -> None:
         self.name, self.client, self.path = name, client, path

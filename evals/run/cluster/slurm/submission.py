@@ -100,9 +100,10 @@ def connect(
         links = [SlurmLink(job, folder, run_jobs) for job in run_jobs.jobs]
         partition = f"partition {settings.partition}" if settings.partition else "default partition"
         note = f"cluster: slurm, {jobs_text}, {partition}, {gpus_per_job} GPUs each"
-        info = replace(info, notes=(note, *info.notes))
-        return SlurmCluster(links, info, jobs=run_jobs, cleanup=cleanup.pop_all())
-    raise AssertionError
+        remaining_cleanup = cleanup.pop_all()
+    return SlurmCluster(
+        links, replace(info, notes=(note, *info.notes)), jobs=run_jobs, cleanup=remaining_cleanup
+    )
 
 
 def create_executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
