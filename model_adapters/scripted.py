@@ -1,7 +1,7 @@
 """A model with predefined replies: `scripted:TEXT`, `scripted:list=FILE`, `scripted:call=module:function`.
 
-For trying a suite without a model, and for tests. The replies are a text, a list of texts (returned cyclically) or a
-function of the prompt, which may return a Reply or raise.
+It can be used to try out a suite without a model, and in tests. The reply is a fixed string, the next one of a list of
+strings (used cyclically), or the result of a function of the prompt: a string, a Reply or an exception.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Scripted:
 
     def __init__(self, script: Script, *, name: str = "scripted") -> None:
         self.name = name
-        self.says = script
         self.calls = 0
+        self._script = script
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the next reply."""
-        script, index = self.says, self.calls
+        script, index = self._script, self.calls
         self.calls += 1
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
         output = (

@@ -49,16 +49,16 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
         scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
 
         def rescored_pairs() -> Iterator[tuple[Record, Record]]:
-            for before, rescored_record in rescore_records(scoring, samples, run.records()):
-                changes.extend(_changes(before, rescored_record))
-                yield before, rescored_record
+            for before, after in rescore_records(scoring, samples, run.records()):
+                changes.extend(_changes(before, after))
+                yield before, after
 
         if suite.judged:  # verdicts cost money: each is appended at once, so that an interrupt loses none
-            for before, rescored_record in rescored_pairs():
-                if before.scores != rescored_record.scores:
-                    writer.append(rescored_record)
+            for before, after in rescored_pairs():
+                if before.scores != after.scores:
+                    writer.append(after)
         else:
-            writer.replace(rescored_record for _, rescored_record in rescored_pairs())
+            writer.replace(after for _, after in rescored_pairs())
     record_rules(writer.card, suite)
     return changes
 
@@ -74,12 +74,12 @@ def rescore_records(
                 scores = scoring.score_light(samples[record.sample], record.prompt, record.outcome)
             yield record, structs.replace(record, scores=scores)
         return
-    with asyncio.Runner() as loop:
+    with asyncio.Runner() as runner:
         try:
             while batch := list(islice(records, BATCH_SIZE)):
-                yield from zip(batch, loop.run(_rescore_batch(scoring, samples, batch)), strict=True)
+                yield from zip(batch, runner.run(_rescore_batch(scoring, samples, batch)), strict=True)
         finally:
-            loop.run(scoring.close())
+            runner.run(scoring.close())
 
 
 async def _rescore_batch(

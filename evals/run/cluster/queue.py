@@ -115,7 +115,7 @@ class ReplicaLink(Protocol):
         """Wait until the replica is ready, initially and after a loss; raises UsageError if it cannot be started."""
         ...
 
-    def send(self, work: bytes) -> None:
+    def send(self, raw: bytes) -> None:
         """Send an encoded `RequestBatch` without waiting."""
         ...
 

@@ -61,9 +61,9 @@ class RayLink:
             raise UsageError(f"{info.fault} (on {info.node})")
         return info
 
-    def send(self, work: bytes) -> None:
+    def send(self, raw: bytes) -> None:
         """See `ReplicaLink`; if a message is lost, `receive` raises."""
-        self.actor.send.remote(work)
+        self.actor.send.remote(raw)
 
     async def receive(self) -> bytes:
         """See `ReplicaLink`."""

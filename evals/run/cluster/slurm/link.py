@@ -116,10 +116,10 @@ class SlurmLink:
                 return decode_info(message.data[1:])
         return None
 
-    def send(self, work: bytes) -> None:
+    def send(self, raw: bytes) -> None:
         """See `ReplicaLink`; if a message is lost, `receive` raises."""
         if self._socket is not None:
-            task = asyncio.get_running_loop().create_task(self._send(self._socket, REQUESTS + work))
+            task = asyncio.get_running_loop().create_task(self._send(self._socket, REQUESTS + raw))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 

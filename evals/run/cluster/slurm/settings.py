@@ -35,7 +35,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     container: str = ""
     """Image for `srun --container-image` (Pyxis)."""
     mounts: str = ""
-    """For `srun --container-mounts`."""
+    """Value of `srun --container-mounts`."""
     python: str = ""
     """Command that runs Python on a node, e.g. `apptainer exec --nv IMAGE python3`; empty: this interpreter, or
     `python3` in a container."""
