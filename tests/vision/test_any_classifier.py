@@ -70,7 +70,7 @@ def test_the_leaderboard_has_a_column_for_each_mean(place: Path) -> None:
 
 
 def test_a_head_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"vtab:dtd has 47 classes, the head of .* has 10 outputs"):
+    with pytest.raises(UsageError, match=r"vtab:dtd has 47 classes, but the head of .* has 10 outputs"):
         evals.evaluate("vtab:dtd", Constant(classes=10), sample=True, results=tmp_path, quiet=True)
 
 
