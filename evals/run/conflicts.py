@@ -11,7 +11,7 @@ from evals.run.request_extras import parse_extra_body, parse_headers
 BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "timeout", "concurrency")
 
 
-def check(request: RunRequest) -> None:
+def check_conflicts(request: RunRequest) -> None:
     """Raise UsageError for options that exclude each other or are malformed."""
     for line in _conflicts(request):
         raise UsageError(line)

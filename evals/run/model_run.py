@@ -75,7 +75,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     early_stop: EarlyStop | None
     say: Callable[[str], None]
     """Show one line to the user."""
-    create: Callable[[str], Model]
+    create_model: Callable[[str], Model]
     """Create the model for a spec; raises UsageError."""
     quiet: bool
     finish_lock: asyncio.Lock
@@ -158,7 +158,7 @@ class ModelRun:
     def prepare(self) -> None:
         """Open every suite's run, and rescore stale replies; blocks."""
         if not self._created:
-            self._set_model(self.context.create(self.spec))
+            self._set_model(self.context.create_model(self.spec))
         remarks, options = self.check_suites(), self._options()
         jobs: list[Job] = []
         with ExitStack() as cleanup:

@@ -20,7 +20,7 @@ from evals.errors import EvalsError, UsageError
 from evals.plain import plain
 from evals.run import judging
 from evals.run.budget import Spending
-from evals.run.conflicts import check
+from evals.run.conflicts import check_conflicts
 from evals.run.early_stop import EarlyStop
 from evals.run.event_loop import in_thread, run_on_new_loop
 from evals.run.model_run import ModelRun, Outcome, RunContext
@@ -61,7 +61,7 @@ class Session:
     ) -> None:
         if models and not request.models:
             request = structs.replace(request, models=[model.spec for model in models])
-        check(request)
+        check_conflicts(request)
         self.request = request
         loaded = [
             suite
@@ -126,7 +126,7 @@ class Session:
             progress=self._progress,
             early_stop=self._early_stop,
             say=self._say,
-            create=self.create_model,
+            create_model=self.create_model,
             quiet=self._quiet,
             finish_lock=asyncio.Lock(),
         )

@@ -47,7 +47,7 @@ class LaunchedModel:
         self._headers: dict[str, str] = {}
         self._context: int | None = None
         self._starting: asyncio.Task[None] | None = None
-        self._starts = 0
+        self._start_count = 0
         self._fault: EvalsError | None = None
 
     @property
@@ -81,10 +81,10 @@ class LaunchedModel:
             raise self._fault
         if self._process is not None and self.spec.nodes > 1:
             raise Gone(self._process.describe_end("died"))  # its parts on other nodes have to restart too
-        if self._process is not None and self._starts > MAX_RESTARTS:
+        if self._process is not None and self._start_count > MAX_RESTARTS:
             raise Gone(self._process.describe_end("died again"))
         if (
-            not self._starts
+            not self._start_count
             and self.spec.nodes == 1
             and (running := await asyncio.to_thread(registry.find_server, self.spec))
         ):
@@ -99,7 +99,7 @@ class LaunchedModel:
             notice(f"{previous.describe_end('died')}; restarting it once")
             self._chat = None  # until the new server is ready
             await asyncio.to_thread(previous.stop)
-        self._starts += 1
+        self._start_count += 1
         self._process = server_process.ServerProcess(self.spec, self._log)
         notice(f"{self.spec.engine.name}: starting {self.name} (log: {self._log})")
         started = time.monotonic()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from evals.run.cluster.slurm import scheduler, submission
 from evals.run.cluster.slurm import settings as slurm_settings
-from evals.run.conflicts import check
+from evals.run.conflicts import check_conflicts
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
@@ -58,7 +58,7 @@ def is_driver_job() -> bool:
 
 def detach(request: RunRequest, arguments: list[str]) -> SubmittedDriver:
     """Submit the command as a job; raises UsageError with a one-line message."""
-    check(request)
+    check_conflicts(request)
     scheduler.require_slurm()
     settings = slurm_settings.read(request.slurm)
     settings = replace(
