@@ -154,11 +154,11 @@ class Progress(AbstractContextManager["Progress"]):
         elif not self._quiet and any(tally.done for tally in self._tallies):
             self._print_lines()
 
-    def add(self, rows: ModelProgress) -> None:
+    def add(self, model: ModelProgress) -> None:
         """Show the rows of one more model from now on."""
-        self._models.append(rows)
+        self._models.append(model)
         if self._on_terminal:
-            self._add_bars(rows)
+            self._add_bars(model)
         elif self._notebook_display is not None:
             self._draw()
 
@@ -169,7 +169,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     @property
     def _tallies(self) -> list[Tally]:
-        return [tally for rows in self._models for tally in rows.tallies]
+        return [tally for model in self._models for tally in model.tallies]
 
     def say(self, line: str) -> None:
         """Print a line, above the bars if there are any."""
@@ -191,11 +191,11 @@ class Progress(AbstractContextManager["Progress"]):
             self._last_update = now
             self._print_lines()
 
-    def _add_bars(self, rows: ModelProgress) -> None:
+    def _add_bars(self, model: ModelProgress) -> None:
         from tqdm import tqdm
 
         tqdm.monitor_interval = 0  # disables tqdm's monitor thread
-        for tally in rows.tallies:
+        for tally in model.tallies:
             self._bars.append(
                 tqdm(
                     desc=tally.name,
@@ -214,7 +214,7 @@ class Progress(AbstractContextManager["Progress"]):
         if self._notebook_display is not None:
             self._notebook_display.update(_NotebookText(self._texts()))
             return
-        rows = [(tally, details) for model in self._models for tally, details in model.details()]
+        rows = [(tally, details) for model in self._models for tally, details in model.rows()]
         for bar, (tally, details) in zip(self._bars, rows, strict=True):
             bar.n, bar.bar_format = (
                 tally.done_before + tally.done,
@@ -225,8 +225,8 @@ class Progress(AbstractContextManager["Progress"]):
     def _texts(self) -> list[str]:
         return [
             f"{tally.name}: {tally.done_before + tally.done}/{tally.total}  {details}"
-            for rows in self._models
-            for tally, details in rows.details()
+            for model in self._models
+            for tally, details in model.rows()
         ]
 
     def _print_lines(self) -> None:
@@ -277,7 +277,7 @@ class ModelProgress:
             if self._on_finding is not None:
                 self._on_finding(job, finding)
 
-    def details(self) -> list[tuple[Tally, str]]:
+    def rows(self) -> list[tuple[Tally, str]]:
         """Return each suite's tally with the text after its bar."""
         return [
             (tally, self._details(number, tally) + _remaining_time(tally))
