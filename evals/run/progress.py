@@ -214,12 +214,10 @@ class Progress(AbstractContextManager["Progress"]):
         if self._notebook_display is not None:
             self._notebook_display.update(_NotebookText(self._texts()))
             return
-        rows = [(tally, details) for model in self._models for tally, details in model.rows()]
+        rows = [row for model in self._models for row in model.rows()]
         for bar, (tally, details) in zip(self._bars, rows, strict=True):
-            bar.n, bar.bar_format = (
-                tally.done_before + tally.done,
-                BAR_FORMAT + details.replace("{", "{{").replace("}", "}}"),
-            )
+            bar.n = tally.done_before + tally.done
+            bar.bar_format = BAR_FORMAT + details.replace("{", "{{").replace("}", "}}")
             bar.refresh()
 
     def _texts(self) -> list[str]:

@@ -134,9 +134,9 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = False
 
     concurrency: Annotated[
-        Count | None, option("Initial and maximum number of concurrent calls of each model.", "Speed")
+        Count | None, option("Initial and maximum number of concurrent calls per model.", "Speed")
     ] = None
-    timeout: Annotated[Positive | None, option("Timeout of a call.", "Speed", metavar="S")] = None
+    timeout: Annotated[Positive | None, option("Timeout per call.", "Speed", metavar="S")] = None
     one_model_at_a_time: Annotated[
         bool,
         option("Run several models one after the other instead of side by side.", "Speed", advanced=True),
