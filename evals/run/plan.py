@@ -268,7 +268,7 @@ def _notes(plan: Plan, options: Options, *, groups: int) -> Iterator[str]:
         yield "with the user's system prompt (--system)"
     if (protocol := ProtocolName.parse(suite.protocol)).shots is not None:
         base = protocol._replace(shots=None)
-        yield f"{protocol.shots} few-shot examples (--shots), not as many as in {base}: {protocol} is never ranked with {base}"
+        yield f"{protocol.shots} few-shot examples (--shots) instead of the number in {base}: {protocol} is never ranked with {base}"
     if plan.data.origin == "hub" and not suite.sha256 and not suite.in_memory:
         yield f"no hash of this data set is pinned; its rows have sha256 {config.data_sha256[:16]}"
     if plan.data.origin == "local" and suite.sha256 and suite.sha256 != config.data_sha256:
@@ -317,7 +317,9 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
             return folder / identical[-1], []
         previous = next(reversed(newest_last), None)
         notes = (
-            [f"a new run, since {_differences(config, cards[previous].config, previous)}"] if previous else []
+            [f"a new run, since {_differences_text(config, cards[previous].config, previous)}"]
+            if previous
+            else []
         )
         return folder / _unused_name(folder, store.new_id(config)), notes
     for name in (run, *(f"{run}-{n}" for n in range(2, 1000))):
@@ -327,7 +329,9 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
             notes = (
                 []
                 if name == run
-                else [f"run {run} exists, so this is {name}: {_differences(config, cards[run].config, run)}"]
+                else [
+                    f"run {run} exists, so this is {name}: {_differences_text(config, cards[run].config, run)}"
+                ]
             )
             return folder / name, notes
         if cards[name].config == config and not fresh:
@@ -348,7 +352,7 @@ def _cards_in(folder: Path, run: str | None) -> dict[str, Card]:
     return cards
 
 
-def _differences(config: Config, earlier: Config, name: str) -> str:
+def _differences_text(config: Config, earlier: Config, name: str) -> str:
     return f"{'; '.join(config.changes(earlier)) or 'nothing differs'} in {name}"
 
 
