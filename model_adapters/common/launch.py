@@ -185,7 +185,7 @@ def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
         raise UsageError(
             f"{engine.name}:{spec.model}: write ORGANISATION/NAME as on the hub, or a folder (./NAME)"
         )
-    version(engine, spec.python)
+    version(engine, spec.python)  # raises if the engine is not installed
     return warning
 
 
@@ -205,18 +205,18 @@ def version(engine: Engine, python: str = "") -> str:
         "d = m.packages_distributions().get(p, [p]); print(d[0], m.version(d[0]))"
     )
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [python or sys.executable, "-I", "-c", code, engine.package],
             capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"EVALS_ENGINE_PYTHON={python}: it cannot be run ({error})") from None
-    if done.returncode == 3:
+    if completed.returncode == 3:
         raise UsageError(
             f"{engine.name} is not installed for {python or sys.executable}: pip install {engine.package}, or set "
             "EVALS_ENGINE_PYTHON to the Python that has it"
         )
-    return done.stdout.strip() or engine.package
+    return completed.stdout.strip() or engine.package
 
 
 def command_line(spec: LaunchSpec, *, port: int) -> list[str]:
@@ -246,10 +246,10 @@ def command_line(spec: LaunchSpec, *, port: int) -> list[str]:
         values["trust_remote_code"] = "yes"
     for option, value in values.items():
         arguments += [part.format(value=value) for part in engine.options.get(option, ()) if value]
-    return [*arguments, *flags, *_multi_node(spec), *spec.arguments]
+    return [*arguments, *flags, *_multi_node_arguments(spec), *spec.arguments]
 
 
-def _multi_node(spec: LaunchSpec) -> list[str]:
+def _multi_node_arguments(spec: LaunchSpec) -> list[str]:
     if not spec.master:
         return []
     address, _, master_port = spec.master.rpartition(":")

@@ -131,14 +131,14 @@ def _duration_text(seconds: float) -> str:
 def run_command(*command: str) -> str | None:
     """Run one of Slurm's commands and return its output; None if it fails."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False, timeout=COMMAND_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if done.returncode and "Invalid job id" in done.stderr:
+    if completed.returncode and "Invalid job id" in completed.stderr:
         return ""
-    return None if done.returncode else done.stdout
+    return None if completed.returncode else completed.stdout
 
 
 def query_states(jobs: Sequence[str]) -> dict[str, State] | None:
