@@ -21,7 +21,7 @@ _decode = msgspec.json.Decoder(list[Likelihood]).decode
 
 
 async def call_model(model: Model, prompt: Prompt, sampling: Sampling) -> Reply:
-    """Return the reply of one call; raises the errors of the adapter."""
+    """Return the reply of one call; raises the adapter's errors."""
     if prompt.continuations and isinstance(model, LogProbs):
         return await _likelihoods(model, prompt)
     reply = await model.reply(prompt, sampling)
@@ -36,7 +36,7 @@ T = TypeVar("T", bound=Struct)
 
 
 def json_safe(value: T) -> T:
-    """Return a struct that can be encoded as JSON: lone surrogates in its texts become U+FFFD."""
+    """Return a struct that can be encoded as JSON: lone surrogates in its strings become U+FFFD."""
     try:
         _encode(value)
     except UnicodeEncodeError:
@@ -54,11 +54,11 @@ def _without_surrogates(value: Any) -> Any:
 
 async def _likelihoods(model: LogProbs, prompt: Prompt) -> Reply:
     started = time.perf_counter()
-    values: list[Likelihood] = []
+    likelihoods: list[Likelihood] = []
     for message, continuations in zip(prompt.messages, prompt.continuations, strict=True):
         text = "".join(part.text for part in message.parts if isinstance(part, Text))
-        values += await model.logprobs(text, continuations)
-    return Reply(text=encode_likelihoods(values), seconds=time.perf_counter() - started)
+        likelihoods += await model.logprobs(text, continuations)
+    return Reply(text=encode_likelihoods(likelihoods), seconds=time.perf_counter() - started)
 
 
 def encode_likelihoods(likelihoods: Sequence[Likelihood]) -> str:
@@ -67,5 +67,5 @@ def encode_likelihoods(likelihoods: Sequence[Likelihood]) -> str:
 
 
 def decode_likelihoods(text: str) -> list[Likelihood]:
-    """Decode the text of `encode_likelihoods`; raises ValueError for any other text."""
+    """Decode what `encode_likelihoods` returned; raises ValueError for any other text."""
     return _decode(text)

@@ -1,4 +1,4 @@
-"""`asyncio.timeout` for thousands of concurrent calls with the same timeout, with a single timer."""
+"""Like `asyncio.timeout`, but with a single timer for thousands of concurrent calls that have the same timeout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Deadline:
-    """A context manager for any number of tasks, each of which may enter it once; raises TimeoutError in late tasks.
+    """A context manager that any number of tasks may enter, once each; raises TimeoutError in those that run too long.
 
     Do not enter it in a task that is already being cancelled: the two cancellations could not be distinguished.
     """
@@ -38,12 +38,12 @@ class Deadline:
 
     def expire(self) -> None:
         """Time out all tasks that are in the context now."""
-        late, self._due = list(self._due), {}
-        for task in late:
+        tasks, self._due = list(self._due), {}
+        for task in tasks:
             task.cancel()
 
     def _sweep(self) -> None:
-        """Cancel tasks that are late and set the timer for the next one."""
+        """Cancel the tasks whose time is up and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timer = None
         for task, due in list(self._due.items()):

@@ -1,4 +1,4 @@
-"""The limit on open files of this process, including connections."""
+"""The process's limit on open files, which include connections."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from contextlib import suppress
 from functools import cache
 
 MAX_FILES = 65_536
-"""A limit that suffices for all calls."""
+"""Highest limit that is requested; enough for any number of concurrent calls."""
 RESERVED_FILES = 64
 """Number of files reserved for records, cards and worker processes, at most a quarter of the limit."""
 
 
-def last_connection() -> int:
-    """Return the first file descriptor that no connection may use; the lowest free one is used first."""
+def connection_limit() -> int:
+    """Return the lowest file descriptor that no connection may use; the system assigns the lowest free one."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_FILES if soft == resource.RLIM_INFINITY else soft - min(RESERVED_FILES, soft // 4)
 

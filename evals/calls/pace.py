@@ -21,9 +21,9 @@ HALVING_S = 1.0
 class Pace:
     """The number of calls allowed in flight, adjusted after each window of `limit` replies.
 
-    Unless fixed, it starts at 16 and doubles while throughput grows by a tenth, then stays. If the server asks to slow down
-    (429, 503, a timeout) it is halved, at most once per window; it then returns quickly to three quarters of the value at
-    which that happened, and slowly from there.
+    Unless fixed, it starts at 16 and doubles for as long as each doubling raises the throughput by a tenth. When the server
+    asks to slow down (429, 503, a timeout), it is halved, at most once per window; it then recovers quickly to three
+    quarters of its value before the halving, and slowly from there.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Pace:
         max_limit: int = MAX_LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`fixed`: start there and never exceed it. `max_limit`: the model's maximum."""
+        """`fixed`: the initial number of calls, which is never exceeded. `max_limit`: the model's maximum."""
         self.ceiling = min(fixed or max_limit, max_limit)
         self.limit = min(fixed or INITIAL_LIMIT, self.ceiling)
         self._searching = fixed is None
@@ -83,14 +83,15 @@ class Pace:
 
 
 class Spacing:
-    """Starts calls at even intervals, `per_minute` of them.
+    """Starts calls at even intervals, `per_minute` of them in a minute.
 
-    A leaky bucket (aiolimiter) admits the calls of a minute at once and then refills, up to twice the limit in the first
-    minute; with a capacity of one it is equivalent to this at twice the CPU time, and its wait cannot be interrupted.
+    A leaky bucket (aiolimiter) would admit a minute's calls at once and then refill, which allows twice the limit in the
+    first minute. With a capacity of one it would be equivalent, but take twice the CPU time, and its wait cannot be
+    interrupted.
     """
 
     def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.distance_s = 60.0 / per_minute
+        self.interval_s = 60.0 / per_minute
         self._clock = clock
         self._next = 0.0
 
@@ -98,11 +99,11 @@ class Spacing:
         """Reserve the next start time; return the seconds until then."""
         now = self._clock()
         start = max(now, self._next)
-        self._next = start + self.distance_s
+        self._next = start + self.interval_s
         return start - now
 
     async def wait(self, stop: asyncio.Event | None = None) -> None:
-        """Wait for the next start time, or until `stop`; a time reserved by a stopped call stays unused."""
+        """Wait for the next start time, or until `stop` is set; the start time of a stopped call stays unused."""
         if (delay_s := self.delay_s()) <= 0:
             return
         if stop is None:
@@ -128,7 +129,7 @@ def spacing_of(model: object) -> Spacing | None:
 
 
 def pace_of(model: object, fixed: int | None) -> Concurrency:
-    """Return the concurrency for a model: its own if it has one. `fixed`: start there and never exceed it."""
+    """Return the concurrency control of a model: its own if it has one, else a `Pace`."""
     return (
         model.pace(fixed)
         if isinstance(model, Paced)

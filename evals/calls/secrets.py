@@ -15,7 +15,7 @@ MASK = "***"
 MIN_SECRET_CHARS = 4
 """Minimum length of a secret that is masked in messages; shorter ones could occur in words."""
 MIN_SECRET_CHARS_IN_REPLIES = 12
-"""The same for replies, in which a common key like `EMPTY` may be part of the answer."""
+"""The same for replies, since a dummy key such as `EMPTY` may also occur in an answer."""
 
 _SECRET_WORDS_ANYWHERE = frozenset(
     {"apikey", "authorization", "credential", "credentials", "passphrase", "passwd", "password", "secret"}
@@ -28,7 +28,7 @@ SECRET_WORDS = _SECRET_WORDS_ANYWHERE | {
 _VOCABULARY_WORDS = frozenset(
     {"bos", "cls", "end", "eos", "image", "mask", "next", "pad", "sep", "start", "stop", "think", "unk"}
 )
-"""Words before `token` with which it is a token of a vocabulary."""
+"""Words that, before `token`, make it a token of a vocabulary and not a secret."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _FIELD = re.compile(r"""([A-Za-z][\w.-]*+)\\*+["']?+\s*+[:=]\s*+(?!null\b|""|''|$)""")
 """`name=value`, `name: value` or `"name": value`, at any depth."""
@@ -82,8 +82,8 @@ def secret_argument(arguments: Sequence[str]) -> str:
 
 
 def _variable_in(text: str) -> str:
-    """Return the environment variable whose secret a text contains; empty if there is none."""
-    secrets = ((name_, value.strip()) for name_, value in os.environ.items() if names_secret(name_))
+    """Return the name of an environment variable whose secret value the text contains; empty if there is none."""
+    secrets = ((name, value.strip()) for name, value in os.environ.items() if names_secret(name))
     return next(
         (name for name, secret in secrets if len(secret) >= MIN_SECRET_CHARS_IN_REPLIES and secret in text),
         "",
@@ -93,7 +93,8 @@ def _variable_in(text: str) -> str:
 def environment_secret(variable: str, *, spaces: bool = False) -> str:
     """Return a secret from an environment variable, stripped; empty if it is not set.
 
-    Raises UsageError, without its value, if it cannot be sent in a header. `spaces`: whether it may contain spaces.
+    Raises UsageError, which does not show the value, if it cannot be sent in a header. `spaces`: whether it may contain
+    spaces.
     """
     secret = os.environ.get(variable, "").strip()
     if not secret.isascii() or not secret.isprintable() or (" " in secret and not spaces):
@@ -109,7 +110,7 @@ def api_key(*variables: str) -> str:
 
 
 def url_secrets(url: str) -> list[str]:
-    """Return the secrets of a URL: password, user and password as sent, and long values of its query."""
+    """Return the secrets in a URL: the password, user and password as sent in a header, and long query values."""
     try:
         parts = urlsplit(url)
         user, password = parts.username, parts.password
@@ -117,8 +118,13 @@ def url_secrets(url: str) -> list[str]:
         return []
     secrets = [value for _, value in parse_qsl(parts.query) if len(value) >= MIN_SECRET_CHARS_IN_REPLIES]
     if password:
-        pair = f"{unquote(user or '')}:{unquote(password)}"
-        secrets += [password, unquote(password), b64encode(pair.encode()).decode(), f"{user}:{password}"]
+        credentials = f"{unquote(user or '')}:{unquote(password)}"
+        secrets += [
+            password,
+            unquote(password),
+            b64encode(credentials.encode()).decode(),
+            f"{user}:{password}",
+        ]
     return secrets
 
 

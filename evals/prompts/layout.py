@@ -42,47 +42,48 @@ def plain_text(parts: Sequence[Part]) -> str:
 
 
 def ask(text: str, *, order: tuple[int, ...] | None = None) -> Prompt:
-    """Return a prompt of one user turn."""
+    """Return a prompt with a single user turn."""
     return Prompt(messages=(Message.user(text),), order=order)
 
 
 def images_of(sample: Sample) -> list[Media]:
-    """Return a question's images, in their order."""
+    """Return the images of a question, in order."""
     return [part for part in sample.question if isinstance(part, Media)]
 
 
 def images_only(sample: Sample, repeat: int) -> Prompt:
-    """Return a prompt of the sample's images without text, for image classifiers."""
+    """Return a prompt with the sample's images and no text, for image classifiers."""
     return Prompt(messages=(Message("user", tuple(images_of(sample))),))
 
 
 def ask_with_images(sample: Sample, text: str) -> Prompt:
-    """Return a prompt of one user turn: the question's images, then a text."""
+    """Return a prompt with a single user turn: the question's images, then `text`."""
     return Prompt(messages=(Message("user", (*images_of(sample), Text(text))),))
 
 
 def append_to_question(sample: Sample, text: str) -> Prompt:
-    """Return a prompt of one user turn: the question with its images in place, then a text."""
+    """Return a prompt with a single user turn: the question with its images in place, then `text`."""
     return Prompt(messages=(Message("user", (*sample.question, Text(text))),))
 
 
 def images_first(parts: Sequence[Part]) -> Prompt:
-    """Return a prompt with all images before all text, as Intern-S1's adapter in VLMEvalKit sends it.
+    """Return a prompt with all images before all text, as VLMEvalKit's adapter for Intern-S1 sends it.
 
-    Several images are numbered, and a placeholder with the number remains at each image's position; a single image leaves
-    a line break. Source: @ e8e78f05, api/adapters/interns1_1.py and vlm/internvl/utils.py (`reorganize_prompt`).
+    Several images are numbered, and each is replaced in the text by a placeholder with its number; with a single image,
+    texts are joined by line breaks. Source: @ e8e78f05, api/adapters/interns1_1.py and vlm/internvl/utils.py
+    (`reorganize_prompt`).
     """
-    pictures = [part for part in parts if isinstance(part, Media)]
-    if len(pictures) < 2:
-        words = "\n".join(part.text for part in parts if isinstance(part, Text))
-        return Prompt(messages=(Message("user", (*pictures, Text(words))),))
-    numbers = iter(range(1, len(pictures) + 1))
-    words = "".join(part.text if isinstance(part, Text) else f"<Image-{next(numbers)}>" for part in parts)
-    words = words.replace("".join(f"<Image-{n}>" for n in range(1, len(pictures) + 1)), "")
-    head: list[Part] = []
-    for number, picture in enumerate(pictures, 1):
-        head += [Text(f"Image-{number}: "), picture, Text("\n")]
-    return Prompt(messages=(Message("user", (*head, Text(words))),))
+    images = [part for part in parts if isinstance(part, Media)]
+    if len(images) < 2:
+        text = "\n".join(part.text for part in parts if isinstance(part, Text))
+        return Prompt(messages=(Message("user", (*images, Text(text))),))
+    numbers = iter(range(1, len(images) + 1))
+    text = "".join(part.text if isinstance(part, Text) else f"<Image-{next(numbers)}>" for part in parts)
+    text = text.replace("".join(f"<Image-{n}>" for n in range(1, len(images) + 1)), "")
+    numbered_images: list[Part] = []
+    for number, image in enumerate(images, 1):
+        numbered_images += [Text(f"Image-{number}: "), image, Text("\n")]
+    return Prompt(messages=(Message("user", (*numbered_images, Text(text))),))
 
 
 ANSWER_LINE = "a line of the form `ANSWER: X`, where X is A, B, C or D."
@@ -91,12 +92,12 @@ SELECT_INSTRUCTION = "Choose the right one among these options.\n"
 
 
 def option_block(choices: Sequence[str]) -> str:
-    """Return options and the instruction to choose one in VLMEvalKit's layout; without options, a line break."""
+    """Return the options and the instruction to choose one, in VLMEvalKit's layout; a line break if there are none."""
     return f"\nOptions:\n{options(choices)}\n{SELECT_INSTRUCTION}" if choices else "\n"
 
 
 def hinted_question(sample: Sample, answer_format: str) -> Prompt:
-    """Return images, a hint on the answer's format, question and options in the layout of VLMEvalKit's math benchmarks."""
+    """Return a prompt in the layout of VLMEvalKit's math benchmarks, with a hint about the answer's format."""
     choices = f"\nChoices:\n{options(sample.choices, line_format='({}) {}')}" if sample.choices else ""
     hint = f"Hint: Work the question out and give {answer_format} at the end."
     return images_first(

@@ -1,4 +1,4 @@
-"""Build the prompts of `Suite.of` from a template, a function of the row, or the default layout."""
+"""Build the prompts of `Suite.of` from a template, from a function of the row, or in the default layout."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompte
         return ask("\n".join(part for part in parts if part))
 
     def from_template(sample: Sample, repeat: int) -> Prompt:
-        row = {
+        columns = {
             **sample.meta["row"],
             "question": plain_text(sample.question),
             "options": options(sample.choices),
         }
         try:
-            return ask(str(prompt).format_map(row))
+            return ask(str(prompt).format_map(columns))
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise UsageError(
-                f"the prompt's template does not fit row {sample.id}: {error}; its columns are {', '.join(row)}"
+                f"the prompt template does not fit row {sample.id}: {error}; its columns are {', '.join(columns)}"
             ) from None
 
     def from_function(sample: Sample, repeat: int) -> Prompt:
         text = prompt(sample.meta["row"]) if callable(prompt) else ""
         if not isinstance(text, str):
-            raise UsageError(f"the prompt's function returned {type(text).__name__}, not text")
+            raise UsageError(f"the prompt function returned {type(text).__name__}, not a string")
         return ask(text)
 
     return default_prompt if prompt is None else from_template if isinstance(prompt, str) else from_function

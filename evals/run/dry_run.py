@@ -211,7 +211,7 @@ def _hours(seconds: float | None, at_once: int, calls: int, model: Model | None)
     spacing = spacing_of(model)
     if seconds is None and spacing is None:
         return None
-    return max((seconds or 0.0) / at_once, calls * spacing.distance_s if spacing else 0.0) / 3600
+    return max((seconds or 0.0) / at_once, calls * spacing.interval_s if spacing else 0.0) / 3600
 
 
 def _prompt_tokens(plan: Plan) -> float:

@@ -39,7 +39,7 @@ def same_words(gold: str, stated: str) -> bool:
 
 
 def same_name_set(gold: str, stated: str) -> bool:
-    """Return whether two lists hold the same names; the gold one must contain a comma or bracket."""
+    """Return whether two lists contain the same names; the gold list must have a comma or bracket."""
     if "," not in gold and "[" not in gold:
         return False
     names = [

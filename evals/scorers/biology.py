@@ -16,7 +16,7 @@ from evals.extract.reading import REFUSED, Reading, read_answer
 from evals.extract.statements import Form
 from evals.extract.units import Quantity
 from evals.extract.visible import visible
-from evals.scorers.outcomes import read_reply, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, read_reply, unanswered, with_reading
 from evals.scorers.upstream.biology import (
     label_parts,
     parse_numbers,
@@ -24,7 +24,7 @@ from evals.scorers.upstream.biology import (
     score_numbers,
     split_labels,
 )
-from evals.types import Prompt, Reply, Sample, Score, Verdict
+from evals.types import Prompt, Reply, Sample, Score
 
 MAX_PLAUSIBLE = 1e9
 """Largest plausible magnitude of a measurement in these tasks."""
@@ -92,7 +92,7 @@ def _normalise_label(label: str) -> str:
 
 
 class LabelOf(Struct, frozen=True):
-    """Scores 1 if a reply states the right label of a list; spaces, hyphens and case are ignored."""
+    """Scores 1 if a reply states the right one of `labels`; spaces, hyphens and case are ignored."""
 
     labels: tuple[str, ...]
 
@@ -102,8 +102,7 @@ class LabelOf(Struct, frozen=True):
         if reading is None:
             return unanswered(reply, "no label stated")
         right = _normalise_label(reading.value) == _normalise_label(str(sample.target))
-        verdict: Verdict = "right" if right else "wrong"
-        return with_reading(reading, Score(value=float(right), verdict=verdict, answer=reading.value))
+        return with_reading(reading, binary_score(right=right, answer=reading.value))
 
     def _parse(self, content: str, form: Form) -> Any:
         names = asserted_labels(content, self.labels, form)
@@ -125,7 +124,7 @@ def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str
 
 
 def _label_pattern(label: str) -> re.Pattern[str]:
-    """Return the pattern of a label in a sentence; a two-letter label (Am, Um) must be a list item of its own."""
+    """Return the pattern for a label in a sentence; a two-letter label (Am, Um) must be an item of a list."""
     pattern = re.escape(re.sub(r"[\s_-]+", " ", label.lower()))
     if len(label) <= 2:
         return re.compile(rf"(?:^|[,;/&:]|\band)[\s*`]{{0,3}}{pattern}[\s*`.]{{0,3}}(?:$|[,;/&]|\band\b)")
@@ -142,8 +141,9 @@ class LabelsOf(Struct, frozen=True):
         reading = read_reply(reply, read_answer, self._parse, use_layout=True)
         stated = None if reading is None else {name.lower() for name in reading.value}
         gold = split_labels(str(sample.target))
-        score = score_label_set(sample, reply, stated, label_parts(gold, stated or set()))
-        return with_reading(reading, score) if reading else score
+        return with_reading(
+            reading, score_label_set(sample, reply, stated, label_parts(gold, stated or set()))
+        )
 
     def _parse(self, content: str, form: Form) -> Any:
         names = asserted_labels(content, self.labels, form)
@@ -178,8 +178,8 @@ class StatedNumbers(Struct, frozen=True):
         if reply.stop == "filter":
             return score_numbers(sample, reply, [None] * len(keys or [""]))
         if keys:
-            read_numbers = parse_numbers(reply.text, keys) or number_by_key(reply.text, keys)
-            return score_numbers(sample, reply, [_plausible(read_numbers.get(key)) for key in keys])
+            numbers = parse_numbers(reply.text, keys) or numbers_by_key(reply.text, keys)
+            return score_numbers(sample, reply, [_plausible(numbers.get(key)) for key in keys])
         reading = stated(reply.text, "")
         quantity = reading.value if isinstance(reading, Reading) else reading
         may_be_incomplete = (
@@ -204,9 +204,9 @@ def _plausible(number: float | None) -> float | None:
     return number if number is not None and isfinite(number) and abs(number) <= MAX_PLAUSIBLE else None
 
 
-def number_by_key(text: str, keys: Sequence[str]) -> dict[str, float]:
+def numbers_by_key(text: str, keys: Sequence[str]) -> dict[str, float]:
     """Return the number after the last mention of each key: `"ON": 0.5`, `**ON** = 0.5`, `ON is about 0.5`."""
-    numbers_by_key = {}
+    numbers = {}
     for key in keys:
         pattern = re.compile(
             rf"(?<![\w-]){re.escape(key)}(?![\w-])[\"'*`_\s)]{{0,6}}(?:[:=≈|]|is(?:\s+about)?|of)[\s*`_\"']{{0,6}}(?:≈\s?)?{_NUMBER}(?!\d)",
@@ -214,5 +214,5 @@ def number_by_key(text: str, keys: Sequence[str]) -> dict[str, float]:
         )
         matches = list(pattern.finditer(text[-100_000:]))
         if matches:
-            numbers_by_key[key] = float(matches[-1]["number"].replace("\u2212", "-"))
-    return numbers_by_key
+            numbers[key] = float(matches[-1]["number"].replace("\u2212", "-"))
+    return numbers

@@ -1,13 +1,14 @@
 """Visual grounding: intersection over union of the stated and the gold rectangles (Acc@0.5, mean IoU).
 
-Gold rectangles are "[x1, y1, x2, y2]" in pixels, several as a tuple; `sample.meta` holds `width` and `height` of the image.
+A gold rectangle is "[x1, y1, x2, y2]" in pixels, and several are a tuple; `sample.meta` contains the image's `width` and
+`height`.
 The coordinate system that the prompt asks for is an option of the scorer and is never guessed: `pixel`, `thousand`
 (thousandths of width and height, as in Qwen and InternVL) or `unit`; corners `xyxy`, `xywh`, or `yxyx` as in Gemini. Four
 decimal numbers in [0, 1] are always read as fractions; if the prompt asked for other units, the score is suspect.
 
-With a single gold rectangle only the last stated one counts, so that listing several guesses does not help. With several,
-rectangles are matched one to one, optimally, and the value is F1 at the threshold: an extra rectangle costs as much as a
-missed one.
+If there is a single gold rectangle, only the last stated one counts, so that listing guesses does not help. If there are
+several, rectangles are matched one to one, optimally, and the value is F1 at the threshold: an extra rectangle costs as much
+as a missed one.
 """
 
 from __future__ import annotations
@@ -61,10 +62,7 @@ class Boxes(Struct, frozen=True):
         golds = [gold_box(text) for text in sample.targets]
         size = float(sample.meta["width"]), float(sample.meta["height"])
         located = [self.box(region, size) for region in (stated[-1:] if len(golds) == 1 else stated)]
-        boxes, as_fractions = (
-            list(dict.fromkeys(box for box, _ in located)),
-            any(is_fraction for _, is_fraction in located),
-        )
+        boxes = list(dict.fromkeys(box for box, _ in located))
         overlaps = matched_overlaps(golds, boxes, self.threshold)
         hits = sum(overlap >= self.threshold for overlap in overlaps)
         value = 2 * hits / (len(golds) + len(boxes))
@@ -72,7 +70,7 @@ class Boxes(Struct, frozen=True):
             value,
             answer=", ".join(f"[{', '.join(f'{v:g}' for v in box)}]" for box in boxes)[:200],
             why=f"{hits} of {len(golds)} found, {len(boxes)} stated, best overlap {max(overlaps, default=0.0):.2f}",
-            suspect=as_fractions,
+            suspect=any(read_as_fractions for _, read_as_fractions in located),
             form=stated[-1].form,
             span=(stated[0 if len(golds) > 1 else -1].begin, stated[-1].end),
             parts={"iou": sum(overlaps) / len(golds)},
@@ -100,15 +98,15 @@ def gold_box(text: str) -> Box:
 
 
 def matched_overlaps(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) -> list[float]:
-    """Return the overlaps of the matching with most overlaps above the threshold and, among those, the largest sum."""
+    """Return the overlaps in the matching with the most overlaps at or above the threshold, then with the largest sum."""
     if len(golds) == 1 or len(boxes) == 1:
         return [max(iou(gold, box) for gold in golds for box in boxes)] if golds and boxes else []
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
     overlaps = np.array([[iou(gold, box) for box in boxes] for gold in golds]).reshape(len(golds), -1)
-    hits = (overlaps >= threshold) * float(min(overlaps.shape) + 1)
-    rows, columns = linear_sum_assignment(overlaps + hits, maximize=True)
+    bonus = (overlaps >= threshold) * float(min(overlaps.shape) + 1)  # exceeds any sum of overlaps
+    rows, columns = linear_sum_assignment(overlaps + bonus, maximize=True)
     return [float(overlap) for overlap in overlaps[rows, columns]]
 
 

@@ -1,4 +1,4 @@
-"""Answers about charts: relaxed accuracy, as published and corrected.
+"""Score answers about charts by relaxed accuracy, as published and corrected.
 
 `Relaxed` is VLMEvalKit's form (@ e8e78f05, dataset/utils/vqa_eval.py) of the rule of ChartQA's authors. Known defects: a
 target of 0 is compared as text; `12%` is 0.12 and never 12; a year within 5 % is right; a number with a thousands separator
@@ -55,8 +55,8 @@ class Relaxed(Struct, frozen=True):
 class Stated(Struct, frozen=True):
     """Scores 1 for the stated answer: a number within `tolerance`, a year exactly, else the same text.
 
-    `12%`, 12 and, of a gold percentage, 0.12 are the same number; of a target 0 the tolerance is absolute, as if the
-    target were 1. "12k" is 12,000; "the light blue bar" is light blue; a list is a set of names.
+    `12%`, 12 and, if the target is a percentage, 0.12 are the same number; for a target of 0 the tolerance is absolute, as
+    if the target were 1. "12k" is 12,000; "the light blue bar" is light blue; a list is a set of names.
     """
 
     tolerance: float = 0.05
@@ -66,7 +66,7 @@ class Stated(Struct, frozen=True):
         return score_free_answer(reply, (str(sample.target),), self.same)
 
     def same(self, gold: str, answer: str) -> bool:
-        """Compare two answers."""
+        """Return whether two answers agree."""
         if answer.strip(" .。*") in _CHINESE_YES_NO.get(gold.strip().casefold(), ()):
             return True
         if answers.same_words(gold, answer) or answers.same_name_set(gold, answer):
@@ -74,7 +74,7 @@ class Stated(Struct, frozen=True):
         return self.same_number(gold, answer, year=_YEAR.fullmatch(gold.strip()) is not None)
 
     def same_number(self, gold: str, answer: str, *, year: bool) -> bool:
-        """Compare two numbers, exactly if the gold one is a year."""
+        """Return whether two numbers agree, exactly if the gold number is a year."""
         target = answers.parse_plain_number(gold)
         scaled = None if target is None else extract.number(answer)
         unscaled = None if target is None else extract.number(answer, scaled=False)

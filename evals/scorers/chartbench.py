@@ -31,7 +31,7 @@ from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
 YES_NO = ("yes", "no")
 MAX_CHARS = 100_000
-"""Number of characters read, from the end of a reply."""
+"""Maximum number of characters of a reply that are read, counted from its end."""
 TOLERANCE = 0.05
 END_OF_TEXT = "<\uff5cend\u2581of\u2581sentence\uff5c>"
 """DeepSeek's end-of-text token; upstream strips each of its letters from both ends of a reply."""
@@ -71,7 +71,7 @@ def number_text(text: str) -> tuple[str, bool]:
 
 
 class Published(Struct, frozen=True):
-    """Scores 1 if upstream's rule does; the assertions of a pair are scored separately."""
+    """Scores by upstream's rule; the assertions of a pair are scored separately."""
 
     bare: bool = False
 
@@ -141,8 +141,8 @@ class Strict(Struct, frozen=True):
 # --- metrics ------------------------------------------------------------------------------------------------
 
 
-def _pair(points: Sequence[Point]) -> Sequence[Point]:
-    """Return both assertions of a pair; raises ValueError if there are others or fewer."""
+def _checked_pair(points: Sequence[Point]) -> Sequence[Point]:
+    """Return the points if they are the two assertions of a pair, else raise ValueError."""
     if sorted(str(point.target) for point in points) != ["no", "yes"]:
         raise ValueError("no pair of assertions")
     return points
@@ -153,13 +153,13 @@ def _missing_pair(points: Sequence[Point]) -> float | None:
 
 
 def acc_plus(points: Sequence[Point]) -> float:
-    """Return 1 if both assertions of a pair are judged right, else 0."""
-    return float(all(point.value == 1.0 for point in _pair(points)))
+    """Return 1 if both assertions of a pair are scored as right, else 0."""
+    return float(all(point.value == 1.0 for point in _checked_pair(points)))
 
 
 def confusion(points: Sequence[Point]) -> float:
     """Return 1 if both assertions of a pair get the same answer, else 0; the mean is CoR, the confusion rate."""
-    if (bound := _missing_pair(_pair(points))) is not None:
+    if (bound := _missing_pair(_checked_pair(points))) is not None:
         return bound
     answers = {point.answer for point in points}
     return float(len(answers) == 1 and None not in answers)
@@ -167,7 +167,7 @@ def confusion(points: Sequence[Point]) -> float:
 
 def both_wrong(points: Sequence[Point]) -> float:
     """Return 1 if a pair is neither right nor confused, else 0; the mean is upstream's error rate."""
-    if (bound := _missing_pair(_pair(points))) is not None:
+    if (bound := _missing_pair(_checked_pair(points))) is not None:
         return bound
     return float(not acc_plus(points) and not confusion(points))
 

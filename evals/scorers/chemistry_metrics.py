@@ -1,4 +1,4 @@
-"""Metrics of answers about molecules, shared by the suites of several benchmarks."""
+"""Metrics for answers about molecules, shared by the suites of several benchmarks."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def meteor_name() -> str:
 
 
 def captions(headline: str, absent: float | None, suffix: str = "") -> tuple[Metric, ...]:
-    """Return the metrics of captions; a missing caption has the value `absent`, or is excluded if that is None.
+    """Return the metrics for captions; a missing caption has the value `absent`, or is excluded if that is None.
 
-    `suffix` is a suffix for the names of metrics that upstream computes on SciBERT's word pieces and we compute on words.
+    `suffix` is appended to the names of metrics that upstream computes on SciBERT's word pieces and we compute on words.
     """
     name, silence = meteor_name(), absent is not None
     return (

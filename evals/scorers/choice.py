@@ -1,7 +1,7 @@
 """Score multiple-choice replies by the option that they state.
 
-The letter is read as shown to the model and translated into the data set's order by the prompt's own
-key. Shuffled, imported and replayed runs are therefore scored in the same way.
+The stated letter refers to the options as shown to the model; the order recorded in the prompt converts it to the data
+set's order. Shuffled, imported and replayed runs are therefore scored in the same way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Choice(Struct, frozen=True):
 
 
 class StatedChoice(Struct, frozen=True):
-    """Scores 1 for the option that the reply states by its letter or its own text: the rule of `strict`."""
+    """Scores 1 if the reply states the right option, by its letter or its text: the rule of the protocol `strict`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -47,7 +47,7 @@ class StatedChoice(Struct, frozen=True):
 
 
 def score_option(sample: Sample, prompt: Prompt, shown_letter: str) -> Score:
-    """Score an option by its letter as shown."""
+    """Score an option, given by its letter as shown to the model."""
     answer = prompt.source_letter(shown_letter)
     if answer == sample.target:
         return Score(value=1.0, verdict="right", answer=answer)

@@ -1,7 +1,7 @@
 """Score image classifiers: top-1 and top-5 accuracy, size and latency.
 
-A reply is the JSON of `Ranking`, or only the number of a class (for imported predictions). Every reply states size and
-latency of the network, so that these are computed from records like all other metrics.
+A reply is a `Ranking` in JSON, or just a class number (in imported predictions). Rankings also state the network's size and
+latency, so that these metrics are computed from records like all others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _decode = msgspec.json.Decoder(Ranking | int).decode
 
 
 class Classes(Struct, frozen=True):
-    """Scores 1 if the class ranked first is the target, else 0; the part `top5` states whether it is among five."""
+    """Scores 1 if the class ranked first is the target, else 0; the part `top5` is 1 if it is among the first five."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; the target is the number of a class."""
@@ -54,13 +54,13 @@ class Classes(Struct, frozen=True):
                 value=0.0, verdict="invalid", why="neither a ranking of classes nor the number of a class"
             )
         ranking = decoded if isinstance(decoded, Ranking) else Ranking((decoded,))
-        names = [str(number) for number in ranking.classes]
-        right = names[0] == sample.target
+        ranked = [str(number) for number in ranking.classes]
+        right = ranked[0] == sample.target
         return binary_score(
             right=right,
-            answer=names[0],
-            why="" if right else f"class {names[0]}",
-            parts=_parts(ranking, in_top5=len(names) == MAX_RANKED and sample.target in names),
+            answer=ranked[0],
+            why="" if right else f"class {ranked[0]}",
+            parts=_parts(ranking, in_top5=sample.target in ranked),
         )
 
 

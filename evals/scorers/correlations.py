@@ -1,7 +1,7 @@
 """Correlations, ROC-AUC and Fmax of a whole run, computed from the parts of each score.
 
-A score keeps its gold numbers in the parts `gold_0`, `gold_1`, ... and the stated ones in `stated_0`, ...; a missing part
-means that the number was not stated. All statistics are resampled by rows.
+A score stores its gold numbers in the parts `gold_0`, `gold_1`, ... and the stated numbers in `stated_0`, ...; a missing
+part means that the number was not stated. All statistics are resampled by rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _RowStatistic(Struct, frozen=True):
     """A statistic over rows of gold and stated numbers."""
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return the statistic; raises ValueError if the statistic is undefined."""
+        """Return the statistic; raises ValueError if it is undefined."""
         gold, stated = _table(points)
         return self.of(gold, stated)
 
@@ -36,18 +36,18 @@ class _RowStatistic(Struct, frozen=True):
         raise NotImplementedError
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-        """Return the statistic of a resample of clusters, taken by their indices."""
+        """Return a function from the indices of resampled clusters to the statistic."""
         import numpy as np
 
         indexed_points = [
             (index, point) for index, points in enumerate(clusters) for point in points if _has_gold(point)
         ]
         gold, stated = _table([point for _, point in indexed_points])
-        owners = np.array([index for index, _ in indexed_points], dtype=np.intp)
+        cluster_indices = np.array([index for index, _ in indexed_points], dtype=np.intp)
 
         def statistic(indices: NDArray[np.intp]) -> float:
-            multiplicities = np.bincount(indices, minlength=len(clusters))[owners]
-            rows = np.repeat(np.arange(len(owners)), multiplicities)
+            multiplicities = np.bincount(indices, minlength=len(clusters))[cluster_indices]
+            rows = np.repeat(np.arange(len(cluster_indices)), multiplicities)
             return self.of(gold[rows], stated[rows])
 
         return statistic
@@ -87,10 +87,10 @@ class Correlation(_RowStatistic, frozen=True):
 
     def of(self, gold: Floats, stated: Floats) -> float:
         """Return the statistic; raises ValueError if it is undefined."""
-        values = [self._of_one(gold[:, i], stated[:, i]) for i in range(gold.shape[1])]
+        values = [self._column_correlation(gold[:, i], stated[:, i]) for i in range(gold.shape[1])]
         return sum(values) / len(values)
 
-    def _of_one(self, gold: Floats, stated: Floats) -> float:
+    def _column_correlation(self, gold: Floats, stated: Floats) -> float:
         import numpy as np
 
         is_stated = ~np.isnan(stated)
@@ -101,14 +101,14 @@ class Correlation(_RowStatistic, frozen=True):
             x, y = _ranks(x), _ranks(y)
         with np.errstate(over="ignore", invalid="ignore"):  # an answer of 1e300
             dx, dy = x - x.mean(), y - y.mean()
-            spread = float(np.sqrt(dx @ dx) * np.sqrt(dy @ dy))
-        if not np.isfinite(spread):
+            denominator = float(np.sqrt(dx @ dx) * np.sqrt(dy @ dy))
+        if not np.isfinite(denominator):
             raise ValueError("a stated number is too large")
-        if np.ptp(x) == 0 or np.ptp(y) == 0 or not spread > 0:
+        if np.ptp(x) == 0 or np.ptp(y) == 0 or not denominator > 0:
             if self.constant is None:
                 raise ValueError("the correlation of constant numbers is undefined")
             return self.constant
-        value = float(dx @ dy) / spread
+        value = float(dx @ dy) / denominator
         if self.kind == "r2":
             value *= abs(value) if self.signed else value
         return value * float(is_stated.mean())
@@ -125,7 +125,7 @@ def _ranks(values: Floats) -> Floats:
 
 
 class Mixed(_RowStatistic, frozen=True):
-    """The mean of 1 - MAE / 100 and of F1 of "below 30" times 1 - (MAE of stated numbers from 0 to 30) / 100.
+    """The mean of two terms: 1 - MAE / 100, and F1 of "below 30" times 1 - (MAE of stated numbers from 0 to 30) / 100.
 
     The statistic is multiplied by the share of numbers up to 1,000 in magnitude; errors are clipped at 100. `unread`
     replaces a number that is not stated; if it is None, such a number reduces that share.
@@ -178,7 +178,7 @@ class Fmax(Struct, frozen=True):
     """Protein-centric maximum F1 over a list of labels, as OpenCompass' `count_f1_max` computes it for predictions of 0 and 1.
 
     Tied scores are not grouped: predictions are added one by one, item by item, then all other labels of the list, and the
-    largest F1 of this sequence counts. An empty prediction therefore scores above 0, and labels off the list are free.
+    largest F1 of this sequence counts. An empty prediction therefore scores above 0, and labels outside the list are ignored.
     """
 
     labels: Callable[[], tuple[str, ...]]
@@ -186,27 +186,30 @@ class Fmax(Struct, frozen=True):
     resamples: int = 200
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return the statistic; raises ValueError if there are no points, or no list."""
+        """Return the statistic; raises ValueError if there are no points, or the list is not available."""
         return fmax(*self._tables([point for point in points if point.verdict != "missing"]))
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-        """Return the statistic of a resample of clusters, taken by their indices."""
+        """Return a function from the indices of resampled clusters to the statistic."""
         import numpy as np
 
         indexed_points = [
             (i, p) for i, points in enumerate(clusters) for p in points if p.verdict != "missing"
         ]
         stated, gold = self._tables([point for _, point in indexed_points])
-        owners = np.array([index for index, _ in indexed_points], dtype=np.intp)
+        cluster_indices = np.array([index for index, _ in indexed_points], dtype=np.intp)
 
         def statistic(indices: NDArray[np.intp]) -> float:
-            rows = np.repeat(np.arange(len(owners)), np.bincount(indices, minlength=len(clusters))[owners])
+            rows = np.repeat(
+                np.arange(len(cluster_indices)),
+                np.bincount(indices, minlength=len(clusters))[cluster_indices],
+            )
             return fmax(stated[rows], gold[rows])
 
         return statistic
 
     def _tables(self, points: Sequence[Point]) -> tuple[Floats, Floats]:
-        """Return two tables (item by label) of 0 and 1: what is stated, and what is right."""
+        """Return two tables (item by label) of 0 and 1: the stated labels and the gold labels."""
         import numpy as np
 
         try:
@@ -233,16 +236,16 @@ def fmax(stated: Floats, gold: Floats) -> float:
     hits = np.cumsum(np.take_along_axis(gold, order, axis=1), axis=1)
     precision = hits / np.arange(1, labels + 1)
     recall = hits / (gold.sum(axis=1, keepdims=True) + 1e-10)
-    count = stated.sum(axis=1).astype(int)
-    predicted = (np.arange(labels) < count[:, None]).ravel()
+    stated_counts = stated.sum(axis=1).astype(int)
+    predicted = (np.arange(labels) < stated_counts[:, None]).ravel()
     sequence = np.concatenate((np.flatnonzero(predicted), np.flatnonzero(~predicted)))
 
-    def steps(values: Floats) -> Floats:
-        """Return the increment of each cell over its predecessor in the row, in the order of `sequence`."""
-        added: Floats = np.diff(values, axis=1, prepend=0.0).ravel()[sequence]
-        return added
+    def increments(values: Floats) -> Floats:
+        """Return each cell's difference from the previous cell of its row, in the order of `sequence`."""
+        differences: Floats = np.diff(values, axis=1, prepend=0.0).ravel()[sequence]
+        return differences
 
-    starts = np.cumsum(sequence % labels == 0)
-    p = np.cumsum(steps(precision)) / starts
-    r = np.cumsum(steps(recall)) / items
+    items_so_far = np.cumsum(sequence % labels == 0)
+    p = np.cumsum(increments(precision)) / items_so_far
+    r = np.cumsum(increments(recall)) / items
     return float((2 * p * r / (p + r + 1e-10)).max())

@@ -1,4 +1,4 @@
-"""Compare two mathematical answers by spelling, then symbolically; text that the parser would skip makes them unequal."""
+"""Compare two mathematical answers by spelling, then symbolically; an answer that the parser would read only in part is unequal."""
 
 from __future__ import annotations
 
@@ -38,43 +38,39 @@ def same_expression(gold: str, stated: str) -> bool:
     if not gold_text or not stated_text:
         return False
     if _DECIMAL.fullmatch(gold_text) and (spelled := spelled_number(stated_text)) is not None:
-        return _close(float(gold_text), spelled)
+        return _is_close(float(gold_text), spelled)
     if gold_text.replace(" ", "") == stated_text.replace(" ", "") or _same_without_base(
         gold_text, stated_text
     ):
         return True
     if (parts := _NUMBER_RATIO.fullmatch(stated_text)) and (gold_parts := _QUOTIENT.fullmatch(gold_text)):
         numerator, denominator = (float(part) for part in gold_parts.groups() if part)
-        return _close(float(parts[1]) * denominator, float(parts[2]) * numerator)
+        return _is_close(float(parts[1]) * denominator, float(parts[2]) * numerator)
     if (parts := _NUMBER_RATIO.fullmatch(stated_text)) and _DECIMAL.fullmatch(gold_text):
-        return float(parts[2]) != 0 and _close(float(gold_text), float(parts[1]) / float(parts[2]))
-    if not _comparable(gold_text, stated_text):
+        return float(parts[2]) != 0 and _is_close(float(gold_text), float(parts[1]) / float(parts[2]))
+    if not _is_comparable(gold_text, stated_text):
         return False
     if _DECIMAL.fullmatch(gold_text) and _DECIMAL.fullmatch(stated_text):
-        return _close(float(gold_text), float(stated_text))
+        return _is_close(float(gold_text), float(stated_text))
     if is_hostile(gold_text) or is_hostile(stated_text):
         return False  # huge factorials and power towers are equal only if spelled the same
     if _POWER.search(gold_text) or _POWER.search(stated_text):
-        return _same_quotient(gold_text, stated_text)
+        return _is_quotient_one(gold_text, stated_text)
     gold_tex, stated_tex = f"${gold_text}$", f"${stated_text}$"
     if equivalent(gold_tex, stated_tex) is True:
         return True
-    unnamed_sides = right_hand_side(gold_text), right_hand_side(stated_text)
-    if (
-        unnamed_sides != (gold_text, stated_text)
-        and equivalent(f"${unnamed_sides[0]}$", f"${unnamed_sides[1]}$") is True
-    ):
+    right_sides = right_hand_side(gold_text), right_hand_side(stated_text)
+    gold_tex, stated_tex = f"${right_sides[0]}$", f"${right_sides[1]}$"
+    if right_sides != (gold_text, stated_text) and equivalent(gold_tex, stated_tex) is True:
         return True
-    return all("sqrt" in side for side in unnamed_sides) and equal_if_positive(
-        f"${unnamed_sides[0]}$", f"${unnamed_sides[1]}$"
-    )
+    return all("sqrt" in side for side in right_sides) and equal_if_positive(gold_tex, stated_tex)
 
 
 _ROUNDED = re.compile(r"\s*(?:\\approx(?![a-z])|\\simeq(?![a-z])|≈)\s*[-+]?\d[\d.,]*\s*")
 
 
 def _without_rounded_value(text: str) -> str:
-    """Return a text without the rounded value that follows the exact one, as in "2\\sqrt{5} \\approx 4.47"."""
+    """Return an answer without the rounded value that follows the exact one, as in "2\\sqrt{5} \\approx 4.47"."""
     rounded = _ROUNDED.search(text)
     exact = text[: rounded.start()] if rounded and rounded.end() == len(text) else text
     return text if _DECIMAL.fullmatch(exact) or _symbols(right_hand_side(exact)) else exact
@@ -89,16 +85,16 @@ def _same_without_base(gold: str, stated: str) -> bool:
     )
 
 
-def _close(first: float, second: float) -> bool:
+def _is_close(first: float, second: float) -> bool:
     return abs(first - second) <= 1e-6 * max(abs(first), abs(second))
 
 
-def _comparable(gold: str, stated: str) -> bool:
-    """Return whether the parser would read the whole answer, with no relation, unit, second number or prose skipped."""
+def _is_comparable(gold: str, stated: str) -> bool:
+    """Return whether the parser would read the whole answer, without skipping a relation, unit, second number or prose."""
     if _PROSE.search(right_hand_side(stated)) or (_RANGE.search(stated) and not _RANGE.search(gold)):
         return False
-    relation = bool(_RELATION.search(stated)), bool(_RELATION.search(gold))
-    if relation[0] and not relation[1] and not any(sign in gold for sign in "()[]{"):
+    only_stated_has_relation = _RELATION.search(stated) and not _RELATION.search(gold)
+    if only_stated_has_relation and not any(bracket in gold for bracket in "()[]{"):
         return False
     if bool(_RATIO.search(stated)) != bool(_RATIO.search(gold)):
         return False
@@ -109,9 +105,9 @@ def _symbols(text: str) -> set[str]:
     return {match[0] for match in _LETTERS.finditer(text)} - _FUNCTIONS - {"e", "i"}
 
 
-def _same_quotient(gold: str, stated: str) -> bool:
-    """Return whether two large powers or factorials, which rounding would make equal, have a quotient of 1."""
+def _is_quotient_one(gold: str, stated: str) -> bool:
+    """Return whether two large powers or factorials have a quotient of 1; rounding could make different ones equal."""
     if equivalent(f"${gold}$", f"${stated}$") is not True:
         return False
-    value = quotient(f"${gold}$", f"${stated}$")
-    return value is None or abs(value - 1) <= 1e-9
+    ratio = quotient(f"${gold}$", f"${stated}$")
+    return ratio is None or abs(ratio - 1) <= 1e-9

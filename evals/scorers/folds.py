@@ -34,8 +34,8 @@ def _interval(of: Reduction, clusters: Sequence[Sequence[Point]], *, by_group: b
     if rule is None:
         return None
     points = [point for cluster in clusters for point in cluster]
-    owners = [index for index, cluster in enumerate(clusters) for _ in cluster]
-    return rule(columns(points), [point.group if by_group else "" for point in points], owners)
+    cluster_indices = [index for index, cluster in enumerate(clusters) for _ in cluster]
+    return rule(columns(points), [point.group if by_group else "" for point in points], cluster_indices)
 
 
 def columns(points: Sequence[Point]) -> Columns:
@@ -73,18 +73,22 @@ class Pooled(Struct, frozen=True):
         return self.of(columns(points), np.ones(len(points)))
 
     def interval(self, clusters: Sequence[Sequence[Point]]) -> Interval | None:
-        """Return the interval by the rule of the reduction; None: use the bootstrap."""
+        """Return the interval by the reduction's own rule; None if the bootstrap is to be used."""
         return _interval(self.of, clusters, by_group=False)
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-        """Return the statistic of a resample of clusters, taken by their indices."""
+        """Return a function from the indices of resampled clusters to the statistic."""
         import numpy as np
 
         table = columns([point for points in clusters for point in points])
-        owners = np.array([index for index, points in enumerate(clusters) for _ in points], dtype=np.intp)
+        cluster_indices = np.array(
+            [index for index, points in enumerate(clusters) for _ in points], dtype=np.intp
+        )
 
         def statistic(indices: NDArray[np.intp]) -> float:
-            return self.of(table, np.bincount(indices, minlength=len(clusters)).astype(float)[owners])
+            return self.of(
+                table, np.bincount(indices, minlength=len(clusters)).astype(float)[cluster_indices]
+            )
 
         return statistic
 
@@ -102,11 +106,11 @@ class ByGroup(Struct, frozen=True):
         return _mean(self.of(group.columns, np.ones(len(group.clusters))) for group in groups)
 
     def interval(self, clusters: Sequence[Sequence[Point]]) -> Interval | None:
-        """Return the interval by the rule of the reduction; None: use the bootstrap."""
+        """Return the interval by the reduction's own rule; None if the bootstrap is to be used."""
         return _interval(self.of, clusters, by_group=True)
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-        """Return the statistic of a resample of clusters, taken by their indices."""
+        """Return a function from the indices of resampled clusters to the statistic."""
         import numpy as np
 
         groups, count = _groups(clusters), len(clusters)
@@ -124,12 +128,12 @@ def _groups(clusters: Sequence[Sequence[Point]]) -> list[_Group]:
     by_group: dict[str, tuple[list[Point], list[int]]] = {}
     for index, points in enumerate(clusters):
         for point in points:
-            members, owners = by_group.setdefault(point.group, ([], []))
+            members, cluster_indices = by_group.setdefault(point.group, ([], []))
             members.append(point)
-            owners.append(index)
+            cluster_indices.append(index)
     if not by_group:
         raise ValueError("at least one value is needed")
-    return [_Group(columns(members), np.array(owners)) for members, owners in by_group.values()]
+    return [_Group(columns(members), np.array(indices)) for members, indices in by_group.values()]
 
 
 def _mean(numbers: Iterable[float]) -> float:

@@ -19,9 +19,9 @@ from evals.scorers.outcomes import read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 2_000
-"""Number of characters of a formula or name that are examined."""
+"""Maximum number of characters of a formula or name that are examined."""
 CHARGE = "charge"
-"""Key of the charge among the counts of elements."""
+"""Key of the charge among the element counts."""
 
 _SYMBOLS = """
 H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb
@@ -41,9 +41,9 @@ _MARKUP = re.compile(r"\\(?:mathrm|text|ce|rm|mathbf)|[\\$_\s]|<su[bp]>|</su[bp]
 def element_counts(text: str) -> dict[str, int] | None:
     """Return the element counts of a formula, with its charge under `CHARGE`; None if it is not a formula.
 
-    Reads subscripts and superscripts of unicode, LaTeX and HTML, brackets, hydrates (`·5H2O`) and isotope
-    marks (which count as the element; D and T as H). A bare trailing sign is read as RDKit and PubChem write
-    it (`O4S-2`, `C6H5O-`); `SO4^2-`, `[SO4]2-`, `SO4(2-)` are read likewise.
+    Reads subscripts and superscripts in Unicode, LaTeX and HTML, brackets, hydrates (`·5H2O`) and isotope marks (which count
+    as the element; D and T as H). A charge may be written as RDKit and PubChem do, without brackets (`O4S-2`, `C6H5O-`), or
+    as in `SO4^2-`, `[SO4]2-`, `SO4(2-)`.
     """
     text = _without_markup(text)
     if not text or len(text) > MAX_CHARS:
@@ -113,21 +113,21 @@ def _parse_elements(formula: str) -> Counter[str] | None:
     stack: list[Counter[str]] = [Counter()]
     position = 0
     while position < len(formula):
-        piece = _FORMULA_TOKEN.match(formula, position)
-        if piece is None:
+        token = _FORMULA_TOKEN.match(formula, position)
+        if token is None:
             return None
-        position = piece.end()
-        if piece[1]:
-            if piece[1] not in ELEMENTS:
+        position = token.end()
+        if token[1]:
+            if token[1] not in ELEMENTS:
                 return None
-            stack[-1][piece[1]] += int(piece[2] or 1)
-        elif piece[3]:
+            stack[-1][token[1]] += int(token[2] or 1)
+        elif token[3]:
             stack.append(Counter())
         else:
             if len(stack) == 1:
                 return None
             for element, number in stack.pop().items():
-                stack[-1][element] += number * int(piece[5] or 1)
+                stack[-1][element] += number * int(token[5] or 1)
     return stack[0] if len(stack) == 1 and stack[0] else None
 
 
@@ -139,18 +139,16 @@ class Formula(Struct, frozen=True):
         reading = read_reply(reply, stated_formula, is_formula)
         if reading is None:
             return unanswered(reply, "no formula stated")
-        return with_reading(reading, self._judged(sample, reading.value))
+        return with_reading(reading, self._score(sample, reading.value))
 
-    def _judged(self, sample: Sample, answer: str) -> Score:
+    def _score(self, sample: Sample, answer: str) -> Score:
         stated = element_counts(answer)
         if stated is None:
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why="not a molecular formula")
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
         readings: list[dict[str, int] | None] = [stated]
-        if re.search(r"\d[+-]\W*$", answer):
-            readings.append(
-                element_counts(re.sub(r"(\d[+-])$", r"^\1", _without_markup(answer)))
-            )  # Ca2+ is Ca+2, too
+        if re.search(r"\d[+-]\W*$", answer):  # the digit of Ca2+ may belong to the charge
+            readings.append(element_counts(re.sub(r"(\d[+-])$", r"^\1", _without_markup(answer))))
         if any(element_counts(gold) in readings for gold in golds):
             return Score(value=1.0, verdict="right", answer=answer)
         why = _difference(stated, element_counts(golds[0]) or {})

@@ -58,22 +58,21 @@ def _sentence_tokenizer() -> Any:
 
 
 def _count_capital_words(text: str) -> int:
-    """Return the number of words in capital letters; a full stop after a word does not matter, so sentences are not split."""
+    """Return the number of words in capitals; sentences are not split first, since a trailing full stop does not matter."""
     from nltk.tokenize import word_tokenize
 
     return sum(word.isupper() for word in word_tokenize(text, preserve_line=True))
 
 
 def _has_paragraphs(text: str, arguments: Arguments) -> bool:
-    parts = [bool(part.strip()) for part in re.split(r"\s?\*\*\*\s?", text)]
-    inner = parts[1:-1] if len(parts) > 1 else []
-    return all(inner) and sum(parts) == int(arguments["num_paragraphs"])
+    has_text = [bool(paragraph.strip()) for paragraph in re.split(r"\s?\*\*\*\s?", text)]
+    return all(has_text[1:-1]) and sum(has_text) == int(arguments["num_paragraphs"])
 
 
 def _check_nth_paragraph(text: str, arguments: Arguments) -> bool:
     """Check the first word of the nth paragraph, up to its first punctuation mark, and the number of paragraphs."""
     paragraphs = text.split("\n\n")
-    count, nth = sum(bool(part.strip()) for part in paragraphs), int(arguments["nth_paragraph"])
+    count, nth = sum(bool(paragraph.strip()) for paragraph in paragraphs), int(arguments["nth_paragraph"])
     if nth > count or not (words := paragraphs[nth - 1].split()):
         return False
     first = re.split(r"[.,?!'\"]", words[0].lstrip("'").lstrip('"'), maxsplit=1)[0].lower()
@@ -108,10 +107,10 @@ def _is_json(text: str, arguments: Arguments) -> bool:
     return True
 
 
-def _two_responses(text: str, arguments: Arguments) -> bool:
+def _has_two_responses(text: str, arguments: Arguments) -> bool:
     parts = [part.strip() for part in text.split("******")]
-    stated = [part for part in parts if part]
-    return all(parts[1:-1]) and len(stated) == 2 and stated[0] != stated[1]
+    responses = [part for part in parts if part]
+    return all(parts[1:-1]) and len(responses) == 2 and responses[0] != responses[1]
 
 
 def _check_letter_frequency(text: str, arguments: Arguments) -> bool:
@@ -172,7 +171,7 @@ OFFICIAL: dict[str, Rule] = {
     "detectable_format:title": lambda text, a: any(
         title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", text)
     ),
-    "combination:two_responses": _two_responses,
+    "combination:two_responses": _has_two_responses,
     "combination:repeat_prompt": lambda text, a: (
         text.strip().lower().startswith(str(a["prompt_to_repeat"]).strip().lower())
     ),
@@ -189,7 +188,7 @@ OFFICIAL: dict[str, Rule] = {
         (stripped := text.strip())[:1] == stripped[-1:] == '"' and len(stripped) > 1
     ),
 }
-"""Instruction type -> upstream's rule. Keywords, markers and section names are used as regular expressions, as upstream does."""
+"""Instruction type -> upstream's rule. As upstream, it uses keywords, markers and section names as regular expressions."""
 
 
 def _count_whole_word(word: str, text: str) -> int:
@@ -261,35 +260,36 @@ def checked_arguments(instructions: Sequence[str], arguments: Sequence[Arguments
     for name, raw_arguments in zip(instructions, arguments, strict=True):
         if name not in OFFICIAL:
             raise DataError(f"no rule for the instruction {name!r}; known: {', '.join(sorted(OFFICIAL))}")
-        stated = {key: value for key, value in raw_arguments.items() if value}
+        given = {key: value for key, value in raw_arguments.items() if value}
         for key in REQUIRED_ARGUMENTS.get(name, ()):
-            if key not in stated:
-                raise DataError(f"{name} lacks its argument {key!r}")
-            if key.endswith("relation") and stated[key] not in RELATIONS:
-                raise DataError(f"{name}: {key} is {stated[key]!r}, not one of {', '.join(RELATIONS)}")
+            if key not in given:
+                raise DataError(f"{name} lacks the argument {key!r}")
+            if key.endswith("relation") and given[key] not in RELATIONS:
+                raise DataError(f"{name}: {key} is {given[key]!r}, not one of {', '.join(RELATIONS)}")
         if name == SENTENCE_COUNT:
             _require_sentence_data()
-        checked.append(stated)
+        checked.append(given)
     return checked
 
 
 def loose_variants(text: str) -> Iterable[str]:
-    """Yield the eight versions of a reply that the loose variants accept."""
+    """Yield the eight versions of a reply, any of which may follow an instruction under the loose metrics."""
     lines = text.split("\n")
-    for part in (
+    for version in (
         text,
         "\n".join(lines[1:]).strip(),
         "\n".join(lines[:-1]).strip(),
         "\n".join(lines[1:-1]).strip(),
     ):
-        yield part
-        yield part.replace("*", "")
+        yield version
+        yield version.replace("*", "")
 
 
 class Instructions(Struct, frozen=True):
-    """Scores 1 if a reply follows every instruction of its sample; `Sample.meta` holds `instructions` and `arguments`.
+    """Scores 1 if a reply follows every instruction of its sample; `Sample.meta` contains `instructions` and `arguments`.
 
-    Parts: the number of `instructions`, the numbers `followed` and `followed_loose`, and `loose`, 1 if all are followed loosely.
+    Parts: the number of `instructions`, how many are `followed` and `followed_loose`, and `loose`, 1 if all are followed
+    loosely.
     """
 
     rules: str = "official"
@@ -304,7 +304,8 @@ class Instructions(Struct, frozen=True):
         pairs = [(rules[name], rule_arguments) for name, rule_arguments in zip(names, arguments, strict=True)]
         strict = [bool(text.strip()) and rule(text, rule_arguments) for rule, rule_arguments in pairs]
         loose = [
-            followed or any(part.strip() and rule(part, rule_arguments) for part in loose_variants(text))
+            followed
+            or any(version.strip() and rule(version, rule_arguments) for version in loose_variants(text))
             for followed, (rule, rule_arguments) in zip(strict, pairs, strict=True)
         ]
         missed = [name for name, followed in zip(names, strict, strict=True) if not followed]
@@ -345,7 +346,7 @@ def _require_sentence_data() -> None:
         find("tokenizers/punkt_tab/english")
     except LookupError:
         raise DataError(
-            f"{SENTENCE_COUNT} needs nltk's sentence data: python -m nltk.downloader punkt_tab, or NLTK_DATA=FOLDER"
+            f"{SENTENCE_COUNT} needs nltk's sentence data: `python -m nltk.downloader punkt_tab`, or NLTK_DATA=FOLDER"
         ) from None
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from evals import extract
-from evals.scorers.outcomes import no_answer, read_reply, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, read_reply, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 
@@ -39,7 +39,7 @@ class IntegerInWorker(Integer, frozen=True):
 
 
 class StatedInteger(Struct, frozen=True):
-    """Scores 1 if the integer that the reply states is the target: the rule of `strict`."""
+    """Scores 1 if the integer that the reply states is the target: the rule of the protocol `strict`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; `sample.target` is the integer in decimal digits."""
@@ -52,6 +52,5 @@ class StatedInteger(Struct, frozen=True):
 
 
 def _score_integer(sample: Sample, number: int) -> Score:
-    if str(number) == sample.target:
-        return Score(value=1.0, verdict="right", answer=str(number))
-    return Score(value=0.0, verdict="wrong", answer=str(number), why=f"stated {number}")
+    right = str(number) == sample.target
+    return binary_score(right=right, answer=str(number), why="" if right else f"stated {number}")

@@ -1,9 +1,9 @@
 """Score class labels, such as yes and no, and compute the metrics of a binary classifier.
 
-Every metric but `roc_auc` depends only on the label. `roc_auc` needs a score (a stated probability) for each
-reply; otherwise it raises ValueError and is not reported. The area under hard labels, often reported as ROC-AUC,
-is called `rocauc_thresholded`; it equals the balanced accuracy.
-A reply without a label counts as the wrong label in every metric.
+Every metric except `roc_auc` depends only on the label. `roc_auc` needs a score (a stated probability) for each reply;
+otherwise it raises ValueError and is not reported. The area under the ROC curve of hard labels, often reported as ROC-AUC,
+is called `rocauc_thresholded`; it equals the balanced accuracy. A reply without a label counts as the wrong label in every
+metric.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LabelReader = Callable[[str], Reading | None]
 
 
 class Label(Struct, frozen=True):
-    """Scores 1 for the right label, else 0; the part `score` is a stated probability of the positive label."""
+    """Scores 1 for the right label, else 0; the part `score` is the probability of the positive label, if stated."""
 
     read: LabelReader
 
@@ -90,7 +90,7 @@ def balanced_accuracy_of(columns: Columns, weights: Floats) -> float:
     """Return the mean of the two recalls; raises ValueError if a class is absent from the targets."""
     tp, fp, tn, fn = confusion(columns, weights)
     if not tp + fn or not tn + fp:
-        raise ValueError("the targets hold one class only")
+        raise ValueError("the targets contain only one class")
     return (tp / (tp + fn) + tn / (tn + fp)) / 2
 
 
@@ -103,17 +103,17 @@ def f1_of(columns: Columns, weights: Floats) -> float:
 
 
 def mcc_of(columns: Columns, weights: Floats) -> float:
-    """Return Matthews' correlation coefficient (1975); 0, its limit, if a margin of the table is empty."""
+    """Return Matthews' correlation coefficient (1975); 0, its limit, if a marginal total is 0."""
     tp, fp, tn, fn = confusion(columns, weights)
     product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
     return (tp * tn - fp * fn) / sqrt(product) if product else 0.0
 
 
 def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
-    """Return the correlation of three classes (Gorodkin 2004), with "no answer" a class that is never right.
+    """Return the correlation for three classes (Gorodkin 2004), with "no answer" as a third class that is never right.
 
-    In contrast to `mcc_of` a missing answer does not count as the opposite label: a run without any answer has 0, not -1.
-    The value is also 0 if a margin of the table is empty.
+    Unlike in `mcc_of`, a missing answer does not count as the opposite label: a run without any answer has 0, not -1.
+    The value is also 0 if a marginal total is 0.
     """
     if not weights.sum():
         raise ValueError("at least one value is needed")
@@ -131,8 +131,8 @@ def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
 def roc_auc_of(columns: Columns, weights: Floats) -> float:
     """Return the area under the ROC curve of the stated scores (Mann-Whitney; ties count half).
 
-    A reply without a label gets the worst score for its target. Raises ValueError if an answered reply has no
-    score, or the targets have a single class.
+    A reply without a label gets the worst score for its target. Raises ValueError if an answered reply has no score, or the
+    targets contain only one class.
     """
     import numpy as np
 
@@ -141,13 +141,13 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
     positive = columns.positive
     score = np.where(columns.answered, columns.score, (positive == (columns.value == 1.0)).astype(float))
     if np.isnan(score).any():
-        raise ValueError("ROC-AUC needs a score for each reply; there are labels only")
+        raise ValueError("ROC-AUC needs a score for each reply; there are only labels")
     levels, level = np.unique(score, return_inverse=True)
     positive_weights = np.bincount(level, weights=weights * positive, minlength=len(levels))
     negative_weights = np.bincount(level, weights=weights * ~positive, minlength=len(levels))
     pairs = positive_weights.sum() * negative_weights.sum()
     if not pairs:
-        raise ValueError("the targets hold one class only")
+        raise ValueError("the targets contain only one class")
     return float((positive_weights * (np.cumsum(negative_weights) - negative_weights / 2)).sum() / pairs)
 
 
@@ -170,7 +170,7 @@ def classification(*, headline: str = "balanced_accuracy") -> tuple[Metric, ...]
         "mcc": mcc_of,
     }
     if headline not in reductions:
-        raise ValueError(f"{headline=} is none of {', '.join(reductions)}")
+        raise ValueError(f"{headline=} is not one of {', '.join(reductions)}")
     return tuple(
         Metric(
             name=name,

@@ -1,4 +1,4 @@
-"""Recognise formulas of materials, and describe crystal structures as text.
+"""Recognise formulas of materials, and describe crystal structures in words.
 
 >>> looks_like_formula("Fe2O3"), looks_like_formula("I think")
 (True, False)
@@ -41,7 +41,7 @@ def plain_formula(text: str) -> str:
 
 
 def looks_like_formula(text: str) -> bool:
-    """Return whether a text consists of elements with amounts and balanced brackets; needs no library."""
+    """Return whether a text consists of elements with amounts and balanced brackets; needs no pymatgen."""
     formula = plain_formula(text)
     if not formula or len(formula) > MAX_FORMULA_CHARS:
         return False
@@ -61,7 +61,7 @@ def _pymatgen() -> Any:
     try:
         import pymatgen.core
     except ImportError:
-        raise UsageError(f"reading materials needs `{install('materials')}`") from None
+        raise UsageError(f"parsing crystal structures needs pymatgen: {install('materials')}") from None
     return pymatgen.core
 
 
@@ -74,7 +74,7 @@ def _suppress_warnings() -> Iterator[None]:
 
 
 def parse_structure(document: dict[str, Any] | str) -> Structure:
-    """Read a structure from pymatgen's own dictionary or from CIF or POSCAR text; raises ValueError."""
+    """Parse a structure from pymatgen's own dictionary or from CIF or POSCAR text; raises ValueError."""
     core = _pymatgen()
     if isinstance(document, dict):
         structure: Structure = core.Structure.from_dict(document)

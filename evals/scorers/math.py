@@ -39,9 +39,9 @@ def equivalent(
 ) -> bool | None:
     r"""Return whether the last stated expression of `reply` equals `gold`; None if either cannot be parsed.
 
-    `gold` may be a bare expression (`\frac12`), one in dollars, or a solution that contains it. `timeout_s` limits each
-    step of math-verify by a signal, in the main thread only; leave it None in a worker with its own deadline.
-    With `symbols` every letter is a symbol as written. Otherwise math-verify drops letters that may be a unit (`5m` is 5)
+    `gold` may be a bare expression (`\frac12`), one between dollar signs, or a solution that contains it. `timeout_s`
+    limits each step of math-verify with a signal, in the main thread only; leave it None in a worker with its own deadline.
+    With `symbols`, every letter is a symbol as written. Otherwise math-verify drops letters that may be a unit (`5m` is 5)
     and converts the rest to lower case (M is m, E is Euler's e).
 
     Raises UsageError if math-verify is not installed.
@@ -59,14 +59,14 @@ def equivalent(
     if symbols:
         gold, reply = with_lowercase_symbols(gold, reply)
         latex = replace(latex, normalization_config=replace(latex.normalization_config, units=False))
-    readers = [latex, ExprExtractionConfig()]
+    notations = [latex, ExprExtractionConfig()]
     limit = None if timeout_s is None else max(1, round(timeout_s))
-    target = parse(gold, readers, parsing_timeout=limit)
+    target = parse(gold, notations, parsing_timeout=limit)
     if not target and "$" not in gold:
-        target = parse(f"${gold}$", readers, parsing_timeout=limit)
+        target = parse(f"${gold}$", notations, parsing_timeout=limit)
     if not target:
         return None
-    answer = parse(reply, readers, parsing_timeout=limit)
+    answer = parse(reply, notations, parsing_timeout=limit)
     if not answer:
         return None
     return bool(verify(target, answer, float_rounding=precision, timeout_seconds=limit))
@@ -76,12 +76,12 @@ def quotient(gold: str, reply: str) -> float | None:
     """Return the quotient of two numbers, computed to 20 digits; None if either is not a number."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
-    readers = [LatexExtractionConfig(), ExprExtractionConfig()]
-    parsed = [parse(text, readers, parsing_timeout=None) for text in (gold, reply)]
+    notations = [LatexExtractionConfig(), ExprExtractionConfig()]
+    parsed = [parse(text, notations, parsing_timeout=None) for text in (gold, reply)]
     if not all(parsed):
         return None
-    quotient = (parsed[0][0] / parsed[1][0]).evalf(20)
-    return float(quotient) if quotient.is_real else None
+    value = (parsed[0][0] / parsed[1][0]).evalf(20)
+    return float(value) if value.is_real else None
 
 
 _TEST_POINTS = (1.37, 2.113, 0.731)
@@ -90,14 +90,14 @@ _TEST_POINTS = (1.37, 2.113, 0.731)
 def equal_if_positive(gold: str, reply: str) -> bool:
     """Return whether two expressions with roots of the same symbols agree to 15 digits for positive values of the symbols.
 
-    An expression without a root is left to `equivalent`; only roots, such as that of x squared, depend on the sign.
+    Expressions without a root are left to `equivalent`: only a root, such as that of x squared, depends on the sign.
     """
     import sympy
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
-    readers = [LatexExtractionConfig(), ExprExtractionConfig()]
-    sides = [parsed[0] for text in (gold, reply) if (parsed := parse(text, readers, parsing_timeout=None))]
-    if len(sides) < 2 or not all(isinstance(side, sympy.Expr) and _has_root(side) for side in sides):
+    notations = [LatexExtractionConfig(), ExprExtractionConfig()]
+    sides = [parsed[0] for text in (gold, reply) if (parsed := parse(text, notations, parsing_timeout=None))]
+    if len(sides) < 2 or not all(isinstance(side, sympy.Expr) and _is_short_root(side) for side in sides):
         return False
     names = [sorted(symbol.name for symbol in side.free_symbols) for side in sides]
     if names[0] != names[1] or not 0 < len(names[0]) <= len(_TEST_POINTS):
@@ -116,7 +116,7 @@ def equal_if_positive(gold: str, reply: str) -> bool:
     return True
 
 
-def _has_root(side: Any) -> bool:
+def _is_short_root(side: Any) -> bool:
     """Return whether an expression is short and contains a root of a symbol."""
     from sympy import Abs, Pow, count_ops
 
@@ -129,7 +129,7 @@ def _has_root(side: Any) -> bool:
 
 
 def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:
-    r"""Replace each capital letter, Greek or Latin, in both texts by the same lower-case letter that neither text uses.
+    r"""Replace each capital letter, Latin or Greek, with a lower-case letter that neither text uses, the same in both.
 
     >>> with_lowercase_symbols(r"\frac{Mg}{m}", r"g M/m")
     ('\\frac{ag}{m}', 'g a/m')
@@ -137,15 +137,15 @@ def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:
     tokens = [match[0] for text in (gold, reply) for match in _LETTER.finditer(text)]
     unused = (letter for letter in "abcfghjklmnopqrstuvwxyz" if letter not in tokens)
     capitals = dict.fromkeys(token for token in tokens if token.lstrip("\\")[0].isupper())
-    names = dict(zip(capitals, unused, strict=False))
-    if len(names) < len(capitals):
-        return gold, ""  # more symbols than letters: the texts stay unchanged
+    replacements = dict(zip(capitals, unused, strict=False))
+    if len(replacements) < len(capitals):
+        return gold, ""  # too few unused letters: an empty reply equals nothing
 
-    def renamed(match: re.Match[str]) -> str:
-        name = names.get(match[0], match[0])
-        return f"{name} " if match[0] != name and match[0].startswith("\\") else name
+    def replace_letter(match: re.Match[str]) -> str:
+        letter = replacements.get(match[0], match[0])
+        return f"{letter} " if match[0] != letter and match[0].startswith("\\") else letter
 
-    return _LETTER.sub(renamed, gold), _LETTER.sub(renamed, reply)
+    return _LETTER.sub(replace_letter, gold), _LETTER.sub(replace_letter, reply)
 
 
 def _is_huge_tower(exponents: str) -> bool:
@@ -163,8 +163,8 @@ def is_hostile(text: str) -> bool:
     if "\0" in text or _HUGE_NUMBER.search(text) or any(map(_is_huge_tower, _EXPONENTS.findall(text))):
         return True
     depth = 0
-    for mark in re.finditer(r"[{}()]", text):
-        depth = max(0, depth + (1 if mark[0] in "{(" else -1))
+    for bracket in re.finditer(r"[{}()]", text):
+        depth = max(0, depth + (1 if bracket[0] in "{(" else -1))
         if depth > _MAX_DEPTH:
             return True
     return False

@@ -29,7 +29,7 @@ class Molecule(Struct, frozen=True):
 
     Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a number of `RUNGS`) and, for a
     molecule, `skeleton` (the InChIKey's first block agrees) and the Tanimoto similarities `morgan`, `rdk`, `maccs`.
-    `sample.meta["also"]` holds further gold answers; the best match counts.
+    `sample.meta["also"]` contains further gold answers; the best match counts.
     """
 
     rung: str = "compound"
@@ -47,7 +47,7 @@ class Molecule(Struct, frozen=True):
         reading = None if reply.stop == "filter" else self.read(reply)
         if reading is None:
             return replace(unanswered(reply, "no molecule stated"), parts=NO_MOLECULE)
-        return with_reading(reading, self._judged(sample, reading.value))
+        return with_reading(reading, self._score_answer(sample, reading.value))
 
     def read(self, reply: Reply) -> Reading | None:
         """Return the molecule, or the set of molecules, that a reply states."""
@@ -55,33 +55,33 @@ class Molecule(Struct, frozen=True):
             reply.text, is_set=self.several, side=self.side, truncated=reply.stop == "length"
         )
 
-    def _judged(self, sample: Sample, answer: str) -> Score:
+    def _score_answer(self, sample: Sample, answer: str) -> Score:
         golds = gold_molecules(sample)
         if len(answer) > max(MAX_SMILES_CHARS, 4 * max(map(len, golds))):
             return _invalid(f"{len(answer)} characters, too long for an answer", answer)
         if answer not in golds and not looks_like_smiles(answer):
             return _invalid(f"not SMILES: {smiles_fault(answer)}", answer)
-        form = MoleculeForms(answer, several=self.several)
-        best, gold = best_match(form, [MoleculeForms(gold, several=self.several) for gold in golds])
-        return self._score(form, gold, best)
+        forms = MoleculeForms(answer, several=self.several)
+        best, gold = best_match(forms, [MoleculeForms(gold, several=self.several) for gold in golds])
+        return self._score_match(forms, gold, best)
 
-    def _score(self, form: MoleculeForms, gold: MoleculeForms, best: MoleculeMatch) -> Score:
+    def _score_match(self, forms: MoleculeForms, gold: MoleculeForms, best: MoleculeMatch) -> Score:
         parts = {
-            "parsed": float(form.mol is not None or form.raw is not None),
-            "valid": float(form.mol is not None),
+            "parsed": float(forms.mol is not None or forms.raw is not None),
+            "valid": float(forms.mol is not None),
         }
         parts["rung"] = float(best.rung)
-        if form.mol is not None and gold.mol is not None:
+        if forms.mol is not None and gold.mol is not None:
             if self.several:
-                parts["components"] = 1.0 if best.rung >= RUNGS["compound"] else _component_f1(form, gold)
-            parts["skeleton"] = float(best.rung >= 3 or same_skeleton(form, gold))
-            parts |= similarities(form, gold)
+                parts["components"] = 1.0 if best.rung >= RUNGS["compound"] else _component_f1(forms, gold)
+            parts["skeleton"] = float(best.rung >= 3 or same_skeleton(forms, gold))
+            parts |= similarities(forms, gold)
         right = best.rung >= RUNGS[self.rung]
-        verdict: Verdict = "right" if right else "wrong" if form.mol is not None else "invalid"
+        verdict: Verdict = "right" if right else "wrong" if forms.mol is not None else "invalid"
         return Score(
             value=float(right),
             verdict=verdict,
-            answer=form.smiles,
+            answer=forms.smiles,
             why=best.why,
             suspect=best.undecided,
             parts=parts,
@@ -93,24 +93,24 @@ def gold_molecules(sample: Sample) -> list[str]:
     return [str(gold).strip().replace(";", ".") for gold in (sample.target, *sample.meta.get("also", ()))]
 
 
-def best_match(form: MoleculeForms, golds: Sequence[MoleculeForms]) -> tuple[MoleculeMatch, MoleculeForms]:
+def best_match(forms: MoleculeForms, golds: Sequence[MoleculeForms]) -> tuple[MoleculeMatch, MoleculeForms]:
     """Return the match with the highest rung and its gold answer; ties are resolved by similarity."""
     matches: Iterator[tuple[MoleculeMatch, MoleculeForms]] = (
-        (compare_molecules(form, gold), gold) for gold in golds
+        (compare_molecules(forms, gold), gold) for gold in golds
     )
     if len(golds) == 1:
         return next(matches)
-    return max(matches, key=lambda pair: (pair[0].rung, _morgan(form, pair[1])))
+    return max(matches, key=lambda pair: (pair[0].rung, _morgan_similarity(forms, pair[1])))
 
 
-def _component_f1(form: MoleculeForms, gold: MoleculeForms) -> float:
+def _component_f1(forms: MoleculeForms, gold: MoleculeForms) -> float:
     """Return the F1 of the components; 0 if both are single molecules."""
-    single = "." not in form.smiles and "." not in gold.smiles
-    return 0.0 if single else compare_components(form, gold).f1
+    single = "." not in forms.smiles and "." not in gold.smiles
+    return 0.0 if single else compare_components(forms, gold).f1
 
 
-def _morgan(form: MoleculeForms, gold: MoleculeForms) -> float:
-    return 0.0 if form.mol is None or gold.mol is None else similarities(form, gold)["morgan"]
+def _morgan_similarity(forms: MoleculeForms, gold: MoleculeForms) -> float:
+    return 0.0 if forms.mol is None or gold.mol is None else similarities(forms, gold)["morgan"]
 
 
 NO_MOLECULE = {"parsed": 0.0, "valid": 0.0, "rung": 0.0}
@@ -130,9 +130,9 @@ class AtLeast(Struct, frozen=True):
         """Return the statistic; raises ValueError if there are no points."""
         if not points:
             raise ValueError("there are no points")
-        return sum(map(self._reached, points)) / len(points)
+        return sum(map(self._reaches_rung, points)) / len(points)
 
-    def _reached(self, point: Point) -> float:
+    def _reaches_rung(self, point: Point) -> float:
         if point.verdict == "missing":
             return point.value or 0.0
         return float(point.parts.get("rung", 0.0) >= RUNGS[self.rung])

@@ -8,15 +8,15 @@ from typing import Any
 from evals.scorers.molecule_forms import MoleculeForms
 
 _MAX_MATCHES = 64
-_UNDETERMINED = ["stereo differs"] * 99
+
 _DOUBLE_BONDS = {"STEREOE": "E", "STEREOTRANS": "E", "STEREOZ": "Z", "STEREOCIS": "Z"}
 
 
 def tautomer_fault(a: MoleculeForms, t: MoleculeForms) -> str:
-    """Return whether only hydrogens on heteroatoms differ (usual tautomers), or also hydrogens on carbon (isomers)."""
+    """Describe whether only hydrogens on heteroatoms differ (usual tautomers), or also hydrogens on carbon (isomers)."""
     answer_hydrogens, target_hydrogens = (
-        sorted(atom.GetTotalNumHs() for atom in form.parent_mol.GetAtoms() if atom.GetAtomicNum() == 6)
-        for form in (a, t)
+        sorted(atom.GetTotalNumHs() for atom in forms.parent_mol.GetAtoms() if atom.GetAtomicNum() == 6)
+        for forms in (a, t)
     )
     if answer_hydrogens == target_hydrogens:
         return "another tautomer of the right molecule"
@@ -24,18 +24,14 @@ def tautomer_fault(a: MoleculeForms, t: MoleculeForms) -> str:
 
 
 def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
-    """Return the difference of two molecules with the same parent: isotopes, charge or further components."""
+    """Describe how two molecules with the same parent differ: in isotopes, charge or further components."""
     answer_components, target_components = a.flat.split("."), t.flat.split(".")
-    extra = [
-        part for part in answer_components if answer_components.count(part) > target_components.count(part)
-    ]
-    missing = [
-        part for part in target_components if target_components.count(part) > answer_components.count(part)
-    ]
+    extra = [c for c in answer_components if answer_components.count(c) > target_components.count(c)]
+    missing = [c for c in target_components if target_components.count(c) > answer_components.count(c)]
     isotopes = [
-        sorted(filter(None, (atom.GetIsotope() for atom in form.flat_mol.GetAtoms()))) for form in (a, t)
+        sorted(filter(None, (atom.GetIsotope() for atom in forms.flat_mol.GetAtoms()))) for forms in (a, t)
     ]
-    charges = [sum(atom.GetFormalCharge() for atom in form.flat_mol.GetAtoms()) for form in (a, t)]
+    charges = [sum(atom.GetFormalCharge() for atom in forms.flat_mol.GetAtoms()) for forms in (a, t)]
     if isotopes[0] != isotopes[1]:
         return "isotopes differ"
     if charges[0] != charges[1]:
@@ -46,16 +42,16 @@ def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
 
 
 def stereo_fault(a: MoleculeForms, t: MoleculeForms) -> str:
-    """Return the stereo elements that differ; atoms are counted from 1 in the target's SMILES."""
-    answer_labels, target_labels = _labels(a), _labels(t)
+    """Describe the stereo elements that differ; atoms are counted from 1 in the target's SMILES."""
+    answer_labels, target_labels = _stereo_labels(a), _stereo_labels(t)
     matches = t.flat_mol.GetSubstructMatches(a.flat_mol, uniquify=False, maxMatches=_MAX_MATCHES)
     faults = min(
         (list(_differences(t.mol, match, answer_labels, target_labels)) for match in matches),
         key=len,
-        default=_UNDETERMINED,
+        default=None,
     )
-    if faults is _UNDETERMINED:
-        return faults[0]
+    if faults is None:
+        return "stereo differs"
     if len(faults) > 3:
         return f"{'; '.join(faults[:3])}; and {len(faults) - 3} more"
     return "; ".join(faults) or "the relative arrangement differs"
@@ -65,9 +61,9 @@ _Labels = tuple[dict[int, str], dict[frozenset[int], str]]
 """CIP labels by atom, and E or Z by the atoms of a double bond."""
 
 
-def _labels(form: MoleculeForms) -> _Labels:
-    chem = form._rd.Chem
-    mol = chem.Mol(form.mol)
+def _stereo_labels(forms: MoleculeForms) -> _Labels:
+    chem = forms._rd.Chem
+    mol = chem.Mol(forms.mol)
     chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     atoms = {atom.GetIdx(): atom.GetProp("_CIPCode") for atom in mol.GetAtoms() if atom.HasProp("_CIPCode")}
     bonds = {
@@ -86,15 +82,15 @@ def _differences(
     for i in sorted(atoms.keys() | target_labels[0].keys()):
         if atoms.get(i) != target_labels[0].get(i):
             symbol = target.GetAtomWithIdx(i).GetSymbol()
-            yield f"atom {i + 1} ({symbol}) {_difference(atoms.get(i), target_labels[0].get(i))}"
+            yield f"atom {i + 1} ({symbol}) {_describe_difference(atoms.get(i), target_labels[0].get(i))}"
     bonds = {frozenset(match[i] for i in pair): label for pair, label in answer_labels[1].items()}
     for pair in sorted(bonds.keys() | target_labels[1].keys(), key=sorted):
         if bonds.get(pair) != target_labels[1].get(pair):
             ends = "=".join(str(i + 1) for i in sorted(pair))
-            yield f"double bond {ends} {_difference(bonds.get(pair), target_labels[1].get(pair))}"
+            yield f"double bond {ends} {_describe_difference(bonds.get(pair), target_labels[1].get(pair))}"
 
 
-def _difference(answer_label: str | None, target_label: str | None) -> str:
+def _describe_difference(answer_label: str | None, target_label: str | None) -> str:
     if answer_label is None:
         return f"has no stereo, should be {target_label}"
     return (

@@ -1,4 +1,4 @@
-"""Representations of a molecule, or set of molecules, for comparison; RDKit is imported at the first use."""
+"""Representations of a molecule, or set of molecules, for comparison; RDKit is imported on first use."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _RDKIT_ERRORS = (ValueError, RuntimeError, OverflowError)
 
 @lru_cache(1)
 def rdkit() -> Any:
-    """Return RDKit's modules with logging disabled; raises UsageError that names the extra if RDKit is absent."""
+    """Return RDKit's modules with logging disabled; raises UsageError, which names the extra, if RDKit is missing."""
     try:
         from rdkit import Chem, DataStructs, rdBase
         from rdkit.Chem import rdFingerprintGenerator, rdinchi, rdMolDescriptors, rdMolHash
         from rdkit.Chem.MolStandardize import rdMolStandardize
     except ImportError:
-        raise UsageError(f"judging molecules needs RDKit: {install('chemistry')}") from None
+        raise UsageError(f"scoring molecules needs RDKit: {install('chemistry')}") from None
     rdBase.DisableLog("rdApp.*")
     tautomers = rdMolStandardize.TautomerEnumerator()
     tautomers.SetMaxTautomers(MAX_TAUTOMERS)
@@ -58,7 +58,7 @@ def rdkit() -> Any:
 
 
 class MoleculeForms:
-    """Representations of a molecule (or set of molecules), each computed at its first use."""
+    """Representations of a molecule (or set of molecules), each computed on first use."""
 
     def __init__(self, smiles: str, *, several: bool = False) -> None:
         self.smiles = smiles
@@ -88,10 +88,10 @@ class MoleculeForms:
             return None
 
     def _with_dative_bonds(self) -> Any:
-        """Return a complex with anions bound to a metal (`[Pt+2][Cl-]`), parsed with dative bonds; else None."""
+        """Return a complex of a metal and anions (`[Pt+2][Cl-]`) with dative bonds; None for any other molecule."""
         if "-]" not in self.smiles or self.raw is None:
             return None
-        mol, kinds = self._rd.Chem.RWMol(self.raw), self._rd.Chem.BondType
+        mol, dative = self._rd.Chem.RWMol(self.raw), self._rd.Chem.BondType.DATIVE
         changed = False
         for bond in list(mol.GetBonds()):
             ends = bond.GetBeginAtom(), bond.GetEndAtom()
@@ -99,7 +99,7 @@ class MoleculeForms:
                 anion = donor.GetFormalCharge() < 0 and donor.GetDegree() == 1
                 if anion and metal.GetAtomicNum() not in _NONMETALS:
                     mol.RemoveBond(donor.GetIdx(), metal.GetIdx())
-                    mol.AddBond(donor.GetIdx(), metal.GetIdx(), kinds.DATIVE)
+                    mol.AddBond(donor.GetIdx(), metal.GetIdx(), dative)
                     changed = True
         if not changed or self._rd.Chem.SanitizeMol(mol, catchErrors=True):
             return None
@@ -168,14 +168,14 @@ class MoleculeForms:
 
     @cached_property
     def rewritten(self) -> frozenset[str]:
-        """Return the SMILES of repeated round trips through RDKit; more than one if it has phantom stereo."""
-        texts = [self.canonical]
+        """Return the SMILES after each of several round trips through RDKit; they differ if RDKit adds phantom stereo."""
+        versions = [self.canonical]
         for _ in range(_MAX_REWRITES):
-            mol = self._rd.Chem.MolFromSmiles(texts[-1])
-            if mol is None or (text := str(self._rd.Chem.MolToSmiles(mol))) in texts:
+            mol = self._rd.Chem.MolFromSmiles(versions[-1])
+            if mol is None or (smiles := str(self._rd.Chem.MolToSmiles(mol))) in versions:
                 break
-            texts.append(text)
-        return frozenset(texts)
+            versions.append(smiles)
+        return frozenset(versions)
 
     @cached_property
     def components(self) -> Counter[str]:
@@ -183,9 +183,9 @@ class MoleculeForms:
         return Counter(self.canonical.split("."))
 
     def repaired(self) -> MoleculeForms | None:
-        """Return an invalid molecule repaired by charging the atoms that have a bond too many; None if that fails.
+        """Return an invalid molecule, repaired by charging the atoms that have one bond too many; None if that fails.
 
-        The positions of its hydrogens are a guess.
+        The positions of its hydrogens are guessed.
         """
         if self.raw is None:
             return None
@@ -253,7 +253,7 @@ class MoleculeForms:
         """Return the SMILES of the parent's heavy atoms with single bonds, without hydrogens and charges."""
         mol = self._rd.Chem.RWMol(self.parent_mol)
         for atom in mol.GetAtoms():
-            atom.SetIsAromatic(False)  # noqa: FBT003 - RDKit takes it by position
+            atom.SetIsAromatic(False)  # noqa: FBT003 - RDKit's parameter is positional
             atom.SetFormalCharge(0)
             atom.SetNumExplicitHs(0)
             atom.SetNoImplicit(True)  # noqa: FBT003
@@ -264,12 +264,12 @@ class MoleculeForms:
 
     def tautomer(self) -> tuple[str, bool]:
         """Return the canonical tautomer of the parent, and whether the enumeration was completed."""
-        names, complete = [], True
+        tautomers, complete = [], True
         for part in self._rd.Chem.GetMolFrags(self.parent_mol, asMols=True):
             result = self._rd.tautomers.Enumerate(part)
             complete &= result.status == self._rd.standardize.TautomerEnumeratorStatus.Completed
-            names.append(str(self._rd.Chem.MolToSmiles(self._rd.tautomers.PickCanonical(result))))
-        return ".".join(sorted(names)), complete
+            tautomers.append(str(self._rd.Chem.MolToSmiles(self._rd.tautomers.PickCanonical(result))))
+        return ".".join(sorted(tautomers)), complete
 
     @cached_property
     def skeleton_key(self) -> str:
@@ -298,7 +298,7 @@ _MAX_FINGERPRINTS = 8_000
 
 
 def same_skeleton(a: MoleculeForms, b: MoleculeForms) -> bool:
-    """Return whether the first blocks of the InChIKeys agree; they are not computed if the heavy atoms differ."""
+    """Return whether the first blocks of the InChIKeys agree; the keys are not computed if the heavy atoms differ."""
     return a.heavy_atoms == b.heavy_atoms and a.skeleton_key == b.skeleton_key
 
 

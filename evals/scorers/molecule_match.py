@@ -12,8 +12,9 @@ Tautomers are compared only if formula and heavy-atom skeleton agree; RDKit's en
 of time, which makes scores reproducible.
 
 Two drawings show one compound if their InChIs with fixed hydrogens agree (options `-FixedH -RecMet`) after metals of
-groups 1 and 2 are disconnected: resonance forms, ionic against covalent salts, and stereo marks on atoms that are not
-stereocentres. Other metals keep their bonds. Tautomers, protonation states, isotopes and stereoisomers stay apart.
+groups 1 and 2 are disconnected. They may then differ in resonance form, in ionic or covalent bonds of a salt, and in stereo
+marks on atoms that are not stereocentres. Other metals keep their bonds. Tautomers, protonation states, isotopes and
+stereoisomers remain distinct.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ RUNGS = {
     "canonical": 4.0,
     "string": 5.0,
 }
-"""Rung -> its number in records. `compound` was added later; the other numbers are unchanged, for old records."""
+"""Rung -> its number in records. `compound` was inserted later, without changing the numbers in existing records."""
 _MAX_DRAWINGS = 4
 """Maximum number of components on either side that are compared as drawings."""
 
@@ -45,7 +46,7 @@ class MoleculeMatch(Struct, frozen=True):
     rung: float
     """A value of `RUNGS`."""
     why: str
-    """One line that says why the next rung is not reached."""
+    """Why the next rung is not reached, in one line."""
     undecided: bool = False
     """Whether a person must review the match: the tautomer enumeration was incomplete, or the target is invalid."""
 
@@ -58,7 +59,7 @@ class MoleculeMatch(Struct, frozen=True):
 def compare_molecules(
     answer: str | MoleculeForms, target: str | MoleculeForms, *, several: bool = False
 ) -> MoleculeMatch:
-    """Return the highest rung that the answer reaches; `several` compares all components of a set."""
+    """Return the highest rung that the answer reaches; with `several`, all components of a set are compared."""
     a = answer if isinstance(answer, MoleculeForms) else MoleculeForms(answer, several=several)
     t = target if isinstance(target, MoleculeForms) else MoleculeForms(target, several=several)
     if a.smiles == t.smiles:
@@ -69,7 +70,7 @@ def compare_molecules(
         return _match_invalid_target(a, t)
     try:
         return _match_same_heavy_atoms(a, t) if a.heavy_atoms == t.heavy_atoms else _match_parents(a, t)
-    except (ValueError, RuntimeError) as error:  # rings that RDKit reads but cannot write as double bonds
+    except (ValueError, RuntimeError) as error:  # RDKit parses some aromatic rings that it cannot kekulise
         return MoleculeMatch(
             0, f"another molecule, and an odd one: {(str(error).splitlines() or [''])[0][:100]}"
         )
@@ -89,11 +90,11 @@ def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
     """Return whether two molecules with different canonical SMILES are the same compound, drawn differently."""
     if a.composition != t.composition:
         return False
-    disconnected = a.may_have_salt_metal or t.may_have_salt_metal  # the keys are of the molecules as drawn
-    if (disconnected or a.skeleton_key == t.skeleton_key) and a.fixed_inchi == t.fixed_inchi != "":
+    may_differ_in_bonds = a.may_have_salt_metal or t.may_have_salt_metal  # skeleton keys are those as drawn
+    if (may_differ_in_bonds or a.skeleton_key == t.skeleton_key) and a.fixed_inchi == t.fixed_inchi != "":
         return True
-    bridged = a._rd.Descriptors.CalcNumBridgeheadAtoms(a.mol) and a.flat == t.flat
-    return bool(bridged) and not a.rewritten.isdisjoint(t.rewritten)
+    is_bridged = bool(a._rd.Descriptors.CalcNumBridgeheadAtoms(a.mol))
+    return is_bridged and a.flat == t.flat and not a.rewritten.isdisjoint(t.rewritten)
 
 
 def _match_same_heavy_atoms(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
@@ -159,20 +160,21 @@ def compare_components(a: MoleculeForms, t: MoleculeForms) -> Components:
         list((a.components - t.components).elements()),
         list((t.components - a.components).elements()),
     )
-    for stated in extra[:_MAX_DRAWINGS]:
-        form = MoleculeForms(stated)
+    for component in extra[:_MAX_DRAWINGS]:
+        forms = MoleculeForms(component)
         target_component = next(
-            (name for name in missing[:_MAX_DRAWINGS] if same_compound(form, MoleculeForms(name))), None
+            (smiles for smiles in missing[:_MAX_DRAWINGS] if same_compound(forms, MoleculeForms(smiles))),
+            None,
         )
         if target_component is not None:
-            extra.remove(stated)
+            extra.remove(component)
             missing.remove(target_component)
-            shared.append(stated)
+            shared.append(component)
     return Components(shared, missing, extra)
 
 
 def _formula_difference(a: MoleculeForms, t: MoleculeForms) -> str:
-    """Describe the difference of two molecules with different formulas, by component if some are right."""
+    """Describe how two molecules with different formulas differ, by component if some components are right."""
     if "." in a.smiles or "." in t.smiles:
         components = compare_components(a, t)
         if components.right:

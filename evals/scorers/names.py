@@ -5,7 +5,7 @@ True
 >>> normalise_name("2-methyl propane") == normalise_name("2-methylpropane")
 False
 
-OPSIN (extra `chemistry`, and Java) reads a name in milliseconds once it runs; each worker process therefore keeps one.
+OPSIN (extra `chemistry`, and Java) parses a name in milliseconds once it runs; each worker process therefore keeps it running.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from evals.errors import ScorerError, UsageError, install
 from evals.extract.chemical import stated_name
 from evals.scorers.formula import MAX_CHARS
 from evals.scorers.molecule_match import RUNGS, compare_molecules
-from evals.scorers.outcomes import read_reply, unanswered, with_reading
-from evals.types import Prompt, Reply, Sample, Score, Verdict
+from evals.scorers.outcomes import binary_score, read_reply, unanswered, with_reading
+from evals.types import Prompt, Reply, Sample, Score
 
 MAX_NAME_CHARS = 500
 """Maximum length of a name that is passed to OPSIN."""
@@ -70,12 +70,12 @@ def stereo_first(text: str) -> str:
 
 
 def same_name(answer: str, gold: str) -> bool:
-    """Return whether two names are equal after normalisation, in any order of components and any placement of stereo."""
-    stated, gold_name = normalise_name(answer), normalise_name(gold)
-    if stated == gold_name or normalise_name(stereo_first(answer)) == gold_name:
+    """Return whether two names are equal after normalisation, whatever the order of components and the place of stereo."""
+    components, gold_components = normalise_name(answer), normalise_name(gold)
+    if components == gold_components or normalise_name(stereo_first(answer)) == gold_components:
         return True
-    return len(gold_name) > 1 == len(stated) and sorted(stated[0].split()) == sorted(
-        " ".join(gold_name).split()
+    return len(gold_components) > 1 == len(components) and sorted(components[0].split()) == sorted(
+        " ".join(gold_components).split()
     )
 
 
@@ -90,8 +90,8 @@ def normalise_name(text: str) -> tuple[str, ...]:
         text = text.replace(british, american)
     text = _RACEMATE.sub("", _PRIME.sub(r"\1\3\2", text.strip()))
     text = re.sub(r"\s{0,99}([-,()\[\]'~])\s{0,99}", r"\1", text.replace("*", "").replace("$", ""))
-    parts = (" ".join(part.split()).strip(" .") for part in text.split(";"))
-    return tuple(sorted(filter(None, parts)))
+    components = (" ".join(component.split()).strip(" .") for component in text.split(";"))
+    return tuple(sorted(filter(None, components)))
 
 
 @lru_cache(1)
@@ -101,7 +101,7 @@ def opsin_installed() -> bool:
 
 
 class Opsin:
-    """A running OPSIN process, which reads a name per line and writes a SMILES per line, empty if it cannot parse the name."""
+    """A running OPSIN process: it reads one name per line and writes one SMILES per line, empty if it cannot parse the name."""
 
     def __init__(self) -> None:
         package = find_spec("py2opsin")
@@ -109,7 +109,7 @@ class Opsin:
         jars = sorted(jar for folder in folders for jar in folder.glob("opsin-*.jar"))
         java = shutil.which("java")
         if not jars or java is None:
-            raise UsageError(f"names by structure need OPSIN: {install('chemistry')}, and Java")
+            raise UsageError(f"comparing names by structure needs OPSIN: {install('chemistry')}, and Java")
         self._process = subprocess.Popen(
             [java, *JVM_FLAGS, "-jar", str(jars[-1]), "-osmi"],
             stdin=subprocess.PIPE,
@@ -121,19 +121,19 @@ class Opsin:
     def __call__(self, text: str) -> str:
         """Return the SMILES of a name with components separated by semicolons; raises ScorerError if OPSIN has exited."""
         line = " ".join(text[:MAX_NAME_CHARS].replace(";", " ").split())
-        source, sink = self._process.stdin, self._process.stdout
-        if source is None or sink is None:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
             raise ScorerError("the OPSIN process has no standard input or output")
         try:
-            source.write(line + "\n")
-            source.flush()
-            answer = sink.readline()
+            stdin.write(line + "\n")
+            stdin.flush()
+            smiles = stdout.readline()
         except OSError:
-            answer = ""
-        if not answer.endswith("\n"):
+            smiles = ""
+        if not smiles.endswith("\n"):
             self.close()
-            raise ScorerError(f"OPSIN exited at {line!r}")
-        return answer.strip()
+            raise ScorerError(f"OPSIN exited while parsing {line!r}")
+        return smiles.strip()
 
     def close(self) -> None:
         """Stop the process; the next name starts a new one."""
@@ -148,7 +148,7 @@ class Opsin:
 
 @lru_cache(1)
 def opsin() -> Opsin:
-    """Return this process's OPSIN, started at the first call."""
+    """Return this process's OPSIN, which the first call starts."""
     return Opsin()
 
 
@@ -177,9 +177,9 @@ class Name(Struct, frozen=True):
         reading = read_reply(reply, stated_name)
         if reading is None or not normalise_name(reading.value):
             return unanswered(reply, "no name stated")
-        return with_reading(reading, self._judged(sample, reading.value))
+        return with_reading(reading, self._score(sample, reading.value))
 
-    def _judged(self, sample: Sample, answer: str) -> Score:
+    def _score(self, sample: Sample, answer: str) -> Score:
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
         string, same = answer in golds, any(same_name(answer, gold) for gold in golds)
         parts = {"string": float(string), "name": float(same)}
@@ -189,13 +189,11 @@ class Name(Struct, frozen=True):
             if not same:
                 right, why = same_structure(answer, str(sample.meta.get("smiles") or opsin()(golds[0])))
                 parts["structure"] = float(right)
-        value = max(parts.values())
-        verdict: Verdict = "right" if value else "wrong"
-        return Score(value=value, verdict=verdict, answer=answer[:MAX_CHARS], why=why, parts=parts)
+        return binary_score(right=any(parts.values()), answer=answer[:MAX_CHARS], why=why, parts=parts)
 
 
 def same_structure(answer: str, gold: str) -> tuple[bool, str]:
-    """Return whether OPSIN reads a name as the gold SMILES, stereo included, and a reason."""
+    """Return whether OPSIN parses a name to the compound of the gold SMILES, stereo included, and the reason."""
     if not gold:
         return False, "a different name; OPSIN cannot read the gold name"
     smiles = opsin()(answer) or opsin()(stereo_first(answer))

@@ -1,7 +1,7 @@
 """Score numeric answers by absolute error (regression) or within a tolerance.
 
 A reply without a number has no error: `Score.value` is None, and each metric below states how it treats that.
-A number in a unit of another dimension than the target's is wrong.
+A number in a unit whose dimension is not the target's is wrong.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def gold_number(sample: Sample) -> float:
     return float(sample.target)
 
 
-def _read(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
+def _read_number(reader: NumberReader, reply: Reply, unit: str) -> tuple[Quantity | None, Reading | None]:
     """Return the number that a reader finds, and its position if the reader returns one.
 
     A number at the end of a truncated reply may be incomplete and is not read.
@@ -61,7 +61,7 @@ class AbsoluteError(Struct, frozen=True):
     """Scores |stated - target| in the target's unit; None if no comparable number is stated.
 
     Parts: the signed `error`; `error_imputed`, the error of the training mean, and `error_worst`, the largest
-    error within the training range, if `sample.meta` holds `train_mean`, `train_low` and `train_high`. A number
+    error within the training range, if `sample.meta` contains `train_mean`, `train_low` and `train_high`. A number
     outside `possible` is suspect.
     """
 
@@ -84,13 +84,12 @@ class AbsoluteError(Struct, frozen=True):
         """Score one reply."""
         target = gold_number(sample)
         parts, unit = substitute_errors(sample, target), self.unit or sample.unit
-        quantity, reading = _read(self.read, reply, unit)
+        quantity, reading = _read_number(self.read, reply, unit)
         if quantity is None:
             return _unanswered_number(reply, None, parts)
-        score = self._judged(quantity, target, unit, parts)
-        return with_reading(reading, score) if reading else score
+        return with_reading(reading, self._score(quantity, target, unit, parts))
 
-    def _judged(self, quantity: Quantity, target: float, unit: str, parts: dict[str, float]) -> Score:
+    def _score(self, quantity: Quantity, target: float, unit: str, parts: dict[str, float]) -> Score:
         value = convert(quantity.value, quantity.unit, unit)
         if value is None:
             expectation = "a plain number" if unit == DIMENSIONLESS else f"in {unit}"
@@ -109,11 +108,9 @@ class AbsoluteError(Struct, frozen=True):
 
 
 def _explain(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
-    """Return a note on a rough number or a unit, and on a number outside the possible range."""
+    """Return a note on an approximate number or one with a unit, and on a number outside the possible range."""
     statement = f"stated {quantity.text}" if quantity.approximate or quantity.unit else ""
-    outside = (
-        f"outside of what is physically possible, {exceeded[0]:g} to {exceeded[1]:g}" if exceeded else ""
-    )
+    outside = f"outside the physically possible range, {exceeded[0]:g} to {exceeded[1]:g}" if exceeded else ""
     return "; ".join(filter(None, (statement, outside)))
 
 
@@ -143,19 +140,18 @@ class Within(Struct, frozen=True):
         load_units()
 
     def __repr__(self) -> str:
-        """Name the rule with its tolerances."""
+        """Return the rule with its tolerances."""
         return f"Within({self.read.__name__}, relative={self.relative}, absolute={self.absolute})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one reply; the target may be a number or its text."""
+        """Score one reply; the target may be a number or a string."""
         target = gold_number(sample)
-        quantity, reading = _read(self.read, reply, sample.unit)
+        quantity, reading = _read_number(self.read, reply, sample.unit)
         if quantity is None:
             return _unanswered_number(reply, 0.0, {})
-        score = self._judged(sample, quantity, target)
-        return with_reading(reading, score) if reading else score
+        return with_reading(reading, self._score(sample, quantity, target))
 
-    def _judged(self, sample: Sample, quantity: Quantity, target: float) -> Score:
+    def _score(self, sample: Sample, quantity: Quantity, target: float) -> Score:
         value = convert(quantity.value, quantity.unit, sample.unit) if sample.unit else quantity.value
         if value is None:
             why = f"stated in {quantity.unit}, the target is in {sample.unit}"
@@ -187,24 +183,24 @@ def mae_of(columns: Columns, weights: Floats) -> float:
 
 def mae_imputed_of(columns: Columns, weights: Floats) -> float:
     """Return the mean absolute error; a missing answer counts as the error of the training mean."""
-    return _substituted_mean(columns, columns.imputed, weights)
+    return _mean_with_substitutes(columns, columns.imputed, weights)
 
 
 def mae_worst_of(columns: Columns, weights: Floats) -> float:
     """Return the mean absolute error; a missing answer counts as the largest error within the training range."""
-    return _substituted_mean(columns, columns.worst, weights)
+    return _mean_with_substitutes(columns, columns.worst, weights)
 
 
-def _substituted_mean(columns: Columns, substitutes: Floats, weights: Floats) -> float:
+def _mean_with_substitutes(columns: Columns, substitutes: Floats, weights: Floats) -> float:
     import numpy as np
 
-    values = _substituted_errors(columns, substitutes)
-    if np.isnan(values[weights > 0]).any():
+    errors = _errors_with_substitutes(columns, substitutes)
+    if np.isnan(errors[weights > 0]).any():
         raise ValueError("the range of the training targets is not known, and answers are missing")
-    return weighted_mean(values, weights, "answer")
+    return weighted_mean(errors, weights, "answer")
 
 
-def _substituted_errors(columns: Columns, substitutes: Floats) -> Floats:
+def _errors_with_substitutes(columns: Columns, substitutes: Floats) -> Floats:
     import numpy as np
 
     errors: Floats = np.where(np.isnan(columns.value), substitutes, columns.value)
@@ -234,16 +230,20 @@ def mape_of(columns: Columns, weights: Floats) -> float:
     """Return the mean of |error / target| over targets above 1e-5 in magnitude, the mask of the matbench package."""
     import numpy as np
 
-    size = np.abs(columns.target)
-    shares = np.divide(columns.value, size, out=np.full_like(size, np.nan), where=size > 1e-5)
-    return weighted_mean(shares, weights, "answer to a target that is not zero")
+    magnitudes = np.abs(columns.target)
+    relative_errors = np.divide(
+        columns.value, magnitudes, out=np.full_like(magnitudes, np.nan), where=magnitudes > 1e-5
+    )
+    return weighted_mean(relative_errors, weights, "answer to a target that is not zero")
 
 
 INTERVAL_RULES[mae_of] = mean_error_rule(lambda columns: columns.value)
 INTERVAL_RULES[mae_imputed_of] = mean_error_rule(
-    lambda columns: _substituted_errors(columns, columns.imputed)
+    lambda columns: _errors_with_substitutes(columns, columns.imputed)
 )
-INTERVAL_RULES[mae_worst_of] = mean_error_rule(lambda columns: _substituted_errors(columns, columns.worst))
+INTERVAL_RULES[mae_worst_of] = mean_error_rule(
+    lambda columns: _errors_with_substitutes(columns, columns.worst)
+)
 INTERVAL_RULES[rmse_of] = rms_interval
 mae, rmse, max_error, mape = Pooled(mae_of), Pooled(rmse_of), Pooled(max_error_of), Pooled(mape_of)
 mae_imputed, mae_worst = Pooled(mae_imputed_of), Pooled(mae_worst_of)
@@ -253,10 +253,10 @@ def answered(points: Sequence[Point]) -> float:
     """Return the share of replies with a comparable number."""
     if not points:
         raise ValueError("at least one value is needed")
-    stated = sum(
+    answered_count = sum(
         point.value is not None and (point.verdict != "missing" or point.value > 0) for point in points
     )
-    return stated / len(points)
+    return answered_count / len(points)
 
 
 def regression(unit: str, *, headline: str = "mae") -> tuple[Metric, ...]:
@@ -275,7 +275,7 @@ def regression(unit: str, *, headline: str = "mae") -> tuple[Metric, ...]:
         "mape": mape_of,
     }
     if headline not in reductions:
-        raise ValueError(f"{headline=} is none of {', '.join(reductions)}")
+        raise ValueError(f"{headline=} is not one of {', '.join(reductions)}")
     errors = tuple(
         Metric(
             name=name,

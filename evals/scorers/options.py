@@ -1,7 +1,7 @@
-"""Score multiple-choice questions with several right options: the stated options must equal the right ones.
+"""Score multiple-choice questions with several right options: the stated options must be exactly the right ones.
 
-Letters are read as shown to the model and translated by the prompt's own key. No partial credit; precision,
-recall, F1 and the Hamming distance of the two sets are recorded as parts.
+The stated letters refer to the options as shown to the model and are converted to the data set's order. There is no partial
+credit; precision, recall, F1 and the Hamming distance of the two sets are recorded as parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evals.extract.smiles import looks_like_smiles
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 from evals.scorers.formula import element_counts
-from evals.scorers.outcomes import no_answer, unanswered, with_reading
+from evals.scorers.outcomes import binary_score, no_answer, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
@@ -59,7 +59,7 @@ _MAX_ANSWER_CHARS = 60
 def options_stated(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
     """Read the options that the reply states, by letters, by letters with their texts, or by texts only.
 
-    The value is a tuple of letters as shown, in the order stated. `truncated` says that the reply is cut off at its end.
+    The value is a tuple of letters as shown, in the order stated.
     """
     parser = _Parser(options)
     reading = read_answer(half_width(text), parser, cues=CUES, use_layout=False, truncated=truncated)
@@ -78,14 +78,14 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
     return reading._replace(value=tuple(dict.fromkeys(reading.value)))
 
 
-def _read_option_verdicts(text: str, count: int) -> Reading | None:
-    """Read a reply that calls every option right or wrong; the value is the options called right."""
-    text_shown, unclosed = visible(half_width(text))
-    verdict_list = [] if unclosed else option_verdicts(text_shown, count)
-    if len(verdict_list) < count or not any(verdict.true for verdict in verdict_list):
+def _read_option_verdicts(text: str, option_count: int) -> Reading | None:
+    """Read a reply that calls every option right or wrong; the value contains the options called right."""
+    visible_text, truncated = visible(half_width(text))
+    verdicts = [] if truncated else option_verdicts(visible_text, option_count)
+    letters = tuple(verdict.letter for verdict in verdicts if verdict.true)
+    if len(verdicts) < option_count or not letters:
         return None
-    letters = tuple(verdict.letter for verdict in verdict_list if verdict.true)
-    return Reading(letters, "mark", verdict_list[0].position, verdict_list[-1].position + 1)
+    return Reading(letters, "mark", verdicts[0].position, verdicts[-1].position + 1)
 
 
 class _Parser:
@@ -97,10 +97,10 @@ class _Parser:
         self.refused = False
 
     def __call__(self, content: str, form: Form) -> Any:
-        """Return the letters; REFUSED for an answer that is not an option, None without an answer."""
-        outcome = self._parse(_LETTER_WITH_TEXT.sub(self._without_text, content), form)
-        self.refused = self.refused or outcome is REFUSED
-        return outcome
+        """Return the letters; REFUSED if the answer is not an option, None if there is no answer."""
+        letters = self._parse(_LETTER_WITH_TEXT.sub(self._without_own_text, content), form)
+        self.refused = self.refused or letters is REFUSED
+        return letters
 
     def parse_layout(self, content: str, form: Form) -> Any:
         """Return the letters of a reply that consists of, or ends with, letters or option texts alone."""
@@ -136,8 +136,8 @@ class _Parser:
         is_short = 0 < len(content.strip()) <= _MAX_ANSWER_CHARS and "\n" not in content.strip()
         return REFUSED if form in ("tag", "line", "json") and is_short else None
 
-    def _without_text(self, gloss: re.Match[str]) -> str:
-        """Return the letter alone if the option's own text follows it in brackets."""
+    def _without_own_text(self, gloss: re.Match[str]) -> str:
+        """Return the letter without the text in brackets if that is the option's own text."""
         index, text = ord(gloss[1]) - ord("A"), _normalise(gloss[2])
         is_own_text = index < len(self._texts) and text in self._texts[index]
         return gloss[1] if is_own_text else gloss[0]
@@ -153,18 +153,18 @@ def _parse_letters(region: str) -> tuple[str, ...] | None:
     return None
 
 
-def _parse_letter_run(region: str, count: int) -> tuple[str, ...] | None:
+def _parse_letter_run(region: str, option_count: int) -> tuple[str, ...] | None:
     """Read different letters without separators, as in "CA"; else None."""
-    normalised = _WRAPPED.sub(r"\1", region).strip("*`$ \n")
-    all_options = all("A" <= letter < chr(ord("A") + count) for letter in normalised)
-    return tuple(normalised) if 1 < len(normalised) == len(set(normalised)) and all_options else None
+    letters = _WRAPPED.sub(r"\1", region).strip("*`$ \n")
+    all_options = all("A" <= letter < chr(ord("A") + option_count) for letter in letters)
+    return tuple(letters) if 1 < len(letters) == len(set(letters)) and all_options else None
 
 
-def _parse_lower_case(region: str, count: int) -> tuple[str, ...] | None:
+def _parse_lower_case(region: str, option_count: int) -> tuple[str, ...] | None:
     """Read lower-case letters, as in "a, c" and "(a) and (c)"; else None."""
     normalised = region.strip().strip("*`$ \n").strip()
     letters = re.findall(r"\b[a-z]\b", normalised) if _LOWER_CASE_LETTERS.fullmatch(normalised) else []
-    if not letters or max(letters) >= chr(ord("a") + count):
+    if not letters or max(letters) >= chr(ord("a") + option_count):
         return None
     return tuple(dict.fromkeys(letter.upper() for letter in letters))
 
@@ -188,7 +188,7 @@ def _parse_items(region: str, texts: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _parse_texts(region: str, texts: Sequence[str]) -> tuple[str, ...] | None:
-    """Read options by their texts; None if a piece is not the text of exactly one option."""
+    """Read options by their texts; None if a text is not that of exactly one option."""
     without_remark = re.sub(r"\s+[(（][^()（）]*[)）]\s*$", "", region.strip())
     for pieces in ([region], [without_remark], _SEPARATORS.split(region), region.split(",")):
         stated = [piece for piece in map(_normalise, pieces) if piece]
@@ -224,7 +224,7 @@ class OptionSet(Struct, frozen=True):
 
 
 class StatedOptions(Struct, frozen=True):
-    """Scores 1 if exactly the right options are stated, by letters or by their own texts: the rule of `strict`."""
+    """Scores 1 if exactly the right options are stated, by letters or by texts: the rule of the protocol `strict`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; the target is a letter or a tuple of letters in the data set's order."""
@@ -239,8 +239,8 @@ def score_options(sample: Sample, prompt: Prompt, letters: Iterable[str]) -> Sco
     """Score the set of shown letters against the right options; a letter that is not an option counts as extra."""
     letters, count = list(letters), len(sample.choices)
     not_offered = sorted({letter for letter in letters if not 0 <= ord(letter) - ord("A") < count})
-    source = {prompt.source_letter(letter) for letter in letters if letter not in not_offered}
-    stated = {letter for letter in source if letter}
+    source_letters = (prompt.source_letter(letter) for letter in letters if letter not in not_offered)
+    stated = {letter for letter in source_letters if letter}
     if not stated:
         why = "states no existing option"
         return Score(value=0.0, verdict="invalid", answer=",".join(letters), why=why)
@@ -255,10 +255,4 @@ def score_options(sample: Sample, prompt: Prompt, letters: Iterable[str]) -> Sco
     }
     differences = (("misses", missed), ("adds", extra))
     why = "; ".join(f"{verb} {', '.join(options)}" for verb, options in differences if options)
-    return Score(
-        value=float(not why),
-        verdict="wrong" if why else "right",
-        answer=",".join(sorted(stated)),
-        why=why,
-        parts=parts,
-    )
+    return binary_score(right=not why, answer=",".join(sorted(stated)), why=why, parts=parts)

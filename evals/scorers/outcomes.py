@@ -1,4 +1,4 @@
-"""Build scores: of right and wrong answers, of partly right ones, and of replies without an answer."""
+"""Build scores for right, wrong and partly right answers, and for replies without an answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def binary_score(*, right: bool, **fields: Any) -> Score:
 
 
 def partial_score(value: float, **fields: Any) -> Score:
-    """Return a score from 0 to 1; values between have the verdict `graded`."""
+    """Return a score from 0 to 1; values between 0 and 1 have the verdict `graded`."""
     return Score(value=value, verdict="right" if value == 1 else "graded" if value else "wrong", **fields)
 
 

@@ -1,13 +1,13 @@
 r"""Score answers with several boxes by the share of right boxes, or by whether every gold part is present.
 
 `Precision` is the metric of PHYSICS's authors and VLMEvalKit (evaluation.py, utils/physic.py): the share of the boxes in a
-reply that equal any gold part. Its known defects: one right part of five gets full marks, and without `distinct` (added by
-VLMEvalKit on 2026-03-19) a repeated right box counts several times. Boxes are read to any depth; upstream's pattern
+reply that equal any gold part. Its known defects: one right part out of five gets full marks, and without `distinct` (added
+by VLMEvalKit on 2026-03-19) a repeated right box counts several times. Boxes are read to any depth; upstream's pattern
 truncates content that is nested deeper than three levels.
 
-`Parts` corrects this: boxes and gold parts are matched one to one, in any order, unless they are labelled ("(b) ...", or the
-name of one gold part on the left), and every part must be present. If there are more boxes than parts, only the last
-ones count, so that listing guesses does not help. A single answer needs no box if a line or a sentence states it.
+`Parts` corrects this: boxes and gold parts are matched one to one, in any order unless they are labelled ("(b) ...", or a
+left-hand side that only one gold part has), and every part must be present. If there are more boxes than parts, only the
+last ones count, so that listing guesses does not help. A single answer needs no box if a line or a sentence states it.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from evals.scorers.physics import Comparer, same_spelling, spelled
 from evals.types import Failure, Judgement, Metric, Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Maximum number of characters that are read, counted from the end of a reply."""
+"""Maximum number of characters of a reply that are read, counted from its end."""
 MAX_BOXES = 32
 """Maximum number of boxes that a rule or a judge compares."""
 _UNBOXED_FORMS = ("line", "sentence", "tag", "json")
-"""Forms of a statement that may replace a box."""
+"""Forms in which a single answer may be stated without a box."""
 
 
 class BoxMatching(NamedTuple):
-    """A rule's matching of the boxes of a reply with the gold parts; both are numbered from 0."""
+    """Matches between the boxes of a reply and the gold parts, found by a rule; both are numbered from 0."""
 
     matches: dict[int, int]
     """Box -> the gold part that it equals."""
@@ -73,7 +73,7 @@ class Precision(Struct, frozen=True):
         return list(dict.fromkeys(contents)) if self.distinct else contents
 
     def compare(self, boxes: Sequence[str], golds: Sequence[str]) -> BoxMatching:
-        """Match each box with the first gold part that it equals, by spelling first, which is cheap."""
+        """Match each box with the first gold part that it equals, comparing spellings first, which is cheap."""
         matches: dict[int, int] = {}
         for comparer in (spelled, self.same):
             for b, box in enumerate(boxes[:MAX_BOXES]):
@@ -194,31 +194,32 @@ def _decode(score: Score) -> BoxMatching:
 
 def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int, int]]:
     """Return the pairs that labels allow: "(b)" is the second part, "v =" the only part with that left-hand side."""
-    gold_names = [_left_hand_side(gold) for gold in golds]
-    letters = [split_part_name(gold)[0] for gold in golds]
-    stated = [split_part_name(box)[0] for box in boxes]
-    if not all(letters):
-        letters = [chr(ord("a") + g) for g in range(len(golds))]
-        if sorted(stated) != letters:  # not the gold parts' name labels, and not as many
-            stated = [""] * len(boxes)
+    gold_sides = [_left_hand_side(gold) for gold in golds]
+    gold_letters = [split_part_name(gold)[0] for gold in golds]
+    box_letters = [split_part_name(box)[0] for box in boxes]
+    if not all(gold_letters):
+        gold_letters = [chr(ord("a") + g) for g in range(len(golds))]
+        if sorted(box_letters) != gold_letters:  # not exactly one box per letter: the letters are no labels
+            box_letters = [""] * len(boxes)
     pairs = []
     for b, box in enumerate(boxes):
-        name = _left_hand_side(split_part_name(box)[1])
-        required = name if gold_names.count(name) == 1 else ""
+        side = _left_hand_side(split_part_name(box)[1])
+        required = side if gold_sides.count(side) == 1 else ""
         pairs += [
             (b, g)
             for g in range(len(golds))
-            if (not stated[b] or stated[b] == letters[g]) and (not required or gold_names[g] == required)
+            if (not box_letters[b] or box_letters[b] == gold_letters[g])
+            and (not required or gold_sides[g] == required)
         ]
     return pairs
 
 
 def _left_hand_side(text: str) -> str:
-    equation = equation_sides(split_part_name(text)[1])
-    return without_layout(equation[0]).replace(" ", "") if len(equation) > 1 else ""
+    sides = equation_sides(split_part_name(text)[1])
+    return without_layout(sides[0]).replace(" ", "") if len(sides) > 1 else ""
 
 
-def maximum_matching(count: int, pairs: set[tuple[int, int]]) -> dict[int, int]:
+def maximum_matching(box_count: int, pairs: set[tuple[int, int]]) -> dict[int, int]:
     """Return a maximum matching of boxes to gold parts (augmenting paths)."""
     owner: dict[int, int] = {}
 
@@ -231,13 +232,13 @@ def maximum_matching(count: int, pairs: set[tuple[int, int]]) -> dict[int, int]:
                     return True
         return False
 
-    for box in range(count):
+    for box in range(box_count):
         assign(box, set())
     return {box: gold for gold, box in owner.items()}
 
 
 class JudgedBoxes(Judged, frozen=True, kw_only=True):
-    """A rule over boxes, with a judge model for each pair of box and gold part that the rule does not decide."""
+    """Compares boxes by a rule, and asks a judge about each pair of box and gold part that the rule does not decide."""
 
     form: str = "equivalence"
 
@@ -249,9 +250,9 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Call the judge after the rule; if the rule ran out of time, spelling replaces it.
+        """Call the judge after the rule; if the rule timed out, spellings are compared instead.
 
-        Raises Waiting if pairs are open and there is no judge, Unreadable if the judge gives no verdict.
+        Raises Waiting if pairs are undecided and there is no judge, Unreadable if the judge's reply has no verdict.
         """
         rule, golds = cast("Precision", self.rule), sample.targets
         boxes = [] if reply.stop == "filter" else rule.boxes(reply.text, golds)
@@ -266,7 +267,7 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
                 if verdict == "A":
                     matches[box] = gold
         score = rule.score(reply, boxes, golds, by_rule._replace(matches=matches))
-        if not judgements and score.verdict == "right" and self.audited(sample):
+        if not judgements and score.verdict == "right" and self.is_audited(sample):
             return await self._audit(score, question, boxes, golds, earlier)
         return structs.replace(score, judged=tuple(judgements))
 

@@ -55,13 +55,13 @@ def _without_layout(text: str) -> str:
 
 
 def published(gold: str, stated: str) -> Comparison:
-    """Compare as upstream does before it asks a model; unequal answers stay open."""
+    """Compare as upstream does before it asks a model; answers that the rule does not find equal stay open."""
     gold, stated = gold[:MAX_CHARS], stated[:MAX_CHARS]
     if same_spelling(gold, stated):
         return "same"
     if "\\text" in gold or "\\text" in stated:
         return "open"
-    return "same" if _equal(_right_hand_side(gold), _right_hand_side(stated)) else "open"
+    return "same" if _is_equal(_right_hand_side(gold), _right_hand_side(stated)) else "open"
 
 
 def _right_hand_side(text: str) -> str:
@@ -69,7 +69,7 @@ def _right_hand_side(text: str) -> str:
     return text.rpartition("\\implies")[2].rpartition("=")[2].strip()
 
 
-def _equal(gold: str, stated: str) -> bool:
+def _is_equal(gold: str, stated: str) -> bool:
     gold, stated = (f"${text.replace('$', '')}$" for text in (gold, stated))
     return equivalent(gold, stated, symbols=True) is True
 
@@ -79,18 +79,18 @@ def stated(gold: str, stated: str) -> Comparison:
     gold, stated = gold[:MAX_CHARS], stated[:MAX_CHARS]
     if same_spelling(gold, stated):
         return "same"
-    if not _comparable(gold, stated):
+    if not _is_comparable(gold, stated):
         return "open"
     last = _last_value(stated)
     comparisons = {_compare_numbers(value, last) for value in _gold_values(gold)}
     if comparisons == {"different"} or "same" in comparisons:
         return "same" if "same" in comparisons else "different"
     formulas = [value for value in _gold_values(gold) if _is_formula(value)] if _is_formula(last) else []
-    return "same" if any(_equal(value, last) for value in formulas) else "open"
+    return "same" if any(_is_equal(value, last) for value in formulas) else "open"
 
 
 def _is_formula(text: str) -> bool:
-    """Return whether a text is a single symbolic expression; math-verify would drop words, degrees and left-hand sides."""
+    """Return whether a text is a single symbolic expression: math-verify would drop words, degrees and left-hand sides."""
     return (
         bool(text)
         and not _WORD_OR_RELATION.search(text)
@@ -99,34 +99,34 @@ def _is_formula(text: str) -> bool:
 
 
 def _gold_values(gold: str) -> list[str]:
-    """Return the values of a gold answer: the sides of its equation without the name on the left."""
-    equation = equation_sides(gold.replace("$", ""))
-    return equation[1:] if len(equation) > 1 else equation
+    """Return the values of a gold answer: the sides of its equation except the left-hand one."""
+    sides = equation_sides(gold.replace("$", ""))
+    return sides[1:] if len(sides) > 1 else sides
 
 
 def _last_value(stated: str) -> str:
     return equation_sides(stated.replace("$", ""))[-1]
 
 
-def _comparable(gold: str, stated: str) -> bool:
-    """Return whether the right-hand sides are comparable: both sides name the same quantity, or one names none."""
-    gold_side, stated_side = (
-        equation[0] if len(equation := equation_sides(t)) > 1 else "" for t in (gold, stated)
+def _is_comparable(gold: str, stated: str) -> bool:
+    """Return whether two answers are values of the same quantity: the left-hand sides name it, or one answer has none."""
+    gold_left, stated_left = (
+        sides[0] if len(sides := equation_sides(text)) > 1 else "" for text in (gold, stated)
     )
-    if gold_side and stated_side:
-        marks = [_SUBSCRIPT.findall(side) for side in (gold_side, stated_side)]
-        return quantity_name(gold_side) == quantity_name(stated_side) and (
-            not all(marks) or marks[0] == marks[1]
+    if gold_left and stated_left:
+        subscripts = [_SUBSCRIPT.findall(side) for side in (gold_left, stated_left)]
+        return quantity_name(gold_left) == quantity_name(stated_left) and (
+            not all(subscripts) or subscripts[0] == subscripts[1]
         )
     return all(
         _SYMBOL.fullmatch(quantity_name(side)) and "\\frac" not in side
-        for side in (gold_side, stated_side)
+        for side in (gold_left, stated_left)
         if side
     )
 
 
 def quantity_name(side: str) -> str:
-    """Return the name of the quantity on the left side of an equation, without subscripts and fonts."""
+    """Return the name of the quantity on the left-hand side of an equation, without subscripts and fonts."""
     return re.sub(r"[\s{}]", "", _FONT.sub("", _SUBSCRIPT.sub("", without_layout(side.replace("$", "")))))
 
 
@@ -151,13 +151,13 @@ def _compare_numbers(gold: str, stated: str) -> Comparison:
 
 
 def parse_quantity(text: str) -> Quantity | None:
-    """Return the number of an answer that consists of one number with or without a unit; else None."""
-    text_shown = normalise_marks(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(
+    """Return the number in an answer that consists of one number with or without a unit; None for any other answer."""
+    normalised = normalise_marks(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(
         " ."
     )
-    text_shown = re.sub(r"\s+(?=[\^/])", "", text_shown)
-    numbers = quantities(text_shown)
-    is_whole_text = len(numbers) == 1 and numbers[0].text.replace(" ", "") == text_shown.replace(" ", "")
+    normalised = re.sub(r"\s+(?=[\^/])", "", normalised)
+    numbers = quantities(normalised)
+    is_whole_text = len(numbers) == 1 and numbers[0].text.replace(" ", "") == normalised.replace(" ", "")
     return numbers[0] if is_whole_text and not numbers[0].approximate else None
 
 

@@ -37,12 +37,12 @@ def _normalise(text: str) -> str:
 
 
 class Of(Struct, frozen=True):
-    """Scores by a function of (reply's text, target) that returns a boolean or a number from 0 to 1."""
+    """Scores with a function of (reply's text, target) that returns a boolean or a number from 0 to 1."""
 
     function: Callable[[str, Any], bool | float]
 
     def __repr__(self) -> str:
-        """Return the function's name, so that another function is visible in a run's card."""
+        """Return the function's name, so that a run's card shows which function was used."""
         return f"Of({getattr(self.function, '__name__', type(self.function).__name__)})"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
@@ -58,7 +58,7 @@ class Of(Struct, frozen=True):
 
 
 def scorer_of(spec: str | Scorer | Callable[[str, Any], bool | float] | None, *, choices: bool) -> Scorer:
-    """Return the scorer that a name, a function of (reply's text, target) or a scorer specifies; raises UsageError.
+    """Return the scorer specified by a name, a function of (reply's text, target) or a scorer; raises UsageError.
 
     The default is `choice` for samples with choices, else `exact`.
     """
@@ -73,4 +73,4 @@ def scorer_of(spec: str | Scorer | Callable[[str, Any], bool | float] | None, *,
     parameter_count = len(inspect.signature(spec).parameters)
     if parameter_count not in (2, 3):
         raise UsageError("a scorer takes (reply's text, target), or (sample, prompt, reply)")
-    return Of(spec) if parameter_count == 2 else spec  # type: ignore[arg-type,return-value] # told apart by their parameters
+    return Of(spec) if parameter_count == 2 else spec  # type: ignore[arg-type,return-value] # the count implies the type

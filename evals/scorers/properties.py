@@ -1,7 +1,8 @@
 """Score named properties of a molecule: counts, formulas and sets of atom indices. All of them must be right.
 
 A reply states them as a JSON object, as lines `name: value` or, for a single property, as a number ("five", "5 rings"), a
-formula or a list of indices. Case, spaces, hyphens and underscores of keys are ignored. Indices are whole numbers from 0.
+formula or a list of indices. Case is ignored in keys, and spaces, hyphens and underscores are equivalent. Indices are whole
+numbers from 0.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from evals.extract.reading import REFUSED, Reading, read_answer
 from evals.extract.tags import json_object, last_tag
 from evals.extract.visible import visible
 from evals.scorers.formula import element_counts, is_formula
-from evals.scorers.outcomes import unanswered, with_reading
+from evals.scorers.outcomes import binary_score, unanswered, with_reading
 from evals.types import Prompt, Reply, Sample, Score
 
 Kind = Literal["count", "index"]
@@ -48,7 +49,7 @@ _MAX_CHARS = 100_000
 
 
 class StatedProperties(Struct, frozen=True):
-    """Scores 1 if every property of the target, a JSON object, is stated with its value: the rule of `strict`."""
+    """Scores 1 if every property of the target, a JSON object, is stated with its value: the rule of the protocol `strict`."""
 
     kind: Kind
 
@@ -65,10 +66,10 @@ class StatedProperties(Struct, frozen=True):
             else None
         )
         if stated is None:
-            return self._single(gold_values, reply)
+            return self._score_single(gold_values, reply)
         return _compare_values(gold_values, stated, self.kind)
 
-    def _single(self, gold_values: Mapping[str, Any], reply: Reply) -> Score:
+    def _score_single(self, gold_values: Mapping[str, Any], reply: Reply) -> Score:
         reading = _read_single(reply, next(iter(gold_values)), self.kind) if len(gold_values) == 1 else None
         if reading is None:
             return unanswered(reply, "no properties stated")
@@ -78,16 +79,16 @@ class StatedProperties(Struct, frozen=True):
 
 
 def normalise_key(key: object) -> str:
-    """Return a property's name without case, spaces, hyphens and underscores at its ends."""
+    """Return a property's name in lower case, with one underscore for each run of spaces, hyphens and underscores."""
     return re.sub(r"[\s_-]+", "_", str(key).strip().strip("`*\"'").lower()).strip("_")
 
 
 def _read_values(text: str, gold_values: Mapping[str, Any], kind: Kind) -> dict[str, Any] | None:
     """Return the stated values by name; None if no object or line names a property, or a property has two values."""
-    region = last_tag(text, "answer")
-    for source in (region, text) if region is not None else (text,):
+    tagged = last_tag(text, "answer")
+    for source in (tagged, text) if tagged is not None else (text,):
         stated = _read_object(source, gold_values) or (
-            _read_object(f"{{{source}}}", gold_values) if source is region else None
+            _read_object(f"{{{source}}}", gold_values) if source is tagged else None
         )
         stated = stated or (None if "{" in source else _read_lines(source, gold_values, kind))
         if stated:
@@ -146,12 +147,7 @@ def _compare_values(gold_values: Mapping[str, Any], stated: Mapping[str, Any], k
         key: sorted(value) if isinstance(value, frozenset) else value for key, value in stated.items()
     }
     answer = json.dumps(json_values, ensure_ascii=False, default=str)[:200]
-    return Score(
-        value=float(not faults),
-        verdict="wrong" if faults else "right",
-        answer=answer,
-        why="; ".join(faults)[:200],
-    )
+    return binary_score(right=not faults, answer=answer, why="; ".join(faults)[:200])
 
 
 def _same_count(key: str, gold: Any, stated: Any) -> bool:
@@ -186,7 +182,7 @@ def whole_number(value: Any) -> int | None:
 
 
 def index_set(value: Any) -> frozenset[int] | None:
-    """Return the set of atom indices of a list of whole numbers or its text; None for anything else."""
+    """Return the atom indices in a list of whole numbers, which may be written as text; None for anything else."""
     if isinstance(value, frozenset):
         return value
     if isinstance(value, str):

@@ -2,8 +2,8 @@
 
 With 5 % positives and 198 items it covered balanced accuracy in 60 % of cases instead of 95 %. The replacements
 were chosen by simulation (docs/statistics.md): balanced accuracy is treated as a mean over strata (class by fold); mean
-errors use a studentised bootstrap on the log scale; a root mean square dominated by few errors, and rank statistics
-with a small class, get no interval and a note.
+errors use a studentised bootstrap on the log scale; a root mean square dominated by a few errors, and rank statistics
+with a small class, get a note instead of an interval.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Columns(NamedTuple):
 IntervalRule = Callable[[Columns, Sequence[str], Sequence[int]], Interval | None]
 """(columns, group of each point, cluster of each point) -> interval, or None to use the bootstrap."""
 MIN_RARER_CLASS = 15
-"""Minimum number of items of the rarer class for an interval of rank statistics, MCC and F1."""
+"""Minimum number of items of the rarer class for an interval for rank statistics, MCC and F1."""
 MIN_EFFECTIVE_COUNT, MIN_EFFECTIVE_SHARE = 20.0, 0.25
-"""Minimum effective number of squared errors (Kish) for an interval of their root mean, absolute and as a share."""
+"""Minimum effective number of squared errors (Kish) for an interval for their root mean, absolute and as a share."""
 RESAMPLES = 800
 
 MAX_LOG_HALF_WIDTH = 50.0
@@ -53,7 +53,7 @@ MAX_LOG_HALF_WIDTH = 50.0
 def balanced_accuracy_interval(
     columns: Columns, groups: Sequence[str], clusters: Sequence[int]
 ) -> Interval | None:
-    """Return the interval of the balanced accuracy as a mean over the strata of folds and classes."""
+    """Return the interval for the balanced accuracy as a mean over the strata of folds and classes."""
     strata = list(zip(groups, columns.positive.tolist(), strict=True))
     if len(set(strata)) < 2 * len(set(groups)):
         return None
@@ -64,7 +64,7 @@ def balanced_accuracy_interval(
 
 
 def no_interval_if_few(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return an empty interval if a class is too small, else None to use the bootstrap."""
+    """Return an empty interval if a class is too small, else None: the bootstrap is used."""
     positive = int(columns.positive.sum())
     if min(positive, len(columns.positive) - positive) >= MIN_RARER_CLASS:
         return None
@@ -72,7 +72,7 @@ def no_interval_if_few(columns: Columns, groups: Sequence[str], clusters: Sequen
 
 
 def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return DeLong's interval (1988) of the ROC-AUC on the logit scale; empty if a class is too small."""
+    """Return DeLong's interval (1988) for the ROC-AUC on the logit scale; empty if a class is too small."""
     import numpy as np
 
     if (too_few := no_interval_if_few(columns, groups, clusters)) is not None:
@@ -83,43 +83,39 @@ def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence
     score = np.where(columns.answered, columns.score, (positive == (columns.value == 1.0)).astype(float))
     positive_scores, negative_scores = np.sort(score[positive]), np.sort(score[~positive])
 
-    def share_below(ordered: Floats, at: Floats) -> Floats:
-        ranks: Floats = (np.searchsorted(ordered, at, "left") + np.searchsorted(ordered, at, "right")) / 2
+    def share_below(ordered: Floats, scores: Floats) -> Floats:
+        ranks: Floats = (
+            np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
+        ) / 2
         return ranks / len(ordered)
 
-    of_positive, of_negative = (
-        share_below(negative_scores, positive_scores),
-        1 - share_below(positive_scores, negative_scores),
-    )
-    value = float(of_positive.mean())
-    variance = float(of_positive.var(ddof=1)) / len(positive_scores) + float(of_negative.var(ddof=1)) / len(
-        negative_scores
-    )
-    if not 0 < value < 1:  # perfect separation: as certain as that many right items of the smaller class
-        fewer = min(len(positive_scores), len(negative_scores))
-        return bounded_interval(value, 0.0, fewer, df=fewer - 1, bounds=(0.0, 1.0), method="")
+    positive_placements = share_below(negative_scores, positive_scores)
+    negative_placements = 1 - share_below(positive_scores, negative_scores)
+    value = float(positive_placements.mean())
+    variance = float(positive_placements.var(ddof=1)) / len(positive_scores)
+    variance += float(negative_placements.var(ddof=1)) / len(negative_scores)
+    rarer_count = min(len(positive_scores), len(negative_scores))
+    if not 0 < value < 1:  # perfect separation: as if each item of the rarer class were a right answer
+        return bounded_interval(value, 0.0, rarer_count, df=rarer_count - 1, bounds=(0.0, 1.0), method="")
     if not variance > 0:
         return None
-    centre, half_width = (
-        log(value / (1 - value)),
-        t_quantile(0.975, min(len(positive_scores), len(negative_scores)) - 1),
-    )
-    half_width *= variance**0.5 / (value * (1 - value))
-    low, high = (1 / (1 + exp(-edge)) for edge in (centre - half_width, centre + half_width))
+    centre = log(value / (1 - value))
+    half_width = t_quantile(0.975, rarer_count - 1) * (variance**0.5 / (value * (1 - value)))
+    low, high = (1 / (1 + exp(-logit)) for logit in (centre - half_width, centre + half_width))
     return Interval(value, low, high, "DeLong, logit")
 
 
-def mean_error_rule(read: Callable[[Columns], Floats]) -> IntervalRule:
-    """Return the interval rule of the mean of the errors that `read` returns."""
+def mean_error_rule(errors_of: Callable[[Columns], Floats]) -> IntervalRule:
+    """Return the interval rule for the mean of the errors that `errors_of` returns."""
 
     def rule(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-        return _log_bootstrap(read(columns), groups, clusters)
+        return _log_bootstrap(errors_of(columns), groups, clusters)
 
     return rule
 
 
 def rms_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return the interval of a root mean square; empty if few errors dominate it, None over several folds."""
+    """Return the interval for a root mean square; empty if a few errors dominate it, None if there are several folds."""
     import numpy as np
 
     squares = columns.value**2
@@ -137,7 +133,10 @@ def rms_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int
 
 
 def _log_bootstrap(values: Floats, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return a studentised cluster bootstrap of the log of a mean of group means (Efron and Tibshirani 1993, 12.5)."""
+    """Return the interval for a mean of group means by a studentised cluster bootstrap of its logarithm.
+
+    Source: Efron and Tibshirani 1993, section 12.5.
+    """
     import numpy as np
 
     present = ~np.isnan(values)
@@ -150,7 +149,7 @@ def _log_bootstrap(values: Floats, groups: Sequence[str], clusters: Sequence[int
     np.add.at(sums, (cluster, group), values[present])
     np.add.at(sizes, (cluster, group), 1.0)
 
-    def reduce(multiplicities: Floats) -> tuple[float, float]:
+    def mean_and_error(multiplicities: Floats) -> tuple[float, float]:
         with np.errstate(divide="ignore", invalid="ignore"):
             weighted_sizes = multiplicities @ sizes
             means = (multiplicities @ sums) / weighted_sizes
@@ -158,19 +157,18 @@ def _log_bootstrap(values: Floats, groups: Sequence[str], clusters: Sequence[int
         value = float(means.mean())
         return value, float(np.sqrt((multiplicities * influence**2).sum() * count / max(1, count - 1)))
 
-    value, error = reduce(np.ones(count))
+    value, error = mean_and_error(np.ones(count))
     if count < 3 or not value > 0 or not error > 0:
         return None
-    random, ratios = np.random.default_rng(0), []
+    generator, t_values = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
-        resampled, spread = reduce(
-            np.bincount(random.integers(0, count, count), minlength=count).astype(float)
-        )
-        if resampled > 0 and spread > 0:
-            ratios.append((log(resampled) - log(value)) / (spread / resampled))
-    if len(ratios) < 0.8 * RESAMPLES:
+        indices = generator.integers(0, count, count)
+        resampled, resampled_error = mean_and_error(np.bincount(indices, minlength=count).astype(float))
+        if resampled > 0 and resampled_error > 0:
+            t_values.append((log(resampled) - log(value)) / (resampled_error / resampled))
+    if len(t_values) < 0.8 * RESAMPLES:
         return None
-    low, high = np.quantile(np.array(ratios), [0.025, 0.975])
+    low, high = np.quantile(np.array(t_values), [0.025, 0.975])
     scale, t = error / value, t_quantile(0.975, count - 1)
     upper_quantile, lower_quantile = max(-float(low), t), max(float(high), t)
     if (

@@ -31,7 +31,7 @@ class Scoring:
         *,
         ideal: Callable[[Sample, Prompt], str] | None = None,
     ) -> None:
-        """Prepare the scorers; `ideal` returns a reply with full marks, to tell whether a scorer or a reply is at fault."""
+        """Prepare the scorers; `ideal` returns a reply that must get full marks, on which only a broken scorer fails."""
         self._light = {name: s for name, s in scorers.items() if not _needs_await(s)}
         self._slow = {name: s for name, s in scorers.items() if _needs_await(s)}
         self._two_stage = {name: s for name, s in self._slow.items() if isinstance(s, TwoStage)}
@@ -41,18 +41,20 @@ class Scoring:
         self._pool = pool
         self._errata = errata
         self._ideal = ideal
-        for scorer in self._light.values():  # on the event loop a first import would hold up every call
+        for (
+            scorer
+        ) in self._light.values():  # later, the first import would block the event loop and every call
             if isinstance(scorer, Warm):
                 scorer.warm()
 
     @property
     def all_light(self) -> bool:
-        """Return whether `score_light` covers every scorer."""
+        """Return whether `score_light` applies every scorer."""
         return not self._slow
 
     def score_light(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Apply the light scorers synchronously."""
-        reply, removed = _with_short_white_space(without_hidden_text(reply))
+        reply, removed = _with_shortened_white_space(without_hidden_text(reply))
         scores = {
             name: self._apply_light(scorer, sample, prompt, reply) for name, scorer in self._light.items()
         }
@@ -73,9 +75,9 @@ class Scoring:
     ) -> dict[str, Score | Failure]:
         """Apply all scorers; heavy scorers run in worker processes, judges are awaited.
 
-        Judge verdicts of `earlier`, the previous scores of the same reply, are reused.
+        The judges' verdicts in `earlier`, the previous scores of the same reply, are reused.
         """
-        reply, removed = _with_short_white_space(without_hidden_text(reply))
+        reply, removed = _with_shortened_white_space(without_hidden_text(reply))
         scores = self.score_light(sample, prompt, reply)
         for name, scorer in self._slow.items():
             previous = earlier.get(name) if earlier else None
@@ -126,7 +128,7 @@ class Scoring:
     async def _mark_erratum(
         self, score: Score | Failure, erratum: Erratum, sample: Sample, prompt: Prompt, reply: Reply
     ) -> Score | Failure:
-        """Add the value under the corrected gold answer to a slow scorer's score, unless a judge has graded it."""
+        """Add the value under the corrected gold answer to a slow scorer's score, unless the scorer has a judge."""
         name = self._names[0]
         corrected: Score | Failure | None = None
         if erratum.kind == "gold" and name not in self._two_stage:
@@ -158,13 +160,13 @@ class Scoring:
     ) -> Score | Failure:
         try:
             with foreign_code(Crash):
-                if (staged := self._two_stage.get(name)) is not None:
+                if (two_stage := self._two_stage.get(name)) is not None:
                     if name in self._heavy_rules:
-                        rule_score = await self._apply_in_worker(staged.rule, sample, prompt, reply)
+                        rule_score = await self._apply_in_worker(two_stage.rule, sample, prompt, reply)
                     else:
-                        rule_score = _apply(staged.rule, sample, prompt, reply)
+                        rule_score = _apply(two_stage.rule, sample, prompt, reply)
                     return _checked_score(
-                        await staged.judge_after(sample, prompt, reply, rule_score, earlier)
+                        await two_stage.judge_after(sample, prompt, reply, rule_score, earlier)
                     )
                 if name in self._heavy:
                     return await self._score_in_worker(scorer, sample, prompt, reply)
@@ -210,8 +212,8 @@ def _with_erratum(
 def without_hidden_text(reply: Reply) -> Reply:
     """Return a reply without reasoning, and without text if a content filter stopped it.
 
-    Adapters and imports already remove reasoning; this is for stored replies with a reasoning tag that was unknown then.
-    A reply that ends inside its reasoning is truncated. The remaining text keeps its positions.
+    Adapters and imports already remove reasoning; this is for stored replies with a reasoning tag that was unknown when
+    they were stored. A reply that ends inside its reasoning is truncated. The remaining text keeps its positions.
     """
     if not reply.text:
         return reply
@@ -223,8 +225,8 @@ def without_hidden_text(reply: Reply) -> Reply:
     return structs.replace(reply, text=text, stop="length" if truncated else reply.stop)
 
 
-def _with_short_white_space(reply: Reply) -> tuple[Reply, RemovedRuns]:
-    """Return a reply without long runs of white space, which are slow for patterns, and the removed runs."""
+def _with_shortened_white_space(reply: Reply) -> tuple[Reply, RemovedRuns]:
+    """Return a reply without long runs of white space, which slow down patterns, and the removed runs."""
     text, removed = white_space.shorten_runs(reply.text)
     return (structs.replace(reply, text=text) if removed else reply), removed
 
@@ -261,7 +263,7 @@ def _apply(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Scor
 
 
 def _checked_score(result: object) -> Score:
-    """Raise ScorerError for a result that is not a Score: its record would make the run unreadable."""
+    """Return a scorer's result; raises ScorerError if it is not a Score, whose record would make the run unreadable."""
     if not isinstance(result, Score):
         raise ScorerError(f"the scorer returned {type(result).__name__}, not a Score")
     return result
@@ -270,5 +272,5 @@ def _checked_score(result: object) -> Score:
 def failure_record(stage: str, error: BaseException, *, attempts: int = 1) -> Failure:
     """Return an error as a Failure; `kind` is the name of its class in lower case."""
     kind = type(error).__name__.lower() if isinstance(error, EvalsError) else "crash"
-    text = str(error) if isinstance(error, EvalsError) else f"{type(error).__name__}: {error}"
-    return Failure(stage=stage, kind=kind, message=text[:2000], attempts=attempts)  # type: ignore[arg-type]
+    message = str(error) if isinstance(error, EvalsError) else f"{type(error).__name__}: {error}"
+    return Failure(stage=stage, kind=kind, message=message[:2000], attempts=attempts)  # type: ignore[arg-type]

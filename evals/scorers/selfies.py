@@ -33,9 +33,9 @@ class SelfiesMolecule(Molecule, frozen=True):
         reading = super().read(replace(reply, text=rewriting.text))
         if reading is None:
             return None
-        span = rewriting.original(reading)
-        could_go_on = reply.stop == "length" and span.end >= len(reply.text.rstrip())
-        return None if could_go_on else span
+        original = rewriting.original(reading)
+        may_be_incomplete = reply.stop == "length" and original.end >= len(reply.text.rstrip())
+        return None if may_be_incomplete else original
 
 
 def _smiles(gold: str) -> str:

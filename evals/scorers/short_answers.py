@@ -1,6 +1,6 @@
 """Score short answers about images: the rules of `upstream/vqa.py`, applied to the stated answer instead of the whole reply.
 
-"The answer is Paris." states Paris. The difference between both scores of a run is the cost of the answer format.
+"The answer is Paris." states Paris. The difference between a run's two scores is the cost of the answer format.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from msgspec import Struct
 from evals import extract
 from evals.extract.reading import Reading
 from evals.scorers import answers
-from evals.scorers.outcomes import unanswered, with_reading
+from evals.scorers.outcomes import partial_score, unanswered, with_reading
 from evals.scorers.upstream import vqa
-from evals.types import Prompt, Reply, Sample, Score, Verdict
+from evals.types import Prompt, Reply, Sample, Score
 
 
 class StatedShortAnswer(Struct, frozen=True):
     """Scores the stated answer: `vqa` by agreement with annotators, `text` by equal words, `anls` by edit distance.
 
-    The statement is tried with and without the explanation that follows it, a reply of one line also as a whole; the best
-    value counts.
+    The statement is tried with and without the explanation that follows it, and a reply of one line also as a whole; the
+    best value counts.
     """
 
     kind: Literal["vqa", "text", "anls"]
@@ -30,17 +30,14 @@ class StatedShortAnswer(Struct, frozen=True):
         """Score one reply."""
         reading = None if reply.stop == "filter" else _read_statement(reply)
         line = _single_line(reply)
-        stated = (*(reading.value if reading else ()), *((line,) if line else ()))
-        if not stated:
+        candidates = (*(reading.value if reading else ()), *((line,) if line else ()))
+        if not candidates:
             return unanswered(reply, "no answer stated")
-        golds = sample.targets
-        values = [self._value(golds, text) for text in stated]
+        values = [self._value(sample.targets, candidate) for candidate in candidates]
         value = max(values)
         if reading is None and not value:
             return unanswered(reply, "no answer stated")
-        verdict: Verdict = "right" if value == 1 else "graded" if value else "wrong"
-        score = Score(value=value, verdict=verdict, answer=stated[values.index(value)][:200])
-        return with_reading(reading, score) if reading else score
+        return with_reading(reading, partial_score(value, answer=candidates[values.index(value)][:200]))
 
     def _value(self, golds: tuple[str, ...], text: str) -> float:
         match self.kind:

@@ -1,8 +1,8 @@
 """Compare texts with a reference text: BLEU, ROUGE and METEOR for captions, edit distance for strings.
 
-Corpus BLEU is not a mean of sentence scores. Each reply therefore keeps its n-gram counts in `Score.parts`, and
-`CorpusBleu` sums them, which is exact under regrouping and bootstrap and needs no text. ROUGE comes from rouge-score
-(no stemming), METEOR from nltk. METEOR's synonym stage needs WordNet (`evals data wordnet` installs it from Debian's
+Corpus BLEU is not a mean of sentence scores. The n-gram counts of each reply are therefore stored in `Score.parts`, and
+`CorpusBleu` sums them, which is exact for any grouping or resample and needs no texts. ROUGE comes from rouge-score (no
+stemming), METEOR from nltk. METEOR's synonym stage needs WordNet (`evals data wordnet` installs it from Debian's
 `wordnet-base` and `wordnet-sense-index`, `python -m nltk.downloader wordnet` downloads it); without WordNet the other
 two stages are scored under the name `meteor_without_synonyms`.
 """
@@ -42,7 +42,7 @@ def bert_words(text: str) -> list[str]:
 
 
 def tokenize(text: str, tokens: Tokens) -> list[str]:
-    """Split a text into at most `MAX_TOKENS` tokens (five times as many if characters); `blanks` is `str.split`."""
+    """Split a text into at most `MAX_TOKENS` tokens (five times as many characters); `blanks` is `str.split`."""
     if tokens == "characters":
         return list(text[: MAX_TOKENS * 5])
     text = text[: MAX_TOKENS * 50]
@@ -61,7 +61,7 @@ def bleu_counts(answer: Sequence[str], gold: Sequence[str]) -> dict[str, float]:
 
 
 class CorpusBleu(Struct, frozen=True):
-    """BLEU over all replies at once, uniform weights up to `order`, no smoothing.
+    """BLEU over all replies at once, with uniform weights up to `order` and without smoothing.
 
     It equals sacrebleu's `smooth_method="none"` with one reference, and nltk's `corpus_bleu` if no text is empty. A
     missing outcome counts as the gold text (upper bound) or as a text of that length without a matching word (lower bound).
@@ -75,39 +75,39 @@ class CorpusBleu(Struct, frozen=True):
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the statistic; raises ValueError if no reply has text."""
-        return self._of(self._sums(points))
+        return self._bleu(self._sums(points))
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
-        """Return the statistic of a resample of clusters, taken by their indices."""
+        """Return a function from the indices of resampled clusters to the statistic."""
         import numpy as np
 
         sums = np.array([self._sums(points) for points in clusters])
-        return lambda indices: self._of((np.bincount(indices, minlength=len(sums)) @ sums).tolist())
+        return lambda indices: self._bleu((np.bincount(indices, minlength=len(sums)) @ sums).tolist())
 
     def _sums(self, points: Sequence[Point]) -> list[float]:
         """Return the number of replies, their length, their references' length, and matches and totals by n."""
-        rows = [row for point in points if (row := self._row(point))]
-        return [sum(column) for column in zip(*rows, strict=True)] or [0.0] * (3 + 2 * self.order)
+        counts = [reply_counts for point in points if (reply_counts := self._reply_counts(point))]
+        return [sum(column) for column in zip(*counts, strict=True)] or [0.0] * (3 + 2 * self.order)
 
-    def _row(self, point: Point) -> list[float] | None:
+    def _reply_counts(self, point: Point) -> list[float] | None:
         parts = point.parts
         if "bleu_length" not in parts:
             if point.verdict != "missing" and not self.silence:
                 return None
             parts = _substitute_counts(str(point.target).strip(), point, self.tokens)
         orders = range(1, self.order + 1)
-        match, total = ([parts[f"bleu_{quantity}{n}"] for n in orders] for quantity in ("match", "total"))
-        return [1.0, parts["bleu_length"], parts["bleu_reference"], *match, *total]
+        matches, totals = ([parts[f"bleu_{kind}{n}"] for n in orders] for kind in ("match", "total"))
+        return [1.0, parts["bleu_length"], parts["bleu_reference"], *matches, *totals]
 
-    def _of(self, sums: Sequence[float]) -> float:
-        count, length, reference, *counts = sums
+    def _bleu(self, sums: Sequence[float]) -> float:
+        count, length, reference_length, *counts = sums
         if not count:
-            raise ValueError("no reply holds a text")
-        match, total = counts[: self.order], counts[self.order :]
-        if not all(match):
+            raise ValueError("no reply contains text")
+        matches, totals = counts[: self.order], counts[self.order :]
+        if not all(matches):
             return 0.0
-        precision = sum(log(m / t) for m, t in zip(match, total, strict=True)) / self.order
-        return exp(precision + min(0.0, 1 - reference / length))
+        log_precision = sum(log(m / t) for m, t in zip(matches, totals, strict=True)) / self.order
+        return exp(log_precision + min(0.0, 1 - reference_length / length))
 
 
 def _substitute_counts(gold: str, point: Point, tokens: Tokens) -> dict[str, float]:
@@ -170,7 +170,7 @@ def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def _missing_packages() -> UsageError:
-    return UsageError(f"judging texts needs nltk and rouge-score: {install('chemistry')}")
+    return UsageError(f"scoring texts needs nltk and rouge-score: {install('chemistry')}")
 
 
 class _Lemma(NamedTuple):
@@ -194,19 +194,19 @@ class _Synset(NamedTuple):
 
 
 class _CachedWordNet:
-    """WordNet for METEOR with cached look-ups; nltk looks a word up every time."""
+    """WordNet for METEOR with cached look-ups; nltk itself caches none."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
         self.synsets = lru_cache(100_000)(self._synsets)
 
     def _synsets(self, word: str) -> list[_Synset]:
-        names = {lemma.name(): None for synset in self._reader.synsets(word) for lemma in synset.lemmas()}
-        return [_Synset(tuple(map(_Lemma, names)))]
+        synonyms = {lemma.name(): None for synset in self._reader.synsets(word) for lemma in synset.lemmas()}
+        return [_Synset(tuple(map(_Lemma, synonyms)))]
 
 
 class _NoSynonyms:
-    """A replacement for WordNet that knows no words."""
+    """A stand-in for WordNet that contains no words."""
 
     def synsets(self, word: str) -> list[Any]:
         """Return no synsets."""
@@ -229,7 +229,7 @@ def wordnet() -> Any:
 
 @lru_cache(1)
 def synonyms_available() -> bool:
-    """Return whether METEOR's synonym stage is available: WordNet's files exist (they are not read)."""
+    """Return whether METEOR's synonym stage is available: whether WordNet's files exist (they are not read)."""
     try:
         from nltk.data import find
     except ImportError:
@@ -244,10 +244,10 @@ def synonyms_available() -> bool:
 
 
 def meteor(answer: Sequence[str], gold: Sequence[str], *, synonyms: bool) -> float:
-    """Return METEOR of tokens with nltk's parameters (alpha 0.9, beta 3, gamma 0.5).
+    """Return METEOR for two lists of tokens with nltk's parameters (alpha 0.9, beta 3, gamma 0.5).
 
-    nltk's synonym stage looks up stems: "automobile" (stem "automobil") has no synonyms.
-    Raises UsageError if `synonyms` are requested and WordNet is not installed.
+    nltk's synonym stage looks up stems: "automobile" (stem "automobil") has no synonyms. Raises UsageError if `synonyms` are
+    requested and WordNet is not installed.
     """
     try:
         from nltk.translate.meteor_score import meteor_score
@@ -276,8 +276,8 @@ def _stemmer() -> _Stemmer:
 class Caption(Struct, frozen=True):
     """Scores a description by `headline`, 0 to 1; all other values are in the parts.
 
-    Parts: `meteor` (or `meteor_without_synonyms`), `rouge_1`, `rouge_2`, `rouge_l`, `bleu_*` counts. A text that
-    equals the gold text has the value 1 and the verdict `right`, although its METEOR is slightly below 1.
+    Parts: `meteor` (or `meteor_without_synonyms`), `rouge_1`, `rouge_2`, `rouge_l` and the counts `bleu_*`. A description
+    that equals the gold text has the value 1 and the verdict `right`, although its METEOR is slightly below 1.
     """
 
     headline: str = "rouge_l"

@@ -1,4 +1,4 @@
-"""Score tokenizers by the characters per token of a string.
+"""Score tokenizers by the number of characters per token.
 
 A reply of the `tokens:` adapter is `{"tokens": [n, ...]}`, one number per message of the prompt; a second message
 contains the tags alone.
@@ -66,7 +66,7 @@ def characters_per_token(points: Sequence[Point]) -> float:
 
 
 def characters_per_token_inside(points: Sequence[Point]) -> float:
-    """Return the compression ratio without the tags and the tokens of the tags alone."""
+    """Return the compression ratio without the tags and their tokens."""
     return _ratio_of_sums(points, "characters", "inner_tokens")
 
 

@@ -108,8 +108,8 @@ T = "variable"
     ]
     assert TextLocation("a.py", "T").text() == "variable"
     for place, said in (
-        (TextLocation("a.py", "A.f", 4), "A.f has 4 texts, not 5"),
-        (TextLocation("a.py", "A.g"), "there is no A.g"),
+        (TextLocation("a.py", "A.f", 4), "A.f has 4 texts, expected at least 5"),
+        (TextLocation("a.py", "A.g"), "does not define A.g"),
         (TextLocation("b.py", "f"), "cannot be parsed as Python"),
         (TextLocation("c.py", "f"), "does not contain vlmeval/c.py"),
     ):

@@ -168,7 +168,7 @@ def test_without_pip_or_without_an_index_the_way_out_is_said(
     monkeypatch.setattr(wheel, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (
-        "pip is not installed: `pip download --no-deps opencompass==0.5.4` elsewhere"
+        "pip is not installed: run `pip download --no-deps opencompass==0.5.4` elsewhere"
         in evals("data", "opencompass").complaint
     )
     pip = tmp_path / "pip3"

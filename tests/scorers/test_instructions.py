@@ -247,7 +247,7 @@ def test_what_the_mended_rule_accepts(name: str, text: str, arguments: dict[str,
     ("names", "arguments", "line"),
     [
         (["keywords:rhyme"], [{}], "no rule for the instruction 'keywords:rhyme'"),
-        (["keywords:frequency"], [{"keyword": "a", "frequency": 2}], "lacks its argument 'relation'"),
+        (["keywords:frequency"], [{"keyword": "a", "frequency": 2}], "lacks the argument 'relation'"),
         (
             ["keywords:frequency"],
             [{"keyword": "a", "frequency": 2, "relation": "most"}],

@@ -43,7 +43,7 @@ def test_four_accuracies(protocol: str, tmp_path: Path) -> None:
     ("instructions", "kwargs", "line"),
     [
         (["keywords:rhyme"], [{}], "ifeval: 7: no rule for the instruction 'keywords:rhyme'"),
-        (["keywords:existence"], [{"keywords": None}], "ifeval: 7: keywords:existence lacks its argument"),
+        (["keywords:existence"], [{"keywords": None}], "ifeval: 7: keywords:existence lacks the argument"),
     ],
 )
 def test_an_instruction_that_no_rule_knows_is_one_line(

@@ -9,13 +9,13 @@ import pytest
 
 from evals.data import Data
 from evals.errors import Waiting
-from evals.scorers.upstream.vlmevalkit import MATHVISION, MATHVISTA, Read
+from evals.scorers.upstream.vlmevalkit import MATHVISION, MATHVISTA, MathRule
 from evals.suites import mathvista, mmstar, sfe
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals
 from tests.support.tables import table
 
-VISTA, VISION = Read(lists=True), Read(lists=False)
+VISTA, VISION = MathRule(mathvista=True), MathRule(mathvista=False)
 WHOLE, DECIMAL, LIST = ({"answer_type": kind} for kind in ("integer", "float", "list"))
 CHOICES = ("larger", "no", "smaller")
 
@@ -40,7 +40,7 @@ CHOICES = ("larger", "no", "smaller")
     ],
 )
 def test_answers_are_read_as_upstream_does(
-    rule: Read, sample: Sample, text: str, value: float | None
+    rule: MathRule, sample: Sample, text: str, value: float | None
 ) -> None:
     assert rule(sample, Prompt(), Reply(text=text)).value == value
 
@@ -57,7 +57,7 @@ def test_answers_are_read_as_upstream_does(
     ],
 )
 def test_what_a_judge_copied_is_scored_by_the_same_rule(
-    rule: Read, sample: Sample, found: str, verdict: str
+    rule: MathRule, sample: Sample, found: str, verdict: str
 ) -> None:
     assert rule.take(sample, Prompt(), Reply(text="..."), found).verdict == verdict
 

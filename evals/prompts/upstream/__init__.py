@@ -5,9 +5,9 @@ is missing, or its prompts cannot be read, the suite's own prompts replace them 
 appended, which is a separate protocol.
 
 Templates are filled as OpenCompass 0.5.4 does (opencompass/openicl/icl_prompt_template.py, utils/prompt.py,
-models/base_api.py): column by column, so that a `{A}` in a question becomes option A. A system turn with a fallback role
-is merged into the user turn that follows it; one without a fallback is sent as a system message. A final assistant turn
-is dropped.
+models/base_api.py): column by column, so that a literal `{A}` in a question is replaced by option A. A system turn with a
+fallback role is merged into the user turn that follows it; one without a fallback role is sent as a system message. A
+final assistant turn is dropped.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
     file: str = ""
     """Path in the wheel, relative to `Wheel.folder`."""
     prompt_path: str = ""
-    """Variable and keys of the prompt template."""
+    """Variable and keys of the prompt template, joined by dots."""
     judge_path: str = ""
-    """Variable and keys of the judge's template; empty: our own judge template is used."""
+    """Variable and keys of the judge's template; if empty, our own judge template is used."""
     loop_values: tuple[tuple[str, str], ...] = ()
     """Loop variables of the file, with the value of the selected iteration."""
     columns: Callable[[Sample, Prompt, str], Row] | None = None
-    """(sample, prompt, question) -> the columns of upstream's loader, in upstream's order."""
+    """(sample, prompt, question) -> the columns that upstream's loader returns, in upstream's order."""
     gold_column: str = ""
     """The column with the gold answer; left empty in prompts for the model."""
     kind: Literal["verdict", "number", "option", "points"] = "verdict"
@@ -51,11 +51,11 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """Return the names of package and file."""
+        """Return the package and the file."""
         return f"{self.wheel.package} {self.file}"
 
     def missing_file(self) -> str:
-        """Return why the file cannot be read, and a remedy; empty if it can be read or is not needed."""
+        """Return why the file cannot be read, and a remedy; empty if it can be read or no file is needed."""
         return wheel.fault(self.wheel) if self.file else ""
 
     def fault(self) -> str:
@@ -63,7 +63,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         return self.unavailable or self.missing_file()
 
     def card(self) -> dict[str, str]:
-        """Return the description of the prompts' origin for a run's card."""
+        """Return the origin of the prompts for a run's card."""
         file = f"{self.wheel.folder}{self.file}"
         facts = {"package": self.wheel.package, "wheel_sha256": self.wheel.sha256, "file": file}
         facts["file_sha256"] = sha256_of(wheel.read(self.wheel, file))
@@ -132,7 +132,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
 
 
 NO_FALLBACK = "SYSTEM alone"
-"""Role of a system turn that has no fallback."""
+"""Role of a system turn that has no fallback role."""
 
 
 def opencompass_prompts(
@@ -145,18 +145,18 @@ def opencompass_prompts(
     columns: Callable[[Sample, Prompt, str], Row] | None = None,
     **options: Any,
 ) -> UpstreamPrompts:
-    """Return the prompts of an OpenCompass config; `prompt_path` and `judge_path` locate the parts with the templates.
+    """Return the prompts of an OpenCompass config; `prompt_path` and `judge_path` lead to its `prompt_template` entries.
 
     The default `columns` are `question_column`, a letter for each option as shown, and `gold_column`.
     """
 
-    def default_columns(sample: Sample, prompt: Prompt, text: str) -> Row:
+    def default_columns(sample: Sample, prompt: Prompt, question: str) -> Row:
         order = prompt.order or range(len(sample.choices))
         shown = {letter: sample.choices[i] for letter, i in zip(LETTERS, order, strict=False)}
-        return {question_column: text, **shown, gold_column: prompt.shown_letter(str(sample.target))}
+        return {question_column: question, **shown, gold_column: prompt.shown_letter(str(sample.target))}
 
     prompt_path, judge_path = (
-        part and f"{part}.prompt_template.template" for part in (prompt_path, judge_path)
+        path and f"{path}.prompt_template.template" for path in (prompt_path, judge_path)
     )
     return UpstreamPrompts(
         file=file,
@@ -171,7 +171,7 @@ def opencompass_prompts(
 def unavailable_prompts(prompts: str) -> UpstreamPrompts:
     """Return a placeholder for prompts that no supported package contains; only the reworded protocol can be run."""
     return UpstreamPrompts(
-        wheel=VLMEVALKIT, unavailable=f"{prompts} is not in a package that evals reads prompts from"
+        wheel=VLMEVALKIT, unavailable=f"{prompts} is not in any package from which evals reads prompts"
     )
 
 
@@ -224,7 +224,7 @@ def _turns(
 
 
 def _checked_turns(template: Any, source: str) -> tuple[tuple[str, str], ...]:
-    """Return a template's turns; raises DataError for an unknown structure."""
+    """Return role and text of each turn of a template; raises DataError if its structure is unknown."""
     if not isinstance(template, dict) or not {"round"} <= set(template) <= {"begin", "round"}:
         raise DataError(f"{source} is not a template of the form {{begin, round}}")
     turns = (

@@ -1,8 +1,8 @@
-"""Evaluate values of a Python file without running it: literals, names assigned in the file, one iteration of a loop.
+"""Evaluate variables of a Python file without running it.
 
-Supported are literals, `dict(...)`, names, subscripts, `+`, `.strip()`, `.format(name=...)` and f-strings of these. If the
-requested value depends on anything else, a DataError names file and line; other statements are skipped, and the names
-that they may have changed are unknown afterwards.
+Supported are literals, `dict(...)`, names assigned in the file, subscripts, `+`, `.strip()`, `.format(name=...)`, f-strings
+of these, and one iteration of a loop. If the requested value depends on anything else, a DataError names file and line.
+Other statements are skipped, and the names that they may have changed are unknown afterwards.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Deferred(NamedTuple):
 
 
 def evaluate(source: str, path: str, *, file: str, loop_values: Mapping[str, str]) -> Any:
-    """Return the final value at `path`: a variable and keys in it, joined by dots.
+    """Return the final value at `path`, a variable and its nested keys joined by dots; raises DataError.
 
-    `loop_values`: loop variable -> value of the selected iteration. Raises DataError.
+    `loop_values`: loop variable -> its value in the selected iteration.
     """
     try:
         tree = ast.parse(source)
@@ -37,7 +37,7 @@ def evaluate(source: str, path: str, *, file: str, loop_values: Mapping[str, str
     variable, *keys = path.split(".")
     deferred = names.get(variable)
     for key in keys:
-        deferred = deferred and reader.entry(deferred, key)
+        deferred = deferred and reader.lookup(deferred, key)
     if deferred is None:
         raise DataError(f"{file}: cannot read {path}")
     return reader.evaluate(deferred)
@@ -56,36 +56,37 @@ class _Reader:
                 case ast.For(target=ast.Name(id=name), orelse=[]):
                     names.pop(name, None)
                     if name in self.loop_values:
-                        names[name] = self._iteration(statement, name, names)
+                        names[name] = self._selected_value(statement, name, names)
                     self.walk(statement.body, names)
                 case ast.For(target=ast.Tuple(), orelse=[]):
                     for name in _bound_names(statement.target):
                         names.pop(name, None)
                     self.walk(statement.body, names)
-                case ast.If(test=test) if (condition := self._branch(Deferred(test, names))) is not None:
+                case ast.If(test=test) if (condition := self._condition(Deferred(test, names))) is not None:
                     self.walk(statement.body if condition else statement.orelse, names)
                 case _:
                     for name in _bound_names(statement):
                         names.pop(name, None)
 
-    def _iteration(self, loop: ast.For, name: str, names: dict[str, Deferred]) -> Deferred:
+    def _selected_value(self, loop: ast.For, name: str, names: dict[str, Deferred]) -> Deferred:
+        """Return the value of a loop's variable in the selected iteration."""
         value = self.loop_values[name]
         if value not in self.evaluate(Deferred(loop.iter, dict(names))):
             raise self._error(loop, f"{name} is never {value!r}")
         return Deferred(ast.copy_location(ast.Constant(value), loop), {})
 
-    def _branch(self, test: Deferred) -> bool | None:
-        """Return whether a condition holds; None: it cannot be evaluated."""
+    def _condition(self, test: Deferred) -> bool | None:
+        """Return whether a condition is true; None if it cannot be evaluated."""
         try:
             return bool(self.evaluate(test))
         except DataError:
             return None
 
-    def entry(self, deferred: Deferred, key: str) -> Deferred | None:
-        """Return the value of a key, without evaluating the others."""
+    def lookup(self, deferred: Deferred, key: str) -> Deferred | None:
+        """Return the value of a dictionary's key, without evaluating other keys; None if there is no such key."""
         match deferred.node:
             case ast.Name(id=name) if name in deferred.names:
-                return self.entry(deferred.names[name], key)
+                return self.lookup(deferred.names[name], key)
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords):
                 pairs: list[tuple[Any, ast.expr]] = [(k.arg, k.value) for k in keywords]
             case ast.Dict(keys=keys, values=values):
@@ -94,7 +95,7 @@ class _Reader:
                     for k, v in zip(keys, values, strict=True)
                 ]
             case _:
-                raise self._error(deferred.node, f"is not a dictionary that could hold {key}")
+                raise self._error(deferred.node, f"not a dictionary, so it cannot contain {key}")
         node = next((node for name, node in reversed(pairs) if name == key), None)
         return None if node is None else Deferred(node, deferred.names)
 
@@ -143,17 +144,17 @@ class _Reader:
         raise self._error(node, f"{ast.unparse(node)[:60]!r} is not built from literals of this file")
 
     def _format(self, template: Deferred, keywords: Sequence[ast.keyword]) -> str:
-        """Return `template.format(name=text)`; fields other than plain names are not supported."""
-        texts = {k.arg: self.evaluate(Deferred(k.value, template.names)) for k in keywords}
+        """Return `template.format(name=value)`; fields other than plain names are not supported."""
+        values = {k.arg: self.evaluate(Deferred(k.value, template.names)) for k in keywords}
         pieces = []
         for literal, field, format_spec, conversion in Formatter().parse(self.evaluate(template)):
-            if field is not None and (field not in texts or format_spec or conversion):
+            if field is not None and (field not in values or format_spec or conversion):
                 raise self._error(template.node, f"the field {field!r:.40} is not supported")
-            pieces.append(literal + ("" if field is None else str(texts[field])))
+            pieces.append(literal + ("" if field is None else str(values[field])))
         return "".join(pieces)
 
     def _f_string_part(self, part: Deferred) -> Any:
-        """Return one piece of an f-string; formats and conversions are not supported."""
+        """Return the value of one part of an f-string; format specifications and conversions are not supported."""
         match part.node:
             case ast.FormattedValue(value=operand, conversion=-1, format_spec=None):
                 return self.evaluate(Deferred(operand, part.names))
@@ -177,12 +178,13 @@ def _bound_names(statement: ast.AST) -> Iterator[str]:
                 yield name
             case ast.Attribute() | ast.Subscript():
                 if isinstance(node.ctx, ast.Store | ast.Del):
-                    yield from _root(node)
+                    yield from _root_name(node)
             case ast.Call(func=ast.Attribute() as method):
-                yield from _root(method)
+                yield from _root_name(method)
 
 
-def _root(node: ast.expr) -> Iterator[str]:
+def _root_name(node: ast.expr) -> Iterator[str]:
+    """Yield `a` for `a.b[c].d`; nothing if the chain does not start at a name."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     if isinstance(node, ast.Name):

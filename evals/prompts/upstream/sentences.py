@@ -1,8 +1,8 @@
 """VLMEvalKit's own prompts, which are string constants within its functions: read from its wheel, never executed.
 
-VLMEvalKit's prompts are question and options in a fixed layout, with one or two sentences of instruction. The suite builds
-the layout with sentences of ours; a protocol with upstream's prompts replaces each of them by the one in the wheel. The
-prompt of a judge that selects the closest option or awards points is read in the same way.
+VLMEvalKit's prompts consist of question and options in a fixed layout, and one or two sentences of instructions. The suite
+builds the layout with sentences of its own; a protocol with upstream's prompts replaces each of them with the one in the
+wheel. The prompts of judges that select the closest option or award points are read in the same way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TextLocation(NamedTuple):
     scope: str
     """Qualified name of a function, or name of a variable."""
     number: int = 0
-    """Position among the string constants of the scope, from 0, without docstrings."""
+    """Position among the string constants of the scope, from 0; docstrings are not counted."""
 
     def text(self) -> str:
         """Return the text; raises DataError."""
@@ -39,17 +39,17 @@ class TextLocation(NamedTuple):
 
 
 class Replacement(Struct, frozen=True, kw_only=True):
-    """A sentence of ours, and the upstream texts that replace it."""
+    """A sentence of our own prompts, and the upstream texts that replace it."""
 
     own_text: str
     upstream_texts: tuple[TextLocation, ...]
     group_placeholder: str = ""
-    """Placeholder of the sample's group in both texts, with braces."""
+    """Placeholder for the sample's group in both texts, with braces."""
     strip: bool = False
     """Whether upstream strips the joined text."""
 
     def apply(self, text: str, sample: Sample) -> str:
-        """Replace the last occurrence of our sentence in a text."""
+        """Replace the last occurrence of our sentence in `text`."""
         own, upstream = self.own_text, joined_text(self.upstream_texts)
         upstream = upstream.strip() if self.strip else upstream
         if self.group_placeholder:
@@ -64,20 +64,22 @@ def joined_text(locations: tuple[TextLocation, ...]) -> str:
 
 
 class SentencePrompts(UpstreamPrompts, frozen=True, kw_only=True):
-    """The replacements in a suite's prompts."""
+    """A suite's own prompts with some sentences replaced by upstream's."""
 
     replacements: tuple[Replacement, ...]
     judge: tuple[TextLocation, ...] = ()
-    """The judge prompt, followed by the line above its options."""
+    """The judge prompt, followed by the line above the options if the judge selects one."""
 
     @property
     def source(self) -> str:
-        """Return the names of package and file, of the judge prompt if there is one."""
+        """Return the package and the file of the judge prompt, or of the prompts if there is no judge prompt."""
         return f"{self.wheel.package} {self.judge[0].file if self.judge else self.file}"
 
     def card(self) -> dict[str, str]:
-        """Return the description of the prompts' origin for a run's card."""
-        prompts = tuple(text for replacement in self.replacements for text in replacement.upstream_texts)
+        """Return the origin of the prompts for a run's card."""
+        prompts = tuple(
+            location for replacement in self.replacements for location in replacement.upstream_texts
+        )
         facts = {"package": VLMEVALKIT.package, "wheel_sha256": VLMEVALKIT.sha256}
         for name, file_key, locations in (("asks", "file", prompts), ("judges", "judges_file", self.judge)):
             if locations:
@@ -88,7 +90,7 @@ class SentencePrompts(UpstreamPrompts, frozen=True, kw_only=True):
         return facts
 
     def sha256(self, path: str) -> str:
-        """Return the hash of the judge prompt."""
+        """Return the hash of the judge prompt; `path` is not used."""
         return sha256_of(joined_text(self.judge).encode())
 
     def prompter(self, own_prompter: Prompter) -> Prompter:
@@ -145,11 +147,11 @@ def _text(file: str, scope: str, index: int) -> str:
     for part in scope.split("."):
         definitions = [child for child in ast.iter_child_nodes(node) if _defined_name(child) == part]
         if not definitions:
-            raise DataError(f"{name}: there is no {scope}")
+            raise DataError(f"{name} does not define {scope}")
         node = definitions[-1]
     texts = _string_constants(node)
     if index >= len(texts):
-        raise DataError(f"{name}: {scope} has {len(texts)} texts, not {index + 1}")
+        raise DataError(f"{name}: {scope} has {len(texts)} texts, expected at least {index + 1}")
     return texts[index]
 
 
@@ -187,7 +189,7 @@ def sentence_prompts(
     judge: tuple[TextLocation, ...] = (),
     kind: Literal["option", "points"] = "option",
 ) -> SentencePrompts:
-    """Return upstream's prompts as replacements in a suite's own; without `judge`, no judge prompt is replaced."""
+    """Return a suite's own prompts with these replacements; without `judge`, our own judge prompt is used."""
     return SentencePrompts(
         wheel=VLMEVALKIT,
         file=replacements[0].upstream_texts[0].file,

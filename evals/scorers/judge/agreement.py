@@ -1,4 +1,4 @@
-"""Agreement of a judge with a rule or with people, and scores corrected for its errors.
+"""Agreement of a judge with a rule or with people, and scores corrected for the judge's errors.
 
 Rogan-Gladen 1978 (doi 10.1093/oxfordjournals.aje.a112510); prediction-powered inference with its tuned weight
 (Angelopoulos et al., arXiv 2301.09633 and 2311.01453).
@@ -31,7 +31,7 @@ class Agreement(Struct, frozen=True, kw_only=True):
 
     n: int
     kappa: tuple[float, float | None, float | None] | None
-    """Cohen's kappa; None if either gives one verdict only."""
+    """Cohen's kappa; None if it is undefined."""
     wrongly_right: tuple[float, float, float] | None
     """Share of the replies rated wrong by the other rater that the judge calls right."""
     wrongly_wrong: tuple[float, float, float] | None
@@ -43,14 +43,14 @@ def kappa(pairs: Sequence[RatedPair]) -> float:
     total = sum(p.weight for p in pairs)
     if not total:
         raise ValueError("no pairs")
-    agreeing_weight = sum(p.weight for p in pairs if p.first == p.judge) / total
+    observed = sum(p.weight for p in pairs if p.first == p.judge) / total
     first_rate, judge_rate = (
         sum(p.weight for p in pairs if getattr(p, f)) / total for f in ("first", "judge")
     )
     chance = first_rate * judge_rate + (1 - first_rate) * (1 - judge_rate)
     if chance >= 1:
-        raise ValueError("one verdict only")
-    return (agreeing_weight - chance) / (1 - chance)
+        raise ValueError("all verdicts are the same")
+    return (observed - chance) / (1 - chance)
 
 
 def agreement(pairs: Sequence[RatedPair]) -> Agreement:
@@ -60,22 +60,23 @@ def agreement(pairs: Sequence[RatedPair]) -> Agreement:
         kappa_interval = (interval.value, interval.low, interval.high)
     except ValueError:
         kappa_interval = None
-    wrong = [p.judge for p in pairs if not p.first]
-    right = [not p.judge for p in pairs if p.first]
     return Agreement(
-        n=len(pairs), kappa=kappa_interval, wrongly_right=_rate(wrong), wrongly_wrong=_rate(right)
+        n=len(pairs),
+        kappa=kappa_interval,
+        wrongly_right=_rate([p.judge for p in pairs if not p.first]),
+        wrongly_wrong=_rate([not p.judge for p in pairs if p.first]),
     )
 
 
-def _rate(hits: Sequence[bool]) -> tuple[float, float, float] | None:
-    if not hits:
+def _rate(errors: Sequence[bool]) -> tuple[float, float, float] | None:
+    if not errors:
         return None
-    interval = stats.wilson(sum(hits), len(hits))
+    interval = stats.wilson(sum(errors), len(errors))
     return interval.value, interval.low or 0.0, interval.high if interval.high is not None else 1.0
 
 
 def pairs_of(scores: Iterable[Score], *, audit: float) -> list[RatedPair]:
-    """Return the replies rated by rule and judge; an audited one is weighted by the inverse of the audit share."""
+    """Return the verdicts of rule and judge on replies with both; audited replies are weighted by 1 / `audit`."""
     return [
         RatedPair(
             s.parts["rule"] == 1.0, s.parts["judge"] == 1.0, 1 / audit if s.parts["rule"] == 1.0 else 1.0
@@ -105,18 +106,18 @@ def rogan_gladen(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Correct
         raise UsageError("Rogan-Gladen needs verdicts, and labels of both kinds")
     p, tpr = sum(judged) / len(judged), sum(right) / len(right)
     tnr = 1 - sum(wrong) / len(wrong)
-    power = tpr + tnr - 1
-    if power <= 0.05:
+    youden_index = tpr + tnr - 1
+    if youden_index <= 0.05:
         raise UsageError(
-            f"the judge tells right from wrong hardly better than chance (TPR + TNR - 1 = {power:.2f})"
+            f"the judge distinguishes right from wrong hardly better than chance (TPR + TNR - 1 = {youden_index:.2f})"
         )
-    value = (p + tnr - 1) / power
+    value = (p + tnr - 1) / youden_index
     variance = (
         _variance(p, len(judged))
         + value**2 * _variance(tpr, len(right))
         + (1 - value) ** 2 * _variance(tnr, len(wrong))
-    ) / power**2
-    return _clipped(value, sqrt(variance), "Rogan-Gladen, delta method")
+    ) / youden_index**2
+    return _clipped_interval(value, sqrt(variance), "Rogan-Gladen, delta method")
 
 
 def _variance(share: float, n: int) -> float:
@@ -126,34 +127,34 @@ def _variance(share: float, n: int) -> float:
 
 
 def ppi(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Corrected:
-    """Return the prediction-powered share of right answers from labels of some replies and verdicts on the others.
+    """Return the prediction-powered share of right answers from labels for some replies and verdicts on the others.
 
     theta = mean_N(lambda f) + mean_n(y - lambda f); `judged` are the N verdicts without a label. Raises UsageError
-    with fewer than two labels.
+    if there are fewer than two of either.
     """
     import numpy as np
 
     n, unlabelled_count = len(labels), len(judged)
     if n < 2 or unlabelled_count < 2:
-        raise UsageError("prediction-powered inference needs two labels and two verdicts at least")
+        raise UsageError("prediction-powered inference needs at least two labels and two other verdicts")
     y = np.array([p.first for p in labels], dtype=float)
     f = np.array([p.judge for p in labels], dtype=float)
     verdicts = np.array(judged, dtype=float)
-    spread = float(np.concatenate([f, verdicts]).var(ddof=1))
-    weight = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + n / unlabelled_count) * spread) if spread else 0.0
+    variance = float(np.concatenate([f, verdicts]).var(ddof=1))
+    weight = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + n / unlabelled_count) * variance) if variance else 0.0
     weight = min(1.0, max(0.0, weight))
     value = weight * float(verdicts.mean()) + float((y - weight * f).mean())
     error = sqrt(
         weight**2 * float(verdicts.var(ddof=1)) / unlabelled_count + float((y - weight * f).var(ddof=1)) / n
     )
-    return _clipped(
+    return _clipped_interval(
         value,
         max(error, sqrt(_variance(float(y.mean()), n + unlabelled_count))),
         f"PPI++, lambda {weight:.2f}",
     )
 
 
-def _clipped(value: float, error: float, method: str) -> Corrected:
+def _clipped_interval(value: float, error: float, method: str) -> Corrected:
     z = stats.z_quantile(0.975)
-    low, high = (min(1.0, max(0.0, edge)) for edge in (value - z * error, value + z * error))
+    low, high = (min(1.0, max(0.0, bound)) for bound in (value - z * error, value + z * error))
     return Corrected(value=min(1.0, max(0.0, value)), low=low, high=high, method=method)

@@ -2,7 +2,7 @@
 
 Its templates are in `templates/`: a line `allowed:` with the verdicts, then the prompt. A verdict is read from a single
 JSON object that contains the case id, a hash of question, reference and candidate, so that a candidate cannot contain a
-valid verdict on itself. For any other reply the judge is called again, and finally the scorer fails.
+valid verdict on itself. After any other reply the judge is called again; after the last attempt the scorer fails.
 """
 
 from __future__ import annotations
@@ -93,10 +93,9 @@ def template(name: str) -> Template:
     text = (files("evals.scorers.judge") / "templates" / f"{name}.md").read_text(encoding="utf-8")
     header, _, prompt_text = text.partition("\n\n")
     allowed = tuple(header.removeprefix("allowed:").split())
-    digest = sha256(text.encode()).hexdigest()
     if allowed[0] in KINDS:
-        return Template(name=name, allowed=(), kind=allowed[0], text=prompt_text, sha256=digest)  # type: ignore[arg-type]
-    return Template(name=name, allowed=allowed, text=prompt_text, sha256=digest)
+        return Template(name=name, allowed=(), kind=allowed[0], text=prompt_text, sha256=digest(text))  # type: ignore[arg-type]
+    return Template(name=name, allowed=allowed, text=prompt_text, sha256=digest(text))
 
 
 def upstream_template(name: str, kind: Literal["verdict", "number", "option", "points"]) -> Template:
@@ -130,7 +129,7 @@ class Judge:
     async def decide(
         self, judge_template: Template, question: str, reference: str, candidate: str
     ) -> tuple[str | float, Judgement]:
-        """Fill a template, and call the judge until it gives a verdict."""
+        """Fill a template, and call the judge until its reply contains a verdict."""
         return await self.ask_until_verdict(
             judge_template, *judge_template.fill(question, reference, candidate)
         )
@@ -138,7 +137,7 @@ class Judge:
     async def ask_until_verdict(
         self, judge_template: Template, text: str, case: str
     ) -> tuple[str | float, Judgement]:
-        """Call the judge until it gives a verdict; raises Unreadable, or ScorerError if the calls fail."""
+        """Call the judge until its reply contains a verdict; raises Unreadable, or ScorerError if the calls fail."""
         usage, answer = Usage(), ""
         async with self._semaphore:
             for attempt, temperature in enumerate(RETRY_TEMPERATURES, 1):
@@ -155,11 +154,11 @@ class Judge:
                     )
         tokens = f"{usage.input or 0} + {usage.output or 0} tokens"
         raise Unreadable(
-            f"no verdict of {self.spec} in {len(RETRY_TEMPERATURES)} tries ({tokens}); the last: {answer[:1000]!r}"
+            f"no verdict from {self.spec} in {len(RETRY_TEMPERATURES)} attempts ({tokens}); last reply: {answer[:1000]!r}"
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:
-        """Call the judge with retries of transient errors; raises UsageError if it has never replied."""
+        """Call the judge, with retries after transient errors; raises UsageError if it has never replied."""
         for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
             self.calls += 1
             extra = self.sampling.extra | (schema if self._constrained else {})
@@ -173,7 +172,7 @@ class Judge:
                     reply = await self.model.reply(ask(text), sampling)
             except Rejected as error:
                 if not self._constrained:
-                    raise ScorerError(f"the judge refuses: {error}") from error
+                    raise ScorerError(f"the judge's server rejects the request: {error}") from error
                 self._constrained = False  # it probably does not support `response_format`
             except (Transient, TimeoutError) as error:
                 if attempt == MAX_CALL_ATTEMPTS:
@@ -207,7 +206,7 @@ class Judge:
 
 
 def digest(text: str) -> str:
-    """Return the hash of a prompt as sent."""
+    """Return the SHA-256 of a text, such as a prompt as sent."""
     return sha256(text.encode()).hexdigest()
 
 
@@ -221,6 +220,6 @@ def _add_usage(first: Usage, second: Usage) -> Usage:
 
 
 def question_of(sample: Sample, prompt: Prompt) -> str:
-    """Return the question as the model saw it, or the sample's question for a reply that was recorded elsewhere."""
+    """Return the question as the model saw it, or the sample's question if the prompt was not recorded."""
     text = "\n\n".join(plain_text(message.parts) for message in prompt.messages)
     return text or plain_text(sample.question) or "(not recorded)"

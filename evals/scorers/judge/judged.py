@@ -12,8 +12,9 @@
 * `points`: the judge awards 0 to 9 points to every reply, divided by 9 for the score; the rule's score is recorded too.
 
 The prompt is one of our templates (`form`) or, if the protocol is defined by it, upstream's prompt (`upstream`), whose
-verdict is the letter A or B, or its name. OpenCompass instead reads the first A or B anywhere, and counts CORRECT, which
-its prompt also allows, as wrong. Upstream's prompt does not protect against instructions in a reply; ours does.
+verdict is the letter A or B, or the word that it stands for. OpenCompass instead reads the first A or B anywhere, and counts
+CORRECT, which its prompt also allows, as wrong. Upstream's prompt does not protect against instructions in a reply; ours
+does.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from evals.scorers.outcomes import no_answer, unanswered_verdict
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Scorer, Verdict
 
 AUDIT_SHARE = 0.1
-"""Share of the replies called right by the rule that a cascade sends to the judge too."""
+"""Share of the replies called right by the rule that a cascade also sends to the judge."""
 
 
 class ExtractionRule(Protocol):
@@ -55,7 +56,7 @@ class ExtractionRule(Protocol):
 
 
 class Judged(Struct, frozen=True, kw_only=True):
-    """Scores by a judge model; without one, replies that the rule does not decide stay without a verdict."""
+    """Scores with a rule and a judge model; without the model, replies that the rule does not decide get no verdict."""
 
     rule: Scorer
     mode: Literal["whole", "cascade", "rest", "read", "points"] = "cascade"
@@ -67,8 +68,8 @@ class Judged(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Return rule, mode and the template's hash: a change of any of them is visible in a run's card."""
-        words = f"{self.name}@{template(self.form).sha256[:8]}" if self.upstream is None else self.name
-        return f"{type(self).__name__}({self.rule!r}, {self.mode}, {words}, audit={self.audit})"
+        prompt = f"{self.name}@{template(self.form).sha256[:8]}" if self.upstream is None else self.name
+        return f"{type(self).__name__}({self.rule!r}, {self.mode}, {prompt}, audit={self.audit})"
 
     @property
     def name(self) -> str:
@@ -114,14 +115,14 @@ class Judged(Struct, frozen=True, kw_only=True):
     ) -> Score:
         """Call the judge after the rule; verdicts in `earlier`, the previous score of the same reply, are reused.
 
-        Raises Waiting without a judge, Unreadable if it gives no verdict.
+        Raises Waiting if there is no judge, Unreadable if the judge's reply contains no verdict.
         """
         if reply.stop == "filter" or not reply.text.strip():
             if self.mode == "read":
                 return cast("Score", self.rule(sample, prompt, structs.replace(reply, text="")))
             return no_answer(reply, "no text to judge")
-        rule_score = self._decided(first)
-        if rule_score is not None and not self.audited(sample):
+        rule_score = self._final_rule_score(first)
+        if rule_score is not None and not self.is_audited(sample):
             return rule_score
         try:
             verdict, judgement = await self._verdict(sample, prompt, reply, earlier)
@@ -136,7 +137,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             return self._score_of_extraction(rule_score, extracted_score, judgement)
         return self._score_of_verdicts(reply, first, verdict, judgement)
 
-    def _decided(self, first: Score | Failure) -> Score | None:
+    def _final_rule_score(self, first: Score | Failure) -> Score | None:
         """Return the rule's score if a judge cannot change it, else None."""
         if not isinstance(first, Score):
             return None
@@ -144,7 +145,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             return None if first.value is None else first
         return first if self.mode == "cascade" and first.verdict == "right" else None
 
-    def audited(self, sample: Sample) -> bool:
+    def is_audited(self, sample: Sample) -> bool:
         """Return whether the judge grades this reply although the rule has decided it."""
         return rng("audit", sample.id).random() < self.audit
 
@@ -153,7 +154,7 @@ class Judged(Struct, frozen=True, kw_only=True):
     ) -> tuple[str | float, Judgement]:
         question = question_of(sample, prompt)
         if self.upstream is not None:
-            return await self._with_prompts(self.upstream, sample, prompt, reply, earlier)
+            return await self._upstream_verdict(self.upstream, sample, prompt, reply, earlier)
         judge_template = template(self.form)
         if judge_template.kind == "option":
             shown_options = cast("ExtractionRule", self.rule).options(sample, prompt)
@@ -162,7 +163,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             gold = reference_text(sample, prompt)
         return await self.ask(judge_template, question, gold, reply.text, earlier)
 
-    async def _with_prompts(
+    async def _upstream_verdict(
         self,
         prompts: UpstreamPrompts,
         sample: Sample,
@@ -170,7 +171,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         reply: Reply,
         earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
-        """Return the verdict on upstream's prompt; if the prompt is not available, the recorded one."""
+        """Return the verdict under upstream's prompt, or the recorded verdict if the prompt is not available."""
         if why := prompts.missing_file():
             if verdict := _reused_verdict(self.prompt_template, self.judge, earlier, None):
                 return verdict
@@ -178,10 +179,8 @@ class Judged(Struct, frozen=True, kw_only=True):
         shown_options = (
             cast("ExtractionRule", self.rule).options(sample, prompt) if prompts.kind == "option" else ()
         )
-        judge_template, candidate = (
-            self.prompt_template.with_options(len(shown_options)),
-            reply.text[-MAX_CANDIDATE_CHARS:],
-        )
+        judge_template = self.prompt_template.with_options(len(shown_options))
+        candidate = reply.text[-MAX_CANDIDATE_CHARS:]
         text = prompts.judge_prompt(
             sample, prompt, question_of(sample, prompt), candidate, options(shown_options)
         )
@@ -199,7 +198,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         candidate: str,
         earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
-        """Return the verdict on one candidate, reusing an earlier one on the same prompt; raises Waiting without a judge."""
+        """Return the verdict on one candidate, an earlier one if the prompt is the same; raises Waiting without a judge."""
         if verdict := _reused_verdict(
             judge_template, self.judge, earlier, judge_template.fill(question, gold, candidate)
         ):
@@ -230,10 +229,10 @@ class Judged(Struct, frozen=True, kw_only=True):
     ) -> Score:
         judge_says_right, no_answer = verdict in ("A", "9"), verdict == "C"
         points = int(verdict) if self.mode == "points" else None
-        words = "right" if judge_says_right else "no answer" if no_answer else "wrong"
-        words = words if points is None else f"{points} of 9 points"
-        if (rule_score := self._decided(first)) is not None:
-            return _with_judge_verdict(rule_score, judgement, agreed=judge_says_right, verdict=words)
+        verdict_text = "right" if judge_says_right else "no answer" if no_answer else "wrong"
+        verdict_text = verdict_text if points is None else f"{points} of 9 points"
+        if (rule_score := self._final_rule_score(first)) is not None:
+            return _with_judge_verdict(rule_score, judgement, agreed=judge_says_right, verdict=verdict_text)
         graded: Verdict = (
             "right"
             if judge_says_right
@@ -248,7 +247,9 @@ class Judged(Struct, frozen=True, kw_only=True):
             verdict=graded,
             answer=first.answer if isinstance(first, Score) else None,
         )
-        return _with_judge_verdict(score, judgement, agreed=judge_says_right, verdict=words, rule=first)
+        return _with_judge_verdict(
+            score, judgement, agreed=judge_says_right, verdict=verdict_text, rule=first
+        )
 
 
 def _with_judge_verdict(
@@ -275,7 +276,10 @@ def _reused_verdict(
     earlier: Score | Failure | None,
     filled: tuple[str, str] | None,
 ) -> tuple[str | float, Judgement] | None:
-    """Return the earlier verdict of the same judge on the same prompt; None if there is none."""
+    """Return the earlier verdict of the same judge on the same prompt, or on any prompt if `filled` is None; else None.
+
+    `filled`: the prompt and its case id.
+    """
     text, case = filled or ("", "")
     prompt_digest = digest(text)
     for judgement in earlier.judged if isinstance(earlier, Score) else ():
@@ -289,11 +293,13 @@ def _reused_verdict(
 
 
 def reference_text(sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer for a judge; an option as its letter as shown and its text."""
+    """Return the gold answer for a judge; for options, their letters as shown and their texts."""
     target = sample.target
     if sample.choices:
         letters = target if isinstance(target, tuple) else (str(target),)
-        return "\n".join(f"{prompt.shown_letter(x)}. {sample.choices[ord(x) - ord('A')]}" for x in letters)
+        return "\n".join(
+            f"{prompt.shown_letter(letter)}. {sample.choices[ord(letter) - ord('A')]}" for letter in letters
+        )
     if isinstance(target, tuple):
         return "\n".join(f"part {number}: {part}" for number, part in enumerate(target, 1))
     return f"{target!r} {sample.unit}".strip() if isinstance(target, float) else target

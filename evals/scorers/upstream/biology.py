@@ -31,9 +31,9 @@ from evals.data.biology import MODIFICATIONS
 from evals.errors import DataError
 from evals.prompts.upstream import wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS
-from evals.scorers.outcomes import binary_score, no_answer
+from evals.scorers.outcomes import binary_score, no_answer, partial_score
 from evals.scorers.upstream.opencompass_selfies import last_number
-from evals.types import Prompt, Reply, Sample, Score, Verdict
+from evals.types import Prompt, Reply, Sample, Score
 
 SOURCE_PATH = "opencompass/datasets/biodata.py"
 _BOX = re.compile(r"\\boxed\{((?:[^{}]++|\{[^{}]*+\})*+)\}")
@@ -131,7 +131,7 @@ def score_numbers(sample: Sample, reply: Reply, stated: Sequence[float | None]) 
 
 
 class Numbers(Struct, frozen=True):
-    """Reads the number, or the numbers by key, that upstream reads."""
+    """Scores the number, or the numbers by key, that upstream reads."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -146,10 +146,10 @@ class Numbers(Struct, frozen=True):
 
 
 class BoxedLabel(Struct, frozen=True):
-    """Scores 1 for the right label alone in the last box, in any case; `positive` is yes and `negative` no."""
+    """Scores 1 if the last box contains only the right label, ignoring case; `positive` is yes and `negative` no."""
 
     known: tuple[str, ...] = ()
-    """Labels that are read; empty: all."""
+    """Labels that are read; all if empty."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -169,8 +169,7 @@ def score_label_set(sample: Sample, reply: Reply, stated: set[str] | None, parts
         return no_answer(reply, "no answer read", parts=parts)
     gold = split_labels(str(sample.target))
     f1 = 2 * len(stated & gold) / (len(stated) + len(gold)) if stated or gold else 1.0
-    verdict: Verdict = "right" if stated == gold else "graded" if f1 else "wrong"
-    return Score(value=f1, verdict=verdict, answer=",".join(sorted(stated))[:1000], parts=parts)
+    return partial_score(f1, answer=",".join(sorted(stated))[:1000], parts=parts)
 
 
 def split_labels(text: str) -> set[str]:
@@ -185,7 +184,7 @@ def label_parts(gold: set[str], stated: set[str]) -> dict[str, float]:
 
 
 class Modifications(Struct, frozen=True):
-    """Reads the labels of the last box; an empty answer counts as all of them."""
+    """Scores the labels in the last box; an empty answer counts as all of them."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -197,7 +196,7 @@ class Modifications(Struct, frozen=True):
 
 
 class Enzymes(Struct, frozen=True):
-    """Reads the EC numbers of the last box."""
+    """Scores the EC numbers in the last box."""
 
     find: Callable[[str], Sequence[str]] = enzymes
 

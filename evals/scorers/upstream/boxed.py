@@ -48,12 +48,12 @@ _INTEGER = re.compile(r"\b\d+\b")
 
 
 class MathArenaBox(BoxedExpression, frozen=True):
-    r"""Scores what MathArena reads (eth-sri/matharena @ e9276603, src/matharena/parser.py), with math-verify's equality.
+    r"""Scores the answer that MathArena extracts (eth-sri/matharena @ e9276603, src/matharena/parser.py) by math-verify.
 
     The last box is cleaned of `\text{...}`, degrees, spacing and commas between digits; the text after the last `=` and
     before `\approx` counts. Without a box, as in HMMT's configuration (`strict_parsing: false`), the last integer of the
     reply counts, without its sign. Not implemented: upstream's manual corrections of about a hundred replies, its grammar
-    (decimals must agree to 1e-10, here to six digits; adjacent letters are a product), and lists in several boxes of a line.
+    (decimals must agree to 1e-10, here to six digits; adjacent letters are a product), and lists in several boxes on a line.
     """
 
     def stated(self, text: str) -> str | None:

@@ -4,8 +4,8 @@ This rule is called relaxed accuracy, but differs from VLMEvalKit's and from tha
 the number of a text is its first run of digits and dots, so that signs and percent signs are lost and the 2 of "of 2 bars,
 7" is the answer; a target of 0 has an absolute tolerance of 0.05; a year may be off by 5 %; a text that contains `no`
 ("unknown", "north") is right if the target contains `no`; and a reply without a number is right if it is a substring of the
-target, so that **an empty reply is right for every target**. It has the value 1 here, as upstream, and the verdict
-`unanswered`.
+target, so that **an empty reply is right for every target**. Here an empty reply has the value 1, as upstream, and the
+verdict `unanswered`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Number of characters of a reply that are read, from its beginning."""
+"""Maximum number of characters of a reply that are read, counted from its beginning."""
 WHY_EMPTY = "an empty reply, which upstream counts as right: it is a substring of every target"
 _DIGITS = re.compile(r"[\d.]+")
 
@@ -33,7 +33,7 @@ def first_digits(text: str) -> float | None:
 
 
 def matches_relaxed(stated: str, target: str, tolerance: float) -> bool:
-    """Compare as upstream does."""
+    """Return whether two answers agree as upstream compares them."""
     number, gold = first_digits(stated), first_digits(target)
     if number is not None and gold is not None:
         return abs(number - gold) / (abs(gold) or 1.0) <= tolerance
@@ -42,7 +42,7 @@ def matches_relaxed(stated: str, target: str, tolerance: float) -> bool:
 
 
 class ChartMoE(Struct, frozen=True):
-    """Scores 1 if upstream's rule does, at a tolerance of 0.05, 0.10 or 0.20."""
+    """Scores by upstream's rule with a tolerance of 0.05, 0.10 or 0.20."""
 
     tolerance: float = 0.05
 

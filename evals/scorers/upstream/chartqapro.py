@@ -4,7 +4,7 @@ VLMEvalKit (@ e8e78f05, dataset/utils/chartqapro.py) has the same rule. Its know
 
 * upstream intends an exact comparison for options and statements of fact, but never uses it, so that these are compared by
   ANLS too: "falsey" scores 0.83 for "false";
-* the whole reply is compared, under chain of thought as well: reasoning before the answer makes it wrong;
+* the whole reply is compared, even under chain of thought, so that reasoning before the answer makes it wrong;
 * a list is parsed only if it is a Python literal; the prompt shows typographic quotes, and a list with such quotes is
   compared as a single text; items are compared in order, and a missing or extra item lowers the mean;
 * items of several words in an unquoted gold list lose their spaces: the gold answer `[New York, Rome]` contains "NewYork";
@@ -27,12 +27,12 @@ from msgspec import Struct
 
 from evals.scorers import answers
 from evals.scorers.chart import Stated, score_free_answer
-from evals.scorers.outcomes import no_answer
+from evals.scorers.outcomes import no_answer, partial_score
 from evals.scorers.text import edit_distance
-from evals.types import Prompt, Reply, Sample, Score, Verdict
+from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 2_000
-"""Number of characters of a reply that are read; all targets are shorter than a third of it."""
+"""Maximum number of characters of a reply that are read; all targets are shorter than a third of that."""
 TOLERANCE = 0.05
 _COMMA = re.compile(r",(?!\d{3}\b)")
 _ITEM = re.compile(r"(?<!['\w])\w['\w]*")
@@ -67,12 +67,12 @@ def anls(stated: str, gold: str) -> float:
         return 1.0
     if longer - shorter >= longer / 2:
         return 0.0
-    share = edit_distance(first, second) / longer
-    return 1.0 - share if share < 0.5 else 0.0
+    distance = edit_distance(first, second) / longer
+    return 1.0 - distance if distance < 0.5 else 0.0
 
 
 def item_score(gold: str, stated: str) -> float:
-    """Score one item: numbers within 5 %, else by ANLS."""
+    """Return the score of one item: for numbers, whether they agree within 5 %, else ANLS."""
     gold, stated = (text.strip().strip("%").strip() for text in (gold, stated))
     try:
         target, value = float(gold), float(stated)
@@ -150,6 +150,4 @@ class Published(Struct, frozen=True):
         text = reply.text[:MAX_CHARS].strip()
         if reply.stop == "filter" or not text:
             return no_answer(reply, "no text")
-        value = score_reply(str(sample.target), text, year_flags(sample))
-        verdict: Verdict = "right" if value == 1.0 else "graded" if value else "wrong"
-        return Score(value=value, verdict=verdict, answer=text[:200])
+        return partial_score(score_reply(str(sample.target), text, year_flags(sample)), answer=text[:200])

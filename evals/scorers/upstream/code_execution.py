@@ -30,9 +30,9 @@ def find_code_execution(functions: Iterable[Callable[..., Any]]) -> str:
         if path in visited:
             continue
         visited.add(path)
-        danger, imported = _scan_file(path)
-        if danger:
-            return f"{path.name}: {danger}"
+        dangerous_name, imported = _scan_file(path)
+        if dangerous_name:
+            return f"{path.name}: {dangerous_name}"
         pending += imported
     return ""
 

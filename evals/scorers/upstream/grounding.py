@@ -10,7 +10,7 @@ r"""Parse rectangles as four evaluators of RefCOCO do; a reply is right if the I
 * `vlmevalkit`: VLMEvalKit (@ e8e78f05, dataset/refcoco.py): four numbers in brackets, else the first four numbers anywhere;
   fractions if none exceeds 1.5, thousandths if none exceeds 1000, else pixels; clipped to the image, corners sorted.
 
-Known defects, kept: all rules but `lmms-eval` read pixels up to 1000 as thousandths; the first rectangle counts, even if the
+Known defects, kept: all rules except `lmms-eval` read pixels up to 1000 as thousandths; the first rectangle counts, even if the
 reply corrects it later; corners in the wrong order have an IoU of 0, except under `vlmevalkit`, which reads the 1 of
 "object 1: ..." as the first number.
 """
@@ -29,8 +29,8 @@ from evals.scorers.outcomes import binary_score, unanswered_verdict
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 50_000
-"""Number of characters of a reply that are read, from its beginning."""
-Numbers: TypeAlias = tuple[float, float, float, float]
+"""Maximum number of characters of a reply that are read, counted from its beginning."""
+FourNumbers: TypeAlias = tuple[float, float, float, float]
 Rule: TypeAlias = Callable[[str, float, float], "Box | None"]
 """(reply, width, height) -> rectangle in pixels, or None."""
 
@@ -49,12 +49,12 @@ _BRACKETED_NUMBERS = re.compile(
 _ANY_NUMBER = re.compile(_NUMBER)
 
 
-def _scale(numbers: Numbers, width: float, height: float, *, divisor: float = 1.0) -> Box:
+def _scale(numbers: FourNumbers, width: float, height: float, *, divisor: float = 1.0) -> Box:
     a, b, c, d = (number / divisor for number in numbers)
     return Box(a * width, b * height, c * width, d * height)
 
 
-def _numbers(match: re.Match[str] | None) -> Numbers | None:
+def _parse_match(match: re.Match[str] | None) -> FourNumbers | None:
     if match is None:
         return None
     a, b, c, d = map(float, match.groups())
@@ -63,14 +63,14 @@ def _numbers(match: re.Match[str] | None) -> Numbers | None:
 
 def lmms_eval(text: str, width: float, height: float) -> Box | None:
     """Read fractions in brackets."""
-    numbers = _numbers(_BRACKETS.search(text))
+    numbers = _parse_match(_BRACKETS.search(text))
     return numbers and _scale(numbers, width, height)
 
 
 def optmerge_qwen(text: str, width: float, height: float) -> Box | None:
     """Read fractions or thousandths in brackets, parentheses or two pairs."""
     matches = (pattern.search(text) for pattern in (_BRACKETS, _PARENTHESES, _PAIRS))
-    numbers = _numbers(next(filter(None, matches), None))
+    numbers = _parse_match(next(filter(None, matches), None))
     if numbers is None:
         return None
     outside = any(number < -1e-5 or number > 1 + 1e-5 for number in numbers)
@@ -79,26 +79,26 @@ def optmerge_qwen(text: str, width: float, height: float) -> Box | None:
 
 def internvl(text: str, width: float, height: float) -> Box | None:
     """Read the four comma-separated fields after the first bracket of a line."""
-    pieces = next(filter(None, map(_bracket_pieces, text.split("\n"))), None)
-    if pieces is None:
+    fields = next(filter(None, map(_bracket_fields, text.split("\n"))), None)
+    if fields is None:
         return None
     try:
-        a, b, c, d = map(float, pieces)
+        a, b, c, d = map(float, fields)
     except ValueError:
         return None
     return _scale((a, b, c, d), width, height, divisor=1000.0 if a + b + c + d >= 4 else 1.0)
 
 
-def _bracket_pieces(line: str) -> list[str] | None:
+def _bracket_fields(line: str) -> list[str] | None:
     _, bracket, rest = line.partition("[")
-    pieces = rest.lstrip("[").split(",", 3)
-    last, closing, _ = pieces[-1].partition("]")
-    return [*pieces[:3], last] if bracket and closing and len(pieces) == 4 else None
+    fields = rest.lstrip("[").split(",", 3)
+    last, closing, _ = fields[-1].partition("]")
+    return [*fields[:3], last] if bracket and closing and len(fields) == 4 else None
 
 
 def vlmevalkit(text: str, width: float, height: float) -> Box | None:
     """Read four numbers in brackets, else the first four; the largest determines the unit."""
-    numbers = _numbers(_BRACKETED_NUMBERS.search(text))
+    numbers = _parse_match(_BRACKETED_NUMBERS.search(text))
     if numbers is None:
         first = [float(match[0]) for match, _ in zip(_ANY_NUMBER.finditer(text), range(4), strict=False)]
         if len(first) < 4:

@@ -29,7 +29,7 @@ class Inferred(Struct, frozen=True):
 
     exact: bool = False
     line: bool = False
-    """As for MMMU-Pro: if exactly one line begins with "Answer:", only that line is read, or its only capital letter."""
+    """As for MMMU-Pro: if exactly one line begins with "Answer:", only that line is read, or only its one capital letter."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
         """Return the options as shown; for an open question, the gold answer and `OTHER_OPTION`."""
@@ -74,5 +74,5 @@ def _answer_line(text: str) -> str:
 
 
 def _gold_text(target: object) -> str:
-    """Return a gold answer as written in upstream's table; several are a Python list."""
+    """Return a gold answer as written in upstream's table; several are written as a Python list."""
     return str(list(target)) if isinstance(target, tuple) else str(target)

@@ -1,4 +1,4 @@
-"""The authors' rules of lamalab's ChemBench, with their known defects.
+"""The rules of ChemBench's authors (lamalab), with their known defects.
 
 Sources: chembench 0.3.0 on PyPI (constant.py, prompter.py, utils.py), and the recorded reports of
 lamalab-org/chembench-paper @ 8fe22914: on three runs of 2,788 tasks, these patterns reproduce every recorded answer.
@@ -18,7 +18,7 @@ from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Number of characters that are read, from the end of a reply; upstream's patterns are unbounded and quadratic."""
+"""Maximum number of characters of a reply that are read, counted from its end; upstream's patterns take quadratic time."""
 MAX_GAP = 2000
 """Maximum number of characters between the letters and the closing tag."""
 _OPENING_TAG = re.compile(r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*+(?=[A-Z])")
@@ -46,22 +46,22 @@ def options_lamalab(text: str, options: Sequence[str]) -> tuple[str, ...] | None
 def _tagged_letters(text: str) -> Iterator[str]:
     """Yield the letter lists in answer tags, in time linear in the text.
 
-    Equivalent to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: the letters are followed by the closing tag, or
-    by a full stop or comma and at most 2000 characters before it; otherwise the last letter may be part of the text after
-    the comma.
+    Equivalent to `TAG\\s*([A-Z](?:,\\s*[A-Z])*)\\s*(?:[.,].{0,2000}?)?END`: between the letters and the closing tag there is
+    nothing, or a full stop or comma and at most 2000 characters; otherwise the last letter may belong to the text after a
+    comma.
     """
-    ends = [(match.start(), match.end()) for match in _CLOSING_TAG.finditer(text)]
+    closings = [(match.start(), match.end()) for match in _CLOSING_TAG.finditer(text)]
     position = 0
     while (opening := _OPENING_TAG.search(text, position)) is not None:
         position = opening.end()
         letters = _LIST.match(text, position)
-        next_end = bisect_left(ends, (position, 0))
-        if letters is None or next_end == len(ends):
+        next_closing = bisect_left(closings, (position, 0))
+        if letters is None or next_closing == len(closings):
             continue
-        (start, end), letters_text = ends[next_end], letters[0]
-        text_end = _skip_spaces(text, letters.end())
-        within_gap = text[text_end : text_end + 1] in (".", ",") and start - text_end - 1 <= MAX_GAP
-        if start != text_end and not within_gap:
+        (start, end), letters_text = closings[next_closing], letters[0]
+        letters_end = _skip_spaces(text, letters.end())
+        within_gap = text[letters_end : letters_end + 1] in (".", ",") and start - letters_end - 1 <= MAX_GAP
+        if start != letters_end and not within_gap:
             letters_text, comma, _ = letters_text.rpartition(",")
             if not comma or start - (position + len(letters_text)) - 1 > MAX_GAP:
                 continue
@@ -74,7 +74,10 @@ _NUMBER_CLOSING = re.compile(r"\[/?ANSWER\]")
 
 
 def _tagged_number(text: str) -> str | None:
-    """Return the first tag whose content is one line: `\\[ANSWER\\][\\s\\n]*(.*?)[\\s\\n]*\\[/?ANSWER\\]`, in linear time."""
+    """Return the first answer tag whose content is one line, in linear time.
+
+    Equivalent to `\\[ANSWER\\][\\s\\n]*(.*?)[\\s\\n]*\\[/?ANSWER\\]`.
+    """
     position = 0
     while (opening := _NUMBER_OPENING.search(text, position)) is not None:
         closing = _NUMBER_CLOSING.search(text, opening.end())

@@ -1,8 +1,8 @@
 """The rules of SMolInstruct's authors (OSU-NLP-Group/LLM4Chem @ 43ab5fcc, `utils/metrics.py`).
 
 The answer is the text between the first `<TAG>` and the first `</TAG>`; without them there is no answer. Molecules are
-equal if the sets of their fragments' InChIs are: multiplicities are ignored, and isotopes, radicals and the stereochemistry
-of sulfoxides are lost. A question may have several gold answers.
+equal if the sets of their fragments' InChIs are equal: multiplicities are ignored, and isotopes, radicals and the
+stereochemistry of sulfoxides are lost. A question may have several gold answers.
 
 Differences from upstream: InChIs are computed from the cleaned molecule, not from its Kekulé SMILES (no verdict differed on
 1,500 answers of MolT5 and 62 edge cases); captions are split into words, not into SciBERT's word pieces, whose vocabulary
@@ -20,8 +20,8 @@ from msgspec import Struct
 
 from evals.scorers.molecule import MAX_SMILES_CHARS, gold_molecules
 from evals.scorers.molecule_forms import rdkit
-from evals.scorers.outcomes import no_answer
-from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
+from evals.scorers.outcomes import binary_score, no_answer
+from evals.types import Point, Prompt, Reply, Sample, Score
 
 _FORMULA = re.compile(r"(?:[A-Za-z]\d*)+(?:[+-]\d*)*$")
 _ATOM = re.compile(r"([A-Z][a-z]?)(\d+)?")
@@ -67,15 +67,14 @@ class ElementMatch(Struct, frozen=True):
         answer = between_tags(reply.text, self.tag)
         if not answer:
             return no_answer(reply, f"no <{self.tag}>")
-        answer_fragments = element_counts(answer)
-        if answer_fragments is None:
+        counts = element_counts(answer)
+        if counts is None:
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why="upstream reads no formula")
-        return _score(answer_fragments in [element_counts(gold) for gold in gold_answers(sample)], answer)
+        return _score(counts in [element_counts(gold) for gold in gold_answers(sample)], answer)
 
 
 def _score(right: bool, answer: str, parts: dict[str, float] | None = None) -> Score:  # noqa: FBT001
-    verdict: Verdict = "right" if right else "wrong"
-    return Score(value=float(right), verdict=verdict, answer=answer[:MAX_SMILES_CHARS], parts=parts or {})
+    return binary_score(right=right, answer=answer[:MAX_SMILES_CHARS], parts=parts or {})
 
 
 class SplitMatch(Struct, frozen=True):
@@ -112,31 +111,32 @@ class ExactMatch(Struct, frozen=True):
         answer = between_tags(reply.text, self.tag).replace(";", ".")
         if not answer:
             return no_answer(reply, f"no <{self.tag}>", parts={"valid": 0.0})
-        right = gold_molecules(sample)
+        golds = gold_molecules(sample)
         answer_fragments = (
-            _fragments(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * max(map(len, right))) else None
+            _fragments(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * max(map(len, golds))) else None
         )
         if answer_fragments is None:
             return Score(
                 value=0.0, verdict="invalid", answer=answer[:200], why="not a molecule", parts={"valid": 0.0}
             )
-        gold_fragments = [fragments for gold in right if (fragments := _fragments(gold)) is not None]
+        gold_fragments = [fragments for gold in golds if (fragments := _fragments(gold)) is not None]
         return _score(
-            any(answer_fragments[1] == gold_inchis[1] for gold_inchis in gold_fragments),
+            any(answer_fragments[1] == gold_inchis for _, gold_inchis in gold_fragments),
             answer,
             {"valid": 1.0, **_compare_fragments(answer_fragments, gold_fragments)},
         )
 
 
 _Fragments = tuple[Any, frozenset[str]]
+"""A molecule, and the InChIs of its fragments."""
 
 
 def _fragments(smiles: str) -> _Fragments | None:
     """Return a molecule, cleaned as upstream does, and the InChIs of its fragments; None if it is invalid."""
     rd = rdkit()
-    parts = []
-    for part in smiles.split("."):
-        mol = rd.Chem.MolFromSmiles(part) if part else None
+    fragments = []
+    for fragment_smiles in smiles.split("."):
+        mol = rd.Chem.MolFromSmiles(fragment_smiles) if fragment_smiles else None
         if mol is None:
             return None
         for atom in mol.GetAtoms():
@@ -144,21 +144,21 @@ def _fragments(smiles: str) -> _Fragments | None:
             atom.SetIsotope(0)
             atom.SetNumRadicalElectrons(0)
             if not atom.GetIsAromatic():
-                atom.SetNoImplicit(False)  # noqa: FBT003 - RDKit takes it by position
+                atom.SetNoImplicit(False)  # noqa: FBT003 - RDKit's parameter is positional
                 atom.SetNumExplicitHs(0)
-            single = all(bond.GetBondType() == rd.Chem.BondType.SINGLE for bond in atom.GetBonds())
-            if atom.GetDegree() < 3 or (atom.GetDegree() == 3 and not single):
+            all_single = all(bond.GetBondType() == rd.Chem.BondType.SINGLE for bond in atom.GetBonds())
+            if atom.GetDegree() < 3 or (atom.GetDegree() == 3 and not all_single):
                 atom.SetChiralTag(rd.Chem.ChiralType.CHI_UNSPECIFIED)
         cleaned = rd.Chem.MolFromSmiles(rd.Chem.MolToSmiles(mol))
         if cleaned is None:
             return None
-        parts.append(cleaned)
-    molecule = parts[0]
-    for part in parts[1:]:
-        molecule = rd.Chem.CombineMols(molecule, part)
-    if len(parts) > 1:
+        fragments.append(cleaned)
+    molecule = fragments[0]
+    for fragment in fragments[1:]:
+        molecule = rd.Chem.CombineMols(molecule, fragment)
+    if len(fragments) > 1:
         rd.Chem.SanitizeMol(molecule)
-    return molecule, frozenset(str(rd.Chem.MolToInchi(part)) for part in parts)
+    return molecule, frozenset(str(rd.Chem.MolToInchi(fragment)) for fragment in fragments)
 
 
 def _compare_fragments(
@@ -183,7 +183,7 @@ def _compare_fragments(
 
 
 class Number(Struct, frozen=True):
-    """Scores the absolute error; None if Python's `float` cannot read the tag's content (ESOL, Lipo)."""
+    """Scores the absolute error; None if Python's `float` cannot parse the tag's content (ESOL, Lipo)."""
 
     tag: str = "NUMBER"
 

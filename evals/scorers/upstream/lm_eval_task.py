@@ -28,7 +28,7 @@ from evals.errors import DataError, ScorerError, UsageError, install
 from evals.types import Point, Prompt, Reply, Sample, Sampling, Score, Verdict
 
 LIKELIHOOD_TYPES = ("multiple_choice", "loglikelihood")
-"""Output types that are scored by likelihoods."""
+"""Output types that are scored by log-likelihoods."""
 BINARY_METRICS = ("acc", "acc_norm", "acc_bytes", "exact_match")
 """Metrics that are 0 or 1 for each sample."""
 FAST_METRICS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score")
@@ -96,7 +96,7 @@ class Harness(Struct, frozen=True):
     versions: str
     """Versions of lm_eval and of the task."""
     heavy: bool
-    """Whether generated text is scored, which needs a worker, instead of likelihoods."""
+    """Whether generated text is scored, which needs a worker, and not log-likelihoods."""
 
     def __repr__(self) -> str:
         return f"lm_eval {self.versions}: {self.task_file.name}, filter {self.filter}"
@@ -201,11 +201,13 @@ def headline_metric(task: Any) -> str:
 def _score(task: Any, results: Mapping[str, Any], reply: Reply, filtered: Sequence[Any]) -> Score:
     items = {name: _to_json(value) for name, value in results.items() if name in task.aggregation()}
     parts = {
-        name: float(value) for name, value in items.items() if is_averaged(task, name) and _as_float(value)
+        name: float(value)
+        for name, value in items.items()
+        if is_averaged(task, name) and _is_finite_number(value)
     }
     remaining = {name: value for name, value in items.items() if not is_averaged(task, name)}
-    first = headline_metric(task)
-    value = parts.get(first)
+    headline = headline_metric(task)
+    value = parts.get(headline)
     answer = (
         filtered[0] if task.OUTPUT_TYPE not in LIKELIHOOD_TYPES and isinstance(filtered[0], str) else None
     )
@@ -214,7 +216,7 @@ def _score(task: Any, results: Mapping[str, Any], reply: Reply, filtered: Sequen
         answer = msgspec.json.encode(remaining).decode()
     return Score(
         value=value,
-        verdict=_verdict(value if first in BINARY_METRICS else None, reply, unanswered=unanswered),
+        verdict=_verdict(value if headline in BINARY_METRICS else None, reply, unanswered=unanswered),
         answer=None if unanswered and not remaining else answer,
         parts=parts,
     )
@@ -226,7 +228,7 @@ def _verdict(value: float | None, reply: Reply, *, unanswered: bool) -> Verdict:
     return "right" if value == 1.0 else "wrong" if value == 0.0 else "graded"
 
 
-def _as_float(value: Any) -> bool:
+def _is_finite_number(value: Any) -> bool:
     return isinstance(value, int | float) and isfinite(value)
 
 
@@ -249,18 +251,18 @@ class Aggregate(Struct, frozen=True):
 
     @property
     def resamples(self) -> int | None:
-        """Return the number of bootstrap resamples, fewer for slow aggregations (lm_eval uses 100); None: the default."""
-        quick = self.metric in FAST_METRICS or is_averaged(load_task(self.task_file), self.metric)
-        return None if quick else 200
+        """Return the number of bootstrap resamples, fewer for slow aggregations (lm_eval uses 100); None for the default."""
+        is_fast = self.metric in FAST_METRICS or is_averaged(load_task(self.task_file), self.metric)
+        return None if is_fast else 200
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return the aggregate; raises ValueError without items, or if the result is not a number."""
+        """Return the aggregate; raises ValueError if there are no items, or the result is not a finite number."""
         return self._reduce(
             [item for point in sorted(points, key=_data_position) for item in self._items(point)]
         )
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[Iterable[int]], float]:
-        """Return the statistic of a resample of clusters, taken by their indices."""
+        """Return a function from the indices of resampled clusters to the aggregate."""
         ordered = sorted(clusters, key=lambda points: _data_position(points[0]))
         items = [[item for point in points for item in self._items(point)] for points in ordered]
         return lambda indices: self._reduce([item for index in indices for item in items[index]])
@@ -275,7 +277,7 @@ class Aggregate(Struct, frozen=True):
         if not items:
             raise ValueError(f"no reply has {self.metric}")
         value = _to_json(load_task(self.task_file).aggregation()[self.metric](items))
-        if not _as_float(value):
+        if not _is_finite_number(value):
             raise ValueError(f"lm_eval's {self.metric} is {value!r}")
         return float(value)
 

@@ -1,8 +1,8 @@
-"""The frozen rules by which Matbench's `official` reads numbers and labels from replies.
+"""The frozen rules by which Matbench's protocol `official` reads numbers and labels from replies.
 
-Matbench's own code (materialsproject/matbench @ 936176db) grades arrays, so the parsing of replies is ours. It is unchanged
-since the first recorded runs, while `strict` has a newer rule since version 2. The last number of the stated answer with a
-compatible unit counts, bold numbers are ignored, and units per atom, cell or formula unit are treated as equal.
+Matbench's own code (materialsproject/matbench @ 936176db) grades arrays, so that the parsing of replies is our own. It has
+not changed since the first recorded runs; `strict` has had a newer rule since version 2. The last number of the stated answer
+with a compatible unit counts, bold numbers are ignored, and units per atom, cell or formula unit are treated as equal.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _COUNT_UNIT = re.compile(r"\*?(?<![a-z_])(?:atom|unit_cell|formula_unit)(?:\*\*-
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
     """Return the number of the stated answer, else the only number (with a compatible unit), else that of the last line."""
-    region = extract.stated_answer(text[-MAX_CHARS:])
-    text = _BOLD.sub("^", text[-MAX_CHARS:] if region is None else region)
+    answer = extract.stated_answer(text[-MAX_CHARS:])
+    text = _BOLD.sub("^", text[-MAX_CHARS:] if answer is None else answer)
     numbers = quantities(text)
     matching = [number for number in numbers if number.unit and _same_dimension(number.unit, unit)]
-    if region is not None:
+    if answer is not None:
         unitless = [number for number in numbers if not number.unit] if unit else []
         return next(reversed(matching or unitless or numbers), None)
     if len(matching or numbers) == 1:
@@ -59,7 +59,7 @@ class OfficialError(Struct, frozen=True):
     """Scores |stated - target| in the target's unit; None without a comparable number. Parts as in `AbsoluteError`."""
 
     def __repr__(self) -> str:
-        """Return the rule's former name, so that cards of old runs stay comparable."""
+        """Return the rule's former name, so that cards of old runs remain comparable."""
         return "AbsoluteError(stated)"
 
     def warm(self) -> None:
@@ -101,7 +101,7 @@ class OfficialLabel(Struct, frozen=True):
     """Scores 1 for the right label (yes or no), else 0; the part `score` is a stated probability."""
 
     def __repr__(self) -> str:
-        """Return the rule's former name, so that cards of old runs stay comparable."""
+        """Return the rule's former name, so that cards of old runs remain comparable."""
         return "Label(label)"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

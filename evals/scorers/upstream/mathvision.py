@@ -30,7 +30,7 @@ MAX_CHARS = 100_000
 
 
 def is_number(text: str) -> bool:
-    """Return whether Python reads a text as a float."""
+    """Return whether Python parses a text as a float."""
     try:
         float(text)
     except ValueError:
@@ -41,9 +41,11 @@ def is_number(text: str) -> bool:
 def extract_answer(text: str) -> str:
     """Return the answer that upstream extracts from a reply, in lower case."""
     text = text[-MAX_CHARS:].strip()
-    for x in "ABCDE":
-        if text.endswith((f" {x}.", f" ({x}).")) or text.startswith((f"{x}\n", f"({x})\n", f"({x}) {x}\n")):
-            text = x
+    for letter in "ABCDE":
+        if text.endswith((f" {letter}.", f" ({letter}).")) or text.startswith(
+            (f"{letter}\n", f"({letter})\n", f"({letter}) {letter}\n")
+        ):
+            text = letter
     tail = text.rpartition("is ")[2].rstrip(".")
     if is_number(tail):
         text = tail
@@ -53,8 +55,8 @@ def extract_answer(text: str) -> str:
     elif text.count("oxed{") > 1:
         text = "\\boxed{" + text.rpartition("oxed{")[2]
     content = _box_content(text.lower())
-    for x in "abcde":
-        content = content.replace(f"({x})", x).replace(f"{{{x}}}", x)
+    for letter in "abcde":
+        content = content.replace(f"({letter})", letter).replace(f"{{{letter}}}", letter)
     return content.rstrip(".").lstrip(":").strip()
 
 
@@ -76,8 +78,8 @@ def _box_content(text: str) -> str:
         text = text[:close]
     text = text.rpartition("=")[2].rpartition("\\approx")[2]
     text = text.replace(" ", "").replace("\\,", "").replace("\\\\", "\\").replace("\n", "")
-    for piece in IGNORED_LATEX:
-        text = text.replace(piece, "")
+    for ignored in IGNORED_LATEX:
+        text = text.replace(ignored, "")
     return f"0{text}" if text.startswith(".") else text
 
 

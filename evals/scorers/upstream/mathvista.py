@@ -113,8 +113,8 @@ def _same_answer(gold: str, answer: str, meta: dict[str, object]) -> bool:
 
 def _find_numbers(text: str) -> list[float]:
     cleaned = text[-2000:].replace("$", "").replace("\\,", "")
-    values = [_parse_float(entry) for entry in _NUMBER.findall(cleaned.replace(", ", "; "))]
-    return [entry for entry in values if entry is not None]
+    numbers = map(_parse_float, _NUMBER.findall(cleaned.replace(", ", "; ")))
+    return [number for number in numbers if number is not None]
 
 
 def _parse_float(text: str) -> float | None:

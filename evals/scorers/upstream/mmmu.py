@@ -65,11 +65,11 @@ def read_option_pro(text: str, choices: tuple[str, ...]) -> str | None:
     """Return the option's letter that MMMU-Pro's authors read; None if they would draw one at random."""
     text = text[-MAX_CHARS:]
     letters = LETTERS[: len(choices)]
-    _, mark, tail = text.rpartition("Answer:")
-    if mark and len(named_letters := [letter for letter in letters if letter in tail]) == 1:
+    _, marker, tail = text.rpartition("Answer:")
+    if marker and len(named_letters := [letter for letter in letters if letter in tail]) == 1:
         return named_letters[0]
-    for mark in (",", ".", "!", "?", ";", ":", "'"):
-        text = text.strip(mark)
+    for punctuation in (",", ".", "!", "?", ";", ":", "'"):
+        text = text.strip(punctuation)
     text = f" {text} "
     for form, pattern in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
         if named_letters := [letter for letter in letters if form.format(letter) in text]:
@@ -77,12 +77,12 @@ def read_option_pro(text: str, choices: tuple[str, ...]) -> str | None:
     if len(text.split()) <= 5:
         return None
     lowered = text.lower()
-    named_options = {
+    positions = {
         letter: lowered.rfind(choice.lower())
         for letter, choice in zip(letters, choices, strict=True)
         if choice.lower() in lowered
     }
-    return max(named_options, key=named_options.__getitem__) if named_options else None
+    return max(positions, key=positions.__getitem__) if positions else None
 
 
 def _parse_number(text: str) -> float | None:
@@ -117,7 +117,7 @@ def candidate_answers(text: str) -> set[str | float]:
     tails_of_lines = tails_of_lines or [text]
     cleaned_tails = [_LONG_DIGIT_RUN.sub(" ", tail) for tail in tails_of_lines]
     numbers = [number for tail in cleaned_tails for pattern in _NUMBERS for number in pattern.findall(tail)]
-    return {form for piece in (*tails_of_lines, *numbers) for form in normalise(piece)}
+    return {form for candidate in (*tails_of_lines, *numbers) for form in normalise(candidate)}
 
 
 def _matches_gold(golds: tuple[str, ...], text: str) -> bool:
@@ -143,9 +143,8 @@ class Official(Struct, frozen=True, omit_defaults=True):
             right = _matches_gold(sample.targets, reply.text)
             return binary_score(right=right, answer=reply.text.strip()[-100:])
         options = prompt.as_shown(sample).choices
-        option_count = sample.meta.get(
-            "options", len(options)
-        )  # one question of MMMU-Pro: a list within a list, one option
+        # in one question of MMMU-Pro the options are a list within a list, which upstream reads as a single option
+        option_count = sample.meta.get("options", len(options))
         letter = (read_option_pro if self.pro else read_option)(reply.text, options[:option_count])
         if letter is None:
             draw = 1 / option_count if option_count > 1 else 0.0

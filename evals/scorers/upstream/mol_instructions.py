@@ -23,19 +23,18 @@ from msgspec.structs import replace
 from evals.extract.selfies import decode_selfies
 from evals.scorers.molecule import MAX_SMILES_CHARS
 from evals.scorers.molecule_forms import rdkit
-from evals.scorers.outcomes import no_answer
+from evals.scorers.outcomes import binary_score, no_answer
 from evals.scorers.text import Caption, bleu_counts, edit_distance, tokenize
-from evals.types import Prompt, Reply, Sample, Score, Verdict
+from evals.types import Prompt, Reply, Sample, Score
 
 _FINAL_NUMBER = re.compile(r"-?\d+\.?\d*\Z")
 _MAX_TAIL_CHARS = 100
-"""Number of characters, from the end of a reply, searched for its number."""
+"""Maximum number of characters at the end of a reply that are searched for its number."""
 
 
 class _Molecule(NamedTuple):
     smiles: str
     """Canonical, without stereochemistry."""
-    mol: Any
     inchi: str
     fingerprints: dict[str, Any]
 
@@ -57,7 +56,7 @@ def _decode_selfies(selfies: str) -> _Molecule | None:
         "rdk": rd.rdk.GetFingerprint(mol),
         "maccs": rd.Descriptors.GetMACCSKeysFingerprint(mol),
     }
-    return _Molecule(canonical, mol, str(rd.Chem.MolToInchi(mol)), fingerprints)
+    return _Molecule(canonical, str(rd.Chem.MolToInchi(mol)), fingerprints)
 
 
 def text_up_to_last(text: str, mark: str) -> str:
@@ -104,10 +103,7 @@ class Generated(Struct, frozen=True):
         parts |= _character_bleu_counts(answer, target) | {"valid": 1.0, "exact": float(right)}
         parts["levenshtein"] = float(edit_distance(molecule.smiles, gold.smiles))
         why = "" if molecule.smiles else "no bracket: upstream reads the empty molecule"
-        verdict: Verdict = "right" if right else "wrong"
-        return Score(
-            value=float(right), verdict=verdict, answer=molecule.smiles or None, why=why, parts=parts
-        )
+        return binary_score(right=right, answer=molecule.smiles or None, why=why, parts=parts)
 
 
 class EndNumber(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """MolecularIQ's comparison of counts and atom indices, with its known defects.
 
 Sources: ml-jku/moleculariq-core @ a1b89635, rewards/count_reward.py and index_reward.py; the answer is the text of the last
-`<answer>` tag (ml-jku/moleculariq-eval @ 425ecaaa), or with `first` of the first one, to which missing braces are added
+`<answer>` tag (ml-jku/moleculariq-eval @ 425ecaaa) or, with `first`, of the first one, to which missing braces are added
 (OpenCompass @ a5acc4bb, datasets/moleculariq). All properties must be right. Known defects:
 
 * for a single property, any key or a value without a key is accepted; for several, keys are matched by name;
@@ -59,11 +59,12 @@ def normalise_key(name: object) -> str:
 
 def tag_content(text: str, *, first: bool) -> str | None:
     """Return the text between the first or the last opening `<answer>` tag and the next closing one."""
-    opens = list(_OPENING_TAG.finditer(text))
-    for tag in opens if first else opens[:-2:-1]:
-        close = _CLOSING_TAG.search(text, tag.end())
-        return text[tag.end() : close.start()].strip()[:_MAX_CHARS] if close else None
-    return None
+    openings = list(_OPENING_TAG.finditer(text))
+    if not openings:
+        return None
+    begin = openings[0 if first else -1].end()
+    closing = _CLOSING_TAG.search(text, begin)
+    return text[begin : closing.start()].strip()[:_MAX_CHARS] if closing else None
 
 
 def _with_braces(content: str) -> Any:
@@ -91,27 +92,26 @@ def _parse_json(text: str) -> Any:
 
 def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
     """Return whether every gold value is stated: a number within 1e-6, the same text, or a formula with the same elements."""
+    stated_values = _named_values(stated)
     if len(gold_values) > 1:
-        stated_values = _named_values(stated) or {}
-        return bool(stated_values) and all(
-            _equal_values(key, value, stated_values.get(key)) for key, value in gold_values.items()
+        return stated_values is not None and all(
+            _is_same_value(key, gold, stated_values.get(key)) for key, gold in gold_values.items()
         )
-    ((key, value),) = gold_values.items()
+    ((key, gold),) = gold_values.items()
     if _as_float(stated) is not None:
-        return _equal_values(key, value, stated)
-    single_value = _named_values(stated)
-    if single_value is None:
-        return FORMULA in key and isinstance(stated, str) and _equal_values(key, value, stated)
-    only = next(iter(single_value.values())) if len(single_value) == 1 else None
-    return _equal_values(key, value, single_value.get(key, only))
+        return _is_same_value(key, gold, stated)
+    if stated_values is None:
+        return FORMULA in key and isinstance(stated, str) and _is_same_value(key, gold, stated)
+    only_value = next(iter(stated_values.values())) if len(stated_values) == 1 else None
+    return _is_same_value(key, gold, stated_values.get(key, only_value))
 
 
 def _named_values(stated: Any) -> dict[str, Any] | None:
-    """Return the values by key of an object, of its text or of `key: value` pairs; None without keys or for duplicate keys."""
+    """Return key -> value of an object, of JSON text or of `key: value` pairs; None if keys are missing or repeated."""
     pairs = (
         list(stated.items())
         if isinstance(stated, dict)
-        else _pairs(stated)
+        else _parse_pairs(stated)
         if isinstance(stated, str)
         else []
     )
@@ -121,7 +121,7 @@ def _named_values(stated: Any) -> dict[str, Any] | None:
     )
 
 
-def _pairs(text: str) -> list[tuple[str, Any]]:
+def _parse_pairs(text: str) -> list[tuple[str, Any]]:
     objects: list[list[tuple[str, Any]]] = []
 
     def keep_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -146,15 +146,15 @@ def _as_float(value: Any) -> float | None:
         return None
 
 
-def _equal_values(key: str, gold_values: Any, stated: Any) -> bool:
+def _is_same_value(key: str, gold: Any, stated: Any) -> bool:
     if stated is None:
         return False
     if FORMULA in key:
-        return _element_counts(str(gold_values)) == _element_counts(str(stated))
-    numbers = _as_float(gold_values), _as_float(stated)
+        return _element_counts(str(gold)) == _element_counts(str(stated))
+    numbers = _as_float(gold), _as_float(stated)
     if numbers[0] is not None and numbers[1] is not None:
         return abs(numbers[0] - numbers[1]) <= 1e-6
-    return str(gold_values).strip() == str(stated).strip()
+    return str(gold).strip() == str(stated).strip()
 
 
 def _element_counts(formula: str) -> dict[str, int] | str:

@@ -69,10 +69,10 @@ class Constraints(Struct, frozen=True):
 
     def _stated(self, text: str) -> str | None:
         if self.read == "stated":
-            region = last_tag(text, "answer") or text
-            values = json_object(region, unique=True) or json_object(f"{{{region}}}", unique=True) or {}
+            answer = last_tag(text, "answer") or text
+            values = json_object(answer, unique=True) or json_object(f"{{{answer}}}", unique=True) or {}
             smiles = next((value for key, value in values.items() if str(key).lower() == "smiles"), None)
-            return smiles if isinstance(smiles, str) else region if len(region.split()) == 1 else None
+            return smiles if isinstance(smiles, str) else answer if len(answer.split()) == 1 else None
         content = tag_content(text, first=self.read == "first tag")
         if content and self.read == "first tag" and not content.startswith("{"):
             braced = json_object(f"{{{content}}}")

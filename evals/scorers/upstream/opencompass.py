@@ -5,9 +5,9 @@ They produced the column "SmolInstruct" of the Intern-S1 tables. Known defects, 
 * names and SMILES are compared as strings, so `OCC` is not `CCO` (`Strings`);
 * a formula is read up to its first invalid character, `C6H6xyz` is C6H6; brackets are invalid (`Elements`);
 * the "RMSE" is a mean absolute error, and a reply without a readable number counts as a prediction of 0 (`Errors`): `+1.2`,
-  `1e-3`, a unit in the box and a unicode minus are not readable;
-* without tags the whole reply is the answer, and RDKit reads it up to its first space: "I think so" is hydrogen iodide, an
-  empty answer is the empty molecule (`Similarity`);
+  `1e-3`, a unit in the box and a Unicode minus are not readable;
+* without tags the whole reply is the answer, and RDKit reads it up to its first space: "I think so" is hydrogen iodide, and
+  an empty answer is the empty molecule (`Similarity`);
 * syntheses are scored by similarity, never by equality.
 
 Each pattern below accepts the same texts as upstream's, in linear time.

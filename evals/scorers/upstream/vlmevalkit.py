@@ -27,14 +27,15 @@ MAX_CHARS = 100_000
 EQUALITY_TOLERANCE = 1e-6
 
 
-class Read(Struct, frozen=True):
+class MathRule(Struct, frozen=True):
     """Scores a reply, or the answer that a judge extracted from it, by the rule of either benchmark."""
 
-    lists: bool
+    mathvista: bool
     """Whether to use MathVista's rule, which depends on the answer type, instead of MathVision's, which evaluates LaTeX."""
 
     def __repr__(self) -> str:
-        return f"Read({'mathvista' if self.lists else 'mathvision'})"
+        """Return the rule's former name, so that cards of old runs remain comparable."""
+        return f"Read({'mathvista' if self.mathvista else 'mathvision'})"
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
         """Return the options as shown."""
@@ -44,31 +45,31 @@ class Read(Struct, frozen=True):
         """Score the answer that a judge extracted from the reply."""
         if not extracted:
             return no_answer(reply, "the judge found no final answer")
-        result = self._read(sample, prompt, extracted)
-        if result is None:
+        reading = self._read(sample, prompt, extracted)
+        if reading is None:
             return Score(value=0.0, verdict="wrong", answer=extracted[:200])
-        right, answer = result
+        right, answer = reading
         return binary_score(right=right, answer=answer[:200])
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; the score has no value if a judge must extract the answer."""
-        result = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-MAX_CHARS:])
-        if result is None or not (result[0] or sample.choices):
+        reading = None if reply.stop == "filter" else self._read(sample, prompt, reply.text[-MAX_CHARS:])
+        if reading is None or not (reading[0] or sample.choices):
             return no_answer(reply, "upstream's rule reads no answer", value=None)
-        right, answer = result
+        right, answer = reading
         return binary_score(right=right, answer=answer[:200])
 
     def _read(self, sample: Sample, prompt: Prompt, text: str) -> tuple[bool, str] | None:
-        """Return whether a text is right, and the answer read; None if upstream reads no answer."""
-        if not self.lists and (box := _BOX.search(text)):
+        """Return whether the answer in a text is right, and the answer; None if upstream reads none."""
+        if not self.mathvista and (box := _BOX.search(text)):
             text = box[1]
         if sample.choices:
             shown_letter = option_vlmevalkit(text, self.options(sample, prompt))
             letter = shown_letter and (prompt.source_letter(shown_letter) or shown_letter)
             return None if letter is None else (letter == sample.target, letter)
         gold = str(sample.target)
-        if not self.lists:
-            return _equal_answers(gold, text), text.strip()
+        if not self.mathvista:
+            return _is_same_answer(gold, text), text.strip()
         number: type[int] | type[float] | None
         number = {"integer": int, "float": float}.get(str(sample.meta.get("answer_type")))
         if number is None:
@@ -79,7 +80,7 @@ class Read(Struct, frozen=True):
             return None
 
 
-def _equal_answers(gold: str, stated: str) -> bool:
+def _is_same_answer(gold: str, stated: str) -> bool:
     """Return whether texts, or numbers in LaTeX, are equal; unlike upstream, model output is never evaluated as Python."""
     gold, stated = gold.lower().strip(), stated.lower().strip()
     if gold == stated:
@@ -92,5 +93,5 @@ def _equal_answers(gold: str, stated: str) -> bool:
     )
 
 
-MATHVISTA = Judged(rule=Read(lists=True), mode="rest", form="answer")
-MATHVISION = Judged(rule=Read(lists=False), mode="rest", form="answer")
+MATHVISTA = Judged(rule=MathRule(mathvista=True), mode="rest", form="answer")
+MATHVISION = Judged(rule=MathRule(mathvista=False), mode="rest", form="answer")

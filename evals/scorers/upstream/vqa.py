@@ -23,9 +23,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from evals.scorers.outcomes import no_answer
+from evals.scorers.outcomes import no_answer, partial_score
 from evals.scorers.text import edit_distance
-from evals.types import Prompt, Reply, Sample, Score, Verdict
+from evals.types import Prompt, Reply, Sample, Score
 
 Rule: TypeAlias = Callable[[Sequence[str], str], float]
 """(gold answers, stated answer) -> value from 0 to 1."""
@@ -71,8 +71,8 @@ def normalise_answer(text: str) -> str:
     removes_all = _COMMA.search(text) is not None
     cleaned = text
     for mark in _PUNCTUATION:
-        removed = removes_all or f"{mark} " in text or f" {mark}" in text
-        cleaned = cleaned.replace(mark, "" if removed else " ")
+        is_removed = removes_all or f"{mark} " in text or f" {mark}" in text
+        cleaned = cleaned.replace(mark, "" if is_removed else " ")
     cleaned = _FULL_STOP.sub("", cleaned, count=_MAX_FULL_STOPS)
     words = (_NUMBERS.get(word, word) for word in cleaned.lower().split())
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
@@ -108,13 +108,6 @@ def _similarity(gold: str, stated: str) -> float:
     return 1.0 - edit_distance(second, first) / length
 
 
-def _graded_score(value: float, text: str, reply: Reply) -> Score:
-    if not text.strip():
-        return no_answer(reply, "no text", value=value, suspect=value > 0)
-    verdict: Verdict = "right" if value == 1 else "graded" if value else "wrong"
-    return Score(value=value, verdict=verdict, answer=text.strip()[:200])
-
-
 class VqaScore(Struct, frozen=True):
     """Scores a whole reply by its agreement with the annotators."""
 
@@ -144,4 +137,7 @@ def _score_whole_reply(rule: Rule, sample: Sample, reply: Reply) -> Score:
         return Score(value=0.0, verdict="refused", why="stopped by a content filter")
     if len(reply.text) > MAX_CHARS:
         return Score(value=0.0, verdict="wrong", why=f"longer than {MAX_CHARS} characters")
-    return _graded_score(rule(sample.targets, reply.text), reply.text, reply)
+    value, text = rule(sample.targets, reply.text), reply.text.strip()
+    if not text:
+        return no_answer(reply, "no text", value=value, suspect=value > 0)
+    return partial_score(value, answer=text[:200])
