@@ -48,10 +48,10 @@ def name_words(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
-def names_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Return whether the name of an option, a field or a variable marks its value as a secret.
 
-    >>> [names_secret(n) for n in ("--hf-token", "awsSecretAccessKey", "eos_token", "max_tokens", "ssl-keyfile")]
+    >>> [is_secret_name(n) for n in ("--hf-token", "awsSecretAccessKey", "eos_token", "max_tokens", "ssl-keyfile")]
     [True, True, False, False, False]
     """
     words = name_words(name)
@@ -68,36 +68,35 @@ def secret_argument(arguments: Sequence[str]) -> str:
     """
     for argument in arguments:
         name, _, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
-        if names_secret(name):
+        if is_secret_name(name):
             return name
-        if field := next((field for field in _FIELD.findall(value) if names_secret(field)), ""):
+        if field := next((field for field in _FIELD.findall(value) if is_secret_name(field)), ""):
             return field
         if _PASSWORD_IN_URL.search(argument):
             return "a URL with a password"
         if _KEY.search(argument):
             return "a key"
-        if variable := _variable_in(argument):
+        if variable := _secret_variable_in(argument):
             return f"the value of {variable}"
     return ""
 
 
-def _variable_in(text: str) -> str:
+def _secret_variable_in(text: str) -> str:
     """Return the name of an environment variable whose secret value the text contains; empty if there is none."""
-    secrets = ((name, value.strip()) for name, value in os.environ.items() if names_secret(name))
+    secrets = ((name, value.strip()) for name, value in os.environ.items() if is_secret_name(name))
     return next(
         (name for name, secret in secrets if len(secret) >= MIN_SECRET_CHARS_IN_REPLIES and secret in text),
         "",
     )
 
 
-def environment_secret(variable: str, *, spaces: bool = False) -> str:
+def environment_secret(variable: str, *, allow_spaces: bool = False) -> str:
     """Return a secret from an environment variable, stripped; empty if it is not set.
 
-    Raises UsageError, which does not show the value, if it cannot be sent in a header. `spaces`: whether it may contain
-    spaces.
+    Raises UsageError, which does not show the value, if it cannot be sent in a header.
     """
     secret = os.environ.get(variable, "").strip()
-    if not secret.isascii() or not secret.isprintable() or (" " in secret and not spaces):
+    if not secret.isascii() or not secret.isprintable() or (" " in secret and not allow_spaces):
         raise UsageError(
             f"{variable} contains a space, a control character or a character outside ASCII, which no key does (its value is not shown)"
         )
@@ -129,7 +128,7 @@ def url_secrets(url: str) -> list[str]:
 
 
 class Mask:
-    """Masks secrets in messages and in what servers send."""
+    """Masks secrets in messages and in servers' responses."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: list[str] = []

@@ -68,7 +68,7 @@ def parse_headers(entries: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--header: {name} is set by the harness")
         if not os.environ.get(variable, "").strip():
             raise UsageError(f"--header {name}: the environment variable {variable} is not set")
-        values[name] = environment_secret(variable, spaces=True)
+        values[name] = environment_secret(variable, allow_spaces=True)
     return values
 
 

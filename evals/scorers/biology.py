@@ -139,11 +139,9 @@ class LabelsOf(Struct, frozen=True):
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
         reading = read_reply(reply, read_answer, self._parse, use_layout=True)
-        stated = None if reading is None else {name.lower() for name in reading.value}
-        gold = split_labels(str(sample.target))
-        return with_reading(
-            reading, score_label_set(sample, reply, stated, label_parts(gold, stated or set()))
-        )
+        labels = None if reading is None else {name.lower() for name in reading.value}
+        parts = label_parts(split_labels(str(sample.target)), labels or set())
+        return with_reading(reading, score_label_set(sample, reply, labels, parts))
 
     def _parse(self, content: str, form: Form) -> Any:
         names = asserted_labels(content, self.labels, form)
@@ -158,7 +156,7 @@ class StatedEnzymes(Struct, frozen=True):
         reading = read_reply(reply, read_answer, _parse_enzymes, use_layout=True)
         gold = Sample(id=sample.id, target=",".join(_ENZYME.findall(str(sample.target))))
         score = score_label_set(gold, reply, set(reading.value) if reading else None, {})
-        return with_reading(reading, score) if reading else score
+        return with_reading(reading, score)
 
 
 def _parse_enzymes(content: str, form: Form) -> Any:

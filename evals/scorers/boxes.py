@@ -1,10 +1,10 @@
 """Visual grounding: intersection over union of the stated and the gold rectangles (Acc@0.5, mean IoU).
 
 A gold rectangle is "[x1, y1, x2, y2]" in pixels, and several are a tuple; `sample.meta` contains the image's `width` and
-`height`.
-The coordinate system that the prompt asks for is an option of the scorer and is never guessed: `pixel`, `thousand`
-(thousandths of width and height, as in Qwen and InternVL) or `unit`; corners `xyxy`, `xywh`, or `yxyx` as in Gemini. Four
-decimal numbers in [0, 1] are always read as fractions; if the prompt asked for other units, the score is suspect.
+`height`. The coordinate system that the prompt asks for is an option of the scorer and is never guessed: `pixel`,
+`thousand` (thousandths of width and height, as in Qwen and InternVL) or `unit`; corners `xyxy`, `xywh`, or `yxyx` as in
+Gemini. Four decimal numbers in [0, 1] are always read as fractions; if the prompt asked for other units, the score is
+suspect.
 
 If there is a single gold rectangle, only the last stated one counts, so that listing guesses does not help. If there are
 several, rectangles are matched one to one, optimally, and the value is F1 at the threshold: an extra rectangle costs as much

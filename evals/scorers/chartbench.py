@@ -113,7 +113,7 @@ class Published(Struct, frozen=True):
 
 
 class Strict(Struct, frozen=True):
-    """Scores 1 for the stated yes or no, or for the stated number."""
+    """Scores 1 if the stated yes or no, or the stated number, is right."""
 
     number: Stated = Stated()
 
@@ -148,7 +148,7 @@ def _checked_pair(points: Sequence[Point]) -> Sequence[Point]:
     return points
 
 
-def _missing_pair(points: Sequence[Point]) -> float | None:
+def _bound_if_missing(points: Sequence[Point]) -> float | None:
     return next((point.value for point in points if point.verdict == "missing"), None)
 
 
@@ -159,7 +159,7 @@ def acc_plus(points: Sequence[Point]) -> float:
 
 def confusion(points: Sequence[Point]) -> float:
     """Return 1 if both assertions of a pair get the same answer, else 0; the mean is CoR, the confusion rate."""
-    if (bound := _missing_pair(_checked_pair(points))) is not None:
+    if (bound := _bound_if_missing(_checked_pair(points))) is not None:
         return bound
     answers = {point.answer for point in points}
     return float(len(answers) == 1 and None not in answers)
@@ -167,7 +167,7 @@ def confusion(points: Sequence[Point]) -> float:
 
 def both_wrong(points: Sequence[Point]) -> float:
     """Return 1 if a pair is neither right nor confused, else 0; the mean is upstream's error rate."""
-    if (bound := _missing_pair(_checked_pair(points))) is not None:
+    if (bound := _bound_if_missing(_checked_pair(points))) is not None:
         return bound
     return float(not acc_plus(points) and not confusion(points))
 
@@ -192,9 +192,9 @@ def pooled(points: Sequence[Point]) -> float:
 
 
 def metrics(*, pool: bool) -> tuple[Metric, ...]:
-    """Return the pooled mean of Acc+ and numbers, Acc+, CoR, error rate, and means of assertions and numbers.
+    """Return the metrics: the mean of Acc+ and numbers pooled, Acc+, CoR, the error rate, the means of assertions and numbers.
 
-    With `pool` the pooled mean is the headline.
+    With `pool`, the pooled mean is the headline.
     """
     return (
         Metric(name="pooled", of=pooled, together=True, headline=pool),

@@ -8,7 +8,7 @@ from evals.report.metrics import mean_value
 from evals.report.part_mean import PartMean
 from evals.scorers import number, text
 from evals.scorers.molecule import AtLeast
-from evals.scorers.text import CorpusBleu, Tokens
+from evals.scorers.text import CorpusBleu, TokenKind
 from evals.types import Metric, Point
 
 
@@ -77,6 +77,6 @@ def captions(headline: str, absent: float | None, suffix: str = "") -> tuple[Met
     )
 
 
-def bleu_of_valid(tokens: Tokens) -> Metric:
+def bleu_of_valid(tokens: TokenKind) -> Metric:
     """Return BLEU over the valid answers."""
     return whole("bleu_of_valid", CorpusBleu(4, silence=False, tokens=tokens))

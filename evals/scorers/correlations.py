@@ -32,7 +32,7 @@ class _RowStatistic(Struct, frozen=True):
         return self.of(gold, stated)
 
     def of(self, gold: Floats, stated: Floats) -> float:
-        """Return the statistic of two arrays (item, number); NaN marks a number that is not stated."""
+        """Return the statistic of two tables (item by number); NaN marks a number that is not stated."""
         raise NotImplementedError
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[NDArray[np.intp]], float]:
@@ -99,7 +99,7 @@ class Correlation(_RowStatistic, frozen=True):
         x, y = gold[is_stated], stated[is_stated]
         if self.kind == "spearman":
             x, y = _ranks(x), _ranks(y)
-        with np.errstate(over="ignore", invalid="ignore"):  # an answer of 1e300
+        with np.errstate(over="ignore", invalid="ignore"):  # an answer such as 1e300
             dx, dy = x - x.mean(), y - y.mean()
             denominator = float(np.sqrt(dx @ dx) * np.sqrt(dy @ dy))
         if not np.isfinite(denominator):
@@ -115,7 +115,7 @@ class Correlation(_RowStatistic, frozen=True):
 
 
 def _ranks(values: Floats) -> Floats:
-    """Return ranks from 0, tied values at their mean."""
+    """Return ranks from 0; tied values get their mean rank."""
     import numpy as np
 
     _, level, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Reduction = Callable[[Columns, "Floats"], float]
 INTERVAL_RULES: dict[Reduction, IntervalRule] = {}
-"""Interval rule of each reduction that does not use the percentile bootstrap."""
+"""Interval rule for each reduction that does not use the percentile bootstrap."""
 
 
 def _interval(of: Reduction, clusters: Sequence[Sequence[Point]], *, by_group: bool) -> Interval | None:

@@ -1,13 +1,13 @@
 """Verifiable instructions such as a number of words, no comma or a title (IFEval, Zhou et al., arXiv 2311.07911).
 
-Two sets of rules over the same 25 types. `OFFICIAL` implements lm-evaluation-harness 0.4.13
+There are two sets of rules for the same 25 types. `OFFICIAL` implements lm-evaluation-harness 0.4.13
 (`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval), with its known defects:
 a text whose language cannot be detected passes, bold text counts as two highlights, a Markdown link is a placeholder, a
 keyword may be part of a longer word, a postscript may be in mid-sentence. `CORRECTED` replaces the rules whose verdicts
-a careful reader would reject. Both seed langdetect, which is random in upstream's code.
+a careful reader would reject. Both seed langdetect, whose results are random in upstream's code.
 
-The loose variants of upstream try eight versions of a reply: whole, without its first line, its last, or both; each also
-without asterisks. An empty reply follows no instruction.
+Upstream's loose metrics try eight versions of a reply: whole, without its first line, its last, or both; each also without
+asterisks. An empty reply follows no instruction.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SENTENCE_COUNT = "length_constraints:number_sentences"
 _CONSTRAINED_RESPONSES = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
 
-def _compare_count(count: int, arguments: Arguments, relation: str, threshold: str) -> bool:
-    return RELATIONS[arguments[relation]](count, int(arguments[threshold]))
+def _satisfies_relation(count: int, arguments: Arguments, relation_key: str, threshold_key: str) -> bool:
+    return RELATIONS[arguments[relation_key]](count, int(arguments[threshold_key]))
 
 
 def _detect_language(text: str) -> str:
@@ -69,8 +69,8 @@ def _has_paragraphs(text: str, arguments: Arguments) -> bool:
     return all(has_text[1:-1]) and sum(has_text) == int(arguments["num_paragraphs"])
 
 
-def _check_nth_paragraph(text: str, arguments: Arguments) -> bool:
-    """Check the first word of the nth paragraph, up to its first punctuation mark, and the number of paragraphs."""
+def _begins_nth_paragraph(text: str, arguments: Arguments) -> bool:
+    """Return whether the nth paragraph begins with the required word and the number of paragraphs is the required one."""
     paragraphs = text.split("\n\n")
     count, nth = sum(bool(paragraph.strip()) for paragraph in paragraphs), int(arguments["nth_paragraph"])
     if nth > count or not (words := paragraphs[nth - 1].split()):
@@ -113,8 +113,8 @@ def _has_two_responses(text: str, arguments: Arguments) -> bool:
     return all(parts[1:-1]) and len(responses) == 2 and responses[0] != responses[1]
 
 
-def _check_letter_frequency(text: str, arguments: Arguments) -> bool:
-    return _compare_count(
+def _has_letter_frequency(text: str, arguments: Arguments) -> bool:
+    return _satisfies_relation(
         text.lower().count(str(arguments["letter"]).strip().lower()),
         arguments,
         "let_relation",
@@ -135,22 +135,22 @@ OFFICIAL: dict[str, Rule] = {
     "keywords:existence": lambda text, a: all(
         _count_matches(word, text) for word in _words_argument(a, "keywords")
     ),
-    "keywords:frequency": lambda text, a: _compare_count(
+    "keywords:frequency": lambda text, a: _satisfies_relation(
         _count_matches(str(a["keyword"]).strip(), text), a, "relation", "frequency"
     ),
     "keywords:forbidden_words": lambda text, a: (
         not any(_count_matches(rf"\b{word}\b", text) for word in _words_argument(a, "forbidden_words"))
     ),
-    "keywords:letter_frequency": _check_letter_frequency,
+    "keywords:letter_frequency": _has_letter_frequency,
     "language:response_language": lambda text, a: _detect_language(text) in ("", a["language"]),
-    SENTENCE_COUNT: lambda text, a: _compare_count(
+    SENTENCE_COUNT: lambda text, a: _satisfies_relation(
         len(_sentence_tokenizer().tokenize(text)), a, "relation", "num_sentences"
     ),
     "length_constraints:number_paragraphs": _has_paragraphs,
-    "length_constraints:number_words": lambda text, a: _compare_count(
+    "length_constraints:number_words": lambda text, a: _satisfies_relation(
         len(re.findall(r"\w+", text)), a, "relation", "num_words"
     ),
-    "length_constraints:nth_paragraph_first_word": _check_nth_paragraph,
+    "length_constraints:nth_paragraph_first_word": _begins_nth_paragraph,
     "detectable_content:number_placeholders": lambda text, a: (
         len(re.findall(r"\[.*?\]", text)) >= int(a["num_placeholders"])
     ),
@@ -178,7 +178,7 @@ OFFICIAL: dict[str, Rule] = {
     "startend:end_checker": lambda text, a: (
         text.strip().strip('"').lower().endswith(str(a["end_phrase"]).strip().lower())
     ),
-    "change_case:capital_word_frequency": lambda text, a: _compare_count(
+    "change_case:capital_word_frequency": lambda text, a: _satisfies_relation(
         _count_capital_words(text), a, "capital_relation", "capital_frequency"
     ),
     "change_case:english_capital": lambda text, a: text.isupper() and _detect_language(text) in ("", "en"),
@@ -204,7 +204,7 @@ CORRECTED: dict[str, Rule] = OFFICIAL | {
     "keywords:existence": lambda text, a: all(
         _count_whole_word(word, text) for word in _words_argument(a, "keywords")
     ),
-    "keywords:frequency": lambda text, a: _compare_count(
+    "keywords:frequency": lambda text, a: _satisfies_relation(
         _count_whole_word(str(a["keyword"]), text), a, "relation", "frequency"
     ),
     "keywords:forbidden_words": lambda text, a: (
@@ -249,7 +249,7 @@ REQUIRED_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "startend:end_checker": ("end_phrase",),
     "change_case:capital_word_frequency": ("capital_frequency", "capital_relation"),
 }
-"""Instruction type -> the arguments that its rule requires, if any. Upstream replaces a missing one by a random value."""
+"""Instruction type -> the arguments that its rule requires, if any. Upstream replaces a missing one with a random value."""
 
 
 def checked_arguments(instructions: Sequence[str], arguments: Sequence[Arguments]) -> list[dict[str, Any]]:
@@ -356,7 +356,7 @@ class Share(Struct, frozen=True):
     part: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return a ratio of sums; raises ValueError if there are no instructions."""
+        """Return the share; raises ValueError if there are no instructions."""
         total = sum(point.parts.get("instructions", 0.0) for point in points)
         if not total:
             raise ValueError("there are no instructions")

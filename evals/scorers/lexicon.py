@@ -20,16 +20,16 @@ CATEGORIES = (
     "verb.consumption verb.contact verb.creation verb.emotion verb.motion verb.perception verb.possession verb.social "
     "verb.stative verb.weather adj.ppl"
 )
-"""WordNet's 45 lexicographer files in their order (its manual page lexnames(5WN)); Debian omits that file."""
+"""WordNet's 45 lexicographer files in order, from its manual page lexnames(5WN): Debian omits the file `lexnames`."""
 PARTS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
 def install_wordnet(source: Path = DEBIAN_FOLDER, target: Path | None = None) -> Path:
-    """Copy WordNet to `target`, by default nltk's data folder; raises UsageError if it is absent."""
+    """Copy WordNet from `source` to `target`, by default nltk's data folder; raises UsageError."""
     missing = [name for name in REQUIRED_FILES if not (source / name).is_file()]
     if missing:
         raise UsageError(
-            f"no WordNet in {source} ({missing[0]} is missing): apt-get install wordnet-base wordnet-sense-index"
+            f"{source} does not contain WordNet ({missing[0]} is missing): apt-get install wordnet-base wordnet-sense-index"
         )
     folder = (target or Path(sys.prefix) / "nltk_data") / "corpora" / "wordnet"
     try:

@@ -89,7 +89,7 @@ class Molecule(Struct, frozen=True):
 
 
 def gold_molecules(sample: Sample) -> list[str]:
-    """Return the gold answer and its alternatives; a semicolon separates components like a dot."""
+    """Return the gold answer and its alternatives; semicolons between components become dots."""
     return [str(gold).strip().replace(";", ".") for gold in (sample.target, *sample.meta.get("also", ()))]
 
 

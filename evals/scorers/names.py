@@ -70,7 +70,7 @@ def stereo_first(text: str) -> str:
 
 
 def same_name(answer: str, gold: str) -> bool:
-    """Return whether two names are equal after normalisation, whatever the order of components and the place of stereo."""
+    """Return whether two names are equal after normalisation, in any order of components and of stereo descriptors."""
     components, gold_components = normalise_name(answer), normalise_name(gold)
     if components == gold_components or normalise_name(stereo_first(answer)) == gold_components:
         return True
@@ -80,7 +80,7 @@ def same_name(answer: str, gold: str) -> bool:
 
 
 def normalise_name(text: str) -> tuple[str, ...]:
-    """Return the sorted components (`;`) of a name with signs, brackets, case, spacing and spelling normalised."""
+    """Return the sorted components of a name, which `;` separates, with signs, case, spacing and spelling normalised."""
     text = _MARKUP.sub(lambda match: match[1] or match[2] or "", text[:MAX_CHARS])
     text = unicodedata.normalize("NFKC", text.replace("″", "''").replace('"', "''").translate(_SIGNS))
     text = text.translate(_SIGNS).lower()

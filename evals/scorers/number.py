@@ -227,7 +227,7 @@ def max_error_of(columns: Columns, weights: Floats) -> float:
 
 
 def mape_of(columns: Columns, weights: Floats) -> float:
-    """Return the mean of |error / target| over targets above 1e-5 in magnitude, the mask of the matbench package."""
+    """Return the mean of |error / target| over targets above 1e-5 in magnitude, as the matbench package does."""
     import numpy as np
 
     magnitudes = np.abs(columns.target)

@@ -27,7 +27,7 @@ from evals.scorers.outcomes import binary_score, no_answer, unanswered, with_rea
 from evals.types import Prompt, Reply, Sample, Score
 
 OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
-"""(reply, options as shown from A on) -> letters as shown, in the order stated; None: nothing was stated."""
+"""(reply, options as shown) -> letters as shown, in the order stated; None if none is stated."""
 
 _LETTERS = re.compile(r"[(\[]?[A-Z][)\]]?(?:(?:\s*+(?:[,;/&+、和]|\band\b)\s*+|\s++)[(\[]?[A-Z][)\]]?)*[.:]?")
 _LOWER_CASE_LETTERS = re.compile(

@@ -96,7 +96,7 @@ class Precision(Struct, frozen=True):
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: BoxMatching) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
-            return no_answer(reply, "nothing in a box", parts={"share": 0.0})
+            return no_answer(reply, "no box", parts={"share": 0.0})
         value = len(compared.matches) / len(boxes)
         return partial_score(
             value,
@@ -167,7 +167,7 @@ class Parts(Precision, frozen=True):
     def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: BoxMatching) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
-            return no_answer(reply, "nothing in a box", parts={"share": 0.0})
+            return no_answer(reply, "no box", parts={"share": 0.0})
         right = len(compared.matches) == len(golds)
         return binary_score(
             right=right,
@@ -199,7 +199,7 @@ def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int,
     box_letters = [split_part_name(box)[0] for box in boxes]
     if not all(gold_letters):
         gold_letters = [chr(ord("a") + g) for g in range(len(golds))]
-        if sorted(box_letters) != gold_letters:  # not exactly one box per letter: the letters are no labels
+        if sorted(box_letters) != gold_letters:  # unless there is one box for each letter, they are no labels
             box_letters = [""] * len(boxes)
     pairs = []
     for b, box in enumerate(boxes):

@@ -22,7 +22,7 @@ class Exact(Struct, frozen=True):
     """Scores 1 if the stated answer, or else the whole reply, equals the target apart from case and spaces."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-        """Score one reply; any text of a tuple of targets is accepted."""
+        """Score one reply; any of several targets is accepted."""
         text = split_reasoning(reply.text)[0].strip()
         answer = stated_answer(text) or text
         if not answer or reply.stop == "filter":

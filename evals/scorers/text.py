@@ -31,7 +31,7 @@ MAX_NGRAM = 4
 """Longest n-gram of BLEU."""
 MAX_TOKENS = 2_000
 """Maximum number of tokens of a reply that are scored; upstream truncates at 512."""
-Tokens: TypeAlias = Literal["words", "blanks", "characters"]
+TokenKind: TypeAlias = Literal["words", "blanks", "characters"]
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 
@@ -41,7 +41,7 @@ def bert_words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def tokenize(text: str, tokens: Tokens) -> list[str]:
+def tokenize(text: str, tokens: TokenKind) -> list[str]:
     """Split a text into at most `MAX_TOKENS` tokens (five times as many characters); `blanks` is `str.split`."""
     if tokens == "characters":
         return list(text[: MAX_TOKENS * 5])
@@ -70,8 +70,8 @@ class CorpusBleu(Struct, frozen=True):
     order: int = 4
     silence: bool = True
     """Whether a reply without text counts as one of length 0; otherwise it is excluded."""
-    tokens: Tokens = "words"
-    """Tokens of the gold answers that replace missing outcomes."""
+    tokens: TokenKind = "words"
+    """How the gold answers that replace missing outcomes are split into tokens."""
 
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the statistic; raises ValueError if no reply has text."""
@@ -110,7 +110,7 @@ class CorpusBleu(Struct, frozen=True):
         return exp(log_precision + min(0.0, 1 - reference_length / length))
 
 
-def _substitute_counts(gold: str, point: Point, tokens: Tokens) -> dict[str, float]:
+def _substitute_counts(gold: str, point: Point, tokens: TokenKind) -> dict[str, float]:
     """Return the counts of a reply without text, or of the substitute for a missing reply."""
     reference = tokenize(gold, tokens)
     if point.verdict != "missing":
@@ -281,7 +281,7 @@ class Caption(Struct, frozen=True):
     """
 
     headline: str = "rouge_l"
-    tokens: Tokens = "words"
+    tokens: TokenKind = "words"
     synonyms: bool = False
     heavy: ClassVar[bool] = True
 

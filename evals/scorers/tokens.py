@@ -33,7 +33,7 @@ class Tokens(Struct, frozen=True):
         try:
             counts = _decode(reply.text).tokens
         except msgspec.DecodeError as error:
-            return Score(value=None, verdict="invalid", why=f"no count of tokens: {error}")
+            return Score(value=None, verdict="invalid", why=f"not a token count: {error}")
         characters, tokens = len(str(sample.target)), counts[0]
         inner = tokens - counts[1] if len(counts) > 1 else tokens
         if inner <= 0:

@@ -89,7 +89,7 @@ class Template(Struct, frozen=True, kw_only=True):
 
 @cache
 def template(name: str) -> Template:
-    """Return a judge template by its name."""
+    """Return the judge template with this name."""
     text = (files("evals.scorers.judge") / "templates" / f"{name}.md").read_text(encoding="utf-8")
     header, _, prompt_text = text.partition("\n\n")
     allowed = tuple(header.removeprefix("allowed:").split())

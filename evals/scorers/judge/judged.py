@@ -198,7 +198,7 @@ class Judged(Struct, frozen=True, kw_only=True):
         candidate: str,
         earlier: Score | Failure | None,
     ) -> tuple[str | float, Judgement]:
-        """Return the verdict on one candidate, an earlier one if the prompt is the same; raises Waiting without a judge."""
+        """Return the verdict on one candidate; an earlier verdict on the same prompt is reused. Raises Waiting without a judge."""
         if verdict := _reused_verdict(
             judge_template, self.judge, earlier, judge_template.fill(question, gold, candidate)
         ):
@@ -227,9 +227,9 @@ class Judged(Struct, frozen=True, kw_only=True):
     def _score_of_verdicts(
         self, reply: Reply, first: Score | Failure, verdict: str | float, judgement: Judgement
     ) -> Score:
-        judge_says_right, no_answer = verdict in ("A", "9"), verdict == "C"
+        judge_says_right, judge_says_unanswered = verdict in ("A", "9"), verdict == "C"
         points = int(verdict) if self.mode == "points" else None
-        verdict_text = "right" if judge_says_right else "no answer" if no_answer else "wrong"
+        verdict_text = "right" if judge_says_right else "no answer" if judge_says_unanswered else "wrong"
         verdict_text = verdict_text if points is None else f"{points} of 9 points"
         if (rule_score := self._final_rule_score(first)) is not None:
             return _with_judge_verdict(rule_score, judgement, agreed=judge_says_right, verdict=verdict_text)
@@ -237,7 +237,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             "right"
             if judge_says_right
             else unanswered_verdict(reply)
-            if no_answer
+            if judge_says_unanswered
             else "graded"
             if points
             else "wrong"

@@ -11,7 +11,7 @@ r"""OpenCompass' rules for Biology-Instructions (opencompass 0.5.4, datasets/bio
 * Enzymes: EC numbers that are not on the list of 538 have no effect; those with a letter or without a third field are not
   read.
 * siRNA: a missing number counts as 0 % efficiency, which is in the rewarded range; a number above 1,000 stops upstream's
-  evaluation with an error, here it scores 0.
+  evaluation with an error, but scores 0 here.
 """
 
 from __future__ import annotations
@@ -155,10 +155,10 @@ class BoxedLabel(Struct, frozen=True):
         """Score one reply."""
         answer = None if reply.stop == "filter" else last_box(reply.text)
         if answer is None:
-            return no_answer(reply, "no box upstream reads")
+            return no_answer(reply, "no box that upstream reads")
         label = _SIGNS.get(answer.lower(), answer.lower())
         if self.known and label not in self.known:
-            return Score(value=0.0, verdict="unanswered", why=f"{answer[:80]!r} is no label to upstream")
+            return Score(value=0.0, verdict="unanswered", why=f"upstream reads no label in {answer[:80]!r}")
         right = label == str(sample.target).lower()
         return binary_score(right=right, answer=label[:100])
 

@@ -5,7 +5,7 @@ equal if the sets of their fragments' InChIs are equal: multiplicities are ignor
 stereochemistry of sulfoxides are lost. A question may have several gold answers.
 
 Differences from upstream: InChIs are computed from the cleaned molecule, not from its Kekulé SMILES (no verdict differed on
-1,500 answers of MolT5 and 62 edge cases); captions are split into words, not into SciBERT's word pieces, whose vocabulary
+1,500 answers by MolT5 and 62 edge cases); captions are split into words, not into SciBERT's word pieces, whose vocabulary
 is not on a package index.
 """
 

@@ -49,7 +49,7 @@ class TaskFile(Struct, frozen=True):
 
 @cache
 def load_task(task_file: TaskFile) -> Any:
-    """Return a task, loaded with its data; raises DataError in one line if that fails."""
+    """Return a task, loaded with its data; raises a one-line DataError if that fails."""
     import_quietly()
     from lm_eval.tasks import TaskManager
 

@@ -95,15 +95,15 @@ def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
     stated_values = _named_values(stated)
     if len(gold_values) > 1:
         return stated_values is not None and all(
-            _is_same_value(key, gold, stated_values.get(key)) for key, gold in gold_values.items()
+            _same_value(key, gold, stated_values.get(key)) for key, gold in gold_values.items()
         )
     ((key, gold),) = gold_values.items()
     if _as_float(stated) is not None:
-        return _is_same_value(key, gold, stated)
+        return _same_value(key, gold, stated)
     if stated_values is None:
-        return FORMULA in key and isinstance(stated, str) and _is_same_value(key, gold, stated)
+        return FORMULA in key and isinstance(stated, str) and _same_value(key, gold, stated)
     only_value = next(iter(stated_values.values())) if len(stated_values) == 1 else None
-    return _is_same_value(key, gold, stated_values.get(key, only_value))
+    return _same_value(key, gold, stated_values.get(key, only_value))
 
 
 def _named_values(stated: Any) -> dict[str, Any] | None:
@@ -146,7 +146,7 @@ def _as_float(value: Any) -> float | None:
         return None
 
 
-def _is_same_value(key: str, gold: Any, stated: Any) -> bool:
+def _same_value(key: str, gold: Any, stated: Any) -> bool:
     if stated is None:
         return False
     if FORMULA in key:

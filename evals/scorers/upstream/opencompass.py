@@ -135,7 +135,7 @@ class Errors(Struct, frozen=True):
         stated = self.read(reply.text)
         value = abs((stated or 0.0) - float(str(sample.target)))
         if stated is None:
-            return no_answer(reply, "no number upstream reads: counted as 0", value=value)
+            return no_answer(reply, "no number that upstream reads: counted as 0", value=value)
         return Score(value=value, verdict="graded", answer=f"{stated!r}")
 
 

@@ -5,9 +5,9 @@ extracts the final answer, then the same rule on the extracted answer. Known def
 
 * options are read by the rule for multiple choice, with its own defects (evals/extract/upstream/vlmevalkit.py), whose result
   is final; a free answer is final only if it is right, so that the judge can only raise the score;
-* MathVista: an integer must be readable by `int`, so `7.0` and `7 cm` are not; a decimal must be equal, not rounded; a list
+* MathVista: an integer is parsed by `int`, so that `7.0` and `7 cm` are wrong; a decimal must be equal, not rounded; a list
   is never compared and always wrong (two problems);
-* MathVision: a box is read up to its first closing brace, so `\boxed{\frac{1}{2}}` is `\frac{1`, and the first box counts.
+* MathVision: a box is read up to its first closing brace, so that `\boxed{\frac{1}{2}}` is `\frac{1`; the first box counts.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class MathRule(Struct, frozen=True):
             return None if letter is None else (letter == sample.target, letter)
         gold = str(sample.target)
         if not self.mathvista:
-            return _is_same_answer(gold, text), text.strip()
+            return _same_answer(gold, text), text.strip()
         number: type[int] | type[float] | None
         number = {"integer": int, "float": float}.get(str(sample.meta.get("answer_type")))
         if number is None:
@@ -80,8 +80,8 @@ class MathRule(Struct, frozen=True):
             return None
 
 
-def _is_same_answer(gold: str, stated: str) -> bool:
-    """Return whether texts, or numbers in LaTeX, are equal; unlike upstream, model output is never evaluated as Python."""
+def _same_answer(gold: str, stated: str) -> bool:
+    """Return whether texts, or numbers in LaTeX, are equal; unlike upstream, this never evaluates model output as Python."""
     gold, stated = gold.lower().strip(), stated.lower().strip()
     if gold == stated:
         return True

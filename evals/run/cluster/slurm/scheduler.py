@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals import disk
-from evals.calls.secrets import Mask, names_secret
+from evals.calls.secrets import Mask, is_secret_name
 from evals.errors import UsageError
 from evals.plain import notice, plain
 
@@ -183,7 +183,7 @@ def last_lines(log: Path) -> str:
             text = stream.read(MAX_LOG_BYTES).decode(errors="replace")
     except OSError:
         return f"it wrote no log at {log}: do its node and this one share that folder?"
-    mask = Mask(value for name, value in os.environ.items() if names_secret(name))
+    mask = Mask(value for name, value in os.environ.items() if is_secret_name(name))
     lines = [" ".join(line.split()) for line in plain(mask.text(text)).splitlines()]
     last = [line[:MAX_LINE_LENGTH] for line in lines if line][-MAX_LINES:]
     return f"{' / '.join(last) or 'its log is empty'} (log: {log})"

@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from evals.calls.secrets import names_secret
+from evals.calls.secrets import is_secret_name
 from evals.errors import UsageError, install
 from evals.plain import notice, plain
 from evals.run.cluster.placement import ENGINES, gpus_needed
@@ -209,7 +209,7 @@ def _job_environment() -> Iterator[None]:
         name: value
         for name, value in os.environ.items()
         if name not in INHERITED_VARIABLES
-        and (names_secret(name) or name.startswith(("SLURM_", "SLURMD_", "SUBMITIT_")))
+        and (is_secret_name(name) or name.startswith(("SLURM_", "SLURMD_", "SUBMITIT_")))
     }
     for name in hidden:
         del os.environ[name]
