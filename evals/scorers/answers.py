@@ -42,11 +42,11 @@ def same_name_set(gold: str, stated: str) -> bool:
     """Return whether two lists contain the same names; the gold list must have a comma or bracket."""
     if "," not in gold and "[" not in gold:
         return False
-    names = [
+    gold_names, stated_names = (
         set(filter(None, map(normalise_answer, _SEPARATOR.split(text.strip(" []")))))
         for text in (gold, stated)
-    ]
-    return len(names[0]) > 1 and names[0] == names[1]
+    )
+    return len(gold_names) > 1 and gold_names == stated_names
 
 
 def parse_plain_number(gold: str) -> float | None:

@@ -77,13 +77,13 @@ def asserted_text(content: str, form: Form) -> str | None:
     return None if _HEDGE.search(clause) else content
 
 
-def consists_of_labels(content: str, names: Sequence[str], form: Form) -> bool:
+def consists_of_labels(content: str, labels: Sequence[str], form: Form) -> bool:
     """Return whether a text consists of labels alone, or is an explicit answer."""
     if form in ANSWER_FORMS:
         return True
     remainder = re.sub(r"[\s_-]+", " ", content.lower())
-    for name in names:
-        remainder = remainder.replace(re.sub(r"[\s_-]+", " ", name.lower()), " ")
+    for label in labels:
+        remainder = remainder.replace(re.sub(r"[\s_-]+", " ", label.lower()), " ")
     return not _FILLER.sub("", remainder)
 
 
@@ -105,8 +105,8 @@ class LabelOf(Struct, frozen=True):
         return with_reading(reading, binary_score(right=right, answer=reading.value))
 
     def _parse(self, content: str, form: Form) -> Any:
-        names = asserted_labels(content, self.labels, form)
-        return None if not names else names[0] if len(names) == 1 else REFUSED
+        asserted = asserted_labels(content, self.labels, form)
+        return None if not asserted else asserted[0] if len(asserted) == 1 else REFUSED
 
 
 def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str]:
@@ -119,8 +119,8 @@ def asserted_labels(content: str, labels: Sequence[str], form: Form) -> list[str
     if exact_matches:
         return exact_matches
     words = re.sub(r"[\s_-]+", " ", claim.lower().replace("\\_", " "))
-    names = [label for label in labels if _label_pattern(label).search(words)]
-    return names if consists_of_labels(words, names, form) else []
+    asserted = [label for label in labels if _label_pattern(label).search(words)]
+    return asserted if consists_of_labels(words, asserted, form) else []
 
 
 def _label_pattern(label: str) -> re.Pattern[str]:

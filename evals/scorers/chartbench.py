@@ -54,7 +54,8 @@ def matches_relaxed(stated: str, gold: str) -> bool:
     if value is None or gold_value is None:
         return stated.lower() == gold.lower()
     readings = (value, value / 100) if stated.endswith("%") else (value,)
-    return any((gold_value if not x else abs(gold_value - x) / abs(x)) <= TOLERANCE for x in readings)
+    errors = (abs(gold_value - reading) / abs(reading) if reading else gold_value for reading in readings)
+    return any(error <= TOLERANCE for error in errors)
 
 
 def number_text(text: str) -> tuple[str, bool]:

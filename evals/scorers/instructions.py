@@ -75,8 +75,8 @@ def _begins_nth_paragraph(text: str, arguments: Arguments) -> bool:
     count, nth = sum(bool(paragraph.strip()) for paragraph in paragraphs), int(arguments["nth_paragraph"])
     if nth > count or not (words := paragraphs[nth - 1].split()):
         return False
-    first = re.split(r"[.,?!'\"]", words[0].lstrip("'").lstrip('"'), maxsplit=1)[0].lower()
-    return count == int(arguments["num_paragraphs"]) and first == str(arguments["first_word"]).lower()
+    first_word = re.split(r"[.,?!'\"]", words[0].lstrip("'").lstrip('"'), maxsplit=1)[0].lower()
+    return count == int(arguments["num_paragraphs"]) and first_word == str(arguments["first_word"]).lower()
 
 
 def _count_highlights(text: str) -> int:

@@ -265,8 +265,8 @@ class MoleculeForms:
     def tautomer(self) -> tuple[str, bool]:
         """Return the canonical tautomer of the parent, and whether the enumeration was completed."""
         tautomers, complete = [], True
-        for part in self._rd.Chem.GetMolFrags(self.parent_mol, asMols=True):
-            result = self._rd.tautomers.Enumerate(part)
+        for fragment in self._rd.Chem.GetMolFrags(self.parent_mol, asMols=True):
+            result = self._rd.tautomers.Enumerate(fragment)
             complete &= result.status == self._rd.standardize.TautomerEnumeratorStatus.Completed
             tautomers.append(str(self._rd.Chem.MolToSmiles(self._rd.tautomers.PickCanonical(result))))
         return ".".join(sorted(tautomers)), complete

@@ -78,8 +78,8 @@ class Precision(Struct, frozen=True):
         for comparer in (spelled, self.same):
             for b, box in enumerate(boxes[:MAX_BOXES]):
                 equal = (g for g, gold in enumerate(golds) if comparer(gold, box) == "same")
-                if b not in matches and (first := next(equal, None)) is not None:
-                    matches[b] = first
+                if b not in matches and (first_equal := next(equal, None)) is not None:
+                    matches[b] = first_equal
         return BoxMatching(matches)
 
     def undecided_pairs(
@@ -93,17 +93,17 @@ class Precision(Struct, frozen=True):
         """Return whether a pair needs no further comparison."""
         return box in matches
 
-    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: BoxMatching) -> Score:
+    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], matching: BoxMatching) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
             return no_answer(reply, "no box", parts={"share": 0.0})
-        value = len(compared.matches) / len(boxes)
+        value = len(matching.matches) / len(boxes)
         return partial_score(
             value,
             answer="; ".join(boxes)[:500],
-            why=f"{len(compared.matches)} of {len(boxes)} boxes",
+            why=f"{len(matching.matches)} of {len(boxes)} boxes",
             suspect=len(boxes) > MAX_BOXES,
-            parts=_encode(compared, golds),
+            parts=_encode(matching, golds),
         )
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
@@ -164,31 +164,31 @@ class Parts(Precision, frozen=True):
         """Return whether a pair needs no further comparison."""
         return box in matches or gold in matches.values()
 
-    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], compared: BoxMatching) -> Score:
+    def score(self, reply: Reply, boxes: Sequence[str], golds: Sequence[str], matching: BoxMatching) -> Score:
         """Return the score for the matched boxes."""
         if not boxes:
             return no_answer(reply, "no box", parts={"share": 0.0})
-        right = len(compared.matches) == len(golds)
+        right = len(matching.matches) == len(golds)
         return binary_score(
             right=right,
             answer="; ".join(boxes)[:500],
-            why=f"{len(compared.matches)} of {len(golds)} parts",
-            parts=_encode(compared, golds),
+            why=f"{len(matching.matches)} of {len(golds)} parts",
+            parts=_encode(matching, golds),
         )
 
 
-def _encode(compared: BoxMatching, golds: Sequence[str]) -> dict[str, float]:
+def _encode(matching: BoxMatching, golds: Sequence[str]) -> dict[str, float]:
     """Encode a comparison as score parts: `share` of the gold parts, "box 1": its part, "box 1 not 2": 1."""
-    matches = {f"box {box + 1}": gold + 1.0 for box, gold in sorted(compared.matches.items())}
-    different_parts = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(compared.different)}
-    return {"share": len(set(compared.matches.values())) / len(golds), **matches, **different_parts}
+    matches = {f"box {box + 1}": gold + 1.0 for box, gold in sorted(matching.matches.items())}
+    differences = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(matching.different)}
+    return {"share": len(set(matching.matches.values())) / len(golds), **matches, **differences}
 
 
 def _decode(score: Score) -> BoxMatching:
     """Decode the score parts that `_encode` wrote in a worker."""
-    pairs = [(key.split(" "), value) for key, value in score.parts.items() if key.startswith("box ")]
-    matches = {int(words[1]) - 1: int(value) - 1 for words, value in pairs if len(words) == 2}
-    different = frozenset((int(words[1]) - 1, int(words[3]) - 1) for words, _ in pairs if len(words) == 4)
+    entries = [(key.split(" "), value) for key, value in score.parts.items() if key.startswith("box ")]
+    matches = {int(words[1]) - 1: int(value) - 1 for words, value in entries if len(words) == 2}
+    different = frozenset((int(words[1]) - 1, int(words[3]) - 1) for words, _ in entries if len(words) == 4)
     return BoxMatching(matches, different)
 
 
@@ -199,7 +199,7 @@ def allowed_pairs(boxes: Sequence[str], golds: Sequence[str]) -> list[tuple[int,
     box_letters = [split_part_name(box)[0] for box in boxes]
     if not all(gold_letters):
         gold_letters = [chr(ord("a") + g) for g in range(len(golds))]
-        if sorted(box_letters) != gold_letters:  # unless there is one box for each letter, they are no labels
+        if sorted(box_letters) != gold_letters:  # letters are labels only if each has one box
             box_letters = [""] * len(boxes)
     pairs = []
     for b, box in enumerate(boxes):
@@ -258,11 +258,13 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         boxes = [] if reply.stop == "filter" else rule.boxes(reply.text, golds)
         fallback = structs.replace(rule, same=spelled)
         by_rule = _decode(first) if isinstance(first, Score) else fallback.compare(boxes, golds)
-        question, form = question_of(sample, prompt), template(self.form)
+        question, judge_template = question_of(sample, prompt), template(self.form)
         matches, judgements = dict(by_rule.matches), list[Judgement]()
         for box, gold in rule.undecided_pairs(boxes, golds, by_rule):
             if not rule.is_settled(matches, box, gold):
-                verdict, judgement = await self.ask(form, question, golds[gold], boxes[box], earlier)
+                verdict, judgement = await self.ask(
+                    judge_template, question, golds[gold], boxes[box], earlier
+                )
                 judgements.append(judgement)
                 if verdict == "A":
                     matches[box] = gold
@@ -280,10 +282,10 @@ class JudgedBoxes(Judged, frozen=True, kw_only=True):
         earlier: Score | Failure | None,
     ) -> Score:
         """Let the judge check the rule's matches; this changes no score and is skipped without a judge."""
-        verdicts, form = [], template(self.form)
+        verdicts, judge_template = [], template(self.form)
         try:
             for box, gold in _decode(score).matches.items():
-                verdicts.append(await self.ask(form, question, golds[gold], boxes[box], earlier))
+                verdicts.append(await self.ask(judge_template, question, golds[gold], boxes[box], earlier))
         except ScorerError:
             return score  # the verdicts were only needed for the audit
         agreed = all(verdict == "A" for verdict, _ in verdicts)

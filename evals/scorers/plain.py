@@ -36,7 +36,7 @@ def _normalise(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(".")
 
 
-class Of(Struct, frozen=True):
+class FunctionScorer(Struct, frozen=True):
     """Scores with a function of (reply's text, target) that returns a boolean or a number from 0 to 1."""
 
     function: Callable[[str, Any], bool | float]
@@ -73,4 +73,4 @@ def scorer_of(spec: str | Scorer | Callable[[str, Any], bool | float] | None, *,
     parameter_count = len(inspect.signature(spec).parameters)
     if parameter_count not in (2, 3):
         raise UsageError("a scorer takes (reply's text, target), or (sample, prompt, reply)")
-    return Of(spec) if parameter_count == 2 else spec  # type: ignore[arg-type,return-value] # the count implies the type
+    return FunctionScorer(spec) if parameter_count == 2 else spec  # type: ignore[arg-type,return-value] # the count implies the type

@@ -58,12 +58,12 @@ class Scoring:
         scores = {
             name: self._apply_light(scorer, sample, prompt, reply) for name, scorer in self._light.items()
         }
-        first = self._names[0]
-        if first in self._light and (erratum := self._errata.of(sample)):
+        headline = self._names[0]
+        if headline in self._light and (erratum := self._errata.of(sample)):
             corrected = self._apply_light(
-                self._light[first], _with_corrected_gold(sample, erratum), prompt, reply
+                self._light[headline], _with_corrected_gold(sample, erratum), prompt, reply
             )
-            scores[first] = _with_erratum(scores[first], erratum, corrected)
+            scores[headline] = _with_erratum(scores[headline], erratum, corrected)
         return _with_original_spans(scores, removed) if removed else scores
 
     async def score_all(
@@ -82,9 +82,9 @@ class Scoring:
         for name, scorer in self._slow.items():
             previous = earlier.get(name) if earlier else None
             scores[name] = await self._apply_slow(name, scorer, sample, prompt, reply, previous)
-        first = self._names[0]
-        if first in self._slow and (erratum := self._errata.of(sample)):
-            scores[first] = await self._mark_erratum(scores[first], erratum, sample, prompt, reply)
+        headline = self._names[0]
+        if headline in self._slow and (erratum := self._errata.of(sample)):
+            scores[headline] = await self._mark_erratum(scores[headline], erratum, sample, prompt, reply)
         scores = {name: scores[name] for name in self._names}
         return _with_original_spans(scores, removed) if removed else scores
 

@@ -144,8 +144,8 @@ def _text(file: str, scope: str, index: int) -> str:
         node: ast.AST = ast.parse(wheel.read(VLMEVALKIT, file))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{name} cannot be parsed as Python: {type(error).__name__}") from None
-    for part in scope.split("."):
-        definitions = [child for child in ast.iter_child_nodes(node) if _defined_name(child) == part]
+    for defined_name in scope.split("."):
+        definitions = [child for child in ast.iter_child_nodes(node) if _defined_name(child) == defined_name]
         if not definitions:
             raise DataError(f"{name} does not define {scope}")
         node = definitions[-1]

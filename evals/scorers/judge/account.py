@@ -129,7 +129,7 @@ def summary_lines(card: JudgeCard) -> list[str]:
             else f"kappa {format_interval(kappa_interval, 1.0, '')}"
         )
         wrongly_right, wrongly_wrong = (
-            format_interval(rates[name], 100.0, " %") for name in ("wrongly_right", "wrongly_wrong")
+            format_interval(rates[rate], 100.0, " %") for rate in ("wrongly_right", "wrongly_wrong")
         )
         lines.append(
             f"judge {name} and the rule, {rates['n']} replies: {kappa_text}; right according to the judge but wrong according "

@@ -100,10 +100,11 @@ def vlmevalkit(text: str, width: float, height: float) -> Box | None:
     """Read four numbers in brackets, else the first four; the largest determines the unit."""
     numbers = _parse_match(_BRACKETED_NUMBERS.search(text))
     if numbers is None:
-        first = [float(match[0]) for match, _ in zip(_ANY_NUMBER.finditer(text), range(4), strict=False)]
-        if len(first) < 4:
+        matches = [match for match, _ in zip(_ANY_NUMBER.finditer(text), range(4), strict=False)]
+        if len(matches) < 4:
             return None
-        numbers = first[0], first[1], first[2], first[3]
+        a, b, c, d = (float(match[0]) for match in matches)
+        numbers = a, b, c, d
     largest = max(map(abs, numbers))
     if largest <= 1000:
         numbers = _scale(numbers, width, height, divisor=1.0 if largest <= 1.5 else 1000.0)

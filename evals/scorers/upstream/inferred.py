@@ -45,9 +45,8 @@ class Inferred(Struct, frozen=True):
             gold = _gold_text(sample.target)
             right = extracted == (gold if gold in LETTERS and len(gold) == 1 else "A")
             return binary_score(right=right, answer=extracted)
-        source = prompt.source_letter(extracted) or extracted
-        right = source in sample.targets
-        return binary_score(right=right, answer=source)
+        letter = prompt.source_letter(extracted) or extracted
+        return binary_score(right=letter in sample.targets, answer=letter)
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

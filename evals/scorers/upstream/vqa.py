@@ -54,7 +54,7 @@ _DOUBLE_CONTRACTIONS = (
 
 
 def _without_one_apostrophe(word: str) -> list[str]:
-    """Return the variants of a word without one of its apostrophes."""
+    """Return the misspellings of a word that lack one of its apostrophes."""
     return [word[:position] + word[position + 1 :] for position, letter in enumerate(word) if letter == "'"]
 
 
