@@ -98,7 +98,7 @@ def gold_box(text: str) -> Box:
 
 
 def matched_overlaps(golds: Sequence[Box], boxes: Sequence[Box], threshold: float = 0.5) -> list[float]:
-    """Return the overlaps in the matching with the most overlaps at or above the threshold, then with the largest sum."""
+    """Return the overlaps in the matching with the most overlaps at or above the threshold; ties: with the largest sum."""
     if len(golds) == 1 or len(boxes) == 1:
         return [max(iou(gold, box) for gold in golds for box in boxes)] if golds and boxes else []
     import numpy as np

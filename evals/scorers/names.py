@@ -70,7 +70,7 @@ def stereo_first(text: str) -> str:
 
 
 def same_name(answer: str, gold: str) -> bool:
-    """Return whether two names are equal after normalisation, in any order of components and of stereo descriptors."""
+    """Return whether two names are equal after normalisation, wherever components and stereo descriptors stand."""
     components, gold_components = normalise_name(answer), normalise_name(gold)
     if components == gold_components or normalise_name(stereo_first(answer)) == gold_components:
         return True
@@ -80,7 +80,7 @@ def same_name(answer: str, gold: str) -> bool:
 
 
 def normalise_name(text: str) -> tuple[str, ...]:
-    """Return the sorted components of a name, which `;` separates, with signs, case, spacing and spelling normalised."""
+    """Return the components of a name, split at `;` and sorted, with signs, case, spacing and spelling normalised."""
     text = _MARKUP.sub(lambda match: match[1] or match[2] or "", text[:MAX_CHARS])
     text = unicodedata.normalize("NFKC", text.replace("″", "''").replace('"', "''").translate(_SIGNS))
     text = text.translate(_SIGNS).lower()
@@ -181,9 +181,9 @@ class Name(Struct, frozen=True):
 
     def _score(self, sample: Sample, answer: str) -> Score:
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
-        string, same = answer in golds, any(same_name(answer, gold) for gold in golds)
-        parts = {"string": float(string), "name": float(same)}
-        why = "" if string else "the same name, written differently" if same else "a different name"
+        identical, same = answer in golds, any(same_name(answer, gold) for gold in golds)
+        parts = {"string": float(identical), "name": float(same)}
+        why = "" if identical else "the same name, written differently" if same else "a different name"
         if self.structure:
             parts["structure"] = parts["name"]
             if not same:

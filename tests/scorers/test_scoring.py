@@ -14,7 +14,7 @@ from evals import load
 from evals.data import Data
 from evals.extract import white_space
 from evals.sandbox import Pool
-from evals.scorers.plain import Exact, Of
+from evals.scorers.plain import Exact, FunctionScorer
 from evals.scorers.scoring import Scoring
 from evals.scorers.text import Caption
 from evals.types import Failure, Prompt, Reply, Sample, Score, Verdict
@@ -85,7 +85,7 @@ MARKED = (
 
 
 @table(("reply", "verdict"), MARKED)
-@table("scorer", [Exact(), Of(lambda text, target: text == target), Caption()])
+@table("scorer", [Exact(), FunctionScorer(lambda text, target: text == target), Caption()])
 def test_no_scorer_sees_reasoning_in_any_mark(scorer: Any, reply: str, verdict: str) -> None:
     assert scorer(Sample(id="1", target="cat"), Prompt(), Reply(text=reply)).verdict == verdict
 
