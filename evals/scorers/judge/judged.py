@@ -218,53 +218,60 @@ class Judged(Struct, frozen=True, kw_only=True):
         self, rule_score: Score | None, extracted_score: Score, judgement: Judgement
     ) -> Score:
         """Return the score of what the judge extracted, or the rule's score with the judge's verdict added."""
-        agreed = extracted_score.verdict == "right"
+        judge_right = extracted_score.verdict == "right"
         if rule_score is not None:
-            return _with_judge_verdict(rule_score, judgement, agreed=agreed, verdict=extracted_score.verdict)
-        parts = extracted_score.parts | {"judge": float(agreed)}
+            return _with_judge_verdict(
+                rule_score, judgement, judge_right=judge_right, verdict=extracted_score.verdict
+            )
+        parts = extracted_score.parts | {"judge": float(judge_right)}
         return structs.replace(extracted_score, parts=parts, judged=(judgement,))
 
     def _score_of_verdicts(
         self, reply: Reply, first: Score | Failure, verdict: str | float, judgement: Judgement
     ) -> Score:
-        judge_says_right, judge_says_unanswered = verdict in ("A", "9"), verdict == "C"
+        judge_right, judge_finds_none = verdict in ("A", "9"), verdict == "C"
         points = int(verdict) if self.mode == "points" else None
-        verdict_text = "right" if judge_says_right else "no answer" if judge_says_unanswered else "wrong"
+        verdict_text = "right" if judge_right else "no answer" if judge_finds_none else "wrong"
         verdict_text = verdict_text if points is None else f"{points} of 9 points"
         if (rule_score := self._final_rule_score(first)) is not None:
-            return _with_judge_verdict(rule_score, judgement, agreed=judge_says_right, verdict=verdict_text)
-        graded: Verdict = (
+            return _with_judge_verdict(rule_score, judgement, judge_right=judge_right, verdict=verdict_text)
+        score_verdict: Verdict = (
             "right"
-            if judge_says_right
+            if judge_right
             else unanswered_verdict(reply)
-            if judge_says_unanswered
+            if judge_finds_none
             else "graded"
             if points
             else "wrong"
         )
         score = Score(
-            value=float(judge_says_right) if points is None else points / 9,
-            verdict=graded,
+            value=float(judge_right) if points is None else points / 9,
+            verdict=score_verdict,
             answer=first.answer if isinstance(first, Score) else None,
         )
         return _with_judge_verdict(
-            score, judgement, agreed=judge_says_right, verdict=verdict_text, rule=first
+            score, judgement, judge_right=judge_right, verdict=verdict_text, rule=first
         )
 
 
 def _with_judge_verdict(
-    score: Score, judgement: Judgement, *, agreed: bool, verdict: str, rule: Score | Failure | None = None
+    score: Score,
+    judgement: Judgement,
+    *,
+    judge_right: bool,
+    verdict: str,
+    rule: Score | Failure | None = None,
 ) -> Score:
     """Return a score with the judge's verdict and the rule's verdict, by default the score's own, in its parts."""
-    first = score if rule is None else rule
-    rule_verdict = first.verdict if isinstance(first, Score) else f"failed ({first.kind})"
-    decided = isinstance(first, Score) and first.verdict in ("right", "wrong")
-    right = rule_verdict == "right"
-    parts = {"judge": float(agreed)} | ({"rule": float(right)} if decided else {})
+    rule = score if rule is None else rule
+    rule_verdict = rule.verdict if isinstance(rule, Score) else f"failed ({rule.kind})"
+    rule_decides = isinstance(rule, Score) and rule.verdict in ("right", "wrong")
+    rule_right = rule_verdict == "right"
+    parts = {"judge": float(judge_right)} | ({"rule": float(rule_right)} if rule_decides else {})
     return structs.replace(
         score,
         why=f"rule: {rule_verdict}; judge: {verdict}",
-        suspect=decided and right != agreed,
+        suspect=rule_decides and rule_right != judge_right,
         parts=score.parts | parts,
         judged=(judgement,),
     )
