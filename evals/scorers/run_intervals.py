@@ -41,9 +41,9 @@ class Columns(NamedTuple):
 IntervalRule = Callable[[Columns, Sequence[str], Sequence[int]], Interval | None]
 """(columns, group of each point, cluster of each point) -> interval, or None to use the bootstrap."""
 MIN_RARER_CLASS = 15
-"""Minimum number of items of the rarer class for an interval for rank statistics, MCC and F1."""
+"""Minimum number of items of the rarer class for which rank statistics, MCC and F1 get an interval."""
 MIN_EFFECTIVE_COUNT, MIN_EFFECTIVE_SHARE = 20.0, 0.25
-"""Minimum effective number of squared errors (Kish) for an interval for their root mean, absolute and as a share."""
+"""Minimum effective number of squared errors (Kish) for which their root mean gets an interval, absolute and as a share."""
 RESAMPLES = 800
 
 MAX_LOG_HALF_WIDTH = 50.0
@@ -64,7 +64,7 @@ def balanced_accuracy_interval(
 
 
 def no_interval_if_few(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
-    """Return an empty interval if a class is too small, else None: the bootstrap is used."""
+    """Return an empty interval if a class is too small; None if the bootstrap is to be used."""
     positive = int(columns.positive.sum())
     if min(positive, len(columns.positive) - positive) >= MIN_RARER_CLASS:
         return None

@@ -99,8 +99,8 @@ def two_sided_estimate(scores: Iterable[Score], measured: Agreement) -> dict[str
     ) / len(judge_scores)
     overruled, low, high = measured.wrongly_wrong
     value = rule_share * (1 - overruled) + judge_share
-    sampling_error = stats.z_quantile(0.975) ** 2 * value * (1 - value) / len(judge_scores)
-    half_width = sqrt((rule_share * (high - low) / 2) ** 2 + sampling_error)
+    squared_sampling_error = stats.z_quantile(0.975) ** 2 * value * (1 - value) / len(judge_scores)
+    half_width = sqrt((rule_share * (high - low) / 2) ** 2 + squared_sampling_error)
     return {"value": value, "low": max(0.0, value - half_width), "high": min(1.0, value + half_width)}
 
 
