@@ -60,11 +60,7 @@ class StatedProperties(Struct, frozen=True):
         if reply.stop == "filter" or truncated:
             return unanswered(reply, "no properties stated")
         text = text[-_MAX_CHARS:]
-        stated = (
-            _read_values(text, gold_values, self.kind)
-            if reply.stop == "stop" or last_tag(text, "answer")
-            else None
-        )
+        stated = _read_values(text, gold_values) if reply.stop == "stop" or last_tag(text, "answer") else None
         if stated is None:
             return self._score_single(gold_values, reply)
         return _compare_values(gold_values, stated, self.kind)
@@ -83,14 +79,14 @@ def normalise_key(key: object) -> str:
     return re.sub(r"[\s_-]+", "_", str(key).strip().strip("`*\"'").lower()).strip("_")
 
 
-def _read_values(text: str, gold_values: Mapping[str, Any], kind: Kind) -> dict[str, Any] | None:
+def _read_values(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the stated values by name; None if no object or line names a property, or a property has two values."""
     tagged = last_tag(text, "answer")
     for source in (tagged, text) if tagged is not None else (text,):
         stated = _read_object(source, gold_values) or (
             _read_object(f"{{{source}}}", gold_values) if source is tagged else None
         )
-        stated = stated or (None if "{" in source else _read_lines(source, gold_values, kind))
+        stated = stated or (None if "{" in source else _read_lines(source, gold_values))
         if stated:
             return stated
     return None
@@ -111,7 +107,7 @@ def _read_object(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | 
     return values if values.keys() & gold_values.keys() else None
 
 
-def _read_lines(text: str, gold_values: Mapping[str, Any], kind: Kind) -> dict[str, Any] | None:
+def _read_lines(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
     values: dict[str, Any] = {}
     for line in _LINE.finditer(_NEXT_NAME.sub("\n", text)):
         key, value = normalise_key(line[1]), line[2].strip().strip("`*|,\"' ")
@@ -169,12 +165,10 @@ def _same_indices(key: str, gold: Any, stated: Any) -> bool:
 def whole_number(value: Any) -> int | None:
     """Return 5 for 5, 5.0, "5", "five" and "5 rings"; None for anything else, booleans included."""
     if isinstance(value, str):
-        counted = _COUNT.fullmatch(value.strip().strip("*`$"))
-        if counted is None:
+        match = _COUNT.fullmatch(value.strip().strip("*`$"))
+        if match is None:
             return None
-        number = (
-            float(counted["number"]) if counted["number"].isdecimal() else spelled_number(counted["number"])
-        )
+        number = float(match["number"]) if match["number"].isdecimal() else spelled_number(match["number"])
         return None if number is None else int(number)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

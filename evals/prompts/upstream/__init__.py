@@ -101,8 +101,8 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
     ) -> str:
         """Return the prompt for the judge.
 
-        `fallback_question` is used if the question cannot be recovered from `prompt`; `option_lines` are the options, one
-        per line, for a judge that selects one.
+        `fallback_question` is used if the question cannot be recovered from `prompt`. `option_lines`, the options one per
+        line, is used only by `SentencePrompts`.
         """
         values = self._values(sample, prompt, self._question(sample, prompt) or fallback_question)
         messages = fill_template(self.turns(self.judge_path), values | {"prediction": candidate})
