@@ -81,7 +81,7 @@ def stated(gold: str, stated: str) -> Comparison:
         return "same"
     if not _is_comparable(gold, stated):
         return "open"
-    last = _last_value(stated)
+    last = equation_sides(stated.replace("$", ""))[-1]
     comparisons = {_compare_numbers(value, last) for value in _gold_values(gold)}
     if comparisons == {"different"} or "same" in comparisons:
         return "same" if "same" in comparisons else "different"
@@ -102,10 +102,6 @@ def _gold_values(gold: str) -> list[str]:
     """Return the values of a gold answer: the sides of its equation except the left-hand one."""
     sides = equation_sides(gold.replace("$", ""))
     return sides[1:] if len(sides) > 1 else sides
-
-
-def _last_value(stated: str) -> str:
-    return equation_sides(stated.replace("$", ""))[-1]
 
 
 def _is_comparable(gold: str, stated: str) -> bool:

@@ -105,10 +105,7 @@ class UpstreamPrompts(Struct, frozen=True, kw_only=True):
         line, is used only by `SentencePrompts`.
         """
         values = self._values(sample, prompt, self._question(sample, prompt) or fallback_question)
-        messages = fill_template(self.turns(self.judge_path), values | {"prediction": candidate})
-        return "\n".join(
-            part.text for message in messages for part in message.parts if isinstance(part, Text)
-        )
+        return _text(fill_template(self.turns(self.judge_path), values | {"prediction": candidate}))
 
     def _values(self, sample: Sample, prompt: Prompt, question: str) -> Row:
         return self.columns(sample, prompt, question) if self.columns else {}

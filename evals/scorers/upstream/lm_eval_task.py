@@ -154,9 +154,8 @@ def sampling_of(settings: Mapping[str, Any]) -> Sampling:
 
 def reply_functions(task: Any) -> list[Callable[..., Any]]:
     """Return the functions that process a reply: those of the task, its metrics and its filters."""
-    task_functions = [
-        value for value in (task.config.process_results, *_overridden_methods(task)) if callable(value)
-    ]
+    methods = (task.config.process_results, type(task).process_results, type(task).aggregation)
+    task_functions = [method for method in methods if callable(method)]
     metrics = [value for value in task._metric_fn_list.values() if callable(value)]
     filters = [function for ensemble in task._filters for function in ensemble.filters]
     filter_settings = [
@@ -172,11 +171,6 @@ def reply_functions(task: Any) -> list[Callable[..., Any]]:
         for function in (*task_functions, *metrics, *callbacks, *classes)
         if not _belongs_to_lm_eval(function)
     ]
-
-
-def _overridden_methods(task: Any) -> list[Any]:
-    """Return the methods that a task with its own class may override."""
-    return [type(task).process_results, type(task).aggregation]
 
 
 def _belongs_to_lm_eval(function: Callable[..., Any]) -> bool:
