@@ -80,7 +80,7 @@ UNREAD = {
     "set in a branch that nobody can tell": ("if os.name:\n    x = 'one'", "x", "cannot read x"),
     "not there": ("y = 'one'", "x.a", "cannot read x.a"),
     "a key that is not there": ("x = dict(b='one')", "x.a", "cannot read x.a"),
-    "no dictionary": ("x = 'one'", "x.a", "line 1: is not a dictionary"),
+    "no dictionary": ("x = 'one'", "x.a", "line 1: not a dictionary"),
     "a turn that is not there": ("for t in ['a']:\n    x = t", "x", "line 1: t is never 'b'"),
     "a turn of what is imported": (
         "from .o import m\nfor t in m:\n    x = t",

@@ -74,7 +74,7 @@ def test_the_judge_sees_the_options_and_not_which_is_right() -> None:
         return "no verdict"
 
     scorer = structs.replace(WAITS, judge=Judge(Scripted(watch), spec="s"))
-    with pytest.raises(Unreadable, match="in 3 tries"):
+    with pytest.raises(Unreadable, match="in 3 attempts"):
         scored(scorer, "The barking one.", prompt=Prompt(order=(2, 0, 1)))
     assert len(seen) == 3
     assert "A. a red bird\nB. a cat\nC. a dog" in seen[0]

@@ -333,7 +333,7 @@ def test_the_published_protocol_runs_with_a_judge(tmp_path: Path) -> None:
         assert any(note.startswith("judge:") for note in run["notes"])
         assert run["judge"]["tokens"]["output"] > 0
     one = evals("show", found.json["runs"][0]["run"], "--results", tmp_path)
-    assert "verdicts of scripted" in " ".join(one.out.split())
+    assert "verdicts by scripted" in " ".join(one.out.split())
 
 
 def test_a_cascade_without_a_judge_waits_and_is_finished_later(tmp_path: Path) -> None:

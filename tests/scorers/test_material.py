@@ -50,4 +50,4 @@ def test_a_crystal_in_words() -> None:
 def test_a_missing_pymatgen_is_one_line_that_names_the_extra() -> None:
     code = "import sys; sys.modules['pymatgen'] = None; from evals.scorers.material import parse_structure; parse_structure({})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.strip().splitlines()[-1].endswith("[materials]'`")
+    assert done.stderr.strip().splitlines()[-1].endswith("[materials]'")

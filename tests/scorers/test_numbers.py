@@ -296,7 +296,7 @@ def test_silence_counts_against_the_area() -> None:
 
 
 def test_one_class_alone_has_no_balance() -> None:
-    with pytest.raises(ValueError, match="one class only"):
+    with pytest.raises(ValueError, match="only one class"):
         labels.balanced_accuracy([point(1.0, "yes"), point(0.0, "yes")])
 
 
