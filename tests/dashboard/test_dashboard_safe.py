@@ -120,10 +120,10 @@ def test_what_cannot_be_seen_is_made_visible() -> None:
 
 def test_five_megabytes_are_cut_at_once_and_say_so() -> None:
     text = "0123456789" * 500_000
-    began = time.perf_counter()
+    began = time.process_time()
     shown, left_out, _ = safe.shorten(text)
     markdown = safe.markdown(shown)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert left_out == 5_000_000 - safe.MAX_CHARS
     assert f"{left_out:,} characters omitted" in read_back(markdown)
     assert shown.startswith("0123456789")
@@ -168,11 +168,11 @@ def test_a_mark_moves_with_a_text_that_is_cut() -> None:
 
 def test_formulas_are_counted_and_a_text_full_of_dollars_is_quick() -> None:
     assert sum(bool(piece.mode) for piece in formulas.split_formulas("$x$ " * 1000)) == formulas.MAX_FORMULAS
-    began = time.perf_counter()
+    began = time.process_time()
     safe.markdown("$ x" * 8_000)
     safe.markdown("\\[" * 12_000)
     safe.markdown("$$" + "x" * 24_000)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_label_is_one_short_line() -> None:

@@ -315,9 +315,9 @@ def test_the_bundled_items_are_what_the_script_computes() -> None:
 )  # fmt: skip
 def test_hostile_replies_are_read_in_bounded_time(pump: str) -> None:
     text = pump * (65_536 // len(pump))
-    begin = time.perf_counter()
+    begin = time.process_time()
     rewrite_selfies(text)
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
     for protocol in ("strict", "official", "intern-s1"):
         assert judged("MG", protocol, ACETIC, text).verdict != "right"
 
