@@ -5,9 +5,9 @@
     samples.jsonl     id, gold answer and options of every sample
     records.jsonl     prompt, reply and scores of every sample and repeat
 
-Bundles of gated suites hold no texts: a sample is its id, group and hashed options, a reply its hash, stop reason and
-answer letter (`withheld.jsonl` instead of `records.jsonl`). They are verified by the letters, which requires the data
-set. The archive's comment is the SHA-256 of all preceding bytes.
+Bundles of gated suites contain no texts: a sample is reduced to its id, group and hashed options, a reply to its hash,
+stop reason and answer letter (`withheld.jsonl` instead of `records.jsonl`). Verification compares the letters with the
+data set, which it requires. The archive's comment is the SHA-256 of all preceding bytes.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 FORMAT = 1
 MAX_LINE_BYTES = 256 << 20
-"""Maximum uncompressed size of a record."""
+"""Maximum length of a line, and of a file read at once."""
 SEARCHED_BYTES = 1 << 20
-"""Number of bytes at the start and the end of a file that are searched for the manifest's name."""
+"""Number of bytes at the start and at the end of a file that are searched for the manifest's name."""
 MAX_COMPRESSION_RATIO = 1100
-"""Deflate compresses at most 1032 times; an entry that claims more is a zip bomb."""
+"""Deflate compresses at most 1032-fold; an entry that claims clearly more is a zip bomb."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _CHECKSUM_LENGTH = len(f"sha256:{'0' * 64}")
 FILES = ("card.json", "samples.jsonl", "records.jsonl")
@@ -55,7 +55,7 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """`bundle.json`."""
+    """The content of `bundle.json`."""
 
     bundle: int = FORMAT
     run: str
@@ -105,8 +105,8 @@ def pack(run: Run, out: Path) -> Manifest:
             zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
         ):
             for name, lines in _contents(run, gated=card.gated):
-                manifest.files[name] = _add(archive, name, lines)
-            _add(archive, "bundle.json", [msgspec.json.format(encode(manifest), indent=1)])
+                manifest.files[name] = _add_file(archive, name, lines)
+            _add_file(archive, "bundle.json", [msgspec.json.format(encode(manifest), indent=1)])
             archive.comment = b"0" * _CHECKSUM_LENGTH
         seal(partial)
         partial.replace(out)
@@ -128,7 +128,7 @@ def _contents(run: Run, *, gated: bool) -> Iterator[tuple[str, Iterable[bytes]]]
         yield "records.jsonl", (encode(record) + b"\n" for record in records)
 
 
-def _add(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> File:
+def _add_file(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> File:
     digest, size = sha256(), 0
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
@@ -190,11 +190,11 @@ def prompt_hash(prompt: Prompt) -> str:
 
 
 UNKNOWN_PROMPT = prompt_hash(Prompt())
-"""Hash of an empty prompt, that of an imported reply."""
+"""Hash of an empty prompt, as imported replies may have."""
 
 
 class Bundle:
-    """A bundle opened for reading; nothing is extracted to disk, and the length of lines is limited."""
+    """A bundle opened for reading; nothing is extracted to disk, and the length of its lines is limited."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
         self.path = path
@@ -225,21 +225,19 @@ class Bundle:
             raise DataError(f"card.json: {error}") from None
 
     def faults(self) -> list[str]:
-        """Return a message for a wrong checksum and for each file that differs from the manifest."""
+        """Return a message if the checksum is wrong, and one for each file that differs from the manifest."""
         faults = []
         with self.path.open("rb") as stream:
             if _checksum(stream, self.path.stat().st_size) != self._archive.comment:
                 faults.append("the archive's checksum does not match its contents")
         required = GATED_FILES if self.manifest.gated else FILES
-        names = self._archive.namelist()
-        if sorted(names) != sorted({*required, "bundle.json"}) or sorted(self.manifest.files) != sorted(
-            required
-        ):
+        names = sorted(self._archive.namelist())
+        if names != sorted({*required, "bundle.json"}) or sorted(self.manifest.files) != sorted(required):
             expected = ", ".join(("bundle.json", *required))
-            return [*faults, f"it contains {', '.join(sorted(names))}; expected: {expected}"]
-        return faults + [fault for name in required if (fault := self._fault(name))]
+            return [*faults, f"it contains {', '.join(names)}; expected: {expected}"]
+        return faults + [fault for name in required if (fault := self._fault_of(name))]
 
-    def _fault(self, name: str) -> str:
+    def _fault_of(self, name: str) -> str:
         stated, entry = self.manifest.files[name], self._archive.getinfo(name)
         if entry.file_size != stated.size:
             return f"{name}: {entry.file_size} bytes, but {stated.size} according to the manifest"
@@ -253,7 +251,7 @@ class Bundle:
 
 
 def _check_is_bundle(path: Path) -> None:
-    """Raise UsageError if a file is not a bundle; a damaged bundle that still names its manifest is accepted."""
+    """Raise UsageError if a file is not a bundle; a damaged bundle passes if it still contains the manifest's name."""
     try:
         with disk.open_regular(path) as stream:
             start = stream.read(SEARCHED_BYTES)

@@ -35,7 +35,7 @@ from evals.suite import data_sha256
 from evals.types import Estimate, Failure, Prompt, Prompter, Record, Reply, Sample, Score, Text
 
 TOLERANCE = 1e-9
-"""Tolerance for floats: the last digits of a mean may differ between processors."""
+"""Tolerance for floats, because the last digits of a mean may differ between processors."""
 SUMMARY_FIELDS = ("expected", "counts", "coverage", "truncated", "tokens")
 JUDGE_FIELDS = ("verdicts", "unreadable", "waiting", "tokens", "drawn", "agreement", "both_sides")
 
@@ -76,13 +76,13 @@ def verify(path: Path, data: Path | None = None) -> Verification:
 
 
 class _Verifier:
-    """Checks one bundle and collects the differences and notes."""
+    """Verifies one bundle and collects differences and notes."""
 
     def __init__(self, bundle: Bundle, data: Path | None) -> None:
         self.bundle = bundle
         self.card = bundle.card()
         self.differences: list[str] = []
-        self._check_names()
+        self._check_identity()
         (self.suite,) = load.recorded_suite(self.card.config.suite, self.card.config.protocol)
         if self.suite.refuses:
             raise UsageError(f"{self.bundle.path}: {self.suite.refuses}")
@@ -99,12 +99,12 @@ class _Verifier:
 
     def verify(self) -> Verification:
         """Rescore all records, recompute all figures and return the result."""
-        records = self._rescored_letters() if self.card.gated else self._rescored()
+        records = self._rescore_letters() if self.card.gated else self._rescore()
         self._compare_scores(records)
         figures = self._recompute_figures()
         card = self.card
-        if (standing := promise.promise_status(card)) != promise.NONE:
-            self.notes.append(f"promise {standing}")
+        if (status := promise.promise_status(card)) != promise.NONE:
+            self.notes.append(f"promise {status}")
         return Verification(
             bundle=self.bundle.path.name,
             run=card.run,
@@ -117,7 +117,7 @@ class _Verifier:
             notes=tuple(self.notes),
         )
 
-    def _check_names(self) -> None:
+    def _check_identity(self) -> None:
         card, manifest = self.card, self.bundle.manifest
         stated = (manifest.run, manifest.suite, manifest.protocol, manifest.gated)
         if stated != (card.run, card.config.suite, card.config.protocol, card.gated):
@@ -129,7 +129,7 @@ class _Verifier:
             self.differences.append(f"{self.suite.id} is gated, but the bundle contains texts")
         if self.suite.version != card.config.version:
             self.differences.append(
-                f"scored with version {card.config.version} of {self.suite.id}; installed is version {self.suite.version}"
+                f"scored with version {card.config.version} of {self.suite.id}; version {self.suite.version} is installed"
             )
         if self.suite.errata.version != card.errata:
             self.differences.append(
@@ -145,7 +145,7 @@ class _Verifier:
         ]
 
     def _load_data(self, data: Path | None) -> None:
-        """Check the gold answers against the data set, or their hash against the card if there is no data set."""
+        """Check the gold answers against the data set or, without one, their hash against the card."""
         config = self.card.config
         if data is None:
             if self.card.gated:
@@ -170,9 +170,7 @@ class _Verifier:
             gold = golds.get(name)
             if gold is None:
                 raise DataError(f"{name} is not in the data")
-            texts = tuple(
-                part for part in stated.question if isinstance(part, Text)
-            )  # stored for imported replies only
+            texts = tuple(part for part in stated.question if isinstance(part, Text))  # imported replies only
             question = gold.question if texts else ()
             expected = (
                 sample_without_texts(gold) if self.card.gated else structs.replace(gold, question=question)
@@ -187,14 +185,16 @@ class _Verifier:
                 self.notes.append(f"the prompts were not compared with the data: {error}")
         samples.close()
 
-    def _rescored(self) -> Iterator[tuple[Record, Record]]:
+    def _rescore(self) -> Iterator[tuple[Record, Record]]:
         with Pool() as pool:
-            stored = map(self._check_text, self._valid_records(self.bundle.lines("records.jsonl", Record)))
+            stored = map(
+                self._check_text_prompt, self._valid_records(self.bundle.lines("records.jsonl", Record))
+            )
             scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
             yield from rescore_records(scoring, self.samples, stored)
 
-    def _rescored_letters(self) -> Iterator[tuple[Record, Record]]:
-        """Yield each record of a gated suite, and the same one rescored from its recorded answer letters."""
+    def _rescore_letters(self) -> Iterator[tuple[Record, Record]]:
+        """Yield each record of a gated suite with its copy rescored from the recorded answer letters."""
         unverified = 0
         with Pool() as pool:
             scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
@@ -223,8 +223,8 @@ class _Verifier:
         self._check_prompt(withheld.record, withheld.prompt_sha256)
         return withheld.record
 
-    def _check_text(self, record: Record) -> Record:
-        """Check a prompt without images, which may have been resized, and return the record."""
+    def _check_text_prompt(self, record: Record) -> Record:
+        """Check a record's prompt unless it has images, which may have been resized; return the record."""
         if all(isinstance(part, Text) for message in record.prompt.messages for part in message.parts):
             self._check_prompt(record, prompt_hash(record.prompt))
         return record

@@ -22,17 +22,18 @@ def mean_of_variants(
     *,
     shared: Iterable[Collection[str]] = (),
 ) -> dict[str, Any]:
-    """Return the unweighted mean of the variants' headline estimates, as shares of 1; null unless all have one.
+    """Return the unweighted mean of the variants' headline estimates, as fractions of 1; null unless all have one.
 
-    `shares`: for error metrics, by variant, a decreasing function from the error to its share. `shared`: sets of variants
-    on the same items, with errors that may be dependent; all other variants are independent.
+    `shares`: variant -> decreasing function that turns its error metric into such a fraction. `shared`: sets of variants
+    on the same items, whose errors may be dependent; all other variants are independent.
     """
     variants = tuple(names)
     item_sets = {name: next((i for i, same in enumerate(shared) if name in same), name) for name in variants}
     parts = {
         name: part
         for name in variants
-        if name in cards and (part := _share(headline_of(cards[name]), (shares or {}).get(name))) is not None
+        if name in cards
+        and (part := _as_fraction(headline_of(cards[name]), (shares or {}).get(name))) is not None
     }
     return _mean(
         list(parts.values()) if len(parts) == len(variants) else None,
@@ -43,7 +44,7 @@ def mean_of_variants(
 
 
 def mean_of_groups(means: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the unweighted mean of results of `mean_of_variants` on different items; null unless all have a value."""
+    """Return the unweighted mean of `mean_of_variants` results on different items; null unless all have a value."""
     complete = all(mean["value"] is not None for mean in means)
     return _mean(
         [Interval(*(mean[field] for field in Interval._fields)) for mean in means] if complete else None,
@@ -64,11 +65,11 @@ def _mean(
     return {**mean, "missing": missing, "runs": runs}
 
 
-def _share(estimate: Estimate | None, share: Callable[[float], float] | None) -> Interval | None:
+def _as_fraction(estimate: Estimate | None, to_fraction: Callable[[float], float] | None) -> Interval | None:
     if estimate is None or estimate.value is None:
         return None
-    if share is None:
+    if to_fraction is None:
         return Interval(estimate.value, estimate.low, estimate.high, estimate.method)
-    limits = (estimate.high, estimate.low)  # the share decreases with the error
-    low, high = (None if limit is None else share(limit) for limit in limits)
-    return Interval(share(estimate.value), low, high, estimate.method)
+    limits = (estimate.high, estimate.low)  # the fraction decreases with the error
+    low, high = (None if limit is None else to_fraction(limit) for limit in limits)
+    return Interval(to_fraction(estimate.value), low, high, estimate.method)

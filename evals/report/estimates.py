@@ -39,7 +39,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     tokens: dict[str, int]
     estimates: tuple[Estimate, ...]
     forms: dict[str, int] = {}
-    """Number of answers by `Score.form`, the form in which they were stated."""
+    """Number of answers by the form in which they were stated (`Score.form`)."""
 
 
 def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
@@ -63,7 +63,7 @@ def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
 
 
 def points(briefs: Iterable[Brief], golds: Golds, scorer: str) -> list[Point]:
-    """Return the points of one scorer, without records of samples that the suite does not contain."""
+    """Return the points of one scorer; records of samples that the suite does not contain are left out."""
     candidates = (point(brief, golds[brief.sample], scorer) for brief in briefs if brief.sample in golds)
     return [candidate for candidate in candidates if candidate is not None]
 
@@ -77,7 +77,7 @@ def summarize(
     repeats: int,
     absent_groups: Sequence[str] = (),
 ) -> Summary:
-    """Summarize a run; the counts are those of the first of `scorers`.
+    """Summarize a run; verdicts are counted by the first of `scorers`.
 
     `absent_groups`: groups of the benchmark without an item in this subset.
     """
@@ -133,7 +133,7 @@ def estimate_all(
     repeats: int,
     absent_groups: Sequence[str] = (),
 ) -> list[Estimate]:
-    """Estimate a metric for the suite and, if there are several groups, for each of them."""
+    """Estimate a metric for the suite and, if there are several groups, for each group."""
     overall = estimate(points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     groups = sorted({gold.group for gold in golds.values()}) if metric.by_group else []
     if len(groups) < 2 or metric.pool == "macro":
@@ -144,19 +144,19 @@ def estimate_all(
         points_of[point.group].append(point)
     for name, gold in golds.items():
         golds_of[gold.group][name] = gold
-    parts = [estimate(points_of[g], metric, golds_of[g], repeats=repeats) for g in groups]
+    by_group = [estimate(points_of[g], metric, golds_of[g], repeats=repeats) for g in groups]
     return [
         overall,
         *(
-            structs.replace(part, group=group, headline=False)
-            for group, part in zip(groups, parts, strict=True)
-            if part.value is not None or part.worst is not None or metric.bounds is None
+            structs.replace(estimated, group=group, headline=False)
+            for group, estimated in zip(groups, by_group, strict=True)
+            if estimated.value is not None or estimated.worst is not None or metric.bounds is None
         ),  # no estimate for groups that the metric does not apply to
     ]
 
 
 class _Unit(Struct, frozen=True, gc=False):
-    """A term of a mean: a sample and repeat, a sample (joint metrics), or several samples scored together."""
+    """A term of a mean: a sample-repeat, a sample (joint metrics), or several samples scored together."""
 
     value: float
     group: str
@@ -172,7 +172,7 @@ def estimate(
     repeats: int,
     absent_groups: Sequence[str] = (),
 ) -> Estimate:
-    """Estimate a metric on the given samples; a mean over groups has no value if a group has no scored sample."""
+    """Estimate a metric on the given samples; a macro mean has no value if a group has no scored sample."""
     unmeasured: set[str] = set()
     if metric.pool == "whole":
         interval, n, clusters = _run_statistic(points, metric)
@@ -188,12 +188,11 @@ def estimate(
     worst, best = (value, value) if complete else _bounds(points, metric, golds, repeats)
     if metric.bounds is None or (unmeasured and absent_groups):
         worst = best = None
-    unscored = f"none: nothing scored in {len(unmeasured)} groups" if unmeasured else "nothing scored"
-    method = interval.method if interval else unscored
+    why_undefined = f"none: nothing scored in {len(unmeasured)} groups" if unmeasured else "nothing scored"
     return Estimate(
         metric=metric.name, group="", value=value, low=interval.low if interval else None,
         high=interval.high if interval else None, worst=worst, best=best, n=n, clusters=clusters,
-        unit=metric.unit, better=metric.better, method=method,
+        unit=metric.unit, better=metric.better, method=interval.method if interval else why_undefined,
         headline=metric.headline,
     )  # fmt: skip
 
@@ -262,7 +261,7 @@ def _run_statistic(points: Sequence[Point], metric: Metric) -> tuple[stats.Inter
 def _own_interval(
     points: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
 ) -> stats.Interval | None:
-    """Return the interval that the statistic computes itself; None if it has none or is centred on another value."""
+    """Return the interval that the statistic computes itself; None if it has none, or one around another value."""
     of: object = metric.of
     if len(clusters) < 2 or not isinstance(of, OwnInterval):
         return None
@@ -281,20 +280,23 @@ def _bounds(
     """Return the worst and the best value that the missing outcomes allow."""
     if metric.bounds is None:
         return None, None
-    low, high = (_with_missing(points, metric, golds, repeats, at) for at in metric.bounds)
+    low, high = (_value_with_missing(points, metric, golds, repeats, bound) for bound in metric.bounds)
     return (low, high) if metric.better == "higher" else (high, low)
 
 
-def _with_missing(
-    points: Sequence[Point], metric: Metric, golds: Golds, repeats: int, at: float
+def _value_with_missing(
+    points: Sequence[Point], metric: Metric, golds: Golds, repeats: int, value: float
 ) -> float | None:
+    """Return the metric if every missing outcome had this value."""
     keys = {(point.id, point.repeat) for point in points}
-    absent = [
+    substitutes = [
         point
         for name, gold in golds.items()
-        for point in substitute_points(name, gold, [r for r in range(repeats) if (name, r) not in keys], at)
+        for point in substitute_points(
+            name, gold, [r for r in range(repeats) if (name, r) not in keys], value
+        )
     ]
-    all_points = [*points, *absent]
+    all_points = [*points, *substitutes]
     if metric.pool == "whole":
         try:
             return metric.of(all_points)

@@ -28,17 +28,17 @@ def arrow(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.T
 
 def pandas(table: pa.Table) -> pd.DataFrame:
     """Return a table as a pandas frame; raises UsageError if pandas is not installed."""
-    _pandas()
+    _import_pandas()
     return table.to_pandas()
 
 
 def frame(rows: Iterable[Struct]) -> pd.DataFrame:
     """Return structs of one type as a pandas frame with a column per field."""
-    table: pd.DataFrame = _pandas().DataFrame([structs.asdict(row) for row in rows])
+    table: pd.DataFrame = _import_pandas().DataFrame([structs.asdict(row) for row in rows])
     return table
 
 
-def _pandas() -> Any:
+def _import_pandas() -> Any:
     try:
         import pandas as pd
     except ImportError:
@@ -48,13 +48,13 @@ def _pandas() -> Any:
 
 def html(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
     """Return a table as HTML; all text is escaped."""
-    cells = [list(row) for row in rows]
+    all_rows = list(rows)
     header = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
-        for row in cells[:MAX_ROWS]
+        for row in all_rows[:MAX_ROWS]
     )
-    remaining = f"<p>... and {len(cells) - MAX_ROWS} more rows</p>" if len(cells) > MAX_ROWS else ""
+    remaining = f"<p>... and {len(all_rows) - MAX_ROWS} more rows</p>" if len(all_rows) > MAX_ROWS else ""
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>{remaining}"
 

@@ -14,7 +14,7 @@ UNANSWERED_VERDICTS = frozenset({"unanswered", "truncated", "refused"})
 
 
 def mean_value(points: Sequence[Point]) -> float:
-    """Return the mean of the existing values; raises ValueError if there are none."""
+    """Return the mean of the points that have a value; raises ValueError if none has."""
     values = [point.value for point in points if point.value is not None]
     if not values:
         raise ValueError("no values to average")
@@ -29,19 +29,19 @@ def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int 
     """
     if metric.of is mean_value or metric.pool == "whole" or metric.together:
         return golds
-    at = metric.bounds[1] if metric.bounds else 0.0
+    substitute = metric.bounds[1] if metric.bounds else 0.0
     count = repeats if metric.joint else 1
     return {
         name: gold
         for name, gold in golds.items()
-        if has_value(substitute_points(name, gold, range(count), at), metric)
+        if has_value(substitute_points(name, gold, range(count), substitute), metric)
     }
 
 
 def unmeasured_groups(
     metric: Metric, golds: Mapping[str, Gold], absent: Iterable[str], scored: Set[str], *, repeats: int = 1
 ) -> set[str]:
-    """Return the groups without a scored item, for a mean over groups; empty for other metrics.
+    """Return the groups of a macro mean without a scored item; empty for other metrics.
 
     `absent`: groups of the benchmark without any item in a small subset.
     """
@@ -62,7 +62,7 @@ def has_value(points: Sequence[Point], metric: Metric) -> bool:
 
 
 def substitute_points(name: str, gold: Gold, repeats: Iterable[int], value: float) -> list[Point]:
-    """Return points for the repeats of a sample that have no outcome, with `value` in place of a score."""
+    """Return points with this value for repeats of a sample that have no outcome."""
     return [
         Point(name, repeat, gold.group, gold.cluster, "missing", value, None, gold.target, gold.options, {})
         for repeat in repeats
@@ -70,7 +70,7 @@ def substitute_points(name: str, gold: Gold, repeats: Iterable[int], value: floa
 
 
 def guessed_value(points: Sequence[Point]) -> float:
-    """Return the mean, with the expected value of a guess for unanswered replies (part `draw`, else uniform)."""
+    """Return the mean if unanswered replies count as a guess: the score part `draw`, else 1 / number of options."""
     return sum(map(_guess, points)) / len(points)
 
 
@@ -130,7 +130,7 @@ class MajAt:
 
 
 def repeat_metrics() -> tuple[Metric, ...]:
-    """Return avg@k (the headline), pass@k and maj@k at k = the run's repeats, and pass@k at smaller powers of two."""
+    """Return avg@k (the headline), pass@k and maj@k with k the run's repeats, and pass@k for smaller powers of two."""
     smaller = tuple(
         Metric(name=f"pass@{k}", of=PassAt(k), joint=True, minimum_repeats=k + 1) for k in (2, 4, 8, 16, 32)
     )

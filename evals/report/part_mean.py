@@ -1,4 +1,4 @@
-"""The mean of one part of the scores of a run."""
+"""The mean of one score part over a run."""
 
 from __future__ import annotations
 

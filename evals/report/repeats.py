@@ -21,8 +21,8 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int | None = None) -> float:
     """Return the probability that the most frequent of k answers is right, exact over all k-subsets of the repeats.
 
-    `right`: whether each repeat is right; `k`: all repeats by default. Answers of None do not vote, and k of them are
-    wrong. Ties are broken uniformly. An answer that is right in only some repeats counts as their share.
+    `right`: whether each repeat is right; `k`: all repeats by default. Answers of None do not vote; without any vote the
+    result is wrong. Ties are broken uniformly. An answer that is right in only some repeats counts as their share.
     """
     n = len(answers)
     k = n if k is None else k
@@ -43,12 +43,12 @@ def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int |
 
 
 def _winning_probability(own: int, others: Sequence[int], abstentions: int, k: int) -> float:
-    """Return the probability that an answer with `own` votes wins among k drawn without replacement, ties shared."""
+    """Return the probability that an answer with `own` votes wins if k repeats are drawn; ties are shared."""
     total = 0.0
     for own_drawn in range(1, min(own, k) + 1):
         ways = {(0, 0): 1}  # (votes drawn, tied answers) -> number of ways
         for count in others:
-            ways = _add_class(ways, count, own_drawn, k - own_drawn)
+            ways = _add_answer(ways, count, own_drawn, k - own_drawn)
         for (drawn, ties), number in ways.items():
             abstaining = k - own_drawn - drawn
             if abstaining <= abstentions:
@@ -56,10 +56,10 @@ def _winning_probability(own: int, others: Sequence[int], abstentions: int, k: i
     return total / comb(own + sum(others) + abstentions, k)
 
 
-def _add_class(
+def _add_answer(
     ways: Mapping[tuple[int, int], int], count: int, own_drawn: int, remaining: int
 ) -> dict[tuple[int, int], int]:
-    """Add an answer with `count` votes; it ties if `own_drawn` of them are drawn, and more would win."""
+    """Add another answer with `count` votes, of which at most `own_drawn` may be drawn; exactly that many are a tie."""
     extended: dict[tuple[int, int], int] = {}
     for (drawn, ties), number in ways.items():
         for votes in range(min(count, own_drawn, remaining - drawn) + 1):

@@ -1,9 +1,9 @@
-"""Statistics of plain numbers: intervals, bootstrap, bounds; randomness is seeded.
+"""Statistics of plain numbers: means, intervals and the bootstrap; randomness is seeded.
 
 >>> wilson(8, 10).value
 0.8
 
-Empty input and NaN raise ValueError. numpy and scipy are imported only when needed, for a fast start-up. Sources:
+Empty input and NaN raise ValueError. numpy and scipy are imported only when needed, to keep start-up fast. Sources:
 Miller, *Adding Error Bars to Evals* (arXiv 2411.00640), for means and clusters; Bowyer et al. (arXiv 2503.01747) for
 Wilson's interval in place of the normal one.
 """
@@ -27,20 +27,13 @@ Bounds: TypeAlias = tuple[float, float]
 
 
 class Interval(NamedTuple):
-    """A number with its two-sided interval, in the unit of the input."""
+    """An estimate with its two-sided interval, in the unit of the input."""
 
     value: float
     low: float | None
-    """None if the data are too few."""
+    """None if there is too little data."""
     high: float | None
     method: str
-
-
-class Range(NamedTuple):
-    """The smallest and largest possible mean."""
-
-    least: float
-    most: float
 
 
 def z_quantile(p: float) -> float:
@@ -52,8 +45,8 @@ def z_quantile(p: float) -> float:
 def t_quantile(p: float, df: float) -> float:
     """Return a quantile of Student's t.
 
-    From 100 degrees of freedom it is the expansion 26.7.5 of Abramowitz and Stegun (error 1e-9 at 95 %, 1e-8 at 99.9 %),
-    because importing scipy.special takes half a second of CPU.
+    From 100 degrees of freedom on, it uses expansion 26.7.5 of Abramowitz and Stegun (error 1e-9 at 95 %, 1e-8 at 99.9 %),
+    because importing scipy.special takes half a second of CPU time.
     """
     if df < 100:
         from scipy.special import stdtrit
@@ -78,7 +71,7 @@ def wilson(successes: float, n: float, *, level: float = 0.95) -> Interval:
 
 
 def proportion(successes: float, n: float, *, level: float = 0.95) -> Interval:
-    """Return the interval of a proportion of independent items: Clopper-Pearson below 30 items near a bound, else Wilson."""
+    """Return a proportion of independent items with its interval: Clopper-Pearson for few items near a bound, else Wilson."""
     value = successes / n
     if n < 30 and n * min(value, 1 - value) < MIN_EFFECTIVE_OUTCOMES:
         return Interval(value, *_cluster_limits(value, n, level, exact=True), "Clopper-Pearson")
@@ -122,7 +115,7 @@ def kish(codes: NDArray[np.intp], count: int) -> float:
 
 
 def standard_error(values: Floats, clusters: Sequence[Hashable]) -> float:
-    """Return the cluster-robust standard error of the mean, with the factor G/(G-1); NaN for one cluster."""
+    """Return the cluster-robust standard error of the mean with the factor G/(G-1); NaN for one cluster."""
     array, codes, count = encode_labels(values, clusters)
     if count == 1:
         return nan
@@ -150,7 +143,7 @@ def encode_labels(
 
 
 def cluster_variance(deviations: NDArray[np.float64], codes: NDArray[np.intp], count: int) -> float:
-    """Return the variance of a *sum*: G/(G-1) times the sum over clusters of the squared sum of deviations."""
+    """Return the variance of a *sum*: G/(G-1) times the sum, over clusters, of the squared sum of deviations."""
     import numpy as np
 
     sums = np.bincount(codes, weights=deviations, minlength=count)
@@ -158,11 +151,9 @@ def cluster_variance(deviations: NDArray[np.float64], codes: NDArray[np.intp], c
 
 
 MIN_EFFECTIVE_OUTCOMES = 5
-"""Minimum effective number of successes and failures for the estimated variance of a bounded mean."""
-
-
+"""Minimum effective number of successes and of failures at which the estimated variance of a bounded mean is used."""
 MIN_STRATUM_CLUSTERS = 20
-"""Minimum number of clusters for a stratum's own variance."""
+"""Minimum number of clusters at which a stratum has a variance of its own."""
 
 
 def bounded_interval(
@@ -178,11 +169,11 @@ def bounded_interval(
 ) -> Interval:
     """Return the interval of a mean of bounded values from its estimated variance.
 
-    It is Wilson's score interval at the effective sample size p (1 - p) / variance with a quantile of Student's t at `df`
+    This is Wilson's score interval at the effective sample size p (1 - p) / variance, with a quantile of Student's t at `df`
     degrees of freedom (Franco et al. 2019, doi 10.1093/jssam/smy019). The variance is not informative if all values are
     equal, or if the `effective` (Kish) clusters amount to fewer than `min_outcomes` successes or failures. The interval
     is then that of as many binary clusters: Clopper-Pearson below 30 (and always for unequal weights, which have a larger
-    `min_outcomes`), else Wilson. It lies within the bounds and has a positive width.
+    `min_outcomes`), else Wilson's. It lies within the bounds and has a positive width.
     """
     lowest, width = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - lowest) / width))
@@ -200,7 +191,7 @@ def bounded_interval(
 
 
 def _cluster_limits(share: float, count: float, level: float, *, exact: bool) -> tuple[float, float]:
-    """Return the limits of a proportion of `count` clusters, which may be fractional."""
+    """Return the limits of a proportion of `count` clusters; the count may be fractional."""
     if not exact:
         return _score_limits(share, count, z_quantile((1 + level) / 2))
     from scipy.special import betaincinv
@@ -239,8 +230,8 @@ def bootstrap(
     """Return a statistic with its bootstrap interval over `count` clusters; `statistic` takes cluster indices.
 
     The percentile interval is widened for few clusters (Hesterberg 2015, "expanded percentile"). Resamples for which the
-    statistic raises ValueError (a single class, for example) are excluded and counted in `method`; there is no interval
-    if they are more than a fifth.
+    statistic raises ValueError (for example, with a single class) are excluded and counted in `method`; there is no
+    interval if they are more than a fifth.
     """
     import numpy as np
 
@@ -249,9 +240,9 @@ def bootstrap(
     value = _finite(statistic(np.arange(count)))
     if count == 1:
         return Interval(value, None, None, "one cluster")
-    random, statistics = np.random.default_rng(seed), []
+    rng, statistics = np.random.default_rng(seed), []
     for _ in range(resamples):
-        indices = random.integers(0, count, count)
+        indices = rng.integers(0, count, count)
         try:
             statistics.append(_finite(statistic(indices)))
         except ValueError:
@@ -260,14 +251,14 @@ def bootstrap(
     method = "bootstrap" if failed == 0 else f"bootstrap, {failed} of {resamples} resamples undefined"
     if failed > resamples / 5:
         return Interval(value, None, None, method)
-    if len(set(statistics)) == 1:  # an interval of zero width would be false certainty
+    if len(set(statistics)) == 1:  # an interval of zero width would suggest false certainty
         return Interval(value, None, None, "no interval: all resamples are equal")
     low, high = np.quantile(np.array(statistics), expanded_levels(count, level))
     return Interval(value, float(low), float(high), method)
 
 
 def expanded_levels(count: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the percentiles to take from a bootstrap of `count` clusters: Phi(-sqrt(n/(n-1)) t) and its complement."""
+    """Return the quantile levels to use for a bootstrap of `count` clusters: Phi(-sqrt(n/(n-1)) t) and its complement."""
     tail = NormalDist().cdf(-sqrt(count / (count - 1)) * t_quantile((1 + level) / 2, count - 1))
     return tail, 1 - tail
 
@@ -279,7 +270,7 @@ def _finite(value: float) -> float:
 
 
 def mean_of_parts(parts: Sequence[Interval], units: Sequence[Hashable] | None = None) -> Interval:
-    """Return the mean of estimates, with limits by MOVER (Zou and Donner 2008); without limits if a part has none.
+    """Return the mean of estimates with limits by MOVER (Zou and Donner 2008), or without limits if a part has none.
 
     Errors of parts in the same unit may be dependent, so their half-widths add up. Different units are independent; by
     default every part is a unit.
@@ -299,10 +290,3 @@ def mean_of_parts(parts: Sequence[Interval], units: Sequence[Hashable] | None = 
         "MOVER, independent parts" if len(down) == len(parts) else "MOVER, parts on the same items add up"
     )
     return Interval(value, value - low, value + high, method)
-
-
-def bounds(total: float, n: int, missing: int, low: float, high: float) -> Range:
-    """Return the sharp bounds (Manski) of a mean of `n` scored values with the sum `total` and `missing` unknown ones."""
-    if n < 0 or missing < 0 or n + missing == 0 or not isfinite(total) or not low <= high:
-        raise ValueError(f"no bounds for {total=}, {n=}, {missing=}, {low=}, {high=}")
-    return Range((total + missing * low) / (n + missing), (total + missing * high) / (n + missing))

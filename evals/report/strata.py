@@ -32,7 +32,7 @@ def stratified_mean(
     level: float = 0.95,
     bounds: Bounds | None = None,
 ) -> Interval:
-    """Return the weighted mean of group means (equal weights by default), with SE^2 = sum of W_h^2 SE_h^2.
+    """Return the mean of group means (weighted equally by default), with SE^2 = sum of W_h^2 SE_h^2.
 
     A group with one cluster gets the pooled within-group variance; small groups of bounded values are collapsed. Degrees
     of freedom are Satterthwaite's. If clusters span groups, the linearised deviations are summed by cluster.
@@ -57,15 +57,15 @@ def stratified_mean(
 def item_weights(
     count: int, groups: Sequence[Hashable] | None, weights: Mapping[Any, float] | None = None
 ) -> NDArray[np.float64]:
-    """Return the weight of each value in the mean of group means, or in the mean if there are no groups; the sum is 1."""
+    """Return each value's weight in the mean of group means, or in the plain mean without groups; the weights sum to 1."""
     import numpy as np
 
     if groups is None:
         return np.full(count, 1 / count)
     _, labels, strata = encode_labels(np.zeros(count), groups)
-    scale = np.array(_shares(groups, labels, strata, weights)) / np.bincount(labels, minlength=strata)
-    item_scale: NDArray[np.float64] = scale[labels]
-    return item_scale
+    weight = np.array(_shares(groups, labels, strata, weights)) / np.bincount(labels, minlength=strata)
+    weight_of_items: NDArray[np.float64] = weight[labels]
+    return weight_of_items
 
 
 class StratifiedMean(NamedTuple):
@@ -76,7 +76,7 @@ class StratifiedMean(NamedTuple):
     """Standard error; NaN if no group has two clusters."""
     df: float
     effective: float
-    """The effective number of clusters (Kish)."""
+    """Effective number of clusters (Kish)."""
 
 
 def stratified_error(
@@ -87,7 +87,7 @@ def stratified_error(
     weights: Mapping[Any, float] | None = None,
     bounded: bool = False,
 ) -> StratifiedMean:
-    """Return mean and standard error of `stratified_mean`; small strata of `bounded` values are collapsed."""
+    """Return the mean and standard error of `stratified_mean`; small strata of `bounded` values are collapsed."""
     import numpy as np
 
     array, labels, strata = encode_labels(values, groups)
@@ -112,11 +112,11 @@ class _Stratum(NamedTuple):
     n: int
     clusters: int
     squares: float
-    """Sum over clusters of the squared sum of deviations from the mean."""
+    """Sum, over clusters, of the squared sum of deviations from the mean."""
     cross: float
-    """Sum over clusters of the sum of deviations times the size."""
+    """Sum, over clusters, of the sum of deviations times the cluster's size."""
     sizes: float
-    """Sum of squared sizes of the clusters."""
+    """Sum of the clusters' squared sizes."""
 
     @property
     def total(self) -> float:
@@ -124,7 +124,7 @@ class _Stratum(NamedTuple):
         return self.mean * self.n
 
     def squares_around(self, centre: float) -> float:
-        """Return the sum over clusters of the squared sum of deviations from another value."""
+        """Return the sum, over clusters, of the squared sum of deviations from `centre`."""
         shift = self.mean - centre
         return max(0.0, self.squares + 2 * shift * self.cross + shift**2 * self.sizes)
 
@@ -134,27 +134,27 @@ def _strata(
 ) -> list[_Stratum]:
     import numpy as np
 
-    statistics = []
+    parts = []
     for stratum in range(strata):
         in_stratum = labels == stratum
-        part = array[in_stratum]
+        values = array[in_stratum]
         sizes = np.bincount(codes[in_stratum]).astype(float)
-        sums = np.bincount(codes[in_stratum], weights=part - part.mean())
-        statistics.append(
+        sums = np.bincount(codes[in_stratum], weights=values - values.mean())
+        parts.append(
             _Stratum(
-                float(part.mean()),
-                len(part),
+                float(values.mean()),
+                len(values),
                 int(np.count_nonzero(sizes)),
                 float(sums @ sums),
                 float(sums @ sizes),
                 float(sizes @ sizes),
             )
         )
-    return statistics
+    return parts
 
 
 def _nested_variance(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
-    """Return variance and Satterthwaite's degrees of freedom if each cluster lies within one stratum."""
+    """Return the variance and Satterthwaite's degrees of freedom if each cluster lies within one stratum."""
     df = sum(part.clusters - 1 for part in parts)
     if df == 0:
         return nan, 1.0
@@ -170,7 +170,7 @@ def _nested_variance(shares: Sequence[float], parts: Sequence[_Stratum]) -> tupl
 
 
 def _nested_bounded_variance(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
-    """Return `_nested_variance` for bounded values; a small stratum of them may have no failure, hence no variance.
+    """Return `_nested_variance` for bounded values, of which a small stratum may have no failure and thus no variance.
 
     Strata of fewer than `MIN_STRATUM_CLUSTERS` clusters are collapsed into one (Cochran 1977, 5A.12); their differences
     enter the variance, which is conservative.
@@ -194,7 +194,7 @@ def _nested_bounded_variance(shares: Sequence[float], parts: Sequence[_Stratum])
 
 
 def _small_strata(parts: Sequence[_Stratum]) -> frozenset[int]:
-    """Return the strata that are too small for their own variance, and the next smallest until together they are not."""
+    """Return the strata too small for their own variance, plus the next smallest until together they are large enough."""
     order = sorted(range(len(parts)), key=lambda i: parts[i].clusters)
     small: list[int] = []
     clusters = 0
@@ -225,11 +225,11 @@ def _crossed_variance(
 def _shares(
     groups: Sequence[Hashable], labels: NDArray[np.intp], strata: int, weights: Mapping[Any, float] | None
 ) -> list[float]:
-    """Return the weight of each stratum in the order of its code; the sum is 1."""
+    """Return the weights of the strata in the order of their codes; they sum to 1."""
     names: dict[int, Hashable] = {}
     for label, group in zip(labels.tolist(), groups, strict=True):
         names.setdefault(label, group)
     raw = [1.0 if weights is None else weights[names[label]] for label in range(strata)]
     if not all(isfinite(weight) and weight >= 0 for weight in raw) or sum(raw) <= 0:
-        raise ValueError(f"weights must be finite, not negative and not all 0, got {raw}")
+        raise ValueError(f"weights must be finite, non-negative and not all 0, got {raw}")
     return [weight / sum(raw) for weight in raw]

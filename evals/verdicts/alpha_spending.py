@@ -2,8 +2,8 @@
 
 A policy with `[series]` names a series and its number of gates. Each gate is tested at alpha / gates, which limits the
 probability of a wrong pass (or of a wrong regression) in the whole series to alpha (Bonferroni). The gates are recorded
-in `results/series/NAME.jsonl`, one line each; commit the file or keep it with CI's results. Testing the same runs again
-spends nothing.
+in `results/series/NAME.jsonl`, one line each; commit the file or keep it with the CI results. Testing the same runs
+again spends nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from evals.verdicts.policy import Policy, Series
 FOLDER = "series"
 
 
-class SpentGate(Struct, frozen=True, kw_only=True):
-    """One gate of a series."""
+class RecordedGate(Struct, frozen=True, kw_only=True):
+    """A gate in the series' file."""
 
     candidate: str
     baseline: str
@@ -38,13 +38,13 @@ class SpentGate(Struct, frozen=True, kw_only=True):
 
 
 class AlphaAccount(NamedTuple):
-    """A series and its gates so far."""
+    """A series with its gates so far."""
 
     series: Series
     alpha: float
     """Alpha of the whole series."""
     path: Path
-    gates: tuple[SpentGate, ...]
+    gates: tuple[RecordedGate, ...]
 
     @property
     def alpha_per_gate(self) -> float:
@@ -69,7 +69,7 @@ def read_account(policy: Policy, results: Path) -> AlphaAccount | None:
     path = mirror.writable(results) / FOLDER / f"{policy.series.name}.jsonl"
     try:
         lines = disk.read_small(path).splitlines() if path.exists() else []
-        gates = tuple(msgspec.json.decode(line, type=SpentGate) for line in lines)
+        gates = tuple(msgspec.json.decode(line, type=RecordedGate) for line in lines)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not a record of a series of gates ({cause(error)})") from None
     return AlphaAccount(policy.series, policy.alpha, path, gates)
@@ -79,8 +79,8 @@ def check_alpha_left(account: AlphaAccount, *, candidate: str, baseline: str) ->
     """Raise UsageError if all gates of the series were used and this pair of runs is not one of them."""
     if _earlier_gate(account, candidate, baseline) is None and len(account.gates) >= account.series.gates:
         raise UsageError(
-            f"series {account.series.name}: all {account.series.gates} gates at a joint alpha of {account.alpha:g} were used; "
-            f"give the policy's [series] a new name"
+            f"series {account.series.name}: all {account.series.gates} gates at a joint alpha of {account.alpha:g} have been used; "
+            f"rename the policy's [series] to start a new one"
         )
 
 
@@ -88,7 +88,7 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
     """Append a gate to the series' file and return its report with a note on the remaining alpha."""
     earlier = _earlier_gate(account, report.candidate, report.baseline)
     if earlier is None:
-        gate = SpentGate(
+        gate = RecordedGate(
             candidate=report.candidate,
             baseline=report.baseline,
             alpha=account.alpha_per_gate,
@@ -105,7 +105,7 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
     return structs.replace(report, notes=(*report.notes, note))
 
 
-def _earlier_gate(account: AlphaAccount, candidate: str, baseline: str) -> SpentGate | None:
+def _earlier_gate(account: AlphaAccount, candidate: str, baseline: str) -> RecordedGate | None:
     matches = (gate for gate in account.gates if (gate.candidate, gate.baseline) == (candidate, baseline))
     return next(matches, None)
 

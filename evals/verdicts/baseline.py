@@ -1,6 +1,6 @@
 """Baseline files: the scores of a run in a small text file that can be reviewed and committed.
 
-The first line is a `Head`. Each suite and scorer has a line `Block`, followed by a sorted line per sample,
+The first line is a `Head`. Each suite and scorer has a `Block` line, followed by a line per sample, sorted,
 `["0f3a9c51d2e4b687", "2025-I", [["right", 1.0, "204"]], "", 0, "204"]`: hash of the id, group, outcome of each repeat
 (verdict, value, answer; null: missing), cluster if it is shared, number of options, target. Questions and replies are
 not stored; answers and targets that are longer than a label or belong to a gated suite are hashed.
@@ -38,7 +38,7 @@ Target: TypeAlias = str | float | tuple[str, ...]
 
 
 class Head(Struct, kw_only=True, forbid_unknown_fields=True):
-    """First line of a file."""
+    """The first line of a baseline file."""
 
     baseline: int
     run: str
@@ -46,7 +46,7 @@ class Head(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Header before the samples of a suite; one per scorer."""
+    """The header of a suite's samples, one per scorer."""
 
     suite: str
     protocol: str
@@ -56,7 +56,7 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     repeats: int
     samples: int
     scored: int
-    """Sample-repeats with a score."""
+    """Number of sample-repeats with a score."""
     gated: bool = False
     judge: str | None = None
     """See `SuiteRun`; None in older files."""
@@ -66,33 +66,33 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 
 
 def id_hash(suite: str, sample_id: str) -> str:
-    """Return the hash of an id: 16 hex digits."""
+    """Return the hash of a sample's id: 16 hex digits."""
     return sha256(f"{suite}\x1f{sample_id}".encode()).hexdigest()[:16]
 
 
 def hash_ids(run: SuiteRun) -> SuiteRun:
-    """Replace ids and clusters by their hashes, unless they are hashed already."""
+    """Replace ids and clusters with their hashes, unless they are hashed already."""
     if run.hashed is not None:
         return run
-    names = {name: id_hash(run.suite, name) for name in run.side.golds}
-    originals = {gold.cluster for gold in run.side.golds.values()}
-    clusters = {cluster: names.get(cluster) or id_hash(run.suite, cluster) for cluster in originals}
+    hashes = {name: id_hash(run.suite, name) for name in run.side.golds}
+    clusters = {gold.cluster for gold in run.side.golds.values()}
+    cluster_hashes = {cluster: hashes.get(cluster) or id_hash(run.suite, cluster) for cluster in clusters}
     sides = {
         scorer: Side(
-            [structs.replace(p, id=names[p.id], cluster=clusters[p.cluster]) for p in side.points],
-            {names[n]: structs.replace(g, cluster=clusters[g.cluster]) for n, g in side.golds.items()},
+            [structs.replace(p, id=hashes[p.id], cluster=cluster_hashes[p.cluster]) for p in side.points],
+            {hashes[n]: structs.replace(g, cluster=cluster_hashes[g.cluster]) for n, g in side.golds.items()},
             side.repeats,
         )
         for scorer, side in run.sides.items()
     }
     metrics = tuple(
-        structs.replace(metric, of=metric.of.renamed(names))
+        structs.replace(metric, of=metric.of.renamed(hashes))
         if isinstance(metric.of, CorrectedMetric)
         else metric
         for metric in run.metrics
     )
-    hashed = {hashed_id: name for name, hashed_id in names.items()}
-    return structs.replace(run, sides=sides, metrics=metrics, hashed=hashed)
+    original_ids = {digest: name for name, digest in hashes.items()}
+    return structs.replace(run, sides=sides, metrics=metrics, hashed=original_ids)
 
 
 def write(path: Path, suite_runs: list[SuiteRun]) -> None:
@@ -102,12 +102,12 @@ def write(path: Path, suite_runs: list[SuiteRun]) -> None:
     for run in sorted(suite_runs, key=lambda run: (run.suite, run.protocol)):
         hashed = hash_ids(run)
         for scorer in hashed.sides:
-            lines += _block(hashed, scorer)
+            lines += _block_lines(hashed, scorer)
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(path, b"\n".join(lines) + b"\n")
 
 
-def _block(run: SuiteRun, scorer: str) -> list[bytes]:
+def _block_lines(run: SuiteRun, scorer: str) -> list[bytes]:
     side = run.sides[scorer]
     block = Block(
         suite=run.suite, protocol=run.protocol, scorer=scorer, data_sha256=run.data_sha256, scorers=dict(run.scorers),
@@ -126,32 +126,32 @@ def _block(run: SuiteRun, scorer: str) -> list[bytes]:
 
 def _sample_row(name: str, gold: Gold, points: list[Point | None], *, gated: bool) -> list[Any]:
     cluster = "" if gold.cluster == name else gold.cluster
-    outcomes = [_outcome(point, gated=gated) for point in points]
+    outcomes = [_outcome_row(point, gated=gated) for point in points]
     return [name, gold.group, outcomes, cluster, gold.options, _hash_unless_label(gold.target, gated=gated)]
 
 
-def _outcome(point: Point | None, *, gated: bool) -> Any:
+def _outcome_row(point: Point | None, *, gated: bool) -> Any:
     if point is None:
         return None
     answer = None if point.answer is None else _hash_unless_label(point.answer, gated=gated)
     return [point.verdict, point.value, answer, *([point.parts] if point.parts else [])]
 
 
-def _hash_unless_label(text: Target, *, gated: bool) -> Target:
-    """Return numbers and labels of suites that are not gated unchanged, anything else as a hash."""
-    if isinstance(text, tuple):
-        return tuple(str(_hash_unless_label(part, gated=gated)) for part in text)
-    if not gated and (isinstance(text, float) or len(text) <= MAX_LABEL_CHARS):
-        return text
-    return f"#{sha256(str(text).encode()).hexdigest()[:8]}"
+def _hash_unless_label(answer: Target, *, gated: bool) -> Target:
+    """Return an answer as a hash, unless it is a number or label of a suite that is not gated."""
+    if isinstance(answer, tuple):
+        return tuple(str(_hash_unless_label(part, gated=gated)) for part in answer)
+    if not gated and (isinstance(answer, float) or len(answer) <= MAX_LABEL_CHARS):
+        return answer
+    return f"#{sha256(str(answer).encode()).hexdigest()[:8]}"
 
 
 def read(path: Path) -> list[SuiteRun]:
-    """Read a baseline; raises StoreError if it is broken or of an unknown format."""
+    """Read a baseline file; raises StoreError if it is broken or has an unknown format."""
     line_number = 0
     try:
         with disk.open_regular(path) as stream:
-            head = _head(path, next(stream, b""))
+            head = _read_head(path, next(stream, b""))
             line_number, blocks = 1, dict[tuple[str, str], SuiteRun]()
             while line := next(stream, b""):
                 block = msgspec.json.decode(line, type=Block)
@@ -169,7 +169,7 @@ def read(path: Path) -> list[SuiteRun]:
     return list(blocks.values())
 
 
-def _head(path: Path, line: bytes) -> Head:
+def _read_head(path: Path, line: bytes) -> Head:
     try:
         head = msgspec.json.decode(line, type=Head)
     except msgspec.MsgspecError:
@@ -201,7 +201,7 @@ def _add_block(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block
 
 
 def _metrics_for_hashed_ids(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Metric, ...]:
-    """Return a suite's metrics and their `_corrected` versions, for hashed ids."""
+    """Return a suite's metrics and their `_corrected` versions, with errata looked up by hashed id."""
     errata = suite.errata
     items = {id_hash(suite.id, name): erratum for name, erratum in errata.items.items()}
     return corrected_metrics(suite.metrics, structs.replace(errata, items=items), golds)
@@ -219,12 +219,12 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Side:
         for repeat, outcome in enumerate(outcomes):
             if outcome is None:
                 continue
-            verdict, value, answer, *details = outcome
+            verdict, value, answer, *parts = outcome
             if not isinstance(verdict, str) or not isinstance(value, int | float | None):
                 raise ValueError(f"sample {name} of {block.suite}: malformed outcome {outcome}")
             if value is not None and not abs(value) <= MAX_VALUE:
                 raise ValueError(f"sample {name} of {block.suite}: value {value:.3g} is implausibly large")
-            number, extras = None if value is None else float(value), details[0] if details else {}
+            number, score_parts = None if value is None else float(value), parts[0] if parts else {}
             identity = name, repeat, group, cluster or name
-            points.append(Point(*identity, verdict, number, answer, gold_target, options, extras))
+            points.append(Point(*identity, verdict, number, answer, gold_target, options, score_parts))
     return Side(points, golds, block.repeats)

@@ -1,10 +1,9 @@
 """Betting e-processes: evidence against a hypothesis that stays valid when checked after every sample.
 
 A process bets that the mean of bounded values exceeds a null value. Under the null the wealth is a supermartingale, and
-the probability that it ever reaches 1/alpha is at most alpha (Ville), whatever the stopping rule.
-Waudby-Smith and Ramdas, *Estimating means of bounded random variables by betting* (JRSS B, 2024): a fixed
-mixture of stakes, here shares c in (0, 1) of the largest safe stake. The only library, confseq 0.0.11 (2023), does not
-build on Python 3.11.
+the probability that it ever reaches 1/alpha is at most alpha (Ville), whatever the stopping rule. The stakes are a fixed
+mixture (Waudby-Smith and Ramdas, *Estimating means of bounded random variables by betting*, JRSS B, 2024): shares c in
+(0, 1) of the largest safe stake. The only library, confseq 0.0.11 (2023), does not build on Python 3.11.
 
 >>> bets = Bets(margin=0.1)
 >>> bets.add([0.0] * 60)
@@ -47,7 +46,7 @@ class Bets:
     `width` is the largest possible gain of a sample, `max_weight` the largest weight of a cluster (1 without clusters;
     the sums over clusters are the independent observations). `evenness`, max weight x mean weight / mean squared weight,
     measures how much a few heavy clusters (small groups of a macro mean) limit the stakes: 1 for equal weights. With
-    `population`, the weight of all existing clusters, clusters are drawn without replacement, and the null hypothesis
+    `population`, the total weight of all clusters, clusters are drawn without replacement, and the null hypothesis
     and the observed clusters determine the mean of the remaining ones (Waudby-Smith and Ramdas, section 5).
     """
 
@@ -70,7 +69,8 @@ class Bets:
         self.population = population
         self._clusters_in_order: list[tuple[float, float, float]] = []
         """Worst gain, best gain and weight of every cluster, in order; only for draws without replacement."""
-        self._pass, self._breach = np.zeros(STAKE_COUNT), np.zeros(STAKE_COUNT)
+        self._pass_wealth, self._breach_wealth = np.zeros(STAKE_COUNT), np.zeros(STAKE_COUNT)
+        """Log wealth of the two bets, by stake."""
         self.max_log_pass = self.max_log_breach = 0.0
         """Largest log wealth so far of the bets that the loss is less, and that it is more, than the margin."""
         self._worst_counts: Counter[tuple[float, float]] = Counter()
@@ -82,7 +82,7 @@ class Bets:
         best: Sequence[float] | None = None,
         weights: Sequence[float] | None = None,
     ) -> None:
-        """Add clusters by the sums of their gains, with missing outcomes at their worst and at their best value."""
+        """Add clusters, given as sums of gains with missing outcomes at their worst and at their best value."""
         import numpy as np
 
         low = np.asarray(worst, dtype=np.float64)
@@ -97,11 +97,11 @@ class Bets:
         sums = earlier.sum(axis=0) if len(earlier) else np.zeros(3)
         pass_growth = self._log_growth(low, weight, -self.margin, sums[0], sums[2])
         breach_growth = self._log_growth(-high, weight, self.margin, -sums[1], sums[2])
-        passes, breaches = np.cumsum(pass_growth, axis=0), np.cumsum(breach_growth, axis=0)
-        passes, breaches = passes + self._pass, breaches + self._breach
-        self._pass, self._breach = passes[-1], breaches[-1]
-        self.max_log_pass = max(self.max_log_pass, float(_log_mean_wealth(passes).max()))
-        self.max_log_breach = max(self.max_log_breach, float(_log_mean_wealth(breaches).max()))
+        pass_wealth = np.cumsum(pass_growth, axis=0) + self._pass_wealth
+        breach_wealth = np.cumsum(breach_growth, axis=0) + self._breach_wealth
+        self._pass_wealth, self._breach_wealth = pass_wealth[-1], breach_wealth[-1]
+        self.max_log_pass = max(self.max_log_pass, float(_log_mean_wealth(pass_wealth).max()))
+        self.max_log_breach = max(self.max_log_breach, float(_log_mean_wealth(breach_wealth).max()))
         self._worst_counts.update(zip(low.tolist(), weight.tolist(), strict=True))
         self._best_counts.update(zip(high.tolist(), weight.tolist(), strict=True))
 
@@ -117,11 +117,11 @@ class Bets:
         import numpy as np
 
         if self.population is not None:
-            return self._without_replacement(totals, weights, null, earlier_total, earlier_weight)
+            return self._log_growth_without_replacement(totals, weights, null, earlier_total, earlier_weight)
         excess = (totals - null * weights) / (self.max_weight * (self.width + null))
         return np.log1p(excess[:, None] * self._stakes)
 
-    def _without_replacement(
+    def _log_growth_without_replacement(
         self,
         totals: NDArray[np.float64],
         weights: NDArray[np.float64],
@@ -129,7 +129,7 @@ class Bets:
         earlier_total: float,
         earlier_weight: float,
     ) -> NDArray[np.float64]:
-        """Return `_logs` for draws without replacement: the null determines the mean of the remaining clusters."""
+        """Return `_log_growth` for draws without replacement: the null determines the mean of the remaining clusters."""
         import numpy as np
 
         population = self.population or 0.0
@@ -145,25 +145,25 @@ class Bets:
         return growth
 
     def passes(self, alpha: float) -> bool:
-        """Return whether "the loss is at least the margin" was ever refuted at `alpha`."""
+        """Return whether "the loss is at least the margin" has been refuted at `alpha` at any time."""
         return self.max_log_pass >= -log(alpha)
 
     def breaches(self, alpha: float) -> bool:
-        """Return whether "the loss is at most the margin" was ever refuted at `alpha`."""
+        """Return whether "the loss is at most the margin" has been refuted at `alpha` at any time."""
         return self.max_log_breach >= -log(alpha)
 
     def limits(self, alpha: float) -> tuple[float, float]:
-        """Return the confidence sequence of the mean gain; each limit holds at all times at `alpha`."""
+        """Return the current confidence sequence of the mean gain; each limit is valid at all times at level `alpha`."""
         return self._limit(self._worst_counts, 1.0, alpha), -self._limit(self._best_counts, -1.0, alpha)
 
     def _limit(self, totals: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
-        """Return the largest mean that is rejected, by bisection: growth decreases with the mean."""
+        """Return the largest rejected mean, by bisection, as the growth decreases with the mean."""
         import numpy as np
 
         if not totals:
             return -self.width
         if self.population is not None:
-            return self._ordered_limit(sign, alpha)
+            return self._limit_without_replacement(sign, alpha)
         keys = np.array(list(totals))
         counts = np.fromiter(totals.values(), np.float64, len(totals))
         low, high = -self.width, self.width
@@ -175,8 +175,8 @@ class Bets:
             )
         return low
 
-    def _ordered_limit(self, sign: float, alpha: float) -> float:
-        """Return `_limit` for draws without replacement, at the largest wealth so far."""
+    def _limit_without_replacement(self, sign: float, alpha: float) -> float:
+        """Return `_limit` for draws without replacement, from the largest wealth so far."""
         import numpy as np
 
         clusters = np.array(self._clusters_in_order)
@@ -190,10 +190,10 @@ class Bets:
         return low
 
 
-def _log_mean_wealth(logs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_mean_wealth(log_wealth: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the log of the mean wealth over the stakes, row by row."""
     import numpy as np
 
-    max_log = logs.max(axis=1)
-    result: NDArray[np.float64] = max_log + np.log(np.exp(logs - max_log[:, None]).mean(axis=1))
-    return result
+    largest = log_wealth.max(axis=1)
+    log_mean: NDArray[np.float64] = largest + np.log(np.exp(log_wealth - largest[:, None]).mean(axis=1))
+    return log_mean

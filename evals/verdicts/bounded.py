@@ -4,9 +4,9 @@ A loss concentrated on few items may be absent from a small sample: with thirty 
 times as often as its level allows. Gaffke's test (*Three test statistics for a nonparametric one-sided hypothesis on the mean of a
 nonnegative variable*, 2005; studied as a bound by Phan, Thomas and Learned-Miller, ICML 2021) adds one observation at
 the lower bound and computes the probability that a Dirichlet mixture of all of them lies on the wrong side. For binary
-values it is the test of Clopper and Pearson; for many values it approaches the t test.
+values it is the Clopper-Pearson test; for many values it approaches the t test.
 
->>> even = Bounded.of([0.0] * 30, width=1.0)
+>>> even = BoundedDifference.of([0.0] * 30, width=1.0)
 >>> round(even.p_above(-0.05), 3), round(0.95**30, 3)
 (0.215, 0.215)
 """
@@ -14,8 +14,11 @@ values it is the test of Clopper and Pearson; for many values it approaches the 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from math import ceil, fsum, log, pi, sqrt
+from math import fsum, pi, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from evals.report.statistics import encode_labels
+from evals.report.strata import item_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,16 +27,16 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 MAX_CLUSTERS = 2000
-"""Number of clusters from which the t test is used instead, because rare losses are visible in so many."""
+"""From this number of clusters on, the t test is used: even rare losses occur in so many clusters."""
 
 
-class Bounded(NamedTuple):
+class BoundedDifference(NamedTuple):
     """A weighted mean of differences within +-`width`, by cluster."""
 
     value: float
     """Observed difference, B minus A."""
     sums: Array
-    """Weighted sum of differences of each distinct kind of cluster, sorted."""
+    """Weighted sum of the differences in each distinct kind of cluster, sorted."""
     shares: Array
     """Weight of each kind of cluster."""
     counts: Array
@@ -50,40 +53,35 @@ class Bounded(NamedTuple):
         clusters: Sequence[Hashable] | None = None,
         groups: Sequence[Hashable] | None = None,
         weights: Mapping[Any, float] | None = None,
-    ) -> Bounded:
+    ) -> BoundedDifference:
         """Return the weighted mean of differences; with `groups`, the mean of the groups' means, equally weighted by default."""
         import numpy as np
-
-        from evals.report.strata import item_weights
 
         values = np.asarray(differences, dtype=np.float64)
         weight = item_weights(len(values), groups, weights)
         sums, test = values * weight, "Gaffke"
         if clusters is not None and len(set(clusters)) < len(values):
-            index_of: dict[Hashable, int] = {}
-            codes = np.fromiter(
-                (index_of.setdefault(name, len(index_of)) for name in clusters), np.intp, len(values)
-            )
+            codes = encode_labels(values, clusters)[1]
             sums, weight = (np.bincount(codes, column).astype(np.float64) for column in (sums, weight))
             test = "Gaffke, clustered"
         kinds, counts = np.unique(np.column_stack([sums, weight]).round(14), axis=0, return_counts=True)
         return cls(fsum(sums.tolist()), kinds[:, 0], kinds[:, 1], counts[None, :].astype(float), width, test)
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Return the two-sided interval, each end by its own one-sided test."""
+        """Return the two-sided interval, each end from its own one-sided test."""
         tail = (1 - level) / 2
         return self._limit(self.sums, tail, self.value), -self._limit(-self.sums, tail, -self.value)
 
     def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value against "the true difference is at most `margin`"."""
         return self._p(self.sums, margin)
 
     def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value against "the true difference is at least `margin`"."""
         return self._p(-self.sums, -margin)
 
     def p_equal(self) -> float:
-        """Return the two-sided p-value of "there is no difference"."""
+        """Return the two-sided p-value against "there is no difference"."""
         return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
     def _p(self, sums: Array, margin: float) -> float:
@@ -104,11 +102,11 @@ class Bounded(NamedTuple):
 
 
 def gaffke(sums: Array, shares: Array, margin: float, width: float, *, counts: Array | None = None) -> Array:
-    """Return p-values of "the mean is at most `margin`" for data sets in rows: sums and weights of their clusters.
+    """Return p-values against "the mean is at most `margin`", one per row: the sums and weights of a data set's clusters.
 
     P(sum of E_c a_c <= 0) for standard exponential E_c and a_c = sums - margin shares, with one a of the largest
     weight at -width; by the saddlepoint approximation of Lugannani and Rice (1980), accurate to about 1 %. With `counts`
-    (data sets, kinds), `sums` and `shares` (kinds,) describe each kind of cluster, and `counts` their numbers.
+    (data sets, kinds), `sums` and `shares` (kinds,) describe each kind of cluster, and `counts` how often it occurs.
     """
     import numpy as np
 
@@ -182,13 +180,3 @@ def _saddlepoint(a: Array, counts: Array, low: Array, high: Array) -> Array:
             break
     root: Array = t
     return root
-
-
-def smallest_p(clusters: int, margin: float, width: float) -> float:
-    """Return the smallest p-value that a pass can have: that of clusters without any difference."""
-    return (1 - margin / width) ** clusters if margin < width else 0.0
-
-
-def min_clusters(alpha: float, margin: float, width: float) -> int:
-    """Return the minimal number of clusters with which an unchanged model can pass."""
-    return ceil(log(alpha) / log(1 - margin / width)) if margin < width else 1

@@ -6,8 +6,8 @@ Normal approximation at one-sided alpha. With n of N items and k replies to each
     design ((1 - n/N) items + 2 within / k) / n        these-items
     design (1 - n/N) (items + 2 within / k) / n        this-run
 
-`items`: variance over items of the expected difference. Every reply costs the same, and at k n = constant the variance
-grows with k, so repeats are used only if all items are not enough.
+`design`: design effect; `items`: variance of the expected difference over items; `within`: variance of a reply. For the
+same number k n of replies, the variance grows with k, so repeats are used only if all items are not enough.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Budget(Struct, frozen=True, kw_only=True):
 
     suite: str
     change: Change
-    """Whether the candidate is the baseline's model again (another engine, precision, prompt) or another model."""
+    """Whether the candidate is the baseline's model (with another engine, precision or prompt) or another model."""
     drop: float
     unit: str
     discordance: float
-    """Variance of an item's difference, one reply each."""
+    """Variance of an item's difference with one reply in each run."""
     source: str
     items: int | None
-    """Smallest sufficient number; None: not even all items with any number of replies."""
+    """Smallest sufficient number; None: even all items are not enough, whatever the number of replies."""
     repeats: int | None
     calls: int | None
-    """Number of calls of the candidate; the baseline needs as many repeats."""
+    """Number of calls to the candidate; the baseline needs as many repeats."""
     cost_usd: float | None
-    """At the baseline's cost of a reply; None: unknown."""
+    """At the baseline's cost per reply; None: unknown."""
     seconds: float | None
     """At the baseline's speed."""
     least: float
@@ -66,25 +66,23 @@ def budget(
     components: Components, drop: float, change: Change, *, alpha: float, estimand: Estimand, usage: RunUsage
 ) -> Budget:
     """Return the smallest number of items, then of replies to each, that detects `drop` with 80 % power."""
-    difference = _DifferenceVariance(components, change, drop=drop, estimand=estimand)
+    difference_variance = _DifferenceVariance(components, change, drop=drop, estimand=estimand)
     z = stats.z_quantile(1 - alpha) + stats.z_quantile(POWER)
-    items, repeats = difference.needed((drop / z) ** 2) or (None, None)
+    items, repeats = difference_variance.smallest_size((drop / z) ** 2) or (None, None)
     calls = None if items is None or repeats is None else items * repeats
-    per_reply = {name: value / usage.replies if value is not None and usage.replies else None
-            for name, value in (("cost", usage.cost_usd), ("seconds", usage.seconds))}  # fmt: skip
     same_model = change == "same model"
     return Budget(
         suite=components.suite, change=change, drop=drop, unit=components.unit,
         discordance=components.discordance if same_model else components.discordance_of_models,
         source=components.within.source if same_model else components.models.source, items=items,
-        repeats=repeats, calls=calls, cost_usd=_total(calls, per_reply["cost"]),
-        seconds=_total(calls, per_reply["seconds"]), least=z * sqrt(difference.variance(components.n, components.repeats)),
-        limit=z * sqrt(difference.variance(components.n, None)),
+        repeats=repeats, calls=calls, cost_usd=_extrapolate(usage.cost_usd, usage, calls),
+        seconds=_extrapolate(usage.seconds, usage, calls), least=z * sqrt(difference_variance.at(components.n, components.repeats)),
+        limit=z * sqrt(difference_variance.at(components.n, None)),
     )  # fmt: skip
 
 
-def _total(calls: int | None, per_call: float | None) -> float | None:
-    return None if calls is None or per_call is None else calls * per_call
+def _extrapolate(amount: float | None, usage: RunUsage, calls: int | None) -> float | None:
+    return calls * (amount / usage.replies) if calls and amount is not None and usage.replies else None
 
 
 class _DifferenceVariance:
@@ -94,27 +92,25 @@ class _DifferenceVariance:
         self.components, self.estimand = components, estimand
         self.items = components.models.variance if change == "another model" else 0.0
         # a drop implies discordant items: for binary scores, at least a share equal to the drop
-        implied = max(0.0, drop * components.range - drop**2) if components.range else 0.0
-        self.within = max(2 * components.within.variance, implied - self.items)
+        implied_variance = max(0.0, drop * components.range - drop**2) if components.range else 0.0
+        self.within = max(2 * components.within.variance, implied_variance - self.items)
 
-    def variance(self, items: int, repeats: int | None) -> float:
-        """Return the variance of the difference; `repeats` None: infinitely many."""
-        replies = self.within / repeats if repeats else 0.0
-        unsampled = 1 - items / self.components.n
-        item_factor = {"items-like-these": 1.0, "these-items": unsampled, "this-run": unsampled}[
-            self.estimand
-        ]
-        reply_factor = unsampled if self.estimand == "this-run" else 1.0
-        return self.components.design * (item_factor * self.items + reply_factor * replies) / items
+    def at(self, items: int, repeats: int | None) -> float:
+        """Return the variance of the difference; `repeats` of None: infinitely many."""
+        reply_variance = self.within / repeats if repeats else 0.0
+        unsampled_share = 1 - items / self.components.n
+        item_factor = 1.0 if self.estimand == "items-like-these" else unsampled_share
+        reply_factor = unsampled_share if self.estimand == "this-run" else 1.0
+        return self.components.design * (item_factor * self.items + reply_factor * reply_variance) / items
 
-    def needed(self, target: float) -> tuple[int, int] | None:
-        """Return the smallest numbers of items and replies with at most this variance; None if no numbers suffice."""
+    def smallest_size(self, target: float) -> tuple[int, int] | None:
+        """Return the smallest numbers of items and of replies to each with at most this variance; None if none suffice."""
         all_items = self.components.n
-        if self.variance(all_items, 1) <= target:
-            return _smallest(lambda n: self.variance(n, 1) <= target, all_items), 1
-        if self.variance(all_items, MAX_REPEATS) > target:
+        if self.at(all_items, 1) <= target:
+            return _smallest(lambda n: self.at(n, 1) <= target, all_items), 1
+        if self.at(all_items, MAX_REPEATS) > target:
             return None
-        return all_items, _smallest(lambda k: self.variance(all_items, k) <= target, MAX_REPEATS)
+        return all_items, _smallest(lambda k: self.at(all_items, k) <= target, MAX_REPEATS)
 
 
 def _smallest(is_sufficient: Callable[[int], bool], largest: int) -> int:

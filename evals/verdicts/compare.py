@@ -1,6 +1,6 @@
 """Paired comparison of runs: differences with intervals, changed samples, ranks.
 
-Runs are comparable if suite, protocol, data, judge and scorer versions agree; otherwise `why_not` states the differences.
+Runs are comparable if suite, protocol, data, judge and scorer versions are the same; `why_not` lists the differences.
 Tests are adjusted for multiplicity: Holm over the suites' headlines and all pairs of runs, Benjamini-Hochberg over the
 groups of a suite. The adjusted intervals exclude 0 exactly if the adjusted test rejects.
 """
@@ -60,13 +60,13 @@ class Row(Struct, frozen=True, kw_only=True):
     high_adjusted: float | None = None
     test: str
     n: int
-    """Samples (not sample-repeats) scored in both runs."""
+    """Number of samples (not sample-repeats) scored in both runs."""
     repeats_a: int = 1
     repeats_b: int = 1
     clusters: int = 0
     """Number of clusters; fewer than `n` if several samples share a passage or an image."""
     wins: int | None
-    """Samples on which B is better."""
+    """Number of samples on which B is better."""
     losses: int | None
     ties: int | None
     better: Literal["higher", "lower"]
@@ -120,7 +120,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Return a line per suite, with the difference, its interval and the adjusted p-value."""
+        """Return a line per suite with the difference, its interval and the adjusted p-value."""
         rows = [row for row in self.pairs if row.headline and not row.group]
         lines = [f"not comparable: {line}" for line in self.why_not]
         lines += [
@@ -134,7 +134,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
         return frames.frame(self.pairs)
 
     def _repr_html_(self) -> str:
-        """Return the whole suites' rows as a table, for notebooks."""
+        """Return the rows of whole suites as a table, for notebooks."""
         columns = (
             "suite", "metric", "A", "B", "value A", "value B", "B - A", "low", "high", "p (adjusted)", "n", "estimand", "test",
         )  # fmt: skip
@@ -164,9 +164,9 @@ def compare(
     estimand: Estimand = "items-like-these",
     limits: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Compare runs, each a sequence of suites; the first two are A and B, three and more are also ranked.
+    """Compare runs, each given as its suites; two are called A and B, three or more are also ranked.
 
-    `detail`: compare every metric, and the headline's groups, instead of the headline only; default: for two runs only.
+    `detail`: compare every metric, and the headline's groups, instead of the headline only; by default for two runs only.
     `limits`: repeatability limits by suite, used for `these-items` if the runs have no repeats.
     """
     limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
@@ -199,7 +199,7 @@ def compare(
 
 
 def _restriction_notes(by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[str]:
-    """Return a line for each restriction with its suites, and with their runs unless it applies to all of them."""
+    """Return a line for each restriction: its suites, and their runs unless it applies to all of them."""
     suites_by_restriction: dict[str, list[str]] = {}
     for suite, suite_runs in by_suite.items():
         for restriction in dict.fromkeys(
@@ -212,11 +212,11 @@ def _restriction_notes(by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[str]:
 
 
 def changed_samples(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
-    """Return the samples whose verdict changed, by unhashed ids if either run has them; no answers of a gated suite."""
-    plain_ids = {**(a.hashed or {}), **(b.hashed or {})}
+    """Return the samples whose verdict changed, by original ids if known, and without answers if the suite is gated."""
+    original_ids = {**(a.hashed or {}), **(b.hashed or {})}
     hidden_answers = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
     return [
-        structs.replace(flip, suite=b.suite, id=plain_ids.get(flip.id, flip.id), **hidden_answers)
+        structs.replace(flip, suite=b.suite, id=original_ids.get(flip.id, flip.id), **hidden_answers)
         for flip in changed_outcomes(a.side_of(metric), b.side_of(metric), better=metric.better)
     ]
 
@@ -228,7 +228,7 @@ def _run_cost(run: SuiteRun) -> Cost:
 
 
 ReducedRuns: TypeAlias = dict[tuple[str, str], ReducedRun]
-"""(run, metric) -> the run's samples reduced under the metric; shared by all pairs of runs."""
+"""(run, metric) -> the run's samples reduced under the metric; a cache shared by all pairs of runs."""
 
 
 def _compare_suite(
@@ -250,21 +250,20 @@ def _compare_suite(
     if a.headline.name != b.headline.name:
         shared = [a.headline, *(metric for metric in shared if metric.name != a.headline.name)]
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
-    rows = []
+    compared = []
     for metric in sorted(shared if detail else [a.headline], key=lambda metric: not metric.headline):
         pairs = Pairs(_cached_reduction(a, metric, cache), _cached_reduction(b, metric, cache), metric)
-        if pairs.unshared:
+        if pairs.unshared_count:
             notes.append(pairs.note_on_unshared(a.suite))
-        row = compare_metric(a, b, pairs, estimand=estimand, limit=limit)
-        if metric.headline and row.row.clusters < min(FEW_CLUSTERS, row.row.n):
-            notes.append(
-                f"{a.suite}: {row.row.clusters} clusters of {row.row.n} samples: the interval is rough"
-            )
-        rows.append(row)
+        whole_suite = compare_metric(a, b, pairs, estimand=estimand, limit=limit)
+        row = whole_suite.row
+        if metric.headline and row.clusters < min(FEW_CLUSTERS, row.n):
+            notes.append(f"{a.suite}: {row.n} samples in only {row.clusters} clusters: the interval is rough")
+        compared.append(whole_suite)
         groups = sorted({row.group for row in pairs.rows})
         if metric.headline and detail and len(groups) > 1:
-            rows += [compare_metric(a, b, pairs, group=group, estimand=estimand) for group in groups]
-    return rows
+            compared += [compare_metric(a, b, pairs, group=group, estimand=estimand) for group in groups]
+    return compared
 
 
 def _cached_reduction(run: SuiteRun, metric: Metric, cache: ReducedRuns) -> ReducedRun:
@@ -297,7 +296,7 @@ def compare_metric(
         else "nothing paired"
     )
     value_a, value_b = pairs.values(group_filter)
-    complete = observed is not None and pairs.complete
+    complete = observed is not None and pairs.is_complete
     worst, best = (observed.value, observed.value) if observed and complete else pairs.bounds(group_filter)
     wins, losses, ties = pairs.tally(group_filter) or (None, None, None)
     rows, metric = pairs.rows_of(group_filter), pairs.metric
@@ -313,17 +312,17 @@ def compare_metric(
 
 
 def adjust_for_multiplicity(compared: Sequence[RowWithEvidence]) -> list[Row]:
-    """Adjust the p-values of headlines as one family and those of groups as another."""
+    """Adjust p-values and intervals: headlines form one family of tests, groups another."""
     rows = [row for row, _ in compared]
     headlines = [i for i, (row, evidence) in enumerate(compared) if evidence and row.headline]
     groups = [i for i, (row, evidence) in enumerate(compared) if evidence and row.group]
-    tests = [rows[i].p or 0.0 for i in headlines]
-    levels = difference.holm_levels(tests, LEVEL)
-    for i, p, level in zip(headlines, difference.holm(tests), levels, strict=True):
+    p_values = [rows[i].p or 0.0 for i in headlines]
+    levels = difference.holm_levels(p_values, LEVEL)
+    for i, p, level in zip(headlines, difference.holm(p_values), levels, strict=True):
         rows[i] = _adjust(compared[i], p, level, "holm")
-    tests = [rows[i].p or 0.0 for i in groups]
-    level = difference.fcr_level(tests, LEVEL)
-    for i, p in zip(groups, difference.benjamini_hochberg(tests), strict=True):
+    p_values = [rows[i].p or 0.0 for i in groups]
+    level = difference.fcr_level(p_values, LEVEL)
+    for i, p in zip(groups, difference.benjamini_hochberg(p_values), strict=True):
         rows[i] = _adjust(compared[i], p, level, "benjamini-hochberg")
     return rows
 

@@ -44,12 +44,13 @@ def _two_run_sentence(headlines: Sequence[Row]) -> str:
     insignificant = [row for row in headlines if not significant(row)]
     without_difference = [row.suite for row in insignificant if row.difference is None]
     undecided = [row for row in insignificant if row.difference is not None]
-    text = f"{name} {', '.join(clauses)}" if clauses else ""
+    parts = [f"{name} {', '.join(clauses)}"] if clauses else []
     if undecided:
-        text += f"{'; ' if text else ''}no significant difference on {_insignificant_suites(undecided, adjusted=suite_count)}"
+        parts.append(f"no significant difference on {_insignificant_suites(undecided, adjusted=suite_count)}")
     if without_difference:
-        text += f"{'; ' if text else ''}nothing to compare on {', '.join(without_difference)}"
-    return f"{text[:1].upper()}{text[1:]}."
+        parts.append(f"nothing to compare on {', '.join(without_difference)}")
+    sentence = "; ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def significant(row: Row) -> bool:
@@ -67,7 +68,7 @@ def _difference_size(row: Row) -> float:
 
 
 def _difference_clause(row: Row, *, adjusted: int, verb: str) -> str:
-    """Return a clause; only the first one has a verb and names the kind of interval."""
+    """Return a clause on one suite; only the first clause of a sentence has a verb and names the interval's level."""
     word = "better" if _is_better(row) else "worse"
     interval = _interval(row, adjusted if verb else 0)
     interval = interval if verb else interval.removeprefix("95 % interval ")
@@ -85,16 +86,16 @@ def _interval(row: Row, adjusted: int) -> str:
     """Format the interval of B's gain (or loss) in the sentence's direction, smaller limit first."""
     low, high = row.ends
     if low is None or high is None:
-        return "interval not known"
+        return "interval unknown"
     sign = 1.0 if (row.difference or 0.0) >= 0 else -1.0
-    scale, form = (100.0, ".1f") if row.unit == "fraction" else (1.0, ".3g")
+    scale, spec = (100.0, ".1f") if row.unit == "fraction" else (1.0, ".3g")
     ends = sorted((sign * scale * low, sign * scale * high))
     adjustment = f", adjusted for {adjusted} suites" if adjusted > 1 and row.low_adjusted is not None else ""
-    return f"95 % interval {ends[0]:{form}} to {ends[1]:{form}}{adjustment}"
+    return f"95 % interval {ends[0]:{spec}} to {ends[1]:{spec}}{adjustment}"
 
 
 def _insignificant_suites(rows: Sequence[Row], *, adjusted: int) -> str:
-    """Name suites without a significant difference; up to three with their intervals."""
+    """List suites without a significant difference; up to three of them with their intervals."""
     if len(rows) > MAX_LISTED:
         return f"{', '.join(row.suite for row in rows[:MAX_LISTED])} and {len(rows) - MAX_LISTED} more"
     if adjusted > 3:
@@ -105,10 +106,10 @@ def _insignificant_suites(rows: Sequence[Row], *, adjusted: int) -> str:
 def _undecided_clause(row: Row) -> str:
     low, high = row.ends
     if low is None or high is None:
-        return f"{format_amount(row.difference, row.unit, signed=True)}, interval not known"
-    scale, form = (100.0, "+.1f") if row.unit == "fraction" else (1.0, "+.3g")
+        return f"{format_amount(row.difference, row.unit, signed=True)}, interval unknown"
+    scale, spec = (100.0, "+.1f") if row.unit == "fraction" else (1.0, "+.3g")
     unit = "points" if row.unit == "fraction" else row.unit
-    return f"95 % interval {scale * low:{form}} to {scale * high:{form}} {unit}".rstrip()
+    return f"95 % interval {scale * low:{spec}} to {scale * high:{spec}} {unit}".rstrip()
 
 
 def _ranking_sentence(comparison: Comparison, suite: str) -> str:
@@ -122,28 +123,28 @@ def _ranking_sentence(comparison: Comparison, suite: str) -> str:
     best, others = ranks[0], ranks[1:]
     tied = [labels[rank.run] for rank in others if set(rank.groups) & set(best.groups)]
     worse = [labels[rank.run] for rank in others if not set(rank.groups) & set(best.groups)]
-    text = f"{suite}: {labels[best.run]} has the best score ({format_amount(best.value, unit)})"
+    sentence = f"{suite}: {labels[best.run]} has the best score ({format_amount(best.value, unit)})"
     if tied:
-        text += f"; not significantly different from it: {', '.join(tied)}"
+        sentence += f"; not significantly different from it: {', '.join(tied)}"
     if worse:
-        text += f"; worse than it: {', '.join(worse)}"
-    return f"{text}."
+        sentence += f"; worse than it: {', '.join(worse)}"
+    return f"{sentence}."
 
 
 # --- changed predictions -------------------------------------------------------------------------------------
 
 
 def changed_prediction_lines(flips: Iterable[Flip]) -> Iterator[str]:
-    """Yield for each suite how many samples score less in B, score more, or have another verdict with the same score."""
+    """Yield a line per suite: how many samples score less in B, score more, or change verdict with the same score."""
     by_suite: dict[str, list[Flip]] = {}
     for flip in flips:
         by_suite.setdefault(flip.suite, []).append(flip)
     for suite, suite_flips in by_suite.items():
         worse, better = [f for f in suite_flips if f.worse], [f for f in suite_flips if f.improved]
-        text = [_count_clause(worse, "score less in B"), _count_clause(better, "score more")]
+        clauses = [_count_clause(worse, "score less in B"), _count_clause(better, "score more")]
         if equal := [f for f in suite_flips if not f.worse and not f.improved]:
-            text.append(_count_clause(equal, "score the same by another verdict"))
-        yield f"{suite}: {'; '.join(text)}"
+            clauses.append(_count_clause(equal, "score the same with another verdict"))
+        yield f"{suite}: {'; '.join(clauses)}"
 
 
 def _count_clause(flips: Sequence[Flip], change: str) -> str:

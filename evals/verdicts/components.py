@@ -54,37 +54,37 @@ class Components(Struct, frozen=True, kw_only=True):
     metric: str
     unit: str
     n: int
-    """Items."""
+    """Number of items."""
     repeats: int
     value: float
     """The baseline's mean over items."""
     range: float | None
     """Largest minus smallest possible value of an item; None: unbounded."""
     between: Component
-    """Variance of an item's expected value over items."""
+    """Variance over items of their expected values."""
     within: Component
     """Variance of a single reply's value within an item."""
     models: Component
     """Variance over items of the expected difference between the baseline's model and another one."""
     wording: Component | None
-    """Variance of the score over wordings of the prompt, beyond items and replies; None: no such run."""
+    """Variance of the score over wordings of the prompt, without that of items and replies; None: only one wording."""
     judge: Component | None
-    """Variance of the score over judges; None: no such run."""
+    """Variance of the score over judges; None: only one judge."""
     design: float
     """Design effect: variance of the mean / that of as many independent items of equal weight."""
 
     @property
     def discordance(self) -> float:
-        """Return the mean square of an item's difference between two runs of the baseline's model with one reply each."""
+        """Return the mean squared difference of an item between two runs of the baseline's model with one reply each."""
         return 2 * self.within.variance
 
     @property
     def discordance_of_models(self) -> float:
-        """Return the variance of an item's difference between two models with one reply each."""
+        """Return the variance over items of the difference between two models with one reply each."""
         return self.models.variance + 2 * self.within.variance
 
 
-class _Run(NamedTuple):
+class _RunValues(NamedTuple):
     suite_run: SuiteRun
     values: Mapping[str, float]
     within: float | None
@@ -98,10 +98,10 @@ class _Run(NamedTuple):
 def components(
     baseline: SuiteRun, runs: Sequence[SuiteRun] = (), *, discordance: float | None = None
 ) -> Components | None:
-    """Estimate a suite's components; runs of other suites or data are ignored. None for a statistic of whole runs.
+    """Estimate a suite's components from runs on its data; None for a whole-run metric or fewer than two scored items.
 
-    `discordance`: mean squared difference of an item between two runs of the model with the baseline's repeats, used if
-    it cannot be estimated from the runs.
+    `discordance`: the mean squared difference of an item between two runs of the model with the baseline's repeats, used
+    if it cannot be estimated from the runs.
     """
     import numpy as np
 
@@ -111,26 +111,27 @@ def components(
     base = _run_values(baseline)
     key = (baseline.suite, baseline.data_sha256)
     others = [_run_values(run) for run in runs if (run.suite, run.data_sha256) == key]
+    same_model = [other for other in others if _same_model(base, other)]
     values = np.array(list(base.values.values()))
     if len(values) < 2:
         return None
     width = metric.width
-    spread = float(values.var(ddof=1))
+    variance = float(values.var(ddof=1))
     within_component = _within_variance(
-        base, others, discordance, fallback=spread if width is None else ASSUMED_WITHIN * width**2
+        base, others, discordance, fallback=variance if width is None else ASSUMED_WITHIN * width**2
     )
-    between = max(0.0, spread - within_component.variance / base.repeats)
+    between = max(0.0, variance - within_component.variance / base.repeats)
     return Components(
         suite=baseline.suite, metric=metric.name, unit=metric.unit, n=len(values), repeats=base.repeats,
         value=float(values.mean()), range=width, between=Component(variance=between, source=baseline.run),
         within=within_component, models=_model_variance(base, others, within_component, between),
-        wording=_score_variance(base, [other for other in others if _same_model(base, other) and not _same_protocol(base, other)]),
-        judge=_score_variance(base, [other for other in others if _same_model(base, other) and _different_judge(base, other)]),
+        wording=_score_variance(base, [other for other in same_model if not _same_protocol(base, other)]),
+        judge=_score_variance(base, [other for other in same_model if _different_judge(base, other)]),
         design=_design_effect(base),
     )  # fmt: skip
 
 
-def _run_values(suite_run: SuiteRun) -> _Run:
+def _run_values(suite_run: SuiteRun) -> _RunValues:
     metric = suite_run.headline
     side = merge_joint_samples(suite_run.side_of(metric), metric)
     sample_values = reduce_samples(side, metric, side.golds)
@@ -139,25 +140,25 @@ def _run_values(suite_run: SuiteRun) -> _Run:
     if variances:
         within_variance = sum(variances.values()) / len(variances) * side.repeats
     scored = {name: sample.value for name, sample in sample_values.items() if not isnan(sample.value)}
-    return _Run(suite_run, scored, within_variance)
+    return _RunValues(suite_run, scored, within_variance)
 
 
-def _same_model(a: _Run, b: _Run) -> bool:
+def _same_model(a: _RunValues, b: _RunValues) -> bool:
     return a.suite_run.model == b.suite_run.model
 
 
-def _same_protocol(a: _Run, b: _Run) -> bool:
+def _same_protocol(a: _RunValues, b: _RunValues) -> bool:
     return a.suite_run.protocol == b.suite_run.protocol
 
 
-def _different_judge(a: _Run, b: _Run) -> bool:
+def _different_judge(a: _RunValues, b: _RunValues) -> bool:
     return _same_protocol(a, b) and a.suite_run.judge != b.suite_run.judge
 
 
 def _within_variance(
-    base: _Run, others: Sequence[_Run], stated: float | None, *, fallback: float
+    base: _RunValues, others: Sequence[_RunValues], stated: float | None, *, fallback: float
 ) -> Component:
-    """Estimate the within-item variance from repeats and second runs, pooled by items; else as stated; else assumed."""
+    """Pool the within-item variance from repeats and second runs by number of items; else as stated; else assumed."""
     import numpy as np
 
     repetitions = [
@@ -169,8 +170,8 @@ def _within_variance(
     estimates = [(run.within or 0.0, len(run.values), run.suite_run.run) for run in runs]
     for run in repetitions:
         if len(differences := _differences(base, run)):
-            per_reply = 1 / base.repeats + 1 / run.repeats
-            variance = float(np.mean(differences**2)) / per_reply
+            noise_factor = 1 / base.repeats + 1 / run.repeats
+            variance = float(np.mean(differences**2)) / noise_factor
             estimates.append((variance, len(differences), run.suite_run.run))
     if estimates:
         total = sum(n for _, n, _ in estimates)
@@ -181,7 +182,9 @@ def _within_variance(
     return Component(variance=fallback, source="assumed")
 
 
-def _model_variance(base: _Run, others: Sequence[_Run], within: Component, between: float) -> Component:
+def _model_variance(
+    base: _RunValues, others: Sequence[_RunValues], within: Component, between: float
+) -> Component:
     estimates = []
     for other in others:
         if _same_model(base, other) or not _same_protocol(base, other):
@@ -193,13 +196,13 @@ def _model_variance(base: _Run, others: Sequence[_Run], within: Component, betwe
     if estimates:
         variance = sum(value for value, _ in estimates) / len(estimates)
         return Component(variance=variance, source=_distinct_names(name for _, name in estimates))
-    single = between + within.variance
-    assumed = max(0.0, 2 * single * (1 - ASSUMED_CORRELATION) - 2 * within.variance)
+    reply_variance = between + within.variance
+    assumed = max(0.0, 2 * reply_variance * (1 - ASSUMED_CORRELATION) - 2 * within.variance)
     return Component(variance=assumed, source="assumed")
 
 
-def _score_variance(base: _Run, others: Sequence[_Run]) -> Component | None:
-    """Return the variance of the score over conditions, minus the noise of items and replies between them."""
+def _score_variance(base: _RunValues, others: Sequence[_RunValues]) -> Component | None:
+    """Return the variance of the score between conditions, minus the noise of items and replies."""
     import numpy as np
 
     conditions = [base, *others]
@@ -212,13 +215,13 @@ def _score_variance(base: _Run, others: Sequence[_Run]) -> Component | None:
     return Component(variance=variance, source=_distinct_names(run.suite_run.run for run in conditions))
 
 
-def _differences(a: _Run, b: _Run) -> Floats:
+def _differences(a: _RunValues, b: _RunValues) -> Floats:
     import numpy as np
 
     return np.array([b.values[name] - value for name, value in a.values.items() if name in b.values])
 
 
-def _design_effect(base: _Run) -> float:
+def _design_effect(base: _RunValues) -> float:
     """Return the design effect of the baseline's weights and clusters."""
     import numpy as np
 
@@ -228,12 +231,12 @@ def _design_effect(base: _Run) -> float:
     groups = [golds[name].group for name in names] if metric.pool == "macro" else None
     weights = item_weights(len(names), groups)
     weight_effect = float(weights @ weights) * len(names)
-    array = np.array([base.values[name] for name in names])
+    values = np.array([base.values[name] for name in names])
     clusters = [golds[name].cluster for name in names]
-    unclustered = stats.standard_error(array, range(len(names)))
+    unclustered = stats.standard_error(values, range(len(names)))
     if len(set(clusters)) == len(names) or not unclustered > 0:
         return weight_effect
-    clustered = stats.standard_error(array, clusters)
+    clustered = stats.standard_error(values, clusters)
     return weight_effect * max(1.0, (clustered / unclustered) ** 2)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evals.errors import UsageError
 from evals.report.estimand_names import Estimand
-from evals.report.statistics import Interval, bounded_interval, kish, t_quantile
+from evals.report.statistics import Interval, bounded_interval, cluster_variance, kish, t_quantile
 from evals.types import Metric
 from evals.verdicts.pairs import reduce_samples
 from evals.verdicts.suite_run import SuiteRun
@@ -52,14 +52,14 @@ class Adjusted(NamedTuple):
 
     @property
     def equivalent_items(self) -> int:
-        """Return the number of items that would be as precise without controls, for a large whole set: n / ratio."""
+        """Return how many items would be as precise without controls, if the whole set is large: n / ratio."""
         return round(self.n / self.variance_ratio) if self.variance_ratio > 0 else self.population
 
 
 def adjust(
     run: SuiteRun, controls: Sequence[SuiteRun], *, estimand: Estimand = "items-like-these"
 ) -> Adjusted:
-    """Adjust the headline score of a run on a subset of the items by runs of other models on all items.
+    """Adjust the headline score of a run on a subset of the items, using runs of other models on all items.
 
     `this-run` is the score on the whole set; `items-like-these` adds the sampling error of the set itself. Raises
     UsageError for controls of another suite, protocol or data, or without all items, and for too few items.
@@ -84,11 +84,13 @@ def adjust(
     clusters = [run.side.golds[name].cluster for name in names]
     scores = np.array([sample_values[name] for name in names])
     codes = np.unique(clusters, return_inverse=True)[1]
-    plain, adjusted, ratio = intervals(scores, rows, codes, item_predictors, metric=metric, estimand=estimand)
+    unadjusted, adjusted, ratio = intervals(
+        scores, rows, codes, item_predictors, metric=metric, estimand=estimand
+    )
     return Adjusted(
         suite=run.suite, metric=metric.name, unit=metric.unit, model=run.model,
         controls=tuple(control.model for control in controls), n=len(scores), population=len(item_predictors.table),
-        unadjusted=plain, adjusted=adjusted, variance_ratio=ratio, estimand=estimand,
+        unadjusted=unadjusted, adjusted=adjusted, variance_ratio=ratio, estimand=estimand,
     )  # fmt: skip
 
 
@@ -99,15 +101,15 @@ def intervals(
     mean_prediction, residuals = cross_fitted(scores, rows, codes, item_predictors)
     sampled_share = len(scores) / len(item_predictors.table)
     own_variance, residual_variance = _variance(scores, codes), _variance(residuals, codes)
-    sampling = own_variance * sampled_share if estimand == "items-like-these" else 0.0
-    plain, adjusted = (
-        _interval(value, (1 - sampled_share) * variance + sampling, codes, metric)
+    sampling_variance = own_variance * sampled_share if estimand == "items-like-these" else 0.0
+    unadjusted, adjusted = (
+        _interval(value, (1 - sampled_share) * variance + sampling_variance, codes, metric)
         for value, variance in (
             (float(scores.mean()), own_variance),
             (mean_prediction + float(residuals.mean()), residual_variance),
         )
     )
-    return plain, adjusted, residual_variance / own_variance if own_variance > 0 else 1.0
+    return unadjusted, adjusted, residual_variance / own_variance if own_variance > 0 else 1.0
 
 
 class Predictors(NamedTuple):
@@ -148,14 +150,14 @@ def cross_fitted(
     folds = shuffled[codes] % FOLDS
     residuals, total = np.empty(len(scores)), 0.0
     for fold in range(FOLDS):
-        inside = folds == fold
-        if not inside.any():
+        held_out = folds == fold
+        if not held_out.any():
             continue
-        outside = design[~inside]
-        normal = outside.T @ outside + np.diag(item_predictors.penalty)
-        weights, *_ = np.linalg.lstsq(normal, outside.T @ scores[~inside], rcond=None)
-        residuals[inside] = scores[inside] - design[inside] @ weights
-        total += float(average @ weights) * int(inside.sum()) / len(scores)
+        training = design[~held_out]
+        normal = training.T @ training + np.diag(item_predictors.penalty)
+        weights, *_ = np.linalg.lstsq(normal, training.T @ scores[~held_out], rcond=None)
+        residuals[held_out] = scores[held_out] - design[held_out] @ weights
+        total += float(average @ weights) * int(held_out.sum()) / len(scores)
     return total, residuals
 
 
@@ -167,18 +169,20 @@ def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric,
     if metric.pool != "micro":
         raise UsageError(f"{run.suite}: --control needs a mean over items, which {metric.name} is not")
     for control in controls:
-        name = f"control {control.run}"
+        label = f"control {control.run}"
         if (control.suite, control.protocol) != (run.suite, run.protocol):
             raise UsageError(
-                f"{name} is of {control.suite} ({control.protocol}), not {run.suite} ({run.protocol})"
+                f"{label} is of {control.suite} ({control.protocol}), not {run.suite} ({run.protocol})"
             )
         if control.data_sha256 != run.data_sha256 or control.scorers != run.scorers:
-            raise UsageError(f"{name} has other data or another scorer than {run.run}")
+            raise UsageError(f"{label} has other data or another scorer than {run.run}")
         if not control.side.golds.keys() >= run.side.golds.keys():
-            raise UsageError(f"{name} lacks items of {run.run}: a control run has all items of the suite")
+            raise UsageError(
+                f"{label} lacks items of {run.run}: a control run must have all items of the suite"
+            )
         if control.side.golds.keys() != controls[0].side.golds.keys():
             raise UsageError(
-                f"{name} has other items than control {controls[0].run}: each has all items of the suite"
+                f"{label} has other items than control {controls[0].run}: each must have all items of the suite"
             )
     if len(controls[0].side.golds) == len(run.side.golds):
         raise UsageError(
@@ -187,7 +191,7 @@ def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric,
 
 
 def _imputed_values(control: SuiteRun, metric: Metric, names: Sequence[str]) -> Floats:
-    """Return a control run's values (items,), with missing ones replaced by the mean."""
+    """Return a control run's values (items,); missing values are replaced by the mean."""
     import numpy as np
 
     sample_values = reduce_samples(control.side_of(metric), metric, names)
@@ -195,13 +199,9 @@ def _imputed_values(control: SuiteRun, metric: Metric, names: Sequence[str]) -> 
     return np.where(np.isnan(column), np.nanmean(column) if sample_values else 0.0, column)
 
 
-def _variance(array: Floats, codes: NDArray[np.intp]) -> float:
+def _variance(values: Floats, codes: NDArray[np.intp]) -> float:
     """Return the cluster-robust variance of a mean."""
-    import numpy as np
-
-    sums = np.bincount(codes, weights=array - array.mean())
-    count = len(sums)
-    return float(sums @ sums) * count / (count - 1) / len(array) ** 2
+    return cluster_variance(values - values.mean(), codes, int(codes.max()) + 1) / len(values) ** 2
 
 
 def _interval(value: float, variance: float, codes: NDArray[np.intp], metric: Metric) -> Interval:

@@ -6,7 +6,7 @@
 
 The kinds of evidence share one interface: counts of discordant pairs (Tango's score interval and test), bounded
 differences (Gaffke), a mean difference with its standard error (t), and a joint bootstrap. A difference is B minus A in
-the metric's unit. scipy is imported inside functions, to keep start-up short.
+the metric's unit. scipy is imported inside functions to keep start-up fast.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evals.report import statistics as stats
 from evals.report.strata import stratified_error
-from evals.verdicts.bounded import MAX_CLUSTERS, Bounded
+from evals.verdicts.bounded import MAX_CLUSTERS, BoundedDifference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ NORMAL = NormalDist()
 
 
 class Evidence(Protocol):
-    """The interface of evidence on the true difference."""
+    """Evidence on the true difference between two runs."""
 
     @property
     def value(self) -> float:
@@ -36,26 +36,27 @@ class Evidence(Protocol):
 
     @property
     def test(self) -> str:
-        """Return the name of the two-sided test of `p_equal`."""
+        """Return the name of the test behind `p_equal`."""
 
     def interval(self, level: float) -> tuple[float, float] | None:
-        """Return the two-sided interval; None if there are too few data."""
+        """Return the two-sided interval; None if there is too little data."""
 
     def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value against "the true difference is at most `margin`"."""
 
     def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value against "the true difference is at least `margin`"."""
 
     def p_equal(self) -> float:
-        """Return the two-sided p-value of "there is no difference"."""
+        """Return the two-sided p-value against "there is no difference"."""
 
 
 class DiscordantCounts(NamedTuple):
-    """Discordant pairs of binary outcomes: `gains` right in B only, `losses` in A only, of `n` (or effective counts).
+    """Discordant pairs among `n` binary outcomes: `gains` are right in B only, `losses` in A only (or effective counts).
 
-    Interval and one-sided tests are Tango's score method (Statistics in Medicine 17, 1998, 891-908): made for
-    non-inferiority of paired proportions, within the bounds, and of positive width even without discordant pairs.
+    Interval and one-sided tests use Tango's score method (Statistics in Medicine 17, 1998, 891-908). It was designed for
+    non-inferiority of paired proportions; its interval respects the bounds and has a positive width even without
+    discordant pairs.
     """
 
     gains: float
@@ -71,11 +72,11 @@ class DiscordantCounts(NamedTuple):
 
     @property
     def test(self) -> str:
-        """Return the name of the two-sided test."""
+        """Return the name of the test behind `p_equal`."""
         return "Tango"
 
     def score(self, share: float) -> float:
-        """Return Tango's statistic for "the difference of proportions is `share`", standard normal under that hypothesis."""
+        """Return Tango's statistic, which is standard normal if the true difference of proportions is `share`."""
         if abs(share) >= 1:
             return -40.0 if share > 0 else 40.0
         gains, losses, n = self.gains, self.losses, self.n
@@ -93,11 +94,12 @@ class DiscordantCounts(NamedTuple):
         return excess / sqrt(n * max(discordant, 1e-12))
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Return Tango's interval to machine precision, by false position (Illinois) within a bracket."""
+        """Return Tango's interval to machine precision."""
         z = stats.z_quantile((1 + level) / 2)
-        return self.scale * self._solve(z), self.scale * self._solve(-z)
+        return self.scale * self._share_at(z), self.scale * self._share_at(-z)
 
-    def _solve(self, target_score: float) -> float:
+    def _share_at(self, target_score: float) -> float:
+        """Invert `score` by false position (Illinois) within a bracket."""
         low, high = -1.0, 1.0
         above, below = self.score(low) - target_score, self.score(high) - target_score
         estimate, last_side = 0.0, 0
@@ -114,15 +116,15 @@ class DiscordantCounts(NamedTuple):
         return estimate
 
     def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value against "the true difference is at most `margin`"."""
         return NORMAL.cdf(-self.score(margin / self.scale))
 
     def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value against "the true difference is at least `margin`"."""
         return NORMAL.cdf(self.score(margin / self.scale))
 
     def p_equal(self) -> float:
-        """Return the two-sided p-value of the score test that the interval inverts (McNemar's without correction)."""
+        """Return the two-sided p-value of the score test from which the interval is derived (McNemar's, uncorrected)."""
         if self.gains + self.losses == 0:
             return 1.0
         return min(1.0, 2 * NORMAL.cdf(-abs(self.score(0.0))))
@@ -133,7 +135,7 @@ class MeanDifference(NamedTuple):
 
     value: float
     error: float
-    """Standard error; NaN if there are too few data."""
+    """Standard error; NaN if there is too little data."""
     df: float
     test: str = "paired t"
     width: float | None = None
@@ -149,15 +151,15 @@ class MeanDifference(NamedTuple):
         return max(-self.width, self.value - half), min(self.width, self.value + half)
 
     def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value against "the true difference is at most `margin`"."""
         return _t_tail(self.value - margin, self.error, self.df)
 
     def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value against "the true difference is at least `margin`"."""
         return _t_tail(margin - self.value, self.error, self.df)
 
     def p_equal(self) -> float:
-        """Return the two-sided p-value of "there is no difference"."""
+        """Return the two-sided p-value against "there is no difference"."""
         return min(1.0, 2 * _t_tail(abs(self.value), self.error, self.df))
 
 
@@ -172,12 +174,12 @@ def _t_tail(distance: float, error: float, df: float) -> float:
     return float(stdtr(df, -distance / error))
 
 
-class Resampled(NamedTuple):
-    """Differences recomputed on resampled clusters, both runs jointly (expanded percentile bootstrap)."""
+class BootstrapDifference(NamedTuple):
+    """A difference and its values on resampled clusters, the same for both runs (expanded percentile bootstrap)."""
 
     value: float
     draws: tuple[float, ...]
-    """Sorted."""
+    """The difference in each resample, sorted."""
     clusters: int
     test: str = "paired bootstrap"
 
@@ -189,15 +191,15 @@ class Resampled(NamedTuple):
         return float(low), float(high)
 
     def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at most `margin`"."""
+        """Return the one-sided p-value against "the true difference is at most `margin`"."""
         return self._p(sum(draw <= margin for draw in self.draws), margin)
 
     def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value of "the true difference is at least `margin`"."""
+        """Return the one-sided p-value against "the true difference is at least `margin`"."""
         return self._p(sum(draw >= margin for draw in self.draws), margin)
 
     def p_equal(self) -> float:
-        """Return the two-sided p-value of "there is no difference"."""
+        """Return the two-sided p-value against "there is no difference"."""
         return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
     def _p(self, draws_beyond: int, margin: float) -> float:
@@ -223,16 +225,15 @@ def mean_evidence(
     weights: Mapping[Any, float] | None = None,
     width: float | None = None,
 ) -> Evidence:
-    """Return the evidence on the mean of per-sample differences; with `groups`, the (equally) weighted mean of their means.
+    """Return the evidence on the mean difference; with `groups`, on the mean of group means (weighted equally by default).
 
-    `width` is the largest minus the smallest possible value of a sample. Differences of 0 and +-width, each its own cluster, are
-    tested as counts (Tango); other bounded ones, with fewer than `bounded.MAX_CLUSTERS` clusters, by Gaffke's test; unbounded
-    ones, or more clusters, by t. If all differences of many clusters are 0, they count as that many concordant pairs.
+    `width` is the largest minus the smallest possible value of a sample. Unclustered differences of 0 and +-width are tested
+    as counts (Tango), other bounded differences in fewer than `bounded.MAX_CLUSTERS` clusters by Gaffke's test, and all
+    others by a t test. With many clusters and no difference other than 0, each cluster counts as a concordant pair.
     """
     import numpy as np
 
-    count = len(differences)
-    cluster_count = len(set(clusters))
+    count, cluster_count = len(differences), len(set(clusters))
     if count == 0:
         raise ValueError("there is nothing to compare")
     if (
@@ -244,7 +245,9 @@ def mean_evidence(
         gains, losses = int((differences > 0).sum()), int((differences < 0).sum())
         return DiscordantCounts(gains, losses, count, width)
     if width and 1 < cluster_count < MAX_CLUSTERS:
-        return Bounded.of(differences, width=width, clusters=clusters, groups=groups, weights=weights)
+        return BoundedDifference.of(
+            differences, width=width, clusters=clusters, groups=groups, weights=weights
+        )
     if groups is None:
         error = stats.standard_error(differences, clusters)
         name = "paired t" if cluster_count == count else "paired t, clustered"
@@ -265,19 +268,19 @@ def statistic_evidence(
     resamples: int = 2000,
     width: float | None = None,
 ) -> Evidence:
-    """Return the evidence on a statistic of whole runs: `statistic` takes indices of clusters of both runs jointly.
+    """Return the evidence on the difference of a whole-run statistic, which `statistic` computes from cluster indices.
 
-    With fewer than 1,000 resamples (large runs) the tails are computed from the bootstrap's standard error. If all
-    resamples give 0, a statistic of bounded range (`width`) is treated as that many concordant pairs as clusters.
-    Raises ValueError if the statistic has no value on the data; resamples without one are left out.
+    With fewer than 1,000 resamples (large runs), the tails are computed from the bootstrap's standard error. If a
+    bounded statistic (with a `width`) is 0 in all resamples, each cluster counts as a concordant pair. Raises ValueError
+    if the statistic is undefined on the data; resamples on which it is undefined are left out.
     """
     import numpy as np
 
     value = statistic(np.arange(count))
-    random, draws = np.random.default_rng(seed), []
+    rng, draws = np.random.default_rng(seed), []
     for _ in range(resamples if count > 1 else 0):
         try:
-            draws.append(statistic(random.integers(0, count, count)))
+            draws.append(statistic(rng.integers(0, count, count)))
         except ValueError:
             continue
     if len(draws) < 0.8 * resamples:
@@ -292,7 +295,7 @@ def statistic_evidence(
         return MeanDifference(
             value, float(np.std(draws, ddof=1)), count - 1, "paired bootstrap (standard error)"
         )
-    return Resampled(value, tuple(sorted(draws)), count)
+    return BootstrapDifference(value, tuple(sorted(draws)), count)
 
 
 def holm(p: Sequence[float]) -> list[float]:

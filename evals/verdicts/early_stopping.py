@@ -10,7 +10,7 @@ from evals.errors import UsageError
 from evals.records.store import Run
 from evals.verdicts import alpha_spending, noise, policy, suite_runs
 from evals.verdicts.gate import GateReport, check_noise, run_names
-from evals.verdicts.gate import gate as judge
+from evals.verdicts.gate import gate as fixed_gate
 from evals.verdicts.sequential import SequentialGate, fixed_policy
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class EarlyStoppingGate:
-    """The sequential gate of a run; raises UsageError if baseline and policy do not match."""
+    """A sequential gate with its baseline and policy; raises UsageError if these do not match."""
 
     def __init__(self, *, against: str, policy_file: Path, results: Path) -> None:
         series_policy = policy.read(policy_file)
@@ -31,7 +31,7 @@ class EarlyStoppingGate:
         self.gate: SequentialGate | None = None
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> SequentialGate:
-        """Return the sequential gate for these jobs."""
+        """Create and return the sequential gate for these jobs."""
         if self.account:
             names = ", ".join(dict.fromkeys(job.writer.path.name for job in jobs))
             alpha_spending.check_alpha_left(self.account, candidate=names, baseline=run_names(self.baseline))
@@ -39,7 +39,7 @@ class EarlyStoppingGate:
         return self.gate
 
     def report(self) -> GateReport:
-        """Return the gate's report; with a final test at the reserved alpha if the items ran out undecided."""
+        """Return the gate's report, after a final test at the reserved alpha if the items ran out undecided."""
         gate = self.gate
         if gate is None:
             raise UsageError("nothing was run")
@@ -48,15 +48,14 @@ class EarlyStoppingGate:
         fixed = None
         if self.gate_policy.final > 0 and "cannot tell" in verdicts:
             new, old = suite_runs.with_common_ids(candidate, self.baseline)
-            fixed = judge(new, old, fixed_policy(self.gate_policy))
+            fixed = fixed_gate(new, old, fixed_policy(self.gate_policy))
         report = gate.report(candidate=run_names(candidate), baseline=run_names(self.baseline), fixed=fixed)
         return alpha_spending.record(self.account, report) if self.account else report
 
 
 def early_stopping_gate(request: RunRequest) -> EarlyStoppingGate | None:
     """Return the sequential gate that a request asks for, or None; raises UsageError if an option is missing."""
-    given = [request.against is not None, request.policy is not None, request.until_decided]
-    if not any(given):
+    if request.against is None and request.policy is None and not request.until_decided:
         return None
     if request.against is None or request.policy is None or not request.until_decided:
         raise UsageError(

@@ -1,10 +1,10 @@
 """Estimands of a difference: other items like these, these items with new replies, or the observed replies.
 
 `items-like-these`: the expected difference on the population that the items are a sample of. `these-items`: the
-difference expected over the models' own sampling on exactly these items; needs the noise within items, from repeats
-of both runs or from a repeatability report. `this-run`: the observed difference on the whole set, known exactly once
-all items were run; for early stopping. The false-pass rate is bounded only for the chosen estimand: if the *expected*
-loss equals the margin, about half of all runs pass under `this-run`.
+difference expected over the models' own sampling on exactly these items; it needs the within-item noise, from repeats
+in both runs or from a repeatability report. `this-run`: the observed difference on the whole set, known exactly once
+all items have been run; used for early stopping. The false-pass rate is bounded only for the chosen estimand: if the
+*expected* loss equals the margin, about half of all runs pass under `this-run`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ObservedDifference(NamedTuple):
     test: str = "observed"
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Return the difference itself."""
+        """Return the difference as both limits."""
         return self.value, self.value
 
     def p_above(self, margin: float) -> float:
@@ -77,7 +77,7 @@ def evidence_of(
 def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None = None) -> float | None:
     """Return the standard error of a difference over the models' own sampling on these items; None: unknown."""
     if group is not None or not pairs.metric.headline:
-        limit = None  # it is that of the headline
+        limit = None  # a repeatability limit is valid for the headline only
     if pairs.metric.pool == "whole":
         return None if limit is None else sqrt(2) * limit / LIMIT_FACTOR
     rows = pairs.rows_of(group)
@@ -99,9 +99,9 @@ def variance_by_report(
 ) -> float:
     """Return the variance of a weighted mean difference from one model's standard deviation between runs.
 
-    If the observed variance of the differences is larger, it is returned: a report covers one model only, and a candidate
-    that fails items which the baseline always solves varies more on them (with the report alone, a loss of the margin
-    passes in 7 % of cases).
+    If the observed variance of the differences is larger, that is returned: a report covers one model only, and a
+    candidate that sometimes fails items which the baseline always solves varies more (with the report alone, a loss equal
+    to the margin passes in 7 % of cases).
     """
     residuals = differences - float(differences @ weights)
     count = len(differences)

@@ -33,7 +33,7 @@ class Flip(Struct, frozen=True, kw_only=True):
 
 
 def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
-    """Return the sample-repeats whose verdict changed: lower scores first, then higher ones."""
+    """Return the sample-repeats whose verdict changed, lower scores first, then higher scores."""
     points_a = {(point.id, point.repeat): point for point in a.points}
     points_b = {(point.id, point.repeat): point for point in b.points}
     repeats = min(a.repeats, b.repeats)
@@ -49,7 +49,7 @@ def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
 
 
 def _sort_key(flip: Flip) -> tuple[int, list[tuple[int, str]], int]:
-    """Return the sort key: worse before better, then natural order, `item-9` before `item-10`."""
+    """Return the sort key: worse before better, then ids in natural order (`item-9` before `item-10`)."""
     parts = [(int(part), "") if part.isdecimal() else (0, part) for part in _DIGITS.split(flip.id[:200])]
     return 0 if flip.worse else 1 if flip.improved else 2, parts, flip.repeat
 

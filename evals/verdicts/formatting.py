@@ -26,7 +26,7 @@ def format_size(value: float, unit: str) -> str:
 
 
 def format_interval(low: float | None, high: float | None, unit: str) -> str:
-    """Format an interval of a difference, without its unit."""
+    """Format the interval of a difference, without its unit."""
     if low is None and high is None:
         return "-"
     scale, digits = (100.0, ".2f") if unit == "fraction" else (1.0, ".3g")
@@ -68,14 +68,14 @@ _MARKDOWN = re.compile(r"[\\\\`*_{}\[\]<>|#~!]")
 
 
 def markdown_text(text: str) -> str:
-    """Escape a text for Markdown: names of models and runs are untrusted."""
+    """Escape text for Markdown, since the names of models and runs are untrusted."""
     return _MARKDOWN.sub(lambda match: f"&#{ord(match[0])};", " ".join(plain(text).split()))
 
 
 def flip_line(flip: Flip, *, quote: str = "", formula: Callable[[str], str] | None = None) -> str:
     """Format one changed sample; for Markdown, `quote` goes around ids and answers, which are untrusted.
 
-    `formula` returns a molecule's formula, which is shown after its SMILES; empty if it cannot be parsed.
+    `formula` returns the molecular formula to show after a SMILES, or an empty string if it cannot be parsed.
     """
 
     def format_answer(answer: str | None) -> str:
@@ -132,15 +132,15 @@ _SETTING = re.compile(r"([A-Za-z_]\w*)=(?!=)")
 _TOKEN = re.compile(r"[(),]|(?:[^(),'\"]|'[^']*'|\"[^\"]*\"|['\"])+")
 
 
-def format_rule(text: str) -> str:
-    """Format a scorer's rule, options and version, as recorded in cards.
+def format_rule(rule: str) -> str:
+    """Format a scorer's rule, options and version as recorded in cards.
 
     >>> format_rule("Judged(Choice(opencompass_letter), cascade, correctness@572ea366, audit=0.1)@1")
     'choice (opencompass letter), then a judge (cascade, correctness 572ea366, audit 0.1), version 1'
     """
-    body, separator, version = text.rpartition("@")
+    body, separator, version = rule.rpartition("@")
     if not separator or not version.isdecimal():
-        body, version = text, ""
+        body, version = rule, ""
     tokens = _TOKEN.findall(body)[:MAX_RULE_TOKENS]
     try:
         words = _parse_rule(tokens, 0)[0]
@@ -150,11 +150,11 @@ def format_rule(text: str) -> str:
 
 
 MAX_RULE_TOKENS = 400
-"""Maximum number of tokens of a rule to parse."""
+"""Maximum number of tokens of a rule that are parsed."""
 
 
 def _parse_rule(tokens: Sequence[str], position: int) -> tuple[str, int]:
-    """Parse one `Name(argument, key=value)` from an offset; returns its text and the offset after it."""
+    """Parse the `Name(argument, key=value)` at a position; returns it formatted, and the position after it."""
     name = _format_name(tokens[position])
     position += 1
     if position >= len(tokens) or tokens[position] != "(":

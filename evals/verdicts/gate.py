@@ -2,8 +2,8 @@
 
 Each suite gets a paired non-inferiority test. *Regression*: the loss of a suite significantly exceeds its margin (Holm
 over critical and supporting suites). *Pass*: every critical suite is non-inferior within its margin, each at one-sided
-alpha, which needs no correction (intersection-union test). Otherwise the gate is inconclusive. In each claim, missing
-outcomes count at the value that is least favourable to it, unless the policy excludes them.
+alpha, which needs no correction (intersection-union test). Otherwise the gate is inconclusive. For each claim, missing
+outcomes take the value least favourable to it, unless the policy excludes them.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     difference: float | None
     """Over the samples scored in both runs, in the metric's own unit."""
     low: float | None
-    """Two-sided at 1 - 2 alpha, widened by the bounds of missing outcomes."""
+    """Two-sided limits at level 1 - 2 alpha, widened by the bounds of missing outcomes."""
     high: float | None
     margin: float
     better: Literal["higher", "lower"]
     unit: str
     n: int
-    """Samples scored in both runs."""
+    """Number of samples scored in both runs."""
     coverage: float
     """Coverage of the candidate."""
     coverage_baseline: float
@@ -66,11 +66,11 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     alarm: str = ""
     """Warning of an implausibly large gain: extraction or data may be broken."""
     noise: float | None = None
-    """Repeatability limit (95 % of differences between two runs of one model lie within), if it is known."""
+    """Repeatability limit, if known: 95 % of differences between two runs of one model lie within it."""
 
 
 class GateReport(Struct, frozen=True, kw_only=True):
-    """Result of `evals gate`. `format` changes when a field changes its meaning."""
+    """Result of `evals gate`. `format` is incremented when the meaning of a field changes."""
 
     format: int = 1
     verdict: Verdict
@@ -87,7 +87,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
     """Whether the run was stopped early: point estimates are then biased."""
 
     def __repr__(self) -> str:
-        """Return the verdict, and a line per suite with its reasons."""
+        """Return the verdict and a line per suite with its reasons."""
         lines = [f"{displayed_verdict(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"]
         lines += [
             f"{suite.suite} {suite.metric}: {displayed_verdict(suite.verdict)}: {'; '.join(suite.reasons)}"
@@ -114,7 +114,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
 
 
 def displayed_verdict(verdict: str) -> str:
-    """Return the displayed form of a verdict; in JSON the third one stays `cannot tell`."""
+    """Return the displayed form of a verdict: `cannot tell`, as in JSON, is shown as `inconclusive`."""
     return "inconclusive" if verdict == "cannot tell" else verdict
 
 
@@ -127,25 +127,25 @@ def gate(
 ) -> GateReport:
     """Return the gate's report on a candidate; raises UsageError if runs and policy do not match."""
     check_noise(policy, noise or {}, baseline)
-    cases, missing_runs, notes, flips = [], [], [], list[Flip]()
+    cases, verdicts_without_run, notes, flips = [], [], [], list[Flip]()
     for rule in policy.judged_rules:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
         run_pairs = [run_pair(entry, candidate, baseline) for entry in entries]
-        present = [runs for runs in run_pairs if runs is not None]
-        if len(present) < len(run_pairs):
-            names = [entry.name for entry, runs in zip(entries, run_pairs, strict=True) if runs is None]
-            missing_runs.append(_verdict_without_run(rule, names))
+        complete_pairs = [pair for pair in run_pairs if pair is not None]
+        if len(complete_pairs) < len(run_pairs):
+            names = [entry.name for entry, pair in zip(entries, run_pairs, strict=True) if pair is None]
+            verdicts_without_run.append(_verdict_without_run(rule, names))
             continue
         limits = tuple(repeatability_limit(entry, noise or {}, baseline) for entry in entries)
-        case = case_of(rule, present, estimand=policy.estimand_of(rule), limits=limits)
+        case = case_of(rule, complete_pairs, estimand=policy.estimand_of(rule), limits=limits)
         cases.append(case)
         notes += [
             pairing.note_on_unshared(b.suite)
-            for (_, b, _), pairing in zip(present, case.pairings, strict=True)
-            if pairing.unshared
+            for (_, b, _), pairing in zip(complete_pairs, case.pairings, strict=True)
+            if pairing.unshared_count
         ]
-        flips += [flip for a, b, metric in present for flip in changed_samples(a, b, metric)]
-    judged = [*verdicts(cases, policy, noise or {}, baseline), *missing_runs]
+        flips += [flip for a, b, metric in complete_pairs for flip in changed_samples(a, b, metric)]
+    judged = [*verdicts(cases, policy, noise or {}, baseline), *verdicts_without_run]
     return GateReport(
         verdict=overall_verdict((suite.tier, suite.verdict) for suite in judged), suites=tuple(judged), candidate=run_names(candidate),
         baseline=run_names(baseline), alpha=policy.alpha, level=1 - 2 * policy.alpha,
@@ -154,13 +154,13 @@ def gate(
     )  # fmt: skip
 
 
-def run_names(side: Sequence[SuiteRun]) -> str:
-    """Return the distinct run names of one side."""
-    return ", ".join(dict.fromkeys(suite_run.run for suite_run in side))
+def run_names(suite_runs: Sequence[SuiteRun]) -> str:
+    """Return the distinct run names, separated by commas."""
+    return ", ".join(dict.fromkeys(suite_run.run for suite_run in suite_runs))
 
 
 def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun]) -> None:
-    """Raise UsageError for a margin below the repeatability limit of its suite's headline."""
+    """Raise UsageError if a margin is below the repeatability limit of its suite's headline."""
     for entry in policy.suite:
         limit = repeatability_limit(entry, noise, baseline)
         if limit is not None and entry.margin < limit and not entry.pool:
@@ -173,18 +173,16 @@ def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[S
 def repeatability_limit(
     entry: Entry, noise: Mapping[str, float], baseline: Sequence[SuiteRun]
 ) -> float | None:
-    """Return the repeatability limit that applies to an entry; None if it is unknown, or of another metric."""
+    """Return the repeatability limit for an entry; None if it is unknown, or if the entry's metric is not the headline."""
     limits = {normalise_suite_name(name): limit for name, limit in noise.items()}
     run = run_of(entry, baseline)
-    if run is None:
-        return None
-    if metric_of(entry, run).name != run.headline.name:
+    if run is None or metric_of(entry, run).name != run.headline.name:
         return None
     return limits.get(normalise_suite_name(run.suite), limits.get(normalise_suite_name(entry.name)))
 
 
 def overall_verdict(judged: Iterable[tuple[Tier, Verdict]]) -> Verdict:
-    """Combine the verdicts of suites, by tier; advisory ones do not count."""
+    """Combine the verdicts on suites by their tiers; advisory suites do not count."""
     verdicts = list(judged)
     if any(verdict == "regression" and tier != "advisory" for tier, verdict in verdicts):
         return "regression"
@@ -194,19 +192,21 @@ def overall_verdict(judged: Iterable[tuple[Tier, Verdict]]) -> Verdict:
 
 
 class _Claims(NamedTuple):
-    """The evidence for each claim with its p-values."""
+    """Evidence and p-values for the two claims about a case: that it passes, and that it is a regression."""
 
     observed: Evidence | None
     """Without missing outcomes."""
     worst: Evidence | None
+    """With missing outcomes counted against the candidate; tests the pass."""
     best: Evidence | None
+    """With missing outcomes counted in the candidate's favour; tests the regression."""
     p_pass: float | None
     p_regression: float | None
 
 
 def _claims(case: Case) -> _Claims:
     observed = case.evidence("exclude")
-    nothing_imputed = case.tolerant or all(pairing.complete for pairing in case.pairings)
+    nothing_imputed = case.excludes_missing or all(pairing.is_complete for pairing in case.pairings)
     worst = observed if nothing_imputed else case.evidence("worst")
     best = observed if nothing_imputed else case.evidence("best")
     p_pass = None if worst is None else p_loss_below(worst, case)
@@ -226,15 +226,15 @@ def p_loss_below(evidence: Evidence, case: Case) -> float:
 def verdicts(
     cases: Sequence[Case], policy: Policy, noise: Mapping[str, float], baseline: Sequence[SuiteRun] = ()
 ) -> list[SuiteVerdict]:
-    """Judge every case; the claims of regression are adjusted over critical and supporting ones."""
-    claims = [_claims(case) for case in cases]
+    """Judge every case; regression p-values are Holm-adjusted over critical and supporting cases."""
+    claims_by_case = [_claims(case) for case in cases]
     adjusted_indices = [i for i, case in enumerate(cases) if case.rule.tier != "advisory"]
-    p_values = [1.0 if (p := claims[i].p_regression) is None else p for i in adjusted_indices]
+    p_values = [1.0 if (p := claims_by_case[i].p_regression) is None else p for i in adjusted_indices]
     adjusted = dict(zip(adjusted_indices, difference.holm(p_values), strict=True))
     judged = []
-    for i, (case, claim) in enumerate(zip(cases, claims, strict=True)):
+    for i, (case, claims) in enumerate(zip(cases, claims_by_case, strict=True)):
         limit = repeatability_limit(case.rule, noise, baseline) if isinstance(case.rule, Entry) else None
-        judged.append(_verdict(case, claim, adjusted.get(i, claim.p_regression), policy, limit))
+        judged.append(_verdict(case, claims, adjusted.get(i, claims.p_regression), policy, limit))
     return judged
 
 
@@ -299,7 +299,7 @@ def _undecided_reason(case: Case, claims: _Claims, alpha: float) -> str:
 
 
 def _interval_with_missing(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
-    """Return the interval that holds for every value of the missing outcomes."""
+    """Return an interval that is valid whatever the missing outcomes are."""
     lower, upper = (
         (claims.worst, claims.best) if case.metric.better == "higher" else (claims.best, claims.worst)
     )
@@ -318,7 +318,7 @@ def _alarm(case: Case, claims: _Claims, alpha: float) -> tuple[str, bool]:
         return "", False
     return (
         f"better by more than {limit:g} ({formatting.format_p_with_name(p)}): check the answer extraction first",
-        (largest_gain is not None),
+        largest_gain is not None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Gate cases: a rule of the policy with both runs' samples paired under its metric."""
+"""Gate cases: a rule of the policy, and the samples of both runs paired under its metric."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Case(NamedTuple):
 
     @property
     def noise_is_known(self) -> bool:
-        """Return whether the estimand can be estimated."""
+        """Return whether the within-item noise is known, if the estimand needs it."""
         return self.estimand != "these-items" or self.evidence("exclude") is not None
 
     @property
@@ -64,13 +64,13 @@ class Case(NamedTuple):
         return min(p.coverage_b for p in self.pairings), min(p.coverage_a for p in self.pairings)
 
     @property
-    def tolerant(self) -> bool:
+    def excludes_missing(self) -> bool:
         """Return whether the policy excludes missing outcomes."""
         return isinstance(self.rule, Entry) and self.rule.missing == "tolerate"
 
 
 RunPair: TypeAlias = tuple[SuiteRun, SuiteRun, Metric]
-"""Baseline, candidate, and the metric that the policy asks for."""
+"""Baseline, candidate, and the metric that the policy names."""
 
 
 def run_pair(entry: Entry, candidate: Sequence[SuiteRun], baseline: Sequence[SuiteRun]) -> RunPair | None:
@@ -174,12 +174,11 @@ def _pooled_evidence(pairings: Sequence[Pairs], missing: Missing) -> Evidence | 
         rows = pairing.rows_of(None, missing)
         if not rows:
             return None
-        macro = pairing.metric.pool == "macro"
-        names = {row.group if macro else "" for row in rows}
-        weights.update({(number, name): 1 / len(names) for name in names})
+        strata = [(number, row.group if pairing.metric.pool == "macro" else "") for row in rows]
+        weights.update(dict.fromkeys(strata, 1 / len(set(strata))))
         values.append(pairing.differences(rows, missing))
         clusters += [(number, row.cluster) for row in rows]
-        groups += [(number, row.group if macro else "") for row in rows]
+        groups += strata
     differences = np.concatenate(values)
     if np.isnan(differences).any():
         return None

@@ -1,4 +1,4 @@
-"""A gate's report as JUnit XML for CI systems and as Markdown for a summary or a pull request's comment."""
+"""A gate's report as JUnit XML for CI systems and as Markdown for a job summary or a pull-request comment."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def remarks(report: GateReport) -> Iterator[str]:
 
 
 def markdown(report: GateReport) -> str:
-    """Return at most 60 lines: verdict, table, reasons, then the samples whose score changed."""
+    """Return at most `MAX_LINES` lines: verdict, table, reasons, then the samples whose score changed."""
     heading_lines = [
         COMMENT_MARKER,
         f"### {formatting.VERDICT_SYMBOLS[report.verdict]} evals gate: {VERDICT_SENTENCES[report.verdict]}",
@@ -66,14 +66,12 @@ def markdown(report: GateReport) -> str:
     ]
     level = f"{100 * report.level:g} %"
     table = [*formatting.markdown_table(HEADINGS, map(table_cells, report.suites)), ""]
+    table = formatting.shorten_list(table, 24, "suites")
     remark_lines = [f"- {line}" for line in remarks(report)]
     remark_lines.append(
         f"- candidate `{report.candidate}`, baseline `{report.baseline}`; {level} intervals, missing outcomes included"
     )
-    table, remark_lines = (
-        formatting.shorten_list(table, 24, "suites"),
-        formatting.shorten_list(remark_lines, 16, "remarks"),
-    )
+    remark_lines = formatting.shorten_list(remark_lines, 16, "remarks")
     remaining = MAX_LINES - len(heading_lines) - len(table) - len(remark_lines) - 3
     discordant_samples = discordant(report.flips)
     worse_count = sum(flip.worse for flip in discordant_samples)
@@ -113,8 +111,8 @@ def junit(report: GateReport) -> bytes:
         element.set("errors", str(counts["error"]))
         element.set("skipped", str(counts["skipped"]))
     Xml.indent(root)
-    content: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
-    return content
+    document: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
 
 
 def _junit_outcome(suite_verdict: SuiteVerdict) -> str:

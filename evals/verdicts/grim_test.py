@@ -1,9 +1,9 @@
 """Test whether a printed score is possible for the number of items of its benchmark (GRIM, Brown and Heathers 2017).
 
-An accuracy over n items and r runs of each is k / (n r) for an integer k, so most numbers with two decimals are impossible
-for 30 items. A number off this grid was computed differently than stated: items were excluded from the denominator, more
-runs were averaged, or the metric is not a plain accuracy. A dense grid is not informative; `share` is the share of all
-printable numbers that are on the grid.
+An accuracy over n items with r runs each is k / (n r) for an integer k, so most numbers with two decimals are impossible
+for 30 items. A number off this grid was not computed as stated: items were excluded from the denominator, more runs were
+averaged, or the metric is not a plain accuracy. A dense grid is not informative; `share` is the share of all printable
+numbers that are on the grid.
 
 >>> on_grid("81.15", items=541), on_grid("81.2", items=30)
 (True, False)
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from msgspec import Struct
@@ -38,7 +38,7 @@ _NOT_A_PROPORTION = re.compile(
 
 
 class Fit(Struct, frozen=True, kw_only=True):
-    """Whether one printed number is possible, and otherwise the numbers of runs or items with which it would be."""
+    """Whether one printed number is possible; if not, the numbers of runs or items with which it would be."""
 
     claim: str
     printed: str
@@ -67,13 +67,13 @@ class TableFit(Struct, frozen=True, kw_only=True):
     items: int = 0
     fits: tuple[Fit, ...]
     common_runs: int | None = None
-    """Smallest number of runs whose grid has all numbers, if that is significant at ALPHA."""
+    """Smallest number of runs whose grid contains all numbers, if that is significant at ALPHA."""
     p: float | None = None
     """Probability that random numbers would all be on the grid of `common_runs`, times the number of grids tried."""
 
 
 def on_grid(printed: str, *, items: int, runs: int = 1) -> bool:
-    """Return whether some k / (items x runs), in percent, rounds to this number; halves may be rounded either way."""
+    """Return whether some k / (items x runs), in percent, rounds to this number; a half may be rounded up or down."""
     value, half = Fraction(printed), Fraction(1, 2 * 10 ** _digits(printed))
     cells = items * runs
     smallest_count = max(0, math.ceil((value - half) * cells / 100))
@@ -87,30 +87,30 @@ def share_on_grid(digits: int, cells: int) -> float:
 
 
 def examine_claims(claims: Mapping[str, Claim], items: Mapping[str, int]) -> list[TableFit]:
-    """Return for each benchmark of each source which of its numbers are possible.
+    """Return which numbers are possible, by source and benchmark.
 
     `items` is suite -> number of items, for claims that do not state their own.
     """
     tables: dict[tuple[str, str, str, str], list[tuple[str, Claim]]] = defaultdict(list)
-    for name, claim in claims.items():
-        tables[claim.source, claim.benchmark, claim.metric, claim.suite].append((name, claim))
+    for claim_id, claim in claims.items():
+        tables[claim.source, claim.benchmark, claim.metric, claim.suite].append((claim_id, claim))
     return [_examine_table(rows, items) for rows in tables.values()]
 
 
 def explanation(fit: Fit) -> str:
-    """Return which numbers of runs and which smaller numbers of items would print a number that does not fit."""
-    parts = []
+    """Return the numbers of runs or items with which an impossible number would be possible."""
+    clauses = []
     if fit.runs_that_fit:
-        parts.append(f"{' or '.join(map(str, fit.runs_that_fit))} runs would fit")
+        clauses.append(f"{' or '.join(map(str, fit.runs_that_fit))} runs would fit")
     if fit.fewer_items:
-        parts.append(f"so would {' or '.join(map(str, fit.fewer_items))} items, if some were left out")
-    return "; ".join(parts) or f"no number of runs up to {MAX_RUNS} fits, nor items left out"
+        clauses.append(f"{' or '.join(map(str, fit.fewer_items))} items would fit, if some were left out")
+    return "; ".join(clauses) or f"no number of runs up to {MAX_RUNS} fits, nor do fewer items"
 
 
 def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> TableFit:
     first = rows[0][1]
     item_count = first.items or items.get(first.suite, 0)
-    fits = tuple(_examine(name, claim, item_count) for name, claim in rows)
+    fits = tuple(_examine_claim(claim_id, claim, item_count) for claim_id, claim in rows)
     tested = [fit for fit in fits if fit.fits is not None]
     runs, p = _common_runs(tested, item_count) if any(not fit.fits for fit in tested) else (None, None)
     return TableFit(
@@ -119,16 +119,16 @@ def _examine_table(rows: list[tuple[str, Claim]], items: Mapping[str, int]) -> T
     )  # fmt: skip
 
 
-def _examine(name: str, claim: Claim, items: int) -> Fit:
+def _examine_claim(claim_id: str, claim: Claim, items: int) -> Fit:
     printed = f"{100 * claim.value:.{claim.digits or 0}f}"
     runs = claim.knobs.get("repeats")
     runs = runs if isinstance(runs, int) and runs > 0 else 1
     if why_not := _not_applicable_reason(claim, items, runs):
-        return Fit(claim=name, printed=printed, items=items, runs=runs, why_not=why_not)
+        return Fit(claim=claim_id, printed=printed, items=items, runs=runs, why_not=why_not)
     digits = claim.digits or 0
     fits = on_grid(printed, items=items, runs=runs)
     return Fit(
-        claim=name, printed=printed, items=items, runs=runs, fits=fits,
+        claim=claim_id, printed=printed, items=items, runs=runs, fits=fits,
         share=share_on_grid(digits, items * runs),
         runs_that_fit=() if fits else _runs_that_fit(printed, items, stated=runs),
         fewer_items=() if fits else _fewer_items(printed, items, runs),
@@ -162,11 +162,10 @@ def _fewer_items(printed: str, items: int, runs: int) -> tuple[int, ...]:
     return tuple(n for n in fewer if on_grid(printed, items=n, runs=runs))[:MAX_LISTED]
 
 
-def _common_runs(fits: Iterable[Fit], items: int) -> tuple[int | None, float | None]:
-    fits = list(fits)
-    for grids_tried, runs in enumerate(range(1, MAX_RUNS + 1), 1):
+def _common_runs(fits: Sequence[Fit], items: int) -> tuple[int | None, float | None]:
+    for runs in range(1, MAX_RUNS + 1):  # also the number of grids tried so far
         if all(on_grid(fit.printed, items=items, runs=runs) for fit in fits):
-            p = grids_tried * math.prod(share_on_grid(_digits(fit.printed), items * runs) for fit in fits)
+            p = runs * math.prod(share_on_grid(_digits(fit.printed), items * runs) for fit in fits)
             return (runs, p) if p < ALPHA else (None, None)
     return None, None
 

@@ -1,9 +1,9 @@
-"""Repeatability reports: how far runs of one model differ.
+"""Repeatability reports: how much runs of one model differ.
 
 K runs of one model under the same conditions give the repeatability standard deviation s_r of a suite's headline and
 the limit r = 2.8 s_r (ISO 5725), within which 95 % of differences between two such runs lie. s_r is computed from the
-discordance of single samples, not from the few values of the runs: a limit from two values covers 67 % and not 95 %. A
-report holds for a suite, protocol, model, server, precision and batch policy, and is stored as `results/noise/*.json`.
+discordance of single samples, not from the few values of the runs: a limit from two values covers 67 %, not 95 %. A
+report is valid for a suite, protocol, model, server, precision and batch policy; it is stored as `results/noise/*.json`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FOLDER = "noise"
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
-    """Conditions under which a report holds."""
+    """Conditions under which a report is valid."""
 
     server: str = ""
     """Engine and version, or the address."""
@@ -40,7 +40,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
 
 
 class RepeatabilityReport(Struct, frozen=True, kw_only=True):
-    """Repeatability of one suite under one model and conditions."""
+    """Repeatability of one suite for one model under given conditions."""
 
     format: int = FORMAT
     suite: str
@@ -52,7 +52,7 @@ class RepeatabilityReport(Struct, frozen=True, kw_only=True):
     unit: str
     runs: tuple[str, ...]
     values: tuple[float, ...]
-    """The headline of each run, over the samples that all of them scored."""
+    """The headline score of each run, over the samples that are scored in all of them."""
     deviation: float
     """Repeatability standard deviation s_r, from the samples' differences between runs (for statistics of whole runs:
     from the runs' values, with len(runs) - 1 degrees of freedom)."""
@@ -64,7 +64,7 @@ class RepeatabilityReport(Struct, frozen=True, kw_only=True):
 
 
 def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -> RepeatabilityReport:
-    """Measure the repeatability of a suite from K >= 2 runs of it."""
+    """Measure the repeatability of a suite from two or more runs of it."""
     if len(runs) < 2:
         raise UsageError("noise needs at least two runs")
     first = runs[0]
@@ -74,7 +74,7 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
         values = [value for run in runs if (value := pair(run, run, metric).values()[0]) is not None]
         squares: list[float] = []
     else:
-        scored = ({row.id for row in pairing.rows if row.scored} for pairing in pairings)
+        scored = ({row.id for row in pairing.rows if row.is_scored} for pairing in pairings)
         common_ids = set.intersection(*scored)
         values = [_headline_over(run, sample_ids=common_ids) for run in runs]
         rows = (row for pairing in pairings for row in pairing.rows if row.id in common_ids)
@@ -93,7 +93,7 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
 
 
 def _sum_of_squared_weights(pairing: Pairs, common_ids: set[str]) -> float:
-    """Return the sum of squared weights of the samples in the metric's mean: 1/n, more for a macro mean."""
+    """Return the sum of squared sample weights in the metric's mean: 1/n, or more for a macro mean."""
     rows = [row for row in pairing.rows if row.id in common_ids]
     groups = [row.group for row in rows] if pairing.metric.pool == "macro" else None
     weights = item_weights(len(rows), groups)
@@ -101,7 +101,7 @@ def _sum_of_squared_weights(pairing: Pairs, common_ids: set[str]) -> float:
 
 
 def _headline_over(run: SuiteRun, *, sample_ids: set[str]) -> float:
-    """Return a run's headline over some of its samples."""
+    """Return a run's headline score over the given samples."""
     side = merge_joint_samples(run.side_of(run.headline), run.headline)
     kept_side = side._replace(golds={name: gold for name, gold in side.golds.items() if name in sample_ids})
     scorer = run.headline.scorer or next(iter(run.sides))
@@ -126,7 +126,7 @@ def write(results: Path, report: RepeatabilityReport) -> Path:
 
 
 def read_all(results: Path) -> list[RepeatabilityReport]:
-    """Read all reports of a results folder; raises StoreError for a broken one."""
+    """Read all reports in a results folder; raises StoreError for a broken one."""
     reports = []
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
@@ -142,7 +142,7 @@ def read_all(results: Path) -> list[RepeatabilityReport]:
 
 
 def matching_reports(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[str, RepeatabilityReport]:
-    """Return the report of each suite with the same protocol, data, repeats and model."""
+    """Return the report for each suite whose protocol, data, repeats and model match."""
     reports = {(r.suite, r.protocol, r.data_sha256, r.repeats, r.model): r for r in read_all(results)}
     keys = {(r.suite, r.protocol, r.data_sha256, r.side.repeats, r.model): r.suite for r in suite_runs}
     return {suite: reports[key] for key, suite in keys.items() if key in reports}

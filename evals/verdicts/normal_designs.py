@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NormalDesign:
-    """A difference of which only the standard error is known: of a metric of whole runs, or a pool of suites."""
+    """A difference known only by its standard error: that of a whole-run metric or of a pool of suites."""
 
     def __init__(self, error: float, clusters: int, noise: Noise | None = None) -> None:
         self.error, self.clusters = error, clusters
@@ -23,7 +23,7 @@ class NormalDesign:
 
     @classmethod
     def of(cls, pairs: Pairs, *, from_second_run: bool) -> NormalDesign:
-        """Estimate the error from a second run, or from the baseline alone (assuming a correlation of one half)."""
+        """Estimate the standard error from a second run, or from the baseline alone, assuming a correlation of one half."""
         rows = pairs.rows_of(None)
         clusters = len({row.cluster for row in rows})
         evidence = pairs.evidence() if from_second_run else None
@@ -75,7 +75,7 @@ class FixedItemsDesign(NormalDesign):
 
 
 class UnknownNoise(NormalDesign):
-    """A difference on these items with unknown noise; the gate is inconclusive."""
+    """A difference on these items with unknown noise, for which the gate is inconclusive."""
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
         """Return p-values of 1."""

@@ -40,9 +40,9 @@ class Side(NamedTuple):
     """Every expected sample by id."""
     repeats: int
     merged: bool = False
-    """Whether each sample combines several, see `merge_joint_samples`."""
+    """Whether each sample combines several; see `merge_joint_samples`."""
     absent_groups: tuple[str, ...] = ()
-    """Groups of the benchmark of which this run, a subset, has no sample."""
+    """Groups of the benchmark without a sample in this run (of a subset)."""
 
     @property
     def coverage(self) -> float:
@@ -51,13 +51,13 @@ class Side(NamedTuple):
         return min(1.0, len(self.points) / expected) if expected else 0.0
 
 
-class Value(NamedTuple):
-    """One sample in one run, in the metric's unit."""
+class SampleValue(NamedTuple):
+    """A sample's value in one run, in the metric's unit, with its bounds."""
 
     value: float
     """NaN if nothing was scored."""
     low: float
-    """With missing repeats at the metric's lower bound; NaN if it has none."""
+    """Value with missing repeats at the metric's lower bound; NaN if the metric has none."""
     high: float
 
 
@@ -67,12 +67,12 @@ class Pair(Struct, frozen=True, gc=False):
     id: str
     group: str
     cluster: str
-    a: Value
-    b: Value
+    a: SampleValue
+    b: SampleValue
 
     @property
-    def scored(self) -> bool:
-        """Return whether it is scored in both runs."""
+    def is_scored(self) -> bool:
+        """Return whether the sample is scored in both runs."""
         return not isnan(self.a.value) and not isnan(self.b.value)
 
 
@@ -82,12 +82,12 @@ class Pairs:
     def __init__(self, a: Side | ReducedRun, b: Side | ReducedRun, metric: Metric) -> None:
         run_a, run_b = (run if isinstance(run, ReducedRun) else reduce_run(run, metric) for run in (a, b))
         self.coverage_a, self.coverage_b = run_a.coverage, run_b.coverage
-        self.metric, self.a, self.b = _without_joint(metric), run_a.side, run_b.side
+        self.metric, self.a, self.b = _metric_after_merging(metric), run_a.side, run_b.side
         self.sign = 1.0 if metric.better == "higher" else -1.0
         golds_a, golds_b = self.a.golds, self.b.golds
         shared = [name for name in golds_a if name in golds_b]
-        self.unshared = len(golds_a) + len(golds_b) - 2 * len(shared)
-        """Samples that only one of the two runs expects."""
+        self.unshared_count = len(golds_a) + len(golds_b) - 2 * len(shared)
+        """Number of samples that only one of the two runs expects."""
         self.rows = [
             Pair(name, golds_a[name].group, golds_a[name].cluster, run_a.values[name], run_b.values[name])
             for name in shared
@@ -97,10 +97,10 @@ class Pairs:
 
     def note_on_unshared(self, suite: str) -> str:
         """Return a note on the samples of a suite that only one of the runs expects."""
-        return f"{suite}: {self.unshared} samples are expected by one of the runs only, left out"
+        return f"{suite}: left out {self.unshared_count} samples that only one of the runs expects"
 
     @cached_property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Return whether no outcome is missing on either side."""
         if len(self._scored) < len(self.rows):
             return False
@@ -122,9 +122,9 @@ class Pairs:
         return np.array([row.b.high - row.a.low for row in rows])
 
     def evidence(self, *, group: str | None = None, missing: Missing = "exclude") -> Evidence | None:
-        """Return the evidence on the difference; None if nothing is paired, or its bounds are unknown."""
+        """Return the evidence on the difference; None if nothing is paired, or if missing outcomes have no bounds."""
         if self.metric.pool == "whole":
-            return self._bootstrap_evidence(group) if missing == "exclude" or self.complete else None
+            return self._bootstrap_evidence(group) if missing == "exclude" or self.is_complete else None
         rows = self.rows_of(group, missing)
         values = self.differences(rows, missing)
         if self._is_undefined(rows, group) or any(map(isnan, values.tolist())):
@@ -149,16 +149,16 @@ class Pairs:
         return _mean([row.a.value for row in rows], groups), _mean([row.b.value for row in rows], groups)
 
     def groups_without_pairs(self, rows: Sequence[Pair]) -> set[str]:
-        """Return the groups of a mean over groups of which no sample is paired; empty for other metrics."""
+        """Return the groups of a macro mean without a paired sample; empty for other metrics."""
         return self._macro_groups - {row.group for row in rows} if self._macro_groups else set()
 
     def _is_undefined(self, rows: Sequence[Pair], group: str | None) -> bool:
-        """Return whether the metric has no value: nothing is paired, or a group of its mean is missing."""
+        """Return whether the metric has no value: nothing is paired, or a group of its macro mean has no pair."""
         return not rows or (group is None and bool(self.groups_without_pairs(rows)))
 
     @cached_property
     def _macro_groups(self) -> set[str]:
-        """Return the groups of a mean over groups; empty for other metrics."""
+        """Return the groups of a macro mean; empty for other metrics."""
         if self.metric.pool != "macro":
             return set()
         absent = {*self.a.absent_groups, *self.b.absent_groups}
@@ -166,7 +166,7 @@ class Pairs:
         return expected | unmeasured_groups(self.metric, {}, absent, set())
 
     def tally(self, group: str | None = None) -> tuple[int, int, int] | None:
-        """Count samples on which B is better, worse and equal; None if the metric has no value for single samples."""
+        """Count the samples on which B is better, worse and equal; None if the metric has no value for single samples."""
         import numpy as np
 
         rows = self.rows_of(group)
@@ -183,14 +183,14 @@ class Pairs:
         return wins, losses, len(values) - wins - losses
 
     def bounds(self, group: str | None = None) -> tuple[float | None, float | None]:
-        """Return the difference with missing outcomes counted against and for B; None if there are no bounds."""
+        """Return the difference with missing outcomes counted against B and for B; None if there are no bounds."""
         worst, best = (self.evidence(group=group, missing=bound) for bound in ("worst", "best"))
         return worst.value if worst else None, best.value if best else None
 
     def _metric_over(self, side: Side, rows: Iterable[Pair]) -> float | None:
-        names = {row.id for row in rows}
+        ids = {row.id for row in rows}
         try:
-            return self.metric.of([point for point in side.points if point.id in names])
+            return self.metric.of([point for point in side.points if point.id in ids])
         except ValueError:
             return None
 
@@ -255,9 +255,9 @@ def _by_cluster(side: Side, cluster_of: Mapping[str, int]) -> list[list[Point]]:
 
 
 def merge_joint_samples(side: Side, metric: Metric) -> Side:
-    """Merge the samples that a metric reads jointly: those with the same cluster and group.
+    """Merge samples that a metric scores together, those with the same cluster and group, into one unit.
 
-    A unit is missing in a repeat in which it is incomplete; units without a value are excluded.
+    A unit is missing in a repeat if one of its samples is. Units for which the metric has no value are excluded.
     """
     if not metric.together or side.merged:
         return side
@@ -293,7 +293,7 @@ class ReducedRun(NamedTuple):
 
     side: Side
     """Restricted to the samples that the metric applies to."""
-    values: Mapping[str, Value]
+    values: Mapping[str, SampleValue]
     """Without the samples that the metric excludes."""
     coverage: float
     """Coverage over all samples of the run."""
@@ -303,11 +303,13 @@ def reduce_run(side: Side, metric: Metric) -> ReducedRun:
     """Reduce each sample of a run to its value under a metric."""
     merged = merge_joint_samples(side, metric)
     merged = merged._replace(golds=measured_samples(metric, merged.golds, repeats=side.repeats))
-    return ReducedRun(merged, reduce_samples(merged, _without_joint(metric), merged.golds), side.coverage)
+    return ReducedRun(
+        merged, reduce_samples(merged, _metric_after_merging(metric), merged.golds), side.coverage
+    )
 
 
-def reduce_samples(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, Value]:
-    """Reduce the named samples one by one; samples that the metric excludes are not in the result."""
+def reduce_samples(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, SampleValue]:
+    """Reduce the named samples one by one; leave out those that the metric excludes."""
     by_sample: dict[str, list[Point]] = {name: [] for name in names}
     for point in side.points:
         if point.id in by_sample:
@@ -319,14 +321,14 @@ def reduce_samples(side: Side, metric: Metric, names: Iterable[str]) -> dict[str
     return {name: value for name, value in reductions if value is not None}
 
 
-def _without_joint(metric: Metric) -> Metric:
-    """Return the metric to be applied to samples that `merge_joint_samples` has merged."""
+def _metric_after_merging(metric: Metric) -> Metric:
+    """Return the metric to apply to the result of `merge_joint_samples`."""
     return structs.replace(metric, of=mean_value, together=False) if metric.together else metric
 
 
 def reduce_sample(
     name: str, points: list[Point], metric: Metric, *, gold: Gold, repeats: int
-) -> Value | None:
+) -> SampleValue | None:
     """Reduce one sample of one run, with bounds if repeats are missing; None if the metric excludes the sample.
 
     A missing outcome has no point. A point for which the metric has no value is ignored.
@@ -334,21 +336,21 @@ def reduce_sample(
     value, scored_repeats = _value_and_count(points, metric)
     missing_count = repeats - len(points)
     if missing_count <= 0:
-        return None if isnan(value) else Value(value, value, value)
+        return None if isnan(value) else SampleValue(value, value, value)
     if metric.bounds is None or metric.pool == "whole":
-        return Value(value, nan, nan)
+        return SampleValue(value, nan, nan)
     if not metric.joint:
         scored_sum = value * scored_repeats if scored_repeats else 0.0
         low, high = (
             (scored_sum + missing_count * bound) / (scored_repeats + missing_count) for bound in metric.bounds
         )
-        return Value(value, low, high)
+        return SampleValue(value, low, high)
     missing_repeats = set(range(repeats)) - {point.repeat for point in points}
     low, high = (
         _value_and_count([*points, *substitute_points(name, gold, sorted(missing_repeats), bound)], metric)[0]
         for bound in metric.bounds
     )
-    return None if isnan(low) or isnan(high) else Value(value, low, high)
+    return None if isnan(low) or isnan(high) else SampleValue(value, low, high)
 
 
 def _value_and_count(points: list[Point], metric: Metric) -> tuple[float, int]:

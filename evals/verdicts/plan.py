@@ -1,8 +1,8 @@
 """Plan a gate before its runs: power and error rates of a policy on a baseline, and the cost of a run.
 
-The whole policy is simulated on the baseline's own samples: an unchanged model, each suite worse by its margin and
-by twice its margin, all of them at once. How much a model differs from itself comes from a second run, from a
-repeatability report, from the policy (`discordance`), from the baseline's own repeats, or else it is assumed.
+The whole policy is simulated on the baseline's own samples: for an unchanged model, for each suite worse by its margin
+and by twice its margin, and for all suites worse at once. The noise between runs of one model is taken from a second
+run, a repeatability report, the policy (`discordance`) or the baseline's own repeats; otherwise it is assumed.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     baseline: str
     decides: bool
-    """Whether an unchanged model passes often enough (the policy's `power`)."""
+    """Whether an unchanged model passes with at least the policy's `power`."""
     why: str
-    """Why it cannot decide."""
+    """Why the gate cannot decide; empty if it can."""
     nearest: tuple[str, ...]
-    """Changes each of which alone would make the gate decide."""
+    """Changes, each of which alone would make the gate decide."""
     suites: tuple[SuitePlan, ...]
     scenarios: tuple[Scenario, ...]
     simulations: int
@@ -58,7 +58,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     components: tuple[Components, ...] = ()
     """Variance components of each suite, except for statistics of whole runs."""
     budgets: tuple[Budget, ...] = ()
-    """What it takes to detect a drop: for the same model, then for another model, the cheapest suite first."""
+    """What it takes to detect a drop: first for the same model, then for another model, cheapest suite first."""
     notes: tuple[str, ...] = ()
 
 
@@ -82,7 +82,7 @@ def plan(
 
     reports = reports or {}
     check_noise(policy, {suite: report.limit for suite, report in reports.items()}, baseline)
-    suites = [_planned_suite(rule, policy, baseline, second_runs, reports) for rule in policy.judged_rules]
+    suites = [_prepare_suite(rule, policy, baseline, second_runs, reports) for rule in policy.judged_rules]
     rng = np.random.default_rng(seed)
     unchanged, at_margin, at_twice_margin = claims = tuple(
         [suite.simulate(multiple, count=simulations, rng=rng) for suite in suites] for multiple in (0, 1, 2)
@@ -92,19 +92,19 @@ def plan(
         _suite_plan(suite, policy, *simulated) for suite, *simulated in zip(suites, *claims, strict=True)
     )
     components_by_entry = _components_by_entry(policy, baseline, [*second_runs, *runs], reports)
-    components = tuple(components for _, components in components_by_entry)
-    decides = (passes := scenarios[0].verdicts["pass"]) >= policy.power
+    suite_components = tuple(estimated for _, estimated in components_by_entry)
+    decides = (pass_share := scenarios[0].verdicts["pass"]) >= policy.power
     return Plan(
         baseline=", ".join(dict.fromkeys(run.run for run in baseline)), decides=decides,
-        why="" if decides else plan_advice.why_undecided(passes, policy, plans),
+        why="" if decides else plan_advice.why_undecided(pass_share, policy, plans),
         nearest=() if decides else tuple(plan_advice.sufficient_changes(suites, plans, policy)), suites=plans,
-        scenarios=tuple(scenarios), simulations=simulations, seed=seed, components=components,
+        scenarios=tuple(scenarios), simulations=simulations, seed=seed, components=suite_components,
         budgets=tuple(_budgets(components_by_entry, policy, baseline, drop)),
-        notes=(*plan_advice.plan_notes(suites), *_wording_notes(components)),
+        notes=(*plan_advice.plan_notes(suites), *_wording_notes(suite_components)),
     )  # fmt: skip
 
 
-def _planned_suite(
+def _prepare_suite(
     rule: Entry | Pool,
     policy: Policy,
     baseline: Sequence[SuiteRun],
@@ -114,28 +114,28 @@ def _planned_suite(
     entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
     run_pairs, has_second_run = [], []
     for entry in entries:
-        runs = run_pair(entry, second_runs, baseline) if second_runs else None
-        has_second_run.append(runs is not None)
-        if runs is None:
-            runs = run_pair(entry, baseline, baseline)
-        if runs is None:
+        paired = run_pair(entry, second_runs, baseline) if second_runs else None
+        has_second_run.append(paired is not None)
+        if paired is None:
+            paired = run_pair(entry, baseline, baseline)
+        if paired is None:
             raise UsageError(f"policy: {entry.name}: not in the baseline")
-        run_pairs.append((runs[0], runs[1], metric_of(entry, runs[0])))
+        run_pairs.append((paired[0], paired[1], metric_of(entry, paired[0])))
     estimand = policy.estimand_of(rule)
     case = case_of(rule, run_pairs)
     designs = []
     for index, (entry, is_second_run) in enumerate(zip(entries, has_second_run, strict=True)):
-        report = reports.get(run_pairs[index][0].suite)
-        pairing, reported = case.pairings[index], report.discordance if report else None
+        pairing, report = case.pairings[index], reports.get(run_pairs[index][0].suite)
+        reported = report.discordance if report else None
         noise = estimate_noise(
             pairing, stated=entry.discordance, from_second_run=is_second_run, reported=reported
         )
         design = _design(case, index, noise, from_second_run=is_second_run, estimand=estimand)
-        own_noise = within_item_sd(pairing.a, pairing.metric)
-        if estimand == "these-items" and report is None and own_noise is None:
+        noise_from_repeats = within_item_sd(pairing.a, pairing.metric)
+        if estimand == "these-items" and report is None and noise_from_repeats is None:
             design = UnknownNoise(design.error, 0, noise)
         designs.append(design)
-    return PlannedSuite(rule, case, tuple(designs), tuple(runs[0] for runs in run_pairs))
+    return PlannedSuite(rule, case, tuple(designs), tuple(baseline_run for baseline_run, _, _ in run_pairs))
 
 
 def _design(
@@ -157,16 +157,16 @@ def _components_by_entry(
     runs: Sequence[SuiteRun],
     reports: Mapping[str, RepeatabilityReport],
 ) -> list[tuple[Entry, Components]]:
-    result = []
+    estimated = []
     for entry in policy.suite:
-        base = run_of(entry, baseline)
-        if base is None:
+        baseline_run = run_of(entry, baseline)
+        if baseline_run is None:
             continue
-        report = reports.get(base.suite)
+        report = reports.get(baseline_run.suite)
         stated = (report.discordance or None) if report else entry.discordance
-        if (suite_components := components(base, runs, discordance=stated)) is not None:
-            result.append((entry, suite_components))
-    return result
+        if (suite_components := components(baseline_run, runs, discordance=stated)) is not None:
+            estimated.append((entry, suite_components))
+    return estimated
 
 
 def _budgets(
@@ -179,7 +179,7 @@ def _budgets(
         run.suite: RunUsage(len(run.side.golds) * run.side.repeats, run.cost_usd, run.seconds)
         for run in baseline
     }
-    rows = [
+    budgets = [
         budget(
             suite_components, entry.margin if drop is None else drop, change, alpha=policy.alpha,
             estimand=policy.estimand_of(entry), usage=usage[suite_components.suite],
@@ -187,11 +187,11 @@ def _budgets(
         for change in CHANGES
         for entry, suite_components in components_by_entry
     ]  # fmt: skip
-    return sorted(rows, key=lambda row: (CHANGES.index(row.change), *_cost_key(row)))
+    return sorted(budgets, key=lambda row: (CHANGES.index(row.change), *_cost_key(row)))
 
 
 def _cost_key(row: Budget) -> tuple[bool, float]:
-    """Return the sort key: by cost, or by calls if the cost is unknown; drops that cannot be detected come last."""
+    """Sort by cost, or by calls if the cost is unknown; drops that cannot be detected come last."""
     if row.calls is None:
         return True, row.limit
     return False, float(row.calls) if row.cost_usd is None else row.cost_usd
@@ -218,10 +218,13 @@ def _scenarios(
     for i, suite in enumerate(suites):
         if suite.rule.tier == "advisory":
             continue
-        for words, claims in {"its margin": at_margin, "twice its margin": at_twice_margin}.items():
+        for multiple, size, claims in (
+            (1, "its margin", at_margin),
+            (2, "twice its margin", at_twice_margin),
+        ):
             mixed = [claims[j] if j == i else unchanged[j] for j in range(len(suites))]
-            losses = {suite.rule.label: suite.rule.margin * (1 if claims is at_margin else 2)}
-            scenarios.append(_scenario(f"{suite.rule.label} worse by {words}", suites, losses, mixed, policy))
+            losses = {suite.rule.label: suite.rule.margin * multiple}
+            scenarios.append(_scenario(f"{suite.rule.label} worse by {size}", suites, losses, mixed, policy))
     if len(suites) > 1:
         losses = {suite.rule.label: suite.rule.margin for suite in suites}
         scenarios.append(_scenario("all worse by their margins", suites, losses, at_margin, policy))
@@ -241,7 +244,7 @@ def _scenario(
     non_advisory = [i for i, suite in enumerate(suites) if suite.rule.tier != "advisory"]
     critical = [i for i, suite in enumerate(suites) if suite.rule.tier == "critical"]
     smallest_p = np.min([claims[i].p_regression for i in non_advisory], axis=0)
-    # Holm rejects any hypothesis only if it rejects that of the smallest p-value
+    # Holm rejects any hypothesis only if it rejects the one with the smallest p-value
     alarm = smallest_p <= policy.alpha / len(non_advisory)
     passed = np.all([claims[i].p_pass <= policy.alpha for i in critical], axis=0) if critical else ~alarm
     shares = (float((passed & ~alarm).mean()), float(alarm.mean()), float((~passed & ~alarm).mean()))
@@ -251,10 +254,10 @@ def _scenario(
 def _suite_plan(
     suite: PlannedSuite, policy: Policy, unchanged: Claims, at_margin: Claims, at_twice_margin: Claims
 ) -> SuitePlan:
-    family = max(1, sum(rule.tier != "advisory" for rule in policy.judged_rules))
+    family_size = max(1, sum(rule.tier != "advisory" for rule in policy.judged_rules))
     alpha = policy.alpha
-    adjusted_alpha = alpha / (family if suite.rule.tier != "advisory" else 1)
-    power, error = stats.z_quantile(0.8), suite.error
+    adjusted_alpha = alpha / (family_size if suite.rule.tier != "advisory" else 1)
+    z_power, error = stats.z_quantile(0.8), suite.error
     tokens: dict[str, int] = {}
     for run in suite.baselines:
         for kind, count in run.tokens.items():
@@ -268,8 +271,8 @@ def _suite_plan(
         margin=suite.rule.margin, discordance=sum(noise.discordance for noise in noises) / len(noises),
         source=", ".join(dict.fromkeys(noise.source for noise in noises)), error=error,
         estimand=policy.estimand_of(suite.rule),
-        finds=suite.rule.margin + (stats.z_quantile(1 - adjusted_alpha) + power) * error,
-        detects=(stats.z_quantile(1 - alpha) + power) * error,
+        finds=suite.rule.margin + (stats.z_quantile(1 - adjusted_alpha) + z_power) * error,
+        detects=(stats.z_quantile(1 - alpha) + z_power) * error,
         passes_unchanged=float((unchanged.p_pass <= alpha).mean()),
         passes_at_margin=float((at_margin.p_pass <= alpha).mean()),
         regression_at_twice=float((at_twice_margin.p_regression <= adjusted_alpha).mean()), tokens=tokens,

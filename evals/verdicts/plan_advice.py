@@ -1,4 +1,4 @@
-"""Suggest changes to a policy without enough power, and list the assumptions of a plan."""
+"""Suggest changes to an underpowered policy, and list the assumptions of a plan."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.simulated_designs import Design
 
 ROUGH_ERROR = 0.1
-"""Relative standard error of the noise above which a plan has a note on it (avg@4 on 30 questions: 0.15)."""
+"""Relative standard error of the noise above which the plan notes it (avg@4 on 30 questions: 0.15)."""
 
 
-def why_undecided(passes: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
+def why_undecided(pass_share: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:
     """Return why a policy cannot decide."""
     critical = [suite for suite in plans if suite.tier == "critical"]
     weakest = sorted(critical, key=lambda suite: suite.passes_unchanged)[:3]
     names = ", ".join(f"{suite.suite} ({100 * suite.passes_unchanged:.0f} %)" for suite in weakest)
     return (
-        f"an unchanged model passes in {100 * passes:.0f} % of simulations, {100 * policy.power:g} % are required; "
+        f"an unchanged model passes in {100 * pass_share:.0f} % of simulations, but {100 * policy.power:g} % are required; "
         f"least likely to pass: {names}"
     )
 
@@ -34,21 +34,21 @@ def sufficient_changes(
     target_power = policy.power ** (1 / max(1, len(critical)))
     z_total = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(target_power)
     lines, underpowered = [], []
-    for suite, planned in critical:
-        if planned.passes_unchanged >= target_power:
+    for suite, plan in critical:
+        if plan.passes_unchanged >= target_power:
             continue
         if any(isinstance(design, UnknownNoise) for design in suite.designs):
             lines.append(
-                f"{planned.suite}: these-items needs repeats, or a repeatability report (`evals gate noise`), "
-                'or estimand = "items-like-these"'
+                f"{plan.suite}: these-items needs repeats or a repeatability report (`evals gate noise`); "
+                'or set estimand = "items-like-these"'
             )
             continue
         underpowered.append(suite)
-        margin = _round_up(max(z_total * planned.error, planned.margin) * 1.02)
-        line = f"{planned.suite}: margin = {margin:g}"
+        margin = _round_up(max(z_total * plan.error, plan.margin) * 1.02)
+        line = f"{plan.suite}: margin = {margin:g}"
         if not any(isinstance(design, NormalDesign) for design in suite.designs):
-            repeats = ceil(planned.repeats * (z_total * planned.error / planned.margin) ** 2)
-            line += f", or {repeats} repeats in both runs in place of {planned.repeats} (with sampling on)"
+            repeats = ceil(plan.repeats * (z_total * plan.error / plan.margin) ** 2)
+            line += f", or {repeats} repeats in both runs instead of {plan.repeats} (with sampling enabled)"
         lines.append(f'{line}, or tier = "supporting"')
     poolable = [s for s in underpowered if isinstance(s.rule, Entry) and isinstance(s.designs[0], Design)]
     units = {(suite.case.metric.unit, suite.case.metric.better) for suite in poolable}
@@ -77,15 +77,15 @@ def plan_notes(suites: Sequence[PlannedSuite]) -> list[str]:
         name for name, estimates in noises.items() if any(noise.source == "assumed" for noise in estimates)
     ]:
         lines.append(
-            f"assumed, not measured, how much the model differs from itself: {', '.join(assumed)}; "
-            "run it again and give --again RUN, or use `evals gate noise`, or set `discordance` in the policy"
+            f"the noise between runs is assumed, not measured: {', '.join(assumed)}; run the model again and add "
+            "--again RUN, or use `evals gate noise`, or set `discordance` in the policy"
         )
     lines += [
-        f"{name}: how much the model differs from itself is known to +-{100 * error:.0f} % only, so its probabilities are approximate"
+        f"{name}: the noise between runs is known only to +-{100 * error:.0f} %, so the probabilities are approximate"
         for name, estimates in noises.items()
         if (error := max(noise.error for noise in estimates)) > ROUGH_ERROR
     ]
     designs = (design for suite in suites for design in suite.designs)
-    if any(isinstance(design, Design) and not design.unclustered for design in designs):
+    if any(isinstance(design, Design) and not design.is_unclustered for design in designs):
         lines.append("changes within a cluster are assumed to be independent")
     return lines

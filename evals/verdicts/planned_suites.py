@@ -1,4 +1,4 @@
-"""The suites of a plan, with their simulations and the resulting power and cost."""
+"""The suites of a plan: how they are simulated, and the resulting power and cost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SuitePlan(Struct, frozen=True, kw_only=True):
     metric: str
     unit: str
     n: int
-    """Samples."""
+    """Number of samples."""
     repeats: int
     margin: float
     discordance: float
@@ -36,7 +36,7 @@ class SuitePlan(Struct, frozen=True, kw_only=True):
     estimand: Estimand
     """Estimand of a loss."""
     error: float
-    """Standard error of the difference of an unchanged model."""
+    """Standard error of an unchanged model's difference."""
     finds: float
     """Smallest drop that is called a regression with 80 % power, adjusted for the policy's suites."""
     detects: float
@@ -67,7 +67,7 @@ class PlannedSuite(NamedTuple):
         return sqrt(sum(design.error**2 for design in self.designs)) / len(self.designs)
 
     def simulate(self, multiple: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Simulate both claims for a loss of a multiple of the margin; the difference of a pool is assumed normal."""
+        """Simulate both claims at a loss of `multiple` margins; the difference of a pool is assumed to be normal."""
         design, *others = self.designs
         if others:
             rows = sum(len(design.rows) for design in self.designs if isinstance(design, Design))

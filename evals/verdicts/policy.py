@@ -40,7 +40,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     margin: float
     """Largest loss that is still acceptable: positive, in the metric's own unit."""
     protocol: str = ""
-    """Empty: that of the baseline's run."""
+    """Empty: the protocol of the baseline's run."""
     tier: Tier = "critical"
     """critical: must be shown non-inferior; supporting: must not be shown worse; advisory: reported only."""
     metric: str = ""
@@ -48,9 +48,9 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     missing: Literal["worst", "tolerate"] = "worst"
     """Whether missing outcomes count at their worst value or are excluded (above the minimum coverage)."""
     plausible: float | None = None
-    """Largest plausible gain; a larger one is an alarm that prevents a pass. Unset: three margins, without preventing it."""
+    """Largest plausible gain; a larger one raises an alarm and prevents a pass. Unset: above three margins, an alarm only."""
     pool: str = ""
-    """Judge this suite only as a part of the named pool."""
+    """Judge this suite only as part of the named pool."""
     estimand: Estimand | Literal[""] = ""
     """Estimand of the loss, see `estimands.py`; empty: the policy's."""
     discordance: float | None = None
@@ -58,7 +58,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def label(self) -> str:
-        """Return the name in reports."""
+        """Return the name shown in reports."""
         return self.name
 
 
@@ -72,7 +72,7 @@ class Pool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def label(self) -> str:
-        """Return the name in reports."""
+        """Return the name shown in reports."""
         return f"pool {self.name}"
 
 
@@ -86,12 +86,12 @@ class Series(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A policy."""
+    """What a gate requires of a candidate."""
 
     alpha: float = 0.05
-    """One-sided level, of all claims of regression together (Holm) and of each claim of a pass."""
+    """One-sided level: for all claims of regression together (Holm), and for each claim of a pass."""
     coverage: float = 0.98
-    """Minimum share of scored sample-repeats, of candidate and baseline."""
+    """Minimum share of scored sample-repeats, in candidate and baseline alike."""
     power: float = 0.8
     """For planning: minimum probability that an unchanged model passes."""
     final: float = 0.0
@@ -131,7 +131,9 @@ def read(path: Path) -> Policy:
     except (ValueError, RecursionError) as error:
         reason = cause(error)
         if match := re.search(r"Expected `array`, got `(?:object|str)` - at `\$\.(\w+)`", reason):
-            reason = f"write [[{match[1]}]], as there may be several, and its name as a key: name = ..."
+            reason = (
+                f"write [[{match[1]}]], because there may be several, and set its name inside: name = ..."
+            )
         raise UsageError(f"policy {path}: {reason}") from None
 
 
@@ -147,7 +149,7 @@ def parse(text: bytes) -> Policy:
 
 
 def _find_faults(policy: Policy) -> Iterator[str]:
-    """Yield the faults of a policy, the most general first."""
+    """Yield the faults of a policy, the most general ones first."""
     if not 0 < policy.alpha < 0.5:
         yield f"alpha must lie between 0 and 0.5, got {policy.alpha}"
     if not 0 <= policy.coverage <= 1:
@@ -158,7 +160,7 @@ def _find_faults(policy: Policy) -> Iterator[str]:
         yield f"final must be at least 0 and below 1, got {policy.final}"
     if (series := policy.series) is not None:
         if not SERIES_NAME.fullmatch(series.name):
-            yield f"series: a name has letters, digits, dots, hyphens, underscores, got {series.name!r}"
+            yield f"series: name may contain letters, digits, dots, hyphens and underscores, got {series.name!r}"
         if not 1 <= series.gates <= MAX_GATES:
             yield f"series: gates must lie between 1 and {MAX_GATES}, got {series.gates}"
     if not policy.suite:
@@ -169,13 +171,13 @@ def _find_faults(policy: Policy) -> Iterator[str]:
     yield from (f"pool {name!r} is defined twice" for name, count in pools.items() if count > 1)
     rules: tuple[Entry | Pool, ...] = (*policy.suite, *policy.pool)
     for rule in rules:
-        yield from _rule_faults(rule)
+        yield from _faults_of_rule(rule)
     for entry in policy.suite:
         if entry.pool and entry.pool not in pools:
             yield f"suite {entry.name!r} names pool {entry.pool!r}, which is not defined"
     yield from (f"pool {pool.name!r} has no suites" for pool in policy.pool if not policy.members(pool))
     if policy.suite and all(rule.tier == "advisory" for rule in policy.judged_rules):
-        yield "every suite is advisory: such a gate cannot fail"
+        yield "every suite is advisory, so the gate cannot fail"
 
 
 MAX_GATES = 10_000
@@ -184,7 +186,7 @@ MAX_NUMBER = 1e100
 """Largest number in a policy; larger ones overflow."""
 
 
-def _rule_faults(rule: Entry | Pool) -> Iterator[str]:
+def _faults_of_rule(rule: Entry | Pool) -> Iterator[str]:
     numbers = {"margin": rule.margin, "plausible": rule.plausible}
     numbers |= {"discordance": rule.discordance} if isinstance(rule, Entry) else {}
     for name, value in numbers.items():

@@ -27,7 +27,7 @@ def make_promise(policy_file: Path, options: Options, *, suites: Sequence[str] =
     return Promise(
         made=time.time(),
         policy_sha256=policy.sha256,
-        suites=tuple(promised for entry in selected for promised in _promised(entry, policy, options)),
+        suites=tuple(suite for entry in selected for suite in _promised_suites(entry, policy, options)),
     )
 
 
@@ -43,7 +43,7 @@ def _remark(suite_run: SuiteRun, policy: Policy) -> str:
     return f"{suite_run.suite}: promise {status}"
 
 
-def _promised(entry: Entry, policy: Policy, options: Options) -> list[PromisedSuite]:
+def _promised_suites(entry: Entry, policy: Policy, options: Options) -> list[PromisedSuite]:
     configs = [
         resolve(suite, options, model="", spec="").config
         for suite in load.suite(entry.name, entry.protocol or None)

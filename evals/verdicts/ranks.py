@@ -32,7 +32,7 @@ def ranks(
     *,
     better: Literal["higher", "lower"],
 ) -> list[Rank]:
-    """Rank runs by value; `significantly_worse` maps a run to the runs that are significantly worse."""
+    """Rank runs by value; `significantly_worse` maps a run to the runs that are significantly worse than it."""
     sign = -1 if better == "higher" else 1
     ranked = sorted(values, key=lambda run: (values[run] is None, sign * (values[run] or 0.0)))
     groups = compact_letter_display(ranked, significantly_worse)

@@ -10,9 +10,9 @@ A file `claims/*.toml` holds tables as printed in a source, one `[[claim]]` per 
     source = "https://..."
     date = 2026-05-19               # of the version of the source that was read; absent: unknown
     percent = { "Intern-S1" = 83.5 }    # or `values` with `unit`; with all printed digits
-    note = "..."                    # on the whole row; `notes` of single models
+    note = "..."                    # on the whole row; `notes` for single models
     errata = { "Intern-S1" = "..." }    # what is wrong with a number, or cannot be concluded from it
-    items = 198                     # of the benchmark, if there is no suite here; absent: unknown
+    items = 198                     # number of items, if there is no suite here; absent: unknown
     told = "https://..."            # where the source states the conditions below
     [claim.knobs]                   # conditions: temperature, repeats, judge ...; absent: unknown
     [claim.model_knobs."Intern-S1"] # further conditions of one model
@@ -58,7 +58,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Empty: unknown."""
     metric: str = ""
     value: float
-    """Fractions from 0 to 1."""
+    """Percentages are stored as fractions from 0 to 1."""
     unit: str
     digits: int | None = None
     """Number of printed decimals, of the percentage if the unit is a fraction; None: unknown."""
@@ -71,15 +71,15 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Whether the source replaced the number later."""
     note: str = ""
     erratum: str = ""
-    """What is wrong with the number, or cannot be concluded from it, according to us."""
+    """What is wrong with the number, or cannot be concluded from it, in our view."""
     knobs: dict[str, Any] = {}
     """Known conditions: temperature, top_p, top_k, max_tokens, thinking, repeats, judge ("none": scored by a rule)."""
     told: str = ""
     """Where the source states the conditions."""
     inferred: dict[str, Any] = {}
-    """Conditions that are not stated, but implied by the source's numbers or code; never used to compare."""
+    """Conditions that are not stated, but implied by the source's numbers or code; never used in comparisons."""
     items: int = 0
-    """Number of items of the benchmark; 0: not known, or as the suite here has it."""
+    """Number of items of the benchmark; 0: unknown, or the same as in our suite."""
 
 
 MAX_VALUE = 10**12
@@ -102,7 +102,7 @@ class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unit: str = ""
     note: str = ""
     notes: dict[str, str] = {}
-    """Model -> remark of the source."""
+    """Model -> remark in the source."""
     errata: dict[str, str] = {}
     """Model -> what is wrong with its number."""
     knobs: dict[str, Any] = {}
@@ -128,10 +128,10 @@ def load_claims(results: Path | None = None) -> list[Claim]:
 def claims_by_id(results: Path | None = None) -> dict[str, Claim]:
     """Return all claims by id: `intern-s1/mmlu-pro`, with protocol, date and a number if needed to be unique."""
     claims = load_claims(results if results and (results / "claims").is_dir() else None)
-    id_counts = Counter(map(_id, claims))
+    id_counts = Counter(map(_short_id, claims))
     by_id: dict[str, Claim] = {}
     for claim in claims:
-        claim_id = _id(claim)
+        claim_id = _short_id(claim)
         if id_counts[claim_id] > 1:
             claim_id = f"{claim_id}/{claim.protocol or 'unknown'}/{claim.date or 'undated'}"
         count = 1
@@ -141,16 +141,16 @@ def claims_by_id(results: Path | None = None) -> dict[str, Claim]:
     return by_id
 
 
-def _id(claim: Claim) -> str:
+def _short_id(claim: Claim) -> str:
     return f"{re.sub(r'[^a-z0-9.]+', '-', claim.model.lower()).strip('-')}/{claim.suite}"
 
 
 def read(path: Path) -> list[Claim]:
-    """Read a file of claims; raises DataError."""
+    """Read a claims file; raises DataError."""
     try:
-        text = disk.read_small(path).decode("utf-8-sig")
-        content = msgspec.convert(tomllib.loads(text, parse_float=Decimal), _File)  # 88.00 is not 88.0
-        return [claim for table in content.claim for claim in _claims(table)]
+        # with Decimal, 88.00 is not 88.0
+        toml = tomllib.loads(disk.read_small(path).decode("utf-8-sig"), parse_float=Decimal)
+        return [claim for table in msgspec.convert(toml, _File).claim for claim in _claims(table)]
     except msgspec.ValidationError as error:
         raise DataError(f"{path}: {explain(error, _File)}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -159,15 +159,15 @@ def read(path: Path) -> list[Claim]:
 
 def _claims(table: _Table) -> Iterator[Claim]:
     if bool(table.values) != bool(table.unit) or not (table.percent or table.values):
-        raise ValueError(f"{table.benchmark}: give `percent`, or `values` with their `unit`")
+        raise ValueError(f"{table.benchmark}: set `percent`, or `values` with their `unit`")
     if unknown := table.errata.keys() - table.percent.keys() - table.values.keys():
-        raise ValueError(f"{table.benchmark}: errata of {min(unknown)[:80]!r}, which has no number there")
+        raise ValueError(f"{table.benchmark}: erratum for {min(unknown)[:80]!r}, which has no number here")
     printed = [(model, value, 100.0, "fraction") for model, value in table.percent.items()]
     printed += [(model, value, 1.0, table.unit) for model, value in table.values.items()]
     for model, value, scale, unit in printed:
         if not value.is_finite() or abs(value) > MAX_VALUE or -int(value.as_tuple().exponent) > MAX_DIGITS:
             raise ValueError(
-                f"{table.benchmark}: {model} has {str(value)[:40]}, not a number that a table could print"
+                f"{table.benchmark}: {model}: {str(value)[:40]} is not a plausible printed number"
             )
         yield Claim(
             model=model, suite=table.suite, benchmark=table.benchmark, protocol=table.protocol,
@@ -175,10 +175,10 @@ def _claims(table: _Table) -> Iterator[Claim]:
             digits=max(0, -int(value.as_tuple().exponent)), source=table.source, date=table.date,
             first=table.first, superseded=table.superseded,
             note="; ".join(filter(None, (table.note, table.notes.get(model)))), erratum=table.errata.get(model, ""),
-            knobs=(knobs := _plain_knobs(table.knobs | table.model_knobs.get(model, {}))),
-            told=table.told if knobs else "", inferred=_plain_knobs(table.inferred), items=table.items,
+            knobs=(knobs := _knobs_without_decimals(table.knobs | table.model_knobs.get(model, {}))),
+            told=table.told if knobs else "", inferred=_knobs_without_decimals(table.inferred), items=table.items,
         )  # fmt: skip
 
 
-def _plain_knobs(knobs: dict[str, Any]) -> dict[str, Any]:
+def _knobs_without_decimals(knobs: dict[str, Any]) -> dict[str, Any]:
     return {name: float(value) if isinstance(value, Decimal) else value for name, value in knobs.items()}

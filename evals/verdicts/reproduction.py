@@ -3,9 +3,9 @@
 Both used the same items, so only the run-to-run noise (the estimand is `these-items`) and the rounding of the printed
 number count, not the sampling of items. *Equivalent*: the difference is significantly within the margin (two one-sided
 tests, Schuirmann 1987, each at 5 %). *Different*: it differs significantly from 0 (5 %, two-sided). Otherwise
-*inconclusive*, with the minimum detectable shift at 80 % power. The protocol and every stated condition (temperature, max tokens, repeats, judge
-...; `knobs` in the files of claims) must be the same; conditions that the source does not state are listed, since they
-may explain a difference.
+*inconclusive*, with the minimum detectable shift at 80 % power. The protocol and every stated condition (temperature,
+max tokens, repeats, judge ...; `knobs` in the claims files) must be the same; conditions that the source does not state
+are listed, since they may explain a difference.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """Measured minus claimed, in the claim's unit."""
     difference_low: float | None = None
     difference_high: float | None = None
-    """95 %: run-to-run noise of both, and the rounding of the published number."""
+    """95 % interval from the run-to-run noise of both and the rounding of the published number."""
     within: float | None = None
     """Equivalence margin in the claim's unit."""
     detectable: float | None = None
@@ -80,12 +80,12 @@ class MeasuredScore(Struct, frozen=True, kw_only=True):
     high: float | None
     cards: tuple[Card, ...]
     noise: float | None = None
-    """Standard deviation between runs of one model; None: unknown."""
+    """Standard deviation of the value between runs of one model; None: unknown."""
     noise_from: str = ""
 
 
 def measured_scores(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any]]) -> list[MeasuredScore]:
-    """Return the headlines of runs, and the means that protocols define over variants."""
+    """Return the headline scores of runs, and the means over variants that protocols define."""
     runs = [
         MeasuredScore(
             suite=card.config.suite, protocol=card.config.protocol, metric=headline.metric, unit=headline.unit,
@@ -106,36 +106,36 @@ def measured_scores(cards: Sequence[Card], aggregates: Iterable[Mapping[str, Any
 
 
 def check_claims(
-    run: MeasuredScore, claims: Mapping[str, Claim], model: str, *, margin: float | None = None
+    score: MeasuredScore, claims: Mapping[str, Claim], model: str, *, margin: float | None = None
 ) -> list[Finding]:
-    """Compare a measured number with every claim of its suite and model, except superseded ones."""
+    """Compare a measured score with every claim on its suite and model, except superseded ones."""
     return [
-        _finding(run, name, claim, margin)
-        for name, claim in claims.items()
-        if claim.suite == run.suite and same_model(claim.model, model) and not claim.superseded
+        _finding(score, claim_id, claim, margin)
+        for claim_id, claim in claims.items()
+        if claim.suite == score.suite and same_model(claim.model, model) and not claim.superseded
     ]
 
 
 def with_noise(
-    run: MeasuredScore, suite_runs: Sequence[SuiteRun], reports: Iterable[RepeatabilityReport]
+    score: MeasuredScore, suite_runs: Sequence[SuiteRun], reports: Iterable[RepeatabilityReport]
 ) -> MeasuredScore:
-    """Add the run-to-run noise to a measured value: from its own repeats, or from a matching repeatability report."""
-    if len(run.cards) != 1:
-        return run
-    key = (run.suite, run.protocol)
+    """Add the run-to-run noise to a measured score, from its own repeats or from a matching repeatability report."""
+    if len(score.cards) != 1:
+        return score
+    key = (score.suite, score.protocol)
     suite_run = next((other for other in suite_runs if (other.suite, other.protocol) == key), None)
     if suite_run is None:
-        return run
+        return score
     if (error := within_item_sd(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
-        return structs.replace(run, noise=error, noise_from="own repeats")
+        return structs.replace(score, noise=error, noise_from="own repeats")
     for report in reports:
         conditions = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
         if conditions == (
             suite_run.suite, suite_run.protocol, suite_run.data_sha256, suite_run.model, suite_run.headline.name,
         ):  # fmt: skip
             scale = sqrt(report.repeats / suite_run.side.repeats)
-            return structs.replace(run, noise=report.deviation * scale, noise_from="repeatability report")
-    return run
+            return structs.replace(score, noise=report.deviation * scale, noise_from="repeatability report")
+    return score
 
 
 def same_model(name: str, other: str) -> bool:
@@ -148,25 +148,25 @@ def normalise_model_name(name: str) -> str:
     return "".join(c for c in name.rpartition("/")[2].lower() if c.isalnum())
 
 
-def _finding(run: MeasuredScore, name: str, claim: Claim, margin: float | None) -> Finding:
+def _finding(score: MeasuredScore, claim_id: str, claim: Claim, margin: float | None) -> Finding:
     conditions = relevant_conditions(claim)
     unknown = tuple(name for name in conditions if name not in claim.knobs)
-    reasons = (*_incomparability_reasons(run, claim), *_different_conditions(run, claim, conditions))
-    if reasons or run.value is None:
+    reasons = (*_incomparability_reasons(score, claim), *_different_conditions(score, claim, conditions))
+    if reasons or score.value is None:
         reasons = reasons or ("nothing was scored",)
         return Finding(
-            claim=name, verdict="not comparable", claimed=claim.value, measured=run.value, low=run.low, high=run.high,
+            claim=claim_id, verdict="not comparable", claimed=claim.value, measured=score.value, low=score.low, high=score.high,
             unit=claim.unit, because=reasons, unknown=unknown, erratum=claim.erratum,
         )  # fmt: skip
-    return _test_claim(run, name, claim, unknown, margin)
+    return _test_claim(score, claim_id, claim, unknown, margin)
 
 
 def _test_claim(
-    run: MeasuredScore, name: str, claim: Claim, unknown: tuple[str, ...], stated_margin: float | None
+    score: MeasuredScore, claim_id: str, claim: Claim, unknown: tuple[str, ...], stated_margin: float | None
 ) -> Finding:
-    """Test difference and equivalence against the noise of both runs."""
-    value = run.value or 0.0
-    noise, source = _noise_and_source(run)
+    """Test for a difference and for equivalence, given the noise of both runs."""
+    value = score.value or 0.0
+    noise, source = _noise_and_source(score)
     error, rounding, difference = sqrt(2) * noise, rounding_error(claim), value - claim.value
     margin = (
         stated_margin
@@ -175,33 +175,33 @@ def _test_claim(
         if claim.unit == "fraction"
         else DEFAULT_MARGIN * abs(claim.value)
     )
-    two_sided, one_sided, power = z_quantile(0.975), z_quantile(0.95), z_quantile(0.8)
+    two_sided, one_sided, z_power = z_quantile(0.975), z_quantile(0.95), z_quantile(0.8)
     verdict: Verdict = "inconclusive"
     if abs(difference) + rounding + one_sided * error <= margin:
         verdict = "equivalent"
     elif abs(difference) - rounding > two_sided * error:
         verdict = "different"
     return Finding(
-        claim=name, verdict=verdict, claimed=claim.value, measured=value, low=run.low, high=run.high,
+        claim=claim_id, verdict=verdict, claimed=claim.value, measured=value, low=score.low, high=score.high,
         difference=difference, difference_low=difference - rounding - two_sided * error,
         difference_high=difference + rounding + two_sided * error, within=margin,
-        detectable=rounding + (two_sided + power) * error, noise=noise, noise_from=source, unit=claim.unit,
+        detectable=rounding + (two_sided + z_power) * error, noise=noise, noise_from=source, unit=claim.unit,
         unknown=unknown, erratum=claim.erratum,
     )  # fmt: skip
 
 
-def _noise_and_source(run: MeasuredScore) -> tuple[float, str]:
-    """Return the standard deviation between runs; if not measured, the sampling error of the items as an upper bound."""
-    if run.noise is not None:
-        return run.noise, run.noise_from
-    if run.low is None or run.high is None:
+def _noise_and_source(score: MeasuredScore) -> tuple[float, str]:
+    """Return the standard deviation between runs; if it was not measured, the sampling error of the items as a bound."""
+    if score.noise is not None:
+        return score.noise, score.noise_from
+    if score.low is None or score.high is None:
         return inf, "not measured"
-    upper_bound = (run.high - run.low) / 2 / z_quantile(0.975)
-    return upper_bound, "not measured: taken as the sampling error, its upper bound"
+    upper_bound = (score.high - score.low) / 2 / z_quantile(0.975)
+    return upper_bound, "not measured; bounded by the sampling error"
 
 
 def rounding_error(claim: Claim) -> float:
-    """Return half a unit of the last printed digit: 83.5 % was between 83.45 and 83.55."""
+    """Return half a unit of the last printed digit: 83.5 % stands for 83.45 to 83.55."""
     factor = 100 if claim.unit == "fraction" else 1
     digits = claim.digits
     if digits is None:
@@ -219,32 +219,32 @@ def relevant_conditions(claim: Claim) -> tuple[str, ...]:
     return CONDITIONS if judged else CONDITIONS[:-1]
 
 
-def _incomparability_reasons(run: MeasuredScore, claim: Claim) -> list[str]:
-    """Return the differences in protocol, unit and data."""
+def _incomparability_reasons(score: MeasuredScore, claim: Claim) -> list[str]:
+    """Return the differences in protocol, prompts, unit and data."""
     reasons = []
     if not claim.protocol:
         reasons.append("the claim's protocol is not known")
-    elif run.protocol == str(ProtocolName(claim.protocol, reworded=True)):
-        reasons.append(f"prompts are reworded here ({run.protocol}), upstream's own there")
-    elif claim.protocol != run.protocol:
-        reasons.append(f"protocol {run.protocol} here, {claim.protocol} there")
-    elif any(map(_reworded, run.cards)):
+    elif score.protocol == str(ProtocolName(claim.protocol, reworded=True)):
+        reasons.append(f"prompts are reworded here ({score.protocol}), upstream's own there")
+    elif claim.protocol != score.protocol:
+        reasons.append(f"protocol {score.protocol} here, {claim.protocol} there")
+    elif any(map(_has_reworded_prompts, score.cards)):
         reasons.append(
-            f"prompts are reworded here ({run.protocol} has the authors' rule and settings), theirs there"
+            f"prompts are reworded here ({score.protocol} keeps the authors' rule and settings), the authors' own there"
         )
-    if claim.unit != run.unit:
-        reasons.append(f"{run.metric} in {run.unit} here, {claim.unit} there")
-    if any(card.data == "sample" for card in run.cards):
+    if claim.unit != score.unit:
+        reasons.append(f"{score.metric} in {score.unit} here, {claim.unit} there")
+    if any(card.data == "sample" for card in score.cards):
         reasons.append("sample items here, the benchmark there")
-    if any(card.config.limit is not None for card in run.cards):
+    if any(card.config.limit is not None for card in score.cards):
         reasons.append("a subset here, the whole benchmark there")
-    if incomplete := [card for card in run.cards if card.coverage < 1]:
+    if incomplete := [card for card in score.cards if card.coverage < 1]:
         reasons.append(f"coverage {100 * min(card.coverage for card in incomplete):.1f} % here")
     return reasons
 
 
-def _reworded(card: Card) -> bool:
-    """Return whether a run under `official` used reworded prompts."""
+def _has_reworded_prompts(card: Card) -> bool:
+    """Return whether a run under the `official` protocol used reworded prompts."""
     config = card.config
     if card.origin != "run" or config.protocol != "official" or config.model.startswith("baseline:"):
         return False
@@ -254,15 +254,16 @@ def _reworded(card: Card) -> bool:
         return False
 
 
-def _different_conditions(run: MeasuredScore, claim: Claim, conditions: Sequence[str]) -> list[str]:
-    """Return the stated conditions that differ; those of an imported run are unknown."""
+def _different_conditions(score: MeasuredScore, claim: Claim, conditions: Sequence[str]) -> list[str]:
+    """Return the stated conditions that differ; an unknown condition of an imported run counts as different."""
     reasons = []
     for name in (name for name in conditions if name in claim.knobs):
         stated = claim.knobs[name]
-        different = next((card for card in run.cards if _condition_of(card, name) != stated), None)
-        if different is not None:
-            here = _format_condition(different, name)
-            reasons.append(f"{name} {here} here, {format_setting(stated)} there")
+        differing_card = next((card for card in score.cards if _condition_of(card, name) != stated), None)
+        if differing_card is not None:
+            reasons.append(
+                f"{name} {_format_condition(differing_card, name)} here, {format_setting(stated)} there"
+            )
     return reasons
 
 

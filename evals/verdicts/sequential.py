@@ -1,9 +1,9 @@
 """A sequential gate: samples in seeded random order, stopped as soon as the verdict is certain.
 
 Each suite is tested by two bets (`betting.py`): that its loss is less than its margin, and that it is more. Records
-arrive in any order but are processed in the order of the calls, because the fastest replies are not a random sample.
-A missing outcome enters each bet at its worst value. Alpha is shared as in the fixed gate: every pass at alpha,
-regressions at alpha over the number of critical and supporting suites.
+arrive in any order but are processed in the order of the queue, because the fastest replies are not a random sample.
+A missing outcome enters each bet at its worst value. Alpha is shared as in the fixed gate: every pass is tested at alpha,
+regressions at alpha divided by the number of critical and supporting suites.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class SuiteTest:
         self.baseline_ids = {name: name for name in self.golds}
         if baseline.hashed is not None:
             self.baseline_ids = {name: baselines.id_hash(baseline.suite, name) for name in self.golds}
-        self.clusters = self._order(seed)
+        self.clusters = self._shuffled_clusters(seed)
         self.weights = self._weights()
         cluster_weights = [sum(self.weights[name] for name in cluster) for cluster in self.clusters]
         self.bets = Bets(
@@ -103,8 +103,8 @@ class SuiteTest:
             )
         return width
 
-    def _order(self, seed: int) -> list[list[str]]:
-        """Return the clusters in a seeded random order, without samples that the baseline lacks."""
+    def _shuffled_clusters(self, seed: int) -> list[list[str]]:
+        """Return the clusters in seeded random order, without samples that the baseline lacks."""
         clusters: dict[str, list[str]] = {}
         for name, gold in self.golds.items():
             if self.baseline_ids[name] in self.baseline_values:
@@ -115,7 +115,7 @@ class SuiteTest:
         def sort_key(cluster: str) -> bytes:
             return sha256(f"{self.job.suite.id}\x1f{seed}\x1f{cluster}".encode()).digest()
 
-        return [clusters[name] for name in sorted(clusters, key=sort_key)]
+        return [clusters[cluster] for cluster in sorted(clusters, key=sort_key)]
 
     def _weights(self) -> dict[str, float]:
         """Return the weight of each sample in the metric's mean: equal, or equal per group."""
@@ -126,21 +126,21 @@ class SuiteTest:
         return {name: len(names) / len(group_sizes) / group_sizes[self.golds[name].group] for name in names}
 
     def add(self, record: Brief) -> None:
-        """Add a record; bets are placed up to the first incomplete cluster of the order."""
+        """Add a record, and bet on the clusters in order up to the first incomplete one."""
         if record.sample not in self.weights:
             return
         outcome = point(record, self.golds[record.sample], self.scorer)
         self.outcomes.setdefault(record.sample, {})[record.repeat] = outcome
-        while self.next_cluster < len(self.clusters) and self._complete(self.clusters[self.next_cluster]):
-            self._bet(self.clusters[self.next_cluster])
+        while self.next_cluster < len(self.clusters) and self._is_complete(self.clusters[self.next_cluster]):
+            self._bet_on(self.clusters[self.next_cluster])
             self.next_cluster += 1
 
-    def _complete(self, names: Sequence[str]) -> bool:
+    def _is_complete(self, names: Sequence[str]) -> bool:
         return all(len(self.outcomes.get(name, ())) >= self.job.repeats for name in names)
 
-    def _bet(self, names: Sequence[str]) -> None:
+    def _bet_on(self, names: Sequence[str]) -> None:
         worst = best = cluster_weight = 0.0
-        higher = self.metric.better == "higher"
+        higher_is_better = self.metric.better == "higher"
         for name in names:
             weight, by_repeat = self.weights[name], self.outcomes.pop(name)
             scored = [outcome for outcome in by_repeat.values() if outcome is not None]
@@ -149,10 +149,10 @@ class SuiteTest:
             self.scored += len(scored)
             if value is None:
                 continue  # the metric excludes this sample
-            before = self.baseline_values[self.baseline_ids[name]]
-            low, high = value.low - before.high, value.high - before.low
-            worst += weight * (low if higher else -high)
-            best += weight * (high if higher else -low)
+            baseline_value = self.baseline_values[self.baseline_ids[name]]
+            low, high = value.low - baseline_value.high, value.high - baseline_value.low
+            worst += weight * (low if higher_is_better else -high)
+            best += weight * (high if higher_is_better else -low)
             cluster_weight += weight
             self.gain_total += weight * ((low + high) / 2)
         self.weight_total += cluster_weight
@@ -165,12 +165,12 @@ class SuiteTest:
 
     @property
     def exhausted(self) -> bool:
-        """Return whether every sample was run."""
+        """Return whether every sample has been processed."""
         return self.next_cluster >= len(self.clusters)
 
 
 class SequentialGate:
-    """A sequential gate: all suites of a command against a baseline, until the policy's verdict is certain."""
+    """All suites of a command, tested against a baseline until the policy's verdict is certain."""
 
     def __init__(
         self,
@@ -181,14 +181,14 @@ class SequentialGate:
         seed: int,
         live: bool = True,
     ) -> None:
-        """Raises UsageError if jobs, baseline and policy do not match; `live`: process the records on disk first."""
+        """`live`: first process the records on disk. Raises UsageError if jobs, baseline and policy do not match."""
         if policy.pool:
             raise UsageError(
-                "--until-decided: pools are judged by the fixed gate only; take them out of the policy"
+                "--until-decided: only the fixed gate can judge pools; remove them from the policy"
             )
         self.policy, self.jobs = policy, jobs
         self.alpha = policy.alpha * (1 - policy.final)
-        self.family = max(1, sum(entry.tier != "advisory" for entry in policy.suite))
+        self.family_size = max(1, sum(entry.tier != "advisory" for entry in policy.suite))
         job_index = {normalise_suite_name(job.suite.id): index for index, job in enumerate(jobs)}
         self.tests: dict[int, SuiteTest] = {}
         for entry in policy.suite:
@@ -217,7 +217,7 @@ class SequentialGate:
                     test.add(record)
 
     def queue(self) -> list[tuple[int, int, int]]:
-        """Return all calls, in random order within each suite and interleaved between suites."""
+        """Return all calls as (job, position, repeat), in random order within each suite and interleaved between suites."""
         calls = []
         for job, test in self.tests.items():
             positions = {name: position for position, name in enumerate(test.job.samples.ids)}
@@ -228,7 +228,7 @@ class SequentialGate:
                     for repeat in range(test.job.repeats)
                     if (name, repeat) not in test.job.done
                 ]
-        calls.sort(key=lambda item: item[:2])
+        calls.sort(key=lambda call: call[:2])
         return [(job, position, repeat) for _, job, position, repeat in calls]
 
     def record(self, job: int, record: Record) -> None:
@@ -249,8 +249,8 @@ class SequentialGate:
 
     def verdict_of(self, test: SuiteTest) -> Verdict:
         """Return the verdict on a suite so far."""
-        family = self.family if test.entry.tier != "advisory" else 1
-        if test.bets.breaches(self.alpha / family):
+        family_size = self.family_size if test.entry.tier != "advisory" else 1
+        if test.bets.breaches(self.alpha / family_size):
             return "regression"
         covered = test.coverage >= self.policy.coverage
         return "pass" if covered and test.bets.passes(self.alpha) else "cannot tell"
@@ -272,7 +272,7 @@ class SequentialGate:
 
     @property
     def exhausted(self) -> bool:
-        """Return whether every sample of every suite was run."""
+        """Return whether every sample of every suite has been processed."""
         return all(test.exhausted for test in self.tests.values())
 
     def details(self, job: int) -> str:
@@ -286,8 +286,8 @@ class SequentialGate:
         return (low, high) if test.metric.better == "higher" else (-high, -low)
 
     def report(self, *, candidate: str, baseline: str, fixed: GateReport | None = None) -> GateReport:
-        """Return the report; `fixed`: the final test at the reserved alpha, if the items ran out."""
-        suites = [self._suite(test) for test in self.tests.values()]
+        """Return the report; `fixed`: the report of the final test at the reserved alpha, if the items ran out."""
+        suites = [self._suite_verdict(test) for test in self.tests.values()]
         if fixed is not None:
             final_verdicts = {suite.suite: suite for suite in fixed.suites}
             suites = [
@@ -309,7 +309,7 @@ class SequentialGate:
             for test in self.tests.values()
         ]
 
-    def _suite(self, test: SuiteTest) -> SuiteVerdict:
+    def _suite_verdict(self, test: SuiteTest) -> SuiteVerdict:
         verdict = self.verdict_of(test)
         low, high = self._limits(test)
         unit, margin = test.metric.unit, format_size(test.entry.margin, test.metric.unit)
@@ -319,7 +319,7 @@ class SequentialGate:
             "cannot tell": f"undecided after {test.processed} samples"
             + ("" if test.coverage >= self.policy.coverage else f"; coverage is {100 * test.coverage:.2f} %"),
         }
-        family = self.family if test.entry.tier != "advisory" else 1
+        family_size = self.family_size if test.entry.tier != "advisory" else 1
         return SuiteVerdict(
             suite=test.entry.name, protocol=test.job.suite.protocol, tier=test.entry.tier,
             metric=test.metric.name, verdict=verdict, reasons=(reasons[verdict],), value_baseline=None,
@@ -328,7 +328,7 @@ class SequentialGate:
             coverage=test.coverage, coverage_baseline=1.0, estimand=test.estimand,
             method="betting without replacement" if test.estimand == "this-run" else "betting",
             p_pass=min(1.0, exp(-test.bets.max_log_pass)),
-            p_regression=min(1.0, family * exp(-test.bets.max_log_breach)),
+            p_regression=min(1.0, family_size * exp(-test.bets.max_log_breach)),
         )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Simulate paired differences of a suite and apply the gate's tests to them, for planning.
 
-A design holds a suite's structure (groups, clusters, repeats) and the noise between runs of one model. It draws paired
-differences at a true loss and returns the p-values of the gate's two claims, many draws at a time.
+A design combines a suite's structure (groups, clusters, repeats) with the noise between runs of one model. It simulates
+many comparisons at a given true loss and returns the p-values of the gate's two claims in each.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 ASSUMED_CHANGED_SHARE = 0.15
-"""Share of samples whose score changes between two runs of one model."""
+"""Share of samples whose score is assumed to change between two runs of one model."""
 
 
 class Claims(NamedTuple):
-    """P-values of both claims in every simulated comparison."""
+    """P-values of both claims in each simulated comparison."""
 
     p_pass: Array
     p_regression: Array
@@ -50,7 +50,7 @@ class GainDistribution(NamedTuple):
 
 
 class Design:
-    """One suite of a policy. Differences are gains in the metric's unit; `loss` is positive for a loss."""
+    """One suite of a policy. Differences are gains in the metric's unit, so the expected difference is minus the `loss`."""
 
     def __init__(self, pairs: Pairs, noise: Noise) -> None:
         """`pairs`: the baseline paired with itself, or with a second run of the same model."""
@@ -78,7 +78,7 @@ class Design:
         self.lowest_value = pairs.metric.bounds[0] if pairs.metric.bounds else 0.0
         at_bounds = (row.a.value - self.lowest_value in (0.0, self.width) for row in self.rows)
         self.is_binary = self.width is not None and all(at_bounds)
-        self.unclustered = len(self.cluster_starts) == len(self.rows)
+        self.is_unclustered = len(self.cluster_starts) == len(self.rows)
 
     @property
     def error(self) -> float:
@@ -91,11 +91,11 @@ class Design:
         import numpy as np
 
         distribution = self._distribution(loss)
-        if distribution is not None and self.unclustered:
+        if distribution is not None and self.is_unclustered:
             return self._simulate_counts(distribution, margin, count=count, rng=rng)
         if (
             distribution is None
-            and self.unclustered
+            and self.is_unclustered
             and len(self.rows) >= MAX_CLUSTERS
             and self.stratum_sizes.min() > 1
         ):
@@ -118,14 +118,10 @@ class Design:
             return self._repeats_distribution(loss)
         if not (self.is_binary and repeats == 1):
             return None
-        changed_share, relative_loss = (
-            min(1.0, self.noise.discordance / self.width**2),
-            min(1.0, loss / self.width),
-        )
-        p_gain, p_loss = (
-            max(0.0, (changed_share - relative_loss) / 2),
-            max(relative_loss, (changed_share + relative_loss) / 2),
-        )
+        changed_share = min(1.0, self.noise.discordance / self.width**2)
+        relative_loss = min(1.0, loss / self.width)
+        p_gain = max(0.0, (changed_share - relative_loss) / 2)
+        p_loss = max(relative_loss, (changed_share + relative_loss) / 2)
         return GainDistribution(
             self.width * np.array([-1.0, 0.0, 1.0]), np.array([p_loss, max(0.0, 1 - p_gain - p_loss), p_gain])
         )
@@ -134,8 +130,7 @@ class Design:
         """Return the distribution for repeats drawn from a sample's success rate before and after the loss."""
         repeats, width = self.pairs.a.repeats, self.width or 1.0
         shares = [(row.a.value - self.lowest_value) / width for row in self.rows]
-        higher_is_better = self.pairs.metric.better == "higher"
-        if not higher_is_better:  # a larger error is a smaller share of successes
+        if self.pairs.metric.better == "lower":  # a larger error is a smaller share of successes
             shares = [1 - share for share in shares]
         distribution = repeats_distribution(*fit_beta(shares, repeats), repeats=repeats, loss=loss / width)
         return GainDistribution(width * distribution.values, distribution.probabilities)
@@ -143,7 +138,7 @@ class Design:
     def _simulate_counts(
         self, distribution: GainDistribution, margin: float, *, count: int, rng: np.random.Generator
     ) -> Claims:
-        """Test simulated samples without clusters, for which the counts of each difference are sufficient."""
+        """Simulate and test unclustered samples, for which the counts of each possible difference are sufficient."""
         import numpy as np
 
         counts = rng.multinomial(
@@ -158,10 +153,8 @@ class Design:
             if margin >= width:
                 return Claims(np.zeros(count), np.ones(count))
             shares = np.repeat(1 / (self.stratum_sizes * len(self.stratum_sizes)), len(distribution.values))
-            sums, flat_counts = (
-                np.tile(distribution.values, len(self.stratum_sizes)) * shares,
-                counts.reshape(count, -1),
-            )
+            sums = np.tile(distribution.values, len(self.stratum_sizes)) * shares
+            flat_counts = counts.reshape(count, -1)
             return Claims(
                 gaffke(sums, shares, -margin, width, counts=flat_counts),
                 gaffke(-sums, shares, margin, width, counts=flat_counts),
@@ -173,32 +166,36 @@ class Design:
     def _draw_cluster_sums(
         self, loss: float, distribution: GainDistribution | None, *, count: int, rng: np.random.Generator
     ) -> Array:
-        """Draw cluster sums of differences, a row per comparison."""
+        """Draw the sum of differences in each cluster, a row per comparison."""
         import numpy as np
 
         chunks, step = [], max(1, 4_000_000 // max(1, len(self.rows)))
         for start in range(0, count, step):
-            differences = self._draw(loss, distribution, (min(step, count - start), len(self.rows)), rng)
+            differences = self._draw_differences(
+                loss, distribution, (min(step, count - start), len(self.rows)), rng
+            )
             chunks.append(
-                differences if self.unclustered else np.add.reduceat(differences, self.cluster_starts, axis=1)
+                differences
+                if self.is_unclustered
+                else np.add.reduceat(differences, self.cluster_starts, axis=1)
             )
         return np.concatenate(chunks)
 
-    def _draw(
+    def _draw_differences(
         self,
         loss: float,
         distribution: GainDistribution | None,
         size: tuple[int, int],
         rng: np.random.Generator,
     ) -> Array:
-        """Draw the differences of every sample, a row per comparison."""
+        """Draw the difference of each sample, a row per comparison."""
         import numpy as np
 
         if distribution is not None:
-            outcome = np.searchsorted(
+            indices = np.searchsorted(
                 np.cumsum(distribution.probabilities)[:-1], rng.random(size), side="right"
             )
-            differences: Array = distribution.values[outcome]
+            differences: Array = distribution.values[indices]
             return differences
         normal_draws: Array = rng.normal(-loss, sqrt(self.noise.discordance), size)
         return normal_draws if self.width is None else np.clip(normal_draws, -self.width, self.width)
@@ -250,23 +247,21 @@ class Design:
             t = (value + margin) / np.sqrt(total)
         p_pass, p_regression = stdtr(df, -t), stdtr(df, t)
         all_equal = total == 0
-        if all_equal.any():  # no sample differs: equivalent to as many concordant pairs as clusters
+        if all_equal.any():  # no sample differs: each cluster counts as a concordant pair
             effective = len(clusters) ** 2 / float((1 / clusters).sum())
             z = DiscordantCounts(0, 0, effective).score(-min(margin / (self.width or 1.0), 0.99))
-            p_pass, p_regression = (
-                np.where(all_equal, ndtr(-z), p_pass),
-                np.where(all_equal, ndtr(z), p_regression),
-            )
+            p_pass = np.where(all_equal, ndtr(-z), p_pass)
+            p_regression = np.where(all_equal, ndtr(z), p_regression)
         return Claims(p_pass, p_regression)
 
 
 CLEAR_P_VALUES = (1e-4, 0.35)
-"""Range outside which t test p-values of many clusters need no exact test."""
+"""Range outside which a t test's p-value for many clusters needs no exact test."""
 MANY_CLUSTERS = 300
 
 
 def _gaffke_unless_clear(sums: Array, shares: Array, margin: float, width: float) -> Array:
-    """Return the p-values of Gaffke's test for each row; of a t test where that is clear at every level."""
+    """Return a p-value for each row: Gaffke's, or that of a t test if it is clear at every usual level."""
     import numpy as np
     from scipy.special import ndtr
 
@@ -288,9 +283,9 @@ def _gaffke_unless_clear(sums: Array, shares: Array, margin: float, width: float
 
 
 def fit_beta(shares: Sequence[float], repeats: int) -> tuple[float, float]:
-    """Return the beta distribution of the samples' success rates, by an analysis of variance of their shares.
+    """Return the parameters of the beta distribution of success rates, by an analysis of variance of the samples' shares.
 
-    Using the shares themselves as rates would count the noise of the repeats twice; smoothing them by half a success
+    Taking the shares themselves as rates would count the noise of the repeats twice; smoothing them by half a success
     would add noise to samples that always fail or always succeed.
     """
     import numpy as np
@@ -304,7 +299,7 @@ def fit_beta(shares: Sequence[float], repeats: int) -> tuple[float, float]:
 
 
 def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float) -> GainDistribution:
-    """Return the exact law of (after - before) / repeats for a sample whose success rate p is Beta(alpha, beta).
+    """Return the exact distribution of (after - before) / repeats for a sample whose success rate p is Beta(alpha, beta).
 
     Before and after are binomial with rates p and p (1 - loss / mean). Their joint probabilities are polynomials in p of
     degree 2 `repeats`, which Gauss-Jacobi quadrature with `repeats` + 1 nodes integrates exactly.
@@ -325,7 +320,7 @@ def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float
 
 
 def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Claims:
-    """Return the p-values of Tango's score test for many tables at once; `margin` as a share."""
+    """Return the p-values of Tango's score test for many tables at once; `margin` is a share."""
     import numpy as np
     from scipy.special import ndtr
 
@@ -342,7 +337,7 @@ def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Clai
 def estimate_noise(
     pairing: Pairs, *, stated: float | None, from_second_run: bool, reported: float | None
 ) -> Noise:
-    """Return the noise between runs: from a second run, a repeatability report, the policy, own repeats, or assumed."""
+    """Return the noise between runs, from a second run, a repeatability report, the policy or own repeats; else assumed."""
     import numpy as np
 
     rows = pairing.rows_of(None)
@@ -368,6 +363,6 @@ def estimate_noise(
 
 
 def _relative_error(values: Array) -> float:
-    """Return the standard error of a mean / the mean."""
+    """Return the standard error of the mean divided by the mean."""
     mean = float(values.mean())
     return float(values.std()) / mean / len(values) ** 0.5 if mean > 0 else 1.0

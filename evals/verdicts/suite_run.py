@@ -12,7 +12,7 @@ from evals.verdicts.pairs import Pairs, Side
 
 
 def normalise_suite_name(suite: str) -> str:
-    """Return a suite's name with hyphens and in lower case, for comparison with other names."""
+    """Return a suite's name in lower case and with hyphens, for comparison with other names."""
     return suite.replace("_", "-").lower()
 
 
@@ -52,7 +52,7 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
         return next(iter(self.sides.values()))
 
     def side_of(self, metric: Metric) -> Side:
-        """Return the side that a metric reads."""
+        """Return the side that a metric uses."""
         return self.sides[metric.scorer] if metric.scorer else self.side
 
     @property
@@ -79,8 +79,8 @@ def incomparability_reasons(a: SuiteRun, b: SuiteRun) -> list[str]:
     return reasons
 
 
-def _shorten_hash(text: str) -> str:
-    return text[:12] if len(text) == 64 else text
+def _shorten_hash(digest: str) -> str:
+    return digest[:12] if len(digest) == 64 else digest
 
 
 def pair(a: SuiteRun, b: SuiteRun, metric: Metric) -> Pairs:

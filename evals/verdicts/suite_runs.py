@@ -73,10 +73,10 @@ def load_named_runs(
     latest: bool | None = None,
     other_side: Collection[str] = (),
 ) -> list[SuiteRun]:
-    """Load the runs of a name, or a baseline file, optionally only those of some suites (a bare name: all variants).
+    """Load the runs with a name, or a baseline file, optionally only for some suites (a bare suite name: all variants).
 
-    Raises UsageError if the name matches several runs of one suite and protocol, unless `latest` selects the newest one
-    that is not in `other_side`, the runs on the other side of a comparison. `latest` is None if the command has no such option.
+    Raises UsageError if the name matches several runs of one suite and protocol, unless `latest` selects the newest that
+    is not in `other_side` (the runs on the other side of a comparison). `latest` is None if the command lacks the option.
     """
     path = Path(name)
     if path.is_file():
@@ -85,15 +85,15 @@ def load_named_runs(
         raise StoreError(f"there is no baseline file {path}")
     runs = store.find(results, name)
     suite_names = set(map(normalise_suite_name, suites))
-    named = [run for run in runs if not suite_names or _matches_suite(run.card.config.suite, suite_names)]
-    unique = _unique_runs(named or runs, name, latest=latest, other_side=other_side)
+    selected = [run for run in runs if not suite_names or _matches_suite(run.card.config.suite, suite_names)]
+    unique = _unique_runs(selected or runs, name, latest=latest, other_side=other_side)
     return _select_suites([of_run(run) for run in unique], suites, name)
 
 
 def load_runs(
     runs: Sequence[Run], *, suites: Sequence[str] = (), latest: bool | None = None
 ) -> list[SuiteRun]:
-    """Load runs, one of each suite and protocol; `suites` and `latest` as in `load_named_runs`."""
+    """Load runs, one for each suite and protocol; `suites` and `latest` as in `load_named_runs`."""
     name = ", ".join(run.path.name for run in runs)
     return _select_suites([of_run(run) for run in _unique_runs(runs, name, latest=latest)], suites, name)
 
@@ -118,7 +118,7 @@ def _matches_suite(suite: str, suite_names: Collection[str]) -> bool:
 def _unique_runs(
     runs: Sequence[Run], name: str, *, latest: bool | None, other_side: Collection[str] = ()
 ) -> list[Run]:
-    """Return one run per suite and protocol; raises UsageError if there are several, unless `latest`; see `load_named_runs`."""
+    """Return one run per suite and protocol; `latest` and `other_side` as in `load_named_runs`."""
     by_suite: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
     for run in runs:
         card = run.card
@@ -135,14 +135,14 @@ def _unique_runs(
                 for start, model, run in sorted(candidates, key=lambda entry: entry[0])[-MAX_LISTED:]
             )
             raise UsageError(
-                f"{name} holds {len(candidates)} runs of {suite} ({protocol}): {listed}; name one"
+                f"{name} has {len(candidates)} runs of {suite} ({protocol}): {listed}; name one"
                 + (", or add --latest" if latest is not None else "")
             )
     return [max(candidates, key=lambda entry: entry[0])[2] for candidates in by_suite.values()]
 
 
 def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
-    """Hash the ids of all sides if any of them is a baseline file, which has hashed ids only."""
+    """Hash the ids of all sides if any of them is a baseline file, which contains only hashed ids."""
     if any(run.hashed is not None for side in sides for run in side):
         return [[baseline.hash_ids(run) for run in side] for side in sides]
     return [list(side) for side in sides]

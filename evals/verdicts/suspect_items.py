@@ -1,4 +1,4 @@
-"""Find items on which several models agree on an answer other than the gold one, for human review."""
+"""Find items on which several models agree on an answer other than the gold answer, for human review."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class SuspectItem(Struct, frozen=True, kw_only=True):
     group: str
     gold: str
     answer: str
-    """The models' common answer; letters are in the data set's order."""
+    """The models' common answer; option letters follow the order of the data set."""
     models: tuple[str, ...]
-    """Models with this answer."""
+    """Names of the models with this answer."""
     answered: int
-    """Models with an answer."""
+    """Number of models with an answer."""
     known: str = ""
-    """Kind of an existing erratum for the item."""
+    """Kind of the item's erratum, if it already has one."""
 
 
 class SuspectItems(Struct, frozen=True, kw_only=True):
-    """Suspect items of a suite, and the runs that they are from."""
+    """The suspect items of a suite, and the models that were compared."""
 
     suite: str
     variant: str
@@ -42,23 +42,23 @@ class SuspectItems(Struct, frozen=True, kw_only=True):
 
 
 def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) -> SuspectItems:
-    """Return the items that at least `min_models` models (default: 3/4, at least two) give the same wrong answer to.
+    """Return the items to which at least `min_models` models give the same wrong answer (default: 3/4, at least two).
 
-    Raises UsageError for runs of several suites or data. Of several runs of a model, the last one counts.
+    Raises UsageError for runs of different suites or on different data. Of several runs of a model, the last one counts.
     """
     cards = [run.card for run in runs]
     data_sets = {(card.config.suite, card.config.data_sha256) for card in cards}
     if len(data_sets) > 1:
         raise UsageError(
-            "needs runs of one suite on the same data, got "
+            "the runs must be of one suite on the same data, got "
             + ", ".join(f"{suite} (data {digest[:8]})" for suite, digest in sorted(data_sets))
         )
     latest = {card.model: run for card, run in zip(cards, runs, strict=True)}
     if len(latest) < 2:
-        raise UsageError("needs runs of at least two models")
+        raise UsageError("runs of at least two models are required")
     required = min_models or max(2, -(-3 * len(latest) // 4))
     if required > len(latest):
-        raise UsageError(f"--least {required}: there are {len(latest)} models")
+        raise UsageError(f"--least {required}: there are only {len(latest)} models")
     answers = {model: _majority_answers(run) for model, run in latest.items()}
     name, _, variant = cards[0].config.suite.partition(":")
     items = _consensus_against_gold(runs[0], answers, required, _known_errata(name, variant))
@@ -88,7 +88,7 @@ def _consensus_against_gold(
         common_answer = max(models, key=lambda answer: len(models[answer]), default="")
         if common_answer and len(models[common_answer]) >= min_models:
             item = SuspectItem(
-                id=name, group=gold.group, gold=_text(gold.target), answer=common_answer[:MAX_ANSWER_CHARS],
+                id=name, group=gold.group, gold=_format_target(gold.target), answer=common_answer[:MAX_ANSWER_CHARS],
                 models=tuple(models[common_answer]), known=known_errata.get(name, ""),
                 answered=sum(bool(answer) for _, answer in outcomes.values()),
             )  # fmt: skip
@@ -111,5 +111,5 @@ def _majority_answers(run: Run) -> dict[str, tuple[str, str]]:
     return answers
 
 
-def _text(target: str | float | tuple[str, ...]) -> str:
+def _format_target(target: str | float | tuple[str, ...]) -> str:
     return ", ".join(target) if isinstance(target, tuple) else str(target)[:MAX_ANSWER_CHARS]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def within_item_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
-    """Return for each sample the variance of its mean over repeats (unbiased); None if it cannot be estimated.
+    """Return the unbiased variance of each sample's mean over repeats; None if it cannot be estimated.
 
     There is no estimate without repeats, for joint metrics (pass@k) and for run-level statistics. Samples with a single
     repeat are excluded.

@@ -14,7 +14,7 @@ from evals.data.smolinstruct import TASKS, rows, samples
 from evals.sandbox import Pool
 from evals.suites.smolinstruct import BENCHMARK
 from evals.types import Prompt, Reply, Sample
-from evals.verdicts.second_opinion.opinion import Question, score_replies
+from evals.verdicts.second_opinion.opinion import RecordedReply, score_replies
 from evals.verdicts.second_opinion.rules import find_rule
 
 pytest.importorskip("rdkit", reason="NOT TESTED: the extra `chemistry` is not installed")
@@ -142,7 +142,7 @@ def theirs(name, found):
     """Give their verdicts, of the data set's output sentences."""
     rule = find_rule("opencompass", f"smolinstruct:{name}", None)
     return score_replies(
-        rule, [Question(text, {"gold": output}) for output, _, text in found], PYTHON
+        rule, [RecordedReply(text, {"gold": output}) for output, _, text in found], PYTHON
     ).verdicts
 
 

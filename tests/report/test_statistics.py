@@ -231,12 +231,7 @@ def test_bootstrap_of_one_cluster_has_no_interval():
     assert stats.bootstrap(1, lambda i: 3.0, seed=0)[:3] == (3.0, None, None)
 
 
-# Bounds, refusals
-
-
-def test_bounds_count_missing_for_and_against():
-    assert stats.bounds(6, 8, 2, 0, 1) == (0.6, 0.8)
-    assert stats.bounds(0, 0, 3, 0, 1) == (0, 1)
+# Refusals
 
 
 @table(
@@ -254,8 +249,6 @@ def test_bounds_count_missing_for_and_against():
         lambda: strata.stratified_mean([1.0], ["a"], weights={"a": 0.0}),
         lambda: stats.bootstrap(0, lambda i: 0.0, seed=0),
         lambda: stats.bootstrap(3, lambda i: NAN, seed=0),
-        lambda: stats.bounds(0, 0, 0, 0, 1),
-        lambda: stats.bounds(NAN, 1, 0, 0, 1),
         lambda: repeats.pass_at_k(0, 0, 1),
         lambda: repeats.pass_at_k(4, 2, 5),
         lambda: repeats.maj_at_k([], []),

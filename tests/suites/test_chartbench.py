@@ -163,7 +163,7 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
     sides = [Side([*points, *number], golds([*points, *number]), 1) for points in (a, b)]
     pairs = Pairs(*sides, metric("acc+"))
     assert len(pairs.rows) == 30
-    assert pairs.complete
+    assert pairs.is_complete
     assert pairs.values() == (pytest.approx(20 / 30), pytest.approx(25 / 30))
     assert pairs.tally() == (5, 0, 25)
     evidence = pairs.evidence()
@@ -173,7 +173,7 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
     assert merge_joint_samples(merged, metric("acc+")) is merged
     assert Pairs(merged, merged, metric("acc+")).values() == (pytest.approx(20 / 30),) * 2
     torn = Pairs(Side(a[1:], golds(a), 1), sides[1], metric("acc+"))
-    assert not torn.complete
+    assert not torn.is_complete
     assert len(torn.rows_of(None)) == 29
     assert torn.bounds() != (None, None)
 

@@ -22,7 +22,7 @@ from evals.commands import audit as command
 from evals.errors import UsageError
 from evals.verdicts.second_opinion import opinion, rules, worker
 from evals.verdicts.second_opinion.audit import audit as hold
-from evals.verdicts.second_opinion.opinion import INHERITED_VARIABLES, Question, score_replies
+from evals.verdicts.second_opinion.opinion import INHERITED_VARIABLES, RecordedReply, score_replies
 from tests.support.command import evals, process
 
 RULES = """
@@ -111,7 +111,7 @@ def test_what_is_no_verdict_is_refused(tmp_path: Path) -> None:
     forger.write_text('#!/bin/sh\necho \'{"version": "x"}\'\necho \'{"score": "1"}\'\n')
     forger.chmod(0o755)
     with pytest.raises(UsageError, match="malformed verdict"):
-        score_replies(rules.find_rule("lm-eval", "mmlu-pro", None), [Question("A", {})], forger)
+        score_replies(rules.find_rule("lm-eval", "mmlu-pro", None), [RecordedReply("A", {})], forger)
 
 
 # --- the command ---------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def test_a_comparison_says_what_is_wrong_with_the_number(tmp_path: Path) -> None
 def test_an_erratum_of_a_number_that_is_not_there_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(HEAD + f"errata = {{ {json.dumps('C' * 200)} = 'x' }}\n")
-    with pytest.raises(DataError, match=r"GQA: errata of 'C{80}', which has no number there$"):
+    with pytest.raises(DataError, match=r"GQA: erratum for 'C{80}', which has no number here$"):
         reported.read(path)
 
 

@@ -162,7 +162,7 @@ def test_nothing_paired_is_said_and_not_zero():
 def test_samples_of_one_run_only_are_left_out_and_said():
     found = compare([[suite_run("a", binary(3, 6))], [suite_run("b", binary(3, 4))]])
     assert found.pairs[0].n == 4
-    assert any("2 samples are expected by one of the runs only" in note for note in found.notes)
+    assert any("left out 2 samples that only one of the runs expects" in note for note in found.notes)
 
 
 # Refusals

@@ -14,9 +14,9 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from evals.verdicts.difference import (
+    BootstrapDifference,
     DiscordantCounts,
     MeanDifference,
-    Resampled,
     benjamini_hochberg,
     fcr_level,
     holm,
@@ -136,7 +136,7 @@ def test_bootstrap_of_a_mean_agrees_with_t():
     values = np.random.default_rng(8).normal(0.2, 1, 60)
     found = statistic_evidence(60, lambda i: float(values[i].mean()), seed=1, resamples=20_000)
     want = mean_evidence(values, range(60))
-    assert isinstance(found, Resampled)
+    assert isinstance(found, BootstrapDifference)
     assert found.interval(0.95) == pytest.approx(want.interval(0.95), abs=0.02)
     assert found.p_above(0.0) == pytest.approx(want.p_above(0.0), abs=0.01)
     assert found.p_below(0.3) == pytest.approx(want.p_below(0.3), abs=0.02)
@@ -201,8 +201,8 @@ def test_holm_levels_reject_what_holm_rejects(p):
 
 def test_a_bootstrap_that_never_crosses_says_how_far_it_is():
     draws = tuple(np.sort(np.random.default_rng(1).normal(1.0, 0.1, 2000)).tolist())
-    assert Resampled(1.0, draws, 500).p_equal() < 1e-9
-    assert Resampled(1.0, draws, 500).p_above(0.9) == pytest.approx(0.159, abs=0.03)
+    assert BootstrapDifference(1.0, draws, 500).p_equal() < 1e-9
+    assert BootstrapDifference(1.0, draws, 500).p_above(0.9) == pytest.approx(0.159, abs=0.03)
 
 
 def test_two_runs_without_a_difference_are_not_certain_of_a_bounded_statistic():

@@ -20,7 +20,7 @@ from evals import harness_environments as environments
 from evals.data import Data
 from evals.types import Prompt, Reply, Sample
 from evals.verdicts.second_opinion import rules
-from evals.verdicts.second_opinion.opinion import Question, score_replies
+from evals.verdicts.second_opinion.opinion import RecordedReply, score_replies
 from tests.support.command import evals
 from tests.support.paths import TESTS
 from tests.test_suite import one
@@ -88,7 +88,7 @@ def theirs(python: Path) -> dict[str, float | None]:
     for suite in dict.fromkeys(case.suite for case in cases):
         rule = rules.find_rule("scieval", suite, None)
         of_suite = [case for case in cases if case.suite == suite]
-        questions = [Question(case.reply, rule.doc(case.sample, Prompt())) for case in of_suite]
+        questions = [RecordedReply(case.reply, rule.doc(case.sample, Prompt())) for case in of_suite]
         opinion = score_replies(rule, questions, python)
         scores |= {case.name: verdict.score for case, verdict in zip(of_suite, opinion.verdicts, strict=True)}
     return scores

@@ -141,7 +141,7 @@ def test_several_suites_share_alpha_for_alarms(tmp_path):
     jobs = [job(tmp_path / n, 100, name=n) for n in ("one", "two")]
     rules = Policy(suite=tuple(Entry(name=n, margin=0.1) for n in ("one", "two")))
     both = SequentialGate(jobs, [before(found) for found in jobs], rules, seed=0)
-    assert both.family == 2
+    assert both.family_size == 2
     for number, found in enumerate(jobs):
         for name in [found.samples.ids[p] for n, p, _ in both.queue() if n == number]:
             both.tests[number].add(brief(name, 1.0))
@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
         (
             Policy(suite=(Entry(name="toy", margin=0.1, pool="p"),), pool=(Pool(name="p", margin=0.1),)),
             old,
-            "pools are judged by the fixed gate",
+            "only the fixed gate can judge pools",
         ),
         (good, structs.replace(old, data_sha256="1" * 64), "cannot be compared"),
         (good, structs.replace(old, protocol="official"), "the baseline has no run of toy under strict"),

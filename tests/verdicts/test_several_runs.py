@@ -38,7 +38,7 @@ def place(here: Path) -> Path:
 def test_several_runs_are_refused_with_their_list(place: Path, words: tuple[str, ...]) -> None:
     refused = evals(*words)
     assert refused.status == 2
-    assert refused.err.startswith("evals: results holds 3 runs of mmlu-pro (strict): first (")
+    assert refused.err.startswith("evals: results has 3 runs of mmlu-pro (strict): first (")
     assert refused.err.endswith("; name one, or add --latest\n")
 
 

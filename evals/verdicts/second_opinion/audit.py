@@ -1,4 +1,4 @@
-"""Compare our scoring rule with another harness's on the same replies, to explain the difference of two scores by item.
+"""Compare our scoring rule with another harness's on the same replies, to explain a difference in scores item by item.
 
 The other scores are those stated in the source of an imported run (`theirs.jsonl` in the run's folder), or those of the
 other harness's own code on the recorded replies (`opinion.py`). Neither rule sees reasoning that is stored apart from
@@ -19,16 +19,16 @@ from evals.interop.foreign import THEIRS, Stated
 from evals.records.files import Brief, read_run_lines
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Reply, Score
-from evals.verdicts.second_opinion.opinion import PeerVerdict, Question, interpreter, score_replies
+from evals.verdicts.second_opinion.opinion import PeerVerdict, RecordedReply, interpreter, score_replies
 from evals.verdicts.second_opinion.rules import PEERS, Rule, find_rule, rules
 
 EQUALITY_TOLERANCE = 1e-6
-"""Scores that differ by less count as equal."""
+"""Scores that differ by at most this much count as equal."""
 RESAMPLES = 4000
 MAX_ANSWER_CHARS = 200
 """Maximum length of a listed answer."""
 NO_ANSWER = "nothing found"
-"""Reported by a peer's adapter (`of_*.py`) if its rule finds no answer."""
+"""What a peer's adapter (`of_*.py`) reports if its rule finds no answer."""
 LETTER = re.compile(r"\(?([A-Za-z])\)?")
 
 
@@ -48,7 +48,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 class Audit(Struct, frozen=True, kw_only=True):
-    """Two rules on the same replies."""
+    """The comparison of two rules on the same replies."""
 
     run: str
     suite: str
@@ -56,32 +56,32 @@ class Audit(Struct, frozen=True, kw_only=True):
     source: str
     """The other rule: the origin of an imported run, or a peer's version and rule."""
     n: int
-    """Replies that both rules scored."""
+    """Number of replies that both rules scored."""
     agreed: int
     kappa: tuple[float, float, float] | None
     """Cohen's kappa with its 95 % bootstrap interval; None if scores are not binary, or a rule has only one verdict."""
     only_ours: int
-    """Replies with full marks by our rule only."""
+    """Number of replies with full marks by our rule only."""
     only_theirs: int
     ours: float
-    """Mean over these replies."""
+    """Mean of our scores over the `n` replies."""
     theirs: float
     alone: int
     """Number of replies that only one rule scored."""
     failed: int
     """Number of replies on which the other rule failed; they are listed in `items`."""
     unread: int
-    """Number of replies in which a peer's rule found no answer; unknown for stated scores."""
+    """Number of replies in which a peer's rule found no answer; 0 for stated scores, where it is unknown."""
     rules: tuple[str, ...]
     """All rules of the peer for this suite; empty for stated scores."""
     items: tuple[Item, ...]
 
 
 def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule: str | None = None) -> Audit:
-    """Compare our scores with those of a peer's rule, or of an imported run's source; raises UsageError if there are none.
+    """Compare our scores with those of a peer's rule or of an imported run's source; raises UsageError if there are none.
 
-    `peer`: lm-eval, opencompass or scieval, run on the recorded replies (`python`: an interpreter that has it installed; `rule`:
-    the name of one of its rules for this suite, by default the first). None: the scores stated by the source.
+    `peer`: lm-eval, opencompass or scieval, run on the recorded replies with `python`, an interpreter that has it installed;
+    None: the scores stated by the source. `rule`: the peer's rule for this suite, by default its first one.
     """
     card = run.card
     if peer is None:
@@ -89,29 +89,29 @@ def audit(run: Run, peer: str | None = None, *, python: Path | None = None, rule
     else:
         peer_rule = find_rule(peer, card.config.suite, rule)
         peer_scores, source = _scores_of_peer(run, peer_rule, interpreter(peer, python))
-        score_part, rule_names = peer_rule.part, [rule_.name for rule_ in rules(peer, card.config.suite)]
+        score_part, rule_names = peer_rule.part, [known.name for known in rules(peer, card.config.suite)]
     comparison = _compare_scores(run, peer_scores, score_part, gated=card.gated)
     if not comparison.pairs:
         failure = next((f"; {item.their_why}" for item in comparison.items if item.their_why), "")
         raise UsageError(f"run {card.run}: there is no reply that both rules scored{failure}")
     return Audit(
         run=card.run, suite=card.config.suite, protocol=card.config.protocol, source=source,
-        n=len(comparison.pairs), agreed=sum(abs(ours - peer_scores) <= EQUALITY_TOLERANCE for ours, peer_scores in comparison.pairs),
+        n=len(comparison.pairs), agreed=sum(abs(ours - theirs) <= EQUALITY_TOLERANCE for ours, theirs in comparison.pairs),
         kappa=_kappa(comparison.pairs),
-        only_ours=sum(ours == 1.0 and peer_scores < 1.0 for ours, peer_scores in comparison.pairs),
-        only_theirs=sum(peer_scores == 1.0 and ours < 1.0 for ours, peer_scores in comparison.pairs),
+        only_ours=sum(ours == 1.0 and theirs < 1.0 for ours, theirs in comparison.pairs),
+        only_theirs=sum(theirs == 1.0 and ours < 1.0 for ours, theirs in comparison.pairs),
         ours=sum(ours for ours, _ in comparison.pairs) / len(comparison.pairs),
-        theirs=sum(peer_scores for _, peer_scores in comparison.pairs) / len(comparison.pairs), alone=comparison.alone,
+        theirs=sum(theirs for _, theirs in comparison.pairs) / len(comparison.pairs), alone=comparison.alone,
         failed=comparison.failed, unread=comparison.unread, rules=tuple(rule_names), items=tuple(comparison.items),
     )  # fmt: skip
 
 
 PeerScores = dict[tuple[str, int], PeerVerdict]
-"""(sample, repeat) -> the other rule's score of the reply."""
+"""(sample, repeat) -> the other rule's verdict on the reply."""
 
 
 class _ComparedScores:
-    """Pairs of scores, the differing items, and counts."""
+    """Pairs of scores, the items that differ, and counts of replies."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[float, float]] = []
@@ -126,7 +126,7 @@ def _compare_scores(run: Run, peer_scores: PeerScores, score_part: str, *, gated
         score = next(iter(brief.scores.values()), None)
         peer_verdict = peer_scores.pop((brief.sample, brief.repeat), None)
         own_value = _own_score(score, score_part)
-        if peer_verdict is None and own_value is None:  # a failed call
+        if peer_verdict is None and own_value is None:  # the call failed
             continue
         if peer_verdict is None or (own_value is None and peer_verdict.score is not None):
             comparison.alone += 1
@@ -144,7 +144,7 @@ def _compare_scores(run: Run, peer_scores: PeerScores, score_part: str, *, gated
 
 
 def _own_score(score: Score | Failure | None, score_part: str) -> float | None:
-    """Return our comparable score: the value, or one of its parts; None without a score."""
+    """Return the comparable part of our score, by default its value; None without a score."""
     if not isinstance(score, Score):
         return None
     return score.parts.get(score_part) if score_part else score.value
@@ -161,25 +161,25 @@ def _scores_of_source(run: Run) -> PeerScores:
     }
     if not stated:
         raise UsageError(
-            f"run {run.path.name} was not imported together with scores of its source; "
-            f"{' or '.join(f'--with {peer}' for peer in PEERS)} scores its replies by that harness's code"
+            f"run {run.path.name} has no scores stated by a source; to score its replies with another harness, "
+            f"add {' or '.join(f'--with {peer}' for peer in PEERS)}"
         )
     return stated
 
 
 def _scores_of_peer(run: Run, rule: Rule, python: Path) -> tuple[PeerScores, str]:
-    """Score every reply of a run by a peer's rule; returns the scores, and the rule's version and name."""
+    """Score every reply of a run with a peer's rule; returns the verdicts, and the rule's version and name."""
     samples = {sample.id: sample for sample in run.samples()}
     replies: list[tuple[str, int, Prompt]] = []
 
-    def questions() -> Iterator[Question]:
+    def recorded_replies() -> Iterator[RecordedReply]:
         for record in run.records():
             sample, outcome = samples.get(record.sample), record.outcome
             if sample is not None and isinstance(outcome, Reply):
                 replies.append((record.sample, record.repeat, Prompt(order=record.prompt.order)))
-                yield Question(outcome.text, rule.doc(sample, record.prompt))
+                yield RecordedReply(outcome.text, rule.doc(sample, record.prompt))
 
-    opinion = score_replies(rule, questions(), python)
+    opinion = score_replies(rule, recorded_replies(), python)
     return {
         (name, repeat): PeerVerdict(verdict.score, _in_data_order(verdict.answer, prompt), verdict.why)
         for (name, repeat, prompt), verdict in zip(replies, opinion.verdicts, strict=True)
@@ -187,7 +187,7 @@ def _scores_of_peer(run: Run, rule: Rule, python: Path) -> tuple[PeerScores, str
 
 
 def _in_data_order(answer: str, prompt: Prompt) -> str:
-    """Map a letter of the prompt's order to the data set's order, as in our answers."""
+    """Translate an option letter from the order of the prompt to that of the data set, which our answers use."""
     if prompt.order is None or not (letter := LETTER.fullmatch(answer.strip())):
         return answer
     return prompt.source_letter(letter[1].upper()) or answer
@@ -211,7 +211,7 @@ def _differing_item(
 
 
 def _kappa(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float] | None:
-    """Return Cohen's kappa of binary scores; the bootstrap resamples the four cells of the table."""
+    """Return Cohen's kappa of binary scores with its interval; the bootstrap resamples the four cells of the table."""
     import numpy as np
 
     if any(value not in (0.0, 1.0) for pair in pairs for value in pair):

@@ -1,7 +1,7 @@
 """lm-evaluation-harness, for `worker.py`: a task's YAML, its filters and its `process_results` on a recorded reply.
 
-A rule names the task's file below lm_eval's `tasks` (`path`), the `filter` and the `metric`. In place of its data set,
-the task gets one document in the columns that it reads, made from a sample; nothing is downloaded.
+A rule names the task's file below lm_eval's `tasks` (`path`), the `filter` and the `metric`. Instead of its data set,
+the task gets one document, made from a sample, with the columns that it reads; nothing is downloaded.
 Sources: `lm_eval/api/task.py`, `lm_eval/evaluator.py` at v0.4.13.
 """
 
@@ -31,7 +31,7 @@ class Docs(list[Any]):
 
 
 class Splits(dict[str, Docs]):
-    """A data set in which every split holds the same document."""
+    """A data set in which every split contains the same document."""
 
     def __init__(self, doc: dict[str, Any]) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Rule:
         return task
 
     def score(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Score one reply; the random seed is fixed for tasks that draw at random."""
+        """Score one reply; the random seed is fixed, because some tasks draw at random."""
         from lm_eval.api.instance import Instance
 
         random.seed(0)

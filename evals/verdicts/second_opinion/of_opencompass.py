@@ -1,7 +1,7 @@
 """OpenCompass, for `worker.py`: a data set's `eval_cfg` (postprocessor and evaluator) on recorded replies.
 
 A rule names a module below `opencompass.configs.datasets` (`config`), the list in it (`list`), and the data set by its
-`abbr`. Of a cascade, only the rule is run, not the judge model. Source: `tasks/openicl_eval.py` at 0.5.4.
+`abbr`. A cascade is run without its judge model. Source: `tasks/openicl_eval.py` at 0.5.4.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-SCORES = ("correct", "score", "error")
-"""Fields of an evaluator's details with the score of one reply."""
+SCORE_FIELDS = ("correct", "score", "error")
+"""Fields of an evaluator's details that may contain the score of a reply."""
 
 
 class Rule:
@@ -37,10 +37,10 @@ class Rule:
         self.version = f"opencompass {version('opencompass')}"
 
     def score_batch(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Score many replies; raises ValueError if the evaluator's details do not distinguish them."""
-        answers = [self._answer(item["reply"]) for item in items]
+        """Score many replies; raises ValueError if the evaluator does not return details for each of them."""
+        answers = [self._extract_answer(item["reply"]) for item in items]
         golds = [item["doc"]["gold"] for item in items]
-        if getattr(self._evaluator, "metric", "") == "accuracy":  # `score` returns only their share
+        if getattr(self._evaluator, "metric", "") == "accuracy":  # `score` returns only the share of matches
             pairs = self._evaluator._preprocess(answers, golds)
             matches = [a == b for a, b in zip(pairs["predictions"], pairs["references"], strict=True)]
             return [_verdict(value, answer) for value, answer in zip(matches, answers, strict=True)]
@@ -55,13 +55,13 @@ class Rule:
         """Score one reply."""
         return self.score_batch([item])[0]
 
-    def _answer(self, reply: str) -> str:
+    def _extract_answer(self, reply: str) -> str:
         answer: str = self._postprocess(reply, **self._options) if self._postprocess else reply
         return answer
 
 
 def _verdict_from_details(detail: dict[str, Any]) -> dict[str, Any]:
-    value = next(detail[name] for name in SCORES if name in detail)
+    value = next(detail[name] for name in SCORE_FIELDS if name in detail)
     if isinstance(value, str):  # an evaluator's own error message
         return {"score": None, "answer": detail.get("pred"), "why": value}
     return _verdict(value, detail.get("pred"))

@@ -1,8 +1,8 @@
 """SciEvalKit, for `worker.py`: rules of InternScience/SciEvalKit @ 0817251a on a recorded reply.
 
-Importing its package needs torch and some fifty other packages, none of which these rules use. Therefore only the
+Importing its package requires torch and some fifty other packages, none of which these rules use. Therefore only the
 functions of a rule are loaded from the package's files, and `pip install --no-deps` is enough. A rule that would call a
-judge uses its fallback without one (`exact_matching`).
+judge model uses its own fallback (`exact_matching`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-HEAD = "from __future__ import annotations\nimport copy as cp, os, re, string\nfrom typing import Any, Dict, List, Optional, Set\n"
-"""The imports of the original files that the functions use."""
+IMPORTS = "from __future__ import annotations\nimport copy as cp, os, re, string\nfrom typing import Any, Dict, List, Optional, Set\n"
+"""The imports that the functions need."""
 MULTIPLE_CHOICE = "scieval.dataset.utils.multiple_choice"
 
 
 def load_functions(file: str, *names: str) -> dict[str, Any]:
-    """Load functions of a file of the package, and methods (`Class.method`) as functions; raises ImportError."""
+    """Load functions, and methods (`Class.method`) as functions, from one of the package's files; raises ImportError."""
     package = find_spec("scieval")
     if package is None or package.origin is None:
         raise ImportError("the package scieval is not installed")
@@ -32,10 +32,9 @@ def load_functions(file: str, *names: str) -> dict[str, Any]:
     body = [node for name in names for node in _definitions(tree.body, name.split("."))]
     if len(body) != len(names):
         raise ImportError(f"{path} does not define {', '.join(names)}")
-    module_path = (
-        Path(tempfile.mkdtemp()) / path.name
-    )  # in the worker's temporary folder, which is removed with it
-    module_path.write_text(HEAD + ast.unparse(ast.Module(body, [])), encoding="utf-8")
+    # a folder in the worker's temporary folder, which is removed when the worker ends
+    module_path = Path(tempfile.mkdtemp()) / path.name
+    module_path.write_text(IMPORTS + ast.unparse(ast.Module(body, [])), encoding="utf-8")
     spec = spec_from_file_location(f"scieval.dataset.{path.stem}", module_path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{module_path} cannot be loaded")
@@ -60,7 +59,7 @@ class Table(dict[str, Any]):
 
 
 def trqa() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    """Return `TRQA._judge` without a judge."""
+    """Return a scoring function that calls `TRQA._judge` without a judge model."""
     functions = load_functions("dataset/trqa.py", "_extract_choice_letters", "TRQA._judge")
 
     def score(reply: str, doc: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def trqa() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
 
 
 def proteinlmbench() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    """Return `ProteinLMBench.evaluate` on a table of one row; nothing is read or written."""
+    """Return a scoring function that calls `ProteinLMBench.evaluate` on a table of one row, without any files."""
     functions = load_functions("dataset/text_mcq.py", "ProteinLMBench.evaluate")
     for name in ("scieval", "scieval.dataset", "scieval.dataset.utils", MULTIPLE_CHOICE):
         sys.modules[name] = ModuleType(name)
@@ -91,7 +90,7 @@ def proteinlmbench() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
 
 
 def options() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    """Return `can_infer`, which scores questions with one right option; a reply without an option is wrong."""
+    """Return a scoring function that calls `can_infer`, for questions with one right option; no option found is wrong."""
     functions = load_functions("utils/matching_util.py", "can_infer_option", "can_infer_text", "can_infer")
 
     def score(reply: str, doc: dict[str, Any]) -> dict[str, Any]:

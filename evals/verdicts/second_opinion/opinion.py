@@ -28,7 +28,7 @@ from evals.errors import UsageError
 from evals.verdicts.second_opinion.rules import PEERS, Rule
 
 START_DEADLINE_S = 300.0
-"""Seconds for the harness to start, importing from a cold disk."""
+"""Seconds that the harness may take to start, with imports from a cold disk."""
 REPLY_DEADLINE_S = {"lm-eval": 10.0, "opencompass": 30.0, "scieval": 10.0}
 """Seconds for one reply; OpenCompass limits its symbolic comparison to 10 s itself."""
 MEMORY_MIB = 4096
@@ -41,18 +41,18 @@ OFFLINE_VARIABLES = {
     "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1",
 }  # fmt: skip
 MAX_LINE_BYTES = 1 << 20
-"""Maximum length of a line from the worker, in bytes; regular ones have less than a tenth."""
+"""Maximum length of a line from the worker; normal lines are less than a tenth as long."""
 
 
-class Question(Struct, frozen=True):
-    """One reply and its sample in the rule's columns."""
+class RecordedReply(Struct, frozen=True):
+    """A reply, and its sample as the columns that the rule reads."""
 
     reply: str
     doc: dict[str, Any]
 
 
 class PeerVerdict(Struct, frozen=True):
-    """The rule's score of a reply."""
+    """The verdict of a peer's rule on a reply."""
 
     score: float | None
     """In our unit; None: no score, for the reason in `why`."""
@@ -61,10 +61,10 @@ class PeerVerdict(Struct, frozen=True):
 
 
 class Opinion(Struct, frozen=True):
-    """A peer's scores of some replies."""
+    """A peer's verdicts on recorded replies."""
 
     source: str
-    """Version and rule."""
+    """Version of the peer, and name of the rule."""
     verdicts: list[PeerVerdict]
 
 
@@ -77,28 +77,28 @@ _DECODE = msgspec.json.Decoder(PeerVerdict).decode
 
 
 def interpreter(peer: str, python: Path | None) -> Path:
-    """Return the interpreter that has a peer installed; raises UsageError that says how to install it."""
+    """Return an interpreter that has a peer installed; raises UsageError that explains how to install it."""
     if python is not None:
         if not os.access(python, os.X_OK) or python.is_dir():
             raise UsageError(f"--python {python}: not an executable program")
-        return python.absolute()  # not resolved: in a virtual environment it is a link
+        return python.absolute()  # not resolved: in a virtual environment it is a symbolic link
     if known := environments.interpreter(peer):
         return known
     if find_spec(PEERS[peer]):
         return Path(sys.executable)
     raise UsageError(
-        f"no {peer} on this machine; make it an environment of its own: {environments.install_commands(peer)}"
+        f"{peer} is not installed; create an environment for it: {environments.install_commands(peer)}"
     )
 
 
-def score_replies(rule: Rule, questions: Iterable[Question], python: Path) -> Opinion:
+def score_replies(rule: Rule, replies: Iterable[RecordedReply], python: Path) -> Opinion:
     """Score replies with a peer's rule; raises UsageError if it cannot run."""
     with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as errors:
-        count = _write_questions(lines, rule, questions)
+        count = _write_replies(lines, rule, replies)
         with tempfile.TemporaryDirectory() as folder, _worker(rule, python, folder, lines, errors) as process:
-            answers = _worker_lines(process, python, REPLY_DEADLINE_S[rule.peer])
-            greeting = _read_greeting(rule, next(answers, b""), python, errors)
-            verdicts = [_read_verdict(line, rule.scale, python) for line in answers]
+            output = _worker_lines(process, python, REPLY_DEADLINE_S[rule.peer])
+            greeting = _read_greeting(rule, next(output, b""), python, errors)
+            verdicts = [_read_verdict(line, rule.scale, python) for line in output]
         if len(verdicts) != count:
             raise UsageError(
                 f"{python}: {rule.peer} ended after {len(verdicts)} of {count} replies{_last_error_line(errors)}"
@@ -106,17 +106,17 @@ def score_replies(rule: Rule, questions: Iterable[Question], python: Path) -> Op
     return Opinion(f"{greeting.version}: {rule.name}", verdicts)
 
 
-def _write_questions(lines: IO[bytes], rule: Rule, questions: Iterable[Question]) -> int:
-    """Write the worker's input; returns the number of replies."""
+def _write_replies(lines: IO[bytes], rule: Rule, replies: Iterable[RecordedReply]) -> int:
+    """Write the worker's input and return the number of replies."""
     count, encode = 0, msgspec.json.Encoder().encode
-    for item in questions:
+    for reply in replies:
         if not count:
-            spec = {**rule.spec, "doc": item.doc}
+            spec = {**rule.spec, "doc": reply.doc}
             lines.write(
                 encode({"rule": spec, "seconds": REPLY_DEADLINE_S[rule.peer], "memory_mib": MEMORY_MIB})
                 + b"\n"
             )
-        lines.write(encode(item) + b"\n")
+        lines.write(encode(reply) + b"\n")
         count += 1
     lines.seek(0)
     return count
@@ -126,7 +126,7 @@ def _write_questions(lines: IO[bytes], rule: Rule, questions: Iterable[Question]
 def _worker(
     rule: Rule, python: Path, folder: str, lines: IO[bytes], errors: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the worker; it is stopped at the end, with all processes that it started."""
+    """Run the worker; at the end, stop it and all processes that it started."""
     process = None
     try:
         with _interrupts_deferred():
@@ -154,8 +154,8 @@ def _start(
 
 @contextmanager
 def _interrupts_deferred() -> Iterator[None]:
-    """Deliver Ctrl-C after the block: one during `Popen` would leave a process that nobody stops."""
-    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread only
+    """Deliver Ctrl-C only after the block: during `Popen` it would leave behind a process that nothing stops."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
         return
     received: list[int] = []
@@ -181,7 +181,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _worker_lines(process: subprocess.Popen[bytes], python: Path, seconds: float) -> Iterator[bytes]:
-    """Yield the worker's lines; raises UsageError if none comes within the deadline."""
+    """Yield the lines that the worker prints; raises UsageError if none arrives before the deadline."""
     stream = process.stdout
     if stream is None:
         raise UsageError(f"{python}: started without a pipe")
@@ -205,29 +205,28 @@ def _read_greeting(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> 
     except msgspec.DecodeError:
         raise UsageError(f"{python}: it ended before the first verdict{_last_error_line(errors)}") from None
     if greeting.fault:
-        missing = greeting.fault.startswith("ModuleNotFoundError")
-        hint = (
-            f"; create an environment with its dependencies: {environments.install_commands(rule.peer)}"
-            if missing
-            else ""
-        )
-        raise UsageError(f"{python}: {rule.peer} cannot judge by {rule.name}: {greeting.fault}{hint}")
+        hint = ""
+        if greeting.fault.startswith("ModuleNotFoundError"):
+            hint = (
+                f"; create an environment with its dependencies: {environments.install_commands(rule.peer)}"
+            )
+        raise UsageError(f"{python}: {rule.peer} cannot apply rule {rule.name}: {greeting.fault}{hint}")
     return greeting
 
 
 def _last_error_line(errors: IO[bytes]) -> str:
-    """Return the last line of standard error."""
+    """Return the last line of standard error after a colon; empty if there is none."""
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - 4096))
     lines = errors.read().decode(errors="replace").strip().splitlines()
     return f": {lines[-1][:300]}" if lines else ""
 
 
 def _read_verdict(line: bytes, scale: float, python: Path) -> PeerVerdict:
-    """Decode a verdict of the worker; raises UsageError if it is malformed, which a hostile reply may have caused."""
+    """Decode a verdict from the worker; raises UsageError if it is malformed, which a hostile reply may have caused."""
     try:
         verdict = _DECODE(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise UsageError(f"{python}: its output has a malformed verdict: {line[:80]!r}") from None
+        raise UsageError(f"{python}: malformed verdict in its output: {line[:80]!r}") from None
     if verdict.score is None:
         return verdict
     return PeerVerdict(verdict.score * scale, verdict.answer, verdict.why)

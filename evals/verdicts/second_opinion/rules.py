@@ -1,7 +1,6 @@
-"""The scoring rules of other harnesses for our suites: their location in the peer's code and the columns that they read.
+"""The scoring rules of other harnesses (peers) for our suites: where they are, and the columns that they read.
 
-Letters are in the order of the prompt. Sources: lm_eval 0.4.13, opencompass 0.5.4
-and SciEvalKit @ 0817251a.
+Option letters follow the order of the prompt. Sources: lm_eval 0.4.13, opencompass 0.5.4 and SciEvalKit @ 0817251a.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from msgspec import Struct
 from evals.errors import UnknownName, UsageError
 from evals.types import Prompt, Sample
 
-Doc = Callable[[Sample, Prompt], dict[str, Any]]
+DocBuilder = Callable[[Sample, Prompt], dict[str, Any]]
 
 PEERS = {"lm-eval": "lm_eval", "opencompass": "opencompass", "scieval": "scieval"}
 """Peer -> its Python package."""
@@ -30,7 +29,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     """Our name, with the variant."""
     spec: dict[str, Any]
     """Location of the rule in the peer's code: see `of_*.py` beside this module."""
-    doc: Doc
+    doc: DocBuilder
     """(sample, prompt) -> the columns that the rule reads."""
     scale: float = 1.0
     """Factor from the peer's score to our unit."""
@@ -56,14 +55,16 @@ def find_rule(peer: str, suite: str, name: str | None) -> Rule:
 
 
 def _rules_of_peer(peer: str) -> Iterator[Rule]:
-    return {"lm-eval": _lm_eval, "opencompass": _opencompass, "scieval": _scieval}[peer]()
+    return {"lm-eval": _lm_eval_rules, "opencompass": _opencompass_rules, "scieval": _scieval_rules}[peer]()
 
 
 # --- lm-eval: a task's file, a filter, a metric
 
 
-def _lm_eval() -> Iterator[Rule]:
-    def rule(suite: str, path: str, doc: Doc, metric: str, filter_name: str = "none", name: str = "") -> Rule:
+def _lm_eval_rules() -> Iterator[Rule]:
+    def rule(
+        suite: str, path: str, doc: DocBuilder, metric: str, filter_name: str = "none", name: str = ""
+    ) -> Rule:
         task = name or path.rpartition("/")[2].removesuffix(".yaml")
         criterion = filter_name if filter_name != "none" else metric
         spec = {"path": path, "filter": filter_name, "metric": metric}
@@ -71,7 +72,7 @@ def _lm_eval() -> Iterator[Rule]:
 
     # its 14 subjects share one template
     yield rule(
-        "mmlu-pro", "mmlu_pro/mmlu_pro_math.yaml", _mmlu_pro, "exact_match", "custom-extract", "mmlu_pro"
+        "mmlu-pro", "mmlu_pro/mmlu_pro_math.yaml", _mmlu_pro_doc, "exact_match", "custom-extract", "mmlu_pro"
     )
     for variant in ("diamond", "main", "extended"):
         for prompt_style, file_suffix in (
@@ -81,13 +82,13 @@ def _lm_eval() -> Iterator[Rule]:
         ):
             path = f"gpqa/{prompt_style}/gpqa_{variant}_{file_suffix}.yaml"
             for filter_name in ("flexible-extract", "strict-match"):
-                yield rule(f"gpqa:{variant}", path, _gpqa, "exact_match", filter_name)
-    yield rule("aime:2024", "aime/aime24.yaml", _aime, "exact_match")
-    yield rule("aime:2025", "aime/aime25.yaml", _aime, "exact_match")
-    yield rule("mmmu", "mmmu/mmmu_math.yaml", _mmmu, "acc", name="mmmu_val")
+                yield rule(f"gpqa:{variant}", path, _gpqa_doc, "exact_match", filter_name)
+    yield rule("aime:2024", "aime/aime24.yaml", _aime_doc, "exact_match")
+    yield rule("aime:2025", "aime/aime25.yaml", _aime_doc, "exact_match")
+    yield rule("mmmu", "mmmu/mmmu_math.yaml", _mmmu_doc, "acc", name="mmmu_val")
     for variant in ("human", "augmented"):
         for metric in ("relaxed_accuracy", "exact_match", "anywhere_accuracy"):
-            yield rule(f"chartqa:{variant}", "chartqa/chartqa.yaml", _chartqa, metric)
+            yield rule(f"chartqa:{variant}", "chartqa/chartqa.yaml", _chartqa_doc, metric)
 
 
 def _shown_options(sample: Sample, prompt: Prompt) -> list[str]:
@@ -100,25 +101,25 @@ def _shown_letter(sample: Sample, prompt: Prompt) -> str:
     return prompt.shown_letter(str(sample.target))
 
 
-def _mmlu_pro(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _mmlu_pro_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     gold = _shown_letter(sample, prompt)
     options = _shown_options(sample, prompt)
     return {"question": "", "options": options, "answer": gold, "category": sample.group}
 
 
-def _gpqa(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _gpqa_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     options = _shown_options(sample, prompt)
     choice_columns = {f"choice{number}": option for number, option in enumerate(options, 1)}
     answer = f"({_shown_letter(sample, prompt)})"
     return {"Question": "", "choices": options, "answer": answer, **choice_columns}
 
 
-def _aime(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _aime_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     gold = str(sample.target)
     return {"Problem": "", "problem": "", "Answer": gold, "answer": gold}
 
 
-def _mmmu(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _mmmu_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     open_ended = not sample.choices
     gold = list(sample.target) if isinstance(sample.target, tuple) else sample.target
     return {
@@ -129,7 +130,7 @@ def _mmmu(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _chartqa(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _chartqa_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {"query": "", "label": [str(sample.target)]}
 
 
@@ -146,67 +147,67 @@ SMOLINSTRUCT = (
     ("fts_0shot_instruct", "fts_0shot_instruct_datasets", {"MG": "SMILES", "FS": "SMILES", "RS": "SMILES"}),
     ("meteor_0shot_instruct", "meteor_0shot_instruct_datasets", {"MC": ""}),
 )  # fmt: skip
-"""Configuration, list, and its tasks with the tag around their gold answers (none for captions)."""
+"""Configurations, the list in each, and its tasks with the tag around their gold answers (none for captions)."""
 PERCENT_TASKS = ("MG", "FS", "RS")
 """Tasks that are scored from 0 to 100."""
 
 
-def _opencompass() -> Iterator[Rule]:
-    def rule(suite: str, config: str, list_name: str, abbr: str, doc: Doc, **options: Any) -> Rule:
+def _opencompass_rules() -> Iterator[Rule]:
+    def rule(suite: str, config: str, list_name: str, abbr: str, doc: DocBuilder, **options: Any) -> Rule:
         spec = {"config": config, "list": list_name, "abbr": abbr}
         name = config.rpartition(".")[2]
         return Rule(peer="opencompass", name=name, suite=suite, spec=spec, doc=doc, **options)
 
     for name, doc in (
-        ("mmlu_pro_0shot_cot_gen_08c1de", _gold_letter),
-        ("mmlu_pro_gen_cdbebf", _gold_letter),
-        ("mmlu_pro_few_shot_gen_bfaf90", _gold_option),
+        ("mmlu_pro_0shot_cot_gen_08c1de", _gold_letter_doc),
+        ("mmlu_pro_gen_cdbebf", _gold_letter_doc),
+        ("mmlu_pro_few_shot_gen_bfaf90", _gold_option_doc),
     ):
         yield rule("mmlu-pro", f"mmlu_pro.{name}", "mmlu_pro_datasets", "mmlu_pro_math", doc)
     for variant in ("diamond", "main", "extended"):
         for name in ("gpqa_openai_simple_evals_gen_5aeece", "gpqa_0shot_nocot_gen_772ea0", "gpqa_gen_4baadb"):
-            yield rule(f"gpqa:{variant}", f"gpqa.{name}", "gpqa_datasets", "GPQA_diamond", _gold_letter)
+            yield rule(f"gpqa:{variant}", f"gpqa.{name}", "gpqa_datasets", "GPQA_diamond", _gold_letter_doc)
     for name in ("aime2024_gen_17d799", "aime2024_gen_6e39a4"):
-        yield rule("aime:2024", f"aime2024.{name}", "aime2024_datasets", "aime2024", _gold)
+        yield rule("aime:2024", f"aime2024.{name}", "aime2024_datasets", "aime2024", _gold_doc)
     name = "aime2025_cascade_eval_gen_5e9f4f"
-    yield rule("aime:2025", f"aime2025.{name}", "aime2025_datasets", "aime2025", _gold)
+    yield rule("aime:2025", f"aime2025.{name}", "aime2025_datasets", "aime2025", _gold_doc)
     config = "ChemBench.ChemBench_gen_a9f753"
-    yield rule("chembench:4k", config, "chembench_datasets", "ChemBench_Name_Conversion", _gold_letter)
+    yield rule("chembench:4k", config, "chembench_datasets", "ChemBench_Name_Conversion", _gold_letter_doc)
     for task in ("steels", "expt_gap", "expt_is_metal", "glass"):
         config = "matbench.matbench_gen_f71840"
-        yield rule(f"matbench:{task}", config, "matbench_datasets", f"matbench_{task}", _material)
-    yield from _smolinstruct(rule)
+        yield rule(f"matbench:{task}", config, "matbench_datasets", f"matbench_{task}", _material_doc)
+    yield from _smolinstruct_rules(rule)
 
 
-def _smolinstruct(rule: Callable[..., Rule]) -> Iterator[Rule]:
+def _smolinstruct_rules(rule: Callable[..., Rule]) -> Iterator[Rule]:
     for config, list_name, tasks in SMOLINSTRUCT:
         for task, tag in tasks.items():
             yield rule(
                 f"smolinstruct:{task}", f"SmolInstruct.smolinstruct_{config}", list_name, f"{task}-0shot-instruct",
-                _tagged_gold(tag) if tag else _caption, scale=0.01 if task in PERCENT_TASKS else 1.0,
+                _tagged_gold_doc(tag) if tag else _caption_doc, scale=0.01 if task in PERCENT_TASKS else 1.0,
                 part="" if tag else "meteor",
             )  # fmt: skip
 
 
-def _gold(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _gold_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {"gold": str(sample.target)}
 
 
-def _gold_letter(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _gold_letter_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {"gold": _shown_letter(sample, prompt)}
 
 
-def _gold_option(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _gold_option_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     gold = _shown_letter(sample, prompt)
     return {"gold": f"{gold}. {_shown_options(sample, prompt)[ord(gold) - ord('A')]}"}
 
 
-def _material(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _material_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {"gold": sample.target == "yes" if isinstance(sample.target, str) else sample.target}
 
 
-def _tagged_gold(tag: str) -> Doc:
-    """Return a function that wraps the gold answer in tags, as in the data set's output."""
+def _tagged_gold_doc(tag: str) -> DocBuilder:
+    """Return a builder that wraps the gold answer in tags, as in the data set's output."""
 
     def doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
         gold = str(sample.target)
@@ -215,7 +216,7 @@ def _tagged_gold(tag: str) -> Doc:
     return doc
 
 
-def _caption(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _caption_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {"gold": str(sample.meta.get("output", sample.target))}
 
 
@@ -225,26 +226,26 @@ SINGLE_OPTION_SUITES = ("microvqa", "mmstar", "msearth")
 """Suites of questions with one right option that SciEvalKit also has."""
 
 
-def _scieval() -> Iterator[Rule]:
-    def rule(name: str, suite: str, doc: Doc) -> Rule:
+def _scieval_rules() -> Iterator[Rule]:
+    def rule(name: str, suite: str, doc: DocBuilder) -> Rule:
         return Rule(peer="scieval", name=name, suite=suite, spec={"rule": name}, doc=doc)
 
-    yield rule("trqa", "trqa", _right_letters)
-    yield rule("proteinlmbench", "proteinlmbench", _option_number)
+    yield rule("trqa", "trqa", _right_letters_doc)
+    yield rule("proteinlmbench", "proteinlmbench", _option_number_doc)
     for suite in SINGLE_OPTION_SUITES:
-        yield rule("options", suite, _lettered_options)
+        yield rule("options", suite, _lettered_options_doc)
 
 
-def _right_letters(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _right_letters_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     right = sample.target if isinstance(sample.target, tuple) else (str(sample.target),)
     return {"answer": ", ".join(sorted(map(prompt.shown_letter, right)))}
 
 
-def _option_number(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _option_number_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     return {"answer": f"option {ord(_shown_letter(sample, prompt)) - ord('A') + 1}"}
 
 
-def _lettered_options(sample: Sample, prompt: Prompt) -> dict[str, Any]:
+def _lettered_options_doc(sample: Sample, prompt: Prompt) -> dict[str, Any]:
     options = _shown_options(sample, prompt)
     choices = {chr(65 + n): text for n, text in enumerate(options)}
     return {"answer": _shown_letter(sample, prompt), "choices": choices}

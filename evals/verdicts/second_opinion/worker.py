@@ -1,12 +1,12 @@
 """Run another harness's rule on recorded replies: `PYTHON -I worker.py RULES.py < lines`, in that harness's Python.
 
-The first line read is {"rule": {...}, "seconds": N, "memory_mib": N}, every further one a reply,
-{"reply": "...", "doc": {...}}. The first line written is {"version": "..."} or {"fault": "..."}, then one verdict per
-reply, in order: {"score": number or null, "answer": "...", "why": "..."}.
+The first input line is {"rule": {...}, "seconds": N, "memory_mib": N}, every further line a reply,
+{"reply": "...", "doc": {...}}. The first output line is {"version": "..."} or {"fault": "..."}, followed by one verdict
+per reply, in order: {"score": number or null, "answer": "...", "why": "..."}.
 
-Replies are untrusted, and so is the rule's code. The rule is imported once, and child processes score some hundred
-replies each. A kernel timer kills a child that hangs, RLIMIT_AS one that needs too much memory; this is recorded as the
-verdict of that reply, and another child continues with the next one. Only the standard library is used.
+Replies are untrusted, and so is the rule's code. The rule is imported once, and child processes score a few hundred
+replies each. A kernel timer kills a child that hangs, and RLIMIT_AS limits its memory; a failure is recorded as the
+verdict on that reply, and another child continues with the next reply. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 256
-"""Number of replies per child process; forking the process takes some hundredths of a second."""
+"""Number of replies per child process; forking takes tens of milliseconds."""
 MAX_ANSWER_CHARS = 200
 """Maximum length of an answer."""
 MAX_WHY_CHARS = 300
 
 MAX_FILE_BYTES = 1 << 28
-"""Maximum size in bytes of a file that a child may write."""
+"""Maximum size of a file that a child may write."""
 
 Json = dict[str, Any]
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def score_chunk(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -> Iterator[Json]:
-    """Yield a verdict for every reply: in one batch if the rule supports it, one by one after a failure."""
+    """Yield a verdict on every reply: in one batch if the rule supports it, and one by one after a failure."""
     batched, done = hasattr(rule, "score_batch"), 0
     while done < len(chunk):
         verdicts = list(_score_in_child(rule, chunk[done:], seconds, memory_mib, batched=batched))
@@ -66,7 +66,7 @@ def score_chunk(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -
         if done == len(chunk):
             return
         if not batched:
-            yield _failed(f"no verdict within {seconds:g} s and {memory_mib} MiB, or it crashed")
+            yield _failed_verdict(f"no verdict within {seconds:g} s and {memory_mib} MiB, or it crashed")
             done += 1
         batched = False
 
@@ -74,7 +74,7 @@ def score_chunk(rule: Any, chunk: list[Json], seconds: float, memory_mib: int) -
 def _score_in_child(
     rule: Any, chunk: list[Json], seconds: float, memory_mib: int, *, batched: bool
 ) -> Iterator[Json]:
-    """Yield the verdicts that a child process wrote before it ended; its own child processes are killed."""
+    """Yield the verdicts that a child process wrote before it ended, and kill the processes that it started."""
     global _child
     with tempfile.TemporaryFile("w+", encoding="utf-8") as stream:
         _child = os.fork()
@@ -90,7 +90,8 @@ def _score_in_child(
         os.waitpid(_child, 0)
         _kill_child()
         stream.seek(0)
-        yield from (json.loads(line) for line in stream if line.endswith("\n"))  # the last may be truncated
+        complete_lines = (line for line in stream if line.endswith("\n"))  # the last one may be truncated
+        yield from map(json.loads, complete_lines)
 
 
 _child = 0
@@ -103,7 +104,7 @@ def _kill_child(*_: object) -> None:
 
 
 def _terminate(*_: object) -> None:
-    """Terminate the child on a termination signal."""
+    """On a termination signal, kill the child and exit."""
     if _child:
         _kill_child()
     os._exit(1)
@@ -119,19 +120,19 @@ def _limit_resources(memory_mib: int) -> None:
 
 
 def _score_and_write(rule: Any, chunk: list[Json], seconds: float, stream: IO[str], *, batched: bool) -> None:
-    """Write the verdicts; the timer's default action kills the process, even inside C code."""
+    """Score replies and write the verdicts; the timer kills the process by default, even inside C code."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if batched:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         _write_verdicts(stream, rule.score_batch(chunk))
         return
-    for item in chunk:
+    for reply in chunk:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
-            verdict = rule.score(item)
+            verdict = rule.score(reply)
         except Exception as error:  # noqa: BLE001 - boundary to the other harness: recorded as this reply's verdict
-            verdict = _failed(f"{type(error).__name__}: {error}")
+            verdict = _failed_verdict(f"{type(error).__name__}: {error}")
         _write_verdicts(stream, [verdict])
 
 
@@ -139,7 +140,7 @@ def _write_verdicts(stream: IO[str], verdicts: Iterable[Json]) -> None:
     for verdict in verdicts:
         score = verdict["score"]
         if score is not None and not isfinite(score):
-            score, verdict = None, _failed(f"its score is {score}")
+            score, verdict = None, _failed_verdict(f"its score is {score}")
         line = {
             "score": None if score is None else float(score),
             "answer": str(verdict.get("answer") or "")[:MAX_ANSWER_CHARS],
@@ -149,7 +150,7 @@ def _write_verdicts(stream: IO[str], verdicts: Iterable[Json]) -> None:
     stream.flush()
 
 
-def _failed(why: str) -> Json:
+def _failed_verdict(why: str) -> Json:
     return {"score": None, "answer": "", "why": f"their rule failed: {why}"[:MAX_WHY_CHARS]}
 
 
