@@ -215,7 +215,7 @@ def test_ctrl_c_while_the_peer_starts_leaves_nothing_behind(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(subprocess, "Popen", Interrupted)
-    question = Question("A", {"gold": "A"})
+    question = RecordedReply("A", {"gold": "A"})
     with pytest.raises(KeyboardInterrupt):
         score_replies(rules.rules("lm-eval", "mmlu-pro")[0], [question], slow)
     assert started[0].poll() is not None

@@ -106,7 +106,7 @@ def test_a_folder_of_results_may_add_its_own(tmp_path: Path) -> None:
         ('[[claim]]\nsuite = "x"\n', "the key 'benchmark' is missing"),
         ('[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\n', "set `percent`"),
         ('[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\nscore = 1\n', "unknown key 'score'"),
-        ('[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\npercent = { m = nan }\n', "m has NaN"),
+        ('[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\npercent = { m = nan }\n', "m: NaN is not"),
         (
             '[[claim]]\nsuite = "x"\nbenchmark = "x"\nsource = "y"\nvalues = { m = 1.0 }\n',
             "with their `unit`",

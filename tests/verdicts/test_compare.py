@@ -290,7 +290,7 @@ def test_few_clusters_repeats_and_marks_are_named():
     found = compare([[a], [b]])
     row = found.pairs[0]
     assert (row.n, row.repeats_a, row.repeats_b, row.clusters) == (12, 2, 2, 4)
-    assert any("4 clusters of 12 samples" in note for note in found.notes)
+    assert any("12 samples in only 4 clusters" in note for note in found.notes)
     assert [note for note in found.notes if "subset" in note] == [f"a subset of 12 items: toy ({b.model}, b)"]
     both = compare([[structs.replace(a, restrictions=b.restrictions)], [b]])
     assert [note for note in both.notes if "subset" in note] == ["a subset of 12 items: toy"]
