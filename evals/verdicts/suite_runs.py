@@ -135,7 +135,7 @@ def _unique_runs(
                 for start, model, run in sorted(candidates, key=lambda entry: entry[0])[-MAX_LISTED:]
             )
             raise UsageError(
-                f"{name} has {len(candidates)} runs of {suite} ({protocol}): {listed}; name one"
+                f"{name} matches {len(candidates)} runs of {suite} ({protocol}): {listed}; name one"
                 + (", or add --latest" if latest is not None else "")
             )
     return [max(candidates, key=lambda entry: entry[0])[2] for candidates in by_suite.values()]

@@ -38,7 +38,7 @@ def place(here: Path) -> Path:
 def test_several_runs_are_refused_with_their_list(place: Path, words: tuple[str, ...]) -> None:
     refused = evals(*words)
     assert refused.status == 2
-    assert refused.err.startswith("evals: results has 3 runs of mmlu-pro (strict): first (")
+    assert refused.err.startswith("evals: results matches 3 runs of mmlu-pro (strict): first (")
     assert refused.err.endswith("; name one, or add --latest\n")
 
 
@@ -54,7 +54,7 @@ def test_several_runs_are_refused_with_their_list(place: Path, words: tuple[str,
 def test_commands_without_latest_do_not_offer_it(place: Path, words: tuple[str, ...]) -> None:
     refused = evals(*words)
     assert refused.status == 2
-    assert "has 3 runs" in refused.err
+    assert " 3 runs" in refused.err
     assert "name one" in refused.err
     assert "--latest" not in refused.err
     assert not list(place.glob("*.zip"))
