@@ -36,7 +36,7 @@ COLUMNS = (
     help="Python of the other harness's environment; default: that in the user's cache folder, else this one.",
 )
 @click.option(
-    "--rule", metavar="NAME", help="Its rule for this suite, if it has several; default: the usual one."
+    "--rule", metavar="NAME", help="Rule of the other harness, if it has several; default: the usual one."
 )
 @common.results_option
 @common.json_option
@@ -77,7 +77,7 @@ def _print(report: Audit) -> None:
     common.say(f"    mean: ours {report.ours:.4f}, theirs {report.theirs:.4f}")
     common.say(f"    full marks only by our rule: {report.only_ours}, only by theirs: {report.only_theirs}")
     if report.unread:
-        hint = "; it may expect another prompt" if 2 * report.unread > report.n else ""
+        hint = "; it may expect a different prompt" if 2 * report.unread > report.n else ""
         common.say(f"    their rule found no answer in {report.unread} replies{hint}")
     if others := [name for name in report.rules if not report.source.endswith(f": {name}")]:
         common.say(f"    their other rules (--rule): {' '.join(others)}")

@@ -27,8 +27,8 @@ def bundle() -> None:
 def pack(run: str, out: Path, results: Path) -> None:
     """Pack a run's records, card, environment and hashes into OUT.zip, for `evals bundle verify`.
 
-    A name of runs of several suites (`--run NAME`) yields a file per suite: OUT-SUITE.zip. Runs of gated suites are packed
-    without texts: ids, hashes, answer letters and scores only.
+    If RUN names runs of several suites (`--run NAME`), a file is written for each: OUT-SUITE.zip. Runs of gated suites are
+    packed without texts: ids, hashes, answer letters and scores only.
     """
     from evals.bundles.bundle import pack as write_bundle
     from evals.records import store

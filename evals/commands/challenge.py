@@ -1,4 +1,4 @@
-"""`evals board challenge`: has a model read the replies that it is said to have written."""
+"""`evals board challenge`: test whether a model can have written the replies of a run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 EXIT_STATUS = {"consistent": 0, "close": 0, "different": 1, "untestable": 3}
 MEANING = {
     "consistent": "no difference from what this model writes was found",
-    "close": "close, not equal: no further from what this model writes than other numerics or quantisation explain",
-    "different": "this model did not write these replies in this way",
+    "close": "close, not equal: different numerics or quantisation can explain the deviation from what this model writes",
+    "different": "this model did not write these replies under the recorded settings",
     "untestable": "nothing was tested",
 }
 
@@ -29,7 +29,7 @@ MEANING = {
     "-m",
     "--model",
     required=True,
-    help="The claimed model, which reads.",
+    help="The model that is claimed to have written the replies.",
     shell_complete=common.complete_models,
 )
 @click.option(
@@ -44,10 +44,10 @@ MEANING = {
     default=0.01,
     show_default=True,
     type=common.FiniteRange(0, 1, min_open=True, max_open=True),
-    help="Largest rate of false alarms.",
+    help="Maximum rate of false alarms.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**53), help="Seed of the choice of replies; default: a random one."
+    "--seed", type=click.IntRange(0, 2**53), help="Seed for the choice of replies; default: a random one."
 )
 @click.option(
     "--to",
@@ -69,40 +69,40 @@ def challenge(
     as_json: bool,
     results: Path,
 ) -> int:
-    """Have a model read replies of BUNDLE, or of a RUN, that it is said to have written.
+    """Test whether a model can have written the replies of BUNDLE, or of a RUN.
 
-    It generates nothing: one pass over prompt and reply tells whether its tokens can have been drawn from this model under
-    the recorded sampling. Exit status: 0 consistent or close, 1 different, 3 untestable.
+    The model generates nothing: one forward pass over prompt and reply shows whether the reply's tokens can have been sampled
+    from it under the recorded settings. Exit status: 0 consistent or close, 1 different, 3 untestable.
     """
     import secrets
 
     from evals.challenge import outcome as outcomes
     from evals.challenge.challenge import ChallengeRequest
-    from evals.challenge.challenge import challenge as ask
+    from evals.challenge.challenge import challenge as run_challenge
     from evals.challenge.replies import opened
 
     seed = secrets.randbits(32) if seed is None else seed
     request = ChallengeRequest(replies=replies, alpha=alpha, seed=seed)
     options = {"results": results, "trust_remote_code": trust_remote_code}
     with opened(bundle, results) as source:
-        path = _path(to, source)
-        held = outcomes.earlier(path) if path else None
-        result = ask(source, model, request, options)
+        path = _outcome_path(to, source)
+        earlier = outcomes.earlier(path) if path else None
+        outcome = run_challenge(source, model, request, options)
     if as_json:
-        common.print_json(result)
+        common.print_json(outcome)
     else:
-        _print(result)
-    if path is not None and held is not None and not outcomes.supersedes(result, held):
-        notice(f"{path} is not replaced: it holds the verdict {held.verdict} on the same replies")
+        _print(outcome)
+    if path is not None and earlier is not None and not outcomes.supersedes(outcome, earlier):
+        notice(f"{path} is not replaced: it contains the verdict {earlier.verdict} on the same replies")
     elif path is not None:
-        outcomes.write(path, result)
+        outcomes.write(path, outcome)
         if not as_json:
             common.say(str(path), no_wrap=True)
-    return EXIT_STATUS[result.verdict]
+    return EXIT_STATUS[outcome.verdict]
 
 
-def _path(to: Path | None, source: Source) -> Path | None:
-    """Return where the outcome is written: as given, else into the run's folder; None: nowhere."""
+def _outcome_path(to: Path | None, source: Source) -> Path | None:
+    """Return the path to write the outcome to, by default in the run's folder; None if it is not to be written."""
     from evals.challenge.outcome import SUFFIX, file_name
     from evals.challenge.summary import NAME
 
@@ -112,39 +112,39 @@ def _path(to: Path | None, source: Source) -> Path | None:
     return to if to.suffix == SUFFIX else to / file_name(config.suite, config.protocol)
 
 
-def _print(result: ChallengeOutcome) -> None:
-    """Print what was read, what it tells and the verdict: names and reasons of a bundle in one line each."""
-    suite, protocol, run, claimed = map(one_line, (result.suite, result.protocol, result.run, result.claimed))
-    common.say(f"{suite} ({protocol}), run {run}: replies of {claimed}, read by {result.reader}")
-    if result.tokens:
-        common.say(f"    read: {_read(result)}")
-        common.say(f"    evidence: {_evidence(result)}")
-    for why, many in sorted(result.left_out.items(), key=lambda entry: -entry[1]):
-        common.say(f"    left out: {many}, {one_line(why)}")
-    if result.retokenised:
-        common.say(
-            f"    number of tokens differs from the recorded one: {_replies(result.retokenised)}, tokenised otherwise"
-        )
-    common.say(f"{result.verdict}: {one_line(result.reason) or MEANING[result.verdict]}")
+def _print(outcome: ChallengeOutcome) -> None:
+    """Print what was read, the evidence and the verdict, with each text from the bundle on one line."""
+    suite, protocol, run, claimed = map(
+        one_line, (outcome.suite, outcome.protocol, outcome.run, outcome.claimed)
+    )
+    common.say(f"{suite} ({protocol}), run {run}: replies of {claimed}, read by {outcome.reader}")
+    if outcome.tokens:
+        common.say(f"    read: {_reading_text(outcome)}")
+        common.say(f"    evidence: {_evidence_text(outcome)}")
+    for reason, count in sorted(outcome.left_out.items(), key=lambda entry: -entry[1]):
+        common.say(f"    left out: {count}, {one_line(reason)}")
+    if outcome.retokenised:
+        common.say(f"    tokenised differently, to another number of tokens: {_count(outcome.retokenised)}")
+    common.say(f"{outcome.verdict}: {one_line(outcome.reason) or MEANING[outcome.verdict]}")
 
 
-def _replies(number: int) -> str:
-    return "1 reply" if number == 1 else f"{number} replies"
+def _count(replies: int) -> str:
+    return "1 reply" if replies == 1 else f"{replies} replies"
 
 
-def _read(result: ChallengeOutcome) -> str:
-    cost = f"{result.reading_s:.1f} s"
-    if result.generation_s:
-        cost += f" ({result.reading_s / result.generation_s:.1%} of the calls that generated them)"
-    return f"{_replies(result.replies)}, {result.tokens} tokens, {result.method}, by {result.backend}, seed {result.seed}, {cost}"
+def _reading_text(outcome: ChallengeOutcome) -> str:
+    time = f"{outcome.reading_s:.1f} s"
+    if outcome.generation_s:
+        time += f" ({outcome.reading_s / outcome.generation_s:.1%} of the calls that generated them)"
+    return f"{_count(outcome.replies)}, {outcome.tokens} tokens, {outcome.method}, by {outcome.backend}, seed {outcome.seed}, {time}"
 
 
-def _evidence(result: ChallengeOutcome) -> str:
-    parts = []
-    if result.first_choices is not None:
-        parts.append(f"{result.first_choices:.2%} of the tokens are its first choice")
-    if result.e_value is not None:
-        parts.append(f"e-value {result.e_value:.3g}")
-    if result.p_value is not None:
-        parts.append(f"p {result.p_value:.2g}")
-    return f"{', '.join(parts)}, alpha {result.alpha:g}"
+def _evidence_text(outcome: ChallengeOutcome) -> str:
+    facts = []
+    if outcome.first_choices is not None:
+        facts.append(f"{outcome.first_choices:.2%} of the tokens are the model's first choice")
+    if outcome.e_value is not None:
+        facts.append(f"e-value {outcome.e_value:.3g}")
+    if outcome.p_value is not None:
+        facts.append(f"p {outcome.p_value:.2g}")
+    return f"{', '.join(facts)}, alpha {outcome.alpha:g}"

@@ -62,7 +62,7 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
     common.table("", columns, (_row(name, claim) for name, claim in selected.items()))
 
 
-def _settings(conditions: dict[str, Any]) -> str:
+def _settings_text(conditions: dict[str, Any]) -> str:
     from evals.verdicts.formatting import format_setting
 
     return ", ".join(f"{name} {format_setting(value)}" for name, value in conditions.items())
@@ -128,9 +128,9 @@ def show(claim: str, results: Path, as_json: bool) -> None:
         ("note", published.note),
         ("superseded", "by a later number of the same source" if published.superseded else ""),
         ("erratum", published.erratum),
-        ("conditions", _settings(published.knobs) or "nothing"),
+        ("conditions", _settings_text(published.knobs) or "nothing"),
         ("stated in", published.told),
-        ("inferred", _settings(published.inferred)),
+        ("inferred", _settings_text(published.inferred)),
         ("unknown", ", ".join(unknown) or "nothing"),
     ):
         if text:
@@ -266,7 +266,7 @@ def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
 
 
 def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, model: str | None) -> str:
-    """Return an error message with suggestions for a run without published numbers of its model on its suites."""
+    """Return an error message, with suggestions, for a run whose model has no published numbers on its suites."""
     suites = sorted({card.config.suite for card in cards})
     if not suites:
         return "the run cannot be read"
@@ -286,7 +286,7 @@ def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, mo
 
 
 def _suite_runs(runs: Sequence[Run], measured: MeasuredScore) -> list[SuiteRun]:
-    """Return the measured run with its samples, to estimate run-to-run noise; empty if it is several runs."""
+    """Return the measured run with its samples, to estimate run-to-run noise; empty if several runs were measured."""
     from evals.verdicts.suite_runs import of_run
 
     if len(measured.cards) != 1:

@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from evals.terminal.figures import counts_line as counts_line
-from evals.terminal.figures import figure as figure
-from evals.terminal.figures import percent as percent
-
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -36,7 +32,7 @@ class ResultsFolder(click.Path):
         self.writes = writes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the folder, for an address its copy in the cache; raises StoreError."""
+        """Return the folder, or for an address its copy in the cache; raises StoreError."""
         from evals.remote.address import is_address
 
         if is_address(value) and not (ctx and ctx.resilient_parsing):
@@ -48,10 +44,10 @@ class ResultsFolder(click.Path):
 
 
 class FiniteRange(click.FloatRange):
-    """A number in a range; NaN, which is in no range, and infinity are refused."""
+    """A finite number in a range; infinity and NaN are refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number; fails in one line."""
+        """Return the number; fail with a usage error if it is not finite or out of range."""
         number = float(super().convert(value, param, ctx))
         if not isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)
@@ -256,7 +252,7 @@ def exit_status(outcomes: Sequence[Outcome]) -> int:
 
 
 def run_json(card: Card, challenge: Challenge | None = None) -> dict[str, Any]:
-    """Return a run as a JSON object, as in `evals show --json`; `challenge`: that of the run's outcome file."""
+    """Return a run as a JSON object, as in `evals show --json`; `challenge`: from the run's outcome file."""
     from evals.records import promise
 
     config = {name: getattr(card.config, name) for name in ("suite", "version", "protocol", "data_sha256")}

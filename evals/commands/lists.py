@@ -13,6 +13,7 @@ from evals.collection import COLLECTIONS, Collection
 from evals.commands import common
 from evals.errors import UsageError
 from evals.labels import ProtocolName
+from evals.terminal.figures import percent
 
 if TYPE_CHECKING:
     from evals.profiles import Profile
@@ -206,7 +207,7 @@ def _list_runs(results: Path, *, as_json: bool) -> None:
 
 def _run_row(entry: dict[str, Any], ids: dict[str, str]) -> list[str]:
     names = [entry[name] for name in ("suite", "model", "protocol", "status")]
-    return [ids[entry["run"]], *names, f"{common.percent(entry['coverage'])} %", entry["run"]]
+    return [ids[entry["run"]], *names, f"{percent(entry['coverage'])} %", entry["run"]]
 
 
 def _list_protocols(results: Path, *, as_json: bool) -> None:

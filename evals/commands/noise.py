@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     "run_names",
     multiple=True,
     metavar="RUN",
-    help="Use this finished run instead; repeat for each run.",
+    help="Use this finished run instead of running MODEL; can be repeated.",
 )
-@click.option("--server", default="", help="Engine and version, to be stated in the report.")
-@click.option("--precision", default="", help="Such as bf16 or fp8, to be stated in the report.")
-@click.option("--batch", default="", help="Batching policy, to be stated in the report.")
+@click.option("--server", default="", help="Engine and version, for the report.")
+@click.option("--precision", default="", help="Precision such as bf16 or fp8, for the report.")
+@click.option("--batch", default="", help="Batching policy, for the report.")
 @request_options(
     "protocol", "data", "sample", "repeats", "concurrency", "temperature", "max_tokens", "thinking", "results"
 )

@@ -95,7 +95,7 @@ def _scoring_suite(card: Card, protocol: str) -> Suite:
 
 
 def _set_judge(card: Card, judge: str) -> bool:
-    """Set the judge on a card without one; return whether the card has another judge."""
+    """Set the judge on a card that has none; return whether the card already has a different judge."""
     from evals import load
 
     name = load.without_secrets(judge)
@@ -115,7 +115,7 @@ def _copy_run(run: Run, *, protocol: str | None = None, judge: str | None = None
     )
     card.origin = f"score of {card.run}"
     if protocol:
-        card.notes = (*card.notes, f"asked under {original.protocol}, scored under {protocol}")
+        card.notes = (*card.notes, f"run under {original.protocol}, scored under {protocol}")
     name = f"{card.run}-{protocol or store.slug(judge or '')}"
     card.run, card.files = name, {}
     path = run.path.with_name(name)

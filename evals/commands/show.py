@@ -13,6 +13,7 @@ import click
 
 from evals.commands import common, show_board
 from evals.errors import UnknownName, UsageError
+from evals.terminal.figures import percent
 from evals.types import VERDICTS
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", required=False, metavar="[RUN|DIR]", shell_complete=common.complete_runs)
 @click.option("--suite", default="", help="Only runs of this suite.", shell_complete=common.complete_suites)
-@click.option("--model", default="", help="Only runs of models with this in their name.")
+@click.option("--model", default="", help="Only runs of models whose name contains this.")
 @click.option("--protocol", default="", help="Only runs under this protocol.")
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs.")
 @click.option("--since", metavar="WHEN", help="Only runs started since WHEN: 2026-11-20, 7d, 12h.")
@@ -43,18 +44,18 @@ if TYPE_CHECKING:
 @click.option("--samples", is_flag=True, help="A row per sample and repeat.")
 @click.option("--verdict", help="With --samples: only this verdict, or `failed`.")
 @click.option("--csv", "as_csv", is_flag=True, help="With --samples or --pivot: print CSV.")
-@click.option("--texts", is_flag=True, help="With --samples --json: prompt, reply and reasoning too.")
+@click.option("--texts", is_flag=True, help="With --samples --json: also prompt, reply and reasoning.")
 @click.option(
     "--sample", metavar="ID", help="One sample: prompt, reply with the answer marked, gold answer, reason."
 )
-@click.option("--repeat", type=click.IntRange(min=0), default=0, help="With --sample: this repeat.")
+@click.option("--repeat", type=click.IntRange(min=0), default=0, help="With --sample: which repeat.")
 @click.option(
     "--next",
     "next_verdict",
     metavar="VERDICT",
     help="The next sample with this verdict, `not-right` or `failed`.",
 )
-@click.option("--reasoning", is_flag=True, help="With --sample: show the reasoning too.")
+@click.option("--reasoning", is_flag=True, help="With --sample: also show the reasoning.")
 @click.option(
     "--control",
     "controls",
@@ -201,7 +202,7 @@ def print_overview(
 ) -> None:
     """Print runs as one table or as one JSON document.
 
-    `separate`: a row per run instead of pooling seeds; `details`: a line per run on its outcomes.
+    `separate`: a row per run instead of pooling seeds; `details`: also a line per run on its outcomes.
     """
     from evals.terminal.trust_marks import key
 
@@ -257,11 +258,9 @@ def _print_aggregates(run_overview: Overview) -> None:
     for entry in run_overview.aggregates:
         value = f"needs {', '.join(entry['missing'])}"
         if entry["value"] is not None:
-            value = f"{common.percent(entry['value'])} %"
+            value = f"{percent(entry['value'])} %"
             if entry["low"] is not None:
-                value += (
-                    f" [{common.percent(entry['low'])}, {common.percent(entry['high'])}] ({entry['method']})"
-                )
+                value += f" [{percent(entry['low'])}, {percent(entry['high'])}] ({entry['method']})"
         value = "; ".join([value, *entry["marks"], *entry["left_out"]])
         name = f"{entry['suite']}:{entry['name']}" if "name" in entry else entry["suite"]
         common.say(f"{name} ({entry['protocol']}) {entry['model']}: {value}")
@@ -331,7 +330,9 @@ def _show_samples(run: str, options: Mapping[str, Any]) -> None:
     runs = store.find(options["results"], run)
     verdict, texts = options["verdict"], options["texts"]
     if options["as_json"]:
-        rows = [row for stored in runs for row in _rows(stored, verdict, texts=texts, named=len(runs) > 1)]
+        rows = [
+            row for stored in runs for row in _rows(stored, verdict, texts=texts, with_suite=len(runs) > 1)
+        ]
         common.print_json({"samples": rows})
         return
     by_fields: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
@@ -360,11 +361,11 @@ def _fields(run: Run) -> tuple[str, ...]:
 
 
 def _rows(
-    run: Run, verdict: str | None, *, texts: bool = False, named: bool = False
+    run: Run, verdict: str | None, *, texts: bool = False, with_suite: bool = False
 ) -> Iterable[dict[str, Any]]:
     from evals.terminal.samples import rows
 
-    suite_field = {"suite": run.card.config.suite} if named else {}
+    suite_field = {"suite": run.card.config.suite} if with_suite else {}
     for row in rows(run, texts=texts):
         if verdict in (None, row["verdict"].partition(":")[0]):
             yield {**suite_field, **row}

@@ -19,20 +19,20 @@ def is_board(folder: Path) -> bool:
 
 
 def show(folder: Path, options: Mapping[str, Any]) -> None:
-    """Print the numbers of accepted entries, with what broke their promises or keeps them from the level `challenged`."""
+    """Print the numbers of accepted entries, with remarks on broken promises and on challenges that were not passed."""
     from evals.terminal import board_numbers
     from evals.terminal.layout import width
 
     for name in ("pivot", "by", "separate", "last", "since"):
         if options[name]:
             raise UsageError(
-                f"{folder} is a board: `evals show` takes only --suite, --model, --protocol and --json for one"
+                f"{folder} is a board, for which `evals show` takes only --suite, --model, --protocol and --json"
             )
     numbers = [number for number in board_numbers.read(folder) if _matches(number, options)]
     if options["as_json"]:
         common.print_json({"numbers": [_json(number) for number in numbers]})
     elif not numbers:
-        common.say("The board has no such number: `evals board ingest` computes them.")
+        common.say("No number matches; `evals board ingest` computes a board's numbers.")
     else:
         common.print_lines(board_numbers.layout(numbers, width()))
         remarks = [(number, remark) for number in numbers for remark in number.remarks]

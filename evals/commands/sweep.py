@@ -37,7 +37,7 @@ def run(
 def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
     from evals.run.sweep import forecasts
     from evals.run.sweep_totals import totals
-    from evals.terminal import forecasts as layout
+    from evals.terminal import forecasts as forecast_text
     from evals.terminal.layout import width
     from evals.verdicts import reported
 
@@ -47,9 +47,9 @@ def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
     claims = reported.load_claims(results if (results / "claims").is_dir() else None)
     sweep_totals = totals(forecasts_by_part)
     if as_json:
-        common.print_json({"dry_run": layout.json_rows(entries, claims), "totals": sweep_totals})
+        common.print_json({"dry_run": forecast_text.json_rows(entries, claims), "totals": sweep_totals})
     else:
-        common.print_lines(layout.lines(entries, claims, width(), totals=sweep_totals))
+        common.print_lines(forecast_text.lines(entries, claims, width(), totals=sweep_totals))
     return 2 if all(entry.fault for entry in entries) else 0
 
 

@@ -1,1 +1,1 @@
-"""Import from and export to the formats of other tools, a module per format."""
+"""Import and export of other tools' formats, one module per format."""

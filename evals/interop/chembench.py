@@ -1,7 +1,7 @@
-"""ChemBench's reports: `<topic>_report.json` (0.3.0), a JSON file per question (older), or JSON lines of the latter.
+"""ChemBench's reports: `<topic>_report.json` (0.3.0), a JSON file per question (older), or such files as JSON lines.
 
-Reports of 0.3.0 hold prompts and results in two parallel lists. `summary.json` states the overall score with two
-denominators, the completed questions and those of the whole benchmark; both become notes.
+Reports of 0.3.0 keep prompts and results in two parallel lists. `summary.json` states the score over the completed
+questions and over the whole benchmark; both become notes.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from evals.interop.files import below, chosen, document, objects, optional
-from evals.interop.foreign import Item, Source, items
-from evals.interop.values import count, number, turns
+from evals.interop.files import below, find_files, read_json, read_objects, read_optional
+from evals.interop.foreign import Item, Source, read_items
+from evals.interop.values import count, join_turns, number
 
 FORMAT = "chembench"
 SCORES = {
@@ -29,30 +29,32 @@ def read(path: Path) -> list[Source]:
     """Read a folder of reports, one of its files, or a file of JSON lines; raises DataError."""
     if path.is_file():
         name, _, ending = path.name.partition(".json")
-        beside = path.with_name(f"{name}.summary.json" if ending.startswith("l") else "summary.json")
-        model = name if ending.startswith("l") else path.absolute().parent.name
-        return [_source(model, [path], beside)]
+        if ending.startswith("l"):  # .jsonl
+            return [_source(name, [path], path.with_name(f"{name}.summary.json"))]
+        return [_source(path.absolute().parent.name, [path], path.with_name("summary.json"))]
     files = sorted(below(path, "**/*_report.json")) or [
-        file for file in chosen(path, "**/*.json", wanted="<topic>_report.json") if "summary" not in file.name
+        file
+        for file in find_files(path, "**/*.json", wanted="<topic>_report.json")
+        if "summary" not in file.name
     ]
     folders = [(folder.absolute(), list(group)) for folder, group in groupby(files, lambda file: file.parent)]
     return [_source(_model(folder), group, folder / "summary.json") for folder, group in folders]
 
 
 def _model(folder: Path) -> str:
-    """Return the model's name: of 0.3.0 from `<model>/reports/<run id>`, of older versions from `<model>`."""
-    is_run = len(folder.name) == 36 and folder.name.count("-") == 4
-    return folder.parent.parent.name if folder.parent.name == "reports" and is_run else folder.name
+    """Return the model's name from the folder `<model>/reports/<run id>` (0.3.0) or `<model>` (older)."""
+    is_run_id = len(folder.name) == 36 and folder.name.count("-") == 4
+    return folder.parent.parent.name if folder.parent.name == "reports" and is_run_id else folder.name
 
 
 def _source(model: str, files: Iterable[Path], summary: Path) -> Source:
-    scores = optional(summary, "summary of ChemBench")
+    scores = read_optional(summary, "a ChemBench summary")
     return Source(
         format=FORMAT,
         tasks=("chembench",),
         model=model,
         items=lambda: (
-            item for file in files for item in items(file, _reports(file), _replies, "report of ChemBench")
+            item for file in files for item in read_items(file, _reports(file), _items, "a ChemBench report")
         ),
         stated={
             label: score for name, label in SCORES.items() if (score := number(scores.get(name))) is not None
@@ -62,25 +64,25 @@ def _source(model: str, files: Iterable[Path], summary: Path) -> Source:
 
 def _reports(path: Path) -> Iterator[tuple[Any, str]]:
     if ".jsonl" in path.name:
-        yield from objects(path)
+        yield from read_objects(path)
         return
-    content = document(path)
+    content = read_json(path)
     if isinstance(content, dict) and "topic" in content:
         content = content.get("results") or []
-    for place, report in enumerate(content if isinstance(content, list) else [content], 1):
-        yield report, f"{path.name}, {place}"
+    for n, report in enumerate(content if isinstance(content, list) else [content], 1):
+        yield report, f"{path.name}, {n}"
 
 
-def _replies(row: Mapping[str, Any], where: str) -> Iterator[Item]:
+def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
     report = row["report"][0] if row.get("report") else row
     prompts = (report.get("prompts") or {}).get("batch") or []
-    for place, result in enumerate(report.get("results", [report])):
-        sent = prompts[place].get("messages") if place < len(prompts) else None
+    for index, result in enumerate(report.get("results", [report])):
+        messages = prompts[index].get("messages") if index < len(prompts) else None
         text = _text(result)
         yield Item(
             where=where,
             id=str(report.get("uuid") or report["name"]),
-            prompt=result["prompt"] if isinstance(result.get("prompt"), str) else turns(sent),
+            prompt=result["prompt"] if isinstance(result.get("prompt"), str) else join_turns(messages),
             text=text,
             repeat=count(result.get("example_index")) if "results" in report else None,
             failure="" if text is not None else "no completion",
@@ -97,7 +99,7 @@ def _text(result: Mapping[str, Any]) -> str | None:
 
 
 def _score(metrics: Mapping[str, Any]) -> float | None:
-    value = metrics.get("all_correct")
-    if value is None and isinstance(metrics.get("hamming"), int | float):
-        value = metrics["hamming"] == 0
-    return number(value)
+    correct = metrics.get("all_correct")
+    if correct is None and isinstance(metrics.get("hamming"), int | float):
+        correct = metrics["hamming"] == 0
+    return number(correct)

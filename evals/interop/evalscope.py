@@ -1,8 +1,7 @@
-"""evalscope, since 1.0: `predictions/<model>/<benchmark>_<subset>.jsonl`, with `reviews/`, `reports/` and `configs/`.
+"""evalscope 1.0 and later: `predictions/<model>/<benchmark>_<subset>.jsonl`, with `reviews/`, `reports/` and `configs/`.
 
-Predictions are in the order in which replies arrived. The review of the same index holds the score and, in newer
-versions, the number of the repeat. A failed call has no line (only the report counts it), so its sample is a missing
-outcome.
+Predictions are in the order in which replies arrived. The review with the same index holds the score and, in newer
+versions, the repeat. A failed call has no line and is only counted in the report, so its sample is a missing outcome.
 """
 
 from __future__ import annotations
@@ -12,21 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import DataError, UsageError, install
-from evals.interop.files import below, chosen, object_of, objects, whole
-from evals.interop.foreign import Item, Source, items
-from evals.interop.values import BROKEN, count, listing, mapping, number, settings, stamp, stop_of, turns
+from evals.interop.files import below, find_files, read_bytes, read_object, read_objects
+from evals.interop.foreign import Item, Source, read_items
+from evals.interop.values import (
+    BROKEN,
+    as_dict,
+    as_list,
+    count,
+    folder_time,
+    join_turns,
+    number,
+    read_sampling,
+    stop_of,
+)
 from evals.types import Sampling, Usage
 
 FORMAT = "evalscope"
 SCORED = (None, "success", "fallback", "degraded")
-"""Statuses of a valid score; older versions have none."""
+"""Statuses of a valid score; older versions write no status."""
 Review = tuple[int | None, float | None, str]
 """Repeat, score and answer."""
 
 
 def read(path: Path) -> list[Source]:
-    """Read an output folder, a folder of predictions or one of its files; raises DataError."""
-    files = chosen(
+    """Read an output folder, a folder of predictions or one prediction file; raises DataError."""
+    files = find_files(
         path, "**/predictions/*/*.jsonl", "*.jsonl", wanted="predictions/<model>/<benchmark>_<subset>.jsonl"
     )
     return [_source(file) for file in files if file.stat().st_size]
@@ -35,38 +44,38 @@ def read(path: Path) -> list[Source]:
 def _source(path: Path) -> Source:
     root, model = path.parent.parent.parent, path.parent.name
     reports = {
-        file.stem: object_of(file, "report of evalscope")
+        file.stem: read_object(file, "an evalscope report")
         for file in below(root / "reports" / model, "*.json")
     }
-    name = max((name for name in reports if path.stem.startswith(f"{name}_")), key=len, default="")
-    report = reports.get(name, {})
+    benchmark = max((name for name in reports if path.stem.startswith(f"{name}_")), key=len, default="")
+    report = reports.get(benchmark, {})
     return Source(
         format=FORMAT,
         tasks=(path.stem,),
         model=str(report.get("model_name") or model),
         items=lambda: _items(path, root / "reviews" / model / path.name),
         sampling=_sampling(root / "configs"),
-        started=stamp(root.name),
-        stated={f"{name} {label}": score for label, score in _stated(report)},
+        started=folder_time(root.name),
+        stated={f"{benchmark} {label}": score for label, score in _stated(report)},
     )
 
 
 def _stated(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the scores of a report: metrics have a name (version 1) or an identity (version 2)."""
-    for metric in map(mapping, listing(report.get("metrics"))):
+    """Yield the scores of a report with their labels; metrics have a name (version 1) or an identity (version 2)."""
+    for metric in map(as_dict, as_list(report.get("metrics"))):
         if (score := number(metric.get("score"))) is not None:
-            identity = mapping(metric.get("identity"))
-            axes = [f"{key}={value}" for key, value in mapping(identity.get("dimensions")).items()]
+            identity = as_dict(metric.get("identity"))
+            dimensions = [f"{key}={value}" for key, value in as_dict(identity.get("dimensions")).items()]
             label = " ".join(
-                [*(str(identity.get(key) or "") for key in ("aggregation", "name")), *axes]
+                [*(str(identity.get(key) or "") for key in ("aggregation", "name")), *dimensions]
             ).strip()
             yield label if identity else str(metric.get("name") or "score"), score
-    if failed := number(mapping(report.get("execution_summary")).get("errored")):
+    if failed := number(as_dict(report.get("execution_summary")).get("errored")):
         yield "calls that failed", failed
 
 
 def _sampling(folder: Path) -> Sampling:
-    """Read the sampling settings of `task_config*.yaml`; unknown if there is none."""
+    """Read the sampling settings from `task_config*.yaml`; all unknown if there is no such file."""
     path = next(iter(sorted(below(folder, "task_config*.yaml"))), None)
     if path is None:
         return Sampling()
@@ -75,29 +84,30 @@ def _sampling(folder: Path) -> Sampling:
     except ImportError:
         raise UsageError(f"reading {path.name} needs `{install('import')}`") from None
     try:
-        stated = mapping(mapping(yaml.safe_load(whole(path))).get("generation_config"))
+        config = as_dict(as_dict(yaml.safe_load(read_bytes(path))).get("generation_config"))
     except (yaml.YAMLError, *BROKEN) as error:
-        raise DataError(f"{path}: no settings of evalscope ({' '.join(str(error).split())[:200]})") from None
-    return settings(stated, stop="stop_seqs" if stated.get("stop_seqs") else "stop")
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: cannot be read as an evalscope configuration ({reason})") from None
+    return read_sampling(config, stop="stop_seqs" if config.get("stop_seqs") else "stop")
 
 
 def _items(path: Path, reviews: Path) -> Iterator[Item]:
-    scored = dict(_reviews(reviews)) if reviews.is_file() else {}
+    by_index = dict(_reviews(reviews)) if reviews.is_file() else {}
 
     def read_row(row: Mapping[str, Any], where: str) -> Iterator[Item]:
         if "raw_input" in row:
-            raise DataError(f"{path}: {where}: written by evalscope before 1.0, which is not read")
-        yield _item(row, where, scored.get(str(row["index"]), (None, None, "")))
+            raise DataError(f"{path}: {where}: written by evalscope before 1.0, which is not supported")
+        yield _item(row, where, by_index.get(str(row["index"]), (None, None, "")))
 
-    return items(path, objects(path), read_row, "prediction of evalscope")
+    return read_items(path, read_objects(path), read_row, "an evalscope prediction")
 
 
 def _reviews(path: Path) -> Iterator[tuple[str, Review]]:
-    for row, where in objects(path):
+    for row, where in read_objects(path):
         try:
             review = str(row["index"]), _review(row["sample_score"])
         except BROKEN as error:
-            raise DataError(f"{path}: {where}: no review of evalscope ({error!r})") from None
+            raise DataError(f"{path}: {where}: cannot be read as an evalscope review ({error!r})") from None
         yield review
 
 
@@ -123,7 +133,7 @@ def _item(row: Mapping[str, Any], where: str, review: Review) -> Item:
     return Item(
         where=where,
         prompt=_prompt(row["messages"]),
-        text=None if failure else turns([message]),
+        text=None if failure else join_turns([message]),
         reasoning=_reasoning(message.get("content")),
         stop="filter" if stop is None and output.get("error") else stop,
         usage=Usage(
@@ -141,7 +151,7 @@ def _item(row: Mapping[str, Any], where: str, review: Review) -> Item:
 
 
 def _reasoning(content: Any) -> str | None:
-    parts = [part for part in listing(content) if part["type"] == "reasoning"]
+    parts = [part for part in as_list(content) if part["type"] == "reasoning"]
     return "\n".join(str(part["reasoning"]) for part in parts) or None
 
 
@@ -149,4 +159,4 @@ def _prompt(messages: list[dict[str, Any]]) -> str:
     """Join all turns before the model's last one."""
     roles = [turn["role"] for turn in messages]
     last = len(roles) - 1 - roles[::-1].index("assistant") if "assistant" in roles else len(roles)
-    return turns(messages[:last])
+    return join_turns(messages[:last])

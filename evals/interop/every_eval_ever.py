@@ -1,4 +1,4 @@
-"""Export to Every Eval Ever 0.3.0: per run an aggregate file and a file of instances.
+"""Export to Every Eval Ever 0.3.0: an aggregate file and a file of instances for each run.
 
     data/<suite>/<developer>/<model>/<uuid>.json, ..._samples.jsonl
 
@@ -20,7 +20,7 @@ import msgspec
 
 from evals.errors import UsageError
 from evals.interop import outgoing
-from evals.interop.outgoing import Row, Written, ended, rows, sampled
+from evals.interop.outgoing import Row, Written, caveat, require_ended, rows
 from evals.records.card import Card, JudgeCard
 from evals.records.store import Run, slug
 from evals.types import Estimate, Reply, Score
@@ -34,17 +34,17 @@ encode = msgspec.json.Encoder().encode
 def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Written:
     """Write both files of every run; `model_id` (ORG/NAME) names the model's developer."""
     files: list[Path] = []
-    lost = ["a failed or unscored sample has no place among the instances: its count is in the details"]
-    pairs = ended(runs)
+    lost = ["failed and unscored samples are not among the instances, only counted in the details"]
+    pairs = require_ended(runs)
     if model_id and len(models := sorted({card.model for _, card in pairs})) > 1:
-        raise UsageError(f"--model-id {model_id} is one model's name, and these are {', '.join(models)}")
+        raise UsageError(f"--model-id {model_id} names one model, but the runs are of {', '.join(models)}")
     for run, card in pairs:
         if model_id:
             card.served = model_id
         developer, _, name = _model_id(card).partition("/")
         if developer == UNKNOWN:
             lost.append(
-                f"who made {card.model}: name it with --model-id ORG/NAME, or the datastore refuses it"
+                f"the developer of {card.model}: pass --model-id ORG/NAME, or the datastore will refuse the files"
             )
         key = _uuid(card)
         folder = Path("data") / slug(card.config.suite.replace(":", "-")) / slug(developer) / slug(name)
@@ -71,7 +71,7 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Wri
 
 
 def _uuid(card: Card) -> str:
-    """Return a run's UUID in the datastore: of the form of version 4, derived from the run's name."""
+    """Return a run's UUID in the datastore: version 4 in form, but derived from suite, protocol, run and model."""
     name = f"{card.config.suite}\x1f{card.config.protocol}\x1f{card.run}\x1f{card.model}"
     return str(UUID(bytes=sha256(name.encode()).digest()[:16], version=4))
 
@@ -89,7 +89,7 @@ def _evaluation_id(card: Card) -> str:
 
 
 def _when(card: Card) -> dict[str, str]:
-    """Return the time of the evaluation, which is unknown for an imported run."""
+    """Return the field with the time of the evaluation; none for an imported run, whose time is unknown."""
     return {} if card.origin != "run" else {"evaluation_timestamp": f"{card.started:.0f}"}
 
 
@@ -159,7 +159,7 @@ def _details(card: Card, e: Estimate) -> dict[str, str]:
         "worst": "" if e.worst is None else repr(e.worst),
         "best": "" if e.best is None else repr(e.best),
         "clusters": str(e.clusters),
-        "note": sampled(card),
+        "note": caveat(card),
         "errata": card.errata,
         "origin": "" if card.origin == "run" else card.origin,
     }
@@ -202,7 +202,7 @@ def _sampling(card: Card) -> dict[str, Any]:
 
 
 def _instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
-    """Write the instances; returns the file's SHA-256 and the number of rows."""
+    """Write the instances; return the file's SHA-256 and the number of rows."""
     digest, count = sha256(), 0
     head = card.headline
 
@@ -220,7 +220,7 @@ def _instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
 
 
 def _sample_hash(row: Row, reference: list[str]) -> str | None:
-    """Hash prompt and gold answer as the package's converters do; None without the prompt."""
+    """Hash prompt and gold answer as the converters of every-eval-ever do; None without the prompt."""
     if not row.prompt:
         return None
     content = {"raw": row.prompt, "reference": reference}

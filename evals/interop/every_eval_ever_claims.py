@@ -1,8 +1,8 @@
 """Import of Every Eval Ever's corpus as reported numbers: aggregate records -> a file of claims.
 
 A record is a JSON document of its schema (0.2.x and 0.3.0; evaleval/every_eval_ever at 9bce4136, `eval.schema.json`): who
-evaluated, which model, and a score for each benchmark or part of one. Only scores of whole benchmarks that are suites
-here become claims; others are counted. Nothing is ranked by them: they are of the level `reported`.
+evaluated which model, and a score for each benchmark or part of one. Only scores of whole benchmarks that we have as
+suites become claims; others are counted. The claims have the level `reported` and are never ranked.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ SUITES = {
     "mathvista": "mathvista", "mmlu-pro": "mmlu-pro", "mmmu": "mmmu", "mmmu-val": "mmmu", "mmstar": "mmstar",
     "supergpqa": "supergpqa", "textvqa": "textvqa",
 }  # fmt: skip
-"""Name of a whole benchmark, in lower case with hyphens -> suite. A plain `gpqa` is ambiguous and not in it."""
+"""Name of a whole benchmark, in lower case with hyphens -> suite. A plain `gpqa` is ambiguous and left out."""
 MARK = "# Reported numbers imported from Every Eval Ever; `evals claims import` overwrites this file.\n"
-CHARACTERS = 300
-_WHOLE = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
+LONGEST = 300
+"""Maximum number of characters of a text taken from a record."""
+_WHOLE_BENCHMARK = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
 
 
 class _Object(Struct, frozen=True):
-    """The parts of a record that are read; unknown fields are ignored."""
+    """A part of a record; fields that are not declared are ignored."""
 
 
 class Source(_Object, frozen=True):
@@ -97,7 +98,7 @@ class Aggregate(_Object, frozen=True):
 
 
 class Imported(NamedTuple):
-    """What was written."""
+    """The file written and what was skipped."""
 
     path: Path
     claims: int
@@ -106,9 +107,9 @@ class Imported(NamedTuple):
 
 
 def import_claims(folder: Path, results: Path) -> Imported:
-    """Write the scores of a folder of records as `claims/every-eval-ever.toml` of a results folder.
+    """Write the scores in a folder of records to `claims/every-eval-ever.toml` in a results folder.
 
-    Raises UsageError if there is none, or if the file was written by others.
+    Raises UsageError if no score can be used, or if that file was not written by this function.
     """
     path = results / "claims" / "every-eval-ever.toml"
     if path.exists() and not disk.read_small(path).startswith(MARK.encode()):
@@ -120,7 +121,7 @@ def import_claims(folder: Path, results: Path) -> Imported:
             _add(record, result, tables, skipped)
     if not tables:
         seen = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3)) or "no JSON file"
-        raise UsageError(f"{folder} holds no score of a suite ({seen})")
+        raise UsageError(f"{folder} contains no score of a suite ({seen})")
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(
         path, (MARK + "".join(_table(key, values) for key, values in sorted(tables.items()))).encode()
@@ -146,10 +147,10 @@ def _records(folder: Path, skipped: Counter[str]) -> Iterator[Aggregate]:
 
 
 def suite_of(result: Result) -> str | None:
-    """Return the suite whose whole benchmark a score is of; None: there is none, or it is a part."""
+    """Return the suite that a score is of; None if there is none, or if the score is of a part of a benchmark."""
     for name in (result.evaluation_result_id, result.evaluation_name, result.metric_config.metric_id):
-        words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        if suite := SUITES.get(words) or SUITES.get(_WHOLE.sub("", words)):
+        hyphenated = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        if suite := SUITES.get(hyphenated) or SUITES.get(_WHOLE_BENCHMARK.sub("", hyphenated)):
             return suite
     return None
 
@@ -179,11 +180,11 @@ def _add(
         _conditions(result),
     )
     if tables[key].setdefault(model, percent) != percent:
-        skipped["second scores of a model in one source"] += 1
+        skipped["further scores of a model from one source"] += 1
 
 
 def _percent(result: Result) -> Decimal | None:
-    """Return a score in percent with the digits that the record has; None if its scale is unknown."""
+    """Return a score in percent with as many digits as in the record; None if its scale is unknown."""
     metric, score = result.metric_config, Decimal(repr(result.score_details.score))
     unit = metric.metric_unit.lower()
     if unit in ("proportion", "fraction") or (not unit and metric.max_score in (1, 1.0)):
@@ -194,19 +195,20 @@ def _percent(result: Result) -> Decimal | None:
 
 
 def _source(record: Aggregate, result: Result) -> str:
-    """Return the address of a score's source, else the name of the organisation that stated it."""
+    """Return the URL of a score's source, else the name of the organisation that stated it."""
     stated = result.source_data.get("url")
-    addresses = [
+    candidates = [
         *(stated if isinstance(stated, list) else [stated]),
         record.source_metadata.source_organization_url,
     ]
     if (repository := result.source_data.get("hf_repo")) and isinstance(repository, str):
-        addresses.insert(0, f"https://huggingface.co/datasets/{repository}")
-    web = (a for a in addresses if isinstance(a, str) and re.fullmatch(r"https?://[^\s<>\"']+", a))
-    return _clean(next(web, record.source_metadata.source_organization_name))
+        candidates.insert(0, f"https://huggingface.co/datasets/{repository}")
+    urls = (c for c in candidates if isinstance(c, str) and re.fullmatch(r"https?://[^\s<>\"']+", c))
+    return _clean(next(urls, record.source_metadata.source_organization_name))
 
 
 def _day(record: Aggregate, result: Result) -> str:
+    """Return the day of a score as an ISO date; empty if it is unknown."""
     for stamp in (result.evaluation_timestamp, record.evaluation_timestamp, record.retrieved_timestamp):
         try:
             return date.fromisoformat(stamp[:10]).isoformat()
@@ -226,7 +228,7 @@ def _note(record: Aggregate) -> str:
 
 
 def _conditions(result: Result) -> str:
-    """Return the stated sampling settings as a TOML table, or an empty text."""
+    """Return the stated sampling settings as the inside of a TOML table; empty if none are stated."""
     stated = result.generation_config.get("generation_args")
     arguments = stated if isinstance(stated, dict) else {}
     names = {
@@ -247,8 +249,8 @@ def _conditions(result: Result) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return a text of the record in one line of bounded length."""
-    return plain(" ".join(text.split()))[:CHARACTERS]
+    """Return a text of the record as one line of limited length, without control characters."""
+    return plain(" ".join(text.split()))[:LONGEST]
 
 
 def _table(key: tuple[str, ...], values: dict[str, Decimal]) -> str:

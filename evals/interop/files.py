@@ -1,4 +1,4 @@
-"""Bounded reading of foreign files, also from gzip files and zip archives."""
+"""Reading of foreign files up to a size limit, also from gzip files and zip archives."""
 
 from __future__ import annotations
 
@@ -11,67 +11,66 @@ from typing import IO, Any
 
 from evals import disk
 from evals.data.archive import UNREADABLE
+from evals.data.loose_json import decode_json
 from evals.errors import DataError
-from evals.interop.values import BROKEN, decode_json
+from evals.interop.values import BROKEN
 from evals.validation import cause
 
 LARGEST = 4 << 30
-"""Size limit in bytes of a file that is read whole."""
+"""Size limit in bytes for a file that is read into memory."""
 
 
 def below(folder: Path, pattern: str) -> Iterator[Path]:
-    """Yield the files that match a glob pattern, without those of editors and file managers (`.ipynb_checkpoints`)."""
+    """Yield the files that match a glob pattern, except those of editors and file managers (`.ipynb_checkpoints`)."""
     for path in folder.glob(pattern):
         if not any(map(disk.is_noise, path.relative_to(folder).parts)):
             yield path
 
 
-def chosen(path: Path, *patterns: str, wanted: str) -> list[Path]:
-    """Return a file itself, or the files of a folder that match the first pattern with a match; else raise DataError."""
+def find_files(path: Path, *patterns: str, wanted: str) -> list[Path]:
+    """Return the path itself if it is a file; of a folder, the files that match the first pattern with any matches.
+
+    Raises DataError if none match; `wanted` describes the files in its message.
+    """
     if path.is_file():
         return [path]
     matches = (sorted(below(path, pattern)) for pattern in patterns)
     if not (files := next(filter(None, matches), [])):
-        raise DataError(f"{path}: no {wanted} there")
+        raise DataError(f"{path}: no {wanted} found")
     return files
 
 
-def unpacked(path: Path) -> bytes:
-    """Read a file whole, also from gzip or from a zip archive with one file; raises DataError."""
-    files = list(contents(path))
-    if len(files) != 1:
-        raise DataError(f"{path}: {len(files)} files in it, not one; unpack it and name the folder")
-    return files[0][1]
-
-
-def document(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     """Read a JSON file, also from gzip or from a zip archive with one file; raises DataError."""
     try:
-        return decode_json(unpacked(path))
+        files = list(read_contents(path))
+        if len(files) != 1:
+            raise DataError(f"{path}: contains {len(files)} files, not one; unpack it and name the folder")
+        return decode_json(files[0][1])
     except BROKEN as error:
         raise DataError(f"{path}: {cause(error)}") from None
 
 
-def object_of(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object; raises DataError, which calls the file `what`."""
-    content = document(path)
+def read_object(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON file that contains an object; raises DataError, whose message says that `what` was expected."""
+    content = read_json(path)
     if not isinstance(content, dict):
-        raise DataError(f"{path}: no {what}, which holds an object")
+        raise DataError(f"{path}: cannot be read as {what}: not a JSON object")
     return content
 
 
-def optional(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object; an absent file is an empty object."""
-    return object_of(path, what) if path.is_file() else {}
+def read_optional(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON file that contains an object; return an empty object if there is no file."""
+    return read_object(path, what) if path.is_file() else {}
 
 
-def objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each object of a file of JSON lines, or of one JSON array, with its location; raises DataError."""
+def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each object in a file of JSON lines or with one JSON array, and its location; raises DataError."""
     number = 0
     try:
         with disk.open_decompressed(path) as stream:
             if stream.read(1) == b"[":
-                yield from ((_object(row), f"{path.name}, {n}") for n, row in enumerate(document(path), 1))
+                yield from ((_object(row), f"{path.name}, {n}") for n, row in enumerate(read_json(path), 1))
                 return
             stream.seek(0)
             for number, line in enumerate(disk.lines(stream), 1):
@@ -87,13 +86,13 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and bytes of a file, or of each file in a zip archive, in memory; raises DataError.
+def read_contents(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of a file, or of each file in a zip archive; raises DataError.
 
-    At most `LARGEST` bytes are read, whatever sizes the archive states.
+    Also raises it once more than `LARGEST` bytes have been unpacked, whatever sizes the archive states.
     """
     if not path.name.endswith((".gz", ".zip")):
-        yield path.name, whole(path)
+        yield path.name, read_bytes(path)
         return
     left = LARGEST
     try:
@@ -101,7 +100,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
             content = stream.read(left + 1)
             left -= len(content)
             if left < 0:
-                raise DataError(f"{path}: unpacked larger than {LARGEST >> 30} GiB")
+                raise DataError(f"{path}: larger than {LARGEST >> 30} GiB when unpacked")
             yield name, content
     except UNREADABLE as error:
         raise DataError(f"{path}: {error}") from None
@@ -130,7 +129,7 @@ def unzipped(path: Path) -> Iterator[Path]:
             for name, stream in _streams(path):
                 parts = PurePosixPath(name).parts
                 if ".." in parts or PurePosixPath(name).is_absolute():
-                    raise DataError(f"{path}: {name[:100]!r} leads out of the archive")
+                    raise DataError(f"{path}: {name[:100]!r} points outside the archive")
                 target = Path(folder, *parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as out:
@@ -148,14 +147,14 @@ def unzipped(path: Path) -> Iterator[Path]:
 
 
 def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
-    """Raise DataError if a zip archive states that it would unpack to too many bytes."""
+    """Raise DataError if the sizes stated in a zip archive add up to too many bytes."""
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > min(LARGEST, max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)):
         raise DataError(f"{path}: it would unpack to {unpacked:,} bytes")
 
 
-def whole(path: Path) -> bytes:
-    """Read a file whole; raises DataError if it is too large or cannot be read."""
+def read_bytes(path: Path) -> bytes:
+    """Read a file into memory; raises DataError if it is too large or cannot be read."""
     try:
         return disk.read_small(path, LARGEST)
     except OSError as error:

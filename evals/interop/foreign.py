@@ -1,8 +1,8 @@
-"""What importers share: the records of a foreign file become a run of one of our suites.
+"""Shared by the importers: turn the records of a foreign file into a run of one of our suites.
 
 Records are matched to samples (`matching.py`). Unmatched records are counted and listed, samples without a record are
-missing outcomes, and facts that the source does not state stay unknown. Scores that the source states are kept beside
-the run in `theirs.jsonl`, for `evals audit`.
+missing outcomes, and facts that the source does not state stay unknown. Scores that the source states are stored in
+`theirs.jsonl` in the run's folder, for `evals audit`.
 """
 
 from __future__ import annotations
@@ -76,15 +76,15 @@ class Item(Struct, frozen=True, kw_only=True):
     gold: str = ""
     """The source's gold letter among the options shown."""
     extracted: str | None = None
-    """The answer that the source's language model extracted from the reply, if the source scores that."""
+    """The answer that the source's language model extracted from the reply, if the source scores that answer."""
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """A foreign run of one benchmark."""
+    """A run of one benchmark in a foreign file."""
 
     format: str
     tasks: tuple[str, ...]
-    """The source's names of the benchmark's parts."""
+    """The source's names for the benchmark or its parts."""
     model: str
     items: Callable[[], Iterator[Item]]
     sampling: Sampling = Sampling()
@@ -108,44 +108,48 @@ class Unmatched(DataError):
     """No record of a source matches a sample of the suite."""
 
 
-def items(
-    path: Path, rows: Iterable[tuple[Any, str]], make: Callable[[Any, str], Iterable[Item]], what: str
+def read_items(
+    path: Path, rows: Iterable[tuple[Any, str]], read_row: Callable[[Any, str], Iterable[Item]], what: str
 ) -> Iterator[Item]:
-    """Yield the items that `make` reads from each (row, location); raises DataError for a malformed row."""
+    """Yield the items that `read_row` makes of each (row, location); raises DataError for a malformed row.
+
+    The message says that `what` was expected.
+    """
     for row, where in rows:
         try:
-            yield from make(row, where)
+            yield from read_row(row, where)
         except BROKEN as error:
             place = where if where.startswith(path.name) else f"{path}: {where}"
-            raise DataError(f"{place}: not a {what} ({' '.join(cause(error).split())[:200]})") from None
+            reason = " ".join(cause(error).split())[:200]
+            raise DataError(f"{place}: cannot be read as {what} ({reason})") from None
 
 
 def import_all(path: Path, sources: Iterable[Source], request: ImportRequest) -> tuple[list[Card], list[str]]:
-    """Make a run of every source and return the cards and notes; everything is read before anything is written.
+    """Make a run from every source; return the cards and notes. Everything is read before anything is written.
 
     Raises UsageError or DataError.
     """
-    resolved, notes = _resolved(path, list(sources), request)
-    ready = []
-    for source, suite in resolved:
+    merged, notes = _merge_by_run(path, list(sources), request)
+    prepared = []
+    for source, suite in merged:
         try:
-            ready.append(_prepared(path, source, suite, request))
+            prepared.append(_prepare(path, source, suite, request))
         except Unmatched as error:
-            if len(resolved) == 1:
+            if len(merged) == 1:
                 raise
             notes.append(f"left out: {error}")
-    if not ready:
+    if not prepared:
         raise Unmatched("; ".join(notes))
-    notes += [note for run in ready for note in run.matched.notes]
-    return [_written(run, request) for run in ready], notes
+    notes += [note for run in prepared for note in run.matched.notes]
+    return [_write(run, request) for run in prepared], notes
 
 
-def _resolved(
+def _merge_by_run(
     path: Path, sources: list[Source], request: ImportRequest
 ) -> tuple[list[tuple[Source, Suite]], list[str]]:
-    """Return each run to make with its suite (tasks of one suite and model are one run), and notes on the rest."""
+    """Merge the tasks of one suite and model; return each merged source with its suite, and notes on the others."""
     if not sources:
-        raise DataError(f"{path}: no samples in it")
+        raise DataError(f"{path}: contains no samples")
     check_run_id(request.run)
     by_run: dict[tuple[str, str, int], list[Source]] = {}
     unknown = []
@@ -156,26 +160,25 @@ def _resolved(
             unknown.append(source.tasks[0])
             continue
         model = request.model or source.model
-        number = occurrences[name, model, source.tasks[0]]  # a task that occurs twice was run twice
+        occurrence = occurrences[name, model, source.tasks[0]]  # a task that occurs twice was run twice
         occurrences[name, model, source.tasks[0]] += 1
-        by_run.setdefault((name, model, number), []).append(source)
+        by_run.setdefault((name, model, occurrence), []).append(source)
     if unknown and not by_run:
         raise UsageError(
-            f"{path}: {', '.join(unknown[:LISTED])} of {sources[0].format}: name the suite that was asked, --suite NAME "
+            f"{path}: unknown {sources[0].format} task {', '.join(unknown[:LISTED])}: name its suite with --suite NAME "
             "(`evals list suites`)"
         )
     if len(by_run) > 1 and request.run is not None:
-        raise UsageError(f"--run names one run, and {path} holds {len(by_run)}")
-    notes = [f"left out: {_some(unknown)}: name the suite that was asked, --suite NAME"] if unknown else []
+        raise UsageError(f"--run names one run, but {path} contains {len(by_run)}")
+    notes = [f"left out: {_some(unknown)}: name the suite with --suite NAME"] if unknown else []
     named = request.suite is not None
     return [
-        (merged(parts), single_suite(name, request.protocol, named=named))
+        (_merge(parts), single_suite(name, request.protocol, named=named))
         for (name, *_), parts in by_run.items()
     ], notes
 
 
-def merged(sources: list[Source]) -> Source:
-    """Merge the tasks of one suite."""
+def _merge(sources: list[Source]) -> Source:
     return structs.replace(
         sources[0],
         tasks=tuple(task for source in sources for task in source.tasks),
@@ -185,8 +188,8 @@ def merged(sources: list[Source]) -> Source:
     )
 
 
-class Ready(NamedTuple):
-    """A run that was read completely and not yet written."""
+class PreparedRun(NamedTuple):
+    """A run that has been read completely and not yet written."""
 
     suite: Suite
     data: Data
@@ -195,49 +198,33 @@ class Ready(NamedTuple):
     matched: Matched
 
 
-def _prepared(path: Path, source: Source, suite: Suite, request: ImportRequest) -> Ready:
+def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -> PreparedRun:
     data = Data(suite=suite.name, local=request.data, sample=request.sample)
     samples, digest = read_samples(suite, data)
     matched = Matched(source, samples, extracted=ProtocolName.parse(suite.protocol).base == "official")
     if not matched.lines:
         samples.close()
         raise Unmatched(
-            f"{path}: none of its replies is about a sample of {suite.id} "
+            f"{path}: none of its replies matches a sample of {suite.id} "
             f"({_some(source.tasks)}: {'; '.join(matched.notes)})"
         )
     model = request.model or source.model
     if not model:
         raise UsageError(f"{path} does not name the model: add --model NAME")
     card = new_card(
-        suite,
-        data,
-        digest,
-        model=model,
-        source=path.name,
-        origin=source.format,
-        repeats=1 + max(line.repeat for line in matched.lines),
-        sampling=source.sampling,
-        started=source.started,
-        notes=(
-            *matched.notes,
-            *(f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items()),
-        ),
-    )
-    return Ready(suite, data, card, samples, matched)
+        suite, data, digest, model=model, source=path.name, origin=source.format,
+        repeats=1 + max(line.repeat for line in matched.lines), sampling=source.sampling, started=source.started,
+        notes=(*matched.notes, *(f"{source.format} states {name} {value:.6g}" for name, value in source.stated.items())),
+    )  # fmt: skip
+    return PreparedRun(suite, data, card, samples, matched)
 
 
-def _written(ready: Ready, request: ImportRequest) -> Card:
-    matched = ready.matched
+def _write(run: PreparedRun, request: ImportRequest) -> Card:
+    matched = run.matched
     card = write_run(
-        ready.suite,
-        ready.card,
-        ready.samples,
-        matched.lines,
-        data=ready.data,
-        results=request.results,
-        run=request.run,
-    )
-    folder = request.results / ready.suite.folder / store.slug(card.model) / card.run
+        run.suite, run.card, run.samples, matched.lines, data=run.data, results=request.results, run=request.run,
+    )  # fmt: skip
+    folder = request.results / run.suite.folder / store.slug(card.model) / card.run
     disk.replace(folder / THEIRS, msgspec.json.Encoder().encode_lines(matched.theirs))
     if matched.unmatched:
         disk.replace(folder / UNMATCHED, "".join(f"{where}\n" for where in matched.unmatched).encode())
@@ -245,7 +232,7 @@ def _written(ready: Ready, request: ImportRequest) -> Card:
 
 
 class Matched:
-    """A source's items as lines about our samples, with notes on what was left out or differs."""
+    """A source's items, matched to our samples, with notes on what was left out or differs."""
 
     def __init__(self, source: Source, samples: SampleStore, *, extracted: bool) -> None:
         self.lines: list[Line] = []
@@ -253,21 +240,22 @@ class Matched:
         self.unmatched: list[str] = []
         """Locations of items that match no sample."""
         self._extracted = extracted
-        """Whether to score the answers that the source's language model extracted, in place of the replies."""
+        """Whether to score the answers that the source's language model extracted instead of the replies."""
         self._finder = Finder(samples)
         self._counts: Counter[str] = Counter()
         """Number of lines per sample."""
         self._seen: set[tuple[str, int]] = set()
-        self._numbered: dict[int, tuple[str, str]] = {}
-        """Index of a line whose repeat was counted here -> sample and location."""
+        """Sample and repeat of each line."""
+        self._without_repeat: dict[int, tuple[str, str]] = {}
+        """Index of a line for which the source states no repeat -> sample and location."""
         self._duplicates: list[str] = []
         self._extracted_count = 0
         self._other_golds: list[str] = []
         self._other_options: list[str] = []
         for item in source.items():
             self._add(item)
-        for index in reversed(_surplus(self._numbered)):
-            self._duplicates.append(self._numbered[index][1])
+        for index in reversed(_surplus(self._without_repeat)):
+            self._duplicates.append(self._without_repeat[index][1])
             del self.lines[index], self.theirs[index]
         self.notes = list(self._notes(absent=len(samples) - len(self._counts)))
 
@@ -275,7 +263,7 @@ class Matched:
         sample = _match(self._finder, item, self._counts)
         repeat = item.repeat if item.repeat is not None else self._counts[sample]
         if not isinstance(repeat, int) or not 0 <= repeat < MOST_REPEATS:
-            raise DataError(f"{item.where}: {repeat!r} is no number of a repeat")
+            raise DataError(f"{item.where}: {repeat!r} is not a valid repeat")
         if not sample:
             self.unmatched.append(item.where)
             return
@@ -283,15 +271,15 @@ class Matched:
             self._duplicates.append(item.where)
             return
         if item.repeat is None:
-            self._numbered[len(self.lines)] = (sample, item.where)
+            self._without_repeat[len(self.lines)] = (sample, item.where)
         self._counts[sample] += 1
         self._seen.add((sample, repeat))
         if self._extracted and item.extracted is not None:
             self._extracted_count += 1
             item = structs.replace(item, text=item.extracted)
-        order, known = _order(self._finder, item, sample)
-        gold = item.gold if known and self._finder.gold_differs(sample, item.gold, order) else ""
-        self._other_options += [] if known else [sample]
+        order, is_known = _order(self._finder, item, sample)
+        gold = item.gold if is_known and self._finder.gold_differs(sample, item.gold, order) else ""
+        self._other_options += [] if is_known else [sample]
         self._other_golds += [sample] if gold else []
         self.lines.append(_line(item, sample, repeat, order))
         self.theirs.append(
@@ -300,29 +288,29 @@ class Matched:
 
     def _notes(self, *, absent: int) -> Iterator[str]:
         if names := self._duplicates:
-            yield f"{len(names)} of its records are duplicates and are left out: {_some(sorted(names))}"
+            yield f"{len(names)} records are duplicates and are left out: {_some(sorted(names))}"
         if self._extracted_count:
-            yield f"{self._extracted_count} are scored by the answer that the source's language model extracted"
+            yield f"{self._extracted_count} replies are scored by the answer that the source's language model extracted"
         if names := self.unmatched:
-            yield f"{len(names)} of its records match no sample of ours: {_some(names)}"
+            yield f"{len(names)} records match none of our samples: {_some(names)}"
         if not any(line.stop for line in self.lines if line.text is not None):
             yield TRUNCATION_UNKNOWN
         if names := self._other_options:
-            yield f"{len(names)} show other options than those of our data, and are read in its order: {_some(names)}"
+            yield f"{len(names)} records show options that are not ours, and are read in our order: {_some(names)}"
         if names := self._other_golds:
-            yield f"{len(names)} were judged there by another gold answer than that of our data: {_some(names)}"
+            yield f"{len(names)} records were scored against a gold answer that differs from ours: {_some(names)}"
         if absent:
-            yield f"{absent} of our samples have no record in it"
+            yield f"{absent} of our samples have no record"
 
 
-def _surplus(numbered: dict[int, tuple[str, str]]) -> list[int]:
+def _surplus(locations: dict[int, tuple[str, str]]) -> list[int]:
     """Return the lines beyond the number of repeats that most samples have: they are duplicates, not repeats."""
-    rows = Counter(sample for sample, _ in numbered.values())
-    frequency = Counter(rows.values())
+    lines_per_sample = Counter(sample for sample, _ in locations.values())
+    frequency = Counter(lines_per_sample.values())
     usual = max(frequency, key=lambda count: (frequency[count], count), default=1)
     seen: Counter[str] = Counter()
     surplus = []
-    for index, (sample, _) in numbered.items():
+    for index, (sample, _) in locations.items():
         seen[sample] += 1
         if seen[sample] > usual:
             surplus.append(index)
@@ -336,12 +324,12 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _match(finder: Finder, item: Item, counts: Counter[str]) -> str:
-    """Return the sample that an item is about, of several equal ones that with the fewest lines; empty: none."""
+    """Return the sample that matches an item, among equal ones the one with the fewest lines; empty: none."""
     if item.id and (sample := finder.by_id(item.id)):
         if finder.asks(sample, item.question):
             return sample
-        same = finder.by_question(item.question) if item.question else []
-        if not same or sample in same:  # else the id is the source's own numbering
+        samples = finder.by_question(item.question) if item.question else []
+        if not samples or sample in samples:  # otherwise the id is the source's own number
             return sample
     candidates = finder.by_question(item.question, item.options) if item.question else []
     candidates = candidates or (finder.by_prompt(item.prompt) if item.prompt else [])
@@ -352,8 +340,8 @@ def _order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, ...] | N
     """Return the order of the options shown (None: as in the data set), and whether it is known."""
     options = item.options or tuple(shown_options(item.prompt))
     order = item.order or (finder.order(sample, options) if options else None)
-    known = order is not None or not options or finder.count(sample) != len(options)
-    return (None if order == tuple(range(len(order or ()))) else order), known
+    is_known = order is not None or not options or finder.option_count(sample) != len(options)
+    return (None if order == tuple(range(len(order or ()))) else order), is_known
 
 
 def _line(item: Item, sample: str, repeat: int, order: tuple[int, ...] | None) -> Line:

@@ -1,4 +1,4 @@
-"""The import formats by name, and how the format of a path is guessed."""
+"""Import formats by name, and detection of a path's format."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 from evals import disk
 from evals.data.archive import UNREADABLE
+from evals.data.loose_json import decode_json
 from evals.errors import UsageError
 from evals.interop import inspect
 from evals.interop.files import LARGEST, below, unzipped
 from evals.interop.foreign import Source
 from evals.interop.replies import IDS, TEXTS
-from evals.interop.values import BROKEN, decode_json
+from evals.interop.values import BROKEN
 
 READERS = {
     "lm-eval": "lm_eval:read",
@@ -33,23 +34,23 @@ READERS = {
     "mmlu-pro": "benchmarks:mmlu_pro",
     "mmmu": "benchmarks:mmmu",
 }
-"""Format -> module:function below evals.interop, from a path to a list of `Source`."""
+"""Format -> module:function in `evals.interop`, which takes a path and returns a list of `Source`."""
 ZIPPED = ("mmlu-pro", "mmmu", "mathvista")
 """Formats whose readers take a zip archive."""
 HEAD = 1 << 20
-"""Number of leading bytes by which the format of a file is guessed."""
+"""Number of leading bytes from which a file's format is detected."""
 
 
 def read(format_name: str, path: Path) -> list[Source]:
-    """Read a path in a format; raises DataError."""
+    """Read a file or folder in a format; raises DataError."""
     module, _, function = READERS[format_name].partition(":")
     reader: Callable[[Path], list[Source]] = getattr(import_module(f"evals.interop.{module}"), function)
     return reader(path)
 
 
 def guess(path: Path) -> str:
-    """Return the format of a path; raises UsageError if it is not recognized."""
-    format_name = _of_folder(path) if path.is_dir() else _of_file(path)
+    """Return the format of a file or folder; raises UsageError if it is not recognized."""
+    format_name = _folder_format(path) if path.is_dir() else _file_format(path)
     if format_name is None:
         raise UsageError(f"{path}: format not recognized; name it: evals import FORMAT {path}")
     return format_name
@@ -67,28 +68,28 @@ FOLDERS = (
     ("mmmu", "*/output.json"),
     ("vlmevalkit", "**/*.xlsx", "**/*.tsv"),
 )
-"""Format and glob patterns of its files; the first match decides. OpenCompass leaves `tmp_*.jsonl` of interrupted runs."""
+"""Format and glob patterns of its files; the first match decides. Interrupted runs of OpenCompass leave `tmp_*.jsonl`."""
 
 
-def _of_folder(path: Path) -> str | None:
+def _folder_format(path: Path) -> str | None:
     for format_name, *patterns in FOLDERS:
         if any(any(below(path, pattern)) for pattern in patterns):
             return format_name
         if format_name == "inspect" and any(inspect.is_log(file) for file in below(path, "*.json")):
             return format_name
     first = next(iter(sorted(below(path, "**/*.json"))), None)
-    return _of_file(first) if first else None
+    return _file_format(first) if first else None
 
 
 ENDINGS = {".xlsx": "vlmevalkit", ".tsv": "vlmevalkit", ".eval": "inspect", ".parquet": "lighteval"}
 
 
-def _of_file(path: Path) -> str | None:
+def _file_format(path: Path) -> str | None:
     name = path.name.removesuffix(".gz")
     if (ending := Path(name).suffix) in ENDINGS:
         return ENDINGS[ending]
     if ending == ".zip":
-        return _of_archive(path)
+        return _archive_format(path)
     if name.startswith("samples_") and ending in (".json", ".jsonl"):
         return "lm-eval"
     try:
@@ -99,26 +100,26 @@ def _of_file(path: Path) -> str | None:
     except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
     if ending == ".jsonl" and head[:1] != b"[":
-        return _by_fields(_decoded(head.partition(b"\n")[0]), LINES)
-    return _of_json(head)
+        return _by_fields(_decode(head.partition(b"\n")[0]), LINES)
+    return _json_format(head)
 
 
-def _of_archive(path: Path) -> str | None:
+def _archive_format(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
     except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
     if "bundle.json" in names:
-        raise UsageError(f"{path} is a bundle of ours: evals bundle verify {path}")
-    parts = [name for name in names if name.endswith("_result.json")]
-    return "mmlu-pro" if parts or (len(names) == 1 and names[0].endswith(".json")) else None
+        raise UsageError(f"{path} is a science-evals bundle; use evals bundle verify {path}")
+    subjects = [name for name in names if name.endswith("_result.json")]
+    return "mmlu-pro" if subjects or (len(names) == 1 and names[0].endswith(".json")) else None
 
 
 @contextmanager
 def opened(path: Path, format_name: str | None) -> Iterator[tuple[Path, str]]:
     """Yield the path to read and its format; a zipped folder is unpacked into a temporary one."""
-    if path.suffix != ".zip" or format_name in ZIPPED or (format_name is None and _of_archive(path)):
+    if path.suffix != ".zip" or format_name in ZIPPED or (format_name is None and _archive_format(path)):
         yield path, format_name or guess(path)
         return
     with unzipped(path) as folder:
@@ -135,7 +136,7 @@ LINES = (
     ("mathvision", {"id", "model_answer"}),
     *(("replies", {key, text}) for key in IDS for text in TEXTS),
 )
-"""Format and fields of its first JSON line; the first match decides. `replies` reports fields that it names otherwise."""
+"""Format and fields of its first JSON line; the first match decides. The reader of `replies` reports wrong field names."""
 OBJECTS = (
     ("matbench", {"tasks"}),
     ("lm-eval", {"results", "versions", "config"}),
@@ -146,13 +147,13 @@ OBJECTS = (
     ("vlmevalkit", {"index", "prediction"}),
 )
 """Format and fields of its JSON object."""
-VALUES = (
+FIRST_VALUES = (
     ("opencompass", {"prediction", "origin_prompt"}),
     ("mathvista", {"pid"}),
     ("mathvista", {"extraction"}),
     ("mathvista", {"query", "response"}),
 )
-"""Format and fields of the first value of its JSON object."""
+"""Format and fields of the first value in its JSON object."""
 ARRAYS = (
     ("vlmevalkit", {"prediction"}),
     ("lm-eval", {"doc", "resps"}),
@@ -160,7 +161,7 @@ ARRAYS = (
     ("mmlu-pro", {"question_id", "pred"}),
     ("mmmu", {"id", "response", "index2ans"}),
 )
-"""Format and fields of the first element of its JSON array."""
+"""Format and fields of the first element in its JSON array."""
 
 
 def _by_fields(row: Any, table: Iterable[tuple[str, set[str]]]) -> str | None:
@@ -168,8 +169,8 @@ def _by_fields(row: Any, table: Iterable[tuple[str, set[str]]]) -> str | None:
     return next((format_name for format_name, needed in table if needed <= fields), None)
 
 
-def _of_json(head: bytes) -> str | None:
-    content = _decoded(head)
+def _json_format(head: bytes) -> str | None:
+    content = _decode(head)
     if isinstance(content, list):
         return _by_fields(content[0] if content else None, ARRAYS)
     if not isinstance(content, dict):
@@ -181,10 +182,10 @@ def _of_json(head: bytes) -> str | None:
         return "opencompass"
     if isinstance(first, str) and name.startswith(("validation_", "test_", "dev_")):
         return "mmmu"
-    return _by_fields(first, VALUES)
+    return _by_fields(first, FIRST_VALUES)
 
 
-def _decoded(raw: bytes) -> Any:
+def _decode(raw: bytes) -> Any:
     try:
         return decode_json(raw)
     except BROKEN:

@@ -1,7 +1,7 @@
-"""Our models for lm-evaluation-harness: `--model evals --model_args model=ADAPTER:NAME`.
+"""Our models in lm-evaluation-harness: `--model evals --model_args model=ADAPTER:NAME`.
 
-lm_eval passes its requests in one batch; our runner paces, retries and times them out as in `evals run`. lm_eval has no
-notion of a failed request: if one fails permanently, a ModelError is raised and nothing is scored.
+lm_eval passes its requests in one batch; our runner handles pacing, retries and timeouts as in `evals run`. lm_eval has
+no notion of a failed request: if one fails permanently, a ModelError is raised and nothing is scored.
 Source: `lm_eval/api/model.py` at v0.4.13.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -48,7 +48,7 @@ class MemoryWriter:
 
 
 class Batch:
-    """Calls a model with many prompts at once, for synchronous code."""
+    """Calls a model with many prompts at once, from synchronous code."""
 
     def __init__(self, model: Model, *, concurrency: int | None = None) -> None:
         self.accepts = model.accepts
@@ -58,7 +58,7 @@ class Batch:
         atexit.register(self.close)
 
     def ask(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Reply]:
-        """Send all prompts; raises ModelError if a call fails permanently."""
+        """Send all prompts and return the replies; raises ModelError if a call fails permanently."""
         memory, samples = MemoryWriter(), SampleStore()
         for position in range(len(prompts)):
             samples.add(Sample(id=str(position), question=(Text("-"),), target="-"))
@@ -109,30 +109,29 @@ def _replies(records: Mapping[str, Record], count: int) -> list[Reply]:
     outcomes = [record.outcome if (record := records.get(str(n))) else None for n in range(count)]
     failed = [outcome for outcome in outcomes if not isinstance(outcome, Reply)]
     if failed:
-        first = next((f.message for f in failed if isinstance(f, Failure)), "the run ended before them")
+        first = next((f.message for f in failed if isinstance(f, Failure)), "the run ended early")
         raise ModelError(
-            f"{len(failed)} of {count} requests failed, so nothing is scored; the first: {first}"
+            f"{len(failed)} of {count} requests failed, so nothing is scored; the first failure: {first}"
         )
     return [outcome for outcome in outcomes if isinstance(outcome, Reply)]
 
 
-def generated(batch: Batch, requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """Answer `generate_until` requests (context, settings), one batch for each distinct set of settings."""
-    wanted = list(requests)
+def generate(batch: Batch, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """Answer `generate_until` requests (context, settings), in one batch for each distinct set of settings."""
     by_settings: dict[str, list[int]] = {}
-    for position, (_, settings) in enumerate(wanted):
+    for position, (_, settings) in enumerate(requests):
         by_settings.setdefault(json.dumps(settings, sort_keys=True, default=str), []).append(position)
-    texts = [""] * len(wanted)
+    texts = [""] * len(requests)
     for positions in by_settings.values():
-        sampling = sampling_of(wanted[positions[0]][1])
-        replies = batch.ask([_turns(wanted[position][0]) for position in positions], sampling)
+        sampling = sampling_of(requests[positions[0]][1])
+        replies = batch.ask([_prompt(requests[position][0]) for position in positions], sampling)
         for position, reply in zip(positions, replies, strict=True):
             texts[position] = reply.text
     return texts
 
 
-def _turns(context: str) -> Prompt:
-    """Return the prompt of a conversation, or of a plain text as the user's only turn."""
+def _prompt(context: str) -> Prompt:
+    """Return the prompt with a conversation's turns, or with a plain text as the user's only turn."""
     if not isinstance(context, Turns):
         return Prompt(messages=(Message.user(context),))
     turns = json.loads(context)
@@ -140,27 +139,26 @@ def _turns(context: str) -> Prompt:
 
 
 class Turns(str):
-    """A conversation as JSON; the type distinguishes it from plain text that looks the same."""
+    """A conversation as JSON; the type distinguishes it from a plain text that happens to be JSON."""
 
     __slots__ = ()
 
 
-def loglikelihoods(batch: Batch, requests: Iterable[tuple[str, str]]) -> list[tuple[float, bool]]:
-    """Answer `loglikelihood` requests (context, continuation), one call for each distinct context."""
-    wanted = list(requests)
+def loglikelihoods(batch: Batch, requests: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+    """Answer `loglikelihood` requests (context, continuation), with one call for each distinct context."""
     by_context: dict[str, list[int]] = {}
-    if any(isinstance(context, Turns) for context, _ in wanted):
-        raise UsageError("likelihoods need plain text: leave --apply_chat_template out")
-    for position, (context, _) in enumerate(wanted):
+    if any(isinstance(context, Turns) for context, _ in requests):
+        raise UsageError("likelihoods need plain text: run without --apply_chat_template")
+    for position, (context, _) in enumerate(requests):
         by_context.setdefault(context, []).append(position)
     prompts = [
         Prompt(
             messages=(Message.user(context),),
-            continuations=(tuple(wanted[position][1] for position in positions),),
+            continuations=(tuple(requests[position][1] for position in positions),),
         )
         for context, positions in by_context.items()
     ]
-    answers = [(0.0, False)] * len(wanted)
+    answers = [(0.0, False)] * len(requests)
     replies = batch.ask(prompts, Sampling())
     for positions, reply in zip(by_context.values(), replies, strict=True):
         for position, choice in zip(positions, decode_likelihoods(reply.text), strict=True):
@@ -177,7 +175,7 @@ def register() -> None:
     from lm_eval.api.registry import register_model
 
     class Evals(LM):  # type: ignore[misc] # lm_eval has no types
-        """Our adapters as a model of lm_eval: `model=ADAPTER:NAME,concurrency=N`."""
+        """Our adapters as an lm_eval model: `model=ADAPTER:NAME,concurrency=N`."""
 
         tokenizer_name = "evals"
 
@@ -188,12 +186,12 @@ def register() -> None:
             self._batch = Batch(load.model(model), concurrency=concurrency)
 
         def generate_until(self, requests: Any, **others: Any) -> list[str]:
-            return generated(self._batch, (request.args for request in requests))
+            return generate(self._batch, [request.args for request in requests])
 
         def loglikelihood(self, requests: Any, **others: Any) -> list[tuple[float, bool]]:
             if "logprobs" not in self._batch.accepts:
                 raise UsageError("this model returns no likelihoods; server:URL#NAME does")
-            return loglikelihoods(self._batch, (request.args for request in requests))
+            return loglikelihoods(self._batch, [request.args for request in requests])
 
         def loglikelihood_rolling(self, requests: Any, **others: Any) -> list[float]:
             raise UsageError("no server returns the likelihood of a text without a context")

@@ -1,7 +1,7 @@
-"""Export to the hub's community evals: `.eval_results/*.yaml` in a model's repository.
+"""Export to the Hugging Face hub's community evals: `.eval_results/*.yaml` in a model's repository.
 
 An entry is {dataset {id, task_id, revision}, value, date, source, notes}, with values from 0 to 100; only registered
-benchmarks have a task id. The interval is part of the notes, since there is no field for it.
+benchmarks have a task id. The interval is stated in the notes, since there is no field for it.
 Sources: huggingface_hub 2.4, EvalResultEntry; every-eval-ever 0.3.0, tools/hf_community_evals.py.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from evals.errors import UsageError, install
 from evals.interop import outgoing
 from evals.interop.hub_tasks import KNOWN, task_of
-from evals.interop.outgoing import Written, ended, sampled, utc
+from evals.interop.outgoing import Written, caveat, require_ended, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 
@@ -26,7 +26,7 @@ def write(runs: Sequence[Run], out: Path) -> Written:
     except ImportError:
         raise UsageError(f"export hub needs `{install('export')}`") from None
     files, lost = [], []
-    for _, card in ended(runs):
+    for _, card in require_ended(runs):
         if why := _unsuitable(card):
             lost.append(f"{card.config.suite} ({card.config.protocol}), {card.model}: {why}")
             continue
@@ -34,24 +34,24 @@ def write(runs: Sequence[Run], out: Path) -> Written:
         path = out / slug(card.model) / ".eval_results" / name
         if path in files:
             raise UsageError(
-                f"two runs of {card.config.suite} ({card.config.protocol}) by {card.model}: name one"
+                f"{card.model} has several runs of {card.config.suite} ({card.config.protocol}): name one"
             )
         text = yaml.safe_dump([_entry(card)], sort_keys=False, allow_unicode=False, width=100)
         files.append(outgoing.write(path, [text.encode()]))
     if not files:
-        raise UsageError(f"nothing for the hub: {'; '.join(lost)}")
+        raise UsageError(f"nothing to export to the hub: {'; '.join(lost)}")
     lost.append(
-        "interval, protocol and coverage are text in `notes`; groups, verdicts and records have no place"
+        "interval, protocol and coverage are only text in `notes`; groups, verdicts and records are left out"
     )
     return Written(files=files, lost=lost)
 
 
 def _unsuitable(card: Card) -> str:
-    """Return why a run cannot be published on the hub; else an empty string."""
+    """Return why a run cannot be published on the hub; empty if it can."""
     if task_of(card) is None:
-        return f"not known to be registered on the hub ({', '.join(KNOWN)} are)"
-    if sampled(card):
-        return sampled(card)
+        return f"not known to be registered on the hub (known: {', '.join(KNOWN)})"
+    if caveat(card):
+        return caveat(card)
     head = card.headline
     return "" if head is not None and head.value is not None and head.unit == "fraction" else "no score"
 
@@ -61,20 +61,20 @@ def _entry(card: Card) -> dict[str, Any]:
     if head is None or head.value is None:
         raise ValueError(f"{card.run} has no score")
     if (registered := task_of(card)) is None:
-        raise ValueError(f"{card.run} is of no registered benchmark")
-    data, task = registered
-    span = "no interval"
+        raise ValueError(f"{card.run} is not of a registered benchmark")
+    dataset, task = registered
+    interval = "no interval"
     if head.low is not None and head.high is not None:
-        span = f"95 % interval {100 * head.low:.2f} to {100 * head.high:.2f} ({head.method})"
+        interval = f"95 % interval {100 * head.low:.2f} to {100 * head.high:.2f} ({head.method})"
     notes = [
-        f"{head.metric} under protocol {card.config.protocol}", span, f"n {head.n}",
+        f"{head.metric} under protocol {card.config.protocol}", interval, f"n {head.n}",
         f"coverage {100 * card.coverage:.1f} %",
         "" if card.origin != "run" or card.wording else "reworded prompts",
         f"science-evals, suite version {card.config.version}, run {card.run}",
     ]  # fmt: skip
     date = {} if card.origin.startswith("import") else {"date": utc(card.finished or card.started)}
     return {
-        "dataset": {"id": data, "task_id": task},
+        "dataset": {"id": dataset, "task_id": task},
         "value": round(100 * head.value, 10),
         **date,
         "notes": "; ".join(filter(None, notes)),

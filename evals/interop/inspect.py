@@ -1,9 +1,9 @@
-"""Inspect: logs `.eval` (a zip archive) and `.json`, read by its Python API, which its maintainers keep stable.
+"""Inspect: `.eval` logs (zip archives) and `.json` logs, read by its Python API, which its maintainers keep stable.
 
-A log is one task. Epochs are repeats; a sample that ended in an error, was invalidated, or reached a limit of time, cost
-or messages, is a failure. If the solver shuffled the options, Inspect rewrites prompt and reply to the original order;
-the prompt and reply as sent are then taken from the sample's events. Ids that only number the samples are ignored.
-Archives are checked for their unpacked size before the API opens them.
+A log is one task. Epochs are repeats. A sample that ended in an error, was invalidated, or reached a limit on time, cost
+or messages is a failure. If the solver shuffled the options, Inspect rewrites prompt and reply to the original order;
+the prompt as sent and the reply as received are then taken from the sample's events. Ids that only number the samples
+are ignored. The unpacked size of an archive is checked before the API opens it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError, install
 from evals.interop.files import LARGEST, below, refuse_bomb
 from evals.interop.foreign import Item, Source
-from evals.interop.values import count, number, seconds, settings, stop_of
+from evals.interop.values import count, iso_time, number, read_sampling, stop_of
 from evals.types import Sampling, Usage
 
 if TYPE_CHECKING:
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 FORMAT = "inspect"
 CHUNK = 1 << 20
 DEEPEST = 1000
-"""Nesting of JSON; Inspect's own logs stay below 50."""
+"""Maximum nesting depth of JSON; Inspect's own logs stay below 50."""
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 HEAD = 1 << 12
-"""Number of leading bytes by which a log is recognized."""
+"""Number of leading bytes by which a JSON log is recognized."""
 UNUSED = {"events", "store", "timelines"}
-"""Fields of a sample that are not read (events are, if the options were shuffled)."""
+"""Fields of a sample that are not read, except that `events` is if the options were shuffled."""
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 TRUNCATING = ("context", "token")
-"""Limits that truncate the reply; other limits end the sample without one."""
+"""Types of limits that truncate the reply; other limits end the sample without a reply."""
 
 
 def read(path: Path) -> list[Source]:
-    """Read one log, or those of a folder; raises DataError, or UsageError if the API is not installed."""
+    """Read one log, or all logs in a folder; raises DataError, or UsageError if the API is not installed."""
     files = [path] if path.is_file() else [file for file in sorted(below(path, "**/*")) if is_log(file)]
     if not files:
-        raise DataError(f"{path}: no log of Inspect there (*.eval, *.json)")
+        raise DataError(f"{path}: no Inspect log found (*.eval, *.json)")
     return [_source(file) for file in files]
 
 
@@ -84,33 +84,36 @@ def _source(path: Path) -> Source:
         model=log.eval.model,
         items=lambda: _items(path, shuffled=shuffled),
         sampling=_sampling(log),
-        started=seconds(log.stats.started_at or log.eval.created),
+        started=iso_time(log.stats.started_at or log.eval.created),
         stated=stated,
     )
 
 
 def _log(path: Path, unused: set[str] | None) -> EvalLog:
-    """Read a log without some fields of its samples; None: only the header. Raises DataError for anything else."""
+    """Read a log without the `unused` fields of its samples; None: only the header. Raises DataError if it is broken."""
     try:
         from inspect_ai.log import read_eval_log
     except ImportError:
-        raise UsageError(f"reading logs of Inspect needs `{install('inspect')}`") from None
-    form: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
+        raise UsageError(f"reading Inspect logs needs `{install('inspect')}`") from None
+    log_format: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
-    with foreign_code(lambda reason: DataError(f"{path}: no log that Inspect reads ({reason[:200]})")):
+    with foreign_code(lambda reason: DataError(f"{path}: Inspect cannot read this log ({reason[:200]})")):
         if unused is None:
-            _measure(path, archive=form == "eval")
+            _check_size(path, archive=log_format == "eval")
         return read_eval_log(
             path.absolute(),
             header_only=unused is None,
             resolve_attachments=True,
-            format=form,
+            format=log_format,
             exclude_fields=unused,
         )
 
 
-def _measure(path: Path, *, archive: bool) -> None:
-    """Raise DataError for a zip bomb; members are read to their end, since stated sizes may be false."""
+def _check_size(path: Path, *, archive: bool) -> None:
+    """Raise DataError for a log that is too large or nested too deeply, or a zip bomb.
+
+    Members of an archive are read to the end, since the sizes it states may be false.
+    """
     if path.stat().st_size > LARGEST:
         raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
     if not archive:
@@ -132,7 +135,7 @@ def _measure(path: Path, *, archive: bool) -> None:
 
 
 def _refuse_deep(path: Path, raw: bytes) -> None:
-    """Raise DataError for JSON whose nesting would take Inspect's parser hours: its time grows with the square of the depth."""
+    """Raise DataError for deeply nested JSON: the time of Inspect's parser grows with the square of the depth."""
     import numpy as np
 
     brackets = np.frombuffer(_STRINGS.sub(b"", raw).translate(None, _NO_BRACKETS), dtype=np.uint8)
@@ -144,22 +147,22 @@ def _refuse_deep(path: Path, raw: bytes) -> None:
 def _items(path: Path, *, shuffled: bool) -> Iterator[Item]:
     log = _log(path, UNUSED - {"events"} if shuffled else UNUSED)
     first = next((scorer.name for scorer in log.eval.scorers or ()), "")
-    numbered = _numbered(log)
+    numbered = _has_line_numbers(log)
     for sample in log.samples or ():
         yield _item(path, sample, first, shuffled=shuffled, numbered=numbered)
 
 
-def _numbered(log: EvalLog) -> bool:
+def _has_line_numbers(log: EvalLog) -> bool:
     """Return whether the ids may be line numbers, which Inspect assigns to samples without ids."""
     ids = [sample.id for sample in log.samples or ()]
     return all(isinstance(id_, int) and 0 < id_ <= (log.eval.dataset.samples or 0) for id_ in ids)
 
 
 def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, numbered: bool) -> Item:
-    output, sent = sample.output, _before_reply(sample.messages)
+    output, prompt = sample.output, _before_reply(sample.messages)
     events = [event for event in sample.events if event.event == "model"] if shuffled else []
     if events:  # the sample itself was rewritten to the original order
-        output, sent = events[-1].output, list(events[-1].input)
+        output, prompt = events[-1].output, list(events[-1].input)
     failure = _failure(sample, output)
     first = output.choices[0] if output.choices else None
     stop = stop_of(first.stop_reason) if first else None
@@ -170,7 +173,7 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, number
     grade = (sample.scores or {}).get(scorer) or next(iter((sample.scores or {}).values()), None)
     return Item(
         where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}", id="" if numbered else str(sample.id),
-        question=_question(sample), prompt="\n\n".join(message.text for message in sent),
+        question=_question(sample), prompt="\n\n".join(message.text for message in prompt),
         options=() if events else tuple(sample.choices or ()),
         text=None if failure or first is None else first.message.text,
         reasoning=_reasoning(first.message.content) if first and not failure else None, stop=stop,
@@ -195,13 +198,13 @@ def _question(sample: EvalSample) -> str:
 
 
 def _failure(sample: EvalSample, output: Any) -> str:
-    """Return why a sample is a failure; empty: it is not."""
+    """Return why a sample is a failure; empty if it is not."""
     if sample.error is not None:
-        return sample.error.message.strip().partition("\n")[0] or "an error"
+        return sample.error.message.strip().partition("\n")[0] or "unknown error"
     if sample.invalidation is not None:
         return f"invalidated: {sample.invalidation.reason or 'no reason given'}"
     if sample.limit is not None and sample.limit.type not in TRUNCATING:
-        return f"ended by its limit of {sample.limit.type}"
+        return f"ended by its {sample.limit.type} limit"
     return "" if output.choices else str(output.error or "no reply")
 
 
@@ -213,7 +216,7 @@ def _reasoning(content: Any) -> str | None:
 
 
 def _usage(usage: Any) -> Usage:
-    """Return the tokens of the call; Inspect does not include cached ones in the input."""
+    """Return the tokens of the call; Inspect does not count cached tokens as input."""
     if usage is None:
         return Usage()
     cached = usage.input_tokens_cache_read
@@ -226,7 +229,7 @@ def _usage(usage: Any) -> Usage:
 
 
 def _score(value: Any) -> float | None:
-    """Return a grade as a number; None if it was not scored (NaN) or is not a single number."""
+    """Return a grade as a number; None if the sample was not scored (NaN) or the grade is not a single number."""
     if isinstance(value, str):
         if value in GRADES:
             return GRADES[value]
@@ -238,7 +241,7 @@ def _score(value: Any) -> float | None:
 
 
 def _sampling(log: EvalLog) -> Sampling:
-    """Return the task's settings, merged over those of the model."""
+    """Return the sampling settings: those of the task, and for the others those of the model."""
     config = log.eval.model_generate_config.merge(log.plan.config).model_dump(exclude_none=True)
-    efforts = {name: config[name] for name in ("reasoning_effort", "reasoning_tokens") if name in config}
-    return structs.replace(settings(config, stop="stop_seqs"), extra=efforts)
+    extra = {name: config[name] for name in ("reasoning_effort", "reasoning_tokens") if name in config}
+    return structs.replace(read_sampling(config, stop="stop_seqs"), extra=extra)

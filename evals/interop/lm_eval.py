@@ -1,7 +1,7 @@
 """lm-evaluation-harness (0.4.3 to 0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
-Every file of samples is a task; tasks of one suite become one run. Scores are those of a file's first filter. The Open
-LLM Leaderboard writes `samples_*.json`, one JSON array each.
+Every file of samples is a task; the tasks of one suite become one run. Scores are those of a file's first filter. The
+Open LLM Leaderboard writes `samples_*.json`, each with one JSON array.
 """
 
 from __future__ import annotations
@@ -14,26 +14,35 @@ from typing import Any, NamedTuple
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.files import below, objects, optional
-from evals.interop.foreign import Item, Source, items
-from evals.interop.values import choice_reply, first_text, listing, mapping, number, scores, settings, turns
+from evals.interop.files import below, read_objects, read_optional
+from evals.interop.foreign import Item, Source, read_items
+from evals.interop.values import (
+    as_dict,
+    as_list,
+    choice_reply,
+    first_text,
+    join_turns,
+    number,
+    numeric_fields,
+    read_sampling,
+)
 from evals.types import Usage
 
 FILTER = "none"
 FORMAT = "lm-eval"
-EMPTY = "nothing: lm-eval keeps a failed call and an empty reply alike"
-QUESTION = ("question", "Question", "problem", "Problem", "query", "input", "prompt")
-"""Names of the field with the question, the most specific first."""
-OPTIONS = ("options", "choices", "endings")
-NAMES = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
+EMPTY = "empty: lm-eval does not distinguish a failed call from an empty reply"
+QUESTION_FIELDS = ("question", "Question", "problem", "Problem", "query", "input", "prompt")
+"""Names of the field with the question, most specific first."""
+OPTION_FIELDS = ("options", "choices", "endings")
+ID_FIELDS = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
 
 
 def read(path: Path) -> list[Source]:
     """Read a folder of results, a results file or a file of samples; raises DataError."""
-    results = cache(lambda file: optional(file, "results of lm-eval"))  # shared by the tasks of a run
-    sources = [_source(file, *_task(file, results)) for file in _files(path)]
+    read_results = cache(lambda file: read_optional(file, "lm-eval results"))  # shared by the tasks of a run
+    sources = [_source(file, *_task(file, read_results)) for file in _files(path)]
     if not sources:
-        raise DataError(f"{path}: no samples_*.jsonl there; lm-eval writes them with --log_samples")
+        raise DataError(f"{path}: no samples_*.jsonl found; lm-eval writes them with --log_samples")
     return sources
 
 
@@ -42,28 +51,28 @@ def _files(path: Path) -> list[Path]:
     if path.is_file() and not path.name.startswith("results"):
         return [path]
     folder = path if path.is_dir() else path.parent
-    stamp = path.stem.removeprefix("results_") if path.is_file() else ""
-    return sorted(file for file in below(folder, "**/samples_*.json*") if stamp in file.name)
+    timestamp = path.stem.removeprefix("results_") if path.is_file() else ""
+    return sorted(file for file in below(folder, "**/samples_*.json*") if timestamp in file.name)
 
 
-def _task(path: Path, results: Callable[[Path], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+def _task(path: Path, read_results: Callable[[Path], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
     """Return the task of a file of samples and the results of its run."""
-    name, _, stamp = path.name.partition(".json")[0].removeprefix("samples_").rpartition("_")
-    return name or stamp, results(path.with_name(f"results_{stamp}.json"))
+    name, _, timestamp = path.name.partition(".json")[0].removeprefix("samples_").rpartition("_")
+    return name or timestamp, read_results(path.with_name(f"results_{timestamp}.json"))
 
 
 def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
-    config = mapping(mapping(results.get("configs")).get(task))
-    sampling = mapping(config.get("generation_kwargs"))
+    config = as_dict(as_dict(results.get("configs")).get(task))
+    sampling = as_dict(config.get("generation_kwargs"))
     limit = "max_gen_toks" if "max_gen_toks" in sampling else "max_tokens"
     return Source(
         format=FORMAT,
         tasks=(task,),
         model=str(results.get("model_name") or path.parent.name),
-        items=lambda: items(
-            path, _rows(path), partial(_replies, facts=_facts(results, config)), "sample of lm-eval"
+        items=lambda: read_items(
+            path, _rows(path), partial(_items, run_facts=_run_facts(results, config)), "an lm-eval sample"
         ),
-        sampling=settings(sampling, max_tokens=limit, stop="until"),
+        sampling=read_sampling(sampling, max_tokens=limit, stop="until"),
         started=number(results.get("date")) or 0.0,
         stated=dict(_stated(task, results)),
     )
@@ -71,85 +80,85 @@ def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
 
 def _stated(task: str, results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield the scores of a task and of its groups."""
-    groups = [g for g, tasks in mapping(results.get("group_subtasks")).items() if task in tasks]
+    groups = [g for g, tasks in as_dict(results.get("group_subtasks")).items() if task in tasks]
     for name in (task, *groups):
         for table in (results.get("results"), results.get("groups")):
-            for metric, score in scores(mapping(table).get(name)).items():
+            for metric, score in numeric_fields(as_dict(table).get(name)).items():
                 if "," in metric and "_stderr" not in metric:
                     yield f"{name} {metric}", score
 
 
-class Facts(NamedTuple):
-    """Facts of the results file that decide how samples are read."""
+class RunFacts(NamedTuple):
+    """Facts from the results file that decide how samples are read."""
 
-    served: bool
-    """Whether the model was called over a network: then a failed call leaves an empty reply."""
+    is_remote: bool
+    """Whether the model was called over a network; a failed call then leaves an empty reply."""
     take_first: frozenset[str]
     """Filters that score only the first reply."""
 
 
-def _facts(results: Mapping[str, Any], config: Mapping[str, Any]) -> Facts:
-    run = mapping(results.get("config"))
-    served = "base_url" in str(run.get("model_args")) or "completions" in str(run.get("model"))
+def _run_facts(results: Mapping[str, Any], config: Mapping[str, Any]) -> RunFacts:
+    run = as_dict(results.get("config"))
+    is_remote = "base_url" in str(run.get("model_args")) or "completions" in str(run.get("model"))
     filters = config.get("filter_list")
     if not isinstance(filters, list):
-        return Facts(served, frozenset({FILTER} if config else ()))
+        return RunFacts(is_remote, frozenset({FILTER} if config else ()))
     step = {"function": "take_first"}
-    names = (entry.get("name") for entry in map(mapping, filters) if step in listing(entry.get("filter")))
-    return Facts(served, frozenset(name for name in names if isinstance(name, str)))
+    names = (entry.get("name") for entry in map(as_dict, filters) if step in as_list(entry.get("filter")))
+    return RunFacts(is_remote, frozenset(name for name in names if isinstance(name, str)))
 
 
 def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield the rows of the first filter; every filter has its own line for the same reply."""
-    rows = objects(path)
+    """Yield the rows of the first filter; there is a line for each filter of a reply."""
+    rows = read_objects(path)
     if (first := next(rows, None)) is not None:
         yield first
         yield from (row for row in rows if row[0].get("filter") == first[0].get("filter"))
 
 
-def _replies(row: Mapping[str, Any], where: str, *, facts: Facts) -> Iterator[Item]:
-    doc = mapping(row["doc"])
+def _items(row: Mapping[str, Any], where: str, *, run_facts: RunFacts) -> Iterator[Item]:
+    doc = as_dict(row["doc"])
     arguments = list(row["arguments"].values()) if isinstance(row["arguments"], dict) else row["arguments"]
     prompt = _prompt(arguments[0]) if arguments else ""
-    options = next((tuple(map(str, doc[n])) for n in OPTIONS if isinstance(doc.get(n), list)), ())
+    options = next((tuple(map(str, doc[n])) for n in OPTION_FIELDS if isinstance(doc.get(n), list)), ())
     metrics = [name for name in row.get("metrics") or () if isinstance(row.get(name), int | float)]
-    own = row.get("science_evals") or []
+    own = row.get("science_evals") or []  # written by lm_eval_export.py
     texts = _texts(row["resps"])
     for repeat, text in enumerate(texts):
-        scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in facts.take_first)
-        empty = not text and facts.served and not own
+        is_scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in run_facts.take_first)
+        is_empty = not text and run_facts.is_remote and not own
         extra = own[repeat] if repeat < len(own) and isinstance(own[repeat], dict) else {}
         yield Item(
             where=where,
-            id=next((str(doc[name]) for name in NAMES if isinstance(doc.get(name), str | int)), ""),
-            question=first_text(doc, QUESTION), prompt=prompt, options=options if "order" not in extra else (),
-            text=None if empty else text, failure=EMPTY if empty else "", reasoning=extra.get("reasoning"),
+            id=next((str(doc[name]) for name in ID_FIELDS if isinstance(doc.get(name), str | int)), ""),
+            question=first_text(doc, QUESTION_FIELDS), prompt=prompt,
+            options=options if "order" not in extra else (),
+            text=None if is_empty else text, failure=EMPTY if is_empty else "", reasoning=extra.get("reasoning"),
             stop=extra.get("stop"), usage=msgspec.convert(extra.get("usage") or {}, Usage),
             seconds=number(extra.get("seconds")) or 0.0,
             order=tuple(extra["order"]) if extra.get("order") else None,
             repeat=extra.get("repeat", repeat if len(texts) > 1 else None),
-            score=number(row[metrics[0]]) if metrics and scored else None,
+            score=number(row[metrics[0]]) if metrics and is_scored else None,
             answer=_answer(row.get("filtered_resps"), repeat),
         )  # fmt: skip
 
 
 def _prompt(argument: Any) -> str:
-    """Return the prompt: `arg_0`, or the first of a pair; the turns of a chat are joined."""
+    """Return the prompt: `arg_0`, or the first of the arguments; the turns of a chat are joined."""
     first = argument["arg_0"] if isinstance(argument, dict) else argument[0]
     if isinstance(first, list) and len(first) == 1 and isinstance(first[0], str):  # a rendered chat
         first = first[0]
     if isinstance(first, str) and first.startswith("[{"):
         first = msgspec.json.decode(first)
-    return turns(first) if isinstance(first, list) else str(first)
+    return join_turns(first) if isinstance(first, list) else str(first)
 
 
 def _texts(resps: Any) -> list[str]:
-    """Return the replies; of options by likelihood, the letter of the likeliest one."""
+    """Return the replies; if options were scored by likelihood, the letter of the likeliest one."""
     if resps and all(len(resp) == 1 and isinstance(resp[0], list | tuple) for resp in resps):
         likelihoods = [float(resp[0][0]) for resp in resps]
         return [choice_reply(likelihoods.index(max(likelihoods)))]
-    inner = resps[0] if resps and isinstance(resps[0], list) else resps
-    return [str(text) for text in inner]
+    return [str(text) for text in (resps[0] if resps and isinstance(resps[0], list) else resps)]
 
 
 def _answer(filtered: Any, repeat: int) -> str:

@@ -1,8 +1,8 @@
 """Export to lm-evaluation-harness (0.4.13): `results_<time>.json` and `samples_<task>_<time>.jsonl`.
 
-A run is one task. The standard error is lm-eval's (of the sample means, n - 1); the interval and other facts without a
-field in the format are under `science_evals`. lm-eval has no samples without a score, so those are left out; `n-samples`
-states how many were expected.
+A run is one task. The standard error is computed as lm-eval does (of the sample means, n - 1); the interval and other
+facts without a field in the format are under `science_evals`. lm-eval's format has no samples without a score, so those
+are left out; `n-samples` states how many were expected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from evals.interop import outgoing
-from evals.interop.outgoing import Row, Written, as_text, ended, rows, utc
+from evals.interop.outgoing import Row, Written, as_text, require_ended, rows, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 from evals.types import Sampling
@@ -29,32 +29,32 @@ FILTER = "none"
 
 
 def write(runs: Sequence[Run], out: Path) -> Written:
-    """Write the results of every model, and a file of samples for every run."""
+    """Write a results file for every model and a file of samples for every run."""
     by_model: dict[str, list[tuple[Run, Card]]] = defaultdict(list)
-    for run, card in ended(runs):
+    for run, card in require_ended(runs):
         by_model[card.model].append((run, card))
     files: list[Path] = []
-    lost = ["failures and unscored samples are counted, not listed", "worst and best case, verdict counts"]
+    lost = ["failures and unscored samples are counted, not listed", "bounds, verdict counts"]
     for model, pairs in by_model.items():
         folder = out / slug(model).replace("/", "__")
-        stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(max(card.started for _, card in pairs)))
+        timestamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(max(card.started for _, card in pairs)))
         cards = [card for _, card in pairs]
         tasks = {_task(card, cards): run for run, card in pairs}
         document = _document(model, dict(zip(tasks, pairs, strict=True)))
         for task, (run, card) in zip(tasks, pairs, strict=True):
             lines, document["task_hashes"][task] = _samples(run, card)
-            files.append(outgoing.write(folder / f"samples_{task}_{stamp}.jsonl", lines))
+            files.append(outgoing.write(folder / f"samples_{task}_{timestamp}.jsonl", lines))
             if card.gated:
                 lost.append(
                     f"{card.config.suite} is gated: no prompts, no replies, answers as labels or hashes"
                 )
         results = msgspec.json.format(encode(document), indent=2)
-        files.append(outgoing.write(folder / f"results_{stamp}.json", [results]))
+        files.append(outgoing.write(folder / f"results_{timestamp}.json", [results]))
     return Written(files=files, lost=lost)
 
 
 def _task(card: Card, cards: Sequence[Card]) -> str:
-    """Return the task name of a run: suite and protocol, and the run's id if two runs would share the name."""
+    """Return a run's task name: suite and protocol, and the run's id if two runs would otherwise share the name."""
     suite, protocol = card.config.suite, card.config.protocol
     name = f"{suite.replace(':', '_').replace('-', '_')}_{protocol.replace('-', '_')}"
     same = [c for c in cards if (c.config.suite, c.config.protocol) == (suite, protocol)]
@@ -115,7 +115,7 @@ def _config(card: Card, task: str) -> dict[str, Any]:
 
 
 def _settings(sampling: Sampling) -> dict[str, Any]:
-    """Return the settings that are set, under lm-eval's names."""
+    """Return the sampling settings that are set, under lm-eval's names."""
     settings = {
         "until": list(sampling.stop) or None,
         "temperature": sampling.temperature,
@@ -149,7 +149,7 @@ def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
 def _stderr(run: Run, card: Card, value: float) -> float | None:
     """Return the standard error of the sample means, as lm-eval computes it.
 
-    None for fewer than two, and if `value` is not their mean: a mean of groups or an error metric has another.
+    Return None if there are fewer than two, or if `value` is not their mean but a mean of groups or an error metric.
     """
     by_sample: dict[str, list[float]] = defaultdict(list)
     for row in rows(run, gated=card.gated):
@@ -162,18 +162,18 @@ def _stderr(run: Run, card: Card, value: float) -> float | None:
 
 
 def _samples(run: Run, card: Card) -> tuple[list[bytes], str]:
-    """Return a run's samples as JSON lines, one for all repeats, and the hash of their hashes."""
+    """Return a run's samples as JSON lines, one for all repeats of a sample, and the hash of their hashes."""
     head = card.headline
     by_sample: dict[str, list[Row]] = defaultdict(list)
     for row in rows(run, gated=card.gated):
         if row.scored:
             by_sample[row.sample.id].append(row)
-    total, lines = sha256(), []
+    task_hash, lines = sha256(), []
     for doc_id, repeats in enumerate(by_sample.values()):
         line = _sample(doc_id, sorted(repeats, key=lambda row: row.repeat), head.metric if head else "score")
-        total.update("".join(line[f"{name}_hash"] for name in ("doc", "prompt", "target")).encode())
+        task_hash.update("".join(line[f"{name}_hash"] for name in ("doc", "prompt", "target")).encode())
         lines.append(encode(line) + b"\n")
-    return lines, total.hexdigest()
+    return lines, task_hash.hexdigest()
 
 
 def _sample(doc_id: int, repeats: Sequence[Row], metric: str) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Results files of the matbench package (`results.json.gz` of its leaderboard): one run of `matbench` per task.
+"""Results files of the matbench package (`results.json.gz` on its leaderboard), imported as one run per task.
 
     {"tasks": {"matbench_steels": {"results": {"fold_0": {"data": {"mbid": prediction}, "scores": {...}}, ...}}}}
 
-A prediction is a number, a label (true or false) or the probability of true, which the package thresholds at 0.5.
-Unknown tasks, and tasks whose data is not available, are reported and left out.
+A prediction is a number, a label (true or false) or the probability of true, to which the package applies a threshold of
+0.5. Unknown tasks and tasks whose data is not available are reported and left out.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ LISTED = 5
 
 
 def read_results(path: Path, request: ImportRequest) -> list[Card]:
-    """Make a run of every task in the file; raises UsageError or DataError."""
+    """Make a run from every task in the file; raises UsageError or DataError."""
     if not request.model:
         raise UsageError("import matbench needs --model")
-    name, _, only = (request.suite or "matbench").partition(":")
-    if name != "matbench":
-        raise UsageError(f"import matbench makes runs of matbench, not of {request.suite}")
+    suite_name, _, only = (request.suite or "matbench").partition(":")
+    if suite_name != "matbench":
+        raise UsageError(f"import matbench imports runs of matbench, not of {request.suite}")
     tasks = _tasks(path)
     data = Data(suite="matbench", local=request.data, sample=request.sample)
     cards: list[Card] = []
@@ -43,36 +43,27 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
         if only and name != only.replace("-", "_"):
             continue
         suite = _suite(name, request.protocol or "official")
-        if suite is None or (read_data := _read(suite, data)) is None:
+        if suite is None or (samples_and_hash := _read_samples(suite, data)) is None:
             continue
-        samples, digest = read_data
+        samples, digest = samples_and_hash
         card = new_card(suite, data, digest, model=request.model, source=path.name, origin="matbench")
         run = f"{request.run}-{name}" if request.run and len(tasks) > 1 and not only else request.run
-        cards.append(
-            write_run(
-                suite,
-                card,
-                samples,
-                _lines(predictions, samples, task),
-                data=data,
-                results=request.results,
-                run=run,
-            )
-        )
+        lines = _lines(predictions, samples, task)
+        cards.append(write_run(suite, card, samples, lines, data=data, results=request.results, run=run))
     if not cards:
-        raise DataError(f"{path}: no task in it whose data is at hand; give a local mirror with --data DIR")
+        raise DataError(
+            f"{path}: the data of none of its tasks is available; name a local mirror with --data DIR"
+        )
     return cards
 
 
 def _tasks(path: Path) -> dict[str, dict[str, Any]]:
-    """Read the predictions of each task: mbid -> prediction, over all folds."""
+    """Read the predictions for each task, mbid -> prediction, over all folds."""
     try:
-        document = files.document(path)
-        return {task: _predictions(task, entry["results"]) for task, entry in document["tasks"].items()}
+        tasks = files.read_json(path)["tasks"]
+        return {task: _predictions(task, entry["results"]) for task, entry in tasks.items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}: no results file of the matbench package ({error!r} is not as expected)"
-        ) from None
+        raise DataError(f"{path}: cannot be read as results of the matbench package ({error!r})") from None
 
 
 def _predictions(task: str, folds: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,15 +83,15 @@ def _warn(message: object) -> None:
 def _suite(name: str, protocol: str) -> Suite | None:
     module = load.benchmark("matbench")
     if name not in module.variants:
-        _warn(f"{name} is no task of matbench v0.1")
+        _warn(f"{name} is not a task of matbench v0.1")
         return None
     return single_suite(f"matbench:{name}", protocol)
 
 
-def _read(suite: Suite, source: Data) -> tuple[SampleStore, str] | None:
-    """Read a task's samples; warns and returns None if its data is not available."""
+def _read_samples(suite: Suite, data: Data) -> tuple[SampleStore, str] | None:
+    """Return a task's samples and their hash; warn and return None if its data is not available."""
     try:
-        return read_samples(suite, source)
+        return read_samples(suite, data)
     except DataError as error:
         _warn(error)
         return None
@@ -111,7 +102,7 @@ def _lines(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> l
     if unknown := [mbid for mbid in predictions if mbid not in known]:
         more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
         raise DataError(
-            f"{task}: {len(unknown)} mbid(s) that the data lacks: {', '.join(unknown[:LISTED])}{more}"
+            f"{task}: {len(unknown)} mbid(s) not in the data: {', '.join(unknown[:LISTED])}{more}"
         )
     binary = isinstance(samples[0].target, str)
     return [
@@ -125,9 +116,9 @@ def _reply(value: Any, where: str, *, binary: bool) -> str:
     if isinstance(value, bool) or (binary and isinstance(value, str)):
         return f"Answer: {'yes' if str(value).lower() in ('true', 'yes') else 'no'}"
     if not isinstance(value, int | float) or not isfinite(value):
-        raise DataError(f"{where} is predicted as {value!r}, which is no number and no label")
+        raise DataError(f"{where}: the prediction {value!r} is neither a number nor a label")
     if not binary:
         return f"Answer: {float(value)!r}"
     if not 0 <= value <= 1:
-        raise DataError(f"{where}: the score {value} of a label is not from 0 to 1")
+        raise DataError(f"{where}: the probability {value} is not between 0 and 1")
     return f"Probability: {float(value):.17f}\nAnswer: {'yes' if value >= 0.5 else 'no'}"

@@ -1,10 +1,10 @@
-"""OpenCompass: `predictions/<model>/<dataset>.json` (and parts `_0.json`, `_1.json`), with `results/` and `configs/`.
+"""OpenCompass: `predictions/<model>/<dataset>.json` (or parts `_0.json`, `_1.json`), with `results/` and `configs/`.
 
-A file of predictions is {"0": {origin_prompt, prediction, gold, ...}, ...}. Scores are in the `details` of the results,
-if the evaluator keeps any. OpenCompass writes a refused call and an empty reply in the same way; here both are failures.
-A list of replies becomes repeats, as do the copies of a data set (`n` runs). Of perplexities and probabilities, the reply
-is the label that was chosen. `tmp_<dataset>.jsonl` of an interrupted run is read if there is no other file. Samples are
-matched by prompt.
+A prediction file is {"0": {origin_prompt, prediction, gold, ...}, ...}. Scores are in the `details` of the results,
+if the evaluator keeps any. OpenCompass does not tell a refused call from an empty reply; we import both as failures. A
+list of replies becomes repeats, as do the copies of a data set (`n` runs). If labels were compared by perplexity or
+probability, the reply is the chosen label. The `tmp_<dataset>.jsonl` of an interrupted run is read if there is no other
+file. Samples are matched by prompt.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.errors import DataError
-from evals.interop.files import below, chosen, object_of, objects, optional, whole
+from evals.interop.files import below, find_files, read_bytes, read_object, read_objects, read_optional
 from evals.interop.foreign import Item, Source
 from evals.interop.values import (
     BROKEN,
+    as_dict,
+    as_list,
     choice_reply,
     count,
-    listing,
-    mapping,
+    folder_time,
     number,
-    scores,
-    settings,
-    stamp,
+    numeric_fields,
+    read_sampling,
 )
 from evals.prompts.upstream.configs import evaluate
 
 FORMAT = "opencompass"
-WHAT = "file of OpenCompass"
-EMPTY = "nothing: OpenCompass keeps a refused or filtered call and an empty reply alike"
+WHAT = "OpenCompass output"
+EMPTY = "empty: OpenCompass does not distinguish a refused or filtered call from an empty reply"
 TEMPORARY = "tmp_"
 _PART = re.compile(r"_(\d+)$")
-_RIGHT = ("correct", "is_correct", "cascade_correct")
+_CORRECT_FIELDS = ("correct", "is_correct", "cascade_correct")
 _GRADE = re.compile("A|B")
-"""The pattern by which OpenCompass reads a judge's reply: A is right."""
+"""Grade in a judge's reply, found as OpenCompass does: A is right."""
 
 
 class Task(NamedTuple):
-    """Predictions of one model for one data set: the run's folder and the files of the parts."""
+    """Predictions of one model on one data set: the run's folder and the prediction files, one for each part."""
 
     root: Path
     model: str
@@ -53,62 +53,65 @@ class Task(NamedTuple):
 
 def read(path: Path) -> list[Source]:
     """Read an output folder, a folder of predictions or one prediction file; raises DataError."""
-    files = chosen(path, "**/predictions/**/*.json*", "*.json", wanted="predictions/<model>/<dataset>.json")
-    configs = cache(_configs)
+    files = find_files(
+        path, "**/predictions/**/*.json*", "*.json", wanted="predictions/<model>/<dataset>.json"
+    )
+    configs = cache(_model_configs)
     return [_source(task, configs(task.root).get(task.model, {})) for task in _tasks(files)]
 
 
 def _tasks(files: list[Path]) -> Iterator[Task]:
+    """Group the files of each data set's parts; temporary files count only if there is no finished one."""
     names = {(file.parent, _name(file)) for file in files}
-    done = {(file.parent, _name(file)) for file in files if not file.name.startswith(TEMPORARY)}
+    finished = {(file.parent, _name(file)) for file in files if not file.name.startswith(TEMPORARY)}
     parts: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
         name = _name(file)
-        if file.name.startswith(TEMPORARY) and (file.parent, name) in done:
+        if file.name.startswith(TEMPORARY) and (file.parent, name) in finished:
             continue
-        whole_name = _PART.sub("", name)
-        split = whole_name != name and (file.parent, f"{whole_name}_0") in names
-        parts[file.parent, whole_name if split else name].append(file)
-    for (folder, name), files_of_parts in parts.items():
+        dataset = _PART.sub("", name)
+        is_part = dataset != name and (file.parent, f"{dataset}_0") in names
+        parts[file.parent, dataset if is_part else name].append(file)
+    for (folder, dataset), files_of_parts in parts.items():
         root = next((f.parent for f in folder.absolute().parents if f.name == "predictions"), None)
         model = folder.absolute().relative_to(root / "predictions").as_posix() if root else folder.name
-        yield Task(root or folder, model, name, sorted(files_of_parts, key=_number))
+        yield Task(root or folder, model, dataset, sorted(files_of_parts, key=_part_number))
 
 
 def _name(path: Path) -> str:
     return path.name.partition(".json")[0].removeprefix(TEMPORARY)
 
 
-def _number(path: Path) -> int:
-    match = _PART.search(_name(path))
-    return int(match[1]) if match else 0
+def _part_number(path: Path) -> int:
+    number = _PART.search(_name(path))
+    return int(number[1]) if number else 0
 
 
 def _source(task: Task, config: dict[str, Any]) -> Source:
-    results = optional(task.root / "results" / task.model / f"{task.name}.json", WHAT)
+    results = read_optional(task.root / "results" / task.model / f"{task.name}.json", WHAT)
     return Source(
         format=FORMAT,
         tasks=(task.name,),
         model=task.model,
         items=lambda: _items(task.files, _details(results)),
-        sampling=settings(
-            config | mapping(config.get("generation_kwargs")),
+        sampling=read_sampling(
+            config | as_dict(config.get("generation_kwargs")),
             max_tokens="max_out_len",
             seed="",
             stop="",
             min_p="",
         ),
-        started=stamp(task.root.name),
-        stated={f"{task.name} {name}": score for name, score in scores(results).items()},
+        started=folder_time(task.root.name),
+        stated={f"{task.name} {name}": score for name, score in numeric_fields(results).items()},
     )
 
 
-def _configs(root: Path) -> dict[str, dict[str, Any]]:
-    """Parse the models of the configuration, which is Python source and is not executed; none if that fails."""
+def _model_configs(root: Path) -> dict[str, dict[str, Any]]:
+    """Return the models' configurations by name, parsed from Python source that is not executed; none if that fails."""
     by_name: dict[str, dict[str, Any]] = {}
     for path in sorted(below(root / "configs", "*.py")):
         try:
-            models = evaluate(whole(path).decode(), "models", file=path.name, loop_values={})
+            models = evaluate(read_bytes(path).decode(), "models", file=path.name, loop_values={})
             by_name |= {model["abbr"]: model for model in models}
         except (DataError, *BROKEN):
             continue
@@ -116,28 +119,28 @@ def _configs(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _details(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the details of each prediction; an object has keys other than the numbers, too."""
+    """Return the details of each prediction, from a list or from the numeric keys of an object."""
     details = results.get("details")
     if isinstance(details, dict):
         details = [details[key] for key in sorted(filter(str.isdecimal, details), key=int)]
-    return [mapping(row) for row in listing(details)]
+    return [as_dict(row) for row in as_list(details)]
 
 
 def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
     end = 0
-    """Number of predictions in the parts before."""
+    """Number of predictions in the parts read so far."""
     for file in files:
-        offset, last = None, end
+        offset, next_index = None, end
         for name, row in _rows(file):
             if not isinstance(row, dict) or "prediction" not in row:
                 raise DataError(f"{file}: {name} has no prediction")
-            index = int(name) if str(name).isdecimal() else last
-            if offset is None:  # the numbers of a part start at 0, or continue those of the part before
+            index = int(name) if str(name).isdecimal() else next_index
+            if offset is None:  # the numbers in a part start at 0 or continue those of the part before
                 offset = end if index < end else 0
             index += offset
-            last = max(last, index + 1)
+            next_index = max(next_index, index + 1)
             texts = _texts(row)
-            stated = _stated(details, index) if len(texts) == 1 else {}
+            detail = _detail(details, index) if len(texts) == 1 else {}
             for repeat, text in enumerate(texts):
                 yield Item(
                     where=f"{file.name}, {name}",
@@ -145,22 +148,22 @@ def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
                     text=None if text in (None, "") else str(text),
                     failure=EMPTY if text in (None, "") else "",
                     repeat=repeat if len(texts) > 1 else None,
-                    score=_score(stated),
-                    answer=_answer(stated),
+                    score=_score(detail),
+                    answer=_answer(detail),
                 )
-        end = last
+        end = next_index
 
 
 def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
     if ".jsonl" not in path.name:
-        yield from object_of(path, WHAT).items()
+        yield from read_object(path, WHAT).items()
         return
-    for row, where in objects(path):
+    for row, where in read_objects(path):
         yield row.get("idx", where), row
 
 
 def _texts(row: Mapping[str, Any]) -> list[Any]:
-    """Return the replies; if labels were compared by likelihood, the reply that states the chosen one."""
+    """Return the replies; if labels were compared by likelihood, a reply that states the chosen one."""
     prediction = row["prediction"]
     labels = [key.removeprefix("label: ") for key in row if key.startswith("label: ")]
     if isinstance(prediction, dict):  # label -> perplexity
@@ -175,23 +178,21 @@ def _texts(row: Mapping[str, Any]) -> list[Any]:
 
 
 def _prompt(row: Mapping[str, Any]) -> str:
-    labelled = next((row[key] for key in row if key.startswith("label: ")), None)
+    labelled = as_dict(next((row[key] for key in row if key.startswith("label: ")), None))
     candidates = [row.get("origin_prompt"), row.get("prompt"), row.get("testing input")]
-    candidates += (
-        [labelled.get("testing input"), labelled.get("prompt")] if isinstance(labelled, dict) else []
-    )
-    origin = next(filter(None, candidates), "")
-    if isinstance(origin, list):
-        return "\n\n".join(_turn(turn) for turn in origin)
-    return origin if isinstance(origin, str) else ""
+    candidates += [labelled.get("testing input"), labelled.get("prompt")]
+    prompt = next(filter(None, candidates), "")
+    if isinstance(prompt, list):
+        return "\n\n".join(_turn_text(turn) for turn in prompt)
+    return prompt if isinstance(prompt, str) else ""
 
 
-def _turn(turn: Any) -> str:
+def _turn_text(turn: Any) -> str:
     return str(turn.get("prompt", turn.get("content", ""))) if isinstance(turn, dict) else str(turn)
 
 
-def _stated(details: list[dict[str, Any]], index: int) -> Mapping[str, Any]:
-    """Return the details of a prediction: copies of a data set follow each other, with their verdicts in lists."""
+def _detail(details: list[dict[str, Any]], index: int) -> Mapping[str, Any]:
+    """Return the details of a prediction: copies of the data set follow one another, with their verdicts in lists."""
     if not details:
         return {}
     copy, sample = divmod(index, len(details))
@@ -201,21 +202,21 @@ def _stated(details: list[dict[str, Any]], index: int) -> Mapping[str, Any]:
     }
 
 
-def _answer(stated: Mapping[str, Any]) -> str:
-    answer = stated.get("pred", stated.get("predictions"))
+def _answer(detail: Mapping[str, Any]) -> str:
+    answer = detail.get("pred", detail.get("predictions"))
     return str(answer)[:200] if isinstance(answer, str | int) else ""
 
 
-def _score(stated: Mapping[str, Any]) -> float | None:
-    """Return the score; if only a judge graded the prediction, it is read from the judge's reply."""
-    values = (number(stated.get(name)) for name in _RIGHT)
-    verdict = next((value for value in values if value is not None), None)
-    judgement = stated.get("prediction")
+def _score(detail: Mapping[str, Any]) -> float | None:
+    """Return the score; if only a judge graded the prediction, read it from the judge's reply."""
+    values = (number(detail.get(name)) for name in _CORRECT_FIELDS)
+    score = next((value for value in values if value is not None), None)
+    judgement = detail.get("prediction")
     if (
-        verdict is None
-        and "gold" in stated
+        score is None
+        and "gold" in detail
         and isinstance(judgement, str)
         and (grade := _GRADE.search(judgement))
     ):
         return float(grade[0] == "A")
-    return verdict
+    return score

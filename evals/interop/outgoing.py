@@ -1,4 +1,4 @@
-"""What exporters share: cards of ended runs, records as rows without the texts of gated suites, and writing of files."""
+"""Shared by the exporters: cards of ended runs, records as rows without the texts of gated suites, writing of files."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Written(Struct, kw_only=True):
 
     files: list[Path]
     lost: list[str]
-    """Information that the format cannot hold, a line each."""
+    """Information that the format cannot represent, one line each."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A record with its sample; of a gated suite without texts, but with the hash of the prompt."""
+    """A record with its sample; for a gated suite without texts, but with the hash of the prompt."""
 
     sample: Sample
     repeat: int
@@ -42,13 +42,13 @@ class Row(Struct, frozen=True, kw_only=True):
 
     @property
     def scored(self) -> tuple[Reply, Score, float] | None:
-        """Reply, score and value; None if any is missing."""
+        """Reply, score and its value; None if any of them is missing."""
         if self.reply is None or self.score is None or self.score.value is None:
             return None
         return self.reply, self.score, self.score.value
 
 
-def ended(runs: Sequence[Run]) -> list[tuple[Run, Card]]:
+def require_ended(runs: Sequence[Run]) -> list[tuple[Run, Card]]:
     """Return runs with their cards; raises UsageError for a run that has not ended."""
     pairs = [(run, run.card) for run in runs]
     for _, card in pairs:
@@ -106,17 +106,17 @@ def utc(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def sampled(card: Card) -> str:
-    """Return why a run is not a benchmark score (sample items, a subset); else an empty string."""
+def caveat(card: Card) -> str:
+    """Return why a run's score is not a benchmark score (sample items, a subset); empty if it is one."""
     if card.data == "sample":
         return "sample items, not a benchmark score"
     return f"a subset of {card.expected} sample-repeats" if card.config.limit is not None else ""
 
 
 def write(path: Path, chunks: Iterable[bytes]) -> Path:
-    """Write a file in one step and make its folder if needed; raises UsageError if that fails.
+    """Write a file atomically, creating its folder if needed; raises UsageError if that fails.
 
-    A link of its name is replaced, not followed.
+    A link with this name is replaced, not followed.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Export to PostgreSQL: the tables `runs`, `scores` and `samples` of the schema `science_evals`.
+"""Export to PostgreSQL: the tables `runs`, `scores` and `samples` in the schema `science_evals`.
 
-A run is written in one transaction, identified by suite, protocol, model, run and start: a second export changes
-nothing, and one of a run that was scored again replaces its rows.
+A run is identified by suite, protocol, model, run and start, and written in one transaction. A second export changes
+nothing; if the run was scored again, it replaces the rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from evals.errors import UsageError, install
 from evals.interop import sinks, tables
-from evals.interop.outgoing import ended
+from evals.interop.outgoing import require_ended
 from evals.interop.sinks import Exported, Sink, State
 from evals.records.card import Card
 from evals.records.store import Run
@@ -58,34 +58,38 @@ SAMPLES = tuple('"group"' if name == "group" else name for name in tables.SAMPLE
 
 
 def write(runs: Sequence[Run], to: str) -> Sink:
-    """Write runs to a database; `to`: a connection string without a password, empty for the PG* variables of libpq."""
+    """Write runs to a database; `to` is a connection string without a password, empty for libpq's PG* variables."""
     try:
         import psycopg
     except ImportError:
         raise UsageError(f"export postgres needs `{install('postgres')}`") from None
-    pairs = ended(runs)
-    with _errors(), psycopg.connect(_checked(to), connect_timeout=20, client_encoding="utf8") as connection:
+    pairs = require_ended(runs)
+    with (
+        _usage_errors(),
+        psycopg.connect(_checked(to), connect_timeout=20, client_encoding="utf8") as connection,
+    ):
         _create(connection)
         exported = [_write_run(connection, run, card) for run, card in pairs]
     return Sink(runs=exported, lost=sinks.lost([card for _, card in pairs]))
 
 
 def _checked(to: str) -> str:
-    """Return a connection string; raises UsageError if it is none or holds a password."""
+    """Return the connection string; raise UsageError if it is invalid or contains a password."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
     try:
         settings = conninfo_to_dict(to)
-    except (psycopg.Error, ValueError):  # their texts repeat the string, which may hold a password
-        raise UsageError("--to is no connection string; e.g. postgresql://user@host/database") from None
+    except (psycopg.Error, ValueError):  # their messages repeat the string, which may contain a password
+        raise UsageError("--to is not a connection string such as postgresql://user@host/database") from None
     if {"password", "sslpassword"} & set(settings):
-        raise UsageError("a connection string holds no password; set PGPASSWORD or use ~/.pgpass")
+        raise UsageError("the connection string must not contain a password; set PGPASSWORD or use ~/.pgpass")
     return to
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def _usage_errors() -> Iterator[None]:
+    """Report errors of the database as UsageError, without addresses."""
     import psycopg
 
     try:
@@ -98,7 +102,7 @@ def _errors() -> Iterator[None]:
 
 
 def _create(connection: psycopg.Connection[Any]) -> None:
-    """Create the tables unless they are there, one process at a time."""
+    """Create the tables unless they exist, one process at a time."""
     with connection.transaction():
         row = connection.execute("SELECT to_regclass('science_evals.samples')").fetchone()
         if row is not None and row[0] is not None:
@@ -122,7 +126,7 @@ def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> Exp
 
 
 def _upsert() -> str:
-    """Return the statement that writes a run; it returns no row if that state of the run is there."""
+    """Return the statement that writes a run; it yields no row if the run is already stored in this state."""
     changes = ", ".join(f"{name} = excluded.{name}" for name in RUNS[1:])
     return (
         f"INSERT INTO science_evals.runs AS r ({', '.join(RUNS)}) VALUES ({', '.join(['%s'] * len(RUNS))}) "  # noqa: S608 - ours

@@ -2,8 +2,8 @@
 
     {"id": "70", "repeat": 0, "text": "... ANSWER: B", "reasoning": null, "stop": "stop", "order": [2, 0, 1]}
 
-`id` and `text` are required. `order` states for each option shown, from A on, its index in the data set's order.
-Samples without a line are missing outcomes; an id that the suite does not have is an error.
+`id` and `text` are required. `order` states for each option shown, from A on, its index in the data set.
+Samples without a line are missing outcomes; an id that is not in the suite is an error.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from msgspec import Struct, structs
 
 from evals import disk, load
 from evals.data import Data
+from evals.data.loose_json import decode_json
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.extract import split_reasoning
-from evals.interop.values import BROKEN, decode_json
+from evals.interop.values import BROKEN
 from evals.records import store
 from evals.records.card import Card, Config
 from evals.records.writer import Writer
@@ -71,9 +72,9 @@ class Line(Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     seconds: float = 0.0
     prompt: str = ""
-    """As sent; empty: unknown."""
+    """As sent; empty if it is unknown."""
     failure: str = ""
-    """Why there is no reply; empty: there is one."""
+    """Why there is no reply; empty if there is one."""
 
 
 class ImportRequest(Struct, frozen=True, kw_only=True):
@@ -89,31 +90,31 @@ class ImportRequest(Struct, frozen=True, kw_only=True):
 
 
 def read_replies(path: Path, request: ImportRequest) -> list[Card]:
-    """Make a run of a file of replies; raises UsageError or DataError."""
+    """Make a run from a file of replies; raises UsageError or DataError."""
     if not request.suite or not request.model:
-        lacking = ("--suite NAME" if not request.suite else "", "--model NAME" if not request.model else "")
-        raise UsageError(f"{path} holds recorded replies: add {' '.join(filter(None, lacking))}")
+        missing = ("--suite NAME" if not request.suite else "", "--model NAME" if not request.model else "")
+        raise UsageError(f"{path} contains recorded replies: add {' '.join(filter(None, missing))}")
     check_run_id(request.run)
     suite = single_suite(request.suite, request.protocol)
-    source = Data(suite=suite.name, local=request.data, sample=request.sample)
-    samples, digest = read_samples(suite, source)
-    lines, doubled = _lines(path, samples)
+    data = Data(suite=suite.name, local=request.data, sample=request.sample)
+    samples, digest = read_samples(suite, data)
+    lines, notes = _read_lines(path, samples)
     repeats = 1 + max(line.repeat for line in lines)
     if repeats > len(lines) or repeats * len(samples) > MOST_RECORDS:
         raise DataError(
-            f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies: repeats count from 0"
+            f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies: repeats are numbered from 0"
         )
     card = new_card(
         suite,
-        source,
+        data,
         digest,
         model=request.model,
         source=path.name,
         origin="replies",
         repeats=repeats,
-        notes=doubled,
+        notes=notes,
     )
-    return [write_run(suite, card, samples, lines, data=source, results=request.results, run=request.run)]
+    return [write_run(suite, card, samples, lines, data=data, results=request.results, run=request.run)]
 
 
 def check_run_id(run: str | None) -> None:
@@ -123,9 +124,9 @@ def check_run_id(run: str | None) -> None:
 
 
 def single_suite(name: str, protocol: str | None, *, named: bool = True) -> Suite:
-    """Return the suite of a name; raises UsageError if it stands for several, or for one that cannot be run.
+    """Return the suite with a name; raises UsageError if there are several or if it cannot be run.
 
-    `named`: whether the user gave the name, or else a stored file did.
+    `named`: whether the name comes from the user rather than from a stored file.
     """
     suites = load.suite(name, protocol) if named else load.recorded_suite(name, protocol)
     if len(suites) != 1:
@@ -148,17 +149,11 @@ def new_card(
     started: float = 0.0,
     notes: Sequence[str] = (),
 ) -> Card:
-    """Return the card of an imported run, still without an id."""
+    """Return the card of an imported run, without an id so far."""
     config = Config(
-        suite=suite.id,
-        version=suite.version,
-        protocol=suite.protocol,
-        data_sha256=digest,
-        model=model,
-        sampling=sampling or Sampling(),
-        seed=0,
-        repeats=repeats,
-    )
+        suite=suite.id, version=suite.version, protocol=suite.protocol, data_sha256=digest, model=model,
+        sampling=sampling or Sampling(), seed=0, repeats=repeats,
+    )  # fmt: skip
     card = describe.new_card(
         config, suite, run="", model=model, data=data.origin, started=started or time.time()
     )
@@ -166,54 +161,56 @@ def new_card(
     return card
 
 
-def _lines(path: Path, samples: SampleStore) -> tuple[list[Line], list[str]]:
+def _read_lines(path: Path, samples: SampleStore) -> tuple[list[Line], list[str]]:
     """Read and check all lines before anything is written; return them and notes on lines that are left out."""
     lines: list[Line] = []
-    seen: dict[tuple[str, int], int] = {}
-    doubled: list[int] = []
+    position_of: dict[tuple[str, int], int] = {}
+    """Id and repeat -> position in `lines`."""
+    duplicates: list[int] = []
     try:
         with disk.open_regular(path) as stream:
             for number, raw in enumerate(disk.lines(stream), 1):
                 if not (raw := raw.removeprefix(disk.BOM)).strip():
                     continue
-                line = _checked(_line(raw), f"{path}, line {number}")
-                if (first := seen.setdefault((str(line.id), line.repeat), len(lines))) == len(lines):
+                line = _checked(_decode_line(raw), f"{path}, line {number}")
+                first = position_of.setdefault((str(line.id), line.repeat), len(lines))
+                if first == len(lines):
                     lines.append(line)
                 elif line == lines[first]:
-                    doubled.append(number)
+                    duplicates.append(number)
                 else:
                     raise DataError(
-                        f"{path}, line {number}: another reply of id {line.id}, repeat {line.repeat}: number them from 0 in "
-                        "`repeat`"
+                        f"{path}, line {number}: another reply for id {line.id}, repeat {line.repeat}: number them from 0 "
+                        "in `repeat`"
                     )
     except BROKEN as error:
         raise DataError(f"{path}, line {number}: {cause(error)}") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
     if not lines:
-        raise DataError(f"{path}: no replies in it")
+        raise DataError(f"{path}: contains no replies")
     known = {id_: position for position, id_ in enumerate(samples.ids)}
     if unknown := list(dict.fromkeys(str(line.id) for line in lines if str(line.id) not in known)):
         names = ", ".join(name[:60] for name in unknown[:LISTED])
         more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
-        raise DataError(f"{path}: {len(unknown)} id(s) that the suite lacks: {names}{more}")
+        raise DataError(f"{path}: {len(unknown)} id(s) not in the suite: {names}{more}")
     for line in lines:
         if line.order and len(line.order) != (count := len(samples[known[str(line.id)]].choices)):
             raise DataError(
-                f"{path}: id {line.id}: order names {len(line.order)} options, the sample has {count}"
+                f"{path}: id {line.id}: order lists {len(line.order)} options, but the sample has {count}"
             )
-    return lines, [_doubled(doubled)] if doubled else []
+    return lines, [_duplicates_note(duplicates)] if duplicates else []
 
 
-def _doubled(numbers: Sequence[int]) -> str:
-    named = ", ".join(map(str, numbers[:LISTED]))
+def _duplicates_note(numbers: Sequence[int]) -> str:
+    listed = ", ".join(map(str, numbers[:LISTED]))
     more = f" and {len(numbers) - LISTED} more" if len(numbers) > LISTED else ""
     count = f"{len(numbers)} lines repeat" if len(numbers) > 1 else "1 line repeats"
-    return f"{count} an earlier one and {'are' if len(numbers) > 1 else 'is'} left out: line {named}{more}"
+    return f"{count} an earlier one and {'are' if len(numbers) > 1 else 'is'} left out: line {listed}{more}"
 
 
-def _line(raw: bytes) -> Line:
-    """Read one line; unpaired surrogates become U+FFFD. Raises ValueError, also for an unknown field."""
+def _decode_line(raw: bytes) -> Line:
+    """Decode one line, with U+FFFD for unpaired surrogates; raises ValueError, also for an unknown field."""
     fields = decode_json(raw)
     if not isinstance(fields, dict):
         raise ValueError(f"expected an object with id and text, got {type(fields).__name__}")
@@ -224,25 +221,29 @@ def _line(raw: bytes) -> Line:
         raise ValueError(f"stop is {str(fields['stop'])[:60]!r}; known: {', '.join(STOPS)}")
     line = msgspec.convert(fields, Line)
     if "text" not in fields and not line.failure:
-        raise ValueError("neither `text` nor `failure`: a line holds a reply, or says why there is none")
+        raise ValueError(
+            "neither `text` nor `failure`: a line must have a reply or the reason why there is none"
+        )
     return line
 
 
 def _unknown_field(name: str) -> str:
     known = Line.__struct_fields__
-    meant = {**{field: field for field in known}, **SPELLINGS}
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), meant, n=1)
-    hint = f"did you mean {meant[near[0]]}?" if near else f"known: {', '.join(known)}"
+    field_of = {**{field: field for field in known}, **SPELLINGS}
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), field_of, n=1)
+    hint = f"did you mean {field_of[close[0]]}?" if close else f"known: {', '.join(known)}"
     return f"unknown field {name[:60]!r}; {hint}"
 
 
 def _checked(line: Line, where: str) -> Line:
     if not 0 <= line.repeat < MOST_REPEATS:
-        raise DataError(f"{where}: repeat is {line.repeat}; it counts from 0 to {MOST_REPEATS - 1}")
+        raise DataError(f"{where}: repeat is {line.repeat}; allowed are 0 to {MOST_REPEATS - 1}")
     if len(str(line.id)) > LONGEST_ID:
-        raise DataError(f"{where}: an id of {len(str(line.id))} characters; {LONGEST_ID} are allowed")
+        raise DataError(
+            f"{where}: the id has {len(str(line.id))} characters; at most {LONGEST_ID} are allowed"
+        )
     if line.order is not None and sorted(line.order) != list(range(len(line.order))):
-        raise DataError(f"{where}: order {list(line.order)} is no permutation")
+        raise DataError(f"{where}: order {list(line.order)} is not a permutation")
     return line
 
 
@@ -256,22 +257,23 @@ def write_run(
     results: Path,
     run: str | None,
 ) -> Card:
-    """Score recorded replies and write them as a finalized run; questions keep their files, unless the suite is gated."""
+    """Score recorded replies and write them as a finalized run, with the questions unless the suite is gated."""
     folder = results / suite.folder / store.slug(card.model)
     card.run = run or _new_id(card, folder)
     path = folder / card.run
     if (path / "card.json").exists():
-        raise UsageError(f"run {card.run} exists already in {folder}; choose another --run")
+        raise UsageError(f"run {card.run} already exists in {folder}; choose another --run")
     writer = Writer(path, card)
     health = Health()
     try:
         writer.write_card()
-        kept = samples if suite.gated else _with_files(suite, data, samples, results / suite.folder / "media")
-        writer.write_samples(kept, questions=not suite.gated)
+        media = results / suite.folder / "media"
+        stored = samples if suite.gated else _with_media(suite, data, samples, media)
+        writer.write_samples(stored, questions=not suite.gated)
         with Pool() as pool:
             scoring = Scoring(suite.scorers, pool, suite.errata, ideal=suite.ideal)
             scored = rescore_records(scoring, _SamplesById(samples), map(_record, lines))
-            writer.replace(_watched((record for _, record in scored), health))
+            writer.replace(_monitor((record for _, record in scored), health))
         writer.finalize()
         card.health = health.findings
         store_final_metrics(writer, suite)
@@ -283,18 +285,18 @@ def write_run(
     return card
 
 
-def _with_files(suite: Suite, data: Data, samples: SampleStore, media: Path) -> Iterator[Sample]:
+def _with_media(suite: Suite, data: Data, samples: SampleStore, media: Path) -> Iterator[Sample]:
     """Yield samples with the images, series and structures of their questions, which are stored in `media`.
 
-    A data folder may lack its files: from the first that is missing, questions are kept without.
+    A data folder may lack such files: from the first missing one on, questions have no media.
     """
     if not suite.needs & MEDIA_KINDS:
         yield from samples
         return
-    illustrated = checked_samples(suite, structs.replace(data, media=media))
+    with_media = checked_samples(suite, structs.replace(data, media=media))
     for sample in samples:
         try:
-            same = next(illustrated)
+            same = next(with_media)
         except (DataError, StopIteration):
             same = sample
         yield structs.replace(sample, question=same.question) if same.id == sample.id else sample
@@ -307,7 +309,7 @@ def _new_id(card: Card, folder: Path) -> str:
     return next(id_ for id_ in (first, *others) if not (folder / id_).exists())
 
 
-def _watched(records: Iterator[Record], health: Health) -> Iterator[Record]:
+def _monitor(records: Iterator[Record], health: Health) -> Iterator[Record]:
     for record in records:
         health.add(record)
         yield record
@@ -331,7 +333,7 @@ class _SamplesById(Mapping[str, Sample]):
 
 
 def _record(line: Line) -> Record:
-    """Return a line as a record without scores; replies that failed elsewhere are failures, and in no mean."""
+    """Return a line as a record without scores; a line with `failure` becomes a failure, which counts in no mean."""
     prompt = Prompt(messages=(Message.user(line.prompt),) if line.prompt else (), order=line.order)
     outcome: Reply | Failure
     if line.failure:

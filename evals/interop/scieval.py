@@ -1,7 +1,7 @@
-"""SciEvalKit (InternScience/SciEvalKit @ 0817251a): VLMEvalKit's tables with data sets of its own.
+"""SciEvalKit (InternScience/SciEvalKit @ 0817251a): VLMEvalKit's tables, with further data sets.
 
-`outputs/<model>/T<date>_G<commit>/<model>_<dataset>.xlsx` (or tsv, json); TRQA's verdicts are beside it in `..._judge`,
-ProteinLMBench's in `..._result`, where `prediction` is the number that its rule read: replies are those of the first table.
+Replies are in `outputs/<model>/T<date>_G<commit>/<model>_<dataset>.xlsx` (or tsv, json), verdicts next to it: those for
+TRQA in `..._judge`, those for ProteinLMBench in `..._result`, whose `prediction` is only the extracted number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What exports to other tools' stores share: the identity and the state of a run, and what was done with it."""
+"""Shared by the exporters to other tools' stores: a run's identity and state, and the result of its export."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Exported(Struct, frozen=True, kw_only=True):
     suite: str
     state: State
     place: str
-    """Where it is there: an id or a key."""
+    """Its id or key in the store."""
 
 
 class Sink(Struct, kw_only=True):
@@ -28,27 +28,27 @@ class Sink(Struct, kw_only=True):
 
     runs: list[Exported]
     lost: list[str]
-    """Information that the store does not get, a line each."""
+    """Information that is not exported, one line each."""
 
 
 def key(card: Card) -> str:
-    """Return what identifies a run in a store: suite, protocol, model, run and start, as a hash."""
+    """Return a hash of suite, protocol, model, run and start, which identifies a run in a store."""
     parts = (card.config.suite, card.config.protocol, card.model, card.run, repr(card.started))
     return sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
 def state_hash(card: Card) -> str:
-    """Return a hash that changes whenever the run does: the card holds the hashes of its records."""
+    """Return a hash that changes whenever the run does: the card contains the hashes of the record files."""
     return sha256(msgspec.json.encode(card)).hexdigest()
 
 
 def lost(cards: list[Card]) -> list[str]:
-    """Return what no store gets."""
+    """Return what no store or table contains."""
     gated = sorted({card.config.suite for card in cards if card.gated})
-    texts = f" (of {', '.join(gated)} long answers too, as hashes)" if gated else ""
-    return [f"prompts, replies and reasoning stay in the results folder{texts}"]
+    answers = f" (for {', '.join(gated)} also long answers, which are hashed)" if gated else ""
+    return [f"prompts, replies and reasoning stay in the results folder{answers}"]
 
 
 def clean(text: str) -> str:
-    """Return a text that databases take: without NUL and unpaired surrogates."""
+    """Return a text that databases accept: without NUL and unpaired surrogates."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

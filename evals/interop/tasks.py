@@ -1,4 +1,4 @@
-"""Other harnesses' task names and the suites that they denote."""
+"""Task names of other harnesses and the suites that they stand for."""
 
 from __future__ import annotations
 
@@ -57,28 +57,28 @@ KNOWN = (
     ("sfe-zh", "sfe:zh"),
     ("sfe", "sfe:en"),
 )
-"""Prefix of a task's name -> suite; the first match decides; `-`: no suite of ours."""
+"""Prefix of a task's name -> suite; the first match decides; `-`: none of our suites."""
 PREFIXES = ("leaderboard_", "inspect_evals/", "lighteval|", "custom|", "extended|")
-"""Prefixes that are stripped first: the Open LLM Leaderboard's tasks in lm-eval, packages of tasks."""
+"""Prefixes that are stripped first: those of the Open LLM Leaderboard's tasks in lm-eval and of task packages."""
 
 
-VARIANTS = {
+SUFFIXES = {
     "-0shot-instruct": "smolinstruct",
     "-selfies": "mol-instructions",
     "-sample_1k": "biology-instructions",
 }
-"""End of OpenCompass' name for a task -> suite; what stands before it is the variant."""
+"""Suffix of a task's name in OpenCompass -> suite; the part before the suffix is the variant."""
 
 
 def suite_of(task: str) -> str | None:
-    """Return the suite of a task's name; None if it is not known."""
-    plain = task.lower()
+    """Return the suite that a task's name stands for; None if it is not known."""
+    name = task.lower()
     for prefix in PREFIXES:
-        plain = plain.removeprefix(prefix)
-    if plain.startswith("matbench_"):
-        return f"matbench:{plain.removeprefix('matbench_')}"
-    for mark, suite in VARIANTS.items():
-        if mark in plain:
-            return f"{suite}:{task.partition(mark)[0]}"
-    suite = next((suite for start, suite in KNOWN if plain.startswith(start)), "-")
+        name = name.removeprefix(prefix)
+    if name.startswith("matbench_"):
+        return f"matbench:{name.removeprefix('matbench_')}"
+    for suffix, suite in SUFFIXES.items():
+        if suffix in name:
+            return f"{suite}:{task.partition(suffix)[0]}"
+    suite = next((suite for prefix, suite in KNOWN if name.startswith(prefix)), "-")
     return suite if suite.partition(":")[0] in load.suite_names() else None

@@ -1,4 +1,4 @@
-"""Typed values from foreign files; a value of another type, or out of range, is unknown.
+"""Typed values from foreign files; a value of the wrong type or out of range is treated as unknown.
 
 >>> number("1"), number(float("nan")), number(10**400), number(True)
 (None, None, None, 1.0)
@@ -14,13 +14,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
 
-from evals.data.loose_json import decode_json
 from evals.types import Sampling
-
-__all__ = [
-    "BROKEN", "choice_reply", "count", "decode_json", "first_text", "listing", "mapping", "number", "scores", "seconds",
-    "settings", "stamp", "stop_of", "turns",
-]  # fmt: skip
 
 BROKEN = (
     ValueError,
@@ -32,7 +26,7 @@ BROKEN = (
     EOFError,
     zlib.error,
 )
-"""Exceptions raised when a truncated, broken or unexpected file is read; msgspec's errors are ValueErrors."""
+"""Exceptions that a truncated, broken or unexpected file may cause; msgspec's errors are ValueErrors."""
 GREATEST = 1 << 53
 """Integers up to here are exact as doubles."""
 STOPS: dict[str, Literal["stop", "length", "filter"]] = {
@@ -51,31 +45,31 @@ def number(value: Any) -> float | None:
 
 def count(value: Any) -> int | None:
     """Return a non-negative integer; else None."""
-    plain = isinstance(value, int) and not isinstance(value, bool)
-    return value if plain and 0 <= value < GREATEST else None
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_integer and 0 <= value < GREATEST else None
 
 
-def mapping(value: Any) -> dict[str, Any]:
-    """Return a JSON object; else an empty one."""
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return a value that is a dict; else an empty dict."""
     return value if isinstance(value, dict) else {}
 
 
-def listing(value: Any) -> list[Any]:
-    """Return a list; else an empty one."""
+def as_list(value: Any) -> list[Any]:
+    """Return a value that is a list; else an empty list."""
     return value if isinstance(value, list) else []
 
 
-def scores(values: Any) -> dict[str, float]:
-    """Return the numeric entries of a JSON object, without booleans."""
+def numeric_fields(values: Any) -> dict[str, float]:
+    """Return the numeric fields of a JSON object, without booleans."""
     return {
         str(name): value
-        for name, entry in mapping(values).items()
-        if not isinstance(entry, bool) and (value := number(entry)) is not None
+        for name, field in as_dict(values).items()
+        if not isinstance(field, bool) and (value := number(field)) is not None
     }
 
 
 def first_text(row: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Return the first of some fields that is a string; else an empty string."""
+    """Return the first of the named fields that is a string; else an empty string."""
     return next((row[name] for name in names if isinstance(row.get(name), str)), "")
 
 
@@ -89,19 +83,19 @@ def choice_reply(index: int) -> str:
 
 
 def stop_of(reason: Any) -> Literal["stop", "length", "filter"] | None:
-    """Return why a reply ended; None: unknown."""
+    """Return why a reply ended; None if it is unknown."""
     return STOPS.get(reason) if isinstance(reason, str) else None
 
 
-def settings(source: Any, **names: str) -> Sampling:
-    """Read sampling settings; `names` maps our names to the source's. Settings that it does not state stay None.
+def read_sampling(source: Any, **names: str) -> Sampling:
+    """Read sampling settings; `names` maps our names to the source's. Settings that are not stated stay None.
 
-    >>> settings({"temperature": 0, "max_out_len": 8, "stop": "Q:"}, max_tokens="max_out_len").max_tokens
+    >>> read_sampling({"temperature": 0, "max_out_len": 8, "stop": "Q:"}, max_tokens="max_out_len").max_tokens
     8
     """
 
     def value(name: str) -> Any:
-        return mapping(source).get(names.get(name, name))
+        return as_dict(source).get(names.get(name, name))
 
     stop = value("stop")
     return Sampling(
@@ -111,18 +105,18 @@ def settings(source: Any, **names: str) -> Sampling:
         max_tokens=count(value("max_tokens")),
         min_p=number(value("min_p")),
         seed=count(value("seed")),
-        stop=(stop,) if isinstance(stop, str) else tuple(map(str, listing(stop))),
+        stop=(stop,) if isinstance(stop, str) else tuple(map(str, as_list(stop))),
     )
 
 
-def turns(messages: Any) -> str:
+def join_turns(messages: Any) -> str:
     """Join the texts of a conversation's turns; `content` is a string or a list of parts with a `text` each.
 
-    >>> turns([{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Why?"}]}])
+    >>> join_turns([{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Why?"}]}])
     'Be brief.\\n\\nWhy?'
     """
     texts = []
-    for turn in listing(messages):
+    for turn in as_list(messages):
         content = turn.get("content") if isinstance(turn, dict) else turn
         parts = content if isinstance(content, list) else [content]
         pieces = [part.get("text") if isinstance(part, dict) else part for part in parts]
@@ -130,10 +124,10 @@ def turns(messages: Any) -> str:
     return "\n\n".join(filter(None, texts))
 
 
-def stamp(name: str) -> float:
-    """Return the time in a folder's name such as `20260131_235959`, in seconds since the epoch; else 0.0.
+def folder_time(name: str) -> float:
+    """Return the time in a folder's name such as `20260131_235959` as seconds since the epoch; else 0.0.
 
-    >>> stamp("outputs")
+    >>> folder_time("outputs")
     0.0
     """
     try:
@@ -142,8 +136,8 @@ def stamp(name: str) -> float:
         return 0.0
 
 
-def seconds(text: str) -> float:
-    """Return an ISO 8601 time in seconds since the epoch; else 0.0."""
+def iso_time(text: str) -> float:
+    """Return an ISO 8601 time as seconds since the epoch; 0.0 if it is not one."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):

@@ -1,9 +1,9 @@
 """VLMEvalKit: a table with the data set's columns and `prediction`, as xlsx, tsv or JSON; pickles are never read.
 
-The data set's own id is `id` or, without one, `index`. Tables beside it hold the verdicts (`..._result`, column `hit`),
+The data set's own id is `id` or, without one, `index`. Tables next to it hold the verdicts (`..._result`, column `hit`),
 the answers that MathVista's and MATH-Vision's judges extracted (column `res`) and aggregate scores (`..._acc`,
-`..._score`). "Failed to obtain answer" is a failed call, which VLMEvalKit counts as wrong; an empty cell of a workbook may
-be a reply too long for a cell. Rows of circular evaluation (index from 1,000,000 on) are other questions and are left
+`..._score`). "Failed to obtain answer" is a failed call, which VLMEvalKit counts as wrong; an empty cell in a workbook may
+be a reply too long for a cell. Rows of circular evaluation (index from 1,000,000 on) are different questions and are left
 out. Cells that look like formulas are read as text.
 """
 
@@ -22,13 +22,13 @@ from zipfile import ZipFile
 from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError, install
-from evals.interop.files import below, document, refuse_bomb, whole
+from evals.interop.files import below, read_bytes, read_json, refuse_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import BROKEN, number
 
 FORMAT = "vlmevalkit"
 FAILED = "Failed to obtain answer"
-EMPTY = "nothing: an empty reply and one too long for a cell of a workbook look alike"
+EMPTY = "empty: an empty reply, or one too long for a cell of a workbook"
 CIRCULAR = 1_000_000
 """First index of the rows of circular evaluation."""
 DATASETS = (
@@ -39,46 +39,46 @@ DATASETS = (
 TABLES = (".xlsx", ".tsv", ".json")
 OPTIONS = "ABCDEFGHIJKLMNO"
 _TRUTH = {"True": 1, "False": 0}
-"""How a table of text writes truth values."""
+"""Booleans in a table without types."""
 _CONTROL = re.compile("_x(00[01][0-9A-F])_")
 
 
 def read(path: Path, *, name: str = FORMAT, datasets: Sequence[str] = DATASETS) -> list[Source]:
-    """Read one table, or the tables of a model's folder; raises DataError. `name`: the kit, with its data sets."""
+    """Read one table, or the tables in a model's folder; raises DataError. `name` is the kit to which `datasets` belong."""
     if path.is_file():
         return [_source(path, name, datasets)]
     files = {
         file.resolve()
         for ending in TABLES
         for file in below(path, f"**/*{ending}")
-        if _named(file, datasets)[1] and "_result" not in file.stem and "_judge" not in file.stem
+        if _split_name(file, datasets)[1] and "_result" not in file.stem and "_judge" not in file.stem
     }
     if not files:
-        raise DataError(f"{path}: no <model>_<dataset>.xlsx, .tsv or .json there")
+        raise DataError(f"{path}: no <model>_<dataset>.xlsx, .tsv or .json found")
     return [_source(file, name, datasets) for file in sorted(files)]
 
 
-def _named(path: Path, datasets: Sequence[str]) -> tuple[str, str]:
-    """Split `<model>_<dataset>`; an unknown data set is an empty string."""
+def _split_name(path: Path, datasets: Sequence[str]) -> tuple[str, str]:
+    """Split `<model>_<dataset>`; the data set is empty if it is not known."""
     dataset = next((name for name in datasets if path.stem.endswith(f"_{name}")), "")
     return (path.stem[: -len(dataset) - 1], dataset) if dataset else (path.stem, "")
 
 
 def _source(path: Path, name: str, datasets: Sequence[str]) -> Source:
-    model, dataset = _named(path, datasets)
+    model, dataset = _split_name(path, datasets)
     task = dataset or path.stem
-    beside = _beside(path, datasets)
+    derived = _derived_tables(path, datasets)
     return Source(
         format=name,
         tasks=(task,),
         model=model,
-        items=lambda: _items(path, beside),
-        stated={f"{task} {label}": score for label, score in _stated(beside)},
+        items=lambda: _items(path, derived),
+        stated={f"{task} {label}": score for label, score in _stated(derived)},
     )
 
 
-def _items(path: Path, beside: Sequence[Path]) -> Iterator[Item]:
-    verdicts = _verdicts(beside)
+def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
+    verdicts = _verdicts(derived)
     for row_number, row in enumerate(_rows(path), 1):
         if "prediction" not in row:
             raise DataError(f"{path}: no column `prediction`; it has {', '.join(map(str, row))[:200]}")
@@ -86,33 +86,33 @@ def _items(path: Path, beside: Sequence[Path]) -> Iterator[Item]:
         if index.isdigit() and int(index) >= CIRCULAR:
             continue
         verdict = verdicts.get(index, row)
-        reasoning = None if _empty(row.get("thinking")) else str(row["thinking"])
-        text = (
-            row["prediction"] if row["prediction"] == row["prediction"] else None
-        )  # NaN differs from itself
+        reasoning = None if _is_empty(row.get("thinking")) else str(row["thinking"])
+        text = row["prediction"]
+        if text != text:  # NaN
+            text = None
         text = "" if text is None and reasoning else text
         failure = EMPTY if text is None else "the call failed" if FAILED in str(text) else ""
         extracted = verdict.get("res")
         yield Item(
-            where=f"{path.name}, row {row_number}", id=index if _empty(row.get("id")) else _id(row["id"]),
+            where=f"{path.name}, row {row_number}", id=index if _is_empty(row.get("id")) else _id(row["id"]),
             question=str(row.get("question") or ""),
-            options=tuple(str(row[x]) for x in OPTIONS if not _empty(row.get(x))),
+            options=tuple(str(row[x]) for x in OPTIONS if not _is_empty(row.get(x))),
             text=None if failure else str(text), reasoning=reasoning, failure=failure,
             score=_number(verdict.get("hit")),
-            extracted=None if failure or _empty(extracted) else str(extracted),
+            extracted=None if failure or _is_empty(extracted) else str(extracted),
         )  # fmt: skip
 
 
-def _beside(path: Path, datasets: Sequence[str]) -> list[Path]:
+def _derived_tables(path: Path, datasets: Sequence[str]) -> list[Path]:
     """Return the tables that VLMEvalKit derived from this one."""
     files = sorted(below(path.parent, f"{glob.escape(path.stem)}_*"))
-    return [file for file in files if file.suffix in (*TABLES, ".csv") and not _named(file, datasets)[1]]
+    return [file for file in files if file.suffix in (*TABLES, ".csv") and not _split_name(file, datasets)[1]]
 
 
-def _verdicts(beside: Sequence[Path]) -> dict[str, dict[str, Any]]:
+def _verdicts(derived: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """Return the verdicts by index."""
     verdicts: dict[str, dict[str, Any]] = {}
-    for file in beside:
+    for file in derived:
         if not file.stem.endswith(("_acc", "_score")):
             for row in _rows(file):
                 if "index" in row and ("hit" in row or "res" in row):
@@ -120,9 +120,12 @@ def _verdicts(beside: Sequence[Path]) -> dict[str, dict[str, Any]]:
     return verdicts
 
 
-def _stated(beside: Sequence[Path]) -> Iterator[tuple[str, float]]:
-    """Yield aggregate scores: of a column `Overall` (or `...Acc(%)`) with a row per split, or of a row `Overall` with a column `acc`."""
-    for file in beside:
+def _stated(derived: Sequence[Path]) -> Iterator[tuple[str, float]]:
+    """Yield aggregate scores with their labels.
+
+    They are in a column `Overall` (or `...Acc(%)`) with a row per split, or in the column `acc` of a row `Overall`.
+    """
+    for file in derived:
         kind = file.stem.rpartition("_")[2]
         for row in _rows(file) if kind in ("acc", "score") else ():
             label = next(iter(row.values()), "")
@@ -135,7 +138,7 @@ def _stated(beside: Sequence[Path]) -> Iterator[tuple[str, float]]:
                 yield f"{label if 'split' in row else ''} Overall {kind}".strip(), score
 
 
-def _empty(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     return value is None or value != value or value in ("", "nan")
 
 
@@ -152,32 +155,32 @@ def _number(value: Any) -> float | None:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix == ".pkl":
-        raise UsageError(f"{path}: pickles are never read; write it as xlsx, tsv or json")
+        raise UsageError(f"{path}: pickles are never read; convert it to xlsx, tsv or json")
     try:
         if path.suffix == ".xlsx":
-            yield from _workbook(path)
+            yield from _workbook_rows(path)
         elif path.suffix in (".tsv", ".csv"):
-            yield from _lines(path)
+            yield from _csv_rows(path)
         else:
-            yield from _json(path)
+            yield from _json_rows(path)
     except (csv.Error, *UNREADABLE, *BROKEN) as error:
         raise DataError(f"{path}: {error}") from None
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(min(sys.maxsize, 1 << 30))  # cells hold images
-    with io.StringIO(whole(path).decode("utf-8-sig"), newline="") as stream:
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(min(sys.maxsize, 1 << 30))  # cells may contain images
+    with io.StringIO(read_bytes(path).decode("utf-8-sig"), newline="") as stream:
         yield from csv.DictReader(stream, delimiter="," if path.suffix == ".csv" else "\t")
 
 
-def _json(path: Path) -> Iterator[dict[str, Any]]:
-    table = document(path)
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    table = read_json(path)
     if isinstance(table, dict) and not any(isinstance(value, dict | list) for value in table.values()):
         yield table  # an aggregate score
     elif isinstance(table, dict) and all(isinstance(column, dict | list) for column in table.values()):
         columns = {name: list(c.values()) if isinstance(c, dict) else c for name, c in table.items()}
         if len({len(column) for column in columns.values()}) != 1:
-            raise ValueError("its columns are not of one length")
+            raise ValueError("its columns differ in length")
         yield from (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     elif isinstance(table, list) and all(isinstance(row, dict) for row in table):
         yield from table
@@ -185,33 +188,35 @@ def _json(path: Path) -> Iterator[dict[str, Any]]:
         raise ValueError("neither a list of rows nor an object of columns")
 
 
-def _workbook(path: Path) -> Iterator[dict[str, Any]]:
+def _workbook_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         import openpyxl
     except ImportError:
         raise UsageError(f"reading xlsx needs `{install('import')}`") from None
     with ZipFile(path) as archive:
         refuse_bomb(path, archive)
-    broken = foreign_code(lambda why: ValueError(f"no workbook that can be read ({why})"))
-    with path.open("rb") as stream, broken:
-        yield from _sheet(openpyxl, stream)
+    with (
+        path.open("rb") as stream,
+        foreign_code(lambda reason: ValueError(f"unreadable workbook ({reason})")),
+    ):
+        yield from _sheet_rows(openpyxl, stream)
 
 
-def _unescaped(value: Any) -> Any:
-    """Decode the control characters that workbooks write as `_x000D_`."""
-    return _CONTROL.sub(lambda match: chr(int(match[1], 16)), value) if isinstance(value, str) else value
+def _unescape(value: Any) -> Any:
+    """Decode control characters, which workbooks write as `_x000D_`."""
+    return _CONTROL.sub(lambda code: chr(int(code[1], 16)), value) if isinstance(value, str) else value
 
 
-def _sheet(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
+def _sheet_rows(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
     book = openpyxl.load_workbook(stream, read_only=True, data_only=False, keep_links=False)
     try:
         sheet = book.worksheets[0]
-        sheet.reset_dimensions()  # a cell in the last corner would otherwise make a million rows of 16,384 cells
+        sheet.reset_dimensions()  # otherwise a cell in the last corner would cause a million rows of 16,384 cells
         rows = sheet.iter_rows(values_only=True)
         heads = [str(head) for head in next(rows, ())]
         for row in rows:
             if any(value is not None for value in row):
                 padded = (*row, *[None] * (len(heads) - len(row)))
-                yield dict(zip(heads, map(_unescaped, padded), strict=False))
+                yield dict(zip(heads, map(_unescape, padded), strict=False))
     finally:
         book.close()

@@ -19,7 +19,7 @@ COLUMNS = (
     Column("coverage", right=True, drop=3), Column("level"), Column("promise"), Column("entry", drop=4),
 )  # fmt: skip
 PROMISE = 6
-"""Place of the column `promise`, which is left out if no number has one."""
+"""Index of the column `promise`, which is left out if no number has a promise."""
 
 
 class Number(NamedTuple):
@@ -31,7 +31,7 @@ class Number(NamedTuple):
     """With its level."""
     challenge: Challenge | None
     decision: str
-    """Decision on its entry; empty: none, or accepted."""
+    """Decision on the entry; empty if there is none or it was accepted."""
 
     @property
     def level(self) -> str:
@@ -41,7 +41,7 @@ class Number(NamedTuple):
 
     @property
     def promise(self) -> str:
-        """Return none, kept or broken."""
+        """Return the state of the promise: none, kept or broken."""
         return trust.promise_state(self.result.promise)
 
     @property
@@ -55,13 +55,13 @@ class Number(NamedTuple):
 
 def read(folder: Path) -> Iterator[Number]:
     """Yield the numbers of accepted entries; raises UsageError if a file of the board is broken."""
-    known, all_decisions = levels.read(folder), decisions.read(folder)
+    board_levels, all_decisions = levels.read(folder), decisions.read(folder)
     for entry in results.read_all(folder).values():
         if entry.status == "accepted":
             latest = decisions.latest(all_decisions, entry.entry)
             decision = latest.kind if latest and latest.kind != "accepted" else ""
             for result in entry.suites:
-                level, challenge = known.of(entry.entry, result.suite, result.protocol)
+                level, challenge = board_levels.of(entry.entry, result.suite, result.protocol)
                 yield Number(entry.entry, _model(entry), result.with_level(level), challenge, decision)
 
 
@@ -70,20 +70,20 @@ def _model(entry: EntryResult) -> str:
 
 
 def layout(numbers: Sequence[Number], max_width: int | None) -> list[str]:
-    """Lay out numbers by suite and protocol, the best first."""
+    """Lay out numbers by suite and protocol, best first."""
     promised = any(number.promise != NONE for number in numbers)
     sections: list[Section] = []
     for label in sorted({number.result.label for number in numbers}):
-        rows = [_row(n) for n in sorted(numbers, key=_standing) if n.result.label == label]
-        sections.append((label, [_kept(row, promised=promised) for row in rows]))
-    return table(_kept(COLUMNS, promised=promised), sections, max_width)
+        rows = [_row(n) for n in sorted(numbers, key=_score_order) if n.result.label == label]
+        sections.append((label, [_visible_cells(row, promised=promised) for row in rows]))
+    return table(_visible_cells(COLUMNS, promised=promised), sections, max_width)
 
 
-def _kept(cells: Sequence[Cell], *, promised: bool) -> list[Cell]:
+def _visible_cells(cells: Sequence[Cell], *, promised: bool) -> list[Cell]:
     return list(cells) if promised else [*cells[:PROMISE], *cells[PROMISE + 1 :]]
 
 
-def _standing(number: Number) -> tuple[bool, float]:
+def _score_order(number: Number) -> tuple[bool, float]:
     head = number.result.headline
     if head is None or head.value is None:
         return True, 0.0

@@ -63,7 +63,7 @@ def _totals(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int
     if totals is not None:
         return ["", *wrap(totals_line(totals), max_width, indent="  ")]
     costs = [forecast.cost_usd for forecast in forecasts if forecast.cost_usd is not None]
-    suffix = "" if len(costs) == len(forecasts) else ", without the models of unknown price"
+    suffix = "" if len(costs) == len(forecasts) else ", without models whose price is unknown"
     return [
         *(["", f"Total {sum(costs):,.2f} USD{suffix}"] if len(costs) > 1 else []),
         *_time_together(forecasts),
@@ -71,7 +71,7 @@ def _totals(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int
 
 
 def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
-    """Return the duration_text of a run of several models, if it is known for all that have calls left."""
+    """Return a line on how long several models take together; none if that is unknown for a model with calls left."""
     pending = [forecast for forecast in forecasts if forecast.calls]
     multiple_models = len({forecast.model for forecast in forecasts}) > 1
     if not multiple_models or not pending or any(forecast.hours is None for forecast in pending):
@@ -170,7 +170,7 @@ def totals_line(totals: Totals) -> str:
 
 
 def _published_lines(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
-    """Return a line on the published numbers under the same protocol, this model's first, and on other protocols."""
+    """Return a line on published numbers: those under the same protocol, this model's first, and other protocols."""
     published = [claim for claim in claims if claim.suite == forecast.suite and not claim.superseded]
     comparable = sorted(
         (c for c in published if c.protocol == forecast.protocol),

@@ -88,10 +88,8 @@ def _wrap_line(line: str, max_width: int, indent: str) -> Iterator[str]:
         if has_words and text_width(current) + 1 + text_width(word) > max_width:
             yield current.rstrip(" ")
             fits = text_width(indent) + text_width(word) <= max_width
-            current, has_words = (
-                indent if fits else "",
-                False,
-            )  # a word that is too long, such as a path, starts at the margin
+            current = indent if fits else ""  # a word that is too long, such as a path, starts at the margin
+            has_words = False
         current = f"{current} {word}" if has_words else current + word
         has_words = True
     yield current.rstrip(" ")
@@ -108,14 +106,14 @@ def table(columns: Sequence[Column], sections: Sequence[Section], max_width: int
     if visible is None:
         return _as_blocks(columns, sections, max_width)
     visible_columns = [columns[i] for i in visible]
-    rows_of = [(title, [[row[i] for i in visible] for row in rows]) for title, rows in sections]
-    widths = _column_widths(visible_columns, [row for _, rows in rows_of for row in rows], inner)
+    visible_sections = [(title, [[row[i] for i in visible] for row in rows]) for title, rows in sections]
+    widths = _column_widths(visible_columns, [row for _, rows in visible_sections for row in rows], inner)
     lines = [
         f"{BOLD}{margin}{line}{END}"
         for line in _row([c.heading for c in visible_columns], visible_columns, widths)
     ]
     lines.append(DIM + "─" * (len(margin) + sum(widths) + GAP * (len(widths) - 1)) + END)
-    for index, (title, rows) in enumerate(rows_of):
+    for index, (title, rows) in enumerate(visible_sections):
         if title:
             lines += ([""] if index else []) + [
                 BOLD + line + END for line in wrap(title, max_width, indent="  ")
@@ -158,7 +156,7 @@ def _visible_columns(columns: Sequence[Column], rows: Rows, max_width: int | Non
 
 
 def _column_widths(columns: Sequence[Column], rows: Rows, max_width: int | None) -> list[int]:
-    """Return the columns' widths: the minima, with the spare width given to the narrowest deficits first."""
+    """Return the columns' widths: the minima, with the spare width given to the smallest deficits first."""
     ranges = [_width_range(column, [row[i] for row in rows]) for i, column in enumerate(columns)]
     if max_width is None:
         return [natural for _, natural in ranges]
@@ -177,12 +175,12 @@ def _row(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -
     if columns and columns[0].spill and text_width(row[0]) > widths[0]:
         yield from wrap(row[0], sum(widths) + GAP * (len(widths) - 1), indent="  ")
         row[0] = ""
-    parts = [
+    wrapped = [
         wrap(cell, max(size, _longest_word(cell)) if cell else size)
         for cell, size in zip(row, widths, strict=True)
     ]
-    for i in range(max(map(len, parts), default=0)):
-        texts = [lines[i] if i < len(lines) else "" for lines in parts]
+    for i in range(max(map(len, wrapped), default=0)):
+        texts = [lines[i] if i < len(lines) else "" for lines in wrapped]
         line = (" " * GAP).join(
             _pad(text, size, right=column.right)
             for text, size, column in zip(texts, widths, columns, strict=True)

@@ -1,4 +1,4 @@
-"""A leaderboard for the terminal: models by suites. A cell is the newest complete run, or its seeds pooled."""
+"""A leaderboard for the terminal: models by suites. A cell is the newest complete run, pooled over its seeds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Pivot(NamedTuple):
 
 
 def pivot(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> Pivot:
-    """Return a table with the newest complete run, or its pooled seeds, for each model and column."""
+    """Return a table with the newest complete run, pooled over its seeds, for each model and column."""
     lines: dict[tuple[str, ColumnKey], Line] = {}
     for line in sorted(pool(cards, challenges), key=lambda row: (row.card.complete, row.started)):
         if line.headline is not None and line.headline.value is not None:
@@ -114,11 +114,11 @@ def _score_with_interval(headline: Estimate) -> str:
     """Return a score with its interval: `83.5 ±0.7`, or `98.9 +0.7 −3.1` if it is asymmetric."""
     if headline.value is None or headline.low is None or headline.high is None:
         return figure(headline).removesuffix(" %")
-    scale, form, short = (100, ".1f", ".1f") if headline.unit == "fraction" else (1, ".4g", ".2g")
-    up, down = (
-        f"{scale * side:{short}}" for side in (headline.high - headline.value, headline.value - headline.low)
-    )
-    return f"{scale * headline.value:{form}} {f'±{up}' if up == down else f'+{up} −{down}'}"
+    is_fraction = headline.unit == "fraction"
+    scale, value_format, side_format = (100, ".1f", ".1f") if is_fraction else (1, ".4g", ".2g")
+    sides = (headline.high - headline.value, headline.value - headline.low)
+    up, down = (f"{scale * side:{side_format}}" for side in sides)
+    return f"{scale * headline.value:{value_format}} {f'±{up}' if up == down else f'+{up} −{down}'}"
 
 
 def _blocks(grid: Pivot, texts: dict[tuple[str, ColumnKey], str], max_width: int | None) -> list[list[int]]:

@@ -14,7 +14,7 @@ from evals.types import Estimate
 
 
 def details(card: Card, challenge: Challenge | None = None, *, label: str = "") -> list[str]:
-    """Return a line on a run, with the bounds of its score if outcomes are missing. `label` replaces the run's id."""
+    """Return a line on a run, with the bounds of its score if outcomes are missing; `label` replaces the run's id."""
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
     if unmarked := _unmarked_answers(card):
         facts.append(unmarked)

@@ -1,8 +1,7 @@
 """Runs as one table: grouped by suite and protocol, seeds pooled, with marks on scores.
 
-Marks denote scores with limitations, and those that were preregistered or challenged.
-
-The marks are words on a wide terminal, and letters with a legend on a narrow one.
+Marks denote limitations of a score, promises and challenges. They are words on a wide terminal, and letters with a legend
+on a narrow one.
 """
 
 from __future__ import annotations
@@ -85,8 +84,8 @@ class Line(Struct, frozen=True, kw_only=True):
 def pool(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[Line]:
     """Pool complete runs that differ only in their seed, the newest of each seed; other runs get their own rows.
 
-    Value and interval are the means of those of the runs. This is conservative: the items are the same, so the standard
-    error of the mean is at most the mean of the standard errors, however correlated the runs are.
+    Value and interval are means over the runs. This is conservative: the items are the same, so the standard error of the
+    mean is at most the mean of the standard errors, however correlated the runs are.
     """
     by_key: dict[Any, dict[tuple[int, int | None], Card]] = defaultdict(dict)
     separate_cards: list[Card] = []
@@ -227,7 +226,7 @@ def layout(
     ordered = {titles[key]: sort_lines(groups[key], sort) for key in sorted(groups)}
     sized = any(any(line.sizes) for line in lines)
     wide_sections: list[Section] = [
-        (title, [_with_sizes(_wide(x, names), x.sizes, sized=sized) for x in rows])
+        (title, [_with_sizes(_wide_row(line, names), line.sizes, sized=sized) for line in rows])
         for title, rows in ordered.items()
     ]
     columns = _with_sizes(WIDE_COLUMNS, SIZE_COLUMNS, sized=sized)
@@ -235,7 +234,7 @@ def layout(
     if max_width is None or len(wide_table) <= 2 + len(lines) + 2 * len(titles):
         return [*wide_table, *_legend(lines, max_width, names, letters=False, bounds=bounds)]
     narrow_sections: list[Section] = [
-        (title, [_with_sizes(_narrow(x, names), x.sizes, sized=sized) for x in rows])
+        (title, [_with_sizes(_narrow_row(line, names), line.sizes, sized=sized) for line in rows])
         for title, rows in ordered.items()
     ]
     return [
@@ -245,7 +244,7 @@ def layout(
 
 
 def _with_sizes(cells: Sequence[Cell], sizes: Sequence[Cell], *, sized: bool) -> list[Cell]:
-    """Insert `sizes`, cells or columns, after the number of items if `sized`."""
+    """Insert `sizes` (cells or columns) after the number of items if `sized`."""
     return [*cells[:4], *sizes, *cells[4:]] if sized else list(cells)
 
 
@@ -307,7 +306,7 @@ def _run_name(line: Line, names: Mapping[str, str]) -> str:
     return names[line.card.run]
 
 
-def _wide(line: Line, names: Mapping[str, str]) -> list[str]:
+def _wide_row(line: Line, names: Mapping[str, str]) -> list[str]:
     card, headline = line.card, line.headline
     sampling = card.config.sampling
     truncated = "-" if line.truncated is None else f"{percent(line.truncated)} %"
@@ -327,7 +326,7 @@ def _wide(line: Line, names: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _narrow(line: Line, names: Mapping[str, str]) -> list[str]:
+def _narrow_row(line: Line, names: Mapping[str, str]) -> list[str]:
     card, headline = line.card, line.headline
     return [
         card.model,

@@ -113,15 +113,15 @@ def _record(run: Run, key: tuple[str, int]) -> Record | None:
 def _next_match(
     run: Run, card: Card, samples: Sequence[Sample], start: tuple[str, int] | None, verdict: str
 ) -> SampleView | None:
-    """Return the first sample after `start` with a verdict, in data order; texts are read only for the match."""
+    """Return the first sample after `start` with a verdict, in data order; texts are read only for this sample."""
     briefs = {(brief.sample, brief.repeat): brief for brief in run.briefs()}
-    started = start is None
+    is_after_start = start is None
     for sample in samples:
         for repeat in range(card.config.repeats):
-            if started and _has_verdict(briefs.get((sample.id, repeat)), verdict):
+            if is_after_start and _has_verdict(briefs.get((sample.id, repeat)), verdict):
                 record = _record(run, (sample.id, repeat))
                 return SampleView(card=card, sample=sample, repeat=repeat, record=record)
-            started = started or (sample.id, repeat) == start
+            is_after_start = is_after_start or (sample.id, repeat) == start
     return None
 
 
@@ -142,9 +142,9 @@ class Span(NamedTuple):
 
 
 def answer_span(score: Score, prompt: Prompt, reply: Reply) -> Span | None:
-    """Return the span of a reply from which the answer was extracted; None if unknown.
+    """Return the span of a reply from which the answer was extracted; None if it is unknown.
 
-    If the score stores no span (older runs, other harnesses' rules), it is the last occurrence of the answer.
+    If the score has no span (older runs, other harnesses' rules), return the last occurrence of the answer.
     """
     if score.span is not None:
         start, end = score.span
@@ -207,7 +207,7 @@ def _block(title: str, text: str, max_width: int | None, *, indent: str = "  ") 
 
 
 def _gated_lines(view: SampleView, max_width: int | None) -> list[str]:
-    """Return the letters of a gated sample, without texts."""
+    """Return the gold letters and the answer letter of a gated sample, without texts."""
     target = view.sample.target
     letters = [target] if isinstance(target, str) else list(target) if isinstance(target, tuple) else []
     answer = view.score.answer if view.score else None
@@ -301,7 +301,7 @@ _TAGGED = re.compile(r"<(SMILES|IUPAC)>\s{0,9}([^<>\n]{1,1000}?)\s{0,9}</\1>")
 
 
 def _tagged_molecules(view: SampleView, kind: str) -> list[str]:
-    """Return the molecules tagged `<kind>` in the question; "between <SMILES> and </SMILES>" is not one."""
+    """Return the molecules tagged `<kind>` in the question, except in the phrase "between <SMILES> and </SMILES>"."""
     tags = (tag for tag in _TAGGED.finditer(_question(view)) if tag[1] == kind and tag[2] != "and")
     return list(dict.fromkeys(tag[2] for tag in tags))
 
@@ -313,7 +313,7 @@ def _question(view: SampleView) -> str:
 
 
 def _molecules_text(view: SampleView, describe: Describe | None) -> str:
-    """Return the molecules of the prompt, described."""
+    """Return the molecules in the prompt with their descriptions."""
     if describe is None:
         return ""
     molecules = [
@@ -323,7 +323,7 @@ def _molecules_text(view: SampleView, describe: Describe | None) -> str:
 
 
 def _describe_if_scored_as_molecule(view: SampleView, text: str, describe: Describe | None) -> str:
-    """Return an answer or gold answer, described if it was scored as a molecule."""
+    """Return an answer or gold answer, with a description if it was scored as a molecule."""
     if describe is None or view.score is None or "rung" not in view.score.parts:
         return text
     return _describe(view, text, describe)
@@ -342,12 +342,9 @@ def _describe(view: SampleView, smiles: str, describe: Describe) -> str:
 
 
 def _named_molecule(view: SampleView) -> tuple[str, str]:
-    """Return the SMILES and the IUPAC name of a molecule if the sample states both, in the prompt and the gold answer."""
-    target, names, smiles = (
-        view.sample.target,
-        _tagged_molecules(view, "IUPAC"),
-        _tagged_molecules(view, "SMILES"),
-    )
+    """Return SMILES and IUPAC name of a molecule if one is in the prompt and the other the gold answer; else empty."""
+    target = view.sample.target
+    names, smiles = _tagged_molecules(view, "IUPAC"), _tagged_molecules(view, "SMILES")
     if isinstance(target, str) and len(names) == 1 and not smiles:
         return target, names[0]
     if isinstance(target, str) and len(smiles) == 1 and not names and "<IUPAC>" in _question(view):

@@ -22,7 +22,7 @@ _ABSENT = {"verdict": "absent", "value": None, "answer": None, "why": ""}
 def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
     """Yield a row per sample and repeat, in the order of the data set.
 
-    `texts` adds `prompt`, `reply` and `reasoning`. Gated suites have ids, verdicts and letters only.
+    `texts` adds `prompt`, `reply` and `reasoning`. Rows of gated suites contain ids, verdicts and letters only.
     """
     card, golds = run.card, run.gold()
     texts = texts and not card.gated

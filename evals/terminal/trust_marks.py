@@ -1,4 +1,4 @@
-"""Marks of promises and challenges beside the number of a run, or of several pooled runs."""
+"""Marks for promises and challenges, shown next to the score of a run or of several pooled runs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def key(card: Card) -> tuple[str, str, str]:
 
 
 def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
-    """Return the challenges of runs that have an outcome beside them."""
+    """Return the challenges of runs, from the outcome files in their folders."""
     challenges = {}
     for run in runs:
         if (run.path / NAME).exists():
-            with suppress(EvalsError):  # a broken run is named by the overview
+            with suppress(EvalsError):  # broken runs are reported elsewhere
                 card = run.card
                 if challenge := beside_run(run.path, card):
                     challenges[key(card)] = challenge
@@ -38,7 +38,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
 
 
 def trust_marks(cards: Sequence[Card], challenges: Sequence[Challenge | None]) -> dict[str, str]:
-    """Return the marks of runs: symbol -> words. Of several, the worst; a good one only if all have it."""
+    """Return the marks of runs: symbol -> words. The worst state of any run counts, a good one only if all runs have it."""
     states = [trust.promise_state(promise_status(card)) for card in cards]
     promise = next((state for state in ("broken", "none", "kept") if state in states), "none")
     verdicts = [challenge.counted if challenge else None for challenge in challenges]

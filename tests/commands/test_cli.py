@@ -729,7 +729,7 @@ def test_score_by_another_protocol_makes_a_run_beside(here):
     assert shown["a"]["counts"] == {"unanswered": 16}
     assert "unanswered" not in shown["a-official"]["counts"]
     assert shown["a-official"]["protocol"] == "official"
-    assert "asked under strict, scored under official" in shown["a-official"]["notes"]
+    assert "run under strict, scored under official" in shown["a-official"]["notes"]
 
 
 def test_score_calls_no_model_and_reads_no_data(here, monkeypatch):

@@ -541,14 +541,17 @@ def test_a_file_that_may_not_grow_is_a_full_disk_too(here, limit):
     [
         (
             ['{"id": 900001, "text": "A"}', '{"id": "1", "text": "A"}', '{"id": "2", "text": "B"}'],
-            "2 id(s) that the suite lacks: 1, 2",
+            "2 id(s) not in the suite: 1, 2",
         ),
         (
             ['{"id": "900001", "text": "A"}', '{"id": 900001, "text": "B"}'],
-            "line 2: another reply of id 900001, repeat 0",
+            "line 2: another reply for id 900001, repeat 0",
         ),
-        (['{"id": "900001", "text": "A", "order": [0, 0, 1]}'], "line 1: order [0, 0, 1] is no permutation"),
-        (['{"id": "900001", "text": "A", "order": [1, 2, 3]}'], "is no permutation"),
+        (
+            ['{"id": "900001", "text": "A", "order": [0, 0, 1]}'],
+            "line 1: order [0, 0, 1] is not a permutation",
+        ),
+        (['{"id": "900001", "text": "A", "order": [1, 2, 3]}'], "is not a permutation"),
         (['{"id": "900001", "text": "A", "order": [1, 0]}'], "the sample has 10"),
         (['{"id": "900001", "text": "A", "repeat": -1}'], "line 1: repeat is -1"),
         (['{"id": "900001", "text": "A"}', '{"id": "900002", "te'], "line 2: "),
@@ -556,7 +559,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk_too(here, limit):
         (['{"id": 1.5, "text": "A"}'], "line 1: "),
         (['{"id": "900001", "text": 7}'], "line 1: "),
         (['{"id": "900001", "text": "A", "stop": "never"}'], "line 1: "),
-        ([], "no replies in it"),
+        ([], "contains no replies"),
     ],
     ids=str,
 )
@@ -571,15 +574,15 @@ def test_a_bad_file_of_replies_is_refused_before_anything_is_written(here, lines
 def test_many_strange_ids_are_listed_in_part(here):
     Path("r.jsonl").write_text("".join(f'{{"id": "s{n}", "text": "A"}}\n' for n in range(30)))
     complaint = refused("import", "replies", "r.jsonl", "--suite", "mmlu-pro", "--model", "m", "--sample")
-    assert "30 id(s) that the suite lacks: s0, s1" in complaint
+    assert "30 id(s) not in the suite: s0, s1" in complaint
     assert "and 20 more" in complaint
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--model", "m"), "holds recorded replies: add --suite NAME"),
-        (("--suite", "mmlu-pro"), "holds recorded replies: add --model NAME"),
+        (("--model", "m"), "contains recorded replies: add --suite NAME"),
+        (("--suite", "mmlu-pro"), "contains recorded replies: add --model NAME"),
         (("--suite", "aime", "--model", "m"), "aime stands for aime:2024, aime:2025: name one"),
         (
             ("--suite", "chembench:lamalab", "--model", "m", "--protocol", "intern-s1"),

@@ -37,8 +37,8 @@ def test_a_gzip_bomb_is_one_line_wherever_it_is_read(bomb: Path, tmp_path: Path)
     readers = (
         lambda: list(read_file(bomb)),
         lambda: list(read_file(whole)),
-        lambda: list(files.objects(bomb)),
-        lambda: files.document(whole),
+        lambda: list(files.read_objects(bomb)),
+        lambda: files.read_json(whole),
         lambda: matbench._tasks(whole),
     )
     for read in readers:
@@ -83,14 +83,14 @@ def test_an_array_is_no_larger_than_its_file(shape: tuple[int, ...]) -> None:
 
 def test_a_cell_in_the_last_corner_of_a_sheet_is_no_million_rows(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl")
-    from evals.interop.vlmevalkit import _workbook
+    from evals.interop.vlmevalkit import _workbook_rows
 
     book = openpyxl.Workbook()
     book.active.append(["index", "prediction"])
     book.active.append([1, "A"])
     book.active["XFD1048576"] = "x"
     book.save(tmp_path / "m_MMStar.xlsx")
-    rows = list(_workbook(tmp_path / "m_MMStar.xlsx"))
+    rows = list(_workbook_rows(tmp_path / "m_MMStar.xlsx"))
     assert rows[0] == {"index": 1, "prediction": "A"}
     assert len(rows) == 2
 

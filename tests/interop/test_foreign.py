@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.interop import formats
-from evals.interop.matching import Finder, words
+from evals.interop.matching import Finder, normalise
 from evals.records import store
 from evals.types import Sample, Text
 from tests.support.command import evals
@@ -90,7 +90,7 @@ def test_recordings_import_by_their_looks_with_the_published_counts(
 def test_replies_judged_by_another_gold_answer_are_named(shared: Path, mirror: Path, tmp_path: Path) -> None:
     path = shared / "data" / "mmlu_pro" / "outputs" / "model_outputs_gemini-1.5-flash-002_5shots.zip"
     done = evals("import", path, "--data", mirror, "--protocol", "official", "--results", tmp_path)
-    assert "30 were judged there by another gold answer than that of our data" in done.err
+    assert "30 records were scored against a gold answer that differs from ours" in done.err
     (run,) = store.runs(tmp_path)
     assert run.card.model == "gemini-1.5-flash-002"
     stated = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
@@ -111,7 +111,7 @@ def test_a_folder_of_mmlu_pro_subjects_and_a_null_that_upstream_draws(tmp_path: 
     (folder / "summary.json").write_text('{"total": {"corr": 1.0, "wrong": 2.0, "acc": 0.3333}}')
     run = imported(folder, "--sample", results=tmp_path / "r")
     assert run["model"] == "some-model"
-    assert "mmlu-pro states mmlu_pro accuracy with letters drawn by lot 0.3333" in run["notes"]
+    assert "mmlu-pro states mmlu_pro accuracy (random letter if none was parsed) 0.3333" in run["notes"]
     assert (run["counts"]["unanswered"], run["counts"]["absent"]) == (1, len(ITEMS) - 3)
     stated = [
         json.loads(row)
@@ -128,7 +128,7 @@ def test_a_zip_archive_of_subjects_and_one_of_something_else(tmp_path: Path) -> 
         archive.writestr("out/law_summary.json", "{}")
     run = imported(path, "--sample", results=tmp_path / "r")
     assert (run["model"], run["counts"]["absent"]) == ("a-model", len(ITEMS) - 2)
-    for form, said in (("mmmu", "3 files in it, not one"), ("mmlu-pro", "none of its replies")):
+    for form, said in (("mmmu", "contains 3 files, not one"), ("mmlu-pro", "none of its replies")):
         with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
             for name in ("../a.json", "b.json", "c.txt"):
                 archive.writestr(name, "[]")
@@ -144,7 +144,7 @@ def test_a_bundle_of_ours_is_no_foreign_file_and_a_broken_archive_is_one_line(ra
     assert evals("bundle", "one", ran / "b.zip", "--results", ran / "r").status == 0
     done = evals("import", ran / "b.zip", "--sample", "--results", ran / "s")
     assert (done.status, done.err.count("\n")) == (2, 1)
-    assert f"is a bundle of ours: evals bundle verify {ran / 'b.zip'}" in done.err
+    assert f"is a science-evals bundle; use evals bundle verify {ran / 'b.zip'}" in done.err
     (ran / "broken.zip").write_bytes((ran / "b.zip").read_bytes()[:1000])
     done = evals("import", ran / "broken.zip", "--sample", "--results", ran / "s")
     assert (done.status, done.err.count("\n")) == (2, 1)
@@ -227,7 +227,7 @@ def test_lm_eval_is_matched_by_the_question_and_shown_order_counts(tmp_path: Pat
     done = evals(
         "import", path, "--sample", "--model", "m", "--protocol", "official", "--results", tmp_path / "r"
     )
-    assert "1 of its records match no sample of ours" in done.err
+    assert "1 records match none of our samples" in done.err
     run = store.runs(tmp_path / "r")[0]
     assert run.card.counts["right"] == 1
     (stated,) = [json.loads(row) for row in (run.path / "theirs.jsonl").read_text().splitlines()]
@@ -329,7 +329,7 @@ def test_scieval_s_tables_with_their_verdicts_and_scores(tmp_path: Path) -> None
     [
         ("m_TRQA.tsv", "index\tquestion\n1\tWhy?\n", "no column `prediction`"),
         ("m_TRQA.json", "{", "m_TRQA.json"),
-        ("m_Other.tsv", "index\tprediction\n1\tA\n", "no <model>_<dataset>.xlsx, .tsv or .json there"),
+        ("m_Other.tsv", "index\tprediction\n1\tA\n", "no <model>_<dataset>.xlsx, .tsv or .json found"),
     ],
 )
 def test_a_bad_table_of_scieval_is_one_line(tmp_path: Path, name: str, content: str, says: str) -> None:
@@ -393,7 +393,7 @@ def test_a_task_that_is_no_suite_of_ours_asks_which_one(tmp_path: Path) -> None:
     path = tmp_path / "samples_winogrande_2026-01-01T00-00-00.jsonl"
     path.write_text(json.dumps(lm_eval_line(ITEMS[0], 0, [["A"]])) + "\n")
     done = evals("import", path, "--model", "m", "--results", tmp_path / "r")
-    assert "winogrande of lm-eval: name the suite that was asked, --suite NAME" in done.complaint
+    assert "unknown lm-eval task winogrande: name its suite with --suite NAME" in done.complaint
 
 
 # --- matching ------------------------------------------------------------------------------------------------------
@@ -421,7 +421,7 @@ def test_of_equal_questions_the_options_decide() -> None:
 @pytest.mark.slow
 @given(st.text(max_size=200))
 def test_normalised_words_stay_as_they_are(text: str) -> None:
-    assert words(words(text)) == words(text)
+    assert normalise(normalise(text)) == normalise(text)
 
 
 # --- audit ---------------------------------------------------------------------------------------------------------

@@ -427,7 +427,7 @@ def test_a_table_of_another_kind_names_the_columns_that_it_lacks(tmp_path: Path)
 
     pq.write_table(pa.table({"a": [1]}), tmp_path / "details_mmlu_pro|0_2026-01-01T00-00-00.0.parquet")
     done = evals("import", tmp_path, "--sample", "--model", "m", "--results", tmp_path / "r")
-    assert "which have the columns doc, metric, model_response" in done.complaint
+    assert "have the columns doc, metric, model_response" in done.complaint
 
 
 @pytest.mark.parametrize("form", ["evalscope", "lm-eval"])
@@ -446,7 +446,7 @@ def test_a_number_of_a_repeat_that_no_run_has_is_one_line(form: str, tmp_path: P
         }
         path.write_bytes(msgspec.json.encode(first))
     done = evals("import", tmp_path / "in", "--sample", "--results", tmp_path / "r")
-    assert "is no number of a repeat" in done.complaint
+    assert "is not a valid repeat" in done.complaint
     assert list(tmp_path.glob("r/**/card.json")) == []
 
 

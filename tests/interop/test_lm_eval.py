@@ -333,7 +333,7 @@ def test_a_failed_request_is_no_score_of_lm_eval_either(tasks) -> None:
     batch = back.Batch(load.model("scripted:call=test_lm_eval:half_fails"))
     try:
         with pytest.raises(ModelError, match="1 of 2 requests failed, so nothing is scored"):
-            back.generated(batch, [(f"Item {n}: colour", {}) for n in range(2)])
+            back.generate(batch, [(f"Item {n}: colour", {}) for n in range(2)])
     finally:
         batch.close()
 

@@ -180,8 +180,8 @@ def test_kill_9_leaves_whole_runs_alone(database: Any, results: Path) -> None:
     [
         ("postgresql://me:{password}@127.0.0.1/x", {}, "holds no password"),
         ("host=127.0.0.1 password={password}", {}, "holds no password"),
-        ("postgresql://[", {}, "is no connection string"),
-        ("{password} x", {}, "is no connection string"),
+        ("postgresql://[", {}, "is not a connection string"),
+        ("{password} x", {}, "is not a connection string"),
         ("postgresql:///no-such-database", {}, 'database "no-such-database" does not exist'),
         ("", {"PGPASSWORD": f"not-{postgres.PASSWORD}"}, "password authentication failed"),
         ("", {"PGPORT": "1"}, "PostgreSQL: "),

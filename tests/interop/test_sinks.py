@@ -26,7 +26,7 @@ def results(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("postgres one --experiment x", "--experiment requires mlflow"),
         ("csv one", "--out DIR is required"),
         ("mlflo one", "unknown format 'mlflo'; did you mean mlflow"),
-        ("mlflow one", "name the tracking server: --to http://host:5000"),
+        ("mlflow one", "name the tracking server with --to http://host:5000"),
         ("mlflow one --to http://me:hunter22@127.0.0.1:1", "holds no credentials"),
         ("mlflow one --to http://127.0.0.1:1?token=hunter22", "holds no credentials"),
     ],

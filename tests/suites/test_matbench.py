@@ -268,7 +268,7 @@ def test_tasks_without_data_are_named_and_left_out(tmp_path: Path) -> None:
     assert done.status == 0, done.err
     assert [run["suite"] for run in done.json["runs"]] == ["matbench:steels"]
     assert "left out: matbench: no file named matbench_phonons" in done.err
-    assert "left out: nonsense is no task" in done.err
+    assert "left out: nonsense is not a task" in done.err
 
 
 def test_scores_of_a_label_give_the_true_area_beside_the_packages_own(tmp_path: Path) -> None:
@@ -286,11 +286,11 @@ def test_scores_of_a_label_give_the_true_area_beside_the_packages_own(tmp_path: 
 @pytest.mark.parametrize(
     ("tasks", "words"),
     [
-        ({"matbench_steels": {"mb-x": 1.0}}, "1 mbid(s) that the data lacks: mb-x"),
-        ({"matbench_steels": {"ours-steels-01": None}}, "ours-steels-01 is predicted as None"),
-        ({"matbench_steels": {"ours-steels-01": "high"}}, "is predicted as 'high'"),
-        ({"matbench_glass": {"ours-glass-01": 3.0}}, "the score 3.0 of a label is not from 0 to 1"),
-        ({"matbench_nonsense": {"x": 1.0}}, "no task in it whose data is at hand"),
+        ({"matbench_steels": {"mb-x": 1.0}}, "1 mbid(s) not in the data: mb-x"),
+        ({"matbench_steels": {"ours-steels-01": None}}, "ours-steels-01: the prediction None"),
+        ({"matbench_steels": {"ours-steels-01": "high"}}, "the prediction 'high'"),
+        ({"matbench_glass": {"ours-glass-01": 3.0}}, "the probability 3.0 is not between 0 and 1"),
+        ({"matbench_nonsense": {"x": 1.0}}, "the data of none of its tasks is available"),
     ],
 )
 def test_bad_predictions_are_one_line(tasks: dict[str, dict[str, Any]], words: str, tmp_path: Path) -> None:
@@ -303,10 +303,10 @@ def test_bad_predictions_are_one_line(tasks: dict[str, dict[str, Any]], words: s
     ("make", "words"),
     [
         (lambda p: p.write_text("{"), "r.json: "),
-        (lambda p: p.write_text("[]"), "no results file of the matbench package"),
+        (lambda p: p.write_text("[]"), "cannot be read as results of the matbench package"),
         (
             lambda p: p.write_text('{"tasks": {"matbench_steels": {}}}'),
-            "no results file of the matbench package",
+            "cannot be read as results of the matbench package",
         ),
     ],
 )
