@@ -100,15 +100,14 @@ def mmlu_pro(path: Path) -> list[Source]:
         model = stripped
     total = as_dict(read_optional(path / "summary.json", "an MMLU-Pro summary").get("total"))
     accuracy = number(total.get("acc"))
+    label = "mmlu_pro accuracy (random letter if none was parsed)"
     return [
         Source(
             format="mmlu-pro",
             tasks=("mmlu_pro",),
             model=model,
             items=lambda: (item for file in files for item in _mmlu_pro_items(file)),
-            stated={}
-            if accuracy is None
-            else {"mmlu_pro accuracy (random letter if none was parsed)": accuracy},
+            stated={} if accuracy is None else {label: accuracy},
         )
     ]
 

@@ -28,9 +28,9 @@ def below(folder: Path, pattern: str) -> Iterator[Path]:
 
 
 def find_files(path: Path, *patterns: str, wanted: str) -> list[Path]:
-    """Return the path itself if it is a file; of a folder, the files that match the first pattern with any matches.
+    """Return the path itself if it is a file; for a folder, the files that match the first pattern with any matches.
 
-    Raises DataError if none match; `wanted` describes the files in its message.
+    Raises DataError if no pattern matches; `wanted` describes the files in its message.
     """
     if path.is_file():
         return [path]
@@ -41,7 +41,7 @@ def find_files(path: Path, *patterns: str, wanted: str) -> list[Path]:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file, also from gzip or from a zip archive with one file; raises DataError."""
+    """Read a JSON file, also if it is in gzip or the only file in a zip archive; raises DataError."""
     try:
         files = list(read_contents(path))
         if len(files) != 1:
@@ -89,17 +89,17 @@ def _object(value: Any) -> dict[str, Any]:
 def read_contents(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of a file, or of each file in a zip archive; raises DataError.
 
-    Also raises it once more than `LARGEST` bytes have been unpacked, whatever sizes the archive states.
+    Unpacks at most `LARGEST` bytes in all, whatever sizes the archive states.
     """
     if not path.name.endswith((".gz", ".zip")):
         yield path.name, read_bytes(path)
         return
-    left = LARGEST
+    bytes_left = LARGEST
     try:
         for name, stream in _streams(path):
-            content = stream.read(left + 1)
-            left -= len(content)
-            if left < 0:
+            content = stream.read(bytes_left + 1)
+            bytes_left -= len(content)
+            if bytes_left < 0:
                 raise DataError(f"{path}: larger than {LARGEST >> 30} GiB when unpacked")
             yield name, content
     except UNREADABLE as error:
@@ -123,7 +123,7 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
 @contextmanager
 def unzipped(path: Path) -> Iterator[Path]:
     """Unpack a zip archive into a temporary folder; raises DataError if it is broken or malicious."""
-    left = max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)
+    bytes_left = max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)
     with TemporaryDirectory(prefix="evals-import-") as folder:
         try:
             for name, stream in _streams(path):
@@ -134,16 +134,16 @@ def unzipped(path: Path) -> Iterator[Path]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as out:
                     while chunk := stream.read(1 << 20):
-                        left -= len(chunk)
-                        if left < 0:
+                        bytes_left -= len(chunk)
+                        if bytes_left < 0:
                             raise DataError(
                                 f"{path}: it would unpack to more than {disk.MAX_EXPANSION} times its size"
                             )
                         out.write(chunk)
         except UNREADABLE as error:
             raise DataError(f"{path}: {error}") from None
-        inner = list(below(Path(folder), "*"))
-        yield inner[0] if len(inner) == 1 and inner[0].is_dir() else Path(folder)
+        entries = list(below(Path(folder), "*"))
+        yield entries[0] if len(entries) == 1 and entries[0].is_dir() else Path(folder)
 
 
 def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:

@@ -93,7 +93,7 @@ class Source(Struct, frozen=True, kw_only=True):
     """Aggregate scores that the source states."""
 
 
-class Stated(Struct, frozen=True, kw_only=True):
+class StatedScore(Struct, frozen=True, kw_only=True):
     """A line of `theirs.jsonl`: the source's verdict on a reply."""
 
     sample: str
@@ -119,9 +119,9 @@ def read_items(
         try:
             yield from read_row(row, where)
         except BROKEN as error:
-            place = where if where.startswith(path.name) else f"{path}: {where}"
+            location = where if where.startswith(path.name) else f"{path}: {where}"
             reason = " ".join(cause(error).split())[:200]
-            raise DataError(f"{place}: cannot be read as {what} ({reason})") from None
+            raise DataError(f"{location}: cannot be read as {what} ({reason})") from None
 
 
 def import_all(path: Path, sources: Iterable[Source], request: ImportRequest) -> tuple[list[Card], list[str]]:
@@ -170,7 +170,7 @@ def _merge_by_run(
         )
     if len(by_run) > 1 and request.run is not None:
         raise UsageError(f"--run names one run, but {path} contains {len(by_run)}")
-    notes = [f"left out: {_some(unknown)}: name the suite with --suite NAME"] if unknown else []
+    notes = [f"left out: {_listed(unknown)}: name the suite with --suite NAME"] if unknown else []
     named = request.suite is not None
     return [
         (_merge(parts), single_suite(name, request.protocol, named=named))
@@ -206,7 +206,7 @@ def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -
         samples.close()
         raise Unmatched(
             f"{path}: none of its replies matches a sample of {suite.id} "
-            f"({_some(source.tasks)}: {'; '.join(matched.notes)})"
+            f"({_listed(source.tasks)}: {'; '.join(matched.notes)})"
         )
     model = request.model or source.model
     if not model:
@@ -236,7 +236,7 @@ class Matched:
 
     def __init__(self, source: Source, samples: SampleStore, *, extracted: bool) -> None:
         self.lines: list[Line] = []
-        self.theirs: list[Stated] = []
+        self.theirs: list[StatedScore] = []
         self.unmatched: list[str] = []
         """Locations of items that match no sample."""
         self._extracted = extracted
@@ -283,22 +283,22 @@ class Matched:
         self._other_golds += [sample] if gold else []
         self.lines.append(_line(item, sample, repeat, order))
         self.theirs.append(
-            Stated(sample=sample, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
+            StatedScore(sample=sample, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
         )
 
     def _notes(self, *, absent: int) -> Iterator[str]:
         if names := self._duplicates:
-            yield f"{len(names)} records are duplicates and are left out: {_some(sorted(names))}"
+            yield f"{len(names)} records are duplicates and are left out: {_listed(sorted(names))}"
         if self._extracted_count:
             yield f"{self._extracted_count} replies are scored by the answer that the source's language model extracted"
         if names := self.unmatched:
-            yield f"{len(names)} records match none of our samples: {_some(names)}"
+            yield f"{len(names)} records match none of our samples: {_listed(names)}"
         if not any(line.stop for line in self.lines if line.text is not None):
             yield TRUNCATION_UNKNOWN
         if names := self._other_options:
-            yield f"{len(names)} records show options that are not ours, and are read in our order: {_some(names)}"
+            yield f"{len(names)} records show options that differ from ours, and are read in our order: {_listed(names)}"
         if names := self._other_golds:
-            yield f"{len(names)} records were scored against a gold answer that differs from ours: {_some(names)}"
+            yield f"{len(names)} records were scored against a gold answer that differs from ours: {_listed(names)}"
         if absent:
             yield f"{absent} of our samples have no record"
 
@@ -317,7 +317,7 @@ def _surplus(locations: dict[int, tuple[str, str]]) -> list[int]:
     return surplus
 
 
-def _some(names: Iterable[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
@@ -326,14 +326,14 @@ def _some(names: Iterable[str]) -> str:
 def _match(finder: Finder, item: Item, counts: Counter[str]) -> str:
     """Return the sample that matches an item, among equal ones the one with the fewest lines; empty: none."""
     if item.id and (sample := finder.by_id(item.id)):
-        if finder.asks(sample, item.question):
+        if finder.has_question(sample, item.question):
             return sample
         samples = finder.by_question(item.question) if item.question else []
         if not samples or sample in samples:  # otherwise the id is the source's own number
             return sample
     candidates = finder.by_question(item.question, item.options) if item.question else []
     candidates = candidates or (finder.by_prompt(item.prompt) if item.prompt else [])
-    return min(candidates, key=lambda name: counts[name], default="")
+    return min(candidates, key=lambda sample: counts[sample], default="")
 
 
 def _order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, ...] | None, bool]:

@@ -35,14 +35,14 @@ _MARKUP = re.compile(r"\[(?:START|END)_(?:RXN)?SMILES\]|\\(?:ce|pu|text|mathrm|r
 
 
 @lru_cache(maxsize=1 << 14)
-def bare(option: str) -> str:
+def without_markup(option: str) -> str:
     """Remove markup from an option, since harnesses render it before they show it; `\\cdot 10^3` becomes `e3`."""
     return _MARKUP.sub("", normalise(re.sub(r"\\cdot\s*10\^", "e", option)))
 
 
 def _without_brackets(option: str) -> str:
     """Remove bracketed text from an option, as harnesses do for GPQA."""
-    return bare(re.sub(r"\[.*?\]", "", option.replace(" [title]", ". ")))
+    return without_markup(re.sub(r"\[.*?\]", "", option.replace(" [title]", ". ")))
 
 
 def question_hash(text: str) -> str:
@@ -51,22 +51,26 @@ def question_hash(text: str) -> str:
 
 
 class _Questions:
-    """Samples by question text; built only once a record has no id of the suite."""
+    """Samples by question text; built when the first record has no id of the suite."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
-        self.normalised = {name: question for name, text in texts.items() if (question := normalise(text))}
+        self.normalised = {
+            sample_id: question for sample_id, text in texts.items() if (question := normalise(text))
+        }
         self.by_hash: dict[str, list[str]] = defaultdict(list)
         self.by_start: dict[str, list[str]] = defaultdict(list)
-        for name, question in self.normalised.items():
-            self.by_hash[question_hash(question)].append(name)
-            self.by_start[question[:ANCHOR]].append(name)
-        self._short = sorted({len(start) for start in self.by_start if len(start) < ANCHOR}, reverse=True)
+        for sample_id, question in self.normalised.items():
+            self.by_hash[question_hash(question)].append(sample_id)
+            self.by_start[question[:ANCHOR]].append(sample_id)
+        self._short_lengths = sorted(
+            {len(start) for start in self.by_start if len(start) < ANCHOR}, reverse=True
+        )
         """Lengths of the questions that are shorter than `ANCHOR`."""
 
     def candidates_at(self, prompt: str, start: int) -> Iterator[str]:
         """Yield the samples whose question may start at an offset of a normalised prompt."""
         yield from self.by_start.get(prompt[start : start + ANCHOR], ())
-        for length in self._short:
+        for length in self._short_lengths:
             if start + length <= len(prompt):
                 yield from self.by_start.get(prompt[start : start + length], ())
 
@@ -84,8 +88,8 @@ class Finder:
 
     def _add(self, sample: Sample) -> None:
         self._ids[sample.id] = sample.id
-        if isinstance(alias := sample.meta.get("name"), str):  # an id that recorded replies may use
-            self._ids.setdefault(alias, sample.id)
+        if isinstance(name := sample.meta.get("name"), str):  # recordings may use it as the id
+            self._ids.setdefault(name, sample.id)
         self._choices[sample.id] = sample.choices
         if sample.choices and isinstance(sample.target, str):
             self._golds[sample.id] = sample.target
@@ -95,28 +99,28 @@ class Finder:
     def _questions(self) -> _Questions:
         return _Questions(self._texts)
 
-    def _bare(self, name: str) -> list[str]:
-        return list(map(bare, self._choices[name]))
+    def _plain_choices(self, sample_id: str) -> list[str]:
+        return list(map(without_markup, self._choices[sample_id]))
 
-    def by_id(self, name: str) -> str | None:
-        """Return the id if the suite has it."""
-        return self._ids.get(name)
+    def by_id(self, id_or_name: str) -> str | None:
+        """Return the id of the sample with this id or name; None if the suite has none."""
+        return self._ids.get(id_or_name)
 
-    def option_count(self, name: str) -> int:
+    def option_count(self, sample_id: str) -> int:
         """Return the number of options of a sample."""
-        return len(self._choices[name])
+        return len(self._choices[sample_id])
 
-    def asks(self, name: str, text: str) -> bool:
+    def has_question(self, sample_id: str, text: str) -> bool:
         """Return whether a sample's question equals a text exactly; this avoids the cost of normalisation."""
-        return self._texts[name] == text
+        return self._texts[sample_id] == text
 
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
         """Return the samples with this question; of several, those with the same options if there are any."""
         samples = self._questions.by_hash.get(question_hash(text), [])
         if len(samples) < 2:
             return samples
-        shown = sorted(map(bare, options))
-        same = [name for name in samples if shown and sorted(self._bare(name)) == shown]
+        shown = sorted(map(without_markup, options))
+        same = [sample for sample in samples if shown and sorted(self._plain_choices(sample)) == shown]
         return same or samples
 
     def by_prompt(self, prompt: str) -> list[str]:
@@ -126,34 +130,34 @@ class Finder:
         longest: list[str] = []
         for start in reversed(starts):
             lengths = {
-                name: len(questions.normalised[name])
-                for name in questions.candidates_at(normalised, start)
-                if normalised.startswith(questions.normalised[name], start)
+                sample_id: len(questions.normalised[sample_id])
+                for sample_id in questions.candidates_at(normalised, start)
+                if normalised.startswith(questions.normalised[sample_id], start)
             }
             if lengths:
-                longest = [name for name, length in lengths.items() if length == max(lengths.values())]
+                longest = [sample for sample, length in lengths.items() if length == max(lengths.values())]
                 break
         if len(longest) < 2:
             return longest
-        shown = {bare(text) for _, text in _OPTION.findall(prompt)}
-        same = [name for name in longest if shown and shown.issuperset(self._bare(name))]
+        shown = {without_markup(text) for _, text in _OPTION.findall(prompt)}
+        same = [sample for sample in longest if shown and shown.issuperset(self._plain_choices(sample))]
         return same or longest
 
-    def gold_differs(self, name: str, letter: str, order: tuple[int, ...] | None) -> bool:
+    def gold_differs(self, sample_id: str, letter: str, order: tuple[int, ...] | None) -> bool:
         """Return whether a gold letter among the options shown denotes another option than our gold answer."""
-        ours, index = self._golds.get(name, ""), ord(letter) - ord("A") if len(letter) == 1 else -1
-        if len(ours) != 1 or not 0 <= index < len(self._choices[name]):
+        ours, index = self._golds.get(sample_id, ""), ord(letter) - ord("A") if len(letter) == 1 else -1
+        if len(ours) != 1 or not 0 <= index < len(self._choices[sample_id]):
             return False
         return ord(ours) - ord("A") != (index if order is None else order[index])
 
-    def order(self, name: str, options: Sequence[str]) -> tuple[int, ...] | None:
+    def order(self, sample_id: str, options: Sequence[str]) -> tuple[int, ...] | None:
         """Return the index in the data set of each option shown; None if the options differ from the sample's."""
-        choices = self._choices[name]
+        choices = self._choices[sample_id]
         if choices == tuple(options):
             return tuple(range(len(options)))
         index_of: dict[int, int] = {}
         """Index among the options shown -> index in the data set."""
-        for simplify in (bare, _without_brackets):
+        for simplify in (without_markup, _without_brackets):
             for shown, text in enumerate(map(simplify, options)):
                 same = (n for n, choice in enumerate(map(simplify, choices)) if choice == text)
                 index = next((n for n in same if n not in index_of.values()), None)

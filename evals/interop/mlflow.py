@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "science-evals"
-TAG = "science_evals."
-SETTINGS = {
+TAG_PREFIX = "science_evals."
+ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -40,12 +40,11 @@ SETTINGS = {
 """Environment variables for MLflow, unless the user has set them: no telemetry, no URLs printed, few retries."""
 BATCH = 1000
 """Number of metrics in one request: the maximum that MLflow accepts."""
-LONGEST_PARAMETER = 500
-LONGEST_TAG = 4000
-LONGEST_KEY = 240
+LONGEST_PARAMETER, LONGEST_TAG, LONGEST_METRIC_NAME = 500, 4000, 240
+"""Maximum numbers of characters."""
 ABANDONED_S = 3600.0
 """Age in seconds from which an unfinished export is considered interrupted and deleted."""
-CARD = (
+CARD_TAGS = (
     "model", "served", "status", "data", "source", "gated", "origin", "coverage", "expected", "truncated", "counts",
     "tokens", "cost_usd", "chance", "errata", "commit", "packages", "notes", "scorers", "health",
 )  # fmt: skip
@@ -54,7 +53,7 @@ CARD = (
 
 def write(runs: Sequence[Run], to: str, *, experiment: str = EXPERIMENT) -> Sink:
     """Write runs to a tracking server or database; `to` is its URI, empty for that in MLFLOW_TRACKING_URI."""
-    for name, value in SETTINGS.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     pairs = require_ended(runs)
     uri = _checked(to or os.environ.get("MLFLOW_TRACKING_URI", ""))
@@ -114,23 +113,25 @@ def _write_run(client: MlflowClient, experiment_id: str, run: Run, card: Card) -
     id_ = next((id_ for id_, hash_ in earlier.items() if hash_ == state_hash), None)
     state: State = "unchanged"
     if id_ is None:
-        created = _log(client, experiment_id, run, card, version=len(earlier) + 1)
+        created = _log_run(client, experiment_id, run, card, version=len(earlier) + 1)
         id_ = _deduplicate(client, experiment_id, card)
         if id_ == created:  # else another process exported the same state meanwhile
             state = "new version" if earlier else "new"
         for earlier_id in earlier:
-            client.set_tag(earlier_id, f"{TAG}superseded_by", id_)
+            client.set_tag(earlier_id, f"{TAG_PREFIX}superseded_by", id_)
     return Exported(run=card.run, suite=card.config.suite, state=state, place=f"run {id_}")
 
 
 def _complete_runs(client: MlflowClient, experiment_id: str, card: Card) -> dict[str, str]:
     """Return the ids of a run's MLflow runs and the hashes of their states; delete interrupted exports."""
-    runs = client.search_runs([experiment_id], f"tags.`{TAG}id` = '{sinks.key(card)}'", max_results=1000)
+    runs = client.search_runs(
+        [experiment_id], f"tags.`{TAG_PREFIX}id` = '{sinks.key(card)}'", max_results=1000
+    )
     complete = {}
     for run in runs:
-        if state_hash := run.data.tags.get(f"{TAG}state_sha256", ""):
+        if state_hash := run.data.tags.get(f"{TAG_PREFIX}state_sha256", ""):
             complete[str(run.info.run_id)] = str(state_hash)
-        elif time.time() - float(run.data.tags.get(f"{TAG}exported", "inf")) > ABANDONED_S:
+        elif time.time() - float(run.data.tags.get(f"{TAG_PREFIX}exported", "inf")) > ABANDONED_S:
             client.delete_run(run.info.run_id)
     return complete
 
@@ -146,15 +147,19 @@ def _deduplicate(client: MlflowClient, experiment_id: str, card: Card) -> str:
     return first
 
 
-def _log(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, version: int) -> str:
-    tags = {f"{TAG}id": sinks.key(card), f"{TAG}version": str(version), f"{TAG}exported": repr(time.time())}
+def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, version: int) -> str:
+    tags = {
+        f"{TAG_PREFIX}id": sinks.key(card),
+        f"{TAG_PREFIX}version": str(version),
+        f"{TAG_PREFIX}exported": repr(time.time()),
+    }
     name = sinks.clean(f"{card.config.suite} {card.model} {card.run}")[:200]
     started = int(1000 * (card.started or time.time()))
     created = client.create_run(experiment_id, start_time=started, run_name=name, tags=tags)
     id_ = str(created.info.run_id)
     with ExitStack() as cleanup:
         cleanup.callback(_delete, client, id_)
-        _log_numbers(client, id_, card, when=int(1000 * (card.finished or card.started or time.time())))
+        _log_fields(client, id_, card, time_ms=int(1000 * (card.finished or card.started or time.time())))
         client.log_text(id_, msgspec.json.format(msgspec.json.encode(card), indent=1).decode(), "card.json")
         client.log_text(
             id_,
@@ -166,22 +171,23 @@ def _log(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, vers
         artifacts = [{"path": path, "type": "table"} for path in ("samples.json", "scores.json")]
         client.set_tag(id_, "mlflow.loggedArtifacts", msgspec.json.encode(artifacts).decode())
         client.set_terminated(id_, "FINISHED", int(1000 * card.finished) if card.finished else None)
-        client.set_tag(id_, f"{TAG}state_sha256", sinks.state_hash(card))
+        client.set_tag(id_, f"{TAG_PREFIX}state_sha256", sinks.state_hash(card))
         cleanup.pop_all()
     return id_
 
 
 def _delete(client: MlflowClient, id_: str) -> None:
-    """Delete a run that could not be written completely."""
+    """Delete an MLflow run that could not be written completely."""
     with foreign_code(UsageError):
         client.delete_run(id_)
 
 
-def _log_numbers(client: MlflowClient, id_: str, card: Card, *, when: int) -> None:
+def _log_fields(client: MlflowClient, id_: str, card: Card, *, time_ms: int) -> None:
+    """Log a run's metrics, parameters and tags."""
     from mlflow.entities import Metric, Param, RunTag
 
     values = iter(_metrics(card).items())
-    while batch := [Metric(name, value, when, 0) for name, value in islice(values, BATCH)]:
+    while batch := [Metric(name, value, time_ms, 0) for name, value in islice(values, BATCH)]:
         client.log_batch(id_, metrics=batch)
     settings = msgspec.to_builtins(card.config)
     settings |= {f"sampling.{name}": value for name, value in settings.pop("sampling").items()}
@@ -192,7 +198,9 @@ def _log_numbers(client: MlflowClient, id_: str, card: Card, *, when: int) -> No
     }
     fields = msgspec.to_builtins(card)
     tags = {
-        name: _text(fields[name])[:LONGEST_TAG] for name in CARD if fields[name] not in (None, "", [], {})
+        name: _text(fields[name])[:LONGEST_TAG]
+        for name in CARD_TAGS
+        if fields[name] not in (None, "", [], {})
     }
     client.log_batch(
         id_,
@@ -206,7 +214,7 @@ def _metrics(card: Card) -> dict[str, float]:
     metrics: dict[str, float] = {"coverage": card.coverage}
     for e in card.estimates:
         base = re.sub(r"[^\w.\- :/]", "_", f"{e.metric}/{e.group}" if e.group else e.metric, flags=re.ASCII)[
-            :LONGEST_KEY
+            :LONGEST_METRIC_NAME
         ]
         name, number = base, 1
         while name in metrics:  # names that differ only in characters that MLflow does not allow

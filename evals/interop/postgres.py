@@ -115,17 +115,19 @@ def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> Exp
     key = sinks.key(card)
     state: State = "unchanged"
     with connection.transaction():
-        row = connection.execute(_upsert(), _row(card)).fetchone()
+        row = connection.execute(_upsert_statement(), _run_row(card)).fetchone()
         if row is not None:
             state = "new" if row[0] else "updated"
             for table in ("scores", "samples"):
                 connection.execute(f"DELETE FROM science_evals.{table} WHERE run_id = %s", (key,))  # noqa: S608 - ours
-            _copy(connection, "scores", SCORES, (_score(key, e) for e in card.estimates))
-            _copy(connection, "samples", SAMPLES, ((key, *row[4:]) for row in tables.sample_rows(run, card)))
+            scores = (_score_row(key, e) for e in card.estimates)
+            _copy_rows(connection, "scores", SCORES, scores)
+            samples = ((key, *row[4:]) for row in tables.sample_rows(run, card))
+            _copy_rows(connection, "samples", SAMPLES, samples)
     return Exported(run=card.run, suite=card.config.suite, state=state, place=f"science_evals.runs {key}")
 
 
-def _upsert() -> str:
+def _upsert_statement() -> str:
     """Return the statement that writes a run; it yields no row if the run is already stored in this state."""
     changes = ", ".join(f"{name} = excluded.{name}" for name in RUNS[1:])
     return (
@@ -135,7 +137,7 @@ def _upsert() -> str:
     )
 
 
-def _row(card: Card) -> tuple[Any, ...]:
+def _run_row(card: Card) -> tuple[Any, ...]:
     c = card.config
     text = msgspec.json.encode(card).decode().replace("\\u0000", "\\ufffd")
     row = (
@@ -146,14 +148,14 @@ def _row(card: Card) -> tuple[Any, ...]:
     return tuple(map(_cell, row))
 
 
-def _score(key: str, e: Estimate) -> tuple[Any, ...]:
+def _score_row(key: str, e: Estimate) -> tuple[Any, ...]:
     return (
         key, e.metric, e.group, e.value, e.low, e.high, e.worst, e.best, e.n, e.clusters, e.unit, e.better, e.method,
         e.headline,
     )  # fmt: skip
 
 
-def _copy(
+def _copy_rows(
     connection: psycopg.Connection[Any], table: str, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]
 ) -> None:
     statement = f"COPY science_evals.{table} (run_id, {', '.join(columns)}) FROM STDIN"

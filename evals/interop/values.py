@@ -88,7 +88,7 @@ def stop_of(reason: Any) -> Literal["stop", "length", "filter"] | None:
 
 
 def read_sampling(source: Any, **names: str) -> Sampling:
-    """Read sampling settings; `names` maps our names to the source's. Settings that are not stated stay None.
+    """Read sampling settings; `names` maps our names to the source's ("": it has none). Unstated settings stay None.
 
     >>> read_sampling({"temperature": 0, "max_out_len": 8, "stop": "Q:"}, max_tokens="max_out_len").max_tokens
     8

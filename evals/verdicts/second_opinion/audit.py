@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from evals.errors import UsageError
-from evals.interop.foreign import THEIRS, Stated
+from evals.interop.foreign import THEIRS, StatedScore
 from evals.records.files import Brief, read_run_lines
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Reply, Score
@@ -151,7 +151,7 @@ def _own_score(score: Score | Failure | None, score_part: str) -> float | None:
 
 
 def _scores_of_source(run: Run) -> PeerScores:
-    lines = read_run_lines(run.path / THEIRS, msgspec.json.Decoder(Stated).decode)
+    lines = read_run_lines(run.path / THEIRS, msgspec.json.Decoder(StatedScore).decode)
     stated = {
         (line.sample, line.repeat): PeerVerdict(
             line.score, line.answer, f"their gold answer is {line.gold}" if line.gold else ""
