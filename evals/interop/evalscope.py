@@ -66,9 +66,8 @@ def _stated(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         if (score := number(metric.get("score"))) is not None:
             identity = as_dict(metric.get("identity"))
             dimensions = [f"{key}={value}" for key, value in as_dict(identity.get("dimensions")).items()]
-            label = " ".join(
-                [*(str(identity.get(key) or "") for key in ("aggregation", "name")), *dimensions]
-            ).strip()
+            names = [str(identity.get(key) or "") for key in ("aggregation", "name")]
+            label = " ".join([*names, *dimensions]).strip()
             yield label if identity else str(metric.get("name") or "score"), score
     if failed := number(as_dict(report.get("execution_summary")).get("errored")):
         yield "calls that failed", failed

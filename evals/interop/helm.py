@@ -37,7 +37,7 @@ def _source(path: Path) -> Source:
     state = read_object(path, "a HELM scenario state")
     adapter, states = state.get("adapter_spec"), state.get("request_states")
     if not isinstance(adapter, dict) or not isinstance(states, list):
-        raise DataError(f"{path}: a HELM scenario state has adapter_spec and request_states")
+        raise DataError(f"{path}: not a HELM scenario state: adapter_spec or request_states is missing")
     task = _task(read_optional(path.with_name("run_spec.json"), "a HELM run spec"), path)
     started = as_dict(as_dict(states[0] if states else None).get("result")).get("request_datetime")
     return Source(
@@ -55,7 +55,7 @@ def _statistics(path: Path) -> list[dict[str, Any]]:
     """Return the statistics of unperturbed instances; none if the file is absent."""
     rows = read_json(path) if path.is_file() else []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{path}: HELM statistics are a list of objects")
+        raise DataError(f"{path}: cannot be read as HELM statistics: not a list of objects")
     return [row for row in rows if "perturbation" not in row]
 
 
@@ -70,11 +70,8 @@ def _task(spec: Mapping[str, Any], path: Path) -> str:
 def _metric(statistic: Any) -> tuple[dict[str, Any], float] | None:
     """Return name and mean of a statistic if it is one of `SCORES`; else None."""
     name, mean = as_dict(as_dict(statistic).get("name")), number(as_dict(statistic).get("mean"))
-    return (
-        (name, mean)
-        if mean is not None and name.get("name") in SCORES and "perturbation" not in name
-        else None
-    )
+    is_score = name.get("name") in SCORES and "perturbation" not in name
+    return (name, mean) if is_score and mean is not None else None
 
 
 def _stated(task: str, path: Path) -> dict[str, float]:

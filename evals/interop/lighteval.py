@@ -107,7 +107,7 @@ def _columns(names: list[str], path: Path) -> list[str]:
         return known
     if {"full_prompt", "predictions"} <= set(names):
         return [name for name in names if name in OLDER]
-    raise DataError(f"{path}: lighteval details have the columns {', '.join(sorted(COLUMNS))}")
+    raise DataError(f"{path}: not lighteval details: expected the columns {', '.join(sorted(COLUMNS))}")
 
 
 def _upgraded(row: Mapping[str, Any]) -> dict[str, Any]:

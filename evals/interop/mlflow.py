@@ -161,11 +161,8 @@ def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, 
         cleanup.callback(_delete, client, id_)
         _log_fields(client, id_, card, time_ms=int(1000 * (card.finished or card.started or time.time())))
         client.log_text(id_, msgspec.json.format(msgspec.json.encode(card), indent=1).decode(), "card.json")
-        client.log_text(
-            id_,
-            _table(tables.SAMPLES[4:], [row[4:] for row in tables.sample_rows(run, card)]),
-            "samples.json",
-        )
+        samples = [row[4:] for row in tables.sample_rows(run, card)]
+        client.log_text(id_, _table(tables.SAMPLES[4:], samples), "samples.json")
         scores = [row[8:21] for row in (tables.score_row(card, e) for e in card.estimates)]
         client.log_text(id_, _table(tables.SCORES[8:21], scores), "scores.json")
         artifacts = [{"path": path, "type": "table"} for path in ("samples.json", "scores.json")]
@@ -213,9 +210,8 @@ def _metrics(card: Card) -> dict[str, float]:
     """Return the estimates by name in MLflow: `accuracy`, `accuracy.low`, `accuracy.high`, `accuracy.n`, `accuracy/GROUP`."""
     metrics: dict[str, float] = {"coverage": card.coverage}
     for e in card.estimates:
-        base = re.sub(r"[^\w.\- :/]", "_", f"{e.metric}/{e.group}" if e.group else e.metric, flags=re.ASCII)[
-            :LONGEST_METRIC_NAME
-        ]
+        name = f"{e.metric}/{e.group}" if e.group else e.metric
+        base = re.sub(r"[^\w.\- :/]", "_", name, flags=re.ASCII)[:LONGEST_METRIC_NAME]
         name, number = base, 1
         while name in metrics:  # names that differ only in characters that MLflow does not allow
             number += 1

@@ -39,7 +39,7 @@ DATASETS = (
 TABLES = (".xlsx", ".tsv", ".json")
 OPTIONS = "ABCDEFGHIJKLMNO"
 _TRUTH = {"True": 1, "False": 0}
-"""Booleans in a table without types."""
+"""Booleans as written in a plain-text table."""
 _CONTROL = re.compile("_x(00[01][0-9A-F])_")
 
 
@@ -195,10 +195,8 @@ def _workbook_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise UsageError(f"reading xlsx needs `{install('import')}`") from None
     with ZipFile(path) as archive:
         refuse_bomb(path, archive)
-    with (
-        path.open("rb") as stream,
-        foreign_code(lambda reason: ValueError(f"unreadable workbook ({reason})")),
-    ):
+    as_value_error = foreign_code(lambda reason: ValueError(f"unreadable workbook ({reason})"))
+    with path.open("rb") as stream, as_value_error:
         yield from _sheet_rows(openpyxl, stream)
 
 

@@ -53,9 +53,8 @@ def lines(
         for forecast in _first_per_suite(forecasts)
         for line in _published_lines(forecast, claims)
     ]
-    output += (
-        [""] + [line for text in remarks for line in wrap(text, max_width, indent="  ")] if remarks else []
-    )
+    if remarks:
+        output += ["", *(line for text in remarks for line in wrap(text, max_width, indent="  "))]
     return [*output, *_totals(forecasts, totals, max_width), "", "No model was called (--dry-run)."]
 
 
@@ -126,9 +125,8 @@ def _half_width(forecast: Forecast) -> str:
 
 
 def _first_per_suite(forecasts: Sequence[Forecast]) -> list[Forecast]:
-    return list({(forecast.suite, forecast.protocol): forecast for forecast in reversed(forecasts)}.values())[
-        ::-1
-    ]
+    by_suite = {(forecast.suite, forecast.protocol): forecast for forecast in reversed(forecasts)}
+    return list(by_suite.values())[::-1]
 
 
 def _remarks(forecast: Forecast) -> list[str]:
@@ -159,11 +157,9 @@ def totals_line(totals: Totals) -> str:
         facts.append(f"{at_most}{totals.cost_usd:,.2f} USD{suffix}")
     if totals.hours:
         side_by_side = duration_text(3600 * totals.hours_side_by_side)
-        in_turn = (
-            f", {duration_text(3600 * totals.hours)} one model after the other"
-            if totals.hours > totals.hours_side_by_side
-            else ""
-        )
+        in_turn = ""
+        if totals.hours > totals.hours_side_by_side:
+            in_turn = f", {duration_text(3600 * totals.hours)} one model after the other"
         suffix = f" ({totals.untimed} without a known time)" if totals.untimed else ""
         facts.append(f"{side_by_side}{in_turn}{suffix}")
     return f"Sweep: {'; '.join(facts)}"

@@ -72,11 +72,10 @@ def wrap(text: str, max_width: int | None, *, indent: str = "") -> list[str]:
     """
     lines: list[str] = []
     for line in text.split("\n"):
-        lines += (
-            [line]
-            if max_width is None or text_width(line) <= max_width
-            else _wrap_line(line, max_width, indent)
-        )
+        if max_width is None or text_width(line) <= max_width:
+            lines.append(line)
+        else:
+            lines += _wrap_line(line, max_width, indent)
     return lines
 
 
@@ -115,9 +114,8 @@ def table(columns: Sequence[Column], sections: Sequence[Section], max_width: int
     lines.append(DIM + "─" * (len(margin) + sum(widths) + GAP * (len(widths) - 1)) + END)
     for index, (title, rows) in enumerate(visible_sections):
         if title:
-            lines += ([""] if index else []) + [
-                BOLD + line + END for line in wrap(title, max_width, indent="  ")
-            ]
+            lines += [""] if index else []
+            lines += [BOLD + line + END for line in wrap(title, max_width, indent="  ")]
         for row in rows:
             lines += [f"{margin}{line}" for line in _row(row, visible_columns, widths)]
     return lines

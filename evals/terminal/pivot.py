@@ -1,4 +1,4 @@
-"""A leaderboard for the terminal: models by suites. A cell is the newest complete run, pooled over its seeds."""
+"""A leaderboard for the terminal: models by suites. A cell is the newest complete run, or the mean over its seeds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Pivot(NamedTuple):
 
 
 def pivot(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> Pivot:
-    """Return a table with the newest complete run, pooled over its seeds, for each model and column."""
+    """Return a table with the newest complete run, or the mean over its seeds, for each model and column."""
     lines: dict[tuple[str, ColumnKey], Line] = {}
     for line in sorted(pool(cards, challenges), key=lambda row: (row.card.complete, row.started)):
         if line.headline is not None and line.headline.value is not None:

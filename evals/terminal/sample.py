@@ -355,12 +355,9 @@ def _named_molecule(view: SampleView) -> tuple[str, str]:
 def _reason_text(view: SampleView) -> str:
     score = view.score
     if score is None:
-        failure = view.failure
-        return (
-            ""
-            if failure is None or view.record is None or failure is view.record.outcome
-            else failure.message
-        )
+        if (failure := view.failure) is None or view.record is None or failure is view.record.outcome:
+            return ""
+        return failure.message
     lines = [score.why] if score.why else []
     lines += [f"judge {judgement.judge}: {judgement.text}" for judgement in score.judged]
     lines += ["suspect: needs human review"] if score.suspect else []

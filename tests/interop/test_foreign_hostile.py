@@ -427,7 +427,7 @@ def test_a_table_of_another_kind_names_the_columns_that_it_lacks(tmp_path: Path)
 
     pq.write_table(pa.table({"a": [1]}), tmp_path / "details_mmlu_pro|0_2026-01-01T00-00-00.0.parquet")
     done = evals("import", tmp_path, "--sample", "--model", "m", "--results", tmp_path / "r")
-    assert "have the columns doc, metric, model_response" in done.complaint
+    assert "expected the columns doc, metric, model_response" in done.complaint
 
 
 @pytest.mark.parametrize("form", ["evalscope", "lm-eval"])
