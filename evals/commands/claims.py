@@ -49,7 +49,7 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
     """List published numbers with their sources."""
     from evals.verdicts.reported import claims_by_id
 
-    selected = _selected(claims_by_id(results), suite, model)
+    selected = _select_claims(claims_by_id(results), suite, model)
     if as_json:
         common.print_json({"claims": [{"id": name, "claim": claim} for name, claim in selected.items()]})
         return
@@ -68,7 +68,7 @@ def _settings_text(conditions: dict[str, Any]) -> str:
     return ", ".join(f"{name} {format_setting(value)}" for name, value in conditions.items())
 
 
-def _selected(published: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
+def _select_claims(published: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
     """Return the claims for a suite and a model (None: any); raises UnknownName if there are none."""
     from evals.verdicts.reproduction import same_model
 
@@ -187,7 +187,7 @@ def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json:
     from evals.verdicts.grim_test import examine_claims
     from evals.verdicts.reported import claims_by_id
 
-    tables = examine_claims(_selected(claims_by_id(results), suite, model), load.item_counts())
+    tables = examine_claims(_select_claims(claims_by_id(results), suite, model), load.item_counts())
     if as_json:
         common.print_json({"tables": tables})
     else:
@@ -250,7 +250,7 @@ def _compare_with_published(
         )
     ]
     if not findings:
-        raise UsageError(_nothing_published(run_overview.cards, published, model=model))
+        raise UsageError(_no_claims_message(run_overview.cards, published, model=model))
     return _report_findings(findings, as_json=as_json)
 
 
@@ -265,7 +265,7 @@ def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
     return next(status for verdict, status in STATUS.items() if verdict in verdicts)
 
 
-def _nothing_published(cards: Sequence[Card], published: dict[str, Claim], *, model: str | None) -> str:
+def _no_claims_message(cards: Sequence[Card], published: dict[str, Claim], *, model: str | None) -> str:
     """Return an error message, with suggestions, for a run whose model has no published numbers on its suites."""
     suites = sorted({card.config.suite for card in cards})
     if not suites:

@@ -61,7 +61,7 @@ def compare(
         *runs, results=results, suites=suites, force=force, latest=latest, estimand=estimand,
         detail=True if by or metrics else None,
     )  # fmt: skip
-    rows = _selected_rows(comparison, by_group=by == "group", metrics=metrics)
+    rows = _select_rows(comparison, by_group=by == "group", metrics=metrics)
     if as_json:
         common.print_json(comparison)
     elif not comparison.comparable and not force:
@@ -94,7 +94,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _selected_rows(comparison: Comparison, *, by_group: bool, metrics: bool) -> list[Row]:
+def _select_rows(comparison: Comparison, *, by_group: bool, metrics: bool) -> list[Row]:
     return [row for row in comparison.pairs if (by_group if row.group else row.headline or metrics)]
 
 

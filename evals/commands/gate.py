@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 baseline_option = click.option(
-    "--baseline", required=True, metavar="RUN|FILE", help="A run, or a file of `evals gate baseline`.",
+    "--baseline", required=True, metavar="RUN|FILE", help="A run, or a file written by `evals gate baseline`.",
     shell_complete=common.complete_runs,
 )  # fmt: skip
 
@@ -159,7 +159,7 @@ def plan(policy_file: Path, as_json: bool, **options: Any) -> int:
 
     Exit status 2 if the policy cannot reach a decision; the most similar one that can is printed.
     """
-    forecast = _plan(policy_file, **options)
+    forecast = _compute_plan(policy_file, **options)
     if as_json:
         common.print_json(forecast)
     else:
@@ -167,7 +167,7 @@ def plan(policy_file: Path, as_json: bool, **options: Any) -> int:
     return 0 if forecast.decides else 2
 
 
-def _plan(
+def _compute_plan(
     policy_file: Path,
     *,
     baseline: str,
@@ -191,19 +191,19 @@ def _plan(
 
     baselines = load(baseline)
     reports = noise.matching_reports(results, baselines)
-    baselines, repeated, further = suite_runs.with_common_ids(
+    baselines, second_runs, further_runs = suite_runs.with_common_ids(
         baselines, load(again) if again else [], [entry for run in others for entry in load(run)]
     )
     if limit is not None:
-        baselines, repeated = (
+        baselines, second_runs = (
             [suite_runs.subset(entry, limit, seed=seed) for entry in entries]
-            for entries in (baselines, repeated)
+            for entries in (baselines, second_runs)
         )
     return make_plan(
         baselines,
         rules,
-        second_runs=repeated,
-        runs=further,
+        second_runs=second_runs,
+        runs=further_runs,
         drop=drop,
         reports=reports,
         simulations=simulations,
@@ -268,7 +268,6 @@ def _duration(seconds: float | None) -> str:
 
 def _budget_cells(row: Budget) -> tuple[str, ...]:
     size = partial(formatting.format_size, unit=row.unit)
-
     design = (size(row.drop), f"{row.items:,}", str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
         row.suite,

@@ -45,7 +45,7 @@ def import_(arguments: tuple[str, ...], as_json: bool, **options: Any) -> None:
     if not (path.is_file() or path.is_dir()):  # pipes and devices may block
         raise UsageError(f"{path} does not exist, or is neither a file nor a folder")
     with formats.opened(path, arguments[0] if len(arguments) == 2 else None) as (source, format_name):
-        cards, notes = _read(format_name, source, path, options)
+        cards, notes = _import_runs(format_name, source, path, options)
     for line in notes:
         common.note(line)
     from evals.commands.show import print_overview
@@ -56,7 +56,7 @@ def import_(arguments: tuple[str, ...], as_json: bool, **options: Any) -> None:
     )
 
 
-def _read(
+def _import_runs(
     format_name: str, source: Path, path: Path, options: dict[str, Any]
 ) -> tuple[list[Card], list[str]]:
     from evals.interop import formats

@@ -91,8 +91,8 @@ def calibrate(
     if by_id:
         calibration = _calibrate_on_run(results, str(run), lines, judge_model)
     else:
-        pairs, unreadable = asyncio.run(_ask(judge_model, _load_template(template_name), lines))
-        calibration = _calibration(judge_model.spec, template_name, pairs, len(lines), unreadable)
+        pairs, unreadable = asyncio.run(_ask_judge(judge_model, _load_template(template_name), lines))
+        calibration = _make_calibration(judge_model.spec, template_name, pairs, len(lines), unreadable)
         if run is not None:
             _add_corrected_score(calibration, pairs, results, run)
     if as_json:
@@ -140,7 +140,9 @@ def _parse_label(raw: bytes, location: str) -> Label:
     return label
 
 
-async def _ask(judge_model: Judge, template: Template, lines: Sequence[Label]) -> tuple[list[RatedPair], int]:
+async def _ask_judge(
+    judge_model: Judge, template: Template, lines: Sequence[Label]
+) -> tuple[list[RatedPair], int]:
     from evals.scorers.judge.agreement import RatedPair
 
     async def decide(line: Label) -> RatedPair | None:
@@ -160,7 +162,7 @@ async def _ask(judge_model: Judge, template: Template, lines: Sequence[Label]) -
     return pairs, len(verdicts) - len(pairs)
 
 
-def _calibration(
+def _make_calibration(
     name: str, template_name: str, pairs: Sequence[RatedPair], labels: int, unreadable: int = 0
 ) -> Calibration:
     from evals.scorers.judge.agreement import agreement
@@ -181,7 +183,7 @@ def _calibration(
     )
 
 
-def _verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], bool]:
+def _read_verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], bool]:
     """Return a run's verdicts by sample and repeat, and whether all are from a judge."""
     from evals.records import store
     from evals.types import Score
@@ -198,14 +200,14 @@ def _verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], boo
 def _calibrate_on_run(results: Path, run: str, lines: Sequence[Label], judge_model: Judge) -> Calibration:
     from evals.scorers.judge.agreement import RatedPair, ppi
 
-    verdicts, _ = _verdicts(results, run)
+    verdicts, _ = _read_verdicts(results, run)
     labelled = {(str(line.id), line.repeat): line.label for line in lines}
     if unknown := [key for key in labelled if key not in verdicts]:
         raise DataError(
             f"run {run} has no verdict on {len(unknown)} labelled replies, for example {unknown[0][0]}"
         )
     pairs = [RatedPair(label, verdicts[key]) for key, label in labelled.items()]
-    calibration = _calibration(judge_model.spec, "as in the run", pairs, len(lines))
+    calibration = _make_calibration(judge_model.spec, "as in the run", pairs, len(lines))
     calibration.raw = sum(verdicts.values()) / len(verdicts)
     unlabelled = [right for key, right in verdicts.items() if key not in labelled]
     calibration.corrected = {"ppi": msgspec.structs.asdict(ppi(unlabelled, pairs))}
@@ -217,7 +219,7 @@ def _add_corrected_score(
 ) -> None:
     from evals.scorers.judge.agreement import rogan_gladen
 
-    verdicts, all_judged = _verdicts(results, run)
+    verdicts, all_judged = _read_verdicts(results, run)
     if not all_judged or not verdicts:
         raise UsageError(f"run {run}: not all verdicts are from a judge; label its replies by id instead")
     calibration.raw = sum(verdicts.values()) / len(verdicts)

@@ -139,7 +139,7 @@ def _show_runs(
         all_cards = run_overview.cards
         run_overview.cards = _filter_cards(all_cards, filters)
         if all_cards and not run_overview.cards and not (as_json or as_csv):
-            common.say(_no_match(all_cards, filters))
+            common.say(_no_match_message(all_cards, filters))
             return
         run_overview.aggregates = aggregates(run_overview.cards)
     challenges = challenges_of(runs)
@@ -166,7 +166,7 @@ def _filter_cards(cards: Sequence[Card], filters: Mapping[str, Any]) -> list[Car
     return run_filter.choose(cards)
 
 
-def _no_match(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
+def _no_match_message(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
     """Return a message for filters that no run matches, with suggestions if one filter alone matches none."""
     from evals.terminal.select import Filter
 
@@ -204,12 +204,12 @@ def print_overview(
 
     `separate`: a row per run instead of pooling seeds; `details`: also a line per run on its outcomes.
     """
-    from evals.terminal.trust_marks import key
+    from evals.terminal.trust_marks import challenge_key
 
     _note_broken(run_overview)
     challenges = challenges or {}
     if as_json:
-        rows = [common.run_json(card, challenges.get(key(card))) for card in run_overview.cards]
+        rows = [common.run_json(card, challenges.get(challenge_key(card))) for card in run_overview.cards]
         common.print_json({"runs": rows, "aggregates": run_overview.aggregates})
         return
     if not run_overview.cards:
@@ -225,7 +225,7 @@ def print_overview(
         ids = [card.run for card in run_overview.cards]
         for card in run_overview.cards:
             label = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
-            for line in run_details.details(card, challenges.get(key(card)), label=label):
+            for line in run_details.details(card, challenges.get(challenge_key(card)), label=label):
                 common.say(line)
     _print_aggregates(run_overview)
     if by_group:

@@ -49,7 +49,7 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Wri
         key = _uuid(card)
         folder = Path("data") / slug(card.config.suite.replace(":", "-")) / slug(developer) / slug(name)
         aggregate, samples = folder / f"{key}.json", folder / f"{key}_samples.jsonl"
-        digest, count = _instances(run, card, out / samples)
+        digest, count = _write_instances(run, card, out / samples)
         document = _aggregate(card) | {
             "detailed_evaluation_results": {
                 "format": "jsonl",
@@ -88,7 +88,7 @@ def _evaluation_id(card: Card) -> str:
     return f"{name}/{_model_id(card).replace('/', '_')}/{card.started:.0f}"
 
 
-def _when(card: Card) -> dict[str, str]:
+def _timestamp_field(card: Card) -> dict[str, str]:
     """Return the field with the time of the evaluation; none for an imported run, whose time is unknown."""
     return {} if card.origin != "run" else {"evaluation_timestamp": f"{card.started:.0f}"}
 
@@ -98,7 +98,7 @@ def _aggregate(card: Card) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA,
         "evaluation_id": _evaluation_id(card),
-        **_when(card),
+        **_timestamp_field(card),
         "retrieved_timestamp": f"{card.finished or card.started:.0f}",
         "source_metadata": {
             "source_name": "science-evals",
@@ -134,7 +134,7 @@ def _result(card: Card, e: Estimate) -> dict[str, Any]:
     return {
         "evaluation_result_id": f"{e.metric}|{e.group}" if e.group else e.metric,
         "evaluation_name": f"{card.config.suite}/{e.group}" if e.group else card.config.suite,
-        **_when(card),
+        **_timestamp_field(card),
         "source_data": {
             "dataset_name": card.config.suite,
             "source_type": "other",
@@ -201,7 +201,7 @@ def _sampling(card: Card) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
+def _write_instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
     """Write the instances; return the file's SHA-256 and the number of rows."""
     digest, count = sha256(), 0
     head = card.headline

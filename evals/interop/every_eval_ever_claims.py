@@ -38,11 +38,11 @@ LONGEST = 300
 _WHOLE_BENCHMARK = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
 
 
-class _Object(Struct, frozen=True):
+class _Part(Struct, frozen=True):
     """A part of a record; fields that are not declared are ignored."""
 
 
-class Source(_Object, frozen=True):
+class Source(_Part, frozen=True):
     """`source_metadata`."""
 
     source_organization_name: str
@@ -51,14 +51,14 @@ class Source(_Object, frozen=True):
     evaluator_relationship: str = "other"
 
 
-class ModelInfo(_Object, frozen=True):
+class ModelInfo(_Part, frozen=True):
     """`model_info`."""
 
     name: str
     id: str = ""
 
 
-class Metric(_Object, frozen=True):
+class Metric(_Part, frozen=True):
     """`metric_config`."""
 
     lower_is_better: bool
@@ -68,13 +68,13 @@ class Metric(_Object, frozen=True):
     max_score: float | str | None = None
 
 
-class Details(_Object, frozen=True):
+class Details(_Part, frozen=True):
     """`score_details`."""
 
     score: float
 
 
-class Result(_Object, frozen=True):
+class Result(_Part, frozen=True):
     """An element of `evaluation_results`."""
 
     evaluation_name: str
@@ -86,7 +86,7 @@ class Result(_Object, frozen=True):
     generation_config: dict[str, Any] = field(default_factory=dict)
 
 
-class Aggregate(_Object, frozen=True):
+class Aggregate(_Part, frozen=True):
     """An aggregate record."""
 
     schema_version: str
@@ -97,7 +97,7 @@ class Aggregate(_Object, frozen=True):
     retrieved_timestamp: str = ""
 
 
-class Imported(NamedTuple):
+class ImportedClaims(NamedTuple):
     """The file written and what was skipped."""
 
     path: Path
@@ -106,7 +106,7 @@ class Imported(NamedTuple):
     """Reason -> number of scores or files."""
 
 
-def import_claims(folder: Path, results: Path) -> Imported:
+def import_claims(folder: Path, results: Path) -> ImportedClaims:
     """Write the scores in a folder of records to `claims/every-eval-ever.toml` in a results folder.
 
     Raises UsageError if no score can be used, or if that file was not written by this function.
@@ -118,15 +118,15 @@ def import_claims(folder: Path, results: Path) -> Imported:
     tables: dict[tuple[str, ...], dict[str, Decimal]] = defaultdict(dict)
     for record in _records(folder, skipped):
         for result in record.evaluation_results:
-            _add(record, result, tables, skipped)
+            _add_score(record, result, tables, skipped)
     if not tables:
         seen = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3)) or "no JSON file"
         raise UsageError(f"{folder} contains no score of a suite ({seen})")
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(
-        path, (MARK + "".join(_table(key, values) for key, values in sorted(tables.items()))).encode()
+        path, (MARK + "".join(_claim_table(key, values) for key, values in sorted(tables.items()))).encode()
     )
-    return Imported(path, sum(map(len, tables.values())), dict(skipped))
+    return ImportedClaims(path, sum(map(len, tables.values())), dict(skipped))
 
 
 def _records(folder: Path, skipped: Counter[str]) -> Iterator[Aggregate]:
@@ -155,7 +155,7 @@ def suite_of(result: Result) -> str | None:
     return None
 
 
-def _add(
+def _add_score(
     record: Aggregate,
     result: Result,
     tables: dict[tuple[str, ...], dict[str, Decimal]],
@@ -253,19 +253,19 @@ def _clean(text: str) -> str:
     return plain(" ".join(text.split()))[:LONGEST]
 
 
-def _table(key: tuple[str, ...], values: dict[str, Decimal]) -> str:
+def _claim_table(key: tuple[str, ...], values: dict[str, Decimal]) -> str:
     """Return one `[[claim]]` table."""
     suite, benchmark, metric, source, day, note, conditions = key
-    listed = ", ".join(f"{_quoted(model)} = {value:f}" for model, value in sorted(values.items()))
+    listed = ", ".join(f"{_toml_string(model)} = {value:f}" for model, value in sorted(values.items()))
     lines = [
-        "", "[[claim]]", f"suite = {_quoted(suite)}", f"benchmark = {_quoted(benchmark)}", f"source = {_quoted(source)}",
-        *([f"metric = {_quoted(metric)}"] if metric else []), *([f"date = {day}"] if day else []),
+        "", "[[claim]]", f"suite = {_toml_string(suite)}", f"benchmark = {_toml_string(benchmark)}", f"source = {_toml_string(source)}",
+        *([f"metric = {_toml_string(metric)}"] if metric else []), *([f"date = {day}"] if day else []),
         f"percent = {{ {listed} }}",
         *([f"knobs = {{ {conditions} }}", 'told = "generation_config of the record"'] if conditions else []),
-        f"note = {_quoted(note)}", "",
+        f"note = {_toml_string(note)}", "",
     ]  # fmt: skip
     return "\n".join(lines)
 
 
-def _quoted(text: str) -> str:
+def _toml_string(text: str) -> str:
     return msgspec.json.encode(text).decode()

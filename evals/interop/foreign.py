@@ -195,13 +195,14 @@ class PreparedRun(NamedTuple):
     data: Data
     card: Card
     samples: SampleStore
-    matched: Matched
+    matched: MatchedItems
 
 
 def _prepare(path: Path, source: Source, suite: Suite, request: ImportRequest) -> PreparedRun:
     data = Data(suite=suite.name, local=request.data, sample=request.sample)
     samples, digest = read_samples(suite, data)
-    matched = Matched(source, samples, extracted=ProtocolName.parse(suite.protocol).base == "official")
+    is_official = ProtocolName.parse(suite.protocol).base == "official"
+    matched = MatchedItems(source, samples, use_extracted=is_official)
     if not matched.lines:
         samples.close()
         raise Unmatched(
@@ -231,15 +232,15 @@ def _write(run: PreparedRun, request: ImportRequest) -> Card:
     return card
 
 
-class Matched:
+class MatchedItems:
     """A source's items, matched to our samples, with notes on what was left out or differs."""
 
-    def __init__(self, source: Source, samples: SampleStore, *, extracted: bool) -> None:
+    def __init__(self, source: Source, samples: SampleStore, *, use_extracted: bool) -> None:
         self.lines: list[Line] = []
         self.theirs: list[StatedScore] = []
         self.unmatched: list[str] = []
         """Locations of items that match no sample."""
-        self._extracted = extracted
+        self._use_extracted = use_extracted
         """Whether to score the answers that the source's language model extracted instead of the replies."""
         self._finder = Finder(samples)
         self._counts: Counter[str] = Counter()
@@ -274,7 +275,7 @@ class Matched:
             self._without_repeat[len(self.lines)] = (sample, item.where)
         self._counts[sample] += 1
         self._seen.add((sample, repeat))
-        if self._extracted and item.extracted is not None:
+        if self._use_extracted and item.extracted is not None:
             self._extracted_count += 1
             item = structs.replace(item, text=item.extracted)
         order, is_known = _order(self._finder, item, sample)

@@ -27,7 +27,7 @@ def write(runs: Sequence[Run], out: Path) -> Written:
         raise UsageError(f"export hub needs `{install('export')}`") from None
     files, lost = [], []
     for _, card in require_ended(runs):
-        if why := _unsuitable(card):
+        if why := _why_unsuitable(card):
             lost.append(f"{card.config.suite} ({card.config.protocol}), {card.model}: {why}")
             continue
         name = f"{slug(card.config.suite.replace(':', '-'))}-{card.config.protocol}.yaml"
@@ -46,7 +46,7 @@ def write(runs: Sequence[Run], out: Path) -> Written:
     return Written(files=files, lost=lost)
 
 
-def _unsuitable(card: Card) -> str:
+def _why_unsuitable(card: Card) -> str:
     """Return why a run cannot be published on the hub; empty if it can."""
     if task_of(card) is None:
         return f"not known to be registered on the hub (known: {', '.join(KNOWN)})"

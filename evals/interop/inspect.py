@@ -64,7 +64,7 @@ def is_log(path: Path) -> bool:
 
 
 def _source(path: Path) -> Source:
-    log = _log(path, None)
+    log = _read_log(path, None)
     shuffled = any(
         step.solver.endswith("multiple_choice") and step.params.get("shuffle") for step in log.plan.steps
     )
@@ -89,7 +89,7 @@ def _source(path: Path) -> Source:
     )
 
 
-def _log(path: Path, unused: set[str] | None) -> EvalLog:
+def _read_log(path: Path, unused: set[str] | None) -> EvalLog:
     """Read a log without the `unused` fields of its samples; None: only the header. Raises DataError if it is broken."""
     try:
         from inspect_ai.log import read_eval_log
@@ -117,7 +117,7 @@ def _check_size(path: Path, *, archive: bool) -> None:
     if path.stat().st_size > LARGEST:
         raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
     if not archive:
-        _refuse_deep(path, disk.read_small(path, LARGEST))
+        _refuse_deep_nesting(path, disk.read_small(path, LARGEST))
         return
     import zipfile_zstd  # noqa: F401 - adds Zstandard to the standard library's zipfile; a dependency of Inspect
 
@@ -127,14 +127,14 @@ def _check_size(path: Path, *, archive: bool) -> None:
             for entry in opened.infolist():
                 with opened.open(entry) as stream:
                     if entry.file_size <= disk.MAX_SMALL_FILE:
-                        _refuse_deep(path, stream.read(disk.MAX_SMALL_FILE))
+                        _refuse_deep_nesting(path, stream.read(disk.MAX_SMALL_FILE))
                     while stream.read(CHUNK):
                         pass
     except UNREADABLE as error:
         raise DataError(f"{path}: {error}") from None
 
 
-def _refuse_deep(path: Path, raw: bytes) -> None:
+def _refuse_deep_nesting(path: Path, raw: bytes) -> None:
     """Raise DataError for deeply nested JSON: the time of Inspect's parser grows with the square of the depth."""
     import numpy as np
 
@@ -145,7 +145,7 @@ def _refuse_deep(path: Path, raw: bytes) -> None:
 
 
 def _items(path: Path, *, shuffled: bool) -> Iterator[Item]:
-    log = _log(path, UNUSED - {"events"} if shuffled else UNUSED)
+    log = _read_log(path, UNUSED - {"events"} if shuffled else UNUSED)
     first = next((scorer.name for scorer in log.eval.scorers or ()), "")
     numbered = _has_line_numbers(log)
     for sample in log.samples or ():

@@ -110,7 +110,7 @@ def _columns(names: list[str], path: Path) -> list[str]:
     raise DataError(f"{path}: not lighteval details: expected the columns {', '.join(sorted(COLUMNS))}")
 
 
-def _upgraded(row: Mapping[str, Any]) -> dict[str, Any]:
+def _upgrade_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a row written before 0.10 to the layout of later versions."""
     replies = row["predictions"] or []
     replies = [replies] if isinstance(replies, str) else replies
@@ -133,7 +133,7 @@ def _upgraded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
-    row = row if "doc" in row else _upgraded(row)
+    row = row if "doc" in row else _upgrade_row(row)
     doc, response, metric = row["doc"], row["model_response"], row["metric"] or {}
     choices = [str(choice) for choice in doc.get("choices") or ()]
     texts, reasonings = _texts(response, choices), response.get("reasonings") or []

@@ -56,7 +56,7 @@ def write(runs: Sequence[Run], to: str, *, experiment: str = EXPERIMENT) -> Sink
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     pairs = require_ended(runs)
-    uri = _checked(to or os.environ.get("MLFLOW_TRACKING_URI", ""))
+    uri = _checked_uri(to or os.environ.get("MLFLOW_TRACKING_URI", ""))
     with foreign_code(lambda text: UsageError(f"MLflow: {text[:300]}")), redirect_stdout(sys.stderr):
         client = _client(uri)
         experiment_id = _experiment_id(client, experiment)
@@ -68,7 +68,7 @@ def write(runs: Sequence[Run], to: str, *, experiment: str = EXPERIMENT) -> Sink
     return Sink(runs=exported, lost=lost)
 
 
-def _checked(uri: str) -> str:
+def _checked_uri(uri: str) -> str:
     """Return the URI; raise UsageError if it is missing, invalid or contains credentials."""
     if not uri:
         raise UsageError("name the tracking server with --to http://host:5000 or MLFLOW_TRACKING_URI")

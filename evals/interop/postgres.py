@@ -64,16 +64,14 @@ def write(runs: Sequence[Run], to: str) -> Sink:
     except ImportError:
         raise UsageError(f"export postgres needs `{install('postgres')}`") from None
     pairs = require_ended(runs)
-    with (
-        _usage_errors(),
-        psycopg.connect(_checked(to), connect_timeout=20, client_encoding="utf8") as connection,
-    ):
+    address = _checked_address(to)
+    with _usage_errors(), psycopg.connect(address, connect_timeout=20, client_encoding="utf8") as connection:
         _create(connection)
         exported = [_write_run(connection, run, card) for run, card in pairs]
     return Sink(runs=exported, lost=sinks.lost([card for _, card in pairs]))
 
 
-def _checked(to: str) -> str:
+def _checked_address(to: str) -> str:
     """Return the connection string; raise UsageError if it is invalid or contains a password."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict

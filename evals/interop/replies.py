@@ -172,7 +172,7 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[Line], list[str]
             for number, raw in enumerate(disk.lines(stream), 1):
                 if not (raw := raw.removeprefix(disk.BOM)).strip():
                     continue
-                line = _checked(_decode_line(raw), f"{path}, line {number}")
+                line = _checked_line(_decode_line(raw), f"{path}, line {number}")
                 first = position_of.setdefault((str(line.id), line.repeat), len(lines))
                 if first == len(lines):
                     lines.append(line)
@@ -235,7 +235,7 @@ def _unknown_field(name: str) -> str:
     return f"unknown field {name[:60]!r}; {hint}"
 
 
-def _checked(line: Line, where: str) -> Line:
+def _checked_line(line: Line, where: str) -> Line:
     if not 0 <= line.repeat < MOST_REPEATS:
         raise DataError(f"{where}: repeat is {line.repeat}; allowed are 0 to {MOST_REPEATS - 1}")
     if len(str(line.id)) > LONGEST_ID:

@@ -104,15 +104,15 @@ HEADS = ("Benchmark", "Protocol", "Model", "Metric", "Score", "95 % interval", "
 
 def write_markdown(runs: Sequence[Run], out: Path) -> Written:
     """Write `scores.md`, a table for a model card."""
-    return _write_text(runs, out / "scores.md", "pipe", escape=_escape_markdown)
+    return _write_text_table(runs, out / "scores.md", "pipe", escape=_escape_markdown)
 
 
 def write_latex(runs: Sequence[Run], out: Path) -> Written:
     """Write `scores.tex`, a table in booktabs style."""
-    return _write_text(runs, out / "scores.tex", "latex_booktabs", escape=str)
+    return _write_text_table(runs, out / "scores.tex", "latex_booktabs", escape=str)
 
 
-def _write_text(runs: Sequence[Run], path: Path, table_format: str, *, escape: Any) -> Written:
+def _write_text_table(runs: Sequence[Run], path: Path, table_format: str, *, escape: Any) -> Written:
     try:
         from tabulate import tabulate
     except ImportError:
@@ -121,7 +121,7 @@ def _write_text(runs: Sequence[Run], path: Path, table_format: str, *, escape: A
 
     pairs = require_ended(runs)
     table = tabulate(
-        [[escape(cell) for cell in _line(card)] for _, card in pairs],
+        [[escape(cell) for cell in _score_cells(card)] for _, card in pairs],
         headers=[escape(head) for head in HEADS],
         tablefmt=table_format,
         disable_numparse=True,
@@ -135,7 +135,7 @@ def _write_text(runs: Sequence[Run], path: Path, table_format: str, *, escape: A
     )
 
 
-def _line(card: Card) -> list[str]:
+def _score_cells(card: Card) -> list[str]:
     head = card.headline
     notes = [caveat(card), f"judge {card.config.judge}" if card.config.judge else ""]
     notes += [f"imported ({card.origin})" if card.origin.startswith("import") else ""]

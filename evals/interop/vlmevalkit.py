@@ -82,7 +82,7 @@ def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
     for row_number, row in enumerate(_rows(path), 1):
         if "prediction" not in row:
             raise DataError(f"{path}: no column `prediction`; it has {', '.join(map(str, row))[:200]}")
-        index = _id(row.get("index", row.get("id", "")))
+        index = _id_text(row.get("index", row.get("id", "")))
         if index.isdigit() and int(index) >= CIRCULAR:
             continue
         verdict = verdicts.get(index, row)
@@ -94,11 +94,11 @@ def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
         failure = EMPTY if text is None else "the call failed" if FAILED in str(text) else ""
         extracted = verdict.get("res")
         yield Item(
-            where=f"{path.name}, row {row_number}", id=index if _is_empty(row.get("id")) else _id(row["id"]),
+            where=f"{path.name}, row {row_number}", id=index if _is_empty(row.get("id")) else _id_text(row["id"]),
             question=str(row.get("question") or ""),
             options=tuple(str(row[x]) for x in OPTIONS if not _is_empty(row.get(x))),
             text=None if failure else str(text), reasoning=reasoning, failure=failure,
-            score=_number(verdict.get("hit")),
+            score=_parse_number(verdict.get("hit")),
             extracted=None if failure or _is_empty(extracted) else str(extracted),
         )  # fmt: skip
 
@@ -116,7 +116,7 @@ def _verdicts(derived: Sequence[Path]) -> dict[str, dict[str, Any]]:
         if not file.stem.endswith(("_acc", "_score")):
             for row in _rows(file):
                 if "index" in row and ("hit" in row or "res" in row):
-                    verdicts[_id(row["index"])] = {"hit": row.get("hit"), "res": row.get("res")}
+                    verdicts[_id_text(row["index"])] = {"hit": row.get("hit"), "res": row.get("res")}
     return verdicts
 
 
@@ -134,7 +134,7 @@ def _stated(derived: Sequence[Path]) -> Iterator[tuple[str, float]]:
             )
             if overall is None and str(label).lower() == "overall":
                 overall, label = row.get("acc", row.get("accuracy")), ""
-            if (score := _number(overall)) is not None:
+            if (score := _parse_number(overall)) is not None:
                 yield f"{label if 'split' in row else ''} Overall {kind}".strip(), score
 
 
@@ -142,11 +142,11 @@ def _is_empty(value: Any) -> bool:
     return value is None or value != value or value in ("", "nan")
 
 
-def _id(value: Any) -> str:
+def _id_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _number(value: Any) -> float | None:
+def _parse_number(value: Any) -> float | None:
     try:
         return None if value in (None, "") else number(float(_TRUTH.get(value, value)))
     except (TypeError, ValueError, OverflowError):

@@ -175,7 +175,7 @@ def _published_lines(forecast: Forecast, claims: Sequence[Claim]) -> list[str]:
     others = _other_protocols(forecast.suite, forecast.protocol, claims)
     if not comparable:
         return [f"no published numbers under {forecast.protocol}{others}"] if published else []
-    values = "; ".join(f"{c.model} {_value(c)}" for c in comparable[:MAX_NAMED])
+    values = "; ".join(f"{c.model} {_value_text(c)}" for c in comparable[:MAX_NAMED])
     suffix = f" and {len(comparable) - MAX_NAMED} more" if len(comparable) > MAX_NAMED else ""
     return [
         f"compares with {len(comparable)} published numbers under {forecast.protocol}: {values}{suffix}{others}"
@@ -207,7 +207,7 @@ def _is_claim_of_model(claim: Claim, forecast: Forecast) -> bool:
     return claim.model.lower() in names | {forecast.model.rpartition("#")[2].rpartition(":")[2].lower()}
 
 
-def _value(claim: Claim) -> str:
+def _value_text(claim: Claim) -> str:
     return percent(claim.value) if claim.unit == "fraction" else f"{claim.value:g} {claim.unit}".strip()
 
 

@@ -83,7 +83,9 @@ def layout(grid: Pivot, max_width: int | None) -> list[str]:
     model_width = max(map(text_width, ("model", *grid.models)), default=0)
     model_width = model_width if max_width is None else min(model_width, max(12, max_width // 3))
     lines: list[str] = []
-    for positions in _blocks(grid, texts, None if max_width is None else max_width - model_width - GAP):
+    for positions in _column_blocks(
+        grid, texts, None if max_width is None else max_width - model_width - GAP
+    ):
         columns = [
             Column("model", spill=model_width),
             *(Column(grid.labels[i], right=True) for i in positions),
@@ -121,7 +123,9 @@ def _score_with_interval(headline: Estimate) -> str:
     return f"{scale * headline.value:{value_format}} {f'±{up}' if up == down else f'+{up} −{down}'}"
 
 
-def _blocks(grid: Pivot, texts: dict[tuple[str, ColumnKey], str], max_width: int | None) -> list[list[int]]:
+def _column_blocks(
+    grid: Pivot, texts: dict[tuple[str, ColumnKey], str], max_width: int | None
+) -> list[list[int]]:
     blocks: list[list[int]] = [[]]
     block_width = 0
     for i, key in enumerate(grid.keys):

@@ -139,7 +139,7 @@ def separate(cards: Iterable[Card], challenges: Challenges = MappingProxyType({}
 
 def _with_challenges(line: Line, challenges: Challenges) -> Line:
     return structs.replace(
-        line, challenges=tuple(challenges.get(trust_marks.key(card)) for card in line.cards)
+        line, challenges=tuple(challenges.get(trust_marks.challenge_key(card)) for card in line.cards)
     )
 
 
@@ -221,7 +221,7 @@ def layout(
     names = short_ids([*ids, *(card.run for line in lines for card in line.cards)])
     groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
     for line in lines:
-        groups[_group(line.card)].append(line)
+        groups[_group_key(line.card)].append(line)
     titles = _titles(groups)
     ordered = {titles[key]: sort_lines(groups[key], sort) for key in sorted(groups)}
     sized = any(any(line.sizes) for line in lines)
@@ -248,7 +248,7 @@ def _with_sizes(cells: Sequence[Cell], sizes: Sequence[Cell], *, sized: bool) ->
     return [*cells[:4], *sizes, *cells[4:]] if sized else list(cells)
 
 
-def _group(card: Card) -> tuple[str, ...]:
+def _group_key(card: Card) -> tuple[str, ...]:
     config = card.config
     return config.suite, config.protocol, config.version, config.data_sha256, config.judge
 

@@ -90,7 +90,7 @@ def find_sample(run: Run, sample: str | None, *, repeat: int = 0, verdict: str |
         raise StoreError(f"{card.run} has repeats 0 to {card.config.repeats - 1}, not {repeat}")
     if sample is not None and verdict is None:
         chosen = next(candidate for candidate in samples if candidate.id == sample)
-        return SampleView(card=card, sample=chosen, repeat=repeat, record=_record(run, (sample, repeat)))
+        return SampleView(card=card, sample=chosen, repeat=repeat, record=_find_record(run, (sample, repeat)))
     start, verdict = (sample, repeat) if sample is not None else None, verdict or NOT_RIGHT
     if (match := _next_match(run, card, samples, start, verdict)) is None:
         after = f" after {sample}" if sample is not None else ""
@@ -106,7 +106,7 @@ def _unknown_sample(run: Run, sample: str, ids: Sequence[str]) -> str:
     return f"{run.path.name} has no sample {sample!r}; it has {len(ids)}, for example {', '.join(matches)}"
 
 
-def _record(run: Run, key: tuple[str, int]) -> Record | None:
+def _find_record(run: Run, key: tuple[str, int]) -> Record | None:
     return next((record for record in run.records() if (record.sample, record.repeat) == key), None)
 
 
@@ -119,7 +119,7 @@ def _next_match(
     for sample in samples:
         for repeat in range(card.config.repeats):
             if is_after_start and _has_verdict(briefs.get((sample.id, repeat)), verdict):
-                record = _record(run, (sample.id, repeat))
+                record = _find_record(run, (sample.id, repeat))
                 return SampleView(card=card, sample=sample, repeat=repeat, record=record)
             is_after_start = is_after_start or (sample.id, repeat) == start
     return None
@@ -263,7 +263,7 @@ def _reply_lines(view: SampleView, reply: Reply, max_width: int | None, *, title
     ]
 
 
-def _option(view: SampleView, letter: str) -> str:
+def _option_text(view: SampleView, letter: str) -> str:
     index = ord(letter) - ord("A") if re.fullmatch("[A-Z]", letter) else -1
     choices = view.sample.choices
     if not 0 <= index < len(choices):
@@ -282,7 +282,7 @@ def _answer_text(view: SampleView, describe: Describe | None) -> str:
     if view.sample.choices:
         letters = answer.split(", ")
         if all(re.fullmatch("[A-Z]", letter) for letter in letters):
-            return "\n".join(_option(view, letter) for letter in letters)
+            return "\n".join(_option_text(view, letter) for letter in letters)
     return _describe_if_scored_as_molecule(view, answer, describe)
 
 
@@ -292,7 +292,7 @@ def _gold_text(view: SampleView, describe: Describe | None) -> str:
         return f"{target:g} {unit}".rstrip()
     targets = (target,) if isinstance(target, str) else target
     if view.sample.choices:
-        return "\n".join(_option(view, letter) for letter in targets)
+        return "\n".join(_option_text(view, letter) for letter in targets)
     text = ", ".join(targets)
     return _describe_if_scored_as_molecule(view, text, describe) if not unit else f"{text} {unit}"
 

@@ -20,8 +20,8 @@ MEANINGS = {mark.symbol: f"{mark.words} ({mark.meaning})" for mark in trust.MARK
 _WEAKEST_FIRST = ("different", "untestable", "close", "consistent")
 
 
-def key(card: Card) -> tuple[str, str, str]:
-    """Return run, suite and protocol."""
+def challenge_key(card: Card) -> tuple[str, str, str]:
+    """Return run, suite and protocol, by which challenges are looked up."""
     return card.run, card.config.suite, card.config.protocol
 
 
@@ -33,7 +33,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
             with suppress(EvalsError):  # broken runs are reported elsewhere
                 card = run.card
                 if challenge := beside_run(run.path, card):
-                    challenges[key(card)] = challenge
+                    challenges[challenge_key(card)] = challenge
     return challenges
 
 
