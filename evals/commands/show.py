@@ -225,8 +225,7 @@ def print_overview(
         ids = [card.run for card in run_overview.cards]
         for card in run_overview.cards:
             label = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
-            for line in run_details.details(card, challenges.get(challenge_key(card)), label=label):
-                common.say(line)
+            common.say(run_details.details_line(card, challenges.get(challenge_key(card)), label=label))
     _print_aggregates(run_overview)
     if by_group:
         for card in run_overview.cards:
@@ -295,12 +294,13 @@ def _show_sample(run: str, sample: str | None, next_verdict: str | None, options
     from evals.terminal import sample as single_sample
     from evals.terminal.layout import width
     from evals.terminal.molecules import molecule_describer
+    from evals.terminal.samples import row
 
     view = single_sample.find_sample(
         store.find_one(options["results"], run), sample, repeat=options["repeat"], verdict=next_verdict
     )
     if options["as_json"]:
-        common.print_json(_sample_json(view))
+        common.print_json(row(view.sample, view.repeat, view.record, gated=view.card.gated))
         return
     with molecule_describer() as describe:
         common.print_lines(
@@ -315,13 +315,6 @@ def _next_command(run: str, sample: str, next_verdict: str, results: Path) -> st
     from shlex import quote
 
     return f"evals show {quote(run)} --sample {quote(sample)} --next {next_verdict}{common.results_flag(results)}"
-
-
-def _sample_json(view: Any) -> dict[str, Any]:
-    """Return one sample as JSON, without its texts if the suite is gated."""
-    from evals.terminal.samples import row
-
-    return row(view.sample, view.repeat, view.record, gated=view.card.gated, texts=True)
 
 
 def _show_samples(run: str, options: Mapping[str, Any]) -> None:

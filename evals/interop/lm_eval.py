@@ -20,7 +20,6 @@ from evals.interop.values import (
     as_dict,
     as_list,
     choice_reply,
-    first_text,
     join_turns,
     number,
     numeric_fields,
@@ -131,7 +130,8 @@ def _items(row: Mapping[str, Any], where: str, *, run_facts: RunFacts) -> Iterat
         yield Item(
             where=where,
             id=next((str(doc[name]) for name in ID_FIELDS if isinstance(doc.get(name), str | int)), ""),
-            question=first_text(doc, QUESTION_FIELDS), prompt=prompt,
+            question=next((doc[name] for name in QUESTION_FIELDS if isinstance(doc.get(name), str)), ""),
+            prompt=prompt,
             options=options if "order" not in extra else (),
             text=None if is_empty else text, failure=EMPTY if is_empty else "", reasoning=extra.get("reasoning"),
             stop=extra.get("stop"), usage=msgspec.convert(extra.get("usage") or {}, Usage),

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
@@ -66,11 +65,6 @@ def numeric_fields(values: Any) -> dict[str, float]:
         for name, field in as_dict(values).items()
         if not isinstance(field, bool) and (value := number(field)) is not None
     }
-
-
-def first_text(row: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Return the first of the named fields that is a string; else an empty string."""
-    return next((row[name] for name in names if isinstance(row.get(name), str)), "")
 
 
 def choice_reply(index: int) -> str:

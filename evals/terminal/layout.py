@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from evals.plain import plain
@@ -97,7 +97,8 @@ def _wrap_line(line: str, max_width: int, indent: str) -> Iterator[str]:
 def table(columns: Sequence[Column], sections: Sequence[Section], max_width: int | None) -> list[str]:
     """Lay out sections of rows under a common heading, at most `max_width` wide (None: no limit)."""
     sections = [
-        (plain(title), [[_single_line(cell) for cell in row] for row in rows]) for title, rows in sections
+        (plain(title), [[" ".join(plain(cell).split()) for cell in row] for row in rows])
+        for title, rows in sections
     ]
     margin = "  " if any(title for title, _ in sections) else ""
     inner = None if max_width is None else max_width - len(margin)
@@ -119,10 +120,6 @@ def table(columns: Sequence[Column], sections: Sequence[Section], max_width: int
         for row in rows:
             lines += [f"{margin}{line}" for line in _row(row, visible_columns, widths)]
     return lines
-
-
-def _single_line(cell: str) -> str:
-    return " ".join(plain(cell).split())
 
 
 def _longest_word(text: str) -> int:
@@ -201,9 +198,3 @@ def _as_blocks(columns: Sequence[Column], sections: Sequence[Section], max_width
             for column, cell in zip(columns[1:], others, strict=True):
                 lines += wrap(f"  {column.heading}: {cell}", max_width, indent="    ") if cell else []
     return lines
-
-
-def columns_with_headings(headings: Iterable[str], *, right: Iterable[str] = ()) -> list[Column]:
-    """Return columns with these headings; those in `right` are right-aligned."""
-    right_aligned = set(right)
-    return [Column(heading, right=heading in right_aligned) for heading in headings]

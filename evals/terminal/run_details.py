@@ -13,8 +13,8 @@ from evals.terminal.runs import Line, missing_bounds
 from evals.types import Estimate
 
 
-def details(card: Card, challenge: Challenge | None = None, *, label: str = "") -> list[str]:
-    """Return a line on a run, with the bounds of its score if outcomes are missing; `label` replaces the run's id."""
+def details_line(card: Card, challenge: Challenge | None, *, label: str) -> str:
+    """Return a line on a run, with the bounds of its score if outcomes are missing."""
     facts = [counts_line(card.counts)] if card.counts else ["nothing recorded yet"]
     if unmarked := _unmarked_answers(card):
         facts.append(unmarked)
@@ -34,7 +34,7 @@ def details(card: Card, challenge: Challenge | None = None, *, label: str = "") 
     facts += _sampling_and_cost(card)
     facts += ["local data"] if card.data == "local" and card.origin == "run" else []
     facts += [card.status] if card.status != "finished" else []
-    return [f"{label or card.run}: {'; '.join(facts)}"]
+    return f"{label}: {'; '.join(facts)}"
 
 
 def _unmarked_answers(card: Card) -> str:

@@ -40,14 +40,12 @@ def rows(run: Run, *, texts: bool = False) -> Iterator[dict[str, Any]]:
             yield _select_fields(values, gated=card.gated)
 
 
-def row(
-    sample: Sample, repeat: int, record: Record | None, *, gated: bool, texts: bool = False
-) -> dict[str, Any]:
-    """Return one sample and repeat as a row."""
+def row(sample: Sample, repeat: int, record: Record | None, *, gated: bool) -> dict[str, Any]:
+    """Return one sample and repeat as a row, with its texts unless the suite is gated."""
     outcome = _outcome_fields(record.outcome, list(record.scores.values())) if record else _ABSENT
     values = {
         "id": sample.id, "repeat": repeat, "group": sample.group, **outcome, "target": sample.target,
-        **(_text_fields(record) if record and texts else {}),
+        **(_text_fields(record) if record else {}),
     }  # fmt: skip
     return _select_fields(values, gated=gated)
 
