@@ -33,7 +33,7 @@ COLUMNS = (
 @click.option(
     "--python",
     type=click.Path(path_type=Path),
-    help="Python of the other harness's environment; default: that in the user's cache folder, else this one.",
+    help="Python interpreter that has the other harness; default: that in the user's cache folder, else this one.",
 )
 @click.option(
     "--rule", metavar="NAME", help="Rule of the other harness, if it has several; default: the usual one."

@@ -128,10 +128,10 @@ def show(claim: str, results: Path, as_json: bool) -> None:
         ("note", published.note),
         ("superseded", "by a later number of the same source" if published.superseded else ""),
         ("erratum", published.erratum),
-        ("conditions", _settings_text(published.knobs) or "nothing"),
+        ("conditions", _settings_text(published.knobs) or "none stated"),
         ("stated in", published.told),
         ("inferred", _settings_text(published.inferred)),
-        ("unknown", ", ".join(unknown) or "nothing"),
+        ("unknown", ", ".join(unknown) or "none"),
     ):
         if text:
             common.say(f"    {label:<16} {text}", indent=21)

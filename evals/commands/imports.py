@@ -22,7 +22,7 @@ DIRECT_READERS = {"replies": "replies:read_replies", "matbench": "matbench:read_
 @click.argument("arguments", nargs=-1, required=True, metavar="[FORMAT] PATH")
 @click.option("--suite", help="Suite with its variant; default: as stated in the source.")
 @click.option("--model", help="Name of the model; default: as stated in the source.")
-@click.option("--protocol", help="Protocol to score by; default: the suite's first.")
+@click.option("--protocol", help="Protocol to score under; default: the suite's own default.")
 @common.data_options
 @click.option("--run", metavar="ID", help="Name of the run.")
 @common.trust_option

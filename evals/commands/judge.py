@@ -62,7 +62,7 @@ def judge() -> None:
 @click.option(
     "--labels", type=click.Path(path_type=Path), required=True, help="JSON Lines file with human verdicts."
 )
-@click.option("--run", metavar="RUN", help="Run to correct the score of.")
+@click.option("--run", metavar="RUN", help="Run whose score is to be corrected.")
 @click.option(
     "--template",
     "template_name",

@@ -123,10 +123,10 @@ def _review(sample: Mapping[str, Any]) -> Review:
 
 def _item(row: Mapping[str, Any], where: str, review: Review) -> Item:
     output = row["model_output"] or {}
-    first = output["choices"][0] if output.get("choices") else None
-    message = first["message"] if first else {}
-    failure = "" if first else str(output.get("error") or "no reply")
-    stop = stop_of(first.get("stop_reason")) if first else None
+    choice = output["choices"][0] if output.get("choices") else None
+    message = choice["message"] if choice else {}
+    failure = "" if choice else str(output.get("error") or "no reply")
+    stop = stop_of(choice.get("stop_reason")) if choice else None
     usage = output.get("usage") or {}
     repeat, score, answer = review
     return Item(

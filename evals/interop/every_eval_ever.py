@@ -204,13 +204,13 @@ def _sampling(card: Card) -> dict[str, Any]:
 def _write_instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
     """Write the instances; return the file's SHA-256 and the number of rows."""
     digest, count = sha256(), 0
-    head = card.headline
+    metric = card.headline.metric if card.headline else ""
 
     def lines() -> Iterator[bytes]:
         nonlocal count
         for row in rows(run, gated=card.gated):
             if row.scored is not None:
-                line = encode(_instance(row, *row.scored, card, head.metric if head else "")) + b"\n"
+                line = encode(_instance(row, *row.scored, card, metric)) + b"\n"
                 digest.update(line)
                 count += 1
                 yield line

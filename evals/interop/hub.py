@@ -52,22 +52,23 @@ def _why_unsuitable(card: Card) -> str:
         return f"not known to be registered on the hub (known: {', '.join(KNOWN)})"
     if caveat(card):
         return caveat(card)
-    head = card.headline
-    return "" if head is not None and head.value is not None and head.unit == "fraction" else "no score"
+    headline = card.headline
+    has_score = headline is not None and headline.value is not None and headline.unit == "fraction"
+    return "" if has_score else "no score"
 
 
 def _entry(card: Card) -> dict[str, Any]:
-    head = card.headline
-    if head is None or head.value is None:
+    headline = card.headline
+    if headline is None or headline.value is None:
         raise ValueError(f"{card.run} has no score")
     if (registered := task_of(card)) is None:
         raise ValueError(f"{card.run} is not of a registered benchmark")
     dataset, task = registered
     interval = "no interval"
-    if head.low is not None and head.high is not None:
-        interval = f"95 % interval {100 * head.low:.2f} to {100 * head.high:.2f} ({head.method})"
+    if headline.low is not None and headline.high is not None:
+        interval = f"95 % interval {100 * headline.low:.2f} to {100 * headline.high:.2f} ({headline.method})"
     notes = [
-        f"{head.metric} under protocol {card.config.protocol}", interval, f"n {head.n}",
+        f"{headline.metric} under protocol {card.config.protocol}", interval, f"n {headline.n}",
         f"coverage {100 * card.coverage:.1f} %",
         "" if card.origin != "run" or card.wording else "reworded prompts",
         f"science-evals, suite version {card.config.version}, run {card.run}",
@@ -75,7 +76,7 @@ def _entry(card: Card) -> dict[str, Any]:
     date = {} if card.origin.startswith("import") else {"date": utc(card.finished or card.started)}
     return {
         "dataset": {"id": dataset, "task_id": task},
-        "value": round(100 * head.value, 10),
+        "value": round(100 * headline.value, 10),
         **date,
         "notes": "; ".join(filter(None, notes)),
     }

@@ -146,10 +146,10 @@ def _refuse_deep_nesting(path: Path, raw: bytes) -> None:
 
 def _items(path: Path, *, shuffled: bool) -> Iterator[Item]:
     log = _read_log(path, UNUSED - {"events"} if shuffled else UNUSED)
-    first = next((scorer.name for scorer in log.eval.scorers or ()), "")
+    main_scorer = next((scorer.name for scorer in log.eval.scorers or ()), "")
     numbered = _has_line_numbers(log)
     for sample in log.samples or ():
-        yield _item(path, sample, first, shuffled=shuffled, numbered=numbered)
+        yield _item(path, sample, main_scorer, shuffled=shuffled, numbered=numbered)
 
 
 def _has_line_numbers(log: EvalLog) -> bool:
@@ -164,8 +164,8 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, number
     if events:  # the sample itself was rewritten to the original order
         output, prompt = events[-1].output, list(events[-1].input)
     failure = _failure(sample, output)
-    first = output.choices[0] if output.choices else None
-    stop = stop_of(first.stop_reason) if first else None
+    choice = output.choices[0] if output.choices else None
+    stop = stop_of(choice.stop_reason) if choice else None
     if output.error and stop is None:
         stop = "filter"
     if sample.limit is not None and sample.limit.type in TRUNCATING:
@@ -175,8 +175,8 @@ def _item(path: Path, sample: EvalSample, scorer: str, *, shuffled: bool, number
         where=f"{path.name}, sample {sample.id} of epoch {sample.epoch}", id="" if numbered else str(sample.id),
         question=_question(sample), prompt="\n\n".join(message.text for message in prompt),
         options=() if events else tuple(sample.choices or ()),
-        text=None if failure or first is None else first.message.text,
-        reasoning=_reasoning(first.message.content) if first and not failure else None, stop=stop,
+        text=None if failure or choice is None else choice.message.text,
+        reasoning=_reasoning(choice.message.content) if choice and not failure else None, stop=stop,
         usage=_usage(output.usage), seconds=number(output.time) or 0.0, repeat=sample.epoch - 1,
         failure=failure, score=_score(grade.value) if grade else None,
         answer=grade.answer or "" if grade else "",

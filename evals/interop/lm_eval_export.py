@@ -64,7 +64,7 @@ def _task(card: Card, cards: Sequence[Card]) -> str:
 def _document(model: str, tasks: Mapping[str, tuple[Run, Card]]) -> dict[str, Any]:
     cards = {task: card for task, (_, card) in tasks.items()}
     last = max(cards.values(), key=lambda card: card.started)
-    heads = {task: card.headline for task, card in cards.items()}
+    headlines = {task: card.headline for task, card in cards.items()}
     return {
         "results": {task: _scores(run, card, task) for task, (run, card) in tasks.items()},
         "groups": {},
@@ -79,7 +79,7 @@ def _document(model: str, tasks: Mapping[str, tuple[Run, Card]]) -> dict[str, An
         "n-samples": {
             task: {
                 "original": card.expected // card.config.repeats,
-                "effective": head.n if (head := heads[task]) else 0,
+                "effective": headline.n if (headline := headlines[task]) else 0,
             }
             for task, card in cards.items()
         },
@@ -129,18 +129,19 @@ def _settings(sampling: Sampling) -> dict[str, Any]:
 
 def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
     scores: dict[str, Any] = {"alias": task, "sample_len": card.expected // card.config.repeats}
-    head = card.headline
+    headline = card.headline
     for e in card.estimates:
         if not e.group and e.value is not None:
-            error = _stderr(run, card, e.value) if head is not None and e.metric == head.metric else None
+            is_headline = headline is not None and e.metric == headline.metric
+            error = _stderr(run, card, e.value) if is_headline else None
             scores[f"{e.metric},{FILTER}"] = e.value
             scores[f"{e.metric}_stderr,{FILTER}"] = "N/A" if error is None else error
-    if head is not None:
+    if headline is not None:
         scores["science_evals"] = {
-            "metric": head.metric,
-            "low": head.low,
-            "high": head.high,
-            "method": head.method,
+            "metric": headline.metric,
+            "low": headline.low,
+            "high": headline.high,
+            "method": headline.method,
             "coverage": card.coverage,
         }
     return scores
@@ -163,14 +164,14 @@ def _stderr(run: Run, card: Card, value: float) -> float | None:
 
 def _samples(run: Run, card: Card) -> tuple[list[bytes], str]:
     """Return a run's samples as JSON lines, one for all repeats of a sample, and the hash of their hashes."""
-    head = card.headline
+    metric = card.headline.metric if card.headline else "score"
     by_sample: dict[str, list[Row]] = defaultdict(list)
     for row in rows(run, gated=card.gated):
         if row.scored:
             by_sample[row.sample.id].append(row)
     task_hash, lines = sha256(), []
     for doc_id, repeats in enumerate(by_sample.values()):
-        line = _sample(doc_id, sorted(repeats, key=lambda row: row.repeat), head.metric if head else "score")
+        line = _sample(doc_id, sorted(repeats, key=lambda row: row.repeat), metric)
         task_hash.update("".join(line[f"{name}_hash"] for name in ("doc", "prompt", "target")).encode())
         lines.append(encode(line) + b"\n")
     return lines, task_hash.hexdigest()

@@ -34,10 +34,10 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def write_csv(runs: Sequence[Run], out: Path) -> Written:
     """Write `scores.csv` and `samples.csv`."""
     files = []
-    for name, heads, table_rows in _tables(runs):
+    for name, headings, table_rows in _tables(runs):
         stream = io.StringIO(newline="")
         writer = csv.writer(stream)
-        writer.writerow(heads)
+        writer.writerow(headings)
         writer.writerows(map(_cell, row) for row in table_rows)
         files.append(outgoing.write(out / f"{name}.csv", [stream.getvalue().encode()]))
     return Written(files=files, lost=sinks.lost([run.card for run in runs]))
@@ -49,10 +49,10 @@ def write_parquet(runs: Sequence[Run], out: Path) -> Written:
     import pyarrow.parquet as pq
 
     files = []
-    for name, heads, table_rows in _tables(runs):
-        columns = list(zip(*table_rows, strict=True)) or [()] * len(heads)
+    for name, headings, table_rows in _tables(runs):
+        columns = list(zip(*table_rows, strict=True)) or [()] * len(headings)
         stream = pa.BufferOutputStream()
-        table = pa.table({head: list(column) for head, column in zip(heads, columns, strict=True)})
+        table = pa.table({heading: list(column) for heading, column in zip(headings, columns, strict=True)})
         pq.write_table(table, stream, compression="zstd")
         files.append(outgoing.write(out / f"{name}.parquet", [stream.getvalue().to_pybytes()]))
     return Written(files=files, lost=sinks.lost([run.card for run in runs]))
@@ -99,7 +99,7 @@ def _cell(value: Any) -> Any:
     return value
 
 
-HEADS = ("Benchmark", "Protocol", "Model", "Metric", "Score", "95 % interval", "n", "Coverage", "Note")
+HEADINGS = ("Benchmark", "Protocol", "Model", "Metric", "Score", "95 % interval", "n", "Coverage", "Note")
 
 
 def write_markdown(runs: Sequence[Run], out: Path) -> Written:
@@ -122,7 +122,7 @@ def _write_text_table(runs: Sequence[Run], path: Path, table_format: str, *, esc
     pairs = require_ended(runs)
     table = tabulate(
         [[escape(cell) for cell in _score_cells(card)] for _, card in pairs],
-        headers=[escape(head) for head in HEADS],
+        headers=[escape(heading) for heading in HEADINGS],
         tablefmt=table_format,
         disable_numparse=True,
         colalign=("left", "left", "left", "left", "right", "right", "right", "right", "left"),
@@ -136,23 +136,25 @@ def _write_text_table(runs: Sequence[Run], path: Path, table_format: str, *, esc
 
 
 def _score_cells(card: Card) -> list[str]:
-    head = card.headline
+    headline = card.headline
     notes = [caveat(card), f"judge {card.config.judge}" if card.config.judge else ""]
     notes += [f"imported ({card.origin})" if card.origin.startswith("import") else ""]
-    is_fraction = head is not None and head.unit == "fraction"
+    is_fraction = headline is not None and headline.unit == "fraction"
 
     def formatted(value: float | None) -> str:
         return "" if value is None else f"{100 * value:.1f}" if is_fraction else f"{value:.4g}"
 
-    unit = "" if head is None else " %" if is_fraction else f" {head.unit}".rstrip()
+    unit = "" if headline is None else " %" if is_fraction else f" {headline.unit}".rstrip()
     return [
         card.config.suite,
         card.config.protocol,
         card.model,
-        head.metric if head else "",
-        f"{formatted(head.value)}{unit}" if head and head.value is not None else "none",
-        f"{formatted(head.low)} to {formatted(head.high)}" if head and head.low is not None else "",
-        str(head.n) if head else "0",
+        headline.metric if headline else "",
+        f"{formatted(headline.value)}{unit}" if headline and headline.value is not None else "none",
+        f"{formatted(headline.low)} to {formatted(headline.high)}"
+        if headline and headline.low is not None
+        else "",
+        str(headline.n) if headline else "0",
         f"{100 * card.coverage:.1f} %",
         "; ".join(filter(None, notes)),
     ]

@@ -211,10 +211,10 @@ def _sheet_rows(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
         sheet = book.worksheets[0]
         sheet.reset_dimensions()  # otherwise a cell in the last corner would cause a million rows of 16,384 cells
         rows = sheet.iter_rows(values_only=True)
-        heads = [str(head) for head in next(rows, ())]
+        headings = [str(heading) for heading in next(rows, ())]
         for row in rows:
             if any(value is not None for value in row):
-                padded = (*row, *[None] * (len(heads) - len(row)))
-                yield dict(zip(heads, map(_unescape, padded), strict=False))
+                padded = (*row, *[None] * (len(headings) - len(row)))
+                yield dict(zip(headings, map(_unescape, padded), strict=False))
     finally:
         book.close()

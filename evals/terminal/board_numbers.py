@@ -84,15 +84,15 @@ def _visible_cells(cells: Sequence[Cell], *, promised: bool) -> list[Cell]:
 
 
 def _score_order(number: Number) -> tuple[bool, float]:
-    head = number.result.headline
-    if head is None or head.value is None:
+    headline = number.result.headline
+    if headline is None or headline.value is None:
         return True, 0.0
-    return False, -head.value if head.better == "higher" else head.value
+    return False, -headline.value if headline.better == "higher" else headline.value
 
 
 def _row(number: Number) -> list[str]:
-    result, head = number.result, number.result.headline
+    result, headline = number.result, number.result.headline
     return [
-        number.model, figure(head), interval(head), f"{head.n:,}" if head else "-", f"{percent(result.coverage)} %",
+        number.model, figure(headline), interval(headline), f"{headline.n:,}" if headline else "-", f"{percent(result.coverage)} %",
         number.level, number.promise, number.entry,
     ]  # fmt: skip
