@@ -52,7 +52,7 @@ MEANING = {
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
-    help="Where to write the outcome: a board's challenges/ENTRY, or a .json file; default: in the folder of a RUN.",
+    help="Where to write the outcome: a board's challenges/ENTRY, or a .json file; default: the RUN's folder.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Run code from the weights' repository.")
 @common.json_option
@@ -69,10 +69,10 @@ def challenge(
     as_json: bool,
     results: Path,
 ) -> int:
-    """Test whether a model can have written the replies of BUNDLE, or of a RUN.
+    """Test whether a model can have written the replies in a BUNDLE or RUN.
 
-    The model generates nothing: one forward pass over prompt and reply shows whether the reply's tokens can have been sampled
-    from it under the recorded settings. Exit status: 0 consistent or close, 1 different, 3 untestable.
+    The model generates nothing: one forward pass over prompt and reply shows whether the reply's tokens can have been
+    sampled from it under the recorded settings. Exit status: 0 consistent or close, 1 different, 3 untestable.
     """
     import secrets
 
@@ -124,7 +124,9 @@ def _print(outcome: ChallengeOutcome) -> None:
     for reason, count in sorted(outcome.left_out.items(), key=lambda entry: -entry[1]):
         common.say(f"    left out: {count}, {one_line(reason)}")
     if outcome.retokenised:
-        common.say(f"    tokenised differently, to another number of tokens: {_count(outcome.retokenised)}")
+        common.say(
+            f"    tokenised to a different number of tokens than recorded: {_count(outcome.retokenised)}"
+        )
     common.say(f"{outcome.verdict}: {one_line(outcome.reason) or MEANING[outcome.verdict]}")
 
 

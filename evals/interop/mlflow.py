@@ -125,7 +125,7 @@ def _write_run(client: MlflowClient, experiment_id: str, run: Run, card: Card) -
 def _complete_runs(client: MlflowClient, experiment_id: str, card: Card) -> dict[str, str]:
     """Return the ids of a run's MLflow runs and the hashes of their states; delete interrupted exports."""
     runs = client.search_runs(
-        [experiment_id], f"tags.`{TAG_PREFIX}id` = '{sinks.key(card)}'", max_results=1000
+        [experiment_id], f"tags.`{TAG_PREFIX}id` = '{sinks.run_key(card)}'", max_results=1000
     )
     complete = {}
     for run in runs:
@@ -149,7 +149,7 @@ def _deduplicate(client: MlflowClient, experiment_id: str, card: Card) -> str:
 
 def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, version: int) -> str:
     tags = {
-        f"{TAG_PREFIX}id": sinks.key(card),
+        f"{TAG_PREFIX}id": sinks.run_key(card),
         f"{TAG_PREFIX}version": str(version),
         f"{TAG_PREFIX}exported": repr(time.time()),
     }

@@ -110,7 +110,7 @@ def _create(connection: psycopg.Connection[Any]) -> None:
 
 
 def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> Exported:
-    key = sinks.key(card)
+    key = sinks.run_key(card)
     state: State = "unchanged"
     with connection.transaction():
         row = connection.execute(_upsert_statement(), _run_row(card)).fetchone()
@@ -139,7 +139,7 @@ def _run_row(card: Card) -> tuple[Any, ...]:
     c = card.config
     text = msgspec.json.encode(card).decode().replace("\\u0000", "\\ufffd")
     row = (
-        sinks.key(card), card.run, c.suite, c.version, c.protocol, card.model, card.served, card.status, card.data,
+        sinks.run_key(card), card.run, c.suite, c.version, c.protocol, card.model, card.served, card.status, card.data,
         c.data_sha256, card.gated, card.coverage, card.expected, card.cost_usd, _time(card.started), _time(card.finished),
         sinks.state_hash(card), text,
     )  # fmt: skip

@@ -149,7 +149,7 @@ def new_card(
     started: float = 0.0,
     notes: Sequence[str] = (),
 ) -> Card:
-    """Return the card of an imported run, without an id so far."""
+    """Return the card of an imported run, whose id is set when it is written."""
     config = Config(
         suite=suite.id, version=suite.version, protocol=suite.protocol, data_sha256=digest, model=model,
         sampling=sampling or Sampling(), seed=0, repeats=repeats,
@@ -296,10 +296,10 @@ def _with_media(suite: Suite, data: Data, samples: SampleStore, media: Path) -> 
     with_media = checked_samples(suite, structs.replace(data, media=media))
     for sample in samples:
         try:
-            same = next(with_media)
+            candidate = next(with_media)
         except (DataError, StopIteration):
-            same = sample
-        yield structs.replace(sample, question=same.question) if same.id == sample.id else sample
+            candidate = sample
+        yield structs.replace(sample, question=candidate.question) if candidate.id == sample.id else sample
 
 
 def _new_id(card: Card, folder: Path) -> str:

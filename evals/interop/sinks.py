@@ -31,7 +31,7 @@ class Sink(Struct, kw_only=True):
     """Information that is not exported, one line each."""
 
 
-def key(card: Card) -> str:
+def run_key(card: Card) -> str:
     """Return a hash of suite, protocol, model, run and start, which identifies a run in a store."""
     parts = (card.config.suite, card.config.protocol, card.model, card.run, repr(card.started))
     return sha256("\x1f".join(parts).encode()).hexdigest()[:32]

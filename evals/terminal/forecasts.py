@@ -70,7 +70,7 @@ def _totals(forecasts: Sequence[Forecast], totals: Totals | None, max_width: int
 
 
 def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
-    """Return a line on how long several models take together; none if that is unknown for a model with calls left."""
+    """Return a line on how long several models take together; none if the time of any of them is unknown."""
     pending = [forecast for forecast in forecasts if forecast.calls]
     multiple_models = len({forecast.model for forecast in forecasts}) > 1
     if not multiple_models or not pending or any(forecast.hours is None for forecast in pending):
@@ -82,19 +82,18 @@ def _grouped_remarks(forecasts: Sequence[Forecast]) -> list[str]:
     """Return the remarks; equal ones become one line that names the first few suites and models."""
     models = {forecast.model for forecast in forecasts}
     protocols = {(forecast.suite, forecast.protocol) for forecast in forecasts}
-    by_suite = Counter(suite for suite, _ in protocols)
+    protocols_per_suite = Counter(suite for suite, _ in protocols)
     subjects_by_remark: dict[str, dict[str, None]] = {}
     for forecast in forecasts:
-        parts = [
-            f"{forecast.suite} {forecast.protocol}" if by_suite[forecast.suite] > 1 else forecast.suite,
-            *([forecast.model] if len(models) > 1 else []),
-        ]
-        for text in _remarks(forecast):
-            subjects_by_remark.setdefault(text, {})[", ".join(parts)] = None
+        subject = forecast.suite
+        subject += f" {forecast.protocol}" if protocols_per_suite[forecast.suite] > 1 else ""
+        subject += f", {forecast.model}" if len(models) > 1 else ""
+        for remark in _remarks(forecast):
+            subjects_by_remark.setdefault(remark, {})[subject] = None
     grouped = []
-    for text, subjects in subjects_by_remark.items():
+    for remark, subjects in subjects_by_remark.items():
         suffix = f"; and {len(subjects) - MAX_NAMED} more" if len(subjects) > MAX_NAMED else ""
-        grouped.append(f"{'; '.join(list(subjects)[:MAX_NAMED])}{suffix}: {text}")
+        grouped.append(f"{'; '.join(list(subjects)[:MAX_NAMED])}{suffix}: {remark}")
     return grouped
 
 
