@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXIT_STATUS = {"consistent": 0, "close": 0, "different": 1, "untestable": 3}
 MEANING = {
     "consistent": "no difference from what this model writes was found",
-    "close": "close, not equal: different numerics or quantisation can explain the deviation from what this model writes",
+    "close": "different numerics or quantisation can explain the deviation from what this model writes",
     "different": "this model did not write these replies under the recorded settings",
     "untestable": "nothing was tested",
 }

@@ -98,7 +98,7 @@ class Aggregate(_Part, frozen=True):
 
 
 class ImportedClaims(NamedTuple):
-    """The file written and what was skipped."""
+    """Result of an import: the file written and what was skipped."""
 
     path: Path
     claims: int
@@ -120,8 +120,8 @@ def import_claims(folder: Path, results: Path) -> ImportedClaims:
         for result in record.evaluation_results:
             _add_score(record, result, tables, skipped)
     if not tables:
-        seen = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3)) or "no JSON file"
-        raise UsageError(f"{folder} contains no score of a suite ({seen})")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3))
+        raise UsageError(f"{folder} contains no score of a suite ({reasons or 'no JSON file'})")
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(
         path, (MARK + "".join(_claim_table(key, values) for key, values in sorted(tables.items()))).encode()
@@ -209,13 +209,13 @@ def _source(record: Aggregate, result: Result) -> str:
 
 def _day(record: Aggregate, result: Result) -> str:
     """Return the day of a score as an ISO date; empty if it is unknown."""
-    for stamp in (result.evaluation_timestamp, record.evaluation_timestamp, record.retrieved_timestamp):
+    for timestamp in (result.evaluation_timestamp, record.evaluation_timestamp, record.retrieved_timestamp):
         try:
-            return date.fromisoformat(stamp[:10]).isoformat()
+            return date.fromisoformat(timestamp[:10]).isoformat()
         except ValueError:
             pass
         try:
-            return datetime.fromtimestamp(float(stamp), tz=UTC).date().isoformat()
+            return datetime.fromtimestamp(float(timestamp), tz=UTC).date().isoformat()
         except (ValueError, OverflowError, OSError):
             continue
     return ""
@@ -228,7 +228,7 @@ def _note(record: Aggregate) -> str:
 
 
 def _conditions(result: Result) -> str:
-    """Return the stated sampling settings as the inside of a TOML table; empty if none are stated."""
+    """Return the stated sampling settings as the entries of a TOML inline table; empty if none are stated."""
     stated = result.generation_config.get("generation_args")
     arguments = stated if isinstance(stated, dict) else {}
     names = {
@@ -238,13 +238,13 @@ def _conditions(result: Result) -> str:
         "max_tokens": "max_tokens",
         "reasoning": "thinking",
     }
-    kept = {
+    settings = {
         ours: arguments[theirs]
         for theirs, ours in names.items()
         if isinstance(arguments.get(theirs), bool | int | float) and -1 <= arguments[theirs] <= 1 << 31
     }
     return ", ".join(
-        f"{name} = {msgspec.json.encode(value).decode()}" for name, value in sorted(kept.items())
+        f"{name} = {msgspec.json.encode(value).decode()}" for name, value in sorted(settings.items())
     )
 
 

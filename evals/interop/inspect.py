@@ -38,8 +38,8 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 HEAD = 1 << 12
 """Number of leading bytes by which a JSON log is recognized."""
 UNUSED = {"events", "store", "timelines"}
-"""Fields of a sample that are not read, except that `events` is if the options were shuffled."""
-GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+"""Fields of a sample that are not read; `events` are read if the options were shuffled."""
+GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # correct, incorrect, partially correct, no answer
 TRUNCATING = ("context", "token")
 """Types of limits that truncate the reply; other limits end the sample without a reply."""
 
@@ -122,10 +122,10 @@ def _check_size(path: Path, *, archive: bool) -> None:
     import zipfile_zstd  # noqa: F401 - adds Zstandard to the standard library's zipfile; a dependency of Inspect
 
     try:
-        with ZipFile(path) as opened:
-            refuse_bomb(path, opened)
-            for entry in opened.infolist():
-                with opened.open(entry) as stream:
+        with ZipFile(path) as zip_file:
+            refuse_bomb(path, zip_file)
+            for entry in zip_file.infolist():
+                with zip_file.open(entry) as stream:
                     if entry.file_size <= disk.MAX_SMALL_FILE:
                         _refuse_deep_nesting(path, stream.read(disk.MAX_SMALL_FILE))
                     while stream.read(CHUNK):

@@ -71,16 +71,16 @@ def _model(entry: EntryResult) -> str:
 
 def layout(numbers: Sequence[Number], max_width: int | None) -> list[str]:
     """Lay out numbers by suite and protocol, best first."""
-    promised = any(number.promise != NONE for number in numbers)
+    with_promise = any(number.promise != NONE for number in numbers)
     sections: list[Section] = []
     for label in sorted({number.result.label for number in numbers}):
         rows = [_row(n) for n in sorted(numbers, key=_score_order) if n.result.label == label]
-        sections.append((label, [_visible_cells(row, promised=promised) for row in rows]))
-    return table(_visible_cells(COLUMNS, promised=promised), sections, max_width)
+        sections.append((label, [_visible_cells(row, with_promise=with_promise) for row in rows]))
+    return table(_visible_cells(COLUMNS, with_promise=with_promise), sections, max_width)
 
 
-def _visible_cells(cells: Sequence[Cell], *, promised: bool) -> list[Cell]:
-    return list(cells) if promised else [*cells[:PROMISE], *cells[PROMISE + 1 :]]
+def _visible_cells(cells: Sequence[Cell], *, with_promise: bool) -> list[Cell]:
+    return list(cells) if with_promise else [*cells[:PROMISE], *cells[PROMISE + 1 :]]
 
 
 def _score_order(number: Number) -> tuple[bool, float]:
