@@ -873,7 +873,7 @@ def test_import_then_score_by_another_protocol(here):
 def test_import_does_not_write_over_a_run(here):
     line = {"id": IDS[0], "text": "ANSWER: D"}
     imported([line], "--run", "r")
-    assert "run r exists already" in imported([line], "--run", "r").complaint
+    assert "run r already exists" in imported([line], "--run", "r").complaint
 
 
 # --- data ---------------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def test_one_models_name_is_not_given_to_two(results: Path, tmp_path: Path) -> N
         words = ("--suite", "mmlu-pro", "--sample", "--model", name, "--run", name)
         assert evals("import", "replies", path, *words, "--results", tmp_path / "r").status == 0
     words = ("--out", tmp_path / "out", "--model-id", "lab/a", "--results", tmp_path / "r")
-    assert "these are a, b" in evals("export", "every-eval-ever", "a", "b", *words).complaint
+    assert "but the runs are of a, b" in evals("export", "every-eval-ever", "a", "b", *words).complaint
 
 
 def test_every_eval_ever_keeps_interval_coverage_and_protocol(results: Path, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_every_eval_ever_keeps_interval_coverage_and_protocol(results: Path, tmp
 def test_the_hub_gets_percent_and_is_told_the_interval(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "sampled", lambda card: "")
+    monkeypatch.setattr(hub, "caveat", lambda card: "")
     (path,) = exported("hub", "m", results, tmp_path)
     (entry,) = yaml.safe_load(path.read_text())
     head = next(e for e in card_of(results, "m").estimates if e.headline and not e.group)

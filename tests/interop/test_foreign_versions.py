@@ -112,7 +112,7 @@ def test_lm_eval_before_0_4_3_is_refused_in_one_line(tmp_path: Path) -> None:
     put(tmp_path / "out" / "pretrained__lab__m-7b_mmlu_pro_math.jsonl", lm_eval_rows())
     done = evals("import", "lm-eval", tmp_path / "out", "--sample", "--results", tmp_path / "r")
     assert done.status != 0
-    assert "no samples_*.jsonl there" in done.err
+    assert "no samples_*.jsonl found" in done.err
 
 
 def test_samples_of_the_open_llm_leaderboard_end_in_json(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ GOOD = {"id": FIRST, "text": "ANSWER: A"}
         ({"id": FIRST, "text": "A", "repeat": 1_000_000_000}, "repeat is 1000000000; allowed are 0 to 9999"),
         ({"id": FIRST, "text": "A", "repeat": 70}, "repeat 70 in a file of 1 replies"),
         ({"id": FIRST, "text": "A", "repeat": -1}, "repeat is -1"),
-        ({"id": "x" * 5000, "text": "A"}, "an id of 5000 characters"),
+        ({"id": "x" * 5000, "text": "A"}, "the id has 5000 characters"),
         (["a"], "expected an object with id and text, got list"),
     ],
 )  # fmt: skip

@@ -178,8 +178,8 @@ def test_kill_9_leaves_whole_runs_alone(database: Any, results: Path) -> None:
 @pytest.mark.parametrize(
     ("to", "env", "message"),
     [
-        ("postgresql://me:{password}@127.0.0.1/x", {}, "holds no password"),
-        ("host=127.0.0.1 password={password}", {}, "holds no password"),
+        ("postgresql://me:{password}@127.0.0.1/x", {}, "must not contain a password"),
+        ("host=127.0.0.1 password={password}", {}, "must not contain a password"),
         ("postgresql://[", {}, "is not a connection string"),
         ("{password} x", {}, "is not a connection string"),
         ("postgresql:///no-such-database", {}, 'database "no-such-database" does not exist'),

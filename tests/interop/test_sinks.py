@@ -27,8 +27,8 @@ def results(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("csv one", "--out DIR is required"),
         ("mlflo one", "unknown format 'mlflo'; did you mean mlflow"),
         ("mlflow one", "name the tracking server with --to http://host:5000"),
-        ("mlflow one --to http://me:hunter22@127.0.0.1:1", "holds no credentials"),
-        ("mlflow one --to http://127.0.0.1:1?token=hunter22", "holds no credentials"),
+        ("mlflow one --to http://me:hunter22@127.0.0.1:1", "must not contain credentials"),
+        ("mlflow one --to http://127.0.0.1:1?token=hunter22", "must not contain credentials"),
     ],
 )
 def test_options(line: str, message: str, results: Path) -> None:
