@@ -12,9 +12,9 @@ from evals.dashboard.views import pickers
 from evals.errors import EvalsError
 
 icon = str(Path(__file__).with_name("icon.png"))
-# must precede the pages' icons, or Streamlit would load one from another host
+# before the pages' icons are set; otherwise Streamlit loads an icon from another host
 st.set_page_config(page_icon=icon, layout="wide")
-if state.dark():
+if state.is_dark():
     st.html(Path(__file__).with_name("style.css"))
 page = st.navigation(
     [
@@ -28,7 +28,7 @@ state.restore_filters(page.url_path)
 try:
     page.run()
 except EvalsError as error:  # an unreadable run; other pages still work
-    st.error(text.label(str(error), 600), icon=":material/error:")
+    st.error(text.label(error, 600), icon=":material/error:")
 finally:
     pickers.write_url()
     state.save_filters(page.url_path)

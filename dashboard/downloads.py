@@ -13,14 +13,14 @@ from evals.dashboard.tables.leaderboard import Board, Row
 from evals.records.promise import promise_status
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
-"""Characters with which a cell is a formula to a spreadsheet."""
+"""First characters with which a spreadsheet takes a text for a formula."""
 
 ESTIMATE_FIELDS = ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n", "clusters")
 """Fields of an estimate that are columns of the table."""
 
 
 def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.DataFrame:
-    """Return a row per measured score with its interval, coverage and provenance; fractions are from 0 to 1."""
+    """Return a row per measured score, with its interval, coverage and provenance; fractions are from 0 to 1."""
     table = []
     for label in labels:
         column = board.columns[label]

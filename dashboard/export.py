@@ -88,8 +88,8 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
         if path.exists() and not _is_own_page(path):
             raise UsageError(f"{path} was not written by this command; choose another folder")
     contents = {
-        folder / "index.html": page(
-            "Leaderboard", _leaderboard(board, labels, rows, ranks_by_label, claims, sample_pages)
+        folder / "index.html": render_page(
+            "Leaderboard", _leaderboard_html(board, labels, rows, ranks_by_label, claims, sample_pages)
         ),
         folder / "leaderboard.json": _json(board, labels, rows, ranks_by_label, claims),
         folder / "leaderboard.csv": downloads.csv(downloads.tidy_table(board, rows, labels)),
@@ -97,10 +97,10 @@ def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:
     for (row, label), name in sample_pages.items():
         if (entry := board.cells[row, label].entry) is not None:
             title = f"{row.label} on {label}"
-            contents[folder / name] = page(title, export_samples.body(entry, title, limit=samples))
-    for path, text in contents.items():
+            contents[folder / name] = render_page(title, export_samples.body(entry, title, limit=samples))
+    for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        disk.replace(path, text)
+        disk.replace(path, content)
     return list(contents)
 
 
@@ -110,7 +110,7 @@ def _is_own_page(path: Path) -> bool:
     return False
 
 
-def page(title: str, body: Iterable[str]) -> bytes:
+def render_page(title: str, body: Iterable[str]) -> bytes:
     """Return an HTML page."""
     script = b64encode(sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
@@ -165,7 +165,7 @@ def _now() -> str:
     return datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds")
 
 
-def _leaderboard(
+def _leaderboard_html(
     board: Board,
     labels: Sequence[str],
     rows: Sequence[Row],
@@ -187,17 +187,19 @@ def _leaderboard(
         protocol_labels = [label for label in labels if board.columns[label].protocol == protocol]
         if protocol_labels:
             yield f"<h2>Protocol {escape(protocol)}</h2>"
-            yield from _table(board, protocol_labels, rows, ranks_by_label[protocol_labels[0]], sample_pages)
+            yield from _table_html(
+                board, protocol_labels, rows, ranks_by_label[protocol_labels[0]], sample_pages
+            )
             yield "<ul>"
             yield from (
                 f"<li>{escape(label)}: {escape(significance.sentence(ranks_by_label[label]))}</li>"
                 for label in protocol_labels
             )
             yield "</ul>"
-    yield from _reported_results(claims, [board.columns[label].suite for label in labels])
+    yield from _reported_results_html(claims, [board.columns[label].suite for label in labels])
 
 
-def _table(
+def _table_html(
     board: Board,
     labels: Sequence[str],
     rows: Sequence[Row],
@@ -207,7 +209,7 @@ def _table(
     filters = Filters(columns=tuple(labels), rank_by=labels[0])
     order = {row: row_index for row_index, row in enumerate(board.column(labels[0]))}
     measured = [row for row in rows if any((row, label) in board.cells for label in labels)]
-    measured.sort(key=lambda row: (row.baseline, order.get(row, len(order)), row.label))
+    measured.sort(key=lambda row: (row.is_baseline, order.get(row, len(order)), row.label))
     table = styling.table(board, filters, measured, column_ranks)
     headings = [("model", ""), ("rank", ""), *((label, board.columns[label].measure) for label in labels)]
     yield '<div class="scroll" tabindex="0"><table><thead><tr>'
@@ -251,7 +253,7 @@ def _title_attribute(board: Board, row: Row | None, label: str) -> str:
     return f' title="{escape("; ".join([text, *cell.marks.values()]))}"'
 
 
-def _reported_results(claims: Sequence[Claim], suites: Sequence[str]) -> Iterator[str]:
+def _reported_results_html(claims: Sequence[Claim], suites: Sequence[str]) -> Iterator[str]:
     frame = reports.table(claims, suites)
     if frame.empty:
         return

@@ -41,21 +41,21 @@ def body(entry: Entry, title: str, *, limit: int) -> Iterator[str]:
     )
     for item in items:
         group = f", {item.group}" if item.group and not entry.card.gated else ""
-        yield f"<h2>{_escaped(item.id)}{_escaped(group)}: {escape(item.verdict)}</h2>"
+        yield f"<h2>{_escape(item.id)}{_escape(group)}: {escape(item.verdict)}</h2>"
         if not entry.card.gated:
             yield from _sample_html(item)
 
 
 def _sample_html(item: Item) -> Iterator[str]:
-    yield f"<details><summary>Question</summary><pre>{_escaped(item.prompt_text)}</pre></details>"
+    yield f"<details><summary>Question</summary><pre>{_escape(item.prompt_text)}</pre></details>"
     answer = item.score.answer if item.score else None
     target = item.sample.target if item.sample else ""
     gold = ", ".join(target) if isinstance(target, tuple) else str(target)
-    yield f"<p>answer: {_escaped(answer or 'no answer')} · gold: {_escaped(gold)}</p>"
+    yield f"<p>answer: {_escape(answer or 'no answer')} · gold: {_escape(gold)}</p>"
     if item.score and item.score.why:
-        yield f'<p class="pale">{_escaped(item.score.why)}</p>'
+        yield f'<p class="pale">{_escape(item.score.why)}</p>'
     if isinstance(item.outcome, Failure):
-        yield f"<p>failed: {_escaped(item.outcome.message)}</p>"
+        yield f"<p>failed: {_escape(item.outcome.message)}</p>"
     elif item.reply:
         shortened = shorten(item.reply.text, MAX_TEXT_CHARS, mark=samples.answer_span(item))
         start, end = shortened.mark or (len(shortened.text), len(shortened.text))
@@ -64,5 +64,5 @@ def _sample_html(item: Item) -> Iterator[str]:
         yield f"<pre>{before}{answer_html}{after}</pre>"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return escape(visible(shorten(text, MAX_TEXT_CHARS).text))

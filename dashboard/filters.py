@@ -42,7 +42,7 @@ def protocols_by_use(board: Board) -> list[str]:
 def matching_columns(board: Board, filters: Filters) -> list[str]:
     """Return the labels of the columns that match the filters, those with the most models first."""
     all_rows = matching_rows(board, filters)
-    rows = {row for row in all_rows if not row.baseline} or set(all_rows)
+    rows = {row for row in all_rows if not row.is_baseline} or set(all_rows)
     counts = Counter(label for row, label in board.cells if row in rows)
     labels = [label for label, column in board.columns.items() if counts[label] and _matches(column, filters)]
     return sorted(labels, key=lambda label: -counts[label])
@@ -50,7 +50,7 @@ def matching_columns(board: Board, filters: Filters) -> list[str]:
 
 def _matches(column: Column, filters: Filters) -> bool:
     return (
-        (filters.kind == "all" or column.general == (filters.kind == "general"))
+        (filters.kind == "all" or column.is_general == (filters.kind == "general"))
         and (not filters.protocols or column.protocol in filters.protocols)
         and (filters.include_sample_items or not column.sample)
     )
@@ -64,7 +64,7 @@ def matching_rows(board: Board, filters: Filters) -> list[Row]:
         for row in board.rows
         if row in scored_rows
         and (filters.weights == "all" or row.facts.open is (filters.weights == "open"))
-        and (not filters.sizes or row.facts.size in filters.sizes)
+        and (not filters.sizes or row.facts.size_class in filters.sizes)
     ]
 
 

@@ -1,6 +1,6 @@
 """Protection against DNS rebinding: requests are refused unless Host and Origin name this machine.
 
-Streamlit itself accepts any request with an Origin equal to its Host, such as those of a site with a name that resolves here.
+Streamlit itself accepts any request with an Origin equal to its Host, even from a site whose name resolves to this machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def names_this_machine(host: str, address: str) -> bool:
-    """Return whether a Host header names this machine, which listens on `address`; no DNS lookup is made."""
+    """Return whether a Host header names this machine, which listens on `address`, without a DNS lookup."""
     try:
         name = (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -48,7 +48,7 @@ class HostCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request, or respond with 403."""
-        if scope["type"] not in ("http", "websocket") or self._allowed(scope):
+        if scope["type"] not in ("http", "websocket") or self._is_allowed(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
@@ -58,7 +58,7 @@ class HostCheck:
             await send({"type": "http.response.start", "status": 403, "headers": headers})
             await send({"type": "http.response.body", "body": b"Forbidden"})
 
-    def _allowed(self, scope: Scope) -> bool:
+    def _is_allowed(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")

@@ -48,7 +48,7 @@ def results() -> Path:
     return Path(os.environ.get(RESULTS_VARIABLE, "results"))
 
 
-def link(page: str, label: str, *, help: str | None = None, **params: str | Sequence[str]) -> None:  # noqa: A002 - Streamlit's name
+def draw_link(page: str, label: str, *, help: str | None = None, **params: str | Sequence[str]) -> None:  # noqa: A002 - Streamlit's name
     """Draw a link to another page with URL parameters, e.g. `link("suite", "MMLU-Pro", run="2026...-abc")`."""
     path, _, icon = PAGES[page]
     st.page_link(path, label=label, icon=icon, help=help, query_params=params)
@@ -57,8 +57,8 @@ def link(page: str, label: str, *, help: str | None = None, **params: str | Sequ
 def restore_filters(path: str) -> None:
     """Restore the leaderboard's filters when the user returns to it from another page.
 
-    Streamlit removes a page's state from the URL when another page is opened. A URL that sets a filter, or the first one
-    of a session, is not changed.
+    Streamlit removes a page's state from the URL when another page is opened. A URL that sets a filter is not changed, nor
+    is the first one of a session.
     """
     previous_page, st.session_state["page"] = st.session_state.get("page"), path
     saved = st.session_state.get("filters")
@@ -73,14 +73,14 @@ def save_filters(path: str) -> None:
         st.session_state["filters"] = saved
 
 
-def empty_state(message: str, command: str) -> None:
+def stop_with_hint(message: str, command: str) -> None:
     """Draw a message and a command to run, and stop the page."""
     st.info(message, icon=":material/info:")
     st.code(command, language=None, wrap_lines=True)
     st.stop()
 
 
-def broken_runs(runs: Iterable[BrokenRun]) -> None:
+def list_broken_runs(runs: Iterable[BrokenRun]) -> None:
     """List the runs that cannot be read."""
     lines = [f"- {safe.label(run.reason, 600)}" for run in runs]
     if lines:
@@ -90,8 +90,8 @@ def broken_runs(runs: Iterable[BrokenRun]) -> None:
             st.markdown("\n".join(lines))
 
 
-def health(card: Card) -> None:
-    """Draw the findings that a run looks broken."""
+def draw_health(card: Card) -> None:
+    """Draw warnings about signs that a run is broken."""
     for finding in card.health:
         if finding.fault:
             st.error(f"This run looks broken: {safe.label(finding.message, 600)}", icon=":material/error:")
@@ -99,8 +99,8 @@ def health(card: Card) -> None:
             st.warning(safe.label(finding.message, 600), icon=":material/warning:")
 
 
-def trust(entry: Entry) -> None:
-    """Show whether the promise of a run was kept, and the outcome of its challenge; nothing if it has neither."""
+def draw_trust(entry: Entry) -> None:
+    """Draw whether a run kept its promise, and the outcome of its challenge; nothing if it has neither."""
     facts = [f"promise {promise_status(entry.card)}"] if entry.card.promise else []
     facts += [entry.challenge.sentence] if entry.challenge else []
     if facts:
@@ -108,7 +108,7 @@ def trust(entry: Entry) -> None:
         st.caption(safe.label(f"{text[0].upper()}{text[1:]}", 900))
 
 
-def estimate(number: Estimate, coverage: float) -> None:
+def draw_estimate(number: Estimate, coverage: float) -> None:
     """Draw an estimate with its interval, n, coverage and bounds."""
     metrics: tuple[tuple[str, str, str | None], ...] = (
         (safe.label(f"{number.metric}, {unit(number.unit)}"), format_value(number.value, number.unit), None),
@@ -136,11 +136,11 @@ class _Chart(NamedTuple):
         return self.figure.to_dict(validate=False)
 
 
-def chart(figure: alt.TopLevelMixin, *, alt: str) -> None:
+def draw_chart(figure: alt.TopLevelMixin, *, alt: str) -> None:
     """Draw a figure; `alt` is its text alternative."""
     st.altair_chart(cast("AltairChart", _Chart(figure)), alt=alt)
 
 
-def dark() -> bool:
+def is_dark() -> bool:
     """Return whether the theme is dark."""
     return st.context.theme.type == "dark"

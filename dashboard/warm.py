@@ -1,4 +1,4 @@
-"""Preloading of modules and of the index of runs before the first request, which saves two seconds.
+"""Preloads modules and the index of runs before the first request, which saves two seconds.
 
 Streamlit collects garbage after every run of a page, before its last elements are sent. Preloaded objects are excluded
 (`gc.freeze`), which saves 0.1 to 0.3 s per page.
@@ -28,7 +28,7 @@ def preload(results: Path) -> None:
 
 
 def preload_first_page(results: Path) -> Board:
-    """Preload the modules of the first page, and return its leaderboard."""
+    """Preload the modules of the first page, and return the leaderboard that it shows."""
     from evals.dashboard.tables.frames import index
     from evals.dashboard.tables.leaderboard import build
 

@@ -25,7 +25,7 @@ def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
 def board(
     texts: pd.DataFrame, colours: pd.DataFrame, headings: Mapping[str, tuple[str, str]]
 ) -> alt.LayerChart | alt.FacetChart:
-    """Draw the leaderboard's table as a figure, with cells coloured by standing."""
+    """Draw the leaderboard as a figure, with cells coloured by standing."""
     labels = [name for name in texts if name != "model"]
     titles = {name: " · ".join(filter(None, headings[name])) for name in labels}
     cells = texts.melt("model", labels, "column", "text")
@@ -42,12 +42,12 @@ def board(
         .mark_rect()
         .encode(alt.Color("standing:Q", scale=scale, legend=None))
     )
-    text = base.mark_text(fontSize=11, font="DejaVu Sans").encode(text="text:N")  # has the marks
+    text = base.mark_text(fontSize=11, font="DejaVu Sans").encode(text="text:N")  # a font with all marks
     return alt.layer(boxes, text).properties(width=alt.Step(130), height=alt.Step(24), background="white")
 
 
 PRINT_WIDTH, PRINT_HEIGHT = 620, 380
-"""Size of a printed figure in points, with labels of 12 points."""
+"""Size of a printed figure in points, with 12-point labels."""
 
 
 def render_for_print(chart: alt.LayerChart | alt.FacetChart, file_format: str) -> bytes:
@@ -66,7 +66,7 @@ def render_for_print(chart: alt.LayerChart | alt.FacetChart, file_format: str) -
 
 KINDS = ("measured", "reported")
 MAX_LABELS = 14
-"""Maximum number of points that are all labelled; of more, only Pareto-optimal ones are."""
+"""Maximum number of points that are all labelled; if there are more, only Pareto-optimal ones are."""
 LEGEND = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=170)
 
 
@@ -130,14 +130,24 @@ MAX_CHARS = 28
 
 
 def _overlaps(
-    at: float, wide: float, place: tuple[bool, float], high: float, *, taken: list[tuple[float, float, float]]
+    x: float,
+    width: float,
+    place: tuple[bool, float],
+    line_height: float,
+    *,
+    occupied: list[tuple[float, float, float]],
 ) -> bool:
-    """Return whether a label of a point at `at` would overlap one of the `taken` boxes: (left end, height, width)."""
-    left, height = place
-    begin, end = (at - wide, at) if left else (at, at + wide)
+    """Return whether a label of the point at `x` would overlap an `occupied` box: (left end, height, width).
+
+    `place`: whether the label is left of its point, and its height.
+    """
+    is_left, height = place
+    begin, end = (x - width, x) if is_left else (x, x + width)
     return any(
-        begin - width < other < end and abs(taken_height - height) < high and (width or other != at)
-        for other, taken_height, width in taken
+        begin - other_width < other_x < end
+        and abs(other_height - height) < line_height
+        and (other_width or other_x != x)
+        for other_x, other_height, other_width in occupied
     )
 
 
@@ -176,7 +186,7 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
         available = [
             candidate
             for candidate in candidates
-            if not _overlaps(x_value, width, candidate, line_height, taken=occupied)
+            if not _overlaps(x_value, width, candidate, line_height, occupied=occupied)
         ]
         left, height = available[0] if text and available else (at_left, y_value)
         if text and available:
@@ -303,11 +313,11 @@ def pareto(
             "n:Q",
         ],
     )
-    high = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=6))
+    score = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=6))
     line = base.transform_filter("datum.optimal").mark_line(interpolate="step-after", color=blue, opacity=0.6)
     error_bars = base.mark_rule(strokeWidth=1.5).encode(alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
     markers = base.mark_point(size=80, opacity=1, strokeWidth=2).encode(
-        high,
+        score,
         shape=alt.Shape(
             "status:N", scale=alt.Scale(domain=kinds["domain"], range=["circle", "diamond"]), legend=LEGEND
         ),
@@ -316,7 +326,7 @@ def pareto(
         ),
     )
     names = _point_labels(base, alt.Y("value_name:Q", title=unit), dark=dark)
-    return alt.layer(line.encode(high), error_bars, markers, *names).properties(height=380)
+    return alt.layer(line.encode(score), error_bars, markers, *names).properties(height=380)
 
 
 GATE_VERDICTS = ("pass", "regression", "inconclusive", "not comparable", "")
@@ -325,9 +335,8 @@ GATE_VERDICTS = ("pass", "regression", "inconclusive", "not comparable", "")
 def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
     """Draw a model's scores over time; the line is interrupted by a dashed rule where data, prompt or scorer changed."""
     blue, orange, green, _, yellow, _, grey, _ = palette(dark=dark)
-    texts = {"": "first"}
-    frame = table.assign(gate=table["verdict"].replace(texts))
-    domain = [texts.get(name, name) for name in GATE_VERDICTS]
+    frame = table.assign(gate=table["verdict"].replace({"": "first"}))
+    domain = [name or "first" for name in GATE_VERDICTS]
     colours = alt.Scale(domain=domain, range=[green, orange, yellow, grey, blue])
     shapes = alt.Scale(domain=domain, range=["circle", "triangle-down", "square", "cross", "diamond"])
     base = alt.Chart(frame).encode(
@@ -349,14 +358,14 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> alt.LayerChart | a
             "changed:N",
         ],
     )
-    high = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=16), axis=alt.Axis(tickCount=6))
+    score = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=16), axis=alt.Axis(tickCount=6))
     change_rules = base.transform_filter("datum.changed != ''").mark_rule(
         strokeDash=[5, 4], color=ink(dark=dark), opacity=0.6
     )
-    line = base.mark_line(color=blue, opacity=0.5).encode(high, detail="segment:N")
+    line = base.mark_line(color=blue, opacity=0.5).encode(score, detail="segment:N")
     bars = base.mark_rule(strokeWidth=1.5, color=blue).encode(alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
     markers = base.mark_point(size=90, filled=True, opacity=1).encode(
-        high,
+        score,
         alt.Color("gate:N", scale=colours, legend=LEGEND),
         alt.Shape("gate:N", scale=shapes, legend=LEGEND),
     )

@@ -30,7 +30,7 @@ MAX_SITES = 400
 MAX_CHARS = 200_000
 """Maximum length of a CIF or POSCAR file that is parsed."""
 SIZE = 320
-"""Length of the drawing's longer side in pixels."""
+"""Width of the drawing in pixels."""
 Vector = tuple[float, float, float]
 
 
@@ -77,7 +77,7 @@ def looks_like_crystal(text: str) -> bool:
 def read(text: str, *, dark: bool = False) -> Crystal:
     """Parse and draw a crystal; raises DataError if the text contains none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pymatgen and numpy, about input that is refused below
+        warnings.simplefilter("ignore")  # pymatgen and numpy warn about input that is refused below
         crystal = _parse_structure(text)
         lattice = crystal.lattice
         sites = tuple(Site(s.species_string, *(float(x) % 1.0 for x in s.frac_coords)) for s in crystal)
@@ -237,4 +237,4 @@ Sites (8 in the cell, fractional coordinates):
   Cl 0.0000 0.0000 0.5000
   Cl 0.5000 0.5000 0.5000
 """
-"""An example: rock salt."""
+"""Rock salt."""

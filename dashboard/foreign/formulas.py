@@ -4,8 +4,8 @@ r"""Formulas in untrusted text, typeset only if all their commands are known to 
 ['', 'inline', '']
 
 With KaTeX, which typesets them, a formula could cover the page (`\rule`, `\raisebox`), load a URL (`\href`,
-`\includegraphics`), set an element's id (`\htmlId`) or take long (`\def`). So only the commands and environments listed
-below are allowed; other formulas, and unbalanced ones, are shown as text.
+`\includegraphics`), set an element's id (`\htmlId`) or take a long time (`\def`). So only the commands and environments
+listed below are allowed; other formulas, and unbalanced ones, are shown as text.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def safe_latex(formula: str) -> str | None:
     """
     line = " ".join(formula.split())
     tokens = re.findall(r"\\(?:[A-Za-z]+\*?|.)?|.", line)
-    if not 0 < len(line) <= MAX_FORMULA_CHARS or not line.isprintable() or not _balanced(tokens):
+    if not 0 < len(line) <= MAX_FORMULA_CHARS or not line.isprintable() or not _is_balanced(tokens):
         return None
     if set(tokens) & {"$", "`", "%", "#"}:  # would end the formula, or hide the rest of it
         return None
@@ -80,7 +80,7 @@ def safe_latex(formula: str) -> str | None:
     return re.sub(r"\{(?:align|gather|equation)\*?\}", "{aligned}", line)
 
 
-def _balanced(tokens: list[str]) -> bool:
+def _is_balanced(tokens: list[str]) -> bool:
     depth = 0
     for token in tokens:
         depth += {"{": 1, "}": -1}.get(token, 0)

@@ -1,4 +1,4 @@
-"""Images of limited size, with boxes drawn on them, and time series, prepared for a page.
+"""Images of limited size, with boxes drawn on them, and time series, prepared for display.
 
 >>> parse_boxes("It is at [10, 20, 110, 220].")
 [Box(x1=10.0, y1=20.0, x2=110.0, y2=220.0)]
@@ -66,7 +66,7 @@ def parse_boxes(text: str) -> list[Box]:
 
 
 def redraw_image(raw: bytes, gold: Sequence[Box] = (), answer: Sequence[Box] = ()) -> bytes:
-    """Return an image reduced to the size of a page, with boxes drawn on it; raises DataError if it is unreadable.
+    """Return an image reduced to at most `MAX_SIDE`, with boxes drawn on it; raises DataError if it is unreadable.
 
     Boxes with all coordinates between 0 and 1 are fractions of width and height.
     """
@@ -107,7 +107,7 @@ def _scale_box(box: Box, scale: float, size: tuple[int, int]) -> tuple[float, fl
 def read_series(raw: bytes, media_type: str) -> pd.DataFrame:
     """Return a time series as rows of `x` (position in time), `channel` and `y`; raises DataError if it is unreadable.
 
-    Prompts hold them as `application/x-npy`, time first (`evals/data/series.py`).
+    Prompts contain series as `application/x-npy`, with time as the first axis (`evals/data/series.py`).
     """
     from evals.data.series import parse_npy
 

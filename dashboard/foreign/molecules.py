@@ -22,7 +22,7 @@ from evals.scorers.molecule_forms import MoleculeForms, rdkit, similarities
 MAX_ATOMS = 300
 """Maximum number of atoms of a molecule that is drawn; larger drawings are illegible."""
 MAX_SEARCH_ATOMS = 120
-"""Maximum number of atoms for the search of a common substructure."""
+"""Maximum number of atoms for the search for a common substructure."""
 SEARCH_S = 2
 """Time limit of the search, after which the largest substructure found is used."""
 MOLECULE_SIZE = (420, 250)
@@ -57,7 +57,7 @@ class PairDrawing(Struct, frozen=True, kw_only=True):
     """Number of heavy atoms in the largest common substructure."""
     stopped: bool = False
     """Whether the search was stopped at its time limit."""
-    stereo: int = 0
+    stereo_differences: int = 0
     """Number of shared atoms with different stereo labels."""
     tanimoto: Mapping[str, float] = {}
     """Fingerprint -> similarity; empty if either molecule is invalid."""
@@ -67,20 +67,20 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
     """Draw both molecules with the same layout, and shared and differing atoms highlighted."""
     chem = _rdkit_modules()
     answer_form, gold_form = MoleculeForms(answer), MoleculeForms(gold)
-    if not _drawable(answer_form.mol) or not _drawable(gold_form.mol):
+    if not _is_drawable(answer_form.mol) or not _is_drawable(gold_form.mol):
         return PairDrawing(answer=draw_molecule(answer, dark=dark), gold=draw_molecule(gold, dark=dark))
     answer_mol, gold_mol = chem.Chem.Mol(answer_form.mol), chem.Chem.Mol(gold_form.mol)
-    atoms, stopped = _common_substructure(chem, answer_mol, gold_mol)
-    differing = _stereo_changes(chem, answer_mol, gold_mol, atoms)
+    atom_pairs, stopped = _common_substructure(chem, answer_mol, gold_mol)
+    differing = _stereo_differences(chem, answer_mol, gold_mol, atom_pairs)
     chem.Depict.Compute2DCoords(gold_mol)
-    _align_layout(chem, answer_mol, gold_mol, atoms)
-    left, right = ({pair[side] for pair in atoms if pair not in differing} for side in (0, 1))
+    _align_layout(chem, answer_mol, gold_mol, atom_pairs)
+    left, right = ({pair[side] for pair in atom_pairs if pair not in differing} for side in (0, 1))
     return PairDrawing(
-        answer=_drawing(chem, answer_mol, left, dark=dark),
-        gold=_drawing(chem, gold_mol, right, dark=dark),
-        shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atoms),
+        answer=_draw(chem, answer_mol, left, dark=dark),
+        gold=_draw(chem, gold_mol, right, dark=dark),
+        shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atom_pairs),
         stopped=stopped,
-        stereo=len(differing),
+        stereo_differences=len(differing),
         tanimoto=similarities(answer_form, gold_form),
     )
 
@@ -90,23 +90,23 @@ def draw_molecule(smiles: str, *, dark: bool) -> Drawing:
     chem = _rdkit_modules()
     form = MoleculeForms(smiles)
     if form.mol is not None:
-        if not _drawable(form.mol):
+        if not _is_drawable(form.mol):
             count = form.mol.GetNumAtoms()
             return Drawing(svg="", note=f"{count} atoms, too many to draw", atoms=form.mol.GetNumHeavyAtoms())
-        return _drawing(chem, form.mol, None, dark=dark)
+        return _draw(chem, form.mol, None, dark=dark)
     note = form.fault()
-    if not _drawable(form.raw):
+    if not _is_drawable(form.raw):
         return Drawing(svg="", note=note)
     faulty = {i for problem in chem.Chem.DetectChemistryProblems(form.raw) for i in _problem_atoms(problem)}
-    is_valid = {atom.GetIdx() for atom in form.raw.GetAtoms()} - faulty
+    valid_atoms = {atom.GetIdx() for atom in form.raw.GetAtoms()} - faulty
     return Drawing(
-        svg=_draw_svg(chem, form.raw, is_valid, dark=dark, highlight=False),
+        svg=_draw_svg(chem, form.raw, valid_atoms, dark=dark, highlight=False),
         note=note,
         atoms=form.raw.GetNumHeavyAtoms(),
     )
 
 
-def _drawing(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool) -> Drawing:
+def _draw(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool) -> Drawing:
     return Drawing(
         svg=_draw_svg(chem, mol, shared, dark=dark),
         atoms=mol.GetNumHeavyAtoms(),
@@ -119,7 +119,7 @@ def draw_reaction(reactants: str, products: str, *, dark: bool) -> Drawing:
     chem = _rdkit_modules()
     for side in (reactants, products):
         mol = MoleculeForms(side).mol
-        if not _drawable(mol):
+        if not _is_drawable(mol):
             return Drawing(svg="", note="one side is invalid or too large to draw")
     try:
         parsed = chem.Reactions.ReactionFromSmarts(f"{reactants}>>{products}", useSmiles=True)
@@ -142,7 +142,7 @@ def _rdkit_modules() -> Any:
     )  # fmt: skip
 
 
-def _drawable(mol: Any) -> bool:
+def _is_drawable(mol: Any) -> bool:
     return mol is not None and 0 < mol.GetNumAtoms() <= MAX_ATOMS
 
 
@@ -166,17 +166,19 @@ def _common_substructure(chem: Any, answer: Any, gold: Any) -> tuple[list[tuple[
     # of several matches, the one with the most equal stereo labels
     answer_match = min(
         candidates,
-        key=lambda match: len(_stereo_changes(chem, answer, gold, list(zip(match, gold_match, strict=True)))),
+        key=lambda match: len(
+            _stereo_differences(chem, answer, gold, list(zip(match, gold_match, strict=True)))
+        ),
     )
     return list(zip(answer_match, gold_match, strict=True)), bool(common.canceled)
 
 
-def _stereo_changes(
-    chem: Any, answer: Any, gold: Any, atoms: Iterable[tuple[int, int]]
+def _stereo_differences(
+    chem: Any, answer: Any, gold: Any, atom_pairs: Iterable[tuple[int, int]]
 ) -> set[tuple[int, int]]:
-    """Return the atom pairs with different stereo labels, for double bonds those of both ends."""
+    """Return the atom pairs with different stereo labels; both ends of a double bond have its label."""
     left, right = _stereo_labels(chem, answer), _stereo_labels(chem, gold)
-    return {(i, j) for i, j in atoms if left.get(i) != right.get(j)}
+    return {(i, j) for i, j in atom_pairs if left.get(i) != right.get(j)}
 
 
 def _stereo_labels(chem: Any, mol: Any) -> dict[int, str]:
@@ -190,12 +192,12 @@ def _stereo_labels(chem: Any, mol: Any) -> dict[int, str]:
     return labels
 
 
-def _align_layout(chem: Any, answer: Any, gold: Any, atoms: list[tuple[int, int]]) -> None:
+def _align_layout(chem: Any, answer: Any, gold: Any, atom_pairs: list[tuple[int, int]]) -> None:
     """Lay out the answer like the gold molecule if they share more than two atoms."""
     chem.Depict.Compute2DCoords(answer)
-    if len(atoms) > 2:
+    if len(atom_pairs) > 2:
         try:
-            chem.Depict.GenerateDepictionMatching2DStructure(answer, gold, [(j, i) for i, j in atoms])
+            chem.Depict.GenerateDepictionMatching2DStructure(answer, gold, [(j, i) for i, j in atom_pairs])
         except (RuntimeError, ValueError):  # the layout is not possible for this molecule
             chem.Depict.Compute2DCoords(answer)
 
@@ -212,7 +214,10 @@ def _problem_atoms(problem: Any) -> list[int]:
 
 
 def _draw_svg(chem: Any, mol: Any, shared: set[int] | None, *, dark: bool, highlight: bool = True) -> str:
-    """Draw a molecule with `shared` atoms in one colour (none without `highlight`) and others in another; None: no colours."""
+    """Draw a molecule with `shared` atoms highlighted in one colour and the others in another; None: no highlights.
+
+    Without `highlight`, only the other atoms are highlighted.
+    """
     drawer = _canvas(chem, MOLECULE_SIZE, dark=dark)
     all_atoms = range(mol.GetNumAtoms()) if shared is not None else ()
     shared_atoms = shared or set()

@@ -1,4 +1,4 @@
-r"""Untrusted text on a page: output of models and data sets is shown verbatim, without effect on the page.
+r"""Untrusted text on a page: text from models and data sets is shown verbatim, without effect on the page.
 
 >>> label("[click](http://evil.example) *now*")
 '&#91;click&#93;&#40;http&#58;⁠&#47;&#47;evil&#46;example&#41; &#42;now&#42;'
@@ -65,7 +65,7 @@ class Shortened(NamedTuple):
 
 
 def shorten(text: str, limit: int = MAX_CHARS, *, mark: tuple[int, int] | None = None) -> Shortened:
-    """Return the start and end of a long text, with a line between them on how much is omitted."""
+    """Return the start and end of a long text, with a line between them that states how much is omitted."""
     if len(text) <= limit:
         return Shortened(text, 0, mark)
     head_length, tail_length = limit * 3 // 4, limit - limit * 3 // 4
@@ -80,7 +80,7 @@ def shorten(text: str, limit: int = MAX_CHARS, *, mark: tuple[int, int] | None =
 
 
 def excerpt(text: str, mark: tuple[int, int], *, before: int = 240, after: int = 120) -> Shortened:
-    """Return an excerpt around a mark, which starts at a word."""
+    """Return an excerpt around a mark, starting at a word."""
     start, end = max(0, mark[0] - before), min(len(text), mark[1] + after)
     if start:
         start = min(
@@ -115,15 +115,15 @@ def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None =
     start, end = (position - text[:position].count("\r\n") for position in mark or (0, 0))
     text = text.replace("\r\n", "\n")
     parts = split_formulas(text) if formulas else iter([Piece(text, "", 0, len(text))])
-    result = "".join(_piece_to_markdown(piece, start, end) for piece in parts)
-    result = "\n".join(map(_spaces, result.split("\n")))
-    result = re.sub(r"\s*(\0\$\$\0.*?\0\$\$\0)\s*", r"\n\n\1\n\n", result).strip("\n")
-    result = re.sub(r"\n{2,}", "\0\0", result)
-    return result.replace("\n", "\\\n").replace("\0", "\n")
+    escaped = "".join(_piece_to_markdown(piece, start, end) for piece in parts)
+    escaped = "\n".join(map(_keep_spaces, escaped.split("\n")))
+    escaped = re.sub(r"\s*(\0\$\$\0.*?\0\$\$\0)\s*", r"\n\n\1\n\n", escaped).strip("\n")
+    escaped = re.sub(r"\n{2,}", "\0\0", escaped)
+    return escaped.replace("\n", "\\\n").replace("\0", "\n")
 
 
 def _piece_to_markdown(piece: Piece, start: int, end: int) -> str:
-    """Return a piece as Markdown; NUL, which does not occur in the text, stands for a line break of the Markdown."""
+    """Return a piece as Markdown; NUL, which does not occur in the text, stands for a line break in the Markdown."""
     overlaps = max(start, piece.start) < min(end, piece.end)
     if piece.mode == "inline":
         return f":{ANSWER_COLOUR}-background[${piece.text}$]" if overlaps else f"${piece.text}$"
@@ -147,15 +147,16 @@ def _literal_lines(text: str) -> str:
 def lines_to_markdown(lines: Sequence[Sequence[tuple[str, bool]]], colour: str) -> str:
     """Return lines of (text, whether it is marked) as Markdown, with marked texts highlighted in `colour`."""
     return "\\\n".join(
-        "".join(_highlight(text, colour) if mark else _spaces(literal(text)) for text, mark in line)
+        "".join(_highlight(text, colour) if mark else _keep_spaces(literal(text)) for text, mark in line)
         or "\u00a0"
         for line in lines
     ).rstrip("\\\n\u00a0 ")
 
 
 def _highlight(text: str, colour: str) -> str:
-    return f":{colour}-background[{_spaces(literal(text))}]" if text.strip() else _spaces(literal(text))
+    spaced = _keep_spaces(literal(text))
+    return f":{colour}-background[{spaced}]" if text.strip() else spaced
 
 
-def _spaces(text: str) -> str:
+def _keep_spaces(text: str) -> str:
     return re.sub(r"^ +| {2,}", lambda spaces: "\u00a0" * len(spaces[0]), text)

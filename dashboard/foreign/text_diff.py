@@ -37,16 +37,16 @@ class Sides(NamedTuple):
 def diff(left: str, right: str) -> Sides:
     """Return the lines of two texts, with the differences marked."""
     left_lines, right_lines = left.split("\n")[:MAX_LINES], right.split("\n")[:MAX_LINES]
-    result = Sides([], [])
+    sides = Sides([], [])
     for operation, i, j, k, m in SequenceMatcher(None, left_lines, right_lines, autojunk=False).get_opcodes():
         if operation == "equal":
-            result.left.extend([Word(line, marked=False)] for line in left_lines[i:j])
-            result.right.extend([Word(line, marked=False)] for line in right_lines[k:m])
+            sides.left.extend([Word(line, marked=False)] for line in left_lines[i:j])
+            sides.right.extend([Word(line, marked=False)] for line in right_lines[k:m])
         else:
             left_words, right_words = _diff_words(left_lines[i:j], right_lines[k:m])
-            result.left.extend(left_words)
-            result.right.extend(right_words)
-    return result
+            sides.left.extend(left_words)
+            sides.right.extend(right_words)
+    return sides
 
 
 def _diff_words(left_lines: Sequence[str], right_lines: Sequence[str]) -> tuple[list[Line], list[Line]]:
@@ -65,7 +65,7 @@ def _diff_words(left_lines: Sequence[str], right_lines: Sequence[str]) -> tuple[
 
 
 def _join_words(words: Sequence[tuple[str, bool]]) -> list[Line]:
-    """Join adjacent words that are marked alike, and split them into lines."""
+    """Split words into lines, and join adjacent ones that are both marked or both unmarked."""
     lines: list[Line] = [[]]
     for text, marked in words:
         line = lines[-1]

@@ -32,7 +32,7 @@ _NAN = float("nan")
 
 
 def candidates(index: Index) -> dict[str, tuple[Entry, ...]]:
-    """Return the names to choose from with their runs: models with their newest runs, then runs by id."""
+    """Return the names to choose from, with their runs: models with their newest runs, then single runs by id."""
     board = build(index.entries)
     runs: dict[str, list[Entry]] = {row.label: [] for row in board.rows}
     for (row, _), cell in board.cells.items():
@@ -100,7 +100,7 @@ def _match(entries: tuple[Entry, ...]) -> Match:
 
 
 def _without_records(entry: Entry) -> SuiteRun:
-    """Return a run without its records, which are not needed to tell whether it is comparable."""
+    """Return a run without its records, which are not needed to decide whether it is comparable."""
     card = entry.card
     return SuiteRun(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
@@ -205,7 +205,7 @@ def groups(a: Entry, b: Entry) -> tuple[Row, ...]:
     return _groups(_key(a), _key(b))
 
 
-class Samples(NamedTuple):
+class PairedSamples(NamedTuple):
     """Two runs, sample by sample."""
 
     frame: pd.DataFrame
@@ -217,13 +217,13 @@ class Samples(NamedTuple):
     """Whether all values are 0 or 1, so that `BINARY_QUADRANTS` apply, else `GRADED_QUADRANTS`."""
 
 
-def samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> Samples:
+def samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> PairedSamples:
     """Pair two runs sample by sample, without answers if the suite is gated."""
     return _samples(_key(a), _key(b), tuple(_key(run) for run in others if run.path not in (a.path, b.path)))
 
 
 @lru_cache(maxsize=8)
-def _samples(key_a: _Key, key_b: _Key, others: tuple[_Key, ...]) -> Samples:
+def _samples(key_a: _Key, key_b: _Key, others: tuple[_Key, ...]) -> PairedSamples:
     import numpy as np
     import pandas as pd
 
@@ -253,7 +253,7 @@ def _samples(key_a: _Key, key_b: _Key, others: tuple[_Key, ...]) -> Samples:
     )
     frame["quadrant"] = _quadrants(frame, metric, is_binary=is_binary)
     frame["contribution"] = (frame["value_b"] - frame["value_a"]) * _weights(frame, metric)
-    return Samples(frame.merge(_other_runs(others), on="sample", how="left"), is_binary)
+    return PairedSamples(frame.merge(_other_runs(others), on="sample", how="left"), is_binary)
 
 
 class _Result(NamedTuple):
@@ -334,7 +334,7 @@ def _other_runs(others: Sequence[_Key]) -> pd.DataFrame:
     )
 
 
-def discordant(paired: Samples) -> pd.DataFrame:
+def discordant(paired: PairedSamples) -> pd.DataFrame:
     """Return the samples on which two runs differ, in order of their absolute contribution to the difference.
 
     Among equal contributions, losses on samples that most other runs get right come first, and gains on samples that few
@@ -353,8 +353,8 @@ def discordant(paired: Samples) -> pd.DataFrame:
     return changed_rows.drop(columns=["surprise", "size"]).reset_index(drop=True)
 
 
-def quadrants(paired: Samples) -> dict[str, int]:
-    """Return the number of samples in each quadrant, and of those that are not in both runs."""
+def quadrants(paired: PairedSamples) -> dict[str, int]:
+    """Return the number of samples in each quadrant, and that of samples not scored in both runs, if any."""
     counts = paired.frame["quadrant"].value_counts()
     names = (*(BINARY_QUADRANTS if paired.is_binary else GRADED_QUADRANTS), NOT_PAIRED)
     return {name: int(counts.get(name, 0)) for name in names if name != NOT_PAIRED or counts.get(name, 0)}

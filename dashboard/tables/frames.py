@@ -69,12 +69,12 @@ class Index(NamedTuple):
         return None
 
 
-_CARDS: dict[str, tuple[store.Stamp | None, Entry | BrokenRun]] = {}
-"""Runs by path, each with its stamp at the time it was read; `index` removes deleted runs."""
+_RUNS: dict[str, tuple[store.Stamp | None, Entry | BrokenRun]] = {}
+"""Runs by path, each with its stamp from when it was read; `index` removes deleted runs."""
 
 
 MAX_CHECKED_BYTES = 8 << 20
-"""Maximum number of bytes of files written elsewhere that one call of `index` checks; they take about half a second."""
+"""Maximum number of bytes of files written elsewhere that one call of `index` checks, which takes about half a second."""
 _PENDING: SimpleQueue[tuple[str, store.Stamp]] = SimpleQueue()
 """Runs with files to be checked in the background."""
 _CHECKER_LOCK = Lock()
@@ -93,11 +93,11 @@ def index(results: Path) -> Index:
         run, size = _read_run(path, current_stamp, remaining)
         remaining -= size
         runs.append(run)
-    if len(_CARDS) > len(stamps):
+    if len(_RUNS) > len(stamps):
         prefix = f"{results}{os.sep}"
-        for path in list(_CARDS):  # a copy, because other threads change it
+        for path in list(_RUNS):  # a copy, because other threads change it
             if path.startswith(prefix) and path not in stamps:
-                _CARDS.pop(path, None)
+                _RUNS.pop(path, None)
     return Index(
         tuple(run for run in runs if isinstance(run, Entry)),
         tuple(run for run in runs if isinstance(run, BrokenRun)),
@@ -106,7 +106,7 @@ def index(results: Path) -> Index:
 
 def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[Entry | BrokenRun, int]:
     """Return a run, cached if it is unchanged, and the number of bytes read to check its files, at most `max_bytes`."""
-    cached = _CARDS.get(path)
+    cached = _RUNS.get(path)
     if cached and cached[0] == current_stamp:
         return cached[1], 0
     run: Entry | BrokenRun
@@ -127,7 +127,7 @@ def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[En
         )
     except StoreError as error:
         run, deferred = BrokenRun(Path(path), str(error)), False
-    _CARDS[path] = (current_stamp, run)
+    _RUNS[path] = (current_stamp, run)
     if deferred:
         _enqueue_check(path, current_stamp)
     return run, 0 if deferred else size
@@ -145,10 +145,10 @@ def _check_queued() -> None:
     """Check the files of the pending runs forever; unreadable runs become broken runs."""
     while True:
         path, current_stamp = _PENDING.get()
-        if (_CARDS.get(path) or (None,))[0] != current_stamp:
+        if (_RUNS.get(path) or (None,))[0] != current_stamp:
             continue  # changed or deleted; the next call of `index` reads it
         if reason := fault(Path(path)):
-            _CARDS[path] = (current_stamp, BrokenRun(Path(path), reason))
+            _RUNS[path] = (current_stamp, BrokenRun(Path(path), reason))
 
 
 def fault(path: Path) -> str:
@@ -314,4 +314,4 @@ EMPTY_TABLES = {
     "samples": 'SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS id, NULL::VARCHAR AS "group", NULL::VARCHAR AS cluster, '
     "NULL::VARCHAR AS target, NULL::INT AS options, NULL::VARCHAR AS json WHERE false",
 }
-"""Definitions of the tables for runs that do not have the files yet."""
+"""SQL of empty tables, for runs that do not have the files yet."""

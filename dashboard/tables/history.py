@@ -21,9 +21,9 @@ from evals.verdicts.policy import Entry as SuitePolicy
 from evals.verdicts.policy import Policy
 
 VERDICT_LABELS = {"cannot tell": "inconclusive"}
-"""Labels of the gate's verdicts on pages, if they differ from the verdicts in files."""
+"""Labels of those of the gate's verdicts that pages show under another name."""
 
-Against: TypeAlias = Literal["the first", "the one before"]
+BaselineChoice: TypeAlias = Literal["the first", "the one before"]
 
 
 class History(NamedTuple):
@@ -50,19 +50,19 @@ def histories(entries: Sequence[Entry], model: str) -> list[History]:
     for entry in sorted(matching, key=lambda entry: entry.card.started):
         if entry.headline and entry.headline.value is not None and entry.card.data != "sample":
             groups.setdefault((entry.card.config.suite, entry.card.config.protocol), []).append(entry)
-    result = [
+    found = [
         History(suite, protocol, tuple([e for e in runs if e.card.complete] or runs))
         for (suite, protocol), runs in groups.items()
     ]
-    return sorted(result, key=lambda history: (-len(history.entries), history.label))
+    return sorted(found, key=lambda history: (-len(history.entries), history.label))
 
 
 def models_with_history(entries: Sequence[Entry]) -> list[str]:
-    """Return models, and common prefixes of checkpoints, that have a history, longest first."""
+    """Return the models and common prefixes of checkpoints that have a history, longest history first."""
     models = {entry.card.model for entry in entries if entry.headline}
     families = Counter(match[1] for model in models if (match := re.fullmatch(r"(.*?\D)\d+", model)))
     names = [*models, *(family for family, count in families.items() if count > 1)]
-    lengths = {name: len(of_name[0].entries) for name in names if (of_name := histories(entries, name))}
+    lengths = {name: len(longest[0].entries) for name in names if (longest := histories(entries, name))}
     return sorted(lengths, key=lambda name: (-lengths[name], name))
 
 
@@ -105,7 +105,7 @@ def _verdict(a: Path, _a: Stamp, b: Path, _b: Stamp, suite: str, margin: float) 
     return report.verdict, "; ".join(report.suites[0].reasons)
 
 
-def table(history: History, *, margin: float, against: Against) -> pd.DataFrame:
+def table(history: History, *, margin: float, against: BaselineChoice) -> pd.DataFrame:
     """Return a row per run: score, interval, verdict of the gate, and changes since the previous run."""
     rows: list[dict[str, object]] = []
     segment = 0

@@ -36,11 +36,11 @@ GENERAL = frozenset(
 BASELINE = "baseline:"
 ALPHA = 0.05
 REDUNDANT_MARKS = frozenset("SC")
-"""Marks that the column heading or the cell's coverage expresses already."""
+"""Marks for what the column heading or the cell's coverage already shows."""
 
 
 class Column(NamedTuple):
-    """A column: properties that scores must share to be ranked together."""
+    """A column: the properties that scores must share to be ranked together."""
 
     suite: str
     protocol: str
@@ -61,7 +61,7 @@ class Column(NamedTuple):
         return f"{self.metric}, {unit} {'↑' if self.better == 'higher' else '↓'}"
 
     @property
-    def general(self) -> bool:
+    def is_general(self) -> bool:
         """Return whether the suite measures general ability rather than science."""
         return self.suite.partition(":")[0] in GENERAL
 
@@ -81,7 +81,7 @@ class Row(NamedTuple):
         return f"{self.model} (thinking {'on' if self.thinking else 'off'})"
 
     @property
-    def baseline(self) -> bool:
+    def is_baseline(self) -> bool:
         """Return whether it is a baseline rather than a language model."""
         return self.model.startswith(BASELINE)
 
@@ -100,8 +100,8 @@ class Cell(Struct, frozen=True, kw_only=True):
     coverage: float
     runs: int = 1
     """Number of runs of this model in this column."""
-    odd_temperature: bool = False
-    """Whether most runs in the column have another temperature."""
+    has_odd_temperature: bool = False
+    """Whether its temperature is not the most frequent one in the column."""
 
     @property
     def marks(self) -> dict[str, str]:
@@ -111,7 +111,7 @@ class Cell(Struct, frozen=True, kw_only=True):
         descriptions = marks(
             Line(cards=(self.entry.card,), headline=self.estimate, challenges=(self.entry.challenge,))
         )
-        if self.odd_temperature:
+        if self.has_odd_temperature:
             descriptions["T"] = f"unusual temperature, {temperature(self.entry.card)}"
         return {letter: words for letter, words in descriptions.items() if letter not in REDUNDANT_MARKS}
 
@@ -131,7 +131,9 @@ class Board(NamedTuple):
     def column(self, label: str) -> dict[Row, Cell]:
         """Return the models' cells in a column, best first."""
         sign = -1 if self.columns[label].better == "higher" else 1
-        cells = {row: cell for (row, name), cell in self.cells.items() if name == label and not row.baseline}
+        cells = {
+            row: cell for (row, name), cell in self.cells.items() if name == label and not row.is_baseline
+        }
         return dict(sorted(cells.items(), key=lambda item: sign * (item[1].estimate.value or 0.0)))
 
     def marks(self, labels: Iterable[str]) -> dict[str, str]:
@@ -155,7 +157,7 @@ class Board(NamedTuple):
 
 
 _CACHE: list[tuple[tuple[Entry, ...], Board]] = []
-"""The last board and its runs, which are the same objects as long as they are unchanged."""
+"""The runs of the last call, which are the same objects as long as they are unchanged, and their board."""
 
 
 def build(entries: Iterable[Entry]) -> Board:
@@ -185,7 +187,7 @@ def _build(entries: Sequence[Entry]) -> Board:
         if (run := newest(runs)).headline
     }
     cells = _mark_temperatures(cells) | _aggregate_cells(cells, labels) | _collection_cells(cells, labels)
-    rows = sorted({row for row, _ in cells}, key=lambda row: (row.baseline, row.label.lower()))
+    rows = sorted({row for row, _ in cells}, key=lambda row: (row.is_baseline, row.label.lower()))
     return Board(tuple(rows), {labels[column]: column for column in sorted(labels, key=sort_key)}, cells)
 
 
@@ -199,14 +201,14 @@ def _mark_temperatures(cells: Mapping[_CellKey, Cell]) -> dict[_CellKey, Cell]:
     """Mark the models' cells with a temperature other than the most frequent one in their column."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for (row, label), cell in cells.items():
-        if cell.entry and not row.baseline:
+        if cell.entry and not row.is_baseline:
             counts[label][temperature(cell.entry.card)] += 1
     most_frequent = {label: count.most_common(1)[0][0] for label, count in counts.items() if len(count) > 1}
     return {
-        (row, label): structs.replace(cell, odd_temperature=True)
+        (row, label): structs.replace(cell, has_odd_temperature=True)
         if label in most_frequent
         and cell.entry
-        and not row.baseline
+        and not row.is_baseline
         and temperature(cell.entry.card) != most_frequent[label]
         else cell
         for (row, label), cell in cells.items()
@@ -219,14 +221,14 @@ def newest(runs: Sequence[Entry]) -> Entry:
 
 
 def _has_complete_run(key: tuple[Row, Column], groups: Mapping[tuple[Row, Column], Sequence[Entry]]) -> bool:
-    """Return whether a run is of a subset and the model has a complete run of the benchmark."""
+    """Return whether the column is of a subset and the model also has a complete run of the benchmark."""
     row, column = key
     complete_runs = groups.get((row, column._replace(limit=None)), ())
     return column.limit is not None and any(entry.card.complete for entry in complete_runs)
 
 
 def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
-    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks; adds their labels."""
+    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks; add their labels."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, str, str, str, bool], list[Cell]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -248,7 +250,7 @@ def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) 
 
 
 def _collection_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) -> dict[_CellKey, Cell]:
-    """Return the means over a collection's columns, for rows that have all of them; adds their labels."""
+    """Return the means over a collection's columns, for rows that have all of them; add their labels."""
     columns = {label: column for column, label in labels.items()}
     groups: dict[tuple[Row, bool], list[Card]] = defaultdict(list)
     for (row, label), cell in cells.items():
@@ -344,7 +346,7 @@ def column_label(entry: Entry, entries: Iterable[Entry]) -> str:
 
 def sort_key(column: Column) -> tuple[bool, bool, str, str, str]:
     """Return a column's sort key: benchmarks before sample items, general before science, then by name."""
-    return column.sample, not column.general, column.suite, column.protocol, column.version
+    return column.sample, not column.is_general, column.suite, column.protocol, column.version
 
 
 def name_columns(columns: Iterable[Column]) -> dict[Column, str]:

@@ -24,7 +24,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     """Number of active parameters in billions, for a mixture of experts."""
 
     @property
-    def size(self) -> str:
+    def size_class(self) -> str:
         """Return the size class."""
         if self.size_b is None:
             return SIZE_CLASSES[3]
@@ -36,15 +36,15 @@ class _ModelEntry(ModelFacts, frozen=True, kw_only=True, forbid_unknown_fields=T
     source: str = ""
 
 
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
+class _ModelTable(Struct, frozen=True, forbid_unknown_fields=True):
     model: tuple[_ModelEntry, ...]
 
 
 @cache
-def _entries_by_name() -> dict[str, _ModelEntry]:
+def _entries_by_prefix() -> dict[str, _ModelEntry]:
     text = (Path(__file__).parent / "models.toml").read_text(encoding="utf-8")
-    table = msgspec.convert(tomllib.loads(text), _File)
-    return {name: entry for entry in table.model for name in entry.names}
+    table = msgspec.convert(tomllib.loads(text), _ModelTable)
+    return {prefix: entry for entry in table.model for prefix in entry.names}
 
 
 def normalize_name(model: str) -> str:
@@ -58,14 +58,14 @@ def normalize_name(model: str) -> str:
 
 @cache
 def model_facts(model: str) -> ModelFacts:
-    """Return the properties of a model, with the size parsed from its name if the table has none.
+    """Return the properties of a model; a size that is not in the table is parsed from the model's name.
 
     >>> model_facts("Qwen3-235B-A22B")
     ModelFacts(open=True, size_b=235.0, active_b=22.0)
     """
     name = normalize_name(model)
-    prefixes = sorted((entry for entry in _entries_by_name() if name.startswith(entry)), key=len)
-    model_entry = _entries_by_name()[prefixes[-1]] if prefixes else _ModelEntry()
+    prefixes = [prefix for prefix in _entries_by_prefix() if name.startswith(prefix)]
+    model_entry = _entries_by_prefix()[max(prefixes, key=len)] if prefixes else _ModelEntry()
     size = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z])", model.lower())
     active = re.search(r"(?<![a-z0-9.])a(\d+(?:\.\d+)?)b(?![a-z])", model.lower())
     return ModelFacts(

@@ -14,7 +14,7 @@ from evals import load as load_suites
 from evals.dashboard.tables.frames import Stamp
 from evals.dashboard.tables.leaderboard import Board, Column
 from evals.dashboard.tables.models import normalize_name
-from evals.dashboard.tables.styling import Reported, format_value, unit
+from evals.dashboard.tables.styling import ReportedRow, format_value, unit
 from evals.verdicts import reported as claims
 from evals.verdicts.grim_test import Fit, examine_claims, explanation
 from evals.verdicts.reported import Claim
@@ -51,7 +51,7 @@ def same_model(name: str, other_name: str) -> bool:
 
 
 def suite_names(suite: str) -> tuple[str, str]:
-    """Return the names under which a suite's results may be reported: its own, and that without a variant."""
+    """Return the names under which a suite's results may be reported: its own, and that without its variant."""
     return suite, suite.partition(":")[0]
 
 
@@ -70,16 +70,19 @@ def sentence(claim: Claim) -> str:
     return f"{', '.join(parts)}: {claim.source}"
 
 
-def reported_rows(reported: Iterable[Claim], board: Board, labels: Iterable[str]) -> list[Reported]:
-    """Return a row per model with its newest reported results of each column's suite, protocol and unit."""
+def reported_rows(reported: Iterable[Claim], board: Board, labels: Sequence[str]) -> list[ReportedRow]:
+    """Return a row per model with its newest reported results in each column's suite, protocol and unit."""
     values: dict[str, dict[str, float]] = defaultdict(dict)
-    columns = {claim_label: board.columns[claim_label] for claim_label in labels}
     for claim in sorted(reported, key=lambda claim: claim.date or datetime.date.min):
-        for claim_label, column in columns.items():
-            match = (claim.suite, claim.protocol, claim.unit) == (column.suite, column.protocol, column.unit)
-            if match and not (column.sample or column.limit or claim.superseded):
-                values[claim.model][claim_label] = claim.value
-    return [Reported(model, cells) for model, cells in values.items()]
+        for label, column in ((label, board.columns[label]) for label in labels):
+            is_same = (claim.suite, claim.protocol, claim.unit) == (
+                column.suite,
+                column.protocol,
+                column.unit,
+            )
+            if is_same and not (column.sample or column.limit or claim.superseded):
+                values[claim.model][label] = claim.value
+    return [ReportedRow(model, cells) for model, cells in values.items()]
 
 
 def claim_label(claim: Claim) -> str:
@@ -88,7 +91,7 @@ def claim_label(claim: Claim) -> str:
 
 
 def table(reported: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
-    """Return claims as a table of models by suite and protocol, and whether their scores are possible.
+    """Return claims as a table of models by suite and protocol, with a column on whether their scores are possible.
 
     Several scores in a cell are joined.
     """
@@ -129,7 +132,7 @@ POSSIBLE_SCORES = "possible scores"
 
 
 def _fits_by_model(selected: Sequence[Claim]) -> dict[str, list[tuple[Claim, Fit]]]:
-    """Return, by model, the claims and whether their scores are possible."""
+    """Return the claims by model, each with the test of whether its score is possible."""
     tables = examine_claims({str(i): claim for i, claim in enumerate(selected)}, load_suites.item_counts())
     fits: dict[str, list[tuple[Claim, Fit]]] = defaultdict(list)
     for fit in (fit for tested in tables for fit in tested.fits):

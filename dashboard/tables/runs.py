@@ -1,4 +1,4 @@
-"""Progress of active runs with a running mean, costs, and the Pareto front of score against cost."""
+"""Progress and running means of active runs, costs, and the Pareto front of score against cost."""
 
 from __future__ import annotations
 

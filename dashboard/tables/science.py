@@ -1,4 +1,4 @@
-"""General ability against science: two means per model, with intervals if measured, without if reported.
+"""General ability against science: two means per model, with intervals if measured and without if reported.
 
 The figure and its default suites are those of the Intern-S1 paper (arXiv 2508.15763), figures 1 and 2.
 """
@@ -48,7 +48,7 @@ def sources(board: Board, claims: Iterable[Claim]) -> Numbers:
         if column.sample or column.limit or column.unit != "fraction" or column.better != "higher":
             continue
         estimate = cell.estimate
-        if estimate.value is not None and not row.baseline:
+        if estimate.value is not None and not row.is_baseline:
             number = Mean(estimate.value, estimate.low, estimate.high)
             numbers[Source(row.label, MEASURED, column.protocol)].setdefault(column.suite, number)
     for claim in claims:
@@ -61,7 +61,7 @@ def sources(board: Board, claims: Iterable[Claim]) -> Numbers:
 def suites(numbers: Numbers, *, general: bool) -> list[str]:
     """Return the suites of general ability, or of science, those of the paper first."""
     paper_suites = PAPER_GENERAL if general else PAPER_SCIENCE
-    all_suites = dict.fromkeys(suite for parts in numbers.values() for suite in parts)
+    all_suites = dict.fromkeys(suite for scores in numbers.values() for suite in scores)
     of_kind = [suite for suite in all_suites if (suite.partition(":")[0] in GENERAL_SUITES) == general]
     return sorted(
         of_kind,
@@ -76,9 +76,9 @@ def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
     """
     complete_sources = [
         source
-        for source, parts in numbers.items()
+        for source, scores in numbers.items()
         if source.kind == MEASURED
-        and len({suite.partition(":")[0] in GENERAL_SUITES for suite in parts}) == 2
+        and len({suite.partition(":")[0] in GENERAL_SUITES for suite in scores}) == 2
     ]
     counts = Counter(source.protocol for source in complete_sources)
     available = suites(numbers, general=general)
@@ -86,7 +86,7 @@ def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
         return [suite for suite in (PAPER_GENERAL if general else PAPER_SCIENCE) if suite in available]
     protocol = max(counts, key=lambda name: (counts[name], name))
     selected = [numbers[source] for source in complete_sources if source.protocol == protocol]
-    counts_by_suite = Counter(suite for parts in selected for suite in parts)
+    counts_by_suite = Counter(suite for scores in selected for suite in scores)
     highest = max(counts_by_suite[suite] for suite in available)
     return [suite for suite in available if counts_by_suite[suite] == highest][:6]
 
@@ -94,8 +94,8 @@ def default_suites(numbers: Numbers, *, general: bool) -> list[str]:
 def points(numbers: Numbers, general: Sequence[str], science: Sequence[str]) -> pd.DataFrame:
     """Return a row per source that has all suites: both means in percent, with their joint intervals."""
     rows = []
-    for source, parts in numbers.items():
-        if not general or not science or not all(suite in parts for suite in (*general, *science)):
+    for source, scores in numbers.items():
+        if not general or not science or not all(suite in scores for suite in (*general, *science)):
             continue
         row: dict[str, object] = {
             "model": source.label,
@@ -103,7 +103,7 @@ def points(numbers: Numbers, general: Sequence[str], science: Sequence[str]) -> 
             "protocol": source.protocol or "not stated",
         }
         for axis, selected in (("general", general), ("science", science)):
-            percentages = _percent(joint_mean([parts[suite] for suite in selected]))
+            percentages = _percent(joint_mean([scores[suite] for suite in selected]))
             row |= dict(zip((axis, f"{axis}_low", f"{axis}_high"), percentages, strict=True))
         rows.append(row)
     names = ["model", "kind", "protocol"]
@@ -119,10 +119,10 @@ def _percent(number: Mean) -> tuple[float, float | None, float | None]:
 def bars(numbers: Numbers, selected: Sequence[str], models: Sequence[str]) -> pd.DataFrame:
     """Return a row per source and suite, in percent."""
     rows = [
-        (source.label, source.kind, suite, *_percent(part))
-        for source, parts in numbers.items()
+        (source.label, source.kind, suite, *_percent(score))
+        for source, scores in numbers.items()
         if source.label in models
-        for suite, part in parts.items()
+        for suite, score in scores.items()
         if suite in selected
     ]
     return pd.DataFrame(rows, columns=["model", "kind", "suite", "value", "low", "high"])
@@ -159,9 +159,9 @@ def compression_protocols(board: Board) -> list[str]:
 
 def incomplete_models(numbers: Numbers, selected: Sequence[str]) -> list[str]:
     """Return a line per measured model that has some of the suites but not all."""
-    sentences = []
-    for source, parts in numbers.items():
-        missing = [suite for suite in selected if suite not in parts]
+    lines = []
+    for source, scores in numbers.items():
+        missing = [suite for suite in selected if suite not in scores]
         if source.kind == MEASURED and missing and len(missing) < len(selected):
-            sentences.append(f"{source.label}: missing {', '.join(missing)}")
-    return sorted(sentences)
+            lines.append(f"{source.label}: missing {', '.join(missing)}")
+    return sorted(lines)

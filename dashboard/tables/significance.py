@@ -1,7 +1,7 @@
 """Ranks of the models in a column, from paired comparisons of all pairs as in `evals compare`.
 
-Holm's method bounds the probability of any false difference by 5 %. Means are compared in arrays, for forty models at once.
-Other metrics (RMSE, ROC-AUC) are compared by `evals.verdicts`, which is slower, so only for a few models.
+Holm's method bounds the probability of any false difference at 5 %. Means are compared in arrays, which is fast enough for
+forty models. Other metrics (RMSE, ROC-AUC) are compared by `evals.verdicts`, which is slower, so only for a few models.
 """
 
 from __future__ import annotations
@@ -72,31 +72,31 @@ def _compare_means(column: Column, metric: Metric, runs: _LabelledRuns) -> Colum
 
     paths = [path for _, path, _ in runs]
     values, clusters, groups = _values(paths)
-    independent = len(set(clusters)) == len(clusters)
-    macro = metric.pool == "macro"
-    width = metric.width
-    shifts = {}
+    is_clustered = len(set(clusters)) < len(clusters)
+    is_macro = metric.pool == "macro"
+    comparisons = {}
     for a, b in combinations(range(len(paths)), 2):
         differences = values[b] - values[a]
         scored = ~np.isnan(differences)
         if not scored.any():
             return ColumnRanks((), (0, 0), 0, "two of the runs have no sample in common")
         scored_indices = np.flatnonzero(scored)
-        if macro and len({groups[i] for i in scored_indices}) < len(set(groups)):
+        if is_macro and len({groups[i] for i in scored_indices}) < len(set(groups)):
             return ColumnRanks((), (0, 0), 0, "two of the runs have no scored sample in common in some group")
-        shifts[a, b] = difference.mean_evidence(
+        comparisons[a, b] = difference.mean_evidence(
             differences[scored_indices],
-            range(len(scored_indices)) if independent else [clusters[i] for i in scored_indices],
-            groups=[groups[i] for i in scored_indices] if macro else None,
-            width=width,
+            [clusters[i] for i in scored_indices] if is_clustered else range(len(scored_indices)),
+            groups=[groups[i] for i in scored_indices] if is_macro else None,
+            width=metric.width,
         )
-    sizes = [int((~np.isnan(values[b] - values[a])).sum()) for a, b in shifts]
-    evidence = {pair_key: (shift.value, shift.p_equal()) for pair_key, shift in shifts.items()}
-    return _rank(column, [label for label, *_ in runs], _means(values, groups, macro=macro), evidence, sizes)
+    sizes = [int((~np.isnan(values[b] - values[a])).sum()) for a, b in comparisons]
+    evidence = {indices: (shift.value, shift.p_equal()) for indices, shift in comparisons.items()}
+    means = _means(values, groups, is_macro=is_macro)
+    return _rank(column, [label for label, *_ in runs], means, evidence, sizes)
 
 
 def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list[str]]:
-    """Return the samples' values in each run (mean over repeats, NaN if missing), their clusters and their groups."""
+    """Return the samples' values by run (mean over repeats, NaN if missing), their clusters and their groups."""
     import numpy as np
     import pandas as pd
 
@@ -112,10 +112,10 @@ def _values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str], list
     return values, samples["cluster"].tolist(), samples["group"].tolist()
 
 
-def _means(values: NDArray[np.float64], groups: Sequence[str], *, macro: bool) -> list[float]:
+def _means(values: NDArray[np.float64], groups: Sequence[str], *, is_macro: bool) -> list[float]:
     import numpy as np
 
-    if not macro:
+    if not is_macro:
         return [float(np.nanmean(row)) for row in values]
     codes = {name: i for i, name in enumerate(dict.fromkeys(groups))}
     strata = np.array([codes[name] for name in groups])
@@ -160,8 +160,10 @@ def _rank(
             winner, loser = (labels[b], labels[a]) if b_better else (labels[a], labels[b])
             worse.setdefault(winner, set()).add(loser)
     names = {label: label for label in labels}
-    result = ranks(column.suite, dict(zip(labels, values, strict=True)), names, worse, better=column.better)
-    return ColumnRanks(tuple(result), (min(sizes), max(sizes)), len(evidence))
+    model_ranks = ranks(
+        column.suite, dict(zip(labels, values, strict=True)), names, worse, better=column.better
+    )
+    return ColumnRanks(tuple(model_ranks), (min(sizes), max(sizes)), len(evidence))
 
 
 def sentence(compared: ColumnRanks) -> str:

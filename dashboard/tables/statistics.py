@@ -46,7 +46,7 @@ def mean(board: Board, row: Row, labels: Sequence[str]) -> Mean | None:
 
 
 def joint_mean(parts: Sequence[tuple[float, float | None, float | None]]) -> Mean:
-    """Return the mean of independent numbers, given with their limits, and its interval."""
+    """Return the mean, with its interval, of independent numbers given as (value, low, high)."""
     mean = mean_of_parts([Interval(*part, method="") for part in parts])
     return Mean(mean.value, mean.low, mean.high)
 
@@ -72,11 +72,11 @@ def format_with_interval(value: float | None, low: float | None, high: float | N
     return f"{text} +{up:.{digits}f} −{down:.{digits}f}"
 
 
-def decimal_places(half: float) -> int:
+def decimal_places(half_width: float) -> int:
     """Return the number of decimal places that shows two digits of an interval's half-width."""
     digits = 0
-    while half and half < 10 and digits < 6:
-        half, digits = half * 10, digits + 1
+    while half_width and half_width < 10 and digits < 6:
+        half_width, digits = half_width * 10, digits + 1
     return digits
 
 
@@ -91,7 +91,7 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
         if estimate.value is not None and estimate.low is not None and estimate.high is not None:
             scored.append((row, estimate.value, estimate.low, estimate.high))
     pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(scored, 2)]
-    adjusted = difference.holm([_p_equal(wins, losses) for wins, losses in pairs])
+    adjusted = difference.holm([_p_equal(a, b) for a, b in pairs])
     significant = [(a[0], b[0]) for (a, b), p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
     wins, losses = Counter(row for row, _ in significant), Counter(row for _, row in significant)
     sign = 1 if better == "higher" else -1
@@ -101,8 +101,8 @@ def standing(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, flo
     return {row: 0.5 + sign * (wins[row] - losses[row]) / (2 * opponents) for row, *_ in scored}
 
 
-def _p_equal(better: tuple[Row, float, float, float], worse: tuple[Row, float, float, float]) -> float:
-    (_, high_value, high_low, _), (_, low_value, _, low_high) = better, worse
-    half = sqrt((high_value - high_low) ** 2 + (low_high - low_value) ** 2)
+def _p_equal(higher: tuple[Row, float, float, float], lower: tuple[Row, float, float, float]) -> float:
+    (_, high_value, high_low, _), (_, low_value, _, low_high) = higher, lower
+    half_width = sqrt((high_value - high_low) ** 2 + (low_high - low_value) ** 2)
     gap = high_value - low_value
-    return erfc(1.959964 * gap / half / sqrt(2)) if half else float(gap == 0)
+    return erfc(1.959964 * gap / half_width / sqrt(2)) if half_width else float(gap == 0)

@@ -27,8 +27,8 @@ ZERO_WIDTH_SPACE = "\u200b"
 """Makes the second lines of headings unique, because Streamlit identifies a selected cell by that line."""
 
 
-class Reported(NamedTuple):
-    """A row of a model's reported results."""
+class ReportedRow(NamedTuple):
+    """A model's reported results as a row of the table."""
 
     model: str
     values: Mapping[str, float]
@@ -37,16 +37,17 @@ class Reported(NamedTuple):
 
 Ranks: TypeAlias = "Mapping[str, Rank]"
 """By label of the row."""
-Lines: TypeAlias = Sequence[Row | Reported]
+Lines: TypeAlias = Sequence[Row | ReportedRow]
+"""Rows of the table, measured or reported."""
 
 
 class Table(NamedTuple):
-    """The values by which the table is sorted, and the displayed texts."""
+    """The values by which the table is sorted, and the displayed texts and colours."""
 
     numbers: pd.DataFrame
     texts: pd.DataFrame
     colours: pd.DataFrame
-    """Standings from 0 to 1, NaN without a colour."""
+    """Standings from 0 to 1; NaN for cells without a colour."""
     headings: dict[str, tuple[str, str]]
     """Column -> the two lines of its heading."""
 
@@ -94,8 +95,8 @@ def headings(board: Board, labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     return lines
 
 
-def _numbers(board: Board, filters: Filters, row: Row | Reported, ranks: Ranks) -> dict[str, object]:
-    if isinstance(row, Reported):
+def _numbers(board: Board, filters: Filters, row: Row | ReportedRow, ranks: Ranks) -> dict[str, object]:
+    if isinstance(row, ReportedRow):
         return {MODEL: row.model, **row.values}
     rank = ranks.get(row.label)
     values: dict[str, object] = {MODEL: row.label, RANK: rank.rank_low if rank else None}
@@ -107,8 +108,8 @@ def _numbers(board: Board, filters: Filters, row: Row | Reported, ranks: Ranks) 
     return values
 
 
-def _texts(board: Board, filters: Filters, row: Row | Reported, ranks: Ranks) -> dict[str, str]:
-    if isinstance(row, Reported):
+def _texts(board: Board, filters: Filters, row: Row | ReportedRow, ranks: Ranks) -> dict[str, str]:
+    if isinstance(row, ReportedRow):
         values = {
             label: format_value(value, board.columns[label].unit) for label, value in row.values.items()
         }
@@ -139,9 +140,9 @@ def cell_text(cell: Cell | None) -> str:
 def _colours(
     board: Board, filters: Filters, lines: Lines, numbers: pd.DataFrame, ranks: Ranks
 ) -> pd.DataFrame:
-    """Return standings, by paired comparison in the ranked column, by intervals in the others."""
+    """Return standings, from paired comparisons in the ranked column and from intervals in the others."""
     standings = {}
-    rows = {line for line in lines if isinstance(line, Row) and not line.baseline}
+    rows = {line for line in lines if isinstance(line, Row) and not line.is_baseline}
     for label in filters.columns:
         if label == filters.rank_by and ranks:
             standings_by_row = _standings_from_ranks(ranks, rows)
@@ -178,7 +179,7 @@ def style_table(displayed: Table, *, dark: bool) -> pd.io.formats.style.Styler:
 
 
 def align_decimal_points(texts: Sequence[str]) -> list[str]:
-    """Return numbers padded with figure spaces, so that their decimal points are aligned.
+    """Pad numbers with figure spaces so that their decimal points are aligned.
 
     >>> align_decimal_points(["17.7 ±1.4", "8.5 ±1.0", ""])
     ['17.7 ±1.4', '\u20078.5 ±1.0', '']

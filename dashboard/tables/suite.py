@@ -28,9 +28,9 @@ MAX_GATED_ANSWER = 1
 
 
 def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the newest complete run, else the newest, of up to forty other models with the same suite, protocol and data.
+    """Return one run each of up to forty other models on the same suite, protocol and data, without baselines.
 
-    Baselines are excluded.
+    It is the model's newest complete run, or its newest run if none is complete.
     """
     newest: dict[str, Entry] = {}
     for other in entries:
@@ -65,7 +65,7 @@ def breakdown(entry: Entry) -> pd.DataFrame:
     rows = [_group_row(estimate) for estimate in estimates if estimate.metric == metric]
     frame = pd.DataFrame(rows, columns=["group", "metric", "n", "value", "low", "high", "unit", "better"])
     frame["coverage"] = frame["group"].map(_coverage(entry))
-    tests = _test_groups(entry) if not frame.empty and _testable(entry, metric) else {}
+    tests = _test_groups(entry) if not frame.empty and _is_testable(entry, metric) else {}
     frame["difference"] = [tests[name].difference if name in tests else nan for name in frame["group"]]
     frame["p"] = [tests[name].p if name in tests else nan for name in frame["group"]]
     frame["flagged"] = frame["p"] <= 1 - LEVEL
@@ -85,7 +85,7 @@ def _group_row(estimate: Estimate) -> tuple[Any, ...]:
     )
 
 
-def _testable(entry: Entry, metric: str) -> bool:
+def _is_testable(entry: Entry, metric: str) -> bool:
     """Return whether the groups' metric is the mean of the values in the records."""
     from evals.report.metrics import mean_value
     from evals.run.overview import suite_of
@@ -330,7 +330,7 @@ def largest_errors(entries: Sequence[Entry], *, limit: int = 200) -> pd.DataFram
 
 
 def with_provenance(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
-    """Return a list of items with suite, version and data hash in every row."""
+    """Add suite, version and data hash to every row of a list of items."""
     card = entry.card
     provenance = {
         "suite": card.config.suite,

@@ -16,7 +16,7 @@ from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import compare as comparison
 from evals.dashboard.tables import frames, outcomes
 from evals.dashboard.tables import sample as samples
-from evals.dashboard.tables.compare import Match, Samples
+from evals.dashboard.tables.compare import Match, PairedSamples
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.views import pickers, replies
 from evals.errors import EvalsError
@@ -40,8 +40,10 @@ def select_models(index: Index) -> tuple[list[str], list[Match]]:
     pickers.stop_if_unreadable(index, st.query_params.get_all("runs"))
     candidates = comparison.candidates(index)
     if len(candidates) < 2:
-        state.broken_runs(index.broken)
-        state.empty_state("Comparisons need two runs with scores.", "evals run mmlu-pro --sample -m smollm2")
+        state.list_broken_runs(index.broken)
+        state.stop_with_hint(
+            "Comparisons need two runs with scores.", "evals run mmlu-pro --sample -m smollm2"
+        )
     runs = {entry.card.run: entry.card.model for entry in index.entries}
 
     def display_name(name: str) -> str:
@@ -75,7 +77,7 @@ def list_incomparable(matches: Sequence[Match]) -> None:
 
 
 def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
-    """Draw the differences on all suites, largest first and adjusted for multiple comparisons, as sentences and a table."""
+    """Draw the differences on all suites, largest first, as sentences and a table, adjusted for multiple comparisons."""
     with st.spinner("Comparing sample by sample ..."):
         rows = comparison.headlines(matches)
     st.header("Differences", anchor=False)
@@ -89,7 +91,7 @@ def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row
         if not match.why_not
         for i, j in combinations(range(len(names)), 2)
     ]
-    frame = pd.DataFrame([_row(*labels[i], rows[i]) for i in comparison.order_by_size(rows)])
+    frame = pd.DataFrame([_table_row(*labels[i], rows[i]) for i in comparison.order_by_size(rows)])
     if len(names) == 2:
         frame = frame.drop(columns="pair").rename(
             columns={"first": "A", "second": "B", "difference": "B − A"}
@@ -110,7 +112,7 @@ def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row
     return rows
 
 
-def _row(label: str, pair: str, row: Row) -> dict[str, object]:
+def _table_row(label: str, pair: str, row: Row) -> dict[str, object]:
     first, second = pair.split(" → ")
     better = {"A better": first, "B better": second}
     return {
@@ -161,8 +163,8 @@ def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Ro
     draw_discordant(a, b, paired, titles, row, letters=letters)
 
 
-def draw_quadrants(paired: Samples, row: Row, letters: tuple[str, str]) -> None:
-    """Draw the counts of concordant and discordant samples, and the test of the difference, under the pair's letters."""
+def draw_quadrants(paired: PairedSamples, row: Row, letters: tuple[str, str]) -> None:
+    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: those of the pair."""
     st.header("Agreement", anchor=False)
     counts = comparison.quadrants(paired)
     total = sum(counts.values())
@@ -214,9 +216,9 @@ def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: t
         return
     frame = frame.sort_values("value", ascending=False)
     unit = UNIT_NAMES.get(row.unit, row.unit)
-    state.chart(
+    state.draw_chart(
         item_charts.forest(
-            frame, unit=unit, dark=state.dark(), names=(names[0][:40], names[1][:40]), letters=letters
+            frame, unit=unit, dark=state.is_dark(), names=(names[0][:40], names[1][:40]), letters=letters
         ),
         alt="Differences per group with their intervals",
     )
@@ -244,10 +246,10 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
     frame = pd.DataFrame(rows)
     colours = {
         outcome: colour
-        for outcome, colour in outcome_colours(outcomes.OUTCOMES, dark=state.dark()).items()
+        for outcome, colour in outcome_colours(outcomes.OUTCOMES, dark=state.is_dark()).items()
         if outcome in set(frame["outcome"])
     }
-    state.chart(item_charts.outcome_bars(frame, colours), alt="Shares of outcomes per run")
+    state.draw_chart(item_charts.outcome_bars(frame, colours), alt="Shares of outcomes per run")
     with st.expander("As a table"):
         wide = frame.pivot_table(index="outcome", columns="run", values="n", fill_value=0, sort=False).astype(
             int
@@ -259,7 +261,7 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
 
 
 def draw_discordant(
-    a: Entry, b: Entry, paired: Samples, names: tuple[str, str], row: Row, *, letters: tuple[str, str]
+    a: Entry, b: Entry, paired: PairedSamples, names: tuple[str, str], row: Row, *, letters: tuple[str, str]
 ) -> None:
     """Draw the samples on which two runs differ, and below them the replies to a selected one."""
     st.header("Discordant samples", anchor=False)
@@ -351,13 +353,13 @@ def _shorten(answer: object) -> str:
 
 
 def draw_replies(a: Entry, b: Entry, sample: str) -> None:
-    """Draw the replies of both runs to a sample with differences marked."""
+    """Draw both runs' replies to a sample, with their differences marked."""
     items = [samples.item(entry, sample) for entry in (a, b)]
     left, right = items
     if left is None or right is None:
         return
     st.markdown(f"**Sample {replies.heading([left])}**")
-    state.link(
+    state.draw_link(
         "sample",
         "Details of this sample",
         suite=a.card.config.suite,
@@ -386,7 +388,7 @@ def main() -> None:
         draw_suite(names, matches, rows, index)
     except EvalsError as error:
         st.error(f"These runs cannot be compared: {safe.label(error, 600)}")
-    state.broken_runs(index.broken)
+    state.list_broken_runs(index.broken)
 
 
 main()

@@ -46,7 +46,7 @@ def draw_structures(item: Item, key: str) -> None:
 
 
 def _draw_molecules(item_molecules: samples.Molecules, key: str) -> None:
-    dark = state.dark()
+    dark = state.is_dark()
     if item_molecules.gold:
         drawing = _draw_in_worker(
             molecules.draw_pair, "pair", item_molecules.answer, item_molecules.gold, dark=dark
@@ -79,7 +79,11 @@ def _draw_pair(item_molecules: samples.Molecules, drawing: molecules.PairDrawing
     if not drawing.tanimoto:
         return
     stopped = " (the search reached its time limit)" if drawing.stopped else ""
-    stereo = f"; {drawing.stereo} of them differ in stereochemistry" if drawing.stereo else ""
+    stereo = (
+        f"; {drawing.stereo_differences} of them differ in stereochemistry"
+        if drawing.stereo_differences
+        else ""
+    )
     st.caption(
         f":blue-background[blue]: the largest common substructure, {drawing.shared} atoms{stopped}{stereo}; "
         f":orange-background[orange]: differences. Answer {drawing.answer.atoms}, gold {drawing.gold.atoms} heavy atoms."
@@ -102,7 +106,7 @@ def _draw_reaction(item_molecules: samples.Molecules) -> None:
                 else (smiles, question_smiles)
             )
             st.caption(name)
-            drawing = _draw_in_worker(molecules.draw_reaction, "reaction", *sides, dark=state.dark())
+            drawing = _draw_in_worker(molecules.draw_reaction, "reaction", *sides, dark=state.is_dark())
             _draw_image(drawing, f"reaction: {sides[0]} gives {sides[1]}", wide=True)
 
 
@@ -124,7 +128,7 @@ def _draw_image(image: molecules.Drawing | str, alt: str, title: str = "", *, wi
 
 def _draw_crystal(description: str, key: str) -> None:
     """Draw a crystal's unit cell and its properties."""
-    cell = _draw_in_worker(crystals.read, "crystal", description, dark=state.dark())
+    cell = _draw_in_worker(crystals.read, "crystal", description, dark=state.is_dark())
     if isinstance(cell, str):
         st.caption(f"Not drawn: {safe.label(cell)}")
         return
@@ -183,5 +187,5 @@ def _draw_series(frame: pd.DataFrame | str) -> None:
         return
     from evals.dashboard.charts import samples as charts
 
-    chart = charts.series(frame, dark=state.dark())
-    state.chart(chart, alt="time series that was sent with the prompt")
+    chart = charts.series(frame, dark=state.is_dark())
+    state.draw_chart(chart, alt="time series that was sent with the prompt")

@@ -10,13 +10,13 @@ from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, history, styling
-from evals.dashboard.tables.history import Against, History
+from evals.dashboard.tables.history import BaselineChoice, History
 
-BASELINES: tuple[Against, ...] = ("the first", "the one before")
+BASELINES: tuple[BaselineChoice, ...] = ("the first", "the one before")
 MAX_DEFAULT_SUITES = 3
 
 
-def draw_history(suite_history: History, margin: float, against: Against) -> None:
+def draw_history(suite_history: History, margin: float, against: BaselineChoice) -> None:
     """Draw the history of a suite under a protocol."""
     unit, better = history.unit_and_direction(suite_history)
     st.header(safe.label(suite_history.label), anchor=False)
@@ -29,8 +29,8 @@ def draw_history(suite_history: History, margin: float, against: Against) -> Non
     if len(table) == 1:
         st.caption("Only one run so far.")
     else:
-        state.chart(
-            charts.history(table, styling.unit(unit), dark=state.dark()),
+        state.draw_chart(
+            charts.history(table, styling.unit(unit), dark=state.is_dark()),
             alt=f"Scores of {suite_history.label} over time",
         )
     verdicts = Counter(verdict for verdict in table["verdict"] if verdict)
@@ -40,7 +40,7 @@ def draw_history(suite_history: History, margin: float, against: Against) -> Non
     )
     for row in table[table["changed"] != ""].to_dict("records"):
         st.caption(
-            f"Changed on {row['started']:%Y-%m-%d}: {safe.label(row['changed'], 300)}. Scores before and after are not comparable."
+            f"Changed on {row['started']:%Y-%m-%d}: {safe.label(row['changed'], 300)}. Earlier and later scores are not comparable."
         )
     number_format = "%.1f" if unit == "fraction" else "%.4g"
     st.dataframe(
@@ -55,10 +55,10 @@ def draw_history(suite_history: History, margin: float, against: Against) -> Non
     )  # fmt: skip
 
 
-def margin_in_unit(suite_history: History, points: float) -> float:
-    """Return a margin in the suite's unit: the share `points` of the first run's score."""
+def margin_in_unit(suite_history: History, share: float) -> float:
+    """Return a margin in the suite's unit: a share of the first run's score."""
     headline = suite_history.entries[0].headline
-    return points * abs(headline.value or 1.0) if headline else points
+    return share * abs(headline.value or 1.0) if headline else share
 
 
 def main() -> None:
@@ -67,8 +67,8 @@ def main() -> None:
     index = frames.index(state.results())
     names = history.models_with_history(index.entries)
     if not names:
-        state.broken_runs(index.broken)
-        state.empty_state(
+        state.list_broken_runs(index.broken)
+        state.stop_with_hint(
             "No benchmark run has a score yet; runs on sample items are not shown.",
             "evals run mmlu-pro -m smollm2",
         )
@@ -97,7 +97,7 @@ def main() -> None:
     for suite_history in histories:
         if suite_history.label in selected:
             draw_history(suite_history, margin_points / 100, against or BASELINES[1])
-    state.broken_runs(index.broken)
+    state.list_broken_runs(index.broken)
 
 
 main()

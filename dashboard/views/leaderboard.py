@@ -18,7 +18,7 @@ from evals.dashboard.tables.leaderboard import Board, Cell, Row, build, row_of
 from evals.dashboard.tables.models import SIZE_CLASSES
 from evals.dashboard.tables.provenance import TIME_FORMAT
 from evals.dashboard.tables.statistics import averaging_fault, mean
-from evals.dashboard.tables.styling import Lines, Reported
+from evals.dashboard.tables.styling import Lines, ReportedRow
 from evals.errors import EvalsError
 from evals.terminal.figures import utc_time
 from evals.terminal.trust_marks import MEANINGS
@@ -94,16 +94,16 @@ def draw_more_filters(board: Board, filters: Filters) -> Filters:
     return filters._replace(columns=tuple(columns), pinned=tuple(pinned), averaged=tuple(averaged))
 
 
-def sort_rows(board: Board, filters: Filters, reported: Sequence[Reported]) -> Lines:
+def sort_rows(board: Board, filters: Filters, reported: Sequence[ReportedRow]) -> Lines:
     """Return the rows in order: pinned first, then by score in the ranked column, then without a score; baselines last."""
     sign = -1 if board.columns[filters.rank_by].better == "higher" else 1
 
-    def key(line: Row | Reported) -> tuple[bool, bool, bool, float, str]:
-        if isinstance(line, Reported):
+    def key(line: Row | ReportedRow) -> tuple[bool, bool, bool, float, str]:
+        if isinstance(line, ReportedRow):
             value, name, baseline = line.values.get(filters.rank_by), line.model, False
         else:
             cell = board.cells.get((line, filters.rank_by))
-            value, name, baseline = cell.estimate.value if cell else None, line.label, line.baseline
+            value, name, baseline = cell.estimate.value if cell else None, line.label, line.is_baseline
         return name not in filters.pinned, baseline, value is None, sign * (value or 0.0), name
 
     return sorted([*matching_rows(board, filters), *reported], key=key)
@@ -136,10 +136,10 @@ def rank_models(board: Board, filters: Filters) -> significance.ColumnRanks:
 
 def draw_table(
     board: Board, filters: Filters, lines: Lines, table: styling.Table
-) -> tuple[Row | Reported, str] | None:
+) -> tuple[Row | ReportedRow, str] | None:
     """Draw the table; return the row and column selected by a click or by the URL (`?model=NAME&column=LABEL`)."""
     event = st.dataframe(
-        styling.style_table(table, dark=state.dark()),
+        styling.style_table(table, dark=state.is_dark()),
         hide_index=True, height="content" if len(table.texts) <= 22 else 800, placeholder="",
         column_config=column_configs(board, filters, table), key="table", on_select="rerun", selection_mode="single-cell",
         alt="Leaderboard: models by suites",
@@ -198,7 +198,7 @@ def draw_mean_note(board: Board, filters: Filters) -> None:
     if fault := averaging_fault(board, filters.averaged):
         st.warning(f"No mean: {fault}")
         return
-    rows = [row for row in matching_rows(board, filters) if not row.baseline]
+    rows = [row for row in matching_rows(board, filters) if not row.is_baseline]
     incomplete_models = [row.label for row in rows if mean(board, row, filters.averaged) is None]
     ellipsis = " ..." if len(incomplete_models) > 5 else ""
     missing = (
@@ -215,22 +215,22 @@ def draw_score(board: Board, row: Row, label: str, cell: Cell, claims: Sequence[
     estimate, column = cell.estimate, board.columns[label]
     with st.container(border=True):
         st.markdown(f"**{safe.label(row.label)}** on {safe.label(label)}")
-        state.estimate(estimate, cell.coverage)
+        state.draw_estimate(estimate, cell.coverage)
         marks = [words for mark, words in cell.marks.items() if mark not in MEANINGS]
         notes = [*marks, f"the newest complete of {cell.runs} runs" if cell.runs > 1 else ""]
         if any(notes):
             st.caption(safe.label("; ".join(filter(None, notes))))
         if cell.entry:
-            state.trust(cell.entry)
+            state.draw_trust(cell.entry)
         for claim in reported.reported_for(claims, row.model, column):
             st.caption(f"Reported, not measured here: {safe.label(reported.sentence(claim), 600)}")
         if cell.entry:
             run = {"run": cell.entry.card.run, "suite": column.suite}
             with st.container(horizontal=True):
-                state.link("suite", "Groups and hard items", **run)
-                state.link("sample", "Wrong samples", verdict="wrong", **run)
-                state.link("runs", "Run details", **run)
-                state.link("history", "History", model=row.model)
+                state.draw_link("suite", "Groups and hard items", **run)
+                state.draw_link("sample", "Wrong samples", verdict="wrong", **run)
+                state.draw_link("runs", "Run details", **run)
+                state.draw_link("history", "History", model=row.model)
 
 
 def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) -> None:
@@ -267,8 +267,8 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
         runs = [entry for entry in index.entries if row_of(entry.card) == row]
         last = max((entry.card.started for entry in runs), default=None)
         with st.container(horizontal=True, vertical_alignment="center"):
-            state.link("history", "History", model=row.model)
-            state.link("runs", f"All {len(runs)} runs" if len(runs) != 1 else "1 run", model=row.model)
+            state.draw_link("history", "History", model=row.model)
+            state.draw_link("runs", f"All {len(runs)} runs" if len(runs) != 1 else "1 run", model=row.model)
             st.caption(f"last run {utc_time(last, TIME_FORMAT)}" if last else "")
 
 
@@ -293,7 +293,7 @@ def draw_reported_results(board: Board, filters: Filters, claims: Sequence[Claim
         )  # fmt: skip
 
 
-def select_reported_rows(board: Board, filters: Filters, claims: Sequence[Claim]) -> list[Reported]:
+def select_reported_rows(board: Board, filters: Filters, claims: Sequence[Claim]) -> list[ReportedRow]:
     """Draw the switch that adds reported results to the table, and return their rows."""
     rows = reported.reported_rows(claims, board, filters.columns)
     if not rows:
@@ -334,13 +334,13 @@ def main() -> None:
     st.title("Leaderboard", anchor=False)
     index = frames.index(state.results())
     if not index.entries and not index.broken:
-        state.empty_state(
+        state.stop_with_hint(
             "This results folder has no runs yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2"
         )
     board = build(index.entries)
     if not board.columns:
-        state.broken_runs(index.broken)
-        state.empty_state("No run has a score yet; active runs are on the page Runs.", "evals show")
+        state.list_broken_runs(index.broken)
+        state.stop_with_hint("No run has a score yet; active runs are on the page Runs.", "evals show")
     filters = draw_filters(board)
     if filters.since:
         board = build(entry for entry in index.entries if is_recent(entry.card.started, filters))
@@ -357,7 +357,7 @@ def main() -> None:
     lines = sort_rows(board, filters, select_reported_rows(board, filters, claims))
     table = styling.table(board, filters, lines, column_ranks)
     line, label = draw_table(board, filters, lines, table) or (None, "")
-    if isinstance(line, Reported):
+    if isinstance(line, ReportedRow):
         model_claims = [claim for claim in claims if claim.model == line.model and not claim.superseded]
         st.markdown("\n".join(f"- {safe.label(reported.sentence(claim), 600)}" for claim in model_claims))
     elif line and (line, label) in board.cells:
@@ -368,7 +368,7 @@ def main() -> None:
     draw_mean_note(board, filters)
     draw_downloads(board, filters, table)
     draw_reported_results(board, filters, claims)
-    state.broken_runs(index.broken)
+    state.list_broken_runs(index.broken)
 
 
 main()

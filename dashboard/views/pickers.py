@@ -1,4 +1,4 @@
-"""Widgets with their values, instead of the displayed labels, as parameters in the URL.
+"""Widgets that store their values, rather than the displayed labels, as parameters in the URL.
 
 Streamlit's own binding writes labels into the URL, but links between pages contain ids of runs and samples. A new value in
 the URL (from a link or the back button) replaces the widget's value.
@@ -28,7 +28,7 @@ def select_one(
     default: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> str:
-    """Draw a select box; without a value in the URL it has the value `default` or the first option, which the URL omits."""
+    """Draw a select box; its initial value, `default` or else the first option, is left out of the URL."""
     initial = default if default in options else options[0]
     key, url_value = f"pick-{param}", st.query_params.get(param)
     if url_value in options and _is_new(param, url_value):
@@ -51,7 +51,7 @@ def select_many(
     placeholder: str = "",
     help: str | None = None,  # noqa: A002 - Streamlit's name
 ) -> list[str]:
-    """Draw a multiselect; unknown names in the URL are ignored. `default` is called only if there are no values."""
+    """Draw a multiselect, ignoring unknown names in the URL; `default` is called only without earlier values."""
     key = f"pick-{param}"
     url_value = [name for name in st.query_params.get_all(param) if name in options][:max_selections]
     if url_value and _is_new(param, url_value):
@@ -73,7 +73,7 @@ def select_many(
     return values
 
 
-def text(param: str, label: str, *, placeholder: str = "", help: str | None = None) -> str:  # noqa: A002
+def enter_text(param: str, label: str, *, placeholder: str = "", help: str | None = None) -> str:  # noqa: A002
     """Draw a text field."""
     key, url_value = f"pick-{param}", st.query_params.get(param, "")
     if url_value and _is_new(param, url_value):
@@ -84,7 +84,7 @@ def text(param: str, label: str, *, placeholder: str = "", help: str | None = No
 
 
 def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, list[Entry]]:
-    """Draw the selection of a suite and a run into two cells; return the run, and the suite's runs, newest first."""
+    """Draw the selection of a suite and a run into the first two cells; return the run and the suite's runs, newest first."""
     stop_if_unreadable(index, st.query_params.get_all("run"))
     entries = list(reversed(index.entries))
     url_run = index.find(st.query_params.get("run", ""), st.query_params.get("suite", ""))
@@ -124,7 +124,7 @@ def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
                 f"Run {safe.label(name)} cannot be read: {safe.label(reasons[name], 600)}",
                 icon=":material/error:",
             )
-            state.link("runs", "All runs")
+            state.draw_link("runs", "All runs")
             st.stop()
 
 

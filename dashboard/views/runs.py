@@ -13,7 +13,7 @@ from evals.dashboard import state
 from evals.dashboard.charts import figures as charts
 from evals.dashboard.foreign import text as safe
 from evals.dashboard.tables import frames, provenance, styling
-from evals.dashboard.tables import runs as costs
+from evals.dashboard.tables import runs as run_tables
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.leaderboard import Board, build
 from evals.dashboard.tables.statistics import format_with_interval
@@ -42,7 +42,7 @@ def draw_active_runs() -> None:
 
 def draw_active_run(entry: Entry) -> None:
     """Draw the progress of an active run."""
-    progress = costs.progress(entry)
+    progress = run_tables.progress(entry)
     card = entry.card
     share = min(1.0, progress.done / progress.expected) if progress.expected else 0.0
     with st.container(border=True):
@@ -51,20 +51,22 @@ def draw_active_run(entry: Entry) -> None:
             f"**{safe.label(card.config.suite)}** ({safe.label(card.config.protocol)}) by {safe.label(card.model)}: "
             f"{progress.done:,} of {progress.expected:,} records, {100 * share:.1f} %",
         )
-        state.health(card)
+        state.draw_health(card)
         silence_s = time.time() - (progress.last or card.started)
         if silence_s > STALE_S:
             st.caption(
-                f"No record for {provenance.duration(silence_s)}: if it was interrupted, repeat the command to resume it."
+                f"No record for {provenance.duration(silence_s)}: if the run was interrupted, repeat its command to resume it."
             )
         failed = sum(n for name, n in progress.verdicts.items() if name.startswith("failed:"))
         st.caption(f"{progress.output_tokens:,} output tokens, {failed:,} failures so far.")
-        table = costs.running_mean(entry)
+        table = run_tables.running_mean(entry)
         if not table.empty:
-            state.chart(charts.running_mean(table, dark=state.dark()), alt="Running mean with its interval")
+            state.draw_chart(
+                charts.running_mean(table, dark=state.is_dark()), alt="Running mean with its interval"
+            )
             st.caption(
-                "Running mean with a 95 % confidence sequence, which is valid at all times for samples in random order. But "
-                "samples with long replies are sent first, so this is a preview that should not be quoted."
+                "Running mean with a 95 % confidence sequence, which is valid at all times for samples in random order. "
+                "Since samples with long replies are sent first, this is only a preview and should not be quoted."
             )
 
 
@@ -151,12 +153,12 @@ def draw_details(entry: Entry) -> None:
     card = entry.card
     st.header("Run details", anchor=False)
     st.markdown(f"**{safe.label(card.run)}**: {safe.label(card.config.suite)} by {safe.label(card.model)}")
-    state.health(card)
-    state.trust(entry)
+    state.draw_health(card)
+    state.draw_trust(entry)
     st.code(provenance.command(card), language=None, wrap_lines=True)
     mirror_note = " MIRROR stands for the folder of local data." if card.data == "local" else ""
     fresh_note = (
-        " With `--fresh`, a new run is made; otherwise the finished one is reused."
+        " With `--fresh`, it starts a new run; otherwise it reuses the finished one."
         if card.origin == "run"
         else ""
     )
@@ -175,9 +177,9 @@ def draw_details(entry: Entry) -> None:
     right.dataframe(counts, hide_index=True)
     run = {"run": card.run, "suite": card.config.suite}
     with st.container(horizontal=True):
-        state.link("suite", "Groups and hard items", **run)
-        state.link("sample", "Samples", **run)
-        state.link("history", "History of the model", model=card.model)
+        state.draw_link("suite", "Groups and hard items", **run)
+        state.draw_link("sample", "Samples", **run)
+        state.draw_link("history", "History of the model", model=card.model)
 
 
 def draw_score_vs_cost(board: Board) -> None:
@@ -189,15 +191,15 @@ def draw_score_vs_cost(board: Board) -> None:
         return
     left, right = st.columns([3, 2])
     cost_name = right.segmented_control(
-        "Cost", list(costs.COSTS), default="tokens", key="effort", bind="query-params"
+        "Cost", list(run_tables.COSTS), default="tokens", key="effort", bind="query-params"
     )
-    title, cost_column = costs.COSTS[cost_name or "tokens"]
-    known_counts = [costs.count_known_costs(board, name, cost_name or "tokens") for name in names]
+    title, cost_column = run_tables.COSTS[cost_name or "tokens"]
+    known_counts = [run_tables.count_known_costs(board, name, cost_name or "tokens") for name in names]
     best = known_counts.index(max(known_counts))
     name = left.selectbox("Suite and protocol", names, index=best, key="column", bind="query-params")
     score_column = board.columns[name]
-    table = costs.costs(board, name)
-    pareto_table = costs.pareto(table, cost_column, better=score_column.better)
+    table = run_tables.costs(board, name)
+    pareto_table = run_tables.pareto(table, cost_column, better=score_column.better)
     if pareto_table.empty:
         st.info(f"The {title} of these runs is unknown, as for many imported runs.", icon=":material/info:")
         return
@@ -205,9 +207,9 @@ def draw_score_vs_cost(board: Board) -> None:
         pareto_table,
         cost_column,
         (title, f"{score_column.metric}, {styling.unit(score_column.unit)}"),
-        dark=state.dark(),
+        dark=state.is_dark(),
     )
-    state.chart(chart, alt=f"Score on {name} against {title}")
+    state.draw_chart(chart, alt=f"Score on {name} against {title}")
     missing = sorted(set(table["model"]) - set(pareto_table["model"]))
     missing_note = f" Unknown for {', '.join(missing)}." if missing else ""
     st.caption(f"Pareto-optimal: no other model is both better and cheaper.{safe.literal(missing_note)}")
@@ -218,14 +220,14 @@ def main() -> None:
     st.title("Runs", anchor=False)
     index = frames.index(state.results())
     if not index.entries and not index.broken:
-        state.empty_state("This results folder has no runs yet.", "evals run mmlu-pro --sample -m smollm2")
+        state.stop_with_hint("This results folder has no runs yet.", "evals run mmlu-pro --sample -m smollm2")
     draw_active_runs()
-    state.broken_runs(index.broken)
+    state.list_broken_runs(index.broken)
     entries = sorted(index.entries, key=lambda entry: -entry.card.started)
     matching = draw_filters(entries)
     of_total = "" if len(matching) == len(entries) else f" of {len(entries):,}"
     st.header(f"{len(matching):,}{of_total} {'run' if len(entries) == 1 else 'runs'}", anchor=False)
-    totals = costs.totals(matching)
+    totals = run_tables.totals(matching)
     parts = [f"{totals['input']:,} input and {totals['output']:,} output tokens"] if totals["output"] else []
     if totals["priced"]:
         parts.append(f"{totals['cost']:,.2f} USD for the {totals['priced']:,} runs with a known price")

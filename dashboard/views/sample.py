@@ -52,7 +52,7 @@ def draw_filters(listing: pd.DataFrame, entries: Sequence[Entry]) -> pd.DataFram
                 "group", "Group", ["", *groups], format_func=lambda g: safe.visible(g) or "any"
             )
     with next(cells):
-        text = pickers.text("find", "Id contains", placeholder="a part of a sample's id")
+        text = pickers.enter_text("find", "Id contains", placeholder="a part of a sample's id")
     return samples.filter_listing(listing, outcomes=verdicts, group=group, text=text)
 
 
@@ -164,9 +164,9 @@ def draw_links(entry: Entry, index: Index) -> None:
     card = entry.card
     column = leaderboard.column_label(entry, index.entries)
     with st.container(horizontal=True):
-        state.link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
-        state.link("suite", "Groups and hard items", run=card.run, suite=card.config.suite)
-        state.link("runs", "Run details", run=card.run, suite=card.config.suite)
+        state.draw_link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
+        state.draw_link("suite", "Groups and hard items", run=card.run, suite=card.config.suite)
+        state.draw_link("runs", "Run details", run=card.run, suite=card.config.suite)
 
 
 def main() -> None:
@@ -174,13 +174,13 @@ def main() -> None:
     st.title("Sample", anchor=False)
     index = frames.index(state.results())
     if not index.entries:
-        state.broken_runs(index.broken)
-        state.empty_state("There are no runs yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2")
+        state.list_broken_runs(index.broken)
+        state.stop_with_hint("There are no runs yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2")
     entries = select_runs(index)
     try:
         listing = samples.listing(entries)
         if listing.empty:
-            state.empty_state("This run has no samples yet.", "evals show")
+            state.stop_with_hint("This run has no samples yet.", "evals show")
         matching = draw_filters(listing, entries)
         sample, repeat = draw_navigation(listing, matching)
         items = [item for entry in entries if (item := samples.item(entry, sample, repeat)) is not None]

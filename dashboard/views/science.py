@@ -20,7 +20,7 @@ MAX_DEFAULT_MODELS = 8
 
 
 def select_suites(numbers: Numbers) -> tuple[list[str], list[str]]:
-    """Draw the selection of the suites of both means, and return them."""
+    """Draw the selection of the suites for each of the two means, and return them."""
     selected = []
     for cell, (key, title, is_general) in zip(
         st.columns(2), (("general", "general ability", True), ("science", "science", False)), strict=True
@@ -40,7 +40,7 @@ def draw_figure(
     light: alt.LayerChart | alt.FacetChart, themed: alt.LayerChart | alt.FacetChart, name: str, alt_text: str
 ) -> None:
     """Draw a figure, and buttons to download it for print in the light theme."""
-    state.chart(themed, alt=alt_text)
+    state.draw_chart(themed, alt=alt_text)
     with st.container(horizontal=True):
         for label, file_format, mime_type in (
             ("SVG", "svg", "image/svg+xml"),
@@ -63,7 +63,7 @@ def draw_scatter(numbers: Numbers, general_suites: list[str], science_suites: li
     if points.empty:
         st.info("No model has all of these suites under one protocol.", icon=":material/info:")
     else:
-        light, themed = (charts.scatter(points, dark=dark) for dark in (False, state.dark()))
+        light, themed = (charts.scatter(points, dark=dark) for dark in (False, state.is_dark()))
         draw_figure(
             light, themed, "general-science", "Scatter of the mean of general suites against that of science"
         )
@@ -77,7 +77,7 @@ def draw_bars(numbers: Numbers, suites: list[str], order: list[str]) -> None:
     """Draw the scores by suite."""
     st.header("Suite by suite", anchor=False)
     measured_models = [
-        source.label for source, parts in numbers.items() if any(suite in parts for suite in suites)
+        source.label for source, scores in numbers.items() if any(suite in scores for suite in suites)
     ]
     available = list(dict.fromkeys([*order, *measured_models]))
     models = st.multiselect(
@@ -94,7 +94,7 @@ def draw_bars(numbers: Numbers, suites: list[str], order: list[str]) -> None:
         return
     st.caption("Full bars are measured and carry their 95 % interval; dashed outlines are reported results.")
     light = charts.grouped_bars(table, suites, dark=False, columns=3)
-    themed = charts.grouped_bars(table, suites, dark=state.dark())
+    themed = charts.grouped_bars(table, suites, dark=state.is_dark())
     draw_figure(light, themed, "suites", "Scores by suite and model")
 
 
@@ -117,7 +117,7 @@ def draw_tokenizers(board: Board) -> None:
     )
     domains = [name for name in load.listing("compression").variants if name in set(table["suite"])]
     light = charts.grouped_bars(table, domains, dark=False, columns=3, unit="characters per token")
-    themed = charts.grouped_bars(table, domains, dark=state.dark(), unit="characters per token")
+    themed = charts.grouped_bars(table, domains, dark=state.is_dark(), unit="characters per token")
     draw_figure(light, themed, "compression", "Characters per token by kind of text and tokenizer")
 
 
@@ -137,11 +137,11 @@ def main() -> None:
         "Show", [MEASURED, REPORTED], selection_mode="multi", default=[MEASURED, REPORTED], key="show",
         bind="query-params",
     )  # fmt: skip
-    numbers = {source: parts for source, parts in numbers.items() if source.kind in kinds}
+    numbers = {source: scores for source, scores in numbers.items() if source.kind in kinds}
     order = draw_scatter(numbers, general_suites, science_suites)
     draw_bars(numbers, [*general_suites, *science_suites], order)
     draw_tokenizers(board)
-    state.broken_runs(index.broken)
+    state.list_broken_runs(index.broken)
 
 
 main()

@@ -25,9 +25,9 @@ MIN_AGREEMENT = 0.5
 
 def draw_headline(entry: Entry, estimate: Estimate) -> None:
     """Draw the headline score and warnings."""
-    state.estimate(estimate, entry.card.coverage)
-    state.health(entry.card)
-    state.trust(entry)
+    state.draw_estimate(estimate, entry.card.coverage)
+    state.draw_health(entry.card)
+    state.draw_trust(entry)
     if entry.card.data == "sample":
         st.caption("Bundled sample items: not a benchmark score.")
 
@@ -37,9 +37,9 @@ def draw_links(entry: Entry, entries: Sequence[Entry]) -> None:
     run = {"run": entry.card.run, "suite": entry.card.config.suite}
     column = leaderboard.column_label(entry, entries)
     with st.container(horizontal=True):
-        state.link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
-        state.link("sample", "Wrong samples", verdict="not right", **run)
-        state.link("runs", "Run details", **run)
+        state.draw_link("leaderboard", "Back to leaderboard", **({"rank": column} if column else {}))
+        state.draw_link("sample", "Wrong samples", verdict="not right", **run)
+        state.draw_link("runs", "Run details", **run)
 
 
 def draw_groups(entry: Entry, estimate: Estimate) -> None:
@@ -64,9 +64,9 @@ def draw_groups(entry: Entry, estimate: Estimate) -> None:
     ).sort_values("value", ascending=frame["better"][0] != "higher")  # fmt: skip
     overall = scale * (estimate.value or 0.0)
     charted_rows = group_rows[group_rows["n"] > 1] if (group_rows["n"] > 1).any() else group_rows
-    state.chart(
+    state.draw_chart(
         item_charts.groups(
-            charted_rows, overall=overall, unit=f"{frame['metric'][0]}, {unit}", dark=state.dark()
+            charted_rows, overall=overall, unit=f"{frame['metric'][0]}, {unit}", dark=state.is_dark()
         ),
         alt="Groups of the suite with their intervals",
     )
@@ -100,7 +100,7 @@ def draw_group_table(entry: Entry, group_rows: pd.DataFrame, unit: str) -> None:
     if selected_rows and selected_rows[0] < len(group_rows):
         name = str(group_rows.iloc[selected_rows[0]]["group"])
         run = {"run": entry.card.run, "suite": entry.card.config.suite, "group": name}
-        state.link("sample", f"Wrong samples of {safe.label(name, 60)}", verdict="not right", **run)
+        state.draw_link("sample", f"Wrong samples of {safe.label(name, 60)}", verdict="not right", **run)
     else:
         st.caption("Select a group for a link to its samples.")
 
@@ -131,8 +131,8 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
         if estimate.better == "lower"
         else f"mean, {estimate.unit}"
     )
-    state.chart(
-        item_charts.lengths(frame, unit=lengths.unit, score=score_title, dark=state.dark()),
+    state.draw_chart(
+        item_charts.lengths(frame, unit=lengths.unit, score=score_title, dark=state.is_dark()),
         alt="Scores by the length of the reply",
     )
     n = int(lengths.frame["n"].sum())
@@ -218,7 +218,7 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
     selected_rows = event["selection"]["rows"]
     if selected_rows and selected_rows[0] < len(frame):
         name = str(frame.iloc[selected_rows[0]]["sample"])
-        state.link(
+        state.draw_link(
             "sample", f"Replies to {safe.label(name, 60)}", run=entry.card.run, suite=entry.card.config.suite,
             sample=name, beside=[other.card.run for other in others[:3]],
         )  # fmt: skip
@@ -240,12 +240,12 @@ def main() -> None:
     st.title("Suite", anchor=False)
     index = frames.index(state.results())
     if not index.entries:
-        state.broken_runs(index.broken)
-        state.empty_state("There are no runs yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2")
+        state.list_broken_runs(index.broken)
+        state.stop_with_hint("There are no runs yet.", "evals run mmlu-pro gpqa aime --sample -m smollm2")
     entry, _ = pickers.select_run(index, st.columns([2, 3]))
     estimate = entry.headline
     if estimate is None or estimate.value is None:
-        state.empty_state("This run has no score yet.", f"evals show {entry.card.run}")
+        state.stop_with_hint("This run has no score yet.", f"evals show {entry.card.run}")
         return
     others = suites.comparable_runs(entry, index.entries)
     draw_links(entry, index.entries)
@@ -257,7 +257,7 @@ def main() -> None:
         draw_unsolved(entry, estimate, others)
     except EvalsError as error:
         st.error(f"This run cannot be read: {safe.label(error, 600)}")
-    state.broken_runs(index.broken)
+    state.list_broken_runs(index.broken)
 
 
 main()

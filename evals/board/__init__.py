@@ -1,1 +1,1 @@
-"""A leaderboard in a git repository: entries are files, a trusted CI job scores them again, nothing in them is executed."""
+"""A leaderboard in a git repository: entries are files that a trusted CI job rescores without executing anything in them."""

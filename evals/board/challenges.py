@@ -1,7 +1,7 @@
-"""Outcomes of challenges on a board: `challenges/ENTRY/SUITE@PROTOCOL.json`, written by its operator.
+"""Outcomes of challenges on a board: `challenges/ENTRY/SUITE@PROTOCOL.json`, written by the board's operator.
 
-An entry cannot hold one. An outcome counts if it is of the very bundle of the number and meets the policy's `[challenge]`
-table; whatever else it states is shown as text of bounded length.
+An entry cannot contain one. An outcome counts if it was computed from the same bundle as the score and satisfies the
+policy's `[challenge]` table; its other fields are only displayed, as text of bounded length.
 """
 
 from __future__ import annotations
@@ -13,43 +13,43 @@ from msgspec import structs
 
 from evals.board.policy import ChallengeRule
 from evals.board.results import SuiteResult
-from evals.challenge import outcome
-from evals.challenge.outcome import ChallengeOutcome
+from evals.challenge.outcome import FORMAT, ChallengeOutcome
+from evals.challenge.outcome import read as read_outcome
 from evals.challenge.summary import Challenge, summarize, unreadable
 from evals.errors import UsageError
 from evals.plain import one_line
 
 
 def read(path: Path, entry: str, result: SuiteResult, rule: ChallengeRule) -> Challenge:
-    """Read and check the outcome of a challenge of one number; a faulty one says why it does not count."""
+    """Read the challenge of one score from the outcome in a file; an outcome that does not count sets `fault`."""
     try:
-        stated = outcome.read(path)
+        outcome = read_outcome(path)
     except UsageError as error:
         return unreadable(path, error, result.suite, result.protocol, entry)
-    challenge = summarize(stated, next(_faults(stated, result, rule), ""), entry)
+    challenge = summarize(outcome, next(_faults(outcome, result, rule), ""), entry)
     return structs.replace(challenge, suite=result.suite, protocol=result.protocol)
 
 
-def _faults(stated: ChallengeOutcome, result: SuiteResult, rule: ChallengeRule) -> Iterator[str]:
+def _faults(outcome: ChallengeOutcome, result: SuiteResult, rule: ChallengeRule) -> Iterator[str]:
     """Yield why an outcome does not count.
 
-    A test that rejects may end early, so that only one that does not reject needs a minimum of replies; and one at a
-    smaller alpha than the policy's would not reject much.
+    A test that rejects may stop early, so the minimum number of replies applies only to tests that do not reject. The
+    minimum alpha applies to them too: a test at a smaller alpha has little power.
     """
-    if stated.format != outcome.FORMAT:
-        yield f"format {stated.format}; this version reads {outcome.FORMAT}"
-    if (stated.suite, stated.protocol) != (result.suite, result.protocol):
-        yield one_line(f"it is of {stated.suite} ({stated.protocol})")
-    if stated.run != result.run or stated.bundle_sha256 != result.bundle_sha256:
-        of = f"the bundle {stated.bundle_sha256[:16]}" if stated.bundle_sha256 else "a run's folder"
-        yield one_line(f"it is of {of}, not of the entry's bundle {result.bundle_sha256[:16]}")
-    if stated.verdict == "untestable":
+    if outcome.format != FORMAT:
+        yield f"format {outcome.format}; this version reads {FORMAT}"
+    if (outcome.suite, outcome.protocol) != (result.suite, result.protocol):
+        yield one_line(f"it belongs to {outcome.suite} ({outcome.protocol})")
+    if outcome.run != result.run or outcome.bundle_sha256 != result.bundle_sha256:
+        source = f"the bundle {outcome.bundle_sha256[:16]}" if outcome.bundle_sha256 else "a run's folder"
+        yield one_line(f"it belongs to {source}, not to the entry's bundle {result.bundle_sha256[:16]}")
+    if outcome.verdict == "untestable":
         return
-    if stated.alpha > rule.maximum_alpha:
-        yield f"alpha is {stated.alpha:g}; the board allows {rule.maximum_alpha:g}"
-    if stated.verdict == "different":
+    if outcome.alpha > rule.maximum_alpha:
+        yield f"alpha is {outcome.alpha:g}; the board allows at most {rule.maximum_alpha:g}"
+    if outcome.verdict == "different":
         return
-    if stated.alpha < rule.minimum_alpha:
-        yield f"alpha is {stated.alpha:g}; the board requires at least {rule.minimum_alpha:g}"
-    if stated.replies < rule.minimum_replies:
-        yield f"{stated.replies} replies were read; the board requires {rule.minimum_replies}"
+    if outcome.alpha < rule.minimum_alpha:
+        yield f"alpha is {outcome.alpha:g}; the board requires at least {rule.minimum_alpha:g}"
+    if outcome.replies < rule.minimum_replies:
+        yield f"{outcome.replies} replies were read; the board requires {rule.minimum_replies}"

@@ -1,7 +1,7 @@
 """Checks of a verified run against the board's rules, and against the other entries.
 
-A check returns lines. Lines of `refusals` mean that the entry breaks a rule or was tampered with; lines of `doubts` mean
-that a result is implausible: the entry is held until a maintainer accepts it.
+Each check yields messages. `..._refusals` find broken rules and tampering; `..._doubts` find implausible results, which
+hold the entry until a maintainer accepts it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from evals.board.fingerprints import copied
+from evals.board.fingerprints import copy_evidence
 from evals.board.policy import SuiteRule
 from evals.board.results import EntryResult, SuiteResult
 from evals.board.submission import unsuitable_text
@@ -22,43 +22,43 @@ from evals.suite import Suite
 from evals.types import Record, Reply, Sample, Score
 
 MIN_GOLD_CHARACTERS = 40
-"""Smallest length of a gold answer that no model repeats verbatim by chance."""
+"""Minimum length of a gold answer that no model repeats verbatim by chance."""
 MIN_GOLD_COPIES = 10
 MIN_GOLD_SHARE = 0.5
 """Gold answers count as copied if at least this number and share of the long ones appear verbatim in the replies."""
 MIN_FAULTY_ITEMS = 4
-"""Smallest number of items with a wrong gold answer from which anything is concluded."""
+"""Minimum number of items with a wrong gold answer to conclude that the gold answers were known."""
 MIN_CEILING_ITEMS = 50
-"""Smallest number of items for which a value above the ceiling is implausible."""
+"""Minimum number of items for which a value above the ceiling is implausible."""
 MIN_REPEATED_REPLIES = 20
-"""Smallest number of long replies in two repeats from which anything is concluded about their sampling."""
+"""Minimum number of long replies in later repeats to conclude that they were not sampled."""
 _AUTOMATIC_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 """Id of a run that was not named by its user (`records.store.new_id`): it ends in its configuration's fingerprint."""
 
 
 class Counts(Struct):
-    """Counts for the checks, from one pass over a run's records."""
+    """Counts that the checks need, from one pass over a run's records."""
 
     long_gold: int = 0
     """Replies to samples with a long gold answer."""
     gold_repeated: int = 0
-    """Of these, those that contain it verbatim."""
+    """Those of them that contain it verbatim."""
     faulty: int = 0
     """Replies to items whose gold answer is known to be wrong."""
     faulty_right: int = 0
-    """Of these, those that agree with the wrong gold answer."""
+    """Those of them that agree with the wrong gold answer."""
     over_limit: int = 0
     """Replies with more output tokens than the card's max_tokens."""
     repeated: int = 0
     """Replies of at least 200 characters in the second and later repeats."""
     repeated_equal: int = 0
-    """Of these, those that equal the first repeat's reply."""
+    """Those of them that equal the first repeat's reply."""
 
 
 def count(
     records: Iterable[Record], samples: Mapping[str, Sample], errata: Errata, limit: int | None
 ) -> Counts:
-    """Count in one pass; `limit`: the card's max_tokens."""
+    """Count what the checks need; `limit`: the card's max_tokens."""
     counts, first_replies = Counts(), dict[str, int]()
     for record in records:
         reply, sample = record.outcome, samples[record.sample]
@@ -82,12 +82,12 @@ def count(
 
 
 def judge_of(card: Card) -> str:
-    """Return the judge model of a run as its server names it; empty: there was none."""
+    """Return the judge model of a run as its server names it; empty if there was none."""
     return (card.judge.served or card.judge.model) if card.judge is not None else card.config.judge
 
 
 def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
-    """Yield the rules of the board that a run breaks."""
+    """Yield how a run breaks the rules of the board."""
     config = card.config
     if card.origin != "run" and not rule.imports:
         yield f"its replies were imported ({card.origin}); the board accepts only runs made by evals"
@@ -95,7 +95,7 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
         yield "it ran on the built-in samples, not on the suite's data"
     yield from _subset_refusals(card, rule)
     if suite.gated and not card.gated:
-        yield "the suite is gated, and the bundle holds its texts"
+        yield "the suite is gated, but the bundle contains its texts"
     if _AUTOMATIC_ID.fullmatch(card.run) and card.run.rpartition("-")[2] != fingerprint(config):
         yield f"the run's id {card.run} does not belong to its configuration: the card was edited, or comes from another version"
     if rule.data_sha256 and config.data_sha256 != rule.data_sha256:
@@ -126,24 +126,24 @@ def _subset_refusals(card: Card, rule: SuiteRule) -> Iterator[str]:
         or config.limit != rule.limit
         or (rule.limit is not None and config.seed != rule.seed)
     ):
-        expected = "all items" if rule.limit is None else f"{rule.limit} items of seed {rule.seed}"
+        expected = "all items" if rule.limit is None else f"{rule.limit} items chosen with seed {rule.seed}"
         yield f"it covers another subset; the board requires {expected}"
 
 
 def sampling_refusals(card: Card, counts: Counts) -> Iterator[str]:
-    """Yield the evidence that replies were not sampled as the card states."""
+    """Yield evidence that replies were not sampled as the card states."""
     if counts.over_limit:
         yield f"{counts.over_limit} replies are longer than the card's max_tokens, {card.config.sampling.max_tokens}"
     is_sampled = (card.config.sampling.temperature or 0.0) > 0
     if is_sampled and counts.repeated >= MIN_REPEATED_REPLIES and counts.repeated_equal == counts.repeated:
         yield (
-            f"its repeats are identical, all {counts.repeated} of them, at a temperature of "
+            f"all {counts.repeated} repeated replies are identical to the first, at a temperature of "
             f"{card.config.sampling.temperature:g}"
         )
 
 
 def leak_refusals(counts: Counts) -> Iterator[str]:
-    """Yield the evidence that the gold answers were known."""
+    """Yield evidence that the gold answers were known."""
     if counts.gold_repeated >= max(MIN_GOLD_COPIES, MIN_GOLD_SHARE * counts.long_gold):
         yield f"{counts.gold_repeated} of {counts.long_gold} long gold answers appear verbatim in the replies"
     if counts.faulty >= MIN_FAULTY_ITEMS and counts.faulty_right == counts.faulty:
@@ -173,7 +173,7 @@ def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[E
         return
     gain = headline.value - max(rivals) if headline.better == "higher" else min(rivals) - headline.value
     if gain > rule.plausible_gain:
-        yield f"{headline.metric} exceeds the best entry by {gain:.3f}, more than the plausible {rule.plausible_gain:g}"
+        yield f"{headline.metric} is better than the best entry's by {gain:.3f}, more than the plausible {rule.plausible_gain:g}"
 
 
 def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
@@ -186,21 +186,21 @@ def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterato
 
 
 def copy_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield the entries from which a run is copied. `others`: all earlier entries of other models."""
+    """Yield a refusal for each entry from which a run is copied. `others`: all earlier entries of other models."""
     for other in others:
         for suite in other.suites:
-            if suite.label == result.label and (why := copied(result.fingerprint, suite.fingerprint)):
+            if suite.label == result.label and (why := copy_evidence(result.fingerprint, suite.fingerprint)):
                 yield f"copied from {other.entry}: {why}"
 
 
 def reuse_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield the entries, of any model, that contain the same run."""
+    """Yield a refusal for each entry, of any model, that contains the same run."""
     for other in others:
         if any(_is_same_run(result, suite) for suite in other.suites):
-            yield f"run {result.run} is part of {other.entry} already"
+            yield f"run {result.run} is already part of {other.entry}"
 
 
 def _is_same_run(result: SuiteResult, other: SuiteResult) -> bool:
-    """Return whether two results are of one run; ids alone agree for two runs that began in the same second."""
+    """Return whether two results are of one run; an equal id is not enough: two runs may begin in the same second."""
     same_answers = result.fingerprint.answers == other.fingerprint.answers
     return result.bundle_sha256 == other.bundle_sha256 or (result.run == other.run and same_answers)

@@ -32,7 +32,7 @@ def create(folder: Path, title: str, suites: Sequence[Suite]) -> list[Path]:
     if folder.exists() and (not folder.is_dir() or any(p.name != ".git" for p in folder.iterdir())):
         raise UsageError(f"{folder} is not empty; a board is created in a folder of its own")
     if why := unsuitable_text(title) or (
-        "" if title.strip() and '"' not in title else "is empty or holds quotes"
+        "" if title.strip() and '"' not in title else "is empty or contains quotation marks"
     ):
         raise UsageError(f"the title {why}")
     name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "board"
@@ -41,11 +41,11 @@ def create(folder: Path, title: str, suites: Sequence[Suite]) -> list[Path]:
         "title": title,
         "version": packages()["science-evals"],
         "example": suites[0].id,
-        "suites": "\n".join(map(_table, suites)),
+        "suites": "\n".join(map(_suite_table, suites)),
     }
     templates = files("evals") / "templates" / "board"
     texts = {
-        path: _filled((templates / template).read_text("utf-8"), values) for path, template in FILES.items()
+        path: _fill_in((templates / template).read_text("utf-8"), values) for path, template in FILES.items()
     }
     policy.parse(texts[policy.NAME].encode())
     for path, text in {**texts, "entries/.gitkeep": ""}.items():
@@ -54,16 +54,16 @@ def create(folder: Path, title: str, suites: Sequence[Suite]) -> list[Path]:
     return [folder / path for path in texts]
 
 
-def _filled(text: str, values: dict[str, str]) -> str:
+def _fill_in(template: str, values: dict[str, str]) -> str:
     for name, value in values.items():
-        text = text.replace(f"{{{{{name}}}}}", value)
-    return text
+        template = template.replace(f"{{{{{name}}}}}", value)
+    return template
 
 
-def _table(suite: Suite) -> str:
+def _suite_table(suite: Suite) -> str:
     return f'\n[[suite]]\nname = "{suite.id}"\nprotocol = "{suite.protocol}"\nminimum_coverage = 0.98'
 
 
 def suites_of(names: Sequence[str], protocol: str | None) -> list[Suite]:
-    """Return the suites by name; raises UnknownName."""
+    """Return the suites with these names; raises UnknownName."""
     return [suite for name in names for suite in load.suite(name, protocol)]

@@ -1,4 +1,4 @@
-"""Decisions of a board's maintainers: `decisions.toml`, to which entries are only added.
+"""Decisions of a board's maintainers: `decisions.toml`, an append-only list.
 
     [[decision]]
     entry = "organisation-name@v1"
@@ -7,8 +7,8 @@
     date = 2026-11-29
     reason = "trained on the test split, by its authors' statement of 28 November"
 
-`accepted` publishes an entry that the automatic checks hold for review. A published number never vanishes without a
-decision: `index.json` keeps the hash of the decisions that were read, and the next ingest compares it.
+`accepted` publishes an entry that the automatic checks hold for review. A published score never disappears without a
+decision: `index.json` stores the hash of the decisions read, and the next ingest compares it.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Entry that supersedes it."""
 
 
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
+class _DecisionFile(Struct, frozen=True, forbid_unknown_fields=True):
     decision: tuple[Decision, ...] = ()
 
 
 def read(folder: Path) -> tuple[Decision, ...]:
-    """Read the decisions of a board; raises UsageError in one line. A missing file holds none."""
+    """Read the decisions of a board; empty if there is no file. Raises UsageError."""
     path = folder / NAME
     try:
         content = disk.read_small(path)
@@ -57,9 +57,9 @@ def read(folder: Path) -> tuple[Decision, ...]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
     try:
-        decisions = msgspec.toml.decode(content, type=_File).decision
+        decisions = msgspec.toml.decode(content, type=_DecisionFile).decision
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {cause(error, _File)}") from None
+        raise UsageError(f"{path}: {cause(error, _DecisionFile)}") from None
     for number, decision in enumerate(decisions, 1):
         for name in ("entry", "by", "reason"):
             text = getattr(decision, name)
@@ -67,7 +67,7 @@ def read(folder: Path) -> tuple[Decision, ...]:
                 raise UsageError(f"{path}: decision {number}: {name} {why}")
         if (decision.kind == "superseded") != bool(decision.replacement):
             raise UsageError(
-                f"{path}: decision {number}: `replacement` goes with superseded, and only with it"
+                f"{path}: decision {number}: `replacement` is required for superseded, and allowed only there"
             )
     return decisions
 
@@ -78,7 +78,7 @@ def digest(decisions: Sequence[Decision]) -> str:
 
 
 def check_only_added(decisions: Sequence[Decision], number: int, sha256: str) -> None:
-    """Raise UsageError unless the first `number` decisions are those that hash to `sha256`."""
+    """Raise UsageError unless the first `number` decisions hash to `sha256`."""
     if len(decisions) < number or digest(decisions[:number]) != sha256:
         raise UsageError(
             f"{NAME}: one of its first {number} decisions was changed or removed; decisions are only added at the end"
@@ -86,7 +86,7 @@ def check_only_added(decisions: Sequence[Decision], number: int, sha256: str) ->
 
 
 def latest(decisions: Sequence[Decision], entry: str) -> Decision | None:
-    """Return the decision in force for an entry."""
+    """Return the decision in force for an entry; None if there is none."""
     return next((decision for decision in reversed(decisions) if decision.entry == entry), None)
 
 

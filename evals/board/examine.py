@@ -1,7 +1,7 @@
-"""Examination of one entry: verify its bundles, score its replies again, and apply the board's rules to each run.
+"""Examination of one entry: verify its bundles, rescore its replies, and apply the board's rules to each run.
 
-It runs in a worker process with a deadline and a memory limit (`within_limits`). The entry is data: suites that
-are defined by code are refused, and no text of the entry appears in a message before it has been checked.
+It runs in a worker process with a deadline and a memory limit (`within_limits`). The entry is only data: suites that
+are defined by code are refused, and messages quote no unchecked text of the entry.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Examination(Struct, kw_only=True):
     suites: list[SuiteResult] = []
     refusals: list[str] = []
     items: dict[tuple[str, str], Items] = {}
-    """Values of single items by suite and protocol."""
+    """Item values by suite and protocol."""
     unverified: list[str] = []
-    """Runs that only the board's own data, missing here, could verify."""
+    """Why runs could not be verified: they need the board's own data, which is missing here."""
 
 
 def within_limits(function: Callable[..., Examination], *args: Any, seconds: int) -> Examination:
-    """Call an examination in a separate process, with a deadline; whatever happens there becomes a refusal."""
+    """Run an examination in a separate process with a deadline; any failure there becomes a refusal."""
     try:
         with Pool(1, memory_mib=MEMORY_MIB, timeout_s=seconds) as pool:
             examination: Examination = pool.call(function, *args, timeout_s=seconds)
@@ -72,7 +72,7 @@ def examine(path: Path, policy: BoardPolicy, gold: Path | None) -> Examination:
 
 
 def examine_rerun(path: Path, rule: SuiteRule, policy: BoardPolicy, gold: Path | None) -> Examination:
-    """Examine the bundle of a run that the board itself has made."""
+    """Examine the bundle of the board's own run."""
     examination = Examination()
     try:
         with open_bundle(path) as bundle:
@@ -106,9 +106,7 @@ def _examine_run(
         data = board_data(gold, run.suite)
         (suite,) = load.recorded_suite(run.suite, run.protocol)
         if suite.gated and data is None:
-            examination.unverified.append(
-                f"{rule.label}: gated, so that only the board's own data can verify it"
-            )
+            examination.unverified.append(f"{rule.label}: gated, so only the board's own data can verify it")
             return
         verification = verify(path, data)
         refusals = list(map(one_line, verification.differences[:3]))
@@ -122,7 +120,7 @@ def _examine_run(
 
 
 def board_data(gold: Path | None, suite: str) -> Path | None:
-    """Return the board's own data of a suite: the file or folder that has the suite's name; None: it has none."""
+    """Return the board's own data for a suite: the file or folder with the suite's name; None if there is none."""
     if gold is None:
         return None
     name = suite.partition(":")[0]
@@ -143,7 +141,7 @@ def _result(
         golds = {sample.id: Gold.of(sample) for sample in samples.values()}
         values = items.measure(suite, map(brief, _records(bundle)), golds, card.config.repeats)
         result = structs.replace(
-            with_items(published(card), values),
+            with_items(result_from_card(card), values),
             fingerprint=fingerprint(_records(bundle)),
             bundle_sha256=sha256(path.read_bytes()).hexdigest(),
             notes=verification.notes,
@@ -157,7 +155,7 @@ def _result(
 
 
 def _records(bundle: Bundle) -> Iterator[Record]:
-    """Yield the records of a bundle, those of a gated suite without texts."""
+    """Yield the records of a bundle; a gated suite's contain no texts."""
     if bundle.manifest.gated:
         yield from (withheld.record for withheld in bundle.lines(GATED_FILES[-1], Withheld))
     else:
@@ -165,7 +163,7 @@ def _records(bundle: Bundle) -> Iterator[Record]:
 
 
 def with_items(result: SuiteResult, values: Items) -> SuiteResult:
-    """Return a result with the facts about its items that its pages need."""
+    """Return a result with the properties of its items."""
     return structs.replace(
         result,
         items=len(values.values),
@@ -175,8 +173,8 @@ def with_items(result: SuiteResult, values: Items) -> SuiteResult:
     )
 
 
-def published(card: Card) -> SuiteResult:
-    """Return the parts of a result that a verified card states."""
+def result_from_card(card: Card) -> SuiteResult:
+    """Return a result with the fields that a card provides."""
     config = card.config
     return SuiteResult(
         suite=config.suite,

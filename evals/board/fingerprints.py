@@ -1,8 +1,8 @@
-"""Recognition of copied replies by hashes, without keeping texts.
+"""Recognition of copied replies by their hashes, without storing texts.
 
-Short answers agree by nature, so only replies of `LONG` characters and more are compared text by text: two models do
-not write 200 identical characters by chance, except where a template prescribes them. Runs of short replies are
-compared as a whole: equal answers to every item, many of them wrong.
+Short answers often coincide, so only replies of at least `MIN_LONG_CHARACTERS` are compared one by one: two models do
+not write 200 identical characters by chance, unless a template prescribes them. Runs of short replies are compared as
+a whole: a copy agrees on every item, including many wrong answers.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from hashlib import sha256
 from evals.board.results import Fingerprint
 from evals.types import Record, Reply, Score
 
-LONG = 200
-"""Smallest number of characters of a reply that is compared by its text."""
-MAXIMUM = 1024
-"""Largest number of replies whose hashes are kept: those whose sample and repeat hash lowest, the same for all entries."""
-COPIED_SHARE = 0.02
-COPIED_NUMBER = 5
-"""Replies count as copied if at least this share, and this number, of the long ones is identical."""
-WRONG = 20
-"""Smallest number of wrong answers for which equal answers count as copied."""
+MIN_LONG_CHARACTERS = 200
+MAX_HASHED_REPLIES = 1024
+"""Maximum number of long replies to hash: those whose sample and repeat hash lowest, the same in all entries."""
+MIN_COPIED_SHARE = 0.02
+MIN_COPIED_REPLIES = 5
+"""Replies count as copied if at least this share and this number of the long ones are identical."""
+MIN_WRONG_ANSWERS = 20
+"""Minimum number of wrong answers for which equal answers count as copied."""
 
 
 def _hash(text: str, digits: int) -> str:
@@ -40,20 +39,22 @@ def fingerprint(records: Iterable[Record]) -> Fingerprint:
         answers.append(f"{record.sample}\t{record.repeat}\t{score.answer}\t{score.value}")
         wrong += score.verdict != "right" and score.value != 1.0
         text = " ".join(record.outcome.text.split())
-        if len(text) >= LONG:
+        if len(text) >= MIN_LONG_CHARACTERS:
             long_replies.append((_hash(f"{record.sample}\t{record.repeat}", 12), _hash(text, 16)))
     long_replies.sort()
     return Fingerprint(
-        answers=_hash("\n".join(sorted(answers)), 64), wrong=wrong, long_replies=dict(long_replies[:MAXIMUM])
+        answers=_hash("\n".join(sorted(answers)), 64),
+        wrong=wrong,
+        long_replies=dict(long_replies[:MAX_HASHED_REPLIES]),
     )
 
 
-def copied(own: Fingerprint, other: Fingerprint) -> str:
-    """Return why the replies of one run are taken for copies of another's; empty if they are not."""
+def copy_evidence(own: Fingerprint, other: Fingerprint) -> str:
+    """Return why the replies of one run appear to be copied from another; empty if they do not."""
     common = own.long_replies.keys() & other.long_replies.keys()
     identical = sum(own.long_replies[key] == other.long_replies[key] for key in common)
-    if identical >= max(COPIED_NUMBER, COPIED_SHARE * len(common)):
+    if identical >= max(MIN_COPIED_REPLIES, MIN_COPIED_SHARE * len(common)):
         return f"{identical} of {len(common)} long replies are identical"
-    if own.answers == other.answers and min(own.wrong, other.wrong) >= WRONG:
-        return f"all answers are identical, {own.wrong} wrong ones too"
+    if own.answers == other.answers and min(own.wrong, other.wrong) >= MIN_WRONG_ANSWERS:
+        return f"all answers are identical, including {own.wrong} wrong ones"
     return ""

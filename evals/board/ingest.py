@@ -1,7 +1,7 @@
 """Ingest entries into a board: examine new entries, compare them with the others, write results and index.
 
-Deterministic and idempotent: an entry whose file and policy have not changed keeps its result, and a result holds no
-time of its computation. With `write=False` nothing is written, as in the check of a pull request.
+Deterministic and idempotent: an entry whose file and policy have not changed keeps its result, and results contain no
+timestamp of their computation. With `write=False` nothing is written, as when a pull request is checked.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ ENTRIES = "entries"
 def ingest(
     folder: Path, names: Sequence[str] = (), *, gold: Path | None = None, write: bool = True
 ) -> Iterator[EntryResult]:
-    """Yield the result of every entry that was examined; `names`: entries to examine, by default all that are new or changed.
+    """Yield the result of each examined entry; `names`: entries to examine, by default all that are new or changed.
 
-    `gold`: folder with the board's own data. Raises UsageError if the board itself is faulty: its policy, an edited
-    result, a removed decision, an entry that vanished without a decision, too many new entries.
+    `gold`: folder with the board's own data. Raises UsageError if the board itself is faulty: an invalid policy, an edited
+    result, a removed decision, an entry deleted without a decision, too many new entries.
     """
     board_policy = policy.read(folder)
     index = results.read_index(folder, board_policy.id)
@@ -44,7 +44,7 @@ def ingest(
     new = [path for path in pending if path.stem not in known]
     if len(new) > board_policy.limits.new_entries:
         raise UsageError(
-            f"{len(new)} new entries; one ingest takes at most {board_policy.limits.new_entries}"
+            f"{len(new)} new entries; one ingest accepts at most {board_policy.limits.new_entries}"
         )
     for path in pending:
         examination = _examine(path, board_policy, known, gold)
@@ -76,7 +76,7 @@ def _entry_files(folder: Path) -> dict[str, Path]:
         if path.name.startswith("."):
             continue
         if path.is_symlink() or path.suffix != SUFFIX or path.name.count("@") != 1:
-            raise UsageError(f"{ENTRIES}/{one_line(path.name)} is not an entry: MODEL@REVISION{SUFFIX}")
+            raise UsageError(f"{ENTRIES}/{one_line(path.name)} is not a file named MODEL@REVISION{SUFFIX}")
         files[path.stem] = path
     return files
 
@@ -85,7 +85,7 @@ def _check_none_vanished(index: Index, files: Mapping[str, Path], all_decisions:
     for entry in index.entries:
         decision = decisions.latest(all_decisions, entry)
         if entry not in files and (decision is None or decision.kind not in ("withdrawn", "superseded")):
-            raise UsageError(f"{ENTRIES}/{entry}{SUFFIX} is gone, and no decision withdraws it")
+            raise UsageError(f"{ENTRIES}/{entry}{SUFFIX} is missing, but no decision withdraws it")
 
 
 def _pending(
@@ -95,7 +95,7 @@ def _pending(
     all_decisions: Sequence[Decision],
     names: Sequence[str],
 ) -> Iterator[Path]:
-    """Yield the files to examine: those that are known in the order of their arrival, then the new ones by name."""
+    """Yield the files to examine: known entries in order of arrival, then new ones by name."""
     chosen = [Path(name).name.removesuffix(SUFFIX) for name in names]
     if missing := [name for name in chosen if name not in files]:
         raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")
@@ -113,11 +113,11 @@ def _pending(
 def _is_current(
     result: EntryResult, path: Path, board_policy: BoardPolicy, all_decisions: Sequence[Decision]
 ) -> bool:
-    """Return whether a result need not be computed again."""
+    """Return whether a stored result is up to date."""
     if result.status == "held" and decisions.accepts(all_decisions, result.entry):
         return False
-    computed = (result.file_sha256, result.policy_sha256, result.evals)
-    return computed == (_sha256(path), board_policy.sha256, packages()["science-evals"])
+    computed_from = (result.file_sha256, result.policy_sha256, result.evals)
+    return computed_from == (_sha256(path), board_policy.sha256, packages()["science-evals"])
 
 
 def _sha256(path: Path) -> str:
@@ -128,8 +128,8 @@ def _sha256(path: Path) -> str:
 def _examine(
     path: Path, board_policy: BoardPolicy, known: Mapping[str, EntryResult], gold: Path | None
 ) -> Examination:
-    earlier = known.get(path.stem)
-    if earlier is not None and earlier.status == "accepted" and earlier.file_sha256 != _sha256(path):
+    previous = known.get(path.stem)
+    if previous is not None and previous.status == "accepted" and previous.file_sha256 != _sha256(path):
         raise UsageError(
             f"{ENTRIES}/{path.name}: the file of a published entry was changed; add a new revision instead"
         )
@@ -143,14 +143,14 @@ def _result_of(
     all_decisions: Sequence[Decision],
     examination: Examination,
 ) -> EntryResult:
-    """Return the result of an examined entry, compared with the other entries."""
-    earlier = known.get(path.stem)
-    sequence = earlier.sequence if earlier else max((r.sequence for r in known.values()), default=0) + 1
-    before = [r for r in known.values() if r.sequence < sequence and r.status != "refused"]
-    refusals = examination.refusals or list(_comparison_refusals(examination, before))
-    doubts = [] if refusals else list(_doubts(examination, board_policy, before))
+    """Return the result of an examined entry, after comparing it with the earlier entries."""
+    previous = known.get(path.stem)
+    sequence = previous.sequence if previous else max((r.sequence for r in known.values()), default=0) + 1
+    earlier_entries = [r for r in known.values() if r.sequence < sequence and r.status != "refused"]
+    refusals = examination.refusals or list(_comparison_refusals(examination, earlier_entries))
+    doubts = [] if refusals else list(_doubts(examination, board_policy, earlier_entries))
     accepted = not doubts or decisions.accepts(all_decisions, path.stem)
-    bare = EntryResult(
+    base = EntryResult(
         board=board_policy.id,
         entry=path.stem,
         sequence=sequence,
@@ -161,19 +161,20 @@ def _result_of(
         reasons=tuple(refusals or [*examination.unverified, *doubts]),
     )
     if refusals or examination.submission is None:
-        return bare.with_content_hash()
+        return base.with_content_hash()
     model = ModelCard(**{name: getattr(examination.submission, name) for name in ModelCard.__struct_fields__})
-    return structs.replace(bare, model=model, suites=tuple(examination.suites)).with_content_hash()
+    return structs.replace(base, model=model, suites=tuple(examination.suites)).with_content_hash()
 
 
-def _of_other_models(examination: Examination, others: Iterable[EntryResult]) -> list[EntryResult]:
-    assert examination.submission is not None  # noqa: S101 - it was read, or the entry was refused
+def _other_models(examination: Examination, others: Iterable[EntryResult]) -> list[EntryResult]:
+    """Return the results that belong to other models than the examined one."""
+    assert examination.submission is not None  # noqa: S101 - an entry without a readable submission is refused earlier
     model = examination.submission.model.casefold()
     return [other for other in others if other.model is not None and other.model.model.casefold() != model]
 
 
 def _comparison_refusals(examination: Examination, others: Sequence[EntryResult]) -> Iterator[str]:
-    rivals = _of_other_models(examination, others)
+    rivals = _other_models(examination, others)
     for result in examination.suites:
         for line in (
             *checks.reuse_refusals(result, others),
@@ -186,7 +187,7 @@ def _comparison_refusals(examination: Examination, others: Sequence[EntryResult]
 def _doubts(
     examination: Examination, board_policy: BoardPolicy, others: Sequence[EntryResult]
 ) -> Iterator[str]:
-    rivals = [rival for rival in _of_other_models(examination, others) if rival.status == "accepted"]
+    rivals = [rival for rival in _other_models(examination, others) if rival.status == "accepted"]
     for result in examination.suites:
         for line in checks.plausibility_doubts(result, _rule(board_policy, result), rivals):
             yield f"{result.label}: {line}"

@@ -1,6 +1,6 @@
-"""Values of single items, from which a board's pages compare models pair by pair: `results/ENTRY.parquet`.
+"""Item values, from which a board's pages compare models pairwise: `results/ENTRY.parquet`.
 
-Rows are the items of each suite in the order of their ids, which are not kept: entries of one suite with the same
+Rows are the items of each suite, sorted by their ids, which are not stored: results of one suite with the same
 `items_sha256` have the same items in the same order.
 """
 
@@ -37,7 +37,7 @@ class Items(NamedTuple):
     macro: bool = False
     """Whether the metric is the unweighted mean over groups."""
     width: float | None = None
-    """Largest minus smallest value of an item; None: unbounded."""
+    """Largest minus smallest possible value of an item; None: unbounded."""
 
 
 def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], repeats: int) -> Items:
@@ -48,12 +48,12 @@ def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], re
     if metric.pool == "whole":
         return Items("", np.zeros(0), [], [])
     scorer = metric.scorer or next(iter(suite.scorers))
-    side = reduce_run(Side(points(briefs, golds, scorer), golds, repeats), metric)
-    names = sorted(side.side.golds)
-    values = [side.values[name].value if name in side.values else np.nan for name in names]
-    golds_in_order = [side.side.golds[name] for name in names]
+    reduced = reduce_run(Side(points(briefs, golds, scorer), golds, repeats), metric)
+    ids = sorted(reduced.side.golds)
+    values = [reduced.values[id_].value if id_ in reduced.values else np.nan for id_ in ids]
+    golds_in_order = [reduced.side.golds[id_] for id_ in ids]
     return Items(
-        sha256("\n".join(names).encode()).hexdigest(),
+        sha256("\n".join(ids).encode()).hexdigest(),
         np.array(values, dtype=np.float64),
         [gold.group for gold in golds_in_order],
         [sha256(gold.cluster.encode()).hexdigest()[:12] for gold in golds_in_order],
@@ -81,7 +81,7 @@ def write(folder: Path, entry: str, runs: Mapping[tuple[str, str], Items]) -> No
 
 
 def read(folder: Path, entry: str) -> dict[tuple[str, str], Items]:
-    """Return the items of an entry by suite and protocol, without hashes; raises UsageError if the file is broken."""
+    """Return the items of an entry by suite and protocol, without the hashes of their ids; raises UsageError."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq

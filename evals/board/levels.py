@@ -1,6 +1,6 @@
 """Levels of trust above `recomputed`: `results/levels.json`.
 
-`challenged`: the claimed model has read the replies, and they are consistent with it, or close (`challenges.py`).
+`challenged`: the claimed model has read the replies, with the verdict consistent or close (`challenges.py`).
 
 `rerun`: the board has run the model itself (`reruns/ENTRY/SUITE@PROTOCOL.zip`, a bundle), and both runs are equivalent: the
 90 % interval of their difference, paired by item, lies within the margin of the rule (two one-sided tests at 5 %;
@@ -17,7 +17,6 @@ from msgspec import Struct, structs
 
 from evals.board import challenges, items, policy, results
 from evals.board.examine import Examination, examine_rerun, within_limits
-from evals.board.items import Items
 from evals.board.paired import evidence_of
 from evals.board.policy import BoardPolicy, SuiteRule
 from evals.board.results import EntryResult, Level, SuiteResult
@@ -29,7 +28,7 @@ from evals.errors import UsageError
 from evals.records.store import Run
 
 RERUNS = "reruns"
-LEVEL = 0.90
+CONFIDENCE_LEVEL = 0.90
 
 
 class Rerun(Struct, frozen=True, kw_only=True):
@@ -60,7 +59,7 @@ class Levels(Struct, frozen=True, kw_only=True):
     challenges: tuple[Challenge, ...] = ()
 
     def of(self, entry: str, suite: str, protocol: str) -> tuple[Level, Challenge | None]:
-        """Return the level of a score, and the outcome of its challenge if there is one."""
+        """Return the level of a score, and its challenge if there is one."""
         key = entry, suite, protocol
         challenge = next((c for c in self.challenges if (c.entry, c.suite, c.protocol) == key), None)
         if any(r.agrees and (r.entry, r.suite, r.protocol) == key for r in self.reruns):
@@ -69,7 +68,7 @@ class Levels(Struct, frozen=True, kw_only=True):
 
 
 def read(folder: Path) -> Levels:
-    """Read the levels of a board; none if nothing was rerun or challenged."""
+    """Read the levels of a board; empty if nothing was rerun or challenged."""
     path = folder / results.FOLDER / results.LEVELS
     levels: Levels = results.read_json(path, Levels) if path.exists() else Levels()
     return levels
@@ -93,7 +92,7 @@ def add_rerun(folder: Path, entry: str, run: Run) -> Path:
 
 
 def update(folder: Path, board: BoardPolicy, known: Mapping[str, EntryResult], gold: Path | None) -> None:
-    """Compare every rerun with its entry, check every challenge, and write the levels; known comparisons are kept."""
+    """Compare every rerun with its entry, check every challenge, and write the levels; earlier comparisons are reused."""
     earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
     reruns = []
     for path, result, rule in _files(folder / RERUNS, rerun_name, board, known):
@@ -111,18 +110,18 @@ def update(folder: Path, board: BoardPolicy, known: Mapping[str, EntryResult], g
 
 
 def rerun_name(suite: str, protocol: str) -> str:
-    """Return the name of the board's own run of a suite."""
+    """Return the file name of the board's own run of a suite."""
     return f"{suite.replace(':', '-')}@{protocol}{SUFFIX}"
 
 
 def _files(
     folder: Path, name_of: Callable[[str, str], str], board: BoardPolicy, known: Mapping[str, EntryResult]
 ) -> Iterator[tuple[Path, SuiteResult, SuiteRule]]:
-    """Yield every file `ENTRY/NAME` of a suite's result, with the result and its rule."""
-    for entry, known_result in sorted(known.items()):
+    """Yield each file `ENTRY/NAME` that exists for a suite's result, with the result and its rule."""
+    for entry, entry_result in sorted(known.items()):
         results_by_name = {
             name_of(suite_result.suite, suite_result.protocol): suite_result
-            for suite_result in known_result.suites
+            for suite_result in entry_result.suites
         }
         for name, suite_result in sorted(results_by_name.items()):
             rule = board.rule_of(suite_result.suite, suite_result.protocol)
@@ -149,11 +148,12 @@ def _compare_rerun(
         margin=rule.equivalence_margin,
         agrees=False,
     )
-    if reason := _incomparable(examination, result):
+    if reason := _why_incomparable(examination, result):
         return structs.replace(base, reason=reason)
     submitted = items.read(folder, entry)[rule.name, rule.protocol]
-    evidence, n = evidence_of(result, submitted, _only(examination))
-    interval = evidence.interval(LEVEL)
+    (rerun,) = examination.items.values()
+    evidence, n = evidence_of(result, submitted, rerun)
+    interval = evidence.interval(CONFIDENCE_LEVEL)
     if interval is None:
         return structs.replace(base, reason="too few items for an interval")
     low, high = interval
@@ -161,15 +161,10 @@ def _compare_rerun(
     return structs.replace(base, agrees=agrees, difference=evidence.value, low=low, high=high, n=n)
 
 
-def _only(examination: Examination) -> Items:
-    return next(iter(examination.items.values()))
-
-
-def _incomparable(examination: Examination, result: SuiteResult) -> str:
+def _why_incomparable(examination: Examination, result: SuiteResult) -> str:
     if examination.refusals or examination.unverified:
         return [*examination.refusals, *examination.unverified][0]
     if not result.items_sha256:
         return "the headline is not a mean over items"
-    return (
-        "" if examination.suites[0].items_sha256 == result.items_sha256 else "it was run on different items"
-    )
+    same_items = examination.suites[0].items_sha256 == result.items_sha256
+    return "" if same_items else "it was run on different items"

@@ -1,4 +1,4 @@
-"""Two runs of one suite paired by item, from the values that an ingest has kept."""
+"""Paired comparison of two runs of one suite, from the item values stored at ingest."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from evals.verdicts.difference import Evidence, MeanDifference
 
 
 def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]:
-    """Return the evidence on b minus a, and the number of items scored in both; `result`: of the same items.
+    """Return the evidence on b minus a and the number of items scored in both; `result`: one of the two runs' results.
 
-    Without a common item the evidence says nothing: its error is NaN.
+    Without an item scored in both, the standard error is NaN.
     """
     import numpy as np
 
@@ -24,6 +24,5 @@ def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]
     unclustered = len(set(a.clusters)) in (1, len(a.clusters))
     clusters = range(len(scored)) if unclustered else np.array(a.clusters)[scored].tolist()
     groups = np.array(a.groups)[scored].tolist() if result.macro else None
-    return difference.mean_evidence(differences[scored], clusters, groups=groups, width=result.width), len(
-        scored
-    )
+    evidence = difference.mean_evidence(differences[scored], clusters, groups=groups, width=result.width)
+    return evidence, len(scored)

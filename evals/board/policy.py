@@ -41,24 +41,24 @@ class SuiteRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """With its variant: `gpqa:diamond`."""
     protocol: str
     data_sha256: str = ""
-    """Hash of the data; empty: any, unless the board holds the data itself."""
+    """Hash of the data; empty: any, unless the board has the data itself."""
     limit: Positive | None = None
     """Number of items of the seeded subset (`--limit`); unset: all items."""
     seed: int = 0
     """Seed of that subset."""
     imports: bool = False
-    """Whether runs imported from other tools are taken."""
+    """Whether runs imported from other tools are accepted."""
     minimum_repeats: Positive = 1
     minimum_coverage: Fraction = 0.98
-    """Smallest share of scored sample-repeats."""
+    """Minimum share of scored sample-repeats."""
     maximum_truncated: Fraction = 0.1
-    """Largest share of replies truncated at max tokens."""
+    """Maximum share of replies truncated at max tokens."""
     temperature: float | None = None
-    """Temperature that every run must have; unset: any."""
+    """Temperature that every run must use; unset: any."""
     judge: str = ""
-    """Judge model that every run must have, as its server names it; empty: runs without a judge."""
+    """Judge model that every run must use, as its server names it; empty: runs without a judge."""
     ceiling: float = 0.995
-    """Largest plausible value of a headline in the unit `fraction`; labels of most data sets hold more errors."""
+    """Largest plausible value of a headline in the unit `fraction`; most data sets have more label errors than that."""
     equivalence_margin: Annotated[float, Meta(gt=0)] = 0.02
     """Largest difference, in the unit of the headline, within which the board's own run agrees with an entry."""
     plausible_gain: float = 0.2
@@ -74,24 +74,24 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits on what one ingest reads."""
 
     entry_mb: Positive = 256
-    """Largest size of an entry, packed."""
+    """Maximum size of an entry's file."""
     unpacked_mb: Positive = 4096
-    """Largest size of an entry, unpacked."""
+    """Maximum size of an unpacked bundle."""
     new_entries: Positive = 20
-    """Largest number of new entries in one ingest."""
+    """Maximum number of new entries in one ingest."""
     seconds: Positive = 60
-    """Deadline of one entry."""
+    """Deadline for examining one entry."""
 
 
 class ChallengeRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which outcomes of challenges count."""
 
     minimum_replies: Positive = 60
-    """Smallest number of replies read for the level `challenged`."""
+    """Minimum number of replies read for the level `challenged`."""
     minimum_alpha: Alpha = 0.001
-    """Smallest rate of false alarms for the level `challenged`: a test at a smaller one detects less."""
+    """Minimum false-alarm rate for the level `challenged`: a stricter test has less power."""
     maximum_alpha: Alpha = 0.01
-    """Largest rate of false alarms of any verdict."""
+    """Maximum false-alarm rate for any verdict."""
 
 
 class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,7 +99,7 @@ class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     format: int
     id: str
-    """Written into every entry, so that an entry of another board is refused."""
+    """Written into every entry, so that entries made for another board are refused."""
     title: str
     url: str = ""
     """Address of the published pages, for permalinks and feeds."""
@@ -110,18 +110,18 @@ class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     challenge: ChallengeRule = ChallengeRule()
 
     def rule_of(self, suite: str, protocol: str) -> SuiteRule | None:
-        """Return the rule of a suite under a protocol; None: it is not part of the board."""
+        """Return the rule for a suite under a protocol; None if it is not part of the board."""
         return next((rule for rule in self.suite if (rule.name, rule.protocol) == (suite, protocol)), None)
 
     @property
     def sha256(self) -> str:
-        """Return the hash of what results of entries depend on, independent of layout and comments."""
+        """Return the hash of everything that entry results depend on, independent of layout and comments."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "challenge"}
         return sha256(msgspec.json.encode(fields)).hexdigest()
 
 
 def parse(content: bytes, source: str = NAME) -> BoardPolicy:
-    """Return a policy; raises UsageError in one line."""
+    """Parse and check a policy; raises UsageError."""
     try:
         policy = msgspec.toml.decode(content, type=BoardPolicy)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -131,7 +131,7 @@ def parse(content: bytes, source: str = NAME) -> BoardPolicy:
     if not _ID.fullmatch(policy.id):
         raise UsageError(f"{source}: id {policy.id!r} must be 3 to 80 lower-case letters, digits and hyphens")
     if not policy.suite:
-        raise UsageError(f"{source}: it names no suite")
+        raise UsageError(f"{source}: it lists no suites")
     if policy.url and not policy.url.startswith("https://"):
         raise UsageError(f"{source}: url must begin with https://")
     if policy.challenge.minimum_alpha > policy.challenge.maximum_alpha:
@@ -143,12 +143,14 @@ def parse(content: bytes, source: str = NAME) -> BoardPolicy:
 
 
 def read(folder: Path) -> BoardPolicy:
-    """Read the policy of a board's repository; raises UsageError in one line."""
+    """Read the policy of a board's repository; raises UsageError."""
     path = folder / NAME
     try:
         content = disk.read_small(path)
     except FileNotFoundError:
-        raise UsageError(f"{folder} is not a board: it has no {NAME}; `evals board init` makes one") from None
+        raise UsageError(
+            f"{folder} is not a board: it has no {NAME}; `evals board init` creates one"
+        ) from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
     return parse(content, str(path))

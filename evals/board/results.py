@@ -1,4 +1,4 @@
-"""What an ingest writes: `results/ENTRY.json` for each entry, and `results/index.json`."""
+"""The files that an ingest writes: `results/ENTRY.json` for each entry, and `results/index.json`."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ Status: TypeAlias = Literal["accepted", "held", "refused"]
 
 
 class Fingerprint(Struct, frozen=True, kw_only=True):
-    """Hashes of a run's replies, by which copies are recognised; texts cannot be recovered from them."""
+    """Hashes of a run's replies, to recognise copies; the texts cannot be recovered from them."""
 
     answers: str = ""
     """SHA-256 of all answers with their values."""
     wrong: int = 0
     """Number of replies below full marks."""
     long_replies: dict[str, str] = {}
-    """Hash of sample and repeat -> hash of the reply's text, for up to `fingerprints.MAXIMUM` replies of 200 characters and more."""
+    """Hash of sample and repeat -> hash of the reply's text, for up to `fingerprints.MAX_HASHED_REPLIES` long replies."""
 
 
 class SuiteResult(Struct, frozen=True, kw_only=True):
-    """The numbers of one run, computed again from its replies."""
+    """The scores and figures of one run, recomputed from its replies."""
 
     suite: str
     protocol: str
@@ -46,7 +46,7 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     bundle_sha256: str = ""
     data_sha256: str
     level: Level = "recomputed"
-    """Higher levels are added to pages by `levels.py`; a stored result says `recomputed`."""
+    """Always `recomputed` in a stored result; higher levels are kept in `results/levels.json`."""
     estimates: tuple[Estimate, ...]
     repeats: int
     expected: int
@@ -70,11 +70,11 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint = Fingerprint()
     items: int = 0
     items_sha256: str = ""
-    """Hash of the ids of its items; empty if the headline is not a mean over items. Their values: `items.py`."""
+    """Hash of the ids of its items; empty if the headline is not a mean over items. `items.py` stores their values."""
     macro: bool = False
     """Whether the headline is the unweighted mean over groups."""
     width: float | None = None
-    """Largest minus smallest value of an item; None: unbounded."""
+    """Largest minus smallest possible value of an item; None: unbounded."""
 
     @property
     def label(self) -> str:
@@ -87,7 +87,7 @@ class SuiteResult(Struct, frozen=True, kw_only=True):
 
     @property
     def headline(self) -> Estimate | None:
-        """Return the headline's estimate over the whole suite."""
+        """Return the headline estimate over the whole suite; None if there is none."""
         return next(
             (estimate for estimate in self.estimates if estimate.headline and not estimate.group), None
         )
@@ -104,7 +104,7 @@ class EntryResult(Struct, frozen=True, kw_only=True):
     file_sha256: str
     policy_sha256: str
     evals: str
-    """Version of this package that computed it."""
+    """Version of science-evals that computed it."""
     status: Status
     reasons: tuple[str, ...] = ()
     """Why it is held or refused, a line each."""
@@ -133,7 +133,7 @@ class Index(Struct, frozen=True, kw_only=True):
 
 
 def read_json(path: Path, kind: Any) -> Any:
-    """Read a JSON file of the board; raises UsageError in one line."""
+    """Read a JSON file of the board; raises UsageError."""
     try:
         return msgspec.json.decode(disk.read_small(path), type=kind)
     except OSError as error:
@@ -143,7 +143,7 @@ def read_json(path: Path, kind: Any) -> Any:
 
 
 def read_all(folder: Path) -> dict[str, EntryResult]:
-    """Return the results of a board's repository by entry, in the order of arrival; raises UsageError if one was edited."""
+    """Return a board's results by entry, in order of arrival; raises UsageError if one was edited."""
     results: list[EntryResult] = []
     for path in sorted((folder / FOLDER).glob("*.json")):
         if path.name in (INDEX, LEVELS):
@@ -151,7 +151,7 @@ def read_all(folder: Path) -> dict[str, EntryResult]:
         result: EntryResult = read_json(path, EntryResult)
         if result.format != FORMAT or result.with_content_hash() != result or path.stem != result.entry:
             raise UsageError(
-                f"{path} was edited or comes from another version; remove it to have it computed again"
+                f"{path} was edited or comes from another version; remove it to have it recomputed"
             )
         results.append(result)
     results.sort(key=lambda result: (result.sequence, result.entry))
@@ -159,16 +159,16 @@ def read_all(folder: Path) -> dict[str, EntryResult]:
 
 
 def read_index(folder: Path, board: str) -> Index:
-    """Return the index of a board's repository; an empty one if there is none yet."""
+    """Return a board's index; an empty one if there is none yet."""
     path = folder / FOLDER / INDEX
     index: Index = read_json(path, Index) if path.exists() else Index(board=board)
     return index
 
 
 def write(folder: Path, name: str, content: Struct) -> None:
-    """Write a result or the index; a file with the same content is left as it is."""
+    """Write a result, the index or the levels; a file that already has this content is left untouched."""
     path = folder / FOLDER / name
-    text = msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
+    document = msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_bytes() != text:
-        disk.replace(path, text)
+    if not path.exists() or path.read_bytes() != document:
+        disk.replace(path, document)

@@ -1,9 +1,9 @@
-"""A submission: one zip file a model-version, of `submission.toml` and a bundle for every run.
+"""A submission: one zip file per model version, with `submission.toml` and a bundle for every run.
 
     submission.toml                   the model, as its submitter describes it, and the list of runs
     gpqa-diamond@strict.zip           a bundle (`evals bundle`), stored without further compression
 
-The file's name in a board's `entries/` is `MODEL@REVISION.zip`.
+In a board's `entries/` it is named `MODEL@REVISION.zip`.
 """
 
 from __future__ import annotations
@@ -32,22 +32,21 @@ FORMAT = 1
 NAME = "submission.toml"
 SUFFIX = ".zip"
 MAX_TOML_BYTES = 64 << 10
-"""Largest size of `submission.toml` in bytes."""
 MAX_TEXT_CHARACTERS = 2000
-"""Largest number of characters of a statement."""
+"""Maximum length of a free-text field."""
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 BUNDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}@[A-Za-z0-9][A-Za-z0-9._+-]{0,59}\.zip")
 _MARKUP = re.compile(r"<[A-Za-z/!?]|&#|javascript:", re.IGNORECASE)
-_TIME = (1980, 1, 1, 0, 0, 0)
-_CHUNK = 1 << 20
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_CHUNK_BYTES = 1 << 20
 
 
 class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a submitter states about a model: the file `--model-card`."""
+    """What a submitter states about a model, in the file given as `--model-card`."""
 
     model: str
-    """Its id: `organisation/name`, or a name."""
+    """Model id: `organisation/name`, or a plain name."""
     revision: str
     """Commit, date or version that identifies the weights."""
     weights: Literal["open", "closed"]
@@ -55,13 +54,13 @@ class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     training_data: str
     """Statement on the training data, and whether items of the board's suites can be part of it."""
     contact: str
-    """Mail address or page of the submitter."""
+    """E-mail address or web page of the submitter."""
     conflicts: str = "none"
-    """Interests of the submitter in the result."""
+    """The submitter's interests in the result."""
     parameters_b: Annotated[float, Meta(gt=0, le=1e6)] | None = None
     """Number of parameters in billions."""
     active_b: Annotated[float, Meta(gt=0, le=1e6)] | None = None
-    """Number of parameters used for a token, in billions, if only a part is."""
+    """Number of parameters active per token, in billions, if not all are."""
     url: str = ""
 
 
@@ -73,7 +72,7 @@ class SubmittedRun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     protocol: str
     run: str
     cost_usd: float | None = None
-    """What its calls cost, by the run's card; unset if the price is unknown."""
+    """Cost of its calls according to the run's card; unset if the price is unknown."""
 
 
 class Submission(ModelCard, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,7 +80,7 @@ class Submission(ModelCard, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     format: int = FORMAT
     board: str
-    """Id of the board for which it was made."""
+    """Id of the board it was made for."""
     runs: tuple[SubmittedRun, ...]
 
     @property
@@ -91,17 +90,17 @@ class Submission(ModelCard, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def entry_name(card: ModelCard) -> str:
-    """Return the name of a model-version's entry."""
+    """Return the name of a model version's entry."""
     return f"{slug(card.model)}@{slug(card.revision)}"
 
 
 def unsuitable_text(text: str) -> str:
-    """Return why a text of a stranger must not be shown; empty if it may."""
+    """Return why an untrusted text must not be displayed; empty if it may be."""
     if len(text) > MAX_TEXT_CHARACTERS:
         return f"has more than {MAX_TEXT_CHARACTERS} characters"
     if not text.isprintable() and any(not c.isprintable() and c not in "\n\t" for c in text):
-        return "holds control characters"
-    return "holds markup" if _MARKUP.search(text) else ""
+        return "contains control characters"
+    return "contains markup" if _MARKUP.search(text) else ""
 
 
 def check_model_card(card: ModelCard, source: str) -> None:
@@ -130,7 +129,7 @@ def _decode(content: bytes, kind: Any, source: str) -> Any:
 
 
 def read_model_card(path: Path) -> ModelCard:
-    """Read the file `--model-card`; raises UsageError in one line."""
+    """Read and check a `--model-card` file; raises UsageError."""
     try:
         content = disk.read_small(path, MAX_TOML_BYTES)
     except OSError as error:
@@ -141,9 +140,9 @@ def read_model_card(path: Path) -> ModelCard:
 
 
 def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path) -> Path:
-    """Write the entry of a model-version into a folder and return its path; raises UsageError.
+    """Write a model version's entry into a folder and return its path; raises UsageError.
 
-    An entry that exists is not overwritten.
+    An existing entry is not overwritten.
     """
     out = folder / f"{entry_name(card)}{SUFFIX}"
     if out.exists():
@@ -151,7 +150,7 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
     names = [bundle_name(run) for run in runs]
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise UsageError(f"{count} runs of {name.removesuffix(SUFFIX)}: name one of them")
+        raise UsageError(f"{count} of the runs are of {name.removesuffix(SUFFIX)}: submit only one of them")
     submitted = tuple(
         SubmittedRun(
             file=name,
@@ -162,15 +161,15 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
         )
         for run, name in zip(runs, names, strict=True)
     )
-    stated = {name: getattr(card, name) for name in card.__struct_fields__}
-    submission = Submission(**stated, board=policy.id, runs=submitted)
+    card_fields = {name: getattr(card, name) for name in card.__struct_fields__}
+    submission = Submission(**card_fields, board=policy.id, runs=submitted)
     partial = out.with_name(f".{out.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder, prefix=".submit-") as temporary:
             partial.unlink(missing_ok=True)
             with zipfile.ZipFile(partial, "x", zipfile.ZIP_STORED) as archive:
-                archive.writestr(zipfile.ZipInfo(NAME, _TIME), _toml(submission))
+                archive.writestr(zipfile.ZipInfo(NAME, _ZIP_TIME), _toml(submission))
                 for run, name in zip(runs, names, strict=True):
                     packed = Path(temporary) / name
                     bundle.pack(run, packed)
@@ -184,7 +183,7 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
 
 
 def _toml(submission: Submission) -> bytes:
-    """Return a submission as TOML; unset values are left out. Strings of JSON are strings of TOML."""
+    """Return a submission as TOML without unset values. JSON strings are valid TOML strings."""
     fields = structs.asdict(submission)
     runs = [structs.asdict(run) for run in fields.pop("runs")]
     lines = [*_assignments(fields), *(line for run in runs for line in ("", "[[runs]]", *_assignments(run)))]
@@ -192,16 +191,17 @@ def _toml(submission: Submission) -> bytes:
 
 
 def _assignments(fields: Mapping[str, Any]) -> Iterator[str]:
-    stated = ((name, value) for name, value in fields.items() if value is not None)
-    yield from (f"{name} = {msgspec.json.encode(value).decode()}" for name, value in stated)
+    for name, value in fields.items():
+        if value is not None:
+            yield f"{name} = {msgspec.json.encode(value).decode()}"
 
 
 def _store(archive: zipfile.ZipFile, name: str, path: Path) -> None:
     with (
         path.open("rb") as source,
-        archive.open(zipfile.ZipInfo(name, _TIME), "w", force_zip64=True) as target,
+        archive.open(zipfile.ZipInfo(name, _ZIP_TIME), "w", force_zip64=True) as target,
     ):
-        while chunk := source.read(_CHUNK):
+        while chunk := source.read(_CHUNK_BYTES):
             target.write(chunk)
 
 
@@ -213,9 +213,9 @@ def bundle_name(run: Run) -> str:
 
 @contextmanager
 def unpacked(path: Path, policy: BoardPolicy) -> Iterator[tuple[Submission, dict[str, Path]]]:
-    """Yield a submission and the paths of its bundles by name, in a temporary folder; raises DataError or UsageError.
+    """Yield a submission and its bundles by file name, unpacked in a temporary folder; raises DataError or UsageError.
 
-    Only files with the expected names are written, under those names; sizes are bounded by the policy.
+    Only files with the expected names are written, and the policy limits their size.
     """
     with TemporaryDirectory(prefix="evals-board-") as temporary:
         try:
@@ -226,12 +226,12 @@ def unpacked(path: Path, policy: BoardPolicy) -> Iterator[tuple[Submission, dict
 
 
 def _unpack(path: Path, folder: Path, limits: Limits) -> Submission:
-    """Write the bundles of an entry into a folder and return its submission."""
+    """Write an entry's bundles into a folder and return its submission."""
     with disk.open_regular(path) as stream:
         if stream.seek(0, 2) > limits.entry_mb << 20:
             raise DataError(f"larger than {limits.entry_mb} MB")
         with zipfile.ZipFile(stream) as archive:
-            submission = _submission(archive)
+            submission = _read_submission(archive)
             _check_names(archive, submission)
             for run in submission.runs:
                 _extract(archive, run.file, folder / run.file, limits.entry_mb << 20)
@@ -241,24 +241,24 @@ def _unpack(path: Path, folder: Path, limits: Limits) -> Submission:
 
 def _check_unpacked_size(path: Path, maximum: int) -> None:
     with zipfile.ZipFile(path) as archive:
-        if (size := sum(entry.file_size for entry in archive.infolist())) > maximum:
-            raise DataError(f"{path.name} unpacks to {size >> 20} MB; at most {maximum >> 20} MB are read")
+        if (size := sum(info.file_size for info in archive.infolist())) > maximum:
+            raise DataError(f"{path.name} unpacks to {size >> 20} MB; the limit is {maximum >> 20} MB")
 
 
-def _submission(archive: zipfile.ZipFile) -> Submission:
+def _read_submission(archive: zipfile.ZipFile) -> Submission:
     try:
-        entry = archive.getinfo(NAME)
+        info = archive.getinfo(NAME)
     except KeyError:
-        raise DataError(f"it holds no {NAME}: `evals board submit` makes an entry") from None
-    if entry.file_size > MAX_TOML_BYTES:
+        raise DataError(f"it contains no {NAME}: create entries with `evals board submit`") from None
+    if info.file_size > MAX_TOML_BYTES:
         raise DataError(f"{NAME} is larger than {MAX_TOML_BYTES >> 10} KB")
-    with archive.open(entry) as stream:
+    with archive.open(info) as stream:
         submission: Submission = _decode(stream.read(MAX_TOML_BYTES), Submission, NAME)
     if submission.format != FORMAT:
         raise DataError(f"{NAME}: format {submission.format}; this version reads {FORMAT}")
     check_model_card(submission, NAME)
     if not submission.runs:
-        raise DataError(f"{NAME} lists no run")
+        raise DataError(f"{NAME} lists no runs")
     return submission
 
 
@@ -268,13 +268,13 @@ def _check_names(archive: zipfile.ZipFile, submission: Submission) -> None:
     if any(not BUNDLE.fullmatch(name) for name in listed):
         raise DataError(f"{NAME} lists a file whose name is not SUITE@PROTOCOL.zip")
     if sorted(archive.namelist()) != sorted([NAME, *listed]):
-        raise DataError(f"the files in it are not those that {NAME} lists")
+        raise DataError(f"its files are not the ones listed in {NAME}")
 
 
 def _extract(archive: zipfile.ZipFile, name: str, path: Path, maximum: int) -> None:
-    entry = archive.getinfo(name)
-    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > maximum:
-        raise DataError(f"{name} is compressed or too large: `evals board submit` stores bundles as they are")
-    with archive.open(entry) as source, path.open("xb") as target:
-        while chunk := source.read(_CHUNK):
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > maximum:
+        raise DataError(f"{name} is compressed or too large: create entries with `evals board submit`")
+    with archive.open(info) as source, path.open("xb") as target:
+        while chunk := source.read(_CHUNK_BYTES):
             target.write(chunk)

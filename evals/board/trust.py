@@ -1,4 +1,4 @@
-"""What supports a number beside its replies: whether it was preregistered, challenged and rerun, as marks and in words."""
+"""What supports a score besides its replies: preregistration, challenge and rerun, as marks and in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Mark(NamedTuple):
-    """A symbol beside a number, with the same in words."""
+    """A symbol shown beside a score, and the same in words."""
 
     symbol: str
     words: str
@@ -24,7 +24,7 @@ class Mark(NamedTuple):
 
 PROMISES: Mapping[str, Mark] = {
     KEPT: Mark("✓", "promise kept", "preregistered, and run as promised"),
-    BROKEN: Mark("✗", "promise broken", "preregistered, and not run as promised", warning=True),
+    BROKEN: Mark("✗", "promise broken", "preregistered, but not run as promised", warning=True),
 }
 CHALLENGES: Mapping[Verdict, Mark] = {
     "consistent": Mark(
@@ -33,19 +33,19 @@ CHALLENGES: Mapping[Verdict, Mark] = {
     "close": Mark(
         "≈",
         "challenged, close",
-        "the replies differ from the claimed model by no more than other numerics or 8-bit quantisation explain",
+        "the replies differ from the claimed model by no more than different numerics or 8-bit quantisation explain",
     ),
     "different": Mark(
         "≠",
         "challenge: different",
-        "the replies differ from the claimed model by more than other numerics or 8-bit quantisation explain",
+        "the replies differ from the claimed model by more than different numerics or 8-bit quantisation explain",
         warning=True,
     ),
     "untestable": Mark(
-        "○", "challenge: untestable", "the claimed model cannot be asked how likely the replies are"
+        "○", "challenge: untestable", "the claimed model cannot report how likely the replies are"
     ),
 }
-RERUN = Mark("◆", "rerun", "the board's own run of the model is equivalent")
+RERUN = Mark("◆", "rerun", "equivalent to the board's own run of the model")
 MARKS = (*PROMISES.values(), *CHALLENGES.values(), RERUN)
 
 
@@ -57,6 +57,6 @@ def level_words(level: Level, verdict: Verdict | None) -> str:
     return words if level == "challenged" else f"{level}; {words}"
 
 
-def promise_state(standing: str) -> str:
-    """Return `none`, `kept` or `broken` of what `promise_status` returns."""
-    return standing.partition(":")[0]
+def promise_state(status: str) -> str:
+    """Return `none`, `kept` or `broken` without the reason that `promise_status` appends."""
+    return status.partition(":")[0]

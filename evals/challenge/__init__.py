@@ -1,1 +1,1 @@
-"""Challenges: whether the claimed model can have written the recorded replies of a run."""
+"""Challenges: whether the claimed model could have written the recorded replies of a run."""

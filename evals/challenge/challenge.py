@@ -1,4 +1,4 @@
-"""A challenge: a model reads recorded replies that it is said to have written."""
+"""A challenge: a model reads recorded replies that it is claimed to have written."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ MAX_SEED = 2**32
 
 
 class ChallengeRequest(Struct, frozen=True, kw_only=True):
-    """What is read, and how it is tested."""
+    """How many replies are read, and how they are tested."""
 
     replies: int = 60
     alpha: float = 0.01
     seed: int
-    """Seed of the choice of replies; not known to whoever made the bundle."""
+    """Seed for the choice of replies; unknown to whoever made the bundle."""
 
 
 def challenge(
     source: Source, spec: str, request: ChallengeRequest, options: dict[str, object]
 ) -> ChallengeOutcome:
-    """Have the model `spec` read replies, and test whether it can have written them.
+    """Have the model `spec` read replies, and test whether it could have written them.
 
-    Raises UsageError for a model that cannot be loaded; what cannot be tested is an outcome. `options`: of the adapter.
+    Raises UsageError if the model cannot be loaded; other obstacles are returned as an outcome with the verdict
+    `untestable`. `options`: the adapter's options.
     """
     empty_outcome = _empty_outcome(source, spec, request)
     try:
@@ -49,15 +50,15 @@ def challenge(
     empty_outcome = structs.replace(empty_outcome, method="sampled" if decoding.temperature else "greedy")
     if source.card.gated and source.bundle_sha256:
         return structs.replace(
-            empty_outcome, reason="replies of a gated suite are not in its bundle: name the run"
+            empty_outcome, reason="a gated suite's bundle contains no replies: name the run instead"
         )
     choice = replies.choose(source.records, request.replies, request.seed)
     if not choice.written:
-        return structs.replace(empty_outcome, reason=_none_left(choice), left_out=dict(choice.left_out))
+        return structs.replace(empty_outcome, reason=_why_none(choice), left_out=dict(choice.left_out))
     model = load.model(spec, **options)
     if not isinstance(model, ReadsReplies):
         return structs.replace(empty_outcome, reason=_cannot_read(spec))
-    outcome = _tested(empty_outcome, model, choice, sampling, decoding)
+    outcome = _test(empty_outcome, model, choice, sampling, decoding)
     missing = unstated(source.card.config, sampling)
     if outcome.verdict == "different" and missing:
         why = (
@@ -87,11 +88,11 @@ def _empty_outcome(source: Source, spec: str, request: ChallengeRequest) -> Chal
     )
 
 
-def _none_left(choice: Choice) -> str:
+def _why_none(choice: Choice) -> str:
     if not choice.left_out:
-        return "it holds no reply"
-    (why, many), *_ = choice.left_out.most_common(1)
-    return f"no reply can be read: {why} ({many})"
+        return "it contains no reply"
+    (why, count), *_ = choice.left_out.most_common(1)
+    return f"no reply can be read: {why} ({count})"
 
 
 def _cannot_read(spec: str) -> str:
@@ -101,7 +102,7 @@ def _cannot_read(spec: str) -> str:
     )
 
 
-def _tested(
+def _test(
     empty_outcome: ChallengeOutcome, model: Model, choice: Choice, sampling: Sampling, decoding: Decoding
 ) -> ChallengeOutcome:
     """Return the outcome of reading the chosen replies and testing them."""
@@ -136,7 +137,7 @@ def _tested(
 
 
 def _generation_s(readings: Readings) -> float | None:
-    """Return the recorded time of generating the replies; None if it is not recorded, or impossible."""
+    """Return the recorded generation time of the replies; None if it is not recorded, or impossible."""
     seconds = [reply.seconds for reply in readings.replies]
     total = sum(seconds)
     return total if min(seconds, default=0) >= 0 and 0 < total <= MAX_SECONDS else None
@@ -145,7 +146,7 @@ def _generation_s(readings: Readings) -> float | None:
 async def _read(
     model: Model, choice: Choice, sampling: Sampling, decoding: Decoding
 ) -> tuple[Readings, float]:
-    """Return the readings and how long they took, without starting the model; it is closed in the end."""
+    """Return the readings and the time they took, without that of starting the model; close the model at the end."""
     try:
         if isinstance(model, Starting) and (waiting := model.ready()) is not None:
             await waiting

@@ -1,4 +1,4 @@
-"""How the replies of a run were drawn, by its card: nothing left to a default that is not known."""
+"""How the tokens of a run's replies were sampled, according to its card; unknown defaults are errors."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from evals.seams import Decoding
 from evals.types import Sampling
 
 LLAMA_CPP = Sampling(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05)
-"""Defaults of llama.cpp (`common_params_sampling` in common/common.h), which excludes tokens before the temperature."""
+"""Defaults of llama.cpp (`common_params_sampling` in common/common.h), which excludes tokens before applying the temperature."""
+GREEDY = 1e-5
+"""Temperatures below this are greedy, as in vLLM (`_SAMPLING_EPS` in vllm/v1/sample)."""
 NEUTRAL: Mapping[str, Any] = {
     "presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1, "repeat_penalty": 1, "n": 1,
     "logit_bias": {}, "ignore_eos": False, "min_tokens": 0, "use_beam_search": False, "typical_p": 1,
 }  # fmt: skip
-"""Request fields that change what is drawn -> the value with which they do not."""
+"""Request fields that affect sampling -> the value at which they have no effect."""
 HARMLESS = frozenset({"max_completion_tokens", "stream", "user", "include_reasoning", "skip_special_tokens"})
 SAMPLERS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "seed", "stop")
 RENDERING = frozenset(
@@ -29,18 +31,18 @@ RENDERING = frozenset(
         "load_audio_backend",
     }
 )  # fmt: skip
-"""Names that `apply_chat_template` of transformers takes for itself: a submitter must not set them for the reader."""
+"""Parameters of `apply_chat_template` in transformers that a submitter must not set for the reader."""
 
 
 def sampling_of(config: Config) -> Sampling:
-    """Return the sampling with the request fields that set it; raises UsageError for one that cannot be computed."""
-    sampling, own = config.sampling, dict(config.sampling.extra)
-    template = own.pop("chat_template_kwargs", {})
+    """Return the sampling after applying extra request fields; raises UsageError for an effect that cannot be computed."""
+    sampling, fields = config.sampling, dict(config.sampling.extra)
+    template = fields.pop("chat_template_kwargs", {})
     _check_template(template)
-    values = {name: own.pop(name) for name in SAMPLERS if name in own}
-    for name, value in own.items():
+    values = {name: fields.pop(name) for name in SAMPLERS if name in fields}
+    for name, value in fields.items():
         if name not in HARMLESS and not (name in NEUTRAL and value == NEUTRAL[name]):
-            raise UsageError(f"the request field {name} may change what is drawn, which cannot be computed")
+            raise UsageError(f"the request field {name} may affect sampling in a way that cannot be computed")
     for name in ("temperature", "top_p", "top_k", "min_p"):
         value = values.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -48,7 +50,7 @@ def sampling_of(config: Config) -> Sampling:
     stop = values.pop("stop", sampling.stop)
     stop = (stop,) if isinstance(stop, str) else stop or ()
     if not isinstance(stop, list | tuple) or not all(isinstance(text, str) for text in stop):
-        raise UsageError("the request field stop is not a list of texts")
+        raise UsageError("the request field stop is not a list of strings")
     extra = {"chat_template_kwargs": template} if template else {}
     return structs.replace(sampling, **values, stop=tuple(stop), extra=extra)
 
@@ -62,14 +64,16 @@ def _check_template(variables: Any) -> None:
 
 
 def decoding_of(config: Config, sampling: Sampling) -> Decoding:
-    """Return how tokens were drawn; raises UsageError if the card does not say it."""
+    """Return how tokens were sampled; raises UsageError if the card does not record it."""
     adapter = config.model.partition(":")[0]
     if adapter == "smollm2":
         sampling = _with_defaults(sampling, LLAMA_CPP)
     elif adapter == "hf":
         sampling = _with_defaults(sampling, Sampling(temperature=0.0))
     if sampling.temperature is None:
-        raise UsageError("the temperature is not recorded: a server's default, or that of imported replies")
+        raise UsageError(
+            "the temperature is not recorded: a server's default was used, or replies were imported"
+        )
     decoding = Decoding(
         temperature=max(float(sampling.temperature), 0.0),
         top_k=max(int(sampling.top_k or 0), 0),
@@ -85,14 +89,10 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
 
 
 def unstated(config: Config, sampling: Sampling) -> str:
-    """Return the settings that a server may have set by a default of its own, as vLLM does by `generation_config.json`."""
+    """Return the unrecorded settings that a server may have set, as vLLM does from `generation_config.json`."""
     if config.model.partition(":")[0] in ("hf", "smollm2") or not sampling.temperature:
         return ""
     return " and ".join(name for name in ("top_p", "top_k") if getattr(sampling, name) is None)
-
-
-GREEDY = 1e-5
-"""Temperatures below this are greedy, as in vLLM (`_SAMPLING_EPS` in vllm/v1/sample)."""
 
 
 def _with_defaults(sampling: Sampling, defaults: Sampling) -> Sampling:

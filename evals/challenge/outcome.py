@@ -1,4 +1,4 @@
-"""The outcome of a challenge, as a file of JSON: on a board `challenges/ENTRY/SUITE@PROTOCOL.json`."""
+"""The outcome of a challenge, stored as JSON: on a board, in `challenges/ENTRY/SUITE@PROTOCOL.json`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from evals.validation import cause
 
 FORMAT = 1
 FOLDER = "challenges"
-"""Folder of a board that holds the outcomes."""
+"""Folder of a board for the outcomes."""
 SUFFIX = ".json"
 MAX_BYTES = 1 << 20
 
 Verdict: TypeAlias = Literal["consistent", "close", "different", "untestable"]
-"""`consistent`: no difference found in this many replies. `close`: it differs, by no more than other numerics or
-quantisation of the same weights explain. `different`: by more. `untestable`: see the reason."""
+"""`consistent`: no difference found in this many replies. `close`: they differ by no more than different numerics or 8-bit
+quantisation of the same weights explain. `different`: they differ by more. `untestable`: see the reason."""
 
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -38,7 +38,7 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     run: str
     """Id of the run."""
     bundle_sha256: str = ""
-    """SHA-256 of the bundle that was read; empty: a run's folder was."""
+    """SHA-256 of the bundle that was read; empty if a run's folder was read."""
     claimed: str
     """The model as the card names it."""
     reader: str
@@ -51,13 +51,13 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     tokens: Count
     """Number of their tokens read."""
     alpha: Annotated[float, Meta(gt=0, lt=1)]
-    """Largest rate of false alarms."""
+    """Maximum false-alarm rate."""
     seed: int
-    """Seed of the choice of replies."""
+    """Seed for the choice of replies."""
     verdict: Verdict
     p_value: Share | None = None
     e_value: Annotated[float, Meta(ge=0)] | None = None
-    """Evidence of the sequential test: at least 1 / alpha rejects; None for greedy replies."""
+    """Evidence of the sequential test, which rejects at 1 / alpha; None if nothing was read."""
     first_choices: Share | None = None
     """Share of tokens that were the model's first choice; None if nothing was read."""
     reason: str = ""
@@ -65,7 +65,7 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
     left_out: dict[str, int] = {}
     """Why replies could not be read -> their number."""
     retokenised: Count = 0
-    """Replies read whose number of tokens is not the recorded one: their text was tokenised otherwise when sampled."""
+    """Number of replies read with another number of tokens than recorded: their text is tokenised differently."""
     reading_s: Seconds = 0.0
     """Time of reading."""
     generation_s: Seconds | None = None
@@ -75,12 +75,12 @@ class ChallengeOutcome(Struct, frozen=True, kw_only=True):
 
 
 def file_name(suite: str, protocol: str) -> str:
-    """Return the name of the outcome's file within an entry's folder; a bundle may state names that lead elsewhere."""
+    """Return the name of the outcome's file in an entry's folder; slugs, since a bundle's names may contain separators."""
     return f"{slug(suite.replace(':', '-'))}@{slug(protocol)}{SUFFIX}"
 
 
 def read(path: Path) -> ChallengeOutcome:
-    """Read an outcome; raises UsageError in one line."""
+    """Read an outcome; raises UsageError."""
     try:
         return msgspec.json.decode(disk.read_small(path, MAX_BYTES), type=ChallengeOutcome)
     except OSError as error:
@@ -90,7 +90,7 @@ def read(path: Path) -> ChallengeOutcome:
 
 
 def earlier(path: Path) -> ChallengeOutcome | None:
-    """Return the outcome that a path holds, or None; raises UsageError for another file, which must not be replaced."""
+    """Return the outcome already stored at a path, or None; raises UsageError for any other file, which must stay."""
     if not path.exists():
         return None
     try:
@@ -99,14 +99,14 @@ def earlier(path: Path) -> ChallengeOutcome | None:
         raise UsageError(f"{path} is not the outcome of a challenge; it is not replaced") from None
 
 
-def supersedes(outcome: ChallengeOutcome, held: ChallengeOutcome) -> bool:
-    """Return whether an outcome replaces the one held: an untestable one does not replace a verdict on the same replies."""
-    same = (outcome.run, outcome.bundle_sha256) == (held.run, held.bundle_sha256)
-    return not (same and outcome.verdict == "untestable" != held.verdict)
+def supersedes(outcome: ChallengeOutcome, stored: ChallengeOutcome) -> bool:
+    """Return whether an outcome replaces the stored one; `untestable` does not replace a verdict on the same replies."""
+    is_same_run = (outcome.run, outcome.bundle_sha256) == (stored.run, stored.bundle_sha256)
+    return not (is_same_run and outcome.verdict == "untestable" != stored.verdict)
 
 
 def write(path: Path, outcome: ChallengeOutcome) -> None:
-    """Write an outcome, in one step; raises UsageError."""
+    """Write an outcome atomically; raises UsageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         disk.replace(path, msgspec.json.format(msgspec.json.encode(outcome), indent=1) + b"\n")

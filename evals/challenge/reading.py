@@ -1,4 +1,4 @@
-"""Recorded replies of a run as the claimed model reads them."""
+"""Readings of a run's recorded replies by the claimed model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evals.seams import Decoding, ReadsReplies, TokenReading
 from evals.types import Reply, Sampling
 
 MAX_REASON = 200
-"""Maximum number of characters of a reason why a reply could not be read."""
+"""Maximum length of a reason why a reply could not be read."""
 
 
 class Readings(Struct, kw_only=True):
@@ -32,9 +32,9 @@ class Readings(Struct, kw_only=True):
 
     @property
     def retokenised(self) -> int:
-        """Return the number of replies whose number of tokens is not the recorded one."""
+        """Return the number of replies with another number of tokens than recorded."""
         counts = ((r.recorded_tokens, len(r.logprob)) for r in self.readings)
-        return sum(recorded is not None and recorded != own for recorded, own in counts)
+        return sum(recorded is not None and recorded != read for recorded, read in counts)
 
     @property
     def first_choices(self) -> float | None:
@@ -47,12 +47,12 @@ async def read(
     model: ReadsReplies, written: Sequence[Written], sampling: Sampling, decoding: Decoding
 ) -> Readings:
     """Have a model read replies; raises the errors of `ReadsReplies.read_replies`."""
-    result = Readings(left_out=Counter())
+    readings = Readings(left_out=Counter())
     outcomes = await model.read_replies(written, sampling, decoding)
     for (_, reply), outcome in zip(written, outcomes, strict=True):
         if isinstance(outcome, ModelError):
-            result.left_out[str(outcome)[:MAX_REASON]] += 1
+            readings.left_out[str(outcome)[:MAX_REASON]] += 1
         else:
-            result.readings.append(outcome)
-            result.replies.append(reply)
-    return result
+            readings.readings.append(outcome)
+            readings.replies.append(reply)
+    return readings

@@ -1,4 +1,4 @@
-"""The replies of a run or a bundle that a model is to read: a random choice, reproducible by its seed."""
+"""Random choice, reproducible by its seed, of the replies in a run or a bundle that a model is to read."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ Written: TypeAlias = tuple[Prompt, Reply]
 
 
 class Source(Struct, frozen=True):
-    """A run, or a bundle of one, opened for reading."""
+    """A run or a run's bundle, opened for reading."""
 
     card: Card
     records: Iterable[Record]
     bundle_sha256: str = ""
     folder: Path | None = None
-    """The run's folder; None: it is a bundle, or not on this machine."""
+    """The run's folder; None for a bundle, or if the run is not on this machine."""
 
 
 class Choice(Struct, frozen=True):
-    """The chosen replies, and the number of those that cannot be read by the reason."""
+    """The chosen replies, and why others cannot be read."""
 
     written: list[Written]
     left_out: Counter[str]
+    """Reason -> number of replies that cannot be read for it."""
 
 
 @contextmanager
 def opened(name: str, results: Path) -> Iterator[Source]:
-    """Open a bundle's file, or a run by its name; raises UsageError, DataError for a bundle that was changed."""
+    """Open a bundle by its path, or a run by its name; raises UsageError, or DataError for a bundle that was modified."""
     path = Path(name)
     if not path.is_file():
         run = store.find_one(results, name)
@@ -61,14 +62,14 @@ def opened(name: str, results: Path) -> Iterator[Source]:
         yield Source(packed.card(), () if gated else packed.lines("records.jsonl", Record), digest)
 
 
-def choose(records: Iterable[Record], many: int, seed: int) -> Choice:
-    """Return up to `many` replies that can be read: those with the smallest hash of seed, sample and repeat.
+def choose(records: Iterable[Record], maximum: int, seed: int) -> Choice:
+    """Return up to `maximum` replies that can be read: those with the smallest hash of seed, sample and repeat.
 
-    Raises DataError if one of them occurs twice: copies of a reply are no further evidence.
+    Raises DataError if one of them occurs twice: a copy of a reply is no additional evidence.
     """
     left_out: Counter[str] = Counter()
     chosen: list[tuple[int, int, Written]] = []
-    for number, record in enumerate(records):
+    for position, record in enumerate(records):
         outcome = record.outcome
         if isinstance(outcome, Failure):
             continue
@@ -76,25 +77,25 @@ def choose(records: Iterable[Record], many: int, seed: int) -> Choice:
             left_out[why] += 1
             continue
         digest = sha256(f"{seed}\n{record.sample}\n{record.repeat}".encode()).digest()
-        entry = (-int.from_bytes(digest, "big"), number, (record.prompt, outcome))
-        (heapq.heappush if len(chosen) < many else heapq.heappushpop)(chosen, entry)
+        candidate = (-int.from_bytes(digest, "big"), position, (record.prompt, outcome))
+        (heapq.heappush if len(chosen) < maximum else heapq.heappushpop)(chosen, candidate)
     if len({rank for rank, *_ in chosen}) < len(chosen):
         raise DataError("a reply occurs twice; `evals bundle verify` shows which")
     return Choice([written for *_, written in sorted(chosen, reverse=True)], left_out)
 
 
 def unreadable(prompt: Prompt, reply: Reply) -> str:
-    """Return why no model can be asked about a reply; empty if one can."""
+    """Return why a reply cannot be read by any model; empty if it can."""
     texts = (reply.text, reply.reasoning or "")
     reasons = {
         "the prompt is not recorded": not prompt.messages,
-        "likelihoods were asked for, not a reply": bool(prompt.continuations),
-        "the prompt holds media": any(isinstance(p, Media) for m in prompt.messages for p in m.parts),
+        "the prompt asked for likelihoods, not for a reply": bool(prompt.continuations),
+        "the prompt contains media": any(isinstance(p, Media) for m in prompt.messages for p in m.parts),
         "the content filter replaced the text": reply.stop == "filter",
         "it calls a tool, which is not recorded": reply.finish == TOOL_CALLS,
-        "why it ended is not known": bool(reply.finish) and reply.finish != TOOL_CALLS,
+        "its finish reason is not known": bool(reply.finish) and reply.finish != TOOL_CALLS,
         "it is empty": not any(texts) and reply.stop != "stop",
-        "it holds characters that could not be decoded": any("\ufffd" in text for text in texts),
+        "it contains characters that could not be decoded": any("\ufffd" in text for text in texts),
         f"it has more than {MAX_CHARACTERS:,} characters": sum(map(len, texts)) > MAX_CHARACTERS,
     }
-    return next((reason for reason, holds in reasons.items() if holds), "")
+    return next((reason for reason, applies in reasons.items() if applies), "")

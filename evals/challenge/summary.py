@@ -1,4 +1,4 @@
-"""What is shown of the outcome of a challenge, with texts of bounded length; and the outcome beside a run."""
+"""The displayed part of a challenge's outcome, with texts of bounded length; and the outcome stored beside a run."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from evals.challenge import outcome
 from evals.challenge.outcome import ChallengeOutcome, Verdict
+from evals.challenge.outcome import read as read_outcome
 from evals.errors import UsageError
 from evals.plain import one_line
 from evals.records.card import MAX_TIME_S, Card
 
 NAME = "challenge.json"
-"""The outcome of a challenge in a run's folder."""
+"""File with the outcome of a challenge in a run's folder."""
 
 
 class Challenge(Struct, frozen=True, kw_only=True):
-    """The challenge of one number; on a board, as `results/levels.json` holds it."""
+    """The challenge of one score; a board stores it in `results/levels.json`."""
 
     entry: str = ""
     """Empty: a run of a results folder."""
@@ -50,7 +50,7 @@ class Challenge(Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Return whether the number has the level `challenged`."""
+        """Return whether the score reaches the level `challenged`."""
         return self.counted in ("consistent", "close")
 
     @property
@@ -62,43 +62,43 @@ class Challenge(Struct, frozen=True, kw_only=True):
         return f"challenge {self.verdict} ({how}){f': {self.reason}' if self.reason else ''}"
 
 
-def summarize(stated: ChallengeOutcome, fault: str = "", entry: str = "") -> Challenge:
-    """Return what is shown of an outcome. `fault`: why it does not count."""
+def summarize(outcome: ChallengeOutcome, fault: str = "", entry: str = "") -> Challenge:
+    """Return the displayed part of an outcome. `fault`: why it does not count."""
     return Challenge(
         entry=entry,
-        suite=one_line(stated.suite),
-        protocol=one_line(stated.protocol),
+        suite=one_line(outcome.suite),
+        protocol=one_line(outcome.protocol),
         fault=fault,
-        verdict=stated.verdict,
-        reason=one_line(stated.reason),
-        bundle_sha256=one_line(stated.bundle_sha256),
-        reader=one_line(stated.reader),
-        backend=one_line(stated.backend),
-        method=stated.method,
-        replies=stated.replies,
-        tokens=stated.tokens,
-        alpha=stated.alpha,
-        p_value=stated.p_value,
-        e_value=stated.e_value,
-        first_choices=stated.first_choices,
-        challenged=min(stated.challenged, MAX_TIME_S),
+        verdict=outcome.verdict,
+        reason=one_line(outcome.reason),
+        bundle_sha256=one_line(outcome.bundle_sha256),
+        reader=one_line(outcome.reader),
+        backend=one_line(outcome.backend),
+        method=outcome.method,
+        replies=outcome.replies,
+        tokens=outcome.tokens,
+        alpha=outcome.alpha,
+        p_value=outcome.p_value,
+        e_value=outcome.e_value,
+        first_choices=outcome.first_choices,
+        challenged=min(outcome.challenged, MAX_TIME_S),
     )
 
 
 def unreadable(path: Path, error: UsageError, suite: str, protocol: str, entry: str = "") -> Challenge:
-    """Return the challenge of a number whose outcome cannot be read."""
+    """Return a challenge that does not count, because its outcome cannot be read."""
     fault = one_line(str(error).replace(f"{path.parent}/", ""))
     return Challenge(entry=entry, suite=suite, protocol=protocol, fault=fault)
 
 
 def beside_run(folder: Path, card: Card) -> Challenge | None:
-    """Return the challenge of a run by the outcome in its folder; None if there is none."""
+    """Return the challenge of a run from the outcome in its folder; None if there is none."""
     path, config = folder / NAME, card.config
     if not path.exists():
         return None
     try:
-        stated = outcome.read(path)
+        outcome = read_outcome(path)
     except UsageError as error:
         return unreadable(path, error, config.suite, config.protocol)
-    same = (stated.run, stated.suite, stated.protocol) == (card.run, config.suite, config.protocol)
-    return summarize(stated, "" if same else f"{NAME} is of another run")
+    is_same_run = (outcome.run, outcome.suite, outcome.protocol) == (card.run, config.suite, config.protocol)
+    return summarize(outcome, "" if is_same_run else f"{NAME} belongs to another run")

@@ -2,12 +2,12 @@
 
     recipe.py      TOML -> Recipe
     table.py       the methods: parameters, defaults, published defects
-    elementwise.py spectral.py optimised.py foreign.py   their formulas, a tensor at a time
-    merger.py      a tensor of the result, in buffers that are allocated once
-    selection.py   thresholds of whole models, exactly and without sorting
+    elementwise.py spectral.py optimised.py foreign.py   their formulas, one tensor at a time
+    merger.py      one tensor of the result at a time, in buffers that are allocated once
+    selection.py   thresholds over whole models, exactly and without sorting
     tensors.py lora.py   checkpoints read tensor by tensor
-    checks.py      what must hold before anything is written
-    writing.py build.py  sharded output that can be resumed; the whole of it
+    checks.py      checks before anything is written
+    writing.py build.py  sharded output that can be resumed; the complete merge
 
 torch and safetensors (extra `merge`) are imported inside functions.
 """

@@ -1,4 +1,4 @@
-"""From a recipe to a checkpoint folder: `prepare` checks and identifies, `make` merges."""
+"""From a recipe to a checkpoint folder: `Plan` checks and identifies the inputs, `make` merges them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from evals.merging import checks, foreign, identity, writing
 from evals.merging.checks import Expert
 from evals.merging.lora import CONFIG, Adapter
 from evals.merging.merger import Merger
-from evals.merging.recipe import Recipe
 from evals.merging.recipe import read as read_recipe
 from evals.merging.table import PREFIX
-from evals.merging.tensors import FLOATS, Checkpoint, Entry, folder_of, require_libraries
+from evals.merging.tensors import FLOATS, Checkpoint, StoredTensor, folder_of, require_libraries
 from evals.records.card import packages
 
 DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
@@ -31,7 +30,7 @@ class Plan:
     """A merge whose inputs have been checked."""
 
     def __init__(self, path: Path, *, trusted: bool = False) -> None:
-        """Read the recipe and the checkpoints' headers; raises UsageError for anything that cannot be merged."""
+        """Read the recipe and the checkpoints' headers; raises UsageError if they cannot be merged."""
         self.recipe = recipe = read_recipe(path)
         require_libraries(f"merge:{path}")
         if recipe.method.startswith(PREFIX):
@@ -53,20 +52,21 @@ class Plan:
 
     @property
     def tokenizer(self) -> Checkpoint:
-        """Return the checkpoint whose tokenizer and chat template are taken."""
+        """Return the checkpoint whose tokenizer and chat template are used."""
         expert = self.experts.get(self.recipe.tokenizer)
         return expert if isinstance(expert, Checkpoint) else self.base
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """Return base and experts -> hash of their weights; the base's and the tokenizer's other files are hashed, too."""
+        """Return the hash of the weights for base and each expert, and for `settings` that of other files that matter."""
         hashes = identity.Hashes()
         sources = {name: identity.of_files(expert.files, hashes) for name, expert in self.experts.items()}
         settings = [
-            identity.of_files(_settings(place.folder), hashes) for place in (self.base, self.tokenizer)
+            identity.of_files(_settings_files(checkpoint.folder), hashes)
+            for checkpoint in (self.base, self.tokenizer)
         ]
         weights = identity.of_files(self.base.files, hashes)
-        with suppress(OSError):  # without a cache that can be written they are hashed again
+        with suppress(OSError):  # without a writable cache, files are hashed again next time
             hashes.save()
         return {**sources, "base": weights, "settings": identity.key(settings)}
 
@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return method and numbers, for the card."""
+        """Return the method and its settings, for the card."""
         recipe = self.recipe
         return {
             "method": recipe.method,
@@ -106,7 +106,7 @@ class Plan:
 
     @property
     def target(self) -> Path:
-        """Return the folder in the cache; it exists only when it is complete."""
+        """Return the folder in the cache, which exists only once it is complete."""
         return identity.merges_folder() / self.name
 
     @property
@@ -115,13 +115,13 @@ class Plan:
         recipe = self.recipe
         defect = recipe.rule.defect if recipe.edition == "original" else ""
         numbers = {**msgspec.to_builtins(recipe.parameters), "lambda": recipe.factor, "seed": recipe.seed}
-        shown = ", ".join(f"{name} {value}" for name, value in numbers.items() if value is not None)
+        numbers_text = ", ".join(f"{name} {value}" for name, value in numbers.items() if value is not None)
         return (
             f"merge {self.key[:12]}: {recipe.method} ({recipe.edition}{f': {defect}' if defect else ''}) of "
-            f"{', '.join(recipe.experts)} on {recipe.base}; {shown}, computed in {recipe.compute}, stored as {recipe.dtype}"
+            f"{', '.join(recipe.experts)} on {recipe.base}; {numbers_text}, computed in {recipe.compute}, stored as {recipe.dtype}"
         )
 
-    def output(self) -> dict[str, Entry]:
+    def output(self) -> dict[str, StoredTensor]:
         """Return the tensors of the result with their dtypes."""
         dtype = DTYPES.get(self.recipe.dtype)
         return {
@@ -141,7 +141,7 @@ def _expert(name: str, folder: Path) -> Expert:
 
 
 def is_complete(target: Path, key: str) -> bool:
-    """Return whether a folder holds the complete merge of a key."""
+    """Return whether a folder contains the complete merge with a key."""
     try:
         card = msgspec.json.decode(disk.read_small(target / writing.CARD), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):
@@ -152,8 +152,8 @@ def is_complete(target: Path, key: str) -> bool:
 def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Callable[[str], None]) -> Path:
     """Merge into `out`, or into the cache, unless that has been done; return the folder.
 
-    `accept`: a base that is far from the experts is accepted. Raises UsageError, and leaves nothing, if it fails; a merge
-    that was interrupted or killed resumes when it is called again.
+    `accept`: accept a base that seems not to be that of the experts. A merge that fails raises UsageError and leaves no
+    files; one that was interrupted or killed resumes on the next call.
     """
     target = out or plan.target
     if is_complete(target, plan.key):
@@ -174,7 +174,7 @@ def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Call
 
 
 def _reason(error: OSError, partial: Path) -> str:
-    """Return why a file could not be read or written, with its name if it is not one of the merge's own."""
+    """Return why a file could not be read or written, with its name if it is not a file of the merge."""
     why = error.strerror or str(error)
     file = str(error.filename or "")
     return f"{file}: {why}" if file and partial not in Path(file).parents and Path(file) != partial else why
@@ -183,40 +183,38 @@ def _reason(error: OSError, partial: Path) -> str:
 def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, log: Callable[[str], None]) -> Path:
     recipe = plan.recipe
     checks.check_lora_bases(recipe, plan.experts, accept=accept)
-    parts = writing.shards(plan.output())
+    shards = writing.shards(plan.output())
     partial.mkdir(parents=True, exist_ok=True)
-    pending = writing.remaining(partial, parts)
-    checks.check_space(partial, sum(shard.size for shard in pending), what=target)
-    with foreign_code(_failed(recipe), passing=(EvalsError, OSError)):
+    pending = writing.remaining(partial, shards)
+    checks.check_space(partial, sum(shard.size for shard in pending), target=target)
+    with foreign_code(
+        lambda why: UsageError(f"{recipe.path}: {recipe.method}: {why}"), passing=(EvalsError, OSError)
+    ):
         merger = Merger(recipe, plan.base, plan.experts, log=log)
         distances = merger.distances()
         checks.check_distances(recipe, plan.base, distances, accept=accept)
-        size = writing.size(sum(shard.size for shard in parts))
+        size = writing.format_bytes(sum(shard.size for shard in shards))
         log(f"merging {len(recipe.experts)} experts by {recipe.method} into {target} ({size})")
         _write_settings(plan, partial)
-        if len(pending) < len(parts):
-            log(f"resuming after shard {len(parts) - len(pending)} of {len(parts)}")
+        if len(pending) < len(shards):
+            log(f"resuming after shard {len(shards) - len(pending)} of {len(shards)}")
         for shard in pending:
             writing.write_shard(partial, shard, merger.tensor)
-            if len(parts) > 1:
+            if len(shards) > 1:
                 log(f"{shard.name} is written")
-    writing.write_index(partial, parts)
+    writing.write_index(partial, shards)
     writing.finish(partial, target, _card(plan, distances))
     return target
 
 
-def _failed(recipe: Recipe) -> Callable[[str], UsageError]:
-    return lambda why: UsageError(f"{recipe.path}: {recipe.method}: {why}")
-
-
-def _settings(folder: Path) -> list[Path]:
-    """Return the files of a checkpoint that a merge copies and that change replies."""
+def _settings_files(folder: Path) -> list[Path]:
+    """Return the files of a checkpoint that a merge copies and that can affect replies."""
     suffixes = (".json", ".jinja", ".model", ".txt", ".py")
     return sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
 
 
 def _write_settings(plan: Plan, partial: Path) -> None:
-    """Copy configuration and code of the base, tokenizer and chat template of the recipe's choice."""
+    """Copy the base's configuration and code, and the tokenizer and chat template that the recipe chooses."""
     if plan.tokenizer is not plan.base:
         writing.copy_files(plan.base.folder, partial, wanted=lambda name: not _belongs_to_tokenizer(name))
         writing.copy_files(plan.tokenizer.folder, partial, wanted=_belongs_to_tokenizer)

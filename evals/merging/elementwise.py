@@ -1,4 +1,4 @@
-"""Averaging, task arithmetic, TIES and DARE, in blocks: they need no memory but that of the task vectors.
+"""Averaging, task arithmetic, TIES and DARE, in blocks, so that they need no memory beyond the task vectors.
 
 A task vector is tau_i = theta_i - theta_0, T their number. All functions overwrite their arguments.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK = 1 << 18
-"""Entries that are merged at once: some MB, which stay in the processor's cache."""
+"""Number of entries merged at once: a few MB, which fit in the processor's cache."""
 
 
 def average(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
@@ -41,12 +41,13 @@ def total(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 def ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return the TIES merge (arXiv 2306.01708): trim, elect a sign, average the entries that agree with it.
 
-    Each tau keeps its `density` share of largest magnitudes; entries equal to the smallest that is kept are kept too. The
-    sign is that of the sum of the trimmed; where that is 0, the majority of all signs. The mean is over the entries of that
-    sign. Share and majority are those of the tensor, or of one vector of all merged tensors (`scope = "model"`, `call.global_ties`),
-    as in the paper. `original` keeps all of at least the k-th smallest magnitude, k = int((1 - density) n), which is one entry
-    too many. Sources: `ties_merging` of ML LLaMA-Factory/baseline_merging.py (per tensor), InternVL/internvl_chat/
-    model_merging.py and, on the factors of LoRAs, ModelCompose/scripts/model_composition/ties_merging.py (one vector).
+    Each tau keeps its `density` share of largest magnitudes; entries tied with the smallest of these are kept too. The
+    elected sign of an entry is that of the sum of the trimmed vectors or, if the sum is 0, the majority of all signs. The
+    mean is over the entries of that sign. Share and majority refer to the tensor, or to one vector of all merged tensors
+    (`scope = "model"`, `call.global_ties`), as in the paper. `original` keeps all magnitudes from the k-th smallest on,
+    k = int((1 - density) n), which is one entry too many. Sources: `ties_merging` of ML LLaMA-Factory/baseline_merging.py
+    (per tensor), InternVL/internvl_chat/model_merging.py and, on the factors of LoRAs,
+    ModelCompose/scripts/model_composition/ties_merging.py (one vector).
     """
     flat = [tau.reshape(-1) for tau in taus]
     if call.global_ties is not None:
@@ -66,7 +67,7 @@ def threshold(tau: torch.Tensor, density: float, *, edition: str) -> float:
     if (rank := rank_of(tau.numel(), density, edition=edition)) is None:
         return 0.0
     selection = Selection(rank, width=8 * tau.element_size())
-    while not selection.done:
+    while not selection.is_done:
         selection.count(tau.numpy())
         selection.narrow()
     return selection.value
@@ -81,13 +82,13 @@ def rank_of(count: int, density: float, *, edition: str) -> int | None:
 
 def trim(flat: Sequence[torch.Tensor], thresholds: Sequence[float]) -> None:
     """Set the entries below each vector's threshold to 0."""
-    for tau, least in zip(flat, thresholds, strict=True):
+    for tau, smallest_kept in zip(flat, thresholds, strict=True):
         for (part,) in _blocks([tau]):
-            part.masked_fill_(part.abs() < least, 0)
+            part.masked_fill_(part.abs() < smallest_kept, 0)
 
 
 def sum_of_signs(flat: Sequence[torch.Tensor]) -> int:
-    """Return the sum of the signs of the vectors' sum, whose own sign is the majority."""
+    """Return the sum of the signs of the vectors' sum; its sign is the majority sign."""
     return sum(int(_sum(block).sign_().sum()) for block in _blocks(flat))
 
 
@@ -104,7 +105,7 @@ def _sum(block: list[torch.Tensor]) -> torch.Tensor:
 
 
 def _disjoint_mean(block: list[torch.Tensor], majority: int) -> None:
-    """Replace the first part by the mean of the entries that have the elected sign; 0 if there is none."""
+    """Replace the first part by the mean over the entries with the elected sign; 0 if there is none."""
     import torch
 
     signs = _sum(block).sign_()
@@ -122,7 +123,7 @@ def dare(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return the sum of the task vectors, each with entries dropped at random and the others rescaled by 1 / (1 - drop).
 
     Source: arXiv 2311.03099; `mask_input_with_mask_rate`, ML LLaMA-Factory/baseline_merging.py. The released script sets
-    no seed; here every expert and tensor has its own, so that the order of experts changes nothing.
+    no seed; here every expert and tensor has its own, so that the order of experts does not matter.
     """
     drop_at_random(taus, call)
     return total(taus, call)
@@ -132,7 +133,7 @@ def dare_ties(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return the TIES merge of task vectors after DARE; `original`, tensor by tensor, passes only the last expert to TIES.
 
     Source: ML LLaMA-Factory/model_merging.py:711 (as released it then fails, as a model is not a list of models); the
-    InternVL file, whose TIES is over one vector, passes all.
+    InternVL file, whose TIES is over one vector, passes all experts.
     """
     drop_at_random(taus, call)
     return ties(taus[-1:] if call.edition == "original" and call.global_ties is None else taus, call)

@@ -1,7 +1,7 @@
-"""Methods of mergekit (extra `mergekit`, LGPL-3.0; imported, nothing of it is copied): `method = "mergekit:slerp"`.
+"""Methods of mergekit (extra `mergekit`, LGPL-3.0; imported, not copied): `method = "mergekit:slerp"`.
 
-Its methods share names with others' and differ in what they do (docs/merging.md has the table), so that the prefix is part
-of the name. Each tensor passes through its `merge_tensors`; files are read and written here.
+mergekit's methods share names with others but compute something else (see the table in docs/merging.md), so the prefix is
+part of the name. mergekit's `merge_tensors` merges each tensor; its reading and writing of files is not used.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from evals.merging.table import PREFIX, Call
 if TYPE_CHECKING:
     import torch
 
-_SEEDED = Lock()
-"""Held while torch's global generator is seeded: two models of one command may be merged at the same time."""
+_SEED_LOCK = Lock()
+"""Held while torch's global generator is seeded, since a command may merge two models at the same time."""
 
 
 def require(method: str) -> None:
@@ -33,11 +33,11 @@ def require(method: str) -> None:
         raise UnknownName("merging method", method, known)
 
 
-def merged(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, method: str) -> torch.Tensor:
-    """Return mergekit's merge of base and experts minus the base.
+def merge(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, method: str) -> torch.Tensor:
+    """Return mergekit's merge of base and experts, minus the base.
 
-    Its parameters are the recipe's; `weight` is 1 by default, and one that differs by expert is a table by expert. The base
-    is an input of methods that require one.
+    Parameters come from the recipe; `weight` is 1 by default, and may be a table with a value for each expert. Methods that
+    require a base get it as an input.
     """
     import torch
     from mergekit.merge_methods import registry
@@ -53,9 +53,13 @@ def merged(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, metho
         tensors.insert(0, weights.clone())
         ids.insert(0, "the base")
     seed = sha256(f"{call.seed}/{call.tensor}".encode()).digest()[:7]
-    with _SEEDED, torch.random.fork_rng(devices=()), foreign_code(lambda why: UsageError(f"{method}: {why}")):
+    with (
+        _SEED_LOCK,
+        torch.random.fork_rng(devices=()),
+        foreign_code(lambda why: UsageError(f"{method}: {why}")),
+    ):
         torch.manual_seed(int.from_bytes(seed))
-        result: torch.Tensor = merge_tensors(
+        merged: torch.Tensor = merge_tensors(
             tensors,
             rule,
             parameters=parameters,
@@ -63,4 +67,4 @@ def merged(taus: list[torch.Tensor], weights: torch.Tensor, call: Call, *, metho
             base_index=0 if has_base else None,
             name=call.tensor,
         )
-    return result.to(weights.dtype) - weights
+    return merged.to(weights.dtype) - weights

@@ -13,7 +13,7 @@ import msgspec
 from evals import disk, harness_environments
 
 VERSION = 1
-"""Raised when a formula changes, so that no older merge is taken for a new one."""
+"""Incremented when a formula changes, so that older merges are not reused."""
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
@@ -23,7 +23,7 @@ def merges_folder() -> Path:
 
 
 class Hashes:
-    """SHA-256 of files, kept in the cache by path, size and time of change, since weights take seconds per GB."""
+    """SHA-256 of files, cached by path, size and modification time, since hashing takes seconds per GB."""
 
     def __init__(self) -> None:
         self._file = merges_folder() / "hashes.json"
@@ -34,7 +34,7 @@ class Hashes:
             )
 
     def of(self, path: Path) -> str:
-        """Return the SHA-256 of a file; the hub's cache names large files by it."""
+        """Return the SHA-256 of a file; in the hub's cache, it is the name of a large file."""
         real = path.resolve()
         if real.parent.name == "blobs" and _BLOB.fullmatch(real.name):
             return real.name
@@ -47,13 +47,13 @@ class Hashes:
         return digest
 
     def save(self) -> None:
-        """Write the hashes into the cache."""
+        """Write the hashes to the cache."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         disk.replace(self._file, msgspec.json.encode(self._known))
 
 
 def of_files(files: Iterable[Path], hashes: Hashes) -> str:
-    """Return one hash of several files and their names."""
+    """Return a hash of several files and their names."""
     return key({path.name: hashes.of(path) for path in files})
 
 

@@ -1,6 +1,6 @@
-"""LoRA adapters as experts: the pair of a matrix is multiplied out when its tensor is merged.
+"""LoRA adapters as experts: the two factors of a matrix are multiplied when its tensor is merged.
 
-Names, scales and options as peft 0.21 writes them (`adapter_config.json`, `adapter_model.safetensors`).
+Names, scales and options are those of peft 0.21 (`adapter_config.json`, `adapter_model.safetensors`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from evals.errors import UsageError
-from evals.merging.tensors import Entry, open_file, read_json, require_finite
+from evals.merging.tensors import StoredTensor, open_file, read_json, require_finite
 
 if TYPE_CHECKING:
     import torch
@@ -36,14 +36,14 @@ class Pair(Struct, frozen=True):
 
 
 class Adapter:
-    """A folder with a LoRA."""
+    """A folder with a LoRA adapter."""
 
     def __init__(self, folder: Path, *, label: str) -> None:
         self.folder, self.label = folder, label
         self.config = read_json(folder / CONFIG)
-        kind = str(self.config.get("peft_type"))
-        if kind.upper() != "LORA":
-            raise UsageError(f"{label} {folder}: an adapter of the kind {kind}; only LoRA can be merged")
+        peft_type = str(self.config.get("peft_type"))
+        if peft_type.upper() != "LORA":
+            raise UsageError(f"{label} {folder}: an adapter of type {peft_type}; only LoRA can be merged")
         for option in UNSUPPORTED:
             if self.config.get(option):
                 raise UsageError(
@@ -59,11 +59,11 @@ class Adapter:
 
     @property
     def base(self) -> str:
-        """Return what the adapter was trained on, as it says; may be empty."""
+        """Return the base model named in the adapter's configuration; may be empty."""
         return str(self.config.get("base_model_name_or_path") or "")
 
-    def bind(self, base: Mapping[str, Entry]) -> None:
-        """Find the base's tensor of each pair; raises UsageError for one that the base lacks or has in another shape."""
+    def bind(self, base: Mapping[str, StoredTensor]) -> None:
+        """Find the base's tensor for each pair; raises UsageError if the base lacks it or has it in another shape."""
         shapes = self._shapes()
         halves: dict[str, dict[str, str]] = {}
         for name in shapes:
@@ -72,13 +72,13 @@ class Adapter:
                 halves.setdefault(target, {})[match[2]] = name
             elif "lora_" in name:
                 raise UsageError(
-                    f"{self.label}: {name[:100]!r} is no factor of a linear layer: merge it with peft first"
+                    f"{self.label}: {name[:100]!r} is not a factor of a linear layer: merge it with peft first"
                 )
             else:
                 self.replaced[self._target(name.replace(".modules_to_save.default", ""), base)] = name
         for target, half in halves.items():
             if set(half) != {"A", "B"}:
-                raise UsageError(f"{self.label}: {target} has one of its two factors")
+                raise UsageError(f"{self.label}: {target} has only one of its two factors")
             (rank, inputs), (outputs, inner) = shapes[half["A"]], shapes[half["B"]]
             if (outputs, inputs) != base[target].shape or rank != inner:
                 raise UsageError(
@@ -90,8 +90,8 @@ class Adapter:
         with open_file(self.files[0], label=self.label) as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in sorted(file.keys())}
 
-    def _target(self, name: str, base: Mapping[str, Entry]) -> str:
-        """Return the base's name of a tensor; prefixes that classes of transformers add may differ."""
+    def _target(self, name: str, base: Mapping[str, StoredTensor]) -> str:
+        """Return the name of a tensor in the base; model classes of transformers add different prefixes."""
         name = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
         if name in base:
             return name
@@ -101,7 +101,9 @@ class Adapter:
             matches = [known for known in base if known.endswith(suffix) or known == suffix[1:]]
             if len(matches) == 1:
                 return matches[0]
-        raise UsageError(f"{self.label}: the base has no tensor {name[:100]!r}: is it the LoRA's base?")
+        raise UsageError(
+            f"{self.label}: the base has no tensor {name[:100]!r}: was the LoRA trained on this base?"
+        )
 
     def _scale(self, target: str, rank: int) -> float:
         alpha = self.config.get("lora_alpha", rank)
@@ -124,7 +126,7 @@ class Adapter:
         return down, up, pair.scale
 
     def task_vector(self, name: str, base: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
-        """Write scale * B A into `into`, and return it; zeros for a tensor that the LoRA does not change."""
+        """Write scale * B A into `into` and return it; zeros for a tensor that the LoRA does not change."""
         import torch
 
         if name in self.replaced:
@@ -143,4 +145,4 @@ class Adapter:
 
 
 def _format_shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a number"
+    return " x ".join(map(str, shape)) or "a scalar"

@@ -1,7 +1,7 @@
-"""The arithmetic of a merge, a tensor at a time, in buffers that are allocated once.
+"""The arithmetic of a merge, one tensor at a time, in buffers that are allocated once.
 
-Buffers of changing sizes would be taken from the allocator's heap and leave gaps there: at 16 MB a tensor, a third more
-memory than the tensors need.
+Buffers of varying size would fragment the allocator's heap: with tensors of 16 MB, it takes a third more memory than the
+tensors.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     import torch
 
 PROBES = 8
-"""Matrices by which distances are measured."""
+"""Number of matrices on which distances are measured."""
 
 
 class Merger:
-    """The merge of a base and its experts by a recipe, which have been checked."""
+    """Merges a base and its experts, which have been checked, by a recipe."""
 
     def __init__(
         self, recipe: Recipe, base: Checkpoint, experts: dict[str, Expert], *, log: Callable[[str], None]
     ) -> None:
         self._recipe, self._base, self._experts, self._log = recipe, base, experts, log
         self._buffers: list[torch.Tensor] = []
-        """The base's, and one for each expert."""
+        """One for the base, and one for each expert."""
 
     def distances(self) -> dict[str, float]:
-        """Return the norm of each expert's task vector over the base's, on a few matrices."""
+        """Return the norm of each expert's task vector divided by the norm of the base, on a few matrices."""
         names = [name for name in self._merged if len(self._base.entries[name].shape) == 2]
         names = names[:: max(1, len(names) // PROBES)][:PROBES]
         return {expert: self._distance(expert, names) for expert in self._experts}
@@ -52,26 +52,26 @@ class Merger:
         return (change / total) ** 0.5 if total else 0.0
 
     def tensor(self, name: str) -> torch.Tensor:
-        """Return a tensor of the result, valid until the next call; raises UsageError for NaN."""
+        """Return a tensor of the result, valid until the next call; raises UsageError if it is not finite."""
         recipe = self._recipe
-        if not checks.is_merged(name, self._base, recipe.exclude) or not self._changes(name):
-            return self._unmerged(name)
-        call = self._call(name, self._global_ties)  # before the buffers hold this tensor
-        weights = self._weights(name)
-        weights.add_(self._change(weights, call), alpha=recipe.factor)
+        if not checks.is_merged(name, self._base, recipe.exclude) or not self._is_changed(name):
+            return self._base_tensor(name)
+        call = self._call(name, self._global_ties)  # before this tensor is read into the buffers
+        weights = self._base_weights(name)
+        weights.add_(self._merged_task_vector(weights, call), alpha=recipe.factor)
         if not is_finite(weights):
             hint = '; edition = "fixed" may not' if recipe.edition == "original" else ""
-            raise UsageError(f"{recipe.method} gives NaN or infinite numbers for {name}{hint}: {recipe.path}")
+            raise UsageError(f"{recipe.method} gives NaN or infinite values for {name}{hint}: {recipe.path}")
         return weights
 
-    def _unmerged(self, name: str) -> torch.Tensor:
-        """Return a tensor that stays the base's."""
+    def _base_tensor(self, name: str) -> torch.Tensor:
+        """Return a tensor of the base as it is stored."""
         stored = self._base.tensor(name)
         if dtype_of(self._base.entries[name]) is not None:
             require_finite(stored, f"{self._base.label}: {name}")
         return stored
 
-    def _changes(self, name: str) -> bool:
+    def _is_changed(self, name: str) -> bool:
         return any(not isinstance(e, Adapter) or e.changes(name) for e in self._experts.values())
 
     def _call(self, name: str, global_ties: GlobalTies | None) -> Call:
@@ -81,8 +81,8 @@ class Merger:
             seed=recipe.seed, factor=recipe.factor, stored=dtype_of(self._base.entries[name]), global_ties=global_ties,
         )  # fmt: skip
 
-    def _weights(self, name: str) -> torch.Tensor:
-        """Return the base's tensor in the precision of the arithmetic."""
+    def _base_weights(self, name: str) -> torch.Tensor:
+        """Return a tensor of the base in the precision of the arithmetic."""
         weights = self._buffer(0, name).copy_(self._base.tensor(name))
         require_finite(weights, f"{self._base.label}: {name}")
         return weights
@@ -94,7 +94,7 @@ class Merger:
         ]
 
     def _buffer(self, index: int, name: str) -> torch.Tensor:
-        """Return the part of a buffer that a tensor fills."""
+        """Return a view of a buffer in the shape of a tensor."""
         import torch
 
         if not self._buffers:
@@ -110,8 +110,7 @@ class Merger:
             name for name in self._base.entries if checks.is_merged(name, self._base, self._recipe.exclude)
         ]
 
-    def _change(self, weights: torch.Tensor, call: Call) -> torch.Tensor:
-        """Return the merged task vector."""
+    def _merged_task_vector(self, weights: torch.Tensor, call: Call) -> torch.Tensor:
         recipe, method = self._recipe, self._recipe.rule
         adapters = [e for e in self._experts.values() if isinstance(e, Adapter) and call.tensor in e.pairs]
         by_factor = recipe.method == "optmerge-modality" and recipe.edition == "original"
@@ -121,7 +120,7 @@ class Merger:
             return modality_factors([e.factors(call.tensor, weights.dtype) for e in adapters], call)
         taus = self._task_vectors(weights, call.tensor)
         if recipe.method.startswith(PREFIX):
-            return foreign.merged(taus, weights, call, method=recipe.method)
+            return foreign.merge(taus, weights, call, method=recipe.method)
         if not method.matrices:
             return method.load()(taus, call)
         if weights.dim() != 2:
@@ -132,9 +131,9 @@ class Merger:
 
     @cached_property
     def _global_ties(self) -> GlobalTies | None:
-        """Return the thresholds and the majority sign of TIES over one vector of all merged tensors, else None.
+        """Return the thresholds and the majority sign of TIES over one vector of all merged tensors; None per tensor.
 
-        They take three passes over the weights (five in float64), in the memory of one tensor of each checkpoint.
+        This takes three passes over the weights (five in float64), with one tensor of each checkpoint in memory.
         """
         parameters = self._recipe.parameters
         if not isinstance(parameters, Ties | DareTies) or parameters.scope != "model":
@@ -160,7 +159,7 @@ class Merger:
             return (0.0,) * len(self._experts)
         width = {"float32": 32, "float64": 64}[self._recipe.compute]
         selections = [Selection(rank, width=width) for _ in self._experts]
-        while not selections[0].done:
+        while not selections[0].is_done:
             self._log(f"reading the magnitudes of {count:,} weights of each expert")
             for name in self._merged:
                 for tau, selection in zip(self._vectors_after_dare(name), selections, strict=True):
@@ -170,10 +169,10 @@ class Merger:
         return tuple(selection.value for selection in selections)
 
     def _vectors_after_dare(self, name: str) -> list[torch.Tensor]:
-        """Return the task vectors of a tensor, after DARE if the method has it."""
+        """Return the task vectors of a tensor, after DARE if the method includes it."""
         from evals.merging.elementwise import drop_at_random
 
-        taus = self._task_vectors(self._weights(name), name)
+        taus = self._task_vectors(self._base_weights(name), name)
         if isinstance(self._recipe.parameters, DareTies):
             drop_at_random(taus, self._call(name, None))
         return taus

@@ -1,10 +1,10 @@
-"""WUDI and OptMerge: descents on a quadratic loss, whose start and number of steps are part of the method.
+"""WUDI and OptMerge: gradient descent on a quadratic loss, whose start and number of steps are part of the method.
 
     loss(M) = sum_i |(M - t_i) D_i^T|^2 / |tau_i|^2
 
 tau_i (m x n) are the T task vectors; t_i and D_i differ between the methods. The gradient is 2 (M C - B) with
-C = sum D_i^T D_i / |tau_i|^2 and B = sum t_i D_i^T D_i / |tau_i|^2: a step is one product, where the released code
-has 3 T larger ones. Sources are files of ML (see `table.py`).
+C = sum D_i^T D_i / |tau_i|^2 and B = sum t_i D_i^T D_i / |tau_i|^2: a step takes one matrix product, where the released
+code takes 3 T larger ones. Sources are files of ML (see `table.py`).
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ ASSUMED_EXPERTS = 5
 def wudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return WUDI's M (arXiv 2503.08099): t_i = D_i = tau_i, from the sum of the tau_i, by Adam.
 
-    300 steps of 1e-5 move an entry by about 3e-3 at most (inferred): the result is an early stop near the sum. A matrix called lm_head is
-    averaged. Source: `wudi_merging`, LLaMA-Factory/model_merging.py.
+    300 steps of 1e-5 move an entry by about 3e-3 at most (inferred), so the result stays near the sum. A matrix called
+    lm_head is averaged. Source: `wudi_merging`, LLaMA-Factory/model_merging.py.
     """
     if "lm_head" in call.tensor:
         return _mean(taus)
-    return _descend(sum_of(taus), taus, taus, taus, call, optimizer=_adam)
+    return _descend(sum_of(taus), taus, taus, taus, call, make_optimizer=_adam)
 
 
 def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return OptMerge's M for full fine-tuning (arXiv 2505.19892v3, equation 3), from the sum of the tau_i, by Adam.
 
     With c = mean of the tau_i and rank k = int(min(m, n) / T): t_i = c + the rank-k part of tau_i - c, and D_i = S_k V_k^T of
-    tau_i - c; `original` takes D_i of tau_i itself. Source: `wudi_merging2`, InternVL/internvl_chat/model_merging.py.
+    tau_i - c; `original` takes D_i from tau_i itself. Source: `wudi_merging2`, InternVL/internvl_chat/model_merging.py.
     """
     if "lm_head" in call.tensor:
         return _mean(taus)
@@ -48,11 +48,11 @@ def optmerge_full(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
         left, right = _low_rank(tau - centre, rank)
         targets.append(left @ right + centre)
         axes.append(_low_rank(tau, rank)[1] if call.edition == "original" else right)
-    return _descend(sum_of(taus), targets, axes, taus, call, optimizer=_adam)
+    return _descend(sum_of(taus), targets, axes, taus, call, make_optimizer=_adam)
 
 
 def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return OptMerge's M for LoRA: t_i and D_i = S_k V_k^T from the rank-k part of tau_i, from the mean, by SGD.
+    """Return OptMerge's M for LoRA: t_i = rank-k part of tau_i, D_i = its S_k V_k^T, from the mean, by SGD.
 
     `original` descends in the checkpoints' dtype: in float16 an update below 5e-4 of an entry is lost. Source:
     `wudi_merging2`, LLaMA-Factory/model_merging.py.
@@ -64,16 +64,16 @@ def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     parts = [_low_rank(tau, _rank(taus, call)) for tau in taus]
     targets, axes = [left @ right for left, right in parts], [right for _, right in parts]
     if call.edition == "fixed":
-        return _descend(_mean(taus), targets, axes, taus, call, optimizer=_sgd)
-    kind = call.stored if taus[0].dtype != torch.float64 else torch.float64
-    norms = torch.stack([tau.square().sum() for tau in taus]).to(kind)
-    merged = torch.nn.Parameter(_mean(taus).to(kind))
-    fixed, projections = torch.stack(targets).to(kind), torch.stack(axes).to(kind)
+        return _descend(_mean(taus), targets, axes, taus, call, make_optimizer=_sgd)
+    dtype = call.stored if taus[0].dtype != torch.float64 else torch.float64
+    norms = torch.stack([tau.square().sum() for tau in taus]).to(dtype)
+    merged = torch.nn.Parameter(_mean(taus).to(dtype))
+    all_targets, all_axes = torch.stack(targets).to(dtype), torch.stack(axes).to(dtype)
     optimizer = _sgd(merged, call.parameters.rate)
     for _ in range(call.parameters.steps):
         optimizer.zero_grad()
-        inner = torch.matmul(merged.unsqueeze(0) - fixed, projections.transpose(1, 2))
-        torch.sum(inner.square() / norms[:, None, None]).backward()
+        residuals = torch.matmul(merged.unsqueeze(0) - all_targets, all_axes.transpose(1, 2))
+        torch.sum(residuals.square() / norms[:, None, None]).backward()
         optimizer.step()
     return merged.detach().to(taus[0].dtype)
 
@@ -81,21 +81,23 @@ def optmerge_lora(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 def optmerge_modality(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """Return OptMerge's M for modalities: t_i = rank-k part of tau_i, D_i = tau_i, from the mean, by SGD.
 
-    k = int(min(m, n) / T); `original` takes int(min(m, n) / 5) for any T, and merges the factors of LoRAs apart
-    (`modality_factors`). It descends in the LoRAs' dtype, which is not known to be other than float32, as it is here.
-    Source: `wudi_merging2`, ModelCompose/scripts/model_composition/ties_merging.py.
+    k = int(min(m, n) / T); `original` takes int(min(m, n) / 5) for any T, and merges the two factors of LoRAs separately
+    (`modality_factors`). The released code descends in the LoRAs' dtype, here assumed to be float32. Source:
+    `wudi_merging2`, ModelCompose/scripts/model_composition/ties_merging.py.
     """
     if "lm_head" in call.tensor:
         return _mean(taus)
     rank = min(taus[0].shape) // ASSUMED_EXPERTS if call.edition == "original" else _rank(taus, call)
     parts = [_low_rank(tau, rank) for tau in taus]
-    return _descend(_mean(taus), [left @ right for left, right in parts], taus, taus, call, optimizer=_sgd)
+    return _descend(
+        _mean(taus), [left @ right for left, right in parts], taus, taus, call, make_optimizer=_sgd
+    )
 
 
 def modality_factors(factors: Sequence[tuple[torch.Tensor, torch.Tensor, float]], call: Call) -> torch.Tensor:
-    """Return what `original` makes of LoRA pairs (A, B, scale): A and B merged apart, each times lambda.
+    """Merge LoRA pairs (A, B, scale) as `original` does: A and B separately, each times lambda.
 
-    The caller multiplies by lambda once more, so that one factor is left out here.
+    Since the caller multiplies the product by lambda, it is multiplied by lambda only once here.
     """
     scales = {scale for _, _, scale in factors}
     if len(scales) > 1:
@@ -106,13 +108,13 @@ def modality_factors(factors: Sequence[tuple[torch.Tensor, torch.Tensor, float]]
 
 
 def _rank(taus: list[torch.Tensor], call: Call) -> int:
-    least = min(taus[0].shape)
+    full_rank = min(taus[0].shape)
     share: float | None = call.parameters.rank
-    return least // len(taus) if share is None else int(least * share)
+    return full_rank // len(taus) if share is None else int(full_rank * share)
 
 
 def _low_rank(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return U_k (m x k) and S_k V_k^T (k x n), in memory of their own."""
+    """Return copies of U_k (m x k) and S_k V_k^T (k x n)."""
     import torch
 
     u, s, v = torch.linalg.svd(matrix, full_matrices=False)
@@ -120,7 +122,7 @@ def _low_rank(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tens
 
 
 def sum_of(taus: list[torch.Tensor]) -> torch.Tensor:
-    """Return the sum, in a tensor of its own."""
+    """Return the sum as a new tensor."""
     summed = taus[0].clone()
     for tau in taus[1:]:
         summed.add_(tau)
@@ -150,9 +152,9 @@ def _descend(
     taus: list[torch.Tensor],
     call: Call,
     *,
-    optimizer: Callable[[torch.Tensor, float], Any],
+    make_optimizer: Callable[[torch.Tensor, float], Any],
 ) -> torch.Tensor:
-    """Return the matrix that the optimizer reaches; an expert that does not change the matrix has no term if `fixed`."""
+    """Return the matrix that the optimizer reaches; `fixed` leaves out experts that do not change the matrix."""
     import torch
 
     columns = start.shape[1]
@@ -165,8 +167,8 @@ def _descend(
         curvature.add_(square)
         pull.addmm_(target, square)
     merged = torch.nn.Parameter(start)
-    stepper = optimizer(merged, call.parameters.rate)
+    optimizer = make_optimizer(merged, call.parameters.rate)
     for _ in range(call.parameters.steps):
         merged.grad = torch.addmm(pull, merged.detach(), curvature, beta=-1).mul_(2)
-        stepper.step()
+        optimizer.step()
     return merged.detach()

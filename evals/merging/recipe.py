@@ -1,7 +1,7 @@
 """Recipes of merged models: TOML files, read and validated.
 
 method = "ties"                     # `evals merge --methods` lists them
-base = "OpenGVLab/InternVL2_5-1B"   # a folder, or a hub id that is in this machine's cache
+base = "OpenGVLab/InternVL2_5-1B"   # a folder, or a hub id in this machine's cache
 serve = "vllm"                      # or "hf"
 lambda = 0.3
 
@@ -30,11 +30,11 @@ from evals.validation import cause
 EXCLUDED = (
     "*visual.*", "*vision_model.*", "*vision_tower.*", "*embed_tokens*", "*lm_head*", "*norm*", "*bias*",
 )  # fmt: skip
-"""Patterns of tensors that stay the base's: those of ML's scripts for Qwen2-VL and InternVL, together."""
+"""Patterns of tensors that are not merged: the union of those in ML's scripts (see `table.py`) for Qwen2-VL and InternVL."""
 MAX_EXPERTS = 64
 
 
-class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _RecipeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     method: str
     base: Annotated[str, Meta(min_length=1)]
     experts: Annotated[dict[str, str], Meta(min_length=1, max_length=MAX_EXPERTS)]
@@ -69,16 +69,17 @@ class Recipe(Struct, frozen=True, kw_only=True):
     """lambda."""
     seed: int
     dtype: str
-    """Of the merged tensors; `base`: as each has there."""
+    """Of the merged tensors; `base`: that of each in the base."""
     compute: str
+    """dtype of the arithmetic."""
     device: str
-    """Where matrices are decomposed."""
+    """Where matrices are decomposed or optimised."""
     exclude: tuple[str, ...]
-    """Patterns of tensors that stay the base's."""
+    """Patterns of tensors that are not merged."""
     tokenizer: str
-    """Expert whose tokenizer and chat template are taken; empty: the base's."""
+    """Expert whose tokenizer and chat template are used; empty: the base's."""
     parameters: Any
-    """A struct of the method's parameters, or mergekit's mapping."""
+    """A struct of the method's parameters, or a mapping for mergekit."""
 
     @property
     def rule(self) -> Method:
@@ -87,17 +88,17 @@ class Recipe(Struct, frozen=True, kw_only=True):
 
 
 def read(path: Path) -> Recipe:
-    """Read and validate a recipe; raises UsageError in one line."""
+    """Read and validate a recipe; raises UsageError."""
     try:
-        file = msgspec.toml.decode(disk.read_small(path, 1 << 20).removeprefix(disk.BOM), type=_File)
+        file = msgspec.toml.decode(disk.read_small(path, 1 << 20).removeprefix(disk.BOM), type=_RecipeFile)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {cause(error, _File)}") from None
+        raise UsageError(f"{path}: {cause(error, _RecipeFile)}") from None
     rule = method_of(file.method)
     try:
         parameters = msgspec.convert(file.parameters, rule.parameters)
     except msgspec.ValidationError as error:
         raise UsageError(f"{path}: [parameters] of {file.method}: {cause(error, rule.parameters)}") from None
-    _check_numbers(path, file, parameters)
+    _check_values(path, file, parameters)
     if file.tokenizer and file.tokenizer not in file.experts:
         raise UnknownName(f"expert in tokenizer of {path}", file.tokenizer, file.experts)
     factor = rule.factor if file.factor is None else float(file.factor)
@@ -109,18 +110,20 @@ def read(path: Path) -> Recipe:
     )  # fmt: skip
 
 
-def _check_numbers(path: Path, file: _File, parameters: Any) -> None:
-    """Raise UsageError for numbers that TOML can write and no method can use."""
+def _check_values(path: Path, file: _RecipeFile, parameters: Any) -> None:
+    """Raise UsageError for infinite numbers and invalid names of experts."""
     values = {"lambda": file.factor, **msgspec.to_builtins(parameters)}
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{path}: {key} = {value} is not a number that weights can be multiplied by")
     for name in file.experts:
         if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or len(name) > 64:
-            raise UsageError(f"{path}: the expert's name {name!r}: use letters, digits, '.', '-' and '_'")
+            raise UsageError(
+                f"{path}: invalid expert name {name!r}: use up to 64 letters, digits, '.', '-' and '_'"
+            )
 
 
 def _stem(path: Path) -> str:
-    """Return a file's name as a name for folders."""
-    stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in path.stem)
+    """Return a file's stem as a name for folders."""
+    stem = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.stem)
     return stem.strip("-")[:64] or "merged"

@@ -1,7 +1,7 @@
 """The k-th smallest magnitude of numbers that are read in parts: exact, without sorting or copying them.
 
-Magnitudes of floating-point numbers are ordered as their bits are, read as integers. Each pass counts the next 16 bits of
-those numbers whose higher bits are the wanted ones: two passes for float32, four for float64.
+Magnitudes of floating-point numbers have the same order as their bits read as integers. Each pass counts the next 16 bits
+of the numbers whose higher bits are already determined: two passes for float32, four for float64.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 BLOCK = 1 << 18
-"""Numbers that are counted at once."""
+"""How many numbers are counted at once."""
 DIGIT = 16
-"""Bits that a pass determines."""
+"""Number of bits that a pass determines."""
 
 
 class Selection:
-    """One order statistic: `count` all numbers, then `narrow`, until it is `done`."""
+    """One order statistic: `count` all numbers, then `narrow`, until `is_done`."""
 
     def __init__(self, rank: int, *, width: int) -> None:
-        """`rank`: of the wanted magnitude, from 0, the smallest; `width`: bits of a number, 32 or 64."""
+        """`rank`: that of the wanted magnitude, 0 for the smallest; `width`: bits of a number, 32 or 64."""
         import numpy as np
 
         self._rank = rank
@@ -30,9 +30,9 @@ class Selection:
         self._magnitude = (1 << (width - 1)) - 1
         """All bits but the sign."""
         self._undetermined = width - 1
-        """Bits that are not determined yet, the lower ones."""
+        """Number of lower bits that are not determined yet."""
         self._prefix = 0
-        """The bits above them."""
+        """The higher bits."""
         self._counts = np.zeros(1 << self._digit, dtype=np.int64)
 
     @property
@@ -40,19 +40,19 @@ class Selection:
         return min(DIGIT, self._undetermined)
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """Return whether the magnitude is determined."""
         return self._undetermined == 0
 
     @property
     def value(self) -> float:
-        """Return the magnitude."""
+        """Return the wanted magnitude."""
         import numpy as np
 
         return float(np.array(self._prefix, dtype=self._word).view(self._float))
 
     def count(self, numbers: np.ndarray[Any, Any]) -> None:
-        """Count a part of the numbers (flat and contiguous, of the given width), which is not changed."""
+        """Count some of the numbers (flat and contiguous, of the given width) without changing them."""
         import numpy as np
 
         for start in range(0, len(numbers), BLOCK):

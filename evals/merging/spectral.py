@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     import torch
 
 MIN_EIGENVALUE = 1e-8
-"""Eigenvalues below it are taken for rounding errors."""
+"""Eigenvalues below it are considered rounding errors."""
 MIN_SQUARED_NORM = 1e-12
 """Squared norm below which a task vector counts as 0."""
 
 
 def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return P(U) S P(V^T) of the experts' leading singular vectors side by side (TSV-Merge, arXiv 2412.00081).
+    """Return P(U) S P(V^T) for the experts' concatenated leading singular vectors (TSV-Merge, arXiv 2412.00081).
 
-    Each expert gives its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (the nearest matrix with
-    orthonormal columns), S are the experts' own. `original` averages instead, for every matrix but `lm_head.weight`,
-    which the released scripts exclude from merging. Source: `svd_merging`, LLaMA-Factory/model_merging.py and, mended,
-    LLaMA-Factory/baseline_merging.py.
+    Each expert contributes its r = int(min(m, n) / T) leading ones; P replaces all singular values by 1 (the nearest
+    matrix with orthonormal columns), S are the experts' singular values. `original` averages instead, for every matrix but
+    `lm_head.weight`, which the released scripts exclude from merging. Source: `svd_merging`,
+    LLaMA-Factory/model_merging.py and, corrected, LLaMA-Factory/baseline_merging.py.
     """
     import torch
 
@@ -42,7 +42,7 @@ def tsv(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def _leading(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the leading parts of a decomposition, in memory of their own, so that the others are released."""
+    """Return copies of the leading singular vectors and values, so that the others can be released."""
     import torch
 
     u, s, v = torch.linalg.svd(matrix, full_matrices=False)
@@ -50,7 +50,7 @@ def _leading(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tenso
 
 
 def orthonormal(matrix: torch.Tensor) -> torch.Tensor:
-    """Return U V^T of a matrix's decomposition U S V^T."""
+    """Return U V^T for a matrix with the singular value decomposition U S V^T."""
     import torch
 
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
@@ -69,12 +69,12 @@ def iso_c(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return the point that gradient flow on WUDI's loss reaches at a time t, within the leading directions.
+    """Return the point that gradient flow on WUDI's loss reaches at time t, within the leading directions.
 
     C = sum tau_i^T tau_i / |tau_i|^2 = V diag(l) V^T and D = sum tau_i tau_i^T tau_i / |tau_i|^2. With f = 1 - exp(-l t)
-    for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V f V^T + D V (f / l) V^T. For t to infinity it
-    solves M C = D, the least-squares solution of WUDI's loss. Task vectors that are all (nearly) 0 are averaged. Source:
-    `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
+    for the ceil(ratio n) largest l and 0 for the others: M = M_0 - M_0 V f V^T + D V (f / l) V^T. As t goes to infinity,
+    M solves M C = D, the least-squares problem of WUDI's loss. If all task vectors are (nearly) 0, they are averaged.
+    Source: `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
     """
     if "lm_head" in call.tensor or _vanish(taus):
         return average(taus, call)
@@ -86,10 +86,10 @@ def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
 
 
 def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
-    """Return WUDI's least-squares solution within leading directions, their number chosen for each matrix.
+    """Return WUDI's least-squares solution within leading directions, whose number is chosen for each matrix.
 
-    As `swudi` with t = infinity and a number of directions by `rank`. Source: `aswudi_merge` and `_aswudi_pick_rank`,
-    LLaMA-Factory/swudi_aswudi.py.
+    Like `swudi` with t = infinity and the number of directions given by `rank`. Source: `aswudi_merge` and
+    `_aswudi_pick_rank`, LLaMA-Factory/swudi_aswudi.py.
     """
     import torch
 
@@ -129,7 +129,7 @@ def _filtered(
     shares: torch.Tensor,
     count: int,
 ) -> torch.Tensor:
-    """Return M of `swudi`; `shares` are f, of which the last `count` are used, if `fixed` without those of rounding errors."""
+    """Return M of `swudi`. `shares`: f, of which only the last `count` are used; `fixed` drops those of rounding errors."""
     import torch
 
     shares[: len(shares) - count] = 0
@@ -144,7 +144,7 @@ def _filtered(
 
 
 def directions(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[int, ...]) -> int:
-    """Return how many of the eigenvalues (descending) ASWUDI keeps; at least 1."""
+    """Return the number of leading eigenvalues that ASWUDI keeps, at least 1; `values`: all of them, descending."""
     roots = values.sqrt()
     rule = parameters.rank
     if rule == "all":
@@ -167,7 +167,7 @@ def directions(values: torch.Tensor, parameters: Aswudi, *, shape: tuple[int, ..
 
 
 def _gavish_donoho(shape: tuple[int, ...]) -> float:
-    """Return the threshold of singular values in multiples of their median, as the source approximates it."""
+    """Return the threshold for singular values in multiples of their median, approximated as in the source."""
     beta = min(shape) / max(shape)
     optimal = math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta * beta + 14 * beta + 1)))
     median = math.sqrt(2 + math.sqrt(3)) if beta >= 0.9999 else math.sqrt(max((1 - beta) ** 2 + beta, 1e-3))

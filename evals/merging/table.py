@@ -25,7 +25,7 @@ Steps: TypeAlias = Annotated[int, Meta(ge=0, le=100_000)]
 Rate: TypeAlias = Annotated[float, Meta(gt=0)]
 Start: TypeAlias = Literal["sum", "mean", "zero"]
 Scope: TypeAlias = Literal["tensor", "model"]
-Ranking: TypeAlias = Literal[
+RankRule: TypeAlias = Literal[
     "participation-sqrt", "participation", "stable-rank", "entropy", "gavish-donoho", "cumulative", "all"
 ]
 
@@ -38,16 +38,16 @@ class Ties(Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of TIES."""
 
     density: Share = 0.2
-    """Share of the entries that is kept, the largest in magnitude."""
+    """Share of entries that are kept, the largest in magnitude."""
     scope: Scope = "tensor"
-    """What the share is of: each tensor, or one vector of all merged tensors (three further passes over the weights)."""
+    """Whether the share refers to each tensor, or to one vector of all merged tensors (three more passes over the weights)."""
 
 
 class Dare(Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of DARE before task arithmetic."""
 
     drop: Annotated[float, Meta(ge=0, lt=1)] = 0.2
-    """Probability with which an entry is dropped; the authors of DARE use 0.9, OptMerge's tables 0.2."""
+    """Probability that an entry is dropped; the authors of DARE use 0.9, OptMerge's tables 0.2."""
 
 
 class DareTies(Dare, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +68,7 @@ class OptMerge(Wudi, frozen=True, forbid_unknown_fields=True):
     """Parameters of OptMerge for full fine-tuning."""
 
     rank: Share | None = None
-    """Share of the singular values that is kept; default: one over the number of experts."""
+    """Share of the singular values that are kept; default: one over the number of experts."""
 
 
 class OptMergeLora(OptMerge, frozen=True, forbid_unknown_fields=True):
@@ -87,16 +87,16 @@ class Swudi(Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of SWUDI."""
 
     time: Annotated[float, Meta(gt=0)] = 300.0
-    """Of the gradient flow whose end point is WUDI's least-squares solution."""
+    """Duration of the gradient flow, which tends to WUDI's least-squares solution."""
     ratio: Share = 0.65
-    """Share of the directions that is filtered, those of the largest eigenvalues."""
+    """Share of the directions that the flow changes, those with the largest eigenvalues."""
     start: Start = "sum"
 
 
 class Aswudi(Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of ASWUDI."""
 
-    rank: Ranking = "participation-sqrt"
+    rank: RankRule = "participation-sqrt"
     """How the number of directions is chosen for each matrix."""
     cumulative: Share = 0.9
     """For `rank = "cumulative"`: share of the eigenvalues' sum."""
@@ -107,13 +107,13 @@ class GlobalTies(Struct, frozen=True):
     """Thresholds and majority sign of TIES over one vector of the whole model."""
 
     thresholds: tuple[float, ...]
-    """Smallest magnitude that is kept, of each expert."""
+    """Smallest magnitude kept, for each expert."""
     majority: int
     """Sum of the signs."""
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One tensor to merge."""
+    """The arguments of a merging method for one tensor, besides the task vectors."""
 
     tensor: str
     experts: tuple[str, ...]
@@ -126,11 +126,11 @@ class Call(Struct, frozen=True, kw_only=True):
     stored: Any
     """dtype of the tensor in the checkpoints."""
     global_ties: GlobalTies | None = None
-    """Of TIES with `scope = "model"`."""
+    """For TIES with `scope = "model"`."""
 
 
 Merge: TypeAlias = "Callable[[list[torch.Tensor], Call], torch.Tensor]"
-"""(task vectors, which it may overwrite, call) -> merged task vector, before lambda."""
+"""(task vectors, which it may overwrite, call) -> merged task vector, before multiplication by lambda."""
 
 
 class Method(Struct, frozen=True, kw_only=True):
@@ -141,7 +141,7 @@ class Method(Struct, frozen=True, kw_only=True):
     """Module and function within this package."""
     parameters: type[Any] = NoParameters
     factor: float = 0.3
-    """Default of lambda."""
+    """Default lambda."""
     defect: str = ""
     """How the edition `original` deviates from the paper; empty: the editions agree."""
     matrices: bool = False
@@ -155,7 +155,7 @@ class Method(Struct, frozen=True, kw_only=True):
 
 
 PREFIX = "mergekit:"
-"""Prefix of the names of mergekit's methods (`foreign.py`)."""
+"""Prefix for the names of mergekit's methods (`foreign.py`)."""
 _ZERO = "divides by zero if an expert does not change a matrix"
 METHODS = {
     "weight-average": Method(title="Weight averaging", function="elementwise:average", factor=1.0),
@@ -167,7 +167,7 @@ METHODS = {
     "dare": Method(title="DARE, then task arithmetic", function="elementwise:dare", parameters=Dare),
     "dare-ties": Method(
         title="DARE, then TIES", function="elementwise:dare_ties", parameters=DareTies,
-        defect="hands the last expert alone to TIES if the scope is a tensor (LLaMA-Factory/model_merging.py:711), and keeps "
+        defect="passes only the last expert to TIES if the scope is a tensor (LLaMA-Factory/model_merging.py:711), and keeps "
         "the largest entry that should be trimmed",
     ),
     "tsv": Method(
@@ -190,7 +190,7 @@ METHODS = {
         title="OptMerge for modalities", function="optimised:optmerge_modality", parameters=OptMergeModality,
         factor=1.0, matrices=True,
         defect=f"keeps a fifth of the singular values whatever the number of experts, and merges the two factors of "
-        f"a LoRA apart, each times lambda; {_ZERO}",
+        f"a LoRA separately, each times lambda; {_ZERO}",
     ),
     "swudi": Method(
         title="SWUDI", function="spectral:swudi", parameters=Swudi, factor=0.1, matrices=True,
@@ -205,7 +205,7 @@ METHODS = {
 
 
 def method_of(name: str) -> Method:
-    """Return a method; raises UnknownName with near names."""
+    """Return a method by name; raises UnknownName with similar names."""
     if name.startswith(PREFIX):
         return Method(title=name, function="", parameters=dict, factor=1.0)
     if (method := METHODS.get(name)) is None:

@@ -1,6 +1,6 @@
-"""Checkpoints as named tensors, read one at a time: a sharded folder of safetensors needs no memory until it is read.
+"""Checkpoints as named tensors, read one at a time, so that memory use does not grow with the size of a checkpoint.
 
-A file is opened for each tensor and closed after it, since pages of a mapped file count as memory of the process.
+The file is opened and closed for each tensor, since pages of a mapped file count as memory of the process.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ WEIGHTS = (
     "*.npz",
     "*.ckpt",
 )
-"""Patterns of files with weights; the others of a checkpoint are copied."""
+"""Patterns of files with weights; a checkpoint's other files are copied."""
 BLOCK = 1 << 18
-"""Entries that are checked at once."""
+"""Number of elements checked at once."""
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-"""safetensors' names of the dtypes that can be merged -> bytes."""
+"""safetensors' names of the dtypes that can be merged -> bytes per element."""
 SIZES = {**FLOATS, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
 _json = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -53,8 +53,8 @@ def require_libraries(what: str) -> None:
             raise UsageError(f"{what} needs {package}: {install('merge')}")
 
 
-class Entry(Struct, frozen=True):
-    """A tensor in a file."""
+class StoredTensor(Struct, frozen=True):
+    """Where a tensor is stored, and its type."""
 
     file: Path
     dtype: str
@@ -63,7 +63,7 @@ class Entry(Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """Return the number of entries."""
+        """Return the number of elements."""
         count = 1
         for length in self.shape:
             count *= length
@@ -71,7 +71,10 @@ class Entry(Struct, frozen=True):
 
 
 def folder_of(source: str, recipe_folder: Path, *, label: str) -> Path:
-    """Return the folder of a checkpoint: beside the recipe, as named, or in the hub's cache; raises UsageError."""
+    """Return the folder of a checkpoint, from a path or a hub id in this machine's cache; raises UsageError.
+
+    A relative path starts at the recipe's folder.
+    """
     local = (recipe_folder / source).expanduser()
     folder = local if local.is_dir() else checkpoints.checkpoint_folder(source)
     if folder is None and source.count("/") == 1 and not source.startswith((".", "/", "~")):
@@ -107,7 +110,7 @@ class Checkpoint:
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """Return the files with weights; raises UsageError, also for weights that are pickled."""
+        """Return the files with weights; raises UsageError if one is missing or the weights are pickled."""
         if (self.folder / INDEX).is_file():
             mapping = read_json(self.folder / INDEX).get("weight_map")
             names = set(mapping.values()) if isinstance(mapping, dict) else set()
@@ -123,35 +126,35 @@ class Checkpoint:
         return files
 
     @cached_property
-    def entries(self) -> dict[str, Entry]:
-        """Return name -> tensor, sorted by name; raises UsageError for files that are not safetensors."""
+    def entries(self) -> dict[str, StoredTensor]:
+        """Return the tensors by name, sorted; raises UsageError for files that are not safetensors."""
         entries = {}
         for path in self.files:
             with open_file(path, label=self.label) as file:
                 for name in sorted(file.keys()):
-                    part = file.get_slice(name)
-                    entries[name] = Entry(path, part.get_dtype(), tuple(part.get_shape()))
+                    header = file.get_slice(name)
+                    entries[name] = StoredTensor(path, header.get_dtype(), tuple(header.get_shape()))
         return dict(sorted(entries.items()))
 
     def task_vector(self, name: str, base: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
-        """Write theta - theta_0 into `into`, and return it; raises UsageError for numbers that are not finite."""
+        """Write theta - theta_0 into `into` and return it; raises UsageError if the weights are not finite."""
         into.copy_(self.tensor(name)).sub_(base)
         require_finite(into, f"{self.label}: {name}")
         return into
 
     def tensor(self, name: str) -> torch.Tensor:
-        """Return a tensor in its own dtype; it is mapped from its file until it is released."""
+        """Return a tensor in its stored dtype, mapped from its file until it is released."""
         with open_file(self.entries[name].file, label=self.label) as file:
             tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
 
-def dtype_of(entry: Entry) -> torch.dtype | None:
-    """Return the dtype of a tensor of floating-point numbers that can be merged; None for others."""
+def dtype_of(entry: StoredTensor) -> torch.dtype | None:
+    """Return the floating-point dtype of a tensor that can be merged; None for others."""
     import torch
 
-    names = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-    return names.get(entry.dtype)
+    dtypes = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+    return dtypes.get(entry.dtype)
 
 
 def open_file(path: Path, *, label: str) -> Any:
@@ -161,22 +164,22 @@ def open_file(path: Path, *, label: str) -> Any:
     try:
         return safe_open(path, framework="pt")
     except (OSError, SafetensorError, ValueError) as error:
-        raise UsageError(f"{label}: {path} is no safetensors file: {cause(error)}") from None
+        raise UsageError(f"{label}: {path} is not a safetensors file: {cause(error)}") from None
 
 
 def require_finite(tensor: torch.Tensor, what: str) -> None:
-    """Raise UsageError if a tensor holds NaN or an infinity."""
+    """Raise UsageError if a tensor contains NaN or infinite values."""
     if not is_finite(tensor):
         raise UsageError(
-            f"{what} holds NaN or infinite numbers: the checkpoint is damaged, or its training diverged"
+            f"{what} contains NaN or infinite values: the checkpoint is damaged, or its training diverged"
         )
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Return whether all entries are finite; in blocks, since torch.isfinite needs memory for another tensor."""
+    """Return whether all elements are finite; in blocks, since torch.isfinite allocates a tensor of the same shape."""
     import torch
 
     if bool(torch.isfinite(tensor.sum())):
         return True
     flat = tensor.reshape(-1)
-    return all(bool(torch.isfinite(part).all()) for part in flat.split(BLOCK))
+    return all(bool(torch.isfinite(block).all()) for block in flat.split(BLOCK))

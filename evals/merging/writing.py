@@ -1,6 +1,6 @@
-"""A checkpoint's folder, written shard by shard: a killed merge resumes after its last complete shard.
+"""Writes a checkpoint's folder shard by shard: a killed merge resumes after its last complete shard.
 
-Shards are streamed, so that no shard lies in memory. They lie in a hidden folder beside the target until all is there.
+Shards are streamed, so that none is held in memory. They stay in a hidden folder beside the target until all are written.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from msgspec import Struct
 
 from evals import disk
 from evals.errors import UsageError
-from evals.merging.tensors import INDEX, SIZES, WEIGHTS, Entry, dtype_of
+from evals.merging.tensors import INDEX, SIZES, WEIGHTS, StoredTensor, dtype_of
 
 if TYPE_CHECKING:
     import torch
 
 SHARD_BYTES = 2 << 30
-"""Bytes of tensors in a shard; a larger tensor has its own."""
+"""Maximum size of a shard; a larger tensor gets a shard of its own."""
 CARD = "merge.json"
 BLOCK = 1 << 20
-"""Entries that are converted and written at once."""
+"""Number of elements converted and written at once."""
 MAX_FILE_BYTES = 1 << 28
 
 
 class Shard(Struct, frozen=True):
-    """A file of the output."""
+    """One file of the output."""
 
     name: str
-    tensors: dict[str, Entry]
+    tensors: dict[str, StoredTensor]
 
     @property
     def size(self) -> int:
-        """Return the bytes of its tensors."""
+        """Return the size of its tensors in bytes."""
         return sum(entry.count * SIZES[entry.dtype] for entry in self.tensors.values())
 
 
-def shards(tensors: Mapping[str, Entry], *, limit: int = SHARD_BYTES) -> list[Shard]:
-    """Divide tensors into files of at most `limit` bytes, in their order."""
-    groups: list[dict[str, Entry]] = [{}]
+def shards(tensors: Mapping[str, StoredTensor], *, limit: int = SHARD_BYTES) -> list[Shard]:
+    """Divide tensors, in their order, into shards of at most `limit` bytes."""
+    groups: list[dict[str, StoredTensor]] = [{}]
     size = 0
     for name, entry in tensors.items():
         length = entry.count * SIZES[entry.dtype]
@@ -61,10 +61,10 @@ def shards(tensors: Mapping[str, Entry], *, limit: int = SHARD_BYTES) -> list[Sh
     ]
 
 
-def size(count: int) -> str:
-    """Return a number of bytes in a unit that suits it.
+def format_bytes(count: int) -> str:
+    """Format a number of bytes.
 
-    >>> size(4_212_000_000), size(85_200_000), size(900)
+    >>> format_bytes(4_212_000_000), format_bytes(85_200_000), format_bytes(900)
     ('4.2 GB', '85.2 MB', '0.9 kB')
     """
     for unit, name in ((10**9, "GB"), (10**6, "MB")):
@@ -75,26 +75,26 @@ def size(count: int) -> str:
 
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
-    """Let one process at a time pass; a second waits until the first has finished."""
+    """Hold a lock that other processes wait for."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(disk.create(lock), "wb") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
-def remaining(partial: Path, parts: list[Shard]) -> list[Shard]:
+def remaining(partial: Path, all_shards: list[Shard]) -> list[Shard]:
     """Return the shards that are not written yet."""
-    return [shard for shard in parts if not (partial / shard.name).is_file()]
+    return [shard for shard in all_shards if not (partial / shard.name).is_file()]
 
 
-def write_shard(partial: Path, shard: Shard, value: Callable[[str], torch.Tensor]) -> None:
-    """Write a shard in one step: it has its name only when it is whole. `value`: returns a tensor by its name."""
+def write_shard(partial: Path, shard: Shard, tensor_of: Callable[[str], torch.Tensor]) -> None:
+    """Write a shard, which gets its name once it is complete. `tensor_of`: returns a tensor by its name."""
     path = partial / shard.name
     temporary = path.with_name(f".{path.name}.part")
     with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
         stream.write(_header(shard))
         for name, entry in shard.tensors.items():
-            _write_tensor(stream, value(name), entry)
+            _write_tensor(stream, tensor_of(name), entry)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
@@ -114,30 +114,30 @@ def _header(shard: Shard) -> bytes:
     return len(encoded).to_bytes(8, "little") + encoded
 
 
-def _write_tensor(stream: IO[bytes], tensor: torch.Tensor, entry: Entry) -> None:
-    """Write a tensor in the entry's dtype; raises UsageError if it does not fit into that dtype."""
+def _write_tensor(stream: IO[bytes], tensor: torch.Tensor, entry: StoredTensor) -> None:
+    """Write a tensor in the entry's dtype; raises UsageError if its values exceed the range of that dtype."""
     import torch
 
     dtype = dtype_of(entry) or tensor.dtype
     flat = tensor.reshape(-1)
     for start in range(0, flat.numel(), BLOCK):
-        part = flat[start : start + BLOCK].to(dtype)
-        if entry.dtype == "F16" and not bool(torch.isfinite(part).all()):
+        block = flat[start : start + BLOCK].to(dtype)
+        if entry.dtype == "F16" and not bool(torch.isfinite(block).all()):
             raise UsageError(
                 'the merged weights exceed the range of float16: write dtype = "bfloat16" in the recipe'
             )
-        stream.write(memoryview(part.contiguous().view(torch.uint8).numpy()))
+        stream.write(memoryview(block.contiguous().view(torch.uint8).numpy()))
 
 
-def write_index(partial: Path, parts: list[Shard]) -> None:
+def write_index(partial: Path, all_shards: list[Shard]) -> None:
     """Write the index of the shards."""
-    mapping = {name: shard.name for shard in parts for name in shard.tensors}
-    index = {"metadata": {"total_size": sum(shard.size for shard in parts)}, "weight_map": mapping}
+    mapping = {name: shard.name for shard in all_shards for name in shard.tensors}
+    index = {"metadata": {"total_size": sum(shard.size for shard in all_shards)}, "weight_map": mapping}
     disk.replace(partial / INDEX, msgspec.json.format(msgspec.json.encode(index)))
 
 
 def copy_files(source: Path, partial: Path, *, wanted: Callable[[str], bool]) -> None:
-    """Copy the files of a checkpoint that hold no weights; links of the hub's cache are resolved, others not followed."""
+    """Copy a checkpoint's files other than weights; links in the hub's cache are resolved, other links not followed."""
     for path in sorted(source.iterdir()):
         if path.is_dir() or any(fnmatch(path.name, pattern) for pattern in WEIGHTS) or not wanted(path.name):
             continue
@@ -146,10 +146,10 @@ def copy_files(source: Path, partial: Path, *, wanted: Callable[[str], bool]) ->
 
 
 def finish(partial: Path, target: Path, card: object) -> None:
-    """Write the card and give the folder its name."""
+    """Write the card and give the folder its final name."""
     disk.replace(partial / CARD, msgspec.json.format(msgspec.json.encode(card, order="sorted")))
-    for rest in partial.glob(".*.part"):
-        rest.unlink()
+    for leftover in partial.glob(".*.part"):
+        leftover.unlink()
     partial.rename(target)
     disk.sync_folder(target.parent)
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from evals.errors import UsageError
 from evals.merging.lora import CONFIG, Adapter
-from evals.merging.tensors import Entry, open_file, require_finite
+from evals.merging.tensors import StoredTensor, open_file, require_finite
 from evals.vision import parts, weights
 from evals.vision.parts import Part
 from evals.vision.recipe import Recipe
@@ -75,7 +75,7 @@ def _lora(path: Path, state: Mapping[str, Any], label: str) -> Tuned:
     if not (path / CONFIG).is_file():
         raise UsageError(f"{label}: a LoRA is a folder of peft with {CONFIG} and adapter_model.safetensors")
     adapter = Adapter(path, label=label)
-    entries = {name: Entry(path, "F32", tuple(tensor.shape)) for name, tensor in state.items()}
+    entries = {name: StoredTensor(path, "F32", tuple(tensor.shape)) for name, tensor in state.items()}
     adapter.bind(entries)
     with open_file(adapter.files[0], label=label) as file:
         replaced = {target: file.get_tensor(name) for target, name in adapter.replaced.items()}

@@ -89,8 +89,8 @@ def test_what_would_be_refused_is_not_written(tmp_path: Path) -> None:
         ('model = ""', "model must be"),
         ('weights = "ajar"', "known: open, closed"),
         ('licence = " "', "licence is empty"),
-        ('contact = "<b>me</b>"', "contact holds markup"),
-        ('url = "javascript:alert(1)"', "url holds markup"),
+        ('contact = "<b>me</b>"', "contact contains markup"),
+        ('url = "javascript:alert(1)"', "url contains markup"),
         ('url = "http://example.org"', "url must begin with https://"),
         ("parameters_b = -1", "parameters_b"),
         ("active_b = 3", "active_b is larger"),
@@ -115,7 +115,7 @@ def test_faulty_model_cards_get_one_line(tmp_path: Path, line: str, words: str) 
         ("", "'format' is missing"),
         ('format = 2\nid = "abc"\ntitle = ""\n[[suite]]\nname = "a"\nprotocol = "b"', "format 2"),
         ('format = 1\nid = "A b"\ntitle = ""\n[[suite]]\nname = "a"\nprotocol = "b"', "lower-case"),
-        ('format = 1\nid = "abc"\ntitle = ""\nsuite = []', "names no suite"),
+        ('format = 1\nid = "abc"\ntitle = ""\nsuite = []', "lists no suites"),
         (
             'format = 1\nid = "abc"\ntitle = ""\n' + '[[suite]]\nname = "a"\nprotocol = "b"\n' * 2,
             "listed 2 times",
@@ -137,7 +137,7 @@ def test_faulty_policies_get_one_line(text: str, words: str) -> None:
         (("disputed", "banned"), "known: withdrawn, disputed"),
         (("disputed", "superseded"), "replacement"),
         (('reason = "why"', 'reason = ""'), "reason is empty"),
-        (('reason = "why"', 'reason = "<script>"'), "reason holds markup"),
+        (('reason = "why"', 'reason = "<script>"'), "reason contains markup"),
         (("2026-11-29", '"yesterday"'), "decision"),
     ],
 )
@@ -153,7 +153,7 @@ def test_faulty_decisions_get_one_line(tmp_path: Path, change: tuple[str, str], 
 def test_a_folder_that_is_no_board(tmp_path: Path) -> None:
     done = evals("board", "ingest", tmp_path)
     assert done.status == 2
-    assert "`evals board init` makes one" in done.err
+    assert "`evals board init` creates one" in done.err
 
 
 def test_a_submission_is_readable_toml(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ FORGERIES: dict[str, tuple[Callable[[boards.Files], None], tuple[str, ...]]] = {
     "a card that lies about sampling": (edit_card(cooler), ("does not belong to its configuration",)),
     "another run's id": (edit_card(another_run), ("do not name the same run",)),
     "an old suite version": (edit_card(old_suite), ("version 0",)),
-    "a script in the card": (edit_card(script), ("model holds markup",)),
+    "a script in the card": (edit_card(script), ("model contains markup",)),
     "a subset": (edit_card(partial_run), ()),
 }
 
@@ -186,7 +186,7 @@ ENTRIES: dict[str, tuple[Callable[[boards.Files], None], str]] = {
     "an absolute path": (added("/etc/cron.d/evil"), "are not those"),
     "a listed path": (replaced(b"mmlu-pro@strict.zip", b"../mmlu-pro@strict.zip"), "SUITE@PROTOCOL.zip"),
     "Parquet": (added("records.parquet", b"PAR1" * 1000), "are not those"),
-    "markup in a statement": (replaced(b"no benchmark", b"<img src=x onerror=alert(1)>"), "holds markup"),
+    "markup in a statement": (replaced(b"no benchmark", b"<img src=x onerror=alert(1)>"), "contains markup"),
     "control characters": (replaced(b"no benchmark", b"\\u001b[2J"), "control characters"),
     "another suite": (replaced(b'suite = "mmlu-pro"', b'suite = "gpqa"'), "not part of the board"),
     "a suite of code": (
@@ -195,7 +195,7 @@ ENTRIES: dict[str, tuple[Callable[[boards.Files], None], str]] = {
     ),
     "another run": (replaced(b'run = "2', b'run = "1'), "do not name the same run"),
     "an unknown key": (replaced(b"weights", b"weight"), "weight"),
-    "no submission": (lambda files: files.pop("submission.toml") and None, "holds no submission.toml"),
+    "no submission": (lambda files: files.pop("submission.toml") and None, "contains no submission.toml"),
     "a bundle that is none": (added("mmlu-pro@strict.zip"), ""),
 }
 
@@ -234,7 +234,7 @@ def test_an_entry_is_named_after_its_model(board: Path, honest: Run) -> None:
 @pytest.mark.parametrize("name", ["readme.md", "no-revision.zip", "a@b@c.zip"])
 def test_other_files_in_entries_are_named(board: Path, name: str) -> None:
     (board / "entries" / name).write_text("x")
-    with pytest.raises(UsageError, match="is not an entry"):
+    with pytest.raises(UsageError, match="is not a file named"):
         only(board)
 
 
@@ -246,7 +246,7 @@ def test_not_a_zip(board: Path) -> None:
 def test_many_tiny_entries_are_refused_at_once(board: Path) -> None:
     for number in range(10_000):
         (board / "entries" / f"x@{number}.zip").write_text("x")
-    with pytest.raises(UsageError, match="10000 new entries; one ingest takes at most 20"):
+    with pytest.raises(UsageError, match="10000 new entries; one ingest accepts at most 20"):
         only(board)
     assert not (board / "results").exists()
 
@@ -286,7 +286,7 @@ def test_built_in_samples_are_no_result(board: Path, tmp_path: Path) -> None:
 def test_identical_repeats_at_a_temperature_are_refused(board: Path, tmp_path: Path, data: Path) -> None:
     model = boards.answers(data, 0.5, 4, essay=ESSAY)
     boards.submit(board, boards.run(tmp_path / "r", data, model, repeats=2, temperature=1.0))
-    refused(board, "its repeats are identical")
+    refused(board, "repeated replies are identical")
 
 
 def test_gold_copied_into_replies_is_held(board: Path, tmp_path: Path, data: Path) -> None:
@@ -306,7 +306,7 @@ def test_an_implausible_gain_is_held(board: Path, tmp_path: Path, data: Path, ho
     boards.submit(board, honest, "zeta/strong")
     result = only(board)
     assert result.status == "held"
-    assert "exceeds the best entry by" in result.reasons[0]
+    assert "is better than the best entry's by" in result.reasons[0]
 
 
 # ---- other entries -----------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def test_an_implausible_gain_is_held(board: Path, tmp_path: Path, data: Path, ho
 def test_the_same_run_twice(board: Path, honest: Run) -> None:
     boards.submit(board, honest)
     boards.submit(board, honest, revision="v2")
-    refused(board, "is part of acme-tiny@v1 already")
+    refused(board, "is already part of acme-tiny@v1")
 
 
 def test_copied_answers_with_their_errors(board: Path, tmp_path: Path, data: Path) -> None:
@@ -373,7 +373,7 @@ def test_a_number_does_not_vanish_without_a_decision(board: Path, honest: Run) -
     entry = boards.submit(board, honest)
     only(board)
     entry.unlink()
-    with pytest.raises(UsageError, match="is gone, and no decision withdraws it"):
+    with pytest.raises(UsageError, match="is missing, but no decision withdraws it"):
         only(board)
     (board / decisions.NAME).write_text(
         '[[decision]]\nentry = "acme-tiny@v1"\nkind = "withdrawn"\nby = "me"\ndate = 2026-11-29\nreason = "asked for"\n'

@@ -196,7 +196,7 @@ def test_a_disputed_entry_is_ranked_and_marked(board: Path, tmp_path: Path) -> N
 
 def test_other_folders_are_not_overwritten(board: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
-    with pytest.raises(UsageError, match="holds other files"):
+    with pytest.raises(UsageError, match="contains other files"):
         write(board, tmp_path)
 
 
@@ -219,7 +219,7 @@ def test_a_results_folder_has_pages_too(tmp_path: Path) -> None:
 def test_a_folder_without_a_number(tmp_path: Path) -> None:
     done = command("board", "site", tmp_path, "--out", tmp_path / "site")
     assert done.status == 2
-    assert "holds no complete run" in done.err
+    assert "contains no complete run" in done.err
     assert not (tmp_path / "site").exists()
 
 
@@ -274,7 +274,7 @@ def test_a_challenge_is_shown_beside_the_number(board: Path, tmp_path: Path) -> 
     }
     assert numbers["acme-strong@v1"]["rank_low"] == 1, "it keeps its place"
     pages = {name: (site / "runs" / f"{name}--mmlu-pro@strict.html").read_text() for name in numbers}
-    assert "alpha is 0.5; the board allows 0.01" in pages["acme-weak@v1"]
+    assert "alpha is 0.5; the board allows at most 0.01" in pages["acme-weak@v1"]
     assert "Level: challenged, close. Promise: none." in pages["zeta-strong@v1"]
     badges = {name: (site / "badges" / f"{name}--mmlu-pro@strict.svg").read_text() for name in numbers}
     assert [name for name, text in badges.items() if "different" in text] == ["acme-strong@v1"]

@@ -148,8 +148,8 @@ def test_a_changed_bundle_is_refused(runs: dict[str, Run], tmp_path: Path) -> No
             "chat_template_kwargs.conversation is not supported",
         ),
         ({"sampling": {"temperature": 1.0, "top_p": 7.0}}, "out of range"),
-        ({"sampling": {"temperature": 1.0, "extra": {"stop": 5}}}, "stop is not a list of texts"),
-        ({"sampling": {"temperature": 1.0, "extra": {"stop": ["a", None]}}}, "stop is not a list of texts"),
+        ({"sampling": {"temperature": 1.0, "extra": {"stop": 5}}}, "stop is not a list of strings"),
+        ({"sampling": {"temperature": 1.0, "extra": {"stop": ["a", None]}}}, "stop is not a list of strings"),
         ({"sampling": {"temperature": 1.0, "extra": {"top_p": True}}}, "top_p is not a number"),
     ],
 )

@@ -180,7 +180,7 @@ def test_bad_readings_are_refused_in_one_line(field, value, words):
     values[3] = value
     with pytest.raises(UsageError, match=words):
         weigh([bad._replace(**{field: values})], greedy=False)
-    with pytest.raises(UsageError, match="24 tokens, and its gap"):
+    with pytest.raises(UsageError, match="24 tokens, but its gap"):
         weigh([bad._replace(gap=bad.gap[:3])], greedy=True)
 
 

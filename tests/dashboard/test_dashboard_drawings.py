@@ -49,7 +49,7 @@ def test_the_difference_stands_on_another_ground_than_what_is_shared(dark: bool)
 )
 def test_stereo_is_a_difference(answer: str, gold: str, stereo: int) -> None:
     found = drawings.draw_pair(answer, gold, dark=False)
-    assert found.stereo == stereo
+    assert found.stereo_differences == stereo
     assert (DIFFERS[False] in colours(found.answer.svg)) == bool(stereo)
 
 

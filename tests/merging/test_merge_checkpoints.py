@@ -247,14 +247,14 @@ def test_names_and_shapes_that_differ(tmp_path):
 def test_weights_that_are_no_numbers(tmp_path, value):
     family(tmp_path)
     damage(tmp_path, "e2", lambda tensors: tensors[UP][3].fill_(value))
-    assert refusal(recipe(tmp_path, "ties")).startswith(f"expert e2: {UP} holds NaN or infinite numbers")
+    assert refusal(recipe(tmp_path, "ties")).startswith(f"expert e2: {UP} contains NaN or infinite values")
 
 
 def test_weights_that_are_no_numbers_in_a_tensor_that_stays_the_bases(tmp_path):
     family(tmp_path)
     damage(tmp_path, "base", lambda tensors: tensors["model.norm.weight"][3].fill_(float("nan")))
     message = refusal(recipe(tmp_path, "ties"))
-    assert message.startswith("the base: model.norm.weight holds NaN or infinite numbers")
+    assert message.startswith("the base: model.norm.weight contains NaN or infinite values")
 
 
 def test_a_base_that_is_not_the_experts(tmp_path):
@@ -264,7 +264,7 @@ def test_a_base_that_is_not_the_experts(tmp_path):
     path = recipe(tmp_path, "ties")
     message = refusal(path)
     assert message.startswith("expert e0 is far from the base (its task vector has 1.4")
-    assert message.endswith("evals merge --yes")
+    assert message.endswith("add --yes to evals merge")
     assert built(path, accept=True).is_dir()
 
 
@@ -273,7 +273,7 @@ def test_division_by_zero_of_the_originals_is_named(tmp_path):
     base = read(tmp_path / "base")
     damage(tmp_path, "e1", lambda tensors: tensors.update({UP: base[UP]}))
     message = refusal(recipe(tmp_path, "wudi", more='edition = "original"'))
-    assert f"wudi gives NaN or infinite numbers for {UP}" in message
+    assert f"wudi gives NaN or infinite values for {UP}" in message
     assert 'edition = "fixed"' in message
     assert built(recipe(tmp_path, "wudi")).is_dir()
 
@@ -281,7 +281,7 @@ def test_division_by_zero_of_the_originals_is_named(tmp_path):
 def test_a_base_without_a_chat_template(tmp_path):
     family(tmp_path, experts=2)
     (tmp_path / "base" / "tokenizer_config.json").write_text("{}")
-    assert 'no chat template, so that prompts would be empty: write tokenizer = "e0"' in refusal(
+    assert 'no chat template, so prompts would be empty: write tokenizer = "e0"' in refusal(
         recipe(tmp_path, "ties", experts=2)
     )
     folder = built(recipe(tmp_path, "ties", experts=2, more='tokenizer = "e1"'))
@@ -328,7 +328,7 @@ def test_loras_that_cannot_be_folded_in(tmp_path):
 
     assert "a LoRA with use_dora" in of(pairs(1), use_dora=True)
     assert "only LoRA can be merged" in of(pairs(1), peft_type="IA3")
-    assert "expert e0 is a LoRA of org/other, and the base is ./base" in of(pairs(1), base="org/other")
+    assert "expert e0 is a LoRA for org/other, but the base is ./base" in of(pairs(1), base="org/other")
     assert built(path, accept=True).is_dir()
     shutil.rmtree(tmp_path / "cache")
     assert "the base has no tensor 'model.layers.7.q.weight'" in of(
@@ -362,7 +362,7 @@ def test_files_that_are_no_safetensors(tmp_path):
     family(tmp_path)
     path = recipe(tmp_path, "ties")
     (tmp_path / "e0" / "model.safetensors").write_bytes(b"\xff" * 100)
-    assert "is no safetensors file" in refusal(path)
+    assert "is not a safetensors file" in refusal(path)
     (tmp_path / "e0" / "model.safetensors").unlink()
     (tmp_path / "e0" / "pytorch_model.bin").write_bytes(b"pickle")
     assert "convert pickled weights (.bin) to safetensors first" in refusal(path)
@@ -389,7 +389,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     family(tmp_path)
     path = recipe(tmp_path, "ties")
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1000))
-    assert "needs 6.5 kB, and 1.0 kB are free: XDG_CACHE_HOME" in refusal(path)
+    assert "needs 6.5 kB, but only 1.0 kB are free: set XDG_CACHE_HOME" in refusal(path)
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 

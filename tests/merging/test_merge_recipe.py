@@ -72,7 +72,7 @@ def test_every_method_is_documented():
         (GOOD.replace('base = "a/b"\n', ""), "the key 'base' is missing"),
         ('method = "ties"\nbase = "a/b"\n[experts]\n', "Expected `object` of length >= 1"),
         ('method = "ties"\nbase = "a/b"\n', "the key 'experts' is missing"),
-        (GOOD + '"../../x" = "y"\n', "the expert's name '../../x': use letters"),
+        (GOOD + '"../../x" = "y"\n', "invalid expert name '../../x': use up to 64 letters"),
         ('name = "../up"\n' + GOOD, "Expected `str` matching regex"),
         ('device = "gpu"\n' + GOOD, "Expected `str` matching regex"),
         ("method = ", "Invalid value"),

@@ -19,7 +19,7 @@ KIND = {32: np.float32, 64: np.float64}
 
 def kth(parts: list[np.ndarray], rank: int, width: int) -> float:
     wanted = Selection(rank, width=width)
-    while not wanted.done:
+    while not wanted.is_done:
         for part in parts:
             wanted.count(part)
         wanted.narrow()

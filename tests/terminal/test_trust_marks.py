@@ -57,7 +57,7 @@ def test_the_promise_is_beside_the_number(runs: Path, monkeypatch: pytest.Monkey
     assert "promise" not in rows["plain"]
     monkeypatch.setenv("COLUMNS", "80")
     assert shown()["kept"].endswith("S ✓")
-    assert "✗: promise broken (preregistered, and not run as promised)" in evals("show").out
+    assert "✗: promise broken (preregistered, but not run as promised)" in evals("show").out
     monkeypatch.setenv("COLUMNS", "200")
     pivot = evals("show", "broken", "--pivot").out
     assert "S ✗" in pivot

@@ -283,7 +283,7 @@ def test_weights_that_cannot_be_used_are_refused(family: Path, tmp_path: Path) -
         save_file({n: t.contiguous() for n, t in changed.items()}, folder / "model.safetensors")
         return refused(f"timm:{folder}", tmp_path / "results")
 
-    assert "blocks.1.mlp.fc2.bias holds NaN or infinite" in with_weights(
+    assert "blocks.1.mlp.fc2.bias contains NaN or infinite" in with_weights(
         {**tensors, "blocks.1.mlp.fc2.bias": torch.full((48,), torch.nan)}
     )
     assert "it was made for images of another size" in with_weights(
@@ -295,7 +295,7 @@ def test_weights_that_cannot_be_used_are_refused(family: Path, tmp_path: Path) -
     assert "lacks 1 (e.g. norm.bias)" in with_weights({n: t for n, t in tensors.items() if n != "norm.bias"})
     assert "has unknown tensors: 1 (e.g. extra)" in with_weights({**tensors, "extra": torch.zeros(3)})
     (folder / "model.safetensors").write_bytes(b"\xff" * 64)
-    assert "is no safetensors file" in refused(f"timm:{folder}", tmp_path / "results")
+    assert "is not a safetensors file" in refused(f"timm:{folder}", tmp_path / "results")
 
 
 class Bomb:

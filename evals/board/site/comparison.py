@@ -1,7 +1,7 @@
 """Paired comparison of all entrants of a column: differences with intervals, rank intervals and group letters.
 
-Holm's correction bounds the probability of any false difference in a column at 5 %. Sources: `evals/verdicts/difference.py`
-and `ranks.py`, which the commands and the dashboard use too.
+Holm's correction bounds the probability of any false difference in a column at 5 %. The statistics are those of the
+commands and the dashboard: `evals/verdicts/difference.py` and `ranks.py`.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ class Difference(NamedTuple):
 
     value: float
     low: float | None
-    """95 % interval, for this pair alone."""
+    """95 % interval for this pair alone, not adjusted."""
     high: float | None
     p: float
     """Two-sided, Holm-adjusted over all pairs of the column."""
     n: int
 
     def reversed(self) -> Difference:
-        """Return the first minus the second."""
+        """Return the difference in the other direction."""
         low, high = (None if end is None else -end for end in (self.high, self.low))
         return Difference(-self.value, low, high, self.p, self.n)
 
 
 class ColumnComparison(NamedTuple):
-    """All pairs of a column."""
+    """Comparisons of all pairs of entrants in a column."""
 
     ranks: Mapping[str, Rank]
     differences: Mapping[tuple[str, str], Difference]
@@ -54,9 +54,9 @@ class ColumnComparison(NamedTuple):
 
 
 def compare(numbers: Mapping[str, SuiteResult], values: Mapping[str, Items | None]) -> ColumnComparison:
-    """Compare all pairs of entrants, by name, whose items are the same."""
+    """Compare all pairs of entrants, provided that they were run on the same items; results and items by entrant."""
     if len(numbers) < 2:
-        return ColumnComparison({}, {}, "there is one entrant only")
+        return ColumnComparison({}, {}, "there is only one entrant")
     hashes = {result.items_sha256 for result in numbers.values()}
     known = {name: items for name, items in values.items() if items is not None and len(items.values)}
     if "" in hashes or len(known) < len(numbers):
@@ -75,7 +75,7 @@ def compare(numbers: Mapping[str, SuiteResult], values: Mapping[str, Items | Non
 def _evidence(
     numbers: Mapping[str, SuiteResult], values: Mapping[str, Items]
 ) -> dict[tuple[str, str], tuple[Evidence, int]]:
-    """Return the evidence on every pair; empty if two entrants have no scored item in common."""
+    """Return the evidence and number of items for every pair; empty if two entrants have no scored item in common."""
     result = next(iter(numbers.values()))
     evidence = {(a, b): evidence_of(result, values[a], values[b]) for a, b in combinations(numbers, 2)}
     return evidence if all(n for _, n in evidence.values()) else {}
@@ -93,14 +93,13 @@ def _adjusted(evidence: list[tuple[Evidence, int]]) -> list[Difference]:
 def _ranked(
     numbers: Mapping[str, SuiteResult], pairs: Mapping[tuple[str, str], Difference]
 ) -> dict[str, Rank]:
-    heads = {name: result.headline for name, result in numbers.items()}
-    first = next(head for head in heads.values() if head is not None)
+    headlines = {name: result.headline for name, result in numbers.items()}
+    first = next(headline for headline in headlines.values() if headline is not None)
     worse_than: dict[str, set[str]] = {}
     for (a, b), pair in pairs.items():
         if pair.p <= 1 - LEVEL and pair.value:
             winner, loser = (b, a) if (pair.value > 0) == (first.better == "higher") else (a, b)
             worse_than.setdefault(winner, set()).add(loser)
-    values = {name: head.value if head is not None else None for name, head in heads.items()}
+    values = {name: headline.value if headline is not None else None for name, headline in headlines.items()}
     names = {name: name for name in numbers}
-    listed = ranks(first.metric, values, names, worse_than, better=first.better)
-    return {rank.run: rank for rank in listed}
+    return {rank.run: rank for rank in ranks(first.metric, values, names, worse_than, better=first.better)}

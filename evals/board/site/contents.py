@@ -1,9 +1,9 @@
-"""What the pages show: entrants, columns and pairwise comparisons, from a board's results or from a results folder."""
+"""The content of the pages: entrants, columns and pairwise comparisons, from a board's results or a results folder."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -34,10 +34,10 @@ Key = tuple[str, str]
 
 
 class Entrant(Struct, frozen=True, kw_only=True):
-    """A model-version with its numbers."""
+    """A model version with its scores."""
 
     name: str
-    """Its address in the site, and its identity."""
+    """Unique name, also used in the addresses of its pages."""
     label: str
     model: ModelCard | None
     """None for runs of a results folder."""
@@ -48,7 +48,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
 
     @property
     def is_ranked(self) -> bool:
-        """Return whether it takes part in the ranking."""
+        """Return whether it is ranked."""
         return self.decision is None or self.decision.kind not in UNRANKED
 
     @property
@@ -57,33 +57,33 @@ class Entrant(Struct, frozen=True, kw_only=True):
         return max((result.started for result in self.numbers.values()), default=0.0)
 
     def verdict(self, key: Key) -> Verdict | None:
-        """Return the verdict of a number's challenge; None if there is none that counts."""
+        """Return the verdict of a score's challenge; None if there is none that counts."""
         challenge = self.challenges.get(key)
         return challenge.counted if challenge else None
 
     def marks(self, key: Key) -> list[Mark]:
-        """Return the marks of a number: rerun, challenge, promise."""
+        """Return the marks of a score: rerun, challenge, promise."""
         result, verdict = self.numbers[key], self.verdict(key)
-        known = [
+        marks = [
             trust.RERUN if result.level == "rerun" else None,
             trust.CHALLENGES[verdict] if verdict else None,
             trust.PROMISES.get(trust.promise_state(result.promise)),
         ]
-        return [mark for mark in known if mark is not None]
+        return [mark for mark in marks if mark is not None]
 
     def level(self, key: Key) -> str:
-        """Return the level of a number in words, with the verdict of its challenge."""
+        """Return the level of a score in words, with the verdict of its challenge."""
         return trust.level_words(self.numbers[key].level, self.verdict(key))
 
 
 class Column(Struct, frozen=True, kw_only=True):
-    """A suite under one protocol: numbers that may be ranked."""
+    """A suite under one protocol: scores that may be ranked together."""
 
     suite: str
     protocol: str
     version: str
     head: Estimate
-    """A headline of the column, for its metric, unit and direction."""
+    """One entrant's headline, for the column's metric, unit and direction."""
     comparison: ColumnComparison
     claims: tuple[Claim, ...] = ()
 
@@ -99,7 +99,7 @@ class Column(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Return its address in the site."""
+        """Return the name used in the addresses of its pages."""
         return address(f"{self.suite}@{self.protocol}")
 
 
@@ -108,7 +108,7 @@ class Contents(NamedTuple):
 
     title: str
     url: str
-    """Address of the published pages with a slash at its end; empty: unknown."""
+    """Address of the published pages, ending in a slash; empty: unknown."""
     about: str
     contact: str
     source: Path
@@ -119,10 +119,10 @@ class Contents(NamedTuple):
 
     def entrants_of(self, column: Column) -> list[Entrant]:
         """Return the ranked entrants of a column, the best first."""
-        chosen = [e for e in self.entrants if e.is_ranked and column.key in e.numbers]
+        ranked = [e for e in self.entrants if e.is_ranked and column.key in e.numbers]
         sign = -1.0 if column.head.better == "higher" else 1.0
         return sorted(
-            chosen,
+            ranked,
             key=lambda e: (
                 _value(e.numbers[column.key]) is None,
                 sign * (_value(e.numbers[column.key]) or 0),
@@ -135,30 +135,30 @@ def _value(result: SuiteResult) -> float | None:
     return head.value if head is not None else None
 
 
-def address(text: str) -> str:
-    """Return a file name for a text: never empty, without separators, distinct for distinct texts."""
-    plain = text.replace(":", "-")
-    name = SLUG.sub("-", plain).strip("-.")[:120]
-    return name if name and name == plain else f"{name or 'name'}-{sha256(text.encode()).hexdigest()[:6]}"
+def address(name: str) -> str:
+    """Return a name as part of a file name: never empty, without separators, distinct for distinct names."""
+    plain = name.replace(":", "-")
+    slug = SLUG.sub("-", plain).strip("-.")[:120]
+    return slug if slug and slug == plain else f"{slug or 'name'}-{sha256(name.encode()).hexdigest()[:6]}"
 
 
 def load(folder: Path) -> Contents:
-    """Load a board's repository, or a results folder; raises UsageError in one line."""
+    """Load a board's repository, or a results folder; raises UsageError."""
     if (folder / policy.NAME).exists():
-        return _of_board(folder)
+        return _load_board(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is neither a board nor a results folder")
-    return _of_results(folder)
+    return _load_results(folder)
 
 
-def _of_board(folder: Path) -> Contents:
+def _load_board(folder: Path) -> Contents:
     rules, all_decisions = policy.read(folder), decisions.read(folder)
     known = levels.read(folder)
     published = [result for result in results.read_all(folder).values() if result.status == "accepted"]
     entrants, values = [], {}
     for result in published:
-        assert result.model is not None  # noqa: S101 - accepted results hold their model
-        standings = {
+        assert result.model is not None  # noqa: S101 - accepted results contain their model
+        levels_by_key = {
             (s.suite, s.protocol): (s, *known.of(result.entry, s.suite, s.protocol)) for s in result.suites
         }
         entrants.append(
@@ -166,8 +166,8 @@ def _of_board(folder: Path) -> Contents:
                 name=result.entry,
                 label=f"{result.model.model} ({result.model.revision})",
                 model=result.model,
-                numbers={key: s.with_level(level) for key, (s, level, _) in standings.items()},
-                challenges={key: challenge for key, (_, _, challenge) in standings.items() if challenge},
+                numbers={key: s.with_level(level) for key, (s, level, _) in levels_by_key.items()},
+                challenges={key: challenge for key, (_, _, challenge) in levels_by_key.items() if challenge},
                 decision=decisions.latest(all_decisions, result.entry),
                 content_sha256=result.content_sha256,
             )
@@ -180,21 +180,21 @@ def _of_board(folder: Path) -> Contents:
     )  # fmt: skip
 
 
-def _of_results(folder: Path) -> Contents:
+def _load_results(folder: Path) -> Contents:
     newest: dict[tuple[str, Key], Run] = {}
     for run in store.runs(folder):
         try:
             card = run.card
         except EvalsError:
-            continue  # a broken run has no number; `evals show` names it
+            continue  # a broken run has no score; `evals show` lists it
         if card.complete and card.headline is not None and card.data != "sample":
             newest[card.model, (card.config.suite, card.config.protocol)] = run
     entrants, values = [], {}
     for model in dict.fromkeys(model for model, _ in newest):
         runs = {key: run for (name, key), run in newest.items() if name == model}
-        measured = {key: _measured(run) for key, run in runs.items()}
+        measured = {key: _measure(run) for key, run in runs.items()}
         name = address(model)
-        challenged = {key: beside_run(run.path, run.card) for key, run in runs.items()}
+        challenges = {key: beside_run(run.path, run.card) for key, run in runs.items()}
         entrants.append(
             Entrant(
                 name=name,
@@ -202,16 +202,16 @@ def _of_results(folder: Path) -> Contents:
                 model=None,
                 numbers={
                     key: result.with_level("challenged")
-                    if (challenge := challenged[key]) and challenge.passed
+                    if (challenge := challenges[key]) and challenge.passed
                     else result
                     for key, (result, _) in measured.items()
                 },
-                challenges={key: challenge for key, challenge in challenged.items() if challenge},
+                challenges={key: challenge for key, challenge in challenges.items() if challenge},
             )
         )
         values[name] = {key: run_items for key, (_, run_items) in measured.items()}
     if not entrants:
-        raise UsageError(f"{folder} holds no complete run of a benchmark")
+        raise UsageError(f"{folder} contains no complete run of a benchmark")
     claims = reported.load_claims(folder)
     return Contents(
         "Leaderboard",
@@ -226,32 +226,29 @@ def _of_results(folder: Path) -> Contents:
     )
 
 
-def _measured(run: Run) -> tuple[SuiteResult, Items]:
-    card, golds = run.card, run.gold()
-    suite = suite_of(card)
-    values = items.measure(suite, run.briefs(), golds, card.config.repeats)
-    return examine.with_items(examine.published(card), values), values
+def _measure(run: Run) -> tuple[SuiteResult, Items]:
+    card = run.card
+    values = items.measure(suite_of(card), run.briefs(), run.gold(), card.config.repeats)
+    return examine.with_items(examine.result_from_card(card), values), values
 
 
 def _columns(
-    entrants: Sequence[Entrant], values: Mapping[str, Mapping[Key, Items]], claims: Iterable[Claim]
-) -> tuple[Column, ...]:
-    return tuple(sorted(_each_column(entrants, values, list(claims)), key=lambda column: column.key))
-
-
-def _each_column(
     entrants: Sequence[Entrant], values: Mapping[str, Mapping[Key, Items]], claims: Sequence[Claim]
-) -> Iterator[Column]:
-    for key in dict.fromkeys(key for entrant in entrants for key in entrant.numbers):
+) -> tuple[Column, ...]:
+    columns = []
+    for key in sorted({key for entrant in entrants for key in entrant.numbers}):
         ranked = {e.name: e.numbers[key] for e in entrants if e.is_ranked and key in e.numbers}
         head = next((result.headline for result in ranked.values() if result.headline is not None), None)
         if head is None:
             continue
-        yield Column(
-            suite=key[0],
-            protocol=key[1],
-            version=next(iter(ranked.values())).version,
-            head=head,
-            comparison=compare(ranked, {name: values[name].get(key) for name in ranked}),
-            claims=tuple(claim for claim in claims if claim.suite == key[0] and not claim.superseded),
+        columns.append(
+            Column(
+                suite=key[0],
+                protocol=key[1],
+                version=next(iter(ranked.values())).version,
+                head=head,
+                comparison=compare(ranked, {name: values[name].get(key) for name in ranked}),
+                claims=tuple(claim for claim in claims if claim.suite == key[0] and not claim.superseded),
+            )
         )
+    return tuple(columns)

@@ -1,4 +1,4 @@
-"""What other programs read: JSON with its schema, CSV, Atom, BibTeX, CITATION.cff and badges."""
+"""Files for other programs: JSON with its schema, CSV, Atom, BibTeX, CITATION.cff and badges."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from evals.verdicts import formatting
 
 ATOM = "http://www.w3.org/2005/Atom"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of what a spreadsheet takes for a formula."""
+"""First characters with which a spreadsheet takes a text for a formula."""
 FORMAT = 1
 
 
 class ExportedNumber(Struct, kw_only=True):
-    """A number of the board with its uncertainty and provenance; fractions from 0 to 1."""
+    """A score of the board with its uncertainty and provenance; fractions from 0 to 1."""
 
     entry: str
     suite: str
@@ -51,7 +51,7 @@ class ExportedNumber(Struct, kw_only=True):
     level: str
     """recomputed, challenged or rerun."""
     challenge: str
-    """Verdict of the challenge: consistent, close, different or untestable; empty: none that counts."""
+    """Verdict of the challenge: consistent, close, different or untestable; empty: no challenge that counts."""
     promise: str
     """Preregistration: none, kept or broken."""
     cost_usd: float | None
@@ -61,13 +61,13 @@ class ExportedNumber(Struct, kw_only=True):
 
 
 class ExportedEntry(Struct, kw_only=True):
-    """A model-version."""
+    """A model version."""
 
     entry: str
     label: str
     model: ModelCard | None
     status: str
-    """`published`, or the maintainers' decision in force for it."""
+    """`published`, or the decision in force for it."""
     content_sha256: str
 
 
@@ -81,8 +81,8 @@ class ExportedBoard(Struct, kw_only=True):
     numbers: list[ExportedNumber]
 
 
-def exported(site: Contents) -> ExportedBoard:
-    """Return the board as data."""
+def export(site: Contents) -> ExportedBoard:
+    """Return the content of `data/board.json`."""
     return ExportedBoard(
         title=site.title,
         url=site.url,
@@ -123,8 +123,8 @@ def _number(entrant: Entrant, column: Column, result: SuiteResult) -> ExportedNu
 
 
 def files(site: Contents) -> Iterator[tuple[str, bytes]]:
-    """Yield the path and content of every file for programs."""
-    board = exported(site)
+    """Yield the path and content of every file."""
+    board = export(site)
     yield "data/board.json", msgspec.json.format(msgspec.json.encode(board), indent=1)
     yield (
         "data/schema.json",
@@ -157,7 +157,7 @@ def _csv(board: ExportedBoard) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """Return a cell; an apostrophe keeps spreadsheets from evaluating a text as a formula."""
+    """Return a value for a cell; an apostrophe keeps spreadsheets from evaluating a text as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
@@ -190,19 +190,19 @@ def _atom(site: Contents) -> bytes:
 def _updated(entrant: Entrant) -> float:
     changes = [entrant.changed, *(challenge.challenged for challenge in entrant.challenges.values())]
     if entrant.decision is not None:
-        made = datetime.combine(entrant.decision.date, datetime.min.time(), tzinfo=UTC)
-        changes.append(made.timestamp())
+        decided = datetime.combine(entrant.decision.date, datetime.min.time(), tzinfo=UTC)
+        changes.append(decided.timestamp())
     return max(changes)
 
 
 def _summary(entrant: Entrant) -> str:
-    numbers = (
+    scores = (
         f"{result.label}: {formatting.format_amount(result.headline.value, result.headline.unit)} ({entrant.level(key)})"
         for key, result in entrant.numbers.items()
         if result.headline is not None
     )
     decision = f"{entrant.decision.kind}: {entrant.decision.reason}. " if entrant.decision else ""
-    return decision + "; ".join(numbers)
+    return decision + "; ".join(scores)
 
 
 def _add(parent: ElementTree.Element, name: str, text: str | None) -> ElementTree.Element:
@@ -212,13 +212,13 @@ def _add(parent: ElementTree.Element, name: str, text: str | None) -> ElementTre
 
 
 def _bibtex(site: Contents, entrant: Entrant | None) -> str:
-    """Return a BibTeX entry of the board, or of one model's results."""
+    """Return a BibTeX entry for the board, or for one model's results."""
     title = site.title if entrant is None else f"Results of {entrant.label}, {site.title}"
     key = "".join(c for c in (entrant.name if entrant else site.title) if c.isalnum()) or "board"
     year = max((entrant.changed if entrant else 0.0, *(e.changed for e in site.entrants)), default=0.0)
     address = site.url + (f"models/{entrant.name}.html" if entrant else "") if site.url else ""
     lines = [
-        f"@misc{{{key},", f"  title = {{{{{_escaped(title)}}}}},", f"  year = {{{datetime.fromtimestamp(year, tz=UTC).year}}},",
+        f"@misc{{{key},", f"  title = {{{{{_escape(title)}}}}},", f"  year = {{{datetime.fromtimestamp(year, tz=UTC).year}}},",
         *([f"  url = {{{address}}},"] if address else []),
         *([f"  note = {{sha256:{entrant.content_sha256}}},"] if entrant and entrant.content_sha256 else []),
         "}", "",
@@ -226,13 +226,13 @@ def _bibtex(site: Contents, entrant: Entrant | None) -> str:
     return "\n".join(lines)
 
 
-def _escaped(text: str) -> str:
-    """Return a text without the characters that TeX reads as commands."""
+def _escape(text: str) -> str:
+    """Escape or drop the characters that are special in TeX."""
     return "".join(f"\\{c}" if c in "&%$#_" else c for c in text if c not in "\\{}~^")
 
 
 def _citation(site: Contents) -> str:
-    """Return a CITATION.cff; strings of JSON are strings of YAML."""
+    """Return a CITATION.cff. JSON strings are valid YAML strings."""
     lines = [
         "cff-version: 1.2.0",
         "type: dataset",
@@ -248,7 +248,7 @@ def _quoted(text: str) -> str:
 
 
 def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
-    """Return an SVG with the suite and the score, or the decision that withdrew it."""
+    """Return an SVG with the suite and the score, or the decision that replaces it."""
     head = result.headline or column.head
     score = (
         formatting.format_amount(head.value, head.unit)

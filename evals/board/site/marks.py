@@ -1,4 +1,4 @@
-"""Marks and facts on the pages of what supports a number: promises, challenges and reruns."""
+"""What the pages show of promises, challenges and reruns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def day(seconds: float) -> str:
 
 
 def challenge_facts(challenge: Challenge) -> list[tuple[str, Any]]:
-    """Return the facts of a challenge; of one that does not count, only why."""
+    """Return a challenge as rows of a table; for one that does not count, only the reason."""
     if challenge.fault:
         return [("does not count", challenge.fault)]
     share = challenge.first_choices
@@ -41,13 +41,13 @@ def challenge_facts(challenge: Challenge) -> list[tuple[str, Any]]:
 
 
 def legend(numbers: Iterable[tuple[Entrant, Key]]) -> list[Mark]:
-    """Return the marks in use."""
+    """Return the marks that these scores have, for a legend."""
     used = {mark for entrant, key in numbers for mark in entrant.marks(key)}
     return [mark for mark in trust.MARKS if mark in used]
 
 
 def table_marks(rows: Sequence[tuple[str, Entrant, Key]]) -> dict[str, Any]:
-    """Return what a table's rows of numbers show of promises and challenges."""
+    """Return the template variables for the promises and challenges in a table of scores."""
     challenges = [
         (name, verdict, challenge.reason)
         for name, entrant, key in rows

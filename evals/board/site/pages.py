@@ -1,4 +1,4 @@
-"""The HTML pages: each a template of `evals/templates/site`, with every text escaped."""
+"""The HTML pages, rendered from the templates in `evals/templates/site` with every text escaped."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Page(NamedTuple):
 
 
 def environment() -> Environment:
-    """Return Jinja's environment with the filters of the pages; raises UsageError if it is not installed."""
+    """Return the Jinja environment with the filters of the pages; raises UsageError if Jinja is not installed."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
-        raise UsageError(f"the pages of a board need {install('board')}") from None
+        raise UsageError(f"the pages of a board require {install('board')}") from None
     templates = Environment(
         loader=PackageLoader("evals", "templates/site"),
         autoescape=True,
@@ -51,7 +51,7 @@ def environment() -> Environment:
 
 
 def figure(estimate: Estimate) -> str:
-    """Format a value with half its interval: `54.2 ±1.3`; fractions in percent without a sign."""
+    """Format a value with half the width of its interval: `54.2 ±1.3`; fractions in percent without the percent sign."""
     if estimate.value is None:
         return "-"
     scale, digits = (100.0, ".1f") if estimate.unit == "fraction" else (1.0, ".4g")
@@ -86,7 +86,7 @@ def rank_text(rank: Rank | None) -> str:
 
 
 def total(tokens: dict[str, int]) -> int:
-    """Return input and output tokens together."""
+    """Return the sum of input and output tokens."""
     return tokens.get("input", 0) + tokens.get("output", 0)
 
 
@@ -111,7 +111,12 @@ def render(site: Contents) -> Iterator[Page]:
 
     marks = legend((entrant, key) for entrant in site.entrants for key in entrant.numbers)
     yield page(
-        "index.html", "index.html", site.title, groups=_groups(site), levels_line=_levels(site), legend=marks
+        "index.html",
+        "index.html",
+        site.title,
+        groups=_groups(site),
+        levels_line=_levels_line(site),
+        legend=marks,
     )
     yield page("about.html", "about.html", "About", decisions=site.decisions)
     yield page("suites.html", "list.html", "Suites", heads=SUITE_HEADS, rows=list(_suite_rows(site)))
@@ -126,26 +131,26 @@ def render(site: Contents) -> Iterator[Page]:
     names = {entrant.name for entrant in site.entrants}
     for entrant in site.entrants:
         columns = [column for column in site.columns if column.key in entrant.numbers]
-        shown = {"entrant": entrant, "columns": columns}
         yield page(
-            f"models/{entrant.name}.html", "model.html", entrant.label, names=names, card=_card(entrant),
-            versions=_versions(site, entrant), **table_marks([(column.label, entrant, column.key) for column in columns]),
-            downloads=(site.source / "entries" / f"{entrant.name}.zip").is_file(), **shown,
+            f"models/{entrant.name}.html", "model.html", entrant.label, entrant=entrant, columns=columns, names=names,
+            card=_card_rows(entrant), versions=_other_versions(site, entrant),
+            downloads=(site.source / "entries" / f"{entrant.name}.zip").is_file(),
+            **table_marks([(column.label, entrant, column.key) for column in columns]),
         )  # fmt: skip
         others = [other for other in site.entrants if other is not entrant and other.is_ranked]
         yield page(
             f"compare/{entrant.name}.html", "compare.html", f"{entrant.label} compared", parts=_by_protocol(columns),
-            others=others, **shown,
+            entrant=entrant, others=others,
         )  # fmt: skip
         for column in columns:
             yield page(
                 f"runs/{entrant.name}--{column.name}.html", "run.html", f"Run of {column.label}",
-                column=column, entrant=entrant, **_run(entrant, column),
+                column=column, entrant=entrant, **_run_variables(entrant, column),
             )  # fmt: skip
 
 
 def _title(column: Column) -> str:
-    """Return the title of a suite with a full stop; empty if the suite is not known here."""
+    """Return the title of a suite with a full stop; empty if the suite is not installed here."""
     from evals import load
     from evals.errors import EvalsError
 
@@ -156,7 +161,7 @@ def _title(column: Column) -> str:
 
 
 def sentence(site: Contents, column: Column) -> str:
-    """Return in words how the entrants of a column differ."""
+    """Return a sentence on how the entrants of a column differ."""
     if column.comparison.reason:
         return f"Not compared: {column.comparison.reason}."
     count = len(site.entrants_of(column))
@@ -167,10 +172,10 @@ def sentence(site: Contents, column: Column) -> str:
     )
 
 
-def _levels(site: Contents) -> str:
+def _levels_line(site: Contents) -> str:
     if site.is_board:
-        return "Every number was recomputed from the replies; see About for the levels."
-    return "Numbers of one's own runs."
+        return "Every score was recomputed from the replies; see About for the levels."
+    return "Scores of your own runs."
 
 
 def _by_protocol(columns: Sequence[Column]) -> list[dict[str, Any]]:
@@ -223,7 +228,7 @@ def _model_rows(site: Contents) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def _versions(site: Contents, entrant: Entrant) -> list[Entrant]:
+def _other_versions(site: Contents, entrant: Entrant) -> list[Entrant]:
     """Return the other versions of a model, the latest first."""
     if entrant.model is None:
         return []
@@ -231,7 +236,7 @@ def _versions(site: Contents, entrant: Entrant) -> list[Entrant]:
     return sorted(same, key=lambda other: other.changed, reverse=True)
 
 
-def _card(entrant: Entrant) -> list[tuple[str, Any]]:
+def _card_rows(entrant: Entrant) -> list[tuple[str, Any]]:
     card = entrant.model
     if card is None:
         return []
@@ -244,17 +249,17 @@ def _card(entrant: Entrant) -> list[tuple[str, Any]]:
     ]  # fmt: skip
 
 
-def _run(entrant: Entrant, column: Column) -> dict[str, Any]:
-    """Return what the page of a run shows."""
+def _run_variables(entrant: Entrant, column: Column) -> dict[str, Any]:
+    """Return the template variables of a run's page."""
     result, challenge = entrant.numbers[column.key], entrant.challenges.get(column.key)
     sampling = result.sampling
     settings = {
         name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "thinking")
     }
-    stated = ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
+    sampling_text = ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)
     provenance = [
         ("run", result.run), ("started", day(result.started)), ("served as", result.served),
-        ("sampling", stated or "the server's defaults"), ("repeats", result.repeats), ("judge", result.judge),
+        ("sampling", sampling_text or "the server's defaults"), ("repeats", result.repeats), ("judge", result.judge),
         ("suite version", result.version), ("errata", result.errata), ("preregistration", result.promise),
         ("hash of the data", result.data_sha256), ("hash of the bundle", result.bundle_sha256),
     ]  # fmt: skip

@@ -14,18 +14,18 @@ from evals.board.site import contents, feeds, pages
 from evals.board.submission import SUFFIX
 from evals.errors import UsageError
 
-MARK = ".evals-board-site"
-"""File in a folder that this module wrote, so that no other folder is overwritten."""
+MARKER = ".evals-board-site"
+"""Empty file that identifies a folder written by this module; no other folder is overwritten."""
 STATIC = ("style.css", "script.js")
 
 
 def write(folder: Path, out: Path) -> list[Path]:
-    """Write all files and return them; files of earlier pages stay, so that addresses remain valid.
+    """Write all files and return their paths; files of earlier pages stay, so that addresses remain valid.
 
-    Raises UsageError if the folder holds files that were not written by this function.
+    Raises UsageError if the folder contains files but was not written by this function.
     """
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
-        raise UsageError(f"{out} holds other files; name a folder of its own")
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).exists())):
+        raise UsageError(f"{out} contains other files; choose a new or empty folder")
     site = contents.load(folder)
     written = []
     for name, content in list(_files(site)):  # nothing is written if a page fails
@@ -33,11 +33,11 @@ def write(folder: Path, out: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         disk.replace(path, content)
         written.append(path)
-    return [*written, *_copied(site, out)]
+    return [*written, *_copy_downloads(site, out)]
 
 
-def _copied(site: contents.Contents, out: Path) -> Iterator[Path]:
-    """Copy the entries of a board and their results, for download."""
+def _copy_downloads(site: contents.Contents, out: Path) -> Iterator[Path]:
+    """Copy the entries of a board and their results, and yield the copies."""
     for entrant in site.entrants if site.is_board else ():
         for name in (f"{ENTRIES}/{entrant.name}{SUFFIX}", f"{FOLDER}/{entrant.name}.json"):
             if (site.source / name).is_file():
@@ -47,7 +47,7 @@ def _copied(site: contents.Contents, out: Path) -> Iterator[Path]:
 
 
 def _files(site: contents.Contents) -> Iterator[tuple[str, bytes]]:
-    yield MARK, b""
+    yield MARKER, b""
     templates = resources("evals") / "templates" / "site"
     yield from ((name, (templates / name).read_bytes()) for name in STATIC)
     yield from ((page.path, page.html.encode()) for page in pages.render(site))
