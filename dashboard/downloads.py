@@ -13,7 +13,7 @@ from evals.dashboard.tables.leaderboard import Board, Row
 from evals.records.promise import promise_status
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
-"""First characters with which a spreadsheet takes a text for a formula."""
+"""First characters that make a spreadsheet treat text as a formula."""
 
 ESTIMATE_FIELDS = ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n", "clusters")
 """Fields of an estimate that are columns of the table."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import altair as alt
 import pandas as pd
@@ -129,25 +129,18 @@ MAX_CHARS = 28
 """Maximum length of a label, in characters."""
 
 
-def _overlaps(
-    x: float,
-    width: float,
-    place: tuple[bool, float],
-    line_height: float,
-    *,
-    occupied: list[tuple[float, float, float]],
-) -> bool:
-    """Return whether a label of the point at `x` would overlap an `occupied` box: (left end, height, width).
+_Box: TypeAlias = tuple[float, float, float]
+"""Left end, height and width of a label; a point has no width."""
 
-    `place`: whether the label is left of its point, and its height.
-    """
-    is_left, height = place
-    begin, end = (x - width, x) if is_left else (x, x + width)
+
+def _overlaps(label: _Box, x: float, line_height: float, boxes: list[_Box]) -> bool:
+    """Return whether a label of the point at `x` would overlap a box other than its point."""
+    begin, label_height, label_width = label
     return any(
-        begin - other_width < other_x < end
-        and abs(other_height - height) < line_height
-        and (other_width or other_x != x)
-        for other_x, other_height, other_width in occupied
+        begin - width < start < begin + label_width
+        and abs(height - label_height) < line_height
+        and (width or start != x)
+        for start, height, width in boxes
     )
 
 
@@ -177,22 +170,20 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
     for x_value, y_value, text in zip(placed[x], placed[y], placed[name], strict=True):
         at_left, width = (bool(x_value > centre), per_character * (min(len(text), MAX_CHARS) + 1))
         candidates = [
-            (left, height)
+            (left, (begin, height, width))
             for left in (at_left, not at_left)
+            for begin in [x_value - width if left else x_value]
             for height in (y_value, y_value - line_height, y_value + line_height, y_value - 2 * line_height)
-            if left == at_left
-            or x_limits[0] <= (x_value - width if left else x_value) <= x_limits[1] - (0 if left else width)
+            if left == at_left or x_limits[0] <= begin <= x_limits[1] - (0 if left else width)
         ]
         available = [
-            candidate
-            for candidate in candidates
-            if not _overlaps(x_value, width, candidate, line_height, occupied=occupied)
+            (left, box) for left, box in candidates if not _overlaps(box, x_value, line_height, occupied)
         ]
-        left, height = available[0] if text and available else (at_left, y_value)
+        left, box = available[0] if text and available else (at_left, (x_value, y_value, width))
         if text and available:
-            occupied.append((x_value - width if left else x_value, height, width))
+            occupied.append(box)
         labels.append(text if available else "")
-        heights.append(height)
+        heights.append(box[1])
         on_left.append(left)
     return placed.assign(**{f"{y}_name": heights, "name": labels, "left": on_left})
 

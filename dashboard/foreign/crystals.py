@@ -70,7 +70,7 @@ _SITE = re.compile(r"^  ([A-Z][\w:.+\-, ]{0,80}?) (-?\d+\.\d+) (-?\d+\.\d+) (-?\
 
 
 def looks_like_crystal(text: str) -> bool:
-    """Return whether a text contains CIF or a crystal as described by `evals.scorers.material.describe`."""
+    """Return whether text contains CIF or a crystal as described by `evals.scorers.material.describe`."""
     return bool(_LATTICE.search(text) and _SITES.search(text)) or "_cell_length_a" in text
 
 

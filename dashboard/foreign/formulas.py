@@ -23,7 +23,7 @@ MAX_DEPTH = 24
 
 
 class Piece(NamedTuple):
-    """A part of a text."""
+    """A piece of text."""
 
     text: str
     mode: str
@@ -44,7 +44,7 @@ _FORMULA = re.compile(
 
 
 def split_formulas(text: str) -> Iterator[Piece]:
-    """Yield the formulas of a text that are safe to typeset, and the text between them."""
+    """Yield the formulas in a text that are safe to typeset, and the text between them."""
     end = count = 0
     for match in _FORMULA.finditer(text):
         group, body = next((name, value) for name, value in match.groupdict().items() if value)

@@ -58,7 +58,7 @@ def read(run: Path, media: Media) -> bytes:
 
 
 def parse_boxes(text: str) -> list[Box]:
-    """Return the boxes (left, top, right, bottom) that a text states in brackets or tags."""
+    """Return the boxes (left, top, right, bottom) stated in text, in brackets or tags."""
     if not set("[(<{") & set(text):  # four bare numbers may be any list
         return []
     boxes = (Box(*region.numbers) for region in regions(text))

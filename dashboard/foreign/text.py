@@ -34,7 +34,7 @@ _WWW_DOT = re.compile(r"(?<=www)(?=\.)", re.IGNORECASE)
 
 
 def visible(text: str) -> str:
-    r"""Return a text with control, bidirectional and zero-width characters replaced by their code points.
+    r"""Return text with control, bidirectional and zero-width characters replaced by their code points.
 
     >>> visible("a\x1b[2Jb\u202ec")
     'a⟨U+001B⟩[2Jb⟨U+202E⟩c'
@@ -107,7 +107,7 @@ def label(text: object, limit: int = 120) -> str:
 
 
 def markdown(text: str, *, formulas: bool = True, mark: tuple[int, int] | None = None) -> str:
-    """Return Markdown that shows a text line by line, with formulas typeset and `mark` highlighted.
+    """Return Markdown that shows text line by line, with formulas typeset and `mark` highlighted.
 
     Formulas that overlap `mark` are highlighted completely.
     """

@@ -109,35 +109,35 @@ def _without_records(entry: Entry) -> SuiteRun:
     )  # fmt: skip
 
 
-_Key = tuple[Path, Stamp]
+_RunKey = tuple[Path, Stamp]
 
 
-def _key(entry: Entry) -> _Key:
+def _run_key(entry: Entry) -> _RunKey:
     return entry.path, stamp(entry.path, ("card.json", "records.parquet", "records.jsonl"))
 
 
 @lru_cache(maxsize=8)
-def _suite_run(key: _Key) -> SuiteRun:
+def _suite_run(key: _RunKey) -> SuiteRun:
     from evals.records.store import Run
 
     return suite_runs.of_run(Run(key[0]))
 
 
 @lru_cache(maxsize=4)
-def _pairs(key_a: _Key, key_b: _Key) -> Pairs:
+def _pairs(key_a: _RunKey, key_b: _RunKey) -> Pairs:
     a, b = _suite_run(key_a), _suite_run(key_b)
     return pair(a, b, a.headline)
 
 
 @lru_cache(maxsize=512)
-def _headline_row(key_a: _Key, key_b: _Key) -> RowWithEvidence:
+def _headline_row(key_a: _RunKey, key_b: _RunKey) -> RowWithEvidence:
     return compare.compare_metric(_suite_run(key_a), _suite_run(key_b), _pairs(key_a, key_b))
 
 
 def headlines(matched: Sequence[Match]) -> list[Row]:
     """Compare all pairs of runs on the headline of every suite, adjusted by Holm over all comparisons."""
     compared = [
-        _headline_row(_key(a), _key(b))
+        _headline_row(_run_key(a), _run_key(b))
         for match in matched
         if not match.why_not
         for a, b in combinations(match.entries, 2)
@@ -190,7 +190,7 @@ def order_by_size(rows: Sequence[Row]) -> list[int]:
 
 
 @lru_cache(maxsize=32)
-def _groups(key_a: _Key, key_b: _Key) -> tuple[Row, ...]:
+def _groups(key_a: _RunKey, key_b: _RunKey) -> tuple[Row, ...]:
     a, b, pairs = _suite_run(key_a), _suite_run(key_b), _pairs(key_a, key_b)
     names = sorted({row.group for row in pairs.rows})
     if len(names) < 2:
@@ -202,7 +202,7 @@ def _groups(key_a: _Key, key_b: _Key) -> tuple[Row, ...]:
 
 def groups(a: Entry, b: Entry) -> tuple[Row, ...]:
     """Compare two runs on each group of a suite, adjusted by Benjamini-Hochberg."""
-    return _groups(_key(a), _key(b))
+    return _groups(_run_key(a), _run_key(b))
 
 
 class PairedSamples(NamedTuple):
@@ -219,11 +219,13 @@ class PairedSamples(NamedTuple):
 
 def samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> PairedSamples:
     """Pair two runs sample by sample, without answers if the suite is gated."""
-    return _samples(_key(a), _key(b), tuple(_key(run) for run in others if run.path not in (a.path, b.path)))
+    return _samples(
+        _run_key(a), _run_key(b), tuple(_run_key(run) for run in others if run.path not in (a.path, b.path))
+    )
 
 
 @lru_cache(maxsize=8)
-def _samples(key_a: _Key, key_b: _Key, others: tuple[_Key, ...]) -> PairedSamples:
+def _samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -> PairedSamples:
     import numpy as np
     import pandas as pd
 
@@ -325,7 +327,7 @@ def _weights(frame: pd.DataFrame, metric: Metric) -> pd.Series:
     return paired.map({True: 1.0 / max(1, int(paired.sum())), False: _NAN})
 
 
-def _other_runs(others: Sequence[_Key]) -> pd.DataFrame:
+def _other_runs(others: Sequence[_RunKey]) -> pd.DataFrame:
     """Return, by sample, the share of runs that are right and the number of runs."""
     return query(
         [path for path, _ in others],

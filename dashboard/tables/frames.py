@@ -229,8 +229,8 @@ def _query(runs: tuple[tuple[Path, Stamp], ...], sql: str, parameters: tuple[Any
     config = {"memory_limit": "160MB", "threads": 2, "autoinstall_known_extensions": False}
     try:
         with duckdb.connect(config=config) as connection:
-            for name, view in (("records", _records), ("samples", _samples)):
-                parts = [part for path, files in runs for part in view(path, [file for file, *_ in files])]
+            for name, select in (("records", _select_records), ("samples", _select_samples)):
+                parts = [part for path, files in runs for part in select(path, [file for file, *_ in files])]
                 view_sql = " UNION ALL BY NAME ".join(parts) or EMPTY_TABLES[name]
                 connection.execute(f"CREATE TEMP VIEW {name} AS {view_sql}")
             return connection.execute(sql, list(parameters)).df()
@@ -271,7 +271,7 @@ _JSONL_QUERY = """
 """Selects the columns of the Parquet file from a JSON Lines file, without an incomplete last line."""
 
 
-def _records(path: Path, files: Sequence[str]) -> list[str]:
+def _select_records(path: Path, files: Sequence[str]) -> list[str]:
     parts = []
     if "records.parquet" in files:
         parts.append(
@@ -290,7 +290,7 @@ def _records(path: Path, files: Sequence[str]) -> list[str]:
     ]
 
 
-def _samples(path: Path, files: Sequence[str]) -> list[str]:
+def _select_samples(path: Path, files: Sequence[str]) -> list[str]:
     if "samples.parquet" in files:
         source = f'SELECT id, "group", cluster, target, options, json FROM read_parquet({_sql_path(path / "samples.parquet")}, hive_partitioning=false)'
     elif "samples.jsonl" in files:

@@ -72,7 +72,7 @@ def verdicts(frame: pd.DataFrame, run: int = 0) -> list[str]:
 def filter_listing(
     frame: pd.DataFrame, *, outcomes: Mapping[int, str] = {}, group: str = "", text: str = ""
 ) -> pd.DataFrame:
-    """Return the rows of a listing with these outcomes (by run), in a group, with a text in their id."""
+    """Return the rows of a listing with these outcomes (by run), in a group, whose ids contain `text`."""
     rows = frame
     for run, outcome in outcomes.items():
         if outcome and f"verdict{run}" in frame:
@@ -163,27 +163,27 @@ def _read(entry: Entry, names: Sequence[str], repeat: int) -> list[Item]:
     """Return samples with their records of one repeat, in the order of `names`; without texts if the suite is gated."""
     placeholders = ", ".join("?" * len(names)) or "NULL"
     json, texts = ("", "") if entry.card.gated else (", json", ", prompt, outcome, scores")
-    golds = query(entry.path, f'SELECT id, "group"{json} FROM samples WHERE id IN ({placeholders})', names)
+    samples = query(entry.path, f'SELECT id, "group"{json} FROM samples WHERE id IN ({placeholders})', names)
     records = query(
         entry.path,
         f"SELECT sample, verdict{texts} FROM records WHERE repeat = ? AND sample IN ({placeholders})",
         (repeat, *names),
     )
     records_by_id = {row["sample"]: row for row in records.to_dict("records")}
-    golds_by_id = {row["id"]: row for row in golds.to_dict("records")}
+    samples_by_id = {row["id"]: row for row in samples.to_dict("records")}
     return [
-        _item(entry, repeat, golds_by_id[name], records_by_id.get(name, {"verdict": ABSENT}))
+        _item(entry, repeat, samples_by_id[name], records_by_id.get(name, {"verdict": ABSENT}))
         for name in names
-        if name in golds_by_id
+        if name in samples_by_id
     ]
 
 
-def _item(entry: Entry, repeat: int, gold: Mapping[Hashable, Any], record: Mapping[Hashable, Any]) -> Item:
-    item = Item(entry=entry, id=gold["id"], repeat=repeat, group=gold["group"], verdict=record["verdict"])
+def _item(entry: Entry, repeat: int, sample: Mapping[Hashable, Any], record: Mapping[Hashable, Any]) -> Item:
+    item = Item(entry=entry, id=sample["id"], repeat=repeat, group=sample["group"], verdict=record["verdict"])
     if entry.card.gated:
         return item
     try:
-        item = structs.replace(item, sample=SAMPLE.decode(gold["json"]))
+        item = structs.replace(item, sample=SAMPLE.decode(sample["json"]))
         if "outcome" not in record:
             return item
         return structs.replace(
@@ -336,7 +336,7 @@ def _molecules_in_question(item: Item) -> dict[str, str]:
 
 
 def _selfies_to_smiles(item: Item, text: str) -> str:
-    """Return a text with SELFIES replaced by SMILES, if the suite uses them and the package is installed."""
+    """Return text with SELFIES replaced by SMILES, if the suite uses them and the package is installed."""
     if "selfies" not in item.scores:
         return text
     try:

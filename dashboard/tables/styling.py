@@ -114,13 +114,13 @@ def _texts(board: Board, filters: Filters, row: Row | ReportedRow, ranks: Ranks)
             label: format_value(value, board.columns[label].unit) for label, value in row.values.items()
         }
         return {MODEL: f"{row.model} (reported)", **values}
-    texts = {MODEL: row.label, RANK: _rank(ranks.get(row.label))}
+    texts = {MODEL: row.label, RANK: _rank_text(ranks.get(row.label))}
     if row_mean := mean(board, row, filters.averaged):
         texts[MEAN] = format_with_interval(*row_mean, "fraction")
     return texts | {label: cell_text(board.cells.get((row, label))) for label in filters.columns}
 
 
-def _rank(rank: Rank | None) -> str:
+def _rank_text(rank: Rank | None) -> str:
     if rank is None:
         return ""
     high = "" if rank.rank_low == rank.rank_high else f"–{rank.rank_high}"

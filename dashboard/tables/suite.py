@@ -14,7 +14,6 @@ from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry, query
 from evals.dashboard.tables.leaderboard import BASELINE
 from evals.report import statistics as stats
-from evals.types import Estimate
 from evals.verdicts import difference
 
 if TYPE_CHECKING:
@@ -62,27 +61,15 @@ def breakdown(entry: Entry) -> pd.DataFrame:
 
     estimates = frames.groups(entry.path)
     metric = estimates[0].metric if estimates else ""
-    rows = [_group_row(estimate) for estimate in estimates if estimate.metric == metric]
-    frame = pd.DataFrame(rows, columns=["group", "metric", "n", "value", "low", "high", "unit", "better"])
+    columns = ["group", "metric", "n", "value", "low", "high", "unit", "better"]
+    rows = [[getattr(e, name) for name in columns] for e in estimates if e.metric == metric]
+    frame = pd.DataFrame(rows, columns=columns)
     frame["coverage"] = frame["group"].map(_coverage(entry))
     tests = _test_groups(entry) if not frame.empty and _is_testable(entry, metric) else {}
     frame["difference"] = [tests[name].difference if name in tests else nan for name in frame["group"]]
     frame["p"] = [tests[name].p if name in tests else nan for name in frame["group"]]
     frame["flagged"] = frame["p"] <= 1 - LEVEL
     return frame
-
-
-def _group_row(estimate: Estimate) -> tuple[Any, ...]:
-    return (
-        estimate.group,
-        estimate.metric,
-        estimate.n,
-        estimate.value,
-        estimate.low,
-        estimate.high,
-        estimate.unit,
-        estimate.better,
-    )
 
 
 def _is_testable(entry: Entry, metric: str) -> bool:

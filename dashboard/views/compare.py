@@ -30,7 +30,7 @@ MAX_ROWS = 2_000  # in the table of discordant samples; the download contains al
 
 UNIT_NAMES = {"fraction": "percentage points"}
 QUADRANT_HELP = {
-    comparison.NOT_PAIRED: "Samples scored in only one of the two runs; they do not count in the difference.",
+    comparison.NOT_PAIRED: "Samples scored in only one of the two runs; they do not count towards the difference.",
     "both right": "With several repeats: right in more than half of them.",
 }
 

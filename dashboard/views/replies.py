@@ -199,7 +199,7 @@ def draw_reply(item: Item, key: str, *, raw: bool) -> None:
 
 
 def _draw_text(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] | None = None) -> None:
-    """Draw a text, verbatim or with formulas typeset; a long one is shortened and can be downloaded."""
+    """Draw text, verbatim or with formulas typeset; long text is shortened and can be downloaded."""
     shortened = safe.shorten(text, mark=mark)
     with st.container(
         height=MAX_HEIGHT if len(shortened.text) > 4 * LONG_REPLY_CHARS else "content", border=False

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from evals.board.fingerprints import copy_evidence
+from evals.board.fingerprints import MIN_LONG_CHARACTERS, copy_evidence
 from evals.board.policy import SuiteRule
 from evals.board.results import EntryResult, SuiteResult
 from evals.board.submission import unsuitable_text
@@ -50,7 +50,7 @@ class Counts(Struct):
     over_limit: int = 0
     """Replies with more output tokens than the card's max_tokens."""
     repeated: int = 0
-    """Replies of at least 200 characters in the second and later repeats."""
+    """Long replies in the second and later repeats."""
     repeated_equal: int = 0
     """Those of them that equal the first repeat's reply."""
 
@@ -72,7 +72,7 @@ def count(
             score = next(iter(record.scores.values()), None)
             counts.faulty += 1
             counts.faulty_right += isinstance(score, Score) and score.value == 1.0
-        if len(reply.text) >= 200:
+        if len(reply.text) >= MIN_LONG_CHARACTERS:
             if record.repeat == 0:
                 first_replies[record.sample] = hash(reply.text)
             elif record.sample in first_replies:
@@ -105,7 +105,7 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
     if card.coverage < rule.minimum_coverage:
         yield f"coverage is {card.coverage:.3f}; the board requires {rule.minimum_coverage:g}"
     if card.truncated > rule.maximum_truncated * max(card.expected, 1):
-        yield f"{card.truncated} of {card.expected} replies are truncated; the board allows {rule.maximum_truncated:g}"
+        yield f"{card.truncated} of {card.expected} replies are truncated; the board allows a share of {rule.maximum_truncated:g}"
     if rule.temperature is not None and config.sampling.temperature != rule.temperature:
         yield f"temperature is {config.sampling.temperature}; the board requires {rule.temperature:g}"
     if (judge := judge_of(card)) != rule.judge:
@@ -181,7 +181,7 @@ def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterato
     for other in others:
         for suite in other.suites if other.status == "accepted" else ():
             if suite.label == result.label and suite.data_sha256 != result.data_sha256:
-                yield f"its data hash to {result.data_sha256[:16]}, those of {other.entry} to {suite.data_sha256[:16]}"
+                yield f"its data hash to {result.data_sha256[:16]}, but those of {other.entry} to {suite.data_sha256[:16]}"
                 return
 
 

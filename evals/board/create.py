@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from secrets import token_hex
 
-from evals import load
 from evals.board import policy
 from evals.board.submission import unsuitable_text
 from evals.errors import UsageError
@@ -62,8 +61,3 @@ def _fill_in(template: str, values: dict[str, str]) -> str:
 
 def _suite_table(suite: Suite) -> str:
     return f'\n[[suite]]\nname = "{suite.id}"\nprotocol = "{suite.protocol}"\nminimum_coverage = 0.98'
-
-
-def suites_of(names: Sequence[str], protocol: str | None) -> list[Suite]:
-    """Return the suites with these names; raises UnknownName."""
-    return [suite for name in names for suite in load.suite(name, protocol)]

@@ -88,8 +88,8 @@ def examine_rerun(path: Path, rule: SuiteRule, policy: BoardPolicy, gold: Path |
 def _submission_refusals(submitted: Submission, path: Path, policy: BoardPolicy) -> Iterator[str]:
     if submitted.board != policy.id:
         yield f"it was made for another board, not for {policy.id}"
-    if path.stem != submitted.entry:
-        yield f"the file must be named {submitted.entry}{submission.SUFFIX}"
+    if path.stem != (name := submission.entry_name(submitted)):
+        yield f"the file must be named {name}{submission.SUFFIX}"
     for run in submitted.runs:
         if policy.rule_of(run.suite, run.protocol) is None:
             known = ", ".join(rule.label for rule in policy.suite)

@@ -95,16 +95,16 @@ def update(folder: Path, board: BoardPolicy, known: Mapping[str, EntryResult], g
     """Compare every rerun with its entry, check every challenge, and write the levels; earlier comparisons are reused."""
     earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
     reruns = []
-    for path, result, rule in _files(folder / RERUNS, rerun_name, board, known):
+    for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board, known):
         with path.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
         key = (path.parent.name, digest, rule.equivalence_margin)
         reruns.append(earlier.get(key) or _compare_rerun(folder, path, digest, result, rule, board, gold))
-    challenged = tuple(
+    board_challenges = tuple(
         challenges.read(path, path.parent.name, result, board.challenge)
-        for path, result, _ in _files(folder / outcome.FOLDER, outcome.file_name, board, known)
+        for path, result, _ in _existing_files(folder / outcome.FOLDER, outcome.file_name, board, known)
     )
-    levels = Levels(reruns=tuple(reruns), challenges=challenged)
+    levels = Levels(reruns=tuple(reruns), challenges=board_challenges)
     if levels != Levels() or (folder / results.FOLDER / results.LEVELS).exists():
         results.write(folder, results.LEVELS, levels)
 
@@ -114,7 +114,7 @@ def rerun_name(suite: str, protocol: str) -> str:
     return f"{suite.replace(':', '-')}@{protocol}{SUFFIX}"
 
 
-def _files(
+def _existing_files(
     folder: Path, name_of: Callable[[str, str], str], board: BoardPolicy, known: Mapping[str, EntryResult]
 ) -> Iterator[tuple[Path, SuiteResult, SuiteRule]]:
     """Yield each file `ENTRY/NAME` that exists for a suite's result, with the result and its rule."""

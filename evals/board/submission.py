@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfileobj
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
@@ -39,7 +40,6 @@ REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 BUNDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}@[A-Za-z0-9][A-Za-z0-9._+-]{0,59}\.zip")
 _MARKUP = re.compile(r"<[A-Za-z/!?]|&#|javascript:", re.IGNORECASE)
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-_CHUNK_BYTES = 1 << 20
 
 
 class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,19 +83,14 @@ class Submission(ModelCard, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Id of the board it was made for."""
     runs: tuple[SubmittedRun, ...]
 
-    @property
-    def entry(self) -> str:
-        """Return the name of the entry: `MODEL@REVISION`."""
-        return entry_name(self)
-
 
 def entry_name(card: ModelCard) -> str:
-    """Return the name of a model version's entry."""
+    """Return the name of a model version's entry: `MODEL@REVISION`."""
     return f"{slug(card.model)}@{slug(card.revision)}"
 
 
 def unsuitable_text(text: str) -> str:
-    """Return why an untrusted text must not be displayed; empty if it may be."""
+    """Return why untrusted text must not be displayed; empty if it may."""
     if len(text) > MAX_TEXT_CHARACTERS:
         return f"has more than {MAX_TEXT_CHARACTERS} characters"
     if not text.isprintable() and any(not c.isprintable() and c not in "\n\t" for c in text):
@@ -201,8 +196,7 @@ def _store(archive: zipfile.ZipFile, name: str, path: Path) -> None:
         path.open("rb") as source,
         archive.open(zipfile.ZipInfo(name, _ZIP_TIME), "w", force_zip64=True) as target,
     ):
-        while chunk := source.read(_CHUNK_BYTES):
-            target.write(chunk)
+        copyfileobj(source, target)
 
 
 def bundle_name(run: Run) -> str:
@@ -276,5 +270,4 @@ def _extract(archive: zipfile.ZipFile, name: str, path: Path, maximum: int) -> N
     if info.compress_type != zipfile.ZIP_STORED or info.file_size > maximum:
         raise DataError(f"{name} is compressed or too large: create entries with `evals board submit`")
     with archive.open(info) as source, path.open("xb") as target:
-        while chunk := source.read(_CHUNK_BYTES):
-            target.write(chunk)
+        copyfileobj(source, target)

@@ -21,8 +21,6 @@ from evals.types import Model, Sampling
 if TYPE_CHECKING:
     from evals.challenge.evidence import Evidence
 
-MAX_SEED = 2**32
-
 
 class ChallengeRequest(Struct, frozen=True, kw_only=True):
     """How many replies are read, and how they are tested."""
@@ -57,7 +55,7 @@ def challenge(
         return structs.replace(empty_outcome, reason=_why_none(choice), left_out=dict(choice.left_out))
     model = load.model(spec, **options)
     if not isinstance(model, ReadsReplies):
-        return structs.replace(empty_outcome, reason=_cannot_read(spec))
+        return structs.replace(empty_outcome, reason=_why_unreadable(spec))
     outcome = _test(empty_outcome, model, choice, sampling, decoding)
     missing = unstated(source.card.config, sampling)
     if outcome.verdict == "different" and missing:
@@ -95,7 +93,7 @@ def _why_none(choice: Choice) -> str:
     return f"no reply can be read: {why} ({count})"
 
 
-def _cannot_read(spec: str) -> str:
+def _why_unreadable(spec: str) -> str:
     return (
         f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf:, merge:, vllm: and server: "
         "(vLLM) do, hf: also those of a .gguf file"
@@ -146,7 +144,7 @@ def _generation_s(readings: Readings) -> float | None:
 async def _read(
     model: Model, choice: Choice, sampling: Sampling, decoding: Decoding
 ) -> tuple[Readings, float]:
-    """Return the readings and the time they took, without that of starting the model; close the model at the end."""
+    """Return the readings and the time they took, excluding the start of the model; close the model at the end."""
     try:
         if isinstance(model, Starting) and (waiting := model.ready()) is not None:
             await waiting

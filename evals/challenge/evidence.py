@@ -124,14 +124,7 @@ def weigh(
     firsts = sum(int((np.asarray(reading.rank) == 1).sum()) for reading in nonempty)
     e_value, same_e_value = (float(np.exp(min(700.0, log_wealth.max()))) for log_wealth in (close, same))
     return Evidence(
-        verdict,
-        min(1.0, 1 / e_value),
-        e_value,
-        same_e_value,
-        firsts / tokens,
-        len(readings),
-        tokens,
-        decided,
+        verdict, min(1.0, 1 / e_value), e_value, same_e_value, firsts / tokens, len(readings), tokens, decided
     )
 
 

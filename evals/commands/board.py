@@ -37,9 +37,10 @@ def board() -> None:
 @click.option("--title", default="Leaderboard", show_default=True, help="Title of the board.")
 def init(folder: Path, suites: tuple[str, ...], protocol: str | None, title: str) -> None:
     """Create a board in DIR, an empty or new folder, with a rule for each SUITE in its `board.toml`."""
-    from evals.board import create
+    from evals import load
+    from evals.board.create import create
 
-    for path in create.create(folder, title, create.suites_of(suites, protocol)):
+    for path in create(folder, title, [suite for name in suites for suite in load.suite(name, protocol)]):
         common.say(str(path), no_wrap=True)
     common.say(
         f"Next: edit {folder / 'board.toml'} and commit everything. If gated suites are included, set the repository's "

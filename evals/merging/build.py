@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
@@ -131,13 +132,8 @@ class Plan:
 
 
 def _expert(name: str, folder: Path) -> Expert:
-    label = f"expert {name}"
-    is_full = (folder / "config.json").is_file()
-    return (
-        Adapter(folder, label=label)
-        if (folder / CONFIG).is_file() and not is_full
-        else Checkpoint(folder, label=label)
-    )
+    is_adapter = (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
+    return (Adapter if is_adapter else Checkpoint)(folder, label=f"expert {name}")
 
 
 def is_complete(target: Path, key: str) -> bool:
@@ -167,7 +163,7 @@ def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Call
         try:
             return _write(plan, partial, target, accept=accept, log=log)
         except (EvalsError, OSError) as error:
-            writing.discard(partial)
+            shutil.rmtree(partial, ignore_errors=True)
             if isinstance(error, OSError):
                 raise UsageError(f"cannot write {target}: {_reason(error, partial)}") from None
             raise

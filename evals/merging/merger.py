@@ -1,7 +1,6 @@
 """The arithmetic of a merge, one tensor at a time, in buffers that are allocated once.
 
-Buffers of varying size would fragment the allocator's heap: with tensors of 16 MB, it takes a third more memory than the
-tensors.
+Buffers of varying size would fragment the heap, which would then take a third more memory than tensors of 16 MB need.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Merger:
 
     def distances(self) -> dict[str, float]:
         """Return the norm of each expert's task vector divided by the norm of the base, on a few matrices."""
-        names = [name for name in self._merged if len(self._base.entries[name].shape) == 2]
+        names = [name for name in self._merged_names if len(self._base.entries[name].shape) == 2]
         names = names[:: max(1, len(names) // PROBES)][:PROBES]
         return {expert: self._distance(expert, names) for expert in self._experts}
 
@@ -99,13 +98,13 @@ class Merger:
 
         if not self._buffers:
             dtype = {"float32": torch.float32, "float64": torch.float64}[self._recipe.compute]
-            largest = max(self._base.entries[name].count for name in self._merged)
+            largest = max(self._base.entries[name].count for name in self._merged_names)
             self._buffers = [torch.empty(largest, dtype=dtype) for _ in range(len(self._experts) + 1)]
         entry = self._base.entries[name]
         return self._buffers[index][: entry.count].view(entry.shape)
 
     @cached_property
-    def _merged(self) -> list[str]:
+    def _merged_names(self) -> list[str]:
         return [
             name for name in self._base.entries if checks.is_merged(name, self._base, self._recipe.exclude)
         ]
@@ -131,7 +130,7 @@ class Merger:
 
     @cached_property
     def _global_ties(self) -> GlobalTies | None:
-        """Return the thresholds and the majority sign of TIES over one vector of all merged tensors; None per tensor.
+        """Return the thresholds and the majority of TIES over one vector of all merged tensors; None for another scope.
 
         This takes three passes over the weights (five in float64), with one tensor of each checkpoint in memory.
         """
@@ -143,7 +142,7 @@ class Merger:
         thresholds = self._thresholds(parameters.density)
         self._log("electing the sign of the whole model")
         majority = 0
-        for name in self._merged:
+        for name in self._merged_names:
             flat = [tau.reshape(-1) for tau in self._vectors_after_dare(name)]
             trim(flat, thresholds)
             majority += sum_of_signs(flat)
@@ -153,7 +152,7 @@ class Merger:
         """Return the smallest magnitude that each expert keeps in the whole model."""
         from evals.merging.elementwise import rank_of
 
-        count = sum(self._base.entries[name].count for name in self._merged)
+        count = sum(self._base.entries[name].count for name in self._merged_names)
         rank = rank_of(count, density, edition=self._recipe.edition)
         if rank is None:
             return (0.0,) * len(self._experts)
@@ -161,7 +160,7 @@ class Merger:
         selections = [Selection(rank, width=width) for _ in self._experts]
         while not selections[0].is_done:
             self._log(f"reading the magnitudes of {count:,} weights of each expert")
-            for name in self._merged:
+            for name in self._merged_names:
                 for tau, selection in zip(self._vectors_after_dare(name), selections, strict=True):
                     selection.count(tau.reshape(-1).numpy())
             for selection in selections:

@@ -43,7 +43,7 @@ SINGLE = "model.safetensors"
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """safetensors' names of the dtypes that can be merged -> bytes per element."""
 SIZES = {**FLOATS, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
-_json = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_json = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def require_libraries(what: str) -> None:
@@ -87,7 +87,7 @@ def folder_of(source: str, recipe_folder: Path, *, label: str) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object; empty if there is no such file; raises UsageError."""
     try:
-        return _json(disk.read_small(path))
+        return _decode_json(disk.read_small(path))
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError, RecursionError) as error:

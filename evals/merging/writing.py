@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -152,8 +151,3 @@ def finish(partial: Path, target: Path, card: object) -> None:
         leftover.unlink()
     partial.rename(target)
     disk.sync_folder(target.parent)
-
-
-def discard(partial: Path) -> None:
-    """Remove unfinished files."""
-    shutil.rmtree(partial, ignore_errors=True)

@@ -91,7 +91,7 @@ def test_numbers_are_those_of_the_runs(site: Path, board: Path) -> None:
     exported = json.loads((site / "data" / "board.json").read_text())
     assert exported["format"] == FORMAT
     by_entry = {number["entry"]: number for number in exported["numbers"]}
-    results = {e.name: e.numbers["mmlu-pro", "strict"].headline for e in load(board).entrants}
+    results = {e.name: e.results["mmlu-pro", "strict"].headline for e in load(board).entrants}
     assert {name: number["value"] for name, number in by_entry.items()} == {
         n: h.value for n, h in results.items() if h
     }

@@ -53,31 +53,31 @@ class ColumnComparison(NamedTuple):
         return reverse.reversed() if reverse else None
 
 
-def compare(numbers: Mapping[str, SuiteResult], values: Mapping[str, Items | None]) -> ColumnComparison:
+def compare(results: Mapping[str, SuiteResult], values: Mapping[str, Items | None]) -> ColumnComparison:
     """Compare all pairs of entrants, provided that they were run on the same items; results and items by entrant."""
-    if len(numbers) < 2:
+    if len(results) < 2:
         return ColumnComparison({}, {}, "there is only one entrant")
-    hashes = {result.items_sha256 for result in numbers.values()}
+    hashes = {result.items_sha256 for result in results.values()}
     known = {name: items for name, items in values.items() if items is not None and len(items.values)}
-    if "" in hashes or len(known) < len(numbers):
+    if "" in hashes or len(known) < len(results):
         return ColumnComparison(
             {}, {}, "the metric is not a mean over items; `evals compare` compares two runs"
         )
     if len(hashes) > 1:
         return ColumnComparison({}, {}, "the entrants were not run on the same items")
-    evidence = _evidence(numbers, known)
+    evidence = _evidence(results, known)
     if not evidence:
         return ColumnComparison({}, {}, "two of the entrants have no scored item in common")
     pairs = dict(zip(evidence, _adjusted(list(evidence.values())), strict=True))
-    return ColumnComparison(_ranked(numbers, pairs), pairs)
+    return ColumnComparison(_ranked(results, pairs), pairs)
 
 
 def _evidence(
-    numbers: Mapping[str, SuiteResult], values: Mapping[str, Items]
+    results: Mapping[str, SuiteResult], values: Mapping[str, Items]
 ) -> dict[tuple[str, str], tuple[Evidence, int]]:
     """Return the evidence and number of items for every pair; empty if two entrants have no scored item in common."""
-    result = next(iter(numbers.values()))
-    evidence = {(a, b): evidence_of(result, values[a], values[b]) for a, b in combinations(numbers, 2)}
+    result = next(iter(results.values()))
+    evidence = {(a, b): evidence_of(result, values[a], values[b]) for a, b in combinations(results, 2)}
     return evidence if all(n for _, n in evidence.values()) else {}
 
 
@@ -91,9 +91,9 @@ def _adjusted(evidence: list[tuple[Evidence, int]]) -> list[Difference]:
 
 
 def _ranked(
-    numbers: Mapping[str, SuiteResult], pairs: Mapping[tuple[str, str], Difference]
+    results: Mapping[str, SuiteResult], pairs: Mapping[tuple[str, str], Difference]
 ) -> dict[str, Rank]:
-    headlines = {name: result.headline for name, result in numbers.items()}
+    headlines = {name: result.headline for name, result in results.items()}
     first = next(headline for headline in headlines.values() if headline is not None)
     worse_than: dict[str, set[str]] = {}
     for (a, b), pair in pairs.items():
@@ -101,5 +101,5 @@ def _ranked(
             winner, loser = (b, a) if (pair.value > 0) == (first.better == "higher") else (a, b)
             worse_than.setdefault(winner, set()).add(loser)
     values = {name: headline.value if headline is not None else None for name, headline in headlines.items()}
-    names = {name: name for name in numbers}
+    names = {name: name for name in results}
     return {rank.run: rank for rank in ranks(first.metric, values, names, worse_than, better=first.better)}

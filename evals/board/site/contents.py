@@ -41,7 +41,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
     label: str
     model: ModelCard | None
     """None for runs of a results folder."""
-    numbers: Mapping[Key, SuiteResult]
+    results: Mapping[Key, SuiteResult]
     challenges: Mapping[Key, Challenge] = {}
     decision: Decision | None = None
     content_sha256: str = ""
@@ -54,7 +54,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
     @property
     def changed(self) -> float:
         """Return the start of its latest run, in seconds since the epoch, UTC."""
-        return max((result.started for result in self.numbers.values()), default=0.0)
+        return max((result.started for result in self.results.values()), default=0.0)
 
     def verdict(self, key: Key) -> Verdict | None:
         """Return the verdict of a score's challenge; None if there is none that counts."""
@@ -63,7 +63,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
 
     def marks(self, key: Key) -> list[Mark]:
         """Return the marks of a score: rerun, challenge, promise."""
-        result, verdict = self.numbers[key], self.verdict(key)
+        result, verdict = self.results[key], self.verdict(key)
         marks = [
             trust.RERUN if result.level == "rerun" else None,
             trust.CHALLENGES[verdict] if verdict else None,
@@ -73,7 +73,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
 
     def level(self, key: Key) -> str:
         """Return the level of a score in words, with the verdict of its challenge."""
-        return trust.level_words(self.numbers[key].level, self.verdict(key))
+        return trust.level_words(self.results[key].level, self.verdict(key))
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ class Column(Struct, frozen=True, kw_only=True):
     suite: str
     protocol: str
     version: str
-    head: Estimate
+    headline: Estimate
     """One entrant's headline, for the column's metric, unit and direction."""
     comparison: ColumnComparison
     claims: tuple[Claim, ...] = ()
@@ -119,20 +119,20 @@ class Contents(NamedTuple):
 
     def entrants_of(self, column: Column) -> list[Entrant]:
         """Return the ranked entrants of a column, the best first."""
-        ranked = [e for e in self.entrants if e.is_ranked and column.key in e.numbers]
-        sign = -1.0 if column.head.better == "higher" else 1.0
+        ranked = [e for e in self.entrants if e.is_ranked and column.key in e.results]
+        sign = -1.0 if column.headline.better == "higher" else 1.0
         return sorted(
             ranked,
             key=lambda e: (
-                _value(e.numbers[column.key]) is None,
-                sign * (_value(e.numbers[column.key]) or 0),
+                _value(e.results[column.key]) is None,
+                sign * (_value(e.results[column.key]) or 0),
             ),
         )
 
 
 def _value(result: SuiteResult) -> float | None:
-    head = result.headline
-    return head.value if head is not None else None
+    headline = result.headline
+    return headline.value if headline is not None else None
 
 
 def address(name: str) -> str:
@@ -166,7 +166,7 @@ def _load_board(folder: Path) -> Contents:
                 name=result.entry,
                 label=f"{result.model.model} ({result.model.revision})",
                 model=result.model,
-                numbers={key: s.with_level(level) for key, (s, level, _) in levels_by_key.items()},
+                results={key: s.with_level(level) for key, (s, level, _) in levels_by_key.items()},
                 challenges={key: challenge for key, (_, _, challenge) in levels_by_key.items() if challenge},
                 decision=decisions.latest(all_decisions, result.entry),
                 content_sha256=result.content_sha256,
@@ -200,7 +200,7 @@ def _load_results(folder: Path) -> Contents:
                 name=name,
                 label=model,
                 model=None,
-                numbers={
+                results={
                     key: result.with_level("challenged")
                     if (challenge := challenges[key]) and challenge.passed
                     else result
@@ -212,18 +212,10 @@ def _load_results(folder: Path) -> Contents:
         values[name] = {key: run_items for key, (_, run_items) in measured.items()}
     if not entrants:
         raise UsageError(f"{folder} contains no complete run of a benchmark")
-    claims = reported.load_claims(folder)
     return Contents(
-        "Leaderboard",
-        "",
-        "",
-        "",
-        folder,
-        tuple(entrants),
-        _columns(entrants, values, claims),
-        (),
+        "Leaderboard", "", "", "", folder, tuple(entrants), _columns(entrants, values, reported.load_claims(folder)), (),
         is_board=False,
-    )
+    )  # fmt: skip
 
 
 def _measure(run: Run) -> tuple[SuiteResult, Items]:
@@ -236,17 +228,17 @@ def _columns(
     entrants: Sequence[Entrant], values: Mapping[str, Mapping[Key, Items]], claims: Sequence[Claim]
 ) -> tuple[Column, ...]:
     columns = []
-    for key in sorted({key for entrant in entrants for key in entrant.numbers}):
-        ranked = {e.name: e.numbers[key] for e in entrants if e.is_ranked and key in e.numbers}
-        head = next((result.headline for result in ranked.values() if result.headline is not None), None)
-        if head is None:
+    for key in sorted({key for entrant in entrants for key in entrant.results}):
+        ranked = {e.name: e.results[key] for e in entrants if e.is_ranked and key in e.results}
+        headline = next((result.headline for result in ranked.values() if result.headline is not None), None)
+        if headline is None:
             continue
         columns.append(
             Column(
                 suite=key[0],
                 protocol=key[1],
                 version=next(iter(ranked.values())).version,
-                head=head,
+                headline=headline,
                 comparison=compare(ranked, {name: values[name].get(key) for name in ranked}),
                 claims=tuple(claim for claim in claims if claim.suite == key[0] and not claim.superseded),
             )

@@ -20,7 +20,7 @@ from evals.verdicts import formatting
 
 ATOM = "http://www.w3.org/2005/Atom"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters with which a spreadsheet takes a text for a formula."""
+"""First characters that make a spreadsheet treat text as a formula."""
 FORMAT = 1
 
 
@@ -97,19 +97,19 @@ def export(site: Contents) -> ExportedBoard:
             for entrant in site.entrants
         ],
         numbers=[
-            _number(entrant, column, entrant.numbers[column.key])
+            _number(entrant, column, entrant.results[column.key])
             for column in site.columns
             for entrant in site.entrants
-            if column.key in entrant.numbers
+            if column.key in entrant.results
         ],
     )
 
 
 def _number(entrant: Entrant, column: Column, result: SuiteResult) -> ExportedNumber:
-    head = result.headline or column.head
+    headline = result.headline or column.headline
     rank = column.comparison.ranks.get(entrant.name)
     estimate = {
-        name: getattr(head, name)
+        name: getattr(headline, name)
         for name in ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n")
     }
     return ExportedNumber(
@@ -142,7 +142,7 @@ def files(site: Contents) -> Iterator[tuple[str, bytes]]:
         if entrant.model is not None:
             yield f"cite/{entrant.name}.bib", _bibtex(site, entrant).encode()
         for column in site.columns:
-            if (result := entrant.numbers.get(column.key)) is not None:
+            if (result := entrant.results.get(column.key)) is not None:
                 yield f"badges/{entrant.name}--{column.name}.svg", _badge(column, result, entrant)
 
 
@@ -157,7 +157,7 @@ def _csv(board: ExportedBoard) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value for a cell; an apostrophe keeps spreadsheets from evaluating a text as a formula."""
+    """Return a value for a cell; an apostrophe keeps spreadsheets from evaluating text as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
@@ -198,7 +198,7 @@ def _updated(entrant: Entrant) -> float:
 def _summary(entrant: Entrant) -> str:
     scores = (
         f"{result.label}: {formatting.format_amount(result.headline.value, result.headline.unit)} ({entrant.level(key)})"
-        for key, result in entrant.numbers.items()
+        for key, result in entrant.results.items()
         if result.headline is not None
     )
     decision = f"{entrant.decision.kind}: {entrant.decision.reason}. " if entrant.decision else ""
@@ -249,9 +249,9 @@ def _quoted(text: str) -> str:
 
 def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
     """Return an SVG with the suite and the score, or the decision that replaces it."""
-    head = result.headline or column.head
+    headline = result.headline or column.headline
     score = (
-        formatting.format_amount(head.value, head.unit)
+        formatting.format_amount(headline.value, headline.unit)
         if entrant.is_ranked or entrant.decision is None
         else entrant.decision.kind
     )

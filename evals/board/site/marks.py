@@ -40,9 +40,9 @@ def challenge_facts(challenge: Challenge) -> list[tuple[str, Any]]:
     ]  # fmt: skip
 
 
-def legend(numbers: Iterable[tuple[Entrant, Key]]) -> list[Mark]:
+def legend(scores: Iterable[tuple[Entrant, Key]]) -> list[Mark]:
     """Return the marks that these scores have, for a legend."""
-    used = {mark for entrant, key in numbers for mark in entrant.marks(key)}
+    used = {mark for entrant, key in scores for mark in entrant.marks(key)}
     return [mark for mark in trust.MARKS if mark in used]
 
 
@@ -56,6 +56,6 @@ def table_marks(rows: Sequence[tuple[str, Entrant, Key]]) -> dict[str, Any]:
     ]
     return {
         "legend": legend((entrant, key) for _, entrant, key in rows),
-        "promised": any(entrant.numbers[key].promise != NONE for _, entrant, key in rows),
+        "promised": any(entrant.results[key].promise != NONE for _, entrant, key in rows),
         "challenges": challenges,
     }

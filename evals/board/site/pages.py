@@ -109,18 +109,18 @@ def render(site: Contents) -> Iterator[Page]:
         html = templates.get_template(template).render(site=site, root=root, title=title, made=MADE, **values)
         return Page(path, html)
 
-    marks = legend((entrant, key) for entrant in site.entrants for key in entrant.numbers)
+    marks = legend((entrant, key) for entrant in site.entrants for key in entrant.results)
     yield page(
         "index.html",
         "index.html",
         site.title,
         groups=_groups(site),
-        levels_line=_levels_line(site),
+        level_note=_level_note(site),
         legend=marks,
     )
     yield page("about.html", "about.html", "About", decisions=site.decisions)
-    yield page("suites.html", "list.html", "Suites", heads=SUITE_HEADS, rows=list(_suite_rows(site)))
-    yield page("models.html", "list.html", "Models", heads=MODEL_HEADS, rows=list(_model_rows(site)))
+    yield page("suites.html", "list.html", "Suites", headings=SUITE_HEADINGS, rows=list(_suite_rows(site)))
+    yield page("models.html", "list.html", "Models", headings=MODEL_HEADINGS, rows=list(_model_rows(site)))
     for column in site.columns:
         entrants = site.entrants_of(column)
         values = {"column": column, "entrants": entrants, "sentence": sentence(site, column)}
@@ -130,7 +130,7 @@ def render(site: Contents) -> Iterator[Page]:
         )
     names = {entrant.name for entrant in site.entrants}
     for entrant in site.entrants:
-        columns = [column for column in site.columns if column.key in entrant.numbers]
+        columns = [column for column in site.columns if column.key in entrant.results]
         yield page(
             f"models/{entrant.name}.html", "model.html", entrant.label, entrant=entrant, columns=columns, names=names,
             card=_card_rows(entrant), versions=_other_versions(site, entrant),
@@ -172,7 +172,7 @@ def sentence(site: Contents, column: Column) -> str:
     )
 
 
-def _levels_line(site: Contents) -> str:
+def _level_note(site: Contents) -> str:
     if site.is_board:
         return "Every score was recomputed from the replies; see About for the levels."
     return "Scores of your own runs."
@@ -194,23 +194,23 @@ def _groups(site: Contents) -> list[dict[str, Any]]:
         rest = [
             e
             for e in site.entrants
-            if e.is_ranked and e not in first and any(key in e.numbers for key in keys)
+            if e.is_ranked and e not in first and any(key in e.results for key in keys)
         ]
         group["entrants"] = [*first, *rest]
     return groups
 
 
-SUITE_HEADS = ("suite", "models", "metric", "items", "protocol", "version")
-MODEL_HEADS = ("model", "suites", "latest run", "weights", "licence", "parameters (10⁹)")
+SUITE_HEADINGS = ("suite", "models", "metric", "items", "protocol", "version")
+MODEL_HEADINGS = ("model", "suites", "latest run", "weights", "licence", "parameters (10⁹)")
 
 
 def _suite_rows(site: Contents) -> Iterator[dict[str, Any]]:
     for column in site.columns:
         entrants = site.entrants_of(column)
-        items = max((e.numbers[column.key].items for e in entrants), default=0)
+        items = max((e.results[column.key].items for e in entrants), default=0)
         yield {
             "href": f"suites/{column.name}.html", "name": column.suite, "mark": "",
-            "cells": (len(entrants), column.head.metric, f"{items:,}" if items else "-", column.protocol, column.version),
+            "cells": (len(entrants), column.headline.metric, f"{items:,}" if items else "-", column.protocol, column.version),
         }  # fmt: skip
 
 
@@ -222,7 +222,7 @@ def _model_rows(site: Contents) -> Iterator[dict[str, Any]]:
             "href": f"models/{entrant.name}.html", "name": entrant.label,
             "mark": entrant.decision.kind if entrant.decision and entrant.decision.kind != "accepted" else "",
             "cells": (
-                len(entrant.numbers), day(entrant.changed), card.weights if card else "-", card.licence if card else "-",
+                len(entrant.results), day(entrant.changed), card.weights if card else "-", card.licence if card else "-",
                 "-" if size is None else f"{size:g}",
             ),
         }  # fmt: skip
@@ -251,7 +251,7 @@ def _card_rows(entrant: Entrant) -> list[tuple[str, Any]]:
 
 def _run_variables(entrant: Entrant, column: Column) -> dict[str, Any]:
     """Return the template variables of a run's page."""
-    result, challenge = entrant.numbers[column.key], entrant.challenges.get(column.key)
+    result, challenge = entrant.results[column.key], entrant.challenges.get(column.key)
     sampling = result.sampling
     settings = {
         name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "max_tokens", "thinking")
@@ -268,9 +268,9 @@ def _run_variables(entrant: Entrant, column: Column) -> dict[str, Any]:
         *((f"{kind} tokens", f"{number:,}") for kind, number in sorted(result.tokens.items())),
         ("cost", cost(result.cost_usd)),
     ]  # fmt: skip
-    head = result.headline
-    groups = [e for e in result.estimates if head is not None and e.group and e.metric == head.metric]
+    headline = result.headline
+    groups = [e for e in result.estimates if headline is not None and e.group and e.metric == headline.metric]
     return {
-        "result": result, "head": head, "outcomes": outcomes, "provenance": provenance, "groups": groups,
+        "result": result, "head": headline, "outcomes": outcomes, "provenance": provenance, "groups": groups,
         "challenge": challenge_facts(challenge) if challenge else [],
     }  # fmt: skip
