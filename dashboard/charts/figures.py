@@ -104,9 +104,9 @@ def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetCh
     return alt.layer(*layers).properties(height=460)
 
 
-def _axis(channel: type[alt.X] | type[alt.Y], name: str, part: str = "") -> Any:
+def _axis(channel: type[alt.X] | type[alt.Y], name: str, suffix: str = "") -> Any:
     return channel(
-        f"{name}{part}:Q",
+        f"{name}{suffix}:Q",
         title=f"{name}: mean, %",
         scale=alt.Scale(zero=False, padding=24),
         axis=alt.Axis(tickCount=6),
@@ -156,8 +156,8 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
         for axis, bounds in ((x, ()), (y, ("low", "high")))
     ]
     per_character, line_height = (
-        share * (float(part.max().max() - part.min().min()) or 1.0)
-        for share, part in zip((CHARACTER_WIDTH, 0.06), axis_values, strict=True)
+        share * (float(values.max().max() - values.min().min()) or 1.0)
+        for share, values in zip((CHARACTER_WIDTH, 0.06), axis_values, strict=True)
     )
     centre = (placed[x].max() + placed[x].min()) / 2
     x_limits = placed[x].min(), placed[x].max()

@@ -234,7 +234,7 @@ def _samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -> Pai
     by_id_a, by_id_b = (_by_sample(suite_run.side_of(metric), metric) for suite_run in (a, b))
     golds = a.side_of(metric).golds
     names = [name for name in golds if name in b.side_of(metric).golds]
-    visible = not (a.gated or b.gated)
+    show_answers = not (a.gated or b.gated)
     frame = pd.DataFrame(
         {
             "sample": names,
@@ -243,8 +243,12 @@ def _samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -> Pai
             "b": [by_id_b[name].verdict if name in by_id_b else "missing" for name in names],
             "value_a": [by_id_a[name].value if name in by_id_a else np.nan for name in names],
             "value_b": [by_id_b[name].value if name in by_id_b else np.nan for name in names],
-            "answer_a": [by_id_a[name].answer if name in by_id_a and visible else None for name in names],
-            "answer_b": [by_id_b[name].answer if name in by_id_b and visible else None for name in names],
+            "answer_a": [
+                by_id_a[name].answer if name in by_id_a and show_answers else None for name in names
+            ],
+            "answer_b": [
+                by_id_b[name].answer if name in by_id_b and show_answers else None for name in names
+            ],
         }
     )
     is_binary = metric.bounds == (0.0, 1.0) and all(
@@ -266,9 +270,9 @@ class _Result(NamedTuple):
 
 def _by_sample(side: Side, metric: Metric) -> dict[str, _Result]:
     """Return a value per sample: the mean over its repeats, or the metric if that is not the mean of the values."""
-    by_name: dict[str, list[Point]] = defaultdict(list)
+    points_by_id: dict[str, list[Point]] = defaultdict(list)
     for point in side.points:
-        by_name[point.id].append(point)
+        points_by_id[point.id].append(point)
     use_values = metric.pool == "whole" or metric.of is mean_value
     return {
         name: _Result(
@@ -276,7 +280,7 @@ def _by_sample(side: Side, metric: Metric) -> dict[str, _Result]:
         )
         if use_values and len(points) == 1
         else _Result(_verdict(points), _value(points, metric, use_values=use_values), points[0].answer)
-        for name, points in by_name.items()
+        for name, points in points_by_id.items()
     }
 
 

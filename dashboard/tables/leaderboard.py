@@ -176,7 +176,7 @@ def _build(entries: Sequence[Entry]) -> Board:
     for entry in entries:
         if entry.headline and entry.headline.value is not None:
             groups[row_of(entry.card), column_of(entry.card, entry.headline)].append(entry)
-    for key in [key for key in groups if _has_complete_run(key, groups)]:
+    for key in [key for key in groups if _is_superseded_subset(key, groups)]:
         del groups[key]
     labels = name_columns({column for _, column in groups})
     cells = {
@@ -220,7 +220,9 @@ def newest(runs: Sequence[Entry]) -> Entry:
     return max(runs, key=lambda entry: (entry.card.complete, entry.card.started))
 
 
-def _has_complete_run(key: tuple[Row, Column], groups: Mapping[tuple[Row, Column], Sequence[Entry]]) -> bool:
+def _is_superseded_subset(
+    key: tuple[Row, Column], groups: Mapping[tuple[Row, Column], Sequence[Entry]]
+) -> bool:
     """Return whether the column is of a subset and the model also has a complete run of the benchmark."""
     row, column = key
     complete_runs = groups.get((row, column._replace(limit=None)), ())
@@ -237,14 +239,14 @@ def _aggregate_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str]) 
             suite = column.suite.partition(":")[0]
             groups[row, suite, column.protocol, column.version, column.sample].append(cell)
     aggregated = {}
-    for (row, suite, protocol, version, sample), parts in groups.items():
-        cards = [cell.entry.card for cell in parts if cell.entry]
+    for (row, suite, protocol, version, sample), variants in groups.items():
+        cards = [cell.entry.card for cell in variants if cell.entry]
         has_aggregate = len(cards) > 1 and _defines_aggregate(suite)
         for name, estimate in _aggregate_estimates(cards) if has_aggregate else ():
             suite_name = f"{suite}:{name}" if name else suite
             column = _aggregate_column(suite_name, protocol, version, estimate, sample=sample)
             label = labels.setdefault(column, name_columns([column])[column])
-            coverage = min(cell.coverage for cell in parts)
+            coverage = min(cell.coverage for cell in variants)
             aggregated[row, label] = Cell(estimate=estimate, entry=None, coverage=coverage)
     return aggregated
 
@@ -259,13 +261,13 @@ def _collection_cells(cells: Mapping[_CellKey, Cell], labels: dict[Column, str])
     means = {}
     for (row, sample), cards in groups.items():
         for mean in collection_means(cards):
-            parts = [card for card in cards if card.run in mean["runs"]]
-            estimate = _mean_estimate(mean, parts, metric="mean of all columns")
+            averaged = [card for card in cards if card.run in mean["runs"]]
+            estimate = _mean_estimate(mean, averaged, metric="mean of all columns")
             if estimate is None:
                 continue
             column = _aggregate_column(mean["suite"], mean["protocol"], "", estimate, sample=sample)
             label = labels.setdefault(column, name_columns([column])[column])
-            coverage = min(card.coverage for card in parts)
+            coverage = min(card.coverage for card in averaged)
             means[row, label] = Cell(estimate=estimate, entry=None, coverage=coverage)
     return means
 
@@ -286,8 +288,8 @@ def _defines_aggregate(suite: str) -> bool:
 def _aggregate_estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate]]:
     """Yield a suite's aggregates over its variants, with their names if there are several."""
     for mean in aggregates(cards):
-        parts = [card for card in cards if card.run in mean["runs"]] if "metric" in mean else cards
-        estimate = _mean_estimate(mean, parts, metric=mean.get("metric", f"mean of {len(parts)} tasks"))
+        averaged = [card for card in cards if card.run in mean["runs"]] if "metric" in mean else cards
+        estimate = _mean_estimate(mean, averaged, metric=mean.get("metric", f"mean of {len(averaged)} tasks"))
         if estimate is not None:
             yield (mean["name"] if "metric" in mean else "", estimate)
 

@@ -115,7 +115,7 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
     if len(lengths.frame) == 1:
         st.caption(f"All {int(lengths.frame['n'][0]):,} replies have about the same length.")
         return
-    percent = estimate.unit == "fraction"
+    is_fraction = estimate.unit == "fraction"
     frame = lengths.frame.assign(
         length=[
             f"{low:,}–{high:,}" if low != high else f"{low:,}"
@@ -123,10 +123,10 @@ def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
         ]
     )
     for name in ("value", "value_low", "value_high", "others"):
-        frame[name] = frame[name].astype(float) * (100.0 if percent else 1.0)
+        frame[name] = frame[name].astype(float) * (100.0 if is_fraction else 1.0)
     score_title = (
         "mean score, %"
-        if percent
+        if is_fraction
         else f"mean error, {estimate.unit}"
         if estimate.better == "lower"
         else f"mean, {estimate.unit}"
