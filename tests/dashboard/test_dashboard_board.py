@@ -381,7 +381,7 @@ def test_reported_results_lie_beside_measured_ones_of_their_protocol() -> None:
         claim("p", 0.6, protocol="official", superseded=True),
     ]  # fmt: skip
     theirs = claimed.reported_rows(several, made, list(made.columns))
-    assert theirs == [heat.Reported("m", {label: 0.9})]
+    assert theirs == [heat.ReportedRow("m", {label: 0.9})]
     chosen = filters.Filters(columns=(label,), rank_by=label)
     shown = heat.table(made, chosen, [*made.rows, *theirs], ties.ColumnRanks((), (0, 0), 0))
     assert shown.texts.to_dict("records")[1] == {"model": "m (reported)", "rank": "", label: "90.0"}

@@ -28,7 +28,11 @@ def test_merged_models_and_experts_share_a_table(tmp_path: Path) -> None:
         project.evaluate(suites, Scripted(reply, name=name), sample=True, results=tmp_path, quiet=True)
     entries = [frames.Entry(path=run.path, card=run.card) for run in store.runs(tmp_path)]
     board = leaderboard.build(entries)
-    assert [row.model for row in board.rows if not row.is_baseline] == ["expert-chart", "expert-vqa", "merged"]
+    assert [row.model for row in board.rows if not row.is_baseline] == [
+        "expert-chart",
+        "expert-vqa",
+        "merged",
+    ]
     (label,) = (label for label, column in board.columns.items() if column.suite == "mergebench")
     assert all(column.is_general for column in board.columns.values())  # none of them is science
     means = {row.model: cell.estimate for row, cell in board.column(label).items()}

@@ -122,7 +122,7 @@ def test_several_repeats_count_as_right_where_most_are(monkeypatch: pytest.Monke
     assert pairs.quadrants(found)["not in both"] == 1
 
 
-def made(monkeypatch: pytest.MonkeyPatch, a: Side, b: Side, **changes) -> pairs.Samples:
+def made(monkeypatch: pytest.MonkeyPatch, a: Side, b: Side, **changes) -> pairs.PairedSamples:
     """Pair two runs that exist in memory alone."""
     runs = {"a": suite_run("a", a, **changes), "b": suite_run("b", b, **changes)}
     monkeypatch.setattr(pairs, "_suite_run", lambda key: runs[key[0]])
