@@ -1,4 +1,4 @@
-"""Compare two mathematical answers by spelling, then symbolically; an answer that the parser would read only in part is unequal."""
+"""Compare two mathematical answers by spelling, then symbolically; answers that the parser would read only in part are unequal."""
 
 from __future__ import annotations
 

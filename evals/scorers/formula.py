@@ -151,11 +151,11 @@ class Formula(Struct, frozen=True):
             readings.append(element_counts(re.sub(r"(\d[+-])$", r"^\1", _without_markup(answer))))
         if any(element_counts(gold) in readings for gold in golds):
             return Score(value=1.0, verdict="right", answer=answer)
-        why = _difference(stated, element_counts(golds[0]) or {})
+        why = _describe_difference(stated, element_counts(golds[0]) or {})
         return Score(value=0.0, verdict="wrong", answer=answer[:200], why=why)
 
 
-def _difference(stated: dict[str, int], gold: dict[str, int]) -> str:
+def _describe_difference(stated: dict[str, int], gold: dict[str, int]) -> str:
     keys = sorted(stated.keys() | gold.keys(), key=lambda k: (k == CHARGE, k))
     differences = [
         f"{key} {stated.get(key, 0)}, should be {gold.get(key, 0)}"

@@ -124,7 +124,7 @@ def summary_lines(card: JudgeCard) -> list[str]:
     if (rates := card.agreement) is not None:
         kappa_interval = rates["kappa"]
         kappa_text = (
-            "kappa not defined"
+            "kappa undefined"
             if kappa_interval is None
             else f"kappa {format_interval(kappa_interval, 1.0, '')}"
         )
@@ -147,7 +147,7 @@ def summary_lines(card: JudgeCard) -> list[str]:
 def format_interval(interval: Any, scale: float, unit: str) -> str:
     """Format an interval (value, low, high)."""
     if interval is None:
-        return "not seen"
+        return "no replies"
     digits = 2 if scale == 1.0 else 1
     value, low, high = (None if x is None else f"{x * scale:.{digits}f}" for x in interval)
     return f"{value}{unit}" if low is None else f"{value}{unit} ({low} to {high})"

@@ -36,7 +36,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
     answer = extract.stated_answer(text[-MAX_CHARS:])
     text = _BOLD.sub("^", text[-MAX_CHARS:] if answer is None else answer)
     numbers = quantities(text)
-    matching = [number for number in numbers if number.unit and _same_dimension(number.unit, unit)]
+    matching = [number for number in numbers if number.unit and _is_compatible(number.unit, unit)]
     if answer is not None:
         unitless = [number for number in numbers if not number.unit] if unit else []
         return next(reversed(matching or unitless or numbers), None)
@@ -51,7 +51,7 @@ def _without_count_unit(unit: str) -> str:
     return _COUNT_UNIT.sub("", normalise_unit(unit))
 
 
-def _same_dimension(unit: str, target: str) -> bool:
+def _is_compatible(unit: str, target: str) -> bool:
     return bool(target) and same_dimension(_without_count_unit(unit), _without_count_unit(target))
 
 
@@ -75,7 +75,7 @@ class OfficialError(Struct, frozen=True):
             return no_answer(reply, "no number stated", value=None, parts=parts)
         value = _convert(number, sample.unit)
         if value is None:
-            why = f"stated in {number.unit}, the target is in {sample.unit or 'no unit'}"
+            why = f"stated in {number.unit}, the target is in {sample.unit}"
             return Score(value=None, verdict="wrong", answer=number.text, why=why, parts=parts)
         parts["error"] = value - target
         why = f"stated {number.text}" if number.approximate or number.unit else ""
