@@ -129,7 +129,7 @@ def runs(results: str | Path = "results") -> Runs:
     """
     folder = mirror.folder_of(results)
     if not folder.is_dir():
-        raise StoreError(f"no results folder at {folder}; `evals run` makes one")
+        raise StoreError(f"no results folder at {folder}; `evals run` creates it")
     return Runs(store.runs(folder))
 
 

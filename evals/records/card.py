@@ -40,11 +40,11 @@ class Config(Struct, frozen=True, kw_only=True):
     judge: str = ""
     """The judge model as given on the command line; empty: none."""
     engine: str = ""
-    """User's options of the server that is started for the model, or versions of libraries that its replies depend on."""
+    """The user's options for the server that is started for the model, or versions of libraries that affect its replies."""
     words: str = ""
     """Prefix of the SHA-256 of upstream's prompts; empty: the suite's own prompts are used."""
     system: str = ""
-    """User's system prompt; empty: none."""
+    """The user's system prompt; empty: none."""
 
     def changes(self, other: Config) -> list[str]:
         """Return the settings that differ, e.g. `seed is 1 and was 0`, including those of the sampling."""
@@ -130,7 +130,7 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A sign that a run is broken; see `evals/run/health.py`."""
 
     kind: str
-    """empty, truncated, same, unread."""
+    """`empty`, `truncated`, `same` or `unread`."""
     message: str
     fault: bool = False
     """Whether the run's numbers are meaningless; otherwise a warning."""
@@ -146,7 +146,7 @@ class PromisedSuite(Struct, frozen=True, kw_only=True):
     seed: int
     repeats: int
     limit: int | None = None
-    """Items of the seeded subset; None: all."""
+    """Number of items in the seeded subset; None: all."""
     judge: str = ""
     """The judge model as named on the command line; empty: none."""
     estimand: str = ""
@@ -174,7 +174,7 @@ class Card(Struct, kw_only=True):
     """The model as the server named it."""
     data: Literal["hub", "local", "sample"] = "local"
     source: str = ""
-    """Hub id and revision, or the file name of what was imported."""
+    """Hub id and revision, or the name of the imported file."""
     gated: bool = False
     origin: str = "run"
     """`run`, or `import FORMAT`."""
@@ -185,7 +185,7 @@ class Card(Struct, kw_only=True):
     """Seconds since the epoch, UTC."""
     finished: float | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    """By verdict; failures as `failed:KIND`."""
+    """Number of sample-repeats by verdict; failures as `failed:KIND`."""
     forms: dict[str, int] = field(default_factory=dict)
     """Number of answers by form (`Score.form`)."""
     coverage: float = 0.0
@@ -204,13 +204,13 @@ class Card(Struct, kw_only=True):
     scorers: dict[str, str] = field(default_factory=dict)
     """Scorer name -> rule, options and version."""
     absent_groups: tuple[str, ...] = ()
-    """Groups of the benchmark of which the subset has no item, so that a mean over groups is undefined."""
+    """Groups of the benchmark without an item in the subset, so that a mean over groups is undefined."""
     errata: str = ""
-    """Version of the errata that are applied to its scores; empty: none."""
+    """Version of the errata applied to the scores; empty: none."""
     chance: float | None = None
     estimates: tuple[Estimate, ...] = ()
     commit: str = ""
-    """Of this package's checkout, with `+dirty` if files are modified; empty for a wheel."""
+    """Git commit of this package's checkout, with `+dirty` if files are modified; empty for a wheel."""
     packages: dict[str, str] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -226,7 +226,7 @@ class Card(Struct, kw_only=True):
 
     @property
     def headline(self) -> Estimate | None:
-        """Return the headline estimate of the run; None before anything was scored."""
+        """Return the headline estimate of the run; None if nothing has been scored yet."""
         return next((e for e in self.estimates if e.headline and not e.group), None)
 
     @property
@@ -274,7 +274,7 @@ class _Version(Struct):
 
 
 def parse(raw: bytes, source: str) -> Card:
-    """Return a card from its bytes; raises StoreError that names `source` if it is broken or of an unknown format."""
+    """Parse a card; raises StoreError, naming `source`, if it is broken or has an unknown format."""
     try:
         header = msgspec.json.decode(raw, type=_Version)
         if header.format != FORMAT:
@@ -322,7 +322,7 @@ def host() -> dict[str, Any]:
 
 @cache
 def commit() -> str:
-    """Return the commit of the checkout that this package runs from; empty outside one."""
+    """Return the commit of the checkout that this package runs from; empty if it runs from a wheel."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""

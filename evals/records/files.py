@@ -29,12 +29,12 @@ MAX_LABEL_CHARS = 16
 
 
 def label_or_hash(text: str) -> str:
-    """Return an answer of a gated suite as it may be published: a label unchanged, a longer text as its hash."""
+    """Return an answer of a gated suite in publishable form: a label unchanged, a longer text as its hash."""
     return text if len(text) <= MAX_LABEL_CHARS else f"sha256:{sha256(text.encode()).hexdigest()}"
 
 
 def without_text(target: str | float | tuple[str, ...]) -> str | float | tuple[str, ...]:
-    """Return a gold answer of a gated suite as it may be published: numbers and labels unchanged, texts as hashes."""
+    """Return a gold answer of a gated suite in publishable form: numbers and labels unchanged, texts as hashes."""
     if isinstance(target, tuple):
         return tuple(map(label_or_hash, target))
     return label_or_hash(target) if isinstance(target, str) else target
@@ -50,7 +50,7 @@ class Gold(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, sample: Sample) -> Gold:
-        """Return the gold answer of a sample; the sample is its own cluster unless it names one."""
+        """Return the gold answer of a sample; a sample without a cluster is its own cluster."""
         return cls(sample.group, sample.cluster or sample.id, sample.target, len(sample.choices))
 
 
@@ -100,10 +100,10 @@ class Snapshot(Struct):
     """`records` or `samples`."""
     folder: Path
     parquet: Any = None
-    """A pyarrow.parquet.ParquetFile; None if there is none."""
+    """A `pyarrow.parquet.ParquetFile`; None if the run has none."""
     lines: BinaryIO | None = None
     size: int = 0
-    """Size of the lines in bytes when they were opened."""
+    """Size in bytes of the JSON lines when they were opened."""
 
     @property
     def parquet_path(self) -> Path:
@@ -120,8 +120,8 @@ class Snapshot(Struct):
 def snapshot(folder: Path, name: str) -> Iterator[Snapshot]:
     """Open the files of a run's `records` or `samples`; raises StoreError if one is not a regular file or not Parquet.
 
-    Conversion puts the Parquet file in place before it removes the lines, so any intermediate state is complete if both
-    files are opened at the same moment: they are reopened until nothing has changed in between.
+    Conversion puts the Parquet file in place before it removes the lines, so that at any moment the two files together are
+    complete: both are reopened until neither has changed in between.
     """
     files = Snapshot(name, folder)
     for _ in range(MAX_ATTEMPTS):
@@ -170,7 +170,7 @@ def _open(files: Snapshot) -> None:
 
 
 def check_foreign(path: Path) -> None:
-    """Raise StoreError if a Parquet file that was made elsewhere cannot be decoded in a limited worker."""
+    """Raise StoreError if a Parquet file of another installation cannot be decoded in a resource-limited worker."""
     from evals.data import parquet
 
     try:
@@ -191,7 +191,7 @@ def _close(files: Snapshot) -> None:
 
 @contextmanager
 def store_errors(path: Path) -> Iterator[None]:
-    """Re-raise errors of reading a file as StoreError with the file's name, in one line."""
+    """Re-raise read errors as a one-line StoreError that names the file."""
     try:
         yield
     except (StoreError, FileNotFoundError):
@@ -201,7 +201,7 @@ def store_errors(path: Path) -> Iterator[None]:
 
 
 def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]:
-    """Yield the decoded lines of a file, none if it is absent; a truncated last line is ignored."""
+    """Yield the decoded lines of a file, or nothing if it is absent; a truncated last line is ignored."""
     if files.lines is None:
         return
     files.lines.seek(0)
@@ -216,12 +216,12 @@ def read_lines(files: Snapshot, decode: Callable[[bytes], Any]) -> Iterator[Any]
             if remaining == 0 and not line.endswith(b"\n") and files.name != "samples":
                 return
             raise StoreError(
-                f"{files.lines_path}, line {number}: not a record of this format ({cause(error)})"
+                f"{files.lines_path}, line {number}: not a valid record ({cause(error)})"
             ) from error
 
 
 def read_run_lines(path: Path, decode: Callable[[bytes], Any]) -> Iterator[Any]:
-    """Yield the decoded lines of another file in a run's folder, none if it is absent."""
+    """Yield the decoded lines of another file in a run's folder, or nothing if it is absent."""
     with snapshot(path.parent, path.stem) as files:
         yield from read_lines(files, decode)
 
@@ -252,12 +252,12 @@ def check_files(folder: Path, card: Card) -> None:
         if status.st_size == stated.size and status.st_mtime_ns == stated.mtime_ns:
             continue
         key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if status.st_size != stated.size or _hashed(path, key) != stated.sha256:
+        if status.st_size != stated.size or _cached_sha256(path, key) != stated.sha256:
             raise StoreError(f"{path}: it is not the file from which the card's numbers were computed")
 
 
 def unread_bytes(folder: Path, card: Card) -> int:
-    """Return how many bytes of a run's Parquet files a check reads; files that this installation wrote are not read."""
+    """Return how many bytes of a run's Parquet files a check would read; files written by this installation are skipped."""
     from evals.data import parquet
 
     total = 0
@@ -268,13 +268,13 @@ def unread_bytes(folder: Path, card: Card) -> int:
         except OSError:
             continue
         stated = card.files.get(name) if card.status != "running" else None
-        hashed = stated is not None and stated.mtime_ns != facts.st_mtime_ns
-        total += facts.st_size * (hashed + (not parquet.is_known(path)))
+        needs_hashing = stated is not None and stated.mtime_ns != facts.st_mtime_ns
+        total += facts.st_size * (needs_hashing + (not parquet.is_known(path)))
     return total
 
 
 @lru_cache(maxsize=4096)
-def _hashed(path: Path, key: tuple[int, ...]) -> str:
+def _cached_sha256(path: Path, key: tuple[int, ...]) -> str:
     return _sha256(path)
 
 

@@ -1,10 +1,10 @@
-"""Manifests: the files of a finished run in a remote store. Readers trust manifests only.
+"""Manifests, which list the files of a finished run in a remote store. Readers trust only manifests.
 
     objects/<2 digits>/<sha256>                                     files of runs, by their hash
     runs/<suite>@<version>/<model>/<run>/<version>-<sha256>.json    immutable manifests; the highest version is read
 
-A manifest is named by its own hash; it contains the card, and the size and hash of every other file. A rescored run
-becomes a new version; the earlier ones are kept.
+The name of a manifest contains its own hash; the manifest contains the card, and the size and hash of every other file.
+A rescored run becomes a new version; earlier versions are kept.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ FORMAT = 1
 FOLDER = "runs"
 REQUIRED = ("records.parquet", "samples.parquet")
 FILES = (*REQUIRED, "theirs.jsonl", "unmatched.txt")
-"""Files of a run that are stored, besides its card."""
+"""Files of a run that are copied to the store, besides its card."""
 SEALED = ("finished", "partial")
-"""States of a run that has ended: all outcomes are there, or some are missing for good."""
+"""Statuses of a run that has ended: all outcomes are present, or some will never be."""
 MAX_BYTES = disk.MAX_SMALL_FILE
 """Maximum size of a manifest."""
 _NAME = re.compile(rf"{FOLDER}/([^/]+/[^/]+/[^/]+)/(\d{{1,9}})-([0-9a-f]{{64}})\.json")
@@ -49,7 +49,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Head(NamedTuple):
-    """A manifest in a listing; the highest one of a run is read."""
+    """A manifest as it appears in a listing; for each run, the one with the highest version is read."""
 
     version: int
     digest: str
@@ -63,7 +63,7 @@ def name(folder: str, version: int, digest: str) -> str:
 
 
 def heads(sizes: dict[str, int]) -> dict[str, list[Head]]:
-    """Return the manifests of each run's folder in a listing of a store, the newest first; other files are ignored."""
+    """Return run folder -> its manifests in a listing of a store, the newest first; other files are ignored."""
     by_folder: dict[str, list[Head]] = {}
     for path, size in sizes.items():
         if (match := _NAME.fullmatch(path)) and valid_folder(match[1]):
@@ -72,7 +72,7 @@ def heads(sizes: dict[str, int]) -> dict[str, list[Head]]:
 
 
 def valid_folder(folder: str) -> bool:
-    """Return whether a folder of a run consists of three names, none of them `..` or hidden.
+    """Return whether a run's folder consists of three names, none of them `..` or hidden.
 
     >>> valid_folder("gpqa@1/model/week1"), valid_folder("gpqa@1/../week1")
     (True, False)
@@ -81,13 +81,13 @@ def valid_folder(folder: str) -> bool:
     return len(parts) == 3 and "@" in parts[0] and all(map(_is_plain_name, parts))
 
 
-def _is_plain_name(part: str) -> bool:
-    allowed = all(c.isalnum() or c in " -_.,+=@~()" for c in part)
-    return allowed and not disk.is_noise(part) and 0 < len(part.encode()) <= 200
+def _is_plain_name(text: str) -> bool:
+    allowed = all(c.isalnum() or c in " -_.,+=@~()" for c in text)
+    return allowed and not disk.is_noise(text) and 0 < len(text.encode()) <= 200
 
 
 def encode(folder: str, files: dict[str, StoredFile], card: bytes) -> bytes:
-    """Return the bytes of a manifest, which are determined by the run."""
+    """Encode a manifest; the same run always yields the same bytes."""
     manifest = Manifest(folder=folder, files=dict(sorted(files.items())), card=msgspec.Raw(card))
     return msgspec.json.encode(manifest)
 
@@ -97,9 +97,9 @@ class _Version(Struct):
 
 
 def decode(content: bytes, head: Head, folder: str) -> tuple[Manifest, Card]:
-    """Return a manifest and its card; raises StoreError if it is damaged or inconsistent."""
+    """Decode a manifest and its card; raises StoreError if it is damaged or inconsistent."""
     if sha256(content).hexdigest() != head.digest:
-        raise StoreError(f"{head.name}: its bytes are not those of its name")
+        raise StoreError(f"{head.name}: its content does not match the hash in its name")
     try:
         version = msgspec.json.decode(content, type=_Version).manifest
         if version != FORMAT:
@@ -118,21 +118,21 @@ def _fault(manifest: Manifest, card: Card, folder: str) -> str:
     if manifest.folder != folder:
         return "it is the manifest of another run's folder"
     if card.run != folder.rpartition("/")[2]:
-        return f"its card is that of run {card.run[:100]!r}"
+        return f"its card belongs to run {card.run[:100]!r}"
     if card.status not in SEALED:
-        return f"its run is not sealed, but {card.status}"
+        return f"its run is {card.status}, not sealed"
     if unknown := sorted(set(manifest.files) - set(FILES)):
-        return f"a run has no file {unknown[0][:100]!r}"
+        return f"{unknown[0][:100]!r} is not a file of a run"
     if missing := sorted(set(REQUIRED) - set(manifest.files)):
-        return f"it states no {missing[0]}"
+        return f"it lists no {missing[0]}"
     return _file_fault(manifest.files, card)
 
 
 def _file_fault(files: dict[str, StoredFile], card: Card) -> str:
     for path, stated in files.items():
         if not _DIGEST.fullmatch(stated.sha256) or not 0 <= stated.size <= MAX_UNCOMPRESSED_BYTES:
-            return f"the size or the hash of {path} is impossible"
+            return f"the size or hash of {path} is impossible"
         on_card = card.files.get(path)
         if on_card is not None and (on_card.sha256, on_card.size) != (stated.sha256, stated.size):
-            return f"{path} is not the file that its card states"
+            return f"{path} is not the file described on its card"
     return ""

@@ -1,4 +1,4 @@
-"""Remote results as a local results folder: cards are fetched at once, records and samples when they are opened."""
+"""Remote results as a local results folder: cards are fetched at once, records and samples on first use."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from evals.remote.address import Address, is_address, parse
 from evals.remote.stores import RemoteStore, open_store
 
 MAX_LISTED = 5
-"""Maximum number of faults that are listed."""
+"""Maximum number of rejected manifests that are listed."""
 _MIRRORED: dict[str, Path] = {}
-"""Address -> its local folder, for those that this process has read."""
+"""Address -> its local folder, for addresses that this process has read."""
 
 
 def folder_of(results: str | Path) -> Path:
     """Return a results folder for reading; for a remote address, its copy in the cache.
 
-    Raises StoreError if an address cannot be read, or names a run.
+    Raises StoreError if the address cannot be read or names a run.
     """
     if not is_address(results):
         return Path(results)
     address = parse(results)
     if address.run:
-        raise StoreError(f"{address}#{address.run} names a run; name it in place of RUN")
+        raise StoreError(f"{address}#{address.run} names a run: give it as RUN")
     return local(address)
 
 
@@ -45,14 +45,14 @@ def writable(results: str | Path) -> Path:
     path = Path(results)
     if is_address(results) or cache.is_copy(path):
         where = parse(results) if is_address(results) else cache.display_path(path)
-        raise StoreError(f"{where} is read-only; write to a folder of a disk, `evals sync` copies its runs")
+        raise StoreError(f"{where} is read-only; write to a local folder and copy its runs with `evals sync`")
     return path
 
 
 def local(address: Address) -> Path:
-    """Return the folder in the cache for an address of all runs, of a suite or model, or of one run.
+    """Return the cache folder for an address, which may name all results, a suite, a model or one run.
 
-    The address is read once per process; `refresh` reads it again. Raises StoreError if there are no runs.
+    The address is read once per process; `refresh` reads it again. Raises StoreError if it contains no runs.
     """
     if (known := _MIRRORED.get(str(address))) is not None:
         return known
@@ -65,7 +65,7 @@ def local(address: Address) -> Path:
         if not folder.exists():
             raise StoreError(f"no run {parts[1]} in {parts[0]}")
     else:
-        raise StoreError(f"no runs in {address}; `evals sync RESULTS {address}` copies some there")
+        raise StoreError(f"no runs in {address}; `evals sync RESULTS {address}` copies runs there")
     _MIRRORED[str(address)] = folder
     return folder
 
@@ -78,7 +78,7 @@ def refresh(results: Path) -> None:
 
 
 def _split(address: Address) -> tuple[Address, str] | None:
-    """Split an address into that of the results and the folder of a suite, a model or a run in them."""
+    """Split an address into that of the results folder and the path of a suite, model or run in it; None if it names none."""
     parts = address.rest.split("/")
     for index in range(len(parts) - 1, max(0, len(parts) - 4), -1):
         if "@" in parts[index]:
@@ -95,7 +95,7 @@ def _report_faults(faults: list[str]) -> None:
 
 
 def _update_view(store: RemoteStore, listed: dict[str, list[Head]]) -> tuple[Path, list[str]]:
-    """Bring the view of an address up to date; returns it and a line for each manifest that was refused."""
+    """Update the view of an address; return its folder and a line for each rejected manifest."""
     address, folder = str(store.address), cache.view_folder(str(store.address))
     keys: dict[str, str] = {}
     faults: list[str] = []
@@ -115,14 +115,14 @@ def _update_view(store: RemoteStore, listed: dict[str, list[Head]]) -> tuple[Pat
 def _take_newest(
     store: RemoteStore, listed: dict[str, list[Head]], keys: dict[str, str], faults: list[str]
 ) -> dict[str, list[Head]]:
-    """Store the newest manifest of each run; returns the earlier manifests of the runs whose newest one was refused."""
+    """Store the newest manifest of each run; return the earlier manifests of the runs whose newest one was rejected."""
     folders_by_name: dict[str, str] = {}
     for folder, versions in listed.items():
         key = _key(store.address, versions[0].digest)
         if (cache.root() / "runs" / key / "card.json").exists():
             keys[folder] = key
         elif versions[0].size > manifest.MAX_BYTES:
-            faults.append(f"{versions[0].name}: a manifest of {versions[0].size} bytes")
+            faults.append(f"{versions[0].name}: a manifest of {versions[0].size} bytes is too large")
         else:
             folders_by_name[versions[0].name] = folder
     for name, content in store.read_many(
@@ -144,7 +144,7 @@ def _key(address: Address, digest: str) -> str:
 
 
 def _store_run(address: Address, run_manifest: Manifest, card: Card, head: Head) -> str:
-    """Put a run into the cache: its card, and links for its other files. Returns its key."""
+    """Store a run in the cache: its card, and links for its other files; return its key."""
     key = _key(address, head.digest)
     folder = cache.root() / "runs" / key
     partial = folder.with_name(f".{key}.{uuid4().hex[:8]}")
@@ -154,7 +154,7 @@ def _store_run(address: Address, run_manifest: Manifest, card: Card, head: Head)
         (partial / name).symlink_to(Path("../../objects") / file.sha256)
     (partial / "card.json").write_bytes(bytes(run_manifest.card))
     modified = card.finished or card.started or time.time()
-    os.utime(partial / "card.json", (modified, modified))  # listings are in the order of these times
+    os.utime(partial / "card.json", (modified, modified))  # listings are sorted by this time
     try:
         partial.rename(folder)
     except OSError:
@@ -164,19 +164,19 @@ def _store_run(address: Address, run_manifest: Manifest, card: Card, head: Head)
     return key
 
 
-def _origin(address: Address, stated: Manifest, card: Card) -> cache.Origin:
+def _origin(address: Address, run_manifest: Manifest, card: Card) -> cache.Origin:
     times = {name: facts.mtime_ns for name, facts in card.files.items() if 0 < facts.mtime_ns < 1 << 62}
-    return cache.Origin(str(address), stated.files, times)
+    return cache.Origin(str(address), run_manifest.files, times)
 
 
 def _link(folder: Path, keys: dict[str, str]) -> None:
-    """Replace the links of a view by those of the given runs, each atomically."""
+    """Make the links of a view those of the given runs (folder -> key); each link is replaced atomically."""
     for path in folder.glob("*@*/*/*"):
         if path.is_symlink() and path.relative_to(folder).as_posix() not in keys:
             path.unlink(missing_ok=True)
     for name, key in keys.items():
         path, target = folder / name, f"../../../../runs/{key}"
-        if path.is_symlink() and os.readlink(path) == target:  # noqa: PTH115 - as text
+        if path.is_symlink() and os.readlink(path) == target:  # noqa: PTH115 - compared as text
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{uuid4().hex[:12]}")

@@ -1,8 +1,8 @@
 """Names of runs, as accepted by all commands.
 
 A run is named by its id, by a prefix or suffix of it, by its folder, by `last` (`last:2`: the one before), by its model
-or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs may have the same id:
-the suites of one command with `--run`.
+or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs may have the same id if one
+command with `--run` ran several suites.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ NOISE_PREFIX = "noise-"
 """Prefix of the ids of runs made by `evals gate noise`; `evals run` never reuses them."""
 _LAST = re.compile(r"last(?::(\d{1,6}))?")
 _GENERATED_ID = re.compile(r"\d{8}T(\d{6}-([0-9a-f]{6}.*))", re.DOTALL)
-"""A generated id: day, time, fingerprint."""
+"""A generated id: date, time, fingerprint."""
 
 
 class NamedRun(NamedTuple):
-    """A run and its possible names."""
+    """A run and the names by which it can be found."""
 
     path: Path
     id: str
@@ -85,19 +85,19 @@ def last_run(runs: Sequence[NamedRun], name: str) -> NamedRun | None:
 
 
 def select_runs(runs: Sequence[NamedRun], name: str, *, partial: bool = True) -> list[NamedRun]:
-    """Return the runs of a name; empty if there are none.
+    """Return the runs that a name matches; empty if there are none.
 
-    Tries each kind of name, the most specific first; raises StoreError if the first match is ambiguous.
-    `partial`: whether the beginning or end of an id is a name.
+    Tries each kind of name, the most specific first; raises StoreError if the first kind that matches is ambiguous.
+    `partial`: whether the beginning or end of an id may serve as a name.
     """
     if not name:
         return []
     if matches := _by_rules(runs, name, partial=partial):
         return matches
-    for slash in (i for i, letter in enumerate(name) if letter == "/"):
+    for slash in (i for i, char in enumerate(name) if char == "/"):
         prefix, suite = name[:slash], name[slash + 1 :]
-        inner = [run for run in runs if suite and _is_suite(run, suite)]
-        if inner and prefix and (matches := _by_rules(inner, prefix, partial=partial)):
+        of_suite = [run for run in runs if suite and _has_suite(run, suite)]
+        if of_suite and prefix and (matches := _by_rules(of_suite, prefix, partial=partial)):
             return matches
     return []
 
@@ -106,7 +106,7 @@ def _by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> list[Nam
     rules: list[tuple[str, Rule]] = [
         ("name of {} ids", lambda run: run.id == name),
         ("model of {} runs", lambda run: run.model.lower() == name.lower()),
-        ("suite of {} runs", lambda run: _is_suite(run, name)),
+        ("suite of {} runs", lambda run: _has_suite(run, name)),
     ]
     if partial:
         rules.append(("beginning of {} ids", lambda run: run.id.startswith(name)))
@@ -126,14 +126,14 @@ def _by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> list[Nam
     return []
 
 
-def _is_suite(run: NamedRun, name: str) -> bool:
+def _has_suite(run: NamedRun, name: str) -> bool:
     normalised = name.replace("_", "-").lower()
     suite = run.suite.lower()
     return bool(suite) and normalised in (suite, suite.partition(":")[0])
 
 
 def similar_names(runs: Sequence[NamedRun], name: str) -> list[str]:
-    """Return names of runs that resemble a name, the most similar first: `last`, ids and their suffixes, models, suites, both."""
+    """Return names of runs that resemble a name, the most similar first: `last`, ids and their suffixes, models, suites, MODEL/SUITE."""
     labels = {"last": "last"} if runs else {}
     for run in runs:
         model_and_suite = f"{run.model}/{run.suite}" if "/" in name and run.suite else ""
@@ -143,6 +143,6 @@ def similar_names(runs: Sequence[NamedRun], name: str) -> list[str]:
 
 
 def format_candidates(labels: Sequence[str]) -> str:
-    """Return candidates as text for a message; only the first few of many."""
+    """Return candidates as a comma-separated text for a message, abbreviated to the first few."""
     more = f" and {len(labels) - MAX_LISTED} more" if len(labels) > MAX_LISTED else ""
     return f"{', '.join(labels[:MAX_LISTED])}{more}"

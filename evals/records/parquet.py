@@ -19,7 +19,7 @@ from evals.records.files import SAMPLE, Brief, Gold, Snapshot, encode, read_line
 from evals.types import Failure, Prompt, Record, Reply, Score
 
 BATCH_BYTES = 1 << 20
-"""Size of the text that is buffered while converting."""
+"""Maximum size in bytes of the rows that are buffered during conversion."""
 
 
 class _Key(Struct):
@@ -141,7 +141,7 @@ def _convert_records(files: Snapshot) -> None:
 
 
 def _may_have_duplicates(files: Snapshot) -> bool:
-    """Return whether a sample and repeat may occur twice; compares hashes, which need a third of the keys' memory."""
+    """Return whether a sample and repeat may occur twice, by their hashes, which take a third of the memory of the keys."""
     hashes = array("q", (hash((line.sample, line.repeat)) for line in read_lines(files, _KEY.decode)))
     return len(set(hashes)) < len(hashes)
 
@@ -180,7 +180,7 @@ def _convert_samples(files: Snapshot) -> None:
 def _write_parquet(
     path: Path, schema: Any, rows: Iterable[tuple[Any, ...]], *, long_columns: tuple[int, ...]
 ) -> None:
-    """Write rows in batches of bounded size; `long_columns`: indices of those with long texts."""
+    """Write rows in batches of bounded size; `long_columns`: indices of the columns with long texts."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -241,14 +241,14 @@ def _column(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
 
 
 def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
-    """Yield the record batches of a Parquet file, some hundred rows each; raises StoreError, also for a wrong checksum."""
+    """Yield the record batches of a Parquet file, up to 256 rows each; raises StoreError, e.g. for a wrong checksum."""
     with store_errors(files.parquet_path):
         schema = files.parquet.schema_arrow
         kinds = {field.name: field.type for field in (*_record_schema(), *_sample_schema())}
         if missing := [name for name in columns if name not in schema.names]:
             raise ValueError(f"it has no column {', '.join(missing)}")
         if mistyped := [name for name in columns if schema.field(name).type != kinds[name]]:
-            raise ValueError(f"column {', '.join(mistyped)} is of another type")
+            raise ValueError(f"column {', '.join(mistyped)} has an unexpected type")
         yield from files.parquet.iter_batches(batch_size=256, columns=columns)
 
 
@@ -284,7 +284,7 @@ def parquet_records(files: Snapshot) -> Iterator[Record]:
 
 
 def parquet_briefs(files: Snapshot) -> Iterator[Brief]:
-    """Yield the parts of the records of a finalized run that reports need."""
+    """Yield the part of each record of a finalized run that reports need."""
     columns = ["sample", "repeat", "scores", "verdict", "stop", "seconds", "input_tokens", "output_tokens"]
     columns += ["reasoning_tokens", "cached_tokens"]
     for batch in batches(files, columns):

@@ -1,6 +1,6 @@
-"""Preregistration of a measurement (`evals gate promise`), called a promise: kept, broken, or none.
+"""Promises: preregistrations of a measurement (`evals gate promise`), which a run keeps or breaks.
 
-A promise is a small JSON file: the policy's hash, and for each suite protocol, version, data, seed, subset, repeats, judge
+A promise is a small JSON file: the policy's hash and, for each suite, protocol, version, data, seed, subset, repeats, judge
 and estimand. It is stored on a run's card (`evals run --promise FILE`) to show that the configuration was chosen before
 the numbers were known. It is not signed: to prove its date, commit the file.
 """
@@ -23,25 +23,25 @@ FORMAT = 1
 
 
 def read(path: Path) -> Promise:
-    """Read a promise file; raises UsageError in one line."""
+    """Read a promise file; raises UsageError."""
     try:
         promise = msgspec.json.decode(disk.read_small(path), type=Promise)
     except OSError as error:
         raise UsageError(f"cannot read the promise {path}: {error.strerror or error}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not a file of `evals gate promise`: {cause(error, Promise)}") from None
+        raise UsageError(f"{path} was not written by `evals gate promise`: {cause(error, Promise)}") from None
     if promise.format != FORMAT:
         raise UsageError(f"{path}: a promise of format {promise.format}; this version reads {FORMAT}")
     return promise
 
 
 def changes(promise: Promise, card: Card) -> Iterator[str]:
-    """Yield the differences between a promise and its run; the policy's hash is checked by the gate."""
+    """Yield the differences between a promise and a run; the gate checks the policy's hash."""
     config = card.config
     plans = {(plan.suite, plan.protocol): plan for plan in promise.suites}
     expected = plans.get((config.suite, config.protocol))
     if expected is None:
-        yield f"{config.suite} ({config.protocol}) is not part of it"
+        yield f"{config.suite} ({config.protocol}) is not part of the promise"
         return
     for name in ("version", "data_sha256", "seed", "repeats", "limit", "judge"):
         promised, actual = getattr(expected, name), getattr(config, name)
@@ -57,7 +57,7 @@ def changes(promise: Promise, card: Card) -> Iterator[str]:
 
 
 def promise_status(card: Card) -> str:
-    """Return `none`, `kept`, or `broken: ` and what changed."""
+    """Return `none`, `kept`, or `broken: ` followed by the differences."""
     if card.promise is None:
         return NONE
     broken = "; ".join(changes(card.promise, card))

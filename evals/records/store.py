@@ -6,8 +6,8 @@
         records.jsonl     outcomes and scores, appended in whole lines while running
         *.parquet         samples and records once the run has ended (zstd); later records stay in the JSON lines
 
-A record is handed to the operating system in the turn of the event loop in which its reply arrived, so kill -9 loses none;
-fsync once a second limits the loss in a power failure. A truncated last line is dropped with a warning. Later records of
+A record is written in the same iteration of the event loop in which its reply arrived, so kill -9 loses none; fsync once a
+second limits the loss in a power failure. A truncated last line is dropped with a warning. Later records of
 the same sample and repeat replace earlier ones.
 """
 
@@ -64,11 +64,11 @@ class Run:
 
     @property
     def card(self) -> Card:
-        """Return the card; raises StoreError if it is broken or of an unknown format."""
+        """Return the card; raises StoreError if it is broken or has an unknown format."""
         return read_card(self.path)
 
     def samples(self) -> Iterator[Sample]:
-        """Yield every expected sample, without its question unless imported; raises StoreError if the file is missing or broken."""
+        """Yield every expected sample, with its question only in imported runs; raises StoreError if the file is missing or broken."""
         with snapshot(self.path, "samples") as files:
             self._check_files(files)
             if files.parquet is not None:
@@ -89,18 +89,18 @@ class Run:
                 return parquet_golds(files)
 
     def records(self) -> Iterator[Record]:
-        """Yield every record, the latest of each sample and repeat."""
+        """Yield the latest record of each sample and repeat."""
         return self._latest(self._all_records, lambda record: (record.sample, record.repeat))
 
     def briefs(self) -> Iterator[Brief]:
-        """Yield the part of every record that reports need; of a finalized run, no texts are read."""
+        """Yield the part of each record that reports need; for a finalized run, no texts are read."""
         return self._latest(self._all_briefs, lambda brief: (brief.sample, brief.repeat))
 
     def _latest(self, read: Callable[[Snapshot], Iterator[Any]], key: Callable[[Any], Any]) -> Iterator[Any]:
         with snapshot(self.path, "records") as files:
             self._check_files(files)
             if not files.size:
-                yield from read(files)  # a finalized run holds each sample and repeat once
+                yield from read(files)  # a finalized run contains each sample and repeat once
                 return
             last = {key(item): position for position, item in enumerate(read(files))}
             yield from (item for position, item in enumerate(read(files)) if last.get(key(item)) == position)
@@ -116,7 +116,7 @@ class Run:
         yield from map(brief, read_lines(files, _RECORD.decode))
 
     def _check_files(self, files: Snapshot) -> None:
-        """Raise StoreError if a file of the run is missing (incomplete copy) or does not belong to its card."""
+        """Raise StoreError if a file of the run is missing (an incomplete copy) or does not match its card."""
         if not os.path.lexists(self.path / "card.json"):  # without a card there is nothing to check against
             return
         if files.parquet is None and not files.size and (missing := missing_file(self.path, files.name)):
@@ -127,7 +127,7 @@ class Run:
 
 
 def read_card(path: Path) -> Card:
-    """Return a run's card; raises StoreError if it is missing, broken or of an unknown format."""
+    """Return a run's card; raises StoreError if it is missing, broken or has an unknown format."""
     try:
         raw = disk.read_small(path / "card.json")
     except FileNotFoundError:
@@ -142,9 +142,9 @@ def read_card(path: Path) -> Card:
 
 
 def check(path: Path, card: Card | None = None) -> Card:
-    """Return a run's card; raises StoreError if a file of the run is missing, broken, or does not belong to the card.
+    """Return a run's card; raises StoreError if a file of the run is missing, broken, or does not match the card.
 
-    `card`: if it was read already.
+    `card`: the run's card, if it has been read already.
     """
     card = card or read_card(path)
     for name in ("records", "samples"):
@@ -161,9 +161,9 @@ def check(path: Path, card: Card | None = None) -> Card:
 
 
 def damage(path: Path, card: Card) -> str:
-    """Return which file of a run is missing or of another size than its card states; empty if none is.
+    """Return a message if a file of a run is missing or differs in size from its card; empty otherwise.
 
-    Takes two look-ups per run; `check` also hashes the files.
+    Only looks up sizes; `check` also hashes the files.
     """
     if card.status == "running":
         return ""
@@ -183,9 +183,9 @@ def damage(path: Path, card: Card) -> str:
 
 
 def missing_file(path: Path, name: str) -> str:
-    """Return the missing file of a run, `samples.parquet` or `records.parquet`; empty if the run is complete.
+    """Return the file that a run without `name` (`samples` or `records`) lacks; empty if it lacks none.
 
-    Records are missing if the run was finalized (its samples are) or if its card counts replies.
+    It lacks one if the run was finalized (the other Parquet file exists) or its card counts replies.
     """
     other = "records" if name == "samples" else "samples"
     finalized = (path / f"{other}.parquet").exists()
@@ -200,7 +200,7 @@ def write_card(path: Path, card: Card) -> None:
 
 
 def slug(name: str) -> str:
-    """Return a folder name for a model's name."""
+    """Return a model's name as a folder name."""
     cleaned = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name).strip("-.")
     return cleaned[:80] or "model"
 
@@ -211,7 +211,7 @@ def fingerprint(config: Config) -> str:
 
 
 def new_id(config: Config) -> str:
-    """Return a new run id: the time (UTC, seconds) and the configuration's fingerprint."""
+    """Return a new run id: the time in UTC and the configuration's fingerprint."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{fingerprint(config)}"
 
 
@@ -221,19 +221,21 @@ def runs(results: Path) -> list[Run]:
 
 
 Stamp: TypeAlias = tuple[int, int, int]
-"""Modification times of a run's card and of its folder in ns (a file was added, replaced or deleted); size of the card."""
+"""Modification times (ns) of a run's card and of its folder, and the size of the card.
+
+The folder's time changes when a file is added, replaced or deleted."""
 
 
 def stamps(results: Path) -> dict[str, Stamp]:
-    """Return the folders of all runs, the newest last. With thousands of runs, `Path.glob` takes several times as long."""
+    """Return folder -> stamp for all runs, the newest last; several times as fast as `Path.glob`."""
     if (own_stamp := stamp(str(results))) is not None:
         return {str(results): own_stamp}
     folders = [
         run.path
-        for suite in _folders(str(results))
+        for suite in _subfolders(str(results))
         if "@" in suite.name
-        for model in _folders(suite.path)
-        for run in _folders(model.path)
+        for model in _subfolders(suite.path)
+        for run in _subfolders(model.path)
     ]
     stamp_by_folder = {folder: current for folder in folders if (current := stamp(folder)) is not None}
     return dict(sorted(stamp_by_folder.items(), key=lambda item: (item[1][0], item[0])))
@@ -260,7 +262,7 @@ def has_records(folder: str) -> bool:
         return False
 
 
-def _folders(path: str) -> list[os.DirEntry[str]]:
+def _subfolders(path: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
             return [entry for entry in entries if entry.is_dir() and not disk.is_noise(entry.name)]
@@ -269,17 +271,17 @@ def _folders(path: str) -> list[os.DirEntry[str]]:
 
 
 def find(results: Path, name: str) -> list[Run]:
-    """Return the runs of a name (see `names.py`); several runs may have the same id.
+    """Return the runs that a name matches (see `names.py`); several runs may have the same id.
 
     Raises StoreError if nothing matches, or if a prefix, suffix, model or suite matches several ids.
     """
     if is_address(name):
-        return _find_elsewhere(parse_address(name))
+        return _find_remote(parse_address(name))
     folder = Path(name)
     if (folder / "card.json").exists():
         return [Run(folder)]
     if not results.is_dir():
-        raise StoreError(f"no results folder at {results}; `evals run` makes one")
+        raise StoreError(f"no results folder at {results}; `evals run` creates it")
     all_runs = runs(results)
     if not all_runs and not folder.is_dir():
         check_level(results)
@@ -295,12 +297,12 @@ def find(results: Path, name: str) -> list[Run]:
     if selected or runs_below:
         return [Run(match.path) for match in selected] or runs_below
     similar = names.similar_names(named, name)
-    hint = f"did you mean {' or '.join(similar)}?" if similar else "`evals list runs` lists what is there"
+    hint = f"did you mean {' or '.join(similar)}?" if similar else "`evals list runs` lists all runs"
     raise StoreError(f"no run {name!r} in {cache.display_path(results)}; {hint}")
 
 
-def _find_elsewhere(address: Address) -> list[Run]:
-    """Return the runs of an address: all of a store or a folder in it, or those with the name after its `#`."""
+def _find_remote(address: Address) -> list[Run]:
+    """Return the runs at an address: those that the name after `#` matches, or else all of them."""
     folder = mirror.local(address)
     if address.run:
         return find(folder, address.run)
@@ -310,11 +312,11 @@ def _find_elsewhere(address: Address) -> list[Run]:
 
 
 def _runs_below(folder: Path) -> list[Run]:
-    """Return the runs of a results folder, or of a suite's or model's folder in one."""
+    """Return the runs in a results folder, or in a suite's or model's folder within one."""
     if not folder.is_dir():
         return []
-    above = folder.resolve()
-    pattern = "*/*" if "@" in above.name else "*" if "@" in above.parent.name else ""
+    resolved = folder.resolve()
+    pattern = "*/*" if "@" in resolved.name else "*" if "@" in resolved.parent.name else ""
     if not pattern:
         return runs(folder)
     folders = [
@@ -345,30 +347,34 @@ def check_level(results: Path) -> None:
         below = []
     for folder in [*list(results.resolve().parents)[:2], *below[:50]]:
         if runs(folder):
-            raise StoreError(f"no runs in {results}, but in {folder}: --results {quote(str(folder))}")
+            raise StoreError(
+                f"no runs in {results}, but some in {folder}: use --results {quote(str(folder))}"
+            )
 
 
 def find_suites(results: Path, name: str) -> list[Run]:
-    """Return the runs of a name, one per suite; raises StoreError if there are several runs of a suite."""
+    """Return the runs that a name matches, one per suite; raises StoreError if it matches several runs of a suite."""
     matches = find(results, name)
     suites = [_named_run(run).suite for run in matches]
     for suite in dict.fromkeys(suites):
         duplicates = [run.path.name for run, suite_ in zip(matches, suites, strict=True) if suite_ == suite]
         if len(duplicates) > 1:
             raise StoreError(
-                f"{name} holds {len(duplicates)} runs of {suite}: {names.format_candidates(duplicates)}; name one"
+                f"{name} matches {len(duplicates)} runs of {suite}: {names.format_candidates(duplicates)}; name one"
             )
     return matches
 
 
 def find_one(results: Path, name: str) -> Run:
-    """Return the only run of a name; raises StoreError if there are several."""
+    """Return the only run that a name matches; raises StoreError if it matches several."""
     matches = find(results, name)
     if len(matches) > 1:
         named = [_named_run(run) for run in matches]
         labels = names.format_candidates([run.label for run in named])
         noun = "runs" if len({run.id for run in named}) > 1 else "suites"
-        raise StoreError(f"run {name!r} holds {len(matches)} {noun}; name one by its folder, or as {labels}")
+        raise StoreError(
+            f"run {name!r} matches {len(matches)} {noun}; name one by its folder, or as {labels}"
+        )
     return matches[0]
 
 

@@ -1,7 +1,7 @@
 """Copy finished runs to a remote store: first the objects, then one immutable manifest per run.
 
-If it is interrupted, objects without a manifest remain, which the next attempt reuses. Two machines that send the same
-run write the same bytes under the same names.
+An interrupted copy leaves objects without a manifest, which the next attempt reuses. Two machines that send the same run
+write the same bytes under the same names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Sent(Struct, frozen=True, kw_only=True):
     version: int
     """1 for a new run; higher if the run was sent before and has changed, e.g. was rescored."""
     bytes: int
-    """Size in bytes of the objects that were sent, without those that were there already."""
+    """Size in bytes of the objects that were sent; objects that already existed are not counted."""
 
 
 class Synced(Struct, kw_only=True):
@@ -41,11 +41,11 @@ class Synced(Struct, kw_only=True):
 
     sent: list[Sent] = field(default_factory=list)
     present: int = 0
-    """Number of runs that were there already."""
+    """Number of runs that the store already contained."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Run -> the reason why it was not sent."""
+    """Run -> why it was not sent, or a remark on a run that was."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Run -> the error with which sending it failed."""
+    """Run -> the error that occurred while it was sent."""
 
 
 class _Ready(NamedTuple):
@@ -57,13 +57,13 @@ class _Ready(NamedTuple):
     """Start time and model, which rescoring does not change."""
     files: dict[str, StoredFile]
     digest: str
-    """Hash of the manifest, which is built again when it is sent, to save memory."""
+    """Hash of the manifest; to save memory, the manifest itself is rebuilt when it is sent."""
     size: int
     """Size of the manifest in bytes."""
 
 
 def push(results: Path, address: Address, *, gated: bool = False) -> Synced:
-    """Send the finished runs of a results folder; `gated`: also those of gated suites, whose records contain texts.
+    """Send the finished runs of a results folder; `gated`: include those of gated suites, whose records contain texts.
 
     Raises StoreError if the store cannot be read; a run that cannot be sent is named in `failed`.
     """
@@ -73,18 +73,18 @@ def push(results: Path, address: Address, *, gated: bool = False) -> Synced:
     ready: list[_Ready] = []
     for run in store.runs(results):
         try:
-            sealed = _prepare(run.path, gated=gated)
+            prepared = _prepare(run.path, gated=gated)
         except (StoreError, OSError) as error:
             synced.failed[str(run.path)] = str(error)
             continue
-        if isinstance(sealed, str):
-            synced.skipped[str(run.path)] = sealed
-        elif stale := _remote_state(sealed, listed.get(sealed.folder, [])):
+        if isinstance(prepared, str):
+            synced.skipped[str(run.path)] = prepared
+        elif remote_state := _remote_state(prepared, listed.get(prepared.folder, [])):
             synced.present += 1
-            if stale != "newest":
-                synced.skipped[str(run.path)] = stale
+            if remote_state != "newest":
+                synced.skipped[str(run.path)] = remote_state
         else:
-            ready.append(sealed)
+            ready.append(prepared)
     _send_all(remote, ready, listed, synced)
     if synced.sent:
         _note_conflicts(synced, manifest.heads(remote.sizes(manifest.FOLDER)), ready)
@@ -103,7 +103,7 @@ def _prepare(path: Path, *, gated: bool) -> _Ready | str:
     ):
         return "it is not sealed; the same `evals run` command, or `evals score`, seals it"
     if card.gated and not gated:
-        return f"{card.config.suite} is gated, and the records hold its texts; --gated sends them, into a private store alone"
+        return f"{card.config.suite} is gated, and the records contain its texts; --gated sends them, for private stores only"
     folder = "/".join(path.resolve().parts[-3:])
     if not manifest.valid_folder(folder) or card.run != path.name:
         return "its folder is not RESULTS/SUITE@VERSION/MODEL/RUN"
@@ -114,7 +114,7 @@ def _prepare(path: Path, *, gated: bool) -> _Ready | str:
 
 
 def _stored_file(path: Path, card: Card) -> StoredFile:
-    """Return size and hash of a file, as on the card (which `store.check` has verified) or else measured."""
+    """Return size and hash of a file: from the card (verified by `store.check`) if it lists the file, else computed."""
     if (own := card.files.get(path.name)) is not None:
         return StoredFile(own.sha256, own.size)
     with disk.open_regular(path) as stream:
@@ -130,11 +130,11 @@ def _hash_stream(stream: BinaryIO) -> StoredFile:
 
 
 def _remote_state(run: _Ready, versions: list[Head]) -> str:
-    """Return `newest` if the store has this state as the newest one, a remark if it has a newer one, else an empty text."""
+    """Return `newest` if this state is the newest in the store, a remark if the store has a newer one, empty if it lacks it."""
     matching = [head for head in versions if head.digest == run.digest and head.size == run.size]
     if not matching:
         return ""
-    return "newest" if matching[0] == versions[0] else "the store has a newer version of it, which is kept"
+    return "newest" if matching[0] == versions[0] else "the store has a newer version, which is kept"
 
 
 def _send_all(
@@ -163,49 +163,46 @@ def _send(remote: RemoteStore, run: _Ready, versions: list[Head]) -> Sent:
     """Send the missing objects of a run, then its manifest."""
     if versions and (fault := _name_conflict(remote, run, versions[0])):
         raise StoreError(fault)
-    sent = 0
+    bytes_sent = 0
     for name, stated in run.files.items():
         if remote.size(object_name(stated.sha256)) == stated.size:
             continue
         with disk.open_regular(run.path / name) as stream:
             if _hash_stream(stream) != stated:
-                raise StoreError(f"{run.path / name}: it changed while it was sent; repeat the command")
+                raise StoreError(f"{run.path / name}: it changed while being sent; repeat the command")
             stream.seek(0)
             remote.write(object_name(stated.sha256), stream)
-        sent += stated.size
-    version = max((head.version for head in versions), default=0)
-    same_digest = [head.version for head in versions if head.digest == run.digest]  # partly written before
-    version = same_digest[0] if same_digest else version + 1
+        bytes_sent += stated.size
+    partly_written = [head.version for head in versions if head.digest == run.digest]
+    version = partly_written[0] if partly_written else 1 + max((head.version for head in versions), default=0)
     content = manifest.encode(run.folder, run.files, disk.read_small(run.path / "card.json"))
     if sha256(content).hexdigest() != run.digest:
-        raise StoreError(f"{run.path}: it changed while it was sent; repeat the command")
+        raise StoreError(f"{run.path}: it changed while being sent; repeat the command")
     remote.write(manifest.name(run.folder, version, run.digest), BytesIO(content))
-    return Sent(run=run.path.name, folder=run.folder, version=version, bytes=sent)
+    return Sent(run=run.path.name, folder=run.folder, version=version, bytes=bytes_sent)
 
 
 def _name_conflict(remote: RemoteStore, run: _Ready, head: Head) -> str:
-    """Return the reason why a run is not a version of the run with its name in the store; empty if it is one."""
+    """Return why a run is not a version of the run of the same name in the store; empty if it is one."""
     if head.size > manifest.MAX_BYTES:
-        return f"{head.name}: a manifest of {head.size} bytes"
+        return f"{head.name}: a manifest of {head.size} bytes is too large"
     ((_, content),) = remote.read_many({head.name: head.size})
     try:
         theirs = manifest.decode(content or b"", head, run.folder)[1]
-    except StoreError:  # readers refuse it, too
+    except StoreError:  # readers reject it as well
         return ""
     if (theirs.started, theirs.model) == run.origin:
         return ""
-    return (
-        f"the store has another run named {run.folder}, which began at another time; rename the folder's run"
-    )
+    return f"the store has a different run named {run.folder} (other start or model); rename this one"
 
 
 def _note_conflicts(synced: Synced, listed: dict[str, list[Head]], ready: list[_Ready]) -> None:
-    """Note the runs of which another machine sent another state at the same time that takes precedence."""
+    """Note each run of which another machine sent a different state at the same time, if that one takes precedence."""
     digests = {run.folder: (run.digest, str(run.path)) for run in ready}
     for sent in synced.sent:
         digest, path = digests[sent.folder]
         versions = listed.get(sent.folder, [])
         if versions and versions[0].digest != digest:
             synced.skipped[path] = (
-                "another machine sent another state of it at the same time, which takes precedence"
+                "another machine sent a different state at the same time, which takes precedence"
             )

@@ -1,4 +1,4 @@
-"""Write a run's folder."""
+"""Write a run to its folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from evals.records.store import BATCHES, missing_file, read_card, write_card
 from evals.types import Record, Sample
 
 _STALE = re.compile(r"\.(card\.json|samples\.jsonl|records\.jsonl|records\.parquet|samples\.parquet)(\.\d+)?")
-"""Names of temporary files that an interrupted write leaves behind."""
+"""Names of temporary files left behind by an interrupted write."""
 MAX_BUFFERED_BYTES = 1 << 20
 """Maximum number of buffered bytes before a flush."""
 
@@ -66,7 +66,7 @@ class Writer:
             return False
 
     def _check_files(self) -> None:
-        """Raise StoreError if files are missing or do not belong to the card, as in an incomplete copy of a run."""
+        """Raise StoreError if files are missing or do not match the card, as in an incomplete copy of a run."""
         if (self.path / "card.json").exists():
             for name in ("samples", "records"):
                 with snapshot(self.path, name) as files:
@@ -81,13 +81,13 @@ class Writer:
             check_files(self.path, read_card(self.path))
 
     def _remove_half_written(self) -> None:
-        """Remove temporary files that a killed process left behind; other hidden files are kept."""
+        """Remove temporary files left behind by a killed process; other hidden files are kept."""
         for path in self.path.glob(".*"):
             if _STALE.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
 
     def _is_complete(self) -> bool:
-        """Return whether the numbers on the card on disk belong to the current records."""
+        """Return whether the card on disk contains the numbers of the current records."""
         return (self.path / "card.json").exists() and read_card(self.path).status != "running"
 
     def _mark_running(self) -> None:
@@ -191,7 +191,7 @@ class Writer:
         self._synced = time.monotonic()
 
     def write_card(self) -> None:
-        """Write the card as it is now."""
+        """Write the current card."""
         with _writing(self.path):
             write_card(self.path, self.card)
         self._complete = self.card.status != "running"
@@ -210,7 +210,7 @@ class Writer:
     def close(self) -> None:
         """Release the lock; remove the folder of an empty run, unless a batch is pending."""
         self._close_lines()
-        # before the lock is released: afterwards the file could belong to another process
+        # unlink before releasing the lock: afterwards the file could belong to another process
         (self.path / "lock").unlink(missing_ok=True)
         records = self.path / "records.jsonl"
         if records.exists() and not records.stat().st_size:

@@ -1,1 +1,1 @@
-"""File systems elsewhere (object stores, SFTP): addresses, access through fsspec, the local cache of what was read."""
+"""Remote file systems (object stores, SFTP): addresses, access through fsspec, and the local cache."""

@@ -1,4 +1,4 @@
-"""Addresses of results elsewhere: `s3://bucket/path`. Credentials come from the environment, never from an address."""
+"""Addresses of remote results: `s3://bucket/path`. Credentials come from the environment, never from an address."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ PACKAGES = {
 }
 """Scheme -> the package that fsspec needs for it. Other schemes (http, zip, reference, ...) are refused."""
 DISPLAYED_SCHEMES = ("s3", "gs", "az", "sftp", "hf", "file")
-"""Schemes that messages name."""
+"""The schemes that error messages list."""
 WITH_USER = ("sftp", "abfs", "abfss")
-"""Schemes whose addresses may name a user (or a container) before the host."""
+"""Schemes whose addresses may contain a user (or container) before the host."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
-"""`Path` turns two slashes into one, hence `/+`. A name of one letter would be a drive."""
+"""`Path` collapses `//` into `/`, hence `/+`. A one-letter scheme would be a Windows drive."""
 
 
 class Address(NamedTuple):
-    """An address that holds no secret."""
+    """An address without credentials."""
 
     scheme: str
     rest: str
-    """What follows `://`, without slashes at its end; of `file://` with the slash in front."""
+    """The part after `://`, without trailing slashes; for `file://`, with its leading slash."""
     run: str = ""
-    """Name of a run in it, given after `#`."""
+    """Name of a run at the address, given after `#`."""
 
     def __str__(self) -> str:
-        """Return the address as it is shown and stored, without the name of a run."""
+        """Return the address as displayed and stored, without the name of a run."""
         return f"{self.scheme}://{self.rest}"
 
 
 def is_address(text: object) -> bool:
-    """Return whether a text is an address rather than a local path: it begins with a scheme.
+    """Return whether a text is an address, i.e. begins with a scheme, rather than a local path.
 
     >>> [is_address(text) for text in ("s3://bucket/team", "s3:/bucket/team", "results", "gpqa:diamond", "a:/b")]
     [True, True, False, False, False]
@@ -53,7 +53,7 @@ def is_address(text: object) -> bool:
 
 
 def parse(text: object) -> Address:
-    """Return an address; raises StoreError, without what may be a secret, if it has no known form.
+    """Parse an address; raises StoreError if it is invalid, with a message that does not repeat possible credentials.
 
     >>> str(parse("s3:/bucket/team/")), parse("s3://bucket/team#week1").run
     ('s3://bucket/team', 'week1')
@@ -62,7 +62,7 @@ def parse(text: object) -> Address:
     scheme = match[1].lower() if match else ""
     if match is None or scheme not in PACKAGES:
         raise StoreError(
-            f"results elsewhere have an address of {', '.join(f'{name}://' for name in DISPLAYED_SCHEMES)}"
+            f"expected an address that begins with {', '.join(f'{name}://' for name in DISPLAYED_SCHEMES)}"
         )
     rest, _, run = str(text)[match.end() :].partition("#")
     rest = rest.rstrip("/")
@@ -72,18 +72,18 @@ def parse(text: object) -> Address:
 
 
 def _fault(scheme: str, rest: str, run: str) -> str:
-    """Return why an address is refused; empty if it is not."""
+    """Return why an address is refused; empty if it is valid."""
     try:
         parts = urlsplit(f"{scheme}://{rest}")
         user, password = parts.username, parts.password
     except ValueError:
         return "it is not a valid address"
     if password is not None or (user is not None and scheme not in WITH_USER):
-        return "an address holds no credentials; they are read from the environment or a file of your own"
+        return "an address must not contain credentials; they are read from the environment or your configuration files"
     if parts.query or "?" in rest:
-        return "an address has no ?query: it may hold credentials, which are read from the environment"
+        return "an address must not contain a ?query: it may hold credentials, which are read from the environment"
     if not rest or "::" in rest or not (rest + run).isprintable():
-        return "name a bucket or host, and a path in it"
+        return "expected a bucket or host, and a path in it"
     if any(part in ("", ".", "..") for part in rest.split("/")) or set("*[]") & set(rest):
         return "its path has an empty part, `.`, `..`, or one of * [ ]"
     return ""

@@ -1,11 +1,11 @@
-"""The local cache of results elsewhere: read-only copies of runs, whose files are fetched when they are opened.
+"""The local cache of remote results: read-only copies of runs, whose files are fetched when they are opened.
 
     <cache>/remote/objects/<sha256>          files of runs, by their hash
-    <cache>/remote/runs/<key>/card.json      a sealed run; its other files are links into `objects`, dangling until needed
-    <cache>/remote/runs/<key>/.remote.json   where its objects come from, and their sizes
-    <cache>/remote/views/<key>/              an address as a results folder: links to `runs`
+    <cache>/remote/runs/<key>/card.json      a sealed run; its other files are links into `objects`, which dangle until the file is fetched
+    <cache>/remote/runs/<key>/.remote.json   where its files come from, their sizes and hashes
+    <cache>/remote/views/<key>/              the results folder of an address: links into `runs`
 
-All of it may be deleted at any time; the next command fetches what it needs again.
+It may be deleted at any time; the next command fetches what it needs again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from evals.remote.stores import RemoteStore, open_store
 
 ORIGIN = ".remote.json"
 ADDRESS = ".address"
-"""File of a view that holds its address."""
+"""The file of a view that contains its address."""
 
 
 class StoredFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """A file as a manifest states it."""
+    """Size and hash of a file, as stated in a manifest."""
 
     sha256: str
     size: int
@@ -43,11 +43,11 @@ class Origin(Struct, frozen=True):
     address: str
     files: dict[str, StoredFile]
     times: dict[str, int] = {}
-    """Times of modification in ns that the card states; a file that has its own is not hashed again."""
+    """Modification times (ns) from the card, set on fetched files so that they are not hashed again."""
 
 
 def root() -> Path:
-    """Return the folder of the cache; it may not exist."""
+    """Return the cache folder, which may not exist."""
     return Path(os.path.realpath(harness_environments.cache() / "remote"))
 
 
@@ -61,19 +61,19 @@ def object_name(digest: str) -> str:
 
 
 def view_folder(address: str) -> Path:
-    """Return the folder that stands for an address."""
+    """Return the folder in which an address is mirrored."""
     return root() / "views" / sha256(address.encode()).hexdigest()[:20]
 
 
 def is_copy(path: Path) -> bool:
-    """Return whether a path lies in the cache: a copy of results elsewhere, which nothing may write to."""
+    """Return whether a path lies in the cache, i.e. is a copy of remote results, which is read-only."""
     folder = root()
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links stay
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links are not resolved
     return any(folder in (candidate, *candidate.parents) for candidate in (absolute, path.resolve()))
 
 
 def display_path(path: Path) -> str:
-    """Return a path as the user named it: one below a view by the view's address."""
+    """Return a path for display; the address in place of the folder of a view."""
     views = root() / "views"
     if views not in path.parents:
         return str(path)
@@ -91,48 +91,48 @@ def is_pending(path: Path) -> bool:
 
 
 def is_available(path: Path) -> bool:
-    """Return whether a file of a run is there, or is fetched when it is opened."""
+    """Return whether a file of a run exists, or will be fetched when it is opened."""
     return path.exists() or is_pending(path)
 
 
 def ensure_all(folder: Path) -> None:
-    """Fetch all files of a run that is a copy; do nothing for others. Raises StoreError."""
+    """Fetch all files of a cached run; do nothing for other folders. Raises StoreError."""
     for path in folder.iterdir() if is_copy(folder) and folder.is_dir() else ():
         ensure(path)
 
 
 def ensure(path: Path) -> None:
-    """Fetch a file of a cached run unless it is there; do nothing for other files. Raises StoreError."""
+    """Fetch a file of a cached run if it is missing; do nothing for other files. Raises StoreError."""
     if not is_pending(path):
         return
     try:
         origin = msgspec.json.decode(disk.read_small(path.parent / ORIGIN), type=Origin)
         stated = origin.files[path.name]
     except (OSError, msgspec.MsgspecError, KeyError) as error:
-        raise StoreError(f"{path}: the cache is damaged, delete {root()}") from error
+        raise StoreError(f"{path}: the cache is damaged; delete {root()}") from error
     _fetch(open_store(parse(origin.address)), stated, origin.times.get(path.name))
 
 
 def _fetch(store: RemoteStore, stated: StoredFile, time_ns: int | None) -> None:
-    """Download an object, check size and hash, and put it in place in one step."""
+    """Download an object, check its size and hash, and move it into place atomically."""
     name, target = object_name(stated.sha256), root() / "objects" / stated.sha256
     location = f"{store.address}/{name}"
     if (size := store.size(name)) is None:
-        raise StoreError(f"{location} is missing: the run is incomplete there, sync it again")
+        raise StoreError(f"{location} is missing: the remote run is incomplete; sync it again")
     if size != stated.size:
-        raise StoreError(f"{location}: {size} bytes, its manifest states {stated.size}")
+        raise StoreError(f"{location}: it has {size} bytes, but its manifest states {stated.size}")
     partial = target.with_name(f".{stated.sha256[:16]}.{uuid4().hex[:8]}")
     digest = sha256()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(target.parent).free) < size:
-            raise StoreError(f"{location}: {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {root()}")
+            raise StoreError(f"{location}: {size / 1e9:.1f} GB, but {root()} has only {free / 1e9:.1f} GB")
         with os.fdopen(disk.create(partial, new=True), "wb") as stream:
             for chunk in store.chunks(name, stated.size):
                 digest.update(chunk)
                 stream.write(chunk)
         if digest.hexdigest() != stated.sha256:
-            raise StoreError(f"{location}: its bytes are not those that its manifest states")
+            raise StoreError(f"{location}: its content does not match the hash in its manifest")
         if time_ns is not None:
             os.utime(partial, ns=(time_ns, time_ns))
         partial.replace(target)

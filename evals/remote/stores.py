@@ -1,7 +1,7 @@
-"""A folder on a file system elsewhere, through fsspec: list, read, write. Every error is one line without secrets.
+"""List, read and write a folder on a remote file system through fsspec. Every error is one line without secrets.
 
-An object store promises neither rename nor lock, so nothing here relies on one: objects are written whole and read with
-a bound on their size, and who reads them checks their hash.
+Object stores guarantee neither renames nor locks, so this module relies on neither: objects are written whole and read up
+to a size limit, and callers verify their hashes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from evals.remote.address import PACKAGES, Address
 
 BATCH = 256
 BATCH_BYTES = 64 << 20
-"""Number of small objects that are requested at once, and their size together."""
+"""Maximum number and total size of small objects that are requested at once."""
 CHUNK = 8 << 20
 """Bytes read at once."""
 RENAME_SCHEMES = ("file", "sftp")
-"""Schemes of file systems where a file appears while it is written, unless it is renamed afterwards."""
+"""Schemes of file systems where a half-written file is visible: files are written under another name and renamed."""
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
 
 
 class RemoteStore:
-    """The folder of an address; names are relative to it, with slashes."""
+    """The folder at an address; names are relative to it and separated by slashes."""
 
     def __init__(self, address: Address) -> None:
         """Raise StoreError if the package for the scheme is missing or the address is invalid."""
@@ -43,21 +43,21 @@ class RemoteStore:
         return 1 if self.address.scheme == "sftp" else 8
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Return name and size in bytes of everything below a folder; empty if there is none."""
+        """Return name -> size in bytes of every object below a folder; empty if there is none."""
         with self._errors("read"):
-            listed = self._fs.find(self._path(folder), detail=True)
-            if not listed and self.address.scheme not in RENAME_SCHEMES:
+            objects = self._fs.find(self._path(folder), detail=True)
+            if not objects and self.address.scheme not in RENAME_SCHEMES:
                 self._fs.ls(self._bucket())  # a missing bucket is an error, an empty one is not
         prefix = f"{self._base}/".lstrip("/")
-        names = ((str(path).lstrip("/"), facts) for path, facts in listed.items())
+        paths = ((str(path).lstrip("/"), facts) for path, facts in objects.items())
         return {
             path.removeprefix(prefix): int(facts.get("size") or 0)
-            for path, facts in names
+            for path, facts in paths
             if path.startswith(prefix)
         }
 
     def size(self, name: str) -> int | None:
-        """Return an object's size in bytes; None if it is not there."""
+        """Return an object's size in bytes; None if it does not exist."""
         with self._errors("read"):
             try:
                 return int(self._fs.info(self._path(name)).get("size") or 0)
@@ -65,28 +65,29 @@ class RemoteStore:
                 return None
 
     def read_many(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
-        """Yield the content of small objects, given with the sizes that were listed; None for one that cannot be read."""
+        """Yield name and content of small objects, given as name -> size; None as content if an object cannot be read."""
         for names in _batches(sizes):
             paths = {self._path(name): name for name in names}
             with self._errors("read"):
                 contents = self._fs.cat(list(paths), on_error="return")
-            if isinstance(contents, bytes):  # of a single path
+            if isinstance(contents, bytes):  # fsspec's result for a single path
                 contents = dict.fromkeys(paths, contents)
             for path, name in paths.items():
                 content = contents.get(path, contents.get(path.lstrip("/")))
                 yield name, content if isinstance(content, bytes) else None
 
-    def chunks(self, name: str, most: int) -> Iterator[bytes]:
-        """Yield an object in parts; raises StoreError once there are more than `most` bytes."""
+    def chunks(self, name: str, max_bytes: int) -> Iterator[bytes]:
+        """Yield an object in chunks; raises StoreError if it is longer than `max_bytes`."""
         with self._errors("read"), self._fs.open(self._path(name), "rb") as stream:
-            while chunk := stream.read(min(CHUNK, most + 1)):
-                most -= len(chunk)
-                if most < 0:
-                    raise StoreError(f"{self.address}/{name}: larger than its manifest states")
+            remaining = max_bytes
+            while chunk := stream.read(min(CHUNK, remaining + 1)):
+                remaining -= len(chunk)
+                if remaining < 0:
+                    raise StoreError(f"{self.address}/{name}: it is larger than its manifest states")
                 yield chunk
 
     def write(self, name: str, source: BinaryIO) -> None:
-        """Write an object whole; where a file system shows unfinished files, under another name first."""
+        """Write an object whole; if half-written files would be visible, under another name first (`RENAME_SCHEMES`)."""
         path = self._path(name)
         renames = self.address.scheme in RENAME_SCHEMES
         partial = f"{path}.{uuid4().hex[:12]}.part" if renames else path
@@ -106,20 +107,20 @@ class RemoteStore:
 
     @contextmanager
     def _errors(self, action: str) -> Iterator[None]:
-        """Re-raise what fsspec and its packages raise as StoreError, in one line without secrets."""
+        """Re-raise errors of fsspec and its packages as StoreError, in one line without secrets."""
         try:
             yield
         except EvalsError:
             raise
         except ImportError as error:
-            raise StoreError(_missing(self.address.scheme)) from error
-        except Exception as error:  # noqa: BLE001 - every package has exceptions of its own
+            raise StoreError(_install_hint(self.address.scheme)) from error
+        except Exception as error:  # noqa: BLE001 - every package has its own exceptions
             raise StoreError(f"cannot {action} {self.address}: {reason(error)}") from None
 
 
 @lru_cache(maxsize=16)
 def open_store(address: Address) -> RemoteStore:
-    """Return the store of an address, opened once per process: a session with an object store takes half a second."""
+    """Return the store of an address, opened once per process, since opening a session takes half a second."""
     return RemoteStore(address)
 
 
@@ -148,9 +149,9 @@ def _open(address: Address) -> tuple[Any, str]:
 
 
 def _sftp(address: Address) -> tuple[Any, str]:
-    """Open SFTP by asyncssh, which verifies the host's key; fsspec's own client accepts any.
+    """Open SFTP through asyncssh, which verifies the host key; fsspec's own client accepts any.
 
-    `known_hosts=()` stands for the user's file; sshfs' default would switch verification off.
+    `known_hosts=()` selects the user's known_hosts file; the default of sshfs would disable verification.
     """
     from urllib.parse import urlsplit
 
@@ -163,7 +164,7 @@ def _sftp(address: Address) -> tuple[Any, str]:
     return SSHFileSystem(parts.hostname, skip_instance_cache=True, **options), parts.path.rstrip("/")
 
 
-def _missing(scheme: str) -> str:
+def _install_hint(scheme: str) -> str:
     package = PACKAGES[scheme]
     if package in ("", "s3fs"):
         return f"{scheme}:// needs `{install('remote')}`"
@@ -171,23 +172,23 @@ def _missing(scheme: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return in a few words why an operation failed, without values of secret environment variables."""
+    """Return a short reason why an operation failed, without values of secret environment variables."""
     name = type(error).__name__
     if isinstance(error, FileNotFoundError):
-        return f"there is no such bucket or folder ({_shown(error)})"
+        return f"there is no such bucket or folder ({_masked_message(error)})"
     if isinstance(error, PermissionError):
-        return f"access is denied ({_shown(error)})"
+        return f"access is denied ({_masked_message(error)})"
     if "NoCredentials" in name or "PartialCredentials" in name or "DefaultCredentials" in name:
-        return "no credentials were found in the environment or in the files of the store's own tools"
+        return "no credentials were found in the environment or in the configuration files of the store's own tools"
     if "Connect" in name or isinstance(error, ConnectionError | TimeoutError):
         return f"it cannot be reached ({name})"
-    return f"{name}: {_shown(error)}".removesuffix(": ")
+    return f"{name}: {_masked_message(error)}".removesuffix(": ")
 
 
-def _shown(error: BaseException) -> str:
-    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
-    text = re.sub(r"\?\S*", "", text)  # the query of a signed URL
+def _masked_message(error: BaseException) -> str:
+    message = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    message = re.sub(r"\?\S*", "", message)  # the query of a signed URL
     for variable, value in os.environ.items():
         if len(value) >= 4 and _SECRET.search(variable):
-            text = text.replace(value, "***")
-    return text[:200] or type(error).__name__
+            message = message.replace(value, "***")
+    return message[:200] or type(error).__name__

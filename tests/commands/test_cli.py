@@ -406,7 +406,7 @@ def test_one_run_id_may_hold_the_suites_of_one_command(here):
     assert {entry["run"] for entry in done.json["runs"]} == {"week1"}
     assert len(evals("show", "week1", "--json").json["runs"]) == 3
     assert len(evals("show", "week1", "--samples", "--json").json["samples"]) == 16 + 12 + 12
-    assert "holds 3 suites" in evals("show", "week1", "--sample", "900001").complaint
+    assert "matches 3 suites" in evals("show", "week1", "--sample", "900001").complaint
     assert evals("show", "week1/mmlu-pro", "--sample", "900001").status == 0
     assert evals("show", "results/mmlu-pro@2/scripted/week1", "--samples").status == 0
 

@@ -452,7 +452,7 @@ def test_a_corrupt_record_is_named_by_its_line(stored):
     content = lines.read_bytes().splitlines(keepends=True)
     lines.write_bytes(b"".join([*content[:3], b'{"sample": 5}\n', *content[3:]]))
     for words in (("score", "a"), ("show", "a", "--samples")):
-        assert "records.jsonl, line 4: not a record of this format" in evals(*words).complaint
+        assert "records.jsonl, line 4: not a valid record" in evals(*words).complaint
     shown = evals("show", "a", "--json")
     assert "records.jsonl, line 4" in shown.err
 

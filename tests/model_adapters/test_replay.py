@@ -105,5 +105,5 @@ def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
 async def test_several_runs_of_a_suite_are_no_recording(tmp_path: Path) -> None:
     for run in ("one", "two"):
         await run_of(tmp_path, Scripted(half, name="m"), toy.suite(4), run=run)
-    with pytest.raises(StoreError, match=r"holds 2 runs of .*: one, two; name one"):
+    with pytest.raises(StoreError, match=r"matches 2 runs of .*: one, two; name one"):
         load.model(f"replay:{tmp_path}", results=tmp_path)

@@ -214,7 +214,7 @@ def test_a_broken_line_in_the_middle_is_named_by_its_number(path: Path) -> None:
     lines = (path / "records.jsonl").read_bytes().splitlines(keepends=True)
     for broken in (b'{"sample": \n', b"\xff\xfe\n", b'{"sample":"1"}\n', lines[2].replace(b"0.0", b"NaN")):
         (path / "records.jsonl").write_bytes(b"".join([*lines[:2], broken, *lines[3:]]))
-        with pytest.raises(StoreError, match=r"records.jsonl, line 3: not a record of this format"):
+        with pytest.raises(StoreError, match=r"records.jsonl, line 3: not a valid record"):
             names(path)
 
 
@@ -562,7 +562,7 @@ def test_a_folder_with_runs_is_never_taken_for_the_end_of_an_id(
     ("name", "said"),
     [
         ("2025", "run '2025' is the beginning of 2 ids: 20250101T000000-aaaaaa, 20250102T000000-bbbbbb"),
-        ("nothing", "no run 'nothing' in .*; `evals list runs` lists what is there"),
+        ("nothing", "no run 'nothing' in .*; `evals list runs` lists all runs"),
         ("", "no run ''"),
     ],
 )
@@ -576,7 +576,7 @@ def test_a_name_that_is_none_says_what_there_is(
 
 
 def test_one_run_is_wanted_where_a_name_stands_for_two(results: Path) -> None:
-    with pytest.raises(StoreError, match="run 'mine' holds 2 suites; name one by its folder"):
+    with pytest.raises(StoreError, match="run 'mine' matches 2 suites; name one by its folder"):
         store.find_one(results, "mine")
 
 
@@ -658,7 +658,7 @@ def test_short_ids_are_ends_that_name_one_run(many: Path) -> None:
 
 
 def test_without_a_results_folder_it_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"no results folder at .*nowhere; `evals run` makes one"):
+    with pytest.raises(StoreError, match=r"no results folder at .*nowhere; `evals run` creates it"):
         store.find(tmp_path / "nowhere", "x")
     assert store.runs(tmp_path / "nowhere") == []
 
@@ -685,7 +685,7 @@ def test_the_id_tells_configurations_apart_and_nothing_else() -> None:
 
 
 def test_the_runs_of_a_folder_are_called_runs(results: Path) -> None:
-    with pytest.raises(StoreError, match=r"holds 4 runs; name one by its folder, or as "):
+    with pytest.raises(StoreError, match=r"matches 4 runs; name one by its folder, or as "):
         store.find_one(results, str(results))
 
 

@@ -110,9 +110,7 @@ def test_writing_commands_refuse_an_address(line: str, address: str, here: Path)
     (here / "replies.jsonl").write_text('{"id": "2025-I-1", "text": "ANSWER: 1"}\n')
     (here / "series.toml").write_text(f'{POLICY}[series]\nname = "nightly"\ngates = 5\n')
     before = sorted(cache.root().rglob("*"))
-    assert (
-        "is read-only; write to a folder of a disk" in evals(*line.format(address=address).split()).complaint
-    )
+    assert "is read-only; write to a local folder" in evals(*line.format(address=address).split()).complaint
     left = {path for path in sorted(cache.root().rglob("*")) if path not in before}
     assert {path.parent.name for path in left} <= {
         "objects",
@@ -200,11 +198,11 @@ def test_an_address_holds_no_credentials(place: str, results: Path) -> None:
     [
         ("s3://no-such-bucket/x", "there is no such bucket or folder"),
         ("s3://team/nothing-here", "no runs in s3://team/nothing-here"),
-        ("http://host/x", "results elsewhere have an address of s3://"),
+        ("http://host/x", "expected an address that begins with s3://"),
         ("simplecache::s3://team/x", None),
         ("s3://team/../x", "its path has an empty part"),
-        ("s3://", "name a bucket or host"),
-        ("s3://team/x::zip://y", "name a bucket or host"),
+        ("s3://", "expected a bucket or host"),
+        ("s3://team/x::zip://y", "expected a bucket or host"),
         ("gs://team/x", "gs:// needs the package gcsfs: `pip install gcsfs`"),
         ("az://team/x", "az:// needs the package adlfs: `pip install adlfs`"),
     ],

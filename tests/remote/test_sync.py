@@ -68,7 +68,7 @@ def test_what_is_there_is_not_sent_again(kind: str, results: Path, tmp_path: Pat
 def test_gated_runs_are_sent_on_request_alone(results: Path, tmp_path: Path) -> None:
     address = f"file://{tmp_path / 'store'}"
     done = evals("sync", results, address)
-    assert "gpqa:diamond is gated, and the records hold its texts" in done.err
+    assert "gpqa:diamond is gated, and the records contain its texts" in done.err
     assert whole(RemoteStore(parse(address))) == 2
     assert evals("sync", results, address, "--gated").status == 0
     assert whole(RemoteStore(parse(address))) == 3
@@ -106,7 +106,7 @@ def test_a_rescored_run_is_a_further_version(results: Path, folder: Path) -> Non
     assert store.find(Path(), f"{address}#two")[0].card.notes == card.notes
     old = evals("sync", stale, address, "--json").json  # a machine with the earlier state
     assert (old["sent"], old["present"]) == ([], 2)
-    assert "a newer version of it" in " ".join(old["skipped"].values())
+    assert "the store has a newer version" in " ".join(old["skipped"].values())
     forget()
     assert store.find(Path(), f"{address}#two")[0].card.notes == card.notes
 
@@ -114,7 +114,7 @@ def test_a_rescored_run_is_a_further_version(results: Path, folder: Path) -> Non
 def test_another_run_of_the_same_name_is_refused(results: Path, folder: Path) -> None:
     words = ("--sample", "-m", "scripted:ANSWER: 5", "--run", "two", "--results", "other")
     assert evals("run", "aime:2025", *words).status == 0
-    assert "another run named" in evals("sync", "other", f"file://{folder}").complaint
+    assert "a different run named" in evals("sync", "other", f"file://{folder}").complaint
     forget()
     assert store.find(Path(), f"file://{folder}#two")[0].card == store.find_one(results, "two").card
 
@@ -199,17 +199,17 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a huge size": (file(size=1 << 62), "is impossible"),
     "a size beyond all": (file(size=1 << 70), "is impossible"),
     "a negative size": (file(size=-1), "is impossible"),
-    "another hash": (file(sha256="0" * 64), "is not the file that its card states"),
-    "another size": (file(size=5), "is not the file that its card states"),
-    "another run": (lambda m: m["card"].update(run="one"), "its card is that of run 'one'"),
+    "another hash": (file(sha256="0" * 64), "is not the file described on its card"),
+    "another size": (file(size=5), "is not the file described on its card"),
+    "another run": (lambda m: m["card"].update(run="one"), "its card belongs to run 'one'"),
     "another folder": (lambda m: m.update(folder="aime-2025@2/scripted/one"), "manifest of another run's folder"),
-    "a run at work": (lambda m: m["card"].update(status="running"), "its run is not sealed, but running"),
-    "no records": (lambda m: m["files"].pop("records.parquet"), "it states no records.parquet"),
+    "a run at work": (lambda m: m["card"].update(status="running"), "its run is running, not sealed"),
+    "no records": (lambda m: m["files"].pop("records.parquet"), "it lists no records.parquet"),
     "a later format": (lambda m: m.update(manifest=2), "a manifest of format 2"),
     "a further field": (lambda m: m.update(command="rm"), "unknown field `command`"),
     "an impossible card": (lambda m: m["card"].update(started=1e300), "not a plausible time"),
     "a card of text": (lambda m: m.update(card="x"), "Expected `object`"),
-    "escapes": (lambda m: m["card"].update(run="\x1b[2Jtwo"), "its card is that of run"),
+    "escapes": (lambda m: m["card"].update(run="\x1b[2Jtwo"), "its card belongs to run"),
 }  # fmt: skip
 
 
@@ -267,10 +267,10 @@ def test_a_huge_manifest_is_not_read(folder: Path) -> None:
     [
         (
             lambda path: path.write_bytes(b"x" * path.stat().st_size),
-            "its bytes are not those that its manifest states",
+            "its content does not match the hash in its manifest",
         ),
-        (lambda path: path.write_bytes(b"x"), "1 bytes, its manifest states"),
-        (lambda path: path.unlink(), "is missing: the run is incomplete there"),
+        (lambda path: path.write_bytes(b"x"), "it has 1 bytes, but its manifest states"),
+        (lambda path: path.unlink(), "is missing: the remote run is incomplete"),
     ],
     ids=["other bytes", "cut", "missing"],
 )

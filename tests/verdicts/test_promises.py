@@ -49,7 +49,7 @@ def test_a_kept_promise(place: Path) -> None:
         (("--seed", "4"), "seed is 4, not 3"),
         (("--seed", "3", "--limit", "2"), "limit is 2, not none"),
         (("--seed", "3", "--repeats", "2", "--temperature", "1"), "repeats is 2, not"),
-        (("--seed", "3", "--protocol", "official"), "aime:2025 (official) is not part of it"),
+        (("--seed", "3", "--protocol", "official"), "aime:2025 (official) is not part of the promise"),
     ],
 )
 def test_a_broken_promise_says_what_changed(place: Path, words: tuple[str, ...], change: str) -> None:
