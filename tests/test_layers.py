@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("types", "evals evals.boundary evals.disk evals.labels evals.plain evals.types evals.validation"),
     ("what models, scorers and statistics may offer", "evals.seams"),
     ("worker processes, folders of the user", "evals.harness_environments evals.sandbox"),
-    ("file systems elsewhere", "evals.remote"),
+    ("remote file systems", "evals.remote"),
     ("data", "evals.data"),
     (
         "tools that know only types",

@@ -1,4 +1,4 @@
-r"""Extract answers from replies with pure functions that take linear time and return an answer or None.
+r"""Extract answers from replies with pure, linear-time functions that return an answer or None.
 
 >>> letter("It can't be A. The answer is (B).", 4)
 'B'
@@ -16,9 +16,9 @@ from evals.extract.choices import choice, letter
 from evals.extract.formatting import strip_formatting
 from evals.extract.free_text import number, stated_text
 from evals.extract.judge_verdicts import (
+    extracted_answer,
+    extracted_number,
     number_bare,
-    number_stated,
-    text_stated,
     verdict,
     verdict_bare,
     verdict_opencompass,
@@ -32,8 +32,8 @@ from evals.extract.visible import split_reasoning, visible
 from evals.extract.yesno import stated_yes_no, yes_no
 
 __all__ = [
-    "box_contents", "choice", "integer", "integer_matharena", "json_object", "last_box", "last_tag", "letter",
-    "letter_mmlu_pro", "number", "number_bare", "number_stated", "option_vlmevalkit", "split_reasoning",
-    "stated_answer", "stated_integer", "stated_text", "stated_yes_no", "strip_formatting", "text_stated",
+    "box_contents", "choice", "extracted_answer", "extracted_number", "integer", "integer_matharena", "json_object",
+    "last_box", "last_tag", "letter", "letter_mmlu_pro", "number", "number_bare", "option_vlmevalkit",
+    "split_reasoning", "stated_answer", "stated_integer", "stated_text", "stated_yes_no", "strip_formatting",
     "verdict", "verdict_bare", "verdict_opencompass", "visible", "yes_no",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Cues shared by several kinds of answers: a pair of tags, a JSON field, the text after a label, and corrections."""
+"""Cues for several kinds of answers: tags, JSON fields, labels, corrections and conclusions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIELD_RIGHT = lazy_pattern(
 _SENTENCE_END = lazy_pattern(r"\n|[。；;！？]|(?<=\S\S)[.!?](?=[\s*_\"'”’]|$)")
 _LINE_END = lazy_pattern(r"\n")
 _TABLE_RULE = lazy_pattern(r"\n\s*\|?\s*:?-{2,}")
-"""The rule below the head of a table, whose cells are not answers."""
+"""The rule below a table's header, whose cells are not answers."""
 _TAG_OPENING = lazy_pattern(r"<\s*$")
 _TAG_CLOSING = lazy_pattern(r"\s*>")
 
@@ -41,9 +41,9 @@ def json_field_value(text: str, begin: int, end: int) -> Statement | None:
 
 
 def text_after_label(text: str, noun_begin: int, label: re.Match[str]) -> Statement | None:
-    """Return the text after a label: the rest of its line or sentence, or of the next line if that is empty.
+    """Return the text after a label: the rest of its line or sentence, or the next line if that is empty.
 
-    `label` has a group `content_end`: a colon or equals sign, or a verb.
+    The group `mark` of `label` is a colon, an equals sign or another sign, or a verb.
     """
     has_verb = label["mark"][:1].isalpha() or label["mark"][:1] in ("是", "为")
     content_begin, limit = label.end(), min(len(text), label.end() + MAX_STATEMENT_CHARS)
@@ -82,7 +82,7 @@ def after_correction(
 ) -> Reading | None:
     """Return a reading, or the correction that follows it; None if it is retracted without a replacement.
 
-    `read_rest` reads the text after a retraction by its layout; what precedes is replaced by spaces.
+    `read_rest` reads the lines after a retraction by their layout; it is given the reply with spaces in place of the rest.
     """
     retraction = _RETRACTED.search(text, reading.end, reading.end + 400)
     if retraction is None or _CONFIRMED.search(text, retraction.end(), retraction.end() + 300):
@@ -132,7 +132,7 @@ _CALLED_ANSWER = lazy_pattern(r"\banswer\b[^.\n]*$|答案[^。\n]*$", re.IGNOREC
 
 
 def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
-    """Return the reading of a box, or of the concluding sentence after it if the box is an intermediate result.
+    """Return the reading of a box, or of the concluding sentence after it if the box contains an intermediate result.
 
     A box is kept if the reply calls it the answer, or if the text after it only checks it or comments on it.
     """
@@ -156,7 +156,7 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
 
 
 def asserted_reading(text: str, reading: Reading | None) -> Reading | None:
-    """Return a reading by layout, narrowed to the answer; None if its sentence does not assert it."""
+    """Return a reading by layout, narrowed to the answer; None if the answer's sentence does not assert it."""
     if reading is None:
         return None
     narrowed = narrow_reading(text, reading)
@@ -172,7 +172,7 @@ _UNDECIDED = lazy_pattern(
 
 
 def is_undecided(text: str, begin: int = 0) -> bool:
-    """Return whether the text considers several answers without deciding."""
+    """Return whether the text considers several answers without deciding on one."""
     return _UNDECIDED.search(text, begin) is not None
 
 
@@ -181,7 +181,7 @@ _CONTRAST = lazy_pattern(r"\bbut\s+(?:rather\s+)?|而是")
 
 
 def without_denial(content: str) -> str | None:
-    """Return B of a statement "not A but B", None for "not A"; other statements are returned unchanged."""
+    """Return "B" for a statement "not A but B", None for "not A", and any other statement unchanged."""
     denial = _DENIAL.match(content)
     if denial is None:
         return content

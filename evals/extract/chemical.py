@@ -5,9 +5,9 @@ r"""Extract a molecular formula or a systematic name from a reply.
 >>> stated_name("The IUPAC name of this molecule is 2-acetyloxybenzoic acid (aspirin).").value
 '2-acetyloxybenzoic acid'
 
-Strong statements are the kind's own tag, boxes, fields of JSON, answer lines and sentences; labels ("Formula:", "is
-called") count only without a strong statement, or if they correct one. The content of a tag or box is returned even if it
-is neither a formula nor a name.
+Strong statements are tags, boxes, JSON fields, answer lines and sentences; labels ("Formula:", "is called") count only
+without a strong statement, or if they correct one. The content of a tag or box is returned even if it is neither a formula
+nor a name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from evals.extract.formatting import half_width
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import REFUSED, Parser, Reading, before_next_question, breaks_off, read_answer
-from evals.extract.statements import Cue, Cues, Form, Statement
+from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.visible import visible
 
 MAX_TAIL_CHARS = 5_000
@@ -44,7 +44,7 @@ _MAX_LABELS, _MAX_SPANS = 20, 30
 _MAX_STATEMENTS = 100
 """Maximum number of statements that are parsed, from the end of a reply."""
 _MAX_LINE_CHARS = 300
-"""Maximum number of characters after a label."""
+"""Maximum number of characters that are read after a label."""
 _WRAP = lazy_pattern(
     r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
 )
@@ -74,7 +74,7 @@ _OTHER_NAME = lazy_pattern(
     re.IGNORECASE,
 )
 _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
-"""The characters before the first word of a heading."""
+"""The text from the start of a line to the first word of a heading."""
 _BOLD = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
@@ -98,7 +98,7 @@ _PREFIX = lazy_pattern(
 _TOKENS = lazy_pattern(r"[\s,;，；、|：:]+")
 _AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
-"""English words that are also formulas; they are read only if a statement contains nothing else."""
+"""English words that are also formulas; read only if a statement contains nothing else."""
 
 
 def _undecorated(text: str) -> str:
@@ -121,18 +121,18 @@ def _undecorated(text: str) -> str:
 
 
 class _AnswerKind(NamedTuple):
-    """The parsers and patterns for one kind of answer: formulas or names."""
+    """The parsers and patterns for a kind of answer: formulas or names."""
 
     tag: str
     nouns: tuple[str, ...]
     label: re.Pattern[str]
     parse: Callable[[str], str | None]
     read_delimited: Callable[[str], str | None]
-    """Read the content of a tag or a box, even if it is neither a formula nor a name."""
+    """Reads the content of a tag or box, even if it is neither a formula nor a name."""
     parse_span: Callable[[str], str | None]
-    """Read bold or code."""
+    """Reads a bold or code span."""
     parse_line: Callable[[str], str | None]
-    """Read a reply of one line."""
+    """Reads a reply of one line."""
     parse_last_line: Callable[[str], str | None] | None = None
 
 
@@ -141,7 +141,7 @@ def _read_stated(text: str, kind: _AnswerKind, *, truncated: bool) -> Reading | 
     if in_reasoning or not visible_text.strip():
         return None
     visible_text, parse = before_next_question(half_width(visible_text)), _parser(kind)
-    # first, labels count only if they correct a stronger statement; then also without one
+    # at first, labels count only if they correct a strong statement; then also without one
     for strong in (False, True):
         budget = iter(range(_MAX_LABELS))
         cues = Cues(
@@ -171,23 +171,23 @@ def _parser(kind: _AnswerKind) -> Parser:
 
     budget = iter(range(_MAX_STATEMENTS))
 
-    def bounded(content: str, form: Form) -> Any:
+    def parse_bounded(content: str, form: Form) -> Any:
         if next(budget, None) is None:
             return None
         return parse(content[: MAX_CHARS if form in ("tag", "box") else _MAX_LINE_CHARS], form)
 
-    return bounded
+    return parse_bounded
 
 
 def _cue_reader(
     kind: _AnswerKind, noun: str, budget: Iterator[int], *, strong: bool
-) -> Callable[[str, int], tuple[Any, Statement, bool] | None]:
-    """Return the reader of a noun: of the content of a tag, a JSON field, or the text after a label."""
+) -> Callable[[str, int], CueReading | None]:
+    """Return the reader for a noun, which may be the name of a tag or JSON field, or part of a label."""
 
-    def read_cue(text: str, begin: int) -> tuple[Any, Statement, bool] | None:
+    def read_cue(text: str, begin: int) -> CueReading | None:
         end = begin + len(noun)
-        if inner := tag_content_start(text, begin, end):
-            return _read_tag(text, begin, inner, kind)
+        if content_begin := tag_content_start(text, begin, end):
+            return _read_tag(text, begin, content_begin, kind)
         if text[max(0, begin - 1) : begin] == "/":
             return None
         if (field := json_field_value(text, begin, end)) is not None:
@@ -208,20 +208,21 @@ def _cue_reader(
     return read_cue
 
 
-def _read_tag(text: str, begin: int, inner: int, kind: _AnswerKind) -> tuple[Any, Statement, bool] | None:
-    close = re.compile(rf"<\s*/?\s*{kind.tag}\s*>", re.IGNORECASE).search(text, inner, inner + MAX_CHARS)
-    end = close.start() if close else min(len(text), inner + MAX_CHARS)
-    content = text[inner:end]
-    if not content.strip() or (close is None and "\n" in content.strip()):
+def _read_tag(text: str, begin: int, content_begin: int, kind: _AnswerKind) -> CueReading | None:
+    limit = min(len(text), content_begin + MAX_CHARS)
+    closing = re.compile(rf"<\s*/?\s*{kind.tag}\s*>", re.IGNORECASE).search(text, content_begin, limit)
+    end = closing.start() if closing else limit
+    content = text[content_begin:end]
+    if not content.strip() or (closing is None and "\n" in content.strip()):
         return None
     value = kind.parse(content) or kind.read_delimited(content)
-    return value, Statement("tag", inner, end, statement_mood.mood(text, begin - 1, end)), True
+    return value, Statement("tag", content_begin, end, statement_mood.mood(text, begin - 1, end)), True
 
 
 def stated_formula(
     text: str, is_formula: Callable[[str], bool], *, truncated: bool = False
 ) -> Reading | None:
-    """Return the formula that a reply states last; `is_formula(token)`: whether a token is one. None if there is none."""
+    """Return the last formula that a reply states; None if there is none. `is_formula(token)`: whether a token is one."""
 
     def parse(content: str) -> str | None:
         return read_formula(content, is_formula)
@@ -235,12 +236,12 @@ def stated_formula(
 
 
 def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
-    """Return the systematic name that a reply states last; None if there is none."""
+    """Return the last systematic name that a reply states; None if there is none."""
     return _read_stated(text, _NAME, truncated=truncated)
 
 
 def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
-    """Read the only answer in bold or code, a reply of one line, or its last line."""
+    """Read the only answer in bold or code, a reply of one line, or the last line."""
     begin = max(0, len(text) - MAX_TAIL_CHARS)
     lines = list(_LINE.finditer(text, begin))
     if (
@@ -272,13 +273,13 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
 
 
 def _formula_like_word(line: str) -> str | None:
-    """Return a line that is a single word with digits: a malformed formula."""
+    """Return a line that is a single word with digits, i.e. a malformed formula."""
     undecorated = _undecorated(line)
     return undecorated if len(undecorated.split()) == 1 and re.search(r"\d", undecorated) else None
 
 
 def read_formula(text: str, is_formula: Callable[[str], bool]) -> str | None:
-    """Read the formula of a statement: the whole statement, or its only token that is a formula."""
+    """Read the formula in a statement: the whole statement, or its only token that is a formula."""
     text = _undecorated(text[:_MAX_LINE_CHARS])
     if is_formula(text):
         return text
@@ -311,7 +312,7 @@ def _without_label(text: str) -> str:
 
 
 def read_name(text: str) -> str | None:
-    """Read the name at the beginning of a statement; None if there is none."""
+    """Read the name at the start of a statement; None if there is none."""
     text = text.strip()
     if code := re.match(r"[*_ ]{0,3}`([^`\n]{1,500})`", text):
         text = code[1]

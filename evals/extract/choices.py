@@ -5,8 +5,8 @@ r"""Extract the option that a reply states and does not retract: the `strict` ru
 >>> choice("Hence $\\boxed{\\dfrac{27}{64}}$.", ["9/64", "27/64"]).value
 'B'
 
-Statements are searched for as for every kind of answer (`reading.py`). This module parses letters and option texts;
-further ways to name an option ("option B is correct", "only C remains", 故选C) are in the table `option_cues.CUES`.
+Statements are found as for every kind of answer (`reading.py`). This module parses letters and option texts; further ways
+to name an option ("option B is correct", "only C remains", 故选C) are in the table `option_cues.CUES`.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def letter(text: str, count: int) -> str | None:
 def choice(text: str, options: Sequence[str], *, truncated: bool = False) -> Reading | None:
     """Read the one option that the reply states, by its letter or by its own text; the value is its letter in the prompt.
 
-    `truncated`: the reply was cut off, so that a statement at its very end may be incomplete or about to be retracted and
-    is not an answer.
+    `truncated`: the reply was cut off; a statement at its very end is not an answer, since it may be incomplete or about to
+    be retracted.
     """
     return stated_letters(text, len(options), options, single=True, truncated=truncated)
 
@@ -109,7 +109,7 @@ def stated_letters(
 
 
 def _complete_reading(reading: Reading | None, text: str) -> Reading | None:
-    """Return the reading of a truncated reply if it is one letter on an answer line, which is complete."""
+    """Return the reading of a truncated reply if it is a lone letter on an answer line, and thus complete."""
     if reading is None or reading.form != "line":
         return None
     letter = _LONE_LETTER.match(text, reading.begin)
@@ -118,7 +118,7 @@ def _complete_reading(reading: Reading | None, text: str) -> Reading | None:
 
 
 def _read_closing_line(text: str) -> Reading | None:
-    """Read a last line or sentence in the form that our prompts request: "ANSWER: B", "The answer is (B)."."""
+    """Read a last line or sentence in a form that our prompts request: "ANSWER: B", "The answer is (B)."."""
     end = len(text.rstrip())
     line_begin = max(text.rfind("\n", 0, end), text.rfind(". ", max(0, end - 60), end - 1), end - 80, -1)
     closing = _CLOSING.fullmatch(text, max(line_begin, 0))
@@ -145,7 +145,7 @@ class _Parser:
 
     @property
     def options(self) -> Options:
-        """Return the options' texts, prepared at the first use."""
+        """Return the options' texts, prepared on first use."""
         if self._options is None:
             self._options = Options(self._option_texts)
         return self._options
@@ -176,7 +176,7 @@ class _Parser:
         return self.options.letter_of_none() if _NONE_OF_THEM.fullmatch(strip_formatting(content)) else None
 
     def _read_sentence_end(self, text: str) -> Reading | None:
-        """Read a last sentence that ends with the text of an option and names no other option."""
+        """Read a last sentence that ends with an option's text, or calls its subject the answer, and names no other option."""
         end = len(text.rstrip().rstrip(".。*_ "))
         begin = max(
             (sentence_end.end() for sentence_end in _SENTENCE_END.finditer(text, max(0, end - 400), end)),
@@ -187,7 +187,7 @@ class _Parser:
         final_option = self.options.option_at_end(text[begin:end])
         if final_option is None or _LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
-        labels = {name[1] for name in _LABELS.finditer(text, text.rfind("\n", 0, end) + 1, end)}
+        labels = {label[1] for label in _LABELS.finditer(text, text.rfind("\n", 0, end) + 1, end)}
         if (
             labels - {final_option[0]}
             or statement_mood.mood(text, begin + final_option[1], end) != "asserted"
@@ -223,7 +223,7 @@ class _Parser:
         return letters
 
     def _letter_of_symbol(self, symbol: str, letters: str) -> str | None:
-        """Return the letter of the one option whose text is a letter in lower case, if that is not the letter itself."""
+        """Return the letter of the only option whose text is the lower-case `symbol`, unless that letter is the stated one."""
         letters_of_symbol = [
             chr(65 + i) for i, text in enumerate(self._option_texts) if text.strip(" $") == symbol
         ]
@@ -255,7 +255,7 @@ class _Parser:
 
 
 _SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<small>[a-z])\$[.\s*_]{0,9}")
-"""A lower-case letter in dollars, which may be a symbol that is the text of an option."""
+"""A lower-case letter between dollar signs, which may be a symbol that is the text of an option."""
 
 # --- replies without a statement ----------------------------------------------------------------------------
 

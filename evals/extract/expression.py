@@ -28,23 +28,23 @@ _MAX_WORDS = 4
 
 
 def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated expression; the value is a tuple: as stated, then shorter, without the explanation that follows."""
+    """Read the stated expression; the value is a tuple: the answer as stated, then versions without trailing explanations."""
     return read_answer(half_width(text), _parse, truncated=truncated)
 
 
 def _parse(content: str, form: Form) -> Any:
     if form in PROSE or form == "whole":
         content = _LEAD_IN.sub("", content)
-    variants = tuple(
-        variant
-        for variant in shortened_answers(content)
-        if any(map(str.isalnum, variant)) or variant in ("∞", "∅")
+    versions = tuple(
+        version
+        for version in shortened_answers(content)
+        if any(map(str.isalnum, version)) or version in ("∞", "∅")
     )
-    if not variants:
+    if not versions:
         return None
-    if _UNDECIDED.match(variants[0]) or (form not in PROSE and form != "whole" and gives_up(variants[0])):
+    if _UNDECIDED.match(versions[0]) or (form not in PROSE and form != "whole" and gives_up(versions[0])):
         return REFUSED
-    shortest = variants[-1]
+    shortest = versions[-1]
     words = len(_WORD.findall(shortest))
     is_formula = _FORMULA.search(shortest) is not None or spelled_number(shortest) is not None
     if form in PROSE or form == "whole":
@@ -53,14 +53,14 @@ def _parse(content: str, form: Form) -> Any:
         if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE.search(shortest)):
             return None
         is_answer = is_formula and words <= 1 and len(content) <= _MAX_FORMULA_CHARS
-        return variants if is_answer and not gives_up(content) else None
+        return versions if is_answer and not gives_up(content) else None
     if form == "sentence" and words > _MAX_WORDS:
         return REFUSED if is_formula else None
-    return variants
+    return versions
 
 
 def _value_position(content: str) -> int:
-    """Return the position of the value of an equation, whose mood is that of the answer ("let x = 3")."""
+    """Return the position after an equals sign, where the mood of an equation is determined ("let x = 3"); 0 without one."""
     equals = _EQUALS.search(content)
     return equals.end() if equals else 0
 
@@ -98,7 +98,7 @@ _SYNONYMS = {
     "\\$": "", "$": "", "\\%": "%", "\\left": "", "\\right": "", "\\langle": "(", "\\rangle": ")",
     "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\(": "", "\\)": "",
 }  # fmt: skip
-"""LaTeX command -> its replacement, in the order in which they are replaced."""
+"""LaTeX command -> its replacement, in order of replacement."""
 
 
 def normalise_expression(text: str) -> str:
@@ -131,8 +131,8 @@ def _unwrap_command(command: re.Match[str]) -> str:
 
 def right_hand_side(text: str) -> str:
     """Return the right-hand side of an equation: 3 for "x = 3"."""
-    name = _LEFT_HAND_SIDE.match(text)
-    return text[name.end() :] if name and "=" not in text[name.end() :] else text
+    left_side = _LEFT_HAND_SIDE.match(text)
+    return text[left_side.end() :] if left_side and "=" not in text[left_side.end() :] else text
 
 
 def without_base(text: str) -> str:

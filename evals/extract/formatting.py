@@ -1,4 +1,4 @@
-r"""Remove the formatting of an answer before it is parsed.
+r"""Remove formatting from an answer before it is parsed.
 
 >>> strip_formatting(r"$\boxed{\textbf{113}}$."), strip_formatting("`Ｃ`。"), strip_formatting(r"\(\mathrm{27/64}\)")
 ('113', 'C', '27/64')
@@ -46,13 +46,13 @@ _PAIRS = (
 )  # fmt: skip
 _PAIRS_BY_SIGN = {left[0]: [pair for pair in _PAIRS if pair[0][0] == left[0]] for left, _ in _PAIRS}
 _UNFORMATTED = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
-"""Text without formatting, as most options are."""
+"""Text without formatting; most options are of this form."""
 _LEADING = lazy_pattern(r"(?:[\s:：*_`#>≈~]|\\[,;:! ]|\\q?quad\b|->|→|=(?!=)|\\approx\b|[-–—•]\s)+")
 _TRAILING = lazy_pattern(r"(?:\s\||[\s*_`。．;；!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z")
 _TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t")
-"""The characters with which a match of `_TRAILING` can end."""
+"""The characters that can end a match of `_TRAILING`."""
 _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
-"""The characters in a match of `_TRAILING`, except spaces."""
+"""The characters that can occur in a match of `_TRAILING`, except spaces."""
 _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|である|だ|となります)\s*[.。]?\s*\Z")
 _BREAK = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
@@ -67,14 +67,14 @@ _MAX_BREAK_CHARS = 400
 
 
 def half_width(text: str) -> str:
-    """Replace full-width forms and special spaces, character by character."""
+    """Replace full-width characters and special spaces; positions are preserved."""
     if text.isascii() or not _FULL_WIDTH_PRESENT.search(text):
         return text
     return text.translate(_FULL_WIDTH)
 
 
 def strip_formatting(text: str) -> str:
-    r"""Remove the formatting around an answer: spaces, bold, code, quotes, dollars, `\text{}`, a final full stop."""
+    r"""Remove the formatting around an answer: spaces, bold, code, quotes, dollar signs, `\text{}`, a final full stop."""
     text = text[:MAX_CHARS]
     if _UNFORMATTED.fullmatch(text):
         return text
@@ -132,7 +132,7 @@ def _balanced(text: str) -> bool:
 def shortened_answers(text: str) -> Iterator[str]:
     """Yield an answer without formatting, then shorter versions without the explanation that follows.
 
-    It is not split at "or", "and" or a bare comma, so that two answers are not shortened to one.
+    Answers are not split at "or", "and" or a bare comma, so that two answers are not shortened to one.
     """
     unformatted = strip_formatting(text)
     yield unformatted

@@ -1,4 +1,4 @@
-r"""Extract a free answer (a number, a word, a short phrase) from a reply, and parse numbers in running text.
+r"""Extract a free answer (a number, a word, a short phrase) from a reply, and parse its number.
 
 >>> [number(text) for text in ("12k", "1.2 million", r"\$6000", "three", "in 2014", r"\frac{1}{2}", "5 or 6")]
 [12000.0, 1200000.0, 6000.0, 3.0, 2014.0, 0.5, None]
@@ -28,12 +28,12 @@ _DECLINES = lazy_pattern(
     re.IGNORECASE,
 )
 _MAX_WORDS = 5
-"""Maximum number of words of an answer that is not introduced as one."""
+"""Maximum number of words in an answer that is not introduced as one."""
 _MAX_SENTENCE_CHARS = 240
 
 
 def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated free answer; the value is a tuple: as stated, then shorter, without the explanation that follows."""
+    """Read the stated free answer; the value is a tuple: the answer as stated, then versions without trailing explanations."""
     return read_answer(half_width(text), _parse, truncated=truncated)
 
 
@@ -41,7 +41,7 @@ _SHARE_SENTENCE = lazy_pattern(
     r"[\s*_]*+(?:(?:according\s+to|based\s+on|from|in)\s+the\s+[a-z ]{1,30},\s*)?(?:about\s+|approximately\s+|around\s+)?[*_]*(?P<number>\d[\d.,]*\s?(?:%|percent))[*_]*\s+of\s",
     re.IGNORECASE,
 )
-"""E.g. "According to the chart, 62 % of respondents agreed."."""
+"""As in "According to the chart, 62 % of respondents agreed."."""
 _DIGIT = lazy_pattern(r"\d")
 _CALCULATION = lazy_pattern(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*=\s*(?=\S)")
 """Left-hand side of a calculation whose right-hand side is the answer."""
@@ -50,10 +50,10 @@ _CALCULATION = lazy_pattern(r"\s*[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−
 def _parse(content: str, form: Form) -> Any:
     if calculation := _CALCULATION.match(content):
         content = content[calculation.end() :]
-    variants = tuple(variant for variant in shortened_answers(content) if variant)
-    if not variants:
+    versions = tuple(version for version in shortened_answers(content) if version)
+    if not versions:
         return None
-    if _DECLINES.match(variants[0]):
+    if _DECLINES.match(versions[0]):
         return REFUSED
     if (
         form == "whole"
@@ -64,15 +64,15 @@ def _parse(content: str, form: Form) -> Any:
     if form in PROSE or form == "whole":
         if gives_up(content) or "?" in content[-2:]:
             return None
-        words = len(variants[-1].split())
-        if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, variants)):
+        words = len(versions[-1].split())
+        if words > 2 and form in ("whole", "last line") and any(map(_SENTENCE_VERB.search, versions)):
             return None  # its predicate is read instead
-        if len(content) > MAX_REPLY_CHARS or (words > _MAX_WORDS and number(variants[-1]) is None):
+        if len(content) > MAX_REPLY_CHARS or (words > _MAX_WORDS and number(versions[-1]) is None):
             return None
         if form == "last line" and content.rstrip().endswith((".", ":", "。")) and words > 2:
             return None
-        return variants
-    return REFUSED if form == "sentence" and len(variants[0]) > _MAX_SENTENCE_CHARS else variants
+        return versions
+    return REFUSED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
 
 
 _CHINESE = {name: float(value) for value, name in enumerate("零一二三四五六七八九十")} | {"两": 2.0}
@@ -101,8 +101,8 @@ _NAMED = lazy_pattern(r"[A-Za-z][A-Za-z_ ]{0,20}\s*(?:=|≈|\\approx)\s*(?=[-+\d
 def number(text: str, *, scaled: bool = True) -> float | None:
     """Return the only number of a short answer, with its scale ("12k", "1.2 million"); a percent sign is ignored.
 
-    None without a number, or with several. Only a unit may follow. Without `scaled`, "million" and the like are ignored:
-    the axis of a chart may already be in millions.
+    None without a number, or with several; only a unit may follow the number. If not `scaled`, "million" and the
+    like are ignored, for charts whose axis is already in millions.
     """
     text = strip_formatting(text)[:200].replace("\\%", "%").replace("\\$", "$").replace("{,}", ",")
     if match := _NAMED.match(text):
@@ -123,7 +123,7 @@ def number(text: str, *, scaled: bool = True) -> float | None:
 
 
 def _has_digit(text: str) -> bool:
-    return any(letter.isdigit() for letter in text)
+    return any(map(str.isdigit, text))
 
 
 def _fraction_value(fraction: re.Match[str], text: str) -> float | None:

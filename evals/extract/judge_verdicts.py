@@ -11,22 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from math import inf, isfinite
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import msgspec
 
 MAX_CHARS = 4_000
 """Maximum length of a verdict in characters."""
-Stated: TypeAlias = float | Literal["nothing"] | None
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\n(.*)\n[ \t]*```\Z", re.DOTALL)
 _A_OR_B = re.compile(r"A|B")
 
 
 def _verdict_field(text: str, case: str, field: str) -> Any:
-    """Return one field of the one JSON object that a verdict must be; None if it is anything else.
+    """Return a field of a verdict, which must be exactly one JSON object; None for any other text.
 
-    The object must name the case, a random number that is not in the candidate's text: a judge that repeats the candidate
-    or follows instructions in it gives no valid verdict.
+    The object must repeat the case, a random number that the candidate's text does not contain, so that a judge that
+    copies the candidate or follows instructions in it gives no valid verdict.
     """
     text = text.strip()
     if len(text) > MAX_CHARS:
@@ -41,12 +40,12 @@ def _verdict_field(text: str, case: str, field: str) -> Any:
 
 
 def verdict(text: str, case: str, allowed: Sequence[str]) -> str | None:
-    """Read one of the allowed verdicts; None for any text that is not exactly one."""
+    """Read one of the allowed verdicts; None for any other text."""
     value = _verdict_field(text, case, "verdict")
     return value if isinstance(value, str) and value in allowed else None
 
 
-def number_stated(text: str, case: str) -> Stated:
+def extracted_number(text: str, case: str) -> float | Literal["nothing"] | None:
     """Read the number that a judge extracted from a reply; `nothing` if the reply has none, None without a verdict."""
     field_value = _verdict_field(text, case, "number")
     if field_value == "none":
@@ -59,7 +58,7 @@ def number_stated(text: str, case: str) -> Stated:
         return None
 
 
-def text_stated(text: str, case: str) -> str | None:
+def extracted_answer(text: str, case: str) -> str | None:
     """Read the answer that a judge extracted from a reply; empty if the reply has none, None without a verdict."""
     field_value = _verdict_field(text, case, "answer")
     return field_value.strip() if isinstance(field_value, str) else None
@@ -69,9 +68,9 @@ _OPENCOMPASS_NAMES = {"CORRECT": "A", "INCORRECT": "B", "A: CORRECT": "A", "B: I
 
 
 def verdict_bare(text: str, allowed: Sequence[str]) -> str | None:
-    """Read the verdict of a judge with upstream's prompt: an allowed one and nothing else.
+    """Read the verdict of a judge that was given upstream's prompt: an allowed verdict and nothing else.
 
-    If only A and B are allowed, which OpenCompass' prompt calls CORRECT and INCORRECT, these names are accepted.
+    If the allowed verdicts are A and B, their names in OpenCompass' prompt, CORRECT and INCORRECT, are accepted, too.
     """
     word = text.strip(" \t\r\n*.\"'`").upper()
     if word in allowed:
@@ -91,7 +90,7 @@ def number_bare(text: str) -> float | None:
 def verdict_opencompass(text: str) -> str | None:
     """Read a verdict as OpenCompass does (@ a5acc4bb, datasets/generic.py): the first A or B anywhere.
 
-    Its defects: `Answer: B` is an A, and `CORRECT`, which the same prompt asks for, is not a verdict.
+    Its defects: `Answer: B` is read as A, and `CORRECT`, which the same prompt asks for, is not a verdict.
     """
     match = _A_OR_B.search(text)
     return match[0] if match else None

@@ -1,4 +1,4 @@
-"""The phrases that introduce an answer in other languages: nouns, and the words between noun and answer.
+"""Phrases that introduce an answer in other languages: nouns, and the words between noun and answer.
 
 English and Chinese have their own patterns in `statements.py`.
 """
@@ -26,7 +26,7 @@ LANGUAGES = {
     "portuguese": Language(("resposta", "solução"), r"\s+(?:é|será)(?:\s+a(?=\s+(?:letra|alternativa|op)))?"),
     "russian": Language(("ответ", "ответом"), r"(?:\s+(?:является|это|будет)\b|\s*[—–-])"),
 }
-"""By the language's English name."""
+"""English name of the language -> its phrases."""
 
 FOREIGN_OPTIONS = (
     "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "選択肢", "선택지",

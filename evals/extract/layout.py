@@ -1,4 +1,4 @@
-"""Find candidates for the answer of a reply without a statement: the whole reply, emphasised words, the last line or sentence."""
+"""Find candidate answers in a reply without a statement: the whole reply, emphasised words, the last line or sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GUESS = lazy_pattern(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
 )
-"""A phrase that introduces an answer after all."""
+"""A phrase that introduces an answer in spite of `_GIVES_UP`."""
 
 
 def gives_up(text: str, begin: int = 0) -> bool:
@@ -33,7 +33,7 @@ def gives_up(text: str, begin: int = 0) -> bool:
 
 
 def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
-    """Yield the candidates of a reply from `begin` on, the most likely first."""
+    """Yield the candidates in a reply from `begin` on, the most likely first."""
     lines = list(_line_extents(text, begin))
     if not lines:
         return
@@ -88,13 +88,13 @@ def _repeats(last: str, first: str) -> bool:
 
 
 def _is_emphasised_answer(text: str, span: re.Match[str]) -> bool:
-    """Return whether bold words are not a heading or label."""
+    """Return whether emphasised words are an answer, not a heading or label."""
     words = span[str(span.lastgroup)].rstrip()
     return not words.endswith((":", "：")) and text[span.end() : span.end() + 1] not in (":", "：")
 
 
 def _predicate(text: str, sentence_begin: int, end: int | None = None) -> Statement | None:
-    """Return what follows the last "is" or equals sign of a sentence, without reasons; None if the sentence denies it."""
+    """Return the text after the last "is" or equals sign of a sentence, without reasons; None if the sentence denies it."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
     reason = _REASON.search(text, sentence_begin, end)
     if reason and not text[sentence_begin : reason.start()].isspace() and reason.start() > sentence_begin:

@@ -1,4 +1,4 @@
-"""Extract molecules from replies without a statement: code spans, bold words, the whole reply, its last paragraph, prose."""
+"""Extract molecules from replies without a statement: from code spans, bold words, the whole reply, its last paragraph, prose."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from evals.extract.smiles import (
     strip_token,
     unmistakable_smiles,
 )
-from evals.extract.statements import MAX_CHARS as REPLY
+from evals.extract.statements import MAX_CHARS as MAX_REPLY_CHARS
 
 EITHER = lazy_pattern(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
 _MAX_TAIL_CHARS = 20_000
 """Maximum number of characters searched, from the end of a reply."""
 _MAX_OPTION_CHARS = 4_000
-"""Maximum number of characters before the last line that are searched for the option that it recommends."""
+"""Maximum number of characters before the last line that are searched for the option that the line recommends."""
 _CHOICE = lazy_pattern(
     r"\bI(?:['’]d|\s+would)?\s+(?:recommend|choose|prefer|select|suggest|pick|go\s+with)\s+(?P<label>(?:option|route|method|candidate|pathway)\s+(?:\d|[A-D]\b))",
     re.IGNORECASE,
@@ -47,8 +47,8 @@ _ARROW = lazy_pattern(r"→|->|=>|⟶|⟹|⇒")
 
 
 def read_layout(text: str, request: MoleculeRequest) -> Reading | None:
-    """Read code spans, bold words, a reply that consists of the answer alone, or the only molecule in its prose."""
-    if gives_up(text, _last_line_start(text)) or breaks_off(text[-REPLY:]):
+    """Read code spans, bold words, a reply that consists of the answer alone, the last paragraph or prose."""
+    if gives_up(text, _last_line_start(text)) or breaks_off(text[-MAX_REPLY_CHARS:]):
         return None
     reading = (
         _read_emphasised(text, request)
@@ -66,7 +66,7 @@ def _last_line_start(text: str) -> int:
 
 
 def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
-    """Read code spans and bold words, without spans that are a part of an earlier one and explain it."""
+    """Read code spans and bold words, except spans that repeat a part of an earlier one to explain it."""
     spans = [
         Span(match[group].strip(), match.start(group), match.end(group))
         for match in _MARKED.finditer(text, max(0, len(text) - _MAX_TAIL_CHARS))
@@ -140,7 +140,7 @@ def _read_last_paragraph(text: str, request: MoleculeRequest) -> Reading | None:
 
 
 def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
-    """Read the only token of a reply that can only be SMILES, or the result in its last line."""
+    """Read a reaction, the only token of a reply that can only be SMILES, or the result in the last line."""
     text = text.rstrip()
     if text.endswith("?"):
         return None
@@ -166,7 +166,7 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
 
 
 def _read_result_line(text: str, last_molecule: str) -> str | None:
-    """Return the molecule that the last line gives as the result; `last_molecule`: the last one of the reply."""
+    """Return the molecule that the last line states as the result; `last_molecule`: the last one in the reply."""
     molecules = unmistakable_smiles(_without_remarks(text[_last_line_start(text) :]))
     results = [molecule for molecule in molecules if _is_result(text, text.rfind(molecule))]
     if not results:

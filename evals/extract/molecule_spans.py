@@ -10,7 +10,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.smiles import (
     BY_PRODUCT,
     Side,
-    is_marked,
+    can_be_smiles,
     parse_molecule,
     parse_molecule_set,
     reaction_side,
@@ -43,13 +43,13 @@ _FOLLOWING_REMARK = lazy_pattern(
 
 
 class MoleculeRequest(NamedTuple):
-    """The kind of answer that a sample asks for: a molecule or a set, and the side of a reaction."""
+    """The kind of answer that a sample asks for: one molecule or a set, and which side of a reaction."""
 
     is_set: bool = False
     side: Side = ""
 
     def read(self, content: str) -> str | None:
-        """Read a short statement as a molecule, or a set joined by dots; None if it has other content."""
+        """Read a short statement as a molecule, or as a set joined by dots; None if it has other content."""
         return (
             parse_molecule_set(content, self.side)
             if self.is_set
@@ -66,7 +66,7 @@ class Span(NamedTuple):
 
 
 def answer_part(line: str, *, is_set: bool) -> str:
-    """Return the part of a line that states the answer: its code spans, or else its first clause."""
+    """Return the part of a line that states the answer: its code spans, or else the first clause."""
     head_end = None if "\n" in line else _HEAD_END.search(line)
     head = line[: head_end.start()] if head_end else line
     if is_set and (byproduct := BY_PRODUCT.search(head)) and unmistakable_smiles(head[: byproduct.start()]):
@@ -81,13 +81,13 @@ def answer_part(line: str, *, is_set: bool) -> str:
 
 
 def _code_spans(text: str) -> list[str]:
-    return [span for span in _CODE.findall(text) if is_marked(strip_token(span))]
+    return [span for span in _CODE.findall(text) if can_be_smiles(strip_token(span))]
 
 
 def tag_spans(text: str) -> list[Span]:
     """Return the spans between an opening tag and the next closing tag; a second opening tag restarts the span.
 
-    A tag that is not closed extends to the end of the reply if that is on the same line.
+    An unclosed tag extends to the end of the reply, provided that this is on the same line.
     """
     spans: list[Span] = []
     content_begin = -1
@@ -103,7 +103,7 @@ def tag_spans(text: str) -> list[Span]:
 
 
 def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
-    """Return the last span, with those before it that are joined to it only by signs, numbers and remarks."""
+    """Return the last span and the spans before it from which only signs, numbers and remarks separate it."""
     group = [spans[-1]]
     for span in reversed(spans[:-1]):
         if group[0].begin - span.end > 400:
@@ -120,9 +120,9 @@ def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
 
 
 def main_spans(text: str, spans: list[Span], request: MoleculeRequest) -> list[Span]:
-    """Return the spans without by-products, and only the main product if one is labelled as such.
+    """Return the spans without by-products, or only the main product if one is labelled as such.
 
-    Labelled starting materials are excluded too, unless they are requested.
+    Labelled starting materials are also excluded, unless they are requested.
     """
     if len(spans) < 2:
         return spans

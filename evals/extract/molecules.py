@@ -5,7 +5,7 @@ r"""Extract a molecule, or a set of molecules, in SMILES from a reply.
 >>> stated_molecule("Reactants:\n1. CC(=O)Cl (acetyl chloride)\n2. NCc1ccccc1 (benzylamine)", is_set=True).value
 'CC(=O)Cl.NCc1ccccc1'
 
-Strong statements are tags, boxes, fields of JSON, answer lines and sentences; labels ("SMILES:", "the product is") count
+Strong statements are tags, boxes, JSON fields, answer lines and sentences; labels ("SMILES:", "the product is") count
 only without a strong statement, or if they correct one. The content of a tag is returned even if it is not SMILES; the
 answer is then invalid.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
 from evals.extract import statement_mood
 from evals.extract.answer_cues import (
@@ -44,7 +44,7 @@ from evals.extract.smiles import (
     MAX_TOKEN_CHARS,
     WORDS,
     Side,
-    is_marked,
+    can_be_smiles,
     parse_component,
     parse_molecule_set,
     parse_whole,
@@ -53,7 +53,7 @@ from evals.extract.smiles import (
     unmistakable_smiles,
 )
 from evals.extract.statements import MAX_CHARS as MAX_REPLY_CHARS
-from evals.extract.statements import Cue, Cues, Form, Statement
+from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.visible import visible
 
 NOUNS = (
@@ -61,9 +61,9 @@ NOUNS = (
     "materials", "structure", "molecule", "产物", "反应物", "结构", "结构式", "原料",
 )  # fmt: skip
 _MAX_LIST_CHARS, _MAX_LIST_LINES = 4_000, 40
-"""Maximum numbers of characters and of lines of a list that are examined on either side of a label."""
+"""Maximum numbers of characters and lines of a list that are examined on either side of a label."""
 _MAX_LABELS, _MAX_STATEMENTS, _MAX_LINE_CHARS = 40, 80, 1_000
-"""Maximum numbers of labels and statements that are examined, from the end of a reply, and of characters of a line."""
+"""Maximum numbers of labels and of statements that are examined, from the end of a reply, and of characters of a line."""
 _LABEL = lazy_pattern(
     r"(?P<noun>[A-Za-z]+|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
     r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<of>[^\n:=.。|`→]{0,80}?)[*_\"'`)\]]{0,3}\s*"
@@ -77,8 +77,6 @@ _OTHER_SIDE = {
     "products": lazy_pattern(r"反应物|原料|react|reag|precurs|materials", re.IGNORECASE),
 }
 """Requested side of a reaction -> nouns that label the other side."""
-_CueReading: TypeAlias = tuple[Any, Statement, bool]
-"""(the answer, or None if it is still to be parsed; its statement; whether it is strong)."""
 
 
 def stated_molecule(
@@ -105,7 +103,7 @@ def stated_molecule(
 
 
 class _Reader:
-    """Reads one reply, whose visible text in half-width forms is `text`."""
+    """Reads one reply; `text` is its visible part, in half-width characters."""
 
     def __init__(self, text: str, request: MoleculeRequest) -> None:
         self.text = text
@@ -133,8 +131,8 @@ class _Reader:
 
     # --- statements
 
-    def _read_cue(self, text: str, noun_begin: int) -> _CueReading | None:
-        """Return what a noun states: a tag, a field of JSON, or what follows a label."""
+    def _read_cue(self, text: str, noun_begin: int) -> CueReading | None:
+        """Read the tag or JSON field that a noun names, or the text after it if it is a label."""
         end = noun_begin + 6
         if text[noun_begin:end].lower() == "smiles" and text[max(0, noun_begin - 4) : noun_begin].rstrip()[
             -1:
@@ -156,8 +154,8 @@ class _Reader:
         self._labels += 1
         return self._read_label(text, noun_begin, label)
 
-    def _read_tag(self, content_begin: int) -> _CueReading | None:
-        """Read a tag, or the set of which it is the last."""
+    def _read_tag(self, content_begin: int) -> CueReading | None:
+        """Read a tag, or the group of tags that it ends."""
         if self._tags is None:
             self._tags = main_spans(self.text, tag_spans(self.text), self.request)
         index = next((i for i, tag in enumerate(self._tags) if tag.begin == content_begin), None)
@@ -180,8 +178,8 @@ class _Reader:
             return REFUSED, statement, True
         return ".".join(distinct), statement, True
 
-    def _read_label(self, text: str, noun_begin: int, label: re.Match[str]) -> _CueReading | None:
-        """Read the list that a label belongs to, the list below it, or the rest of its line or sentence."""
+    def _read_label(self, text: str, noun_begin: int, label: re.Match[str]) -> CueReading | None:
+        """Read the list that contains a label, the list below it, or the rest of its line or sentence."""
         line_begin = text.rfind("\n", 0, noun_begin) + 1
         head = text[max(line_begin, noun_begin - 14) : label.end()]
         other_side = self.request.side and _OTHER_SIDE[self.request.side].search(label["noun"])
@@ -197,8 +195,8 @@ class _Reader:
             return listed
         return None, statement, self.labels_are_strong
 
-    def _list_below(self, text: str, statement: Statement) -> _CueReading | None:
-        """Read the lines of a list or of a block of code under a heading; they end at an empty line."""
+    def _list_below(self, text: str, statement: Statement) -> CueReading | None:
+        """Read a list or code block below a heading, up to the next empty line."""
         ends = (text.find("\n\n", statement.begin), text.find("```", statement.begin))
         end = min((position for position in ends if position >= 0), default=len(text))
         end = min(end, statement.begin + MAX_TOKEN_CHARS)
@@ -207,7 +205,7 @@ class _Reader:
             return None
         return value, Statement("line", statement.begin, end, statement.mood), self.labels_are_strong
 
-    def _list_around(self, text: str, line_begin: int) -> _CueReading | None:
+    def _list_around(self, text: str, line_begin: int) -> CueReading | None:
         """Read the labelled, numbered or bulleted lines around a label as one set, if there are several of them."""
         if not _ITEM.match(text, line_begin):
             return None
@@ -228,15 +226,15 @@ class _Reader:
         return ".".join(components), statement, self.labels_are_strong
 
     def _list_items(self, lines: Iterable[str]) -> tuple[list[str], int]:
-        """Return the molecules of list items up to the first line that is not one, and the characters of these lines."""
-        components, characters = [], 0
+        """Return the molecules of the leading list items (empty lines included), and the number of characters of these lines."""
+        components, length = [], 0
         for line in lines:
             component = parse_component(line, self.request.side) if _ITEM.match(line) else None
             if component is None and line.strip():
                 break
             components.append(component or "")
-            characters += len(line) + 1
-        return components, characters
+            length += len(line) + 1
+        return components, length
 
     def _main_product(self, lines: str) -> str | None:
         main = [line for line in lines.split("\n") if MAIN.search(line.partition(":")[0])]
@@ -274,12 +272,12 @@ class _Reader:
 
 def _tag_component(text: str, side: Side) -> str:
     """Return the content of one tag of a set, usually a single molecule."""
-    if is_marked(text) and text[0] != "(" and text[-1] not in ".:$":
+    if can_be_smiles(text) and text[0] != "(" and text[-1] not in ".:$":
         return text
     return parse_molecule_set(text, side) or strip_token(text)
 
 
 def _have_common_component(sets: list[str]) -> bool:
-    """Return whether two sets have a component in common, so that they are alternatives."""
+    """Return whether two of the sets have a component in common, i.e. are alternatives."""
     components = [component for molecules in sets for component in set(molecules.split("."))]
     return len(set(components)) < len(components)

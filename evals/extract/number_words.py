@@ -1,4 +1,4 @@
-"""Numbers spelled out, in English up to ninety-nine and in Chinese up to ten.
+"""Spelled-out numbers: in English up to ninety-nine, in Chinese up to ten.
 
 >>> spelled_number("Minus twenty-one"), spelled_number("两"), spelled_number("many")
 (-21.0, 2.0, None)
@@ -25,12 +25,12 @@ WORDS = (
     | {word: float(value) for value, word in enumerate("零一二三四五六七八九十")}
     | {"none": 0.0, "hundred": 100.0, "两": 2.0}
 )
-"""In lower case, tens and units joined by a hyphen."""
+"""Word -> number; in lower case, with a hyphen between tens and units."""
 _SIGN = re.compile(r"(?:minus|negative|plus)\s+")
 
 
 def spelled_number(text: str) -> float | None:
-    """Return the number that a text consists of, spelled out, with its sign; None for other texts."""
+    """Return the value of a text that is a spelled-out number, optionally with a sign; None for other texts."""
     words = text.strip().casefold()
     sign = _SIGN.match(words)
     value = WORDS.get("-".join(words[sign.end() if sign else 0 :].split())) if words != "none" else None

@@ -1,4 +1,4 @@
-r"""Extract integers, as in AIME, from replies; quantities with units are read by `evals.extract.units`."""
+"""Extract integers from replies, e.g. for AIME; for numbers with units see `evals.extract.quantity`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOT_THE_ANSWER_AFTER = lazy_pattern(
     r"\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[a-z]\b(?<!\ba))|(?:plus|minus|multiplied|divided|less\s+than|more\s+than|or\s+(?:more|less|fewer))\b|-?fold\b|倍)",
     re.IGNORECASE,
 )
-"""Text after a number that is a factor, a term or a bound and not the answer."""
+"""Text after a number that is a factor, term or bound rather than the answer."""
 _DIGIT = lazy_pattern(r"\d")
 _WORD = lazy_pattern(r"\w")
 _BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
@@ -48,7 +48,7 @@ _MAX_ANSWER_CHARS = 60
 
 
 def integer(text: str) -> int | None:
-    r"""Return the integer that the reply states and does not retract; a number is not an answer because it is the last one.
+    r"""Return the integer that the reply states and does not retract; being the last number does not make it an answer.
 
     >>> integer(r"\boxed{m+n=1{,}024}"), integer("The answer is **204**."), integer("There are 3 cases.")
     (1024, 204, None)
@@ -58,7 +58,7 @@ def integer(text: str) -> int | None:
 
 
 def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
-    """Read the stated integer with its position; `truncated`: the reply was cut off and its last number may be incomplete."""
+    """Read the stated integer with its position; `truncated`: the reply was cut off, so its last number may be incomplete."""
     reading = read_answer(text, _PARSER, truncated=truncated)
     if truncated:
         return reading
@@ -72,7 +72,7 @@ def stated_integer(text: str, *, truncated: bool = False) -> Reading | None:
 
 def _parse(content: str, form: Form) -> Any:
     if form in ("whole", "last line") and _VERB.search(content):
-        return None  # the predicate of the sentence is read as prose
+        return None  # the predicate of the sentence is read instead, as prose
     value = parse_integer(content, bare=form in PROSE)
     if value is not None:
         return value
@@ -86,13 +86,13 @@ _PARSER = parse_shortened(_parse)
 
 
 def _parse_or_box(content: str, form: Form) -> Any:
-    """Parse an integer, or else return the content of a box."""
+    """Parse an integer; for a box without one, return its content."""
     value = _PARSER(content, form)
     return content if value is REFUSED and form == "box" else value
 
 
 def parse_integer(text: str, *, bare: bool = False) -> int | None:
-    """Read a short answer that is one integer, optionally with a name and `=` before it and a unit after it; `bare`: without a unit."""
+    """Read a short answer that is one integer, optionally with a name and `=` before it and, unless `bare`, a unit after it."""
     cleaned = _BASE.sub("", _MODULO.sub("", _DEGREES.sub("", strip_formatting(text))))
     cleaned = _SPACE.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
     if TWO_EQUATIONS.search(cleaned):

@@ -6,8 +6,8 @@ import re
 
 from evals.extract import statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.option_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, CueResult, letter_at
-from evals.extract.statements import Statement
+from evals.extract.option_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, letter_at
+from evals.extract.statements import CueReading, Statement
 
 _LETTERS_ARE = lazy_pattern(
     r"(?P<word>[A-Za-z]+\s+|[,.:;]\s*|^\s*)?(?P<list>(?<![A-Za-z0-9_'’.+=^/-])(?P<open>[\s*_`$\"'“(\[{（]|\\(?:text|mathbf|mathrm|textbf|boxed)\b)*[A-Z]"
@@ -15,7 +15,7 @@ _LETTERS_ARE = lazy_pattern(
     r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|more|likely|to|be|both|single|correct|right|best|better|stronger|preferred|intended|final|appropriate|accurate|suitable))*\s+[*_]*$"
 )
 _LETTER_IS = lazy_pattern(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|should|seems|appears)\b")
-"""A precondition for `_LETTERS_ARE` that is much faster to check."""
+"""A necessary condition for `_LETTERS_ARE` that is much faster to check."""
 _VERBS = (" is ", " are ", " be ", " seems ", " appears ")
 _AFTER_ADJECTIVE = lazy_pattern(
     r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
@@ -45,8 +45,8 @@ _NOT_ASSERTED = lazy_pattern(
 _LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 
 
-def letters_called_correct(text: str, begin: int, end: int) -> CueResult:
-    """Return the letters that precede an adjective such as "correct" from `begin` to `end`."""
+def letters_called_correct(text: str, begin: int, end: int) -> CueReading | None:
+    """Return the letters that the adjective from `begin` to `end`, such as "correct", calls correct."""
     context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin]
     if not any(verb in context[-60:] for verb in (*_VERBS, " the ")):
         return None

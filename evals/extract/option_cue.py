@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from evals.extract import statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_letters import parse_letters
-from evals.extract.statements import Form, Statement
+from evals.extract.statements import CueReading, Form, Statement
 
 MAX_CUE_CHARS = 320
 MAX_CONTEXT_CHARS = 120
 _IF = lazy_pattern(r"(?:^|[.;:!?\n]\s*)if\b[^.;:!?\n]*,\s*(?:then\s+)?$", re.IGNORECASE)
-"""A condition before "it's B", which then holds for one case only."""
-CueResult = tuple[Any, Statement, bool] | None
+"""A condition before "it's B", which then states the answer to one case only."""
 
 
 def read_cue(
@@ -27,8 +25,8 @@ def read_cue(
     form: Form = "cue",
     allow_run: bool = False,
     after_choice: bool = False,
-) -> CueResult:
-    """Read the letters after a cue; `allow_unmarked`: they need not be marked as letters."""
+) -> CueReading | None:
+    """Read the letters after a cue; for `allow_...` and `after_choice` see `parse_letters`."""
     letters, first, last = parse_letters(
         text, letters_begin, letters_begin + MAX_CUE_CHARS,
         allow_unmarked=allow_unmarked, allow_run=allow_run, after_choice=after_choice,
@@ -42,7 +40,7 @@ def read_cue(
     return letters, Statement(form, first, last, mood), is_strong
 
 
-def letter_at(text: str, position: int, *, is_strong: bool) -> CueResult:
+def letter_at(text: str, position: int, *, is_strong: bool) -> CueReading | None:
     """Return the letter at a position as the answer."""
     mood = statement_mood.mood(text, position, position)
     return text[position], Statement("cue", position, position + 1, mood), is_strong

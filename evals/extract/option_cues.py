@@ -1,4 +1,4 @@
-"""The words by which replies name an option, with a reader for each."""
+"""The words with which replies name an option, with a reader for each."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from evals.extract.option_called_correct import letters_called_correct
 from evals.extract.option_cue import (
     MAX_CONTEXT_CHARS,
     MAX_CUE_CHARS,
-    CueResult,
     is_word_start,
     letter_at,
     read_cue,
 )
 from evals.extract.option_letters import FULL_STOP, parse_letters
-from evals.extract.statements import Cue, Cues, Statement, json_field
+from evals.extract.statements import Cue, CueReading, Cues, Statement, json_field
 
 # --- "the correct option is C", "Final choice: C" -----------------------------------------------------------
 
@@ -47,7 +46,7 @@ _INTRODUCES_OPTION = lazy_pattern(
 )
 
 
-def _read_noun(text: str, begin: int, word: str) -> CueResult:
+def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
     end = begin + len(word)
     context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin]
     if (field := json_field(text, begin, end)) is not None:
@@ -81,8 +80,8 @@ _REMAINS = lazy_pattern(
 )
 
 
-def _read_named_option(text: str, begin: int, end: int, context: str) -> CueResult:
-    """Read "corresponds to option C.", "(option D)", "only option F survives"; weak, and only at the end of a sentence."""
+def _read_named_option(text: str, begin: int, end: int, context: str) -> CueReading | None:
+    """Read "corresponds to option C.", "(option D)", "only option F survives": a weak cue, mostly at the end of a sentence."""
     letters, first, last = parse_letters(text, end, end + 60, allow_unmarked=True)
     if not letters or (not text[end : end + 1].isspace() and text[end : end + 1] not in "*_`("):
         return None
@@ -104,7 +103,7 @@ _LIST_HEADING = lazy_pattern(
 )
 
 
-def _read_called_correct(text: str, begin: int, word: str) -> CueResult:
+def _read_called_correct(text: str, begin: int, word: str) -> CueReading | None:
     """Read "(B) is correct", "Correct: A, C"."""
     if not is_word_start(text, begin):
         return None
@@ -118,11 +117,11 @@ def _read_called_correct(text: str, begin: int, word: str) -> CueResult:
 # --- "I choose C", "go with C", "so C.", "only C works" -----------------------------------------------------
 
 
-def _verb_reader(pattern: str, *, is_strong: bool) -> Callable[[str, int, str], CueResult]:
+def _verb_reader(pattern: str, *, is_strong: bool) -> Callable[[str, int, str], CueReading | None]:
     """Return a reader of the text after a verb of choosing."""
     link_pattern = lazy_pattern(pattern, re.IGNORECASE)
 
-    def read(text: str, begin: int, word: str) -> CueResult:
+    def read(text: str, begin: int, word: str) -> CueReading | None:
         if not is_word_start(text, begin):
             return None
         link = link_pattern.match(text, begin + len(word), begin + len(word) + 60)
@@ -140,7 +139,7 @@ _IS_TRUE = lazy_pattern(
 )
 
 
-def _read_statement_in(text: str, begin: int, word: str) -> CueResult:
+def _read_statement_in(text: str, begin: int, word: str) -> CueReading | None:
     """Read "the statement in C is the true one"."""
     if not is_word_start(text, begin):
         return None
@@ -170,8 +169,8 @@ _OPTION_NOUN = lazy_pattern(
 )
 
 
-def _read_fit(text: str, begin: int, word: str, *, states_criteria: bool = False) -> CueResult:
-    """Read "Option C fits best."."""
+def _read_fit(text: str, begin: int, word: str, *, states_criteria: bool = False) -> CueReading | None:
+    """Read "Option C fits best."; `states_criteria`: the verb has an object such as "all the criteria"."""
     subject = _SUBJECT_LETTER.search(text, max(0, begin - 24), begin)
     if subject is None or not (states_criteria or _BEST.match(text, begin + len(word), begin + 100)):
         return None
@@ -189,7 +188,7 @@ _CRITERIA = lazy_pattern(
 )
 
 
-def _read_match(text: str, begin: int, word: str) -> CueResult:
+def _read_match(text: str, begin: int, word: str) -> CueReading | None:
     """Read "which matches C." and "Option C matches the description exactly."."""
     if _CRITERIA.match(text, begin + len(word), begin + 160) and (
         fitting := _read_fit(text, begin, word, states_criteria=True)
@@ -201,7 +200,7 @@ def _read_match(text: str, begin: int, word: str) -> CueResult:
 _read_matches = _verb_reader(r"", is_strong=False)
 
 
-def _read_only(text: str, begin: int, word: str) -> CueResult:
+def _read_only(text: str, begin: int, word: str) -> CueReading | None:
     """Read "only C works", "C is the only one that ..."."""
     if not is_word_start(text, begin):
         return None
@@ -227,7 +226,7 @@ _CORRECTION = lazy_pattern(
 )
 
 
-def _read_correction(text: str, begin: int, word: str) -> CueResult:
+def _read_correction(text: str, begin: int, word: str) -> CueReading | None:
     """Read "Wait, no, C.", "Actually C."."""
     if not is_word_start(text, begin) or not begin:
         return None
@@ -240,7 +239,7 @@ def _read_correction(text: str, begin: int, word: str) -> CueResult:
     return letters, Statement("correction", first, last, statement_mood.mood(text, first, last)), True
 
 
-# --- tags of other names ---------------------------------------------------------------------------------
+# --- tags with other names --------------------------------------------------------------------------------
 
 _TAG_NAME = lazy_pattern(
     r"\s*(?:final|choice|option|final[_-]?(?:choice|option|answer)|selection|selected|letter|result|output|solution|response|prediction)\s*>",
@@ -253,7 +252,7 @@ _TAGGED_LETTERS = lazy_pattern(
 """One letter, or a list of several of the first ten, for questions with several right options."""
 
 
-def _read_closing_tag(text: str, begin: int, word: str) -> CueResult:
+def _read_closing_tag(text: str, begin: int, word: str) -> CueReading | None:
     """Read `<final>C</final>` and `<choice>A, C</choice>`."""
     if not _TAG_NAME.match(text, begin + 2, begin + 30):
         return None
@@ -275,8 +274,8 @@ _TICKED_LETTER = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.
 """As in "A ✗, B ✗ → C ✓"."""
 
 
-def _read_tick(text: str, tick_position: int, word: str) -> CueResult:
-    """Read the option whose line has the reply's only tick."""
+def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
+    """Read the option on the line with the only tick of the reply."""
     line_begin = text.rfind("\n", 0, tick_position) + 1
     line = _TICK_LINE.match(text, line_begin, tick_position)
     ticks = [i for mark in TICKS for i in _positions(text, mark)]
@@ -309,7 +308,7 @@ def _positions(text: str, mark: str) -> list[int]:
     return positions
 
 
-_STRONG: dict[str, Callable[[str, int, str], CueResult]] = {
+_STRONG: dict[str, Callable[[str, int, str], CueReading | None]] = {
     **dict.fromkeys(("choice", "option", "letter", "statement"), _read_noun),
     **dict.fromkeys(
         ("correct", "right", "best", "appropriate", "accurate", "suitable", "plausible", "answer"),
@@ -330,7 +329,7 @@ _STRONG: dict[str, Callable[[str, int, str], CueResult]] = {
     "</": _read_closing_tag,
     **dict.fromkeys(("只有", "唯有", "仅有"), foreign.read_only),
 }
-_WEAK: dict[str, Callable[[str, int, str], CueResult]] = {
+_WEAK: dict[str, Callable[[str, int, str], CueReading | None]] = {
     **dict.fromkeys(
         ("it", "that"), _verb_reader(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
     ),
@@ -361,12 +360,12 @@ _WEAK: dict[str, Callable[[str, int, str], CueResult]] = {
 }
 
 
-def _make_cue(word: str, read: Callable[[str, int, str], CueResult], *, weak: bool) -> Cue:
-    return Cue(word, lambda text, begin: read(text, begin, word), weak=weak)
+def _make_cue(word: str, reader: Callable[[str, int, str], CueReading | None], *, weak: bool) -> Cue:
+    return Cue(word, lambda text, begin: reader(text, begin, word), weak=weak)
 
 
 CUES = Cues(
-    _make_cue(word, reads, weak=readers is _WEAK)
+    _make_cue(word, reader, weak=readers is _WEAK)
     for readers in (_STRONG, _WEAK)
-    for word, reads in readers.items()
+    for word, reader in readers.items()
 )

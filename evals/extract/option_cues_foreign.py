@@ -6,9 +6,9 @@ import re
 
 from evals.extract import statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.option_cue import CueResult, is_word_start, letter_at, read_cue
+from evals.extract.option_cue import is_word_start, letter_at, read_cue
 from evals.extract.option_letters import parse_letters
-from evals.extract.statements import Statement
+from evals.extract.statements import CueReading, Statement
 
 # --- Chinese ------------------------------------------------------------------------------------------------
 
@@ -18,7 +18,7 @@ _CHINESE_BEFORE = lazy_pattern(
 _CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
 
 
-def read_chosen(text: str, begin: int, word: str) -> CueResult:
+def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
     """Read 故选C, 选项C, 选择C选项."""
     if text.startswith(("择题", "项是", "项有"), begin + 1) and not text.startswith("项是", begin + 1):
         return None
@@ -37,7 +37,7 @@ def read_chosen(text: str, begin: int, word: str) -> CueResult:
 _AFTER_CORRECT = lazy_pattern(r"(?:的)?(?:选项|答案|说法|项|一项|选择)?(?:应该|应|就)?\s*(?:是|为|:)\s*")
 
 
-def read_correct(text: str, begin: int, word: str) -> CueResult:
+def read_correct(text: str, begin: int, word: str) -> CueReading | None:
     """Read C选项正确, 正确的是C."""
     context = text[max(0, begin - 24) : begin]
     if context.endswith("不"):
@@ -51,7 +51,7 @@ def read_correct(text: str, begin: int, word: str) -> CueResult:
     return read_cue(text, begin, link.end(), is_strong=True, allow_unmarked=True, allow_run=True)
 
 
-def read_fitting(text: str, begin: int, word: str) -> CueResult:
+def read_fitting(text: str, begin: int, word: str) -> CueReading | None:
     """Read B 选项最符合题意."""
     context = text[max(0, begin - 24) : begin]
     subject = None if context.endswith("不") else _CHINESE_BEFORE.search(context)
@@ -60,7 +60,7 @@ def read_fitting(text: str, begin: int, word: str) -> CueResult:
     return letter_at(text, begin - len(context) + subject.start("letter"), is_strong=True)
 
 
-def read_should_be(text: str, begin: int, word: str) -> CueResult:
+def read_should_be(text: str, begin: int, word: str) -> CueReading | None:
     """Read 应为C, 应该是C, 不对, C."""
     link = re.compile(r"(?:[是为选]|[,，。:：\s]{1,3})?").match(text, begin + len(word))
     end = link.end() if link else begin
@@ -73,7 +73,7 @@ def read_should_be(text: str, begin: int, word: str) -> CueResult:
 _CHINESE_FITS = lazy_pattern(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|对|合适|可行|是)")
 
 
-def read_only(text: str, begin: int, word: str) -> CueResult:
+def read_only(text: str, begin: int, word: str) -> CueReading | None:
     """Read 只有C符合题意."""
     letters, first, last = parse_letters(text, begin + len(word), begin + 40, allow_unmarked=True)
     if len(letters) != 1 or not text[first].isupper() or not _CHINESE_FITS.match(text, last):
@@ -93,7 +93,7 @@ _LINK = lazy_pattern(
 )
 
 
-def read_foreign_option(text: str, begin: int, word: str) -> CueResult:
+def read_foreign_option(text: str, begin: int, word: str) -> CueReading | None:
     """Read "La opción correcta es la C", "Правильный вариант — C"."""
     if not is_word_start(text, begin):
         return None

@@ -1,4 +1,4 @@
-"""Parse option letters at the position at which a statement names them.
+"""Parse the option letters that a statement names at a given position.
 
 Letters are distinguished from words, articles, the pronoun "I", and the beginnings of formulas and molecules.
 """
@@ -21,7 +21,7 @@ _WORDS = (
 )
 PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{FILLERS}|{_WORDS})*+)"
 _OPTION_WORD = lazy_pattern(r"option|choice|letter|statement|选|letra|lettre|lettera", re.IGNORECASE)
-# a letter followed by one of these is a part of a word, a formula or a molecule
+# a letter followed by one of these is part of a word, formula or molecule
 _NOT_A_LETTER = (
     r"(?![A-Za-z0-9À-ɏͰ-Ͽ₀-₉⁰-⁹²³¹⁺⁻]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\((?-i:[A-Z0-9+-][A-Za-z0-9+-]{0,2}|[a-z]|[a-z]\d)\)|\((?![^()\s]{0,30}(?-i:[a-z]{3}))[=#@A-Za-z0-9\[][^()\s]{2,}|[#=@][A-Za-z\[(@]|\[[A-Za-z@+-]"
     r"|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
@@ -67,10 +67,10 @@ def parse_letters(
     allow_run: bool = False,
     after_choice: bool = False,
 ) -> tuple[str, int, int]:
-    """Return the letters at `begin` ("B", "(B)", "A, C and D"), their begin and their end; ("", begin, begin) if there are none.
+    """Return the letters at `begin` ("B", "(B)", "A, C and D"), their start and their end; ("", begin, begin) if there are none.
 
-    `allow_run`: also "AC"; without `allow_unmarked`, a letter must be marked as one or end its sentence; `after_choice`:
-    after "I choose", a letter may also be followed by "because" and the like.
+    `allow_run`: whether "AC" is read, too; `allow_unmarked`: whether a letter may be neither marked as one nor the end of
+    its sentence; `after_choice`: whether "because" and the like may follow, as after "I choose".
     """
     no_letters = "", begin, begin
     first = _FIRST.match(text, begin, end_limit)
@@ -94,7 +94,7 @@ def parse_letters(
 
 @cache
 def next_label_pattern(letter: str) -> re.Pattern[str]:
-    """Return the pattern of a line that is labelled with the next letter."""
+    """Return the pattern of the start of a line that is labelled with the letter after `letter`."""
     return re.compile(rf"\n[\s*_(-]*{chr(ord(letter) + 1)}[*_]*[.):]")
 
 

@@ -6,6 +6,7 @@ r"""Recognise options by their own text: "the ribosome", `\frac{27}{64}` for 27/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -18,35 +19,37 @@ _LATEX = lazy_pattern(
     r"\\(?:ce|pu|text|textbf|textrm|mathrm|mathbf|mathit|rm|left|right|displaystyle|mbox)(?![A-Za-z])|\\[,;:! ]"
 )
 _MARKUP = str.maketrans("", "", "~${}^_*`'\"“”‘’")
-_ARTICLE = lazy_pattern(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", 2)
+_ARTICLE = lazy_pattern(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", re.IGNORECASE)
 _LABEL = lazy_pattern(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE_OF_THEM = lazy_pattern(
     r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b", 2
 )
 UNDETERMINED = lazy_pattern(
     r"\b(?:cannot|can\s?not|can['’]t)\s+be\s+(?:determined|decided|known|answered|calculated)\b|\bnot\s+enough\s+information\b|\binsufficient\s+(?:information|data)\b|无法确定|不能确定",
-    2,
+    re.IGNORECASE,
 )
 _CALLED_ANSWER = lazy_pattern(
     r"(?P<subject>[^.;:]{2,80}?)\s(?:is|are)\s+(?:what|the\s+(?:one|only|correct|right|best)\b|right\b|correct\b)",
-    2,
+    re.IGNORECASE,
 )
 _MAKES_ANSWER = lazy_pattern(
     r"\b(?:makes?|making|points?\s+to|suggests?|favou?rs?)\s+(?P<subject>[^.;:]{3,80}?)\s+(?:as\s+)?the\s+(?:most\s+(?:likely|probable)|best|correct|right|only)\b",
-    2,
+    re.IGNORECASE,
 )
-_IS_PREDICATE = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", 2)
+_IS_PREDICATE = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", re.IGNORECASE)
 """As in "Answer: X is the ribosome"."""
 _DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
-_HENCE = lazy_pattern(r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", 2)
+_HENCE = lazy_pattern(
+    r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", re.IGNORECASE
+)
 _CALCULATION = lazy_pattern(
     r"(?:=|\bi\.e\.|\bthat\s+is|\bnamely)[\s,:]*(?P<result>[^=≈]{1,80}?)(?:\s*(?:≈|\\approx\b)[^=≈]{1,30})?\.?\s*$",
-    2,
+    re.IGNORECASE,
 )
 """As in "(3/4)^3 = 27/64 ≈ 0.42"."""
 _CALCULATION_SIGNS = ("=", "i.e", "that", "namely")
 _MIN_LETTERS = 4
-"""Minimum number of characters of an option's text that is recognised within a sentence."""
+"""Minimum length of an option's text that is recognised within a sentence."""
 MAX_CHARS = 600
 
 
@@ -66,7 +69,7 @@ class Options:
         statement = statement[: self._longest]
         lower = _without_latex(statement)
         candidates = [
-            number for number, probe in zip(self._numbers, self._longest_words, strict=True) if probe in lower
+            number for number, word in zip(self._numbers, self._longest_words, strict=True) if word in lower
         ]
         if not candidates:
             return None
@@ -78,28 +81,30 @@ class Options:
             versions.append(calculation["result"])
         if predicate := _IS_PREDICATE.match(statement):
             versions.append(predicate["result"])
-        return next((letter for side in versions if (letter := self._letter_if_equal(side, texts))), None)
+        return next(
+            (letter for version in versions if (letter := self._letter_if_equal(version, texts))), None
+        )
 
     def _letter_if_equal(self, statement: str, candidates: set[str]) -> str | None:
-        """Return the letter of the option whose text this is; `candidates`: of the options that it may be, in lower case."""
+        """Return the letter of the option whose text is the statement; `candidates`: normalised lower-case texts to match."""
         normalised = normalise_text(statement[:MAX_CHARS])
         lower = normalised.casefold()
         if not normalised or candidates.isdisjoint((lower, lower.removesuffix(self._unit))):
             return None
-        exact, folded, fold = self._normalised
-        normalised = (lower if fold else normalised).removesuffix(self._unit)
-        indices = [i for i, text in enumerate(folded if fold else exact) if text == normalised]
+        exact, folded, ignore_case = self._normalised
+        normalised = (lower if ignore_case else normalised).removesuffix(self._unit)
+        indices = [i for i, text in enumerate(folded if ignore_case else exact) if text == normalised]
         return chr(ord("A") + indices[0]) if len(indices) == 1 else None
 
     @cached_property
     def _normalised(self) -> tuple[list[str], list[str], bool]:
-        """Return the normalised options, the same in lower case, and whether the latter are as distinct."""
+        """Return the normalised options, the same in lower case, and whether case can be ignored: it distinguishes none."""
         exact = [normalise_text(option) for option in self._numbers]
         folded = [text.casefold() for text in exact]
         return exact, folded, len(set(folded)) == len(set(exact))
 
     def option_at_end(self, sentence: str) -> tuple[str, int] | None:
-        """Return the letter of the option that a sentence ends with, and the start of its text; None if it names another too."""
+        """Return the letter of the option that ends a sentence, and the start of its text; None if the sentence names another."""
         lower = sentence.casefold()
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
         matches = [
@@ -123,7 +128,7 @@ class Options:
         return self.letter_of_text(called_answer["subject"]) if called_answer else None
 
     def letter_of_undetermined(self) -> str | None:
-        """Return the letter of the option which says that the answer cannot be determined."""
+        """Return the letter of an option like "cannot be determined"."""
         indices = [i for i, option in enumerate(self._options) if UNDETERMINED.search(option)]
         return chr(ord("A") + indices[0]) if len(indices) == 1 else None
 
@@ -144,7 +149,7 @@ _UNIT = lazy_pattern(
 
 
 def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
-    """Return the options without their common unit, and the unit; "32" then names "32 degrees"."""
+    """Return the options without their common unit, and the unit, so that "32" matches "32 degrees"."""
     numbers, units = [], set()
     for option in options:
         match = _UNIT.fullmatch(option.strip())
@@ -161,12 +166,12 @@ _WORD = lazy_pattern(r"[a-z0-9]+")
 
 
 def _longest_word(option: str) -> str:
-    """Return the longest word or number of an option, which every statement of it contains; empty if it has none."""
+    """Return the longest word or number of an option, which any statement of its text contains; empty if it has none."""
     return max(_WORD.findall(_without_latex(option)), key=len, default="")
 
 
 def _without_latex(text: str) -> str:
-    """Return the text in lower case without LaTeX commands and marks; exponents directly follow their base."""
+    """Return a text in lower case without LaTeX commands and marks; exponents directly follow their base."""
     text = _ascii_digits(text).casefold()
     return (_COMMAND.sub(" ", text) if "\\" in text or "}" in text else text).translate(_LAYOUT)
 
@@ -176,7 +181,7 @@ def _ascii_digits(text: str) -> str:
 
 
 def normalise_text(text: str) -> str:
-    """Return a text without layout, spaces and article, and with fractions as `a/b`."""
+    """Return a text without layout, spaces and article; fractions are written as `a/b`."""
     text = _ascii_digits(strip_formatting(text))
     if article := _ARTICLE.match(text):
         text = text[article.end() :]

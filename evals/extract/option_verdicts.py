@@ -1,4 +1,4 @@
-"""Parse replies that judge every option: "A: incorrect", "✅ C. 2-butanol", a table of verdicts."""
+"""Parse replies that assess every option: "A: incorrect", "✅ C. 2-butanol", a table of verdicts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class OptionVerdict(NamedTuple):
 
 
 def option_verdicts(text: str, count: int) -> list[OptionVerdict]:
-    """Return the verdict on each of the first `count` options; empty if an option has two, or the reply has other content.
+    """Return the verdict on each of the first `count` options; empty if an option has two, or if the reply has other content.
 
     >>> [(verdict.letter, verdict.true) for verdict in option_verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
     [('A', True), ('B', False), ('C', True)]
@@ -73,7 +73,7 @@ def _parse_verdict(piece: str, piece_begin: int, count: int) -> OptionVerdict | 
 
 
 def _is_ignorable(piece: str) -> bool:
-    """Return whether a piece is not a statement, such as the header or rule of a table or a heading with a colon."""
+    """Return whether a piece states nothing, such as the header or rule of a table, or a heading with a colon."""
     stripped = piece.strip().strip("*_ ")
     return (
         not stripped

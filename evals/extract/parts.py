@@ -1,4 +1,4 @@
-r"""Split answers of several parts: boxes of a reply, answers within a box, and names of parts.
+r"""Split answers that have several parts: the boxes of a reply, the answers in a box, the names of parts.
 
 >>> innermost_boxes(r"\boxed{\frac{1}{2}} and \boxed{\boxed{3}}")
 ['\\frac{1}{2}', '3']
@@ -45,7 +45,7 @@ def outermost_boxes(text: str) -> list[str]:
 
 
 def innermost_boxes(text: str) -> list[str]:
-    """Return the contents of the innermost boxes in the order of the text, without empty ones."""
+    """Return the contents of the non-empty innermost boxes, in the order of the text."""
     spans = boxes(text)
     innermost = [
         content.strip()
@@ -56,7 +56,7 @@ def innermost_boxes(text: str) -> list[str]:
 
 
 def split_answers(text: str, count: int) -> list[str]:
-    """Split a box into exactly `count` answers at its outermost separators; return it whole if it has fewer."""
+    """Split a box into exactly `count` answers at its outermost separators; return it whole if that fails."""
     text = text[:MAX_CHARS]
     with_semicolons = _AND.sub(";", text)
     for candidate, separators in (
@@ -97,7 +97,7 @@ def split_part_name(text: str) -> tuple[str, str]:
 
 
 def equation_sides(text: str) -> list[str]:
-    """Split an equation at its outermost equals signs (and signs of approximation)."""
+    """Split an equation at its outermost equals and approximation signs."""
     pieces, depth, begin = [], 0, 0
     marks = {sign.start(): sign.end() for sign in _EQUALS.finditer(text)}
     for position, character in enumerate(text):

@@ -1,4 +1,4 @@
-"""Read a stated probability of the positive label.
+"""Extract the stated probability of the positive label.
 
 >>> probability("Probability (0 to 1): 0.9"), probability("概率：95%"), probability("Probability: 1e-3")
 (0.9, 0.95, 0.001)

@@ -24,14 +24,14 @@ from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import REFUSED, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.statement_mood import mood
-from evals.extract.statements import Cue, Cues, Form, Statement
+from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.units import Quantity, convertible, normalise_marks, quantities, stated_number
 from evals.extract.visible import visible
 
 MAX_CHARS = 100_000
 """Maximum number of characters read, from the end of a reply."""
 _MAX_TAIL_CHARS, _MAX_SPANS = 4_000, 20
-"""Maximum numbers of characters and of bold spans that are examined, from the end, without a stated answer."""
+"""Maximum numbers of characters and of bold spans that are examined, from the end, if no answer is stated."""
 _MAX_STATEMENT_CHARS = 60
 """Maximum length of a statement without a digit that is refused; longer ones are ignored."""
 
@@ -40,8 +40,8 @@ def stated(text: str, unit: str = "") -> Reading | None:
     """Return the number that a reply states in a box, tag, answer line or "answer is", as a Quantity with its position.
 
     Without any of these, the only number in bold, the only number of the reply, the only one with a compatible unit, or
-    the number in its last line ("... is 1.42 eV.") is read. A number is not an answer because it is the last one, and if
-    the answer is not a single number ("Answer: unknown", "5 or 6"), no earlier number is read.
+    the number in its last line ("... is 1.42 eV.") is read. Being the last number does not make it an answer, and if the
+    stated answer is not a single number ("Answer: unknown", "5 or 6"), no earlier number is read.
     """
     visible_text, in_reasoning = visible(text[-MAX_CHARS:])
     if in_reasoning:
@@ -58,7 +58,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
         return quantity
 
     visible_text = before_next_question(half_width(visible_text))
-    reading = read_answer(visible_text, parse, cues=Cues([Cue("number", _number_tag)]), use_layout=False)
+    reading = read_answer(visible_text, parse, cues=Cues([Cue("number", _read_number_tag)]), use_layout=False)
     if reading is not None and is_alternative(visible_text, reading):
         return None
     if reading is not None:
@@ -73,7 +73,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
 
 
 def _comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
-    """Return whether a conclusion has the dimension of the box before it, so that it can be the answer."""
+    """Return whether a conclusion has the same dimension as the box before it, and so may be the answer."""
     if bool(boxed.unit) != bool(concluded.unit):
         return bool(concluded.unit) and (not unit or convertible(concluded.unit, unit))
     return not boxed.unit or convertible(concluded.unit, boxed.unit)
@@ -87,8 +87,8 @@ def _read_layout(text: str, unit: str) -> Reading | None:
     return _read_bold(text, unit) or _read_only_number(text, unit) or _read_last_line(text, unit)
 
 
-def _number_tag(text: str, begin: int) -> tuple[Any, Statement, bool] | None:
-    """Return the text between <NUMBER> and </NUMBER>."""
+def _read_number_tag(text: str, begin: int) -> CueReading | None:
+    """Read the content of a tag <NUMBER>."""
     content_begin = tag_content_start(text, begin, begin + len("number"))
     content_end = text.find("<", content_begin, content_begin + 200) if content_begin else -1
     return (None, Statement("tag", content_begin, content_end), True) if content_end > content_begin else None
@@ -133,7 +133,7 @@ _LABEL_BEFORE = lazy_pattern(
     r"\b(?:steps?|cases?|parts?|questions?|problems?|options?|equations?|eq\.?|figures?|tables?|sections?|methods?|approach)\s*$|(?:步骤|第)\s*$|(?:^|\n)\s*$",
     re.IGNORECASE,
 )
-"""Text before a number that is not a quantity, such as "Step 1" or an item of a list."""
+"""Text before a number that is not a quantity, as in "Step 1" or a numbered list."""
 _MAY_FOLLOW = lazy_pattern(
     r"[*_`$\s)\]}%]*(?:\Z|[|.,;:!。，；、(\n—–±~\\]|[\u4e00-\u9fff]|\s(?:at|for|with|and|in|which|because|as|on|by|from|under|but|or|based|given|when)\b)"
 )

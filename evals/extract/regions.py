@@ -42,14 +42,14 @@ _BARE = lazy_pattern(rf"\A\W{{0,5}}{_FOUR_NUMBERS}\W{{0,5}}\Z")
 
 
 class Region(NamedTuple):
-    """Four numbers as stated, and the label that the reply gives them."""
+    """Four numbers as stated, with the label given in the reply."""
 
     numbers: tuple[float, float, float, float]
     label: str = ""
     form: Form = "whole"
     begin: int = 0
     end: int = 0
-    """Extent in the reply."""
+    """End of its text in the reply; `begin` is the start."""
 
 
 def regions(text: str) -> list[Region]:

@@ -1,4 +1,4 @@
-r"""Rewrite SELFIES in replies as SMILES for the readers of SMILES.
+r"""Rewrite SELFIES in replies as SMILES, so that they can be read as SMILES.
 
 >>> rewrite_selfies("The product is <SELFIES>[C][C][=O]</SELFIES>.").text
 'The product is <SMILES>CC=O</SMILES>.'
@@ -34,7 +34,7 @@ _CALLED_SMILES = re.compile(r"SMILES[^\n\[\]A-Za-z]{0,12}$", re.IGNORECASE)
 
 
 class _Change(NamedTuple):
-    """The new and the original extent of a rewritten piece."""
+    """The new and the original extent of a replaced piece."""
 
     begin: int
     end: int
@@ -68,7 +68,7 @@ class RewrittenReply(NamedTuple):
 
 @lru_cache(1)
 def _package() -> Any:
-    """Import selfies; raises UsageError naming the extra if it is absent."""
+    """Import selfies; raises UsageError, naming the extra, if it is not installed."""
     try:
         import selfies
     except ImportError:
@@ -90,7 +90,7 @@ def decode_selfies(selfies: str) -> str | None:
 
 
 def rewrite_selfies(text: str) -> RewrittenReply:
-    """Return a reply in which SELFIES, and tags and labels with that name, are replaced by SMILES."""
+    """Return a reply in which SELFIES, and tags and labels of that name, are replaced by SMILES."""
     if "[" not in text:
         return _replace_pieces(text, _notation_names(text))
     pieces = {**_notation_names(text), **_selfies_runs(text)}
@@ -100,7 +100,7 @@ def rewrite_selfies(text: str) -> RewrittenReply:
 
 
 def _notation_names(text: str) -> dict[tuple[int, int], str]:
-    """Return the extents of the notation's name, with their replacements."""
+    """Return extent -> replacement for each occurrence of the notation's name."""
     return {
         match.span(): "SMILES" if match["closing"] is None else f"<{match['closing']}SMILES>"
         for match in _NOTATION.finditer(text)
@@ -108,10 +108,10 @@ def _notation_names(text: str) -> dict[tuple[int, int], str]:
 
 
 def _selfies_runs(text: str) -> dict[tuple[int, int], str]:
-    """Return the extents of SELFIES with their SMILES."""
+    """Return extent -> SMILES for each SELFIES string."""
     smiles_by_span: dict[tuple[int, int], str] = {}
     for tag in list(_TAGGED.finditer(text))[-MAX_RUNS:]:
-        smiles = _smiles("".join(tag[1].strip(" `\n\t*$").split()))
+        smiles = _decode_run("".join(tag[1].strip(" `\n\t*$").split()))
         if smiles:
             smiles_by_span[tag.span(1)] = smiles
     tagged_spans = sorted(smiles_by_span)
@@ -121,19 +121,19 @@ def _selfies_runs(text: str) -> dict[tuple[int, int], str]:
             tag_begin <= begin and end <= tag_end for tag_begin, tag_end in tagged_spans
         ) or not _is_selfies(text, begin, run[0]):
             continue
-        if smiles := _smiles(run[0]):
+        if smiles := _decode_run(run[0]):
             smiles_by_span[begin, end] = smiles
     return smiles_by_span
 
 
-def _smiles(run: str) -> str | None:
+def _decode_run(run: str) -> str | None:
     if not run.startswith("[") or len(run) > MAX_RUN_CHARS:
         return None
     return decode_selfies(run) or (decode_selfies(run.replace("\\\\", "\\")) if "\\\\" in run else None)
 
 
 def _is_selfies(text: str, begin: int, run: str) -> bool:
-    """Return whether a run of bracketed symbols is meant as SELFIES."""
+    """Return whether a run of bracketed symbols is meant as SELFIES rather than SMILES."""
     return bool(_ONLY_SELFIES.search(run)) or not _CALLED_SMILES.search(text[max(0, begin - 24) : begin])
 
 

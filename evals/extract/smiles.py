@@ -33,28 +33,28 @@ _TOKEN = lazy_pattern(
 _ORGANIC = lazy_pattern(r"(?:Cl|Br|[BCNOPSFI])+")
 _ENGLISH_WORDS = "NO NOS ON IN SO CO OK IF OF BOSS SON SOON COIN COINS ICON ICONS BIN BINS SPIN NOON POP"
 WORDS = frozenset(_ENGLISH_WORDS.split())
-"""English words that are also SMILES; read only if they are marked as an answer."""
+"""English words that are also SMILES; read only if marked as an answer."""
 
 
 def looks_like_smiles(token: str) -> bool:
-    """Return whether the whole token has the characters of SMILES, with its brackets closed."""
+    """Return whether a token consists of SMILES characters and its round brackets are balanced in number."""
     return bool(_TOKEN.fullmatch(token)) and token.count("(") == token.count(")")
 
 
 def smiles_fault(text: str) -> str:
-    """Return the reason why a text is not SMILES."""
+    """Return why a text is not SMILES."""
     if re.search(r"\s", text.strip()):
-        return "it has several words"
+        return "it contains several words"
     if text.count("[") != text.count("]"):
         return "a square bracket is not closed"
     prefix = _TOKEN.match(text)
     end = prefix.end() if prefix else 0
     if end < len(text):
-        return f"{text[end]!r} at character {end + 1} is not part of it"
+        return f"unexpected {text[end]!r} at character {end + 1}"
     return (
         "a bracket is not closed"
         if text.count("(") > text.count(")")
-        else "a bracket is closed that was not opened"
+        else "a closing bracket has no opening one"
     )
 
 
@@ -106,8 +106,8 @@ def tokens_of(text: str) -> Iterator[str]:
     return filter(None, map(strip_token, _CJK.sub(" ", text).split()))
 
 
-def is_marked(token: str) -> bool:
-    """Return whether a token that is marked as an answer can be SMILES."""
+def can_be_smiles(token: str) -> bool:
+    """Return whether a token can be SMILES if it is marked as an answer."""
     return (
         len(token) <= MAX_TOKEN_CHARS
         and looks_like_smiles(token)
@@ -142,30 +142,30 @@ def parse_whole(text: str) -> str | None:
     text = strip_token(_LABELLED.sub("", text) if ":" in text else text)
     lines = [strip_token(line) for line in text.split("\n")]
     joined = "".join(lines) if len(lines) > 1 and all(map(looks_like_smiles, lines)) else text
-    return joined if is_marked(joined) else None
+    return joined if can_be_smiles(joined) else None
 
 
 def parse_molecule(text: str) -> str | None:
-    """Read the only molecule of a statement that is marked as an answer; None if there is none, or several."""
+    """Read the only molecule in a statement that is marked as an answer; None if there is none, or several."""
     text = _REMARK.sub("", _without_markup(text))
-    if is_marked(token := strip_token(text)):
+    if can_be_smiles(token := strip_token(text)):
         return token
     first = _FIRST_TOKEN.match(text)
-    if first and is_marked(token := strip_token(first[1])) and token.upper() not in WORDS:
+    if first and can_be_smiles(token := strip_token(first[1])) and token.upper() not in WORDS:
         return token
     tokens = unmistakable_smiles(text)
     return tokens[0] if len(tokens) == 1 else None
 
 
 def unmistakable_smiles(text: str) -> list[str]:
-    """Return the distinct tokens of a text that can only be SMILES."""
+    """Return the distinct tokens in a text that can only be SMILES."""
     return list(dict.fromkeys(token for token in tokens_of(text) if can_only_be_smiles(token)))
 
 
 def parse_molecule_set(text: str, side: Side = "") -> str | None:
-    """Read the set of molecules of a statement, joined by dots; None if it has other content.
+    """Read the set of molecules in a statement, joined by dots; None if the statement has other content.
 
-    Components may be joined by signs or words on one line, or listed: numbered, bulleted, labelled, in a table.
+    Components may be joined by signs or words on one line, or be listed: numbered, bulleted, labelled, or in a table.
     """
     text = reaction_side(strip_token(_without_markup(text)), side)
     if _DOUBT.search(text):
@@ -173,7 +173,7 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
     has_by_product = side == "products" and BY_PRODUCT.search(text) is not None
     joined = _LABELLED.sub(r"\1", _NUMBERED.sub("\n", _REMARK.sub("", text)))
     pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", joined)) if (piece := strip_token(part))]
-    if pieces and not has_by_product and all(map(is_marked, pieces)):
+    if pieces and not has_by_product and all(map(can_be_smiles, pieces)):
         return ".".join(pieces)
     lines = [line for line in text.splitlines() if line.strip() and not _RULE.fullmatch(line)]
     lines = [line for line in lines if not _BRACKETED_LINE.fullmatch(line) or unmistakable_smiles(line)]
@@ -197,11 +197,11 @@ def _bracket_contents(text: str) -> str | None:
             depth -= 1
             if depth == 0 and text[max(0, begin - 1)].isspace():
                 contents.append(strip_token(text[begin + 1 : position]))
-    return ".".join(contents) if len(contents) > 1 and all(map(is_marked, contents)) else None
+    return ".".join(contents) if len(contents) > 1 and all(map(can_be_smiles, contents)) else None
 
 
 def parse_component(line: str, side: Side = "") -> str | None:
-    """Read the molecule of one line of a list or table; empty if it is on the other side of the reaction, None without one."""
+    """Read the molecule on one line of a list or table; empty if it is on the other side of the reaction, None without one."""
     if len(line) > _MAX_LINE_CHARS:
         return None
     if label := _LINE_LABEL.match(line):
@@ -215,20 +215,20 @@ def parse_component(line: str, side: Side = "") -> str | None:
     number = _NUMBERED.match(line)
     line = line[number.end() :] if number else line
     if "|" in line:
-        cells = [cell for cell in map(strip_token, line.strip("| ").split("|")) if is_marked(cell)]
+        cells = [cell for cell in map(strip_token, line.strip("| ").split("|")) if can_be_smiles(cell)]
         return cells[0] if len(cells) == 1 else None
     without_remarks = _REMARK.sub("", line)
     for candidate in (without_remarks, line):
         spans = map(strip_token, (code or bold for code, bold in _MARKED_SPAN.findall(candidate)))
-        if marked := dict.fromkeys(filter(is_marked, spans)):
+        if marked := dict.fromkeys(filter(can_be_smiles, spans)):
             return ".".join(marked)
     inner_label = _LINE_LABEL.match(without_remarks)
     content = without_remarks[inner_label.end() :] if inner_label else without_remarks
     molecules = [strip_token(piece) for piece in _CONNECTIVE.split(content.strip())]
-    if all(map(is_marked, molecules)):
+    if all(map(can_be_smiles, molecules)):
         return ".".join(molecules)
     first = _FIRST_TOKEN.match(content)
-    if first and is_marked(token := strip_token(first[1])):
+    if first and can_be_smiles(token := strip_token(first[1])):
         return token
     for candidate in (content, line) if label or number else ():
         if len(tokens := unmistakable_smiles(candidate)) == 1:
@@ -255,7 +255,7 @@ _REMARK_LABEL = lazy_pattern(
     r"\b(?:mechanism|explanation|notes?|reason\w*|rationale|justification|comments?|analysis|check)\b|机理|解释|说明|理由|分析",
     re.IGNORECASE,
 )
-"""Labels of remarks on a reaction."""
+"""Labels of remarks about a reaction."""
 _CONDITION = lazy_pattern(
     r"\b(?:catalysts?|ligands?|bases?|solvents?|additives?|conditions?|temperature|time|yield)\b|催化剂|配体|碱|溶剂|条件|温度",
     re.IGNORECASE,

@@ -1,4 +1,4 @@
-"""Classify the mood of a statement: its sentence asserts, denies, assumes, questions or attributes the answer.
+"""Classify the mood of a statement: whether its sentence asserts, denies, assumes, questions or attributes the answer.
 
 The mood is determined from the clause before the statement and the words directly after it, within bounded windows.
 """
@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 from evals.extract.lazy_pattern import lazy_pattern
 
 Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"]
-"""`other`: someone else's answer, an earlier guess, or the answer to another part or question."""
+"""`other`: someone else's answer, an earlier guess, or the answer to another question."""
 
 MAX_CONTEXT_CHARS = 120
-"""Number of characters before a statement that are examined. They are put in lower case, as IGNORECASE is three times slower."""
+"""Number of characters examined before a statement. They are lower-cased, since IGNORECASE is three times as slow."""
 _CLAUSE = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
 _NEGATED = lazy_pattern(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|don['’]t|doesn['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"

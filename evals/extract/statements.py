@@ -1,4 +1,4 @@
-r"""The statements of a reply: boxes, tag pairs, JSON fields, answer lines, sentences "the answer is".
+r"""Find the statements of a reply: boxes, tag pairs, JSON fields, answer lines, sentences such as "the answer is B".
 
 A statement has a form, an extent (positions in the text) and a mood (`statement_mood.py`). Statements are yielded
 lazily from the last to the first, because most replies need only their last lines; `reading.py` selects the final one.
@@ -21,7 +21,7 @@ Form: TypeAlias = Literal[
     "box", "tag", "json", "line", "sentence", "cue", "correction", "mark", "emphasis", "last line", "whole",
     "prose",
 ]  # fmt: skip
-"""The form of a statement, from explicit ones (a box) to implicit ones (prose)."""
+"""The form of a statement, from explicit (a box) to implicit (prose)."""
 
 MAX_CHARS = 100_000
 """Maximum number of characters that are read, from the end of a reply."""
@@ -38,6 +38,10 @@ class Statement(NamedTuple):
     begin: int
     end: int
     mood: Mood = "asserted"
+
+
+CueReading: TypeAlias = tuple[Any, Statement, bool]
+"""(answer, or None if the statement is still to be parsed; statement; whether it is strong)."""
 
 
 _TAG_LEFT = lazy_pattern(r"[<\[]\s*(?:(?:final|my|correct|the)[ _-]?)?$", re.IGNORECASE)
@@ -92,7 +96,7 @@ _WORDS = (
     *NOUNS,
 )  # fmt: skip
 INCOMPLETE_BOX = ("\\boxed", "\\fbox{")
-"""Content of a box that the reply does not close: it cannot be parsed."""
+"""Contents of a box that the reply does not close; they cannot be parsed."""
 _PLURALS = frozenset(("answer", "option", "choice", "letter", "statement"))
 _BASE_WORDS = frozenset(_WORDS)
 
@@ -102,24 +106,25 @@ class Cue(NamedTuple):
 
     word: str
     """In lower case."""
-    at: Callable[[str, int], tuple[Any, Statement, bool] | None]
-    """(text, position of the word) -> (answer, or None if it is still to be parsed; statement; whether it is strong)."""
+    read: Callable[[str, int], CueReading | None]
+    """Called with the text and the position of the word."""
     weak: bool = False
-    """Whether it is searched for only near the start and the end of a reply."""
+    """Whether the word is searched for only near the start and the end of a reply."""
 
 
 LATE_CHARS, EARLY_CHARS = 500, 200
-"""Numbers of last and first characters of a reply in which a weak cue ("so C.") is read."""
+"""How many characters at the end and at the start of a reply are searched for weak cues ("so C.")."""
 _MARGIN = 60
 """Maximum number of characters between the word of a weak cue and the end of its statement."""
 
 
-class _Words(NamedTuple):
-    """Words to search for: those of lower-case ASCII letters, and all others."""
+class _WordIndex(NamedTuple):
+    """Words to search for."""
 
     letter_words: dict[str, str]
-    """Form in a text (singular or plural) -> word."""
+    """Form in a text (singular or plural) -> word, for words of lower-case ASCII letters."""
     symbols: tuple[str, ...]
+    """All other words."""
     ascii_symbols: tuple[str, ...]
 
 
@@ -127,17 +132,17 @@ _RUN = re.compile("[a-z]+")
 _NON_LETTERS_TO_BLANKS = str.maketrans({code: " " for code in range(128) if not chr(code).isalpha()})
 
 
-def _letter_runs(low: str) -> list[str]:
-    """Return the runs of lower-case letters of a text."""
-    return low.translate(_NON_LETTERS_TO_BLANKS).split() if low.isascii() else _RUN.findall(low)
+def _letter_runs(lower: str) -> list[str]:
+    """Return the runs of ASCII letters in a lower-case text."""
+    return lower.translate(_NON_LETTERS_TO_BLANKS).split() if lower.isascii() else _RUN.findall(lower)
 
 
 @cache
-def _words(words: tuple[str, ...]) -> _Words:
+def _index_words(words: tuple[str, ...]) -> _WordIndex:
     letter_words = {word: word for word in words if _RUN.fullmatch(word)}
     symbols = tuple(word for word in words if word not in letter_words)
     plurals = {word + "s": word for word in letter_words if word in _PLURALS}
-    return _Words(plurals | letter_words, symbols, tuple(sign for sign in symbols if sign.isascii()))
+    return _WordIndex(plurals | letter_words, symbols, tuple(sign for sign in symbols if sign.isascii()))
 
 
 class Cues:
@@ -146,39 +151,36 @@ class Cues:
     def __init__(self, cues: Iterable[Cue] = ()) -> None:
         self.by_word = {cue.word: cue for cue in cues}
         strong = dict.fromkeys((*_WORDS, *(word for word, cue in self.by_word.items() if not cue.weak)))
-        self.strong = _words(tuple(strong))
-        self.all = _words(tuple(dict.fromkeys((*strong, *self.by_word))))
+        self.strong = _index_words(tuple(strong))
+        self.all = _index_words(tuple(dict.fromkeys((*strong, *self.by_word))))
 
 
 NO_CUES = Cues()
 
 
-def statements_backwards(
-    text: str, begin: int, end: int, cues: Cues
-) -> Iterator[tuple[Statement, Any, bool]]:
-    """Yield (statement, its answer if a cue has parsed it, whether it is strong), last statement first."""
+def statements_backwards(text: str, begin: int, end: int, cues: Cues) -> Iterator[CueReading]:
+    """Yield the statements in a part of the text, the last one first."""
     window, searched_from, word_count = LATE_CHARS + _MARGIN, end, 0
     early, late = begin + EARLY_CHARS, end - LATE_CHARS - _MARGIN
     while searched_from > begin and word_count < MAX_WORDS:
         start = max(begin, end - window)
         words = cues.all if searched_from > late or start < early else cues.strong
-        for at, word in reversed(_word_positions(text, start, searched_from, words)):
+        for position, word in reversed(_word_positions(text, start, searched_from, words)):
             cue = cues.by_word.get(word)
-            if cue is not None and cue.weak and early <= at < late:
+            if cue is not None and cue.weak and early <= position < late:
                 continue
             word_count += 1
             if word_count > MAX_WORDS:
                 return
-            if cue is not None and (cue_reading := cue.at(text, at)):
-                value, statement, strong = cue_reading
-                yield statement, value, strong
-            elif word in _BASE_WORDS and (stated := _parse_statement(text, at, word, end)) is not None:
-                yield stated, None, True
+            if cue is not None and (cue_reading := cue.read(text, position)):
+                yield cue_reading
+            elif word in _BASE_WORDS and (parsed := _parse_statement(text, position, word, end)) is not None:
+                yield None, parsed, True
         searched_from, window = start, window * 8
 
 
-def _word_positions(text: str, start: int, end: int, words: _Words) -> list[tuple[int, str]]:
-    """Return (position, word) of all words in a part of the text that may begin a statement, by position."""
+def _word_positions(text: str, start: int, end: int, words: _WordIndex) -> list[tuple[int, str]]:
+    """Return (position, word) of each word in a part of the text that may begin a statement, in order of position."""
     lower = text[start : min(len(text), end + 16)].lower()
     if len(lower) != min(len(text), end + 16) - start:
         lower = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
@@ -249,19 +251,15 @@ def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Ma
         return _COLON_ONLY.match(text, end)
     if word == "答案":
         return _CHINESE.match(text, end, min(limit, end + 60))
-    return _foreign(NOUNS[word].link).match(text, end, min(limit, end + 60))
+    return _foreign_link_pattern(NOUNS[word].link).match(text, end, min(limit, end + 60))
 
 
-_FOREIGN: dict[str, re.Pattern[str]] = {}
-
-
-def _foreign(link: str) -> re.Pattern[str]:
-    if link not in _FOREIGN:
-        _FOREIGN[link] = re.compile(
-            rf"(?:\s+(?:correcta|correcte|corretta|correta|exacta|exacte|exata|esatta|giusta|juste|certa|final|finale|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_MARK}|(?P<line>{_FORMAT}[^\S\n]*\n)|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
-            re.IGNORECASE,
-        )
-    return _FOREIGN[link]
+@cache
+def _foreign_link_pattern(link: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?:\s+(?:correcta|correcte|corretta|correta|exacta|exacte|exata|esatta|giusta|juste|certa|final|finale|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_MARK}|(?P<line>{_FORMAT}[^\S\n]*\n)|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
+        re.IGNORECASE,
+    )
 
 
 def _parse_box(text: str, begin: int, limit: int) -> Statement | None:
@@ -307,8 +305,8 @@ def _parse_linked(text: str, noun_begin: int, link: re.Match[str], limit: int) -
     groups = link.groupdict()
     begin = link.end()
     stop = min(limit, begin + MAX_STATEMENT_CHARS)
-    verb = groups.get("verb") is not None and groups.get("colon") is None
-    if not verb:
+    is_sentence = groups.get("verb") is not None and groups.get("colon") is None
+    if not is_sentence:
         begin, end = _line_extent(text, begin, stop)
         if _begins_option_list(text, link.end() - 1, begin, stop):
             return None
@@ -326,9 +324,9 @@ def _parse_linked(text: str, noun_begin: int, link: re.Match[str], limit: int) -
             return None
     if end <= begin:
         return None
-    if verb and NEGATED_ANSWER.match(text, begin, end):
+    if is_sentence and NEGATED_ANSWER.match(text, begin, end):
         return Statement(form, begin, end, "negated")
-    answer_end = end if verb else begin
+    answer_end = end if is_sentence else begin
     return Statement(form, begin, end, statement_mood.mood(text, noun_begin, answer_end, link=link[0]))
 
 
@@ -353,11 +351,11 @@ def _items_end(text: str, begin: int, end: int, stop: int) -> int:
 
 
 def _line_extent(text: str, begin: int, stop: int) -> tuple[int, int]:
-    """Return the extent of the rest of the line, of the next line with content, or of a displayed formula."""
+    """Return the extent of the rest of the line, of the next line if that is empty, or of a displayed formula."""
     while begin < stop and (text[begin].isspace() or text[begin] in "*_"):
         begin += 1
     end = text.find("\n", begin, stop)
-    if end >= 0 and not text[begin:end].strip("=-~ "):  # the line under a heading
+    if end >= 0 and not text[begin:end].strip("=-~ "):  # the underline of a heading
         begin, end = end + 1, text.find("\n", end + 1, stop)
     end = stop if end < 0 else end
     opening = text[begin:end].strip()

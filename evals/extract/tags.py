@@ -1,4 +1,4 @@
-r"""Extract answers in delimiters (`\boxed{}`, `<answer>`, JSON), and the last stated free answer."""
+r"""Extract delimited answers (`\boxed{}`, `<answer>`, JSON), and the last stated free answer."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _JSON_DEPTH = 200
 
 
 def boxes(text: str, start: int = 0) -> list[tuple[int, int, str]]:
-    r"""List every complete `\boxed{}`, `\fbox{}` and `\boxed X` as (start, end, content), by start.
+    r"""Return every complete `\boxed{}`, `\fbox{}` and `\boxed X` as (start, end, content), in order of start.
 
-    Braces balance to any depth; escaped ones (`\{`) do not count. One pass.
+    Braces may be nested to any depth; escaped braces (`\{`) are ignored.
     """
     first = _BOX.search(text, start)
     if first is None:
         return []
     spans: list[tuple[int, int, str]] = []
-    stack: list[tuple[int, int]] = []  # (start of the command or -1 for a plain brace, start of content)
+    stack: list[tuple[int, int]] = []  # (start of the command, or -1 for a plain brace; start of the content)
     for token in _BOX_TOKEN.finditer(text, first.start()):
         delimiter = token[0]
         if delimiter == "{":
@@ -51,7 +51,7 @@ def box_contents(text: str) -> list[str]:
 
 
 def last_box(text: str) -> str | None:
-    r"""Return the content of the last complete `\boxed{}`, `\fbox{}` or `\boxed X`; of nested boxes, the inner one.
+    r"""Return the content of the last complete `\boxed{}`, `\fbox{}` or `\boxed X`; for nested boxes, of the inner one.
 
     >>> last_box(r"\boxed{1} then \boxed{\frac{1}{2}} and an unclosed \boxed{3")
     '\\frac{1}{2}'
@@ -79,15 +79,15 @@ def _tag_contents(text: str, tag: str) -> list[str]:
 
 
 def last_tag(text: str, tag: str) -> str | None:
-    """Return the stripped content of the last complete `<tag>...</tag>`, in upper or lower case."""
+    """Return the stripped content of the last complete `<tag>...</tag>`; the case of the tag is ignored."""
     contents = _tag_contents(text, tag)
     return contents[-1] if contents else None
 
 
 def json_object(text: str, *, unique: bool = False) -> dict[str, Any] | None:
-    """Return the last balanced JSON object that parses; of nested objects, the outermost one.
+    """Return the last balanced JSON object that can be parsed; for nested objects, the outermost one.
 
-    Objects with NaN, infinities or more than 200 levels are skipped; with `unique`, also those in which a key has two values.
+    Objects with NaN, infinities or more than 200 levels are skipped; if `unique`, also those in which a key has two values.
     """
     hook = _without_conflict if unique else None
     for begin, end in reversed(_outermost_braces(text)):
@@ -113,12 +113,12 @@ def _refuse_constant(constant: str) -> float:
 
 
 def _outermost_braces(text: str) -> list[tuple[int, int]]:
-    """Return the extents of the outermost balanced braces that are not too deep; strings are skipped."""
+    """Return the extents of the outermost balanced braces that are not nested too deeply; braces in strings are ignored."""
     first = text.find("{")
     if first < 0:
         return []
     stack: list[int] = []
-    depths: list[int] = []  # largest depth inside each open brace
+    depths: list[int] = []  # maximum depth inside each open brace
     spans: list[tuple[int, int, int]] = []
     for token in _JSON_TOKEN.finditer(text, first):
         if token[0] == "{":
@@ -147,7 +147,7 @@ _MAX_ANSWER_CHARS = 2000
 
 
 def stated_answer(text: str) -> str | None:
-    r"""Return the text of the last stated free answer: box, answer tag, or what follows "answer is" / "Answer:".
+    r"""Return the text of the last stated free answer: a box, an answer tag, or the text after "answer is" or "Answer:".
 
     The value is the whole content of a tag or box; after a colon, the rest of the line, or of the next line with content;
     after "is", the rest of the sentence. Surrounding dollars, asterisks, quotes and a final full stop are removed.

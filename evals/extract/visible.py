@@ -5,8 +5,8 @@ r"""Separate the visible part of a reply from its reasoning and its special toke
 >>> split_reasoning("analysisA is tempting.assistantfinalANSWER: B")[0]
 'ANSWER: B'
 
-A reply that does not close its reasoning is truncated. A closing mark without an opening one ends reasoning from the
-beginning of the reply: chat templates put the opening mark into the prompt.
+A reply that does not close its reasoning is truncated. A closing mark without an opening one ends reasoning that starts
+with the reply, since chat templates put the opening mark into the prompt.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _STRIPPED = lazy_pattern(
 _STRIPPED_FINAL = lazy_pattern(r"(?:assistant)?\s*final(?=[^a-z\s]|\s*\n)|assistantfinal")
 _PROSE = lazy_pattern(r"\s{0,200}Here(?:'s| is) my thought process:", re.IGNORECASE)
 _PROSE_END = lazy_pattern(r"\bHere(?:'s| is) my (?:response|answer):", re.IGNORECASE)
-"""The sentences with which Granite ends its reasoning and begins its answer."""
+"""The sentences with which Granite begins its reasoning and its answer."""
 _SPECIAL_TOKEN = lazy_pattern(
     r"<[|｜](?!(?:begin|end)_of_box)[A-Za-z▁_\d .:/-]{1,40}[|｜]>|</?s>|<\|?end_of_(?:turn|text|sentence)\|?>|<(?:start|end)_of_turn>(?:model\b)?|<eos>|<bos>|<pad>"
     r"|\[/?INST\]|▁|\x08(?=oxed\{)",
     re.IGNORECASE,
 )
 _HINT = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
-"""A precondition for `_STRIPPED` and `_PROSE` that is faster to check."""
+"""A necessary condition for `_STRIPPED` and `_PROSE` that is faster to check."""
 MAX_TOKENS = 10_000
 """Maximum number of special tokens that are removed."""
 
@@ -63,8 +63,8 @@ class Visible(NamedTuple):
 def split_reasoning(text: str) -> tuple[str, str | None, bool]:
     """Split a reply into (answer, reasoning, unclosed).
 
-    The answer is what follows the last closing mark, with or without an opening one. If another opening mark follows, the
-    reply was truncated while reasoning: the answer is empty, and `unclosed` is true.
+    The answer is the text after the last closing mark, whether or not that has an opening one. If another opening mark
+    follows, the reply was truncated while reasoning: the answer is empty, and `unclosed` is true.
     """
     if _has_no_mark(text):
         return text, None, False
@@ -88,7 +88,7 @@ def without_reasoning(text: str) -> Visible:
 
 @lru_cache(maxsize=2)
 def visible(text: str) -> Visible:
-    """Return the visible text of a reply, with unchanged positions; cached for the several readers of one reply."""
+    """Return the visible text of a reply, with unchanged positions; cached, since several readers examine the same reply."""
     if _has_no_mark(text):
         return Visible(text)
     begin, _, unclosed = _answer_bounds(text)
@@ -107,7 +107,7 @@ def _has_no_mark(text: str) -> bool:
 
 def _to_spaces(token: re.Match[str]) -> str:
     if token[0] == "\x08":
-        return "\\b"[:1]  # the backspace that a JSON decoder makes of the \b of \boxed
+        return "\\"  # a JSON decoder turns the \b of \boxed into a backspace
     return " " * len(token[0])
 
 

@@ -1,7 +1,7 @@
-"""Shorten long runs of white space in a reply for readers and scorers.
+"""Shorten long runs of white space in a reply before it is read or scored.
 
 Many patterns begin with `\\s*` and try each space of a run as a start, which takes minutes for 60,000 spaces; no answer
-depends on more than `MAX_RUN`. Removed reasoning also leaves such runs.
+depends on more than `MAX_RUN` of them. Reasoning that was replaced by spaces is such a run.
 
 >>> text, removed = shorten_runs("ANSWER:" + " " * 1000 + "B")
 >>> len(text), original_position(len(text) - 1, removed)
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 MAX_RUN = 64
-"""Maximum length of a run: its first characters, and up to two line breaks."""
+"""Length of a shortened run."""
 _RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN}}}\s++")
 
 RemovedRuns: TypeAlias = Sequence[tuple[int, int]]
@@ -23,16 +23,16 @@ RemovedRuns: TypeAlias = Sequence[tuple[int, int]]
 
 
 def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
-    """Return the text with each run of white space truncated to `MAX_RUN` characters, and the removed runs.
+    """Return the text with each run of white space truncated to `MAX_RUN` characters, and what was removed.
 
-    Line and paragraph breaks in a run are kept.
+    A line or paragraph break in a run is kept.
     """
     if len(text) <= MAX_RUN or (run := _RUN.search(text)) is None:
         return text, ()
     pieces, removed, end, length = [], [], 0, 0
     while run is not None:
-        lines = min(2, text.count("\n", run.start() + MAX_RUN, run.end()))
-        piece = text[end : run.start() + MAX_RUN - lines] + "\n" * lines
+        line_breaks = min(2, text.count("\n", run.start() + MAX_RUN, run.end()))
+        piece = text[end : run.start() + MAX_RUN - line_breaks] + "\n" * line_breaks
         pieces.append(piece)
         length += len(piece)
         removed.append((length, run.end() - run.start() - MAX_RUN))

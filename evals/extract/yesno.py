@@ -35,7 +35,7 @@ _BEFORE_ANSWER = lazy_pattern(
     re.IGNORECASE,
 )
 _VERDICT = lazy_pattern(
-    r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<said>correct|incorrect|true|false|right|wrong|untrue)\W*$"
+    r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
 )
@@ -43,11 +43,11 @@ _FALSE = frozenset(("incorrect", "false", "wrong", "untrue", "不正确", "错�
 
 
 def yes_no(text: str) -> bool | None:
-    """Read the yes or no that is stated as an answer; "there is no base" states nothing.
+    """Read the yes or no that is stated as an answer; "there is no base" states none.
 
-    Without an answer line, a word counts if it begins a line, a sentence or a bracket, or follows "is", "so" or
-    "therefore", and if punctuation or the end of the line follows ("yes" at the start may be followed by a word). "Yes or
-    no" and "yes and no" are not answers.
+    Without an answer line, a word counts if it begins a line, sentence or bracket, or follows "is", "so" or "therefore",
+    and if punctuation or the end of the line follows (a "yes" that begins the reply may be followed by a word). "Yes or no"
+    and "yes and no" are not answers.
     """
     reading = stated_yes_no(text)
     return None if reading is None else bool(reading.value)
@@ -68,14 +68,9 @@ def _parse(content: str, form: Form) -> Any:
     if stated is None:
         return None
     word = (stated["no"] or stated["yes"]).lower()
-    if (
-        word in ("not", "right", "negative")
-        and stated.end() < len(content)
-        and content[stated.end()].isspace()
-        and word != "not"
-    ):
-        return None
     remainder = content[stated.end() :]
+    if word in ("right", "negative") and remainder[:1].isspace():
+        return None
     if word == "not" and (negated := _STATED.match(remainder)):
         return negated["no"] is not None
     if word == "no" and re.match(r"\s+[a-z]", remainder) and form == "sentence":
@@ -88,21 +83,21 @@ def _read_prose(text: str) -> Reading | None:
     begin = max(0, len(text) - MAX_CHARS)
     first = begin + len(text[begin:]) - len(text[begin:].lstrip())
     answer: Reading | None = None
-    opening = _CHINESE.match(text, first) or _read_opening(text, first)
+    opening = _CHINESE.match(text, first) or _OPENING.match(text, first)
     if opening is not None and not _BOTH.match(text, first):
         group = "no" if opening["no"] else "yes"
         answer = Reading(group == "yes", "whole", opening.start(group), opening.end(group))
     for word in _YES_OR_NO.finditer(text, begin):
         if word["before"] or (word["after"] or "").strip().lower() in ("or", "and", "/"):
             continue
-        yes = word["word"].lower() == "yes"
+        is_yes = word["word"].lower() == "yes"
         start = word.start("word")
         is_answer = _BEFORE_ANSWER.search(text, max(begin, start - 40), start) if start > first else True
         is_answer = is_answer or (
             text[max(begin, start - 2) : start] == ", " and not text[word.end("word") :].strip(" .!*_\n")
         )
-        if is_answer and (word["after"] is not None or (yes and start == first)):
-            answer = Reading(yes, "whole" if start == first else "prose", start, word.end("word"))
+        if is_answer and (word["after"] is not None or (is_yes and start == first)):
+            answer = Reading(is_yes, "whole" if start == first else "prose", start, word.end("word"))
     return answer or _read_closing_verdict(text) or _read_opening_verdict(text, first)
 
 
@@ -127,16 +122,12 @@ _OPENING = lazy_pattern(
 )
 
 
-def _read_opening(text: str, first: int) -> re.Match[str] | None:
-    return _OPENING.match(text, first)
-
-
 def _read_closing_verdict(text: str) -> Reading | None:
     """Read "The assertion is correct." at the end of a reply."""
     end = len(text.rstrip())
     verdict = _VERDICT.search(text, max(0, end - 60), end)
     if verdict is None:
         return None
-    group = "said" if verdict["said"] else "chinese"
+    group = "english" if verdict["english"] else "chinese"
     value = verdict[group].lower() not in _FALSE
     return Reading(value == (verdict["not"] is None), "prose", verdict.start(group), verdict.end(group))

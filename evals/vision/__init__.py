@@ -1,1 +1,1 @@
-"""Image classifiers: weights, preprocessing, and tuned parts that are folded into a backbone. timm and torch are imported late."""
+"""Image classifiers: weights, preprocessing, and tuned parts that are folded into a backbone. timm and torch are imported on first use."""

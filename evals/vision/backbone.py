@@ -1,8 +1,8 @@
-"""A network of timm by its name or by a folder: what it is, without its weights.
+"""The architecture and settings of a timm network, given by name or by folder.
 
-A folder is what timm's `save_for_hf` writes: config.json (architecture, num_classes, pretrained_cfg, model_args) and
-model.safetensors. Names are resolved strictly: an old name such as `vit_base_patch16_224_in21k`, which today means other weights
-than in the papers (augreg in the place of the original ImageNet-21k ones), is refused with its meaning.
+A folder has the files written by timm's `save_for_hf`: config.json (architecture, num_classes, pretrained_cfg, model_args) and
+model.safetensors. Names are resolved strictly: an outdated name such as `vit_base_patch16_224_in21k`, which now stands for
+other weights than in the papers (augreg instead of the original ImageNet-21k weights), is refused with its meaning.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ class _Config(Struct, frozen=True):
 
 
 def require_libraries(what: str) -> None:
-    """Raise UsageError, naming the extra, if torch, torchvision or timm is not installed, or not for the same build."""
+    """Raise UsageError, naming the extra, if torch, torchvision or timm is not installed or they do not fit together."""
     for package in ("torch", "torchvision", "timm"):
         if find_spec(package) is None:
             raise UsageError(f"{what} needs {package}: {install('timm')}")
     with foreign_code(
         lambda why: UsageError(
-            f"{what}: timm cannot be imported; are torch and torchvision of one build? ({why[:200]})"
+            f"{what}: timm cannot be imported; do torch and torchvision have the same build? ({why[:200]})"
         )
     ):
         import_module("timm")
 
 
 class Backbone:
-    """An architecture with its settings; `label` is what messages call it."""
+    """An architecture with its settings; `label` is its name in messages."""
 
     def __init__(self, source: str, *, recipe_folder: Path, label: str) -> None:
-        """`source`: a name of timm, or a folder, relative to `recipe_folder`; raises UsageError."""
+        """`source`: a timm name, or a folder relative to `recipe_folder`; raises UsageError."""
         self.source, self.label = source, label
         require_libraries(label)
         folder = _folder(source, recipe_folder)
@@ -76,7 +76,7 @@ class Backbone:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Return timm's configuration of the name, with the folder's own values over it."""
+        """Return timm's configuration for the name, overridden by the folder's own values."""
         from timm.models import get_pretrained_cfg
 
         with foreign_code(lambda why: UsageError(f"{self.label}: {why}")):
@@ -95,22 +95,22 @@ class Backbone:
 
     @property
     def classifier(self) -> str:
-        """Return the name of the head's module."""
+        """Return the name of the classifier head's module."""
         name = self.config.get("classifier") or "head"
         return str(name[0] if isinstance(name, list | tuple) else name)
 
     @property
     def tag(self) -> str:
-        """Return timm's tag of the weights that belong to the name, e.g. `augreg_in21k`."""
+        """Return timm's tag of the weights that the name stands for, e.g. `augreg_in21k`."""
         return str(self.config.get("tag") or "")
 
     def create(self, classes: int, *, pretrained: bool = False) -> Any:
         """Return the network with random or timm's own weights; raises UsageError."""
         import timm
 
-        failed = "its weights cannot be loaded; go online once, or name a checkpoint: " if pretrained else ""
+        hint = "its weights cannot be loaded; go online once, or name a checkpoint: " if pretrained else ""
         with (
-            foreign_code(lambda why: UsageError(f"{self.label}: {self.name}: {failed}{why[:200]}")),
+            foreign_code(lambda why: UsageError(f"{self.label}: {self.name}: {hint}{why[:200]}")),
             warnings.catch_warnings(),
             offline_if_unreachable(),
         ):
@@ -120,9 +120,9 @@ class Backbone:
             ).eval()
 
     def weights(self) -> Tensors:
-        """Return the weights of the folder; raises UsageError."""
+        """Return the weights in the folder; raises UsageError."""
         if self.folder is None:
-            raise UsageError(f"{self.label}: {self.source} is no folder")
+            raise UsageError(f"{self.label}: {self.source} is not a folder")
         return weights.read(self.folder / WEIGHTS, label=self.label)
 
 
@@ -139,17 +139,17 @@ def _folder(source: str, recipe_folder: Path) -> Path | None:
 def _read_config(folder: Path, label: str) -> _Config:
     path = folder / CONFIG
     if not path.is_file():
-        raise UsageError(f"{label}: {folder} has no {CONFIG}: it is no checkpoint folder of timm")
+        raise UsageError(f"{label}: {folder} has no {CONFIG}: it is not a timm checkpoint folder")
     try:
         raw = disk.read_small(path)
-        plain = msgspec.json.decode(raw, type=dict[str, Any])
-        if plain.get("auto_map") or plain.get("custom_code"):
+        fields = msgspec.json.decode(raw, type=dict[str, Any])
+        if fields.get("auto_map") or fields.get("custom_code"):
             raise UsageError(
-                f"{label}: {folder} is code of its own, which is never run: only timm's networks are"
+                f"{label}: {folder} has its own model code, which is never run; only timm's architectures are supported"
             )
-        if "architecture" not in plain:
-            kind = str(plain.get("model_type", "another library"))[:40]
-            raise UsageError(f"{label}: {path} names no architecture of timm (it is of {kind})")
+        if "architecture" not in fields:
+            kind = str(fields.get("model_type", "unknown"))[:40]
+            raise UsageError(f"{label}: {path} names no timm architecture (its model_type is {kind})")
         config = msgspec.json.decode(raw, type=_Config)
     except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise UsageError(f"{path}: {cause(error, _Config)}") from None
@@ -160,7 +160,7 @@ def _read_config(folder: Path, label: str) -> _Config:
 
 
 def _require_known(name: str, label: str) -> None:
-    """Raise UsageError for a name that timm does not know, or knows as an old one."""
+    """Raise UsageError for a name that timm does not know or regards as outdated."""
     import timm
     from timm.models import _registry as registry
 
@@ -171,10 +171,10 @@ def _require_known(name: str, label: str) -> None:
         others = [known for known in timm.list_pretrained(f"{base}.*") if known != current]
         listed = f"; there are also {', '.join(others)}" if others else ""
         raise UsageError(
-            f"{label}: {name} is an old name, by which timm today means {current}: write that{listed}"
+            f"{label}: {name} is an outdated name, which timm resolves to {current}: use that{listed}"
         )
     if not timm.is_model(architecture):
-        raise UnknownName("architecture of timm", architecture, timm.list_models())
+        raise UnknownName("timm architecture", architecture, timm.list_models())
     tags = timm.list_pretrained(f"{architecture}.*")
     if tag and name not in tags:
         raise UnknownName(f"tag of {architecture}", name, tags)

@@ -1,4 +1,4 @@
-"""From a name or a recipe to a network that is ready to classify, with what must be known of it."""
+"""Load a classifier from a name or a recipe, with the facts that a card states about it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import torch
 
 VERSION = 1
-"""Raised when a formula changes, so that no older run is continued."""
+"""Incremented when a formula changes, so that older runs are not continued."""
 TOLERANCE = 1e-5
-"""Largest difference of the logits before and after folding, relative to the largest logit (at least 1)."""
+"""Maximum difference of the logits before and after folding, relative to the largest logit (at least 1)."""
 PROBES = 2
 RUNS, WARM_UP, MAX_SECONDS = 20, 3, 10.0
 
@@ -41,16 +41,16 @@ class Network(Struct, frozen=True, kw_only=True):
     preprocessing: Preprocessing
     classes: int
     parameters: int
-    """Numbers in the network as it runs."""
+    """Number of parameters of the network as it runs."""
     trained: int | None
-    """Numbers trained for the task, without the classifier head; None: unknown."""
+    """Number of parameters trained for the task, without the classifier head; None: unknown."""
     key: str
     """Hash of everything that its answers depend on."""
     notes: tuple[str, ...]
 
 
 def of_recipe(path: Path) -> Network:
-    """Return the network of a recipe, its tuned part folded into it unless the recipe says otherwise; raises UsageError."""
+    """Return the network of a recipe, with its tuned parts folded in unless the recipe says otherwise; raises UsageError."""
     recipe = recipes.read(path)
     require_libraries(f"petl:{path}")
     backbone = Backbone(recipe.backbone, recipe_folder=recipe.folder, label=f"backbone {recipe.backbone}")
@@ -58,35 +58,37 @@ def of_recipe(path: Path) -> Network:
     tuned = tuning.read(recipe, backbone.create(1).state_dict())
     head = f"{backbone.classifier}.weight"
     if head not in tuned.replaced or tuned.replaced[head].dim() != 2:
-        raise UsageError(f"tuned {recipe.tuned} has no {head}: without a classifier head it names no class")
+        raise UsageError(
+            f"tuned {recipe.tuned} has no {head}: without a classifier head it predicts no class"
+        )
     module = backbone.create(len(tuned.replaced[head]))
-    _load(module, _state(recipe, backbone, tuned), label=str(recipe.path))
-    difference = _fit(module, tuned, preprocessing, merge=recipe.merge, label=str(recipe.path))
+    _load(module, _tuned_state(recipe, backbone, tuned), label=str(recipe.path))
+    difference = _attach_parts(module, tuned, preprocessing, merge=recipe.merge, label=str(recipe.path))
     key = identity.key(
         {
             "version": VERSION,
             "weights": weights.digest(module.state_dict()),
-            "beside": {} if recipe.merge else _describe(tuned),
+            "beside": {} if recipe.merge else _part_digests(tuned),
             "preprocessing": str(preprocessing),
         }
     )
     size = sum(parameter.numel() for parameter in module.parameters())
     return Network(
         name=f"{recipe.name}-{key[:8]}", module=module, preprocessing=preprocessing,
-        classes=len(tuned.replaced[head]), parameters=size + (0 if recipe.merge else tuned.numbers),
-        trained=_trained(recipe, tuned, module, backbone.classifier), key=key,
+        classes=len(tuned.replaced[head]), parameters=size + (0 if recipe.merge else tuned.parameter_count),
+        trained=_trained_count(tuned, module, backbone.classifier), key=key,
         notes=(_summary(recipe, backbone, difference), f"images: {preprocessing}"),
     )  # fmt: skip
 
 
-def _state(recipe: Recipe, backbone: Backbone, tuned: Tuned) -> Tensors:
-    """Return the frozen tensors with the trained ones in their place; raises UsageError."""
+def _tuned_state(recipe: Recipe, backbone: Backbone, tuned: Tuned) -> Tensors:
+    """Return the backbone's tensors, with the trained tensors replacing their counterparts; raises UsageError."""
     if recipe.method == "full":
         return tuned.replaced
     head = f"{backbone.classifier}."
     if recipe.method == "linear" and (unexpected := [n for n in tuned.replaced if not n.startswith(head)]):
         raise UsageError(
-            f"tuned {recipe.tuned} has {unexpected[0][:100]} beside the head: that is no linear probe"
+            f"tuned {recipe.tuned} has {unexpected[0][:100]} besides the head, so it is not a linear probe"
         )
     if recipe.weights:
         frozen = weights.read(
@@ -100,9 +102,9 @@ def _state(recipe: Recipe, backbone: Backbone, tuned: Tuned) -> Tensors:
 
 
 def _pretrained(backbone: Backbone, *, classes: int | None) -> Any:
-    """Return timm's network with its own weights; `classes`: None for its own head."""
+    """Return timm's network with timm's weights; `classes`: None keeps its own head."""
     if not any(backbone.config.get(key) for key in ("url", "hf_hub_id", "file")):
-        raise UsageError(f"{backbone.label}: timm has no weights of {backbone.name}: name a checkpoint")
+        raise UsageError(f"{backbone.label}: timm has no weights for {backbone.name}: name a checkpoint")
     own = int(backbone.config.get("num_classes") or 0)
     return backbone.create(own if classes is None else classes, pretrained=True)
 
@@ -113,10 +115,12 @@ def _load(module: Any, state: Tensors, *, label: str) -> None:
         module.load_state_dict(state)
 
 
-def _fit(module: Any, tuned: Tuned, preprocessing: Preprocessing, *, merge: bool, label: str) -> float | None:
-    """Put the parts beside their layers, or fold them in; return the relative difference of the logits by that.
+def _attach_parts(
+    module: Any, tuned: Tuned, preprocessing: Preprocessing, *, merge: bool, label: str
+) -> float | None:
+    """Attach the parts to their layers, or fold them in and return the relative difference that this makes to the logits.
 
-    Both are computed in float64 on random images; raises UsageError if they differ by more than `TOLERANCE`.
+    Logits are computed in float64 on random images; raises UsageError if they differ by more than `TOLERANCE`.
     """
     import torch
 
@@ -143,23 +147,23 @@ def _fit(module: Any, tuned: Tuned, preprocessing: Preprocessing, *, merge: bool
     return difference
 
 
-def _describe(tuned: Tuned) -> dict[str, Any]:
-    """Return the hashes of parts that are not folded in."""
+def _part_digests(tuned: Tuned) -> dict[str, Any]:
+    """Return layer -> hash and scale of its part."""
     import torch
 
-    described = {}
+    digests = {}
     for layer, part in tuned.parts.items():
         fields = {name: getattr(part, name) for name in part.__struct_fields__}  # type: ignore[attr-defined]
         tensors = {name: value for name, value in fields.items() if isinstance(value, torch.Tensor)}
-        described[layer] = [weights.digest(tensors), fields["scale"]]
-    return described
+        digests[layer] = [weights.digest(tensors), fields["scale"]]
+    return digests
 
 
-def _trained(recipe: Recipe, tuned: Tuned, module: Any, classifier: str) -> int:
+def _trained_count(tuned: Tuned, module: Any, classifier: str) -> int:
     names = [name for name in tuned.replaced if not name.startswith(f"{classifier}.")]
     parameters = dict(module.named_parameters())
     counts: list[int] = [parameters[name].numel() for name in names if name in parameters]
-    return tuned.numbers + sum(counts)
+    return tuned.parameter_count + sum(counts)
 
 
 def _summary(recipe: Recipe, backbone: Backbone, difference: float | None) -> str:
@@ -183,7 +187,7 @@ def _summary(recipe: Recipe, backbone: Backbone, difference: float | None) -> st
 
 
 def of_name(rest: str) -> Network:
-    """Return the network `timm:REST`: a name of timm, NAME@CHECKPOINT, or a folder; raises UsageError."""
+    """Return the network `timm:REST`, where REST is a timm name, NAME@CHECKPOINT or a folder; raises UsageError."""
     label = f"timm:{rest}"
     require_libraries(label)
     name, _, checkpoint = rest.partition("@")
@@ -193,36 +197,37 @@ def of_name(rest: str) -> Network:
     is_folder = path is not None and (path / CONFIG).is_file()
     backbone = Backbone(str(path) if is_folder else name, recipe_folder=Path(), label=label)
     if is_folder and backbone.name != name:
-        raise UsageError(f"{label}: {path} is a {backbone.name}, not a {name}")
+        raise UsageError(f"{label}: {path} contains a {backbone.name}, not a {name}")
     if backbone.folder is not None:
-        module = _with(backbone, backbone.weights(), label)
+        module = _create_with(backbone, backbone.weights(), label)
         short = backbone.folder.resolve().name
     elif path is not None:
         file = path / WEIGHTS if path.is_dir() else path
-        module = _with(backbone, weights.read(file, label=label), label)
+        module = _create_with(backbone, weights.read(file, label=label), label)
         short = path.resolve().stem
     else:
         module, short = _pretrained(backbone, classes=None), backbone.name
-    return _named(backbone, module, short, own=backbone.folder is None and path is None)
+    return _network(backbone, module, short, own=backbone.folder is None and path is None)
 
 
-def _with(backbone: Backbone, state: Tensors, label: str) -> Any:
-    """Return the network with the given weights, and as many outputs as their head has."""
+def _create_with(backbone: Backbone, state: Tensors, label: str) -> Any:
+    """Return the network with the given weights and the number of outputs of their head."""
     head = state.get(f"{backbone.classifier}.weight")
     if head is None or head.dim() < 2:
         raise UsageError(
-            f"{label}: no {backbone.classifier}.weight: without a classifier head it names no class"
+            f"{label}: no {backbone.classifier}.weight: without a classifier head it predicts no class"
         )
     module = backbone.create(len(head))
     _load(module, state, label=label)
     return module
 
 
-def _named(backbone: Backbone, module: Any, short: str, *, own: bool) -> Network:
+def _network(backbone: Backbone, module: Any, short: str, *, own: bool) -> Network:
+    """Return the network of a module; `own`: whether the weights are timm's, which the name `short` identifies."""
     preprocessing = backbone.preprocessing
     classes = int(getattr(module, "num_classes", 0))
     if classes < 1:
-        raise UsageError(f"{backbone.label}: the weights have no classifier head: it names no class")
+        raise UsageError(f"{backbone.label}: the weights have no classifier head: it predicts no class")
     digest = weights.digest(module.state_dict())
     key = identity.key({"version": VERSION, "weights": digest, "preprocessing": str(preprocessing)})
     tag = f", weights {backbone.tag}" if own and backbone.tag else ""
@@ -233,11 +238,11 @@ def _named(backbone: Backbone, module: Any, short: str, *, own: bool) -> Network
     )  # fmt: skip
 
 
-# --- time ----------------------------------------------------------------------------------------------------
+# --- latency -------------------------------------------------------------------------------------------------
 
 
 def latency_ms(module: Any, image: torch.Tensor) -> float:
-    """Return the median time of one image (a batch of one, on its device), without reading it."""
+    """Return the median time to classify one image, as a batch of one on its device, without reading it."""
     import torch
 
     times: list[float] = []

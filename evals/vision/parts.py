@@ -1,14 +1,14 @@
-"""Tuned parts of a network that are linear, so that they can be folded into the matrix beside them.
+"""Linear tuned parts of a network, which can be folded into the weights of a linear layer.
 
-Written for activations x as rows, and a layer y = x W' + b with W' = `weight` transposed:
+The formulas are for activations x as rows and a layer y = x W' + b, where W' is the transposed `weight`:
 
     before the layer    x -> x + s (x A' + a) B' + s b'       RepAdapter (Luo et al., arXiv 2302.08106)
     before the layer    x -> x + s x (sum_i S_i (x) D_i U_i)  ALoRE (arXiv 2412.08341); (x) is the Kronecker product
     beside the layer    y -> y + s x A' B'                    LoRA
 
-The sum of ALoRE is that of a secondary review of the paper; that the experts stand before the layer, as RepAdapter's do, is
-inferred from its number of parameters, and no code of the authors is public. D_i is (d/n) x r, U_i is r x (d/n), S_i is n x n and
-shared by all layers.
+ALoRE's sum is taken from a secondary review of the paper, as the authors' code is not public; that the experts precede the
+layer, as in RepAdapter, is inferred from the number of parameters. D_i is (d/n) x r, U_i is r x (d/n), S_i is n x n and shared
+by all layers.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ class Part(Protocol):
     """A tuned part of one linear layer."""
 
     @property
-    def numbers(self) -> int:
-        """Return the numbers that were trained, those shared with other layers not included."""
+    def parameter_count(self) -> int:
+        """Return the number of trained parameters, without those shared with other layers."""
         ...
 
     def attach(self, layer: Any) -> Any:
-        """Make a layer compute with the part beside it; return the hook, which can be removed."""
+        """Hook the part into the layer's forward pass; return the hook, which can be removed."""
         ...
 
     def fold(self, layer: Any) -> None:
-        """Change a layer's weight and bias to what layer and part compute together, in the layer's precision."""
+        """Fold the part into the layer's weight and bias, in the layer's precision."""
         ...
 
 
-class Before(Struct, frozen=True):
-    """A map before a layer: x -> x + s (map(x) + shift)."""
+class InputMap(Struct, frozen=True):
+    """A residual map of a layer's input: x -> x + s (map(x) + shift)."""
 
     scale: float
 
     @property
-    def numbers(self) -> int:
+    def parameter_count(self) -> int:
         """See `Part`."""
         raise NotImplementedError
 
@@ -53,13 +53,13 @@ class Before(Struct, frozen=True):
         raise NotImplementedError
 
     def matrix(self, layer: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the map as a d x d matrix for rows, and the shift (d), in the layer's precision."""
+        """Return the map as a d x d matrix that multiplies rows from the right, and the shift (d), in the layer's precision."""
         raise NotImplementedError
 
     def attach(self, layer: Any) -> Any:
         """See `Part`."""
         return layer.register_forward_pre_hook(
-            lambda _, given: (given[0] + self.scale * self.mapped(given[0]),)
+            lambda _, inputs: (inputs[0] + self.scale * self.mapped(inputs[0]),)
         )
 
     def fold(self, layer: Any) -> None:
@@ -70,13 +70,13 @@ class Before(Struct, frozen=True):
             matrix, shift = self.matrix(layer)
             weight = layer.weight.data
             if shift is not None:
-                moved = self.scale * (shift @ weight.T)
-                moved = moved if layer.bias is None else layer.bias.data + moved
-                layer.bias = torch.nn.Parameter(moved, requires_grad=False)
+                bias = self.scale * (shift @ weight.T)
+                bias = bias if layer.bias is None else layer.bias.data + bias
+                layer.bias = torch.nn.Parameter(bias, requires_grad=False)
             layer.weight.data = weight + self.scale * (matrix @ weight.T).T
 
 
-class Bottleneck(Before, frozen=True):
+class Bottleneck(InputMap, frozen=True):
     """RepAdapter's bottleneck: x -> (x A' + a) B' + b."""
 
     down: torch.Tensor
@@ -86,46 +86,48 @@ class Bottleneck(Before, frozen=True):
     down_bias: torch.Tensor
     up_bias: torch.Tensor
     trained: int
-    """Numbers without the zeros between groups."""
+    """Number of trained parameters, without the zeros between groups."""
 
     @property
-    def numbers(self) -> int:
+    def parameter_count(self) -> int:
         """See `Part`."""
         return self.trained
 
     def mapped(self, x: torch.Tensor) -> torch.Tensor:
-        """See `Before`."""
-        down, up, first, second = (part.to(x) for part in (self.down, self.up, self.down_bias, self.up_bias))
-        return (x @ down.T + first) @ up.T + second
+        """See `InputMap`."""
+        down, up, down_bias, up_bias = (
+            tensor.to(x) for tensor in (self.down, self.up, self.down_bias, self.up_bias)
+        )
+        return (x @ down.T + down_bias) @ up.T + up_bias
 
     def matrix(self, layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Before`."""
-        down, up, first, second = (
-            part.to(layer.weight) for part in (self.down, self.up, self.down_bias, self.up_bias)
+        """See `InputMap`."""
+        down, up, down_bias, up_bias = (
+            tensor.to(layer.weight) for tensor in (self.down, self.up, self.down_bias, self.up_bias)
         )
-        return (up @ down).T, first @ up.T + second
+        return (up @ down).T, down_bias @ up.T + up_bias
 
 
-class Experts(Before, frozen=True):
+class Experts(InputMap, frozen=True):
     """ALoRE's sum of Kronecker products: x -> x (sum_i S_i (x) D_i U_i)."""
 
     scales: torch.Tensor
-    """S: n x n x n, the first index is the expert's."""
+    """S: n x n x n; the first index is the expert."""
     down: torch.Tensor
     """D: n x (d/n) x r."""
     up: torch.Tensor
     """U: n x r x (d/n)."""
 
     @property
-    def numbers(self) -> int:
+    def parameter_count(self) -> int:
         """See `Part`."""
         return int(self.down.numel() + self.up.numel())
 
     def mapped(self, x: torch.Tensor) -> torch.Tensor:
-        """See `Before`: a row x as an n x (d/n) matrix X gives the sum of S_i' X D_i U_i."""
+        """See `InputMap`: a row x as an n x (d/n) matrix X gives the sum of S_i' X D_i U_i."""
         import torch
 
-        scales, down, up = (part.to(x) for part in (self.scales, self.down, self.up))
+        scales, down, up = (tensor.to(x) for tensor in (self.scales, self.down, self.up))
         count, width = down.shape[0], down.shape[1]
         rows = x.reshape(*x.shape[:-1], count, width)
         inner = torch.einsum("...ak,ikr->...iar", rows, down)
@@ -133,10 +135,10 @@ class Experts(Before, frozen=True):
         return torch.einsum("...ial,iab->...bl", wide, scales).reshape(x.shape)
 
     def matrix(self, layer: Any) -> tuple[torch.Tensor, None]:
-        """See `Before`."""
+        """See `InputMap`."""
         import torch
 
-        scales, down, up = (part.to(layer.weight) for part in (self.scales, self.down, self.up))
+        scales, down, up = (tensor.to(layer.weight) for tensor in (self.scales, self.down, self.up))
         products = [torch.kron(scales[i], down[i] @ up[i]) for i in range(len(scales))]
         return torch.stack(products).sum(0), None
 
@@ -151,14 +153,14 @@ class LowRank(Struct, frozen=True):
     """B: outputs x r."""
 
     @property
-    def numbers(self) -> int:
+    def parameter_count(self) -> int:
         """See `Part`."""
         return int(self.down.numel() + self.up.numel())
 
     def attach(self, layer: Any) -> Any:
         """See `Part`."""
         return layer.register_forward_hook(
-            lambda _, given, out: out + self.scale * (given[0] @ self.down.to(out).T @ self.up.to(out).T)
+            lambda _, inputs, out: out + self.scale * (inputs[0] @ self.down.to(out).T @ self.up.to(out).T)
         )
 
     def fold(self, layer: Any) -> None:
@@ -170,16 +172,16 @@ class LowRank(Struct, frozen=True):
             layer.weight.data = layer.weight.data + self.scale * (up @ down)
 
 
-def dense(weight: torch.Tensor, hidden: int) -> torch.Tensor:
-    """Return RepAdapter's grouped convolution d x (h/groups) as the block-diagonal d x h matrix that it is."""
+def block_diagonal(weight: torch.Tensor, hidden: int) -> torch.Tensor:
+    """Return the weight of a grouped convolution, d x (h/groups), as the equivalent block-diagonal d x h matrix."""
     import torch
 
-    outputs, inner = weight.shape
-    groups = hidden // inner
+    outputs, columns = weight.shape
+    groups = hidden // columns
     rows = outputs // groups
     full = torch.zeros(outputs, hidden, dtype=weight.dtype)
     for group in range(groups):
-        full[group * rows : (group + 1) * rows, group * inner : (group + 1) * inner] = weight[
+        full[group * rows : (group + 1) * rows, group * columns : (group + 1) * columns] = weight[
             group * rows : (group + 1) * rows
         ]
     return full

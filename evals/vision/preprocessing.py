@@ -1,9 +1,9 @@
-"""What happens to an image before a network sees it: timm's evaluation transform, by a model's own configuration.
+"""Preprocessing of images: timm's evaluation transform, as configured for each model.
 
-Two traps. timm's configurations of ViTs have mean and standard deviation 0.5 and crop 0.9 of a bicubic resize
-(timm 1.0.31, vision_transformer.py:2030), while networks tuned by the code of VPT, RepAdapter and their kin have ImageNet's
-statistics, and for VTAB no crop (RepAdapter @ a7b33b74, dataset.py: the whole image to 224 x 224, bicubic). A checkpoint is only
-as good as its own preprocessing, so it stands on every card and belongs to a run's identity.
+A checkpoint needs the preprocessing that it was trained with, so it is stated on every card and is part of a run's identity.
+timm's configurations of ViTs have mean and standard deviation 0.5 and crop 0.9 after a bicubic resize (timm 1.0.31,
+vision_transformer.py:2030), but networks tuned with the code of VPT, RepAdapter or similar projects use ImageNet's statistics
+and, for VTAB, no crop (RepAdapter @ a7b33b74, dataset.py: the whole image is resized to 224 x 224, bicubic).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Preprocessing(Struct, frozen=True, kw_only=True):
     """Channels, height, width."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
     crop_pct: Annotated[float, Meta(gt=0, le=1)] = 0.875
-    """Share of the resized image's side that is kept."""
+    """Fraction of the resized image's side that is kept."""
     crop_mode: Literal["center", "squash", "border"] = "center"
-    """`squash`: the whole image is resized to the input's size, whatever its proportions."""
+    """`squash`: the whole image is resized to the input size, regardless of its aspect ratio."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -63,7 +63,7 @@ class Preprocessing(Struct, frozen=True, kw_only=True):
         )
 
     def require_size(self, width: int, height: int) -> None:
-        """Raise Rejected for an image so long and narrow that resizing it by its shorter side would exhaust memory."""
+        """Raise Rejected for an image so elongated that resizing its shorter side to the input size would exhaust memory."""
         if self.crop_mode == "squash":
             return
         side = max(self.size) / self.crop_pct
@@ -90,18 +90,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "std": IMAGENET_STD,
     },
 }
-"""Of the code that reads VTAB-1k's lists (RepAdapter @ a7b33b74), and of VPT for FGVC (src/data/transforms.py: 256, then 224).
-VPT's own VTAB pipeline resizes by TensorFlow, bilinear without antialiasing, which is not reproduced here."""
+"""The preprocessing of the code that reads VTAB-1k's lists (RepAdapter @ a7b33b74), and of VPT for FGVC (src/data/transforms.py:
+256, then 224). VPT's own VTAB pipeline resizes with TensorFlow, bilinear without antialiasing; this is not reproduced here."""
 
 
 def from_config(config: Mapping[str, Any], *, label: str) -> Preprocessing:
-    """Return the preprocessing of timm's `pretrained_cfg`; raises UsageError for values that no transform can have."""
+    """Return the preprocessing of timm's `pretrained_cfg`; raises UsageError for values that are invalid for a transform."""
     known = {name: config[name] for name in Preprocessing.__struct_fields__ if config.get(name) is not None}
     try:
-        made = msgspec.convert(msgspec.to_builtins(known), Preprocessing)
+        preprocessing = msgspec.convert(msgspec.to_builtins(known), Preprocessing)
     except (msgspec.ValidationError, TypeError) as error:
         raise UsageError(f"{label}: preprocessing: {cause(error, Preprocessing)}") from None
-    numbers = (*made.mean, *made.std)
-    if not all(map(math.isfinite, numbers)) or min(map(abs, made.std)) == 0 or made.input_size[0] != 3:
-        raise UsageError(f"{label}: preprocessing: {made} is none that an image can have")
-    return made
+    mean, std, channels = preprocessing.mean, preprocessing.std, preprocessing.input_size[0]
+    if not all(map(math.isfinite, (*mean, *std))) or min(map(abs, std)) == 0 or channels != 3:
+        raise UsageError(f"{label}: {preprocessing} is not a valid preprocessing")
+    return preprocessing

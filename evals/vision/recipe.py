@@ -1,11 +1,11 @@
-"""Recipes of tuned vision backbones: TOML files, read and validated.
+"""Read and validate recipes of tuned vision backbones, which are TOML files.
 
 method = "alore"                                 # full, linear, lora, adapter, alore
-backbone = "vit_base_patch16_224.orig_in21k"     # a name of timm, or a folder with config.json
-weights = "./backbone.safetensors"               # the frozen weights; default: the folder's, or timm's own of that name
-tuned = "./alore.safetensors"                    # what was trained, with the classifier head
-merge = true                                     # false: run it with the tuned part beside the backbone
-preprocessing = "vtab"                           # or "fgvc", "model" (default), or a table
+backbone = "vit_base_patch16_224.orig_in21k"     # a timm name, or a folder with config.json
+weights = "./backbone.safetensors"               # the frozen weights; default: the folder's, or timm's for that name
+tuned = "./alore.safetensors"                    # the trained tensors, including the classifier head
+merge = true                                     # false: keep the tuned parts beside the backbone
+preprocessing = "vtab"                           # or "fgvc", "model" (the default), or a table
 
 [parameters]
 scale = 1.0
@@ -31,10 +31,10 @@ class NoParameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Scale(Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of parts that stand before a layer."""
+    """Parameters of a method whose parts precede a layer."""
 
     scale: float = 1.0
-    """s; RepAdapter's authors search it per task, and ALoRE's value is not known."""
+    """s; RepAdapter's authors tune it per task, ALoRE's value is unknown."""
 
 
 METHODS: dict[str, type[Any]] = {
@@ -44,18 +44,18 @@ METHODS: dict[str, type[Any]] = {
     "adapter": Scale,
     "alore": Scale,
 }
-"""Method -> its parameters; LoRA's scale stands in peft's adapter_config.json."""
+"""Method -> its parameters; LoRA's scale is read from peft's adapter_config.json."""
 PLAIN = ("full", "linear")
-"""Methods without a part to fold."""
+"""Methods without parts to fold."""
 
 
-class Adjusted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes of the model's own preprocessing."""
+class PreprocessingChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes to the model's own preprocessing."""
 
     size: Annotated[int, Meta(ge=1, le=4096)] | None = None
     interpolation: str | None = None
     crop: Annotated[float, Meta(gt=0, le=1)] | None = None
-    """Share of the resized image that is kept; see also `squash`."""
+    """Fraction of the resized image's side that is kept; see also `squash`."""
     squash: bool = False
     """Whether the whole image is resized to the input's size."""
     mean: tuple[float, float, float] | None = None
@@ -69,7 +69,7 @@ class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weights: str = ""
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")] | None = None
     merge: bool = True
-    preprocessing: str | Adjusted = "model"
+    preprocessing: str | PreprocessingChanges = "model"
     parameters: dict[str, Any] = {}
 
 
@@ -82,11 +82,11 @@ class Recipe(Struct, frozen=True, kw_only=True):
     method: str
     backbone: str
     tuned: str
-    """File, or for LoRA the folder of peft."""
+    """A file, or for LoRA a peft folder."""
     weights: str
-    """File with the frozen weights; empty: the backbone's own."""
+    """The file with the frozen weights; empty: the backbone's own."""
     merge: bool
-    preprocessing: str | Adjusted
+    preprocessing: str | PreprocessingChanges
     scale: float
 
     @property
@@ -95,55 +95,54 @@ class Recipe(Struct, frozen=True, kw_only=True):
         return self.path.resolve().parent
 
     def preprocess(self, own: Preprocessing) -> Preprocessing:
-        """Return the preprocessing; `own`: the model's. Raises UsageError."""
-        changes: dict[str, Any]
+        """Return the preprocessing; `own`: that of the model. Raises UsageError."""
         if isinstance(self.preprocessing, str):
-            changes = PRESETS.get(self.preprocessing, {})
+            settings = PRESETS.get(self.preprocessing, {})
         else:
-            changes = _changes(self.preprocessing)
-        return from_config({**msgspec.structs.asdict(own), **changes}, label=str(self.path))
+            settings = _timm_settings(self.preprocessing)
+        return from_config({**msgspec.structs.asdict(own), **settings}, label=str(self.path))
 
 
-def _changes(adjusted: Adjusted) -> dict[str, Any]:
-    changes: dict[str, Any] = {
+def _timm_settings(changes: PreprocessingChanges) -> dict[str, Any]:
+    settings: dict[str, Any] = {
         name: value
         for name in ("interpolation", "mean", "std")
-        if (value := getattr(adjusted, name)) is not None
+        if (value := getattr(changes, name)) is not None
     }
-    if adjusted.size is not None:
-        changes["input_size"] = (3, adjusted.size, adjusted.size)
-    if adjusted.crop is not None:
-        changes |= {"crop_pct": adjusted.crop, "crop_mode": "center"}
-    if adjusted.squash:
-        changes |= {"crop_pct": 1.0, "crop_mode": "squash"}
-    return changes
+    if changes.size is not None:
+        settings["input_size"] = (3, changes.size, changes.size)
+    if changes.crop is not None:
+        settings |= {"crop_pct": changes.crop, "crop_mode": "center"}
+    if changes.squash:
+        settings |= {"crop_pct": 1.0, "crop_mode": "squash"}
+    return settings
 
 
 def read(path: Path) -> Recipe:
-    """Read and validate a recipe; raises UsageError in one line."""
+    """Read and validate a recipe; raises UsageError."""
     try:
         file = msgspec.toml.decode(disk.read_small(path, 1 << 20).removeprefix(disk.BOM), type=_File)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {cause(error, _File)}") from None
     if file.method not in METHODS:
         raise UnknownName(f"method in {path}", file.method, METHODS)
-    kind = METHODS[file.method]
+    parameters_type = METHODS[file.method]
     try:
-        parameters = msgspec.convert(file.parameters, kind)
+        parameters = msgspec.convert(file.parameters, parameters_type)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{path}: [parameters] of {file.method}: {cause(error, kind)}") from None
+        raise UsageError(f"{path}: [parameters] of {file.method}: {cause(error, parameters_type)}") from None
     scale = float(getattr(parameters, "scale", 1.0))
     if not math.isfinite(scale):
-        raise UsageError(f"{path}: scale = {scale} is not a number that weights can be multiplied by")
+        raise UsageError(f"{path}: scale = {scale} is not a finite number")
     if isinstance(file.preprocessing, str) and file.preprocessing not in ("model", *PRESETS):
         raise UnknownName(f"preprocessing in {path}", file.preprocessing, ["model", *PRESETS])
     return Recipe(
-        path=path, name=file.name or _stem(path), method=file.method, backbone=file.backbone, tuned=file.tuned,
+        path=path, name=file.name or _model_name(path), method=file.method, backbone=file.backbone, tuned=file.tuned,
         weights=file.weights, merge=file.merge, preprocessing=file.preprocessing, scale=scale,
     )  # fmt: skip
 
 
-def _stem(path: Path) -> str:
-    """Return a file's name as a model's name."""
-    stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in path.stem)
+def _model_name(path: Path) -> str:
+    """Return the name of a recipe's file as the name of a model."""
+    stem = "".join(char if char.isascii() and char.isalnum() else "-" for char in path.stem)
     return stem.strip("-")[:64] or "tuned"

@@ -1,12 +1,12 @@
-"""The tuned file of a recipe, read as parts of layers and tensors that replace the backbone's.
+"""Read the tuned file of a recipe: parts of layers, and tensors that replace those of the backbone.
 
 | method | file | names |
 |---|---|---|
 | `full` | all weights | timm's |
 | `linear` | the classifier head | `head.weight`, `head.bias` |
-| `lora` | a folder of peft | `base_model.model.LAYER.lora_A.weight`, ..., the head by `modules_to_save` |
+| `lora` | a peft folder | `base_model.model.LAYER.lora_A.weight`, ..., the head through `modules_to_save` |
 | `adapter` | RepAdapter's names (RepAdapter @ a7b33b74, repadapter.py) | `BLOCK.adapter_attn.conv_A.weight`, `.adapter_mlp...`, head |
-| `alore` | ours, as no code of the authors is public | `BLOCK.alore_attn.down`, `.up`, `.alore_mlp...`, `alore.scales`, head |
+| `alore` | our names, as the authors' code is not public | `BLOCK.alore_attn.down`, `.up`, `.alore_mlp...`, `alore.scales`, head |
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
 LAYERS = {"attn": "attn.qkv", "mlp": "mlp.fc1"}
-"""Site of a part in a block -> the linear layer behind it."""
+"""Site of a part in a block -> the linear layer after it."""
 _ADAPTER = re.compile(
     r"(?P<block>.+)\.adapter_(?P<site>attn|mlp)\.conv_(?P<half>[AB])\.(?P<kind>weight|bias)"
 )
@@ -39,41 +39,43 @@ SCALES = "alore.scales"
 
 
 class Tuned(Struct, frozen=True, kw_only=True):
-    """What was trained."""
+    """The trained parts and tensors of a recipe."""
 
     parts: dict[str, Part]
     """Linear layer -> its part."""
     replaced: Tensors
-    """Tensors in the place of the backbone's, the head's among them."""
+    """Tensors that replace those of the backbone, including the head's."""
     shared: int = 0
-    """Numbers that all parts share."""
+    """Number of parameters that all parts share."""
 
     @property
-    def numbers(self) -> int:
-        """Return the trained numbers of the parts."""
-        return sum(part.numbers for part in self.parts.values()) + self.shared
+    def parameter_count(self) -> int:
+        """Return the number of trained parameters of the parts."""
+        return sum(part.parameter_count for part in self.parts.values()) + self.shared
 
 
 def read(recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Tuned:
-    """Read the tuned file; `state`: the network's tensors, of which only names and shapes count. Raises UsageError."""
+    """Read the tuned file; `state`: the network's tensors, of which only names and shapes are used. Raises UsageError."""
     label = f"tuned {recipe.tuned}"
     path = (recipe.folder / recipe.tuned).expanduser()
     if recipe.method == "lora":
-        return _lora(path, state, label)
+        return _read_lora(path, state, label)
     tensors = weights.read(path, label=label)
-    reader: Callable[..., Tuned] = {"adapter": _adapter, "alore": _alore}.get(recipe.method, _plain)
+    reader: Callable[..., Tuned] = {"adapter": _read_adapter, "alore": _read_alore}.get(
+        recipe.method, _read_plain
+    )
     return reader(tensors, state, label=label, scale=recipe.scale)
 
 
-def _plain(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
+def _read_plain(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
     return Tuned(parts={}, replaced=tensors)
 
 
-def _lora(path: Path, state: Mapping[str, Any], label: str) -> Tuned:
+def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> Tuned:
     import torch
 
     if not (path / CONFIG).is_file():
-        raise UsageError(f"{label}: a LoRA is a folder of peft with {CONFIG} and adapter_model.safetensors")
+        raise UsageError(f"{label}: expected a peft folder with {CONFIG} and adapter_model.safetensors")
     adapter = Adapter(path, label=label)
     entries = {name: StoredTensor(path, "F32", tuple(tensor.shape)) for name, tensor in state.items()}
     adapter.bind(entries)
@@ -88,78 +90,79 @@ def _lora(path: Path, state: Mapping[str, Any], label: str) -> Tuned:
     return Tuned(parts=low_rank, replaced=replaced)
 
 
-def _grouped(tensors: Tensors, pattern: re.Pattern[str]) -> tuple[dict[str, dict[str, Any]], Tensors]:
-    """Return layer -> its tensors by the pattern's other groups, and the tensors that it does not match."""
+def _group_by_layer(tensors: Tensors, pattern: re.Pattern[str]) -> tuple[dict[str, dict[str, Any]], Tensors]:
+    """Return layer -> half and kind (`A.weight`) -> tensor, and the tensors that the pattern does not match."""
     grouped: dict[str, dict[str, Any]] = {}
     rest: Tensors = {}
     for name, tensor in tensors.items():
         if match := pattern.fullmatch(name):
-            words = match.groupdict()
-            key = ".".join(filter(None, (words["half"], words.get("kind"))))
-            grouped.setdefault(f"{words['block']}.{LAYERS[words['site']]}", {})[key] = tensor
+            groups = match.groupdict()
+            key = ".".join(filter(None, (groups["half"], groups.get("kind"))))
+            grouped.setdefault(f"{groups['block']}.{LAYERS[groups['site']]}", {})[key] = tensor
         else:
             rest[name] = tensor
     return grouped, rest
 
 
-def _require(halves: Mapping[str, Any], names: tuple[str, ...], *, label: str, layer: str) -> list[Any]:
-    if missing := [name for name in names if name not in halves]:
+def _require(part: Mapping[str, Any], names: tuple[str, ...], *, label: str, layer: str) -> list[Any]:
+    """Return the tensors of a part by name; raises UsageError if one is missing."""
+    if missing := [name for name in names if name not in part]:
         raise UsageError(f"{label}: the part before {layer} lacks {missing[0]}")
-    return [halves[name] for name in names]
+    return [part[name] for name in names]
 
 
-def _adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
-    grouped, rest = _grouped(tensors, _ADAPTER)
+def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
+    grouped, rest = _group_by_layer(tensors, _ADAPTER)
     by_layer: dict[str, Part] = {}
-    for layer, halves in grouped.items():
-        down, first, up, second = _require(
-            halves, ("A.weight", "A.bias", "B.weight", "B.bias"), label=label, layer=layer
+    for layer, part in grouped.items():
+        down, down_bias, up, up_bias = _require(
+            part, ("A.weight", "A.bias", "B.weight", "B.bias"), label=label, layer=layer
         )
-        down, up = (part.reshape(part.shape[:2]) for part in (down, up))  # convolutions of width 1
+        down, up = (weight.reshape(weight.shape[:2]) for weight in (down, up))  # convolutions of width 1
         hidden, width = down.shape
-        fits = width == _width(state, layer, label) == up.shape[0] and hidden % up.shape[1] == 0
+        inputs = _input_width(state, layer, label)
+        fits = width == inputs == up.shape[0] and hidden % up.shape[1] == 0
         if (
             not fits
-            or first.shape != (hidden,)
-            or second.shape != (width,)
+            or down_bias.shape != (hidden,)
+            or up_bias.shape != (width,)
             or width % (hidden // up.shape[1])
         ):
-            raise UsageError(
-                f"{label}: the adapter before {layer} does not fit its {_width(state, layer, label)} inputs"
-            )
-        count = sum(part.numel() for part in (down, first, up, second))
-        by_layer[layer] = parts.Bottleneck(scale, down, parts.dense(up, hidden), first, second, count)
+            raise UsageError(f"{label}: the adapter before {layer} does not fit its {inputs} inputs")
+        count = sum(tensor.numel() for tensor in (down, down_bias, up, up_bias))
+        up = parts.block_diagonal(up, hidden)
+        by_layer[layer] = parts.Bottleneck(scale, down, up, down_bias, up_bias, count)
     _require_some(by_layer, label, "adapter_attn")
     return Tuned(parts=by_layer, replaced=rest)
 
 
-def _alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
-    grouped, rest = _grouped(tensors, _EXPERTS)
+def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
+    grouped, rest = _group_by_layer(tensors, _EXPERTS)
     _require_some(grouped, label, "alore_attn")
     scales = rest.pop(SCALES, None)
     if scales is None:
-        raise UsageError(f"{label}: {SCALES} is missing, the matrices that all experts share")
+        raise UsageError(f"{label}: {SCALES}, the matrices that all layers share, is missing")
     count = scales.shape[0] if scales.dim() else 0
     if count < 1 or tuple(scales.shape) != (count, count, count):
         raise UsageError(f"{label}: {SCALES} is {list(scales.shape)}, not n x n x n for n experts")
     by_layer: dict[str, Part] = {}
-    for layer, halves in grouped.items():
-        down, up = _require(halves, ("down", "up"), label=label, layer=layer)
-        width = _width(state, layer, label)
+    for layer, part in grouped.items():
+        down, up = _require(part, ("down", "up"), label=label, layer=layer)
+        width = _input_width(state, layer, label)
         rank = down.shape[-1]
         if width % count or (tuple(down.shape), tuple(up.shape)) != (
             (count, width // count, rank),
             (count, rank, width // count),
         ):
             raise UsageError(
-                f"{label}: the experts before {layer} are {list(down.shape)} and {list(up.shape)}; {count} experts of {width} "
-                f"inputs have [{count}, {width}/{count}, r] and [{count}, r, {width}/{count}]"
+                f"{label}: the experts before {layer} are {list(down.shape)} and {list(up.shape)}; {count} experts for {width} "
+                f"inputs need [{count}, {width}/{count}, r] and [{count}, r, {width}/{count}]"
             )
         by_layer[layer] = parts.Experts(scale, scales, down, up)
     return Tuned(parts=by_layer, replaced=rest, shared=int(scales.numel()))
 
 
-def _width(state: Mapping[str, Any], layer: str, label: str) -> int:
+def _input_width(state: Mapping[str, Any], layer: str, label: str) -> int:
     weight = state.get(f"{layer}.weight")
     if weight is None or weight.dim() != 2:
         raise UsageError(f"{label}: the backbone has no linear layer {layer}")
@@ -168,4 +171,6 @@ def _width(state: Mapping[str, Any], layer: str, label: str) -> int:
 
 def _require_some(by_layer: Mapping[str, Any], label: str, name: str) -> None:
     if not by_layer:
-        raise UsageError(f"{label}: no tensor of it is named like BLOCK.{name}...: is it of this method?")
+        raise UsageError(
+            f"{label}: none of its tensors is named BLOCK.{name}...; was it trained by this method?"
+        )

@@ -1,4 +1,4 @@
-"""Weights from files that may be hostile: safetensors, or a pickle of nothing but tensors (`weights_only`)."""
+"""Read weights from untrusted files: safetensors, or pickles that contain only tensors (`weights_only`)."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ Tensors: TypeAlias = "dict[str, torch.Tensor]"
 SAFE = ".safetensors"
 PICKLED = (".pth", ".pt", ".bin", ".tar")
 WRAPPERS = ("state_dict", "model")
-"""Keys under which training scripts keep the weights."""
+"""Keys under which training scripts store the weights."""
 
 
 def read(path: Path, *, label: str) -> Tensors:
-    """Return the tensors of a file; raises UsageError in one line, also for NaN and for pickles that hold other objects."""
+    """Return the tensors of a file; raises UsageError, also for NaN and for pickles that contain other objects."""
     if not path.is_file():
         raise UsageError(f"{label}: there is no file {path}")
     if path.suffix == SAFE:
         with open_file(path, label=label) as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     elif path.suffix in PICKLED:
-        tensors = _unpickled(path, label)
+        tensors = _unpickle(path, label)
     else:
         raise UsageError(
-            f"{label}: {path} is none of {', '.join((SAFE, *PICKLED))}: write the weights as safetensors"
+            f"{label}: {path} is not one of {', '.join((SAFE, *PICKLED))}: save the weights as safetensors"
         )
     for name, tensor in tensors.items():
         if tensor.is_floating_point():
@@ -42,11 +42,11 @@ def read(path: Path, *, label: str) -> Tensors:
     return tensors
 
 
-def _unpickled(path: Path, label: str) -> Tensors:
-    """Return the tensors of a pickle; torch builds tensors and plain containers from it, and no other object."""
+def _unpickle(path: Path, label: str) -> Tensors:
+    """Return the tensors of a pickle, from which torch creates only tensors and plain containers."""
     import torch
 
-    refusal = f"{label}: {path} is a pickle with more than tensors, which could run code: write its weights as safetensors"
+    refusal = f"{label}: {path} is a pickle with more than tensors, which could run code: save its weights as safetensors"
     with foreign_code(lambda why: UsageError(refusal)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -54,20 +54,20 @@ def _unpickled(path: Path, label: str) -> Tensors:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content:
-        raise UsageError(f"{label}: {path} holds no named tensors")
+        raise UsageError(f"{label}: {path} contains no named tensors")
     if unexpected := next(
         (name for name, value in content.items() if not isinstance(value, torch.Tensor)), None
     ):
-        raise UsageError(f"{label}: {path}: {str(unexpected)[:80]!r} is no tensor: write the weights alone")
+        raise UsageError(f"{label}: {path}: {str(unexpected)[:80]!r} is not a tensor: save the weights alone")
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
 def require_same(tensors: Tensors, wanted: Mapping[str, Any], *, label: str) -> None:
-    """Require that tensors have the names and shapes of a network's; raises UsageError."""
+    """Raise UsageError unless tensors have the names and shapes of a network's, which are `wanted`."""
     for first, second, verb in ((wanted, tensors, "lacks"), (tensors, wanted, "has unknown tensors:")):
         if names := [name for name in first if name not in second]:
             raise UsageError(
-                f"{label} {verb} {len(names)} (e.g. {names[0][:100]}): it is of another architecture, or saved under other names"
+                f"{label} {verb} {len(names)} (e.g. {names[0][:100]}): it has another architecture, or was saved with other names"
             )
     for name, tensor in tensors.items():
         have, want = list(tensor.shape), list(wanted[name].shape)
@@ -77,12 +77,12 @@ def require_same(tensors: Tensors, wanted: Mapping[str, Any], *, label: str) -> 
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of names, shapes and values."""
+    """Return the SHA-256 of the names, types, shapes and values of tensors."""
     import torch
 
-    total = sha256()
+    hash_ = sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
-        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
+        hash_.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        hash_.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hash_.hexdigest()

@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from evals.errors import Fatal, Rejected, ServerFault, UsageError, Waiting
-from evals.extract import letter, number_stated, verdict, verdict_opencompass
+from evals.extract import extracted_number, letter, verdict, verdict_opencompass
 from evals.model_adapters.scripted import Scripted
 from evals.profiles import Price, date
 from evals.prompts import plain_text
@@ -84,7 +84,7 @@ def test_the_grammar_is_closed_where_upstreams_is_open(case: dict[str, str]) -> 
      ('{"case": "c0", "number": ' + "9" * 400 + "}", None)],
 )  # fmt: skip
 def test_a_number_is_read_with_its_sign_and_power(text: str, found: object) -> None:
-    assert number_stated(text, "c0") == found
+    assert extracted_number(text, "c0") == found
 
 
 @table("text", INJECTIONS)

@@ -194,7 +194,7 @@ PRETRAINED = "vit_base_patch16_224"
     [
         (
             "vit_bse_patch16_224",
-            "unknown architecture of timm 'vit_bse_patch16_224'; did you mean vit_base_patch16_224",
+            "unknown timm architecture 'vit_bse_patch16_224'; did you mean vit_base_patch16_224",
         ),
         (
             f"{PRETRAINED}.augreg_in22k",
@@ -202,7 +202,7 @@ PRETRAINED = "vit_base_patch16_224"
         ),
         (
             f"{PRETRAINED}_in21k",
-            f"an old name, by which timm today means {PRETRAINED}.augreg_in21k: write that; there are also",
+            f"an outdated name, which timm resolves to {PRETRAINED}.augreg_in21k: use that; there are also",
         ),
         ("vit_tiny_patch16_224@missing.safetensors", "there is no file missing.safetensors"),
     ],
@@ -248,12 +248,12 @@ def refused(model: str, results: Path, *, suite: str = "vtab:eurosat") -> str:
         ('method = "alore"\npreprocessing = "vtb"', "unknown preprocessing in {path} 'vtb'; did you mean vtab"),
         ('method = "alore"\n[parameters]\nscal = 2', "[parameters] of alore: unknown key 'scal'; did you mean scale"),
         ('method = "lora"\n[parameters]\nscale = 2', "[parameters] of lora: unknown key 'scale'"),
-        ('method = "alore"\n[parameters]\nscale = nan', "scale = nan is not a number"),
-        ('method = "alore"\n[preprocessing]\nstd = [0, 1, 1]', "none that an image can have"),
+        ('method = "alore"\n[parameters]\nscale = nan', "scale = nan is not a finite number"),
+        ('method = "alore"\n[preprocessing]\nstd = [0, 1, 1]', "not a valid preprocessing"),
         ('method = "alore"\n[preprocessing]\nsize = 64', "Input height"),
-        ('method = "adapter"', "no tensor of it is named like BLOCK.adapter_attn"),
-        ('method = "lora"', "a LoRA is a folder of peft with adapter_config.json"),
-        ('method = "linear"', "beside the head: that is no linear probe"),
+        ('method = "adapter"', "none of its tensors is named BLOCK.adapter_attn"),
+        ('method = "lora"', "expected a peft folder with adapter_config.json"),
+        ('method = "linear"', "besides the head, so it is not a linear probe"),
         ('method = "full"', "lacks"),
     ],
 )  # fmt: skip
@@ -319,7 +319,7 @@ def test_a_pickle_runs_no_code(
     if form == "object":
         torch.save({"model": {"head.weight": torch.zeros(10, 192), "epoch": 7}}, path)
     line = refused(f"timm:vit_tiny_patch16_224@{path}", tmp_path / "results")
-    assert "is no tensor" in line if form == "object" else "is a pickle with more than tensors" in line
+    assert "is not a tensor" in line if form == "object" else "is a pickle with more than tensors" in line
     assert "RAN" not in "".join(capfd.readouterr())
 
 
@@ -342,9 +342,9 @@ def test_code_of_a_folder_is_never_run(family: Path, tmp_path: Path) -> None:
     folder = checkpoint(family, tmp_path / "tuned")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "code.Net"}}))
-    assert "code of its own, which is never run" in refused(f"timm:{folder}", tmp_path / "results")
+    assert "has its own model code, which is never run" in refused(f"timm:{folder}", tmp_path / "results")
     (folder / "config.json").write_text(json.dumps({"model_type": "vit"}))
-    assert "names no architecture of timm (it is of vit)" in refused(f"timm:{folder}", tmp_path / "results")
+    assert "names no timm architecture (its model_type is vit)" in refused(f"timm:{folder}", tmp_path / "results")
     (folder / "config.json").write_text(json.dumps({**config, "model_args": {"depth": 10**9}}))
     assert "model_args" in refused(f"timm:{folder}", tmp_path / "results")
 

@@ -23,7 +23,7 @@ def made(kind: str) -> Any:
     if kind == "lora":
         return parts.LowRank(0.7, drawn(3, 12), drawn(20, 3))
     if kind == "adapter":
-        up = parts.dense(drawn(12, 2), 4)  # two groups
+        up = parts.block_diagonal(drawn(12, 2), 4)  # two groups
         return parts.Bottleneck(0.7, drawn(4, 12), up, drawn(4), drawn(12), 0)
     return parts.Experts(0.7, drawn(4, 4, 4), drawn(4, 3, 2), drawn(4, 2, 3))
 
@@ -62,15 +62,15 @@ def test_the_published_number_of_parameters_is_that_of_two_parts_a_block() -> No
     from evals.vision import parts
 
     part = parts.Experts(1.0, drawn(4, 4, 4), drawn(4, 192, 4), drawn(4, 4, 192))
-    assert 12 * 2 * part.numbers == 147_456
+    assert 12 * 2 * part.parameter_count == 147_456
 
 
 def test_a_convolution_in_groups_is_a_block_diagonal_matrix() -> None:
     import torch
 
-    from evals.vision.parts import dense
+    from evals.vision.parts import block_diagonal
 
     convolution = torch.nn.Conv1d(4, 12, 1, groups=2, bias=False, dtype=torch.float64)
     x = drawn(5, 4)
     expected = convolution(x.T[None])[0].T
-    torch.testing.assert_close(x @ dense(convolution.weight.data[..., 0], 4).T, expected)
+    torch.testing.assert_close(x @ block_diagonal(convolution.weight.data[..., 0], 4).T, expected)

@@ -1,4 +1,4 @@
-"""Numbers with units in free text: read, convert, compare.
+"""Read, convert and compare numbers with units in free text.
 
 >>> read("about 1.2 × 10⁻³ MPa")
 Quantity(value=0.0012, unit='MPa', low=None, high=None, approximate=True, text='1.2 × 10^-3 MPa')

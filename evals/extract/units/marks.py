@@ -1,4 +1,4 @@
-"""Normalise LaTeX, Unicode signs, thin spaces and vulgar fractions in a text."""
+"""Normalise LaTeX, Unicode signs, special spaces and vulgar fractions in a text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 MAX_CHARS = 20_000
-"""Maximum number of characters that are searched, from the end."""
+"""Maximum number of characters that are examined, from the end of a text."""
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _VULGAR = {"½": 1 / 2, "⅓": 1 / 3, "⅔": 2 / 3, "¼": 1 / 4, "¾": 3 / 4, "⅛": 1 / 8, "⅕": 1 / 5}
@@ -23,7 +23,7 @@ _CHINESE = {
 
 
 def _inline_fraction(match: re.Match[str]) -> str:
-    """Write a short `\\frac{a}{b}` as a/b."""
+    """Return a short `\\frac{a}{b}` as a/b, a longer one unchanged."""
     numerator, denominator = (part.strip() or part[-1:] for part in match.groups())
     is_short = 0 < len(numerator) <= 40 and 0 < len(denominator) <= 40
     return f"{numerator}/{denominator}" if is_short else match[0]
@@ -50,13 +50,13 @@ _BRACKETED = re.compile(r"\(\s*([-+]?[\d.]{1,20})\s*±\s*[\d.]{1,20}\s*\)(?=\s*(
 
 
 def _decimal_of_mixed(match: re.Match[str]) -> str:
-    """Write "1 1/2" as 1.5."""
+    """Return "1 1/2" as 1.5."""
     whole, numerator, denominator = (int(part) for part in match.groups())
     return str(whole + numerator / denominator) if numerator < denominator else match.group()
 
 
 def normalise_marks(text: str) -> str:
-    """Replace LaTeX wrappers, special minus signs, superscripts and thin spaces in a text."""
+    """Replace LaTeX wrappers, special minus signs, superscripts and special spaces in a text."""
     text = text[-MAX_CHARS:].translate(_CHARACTERS)
     for sign, value in _VULGAR.items():
         if sign in text:

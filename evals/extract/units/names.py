@@ -41,12 +41,12 @@ _WITHOUT_PREFIX = {
     "atom": "atom", "atoms": "atom", "at": "atom", "cell": "unit_cell", "cells": "unit_cell", "kgf": "kilogram_force", "kp": "kilogram_force", "dyn": "dyne",
     "dyne": "dyne", "erg": "erg", "ergs": "erg", "lbf": "pound_force", "Msi": "megapsi", "kayser": "cm**-1", "wavenumbers": "cm**-1", "Ohm": "ohm", "ohms": "ohm", "\N{OHM SIGN}": "ohm",
 }  # fmt: skip
-"""Units that are read without a prefix, with pint's name."""
+"""Unit that takes no prefix -> pint's name."""
 
 
 @lru_cache(1)
 def _vocabulary() -> dict[str, str]:
-    """Return spelling -> pint's name of every unit."""
+    """Return spelling -> pint's name for every unit."""
     names_by_spelling = {symbol: symbol for symbol in _PREFIXED}
     names_by_spelling |= {prefix + symbol: prefix + symbol for prefix in _PREFIXES for symbol in _PREFIXED}
     for name in _UNIT_NAMES:
@@ -81,7 +81,7 @@ def _unit_pattern() -> re.Pattern[str]:
 
 
 def _unit_name(text: str) -> str:
-    """Translate one spelled unit into pint's name."""
+    """Return pint's name for the spelling of a unit."""
     word = text.strip()
     name = _vocabulary().get(word)
     if name:
@@ -131,7 +131,7 @@ def unit_at(text: str, start: int) -> tuple[str, int]:
 
 
 def _known_unit_at(text: str, start: int) -> tuple[str, int]:
-    """Read a unit of the vocabulary."""
+    """Return the unit of the vocabulary at a position, and the position after it."""
     factors: list[str] = []
     in_denominator, position = False, start
     if text[start : start + 3].lower() in (" 1/", "*1/"):
@@ -208,18 +208,17 @@ def same_dimension(unit: str, other: str) -> bool:
 
 
 DIMENSIONLESS = "dimensionless"
-"""Unit of a target without a unit, to which a number with a unit cannot be converted."""
+"""The unit of a target without a unit, to which a number with a unit cannot be converted."""
 
 
 def convert(value: float, unit: str, target: str) -> float | None:
     """Convert a value to the target's unit; None if that is impossible.
 
-    A number without a unit is assumed to be in the target's; if the target's unit is unknown, the number is returned
-    unchanged. Besides units of one dimension, these are converted:
+    A number without a unit is assumed to be in the target's unit; if `target` is empty, the number is returned unchanged. Besides units of the same dimension, these are converted:
 
     - energies, frequencies and wave numbers (E = h nu = h c / lambda): 15.6 THz is 520 cm**-1;
-    - an energy per mole to one per atom or per cell: 96.5 kJ/mol is 1 eV/atom; an energy without a count is assumed to
-      be per atom or cell, but not the reverse;
+    - an energy per mole to one per atom or cell: 96.5 kJ/mol is 1 eV/atom; an energy without "per" is assumed to be per
+      atom or cell, but not the reverse;
     - a quantity to its logarithm: 50 GPa is 1.7 in log10(GPa).
     """
     unit, target = normalise_unit(unit), normalise_unit(target)
@@ -281,6 +280,6 @@ def _convert_with_pint(value: float, unit: str, target: str) -> float | None:
 
 
 def load_units() -> None:
-    """Compile the vocabulary and load pint's definitions in advance."""
-    with suppress(UsageError):  # without pint, only a conversion raises
+    """Compile the vocabulary and load pint's definitions ahead of time."""
+    with suppress(UsageError):  # without pint, conversions raise later
         convert(1.0, "kPa", "MPa")

@@ -8,8 +8,8 @@ r"""Select the answer among the numbers of a statement, which may also contain c
 True
 
 Remarks in brackets and the text after "at", "for", "since" and the like are ignored, as are all sides of an equation but
-the last. If two different numbers remain, there is no answer. Roman numerals, number words up to a hundred and charges
-such as 2- are read if the statement consists of them.
+the last. If two different numbers remain, there is no answer. A statement may also be a Roman numeral, a number word up to
+a hundred or a charge such as 2-.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from evals.extract.units.marks import normalise_marks
 from evals.extract.units.names import convert, convertible
 from evals.extract.units.text import Quantity, quantities
 
-Fit: TypeAlias = Literal["unit", "none", "other"]
-"""Whether a number's unit can be converted to the target's, is missing, or has another dimension."""
+UnitFit: TypeAlias = Literal["unit", "none", "other"]
 MAX_CHARS = 2_000
 """Maximum length of a statement in characters."""
 EQUALITY_TOLERANCE = 0.02
@@ -57,7 +56,7 @@ _MULTIPLE = lazy_pattern(
     r"|\d[\d.,]*[a-z]?\s*(?:times\s+(?:the|as|that|this|its|their|larger|greater|more|higher|bigger|longer|smaller|what|[b-z]\b)|(?:plus|minus|multiplied|divided)\b|-?fold\b|倍)[^=]*\Z)",
     re.IGNORECASE,
 )
-"""A multiple of another number, or a sum that is not evaluated, so that the answer is not stated."""
+"""A multiple of another number or an unevaluated sum, which does not state the answer."""
 _FOLLOWING_SYMBOL = lazy_pattern(r"\s?(?:π|pi\b|√|sqrt)|[A-Za-z](?![A-Za-z])")
 _CHARGE = lazy_pattern(r"\(?(\d{1,3})\s?([-+])\)?")
 _ROMAN = lazy_pattern(r"\(?([-+]?)\s?([IVX]{1,5})\)?")
@@ -67,7 +66,7 @@ _ROMAN_NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
     """Return the number of one statement, unconverted; None if there is none, or several.
 
-    `unit` is the target's; numbers that can be converted to it take precedence.
+    `unit`: the target's unit; numbers that can be converted to it take precedence.
     """
     normalised = normalise_marks(text[:MAX_CHARS]).strip()
     if (spelled := _number_without_digits(normalised)) is not None:
@@ -86,7 +85,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
             return _single_number(quantities(without_remarks), unit)
         else:
             without_remarks = without_remarks[equals_signs[0].end() :]
-    quantity = _single_number(_first_clause(without_remarks, unit), unit) or _last_side(without_remarks, unit)
+    quantity = _single_number(_first_clause(without_remarks), unit) or _last_side(without_remarks, unit)
     return None if quantity is None or _is_coefficient(quantity, without_remarks) else quantity
 
 
@@ -116,15 +115,14 @@ def _without_remarks(text: str) -> str:
     return remaining
 
 
-def _first_clause(text: str, unit: str) -> list[Quantity]:
+def _first_clause(text: str) -> list[Quantity]:
     """Return the numbers of the first clause."""
     first_digit = re.search(r"\d", text)
     if first_digit is None:
         return []
-    aside = _CLAUSE_END.search(text, first_digit.end())
+    clause_end = _CLAUSE_END.search(text, first_digit.end())
     range_start = re.match(r"[^\d]*\bbetween\b", text, re.IGNORECASE)
-    clause = text[: aside.start()] if aside and not range_start else text
-    return quantities(clause)
+    return quantities(text[: clause_end.start()] if clause_end and not range_start else text)
 
 
 def _last_side(text: str, unit: str) -> Quantity | None:
@@ -134,15 +132,15 @@ def _last_side(text: str, unit: str) -> Quantity | None:
     return _single_number(quantities(sides[-1]), unit) if len(sides) > 1 and "," not in text else None
 
 
-def unit_fit(quantity: Quantity, unit: str) -> Fit:
-    """Return whether a number's unit can be converted to the target's, is missing, or has another dimension."""
+def unit_fit(quantity: Quantity, unit: str) -> UnitFit:
+    """Return `unit` if a number's unit can be converted to the target's, `none` if it has no unit, or else `other`."""
     if not quantity.unit:
         return "none"
     return "unit" if not unit or convertible(quantity.unit, unit) else "other"
 
 
 def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
-    """Return the only number of those with a convertible unit, else without a unit, else with other units."""
+    """Return the number with a convertible unit, if any, else without a unit, else with another; None if several differ."""
     for kind in ("unit", "none", "other"):
         candidates = [number for number in numbers if unit_fit(number, unit) == kind]
         if candidates:
@@ -152,7 +150,7 @@ def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
 
 
 def _same_answer(first: Quantity, second: Quantity, unit: str) -> bool:
-    """Return whether two numbers are the same answer, possibly in two units."""
+    """Return whether two numbers are the same answer, possibly in different units."""
     if first.unit != second.unit and not unit and first.unit and second.unit:
         second_value = convert(second.value, second.unit, first.unit)
     else:

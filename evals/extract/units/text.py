@@ -14,9 +14,9 @@ class Quantity(NamedTuple):
     """A number as stated in a text."""
 
     value: float
-    """For a range, its middle."""
+    """For a range, its midpoint."""
     unit: str
-    """As written by `normalise_unit`; empty if none is stated."""
+    """In the form returned by `normalise_unit`; empty if none is stated."""
     low: float | None
     """Lower end of a stated range."""
     high: float | None
@@ -90,7 +90,7 @@ _RANGE = re.compile(r"\s?(?:-|\bto\b|\band\b|\.\.\.?)\s?", re.IGNORECASE)
 
 
 def quantities(text: str) -> list[Quantity]:
-    """Return every number of a text with its unit, in order.
+    """Return every number in a text with its unit, in order.
 
     Digits inside words and formulas (H2O, sp3, 2-butanol, 1st) are not numbers.
     """
@@ -136,7 +136,7 @@ def _joined_quantity(
 def read(text: str, unit: str = "") -> Quantity | None:
     """Return the last number of a text; with `unit`, the last one that can be converted to it.
 
-    If there is no such number: the last number without a unit, else the last of all.
+    If there is no such number, return the last number without a unit, or else the last number.
     """
     numbers = quantities(text)
     if not numbers or not unit:

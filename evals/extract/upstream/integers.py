@@ -1,4 +1,4 @@
-"""Extract integers by the rules of MathArena (eth-sri/matharena @ e9276603, parser) and of the rule stage of `intern-s1`."""
+"""Extract integers by the rules of MathArena (eth-sri/matharena @ e9276603, parser) and of protocol `intern-s1`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _parse(text: str) -> int | None:
 
 
 def integer(text: str) -> int | None:
-    r"""Read the last box with an integer, else the last stated answer: the frozen rule stage of `intern-s1`."""
+    r"""Read the last box with an integer, or else the last stated answer: the frozen rule of `intern-s1`, applied before the judge."""
     for _, _, content in reversed(boxes(text)):
         if len(content) <= 2000 and (value := _parse(content)) is not None:
             return value
@@ -51,8 +51,8 @@ def integer_matharena(text: str) -> int | None:
     r"""Read an integer as matharena does: the last `\boxed` or `\fbox`; without any box, the last integer in the text.
 
     If the last box is not an integer, it is evaluated (by sympy upstream, by a closed grammar here): `\boxed{65+48}` is 113.
-    If it cannot be evaluated, there is no answer; the last integer of the text is not used instead. Lenient by design
-    (`strict_parsing: false`). Source: eth-sri/matharena, src/matharena/parser.py @ 2ccbd328.
+    If it cannot be evaluated, there is no answer; the last integer of the text is not used instead. Upstream is
+    lenient here on purpose (`strict_parsing: false`). Source: eth-sri/matharena, src/matharena/parser.py @ 2ccbd328.
 
     >>> integer_matharena(r"\boxed{\frac{226}{2}}"), integer_matharena(r"2 cases: \boxed{x}"), integer_matharena("so 5")
     (113, None, 5)
@@ -75,7 +75,7 @@ def integer_matharena(text: str) -> int | None:
 
 
 def _evaluate_expression(content: str) -> int | None:
-    """Evaluate what follows the last equals sign; None if it is not an integer."""
+    """Evaluate the text after the last equals sign; None if it is not an integer."""
     content = _IGNORED.sub(" ", content).rpartition("=")[2].partition("\\approx")[0]
     number = latex_value(
         _THOUSANDS_COMMA.sub("", content.replace("[", "(").replace("]", ")")).strip().rstrip(".")

@@ -1,7 +1,7 @@
 r"""The last stated letter of a reply, by the frozen rule that is compared with the judge of `intern-s1`.
 
-Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K and SFE; the agreement that is reported with its verdicts is
-agreement with this rule, in old and new runs. `strict` has had another rule since its version 2 (`evals.extract.choices`).
+Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K and SFE; the agreement reported with its verdicts is the
+agreement with this rule, in old and new runs alike. Since its version 2, `strict` uses another rule (`evals.extract.choices`).
 
 A reply is searched from its end for "ANSWER: B", `\boxed{B}`, `<answer>B</answer>`, "the answer is (B)", "B is correct",
 "so B.", "I choose B", 答案是B; the last one counts. Negated, hypothetical and questioned statements are ignored. A reply
@@ -35,7 +35,7 @@ _WORDS = (
 )
 _PREFIX = rf"(?P<prefix>(?:[{_MARKS}]|{_COMMANDS}|选项|项|选|{_WORDS})*+)"
 _OPTION_WORD = lazy_pattern(r"option|choice|letter|选", re.IGNORECASE)
-# a letter followed by one of these is a part of a word or a formula
+# a letter followed by one of these is part of a word or formula
 _NOT_A_LETTER = (
     r"(?![A-Za-z0-9À-ɏͰ-Ͽ]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\([\w+-]{1,3}\)|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
     r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
@@ -150,13 +150,13 @@ _READ_BACKWARDS = frozenset(("answer", "choice", "option")) | _ADJECTIVES
 _PLACEHOLDER = "X"
 """Placeholder for a letter, as in 'the format "The answer is (X)"'; no benchmark has 24 options."""
 _NO_OPTION = "?"
-"""Stands for a statement that no option fits."""
+"""Result for a statement that no option fits."""
 _WINDOW_CHARS = 320
 _CONTEXT_CHARS = 120
 
 
 def letter(text: str, count: int) -> str | None:
-    """Return the letter, of the first `count`, that is stated last; None if there is none, or several."""
+    """Return the last stated letter among the first `count`; None if the last statement has none or several."""
     if _FULL_WIDTH_PRESENT.search(text):
         text = text.translate(_FULL_WIDTH)
     letters = _last_statement(text) or _read_layout(text)
@@ -168,7 +168,7 @@ def letter(text: str, count: int) -> str | None:
 def _last_statement(text: str) -> str:
     """Return the letters of the last statement, searching increasingly long tails; empty if there is none."""
     lower = text.lower()
-    if len(lower) != len(text):  # the dotted I of Turkish is the only capital with a longer lower-case form
+    if len(lower) != len(text):  # the Turkish dotted I is the only capital with a longer lower-case form
         text = text.replace("İ", "I")
         lower = text.lower()
     if closing := _CLOSING.fullmatch(text, max(text.rfind("\n", 0, len(text) - 1), len(text) - 40, 0)):
@@ -328,7 +328,9 @@ def _letters_before(text: str, context: str, end: int, limit: int) -> str:
         return chinese[1] if chinese else ""
     if not _VERB.search(context[-60:]):
         return ""
-    subject = None if context.islower() else _LETTERS_ARE.search(context)  # a capital letter is necessary
+    subject = (
+        None if context.islower() else _LETTERS_ARE.search(context)
+    )  # the pattern needs a capital letter
     if subject is None or not _AFTER_ADJECTIVE.match(text, end, limit):
         return ""
     letters = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", subject["list"])

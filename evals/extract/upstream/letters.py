@@ -52,8 +52,8 @@ def _last_isolated(text: str) -> str | None:
 def first_match(name: str, pattern: str) -> Callable[[str, int], str | None]:
     """Return a rule that reads an option from the first match of a pattern; `name`: the rule's name in cards.
 
-    Group 1 of the pattern is the option's letter, in upper or lower case, or its number from 1. The rule returns None if
-    there is no such option.
+    Group 1 of the pattern is the option's letter, in upper or lower case, or its number, counted from 1. The rule returns
+    None if there is no such option.
     """
     compiled = lazy_pattern(pattern)
 
@@ -75,7 +75,7 @@ _XLRS_IGNORED = ("The best answer is", "The correct answer is", "The answer is",
 
 
 def answer_msearth(text: str) -> str | None:
-    """Return the field `answer` of a reply in JSON, otherwise the whole reply; None for a field that is not text.
+    """Return the field `answer` of a JSON reply, or else the whole reply; None if the field is not text.
 
     Source: xiangyu-mm/MSEarth @ 4e8dce37, auto_evaluator/evaluation/evaluation_mcq.py: all backslashes are deleted first,
     a block marked as JSON takes precedence over the first braces, which end at the first closing brace.
@@ -109,9 +109,9 @@ def _first_braces(text: str) -> str | None:
 
 
 def option_msearth(answer: str) -> tuple[str | None, str | None]:
-    """Split an answer into its option's letter, as written, and its content; same source.
+    """Split an answer into its option's letter, as written, and its content, as the same file does.
 
-    Without a letter at its beginning, or with a line break after it, the whole answer is content.
+    Without a letter at its start, or with a line break after the letter, the whole answer is content.
     """
     match = _MSEARTH_OPTION.match(answer)
     if match is None or "\n" in answer[match.end() :].removesuffix("\n"):

@@ -1,10 +1,10 @@
 r"""Options by SuperGPQA's rule, with its known defects.
 
 Source: SuperGPQA/SuperGPQA @ 03a3e278, eval/eval.py (zero-shot), the same in OpenCompass @ a5acc4bb. The last
-line, then the whole reply, is searched by letter ("The (final) answer is X", "Answer: X", a letter at the beginning), then
-both by the option's own text. In the whole reply the *first* match counts. Letters are matched in upper and lower case
+line, then the whole reply, is searched by letter ("The (final) answer is X", "Answer: X", a letter at the beginning), and then
+by the option's own text. In the whole reply the *first* match counts. Letters are matched in upper and lower case
 but compared in upper case, so that "the answer is (c)" is read but wrong, and "The answer is a multiple of 7" states the
-option a. Upstream stops its patterns after five seconds; these are equivalent, and linear.
+option a. Upstream's patterns time out after five seconds; the patterns here are equivalent and take linear time.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ def option_supergpqa(text: str, shown: Sequence[str]) -> tuple[str] | None:
 def _option_after_label(region: str, label: re.Pattern[str], shown: Sequence[str]) -> str | None:
     """Return the text of the option that follows a label, after any opening brackets and macros; None if none does."""
     for match in label.finditer(region):
-        for begin in _option_positions(region, match.end(), signs=label is _LABELS[2]):
+        for begin in _option_positions(region, match.end(), skip_punctuation=label is _LABELS[2]):
             for option in shown:
                 if region.startswith(option, begin) and _OPTION_END.match(region, begin + len(option)):
                     return option
     return None
 
 
-def _option_positions(region: str, position: int, *, signs: bool) -> Iterator[int]:
-    """Yield the positions at which an option's text may begin: after each opening (or sign, if `signs`) and spaces."""
+def _option_positions(region: str, position: int, *, skip_punctuation: bool) -> Iterator[int]:
+    """Yield the positions at which an option's text may begin: after spaces, opening brackets, macros and punctuation."""
     while True:
-        sign = signs and _PUNCTUATION.match(region, position)
-        yield position if sign else _after_space(region, position)
+        punctuation = skip_punctuation and _PUNCTUATION.match(region, position)
+        yield position if punctuation else _after_space(region, position)
         if token := _OPENING.match(region, position):
-            signs = signs and len(token[0]) == 1
+            skip_punctuation = skip_punctuation and len(token[0]) == 1
             position = token.end()
-        elif sign:
+        elif punctuation:
             position += 1
         else:
             return

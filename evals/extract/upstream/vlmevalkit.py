@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 
 NONE_FITS = "Z"
-"""Upstream's letter for an answer that is none of the options."""
+"""Upstream's letter for an answer that fits no option."""
 API_FAILURE = "Failed to obtain answer via API"
 REFUSALS = (
     "Sorry, I can't help with images of people yet.",
@@ -27,12 +27,12 @@ REFUSALS = (
 )
 _PUNCTUATION_TO_BLANKS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _ANSWER_IS = re.compile(r"(?:correct\s+)?answer\s+is\s+\**([ABCD])\**", re.IGNORECASE)
-_LAST_WORDS = 5
-"""A letter counts only if fewer than this many words remain from it on."""
+_LAST_WORDS = 4
+"""A letter counts only if it is among this many last words."""
 
 
 def option_by_letter(text: str, count: int) -> str | None:
-    """Return the letter of one of `count` options, `Z` for a refusal; None without a letter.
+    """Return the letter of one of `count` options, or `Z` for a refusal; None if no letter is stated.
 
     >>> option_by_letter("The answer is B", 4), option_by_letter("B, since A is too small", 4)
     ('B', None)
@@ -44,7 +44,7 @@ def option_by_letter(text: str, count: int) -> str | None:
     words = text.translate(_PUNCTUATION_TO_BLANKS).split()
     distinct = set(words)
     letters = [letter for letter in ascii_uppercase[:count] if letter in distinct]
-    if len(letters) == 1 and words.index(letters[0]) > len(words) - _LAST_WORDS:
+    if len(letters) == 1 and words.index(letters[0]) >= len(words) - _LAST_WORDS:
         return letters[0]
     if not letters and NONE_FITS in distinct:
         return NONE_FITS
@@ -64,7 +64,7 @@ def option_by_text(text: str, options: Sequence[str]) -> str | None:
 
 
 def option_vlmevalkit(text: str, options: Sequence[str]) -> str | None:
-    """Return an option's letter in the prompt, `Z` for a refusal, or None if upstream asks a judge.
+    """Return the letter of an option, or `Z` for a refusal; None if upstream asks a judge.
 
     >>> option_vlmevalkit("it is a dog", ("a cat", "a dog"))
     'B'

@@ -1,6 +1,6 @@
 """The last yes or no of a reply, and its last probability, by the frozen rule of Matbench's `official`.
 
-`strict` has had another rule since its version 2 (`evals.extract.yesno`).
+Since its version 2, `strict` uses another rule (`evals.extract.yesno`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CHINESE = {"是": True, "是的": True, "对": True, "否": False, "不是": Fa
 
 
 def last_yes_no(text: str) -> bool | None:
-    """Return the last yes or no that begins a line, sentence or bracket, or follows "is", "so" and the like, and ends a clause."""
+    """Return the last yes or no that ends a clause and begins a line, sentence or bracket, or follows "is", "so" and the like."""
     reply = text.strip()
     if reply.rstrip("。.") in _CHINESE:
         return _CHINESE[reply.rstrip("。.")]
@@ -33,10 +33,10 @@ def last_yes_no(text: str) -> bool | None:
     for match in _YES_OR_NO.finditer(reply):
         if match["before"] or (match["after"] or "").strip().lower() in ("or", "and", "/"):
             continue
-        yes, start = match["word"].lower() == "yes", match.start("word")
+        is_yes, start = match["word"].lower() == "yes", match.start("word")
         is_answer = _BEFORE_ANSWER.search(reply, max(0, start - 40), start) if start else True
-        if is_answer and (match["after"] is not None or (yes and start == 0)):
-            answer = yes
+        if is_answer and (match["after"] is not None or (is_yes and start == 0)):
+            answer = is_yes
     return answer
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 from evals.calls.backoff import wait_s
 from evals.calls.pace import spacing_of
 from evals.errors import Fatal, ModelError, Rejected, ScorerError, Transient, Unreadable, UsageError
-from evals.extract import number_bare, number_stated, text_stated, verdict, verdict_bare
+from evals.extract import extracted_answer, extracted_number, number_bare, verdict, verdict_bare
 from evals.profiles import Price
 from evals.prompts import LETTERS, ask, plain_text
 from evals.seams import slots_of
@@ -70,7 +70,7 @@ class Template(Struct, frozen=True, kw_only=True):
             return verdict_bare(text, self.allowed) if self.allowed else number_bare(text)
         if self.allowed:
             return verdict(text, case, self.allowed)
-        return text_stated(text, case) if self.kind == "text" else number_stated(text, case)
+        return extracted_answer(text, case) if self.kind == "text" else extracted_number(text, case)
 
     def schema(self, case: str) -> dict[str, Any]:
         """Return request options with the verdict's JSON schema, for constrained decoding; empty for upstream's prompts."""
