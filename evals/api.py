@@ -127,7 +127,7 @@ def runs(results: str | Path = "results") -> Runs:
 
     Raises StoreError if there is none.
     """
-    folder = mirror.folder_of(results)
+    folder = mirror.readable_folder(results)
     if not folder.is_dir():
         raise StoreError(f"no results folder at {folder}; `evals run` creates it")
     return Runs(store.runs(folder))
@@ -156,7 +156,7 @@ def compare(
 
     if len(sides) < 2:
         raise UsageError("name two runs, A and B")
-    folder = mirror.folder_of(results)
+    folder = mirror.readable_folder(results)
     loaded: list[list[SuiteRun]] = []
     for side in sides:
         others = {run.run for runs in loaded for run in runs}
@@ -184,7 +184,7 @@ def gate(
     from evals.verdicts.gate import run_names
 
     rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
-    names, folder = [entry.name for entry in rules.suite], mirror.folder_of(results)
+    names, folder = [entry.name for entry in rules.suite], mirror.readable_folder(results)
     candidate_runs = _suite_runs(candidate, folder, names, latest=latest)
     baseline_runs = _suite_runs(
         baseline, folder, names, latest=latest, beside={run.run for run in candidate_runs}

@@ -196,7 +196,7 @@ def query(
     """
     folders = (paths,) if isinstance(paths, Path) else tuple(paths)
     for path in folders:
-        cache.ensure_all(path)
+        cache.fetch_all(path)
         if reason := fault(path):
             raise StoreError(reason)
     for _ in range(MAX_ATTEMPTS):

@@ -38,7 +38,7 @@ class ResultsFolder(click.Path):
         if is_address(value) and not (ctx and ctx.resilient_parsing):
             from evals.records import mirror
 
-            return mirror.writable(value) if self.writes else mirror.folder_of(value)
+            return mirror.writable_folder(value) if self.writes else mirror.readable_folder(value)
         path: Any = super().convert(value, param, ctx)
         return Path(path)
 

@@ -11,7 +11,7 @@ from evals.commands import common
 from evals.errors import UsageError
 
 if TYPE_CHECKING:
-    from evals.records.sync import Synced
+    from evals.records.sync import SyncResult
 
 
 @click.command()
@@ -43,25 +43,25 @@ def sync(results: Path, address: str, gated: bool, as_json: bool) -> int:
         raise UsageError(f"no results folder at {results}")
     if not store.runs(results):
         store.check_level(results)
-    synced = push(results, target, gated=gated)
+    result = push(results, target, gated=gated)
     if as_json:
-        common.print_json(synced)
+        common.print_json(result)
     else:
-        _print(synced, str(target))
-    if synced.failed:
-        path, reason = next(iter(synced.failed.items()))
-        suffix = f" ({len(synced.failed)} runs were not sent)" if len(synced.failed) > 1 else ""
+        _print(result, str(target))
+    if result.failed:
+        path, reason = next(iter(result.failed.items()))
+        suffix = f" ({len(result.failed)} runs were not sent)" if len(result.failed) > 1 else ""
         raise UsageError(f"{reason if path in reason else f'{path}: {reason}'}{suffix}")
     return 0
 
 
-def _print(synced: Synced, address: str) -> None:
-    for run in synced.sent:
+def _print(result: SyncResult, address: str) -> None:
+    for run in result.sent:
         state = "" if run.version == 1 else f", version {run.version}"
         common.say(f"sent {run.folder}{state}, {run.bytes / 1e6:.1f} MB")
-    for path, reason in synced.skipped.items():
+    for path, reason in result.skipped.items():
         common.note(f"not sent: {path}: {reason}")
-    size = sum(run.bytes for run in synced.sent) / 1e6
-    common.say(f"{address}: {len(synced.sent)} sent ({size:.1f} MB), {synced.present} already there")
-    if synced.sent:
+    size = sum(run.bytes for run in result.sent) / 1e6
+    common.say(f"{address}: {len(result.sent)} sent ({size:.1f} MB), {result.present} already there")
+    if result.sent:
         common.say(f"Read them anywhere:  evals show --results {address}")

@@ -136,16 +136,16 @@ class _AnswerKind(NamedTuple):
     parse_last_line: Callable[[str], str | None] | None = None
 
 
-def _read_stated(text: str, kind: _AnswerKind, *, truncated: bool) -> Reading | None:
+def _read_stated_answer(text: str, kind: _AnswerKind, *, truncated: bool) -> Reading | None:
     visible_text, in_reasoning = visible(text)
     if in_reasoning or not visible_text.strip():
         return None
-    visible_text, parse = before_next_question(half_width(visible_text)), _parser(kind)
+    visible_text, parse = before_next_question(half_width(visible_text)), _make_parser(kind)
     # at first, labels count only if they correct a strong statement; then also without one
     for strong in (False, True):
         budget = iter(range(_MAX_LABELS))
         cues = Cues(
-            Cue(noun, _cue_reader(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns)
+            Cue(noun, _make_cue_reader(kind, noun, budget, strong=strong)) for noun in (kind.tag, *kind.nouns)
         )
         reading = read_answer(visible_text, parse, cues=cues, use_layout=False, truncated=truncated)
         if reading is not None:
@@ -154,7 +154,7 @@ def _read_stated(text: str, kind: _AnswerKind, *, truncated: bool) -> Reading | 
     return None if truncated else _read_layout(visible_text, kind)
 
 
-def _parser(kind: _AnswerKind) -> Parser:
+def _make_parser(kind: _AnswerKind) -> Parser:
     @lru_cache(_MAX_LABELS)  # statements on one line share their text
     def parse(content: str, form: Form) -> Any:
         if form == "sentence":
@@ -179,7 +179,7 @@ def _parser(kind: _AnswerKind) -> Parser:
     return parse_bounded
 
 
-def _cue_reader(
+def _make_cue_reader(
     kind: _AnswerKind, noun: str, budget: Iterator[int], *, strong: bool
 ) -> Callable[[str, int], CueReading | None]:
     """Return the reader for a noun, which may be the name of a tag or JSON field, or part of a label."""
@@ -232,12 +232,12 @@ def stated_formula(
         read_delimited=lambda content: _undecorated(content) or None, parse_span=parse,
         parse_line=lambda line: parse(line) or _formula_like_word(line), parse_last_line=parse,
     )  # fmt: skip
-    return _read_stated(text, kind, truncated=truncated)
+    return _read_stated_answer(text, kind, truncated=truncated)
 
 
 def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
     """Return the last systematic name that a reply states; None if there is none."""
-    return _read_stated(text, _NAME, truncated=truncated)
+    return _read_stated_answer(text, _NAME, truncated=truncated)
 
 
 def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
@@ -249,9 +249,8 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
         or gives_up(text, lines[-1].start())
         or text.rstrip().endswith("?")
         or breaks_off(text[-MAX_CHARS:])
+        or is_undecided(text, lines[-1].start())
     ):
-        return None
-    if is_undecided(text, lines[-1].start()):
         return None
     readings = []
     for span in [*_BOLD.finditer(text, begin)][-_MAX_SPANS:]:
@@ -264,11 +263,11 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
     readings = [reading for reading in readings if re.search(r"\d", reading.value)] or readings
     if readings:
         return readings[-1] if len({reading.value for reading in readings}) == 1 else None
-    last = lines[-1]
-    if len(lines) == 1 and not text[: last.start()].strip() and (value := kind.parse_line(last[0])):
-        return asserted_reading(text, Reading(value, "whole", last.start(), last.end()))
-    if kind.parse_last_line and (value := kind.parse_last_line(last[0])):
-        return asserted_reading(text, Reading(value, "last line", last.start(), last.end()))
+    last_line = lines[-1]
+    if len(lines) == 1 and not text[: last_line.start()].strip() and (value := kind.parse_line(last_line[0])):
+        return asserted_reading(text, Reading(value, "whole", *last_line.span()))
+    if kind.parse_last_line and (value := kind.parse_last_line(last_line[0])):
+        return asserted_reading(text, Reading(value, "last line", *last_line.span()))
     return None
 
 

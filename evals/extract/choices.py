@@ -38,7 +38,7 @@ _NO_OPTION_FITS = lazy_pattern(
     r"[\s*_(\"'\[$\\{]*(?:text\{)?(?:none\b|neither\b|unable\b|not\s+(?:listed|among|given|provided|available|in\s+the)|cannot\s+be\b|unknown\b|undetermined\b|n/a\b|以上(?:都|皆|均)[不非]|无正确|没有正确)",
     re.IGNORECASE,
 )
-"""A statement that none of the options fits."""
+"""A statement that no option fits."""
 _LETTER_BESIDE_TEXT = lazy_pattern(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
 """A letter beside an option's text."""
 _NONE_OF_THEM = lazy_pattern(
@@ -112,9 +112,10 @@ def _complete_reading(reading: Reading | None, text: str) -> Reading | None:
     """Return the reading of a truncated reply if it is a lone letter on an answer line, and thus complete."""
     if reading is None or reading.form != "line":
         return None
-    letter = _LONE_LETTER.match(text, reading.begin)
-    is_complete = letter is not None and letter[1] == reading.value and not retracts(text, letter.end())
-    return reading if is_complete else None
+    lone_letter = _LONE_LETTER.match(text, reading.begin)
+    if lone_letter is None or lone_letter[1] != reading.value or retracts(text, lone_letter.end()):
+        return None
+    return reading
 
 
 def _read_closing_line(text: str) -> Reading | None:
@@ -134,7 +135,7 @@ def option_letters(text: str, count: int) -> Reading | None:
 
 
 class _Parser:
-    """Parses a statement as letters or as the text of an option."""
+    """Parses a statement as letters or as an option's text; `refused`: whether a statement was refused."""
 
     def __init__(self, count: int, options: Sequence[str], *, single: bool) -> None:
         self.count = count
@@ -158,7 +159,7 @@ class _Parser:
             return REFUSED
         if letters:
             return self._checked_letters(content, letters)
-        outcome = self.parse_text(content, form)
+        outcome = self._parse_text(content, form)
         self.refused = self.refused or outcome is REFUSED
         return outcome
 
@@ -187,13 +188,11 @@ class _Parser:
         final_option = self.options.option_at_end(text[begin:end])
         if final_option is None or _LABEL.match(text, text.rfind("\n", 0, end) + 1):
             return None
+        final_letter, option_begin = final_option[0], begin + final_option[1]
         labels = {label[1] for label in _LABELS.finditer(text, text.rfind("\n", 0, end) + 1, end)}
-        if (
-            labels - {final_option[0]}
-            or statement_mood.mood(text, begin + final_option[1], end) != "asserted"
-        ):
+        if labels - {final_letter} or statement_mood.mood(text, option_begin, end) != "asserted":
             return None
-        return Reading(final_option[0], "prose", begin + final_option[1], end)
+        return Reading(final_letter, "prose", option_begin, end)
 
     def follows_own_text(self, line: str, label: re.Match[str], *, offset: int = 0) -> bool:
         """Return whether a letter in brackets follows its own option's text: "the nucleus (D)".
@@ -231,7 +230,7 @@ class _Parser:
             letters_of_symbol[0] if len(letters_of_symbol) == 1 and letters_of_symbol[0] != letters else None
         )
 
-    def parse_text(self, content: str, form: Form) -> Any:
+    def _parse_text(self, content: str, form: Form) -> Any:
         """Read an option by its own text; REFUSED for an answer that is not an option."""
         if self._option_texts and (letter := self.options.letter_of_text(content)):
             letter_beside_text = _LETTER_BESIDE_TEXT.search(content)
@@ -288,32 +287,24 @@ _REJECTS = lazy_pattern(r"[^\n]{0,200}(?:\b(?:incorrect|wrong|false|not)\b|✗|�
 def _read_layout(text: str, parser: _Parser) -> Reading | None:
     """Read a reply without a statement: its only line, its last line, a label at its start, or an option's own text."""
     text, unclosed = visible(text)
-    if unclosed:
-        return None
-    if breaks_off(text):
+    if unclosed or breaks_off(text):
         return None
     if match := _LAST_WORDS.search(text, max(0, len(text.rstrip()) - 24)):
         return Reading(match[1], "prose", match.start(1), match.end(1))
-    last_line = text.rfind("\n", 0, len(text.rstrip())) + 1
-    if (match := _LAST_LABEL.search(text, max(last_line, len(text.rstrip()) - 24))) and len(
-        _BRACKETED.findall(text, last_line)
-    ) <= 1:
+    line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
+    tail_begin = max(line_begin, len(text.rstrip()) - 24)
+    if (match := _LAST_LABEL.search(text, tail_begin)) and len(_BRACKETED.findall(text, line_begin)) <= 1:
         return Reading(match[str(match.lastgroup)], "prose", *match.span(str(match.lastgroup)))
-    if (
-        match := _BRACKETED_END.search(text, max(last_line, len(text.rstrip()) - 24))
-    ) and parser.follows_own_text(text[last_line:], match, offset=last_line):
+    match = _BRACKETED_END.search(text, tail_begin)
+    if match and parser.follows_own_text(text[line_begin:], match, offset=line_begin):
         return Reading(match[1], "prose", *match.span(1))
     lines = [line for line in re.finditer(r"[^\n]+", text[-20_000:]) if _ALNUM.search(line[0])]
     offset = max(0, len(text) - 20_000)
     if not lines:
         return None
-    if len(lines) == 1 and (exception := _LETTER_BUT_NOT.match(lines[0][0])):
-        return Reading(
-            exception[1],
-            "whole",
-            offset + lines[0].start() + exception.start(1),
-            offset + lines[0].start() + exception.end(1),
-        )
+    if len(lines) == 1 and (match := _LETTER_BUT_NOT.match(lines[0][0])):
+        begin = offset + lines[0].start() + match.start(1)
+        return Reading(match[1], "whole", begin, begin + 1)
     for line in (lines[-1], lines[0]):
         lone_letter = _LINE_ALONE.fullmatch(line[0]) if len(line[0]) < 60 else None
         if lone_letter and (lone_letter["letter"].isupper() or len(lines) == 1):
@@ -329,11 +320,12 @@ def _read_layout(text: str, parser: _Parser) -> Reading | None:
 
 def _read_only_true_option(text: str, count: int) -> Reading | None:
     """Read a reply that assesses every option and calls exactly one of them true."""
-    verdict_list = option_verdicts(text, count)
-    true = [verdict for verdict in verdict_list if verdict.true]
-    if len(true) != 1 or len(verdict_list) < min(3, count):
+    verdicts = option_verdicts(text, count)
+    true_verdicts = [verdict for verdict in verdicts if verdict.true]
+    if len(true_verdicts) != 1 or len(verdicts) < min(3, count):
         return None
-    return Reading(true[0].letter, "mark", true[0].position, true[0].position + 1)
+    (verdict,) = true_verdicts
+    return Reading(verdict.letter, "mark", verdict.position, verdict.position + 1)
 
 
 def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -> Reading | None:
@@ -349,7 +341,7 @@ def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: _Parser) -
         for other in _LABELS.finditer(line)
     ):
         return None
-    if len(lines) > 1 and _REJECTS.match(lines[index][0]) and index:
+    if index > 0 and _REJECTS.match(lines[index][0]):
         return None
     if index == 0 and _NEGATED.match(line):
         return None

@@ -17,7 +17,7 @@ _GIVES_UP = lazy_pattern(
     r"\b(?:sorry|cannot|can['’]t|unable|do(?:n['’]t|\s+not)\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
     r"|抱歉|无法|不能|不知道|不确定|对不起"
 )
-_LAST_SENTENCE = lazy_pattern(r"(?:[.!?](?=\s)|[。；！？\n])")
+_SENTENCE_END = lazy_pattern(r"(?:[.!?](?=\s)|[。；！？\n])")
 
 
 _GUESS = lazy_pattern(
@@ -34,7 +34,7 @@ def gives_up(text: str, begin: int = 0) -> bool:
 
 def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     """Yield the candidates in a reply from `begin` on, the most likely first."""
-    lines = list(_line_extents(text, begin))
+    lines = list(_nonblank_lines(text, begin))
     if not lines:
         return
     is_whole_reply = begin == 0 or text[:begin].isspace()
@@ -45,8 +45,8 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
         is_whole_reply
         and len(lines) <= 3
         and len(text.strip()) <= 80
-        and not _repeats(text[last_begin:end], text[first_begin:first_end])
-    ):  # displayed over several lines
+        and not _repeats_end(text[last_begin:end], text[first_begin:first_end])
+    ):  # e.g. a formula over several lines
         yield Statement("whole", first_begin, end)
     is_question = text.rstrip().endswith(("?", "？"))
     if is_question or (gives_up(text, last_begin) and not _GUESS.search(text, last_begin)):
@@ -63,18 +63,18 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
 
 def _sentence_candidates(text: str, begin: int) -> Iterator[Statement]:
     """Yield the predicate and the subject of the last sentence of the line that begins at `begin`."""
-    for sentence_end in _LAST_SENTENCE.finditer(text, begin, max(begin, len(text.rstrip()) - 1)):
+    for sentence_end in _SENTENCE_END.finditer(text, begin, max(begin, len(text.rstrip()) - 1)):
         begin = sentence_end.end()
-    if predicate := _predicate(text, begin):
+    if predicate := _find_predicate(text, begin):
         yield predicate
         approximation = text.rfind("≈", begin, predicate.begin)
-        if approximation >= 0 and (exact := _predicate(text, begin, approximation)):
+        if approximation >= 0 and (exact := _find_predicate(text, begin, approximation)):
             yield exact
     if subject := _SUPERLATIVE_SUBJECT.match(text, begin) or _CHART_SUBJECT.match(text, begin):
         yield Statement("prose", *subject.span("subject"))
 
 
-def _line_extents(text: str, begin: int) -> Iterator[tuple[int, int]]:
+def _nonblank_lines(text: str, begin: int) -> Iterator[tuple[int, int]]:
     """Yield the extents of the lines that are not blank."""
     for line in text[begin:].split("\n"):
         if line and not line.isspace():
@@ -82,7 +82,7 @@ def _line_extents(text: str, begin: int) -> Iterator[tuple[int, int]]:
         begin += len(line) + 1
 
 
-def _repeats(last: str, first: str) -> bool:
+def _repeats_end(last: str, first: str) -> bool:
     """Return whether the last line repeats the end of the first one."""
     return len(strip_formatting(last)) > 1 and strip_formatting(first).endswith(strip_formatting(last))
 
@@ -93,7 +93,7 @@ def _is_emphasised_answer(text: str, span: re.Match[str]) -> bool:
     return not words.endswith((":", "：")) and text[span.end() : span.end() + 1] not in (":", "：")
 
 
-def _predicate(text: str, sentence_begin: int, end: int | None = None) -> Statement | None:
+def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> Statement | None:
     """Return the text after the last "is" or equals sign of a sentence, without reasons; None if the sentence denies it."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
     reason = _REASON.search(text, sentence_begin, end)

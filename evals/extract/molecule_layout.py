@@ -175,7 +175,7 @@ def _read_result_line(text: str, last_molecule: str) -> str | None:
 
 
 def _is_result(text: str, begin: int) -> bool:
-    """Return whether the words before a molecule say that it is the result."""
+    """Return whether the words before a molecule introduce it as the result."""
     return _INTRODUCES_RESULT.search(text, max(0, begin - 40), max(0, begin)) is not None
 
 

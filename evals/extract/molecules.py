@@ -111,7 +111,7 @@ class _Reader:
         self.refused = False
         self.labels_are_strong = False
         self._tags: list[Span] | None = None
-        self._labels = self._statements = 0
+        self._label_count = self._statement_count = 0
         self._list_extent = (0, 0)
         """Extent of the list that was read last; labels within it are not read again."""
 
@@ -119,7 +119,7 @@ class _Reader:
         """Return the stated answer, or else the answer by layout."""
         cues = Cues(Cue(noun, self._read_cue) for noun in NOUNS)
         for strong in (False, True):
-            self.labels_are_strong, self._list_extent, self._labels = strong, (0, 0), 0
+            self.labels_are_strong, self._list_extent, self._label_count = strong, (0, 0), 0
             reading = read_answer(self.text, self.parse, cues=cues, use_layout=False, truncated=truncated)
             if reading is not None or self.refused:
                 return reading
@@ -148,10 +148,10 @@ class _Reader:
         if (
             label is None
             or self._list_extent[0] <= noun_begin < self._list_extent[1]
-            or self._labels >= _MAX_LABELS
+            or self._label_count >= _MAX_LABELS
         ):
             return None
-        self._labels += 1
+        self._label_count += 1
         return self._read_label(text, noun_begin, label)
 
     def _read_tag(self, content_begin: int) -> CueReading | None:
@@ -185,14 +185,14 @@ class _Reader:
         other_side = self.request.side and _OTHER_SIDE[self.request.side].search(label["noun"])
         if BY_PRODUCT.search(head) or other_side or re.match(r"\s*\d{2}", label["of"]):
             return None
-        if self.request.is_set and (listed := self._list_around(text, line_begin)) is not None:
-            return listed
+        if self.request.is_set and (list_reading := self._list_around(text, line_begin)) is not None:
+            return list_reading
         statement = text_after_label(text, noun_begin, label)
         if statement is None:
             return None
         is_heading = "\n" in text[label.end() : statement.begin]
-        if self.request.is_set and is_heading and (listed := self._list_below(text, statement)):
-            return listed
+        if self.request.is_set and is_heading and (list_reading := self._list_below(text, statement)):
+            return list_reading
         return None, statement, self.labels_are_strong
 
     def _list_below(self, text: str, statement: Statement) -> CueReading | None:
@@ -244,8 +244,8 @@ class _Reader:
 
     def parse(self, content: str, form: Form) -> Any:
         """Parse one statement; long lines are truncated, and only a limited number of statements is parsed."""
-        self._statements += 1
-        if self._statements > _MAX_STATEMENTS:
+        self._statement_count += 1
+        if self._statement_count > _MAX_STATEMENTS:
             return None
         if form in ("line", "sentence"):
             content = content[:_MAX_LINE_CHARS]
@@ -258,9 +258,11 @@ class _Reader:
     def _parse_asserted(self, content: str, form: Form) -> Any:
         if form == "json":
             content = content.replace("\\\\", "\\").replace('"', "").replace("\\/", "/")
-        delimited = form in ("tag", "box", "json")
-        value = self.request.read(content if delimited else answer_part(content, is_set=self.request.is_set))
-        if value is not None and (delimited or form == "line" or value.upper() not in WORDS):
+        is_delimited = form in ("tag", "box", "json")
+        value = self.request.read(
+            content if is_delimited else answer_part(content, is_set=self.request.is_set)
+        )
+        if value is not None and (is_delimited or form == "line" or value.upper() not in WORDS):
             return value
         if form == "tag" and content.strip():
             return strip_token(content) if self.request.is_set else content.strip().replace(";", ".")

@@ -18,7 +18,7 @@ from evals.extract.option_cue import (
     read_cue,
 )
 from evals.extract.option_letters import FULL_STOP, parse_letters
-from evals.extract.statements import Cue, CueReading, Cues, Statement, json_field
+from evals.extract.statements import Cue, CueReading, Cues, Statement, json_value_extent
 
 # --- "the correct option is C", "Final choice: C" -----------------------------------------------------------
 
@@ -49,7 +49,7 @@ _INTRODUCES_OPTION = lazy_pattern(
 def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
     end = begin + len(word)
     context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin]
-    if (field := json_field(text, begin, end)) is not None:
+    if (field := json_value_extent(text, begin, end)) is not None:
         return read_cue(
             text, begin, field[0], is_strong=True, allow_unmarked=True, allow_run=True, form="json"
         )
@@ -88,9 +88,8 @@ def _read_named_option(text: str, begin: int, end: int, context: str) -> CueRead
     closing = last
     while closing < len(text) and text[closing] in "*_`\"'”)]）】":
         closing += 1
-    if re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _REMAINS.match(text, last):
-        pass
-    elif not (_INTRODUCES_OPTION.search(context) and FULL_STOP.match(text, closing)):
+    is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _REMAINS.match(text, last)
+    if not is_only and not (_INTRODUCES_OPTION.search(context) and FULL_STOP.match(text, closing)):
         return None
     return letters, Statement("cue", first, last, statement_mood.mood(text, begin, last)), False
 
@@ -143,7 +142,7 @@ def _read_statement_in(text: str, begin: int, word: str) -> CueReading | None:
     """Read "the statement in C is the true one"."""
     if not is_word_start(text, begin):
         return None
-    letters, first, last = parse_letters(text, begin + 2, begin + 40, allow_unmarked=True)
+    letters, first, last = parse_letters(text, begin + len(word), begin + 40, allow_unmarked=True)
     if len(letters) != 1 or not text[first].isupper() or not _IS_TRUE.match(text, last):
         return None
     return letters, Statement("cue", first, last, statement_mood.mood(text, begin, begin)), False
@@ -207,7 +206,7 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
     subject = _LETTER_IS_THE.search(text, max(0, begin - 40), begin)
     if subject is not None and _OPTION_NOUN.match(text, begin + len(word)):
         return letter_at(text, subject.start("letter"), is_strong=False)
-    link = _AFTER_ONLY.match(text, begin + 4)
+    link = _AFTER_ONLY.match(text, begin + len(word))
     if link is None:
         return None
     letters, first, last = parse_letters(text, link.end(), link.end() + 40, allow_unmarked=True)
@@ -277,26 +276,26 @@ _TICKED_LETTER = lazy_pattern(r"(?<![A-Za-z0-9])[(\[*_]*(?P<letter>[A-Z])[)\]*_.
 def _read_tick(text: str, tick_position: int, word: str) -> CueReading | None:
     """Read the option on the line with the only tick of the reply."""
     line_begin = text.rfind("\n", 0, tick_position) + 1
-    line = _TICK_LINE.match(text, line_begin, tick_position)
+    label = _TICK_LINE.match(text, line_begin, tick_position)
     ticks = [i for mark in TICKS for i in _positions(text, mark)]
     if (
-        line is None
+        label is None
         and len(ticks) == 1
         and text.count(text[tick_position]) == 1
         and any(cross in text[line_begin:tick_position] for cross in "✗✘❌")
     ):
-        line = _TICKED_LETTER.search(text, max(line_begin, tick_position - 12), tick_position)
-    elif line is None:
+        label = _TICKED_LETTER.search(text, max(line_begin, tick_position - 12), tick_position)
+    elif label is None:
         end = tick_position + len(word)
         return (
             read_cue(text, tick_position, end, is_strong=False, allow_unmarked=True)
             if len(ticks) == 1
             else None
         )
-    if line is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
+    if label is None or len({text.rfind("\n", 0, i) for i in ticks}) > 1:
         return None
-    first = line.start("letter")
-    return line["letter"], Statement("mark", first, first + 1), False
+    first = label.start("letter")
+    return label["letter"], Statement("mark", first, first + 1), False
 
 
 def _positions(text: str, mark: str) -> list[int]:

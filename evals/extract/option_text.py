@@ -48,7 +48,7 @@ _CALCULATION = lazy_pattern(
 )
 """As in "(3/4)^3 = 27/64 ≈ 0.42"."""
 _CALCULATION_SIGNS = ("=", "i.e", "that", "namely")
-_MIN_LETTERS = 4
+_MIN_TEXT_CHARS = 4
 """Minimum length of an option's text that is recognised within a sentence."""
 MAX_CHARS = 600
 
@@ -58,22 +58,22 @@ class Options:
 
     def __init__(self, options: Sequence[str]) -> None:
         self._options = options
-        self._longest = 2 * max(map(len, options), default=0) + 120
+        self._max_statement_chars = 2 * max(map(len, options), default=0) + 120
         self._none_indices = [i for i, option in enumerate(options) if _NONE_OF_THEM.match(option.strip())]
-        self._numbers, unit = _without_common_unit(options)
+        self._texts, unit = _without_common_unit(options)
         self._unit = normalise_text(unit).casefold()
-        self._longest_words = [_longest_word(option) for option in self._numbers]
+        self._longest_words = [_longest_word(option) for option in self._texts]
 
     def letter_of_text(self, statement: str) -> str | None:
         """Return the letter of the only option whose text is the statement; None if there is none, or several."""
-        statement = statement[: self._longest]
+        statement = statement[: self._max_statement_chars]
         lower = _without_latex(statement)
         candidates = [
-            number for number, word in zip(self._numbers, self._longest_words, strict=True) if word in lower
+            text for text, word in zip(self._texts, self._longest_words, strict=True) if word in lower
         ]
         if not candidates:
             return None
-        texts = {normalise_text(number).casefold() for number in candidates}
+        texts = {normalise_text(candidate).casefold() for candidate in candidates}
         versions = list(shortened_answers(statement))
         if any(sign in lower for sign in _CALCULATION_SIGNS) and (
             calculation := _CALCULATION.search(statement)
@@ -98,8 +98,8 @@ class Options:
 
     @cached_property
     def _normalised(self) -> tuple[list[str], list[str], bool]:
-        """Return the normalised options, the same in lower case, and whether case can be ignored: it distinguishes none."""
-        exact = [normalise_text(option) for option in self._numbers]
+        """Return the normalised options, the same in lower case, and whether to ignore case: no two differ in case alone."""
+        exact = [normalise_text(option) for option in self._texts]
         folded = [text.casefold() for text in exact]
         return exact, folded, len(set(folded)) == len(set(exact))
 
@@ -110,15 +110,17 @@ class Options:
         matches = [
             i
             for i, text in enumerate(texts)
-            if len(text) >= _MIN_LETTERS and lower.endswith(text) and not lower[: -len(text)][-1:].isalnum()
+            if len(text) >= _MIN_TEXT_CHARS
+            and lower.endswith(text)
+            and not lower[: -len(text)][-1:].isalnum()
         ]
         if not matches:
             return None
         index = max(matches, key=lambda i: len(texts[i]))
         begin = len(sentence) - len(texts[index])
-        if any(len(text) >= _MIN_LETTERS and text in lower[:begin] for text in texts) and not _HENCE.search(
-            lower, 0, begin
-        ):
+        if any(
+            len(text) >= _MIN_TEXT_CHARS and text in lower[:begin] for text in texts
+        ) and not _HENCE.search(lower, 0, begin):
             return None
         return chr(ord("A") + index), begin
 
@@ -136,7 +138,7 @@ class Options:
         """Return whether a text names an option other than `letter`."""
         texts = [option.strip().rstrip(".").casefold() for option in self._options]
         lower, own_text = statement.casefold(), texts[ord(letter) - ord("A")]
-        return any(len(text) >= _MIN_LETTERS and text in lower and text not in own_text for text in texts)
+        return any(len(text) >= _MIN_TEXT_CHARS and text in lower and text not in own_text for text in texts)
 
     def letter_of_none(self) -> str | None:
         """Return the letter of an option like "none of the above"."""
@@ -150,14 +152,14 @@ _UNIT = lazy_pattern(
 
 def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
     """Return the options without their common unit, and the unit, so that "32" matches "32 degrees"."""
-    numbers, units = [], set()
+    texts, units = [], set()
     for option in options:
         match = _UNIT.fullmatch(option.strip())
         if match is None:
             return list(options), ""
-        numbers.append(match["number"])
+        texts.append(match["number"])
         units.add(match["unit"].strip())
-    return (numbers, units.pop()) if len(units) == 1 else (list(options), "")
+    return (texts, units.pop()) if len(units) == 1 else (list(options), "")
 
 
 _COMMAND = lazy_pattern(r"\\[a-z]+|\}\s*\{")

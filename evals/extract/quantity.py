@@ -63,7 +63,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
         return None
     if reading is not None:
         final = concluding_reading(visible_text, reading, parse)
-        if _comparable(reading.value, final.value, unit):
+        if _is_comparable(reading.value, final.value, unit):
             reading = final
         reading = narrow_reading(visible_text, reading)
         reading = after_correction(visible_text, reading, parse, lambda rest: _read_layout(rest, unit))
@@ -72,7 +72,7 @@ def stated(text: str, unit: str = "") -> Reading | None:
     return reading and reading._replace(begin=reading.begin + offset, end=reading.end + offset)
 
 
-def _comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
+def _is_comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
     """Return whether a conclusion has the same dimension as the box before it, and so may be the answer."""
     if bool(boxed.unit) != bool(concluded.unit):
         return bool(concluded.unit) and (not unit or convertible(concluded.unit, unit))
@@ -81,8 +81,13 @@ def _comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
 
 def _read_layout(text: str, unit: str) -> Reading | None:
     """Read a reply without a statement: its number in bold, its only number, or its last line."""
-    last_line = text.rfind("\n", 0, len(text.rstrip())) + 1
-    if gives_up(text) or breaks_off(text) or text.rstrip().endswith("?") or is_undecided(text, last_line):
+    last_line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
+    if (
+        gives_up(text)
+        or breaks_off(text)
+        or text.rstrip().endswith("?")
+        or is_undecided(text, last_line_begin)
+    ):
         return None
     return _read_bold(text, unit) or _read_only_number(text, unit) or _read_last_line(text, unit)
 
@@ -106,11 +111,11 @@ def _read_bold(text: str, unit: str) -> Reading | None:
         if (quantity := stated_number(span[span.lastindex or 1], unit)) is not None
         and mood(text, span.start(), span.end()) == "asserted"
     ]
-    readings = [reading for reading in readings if _fits(reading.value, unit)] or readings
+    readings = [reading for reading in readings if _has_compatible_unit(reading.value, unit)] or readings
     return readings[-1] if len({reading.value.value for reading in readings}) == 1 else None
 
 
-def _fits(quantity: Quantity, unit: str) -> bool:
+def _has_compatible_unit(quantity: Quantity, unit: str) -> bool:
     """Return whether a number has a unit that can be converted to the target unit."""
     return bool(unit and quantity.unit) and convertible(quantity.unit, unit)
 
@@ -118,7 +123,7 @@ def _fits(quantity: Quantity, unit: str) -> bool:
 def _read_only_number(text: str, unit: str) -> Reading | None:
     """Read the only number of a reply, or the only one with a compatible unit."""
     numbers = quantities(text)
-    numbers = [number for number in numbers if _fits(number, unit)] or numbers
+    numbers = [number for number in numbers if _has_compatible_unit(number, unit)] or numbers
     if len(numbers) != 1:
         return None
     number_text = numbers[0].text
@@ -149,6 +154,6 @@ def _read_last_line(text: str, unit: str) -> Reading | None:
     if quantity is None:
         return None
     is_whole_line = normalise_marks(line).strip("*`. ") == quantity.text.rstrip(".")
-    if not is_whole_line and not _fits(quantity, unit):
+    if not is_whole_line and not _has_compatible_unit(quantity, unit):
         return None
     return asserted_reading(text, Reading(quantity, "last line", begin, end))

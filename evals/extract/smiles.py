@@ -37,7 +37,7 @@ WORDS = frozenset(_ENGLISH_WORDS.split())
 
 
 def looks_like_smiles(token: str) -> bool:
-    """Return whether a token consists of SMILES characters and its round brackets are balanced in number."""
+    """Return whether a token consists of SMILES characters, with as many closing as opening round brackets."""
     return bool(_TOKEN.fullmatch(token)) and token.count("(") == token.count(")")
 
 
@@ -70,7 +70,7 @@ def can_only_be_smiles(token: str) -> bool:
     return any(c.isupper() or c in "=#" for c in token) or bool(re.match(r"[cnops]1?[cnops(\d]*\d", token))
 
 
-# --- pieces of text
+# --- tokens and statements
 
 
 _DELIMITERS = "`*\"'“”‘’<>{}$「」| \t\r\n"

@@ -15,7 +15,7 @@ Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"
 
 MAX_CONTEXT_CHARS = 120
 """Number of characters examined before a statement. They are lower-cased, since IGNORECASE is three times as slow."""
-_CLAUSE = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
+_CLAUSE_END = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
 _NEGATED = lazy_pattern(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|don['’]t|doesn['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
     r"|不|不要|不可|不该|切勿|避免|排除|非|别|勿|没有?|不是|不能|不应|并非|错误|而非)"
@@ -69,10 +69,9 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
 
     `link` is the text between the first word and the answer; with "would be" in it, "without X" is a condition.
     """
-    left = text[max(0, begin - MAX_CONTEXT_CHARS) : begin].lower()
-    clause = left
-    for clause_end in _CLAUSE.finditer(left):
-        clause = left[clause_end.end() :]
+    clause = context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin].lower()
+    for clause_end in _CLAUSE_END.finditer(context):
+        clause = context[clause_end.end() :]
     if clause and not clause.isspace():
         if _NEGATED.search(clause) and not _NOT_NEGATED.search(clause):
             return "negated"

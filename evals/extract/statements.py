@@ -181,9 +181,10 @@ def statements_backwards(text: str, begin: int, end: int, cues: Cues) -> Iterato
 
 def _word_positions(text: str, start: int, end: int, words: _WordIndex) -> list[tuple[int, str]]:
     """Return (position, word) of each word in a part of the text that may begin a statement, in order of position."""
-    lower = text[start : min(len(text), end + 16)].lower()
-    if len(lower) != min(len(text), end + 16) - start:
-        lower = text[start : min(len(text), end + 16)].replace("İ", "I").lower()
+    searched = text[start : end + 16]
+    lower = searched.lower()
+    if len(lower) != len(searched):
+        lower = searched.replace("İ", "I").lower()
     positions = []
     length_searched, find = end - start, lower.find
     present = {words.letter_words[run] for run in words.letter_words.keys() & _letter_runs(lower)}
@@ -219,7 +220,7 @@ def _parse_statement(text: str, begin: int, word: str, limit: int) -> Statement 
             and (tag := _TAG_RIGHT.match(text, word_end, limit))
         ):
             return _parse_tag(text, begin, tag.end(), limit)
-        if (field := json_field(text, begin, word_end, limit)) is not None:
+        if (field := json_value_extent(text, begin, word_end, limit)) is not None:
             brace = text.rfind("{", max(0, begin - MAX_STATEMENT_CHARS), begin)
             return Statement(
                 "json", *field, statement_mood.mood(text, brace if brace >= 0 else begin, field[1])
@@ -228,7 +229,7 @@ def _parse_statement(text: str, begin: int, word: str, limit: int) -> Statement 
     return None if link is None else _parse_linked(text, begin, link, limit)
 
 
-def json_field(text: str, begin: int, end: int, limit: int | None = None) -> tuple[int, int] | None:
+def json_value_extent(text: str, begin: int, end: int, limit: int | None = None) -> tuple[int, int] | None:
     """Return the extent of the value of a JSON field whose name contains the word from `begin` to `end`."""
     if not _JSON_LEFT.search(text, max(0, begin - 24), begin):
         return None
@@ -266,10 +267,10 @@ def _parse_box(text: str, begin: int, limit: int) -> Statement | None:
     window = text[begin : min(limit, begin + MAX_STATEMENT_CHARS + 200)]
     spans = boxes(window)
     if spans and spans[0][0] == 0:
-        _, stop, content = spans[0]
-        closing = stop - 1 if window[stop - 1] == "}" else stop
-        inner = (begin + closing - len(content), begin + closing)
-        return Statement("box", *inner, statement_mood.mood(text, begin, begin + stop))
+        _, box_end, content = spans[0]
+        content_end = begin + (box_end - 1 if window[box_end - 1] == "}" else box_end)
+        mood = statement_mood.mood(text, begin, begin + box_end)
+        return Statement("box", content_end - len(content), content_end, mood)
     opening = window.find("{", 0, 12)
     if opening < 0:
         return None

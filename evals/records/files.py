@@ -152,8 +152,8 @@ def _identity(files: Snapshot) -> tuple[Any, ...]:
 
 
 def _open(files: Snapshot) -> None:
-    cache.ensure(files.parquet_path)
-    cache.ensure(files.lines_path)
+    cache.fetch(files.parquet_path)
+    cache.fetch(files.lines_path)
     if files.parquet_path.exists():
         import pyarrow.parquet as pq
 

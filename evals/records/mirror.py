@@ -27,7 +27,7 @@ _MIRRORED: dict[str, Path] = {}
 """Address -> its local folder, for addresses that this process has read."""
 
 
-def folder_of(results: str | Path) -> Path:
+def readable_folder(results: str | Path) -> Path:
     """Return a results folder for reading; for a remote address, its copy in the cache.
 
     Raises StoreError if the address cannot be read or names a run.
@@ -37,10 +37,10 @@ def folder_of(results: str | Path) -> Path:
     address = parse(results)
     if address.run:
         raise StoreError(f"{address}#{address.run} names a run: give it as RUN")
-    return local(address)
+    return local_folder(address)
 
 
-def writable(results: str | Path) -> Path:
+def writable_folder(results: str | Path) -> Path:
     """Return a results folder for writing; raises StoreError for remote results and their copies."""
     path = Path(results)
     if is_address(results) or cache.is_copy(path):
@@ -49,7 +49,7 @@ def writable(results: str | Path) -> Path:
     return path
 
 
-def local(address: Address) -> Path:
+def local_folder(address: Address) -> Path:
     """Return the cache folder for an address, which may name all results, a suite, a model or one run.
 
     The address is read once per process; `refresh` reads it again. Raises StoreError if it contains no runs.
@@ -57,11 +57,11 @@ def local(address: Address) -> Path:
     if (known := _MIRRORED.get(str(address))) is not None:
         return known
     store = open_store(address)
-    if listed := manifest.heads(store.sizes(manifest.FOLDER)):
-        folder, faults = _update_view(store, listed)
+    if heads := manifest.heads(store.sizes(manifest.FOLDER)):
+        folder, faults = _update_view(store, heads)
         _report_faults(faults)
     elif (parts := _split(address)) is not None:
-        folder = local(parts[0]) / parts[1]
+        folder = local_folder(parts[0]) / parts[1]
         if not folder.exists():
             raise StoreError(f"no run {parts[1]} in {parts[0]}")
     else:
@@ -94,30 +94,30 @@ def _report_faults(faults: list[str]) -> None:
         notice(f"left out: {len(faults) - MAX_LISTED} further manifests")
 
 
-def _update_view(store: RemoteStore, listed: dict[str, list[Head]]) -> tuple[Path, list[str]]:
+def _update_view(store: RemoteStore, heads: dict[str, list[Head]]) -> tuple[Path, list[str]]:
     """Update the view of an address; return its folder and a line for each rejected manifest."""
     address, folder = str(store.address), cache.view_folder(str(store.address))
     keys: dict[str, str] = {}
     faults: list[str] = []
-    pending = dict(listed)
+    pending = dict(heads)
     try:
         while pending:
-            pending = _take_newest(store, pending, keys, faults)
+            pending = _store_newest(store, pending, keys, faults)
         folder.mkdir(parents=True, exist_ok=True)
         if cache.display_path(folder) != address:
             disk.replace(folder / cache.ADDRESS, address.encode())
-        _link(folder, keys)
+        _update_links(folder, keys)
     except OSError as error:
         raise StoreError(f"cannot write to {cache.root()}: {error.strerror or error}") from None
     return folder, faults
 
 
-def _take_newest(
-    store: RemoteStore, listed: dict[str, list[Head]], keys: dict[str, str], faults: list[str]
+def _store_newest(
+    store: RemoteStore, heads: dict[str, list[Head]], keys: dict[str, str], faults: list[str]
 ) -> dict[str, list[Head]]:
     """Store the newest manifest of each run; return the earlier manifests of the runs whose newest one was rejected."""
     folders_by_name: dict[str, str] = {}
-    for folder, versions in listed.items():
+    for folder, versions in heads.items():
         key = _key(store.address, versions[0].digest)
         if (cache.root() / "runs" / key / "card.json").exists():
             keys[folder] = key
@@ -126,17 +126,17 @@ def _take_newest(
         else:
             folders_by_name[versions[0].name] = folder
     for name, content in store.read_many(
-        {name: listed[folder][0].size for name, folder in folders_by_name.items()}
+        {name: heads[folder][0].size for name, folder in folders_by_name.items()}
     ):
         folder = folders_by_name[name]
-        head = listed[folder][0]
+        head = heads[folder][0]
         try:
             if content is None:
                 raise StoreError(f"{name}: it cannot be read")
             keys[folder] = _store_run(store.address, *manifest.decode(content, head, folder), head)
         except StoreError as error:
             faults.append(str(error))
-    return {folder: earlier for folder, (_, *earlier) in listed.items() if folder not in keys and earlier}
+    return {folder: earlier for folder, (_, *earlier) in heads.items() if folder not in keys and earlier}
 
 
 def _key(address: Address, digest: str) -> str:
@@ -169,7 +169,7 @@ def _origin(address: Address, run_manifest: Manifest, card: Card) -> cache.Origi
     return cache.Origin(str(address), run_manifest.files, times)
 
 
-def _link(folder: Path, keys: dict[str, str]) -> None:
+def _update_links(folder: Path, keys: dict[str, str]) -> None:
     """Make the links of a view those of the given runs (folder -> key); each link is replaced atomically."""
     for path in folder.glob("*@*/*/*"):
         if path.is_symlink() and path.relative_to(folder).as_posix() not in keys:

@@ -303,7 +303,7 @@ def find(results: Path, name: str) -> list[Run]:
 
 def _find_remote(address: Address) -> list[Run]:
     """Return the runs at an address: those that the name after `#` matches, or else all of them."""
-    folder = mirror.local(address)
+    folder = mirror.local_folder(address)
     if address.run:
         return find(folder, address.run)
     if not (matches := _runs_below(folder)):

@@ -6,7 +6,6 @@ write the same bytes under the same names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from io import BytesIO
@@ -25,7 +24,7 @@ from evals.remote.cache import StoredFile, object_name
 from evals.remote.stores import RemoteStore
 
 
-class Sent(Struct, frozen=True, kw_only=True):
+class SentRun(Struct, frozen=True, kw_only=True):
     """A run that was sent."""
 
     run: str
@@ -36,10 +35,10 @@ class Sent(Struct, frozen=True, kw_only=True):
     """Size in bytes of the objects that were sent; objects that already existed are not counted."""
 
 
-class Synced(Struct, kw_only=True):
+class SyncResult(Struct, kw_only=True):
     """The result of `push`."""
 
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[SentRun] = field(default_factory=list)
     present: int = 0
     """Number of runs that the store already contained."""
     skipped: dict[str, str] = field(default_factory=dict)
@@ -48,7 +47,7 @@ class Synced(Struct, kw_only=True):
     """Run -> the error that occurred while it was sent."""
 
 
-class _Ready(NamedTuple):
+class _PreparedRun(NamedTuple):
     """A finished run and its manifest."""
 
     path: Path
@@ -62,36 +61,36 @@ class _Ready(NamedTuple):
     """Size of the manifest in bytes."""
 
 
-def push(results: Path, address: Address, *, gated: bool = False) -> Synced:
+def push(results: Path, address: Address, *, gated: bool = False) -> SyncResult:
     """Send the finished runs of a results folder; `gated`: include those of gated suites, whose records contain texts.
 
     Raises StoreError if the store cannot be read; a run that cannot be sent is named in `failed`.
     """
     remote = RemoteStore(address)
-    listed = manifest.heads(remote.sizes(manifest.FOLDER))
-    synced = Synced()
-    ready: list[_Ready] = []
+    heads = manifest.heads(remote.sizes(manifest.FOLDER))
+    result = SyncResult()
+    ready: list[_PreparedRun] = []
     for run in store.runs(results):
         try:
             prepared = _prepare(run.path, gated=gated)
         except (StoreError, OSError) as error:
-            synced.failed[str(run.path)] = str(error)
+            result.failed[str(run.path)] = str(error)
             continue
         if isinstance(prepared, str):
-            synced.skipped[str(run.path)] = prepared
-        elif remote_state := _remote_state(prepared, listed.get(prepared.folder, [])):
-            synced.present += 1
+            result.skipped[str(run.path)] = prepared
+        elif remote_state := _remote_state(prepared, heads.get(prepared.folder, [])):
+            result.present += 1
             if remote_state != "newest":
-                synced.skipped[str(run.path)] = remote_state
+                result.skipped[str(run.path)] = remote_state
         else:
             ready.append(prepared)
-    _send_all(remote, ready, listed, synced)
-    if synced.sent:
-        _note_conflicts(synced, manifest.heads(remote.sizes(manifest.FOLDER)), ready)
-    return synced
+    _send_all(remote, ready, heads, result)
+    if result.sent:
+        _note_conflicts(result, manifest.heads(remote.sizes(manifest.FOLDER)), ready)
+    return result
 
 
-def _prepare(path: Path, *, gated: bool) -> _Ready | str:
+def _prepare(path: Path, *, gated: bool) -> _PreparedRun | str:
     """Return a run prepared for sending, or the reason why it is not sent; raises StoreError for a broken run."""
     raw = disk.read_small(path / "card.json")
     card = store.check(path, parse(raw, f"{path}/card.json"))
@@ -110,13 +109,13 @@ def _prepare(path: Path, *, gated: bool) -> _Ready | str:
     files = {name: _stored_file(path / name, card) for name in manifest.FILES if (path / name).exists()}
     content = manifest.encode(folder, files, raw)
     origin = (card.started, card.model)
-    return _Ready(path, folder, origin, files, sha256(content).hexdigest(), len(content))
+    return _PreparedRun(path, folder, origin, files, sha256(content).hexdigest(), len(content))
 
 
 def _stored_file(path: Path, card: Card) -> StoredFile:
     """Return size and hash of a file: from the card (verified by `store.check`) if it lists the file, else computed."""
-    if (own := card.files.get(path.name)) is not None:
-        return StoredFile(own.sha256, own.size)
+    if (facts := card.files.get(path.name)) is not None:
+        return StoredFile(facts.sha256, facts.size)
     with disk.open_regular(path) as stream:
         return _hash_stream(stream)
 
@@ -129,7 +128,7 @@ def _hash_stream(stream: BinaryIO) -> StoredFile:
     return StoredFile(digest.hexdigest(), size)
 
 
-def _remote_state(run: _Ready, versions: list[Head]) -> str:
+def _remote_state(run: _PreparedRun, versions: list[Head]) -> str:
     """Return `newest` if this state is the newest in the store, a remark if the store has a newer one, empty if it lacks it."""
     matching = [head for head in versions if head.digest == run.digest and head.size == run.size]
     if not matching:
@@ -138,11 +137,11 @@ def _remote_state(run: _Ready, versions: list[Head]) -> str:
 
 
 def _send_all(
-    remote: RemoteStore, ready: Iterable[_Ready], listed: dict[str, list[Head]], synced: Synced
+    remote: RemoteStore, ready: list[_PreparedRun], heads: dict[str, list[Head]], result: SyncResult
 ) -> None:
-    def attempt(run: _Ready) -> Sent | StoreError:
+    def attempt(run: _PreparedRun) -> SentRun | StoreError:
         try:
-            return _send(remote, run, listed.get(run.folder, []))
+            return _send(remote, run, heads.get(run.folder, []))
         except StoreError as error:
             return error
         except OSError as error:
@@ -150,59 +149,59 @@ def _send_all(
 
     pool = ThreadPoolExecutor(remote.parallel, thread_name_prefix="sync")
     try:
-        for run, outcome in zip(runs := list(ready), pool.map(attempt, runs), strict=True):
-            if isinstance(outcome, Sent):
-                synced.sent.append(outcome)
+        for run, outcome in zip(ready, pool.map(attempt, ready), strict=True):
+            if isinstance(outcome, SentRun):
+                result.sent.append(outcome)
             else:
-                synced.failed[str(run.path)] = str(outcome)
+                result.failed[str(run.path)] = str(outcome)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _send(remote: RemoteStore, run: _Ready, versions: list[Head]) -> Sent:
+def _send(remote: RemoteStore, run: _PreparedRun, versions: list[Head]) -> SentRun:
     """Send the missing objects of a run, then its manifest."""
     if versions and (fault := _name_conflict(remote, run, versions[0])):
         raise StoreError(fault)
     bytes_sent = 0
-    for name, stated in run.files.items():
-        if remote.size(object_name(stated.sha256)) == stated.size:
+    for name, file in run.files.items():
+        if remote.size(object_name(file.sha256)) == file.size:
             continue
         with disk.open_regular(run.path / name) as stream:
-            if _hash_stream(stream) != stated:
+            if _hash_stream(stream) != file:
                 raise StoreError(f"{run.path / name}: it changed while being sent; repeat the command")
             stream.seek(0)
-            remote.write(object_name(stated.sha256), stream)
-        bytes_sent += stated.size
+            remote.write(object_name(file.sha256), stream)
+        bytes_sent += file.size
     partly_written = [head.version for head in versions if head.digest == run.digest]
     version = partly_written[0] if partly_written else 1 + max((head.version for head in versions), default=0)
     content = manifest.encode(run.folder, run.files, disk.read_small(run.path / "card.json"))
     if sha256(content).hexdigest() != run.digest:
         raise StoreError(f"{run.path}: it changed while being sent; repeat the command")
     remote.write(manifest.name(run.folder, version, run.digest), BytesIO(content))
-    return Sent(run=run.path.name, folder=run.folder, version=version, bytes=bytes_sent)
+    return SentRun(run=run.path.name, folder=run.folder, version=version, bytes=bytes_sent)
 
 
-def _name_conflict(remote: RemoteStore, run: _Ready, head: Head) -> str:
+def _name_conflict(remote: RemoteStore, run: _PreparedRun, head: Head) -> str:
     """Return why a run is not a version of the run of the same name in the store; empty if it is one."""
     if head.size > manifest.MAX_BYTES:
         return f"{head.name}: a manifest of {head.size} bytes is too large"
     ((_, content),) = remote.read_many({head.name: head.size})
     try:
-        theirs = manifest.decode(content or b"", head, run.folder)[1]
+        remote_card = manifest.decode(content or b"", head, run.folder)[1]
     except StoreError:  # readers reject it as well
         return ""
-    if (theirs.started, theirs.model) == run.origin:
+    if (remote_card.started, remote_card.model) == run.origin:
         return ""
     return f"the store has a different run named {run.folder} (other start or model); rename this one"
 
 
-def _note_conflicts(synced: Synced, listed: dict[str, list[Head]], ready: list[_Ready]) -> None:
+def _note_conflicts(result: SyncResult, heads: dict[str, list[Head]], ready: list[_PreparedRun]) -> None:
     """Note each run of which another machine sent a different state at the same time, if that one takes precedence."""
     digests = {run.folder: (run.digest, str(run.path)) for run in ready}
-    for sent in synced.sent:
+    for sent in result.sent:
         digest, path = digests[sent.folder]
-        versions = listed.get(sent.folder, [])
+        versions = heads.get(sent.folder, [])
         if versions and versions[0].digest != digest:
-            synced.skipped[path] = (
+            result.skipped[path] = (
                 "another machine sent a different state at the same time, which takes precedence"
             )

@@ -18,7 +18,7 @@ from evals import disk
 from evals.errors import StoreError
 from evals.records.card import Card
 from evals.records.files import check_files, encode, file_facts, snapshot
-from evals.records.mirror import writable
+from evals.records.mirror import writable_folder
 from evals.records.parquet import convert
 from evals.records.store import BATCHES, missing_file, read_card, write_card
 from evals.types import Record, Sample
@@ -33,7 +33,7 @@ class Writer:
     """A run on disk, opened for appending by one process at a time."""
 
     def __init__(self, path: Path, card: Card) -> None:
-        self.path = writable(path)
+        self.path = writable_folder(path)
         self.card = card
         self.warnings: list[str] = []
         try:

@@ -73,7 +73,7 @@ def is_copy(path: Path) -> bool:
 
 
 def display_path(path: Path) -> str:
-    """Return a path for display; the address in place of the folder of a view."""
+    """Return a path for display, with its address in place of a view's folder."""
     views = root() / "views"
     if views not in path.parents:
         return str(path)
@@ -95,43 +95,43 @@ def is_available(path: Path) -> bool:
     return path.exists() or is_pending(path)
 
 
-def ensure_all(folder: Path) -> None:
+def fetch_all(folder: Path) -> None:
     """Fetch all files of a cached run; do nothing for other folders. Raises StoreError."""
     for path in folder.iterdir() if is_copy(folder) and folder.is_dir() else ():
-        ensure(path)
+        fetch(path)
 
 
-def ensure(path: Path) -> None:
+def fetch(path: Path) -> None:
     """Fetch a file of a cached run if it is missing; do nothing for other files. Raises StoreError."""
     if not is_pending(path):
         return
     try:
         origin = msgspec.json.decode(disk.read_small(path.parent / ORIGIN), type=Origin)
-        stated = origin.files[path.name]
+        file = origin.files[path.name]
     except (OSError, msgspec.MsgspecError, KeyError) as error:
         raise StoreError(f"{path}: the cache is damaged; delete {root()}") from error
-    _fetch(open_store(parse(origin.address)), stated, origin.times.get(path.name))
+    _download(open_store(parse(origin.address)), file, origin.times.get(path.name))
 
 
-def _fetch(store: RemoteStore, stated: StoredFile, time_ns: int | None) -> None:
+def _download(store: RemoteStore, file: StoredFile, time_ns: int | None) -> None:
     """Download an object, check its size and hash, and move it into place atomically."""
-    name, target = object_name(stated.sha256), root() / "objects" / stated.sha256
+    name, target = object_name(file.sha256), root() / "objects" / file.sha256
     location = f"{store.address}/{name}"
     if (size := store.size(name)) is None:
         raise StoreError(f"{location} is missing: the remote run is incomplete; sync it again")
-    if size != stated.size:
-        raise StoreError(f"{location}: it has {size} bytes, but its manifest states {stated.size}")
-    partial = target.with_name(f".{stated.sha256[:16]}.{uuid4().hex[:8]}")
+    if size != file.size:
+        raise StoreError(f"{location}: it has {size} bytes, but its manifest states {file.size}")
+    partial = target.with_name(f".{file.sha256[:16]}.{uuid4().hex[:8]}")
     digest = sha256()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(target.parent).free) < size:
             raise StoreError(f"{location}: {size / 1e9:.1f} GB, but {root()} has only {free / 1e9:.1f} GB")
         with os.fdopen(disk.create(partial, new=True), "wb") as stream:
-            for chunk in store.chunks(name, stated.size):
+            for chunk in store.chunks(name, file.size):
                 digest.update(chunk)
                 stream.write(chunk)
-        if digest.hexdigest() != stated.sha256:
+        if digest.hexdigest() != file.sha256:
             raise StoreError(f"{location}: its content does not match the hash in its manifest")
         if time_ns is not None:
             os.utime(partial, ns=(time_ns, time_ns))

@@ -338,7 +338,7 @@ def _convert(option: Option, value: Any, source: str) -> Any:
     if option.type is list and isinstance(value, str):
         value = [value]
     if option.type is Path and isinstance(value, str | Path):
-        return mirror.writable(value) if option.name == "results" else Path(value)
+        return mirror.writable_folder(value) if option.name == "results" else Path(value)
     if isinstance(value, dict):
         value = option_from_table(option.name, value)
     if option.type is float and type(value) is int:

@@ -66,7 +66,7 @@ def read_account(policy: Policy, results: Path) -> AlphaAccount | None:
     """Read the account of the policy's series; None without a series. Raises StoreError for a broken file."""
     if policy.series is None:
         return None
-    path = mirror.writable(results) / FOLDER / f"{policy.series.name}.jsonl"
+    path = mirror.writable_folder(results) / FOLDER / f"{policy.series.name}.jsonl"
     try:
         lines = disk.read_small(path).splitlines() if path.exists() else []
         gates = tuple(msgspec.json.decode(line, type=RecordedGate) for line in lines)

@@ -141,7 +141,7 @@ def test_the_cache_may_be_deleted(address: str) -> None:
 
 
 def test_a_new_run_appears_and_a_deleted_one_goes(address: str, results: Path) -> None:
-    view = mirror.folder_of(address)
+    view = mirror.readable_folder(address)
     assert len(store.runs(view)) == 3
     words = ("--sample", "-m", "scripted:ANSWER: 3", "--run", "three", "--results", results)
     assert evals("run", "aime:2025", *words).status == 0
@@ -159,7 +159,7 @@ def test_a_new_run_appears_and_a_deleted_one_goes(address: str, results: Path) -
 def test_the_dashboard_reads_an_address(address: str) -> None:
     from evals.dashboard.tables.frames import index, query
 
-    view = mirror.folder_of(address)
+    view = mirror.readable_folder(address)
     entries = index(view).entries
     assert (len(entries), index(view).broken) == (3, ())
     assert not (cache.root() / "objects").exists()
