@@ -40,7 +40,7 @@ _NO_OPTION_FITS = lazy_pattern(
 )
 """A statement that no option fits."""
 _LETTER_BESIDE_TEXT = lazy_pattern(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
-"""A letter beside an option's text."""
+"""A letter next to an option's text."""
 _NONE_OF_THEM = lazy_pattern(
     r"(?:none|neither)\s+of\s+(?:the\s+)?(?:these|above|them|options|choices|others)(?:\s+options)?",
     re.IGNORECASE,

@@ -81,7 +81,7 @@ _REMAINS = lazy_pattern(
 
 
 def _read_named_option(text: str, begin: int, end: int, context: str) -> CueReading | None:
-    """Read "corresponds to option C.", "(option D)", "only option F survives": a weak cue, mostly at the end of a sentence."""
+    """Read the weak cues "corresponds to option C." and "(option D).", which end a sentence, and "only option F survives"."""
     letters, first, last = parse_letters(text, end, end + 60, allow_unmarked=True)
     if not letters or (not text[end : end + 1].isspace() and text[end : end + 1] not in "*_`("):
         return None

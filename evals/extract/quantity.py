@@ -81,13 +81,8 @@ def _is_comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
 
 def _read_layout(text: str, unit: str) -> Reading | None:
     """Read a reply without a statement: its number in bold, its only number, or its last line."""
-    last_line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
-    if (
-        gives_up(text)
-        or breaks_off(text)
-        or text.rstrip().endswith("?")
-        or is_undecided(text, last_line_begin)
-    ):
+    line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
+    if gives_up(text) or breaks_off(text) or text.rstrip().endswith("?") or is_undecided(text, line_begin):
         return None
     return _read_bold(text, unit) or _read_only_number(text, unit) or _read_last_line(text, unit)
 

@@ -23,7 +23,7 @@ RemovedRuns: TypeAlias = Sequence[tuple[int, int]]
 
 
 def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
-    """Return the text with each run of white space truncated to `MAX_RUN` characters, and what was removed.
+    """Return the text with each run of white space truncated to `MAX_RUN` characters, and the removed runs.
 
     A line or paragraph break in a run is kept.
     """

@@ -1,1 +1,1 @@
-"""What a run leaves on disk: the store, its file formats, the card."""
+"""Runs on disk: the store, its file formats, the card."""

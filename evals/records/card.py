@@ -1,4 +1,4 @@
-"""The card of a run: what is needed to assess and reproduce its numbers, without secrets and texts of the data set."""
+"""The card of a run: everything needed to assess and reproduce its numbers, without secrets or texts of the data set."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """The user's system prompt; empty: none."""
 
     def changes(self, other: Config) -> list[str]:
-        """Return the settings that differ, e.g. `seed is 1 and was 0`, including those of the sampling."""
+        """Return the settings that differ, e.g. `seed is 1 and was 0`, including sampling settings."""
         pairs = [
             (DISPLAY_NAMES.get(name, name.replace("_", " ")), getattr(self, name), getattr(other, name))
             for name in self.__struct_fields__
@@ -101,7 +101,7 @@ class JudgeCard(Struct, kw_only=True):
     model: str = ""
     """As given on the command line."""
     served: str = ""
-    """As the server names it."""
+    """The model's name as reported by the server."""
     templates: dict[str, str] = field(default_factory=dict)
     """Name of the judge prompt -> its SHA-256."""
     sampling: Sampling = Sampling()
@@ -171,7 +171,7 @@ class Card(Struct, kw_only=True):
     model: str
     """Short name, as shown in tables."""
     served: str = ""
-    """The model as the server named it."""
+    """The model's name as reported by the server."""
     data: Literal["hub", "local", "sample"] = "local"
     source: str = ""
     """Hub id and revision, or the name of the imported file."""

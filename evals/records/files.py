@@ -25,7 +25,7 @@ encode = msgspec.json.Encoder().encode
 
 
 MAX_LABEL_CHARS = 16
-"""Maximum length of an answer of a gated suite that is published; a longer one could be a text of the data set."""
+"""Maximum length of an answer of a gated suite that is published as it is; a longer one could be a text of the data set."""
 
 
 def label_or_hash(text: str) -> str:
@@ -50,7 +50,7 @@ class Gold(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, sample: Sample) -> Gold:
-        """Return the gold answer of a sample; a sample without a cluster is its own cluster."""
+        """Return this part of a sample; a sample without a cluster is its own cluster."""
         return cls(sample.group, sample.cluster or sample.id, sample.target, len(sample.choices))
 
 

@@ -170,7 +170,7 @@ def _origin(address: Address, run_manifest: Manifest, card: Card) -> cache.Origi
 
 
 def _update_links(folder: Path, keys: dict[str, str]) -> None:
-    """Make the links of a view those of the given runs (folder -> key); each link is replaced atomically."""
+    """Point the links of a view to the given runs (folder -> key), replacing each link atomically."""
     for path in folder.glob("*@*/*/*"):
         if path.is_symlink() and path.relative_to(folder).as_posix() not in keys:
             path.unlink(missing_ok=True)

@@ -183,9 +183,9 @@ def damage(path: Path, card: Card) -> str:
 
 
 def missing_file(path: Path, name: str) -> str:
-    """Return the file that a run without `name` (`samples` or `records`) lacks; empty if it lacks none.
+    """Return which file is missing from a run that has no `name` (`samples` or `records`); empty if there need not be one.
 
-    It lacks one if the run was finalized (the other Parquet file exists) or its card counts replies.
+    It must exist if the run was finalized (the other Parquet file exists) or if the card counts replies.
     """
     other = "records" if name == "samples" else "samples"
     finalized = (path / f"{other}.parquet").exists()

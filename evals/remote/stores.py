@@ -22,7 +22,7 @@ BATCH = 256
 BATCH_BYTES = 64 << 20
 """Maximum number and total size of small objects that are requested at once."""
 CHUNK = 8 << 20
-"""Bytes read at once."""
+"""Number of bytes that are read at once."""
 RENAME_SCHEMES = ("file", "sftp")
 """Schemes of file systems where a half-written file is visible: files are written under another name and renamed."""
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
@@ -65,7 +65,7 @@ class RemoteStore:
                 return None
 
     def read_many(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, bytes | None]]:
-        """Yield name and content of small objects, given as name -> size; None as content if an object cannot be read."""
+        """Yield (name, content) of small objects, given as name -> size; the content is None if the object cannot be read."""
         for names in _batches(sizes):
             paths = {self._path(name): name for name in names}
             with self._errors("read"):

@@ -39,8 +39,6 @@ class _Config(Struct, frozen=True):
     num_classes: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
     pretrained_cfg: dict[str, Any] = {}
     model_args: dict[str, Argument] = {}
-    auto_map: Any = None
-    custom_code: Any = None
 
 
 def require_libraries(what: str) -> None:
@@ -68,10 +66,9 @@ class Backbone:
         if folder is not None:
             config = _read_config(folder, label)
             self.name, self.arguments = config.architecture, config.model_args
-            self.classes: int | None = config.num_classes
             self._own = config.pretrained_cfg
         else:
-            self.name, self.arguments, self.classes, self._own = source, {}, None, {}
+            self.name, self.arguments, self._own = source, {}, {}
         _require_known(self.name, label)
 
     @cached_property

@@ -18,7 +18,7 @@ from evals.vision import weights
 from evals.vision.backbone import CONFIG, WEIGHTS, Backbone, require_libraries
 from evals.vision.preprocessing import Preprocessing
 from evals.vision.recipe import PLAIN, Recipe
-from evals.vision.tuned import Tuned
+from evals.vision.tuned import TunedWeights
 from evals.vision.weights import Tensors
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ VERSION = 1
 TOLERANCE = 1e-5
 """Maximum difference of the logits before and after folding, relative to the largest logit (at least 1)."""
 PROBES = 2
+"""Number of random images on which the logits are compared."""
 RUNS, WARM_UP, MAX_SECONDS = 20, 3, 10.0
+"""Number of timed runs, of untimed runs before them, and maximum duration of a latency measurement."""
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -81,7 +83,7 @@ def of_recipe(path: Path) -> Network:
     )  # fmt: skip
 
 
-def _tuned_state(recipe: Recipe, backbone: Backbone, tuned: Tuned) -> Tensors:
+def _tuned_state(recipe: Recipe, backbone: Backbone, tuned: TunedWeights) -> Tensors:
     """Return the backbone's tensors, with the trained tensors replacing their counterparts; raises UsageError."""
     if recipe.method == "full":
         return tuned.replaced
@@ -116,9 +118,9 @@ def _load(module: Any, state: Tensors, *, label: str) -> None:
 
 
 def _attach_parts(
-    module: Any, tuned: Tuned, preprocessing: Preprocessing, *, merge: bool, label: str
+    module: Any, tuned: TunedWeights, preprocessing: Preprocessing, *, merge: bool, label: str
 ) -> float | None:
-    """Attach the parts to their layers, or fold them in and return the relative difference that this makes to the logits.
+    """Attach the parts to their layers; with `merge`, fold them in and return the relative difference of the logits.
 
     Logits are computed in float64 on random images; raises UsageError if they differ by more than `TOLERANCE`.
     """
@@ -147,7 +149,7 @@ def _attach_parts(
     return difference
 
 
-def _part_digests(tuned: Tuned) -> dict[str, Any]:
+def _part_digests(tuned: TunedWeights) -> dict[str, Any]:
     """Return layer -> hash and scale of its part."""
     import torch
 
@@ -159,7 +161,7 @@ def _part_digests(tuned: Tuned) -> dict[str, Any]:
     return digests
 
 
-def _trained_count(tuned: Tuned, module: Any, classifier: str) -> int:
+def _trained_count(tuned: TunedWeights, module: Any, classifier: str) -> int:
     names = [name for name in tuned.replaced if not name.startswith(f"{classifier}.")]
     parameters = dict(module.named_parameters())
     counts: list[int] = [parameters[name].numel() for name in names if name in parameters]
@@ -200,14 +202,14 @@ def of_name(rest: str) -> Network:
         raise UsageError(f"{label}: {path} contains a {backbone.name}, not a {name}")
     if backbone.folder is not None:
         module = _create_with(backbone, backbone.weights(), label)
-        short = backbone.folder.resolve().name
+        short_name = backbone.folder.resolve().name
     elif path is not None:
         file = path / WEIGHTS if path.is_dir() else path
         module = _create_with(backbone, weights.read(file, label=label), label)
-        short = path.resolve().stem
+        short_name = path.resolve().stem
     else:
-        module, short = _pretrained(backbone, classes=None), backbone.name
-    return _network(backbone, module, short, own=backbone.folder is None and path is None)
+        module, short_name = _pretrained(backbone, classes=None), backbone.name
+    return _network(backbone, module, short_name, own=backbone.folder is None and path is None)
 
 
 def _create_with(backbone: Backbone, state: Tensors, label: str) -> Any:
@@ -222,8 +224,8 @@ def _create_with(backbone: Backbone, state: Tensors, label: str) -> Any:
     return module
 
 
-def _network(backbone: Backbone, module: Any, short: str, *, own: bool) -> Network:
-    """Return the network of a module; `own`: whether the weights are timm's, which the name `short` identifies."""
+def _network(backbone: Backbone, module: Any, short_name: str, *, own: bool) -> Network:
+    """Return the network of a module; `own`: whether the weights are timm's, which the name `short_name` identifies."""
     preprocessing = backbone.preprocessing
     classes = int(getattr(module, "num_classes", 0))
     if classes < 1:
@@ -232,7 +234,7 @@ def _network(backbone: Backbone, module: Any, short: str, *, own: bool) -> Netwo
     key = identity.key({"version": VERSION, "weights": digest, "preprocessing": str(preprocessing)})
     tag = f", weights {backbone.tag}" if own and backbone.tag else ""
     return Network(
-        name=short if own else f"{short}-{key[:8]}", module=module, preprocessing=preprocessing,
+        name=short_name if own else f"{short_name}-{key[:8]}", module=module, preprocessing=preprocessing,
         classes=classes, parameters=sum(parameter.numel() for parameter in module.parameters()),
         trained=None, key=key, notes=(f"{backbone.name}{tag}", f"images: {preprocessing}"),
     )  # fmt: skip
@@ -242,7 +244,7 @@ def _network(backbone: Backbone, module: Any, short: str, *, own: bool) -> Netwo
 
 
 def latency_ms(module: Any, image: torch.Tensor) -> float:
-    """Return the median time to classify one image, as a batch of one on its device, without reading it."""
+    """Return the median time to classify one image, as a batch of one on its device, excluding the time to read it."""
     import torch
 
     times: list[float] = []

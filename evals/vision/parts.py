@@ -30,7 +30,7 @@ class Part(Protocol):
         ...
 
     def attach(self, layer: Any) -> Any:
-        """Hook the part into the layer's forward pass; return the hook, which can be removed."""
+        """Add the part to the layer's forward pass; return the hook, which can be removed."""
         ...
 
     def fold(self, layer: Any) -> None:

@@ -4,7 +4,7 @@ method = "alore"                                 # full, linear, lora, adapter, 
 backbone = "vit_base_patch16_224.orig_in21k"     # a timm name, or a folder with config.json
 weights = "./backbone.safetensors"               # the frozen weights; default: the folder's, or timm's for that name
 tuned = "./alore.safetensors"                    # the trained tensors, including the classifier head
-merge = true                                     # false: keep the tuned parts beside the backbone
+merge = true                                     # false: keep the tuned parts separate from the backbone
 preprocessing = "vtab"                           # or "fgvc", "model" (the default), or a table
 
 [parameters]
@@ -34,7 +34,7 @@ class Scale(Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of a method whose parts precede a layer."""
 
     scale: float = 1.0
-    """s; RepAdapter's authors tune it per task, ALoRE's value is unknown."""
+    """s; RepAdapter's authors tune it per task, and ALoRE's value is unknown."""
 
 
 METHODS: dict[str, type[Any]] = {

@@ -38,7 +38,7 @@ _EXPERTS = re.compile(r"(?P<block>.+)\.alore_(?P<site>attn|mlp)\.(?P<half>down|u
 SCALES = "alore.scales"
 
 
-class Tuned(Struct, frozen=True, kw_only=True):
+class TunedWeights(Struct, frozen=True, kw_only=True):
     """The trained parts and tensors of a recipe."""
 
     parts: dict[str, Part]
@@ -54,24 +54,24 @@ class Tuned(Struct, frozen=True, kw_only=True):
         return sum(part.parameter_count for part in self.parts.values()) + self.shared
 
 
-def read(recipe: Recipe, state: Mapping[str, torch.Tensor]) -> Tuned:
+def read(recipe: Recipe, state: Mapping[str, torch.Tensor]) -> TunedWeights:
     """Read the tuned file; `state`: the network's tensors, of which only names and shapes are used. Raises UsageError."""
     label = f"tuned {recipe.tuned}"
     path = (recipe.folder / recipe.tuned).expanduser()
     if recipe.method == "lora":
         return _read_lora(path, state, label)
     tensors = weights.read(path, label=label)
-    reader: Callable[..., Tuned] = {"adapter": _read_adapter, "alore": _read_alore}.get(
+    reader: Callable[..., TunedWeights] = {"adapter": _read_adapter, "alore": _read_alore}.get(
         recipe.method, _read_plain
     )
     return reader(tensors, state, label=label, scale=recipe.scale)
 
 
-def _read_plain(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
-    return Tuned(parts={}, replaced=tensors)
+def _read_plain(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
+    return TunedWeights(parts={}, replaced=tensors)
 
 
-def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> Tuned:
+def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> TunedWeights:
     import torch
 
     if not (path / CONFIG).is_file():
@@ -87,7 +87,7 @@ def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> Tuned:
     for target in adapter.pairs:
         down, up, scale = adapter.factors(target, torch.float32)
         low_rank[target.removesuffix(".weight")] = parts.LowRank(scale, down, up)
-    return Tuned(parts=low_rank, replaced=replaced)
+    return TunedWeights(parts=low_rank, replaced=replaced)
 
 
 def _group_by_layer(tensors: Tensors, pattern: re.Pattern[str]) -> tuple[dict[str, dict[str, Any]], Tensors]:
@@ -111,7 +111,7 @@ def _require(part: Mapping[str, Any], names: tuple[str, ...], *, label: str, lay
     return [part[name] for name in names]
 
 
-def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
+def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
     grouped, rest = _group_by_layer(tensors, _ADAPTER)
     by_layer: dict[str, Part] = {}
     for layer, part in grouped.items():
@@ -133,10 +133,10 @@ def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, sca
         up = parts.block_diagonal(up, hidden)
         by_layer[layer] = parts.Bottleneck(scale, down, up, down_bias, up_bias, count)
     _require_some(by_layer, label, "adapter_attn")
-    return Tuned(parts=by_layer, replaced=rest)
+    return TunedWeights(parts=by_layer, replaced=rest)
 
 
-def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> Tuned:
+def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
     grouped, rest = _group_by_layer(tensors, _EXPERTS)
     _require_some(grouped, label, "alore_attn")
     scales = rest.pop(SCALES, None)
@@ -159,7 +159,7 @@ def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale
                 f"inputs need [{count}, {width}/{count}, r] and [{count}, r, {width}/{count}]"
             )
         by_layer[layer] = parts.Experts(scale, scales, down, up)
-    return Tuned(parts=by_layer, replaced=rest, shared=int(scales.numel()))
+    return TunedWeights(parts=by_layer, replaced=rest, shared=int(scales.numel()))
 
 
 def _input_width(state: Mapping[str, Any], layer: str, label: str) -> int:

@@ -63,7 +63,7 @@ def _unpickle(path: Path, label: str) -> Tensors:
 
 
 def require_same(tensors: Tensors, wanted: Mapping[str, Any], *, label: str) -> None:
-    """Raise UsageError unless tensors have the names and shapes of a network's, which are `wanted`."""
+    """Raise UsageError unless tensors have the names and shapes of `wanted`, the tensors of a network."""
     for first, second, verb in ((wanted, tensors, "lacks"), (tensors, wanted, "has unknown tensors:")):
         if names := [name for name in first if name not in second]:
             raise UsageError(
