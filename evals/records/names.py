@@ -1,8 +1,8 @@
 """Names of runs, as accepted by all commands.
 
 A run is named by its id, by a prefix or suffix of it, by its folder, by `last` (`last:2`: the run before it), by its model
-or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs may have the same id if one
-command with `--run` ran several suites.
+or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs have the same id if one command with
+`--run` ran several suites.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _has_suite(run: NamedRun, name: str) -> bool:
 
 
 def similar_names(runs: Sequence[NamedRun], name: str) -> list[str]:
-    """Return names of runs that resemble a name, the most similar first: `last`, ids and their suffixes, models, suites, MODEL/SUITE."""
+    """Return similar names of runs, the most similar first: `last`, ids and their suffixes, models, suites, MODEL/SUITE."""
     labels = {"last": "last"} if runs else {}
     for run in runs:
         model_and_suite = f"{run.model}/{run.suite}" if "/" in name and run.suite else ""

@@ -7,8 +7,8 @@
         *.parquet         samples and records once the run has ended (zstd); later records stay in the JSON lines
 
 A record is written in the same iteration of the event loop in which its reply arrived, so kill -9 loses none; fsync once a
-second limits the loss in a power failure. A truncated last line is dropped with a warning. Later records of
-the same sample and repeat replace earlier ones.
+second limits the loss in a power failure. A truncated last line is dropped with a warning. Later records of the same sample
+and repeat replace earlier ones.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Run:
         return read_card(self.path)
 
     def samples(self) -> Iterator[Sample]:
-        """Yield every expected sample, with its question only in imported runs; raises StoreError if the file is missing or broken."""
+        """Yield every expected sample, with questions only in imported runs; raises StoreError if the file is missing or broken."""
         with snapshot(self.path, "samples") as files:
             self._check_files(files)
             if files.parquet is not None:

@@ -1,7 +1,7 @@
 """The local cache of remote results: read-only copies of runs, whose files are fetched when they are opened.
 
     <cache>/remote/objects/<sha256>          files of runs, by their hash
-    <cache>/remote/runs/<key>/card.json      a sealed run; its other files are links into `objects`, which dangle until the file is fetched
+    <cache>/remote/runs/<key>/card.json      a sealed run; its other files are links into `objects`, dangling until fetched
     <cache>/remote/runs/<key>/.remote.json   where its files come from, their sizes and hashes
     <cache>/remote/views/<key>/              the results folder of an address: links into `runs`
 

@@ -214,7 +214,8 @@ DIMENSIONLESS = "dimensionless"
 def convert(value: float, unit: str, target: str) -> float | None:
     """Convert a value to the target's unit; None if that is impossible.
 
-    A number without a unit is assumed to be in the target's unit; if `target` is empty, the number is returned unchanged. Besides units of the same dimension, these are converted:
+    A number without a unit is assumed to be in the target's unit; if `target` is empty, the number is returned unchanged.
+    Besides units of the same dimension, these are converted:
 
     - energies, frequencies and wave numbers (E = h nu = h c / lambda): 15.6 THz is 520 cm**-1;
     - an energy per mole to one per atom or cell: 96.5 kJ/mol is 1 eV/atom; an energy without "per" is assumed to be per
