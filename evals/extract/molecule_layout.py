@@ -23,7 +23,7 @@ from evals.extract.smiles import (
 )
 from evals.extract.statements import MAX_CHARS as MAX_REPLY_CHARS
 
-EITHER = lazy_pattern(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
+ALTERNATIVES = lazy_pattern(r"\S[*_`]*\s+or\s+[*_`]*\S|\bor\b|或者?|还是", re.IGNORECASE)
 _MAX_TAIL_CHARS = 20_000
 """Maximum number of characters searched, from the end of a reply."""
 _MAX_OPTION_CHARS = 4_000
@@ -38,7 +38,7 @@ _MARKED = lazy_pattern(
 _INTRODUCES_RESULT = lazy_pattern(
     r"(?:\b(?:gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|is)\s(?:the|an?)\s(?:[\w-]+\s){0,3}[`*]*$|\bI\s(?:would\s|['’]d\s|will\s)?(?:answer|choose|pick|propose|suggest|select|go\swith|opt\sfor)\s[\s*_`]*$|\b(?:is|are|gives?|giving|yields?|yielding|affords?|affording|forms?|forming|produces?|producing|furnish(?:es|ing)?|obtain(?:ed)?|be|as|has)\b|[=:→]|->|=>|为|是|得到|生成|[Ss][Mm][Ii][Ll][Ee][Ss])[\s*_`]*(?:SMILES\s*)?$"
 )
-_RESULTS = lazy_pattern(
+_RESULT_VERB = lazy_pattern(
     r"\b(?:gives?|yields?|affords?|furnishes|produces?|products?\s+is|forms?)\s|得到|生成|产物[为是]",
     re.IGNORECASE,
 )
@@ -151,11 +151,11 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
         value = parse_molecule_set(text[slice(*span)], request.side)
         return asserted_reading(text, Reading(value, "prose", *span)) if value else None
     molecules = unmistakable_smiles(_without_remarks(tail))
-    if not molecules and _RESULTS.search(tail):
+    if not molecules and _RESULT_VERB.search(tail):
         in_remarks = unmistakable_smiles(tail)
         molecules = in_remarks if len(in_remarks) == 1 else []
     if not molecules or (
-        len(molecules) > 1 and (request.side == "reactants" or EITHER.search(text[-MAX_TOKEN_CHARS:]))
+        len(molecules) > 1 and (request.side == "reactants" or ALTERNATIVES.search(text[-MAX_TOKEN_CHARS:]))
     ):
         return None
     value = molecules[0] if len(molecules) == 1 else _read_result_line(text, molecules[-1])

@@ -28,7 +28,7 @@ from evals.extract.answer_cues import (
 from evals.extract.formatting import half_width
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.molecule_layout import EITHER, read_layout
+from evals.extract.molecule_layout import ALTERNATIVES, read_layout
 from evals.extract.molecule_spans import (
     MAIN,
     MoleculeRequest,
@@ -267,7 +267,7 @@ class _Reader:
         if form == "tag" and content.strip():
             return strip_token(content) if self.request.is_set else content.strip().replace(";", ".")
         candidates = unmistakable_smiles(content)
-        if len(candidates) > 1 and (EITHER.search(content) or (self.request.is_set and form == "line")):
+        if len(candidates) > 1 and (ALTERNATIVES.search(content) or (self.request.is_set and form == "line")):
             return REFUSED
         return REFUSED if gives_up(content) and form in ("line", "box") and not candidates else None
 

@@ -1,8 +1,8 @@
 """Names of runs, as accepted by all commands.
 
 A run is named by its id, by a prefix or suffix of it, by its folder, by `last` (`last:2`: the run before it), by its model
-or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs have the same id if one command with
-`--run` ran several suites.
+or suite, or by one of these and a suite: `week1/gpqa:diamond`, `intern-s1/aime:2025`. Several runs have the same id if one
+command with `--run` ran several suites.
 """
 
 from __future__ import annotations

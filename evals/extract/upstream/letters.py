@@ -137,8 +137,7 @@ def letters_xlrs(text: str) -> str:
 def letters_all_distinct(text: str) -> str | None:
     """Return all letters of a reply if none occurs twice ("Red" is D, E and R); None: upstream asks a judge.
 
-    Source: open-compass/VLMEvalKit @ e8e78f05, dataset/utils (MCQ_VERIFIER, several answers), with which XLRS-Bench is
-    judged.
+    Source: open-compass/VLMEvalKit @ e8e78f05, dataset/utils (MCQ_VERIFIER, several answers), used for XLRS-Bench.
     """
     letters = [letter for letter in text.upper() if "A" <= letter <= "Z"]
     return "".join(sorted(letters)) if letters and len(letters) == len(set(letters)) else None
