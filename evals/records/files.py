@@ -141,12 +141,12 @@ def _identity(files: Snapshot) -> tuple[Any, ...]:
     identities: list[Any] = []
     for path in (files.parquet_path, files.lines_path):
         try:
-            status = path.stat()
+            stat = path.stat()
         except OSError:
             identities.append(None)
         else:
             identities.append(
-                (status.st_dev, status.st_ino, status.st_mtime_ns if path == files.parquet_path else 0)
+                (stat.st_dev, stat.st_ino, stat.st_mtime_ns if path == files.parquet_path else 0)
             )
     return tuple(identities)
 
@@ -232,8 +232,8 @@ def file_facts(folder: Path) -> dict[str, FileFacts]:
     for name in ("records.parquet", "samples.parquet"):
         path = folder / name
         if path.exists():
-            facts = path.stat()
-            by_name[name] = FileFacts(size=facts.st_size, mtime_ns=facts.st_mtime_ns, sha256=_sha256(path))
+            stat = path.stat()
+            by_name[name] = FileFacts(size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=_sha256(path))
     return by_name
 
 
@@ -248,11 +248,11 @@ def check_files(folder: Path, card: Card) -> None:
         path = folder / name
         if name not in ("records.parquet", "samples.parquet") or not path.exists():
             continue
-        status = path.stat()
-        if status.st_size == stated.size and status.st_mtime_ns == stated.mtime_ns:
+        stat = path.stat()
+        if stat.st_size == stated.size and stat.st_mtime_ns == stated.mtime_ns:
             continue
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if status.st_size != stated.size or _cached_sha256(path, key) != stated.sha256:
+        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if stat.st_size != stated.size or _cached_sha256(path, key) != stated.sha256:
             raise StoreError(f"{path}: it is not the file from which the card's numbers were computed")
 
 
@@ -264,12 +264,12 @@ def unread_bytes(folder: Path, card: Card) -> int:
     for name in ("records.parquet", "samples.parquet"):
         path = folder / name
         try:
-            facts = path.stat()
+            stat = path.stat()
         except OSError:
             continue
         stated = card.files.get(name) if card.status != "running" else None
-        needs_hashing = stated is not None and stated.mtime_ns != facts.st_mtime_ns
-        total += facts.st_size * (needs_hashing + (not parquet.is_known(path)))
+        needs_hashing = stated is not None and stated.mtime_ns != stat.st_mtime_ns
+        total += stat.st_size * (needs_hashing + (not parquet.is_known(path)))
     return total
 
 

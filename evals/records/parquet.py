@@ -218,36 +218,34 @@ def _write_parquet(
 
 def _batch(pa: Any, schema: Any, rows: list[tuple[Any, ...]]) -> Any:
     columns = zip(*rows, strict=True)
-    arrays = [_column(pa, kind.type, column) for column, kind in zip(columns, schema, strict=True)]
+    arrays = [_column(pa, field.type, column) for column, field in zip(columns, schema, strict=True)]
     return pa.record_batch(arrays, schema=schema)
 
 
-def _column(pa: Any, kind: Any, values: Sequence[Any]) -> Any:
+def _column(pa: Any, arrow_type: Any, values: Sequence[Any]) -> Any:
     """Return a column built from buffers; `pyarrow.array` would import pandas, which takes 45 MB of memory."""
     import numpy as np
 
     valid = [value is not None for value in values]
-    mask = None if all(valid) else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    if kind == pa.string():
-        raw = [v if isinstance(v, bytes) else (v or "").encode() for v in values]
-        ends = np.cumsum([0, *map(len, raw)], dtype=np.int32)
-        buffers = [mask, pa.py_buffer(ends), pa.py_buffer(b"".join(raw))]
+    validity = None if all(valid) else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    if arrow_type == pa.string():
+        texts = [value if isinstance(value, bytes) else (value or "").encode() for value in values]
+        offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
     else:
-        buffers = [
-            mask,
-            pa.py_buffer(np.array([v or 0 for v in values], dtype=str(kind).replace("double", "float64"))),
-        ]
-    return pa.Array.from_buffers(kind, len(values), buffers)
+        dtype = str(arrow_type).replace("double", "float64")
+        buffers = [validity, pa.py_buffer(np.array([value or 0 for value in values], dtype=dtype))]
+    return pa.Array.from_buffers(arrow_type, len(values), buffers)
 
 
 def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
     """Yield the record batches of a Parquet file, up to 256 rows each; raises StoreError, e.g. for a wrong checksum."""
     with store_errors(files.parquet_path):
         schema = files.parquet.schema_arrow
-        kinds = {field.name: field.type for field in (*_record_schema(), *_sample_schema())}
+        types = {field.name: field.type for field in (*_record_schema(), *_sample_schema())}
         if missing := [name for name in columns if name not in schema.names]:
             raise ValueError(f"it has no column {', '.join(missing)}")
-        if mistyped := [name for name in columns if schema.field(name).type != kinds[name]]:
+        if mistyped := [name for name in columns if schema.field(name).type != types[name]]:
             raise ValueError(f"column {', '.join(mistyped)} has an unexpected type")
         yield from files.parquet.iter_batches(batch_size=256, columns=columns)
 

@@ -245,8 +245,8 @@ def stamp(folder: str) -> Stamp | None:
     """Return the stamp of a run, which changes with its files; None if the folder is not a run."""
     card = Path(f"{folder}/card.json")
     try:
-        facts = card.stat()
-        return facts.st_mtime_ns, Path(folder).stat().st_mtime_ns, facts.st_size
+        stat = card.stat()
+        return stat.st_mtime_ns, Path(folder).stat().st_mtime_ns, stat.st_size
     except OSError:
         broken = card.is_symlink() or has_records(folder)  # a dangling link, or a copy without its card
         return (0, 0, 0) if broken else None

@@ -49,10 +49,10 @@ class RemoteStore:
             if not objects and self.address.scheme not in RENAME_SCHEMES:
                 self._fs.ls(self._bucket())  # a missing bucket is an error, an empty one is not
         prefix = f"{self._base}/".lstrip("/")
-        paths = ((str(path).lstrip("/"), facts) for path, facts in objects.items())
+        paths = ((str(path).lstrip("/"), info) for path, info in objects.items())
         return {
-            path.removeprefix(prefix): int(facts.get("size") or 0)
-            for path, facts in paths
+            path.removeprefix(prefix): int(info.get("size") or 0)
+            for path, info in paths
             if path.startswith(prefix)
         }
 
