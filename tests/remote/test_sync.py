@@ -192,9 +192,9 @@ def file(**changes: Any) -> Callable[[dict[str, Any]], None]:
 
 
 HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "a file above": (lambda m: m["files"].update({"../../x": {"sha256": "0" * 64, "size": 1}}), "no file '../../x'"),
-    "an absolute file": (lambda m: m["files"].update({"/etc/passwd": {"sha256": "0" * 64, "size": 1}}), "no file"),
-    "a card as a file": (lambda m: m["files"].update({"card.json": {"sha256": "0" * 64, "size": 1}}), "no file"),
+    "a file above": (lambda m: m["files"].update({"../../x": {"sha256": "0" * 64, "size": 1}}), "'../../x' is not a file of a run"),
+    "an absolute file": (lambda m: m["files"].update({"/etc/passwd": {"sha256": "0" * 64, "size": 1}}), "is not a file of a run"),
+    "a card as a file": (lambda m: m["files"].update({"card.json": {"sha256": "0" * 64, "size": 1}}), "is not a file of a run"),
     "a hash with a path": (file(sha256="../../../../../../etc/passwd"), "is impossible"),
     "a huge size": (file(size=1 << 62), "is impossible"),
     "a size beyond all": (file(size=1 << 70), "is impossible"),
