@@ -66,7 +66,7 @@ def test_the_pages_print_commands() -> None:
 
 @table("command", COMMANDS, ids=str)
 def test_a_command_is_known_with_its_options(command: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirror, "local", lambda address: Path("results"))  # addresses are not opened
+    monkeypatch.setattr(mirror, "local_folder", lambda address: Path("results"))  # addresses are not opened
     words = [word.removesuffix("...").partition("|")[0] for word in command.words]
     if words[:1] in (["COMMAND"], ["lm-eval"]):  # lm_eval has its own options
         return
