@@ -17,9 +17,9 @@ from evals.types import Score
 
 
 class RatedPair(Struct, frozen=True):
-    """Two verdicts on one reply."""
+    """Two verdicts on one reply, each of which is whether the reply is right."""
 
-    first: bool
+    reference: bool
     """Verdict of the rule or of a person."""
     judge: bool
     weight: float = 1.0
@@ -43,11 +43,10 @@ def kappa(pairs: Sequence[RatedPair]) -> float:
     total = sum(p.weight for p in pairs)
     if not total:
         raise ValueError("no pairs")
-    observed = sum(p.weight for p in pairs if p.first == p.judge) / total
-    first_rate, judge_rate = (
-        sum(p.weight for p in pairs if getattr(p, f)) / total for f in ("first", "judge")
-    )
-    chance = first_rate * judge_rate + (1 - first_rate) * (1 - judge_rate)
+    observed = sum(p.weight for p in pairs if p.reference == p.judge) / total
+    reference_rate = sum(p.weight for p in pairs if p.reference) / total
+    judge_rate = sum(p.weight for p in pairs if p.judge) / total
+    chance = reference_rate * judge_rate + (1 - reference_rate) * (1 - judge_rate)
     if chance >= 1:
         raise ValueError("all verdicts are the same")
     return (observed - chance) / (1 - chance)
@@ -63,8 +62,8 @@ def agreement(pairs: Sequence[RatedPair]) -> Agreement:
     return Agreement(
         n=len(pairs),
         kappa=kappa_interval,
-        wrongly_right=_rate([p.judge for p in pairs if not p.first]),
-        wrongly_wrong=_rate([not p.judge for p in pairs if p.first]),
+        wrongly_right=_rate([p.judge for p in pairs if not p.reference]),
+        wrongly_wrong=_rate([not p.judge for p in pairs if p.reference]),
     )
 
 
@@ -77,13 +76,12 @@ def _rate(errors: Sequence[bool]) -> tuple[float, float, float] | None:
 
 def pairs_of(scores: Iterable[Score], *, audit: float) -> list[RatedPair]:
     """Return the verdicts of rule and judge on replies with both; audited replies are weighted by 1 / `audit`."""
-    return [
-        RatedPair(
-            s.parts["rule"] == 1.0, s.parts["judge"] == 1.0, 1 / audit if s.parts["rule"] == 1.0 else 1.0
-        )
-        for s in scores
-        if "rule" in s.parts and "judge" in s.parts
+    verdicts = [
+        (score.parts["rule"] == 1.0, score.parts["judge"] == 1.0)
+        for score in scores
+        if "rule" in score.parts and "judge" in score.parts
     ]
+    return [RatedPair(rule, judge, 1 / audit if rule else 1.0) for rule, judge in verdicts]
 
 
 class Corrected(Struct, frozen=True, kw_only=True):
@@ -101,7 +99,7 @@ def rogan_gladen(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Correct
     (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge does no
     better than chance, or labels of one kind are missing.
     """
-    right, wrong = ([p.judge for p in labels if p.first == kind] for kind in (True, False))
+    right, wrong = ([p.judge for p in labels if p.reference == label] for label in (True, False))
     if not right or not wrong or not judged:
         raise UsageError("Rogan-Gladen needs verdicts, and labels of both kinds")
     p, tpr = sum(judged) / len(judged), sum(right) / len(right)
@@ -137,7 +135,7 @@ def ppi(judged: Sequence[bool], labels: Sequence[RatedPair]) -> Corrected:
     n, unlabelled_count = len(labels), len(judged)
     if n < 2 or unlabelled_count < 2:
         raise UsageError("prediction-powered inference needs at least two labels and two other verdicts")
-    y = np.array([p.first for p in labels], dtype=float)
+    y = np.array([p.reference for p in labels], dtype=float)
     f = np.array([p.judge for p in labels], dtype=float)
     verdicts = np.array(judged, dtype=float)
     variance = float(np.concatenate([f, verdicts]).var(ddof=1))
