@@ -22,7 +22,7 @@ class Precision(NamedTuple):
     half_width: float
     """In the unit of the headline."""
     bound: bool
-    """Whether it is an upper bound, reached at an accuracy of 50 %."""
+    """Whether `half_width` is an upper bound, reached at an accuracy of 50 %."""
     basis: str
 
 

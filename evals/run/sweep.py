@@ -127,13 +127,11 @@ def _table_parts(table: dict[str, Any], name: str, faults: list[str]) -> list[Pa
 
 def _axis(value: Any, kind: type, fault: str, faults: list[str]) -> list[Any]:
     """Return the values of one axis, [None] if it is not set; adds `fault` to `faults` if they are invalid."""
-    values = value if isinstance(value, list | tuple) else [value]
     if value is None:
         return [None]
-    if not values or not all(type(item) is kind and item not in (0, "") for item in values):
-        faults.append(fault)
-        return []
-    if kind is int and min(values) < 1:
+    values = value if isinstance(value, list | tuple) else [value]
+    has_valid_types = bool(values) and all(type(item) is kind and item != "" for item in values)
+    if not has_valid_types or (kind is int and min(values) < 1):
         faults.append(fault)
         return []
     return list(dict.fromkeys(values))

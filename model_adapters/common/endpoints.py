@@ -101,7 +101,7 @@ class Endpoint:
         self.mean_s = 0.0
         """Moving average of the duration of a call with a reply."""
         self.paused = self.removed = False
-        """`paused`: until it is tried again; `removed`: from the file of addresses."""
+        """`paused`: not called for a while; `removed`: no longer in the file of addresses."""
         self.rejected = ""
         """The error after which it is not called again; empty if there is none."""
         self._failures = 0

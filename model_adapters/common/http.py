@@ -35,7 +35,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 MAX_RESPONSE_BYTES = 64 << 20
-"""Size limit of a response; the log-likelihoods of all tokens of a long prompt take a third of it."""
+"""Size limit of a response; the log-likelihoods of all tokens of a long prompt take up a third of it."""
 CHUNKED_FROM_BYTES = 1 << 20
 """Size from which request bodies are sent in chunks."""
 

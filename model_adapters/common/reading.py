@@ -95,7 +95,7 @@ def _encode(checkpoint: Checkpoint, part: str) -> list[int]:
 def _reply_parts(
     checkpoint: Checkpoint, prompt: Prompt, reply: Reply, variables: Mapping[str, Any], rendered_prompt: str
 ) -> list[str]:
-    """Return the text of a reply in parts; the tags around its reasoning are parts of their own."""
+    """Return the text of a reply in parts; the tags around its reasoning are separate parts."""
     if reply.reasoning is None:
         return [reply.text] if reply.text else []
     if CLOSE not in checkpoint.tokenizer.get_vocab() and CLOSE not in str(checkpoint.tokenizer.chat_template):
