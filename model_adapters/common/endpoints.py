@@ -1,8 +1,8 @@
 """Several servers of one model behind a single queue: `server:URL1,URL2#NAME` or `server:@FILE#NAME`.
 
-The runner keeps as many calls in flight as the servers accept together, each with its own `Pace`; a call goes to the least
-loaded server. Calls to a lost server are retried on the others, and the server is tried again after a pause. Once the queue
-is empty, calls are moved from slow servers to much faster idle ones.
+The runner keeps as many calls in flight as all servers together accept; each server has its own `Pace`. A call goes to the
+least loaded server. Calls to a lost server are retried on the others, and the server is tried again after a pause. Once the
+queue is empty, calls are moved from slow servers to much faster idle ones.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ServerClient(Protocol):
 
 
 class Call:
-    """A call in flight; `task` only awaits this call."""
+    """A call in flight, cancelled by cancelling `task`, which awaits nothing else."""
 
     def __init__(self, task: asyncio.Task[Any], started: float, *, movable: bool) -> None:
         self.task, self.started, self.movable = task, started, movable
@@ -102,14 +102,14 @@ class Endpoint:
         """Moving average of the duration of a call with a reply."""
         self.paused = self.removed = False
         """`paused`: not called for a while; `removed`: no longer in the file of addresses."""
-        self.rejected = ""
+        self.rejection = ""
         """The error after which it is not called again; empty if there is none."""
         self._failures = 0
 
     @property
     def usable(self) -> bool:
         """Return whether the server can be called."""
-        return not (self.paused or self.removed or self.rejected)
+        return not (self.paused or self.removed or self.rejection)
 
     @property
     def capacity(self) -> int:
@@ -173,7 +173,7 @@ class Endpoint:
 
     def reject(self, reason: str) -> None:
         """Do not call the server again."""
-        self.rejected = reason
+        self.rejection = reason
         self._on_change(self)
 
     def update_listing(self, *, removed: bool) -> None:
@@ -206,7 +206,7 @@ class Endpoint:
     def note(self) -> str:
         """Return the note on the server for the run's card."""
         lost = f", lost {self.losses} times" if self.losses > 1 else ", lost once" if self.losses else ""
-        reason = f"; not called again: {self.rejected}" if self.rejected else ""
+        reason = f"; not called again: {self.rejection}" if self.rejection else ""
         return f"endpoint {self.url}: {self.replies:,} replies{lost}{reason}"
 
 
@@ -333,11 +333,11 @@ class Endpoints:
         """Return the least loaded server that is usable and untried; raises Fatal if no server is left."""
         if not tried and (least_loaded := self._balance.least_loaded()) is not None:
             return least_loaded
-        listed = [e for e in self._endpoints.values() if not e.removed and not e.rejected]
+        listed = [e for e in self._endpoints.values() if not e.removed and not e.rejection]
         usable = [e for e in listed if not e.paused] or listed
         if not usable:
             reason = next(
-                (e.rejected for e in self._endpoints.values() if e.rejected), "no address is listed"
+                (e.rejection for e in self._endpoints.values() if e.rejection), "no address is listed"
             )
             raise Fatal(f"none of the {len(self._endpoints)} servers is left: {reason}")
         return min([e for e in usable if e not in tried] or usable, key=lambda e: e.load)
@@ -345,7 +345,7 @@ class Endpoints:
     def _handle_failure(self, endpoint: Endpoint, error: ModelError, tried: Collection[Endpoint]) -> bool:
         """Process a failure; return whether to repeat the call on another server."""
         if isinstance(error, Fatal):
-            if not endpoint.rejected:
+            if not endpoint.rejection:
                 endpoint.reject(str(error))
                 notice(f"endpoints: {endpoint.url} is not called again: {error}")
         elif pause_s := endpoint.on_failure(error):

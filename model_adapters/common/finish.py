@@ -16,11 +16,11 @@ from evals.types import TOOL_CALLS, UNKNOWN_FINISH
 Meaning = Literal["stop", "length", "filter", "tools", "abort", "error"]
 
 
-def _meanings(**rows: str) -> dict[str, Meaning]:
+def _meaning_by_reason(**rows: str) -> dict[str, Meaning]:
     return {reason: cast("Meaning", meaning) for meaning, words in rows.items() for reason in words.split()}
 
 
-MEANINGS: dict[str, Meaning] = _meanings(
+MEANINGS: dict[str, Meaning] = _meaning_by_reason(
     stop="stop end_turn stop_sequence eos eos_token eos_token_id end end_of_text end_of_turn complete completed "
     "finished done normal stop_str stop_token matched_stop succeeded success natural_stop stopped word",
     length="length max_tokens model_length max_length max_output_tokens max_completion_tokens max_new_tokens "
@@ -40,8 +40,8 @@ MEANINGS: dict[str, Meaning] = _meanings(
 """Reason in lower case, words joined by `_` -> meaning.
 
 Covers OpenAI, Azure, vLLM, SGLang, LMDeploy, llama.cpp, TGI, Mistral (`model_length`), Cohere (`COMPLETE`, `ERROR_TOXIC`),
-Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock. vLLM stops a
-reply that repeats itself and states `repetition`; the reply counts as truncated.
+Anthropic, Google, DeepSeek (`insufficient_system_resource`), Zhipu (`sensitive`, `network_error`), Bedrock. `repetition`:
+vLLM has stopped a reply that repeats itself, which counts as truncated.
 """
 _PATTERNS: tuple[tuple[Meaning, re.Pattern[str]], ...] = (
     (

@@ -52,19 +52,18 @@ def read(
     outcomes: list[TokenReading | ModelError | None] = [None] * len(written)
     rows: dict[int, Row] = {}
     end = None if has_stops else end_of_turn(checkpoint, variables)
-    for number, (prompt, reply) in enumerate(written):
+    for index, (prompt, reply) in enumerate(written):
         try:
             with foreign_code(ModelError):  # e.g. a template that rejects these roles
-                rows[number] = tokenize(checkpoint, prompt, reply, variables, end)
+                rows[index] = tokenize(checkpoint, prompt, reply, variables, end)
         except ModelError as error:
-            outcomes[number] = error
+            outcomes[index] = error
     for batch in _batch_by_length(rows):
         if cancelled.is_set():
             break
-        for number, outcome in zip(
-            batch, _read_batch(checkpoint, [rows[n] for n in batch], decoding), strict=True
-        ):
-            outcomes[number] = outcome
+        batch_outcomes = _read_batch(checkpoint, [rows[index] for index in batch], decoding)
+        for index, outcome in zip(batch, batch_outcomes, strict=True):
+            outcomes[index] = outcome
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -149,15 +148,15 @@ def end_of_turn(checkpoint: Checkpoint, variables: Mapping[str, Any]) -> int | N
 
 
 def _batch_by_length(rows: Mapping[int, Row]) -> Iterator[list[int]]:
-    """Yield batches of row numbers; the rows of a batch are similar in length."""
+    """Yield batches of row indices; the rows of a batch are similar in length."""
     batch: list[int] = []
-    for number in sorted(rows, key=lambda n: len(rows[n].tokens)):
+    for index in sorted(rows, key=lambda index: len(rows[index].tokens)):
         if batch and (
-            len(batch) == MAX_BATCH_ROWS or len(rows[number].tokens) * (len(batch) + 1) > MAX_BATCH_TOKENS
+            len(batch) == MAX_BATCH_ROWS or len(rows[index].tokens) * (len(batch) + 1) > MAX_BATCH_TOKENS
         ):
             yield batch
             batch = []
-        batch.append(number)
+        batch.append(index)
     if batch:
         yield batch
 
@@ -191,19 +190,19 @@ def _columns(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) ->
     width = max(len(row.tokens) for row in rows)
     ids = torch.full((len(rows), width), checkpoint.tokenizer.pad_token_id or 0)
     mask = torch.zeros_like(ids)
-    for number, row in enumerate(rows):
-        ids[number, : len(row.tokens)] = torch.tensor(row.tokens)
-        mask[number, : len(row.tokens)] = 1
+    for index, row in enumerate(rows):
+        ids[index, : len(row.tokens)] = torch.tensor(row.tokens)
+        mask[index, : len(row.tokens)] = 1
     ids, mask = ids.to(checkpoint.model.device), mask.to(checkpoint.model.device)
     columns_by_row: list[list[Any]] = [[] for _ in rows]
     with torch.inference_mode():
         for begin, logits in _logits(checkpoint.model, ids, mask, min(row.start for row in rows) - 1):
-            for number, row in enumerate(rows):
+            for index, row in enumerate(rows):
                 first = max(row.start - 1 - begin, 0)
-                last = min(len(row.tokens) - 1 - begin, logits.shape[1])
-                if first < last:
-                    tokens = ids[number, begin + first + 1 : begin + last + 1].to(logits.device)
-                    columns_by_row[number].append(columns(logits[number, first:last], tokens, decoding))
+                end = min(len(row.tokens) - 1 - begin, logits.shape[1])
+                if first < end:
+                    tokens = ids[index, begin + first + 1 : begin + end + 1].to(logits.device)
+                    columns_by_row[index].append(columns(logits[index, first:end], tokens, decoding))
     return [torch.cat(parts, dim=1) for parts in columns_by_row]
 
 
