@@ -171,7 +171,7 @@ def _common_model(urls: Sequence[str]) -> str:
 def _check_url(base: str) -> None:
     if not _is_url(base):
         raise UsageError(
-            f"server:{without_secrets(base)} has no valid http URL: write server:http://HOST:PORT/v1#NAME"
+            f"{without_secrets(base)} is not a valid http URL: write server:http://HOST:PORT/v1#NAME"
         )
     if _key() and urlsplit(base).username is not None:
         raise UsageError(

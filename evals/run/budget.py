@@ -27,11 +27,11 @@ class Spending:
         """Add the spending of one call."""
         self.spent_usd += usd
         self.spent_tokens += tokens
-        if self._on_exhausted is not None and (limit := self.exhausted):
+        if self._on_exhausted is not None and (limit := self.reached_limit):
             self._on_exhausted(limit)
 
     @property
-    def exhausted(self) -> str:
+    def reached_limit(self) -> str:
         """Return the limit that has been reached; empty if none has."""
         if self.tokens is not None and self.spent_tokens >= self.tokens:
             return f"--max-total-tokens {self.tokens} reached"
@@ -85,6 +85,6 @@ class Budget:
         self.spending.add(usd=usd, tokens=tokens["input"] + tokens["output"])
 
     @property
-    def exhausted(self) -> str:
+    def reached_limit(self) -> str:
         """Return the limit of the command that has been reached; empty if none has."""
-        return self.spending.exhausted
+        return self.spending.reached_limit

@@ -247,7 +247,7 @@ class Runner:
         scores = await self._scoring[job_index].score_all(sample, record.prompt, reply)
         self.budget.add_judge(scores)
         self._write(job_index, structs.replace(record, scores=scores))
-        if reason := self.budget.exhausted:
+        if reason := self.budget.reached_limit:
             self.end(reason)
 
     def _start_rescoring(self) -> None:
@@ -274,7 +274,7 @@ class Runner:
                     self._append(job_index, structs.replace(record, scores=scores))
                 if self._watcher is not None:
                     self._watcher.rescored(job_index)
-                if reason := self.budget.exhausted:
+                if reason := self.budget.reached_limit:
                     self.end(reason)
 
         while batch := await asyncio.to_thread(lambda: list(islice(records, MAX_UNSCORED))):
@@ -318,7 +318,7 @@ class Runner:
     def _add_outcome(self, outcome: Reply | Failure) -> None:
         if isinstance(outcome, Reply):
             self.budget.add(outcome)
-            if reason := self.budget.exhausted:
+            if reason := self.budget.reached_limit:
                 self.end(reason)
             return
         self._failures += 1

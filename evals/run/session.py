@@ -162,7 +162,7 @@ class Session:
         for model_run in lane:
             if self._has_stopped():
                 return
-            if reason := self._spending.exhausted:
+            if reason := self._spending.reached_limit:
                 model_run.outcome = model_run.report_skipped(reason)
                 continue
             try:

@@ -31,7 +31,7 @@ class Server(Hashable, Protocol):
         ...
 
 
-B = TypeVar("B", bound=Server)
+S = TypeVar("S", bound=Server)
 
 
 class _State(NamedTuple):
@@ -40,18 +40,18 @@ class _State(NamedTuple):
     max_capacity: int
 
 
-class Balance(Generic[B]):
+class Balance(Generic[S]):
     """Servers by load. `update` must be called after every change of a server; like `least_loaded`, it takes logarithmic time."""
 
     def __init__(self) -> None:
         self.capacity = self.max_capacity = 0
         """Sums over the usable servers."""
-        self._states: dict[B, _State] = {}
-        self._servers: list[B] = []
+        self._states: dict[S, _State] = {}
+        self._servers: list[S] = []
         self._heap: list[tuple[float, int]] = []
         """(load, position); entries whose load is out of date are dropped when they reach the top."""
 
-    def update(self, server: B) -> None:
+    def update(self, server: S) -> None:
         """Add a server, or process a change of its load, capacity or usability."""
         state = self._states.get(server)
         if state is None:
@@ -68,7 +68,7 @@ class Balance(Generic[B]):
                 self._heap = [(s.load, position) for position, s in enumerate(self._servers) if s.usable]
                 heapify(self._heap)
 
-    def least_loaded(self) -> B | None:
+    def least_loaded(self) -> S | None:
         """Return the usable server with the smallest load (the first of several); None if no server is usable."""
         while self._heap:
             load, position = self._heap[0]
