@@ -240,11 +240,11 @@ async def test_a_file_of_addresses_that_vanishes_changes_nothing(
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("server:http://a/v1,ftp://b/v1#m", "no valid http URL"),
+        ("server:http://a/v1,ftp://b/v1#m", "is not a valid http URL"),
         ("server:http://a/v1,gpu8:8000/v1#m", "write a whole URL after each comma"),
         ("server:@absent.txt#m", "cannot read the addresses in absent.txt"),
         ("server:@empty.txt#m", "lists no address"),
-        ("server:@odd.txt#m", "no valid http URL"),
+        ("server:@odd.txt#m", "is not a valid http URL"),
     ],
 )
 def test_wrong_addresses_are_one_line(here: Path, spec: str, message: str) -> None:
