@@ -24,7 +24,7 @@ def mean_value(points: Sequence[Point]) -> float:
 def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int = 1) -> Mapping[str, Gold]:
     """Return the samples that a metric applies to.
 
-    A sample is excluded if the metric has no value for any of its outcomes (another task, an item excluded by errata).
+    A sample is excluded if no outcome could have a value (an item of another task, or one excluded by errata).
     Metrics that exclude only some *outcomes* (`*_of_valid`) apply to all samples.
     """
     if metric.of is mean_value or metric.pool == "whole" or metric.together:
@@ -53,7 +53,7 @@ def unmeasured_groups(
 
 
 def has_value(points: Sequence[Point], metric: Metric) -> bool:
-    """Return whether a metric has a value for some points of one sample."""
+    """Return whether a metric has a value for these points of one sample."""
     try:
         metric.of(points)
     except ValueError:

@@ -29,8 +29,8 @@ def format_interval(low: float | None, high: float | None, unit: str) -> str:
     """Format the interval of a difference, without its unit."""
     if low is None and high is None:
         return "-"
-    scale, digits = (100.0, ".2f") if unit == "fraction" else (1.0, ".3g")
-    ends = ("..." if end is None else f"{scale * end:+{digits}}" for end in (low, high))
+    scale, spec = (100.0, ".2f") if unit == "fraction" else (1.0, ".3g")
+    ends = ("..." if end is None else f"{scale * end:+{spec}}" for end in (low, high))
     return f"[{', '.join(ends)}]"
 
 
@@ -115,7 +115,7 @@ def format_usage_difference(
 
 
 def shorten_list(lines: Sequence[str], max_lines: int, noun: str = "lines") -> list[str]:
-    """Return at most this many lines; the last one states how many were omitted."""
+    """Return at most `max_lines` lines; if some are omitted, the last one states how many."""
     if len(lines) <= max_lines:
         return list(lines)
     return [*lines[: max_lines - 1], f"... and {len(lines) - max_lines + 1} more {noun}"]

@@ -11,7 +11,7 @@ from evals.verdicts.comparison_text import discordant
 from evals.verdicts.gate import GateReport, SuiteVerdict, displayed_verdict
 
 COMMENT_MARKER = "<!-- evals-gate -->"
-"""First line of the Markdown, by which CI identifies the comment to update."""
+"""First line of the Markdown, by which CI finds the comment to update."""
 MAX_LINES = 60
 """Maximum number of lines of Markdown."""
 VERDICT_SENTENCES = {
@@ -39,7 +39,7 @@ def table_cells(suite_verdict: SuiteVerdict) -> tuple[str, ...]:
 
 
 def remarks(report: GateReport) -> Iterator[str]:
-    """Yield the reasons for each suite's verdict, then alarms and notes."""
+    """Yield the reasons for each suite's verdict, then the tests used, alarms and notes."""
     methods: dict[str, list[str]] = {}
     for suite_verdict in report.suites:
         yield f"{suite_verdict.suite}: {'; '.join(suite_verdict.reasons)}"

@@ -66,23 +66,24 @@ class RepeatabilityReport(Struct, frozen=True, kw_only=True):
 def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -> RepeatabilityReport:
     """Measure the repeatability of a suite from two or more runs of it."""
     if len(runs) < 2:
-        raise UsageError("noise needs at least two runs")
+        raise UsageError("measuring noise requires at least two runs")
     first = runs[0]
     metric = first.headline
     pairings = [pair(a, b, metric) for a, b in combinations(runs, 2)]
     if metric.pool == "whole":
         values = [value for run in runs if (value := pair(run, run, metric).values()[0]) is not None]
-        squares: list[float] = []
+        squared_differences: list[float] = []
     else:
         scored = ({row.id for row in pairing.rows if row.is_scored} for pairing in pairings)
         common_ids = set.intersection(*scored)
         values = [_headline_over(run, sample_ids=common_ids) for run in runs]
         rows = (row for pairing in pairings for row in pairing.rows if row.id in common_ids)
-        squares = [(row.b.value - row.a.value) ** 2 for row in rows]
+        squared_differences = [(row.b.value - row.a.value) ** 2 for row in rows]
     if len(values) < len(runs) or not values:
-        raise UsageError(f"{first.suite}: the runs have no samples in common to measure noise on")
-    deviation, discordance = stdev(values), sum(squares) / len(squares) if squares else 0.0
-    if discordance and metric.pool != "whole":
+        raise UsageError(f"{first.suite}: no sample is scored in all runs")
+    deviation = stdev(values)
+    discordance = sum(squared_differences) / len(squared_differences) if squared_differences else 0.0
+    if discordance:
         deviation = sqrt(discordance / 2 * _sum_of_squared_weights(pairings[0], common_ids))
     return RepeatabilityReport(
         suite=first.suite, protocol=first.protocol, data_sha256=first.data_sha256, model=first.model,
@@ -108,7 +109,7 @@ def _headline_over(run: SuiteRun, *, sample_ids: set[str]) -> float:
     restricted_run = msgspec.structs.replace(run, sides={scorer: kept_side})
     value = pair(restricted_run, restricted_run, run.headline).values()[0]
     if value is None:
-        raise UsageError(f"{run.suite}: the runs have no samples in common to measure noise on")
+        raise UsageError(f"{run.suite}: no sample is scored in all runs")
     return value
 
 

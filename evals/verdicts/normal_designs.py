@@ -30,11 +30,11 @@ class NormalDesign:
         if evidence is not None and (limits := evidence.interval(0.68)) is not None:
             error = max((limits[1] - limits[0]) / 2, 1e-12)
             return cls(error, clusters, Noise(error**2 * clusters, "second run"))
-        members: dict[str, list[Point]] = {}
+        by_cluster: dict[str, list[Point]] = {}
         for point in pairs.a.points:
-            members.setdefault(point.cluster, []).append(point)
-        statistic = resampled_statistic(pairs.metric, list(members.values()))
-        single_run = stats.bootstrap(len(members), statistic, seed=0, resamples=200, level=0.68)
+            by_cluster.setdefault(point.cluster, []).append(point)
+        statistic = resampled_statistic(pairs.metric, list(by_cluster.values()))
+        single_run = stats.bootstrap(len(by_cluster), statistic, seed=0, resamples=200, level=0.68)
         if single_run.low is None or single_run.high is None:
             raise UsageError(f"{pairs.metric.name}: too few samples to plan with")
         error = max((single_run.high - single_run.low) / 2, 1e-12)

@@ -42,7 +42,7 @@ class SuspectItems(Struct, frozen=True, kw_only=True):
 
 
 def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) -> SuspectItems:
-    """Return the items to which at least `min_models` models give the same wrong answer (default: 3/4, at least two).
+    """Return the items to which at least `min_models` models (default: 3/4 of them, or two) give the same wrong answer.
 
     Raises UsageError for runs of different suites or on different data. Of several runs of a model, the last one counts.
     """
@@ -81,15 +81,15 @@ def _consensus_against_gold(
     items = []
     for name, gold in run.gold().items():
         outcomes = {model: by_name[name] for model, by_name in answers.items() if name in by_name}
-        models: dict[str, list[str]] = defaultdict(list)
+        models_by_answer: dict[str, list[str]] = defaultdict(list)
         for model, (verdict, answer) in outcomes.items():
             if verdict == "wrong" and answer:
-                models[answer].append(model)
-        common_answer = max(models, key=lambda answer: len(models[answer]), default="")
-        if common_answer and len(models[common_answer]) >= min_models:
+                models_by_answer[answer].append(model)
+        common_answer, models = max(models_by_answer.items(), key=lambda item: len(item[1]), default=("", []))
+        if len(models) >= min_models:
             item = SuspectItem(
                 id=name, group=gold.group, gold=_format_target(gold.target), answer=common_answer[:MAX_ANSWER_CHARS],
-                models=tuple(models[common_answer]), known=known_errata.get(name, ""),
+                models=tuple(models), known=known_errata.get(name, ""),
                 answered=sum(bool(answer) for _, answer in outcomes.values()),
             )  # fmt: skip
             items.append(item)

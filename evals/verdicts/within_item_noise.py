@@ -62,5 +62,5 @@ def weighted_variance(
 
 
 def floor_at_one_change(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
-    """Return the variance, or that of one changed sample if it is larger: identical repeats do not prove zero noise."""
+    """Return the larger of the variance and that of one changed sample: identical repeats do not prove zero noise."""
     return max(variance, ((metric.width or 0.0) * float(weights.max())) ** 2 / 4)

@@ -452,7 +452,7 @@ def test_an_audit_lists_every_difference_with_both_answers(tmp_path: Path) -> No
 
 
 def test_a_run_of_our_own_has_nothing_to_audit(ran: Path) -> None:
-    assert "not imported together with scores" in evals("audit", "one", "--results", ran / "r").complaint
+    assert "has no scores stated by a source" in evals("audit", "one", "--results", ran / "r").complaint
 
 
 def test_our_verdicts_on_recordings_are_theirs(shared: Path, mirror: Path, tmp_path: Path) -> None:

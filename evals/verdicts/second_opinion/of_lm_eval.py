@@ -12,8 +12,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-NOTHING = "[invalid]"
-"""Result of lm_eval's filters if they find no answer."""
+INVALID = "[invalid]"
+"""What lm_eval's filters return if they find no answer."""
 
 
 class Docs(list[Any]):
@@ -75,11 +75,11 @@ class Rule:
         self._filter.apply([instance])
         filtered = instance.filtered_resps[self._filter.name]
         scores = self._task.process_results(doc, [filtered])
-        answer = filtered if isinstance(filtered, str) and filtered not in (reply, NOTHING) else ""
+        answer = filtered if isinstance(filtered, str) and filtered not in (reply, INVALID) else ""
         return {
             "score": float(scores[self._spec["metric"]]),
             "answer": answer,
-            "why": "nothing found" if filtered == NOTHING else "",
+            "why": "nothing found" if filtered == INVALID else "",
         }
 
 
