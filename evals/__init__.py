@@ -1,6 +1,6 @@
 """science-evals: an evaluation harness for scientific foundation models.
 
-The public names, loaded on first use: `import evals` and `import evals.x` import nothing else.
+The public names are loaded on first use: `import evals` and `import evals.x` import nothing else.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOME = {
+_MODULES = {
     "Data": "data",
     "Split": "data",
     "Suite": "suite",
@@ -40,13 +40,13 @@ _HOME = {
     "runs": "api",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'evals' has no attribute {name!r}")
-    return getattr(import_module(f"evals.{_HOME[name]}"), name)
+    return getattr(import_module(f"evals.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

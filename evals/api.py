@@ -1,10 +1,10 @@
-"""The library: what the command line does, for scripts and notebooks.
+"""The Python API: the functions of the command line, for scripts and notebooks.
 
 >>> import evals
 >>> runs = evals.evaluate("gpqa", lambda prompt: "ANSWER: A", sample=True, quiet=True)  # doctest: +SKIP
 >>> runs.scores()                                                                       # doctest: +SKIP
 
-Errors are those of `evals.errors`; their text is the line that the command line prints.
+Errors are those of `evals.errors`, with the messages that the command line prints.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def evaluate(
     other models have finished), and KeyboardInterrupt after Ctrl-C, once replies in flight are stored.
     """
     session = _session(suites, model, quiet=quiet, options=options)
-    return _runs(_call_outside_loop(session.run, interrupt=session.interrupt))
+    return _completed_runs(_call_outside_loop(session.run, interrupt=session.interrupt))
 
 
 async def aevaluate(
@@ -78,7 +78,7 @@ async def aevaluate(
 ) -> Runs:
     """`evaluate` for use in a running event loop."""
     session = await asyncio.to_thread(_session, suites, model, quiet=quiet, options=options)
-    return _runs(await session.arun())
+    return _completed_runs(await session.arun())
 
 
 def import_replies(
@@ -92,10 +92,10 @@ def import_replies(
     results: str | Path = "results",
     run: str | None = None,
 ) -> Runs:
-    """Score recorded replies and return their run.
+    """Score recorded replies and return their runs.
 
-    `replies`: a file of JSON lines (`{"id": ..., "text": ...}`, see `evals import --help`), or sample id -> text. Items
-    without a reply are missing outcomes, not wrong ones. Raises UsageError or DataError.
+    `replies`: a file of JSON lines (`{"id": ..., "text": ...}`, see `evals import --help`), or a mapping from sample id to
+    text. Items without a reply are missing outcomes, not wrong ones. Raises UsageError or DataError.
     """
     from tempfile import TemporaryDirectory
 
@@ -123,9 +123,9 @@ def import_replies(
 
 
 def runs(results: str | Path = "results") -> Runs:
-    """Return the runs of a results folder, an address (`s3://bucket/path`) or one run's folder.
+    """Return the runs in a results folder, at an address (`s3://bucket/path`) or in one run's folder.
 
-    Raises StoreError if there is none.
+    Raises StoreError if there is no such folder.
     """
     folder = mirror.readable_folder(results)
     if not folder.is_dir():
@@ -159,8 +159,8 @@ def compare(
     folder = mirror.readable_folder(results)
     loaded: list[list[SuiteRun]] = []
     for side in sides:
-        others = {run.run for runs in loaded for run in runs}
-        loaded.append(_suite_runs(side, folder, suites, latest=latest, beside=others))
+        other_side = {run.run for runs in loaded for run in runs}
+        loaded.append(_suite_runs(side, folder, suites, latest=latest, other_side=other_side))
     paired = suite_runs.with_common_ids(*loaded)
     limits = noise.repeatability_limits(folder, paired[0])
     comparison = compare_runs(paired, force=force, detail=detail, estimand=estimand, limits=limits)
@@ -180,14 +180,14 @@ def gate(
 
     from evals.verdicts import alpha_spending, noise, policy_promises, suite_runs
     from evals.verdicts import policy as policies
-    from evals.verdicts.gate import gate as judge
+    from evals.verdicts.gate import gate as gate_runs
     from evals.verdicts.gate import run_names
 
     rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
     names, folder = [entry.name for entry in rules.suite], mirror.readable_folder(results)
     candidate_runs = _suite_runs(candidate, folder, names, latest=latest)
     baseline_runs = _suite_runs(
-        baseline, folder, names, latest=latest, beside={run.run for run in candidate_runs}
+        baseline, folder, names, latest=latest, other_side={run.run for run in candidate_runs}
     )
     limits = noise.repeatability_limits(folder, baseline_runs)
     account = alpha_spending.read_account(rules, folder)
@@ -195,18 +195,17 @@ def gate(
         alpha_spending.check_alpha_left(
             account, candidate=run_names(candidate_runs), baseline=run_names(baseline_runs)
         )
-    b, a = suite_runs.with_common_ids(candidate_runs, baseline_runs)
-    report = judge(b, a, alpha_spending.single_gate_policy(rules), noise=limits)
-    report = structs.replace(
-        report, notes=(*report.notes, *policy_promises.promise_remarks(candidate_runs, rules))
-    )
+    candidates, baselines = suite_runs.with_common_ids(candidate_runs, baseline_runs)
+    report = gate_runs(candidates, baselines, alpha_spending.single_gate_policy(rules), noise=limits)
+    remarks = policy_promises.promise_remarks(candidate_runs, rules)
+    report = structs.replace(report, notes=(*report.notes, *remarks))
     return alpha_spending.record(account, report) if account else report
 
 
 def measure(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
-    """Run a request for a command; return its runs, and whether it was interrupted or every call failed."""
+    """Run a request for a command; return its runs, and whether any model was interrupted or failed."""
     outcomes = Session(request, say=say, quiet=quiet).run()
-    return _runs_of(outcomes), any(outcome.interrupted or bool(outcome.fault) for outcome in outcomes)
+    return _stored_runs(outcomes), any(outcome.interrupted or bool(outcome.fault) for outcome in outcomes)
 
 
 def _session(
@@ -216,27 +215,28 @@ def _session(
     quiet: bool,
     options: dict[str, Any],
 ) -> Session:
-    entries = [suites] if isinstance(suites, str | Suite | Benchmark) else list(suites)
+    suite_list = [suites] if isinstance(suites, str | Suite | Benchmark) else list(suites)
     models = list(model) if isinstance(model, list | tuple) else [model]
-    objects: list[Suite] = []
-    for entry in entries:
-        if not isinstance(entry, str | Suite | Benchmark):
-            raise UsageError(f"a suite is a name or a Suite (see Suite.of), not {type(entry).__name__}")
-        objects += _suites_of_object(entry, options.get("protocol"))
-    named = [_named_model(entry) for entry in models]
+    suite_objects: list[Suite] = []
+    for suite in suite_list:
+        if not isinstance(suite, str | Suite | Benchmark):
+            raise UsageError(f"a suite is a name or a Suite (see Suite.of), not {type(suite).__name__}")
+        suite_objects += _suites_of_object(suite, options.get("protocol"))
+    named_models = [_named_model(entry) for entry in models]
     if any(callable(entry) and not isinstance(entry, Model) for entry in models):
         options = {"fresh": True, **options}  # a function's name does not identify its replies
-    names = [entry for entry in entries if isinstance(entry, str)]
-    request = make_request({**options, "suites": names, "models": [entry.spec for entry in named]})
+    names = [suite for suite in suite_list if isinstance(suite, str)]
+    request = make_request({**options, "suites": names, "models": [named.spec for named in named_models]})
     if request.detach:
-        raise UsageError("detach is only for `evals run`, as a Python program cannot be submitted as a job")
-    for suite in objects:
-        load.register(suite)
-    return Session(request, suites=objects, models=named, say=_line_printer(quiet=quiet), quiet=quiet)
+        raise UsageError("detach is only for `evals run`: a Python program cannot be submitted as a job")
+    for registered in suite_objects:
+        load.register(registered)
+    say = _line_printer(quiet=quiet)
+    return Session(request, suites=suite_objects, models=named_models, say=say, quiet=quiet)
 
 
 def _suites_of_object(suite: SuiteLike, protocol: str | None) -> list[Suite]:
-    """Return the suites of a Suite or Benchmark (its default variants under one protocol); empty for a name."""
+    """Return a Suite itself, or a Benchmark's default variants under a protocol; empty for a name."""
     if isinstance(suite, Benchmark):
         return [suite.suite(variant, protocol or "") for variant in suite.resolve(None)]
     return [suite] if isinstance(suite, Suite) else []
@@ -283,7 +283,8 @@ def _call_outside_loop(work: Callable[[], T], *, interrupt: Callable[[], None] |
                 interrupt()
 
 
-def _runs(outcomes: Sequence[Outcome]) -> Runs:
+def _completed_runs(outcomes: Sequence[Outcome]) -> Runs:
+    """Return the runs of all models; raises KeyboardInterrupt or ModelError if one was interrupted or failed."""
     if any(outcome.interrupted for outcome in outcomes):
         raise KeyboardInterrupt
     if len(outcomes) == 1 and outcomes[0].total_failure:
@@ -291,19 +292,19 @@ def _runs(outcomes: Sequence[Outcome]) -> Runs:
     if faults := [f"{outcome.model} failed: {outcome.fault}" for outcome in outcomes if outcome.fault]:
         others = "; the runs of the others are stored" if len(faults) < len(outcomes) else ""
         raise ModelError(f"{'; '.join(faults)}{others}")
-    return _runs_of(outcomes)
+    return _stored_runs(outcomes)
 
 
-def _runs_of(outcomes: Sequence[Outcome]) -> Runs:
+def _stored_runs(outcomes: Sequence[Outcome]) -> Runs:
     return Runs([Run(path) for outcome in outcomes for path in outcome.paths])
 
 
 def _suite_runs(
-    side: RunsLike, results: Path, suites: Sequence[str], *, latest: bool, beside: Collection[str] = ()
+    side: RunsLike, results: Path, suites: Sequence[str], *, latest: bool, other_side: Collection[str] = ()
 ) -> list[SuiteRun]:
     from evals.verdicts import suite_runs
 
     if isinstance(side, Runs | Run):
         selected = list(side) if isinstance(side, Runs) else [side]
         return suite_runs.load_runs(selected, suites=suites, latest=latest)
-    return suite_runs.load_named_runs(results, str(side), suites=suites, latest=latest, other_side=beside)
+    return suite_runs.load_named_runs(results, str(side), suites=suites, latest=latest, other_side=other_side)

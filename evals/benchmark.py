@@ -28,7 +28,7 @@ class Variant(Struct, frozen=True):
     rows: int = 0
     """Number of rows; 0: unknown."""
     chance: float | None = None
-    """Expected headline of random guessing, if it differs between variants."""
+    """Expected headline under random guessing, if it differs between variants."""
     sha256: str = ""
     """Hash of the rows at the pinned revision, see `Suite.sha256`."""
     cite: str = ""
@@ -71,7 +71,7 @@ class Protocol(Struct, frozen=True, kw_only=True):
     verbatim: bool = False
     refuses: str = ""
     chance: float | None = None
-    """Expected headline of random guessing, if it differs between protocols."""
+    """Expected headline under random guessing, if it differs between protocols."""
 
     @property
     def shots(self) -> int | None:
@@ -80,8 +80,8 @@ class Protocol(Struct, frozen=True, kw_only=True):
 
 
 Aggregates: TypeAlias = dict[str, Any] | list[dict[str, Any]] | None
-Cell: TypeAlias = Protocol | Callable[[str], Protocol]
-"""A protocol, or variant -> protocol."""
+ProtocolOrFactory: TypeAlias = Protocol | Callable[[str], Protocol]
+"""A protocol for all variants, or variant -> protocol."""
 
 
 def answer_line(sample: Sample, prompt: Prompt) -> str:
@@ -116,7 +116,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     """Name -> several variants."""
     samples: Callable[[Data, str], Iterable[Sample]]
     """(data, variant) -> samples."""
-    protocols: Mapping[str, Cell]
+    protocols: Mapping[str, ProtocolOrFactory]
     """By name, the default first. A protocol with `upstream` prompts also exists reworded, with `~` appended to its name."""
     ideal: Callable[[Sample, Prompt], str] = answer_line
     needs: frozenset[str] = frozenset()
@@ -130,7 +130,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     None if the protocol defines none."""
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
-        """Return the variants of a name; None: the bare name. Raises UnknownName."""
+        """Return the variants that a name selects; None: the benchmark's bare name. Raises UnknownName."""
         if variant is None:
             return self.default or tuple(self.variants)
         if variant in self.sets:
@@ -159,36 +159,36 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         """
         variant = variant or self.resolve(None)[0]
         name = protocol or next(iter(self.protocols))
-        table, row = self._protocol(name, variant), self.variants[variant]
-        samples = table.samples or self.samples
-        needs = self.needs if row.needs is None else row.needs
-        judged = any(isinstance(scorer, TwoStage) for scorer in table.scorers.values())
-        chances = (table.chance, row.chance, self.chance)
+        rules, data_set = self._protocol(name, variant), self.variants[variant]
+        samples = rules.samples or self.samples
+        needs = self.needs if data_set.needs is None else data_set.needs
+        judged = any(isinstance(scorer, TwoStage) for scorer in rules.scorers.values())
+        chances = (rules.chance, data_set.chance, self.chance)
         shot_count = self._shots(name, variant, shots)
         return Suite(
             name=self.name,
             variant=variant,
-            protocol=str(ProtocolName(name, shots=None if shot_count == table.shots else shot_count)),
+            protocol=str(ProtocolName(name, shots=None if shot_count == rules.shots else shot_count)),
             shots=shot_count,
             version=self.version,
             samples=lambda data: samples(data, variant),
-            prompter=lambda data: _prompter(table, data, variant, shot_count),
-            ideal=table.ideal or self.ideal,
-            unwinnable=table.unwinnable,
-            scorers=dict(table.scorers),
-            metrics=table.metrics,
-            sampling=table.sampling,
-            repeats=table.repeats,
+            prompter=lambda data: _prompter(rules, data, variant, shot_count),
+            ideal=rules.ideal or self.ideal,
+            unwinnable=rules.unwinnable,
+            scorers=dict(rules.scorers),
+            metrics=rules.metrics,
+            sampling=rules.sampling,
+            repeats=rules.repeats,
             needs=needs | {"judge"} if judged else needs,
-            refuses=table.refuses,
-            sha256=row.sha256,
-            classes=row.classes,
+            refuses=rules.refuses,
+            sha256=data_set.sha256,
+            classes=data_set.classes,
             chance=next((chance for chance in chances if chance is not None), None),
             gated=self.gated,
             licence=self.licence,
-            cite=row.cite or self.cite,
-            upstream=table.upstream,
-            verbatim=table.verbatim,
+            cite=data_set.cite or self.cite,
+            upstream=rules.upstream,
+            verbatim=rules.verbatim,
         )
 
     def _shots(self, name: str, variant: str, requested: int | None) -> int | None:
@@ -206,13 +206,13 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         return few_shot.shots if requested is None else requested
 
     def _protocol(self, name: str, variant: str) -> Protocol:
-        cell = self.protocols[name]
-        return cell if isinstance(cell, Protocol) else cell(variant)
+        protocol = self.protocols[name]
+        return protocol if isinstance(protocol, Protocol) else protocol(variant)
 
 
 def _no_shots(benchmark: str, protocol: str, others: Sequence[str] = ()) -> UsageError:
     """Return the error for --shots with a protocol without few-shot examples; `others`: protocols with examples."""
-    hint = f"; --protocol {others[0]} has" if others else ""
+    hint = f"; --protocol {others[0]} has some" if others else ""
     return UsageError(f"--shots: protocol {protocol} of {benchmark} has no few-shot examples{hint}")
 
 
@@ -222,7 +222,7 @@ def _prompter(protocol: Protocol, data: Data, variant: str, shots: int | None) -
     if protocol.prompter is not None:
         return protocol.prompter(data, variant)
     if protocol.prompt is None:
-        raise TypeError("a protocol has a prompt, a prompter or few-shot examples")
+        raise TypeError("a protocol needs a prompt, a prompter or few-shot examples")
     return protocol.prompt
 
 
@@ -264,7 +264,7 @@ class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
         )
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
-        """Return the variants of a name, including those that only the module's `find` can resolve."""
+        """Return the variants that a name selects; resolved by the module's `find` if it has one."""
         find = vars(self.module).get("find")
         return tuple(find(variant or "")) if find else super().resolve(variant)
 

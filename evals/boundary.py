@@ -19,7 +19,7 @@ from evals.errors import EvalsError
 
 
 class _Boundary:
-    """Context manager for foreign code; `error` makes the error to raise from the exception's text."""
+    """Context manager for foreign code; `error` creates the error to raise from the exception's description."""
 
     __slots__ = ("_error", "_passing")
 

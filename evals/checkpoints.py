@@ -19,7 +19,7 @@ CACHE_TOKENS = 32_768
 """Tokens for which the cache is estimated if the context length is unknown."""
 CACHE_BYTES = 2
 """Bytes per number in the cache; engines use 16 bits by default."""
-_json = msgspec.json.Decoder(dict[str, Any]).decode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Size(Struct, frozen=True):
@@ -52,21 +52,22 @@ def checkpoint_folder(model: str) -> Path | None:
 
 def estimate_size(folder: Path, *, context: int | None = None) -> Size | None:
     """Estimate the memory of a checkpoint with the cache of one sequence of `context` tokens; None if unknown."""
-    weights = _weights(folder)
-    if not weights:
+    weight_bytes = _weight_bytes(folder)
+    if not weight_bytes:
         return None
-    config = _read(folder / "config.json")
-    text = config.get("text_config") or config.get("llm_config") or config
-    declared = text.get("max_position_embeddings") if isinstance(text, dict) else None
-    max_context = declared if isinstance(declared, int) and declared > 0 else CACHE_TOKENS
+    config = _read_json(folder / "config.json")
+    text_config = config.get("text_config") or config.get("llm_config") or config
+    if not isinstance(text_config, dict):
+        text_config = {}
+    max_context = _count(text_config, "max_position_embeddings") or CACHE_TOKENS
     tokens = context or min(max_context, CACHE_TOKENS)
-    per_token = _cache_bytes_per_token(text) if isinstance(text, dict) else 0
-    return Size(weights / 1e9, per_token * tokens / 1e9, tokens if per_token else 0)
+    per_token = _cache_bytes_per_token(text_config)
+    return Size(weight_bytes / 1e9, per_token * tokens / 1e9, tokens if per_token else 0)
 
 
-def _weights(folder: Path) -> int:
+def _weight_bytes(folder: Path) -> int:
     for name in INDEXES:
-        metadata = _read(folder / name).get("metadata", {})
+        metadata = _read_json(folder / name).get("metadata", {})
         total = metadata.get("total_size") if isinstance(metadata, dict) else None
         if isinstance(total, int | float) and total > 0:
             return int(total)
@@ -91,12 +92,14 @@ def _cache_bytes_per_token(config: Mapping[str, Any]) -> int:
 
 
 def _count(config: Mapping[str, Any], name: str) -> int:
+    """Return a positive integer of a configuration; 0 if it is missing or invalid."""
     value = config.get(name)
     return value if type(value) is int and value > 0 else 0
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; empty if it cannot be read."""
     try:
-        return _json(disk.read_small(path))
+        return _decode(disk.read_small(path))
     except (OSError, ValueError, RecursionError):
         return {}

@@ -79,12 +79,12 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; mistakes of the user are reported in one line, with exit status 2."""
+    """Run the command line; the user's mistakes are reported in one line, with exit status 2."""
     # Arrow's own pool keeps freed memory: 190 MB instead of 120 for a run of 12,000 records
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    for word in sys.argv[1:]:
-        if not _is_text(word):
-            sys.exit(_report_error(f"an argument is not UTF-8: {word}"))
+    for argument in sys.argv[1:]:
+        if not _is_utf8(argument):
+            sys.exit(_report_error(f"an argument is not UTF-8: {argument}"))
     try:
         status = cli.main(prog_name="evals", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -104,10 +104,10 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _is_text(word: str) -> bool:
+def _is_utf8(argument: str) -> bool:
     """Return whether an argument is valid UTF-8; other bytes arrive as unpaired surrogates, which cannot be stored."""
     try:
-        word.encode()
+        argument.encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -122,14 +122,14 @@ _SIMPLIFICATIONS = (
     (r"Missing argument '\{.*\}'\. Choose from:\s*", "name one of "),
     (r"Invalid value for '\{.*\}': ", ""),
 )
-"""Patterns of click's messages -> messages without Python terms."""
+"""Patterns in click's messages -> wording without Python terms."""
 _CHOICE = re.compile(r"'(?P<value>[^']*)' is not one of (?P<known>'.*')\.$", re.DOTALL)
 
 
 def _simplify_message(message: str) -> str:
-    """Return a message of click without Python terms, and with close matches for an invalid choice."""
-    for pattern, words in _SIMPLIFICATIONS:
-        message = re.sub(pattern, words, message)
+    """Return click's message without Python terms, and with close matches for an invalid choice."""
+    for pattern, replacement in _SIMPLIFICATIONS:
+        message = re.sub(pattern, replacement, message)
     if match := _CHOICE.search(message):
         choices = re.findall(r"'([^']*)'", match["known"])
         close_matches = difflib.get_close_matches(match["value"], choices, n=2, cutoff=0.5)

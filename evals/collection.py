@@ -22,7 +22,7 @@ class Column(Struct, frozen=True, kw_only=True):
     protocols: Mapping[str, str]
     """Protocol of the collection -> protocol of the suites."""
     images: str = ""
-    """Name shared by columns about the same images, whose errors may add up; empty: independent of all others."""
+    """Name shared by columns on the same images, whose sampling errors may be correlated; empty: independent of all others."""
 
 
 class Collection(Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class Collection(Struct, frozen=True, kw_only=True):
         return ", ".join(suite for column in self.columns for suite in column.suites)
 
     def suites(self, column: str, protocol: str | None) -> list[tuple[str, str]]:
-        """Return the (suite, protocol) pairs of a column, or of all columns if it is empty; raises UnknownName."""
+        """Return the (suite, protocol) pairs of a column, or of all columns if `column` is empty; raises UnknownName."""
         requested = protocol or self.protocol_names[0]
         if requested not in self.protocol_names:
             raise UnknownName(f"protocol of {self.name}", requested, self.protocol_names)
@@ -74,6 +74,6 @@ MERGEBENCH = Collection(
         _column("refcocog", "refcoco:g-val", qwen="optmerge-qwen", internvl="internvl", images="COCO"),
     ),
 )
-"""The columns of its published tables. Its two model families were evaluated by different code: `optmerge-qwen` and
+"""The columns of OptMerge's tables. Its two model families were evaluated by different code: `optmerge-qwen` and
 `optmerge-internvl`."""
 COLLECTIONS: Mapping[str, Collection] = {MERGEBENCH.name: MERGEBENCH}

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 MAX_SMALL_FILE = 64 << 20
-"""Size limit in bytes of a file that is read at once, such as a card."""
+"""Size limit in bytes of a file that is read into memory, such as a card."""
 BOM = b"\xef\xbb\xbf"
-"""Byte order mark that some editors write before UTF-8."""
+"""Byte order mark that some editors write at the start of UTF-8 files."""
 MAX_EXPANSION = 200
-"""Largest expansion of a compressed file that unpacks to more than `MAX_SMALL_FILE`; more is taken for a gzip bomb."""
+"""Largest expansion of a compressed file that unpacks to more than `MAX_SMALL_FILE`; beyond it, the file counts as a gzip bomb."""
 MAX_LINE = 256 << 20
 """Size limit of a line in bytes."""
 IGNORED_NAMES = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
-"""Files created by file managers and network drives, which are ignored like hidden files."""
+"""Names of files created by file managers and network drives, which are ignored like hidden files."""
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -41,7 +41,7 @@ def read_small(path: Path, max_bytes: int = MAX_SMALL_FILE) -> bytes:
 
 
 class _GzipReader(io.RawIOBase):
-    """The content of a gzip file; reading raises ValueError once it is more than `MAX_EXPANSION` allows."""
+    """The decompressed content of a gzip file; reading raises ValueError once it exceeds what `MAX_EXPANSION` allows."""
 
     def __init__(self, path: Path) -> None:
         import gzip
@@ -116,7 +116,7 @@ def create(path: Path, *, append: bool = False, new: bool = False) -> int:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a reader sees the old content or the new, never half of one."""
+    """Replace a file atomically: a reader sees the old content or the new, never half of either."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(create(temporary, new=True), "wb") as stream:
         stream.write(content)

@@ -1,8 +1,8 @@
-"""Every error of this project, and which are retried.
+"""The errors of this project, and which of them are retried.
 
 EvalsError                     a message for the user, one line, no traceback
 ├── UsageError                 wrong name, wrong option, missing key or data: exit 2
-│   ├── UnknownName            with near names
+│   ├── UnknownName            suggests similar names
 │   ├── Untrusted              data name a suite that is defined by code that the user has not trusted
 │   ├── DataError              a data set is missing, incomplete or inconsistent
 │   └── StoreError             a results folder or a run in it cannot be read or written
@@ -99,7 +99,7 @@ class Fatal(ModelError):
 
 
 class Gone(Fatal):
-    """The model's server is lost permanently; samples without a reply stay open."""
+    """The model's server is lost permanently; samples without a reply are run again by the next command."""
 
 
 class OutOfQuota(Fatal):
@@ -228,7 +228,7 @@ _LOADING = re.compile(
 
 
 def is_loading(beginning: str) -> bool:
-    """Return whether the beginning of a message, in lower case, says that a model is being loaded; whatever the status.
+    """Return whether a message's beginning, in lower case, states that a model is being loaded, whatever the status.
 
     >>> is_loading("model m is currently loading"), is_loading("loading model"), is_loading("error loading model")
     (True, True, False)

@@ -84,12 +84,12 @@ def required_gpus(profile: Profile) -> str:
     for kind, count in sorted(profile.gpus.items(), key=lambda item: GPU_GB[item[0]]):
         if count < min(sizes.values(), default=count + 1):  # larger GPUs are listed only if fewer suffice
             sizes[GPU_GB[kind]] = count
-    over = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
-    return " or ".join(f"{count} x {gb} GB" for gb, count in sizes.items()) + over
+    nodes = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
+    return " or ".join(f"{count} x {gb} GB" for gb, count in sizes.items()) + nodes
 
 
 def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:
-    """Return in one line why GPUs do not suffice for a profile, with alternatives; empty if they suffice."""
+    """Return in one line why the available GPUs do not suffice for a profile, with alternatives; empty if they suffice."""
     if not required_gpus(profile) or _suffices(profile, available):
         return ""
     title = " ".join(
@@ -111,8 +111,8 @@ SKIP_HINT = "--no-gpu-check starts it anyway"
 def check_gpus(profile: Profile, available: Sequence[Gpu], size: Size | None) -> tuple[str, str]:
     """Return an error and a warning about serving a model on these GPUs; each is empty if there is none.
 
-    If the weights fit, fewer or smaller GPUs than the recommended ones only cause a warning. `size`: of the checkpoint; None
-    if it is not on this machine.
+    If the weights fit, fewer or smaller GPUs than recommended only cause a warning. `size`: the checkpoint's; None if it is
+    not on this machine.
     """
     if not (reason := shortfall(profile, available)):
         return "", ""

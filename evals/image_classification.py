@@ -20,11 +20,12 @@ def classification_benchmark(
     *,
     per_class: frozenset[str],
     rows: Mapping[str, int] = NO_ROWS,
-    **table: Any,
+    **fields: Any,
 ) -> Benchmark:
     """Return a benchmark with a variant per source, and the protocols `official` (top-1 accuracy) and `per-class`.
 
-    `per_class` names the sources whose headline under `per-class` is the mean per-class accuracy; `rows` are known sizes.
+    `per_class`: the sources whose headline under `per-class` is the mean per-class accuracy; `rows`: source -> number of
+    images, if known; `fields`: further fields of the benchmark.
     """
     by_name = {source.name: source for source in sources}
 
@@ -48,5 +49,5 @@ def classification_benchmark(
         protocols={"official": partial(protocol, macro=False), "per-class": partial(protocol, macro=True)},
         ideal=lambda sample, prompt: f'{{"classes": [{sample.target}]}}',
         needs=frozenset({"classes", "image"}),
-        **table,
+        **fields,
     )

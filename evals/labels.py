@@ -26,7 +26,7 @@ class ProtocolName(NamedTuple):
 
     base: str
     reworded: bool = False
-    """Whether reworded prompts replace upstream's, which are not available."""
+    """Whether reworded prompts replace upstream's prompts, which are not available."""
     shots: int | None = None
     """Number of few-shot examples if it differs from the protocol's own."""
 
@@ -60,11 +60,11 @@ class Failed(NamedTuple):
 
 
 SCORER_NOTE, JUDGE_NOTE = "scorer", "judge"
-"""Topics of notes that are replaced whenever a card is recomputed."""
+"""Topics whose notes are replaced whenever a card is recomputed."""
 
 
 class Note(NamedTuple):
-    """A note on a card about one topic; a recomputed card replaces the notes of its topic."""
+    """A note on a card about one topic."""
 
     topic: str
     text: str

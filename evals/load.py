@@ -1,4 +1,4 @@
-"""Resolve names of suites and models. The only module that imports by name.
+"""Resolve names of suites and models. Only this module imports other modules by name.
 
 `suite` and `model` resolve names given by the user. Names in data (a card, a bundle, a baseline, a policy) are resolved by
 `recorded_suite`, since data must not choose code to run.
@@ -40,7 +40,7 @@ BARE_NAMES = {"smollm2": "llamacpp"}
 
 DEFINED_BY_CODE = frozenset({"lm-eval"})
 """Suites whose variants may contain code, besides plugins."""
-_trusts_tasks: ContextVar[bool] = ContextVar("trusting", default=False)
+_trusts_tasks: ContextVar[bool] = ContextVar("trusts_tasks", default=False)
 _named_by_user: set[str] = set()
 """Suites defined by code that the user has named in this process."""
 
@@ -106,7 +106,7 @@ def _builtin_suites() -> frozenset[str]:
 
 
 def benchmark(name: str) -> Benchmark:
-    """Return the benchmark of a name; raises UnknownName with near names."""
+    """Return the benchmark of a name; raises UnknownName with similar names."""
     from evals.benchmark import benchmark_of
 
     requested = normalise_suite_name(name)
@@ -119,7 +119,7 @@ def _suite_module(requested: str) -> str:
 
 
 def suite_origin(name: str) -> plugins.Origin | None:
-    """Return the package that defines a suite; None: this one."""
+    """Return the package that defines a suite; None: this project."""
     return None if name in _builtin_suites() else plugins.origins(plugins.SUITES).get(name)
 
 
@@ -132,7 +132,7 @@ def _import(module: str, origin: plugins.Origin | None) -> ModuleType:
 
 
 def normalise_suite_name(name: str) -> str:
-    """Return the normalised name of a suite; raises UnknownName with near names."""
+    """Return the normalised name of a suite; raises UnknownName with similar names."""
     normalised = name.replace("_", "-").lower()
     if normalised not in _builtin_suites() and normalised not in plugins.origins(plugins.SUITES):
         if {normalised, f"{normalised}:"} & set(model_name_forms()):
@@ -161,7 +161,7 @@ def listing(name: str) -> Listing:
 
 
 def item_counts() -> dict[str, int]:
-    """Return the known numbers of items of `suite:variant`, and of bare names, which stand for the default variants."""
+    """Return name -> number of items if known, for each `suite:variant` and for bare names, which mean the default variants."""
     counts = dict[str, int]()
     for name in suite_names():
         summary = listing(name)
@@ -214,7 +214,7 @@ def _rules(suite: Suite) -> tuple[dict[str, str], list[str]]:
 
 
 def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -> list[Suite]:
-    """Resolve a name to suites, one per variant or per column of a collection; raises UnknownName with near names.
+    """Resolve a name to suites, one per variant or per column of a collection; raises UnknownName with similar names.
 
     `shots`: number of few-shot examples; None: the protocol's own, or that in its name (`official+3-shot`). Raises UsageError
     if the protocol supports none, or the data provide fewer.
@@ -230,17 +230,15 @@ def suite(spec: str, protocol: str | None = None, *, shots: int | None = None) -
     for benchmark_, variant in variants(spec):
         names = benchmark_.protocol_names
         requested = protocol or names[0]
-        named = ProtocolName.parse(requested)
-        if requested not in names and str(named._replace(shots=None)) not in names:
+        name = ProtocolName.parse(requested)
+        if requested not in names and str(name._replace(shots=None)) not in names:
             raise UnknownName(f"protocol of {spec}", requested, names)
-        resolved_suite = benchmark_.suite(variant, named.base, shots=named.shots if shots is None else shots)
+        resolved_suite = benchmark_.suite(variant, name.base, shots=name.shots if shots is None else shots)
         _trust(resolved_suite)
         resolved_suite = structs.replace(
             resolved_suite, errata=errata.suite_errata(resolved_suite.name, variant)
         )
-        resolved.append(
-            reworded(resolved_suite) if named.reworded else _with_upstream_prompts(resolved_suite)
-        )
+        resolved.append(reworded(resolved_suite) if name.reworded else _with_upstream_prompts(resolved_suite))
     return resolved
 
 
@@ -250,7 +248,7 @@ def protocol_names(spec: str) -> tuple[str, ...]:
 
 
 def reworded(suite: Suite) -> Suite:
-    """Return a suite with reworded prompts instead of upstream's, under the protocol's reworded name."""
+    """Return a suite with reworded prompts instead of upstream's, and the mark `~` in its protocol's name."""
     return structs.replace(suite, protocol=str(ProtocolName(suite.protocol, reworded=True)), upstream=None)
 
 
@@ -299,10 +297,10 @@ def _vendors() -> Mapping[str, Any]:
 
 
 def adapter_origin(form: str) -> plugins.Origin | None:
-    """Return the package that defines an adapter; None: this one."""
+    """Return the package that defines an adapter; None: this project."""
     name = form.rstrip(":")
-    ours = name in _builtin_adapters() or name in BARE_NAMES
-    return None if ours else plugins.origins(plugins.ADAPTERS).get(name)
+    is_builtin = name in _builtin_adapters() or name in BARE_NAMES
+    return None if is_builtin else plugins.origins(plugins.ADAPTERS).get(name)
 
 
 def _adapter_module(name: str) -> str:
@@ -376,7 +374,7 @@ def model_name_forms() -> list[str]:
 
 
 def adapter_summary(form: str) -> str:
-    """Return the first line of an adapter's docstring, for plugins without importing them."""
+    """Return the first line of an adapter's docstring; plugins are not imported."""
     name = BARE_NAMES.get(form, form.rstrip(":"))
     if name in _vendors():
         return f"A vendor with a variant of OpenAI's API: key from {name.upper()}_API_KEY."

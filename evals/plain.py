@@ -20,7 +20,7 @@ def plain(text: str) -> str:
 
 
 MAX_LINE = 300
-"""Largest number of characters of `one_line`."""
+"""Maximum number of characters that `one_line` returns."""
 
 
 def one_line(text: str) -> str:

@@ -117,7 +117,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _literal(node: ast.expr | None) -> Any:
-    """Evaluate a literal, `frozenset(...)` included; None for anything else."""
+    """Return the value of a literal or of a `frozenset(...)` of literals; None for anything else."""
     if isinstance(node, ast.Call) and _name(node.func) == "frozenset":
         node = node.args[0] if node.args else None
     try:
@@ -127,26 +127,24 @@ def _literal(node: ast.expr | None) -> Any:
 
 
 def _keys(node: ast.expr) -> tuple[str, ...]:
-    """Return the constant keys of a mapping, or the constant items of a sequence, as text."""
-    names: Sequence[ast.expr | None] = []
+    """Return the constant keys of a mapping, or the constant items of a sequence, as strings."""
+    nodes: Sequence[ast.expr | None] = []
     if isinstance(node, ast.Dict):
-        names = node.keys
+        nodes = node.keys
     elif isinstance(node, ast.Tuple | ast.List):
-        names = node.elts
-    return tuple(str(name.value) for name in names if isinstance(name, ast.Constant))
+        nodes = node.elts
+    return tuple(str(key.value) for key in nodes if isinstance(key, ast.Constant))
 
 
 def _rows(node: ast.expr | None) -> dict[str, int]:
-    """Return name -> rows of a mapping to numbers or to `Variant(rows)`."""
+    """Return variant -> rows from a literal mapping of names to numbers or to `Variant(rows)`."""
     if not isinstance(node, ast.Dict):
         return {"": 0}
     rows = {}
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(value, ast.Call):
-            value = next(
-                iter([*value.args, *(keyword.value for keyword in value.keywords if keyword.arg == "rows")]),
-                value,
-            )
+            arguments = [*value.args, *(keyword.value for keyword in value.keywords if keyword.arg == "rows")]
+            value = arguments[0] if arguments else value
         count = _literal(value)
         if isinstance(key, ast.Constant):
             rows[str(key.value)] = count if isinstance(count, int) else 0

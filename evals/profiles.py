@@ -36,12 +36,12 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cached: float | None = None
     """Price of cached input tokens; None: as `input`."""
     date: date
-    """When the source was published or read."""
+    """Date on which the source was published or consulted."""
 
     def cost(self, tokens: Mapping[str, int], batch: Mapping[str, int] | None = None) -> float:
-        """Return the cost in USD of tokens by kind; reasoning is part of the output, cached tokens are part of the input.
+        """Return the cost in USD of tokens by kind; output includes reasoning, input includes cached tokens.
 
-        `batch`: the part of them billed at batch price.
+        `batch`: the tokens among them that are billed at batch price.
         """
         if batch:
             return self.cost(tokens) - (1 - BATCH_PRICE_FACTOR) * self.cost(batch)
@@ -75,9 +75,9 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampling: dict[str, Any] = {}
     """Recommended fields of `Sampling`."""
     answering: dict[str, Any] = {}
-    """The same with reasoning switched off; empty if equal."""
+    """Like `sampling`, with reasoning switched off; empty if there is no difference."""
     thinking: dict[str, str] = {}
-    """Server -> request field that switches reasoning; dots address nested objects."""
+    """Server -> request field that switches reasoning on and off; dots address nested objects."""
     parser: dict[str, str] = {}
     """Server -> its reasoning parser for the model."""
     flags: dict[str, tuple[str, ...]] = {}
@@ -142,8 +142,8 @@ def _validated(name: str, profile: Profile, sources: dict[str, str]) -> Profile:
         msgspec.convert(settings, Sampling)
         if unknown := set(settings) - set(Sampling.__struct_fields__):
             raise ValueError(f"model {name!r}: no such sampling parameter: {', '.join(sorted(unknown))}")
-    texts = {field: sources[key] for field, key in profile.source.items()}
-    return msgspec.structs.replace(profile, name=name, source=texts)
+    source = {field: sources[key] for field, key in profile.source.items()}
+    return msgspec.structs.replace(profile, name=name, source=source)
 
 
 @cache
@@ -204,7 +204,7 @@ def accepted_inputs(profile: Profile | None, folder: Path | None) -> frozenset[s
 
 
 def price(spec: str) -> Price | None:
-    """Return the price of a hosted model; None for one that runs on the user's own machines."""
+    """Return the price of a hosted model; None if it is unknown or the model runs on the user's own machines."""
     profile = find(spec)
     return profile.price if profile and spec.partition(":")[0] not in ENGINES else None
 

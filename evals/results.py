@@ -33,7 +33,7 @@ SCORE_COLUMNS = {
     "cost_usd": "float64",
     "started": "float64",
 }
-"""Columns of `Runs.scores`, a row per estimate. Fractions from 0 to 1; 95 % intervals; `started`: seconds since the epoch."""
+"""Columns of `Runs.scores`, a row per estimate. Fractions are from 0 to 1, intervals 95 %, `started` in seconds since the epoch."""
 
 SAMPLE_COLUMNS = {
     **dict.fromkeys(("run", "suite", "protocol", "model", "id"), "string"),
@@ -48,7 +48,7 @@ SAMPLE_COLUMNS = {
 """Columns of `Runs.samples`, a row per recorded sample and repeat."""
 
 TEXT_COLUMNS = ("target", "why", "prompt", "reply", "reasoning")
-"""Columns with texts that may quote the data set; null for gated data sets unless requested."""
+"""Columns that may quote the data set; null for gated data sets unless requested."""
 
 
 class Runs(Sequence[Run]):
@@ -73,21 +73,23 @@ class Runs(Sequence[Run]):
         if not isinstance(key, str):
             return self._runs[key]
         names: set[str] = set()
-        for names_of in (_suite_names, _model_names, _run_names):
-            if matches := [run for run, card in self._with_cards() if key in names_of(card)]:
+        for names_on in (_suite_names, _model_names, _run_names):
+            if matches := [run for run, card in self._with_cards() if key in names_on(card)]:
                 return Runs(matches)
-            names |= {name for card in self.cards for name in names_of(card)}
+            names |= {name for card in self.cards for name in names_on(card)}
         raise UnknownName("suite, model or run", key, names)
 
     def __repr__(self) -> str:
         """Return a line per run: suite, protocol, model, headline with its interval."""
         lines = [f"{len(self)} run{'' if len(self) == 1 else 's'}"]
-        lines += ["  " + "  ".join(str(cell) for cell in row) for row in self._summary()]
+        lines += ["  " + "  ".join(str(cell) for cell in row) for row in self._headline_rows()]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """Return the headlines as a table, for notebooks."""
-        return frames.html(("suite", "protocol", "model", "metric", "score", "n", "run"), self._summary())
+        return frames.html(
+            ("suite", "protocol", "model", "metric", "score", "n", "run"), self._headline_rows()
+        )
 
     @property
     def cards(self) -> list[Card]:
@@ -96,17 +98,17 @@ class Runs(Sequence[Run]):
 
     @property
     def health(self) -> dict[str, tuple[Finding, ...]]:
-        """Return signs of broken runs by run folder; see `evals/run/health.py`."""
+        """Return signs of a broken run by run folder; see `evals/run/health.py`."""
         return {str(run.path): run.card.health for run in self._runs}
 
     def scores(self) -> pd.DataFrame:
-        """Return a row per estimate, columns as in `SCORE_COLUMNS`; needs pandas (extra `notebook`)."""
+        """Return a row per estimate, with the columns of `SCORE_COLUMNS`; needs pandas (extra `notebook`)."""
         return frames.pandas(self.to_arrow("scores"))
 
     def samples(self, *, texts: bool | None = None) -> pd.DataFrame:
-        """Return a row per sample and repeat, columns as in `SAMPLE_COLUMNS`; needs pandas (extra `notebook`).
+        """Return a row per sample and repeat, with the columns of `SAMPLE_COLUMNS`; needs pandas (extra `notebook`).
 
-        `texts`: whether to include prompts, replies and gold answers; default: except for gated data sets.
+        `texts`: whether to include prompts, replies and gold answers; default: unless the data set is gated.
         """
         return frames.pandas(self.to_arrow("samples", texts=texts))
 
@@ -121,7 +123,7 @@ class Runs(Sequence[Run]):
     def _with_cards(self) -> list[tuple[Run, Card]]:
         return list(zip(self._runs, self.cards, strict=True))
 
-    def _summary(self) -> Iterator[tuple[Any, ...]]:
+    def _headline_rows(self) -> Iterator[tuple[Any, ...]]:
         for card in self.cards:
             headline = next(
                 (estimate for estimate in card.estimates if estimate.headline and not estimate.group), None

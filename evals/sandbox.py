@@ -48,7 +48,7 @@ MAX_BATCH = 64
 BATCH_TARGET_S = 0.05
 """Target duration of a batch, estimated from earlier calls, so that a slow call delays few others."""
 GRACE_S = 60.0
-"""Time for a worker to start or to import what a scorer needs before the parent kills it."""
+"""Time that a worker has to start, or to import what a scorer needs, before the parent kills it."""
 MAX_ATTEMPTS = 3
 """Maximum number of consecutive workers that die before receiving their calls."""
 MAX_CALLS = 20_000
@@ -300,7 +300,7 @@ class _Worker:
         return status
 
     def retire(self) -> None:
-        """Kill the process for good; its thread sees the end of the connection and closes it."""
+        """Kill the process and never start another; its thread notices that the connection ended and closes it."""
         with self._lock:
             self._retired = True
             if self.process is not None:
@@ -316,8 +316,8 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def _environment() -> dict[str, str]:
     """Return the environment of a worker: this process's module path, one thread per numeric library, no secrets."""
-    secret = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-    inherited = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in secret)}
+    secret_words = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+    inherited = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in secret_words)}
     path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return inherited | threads | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "MALLOC_ARENA_MAX": "2"}
@@ -364,11 +364,11 @@ def _serve(fd: int, memory_mib: int) -> None:
 
 
 class _ForeignError(EvalsError):
-    """An exception of a scorer, which is its cause."""
+    """A wrapper for a scorer's exception, its `__cause__`."""
 
 
 def _compute(blob: bytes, warmed: set[str]) -> bytes:
-    """Return the pickled result of one call under the kernel's timer; an exception becomes the result."""
+    """Return the pickled result, or error, of one call under the kernel's timer."""
     try:
         with foreign_code(_ForeignError, passing=(EvalsError, MemoryError)):
             timeout_s, function, args = _unpickle(blob)

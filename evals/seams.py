@@ -1,7 +1,7 @@
 """Optional capabilities of models, scorers and statistics, as protocols that are checked by `isinstance`.
 
-`isinstance` with a protocol takes microseconds, so it is called once when a run or a call is set up. It goes by the names
-of methods: an adapter of another package need not import this module.
+`isinstance` with a protocol takes microseconds, so it is called once when a run or a call is set up. It checks only names
+of attributes, so an adapter in another package need not import this module.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ class Concurrency(Protocol):
         ...
 
     def reply(self) -> None:
-        """Note a reply."""
+        """Record a reply."""
         ...
 
     def slow_down(self) -> None:
-        """Note that the server asked for fewer calls, or missed a deadline."""
+        """Record that the server asked for fewer calls or missed a deadline."""
         ...
 
 
@@ -112,21 +112,21 @@ class Paced(Protocol):
     """A model that adjusts the concurrency itself, e.g. that of several servers."""
 
     def pace(self, fixed: int | None) -> Concurrency:
-        """Return the concurrency of a run; `fixed`: never more calls than this."""
+        """Return the concurrency of a run; `fixed`: the user's maximum number of calls."""
         ...
 
 
 @runtime_checkable
 class Classifying(Protocol):
-    """An image classifier: it reads no words, and answers with the numbers of classes (`scorers/classes.py`)."""
+    """An image classifier: it reads no text, and replies with class indices (`scorers/classes.py`)."""
 
     classes: int
-    """Outputs of its head."""
+    """Number of outputs of its head."""
 
 
 @runtime_checkable
 class Versioned(Protocol):
-    """A model whose replies depend on the versions of libraries in this process: another version makes another run."""
+    """A model whose replies depend on the versions of libraries in this process: with another version, a new run starts."""
 
     versions: str
     """E.g. `tokenizers 0.23.3, no rdkit`."""
@@ -134,7 +134,7 @@ class Versioned(Protocol):
 
 @runtime_checkable
 class Local(Protocol):
-    """A model that computes in this process; of these and of launched ones, only one is run at a time."""
+    """A model that may compute in this process; only one local or launched model is run at a time."""
 
     local: bool
 
@@ -239,51 +239,51 @@ class Batching(Protocol):
 
 
 class Decoding(Struct, frozen=True):
-    """How the tokens of recorded replies were drawn, nothing left to a default."""
+    """How the tokens of recorded replies were sampled, with every parameter explicit."""
 
     temperature: float
-    """0: the likeliest token."""
+    """0: greedy."""
     top_k: int = 0
     """0: off."""
     top_p: float = 1.0
     min_p: float = 0.0
     temperature_last: bool = False
-    """Whether tokens were excluded by their probability at temperature 1, as llama.cpp does."""
+    """Whether tokens were excluded by their probabilities at temperature 1, as in llama.cpp."""
 
     @property
     def truncates(self) -> bool:
-        """Return whether some tokens cannot be drawn."""
+        """Return whether some tokens cannot be sampled."""
         return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
 
 class TokenReading(NamedTuple):
-    """What a model says of every token of a reply that was written elsewhere; arrays of equal length, one value a token.
+    """Likelihoods that a model assigns to the tokens of a given reply; arrays of equal length, one value per token.
 
-    `above` and `mass` hold for the recorded decoding: a token drawn from the model has the probability integral transform
-    `above + U * mass`, with U uniform on (0, 1). For temperature 0 they are 0 and 1 for the first choice, else 1 and 0.
+    `above` and `mass` refer to the recorded decoding: a token sampled from the model has the probability integral transform
+    `above + U * mass`, with U uniform on (0, 1). At temperature 0 they are 0 and 1 for the first choice, else 1 and 0.
     """
 
     logprob: Floats
-    """Natural logarithm of its probability at temperature 1, given everything before it."""
+    """Natural logarithm of the token's probability at temperature 1, given everything before it."""
     rank: Floats
-    """1: the model's first choice; a token as likely as another has the better rank of both."""
+    """1: the model's first choice; equally likely tokens share the best of their ranks."""
     gap: Floats
     """Log-probability of the first choice minus its own; 0 for the first choice, never negative."""
     above: Floats
-    """Probability of all tokens ranked before it, under the recorded sampling; the lower bound if it is not exact."""
+    """Probability of all tokens ranked before it under the recorded decoding; the lower bound if it is not exact."""
     mass: Floats
-    """Its probability under the recorded sampling, 0 if that excludes it; the lower bound if it is not exact."""
+    """Its probability under the recorded decoding, 0 if that excludes it; the lower bound if it is not exact."""
     above_upper: Floats | None = None
-    """Upper bound of `above`, from a backend that returns the likeliest tokens only; None: `above` is exact."""
+    """Upper bound of `above`, from a backend that returns only the likeliest tokens; None: `above` is exact."""
     mass_upper: Floats | None = None
     """Upper bound of `mass`; None: `mass` is exact."""
     recorded_tokens: int | None = None
-    """Tokens of the reply as recorded; other than the arrays' length: it was tokenised otherwise when it was sampled."""
+    """Recorded number of tokens; if it differs from the arrays' length, the reply was tokenised differently when sampled."""
 
 
 @runtime_checkable
 class ReadsReplies(Protocol):
-    """A model that can tell how likely it finds the tokens of given replies (teacher forcing: nothing is generated)."""
+    """A model that computes the likelihood of given replies, token by token (teacher forcing: nothing is generated)."""
 
     def backend(self) -> str:
         """Return what computes the likelihoods, with its version."""
@@ -294,8 +294,8 @@ class ReadsReplies(Protocol):
     ) -> Sequence[TokenReading | ModelError]:
         """Return a reading of each reply, or why it cannot be read; raises the errors of `reply` if none can be.
 
-        Prompt and reply are tokenised as the chat template renders them: reasoning included, control tokens in a reply's
-        text as plain text, the end of the turn as a token of the reply if it ended by itself. `sampling`: as recorded.
+        Prompt and reply are tokenised as the chat template renders them, reasoning included. Control tokens in a reply's text
+        are plain text; a reply that ended by itself includes the end-of-turn token. `sampling`: as recorded.
         """
         ...
 
@@ -349,11 +349,11 @@ class TwoStage(Protocol):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Judge after the rule's score `first`; `earlier` is this scorer's own score of the same reply."""
+        """Judge a reply after its score `first` by the rule; `earlier`: this scorer's earlier score of the reply."""
         ...
 
 
-# --- statistics: the `of` of a metric of whole runs
+# --- statistics: `Metric.of` for metrics of whole runs
 
 
 @runtime_checkable
@@ -367,7 +367,7 @@ class Resampled(Protocol):
 
 @runtime_checkable
 class Costly(Protocol):
-    """A statistic that needs a smaller number of resamples."""
+    """A statistic that may be too slow for the default number of resamples."""
 
     @property
     def resamples(self) -> int | None:

@@ -1,4 +1,4 @@
-"""Protocols and samples shared by the suites of short answers about an image (GQA, VizWiz, TextVQA, OCR-VQA, DocVQA, InfographicVQA).
+"""Shared code of the suites with short answers about an image (GQA, VizWiz, TextVQA, OCR-VQA, DocVQA, InfographicVQA).
 
 `official` follows VLMEvalKit: the question with a sentence that asks for a word or a phrase; the whole reply is compared
 (evals/scorers/upstream/vqa.py). `qwen2-vl` does the same with the sentence and the sampling of VLMEvalKit's wrapper for
@@ -85,13 +85,13 @@ def stated_answer(rule: RuleName) -> Protocol:
 
 
 def _protocol(rule: RuleName, scorers: Mapping[str, Scorer], **options: Any) -> Protocol:
-    """Return a protocol whose first scorer gives the headline."""
-    metric, second = RULES[rule][0], list(scorers)[1]
+    """Return a protocol whose headline is the mean of the first of two scorers."""
+    metric, second_scorer = RULES[rule][0], list(scorers)[1]
     return Protocol(
         scorers=scorers,
         metrics=(
             Metric(name=metric, of=mean_value, headline=True),
-            Metric(name=f"{metric}_{second}", of=mean_value, scorer=second),
+            Metric(name=f"{metric}_{second_scorer}", of=mean_value, scorer=second_scorer),
         ),
         unwinnable=too_little_agreement if rule == "vqa" else None,
         **options,
@@ -108,18 +108,18 @@ def protocols(rule: RuleName) -> dict[str, Protocol]:
 
 
 def best_answer(sample: Sample) -> str:
-    """Return the gold answer with the most agreement."""
+    """Return the gold answer with the highest score, i.e. on which most annotators agree."""
     return max(sample.targets, key=lambda gold: vqa_score(sample.targets, gold))
 
 
 def too_little_agreement(sample: Sample) -> str:
-    """Return why no reply can get full marks: too few annotators agree on any answer; empty if one can."""
+    """Return why no reply can get full marks (too few annotators agree on any answer); empty if one can."""
     full_marks = vqa_score(sample.targets, best_answer(sample)) == 1
     return "" if full_marks else "fewer than four annotators agree on an answer"
 
 
 def gold_answers(row: Row, *columns: str, suite: str, name: str) -> str | tuple[str, ...]:
-    """Return the gold answers in the first of the columns that a row has: a list, a Python literal of one, or one text."""
+    """Return the gold answers from the first of `columns` that a row has: a list, a list as a Python literal, or one answer."""
     column = next((column for column in columns if row.get(column) is not None), None)
     if column is None:
         raise DataError(f"{suite}: {name}: there is no gold answer in {' or '.join(map(repr, columns))}")
@@ -129,8 +129,8 @@ def gold_answers(row: Row, *columns: str, suite: str, name: str) -> str | tuple[
         return str(value)
     if not answers:
         raise DataError(f"{suite}: {name}: column {column!r} is empty")
-    texts = tuple(map(str, answers))
-    return texts[0] if len(texts) == 1 else texts
+    golds = tuple(map(str, answers))
+    return golds[0] if len(golds) == 1 else golds
 
 
 def short_answer_benchmark(
@@ -142,9 +142,12 @@ def short_answer_benchmark(
     rule: RuleName,
     group: Callable[[Row], str] = lambda row: "",
     cluster_column: str = "",
-    **table: Any,
+    **fields: Any,
 ) -> Benchmark:
-    """Return the benchmark of a data set with a question, its answers and an image in every row."""
+    """Return the benchmark of a data set with a question, its answers and an image in every row.
+
+    `fields`: further fields of the benchmark.
+    """
 
     def samples(data: Data, variant: str = "") -> Iterator[Sample]:
         for position, row in enumerate(data.rows(split)):
@@ -157,21 +160,21 @@ def short_answer_benchmark(
                 cluster=str(row.get(cluster_column) or ""),
             )
 
-    options: dict[str, Any] = {"protocols": protocols(rule), "needs": frozenset({"image"}), **table}
+    defaults: dict[str, Any] = {"protocols": protocols(rule), "needs": frozenset({"image"})}
     return Benchmark(
         name=name,
         variants={"": Variant(rows)},
         samples=samples,
         ideal=lambda sample, prompt: best_answer(sample),
-        **options,
+        **defaults | fields,
     )
 
 
 def first_item(column: str) -> Callable[[Row], str]:
-    """Return a function that reads the first item of a row's list; empty for a text or an empty list."""
+    """Return a function of a row that returns the first item of the list in a column; empty for a string or an empty list."""
 
-    def group(row: Row) -> str:
+    def item(row: Row) -> str:
         values = row.get(column) or ()
         return "" if isinstance(values, str) else ", ".join(map(str, values[:1]))
 
-    return group
+    return item

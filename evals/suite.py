@@ -1,6 +1,6 @@
 """The `Suite` value, and checks of a suite that need no model.
 
-A `Benchmark` (`benchmark.py`) makes one for each variant and protocol; see CONTRIBUTING.md.
+A `Benchmark` (`benchmark.py`) creates a suite for each variant and protocol; see CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from evals.types import Metric, Prompt, Prompter, Reply, Sample, Sampling, Score
 INTERN_S1 = Sampling(temperature=0.7, top_p=0.95, max_tokens=65_536, thinking=True)
 """Sampling of the published Intern-S1 numbers: OpenCompass @ a5acc4bb, configs/models/interns1."""
 INTERN_S1_PRO = Sampling(temperature=0.8, max_tokens=65_536, thinking=False)
-"""Sampling of the published Intern-S1-Pro numbers: OpenCompass @ a5acc4bb, examples/eval_intern_s1_pro.py, which according to
-a comment switches thinking off for scientific benchmarks."""
+"""Sampling of the published Intern-S1-Pro numbers: OpenCompass @ a5acc4bb, examples/eval_intern_s1_pro.py, where a comment
+states that thinking is switched off for scientific benchmarks."""
 GREEDY = Sampling(temperature=0.0)
 GREEDY_32K = Sampling(temperature=0.0, max_tokens=32_768)
 """Greedy decoding with enough tokens for reasoning."""
@@ -66,7 +66,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     classes: int | None = None
     """Number of classes of an image-classification task, which must match a classifier's head; None: another task."""
     chance: float | None = None
-    """Expected headline of random guessing, in the headline's unit."""
+    """Expected headline under random guessing, in the headline's unit."""
     gated: bool = False
     """Texts of this data set must not leave the machine."""
     licence: str = ""
@@ -96,7 +96,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     ) -> Suite:
         """Return a custom suite; for several variants or protocols define a `Benchmark` (CONTRIBUTING.md).
 
-        `rows`: mappings with a question and a target (and `id`, `choices`, `group`), or a file of them. `prompt`: a
+        `rows`: mappings with a question and a target (and `id`, `choices`, `group`), or a file of rows. `prompt`: a
         template with the row's columns in braces, or a function of the row; None: the question, its choices and the
         expected answer format. `scorer`: `choice`, `exact`, `integer`, a function of (reply's text, target), or a
         `Scorer`; None: depends on whether there are choices. Raises DataError or UsageError in one line.
@@ -116,7 +116,7 @@ class Suite(Struct, frozen=True, kw_only=True):
             version=version,
             samples=lambda data: sample_list,
             prompter=lambda data: prompter(prompt),
-            ideal=lambda sample, shown: f"ANSWER: {sample.target}",
+            ideal=lambda sample, prompt: f"ANSWER: {sample.target}",
             scorers={"own": rule},
             metrics=accuracy(),
             sampling=sampling,
@@ -153,7 +153,7 @@ class Suite(Struct, frozen=True, kw_only=True):
         return errata.corrected_metrics(self.metrics, self.errata, ids)
 
     def scorer_versions(self) -> dict[str, str]:
-        """Return a description of each scorer, which changes with its rule and options."""
+        """Return a description of each scorer, which changes whenever its rule or options change."""
         return {name: f"{_describe(scorer)}@{self.version}" for name, scorer in self.scorers.items()}
 
 
@@ -217,12 +217,12 @@ class Digest:
         self._rows.append(sha256(self._encode(row)).digest())
 
     def hexdigest(self) -> str:
-        """Return the hash of all rows so far, whatever their order."""
+        """Return the hash of all rows so far, independent of their order."""
         return sha256(b"".join(sorted(self._rows))).hexdigest()
 
 
 def data_sha256(samples: Iterable[Sample]) -> str:
-    """Return the hash of all data used in scoring, which is the same for a mirror and the hub."""
+    """Return the hash of all data used in scoring, which is equal for a mirror and the hub."""
     digest = Digest()
     for sample in samples:
         digest.add(sample)

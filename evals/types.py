@@ -41,7 +41,7 @@ class Media(Struct, frozen=True, tag="media", omit_defaults=True):
     """Pixels."""
     height: int = 0
     sent: str = ""
-    """How it is sent, see `labels.sending`: empty (as stored), `png 640x480`, `text 2814 characters`, `refused: WHY`."""
+    """How it is sent, see `labels.parse_sent`: empty (as stored), `png 640x480`, `text 2814 characters`, `refused: WHY`."""
     rate_hz: float = 0.0
     """Samples per second of a time series."""
     length: int = 0
@@ -77,11 +77,11 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     choices: tuple[str, ...] = ()
     """Options in the data set's own order."""
     unit: str = ""
-    """Unit of a numeric target, as pint reads it."""
+    """Unit of a numeric target, in pint's notation."""
     group: str = ""
     """Stratum for breakdowns: subject, task, year."""
     cluster: str = ""
-    """Key shared with dependent samples (same passage or image); empty: independent."""
+    """Key shared by dependent samples (same passage or image); empty: independent."""
     meta: dict[str, Any] = field(default_factory=dict)
     """Further values for the suite's prompt or scorer; JSON only."""
 
@@ -284,7 +284,7 @@ class Point(Struct, frozen=True, gc=False):
 
 
 class Metric(Struct, frozen=True, kw_only=True):
-    """The reduction of points to one number.
+    """A reduction of points to one number.
 
     `pool`: `micro`: mean of `of` over single points (with `joint`, over all repeats of a sample); `macro`: unweighted mean of
     the groups' micro means; `whole`: `of` is applied to all points at once (RMSE, ROC-AUC), with a bootstrap over clusters.
@@ -349,7 +349,7 @@ class Model(Protocol):
     name: str
     """Short name for tables."""
     accepts: frozenset[str]
-    """Inputs besides text: image, time_series, structure; and logprobs."""
+    """Inputs besides text (image, time_series, structure), and `logprobs` if it computes them."""
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the reply to one prompt."""

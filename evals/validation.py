@@ -65,7 +65,7 @@ def cause(error: Exception, kind: Any = None) -> str:
     text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if match := _MISSING.fullmatch(text):
         return f"the key {match[1]!r} is missing"
-    if "codec can't decode" in text:  # of a library that wraps the error
+    if "codec can't decode" in text:  # a library wrapped the error
         return "it is not UTF-8"
     return "a number has more than 4,300 digits" if "integer string conversion" in text else text
 

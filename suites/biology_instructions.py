@@ -8,8 +8,8 @@ wherever a reply states them, and corrects the metrics: for MCC a missing answer
 label; R2 keeps its sign; an empty set of modifications is empty; EC numbers that are not on upstream's list count as wrong;
 a missing siRNA efficiency scores 0.
 
-The data are not on the hub: `--data` accepts OpenCompass' folder or archive (`biology-instruction-fixed.zip`), a file per
-task.
+The data are not on the hub: `--data` accepts OpenCompass' folder or archive (`biology-instruction-fixed.zip`), which
+contain a file per task.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ ANSWER_FORMATS = {
 
 
 def _prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
-    keys = sample.meta.get("keys")
     answer_format = ANSWER_FORMATS[task.kind]
-    if keys:
+    if keys := sample.meta.get("keys"):
         answer_format = (
             f"Write the numbers as JSON in \\boxed{{}}, with the keys {', '.join(map(repr, keys))}."
         )
@@ -140,7 +139,7 @@ def _strict(variant: str) -> Protocol:
 
 
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Combine the 21 tasks as OpenCompass does: the plain mean (configs/summarizers/groups/biodata.py); None for `strict`."""
+    """Return the plain mean of the 21 tasks, as OpenCompass does (configs/summarizers/groups/biodata.py); None for `strict`."""
     if ProtocolName.parse(protocol).base not in ("official", "intern-s1"):
         return None
     return mean_of_variants(TASKS, cards)

@@ -1,13 +1,13 @@
 """ChartBench (Xu et al., arXiv 2312.15915): 2,100 charts of 42 kinds, most without value labels.
 
 Each chart has a true and a false assertion for each of four tasks (CR: chart type, VE: a value, VC: a comparison, GC: an
-extreme) and a question about a number (NQA). Acc+ requires both assertions of a pair to be judged correctly; CoR counts
-pairs with the same answer to both. Intervals are clustered by chart. `official` and `intern-s1` follow the authors' rule
+extreme) and a question whose answer is a number (NQA). Acc+ requires both assertions of a pair to be judged correctly; CoR
+counts pairs with the same answer to both. Intervals are clustered by chart. `official` and `intern-s1` follow the authors' rule
 with its defects, `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and NQA separately; the
 authors' script has pooled both as `final` since March 2025, and so does VLMEvalKit (`pooled`). Both use a language model
 to extract numbers; here only the judge of `intern-s1` does. An empty reply, which upstream counts as "no", is unanswered.
-Upstream has ten prompts; `official` uses that of its published recordings. Under `intern-s1` the prompt is only the data
-set's question and the judge only extracts a number, so there is no `intern-s1~`.
+Upstream has ten prompts; `official` uses that of the authors' published recordings. Under `intern-s1` the prompt is only
+the data set's question and the judge only extracts a number, so there is no `intern-s1~`.
 
 Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,
 answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and position of the assertion, `17_0` and `17_1`. Row
@@ -33,7 +33,7 @@ STEMS = {"test": ("test", "ChartBench", "items"), "mini": ("test_mini", "mini", 
 
 
 def _rows(data: Data, variant: str) -> Iterator[Row]:
-    """Yield one row per question, in VLMEvalKit's columns; rows with the same `chart` share an image."""
+    """Yield one row per question, with VLMEvalKit's columns; rows with the same `chart` share an image."""
     if data.origin == "hub":
         raise DataError(
             "chartbench: its images are in an archive: unpack SincereX/ChartBench and give its folder with --data DIR "
@@ -65,14 +65,14 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     item_by_task: dict[tuple[str, str], str] = {}
     for row in _rows(data, variant):
-        name, chart, task = str(row["index"]), str(row["chart"]), str(row["task"])
-        item = name.partition("_")[0]
+        sample_id, chart, task = str(row["index"]), str(row["chart"]), str(row["task"])
+        item = sample_id.partition("_")[0]
         if item_by_task.setdefault((chart, task), item) != item:
             raise DataError(
                 f"chartbench: {chart} has two items of task {task}, {item_by_task[chart, task]} and {item}"
             )
         yield Sample(
-            id=name,
+            id=sample_id,
             question=with_image(data, row.get("question"), row.get("image")),
             target=_target(row),
             group=task,
@@ -82,7 +82,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _target(row: Row) -> str | tuple[str, ...]:
-    """Return yes, no, a number, or several acceptable answers (a list in upstream's data)."""
+    """Return the gold answer: yes, no, a number, or several acceptable answers (a list in upstream's data)."""
     answer = row["answer"]
     if isinstance(answer, str) and answer.startswith("["):
         try:

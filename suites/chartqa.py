@@ -6,7 +6,7 @@ reworded). `chartmoe` is the rule of ChartMoE's authors at its three tolerances,
 target (evals/scorers/upstream/chartmoe.py); the instruction precedes the question, and replies are limited to 500 tokens.
 The authors' programs of thought (`--pot`), which they execute without a sandbox, are not run; whether the published 84.64 %
 include them is not stated. The aggregate is the mean of both subsets, as reported by ChartMoE's authors. `strict` compares
-the stated answer. The data set has no ids; they are `<subset>-<position in it>`.
+the stated answer. The data set has no ids; `<subset>-<position in the subset>` is used.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any]:
 
 BENCHMARK = Benchmark(
     name="chartqa",
-    title="ChartQA: questions about charts, 1,250 by people and 1,250 made from captions (Masry et al., arXiv 2203.10244).",
+    title="ChartQA: questions about charts, 1,250 by people, 1,250 generated from captions (Masry et al., arXiv 2203.10244).",
     version="2",
     variants=dict.fromkeys(SUBSETS, Variant(1_250)),
     samples=_samples,

@@ -6,9 +6,9 @@ defects), so a reply that contains the requested reasoning is nearly always wron
 `ChartQAPro` and `ChartQAPro_CoT` are the same. Programs of thought are not run. `strict` compares the stated answer. The
 prompts are ours, based on the authors' instructions.
 
-Rows are the hub's (Question, Answer, Question Type, Year, Paragraph, image) or VLMEvalKit's (the same in lower case, lists
-as Python literals). The earlier turns of a conversation are part of the prompt, with their answers; the last turn is
-scored. The number of rows is the paper's; ids are positions.
+Rows are the hub's (Question, Answer, Question Type, Year, Paragraph, image) or VLMEvalKit's (the same columns in lower
+case, lists as Python literals). The earlier turns of a conversation are part of the prompt, with their answers; the last
+turn is scored. The number of rows is the paper's; ids are positions.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ QUESTION_TYPES = {
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for position, raw in enumerate(data.rows(ROWS)):
         row = {name.lower().replace(" ", "_"): value for name, value in raw.items()}
-        name = str(row.get("id") or row.get("index") or position)
-        turns, golds, years = (_list(row, column, name) for column in ("question", "answer", "year"))
+        sample_id = str(row.get("id") or row.get("index") or position)
+        turns, golds, years = (_list(row, column, sample_id) for column in ("question", "answer", "year"))
         question_type = str(row.get("question_type") or "")
         if question_type not in QUESTION_TYPES:
             raise DataError(
-                f"chartqapro: {name}: question type {question_type!r} is not one of {', '.join(QUESTION_TYPES)}"
+                f"chartqapro: {sample_id}: question type {question_type!r} is not one of {', '.join(QUESTION_TYPES)}"
             )
         if len(turns) != len(golds):
-            raise DataError(f"chartqapro: {name}: {len(turns)} questions have {len(golds)} answers")
+            raise DataError(f"chartqapro: {sample_id}: {len(turns)} questions have {len(golds)} answers")
         previous_turns = [text for turn in zip(turns[:-1], golds[:-1], strict=True) for text in turn]
         yield Sample(
-            id=name,
+            id=sample_id,
             question=with_image(data, turns[-1], row.get("image")),
             target=golds[-1].strip(),
             group=question_type,
@@ -64,11 +64,11 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _list(row: Row, column: str, name: str) -> list[str]:
+def _list(row: Row, column: str, sample_id: str) -> list[str]:
     value = row.get(column)
     items = parse_list_literal(value) if isinstance(value, str) else value
     if not isinstance(items, list) or not items:
-        raise DataError(f"chartqapro: {name}: column {column!r} is not a non-empty list")
+        raise DataError(f"chartqapro: {sample_id}: column {column!r} is not a non-empty list")
     return [str(item) for item in items]
 
 

@@ -64,7 +64,7 @@ def _split_4k(task: str, part: str) -> Split:
 
 
 def _samples_4k(data: Data) -> Iterator[Sample]:
-    """Yield the samples of the nine tasks; their ids are `<task>-<position in its file>`, as the data have none."""
+    """Yield the samples of the nine tasks; ids are `<task>-<position in the task's file>`, as the data have none."""
     for task in TASKS:
         for position, row in enumerate(data.rows(_split_4k(task, "test"), required=("answer", *"ABCD"))):
             yield Sample(
@@ -84,7 +84,7 @@ def _lamalab_splits(data: Data) -> Iterator[Split]:
 
 
 def _samples_lamalab(data: Data) -> Iterator[Sample]:
-    """Yield one sample per task; the second of two tasks with the same uuid (in the order of paths) gets `-2`."""
+    """Yield one sample per task; if two tasks have the same uuid, the id of the second (in the order of paths) ends in `-2`."""
     counts: Counter[str] = Counter()
     for split in _lamalab_splits(data):
         for row in data.rows(split):
@@ -96,7 +96,7 @@ def _samples_lamalab(data: Data) -> Iterator[Sample]:
 
 
 def _with_report_name(sample: Sample, path: str, task: str) -> Sample:
-    """Add the task's name in recorded reports: `<parent folder>-<file stem>-<task name>`."""
+    """Add the name that the task has in recorded reports: `<parent folder>-<file stem>-<task name>`."""
     if not path:
         return sample
     folder, _, file = path.rpartition("/")
@@ -109,7 +109,7 @@ def _lamalab_sample(task: Row, task_id: str) -> Sample:
     if len(examples) != 1:
         raise DataError(f"chembench: task {task_id} has {len(examples)} examples, expected 1")
     example = examples[0]
-    scores = example.get("target_scores")
+    scores = example.get("target_scores")  # option -> score
     scores = json.loads(scores) if isinstance(scores, str) and scores else scores
     question = (Text(str(example["input"])),) if example.get("input") else ()
     meta = {"relative_tolerance": task["relative_tolerance"]} if task.get("relative_tolerance") else {}
@@ -179,7 +179,7 @@ def _prompt_lamalab(sample: Sample, repeat: int) -> Prompt:
 
 
 class Lamalab(Struct, frozen=True):
-    """Scores multiple-choice tasks by the set of options, others by the number."""
+    """Scores multiple-choice tasks by the set of stated options, others by the stated number."""
 
     choices: OptionSet | StatedOptions
     number: Within | SignedTolerance
@@ -230,13 +230,12 @@ def _few_shot_prompter_4k(data: Data, variant: str, shots: int) -> Prompter:
         rows = list(data.rows(_split_4k(task, "dev"), required=("question", "answer", *"ABCD")))[:shots]
         if len(rows) < shots and not data.sample:
             raise DataError(
-                f"chembench: the dev split holds {len(rows)} of {shots} worked examples of {task}"
+                f"chembench: the dev split has only {len(rows)} of {shots} worked examples for {task}"
             )
-        texts = [
+        examples[task] = "".join(
             f"{_question_4k(row['question'], [row[letter] for letter in 'ABCD'])}{row['answer']}\n\n"
             for row in rows
-        ]
-        examples[task] = "".join(texts)
+        )
     return partial(_few_shot_prompt_4k, examples)
 
 
@@ -260,7 +259,7 @@ UPSTREAM_PROMPTS = opencompass_prompts(
 
 def _unwinnable(sample: Sample) -> str:
     if isinstance(sample.target, float) and sample.target <= 0:
-        return f"its tolerance is 0.01 * {sample.target}"
+        return f"its tolerance, 0.01 * {sample.target}, is not positive"
     return ""
 
 

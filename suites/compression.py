@@ -6,8 +6,8 @@ bootstrap over strings. `bare` counts a string as it is; `tagged` puts it betwee
 Intern-S1's to their scientific vocabularies, and is reported with and without the tags themselves. The paper's strings are
 not published; those bundled here are ours, and `--data` accepts others (columns `domain` and `text`).
 
-Such a tokenizer also detects untagged SMILES, with RDKit if it is installed, so the numbers depend on the versions of the
-libraries, which are part of a run's identity (`tokens:` adapter).
+Tokenizers like Intern-S1's also detect untagged SMILES, with RDKit if it is installed, so the numbers depend on the
+versions of the libraries, which are part of a run's identity (`tokens:` adapter).
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def _samples(data: Data, domain: str) -> Iterator[Sample]:
     source = Data(suite=data.suite, sample=True) if data.origin == "hub" else data
     count = 0
     for position, row in enumerate(source.rows(STRINGS, required=("domain", "text"))):
-        if row["domain"] != domain or not str(row["text"]):
+        text = str(row["text"])
+        if row["domain"] != domain or not text:
             continue
         count += 1
-        text = str(row["text"])
         yield Sample(
             id=str(row.get("id") or f"{domain}-{position}"),
             question=(Text(text),),
@@ -79,7 +79,7 @@ def _tagged_prompter(domain: str) -> Prompter:
 
 
 def _unwinnable(sample: Sample) -> str:
-    return "a ratio without a largest value"
+    return "a ratio has no maximum"
 
 
 RATIO = Metric(

@@ -42,7 +42,7 @@ BENCHMARK = classification_benchmark(
     per_class=frozenset({"flowers"}),
     name="fgvc",
     title="FGVC: birds (CUB, NABirds), flowers, dogs and cars for vision models; no prompt (arXiv 2203.12119).",
-    licence="each set has its own",
+    licence="each data set has its own",
     cite="arXiv 2203.12119",
     aggregate=lambda protocol, cards: mean_of_variants([source.name for source in SOURCES], cards),
 )

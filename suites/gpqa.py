@@ -1,7 +1,7 @@
 """GPQA (Rein et al. 2023, arXiv 2311.12022). The authors ask that no item be published in plain text.
 
-`official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats; the order of options is drawn from one generator
-seeded with 0 over all rows and repeats; first match of `Answer: X`.
+`official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats; the orders of options for all rows and repeats are
+drawn from a single generator seeded with 0; first match of `Answer: X`.
 
 `intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: first match of `ANSWER: X`, then a judge model for replies that this
 rule does not count as right, both with OpenCompass' own prompts (`intern-s1~`: reworded). Options are rotated by the row
@@ -47,7 +47,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _prompt(instruction: str, sample: Sample, order: Sequence[int], line_format: str = "{}) {}") -> Prompt:
-    """Return the prompt, with question and options stripped; only OpenCompass' own prompts keep their white space."""
+    """Return the prompt, with question and options stripped of surrounding white space, as not in OpenCompass' own prompts."""
     option_lines = options([sample.choices[i].strip() for i in order], line_format=line_format)
     return ask(
         f"{instruction}\n\n{plain_text(sample.question).strip()}\n\n{option_lines}", order=tuple(order)

@@ -34,14 +34,14 @@ IMAGES = Split(
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     images: dict[str, Media] | None = None
     for row in data.rows(QUESTIONS, required=("question", "answer")):
-        name = str(row.get("id") or row.get("index"))
+        sample_id = str(row.get("id") or row.get("index"))
         if images is None:
             images = {} if row.get("image") else _images(data)
         types = row.get("types")
         yield Sample(
-            id=name,
-            question=_question(data, row, images, name),
-            target=common.gold_answers(row, "answer", suite="gqa", name=name),
+            id=sample_id,
+            question=_question(data, row, images, sample_id),
+            target=common.gold_answers(row, "answer", suite="gqa", name=sample_id),
             group=str(types.get("structural") or "") if isinstance(types, Mapping) else "",
             cluster=str(row.get("imageId") or ""),
         )
@@ -55,13 +55,13 @@ def _images(data: Data) -> dict[str, Media]:
     return {str(row["id"]): media for row in rows if (media := image(data, row["image"])) is not None}
 
 
-def _question(data: Data, row: Row, images: Mapping[str, Media], name: str) -> tuple[Part, ...]:
+def _question(data: Data, row: Row, images: Mapping[str, Media], sample_id: str) -> tuple[Part, ...]:
     text = Text(str(row["question"]))
     if data.media is None:
         return (text,)
     media = image(data, row["image"]) if row.get("image") else images.get(str(row.get("imageId")))
     if media is None:
-        raise DataError(f"gqa: {name}: its image {row.get('imageId')!r} is not in the data")
+        raise DataError(f"gqa: {sample_id}: its image {row.get('imageId')!r} is not in the data")
     return (media, text)
 
 

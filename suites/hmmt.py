@@ -1,9 +1,9 @@
-"""HMMT February 2025 and 2026 (Harvard-MIT Mathematics Tournament), as MathArena publishes it: answers are expressions.
+"""HMMT February 2025 and 2026 (Harvard-MIT Mathematics Tournament), as published by MathArena; answers are expressions.
 
-`official` follows MathArena (eth-sri/matharena @ e9276603): the last box, else the last integer of the reply, as in its
+`official` follows MathArena (eth-sri/matharena @ e9276603): the last box, or else the last integer in the reply, as in its
 HMMT configurations; four runs per problem. Boxes are cleaned as by MathArena's parser, but math-verify decides whether two
 answers are equal (evals/scorers/upstream/boxed.py documents the differences). `strict` needs a stated answer and never
-falls back to the last number. The Intern-S2 tables report shares of 33 problems x 32 runs
+falls back to the last number. The Intern-S2 tables report fractions of 33 problems x 32 runs
 (`evals claims check --grid --suite hmmt:2026`).
 """
 
@@ -50,7 +50,7 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
 BENCHMARK = Benchmark(
     name="hmmt",
     version="2",
-    title="HMMT February 2025 (30) and 2026 (33): competition problems answered by an expression, as MathArena has them.",
+    title="HMMT February 2025 (30) and 2026 (33): competition problems answered by an expression, as published by MathArena.",
     variants={"2025": Variant(30), "2026": Variant(33)},
     samples=_samples,
     protocols={

@@ -21,6 +21,6 @@ BENCHMARK = short_answer_benchmark(
     group=first_item("answer_type"),
     cluster_column="image_url",
     rule="anls",
-    licence="Apache-2.0 as stated on the hub; the documents' own terms are not",
+    licence="Apache-2.0 as stated on the hub; terms of the documents not stated",
     cite="arXiv 2104.12756",
 )

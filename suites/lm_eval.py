@@ -1,9 +1,9 @@
 """The tasks of the installed lm-evaluation-harness.
 
-Specified as `lm-eval:TASK`, `lm-eval:GROUP` or `lm-eval:FILE.yaml`, optionally with a number of few-shot examples (`:5`).
+They are named `lm-eval:TASK`, `lm-eval:GROUP` or `lm-eval:FILE.yaml`, optionally with a number of few-shot examples (`:5`).
 Generative tasks are sent as chat turns, like `lm_eval --apply_chat_template`; log-likelihoods are computed on plain text,
-as `lm_eval` does by default. Examples are drawn with lm_eval's seeds over all documents in order, so that every prompt
-equals that of a full run of lm_eval. Source: `lm_eval/evaluator.py`, `api/task.py` at v0.4.13.
+as `lm_eval` does by default. Examples are drawn with lm_eval's seeds for all documents in order, so that every prompt
+equals the prompt in a full run of lm_eval. Source: `lm_eval/evaluator.py`, `api/task.py` at v0.4.13.
 
 Local tasks are looked up in the folders of EVALS_LM_EVAL_INCLUDE (separated as in PATH), or passed as a file.
 """
@@ -50,7 +50,7 @@ PROTOCOL = "lm-eval"
 SEED = 1234
 """lm_eval's default seed for few-shot examples."""
 _files: dict[str, Path] = {}
-"""Name -> file, for tasks given as files in this process."""
+"""Task -> its file, for tasks resolved in this process."""
 
 
 def resolve_tasks(rest: str) -> list[str]:
@@ -63,7 +63,7 @@ def resolve_tasks(rest: str) -> list[str]:
     import_quietly()
     if name.endswith((".yaml", ".yml")):
         return [_join(_register_file(Path(name)), shots)]
-    if name in _files or _has_own_file(name):
+    if name in _files or _register_builtin_file(name):
         return [_join(name, shots)]
     return [_join(member, shots) for member in dict.fromkeys(_members(name))]
 
@@ -91,8 +91,8 @@ def _register_file(path: Path) -> str:
     return str(entry.name)
 
 
-def _has_own_file(name: str) -> bool:
-    """Return whether lm_eval has a file named like the task, and register it; much faster than reading the whole index."""
+def _register_builtin_file(name: str) -> bool:
+    """Register lm_eval's file with the task's name, much faster than reading the whole index; return whether there is one."""
     from lm_eval.tasks._index import Kind, TaskIndex
 
     if os.environ.get("EVALS_LM_EVAL_INCLUDE") or not name.replace("-", "").replace("_", "").isalnum():
@@ -117,14 +117,14 @@ def _read_index(include: str, *, defaults: bool) -> Mapping[str, Any]:
     folders = [folder for folder in include.split(os.pathsep) if folder]
     for folder in folders:
         if not Path(folder).is_dir():
-            raise UsageError(f"EVALS_LM_EVAL_INCLUDE: {folder} is no folder")
+            raise UsageError(f"EVALS_LM_EVAL_INCLUDE: {folder} is not a folder")
     manager = TaskManager(include_path=folders or None, include_defaults=defaults)
     index: Mapping[str, Any] = manager.task_index
     return index
 
 
 def _entry(name: str) -> Any:
-    """Return a task's index entry, from the user's folders first: reading lm_eval's 14,000 tasks takes ten seconds."""
+    """Return a task's index entry; the user's folders are read first, since reading lm_eval's 14,000 tasks takes ten seconds."""
     include = os.environ.get("EVALS_LM_EVAL_INCLUDE", "")
     entry = _read_index(include, defaults=False).get(name) if include else None
     if entry is None:
@@ -165,8 +165,8 @@ def _task_file(name: str) -> TaskFile:
 
 def _shots(task: Any, requested: int | None, name: str) -> int:
     default = task.config.num_fewshot
-    if requested is not None and default == 0 and requested:
-        raise UsageError(f"lm-eval:{name}: the task itself is defined to have no examples")
+    if requested and default == 0:
+        raise UsageError(f"lm-eval:{name}: the task is defined to have no few-shot examples")
     return int(default or 0) if requested is None else requested
 
 
@@ -198,7 +198,9 @@ def _keep_turns(turns: Sequence[Mapping[str, str]], *, add_generation_prompt: bo
     return json.dumps(turns, ensure_ascii=False)
 
 
-def _sample(task: Any, name: str, doc: Mapping[str, Any], arguments: Sequence[tuple[Any, ...]]) -> Sample:
+def _sample(
+    task: Any, sample_id: str, doc: Mapping[str, Any], arguments: Sequence[tuple[Any, ...]]
+) -> Sample:
     meta: dict[str, Any] = {"doc": msgspec.to_builtins(doc)}
     if task.OUTPUT_TYPE in LIKELIHOOD_TYPES:
         texts, meta["continuations"] = _group_by_context(arguments)
@@ -207,7 +209,7 @@ def _sample(task: Any, name: str, doc: Mapping[str, Any], arguments: Sequence[tu
         texts, meta["roles"] = [turn["content"] for turn in turns], [turn["role"] for turn in turns]
     choices, target = _gold(task, doc)
     return Sample(
-        id=name, question=tuple(map(Text, texts)), target=target or "(empty)", choices=choices, meta=meta
+        id=sample_id, question=tuple(map(Text, texts)), target=target or "(empty)", choices=choices, meta=meta
     )
 
 
@@ -224,20 +226,20 @@ def _group_by_context(arguments: Sequence[tuple[Any, ...]]) -> tuple[list[str], 
 
 
 def _gold(task: Any, doc: Mapping[str, Any]) -> tuple[tuple[str, ...], str | tuple[str, ...]]:
-    """Return options and gold letters of a multiple-choice task; otherwise no options and lm_eval's target."""
+    """Return the options and gold letters of a multiple-choice document; for others, no options and lm_eval's target."""
     gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
     if task.OUTPUT_TYPE == "multiple_choice":
         choices = tuple(map(str, task.doc_to_choice(doc)))
         if isinstance(gold, str) and gold in choices:
             gold = choices.index(gold)
-        right = gold if isinstance(gold, list) else [gold]
-        if right and all(isinstance(index, int) and 0 <= index < len(choices) for index in right):
-            letters = tuple(chr(ord("A") + index) for index in right)
+        indices = gold if isinstance(gold, list) else [gold]
+        if indices and all(isinstance(index, int) and 0 <= index < len(choices) for index in indices):
+            letters = tuple(chr(ord("A") + index) for index in indices)
             return choices, letters[0] if len(letters) == 1 else letters
     return (), tuple(map(str, gold)) if isinstance(gold, list) else str(gold)
 
 
-def _ask(sample: Sample, repeat: int) -> Prompt:
+def _prompt(sample: Sample, repeat: int) -> Prompt:
     """Return the task's prompt, whose few-shot examples were drawn when the data were read."""
     continuations = tuple(map(tuple, sample.meta.get("continuations", ())))
     roles = sample.meta.get("roles") or ["user"] * len(sample.question)
@@ -246,12 +248,13 @@ def _ask(sample: Sample, repeat: int) -> Prompt:
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer, or likelihoods that make it the most likely even when normalised by length."""
+    """Return the gold answer, or likelihoods under which it is the most likely, even if they are normalised by length."""
     if "continuations" not in sample.meta:
         return sample.targets[0]
     texts = [text for group in sample.meta["continuations"] for text in group]
-    letters = sample.targets
-    right = {ord(letter) - ord("A") for letter in letters} if sample.choices else set(range(len(texts)))
+    right = set(range(len(texts)))
+    if sample.choices:
+        right = {ord(letter) - ord("A") for letter in sample.targets}
     return encode_likelihoods(
         [
             Likelihood(logprob=0.0 if i in right else -1e3 * len(text.encode()), tokens=1, greedy=i in right)
@@ -277,7 +280,7 @@ def _refusal(task: Any, name: str) -> str:
 
 
 def _metrics(task: Any, task_file: TaskFile) -> tuple[Metric, ...]:
-    """Return the task's metrics for each filter; the main one of the first filter is the headline."""
+    """Return the task's metrics for each filter; the headline is the task's main metric for its first filter."""
     filters = [ensemble.name for ensemble in task._filters]
     headline = headline_metric(task)
     names = sorted(task.aggregation(), key=lambda name: name != headline)
@@ -310,29 +313,28 @@ def _fingerprint(task: Any) -> str:
 
 
 def _suite(variant: str) -> Suite:
-    name, shots_requested = _split(variant)
+    name, requested_shots = _split(variant)
     task_file = _task_file(name)
     task = load_task(task_file)
-    shots = _shots(task, shots_requested, name)
+    shots = _shots(task, requested_shots, name)
     versions = f"{version()}, task version {task.VERSION}"
     by_likelihood = task.OUTPUT_TYPE in LIKELIHOOD_TYPES
-    metrics = _metrics(task, task_file)
     return Suite(
         name="lm-eval",
-        variant=_join(name, shots_requested),
+        variant=_join(name, requested_shots),
         protocol=PROTOCOL,
         version=f"{task.VERSION}-{_fingerprint(task)}",
         samples=lambda data: _samples(data, task_file, shots),
-        prompter=lambda data: _ask,
+        prompter=lambda data: _prompt,
         ideal=_ideal,
         unwinnable=None
         if headline_metric(task) in BINARY_METRICS
-        else lambda sample: f"{headline_metric(task)} has no full marks",
+        else lambda sample: f"{headline_metric(task)} has no maximum",
         scorers={
             ensemble.name: Harness(task_file, ensemble.name, versions, heavy=not by_likelihood)
             for ensemble in task._filters
         },
-        metrics=metrics,
+        metrics=_metrics(task, task_file),
         sampling=Sampling() if by_likelihood else sampling_of(task.config.generation_kwargs or {}),
         needs=frozenset({"logprobs"} if by_likelihood else ()),
         refuses=_refusal(task, name),
@@ -345,7 +347,7 @@ class LmEval(Benchmark, frozen=True, kw_only=True):
     """The tasks of lm_eval, resolved by name."""
 
     def resolve(self, variant: str | None) -> tuple[str, ...]:
-        """Return the tasks of a name; raises UnknownName, or UsageError if it is empty."""
+        """Return the tasks that a name selects; raises UnknownName, or UsageError if it is empty."""
         return tuple(resolve_tasks(variant or ""))
 
     @property
@@ -359,7 +361,7 @@ class LmEval(Benchmark, frozen=True, kw_only=True):
 
 
 def _defined_by_task(variant: str) -> Protocol:
-    raise TypeError("lm_eval's task defines this protocol")
+    raise TypeError("the task in lm_eval defines this protocol")
 
 
 BENCHMARK = LmEval(

@@ -6,9 +6,9 @@ before it computes that area, which is therefore called `rocauc_thresholded` her
 probabilities, is reported too. A missing answer gets the error of the training mean. `strict` uses the same prompts, parses
 replies more leniently, and has the balanced accuracy as its headline for classification.
 
-`intern-s1` is the form of the published Intern-S1 scores: fold 0 of four composition tasks, parsed and graded by a judge
-model with OpenCompass' prompts. Its questions are in a data file that is not public: replies recorded elsewhere can be
-imported as `intern-s1`, but runs made here are `intern-s1~`, reworded.
+`intern-s1` is the setting of the published Intern-S1 scores: fold 0 of four composition tasks, with replies parsed and
+graded by a judge model with OpenCompass' prompts. Its questions are in a data file that is not public: replies recorded
+elsewhere can be imported as `intern-s1`, but runs made here are `intern-s1~`, reworded.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Task(Struct, frozen=True):
     answer_unit: str = ""
     """Unit that answers are converted to, if it is more specific than `unit`."""
     possible_range: tuple[float, float] = (-inf, inf)
-    """Generous bounds of the physically possible; a number outside them is suspect."""
+    """Generous bounds on physically possible values; a number outside them is suspect."""
     structure: bool = False
     """Whether the input is a crystal structure instead of a composition."""
 
@@ -187,7 +187,7 @@ def _training_statistics(rows: Sequence[Row], golds: Sequence[Any]) -> dict[int,
 
 
 class MaterialPrompter(Struct, frozen=True):
-    """Asks for the property of one material; `structures`: id -> structure."""
+    """Makes prompts that ask for a property of one material; `structures`: id -> structure."""
 
     task: Task
     structures: dict[str, Any]
@@ -221,7 +221,7 @@ def _prompter(data: Data, name: str) -> Prompter:
     if not task.binary and find_spec("pint") is None:
         raise DataError(f"matbench:{name} needs pint to convert the units of answers: {install('materials')}")
     return MaterialPrompter(
-        task, {str(r["mbid"]): r["structure"] for r in _table(data, name)} if task.structure else {}
+        task, {str(row["mbid"]): row["structure"] for row in _table(data, name)} if task.structure else {}
     )
 
 
@@ -244,7 +244,7 @@ def _upstream_prompts(variant: str) -> UpstreamPrompts:
 
 
 def label(text: str) -> Reading | None:
-    """Return the stated yes or no."""
+    """Return the stated label, yes or no; None if none is stated."""
     answer = stated_yes_no(text)
     return answer and answer._replace(value="yes" if answer.value else "no")
 
@@ -295,7 +295,7 @@ def _intern_s1(variant: str) -> Protocol:
 
 
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Combine the four tasks as OpenCompass does for `intern-s1`; None under the other protocols.
+    """Return the mean of the four tasks as defined by OpenCompass for `intern-s1`; None under the other protocols.
 
     Source: OpenCompass @ a5acc4bb, configs/summarizers/groups/matbench.py: the mean of (2 - MAE) / 2 for
     expt_gap, (2000 - MAE) / 2000 for steels and two accuracies; it can fall below 0.
@@ -309,7 +309,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
 AGGREGATED = ("intern-s1",)
 BENCHMARK = Benchmark(
     name="matbench",
-    title="Matbench v0.1: thirteen properties of materials (Dunn et al. 2020, npj Comput. Mater. 6, 138), asked in words.",
+    title="Matbench v0.1: thirteen properties of materials (Dunn et al. 2020, npj Comput. Mater. 6, 138), as questions in words.",
     version="2",
     variants=VARIANTS,
     default=DEFAULT,

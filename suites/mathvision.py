@@ -7,8 +7,8 @@ first; placeholders such as `<image1>` in a question refer to parts of it. VLMEv
 reworded, so runs made here are `intern-s1~`. `vlmevalkit` is the same with greedy sampling.
 
 `geometry` is the subset of testmini that OptMerge (arXiv 2505.19892) reports: four subjects of 19 items, **76 items in
-all**, so that one item is 1.3 percentage points and the standard error of a score about 5. Its headline is the mean of the
-four subjects' accuracies.
+all**, so that one item is worth 1.3 percentage points and the standard error of a score is about 5. Its headline is the mean
+of the four subjects' accuracies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from evals.types import Prompt, Prompter, Sample, Sampling, Scorer
 
 VARIANTS = {
     "testmini": Variant(304),
-    "test": Variant(3_040, chance=0.1008),  # a fifth of the 1,532 with options
+    "test": Variant(3_040, chance=0.1008),  # a fifth of the 1,532 problems with options
     "geometry": Variant(76),
 }
 GEOMETRY = ("metric geometry - angle", "metric geometry - area", "metric geometry - length", "solid geometry")
@@ -87,11 +87,11 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 def _unwinnable(*markers: str) -> Callable[[Sample], str]:
     """Return a check for markers that upstream removes from replies, but not from gold answers (six contain one)."""
 
-    def check(sample: Sample) -> str:
+    def reason(sample: Sample) -> str:
         marker = next((marker for marker in markers if marker in str(sample.target)), "")
         return marker and f"its gold answer contains {marker}"
 
-    return check
+    return reason
 
 
 def _protocol(scorer: Scorer, variant: str, *, prompt: Prompter = _prompt, **options: Any) -> Protocol:

@@ -1,6 +1,6 @@
 """MathVista (Lu et al., arXiv 2310.02255), split testmini.
 
-540 questions have options, the others ask for a number (two for a list). `official` compares answers as the authors do
+540 questions have options; the others ask for a number (two of them for a list). `official` compares answers as the authors do
 (evals/scorers/upstream/mathvista.py), but a rule extracts the answer instead of a language model. `intern-s1` follows
 VLMEvalKit (evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse the reply.
 `strict` needs a stated option, or one stated number that is correct to the requested precision. Upstream's questions begin
@@ -74,7 +74,7 @@ def _labels(metadata: Mapping[str, Any]) -> str:
 
 
 def mean_of_labels(points: Sequence[Point]) -> float:
-    """Return the mean of the three labels' accuracies; raises ValueError if one has no item with a value."""
+    """Return the mean of the three labels' accuracies; raises ValueError if a label has no scored item."""
     scored = [
         (point.group.split(LABEL_SEPARATOR), point.value) for point in points if point.value is not None
     ]

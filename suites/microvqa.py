@@ -31,7 +31,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         choices, gold_index = tuple(map(str, row["choices"])), int(row["correct_index"])
         if not 0 <= gold_index < len(choices):
             raise DataError(
-                f"microvqa: {row['key_question']}: option {gold_index} of {len(choices)} is the gold answer"
+                f"microvqa: {row['key_question']}: the gold answer {gold_index} is not an index of its {len(choices)} options"
             )
         images = [image(data, value) for value in row.get("images_list") or ()]
         yield Sample(
@@ -44,7 +44,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 numbered = first_match("numbered", r"answer is \*?\*?\(?([0-9])\)?\*?\*?")
-"""The authors' rule: the first digit after "answer is"; "The answer is 12 um" reads 1."""
+"""The authors' rule: the first digit after "answer is"; "The answer is 12 um" is read as 1."""
 
 
 def _numbered_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -71,7 +71,7 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
 
 BENCHMARK = Benchmark(
     name="microvqa",
-    title="MicroVQA: 1,042 questions of biologists about their microscopy images, three tasks (Burgess et al., arXiv 2503.13399).",
+    title="MicroVQA: 1,042 questions by biologists about their microscopy images, three tasks (Burgess et al., arXiv 2503.13399).",
     version="2",
     variants={"": Variant(1_042)},
     samples=_samples,
@@ -92,6 +92,6 @@ BENCHMARK = Benchmark(
     },
     needs=frozenset({"image"}),
     chance=0.22,
-    licence="see its card on the hub",
+    licence="see the data set's card on the hub",
     cite="arXiv 2503.13399",
 )

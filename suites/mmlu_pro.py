@@ -37,7 +37,7 @@ COLUMNS = ("question_id", "options", "answer", "category")
 
 
 def samples(data: Data, variant: str = "") -> Iterator[Sample]:
-    """Yield samples without the filler options `N/A`, which upstream drops before it letters the options."""
+    """Yield samples without the filler options `N/A`, which upstream drops before it assigns letters."""
     for row in data.rows(TEST, required=COLUMNS):
         if not isinstance(row["options"], list):
             raise DataError(f"mmlu-pro: question {row['question_id']}: its options are not a list")
@@ -52,7 +52,7 @@ def samples(data: Data, variant: str = "") -> Iterator[Sample]:
 
 
 def _gold(row: Row, positions: list[int]) -> str:
-    """Return the gold letter among the remaining options; `answer_index`, which is wrong for question 3983, is ignored."""
+    """Return the gold letter among the remaining options; the column `answer_index` is wrong for question 3983, so it is ignored."""
     position = ord(row["answer"]) - ord("A") if len(row["answer"]) == 1 else -1
     if position not in positions:
         raise DataError(
@@ -66,10 +66,10 @@ def _question(sample: Sample) -> str:
 
 
 def _reasoning_prompt(sample: Sample, repeat: int) -> Prompt:
-    last = LETTERS[len(sample.choices) - 1]
+    last_letter = LETTERS[len(sample.choices) - 1]
     return ask(
         f"The following is a multiple-choice question about {sample.group}. Work it out step by step, then finish with a "
-        f"line of the form `ANSWER: X`, where X is one letter from A to {last}.\n\n{_question(sample)}"
+        f"line of the form `ANSWER: X`, where X is one letter from A to {last_letter}.\n\n{_question(sample)}"
     )
 
 
@@ -95,7 +95,7 @@ def _few_shot_prompt(examples: dict[str, list[str]], required: int, sample: Samp
     examples_shown = examples.get(sample.group, [])
     if len(examples_shown) < required:
         raise DataError(
-            f"mmlu-pro: the validation split holds {len(examples_shown)} of {required} worked examples of {sample.group!r}"
+            f"mmlu-pro: the validation split has only {len(examples_shown)} of {required} worked examples for {sample.group!r}"
         )
     intro = (
         f"Below are multiple-choice questions about {sample.group}, each with its reasoning. Reason step by step "
@@ -135,7 +135,7 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 BENCHMARK = Benchmark(
     name="mmlu-pro",
-    title="MMLU-Pro: 12,032 questions of 14 subjects with up to ten options (Wang et al. 2024, arXiv 2406.01574).",
+    title="MMLU-Pro: 12,032 questions in 14 subjects with up to ten options (Wang et al. 2024, arXiv 2406.01574).",
     version="2",
     variants={"": Variant(12_032, sha256="37b05570bf728a9405f8c39d503052d4d9096c919e71b6580245a2de6205e5e5")},
     samples=samples,

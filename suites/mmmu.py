@@ -260,9 +260,9 @@ def _unwinnable_open(sample: Sample) -> str:
     if sample.choices:
         return ""
     if isinstance(sample.target, tuple):
-        return "upstream compares its gold answers as a single text"
-    letter = str(sample.target) in LETTERS[2:] and len(str(sample.target)) == 1
-    return "its gold answer is a letter other than those of the two options" if letter else ""
+        return "upstream treats its gold answers as a single text"
+    other_letter = str(sample.target) in LETTERS[2:] and len(str(sample.target)) == 1
+    return "its gold answer is a letter other than those of the two options" if other_letter else ""
 
 
 def _strict(variant: str) -> Protocol:
@@ -318,7 +318,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
 
 BENCHMARK = Benchmark(
     name="mmmu",
-    title="MMMU: 900 validation questions of 30 college subjects with up to seven pictures each; `:pro` is MMMU-Pro.",
+    title="MMMU: 900 validation questions in 30 college subjects with up to seven pictures each; `:pro` is MMMU-Pro.",
     version="2",
     variants={
         "": Variant(900, chance=0.247, cite="arXiv 2311.16502"),

@@ -5,8 +5,8 @@ models), and the rules of their scripts, which drop invalid answers from every m
 (evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity says little. `intern-s1` is
 the column of the Intern-S1-Pro tables as OpenCompass computes it, with its own prompts (`intern-s1~`: reworded): similarity,
 METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy, so that a missing energy
-scores about 95 of 100 and an answer in eV 0 (evals/scorers/upstream/opencompass_selfies.py). `strict` is ours: molecules are
-compared by structure with stereochemistry, in SELFIES or SMILES; energies are converted to hartree.
+scores about 95 of 100 points and an answer in eV scores 0 (evals/scorers/upstream/opencompass_selfies.py). `strict` is our
+own: molecules are compared by structure with stereochemistry, in SELFIES or SMILES; energies are converted to hartree.
 
 `--data` accepts the hub's archive (`Molecule-oriented_Instructions.zip`), its unpacked folder, or OpenCompass' files.
 """
@@ -41,15 +41,15 @@ from evals.suite import INTERN_S1_PRO
 from evals.types import Metric, Prompt, Sample, Sampling, Scorer
 
 POSSIBLE_ENERGIES = (-1.0, 1.0)
-"""Range of the orbital energies of molecules with nine heavy atoms, in hartree."""
+"""Range of orbital energies of molecules with up to nine heavy atoms, in hartree."""
 ATOMIC_UNITS = {"a.u.": "Ha  ", "a. u.": "Ha   ", "E_h": "Ha ", "Eh": "Ha", " au": " Ha"}
 """Other names of the hartree -> replacement of the same length, to preserve positions."""
 PER_HARTREE = {"kcal*mol**-1": 627.509474, "kJ*mol**-1": 2625.499639}
-"""Molar energy unit, as the quantity reader writes it -> number of these units per hartree (CODATA 2018)."""
+"""Unit of molar energy, as spelled by the quantity parser -> number of these units per hartree (CODATA 2018)."""
 
 
 def energy(reply: str, unit: str) -> Reading | Quantity | None:
-    """Return the energy that a reply states; atomic units by other names and molar energies are recognised."""
+    """Return the energy that a reply states; other names of atomic units and molar energies are recognised."""
     for name, hartree in ATOMIC_UNITS.items():
         reply = reply.replace(name, hartree)
     reading = stated(reply, unit)
@@ -110,7 +110,9 @@ WRAPPED_FORMATS = {"": "<SELFIES> {} </SELFIES>", "number": "\\boxed{{{}}}", "ca
 
 def _unwinnable(sample: Sample) -> str:
     gold = str(sample.target)
-    return "" if text_up_to_last(gold, ".") == gold else "upstream truncates at, or adds, a final full stop"
+    return (
+        "" if text_up_to_last(gold, ".") == gold else "upstream truncates at the last full stop, or adds one"
+    )
 
 
 # --- scoring
@@ -223,10 +225,10 @@ def _intern_s1(variant: str) -> Protocol:
 
 
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Combine the six tasks as OpenCompass does for `intern-s1`; None under the other protocols.
+    """Return the mean of the six tasks as defined by OpenCompass for `intern-s1`; None under the other protocols.
 
     Source: opencompass 0.5.4, configs/summarizers/groups/mol_instruct.py: the plain mean, with the error x of the energy
-    turned into max((3 - x) / 3, 0).
+    converted into max((3 - x) / 3, 0).
     """
     if ProtocolName.parse(protocol).base != "intern-s1":
         return None

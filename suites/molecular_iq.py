@@ -87,9 +87,9 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 
 def _unwinnable(sample: Sample) -> str:
-    missing = missing_packages()
-    return missing or (
-        "" if sample.meta.get("molecule") else "the data contain no molecule with these properties"
+    has_molecule = sample.meta.get("molecule")
+    return missing_packages() or (
+        "" if has_molecule else "the data contain no molecule with these properties"
     )
 
 

@@ -39,14 +39,15 @@ _OPTION = re.compile(r"\s*([A-D])\.\s*([^\n]+)")
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for number, row in enumerate(data.rows(ROWS)):
         question, choices, answer = _from_table(row) if "answer" in row else _from_query(row, number)
-        name = str(row["question_id"] if row.get("question_id") is not None else row.get("index", number))
+        given_id = row.get("question_id")
+        sample_id = str(row.get("index", number) if given_id is None else given_id)
         if answer not in "ABCD"[: len(choices)] or not answer:
             raise DataError(
-                f"msearth: {name}: the gold answer {answer!r} is not one of its {len(choices)} options"
+                f"msearth: {sample_id}: the gold answer {answer!r} is not one of its {len(choices)} options"
             )
         image = row.get("image") or next(iter(row.get("images") or ()), None)
         yield Sample(
-            id=name,
+            id=sample_id,
             question=with_image(data, question, image),
             target=answer,
             choices=choices,
@@ -60,7 +61,7 @@ def _from_table(row: Row) -> tuple[str, tuple[str, ...], str]:
 
 
 def _from_query(row: Row, number: int) -> tuple[str, tuple[str, ...], str]:
-    """Return question (with caption), options and gold letter of a row whose query is a single text."""
+    """Return question (with caption), options and gold letter of a row whose `query` contains question and options."""
     if "query" not in row or "response" not in row:
         raise DataError(
             f"msearth: row {number + 1} lacks column query or response; it has {', '.join(sorted(row))}"
@@ -135,7 +136,7 @@ class Published(Struct, frozen=True):
 
 BENCHMARK = Benchmark(
     name="msearth",
-    title="MSEarth (MCQ): questions about figures of Earth science papers, four options each (Zhao et al., arXiv 2505.20740).",
+    title="MSEarth (MCQ): questions about figures in Earth science papers, four options each (Zhao et al., arXiv 2505.20740).",
     version="2",
     variants={"": Variant(2_784)},
     samples=_samples,

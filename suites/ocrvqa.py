@@ -32,25 +32,25 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             "run ocrvqa:test, or try --sample"
         )
     for number, row in enumerate(data.rows(CORE, required=("question", "answer"))):
-        name = str(row.get("index") or number)
+        sample_id = str(row.get("index") or number)
         yield Sample(
-            id=name,
+            id=sample_id,
             question=with_image(data, row["question"], row.get("image"), required=True),
-            target=common.gold_answers(row, "answer", suite="ocrvqa", name=name),
+            target=common.gold_answers(row, "answer", suite="ocrvqa", name=sample_id),
         )
 
 
 def _cover_samples(data: Data, row: Row) -> Iterator[Sample]:
-    name, questions, answers = str(row["image_id"]), row["questions"], row["answers"]
+    image_id, questions, answers = str(row["image_id"]), row["questions"], row["answers"]
     if len(questions) != len(answers):
-        raise DataError(f"ocrvqa: {name}: {len(questions)} questions have {len(answers)} answers")
+        raise DataError(f"ocrvqa: {image_id}: {len(questions)} questions have {len(answers)} answers")
     for number, (question, answer) in enumerate(zip(questions, answers, strict=True)):
         yield Sample(
-            id=f"{name}-{number}",
+            id=f"{image_id}-{number}",
             question=with_image(data, question, row.get("image"), required=True),
             target=str(answer),
             group=str(row.get("genre") or ""),
-            cluster=name,
+            cluster=image_id,
         )
 
 

@@ -1,10 +1,10 @@
 """ProteinLMBench (Shen et al., arXiv 2406.05540): 944 multiple-choice questions about proteins.
 
-There are two published forms, and vendors do not state which one their scores are based on. `official` is the authors' (as
-in SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options are numbered from 1, number 7 means "not sure", and the
+There are two published forms, and vendors do not state which one their scores are based on. `official` is the authors' form
+(as in SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options are numbered from 1, number 7 means "not sure", and the
 *first number anywhere* in the reply counts, so that "In 2 of 6 cases ... option 4" is read as option 2. `intern-s1` is
-OpenCompass' (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options are lettered and a judge grades the whole reply, with
-OpenCompass' own prompts (`intern-s1~`: reworded). `strict` needs a stated letter.
+OpenCompass' form (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options are lettered and a judge grades the whole reply,
+with OpenCompass' own prompts (`intern-s1~`: reworded). `strict` needs a stated letter.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _lettered_prompt(sample: Sample, repeat: int) -> Prompt:
-    last = LETTERS[len(sample.choices) - 1]
+    last_letter = LETTERS[len(sample.choices) - 1]
     return ask(
         "Answer this question about proteins; exactly one option is right. Think it through, then finish with a line of the form "
-        f"`ANSWER: X`, where X is one letter from A to {last}.\n\n{plain_text(sample.question)}\n\n{options(sample.choices)}"
+        f"`ANSWER: X`, where X is one letter from A to {last_letter}.\n\n{plain_text(sample.question)}\n\n{options(sample.choices)}"
     )
 
 

@@ -1,7 +1,7 @@
-"""RefCOCO, RefCOCO+ (Yu et al., arXiv 1608.00272) and RefCOCOg (Mao et al., arXiv 1511.02283): which region does a phrase mean?
+"""RefCOCO, RefCOCO+ (Yu et al., arXiv 1608.00272) and RefCOCOg (Mao et al., arXiv 1511.02283): which region does a phrase describe?
 
-A sample is a phrase; it is right if the IoU of the stated rectangle and the object's is at least 0.5. Four evaluators parse
-replies differently and ask for different units, so each is a protocol (evals/scorers/upstream/grounding.py):
+A sample is a phrase; a reply is right if the IoU of the stated rectangle and the object's is at least 0.5. Four evaluators
+parse replies differently and ask for different units, so each is a protocol (evals/scorers/upstream/grounding.py):
 `optmerge-qwen` and `internvl` produced OptMerge's tables of its two model families, `lmms-eval` is the original from which
 `optmerge-qwen` was derived, and `vlmevalkit` defines RefCOCO-avg, the mean of the eight splits. Their prompts are not in a
 package, and VLMEvalKit's are part of its data, so runs made here are reworded (`vlmevalkit~` etc.). `strict` asks for
@@ -68,47 +68,47 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
     )
     phrase_counts: Counter[str] = Counter()
     for number, row in enumerate(data.rows(hub_split, required=("image", "bbox"))):
-        name = str(row.get("question_id") or row.get("id") or number)
-        phrases = _phrases(row, name)
-        width, height = _size(data, row, name)
+        object_id = str(row.get("question_id") or row.get("id") or number)
+        phrases = _phrases(row, object_id)
+        width, height = _size(data, row, object_id)
         for phrase in phrases:
             yield Sample(
-                id=f"{name}-{phrase_counts[name]}",
+                id=f"{object_id}-{phrase_counts[object_id]}",
                 question=with_image(data, phrase, row["image"], required=True),
-                target=_gold(row, name),
+                target=_gold(row, object_id),
                 cluster=str(row.get("file_name") or ""),
                 meta={"width": width, "height": height},
             )
-            phrase_counts[name] += 1
+            phrase_counts[object_id] += 1
 
 
-def _phrases(row: Row, name: str) -> list[str]:
+def _phrases(row: Row, object_id: str) -> list[str]:
     value = row.get("answer") if row.get("answer") is not None else row.get("sent")
     phrases = [value] if isinstance(value, str) else value
     if not isinstance(phrases, list | tuple) or not phrases:
-        raise DataError(f"refcoco: {name}: its column 'answer' or 'sent' contains no phrase")
+        raise DataError(f"refcoco: {object_id}: its column 'answer' or 'sent' contains no phrase")
     return [str(phrase) for phrase in phrases]
 
 
-def _size(data: Data, row: Row, name: str) -> tuple[int, int]:
+def _size(data: Data, row: Row, object_id: str) -> tuple[int, int]:
     columns = row.get("width"), row.get("height")
     width, height = (int(n) if isinstance(n, int) else 0 for n in columns)
     if not (width > 0 and height > 0):
         width, height = image_size(data, row["image"])
     if not (width > 0 and height > 0):
-        raise DataError(f"refcoco: {name}: the size of its image is unknown")
+        raise DataError(f"refcoco: {object_id}: the size of its image is unknown")
     return width, height
 
 
-def _gold(row: Row, name: str) -> str:
-    """Return the corners of the object; InternVL's rows, with `sent`, have them, the hub's have corner, width and height."""
+def _gold(row: Row, object_id: str) -> str:
+    """Return the object's corners: InternVL's rows (with `sent`) state them; the hub's state a corner, width and height."""
     try:
         a, b, c, d = (float(number) for number in row["bbox"])
     except (TypeError, ValueError):
-        raise DataError(f"refcoco: {name}: its column 'bbox' is not a rectangle") from None
+        raise DataError(f"refcoco: {object_id}: its column 'bbox' is not a rectangle") from None
     x2, y2 = (c, d) if "sent" in row else (a + c, b + d)
     if not all(map(isfinite, (a, b, x2, y2))) or not (a < x2 and b < y2):
-        raise DataError(f"refcoco: {name}: its column 'bbox' is not a rectangle")
+        raise DataError(f"refcoco: {object_id}: its column 'bbox' is not a rectangle")
     return f"[{a:.8g}, {b:.8g}, {x2:.8g}, {y2:.8g}]"
 
 

@@ -7,10 +7,10 @@
 published scores. The sentence that names the field, and the judge prompt, are upstream's (`intern-s1~`: reworded). The
 judge's agreement with a rule is reported for questions with options and for exact answers.
 
-`strict` has no partial points: a rule decides on stated options, equal words and differing numbers; a judge grades the
-rest, which waits if there is no judge.
+`strict` gives no partial points: a rule decides on stated options, equal words and differing numbers; a judge grades all
+other replies, which wait if there is no judge.
 
-Columns are those of VLMEvalKit's table (index, question, answer, category, question_type, A to O, image), as a local
+Columns are those of VLMEvalKit's table (index, question, answer, category, question_type, A to O, image), in a local
 file `en` or `zh`; the repository on the hub has other columns.
 """
 
@@ -127,7 +127,7 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 class Compared(Struct, frozen=True):
-    """Compares the stated answer by rule; a score without a value is left to a judge."""
+    """Compares the stated answer by rule; replies that the rule does not decide get no value and are left to a judge."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
@@ -157,7 +157,7 @@ def _number(text: str) -> float | None:
 
 
 class Rule(Struct, frozen=True):
-    """Compares a stated option or equal words; open questions are left to the judge."""
+    """Compares options by letter and exact answers by their words; open questions are left to the judge."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

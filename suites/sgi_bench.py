@@ -47,7 +47,9 @@ def _reasoning_sample(data: Data, row: Row) -> Sample:
     choices = tuple(map(str, row.get("options") or ()))
     gold_index = str(row["answer"])
     if not gold_index.isdecimal() or int(gold_index) >= len(choices):
-        raise DataError(f"sgi-bench: {row['idx']}: option {gold_index} of {len(choices)} is the gold answer")
+        raise DataError(
+            f"sgi-bench: {row['idx']}: the gold answer {gold_index} is not an index of its {len(choices)} options"
+        )
     images: list[Part | None] = [image(data, value) for value in row.get("images") or ()]
     return Sample(
         id=str(row["idx"]),
@@ -115,7 +117,7 @@ PROTOCOLS: Mapping[tuple[str, str], Protocol] = {
         prompt=_answer_prompt, scorers={"answer": LastTag("answer")}, sampling=GREEDY_32K, ideal=_ideal_tag
     ),
 }
-"""(name, variant) -> protocol."""
+"""(name of the protocol, variant) -> protocol."""
 
 BENCHMARK = Benchmark(
     name="sgi-bench",
@@ -130,6 +132,6 @@ BENCHMARK = Benchmark(
         "official": lambda variant: PROTOCOLS["official", variant],
     },
     needs=frozenset({"image"}),
-    licence="see its cards on the hub",
+    licence="see the data sets' cards on the hub",
     cite="arXiv 2512.16969",
 )

@@ -2,8 +2,8 @@
 
 `official` uses the authors' prompts and rules (evals/scorers/upstream/llm4chem.py). `intern-s1` is OpenCompass' form, the
 column of the Intern-S1 tables (evals/scorers/upstream/opencompass.py): zero-shot with a hint, with OpenCompass' own prompts
-(`intern-s1~`: reworded), and the mean over the 14 tasks. `strict` is ours: molecules compared by structure with
-stereochemistry, names as names, balanced accuracy if one class is rare, RMSE over the given answers.
+(`intern-s1~`: reworded), and the mean over the 14 tasks. `strict` is our own: molecules are compared by structure with
+stereochemistry, and names as names; yes-no tasks report balanced accuracy, and numbers the RMSE over answered samples.
 
 `--data` accepts the hub's archive (`data.zip`), its unpacked folder, or files with the loading script's columns, one per
 task (`name_conversion-i2s.jsonl`, .parquet, ...).
@@ -33,8 +33,6 @@ from evals.report.aggregate import mean_of_variants
 from evals.report.part_mean import PartMean
 from evals.scorers import chemistry_metrics as shared
 from evals.scorers import labels, number, text
-from evals.scorers.chemistry_metrics import mean as _mean
-from evals.scorers.chemistry_metrics import whole as _whole
 from evals.scorers.formula import Formula
 from evals.scorers.molecule import Molecule
 from evals.scorers.names import Name, opsin_installed
@@ -48,7 +46,7 @@ NUMBER_SCORERS = {
     "property_prediction-esol": number.AbsoluteError(unit="log10(mol/L)", possible=(-20, 5)),
     "property_prediction-lipo": number.AbsoluteError(unit=DIMENSIONLESS, possible=(-15, 20)),
 }
-"""Task -> scorer, with the unit that answers are converted to and the physically possible range."""
+"""Task -> scorer, with the unit to which answers are converted and the physically possible range."""
 
 
 # --- prompts
@@ -95,7 +93,7 @@ CONFIG_PARTS = {
 
 
 def _upstream_prompts(variant: str) -> UpstreamPrompts:
-    """Return the prompts of one task, which are an iteration of a loop in OpenCompass' file."""
+    """Return the prompts of one task, which one iteration of a loop in OpenCompass' file defines."""
     kind, _, name = variant.partition("-")
     part, variable = CONFIG_PARTS.get(variant) or CONFIG_PARTS.get(kind) or ("fts", "fts_0shot_infer_cfg")
     shots = "0_shot" if part == "pp_acc" else "0shot"
@@ -108,17 +106,17 @@ def _upstream_prompts(variant: str) -> UpstreamPrompts:
     )
 
 
-def _ideal(task: Task, form: str, sample: Sample, prompt: Prompt) -> str:
-    """Return the gold answer; `form`: the format string of a number."""
+def _ideal(task: Task, number_format: str, sample: Sample, prompt: Prompt) -> str:
+    """Return the gold answer in the requested format; `number_format`: format string for numbers."""
     if task.kind == "caption":
         return str(sample.target)
     if task.kind == "number":
-        return form.format(f"{Decimal(repr(sample.target)):f}")
+        return number_format.format(f"{Decimal(repr(sample.target)):f}")
     return f"<{task.tag}> {sample.target} </{task.tag}>"
 
 
 def _ideal_intern_s1(task: Task, sample: Sample, prompt: Prompt) -> str:
-    """Return OpenCompass' reference, which for a caption is the whole output of the template."""
+    """Return the gold answer as OpenCompass compares it: for a caption, the whole output of the template."""
     if task.kind == "caption":
         return str(sample.meta.get("output") or sample.target)
     return _ideal(task, BOX_FORMAT, sample, prompt)
@@ -131,7 +129,7 @@ BOX_FORMAT, TAG_FORMAT = "\\boxed{{{}}}", "<NUMBER> {} </NUMBER>"
 
 
 def label(text: str) -> Reading | None:
-    """Return yes or no, from the last <BOOLEAN> tag or as stated."""
+    """Return the label, yes or no, from the last <BOOLEAN> tag or wherever it is stated; None if it is not."""
     tag = last_tag(text, "BOOLEAN")
     answer = stated_yes_no(tag or text)
     if answer is None:
@@ -142,12 +140,12 @@ def label(text: str) -> Reading | None:
 
 
 class RootMeanSquare(Struct, frozen=True):
-    """Root mean square error; the error of a missing answer is taken from a part of its score."""
+    """Root mean square error; the error of a missing answer is taken from the part `part` of its score."""
 
     part: str
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Reduce; raises ValueError without points, or if the error of a missing answer is unknown."""
+        """Return the RMSE; raises ValueError without points, or if the error of a missing answer is unknown."""
         errors = [point.parts.get(self.part) if point.value is None else point.value for point in points]
         known = [error for error in errors if error is not None]
         if not known or len(known) < len(errors):
@@ -162,18 +160,18 @@ ERRORS = (  # the headline covers answered samples; `answered` is their share
     shared.error("rmse_imputed", RootMeanSquare("error_imputed"), unit=LOG10),
     shared.error("rmse_worst", RootMeanSquare("error_worst"), unit=LOG10),
     shared.error("mae", number.mae, unit=LOG10),
-    _mean("answered", number.answered),
+    shared.mean("answered", number.answered),
 )
 
 
 def _name_metrics(task: Task) -> tuple[Metric, ...]:
     """Return the metrics of names; the headline's name states whether OPSIN is installed."""
-    same_string = (_mean("same_string", PartMean("string", 0.0)),)
+    same_string = (shared.mean("same_string", PartMean("string", 0.0)),)
     if not opsin_installed():
-        return (_mean("accuracy_by_name", headline=True), *same_string)
+        return (shared.mean("accuracy_by_name", headline=True), *same_string)
     return (
-        _mean("accuracy_by_structure", headline=True),
-        _mean("accuracy_by_name", PartMean("name", 0.0)),
+        shared.mean("accuracy_by_structure", headline=True),
+        shared.mean("accuracy_by_name", PartMean("name", 0.0)),
         *same_string,
     )
 
@@ -183,28 +181,28 @@ def _molecules_by_structure(task: Task) -> tuple[Metric, ...]:
 
 
 def _molecules_by_string(task: Task) -> tuple[Metric, ...]:
-    sets = ("subset", "intersection") if task.name == "retrosynthesis" else ()
+    set_relations = ("subset", "intersection") if task.name == "retrosynthesis" else ()
     return (
-        _mean("exact_match", headline=True),
+        shared.mean("exact_match", headline=True),
         VALIDITY,
         *SIMILARITIES,
-        *(_mean(name, PartMean(name, 0.0)) for name in sets),
+        *(shared.mean(name, PartMean(name, 0.0)) for name in set_relations),
     )
 
 
 def _yes_no_metrics(*, balanced: bool) -> tuple[Metric, ...]:
-    """Return the metrics of yes and no; not `balanced`: as the authors compute them, over valid replies."""
-    over: Callable[[Any], Any] = (lambda statistic: statistic) if balanced else Valid
+    """Return the metrics of yes-no tasks; if not `balanced`, as the authors compute them, over valid replies."""
+    wrap: Callable[[Any], Any] = (lambda statistic: statistic) if balanced else Valid
     return (
-        _whole("balanced_accuracy", over(labels.balanced_accuracy), headline=balanced),
-        _mean("accuracy", headline=not balanced),
-        _whole("mcc", over(labels.mcc)),
-        _whole("f1", over(labels.f1)),
+        shared.whole("balanced_accuracy", wrap(labels.balanced_accuracy), headline=balanced),
+        shared.mean("accuracy", headline=not balanced),
+        shared.whole("mcc", wrap(labels.mcc)),
+        shared.whole("f1", wrap(labels.f1)),
     )
 
 
 def _similarity_metrics(task: Task) -> tuple[Metric, ...]:
-    return (_mean("morgan_bits", headline=True), VALIDITY)
+    return (shared.mean("morgan_bits", headline=True), VALIDITY)
 
 
 def _is_name_conversion(task: Task) -> bool:
@@ -262,7 +260,7 @@ INTERN_S1_RULES = {
     "boolean": Rule(lambda task: opencompass.YesNo()),
     "caption": Rule(
         lambda task: opencompass.Meteor(synonyms=text.synonyms_available()),
-        lambda task: (_mean(shared.meteor_name(), PartMean(shared.meteor_name(), 0.0), headline=True),),
+        lambda task: (shared.mean(shared.meteor_name(), PartMean(shared.meteor_name(), 0.0), headline=True),),
     ),
 }
 
@@ -308,10 +306,10 @@ def _intern_s1(variant: str) -> Protocol:
 
 
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Combine the 14 tasks as OpenCompass does for `intern-s1`; None under the other protocols.
+    """Return the mean of the 14 tasks as defined by OpenCompass for `intern-s1`; None under the other protocols.
 
     Source: opencompass 0.5.4, configs/summarizers/groups/smolinstruct.py: the plain mean, with the two errors x
-    turned into max((2 - x) / 2, 0) for ESOL and max((1.2 - x) / 1.2, 0) for Lipo.
+    converted into max((2 - x) / 2, 0) for ESOL and max((1.2 - x) / 1.2, 0) for Lipo.
     """
     if ProtocolName.parse(protocol).base not in AGGREGATED:
         return None

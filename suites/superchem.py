@@ -1,7 +1,7 @@
 r"""SUPERChem (Zhao et al., arXiv 2512.01274): 500 multiple-choice problems in chemistry with up to 26 options.
 
-Every problem exists in two forms: `multimodal`, with images where the text or an option refers to them, and `text`, with a
-description instead of each image. `official` follows VLMEvalKit (@ e8e78f05, dataset/superchem.py): the answer in a box, and
+Every problem exists in two forms: `multimodal`, with images at the points where the text or an option refers to them, and
+`text`, with a description instead of each image. `official` follows VLMEvalKit (@ e8e78f05, dataset/superchem.py): the answer in a box, and
 the rule of evals/extract/upstream/superchem.py, which requires the right letters and nothing else. Its prompt asks for a
 single character, so items with several right options cannot be answered as requested. `strict` asks for all right options
 and reads them wherever they are stated. The fidelity of the reasoning (RPF), for which upstream requires gemini-2.5-pro as
@@ -41,7 +41,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for row in data.rows(ROWS, required=required):
         if row["question_type"] != "multiple_choice":
             raise DataError(
-                f"superchem: {row['uuid']}: questions of type {row['question_type']!r} are unknown"
+                f"superchem: {row['uuid']}: questions of type {row['question_type']!r} are not supported"
             )
         choices = _choices(row)
         gold_letters = _parse_gold(row, len(choices))

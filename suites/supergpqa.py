@@ -1,4 +1,4 @@
-"""SuperGPQA (M-A-P, arXiv 2502.14739): 26,529 questions of 285 graduate disciplines with four to ten options.
+"""SuperGPQA (M-A-P, arXiv 2502.14739): 26,529 questions in 285 graduate disciplines with four to ten options.
 
 `official` is the authors' zero-shot form (SuperGPQA/SuperGPQA @ 03a3e278, also used by OpenCompass @ a5acc4bb): options
 marked `A)`, a last line `Answer: X`, and the rule of evals/extract/upstream/supergpqa.py. The authors gave reasoning models
@@ -47,32 +47,32 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _prompt(line_format: str, instruction: str, sample: Sample) -> Prompt:
-    last = LETTERS[len(sample.choices) - 1]
+    last_letter = LETTERS[len(sample.choices) - 1]
     return ask(
-        f"Answer this multiple-choice question; exactly one option is right. {instruction}, where X is one letter from A to {last}.\n\n"
+        f"Answer this multiple-choice question; exactly one option is right. {instruction}, where X is one letter from A to {last_letter}.\n\n"
         f"{plain_text(sample.question)}\n{options(sample.choices, line_format=line_format)}"
     )
 
 
-def _official(sample: Sample, repeat: int) -> Prompt:
+def _official_prompt(sample: Sample, repeat: int) -> Prompt:
     return _prompt(
         "{}) {}", "The last line of your reply must be of the form 'Answer: X' (without quotes)", sample
     )
 
 
-def _strict(sample: Sample, repeat: int) -> Prompt:
+def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
     return _prompt("{}. {}", "Think it through, then finish with a line of the form `ANSWER: X`", sample)
 
 
 BENCHMARK = Benchmark(
     name="supergpqa",
-    title="SuperGPQA: 26,529 questions of 285 graduate disciplines with up to ten options (arXiv 2502.14739).",
+    title="SuperGPQA: 26,529 questions in 285 graduate disciplines with up to ten options (arXiv 2502.14739).",
     variants={"": Variant(26_529)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_strict, scorers={"choice": StatedChoice()}, sampling=GREEDY_32K),
+        "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}, sampling=GREEDY_32K),
         "official": Protocol(
-            prompt=_official, scorers={"choice": OptionSet(option_supergpqa)}, sampling=GREEDY_32K
+            prompt=_official_prompt, scorers={"choice": OptionSet(option_supergpqa)}, sampling=GREEDY_32K
         ),
     },
     chance=0.104,

@@ -55,7 +55,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _choices(options_column: object, position: int) -> tuple[str, ...]:
-    """Return the options of a JSON object {letter: text}, in the order of the letters."""
+    """Return the options from a JSON object {letter: text}, in the order of the letters."""
     try:
         texts = (
             options_column

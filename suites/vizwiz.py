@@ -1,4 +1,4 @@
-"""VizWiz (Gurari et al., arXiv 1802.08218), validation: questions of blind people about photos they took, ten answers each.
+"""VizWiz (Gurari et al., arXiv 1802.08218), validation: questions by blind people about photos they took, ten answers each.
 
 Many photos do not show the answer, and most annotators of these wrote "unanswerable". `official` is VLMEvalKit's data-set
 class, which sends only the question; VLMEvalKit's wrappers for Qwen2-VL and InternVL add sentences of their own
@@ -13,7 +13,7 @@ from evals.short_answers import short_answer_benchmark
 BENCHMARK = short_answer_benchmark(
     "vizwiz",
     Split(hub="lmms-lab/VizWiz-VQA", split="val", stems=("val", "VizWiz", "items")),
-    title="VizWiz: 4,319 questions of blind people about their photos, ten answers each (arXiv 1802.08218).",
+    title="VizWiz: 4,319 questions by blind people about their photos, ten answers each (arXiv 1802.08218).",
     rows=4_319,
     id_column="question_id",
     group=lambda row: str(row.get("category") or ""),

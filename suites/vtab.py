@@ -1,13 +1,13 @@
 """VTAB-1k (Zhai et al. 2019, arXiv 1910.04867): 19 image-classification tasks in three groups, tuned on 1,000 images each.
 
 The models are image classifiers (`timm:`, `petl:`), one checkpoint per task. A sample is an image; there is no text prompt.
-The tasks, numbers of classes and test splits are those of VPT (KMnP/vpt @ 4410440e, src/data/vtab_datasets/), which work on
-parameter-efficient tuning compares against.
+The tasks, numbers of classes and test splits are those of VPT (KMnP/vpt @ 4410440e, src/data/vtab_datasets/), against which
+papers on parameter-efficient tuning compare.
 
 `official` is VPT's metric, top-1 accuracy for every task. `per-class` reports the mean per-class accuracy for the data sets
-for which this is usual elsewhere (Caltech-101, Flowers, Pets: Kornblith et al., arXiv 1805.08974; not verified), top-1 for
-the others. The literature uses two overall means, which differ by several points: of the 19 tasks, and of the three
-groups. Both are computed, each under its own name.
+for which this is usual elsewhere (Caltech-101, Flowers, Pets: Kornblith et al., arXiv 1805.08974; not verified), and top-1
+accuracy for the others. The literature uses two overall means, which differ by several points: over the 19 tasks, and over
+the three groups. Both are computed, each under its own name.
 
 Rows on the hub are those of CLIP_benchmark (LAION-AI/CLIP_benchmark @ 48de38c, clip_benchmark/datasets/builder.py), made
 with VTAB's own code (not tested against the hub). CLIP_benchmark's split of SUN397 differs, so it is not used.
@@ -81,7 +81,7 @@ BENCHMARK = classification_benchmark(
     name="vtab",
     title="VTAB-1k: 19 image-classification tasks (natural, specialized, structured) for vision models; no prompt (arXiv 1910.04867).",
     sets=GROUPS,
-    licence="each task has its data set's own",
+    licence="each data set has its own",
     cite="arXiv 1910.04867",
     aggregate=aggregate,
 )

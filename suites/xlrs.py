@@ -5,14 +5,14 @@ The headline is the mean over tasks. One task, overall land use, has several rig
 e anywhere in a reply, so that "Answer: B" is read as A, B and E, and `\boxed{B}` as B, D and E. Scores of this rule and of
 a judge are not comparable (VLMEvalKit's issue 1331: 14.5 and the published 51.6).
 
-`intern-s1` is VLMEvalKit's default: a reply in which no letter occurs twice is read as its letters ("Red" included), and a
-judge decides on all others (upstream's judge lists options, ours grades). VLMEvalKit's rows contain the instruction, the
+`intern-s1` is VLMEvalKit's default: a reply in which no letter occurs twice is read as its letters (even "Red"), and a
+judge decides on all others (upstream's judge lists options, ours grades the reply). VLMEvalKit's rows contain the instruction, the
 hub's do not, and the judge prompt is ours in both cases, so runs made here are `intern-s1~`. `strict` reads only stated
 options. The score depends strongly on the size of images: set `--max-pixels`.
 
 Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or VLMEvalKit's
-(options as one text with the instruction, category and l2-category). The hub's index counts within a task, so ids of its
-rows are `task/index`. The number of rows at e540ee2a, 3,080, is taken from other sources.
+(options as one text with the instruction, category and l2-category). The hub's index restarts in each task, so the ids of
+its rows are `task/index`. The number of rows at e540ee2a, 3,080, is taken from other sources.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ _OPTION = re.compile(r"^\s*\(?([A-E])[).]\s*(.*?)\s*$", re.MULTILINE)
 def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
     for row in data.rows(ROWS, required=("index", "question", "multi-choice options", "answer", "category")):
         task = "/".join(str(row[c]) for c in ("category", "l2-category") if row.get(c))
-        name = str(row["index"]) if row.get("l2-category") else f"{task}/{row['index']}"
+        sample_id = str(row["index"]) if row.get("l2-category") else f"{task}/{row['index']}"
         choices = _choices(row)
-        letters = tuple(sorted(set(re.findall("[A-E]", str(row["answer"]).upper()))))
-        if not letters or letters[-1] > "ABCDE"[len(choices) - 1]:
+        gold_letters = tuple(sorted(set(re.findall("[A-E]", str(row["answer"]).upper()))))
+        if not gold_letters or gold_letters[-1] > "ABCDE"[len(choices) - 1]:
             raise DataError(
-                f"xlrs: {name}: the gold answer {row['answer']!r} is not one of its {len(choices)} options"
+                f"xlrs: {sample_id}: the gold answer {row['answer']!r} is not one of its {len(choices)} options"
             )
         values = row.get("image") or ()
-        images = [image(data, v) for v in (values if isinstance(values, list | tuple) else (values,))]
+        images = [image(data, value) for value in (values if isinstance(values, list | tuple) else (values,))]
         yield Sample(
-            id=name,
-            question=(*(p for p in images if p is not None), Text(str(row["question"]))),
-            target=letters if len(letters) > 1 else letters[0],
+            id=sample_id,
+            question=(*(part for part in images if part is not None), Text(str(row["question"]))),
+            target=gold_letters if len(gold_letters) > 1 else gold_letters[0],
             choices=choices,
             group=task,
             meta={"shown": _own_options(row)},
@@ -87,7 +87,7 @@ def _choices(row: Row) -> tuple[str, ...]:
 
 
 def _own_options(row: Row) -> str:
-    """Return options and instruction as one text, if the row contains it; else an empty text."""
+    """Return the row's own text of options and instruction; empty if it has a list of options."""
     options_column = row["multi-choice options"]
     return options_column if isinstance(options_column, str) else ""
 
@@ -165,6 +165,6 @@ BENCHMARK = Benchmark(
     },
     ideal=_ideal,
     needs=frozenset({"image"}),
-    licence="CC-BY-NC-SA-4.0, the images have terms of their own",
+    licence="CC-BY-NC-SA-4.0; the images have their own terms",
     cite="arXiv 2503.23771",
 )

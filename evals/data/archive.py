@@ -84,7 +84,7 @@ class Tree:
 
 
 def download_archive(suite: str, hub: str, file: str, revision: str) -> Path:
-    """Return the path of a data set's archive in the hub's cache, downloaded if necessary; raises DataError in one line."""
+    """Return the path of an archive in the hub's cache, downloaded if necessary; raises DataError in one line."""
     name = Path(file).name
     try:
         from huggingface_hub import hf_hub_download

@@ -1,4 +1,4 @@
-"""Rows of Biology-Instructions in OpenCompass' form: a file of JSON lines per task, in a folder or an archive.
+"""Rows of Biology-Instructions in OpenCompass' layout: a file of JSON lines per task, in a folder or an archive.
 
 They are not on the hub; OpenCompass' utils/datasets_info.py lists the archive `biology-instruction-fixed.zip` (MD5
 5e9bc19f403372bed50c7c46afed8291).
@@ -18,7 +18,7 @@ from evals.types import Sample, Text
 
 
 class Task(NamedTuple):
-    """One task: its metric, the kind of its answers, and the value of one per cent."""
+    """One task: its metric, the kind of its answers, and the number that stands for 1 %."""
 
     metric: str
     kind: str
@@ -85,7 +85,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _answer_form(task: Task, row: Row, keys: list[str]) -> str:
-    """Return the answer form by which OpenCompass' loader selects a hint."""
+    """Return the answer form, by which OpenCompass' loader selects a hint."""
     metadata = row.get("meta_data")
     form = str(metadata.get("ans_type", "")) if isinstance(metadata, dict) else ""
     if form == "string":
@@ -110,7 +110,7 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
 
 
 def _target(task: Task, row: Row, location: str) -> tuple[str | float, list[str]]:
-    """Return the gold answer and its keys; several numbers are encoded as JSON, other answers have no keys."""
+    """Return the gold answer and its keys: several named numbers are encoded as JSON; other answers have no keys."""
     gold: Any = row["ground_truth"]
     try:
         if isinstance(gold, dict):

@@ -86,7 +86,7 @@ NO_ERRATA = Errata("", {})
 
 @cache
 def entries(suite: str) -> tuple[str, tuple[Entry, ...]]:
-    """Return version and entries of a suite's errata; an empty version if there are none."""
+    """Return the version and the entries of a suite's errata file; both empty if it has none."""
     name = f"{suite.replace('-', '_')}.toml"
     path = files("evals.suites") / "errata" / name
     return load(Path(str(path))) if path.is_file() else ("", ())
@@ -102,7 +102,7 @@ def load(path: Path) -> tuple[str, tuple[Entry, ...]]:
 
 
 def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
-    """Parse an errata file; raises DataError in one line."""
+    """Parse the text of an errata file; `name`: its name, for messages. Raises DataError in one line."""
     try:
         file = msgspec.convert(tomllib.loads(text), _File)
     except (ValueError, RecursionError) as error:
@@ -176,5 +176,5 @@ def _as_corrected(point: Point) -> Point:
 
 
 def parts(erratum: Erratum, value: float | None) -> Mapping[str, float]:
-    """Return the score part that marks an erratum; `value`: the value under the correct gold answer, None if unknown."""
+    """Return the score's `parts` that mark an erratum; `value`: the value under the correct gold answer, None if unknown."""
     return {EXCLUDED: 1.0} if erratum.kind != "gold" or value is None else {CORRECTED: value}

@@ -28,7 +28,7 @@ from evals.validation import cause
 
 IMAGE_COLUMNS = ("image", "img", "webp", "jpg", "jpeg", "png")
 LABEL_COLUMNS = ("label", "cls", "fine_label")
-"""Columns of rows; the first that exists is used. `webp` and `cls` are those of web datasets."""
+"""Accepted column names; the first that exists is used. `webp` and `cls` occur in WebDataset files."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Suffixes that torchvision's ImageFolder reads."""
 MAX_LIST_BYTES = 1 << 28
@@ -51,12 +51,12 @@ class Source(Struct, frozen=True, kw_only=True):
     """Number of classes on the hub, if consecutive ones are merged to get `classes`; 0: the same number."""
 
 
-class Labelled(NamedTuple):
-    """An image of the test split."""
+class LabelledImage(NamedTuple):
+    """An image of the test split with its class."""
 
     id: str
     image: object
-    """Path below the data's folder, or the value in a row."""
+    """Path below the data's folder, or the value of a row's image column."""
     label: int
     class_name: str = ""
     """Name of the class, if known."""
@@ -64,17 +64,18 @@ class Labelled(NamedTuple):
 
 def samples(data: Data, source: Source) -> Iterator[Sample]:
     """Yield a sample per image, whose group is its class; raises DataError, also for a label out of range."""
-    for item in _items(data, source):
-        if not 0 <= item.label < source.classes:
+    for labelled in _labelled_images(data, source):
+        if not 0 <= labelled.label < source.classes:
             raise DataError(
-                f"{data.suite}: {item.id}: label {item.label}, but {source.name} has the classes 0 to {source.classes - 1}"
+                f"{data.suite}: {labelled.id}: label {labelled.label}, "
+                f"but {source.name} has the classes 0 to {source.classes - 1}"
             )
-        media = _media(data, item.image)
+        media = _media(data, labelled.image)
         yield Sample(
-            id=item.id,
+            id=labelled.id,
             question=() if media is None else (media,),
-            target=str(item.label),
-            group=item.class_name or f"class {item.label}",
+            target=str(labelled.label),
+            group=labelled.class_name or f"class {labelled.label}",
         )
 
 
@@ -86,7 +87,7 @@ def _media(data: Data, value: object) -> Media | None:
     return image(data, value)
 
 
-def _items(data: Data, source: Source) -> Iterator[Labelled]:
+def _labelled_images(data: Data, source: Source) -> Iterator[LabelledImage]:
     split = Split(hub=source.hub, stems=(source.name,))
     if data.origin == "hub":
         if not source.hub:
@@ -95,8 +96,7 @@ def _items(data: Data, source: Source) -> Iterator[Labelled]:
                 f"--data DIR (DIR/{source.name}/test.txt, or as torchvision unpacks it), or try --sample"
             )
         return _from_rows(data, split, source)
-    is_list = data.local is not None and data.local.suffix == ".txt" and data.local.is_file()
-    if is_list and data.local is not None:
+    if data.local is not None and data.local.suffix == ".txt" and data.local.is_file():
         return _from_list(data.local, Path())
     if data.has(split):
         return _from_rows(data, split, source)
@@ -106,7 +106,7 @@ def _items(data: Data, source: Source) -> Iterator[Labelled]:
 # --- rows ----------------------------------------------------------------------------------------------------
 
 
-def _from_rows(data: Data, split: Split, source: Source) -> Iterator[Labelled]:
+def _from_rows(data: Data, split: Split, source: Source) -> Iterator[LabelledImage]:
     for number, row in enumerate(data.rows(split)):
         image_value, label = _column(data, row, IMAGE_COLUMNS), _column(data, row, LABEL_COLUMNS)
         if isinstance(label, bool) or not isinstance(label, int):
@@ -114,7 +114,7 @@ def _from_rows(data: Data, split: Split, source: Source) -> Iterator[Labelled]:
         if source.original_classes and data.origin == "hub":
             label = label * source.classes // source.original_classes
         name = row.get("id") or row.get("__key__") or number
-        yield Labelled(str(name), image_value, label, str(row.get("class") or ""))
+        yield LabelledImage(str(name), image_value, label, str(row.get("class") or ""))
 
 
 def _column(data: Data, row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -129,7 +129,7 @@ def _column(data: Data, row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 # --- folders -------------------------------------------------------------------------------------------------
 
 
-def _from_folder(data: Data, source: Source) -> Iterator[Labelled]:
+def _from_folder(data: Data, source: Source) -> Iterator[LabelledImage]:
     root = data.folder()
     for name in (source.name, *source.folders):
         folder = root / name
@@ -141,7 +141,7 @@ def _from_folder(data: Data, source: Source) -> Iterator[Labelled]:
             return _from_class_folders(folder / "test", Path(name, "test"), source)
         layout = torchvision_layouts.LAYOUTS.get(source.layout)
         if layout is not None and (folder / layout.marker).exists():
-            return (Labelled(*item) for item in layout.read(folder, Path(name)))
+            return (LabelledImage(*fields) for fields in layout.read(folder, Path(name)))
     names = " or ".join((source.name, *source.folders))
     raise DataError(
         f"{data.suite}: no test split of {source.name} in {root}: looked for {source.name}.jsonl, and in {names} for "
@@ -149,8 +149,8 @@ def _from_folder(data: Data, source: Source) -> Iterator[Labelled]:
     )
 
 
-def _from_list(path: Path, base: Path) -> Iterator[Labelled]:
-    """Yield the images of a list; a path may contain spaces, the label is the last word of a line."""
+def _from_list(path: Path, base: Path) -> Iterator[LabelledImage]:
+    """Yield the images of a list; a line's last word is the label, the rest is the path, which may contain spaces."""
     try:
         lines = disk.read_small(path, MAX_LIST_BYTES).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -160,40 +160,40 @@ def _from_list(path: Path, base: Path) -> Iterator[Labelled]:
             continue
         name, _, label = line.strip().rpartition(" ")
         if not name or not label.isascii() or not label.isdigit() or len(label) > 6:
-            raise DataError(f"{path}, line {number}: {line[:80]!r} is not a path and a label")
-        yield Labelled(name, base / name.strip(), int(label))
+            raise DataError(f"{path}, line {number}: {line[:80]!r} is not a path followed by a label")
+        yield LabelledImage(name, base / name.strip(), int(label))
 
 
-def _from_json(path: Path, base: Path, source: Source) -> Iterator[Labelled]:
+def _from_json(path: Path, base: Path, source: Source) -> Iterator[LabelledImage]:
     """Yield the images of VPT's file; classes are numbered in the order of their ids, as in VPT."""
     try:
         raw = disk.read_small(path, MAX_LIST_BYTES)
-        content: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
+        class_ids: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
     except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise DataError(f"cannot read {path}: {cause(error)}") from None
-    id_types = {type(class_id) for class_id in content.values()}
+    id_types = {type(class_id) for class_id in class_ids.values()}
     if id_types not in ({int}, {str}):
-        raise DataError(f"{path}: the classes are not all numbers, nor all names")
-    ids = sorted(set(content.values()))
+        raise DataError(f"{path}: the classes are neither all numbers nor all names")
+    ids = sorted(set(class_ids.values()))
     if len(ids) != source.classes:
         raise DataError(
-            f"{path} has {len(ids)} classes, {source.name} has {source.classes}: classes are numbered by the order of their "
-            "ids, so labels would be wrong"
+            f"{path} has {len(ids)} classes, but {source.name} has {source.classes}: classes are numbered by the order of "
+            "their ids, so labels would be wrong"
         )
     numbers = {class_id: number for number, class_id in enumerate(ids)}
-    for name, class_id in content.items():
-        yield Labelled(name, base / name, numbers[class_id])
+    for name, class_id in class_ids.items():
+        yield LabelledImage(name, base / name, numbers[class_id])
 
 
-def _from_class_folders(folder: Path, base: Path, source: Source) -> Iterator[Labelled]:
+def _from_class_folders(folder: Path, base: Path, source: Source) -> Iterator[LabelledImage]:
     """Yield the images of a folder with a subfolder for each class."""
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     if len(names) != source.classes:
         raise DataError(
-            f"{folder} has {len(names)} folders of classes, {source.name} has {source.classes} classes"
+            f"{folder} has {len(names)} class folders, but {source.name} has {source.classes} classes"
         )
     for label, name in enumerate(names):
         for path in sorted((folder / name).rglob("*")):
             if path.suffix.lower() in SUFFIXES and path.is_file():
                 relative_path = path.relative_to(folder)
-                yield Labelled(relative_path.as_posix(), base / relative_path, label, name)
+                yield LabelledImage(relative_path.as_posix(), base / relative_path, label, name)

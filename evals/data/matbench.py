@@ -23,9 +23,10 @@ SPLITS = ("matbench_v0.1_validation_small_tasks", "matbench_v0.1_validation")
 def table(
     data: Data, name: str, *, column: str, expected: int, gold: Callable[[Row], str | float]
 ) -> list[Row]:
-    """Return a task's rows with `mbid`, the input, the target in `column`, and the `fold` that tests the row.
+    """Return a task's rows with `mbid`, the input, the target, and `fold`, the fold whose test set contains the row.
 
-    `gold` maps a row to its target; if targets are strings (classes), the folds are stratified by them.
+    `column`: the input's. `expected`: number of rows. `gold` maps a row to its target; if targets are strings (classes), the
+    folds are stratified by them.
     """
     if data.origin == "hub":
         return _from_matminer(name, expected, gold)
@@ -75,7 +76,7 @@ def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float])
 
 
 def _official_folds(data: Data, name: str) -> dict[str, int]:
-    """Return upstream's folds, mbid -> fold that tests it; empty without a splits file next to the tables."""
+    """Return mbid -> fold that tests it from upstream's splits file; empty if there is none next to the tables."""
     for stem in SPLITS:
         for path in (data.folder() / f"{stem}.json", data.folder() / f"{stem}.json.gz"):
             if path.is_file():
@@ -93,7 +94,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def computed_folds(targets: Sequence[str | float]) -> list[int]:
-    """Return the fold that tests each row, recomputed as published.
+    """Return the fold that tests each row, computed like the published folds.
 
     Source: matbench, scripts/mvb01_generate_validation.py: (Stratified)KFold, 5 splits, shuffled, seed 18012019.
     """

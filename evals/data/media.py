@@ -35,15 +35,15 @@ UNCONVERTED_FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/
 READABLE_FORMATS = (*UNCONVERTED_FORMATS, "TIFF", "BMP")
 ORIENTATION = 0x0112
 _FOLDERS: dict[str, None] = {}
-"""Folders with stored files, in order of use."""
+"""Folders with stored files, in the order of their first use."""
 
 
 @runtime_checkable
 class SavableImage(Protocol):
     """An image decoded by the `datasets` package."""
 
-    def save(self, stream: BytesIO, kind: str, /) -> None:
-        """Write the file."""
+    def save(self, stream: BytesIO, image_format: str, /) -> None:
+        """Write the encoded image."""
         ...
 
 
@@ -54,12 +54,12 @@ def image(data: Data, value: object) -> Media | None:
     """
     if data.media is None:
         return None
-    return store_image(data.media, _bytes(data, value), max_pixels=data.max_pixels)
+    return store_image(data.media, _image_bytes(data, value), max_pixels=data.max_pixels)
 
 
 def image_size(data: Data, value: object) -> tuple[int, int]:
-    """Return width and height of a row's image in pixels, from its header; 0 for a file that is not an image."""
-    return inspect_image(_bytes(data, value))[1:3]
+    """Return width and height of a row's image in pixels, from its header; both 0 for a file that is not an image."""
+    return inspect_image(_image_bytes(data, value))[1:3]
 
 
 def with_image(data: Data, text: object, value: object, *, required: bool = False) -> tuple[Part, ...]:
@@ -73,7 +73,7 @@ def with_image(data: Data, text: object, value: object, *, required: bool = Fals
     return (Text(str(text)),) if media is None else (media, Text(str(text)))
 
 
-def _bytes(data: Data, value: object) -> bytes:
+def _image_bytes(data: Data, value: object) -> bytes:
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
@@ -115,9 +115,9 @@ def store_image(folder: Path, raw: bytes, *, max_pixels: int | None = None) -> M
 
 
 def store_bytes(folder: Path, raw: bytes) -> str:
-    """Store bytes under their SHA-256 and return it; an existing file with other content is replaced.
+    """Store bytes in a file named by their SHA-256, and return the hash; an existing file with other content is replaced.
 
-    A results folder from another person may contain a wrong image of this name, or a link to a private file, which would
+    A results folder from another person may contain a wrong image under this name, or a link to a private file, which would
     otherwise be sent.
     """
     digest = sha256(raw).hexdigest()
@@ -141,7 +141,7 @@ def _has_content(path: Path, raw: bytes) -> bool:
 
 
 def inspect_image(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, int, int, str]:
-    """Return MIME type, width and height from an image's header, and its conversion (`Media.sent`)."""
+    """Return MIME type, width and height from an image's header, and how it will be sent (`Media.sent`)."""
     pil = _pillow()
     try:
         with foreign_code(Rejected), pil.open(BytesIO(raw), formats=READABLE_FORMATS) as pil_image:
@@ -164,7 +164,7 @@ def inspect_image(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, in
 
 
 def _is_ambiguous(pil_image: Any) -> bool:
-    """Return whether servers may decode an image differently: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
+    """Return whether servers may decode an image in different ways: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
     has_alpha = pil_image.mode in ("RGBA", "LA", "PA") or "transparency" in pil_image.info
     is_animated = (
         getattr(pil_image, "n_frames", 1) > 1 if pil_image.format in ("GIF", "PNG", "WEBP") else False
@@ -181,7 +181,6 @@ def _orientation(pil_image: Any) -> int:
 
 
 def _is_truncated(image_format: str, raw: bytes) -> bool:
-    """Return whether a file is truncated."""
     ends = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b";"}
     return image_format in ends and ends[image_format] not in raw[-16:]
 
@@ -200,7 +199,7 @@ def _conversion(pil_image: Any, max_pixels: int | None) -> SentForm:
 
 
 def enlarge_image(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
-    """Return an image to be sent at a multiple of its size, within `max_pixels`; a refused one is returned unchanged."""
+    """Return an image to be sent at `factor` times its size, within `max_pixels`; a refused image is returned unchanged."""
     sent = parse_sent(media.sent)
     if isinstance(sent, Refused):
         return media
@@ -249,7 +248,7 @@ def redraw_as_png(raw: bytes, image_size: Redrawn) -> bytes:
 
 
 async def payload(media: Media) -> tuple[str, bytes]:
-    """Return MIME type and bytes as sent; raises Rejected for an image that cannot be sent."""
+    """Return the MIME type and the bytes to send; raises Rejected for an image that cannot be sent."""
     sent = parse_sent(media.sent)
     if isinstance(sent, Refused):
         raise Rejected(f"image {media.sha256[:12]} {sent}")
@@ -264,7 +263,7 @@ async def payload(media: Media) -> tuple[str, bytes]:
 
 
 def stored_path(media: Media) -> Path:
-    """Return the path of a stored file; raises Rejected if it is missing."""
+    """Return the path of a media file's stored bytes; raises Rejected if it is missing."""
     for folder in _FOLDERS:
         path = Path(folder) / media.sha256
         if path.exists():

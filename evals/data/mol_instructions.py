@@ -48,10 +48,10 @@ def rows(data: Data, task: Task) -> Iterator[Row]:
     if tree is None:
         all_rows = data.rows(Split(hub=HUB, revision=REVISION, stems=(task.name,), rows=task.rows or None))
     else:
-        content = tree.json(f"{task.name}.json")
-        if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+        row_list = tree.json(f"{task.name}.json")
+        if not isinstance(row_list, list) or not all(isinstance(row, dict) for row in row_list):
             raise DataError(f"mol-instructions: {task.name}.json is not a list of rows")
-        all_rows = iter(content)
+        all_rows = iter(row_list)
     count = 0
     for row in all_rows:
         if _split(row) == "test":
@@ -70,7 +70,7 @@ def _archive(data: Data) -> Tree | None:
 
 
 def _split(row: Row) -> str:
-    """Return a row's split, from its metadata (a dictionary or its text form); rows without one are test rows."""
+    """Return a row's split from its metadata, a dictionary or the text of one; rows that state none are test rows."""
     metadata = row.get("metadata")
     if isinstance(metadata, dict):
         return str(metadata.get("split", "test"))
@@ -79,15 +79,17 @@ def _split(row: Row) -> str:
 
 
 def samples(data: Data, variant: str) -> Iterator[Sample]:
-    """Yield a task's samples; other gold answers to the same question go to `meta["also"]`."""
+    """Yield a task's samples; `meta["also"]` lists other gold answers to the same question."""
     task = TASKS[variant]
-    items = [_parse_row(row, task, position) for position, row in enumerate(rows(data, task), 1)]
+    parsed_rows = [_parse_row(row, task, position) for position, row in enumerate(rows(data, task), 1)]
     golds: dict[str, dict[str, None]] = defaultdict(dict)
-    for key, _, gold in items:
-        golds[key][gold] = None
-    counts = Counter(key for key, _, _ in items)
-    for position, (key, question, gold) in enumerate(items, 1):
-        alternatives = [other for other in golds[key] if other != gold] if task.kind != "number" else []
+    for input_text, _, gold in parsed_rows:
+        golds[input_text][gold] = None
+    counts = Counter(input_text for input_text, _, _ in parsed_rows)
+    for position, (input_text, question, gold) in enumerate(parsed_rows, 1):
+        alternatives = (
+            [other for other in golds[input_text] if other != gold] if task.kind != "number" else []
+        )
         meta: dict[str, Any] = {"also": alternatives} if alternatives else {}
         yield Sample(
             id=f"{task.name}.{position}",
@@ -95,7 +97,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
             target=_number(gold, task, position) if task.kind == "number" else gold,
             unit="hartree" if task.kind == "number" else "",
             group=_property(question) if task.kind == "number" else "",
-            cluster=key if counts[key] > 1 else "",
+            cluster=input_text if counts[input_text] > 1 else "",
             meta=meta,
         )
 
@@ -105,16 +107,16 @@ def _parse_row(row: Row, task: Task, position: int) -> tuple[str, str, str]:
     dialogue = row.get("dialogs")
     if isinstance(dialogue, list) and len(dialogue) > 1:
         question, gold = (str(turn.get("content", "")) for turn in dialogue[:2])
-        key = question
+        input_text = question
     elif {"instruction", "input", "output"} <= set(row):
-        key = str(row["input"]).strip()
-        question, gold = f"{str(row['instruction']).strip()}\n{key}", str(row["output"])
+        input_text = str(row["input"]).strip()
+        question, gold = f"{str(row['instruction']).strip()}\n{input_text}", str(row["output"])
     else:
         raise DataError(
             f"mol-instructions: {task.name}, row {position} has neither instruction, input and output, nor a dialogue"
         )
     tag = _TAG.fullmatch(gold)
-    return key, question, (tag[2] if tag else gold).strip()
+    return input_text, question, (tag[2] if tag else gold).strip()
 
 
 def _number(gold: str, task: Task, position: int) -> float:
@@ -128,11 +130,9 @@ def _number(gold: str, task: Task, position: int) -> float:
 
 def _property(question: str) -> str:
     """Return which energy a question asks for: HOMO, LUMO, gap or other."""
-    text = question.partition("\n")[0].upper()
-    homo, lumo = (
-        ("HOMO" in text or "HIGHEST OCCUPIED" in text),
-        ("LUMO" in text or "LOWEST UNOCCUPIED" in text),
-    )
-    if "GAP" in text or (homo and lumo):
+    instruction = question.partition("\n")[0].upper()
+    homo = "HOMO" in instruction or "HIGHEST OCCUPIED" in instruction
+    lumo = "LUMO" in instruction or "LOWEST UNOCCUPIED" in instruction
+    if "GAP" in instruction or (homo and lumo):
         return "gap"
     return "HOMO" if homo else "LUMO" if lumo else "other"

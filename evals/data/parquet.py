@@ -1,4 +1,4 @@
-"""Untrusted Parquet files: decoded in a limited worker process before they are read here.
+"""Untrusted Parquet files: decoded in a worker process with limits before this process reads them.
 
 pyarrow decodes files in C++; a malicious file may exhaust memory, loop forever or crash the process. A worker with a limited
 address space decodes it first, so that only the worker is affected. Downloads from the hub are exempt, as the `datasets`
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from evals.sandbox import Pool
 
 DEADLINE_S = 3.0
-"""Deadline for decoding a file, to which a second is added for every `BYTES_PER_S` bytes."""
+"""Base deadline for decoding a file; a second is added for every `BYTES_PER_S` bytes."""
 BYTES_PER_S = 16 << 20
 MAX_UNCOMPRESSED_BYTES = 64 << 30
 """Maximum uncompressed size in bytes, as stated by the file."""
 MAX_KNOWN_FILES = 20_000
 """Maximum number of remembered files."""
 _KEY_WORDS = 5
-"""Number of words in the key of a file."""
+"""Number of words in a key, see `_key`."""
 MEMORY_MIB = 6144
 """Address space of the worker; importing pyarrow maps a gigabyte."""
 
@@ -58,7 +58,7 @@ def _decode_in_worker(path: Path, size: int, mtime_ns: int, max_bytes: int) -> s
 
 @cache
 def _pool(memory_mib: int) -> Pool:
-    """Return the worker, shared by the whole process since its start takes longer than decoding most files."""
+    """Return the pool of one worker, kept since starting it takes longer than decoding most files."""
     from evals.sandbox import Pool
 
     return Pool(1, memory_mib=memory_mib)
@@ -70,8 +70,8 @@ def _pool(memory_mib: int) -> Pool:
 def check_once(path: Path) -> None:
     """Check a file of a run, unless this user's installation wrote or checked it before.
 
-    Results are remembered below XDG_CACHE_HOME by device, inode, size, and times of modification and of change, which a copy
-    or an archive does not preserve. Without a writable cache folder, every process checks again.
+    Results are remembered below XDG_CACHE_HOME by device, inode, size, mtime and ctime, which a copy or an archive does not
+    preserve. Without a writable cache folder, every process checks again.
     """
     if (key := _key(path)) is None:
         return
@@ -114,7 +114,7 @@ def _known_files_path() -> Path:
 
 @cache
 def _known() -> dict[str, str]:
-    """Return the remembered files, key -> why it cannot be read, empty if it can; a long list is truncated to the newest."""
+    """Return key -> why a file cannot be read (empty if it can); if the list is long, only its newer half is kept."""
     try:
         lines = disk.read_small(_known_files_path()).decode("utf-8", "replace").splitlines()
     except (OSError, UsageError):
@@ -135,10 +135,10 @@ def _key(path: Path) -> str | None:
 
 
 class _DecodeAll(Struct, frozen=True):
-    """Decodes every page of a Parquet file; raises ScorerError if it states more than `max_bytes` bytes."""
+    """Decodes every page of a Parquet file; raises ScorerError if it cannot, or if the file states more than `max_bytes` bytes."""
 
     def warm(self) -> None:
-        """Import pyarrow, which does not count towards the deadline."""
+        """Import pyarrow; this does not count towards the deadline."""
         import_module("pyarrow.parquet")
 
     def __call__(self, path: str, max_bytes: int) -> None:

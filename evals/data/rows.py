@@ -20,8 +20,8 @@ CHOICES_COLUMNS = ("choices", "options")
 def samples(rows: Iterable[Mapping[str, Any]] | str | Path) -> list[Sample]:
     """Return a sample per row; `rows` may be a file of JSON lines, CSV or Parquet. Raises DataError in one line.
 
-    A row holds a question and a target, optionally `id` (default: its number), `choices`, `group`. With choices, the
-    target is a letter, an index from 0, or the text of one of them.
+    A row has a question and a target, and optionally `id` (default: its number), `choices` and `group`. With choices, the
+    target is the letter, the index from 0, or the text of a choice.
     """
     if isinstance(rows, str | Path):
         rows = read_file(Path(rows))

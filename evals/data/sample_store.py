@@ -1,4 +1,4 @@
-"""Samples in a temporary file, accessed by position, so that each needs only a few bytes of memory."""
+"""Samples in a temporary file, read by position, so that each takes only a few bytes of memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _close(file: IO[bytes]) -> None:
 
 
 def _keys(sample: Sample) -> Iterator[str]:
-    """Yield the keys that dependent samples share: the suite's cluster, hashes of files, and of question and options."""
+    """Yield the keys that dependent samples share: the suite's cluster; hashes of files; a hash of question and options."""
     if sample.cluster:
         yield f"cluster {sample.cluster}"
     for part in sample.question:
@@ -37,8 +37,8 @@ def _keys(sample: Sample) -> Iterator[str]:
             yield part.sha256
     if sample.question and all(isinstance(part, Text) for part in sample.question):
         texts = [part.text for part in sample.question if isinstance(part, Text)]
-        text = "\x1f".join([*texts, "\x1e", *sorted(sample.choices)])
-        yield f"text {sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
+        hashed = "\x1f".join([*texts, "\x1e", *sorted(sample.choices)])
+        yield f"text {sha256(hashed.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def _root(parent: list[int], position: int) -> int:
@@ -80,9 +80,9 @@ class SampleStore:
             self.first_without_question = sample.id
 
     def freeze(self) -> None:
-        """Make samples readable, and merge samples that share a file, question and options, or a cluster into one cluster.
+        """Make samples readable, and put samples that share a cluster, a file, or question and options into one cluster.
 
-        A cluster keeps the suite's name if all its samples have the same one.
+        A merged cluster keeps the suite's name for it if that is the same for all its samples.
         """
         self._file.flush()
         parent = list(range(len(self.ids))) if self._links else []
@@ -94,9 +94,9 @@ class SampleStore:
             members[_root(parent, position)].append(position)
         for root, positions in members.items():
             names = {self.clusters[position] for position in positions}
-            name = names.pop() if len(names) == 1 else ""
+            common_name = names.pop() if len(names) == 1 else ""
             for position in positions:
-                self.clusters[position] = sys.intern(name or f"shared with {self.ids[root]}")
+                self.clusters[position] = sys.intern(common_name or f"shared with {self.ids[root]}")
         self._first_positions.clear()
         self._links.clear()
 
@@ -111,7 +111,7 @@ class SampleStore:
 
     @property
     def sizes(self) -> Iterator[int]:
-        """Yield the number of bytes of each sample without its files, a measure of the length of its question."""
+        """Yield the encoded size of each sample in bytes, without its files: an estimate of the length of its question."""
         return (end - start for start, end in pairwise(self._offsets))
 
     def __iter__(self) -> Iterator[Sample]:

@@ -1,8 +1,8 @@
 """Time series and structures in prompts: stored once by hash, validated when the data are read.
 
-Models that accept time series receive the array (time first) with its sampling rate, others receive it as text if it is
-short enough. A structure (CIF) is always sent as text. An invalid file makes its sample fail; a time series whose text is
-too long ends the command before the first call.
+Models that accept time series receive the array (time on its first axis) with its sampling rate; others receive it as text
+if it is short enough. A structure (CIF) is always sent as text. An invalid file makes its sample fail; a time series whose
+text is too long ends the command before the first call.
 
     Media(kind="time_series", sent="")                 as an array
     Media(kind="time_series", sent="text 2814 characters")
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AS_TEXT = frozenset({"time_series", "structure"})
-"""Kinds of media that are sent as text to models without this kind of input."""
+"""Kinds of media that are sent as text to models that do not accept them."""
 MAX_VALUES = 20_000_000
 """Maximum number of values, over all channels."""
 MAX_CHANNELS = 4_096
@@ -42,7 +42,7 @@ CIF = "chemical/x-cif"
 def series(
     data: Data, value: object, *, rate_hz: float, channels: Sequence[str] = (), name: str = ""
 ) -> Media | None:
-    """Store the time series of a row: a path (.npy, .csv), .npy bytes, a list of values or a list of channels' lists.
+    """Store the time series of a row: a path (.npy, .csv), .npy bytes, a list of values, or a list of values per channel.
 
     Arrays and files have time on their first axis and channels on their second. `rate_hz`: samples per second;
     `channels`: their names; `name`: the sample, for messages. Return None if no model is called. Raises DataError if it
@@ -88,7 +88,7 @@ def series(
 
 
 def _array(raw: bytes, value: object) -> NDArray[Any]:
-    """Return the array of a value in any accepted form, time first."""
+    """Return the array of a value in any form that `series` accepts, time on its first axis."""
     import numpy as np
 
     if raw.startswith(b"\x93NUMPY"):
@@ -104,7 +104,7 @@ def _array(raw: bytes, value: object) -> NDArray[Any]:
 
 
 def parse_npy(raw: bytes) -> NDArray[Any]:
-    """Return the array of an .npy file; raises ValueError, also if its header states more values than the file holds."""
+    """Return the array of an .npy file; raises ValueError, also if the file is shorter or longer than its header states."""
     import numpy as np
     from numpy.lib import format as header
 
@@ -131,7 +131,7 @@ def _rectangular_array(rows: Sequence[Sequence[float]], noun: str) -> NDArray[An
 
 
 def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> NDArray[np.float64]:
-    """Return the values as float64 (samples, channels); raises ValueError in one line."""
+    """Return the values as float64 of shape (length, channels); raises ValueError in one line."""
     import numpy as np
 
     if array.dtype.kind not in "iuf":
@@ -145,7 +145,7 @@ def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> ND
         index = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(f"value {index[0] + 1} of channel {index[1] + 1} is {values[tuple(index)]}")
     if not 0 < rate_hz < float("inf"):
-        raise ValueError(f"a sampling rate of {rate_hz} Hz")
+        raise ValueError(f"invalid sampling rate of {rate_hz} Hz")
     if values.shape[1] > MAX_CHANNELS or (channels and len(channels) != values.shape[1]):
         raise ValueError(f"{values.shape[1]} channels, {len(channels)} names")
     return values
@@ -202,21 +202,20 @@ def _refused(data: Data, kind: Any, media_type: str, raw: bytes, reason: str) ->
 
 
 def inline_text_media(prompt: Prompt) -> Prompt:
-    """Return a prompt with time series and structures inlined that are sent as text; raises Rejected for a refused one."""
+    """Return a prompt in which media sent as text are inlined; raises Rejected for a time series or structure marked refused."""
     if not any(isinstance(p, Media) and p.kind in AS_TEXT for m in prompt.messages for p in m.parts):
         return prompt
-    messages = tuple(Message(m.role, tuple(_part(part) for part in m.parts)) for m in prompt.messages)
+    messages = tuple(Message(m.role, tuple(_inlined(part) for part in m.parts)) for m in prompt.messages)
     return structs.replace(prompt, messages=messages)
 
 
-def _part(part: Part) -> Part:
+def _inlined(part: Part) -> Part:
     if not isinstance(part, Media) or part.kind not in AS_TEXT:
         return part
     if isinstance(parse_sent(part.sent), Refused):
         raise Rejected(f"{part.kind.replace('_', ' ')} {part.sha256[:12]} {part.sent}")
     if not part.sent:
         return part
-
     raw = stored_path(part).read_bytes()
     if part.kind == "structure":
         return Text(f"\n```cif\n{_cif(raw)}\n```\n")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -71,7 +70,7 @@ def rows(data: Data, task: str, expected: int) -> Iterator[Row]:
 def open_archive(data: Data) -> Tree | None:
     """Return the archive or its unpacked folder; None if the rows are in one file per task."""
     if data.origin == "hub":
-        return Tree(_download())
+        return Tree(download_archive("smolinstruct", HUB, "data.zip", REVISION))
     if data.sample:
         return None
     local = data.local
@@ -84,25 +83,21 @@ def open_archive(data: Data) -> Tree | None:
     return None
 
 
-def _download() -> Path:
-    return download_archive("smolinstruct", HUB, "data.zip", REVISION)
-
-
 def _from_tree(tree: Tree, task: str) -> Iterator[Row]:
-    """Yield rows joined from raw data, sample selection and templates, like the hub's loading script (v1.3.1)."""
+    """Yield rows assembled from raw rows, sample selection and templates, as by the hub's loading script (v1.3.1)."""
     selection = tree.json(f"sample/instruction_tuning/test/{task}.json")
     templates = tree.json(f"template/{selection['template_name']}/{task}.json")
     tags = tree.json(f"core_tag/{task}.json")
-    raw = list(tree.lines(f"raw/test/{task}.jsonl"))
+    raw_rows = list(tree.lines(f"raw/test/{task}.jsonl"))
     for entry in selection["samples"]:
-        item, template = raw[entry["idx"]], templates[entry["template_id"]]
-        target = entry.get("target") if isinstance(item["output"], dict) else None
-        output = item["output"] if target is None else item["output"][target]
+        raw_row, template = raw_rows[entry["idx"]], templates[entry["template_id"]]
+        target = entry.get("target") if isinstance(raw_row["output"], dict) else None
+        output = raw_row["output"] if target is None else raw_row["output"][target]
         yield {
             "sample_id": f"{task}.test.{entry['idx']}.{target}",
-            "input": template["input"].replace("<INPUT>", _in_tags(tags["input"], item["input"])),
+            "input": template["input"].replace("<INPUT>", _in_tags(tags["input"], raw_row["input"])),
             "output": template["output"].replace("<OUTPUT>", _in_tags(tags["output"], output)),
-            "raw_input": item["input"],
+            "raw_input": raw_row["input"],
             "raw_output": output,
             "target": target,
             "task": task,
@@ -114,7 +109,7 @@ def _in_tags(tags: Sequence[str | None], text: str) -> str:
 
 
 def samples(data: Data, variant: str) -> Iterator[Sample]:
-    """Yield a task's samples; other gold answers to the same input go to `meta["also"]`."""
+    """Yield a task's samples; `meta["also"]` lists other gold answers to the same input."""
     task = TASKS[variant]
     test_rows = list(rows(data, task.name, task.rows))
     golds: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
@@ -123,7 +118,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
     input_counts: dict[str, int] = defaultdict(int)
     for row in test_rows:
         input_counts[str(row.get("raw_input") or "")] += 1
-    training = _training(data, task) if task.kind == "number" else {}
+    training = _training_statistics(data, task) if task.kind == "number" else {}
     for row in test_rows:
         own_gold, raw_input = str(row["raw_output"]).strip(), str(row.get("raw_input") or "")
         alternatives = (
@@ -147,8 +142,8 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _training(data: Data, task: Task) -> dict[str, float]:
-    """Return mean and range of the training targets, which are imputed for missing answers; empty without the archive."""
+def _training_statistics(data: Data, task: Task) -> dict[str, float]:
+    """Return mean and range of the training targets, for imputing missing answers; empty without the archive."""
     tree = open_archive(data)
     name = f"raw/train/{task.name}.jsonl"
     if tree is None or not tree.has(name):

@@ -178,7 +178,7 @@ def _read_lines(stream: Any) -> Iterator[Row]:
 
 
 def _decode_loose(raw: bytes, location: str = "") -> Row:
-    """Decode a row that is not strict JSON: with a byte order mark or unpaired surrogates."""
+    """Decode a row that is not strict JSON, with a byte order mark or unpaired surrogates."""
     try:
         return msgspec.json.decode(to_strict_json(raw), type=Row)
     except msgspec.DecodeError as error:
@@ -222,7 +222,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
 
 def _column_values(column: Any) -> list[Any]:
-    """Return a column as Python values; lists are sliced from their flattened values, much faster than by `to_pylist`."""
+    """Return a column as Python values; lists are sliced from the flattened values, which is much faster than `to_pylist`."""
     import pyarrow as pa
 
     if not pa.types.is_list(column.type) or column.null_count:
@@ -240,7 +240,7 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
             f"{suite}: reading {split.hub} from the hub needs `{install('hub')}`; "
             "or give a local mirror with --data DIR, or try --sample"
         ) from None
-    with foreign_code(lambda why: DataError(_hub_hint(suite, split, why))), offline_if_unreachable():
+    with foreign_code(lambda why: DataError(_hub_error(suite, split, why))), offline_if_unreachable():
         rows = load_dataset(
             split.hub,
             split.config,
@@ -255,11 +255,11 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
 @contextmanager
 def offline_if_unreachable() -> Iterator[None]:
     """Use only the hub's cache if its host name cannot be resolved, since the hub's client would retry for up to a minute."""
-    candidates = [sys.modules.get(name) for name in ("huggingface_hub.constants", "datasets.config")]
-    modules: list[Any] = [module for module in candidates if module is not None]
-    if candidates[0] is None or modules[0].HF_HUB_OFFLINE or _resolves(modules[0].ENDPOINT):
+    constants: Any = sys.modules.get("huggingface_hub.constants")
+    if constants is None or constants.HF_HUB_OFFLINE or _can_resolve(constants.ENDPOINT):
         yield
         return
+    modules = [module for module in (constants, sys.modules.get("datasets.config")) if module is not None]
     previous = [module.HF_HUB_OFFLINE for module in modules]
     for module in modules:
         module.HF_HUB_OFFLINE = True
@@ -270,8 +270,8 @@ def offline_if_unreachable() -> Iterator[None]:
             module.HF_HUB_OFFLINE = value
 
 
-def _resolves(url: str) -> bool:
-    """Return whether the host of a URL can be resolved; assumed to be true behind a proxy, which resolves it."""
+def _can_resolve(url: str) -> bool:
+    """Return whether the host name in a URL can be resolved; True behind a proxy, which resolves it."""
     from urllib.parse import urlsplit
     from urllib.request import getproxies
 
@@ -285,7 +285,7 @@ def _resolves(url: str) -> bool:
     return True
 
 
-def _hub_hint(suite: str, split: Split, why: str) -> str:
+def _hub_error(suite: str, split: Split, why: str) -> str:
     reason = why[:200]
     if "gated" in why.lower():
         return (

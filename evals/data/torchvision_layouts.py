@@ -21,8 +21,8 @@ from evals.validation import cause
 
 MAX_FILE_BYTES = 1 << 28
 MAX_MATLAB_BYTES = 1 << 24
-Item = tuple[str, Path, int, str]
-"""(id, path below the data's folder, label, name of the class)."""
+ImageFields = tuple[str, Path, int, str]
+"""(id, path below the data's folder, label, class name or empty), the fields of a `LabelledImage`."""
 
 
 class Layout(Struct, frozen=True):
@@ -30,8 +30,8 @@ class Layout(Struct, frozen=True):
 
     marker: str
     """A file that only this layout has."""
-    read: Callable[[Path, Path], Iterator[Item]]
-    """(folder, its path relative to the data's folder) -> items."""
+    read: Callable[[Path, Path], Iterator[ImageFields]]
+    """(folder, its path relative to the data's folder) -> images."""
 
 
 def _lines(path: Path) -> list[str]:
@@ -55,7 +55,7 @@ def _matlab(path: Path) -> Any:
         return loadmat(BytesIO(raw), squeeze_me=True)
 
 
-def _dtd(folder: Path, base: Path) -> Iterator[Item]:
+def _dtd(folder: Path, base: Path) -> Iterator[ImageFields]:
     """Yield the images of the first of DTD's ten partitions, which VTAB uses."""
     names = [line.strip() for line in _lines(folder / "dtd" / "labels" / "test1.txt")]
     classes = sorted({name.partition("/")[0] for name in names})
@@ -64,12 +64,12 @@ def _dtd(folder: Path, base: Path) -> Iterator[Item]:
         yield name, base / "dtd" / "images" / name, classes.index(class_name), class_name
 
 
-def _pets(folder: Path, base: Path) -> Iterator[Item]:
+def _pets(folder: Path, base: Path) -> Iterator[ImageFields]:
     path = folder / "annotations" / "test.txt"
     for number, line in enumerate(_lines(path), 1):
         words = line.split()
         if len(words) < 2 or not words[1].isdigit():
-            raise DataError(f"{path}, line {number}: {line[:80]!r} is not a name and a class")
+            raise DataError(f"{path}, line {number}: {line[:80]!r} is not a name followed by a class")
         yield (
             words[0],
             base / "images" / f"{words[0]}.jpg",
@@ -78,15 +78,15 @@ def _pets(folder: Path, base: Path) -> Iterator[Item]:
         )
 
 
-def _flowers(folder: Path, base: Path) -> Iterator[Item]:
+def _flowers(folder: Path, base: Path) -> Iterator[ImageFields]:
     with foreign_code(lambda why: DataError(f"cannot read imagelabels.mat and setid.mat in {folder}: {why}")):
         labels = [int(label) - 1 for label in _matlab(folder / "imagelabels.mat")["labels"]]
         test_numbers = [int(number) for number in _matlab(folder / "setid.mat")["tstid"]]
-        items = [(f"image_{number:05}.jpg", labels[number - 1]) for number in test_numbers]
-    yield from ((name, base / "jpg" / name, label, "") for name, label in items)
+        images = [(f"image_{number:05}.jpg", labels[number - 1]) for number in test_numbers]
+    yield from ((name, base / "jpg" / name, label, "") for name, label in images)
 
 
-def _cars(folder: Path, base: Path) -> Iterator[Item]:
+def _cars(folder: Path, base: Path) -> Iterator[ImageFields]:
     path = folder / "cars_test_annos_withlabels.mat"
     with foreign_code(lambda why: DataError(f"cannot read {path}: {why}")):
         rows = [(str(row["fname"]), int(row["class"]) - 1) for row in _matlab(path)["annotations"]]
@@ -107,11 +107,11 @@ class _Scenes(Struct):
 
 
 DISTANCES = (8.0, 8.5, 9.0, 9.5, 10.0)
-"""Limits between the six classes of the distance to the closest object (VPT @ 4410440e, vtab_datasets/clevr.py)."""
+"""Boundaries between the six classes of distance to the closest object (VPT @ 4410440e, vtab_datasets/clevr.py)."""
 
 
-def _clevr(folder: Path, base: Path, *, distance: bool) -> Iterator[Item]:
-    """Yield CLEVR's validation images, VTAB's test split; the label is the number of objects or the closest distance."""
+def _clevr(folder: Path, base: Path, *, distance: bool) -> Iterator[ImageFields]:
+    """Yield CLEVR's validation images, VTAB's test split, labelled by number of objects or class of the closest distance."""
     path = folder / "CLEVR_v1.0" / "scenes" / "CLEVR_val_scenes.json"
     try:
         scenes = msgspec.json.decode(disk.read_small(path, MAX_FILE_BYTES), type=_Scenes).scenes
@@ -119,8 +119,8 @@ def _clevr(folder: Path, base: Path, *, distance: bool) -> Iterator[Item]:
         raise DataError(f"cannot read {path}: {cause(error)}") from None
     for scene in scenes:
         if distance:
-            closest = min((item.pixel_coords[2] for item in scene.objects), default=0.0)
-            label = sum(limit < closest for limit in DISTANCES)
+            closest = min((object_.pixel_coords[2] for object_ in scene.objects), default=0.0)
+            label = sum(boundary < closest for boundary in DISTANCES)
         else:
             label = len(scene.objects) - 3
         image_path = base / "CLEVR_v1.0" / "images" / "val" / scene.image_filename

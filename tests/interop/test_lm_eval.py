@@ -235,7 +235,7 @@ def test_ideal_replies_score_full_marks(here, tasks, task: str) -> None:
         ("lm-eval:nowhere.yaml", UsageError, "no such file"),
         ("lm-eval:both.yaml", UsageError, "is a group; set EVALS_LM_EVAL_INCLUDE="),
         ("lm-eval:toy_more", UsageError, "overrides num_fewshot of its members"),
-        ("lm-eval:toy_bare:5", UsageError, "defined to have no examples"),
+        ("lm-eval:toy_bare:5", UsageError, "defined to have no few-shot examples"),
     ],
 )
 def test_a_mistake_is_one_line(tasks, monkeypatch, spec: str, error: type[Exception], words: str) -> None:

@@ -89,7 +89,7 @@ def test_local_data_with_too_few_examples_are_refused(tmp_path: Path) -> None:
     (tmp_path / "validation.jsonl").write_text(f"{row}\n{row}\n")
     data = Data(suite="mmlu-pro", local=tmp_path)
     assert prompt("mmlu-pro", "official+2-shot", "math", data).count("\nOptions:\n") == 3
-    with pytest.raises(DataError, match="holds 2 of 5 worked examples of 'math'"):
+    with pytest.raises(DataError, match="has only 2 of 5 worked examples for 'math'"):
         prompt("mmlu-pro", "official", "math", data)
 
 

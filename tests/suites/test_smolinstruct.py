@@ -194,7 +194,7 @@ def test_side_effects_are_told_apart_by_their_target(archive):
 
 def test_the_pinned_archive_of_the_hub_must_have_its_rows(archive, monkeypatch):
     (root,) = [tree.root for tree in [read_archive(archive)]]
-    monkeypatch.setattr("evals.data.smolinstruct._download", lambda: root)
+    monkeypatch.setattr("evals.data.smolinstruct.download_archive", lambda *_: root)
     with pytest.raises(DataError, match="has 3 rows of retrosynthesis, expected 4156"):
         list(samples(Data(suite="smolinstruct"), "RS"))
 

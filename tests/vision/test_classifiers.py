@@ -221,7 +221,7 @@ def test_weights_that_cannot_be_downloaded_are_one_line_at_once(
 
     from evals.data import sources
 
-    monkeypatch.setattr(sources, "_resolves", lambda url: False)  # as on a machine without a network
+    monkeypatch.setattr(sources, "_can_resolve", lambda url: False)  # as on a machine without a network
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     start = time.monotonic()
     line = refused(f"timm:{PRETRAINED}.augreg_in21k", tmp_path / "results")

@@ -55,7 +55,7 @@ def test_a_list_of_vtab(tmp_path: Path) -> None:
 def test_a_line_of_another_kind_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "pets").mkdir()
     (tmp_path / "pets" / "test.txt").write_text(f"images/b.png 1\n{line}\n")
-    with pytest.raises(DataError, match=r"line 2: .* is not a path and a label"):
+    with pytest.raises(DataError, match=r"line 2: .* is not a path followed by a label"):
         read(tmp_path)
 
 
@@ -96,7 +96,7 @@ def test_folders_of_classes(tmp_path: Path) -> None:
         ("ant/1.png", "0", "ant"), ("cat/1.png", "1", "cat"), ("cat/2.PNG", "1", "cat"), ("dog/deep/1.jpg", "2", "dog"),
     ]  # fmt: skip
     (tmp_path / "pets" / "test" / "eel").mkdir()
-    with pytest.raises(DataError, match="4 folders of classes, pets3 has 3 classes"):
+    with pytest.raises(DataError, match="4 class folders, but pets3 has 3 classes"):
         read(tmp_path)
 
 
