@@ -36,12 +36,8 @@ class _Boundary:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Exception) and not isinstance(error, self._passing):
-            raise self._error(described(error)) from error
+            description = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise self._error(description.removesuffix(": ")) from error
 
 
 foreign_code = _Boundary
-
-
-def described(error: BaseException) -> str:
-    """Return an exception's type and message in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")

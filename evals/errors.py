@@ -42,8 +42,8 @@ def install(extra: str) -> str:
     root = Path(__file__).resolve().parent.parent
     if not (root / "pyproject.toml").is_file():
         return f"pip install 'science-evals[{extra}]'"
-    place = "." if root == Path.cwd() else root
-    return f"pip install -e '{place}[{extra}]'"
+    path = "." if root == Path.cwd() else root
+    return f"pip install -e '{path}[{extra}]'"
 
 
 class EvalsError(Exception):
@@ -194,8 +194,8 @@ def from_status(
     """
     text = f"HTTP {status}: {message}"
     beginning, codes = message.lower()[:_SEARCHED_CHARACTERS], set(code.lower().split())
-    daily = any("perday" in word for word in codes)  # Google: in the quota's name
-    if status == 402 or daily or codes & _QUOTA or any(words in beginning for words in _QUOTA_WORDS):
+    is_daily_quota = any("perday" in word for word in codes)  # Google: in the quota's name
+    if status == 402 or is_daily_quota or codes & _QUOTA or any(words in beginning for words in _QUOTA_WORDS):
         return OutOfQuota(text)
     if status in (429, 503, 529) and (retry_after_s or 0.0) > _MAX_WAIT_S:
         return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")

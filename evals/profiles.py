@@ -213,7 +213,7 @@ ENGINES = frozenset({"vllm", "lmdeploy", "sglang", "hf"})
 """Adapters that run weights, named by a hub id or a folder."""
 
 
-def read_price(text: str | None) -> Price | None:
+def parse_price(text: str | None) -> Price | None:
     """Parse `IN,OUT` or `IN,OUT,CACHED`, USD per million tokens, dated today; raises UsageError."""
     if text is None:
         return None

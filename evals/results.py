@@ -73,10 +73,11 @@ class Runs(Sequence[Run]):
         if not isinstance(key, str):
             return self._runs[key]
         names: set[str] = set()
+        cards = self.cards
         for names_on in (_suite_names, _model_names, _run_names):
-            if matches := [run for run, card in self._with_cards() if key in names_on(card)]:
+            if matches := [run for run, card in zip(self._runs, cards, strict=True) if key in names_on(card)]:
                 return Runs(matches)
-            names |= {name for card in self.cards for name in names_on(card)}
+            names |= {name for card in cards for name in names_on(card)}
         raise UnknownName("suite, model or run", key, names)
 
     def __repr__(self) -> str:
@@ -119,9 +120,6 @@ class Runs(Sequence[Run]):
         if what == "samples":
             return frames.arrow(self._sample_rows(texts=texts), SAMPLE_COLUMNS)
         raise UnknownName("table", what, ("scores", "samples"))
-
-    def _with_cards(self) -> list[tuple[Run, Card]]:
-        return list(zip(self._runs, self.cards, strict=True))
 
     def _headline_rows(self) -> Iterator[tuple[Any, ...]]:
         for card in self.cards:

@@ -252,7 +252,7 @@ class _Worker:
             if succeeded:
                 call.future.set_result(value)
             else:
-                call.future.set_exception(_error(*value))
+                call.future.set_exception(_received_error(*value))
 
     def _start(self) -> Connection:
         """Return the connection to a running worker; start one if needed."""
@@ -331,10 +331,10 @@ def _exit_reason(status: int | None, timeout_s: float) -> str:
     return f"the worker exited with status {status}"
 
 
-def _error(kind: str, message: str) -> EvalsError:
+def _received_error(kind: str, message: str) -> EvalsError:
+    """Return the error for an exception in a worker, given its type's name and its message."""
     error_type = getattr(errors, kind, None)
-    is_usage_error = isinstance(error_type, type) and issubclass(error_type, UsageError)
-    if is_usage_error:
+    if isinstance(error_type, type) and issubclass(error_type, UsageError):
         return UsageError(message)
     return ScorerError(message if kind == "ScorerError" else f"{kind}: {message}")
 

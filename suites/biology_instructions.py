@@ -59,10 +59,6 @@ def _prompt(task: Task, sample: Sample, repeat: int) -> Prompt:
     return ask(f"{plain_text(sample.question)}\n\n{answer_format}")
 
 
-def _ideal(sample: Sample, prompt: Prompt) -> str:
-    return f"\\boxed{{{sample.target}}}"
-
-
 # --- scoring
 
 
@@ -158,7 +154,7 @@ BENCHMARK = Benchmark(
         "official": _official,
         "intern-s1": partial(_official, upstream=PROMPTS, sampling=INTERN_S1_PRO),
     },
-    ideal=_ideal,
+    ideal=lambda sample, prompt: f"\\boxed{{{sample.target}}}",
     licence="not stated (github.com/hhnqqq/Biology-Instructions)",
     cite="arXiv 2412.19191",
     aggregate=aggregate,

@@ -263,10 +263,6 @@ def _unwinnable(sample: Sample) -> str:
     return ""
 
 
-def _samples(data: Data, variant: str) -> Iterator[Sample]:
-    return _samples_4k(data) if variant == "4k" else _samples_lamalab(data)
-
-
 def _ideal_letter(sample: Sample, prompt: Prompt) -> str:
     return prompt.shown_letter(str(sample.target))
 
@@ -328,7 +324,7 @@ BENCHMARK = Benchmark(
             2_788, chance=0.2803, cite="arXiv 2404.01475"
         ),  # the authors' random baseline got 0.2640
     },
-    samples=_samples,
+    samples=lambda data, variant: _samples_4k(data) if variant == "4k" else _samples_lamalab(data),
     protocols={
         "strict": STRICT_PROTOCOLS.__getitem__,
         "official": OFFICIAL_PROTOCOLS.__getitem__,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from evals import short_answers as common
+from evals import short_answers
 from evals.benchmark import Benchmark, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import image
@@ -41,7 +41,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         yield Sample(
             id=sample_id,
             question=_question(data, row, images, sample_id),
-            target=common.gold_answers(row, "answer", suite="gqa", name=sample_id),
+            target=short_answers.gold_answers(row, "answer", suite="gqa", name=sample_id),
             group=str(types.get("structural") or "") if isinstance(types, Mapping) else "",
             cluster=str(row.get("imageId") or ""),
         )
@@ -70,8 +70,8 @@ BENCHMARK = Benchmark(
     title="GQA: 12,578 questions about scenes, balanced test-dev, answered by a word or two (arXiv 1902.09506).",
     variants={"": Variant(12_578)},
     samples=_samples,
-    protocols=common.protocols("text"),
-    ideal=lambda sample, prompt: common.best_answer(sample),
+    protocols=short_answers.protocols("text"),
+    ideal=lambda sample, prompt: short_answers.best_answer(sample),
     needs=frozenset({"image"}),
     licence="CC-BY-4.0",
     cite="arXiv 1902.09506",

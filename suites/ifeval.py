@@ -47,10 +47,6 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(plain_text(sample.question))
 
 
-def _ideal(sample: Sample, prompt: Prompt) -> str:
-    return str(sample.meta["ideal"])
-
-
 def _unwinnable(sample: Sample) -> str:
     return "" if sample.meta["ideal"] else "the data contain no reply that follows its instructions"
 
@@ -77,7 +73,7 @@ BENCHMARK = Benchmark(
         "official": lambda variant: _protocol("official", Sampling(temperature=0.0, max_tokens=1280)),
         "intern-s1": lambda variant: _protocol("official", INTERN_S1),
     },
-    ideal=_ideal,
+    ideal=lambda sample, prompt: str(sample.meta["ideal"]),
     licence="Apache-2.0",
     cite="arXiv 2311.07911",
 )

@@ -55,25 +55,25 @@ _files: dict[str, Path] = {}
 
 def resolve_tasks(rest: str) -> list[str]:
     """Return the tasks that the text after `lm-eval:` names; raises UnknownName, or UsageError if it is empty."""
-    name, shots = _split(rest)
+    name, shots = _split_shots(rest)
     if not name:
         raise UsageError(
             "lm-eval: specify a task, a group or a file: lm-eval:gsm8k, lm-eval:mmlu, lm-eval:my.yaml"
         )
     import_quietly()
     if name.endswith((".yaml", ".yml")):
-        return [_join(_register_file(Path(name)), shots)]
+        return [_with_shots(_register_file(Path(name)), shots)]
     if name in _files or _register_builtin_file(name):
-        return [_join(name, shots)]
-    return [_join(member, shots) for member in dict.fromkeys(_members(name))]
+        return [_with_shots(name, shots)]
+    return [_with_shots(member, shots) for member in dict.fromkeys(_members(name))]
 
 
-def _split(rest: str) -> tuple[str, int | None]:
+def _split_shots(rest: str) -> tuple[str, int | None]:
     name, _, shots = rest.rpartition(":")
     return (name, int(shots)) if name and shots.isdecimal() else (rest, None)
 
 
-def _join(name: str, shots: int | None) -> str:
+def _with_shots(name: str, shots: int | None) -> str:
     return name if shots is None else f"{name}:{shots}"
 
 
@@ -123,7 +123,7 @@ def _read_index(include: str, *, defaults: bool) -> Mapping[str, Any]:
     return index
 
 
-def _entry(name: str) -> Any:
+def _index_entry(name: str) -> Any:
     """Return a task's index entry; the user's folders are read first, since reading lm_eval's 14,000 tasks takes ten seconds."""
     include = os.environ.get("EVALS_LM_EVAL_INCLUDE", "")
     entry = _read_index(include, defaults=False).get(name) if include else None
@@ -139,7 +139,7 @@ def _members(name: str) -> Iterator[str]:
     from lm_eval.tasks._factory import GROUP_FIELD_NAMES
     from lm_eval.tasks._index import Kind
 
-    entry = _entry(name)
+    entry = _index_entry(name)
     if entry.kind is Kind.TAG:
         yield from sorted(entry.tags)
     elif entry.kind is not Kind.GROUP:
@@ -176,18 +176,18 @@ def _samples(data: Data, task_file: TaskFile, shots: int) -> Iterator[Sample]:
         raise DataError(f"lm-eval: a task's data are defined by the task; {option} cannot be used")
     task = load_task(task_file)
     task.set_fewshot_seed(SEED)
-    chat = task.OUTPUT_TYPE not in LIKELIHOOD_TYPES
+    is_chat = task.OUTPUT_TYPE not in LIKELIHOOD_TYPES
     for position, doc in enumerate(task.eval_docs):
         context = task.fewshot_context(
             doc,
             num_fewshot=shots,
-            apply_chat_template=chat,
+            apply_chat_template=is_chat,
             fewshot_as_multiturn=True,
-            chat_template=_keep_turns if chat else None,
+            chat_template=_keep_turns if is_chat else None,
             gen_prefix=task.doc_to_prefix(doc),
         )
         requests = task.construct_requests(
-            doc=doc, ctx=context, metadata=(task_file.name, position, 1), apply_chat_template=chat
+            doc=doc, ctx=context, metadata=(task_file.name, position, 1), apply_chat_template=is_chat
         )
         request_list = requests if isinstance(requests, list) else [requests]
         yield _sample(task, str(position), doc, [request.args for request in request_list])
@@ -313,7 +313,7 @@ def _fingerprint(task: Any) -> str:
 
 
 def _suite(variant: str) -> Suite:
-    name, requested_shots = _split(variant)
+    name, requested_shots = _split_shots(variant)
     task_file = _task_file(name)
     task = load_task(task_file)
     shots = _shots(task, requested_shots, name)
@@ -321,7 +321,7 @@ def _suite(variant: str) -> Suite:
     by_likelihood = task.OUTPUT_TYPE in LIKELIHOOD_TYPES
     return Suite(
         name="lm-eval",
-        variant=_join(name, requested_shots),
+        variant=_with_shots(name, requested_shots),
         protocol=PROTOCOL,
         version=f"{task.VERSION}-{_fingerprint(task)}",
         samples=lambda data: _samples(data, task_file, shots),
@@ -357,7 +357,7 @@ class LmEval(Benchmark, frozen=True, kw_only=True):
 
     def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
         """Return the suite of one task; `shots` becomes part of its name."""
-        return _suite(variant if shots is None else _join(_split(variant)[0], shots))
+        return _suite(variant if shots is None else _with_shots(_split_shots(variant)[0], shots))
 
 
 def _defined_by_task(variant: str) -> Protocol:

@@ -1,8 +1,8 @@
 """MMLU-Pro (Wang et al. 2024, arXiv 2406.01574).
 
 `official`: TIGER-AI-Lab/MMLU-Pro @ f418b116, evaluate_from_api.py. Five worked examples of the same subject (fewer with
-`--shots`, upstream's `ntrain`), greedy sampling, three answer patterns tried in turn. Where upstream picks a random option,
-the sample is unanswered; `accuracy_guess` is the expected accuracy with that guess.
+`--shots`, upstream's `ntrain`), greedy sampling, three answer patterns tried in turn. If upstream picks a random option,
+the sample counts as unanswered; `accuracy_guess` is the expected accuracy with that guess.
 
 `intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: no examples, a judge model that grades the whole
 reply, both with OpenCompass' own prompts (`intern-s1~`: reworded), and the mean over the 14 subjects. The judge of the

@@ -46,7 +46,7 @@ from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.upstream.inferred import Inferred, closest_option
 from evals.scorers.upstream.mmmu import Official, Strict
 from evals.suite import INTERN_S1
-from evals.types import Media, Part, Prompt, Prompter, Sample, Sampling, Text
+from evals.types import Media, Part, Prompt, Prompter, Sample, Sampling, Scorer, Text
 
 SETS = {"pro": ("pro-standard", "pro-vision")}
 SUBJECTS = (
@@ -289,21 +289,11 @@ def _official(variant: str) -> Protocol:
     )
 
 
-def _intern_s1(variant: str) -> Protocol:
+def _vlmevalkit(scorer: Scorer, variant: str, judge: tuple[TextLocation, ...] = ()) -> Protocol:
     return Protocol(
         prompter=_vlmevalkit_prompter,
-        upstream=sentence_prompts(REPLACEMENTS[variant], judge=OPTION_JUDGE),
-        scorers={"answer": closest_option(Inferred(line=bool(variant)))},
-        sampling=INTERN_S1,
-        unwinnable=_unwinnable_open,
-    )
-
-
-def _intern_s1_exact(variant: str) -> Protocol:
-    return Protocol(
-        prompter=_vlmevalkit_prompter,
-        upstream=sentence_prompts(REPLACEMENTS[variant]),
-        scorers={"answer": Inferred(exact=True, line=bool(variant))},
+        upstream=sentence_prompts(REPLACEMENTS[variant], judge=judge),
+        scorers={"answer": scorer},
         sampling=INTERN_S1,
         unwinnable=_unwinnable_open,
     )
@@ -331,8 +321,10 @@ BENCHMARK = Benchmark(
     protocols={
         "strict": _strict,
         "official": _official,
-        "intern-s1": _intern_s1,
-        "intern-s1-exact": _intern_s1_exact,
+        "intern-s1": lambda variant: _vlmevalkit(
+            closest_option(Inferred(line=bool(variant))), variant, OPTION_JUDGE
+        ),
+        "intern-s1-exact": lambda variant: _vlmevalkit(Inferred(exact=True, line=bool(variant)), variant),
     },
     ideal=_ideal,
     needs=frozenset({"image"}),

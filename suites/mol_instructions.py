@@ -2,7 +2,7 @@
 
 `official` follows the authors: instruction and input as in the data (without the prompt template of their fine-tuned
 models), and the rules of their scripts, which drop invalid answers from every metric and ignore stereochemistry in "exact"
-(evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity says little. `intern-s1` is
+(evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity means little. `intern-s1` is
 the column of the Intern-S1-Pro tables as OpenCompass computes it, with its own prompts (`intern-s1~`: reworded): similarity,
 METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy, so that a missing energy
 scores about 95 of 100 points and an answer in eV scores 0 (evals/scorers/upstream/opencompass_selfies.py). `strict` is our
@@ -30,8 +30,7 @@ from evals.prompts import ask, plain_text
 from evals.prompts.upstream import UpstreamPrompts
 from evals.report.aggregate import mean_of_variants
 from evals.report.part_mean import PartMean
-from evals.scorers import chemistry_metrics as shared
-from evals.scorers import number, text
+from evals.scorers import chemistry_metrics, number, text
 from evals.scorers.selfies import SelfiesMolecule
 from evals.scorers.text import Caption
 from evals.scorers.upstream.mol_instructions import EndNumber, Generated, UpToLastStop, text_up_to_last
@@ -128,28 +127,29 @@ class Rule(NamedTuple):
 def _by_structure(side: Side = "", *, several: bool = False) -> Rule:
     return Rule(
         lambda: SelfiesMolecule(several=several, side=side),
-        lambda: shared.by_structure(several=several),
+        lambda: chemistry_metrics.by_structure(several=several),
     )
 
 
 GENERATION_RULE = Rule(
     Generated,
     lambda: (
-        shared.mean("exact_of_valid", PartMean("exact"), headline=True),
-        shared.mean("exact_match"),
-        shared.VALIDITY,
-        *shared.SIMILARITIES,
-        shared.bleu_of_valid("characters"),
-        shared.error("levenshtein_of_valid", PartMean("levenshtein"), unit="edits"),
+        chemistry_metrics.mean("exact_of_valid", PartMean("exact"), headline=True),
+        chemistry_metrics.mean("exact_match"),
+        chemistry_metrics.VALIDITY,
+        *chemistry_metrics.SIMILARITIES,
+        chemistry_metrics.bleu_of_valid("characters"),
+        chemistry_metrics.error("levenshtein_of_valid", PartMean("levenshtein"), unit="edits"),
     ),
 )
 SIMILARITY_RULE = Rule(
     TaggedSimilarity,
-    lambda: (shared.mean("morgan_bits", headline=True), shared.VALIDITY),
+    lambda: (chemistry_metrics.mean("morgan_bits", headline=True), chemistry_metrics.VALIDITY),
 )
 STRICT_RULES = {
     "caption": Rule(
-        lambda: Caption(synonyms=text.synonyms_available()), lambda: shared.captions("rouge_l", 0.0)
+        lambda: Caption(synonyms=text.synonyms_available()),
+        lambda: chemistry_metrics.captions("rouge_l", 0.0),
     ),
     "molecule": _by_structure(),
     "products": _by_structure("products", several=True),
@@ -157,26 +157,30 @@ STRICT_RULES = {
     "reagents": _by_structure(several=True),
     "number": Rule(
         lambda: number.AbsoluteError(read=energy, unit="hartree", possible=POSSIBLE_ENERGIES),
-        lambda: shared.regression_errors("hartree", headline="mae"),
+        lambda: chemistry_metrics.regression_errors("hartree", headline="mae"),
     ),
 }
 OFFICIAL_RULES = {
     "": GENERATION_RULE,
     "caption": Rule(
         lambda: UpToLastStop(Caption(headline="meteor", synonyms=text.synonyms_available())),
-        lambda: shared.captions("meteor", None, "_on_words"),
+        lambda: chemistry_metrics.captions("meteor", None, "_on_words"),
     ),
-    "number": Rule(EndNumber, lambda: shared.regression_errors("hartree", headline="mae")),
+    "number": Rule(EndNumber, lambda: chemistry_metrics.regression_errors("hartree", headline="mae")),
 }
 INTERN_S1_RULES = {
     "": SIMILARITY_RULE,
     "caption": Rule(
         lambda: Meteor(synonyms=text.synonyms_available()),
-        lambda: (shared.mean(shared.meteor_name(), PartMean(shared.meteor_name(), 0.0), headline=True),),
+        lambda: (
+            chemistry_metrics.mean(
+                chemistry_metrics.meteor_name(), PartMean(chemistry_metrics.meteor_name(), 0.0), headline=True
+            ),
+        ),
     ),
     "number": Rule(
         LastNumberError,
-        lambda: (shared.error("mae_unread_as_0", number.mae, unit="hartree", headline=True),),
+        lambda: (chemistry_metrics.error("mae_unread_as_0", number.mae, unit="hartree", headline=True),),
     ),
 }
 SCORER_NAMES = {"caption": "caption", "number": "number"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evals import short_answers as common
+from evals import short_answers
 from evals.benchmark import Benchmark, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
@@ -36,7 +36,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         yield Sample(
             id=sample_id,
             question=with_image(data, row["question"], row.get("image"), required=True),
-            target=common.gold_answers(row, "answer", suite="ocrvqa", name=sample_id),
+            target=short_answers.gold_answers(row, "answer", suite="ocrvqa", name=sample_id),
         )
 
 
@@ -60,8 +60,8 @@ BENCHMARK = Benchmark(
     variants={"testcore": Variant(3_072), "test": Variant()},
     default=("testcore",),
     samples=_samples,
-    protocols=common.protocols("text"),
-    ideal=lambda sample, prompt: common.best_answer(sample),
+    protocols=short_answers.protocols("text"),
+    ideal=lambda sample, prompt: short_answers.best_answer(sample),
     needs=frozenset({"image"}),
     licence="not stated (ocr-vqa.github.io)",
     cite="https://ocr-vqa.github.io",

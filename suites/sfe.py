@@ -52,7 +52,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             "sfe: give the table as a local file with --data DIR (DIR/sfe/en.jsonl), or try --sample"
         )
     for row in data.rows(_split(variant), required=("index", "answer", "category", "question_type")):
-        choices = tuple(str(row[x]) for x in OPTION_LETTERS if row.get(x) not in (None, ""))
+        choices = tuple(str(row[column]) for column in OPTION_LETTERS if row.get(column) not in (None, ""))
         yield Sample(
             id=str(row["index"]),
             question=tuple(_parts(data, row)) if row.get("question") else (),

@@ -31,8 +31,7 @@ from evals.prompts import ask, plain_text
 from evals.prompts.upstream import UpstreamPrompts, opencompass_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.report.part_mean import PartMean
-from evals.scorers import chemistry_metrics as shared
-from evals.scorers import labels, number, text
+from evals.scorers import chemistry_metrics, labels, number, text
 from evals.scorers.formula import Formula
 from evals.scorers.molecule import Molecule
 from evals.scorers.names import Name, opsin_installed
@@ -153,40 +152,44 @@ class RootMeanSquare(Struct, frozen=True):
         return sqrt(fmean(error * error for error in known))
 
 
-VALIDITY, SIMILARITIES, ACCURACY = shared.VALIDITY, shared.SIMILARITIES, shared.ACCURACY
+VALIDITY, SIMILARITIES, ACCURACY = (
+    chemistry_metrics.VALIDITY,
+    chemistry_metrics.SIMILARITIES,
+    chemistry_metrics.ACCURACY,
+)
 LOG10 = "log10"
 ERRORS = (  # the headline covers answered samples; `answered` is their share
-    shared.error("rmse", number.rmse, unit=LOG10, headline=True),
-    shared.error("rmse_imputed", RootMeanSquare("error_imputed"), unit=LOG10),
-    shared.error("rmse_worst", RootMeanSquare("error_worst"), unit=LOG10),
-    shared.error("mae", number.mae, unit=LOG10),
-    shared.mean("answered", number.answered),
+    chemistry_metrics.error("rmse", number.rmse, unit=LOG10, headline=True),
+    chemistry_metrics.error("rmse_imputed", RootMeanSquare("error_imputed"), unit=LOG10),
+    chemistry_metrics.error("rmse_worst", RootMeanSquare("error_worst"), unit=LOG10),
+    chemistry_metrics.error("mae", number.mae, unit=LOG10),
+    chemistry_metrics.mean("answered", number.answered),
 )
 
 
 def _name_metrics(task: Task) -> tuple[Metric, ...]:
     """Return the metrics of names; the headline's name states whether OPSIN is installed."""
-    same_string = (shared.mean("same_string", PartMean("string", 0.0)),)
+    same_string = (chemistry_metrics.mean("same_string", PartMean("string", 0.0)),)
     if not opsin_installed():
-        return (shared.mean("accuracy_by_name", headline=True), *same_string)
+        return (chemistry_metrics.mean("accuracy_by_name", headline=True), *same_string)
     return (
-        shared.mean("accuracy_by_structure", headline=True),
-        shared.mean("accuracy_by_name", PartMean("name", 0.0)),
+        chemistry_metrics.mean("accuracy_by_structure", headline=True),
+        chemistry_metrics.mean("accuracy_by_name", PartMean("name", 0.0)),
         *same_string,
     )
 
 
 def _molecules_by_structure(task: Task) -> tuple[Metric, ...]:
-    return shared.by_structure(several=task.kind == "molecules")
+    return chemistry_metrics.by_structure(several=task.kind == "molecules")
 
 
 def _molecules_by_string(task: Task) -> tuple[Metric, ...]:
     set_relations = ("subset", "intersection") if task.name == "retrosynthesis" else ()
     return (
-        shared.mean("exact_match", headline=True),
+        chemistry_metrics.mean("exact_match", headline=True),
         VALIDITY,
         *SIMILARITIES,
-        *(shared.mean(name, PartMean(name, 0.0)) for name in set_relations),
+        *(chemistry_metrics.mean(name, PartMean(name, 0.0)) for name in set_relations),
     )
 
 
@@ -194,15 +197,15 @@ def _yes_no_metrics(*, balanced: bool) -> tuple[Metric, ...]:
     """Return the metrics of yes-no tasks; if not `balanced`, as the authors compute them, over valid replies."""
     wrap: Callable[[Any], Any] = (lambda statistic: statistic) if balanced else Valid
     return (
-        shared.whole("balanced_accuracy", wrap(labels.balanced_accuracy), headline=balanced),
-        shared.mean("accuracy", headline=not balanced),
-        shared.whole("mcc", wrap(labels.mcc)),
-        shared.whole("f1", wrap(labels.f1)),
+        chemistry_metrics.whole("balanced_accuracy", wrap(labels.balanced_accuracy), headline=balanced),
+        chemistry_metrics.mean("accuracy", headline=not balanced),
+        chemistry_metrics.whole("mcc", wrap(labels.mcc)),
+        chemistry_metrics.whole("f1", wrap(labels.f1)),
     )
 
 
 def _similarity_metrics(task: Task) -> tuple[Metric, ...]:
-    return (shared.mean("morgan_bits", headline=True), VALIDITY)
+    return (chemistry_metrics.mean("morgan_bits", headline=True), VALIDITY)
 
 
 def _is_name_conversion(task: Task) -> bool:
@@ -230,7 +233,8 @@ STRICT_RULES = {
     "number": Rule(lambda task: NUMBER_SCORERS[task.name], lambda task: ERRORS),
     "boolean": Rule(lambda task: labels.Label(label), lambda task: _yes_no_metrics(balanced=True)),
     "caption": Rule(
-        lambda task: Caption(synonyms=text.synonyms_available()), lambda task: shared.captions("rouge_l", 0.0)
+        lambda task: Caption(synonyms=text.synonyms_available()),
+        lambda task: chemistry_metrics.captions("rouge_l", 0.0),
     ),
 }
 OFFICIAL_RULES = {
@@ -242,7 +246,7 @@ OFFICIAL_RULES = {
     "boolean": Rule(lambda task: llm4chem.Boolean(), lambda task: _yes_no_metrics(balanced=False)),
     "caption": Rule(
         lambda task: Caption(headline="meteor", synonyms=text.synonyms_available()),
-        lambda task: shared.captions("meteor", None, "_on_words"),
+        lambda task: chemistry_metrics.captions("meteor", None, "_on_words"),
     ),
 }
 INTERN_S1_RULES = {
@@ -255,12 +259,16 @@ INTERN_S1_RULES = {
     "molecules": Rule(lambda task: opencompass.Similarity(), _similarity_metrics),
     "number": Rule(
         lambda task: opencompass.Errors(),
-        lambda task: (shared.error("mae_unread_as_0", number.mae, unit=LOG10, headline=True),),
+        lambda task: (chemistry_metrics.error("mae_unread_as_0", number.mae, unit=LOG10, headline=True),),
     ),
     "boolean": Rule(lambda task: opencompass.YesNo()),
     "caption": Rule(
         lambda task: opencompass.Meteor(synonyms=text.synonyms_available()),
-        lambda task: (shared.mean(shared.meteor_name(), PartMean(shared.meteor_name(), 0.0), headline=True),),
+        lambda task: (
+            chemistry_metrics.mean(
+                chemistry_metrics.meteor_name(), PartMean(chemistry_metrics.meteor_name(), 0.0), headline=True
+            ),
+        ),
     ),
 }
 

@@ -6,7 +6,7 @@ class, which sends only the question; VLMEvalKit's wrappers for Qwen2-VL and Int
 evals/short_answers.py for the protocols.
 """
 
-from evals import short_answers as common
+from evals import short_answers
 from evals.data import Split
 from evals.short_answers import short_answer_benchmark
 
@@ -18,10 +18,10 @@ BENCHMARK = short_answer_benchmark(
     id_column="question_id",
     group=lambda row: str(row.get("category") or ""),
     rule="vqa",
-    protocols=common.protocols("vqa")
+    protocols=short_answers.protocols("vqa")
     | {
-        "official": common.whole_reply("vqa", prompt=common.question_prompt, upstream=None),
-        "internvl": common.whole_reply("vqa", upstream=common.INTERNVL),
+        "official": short_answers.whole_reply("vqa", prompt=short_answers.question_prompt, upstream=None),
+        "internvl": short_answers.whole_reply("vqa", upstream=short_answers.INTERNVL),
     },
     licence="CC-BY-4.0",
     cite="arXiv 1802.08218",

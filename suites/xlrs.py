@@ -135,10 +135,6 @@ class Letters(Struct, frozen=True):
         return no_answer(reply, "no letters that upstream reads", value=value)
 
 
-def _ideal(sample: Sample, prompt: Prompt) -> str:
-    return " ".join(sample.targets)
-
-
 BENCHMARK = Benchmark(
     name="xlrs",
     title="XLRS-Bench-lite: questions about remote sensing images of up to 10,000 x 10,000 pixels, 13 tasks (arXiv 2503.23771).",
@@ -163,7 +159,7 @@ BENCHMARK = Benchmark(
             sampling=INTERN_S1,
         ),
     },
-    ideal=_ideal,
+    ideal=lambda sample, prompt: " ".join(sample.targets),
     needs=frozenset({"image"}),
     licence="CC-BY-NC-SA-4.0; the images have their own terms",
     cite="arXiv 2503.23771",

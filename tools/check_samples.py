@@ -1,7 +1,7 @@
 """Verify the bundled sample items: every numeric answer is recomputed, by search if possible.
 
-Run as a script it prints what it finds wrong and exits 1; `test_samples.py` runs the same. An item that is
-neither computed here nor argued for in `PROSE` is an error, so a new item cannot be added unchecked.
+As a script, it prints the faults that it finds and exits with 1; `test_samples.py` runs the same checks. An item that is
+neither computed here nor explained in `PROSE` is an error, so that no item can be added unchecked.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PROSE = {
 
 
 def check(item: str) -> Callable[[Callable[[], object]], Callable[[], object]]:
-    """Register a function that computes the gold answer of `item`; its result is compared as text."""
+    """Register a function that computes the gold answer of `item`; answers are compared as text."""
 
     def register(compute: Callable[[], object]) -> Callable[[], object]:
         if item in CHECKS:
@@ -64,10 +64,10 @@ def check(item: str) -> Callable[[Callable[[], object]], Callable[[], object]]:
     return register
 
 
-def over(favourable: int, possible: int) -> int:
-    """Return m + n for the probability m/n in lowest terms."""
-    share = Fraction(favourable, possible)
-    return share.numerator + share.denominator
+def numerator_plus_denominator(favourable: int, possible: int) -> int:
+    """Return m + n for the probability favourable / possible = m/n in lowest terms."""
+    probability = Fraction(favourable, possible)
+    return probability.numerator + probability.denominator
 
 
 def divisors(n: int) -> list[int]:
@@ -192,14 +192,14 @@ def dieterici() -> str:
         return t / (v - 1) * exp(-1 / (t * v))
 
     def slope(t: float) -> tuple[float, float]:
-        """Steepest rise of the isotherm, and where: 0 at the critical temperature."""
+        """Return the largest slope of the isotherm and its volume; the slope is 0 at the critical temperature."""
         h = 1e-6
         return max(
             ((pressure(v + h, t) - pressure(v - h, t)) / (2 * h), v)
             for v in (1.5 + i / 2000 for i in range(2001))
         )
 
-    low, high = 0.2, 0.3  # below the critical temperature the isotherm rises somewhere, above it nowhere
+    low, high = 0.2, 0.3  # the isotherm rises somewhere below the critical temperature, and nowhere above it
     for _ in range(25):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle)[0] > 0 else (low, middle)
@@ -216,17 +216,17 @@ def compton() -> str:
 
 @check("gpqa/ours-004")
 def condensate() -> str:
-    return f"{1 - 0.5**3:.3f}"  # excited atoms go as T^3, for the density of states goes as E^2
+    return f"{1 - 0.5**3:.3f}"  # the number of excited atoms is proportional to T^3, as the density of states is to E^2
 
 
 @check("gpqa/ours-005")
 def infrared_bands() -> int:
-    # D3h, classes E 2C3 3C2 sh 2S3 3sv; PF5: atoms left in place, and the trace of a vector per operation
+    # D3h, classes E 2C3 3C2 sh 2S3 3sv; of PF5: number of unmoved atoms and character of a vector, per operation
     order = (1, 2, 3, 1, 2, 3)
     fixed, vector = (6, 3, 2, 4, 1, 4), (3, 0, -1, 1, -2, 1)
     rotation = (3, 0, -1, -1, 2, -1)
     vibration = [f * v - v - r for f, v, r in zip(fixed, vector, rotation, strict=True)]
-    table = {"A2''": (1, 1, -1, -1, -1, 1), "E'": (2, -1, 0, 2, -1, 0)}  # those that hold x, y, z
+    table = {"A2''": (1, 1, -1, -1, -1, 1), "E'": (2, -1, 0, 2, -1, 0)}  # the representations of x, y and z
     return sum(
         sum(n * a * b for n, a, b in zip(order, vibration, row, strict=True)) // 12 for row in table.values()
     )
@@ -250,15 +250,13 @@ def consecutive() -> str:
 
 @check("gpqa/ours-009")
 def inositols() -> int:
-    def twins(ring: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        over = tuple(
-            1 - side for side in reversed(ring)
-        )  # the ring turned over: order reversed, faces swapped
+    def equivalents(ring: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        flipped = tuple(1 - side for side in reversed(ring))  # turning the ring over swaps its faces
         for i in range(6):
             yield ring[i:] + ring[:i]
-            yield over[i:] + over[:i]
+            yield flipped[i:] + flipped[:i]
 
-    return len({min(twins(ring)) for ring in product((0, 1), repeat=6)})
+    return len({min(equivalents(ring)) for ring in product((0, 1), repeat=6)})
 
 
 @check("gpqa/ours-010")
@@ -310,7 +308,7 @@ check("aime/sample-2024-I-1")(lambda: sum(gcd(a, 840 - a) == 7 for a in range(1,
 @check("aime/sample-2024-I-2")
 def square_products() -> int:
     rolls = [prod(r) for r in product(range(1, 7), repeat=4)]
-    return over(sum(isqrt(n) ** 2 == n for n in rolls), len(rolls))
+    return numerator_plus_denominator(sum(isqrt(n) ** 2 == n for n in rolls), len(rolls))
 
 
 @check("aime/sample-2024-I-3")
@@ -392,7 +390,8 @@ def no_twins() -> int:
 
 @check("aime/sample-2025-I-6")
 def random_triangle() -> int:
-    return over(sum(a + b > c for a, b, c in combinations(range(1, 13), 3)), comb(12, 3))
+    favourable = sum(a + b > c for a, b, c in combinations(range(1, 13), 3))
+    return numerator_plus_denominator(favourable, comb(12, 3))
 
 
 check("aime/sample-2025-II-1")(lambda: sum(int(d) for d in str(10**30 - 2025)))
@@ -423,7 +422,7 @@ def isosceles() -> int:
 
 @check("aime/sample-2025-II-5")
 def box() -> int:
-    # over two faces that share an edge: minimise the two straight pieces over the point on that edge
+    # the shortest path crosses two faces: minimise its length over the point where it crosses their common edge
     def squared(a: int, b: int, c: int) -> float:
         return min(hypot(a, t) + hypot(b, c - t) for t in (c * i / 100_000 for i in range(100_001))) ** 2
 
@@ -438,11 +437,11 @@ def both_roots() -> int:
     return max(n for n in range(1, 1000) if n % isqrt(n) == 0 and n % cube_root(n) == 0)
 
 
-# --- the items against all this -----------------------------------------------------------------------------
+# --- comparison with the items ------------------------------------------------------------------------------
 
 
 def rows(file: str) -> list[dict[str, Any]]:
-    """Read one file of sample items."""
+    """Return the rows of a file of sample items."""
     return [json.loads(line) for line in (SAMPLES / file).read_text(encoding="utf-8").splitlines()]
 
 
@@ -456,7 +455,7 @@ def gold(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def problems() -> list[str]:
-    """Return every item whose answer differs from the computed one, or that is not covered here."""
+    """Return a line for every item whose answer differs from the computed one, or that is not checked here."""
     faults, seen = [], set()
     for file in FILES:
         suite = file.split("/")[0]
@@ -465,15 +464,15 @@ def problems() -> list[str]:
             key = f"{suite}/{name}"
             seen.add(key)
             if key in CHECKS:
-                if (right := CHECKS[key]()) != answer:
-                    faults.append(f"{file}: {name} says {answer!r}, computed {right!r}")
+                if (computed := CHECKS[key]()) != answer:
+                    faults.append(f"{file}: {name} has the answer {answer!r}, computed {computed!r}")
             elif key not in PROSE:
-                faults.append(f"{file}: {name} is neither computed nor argued for")
-    faults += [f"{key} is checked, but no such item is there" for key in {*CHECKS, *PROSE} - seen]
+                faults.append(f"{file}: {name} is neither computed nor explained")
+    faults += [f"{key} is checked, but there is no such item" for key in {*CHECKS, *PROSE} - seen]
     return faults
 
 
 if __name__ == "__main__":
     faults = problems()
-    print("\n".join(faults) or f"{len(CHECKS)} answers computed again, {len(PROSE)} argued for: all right")
+    print("\n".join(faults) or f"{len(CHECKS)} answers recomputed, {len(PROSE)} explained: no faults")
     sys.exit(bool(faults))

@@ -1,8 +1,8 @@
-"""Recorded reports of lamalab's ChemBench -> replies: `python -m tools.chembench_reports REPORT.jsonl.gz TASKS OUT.jsonl`.
+"""Convert recorded reports of lamalab's ChemBench: `python -m tools.chembench_reports REPORT.jsonl.gz TASKS OUT.jsonl`.
 
-OUT has a line per task as `evals import replies` takes it: id, text, and `order`, which gives for each option of
-the report's own prompt its place in the corpus (in about 55 tasks the two differ). Prompts carry chemistry markup
-already rendered, so options are matched by what is left when markup is taken off.
+OUT has a line per task, in the format of `evals import replies`: id, text, and `order`, the index in the corpus of each
+option as numbered in the report's own prompt (in about 55 tasks the two differ). Chemistry markup is already rendered in
+prompts, so options are matched without markup.
 """
 
 from __future__ import annotations
@@ -19,67 +19,67 @@ _MARKUP = re.compile(r"\[(?:START|END)_(?:RXN)?SMILES\]|\\(?:ce|pu|text|mathrm|r
 
 
 def open_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of JSON lines, which may be compressed."""
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as stream:
         for line in stream:
             yield json.loads(line)
 
 
 def task_ids(tasks: Path) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Name in the reports (`<parent folder>-<file stem>-<task name>`) -> sample id and task."""
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
-    seen: dict[str, int] = {}
+    """Return name in the reports (`<parent folder>-<file stem>-<task name>`) -> (sample id, task)."""
+    by_name: dict[str, tuple[str, dict[str, Any]]] = {}
+    counts: dict[str, int] = {}
     for row in open_lines(tasks):
         path, task = Path(row["path"]), row["task"]
-        count = seen[task["uuid"]] = seen.get(task["uuid"], 0) + 1
-        name = task["uuid"] if count == 1 else f"{task['uuid']}-{count}"
-        found[f"{path.parent.name}-{path.stem}-{task['name']}"] = (name, task)
-    return found
+        count = counts[task["uuid"]] = counts.get(task["uuid"], 0) + 1
+        sample_id = task["uuid"] if count == 1 else f"{task['uuid']}-{count}"
+        by_name[f"{path.parent.name}-{path.stem}-{task['name']}"] = (sample_id, task)
+    return by_name
 
 
-def bare(text: str) -> str:
-    """Return an option without markup, and with powers of ten in short form, as in some prompts."""
-    text = _MARKUP.sub("", re.sub(r"\\cdot\s*10\^", "e", text))
-    return text.casefold()
+def without_markup(option: str) -> str:
+    """Return an option without markup and case, with powers of ten in the short form that some prompts use."""
+    return _MARKUP.sub("", re.sub(r"\\cdot\s*10\^", "e", option)).casefold()
 
 
 def shown_options(prompt: str) -> list[str]:
-    """Read the options of a report's prompt."""
+    """Return the options in a report's prompt."""
     body = prompt.split("Options:\n", 1)[1].split("\n\nYou MUST", 1)[0]
     return re.split(r"(?:^|\n)[A-Z]\. ", body)[1:]
 
 
 def order(prompt: str, choices: list[str]) -> list[int]:
     """Return the index in the corpus of each option shown; raises ValueError if they do not match."""
-    left = {index: bare(choice) for index, choice in enumerate(choices)}
-    positions = []
+    remaining = {index: without_markup(choice) for index, choice in enumerate(choices)}
+    indices = []
     for option in shown_options(prompt):
-        index = next((i for i, text in left.items() if text == bare(option)), None)
+        index = next((i for i, choice in remaining.items() if choice == without_markup(option)), None)
         if index is None:
             raise ValueError(f"option {option!r} is not in the corpus")
-        positions.append(index)
-        del left[index]
-    return positions
+        indices.append(index)
+        del remaining[index]
+    return indices
 
 
 def replies(report: Path, tasks: Path) -> Iterator[dict[str, Any]]:
-    """Yield one line per task of a report file."""
-    names = task_ids(tasks)
+    """Yield one line per task in a report file."""
+    by_name = task_ids(tasks)
     for row in open_lines(report):
         result = row["report"][0]
-        name, task = names[result["name"]]
+        sample_id, task = by_name[result["name"]]
         output = result["output"]
         text = output["text"] if isinstance(output, dict) else str(output)
-        line: dict[str, Any] = {"id": name, "text": text}
+        line: dict[str, Any] = {"id": sample_id, "text": text}
         if choices := list(task["examples"][0].get("target_scores") or ()):
             line["order"] = order(result["prompt"], choices)
         yield line
 
 
 def published(summary: Path, tasks: Path) -> dict[str, int]:
-    """Sample id -> published verdict, 1 or 0."""
-    names = task_ids(tasks)
+    """Return sample id -> published score, 1 or 0."""
+    by_name = task_ids(tasks)
     scores = json.loads(summary.read_text())["model_scores"]
-    return {names[score["question_name"]][0]: int(score["all_correct"]) for score in scores}
+    return {by_name[score["question_name"]][0]: int(score["all_correct"]) for score in scores}
 
 
 def main(arguments: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""What the harness is for, in two minutes: `make demo`, or `python -m tools.demo [RESULTS]`.
+"""Demonstrate the harness in two minutes: `make demo`, or `python -m tools.demo [RESULTS]`.
 
-The embedded model answers a few sample items, two recorded models answer five suites, and what follows from that is
-shown: scores with intervals, a comparison in a sentence, one wrong molecule explained, and a gate's verdict.
+The embedded model answers a few sample items, and two recorded models answer five suites. The demo then shows scores with
+intervals, a paired comparison, an explanation of one wrong molecule, and a gate's verdict.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOLECULE = "name_conversion-i2s.sample.4.None"
 
 
 def main(results: Path) -> int:
-    """Run the demo; returns the exit status of the first step that should not have failed."""
+    """Run the demo; return 0, or the exit status of the first step with an unexpected one."""
     results.mkdir(parents=True, exist_ok=True)
     policy = results / "policy.toml"
     policy.write_text(POLICY, encoding="utf-8")
@@ -80,22 +80,22 @@ def _command() -> str:
 
 
 def _dashboard(results: Path) -> str:
-    """Return the command that opens the dashboard, with its installation if that is missing."""
+    """Return the command that opens the dashboard, after one that installs its extra if it is missing."""
     install = "" if find_spec("streamlit") else f"{sys.executable} -m pip install -e '.[dashboard]' && "
     return f"{install}{_command()} dashboard --results {results}"
 
 
 def _step(title: str, words: list[str], results: Path) -> int:
-    where = ["--results", str(results)]
+    words = [*words, "--results", str(results)]
     print(f"\n\033[1m{title}\033[0m" if sys.stdout.isatty() else f"\n{title}")
-    print(f"$ evals {' '.join([*words, *where])}", flush=True)
+    print(f"$ evals {' '.join(words)}", flush=True)
     quiet = words[0] == "run" and "demo:" in " ".join(words)
-    done = subprocess.run(
-        [sys.executable, "-c", "from evals.cli import main; main()", *words, *where],
+    process = subprocess.run(
+        [sys.executable, "-c", "from evals.cli import main; main()", *words],
         stdout=subprocess.DEVNULL if quiet else None,
         check=False,
     )
-    return done.returncode
+    return process.returncode
 
 
 if __name__ == "__main__":

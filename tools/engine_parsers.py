@@ -1,10 +1,10 @@
-"""Check the command lines with which engines are started by the engines' own argument parsers, without CUDA.
+"""Check the command lines that start engines with the engines' own argument parsers, without CUDA.
 
-    python -m tools.engine_parsers                         fetch SGLang's and LMDeploy's sources, 150 MB, once
+    python -m tools.engine_parsers                         download the sources of SGLang and LMDeploy (150 MB) once
     ENGINE_PYTHON tools/engine_parsers.py ENGINE < LINES   JSON list of command lines -> JSON list of verdicts
 
-vLLM's parser is that of `vllm_environment.py`, whose torch the other two import as well; of their wheels only the
-Python files are kept. A verdict is {error, values}: what the parser said, and what it read where it said nothing.
+vLLM's parser is used from the environment of `vllm_environment.py`, whose torch the other two import as well; only the
+Python files of their wheels are kept. A verdict is {error, values}: the parser's error message, or the parsed values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IMPORTED = (
     "traitlets",
     "yapf",
 )
-"""By them, before they parse anything."""
+"""Packages that their parsers import."""
 
 
 def folder() -> Path:
@@ -45,31 +45,31 @@ def folder() -> Path:
 
 
 def make() -> Path:
-    """Download the sources if they are missing."""
-    work_folder, engine = folder(), vllm_environment.make()
-    if not (work_folder / "ready").exists():
-        shutil.rmtree(work_folder, ignore_errors=True)
-        vllm_environment.pip(engine, "install", "--no-deps", "--target", str(work_folder), *IMPORTED)
+    """Download the sources if they are missing; return their folder."""
+    sources, environment = folder(), vllm_environment.make()
+    if not (sources / "ready").exists():
+        shutil.rmtree(sources, ignore_errors=True)
+        vllm_environment.pip(environment, "install", "--no-deps", "--target", str(sources), *IMPORTED)
         with tempfile.TemporaryDirectory() as wheels:
-            vllm_environment.pip(engine, "download", "--no-deps", "--dest", wheels, *WHEELS)
+            vllm_environment.pip(environment, "download", "--no-deps", "--dest", wheels, *WHEELS)
             for wheel in Path(wheels).glob("*.whl"):
                 with ZipFile(wheel) as archive:
-                    archive.extractall(
-                        work_folder, [name for name in archive.namelist() if name.endswith(".py")]
-                    )
-        (work_folder / "ready").touch()
-    return work_folder
+                    archive.extractall(sources, [name for name in archive.namelist() if name.endswith(".py")])
+        (sources / "ready").touch()
+    return sources
 
 
 class Refused(Exception):
     """A parser's error message, raised instead of ending the process."""
 
 
-def refuse(_: argparse.ArgumentParser, message: str) -> NoReturn:
+def raise_error(_: argparse.ArgumentParser, message: str) -> NoReturn:
+    """Replace `ArgumentParser.error`."""
     raise Refused(message)
 
 
 def vllm() -> Callable[[list[str]], argparse.Namespace]:
+    """Return vLLM's parser, with its validation."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.reasoning import ReasoningParserManager
     from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -77,16 +77,17 @@ def vllm() -> Callable[[list[str]], argparse.Namespace]:
     parser = make_arg_parser(FlexibleArgumentParser())
 
     def parse(words: list[str]) -> argparse.Namespace:
-        found: argparse.Namespace = parser.parse_args(words)
-        validate_parsed_serve_args(found)
-        if found.reasoning_parser:
-            ReasoningParserManager.get_reasoning_parser(found.reasoning_parser)
-        return found
+        options: argparse.Namespace = parser.parse_args(words)
+        validate_parsed_serve_args(options)
+        if options.reasoning_parser:
+            ReasoningParserManager.get_reasoning_parser(options.reasoning_parser)
+        return options
 
     return parse
 
 
 def sglang() -> Callable[[list[str]], argparse.Namespace]:
+    """Return SGLang's parser."""
     from sglang.srt.server_args import ServerArgs
 
     parser = argparse.ArgumentParser()
@@ -95,6 +96,7 @@ def sglang() -> Callable[[list[str]], argparse.Namespace]:
 
 
 def lmdeploy() -> Callable[[list[str]], argparse.Namespace]:
+    """Return LMDeploy's parser, with its validation."""
     from lmdeploy.cli.cli import CLI
     from lmdeploy.cli.serve import SubCliServe
     from lmdeploy.serve.parsers.response_parser import validate_parser_names
@@ -102,9 +104,9 @@ def lmdeploy() -> Callable[[list[str]], argparse.Namespace]:
     SubCliServe.add_parsers()
 
     def parse(words: list[str]) -> argparse.Namespace:
-        found: argparse.Namespace = CLI.parser.parse_args(words)
-        validate_parser_names(found.reasoning_parser, found.tool_call_parser)
-        return found
+        options: argparse.Namespace = CLI.parser.parse_args(words)
+        validate_parser_names(options.reasoning_parser, options.tool_call_parser)
+        return options
 
     return parse
 
@@ -115,11 +117,9 @@ def verdict(parse: Callable[[list[str]], argparse.Namespace], words: list[str]) 
         options = vars(parse(words))
     except (Refused, ValueError, KeyError, TypeError) as error:
         return {"error": str(error), "values": {}}
-    plain = (str, int, float, bool, list, type(None))
-    return {
-        "error": "",
-        "values": {name: value for name, value in options.items() if isinstance(value, plain)},
-    }
+    json_types = (str, int, float, bool, list, type(None))
+    values = {name: value for name, value in options.items() if isinstance(value, json_types)}
+    return {"error": "", "values": values}
 
 
 def main() -> None:
@@ -128,8 +128,8 @@ def main() -> None:
         print(make())
         return
     out = os.dup(1)
-    os.dup2(2, 1)  # what they print while they are imported
-    setattr(argparse.ArgumentParser, "error", refuse)  # noqa: B010 - mypy forbids the assignment
+    os.dup2(2, 1)  # engines print to standard output while they are imported
+    setattr(argparse.ArgumentParser, "error", raise_error)  # noqa: B010 - mypy forbids the assignment
     parse = {"vllm": vllm, "sglang": sglang, "lmdeploy": lmdeploy}[sys.argv[1]]()
     verdicts = [verdict(parse, words) for words in json.load(sys.stdin)]
     os.write(out, json.dumps(verdicts, default=str).encode())

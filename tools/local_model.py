@@ -2,8 +2,8 @@
 
     python -m tools.local_model [--items 60] [--problems 30] [--max-tokens 160]
 
-asks it random real items of MMLU-Pro and of AIME 2025 both ways and prints what came of it. Greedy sampling
-must give the same verdicts; where a reply differs, the first differing word is shown.
+runs random real items of MMLU-Pro and AIME 2025 both ways and prints the results. With greedy sampling the verdicts must
+be the same; if replies differ, the first differing words are shown.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from evals.records import store
 from evals.types import Reply, Score
 
 CHANCE = 0.1109
+"""MMLU-Pro's expected accuracy under random guessing."""
 
 
 class Pair(NamedTuple):
@@ -52,7 +53,7 @@ class Both(Struct):
 
 @contextmanager
 def served() -> Iterator[str]:
-    """Serve the weights by the engine's own HTTP server, as the adapter loads them; yields its address."""
+    """Serve the weights by the engine's own HTTP server, with the adapter's settings; yield its address."""
     import xllamacpp
 
     from evals.model_adapters import llamacpp
@@ -69,46 +70,37 @@ def served() -> Iterator[str]:
 def both(
     mirror: Path, results: Path, *, items: int, problems: int, max_tokens: int, concurrency: int = 4
 ) -> Both:
-    """Run both; each run is made by the command line."""
+    """Run both by the command line, and pair their replies."""
     from tests.support.command import evals
 
-    def ask(model: str) -> list[Any]:
-        found: list[Any] = []
+    def run(model: str) -> list[Any]:
+        runs: list[Any] = []
         for suite, limit in (("mmlu-pro", items), ("aime:2025", problems)):
             words = ("--data", mirror, "--limit", limit, "--max-tokens", max_tokens, "--results", results)
-            done = evals(
-                "run",
-                suite,
-                "-m",
-                model,
-                *words,
-                "--concurrency",
-                concurrency,
-                "--seed",
-                7,
-                "--json",
-                "--quiet",
-            )
-            assert done.status == 0, (done.status, done.err)
-            found += done.json["runs"]
-        return found
+            words = (*words, "--concurrency", concurrency, "--seed", 7, "--json", "--quiet")
+            command = evals("run", suite, "-m", model, *words)
+            assert command.status == 0, (command.status, command.err)
+            runs += command.json["runs"]
+        return runs
 
     started = time.monotonic()
-    inside = ask("smollm2")
+    inside_runs = run("smollm2")
     middle = time.monotonic()
     with served() as address:
-        outside = ask(f"server:{address}/v1#smollm2-http")
+        outside_runs = run(f"server:{address}/v1#smollm2-http")
     pairs = []
-    for a, b in zip(inside, outside, strict=True):
-        others = {record.sample: record for record in store.find_one(results, b["run"]).records()}
-        for record in store.find_one(results, a["run"]).records():
-            other = others[record.sample]
-            assert isinstance(record.outcome, Reply)
-            assert isinstance(other.outcome, Reply)
-            verdicts = (_verdict(record.scores), _verdict(other.scores))
-            pairs.append(Pair(a["suite"], record.sample, record.outcome, other.outcome, verdicts))
-    score = next(e for e in inside[0]["estimates"] if e["headline"])
-    coverage = [entry["coverage"] for entry in (*inside, *outside)]
+    for inside_run, outside_run in zip(inside_runs, outside_runs, strict=True):
+        outside_records = {
+            record.sample: record for record in store.find_one(results, outside_run["run"]).records()
+        }
+        for inside in store.find_one(results, inside_run["run"]).records():
+            outside = outside_records[inside.sample]
+            assert isinstance(inside.outcome, Reply)
+            assert isinstance(outside.outcome, Reply)
+            verdicts = (_verdict(inside.scores), _verdict(outside.scores))
+            pairs.append(Pair(inside_run["suite"], inside.sample, inside.outcome, outside.outcome, verdicts))
+    score = next(estimate for estimate in inside_runs[0]["estimates"] if estimate["headline"])
+    coverage = [run_["coverage"] for run_ in (*inside_runs, *outside_runs)]
     return Both(coverage, score, pairs, (middle - started, time.monotonic() - middle))
 
 
@@ -119,14 +111,14 @@ def _verdict(scores: dict[str, Any]) -> str:
 
 
 def first_difference(pair: Pair) -> str:
-    """Return where two replies diverge: the words before, and the two that differ."""
+    """Return where two replies diverge: the number of equal words, and the words that follow in each."""
     a, b = pair.inside.text.split(), pair.outside.text.split()
-    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    return f"after {same} words: {' '.join(a[same : same + 3])!r} | {' '.join(b[same : same + 3])!r}"
+    equal = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return f"after {equal} words: {' '.join(a[equal : equal + 3])!r} | {' '.join(b[equal : equal + 3])!r}"
 
 
 def main() -> int:
-    """Print the figures."""
+    """Print the comparison."""
     from tools import mirror
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -145,10 +137,10 @@ def main() -> int:
         f"MMLU-Pro {100 * score['value']:.1f} % [{100 * score['low']:.1f}, {100 * score['high']:.1f}] of {score['n']},"
         f" guessing {100 * CHANCE:.2f} % (bar: inside the interval)"
     )
-    alike = sum(pair.inside.text == pair.outside.text for pair in comparison.pairs)
+    identical = sum(pair.inside.text == pair.outside.text for pair in comparison.pairs)
     print(
-        f"{len(comparison.pairs)} samples both ways: {alike} replies alike to the letter, "
-        f"{len(comparison.differing)} verdicts differ (bar: 0, or explained); {comparison.seconds[0]:.0f} s in process, "
+        f"{len(comparison.pairs)} samples both ways: {identical} identical replies, "
+        f"{len(comparison.differing)} different verdicts (bar: 0, or explained); {comparison.seconds[0]:.0f} s in process, "
         f"{comparison.seconds[1]:.0f} s over HTTP"
     )
     for pair in comparison.pairs:

@@ -1,7 +1,7 @@
 """Write `results/claims/intern-s1.toml` from the shared table of published scores: `python -m tools.make_claims`.
 
-The table has no dates; its sources have: they are files of a repository at a commit, and a commit has a date. It
-spells some benchmarks in two ways; a suite has one name here, and each claim keeps the spelling of its source.
+The table has no dates, but its sources do: they are files of a repository at a dated commit. The table spells some
+benchmarks in two ways; here a suite has one name, and each claim keeps the spelling of its source.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COMMITS = {
     "b3885e44fdb0": ("b3885e44fdb0bdddd1baa1d95e402d9cda361dde", "2026-05-19"),
     "5230424": ("5230424", ""),
 }
-"""Abbreviated commit -> (as far as it is known, its date)."""
+"""Abbreviated commit -> (the longest known form of its hash, date; empty if unknown)."""
 
 SUITES = {
     "gpqa": "gpqa:diamond",
@@ -43,9 +43,9 @@ SUITES = {
     "sfe": "sfe:en",
     "xlrsbench": "xlrs:lite",
 }
-"""Benchmark without hyphens, spaces and capitals -> suite, where that is another name."""
+"""Benchmark without hyphens, spaces and capitals -> suite, if its name differs."""
 
-TEXTS = (
+TEXT_SUITES = (
     "mmlu-pro",
     "gpqa:diamond",
     "aime:2025",
@@ -55,31 +55,31 @@ TEXTS = (
     "ifeval",
     "proteinlmbench",
 )
-"""Measured with OpenCompass; its example configurations tell max tokens and repeats of the data sets, for every model,
-and the sampling of the makers' own."""
+"""Suites measured with OpenCompass; its example configurations state max tokens and repeats of the data sets for every
+model, but sampling only for the developers' own models."""
 OPENCOMPASS = "https://github.com/open-compass/opencompass/blob/a5acc4bb/examples"
-OWN = {"temperature": 0.7, "top_p": 0.95, "thinking": True}
-"""configs/models/interns1/intern_s1.py; of the rivals' sampling nothing is told."""
-PRO = {"temperature": 0.8, "max_tokens": 65_536}
-"""eval_intern_s1_pro.py; whether thinking was on is told in two ways."""
+INTERN_S1_SAMPLING = {"temperature": 0.7, "top_p": 0.95, "thinking": True}
+"""Source: configs/models/interns1/intern_s1.py; the sampling of other developers' models is not stated."""
+INTERN_S1_PRO_SAMPLING = {"temperature": 0.8, "max_tokens": 65_536}
+"""Source: eval_intern_s1_pro.py, which contradicts itself on whether thinking was on."""
 PRO_REPEATS = {"gpqa:diamond": 8, "aime:2025": 32}
-RULED = {"ifeval": {"judge": "none"}}
-"""Suites that are not ours and have no judge by their definition."""
+WITHOUT_JUDGE = {"ifeval": {"judge": "none"}}
+"""Suites whose definition excludes a judge."""
 PRO_TABLE = "assets/s1_pro_performance.jpeg"
-OPEN = ("xlrs:lite",)
-"""Suites whose first numbers came of no rule that is known, though the toolkit's name is."""
+UNKNOWN_RULE = ("xlrs:lite",)
+"""Suites whose first numbers were scored by an unknown rule, although the toolkit is known."""
 NOTES = {
-    "aime:2024": "not all numbers of this row are whole problems of 30: several passes, how many is not told",
-    "aime:2025": "not all numbers of this row are whole problems of 30: several passes, how many is not told",
+    "aime:2024": "not all numbers in this row are multiples of 1/30: several passes, whose number is not stated",
+    "aime:2025": "not all numbers in this row are multiples of 1/30: several passes, whose number is not stated",
     "chembench:4k": "ChemBench4K (AI4Chem), eight of its nine tasks; not the ChemBench of lamalab-org",
-    "matbench": "the formula is not told with the number; OpenCompass added one on 2026-05-15, later than it",
-    "smolinstruct": "the formula is not told with the number; OpenCompass added one on 2026-05-15, later than it",
-    "xlrs:lite": "VLMEvalKit's rule gives Intern-S1-mini 14.51 % (its issue 1331), not the 51.63 % that are published",
+    "matbench": "the formula is not stated with the number; OpenCompass added one later, on 2026-05-15",
+    "smolinstruct": "the formula is not stated with the number; OpenCompass added one later, on 2026-05-15",
+    "xlrs:lite": "VLMEvalKit's rule gives Intern-S1-mini 14.51 % (its issue 1331), not the published 51.63 %",
 }
-"""What is known of a row of the README beyond its conditions."""
-TOP_P = "top_p 0.95 is of OpenCompass' configuration; the model's own guide says 1.0"
+"""Notes on rows of the README beyond their conditions."""
+TOP_P = "top_p 0.95 is from OpenCompass' configuration; the model's own guide states 1.0"
 THINKING = (
-    "OpenCompass' configuration has thinking on, and a comment in it says off for scientific benchmarks"
+    "OpenCompass' configuration switches thinking on; a comment in it says off for scientific benchmarks"
 )
 
 ITEMS = {
@@ -95,7 +95,7 @@ ITEMS = {
     "swe-bench-verified": 500,
     "sgi-bench": 318,
 }
-"""Items of benchmarks that are no suite here, by that name."""
+"""Benchmark that is not a suite here -> number of items."""
 INFERRED: dict[str, dict[str, Any]] = {
     "biology-instructions": {"rule": "mean of 21 tasks, each times 100 (summarizers/groups/biodata.py)"},
     "mol-instructions": {
@@ -105,7 +105,7 @@ INFERRED: dict[str, dict[str, Any]] = {
     "ifbench": {"metric": "mean of four accuracies"},
     "chartqapro": {"metric": "mean score of items, which are worth 0 to 1 (relaxed accuracy and ANLS)"},
     "sgi-bench": {
-        "part": "deep research alone: six of eight numbers are shares of its 318 items",
+        "part": "deep research alone: six of eight numbers are multiples of 1/318, its number of items",
         "repeats": 1,
     },
     "hmmt:2026": {"repeats": 32},
@@ -118,7 +118,7 @@ INFERRED: dict[str, dict[str, Any]] = {
     "lcb-pro": {"repeats": 1},
     "swe-bench-verified": {"repeats": 1},
 }
-"""What the printed numbers imply: all or nearly all are shares of the items times these repeats (`claims check --grid`)."""
+"""Facts implied by the printed numbers, of which (nearly) all are multiples of 1 / (items x repeats) (`claims check --grid`)."""
 TOOLKITS = {
     "OpenCompass": [
         "aime:2024",
@@ -163,7 +163,7 @@ TOOLKITS = {
     ],
     "AgentCompass": ["gaia-text-only", "pinchbench", "swe-bench-verified", "tau2-bench"],
 }
-"""The makers name three toolkits for all their tables; which of them has a benchmark is seen in its code."""
+"""Toolkit -> benchmarks in its code; the developers name these three toolkits for all their tables."""
 TOOLKIT = {name: toolkit for toolkit, names in TOOLKITS.items() for name in names}
 
 FIRST_TABLE = range(142, 159)
@@ -171,6 +171,8 @@ FIRST_TABLE = range(142, 159)
 
 
 class Row(NamedTuple):
+    """A row of the shared table."""
+
     model: str
     benchmark: str
     metric: str
@@ -179,6 +181,8 @@ class Row(NamedTuple):
 
 
 class Source(NamedTuple):
+    """The parsed source of a row: a file, or a line of it, in the developers' repository."""
+
     commit: str
     file: str
     line: int | None
@@ -187,11 +191,13 @@ class Source(NamedTuple):
 
 
 def rows(shared: Path) -> list[Row]:
+    """Return the rows of the shared table that have a score."""
     with (shared / "reference" / "published_scores.csv").open(encoding="utf-8", newline="") as stream:
         return [Row(**row) for row in csv.DictReader(stream) if row["score"]]
 
 
-def source(text: str) -> Source:
+def parse_source(text: str) -> Source:
+    """Parse a row's source."""
     match = re.fullmatch(
         r"InternLM/Intern-S1@(\w+) ([\w./]+?)(?::(\d+))?(?: \((read from image|SUPERSEDED by HEAD)\))?(?: ; (.*))?",
         text,
@@ -201,87 +207,96 @@ def source(text: str) -> Source:
     return Source(commit, file, int(line) if line else None, mark == "SUPERSEDED by HEAD", note or "")
 
 
-def suite(benchmark: str) -> str:
-    plain = re.sub(r"[^a-z0-9]", "", benchmark.lower())
-    return SUITES.get(plain) or re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-")
+def suite_name(benchmark: str) -> str:
+    """Return the suite of a benchmark, or a name in the same form if there is none."""
+    letters = re.sub(r"[^a-z0-9]", "", benchmark.lower())
+    return SUITES.get(letters) or re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-")
 
 
-def tables(found: Iterable[Row]) -> Iterator[list[str]]:
+def claim_tables(all_rows: Iterable[Row]) -> Iterator[list[str]]:
+    """Yield the lines of each TOML table, for the rows with the same benchmark, metric and source."""
     grouped: dict[tuple[str, str, Source], list[tuple[Row, str]]] = {}
-    for row in found:
-        location = source(row.source)
-        grouped.setdefault((row.benchmark, row.metric, location._replace(note="")), []).append(
-            (row, location.note)
+    for row in all_rows:
+        source = parse_source(row.source)
+        grouped.setdefault((row.benchmark, row.metric, source._replace(note="")), []).append(
+            (row, source.note)
         )
-    for (benchmark, metric, location), some in grouped.items():
-        yield list(lines(benchmark, metric, location, some))
+    for (benchmark, metric, source), members in grouped.items():
+        yield list(claim_lines(benchmark, metric, source, members))
 
 
-def lines(benchmark: str, metric: str, place: Source, some: list[tuple[Row, str]]) -> Iterator[str]:
-    commit, date = COMMITS[place.commit]
-    anchor = f"#L{place.line}" if place.line else ""
+def claim_lines(benchmark: str, metric: str, source: Source, members: list[tuple[Row, str]]) -> Iterator[str]:
+    """Yield the lines of one TOML table; `members`: its rows with their notes."""
+    commit, date = COMMITS[source.commit]
+    anchor = f"#L{source.line}" if source.line else ""
+    suite = suite_name(benchmark)
     yield "[[claim]]"
-    yield f'suite = "{suite(benchmark)}"'
+    yield f'suite = "{suite}"'
     yield f"benchmark = {json.dumps(benchmark)}"
-    if place.file == "README.md" and suite(benchmark) not in OPEN:  # the images say nothing of how
+    if source.file == "README.md" and suite not in UNKNOWN_RULE:  # images do not state the protocol
         yield 'protocol = "intern-s1"'
     if metric:
         yield f"metric = {json.dumps(metric)}"
-    yield f'source = "{REPOSITORY}/{commit}/{place.file}{anchor}"'
+    yield f'source = "{REPOSITORY}/{commit}/{source.file}{anchor}"'
     if date:
         yield f"date = {date}"
-    if place.line in FIRST_TABLE and not place.superseded:
+    if source.line in FIRST_TABLE and not source.superseded:
         yield "first = 2025-07-26"
-    if place.superseded:
+    if source.superseded:
         yield "superseded = true"
-    yield f"percent = {{ {', '.join(f'{json.dumps(row.model)} = {row.score}' for row, _ in some)} }}"
-    if items := ITEMS.get(suite(benchmark)):
+    yield f"percent = {{ {', '.join(f'{json.dumps(row.model)} = {row.score}' for row, _ in members)} }}"
+    if items := ITEMS.get(suite):
         yield f"items = {items}"
-    yield from conditions(suite(benchmark), place, {row.model for row, _ in some})
-    inferred = {"toolkit": TOOLKIT[name]} if (name := suite(benchmark)) in TOOLKIT else {}
-    if inferred := inferred | INFERRED.get(name, {}):
+    yield from conditions(suite, source, {row.model for row, _ in members})
+    inferred = {"toolkit": TOOLKIT[suite]} if suite in TOOLKIT else {}
+    if inferred := inferred | INFERRED.get(suite, {}):
         yield f"inferred = {inline(inferred)}"
-    if place.file == "README.md" and not place.superseded and (note := NOTES.get(suite(benchmark))):
+    if source.file == "README.md" and not source.superseded and (note := NOTES.get(suite)):
         yield f"note = {json.dumps(note)}"
-    notes = {row.model: note for row, note in some if note} | remarks(suite(benchmark), place, some)
+    notes = {row.model: note for row, note in members if note} | remarks(suite, source, members)
     if notes:
         yield f"notes = {inline({json.dumps(model): note for model, note in notes.items()})}"
 
 
-def remarks(name: str, location: Source, some: list[tuple[Row, str]]) -> dict[str, str]:
-    """Return remarks on contradictions between the developers' sources."""
-    notes = {} if name not in TEXTS else {PRO_TABLE: {"Intern-S1-Pro": THINKING}}.get(location.file, {})
-    if name in TEXTS and location.line in FIRST_TABLE:
+def remarks(suite: str, source: Source, members: list[tuple[Row, str]]) -> dict[str, str]:
+    """Return model -> remark on a contradiction between the developers' sources."""
+    notes = {} if suite not in TEXT_SUITES else {PRO_TABLE: {"Intern-S1-Pro": THINKING}}.get(source.file, {})
+    if suite in TEXT_SUITES and source.line in FIRST_TABLE:
         notes = {"Intern-S1": TOP_P}
-    return {row.model: notes[row.model] for row, _ in some if row.model in notes}
+    return {row.model: notes[row.model] for row, _ in members if row.model in notes}
 
 
-def conditions(name: str, place: Source, models: set[str]) -> Iterator[str]:
-    """Return the known conditions: the judge is not stated, and AIME's 86.0 % is impossible in one pass over 30 items."""
-    if name not in TEXTS:
+def conditions(suite: str, source: Source, models: set[str]) -> Iterator[str]:
+    """Yield lines with the known conditions of a table.
+
+    The judge is not stated. AIME's repeats are omitted, as its 86.0 % is impossible in one pass over 30 items.
+    """
+    if suite not in TEXT_SUITES:
         return
-    if place.file == "README.md" and place.line not in FIRST_TABLE and name in RULED:
-        yield f"knobs = {inline(RULED[name])}"
-    if place.line in FIRST_TABLE:
+    if source.file == "README.md" and source.line not in FIRST_TABLE and suite in WITHOUT_JUDGE:
+        yield f"knobs = {inline(WITHOUT_JUDGE[suite])}"
+    if source.line in FIRST_TABLE:
         yield f'told = "{OPENCOMPASS}/eval_bench_intern_s1.py"'
         known: dict[str, Any] = {"max_tokens": 65_536}
-        known |= {} if name == "aime:2025" else {"repeats": 1}
-        yield f"knobs = {inline(known | RULED.get(name, {}))}"
-        yield f'model_knobs = {{ "Intern-S1" = {inline(OWN)} }}'
-    elif place.file == PRO_TABLE and "Intern-S1-Pro" in models:
+        known |= {} if suite == "aime:2025" else {"repeats": 1}
+        yield f"knobs = {inline(known | WITHOUT_JUDGE.get(suite, {}))}"
+        yield f'model_knobs = {{ "Intern-S1" = {inline(INTERN_S1_SAMPLING)} }}'
+    elif source.file == PRO_TABLE and "Intern-S1-Pro" in models:
         yield f'told = "{OPENCOMPASS}/eval_intern_s1_pro.py"'
-        known = PRO | ({"repeats": PRO_REPEATS[name]} if name in PRO_REPEATS else {})
+        known = INTERN_S1_PRO_SAMPLING | ({"repeats": PRO_REPEATS[suite]} if suite in PRO_REPEATS else {})
         yield f'model_knobs = {{ "Intern-S1-Pro" = {inline(known)} }}'
 
 
 def inline(table: Mapping[str, Any]) -> str:
+    """Return a mapping as an inline table of TOML."""
     return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
 
 
-def written(shared: Path) -> str:
+def file_content(shared: Path) -> str:
+    """Return the content of the file of claims."""
     head = "# Published numbers of the Intern-S1 family and its rivals. Written by tools/make_claims.py; do not edit.\n"
-    return head + "".join("\n" + "\n".join(some) + "\n" for some in tables(rows(shared)))
+    return head + "".join("\n" + "\n".join(lines) + "\n" for lines in claim_tables(rows(shared)))
 
 
 if __name__ == "__main__":
-    TARGET.write_text(written(mirror.shared_folder()), encoding="utf-8")
+    TARGET.write_text(file_content(mirror.shared_folder()), encoding="utf-8")

@@ -1,11 +1,11 @@
-"""Result files of other harnesses, made by the harnesses themselves over our own sample items.
+"""Create result files of other harnesses by running the harnesses themselves on our own sample items.
 
-    .venv/bin/python -m tools.make_foreign [TOOL...]     # writes tests/foreign/TOOL; none named: all of TOOLS
+    .venv/bin/python -m tools.make_foreign [TOOL...]     # writes tests/foreign/TOOL; default: all of TOOLS
 
-Each tool runs in an environment of its own below the user's cache folder (`evals.harness_environments`), which is made where it is
-missing, and asks a stand-in model on this machine; nothing is fetched from a hub. The stand-in (`behave`) is right,
-wrong, truncated, filtered, thinking or refusing, by the item. What a tool writes is kept as it is, but for paths, names and
-times of the machine that made it.
+Each tool runs in its own environment below the user's cache folder (`evals.harness_environments`), which is created if it is
+missing, and calls a stand-in model on this machine; nothing is downloaded from a hub. The item determines whether the
+stand-in (`behave`) replies correctly, wrongly, with reasoning or truncated, refuses, or fails. The files are kept as the
+tool wrote them, except for paths and names of this machine.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RECIPES = {
     ),
     "helm": ("torch==2.13.0", "crfm-helm[openai]==0.5.16"),
 }
-"""Tool -> what is installed for it, step by step, as tried; those of lm-eval and OpenCompass stand in `environments.PACKAGES`."""
+"""Tool -> packages to install, step by step, as tested; those of lm-eval and OpenCompass are in `environments.PACKAGES`."""
 
 
 # --- the model -----------------------------------------------------------------------------------------------------
@@ -48,16 +48,16 @@ RECIPES = {
 
 @cache
 def items() -> tuple[tuple[str, str, int], ...]:
-    """(question, right answer as text, number within its file) of every sample item that is asked."""
-    entries = []
+    """Return (question, right answer as text, number within its file) of every sample item that the tools run."""
+    item_list = []
     for name, question, answer in (
         ("mmlu_pro/test.jsonl", "question", lambda row: row["options"][row["answer_index"]]),
         ("gpqa/diamond.jsonl", "Question", lambda row: row["Correct Answer"]),
         ("aime/2025.jsonl", "problem", lambda row: str(row["answer"])),
     ):
         lines = (SAMPLES / name).read_text(encoding="utf-8").splitlines()
-        entries += [(row[question], answer(row), n) for n, row in enumerate(map(json.loads, lines))]
-    return tuple(entries)
+        item_list += [(row[question], answer(row), n) for n, row in enumerate(map(json.loads, lines))]
+    return tuple(item_list)
 
 
 def reply(call: Call, text: str | None, *, finish: str = "stop", **message: Any) -> Answer:
@@ -71,8 +71,8 @@ def reply(call: Call, text: str | None, *, finish: str = "stop", **message: Any)
 
 
 def behave(call: Call) -> Answer:
-    """Answer depending on the item: of every eight, five are right, one is wrong, one is refused or fails, one is truncated."""
-    prompt = "\n".join(_text(turn["content"]) for turn in call.body["messages"])
+    """Reply depending on the item: of every eight replies, about five are right; others are wrong, truncated, filtered or fail."""
+    prompt = "\n".join(_text_of(turn["content"]) for turn in call.body["messages"])
     question, answer, number = max(items(), key=lambda item: prompt.rfind(item[0]))
     if question not in prompt:
         return error(404, "no such question")
@@ -99,19 +99,19 @@ def behave(call: Call) -> Answer:
 
 
 def lenient(call: Call) -> Answer:
-    """Answer likewise, but never with an error, on which some tools end: with nothing, by the server's filter."""
+    """Reply like `behave`, but with an empty, filtered reply instead of an error, on which some tools end."""
     answer = behave(call)
     return answer if answer.status == 200 else reply(call, None, finish="content_filter")
 
 
-def patient(call: Call) -> Answer:
-    """Answer likewise, but never with nothing where several replies are asked for: lighteval ends on it."""
+def never_empty(call: Call) -> Answer:
+    """Reply like `behave`, but never with an empty reply or an error to a request for several, on which lighteval ends."""
     answer = behave(call)
-    empty = answer.status != 200 or not json.loads(answer.body)["choices"][0]["message"]["content"]
-    return reply(call, "I do not know.") if empty and (call.body.get("n") or 1) > 1 else answer
+    is_empty = answer.status != 200 or not json.loads(answer.body)["choices"][0]["message"]["content"]
+    return reply(call, "I do not know.") if is_empty and (call.body.get("n") or 1) > 1 else answer
 
 
-def _text(content: Any) -> str:
+def _text_of(content: Any) -> str:
     return content if isinstance(content, str) else "\n".join(str(part.get("text", "")) for part in content)
 
 
@@ -119,8 +119,8 @@ def _text(content: Any) -> str:
 
 
 def inspect(python: Path, url: str, out: Path) -> None:
-    """Four tasks: two epochs, options shuffled by the solver, options shuffled with the data, free answers as JSON."""
-    for name, form, *more in (
+    """Run four tasks: two epochs, options shuffled by the solver, options shuffled in the data, and free answers as JSON."""
+    for name, log_format, *more in (
         ("mmlu_pro", "eval", "--epochs", "2"),
         ("mmlu_pro_shuffled", "eval"),
         ("gpqa_diamond", "eval"),
@@ -129,7 +129,7 @@ def inspect(python: Path, url: str, out: Path) -> None:
         run(
             python.parent / "inspect", "eval", f"{TASKS / 'inspect_tasks.py'}@{name}",
             "--model", "openai-api/standin/standin-1", "--temperature", "0.6", "--max-tokens", "512", "--seed", "5",
-            "--no-fail-on-error", "--max-retries", "0", "--display", "none", "--log-dir", out, "--log-format", form,
+            "--no-fail-on-error", "--max-retries", "0", "--display", "none", "--log-dir", out, "--log-format", log_format,
             *more, env={"STANDIN_BASE_URL": url, "STANDIN_API_KEY": "none"},
         )  # fmt: skip
     for path in out.iterdir():
@@ -137,7 +137,7 @@ def inspect(python: Path, url: str, out: Path) -> None:
 
 
 def evalscope(python: Path, url: str, out: Path) -> None:
-    """Three benchmarks of its own on local data, every item twice over."""
+    """Run three of its own benchmarks on local data, every item twice."""
     data = out.parent / "data"
     for suite, name, files in (
         ("mmlu_pro", "mmlu_pro", {"test": "test", "validation": "validation"}),
@@ -147,13 +147,13 @@ def evalscope(python: Path, url: str, out: Path) -> None:
         (data / name).mkdir(parents=True)
         for ours, theirs in files.items():
             shutil.copy(SAMPLES / suite / f"{ours}.jsonl", data / name / f"{theirs}.jsonl")
-    where: dict[str, dict[str, Any]] = {
+    dataset_args: dict[str, dict[str, Any]] = {
         name: {"local_path": str(data / name)} for name in ("mmlu_pro", "gpqa_diamond", "aime25")
     }
-    where["mmlu_pro"]["few_shot_num"] = 2
+    dataset_args["mmlu_pro"]["few_shot_num"] = 2
     run(
         python.parent / "evalscope", "eval", "--model", "standin-1", "--api-url", url, "--api-key", "none",
-        "--eval-type", "openai_api", "--datasets", *where, "--dataset-args", json.dumps(where),
+        "--eval-type", "openai_api", "--datasets", *dataset_args, "--dataset-args", json.dumps(dataset_args),
         "--generation-config", json.dumps({"temperature": 0.6, "max_tokens": 512, "seed": 5, "retries": 1}),
         "--repeats", "2", "--ignore-errors", "--work-dir", out, "--no-timestamp",
     )  # fmt: skip
@@ -162,7 +162,7 @@ def evalscope(python: Path, url: str, out: Path) -> None:
 
 
 def lm_eval(python: Path, url: str, out: Path) -> None:
-    """Two tasks of chat asked twice, two filters; one of likelihoods, by its own dummy of a model."""
+    """Run two chat tasks with two repeats, one of them with two filters; and one likelihood task on its own dummy model."""
     tasks = out.parent / "tasks"
     tasks.mkdir()
     shared = {
@@ -241,7 +241,7 @@ def lm_eval(python: Path, url: str, out: Path) -> None:
 
 
 def helm(python: Path, url: str, out: Path) -> None:
-    """Two scenarios of its own: two completions at once in the first; options as the second shuffles them."""
+    """Run two of its own scenarios: one with two completions per request, one that shuffles its options."""
     local = out.parent / "local"
     local.mkdir()
     client = {"class_name": "helm.clients.vllm_client.VLLMChatClient", "args": {"base_url": url}}
@@ -273,14 +273,14 @@ def helm(python: Path, url: str, out: Path) -> None:
 
 
 def lighteval(python: Path, url: str, out: Path) -> None:
-    """Three tasks of ours in its own form; two of them ask for two replies at once."""
+    """Run three of our tasks in its format; two of them request two replies at once."""
     data = out.parent / "data"
     for name, file in (
         ("mmlu_pro", "mmlu_pro/test"),
         ("gpqa_diamond", "gpqa/diamond"),
         ("aime25", "aime/2025"),
     ):
-        name += "_ours"  # the names themselves are taken
+        name += "_ours"  # lighteval has tasks with the plain names
         (data / name).mkdir(parents=True)
         shutil.copy(SAMPLES / f"{file}.jsonl", data / name / "test.jsonl")
     arguments = (
@@ -296,7 +296,7 @@ def lighteval(python: Path, url: str, out: Path) -> None:
 
 
 def opencompass(python: Path, url: str, out: Path) -> None:
-    """One data set of multiple choice; its tokenizer would be fetched, so that a stub counts words instead."""
+    """Run one multiple-choice data set; a stub that counts words replaces its tokenizer, which would be downloaded."""
     data, config = out.parent / "mmlu_pro.jsonl", out.parent / "config.py"
     rows = map(json.loads, (SAMPLES / "mmlu_pro" / "test.jsonl").read_text(encoding="utf-8").splitlines())
     lines = []
@@ -314,36 +314,36 @@ def opencompass(python: Path, url: str, out: Path) -> None:
         python.parent / "opencompass", config, "--work-dir", out, "--debug", "--dump-eval-details",
         env={"PYTHONPATH": str(TASKS / "stub")}, cwd=out.parent,
     )  # fmt: skip
-    (made,) = out.iterdir()
-    shutil.rmtree(made / "configs")
-    made.rename(out / "20260101_000000")
+    (run_folder,) = out.iterdir()
+    shutil.rmtree(run_folder / "configs")
+    run_folder.rename(out / "20260101_000000")
 
 
 TOOLS: dict[str, tuple[Callable[[Path, str, Path], None], Callable[[Call], Answer]]] = {
     "lm-eval": (lm_eval, lenient),
     "inspect": (inspect, behave),
     "evalscope": (evalscope, behave),
-    "lighteval": (lighteval, patient),
+    "lighteval": (lighteval, never_empty),
     "helm": (helm, lenient),
     "opencompass": (opencompass, lenient),
 }
-"""Tool -> (its run, the model that it asks)."""
+"""Tool -> (function that runs it, stand-in model that it calls)."""
 
 
 def run(*words: object, env: dict[str, str] | None = None, cwd: Path | None = None) -> None:
-    """Run a tool without network access; raises with the end of its output if it fails."""
+    """Run a tool without network access; raises SystemExit with the end of its output if it fails."""
     offline = {
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "NO_PROXY": "127.0.0.1",
         "SAMPLES": str(SAMPLES),
     }
-    done = subprocess.run(
+    process = subprocess.run(
         list(map(str, words)), env=os.environ | offline | (env or {}), cwd=cwd, capture_output=True, text=True,
         check=False, timeout=300,
     )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"{words[0]} failed:\n{(done.stdout + done.stderr)[-6000:]}")
+    if process.returncode:
+        raise SystemExit(f"{words[0]} failed:\n{(process.stdout + process.stderr)[-6000:]}")
 
 
 def install(tool: str) -> Path:
@@ -354,7 +354,7 @@ def install(tool: str) -> Path:
         subprocess.run(
             [environment / "bin" / "pip", "install", "-q", *step.replace("'", "").split()], check=True
         )
-    if tool == "lighteval":  # its import would fetch this from a code host, and no task of ours needs it
+    if tool == "lighteval":  # its import would download this file, which none of our tasks needs
         next(environment.glob("lib/*/site-packages/lighteval/tasks/tasks")).joinpath(
             "tinyBenchmarks.pkl"
         ).touch()
@@ -365,39 +365,39 @@ def install(tool: str) -> Path:
 
 
 def make(tool: str, out: Path) -> None:
-    """Run one tool into a folder, and remove traces of this machine from its files."""
+    """Run one tool, remove traces of this machine from its files, and copy them to a folder."""
     python = environments.interpreter(tool) or install(tool)
-    ask, model = TOOLS[tool]
+    run_tool, model = TOOLS[tool]
     with tempfile.TemporaryDirectory() as folder, FaultyServer(model, serves=("standin-1",)) as server:
         work = Path(folder) / "out"
         work.mkdir()
-        ask(python, f"http://127.0.0.1:{server.port}/v1", work)
+        run_tool(python, f"http://127.0.0.1:{server.port}/v1", work)
         scrub(work, {folder: "/somewhere", str(HERE.parent): "/science-evals", str(server.port): "8000"})
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(work, out)
 
 
-def scrub(folder: Path, words: dict[str, str]) -> None:
-    """Replace paths, names and times of this machine in every file, also inside archives."""
-    words = words | {str(Path.home()): "/home/somebody", os.uname().nodename: "somewhere"}
+def scrub(folder: Path, replacements: dict[str, str]) -> None:
+    """Replace paths and names of this machine in every file, also inside archives."""
+    replacements = replacements | {str(Path.home()): "/home/somebody", os.uname().nodename: "somewhere"}
 
-    def plain(content: bytes) -> bytes:
-        for word, other in words.items():
-            content = content.replace(word.encode(), other.encode())
+    def scrubbed(content: bytes) -> bytes:
+        for text, replacement in replacements.items():
+            content = content.replace(text.encode(), replacement.encode())
         return content
 
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                members = [(info, plain(archive.read(info))) for info in archive.infolist()]
+                members = [(info, scrubbed(archive.read(info))) for info in archive.infolist()]
             with zipfile.ZipFile(path, "w") as archive:
                 for info, content in members:
                     archive.writestr(zipfile.ZipInfo(info.filename), content, info.compress_type)
         else:
-            path.write_bytes(plain(path.read_bytes()))
+            path.write_bytes(scrubbed(path.read_bytes()))
 
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or TOOLS:
-        make(chosen, FOREIGN / chosen)
-        print(f"{FOREIGN / chosen}: {sum(path.is_file() for path in (FOREIGN / chosen).rglob('*'))} files")
+    for name in sys.argv[1:] or TOOLS:
+        make(name, FOREIGN / name)
+        print(f"{FOREIGN / name}: {sum(path.is_file() for path in (FOREIGN / name).rglob('*'))} files")

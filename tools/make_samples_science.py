@@ -1,7 +1,7 @@
 """Draw the sample items of physics, charts, maps and microscopy: `python -m tools.make_samples_science`.
 
-Writes suites/samples/{physics,chartbench,msearth,xlrs,microvqa}. Every picture is drawn (matplotlib, RDKit) from numbers
-that stand here, and every answer is computed from the same numbers.
+Writes suites/samples/{physics,chartbench,msearth,xlrs,microvqa}. Every image is drawn (matplotlib, RDKit) from numbers in
+this file, and every answer is computed from the same numbers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 def draw(
     path: Path, paint: Callable[[Axes], None], *, size: tuple[float, float] = (3.2, 2.4), bare: bool = False
 ) -> None:
-    """Draw one picture in 64 colours."""
+    """Draw an image in 64 colours and save it; `bare`: without axes, on equal scales."""
     figure, axes = plt.subplots(figsize=size, dpi=80, layout=None if bare else "constrained")
     if bare:
         axes.set_axis_off()
@@ -38,15 +38,17 @@ def draw(
     stream = BytesIO()
     figure.savefig(stream, format="png")
     plt.close(figure)
-    keep(path, Image.open(stream))
+    save(path, Image.open(stream))
 
 
-def keep(path: Path, picture: Image.Image) -> None:
+def save(path: Path, picture: Image.Image) -> None:
+    """Save an image in 64 colours."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.convert("RGB").quantize(64).save(path, optimize=True)
 
 
 def write(suite: str, file: str, rows: list[Row]) -> None:
+    """Write a file of rows into a suite's folder."""
     (ROOT / suite).mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (ROOT / suite / f"{file}.jsonl").write_text(text, encoding="utf-8")
@@ -58,7 +60,7 @@ H, C, E_CHARGE, K_B = 6.62607015e-34, 299_792_458.0, 1.602176634e-19, 1.380649e-
 
 
 def power(value: float, digits: int = 3) -> str:
-    """Write a number in LaTeX with a power of ten."""
+    """Return a number in LaTeX with a power of ten."""
     exponent = math.floor(math.log10(abs(value)))
     return f"{value / 10.0**exponent:.{digits - 1}f} \\times 10^{{{exponent}}}"
 
@@ -129,7 +131,7 @@ PHYSICS: list[tuple[str, str, list[str], str]] = [
 
 
 def physics() -> list[Row]:
-    """Problems in the columns of the authors' files."""
+    """Draw the figures; return the problems with the columns of the authors' files."""
     for name, paint in FIGURES.items():
         draw(ROOT / "physics" / "images" / f"{name}.png", paint, bare=name in ("ramp", "circuit"))
     return [
@@ -153,7 +155,7 @@ KINDS: dict[str, tuple[str, str, str, dict[str, list[float]]]] = {
     "pie": ("pie", "Share", "%", {"Parts": [50.0, 30.0, 20.0]}),
     "scatter_2d": ("scatter", "Mass", "g", {"Beetle": [2.0, 5.0, 9.0]}),
 }
-"""Kind -> (family, what is measured, its unit, series of three values for the categories 2021 to 2023)."""
+"""Kind of chart -> (family, measured quantity, its unit, series with a value for each of `YEARS`)."""
 YEARS = ("2021", "2022", "2023")
 
 
@@ -181,7 +183,7 @@ def chart(kind: str) -> Callable[[Axes], None]:
 
 
 def chartbench() -> list[Row]:
-    """For each chart, four pairs of assertions and a number, in the columns of the authors' test.jsonl."""
+    """Draw the charts; return four pairs of assertions and a numeric question for each, with the columns of test.jsonl."""
     rows: list[Row] = []
     for kind, (family, measured, unit, series) in KINDS.items():
         file = f"images/{kind}.png"
@@ -285,7 +287,7 @@ EARTH: list[tuple[str, str, str, tuple[str, ...], int]] = [
 
 
 def msearth() -> list[Row]:
-    """Questions with their captions, in the columns of the hub."""
+    """Draw the figures; return questions with captions, with the hub's columns."""
     for name, paint in (("rain", rain), ("profile", profile), ("quakes", quakes), ("folds", folds)):
         draw(ROOT / "msearth" / "images" / f"{name}.png", paint, bare=name == "folds")
     rows = []
@@ -308,6 +310,7 @@ ROUTE = ((5, 195), (95, 195), (95, 60), (195, 60))
 
 
 def town(*, later: bool = False) -> Image.Image:
+    """Return a map of a town; `later`: without one red roof and the lake."""
     from PIL import ImageDraw
 
     picture = Image.new("RGB", (200, 200), "wheat")
@@ -341,9 +344,9 @@ MAPS: list[tuple[str, str, str, tuple[str, ...], str, bool]] = [
 
 
 def xlrs() -> list[Row]:
-    """Questions about a town from above, in the columns of the copy for VLMEvalKit."""
+    """Draw the maps; return questions about a town seen from above, with the columns of VLMEvalKit's copy."""
     for name in ("town", "later"):
-        keep(ROOT / "xlrs" / "images" / f"{name}.png", town(later=name == "later"))
+        save(ROOT / "xlrs" / "images" / f"{name}.png", town(later=name == "later"))
     rows = []
     for n, (category, task, question, options, right, both) in enumerate(MAPS):
         lines = "\n".join(f"({'ABCD'[i]}) {option}" for i, option in enumerate(options))
@@ -363,10 +366,10 @@ def xlrs() -> list[Row]:
 
 
 def cells(counts: dict[str, int]) -> Callable[[Axes], None]:
-    """Draw round cells of several colours on a grid, nuclei in them."""
+    """Return a function that draws round cells with nuclei on a grid; `counts`: colour -> number of cells."""
 
     def paint(axes: Axes) -> None:
-        colours = [colour for colour, many in counts.items() for _ in range(many)]
+        colours = [colour for colour, count in counts.items() for _ in range(count)]
         for n, colour in enumerate(colours):
             x, y = n % 4, n // 4
             axes.add_patch(Circle((x, y), 0.42, color=colour, alpha=0.5))
@@ -379,22 +382,22 @@ def cells(counts: dict[str, int]) -> Callable[[Axes], None]:
 
 WELLS = {"control": {"green": 9, "red": 1}, "treated": {"green": 3, "red": 7}}
 MOLECULES = {"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "caffeine": "Cn1cnc2c1c(=O)n(C)c(=O)n2C"}
-_SEEN = "Live cells are stained green and dead cells red, nuclei blue."
+_STAINING = "Live cells are stained green and dead cells red, nuclei blue."
 MICRO: list[tuple[str, tuple[str, ...], str, tuple[str, ...], int]] = [
-    ("perception", ("control",), f"{_SEEN} How many dead cells does the control show?", ("0", "1", "3", "7", "9"),
+    ("perception", ("control",), f"{_STAINING} How many dead cells does the control show?", ("0", "1", "3", "7", "9"),
      ("0", "1", "3", "7", "9").index(str(WELLS["control"]["red"]))),
-    ("perception", ("treated",), f"{_SEEN} How many live cells are left after treatment?", ("1", "3", "7", "9"),
+    ("perception", ("treated",), f"{_STAINING} How many live cells are left after treatment?", ("1", "3", "7", "9"),
      ("1", "3", "7", "9").index(str(WELLS["treated"]["green"]))),
-    ("perception", ("control", "treated"), f"{_SEEN} The first image is the control, the second was treated. What changed?",
+    ("perception", ("control", "treated"), f"{_STAINING} The first image is the control, the second was treated. What changed?",
      ("The number of all cells", "The share of dead cells", "The number of nuclei in a cell", "The size of the cells"), 1),
-    ("perception", ("treated",), f"{_SEEN} What share of the cells is dead after treatment?", ("10 %", "30 %", "50 %", "70 %", "90 %"), 3),
-    ("hypothesis generation", ("control", "treated"), f"{_SEEN} What would best explain the second image, taken after a day with a compound?",
+    ("perception", ("treated",), f"{_STAINING} What share of the cells is dead after treatment?", ("10 %", "30 %", "50 %", "70 %", "90 %"), 3),
+    ("hypothesis generation", ("control", "treated"), f"{_STAINING} What would best explain the second image, taken after a day with a compound?",
      ("It feeds the cells", "It kills the cells", "It makes the cells divide", "It bleaches the green stain only"), 1),
-    ("hypothesis generation", ("control",), f"{_SEEN} Every cell has one nucleus in its middle. What does that speak for?",
+    ("hypothesis generation", ("control",), f"{_STAINING} Every cell has one nucleus in its middle. What does that speak for?",
      ("Cells at rest", "Cells in the midst of division", "Fused cells", "Red blood cells of mammals"), 0),
-    ("experiment proposal", ("control", "treated"), f"{_SEEN} Which further well would show that the solvent is not the cause?",
+    ("experiment proposal", ("control", "treated"), f"{_STAINING} Which further well would show that the solvent is not the cause?",
      ("One with the solvent alone", "One with twice the compound", "One without any cells", "One with another camera"), 0),
-    ("experiment proposal", ("treated", "aspirin"), f"{_SEEN} The compound is drawn beside. Which atom would a label have to replace to be "
+    ("experiment proposal", ("treated", "aspirin"), f"{_STAINING} The compound is drawn beside. Which atom would a label have to replace to be "
      "seen by fluorine imaging?", ("Any carbon by another carbon", "A hydrogen by fluorine", "An oxygen by sulfur", "None can be replaced"), 1),
     ("perception", ("caffeine",), "How many nitrogen atoms has the drawn molecule?", ("2", "3", "4", "5"),
      ("2", "3", "4", "5").index(str(MOLECULES["caffeine"].lower().count("n")))),
@@ -402,14 +405,14 @@ MICRO: list[tuple[str, tuple[str, ...], str, tuple[str, ...], int]] = [
 
 
 def microvqa() -> list[Row]:
-    """Questions about cells, in the columns of the hub."""
+    """Draw the images; return questions about cells, with the hub's columns."""
     from rdkit import Chem
     from rdkit.Chem import Draw
 
     for name, counts in WELLS.items():
         draw(ROOT / "microvqa" / "images" / f"{name}.png", cells(counts), bare=True)
     for name, smiles in MOLECULES.items():
-        keep(
+        save(
             ROOT / "microvqa" / "images" / f"{name}.png",
             Draw.MolToImage(Chem.MolFromSmiles(smiles), size=(240, 180)),
         )

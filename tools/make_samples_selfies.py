@@ -1,7 +1,7 @@
-"""Write the bundled items of Mol-Instructions: those of SMolInstruct in SELFIES, reagents from textbooks, energies of QM9.
+"""Write the bundled items of Mol-Instructions: SMolInstruct's items in SELFIES, reagents from textbooks, energies from QM9.
 
-python -m tools.make_samples_selfies            writes suites/samples/mol_instructions/*.jsonl
-python -m tools.make_samples_selfies --check    says what differs from the files, exit 1
+python -m tools.make_samples_selfies            write suites/samples/mol_instructions/*.jsonl
+python -m tools.make_samples_selfies --check    list files that differ; exit status 1 if there are any
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import selfies
 SAMPLES = Path(__file__).resolve().parent.parent / "suites" / "samples"
 HERE = SAMPLES / "mol_instructions"
 ITEMS = 12
-ASKED = {
+SHARED_TASKS = {
     "molecular_description_generation": ("molecule_captioning", "Describe this molecule in words."),
     "description_guided_molecule_design": ("molecule_generation", "Give a molecule that fits this description."),
     "forward_reaction_prediction": ("forward_synthesis", "What is the product of this reaction?"),
     "retrosynthesis": ("retrosynthesis", "From which reactants can this be made in one step?"),
 }  # fmt: skip
-"""Task -> SMolInstruct's task with the same items, and the instruction in our words."""
+"""Task -> (SMolInstruct's task with the same items, our instruction)."""
 REAGENTS = {
     "CC(=O)O.CCO>>CC(=O)OCC": "OS(=O)(=O)O",  # Fischer esterification
     "c1ccccc1.CC(=O)Cl>>CC(=O)c1ccccc1": "Cl[Al](Cl)Cl",  # Friedel-Crafts acylation
@@ -37,52 +37,52 @@ REAGENTS = {
     "O=Cc1ccccc1.CC(C)=O>>CC(=O)C=Cc1ccccc1": "[OH-].[Na+]",  # aldol condensation
     "CCO>>CCBr": "BrP(Br)Br",  # bromide of an alcohol
 }
-"""Reaction -> what is added beside its reactants, from textbooks of organic chemistry."""
+"""Reaction -> reagents besides its reactants, from textbooks of organic chemistry."""
 ENERGIES = {
     "C": (-0.3877, 0.1171, 0.5048),
     "N": (-0.2570, 0.0829, 0.3399),
     "O": (-0.2928, 0.0687, 0.3615),
     "C#C": (-0.2845, 0.0506, 0.3351),
 }
-"""HOMO, LUMO and gap in hartree: the first four molecules of QM9 (B3LYP/6-31G(2df,p); Ramakrishnan et al. 2014)."""
+"""SMILES -> HOMO, LUMO and gap in hartree: the first four molecules of QM9 (B3LYP/6-31G(2df,p); Ramakrishnan et al. 2014)."""
 
 
-def encoded(smiles: str) -> str:
-    """Return SELFIES of a molecule, a set or a reaction."""
+def to_selfies(smiles: str) -> str:
+    """Return a molecule, several molecules or a reaction in SELFIES."""
     return ">>".join(selfies.encoder(side) for side in smiles.split(">>"))
 
 
 def rows(task: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (instruction, input, output) of a task."""
+    """Yield (instruction, input, output) for each row of a task."""
     if task == "reagent_prediction":
         for reaction, reagents in REAGENTS.items():
-            yield "Which reagents does this reaction need?", encoded(reaction), encoded(reagents)
+            yield "Which reagents does this reaction need?", to_selfies(reaction), to_selfies(reagents)
     elif task == "property_prediction":
         for smiles, energies in ENERGIES.items():
             for name, value in zip(("HOMO", "LUMO", "HOMO-LUMO gap"), energies, strict=True):
-                yield f"What is the {name} energy of this molecule?", encoded(smiles), f"{value}"
+                yield f"What is the {name} energy of this molecule?", to_selfies(smiles), f"{value}"
     else:
-        source, instruction = ASKED[task]
+        source, instruction = SHARED_TASKS[task]
         lines = (SAMPLES / "smolinstruct" / f"{source}.jsonl").read_text(encoding="utf-8").splitlines()
         for row in map(json.loads, lines[:ITEMS]):
-            given, wanted = row["raw_input"].replace(";", "."), row["raw_output"].replace(";", ".")
+            raw_input, raw_output = row["raw_input"].replace(";", "."), row["raw_output"].replace(";", ".")
             yield (
                 instruction,
-                given if source == "molecule_generation" else encoded(given),
-                wanted if source == "molecule_captioning" else encoded(wanted),
+                raw_input if source == "molecule_generation" else to_selfies(raw_input),
+                raw_output if source == "molecule_captioning" else to_selfies(raw_output),
             )
 
 
 def files() -> dict[str, str]:
-    """Return the content of every file."""
-    written = {}
-    for task in (*ASKED, "reagent_prediction", "property_prediction"):
+    """Return file name -> content."""
+    contents = {}
+    for task in (*SHARED_TASKS, "reagent_prediction", "property_prediction"):
         lines = [
             {"instruction": i, "input": x, "output": y, "metadata": {"task": task, "split": "test"}}
             for i, x, y in rows(task)
         ]
-        written[f"{task}.jsonl"] = "".join(f"{json.dumps(line)}\n" for line in lines)
-    return written
+        contents[f"{task}.jsonl"] = "".join(f"{json.dumps(line)}\n" for line in lines)
+    return contents
 
 
 def main() -> int:
@@ -95,7 +95,7 @@ def main() -> int:
         return 0
     faults = [name for name, text in contents.items() if (HERE / name).read_text(encoding="utf-8") != text]
     for name in faults:
-        print(f"{name} is not what this script writes")
+        print(f"{name} differs from what this script writes")
     return bool(faults)
 
 

@@ -1,6 +1,6 @@
 """Draw the sample items of the image suites: `python -m tools.make_samples_vision` writes suites/samples/.
 
-Every picture is drawn from numbers that stand here, and every answer is computed from the same numbers.
+Every image is drawn from numbers in this file, and every answer is computed from the same numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Draw = Callable[[ImageDraw.ImageDraw], None]
 
 
 class Item(NamedTuple):
-    """A question about one picture; without options the answer is a number."""
+    """A question about one image; without options, the answer is a number."""
 
     name: str
     draw: Draw
@@ -156,7 +156,7 @@ ITEMS = (
 
 
 def pictures(folder: Path) -> None:
-    """Draw every picture once."""
+    """Draw every image once."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for item in ITEMS:
         picture = Image.new("RGB", SIZE, "white")
@@ -165,6 +165,7 @@ def pictures(folder: Path) -> None:
 
 
 def write(suite: str, file: str, rows: list[dict[str, Any]]) -> None:
+    """Write the images and a file of rows into a suite's folder."""
     folder = ROOT / suite
     pictures(folder)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -207,7 +208,7 @@ SKILLS = {
     "metric geometry - length": ("geometry reasoning",),
     "arithmetic": ("algebraic reasoning",),
 }
-"""Subject -> labels of MathVista, among which the hub has problem solving as a task."""
+"""Subject -> MathVista's labels; on the hub, "geometry problem solving" is a task rather than a skill."""
 
 
 def mathvista() -> list[dict[str, Any]]:
@@ -237,7 +238,7 @@ CHARTS = ("bars", "bars-sum", "line")
 
 
 def chartqa() -> list[dict[str, Any]]:
-    """Questions on the charts, by people and made, each of both parts its own."""
+    """Return questions about the charts for both subsets, `human` and `augmented`, which overlap."""
     facts: list[tuple[str, str, str]] = [
         ("bars", f"How high is bar {name}?", str(n)) for name, n in HARVEST.items()
     ]
@@ -246,9 +247,9 @@ def chartqa() -> list[dict[str, Any]]:
     facts += [("line", "What is the greatest value of the curve?", str(max(COURSE)))]
     facts += [("bars", "Which bar is the lowest?", min(HARVEST, key=HARVEST.__getitem__))]
     return [
-        {"type": part, "question": q, "answer": a, "image": f"images/{name}.png"}
-        for part, chosen in (("human_test", facts[2:]), ("augmented_test", facts[:8]))
-        for name, q, a in chosen
+        {"type": subset, "question": q, "answer": a, "image": f"images/{name}.png"}
+        for subset, subset_facts in (("human_test", facts[2:]), ("augmented_test", facts[:8]))
+        for name, q, a in subset_facts
     ]
 
 
@@ -272,7 +273,7 @@ def mmstar() -> list[dict[str, Any]]:
 
 
 def sfe() -> list[dict[str, Any]]:
-    """The same in the columns of SFE's table."""
+    """Return all items with the columns of SFE's table."""
     return [
         {
             "index": n,

@@ -1,6 +1,6 @@
-"""Draw the sample items of the suites of short answers and of RefCOCO: `python -m tools.make_samples_vqa`.
+"""Draw the sample items of the suites with short answers and of RefCOCO: `python -m tools.make_samples_vqa`.
 
-Writes suites/samples/. Every picture is drawn from facts that stand here, and every answer follows from the same facts.
+Writes suites/samples/. Every image is drawn from facts in this file, and every answer follows from the same facts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIZE = (240, 180)
 
 
 class Shape(NamedTuple):
-    """A coloured shape with its corners in pixels."""
+    """A coloured shape with its bounding box in pixels."""
 
     kind: str
     colour: str
@@ -53,7 +53,7 @@ Row = dict[str, Any]
 
 
 def picture(suite: str, name: str, draw: Callable[[ImageDraw.ImageDraw], None]) -> str:
-    """Draw a picture and return its path below the suite's folder."""
+    """Draw an image and return its path below the suite's folder."""
     folder = ROOT / suite / "images"
     folder.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", SIZE, "white")
@@ -63,6 +63,8 @@ def picture(suite: str, name: str, draw: Callable[[ImageDraw.ImageDraw], None]) 
 
 
 def scene(suite: str, name: str) -> str:
+    """Draw one of `SCENES` and return its path."""
+
     def draw(pen: ImageDraw.ImageDraw) -> None:
         for kind, colour, box in SCENES[name]:
             (pen.ellipse if kind == "circle" else pen.rectangle)(box, fill=colour)
@@ -71,6 +73,8 @@ def scene(suite: str, name: str) -> str:
 
 
 def lines(suite: str, name: str, texts: tuple[str, ...]) -> str:
+    """Draw lines of text in a frame and return the image's path."""
+
     def draw(pen: ImageDraw.ImageDraw) -> None:
         pen.rectangle((10, 10, 230, 170), outline="black", width=2)
         for number, text in enumerate(texts):
@@ -80,6 +84,7 @@ def lines(suite: str, name: str, texts: tuple[str, ...]) -> str:
 
 
 def write(suite: str, file: str, rows: list[Row]) -> None:
+    """Write a file of rows into a suite's folder."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (ROOT / suite / f"{file}.jsonl").write_text(text, encoding="utf-8")
 
@@ -100,34 +105,35 @@ def gqa() -> list[Row]:
     ]
 
 
-def crowd(answer: str, *others: str) -> list[str]:
-    """Return ten answers, of which most are the first."""
+def ten_answers(answer: str, *others: str) -> list[str]:
+    """Return the answers of ten annotators: `others`, and `answer` for the rest."""
     return [answer] * (10 - len(others)) + list(others)
 
 
-def of_signs(suite: str) -> list[tuple[str, str, list[str]]]:
+def sign_questions(suite: str) -> list[tuple[str, str, list[str]]]:
+    """Draw the signs; return (image, question, answers) for each question about them."""
     images = {name: lines(suite, name, texts) for name, texts in SIGNS.items()}
     return [
-        (images["exit"], "Which number has the exit?", crowd("12", "exit 12")),
-        (images["exit"], "What does the sign say?", crowd("exit 12", "Exit 12", "exit")),
-        (images["bakery"], "What is the name of the bakery?", crowd("golden crust", "the golden crust", "bakery")),
-        (images["bakery"], "When does it open?", crowd("7", "seven", "7 am")),
-        (images["platform"], "Where does the train go?", crowd("oslo", "Oslo")),
-        (images["platform"], "When does the train leave?", crowd("10:45", "unanswerable")),
+        (images["exit"], "Which number has the exit?", ten_answers("12", "exit 12")),
+        (images["exit"], "What does the sign say?", ten_answers("exit 12", "Exit 12", "exit")),
+        (images["bakery"], "What is the name of the bakery?", ten_answers("golden crust", "the golden crust", "bakery")),
+        (images["bakery"], "When does it open?", ten_answers("7", "seven", "7 am")),
+        (images["platform"], "Where does the train go?", ten_answers("oslo", "Oslo")),
+        (images["platform"], "When does the train leave?", ten_answers("10:45", "unanswerable")),
     ]  # fmt: skip
 
 
 def textvqa() -> list[Row]:
-    facts = enumerate(of_signs("textvqa"))
+    questions = enumerate(sign_questions("textvqa"))
     return [{"question_id": f"sample-{n}", "image_id": image, "image": image, "question": q, "answers": a}
-            for n, (image, q, a) in facts]  # fmt: skip
+            for n, (image, q, a) in questions]  # fmt: skip
 
 
 def vizwiz() -> list[Row]:
-    facts = of_signs("vizwiz")
+    questions = sign_questions("vizwiz")
     blank = picture("vizwiz", "dark", lambda pen: pen.rectangle((0, 0, *SIZE), fill="#202020"))
-    facts += [(blank, "What is this?", crowd("unanswerable", "unsuitable", "dark"))]
-    facts += [
+    questions += [(blank, "What is this?", ten_answers("unanswerable", "unsuitable", "dark"))]
+    questions += [
         (
             blank,
             "What colour is it?",
@@ -135,7 +141,7 @@ def vizwiz() -> list[Row]:
         )
     ]
     return [{"question_id": f"sample-{n}", "image": image, "question": q, "answers": a, "category": "other" if image != blank else "unanswerable"}
-            for n, (image, q, a) in enumerate(facts)]  # fmt: skip
+            for n, (image, q, a) in enumerate(questions)]  # fmt: skip
 
 
 def ocrvqa() -> tuple[list[Row], list[Row]]:
@@ -155,14 +161,17 @@ def ocrvqa() -> tuple[list[Row], list[Row]]:
     return single, covers
 
 
-def documents(suite: str, pages: dict[str, tuple[tuple[str, str], ...]], ask: str, kind: str) -> list[Row]:
+def documents(
+    suite: str, pages: dict[str, tuple[tuple[str, str], ...]], template: str, type_column: str
+) -> list[Row]:
+    """Draw pages of labelled fields; return a question for each field."""
     rows: list[Row] = []
     for name, fields in pages.items():
         image = lines(suite, name, tuple(f"{label}: {value}" for label, value in fields))
         for label, value in fields:
             golds = [value, value.replace("$", "")] if "$" in value else [value]
-            rows.append({"questionId": f"sample-{len(rows)}", "image": image, "question": ask.format(label),
-                         "answers": golds, kind: ["form"]})  # fmt: skip
+            rows.append({"questionId": f"sample-{len(rows)}", "image": image, "question": template.format(label),
+                         "answers": golds, type_column: ["form"]})  # fmt: skip
     return rows
 
 

@@ -1,8 +1,7 @@
-"""A results folder of real recordings, for the dashboard's pictures: `python -m tools.make_showcase DEST`.
+"""Create a results folder of real recordings for the dashboard's screenshots: `python -m tools.make_showcase DEST`.
 
-What others recorded of MMLU-Pro, ChemBench, MatBench, MMMU, MathVision and MathVista is imported from the shared data
-under `official`, and MMLU-Pro under `strict` too; a scripted chemist answers SMolInstruct's bundled items, so that
-there are molecules to look at. DEST gets `mirror/` and `results/`. Nothing of it is committed.
+Recordings by others of MMLU-Pro, ChemBench, MatBench, MMMU and MathVision are imported from the shared data under
+`official`, and MMLU-Pro under `strict` too. DEST gets the folders `mirror/` and `results/`, which are not committed.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ MATBENCH = {"baseline:magpie-rf": "rf", "baseline:mean": "dummy", "gptchem": "gp
 
 
 def recordings(data: Path) -> Iterator[Recording]:
-    """Return all recordings of plain replies."""
+    """Yield all recordings that consist of plain replies."""
     for model, name in MMLU_PRO.items():
         yield Recording(
             "mmlu-pro", model, _mmlu_pro(data / "mmlu_pro" / "outputs", name), ("official", "strict")
@@ -61,10 +60,12 @@ def recordings(data: Path) -> Iterator[Recording]:
         )
     for model, name in MATHVISION.items():
         rows = mirror.lines(data / "mathvision" / "outputs" / f"{name}.jsonl.gz")
-        yield Recording("mathvision:test", model, ({"id": r["id"], "text": r["response"]} for r in rows))
+        replies = ({"id": row["id"], "text": row["response"]} for row in rows)
+        yield Recording("mathvision:test", model, replies)
     outputs = sorted((data / "mmmu" / "example_outputs" / "llava1.5_13b").glob("*/output.json"))
     rows = (row for output in outputs for row in mirror.document(output))
-    yield Recording("mmmu", "LLaVA-1.5-13B", ({"id": r["id"], "text": r["response"]} for r in rows))
+    replies = ({"id": row["id"], "text": row["response"]} for row in rows)
+    yield Recording("mmmu", "LLaVA-1.5-13B", replies)
 
 
 def _mmlu_pro(folder: Path, name: str) -> Iterator[dict[str, Any]]:
@@ -75,7 +76,7 @@ def _mmlu_pro(folder: Path, name: str) -> Iterator[dict[str, Any]]:
 
 
 def build(dest: Path, shared: Path) -> Path:
-    """Fill `dest` and return its results folder."""
+    """Build the mirror, import all recordings, and return the results folder."""
     data, results = dest / "mirror", dest / "results"
     mirror.build(data, shared)
     for recording in recordings(shared / "data"):
@@ -91,9 +92,9 @@ def build(dest: Path, shared: Path) -> Path:
 
 
 def _evals(*words: object) -> None:
-    done = command.evals(*words)
-    if done.status not in (0, 1):
-        raise RuntimeError(f"evals {' '.join(map(str, words))}: {done.err}")
+    output = command.evals(*words)
+    if output.status not in (0, 1):
+        raise RuntimeError(f"evals {' '.join(map(str, words))}: {output.err}")
 
 
 if __name__ == "__main__":

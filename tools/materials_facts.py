@@ -1,9 +1,9 @@
-"""Facts that the sample items of ChemBench and Matbench are made of; `make_samples_materials.py` computes the rest.
+"""Facts for the sample items of ChemBench and Matbench; `make_samples_materials.py` computes everything else.
 
-Every table names where its values were looked up. `test_sample_facts.py` holds boiling points, enthalpies, lattice
-constants, moduli, refractive indices, gaps and glasses against data that packages ship; the rest stands in the
-abstracts and tables named here. Where a task's quantity is computed by its authors (gaps and energies of the Materials
-Project, exfoliation of JARVIS, perovskites of Castelli), the item holds a published value of the same quantity.
+Every table states its source. `test_sample_facts.py` compares boiling points, enthalpies, lattice constants, moduli,
+refractive indices, gaps and glasses with data shipped by packages; the other values are from the cited abstracts and tables.
+For tasks whose values were computed by their authors (gaps and energies of the Materials Project, exfoliation energies of
+JARVIS, Castelli's perovskites), items use a published value of the same quantity.
 """
 
 COMPOUNDS = [
@@ -54,7 +54,7 @@ REACTIONS = [
     ("oxidising ethanol with an excess of acidic dichromate", "CC(=O)O", "C2H6O + O2 = C2H4O2 + H2O"),
     ("treating cyclohexanone with hydroxylamine", "ON=C1CCCCC1", "C6H10O + NH3O = C6H11NO + H2O"),
 ]
-"""What is done, the main product, the balanced equation (hydrogen and oxygen stand for reductant and oxidant)."""
+"""Description, main product, balanced equation (hydrogen and oxygen stand for reductant and oxidant)."""
 
 BOILING = [
     ("diethyl ether", 34.6), ("acetone", 56.1), ("methanol", 64.7), ("hexane", 68.7), ("ethanol", 78.3),
@@ -77,10 +77,10 @@ ALLOYS = [
     ("maraging 300", {"Ni": 18.5, "Co": 9.0, "Mo": 4.8, "Ti": 0.6, "Al": 0.1, "C": 0.01}, 300.0),
     ("maraging 350", {"Ni": 18.0, "Co": 12.0, "Mo": 4.8, "Ti": 1.4, "Al": 0.1, "C": 0.01}, 350.0),
 ]
-"""Name, weight percentages (amid the specification's ranges; the rest is iron), yield strength in ksi.
+"""Name, weight percentages (within the specification's ranges; the rest is iron), yield strength in ksi.
 
-The numbers of the HY steels and of the maraging grades *are* their yield strengths in ksi (Aerospace Structural Metals
-Handbook, code 1225, 1987, for the latter); annealed steels after "Material Strengths", thedirtforum.com/materials.htm.
+HY steels and maraging grades are named after their yield strengths in ksi (Aerospace Structural Metals Handbook, code 1225,
+1987, for the latter); values of annealed steels are from "Material Strengths", thedirtforum.com/materials.htm.
 """
 
 GAPS = [
@@ -96,7 +96,7 @@ GLASSES = [
     "La55Al25Ni20", "Au75Si25", "Fe40Ni40P14B6", "Fe80B20", "Cu50Zr50",
 ]  # fmt: skip
 NO_GLASSES = ["Al", "Cu", "Ag", "Ni", "Pb", "Zn"]
-"""Pure metals, which crystallise at any quench that alloys are given."""
+"""Pure metals, which crystallise at any cooling rate used for alloys."""
 
 SIMPLE: dict[str, tuple[str, float]] = {
     "Cu": ("fcc", 3.615), "Al": ("fcc", 4.050), "Ag": ("fcc", 4.086), "Au": ("fcc", 4.078), "Ni": ("fcc", 3.524),
@@ -115,12 +115,12 @@ DIATOMIC: dict[str, tuple[str, float]] = {
     "ZnTe": ("zincblende", 6.103), "CdTe": ("zincblende", 6.482), "CaF2": ("fluorite", 5.463), "SrF2": ("fluorite", 5.800),
     "BaF2": ("fluorite", 6.200),
 }  # fmt: skip
-"""Compound -> structure and lattice constant in Å (zincblende: Sze, as above; the others give their CRC densities)."""
+"""Compound -> structure and lattice constant in Å (zincblende: Sze, as above; others: consistent with their CRC densities)."""
 
 NOBLE = {"Ne": ("fcc", 4.43), "Ar": ("fcc", 5.26), "Kr": ("fcc", 5.72), "Xe": ("fcc", 6.20)}
-"""Frozen noble gases, as `SIMPLE` (Kittel; ase.data.reference_states)."""
+"""Solid noble gas -> structure and lattice constant in Å (Kittel; ase.data.reference_states)."""
 PBE_GAPS = ["Cu", "Si", "Al", "Ge", "Ag", "Ne", "Au", "Ar", "Ni", "Kr", "W", "Xe", "Mo", "Fe"]
-"""Elements whose gap by the PBE functional stands in matminer's table of OQMD ground states (`GSbandgap`)."""
+"""Elements whose PBE gaps are taken from matminer's table of OQMD ground states (`GSbandgap`)."""
 
 FORMATION = [
     ("Cu", 0.0), ("NaCl", -411.2), ("KCl", -436.5), ("MgO", -601.6), ("CaO", -634.9), ("LiF", -616.0), ("NaF", -576.6),
@@ -151,17 +151,17 @@ PHONONS = [
     # Hass and Henvis 1962, J. Phys. Chem. Solids 23, 1099
     ("ZnTe", 205.98), ("CdTe", 169.77),  # Sci. Rep. 14 (2024), s41598-024-83070-7, table 1 at no pressure
 ]  # fmt: skip
-"""Formula, highest (longitudinal) optical phonon at the zone's centre in 1/cm, where the density of states ends."""
+"""Formula, highest (longitudinal) optical phonon at the zone centre in 1/cm, the upper end of the density of states."""
 
 FLUORITES = [("CaF2", 38.9), ("SrF2", 46.1), ("BaF2", 54.3)]
-"""Formula, wavelength of the transverse optical mode in µm (Kaiser and others 1962, Phys. Rev. 127, 1950)."""
+"""Formula, wavelength of the transverse optical mode in µm (Kaiser et al. 1962, Phys. Rev. 127, 1950)."""
 STATIC = {"CaF2": 2.576, "SrF2": 2.492, "BaF2": 2.637}
 """Refractive index at 1 mm and 300 K (Bosomworth 1967, at refractiveindex.info)."""
 
 GRAPHITE = 48.0
-"""Binding of graphite's layers in meV per atom by RPA (Lebègue and others 2010, Phys. Rev. Lett. 105, 196401)."""
+"""Interlayer binding energy of graphite in meV per atom by RPA (Lebègue et al. 2010, Phys. Rev. Lett. 105, 196401)."""
 PER_AREA = 20.0
-"""What peeling a layer takes in most layered crystals, in meV/Å² (Björkman and others 2012, Phys. Rev. Lett. 108, 235502)."""
+"""Exfoliation energy of most layered crystals in meV/Å² (Björkman et al. 2012, Phys. Rev. Lett. 108, 235502)."""
 LAYERED = [
     ("MoS2", "2H", 3.160, 12.294), ("MoSe2", "2H", 3.289, 12.927), ("MoTe2", "2H", 3.518, 13.974),
     ("WS2", "2H", 3.153, 12.323), ("WSe2", "2H", 3.282, 12.960), ("TiS2", "1T", 3.407, 5.695),
@@ -183,13 +183,13 @@ PEROVSKITES = [
     # Cheng and Navrotsky 2003, J. Mater. Res. 18, 2501
     ("LaAlO3", {"La2O3": 0.5, "Al2O3": 0.5}, -69.61), ("LaGaO3", {"La2O3": 0.5, "Ga2O3": 0.5}, -52.39),
     ("LaScO3", {"La2O3": 0.5, "Sc2O3": 0.5}, -38.64), ("LaInO3", {"La2O3": 0.5, "In2O3": 0.5}, -23.99),
-    # Cheng and others 2005, J. Mater. Res. 20, 191
+    # Cheng et al. 2005, J. Mater. Res. 20, 191
     ("LaCrO3", {"La2O3": 0.5, "Cr2O3": 0.5}, -70.06), ("LaFeO3", {"La2O3": 0.5, "Fe2O3": 0.5}, -64.58),
     ("LaCoO3", {"La2O3": 0.5, "CoO": 1.0}, -107.64),
-    # Qi and others 2015, J. Solid State Chem. 227, 150
+    # Qi et al. 2015, J. Solid State Chem. 227, 150
     ("LaHoO3", {"La2O3": 0.5, "Ho2O3": 0.5}, -8.3), ("LaErO3", {"La2O3": 0.5, "Er2O3": 0.5}, -9.9),
     ("LaTmO3", {"La2O3": 0.5, "Tm2O3": 0.5}, -10.8), ("LaYbO3", {"La2O3": 0.5, "Yb2O3": 0.5}, -12.3),
-    # Ushakov and others 2002, MRS Proc. 718, 71
+    # Ushakov et al. 2002, MRS Proc. 718, 71
     ("BaCeO3", {"BaO": 1.0, "CeO2": 1.0}, -51.0),
 ]  # fmt: skip
-"""Formula, moles of oxides (and of oxygen) it is made from, enthalpy of that reaction in kJ/mol by calorimetry."""
+"""Formula, moles of the oxides it is formed from, enthalpy of this reaction in kJ/mol by calorimetry."""

@@ -1,9 +1,9 @@
-"""The environment of mergekit, with which merging is compared: created once in the user's cache folder.
+"""The environment of mergekit, with which our merging is compared, created once in the user's cache folder.
 
-    python -m tools.mergekit_environment        create it (some minutes, 1.5 GB) unless it exists
+    python -m tools.mergekit_environment        create it if it does not exist (a few minutes, 1.5 GB)
 
-As that of vLLM, whose transformers mergekit does not accept: its folder is named for what goes into it, and this project
-is used in it off the checkout (PYTHONPATH).
+It is separate from vLLM's environment, whose version of transformers mergekit does not accept. The folder's name contains
+a hash of the recipe. This project is imported from the checkout (PYTHONPATH).
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from pathlib import Path
 from tools import vllm_environment
 
 PACKAGES = ("torch==2.13.0", "mergekit==0.1.5")
-"""In this order, so that torch is the build for CPUs."""
+"""torch is installed first, so that it is the build for CPUs."""
 
 
 def folder() -> Path:
-    """Return its folder; it may not exist."""
-    recipe = repr((sys.version_info[:2], PACKAGES, vllm_environment.OWN))
+    """Return the environment's folder; it may not exist."""
+    recipe = repr((sys.version_info[:2], PACKAGES, vllm_environment.PROJECT_DEPENDENCIES))
     return vllm_environment.folder().parent / f"mergekit-{sha256(recipe.encode()).hexdigest()[:12]}"
 
 
 def python() -> Path | None:
-    """Return its interpreter; None if it has not been created completely."""
+    """Return the environment's interpreter; None if the environment is missing or incomplete."""
     return folder() / "bin" / "python" if (folder() / "ready").exists() else None
 
 
 def make() -> Path:
-    """Create it if it does not exist; return its interpreter."""
-    return vllm_environment.create(folder(), _fill) / "bin" / "python"
+    """Create the environment if it does not exist; return its interpreter."""
+    return vllm_environment.create(folder(), _install) / "bin" / "python"
 
 
-def _fill(place: Path) -> None:
-    vllm_environment.pip(place, "install", PACKAGES[0])
-    vllm_environment.pip(place, "install", *PACKAGES, *vllm_environment.OWN)
+def _install(environment: Path) -> None:
+    vllm_environment.pip(environment, "install", PACKAGES[0])
+    vllm_environment.pip(environment, "install", *PACKAGES, *vllm_environment.PROJECT_DEPENDENCIES)
 
 
 if __name__ == "__main__":

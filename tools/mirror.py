@@ -1,12 +1,11 @@
 """Build a local mirror of the shared real data: `python -m tools.mirror DEST`, then `--data DEST`.
 
-DEST gets one folder per suite with files of the hub's columns. The shared folder is named by the
-environment variable EVALS_SHARED, else it is `../shared` beside the repository. What lies there compressed
-stays compressed, because some data sets carry canary strings or ask not to be found as plain text; folders
-of images are linked.
+DEST gets a folder per suite, with files that have the hub's columns. The shared folder is that of the environment variable
+EVALS_SHARED, or else `../shared` beside the repository. Compressed files stay compressed, as some data sets contain canary
+strings or ask not to be published as plain text; folders of images are linked.
 
-A suite is a function `(source, dest) -> {file: rows}` in the table `SUITES`; `source` is the shared data
-folder, `dest` the suite's own folder in the mirror. Nothing but names and counts is printed, never an item.
+Each suite has a function `(source, dest) -> {file: rows}` in the table `SUITES`; `source` is the shared data folder, `dest`
+the suite's folder in the mirror. Only names and counts are printed, never an item.
 """
 
 from __future__ import annotations
@@ -31,26 +30,26 @@ SUITES: dict[str, Callable[[Path, Path], Counts]] = {}
 def suite(folder: str) -> Callable[[Callable[[Path, Path], Counts]], Callable[[Path, Path], Counts]]:
     """Register a function that builds one suite."""
 
-    def enter(fill: Callable[[Path, Path], Counts]) -> Callable[[Path, Path], Counts]:
+    def register(fill: Callable[[Path, Path], Counts]) -> Callable[[Path, Path], Counts]:
         SUITES[folder] = fill
         return fill
 
-    return enter
+    return register
 
 
 def shared_folder() -> Path:
-    """Return the folder of the shared data; raises FileNotFoundError that names the searched folder."""
-    named = os.environ.get("EVALS_SHARED")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
+    """Return the folder of the shared data; raises FileNotFoundError if there is none."""
+    given_folder = os.environ.get("EVALS_SHARED")
+    folder = Path(given_folder) if given_folder else Path(__file__).resolve().parents[2] / "shared"
     if not (folder / "data").is_dir():
         raise FileNotFoundError(
-            f"no shared data: {folder / 'data'} is no folder; name the shared folder by EVALS_SHARED"
+            f"no shared data: {folder / 'data'} is not a folder; set EVALS_SHARED to the shared folder"
         )
     return folder
 
 
 def build(dest: Path, shared: Path) -> Counts:
-    """Fill `dest` with every suite in the shared data; return the number of rows by file, without its suffix.
+    """Write every suite in the shared data to `dest`; return file without suffix -> number of rows.
 
     A suite without source data is skipped.
     """
@@ -61,7 +60,7 @@ def build(dest: Path, shared: Path) -> Counts:
                 f"{folder}/{file}": rows for file, rows in fill(shared / "data", dest / folder).items()
             }
         except FileNotFoundError as error:
-            print(f"mirror: {folder} is left out: {error}", file=sys.stderr)
+            print(f"mirror: {folder} is skipped: {error}", file=sys.stderr)
     return counts
 
 
@@ -70,29 +69,29 @@ def build(dest: Path, shared: Path) -> Counts:
 
 @suite("mmlu-pro")
 def mmlu_pro(source: Path, dest: Path) -> Counts:
-    """All 12,032 items. The worked examples (the hub's split `validation`) are not in the shared data."""
-    return {"test": linked(source / "mmlu_pro" / "test_items.jsonl.gz", dest / "test.jsonl.gz")}
+    """Link all 12,032 items. The worked examples (the hub's split `validation`) are not in the shared data."""
+    return {"test": link_lines(source / "mmlu_pro" / "test_items.jsonl.gz", dest / "test.jsonl.gz")}
 
 
 AIME_SUFFIX = "\nPlease reason step by step, and put your final answer within \\boxed{}."
-AIME_NATURAL = [f"{paper}-{number}" for paper in ("I", "II") for number in range(1, 16)]
-AIME_ORDER = {2024: sorted(AIME_NATURAL), 2025: AIME_NATURAL}
-"""The first file is sorted by the ids' text (I-1, I-10, ..., I-2), the second in the order of the contest."""
+CONTEST_ORDER = [f"{paper}-{number}" for paper in ("I", "II") for number in range(1, 16)]
+AIME_ORDER = {2024: sorted(CONTEST_ORDER), 2025: CONTEST_ORDER}
+"""Year -> ids in the order of its file: the first is sorted alphabetically (I-1, I-10, ..., I-2)."""
 
 
 @suite("aime")
 def aime(source: Path, dest: Path) -> Counts:
-    """Thirty problems a year, with ids and without the instruction that was appended to them."""
+    """Write thirty problems per year, with ids and without the instruction that was appended to them."""
     counts = {}
     for year, order in AIME_ORDER.items():
-        given = list(lines(source / "aime" / f"aime{year % 100}.jsonl"))
+        source_rows = lines(source / "aime" / f"aime{year % 100}.jsonl")
         rows = [
-            {"id": f"{year}-{place}", "problem": _without_suffix(row["prompt"]), "answer": str(row["answer"])}
-            for place, row in zip(order, given, strict=True)
+            {"id": f"{year}-{name}", "problem": _without_suffix(row["prompt"]), "answer": str(row["answer"])}
+            for name, row in zip(order, source_rows, strict=True)
         ]
         if year == 2024:
-            rows.sort(key=lambda row: AIME_NATURAL.index(row["id"].removeprefix("2024-")))
-        counts[str(year)] = written(dest / f"{year}.jsonl", rows)
+            rows.sort(key=lambda row: CONTEST_ORDER.index(row["id"].removeprefix("2024-")))
+        counts[str(year)] = write_lines(dest / f"{year}.jsonl", rows)
     return counts
 
 
@@ -104,7 +103,7 @@ def _without_suffix(prompt: str) -> str:
 
 @suite("mmmu")
 def mmmu(source: Path, dest: Path) -> Counts:
-    """MMMU's 900 validation answers with the recorded run's choices, no questions; MMMU-Pro in `pro/`."""
+    """Write MMMU's 900 validation answers with the choices of a recorded run, without questions; MMMU-Pro in `pro/`."""
     folder = source / "mmmu"
     golds = document(folder / "answer_dict_val.json")
     choices: dict[str, list[str]] = {}
@@ -113,7 +112,7 @@ def mmmu(source: Path, dest: Path) -> Counts:
     rows = [
         {
             "id": name,
-            # lists are text in the hub's columns, as Python writes them
+            # the hub stores lists as Python literals
             "options": repr(choices[name]),
             "answer": gold["ground_truth"]
             if isinstance(gold["ground_truth"], str)
@@ -123,19 +122,22 @@ def mmmu(source: Path, dest: Path) -> Counts:
         }
         for name, gold in golds.items()
     ]
-    return {"validation": written(dest / "validation.jsonl", rows), **_mmmu_pro(source / "mmmu_pro", dest)}
+    return {
+        "validation": write_lines(dest / "validation.jsonl", rows),
+        **_mmmu_pro(source / "mmmu_pro", dest),
+    }
 
 
 def _mmmu_pro(source: Path, dest: Path) -> Counts:
-    """Write both settings from the recorded run's rows; images are at hand for a few items alone."""
+    """Write both settings from the rows of a recorded run; images are available for only a few items."""
     examples = [
         {"id": Path(row["image_1"]).stem.removesuffix("_1"), **row}
         for row in lines(source / "tool_data.jsonl")
     ]
     images = {row["id"]: {k: v for k, v in row.items() if k.startswith("image_")} for row in examples}
-    recorded = ("response", "pred_indexs", "if_right")
+    run_columns = ("response", "pred_indexs", "if_right")
     standard = [
-        {k: v for k, v in row.items() if k not in recorded} | images.get(row["id"], {})
+        {k: v for k, v in row.items() if k not in run_columns} | images.get(row["id"], {})
         for row in lines(source / "gpt-4o_standard_10_options__direct.jsonl.gz")
     ]
     vision = [
@@ -145,31 +147,33 @@ def _mmmu_pro(source: Path, dest: Path) -> Counts:
     for folder in (dest, dest / "pro"):  # for the suite's folder, and for `--data .../pro/examples.jsonl`
         link(source / "images", folder / "images")
     return {
-        "pro/standard": written(dest / "pro" / "standard.jsonl.gz", standard),
-        "pro/vision": written(dest / "pro" / "vision.jsonl.gz", vision),
-        "pro/examples": written(dest / "pro" / "examples.jsonl", examples),
+        "pro/standard": write_lines(dest / "pro" / "standard.jsonl.gz", standard),
+        "pro/vision": write_lines(dest / "pro" / "vision.jsonl.gz", vision),
+        "pro/examples": write_lines(dest / "pro" / "examples.jsonl", examples),
     }
 
 
 @suite("mathvision")
 def mathvision(source: Path, dest: Path) -> Counts:
-    """Both splits as they are; the images are those of testmini."""
+    """Link both splits, and the images of testmini."""
     folder = source / "mathvision"
     link(folder / "images", dest / "images")
-    return {name: linked(folder / f"{name}.jsonl", dest / f"{name}.jsonl") for name in ("test", "testmini")}
+    return {
+        name: link_lines(folder / f"{name}.jsonl", dest / f"{name}.jsonl") for name in ("test", "testmini")
+    }
 
 
 @suite("mathvista")
 def mathvista(source: Path, dest: Path) -> Counts:
-    """The texts of testmini; neither the images nor the hub's ready-made `query`."""
+    """Write the texts of testmini, without the images and the hub's column `query`."""
     items = document(source / "mathvista" / "testmini.json.gz")
-    return {"testmini": written(dest / "testmini.jsonl.gz", items.values())}
+    return {"testmini": write_lines(dest / "testmini.jsonl.gz", items.values())}
 
 
 @suite("chembench")
 def chembench(source: Path, dest: Path) -> Counts:
-    """The corpus of lamalab as it is: each row a task and its path in the repository."""
-    tasks = linked(source / "chembench" / "tasks.jsonl.gz", dest / "lamalab" / "tasks.jsonl.gz")
+    """Link the corpus of lamalab, in which each row has a task and its path in the repository."""
+    tasks = link_lines(source / "chembench" / "tasks.jsonl.gz", dest / "lamalab" / "tasks.jsonl.gz")
     return {"lamalab/tasks": tasks}
 
 
@@ -179,10 +183,10 @@ MATBENCH_FILES = ("matbench_v0.1_validation_small_tasks.json.gz", "matbench_v0.1
 
 @suite("matbench")
 def matbench(source: Path, dest: Path) -> Counts:
-    """Four tables, a row per material: mbid, composition, the target under its own name, and `fold`.
+    """Write four tables with a row per material: mbid, composition, the target under its own name, and `fold`.
 
-    `fold` is the one of the five official folds that tests the material; the official files of splits and of
-    metadata lie beside the tables.
+    `fold` is the official fold whose test set contains the material; the official files of splits and metadata are linked
+    beside the tables.
     """
     folder = source / "matbench"
     for name in MATBENCH_FILES:
@@ -192,13 +196,15 @@ def matbench(source: Path, dest: Path) -> Counts:
     for task in MATBENCH_TASKS:
         folds = {
             mbid: int(fold.removeprefix("fold_"))
-            for fold, parts in splits[task].items()
-            for mbid in parts["test"]
+            for fold, split in splits[task].items()
+            for mbid in split["test"]
         }
         table = document(folder / "tables" / f"{task}.json.bz2")
         columns = [list(column.values()) for column in table.values()]
         rows = [dict(zip(table, cells, strict=True)) for cells in zip(*columns, strict=True)]
-        counts[task] = written(dest / f"{task}.jsonl", ({**row, "fold": folds[row["mbid"]]} for row in rows))
+        counts[task] = write_lines(
+            dest / f"{task}.jsonl", ({**row, "fold": folds[row["mbid"]]} for row in rows)
+        )
     return counts
 
 
@@ -206,23 +212,23 @@ def matbench(source: Path, dest: Path) -> Counts:
 
 
 def text(path: Path) -> str:
-    """Return the text of a file, decompressed if its name says so."""
-    unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress}.get(path.suffix, bytes)
-    return unpack(path.read_bytes()).decode()
+    """Return the text of a file, decompressed if its name ends in .gz or .bz2."""
+    decompress = {".gz": gzip.decompress, ".bz2": bz2.decompress}.get(path.suffix, bytes)
+    return decompress(path.read_bytes()).decode()
 
 
 def lines(path: Path) -> Iterator[Row]:
-    """Read JSON lines."""
+    """Return the rows of a file of JSON lines."""
     return (json.loads(line) for line in text(path).split("\n") if line)
 
 
 def document(path: Path) -> Any:
-    """Read one JSON document."""
+    """Return the content of a JSON file."""
     return json.loads(text(path))
 
 
-def written(path: Path, rows: Iterable[Row]) -> int:
-    """Write JSON lines, compressed reproducibly if the name says so; return the number of rows."""
+def write_lines(path: Path, rows: Iterable[Row]) -> int:
+    """Write JSON lines, compressed reproducibly if the name ends in .gz; return the number of rows."""
     encoded = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     content = "".join(encoded).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +237,7 @@ def written(path: Path, rows: Iterable[Row]) -> int:
     return len(encoded)
 
 
-def linked(source: Path, path: Path) -> int:
+def link_lines(source: Path, path: Path) -> int:
     """Link a file of JSON lines and return the number of rows."""
     link(source, path)
     return sum(1 for line in text(path).split("\n") if line)

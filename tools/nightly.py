@@ -2,8 +2,8 @@
 
     python -m tools.nightly [PART ...]
 
-Without arguments all parts run. With arguments only those run, and the other rows of the table stay as they were:
-each row has its own date and commit. Exit status 1 if a test failed.
+Without arguments all parts run. With arguments only these parts run, and the other rows of the table are kept: each row has
+its own date and commit. Exit status 1 if a test failed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ PARTS = {
     "nightly": ("-m", "nightly"),
 }
 """Name -> arguments of pytest."""
-LONGER = {"EVALS_FUZZ_S": "600", "EVALS_KILLS": "50", "EVALS_FULL_SIZE": "1"}
-"""Environment of every part: seconds of mangling files, number of kills, simulations at their full size."""
+FULL_SIZES = {"EVALS_FUZZ_S": "600", "EVALS_KILLS": "50", "EVALS_FULL_SIZE": "1"}
+"""Environment of every part: duration of fuzzing, number of kills, full size of simulations."""
 TITLE = "# The last nightly run"
 INTRODUCTION = (
     "Written by `make nightly` (`python -m tools.nightly PART` repeats one part); do not edit. `fast` is `make test`; "
@@ -39,11 +39,11 @@ COUNT = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
 
 
 def run(name: str, commit: str) -> tuple[str, int]:
-    """Run one part, its output on the terminal. Return its row of the table and its exit status."""
-    began = time.monotonic()
+    """Run one part, with its output on the terminal; return its row of the table and its exit status."""
+    started = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", *PARTS[name]]
     summary = ""
-    env = os.environ | LONGER
+    env = os.environ | FULL_SIZES
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             sys.stdout.write(line)
@@ -54,7 +54,7 @@ def run(name: str, commit: str) -> tuple[str, int]:
         counts.get("passed", 0),
         counts.get("failed", 0) + counts.get("error", 0),
         counts.get("skipped", 0),
-        f"{(time.monotonic() - began) / 60:.1f}",
+        f"{(time.monotonic() - started) / 60:.1f}",
         time.strftime("%Y-%m-%d", time.gmtime()),
         commit,
     )
@@ -63,20 +63,20 @@ def run(name: str, commit: str) -> tuple[str, int]:
 
 def rows_of(page: str) -> dict[str, str]:
     """Return the rows of an earlier page, by part."""
-    names = {line: line.removeprefix("| ").partition(" |")[0] for line in page.splitlines()}
-    return {name: line for line, name in names.items() if name in PARTS}
+    first_cells = {line: line.removeprefix("| ").partition(" |")[0] for line in page.splitlines()}
+    return {part: line for line, part in first_cells.items() if part in PARTS}
 
 
-def main(wanted: list[str]) -> int:
-    """Run the named parts, or all, and write the page after each."""
-    if unknown := set(wanted) - set(PARTS):
+def main(parts: list[str]) -> int:
+    """Run these parts, or all if there are none, and write the page after each."""
+    if unknown := set(parts) - set(PARTS):
         print(f"unknown: {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}", file=sys.stderr)
         return 2
     git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     rows = rows_of(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
     failed = False
-    for name in wanted or PARTS:
+    for name in parts or PARTS:
         rows[name], status = run(name, commit)
         failed |= bool(status)
         table = [*HEAD, *(rows[part] for part in PARTS if part in rows)]

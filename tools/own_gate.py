@@ -1,11 +1,11 @@
 """Regression check: committed replies to the bundled items must keep their prompts and verdicts.
 
-    python -m tools.own_gate check     what differs, line by line; exit status 1 if anything does
-    python -m tools.own_gate write     write what is so now (replies that are there stay), for review with git diff
+    python -m tools.own_gate check     list all differences; exit status 1 if there are any
+    python -m tools.own_gate write     write current prompts and verdicts (replies are kept), for review with git diff
 
-`tests/cases/own/<suite>.jsonl` holds a dozen replies per variant and protocol: right, wrong, empty, rambling,
-refused, truncated and reasoning ones in many styles. Beside each stand the hash of the prompt as sent and, per scorer,
-verdict, value and answer. A change of any is either what was meant, then write and review, or a fault.
+`tests/cases/own/<suite>.jsonl` contains a dozen replies per variant and protocol, in many styles: right, wrong, empty,
+rambling, refused, truncated, with reasoning. Each has the hash of its prompt as sent and, per scorer, verdict, value and
+answer. Any change is either intended (then write and review) or a fault.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PROTOCOLS = ("strict", "official")
 Line = dict[str, Any]
 
 STYLES: dict[str, Callable[[str, str], Reply]] = {
-    # style -> (the ideal reply, one that is ideal for another answer) -> reply
+    # style -> function of (ideal reply, ideal reply for another answer) -> reply
     "right": lambda right, wrong: Reply(text=right),
     "right, at length": lambda right, wrong: Reply(text=f"Let me think. First things first.\n\n{right}"),
     "right, in Markdown": lambda right, wrong: Reply(text=f"## Solution\n\nSome steps.\n\n**{right}**"),
@@ -59,28 +59,27 @@ STYLES: dict[str, Callable[[str, str], Reply]] = {
 def suites() -> Iterator[Suite]:
     """Yield every variant of every suite under the protocols that need no judge."""
     for name in load.suite_names():
-        listed = load.listing(name)
-        for variant in listed.variants:
+        listing = load.listing(name)
+        for variant in listing.variants:
             for protocol in PROTOCOLS:
-                if protocol in listed.protocols:
-                    with patch(
-                        "evals.scorers.text.synonyms_available", return_value=False
-                    ):  # WordNet is not everywhere
+                if protocol in listing.protocols:
+                    # WordNet and upstream's packages are not installed everywhere
+                    with patch("evals.scorers.text.synonyms_available", return_value=False):
                         spec = f"{name}:{variant}" if variant else name
                         suite = load.suite(spec, protocol)[0]
-                        if suite.upstream is not None:  # its package is not everywhere either
+                        if suite.upstream is not None:
                             suite = load.suite(spec, f"{protocol}~")[0]
                     if not suite.refuses and not lacks_judge(suite.scorers):
                         yield suite
 
 
 def prompt_hash(prompt: Prompt) -> str:
-    """Return the hash of a prompt with its order of options."""
+    """Return the hash of a prompt, including its order of options."""
     return sha256(msgspec.json.encode(prompt)).hexdigest()[:16]
 
 
 def bundled(suite: Suite, media: str | None = None) -> Data:
-    """Return the bundled items; `media`: folder for their images."""
+    """Return the bundled items as data; `media`: folder for their images."""
     return Data(suite=suite.name, sample=True, media=Path(media) if media else None)
 
 
@@ -92,30 +91,29 @@ def samples_of(suite: Suite, data: Data) -> list[Sample]:
         return []
 
 
-def made(suite: Suite, samples: list[Sample], prompter: Callable[[Sample, int], Prompt]) -> Iterator[Line]:
-    """Return a reply in every style, to different items if there are enough."""
+def new_lines(
+    suite: Suite, samples: list[Sample], prompter: Callable[[Sample, int], Prompt]
+) -> Iterator[Line]:
+    """Yield a line with a reply in every style, to different items if there are enough."""
     for number, (style, make) in enumerate(STYLES.items()):
         sample = samples[number % len(samples)]
         prompt = prompter(sample, 0)
         right = suite.ideal(sample, prompt)
-        others = (suite.ideal(msgspec.structs.replace(sample, target=s.target), prompt) for s in samples)
-        letters = (suite.ideal(msgspec.structs.replace(sample, target=letter), prompt) for letter in "AB")
-        wrong = next(
-            (w for w in (letters if sample.choices else others) if w != right), "Answer: none of them"
-        )
+        targets = "AB" if sample.choices else [other.target for other in samples]
+        ideals = (suite.ideal(msgspec.structs.replace(sample, target=target), prompt) for target in targets)
+        wrong = next((ideal for ideal in ideals if ideal != right), "Answer: none of them")
         reply = make(right, wrong)
-        text = {"text": reply.text, "reasoning": reply.reasoning, "stop": reply.stop}
         yield {
             "suite": suite.id,
             "protocol": suite.protocol,
             "sample": sample.id,
             "style": style,
-            "reply": text,
+            "reply": {"text": reply.text, "reasoning": reply.reasoning, "stop": reply.stop},
         }
 
 
-def judged(suite: Suite, lines: list[Line], pool: Pool, data: Data) -> Iterator[Line]:
-    """Return the lines with current prompts and verdicts."""
+def with_current_scores(suite: Suite, lines: list[Line], pool: Pool, data: Data) -> Iterator[Line]:
+    """Yield the lines with current prompts and verdicts."""
     by_id = {sample.id: sample for sample in suite.samples(data)}
     prompter, scoring = suite.prompter(data), Scoring(suite.scorers, pool)
     for line in lines:
@@ -126,55 +124,57 @@ def judged(suite: Suite, lines: list[Line], pool: Pool, data: Data) -> Iterator[
         prompt = prompter(sample, 0)
         results = asyncio.run(scoring.score_all(sample, prompt, Reply(**line["reply"])))
         scores = {
-            name: [one.verdict, one.value, one.answer]
-            if isinstance(one, Score)
-            else ["failed", None, one.message]
-            for name, one in results.items()
+            name: [result.verdict, result.value, result.answer]
+            if isinstance(result, Score)
+            else ["failed", None, result.message]
+            for name, result in results.items()
         }
         yield {**line, "prompt": prompt_hash(prompt), "scores": scores}
 
 
 def read(name: str) -> list[Line]:
-    """Read the lines of a suite's file."""
+    """Return the lines of a suite's file; empty if there is none."""
     path = FOLDER / f"{name}.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def check(found: Iterator[Suite] | None = None) -> list[str]:
-    """Return the differences from the committed lines; a suite without lines is a difference, too."""
+def committed_lines(suite: Suite) -> list[Line]:
+    """Return the committed lines of one variant and protocol."""
+    key = (suite.id, suite.protocol)
+    return [line for line in read(suite.name) if (line["suite"], line["protocol"]) == key]
+
+
+def check(checked: Iterator[Suite] | None = None) -> list[str]:
+    """Return the differences from the committed lines of some suites, or of all; missing lines are a difference, too."""
     faults = []
     with Pool() as pool, TemporaryDirectory() as media:
-        for suite in suites() if found is None else found:
+        for suite in suites() if checked is None else checked:
             data = bundled(suite, media)
-            mine = [
-                line
-                for line in read(suite.name)
-                if (line["suite"], line["protocol"]) == (suite.id, suite.protocol)
-            ]
-            if not mine:
-                if not samples_of(suite, data):
-                    continue
+            lines = committed_lines(suite)
+            if not lines and samples_of(suite, data):
                 faults.append(
                     f"{suite.id} {suite.protocol}: no committed replies (python -m tools.own_gate write)"
                 )
-            for before, now in zip(mine, judged(suite, mine, pool, data), strict=True):
-                faults += differences(before, now)
+            if lines:
+                current = with_current_scores(suite, lines, pool, data)
+                for before, now in zip(lines, current, strict=True):
+                    faults += differences(before, now)
     return faults
 
 
 def differences(before: Line, now: Line) -> list[str]:
-    """Compare prompt and verdicts of one reply."""
-    where = f"{before['suite']} {before['protocol']} {before['sample']} ({before['style']})"
-    changes = [f"{where}: the prompt is another one"] if before["prompt"] != now["prompt"] else []
+    """Return a line for each change in the prompt or the verdicts of a reply."""
+    location = f"{before['suite']} {before['protocol']} {before['sample']} ({before['style']})"
+    changes = [f"{location}: the prompt has changed"] if before["prompt"] != now["prompt"] else []
     for name in before["scores"].keys() | now["scores"].keys():
         old, new = before["scores"].get(name), now["scores"].get(name)
-        if not same(old, new):
-            changes.append(f"{where}: {name}: {old} -> {new}")
+        if not is_same(old, new):
+            changes.append(f"{location}: {name}: {old} -> {new}")
     return changes
 
 
-def same(old: Any, new: Any) -> bool:
-    """Whether two outcomes agree; values to nine digits, as machines may differ in the last ones."""
+def is_same(old: Any, new: Any) -> bool:
+    """Return whether two outcomes agree; values to nine digits, since the last digits may differ between machines."""
     if old is None or new is None or (old[0], old[2]) != (new[0], new[2]):
         return False
     return old[1] == new[1] or (
@@ -183,22 +183,19 @@ def same(old: Any, new: Any) -> bool:
 
 
 def write() -> int:
-    """Rewrite every file; committed replies are kept."""
+    """Rewrite every file, keeping committed replies; return the number of lines."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     by_file: dict[str, list[Line]] = {}
     with Pool() as pool, TemporaryDirectory() as media:
         for suite in suites():
             data = bundled(suite, media)
-            lines = [
-                line
-                for line in read(suite.name)
-                if (line["suite"], line["protocol"]) == (suite.id, suite.protocol)
-            ]
+            lines = committed_lines(suite)
             samples = samples_of(suite, data)
             if not lines and samples:
-                lines = list(made(suite, samples, suite.prompter(data)))
+                lines = list(new_lines(suite, samples, suite.prompter(data)))
             if lines:
-                by_file.setdefault(suite.name, []).extend(judged(suite, lines, pool, data))
+                current = with_current_scores(suite, lines, pool, data)
+                by_file.setdefault(suite.name, []).extend(current)
     for name, lines in by_file.items():
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         (FOLDER / f"{name}.jsonl").write_text(text)

@@ -1,8 +1,8 @@
-"""Make `results/board`, a board of the bundled sample items answered by the two recorded demo models.
+"""Create `results/board`, a board with the two recorded demo models on the bundled sample items.
 
     python -m tools.sample_board
 
-It shows what a board's repository looks like. Its numbers are of a dozen items a suite, no benchmark scores.
+It shows what a board's repository looks like. Its numbers are not benchmark scores, as each suite has only a dozen items.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ contact = "the maintainers of science-evals"
 
 
 def main() -> int:
-    """Run the demo models on the sample items, submit both and ingest them."""
+    """Run the demo models on the sample items, submit both runs and ingest them."""
     from evals.board import policy
     from evals.board.ingest import ingest
     from evals.records import store
@@ -36,35 +36,16 @@ def main() -> int:
     with TemporaryDirectory() as temporary:
         results = Path(temporary) / "results"
         for model in MODELS:
-            _evals(
-                "run",
-                *SUITES,
-                "--sample",
-                "-m",
-                model,
-                "--results",
-                results,
-                "--quiet",
-                "--run",
-                model.partition(":")[2],
-            )
+            run = model.partition(":")[2]
+            _evals("run", *SUITES, "--sample", "-m", model, "--results", results, "--quiet", "--run", run)
         hashes = {run.card.config.suite: run.card.config.data_sha256 for run in store.runs(results)}
         BOARD.mkdir(parents=True)
         (BOARD / policy.NAME).write_text(_policy(hashes), encoding="utf-8")
         for model, name in MODELS.items():
             card = Path(temporary) / "card.toml"
             card.write_text(CARD.format(model=name), encoding="utf-8")
-            _evals(
-                "board",
-                "submit",
-                model.partition(":")[2],
-                "--to",
-                BOARD,
-                "--model-card",
-                card,
-                "--results",
-                results,
-            )
+            run = model.partition(":")[2]
+            _evals("board", "submit", run, "--to", BOARD, "--model-card", card, "--results", results)
     return int(any(result.status != "accepted" for result in ingest(BOARD)))
 
 

@@ -1,8 +1,9 @@
-"""The environment in which image classifiers are tested: created once in the user's cache folder.
+"""The environment in which image classifiers are tested, created once in the user's cache folder.
 
-    python -m tools.timm_environment        create it (a few minutes, 5 GB) unless it exists
+    python -m tools.timm_environment        create it if it does not exist (a few minutes, 5 GB)
 
-Its folder is named for what goes into it. The fast tests run without it: torch is not among the development packages.
+The folder's name contains a hash of the recipe. The fast tests do not need it, as torch is not among the development
+packages.
 """
 
 from __future__ import annotations
@@ -18,35 +19,35 @@ from pathlib import Path
 from tools.vllm_environment import OPERATORS, pip
 
 PACKAGES = (("torch==2.13.0",), ("torchvision==0.28.0", "timm==1.0.31", "safetensors==0.8.0"))
-"""Installed one after the other: torchvision is built for this torch."""
+"""Groups of packages, installed one after the other, as torchvision is built for this version of torch."""
 
 
 def folder() -> Path:
-    """Return its folder; it may not exist."""
+    """Return the environment's folder; it may not exist."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "science-evals"
     recipe = repr((sys.version_info[:2], PACKAGES, OPERATORS))
     return cache / f"timm-{sha256(recipe.encode()).hexdigest()[:12]}"
 
 
 def packages() -> Path | None:
-    """Return its site-packages; None if it has not been created completely."""
+    """Return the environment's site-packages; None if the environment is missing or incomplete."""
     if not (folder() / "ready").exists():
         return None
     return next((folder() / "lib").glob("python3*/site-packages"))
 
 
-def declare_operators(place: Path) -> None:
-    """Let torchvision be imported where torch is a build for the CPU and torchvision, from another index, is not."""
-    tried = subprocess.run(
-        [str(place / "bin" / "python"), "-c", "import torchvision"], capture_output=True, check=False
+def declare_operators(environment: Path) -> None:
+    """Make torchvision importable if torch is a CPU build and torchvision, from another index, is not."""
+    attempt = subprocess.run(
+        [str(environment / "bin" / "python"), "-c", "import torchvision"], capture_output=True, check=False
     )
-    if tried.returncode:
-        (extension,) = place.glob("lib/python3*/site-packages/torchvision/extension.py")
+    if attempt.returncode:
+        (extension,) = environment.glob("lib/python3*/site-packages/torchvision/extension.py")
         extension.write_text(extension.read_text() + OPERATORS)
 
 
 def make() -> Path:
-    """Create it if it does not exist, one process at a time; return its site-packages."""
+    """Create the environment if it does not exist, one process at a time; return its site-packages."""
     environment = folder()
     environment.parent.mkdir(parents=True, exist_ok=True)
     with (environment.parent / f"{environment.name}.lock").open("w") as lock:

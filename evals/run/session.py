@@ -257,6 +257,6 @@ def _with_judge(request: RunRequest, suites: Sequence[Suite]) -> Sequence[Suite]
         suites,
         request.judge,
         name=load.without_secrets(request.judge or ""),
-        price=profiles.read_price(request.judge_price),
+        price=profiles.parse_price(request.judge_price),
         allow_missing=False,
     )

@@ -105,7 +105,7 @@ def test_a_run_that_errata_do_not_touch_has_no_corrected_twin() -> None:
 )
 def test_a_broken_file_is_one_line(text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        errata.read(text, "x.toml")
+        errata.parse(text, "x.toml")
 
 
 def test_every_shipped_file_names_a_suite_and_its_variants_and_says_why() -> None:
@@ -165,8 +165,8 @@ def test_a_draft_is_refused_until_a_person_has_decided(tmp_path: Path) -> None:
     assert done.status == 0
     text = (tmp_path / "d.toml").read_text()
     with pytest.raises(DataError, match="undecided"):
-        errata.read(text, "d.toml")
-    _, (entry,) = errata.read(text.replace('"undecided"', '"gold"'), "d.toml")
+        errata.parse(text, "d.toml")
+    _, (entry,) = errata.parse(text.replace('"undecided"', '"gold"'), "d.toml")
     assert list(entry.items.values()) == ["B"]
 
 

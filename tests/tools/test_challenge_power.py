@@ -12,7 +12,7 @@ import pytest
 from evals.seams import TokenReading
 from tests.support.paths import ROOT
 from tools import challenge_environment, challenge_power, vllm_environment
-from tools.challenge_models import Written, prompts
+from tools.challenge_models import RecordedReply, prompts
 from tools.challenge_power import GREEDY, Condition, Pools, edits, row, sentences
 
 TEXTS = (
@@ -23,9 +23,9 @@ TEXTS = (
 
 
 def test_exactly_one_sentence_of_each_reply_is_edited():
-    written = [Written("?", text, ended=True) for text in TEXTS for _ in range(8)]
+    written = [RecordedReply("?", text, ended=True) for text in TEXTS for _ in range(8)]
     for before, after in zip(written, edits(written), strict=True):
-        old, new = challenge_power.BETWEEN.split(before.text), challenge_power.BETWEEN.split(after.text)
+        old, new = (challenge_power.SENTENCE_BREAK.split(reply.text) for reply in (before, after))
         assert after.prompt == before.prompt
         if len(old) == len(new):  # a sentence of another reply may hold white space of its own
             assert sum(a != b for a, b in zip(old, new, strict=True)) <= 1
@@ -42,7 +42,7 @@ def test_prompts_differ():
 def test_a_trial_of_edited_replies_edits_a_twentieth_of_the_sentences(tmp_path):
     """Honest greedy replies, whose edited versions have four impossible tokens each."""
     pools = Pools(tmp_path, replies=80, tokens=20, llama=0)
-    written = [Written("?", TEXTS[0], ended=True)] * 80
+    written = [RecordedReply("?", TEXTS[0], ended=True)] * 80
     for name in ("greedy", "edited-greedy"):
         (tmp_path / f"{name}.json").write_bytes(msgspec.json.encode(written))
         gap = np.zeros(20)

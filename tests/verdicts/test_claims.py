@@ -24,7 +24,7 @@ def one(model: str, suite: str, **wanted: object) -> claims.Claim:
 
 
 def test_the_shipped_file_is_what_the_script_makes_of_the_shared_table(shared: Path) -> None:
-    assert make_claims.TARGET.read_text(encoding="utf-8") == make_claims.written(shared)
+    assert make_claims.TARGET.read_text(encoding="utf-8") == make_claims.file_content(shared)
 
 
 def shipped() -> list[claims.Claim]:
@@ -73,7 +73,7 @@ def test_what_is_known_to_be_open_is_said() -> None:
     xlrs = one("Intern-S1-mini", "xlrs:lite")
     assert (xlrs.protocol, "14.51" in xlrs.note) == ("", True)  # VLMEvalKit's issue 1331
     for suite in ("smolinstruct", "matbench"):
-        assert "formula is not told" in one("Intern-S1", suite).note
+        assert "formula is not stated" in one("Intern-S1", suite).note
     assert "guide says 1.0" in one("Intern-S1", "mmlu-pro").note
     assert one("o3", "mmlu-pro").note == ""
     assert one("Intern-S1-Pro", "smolinstruct").knobs == {"temperature": 0.8, "max_tokens": 65_536}

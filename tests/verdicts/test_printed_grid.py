@@ -110,7 +110,7 @@ def test_the_command_names_tables_and_exits_with_1_if_a_number_cannot_arise(tmp_
 
 
 def test_the_further_file_is_what_the_script_makes_of_the_shared_table(shared: Path) -> None:
-    assert make_further_claims.TARGET.read_text(encoding="utf-8") == make_further_claims.written(shared)
+    assert make_further_claims.TARGET.read_text(encoding="utf-8") == make_further_claims.file_content(shared)
     assert len(reported.read(make_further_claims.TARGET)) == len(make_further_claims.rows(shared)) == 783
 
 
