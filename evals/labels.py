@@ -3,7 +3,7 @@
 >>> str(Failed("timeout")), Failed.parse("failed:timeout"), Failed.parse("wrong")
 ('failed:timeout', Failed(kind='timeout'), None)
 >>> parse_sent("png 640x480")
-Redrawn(width=640, height=480)
+AsPng(width=640, height=480)
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Note(NamedTuple):
         return f"{self.topic}: {self.text}"
 
 
-class Redrawn(NamedTuple):
+class AsPng(NamedTuple):
     """The image is converted to a PNG of this size."""
 
     width: int
@@ -107,7 +107,7 @@ class Refused(NamedTuple):
         return f"refused: {self.reason}"
 
 
-SentForm: TypeAlias = Redrawn | AsText | Refused | None
+SentForm: TypeAlias = AsPng | AsText | Refused | None
 """How a file in a prompt is sent; None: as stored."""
 
 
@@ -118,7 +118,7 @@ def parse_sent(sent: str) -> SentForm:
         return None
     if kind == "png":
         width, _, height = rest.partition("x")
-        return Redrawn(int(width), int(height))
+        return AsPng(int(width), int(height))
     if kind == "text":
         return AsText(int(rest.partition(" ")[0]))
     if kind == "refused:":

@@ -137,12 +137,12 @@ async def _convert_gif(kind: str, data: str) -> tuple[str, str]:
     """Return an image, converted to PNG if it is a GIF, which the API does not accept."""
     if kind != "image/gif":
         return kind, data
-    from evals.data.media import inspect_image, redraw_as_png
-    from evals.labels import Redrawn
+    from evals.data.media import convert_to_png, inspect_image
+    from evals.labels import AsPng
 
     raw = b64decode(data)
     _, width, height, _ = inspect_image(raw)
-    png = await asyncio.to_thread(redraw_as_png, raw, Redrawn(width, height))
+    png = await asyncio.to_thread(convert_to_png, raw, AsPng(width, height))
     return "image/png", b64encode(png).decode()
 
 

@@ -67,10 +67,11 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
 
 def _official_prompter(data: Data, variant: str) -> Prompter:
     """Return a prompter with simple-evals' option orders, drawn from `Random(0)` for all rows of each repeat in turn."""
-    rows, generator, orders = sum(1 for _ in _samples(data, variant)), Random(0), list[list[int]]()
+    row_count = sum(1 for _ in _samples(data, variant))
+    generator, orders = Random(0), list[list[int]]()
 
     def prompt(sample: Sample, repeat: int) -> Prompt:
-        position = repeat * rows + sample.meta["row"]
+        position = repeat * row_count + sample.meta["row"]
         while len(orders) <= position:
             orders.append(generator.sample(range(4), 4))
         return _prompt(
@@ -89,8 +90,8 @@ def _rotated_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 OPENCOMPASS_CONFIG = "gpqa/gpqa_cascade_eval_gen_772ea0.py"
-SIMPLE_EVALS = first_match("first_letter", r"(?i)Answer[ \t]*:[ \t]*\$?([A-D])\$?")
-OPENCOMPASS = first_match("opencompass_letter", r"(?i)ANSWER\s*:\s*([A-D])")
+SIMPLE_EVALS_RULE = first_match("first_letter", r"(?i)Answer[ \t]*:[ \t]*\$?([A-D])\$?")
+OPENCOMPASS_RULE = first_match("opencompass_letter", r"(?i)ANSWER\s*:\s*([A-D])")
 
 BENCHMARK = Benchmark(
     name="gpqa",
@@ -103,7 +104,7 @@ BENCHMARK = Benchmark(
         "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}),
         "official": Protocol(
             prompter=_official_prompter,
-            scorers={"choice": Choice(SIMPLE_EVALS)},
+            scorers={"choice": Choice(SIMPLE_EVALS_RULE)},
             metrics=(*accuracy(), accuracy_guess()),
             sampling=Sampling(temperature=0.5, max_tokens=2048),
             repeats=4,
@@ -113,7 +114,7 @@ BENCHMARK = Benchmark(
             upstream=opencompass_prompts(
                 OPENCOMPASS_CONFIG, "gpqa_infer_cfg", "gpqa_eval_cfg.evaluator.llm_evaluator"
             ),
-            scorers={"judge": Judged(rule=Choice(OPENCOMPASS))},
+            scorers={"judge": Judged(rule=Choice(OPENCOMPASS_RULE))},
             sampling=INTERN_S1,
         ),
     },

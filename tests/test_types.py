@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from evals.labels import (
+    AsPng,
     AsText,
     Failed,
     Note,
     ProtocolName,
-    Redrawn,
     Refused,
     SentForm,
     parse_sent,
@@ -125,7 +125,7 @@ def test_defaults_that_are_containers_are_not_shared() -> None:
     ("text", "value"),
     [
         ("", None),
-        ("png 640x480", Redrawn(640, 480)),
+        ("png 640x480", AsPng(640, 480)),
         ("text 2814 characters", AsText(2814)),
         ("refused: no CIF: it is no text", Refused("no CIF: it is no text")),
     ],

@@ -23,7 +23,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data import Data
 from evals.errors import DataError, Rejected, UsageError, install
-from evals.labels import Redrawn, Refused, SentForm, parse_sent
+from evals.labels import AsPng, Refused, SentForm, parse_sent
 from evals.types import Media, Part, Text
 
 MAX_DECODED_PIXELS = 120_000_000
@@ -195,7 +195,7 @@ def _conversion(pil_image: Any, max_pixels: int | None) -> SentForm:
         width, height = max(1, int(width * scale)), max(1, int(height * scale))
     elif pil_image.format in UNCONVERTED_FORMATS and not _is_ambiguous(pil_image):
         return None
-    return Redrawn(width, height)
+    return AsPng(width, height)
 
 
 def enlarge_image(media: Media, factor: int, *, max_pixels: int | None = None) -> Media:
@@ -203,12 +203,12 @@ def enlarge_image(media: Media, factor: int, *, max_pixels: int | None = None) -
     sent = parse_sent(media.sent)
     if isinstance(sent, Refused):
         return media
-    width, height = sent if isinstance(sent, Redrawn) else (media.width, media.height)
+    width, height = sent if isinstance(sent, AsPng) else (media.width, media.height)
     new_width, new_height = factor * width, factor * height
     if new_width * new_height > (limit := min(max_pixels or MAX_DECODED_PIXELS, MAX_DECODED_PIXELS)):
         scale = (limit / (new_width * new_height)) ** 0.5
         new_width, new_height = max(1, int(new_width * scale)), max(1, int(new_height * scale))
-    return structs.replace(media, sent=str(Redrawn(new_width, new_height)))
+    return structs.replace(media, sent=str(AsPng(new_width, new_height)))
 
 
 def _pillow() -> Any:
@@ -220,30 +220,30 @@ def _pillow() -> Any:
     return Image
 
 
-def redraw_as_png(raw: bytes, image_size: Redrawn) -> bytes:
+def convert_to_png(raw: bytes, size: AsPng) -> bytes:
     """Return an image as PNG of the given size: first frame, upright, on white, 8-bit RGB."""
     from PIL import ImageOps
 
     pil = _pillow()
-    width, height = image_size
+    width, height = size
     with pil.open(BytesIO(raw), formats=READABLE_FORMATS) as pil_image:
-        redrawn = ImageOps.exif_transpose(pil_image)
-        if redrawn.mode.startswith("I"):
-            grayscale: Any = redrawn
+        converted = ImageOps.exif_transpose(pil_image)
+        if converted.mode.startswith("I"):
+            grayscale: Any = converted
             scale = 255 / 65535 if grayscale.getextrema()[1] > 255 else 1.0
-            redrawn = grayscale.convert("I").point(lambda value: value * scale).convert("L")
-        if redrawn.mode in ("RGBA", "LA", "PA") or "transparency" in redrawn.info:
-            with_alpha = redrawn.convert("RGBA")
-            redrawn = pil.new("RGBA", with_alpha.size, "white")
-            redrawn.alpha_composite(with_alpha)
-        redrawn = redrawn.convert("RGB")
-        if redrawn.size != (width, height):
-            larger = width * height > redrawn.width * redrawn.height
-            redrawn = redrawn.resize(
+            converted = grayscale.convert("I").point(lambda value: value * scale).convert("L")
+        if converted.mode in ("RGBA", "LA", "PA") or "transparency" in converted.info:
+            with_alpha = converted.convert("RGBA")
+            converted = pil.new("RGBA", with_alpha.size, "white")
+            converted.alpha_composite(with_alpha)
+        converted = converted.convert("RGB")
+        if converted.size != (width, height):
+            larger = width * height > converted.width * converted.height
+            converted = converted.resize(
                 (width, height), pil.Resampling.BILINEAR if larger else pil.Resampling.LANCZOS
             )
         stream = BytesIO()
-        redrawn.save(stream, format="PNG", compress_level=3)
+        converted.save(stream, format="PNG", compress_level=3)
     return stream.getvalue()
 
 
@@ -256,10 +256,10 @@ async def payload(media: Media) -> tuple[str, bytes]:
     if sent is None and media.size <= INLINE_BYTES:
         return media.media_type, path.read_bytes()
     raw = await asyncio.to_thread(path.read_bytes)
-    if not isinstance(sent, Redrawn):
+    if not isinstance(sent, AsPng):
         return media.media_type, raw
     with foreign_code(lambda why: Rejected(f"image {media.sha256[:12]} cannot be converted: {why}")):
-        return "image/png", await asyncio.to_thread(redraw_as_png, raw, sent)
+        return "image/png", await asyncio.to_thread(convert_to_png, raw, sent)
 
 
 def stored_path(media: Media) -> Path:
