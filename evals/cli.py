@@ -97,8 +97,8 @@ def main() -> None:
     except EvalsError as error:
         status = _report_error(str(error))
     except OSError as error:
-        path = f" ({error.filename})" if error.filename else ""
-        status = _report_error(f"cannot read or write: {error.strerror or error}{path}")
+        location = f" ({error.filename})" if error.filename else ""
+        status = _report_error(f"cannot read or write: {error.strerror or error}{location}")
     except (KeyboardInterrupt, click.Abort):
         status = 130
     sys.exit(status if isinstance(status, int) else 0)

@@ -84,8 +84,8 @@ def required_gpus(profile: Profile) -> str:
     for kind, count in sorted(profile.gpus.items(), key=lambda item: GPU_GB[item[0]]):
         if count < min(sizes.values(), default=count + 1):  # larger GPUs are listed only if fewer suffice
             sizes[GPU_GB[kind]] = count
-    nodes = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
-    return " or ".join(f"{count} x {gb} GB" for gb, count in sizes.items()) + nodes
+    suffix = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
+    return " or ".join(f"{count} x {gb} GB" for gb, count in sizes.items()) + suffix
 
 
 def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:

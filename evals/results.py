@@ -33,7 +33,7 @@ SCORE_COLUMNS = {
     "cost_usd": "float64",
     "started": "float64",
 }
-"""Columns of `Runs.scores`, a row per estimate. Fractions are from 0 to 1, intervals 95 %, `started` in seconds since the epoch."""
+"""Columns of `Runs.scores`, a row per estimate. Fractions are from 0 to 1, intervals at 95 %; `started`: seconds since the epoch."""
 
 SAMPLE_COLUMNS = {
     **dict.fromkeys(("run", "suite", "protocol", "model", "id"), "string"),

@@ -349,7 +349,7 @@ class TwoStage(Protocol):
         first: Score | Failure,
         earlier: Score | Failure | None,
     ) -> Score:
-        """Judge a reply after its score `first` by the rule; `earlier`: this scorer's earlier score of the reply."""
+        """Judge a reply that the rule scored as `first`; `earlier`: this scorer's earlier score of the reply."""
         ...
 
 

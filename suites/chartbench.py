@@ -2,10 +2,10 @@
 
 Each chart has a true and a false assertion for each of four tasks (CR: chart type, VE: a value, VC: a comparison, GC: an
 extreme) and a question whose answer is a number (NQA). Acc+ requires both assertions of a pair to be judged correctly; CoR
-counts pairs with the same answer to both. Intervals are clustered by chart. `official` and `intern-s1` follow the authors' rule
-with its defects, `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and NQA separately; the
-authors' script has pooled both as `final` since March 2025, and so does VLMEvalKit (`pooled`). Both use a language model
-to extract numbers; here only the judge of `intern-s1` does. An empty reply, which upstream counts as "no", is unanswered.
+counts pairs with the same answer to both. Intervals are clustered by chart. `official` and `intern-s1` follow the authors'
+rule with its defects; `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and NQA separately; the
+authors' script has pooled both as `final` since March 2025, and so does VLMEvalKit (`pooled`). Both use a language model to
+extract numbers; here only the judge of `intern-s1` does. An empty reply, which upstream counts as "no", is unanswered.
 Upstream has ten prompts; `official` uses that of the authors' published recordings. Under `intern-s1` the prompt is only
 the data set's question and the judge only extracts a number, so there is no `intern-s1~`.
 

@@ -32,6 +32,7 @@ from evals.prompts.upstream import UpstreamPrompts, opencompass_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.report.part_mean import PartMean
 from evals.scorers import chemistry_metrics, labels, number, text
+from evals.scorers.chemistry_metrics import ACCURACY, SIMILARITIES, VALIDITY
 from evals.scorers.formula import Formula
 from evals.scorers.molecule import Molecule
 from evals.scorers.names import Name, opsin_installed
@@ -152,11 +153,6 @@ class RootMeanSquare(Struct, frozen=True):
         return sqrt(fmean(error * error for error in known))
 
 
-VALIDITY, SIMILARITIES, ACCURACY = (
-    chemistry_metrics.VALIDITY,
-    chemistry_metrics.SIMILARITIES,
-    chemistry_metrics.ACCURACY,
-)
 LOG10 = "log10"
 ERRORS = (  # the headline covers answered samples; `answered` is their share
     chemistry_metrics.error("rmse", number.rmse, unit=LOG10, headline=True),

@@ -216,7 +216,7 @@ def compton() -> str:
 
 @check("gpqa/ours-004")
 def condensate() -> str:
-    return f"{1 - 0.5**3:.3f}"  # the number of excited atoms is proportional to T^3, as the density of states is to E^2
+    return f"{1 - 0.5**3:.3f}"  # the density of states is proportional to E^2, so the number of excited atoms is to T^3
 
 
 @check("gpqa/ours-005")

@@ -23,10 +23,10 @@ SPLITS = ("matbench_v0.1_validation_small_tasks", "matbench_v0.1_validation")
 def table(
     data: Data, name: str, *, column: str, expected: int, gold: Callable[[Row], str | float]
 ) -> list[Row]:
-    """Return a task's rows with `mbid`, the input, the target, and `fold`, the fold whose test set contains the row.
+    """Return a task's rows with `mbid`, the input, the target in `column`, and `fold`, whose test set contains the row.
 
-    `column`: the input's. `expected`: number of rows. `gold` maps a row to its target; if targets are strings (classes), the
-    folds are stratified by them.
+    `expected`: number of rows. `gold` maps a row to its target; if targets are strings (classes), the folds are stratified
+    by them.
     """
     if data.origin == "hub":
         return _from_matminer(name, expected, gold)
@@ -76,7 +76,7 @@ def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float])
 
 
 def _official_folds(data: Data, name: str) -> dict[str, int]:
-    """Return mbid -> fold that tests it from upstream's splits file; empty if there is none next to the tables."""
+    """Return mbid -> fold whose test set contains it, from upstream's splits file; empty without one next to the tables."""
     for stem in SPLITS:
         for path in (data.folder() / f"{stem}.json", data.folder() / f"{stem}.json.gz"):
             if path.is_file():
