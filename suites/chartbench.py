@@ -36,7 +36,7 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     """Yield one row per question, with VLMEvalKit's columns; rows with the same `chart` share an image."""
     if data.origin == "hub":
         raise DataError(
-            "chartbench: its images are in an archive: unpack SincereX/ChartBench and give its folder with --data DIR "
+            "chartbench: its images are in an archive: unpack SincereX/ChartBench and pass its folder with --data DIR "
             "(DIR/chartbench/test.jsonl and data/test/...), or try --sample"
         )
     for row in data.rows(Split(hub="SincereX/ChartBench", stems=STEMS[variant])):

@@ -28,7 +28,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         return
     if data.origin == "hub":
         raise DataError(
-            "ocrvqa: VLMEvalKit's subset is not on the hub: give its table with --data OCRVQA_TESTCORE.tsv, "
+            "ocrvqa: VLMEvalKit's subset is not on the hub: pass its table with --data OCRVQA_TESTCORE.tsv, "
             "run ocrvqa:test, or try --sample"
         )
     for number, row in enumerate(data.rows(CORE, required=("question", "answer"))):

@@ -6,8 +6,8 @@ marks even if four other parts are missing. `strict` requires every part (evals/
 comparison). Answers that no rule can compare, mainly words, wait for a judge. Upstream sends only the first figure, and
 counts a reply as right if its judge's reply contains "true".
 
-Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror contains its folder PHYSICS as
-`physics`, or one file per variant. It is not known on which problems the published 44.0 is based; most likely on `all`,
+Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror has the folder PHYSICS in
+`physics/`, or one file per variant. It is not known on which problems the published 44.0 is based; most likely on `all`,
 with figures. VLMEvalKit asks for a single box, in a long instruction with a worked example; our prompt is reworded, with
 another example, so runs made here are `intern-s1~`.
 """
@@ -36,7 +36,7 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     """Yield the rows of a single file, or of the authors' six files."""
     if data.origin == "hub":
         raise DataError(
-            "physics: its data are on GitHub: give a checkout of yale-nlp/Physics with --data DIR (DIR/physics/PHYSICS), "
+            "physics: its data are on GitHub: pass a checkout of yale-nlp/Physics with --data DIR (DIR/physics/PHYSICS), "
             "or try --sample"
         )
     single_file = Split(hub="yale-nlp/Physics", stems=(variant, "items"))

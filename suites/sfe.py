@@ -49,7 +49,7 @@ def _split(variant: str) -> Split:
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     if data.origin == "hub":
         raise DataError(
-            "sfe: give the table as a local file with --data DIR (DIR/sfe/en.jsonl), or try --sample"
+            "sfe: pass the table as a local file with --data DIR (DIR/sfe/en.jsonl), or try --sample"
         )
     for row in data.rows(_split(variant), required=("index", "answer", "category", "question_type")):
         choices = tuple(str(row[column]) for column in OPTION_LETTERS if row.get(column) not in (None, ""))

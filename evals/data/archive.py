@@ -92,7 +92,7 @@ def download_archive(suite: str, hub: str, file: str, revision: str) -> Path:
     except ImportError:
         raise DataError(
             f"{suite}: reading {hub} from the hub needs `{install('hub')}`; "
-            f"or give its {name} with --data, or try --sample"
+            f"or pass its {name} with --data, or try --sample"
         ) from None
     try:
         return Path(hf_hub_download(hub, file, repo_type="dataset", revision=revision))
@@ -100,5 +100,5 @@ def download_archive(suite: str, hub: str, file: str, revision: str) -> Path:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DataError(
             f"{suite}: cannot load {hub} from the hub; go online once (`evals data {suite}`), "
-            f"or give its {name} with --data ({reason})"
+            f"or pass its {name} with --data ({reason})"
         ) from error

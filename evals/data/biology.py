@@ -97,7 +97,7 @@ def _rows(data: Data, variant: str) -> Iterator[Row]:
     local, name = data.local, f"{variant}.jsonl"
     if data.origin == "hub":
         raise DataError(
-            "biology-instructions: its data are not on the hub; give OpenCompass' folder or archive "
+            "biology-instructions: its data are not on the hub; pass OpenCompass' folder or archive "
             "(biology-instruction-fixed.zip) with --data, or try --sample"
         )
     if local is not None and local.is_file() and local.suffix == ".zip":

@@ -92,7 +92,7 @@ def _labelled_images(data: Data, source: Source) -> Iterator[LabelledImage]:
     if data.origin == "hub":
         if not source.hub:
             raise DataError(
-                f"{data.suite}:{source.name}: the hub has no copy of this test split: give a folder with "
+                f"{data.suite}:{source.name}: the hub has no copy of this test split: pass a folder with "
                 f"--data DIR (DIR/{source.name}/test.txt, or as torchvision unpacks it), or try --sample"
             )
         return _from_rows(data, split, source)

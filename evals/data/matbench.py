@@ -63,9 +63,9 @@ def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float])
     except ImportError:
         raise DataError(
             f"matbench: downloading its tables needs `{install('materials')}`; "
-            "or give a local mirror with --data DIR, or try --sample"
+            "or pass a local mirror with --data DIR, or try --sample"
         ) from None
-    hint = "go online once, or give a local mirror with --data DIR"
+    hint = "go online once, or pass a local mirror with --data DIR"
     problem = f"matbench: cannot download matbench_{name} through matminer; {hint}"
     with foreign_code(lambda why: DataError(f"{problem} ({why[:200]})")):
         rows: list[Row] = load_dataset(f"matbench_{name}").to_dict("records")

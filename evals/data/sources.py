@@ -238,7 +238,7 @@ def _from_hub(suite: str, split: Split) -> Iterator[Row]:
     except ImportError:
         raise DataError(
             f"{suite}: reading {split.hub} from the hub needs `{install('hub')}`; "
-            "or give a local mirror with --data DIR, or try --sample"
+            "or pass a local mirror with --data DIR, or try --sample"
         ) from None
     with foreign_code(lambda why: DataError(_hub_error(suite, split, why))), offline_if_unreachable():
         rows = load_dataset(
@@ -290,9 +290,9 @@ def _hub_error(suite: str, split: Split, why: str) -> str:
     if "gated" in why.lower():
         return (
             f"{suite}: {split.hub} is gated: accept its terms on the hub and set HF_TOKEN, "
-            f"or give a local mirror with --data DIR ({reason})"
+            f"or pass a local mirror with --data DIR ({reason})"
         )
     return (
         f"{suite}: cannot load {split.hub} from the hub; go online once (`evals data {suite}`), "
-        f"or give a local mirror with --data DIR ({reason})"
+        f"or pass a local mirror with --data DIR ({reason})"
     )

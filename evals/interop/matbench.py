@@ -52,7 +52,7 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
         cards.append(write_run(suite, card, samples, lines, data=data, results=request.results, run=run))
     if not cards:
         raise DataError(
-            f"{path}: the data of none of its tasks is available; name a local mirror with --data DIR"
+            f"{path}: the data of none of its tasks is available; pass a local mirror with --data DIR"
         )
     return cards
 

@@ -408,7 +408,7 @@ def test_bad_gold_answers_are_one_line(tmp_path: Path, task: str, gold: object, 
 def test_without_data_one_line_says_where_they_are() -> None:
     done = evals("check", "biology-instructions:DNA-cpd")
     assert done.status != 0
-    assert "its data are not on the hub; give OpenCompass' folder or archive" in done.err + done.out
+    assert "its data are not on the hub; pass OpenCompass' folder or archive" in done.err + done.out
 
 
 def test_the_bundled_items_are_what_the_script_computes() -> None:
