@@ -76,9 +76,9 @@ def both(
     def run(model: str) -> list[Any]:
         runs: list[Any] = []
         for suite, limit in (("mmlu-pro", items), ("aime:2025", problems)):
-            words = ("--data", mirror, "--limit", limit, "--max-tokens", max_tokens, "--results", results)
-            words = (*words, "--concurrency", concurrency, "--seed", 7, "--json", "--quiet")
-            command = evals("run", suite, "-m", model, *words)
+            data = ("--data", mirror, "--limit", limit, "--seed", 7, "--results", results)
+            calls = ("--max-tokens", max_tokens, "--concurrency", concurrency, "--json", "--quiet")
+            command = evals("run", suite, "-m", model, *data, *calls)
             assert command.status == 0, (command.status, command.err)
             runs += command.json["runs"]
         return runs

@@ -259,7 +259,8 @@ def offline_if_unreachable() -> Iterator[None]:
     if constants is None or constants.HF_HUB_OFFLINE or _can_resolve(constants.ENDPOINT):
         yield
         return
-    modules = [module for module in (constants, sys.modules.get("datasets.config")) if module is not None]
+    candidates = (constants, sys.modules.get("datasets.config"))
+    modules: list[Any] = [module for module in candidates if module is not None]
     previous = [module.HF_HUB_OFFLINE for module in modules]
     for module in modules:
         module.HF_HUB_OFFLINE = True

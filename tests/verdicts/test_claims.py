@@ -74,7 +74,7 @@ def test_what_is_known_to_be_open_is_said() -> None:
     assert (xlrs.protocol, "14.51" in xlrs.note) == ("", True)  # VLMEvalKit's issue 1331
     for suite in ("smolinstruct", "matbench"):
         assert "formula is not stated" in one("Intern-S1", suite).note
-    assert "guide says 1.0" in one("Intern-S1", "mmlu-pro").note
+    assert "guide states 1.0" in one("Intern-S1", "mmlu-pro").note
     assert one("o3", "mmlu-pro").note == ""
     assert one("Intern-S1-Pro", "smolinstruct").knobs == {"temperature": 0.8, "max_tokens": 65_536}
     assert "off for scientific benchmarks" in one("Intern-S1-Pro", "smolinstruct").note

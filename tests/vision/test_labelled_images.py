@@ -80,10 +80,10 @@ def test_a_file_of_vpt_numbers_classes_in_their_order(tmp_path: Path) -> None:
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": 17, "x/3.jpg": 295}))
     assert [target for _, target, _ in seen(read(tmp_path))] == ["2", "0", "1"]
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": 17}))
-    with pytest.raises(DataError, match="has 2 classes, pets3 has 3"):
+    with pytest.raises(DataError, match="has 2 classes, but pets3 has 3"):
         read(tmp_path)
     path.write_text(json.dumps({"x/1.jpg": 901, "x/2.jpg": "17", "x/3.jpg": 295}))
-    with pytest.raises(DataError, match="not all numbers"):
+    with pytest.raises(DataError, match="neither all numbers"):
         read(tmp_path)
 
 
