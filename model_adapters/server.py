@@ -127,7 +127,7 @@ def _prompt_logprobs(choice: _EchoChoice, text: str, url: str) -> _LogProbs:
 
 
 def _likelihood(echo: _LogProbs, start: int, text: str) -> Likelihood:
-    """Return the likelihood of the tokens from `start` on, summed in order so that it is rounded as in lm-evaluation-harness."""
+    """Return the likelihood of the tokens from `start` on, summed in order to be rounded as in lm-evaluation-harness."""
     token_logprobs = [value if value is not None else math.nan for value in echo.token_logprobs[start:]]
     if not token_logprobs:
         raise Rejected(f"{text!r} adds no token to this prompt")

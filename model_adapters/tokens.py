@@ -114,7 +114,7 @@ def _versions(packages: Sequence[str]) -> str:
 
 
 def model(rest: str, *, trust_remote_code: bool = False) -> Tokenizer | TokenizeServer:
-    """Return the tokenizer `tokens:REST`; raises UsageError for a missing extra, an unknown name or a folder without a tokenizer."""
+    """Return the tokenizer `tokens:REST`; raises UsageError if the name is unknown, or an extra or the tokenizer is missing."""
     if rest == "bytes":
         return Tokenizer("bytes", lambda text: len(text.encode()))
     if rest.startswith(("http://", "https://")):

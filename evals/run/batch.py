@@ -120,7 +120,7 @@ class CollectedBatches:
 
 
 def _open_requests(job: Job) -> Iterator[tuple[tuple[int, int], _Request | None]]:
-    """Yield (position, repeat) and request of each missing reply; None if building the prompt raises (the runner records it)."""
+    """Yield (position, repeat) and request of each missing reply; the request is None if its prompt cannot be built."""
     for _, position, repeat in calling_order([job]):
         sample = job.samples[position]
         sampling = with_repeat_seed(job.sampling, repeat)
@@ -294,7 +294,7 @@ class _BatchCollector:
     async def _resubmit_without_field(
         self, job: Job, batch: LoggedBatch, results: Mapping[str, Reply | Exception]
     ) -> bool:
-        """Resubmit a batch if every request was rejected for a field that the error names; return whether it was resubmitted."""
+        """Resubmit a batch without the field for which every request was rejected; return whether there was such a field."""
         rejections = [result for result in results.values() if isinstance(result, Rejected)]
         if not rejections or len(rejections) < len(results):
             return False

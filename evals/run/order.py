@@ -144,7 +144,7 @@ class LengthPredictor:
         return array("d", (intercept + slope * x + effects.get(group, 0.0) for x, group in pairs))
 
     def ranks(self) -> array[float]:
-        """Return the rank of each sample's expected length in the suite, from 0 to 1; of equal ones, the first ranks higher."""
+        """Return each sample's rank by expected length in the suite, from 0 to 1; of equal ones, the first ranks higher."""
         values = self.log_tokens() if self.has_estimates else self._predictor_values
         ranks = array("d", [0.0]) * len(values)
         for rank, position in enumerate(sorted(range(len(values) - 1, -1, -1), key=values.__getitem__)):
@@ -153,7 +153,7 @@ class LengthPredictor:
 
 
 def _log_lengths(job: Job) -> array[float]:
-    """Return the logarithm of each sample's length in an earlier run: in tokens, or milliseconds if tokens were not counted."""
+    """Return the logarithm of each sample's length in an earlier run, in tokens (in milliseconds if they were not counted)."""
     has_tokens = any(tokens for tokens, _ in job.lengths.values())
     log_lengths = {
         sample_id: log1p(tokens if has_tokens else 1000 * seconds)

@@ -102,7 +102,8 @@ def subset(
 def _apportion(sizes: Mapping[str, int], total: int, seed: str) -> dict[str, int]:
     """Apportion `total` in proportion to the sizes, with random rounding so that every item is equally likely to be selected.
 
-    Systematic sampling of the groups in random order (Cox 1987, *controlled rounding*): each share is within 1 of its exact value.
+    Systematic sampling of the groups in random order (Cox 1987, *controlled rounding*): each share is within 1 of its exact
+    value.
     """
     population = sum(sizes.values())
     order = sorted(sizes, key=lambda group: sha256(f"{seed}\x1f{group}".encode()).digest())
@@ -144,7 +145,7 @@ class Plan(Struct, kw_only=True):
         return with_system(base, self.config.system) if self.config.system else base
 
     def lengths(self, *, own_model: bool = False) -> dict[str, tuple[float, float]]:
-        """Return output tokens and seconds by sample in an earlier run; empty if there is none. `own_model`: of this model only."""
+        """Return output tokens and seconds by sample in an earlier run, of this model if `own_model`; empty if there is none."""
         pattern = f"{self.folder.name if own_model else '*'}/*/records.parquet"
         return earlier_lengths(self.folder.parent, pattern, prefer=self.folder, samples=self.samples)
 

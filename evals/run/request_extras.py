@@ -24,7 +24,7 @@ RESERVED_HEADERS = ("content-length", "content-type", "transfer-encoding", "host
 
 
 def option_from_table(option: str, table: dict[str, Any]) -> Any:
-    """Convert a table in a request file to the form of its command-line option; return it unchanged if it has no such form."""
+    """Convert a table in a request file to its option's form on the command line; tables without one are unchanged."""
     if option == "extra_body":
         return msgspec.json.encode(table).decode()
     if option == "slurm":
@@ -73,7 +73,7 @@ def parse_headers(entries: Sequence[str]) -> dict[str, str]:
 
 
 def with_headers(model: Model, *, header: Sequence[str], extra_body: str | None, name: str) -> Model:
-    """Add the user's headers to a model; raises UsageError if headers or body fields are given but it is not called over HTTP."""
+    """Add the user's headers to a model; raises UsageError for headers and body fields if it is not called over HTTP."""
     if header or extra_body is not None:
         if not isinstance(model, Requests):
             option = "--header" if header else "--extra-body"

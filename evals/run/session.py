@@ -47,7 +47,7 @@ class NamedModel(Struct, frozen=True):
 
 
 class Session:
-    """Execution of one request. `suites` and `models` may be objects; by default they are loaded by their names in the request."""
+    """Execution of one request; `suites` and `models` are objects that replace or supplement the names in the request."""
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ class _State(NamedTuple):
 
 
 class Balance(Generic[S]):
-    """Servers by load. `update` must be called after every change of a server; like `least_loaded`, it takes logarithmic time."""
+    """Servers by load. Call `update` after every change of a server; like `least_loaded`, it takes logarithmic time."""
 
     def __init__(self) -> None:
         self.capacity = self.max_capacity = 0

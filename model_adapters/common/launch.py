@@ -161,7 +161,7 @@ def _read_integer(variable: str, default: int) -> int:
 def check(spec: LaunchSpec, *, gpu_check: bool = True) -> str:
     """Raise UsageError if the server cannot be started here; return a warning, empty if there is none.
 
-    GPUs that can hold the weights but differ from the recommended ones cause a warning. `gpu_check`: whether GPUs are checked.
+    GPUs that can hold the weights but differ from the recommended ones cause a warning.
     """
     engine, folder = spec.engine, spec.folder
     refusal, warning = _gpu_verdict(spec) if gpu_check else ("", "")

@@ -1,8 +1,8 @@
 """Supported settings of hosted models and their switches for reasoning: a table whose first matching row applies.
 
 Vendors reject settings that a model does not support, and newer models support fewer. Older models, which no longer change,
-therefore have rows of their own, and the last row is for all newer ones. Unsupported settings are not sent, which is noted on the run's card.
-Stop sequences that cannot be sent are applied to the reply by the harness.
+therefore have rows of their own, and the last row is for all newer ones. Unsupported settings are not sent, which is noted
+on the run's card. Stop sequences that cannot be sent are applied to the reply by the harness.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class PendingCall(NamedTuple):
     images: list[Any]
     sampling: Sampling
     length: int
-    """Tokens of the text; an image counts as its placeholder."""
+    """Number of tokens in the text; an image counts as its placeholder."""
     reply: asyncio.Future[Reply]
 
     @property
@@ -181,7 +181,7 @@ def generate(checkpoint: Checkpoint, batch: Sequence[PendingCall], *, name: str)
         ]
     seconds = time.perf_counter() - started
     return [
-        _reply(checkpoint, pending, tokens, length, seconds=seconds, name=name)
+        _make_reply(checkpoint, pending, tokens, length, seconds=seconds, name=name)
         for pending, tokens, length in zip(batch, rows, lengths, strict=True)
     ]
 
@@ -256,7 +256,7 @@ def _logits_processors(samplings: Sequence[Sampling], device: Any) -> Any:
     return processors
 
 
-def _reply(
+def _make_reply(
     checkpoint: Checkpoint, pending: PendingCall, tokens: list[int], length: int, *, seconds: float, name: str
 ) -> Reply:
     from evals.extract import split_reasoning

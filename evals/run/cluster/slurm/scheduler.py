@@ -57,7 +57,7 @@ class Scheduler:
         self._lock = threading.Lock()
 
     def end_of(self, job: str) -> str:
-        """Return one line on how a job ended, with the last lines of its log; empty if it has not ended. Blocks during a poll.
+        """Return one line on how a job ended, with the end of its log; empty if it has not ended. Blocks during a poll.
 
         A job counts as ended after two consecutive polls, since preempted jobs are briefly listed as ended.
         """
@@ -166,7 +166,8 @@ def require_slurm() -> None:
     for command in ("sbatch", "squeue", "scancel", "srun"):
         if shutil.which(command) is None:
             raise UsageError(
-                f"--cluster slurm: there is no {command} on this machine's PATH; run the command on a login node of a Slurm cluster"
+                f"--cluster slurm: there is no {command} on this machine's PATH; run the command on a login node of a "
+                "Slurm cluster"
             )
 
 
