@@ -7,6 +7,7 @@ import platform
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
@@ -22,13 +23,23 @@ EXTRAS = {
     "materials": ("pymatgen", "compositions and crystals"),
 }
 
+Finding: TypeAlias = tuple[str, bool, str]
+"""What was checked, whether it is available, and a detail."""
+
 
 @click.command()
 @common.results_option
 @common.json_option
 def doctor(results: Path, as_json: bool) -> None:
     """Show what this machine can run, and what is missing for the rest."""
-    findings = [*_machine(results), *_extras(), _iupac_names(), *_models(), *_profiles(), *_keys()]
+    findings = [
+        *_check_machine(results),
+        *_check_extras(),
+        _check_iupac_names(),
+        *_check_models(),
+        *_check_profiles(),
+        *_check_keys(),
+    ]
     if as_json:
         common.print_json(
             {"findings": [{"what": subject, "ok": ok, "detail": detail} for subject, ok, detail in findings]}
@@ -38,7 +49,7 @@ def doctor(results: Path, as_json: bool) -> None:
         common.say(f"{'ok ' if ok else '-- '} {subject:<18} {detail}", indent=23)
 
 
-def _machine(results: Path) -> list[tuple[str, bool, str]]:
+def _check_machine(results: Path) -> list[Finding]:
     existing = results if results.exists() else results.resolve().parent
     writable = os.access(existing, os.W_OK)
     free_gb = shutil.disk_usage(existing).free / 1e9 if existing.exists() else 0.0
@@ -56,14 +67,14 @@ def _machine(results: Path) -> list[tuple[str, bool, str]]:
     ]
 
 
-def _extras() -> list[tuple[str, bool, str]]:
+def _check_extras() -> list[Finding]:
     return [
         (extra, ok := find_spec(module) is not None, use if ok else f"{use}: {install(extra)}")
         for extra, (module, use) in EXTRAS.items()
     ]
 
 
-def _iupac_names() -> tuple[str, bool, str]:
+def _check_iupac_names() -> Finding:
     """Return whether IUPAC names can be compared by structure, which requires OPSIN and Java."""
     use = "comparison of IUPAC names by structure (smolinstruct:NC-S2I)"
     if find_spec("py2opsin") is None:
@@ -77,7 +88,7 @@ def _iupac_names() -> tuple[str, bool, str]:
     return ("opsin", True, use)
 
 
-def _models() -> list[tuple[str, bool, str]]:
+def _check_models() -> list[Finding]:
     from evals import load
     from evals.errors import EvalsError
 
@@ -88,7 +99,7 @@ def _models() -> list[tuple[str, bool, str]]:
     return [("smollm2", True, "engine and weights are installed")]
 
 
-def _profiles() -> list[tuple[str, bool, str]]:
+def _check_profiles() -> list[Finding]:
     """Return whether this machine's GPUs can serve each model of the Intern-S1 family."""
     from evals import gpus, profiles
     from evals.errors import UsageError
@@ -129,7 +140,7 @@ def _engines() -> str:
     return ", ".join(versions)
 
 
-def _keys() -> list[tuple[str, bool, str]]:
+def _check_keys() -> list[Finding]:
     from evals import load
 
     vendors = [(f"{name.upper()}_API_KEY", f"for {name}:") for name in load.vendor_names()]

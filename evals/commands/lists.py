@@ -51,7 +51,7 @@ def _list_suites(results: Path, *, as_json: bool) -> None:
         common.say(f"{collection.name:<14} {' '.join(f':{column.name}' for column in collection.columns)}")
         common.say(f"    {collection.title}")
         common.say(
-            f"    protocols {', '.join(collection.protocol_names)}; a collection: its columns are runs of these suites"
+            f"    protocols {', '.join(collection.protocol_names)}; a collection, whose columns are runs of other suites"
         )
 
 

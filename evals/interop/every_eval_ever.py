@@ -20,7 +20,7 @@ import msgspec
 
 from evals.errors import UsageError
 from evals.interop import outgoing
-from evals.interop.outgoing import Row, Written, caveat, require_ended, rows
+from evals.interop.outgoing import ExportedFiles, Row, caveat, require_ended, rows
 from evals.records.card import Card, JudgeCard
 from evals.records.store import Run, slug
 from evals.types import Estimate, Reply, Score
@@ -31,7 +31,7 @@ UNITS = {"fraction": "proportion"}
 encode = msgspec.json.Encoder().encode
 
 
-def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Written:
+def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> ExportedFiles:
     """Write both files of every run; `model_id` (ORG/NAME) names the model's developer."""
     files: list[Path] = []
     lost = ["failed and unscored samples are not among the instances, only counted in the details"]
@@ -67,7 +67,7 @@ def write(runs: Sequence[Run], out: Path, *, model_id: str | None = None) -> Wri
             )
         if any(e.value is None for e in card.estimates):
             lost.append(f"{card.config.suite}: estimates without a value")
-    return Written(files=files, lost=lost)
+    return ExportedFiles(files=files, lost=lost)
 
 
 def _uuid(card: Card) -> str:

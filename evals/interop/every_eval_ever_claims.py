@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
@@ -97,6 +97,10 @@ class Aggregate(_Part, frozen=True):
     retrieved_timestamp: str = ""
 
 
+Tables: TypeAlias = defaultdict[tuple[str, ...], dict[str, Decimal]]
+"""Suite, benchmark, metric, source, day, note and conditions of a claim table -> model -> percent."""
+
+
 class ImportedClaims(NamedTuple):
     """Result of an import: the file written and what was skipped."""
 
@@ -115,7 +119,7 @@ def import_claims(folder: Path, results: Path) -> ImportedClaims:
     if path.exists() and not disk.read_small(path).startswith(MARK.encode()):
         raise UsageError(f"{path} was not written by this command")
     skipped: Counter[str] = Counter()
-    tables: dict[tuple[str, ...], dict[str, Decimal]] = defaultdict(dict)
+    tables: Tables = defaultdict(dict)
     for record in _records(folder, skipped):
         for result in record.evaluation_results:
             _add_score(record, result, tables, skipped)
@@ -155,12 +159,7 @@ def suite_of(result: Result) -> str | None:
     return None
 
 
-def _add_score(
-    record: Aggregate,
-    result: Result,
-    tables: dict[tuple[str, ...], dict[str, Decimal]],
-    skipped: Counter[str],
-) -> None:
+def _add_score(record: Aggregate, result: Result, tables: Tables, skipped: Counter[str]) -> None:
     suite = suite_of(result)
     if suite is None:
         skipped["scores of other benchmarks or parts"] += 1

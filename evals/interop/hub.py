@@ -14,12 +14,12 @@ from typing import Any
 from evals.errors import UsageError, install
 from evals.interop import outgoing
 from evals.interop.hub_tasks import KNOWN, task_of
-from evals.interop.outgoing import Written, caveat, require_ended, utc
+from evals.interop.outgoing import ExportedFiles, caveat, require_ended, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 
 
-def write(runs: Sequence[Run], out: Path) -> Written:
+def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
     """Write `<model>/.eval_results/<suite>-<protocol>.yaml` for each run of a registered benchmark."""
     try:
         import yaml
@@ -43,7 +43,7 @@ def write(runs: Sequence[Run], out: Path) -> Written:
     lost.append(
         "interval, protocol and coverage are only text in `notes`; groups, verdicts and records are left out"
     )
-    return Written(files=files, lost=lost)
+    return ExportedFiles(files=files, lost=lost)
 
 
 def _why_unsuitable(card: Card) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from evals.interop import outgoing
-from evals.interop.outgoing import Row, Written, as_text, require_ended, rows, utc
+from evals.interop.outgoing import ExportedFiles, Row, as_text, require_ended, rows, utc
 from evals.records.card import Card
 from evals.records.store import Run, slug
 from evals.types import Sampling
@@ -28,7 +28,7 @@ encode = msgspec.json.Encoder().encode
 FILTER = "none"
 
 
-def write(runs: Sequence[Run], out: Path) -> Written:
+def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
     """Write a results file for every model and a file of samples for every run."""
     by_model: dict[str, list[tuple[Run, Card]]] = defaultdict(list)
     for run, card in require_ended(runs):
@@ -50,7 +50,7 @@ def write(runs: Sequence[Run], out: Path) -> Written:
                 )
         results = msgspec.json.format(encode(document), indent=2)
         files.append(outgoing.write(folder / f"results_{timestamp}.json", [results]))
-    return Written(files=files, lost=lost)
+    return ExportedFiles(files=files, lost=lost)
 
 
 def _task(card: Card, cards: Sequence[Card]) -> str:

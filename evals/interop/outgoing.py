@@ -19,8 +19,8 @@ from evals.records.store import Run
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 
-class Written(Struct, kw_only=True):
-    """Result of an export."""
+class ExportedFiles(Struct, kw_only=True):
+    """Result of an export to files."""
 
     files: list[Path]
     lost: list[str]

@@ -14,7 +14,7 @@ from typing import Any
 
 from evals.errors import UsageError, install
 from evals.interop import outgoing, sinks
-from evals.interop.outgoing import Written, as_text, caveat, require_ended, rows, utc
+from evals.interop.outgoing import ExportedFiles, as_text, caveat, require_ended, rows, utc
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.types import Estimate
@@ -31,7 +31,7 @@ SAMPLES = (
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_csv(runs: Sequence[Run], out: Path) -> Written:
+def write_csv(runs: Sequence[Run], out: Path) -> ExportedFiles:
     """Write `scores.csv` and `samples.csv`."""
     files = []
     for name, headings, table_rows in _tables(runs):
@@ -40,10 +40,10 @@ def write_csv(runs: Sequence[Run], out: Path) -> Written:
         writer.writerow(headings)
         writer.writerows(map(_cell, row) for row in table_rows)
         files.append(outgoing.write(out / f"{name}.csv", [stream.getvalue().encode()]))
-    return Written(files=files, lost=sinks.lost([run.card for run in runs]))
+    return ExportedFiles(files=files, lost=sinks.lost([run.card for run in runs]))
 
 
-def write_parquet(runs: Sequence[Run], out: Path) -> Written:
+def write_parquet(runs: Sequence[Run], out: Path) -> ExportedFiles:
     """Write `scores.parquet` and `samples.parquet`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -55,7 +55,7 @@ def write_parquet(runs: Sequence[Run], out: Path) -> Written:
         table = pa.table({heading: list(column) for heading, column in zip(headings, columns, strict=True)})
         pq.write_table(table, stream, compression="zstd")
         files.append(outgoing.write(out / f"{name}.parquet", [stream.getvalue().to_pybytes()]))
-    return Written(files=files, lost=sinks.lost([run.card for run in runs]))
+    return ExportedFiles(files=files, lost=sinks.lost([run.card for run in runs]))
 
 
 def _tables(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, ...], Iterable[tuple[Any, ...]]]]:
@@ -102,17 +102,17 @@ def _cell(value: Any) -> Any:
 HEADINGS = ("Benchmark", "Protocol", "Model", "Metric", "Score", "95 % interval", "n", "Coverage", "Note")
 
 
-def write_markdown(runs: Sequence[Run], out: Path) -> Written:
+def write_markdown(runs: Sequence[Run], out: Path) -> ExportedFiles:
     """Write `scores.md`, a table for a model card."""
     return _write_text_table(runs, out / "scores.md", "pipe", escape=_escape_markdown)
 
 
-def write_latex(runs: Sequence[Run], out: Path) -> Written:
+def write_latex(runs: Sequence[Run], out: Path) -> ExportedFiles:
     """Write `scores.tex`, a table in booktabs style."""
     return _write_text_table(runs, out / "scores.tex", "latex_booktabs", escape=str)
 
 
-def _write_text_table(runs: Sequence[Run], path: Path, table_format: str, *, escape: Any) -> Written:
+def _write_text_table(runs: Sequence[Run], path: Path, table_format: str, *, escape: Any) -> ExportedFiles:
     try:
         from tabulate import tabulate
     except ImportError:
@@ -129,7 +129,7 @@ def _write_text_table(runs: Sequence[Run], path: Path, table_format: str, *, esc
     )
     comment = "% " if table_format.startswith("latex") else ""
     footer = f"Measured with science-evals {version('science-evals')}. Numbers of different protocols are not comparable."
-    return Written(
+    return ExportedFiles(
         files=[outgoing.write(path, [f"{table}\n\n{comment}{footer}\n".encode()])],
         lost=["groups, bounds, verdicts and all records"],
     )

@@ -157,9 +157,9 @@ def _column_widths(columns: Sequence[Column], rows: Rows, max_width: int | None)
         return [natural for _, natural in ranges]
     widths = [minimum for minimum, _ in ranges]
     spare = max_width - sum(widths) - GAP * (len(widths) - 1)
-    extra = sorted((natural - minimum, i) for i, (minimum, natural) in enumerate(ranges) if natural > minimum)
-    for index, (deficit, i) in enumerate(extra):
-        share = min(deficit, spare // (len(extra) - index))
+    deficits = sorted((natural - minimum, i) for i, (minimum, natural) in enumerate(ranges))
+    for index, (deficit, i) in enumerate(deficits):
+        share = min(deficit, spare // (len(deficits) - index))
         widths[i] += share
         spare -= share
     return widths
