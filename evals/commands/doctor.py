@@ -33,13 +33,9 @@ Finding: TypeAlias = tuple[str, bool, str]
 def doctor(results: Path, as_json: bool) -> None:
     """Show what this machine can run, and what is missing for the rest."""
     findings = [
-        *_check_machine(results),
-        *_check_extras(),
-        _check_iupac_names(),
-        *_check_models(),
-        *_check_profiles(),
+        *_check_machine(results), *_check_extras(), _check_iupac_names(), *_check_models(), *_check_profiles(),
         *_check_keys(),
-    ]
+    ]  # fmt: skip
     if as_json:
         common.print_json(
             {"findings": [{"what": subject, "ok": ok, "detail": detail} for subject, ok, detail in findings]}
