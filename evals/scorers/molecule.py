@@ -69,8 +69,8 @@ class Molecule(Struct, frozen=True):
         parts = {
             "parsed": float(forms.mol is not None or forms.raw is not None),
             "valid": float(forms.mol is not None),
+            "rung": float(best.rung),
         }
-        parts["rung"] = float(best.rung)
         if forms.mol is not None and gold.mol is not None:
             if self.several:
                 parts["components"] = 1.0 if best.rung >= RUNGS["compound"] else _component_f1(forms, gold)
@@ -105,8 +105,8 @@ def best_match(forms: MoleculeForms, golds: Sequence[MoleculeForms]) -> tuple[Mo
 
 def _component_f1(forms: MoleculeForms, gold: MoleculeForms) -> float:
     """Return the F1 of the components; 0 if both are single molecules."""
-    single = "." not in forms.smiles and "." not in gold.smiles
-    return 0.0 if single else compare_components(forms, gold).f1
+    are_single = "." not in forms.smiles and "." not in gold.smiles
+    return 0.0 if are_single else compare_components(forms, gold).f1
 
 
 def _morgan_similarity(forms: MoleculeForms, gold: MoleculeForms) -> float:

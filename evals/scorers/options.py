@@ -92,7 +92,6 @@ class _Parser:
     """Parses a statement: a list of letters, texts of options, or letters with their texts."""
 
     def __init__(self, options: Sequence[str]) -> None:
-        self._shown = options
         self._texts = [_normalise(option) for option in options]
         self.refused = False
 
@@ -109,17 +108,17 @@ class _Parser:
         return (
             _parse_texts(content, self._texts)
             or _parse_letters(content)
-            or _parse_lower_case(content, len(self._shown))
+            or _parse_lower_case(content, len(self._texts))
         )
 
     def _parse(self, content: str, form: Form) -> Any:
         letters = (
             _parse_letters(content)
             or _parse_texts(content, self._texts)
-            or _parse_lower_case(content, len(self._shown))
+            or _parse_lower_case(content, len(self._texts))
         )
         if letters is None and form in ("box", "tag"):
-            letters = _parse_letter_run(content, len(self._shown))
+            letters = _parse_letter_run(content, len(self._texts))
         if letters is None and (letters := _parse_items(content, self._texts)) is not None:
             return letters or REFUSED
         for head in shortened_answers(content) if letters is None else ():
@@ -143,63 +142,63 @@ class _Parser:
         return gloss[1] if is_own_text else gloss[0]
 
 
-def _parse_letters(region: str) -> tuple[str, ...] | None:
+def _parse_letters(statement: str) -> tuple[str, ...] | None:
     """Read "A", "(A)", "A, C", "A and C", `"A", "C"`, also one per line, and "All alcohols: A, C"; else None."""
-    region = _INTRODUCTION.sub("", region)
-    normalised = _WRAPPED.sub(r"\1", _QUOTED.sub(r"\1", region)).strip().strip("*`$ \n").strip()
+    statement = _INTRODUCTION.sub("", statement)
+    normalised = _WRAPPED.sub(r"\1", _QUOTED.sub(r"\1", statement)).strip().strip("*`$ \n").strip()
     normalised = re.sub(r"(?m)^\s*[-*•]\s+", "", _NOUN.sub("", normalised)).replace("**", "")
     if _LETTERS.fullmatch(normalised):
         return tuple(dict.fromkeys(re.findall("[A-Z]", normalised)))
     return None
 
 
-def _parse_letter_run(region: str, option_count: int) -> tuple[str, ...] | None:
+def _parse_letter_run(statement: str, option_count: int) -> tuple[str, ...] | None:
     """Read different letters without separators, as in "CA"; else None."""
-    letters = _WRAPPED.sub(r"\1", region).strip("*`$ \n")
+    letters = _WRAPPED.sub(r"\1", statement).strip("*`$ \n")
     all_options = all("A" <= letter < chr(ord("A") + option_count) for letter in letters)
     return tuple(letters) if 1 < len(letters) == len(set(letters)) and all_options else None
 
 
-def _parse_lower_case(region: str, option_count: int) -> tuple[str, ...] | None:
+def _parse_lower_case(statement: str, option_count: int) -> tuple[str, ...] | None:
     """Read lower-case letters, as in "a, c" and "(a) and (c)"; else None."""
-    normalised = region.strip().strip("*`$ \n").strip()
+    normalised = statement.strip().strip("*`$ \n").strip()
     letters = re.findall(r"\b[a-z]\b", normalised) if _LOWER_CASE_LETTERS.fullmatch(normalised) else []
     if not letters or max(letters) >= chr(ord("a") + option_count):
         return None
     return tuple(dict.fromkeys(letter.upper() for letter in letters))
 
 
-def _parse_items(region: str, texts: Sequence[str]) -> tuple[str, ...] | None:
+def _parse_items(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None:
     """Read "A. 1-butanol, C. 2-butanol", also one per line; empty if a letter is followed by another option's text."""
-    marks = [mark for mark in _ITEM.finditer(region) if ord(mark[1]) - ord("A") < len(texts)]
-    if not marks or region[: marks[0].start()].strip(" \n*-•([0123456789.)"):
+    marks = [mark for mark in _ITEM.finditer(statement) if ord(mark[1]) - ord("A") < len(texts)]
+    if not marks or statement[: marks[0].start()].strip(" \n*-•([0123456789.)"):
         return None
-    ends = [*(mark.start() for mark in marks[1:]), len(region)]
+    ends = [*(mark.start() for mark in marks[1:]), len(statement)]
     letters: list[str] = []
     for mark, end in zip(marks, ends, strict=True):
-        stated = _normalise(region[mark.end() : end].rstrip(" -*•\n")).strip(",;")
+        stated = _normalise(statement[mark.end() : end].rstrip(" -*•\n")).strip(",;")
         own_text = texts[ord(mark[1]) - ord("A")]
         if stated in texts and stated != own_text:
             return ()
-        begins_line = region[: mark.start()].rstrip(" -*•").endswith("\n")
+        begins_line = statement[: mark.start()].rstrip(" -*•").endswith("\n")
         if not letters or stated.startswith(own_text) or own_text.startswith(stated) or begins_line:
             letters.append(mark[1])
     return tuple(dict.fromkeys(letters))
 
 
-def _parse_texts(region: str, texts: Sequence[str]) -> tuple[str, ...] | None:
+def _parse_texts(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None:
     """Read options by their texts; None if a text is not that of exactly one option."""
-    without_remark = re.sub(r"\s+[(（][^()（）]*[)）]\s*$", "", region.strip())
-    for pieces in ([region], [without_remark], _SEPARATORS.split(region), region.split(",")):
-        stated = [piece for piece in map(_normalise, pieces) if piece]
-        if stated and all(texts.count(piece) == 1 for piece in stated):
-            return tuple(dict.fromkeys(chr(ord("A") + texts.index(piece)) for piece in stated))
+    without_remark = re.sub(r"\s+[(（][^()（）]*[)）]\s*$", "", statement.strip())
+    for parts in ([statement], [without_remark], _SEPARATORS.split(statement), statement.split(",")):
+        stated = [text for text in map(_normalise, parts) if text]
+        if stated and all(texts.count(text) == 1 for text in stated):
+            return tuple(dict.fromkeys(chr(ord("A") + texts.index(text)) for text in stated))
     return None
 
 
-def _is_chemical(region: str) -> bool:
+def _is_chemical(statement: str) -> bool:
     """Return whether a statement is a formula or SMILES, which may begin with an option's letter."""
-    normalised = unicodedata.normalize("NFKC", region.strip().strip("*`$")).split(" ")[0].rstrip(".,;")
+    normalised = unicodedata.normalize("NFKC", statement.strip().strip("*`$")).split(" ")[0].rstrip(".,;")
     return len(normalised) > 1 and (element_counts(normalised) is not None or looks_like_smiles(normalised))
 
 

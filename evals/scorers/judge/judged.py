@@ -152,7 +152,6 @@ class Judged(Struct, frozen=True, kw_only=True):
     async def _verdict(
         self, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
-        question = question_of(sample, prompt)
         if self.upstream is not None:
             return await self._upstream_verdict(self.upstream, sample, prompt, reply, earlier)
         judge_template = template(self.form)
@@ -161,7 +160,7 @@ class Judged(Struct, frozen=True, kw_only=True):
             judge_template, gold = judge_template.with_options(len(shown_options)), options(shown_options)
         else:
             gold = reference_text(sample, prompt)
-        return await self.ask(judge_template, question, gold, reply.text, earlier)
+        return await self.ask(judge_template, question_of(sample, prompt), gold, reply.text, earlier)
 
     async def _upstream_verdict(
         self,
