@@ -95,7 +95,7 @@ class _Verifier:
                 raise DataError(f"samples.jsonl: {sample.id} occurs twice")
             self.samples[sample.id] = sample
         self._check_rules()
-        self._load_data(data)
+        self._check_data(data)
 
     def verify(self) -> Verification:
         """Rescore all records, recompute all figures and return the result."""
@@ -144,13 +144,13 @@ class _Verifier:
             if versions.get(name) != card.scorers.get(name)
         ]
 
-    def _load_data(self, data: Path | None) -> None:
-        """Check the gold answers against the data set or, without one, their hash against the card."""
+    def _check_data(self, data: Path | None) -> None:
+        """Check the gold answers against the data set or, without one, their hash against the card; prepare the prompts."""
         config = self.card.config
         if data is None:
             if self.card.gated:
                 raise UsageError(
-                    f"{self.bundle.path}: {self.suite.id} is gated: its data are required, --data DIR"
+                    f"{self.bundle.path}: {self.suite.id} is gated, so its data are required: add --data DIR"
                 )
             if config.limit is None and data_sha256(self.samples.values()) != config.data_sha256:
                 self.differences.append("the hash of samples.jsonl is not the card's data_sha256")
@@ -188,7 +188,7 @@ class _Verifier:
     def _rescore(self) -> Iterator[tuple[Record, Record]]:
         with Pool() as pool:
             stored = map(
-                self._check_text_prompt, self._valid_records(self.bundle.lines("records.jsonl", Record))
+                self._check_text_prompt, self._check_records(self.bundle.lines("records.jsonl", Record))
             )
             scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
             yield from rescore_records(scoring, self.samples, stored)
@@ -198,7 +198,7 @@ class _Verifier:
         unverified = 0
         with Pool() as pool:
             scoring = Scoring(self.suite.scorers, pool, self.suite.errata, ideal=self.suite.ideal)
-            stored = self._valid_records(
+            stored = self._check_records(
                 map(self._check_withheld_prompt, self.bundle.lines("withheld.jsonl", Withheld))
             )
             for record in stored:
@@ -249,7 +249,8 @@ class _Verifier:
         text = self.suite.ideal(sample, Prompt(order=record.prompt.order))
         return structs.replace(record, outcome=structs.replace(record.outcome, text=text))
 
-    def _valid_records(self, records: Iterable[Record]) -> Iterator[Record]:
+    def _check_records(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the records; raise DataError for an unknown sample or repeat, or a duplicate."""
         keys: set[tuple[str, int]] = set()
         for record in records:
             if record.sample not in self.samples:
@@ -286,9 +287,10 @@ class _Verifier:
         self._compare_fields(structs.asdict(self.card), structs.asdict(summary), SUMMARY_FIELDS)
         stated, computed = _by_metric_and_group(self.card.estimates), _by_metric_and_group(summary.estimates)
         for key in sorted({*stated, *computed}):
-            if not _equal_values(old := stated.get(key), new := computed.get(key)):
+            stated_estimate, recomputed = stated.get(key), computed.get(key)
+            if not _equal_values(stated_estimate, recomputed):
                 self.differences.append(
-                    f"{' of '.join(filter(None, key))}: {_describe_estimate(old)}; recomputed {_describe_estimate(new)}"
+                    f"{' of '.join(filter(None, key))}: {_describe_estimate(stated_estimate)}; recomputed {_describe_estimate(recomputed)}"
                 )
         self._recompute_cost()
         return len(SUMMARY_FIELDS) + len(computed) + self._recompute_judge(golds)
@@ -297,8 +299,10 @@ class _Verifier:
         self, stated: Mapping[str, Any], computed: Mapping[str, Any], names: Sequence[str], prefix: str = ""
     ) -> None:
         for name in names:
-            if not _equal_values(old := stated[name], new := computed.get(name)):
-                self.differences.append(f"{prefix}{name}: {old} in the card, recomputed {new}")
+            if not _equal_values(stated[name], computed.get(name)):
+                self.differences.append(
+                    f"{prefix}{name}: {stated[name]} in the card, recomputed {computed.get(name)}"
+                )
 
     def _recompute_judge(self, golds: Mapping[str, Gold]) -> int:
         """Recompute the judge's statistics and return their number."""

@@ -62,10 +62,10 @@ def item_weights(
 
     if groups is None:
         return np.full(count, 1 / count)
-    _, labels, strata = encode_labels(np.zeros(count), groups)
-    weight = np.array(_shares(groups, labels, strata, weights)) / np.bincount(labels, minlength=strata)
-    weight_of_items: NDArray[np.float64] = weight[labels]
-    return weight_of_items
+    _, labels, stratum_count = encode_labels(np.zeros(count), groups)
+    shares = np.array(_shares(groups, labels, stratum_count, weights))
+    item_shares: NDArray[np.float64] = (shares / np.bincount(labels, minlength=stratum_count))[labels]
+    return item_shares
 
 
 class StratifiedMean(NamedTuple):
@@ -90,10 +90,10 @@ def stratified_error(
     """Return the mean and standard error of `stratified_mean`; small strata of `bounded` values are collapsed."""
     import numpy as np
 
-    array, labels, strata = encode_labels(values, groups)
+    array, labels, stratum_count = encode_labels(values, groups)
     _, codes, count = encode_labels(values, range(len(array)) if clusters is None else clusters)
-    shares = _shares(groups, labels, strata, weights)
-    parts = _strata(array, labels, strata, codes)
+    shares = _shares(groups, labels, stratum_count, weights)
+    parts = _strata(array, labels, stratum_count, codes)
     value = float(sum(share * part.mean for share, part in zip(shares, parts, strict=True)))
     scale = np.array([share / part.n for share, part in zip(shares, parts, strict=True)])
     by_cluster = np.bincount(codes, weights=scale[labels], minlength=count)
@@ -130,12 +130,12 @@ class _Stratum(NamedTuple):
 
 
 def _strata(
-    array: NDArray[np.float64], labels: NDArray[np.intp], strata: int, codes: NDArray[np.intp]
+    array: NDArray[np.float64], labels: NDArray[np.intp], stratum_count: int, codes: NDArray[np.intp]
 ) -> list[_Stratum]:
     import numpy as np
 
     parts = []
-    for stratum in range(strata):
+    for stratum in range(stratum_count):
         in_stratum = labels == stratum
         values = array[in_stratum]
         sizes = np.bincount(codes[in_stratum]).astype(float)
@@ -223,13 +223,16 @@ def _crossed_variance(
 
 
 def _shares(
-    groups: Sequence[Hashable], labels: NDArray[np.intp], strata: int, weights: Mapping[Any, float] | None
+    groups: Sequence[Hashable],
+    labels: NDArray[np.intp],
+    stratum_count: int,
+    weights: Mapping[Any, float] | None,
 ) -> list[float]:
     """Return the weights of the strata in the order of their codes; they sum to 1."""
     names: dict[int, Hashable] = {}
     for label, group in zip(labels.tolist(), groups, strict=True):
         names.setdefault(label, group)
-    raw = [1.0 if weights is None else weights[names[label]] for label in range(strata)]
-    if not all(isfinite(weight) and weight >= 0 for weight in raw) or sum(raw) <= 0:
-        raise ValueError(f"weights must be finite, non-negative and not all 0, got {raw}")
-    return [weight / sum(raw) for weight in raw]
+    raw_weights = [1.0 if weights is None else weights[names[label]] for label in range(stratum_count)]
+    if not all(isfinite(weight) and weight >= 0 for weight in raw_weights) or sum(raw_weights) <= 0:
+        raise ValueError(f"weights must be finite, non-negative and not all 0, got {raw_weights}")
+    return [weight / sum(raw_weights) for weight in raw_weights]

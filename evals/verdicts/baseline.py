@@ -72,7 +72,7 @@ def id_hash(suite: str, sample_id: str) -> str:
 
 def hash_ids(run: SuiteRun) -> SuiteRun:
     """Replace ids and clusters with their hashes, unless they are hashed already."""
-    if run.hashed is not None:
+    if run.original_ids is not None:
         return run
     hashes = {name: id_hash(run.suite, name) for name in run.side.golds}
     clusters = {gold.cluster for gold in run.side.golds.values()}
@@ -92,7 +92,7 @@ def hash_ids(run: SuiteRun) -> SuiteRun:
         for metric in run.metrics
     )
     original_ids = {digest: name for name, digest in hashes.items()}
-    return structs.replace(run, sides=sides, metrics=metrics, hashed=original_ids)
+    return structs.replace(run, sides=sides, metrics=metrics, original_ids=original_ids)
 
 
 def write(path: Path, suite_runs: list[SuiteRun]) -> None:
@@ -196,7 +196,7 @@ def _add_block(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block
         data_sha256=block.data_sha256, scorers=block.scorers,
         metrics=at_repeats(_metrics_for_hashed_ids(suite, side.golds), block.repeats), sides={block.scorer: side},
         judge=block.judge if suite.judged else "", tokens=block.tokens, cost_usd=block.cost_usd,
-        seconds=block.seconds, gated=block.gated, hashed={},
+        seconds=block.seconds, gated=block.gated, original_ids={},
     )  # fmt: skip
 
 

@@ -213,7 +213,7 @@ def _restriction_notes(by_suite: Mapping[str, Sequence[SuiteRun]]) -> list[str]:
 
 def changed_samples(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
     """Return the samples whose verdict changed, by original ids if known, and without answers if the suite is gated."""
-    original_ids = {**(a.hashed or {}), **(b.hashed or {})}
+    original_ids = {**(a.original_ids or {}), **(b.original_ids or {})}
     hidden_answers = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
     return [
         structs.replace(flip, suite=b.suite, id=original_ids.get(flip.id, flip.id), **hidden_answers)

@@ -45,11 +45,13 @@ class EarlyStoppingGate:
             raise UsageError("nothing was run")
         candidate = [suite_runs.of_run(Run(job.writer.path)) for job in gate.jobs]
         verdicts = (gate.verdict_of(test) for test in gate.tests.values() if test.exhausted)
-        fixed = None
+        final_report = None
         if self.gate_policy.final > 0 and "cannot tell" in verdicts:
-            new, old = suite_runs.with_common_ids(candidate, self.baseline)
-            fixed = fixed_gate(new, old, fixed_policy(self.gate_policy))
-        report = gate.report(candidate=run_names(candidate), baseline=run_names(self.baseline), fixed=fixed)
+            runs, baseline_runs = suite_runs.with_common_ids(candidate, self.baseline)
+            final_report = fixed_gate(runs, baseline_runs, fixed_policy(self.gate_policy))
+        report = gate.report(
+            candidate=run_names(candidate), baseline=run_names(self.baseline), fixed=final_report
+        )
         return alpha_spending.record(self.account, report) if self.account else report
 
 

@@ -66,7 +66,7 @@ class SuiteTest:
         side = baseline.side_of(self.baseline_metric)
         self.baseline_values = reduce_samples(side, self.baseline_metric, side.golds)
         self.baseline_ids = {name: name for name in self.golds}
-        if baseline.hashed is not None:
+        if baseline.original_ids is not None:
             self.baseline_ids = {name: baselines.id_hash(baseline.suite, name) for name in self.golds}
         self.clusters = self._shuffled_clusters(seed)
         self.weights = self._weights()

@@ -37,7 +37,7 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     gated: bool = False
     judge: str | None = ""
     """Judge model and prompt; empty: not judged by a model; None: unknown (an old baseline file)."""
-    hashed: Mapping[str, str] | None = None
+    original_ids: Mapping[str, str] | None = None
     """Hashed id -> original id, if known; None: the ids are not hashed."""
     promise: str = "none"
     """Whether the promise made before the run was kept: `none`, `kept`, or `broken: ` and what changed."""

@@ -143,7 +143,7 @@ def _unique_runs(
 
 def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
     """Hash the ids of all sides if any of them is a baseline file, which contains only hashed ids."""
-    if any(run.hashed is not None for side in sides for run in side):
+    if any(run.original_ids is not None for side in sides for run in side):
         return [[baseline.hash_ids(run) for run in side] for side in sides]
     return [list(side) for side in sides]
 

@@ -261,7 +261,7 @@ def test_a_gated_bundle_holds_no_texts(gated: Path) -> None:
 
 
 def test_a_gated_bundle_is_verified_by_its_letters_with_the_data(gated: Path) -> None:
-    assert "is gated: its data are required, --data DIR" in evals("bundle", "verify", gated).complaint
+    assert "is gated, so its data are required: add --data DIR" in evals("bundle", "verify", gated).complaint
     assert evals("bundle", "verify", gated, "--data", SAMPLES).status == 0
 
 
