@@ -52,13 +52,13 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
     gather_s = 0.01
 
     def __init__(
-        self, name: str, *, folder: Path | None, takes: frozenset[str], switch: str, trust_remote_code: bool
+        self, name: str, *, folder: Path | None, accepts: frozenset[str], switch: str, trust_remote_code: bool
     ) -> None:
         super().__init__()
         self.name = folder.resolve().name if folder else name
-        self.accepts = takes | {"logprobs"}
+        self.accepts = accepts | {"logprobs"}
         self._source, self._switch, self._trusted = str(folder or name), switch, trust_remote_code
-        self._computing = asyncio.Lock()
+        self._compute_lock = asyncio.Lock()
 
     def _load(self) -> Checkpoint:
         return load(self._source, trusted=self._trusted)
@@ -85,13 +85,13 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
     async def _compute(
         self, batch: Sequence[PendingCall], loaded: Checkpoint
     ) -> Sequence[Reply | ModelError]:
-        async with self._computing:
+        async with self._compute_lock:
             return await asyncio.to_thread(generate, loaded, batch, name=self.name)
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
         loaded = await self.loaded()
-        async with self._computing:
+        async with self._compute_lock:
             return await asyncio.to_thread(likelihoods, loaded, prompt, continuations)
 
     def backend(self) -> str:
@@ -104,7 +104,7 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
         """See `ReadsReplies`."""
         loaded, cancelled = await self.loaded(), Event()
         with foreign_code(ModelError):
-            async with self._computing:
+            async with self._compute_lock:
                 try:
                     return await asyncio.to_thread(
                         reading.read,
@@ -163,7 +163,7 @@ def model(rest: str, *, trust_remote_code: bool = False) -> Transformers:
     return Transformers(
         profiles.full_name(rest, profile),
         folder=folder,
-        takes=profiles.accepted_inputs(profile, folder),
+        accepts=profiles.accepted_inputs(profile, folder),
         switch=(profile.thinking.get("hf") if profile else None) or THINKING_VARIABLE,
         trust_remote_code=trust_remote_code,
     )
@@ -176,5 +176,5 @@ def _gguf_model(path: Path, rest: str) -> Transformers:
         if find_spec(package) is None:
             raise UsageError(f"hf:{rest} needs {package} to unpack it: pip install {package}")
     return Transformers(
-        rest, folder=path, takes=frozenset(), switch=THINKING_VARIABLE, trust_remote_code=False
+        rest, folder=path, accepts=frozenset(), switch=THINKING_VARIABLE, trust_remote_code=False
     )

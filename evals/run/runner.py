@@ -113,9 +113,8 @@ class Runner:
                     await self._idle.wait()
         except asyncio.CancelledError:
             self.interrupted = True
-            self.end(
-                "interrupted"
-            )  # before the workers are cancelled, since new ones would be started otherwise
+            # before the workers are cancelled, since new ones would be started otherwise
+            self.end("interrupted")
         finally:
             sync_task.cancel()
             tasks = self._workers | self._scoring_tasks

@@ -93,14 +93,14 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
     def _load(self) -> LoadedNetwork:
         import torch
 
-        built = self._build()
+        network = self._build()
         device = (
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         )
         with foreign_code(lambda reason: UsageError(f"{self.name}: {reason[:300]}")):
-            module = built.module.to(device)
-            probe = torch.zeros((1, *built.preprocessing.input_size), device=device)
-            return LoadedNetwork(module, built.preprocessing.transform(), device, latency_ms(module, probe))
+            module = network.module.to(device)
+            probe = torch.zeros((1, *network.preprocessing.input_size), device=device)
+            return LoadedNetwork(module, network.preprocessing.transform(), device, latency_ms(module, probe))
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Classify the image of a prompt, in a batch with those of other calls; raises Rejected for an unreadable image."""
