@@ -82,9 +82,8 @@ def engine_settings(path: Path, *, slots: int) -> Any:
     params.n_parallel = slots
     params.n_ctx = CONTEXT * slots
     params.warmup = False
-    params.cache_prompt = (
-        False  # partly cached prompts are rounded differently, so that greedy replies would vary
-    )
+    # partly cached prompts are rounded differently, so that greedy replies would vary
+    params.cache_prompt = False
     # llama.cpp's threads busy-wait: if cores are shared with other processes, fewer threads are much faster
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) // 2)
     params.verbosity = -1

@@ -62,9 +62,8 @@ def multi_node_fit(required: int, node_gpus: Sequence[int]) -> tuple[int, int]:
     for nodes_per_replica in range(2, len(node_gpus) + 1):
         if required % nodes_per_replica:
             continue
-        slots = [
-            gpus // (required // nodes_per_replica) for gpus in node_gpus
-        ]  # a replica takes at most one slot per node
+        # a replica takes at most one slot per node
+        slots = [gpus // (required // nodes_per_replica) for gpus in node_gpus]
         fitting = [
             n
             for n in range(1, sum(slots) // nodes_per_replica + 1)
