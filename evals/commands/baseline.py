@@ -23,15 +23,16 @@ def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: P
     from evals.verdicts import baseline as baselines
     from evals.verdicts import suite_runs
 
-    entries = suite_runs.load_named_runs(results, run, suites=suites, latest=latest)
+    runs = suite_runs.load_named_runs(results, run, suites=suites, latest=latest)
     try:
-        baselines.write(file, entries)
+        baselines.write(file, runs)
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror}") from None
-    for entry in entries:
-        coverage = "" if entry.side.coverage == 1 else f", coverage {entry.side.coverage:.4f}"
+    for suite_run in runs:
+        side = suite_run.side
+        coverage = "" if side.coverage == 1 else f", coverage {side.coverage:.4f}"
         common.say(
-            f"{entry.suite} ({entry.protocol}): {len(entry.side.golds)} samples of {entry.run}{coverage}"
+            f"{suite_run.suite} ({suite_run.protocol}): {len(side.golds)} samples of {suite_run.run}{coverage}"
         )
     common.say(f"{file}: {file.stat().st_size:,} bytes")
 

@@ -27,10 +27,9 @@ def check(
     from evals.suite import check as check_suite
 
     checks: list[Check] = []
-    for spec in suites:
-        protocols = [protocol] if protocol else load.protocol_names(spec)
-        for protocol_name in protocols:
-            for suite in load.suite(spec, protocol_name):
+    for suite_name in suites:
+        for protocol_name in [protocol] if protocol else load.protocol_names(suite_name):
+            for suite in load.suite(suite_name, protocol_name):
                 checks.append(check_suite(suite, Data(suite=suite.name, local=data, sample=sample)))
     if as_json:
         common.print_json({"checks": checks})

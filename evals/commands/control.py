@@ -27,16 +27,16 @@ def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> 
 
     adjusted = [
         control_variates.adjust(
-            entry,
-            [suite_runs.load_named_runs(results, name, suites=[entry.suite])[0] for name in controls],
+            suite_run,
+            [suite_runs.load_named_runs(results, name, suites=[suite_run.suite])[0] for name in controls],
         )
-        for entry in suite_runs.load_named_runs(results, run)
+        for suite_run in suite_runs.load_named_runs(results, run)
     ]
     if as_json:
-        common.print_json([{**entry._asdict(), "worth": entry.equivalent_items} for entry in adjusted])
+        common.print_json([{**score._asdict(), "worth": score.equivalent_items} for score in adjusted])
         return
-    for entry in adjusted:
-        _print(entry)
+    for score in adjusted:
+        _print(score)
 
 
 def _print(result: Adjusted) -> None:

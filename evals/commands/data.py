@@ -65,8 +65,8 @@ def _verify_data_sets(name: str, local: Path | None) -> bool:
             common.note(f"evals: {error}")
             complete = False
             continue
-        match = "as pinned" if digest == suite.sha256 else "differs from the pinned hash"
-        state = match if suite.sha256 else "hash not pinned"
+        state = "as pinned" if digest == suite.sha256 else "differs from the pinned hash"
+        state = state if suite.sha256 else "hash not pinned"
         common.say(f"{suite.id}: {len(samples)} rows, sha256 {digest[:16]} ({state})")
         samples.close()
     return complete

@@ -184,7 +184,7 @@ def _compute_plan(
     from evals.verdicts.plan import plan as make_plan
 
     rules = alpha_spending.single_gate_policy(policy.read(policy_file))
-    names = [entry.name for entry in rules.suite]
+    names = [suite.name for suite in rules.suite]
 
     def load(run: str) -> list[SuiteRun]:
         return suite_runs.load_named_runs(results, run, suites=names, latest=latest)
@@ -192,12 +192,12 @@ def _compute_plan(
     baselines = load(baseline)
     reports = noise.matching_reports(results, baselines)
     baselines, second_runs, further_runs = suite_runs.with_common_ids(
-        baselines, load(again) if again else [], [entry for run in others for entry in load(run)]
+        baselines, load(again) if again else [], [suite_run for run in others for suite_run in load(run)]
     )
     if limit is not None:
         baselines, second_runs = (
-            [suite_runs.subset(entry, limit, seed=seed) for entry in entries]
-            for entries in (baselines, second_runs)
+            [suite_runs.subset(suite_run, limit, seed=seed) for suite_run in runs]
+            for runs in (baselines, second_runs)
         )
     return make_plan(
         baselines,

@@ -80,16 +80,16 @@ def _load_by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
     runs_by_suite = []
     for first in runs_by_name[0]:
         runs = [
-            entry
+            suite_run
             for run in runs_by_name
-            for entry in run
-            if (entry.suite, entry.protocol) == (first.suite, first.protocol)
+            for suite_run in run
+            if (suite_run.suite, suite_run.protocol) == (first.suite, first.protocol)
         ]
         faults = [reason for run in runs[1:] for reason in incomparability_reasons(first, run)]
         faults += [
-            f"{first.suite}: models differ: {first.model} and {entry.model}"
-            for entry in runs
-            if entry.model != first.model
+            f"{first.suite}: models differ: {first.model} and {suite_run.model}"
+            for suite_run in runs
+            if suite_run.model != first.model
         ]
         if faults or len(runs) < len(names):
             raise UsageError("; ".join(faults) or f"not every run has {first.suite} ({first.protocol})")

@@ -42,9 +42,9 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
         disk.replace(file, json.format(json.encode(promised), indent=1) + b"\n")
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
-    for entry in promised.suites:
-        items = "all items" if entry.limit is None else f"{entry.limit} items"
+    for suite in promised.suites:
+        items = "all items" if suite.limit is None else f"{suite.limit} items"
         common.say(
-            f"{entry.suite} ({entry.protocol}): {items}, seed {entry.seed}, {describe_estimand(entry.estimand)}"
+            f"{suite.suite} ({suite.protocol}): {items}, seed {suite.seed}, {describe_estimand(suite.estimand)}"
         )
     common.say(f"{file}: commit it before the run")

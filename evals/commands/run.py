@@ -74,7 +74,7 @@ def _dry_run(request: RunRequest, *, as_json: bool) -> int:
         common.print_json({"dry_run": forecasts.json_rows(run_forecasts, claims)})
     else:
         common.print_lines(forecasts.lines(run_forecasts, claims, width()))
-    return 2 if all(entry.fault for entry in run_forecasts) else 0
+    return 2 if all(run_forecast.fault for run_forecast in run_forecasts) else 0
 
 
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path) -> int:

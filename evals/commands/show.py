@@ -254,15 +254,17 @@ def _run_ids(results: Path | None) -> list[str]:
 
 
 def _print_aggregates(run_overview: Overview) -> None:
-    for entry in run_overview.aggregates:
-        value = f"needs {', '.join(entry['missing'])}"
-        if entry["value"] is not None:
-            value = f"{percent(entry['value'])} %"
-            if entry["low"] is not None:
-                value += f" [{percent(entry['low'])}, {percent(entry['high'])}] ({entry['method']})"
-        value = "; ".join([value, *entry["marks"], *entry["left_out"]])
-        name = f"{entry['suite']}:{entry['name']}" if "name" in entry else entry["suite"]
-        common.say(f"{name} ({entry['protocol']}) {entry['model']}: {value}")
+    for aggregate in run_overview.aggregates:
+        text = f"needs {', '.join(aggregate['missing'])}"
+        if aggregate["value"] is not None:
+            text = f"{percent(aggregate['value'])} %"
+            if aggregate["low"] is not None:
+                text += (
+                    f" [{percent(aggregate['low'])}, {percent(aggregate['high'])}] ({aggregate['method']})"
+                )
+        text = "; ".join([text, *aggregate["marks"], *aggregate["left_out"]])
+        name = f"{aggregate['suite']}:{aggregate['name']}" if "name" in aggregate else aggregate["suite"]
+        common.say(f"{name} ({aggregate['protocol']}) {aggregate['model']}: {text}")
 
 
 def _print_groups(card: Card) -> None:

@@ -30,8 +30,8 @@ def run(
         return _dry_run(parts, as_json=as_json)
     if parts[0].request.detach and detached.submit(parts[0].request, as_json=as_json):
         return 0
-    outcomes = sweep.run_sweep(parts, say=note, quiet=quiet)
-    return _report(outcomes, parts[0].request.results, as_json=as_json)
+    result = sweep.run_sweep(parts, say=note, quiet=quiet)
+    return _report(result, parts[0].request.results, as_json=as_json)
 
 
 def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
@@ -42,15 +42,15 @@ def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
     from evals.verdicts import reported
 
     forecasts_by_part = forecasts(parts, note)
-    entries = [entry for part in forecasts_by_part for entry in part]
+    run_forecasts = [run_forecast for part in forecasts_by_part for run_forecast in part]
     results = parts[0].request.results
     claims = reported.load_claims(results if (results / "claims").is_dir() else None)
     sweep_totals = totals(forecasts_by_part)
     if as_json:
-        common.print_json({"dry_run": forecast_text.json_rows(entries, claims), "totals": sweep_totals})
+        common.print_json({"dry_run": forecast_text.json_rows(run_forecasts, claims), "totals": sweep_totals})
     else:
-        common.print_lines(forecast_text.lines(entries, claims, width(), totals=sweep_totals))
-    return 2 if all(entry.fault for entry in entries) else 0
+        common.print_lines(forecast_text.lines(run_forecasts, claims, width(), totals=sweep_totals))
+    return 2 if all(run_forecast.fault for run_forecast in run_forecasts) else 0
 
 
 def _report(result: SweepResult, results: Path, *, as_json: bool) -> int:
@@ -59,7 +59,7 @@ def _report(result: SweepResult, results: Path, *, as_json: bool) -> int:
     from evals.terminal.layout import width
 
     cards = [card for outcome in result.outcomes for card in outcome.cards]
-    grids = {title: pivot.pivot(group) for title, group in _by_repeats(cards).items()}
+    grids = {repeats: pivot.pivot(group) for repeats, group in _by_repeats(cards).items()}
     if as_json:
         common.print_json(
             {

@@ -61,9 +61,9 @@ def as_list(value: Any) -> list[Any]:
 def numeric_fields(values: Any) -> dict[str, float]:
     """Return the numeric fields of a JSON object, without booleans."""
     return {
-        str(name): value
-        for name, field in as_dict(values).items()
-        if not isinstance(field, bool) and (value := number(field)) is not None
+        str(name): float_value
+        for name, value in as_dict(values).items()
+        if not isinstance(value, bool) and (float_value := number(value)) is not None
     }
 
 
@@ -82,7 +82,9 @@ def stop_of(reason: Any) -> Literal["stop", "length", "filter"] | None:
 
 
 def read_sampling(source: Any, **names: str) -> Sampling:
-    """Read sampling settings; `names` maps our names to the source's ("": it has none). Unstated settings stay None.
+    """Read sampling settings; those that are not stated stay None.
+
+    `names` maps our names to the source's if they differ; an empty name means that the source has no such setting.
 
     >>> read_sampling({"temperature": 0, "max_out_len": 8, "stop": "Q:"}, max_tokens="max_out_len").max_tokens
     8
