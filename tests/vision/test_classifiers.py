@@ -344,7 +344,9 @@ def test_code_of_a_folder_is_never_run(family: Path, tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "code.Net"}}))
     assert "has its own model code, which is never run" in refused(f"timm:{folder}", tmp_path / "results")
     (folder / "config.json").write_text(json.dumps({"model_type": "vit"}))
-    assert "names no timm architecture (its model_type is vit)" in refused(f"timm:{folder}", tmp_path / "results")
+    assert "names no timm architecture (its model_type is vit)" in refused(
+        f"timm:{folder}", tmp_path / "results"
+    )
     (folder / "config.json").write_text(json.dumps({**config, "model_args": {"depth": 10**9}}))
     assert "model_args" in refused(f"timm:{folder}", tmp_path / "results")
 
