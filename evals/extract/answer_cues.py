@@ -32,12 +32,11 @@ def tag_content_start(text: str, begin: int, end: int) -> int:
 
 def json_field_value(text: str, begin: int, end: int) -> Statement | None:
     """Return the value of the JSON field whose key contains the word from `begin` to `end`."""
-    key_begin = _FIELD_LEFT.search(text, max(0, begin - 32), begin)
-    field = _FIELD_RIGHT.match(text, end) if key_begin else None
-    if key_begin is None or field is None:
+    left = _FIELD_LEFT.search(text, max(0, begin - 32), begin)
+    right = _FIELD_RIGHT.match(text, end) if left else None
+    if left is None or right is None:
         return None
-    group = str(field.lastgroup)
-    return Statement("json", field.start(group), field.end(group), mood(text, key_begin.start(), field.end()))
+    return Statement("json", *right.span(str(right.lastgroup)), mood(text, left.start(), right.end()))
 
 
 def text_after_label(text: str, noun_begin: int, label: re.Match[str]) -> Statement | None:
@@ -51,8 +50,8 @@ def text_after_label(text: str, noun_begin: int, label: re.Match[str]) -> Statem
         content_begin += 1
     if text.startswith("```", content_begin):
         content_begin = text.find("\n", content_begin, limit) + 1 or limit
-    content_end = (_SENTENCE_END if has_verb else _LINE_END).search(text, content_begin, limit)
-    end = content_end.start() if content_end else limit
+    terminator = (_SENTENCE_END if has_verb else _LINE_END).search(text, content_begin, limit)
+    end = terminator.start() if terminator else limit
     if end <= content_begin or (
         label["mark"][:1] == "|" and _TABLE_RULE.match(text, text.find("\n", content_begin, limit))
     ):
@@ -97,8 +96,8 @@ def after_correction(
         value = parse(text[introduction.end() : end], "sentence")
         if value is not None and value is not REFUSED and mood(text, introduction.end(), end) == "asserted":
             return narrow_reading(text, Reading(value, "correction", introduction.end(), end))
-    line = text.find("\n", retraction.end())
-    begin = line if line >= 0 else len(text)
+    newline = text.find("\n", retraction.end())
+    begin = newline if newline >= 0 else len(text)
     return read_rest(" " * begin + text[begin:])
 
 

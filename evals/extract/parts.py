@@ -49,8 +49,8 @@ def innermost_boxes(text: str) -> list[str]:
     spans = boxes(text)
     innermost = [
         content.strip()
-        for number, (_, end, content) in enumerate(spans)
-        if number + 1 == len(spans) or spans[number + 1][0] >= end
+        for index, (_, end, content) in enumerate(spans)
+        if index + 1 == len(spans) or spans[index + 1][0] >= end
     ]
     return [content for content in innermost if content]
 
@@ -64,13 +64,10 @@ def split_answers(text: str, count: int) -> list[str]:
         (with_semicolons, _SEPARATORS),
         (with_semicolons, _SEPARATORS_OR_COMMAS),
     ):
-        pieces = [
-            piece
-            for piece_ in _split_outside_brackets(candidate, separators)
-            if (piece := without_layout(piece_).strip(" .$"))
-        ]
-        if len(pieces) == count:
-            return pieces
+        pieces = map(without_layout, _split_outside_brackets(candidate, separators))
+        answers = [answer for piece in pieces if (answer := piece.strip(" .$"))]
+        if len(answers) == count:
+            return answers
     return [text]
 
 

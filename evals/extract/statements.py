@@ -291,10 +291,9 @@ def _parse_tag(text: str, tag_begin: int, begin: int, limit: int) -> Statement |
     end_limit = min(limit, begin + MAX_STATEMENT_CHARS)
     close = _TAG_CLOSE.search(text, begin, end_limit)
     if close is None:
-        line = text.find("\n", begin, end_limit)
-        return Statement(
-            "tag", begin, line if line >= 0 else end_limit, statement_mood.mood(text, tag_begin, begin)
-        )
+        newline = text.find("\n", begin, end_limit)
+        end = newline if newline >= 0 else end_limit
+        return Statement("tag", begin, end, statement_mood.mood(text, tag_begin, begin))
     return (
         Statement("tag", begin, close.start(), statement_mood.mood(text, tag_begin, close.end()))
         if close.start() > begin
@@ -335,8 +334,8 @@ def _begins_option_list(text: str, link_end: int, begin: int, stop: int) -> bool
     """Return whether the next line begins a list of all options instead of a choice among them."""
     if "\n" not in text[link_end:begin] or (label := _ITEM.match(text, begin)) is None:
         return False
-    line = text.find("\n", begin, stop)
-    following = _ITEM.match(text, line, stop) if line >= 0 else None
+    newline = text.find("\n", begin, stop)
+    following = _ITEM.match(text, newline, stop) if newline >= 0 else None
     return following is not None and ord(following[1].upper()) == ord(label[1].upper()) + 1
 
 

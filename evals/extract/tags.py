@@ -166,9 +166,8 @@ def _text_after(text: str, marker: re.Match[str]) -> str:
     if marker["open"]:
         close = _CLOSE.search(text, marker.end(), end)
         return text[marker.end() : close.start()].strip() if close else ""
-    introduction = marker[0].rstrip("*_\"' ")
     remainder = text[marker.end() : end]
-    if introduction.endswith((":", "：", "=", "r", "R")) or marker[0].endswith("\n"):
+    if marker[0].rstrip("*_\"' ").endswith((":", "：", "=", "\n")):
         return strip_short_answer(remainder.lstrip(" \t\r\n*_").split("\n", 1)[0])
     sentence_end = _SENTENCE_END.search(remainder)
     return strip_short_answer(remainder[: sentence_end.start()] if sentence_end else remainder)

@@ -23,7 +23,9 @@ from evals.records.parquet import convert
 from evals.records.store import BATCHES, missing_file, read_card, write_card
 from evals.types import Record, Sample
 
-_STALE = re.compile(r"\.(card\.json|samples\.jsonl|records\.jsonl|records\.parquet|samples\.parquet)(\.\d+)?")
+_TEMPORARY_FILE = re.compile(
+    r"\.(card\.json|samples\.jsonl|records\.jsonl|records\.parquet|samples\.parquet)(\.\d+)?"
+)
 """Names of temporary files left behind by an interrupted write."""
 MAX_BUFFERED_BYTES = 1 << 20
 """Maximum number of buffered bytes before a flush."""
@@ -83,7 +85,7 @@ class Writer:
     def _remove_half_written(self) -> None:
         """Remove temporary files left behind by a killed process; other hidden files are kept."""
         for path in self.path.glob(".*"):
-            if _STALE.fullmatch(path.name) and not path.is_dir():
+            if _TEMPORARY_FILE.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
 
     def _is_complete(self) -> bool:
@@ -216,10 +218,10 @@ class Writer:
         if records.exists() and not records.stat().st_size:
             records.unlink()
             if not any((self.path / name).exists() for name in ("records.parquet", BATCHES)):
-                self._remove()
+                self._remove_folder()
         self._lock.close()
 
-    def _remove(self) -> None:
+    def _remove_folder(self) -> None:
         for name in ("samples.jsonl", "card.json"):
             (self.path / name).unlink(missing_ok=True)
         for folder in (self.path, self.path.parent, self.path.parent.parent):
