@@ -34,7 +34,7 @@ _BEFORE_ANSWER = lazy_pattern(
     r"(?:^|[.!?:>{\n。：✅❌✓✗]|\b(?:is|be|so|therefore|thus|answer|say|with)\b,?)[\s*_\"'“(\[>{$\\✅❌✓✗]*(?:text\{)?$",
     re.IGNORECASE,
 )
-_VERDICT = lazy_pattern(
+_CLOSING_VERDICT = lazy_pattern(
     r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
@@ -81,24 +81,24 @@ def _parse(content: str, form: Form) -> Any:
 def _read_prose(text: str) -> Reading | None:
     """Read a reply without an answer line: its beginning, or the last word stated as an answer."""
     begin = max(0, len(text) - MAX_CHARS)
-    first = begin + len(text[begin:]) - len(text[begin:].lstrip())
+    text_begin = begin + len(text[begin:]) - len(text[begin:].lstrip())
     answer: Reading | None = None
-    opening = _CHINESE.match(text, first) or _OPENING.match(text, first)
-    if opening is not None and not _BOTH.match(text, first):
+    opening = _CHINESE.match(text, text_begin) or _OPENING.match(text, text_begin)
+    if opening is not None and not _BOTH.match(text, text_begin):
         group = "no" if opening["no"] else "yes"
-        answer = Reading(group == "yes", "whole", opening.start(group), opening.end(group))
+        answer = Reading(group == "yes", "whole", *opening.span(group))
     for word in _YES_OR_NO.finditer(text, begin):
         if word["before"] or (word["after"] or "").strip().lower() in ("or", "and", "/"):
             continue
         is_yes = word["word"].lower() == "yes"
         start = word.start("word")
-        is_answer = _BEFORE_ANSWER.search(text, max(begin, start - 40), start) if start > first else True
+        is_answer = _BEFORE_ANSWER.search(text, max(begin, start - 40), start) if start > text_begin else True
         is_answer = is_answer or (
             text[max(begin, start - 2) : start] == ", " and not text[word.end("word") :].strip(" .!*_\n")
         )
-        if is_answer and (word["after"] is not None or (is_yes and start == first)):
-            answer = Reading(is_yes, "whole" if start == first else "prose", start, word.end("word"))
-    return answer or _read_closing_verdict(text) or _read_opening_verdict(text, first)
+        if is_answer and (word["after"] is not None or (is_yes and start == text_begin)):
+            answer = Reading(is_yes, "whole" if start == text_begin else "prose", start, word.end("word"))
+    return answer or _read_closing_verdict(text) or _read_opening_verdict(text, text_begin)
 
 
 _OPENING_VERDICT = lazy_pattern(
@@ -107,13 +107,13 @@ _OPENING_VERDICT = lazy_pattern(
 )
 
 
-def _read_opening_verdict(text: str, first: int) -> Reading | None:
+def _read_opening_verdict(text: str, text_begin: int) -> Reading | None:
     """Read "The statement is false, because ..." at the beginning of a reply."""
-    opening = _OPENING_VERDICT.match(text, first)
+    opening = _OPENING_VERDICT.match(text, text_begin)
     if opening is None:
         return None
-    value = (opening["verdict"].lower() not in _FALSE) == (opening["not"] is None)
-    return Reading(value, "prose", *opening.span("verdict"))
+    is_yes = (opening["verdict"].lower() not in _FALSE) == (opening["not"] is None)
+    return Reading(is_yes, "prose", *opening.span("verdict"))
 
 
 _OPENING = lazy_pattern(
@@ -125,9 +125,9 @@ _OPENING = lazy_pattern(
 def _read_closing_verdict(text: str) -> Reading | None:
     """Read "The assertion is correct." at the end of a reply."""
     end = len(text.rstrip())
-    verdict = _VERDICT.search(text, max(0, end - 60), end)
+    verdict = _CLOSING_VERDICT.search(text, max(0, end - 60), end)
     if verdict is None:
         return None
     group = "english" if verdict["english"] else "chinese"
-    value = verdict[group].lower() not in _FALSE
-    return Reading(value == (verdict["not"] is None), "prose", verdict.start(group), verdict.end(group))
+    is_yes = (verdict[group].lower() not in _FALSE) == (verdict["not"] is None)
+    return Reading(is_yes, "prose", *verdict.span(group))

@@ -93,18 +93,18 @@ def _read_lora(path: Path, state: Mapping[str, Any], label: str) -> TunedWeights
 def _group_by_layer(tensors: Tensors, pattern: re.Pattern[str]) -> tuple[dict[str, dict[str, Any]], Tensors]:
     """Return layer -> half and kind (`A.weight`) -> tensor, and the tensors that the pattern does not match."""
     grouped: dict[str, dict[str, Any]] = {}
-    rest: Tensors = {}
+    others: Tensors = {}
     for name, tensor in tensors.items():
         if match := pattern.fullmatch(name):
             groups = match.groupdict()
             key = ".".join(filter(None, (groups["half"], groups.get("kind"))))
             grouped.setdefault(f"{groups['block']}.{LAYERS[groups['site']]}", {})[key] = tensor
         else:
-            rest[name] = tensor
-    return grouped, rest
+            others[name] = tensor
+    return grouped, others
 
 
-def _require(part: Mapping[str, Any], names: tuple[str, ...], *, label: str, layer: str) -> list[Any]:
+def _require_tensors(part: Mapping[str, Any], names: tuple[str, ...], *, label: str, layer: str) -> list[Any]:
     """Return the tensors of a part by name; raises UsageError if one is missing."""
     if missing := [name for name in names if name not in part]:
         raise UsageError(f"{label}: the part before {layer} lacks {missing[0]}")
@@ -112,10 +112,10 @@ def _require(part: Mapping[str, Any], names: tuple[str, ...], *, label: str, lay
 
 
 def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
-    grouped, rest = _group_by_layer(tensors, _ADAPTER)
+    grouped, others = _group_by_layer(tensors, _ADAPTER)
     by_layer: dict[str, Part] = {}
     for layer, part in grouped.items():
-        down, down_bias, up, up_bias = _require(
+        down, down_bias, up, up_bias = _require_tensors(
             part, ("A.weight", "A.bias", "B.weight", "B.bias"), label=label, layer=layer
         )
         down, up = (weight.reshape(weight.shape[:2]) for weight in (down, up))  # convolutions of width 1
@@ -133,13 +133,13 @@ def _read_adapter(tensors: Tensors, state: Mapping[str, Any], *, label: str, sca
         up = parts.block_diagonal(up, hidden)
         by_layer[layer] = parts.Bottleneck(scale, down, up, down_bias, up_bias, count)
     _require_some(by_layer, label, "adapter_attn")
-    return TunedWeights(parts=by_layer, replaced=rest)
+    return TunedWeights(parts=by_layer, replaced=others)
 
 
 def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale: float) -> TunedWeights:
-    grouped, rest = _group_by_layer(tensors, _EXPERTS)
+    grouped, others = _group_by_layer(tensors, _EXPERTS)
     _require_some(grouped, label, "alore_attn")
-    scales = rest.pop(SCALES, None)
+    scales = others.pop(SCALES, None)
     if scales is None:
         raise UsageError(f"{label}: {SCALES}, the matrices that all layers share, is missing")
     count = scales.shape[0] if scales.dim() else 0
@@ -147,7 +147,7 @@ def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale
         raise UsageError(f"{label}: {SCALES} is {list(scales.shape)}, not n x n x n for n experts")
     by_layer: dict[str, Part] = {}
     for layer, part in grouped.items():
-        down, up = _require(part, ("down", "up"), label=label, layer=layer)
+        down, up = _require_tensors(part, ("down", "up"), label=label, layer=layer)
         width = _input_width(state, layer, label)
         rank = down.shape[-1]
         if width % count or (tuple(down.shape), tuple(up.shape)) != (
@@ -159,7 +159,7 @@ def _read_alore(tensors: Tensors, state: Mapping[str, Any], *, label: str, scale
                 f"inputs need [{count}, {width}/{count}, r] and [{count}, r, {width}/{count}]"
             )
         by_layer[layer] = parts.Experts(scale, scales, down, up)
-    return TunedWeights(parts=by_layer, replaced=rest, shared=int(scales.numel()))
+    return TunedWeights(parts=by_layer, replaced=others, shared=int(scales.numel()))
 
 
 def _input_width(state: Mapping[str, Any], layer: str, label: str) -> int:

@@ -49,8 +49,8 @@ _MIXED_FRACTION = re.compile(r"(?<![\d.,/])(\d{1,4}) (\d{1,2})/(\d{1,2})(?![\d/]
 _BRACKETED = re.compile(r"\(\s*([-+]?[\d.]{1,20})\s*±\s*[\d.]{1,20}\s*\)(?=\s*(?:×|x|·|\*)\s*10)")
 
 
-def _decimal_of_mixed(match: re.Match[str]) -> str:
-    """Return "1 1/2" as 1.5."""
+def _mixed_fraction_value(match: re.Match[str]) -> str:
+    """Return the value of "1 1/2" as text: 1.5."""
     whole, numerator, denominator = (int(part) for part in match.groups())
     return str(whole + numerator / denominator) if numerator < denominator else match.group()
 
@@ -69,4 +69,4 @@ def normalise_marks(text: str) -> str:
         for pattern, replacement in _LATEX:
             text = pattern.sub(replacement, text)
     text = re.sub(r"[ \t]{2,}", " ", text)
-    return _BRACKETED.sub(r"\1", _MIXED_FRACTION.sub(_decimal_of_mixed, text))
+    return _BRACKETED.sub(r"\1", _MIXED_FRACTION.sub(_mixed_fraction_value, text))

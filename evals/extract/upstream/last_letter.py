@@ -205,7 +205,7 @@ def _find_cues(lower: str, start: int) -> list[tuple[int, str]]:
 def _read_cue(text: str, word: str, begin: int) -> str:
     """Return the letters next to one cue word; empty if there are none."""
     if word[0] == "\\":
-        return _boxed(text, begin)
+        return _read_box(text, begin)
     end = begin + len(word)
     limit = min(len(text), end + _WINDOW_CHARS)
     before = text[begin - 1] if begin else " "
@@ -263,7 +263,7 @@ def _letters_after(text: str, word: str, context: str, end: int, limit: int) -> 
     return _parse_letters(text, end, limit, allow_unmarked=False)
 
 
-def _boxed(text: str, begin: int) -> str:
+def _read_box(text: str, begin: int) -> str:
     """Read a box with letters only, or with a letter and its option's text."""
     box = boxes(text[begin : begin + 600])
     if not box or box[0][0] != 0:
