@@ -55,7 +55,7 @@ class PairDrawing(Struct, frozen=True, kw_only=True):
     gold: Drawing
     shared: int = 0
     """Number of heavy atoms in the largest common substructure."""
-    stopped: bool = False
+    timed_out: bool = False
     """Whether the search was stopped at its time limit."""
     stereo_differences: int = 0
     """Number of shared atoms with different stereo labels."""
@@ -70,7 +70,7 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
     if not _is_drawable(answer_form.mol) or not _is_drawable(gold_form.mol):
         return PairDrawing(answer=draw_molecule(answer, dark=dark), gold=draw_molecule(gold, dark=dark))
     answer_mol, gold_mol = chem.Chem.Mol(answer_form.mol), chem.Chem.Mol(gold_form.mol)
-    atom_pairs, stopped = _common_substructure(chem, answer_mol, gold_mol)
+    atom_pairs, timed_out = _common_substructure(chem, answer_mol, gold_mol)
     differing = _stereo_differences(chem, answer_mol, gold_mol, atom_pairs)
     chem.Depict.Compute2DCoords(gold_mol)
     _align_layout(chem, answer_mol, gold_mol, atom_pairs)
@@ -79,7 +79,7 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
         answer=_draw(chem, answer_mol, left, dark=dark),
         gold=_draw(chem, gold_mol, right, dark=dark),
         shared=sum(answer_mol.GetAtomWithIdx(i).GetAtomicNum() > 1 for i, _ in atom_pairs),
-        stopped=stopped,
+        timed_out=timed_out,
         stereo_differences=len(differing),
         tanimoto=similarities(answer_form, gold_form),
     )

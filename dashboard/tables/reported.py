@@ -15,9 +15,8 @@ from evals.dashboard.tables.frames import Stamp
 from evals.dashboard.tables.leaderboard import Board, Column
 from evals.dashboard.tables.models import normalize_name
 from evals.dashboard.tables.styling import ReportedRow, format_value, unit
-from evals.verdicts import reported as claims
 from evals.verdicts.grim_test import Fit, examine_claims, explanation
-from evals.verdicts.reported import Claim
+from evals.verdicts.reported import Claim, load_claims
 
 NOT_STATED = "protocol not stated"
 
@@ -30,22 +29,22 @@ def load(results: Path) -> tuple[Claim, ...]:
 
 @lru_cache(maxsize=4)
 def _load(results: Path, files: Stamp) -> tuple[Claim, ...]:
-    return tuple(claims.load_claims(results if files else None))
+    return tuple(load_claims(results if files else None))
 
 
-def reported_for(reported: Iterable[Claim], model: str, column: Column) -> list[Claim]:
-    """Return the reported results of a model on a suite, under the column's protocol or an unstated one."""
+def claims_for(claims: Iterable[Claim], model: str, column: Column) -> list[Claim]:
+    """Return the claims on a model and a column's suite, under the column's protocol or an unstated one."""
     return [
         claim
-        for claim in reported
-        if same_model(claim.model, model)
+        for claim in claims
+        if is_same_model(claim.model, model)
         and claim.suite in suite_names(column.suite)
         and claim.protocol in ("", column.protocol)
         and not column.sample
     ]
 
 
-def same_model(name: str, other_name: str) -> bool:
+def is_same_model(name: str, other_name: str) -> bool:
     """Return whether two model names are equal up to case, punctuation and path."""
     return normalize_name(name) == normalize_name(other_name)
 
@@ -70,16 +69,13 @@ def sentence(claim: Claim) -> str:
     return f"{', '.join(parts)}: {claim.source}"
 
 
-def reported_rows(reported: Iterable[Claim], board: Board, labels: Sequence[str]) -> list[ReportedRow]:
+def reported_rows(claims: Iterable[Claim], board: Board, labels: Sequence[str]) -> list[ReportedRow]:
     """Return a row per model with its newest reported results in each column's suite, protocol and unit."""
     values: dict[str, dict[str, float]] = defaultdict(dict)
-    for claim in sorted(reported, key=lambda claim: claim.date or datetime.date.min):
+    for claim in sorted(claims, key=lambda claim: claim.date or datetime.date.min):
+        key = (claim.suite, claim.protocol, claim.unit)
         for label, column in ((label, board.columns[label]) for label in labels):
-            is_same = (claim.suite, claim.protocol, claim.unit) == (
-                column.suite,
-                column.protocol,
-                column.unit,
-            )
+            is_same = key == (column.suite, column.protocol, column.unit)
             if is_same and not (column.sample or column.limit or claim.superseded):
                 values[claim.model][label] = claim.value
     return [ReportedRow(model, cells) for model, cells in values.items()]
@@ -90,18 +86,18 @@ def claim_label(claim: Claim) -> str:
     return f"{claim.suite} · {claim.protocol or NOT_STATED}"
 
 
-def table(reported: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
+def table(claims: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
     """Return claims as a table of models by suite and protocol, with a column on whether their scores are possible.
 
     Several scores in a cell are joined.
     """
     names = list(dict.fromkeys(name for suite in suites for name in suite_names(suite)))
-    selected = [claim for claim in reported if claim.suite in names and not claim.superseded]
+    selected = [claim for claim in claims if claim.suite in names and not claim.superseded]
     cells: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for claim in selected:
-        value = format_value(claim.value, claim.unit)
-        if value not in (numbers := cells[claim.model][claim_label(claim)]):
-            numbers.append(value)
+        score = format_value(claim.value, claim.unit)
+        if score not in (scores := cells[claim.model][claim_label(claim)]):
+            scores.append(score)
     columns = sorted(
         {claim_label(claim) for claim in selected}, key=lambda name: names.index(name.partition(" · ")[0])
     )
@@ -118,9 +114,9 @@ def table(reported: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
             "model": model,
             POSSIBLE_SCORES: possible_scores_text(fits[model]),
             **{name: ". ".join(errata_by_model[model]) for name in errata_columns},
-            **{column: " / ".join(values.get(column, ())) for column in columns},
+            **{column: " / ".join(scores_by_column.get(column, ())) for column in columns},
         }
-        for model, values in cells.items()
+        for model, scores_by_column in cells.items()
     ]
     return pd.DataFrame(rows, columns=["model", POSSIBLE_SCORES, *errata_columns, *columns])
 

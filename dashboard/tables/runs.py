@@ -31,7 +31,7 @@ class Progress(NamedTuple):
 
     done: int
     expected: int
-    last: float
+    last_started: float
     """Start of the last record in seconds since the epoch; 0 without records."""
     output_tokens: int
     verdicts: dict[str, int]
@@ -46,7 +46,7 @@ def progress(entry: Entry) -> Progress:
     return Progress(
         done=int(counts["n"].sum()),
         expected=entry.card.expected,
-        last=float(counts["last"].max()) if len(counts) else 0.0,
+        last_started=float(counts["last"].max()) if len(counts) else 0.0,
         output_tokens=int(counts["tokens"].fillna(0).sum()),
         verdicts=dict(zip(counts["verdict"], counts["n"].astype(int), strict=True)),
     )
@@ -102,11 +102,11 @@ def costs(board: Board, label: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def count_known_costs(board: Board, label: str, cost_column: str) -> int:
+def count_known_costs(board: Board, label: str, cost_name: str) -> int:
     """Return the number of models in a column with a known cost; latency is assumed to be known if tokens are."""
     cards = [cell.entry.card for cell in board.column(label).values() if cell.entry]
     return sum(
-        card.cost_usd is not None if cost_column == "cost" else bool(card.tokens.get("output"))
+        card.cost_usd is not None if cost_name == "cost" else bool(card.tokens.get("output"))
         for card in cards
     )
 

@@ -212,8 +212,8 @@ class Option(NamedTuple):
     letter: str
     """Letter in the data set."""
     text: str
-    gold: bool
-    answered: bool
+    is_gold: bool
+    is_answer: bool
 
 
 def options(item: Item) -> list[Option]:

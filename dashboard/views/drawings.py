@@ -78,14 +78,14 @@ def _draw_pair(item_molecules: samples.Molecules, drawing: molecules.PairDrawing
         )
     if not drawing.tanimoto:
         return
-    stopped = " (the search reached its time limit)" if drawing.stopped else ""
+    timeout_note = " (the search reached its time limit)" if drawing.timed_out else ""
     stereo = (
         f"; {drawing.stereo_differences} of them differ in stereochemistry"
         if drawing.stereo_differences
         else ""
     )
     st.caption(
-        f":blue-background[blue]: the largest common substructure, {drawing.shared} atoms{stopped}{stereo}; "
+        f":blue-background[blue]: the largest common substructure, {drawing.shared} atoms{timeout_note}{stereo}; "
         f":orange-background[orange]: differences. Answer {drawing.answer.atoms}, gold {drawing.gold.atoms} heavy atoms."
     )
     for cell, (name, value) in zip(st.columns(3), drawing.tanimoto.items(), strict=False):

@@ -222,7 +222,7 @@ def draw_score(board: Board, row: Row, label: str, cell: Cell, claims: Sequence[
             st.caption(safe.label("; ".join(filter(None, notes))))
         if cell.entry:
             state.draw_trust(cell.entry)
-        for claim in reported.reported_for(claims, row.model, column):
+        for claim in reported.claims_for(claims, row.model, column):
             st.caption(f"Reported, not measured here: {safe.label(reported.sentence(claim), 600)}")
         if cell.entry:
             run = {"run": cell.entry.card.run, "suite": column.suite}
@@ -257,7 +257,9 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             column_config={"score": st.column_config.Column(alignment="right"), "n": st.column_config.NumberColumn(format="localized")},
         )  # fmt: skip
         model_claims = [
-            claim for claim in claims if reported.same_model(claim.model, row.model) and not claim.superseded
+            claim
+            for claim in claims
+            if reported.is_same_model(claim.model, row.model) and not claim.superseded
         ]
         if model_claims:
             with st.expander(f"{len(model_claims)} reported results"):

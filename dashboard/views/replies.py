@@ -58,11 +58,11 @@ def _draw_answers(item: Item) -> None:
     answer = item.score.answer if item.score else None
     options = samples.options(item)
     if options:
-        answered_options = [option for option in options if option.answered]
+        answered_options = [option for option in options if option.is_answer]
         answer_text = "; ".join(map(_option_text, answered_options)) or (
             safe.label(answer) if answer else "*no answer*"
         )
-        gold = "; ".join(_option_text(option) for option in options if option.gold)
+        gold = "; ".join(_option_text(option) for option in options if option.is_gold)
         st.markdown(f":{safe.ANSWER_COLOUR}-badge[answer] {answer_text}\n\n:green-badge[gold] {gold}")
         return
     target = item.sample.target if item.sample else ""
@@ -169,7 +169,7 @@ def _draw_message(item: Item, message_parts: Sequence[Part], key: str) -> None:
 def _draw_options(item: Item) -> None:
     lines = [
         f"- **{option.shown_letter}.** {safe.label(option.text, 400)}"
-        f"{' :green-badge[gold]' if option.gold else ''}{f' :{safe.ANSWER_COLOUR}-badge[answer]' if option.answered else ''}"
+        f"{' :green-badge[gold]' if option.is_gold else ''}{f' :{safe.ANSWER_COLOUR}-badge[answer]' if option.is_answer else ''}"
         for option in samples.options(item)
     ]
     if lines:

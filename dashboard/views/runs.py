@@ -52,7 +52,7 @@ def draw_active_run(entry: Entry) -> None:
             f"{progress.done:,} of {progress.expected:,} records, {100 * share:.1f} %",
         )
         state.draw_health(card)
-        silence_s = time.time() - (progress.last or card.started)
+        silence_s = time.time() - (progress.last_started or card.started)
         if silence_s > STALE_S:
             st.caption(
                 f"No record for {provenance.duration(silence_s)}: if the run was interrupted, repeat its command to resume it."
@@ -185,8 +185,8 @@ def draw_details(entry: Entry) -> None:
 def draw_score_vs_cost(board: Board) -> None:
     """Draw score against cost, by default for the column with the most known costs."""
     st.header("Score vs. cost", anchor=False)
-    names = [name for name in board.columns if len(board.column(name)) > 1]
-    if not names:
+    labels = [label for label in board.columns if len(board.column(label)) > 1]
+    if not labels:
         st.caption("No suite has scores of two models.")
         return
     left, right = st.columns([3, 2])
@@ -194,11 +194,11 @@ def draw_score_vs_cost(board: Board) -> None:
         "Cost", list(run_tables.COSTS), default="tokens", key="effort", bind="query-params"
     )
     title, cost_column = run_tables.COSTS[cost_name or "tokens"]
-    known_counts = [run_tables.count_known_costs(board, name, cost_name or "tokens") for name in names]
+    known_counts = [run_tables.count_known_costs(board, label, cost_name or "tokens") for label in labels]
     best = known_counts.index(max(known_counts))
-    name = left.selectbox("Suite and protocol", names, index=best, key="column", bind="query-params")
-    score_column = board.columns[name]
-    table = run_tables.costs(board, name)
+    label = left.selectbox("Suite and protocol", labels, index=best, key="column", bind="query-params")
+    score_column = board.columns[label]
+    table = run_tables.costs(board, label)
     pareto_table = run_tables.pareto(table, cost_column, better=score_column.better)
     if pareto_table.empty:
         st.info(f"The {title} of these runs is unknown, as for many imported runs.", icon=":material/info:")
@@ -209,7 +209,7 @@ def draw_score_vs_cost(board: Board) -> None:
         (title, f"{score_column.metric}, {styling.unit(score_column.unit)}"),
         dark=state.is_dark(),
     )
-    state.draw_chart(chart, alt=f"Score on {name} against {title}")
+    state.draw_chart(chart, alt=f"Score on {label} against {title}")
     missing = sorted(set(table["model"]) - set(pareto_table["model"]))
     missing_note = f" Unknown for {', '.join(missing)}." if missing else ""
     st.caption(f"Pareto-optimal: no other model is both better and cheaper.{safe.literal(missing_note)}")

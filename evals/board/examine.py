@@ -111,9 +111,9 @@ def _examine_run(
         verification = verify(path, data)
         refusals = list(map(one_line, verification.differences[:3]))
         if not refusals:
-            result, refusals, values = _result(path, run, rule, verification)
+            result, refusals, run_items = _result(path, run, rule, verification)
             examination.suites.append(result)
-            examination.items[run.suite, run.protocol] = values
+            examination.items[run.suite, run.protocol] = run_items
     except EvalsError as error:
         refusals = [one_line(str(error).replace(f"{path}: ", ""))]
     examination.refusals += [f"{rule.label}: {line}" for line in refusals]
@@ -139,9 +139,9 @@ def _result(
         samples = {sample.id: sample for sample in bundle.lines("samples.jsonl", Sample)}
         counts = checks.count(_records(bundle), samples, suite.errata, card.config.sampling.max_tokens)
         golds = {sample.id: Gold.of(sample) for sample in samples.values()}
-        values = items.measure(suite, map(brief, _records(bundle)), golds, card.config.repeats)
+        run_items = items.measure(suite, map(brief, _records(bundle)), golds, card.config.repeats)
         result = structs.replace(
-            with_items(result_from_card(card), values),
+            with_items(result_from_card(card), run_items),
             fingerprint=fingerprint(_records(bundle)),
             bundle_sha256=sha256(path.read_bytes()).hexdigest(),
             notes=verification.notes,
@@ -151,7 +151,7 @@ def _result(
         *checks.sampling_refusals(card, counts),
         *checks.leak_refusals(counts),
     ]
-    return result, list(map(one_line, refusals)), values
+    return result, list(map(one_line, refusals)), run_items
 
 
 def _records(bundle: Bundle) -> Iterator[Record]:
@@ -162,14 +162,14 @@ def _records(bundle: Bundle) -> Iterator[Record]:
         yield from bundle.lines("records.jsonl", Record)
 
 
-def with_items(result: SuiteResult, values: Items) -> SuiteResult:
+def with_items(result: SuiteResult, run_items: Items) -> SuiteResult:
     """Return a result with the properties of its items."""
     return structs.replace(
         result,
-        items=len(values.values),
-        items_sha256=values.sha256,
-        macro=values.macro,
-        width=values.width,
+        items=len(run_items.values),
+        items_sha256=run_items.sha256,
+        macro=run_items.macro,
+        width=run_items.width,
     )
 
 

@@ -96,7 +96,7 @@ class Plan:
             "seed": recipe.seed,
             "dtype": recipe.dtype,
             "compute": recipe.compute,
-            "device": recipe.device.partition(":")[0] if recipe.rule.matrices else "cpu",
+            "device": recipe.device.partition(":")[0] if recipe.rule.uses_device else "cpu",
             "tokenizer": recipe.tokenizer or "base",
         }
 

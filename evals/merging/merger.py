@@ -120,7 +120,7 @@ class Merger:
         taus = self._task_vectors(weights, call.tensor)
         if recipe.method.startswith(PREFIX):
             return foreign.merge(taus, weights, call, method=recipe.method)
-        if not method.matrices:
+        if not method.uses_device:
             return method.load()(taus, call)
         if weights.dim() != 2:
             from evals.merging.elementwise import average, total

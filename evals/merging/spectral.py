@@ -76,7 +76,7 @@ def swudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     M solves M C = D, the least-squares problem of WUDI's loss. If all task vectors are (nearly) 0, they are averaged.
     Source: `swudi_merge`, LLaMA-Factory/swudi_aswudi.py.
     """
-    if "lm_head" in call.tensor or _vanish(taus):
+    if "lm_head" in call.tensor or _are_zero(taus):
         return average(taus, call)
     p = call.parameters
     values, vectors, target = _spectrum(taus)
@@ -93,14 +93,14 @@ def aswudi(taus: list[torch.Tensor], call: Call) -> torch.Tensor:
     """
     import torch
 
-    if "lm_head" in call.tensor or _vanish(taus):
+    if "lm_head" in call.tensor or _are_zero(taus):
         return average(taus, call)
     values, vectors, target = _spectrum(taus)
     count = directions(values.flip(0), call.parameters, shape=tuple(taus[0].shape))
     return _filtered(taus, call, values, vectors, target, shares=torch.ones_like(values), count=count)
 
 
-def _vanish(taus: list[torch.Tensor]) -> bool:
+def _are_zero(taus: list[torch.Tensor]) -> bool:
     return max(float(tau.square().sum()) for tau in taus) < MIN_SQUARED_NORM
 
 

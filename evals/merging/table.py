@@ -144,8 +144,8 @@ class Method(Struct, frozen=True, kw_only=True):
     """Default lambda."""
     defect: str = ""
     """How the edition `original` deviates from the paper; empty: the editions agree."""
-    matrices: bool = False
-    """Whether matrices are decomposed or optimised, on the recipe's device."""
+    uses_device: bool = False
+    """Whether it decomposes or optimises matrices, on the recipe's device."""
 
     def load(self) -> Merge:
         """Return the function; imports torch."""
@@ -171,33 +171,33 @@ METHODS = {
         "the largest entry that should be trimmed",
     ),
     "tsv": Method(
-        title="Task singular vectors", function="spectral:tsv", matrices=True,
+        title="Task singular vectors", function="spectral:tsv", uses_device=True,
         defect="averages every matrix but lm_head.weight (the branch tests the name with == in place of !=)",
     ),
-    "iso-c": Method(title="Iso-C", function="spectral:iso_c", matrices=True),
+    "iso-c": Method(title="Iso-C", function="spectral:iso_c", uses_device=True),
     "wudi": Method(
-        title="WUDI", function="optimised:wudi", parameters=Wudi, matrices=True, defect=_ZERO,
+        title="WUDI", function="optimised:wudi", parameters=Wudi, uses_device=True, defect=_ZERO,
     ),
     "optmerge-lora": Method(
         title="OptMerge for LoRA", function="optimised:optmerge_lora", parameters=OptMergeLora, factor=1.0,
-        matrices=True, defect=f"descends in the checkpoints' dtype, which loses small updates; {_ZERO}",
+        uses_device=True, defect=f"descends in the checkpoints' dtype, which loses small updates; {_ZERO}",
     ),
     "optmerge-full": Method(
         title="OptMerge for full fine-tuning", function="optimised:optmerge_full", parameters=OptMerge, factor=0.1,
-        matrices=True, defect=f"projects on the singular vectors of uncentred task vectors (equation 3: centred); {_ZERO}",
+        uses_device=True, defect=f"projects on the singular vectors of uncentred task vectors (equation 3: centred); {_ZERO}",
     ),
     "optmerge-modality": Method(
         title="OptMerge for modalities", function="optimised:optmerge_modality", parameters=OptMergeModality,
-        factor=1.0, matrices=True,
+        factor=1.0, uses_device=True,
         defect=f"keeps a fifth of the singular values whatever the number of experts, and merges the two factors of "
         f"a LoRA separately, each times lambda; {_ZERO}",
     ),
     "swudi": Method(
-        title="SWUDI", function="spectral:swudi", parameters=Swudi, factor=0.1, matrices=True,
+        title="SWUDI", function="spectral:swudi", parameters=Swudi, factor=0.1, uses_device=True,
         defect="raises eigenvalues to 1e-8 and keeps their directions, which amplifies rounding errors",
     ),
     "aswudi": Method(
-        title="ASWUDI", function="spectral:aswudi", parameters=Aswudi, factor=0.2, matrices=True,
+        title="ASWUDI", function="spectral:aswudi", parameters=Aswudi, factor=0.2, uses_device=True,
         defect="raises eigenvalues to 1e-8 and keeps their directions, which amplifies rounding errors",
     ),
 }  # fmt: skip

@@ -428,7 +428,7 @@ def test_a_claim_of_another_variant_is_not_beside_a_measured_number() -> None:
         claim("A", 0.5, suite="chembench:4k"),
         claim("a", 0.4, suite="chembench:lamalab", protocol="official"),
     ]
-    assert [one.value for one in claimed.reported_for(several, "a", column)] == [0.4]
+    assert [one.value for one in claimed.claims_for(several, "a", column)] == [0.4]
 
 
 # --- general against science --------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_one_sample_has_both_its_sides(results: Path) -> None:
     assert found.reply.reasoning == "It is $x^2$."
     assert found.sample is not None
     assert found.sample.choices[0] in found.prompt_text
-    gold = [option for option in items.options(found) if option.gold]
+    gold = [option for option in items.options(found) if option.is_gold]
     assert [option.letter for option in gold] == [found.sample.target]
     assert items.item(one, "no such sample") is None
     assert items.item(one, frame["sample"][0], 7).verdict == "absent"
