@@ -39,7 +39,7 @@ def ingest(
     decisions.check_only_added(all_decisions, index.decisions, index.decisions_sha256 or decisions.digest(()))
     known = results.read_all(folder)
     files = _entry_files(folder)
-    _check_none_vanished(index, files, all_decisions)
+    _check_none_missing(index, files, all_decisions)
     pending = list(_pending(board_policy, files, known, all_decisions, names))
     new = [path for path in pending if path.stem not in known]
     if len(new) > board_policy.limits.new_entries:
@@ -81,7 +81,7 @@ def _entry_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _check_none_vanished(index: Index, files: Mapping[str, Path], all_decisions: Sequence[Decision]) -> None:
+def _check_none_missing(index: Index, files: Mapping[str, Path], all_decisions: Sequence[Decision]) -> None:
     for entry in index.entries:
         decision = decisions.latest(all_decisions, entry)
         if entry not in files and (decision is None or decision.kind not in ("withdrawn", "superseded")):

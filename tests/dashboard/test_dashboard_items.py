@@ -110,9 +110,9 @@ def test_options_stand_as_they_were_shown(results: Path) -> None:
         prompt=Prompt(order=(2, 0, 1)), scores={"choice": Score(value=0.0, verdict="wrong", answer="C")},
     )  # fmt: skip
     assert items.options(found) == [
-        items.Option("A", "C", "three", gold=False, answered=True),
-        items.Option("B", "A", "one", gold=False, answered=False),
-        items.Option("C", "B", "two", gold=True, answered=False),
+        items.Option("A", "C", "three", is_gold=False, is_answer=True),
+        items.Option("B", "A", "one", is_gold=False, is_answer=False),
+        items.Option("C", "B", "two", is_gold=True, is_answer=False),
     ]
 
 
