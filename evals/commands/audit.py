@@ -43,7 +43,7 @@ COLUMNS = (
 def audit(
     run: str, harness: str, python: Path | None, rule: str | None, results: Path, *, as_json: bool
 ) -> None:
-    """Score the same replies by our rule and by another harness's: agreement, kappa, every difference.
+    """Score the same replies by our rule and another harness's, and show agreement, kappa and every difference.
 
     The other harness runs in its own process, offline, with a deadline per reply. Exit status: 0 if the scores were
     compared, even if they differ, 2 if nothing could be compared, 130 interrupted.

@@ -347,7 +347,7 @@ def _figure(value: float | None, unit: str) -> str:
 
 
 def _find_claim(prefix: str, published: dict[str, Claim]) -> tuple[str, Claim]:
-    """Return the claim with this id or unique prefix of one; raises UnknownName, or UsageError if it is ambiguous."""
+    """Return the claim with this id or unique prefix of an id; raises UnknownName, or UsageError if it is ambiguous."""
     if prefix in published:
         return prefix, published[prefix]
     matches = [name for name in published if name.startswith(prefix.lower())]

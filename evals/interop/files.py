@@ -65,7 +65,7 @@ def read_optional(path: Path, what: str) -> dict[str, Any]:
 
 
 def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each object in a file of JSON lines or with one JSON array, and its location; raises DataError."""
+    """Yield each object of a JSON Lines file or a JSON array, with its location; raises DataError."""
     number = 0
     try:
         with disk.open_decompressed(path) as stream:

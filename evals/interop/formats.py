@@ -42,7 +42,7 @@ HEAD = 1 << 20
 
 
 def read(format_name: str, path: Path) -> list[Source]:
-    """Read a file or folder in a format; raises DataError."""
+    """Read a file or folder of the given format; raises DataError."""
     module, _, function = READERS[format_name].partition(":")
     reader: Callable[[Path], list[Source]] = getattr(import_module(f"evals.interop.{module}"), function)
     return reader(path)

@@ -241,7 +241,7 @@ def _score(value: Any) -> float | None:
 
 
 def _sampling(log: EvalLog) -> Sampling:
-    """Return the sampling settings: those of the task, and for the others those of the model."""
+    """Return the task's sampling settings, with the model's as defaults."""
     config = log.eval.model_generate_config.merge(log.plan.config).model_dump(exclude_none=True)
     extra = {name: config[name] for name in ("reasoning_effort", "reasoning_tokens") if name in config}
     return structs.replace(read_sampling(config, stop="stop_seqs"), extra=extra)

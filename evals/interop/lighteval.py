@@ -31,7 +31,7 @@ from evals.interop.values import (
 FORMAT = "lighteval"
 EMPTY = "empty: lighteval does not distinguish a failed call from an empty reply"
 COLUMNS = ("doc", "model_response", "metric")
-OLDER = ("example", "full_prompt", "predictions", "choices", "specifics", "metrics", "cont_tokens")
+OLD_COLUMNS = ("example", "full_prompt", "predictions", "choices", "specifics", "metrics", "cont_tokens")
 BATCH = 256
 """Number of rows read at a time."""
 _NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
@@ -49,7 +49,7 @@ def _source(path: Path) -> Source:
     root = next((parent.parent for parent in path.absolute().parents if parent.name == "details"), None)
     results = _results(path, root, timestamp)
     general = as_dict(results.get("config_general"))
-    model = as_dict(general.get("model_config") or general.get("generation_parameters"))
+    model_config = as_dict(general.get("model_config") or general.get("generation_parameters"))
     folder = path.absolute().parent.parent.relative_to(root / "details").as_posix() if root else ""
     day, _, clock = timestamp.partition("T")
     short_name = task.split("|")[-2] if "|" in task else task  # `lighteval|gpqa:diamond|0`
@@ -59,7 +59,9 @@ def _source(path: Path) -> Source:
         model=str(general.get("model_name") or folder),
         items=lambda: read_items(path, _rows(path), _items, "lighteval details"),
         sampling=read_sampling(
-            model.get("generation_parameters", model), max_tokens="max_new_tokens", stop="stop_tokens"
+            model_config.get("generation_parameters", model_config),
+            max_tokens="max_new_tokens",
+            stop="stop_tokens",
         ),
         started=iso_time(f"{day}T{clock.replace('-', ':')}"),
         stated={
@@ -106,7 +108,7 @@ def _columns(names: list[str], path: Path) -> list[str]:
     if len(known) == len(COLUMNS):
         return known
     if {"full_prompt", "predictions"} <= set(names):
-        return [name for name in names if name in OLDER]
+        return [name for name in names if name in OLD_COLUMNS]
     raise DataError(f"{path}: not lighteval details: expected the columns {', '.join(sorted(COLUMNS))}")
 
 

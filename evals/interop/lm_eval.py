@@ -108,7 +108,7 @@ def _run_facts(results: Mapping[str, Any], config: Mapping[str, Any]) -> RunFact
 
 
 def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield the rows of the first filter; there is a line for each filter of a reply."""
+    """Yield the rows of the first filter; a reply has one line per filter."""
     rows = read_objects(path)
     if (first := next(rows, None)) is not None:
         yield first

@@ -36,25 +36,25 @@ STOPS: dict[str, Literal["stop", "length", "filter"]] = {
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number, booleans as 0 or 1; else None."""
+    """Return the value as a float if it is a finite number or a boolean, else None."""
     if isinstance(value, int):
         return float(value) if abs(value) <= GREATEST else None
     return value if isinstance(value, float) and isfinite(value) else None
 
 
 def count(value: Any) -> int | None:
-    """Return a non-negative integer; else None."""
+    """Return the value if it is a non-negative integer, else None."""
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     return value if is_integer and 0 <= value < GREATEST else None
 
 
 def as_dict(value: Any) -> dict[str, Any]:
-    """Return a value that is a dict; else an empty dict."""
+    """Return the value if it is a dict, else an empty dict."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a value that is a list; else an empty list."""
+    """Return the value if it is a list, else an empty list."""
     return value if isinstance(value, list) else []
 
 

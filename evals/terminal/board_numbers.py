@@ -28,7 +28,7 @@ class Number(NamedTuple):
     entry: str
     model: str
     result: SuiteResult
-    """With its level."""
+    """Including its level."""
     challenge: Challenge | None
     decision: str
     """Decision on the entry; empty if there is none or it was accepted."""

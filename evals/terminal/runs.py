@@ -50,7 +50,7 @@ class Line(Struct, frozen=True, kw_only=True):
     headline: Estimate | None
     """None if nothing is scored yet."""
     challenges: tuple[Challenge | None, ...] = ()
-    """By run; None for a run that was not challenged."""
+    """One for each run; None if it was not challenged."""
 
     @property
     def card(self) -> Card:
@@ -215,8 +215,8 @@ def layout(
 ) -> list[str]:
     """Lay out rows, grouped by suite and protocol.
 
-    `ids`: further ids, among which the short ones must be unique; `bounds`: whether to list below the table the bounds of
-    scores with missing outcomes.
+    `ids`: ids of other runs, from which the short ids must differ; `bounds`: whether to list the bounds of scores with
+    missing outcomes below the table.
     """
     names = short_ids([*ids, *(card.run for line in lines for card in line.cards)])
     groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
