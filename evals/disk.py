@@ -137,6 +137,6 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
-def is_noise(name: str) -> bool:
-    """Return whether a file of this name was created by an editor, a file manager or a network drive."""
+def is_ignored(name: str) -> bool:
+    """Return whether a name is that of a hidden file, or of one created by a file manager or a network drive."""
     return name.startswith(".") or name in IGNORED_NAMES

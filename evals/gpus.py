@@ -26,7 +26,7 @@ class Gpu(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Return its type as spelled in profiles; empty for other types."""
+        """Return the GPU's type as spelled in profiles; empty for other types."""
         return next((kind for kind in GPU_GB if kind in self.name.upper()), "")
 
 

@@ -381,7 +381,7 @@ def adapter_summary(form: str) -> str:
     if (origin := adapter_origin(name)) is None:
         return (import_module(_adapter_module(name)).__doc__ or "").partition("\n")[0]
     try:
-        return plugins.about(origin.module)
+        return plugins.docstring_title(origin.module)
     except UsageError as error:
         return f"cannot be read: {error}"
 

@@ -1,4 +1,4 @@
-"""The metrics that suites declare, under the name that suites of other packages import."""
+"""The metrics that suites declare, in a module that suites of other packages can import."""
 
 from evals.report.metrics import (
     MajAt,

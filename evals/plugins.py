@@ -61,7 +61,7 @@ def origins(group: str) -> dict[str, Origin]:
     return by_name
 
 
-def about(module: str) -> str:
+def docstring_title(module: str) -> str:
     """Return the first line of a module's docstring; raises UsageError if it cannot be parsed."""
     return (ast.get_docstring(_parse_source(module)) or "").partition("\n")[0]
 
@@ -79,7 +79,7 @@ def listing(module: str) -> Listing:
     table = values.get("BENCHMARK")
     if isinstance(table, ast.Call):
         fields = {
-            keyword.arg: values.get(_name(keyword.value), keyword.value)
+            keyword.arg: values.get(_identifier(keyword.value), keyword.value)
             for keyword in table.keywords
             if keyword.arg
         }
@@ -87,12 +87,12 @@ def listing(module: str) -> Listing:
         fields = {name.lower(): value for name, value in values.items()}
     if "protocols" not in fields:
         raise UsageError(f"{module} defines no BENCHMARK")
-    variants = _rows(fields.get("variants"))
+    variants = _variant_rows(fields.get("variants"))
     return Listing(
-        about=_literal(fields.get("title")) or about(module),
+        about=_literal(fields.get("title")) or docstring_title(module),
         variants=variants,
         default=tuple(_literal(fields.get("default")) or (name for name in variants if name)),
-        protocols=_keys(fields["protocols"]),
+        protocols=_constant_keys(fields["protocols"]),
         version=str(_literal(fields.get("version")) or "1"),
         needs=tuple(sorted(_literal(fields.get("needs")) or ())),
         gated=bool(_literal(fields.get("gated"))),
@@ -112,13 +112,13 @@ def _parse_source(module: str) -> ast.Module:
         raise UsageError(f"{module}: {type(error).__name__}: {error}") from error
 
 
-def _name(node: ast.expr) -> str:
+def _identifier(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def _literal(node: ast.expr | None) -> Any:
     """Return the value of a literal or of a `frozenset(...)` of literals; None for anything else."""
-    if isinstance(node, ast.Call) and _name(node.func) == "frozenset":
+    if isinstance(node, ast.Call) and _identifier(node.func) == "frozenset":
         node = node.args[0] if node.args else None
     try:
         return None if node is None else ast.literal_eval(node)
@@ -126,7 +126,7 @@ def _literal(node: ast.expr | None) -> Any:
         return None
 
 
-def _keys(node: ast.expr) -> tuple[str, ...]:
+def _constant_keys(node: ast.expr) -> tuple[str, ...]:
     """Return the constant keys of a mapping, or the constant items of a sequence, as strings."""
     nodes: Sequence[ast.expr | None] = []
     if isinstance(node, ast.Dict):
@@ -136,7 +136,7 @@ def _keys(node: ast.expr) -> tuple[str, ...]:
     return tuple(str(key.value) for key in nodes if isinstance(key, ast.Constant))
 
 
-def _rows(node: ast.expr | None) -> dict[str, int]:
+def _variant_rows(node: ast.expr | None) -> dict[str, int]:
     """Return variant -> rows from a literal mapping of names to numbers or to `Variant(rows)`."""
     if not isinstance(node, ast.Dict):
         return {"": 0}

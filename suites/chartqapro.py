@@ -46,7 +46,9 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for position, raw in enumerate(data.rows(ROWS)):
         row = {name.lower().replace(" ", "_"): value for name, value in raw.items()}
         sample_id = str(row.get("id") or row.get("index") or position)
-        turns, golds, years = (_list(row, column, sample_id) for column in ("question", "answer", "year"))
+        turns, golds, years = (
+            _parse_list(row, column, sample_id) for column in ("question", "answer", "year")
+        )
         question_type = str(row.get("question_type") or "")
         if question_type not in QUESTION_TYPES:
             raise DataError(
@@ -64,7 +66,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _list(row: Row, column: str, sample_id: str) -> list[str]:
+def _parse_list(row: Row, column: str, sample_id: str) -> list[str]:
     value = row.get(column)
     items = parse_list_literal(value) if isinstance(value, str) else value
     if not isinstance(items, list) or not items:

@@ -103,13 +103,13 @@ def _size(data: Data, row: Row, object_id: str) -> tuple[int, int]:
 def _gold(row: Row, object_id: str) -> str:
     """Return the object's corners: InternVL's rows (with `sent`) state them; the hub's state a corner, width and height."""
     try:
-        a, b, c, d = (float(number) for number in row["bbox"])
+        x1, y1, x, y = (float(number) for number in row["bbox"])
     except (TypeError, ValueError):
         raise DataError(f"refcoco: {object_id}: its column 'bbox' is not a rectangle") from None
-    x2, y2 = (c, d) if "sent" in row else (a + c, b + d)
-    if not all(map(isfinite, (a, b, x2, y2))) or not (a < x2 and b < y2):
+    x2, y2 = (x, y) if "sent" in row else (x1 + x, y1 + y)
+    if not all(map(isfinite, (x1, y1, x2, y2))) or not (x1 < x2 and y1 < y2):
         raise DataError(f"refcoco: {object_id}: its column 'bbox' is not a rectangle")
-    return f"[{a:.8g}, {b:.8g}, {x2:.8g}, {y2:.8g}]"
+    return f"[{x1:.8g}, {y1:.8g}, {x2:.8g}, {y2:.8g}]"
 
 
 COORDINATE_FORMATS = {

@@ -155,7 +155,7 @@ ITEMS = (
 )  # fmt: skip
 
 
-def pictures(folder: Path) -> None:
+def draw_images(folder: Path) -> None:
     """Draw every image once."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for item in ITEMS:
@@ -167,7 +167,7 @@ def pictures(folder: Path) -> None:
 def write(suite: str, file: str, rows: list[dict[str, Any]]) -> None:
     """Write the images and a file of rows into a suite's folder."""
     folder = ROOT / suite
-    pictures(folder)
+    draw_images(folder)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (folder / f"{file}.jsonl").write_text(text, encoding="utf-8")
 

@@ -52,7 +52,7 @@ FIGURES: dict[str, tuple[tuple[str, str], ...]] = {
 Row = dict[str, Any]
 
 
-def picture(suite: str, name: str, draw: Callable[[ImageDraw.ImageDraw], None]) -> str:
+def draw_image(suite: str, name: str, draw: Callable[[ImageDraw.ImageDraw], None]) -> str:
     """Draw an image and return its path below the suite's folder."""
     folder = ROOT / suite / "images"
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,17 +62,17 @@ def picture(suite: str, name: str, draw: Callable[[ImageDraw.ImageDraw], None]) 
     return f"images/{name}.png"
 
 
-def scene(suite: str, name: str) -> str:
+def draw_scene(suite: str, name: str) -> str:
     """Draw one of `SCENES` and return its path."""
 
     def draw(pen: ImageDraw.ImageDraw) -> None:
         for kind, colour, box in SCENES[name]:
             (pen.ellipse if kind == "circle" else pen.rectangle)(box, fill=colour)
 
-    return picture(suite, name, draw)
+    return draw_image(suite, name, draw)
 
 
-def lines(suite: str, name: str, texts: tuple[str, ...]) -> str:
+def draw_lines(suite: str, name: str, texts: tuple[str, ...]) -> str:
     """Draw lines of text in a frame and return the image's path."""
 
     def draw(pen: ImageDraw.ImageDraw) -> None:
@@ -80,7 +80,7 @@ def lines(suite: str, name: str, texts: tuple[str, ...]) -> str:
         for number, text in enumerate(texts):
             pen.text((24, 26 + 32 * number), text, fill="black", font_size=18)
 
-    return picture(suite, name, draw)
+    return draw_image(suite, name, draw)
 
 
 def write(suite: str, file: str, rows: list[Row]) -> None:
@@ -92,7 +92,7 @@ def write(suite: str, file: str, rows: list[Row]) -> None:
 def gqa() -> list[Row]:
     facts = []
     for name, shapes in SCENES.items():
-        image = scene("gqa", name)
+        image = draw_scene("gqa", name)
         facts += [
             (image, "query", f"What is the colour of the {s.kind} at ({s.box[0]}, {s.box[1]})?", s.colour)
             for s in shapes
@@ -112,7 +112,7 @@ def ten_answers(answer: str, *others: str) -> list[str]:
 
 def sign_questions(suite: str) -> list[tuple[str, str, list[str]]]:
     """Draw the signs; return (image, question, answers) for each question about them."""
-    images = {name: lines(suite, name, texts) for name, texts in SIGNS.items()}
+    images = {name: draw_lines(suite, name, texts) for name, texts in SIGNS.items()}
     return [
         (images["exit"], "Which number has the exit?", ten_answers("12", "exit 12")),
         (images["exit"], "What does the sign say?", ten_answers("exit 12", "Exit 12", "exit")),
@@ -131,7 +131,7 @@ def textvqa() -> list[Row]:
 
 def vizwiz() -> list[Row]:
     questions = sign_questions("vizwiz")
-    blank = picture("vizwiz", "dark", lambda pen: pen.rectangle((0, 0, *SIZE), fill="#202020"))
+    blank = draw_image("vizwiz", "dark", lambda pen: pen.rectangle((0, 0, *SIZE), fill="#202020"))
     questions += [(blank, "What is this?", ten_answers("unanswerable", "unsuitable", "dark"))]
     questions += [
         (
@@ -147,7 +147,7 @@ def vizwiz() -> list[Row]:
 def ocrvqa() -> tuple[list[Row], list[Row]]:
     single, covers = [], []
     for name, (title, author, genre) in COVERS.items():
-        image = lines("ocrvqa", name, (title, author, genre))
+        image = draw_lines("ocrvqa", name, (title, author, genre))
         questions = [
             ("What is the title of this book?", title),
             ("Who wrote this book?", author),
@@ -167,7 +167,7 @@ def documents(
     """Draw pages of labelled fields; return a question for each field."""
     rows: list[Row] = []
     for name, fields in pages.items():
-        image = lines(suite, name, tuple(f"{label}: {value}" for label, value in fields))
+        image = draw_lines(suite, name, tuple(f"{label}: {value}" for label, value in fields))
         for label, value in fields:
             golds = [value, value.replace("$", "")] if "$" in value else [value]
             rows.append({"questionId": f"sample-{len(rows)}", "image": image, "question": template.format(label),
@@ -178,7 +178,7 @@ def documents(
 def refcoco() -> list[Row]:
     rows: list[Row] = []
     for name, shapes in SCENES.items():
-        image = scene("refcoco", name)
+        image = draw_scene("refcoco", name)
         for kind, colour, (x1, y1, x2, y2) in shapes:
             rows.append({"question_id": f"sample-{len(rows)}", "image": image, "file_name": f"{name}.png",
                          "answer": [f"the {colour} {kind}", f"{kind} in {colour}"],

@@ -23,7 +23,7 @@ LARGEST = 4 << 30
 def below(folder: Path, pattern: str) -> Iterator[Path]:
     """Yield the files that match a glob pattern, except those of editors and file managers (`.ipynb_checkpoints`)."""
     for path in folder.glob(pattern):
-        if not any(map(disk.is_noise, path.relative_to(folder).parts)):
+        if not any(map(disk.is_ignored, path.relative_to(folder).parts)):
             yield path
 
 
@@ -114,7 +114,7 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if not name.endswith("/") and not any(
-                map(disk.is_noise, set(PurePosixPath(name).parts) - {".."})
+                map(disk.is_ignored, set(PurePosixPath(name).parts) - {".."})
             ):
                 with archive.open(name) as stream:
                     yield name, stream

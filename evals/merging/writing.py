@@ -140,7 +140,7 @@ def copy_files(source: Path, partial: Path, *, wanted: Callable[[str], bool]) ->
     for path in sorted(source.iterdir()):
         if path.is_dir() or any(fnmatch(path.name, pattern) for pattern in WEIGHTS) or not wanted(path.name):
             continue
-        if not disk.is_noise(path.name) and path.name not in ("README.md", CARD):
+        if not disk.is_ignored(path.name) and path.name not in ("README.md", CARD):
             disk.replace(partial / path.name, disk.read_small(path, MAX_FILE_BYTES))
 
 

@@ -83,7 +83,7 @@ def valid_folder(folder: str) -> bool:
 
 def _is_plain_name(text: str) -> bool:
     allowed = all(c.isalnum() or c in " -_.,+=@~()" for c in text)
-    return allowed and not disk.is_noise(text) and 0 < len(text.encode()) <= 200
+    return allowed and not disk.is_ignored(text) and 0 < len(text.encode()) <= 200
 
 
 def encode(folder: str, files: dict[str, StoredFile], card: bytes) -> bytes:

@@ -265,7 +265,7 @@ def has_records(folder: str) -> bool:
 def _subfolders(path: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
-            return [entry for entry in entries if entry.is_dir() and not disk.is_noise(entry.name)]
+            return [entry for entry in entries if entry.is_dir() and not disk.is_ignored(entry.name)]
     except OSError:
         return []
 
@@ -322,7 +322,7 @@ def _runs_below(folder: Path) -> list[Run]:
     folders = [
         path.parent
         for path in folder.glob(f"{pattern}/card.json")
-        if not any(map(disk.is_noise, path.relative_to(folder).parts))
+        if not any(map(disk.is_ignored, path.relative_to(folder).parts))
     ]
     return [
         Run(path) for path in sorted(folders, key=lambda path: (stamp(str(path)) or (0, 0, 0), str(path)))
@@ -342,7 +342,7 @@ def check_level(results: Path) -> None:
             f"there is no folder {results}" + (f"; did you mean {suggestion}?" if suggestion else "")
         )
     try:
-        below = sorted(path for path in results.iterdir() if path.is_dir() and not disk.is_noise(path.name))
+        below = sorted(path for path in results.iterdir() if path.is_dir() and not disk.is_ignored(path.name))
     except OSError:
         below = []
     for folder in [*list(results.resolve().parents)[:2], *below[:50]]:
