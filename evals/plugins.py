@@ -83,7 +83,7 @@ def listing(module: str) -> Listing:
             for keyword in table.keywords
             if keyword.arg
         }
-    else:  # the older form: constants in capitals
+    else:  # the older form: constants in upper case
         fields = {name.lower(): value for name, value in values.items()}
     if "protocols" not in fields:
         raise UsageError(f"{module} defines no BENCHMARK")

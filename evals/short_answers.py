@@ -59,8 +59,8 @@ def question_prompt(sample: Sample, repeat: int) -> Prompt:
 
 def answer_line_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return a prompt that asks for a line with the answer."""
-    form = "Finish with a line of the form `Answer: X`, where X is a word or a short phrase."
-    return ask_with_images(sample, f"{plain_text(sample.question)}\n{form}")
+    instruction = "Finish with a line of the form `Answer: X`, where X is a word or a short phrase."
+    return ask_with_images(sample, f"{plain_text(sample.question)}\n{instruction}")
 
 
 def whole_reply(

@@ -63,8 +63,8 @@ def _instruction_first_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 def _answer_line_prompt(sample: Sample, repeat: int) -> Prompt:
-    form = "Finish with a line of the form `Answer: X`, where X is a single word, phrase or number."
-    return ask_with_images(sample, f"{plain_text(sample.question)}\n{form}")
+    instruction = "Finish with a line of the form `Answer: X`, where X is a single word, phrase or number."
+    return ask_with_images(sample, f"{plain_text(sample.question)}\n{instruction}")
 
 
 SUBSETS = ("human", "augmented")

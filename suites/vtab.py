@@ -1,4 +1,4 @@
-"""VTAB-1k (Zhai et al. 2019, arXiv 1910.04867): 19 image-classification tasks in three groups, tuned on 1,000 images each.
+"""VTAB-1k (Zhai et al. 2019, arXiv 1910.04867): 19 image-classification tasks in three groups, with 1,000 training images each.
 
 The models are image classifiers (`timm:`, `petl:`), one checkpoint per task. A sample is an image; there is no text prompt.
 The tasks, numbers of classes and test splits are those of VPT (KMnP/vpt @ 4410440e, src/data/vtab_datasets/), against which
@@ -9,7 +9,7 @@ for which this is usual elsewhere (Caltech-101, Flowers, Pets: Kornblith et al.,
 accuracy for the others. The literature uses two overall means, which differ by several points: over the 19 tasks, and over
 the three groups. Both are computed, each under its own name.
 
-Rows on the hub are those of CLIP_benchmark (LAION-AI/CLIP_benchmark @ 48de38c, clip_benchmark/datasets/builder.py), made
+Rows on the hub are those of CLIP_benchmark (LAION-AI/CLIP_benchmark @ 48de38c, clip_benchmark/datasets/builder.py), created
 with VTAB's own code (not tested against the hub). CLIP_benchmark's split of SUN397 differs, so it is not used.
 """
 

@@ -55,7 +55,7 @@ NUMBERS = {
     "RNA-MeanRibosomeLoading": Rule("ACGU", "", "Give the number of AUG in it, plus the share of A.", lambda s: s.count("AUG") + share("A")(s)),
     "Multi_sequence-sirnaEfficiency": Rule("ACGU", "", "Give the share of A and U in per cent.", lambda s: round(100 * share("AU")(s), 1)),
 }  # fmt: skip
-DICTS = {
+KEYED_NUMBERS = {
     "DNA-enhancer_activity": ("ACGT", {"hk": "GC", "dev": "AT"}),
     "RNA-ProgrammableRNASwitches": ("ACGU", {"ON": "G", "OFF": "C", "ON_OFF": "A"}),
 }
@@ -78,7 +78,7 @@ FAMILIES = {
     "Intron_gpI": "It removes itself with the help of a free guanosine.",
     "HACA-box": "It guides pseudouridylation in the nucleolus.",
 }
-MODIFIED = {
+NUCLEOSIDES = {
     "m6A": "N6-methyladenosine", "m1A": "N1-methyladenosine", "m5C": "5-methylcytidine", "m7G": "7-methylguanosine",
     "Psi": "pseudouridine", "AtoI": "inosine made from adenosine", "m5U": "5-methyluridine", "Um": "2'-O-methyluridine",
     "Am": "2'-O-methyladenosine", "m6A,Psi": "N6-methyladenosine and pseudouridine",
@@ -101,8 +101,8 @@ def rows(task: str) -> Iterator[tuple[str, Any, str, str]]:
             sequence = "".join(random.choices(rule.alphabet, k=30)).replace(rule.motif, "")
             sequence = sequence[:12] + rule.motif * (number % 2) + sequence[12:]
             yield f"<dna>{sequence}<dna> {rule.instruction}", rule.answer(sequence), "cls", task
-    elif task in DICTS:
-        alphabet, shares = DICTS[task]
+    elif task in KEYED_NUMBERS:
+        alphabet, shares = KEYED_NUMBERS[task]
         for _ in range(ITEMS):
             sequence = "".join(random.choices(alphabet, k=40))
             keys = ", ".join(f"{key} the share of {' and '.join(letters)}" for key, letters in shares.items())
@@ -127,7 +127,7 @@ def _textbook_rows(task: str) -> Iterator[tuple[str, Any, str, str]]:
                 "Non-coding RNA Function Classification",
             )
     elif task == "RNA-Modification":
-        for labels, nucleosides in MODIFIED.items():
+        for labels, nucleosides in NUCLEOSIDES.items():
             yield (
                 f"An RNA holds {nucleosides}. What are the short names?",
                 labels,

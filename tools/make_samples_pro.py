@@ -21,8 +21,8 @@ from rdkit.Chem import Descriptors, Draw, rdMolDescriptors
 
 ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples" / "mmmu"
 MOLECULES = {"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "caffeine": "Cn1cnc2c1c(=O)n(C)c(=O)n2C", "ethanol": "CCO"}
-COUNTS = {"P": 3, "Q": 7, "R": 5, "S": 2}
-COURSE = (2, 3, 5, 8, 4, 6)
+BAR_HEIGHTS = {"P": 3, "Q": 7, "R": 5, "S": 2}
+CURVE = (2, 3, 5, 8, 4, 6)
 
 
 class Question(NamedTuple):
@@ -49,22 +49,22 @@ QUESTIONS = (
              rdMolDescriptors.CalcNumHBD(_mol("aspirin")), "Pharmacy"),
     Question("valence", "ethanol", "How many valence electrons does this molecule have in all?",
              int(Descriptors.NumValenceElectrons(_mol("ethanol"))), "Chemistry"),
-    Question("sum", "bars", "What is the sum of all bars?", sum(COUNTS.values()), "Economics"),
+    Question("sum", "bars", "What is the sum of all bars?", sum(BAR_HEIGHTS.values()), "Economics"),
     Question("spread", "bars", "By how much is the tallest bar higher than the lowest one?",
-             max(COUNTS.values()) - min(COUNTS.values()), "Sociology"),
-    Question("peak", "course", "At which position does the curve have its greatest value?", 1 + COURSE.index(max(COURSE)), "Physics"),
+             max(BAR_HEIGHTS.values()) - min(BAR_HEIGHTS.values()), "Sociology"),
+    Question("peak", "course", "At which position does the curve have its greatest value?", 1 + CURVE.index(max(CURVE)), "Physics"),
     Question("falls", "course", "How many times does the curve fall from one position to the next?",
-             sum(b < a for a, b in pairwise(COURSE)), "Math"),
+             sum(b < a for a, b in pairwise(CURVE)), "Math"),
 )  # fmt: skip
 
 
 def _bars(figure: Figure) -> None:
     axes = figure.add_subplot()
-    axes.bar_label(axes.bar(list(COUNTS), list(COUNTS.values())))
+    axes.bar_label(axes.bar(list(BAR_HEIGHTS), list(BAR_HEIGHTS.values())))
 
 
 def _course(figure: Figure) -> None:
-    figure.add_subplot().plot(range(1, len(COURSE) + 1), COURSE, marker="o")
+    figure.add_subplot().plot(range(1, len(CURVE) + 1), CURVE, marker="o")
 
 
 CHARTS: dict[str, Callable[[Figure], None]] = {"bars": _bars, "course": _course}

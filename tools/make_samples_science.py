@@ -97,7 +97,7 @@ def levels(axes: Axes) -> None:
 
 
 FIGURES = {"ramp": ramp, "lens": lens, "circuit": circuit, "levels": levels}
-PHYSICS: list[tuple[str, str, list[str], str]] = [
+PHYSICS_PROBLEMS: list[tuple[str, str, list[str], str]] = [
     ("mechanics/sample-1", "A block slides without friction from the top of the ramp in the figure to its foot; g is the "
      "acceleration of gravity.\n(a) Find its speed at the foot for g = 9.81 m/s^2.\n(b) Find its acceleration along the ramp "
      "as a multiple of g.", [f"v = {math.sqrt(2 * 9.81 * 3):.2f} \\, \\text{{m/s}}", "a = \\frac{3}{5} g"], "ramp"),
@@ -143,13 +143,13 @@ def physics() -> list[Row]:
             if figure
             else None,
         }
-        for name, question, answers, figure in PHYSICS
+        for name, question, answers, figure in PHYSICS_PROBLEMS
     ]
 
 
 # --- charts -------------------------------------------------------------------------------------------------
 
-KINDS: dict[str, tuple[str, str, str, dict[str, list[float]]]] = {
+CHART_KINDS: dict[str, tuple[str, str, str, dict[str, list[float]]]] = {
     "vertical_multi": ("bar", "Output", "kt", {"Iron": [12, 19, 31], "Zinc": [25, 8, 16]}),
     "line_single": ("line", "Level", "m", {"Lake": [4.0, 7.5, 6.0]}),
     "pie": ("pie", "Share", "%", {"Parts": [50.0, 30.0, 20.0]}),
@@ -160,7 +160,7 @@ YEARS = ("2021", "2022", "2023")
 
 
 def chart(kind: str) -> Callable[[Axes], None]:
-    family, measured, unit, series = KINDS[kind]
+    family, measured, unit, series = CHART_KINDS[kind]
 
     def paint(axes: Axes) -> None:
         if family == "pie":
@@ -185,7 +185,7 @@ def chart(kind: str) -> Callable[[Axes], None]:
 def chartbench() -> list[Row]:
     """Draw the charts; return four pairs of assertions and a numeric question for each, with the columns of test.jsonl."""
     rows: list[Row] = []
-    for kind, (family, measured, unit, series) in KINDS.items():
+    for kind, (family, measured, unit, series) in CHART_KINDS.items():
         file = f"images/{kind}.png"
         draw(ROOT / "chartbench" / file, chart(kind))
         name, values = next(iter(series.items()))
@@ -233,18 +233,18 @@ def chartbench() -> list[Row]:
 
 # --- Earth, maps and microscopes ----------------------------------------------------------------------------
 
-RAIN = {"Jan": 80, "Apr": 45, "Jul": 10, "Oct": 60}
-DEPTHS, WARMTH = (0, 50, 100, 200, 400), (18.0, 17.5, 11.0, 8.0, 6.0)
+PRECIPITATION = {"Jan": 80, "Apr": 45, "Jul": 10, "Oct": 60}
+DEPTHS, TEMPERATURES = (0, 50, 100, 200, 400), (18.0, 17.5, 11.0, 8.0, 6.0)
 QUAKES = ((2, 3, 4.1), (5, 7, 5.6), (8, 2, 3.2))
 
 
 def rain(axes: Axes) -> None:
-    axes.bar(list(RAIN), list(RAIN.values()))
+    axes.bar(list(PRECIPITATION), list(PRECIPITATION.values()))
     axes.set_ylabel("precipitation / mm")
 
 
 def profile(axes: Axes) -> None:
-    axes.plot(WARMTH, DEPTHS, "o-")
+    axes.plot(TEMPERATURES, DEPTHS, "o-")
     axes.invert_yaxis()
     axes.set_xlabel("temperature / C")
     axes.set_ylabel("depth / m")
@@ -265,18 +265,18 @@ def folds(axes: Axes) -> None:
     axes.text(3 * math.pi / 2 - 0.2, -1.4, "B")
 
 
-EARTH: list[tuple[str, str, str, tuple[str, ...], int]] = [
-    ("rain", "Mean precipitation of four months at a station.", "Which month is the driest?", tuple(RAIN),
-     list(RAIN).index(min(RAIN, key=RAIN.__getitem__))),
+EARTH_QUESTIONS: list[tuple[str, str, str, tuple[str, ...], int]] = [
+    ("rain", "Mean precipitation of four months at a station.", "Which month is the driest?", tuple(PRECIPITATION),
+     list(PRECIPITATION).index(min(PRECIPITATION, key=PRECIPITATION.__getitem__))),
     ("rain", "Mean precipitation of four months at a station.", "How much more falls in January than in October?",
-     ("10 mm", "20 mm", "35 mm", "70 mm"), ("10 mm", "20 mm", "35 mm", "70 mm").index(f"{RAIN['Jan'] - RAIN['Oct']} mm")),
+     ("10 mm", "20 mm", "35 mm", "70 mm"), ("10 mm", "20 mm", "35 mm", "70 mm").index(f"{PRECIPITATION['Jan'] - PRECIPITATION['Oct']} mm")),
     ("profile", "Temperature of the sea by depth.", "Between which depths does the temperature fall fastest?",
      ("0 and 50 m", "50 and 100 m", "100 and 200 m", "200 and 400 m"),
-     max(range(4), key=lambda i: (WARMTH[i] - WARMTH[i + 1]) / (DEPTHS[i + 1] - DEPTHS[i]))),
+     max(range(4), key=lambda i: (TEMPERATURES[i] - TEMPERATURES[i + 1]) / (DEPTHS[i + 1] - DEPTHS[i]))),
     ("profile", "Temperature of the sea by depth.", "What is the steep part of the curve called?",
      ("Thermocline", "Isobar", "Watershed", "Moraine"), 0),
     ("profile", "Temperature of the sea by depth.", "How warm is the water at 200 m?", ("6 C", "8 C", "11 C", "18 C"),
-     ("6 C", "8 C", "11 C", "18 C").index(f"{WARMTH[DEPTHS.index(200)]:g} C")),
+     ("6 C", "8 C", "11 C", "18 C").index(f"{TEMPERATURES[DEPTHS.index(200)]:g} C")),
     ("quakes", "Three earthquakes with their magnitudes.", "Which earthquake released the most energy?", ("Q1", "Q2", "Q3", "All the same"),
      max(range(3), key=lambda i: QUAKES[i][2])),
     ("quakes", "Three earthquakes with their magnitudes.", "Which earthquake lies furthest south?", ("Q1", "Q2", "Q3", "It cannot be told"),
@@ -291,7 +291,7 @@ def msearth() -> list[Row]:
     for name, paint in (("rain", rain), ("profile", profile), ("quakes", quakes), ("folds", folds)):
         draw(ROOT / "msearth" / "images" / f"{name}.png", paint, bare=name == "folds")
     rows = []
-    for n, (figure, caption, question, options, right) in enumerate(EARTH, 1):
+    for n, (figure, caption, question, options, right) in enumerate(EARTH_QUESTIONS, 1):
         listed = "\n".join(f"{'ABCD'[i]}. {option}" for i, option in enumerate(options))
         rows.append(
             {
@@ -304,7 +304,7 @@ def msearth() -> list[Row]:
     return rows
 
 
-FIELDS = {"red": ((10, 10), (70, 10), (130, 10)), "blue": ((10, 70), (70, 130)), "green": ((130, 70),)}
+ROOFS = {"red": ((10, 10), (70, 10), (130, 10)), "blue": ((10, 70), (70, 130)), "green": ((130, 70),)}
 """Colour -> corners of the square roofs on the map."""
 ROUTE = ((5, 195), (95, 195), (95, 60), (195, 60))
 
@@ -316,7 +316,7 @@ def town(*, later: bool = False) -> Image.Image:
     picture = Image.new("RGB", (200, 200), "wheat")
     pen = ImageDraw.Draw(picture)
     pen.line(ROUTE, fill="grey", width=6)
-    for colour, corners in FIELDS.items():
+    for colour, corners in ROOFS.items():
         for x, y in corners[: len(corners) - (later and colour == "red")]:
             pen.rectangle((x, y, x + 40, y + 40), fill=colour)
     if not later:
@@ -324,11 +324,11 @@ def town(*, later: bool = False) -> Image.Image:
     return picture
 
 
-LISTED = "The choices are listed below:\n{}\n\nSelect the best answer based on the image and reply with its letter.\nThe answer is:"
-MAPS: list[tuple[str, str, str, tuple[str, ...], str, bool]] = [
-    ("Counting", "Overall counting", "How many red roofs are there?", ("1", "2", "3", "4"), "ABCD"[len(FIELDS["red"]) - 1], False),
+OPTIONS_TEMPLATE = "The choices are listed below:\n{}\n\nSelect the best answer based on the image and reply with its letter.\nThe answer is:"
+MAP_QUESTIONS: list[tuple[str, str, str, tuple[str, ...], str, bool]] = [
+    ("Counting", "Overall counting", "How many red roofs are there?", ("1", "2", "3", "4"), "ABCD"[len(ROOFS["red"]) - 1], False),
     ("Counting", "Overall counting", "How many roofs are there in all?", ("4", "5", "6", "7"),
-     "ABCD"[sum(map(len, FIELDS.values())) - 4], False),
+     "ABCD"[sum(map(len, ROOFS.values())) - 4], False),
     ("Counting", "Counting with changing detection", "How many red roofs were there less in the second image?", ("0", "1", "2", "3"), "B", True),
     ("Object properties", "Object color", "Which colour has the roof in the upper left corner?", ("Red", "Blue", "Green", "White"), "A", False),
     ("Object properties", "Object color", "Which colour has only one roof?", ("Red", "Blue", "Green", "Grey"), "C", False),
@@ -348,7 +348,7 @@ def xlrs() -> list[Row]:
     for name in ("town", "later"):
         save(ROOT / "xlrs" / "images" / f"{name}.png", town(later=name == "later"))
     rows = []
-    for n, (category, task, question, options, right, both) in enumerate(MAPS):
+    for n, (category, task, question, options, right, both) in enumerate(MAP_QUESTIONS):
         lines = "\n".join(f"({'ABCD'[i]}) {option}" for i, option in enumerate(options))
         images = ["images/town.png", *(["images/later.png"] if both else [])]
         rows.append(
@@ -357,7 +357,7 @@ def xlrs() -> list[Row]:
                 "category": category,
                 "l2-category": task,
                 "question": f"{question}\n",
-                "multi-choice options": LISTED.format(lines),
+                "multi-choice options": OPTIONS_TEMPLATE.format(lines),
                 "answer": right,
                 "image": images,
             }
@@ -382,22 +382,22 @@ def cells(counts: dict[str, int]) -> Callable[[Axes], None]:
 
 WELLS = {"control": {"green": 9, "red": 1}, "treated": {"green": 3, "red": 7}}
 MOLECULES = {"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "caffeine": "Cn1cnc2c1c(=O)n(C)c(=O)n2C"}
-_STAINING = "Live cells are stained green and dead cells red, nuclei blue."
-MICRO: list[tuple[str, tuple[str, ...], str, tuple[str, ...], int]] = [
-    ("perception", ("control",), f"{_STAINING} How many dead cells does the control show?", ("0", "1", "3", "7", "9"),
+STAINING = "Live cells are stained green and dead cells red, nuclei blue."
+MICROSCOPY_QUESTIONS: list[tuple[str, tuple[str, ...], str, tuple[str, ...], int]] = [
+    ("perception", ("control",), f"{STAINING} How many dead cells does the control show?", ("0", "1", "3", "7", "9"),
      ("0", "1", "3", "7", "9").index(str(WELLS["control"]["red"]))),
-    ("perception", ("treated",), f"{_STAINING} How many live cells are left after treatment?", ("1", "3", "7", "9"),
+    ("perception", ("treated",), f"{STAINING} How many live cells are left after treatment?", ("1", "3", "7", "9"),
      ("1", "3", "7", "9").index(str(WELLS["treated"]["green"]))),
-    ("perception", ("control", "treated"), f"{_STAINING} The first image is the control, the second was treated. What changed?",
+    ("perception", ("control", "treated"), f"{STAINING} The first image is the control, the second was treated. What changed?",
      ("The number of all cells", "The share of dead cells", "The number of nuclei in a cell", "The size of the cells"), 1),
-    ("perception", ("treated",), f"{_STAINING} What share of the cells is dead after treatment?", ("10 %", "30 %", "50 %", "70 %", "90 %"), 3),
-    ("hypothesis generation", ("control", "treated"), f"{_STAINING} What would best explain the second image, taken after a day with a compound?",
+    ("perception", ("treated",), f"{STAINING} What share of the cells is dead after treatment?", ("10 %", "30 %", "50 %", "70 %", "90 %"), 3),
+    ("hypothesis generation", ("control", "treated"), f"{STAINING} What would best explain the second image, taken after a day with a compound?",
      ("It feeds the cells", "It kills the cells", "It makes the cells divide", "It bleaches the green stain only"), 1),
-    ("hypothesis generation", ("control",), f"{_STAINING} Every cell has one nucleus in its middle. What does that speak for?",
+    ("hypothesis generation", ("control",), f"{STAINING} Every cell has one nucleus in its middle. What does that speak for?",
      ("Cells at rest", "Cells in the midst of division", "Fused cells", "Red blood cells of mammals"), 0),
-    ("experiment proposal", ("control", "treated"), f"{_STAINING} Which further well would show that the solvent is not the cause?",
+    ("experiment proposal", ("control", "treated"), f"{STAINING} Which further well would show that the solvent is not the cause?",
      ("One with the solvent alone", "One with twice the compound", "One without any cells", "One with another camera"), 0),
-    ("experiment proposal", ("treated", "aspirin"), f"{_STAINING} The compound is drawn beside. Which atom would a label have to replace to be "
+    ("experiment proposal", ("treated", "aspirin"), f"{STAINING} The compound is drawn beside. Which atom would a label have to replace to be "
      "seen by fluorine imaging?", ("Any carbon by another carbon", "A hydrogen by fluorine", "An oxygen by sulfur", "None can be replaced"), 1),
     ("perception", ("caffeine",), "How many nitrogen atoms has the drawn molecule?", ("2", "3", "4", "5"),
      ("2", "3", "4", "5").index(str(MOLECULES["caffeine"].lower().count("n")))),
@@ -427,7 +427,7 @@ def microvqa() -> list[Row]:
             "choices": list(choices),
             "correct_index": right,
         }
-        for n, (task, images, question, choices, right) in enumerate(MICRO, 1)
+        for n, (task, images, question, choices, right) in enumerate(MICROSCOPY_QUESTIONS, 1)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Draw the sample items of the image suites: `python -m tools.make_samples_vision` writes suites/samples/.
+"""DrawFunction the sample items of the image suites: `python -m tools.make_samples_vision` writes suites/samples/.
 
 Every image is drawn from numbers in this file, and every answer is computed from the same numbers.
 """
@@ -15,14 +15,14 @@ from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent / "suites" / "samples"
 SIZE = (240, 180)
-Draw = Callable[[ImageDraw.ImageDraw], None]
+DrawFunction = Callable[[ImageDraw.ImageDraw], None]
 
 
 class Item(NamedTuple):
     """A question about one image; without options, the answer is a number."""
 
     name: str
-    draw: Draw
+    draw: DrawFunction
     question: str
     options: tuple[str, ...]
     answer: str
@@ -30,7 +30,7 @@ class Item(NamedTuple):
     field: str
 
 
-def bars(values: dict[str, int]) -> Draw:
+def bars(values: dict[str, int]) -> DrawFunction:
     def draw(pen: ImageDraw.ImageDraw) -> None:
         pen.line((30, 10, 30, 150, 230, 150), fill="black", width=2)
         for i, (name, height) in enumerate(values.items()):
@@ -42,7 +42,7 @@ def bars(values: dict[str, int]) -> Draw:
     return draw
 
 
-def triangle(base: int, height: int) -> Draw:
+def triangle(base: int, height: int) -> DrawFunction:
     def draw(pen: ImageDraw.ImageDraw) -> None:
         pen.polygon(((40, 150), (40 + 25 * base, 150), (40, 150 - 25 * height)), outline="black", width=2)
         pen.rectangle((40, 140, 50, 150), outline="black")
@@ -52,7 +52,7 @@ def triangle(base: int, height: int) -> Draw:
     return draw
 
 
-def circle(radius: int) -> Draw:
+def circle(radius: int) -> DrawFunction:
     def draw(pen: ImageDraw.ImageDraw) -> None:
         pen.ellipse((50, 20, 190, 160), outline="black", width=2)
         pen.line((120, 90, 190, 90), fill="black", width=2)
@@ -61,7 +61,7 @@ def circle(radius: int) -> Draw:
     return draw
 
 
-def grid(columns: int, rows: int, shaded: int) -> Draw:
+def grid(columns: int, rows: int, shaded: int) -> DrawFunction:
     def draw(pen: ImageDraw.ImageDraw) -> None:
         for i in range(columns * rows):
             x, y = 20 + 30 * (i % columns), 20 + 30 * (i // columns)
@@ -70,7 +70,7 @@ def grid(columns: int, rows: int, shaded: int) -> Draw:
     return draw
 
 
-def clock(hour: int, minute: int) -> Draw:
+def clock(hour: int, minute: int) -> DrawFunction:
     def draw(pen: ImageDraw.ImageDraw) -> None:
         pen.ellipse((50, 20, 190, 160), outline="black", width=2)
         for number in range(1, 13):
@@ -87,7 +87,7 @@ def clock(hour: int, minute: int) -> Draw:
     return draw
 
 
-def shapes(dots: int, squares: int) -> Draw:
+def shapes(dots: int, squares: int) -> DrawFunction:
     def draw(pen: ImageDraw.ImageDraw) -> None:
         for i in range(dots):
             pen.ellipse((20 + 40 * i, 40, 45 + 40 * i, 65), fill="crimson")
@@ -97,7 +97,7 @@ def shapes(dots: int, squares: int) -> Draw:
     return draw
 
 
-def dice(*faces: int) -> Draw:
+def dice(*faces: int) -> DrawFunction:
     spots = {1: [4], 2: [0, 8], 3: [0, 4, 8], 4: [0, 2, 6, 8], 5: [0, 2, 4, 6, 8], 6: [0, 2, 3, 5, 6, 8]}
 
     def draw(pen: ImageDraw.ImageDraw) -> None:
@@ -111,7 +111,7 @@ def dice(*faces: int) -> Draw:
     return draw
 
 
-def line(values: tuple[int, ...]) -> Draw:
+def line(values: tuple[int, ...]) -> DrawFunction:
     def draw(pen: ImageDraw.ImageDraw) -> None:
         pen.line((30, 10, 30, 150, 230, 150), fill="black", width=2)
         points = [(40 + 35 * i, 150 - 12 * v) for i, v in enumerate(values)]
@@ -123,7 +123,7 @@ def line(values: tuple[int, ...]) -> Draw:
     return draw
 
 
-def thermometer(degrees: int) -> Draw:
+def thermometer(degrees: int) -> DrawFunction:
     def draw(pen: ImageDraw.ImageDraw) -> None:
         pen.rectangle((110, 10, 130, 150), outline="black", width=2)
         pen.rectangle((112, 150 - 3 * degrees, 128, 150), fill="red")
@@ -133,12 +133,12 @@ def thermometer(degrees: int) -> Draw:
     return draw
 
 
-HARVEST = {"P": 3, "Q": 7, "R": 5, "S": 2}
-COURSE = (2, 3, 5, 8, 4)
+BAR_HEIGHTS = {"P": 3, "Q": 7, "R": 5, "S": 2}
+CURVE = (2, 3, 5, 8, 4)
 ITEMS = (
-    Item("bars", bars(HARVEST), "Which letter stands under the tallest bar?", ("P", "Q", "R", "S"),
-         "ABCD"[list(HARVEST).index(max(HARVEST, key=HARVEST.__getitem__))], "statistics", "Economics"),
-    Item("bars-sum", bars(HARVEST), "What is the sum of all bars?", (), str(sum(HARVEST.values())), "statistics", "Finance"),
+    Item("bars", bars(BAR_HEIGHTS), "Which letter stands under the tallest bar?", ("P", "Q", "R", "S"),
+         "ABCD"[list(BAR_HEIGHTS).index(max(BAR_HEIGHTS, key=BAR_HEIGHTS.__getitem__))], "statistics", "Economics"),
+    Item("bars-sum", bars(BAR_HEIGHTS), "What is the sum of all bars?", (), str(sum(BAR_HEIGHTS.values())), "statistics", "Finance"),
     Item("triangle", triangle(4, 3), "What is the area of the triangle?", (), str(4 * 3 // 2), "metric geometry - area", "Math"),
     Item("hypotenuse", triangle(4, 3), "How long is the longest side?", ("4", "5", "6", "7"),
          "ABCD"[("4", "5", "6", "7").index(str(int(math.hypot(4, 3))))], "metric geometry - length", "Architecture_and_Engineering"),
@@ -148,15 +148,15 @@ ITEMS = (
     Item("shapes", shapes(5, 3), "How many more dots than squares are there?", (), str(5 - 3), "counting", "Biology"),
     Item("dice", dice(4, 3), "What is the product of the two numbers of spots?", ("7", "12", "9", "16"),
          "ABCD"[("7", "12", "9", "16").index(str(4 * 3))], "arithmetic", "Psychology"),
-    Item("line", line(COURSE), "At which position does the curve fall for the first time?", ("2", "3", "4", "5"),
-         "ABCD"[("2", "3", "4", "5").index(str(1 + next(i for i in range(1, 5) if COURSE[i] < COURSE[i - 1])))],
+    Item("line", line(CURVE), "At which position does the curve fall for the first time?", ("2", "3", "4", "5"),
+         "ABCD"[("2", "3", "4", "5").index(str(1 + next(i for i in range(1, 5) if CURVE[i] < CURVE[i - 1])))],
          "statistics", "Physics"),
     Item("thermometer", thermometer(20), "How many degrees Celsius does the thermometer show?", (), "20", "arithmetic", "Chemistry"),
 )  # fmt: skip
 
 
 def draw_images(folder: Path) -> None:
-    """Draw every image once."""
+    """DrawFunction every image once."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for item in ITEMS:
         picture = Image.new("RGB", SIZE, "white")
@@ -240,12 +240,12 @@ CHARTS = ("bars", "bars-sum", "line")
 def chartqa() -> list[dict[str, Any]]:
     """Return questions about the charts for both subsets, `human` and `augmented`, which overlap."""
     facts: list[tuple[str, str, str]] = [
-        ("bars", f"How high is bar {name}?", str(n)) for name, n in HARVEST.items()
+        ("bars", f"How high is bar {name}?", str(n)) for name, n in BAR_HEIGHTS.items()
     ]
-    facts += [("line", f"Which value has position {place}?", str(n)) for place, n in enumerate(COURSE, 1)]
+    facts += [("line", f"Which value has position {place}?", str(n)) for place, n in enumerate(CURVE, 1)]
     facts += [(i.name, i.question, i.answer) for i in ITEMS if i.name in CHARTS and not i.options]
-    facts += [("line", "What is the greatest value of the curve?", str(max(COURSE)))]
-    facts += [("bars", "Which bar is the lowest?", min(HARVEST, key=HARVEST.__getitem__))]
+    facts += [("line", "What is the greatest value of the curve?", str(max(CURVE)))]
+    facts += [("bars", "Which bar is the lowest?", min(BAR_HEIGHTS, key=BAR_HEIGHTS.__getitem__))]
     return [
         {"type": subset, "question": q, "answer": a, "image": f"images/{name}.png"}
         for subset, subset_facts in (("human_test", facts[2:]), ("augmented_test", facts[:8]))
