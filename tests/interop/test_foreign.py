@@ -11,7 +11,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +20,10 @@ from evals.interop.matching import Finder, normalise
 from evals.records import store
 from evals.types import Sample, Text
 from tests.support.command import evals
+from tests.support.lazy import lazy
 from tests.support.paths import ROOT
+
+openpyxl = lazy("openpyxl")
 
 SAMPLES = ROOT / "suites" / "samples"
 ITEMS = [json.loads(row) for row in (SAMPLES / "mmlu_pro" / "test.jsonl").read_text().splitlines()]

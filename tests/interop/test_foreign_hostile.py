@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import openpyxl
 import pytest
 
 from tests.support.command import evals
+from tests.support.lazy import lazy
 from tests.support.paths import ROOT, TESTS
+
+openpyxl = lazy("openpyxl")
 
 FOREIGN = TESTS / "foreign"
 SAMPLES = ROOT / "suites" / "samples"

@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pytest
 
 from evals.interop.matching import Finder
@@ -18,8 +17,11 @@ from evals.interop.tasks import suite_of
 from evals.records import store
 from evals.types import Reply, Sample, Text
 from tests.support.command import evals
+from tests.support.lazy import lazy
 from tests.support.paths import ROOT, TESTS
 from tests.support.tables import table
+
+openpyxl = lazy("openpyxl")
 
 SAMPLES = ROOT / "suites" / "samples"
 FOREIGN = TESTS / "foreign"

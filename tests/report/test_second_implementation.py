@@ -6,12 +6,14 @@ from math import exp, log
 
 import numpy as np
 import pytest
-from scipy import stats as scipy_stats
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from evals.report import statistics as stats
 from evals.scorers.labels import roc_auc
 from evals.types import Point
+from tests.support.lazy import lazy
+
+scipy_stats = lazy("scipy.stats")
+proportions = lazy("statsmodels.stats.proportion")
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,7 @@ from evals.types import Point
 )
 def test_mover_of_two_shares_is_newcombes_hybrid_score_interval(x, n, y, m):
     # p + q = p - (1 - q) + 1: Newcombe's method 10 (1998) is MOVER of two Wilson intervals (Zou and Donner 2008)
-    low, high = confint_proportions_2indep(x, n, m - y, m, method="newcomb", compare="diff")
+    low, high = proportions.confint_proportions_2indep(x, n, m - y, m, method="newcomb", compare="diff")
     found = stats.mean_of_parts([stats.wilson(x, n), stats.wilson(y, m)])
     assert found.value == pytest.approx((x / n + y / m) / 2)
     assert found.low == pytest.approx((low + 1) / 2, abs=1e-12)
@@ -74,7 +76,7 @@ def test_perfect_separation_is_as_certain_as_that_many_right_items(n: int) -> No
     found = roc_auc.interval([[one] for one in points])
     assert (found.value, found.high) == (1.0, 1.0)
     method = "beta" if n < 30 else "wilson"
-    assert found.low == pytest.approx(proportion_confint(n, n, method=method)[0])
+    assert found.low == pytest.approx(proportions.proportion_confint(n, n, method=method)[0])
 
 
 def test_a_bootstrap_in_which_nothing_varies_has_no_interval() -> None:

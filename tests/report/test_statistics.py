@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special
-from scipy import stats as scipy_stats
-from statsmodels.stats.proportion import proportion_confint
 
 from evals.report import repeats, strata
 from evals.report import statistics as stats
+from tests.support.lazy import lazy
 from tests.support.paths import ROOT
 from tests.support.tables import table
+
+special = lazy("scipy.special")
+scipy_stats = lazy("scipy.stats")
+proportions = lazy("statsmodels.stats.proportion")
 
 SHARED = Path(os.environ.get("EVALS_SHARED") or ROOT.parent / "shared")
 NAN = float("nan")
@@ -41,10 +43,11 @@ def test_wilson_gives_newcombes_printed_limits(successes, n, low, high):
 @table(("successes", "n"), [(0, 5), (5, 5), (3, 7), (198, 198), (6029, 12032)])
 @table("level", [0.9, 0.95, 0.99])
 def test_wilson_agrees_with_statsmodels(successes, n, level):
-    from statsmodels.stats.proportion import proportion_confint
 
     found = stats.wilson(successes, n, level=level)
-    assert found[1:3] == pytest.approx(proportion_confint(successes, n, 1 - level, "wilson"), abs=1e-12)
+    assert found[1:3] == pytest.approx(
+        proportions.proportion_confint(successes, n, 1 - level, "wilson"), abs=1e-12
+    )
 
 
 def test_wilson_never_has_width_zero():
@@ -116,16 +119,20 @@ def test_repeats_that_agree_count_as_one():
 
 def test_all_right_falls_back_to_the_number_of_clusters():
     found = stats.clustered_mean([1.0] * 32, [i % 2 for i in range(32)], bounds=(0, 1))
-    assert found[:3] == pytest.approx((1.0, *proportion_confint(2, 2, method="beta")))
+    assert found[:3] == pytest.approx((1.0, *proportions.proportion_confint(2, 2, method="beta")))
     many = stats.clustered_mean([1.0] * 80, [i % 40 for i in range(80)], bounds=(0, 1))
-    assert many[:3] == pytest.approx((1.0, *proportion_confint(40, 40, method="wilson")))
+    assert many[:3] == pytest.approx((1.0, *proportions.proportion_confint(40, 40, method="wilson")))
 
 
 def test_a_mean_near_a_bound_has_the_interval_of_as_many_yes_and_no():
     found = stats.mean([1, 1, 1, 0], bounds=(0, 1))
-    assert found[1:3] == pytest.approx(proportion_confint(3, 4, method="beta"))
-    assert stats.proportion(28, 29)[1:3] == pytest.approx(proportion_confint(28, 29, method="beta"))
-    assert stats.proportion(480, 480)[1:3] == pytest.approx(proportion_confint(480, 480, method="wilson"))
+    assert found[1:3] == pytest.approx(proportions.proportion_confint(3, 4, method="beta"))
+    assert stats.proportion(28, 29)[1:3] == pytest.approx(
+        proportions.proportion_confint(28, 29, method="beta")
+    )
+    assert stats.proportion(480, 480)[1:3] == pytest.approx(
+        proportions.proportion_confint(480, 480, method="wilson")
+    )
     assert (
         stats.proportion(479, 480).low < stats.proportion(480, 480).low
     )  # one more right never lowers the limit

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats as scipy_stats
-from statsmodels.stats.proportion import proportion_confint
 
 from evals.verdicts.bounded import BoundedDifference, gaffke, probability_below_zero
 from evals.verdicts.difference import mean_evidence
+from tests.support.lazy import lazy
+
+scipy_stats = lazy("scipy.stats")
+proportions = lazy("statsmodels.stats.proportion")
 
 
 @pytest.mark.parametrize(("hits", "n"), [(27, 30), (11, 12), (30, 30), (170, 198), (3, 5)])
 def test_values_of_yes_and_no_have_clopper_and_pearsons_limits(hits, n):
     values = np.r_[np.ones(hits), -np.ones(n - hits)]
-    low, high = proportion_confint(hits, n, method="beta")
+    low, high = proportions.proportion_confint(hits, n, method="beta")
     assert BoundedDifference.of(values, width=1.0).interval(0.95) == pytest.approx(
         (2 * low - 1, 2 * high - 1), abs=0.004
     )

@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats as scipy_stats
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from evals.verdicts.difference import (
     BootstrapDifference,
@@ -24,7 +21,12 @@ from evals.verdicts.difference import (
     mean_evidence,
     statistic_evidence,
 )
+from tests.support.lazy import lazy
 from tests.support.tables import table
+
+scipy_stats = lazy("scipy.stats")
+contingency_tables = lazy("statsmodels.stats.contingency_tables")
+multitest = lazy("statsmodels.stats.multitest")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_mcnemar_agrees_with_statsmodels(gains, losses):
     if gains + losses == 0:
         assert found == 1.0
         return
-    table = mcnemar([[50, gains], [losses, 60]], exact=False, correction=False)
+    table = contingency_tables.mcnemar([[50, gains], [losses, 60]], exact=False, correction=False)
     assert found == pytest.approx(table.pvalue, abs=1e-12)
 
 
@@ -87,7 +89,7 @@ def test_interval_and_p_never_contradict(gains, losses, rest):
 
 def test_mcnemar_of_the_textbook_survey():
     # Agresti, Categorical Data Analysis, table 10.1: approval of the prime minister, 150 and 86 changed
-    table = mcnemar([[794, 150], [86, 570]], exact=False, correction=False)
+    table = contingency_tables.mcnemar([[794, 150], [86, 570]], exact=False, correction=False)
     assert round(table.statistic, 2) == 17.36
     assert DiscordantCounts(86, 150, 1600).p_equal() == pytest.approx(table.pvalue, abs=1e-12)
 
@@ -178,7 +180,7 @@ P_VALUES = st.lists(st.floats(1e-6, 1), min_size=1, max_size=12)
 @given(P_VALUES)
 def test_holm_and_bh_agree_with_statsmodels(p):
     with patch("gc.collect"):  # statsmodels calls it after each correction, in a process that holds all tests
-        theirs = [multipletests(p, method=method)[1] for method in ("holm", "fdr_bh")]
+        theirs = [multitest.multipletests(p, method=method)[1] for method in ("holm", "fdr_bh")]
     assert holm(p) == pytest.approx(theirs[0], abs=1e-9)
     assert benjamini_hochberg(p) == pytest.approx(theirs[1], abs=1e-9)
 

@@ -6,8 +6,6 @@ from math import log, sqrt
 
 import numpy as np
 import pytest
-from scipy import integrate, optimize
-from scipy import stats as scipy_stats
 
 from evals.report.strata import stratified_error
 from evals.verdicts.betting import Bets, stakes
@@ -16,8 +14,13 @@ from evals.verdicts.components import components
 from evals.verdicts.control_variates import FOLDS, cross_fitted, predictors
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.simulated_designs import repeats_distribution
+from tests.support.lazy import lazy
 from tests.support.synthetic_runs import listed, side, suite_run
 from tests.support.tables import table
+
+integrate = lazy("scipy.integrate")
+optimize = lazy("scipy.optimize")
+scipy_stats = lazy("scipy.stats")
 
 
 @table(("gains", "losses", "n"), [(28, 25, 618), (3, 9, 40), (0, 4, 30), (60, 20, 198)])

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from statsmodels.stats.contingency_tables import mcnemar
 
 from tests.support.command import evals
+from tests.support.lazy import lazy
 from tools import chembench_reports
+
+contingency_tables = lazy("statsmodels.stats.contingency_tables")
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +41,7 @@ def by_hand(a: dict[str, float], b: dict[str, float]) -> dict[str, float]:
     both = sorted(a.keys() & b.keys())
     wins = sum(b[i] > a[i] for i in both)
     losses = sum(b[i] < a[i] for i in both)
-    p = float(mcnemar([[0, wins], [losses, 0]], exact=False, correction=False).pvalue)
+    p = float(contingency_tables.mcnemar([[0, wins], [losses, 0]], exact=False, correction=False).pvalue)
     return {"difference": (wins - losses) / len(both), "wins": wins, "losses": losses, "n": len(both), "p": p}
 
 
