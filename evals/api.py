@@ -263,7 +263,7 @@ def _line_printer(*, quiet: bool) -> Callable[[str], None]:
     return say
 
 
-def _call_outside_loop(work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
+def _call_outside_loop(function: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
     """Call a function that starts an event loop: directly, or in a thread if a loop is running, as in a notebook.
 
     Ctrl-C is then passed to the thread through `interrupt`.
@@ -271,9 +271,9 @@ def _call_outside_loop(work: Callable[[], T], *, interrupt: Callable[[], None] |
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return work()
+        return function()
     with ThreadPoolExecutor(1, thread_name_prefix="evals") as pool:
-        future = pool.submit(work)
+        future = pool.submit(function)
         while True:
             try:
                 return future.result()

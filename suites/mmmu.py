@@ -87,7 +87,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for row in _rows(data, variant):
         options_list = _parse_list(row, "options")
         first_option = options_list[0] if len(options_list) == 1 else None
-        nested = isinstance(first_option, list)
+        is_nested = isinstance(first_option, list)
         choices = tuple(map(str, first_option if isinstance(first_option, list) else options_list))
         answer = str(row["answer"])
         golds = tuple(map(str, _parse_list(row, "answer"))) if answer.startswith("[") else (answer,)
@@ -98,7 +98,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
             ),
             target=golds[0] if len(golds) == 1 else golds,
             choices=choices,
-            meta={"options": 1} if nested else {},
+            meta={"options": 1} if is_nested else {},
             group=str(row.get("subject") or re.sub(r"^[a-z0-9]+_|_\d+$", "", str(row["id"]))),
         )
 
