@@ -82,7 +82,7 @@ class Adapter:
             (rank, inputs), (outputs, inner) = shapes[half["A"]], shapes[half["B"]]
             if (outputs, inputs) != base[target].shape or rank != inner:
                 raise UsageError(
-                    f"{self.label}: {target} is {outputs} x {inputs}, in the base {_format_shape(base[target].shape)}"
+                    f"{self.label}: {target} is {outputs} x {inputs}, but {_format_shape(base[target].shape)} in the base"
                 )
             self.pairs[target] = Pair(half["A"], half["B"], self._scale(target, rank))
 
@@ -121,8 +121,8 @@ class Adapter:
         pair = self.pairs[name]
         with open_file(self.files[0], label=self.label) as file:
             down, up = file.get_tensor(pair.down).to(dtype), file.get_tensor(pair.up).to(dtype)
-        for tensor, title in ((down, pair.down), (up, pair.up)):
-            require_finite(tensor, f"{self.label}: {title}")
+        for tensor, tensor_name in ((down, pair.down), (up, pair.up)):
+            require_finite(tensor, f"{self.label}: {tensor_name}")
         return down, up, pair.scale
 
     def task_vector(self, name: str, base: torch.Tensor, into: torch.Tensor) -> torch.Tensor:

@@ -334,7 +334,7 @@ def test_loras_that_cannot_be_folded_in(tmp_path):
     assert "the base has no tensor 'model.layers.7.q.weight'" in of(
         {"model.layers.7.q": (torch.ones(4, 2), torch.ones(2, 4))}
     )
-    assert f"{Q} is 16 x 9, in the base 16 x 16" in of({Q[:-7]: (torch.ones(4, 9), torch.ones(16, 4))})
+    assert f"{Q} is 16 x 9, but 16 x 16 in the base" in of({Q[:-7]: (torch.ones(4, 9), torch.ones(16, 4))})
     (tmp_path / "e0" / "adapter_model.safetensors").unlink()
     assert "adapter_model.safetensors is missing" in refusal(path)
 

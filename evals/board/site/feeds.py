@@ -125,15 +125,9 @@ def _number(entrant: Entrant, column: Column, result: SuiteResult) -> ExportedNu
 def files(site: Contents) -> Iterator[tuple[str, bytes]]:
     """Yield the path and content of every file."""
     board = export(site)
-    yield "data/board.json", msgspec.json.format(msgspec.json.encode(board), indent=1)
-    yield (
-        "data/schema.json",
-        msgspec.json.format(msgspec.json.encode(msgspec.json.schema(ExportedBoard)), indent=1),
-    )
-    yield (
-        "data/entry.schema.json",
-        msgspec.json.format(msgspec.json.encode(msgspec.json.schema(EntryResult)), indent=1),
-    )
+    yield "data/board.json", _json(board)
+    yield "data/schema.json", _json(msgspec.json.schema(ExportedBoard))
+    yield "data/entry.schema.json", _json(msgspec.json.schema(EntryResult))
     yield "data/board.csv", _csv(board)
     yield "feed.atom", _atom(site)
     yield "board.bib", _bibtex(site, None).encode()
@@ -144,6 +138,10 @@ def files(site: Contents) -> Iterator[tuple[str, bytes]]:
         for column in site.columns:
             if (result := entrant.results.get(column.key)) is not None:
                 yield f"badges/{entrant.name}--{column.name}.svg", _badge(column, result, entrant)
+
+
+def _json(content: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content), indent=1)
 
 
 def _csv(board: ExportedBoard) -> bytes:

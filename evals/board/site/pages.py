@@ -109,15 +109,10 @@ def render(site: Contents) -> Iterator[Page]:
         html = templates.get_template(template).render(site=site, root=root, title=title, made=MADE, **values)
         return Page(path, html)
 
-    marks = legend((entrant, key) for entrant in site.entrants for key in entrant.results)
     yield page(
-        "index.html",
-        "index.html",
-        site.title,
-        groups=_groups(site),
-        level_note=_level_note(site),
-        legend=marks,
-    )
+        "index.html", "index.html", site.title, groups=_groups(site), level_note=_level_note(site),
+        legend=legend((entrant, key) for entrant in site.entrants for key in entrant.results),
+    )  # fmt: skip
     yield page("about.html", "about.html", "About", decisions=site.decisions)
     yield page("suites.html", "list.html", "Suites", headings=SUITE_HEADINGS, rows=list(_suite_rows(site)))
     yield page("models.html", "list.html", "Models", headings=MODEL_HEADINGS, rows=list(_model_rows(site)))
@@ -126,7 +121,11 @@ def render(site: Contents) -> Iterator[Page]:
         values = {"column": column, "entrants": entrants, "sentence": sentence(site, column)}
         values |= table_marks([(entrant.label, entrant, column.key) for entrant in entrants])
         yield page(
-            f"suites/{column.name}.html", "suite.html", column.label, suite_title=_title(column), **values
+            f"suites/{column.name}.html",
+            "suite.html",
+            column.label,
+            suite_title=_suite_title(column),
+            **values,
         )
     names = {entrant.name for entrant in site.entrants}
     for entrant in site.entrants:
@@ -149,7 +148,7 @@ def render(site: Contents) -> Iterator[Page]:
             )  # fmt: skip
 
 
-def _title(column: Column) -> str:
+def _suite_title(column: Column) -> str:
     """Return the title of a suite with a full stop; empty if the suite is not installed here."""
     from evals import load
     from evals.errors import EvalsError
@@ -179,6 +178,7 @@ def _level_note(site: Contents) -> str:
 
 
 def _by_protocol(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Return the columns of each protocol, with the protocol's name and an anchor."""
     ordered = sorted(columns, key=lambda column: (column.protocol, column.suite))
     return [
         {"protocol": protocol, "id": f"protocol-{number}", "columns": list(members)}
@@ -187,6 +187,7 @@ def _by_protocol(columns: Sequence[Column]) -> list[dict[str, Any]]:
 
 
 def _groups(site: Contents) -> list[dict[str, Any]]:
+    """Return the columns and entrants of each protocol, those with the best scores in its first column first."""
     groups = _by_protocol(site.columns)
     for group in groups:
         keys = [column.key for column in group["columns"]]
