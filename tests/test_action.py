@@ -185,6 +185,7 @@ def test_its_scripts_judge_a_pull_request_by_the_rules_of_the_base_branch(
     assert f"evals gate: {verdict}" in (tmp_path / "summary.md").read_text().splitlines()[1]
 
 
+@pytest.mark.slow
 def test_actionlint_finds_nothing(tmp_path: Path) -> None:
     lint = actionlint()
     folder = tmp_path / ".github" / "workflows"

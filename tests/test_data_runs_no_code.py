@@ -188,6 +188,7 @@ def test_the_dashboard_runs_nothing(mark: Path, here: Path, monkeypatch: pytest.
             assert not mark.exists(), page
 
 
+@pytest.mark.slow
 def test_what_cannot_be_recomputed_is_said_and_trust_is_the_users(mark: Path, here: Path) -> None:
     foreign(here / "results", f"lm-eval:{here}/tasks/evil.yaml", "theirs")
     assert evals("show", "theirs").status == 0

@@ -207,6 +207,7 @@ def test_hostile_entries_are_refused(board: Path, honest: Run, name: str) -> Non
     refused(board, words)
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused(board: Path, honest: Run) -> None:
     def bomb(files: boards.Files) -> None:
         files["records.jsonl"] = b"\n" * (300 << 20)
@@ -243,6 +244,7 @@ def test_not_a_zip(board: Path) -> None:
     refused(board, "not a readable zip file")
 
 
+@pytest.mark.slow
 def test_many_tiny_entries_are_refused_at_once(board: Path) -> None:
     for number in range(10_000):
         (board / "entries" / f"x@{number}.zip").write_text("x")
@@ -283,6 +285,7 @@ def test_built_in_samples_are_no_result(board: Path, tmp_path: Path) -> None:
     assert only(board).status == "accepted"
 
 
+@pytest.mark.slow
 def test_identical_repeats_at_a_temperature_are_refused(board: Path, tmp_path: Path, data: Path) -> None:
     model = boards.answers(data, 0.5, 4, essay=ESSAY)
     boards.submit(board, boards.run(tmp_path / "r", data, model, repeats=2, temperature=1.0))
@@ -300,6 +303,7 @@ def test_gold_copied_into_replies_is_held(board: Path, tmp_path: Path, data: Pat
     assert only(board).status == "accepted"
 
 
+@pytest.mark.slow
 def test_an_implausible_gain_is_held(board: Path, tmp_path: Path, data: Path, honest: Run) -> None:
     boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 0.2, 9)), "acme/weak")
     only(board)
@@ -318,6 +322,7 @@ def test_the_same_run_twice(board: Path, honest: Run) -> None:
     refused(board, "is already part of acme-tiny@v1")
 
 
+@pytest.mark.slow
 def test_copied_answers_with_their_errors(board: Path, tmp_path: Path, data: Path) -> None:
     for number, name in enumerate(["acme/first", "zeta/copy"]):
         boards.submit(board, boards.run(tmp_path / str(number), data, boards.answers(data, 0.5, 5)), name)
@@ -326,6 +331,7 @@ def test_copied_answers_with_their_errors(board: Path, tmp_path: Path, data: Pat
     )
 
 
+@pytest.mark.slow
 def test_copied_essays(board: Path, tmp_path: Path, data: Path) -> None:
     own = boards.answers(data, 0.5, 6, essay=ESSAY)
     other = boards.answers(
@@ -340,6 +346,7 @@ def test_copied_essays(board: Path, tmp_path: Path, data: Path) -> None:
     refused(board, "copied from acme-first@v1", "long replies are identical")
 
 
+@pytest.mark.slow
 def test_equal_short_answers_are_no_copies(board: Path, tmp_path: Path, data: Path) -> None:
     for number, name in enumerate(["acme/first", "zeta/second"]):
         boards.submit(
@@ -348,6 +355,7 @@ def test_equal_short_answers_are_no_copies(board: Path, tmp_path: Path, data: Pa
     assert [result.status for result in ingest(board)] == ["accepted", "accepted"]
 
 
+@pytest.mark.slow
 def test_other_data_than_the_published_entries(board: Path, tmp_path: Path, honest: Run) -> None:
     boards.submit(board, honest)
     only(board)

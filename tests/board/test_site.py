@@ -237,6 +237,7 @@ def test_many_models_stay_small(tmp_path: Path) -> None:
     assert len(written) == len(set(written))
 
 
+@pytest.mark.slow
 def test_workflows_of_a_new_board_are_clean(tmp_path: Path) -> None:
     lint = actionlint()
     command("board", "init", tmp_path / "board", "mmlu-pro")

@@ -204,8 +204,7 @@ def words_of(done: Outcome) -> set[str]:
     "columns",
     [
         60,
-        120,
-        *(pytest.param(columns, marks=pytest.mark.slow) for columns in WIDTHS if columns not in (60, 120)),
+        *(pytest.param(columns, marks=pytest.mark.slow) for columns in WIDTHS if columns != 60),
     ],
 )
 @pytest.mark.parametrize("name", [*SHOWN, *ELSEWHERE])

@@ -592,6 +592,7 @@ def test_the_export_stands_alone_and_obeys_nobody(tmp_path: Path) -> None:
     assert verdicts == sorted(verdicts, key=lambda verdict: verdict == "right")
 
 
+@pytest.mark.slow
 def test_somebody_elses_page_is_not_overwritten(made: Path, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<h1>my home page</h1>")
     with pytest.raises(UsageError, match="not written by this command"):

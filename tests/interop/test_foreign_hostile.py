@@ -333,6 +333,7 @@ def often(specimen: Specimen, change: str, seeds: range, folder: Path) -> None:
             raise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("specimen", "change"), CHANGED)
 def test_a_mangled_file_is_one_line_or_a_whole_run(specimen: Specimen, change: str, tmp_path: Path) -> None:
     often(specimen, change, range(1 if specimen.form == "inspect" else 2), tmp_path)

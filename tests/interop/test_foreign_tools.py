@@ -184,6 +184,7 @@ def test_verdicts_are_those_of_the_model_that_was_asked(case: Case, imported: An
         assert [note for note in card.notes if stated in note], card.notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.path)
 def test_no_reply_that_counts_is_judged_otherwise_by_the_tool(case: Case, imported: Any) -> None:
     for run in imported[case.path].values():

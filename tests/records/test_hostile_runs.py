@@ -302,6 +302,7 @@ def test_show_of_a_folder_of_runs_reads_none_of_their_records(
 # --- writers beside readers -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_reader_beside_a_run_that_is_sealed_sees_all_of_it(tmp_path: Path) -> None:
     path = tmp_path / "toy@1" / "model" / "run"
     writer = toy.writer(path)

@@ -93,6 +93,7 @@ def reader():
     opsin().close()
 
 
+@pytest.mark.slow
 @needs_opsin
 def test_another_name_of_the_same_molecule_is_right_by_structure(reader):
     scorer = Name(structure=True)
@@ -108,12 +109,14 @@ def test_another_name_of_the_same_molecule_is_right_by_structure(reader):
     )
 
 
+@pytest.mark.slow
 @needs_opsin
 def test_the_gold_structure_of_the_data_is_preferred(reader):
     sample = Sample(id="1", target="no name at all", meta={"smiles": "CC(C)O"})
     assert Name(structure=True)(sample, Prompt(), Reply(text="isopropanol")).value == 1.0
 
 
+@pytest.mark.slow
 @needs_opsin
 @table("text", ["a\nb", "-" * 400, "(" * 400, "methyl" * 80, "\0", "; ; ;"])
 def test_odd_names_do_not_derail_opsin(reader, text):
@@ -121,6 +124,7 @@ def test_odd_names_do_not_derail_opsin(reader, text):
     assert reader("ethanol") in ("CCO", "C(C)O")
 
 
+@pytest.mark.slow
 @needs_opsin
 def test_an_opsin_that_was_killed_is_started_anew(reader):
     reader._process.kill()

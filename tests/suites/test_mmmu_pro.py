@@ -139,6 +139,7 @@ def test_real_items_with_their_pictures_go_the_whole_way(mirror: Path, tmp_path:
     assert sent == sum(1 for row in rows.values() for name in row if name.startswith("image_") and row[name])
 
 
+@pytest.mark.slow
 def test_vlmevalkit_s_way_shows_pictures_first_and_the_first_one_larger(mirror: Path, tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     items = mirror / "mmmu" / "pro" / "examples.jsonl"

@@ -252,6 +252,7 @@ def test_some_of_what_the_rule_calls_right_is_shown_to_the_judge_and_changes_not
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "protocol", ["strict", pytest.param("official", marks=SLOW), pytest.param("intern-s1", marks=SLOW)]
 )

@@ -11,7 +11,9 @@ class _Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("_") or attribute == "pytestmark":  # pytest looks for these in all that a module holds
+        if (
+            attribute.startswith("_") or attribute == "pytestmark"
+        ):  # pytest looks for these in all that a module holds
             raise AttributeError(attribute)
         return getattr(import_module(self._name), attribute)
 
