@@ -154,6 +154,6 @@ def _describe_gpus(available: Sequence[Gpu]) -> str:
 
 
 def _alternative(name: str) -> str:
-    profile = next((known for known in profiles.all_profiles() if known.name == name), None)
+    profile = next((profile for profile in profiles.all_profiles() if profile.name == name), None)
     count = profile.gpus.get("H100") if profile else None
     return f"{name} ({count} x H100)" if count else name

@@ -75,7 +75,7 @@ def _load_by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
     from evals.verdicts.suite_run import incomparability_reasons
 
     if len(names) < 2:
-        raise UsageError("noise needs at least two runs")
+        raise UsageError("measuring noise requires at least two runs")
     runs_by_name = [suite_runs.load_named_runs(results, name) for name in names]
     runs_by_suite = []
     for first in runs_by_name[0]:

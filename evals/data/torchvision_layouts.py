@@ -67,15 +67,10 @@ def _dtd(folder: Path, base: Path) -> Iterator[ImageFields]:
 def _pets(folder: Path, base: Path) -> Iterator[ImageFields]:
     path = folder / "annotations" / "test.txt"
     for number, line in enumerate(_lines(path), 1):
-        words = line.split()
-        if len(words) < 2 or not words[1].isdigit():
+        name, class_id = (*line.split(), "")[:2]
+        if not class_id.isdigit():
             raise DataError(f"{path}, line {number}: {line[:80]!r} is not a name followed by a class")
-        yield (
-            words[0],
-            base / "images" / f"{words[0]}.jpg",
-            int(words[1]) - 1,
-            words[0].rpartition("_")[0],
-        )
+        yield name, base / "images" / f"{name}.jpg", int(class_id) - 1, name.rpartition("_")[0]
 
 
 def _flowers(folder: Path, base: Path) -> Iterator[ImageFields]:
