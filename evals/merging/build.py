@@ -126,8 +126,8 @@ class Plan:
         """Return the tensors of the result with their dtypes."""
         dtype = DTYPES.get(self.recipe.dtype)
         return {
-            name: msgspec.structs.replace(entry, dtype=dtype) if dtype and entry.dtype in FLOATS else entry
-            for name, entry in self.base.entries.items()
+            name: msgspec.structs.replace(stored, dtype=dtype) if dtype and stored.dtype in FLOATS else stored
+            for name, stored in self.base.tensors.items()
         }
 
 
@@ -245,7 +245,7 @@ def _card(plan: Plan, distances: dict[str, float]) -> dict[str, Any]:
             for name, source in recipe.experts.items()
         },
         "exclude": list(recipe.exclude),
-        "merged": sum(checks.is_merged(name, plan.base, recipe.exclude) for name in plan.base.entries),
-        "tensors": len(plan.base.entries),
+        "merged": sum(checks.is_merged(name, plan.base, recipe.exclude) for name in plan.base.tensors),
+        "tensors": len(plan.base.tensors),
         "versions": {**packages(), "torch": version("torch")},
     }

@@ -26,7 +26,7 @@ TRUST = "--trust-remote-code"
 
 def is_merged(name: str, checkpoint: Checkpoint, exclude: tuple[str, ...]) -> bool:
     """Return whether a tensor is merged; the others are copied from the base."""
-    is_float = checkpoint.entries[name].dtype in FLOATS
+    is_float = checkpoint.tensors[name].dtype in FLOATS
     return is_float and not any(fnmatchcase(name, pattern) for pattern in exclude)
 
 
@@ -38,10 +38,10 @@ def check_shapes(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -
             raise UsageError(f"{checkpoint.label} is quantized: merge the original weights instead")
     for expert in experts.values():
         if isinstance(expert, Adapter):
-            expert.bind(base.entries)
+            expert.bind(base.tensors)
         else:
             _check_tensors(recipe, base, expert)
-    if not any(is_merged(name, base, recipe.exclude) for name in base.entries):
+    if not any(is_merged(name, base, recipe.exclude) for name in base.tensors):
         raise UsageError(f"{recipe.path}: `exclude` leaves nothing of {base.label} to merge")
 
 
@@ -49,8 +49,8 @@ def _check_tensors(recipe: Recipe, base: Checkpoint, expert: Checkpoint) -> None
     for first, second in ((base, expert), (expert, base)):
         missing = [
             name
-            for name in first.entries
-            if name not in second.entries and is_merged(name, first, recipe.exclude)
+            for name in first.tensors
+            if name not in second.tensors and is_merged(name, first, recipe.exclude)
         ]
         if missing:
             number = f"{len(missing)} tensors" if len(missing) > 1 else "a tensor"
@@ -58,11 +58,11 @@ def _check_tensors(recipe: Recipe, base: Checkpoint, expert: Checkpoint) -> None
                 f"{second.label} lacks {number} of {first.label} (e.g. {missing[0]}): "
                 "their architectures differ, or their tensors have other names"
             )
-    for name, entry in base.entries.items():
-        other = expert.entries.get(name, entry)
-        if other.shape != entry.shape:
+    for name, stored in base.tensors.items():
+        other = expert.tensors.get(name, stored)
+        if other.shape != stored.shape:
             raise UsageError(
-                f"{name} is {list(other.shape)} in {expert.label} and {list(entry.shape)} in the base: "
+                f"{name} is {list(other.shape)} in {expert.label} and {list(stored.shape)} in the base: "
                 "their architectures or vocabularies differ"
             )
 

@@ -37,7 +37,7 @@ class Merger:
 
     def distances(self) -> dict[str, float]:
         """Return the norm of each expert's task vector divided by the norm of the base, on a few matrices."""
-        names = [name for name in self._merged_names if len(self._base.entries[name].shape) == 2]
+        names = [name for name in self._merged_names if len(self._base.tensors[name].shape) == 2]
         names = names[:: max(1, len(names) // PROBES)][:PROBES]
         return {expert: self._distance(expert, names) for expert in self._experts}
 
@@ -66,7 +66,7 @@ class Merger:
     def _base_tensor(self, name: str) -> torch.Tensor:
         """Return a tensor of the base as it is stored."""
         stored = self._base.tensor(name)
-        if dtype_of(self._base.entries[name]) is not None:
+        if dtype_of(self._base.tensors[name]) is not None:
             require_finite(stored, f"{self._base.label}: {name}")
         return stored
 
@@ -77,7 +77,7 @@ class Merger:
         recipe = self._recipe
         return Call(
             tensor=name, experts=tuple(recipe.experts), parameters=recipe.parameters, edition=recipe.edition,
-            seed=recipe.seed, factor=recipe.factor, stored=dtype_of(self._base.entries[name]), global_ties=global_ties,
+            seed=recipe.seed, factor=recipe.factor, stored=dtype_of(self._base.tensors[name]), global_ties=global_ties,
         )  # fmt: skip
 
     def _base_weights(self, name: str) -> torch.Tensor:
@@ -98,15 +98,15 @@ class Merger:
 
         if not self._buffers:
             dtype = {"float32": torch.float32, "float64": torch.float64}[self._recipe.compute]
-            largest = max(self._base.entries[name].count for name in self._merged_names)
+            largest = max(self._base.tensors[name].count for name in self._merged_names)
             self._buffers = [torch.empty(largest, dtype=dtype) for _ in range(len(self._experts) + 1)]
-        entry = self._base.entries[name]
-        return self._buffers[index][: entry.count].view(entry.shape)
+        stored = self._base.tensors[name]
+        return self._buffers[index][: stored.count].view(stored.shape)
 
     @cached_property
     def _merged_names(self) -> list[str]:
         return [
-            name for name in self._base.entries if checks.is_merged(name, self._base, self._recipe.exclude)
+            name for name in self._base.tensors if checks.is_merged(name, self._base, self._recipe.exclude)
         ]
 
     def _merged_task_vector(self, weights: torch.Tensor, call: Call) -> torch.Tensor:
@@ -152,7 +152,7 @@ class Merger:
         """Return the smallest magnitude that each expert keeps in the whole model."""
         from evals.merging.elementwise import rank_of
 
-        count = sum(self._base.entries[name].count for name in self._merged_names)
+        count = sum(self._base.tensors[name].count for name in self._merged_names)
         rank = rank_of(count, density, edition=self._recipe.edition)
         if rank is None:
             return (0.0,) * len(self._experts)

@@ -126,15 +126,15 @@ class Checkpoint:
         return files
 
     @cached_property
-    def entries(self) -> dict[str, StoredTensor]:
+    def tensors(self) -> dict[str, StoredTensor]:
         """Return the tensors by name, sorted; raises UsageError for files that are not safetensors."""
-        entries = {}
+        tensors = {}
         for path in self.files:
             with open_file(path, label=self.label) as file:
                 for name in sorted(file.keys()):
                     header = file.get_slice(name)
-                    entries[name] = StoredTensor(path, header.get_dtype(), tuple(header.get_shape()))
-        return dict(sorted(entries.items()))
+                    tensors[name] = StoredTensor(path, header.get_dtype(), tuple(header.get_shape()))
+        return dict(sorted(tensors.items()))
 
     def task_vector(self, name: str, base: torch.Tensor, into: torch.Tensor) -> torch.Tensor:
         """Write theta - theta_0 into `into` and return it; raises UsageError if the weights are not finite."""
@@ -144,17 +144,17 @@ class Checkpoint:
 
     def tensor(self, name: str) -> torch.Tensor:
         """Return a tensor in its stored dtype, mapped from its file until it is released."""
-        with open_file(self.entries[name].file, label=self.label) as file:
+        with open_file(self.tensors[name].file, label=self.label) as file:
             tensor: torch.Tensor = file.get_tensor(name)
         return tensor
 
 
-def dtype_of(entry: StoredTensor) -> torch.dtype | None:
+def dtype_of(stored: StoredTensor) -> torch.dtype | None:
     """Return the floating-point dtype of a tensor that can be merged; None for others."""
     import torch
 
     dtypes = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-    return dtypes.get(entry.dtype)
+    return dtypes.get(stored.dtype)
 
 
 def open_file(path: Path, *, label: str) -> Any:

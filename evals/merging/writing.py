@@ -40,19 +40,19 @@ class Shard(Struct, frozen=True):
     @property
     def size(self) -> int:
         """Return the size of its tensors in bytes."""
-        return sum(entry.count * SIZES[entry.dtype] for entry in self.tensors.values())
+        return sum(stored.count * SIZES[stored.dtype] for stored in self.tensors.values())
 
 
 def shards(tensors: Mapping[str, StoredTensor], *, limit: int = SHARD_BYTES) -> list[Shard]:
     """Divide tensors, in their order, into shards of at most `limit` bytes."""
     groups: list[dict[str, StoredTensor]] = [{}]
     size = 0
-    for name, entry in tensors.items():
-        length = entry.count * SIZES[entry.dtype]
+    for name, stored in tensors.items():
+        length = stored.count * SIZES[stored.dtype]
         if groups[-1] and size + length > limit:
             groups.append({})
             size = 0
-        groups[-1][name] = entry
+        groups[-1][name] = stored
         size += length
     return [
         Shard(f"model-{number:05}-of-{len(groups):05}.safetensors", group)
@@ -92,8 +92,8 @@ def write_shard(partial: Path, shard: Shard, tensor_of: Callable[[str], torch.Te
     temporary = path.with_name(f".{path.name}.part")
     with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
         stream.write(_header(shard))
-        for name, entry in shard.tensors.items():
-            _write_tensor(stream, tensor_of(name), entry)
+        for name, stored in shard.tensors.items():
+            _write_tensor(stream, tensor_of(name), stored)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
@@ -104,24 +104,24 @@ def _header(shard: Shard) -> bytes:
     """Return the header of the safetensors format: its length, then names, dtypes, shapes and offsets as JSON."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
-    for name, entry in shard.tensors.items():
-        end = offset + entry.count * SIZES[entry.dtype]
-        header[name] = {"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [offset, end]}
+    for name, stored in shard.tensors.items():
+        end = offset + stored.count * SIZES[stored.dtype]
+        header[name] = {"dtype": stored.dtype, "shape": stored.shape, "data_offsets": [offset, end]}
         offset = end
     encoded = msgspec.json.encode(header)
     encoded += b" " * (-len(encoded) % 8)
     return len(encoded).to_bytes(8, "little") + encoded
 
 
-def _write_tensor(stream: IO[bytes], tensor: torch.Tensor, entry: StoredTensor) -> None:
-    """Write a tensor in the entry's dtype; raises UsageError if its values exceed the range of that dtype."""
+def _write_tensor(stream: IO[bytes], tensor: torch.Tensor, stored: StoredTensor) -> None:
+    """Write a tensor in its stored dtype; raises UsageError if its values exceed the range of that dtype."""
     import torch
 
-    dtype = dtype_of(entry) or tensor.dtype
+    dtype = dtype_of(stored) or tensor.dtype
     flat = tensor.reshape(-1)
     for start in range(0, flat.numel(), BLOCK):
         block = flat[start : start + BLOCK].to(dtype)
-        if entry.dtype == "F16" and not bool(torch.isfinite(block).all()):
+        if stored.dtype == "F16" and not bool(torch.isfinite(block).all()):
             raise UsageError(
                 'the merged weights exceed the range of float16: write dtype = "bfloat16" in the recipe'
             )
