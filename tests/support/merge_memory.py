@@ -110,7 +110,7 @@ def merge(place: Path, method: str, experts: int, parameters: str = "") -> None:
     before, began = peak(), clocks()
     shutil.rmtree(place / "out", ignore_errors=True)
     build.make(plan, out=place / "out", log=lambda _: None)
-    largest = max(entry.count for entry in plan.base.entries.values()) * 4
+    largest = max(entry.count for entry in plan.base.tensors.values()) * 4
     report(before, began, largest=largest, experts=experts)
 
 
