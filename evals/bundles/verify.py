@@ -166,17 +166,17 @@ class _Verifier:
         if digest != config.data_sha256:
             self.differences.append(f"data hash: {config.data_sha256[:16]} in the card, {digest[:16]} here")
         golds = {sample.id: sample for sample in samples if sample.id in self.samples}
-        for name, stated in self.samples.items():
-            gold = golds.get(name)
+        for sample_id, stated in self.samples.items():
+            gold = golds.get(sample_id)
             if gold is None:
-                raise DataError(f"{name} is not in the data")
+                raise DataError(f"{sample_id} is not in the data")
             texts = tuple(part for part in stated.question if isinstance(part, Text))  # imported replies only
             question = gold.question if texts else ()
             expected = (
                 sample_without_texts(gold) if self.card.gated else structs.replace(gold, question=question)
             )
             if structs.replace(stated, question=texts) != expected:
-                self.differences.append(f"{name} differs from the data")
+                self.differences.append(f"{sample_id} differs from the data")
         self.samples = golds
         if self.card.origin == "run":  # the prompts of imported replies are not ours
             try:
@@ -372,11 +372,9 @@ def _by_metric_and_group(estimates: Iterable[Estimate]) -> dict[tuple[str, str],
 
 
 def _describe_estimate(estimate: Estimate | None) -> str:
-    return (
-        "none"
-        if estimate is None
-        else f"{estimate.value} [{estimate.low}, {estimate.high}] over {estimate.n} by {estimate.method}"
-    )
+    if estimate is None:
+        return "none"
+    return f"{estimate.value} [{estimate.low}, {estimate.high}] over {estimate.n} by {estimate.method}"
 
 
 def _describe_scores(scores: Mapping[str, Score | Failure]) -> str:

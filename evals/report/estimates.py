@@ -142,8 +142,8 @@ def estimate_all(
     golds_of: dict[str, dict[str, Gold]] = defaultdict(dict)
     for point in points:
         points_of[point.group].append(point)
-    for name, gold in golds.items():
-        golds_of[gold.group][name] = gold
+    for sample_id, gold in golds.items():
+        golds_of[gold.group][sample_id] = gold
     by_group = [estimate(points_of[g], metric, golds_of[g], repeats=repeats) for g in groups]
     return [
         overall,
@@ -291,9 +291,9 @@ def _value_with_missing(
     keys = {(point.id, point.repeat) for point in points}
     substitutes = [
         point
-        for name, gold in golds.items()
+        for sample_id, gold in golds.items()
         for point in substitute_points(
-            name, gold, [r for r in range(repeats) if (name, r) not in keys], value
+            sample_id, gold, [r for r in range(repeats) if (sample_id, r) not in keys], value
         )
     ]
     all_points = [*points, *substitutes]

@@ -32,9 +32,9 @@ def measured_samples(metric: Metric, golds: Mapping[str, Gold], *, repeats: int 
     substitute = metric.bounds[1] if metric.bounds else 0.0
     count = repeats if metric.joint else 1
     return {
-        name: gold
-        for name, gold in golds.items()
-        if has_value(substitute_points(name, gold, range(count), substitute), metric)
+        sample_id: gold
+        for sample_id, gold in golds.items()
+        if has_value(substitute_points(sample_id, gold, range(count), substitute), metric)
     }
 
 
@@ -61,10 +61,12 @@ def has_value(points: Sequence[Point], metric: Metric) -> bool:
     return True
 
 
-def substitute_points(name: str, gold: Gold, repeats: Iterable[int], value: float) -> list[Point]:
+def substitute_points(sample_id: str, gold: Gold, repeats: Iterable[int], value: float) -> list[Point]:
     """Return points with this value for repeats of a sample that have no outcome."""
     return [
-        Point(name, repeat, gold.group, gold.cluster, "missing", value, None, gold.target, gold.options, {})
+        Point(
+            sample_id, repeat, gold.group, gold.cluster, "missing", value, None, gold.target, gold.options, {}
+        )
         for repeat in repeats
     ]
 

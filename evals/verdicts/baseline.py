@@ -74,7 +74,7 @@ def hash_ids(run: SuiteRun) -> SuiteRun:
     """Replace ids and clusters with their hashes, unless they are hashed already."""
     if run.original_ids is not None:
         return run
-    hashes = {name: id_hash(run.suite, name) for name in run.side.golds}
+    hashes = {sample_id: id_hash(run.suite, sample_id) for sample_id in run.side.golds}
     clusters = {gold.cluster for gold in run.side.golds.values()}
     cluster_hashes = {cluster: hashes.get(cluster) or id_hash(run.suite, cluster) for cluster in clusters}
     sides = {
@@ -91,7 +91,7 @@ def hash_ids(run: SuiteRun) -> SuiteRun:
         else metric
         for metric in run.metrics
     )
-    original_ids = {digest: name for name, digest in hashes.items()}
+    original_ids = {digest: sample_id for sample_id, digest in hashes.items()}
     return structs.replace(run, sides=sides, metrics=metrics, original_ids=original_ids)
 
 
@@ -118,16 +118,23 @@ def _block_lines(run: SuiteRun, scorer: str) -> list[bytes]:
     for point in side.points:
         by_sample[point.id][point.repeat] = point
     rows = []
-    for name, gold in sorted(side.golds.items()):
-        outcomes = [by_sample[name].get(repeat) for repeat in range(side.repeats)]
-        rows.append(_sample_row(name, gold, outcomes, gated=run.gated))
+    for sample_id, gold in sorted(side.golds.items()):
+        outcomes = [by_sample[sample_id].get(repeat) for repeat in range(side.repeats)]
+        rows.append(_sample_row(sample_id, gold, outcomes, gated=run.gated))
     return [encode_json(block), *map(encode_json, rows)]
 
 
-def _sample_row(name: str, gold: Gold, points: list[Point | None], *, gated: bool) -> list[Any]:
-    cluster = "" if gold.cluster == name else gold.cluster
+def _sample_row(sample_id: str, gold: Gold, points: list[Point | None], *, gated: bool) -> list[Any]:
+    cluster = "" if gold.cluster == sample_id else gold.cluster
     outcomes = [_outcome_row(point, gated=gated) for point in points]
-    return [name, gold.group, outcomes, cluster, gold.options, _hash_unless_label(gold.target, gated=gated)]
+    return [
+        sample_id,
+        gold.group,
+        outcomes,
+        cluster,
+        gold.options,
+        _hash_unless_label(gold.target, gated=gated),
+    ]
 
 
 def _outcome_row(point: Point | None, *, gated: bool) -> Any:
@@ -203,7 +210,7 @@ def _add_block(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block
 def _metrics_for_hashed_ids(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Metric, ...]:
     """Return a suite's metrics and their `_corrected` versions, with errata looked up by hashed id."""
     errata = suite.errata
-    items = {id_hash(suite.id, name): erratum for name, erratum in errata.items.items()}
+    items = {id_hash(suite.id, sample_id): erratum for sample_id, erratum in errata.items.items()}
     return corrected_metrics(suite.metrics, structs.replace(errata, items=items), golds)
 
 
@@ -211,20 +218,22 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Side:
     golds: dict[str, Gold] = {}
     points: list[Point] = []
     for line in rows:
-        name, group, outcomes, cluster, options, target = _ROW.decode(line)
-        if len(outcomes) != block.repeats or name in golds:
-            raise ValueError(f"sample {name} of {block.suite} occurs twice or lacks repeats")
+        sample_id, group, outcomes, cluster, options, target = _ROW.decode(line)
+        if len(outcomes) != block.repeats or sample_id in golds:
+            raise ValueError(f"sample {sample_id} of {block.suite} occurs twice or lacks repeats")
         gold_target: Target = tuple(target) if isinstance(target, list) else target
-        golds[name] = Gold(group, cluster or name, gold_target, options)
+        golds[sample_id] = Gold(group, cluster or sample_id, gold_target, options)
         for repeat, outcome in enumerate(outcomes):
             if outcome is None:
                 continue
             verdict, value, answer, *parts = outcome
             if not isinstance(verdict, str) or not isinstance(value, int | float | None):
-                raise ValueError(f"sample {name} of {block.suite}: malformed outcome {outcome}")
+                raise ValueError(f"sample {sample_id} of {block.suite}: malformed outcome {outcome}")
             if value is not None and not abs(value) <= MAX_VALUE:
-                raise ValueError(f"sample {name} of {block.suite}: value {value:.3g} is implausibly large")
+                raise ValueError(
+                    f"sample {sample_id} of {block.suite}: value {value:.3g} is implausibly large"
+                )
             number, score_parts = None if value is None else float(value), parts[0] if parts else {}
-            identity = name, repeat, group, cluster or name
+            identity = sample_id, repeat, group, cluster or sample_id
             points.append(Point(*identity, verdict, number, answer, gold_target, options, score_parts))
     return Side(points, golds, block.repeats)

@@ -169,10 +169,9 @@ class Bets:
         low, high = -self.width, self.width
         for _ in range(30):
             middle = (low + high) / 2
-            wealth = counts @ self._log_growth(sign * keys[:, 0], keys[:, 1], middle)
-            low, high = (
-                (middle, high) if _log_mean_wealth(wealth[None, :])[0] >= -log(alpha) else (low, middle)
-            )
+            log_wealth = counts @ self._log_growth(sign * keys[:, 0], keys[:, 1], middle)
+            is_rejected = _log_mean_wealth(log_wealth[None, :])[0] >= -log(alpha)
+            low, high = (middle, high) if is_rejected else (low, middle)
         return low
 
     def _limit_without_replacement(self, sign: float, alpha: float) -> float:
@@ -183,10 +182,9 @@ class Bets:
         totals, low, high = sign * clusters[:, 0 if sign > 0 else 1], -self.width, self.width
         for _ in range(30):
             middle = (low + high) / 2
-            wealth = _log_mean_wealth(
-                np.cumsum(self._log_growth(totals, clusters[:, 2], middle), axis=0)
-            ).max()
-            low, high = (middle, high) if wealth >= -log(alpha) else (low, middle)
+            log_wealth = np.cumsum(self._log_growth(totals, clusters[:, 2], middle), axis=0)
+            is_rejected = _log_mean_wealth(log_wealth).max() >= -log(alpha)
+            low, high = (middle, high) if is_rejected else (low, middle)
         return low
 
 

@@ -168,10 +168,8 @@ def _saddlepoint(a: Array, counts: Array, low: Array, high: Array) -> Array:
         current, terms, active_counts = t[active], a[active], counts[active]
         ratio = terms / (1 - current[:, None] * terms)
         slope = _weighted_row_sums(active_counts, ratio)
-        low[active], high[active] = (
-            np.where(slope < 0, current, low[active]),
-            np.where(slope < 0, high[active], current),
-        )
+        low[active] = np.where(slope < 0, current, low[active])
+        high[active] = np.where(slope < 0, high[active], current)
         step = current - slope / np.einsum("ij,ij,ij->i", active_counts, ratio, ratio)
         inside = (step > low[active]) & (step < high[active])
         t[active] = np.where(inside, step, (low[active] + high[active]) / 2)

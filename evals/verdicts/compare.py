@@ -288,21 +288,16 @@ def compare_metric(
     evidence = evidence_of(pairs, estimand, group=group_filter, limit=limit)
     low, high = (evidence.interval(LEVEL) if evidence else None) or (None, None)
     estimable = evidence if low is not None else None
-    test = (
-        evidence.test
-        if evidence
-        else "within-item noise unknown (needs repeats in both runs, or a repeatability report)"
-        if observed
-        else "nothing paired"
-    )
+    unknown_noise = "within-item noise unknown (needs repeats in both runs, or a repeatability report)"
+    test = evidence.test if evidence else unknown_noise if observed else "nothing paired"
     value_a, value_b = pairs.values(group_filter)
-    complete = observed is not None and pairs.is_complete
-    worst, best = (observed.value, observed.value) if observed and complete else pairs.bounds(group_filter)
+    value = observed.value if observed else None
+    worst, best = (value, value) if observed and pairs.is_complete else pairs.bounds(group_filter)
     wins, losses, ties = pairs.tally(group_filter) or (None, None, None)
     rows, metric = pairs.rows_of(group_filter), pairs.metric
     row = Row(
         a=a.run, b=b.run, model_a=a.model, model_b=b.model, suite=a.suite, protocol=a.protocol, metric=metric.name,
-        group=group, value_a=value_a, value_b=value_b, difference=observed.value if observed else None, low=low, high=high,
+        group=group, value_a=value_a, value_b=value_b, difference=value, low=low, high=high,
         p=estimable.p_equal() if estimable else None, test=test, estimand=estimand, n=len(rows), repeats_a=pairs.a.repeats,
         repeats_b=pairs.b.repeats, clusters=len({row.cluster for row in rows}), wins=wins, losses=losses, ties=ties,
         better=metric.better, unit=metric.unit, headline=metric.headline and not group, coverage_a=pairs.coverage_a,

@@ -139,7 +139,9 @@ def _run_values(suite_run: SuiteRun) -> _RunValues:
     within_variance = None
     if variances:
         within_variance = sum(variances.values()) / len(variances) * side.repeats
-    scored = {name: sample.value for name, sample in sample_values.items() if not isnan(sample.value)}
+    scored = {
+        sample_id: sample.value for sample_id, sample in sample_values.items() if not isnan(sample.value)
+    }
     return _RunValues(suite_run, scored, within_variance)
 
 
@@ -206,11 +208,11 @@ def _score_variance(base: _RunValues, others: Sequence[_RunValues]) -> Component
     import numpy as np
 
     conditions = [base, *others]
-    shared = set.intersection(*(set(run.values) for run in conditions))
-    if not others or len(shared) < 2:
+    shared_ids = set.intersection(*(set(run.values) for run in conditions))
+    if not others or len(shared_ids) < 2:
         return None
-    rows = np.array([[run.values[name] for name in shared] for run in conditions])
-    noise = np.mean([(a - b).var(ddof=1) / 2 for a, b in combinations(rows, 2)]) / len(shared)
+    rows = np.array([[run.values[sample_id] for sample_id in shared_ids] for run in conditions])
+    noise = np.mean([(a - b).var(ddof=1) / 2 for a, b in combinations(rows, 2)]) / len(shared_ids)
     variance = max(0.0, float(rows.mean(axis=1).var(ddof=1) - noise))
     return Component(variance=variance, source=_distinct_names(run.suite_run.run for run in conditions))
 
@@ -218,7 +220,9 @@ def _score_variance(base: _RunValues, others: Sequence[_RunValues]) -> Component
 def _differences(a: _RunValues, b: _RunValues) -> Floats:
     import numpy as np
 
-    return np.array([b.values[name] - value for name, value in a.values.items() if name in b.values])
+    return np.array(
+        [b.values[sample_id] - value for sample_id, value in a.values.items() if sample_id in b.values]
+    )
 
 
 def _design_effect(base: _RunValues) -> float:
@@ -227,14 +231,14 @@ def _design_effect(base: _RunValues) -> float:
 
     metric = base.suite_run.headline
     golds = merge_joint_samples(base.suite_run.side_of(metric), metric).golds
-    names = list(base.values)
-    groups = [golds[name].group for name in names] if metric.pool == "macro" else None
-    weights = item_weights(len(names), groups)
-    weight_effect = float(weights @ weights) * len(names)
-    values = np.array([base.values[name] for name in names])
-    clusters = [golds[name].cluster for name in names]
-    unclustered = stats.standard_error(values, range(len(names)))
-    if len(set(clusters)) == len(names) or not unclustered > 0:
+    sample_ids = list(base.values)
+    groups = [golds[sample_id].group for sample_id in sample_ids] if metric.pool == "macro" else None
+    weights = item_weights(len(sample_ids), groups)
+    weight_effect = float(weights @ weights) * len(sample_ids)
+    values = np.array([base.values[sample_id] for sample_id in sample_ids])
+    clusters = [golds[sample_id].cluster for sample_id in sample_ids]
+    unclustered = stats.standard_error(values, range(len(sample_ids)))
+    if len(set(clusters)) == len(sample_ids) or not unclustered > 0:
         return weight_effect
     clustered = stats.standard_error(values, clusters)
     return weight_effect * max(1.0, (clustered / unclustered) ** 2)

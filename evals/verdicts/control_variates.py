@@ -68,21 +68,21 @@ def adjust(
 
     metric = run.headline
     _check_controls(run, controls, metric, estimand)
-    population = {name: i for i, name in enumerate(controls[0].side.golds)}
+    population = {sample_id: i for i, sample_id in enumerate(controls[0].side.golds)}
     columns = [_imputed_values(control, metric, list(population)) for control in controls]
     item_predictors = predictors(columns, [gold.group for gold in controls[0].side.golds.values()])
     sample_values = {
-        name: value.value
-        for name, value in reduce_samples(run.side_of(metric), metric, run.side.golds).items()
+        sample_id: value.value
+        for sample_id, value in reduce_samples(run.side_of(metric), metric, run.side.golds).items()
     }
-    names = sorted(sample_values.keys() & population.keys())
-    if len(names) < MIN_ITEMS + 10 * len(controls):
+    sample_ids = sorted(sample_values.keys() & population.keys())
+    if len(sample_ids) < MIN_ITEMS + 10 * len(controls):
         raise UsageError(
-            f"{run.run} has {len(names)} scored items; {len(controls)} control runs require {MIN_ITEMS + 10 * len(controls)}"
+            f"{run.run} has {len(sample_ids)} scored items; {len(controls)} control runs require {MIN_ITEMS + 10 * len(controls)}"
         )
-    rows = np.array([population[name] for name in names])
-    clusters = [run.side.golds[name].cluster for name in names]
-    scores = np.array([sample_values[name] for name in names])
+    rows = np.array([population[sample_id] for sample_id in sample_ids])
+    clusters = [run.side.golds[sample_id].cluster for sample_id in sample_ids]
+    scores = np.array([sample_values[sample_id] for sample_id in sample_ids])
     codes = np.unique(clusters, return_inverse=True)[1]
     unadjusted, adjusted, ratio = intervals(
         scores, rows, codes, item_predictors, metric=metric, estimand=estimand
@@ -190,12 +190,14 @@ def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric,
         )
 
 
-def _imputed_values(control: SuiteRun, metric: Metric, names: Sequence[str]) -> Floats:
+def _imputed_values(control: SuiteRun, metric: Metric, sample_ids: Sequence[str]) -> Floats:
     """Return a control run's values (items,); missing values are replaced by the mean."""
     import numpy as np
 
-    sample_values = reduce_samples(control.side_of(metric), metric, names)
-    column = np.array([sample_values[name].value if name in sample_values else np.nan for name in names])
+    sample_values = reduce_samples(control.side_of(metric), metric, sample_ids)
+    column = np.array(
+        [sample_values[sample_id].value if sample_id in sample_values else np.nan for sample_id in sample_ids]
+    )
     return np.where(np.isnan(column), np.nanmean(column) if sample_values else 0.0, column)
 
 

@@ -236,12 +236,8 @@ def mean_evidence(
     count, cluster_count = len(differences), len(set(clusters))
     if count == 0:
         raise ValueError("there is nothing to compare")
-    if (
-        width
-        and groups is None
-        and cluster_count == count
-        and np.isin(differences, (-width, 0.0, width)).all()
-    ):
+    is_plain = groups is None and cluster_count == count
+    if width and is_plain and np.isin(differences, (-width, 0.0, width)).all():
         gains, losses = int((differences > 0).sum()), int((differences < 0).sum())
         return DiscordantCounts(gains, losses, count, width)
     if width and 1 < cluster_count < MAX_CLUSTERS:
@@ -286,15 +282,12 @@ def statistic_evidence(
     if len(draws) < 0.8 * resamples:
         return MeanDifference(value, nan, 1, "bootstrap undefined")
     if len(set(draws)) == 1 and (value != 0 or width):
-        return (
-            MeanDifference(value, nan, 1, "no resample differs")
-            if value
-            else DiscordantCounts(0, 0, count, width or 1.0)
-        )
+        if value:
+            return MeanDifference(value, nan, 1, "no resample differs")
+        return DiscordantCounts(0, 0, count, width or 1.0)
     if len(draws) < 1000 or len(set(draws)) == 1:
-        return MeanDifference(
-            value, float(np.std(draws, ddof=1)), count - 1, "paired bootstrap (standard error)"
-        )
+        error = float(np.std(draws, ddof=1))
+        return MeanDifference(value, error, count - 1, "paired bootstrap (standard error)")
     return BootstrapDifference(value, tuple(sorted(draws)), count)
 
 

@@ -85,8 +85,8 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
     weights = item_weights(len(rows), [row.group for row in rows] if macro else None)
     variances_a, variances_b = (within_item_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
     if variances_a is not None and variances_b is not None:
-        names = [row.id for row in rows]
-        variance = sum(weighted_variance(names, v, weights) for v in (variances_a, variances_b))
+        sample_ids = [row.id for row in rows]
+        variance = sum(weighted_variance(sample_ids, v, weights) for v in (variances_a, variances_b))
     elif limit is not None:
         variance = variance_by_report(limit / LIMIT_FACTOR, pairs.differences(rows), weights)
     else:

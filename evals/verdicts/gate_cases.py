@@ -46,12 +46,8 @@ class Case(NamedTuple):
         known_errors = [error for error in errors if error is not None]
         if len(known_errors) < len(errors):
             return None
-        return MeanDifference(
-            pooled.value,
-            sqrt(sum(e * e for e in known_errors)) / len(known_errors),
-            NORMAL_DF,
-            "within-item noise",
-        )
+        pooled_error = sqrt(sum(error * error for error in known_errors)) / len(known_errors)
+        return MeanDifference(pooled.value, pooled_error, NORMAL_DF, "within-item noise")
 
     @property
     def noise_is_known(self) -> bool:

@@ -104,7 +104,9 @@ def _sum_of_squared_weights(pairing: Pairs, common_ids: set[str]) -> float:
 def _headline_over(run: SuiteRun, *, sample_ids: set[str]) -> float:
     """Return a run's headline score over the given samples."""
     side = merge_joint_samples(run.side_of(run.headline), run.headline)
-    kept_side = side._replace(golds={name: gold for name, gold in side.golds.items() if name in sample_ids})
+    kept_side = side._replace(
+        golds={sample_id: gold for sample_id, gold in side.golds.items() if sample_id in sample_ids}
+    )
     scorer = run.headline.scorer or next(iter(run.sides))
     restricted_run = msgspec.structs.replace(run, sides={scorer: kept_side})
     value = pair(restricted_run, restricted_run, run.headline).values()[0]

@@ -42,7 +42,7 @@ class Side(NamedTuple):
     merged: bool = False
     """Whether each sample combines several; see `merge_joint_samples`."""
     absent_groups: tuple[str, ...] = ()
-    """Groups of the benchmark without a sample in this run (of a subset)."""
+    """Groups of the benchmark without a sample in this run, if it covers a subset."""
 
     @property
     def coverage(self) -> float:
@@ -84,14 +84,13 @@ class Pairs:
         self.coverage_a, self.coverage_b = run_a.coverage, run_b.coverage
         self.metric, self.a, self.b = _metric_after_merging(metric), run_a.side, run_b.side
         self.sign = 1.0 if metric.better == "higher" else -1.0
-        golds_a, golds_b = self.a.golds, self.b.golds
-        shared = [name for name in golds_a if name in golds_b]
-        self.unshared_count = len(golds_a) + len(golds_b) - 2 * len(shared)
+        golds = self.a.golds
+        self.unshared_count = len(golds.keys() ^ self.b.golds.keys())
         """Number of samples that only one of the two runs expects."""
         self.rows = [
-            Pair(name, golds_a[name].group, golds_a[name].cluster, run_a.values[name], run_b.values[name])
-            for name in shared
-            if name in run_a.values and name in run_b.values
+            Pair(sample_id, golds[sample_id].group, golds[sample_id].cluster, value, run_b.values[sample_id])
+            for sample_id, value in run_a.values.items()
+            if sample_id in run_b.values
         ]
         self._scored = [row for row in self.rows if not isnan(row.b.value - row.a.value)]
 
@@ -262,16 +261,18 @@ def merge_joint_samples(side: Side, metric: Metric) -> Side:
     if not metric.together or side.merged:
         return side
     members: dict[str, list[str]] = defaultdict(list)
-    for name, gold in side.golds.items():
-        members[f"{gold.cluster}\x1f{gold.group}"].append(name)
-    unit_of = {name: unit for unit, names in members.items() for name in names}
+    for sample_id, gold in side.golds.items():
+        members[f"{gold.cluster}\x1f{gold.group}"].append(sample_id)
+    unit_of = {sample_id: unit for unit, sample_ids in members.items() for sample_id in sample_ids}
     golds = {}
-    for unit, names in members.items():
+    for unit, sample_ids in members.items():
         substitutes = [
-            point for member in names for point in substitute_points(member, side.golds[member], (0,), 0.0)
+            point
+            for sample_id in sample_ids
+            for point in substitute_points(sample_id, side.golds[sample_id], (0,), 0.0)
         ]
         if _value_and_count(substitutes, structs.replace(metric, joint=True))[1]:
-            golds[unit] = side.golds[names[0]]
+            golds[unit] = side.golds[sample_ids[0]]
     by_unit: dict[tuple[str, int], list[Point]] = defaultdict(list)
     for point in side.points:
         if unit_of.get(point.id) in golds:
@@ -303,22 +304,24 @@ def reduce_run(side: Side, metric: Metric) -> ReducedRun:
     """Reduce each sample of a run to its value under a metric."""
     merged = merge_joint_samples(side, metric)
     merged = merged._replace(golds=measured_samples(metric, merged.golds, repeats=side.repeats))
-    return ReducedRun(
-        merged, reduce_samples(merged, _metric_after_merging(metric), merged.golds), side.coverage
-    )
+    values = reduce_samples(merged, _metric_after_merging(metric), merged.golds)
+    return ReducedRun(merged, values, side.coverage)
 
 
-def reduce_samples(side: Side, metric: Metric, names: Iterable[str]) -> dict[str, SampleValue]:
+def reduce_samples(side: Side, metric: Metric, sample_ids: Iterable[str]) -> dict[str, SampleValue]:
     """Reduce the named samples one by one; leave out those that the metric excludes."""
-    by_sample: dict[str, list[Point]] = {name: [] for name in names}
+    by_sample: dict[str, list[Point]] = {sample_id: [] for sample_id in sample_ids}
     for point in side.points:
         if point.id in by_sample:
             by_sample[point.id].append(point)
     reductions = (
-        (name, reduce_sample(name, points, metric, gold=side.golds[name], repeats=side.repeats))
-        for name, points in by_sample.items()
+        (
+            sample_id,
+            reduce_sample(sample_id, points, metric, gold=side.golds[sample_id], repeats=side.repeats),
+        )
+        for sample_id, points in by_sample.items()
     )
-    return {name: value for name, value in reductions if value is not None}
+    return {sample_id: value for sample_id, value in reductions if value is not None}
 
 
 def _metric_after_merging(metric: Metric) -> Metric:
@@ -327,7 +330,7 @@ def _metric_after_merging(metric: Metric) -> Metric:
 
 
 def reduce_sample(
-    name: str, points: list[Point], metric: Metric, *, gold: Gold, repeats: int
+    sample_id: str, points: list[Point], metric: Metric, *, gold: Gold, repeats: int
 ) -> SampleValue | None:
     """Reduce one sample of one run, with bounds if repeats are missing; None if the metric excludes the sample.
 
@@ -347,7 +350,9 @@ def reduce_sample(
         return SampleValue(value, low, high)
     missing_repeats = set(range(repeats)) - {point.repeat for point in points}
     low, high = (
-        _value_and_count([*points, *substitute_points(name, gold, sorted(missing_repeats), bound)], metric)[0]
+        _value_and_count(
+            [*points, *substitute_points(sample_id, gold, sorted(missing_repeats), bound)], metric
+        )[0]
         for bound in metric.bounds
     )
     return None if isnan(low) or isnan(high) else SampleValue(value, low, high)

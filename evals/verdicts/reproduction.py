@@ -168,13 +168,8 @@ def _test_claim(
     value = score.value or 0.0
     noise, source = _noise_and_source(score)
     error, rounding, difference = sqrt(2) * noise, rounding_error(claim), value - claim.value
-    margin = (
-        stated_margin
-        if stated_margin is not None
-        else DEFAULT_MARGIN
-        if claim.unit == "fraction"
-        else DEFAULT_MARGIN * abs(claim.value)
-    )
+    default_margin = DEFAULT_MARGIN * (1.0 if claim.unit == "fraction" else abs(claim.value))
+    margin = default_margin if stated_margin is None else stated_margin
     two_sided, one_sided, z_power = z_quantile(0.975), z_quantile(0.95), z_quantile(0.8)
     verdict: Verdict = "inconclusive"
     if abs(difference) + rounding + one_sided * error <= margin:

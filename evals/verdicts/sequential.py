@@ -65,12 +65,14 @@ class SuiteTest:
         self.scorer = self.metric.scorer or next(iter(job.suite.scorers))
         side = baseline.side_of(self.baseline_metric)
         self.baseline_values = reduce_samples(side, self.baseline_metric, side.golds)
-        self.baseline_ids = {name: name for name in self.golds}
+        self.baseline_ids = {sample_id: sample_id for sample_id in self.golds}
         if baseline.original_ids is not None:
-            self.baseline_ids = {name: baselines.id_hash(baseline.suite, name) for name in self.golds}
+            self.baseline_ids = {
+                sample_id: baselines.id_hash(baseline.suite, sample_id) for sample_id in self.golds
+            }
         self.clusters = self._shuffled_clusters(seed)
         self.weights = self._weights()
-        cluster_weights = [sum(self.weights[name] for name in cluster) for cluster in self.clusters]
+        cluster_weights = [sum(self.weights[sample_id] for sample_id in cluster) for cluster in self.clusters]
         self.bets = Bets(
             margin=entry.margin,
             width=self.width,
@@ -106,9 +108,9 @@ class SuiteTest:
     def _shuffled_clusters(self, seed: int) -> list[list[str]]:
         """Return the clusters in seeded random order, without samples that the baseline lacks."""
         clusters: dict[str, list[str]] = {}
-        for name, gold in self.golds.items():
-            if self.baseline_ids[name] in self.baseline_values:
-                clusters.setdefault(gold.cluster, []).append(name)
+        for sample_id, gold in self.golds.items():
+            if self.baseline_ids[sample_id] in self.baseline_values:
+                clusters.setdefault(gold.cluster, []).append(sample_id)
         if len(clusters) < 2:
             raise UsageError(f"{self.job.suite.id}: baseline and candidate share fewer than two samples")
 
@@ -119,11 +121,14 @@ class SuiteTest:
 
     def _weights(self) -> dict[str, float]:
         """Return the weight of each sample in the metric's mean: equal, or equal per group."""
-        names = [name for cluster in self.clusters for name in cluster]
+        sample_ids = [sample_id for cluster in self.clusters for sample_id in cluster]
         if self.metric.pool != "macro":
-            return dict.fromkeys(names, 1.0)
-        group_sizes = Counter(self.golds[name].group for name in names)
-        return {name: len(names) / len(group_sizes) / group_sizes[self.golds[name].group] for name in names}
+            return dict.fromkeys(sample_ids, 1.0)
+        group_sizes = Counter(self.golds[sample_id].group for sample_id in sample_ids)
+        return {
+            sample_id: len(sample_ids) / len(group_sizes) / group_sizes[self.golds[sample_id].group]
+            for sample_id in sample_ids
+        }
 
     def add(self, record: Brief) -> None:
         """Add a record, and bet on the clusters in order up to the first incomplete one."""
@@ -135,21 +140,23 @@ class SuiteTest:
             self._bet_on(self.clusters[self.next_cluster])
             self.next_cluster += 1
 
-    def _is_complete(self, names: Sequence[str]) -> bool:
-        return all(len(self.outcomes.get(name, ())) >= self.job.repeats for name in names)
+    def _is_complete(self, sample_ids: Sequence[str]) -> bool:
+        return all(len(self.outcomes.get(sample_id, ())) >= self.job.repeats for sample_id in sample_ids)
 
-    def _bet_on(self, names: Sequence[str]) -> None:
+    def _bet_on(self, sample_ids: Sequence[str]) -> None:
         worst = best = cluster_weight = 0.0
         higher_is_better = self.metric.better == "higher"
-        for name in names:
-            weight, by_repeat = self.weights[name], self.outcomes.pop(name)
+        for sample_id in sample_ids:
+            weight, by_repeat = self.weights[sample_id], self.outcomes.pop(sample_id)
             scored = [outcome for outcome in by_repeat.values() if outcome is not None]
-            value = reduce_sample(name, scored, self.metric, gold=self.golds[name], repeats=self.job.repeats)
+            value = reduce_sample(
+                sample_id, scored, self.metric, gold=self.golds[sample_id], repeats=self.job.repeats
+            )
             self.processed += 1
             self.scored += len(scored)
             if value is None:
                 continue  # the metric excludes this sample
-            baseline_value = self.baseline_values[self.baseline_ids[name]]
+            baseline_value = self.baseline_values[self.baseline_ids[sample_id]]
             low, high = value.low - baseline_value.high, value.high - baseline_value.low
             worst += weight * (low if higher_is_better else -high)
             best += weight * (high if higher_is_better else -low)
@@ -220,13 +227,13 @@ class SequentialGate:
         """Return all calls as (job, position, repeat), in random order within each suite and interleaved between suites."""
         calls = []
         for job, test in self.tests.items():
-            positions = {name: position for position, name in enumerate(test.job.samples.ids)}
-            for rank, names in enumerate(test.clusters):
+            positions = {sample_id: position for position, sample_id in enumerate(test.job.samples.ids)}
+            for rank, sample_ids in enumerate(test.clusters):
                 calls += [
-                    (rank / len(test.clusters), job, positions[name], repeat)
-                    for name in names
+                    (rank / len(test.clusters), job, positions[sample_id], repeat)
+                    for sample_id in sample_ids
                     for repeat in range(test.job.repeats)
-                    if (name, repeat) not in test.job.done
+                    if (sample_id, repeat) not in test.job.done
                 ]
         calls.sort(key=lambda call: call[:2])
         return [(job, position, repeat) for _, job, position, repeat in calls]

@@ -93,12 +93,8 @@ class Design:
         distribution = self._distribution(loss)
         if distribution is not None and self.is_unclustered:
             return self._simulate_counts(distribution, margin, count=count, rng=rng)
-        if (
-            distribution is None
-            and self.is_unclustered
-            and len(self.rows) >= MAX_CLUSTERS
-            and self.stratum_sizes.min() > 1
-        ):
+        has_large_strata = len(self.rows) >= MAX_CLUSTERS and self.stratum_sizes.min() > 1
+        if distribution is None and self.is_unclustered and has_large_strata:
             variance = self.noise.discordance
             means = rng.normal(
                 -loss, np.sqrt(variance / self.stratum_sizes), (count, len(self.stratum_sizes))
@@ -171,14 +167,11 @@ class Design:
 
         chunks, step = [], max(1, 4_000_000 // max(1, len(self.rows)))
         for start in range(0, count, step):
-            differences = self._draw_differences(
-                loss, distribution, (min(step, count - start), len(self.rows)), rng
-            )
-            chunks.append(
-                differences
-                if self.is_unclustered
-                else np.add.reduceat(differences, self.cluster_starts, axis=1)
-            )
+            size = (min(step, count - start), len(self.rows))
+            differences = self._draw_differences(loss, distribution, size, rng)
+            if not self.is_unclustered:
+                differences = np.add.reduceat(differences, self.cluster_starts, axis=1)
+            chunks.append(differences)
         return np.concatenate(chunks)
 
     def _draw_differences(
@@ -234,14 +227,10 @@ class Design:
         per_cluster = np.where(degrees > 0, squares / np.maximum(degrees, 1), pooled)
         terms = clusters * per_cluster / (self.stratum_sizes * len(self.stratum_sizes)) ** 2
         total = terms.sum(axis=1)
-        df_denominator = (terms**2 / np.where(degrees > 0, degrees, max(1.0, float(degrees.sum())))).sum(
-            axis=1
-        )
-        df = np.where(
-            df_denominator > 0,
-            total**2 / np.where(df_denominator > 0, df_denominator, 1),
-            float(degrees.sum()),
-        )
+        term_degrees = np.where(degrees > 0, degrees, max(1.0, float(degrees.sum())))
+        df_denominator = (terms**2 / term_degrees).sum(axis=1)
+        positive = df_denominator > 0
+        df = np.where(positive, total**2 / np.where(positive, df_denominator, 1), float(degrees.sum()))
         value = means.mean(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = (value + margin) / np.sqrt(total)
@@ -326,9 +315,8 @@ def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Clai
 
     share = -margin
     linear = -(2 * n + gains - losses) * share - gains - losses
-    discordant = (np.sqrt(np.maximum(0.0, linear**2 - 8 * n * gains * share * (1 + share))) - linear) / (
-        2 * n
-    )
+    root = np.sqrt(np.maximum(0.0, linear**2 - 8 * n * gains * share * (1 + share)))
+    discordant = (root - linear) / (2 * n)
     variance = n * np.maximum(discordant - share * (1 + share), 1e-12)
     z = (gains - losses - n * share) / np.sqrt(variance)
     return Claims(ndtr(-z), ndtr(z))

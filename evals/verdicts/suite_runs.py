@@ -109,10 +109,8 @@ def _select_suites(suite_runs: list[SuiteRun], suites: Sequence[str], name: str)
 
 
 def _matches_suite(suite: str, suite_names: Collection[str]) -> bool:
-    return (
-        normalise_suite_name(suite) in suite_names
-        or normalise_suite_name(suite).partition(":")[0] in suite_names
-    )
+    name = normalise_suite_name(suite)
+    return name in suite_names or name.partition(":")[0] in suite_names
 
 
 def _unique_runs(
@@ -150,11 +148,13 @@ def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
 
 def subset(run: SuiteRun, limit: int, *, seed: int) -> SuiteRun:
     """Return a run restricted to a seeded random subset of its samples, as with `evals run --limit`."""
-    names = sorted(run.side.golds, key=lambda name: sha256(f"{seed}\x1f{name}".encode()).digest())[:limit]
-    selected = set(names)
+    sample_ids = sorted(
+        run.side.golds, key=lambda sample_id: sha256(f"{seed}\x1f{sample_id}".encode()).digest()
+    )[:limit]
+    selected = set(sample_ids)
     sides = {
         scorer: side._replace(
-            golds={name: gold for name, gold in side.golds.items() if name in selected},
+            golds={sample_id: gold for sample_id, gold in side.golds.items() if sample_id in selected},
             points=[point for point in side.points if point.id in selected],
         )
         for scorer, side in run.sides.items()

@@ -68,7 +68,9 @@ def find_suspect_items(runs: Sequence[Run], *, min_models: int | None = None) ->
 def _known_errata(name: str, variant: str) -> Mapping[str, str]:
     from evals.data import errata
 
-    return {item: erratum.kind for item, erratum in errata.suite_errata(name, variant).items.items()}
+    return {
+        sample_id: erratum.kind for sample_id, erratum in errata.suite_errata(name, variant).items.items()
+    }
 
 
 def _consensus_against_gold(
@@ -79,8 +81,10 @@ def _consensus_against_gold(
 ) -> list[SuspectItem]:
     """Return the items to which enough models give the same wrong answer, sorted by the number of models."""
     items = []
-    for name, gold in run.gold().items():
-        outcomes = {model: by_name[name] for model, by_name in answers.items() if name in by_name}
+    for sample_id, gold in run.gold().items():
+        outcomes = {
+            model: by_sample[sample_id] for model, by_sample in answers.items() if sample_id in by_sample
+        }
         models_by_answer: dict[str, list[str]] = defaultdict(list)
         for model, (verdict, answer) in outcomes.items():
             if verdict == "wrong" and answer:
@@ -88,8 +92,8 @@ def _consensus_against_gold(
         common_answer, models = max(models_by_answer.items(), key=lambda item: len(item[1]), default=("", []))
         if len(models) >= min_models:
             item = SuspectItem(
-                id=name, group=gold.group, gold=_format_target(gold.target), answer=common_answer[:MAX_ANSWER_CHARS],
-                models=tuple(models), known=known_errata.get(name, ""),
+                id=sample_id, group=gold.group, gold=_format_target(gold.target), answer=common_answer[:MAX_ANSWER_CHARS],
+                models=tuple(models), known=known_errata.get(sample_id, ""),
                 answered=sum(bool(answer) for _, answer in outcomes.values()),
             )  # fmt: skip
             items.append(item)
@@ -104,10 +108,10 @@ def _majority_answers(run: Run) -> dict[str, tuple[str, str]]:
         if isinstance(score, Score):
             repeats[brief.sample][score.verdict, score.answer or ""] += 1
     answers = {}
-    for name, counts in repeats.items():
+    for sample_id, counts in repeats.items():
         (most_common, count), *runner_up = counts.most_common(2)
         if not runner_up or runner_up[0][1] < count:
-            answers[name] = most_common
+            answers[sample_id] = most_common
     return answers
 
 

@@ -32,8 +32,8 @@ def within_item_variances(side: Side, metric: Metric) -> Mapping[str, float] | N
         count, total, squares = sums.get(point.id, (0, 0.0, 0.0))
         sums[point.id] = count + 1, total + value, squares + value * value
     return {
-        name: max(0.0, squares - total * total / count) / (count - 1) / count
-        for name, (count, total, squares) in sums.items()
+        sample_id: max(0.0, squares - total * total / count) / (count - 1) / count
+        for sample_id, (count, total, squares) in sums.items()
         if count > 1
     } or None
 
@@ -44,21 +44,21 @@ def within_item_sd(side: Side, metric: Metric) -> float | None:
     if variances is None:
         return None
     values = reduce_samples(side, metric, side.golds)
-    scored = [name for name, value in values.items() if not isnan(value.value)]
-    groups = [side.golds[name].group for name in scored] if metric.pool == "macro" else None
+    scored = [sample_id for sample_id, value in values.items() if not isnan(value.value)]
+    groups = [side.golds[sample_id].group for sample_id in scored] if metric.pool == "macro" else None
     weights = item_weights(len(scored), groups)
     return sqrt(floor_at_one_change(weighted_variance(scored, variances, weights), weights, metric))
 
 
 def weighted_variance(
-    names: list[str], variances: Mapping[str, float], weights: NDArray[np.float64]
+    sample_ids: list[str], variances: Mapping[str, float], weights: NDArray[np.float64]
 ) -> float:
     """Return the variance of a weighted mean; unknown variances are replaced by the mean of the known ones."""
     import numpy as np
 
-    estimated = [variances[name] for name in names if name in variances]
+    estimated = [variances[sample_id] for sample_id in sample_ids if sample_id in variances]
     mean_variance = sum(estimated) / len(estimated) if estimated else 0.0
-    return float(np.array([variances.get(name, mean_variance) for name in names]) @ weights**2)
+    return float(np.array([variances.get(sample_id, mean_variance) for sample_id in sample_ids]) @ weights**2)
 
 
 def floor_at_one_change(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:

@@ -181,8 +181,8 @@ def _scores_of_peer(run: Run, rule: Rule, python: Path) -> tuple[PeerScores, str
 
     opinion = score_replies(rule, recorded_replies(), python)
     return {
-        (name, repeat): PeerVerdict(verdict.score, _in_data_order(verdict.answer, prompt), verdict.why)
-        for (name, repeat, prompt), verdict in zip(replies, opinion.verdicts, strict=True)
+        (sample_id, repeat): PeerVerdict(verdict.score, _in_data_order(verdict.answer, prompt), verdict.why)
+        for (sample_id, repeat, prompt), verdict in zip(replies, opinion.verdicts, strict=True)
     }, opinion.source
 
 

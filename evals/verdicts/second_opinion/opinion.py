@@ -205,11 +205,10 @@ def _read_greeting(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> 
     except msgspec.DecodeError:
         raise UsageError(f"{python}: it ended before the first verdict{_last_error_line(errors)}") from None
     if greeting.fault:
-        hint = ""
-        if greeting.fault.startswith("ModuleNotFoundError"):
-            hint = (
-                f"; create an environment with its dependencies: {environments.install_commands(rule.peer)}"
-            )
+        missing = greeting.fault.startswith("ModuleNotFoundError")
+        hint = (
+            f"; create an environment for it: {environments.install_commands(rule.peer)}" if missing else ""
+        )
         raise UsageError(f"{python}: {rule.peer} cannot apply rule {rule.name}: {greeting.fault}{hint}")
     return greeting
 
