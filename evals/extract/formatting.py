@@ -140,8 +140,10 @@ def shortened_answers(text: str) -> Iterator[str]:
     if _BRACKETED.fullmatch(unformatted):
         yield unformatted[1:-1].strip()
     breaks = [match.start() for match in _BREAK.finditer(unformatted, 0, _MAX_BREAK_CHARS) if match.start()]
-    for break_position in [*breaks[: _MAX_VERSIONS - 1], *breaks[-1:]][: len(breaks)][::-1]:
-        shortened = strip_formatting(unformatted[:break_position])
+    if len(breaks) > _MAX_VERSIONS:
+        breaks = [*breaks[: _MAX_VERSIONS - 1], breaks[-1]]
+    for position in reversed(breaks):
+        shortened = strip_formatting(unformatted[:position])
         if shortened and shortened not in seen:
             seen.add(shortened)
             yield shortened

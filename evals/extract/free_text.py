@@ -75,7 +75,6 @@ def _parse(content: str, form: Form) -> Any:
     return REFUSED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
 
 
-_CHINESE = {name: float(value) for value, name in enumerate("零一二三四五六七八九十")} | {"两": 2.0}
 _SCALES = {
     "k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "trillion": 1e12,
     "千": 1e3, "万": 1e4, "百万": 1e6, "亿": 1e8,
@@ -109,17 +108,17 @@ def number(text: str, *, scaled: bool = True) -> float | None:
         text = text[match.end() :]
     if match := _LEADING.match(text):
         text = text[match.end() :]
-    if (word := WORDS.get(text.casefold().split(" ")[0].rstrip(".,") if text else "")) is not None:
-        return None if _has_digit(text) else word
-    if text[:1] in _CHINESE and len(text) <= 2:
-        return _CHINESE[text[0]]
+    if (spelled := WORDS.get(text.casefold().split(" ")[0].rstrip(".,"))) is not None:
+        return None if _has_digit(text) else spelled
+    if text[:1] in WORDS and len(text) <= 2:
+        return WORDS[text[0]]
     if fraction := _FRACTION.match(text):
         return _fraction_value(fraction, text)
     cleaned = re.sub(r"[{}]", "", _LATEX.sub(" ", text)).strip()
     match = _NUMBER.fullmatch(cleaned)
     if match is None or not _REMAINDER.fullmatch(match["rest"]) or _SECOND_NUMBER.match(match["rest"]):
         return None
-    return _value(match, scaled=scaled)
+    return _number_value(match, scaled=scaled)
 
 
 def _has_digit(text: str) -> bool:
@@ -135,14 +134,13 @@ def _fraction_value(fraction: re.Match[str], text: str) -> float | None:
     return -value if fraction["sign"] == "-" else value
 
 
-def _value(number: re.Match[str], *, scaled: bool) -> float | None:
+def _number_value(match: re.Match[str], *, scaled: bool) -> float | None:
     try:
-        value = float(re.sub(r"[,\s]", "", number["digits"])) * 10.0 ** int(
-            number["exponent"] or number["ten"] or 0
-        )
+        power = 10.0 ** int(match["exponent"] or match["ten"] or 0)
+        value = float(re.sub(r"[,\s]", "", match["digits"])) * power
     except (ValueError, OverflowError):
         return None
-    value *= _SCALES.get((number["scale"] or "").casefold(), 1.0) if scaled else 1.0
+    value *= _SCALES.get((match["scale"] or "").casefold(), 1.0) if scaled else 1.0
     if not isfinite(value):
         return None
-    return -value if number["sign"] == "-" else value
+    return -value if match["sign"] == "-" else value

@@ -67,7 +67,7 @@ class RewrittenReply(NamedTuple):
 
 
 @lru_cache(1)
-def _package() -> Any:
+def _import_selfies() -> Any:
     """Import selfies; raises UsageError, naming the extra, if it is not installed."""
     try:
         import selfies
@@ -82,7 +82,7 @@ def decode_selfies(selfies: str) -> str | None:
 
     The decoder ignores symbols that exceed an atom's valence, so nearly every string of known symbols decodes.
     """
-    package = _package()
+    package = _import_selfies()
     try:
         return str(package.decoder(selfies))
     except (package.DecoderError, RecursionError, ValueError, IndexError, KeyError):

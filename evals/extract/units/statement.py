@@ -15,7 +15,7 @@ a hundred or a charge such as 2-.
 from __future__ import annotations
 
 import re
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
@@ -23,7 +23,6 @@ from evals.extract.units.marks import normalise_marks
 from evals.extract.units.names import convert, convertible
 from evals.extract.units.text import Quantity, quantities
 
-UnitFit: TypeAlias = Literal["unit", "none", "other"]
 MAX_CHARS = 2_000
 """Maximum length of a statement in characters."""
 EQUALITY_TOLERANCE = 0.02
@@ -71,22 +70,19 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
     normalised = normalise_marks(text[:MAX_CHARS]).strip()
     if (spelled := _number_without_digits(normalised)) is not None:
         return spelled
-    without_remarks = _without_remarks(normalised)
-    if _MULTIPLE.match(without_remarks):
+    statement = _without_remarks(normalised)
+    if _MULTIPLE.match(statement):
         return None
-    if not _BEGINS_WITH_NUMBER.match(without_remarks):
-        if (predicate := _PREDICATE.search(without_remarks)) is not None:
-            without_remarks = without_remarks[predicate.start("number") :]
-        elif (equals_signs := list(_EQUALS.finditer(without_remarks))) and "," not in without_remarks[
-            equals_signs[0].start() :
-        ]:
-            without_remarks = without_remarks[equals_signs[-1].end() :]
-        elif _EQUALS.search(without_remarks) is None:
-            return _single_number(quantities(without_remarks), unit)
+    if not _BEGINS_WITH_NUMBER.match(statement):
+        if (predicate := _PREDICATE.search(statement)) is not None:
+            statement = statement[predicate.start("number") :]
+        elif equals_signs := list(_EQUALS.finditer(statement)):
+            has_comma = "," in statement[equals_signs[0].start() :]
+            statement = statement[equals_signs[0 if has_comma else -1].end() :]
         else:
-            without_remarks = without_remarks[equals_signs[0].end() :]
-    quantity = _single_number(_first_clause(without_remarks), unit) or _last_side(without_remarks, unit)
-    return None if quantity is None or _is_coefficient(quantity, without_remarks) else quantity
+            return _single_number(quantities(statement), unit)
+    quantity = _single_number(_first_clause(statement), unit) or _last_side(statement, unit)
+    return None if quantity is None or _is_coefficient(quantity, statement) else quantity
 
 
 def _is_coefficient(quantity: Quantity, text: str) -> bool:
@@ -132,7 +128,7 @@ def _last_side(text: str, unit: str) -> Quantity | None:
     return _single_number(quantities(sides[-1]), unit) if len(sides) > 1 and "," not in text else None
 
 
-def unit_fit(quantity: Quantity, unit: str) -> UnitFit:
+def _unit_fit(quantity: Quantity, unit: str) -> Literal["unit", "none", "other"]:
     """Return `unit` if a number's unit can be converted to the target's, `none` if it has no unit, or else `other`."""
     if not quantity.unit:
         return "none"
@@ -142,7 +138,7 @@ def unit_fit(quantity: Quantity, unit: str) -> UnitFit:
 def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
     """Return the number with a convertible unit, if any, else without a unit, else with another; None if several differ."""
     for kind in ("unit", "none", "other"):
-        candidates = [number for number in numbers if unit_fit(number, unit) == kind]
+        candidates = [number for number in numbers if _unit_fit(number, unit) == kind]
         if candidates:
             agree = all(_same_answer(candidates[0], number, unit) for number in candidates[1:])
             return candidates[0] if agree else None
