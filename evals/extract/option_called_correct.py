@@ -6,7 +6,7 @@ import re
 
 from evals.extract import statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.option_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, letter_at
+from evals.extract.letters_at_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, letter_at
 from evals.extract.statements import CueReading, Statement
 
 _LETTERS_ARE = lazy_pattern(

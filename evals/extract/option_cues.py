@@ -9,14 +9,14 @@ from evals.extract import option_cues_foreign as foreign
 from evals.extract import statement_mood
 from evals.extract.languages import FOREIGN_OPTIONS
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.option_called_correct import letters_called_correct
-from evals.extract.option_cue import (
+from evals.extract.letters_at_cue import (
     MAX_CONTEXT_CHARS,
     MAX_CUE_CHARS,
     is_word_start,
     letter_at,
     read_cue,
 )
+from evals.extract.option_called_correct import letters_called_correct
 from evals.extract.option_letters import FULL_STOP, parse_letters
 from evals.extract.statements import Cue, CueReading, Cues, Statement, json_value_extent
 

@@ -6,7 +6,7 @@ import re
 
 from evals.extract import statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.option_cue import is_word_start, letter_at, read_cue
+from evals.extract.letters_at_cue import is_word_start, letter_at, read_cue
 from evals.extract.option_letters import parse_letters
 from evals.extract.statements import CueReading, Statement
 

@@ -92,17 +92,17 @@ def select_runs(runs: Sequence[NamedRun], name: str, *, partial: bool = True) ->
     """
     if not name:
         return []
-    if matches := _by_rules(runs, name, partial=partial):
+    if matches := _match_by_rules(runs, name, partial=partial):
         return matches
     for slash in (i for i, char in enumerate(name) if char == "/"):
         prefix, suite = name[:slash], name[slash + 1 :]
         of_suite = [run for run in runs if suite and _has_suite(run, suite)]
-        if of_suite and prefix and (matches := _by_rules(of_suite, prefix, partial=partial)):
+        if of_suite and prefix and (matches := _match_by_rules(of_suite, prefix, partial=partial)):
             return matches
     return []
 
 
-def _by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> list[NamedRun]:
+def _match_by_rules(runs: Sequence[NamedRun], name: str, *, partial: bool) -> list[NamedRun]:
     rules: list[tuple[str, Rule]] = [
         ("name of {} ids", lambda run: run.id == name),
         ("model of {} runs", lambda run: run.model.lower() == name.lower()),
