@@ -200,15 +200,9 @@ def _compute_plan(
             for runs in (baselines, second_runs)
         )
     return make_plan(
-        baselines,
-        rules,
-        second_runs=second_runs,
-        runs=further_runs,
-        drop=drop,
-        reports=reports,
-        simulations=simulations,
-        seed=seed,
-    )
+        baselines, rules, second_runs=second_runs, runs=further_runs,
+        drop=drop, reports=reports, simulations=simulations, seed=seed,
+    )  # fmt: skip
 
 
 def _print_plan(forecast: Plan) -> None:

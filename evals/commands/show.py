@@ -215,21 +215,28 @@ def print_overview(
     if not run_overview.cards:
         common.say(_no_runs_message(results))
         return
-    from evals.terminal import run_details, runs
+    from evals.terminal import runs
     from evals.terminal.layout import width
 
     lines = (runs.separate if separate else runs.pool)(run_overview.cards, challenges)
     common.print_lines(runs.layout(lines, width(), ids=_run_ids(results), sort=sort, bounds=not details))
     if details:
-        click.echo()
-        ids = [card.run for card in run_overview.cards]
-        for card in run_overview.cards:
-            label = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
-            common.say(run_details.details_line(card, challenges.get(challenge_key(card)), label=label))
+        _print_details(run_overview.cards, challenges)
     _print_aggregates(run_overview)
     if by_group:
         for card in run_overview.cards:
             _print_groups(card)
+
+
+def _print_details(cards: Sequence[Card], challenges: Challenges) -> None:
+    from evals.terminal.run_details import details_line
+    from evals.terminal.trust_marks import challenge_key
+
+    click.echo()
+    ids = [card.run for card in cards]
+    for card in cards:
+        label = f"{card.run}/{card.config.suite}" if ids.count(card.run) > 1 else card.run
+        common.say(details_line(card, challenges.get(challenge_key(card)), label=label))
 
 
 def _note_broken(run_overview: Overview) -> None:

@@ -52,13 +52,8 @@ def series(
 
     if data.media is None:
         return None
-    raw = (
-        read_below_folder(data, value)
-        if isinstance(value, str)
-        else value
-        if isinstance(value, bytes)
-        else b""
-    )
+    raw = read_below_folder(data, value) if isinstance(value, str) else value
+    raw = raw if isinstance(raw, bytes) else b""
     try:
         array = _checked(_array(raw, value), rate_hz, channels)
     except (ValueError, TypeError, EOFError, OSError) as error:
@@ -67,14 +62,9 @@ def series(
     np.save(stream, array, allow_pickle=False)
     digest = store_bytes(data.media, stream.getvalue())
     length, count = array.shape
+    names = tuple(channels) or tuple(str(n) for n in range(1, count + 1))
     media = Media(
-        "time_series",
-        NPY,
-        digest,
-        stream.tell(),
-        rate_hz=float(rate_hz),
-        length=length,
-        channels=tuple(channels) or tuple(str(n) for n in range(1, count + 1)),
+        "time_series", NPY, digest, stream.tell(), rate_hz=float(rate_hz), length=length, channels=names
     )
     if "time_series" in data.model_inputs:
         return media

@@ -180,16 +180,10 @@ def resolve(
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _choose_folder(folder, config, options.run, fresh=options.fresh)
     plan = Plan(
-        suite=suite,
-        data=data,
-        samples=samples,
-        total=total,
+        suite=suite, data=data, samples=samples, total=total,
         absent_groups=tuple(sorted(groups.difference(samples.groups))),
-        config=config,
-        folder=folder,
-        path=path,
-        notes=[*notes, *sampling_notes],
-    )
+        config=config, folder=folder, path=path, notes=[*notes, *sampling_notes],
+    )  # fmt: skip
     plan.notes += _notes(plan, options, groups=len(groups))
     return plan
 

@@ -88,14 +88,9 @@ class Runner:
         self._stop, self._idle = asyncio.Event(), asyncio.Event()
         """`_idle` is set when no task is left; `asyncio.wait` would check every task whenever one ends."""
         self._caller = Caller(
-            model,
-            self.pace,
-            timeout_s=timeout_s,
-            stop=self._stop,
-            end=self.end,
-            on_back_off=self._fill,
-            say=say,
-        )
+            model, self.pace,
+            timeout_s=timeout_s, stop=self._stop, end=self.end, on_back_off=self._fill, say=say,
+        )  # fmt: skip
         self._failures, self._last_failure = 0, ""
         self._fault: EvalsError | None = None
 

@@ -171,10 +171,7 @@ def _log_bootstrap(values: Floats, groups: Sequence[str], clusters: Sequence[int
     low, high = np.quantile(np.array(t_values), [0.025, 0.975])
     scale, t = error / value, t_quantile(0.975, count - 1)
     upper_quantile, lower_quantile = max(-float(low), t), max(float(high), t)
-    if (
-        max(upper_quantile, lower_quantile) * scale > MAX_LOG_HALF_WIDTH
-    ):  # wider than any number that could be shown
+    if max(upper_quantile, lower_quantile) * scale > MAX_LOG_HALF_WIDTH:
         return None
-    return Interval(
-        value, value * exp(-lower_quantile * scale), value * exp(upper_quantile * scale), "bootstrap-t, log"
-    )
+    limits = value * exp(-lower_quantile * scale), value * exp(upper_quantile * scale)
+    return Interval(value, *limits, "bootstrap-t, log")

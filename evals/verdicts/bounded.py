@@ -48,9 +48,9 @@ class BoundedDifference(NamedTuple):
     def of(
         cls,
         differences: Sequence[float] | Array,
+        clusters: Sequence[Hashable] | None = None,
         *,
         width: float,
-        clusters: Sequence[Hashable] | None = None,
         groups: Sequence[Hashable] | None = None,
         weights: Mapping[Any, float] | None = None,
     ) -> BoundedDifference:

@@ -241,13 +241,11 @@ def mean_evidence(
         gains, losses = int((differences > 0).sum()), int((differences < 0).sum())
         return DiscordantCounts(gains, losses, count, width)
     if width and 1 < cluster_count < MAX_CLUSTERS:
-        return BoundedDifference.of(
-            differences, width=width, clusters=clusters, groups=groups, weights=weights
-        )
+        return BoundedDifference.of(differences, clusters, width=width, groups=groups, weights=weights)
     if groups is None:
         error = stats.standard_error(differences, clusters)
-        name = "paired t" if cluster_count == count else "paired t, clustered"
-        evidence = MeanDifference(float(differences.mean()), error, max(1, cluster_count - 1), name, width)
+        test = "paired t" if cluster_count == count else "paired t, clustered"
+        evidence = MeanDifference(float(differences.mean()), error, max(1, cluster_count - 1), test, width)
         effective_n = float(cluster_count)
     else:
         mean = stratified_error(differences, groups, clusters=clusters, weights=weights)

@@ -66,3 +66,9 @@ def test_the_latest_is_that_of_the_card_and_never_the_candidate_itself(place: Pa
     assert "candidate third, baseline second" in evals("gate", "third", *words).out
     assert "(second)" in evals("compare", "third", "results", "--latest").out
     assert "samples of third" in evals("gate", "baseline", "results", "base.jsonl", "--latest").out
+
+
+def test_more_sides_than_runs_are_refused_in_one_line(place: Path) -> None:
+    refused = evals("compare", "results", "results", "results", "results", "--latest")
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err == "evals: results: all 3 runs of mmlu-pro (strict) are on other sides already\n"

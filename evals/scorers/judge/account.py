@@ -51,10 +51,8 @@ def judge_card(
     card.tokens = dict(tokens)
     if draw_chances and scorer.prompt_template.kind == "option":
         expected_right = sum(score.value or 0.0 for score in judge_scores) + sum(draw_chances)
-        card.drawn = {
-            "n": len(draw_chances),
-            "value": expected_right / (len(judge_scores) + len(draw_chances)),
-        }
+        count = len(judge_scores) + len(draw_chances)
+        card.drawn = {"n": len(draw_chances), "value": expected_right / count}
     if judge and judge.price:
         card.cost_usd = judge.price.cost(tokens)
     _compare_with_rule(card, scorer, judge_scores)

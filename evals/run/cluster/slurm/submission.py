@@ -93,10 +93,7 @@ def connect(
         jobs_text = _jobs_text(run_jobs.jobs)
         notice(f"slurm: submitted {jobs_text}; logs: {folder}")
         info = _first_info(run_jobs, folder, stopped)
-        if info.version != version("science-evals"):
-            raise UsageError(
-                f"science-evals {info.version} on {info.node}, {version('science-evals')} here: install the same version"
-            )
+        _require_same_version(info)
         links = [SlurmLink(job, folder, run_jobs) for job in run_jobs.jobs]
         partition = f"partition {settings.partition}" if settings.partition else "default partition"
         note = f"cluster: slurm, {jobs_text}, {partition}, {gpus_per_job} GPUs each"
@@ -104,6 +101,13 @@ def connect(
     return SlurmCluster(
         links, replace(info, notes=(note, *info.notes)), jobs=run_jobs, cleanup=remaining_cleanup
     )
+
+
+def _require_same_version(info: ReplicaInfo) -> None:
+    if info.version != (here := version("science-evals")):
+        raise UsageError(
+            f"science-evals {info.version} on {info.node}, {here} here: install the same version"
+        )
 
 
 def create_executor(settings: Settings, folder: Path, *, gpus: int) -> Any:
