@@ -140,13 +140,13 @@ def test_strict_agrees_with_a_human_more_often_than_a_peer(name: str, peer: str)
     assert ours.false_credits <= theirs.false_credits, (name, ours, theirs)
 
 
-INTRODUCTION = """# How replies are read, beside other harnesses
+INTRODUCTION = """# How replies are read, compared with other harnesses
 
 Replies in the styles of today's models, each judged by a human before any reader saw it (`tests/cases/replies*.jsonl`):
-the share on which a reader's verdict, and the letter that it read, are the human's, then the number of answers that it credits
-although nobody gave them. `strict` has been mended on these cases; at first sight it agreed on 81 to 91 % of a lot. The peers'
-readers are their own code at the versions named, given the text behind `</think>` as in their pipelines. They do not know
-the options' texts, and do not tell a truncated reply from an unanswered one, which is not held against them.
+the percentage on which a reader agrees with the human in verdict and letter, then the number of answers that it credits
+although none was given. `strict` was tuned on these cases; before that it agreed on 81 to 91 % of each lot. The other
+readers are those harnesses' own code at the versions shown, applied to the text after `</think>` as in their pipelines. They do
+not know the options' texts, and do not distinguish truncated replies from unanswered ones, which is not counted against them.
 
 `python -m tests.conformance.test_peer_readers` writes this page; `make nightly` checks that `strict` stays ahead.
 """
