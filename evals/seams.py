@@ -219,11 +219,11 @@ class Batches(Protocol):
         """
         ...
 
-    async def state(self, id_: str) -> BatchState:
+    async def state(self, batch_id: str) -> BatchState:
         """Return the progress of a batch."""
         ...
 
-    async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
+    async def results(self, batch_id: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Return the result of every request by name: a reply, or the error that a direct call would have raised."""
         ...
 

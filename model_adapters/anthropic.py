@@ -182,8 +182,8 @@ def _part(part: Part, images: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
         return {"type": "text", "text": part.text}
     if part.kind != "image" or part.sha256 not in images:
         raise ModelError(f"this adapter cannot send a {part.kind}")
-    kind, data = images[part.sha256]
-    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+    mime_type, data = images[part.sha256]
+    return {"type": "image", "source": {"type": "base64", "media_type": mime_type, "data": data}}
 
 
 def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:

@@ -129,7 +129,7 @@ class Hosted(Chat):
 async def encode_as_data_urls(prompt: Prompt) -> Mapping[str, str]:
     """Return a prompt's media, SHA-256 -> data URL; raises Rejected for media that cannot be sent."""
     media = await encode_media(prompt, "image", "time_series")
-    return {sha: f"data:{kind};base64,{data}" for sha, (kind, data) in media.items()}
+    return {sha256: f"data:{mime_type};base64,{data}" for sha256, (mime_type, data) in media.items()}
 
 
 def body(
@@ -234,9 +234,9 @@ def _message_of(choice: _Choice) -> Mapping[str, Any]:
 
 
 def _choice_error(fault: Any, display_url: str) -> ModelError:
-    """Return the error reported in a choice: by its code, or a ServerFault if it has none."""
+    """Return the error for a fault reported in a choice: according to its code, or a ServerFault if it has none."""
     raw = msgspec.json.encode({"error": fault})
-    error = error_in_200(raw, display_url, "whose reply broke off")
+    error = error_in_200(raw, display_url, "with an incomplete reply")
     return ServerFault(str(error)) if type(error) is BadReply else error
 
 

@@ -1,6 +1,6 @@
-"""A tuned vision backbone: `petl:RECIPE.toml` merges LoRA, adapters or ALoRE's experts into it, for fgvc and vtab (extra `timm`).
+"""A vision backbone with tuned weights (LoRA, adapters, ALoRE) merged into it: `petl:RECIPE.toml`, for fgvc and vtab (extra `timm`).
 
-The recipe defines backbone, method, tuned file and preprocessing: docs/vision.md.
+The recipe names the backbone, the method, the file of tuned weights and the preprocessing (docs/vision.md).
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ OFFICIAL_METRICS: Mapping[str, tuple[Metric, ...]] = {
     "r2": (_run_metric("r2", Correlation("r2")),),
     "auc": (_run_metric("auc", LabelAuc()), Metric(name="f1", of=mean_value)),
     "accuracy": (Metric(name="accuracy", of=mean_value, headline=True),),
-    "mixed": (_run_metric("mixed", Mixed(unread=0.0)),),
+    "mixed": (_run_metric("mixed", Mixed(default=0.0)),),
     "fmax": (_run_metric("fmax", Fmax(enzyme_labels, enzymes)), Metric(name="f1", of=mean_value)),
 }
 STRICT_METRICS: Mapping[str, tuple[Metric, ...]] = {

@@ -31,7 +31,7 @@ from evals.scorers.upstream.lm_eval_task import (
     BINARY_METRICS,
     LIKELIHOOD_TYPES,
     Aggregate,
-    Harness,
+    LmEvalScorer,
     TaskFile,
     headline_metric,
     import_quietly,
@@ -331,7 +331,7 @@ def _suite(variant: str) -> Suite:
         if headline_metric(task) in BINARY_METRICS
         else lambda sample: f"{headline_metric(task)} has no maximum",
         scorers={
-            ensemble.name: Harness(task_file, ensemble.name, versions, heavy=not by_likelihood)
+            ensemble.name: LmEvalScorer(task_file, ensemble.name, versions, heavy=not by_likelihood)
             for ensemble in task._filters
         },
         metrics=_metrics(task, task_file),

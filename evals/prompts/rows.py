@@ -16,7 +16,7 @@ ANSWER_INSTRUCTION = "End with a line `ANSWER: ` and your answer."
 def prompter(prompt: str | Callable[[Mapping[str, Any]], str] | None) -> Prompter:
     """Return the prompter for samples of `evals.data.rows`.
 
-    A template may name columns of the row and `{options}`, the lettered choices.
+    A template may contain `{COLUMN}` for columns of the row, and `{options}` for the lettered choices.
     """
 
     def default_prompt(sample: Sample, repeat: int) -> Prompt:

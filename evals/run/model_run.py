@@ -122,7 +122,7 @@ class ModelRun:
 
     @property
     def is_sequential(self) -> bool:
-        """Return whether the model runs after others of its kind, e.g. those on this machine, rather than concurrently."""
+        """Return whether the model must not run concurrently with other such models, e.g. a model on this machine."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
@@ -336,7 +336,7 @@ class ModelRun:
 def _check_data_path(request: RunRequest, suites: Sequence[Suite]) -> None:
     if request.data is not None and request.data.is_file() and len(suites) > 1:
         raise UsageError(
-            f"--data {request.data} is one file, but there are {len(suites)} suites: name a folder"
+            f"--data {request.data} is one file, but there are {len(suites)} suites: pass a folder"
         )
 
 

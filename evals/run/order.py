@@ -144,7 +144,7 @@ class LengthPredictor:
         return array("d", (intercept + slope * x + effects.get(group, 0.0) for x, group in pairs))
 
     def ranks(self) -> array[float]:
-        """Return each sample's rank by expected length in the suite, from 0 to 1; of equal ones, the first ranks higher."""
+        """Return each sample's rank by expected length in the suite, from 0 to 1; among ties, the first ranks higher."""
         values = self.log_tokens() if self.has_estimates else self._predictor_values
         ranks = array("d", [0.0]) * len(values)
         for rank, position in enumerate(sorted(range(len(values) - 1, -1, -1), key=values.__getitem__)):

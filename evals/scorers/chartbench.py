@@ -31,7 +31,7 @@ from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
 YES_NO = ("yes", "no")
 MAX_CHARS = 100_000
-"""Maximum number of characters of a reply that are read, counted from its end."""
+"""Only the last characters of a reply, up to this number, are read."""
 TOLERANCE = 0.05
 END_OF_TEXT = "<\uff5cend\u2581of\u2581sentence\uff5c>"
 """DeepSeek's end-of-text token; upstream strips each of its letters from both ends of a reply."""
@@ -39,7 +39,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][
 
 
 def parse_float(text: str) -> float | None:
-    """Return Python's `float` of a text without its percent sign; None if that fails or is not finite."""
+    """Parse a number with Python's `float`, without its percent sign; None if that fails or the number is not finite."""
     try:
         value = float(text.rstrip("%"))
     except ValueError:
@@ -188,7 +188,7 @@ def number(points: Sequence[Point]) -> float:
 
 
 def pooled(points: Sequence[Point]) -> float:
-    """Return the value of a pair or a number; the authors' `final` and VLMEvalKit average both in one mean."""
+    """Return the value of a pair or a number; the authors' `final` and VLMEvalKit average both together."""
     return number(points) if len(points) == 1 else acc_plus(points)
 
 

@@ -65,18 +65,18 @@ def captions(headline: str, absent: float | None, suffix: str = "") -> tuple[Met
 
     `suffix` is appended to the names of metrics that upstream computes on SciBERT's word pieces and we compute on words.
     """
-    name, silence = meteor_name(), absent is not None
+    name, count_empty = meteor_name(), absent is not None
     return (
         mean(f"{name}{suffix}", PartMean(name, absent), headline=headline == "meteor"),
         *(
             mean(rouge, PartMean(rouge, absent), headline=headline == rouge)
             for rouge in ("rouge_1", "rouge_2", "rouge_l")
         ),
-        whole(f"bleu_2{suffix}", CorpusBleu(2, silence=silence)),
-        whole(f"bleu_4{suffix}", CorpusBleu(4, silence=silence)),
+        whole(f"bleu_2{suffix}", CorpusBleu(2, count_empty=count_empty)),
+        whole(f"bleu_4{suffix}", CorpusBleu(4, count_empty=count_empty)),
     )
 
 
 def bleu_of_valid(tokens: TokenKind) -> Metric:
     """Return BLEU over the valid answers."""
-    return whole("bleu_of_valid", CorpusBleu(4, silence=False, tokens=tokens))
+    return whole("bleu_of_valid", CorpusBleu(4, count_empty=False, tokens=tokens))

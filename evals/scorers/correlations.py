@@ -118,28 +118,28 @@ def _ranks(values: Floats) -> Floats:
     """Return ranks from 0; tied values get their mean rank."""
     import numpy as np
 
-    _, level, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     means: Floats = np.cumsum(counts) - (counts + 1) / 2
-    ranks: Floats = means[level]
+    ranks: Floats = means[inverse]
     return ranks
 
 
 class Mixed(_RowStatistic, frozen=True):
-    """The mean of two terms: 1 - MAE / 100, and F1 of "below 30" times 1 - (MAE of stated numbers from 0 to 30) / 100.
+    """The mixed score, the mean of two terms: 1 - MAE / 100, and F1 of "below 30" times 1 - (MAE of stated numbers from 0 to 30) / 100.
 
-    The statistic is multiplied by the share of numbers up to 1,000 in magnitude; errors are clipped at 100. `unread`
+    The statistic is multiplied by the share of numbers up to 1,000 in magnitude; errors are clipped at 100. `default`
     replaces a number that is not stated; if it is None, such a number reduces that share.
     """
 
-    unread: float | None = None
+    default: float | None = None
 
     def of(self, gold: Floats, stated: Floats) -> float:
-        """Return the statistic; raises ValueError if no number is usable."""
+        """Return the statistic; 0 if no number is usable."""
         import numpy as np
 
         x, y = gold[:, 0], stated[:, 0]
-        if self.unread is not None:
-            y = np.where(np.isnan(y), self.unread, y)
+        if self.default is not None:
+            y = np.where(np.isnan(y), self.default, y)
         usable = np.abs(y) <= 1000.0
         if not usable.any():
             return 0.0

@@ -188,7 +188,7 @@ OFFICIAL: dict[str, Rule] = {
         (stripped := text.strip())[:1] == stripped[-1:] == '"' and len(stripped) > 1
     ),
 }
-"""Instruction type -> upstream's rule. As upstream, it uses keywords, markers and section names as regular expressions."""
+"""Instruction type -> upstream's rule. Like upstream, it uses keywords, markers and section names as regular expressions."""
 
 
 def _count_whole_word(word: str, text: str) -> int:

@@ -112,7 +112,7 @@ def mcc_of(columns: Columns, weights: Floats) -> float:
 def mcc_with_silence_of(columns: Columns, weights: Floats) -> float:
     """Return the correlation for three classes (Gorodkin 2004), with "no answer" as a third class that is never right.
 
-    Unlike in `mcc_of`, a missing answer does not count as the opposite label: a run without any answer has 0, not -1.
+    Unlike in `mcc_of`, a missing answer does not count as the opposite label: a run without any answer scores 0, not -1.
     The value is also 0 if a marginal total is 0.
     """
     if not weights.sum():
@@ -142,9 +142,9 @@ def roc_auc_of(columns: Columns, weights: Floats) -> float:
     score = np.where(columns.answered, columns.score, (positive == (columns.value == 1.0)).astype(float))
     if np.isnan(score).any():
         raise ValueError("ROC-AUC needs a score for each reply; there are only labels")
-    levels, level = np.unique(score, return_inverse=True)
-    positive_weights = np.bincount(level, weights=weights * positive, minlength=len(levels))
-    negative_weights = np.bincount(level, weights=weights * ~positive, minlength=len(levels))
+    levels, level_indices = np.unique(score, return_inverse=True)
+    positive_weights = np.bincount(level_indices, weights=weights * positive, minlength=len(levels))
+    negative_weights = np.bincount(level_indices, weights=weights * ~positive, minlength=len(levels))
     pairs = positive_weights.sum() * negative_weights.sum()
     if not pairs:
         raise ValueError("the targets contain only one class")

@@ -14,7 +14,7 @@ from typing import Any
 from evals.errors import UsageError, install
 
 MAX_CHARS = 20_000
-"""Maximum number of characters of a reply that are parsed, counted from its end."""
+"""Only the last characters of a reply, up to this number, are parsed."""
 MAX_GOLD_CHARS = 8_000
 _MAX_DEPTH = 60
 """Maximum depth of braces; sympy's parser is recursive."""

@@ -38,7 +38,7 @@ def parent_fault(a: MoleculeForms, t: MoleculeForms) -> str:
         return f"charge {charges[0]}, should be {charges[1]}"
     if len(answer_components) == len(target_components) or (extra and missing):
         return f"{'with ' if len(answer_components) != len(target_components) else ''}{'.'.join(extra)} instead of {'.'.join(missing)}"
-    return f"{'.'.join(extra)} is too much" if extra else f"{'.'.join(missing)} is missing"
+    return f"{'.'.join(extra)} is extra" if extra else f"{'.'.join(missing)} is missing"
 
 
 def stereo_fault(a: MoleculeForms, t: MoleculeForms) -> str:

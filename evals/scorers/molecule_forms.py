@@ -113,7 +113,7 @@ class MoleculeForms:
             self.raw.UpdatePropertyCache(strict=False)
             problems = self._rd.Chem.DetectChemistryProblems(self.raw)
         except _RDKIT_ERRORS:
-            return "not a molecule: an atom in it is impossible"
+            return "not a molecule: it contains an impossible atom"
         return problems[0].Message() if problems else "not a molecule"
 
     @cached_property

@@ -11,7 +11,7 @@ tautomer. A rung implies all lower ones. For a set of molecules (reactants) the 
 Tautomers are compared only if formula and heavy-atom skeleton agree; RDKit's enumeration is limited by counts instead
 of time, which makes scores reproducible.
 
-Two drawings show one compound if their InChIs with fixed hydrogens agree (options `-FixedH -RecMet`) after metals of
+Two drawings represent the same compound if their InChIs with fixed hydrogens agree (options `-FixedH -RecMet`) after metals of
 groups 1 and 2 are disconnected. They may then differ in resonance form, in ionic or covalent bonds of a salt, and in stereo
 marks on atoms that are not stereocentres. Other metals keep their bonds. Tautomers, protonation states, isotopes and
 stereoisomers remain distinct.
@@ -72,17 +72,18 @@ def compare_molecules(
         return _match_same_heavy_atoms(a, t) if a.heavy_atoms == t.heavy_atoms else _match_parents(a, t)
     except (ValueError, RuntimeError) as error:  # RDKit parses some aromatic rings that it cannot kekulise
         return MoleculeMatch(
-            0, f"another molecule, and an odd one: {(str(error).splitlines() or [''])[0][:100]}"
+            0,
+            f"a different molecule, which RDKit cannot kekulise: {(str(error).splitlines() or [''])[0][:100]}",
         )
 
 
 def _match_invalid_target(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
     """Compare with a repaired version of a target that RDKit cannot read; its hydrogens are ignored."""
-    fault = f"the target is no valid molecule ({t.fault()})"
+    fault = f"the target is not a valid molecule ({t.fault()})"
     repaired = t.repaired()
     best = compare_molecules(a, repaired) if repaired else MoleculeMatch(0, "")
     if best.rung >= RUNGS["tautomer"] and best.rung not in (RUNGS["parent"], RUNGS["no_stereo"]):
-        return MoleculeMatch(RUNGS["compound"], f"{fault}; the same but for its hydrogens", undecided=True)
+        return MoleculeMatch(RUNGS["compound"], f"{fault}; the same except for its hydrogens", undecided=True)
     return MoleculeMatch(best.rung, "; ".join(filter(None, (fault, best.why))), undecided=True)
 
 
@@ -90,7 +91,9 @@ def same_compound(a: MoleculeForms, t: MoleculeForms) -> bool:
     """Return whether two molecules with different canonical SMILES are the same compound, drawn differently."""
     if a.composition != t.composition:
         return False
-    may_differ_in_bonds = a.may_have_salt_metal or t.may_have_salt_metal  # skeleton keys are those as drawn
+    may_differ_in_bonds = (
+        a.may_have_salt_metal or t.may_have_salt_metal
+    )  # skeleton keys depend on the bonds drawn
     if (may_differ_in_bonds or a.skeleton_key == t.skeleton_key) and a.fixed_inchi == t.fixed_inchi != "":
         return True
     is_bridged = bool(a._rd.Descriptors.CalcNumBridgeheadAtoms(a.mol))
@@ -118,7 +121,7 @@ def _match_parents(a: MoleculeForms, t: MoleculeForms) -> MoleculeMatch:
     if stated_tautomer == target_tautomer:
         return MoleculeMatch(RUNGS["tautomer"], tautomer_fault(a, t))
     if complete and target_complete:
-        return MoleculeMatch(0, "right atoms and skeleton, but bonds or hydrogens elsewhere, and no tautomer")
+        return MoleculeMatch(0, "right atoms and skeleton, but bonds or hydrogens elsewhere; not a tautomer")
     return MoleculeMatch(
         0, "right atoms and skeleton; whether it is a tautomer was not decided", undecided=True
     )
@@ -138,7 +141,7 @@ class Components(NamedTuple):
 
     def __str__(self) -> str:
         """Return a phrase that names the right, missing and extra components."""
-        groups = (("right", self.right), ("missing", self.missing), ("too much", self.extra))
+        groups = (("right", self.right), ("missing", self.missing), ("extra", self.extra))
         return ", ".join(
             f"{' and '.join(names[:3])} {'is' if len(names) == 1 else 'are'} {verdict}"
             for verdict, names in groups

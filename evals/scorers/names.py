@@ -70,7 +70,7 @@ def stereo_first(text: str) -> str:
 
 
 def same_name(answer: str, gold: str) -> bool:
-    """Return whether two names are equal after normalisation; the positions of components and of stereo do not matter."""
+    """Return whether two names are equal after normalisation, whatever the order of components and the position of stereo descriptors."""
     components, gold_components = normalise_name(answer), normalise_name(gold)
     if components == gold_components or normalise_name(stereo_first(answer)) == gold_components:
         return True

@@ -93,7 +93,7 @@ class AbsoluteError(Struct, frozen=True):
         value = convert(quantity.value, quantity.unit, unit)
         if value is None:
             expectation = "a plain number" if unit == DIMENSIONLESS else f"in {unit}"
-            why = f"stated in {quantity.unit}, the target is {expectation}"
+            why = f"stated in {quantity.unit}, but the target is {expectation}"
             return Score(value=None, verdict="wrong", answer=quantity.text, why=why, parts=parts)
         parts["error"] = value - target
         is_possible = self.possible[0] <= value <= self.possible[1]
@@ -154,7 +154,7 @@ class Within(Struct, frozen=True):
     def _score(self, sample: Sample, quantity: Quantity, target: float) -> Score:
         value = convert(quantity.value, quantity.unit, sample.unit) if sample.unit else quantity.value
         if value is None:
-            why = f"stated in {quantity.unit}, the target is in {sample.unit}"
+            why = f"stated in {quantity.unit}, but the target is in {sample.unit}"
             return Score(value=0.0, verdict="wrong", answer=quantity.text, why=why)
         relative = float(sample.meta.get("relative_tolerance") or self.relative)
         right = close(value, target, relative=relative, absolute=self.absolute) and _is_narrow(

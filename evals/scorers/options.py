@@ -153,7 +153,7 @@ def _parse_letters(statement: str) -> tuple[str, ...] | None:
 
 
 def _parse_letter_run(statement: str, option_count: int) -> tuple[str, ...] | None:
-    """Read different letters without separators, as in "CA"; else None."""
+    """Read distinct letters without separators, as in "CA"; else None."""
     letters = _WRAPPED.sub(r"\1", statement).strip("*`$ \n")
     all_options = all("A" <= letter < chr(ord("A") + option_count) for letter in letters)
     return tuple(letters) if 1 < len(letters) == len(set(letters)) and all_options else None

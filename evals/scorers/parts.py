@@ -36,7 +36,7 @@ from evals.scorers.physics import Comparer, same_spelling, spelled
 from evals.types import Failure, Judgement, Metric, Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Maximum number of characters of a reply that are read, counted from its end."""
+"""Only the last characters of a reply, up to this number, are read."""
 MAX_BOXES = 32
 """Maximum number of boxes that a rule or a judge compares."""
 _UNBOXED_FORMS = ("line", "sentence", "tag", "json")
@@ -114,7 +114,7 @@ class Precision(Struct, frozen=True):
 
 
 class Parts(Precision, frozen=True):
-    """Scores 1 if every gold part has a box of its own, else 0; the part `share` is the share of matched gold parts."""
+    """Scores 1 if every gold part has a box of its own, else 0; `share` in `Score.parts` is the share of matched gold parts."""
 
     def __repr__(self) -> str:
         return f"Parts({self.same.__name__})"
@@ -127,7 +127,7 @@ class Parts(Precision, frozen=True):
         if contents and count > 1 and len(values := split_answers(contents[-1], count)) == count:
             return values
         contents = contents[-MAX_BOXES - count :]
-        while len(contents) > count:  # drop a box that is repeated later first, then the earliest
+        while len(contents) > count:  # drop boxes that are repeated later, then the earliest
             repeated = (
                 n
                 for n, box in enumerate(contents)
@@ -178,7 +178,7 @@ class Parts(Precision, frozen=True):
 
 
 def _encode(matching: BoxMatching, golds: Sequence[str]) -> dict[str, float]:
-    """Encode a comparison as score parts: `share` of the gold parts, "box 1": its part, "box 1 not 2": 1."""
+    """Encode a matching as score parts: "box 1" is the number of its gold part, "box 1 not 2" is 1 if they differ."""
     matches = {f"box {box + 1}": gold + 1.0 for box, gold in sorted(matching.matches.items())}
     differences = {f"box {box + 1} not {gold + 1}": 1.0 for box, gold in sorted(matching.different)}
     return {"share": len(set(matching.matches.values())) / len(golds), **matches, **differences}

@@ -158,7 +158,7 @@ def parse_quantity(text: str) -> Quantity | None:
 
 
 def half_unit_of_last_digit(text: str) -> float:
-    """Return half a unit of the last stated digit of a number; 0 for whole numbers and fractions."""
+    """Return half a unit in the last decimal place of a number as written; 0 for whole numbers and fractions."""
     digits = _DIGITS.match(text.lstrip("+- "))
     if digits is None or not digits["after"] or "/" in text[: digits.end()]:
         return 0.0

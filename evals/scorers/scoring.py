@@ -41,9 +41,8 @@ class Scoring:
         self._pool = pool
         self._errata = errata
         self._ideal = ideal
-        for (
-            scorer
-        ) in self._light.values():  # later, the first import would block the event loop and every call
+        # later, the first import would block the event loop and every call
+        for scorer in self._light.values():
             if isinstance(scorer, Warm):
                 scorer.warm()
 

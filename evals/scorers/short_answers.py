@@ -18,9 +18,9 @@ from evals.types import Prompt, Reply, Sample, Score
 
 
 class StatedShortAnswer(Struct, frozen=True):
-    """Scores the stated answer: `vqa` by agreement with annotators, `text` by equal words, `anls` by edit distance.
+    """Scores the stated answer: `vqa` by agreement with annotators, `text` by the same words, `anls` by edit distance.
 
-    The statement is tried with and without the explanation that follows it, and a reply of one line also as a whole; the
+    The statement is tried with and without the explanation that follows it, and a one-line reply also as a whole; the
     best value counts.
     """
 

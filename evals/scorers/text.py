@@ -68,8 +68,8 @@ class CorpusBleu(Struct, frozen=True):
     """
 
     order: int = 4
-    silence: bool = True
-    """Whether a reply without text counts as one of length 0; otherwise it is excluded."""
+    count_empty: bool = True
+    """Whether a reply without text is counted, with length 0, rather than excluded."""
     tokens: TokenKind = "words"
     """How the gold answers that replace missing outcomes are split into tokens."""
 
@@ -92,7 +92,7 @@ class CorpusBleu(Struct, frozen=True):
     def _reply_counts(self, point: Point) -> list[float] | None:
         parts = point.parts
         if "bleu_length" not in parts:
-            if point.verdict != "missing" and not self.silence:
+            if point.verdict != "missing" and not self.count_empty:
                 return None
             parts = _substitute_counts(str(point.target).strip(), point, self.tokens)
         orders = range(1, self.order + 1)

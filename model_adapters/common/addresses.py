@@ -1,4 +1,4 @@
-"""The addresses of several servers of one model: a list, or a file that is read again when it changes."""
+"""The addresses of several servers for one model: a list, or a file that is read again when it changes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Addresses:
         for url in urls:
             if "," in url.partition("?")[0]:
                 raise UsageError(
-                    f"{without_secrets(url)}: write a whole URL after each comma, http://HOST:PORT/v1"
+                    f"{without_secrets(url)}: write a full URL after each comma, e.g. http://HOST:PORT/v1"
                 )
             self._check(url)
 
@@ -71,10 +71,10 @@ class Addresses:
 def _file_version(path: Path) -> tuple[int, int] | None:
     """Return modification time and size of a file, which change with its content; None if there is no file."""
     try:
-        state = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return state.st_mtime_ns, state.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 def split_urls(urls: str) -> list[str]:

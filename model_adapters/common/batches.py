@@ -1,4 +1,4 @@
-"""The batch endpoints of OpenAI and Anthropic: half the price, within a day. `evals/run/batch.py` uses them."""
+"""The batch endpoints of OpenAI and Anthropic: half the price, results within a day. Used by `evals/run/batch.py`."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class OpenAIBatches(_Endpoint):
     """Half of the vendor's limit."""
 
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
-        """Return one request of the batch."""
+        """Encode one request of a batch."""
         body = await self._body(prompt, sampling)
         return (
             _encode({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body})
@@ -143,9 +143,9 @@ class OpenAIBatches(_Endpoint):
                 return None
             cursor = f"&after={page.data[-1].id}"
 
-    async def state(self, id_: str) -> BatchState:
+    async def state(self, batch_id: str) -> BatchState:
         """Return the progress of a batch."""
-        batch = _decode(await self._client.send("GET", f"/batches/{id_}"), _Batch)
+        batch = _decode(await self._client.send("GET", f"/batches/{batch_id}"), _Batch)
         done = batch.request_counts.completed + batch.request_counts.failed if batch.request_counts else 0
         if batch.status == "failed":
             errors = (batch.errors.data if batch.errors else None) or [{}]
@@ -155,9 +155,9 @@ class OpenAIBatches(_Endpoint):
             )
         return BatchState(ended=batch.status in ("completed", "expired", "cancelled"), done=done)
 
-    async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
+    async def results(self, batch_id: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Return the results of both files: replies, and failed or expired requests."""
-        batch = _decode(await self._client.send("GET", f"/batches/{id_}"), _Batch)
+        batch = _decode(await self._client.send("GET", f"/batches/{batch_id}"), _Batch)
         outcomes: dict[str, Reply | Exception] = {}
         for file in (batch.output_file_id, batch.error_file_id):
             raw = (
@@ -210,7 +210,7 @@ class AnthropicBatches(_Endpoint):
     path = "/v1/messages/batches"
 
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
-        """Return one request of the batch."""
+        """Encode one request of a batch."""
         return _encode({"custom_id": name, "params": await self._body(prompt, sampling)})
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
@@ -245,19 +245,19 @@ class AnthropicBatches(_Endpoint):
                 return
             cursor = f"&after_id={page.data[-1].id}"
 
-    async def state(self, id_: str) -> BatchState:
+    async def state(self, batch_id: str) -> BatchState:
         """Return the progress of a batch."""
-        batch = _decode(await self._client.send("GET", f"{self.path}/{id_}"), _AnthropicBatch)
+        batch = _decode(await self._client.send("GET", f"{self.path}/{batch_id}"), _AnthropicBatch)
         done = sum(count for kind, count in batch.request_counts.items() if kind != "processing")
         return BatchState(ended=batch.processing_status == "ended", done=done)
 
-    async def results(self, id_: str, sampling: Sampling) -> dict[str, Reply | Exception]:
+    async def results(self, batch_id: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Return the results, fetched from the known base URL rather than from `results_url`, since the key is sent along."""
-        lines = (_decode(line, _AnthropicLine) for line in (await self._fetch_results(id_)).splitlines())
+        lines = (_decode(line, _AnthropicLine) for line in (await self._fetch_results(batch_id)).splitlines())
         return {line.custom_id: self._parse_result(line.result, sampling) for line in lines}
 
-    async def _fetch_results(self, id_: str) -> bytes:
-        return await self._client.send("GET", f"{self.path}/{id_}/results", max_bytes=MAX_RESULTS_BYTES)
+    async def _fetch_results(self, batch_id: str) -> bytes:
+        return await self._client.send("GET", f"{self.path}/{batch_id}/results", max_bytes=MAX_RESULTS_BYTES)
 
     def _parse_result(self, result: _Result, sampling: Sampling) -> Reply | Exception:
         if result.type == "succeeded":

@@ -1,4 +1,4 @@
-"""An image classifier of timm in this process: images are classified in batches, on CUDA, MPS or the CPU."""
+"""A timm image classifier in this process: images are classified in batches, on CUDA, MPS or the CPU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 BATCH_SIZE = 64
-"""Images in a batch; as many again may be preprocessed meanwhile."""
+"""Images per batch; as many again may be preprocessed in the meantime."""
 
 
 class PendingImage(NamedTuple):
@@ -63,7 +63,7 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
         self.versions = f"weights and preprocessing {network.key[:12]}, timm {version('timm')}"
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return no notes; raises UsageError for settings of text generation."""
+        """Return no notes; raises UsageError for text-generation settings."""
         set_by_user = structs.replace(sampling, seed=None)
         if set_by_user != Sampling():
             names = [
@@ -107,7 +107,7 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
         loaded = await self.loaded()
         parts = [part for message in prompt.messages for part in message.parts]
         if len(parts) != 1 or not isinstance(parts[0], Media):
-            raise Rejected("an image classifier takes one image, and no text")
+            raise Rejected("an image classifier accepts a single image and no text")
         _, raw = await payload(parts[0])
         tensor = await asyncio.to_thread(self._preprocess, raw, loaded)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -141,11 +141,9 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
         with torch.inference_mode():
             logits = loaded.module(torch.stack(images).to(loaded.device)).float().cpu()
         seconds = (time.perf_counter() - start) / len(images)
-        return [self._ranking_reply(row, loaded, seconds) for row in logits]
+        return [self._make_reply(row, loaded, seconds) for row in logits]
 
-    def _ranking_reply(
-        self, logits: torch.Tensor, loaded: LoadedNetwork, seconds: float
-    ) -> Reply | ModelError:
+    def _make_reply(self, logits: torch.Tensor, loaded: LoadedNetwork, seconds: float) -> Reply | ModelError:
         import torch
 
         if not bool(torch.isfinite(logits).all()):

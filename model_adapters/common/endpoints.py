@@ -139,7 +139,7 @@ class Endpoint:
     def on_reply(self, seconds: float) -> None:
         """Process a reply that took `seconds`."""
         if self._failures >= MAX_FAILURES:
-            notice(f"endpoints: {self.url} answers again")
+            notice(f"endpoints: {self.url} responds again")
         self._failures = 0
         self.replies += 1
         self.mean_s += (seconds - self.mean_s) * max(0.1, 1 / self.replies)

@@ -251,7 +251,7 @@ async def _read_body(response: ClientResponse, max_bytes: int, *, url: str) -> b
 def proxy_of(url: str) -> str | None:
     """Return the proxy of an https URL according to HTTPS_PROXY and NO_PROXY; None for plain HTTP, which is not proxied.
 
-    Thus local servers need no NO_PROXY, and vendors can be reached from behind a firewall.
+    Thus local servers need no NO_PROXY entry, and vendors can be reached from behind a firewall.
     """
     if not url.startswith("https:"):
         return None

@@ -1,10 +1,10 @@
 """Command line and checks of an inference server started on this machine: vLLM, LMDeploy or SGLang.
 
-Each adapter's file describes its engine by an `Engine`. All functions block and need no event loop, so that `evals run`,
+Each adapter's module describes its engine with an `Engine`. All functions block and need no event loop, so that `evals run`,
 `evals serve` and the replicas of a cluster can use them. Environment variables:
 
     EVALS_ENGINE_PYTHON   Python interpreter of the engine; default: this one
-    EVALS_ENGINE_ARGS     further options for the engine's command line
+    EVALS_ENGINE_ARGS     additional options for the engine's command line
     EVALS_ENGINE_START_S  seconds until it must be ready
 
 Set by `evals/run/cluster/` for replicas on a cluster:
@@ -59,7 +59,7 @@ class Engine(Struct, frozen=True, kw_only=True):
     """Command on all nodes but the first; empty: `command`."""
     health: str = "/health"
     thinking: str = "chat_template_kwargs.enable_thinking"
-    """Request field that switches reasoning; a profile may name another."""
+    """Request field that switches reasoning on and off; a profile may name another."""
     environment: dict[str, str] = {}
 
 
@@ -76,7 +76,7 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
     start_timeout_s: float = START_TIMEOUT_S
     gpus: int = 0
-    """Number over all nodes; 0: the profile's number."""
+    """Number of GPUs over all nodes; 0: the profile's number."""
     nodes: int = 1
     rank: int = 0
     master: str = ""

@@ -1,4 +1,4 @@
-"""Find the cause of a server's end in its log."""
+"""Find out from a server's log why it exited."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 KILLED = "killed by signal"
 """Start of the last line in a log, written by the watchdog."""
-PORT_TAKEN = "its port is taken"
+PORT_TAKEN = "its port is already in use"
 KNOWN_CAUSES = (
     (
         r"CUDA out of memory|OutOfMemoryError|can't allocate memory|less than desired GPU memory utilization"
@@ -50,7 +50,7 @@ MAX_LENGTH = 300
 
 
 def cause(log: str) -> str:
-    """Return one line on why the process ended: a known cause, else the first informative error, else the last line."""
+    """Return in one line why the process exited: a known cause, else the first informative error, else the last line."""
     if (last := log.rstrip().rpartition("\n")[2]).startswith(KILLED):
         return last
     for pattern, meaning in KNOWN_CAUSES:
@@ -58,8 +58,8 @@ def cause(log: str) -> str:
             return meaning
     lines = [line for raw in log.splitlines() if (line := _PREFIX.sub("", raw).rstrip())]
     errors = [
-        number
-        for number, line in enumerate(lines)
+        index
+        for index, line in enumerate(lines)
         if _ERROR.match(line) and not any(text in line for text in _UNINFORMATIVE)
     ]
     if errors:

@@ -9,7 +9,7 @@ from evals.types import Media, Prompt
 
 
 async def encode_media(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
-    """Read a prompt's media of these kinds: SHA-256 -> (MIME type, base64); raises Rejected for media that cannot be sent."""
+    """Return a prompt's media of these kinds: SHA-256 -> (MIME type, base64); raises Rejected for media that cannot be sent."""
     parts = [part for message in prompt.messages for part in message.parts]
     media = [part for part in parts if isinstance(part, Media) and part.kind in kinds]
     if not media:
@@ -19,8 +19,8 @@ async def encode_media(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]
     encoded = {}
     for part in media:
         if part.kind == "image":
-            kind, raw = await payload(part)
+            mime_type, raw = await payload(part)
         else:
-            kind, raw = "time_series/npy", await asyncio.to_thread(stored_path(part).read_bytes)
-        encoded[part.sha256] = (kind, b64encode(raw).decode())
+            mime_type, raw = "time_series/npy", await asyncio.to_thread(stored_path(part).read_bytes)
+        encoded[part.sha256] = (mime_type, b64encode(raw).decode())
     return encoded

@@ -1,7 +1,7 @@
 """Request fields that a server rejects by name: omitted from then on, and noted on the run's card.
 
-A field counts as rejected only after the same call has succeeded without it: a message that merely mentions a field
-(its range, or a quoted prompt) changes nothing.
+A field counts as rejected only after the same call has succeeded without it: a message that merely mentions a field,
+e.g. its valid range or a quoted prompt, changes nothing.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _CRASH = re.compile(
     re.IGNORECASE,
 )
 """Messages of 5xx errors for unknown fields, on which some self-hosted servers crash."""
-MAX_SEARCHED = 600
-"""Number of characters of a message that are searched, since some servers repeat the prompt after that."""
+MAX_SEARCHED_CHARS = 600
+"""Maximum number of characters of a message that are searched; some servers quote the prompt after them."""
 
 
 class RejectedFields:
@@ -79,7 +79,7 @@ class RejectedFields:
             f"{field} is sent as {alternative}: the server rejects the field"
             if alternative
             else f"{field} is not sent: the server rejects the field"
-            + ("; stop sequences are applied here" if SETTING_OF_FIELD[field] == "stop" else "")
+            + ("; stop sequences are applied by the harness" if SETTING_OF_FIELD[field] == "stop" else "")
             for field, alternative in self.left_out.items()
         ]
 
@@ -110,8 +110,8 @@ class RejectedFields:
     ) -> T:
         """Post a body without the rejected fields; if the server names another one, repeat the call without it.
 
-        `keep`: fields that are never omitted. `read`: parses the body of a response and its duration in seconds; it is part
-        of the attempt, since some gateways reject a field in a 200. Raises the errors of `Client.post` and `read`.
+        `keep`: fields that are never omitted. `read`: parses the body of a response and its duration in seconds; it runs
+        inside the retry loop, since some gateways reject a field in a 200 response. Raises the errors of `Client.post` and `read`.
         """
         omitted = dict(self.left_out)
         while True:
@@ -137,7 +137,7 @@ def field_named_in(error: ModelError, body: Body, keep: Mapping[str, Any]) -> st
     """Return the field that an error names as unknown or unsupported; None if it names none."""
     if type(error) not in (Rejected, ServerFault):  # subclasses: context length, content filter
         return None
-    message = str(error)[:MAX_SEARCHED]
+    message = str(error)[:MAX_SEARCHED_CHARS]
     candidates = [
         field
         for field in (*body, *body.get(NESTED_SETTINGS, ()))

@@ -81,7 +81,7 @@ def remarks(rule: Rule, name: str, sampling: Sampling) -> list[str]:
         pronoun = "them" if len(omitted) > 1 else "it"
         notes.append(f"{', '.join(omitted)} not sent: {name} does not support {pronoun}")
     if "stop" in names:
-        notes.append(f"stop sequences are applied here and not by the server: {name} does not support them")
+        notes.append(f"stop sequences are applied by the harness: {name} does not support them")
     return notes
 
 

@@ -1,7 +1,7 @@
-"""Readings from a server that returns only the likeliest tokens of each position: `above` and `mass` are bounds.
+"""Token readings from a server that returns only the likeliest tokens at each position: `above` and `mass` are bounds.
 
-The tokens that are not returned share the remaining probability, and none has more than the least likely one returned. The
-sum of p ** (1 / T) over them is bounded by the cases in which they are as equal, and as unequal, as that allows.
+The tokens that are not returned share the remaining probability, and none is more likely than the least likely token
+returned. The sum of p ** (1 / T) over them is bounded by the two extremes: probabilities as equal, and as unequal, as possible.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
+from math import exp
 from typing import NamedTuple
 
 from evals.seams import Decoding, TokenReading
@@ -84,13 +85,11 @@ def _bounds(
 
 
 def _exp(value: float) -> float:
-    from math import exp
-
     return exp(max(value, -700.0))
 
 
 def _rest(top: Sequence[float], power: float, vocabulary: int) -> _Range:
-    """Return the total weight of the tokens that are not returned, relative to the weight of the first choice."""
+    """Return the total weight of the tokens that are not returned, relative to the weight of the likeliest token."""
     first = _exp(top[0])
     remaining = max(1 - sum(_exp(value) for value in top), 0.0) / first
     count = vocabulary - len(top)

@@ -16,7 +16,7 @@ from evals.types import Likelihood, Prompt, Reply, Sampling, Text, Usage
 
 
 class PendingCall(NamedTuple):
-    """A call that waits for its batch."""
+    """A call waiting for its batch."""
 
     text: str
     """Prompt rendered by the chat template."""
@@ -47,7 +47,7 @@ class Checkpoint(Struct):
     model: Any
     processor: Any
     tokenizer: Any
-    """Used for batches, in their thread."""
+    """Used only in the thread that computes batches."""
     counter: Any
     """Copy of the tokenizer for the event loop's thread. Fast tokenizers store their padding settings: counting tokens with
     the tokenizer of a running batch would disable its padding (ValueError) or fail (RuntimeError: Already borrowed)."""
@@ -89,7 +89,7 @@ def load(source: str, *, trusted: bool) -> Checkpoint:
 
 
 def is_gguf(source: str) -> bool:
-    """Return whether a checkpoint is a GGUF file (llama.cpp), whose weights transformers unpacks."""
+    """Return whether a checkpoint is a GGUF file (llama.cpp's format), which transformers dequantizes."""
     return source.endswith(".gguf")
 
 
@@ -127,7 +127,7 @@ def _device(torch: Any) -> str:
 def render(checkpoint: Checkpoint, prompt: Prompt, images: list[Any], variables: dict[str, Any]) -> str:
     """Render a prompt with the chat template, without the images if the model does not accept any.
 
-    `variables`: further variables of the template.
+    `variables`: additional template variables.
     """
     remaining_images = iter(images)
     conversation = []
@@ -234,12 +234,12 @@ def _logits_processors(samplings: Sequence[Sampling], device: Any) -> Any:
     )
 
     sampling = samplings[0]
-    if not sampling.temperature:  # greedy, also if no temperature is set
+    if not sampling.temperature:  # greedy decoding, the default if no temperature is set
         return LogitsProcessorList()
 
     class Gumbel(LogitsProcessor):  # type: ignore[misc] # transformers is not installed when types are checked
         def __init__(self) -> None:
-            self.generators = [torch.Generator("cpu").manual_seed(row.seed or 0) for row in samplings]
+            self.generators = [torch.Generator("cpu").manual_seed(s.seed or 0) for s in samplings]
 
         def __call__(self, input_ids: Any, scores: Any) -> Any:
             noise = torch.stack([torch.rand(scores.shape[1], generator=g) for g in self.generators])
@@ -283,7 +283,7 @@ def _make_reply(
 
 
 def likelihoods(checkpoint: Checkpoint, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
-    """Return the likelihoods of continuations of a prompt; `LogProbs.logprobs` defines their first token."""
+    """Return the likelihoods of continuations of a prompt; see `LogProbs.logprobs` for where they start."""
     import torch
 
     stripped_prompt = prompt.rstrip()

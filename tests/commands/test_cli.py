@@ -893,7 +893,7 @@ def test_data_verifies_a_local_mirror(here):
 def test_a_single_file_serves_one_suite_alone(here):
     Path("rows.jsonl").write_text("{}\n")
     done = evals("run", "mmlu-pro", "aime:2025", "--data", "rows.jsonl", "-m", "scripted:x")
-    assert "is one file, but there are 2 suites: name a folder" in done.complaint
+    assert "is one file, but there are 2 suites: pass a folder" in done.complaint
 
 
 def test_local_data_is_named_as_such(here):

@@ -112,4 +112,4 @@ def test_components_are_named_beside_the_strict_verdict() -> None:
     reply = Reply(text="Reactant 1: CC(=O)Cl\nReactant 2: Cl")
     score = Molecule(several=True, side="reactants")(sample, Prompt(), reply)
     assert (score.verdict, score.parts["components"]) == ("wrong", 0.5)
-    assert score.why == "CC(=O)Cl is right, NCc1ccccc1 is missing, Cl is too much"
+    assert score.why == "CC(=O)Cl is right, NCc1ccccc1 is missing, Cl is extra"

@@ -307,7 +307,7 @@ def test_a_task_that_cannot_be_loaded_is_one_line(tasks, tmp_path) -> None:
     broken.write_text(
         f"task: toy_broken{HEAD.replace('DATA', str(tmp_path / 'none.jsonl'))}{TASKS['toy_mc']}"
     )
-    with pytest.raises(DataError, match="lm-eval:toy_broken: cannot be loaded"):
+    with pytest.raises(DataError, match="lm-eval:toy_broken cannot be loaded"):
         load.suite(f"lm-eval:{broken}")
 
 

@@ -137,7 +137,7 @@ async def test_a_server_that_comes_back_is_asked_again(
     said = capsys.readouterr().err.splitlines()
     assert [line.split(" (")[0] for line in said] == [
         "endpoints: http://s0/v1 is lost",
-        "endpoints: http://s0/v1 answers again",
+        "endpoints: http://s0/v1 responds again",
     ]
 
 
@@ -241,7 +241,7 @@ async def test_a_file_of_addresses_that_vanishes_changes_nothing(
     ("spec", "message"),
     [
         ("server:http://a/v1,ftp://b/v1#m", "is not a valid http URL"),
-        ("server:http://a/v1,gpu8:8000/v1#m", "write a whole URL after each comma"),
+        ("server:http://a/v1,gpu8:8000/v1#m", "write a full URL after each comma"),
         ("server:@absent.txt#m", "cannot read the addresses in absent.txt"),
         ("server:@empty.txt#m", "lists no address"),
         ("server:@odd.txt#m", "is not a valid http URL"),

@@ -350,7 +350,7 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
         {"max_completion_tokens": 4096, "seed": 7},
         [
             "temperature, top_p, top_k, min_p not sent: o3 does not support them",
-            "stop sequences are applied here and not by the server: o3 does not support them",
+            "stop sequences are applied by the harness: o3 does not support them",
         ],
     ),
     "openai:gpt-5.2": (
@@ -396,7 +396,7 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
     "xai:grok-4": (
         Sampling(temperature=0.0, stop=("END",)),
         {"temperature": 0.0},
-        ["stop sequences are applied here and not by the server: grok-4 does not support them"],
+        ["stop sequences are applied by the harness: grok-4 does not support them"],
     ),
     "xai:grok-4.3": (
         Sampling(thinking=False, stop=("END",)),

@@ -601,7 +601,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
     "stop": (
         {"message": "property 'stop' is unsupported"},
         "stop",
-        "stop is not sent: the server rejects the field; stop sequences are applied here",
+        "stop is not sent: the server rejects the field; stop sequences are applied by the harness",
     ),
     "top_k": (
         {"message": "unknown field `top_k`"},

@@ -91,8 +91,16 @@ UNREAD = {
     "a field's attribute": ("y = '{a.b}'\nx = y.format(a='b')", "x", "the field 'a.b' is not supported"),
     "a field by place": ("y = '{}'\nx = y.format(a='b')", "x", "line 2"),
     "a torn field": ("y = '{a'\nx = y.format(a='b')", "x", "line 2: ValueError"),
-    "a format": ("y = 1.5\nx = f'{y:.3f}'", "x", "line 2: an f-string with a format"),
-    "a conversion": ("y = 'o'\nx = f'{y!r}'", "x", "line 2: an f-string with a format"),
+    "a format": (
+        "y = 1.5\nx = f'{y:.3f}'",
+        "x",
+        "line 2: format specifications and conversions in f-strings",
+    ),
+    "a conversion": (
+        "y = 'o'\nx = f'{y!r}'",
+        "x",
+        "line 2: format specifications and conversions in f-strings",
+    ),
     "arguments unpacked": ("x = dict(**y)", "x", "line 1"),
     "kinds that do not add": ("x = 'one' + 1", "x", "line 1: TypeError"),
     "what is not text, stripped": ("x = ['one'].strip()", "x", "line 1: TypeError"),

@@ -93,13 +93,13 @@ def test_a_reply_without_text_pays_the_brevity_penalty_too():
     said, gold = "a steroid ester of the old kind", "a long carboxylic acid"
     some = [*points([(said, said)]), silent(gold)]
     assert CorpusBleu(4)(some) == pytest.approx(exp(1 - (7 + 4) / 7))
-    assert CorpusBleu(4, silence=False)(some) == 1.0
+    assert CorpusBleu(4, count_empty=False)(some) == 1.0
     assert CorpusBleu(4)([silent(gold)]) == 0.0
 
 
-@pytest.mark.parametrize("silence", [True, False])
-def test_a_missing_outcome_widens_bleu_on_both_sides(silence):
-    bleu = CorpusBleu(2, silence=silence)
+@pytest.mark.parametrize("count_empty", [True, False])
+def test_a_missing_outcome_widens_bleu_on_both_sides(count_empty):
+    bleu = CorpusBleu(2, count_empty=count_empty)
     seen = points([("a steroid ester", "a steroid acid")])
     worst, best = (bleu([*seen, silent(GOLD, verdict="missing", value=at)]) for at in (0.0, 1.0))
     assert worst < bleu(seen) < best

@@ -264,10 +264,10 @@ def test_correlations() -> None:
 
 def test_the_mixed_score() -> None:
     gold = column(10, 20, 50, 90)
-    assert Mixed(unread=0.0).of(gold, column(10, 20, 50, 90)) == pytest.approx(1.0)
-    assert Mixed(unread=0.0).of(gold, column(12, 40, 50, 5000)) == pytest.approx(0.5925)
+    assert Mixed(default=0.0).of(gold, column(10, 20, 50, 90)) == pytest.approx(1.0)
+    assert Mixed(default=0.0).of(gold, column(12, 40, 50, 5000)) == pytest.approx(0.5925)
     nothing = np.full((4, 1), np.nan)
-    assert Mixed(unread=0.0).of(gold, nothing) == pytest.approx(
+    assert Mixed(default=0.0).of(gold, nothing) == pytest.approx(
         0.4791667, abs=1e-6
     )  # silence is 0 %, which is in range
     assert Mixed().of(gold, nothing) == 0.0
@@ -299,7 +299,7 @@ def test_resampled_statistics_are_those_of_the_rows() -> None:
     enzymes_made = points("Protein-FunctionEC", "official", some)
     rule = Fmax(lambda: ("1.1.1.1", "2.7.1.1", "3.1.1.1"), enzymes)
     assert rule.over([[point] for point in enzymes_made])(np.arange(9)) == pytest.approx(rule(enzymes_made))
-    for statistic in (Correlation("spearman"), Mixed(unread=0.0)):
+    for statistic in (Correlation("spearman"), Mixed(default=0.0)):
         of = statistic.over([[point] for point in made])
         assert of(np.arange(9)) == pytest.approx(statistic(made))
         drawn = np.array([0, 0, 3, 4, 8, 8, 8, 2, 1])

@@ -173,7 +173,7 @@ def unavailable_prompts(prompts: str) -> UpstreamPrompts:
 
 
 UNAVAILABLE = unavailable_prompts("VLMEvalKit's prompt")
-"""For numbers made with VLMEvalKit whose prompts or judge prompt no supported package contains."""
+"""For published numbers computed with VLMEvalKit, if no supported package contains their prompts or judge prompt."""
 
 
 def sha256_of(raw: bytes) -> str:

@@ -31,19 +31,19 @@ def evaluate(source: str, path: str, *, file: str, loop_values: Mapping[str, str
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{file} cannot be parsed as Python: {type(error).__name__}") from None
-    reader = _Reader(file, loop_values)
+    evaluator = _Evaluator(file, loop_values)
     names: dict[str, Deferred] = {}
-    reader.walk(tree.body, names)
+    evaluator.walk(tree.body, names)
     variable, *keys = path.split(".")
     deferred = names.get(variable)
     for key in keys:
-        deferred = deferred and reader.lookup(deferred, key)
+        deferred = deferred and evaluator.lookup(deferred, key)
     if deferred is None:
         raise DataError(f"{file}: cannot read {path}")
-    return reader.evaluate(deferred)
+    return evaluator.evaluate(deferred)
 
 
-class _Reader:
+class _Evaluator:
     def __init__(self, file: str, loop_values: Mapping[str, str]) -> None:
         self.file, self.loop_values = file, loop_values
 
@@ -160,7 +160,7 @@ class _Reader:
                 return self.evaluate(Deferred(operand, part.names))
             case ast.Constant(value=text):
                 return text
-        raise self._error(part.node, "an f-string with a format is not supported")
+        raise self._error(part.node, "format specifications and conversions in f-strings are not supported")
 
     def _error(self, node: ast.expr | ast.stmt, problem: str) -> DataError:
         return DataError(f"{self.file}, line {node.lineno}: {problem}")

@@ -38,7 +38,7 @@ def place(
     if required and not largest:
         cpus = int(sum(node.get("CPU", 0) for node in nodes))
         raise UsageError(
-            f"{spec} needs GPUs ({required} per replica), and no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
+            f"{spec} needs GPUs ({required} per replica), but no node of the cluster has any ({len(nodes)} nodes, {cpus} CPUs)"
         )
     if required <= largest:
         return Placement(

@@ -33,7 +33,7 @@ MAX_CALL_ATTEMPTS = 6
 MAX_CONCURRENT_CALLS = 32
 DEADLINE_S = 600.0
 MAX_CANDIDATE_CHARS = 60_000
-"""Maximum number of characters of a candidate that the judge sees, counted from its end."""
+"""The judge sees only the last characters of a candidate, up to this number."""
 KINDS = ("number", "text", "option")
 _FIELD = re.compile(r"\{(case|question|reference|candidate)\}")
 

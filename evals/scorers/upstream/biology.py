@@ -4,8 +4,8 @@ r"""OpenCompass' rules for Biology-Instructions (opencompass 0.5.4, datasets/bio
   label that cannot be read counts as the *opposite* of the right one, which can make MCC negative; accuracy counts it as
   wrong.
 * A number must be the whole content of a box or `<NUMBER>`, without `+`, exponent, unit or percent sign. Several numbers
-  are read from the last `{...}` of a reply and need exactly the gold keys. Correlations exclude unread numbers and are
-  multiplied by the share of read ones.
+  are read from the last `{...}` of a reply and need exactly the gold keys. Correlations exclude numbers that cannot be
+  read and are multiplied by the share of those that can.
 * R2 is the square of Pearson's correlation: a perfect negative correlation scores 100.
 * Modifications: an empty answer counts as *all thirteen*, and unknown names have no effect.
 * Enzymes: EC numbers that are not on the list of 538 have no effect; those with a letter or without a third field are not

@@ -112,7 +112,7 @@ def _split_list(text: str) -> list[str]:
 
 
 class Strict(Struct, frozen=True):
-    """Scores 1 if the stated answer is right; of a list, every item must be stated, in any order."""
+    """Scores 1 if the stated answer is right; for a list, every item must be stated, in any order."""
 
     rule: Stated = Stated()
 

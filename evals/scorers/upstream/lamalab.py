@@ -18,7 +18,7 @@ from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Maximum number of characters of a reply that are read, counted from its end; upstream's patterns take quadratic time."""
+"""Only the last characters of a reply, up to this number, are read, since upstream's patterns take quadratic time."""
 MAX_GAP = 2000
 """Maximum number of characters between the letters and the closing tag."""
 _OPENING_TAG = re.compile(r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*+(?=[A-Z])")
@@ -164,7 +164,7 @@ def _quantity(value: float, text: str) -> Quantity:
 class SignedTolerance(Struct, frozen=True):
     """Scores 1 if |stated - target| < tolerance, where the tolerance is 0.01 * target *with its sign*.
 
-    A target of zero or below can therefore never be reached, a known defect of upstream. A task's own `relative_tolerance`
+    A target of zero or below can therefore never be matched, a known defect of upstream. A task's own `relative_tolerance`
     is used as an absolute tolerance, as upstream does.
     """
 
@@ -173,7 +173,7 @@ class SignedTolerance(Struct, frozen=True):
         target = float(sample.target)  # type: ignore[arg-type]
         number = None if reply.stop == "filter" else number_lamalab(reply.text)
         if number is None:
-            return no_answer(reply, "no number that the patterns read")
+            return no_answer(reply, "no number that upstream's patterns find")
         tolerance = float(sample.meta.get("relative_tolerance") or 0.01 * target)
         right = abs(number.value - target) < tolerance
         why = "" if right else f"stated {number.text}"

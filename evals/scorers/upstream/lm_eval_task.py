@@ -54,7 +54,7 @@ def load_task(task_file: TaskFile) -> Any:
     from lm_eval.tasks import TaskManager
 
     with (
-        foreign_code(lambda why: DataError(f"lm-eval:{task_file.name}: cannot be loaded: {why[:300]}")),
+        foreign_code(lambda why: DataError(f"lm-eval:{task_file.name} cannot be loaded: {why[:300]}")),
         _seeded_generators(),
     ):
         tasks = TaskManager(include_defaults=False).load(task_file.path)["tasks"]
@@ -87,7 +87,7 @@ def import_quietly() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-class Harness(Struct, frozen=True):
+class LmEvalScorer(Struct, frozen=True):
     """Scores a reply with lm_eval and one of the task's filters."""
 
     task_file: TaskFile
@@ -96,7 +96,7 @@ class Harness(Struct, frozen=True):
     versions: str
     """Versions of lm_eval and of the task."""
     heavy: bool
-    """Whether generated text is scored, which needs a worker, and not log-likelihoods."""
+    """Whether generated text is scored, which requires a worker, rather than log-likelihoods."""
 
     def __repr__(self) -> str:
         return f"lm_eval {self.versions}: {self.task_file.name}, filter {self.filter}"
@@ -134,7 +134,7 @@ def apply_filter(task: Any, name: str, doc: Mapping[str, Any], answers: Sequence
         for index, answer in enumerate(answers)
     ]
     next(ensemble for ensemble in task._filters if ensemble.name == name).apply(instances)
-    return [answer.filtered_resps[name] for answer in instances]
+    return [instance.filtered_resps[name] for instance in instances]
 
 
 def sampling_of(settings: Mapping[str, Any]) -> Sampling:

@@ -75,7 +75,7 @@ class OfficialError(Struct, frozen=True):
             return no_answer(reply, "no number stated", value=None, parts=parts)
         value = _convert(number, sample.unit)
         if value is None:
-            why = f"stated in {number.unit}, the target is in {sample.unit}"
+            why = f"stated in {number.unit}, but the target is in {sample.unit}"
             return Score(value=None, verdict="wrong", answer=number.text, why=why, parts=parts)
         parts["error"] = value - target
         why = f"stated {number.text}" if number.approximate or number.unit else ""

@@ -3,7 +3,7 @@ r"""OpenCompass' rules for SMolInstruct, with their known defects (opencompass 0
 They produced the column "SmolInstruct" of the Intern-S1 tables. Known defects, each covered by a test:
 
 * names and SMILES are compared as strings, so `OCC` is not `CCO` (`Strings`);
-* a formula is read up to its first invalid character, `C6H6xyz` is C6H6; brackets are invalid (`Elements`);
+* a formula is read up to its first invalid character, so `C6H6xyz` is C6H6; brackets are invalid (`Elements`);
 * the "RMSE" is a mean absolute error, and a reply without a readable number counts as a prediction of 0 (`Errors`): `+1.2`,
   `1e-3`, a unit in the box and a Unicode minus are not readable;
 * without tags the whole reply is the answer, and RDKit reads it up to its first space: "I think so" is hydrogen iodide, and
@@ -168,7 +168,7 @@ class Similarity(Struct, frozen=True):
         gold = rd.Chem.MolFromSmiles(str(sample.target).strip())
         if mol is None or gold is None:
             verdict: Verdict = "invalid" if answer else unanswered_verdict(reply)
-            why = "not a molecule to RDKit" if mol is None else "RDKit cannot read the gold answer"
+            why = "RDKit reads no molecule" if mol is None else "RDKit cannot read the gold answer"
             return Score(
                 value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
             )
