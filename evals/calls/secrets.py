@@ -98,7 +98,7 @@ def environment_secret(variable: str, *, allow_spaces: bool = False) -> str:
     secret = os.environ.get(variable, "").strip()
     if not secret.isascii() or not secret.isprintable() or (" " in secret and not allow_spaces):
         raise UsageError(
-            f"{variable} contains a space, a control character or a character outside ASCII, which no key does (its value is not shown)"
+            f"{variable} contains a space, a control character or a character outside ASCII, which keys never do (its value is not shown)"
         )
     return secret
 

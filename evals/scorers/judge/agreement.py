@@ -17,7 +17,7 @@ from evals.types import Score
 
 
 class RatedPair(Struct, frozen=True):
-    """Two verdicts on one reply, each of which is whether the reply is right."""
+    """Two verdicts on whether one reply is right."""
 
     reference: bool
     """Verdict of the rule or of a person."""

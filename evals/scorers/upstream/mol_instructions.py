@@ -92,7 +92,7 @@ class Generated(Struct, frozen=True):
         gold = _decode_selfies(target)
         molecule = _decode_selfies(answer) if len(answer) <= max(MAX_SMILES_CHARS, 4 * len(target)) else None
         if molecule is None or gold is None:
-            why = "upstream decodes no molecule" if molecule is None else "the gold answer is no molecule"
+            why = "upstream decodes no molecule" if molecule is None else "the gold answer is not a molecule"
             return Score(value=0.0, verdict="invalid", answer=answer[:200], why=why, parts={"valid": 0.0})
         right = molecule.inchi == gold.inchi
         tanimoto = rdkit().DataStructs.TanimotoSimilarity
