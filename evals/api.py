@@ -117,8 +117,7 @@ def import_replies(
             results=Path(results),
             run=run,
         )
-        import_file = partial(read_replies, path, request)
-        cards = _call_outside_loop(import_file)
+        cards = _call_outside_loop(partial(read_replies, path, request))
     return Runs([run for card in cards for run in store.find(Path(results), card.run)])
 
 

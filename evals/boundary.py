@@ -6,7 +6,7 @@ Traceback (most recent call last):
     ...
 ValueError: KeyError: 'odd'
 
-An exception of such code is re-raised as an error of this project, with the original as its cause; errors of this
+An exception raised by such code is re-raised as an error of this project, with the original as its cause; errors of this
 project, interrupts and cancellations pass unchanged.
 """
 

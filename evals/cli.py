@@ -21,7 +21,7 @@ COMMANDS = {
     "compare": Entry(
         "compare:compare", "Compare runs sample by sample: differences, changed samples, ranks."
     ),
-    "gate": Entry("gate:gate", "Judge a candidate against a baseline under a policy; plan such a gate."),
+    "gate": Entry("gate:gate", "Judge a candidate against a baseline under a policy, or plan a gate."),
     "dashboard": Entry("dashboard:dashboard", "Show leaderboard, comparisons and samples in a browser."),
     "score": Entry("score:score", "Score a run's stored replies again; no model is called."),
     "judge": Entry("judge:judge", "Measure how reliable a judge model is."),
@@ -35,13 +35,13 @@ COMMANDS = {
     "sync": Entry("sync:sync", "Copy finished runs to an object store, for reading from anywhere."),
     "errata": Entry("errata:errata", "List known errors in data sets, and items that look wrong."),
     "bundle": Entry("bundle:bundle", "Pack a run into one file that others can verify."),
-    "board": Entry("board:board", "Keep a leaderboard to which others submit, in a git repository."),
+    "board": Entry("board:board", "Maintain a leaderboard in a git repository that others submit to."),
     "new": Entry("new:new", "Create a package with a suite or an adapter of your own."),
     "lm-eval": Entry(
         "harness:harness", "Run lm-evaluation-harness itself, with our models as `--model evals`."
     ),
     "doctor": Entry("doctor:doctor", "Show what this machine can run, and what is missing for the rest."),
-    # names of older versions
+    # hidden names from older versions
     "baseline": Entry("baseline:baseline"),
     "noise": Entry("noise:noise"),
     "reproduce": Entry("claims:reproduce"),

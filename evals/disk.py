@@ -32,7 +32,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_small(path: Path, max_bytes: int = MAX_SMALL_FILE) -> bytes:
-    """Return the content of a regular file; raises OSError, also if it is larger than `max_bytes`."""
+    """Return the content of a file; raises OSError if it is not a regular file or is larger than `max_bytes`."""
     with open_regular(path) as stream:
         content = stream.read(max_bytes + 1)
     if len(content) > max_bytes:
@@ -105,7 +105,7 @@ def create(path: Path, *, append: bool = False, new: bool = False) -> int:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise OSError(
-                errno.ELOOP, f"{path.name} is a link, and links are not followed on writing", str(path)
+                errno.ELOOP, f"{path.name} is a link, and links are not followed when writing", str(path)
             ) from None
         raise
     status = os.fstat(fd)

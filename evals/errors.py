@@ -168,7 +168,7 @@ class BadReply(Transient):
 
 
 class Crash(EvalsError):
-    """Foreign code (a plugin, a scorer, a library) raised an exception that is not of this project."""
+    """Foreign code (a plugin, a scorer, a library) raised an exception that is not one of this project's."""
 
 
 class ScorerError(EvalsError):
@@ -195,17 +195,24 @@ def from_status(
     text = f"HTTP {status}: {message}"
     beginning, codes = message.lower()[:_SEARCHED_CHARACTERS], set(code.lower().split())
     is_daily_quota = any("perday" in word for word in codes)  # Google: in the quota's name
-    if status == 402 or is_daily_quota or codes & _QUOTA or any(words in beginning for words in _QUOTA_WORDS):
+    if (
+        status == 402
+        or is_daily_quota
+        or codes & _QUOTA_CODES
+        or any(phrase in beginning for phrase in _QUOTA_PHRASES)
+    ):
         return OutOfQuota(text)
     if status in (429, 503, 529) and (retry_after_s or 0.0) > _MAX_WAIT_S:
         return OutOfQuota(f"{text}; no more calls for {(retry_after_s or 0.0) / 3600:.1f} hours")
     if status in (404, 409, 425, 500, 502, 504) and is_loading(beginning):
         return RateLimit(text, retry_after_s=retry_after_s)
-    if 400 <= status < 500 and (codes & _FILTER or any(words in beginning for words in _FILTER_WORDS)):
+    if 400 <= status < 500 and (
+        codes & _FILTER_CODES or any(phrase in beginning for phrase in _FILTER_PHRASES)
+    ):
         return Filtered(text)
     if status in (401, 403, 404, 405):
         return Fatal(text)
-    if status == 400 and (codes & _FATAL or any(words in beginning for words in _FATAL_WORDS)):
+    if status == 400 and (codes & _FATAL_CODES or any(phrase in beginning for phrase in _FATAL_PHRASES)):
         return Fatal(text)
     if status in (429, 503, 529):
         return RateLimit(text, retry_after_s=retry_after_s)
@@ -214,7 +221,7 @@ def from_status(
     if status in (409, 425) or status >= 500:
         return ServerFault(text)
     if status in (400, 413, 422) and (
-        codes & _CONTEXT or any(words in beginning for words in _CONTEXT_WORDS)
+        codes & _CONTEXT_CODES or any(phrase in beginning for phrase in _CONTEXT_PHRASES)
     ):
         return Context(text)
     return Rejected(text, param=param, codes=frozenset(codes))
@@ -238,7 +245,7 @@ def is_loading(beginning: str) -> bool:
 
 _MAX_WAIT_S = 1800.0
 _SEARCHED_CHARACTERS = 160
-_QUOTA = {
+_QUOTA_CODES = {
     "insufficient_quota",  # OpenAI
     "billing_hard_limit_reached",
     "billing_not_active",
@@ -251,7 +258,7 @@ _QUOTA = {
     "insufficient_funds",
     "payment_required",
 }
-_QUOTA_WORDS = (
+_QUOTA_PHRASES = (
     "credit balance is too low",  # Anthropic, 400
     "specified api usage limits",  # Anthropic, 400: the limit that the user has set
     "insufficient balance",  # DeepSeek
@@ -260,27 +267,27 @@ _QUOTA_WORDS = (
     "payment required",
     "used all available credits",  # xAI
 )
-_FILTER = {
+_FILTER_CODES = {
     "content_filter",  # Azure, Moonshot
     "content_policy_violation",  # OpenAI
     "invalid_prompt",
 }
-_FILTER_WORDS = (
+_FILTER_PHRASES = (
     "flagged as potentially violating",  # OpenAI
     "output blocked by content filtering",  # Anthropic
     "content exists risk",  # DeepSeek
     "considered high risk",  # Moonshot
     "violates usage guidelines",  # xAI, 403
 )
-_FATAL = {"api_key_invalid", "model_not_found", "invalid_api_key"}
-_FATAL_WORDS = (
+_FATAL_CODES = {"api_key_invalid", "model_not_found", "invalid_api_key"}
+_FATAL_PHRASES = (
     "api key",  # Google, xAI
     "location is not supported",  # Google
     "model not exist",  # DeepSeek
     "not a valid model",  # OpenRouter
 )
-_CONTEXT = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI; llama.cpp
-_CONTEXT_WORDS = (
+_CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI; llama.cpp
+_CONTEXT_PHRASES = (
     "context length",  # vLLM, DeepSeek
     "context size",  # llama.cpp
     "context limit",  # Anthropic

@@ -80,12 +80,14 @@ def required_gpus(profile: Profile) -> str:
     if not profile.gpus:
         count = profile.tensor_parallel
         return f"{count} GPU{'s' * (count > 1)}" if count else ""
-    sizes: dict[int, int] = {}
+    counts_by_gb: dict[int, int] = {}
     for kind, count in sorted(profile.gpus.items(), key=lambda item: GPU_GB[item[0]]):
-        if count < min(sizes.values(), default=count + 1):  # larger GPUs are listed only if fewer suffice
-            sizes[GPU_GB[kind]] = count
+        if count < min(
+            counts_by_gb.values(), default=count + 1
+        ):  # larger GPUs are listed only if fewer suffice
+            counts_by_gb[GPU_GB[kind]] = count
     suffix = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
-    return " or ".join(f"{count} x {gb} GB" for gb, count in sizes.items()) + suffix
+    return " or ".join(f"{count} x {gb} GB" for gb, count in counts_by_gb.items()) + suffix
 
 
 def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:
@@ -125,7 +127,7 @@ def check_gpus(profile: Profile, available: Sequence[Gpu], size: Size | None) ->
     weights = f"its weights take {size.weights:.1f} GB"
     if size.weights > total_gb:
         return f"{reason}; {weights}, and the GPUs here have {total_gb:.0f} GB in all; {SKIP_HINT}", ""
-    cache = f", a cache for {size.tokens:,} tokens {size.cache:.1f} GB" if size.tokens else ""
+    cache = f", the KV cache for {size.tokens:,} tokens {size.cache:.1f} GB" if size.tokens else ""
     shortage = "" if size.total <= total_gb else ", more than available; a shorter context may help"
     return "", (
         f"{profile.name} is recommended for {required_gpus(profile)}; {weights}{cache}, {size.total:.1f} GB in all{shortage}; "
@@ -149,8 +151,8 @@ def _suffices(profile: Profile, available: Sequence[Gpu]) -> bool:
 
 
 def _describe_gpus(available: Sequence[Gpu]) -> str:
-    names = {gpu: available.count(gpu) for gpu in available}
-    return ", ".join(f"{count} x {gpu.name} ({gpu.gb:.0f} GB)" for gpu, count in names.items()) or "0 GPUs"
+    counts = {gpu: available.count(gpu) for gpu in available}
+    return ", ".join(f"{count} x {gpu.name} ({gpu.gb:.0f} GB)" for gpu, count in counts.items()) or "0 GPUs"
 
 
 def _alternative(name: str) -> str:

@@ -43,8 +43,8 @@ def environment_folder(harness: str) -> Path:
 
 def interpreter(harness: str) -> Path | None:
     """Return the interpreter of a harness's environment; None if there is none."""
-    interpreter = environment_folder(harness) / "bin" / "python"
-    return interpreter if interpreter.exists() else None
+    path = environment_folder(harness) / "bin" / "python"
+    return path if path.exists() else None
 
 
 def install_commands(harness: str) -> str:

@@ -1,4 +1,4 @@
-"""Structured texts on cards and in records, each parsed and written in one place.
+"""Structured strings on cards and in records, each parsed and written in one place.
 
 >>> str(Failed("timeout")), Failed.parse("failed:timeout"), Failed.parse("wrong")
 ('failed:timeout', Failed(kind='timeout'), None)
@@ -123,4 +123,4 @@ def parse_sent(sent: str) -> SentForm:
         return AsText(int(rest.partition(" ")[0]))
     if kind == "refused:":
         return Refused(rest)
-    raise ValueError(f"unknown form of sending: {sent[:80]!r}")
+    raise ValueError(f"unknown value of `sent`: {sent[:80]!r}")

@@ -124,7 +124,7 @@ def suite_origin(name: str) -> plugins.Origin | None:
 
 
 def _import(module: str, origin: plugins.Origin | None) -> ModuleType:
-    """Import a module; raises UsageError, in one line, if a plugin fails."""
+    """Import a module; raises UsageError if a plugin fails."""
     if origin is None:
         return import_module(module)
     with foreign_code(lambda why: UsageError(f"{module}, a plugin of {origin}: {why}"), passing=()):

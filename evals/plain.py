@@ -15,7 +15,7 @@ _SURROGATE = r"[\ud800-\udfff]"
 
 
 def plain(text: str) -> str:
-    """Remove terminal escapes, control characters and direction overrides; newlines and tabs stay."""
+    """Remove terminal escapes, control characters and bidirectional overrides; newlines and tabs stay."""
     return re.sub(_SURROGATE, "\ufffd", re.sub(_ESCAPES, "", text))
 
 
@@ -24,7 +24,7 @@ MAX_LINE = 300
 
 
 def one_line(text: str) -> str:
-    """Return an untrusted text in one printable line of bounded length."""
+    """Return untrusted text as one printable line of bounded length."""
     line = plain(" ".join(text.split()))
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 3]}..."
 

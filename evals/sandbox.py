@@ -65,8 +65,8 @@ class _Call(NamedTuple):
 class Pool:
     """Worker processes for calls that may hang or crash; usable from asyncio and from synchronous code.
 
-    A call that exceeds its deadline, crashes its worker, runs out of memory or raises fails with
-    `ScorerError`; a `UsageError` (an extra is not installed) is passed on unchanged.
+    A call that exceeds its deadline, crashes its worker, runs out of memory or raises an exception
+    fails with `ScorerError`; a `UsageError` (an extra is not installed) is passed on unchanged.
     """
 
     def __init__(

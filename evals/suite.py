@@ -99,7 +99,7 @@ class Suite(Struct, frozen=True, kw_only=True):
         `rows`: mappings with a question and a target (and `id`, `choices`, `group`), or a file of rows. `prompt`: a
         template with the row's columns in braces, or a function of the row; None: the question, its choices and the
         expected answer format. `scorer`: `choice`, `exact`, `integer`, a function of (reply's text, target), or a
-        `Scorer`; None: depends on whether there are choices. Raises DataError or UsageError in one line.
+        `Scorer`; None: depends on whether there are choices. Raises DataError or UsageError.
         """
         from evals.data.rows import samples
         from evals.prompts.rows import prompter
@@ -178,7 +178,7 @@ def checked_samples(suite: Suite, data: Data) -> Iterator[Sample]:
 
 
 def _read_samples(suite: Suite, data: Data) -> Iterator[Sample]:
-    """Yield the samples; raises DataError in one line for an invalid row."""
+    """Yield the samples; raises DataError for an invalid row."""
     count = 0
     try:
         for sample in suite.samples(data):

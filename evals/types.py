@@ -3,8 +3,8 @@
 >>> Reply(text="ANSWER: B", stop="stop").text
 'ANSWER: B'
 
-All types are frozen msgspec structs: unions of them (`Reply | Failure`, `Text | Media`) are distinguished on disk, and the
-runner creates twelve thousand per second, in a fifth of the time of frozen dataclasses.
+All types are frozen msgspec structs: their tags distinguish the members of unions (`Reply | Failure`, `Text | Media`) on disk,
+and they are created five times as fast as frozen dataclasses, which matters to a runner that creates 12,000 per second.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Return the gold answer as text, or each of several."""
+        """Return the gold answer, or all of several, as strings."""
         return self.target if isinstance(self.target, tuple) else (str(self.target),)
 
 
@@ -306,7 +306,7 @@ class Metric(Struct, frozen=True, kw_only=True):
     scorer: str = ""
     """Scorer whose points are reduced; empty: the suite's first."""
     minimum_repeats: int = 1
-    """Minimum number of repeats of runs for which it is reported."""
+    """It is reported only for runs with at least this many repeats."""
     by_group: bool = True
     """Whether it is also reported for each group."""
 
@@ -388,7 +388,7 @@ class LogProbs(Protocol):
 class Scorer(Protocol):
     """A scorer: pure and fast, or `heavy` and then run in a worker process (`seams.Heavy`).
 
-    Its `repr` contains the rule and its options, and is stored on the card of every run, to detect changes of the rule.
+    Its `repr` contains the rule and its options, and is stored on the card of every run, to detect changes to the rule.
     """
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Awaitable[Score]:

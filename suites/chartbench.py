@@ -122,7 +122,7 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
 
 BENCHMARK = Benchmark(
     name="chartbench",
-    title="ChartBench: assertions in pairs and numbers about 2,100 charts of 42 kinds, most without labels (arXiv 2312.15915).",
+    title="ChartBench: paired assertions and numeric questions about 2,100 charts, most without value labels (arXiv 2312.15915).",
     version="3",
     variants={"test": Variant(18_900), "mini": Variant(1_890)},
     default=("test",),

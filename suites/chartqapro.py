@@ -55,7 +55,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
                 f"chartqapro: {sample_id}: question type {question_type!r} is not one of {', '.join(QUESTION_TYPES)}"
             )
         if len(turns) != len(golds):
-            raise DataError(f"chartqapro: {sample_id}: {len(turns)} questions have {len(golds)} answers")
+            raise DataError(f"chartqapro: {sample_id}: {len(turns)} questions, but {len(golds)} answers")
         previous_turns = [text for turn in zip(turns[:-1], golds[:-1], strict=True) for text in turn]
         yield Sample(
             id=sample_id,
@@ -70,7 +70,7 @@ def _parse_list(row: Row, column: str, sample_id: str) -> list[str]:
     value = row.get(column)
     items = parse_list_literal(value) if isinstance(value, str) else value
     if not isinstance(items, list) or not items:
-        raise DataError(f"chartqapro: {sample_id}: column {column!r} is not a non-empty list")
+        raise DataError(f"chartqapro: {sample_id}: column {column!r} is not a list or is empty")
     return [str(item) for item in items]
 
 

@@ -2,7 +2,7 @@ r"""ChemBench, the name of two unrelated benchmarks.
 
 `4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions. It is the
 column "ChemBench" of the Intern-S1 tables, whose headline is the mean over eight of the nine tasks (Solvent_Prediction is
-run but excluded). `official` is OpenCompass' rule-based form (@ a5acc4bb, ChemBench_gen): five worked examples, the first
+run but excluded). `official` is OpenCompass' rule-based setup (@ a5acc4bb, ChemBench_gen): five worked examples, the first
 capital letter of the reply. `intern-s1` (ChemBench_llmjudge_gen) has no examples and a judge model that grades the whole
 reply, both with OpenCompass' own prompts (`intern-s1~`: reworded).
 
@@ -316,7 +316,7 @@ INTERN_S1_PROTOCOLS: dict[str, Protocol] = {
 }
 BENCHMARK = Benchmark(
     name="chembench",
-    title="Two benchmarks, never in one column: `:4k` (ChemBench4K, the ChemBench of the Intern-S1 tables) and `:lamalab`.",
+    title="Two unrelated benchmarks: `:4k` (ChemBench4K, the ChemBench of the Intern-S1 tables) and `:lamalab`.",
     version="2",
     variants={
         "4k": Variant(4_100, chance=0.25, cite="arXiv 2402.06852"),

@@ -1,4 +1,4 @@
-"""GQA (Hudson and Manning, arXiv 1902.09506), balanced test-dev: questions about a scene, answered by a word or two.
+"""GQA (Hudson and Manning, arXiv 1902.09506), balanced test-dev: questions about a scene, answered in a word or two.
 
 On the hub, questions and images are two configurations, joined by `imageId`; rows of VLMEvalKit's table
 GQA_TestDev_Balanced.tsv contain both. See evals/short_answers.py for the protocols.
@@ -67,7 +67,7 @@ def _question(data: Data, row: Row, images: Mapping[str, Media], sample_id: str)
 
 BENCHMARK = Benchmark(
     name="gqa",
-    title="GQA: 12,578 questions about scenes, balanced test-dev, answered by a word or two (arXiv 1902.09506).",
+    title="GQA: 12,578 questions about scenes, balanced test-dev, answered in a word or two (arXiv 1902.09506).",
     variants={"": Variant(12_578)},
     samples=_samples,
     protocols=short_answers.protocols("text"),

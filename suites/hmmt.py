@@ -50,7 +50,7 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
 BENCHMARK = Benchmark(
     name="hmmt",
     version="2",
-    title="HMMT February 2025 (30) and 2026 (33): competition problems answered by an expression, as published by MathArena.",
+    title="HMMT February 2025 (30) and 2026 (33): competition problems whose answers are expressions, as published by MathArena.",
     variants={"2025": Variant(30), "2026": Variant(33)},
     samples=_samples,
     protocols={

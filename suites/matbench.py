@@ -2,9 +2,9 @@
 
 `official` follows materialsproject/matbench @ 936176db: each material is evaluated once, in the fold that tests it; the
 headline is the mean over the five folds of the MAE or of the package's ROC-AUC. The package converts scores into labels
-before it computes that area, which is therefore called `rocauc_thresholded` here; `roc_auc`, the area under stated
+before it computes the area, so this metric is called `rocauc_thresholded` here; `roc_auc`, computed from the stated
 probabilities, is reported too. A missing answer gets the error of the training mean. `strict` uses the same prompts, parses
-replies more leniently, and has the balanced accuracy as its headline for classification.
+replies more leniently, and has balanced accuracy as its headline for classification.
 
 `intern-s1` is the setting of the published Intern-S1 scores: fold 0 of four composition tasks, with replies parsed and
 graded by a judge model with OpenCompass' prompts. Its questions are in a data file that is not public: replies recorded
@@ -309,7 +309,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
 AGGREGATED = ("intern-s1",)
 BENCHMARK = Benchmark(
     name="matbench",
-    title="Matbench v0.1: thirteen properties of materials (Dunn et al. 2020, npj Comput. Mater. 6, 138), as questions in words.",
+    title="Matbench v0.1: thirteen properties of materials (Dunn et al. 2020, npj Comput. Mater. 6, 138), posed in natural language.",
     version="2",
     variants=VARIANTS,
     default=DEFAULT,

@@ -114,7 +114,7 @@ def _vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
 UNWINNABLE_OFFICIAL = _unwinnable("\\boxed", "^{\\circ}", "\\left")
 BENCHMARK = Benchmark(
     name="mathvision",
-    title="MathVision: 3,040 competition problems with a picture, 16 subjects, 5 levels (Wang et al. 2024, arXiv 2402.14804).",
+    title="MathVision: 3,040 competition problems with an image, 16 subjects, 5 levels (Wang et al. 2024, arXiv 2402.14804).",
     version="2",
     variants=VARIANTS,
     default=("testmini",),

@@ -250,7 +250,7 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     return f"({prompt.shown_letter(str(gold))})" if sample.choices else f"Answer: {gold}"
 
 
-def _nested_options(sample: Sample) -> str:
+def _unwinnable_nested(sample: Sample) -> str:
     """Return why no reply can get full marks for one sample of MMMU-Pro under the authors' rule."""
     return "its options are a list within a list" if sample.meta.get("options") else ""
 
@@ -260,7 +260,7 @@ def _unwinnable_open(sample: Sample) -> str:
     if sample.choices:
         return ""
     if isinstance(sample.target, tuple):
-        return "upstream treats its gold answers as a single text"
+        return "upstream treats its gold answers as a single string"
     other_letter = str(sample.target) in LETTERS[2:] and len(str(sample.target)) == 1
     return "its gold answer is a letter other than those of the two options" if other_letter else ""
 
@@ -285,7 +285,7 @@ def _official(variant: str) -> Protocol:
         scorers={"answer": Official(pro=bool(variant))},
         metrics=(*accuracy(), accuracy_guess()),
         sampling=Sampling(temperature=0.0, max_tokens=max_tokens),
-        unwinnable=_nested_options,
+        unwinnable=_unwinnable_nested,
     )
 
 
@@ -308,7 +308,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
 
 BENCHMARK = Benchmark(
     name="mmmu",
-    title="MMMU: 900 validation questions in 30 college subjects with up to seven pictures each; `:pro` is MMMU-Pro.",
+    title="MMMU: 900 validation questions in 30 college subjects with up to seven images each; `:pro` is MMMU-Pro.",
     version="2",
     variants={
         "": Variant(900, chance=0.247, cite="arXiv 2311.16502"),

@@ -88,7 +88,7 @@ def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
 
 BENCHMARK = Benchmark(
     name="mmstar",
-    title="MMStar: 1,500 questions that cannot be answered without their picture, 6 capabilities (Chen et al., arXiv 2403.20330).",
+    title="MMStar: 1,500 questions that cannot be answered without the image, 6 capabilities (Chen et al., arXiv 2403.20330).",
     version="2",
     variants={"": Variant(1_500)},
     samples=_samples,

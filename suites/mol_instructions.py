@@ -3,7 +3,7 @@
 `official` follows the authors: instruction and input as in the data (without the prompt template of their fine-tuned
 models), and the rules of their scripts, which drop invalid answers from every metric and ignore stereochemistry in "exact"
 (evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity means little. `intern-s1` is
-the column of the Intern-S1-Pro tables as OpenCompass computes it, with its own prompts (`intern-s1~`: reworded): similarity,
+this column of the Intern-S1-Pro tables as OpenCompass computes it, with its own prompts (`intern-s1~`: reworded): similarity,
 METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy, so that a missing energy
 scores about 95 of 100 points and an answer in eV scores 0 (evals/scorers/upstream/opencompass_selfies.py). `strict` is our
 own: molecules are compared by structure with stereochemistry, in SELFIES or SMILES; energies are converted to hartree.
@@ -124,7 +124,7 @@ class Rule(NamedTuple):
     metrics: Callable[[], tuple[Metric, ...]]
 
 
-def _by_structure(side: Side = "", *, several: bool = False) -> Rule:
+def _structure_rule(side: Side = "", *, several: bool = False) -> Rule:
     return Rule(
         lambda: SelfiesMolecule(several=several, side=side),
         lambda: chemistry_metrics.by_structure(several=several),
@@ -151,10 +151,10 @@ STRICT_RULES = {
         lambda: Caption(synonyms=text.synonyms_available()),
         lambda: chemistry_metrics.captions("rouge_l", 0.0),
     ),
-    "molecule": _by_structure(),
-    "products": _by_structure("products", several=True),
-    "reactants": _by_structure("reactants", several=True),
-    "reagents": _by_structure(several=True),
+    "molecule": _structure_rule(),
+    "products": _structure_rule("products", several=True),
+    "reactants": _structure_rule("reactants", several=True),
+    "reagents": _structure_rule(several=True),
     "number": Rule(
         lambda: number.AbsoluteError(read=energy, unit="hartree", possible=POSSIBLE_ENERGIES),
         lambda: chemistry_metrics.regression_errors("hartree", headline="mae"),
@@ -231,7 +231,7 @@ def _intern_s1(variant: str) -> Protocol:
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the mean of the six tasks as defined by OpenCompass for `intern-s1`; None under the other protocols.
 
-    Source: opencompass 0.5.4, configs/summarizers/groups/mol_instruct.py: the plain mean, with the error x of the energy
+    Source: opencompass 0.5.4, configs/summarizers/groups/mol_instruct.py: the unweighted mean, with the error x of the energy
     converted into max((3 - x) / 3, 0).
     """
     if ProtocolName.parse(protocol).base != "intern-s1":

@@ -2,7 +2,7 @@
 
 `count` and `index` ask for one to five properties per question, all of which must be right. `official` follows the authors
 (ml-jku/moleculariq-eval @ 425ecaaa): JSON in the last `<answer>` tag, three replies per question; the rule, with its
-defects, is in evals/scorers/upstream/moleculariq.py. `intern-s1` is OpenCompass' form (@ a5acc4bb, molculariq_gen), which
+defects, is in evals/scorers/upstream/moleculariq.py. `intern-s1` is OpenCompass' setup (@ a5acc4bb, molculariq_gen), which
 probably produced the published Intern-S2 scores: its own system prompt, whose examples omit the braces, and the *first*
 tag. OpenCompass defines no mean over the three sets, so the single published score belongs to no variant. `strict` reads
 properties wherever they are stated, and rejects lists of indices with fractions, negative numbers or words.
@@ -61,7 +61,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 def _decode(row: Row, column: str) -> Any:
     value = row.get(column)
     if isinstance(value, dict):
-        return {key: item for key, item in value.items() if item is not None}
+        return {name: gold for name, gold in value.items() if gold is not None}
     try:
         return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError) as error:

@@ -43,7 +43,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 def _cover_samples(data: Data, row: Row) -> Iterator[Sample]:
     image_id, questions, answers = str(row["image_id"]), row["questions"], row["answers"]
     if len(questions) != len(answers):
-        raise DataError(f"ocrvqa: {image_id}: {len(questions)} questions have {len(answers)} answers")
+        raise DataError(f"ocrvqa: {image_id}: {len(questions)} questions, but {len(answers)} answers")
     for number, (question, answer) in enumerate(zip(questions, answers, strict=True)):
         yield Sample(
             id=f"{image_id}-{number}",

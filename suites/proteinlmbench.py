@@ -1,9 +1,9 @@
 """ProteinLMBench (Shen et al., arXiv 2406.05540): 944 multiple-choice questions about proteins.
 
-There are two published forms, and vendors do not state which one their scores are based on. `official` is the authors' form
+There are two published setups, and vendors do not state which one their scores are based on. `official` is the authors'
 (as in SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options are numbered from 1, number 7 means "not sure", and the
 *first number anywhere* in the reply counts, so that "In 2 of 6 cases ... option 4" is read as option 2. `intern-s1` is
-OpenCompass' form (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options are lettered and a judge grades the whole reply,
+OpenCompass' (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options are lettered and a judge grades the whole reply,
 with OpenCompass' own prompts (`intern-s1~`: reworded). `strict` needs a stated letter.
 """
 

@@ -101,7 +101,7 @@ def _size(data: Data, row: Row, object_id: str) -> tuple[int, int]:
 
 
 def _gold(row: Row, object_id: str) -> str:
-    """Return the object's corners: InternVL's rows (with `sent`) state them; the hub's state a corner, width and height."""
+    """Return the object's corners: InternVL's rows (with `sent`) contain both; the hub's contain one corner, width and height."""
     try:
         x1, y1, x, y = (float(number) for number in row["bbox"])
     except (TypeError, ValueError):
@@ -165,7 +165,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
 
 BENCHMARK = Benchmark(
     name="refcoco",
-    title="RefCOCO: rectangles of objects that phrases describe; `:plus` and `:g` are RefCOCO+ and RefCOCOg (arXiv 1608.00272).",
+    title="RefCOCO: locate the object that a phrase describes; `:plus` and `:g` are RefCOCO+ and RefCOCOg (arXiv 1608.00272).",
     variants={
         name: Variant(cite="arXiv 1511.02283") if name.startswith("g-") else Variant() for name in SPLITS
     },

@@ -178,7 +178,7 @@ def _needs_judge(sample: Sample) -> str:
 POINTS = Judged(rule=Rule(), mode="points", form="points")
 BENCHMARK = Benchmark(
     name="sfe",
-    title="SFE, Scientists' First Exam: 830 questions about scientific pictures in English and in Chinese (arXiv 2506.10521).",
+    title="SFE, Scientists' First Exam: 830 questions about scientific images in English and in Chinese (arXiv 2506.10521).",
     version="2",
     variants={"en": Variant(830), "zh": Variant(830)},
     default=("en",),

@@ -121,7 +121,7 @@ PROTOCOLS: Mapping[tuple[str, str], Protocol] = {
 
 BENCHMARK = Benchmark(
     name="sgi-bench",
-    title="SGI-Bench: experimental reasoning (291, images) and deep research (318, short answers), the parts that a rule scores.",
+    title="SGI-Bench: experimental reasoning (291, images) and deep research (318, short answers), the parts scored by rule.",
     variants={
         "reasoning": Variant(291, chance=0.15),
         "deep-research": Variant(318, chance=0.0, needs=frozenset()),

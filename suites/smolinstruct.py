@@ -1,9 +1,9 @@
 """SMolInstruct (Yu et al. 2024, arXiv 2402.09391).
 
-`official` uses the authors' prompts and rules (evals/scorers/upstream/llm4chem.py). `intern-s1` is OpenCompass' form, the
-column of the Intern-S1 tables (evals/scorers/upstream/opencompass.py): zero-shot with a hint, with OpenCompass' own prompts
+`official` uses the authors' prompts and rules (evals/scorers/upstream/llm4chem.py). `intern-s1` is OpenCompass' setup, used
+for the Intern-S1 tables (evals/scorers/upstream/opencompass.py): zero-shot with a hint, with OpenCompass' own prompts
 (`intern-s1~`: reworded), and the mean over the 14 tasks. `strict` is our own: molecules are compared by structure with
-stereochemistry, and names as names; yes-no tasks report balanced accuracy, and numbers the RMSE over answered samples.
+stereochemistry, names as text or, with OPSIN, by structure; yes-no tasks report balanced accuracy, and numbers the RMSE over answered samples.
 
 `--data` accepts the hub's archive (`data.zip`), its unpacked folder, or files with the loading script's columns, one per
 task (`name_conversion-i2s.jsonl`, .parquet, ...).
@@ -312,7 +312,7 @@ def _intern_s1(variant: str) -> Protocol:
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the mean of the 14 tasks as defined by OpenCompass for `intern-s1`; None under the other protocols.
 
-    Source: opencompass 0.5.4, configs/summarizers/groups/smolinstruct.py: the plain mean, with the two errors x
+    Source: opencompass 0.5.4, configs/summarizers/groups/smolinstruct.py: the unweighted mean, with the two errors x
     converted into max((2 - x) / 2, 0) for ESOL and max((1.2 - x) / 1.2, 0) for Lipo.
     """
     if ProtocolName.parse(protocol).base not in AGGREGATED:

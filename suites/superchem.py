@@ -1,6 +1,6 @@
 r"""SUPERChem (Zhao et al., arXiv 2512.01274): 500 multiple-choice problems in chemistry with up to 26 options.
 
-Every problem exists in two forms: `multimodal`, with images at the points where the text or an option refers to them, and
+Every problem exists in two versions: `multimodal`, with images at the points where the text or an option refers to them, and
 `text`, with a description instead of each image. `official` follows VLMEvalKit (@ e8e78f05, dataset/superchem.py): the answer in a box, and
 the rule of evals/extract/upstream/superchem.py, which requires the right letters and nothing else. Its prompt asks for a
 single character, so items with several right options cannot be answered as requested. `strict` asks for all right options
@@ -146,7 +146,7 @@ SAMPLING = Sampling(temperature=1.0, max_tokens=32_768)
 """Sampling of the authors' eval/eval.py."""
 BENCHMARK = Benchmark(
     name="superchem",
-    title="SUPERChem: 500 hard problems in chemistry with up to 26 options, with pictures or descriptions (arXiv 2512.01274).",
+    title="SUPERChem: 500 hard problems in chemistry with up to 26 options, with images or their descriptions (arXiv 2512.01274).",
     variants={"multimodal": Variant(500), "text": Variant(500, needs=frozenset())},
     samples=_samples,
     protocols={

@@ -1,10 +1,10 @@
 """SuperGPQA (M-A-P, arXiv 2502.14739): 26,529 questions in 285 graduate disciplines with four to ten options.
 
-`official` is the authors' zero-shot form (SuperGPQA/SuperGPQA @ 03a3e278, also used by OpenCompass @ a5acc4bb): options
+`official` is the authors' zero-shot setup (SuperGPQA/SuperGPQA @ 03a3e278, also used by OpenCompass @ a5acc4bb): options
 marked `A)`, a last line `Answer: X`, and the rule of evals/extract/upstream/supergpqa.py. The authors gave reasoning models
 32,768 tokens and chat models 4,096; here the limit is always 32,768. The headline is the mean over questions ("sample" in
 the authors' table); `accuracy_macro` is their mean over 13 disciplines. Their means over 72 fields and 285 subfields, their
-split by difficulty and their five-shot form are not computed. `strict` needs a stated option.
+split by difficulty and their five-shot setup are not computed. `strict` needs a stated option.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ hub's do not, and the judge prompt is ours in both cases, so runs made here are 
 options. The score depends strongly on the size of images: set `--max-pixels`.
 
 Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or VLMEvalKit's
-(options as one text with the instruction, category and l2-category). The hub's index restarts in each task, so the ids of
+(options as one string with the instruction, category and l2-category). The hub's index restarts in each task, so the ids of
 its rows are `task/index`. The number of rows at e540ee2a, 3,080, is taken from other sources.
 """
 
@@ -87,7 +87,7 @@ def _choices(row: Row) -> tuple[str, ...]:
 
 
 def _own_options(row: Row) -> str:
-    """Return the row's own text of options and instruction; empty if it has a list of options."""
+    """Return the row's own options and instruction as text; empty if it has a list of options."""
     options_column = row["multi-choice options"]
     return options_column if isinstance(options_column, str) else ""
 

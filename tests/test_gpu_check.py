@@ -87,7 +87,7 @@ def mini() -> profiles.Profile:
 def test_a_smaller_gpu_that_the_weights_fit_on_is_a_warning_with_the_figures() -> None:
     refusal, warning = gpus.check_gpus(mini(), [SMALL], Size(17.0, 4.83, 32_768))
     assert refusal == ""
-    assert "its weights take 17.0 GB, a cache for 32,768 tokens 4.8 GB, 21.8 GB in all" in warning
+    assert "its weights take 17.0 GB, the KV cache for 32,768 tokens 4.8 GB, 21.8 GB in all" in warning
     assert "found 1 x NVIDIA GeForce RTX 4090 (26 GB): the engine may fail to start" in warning
     assert (
         "more than available; a shorter context may help"

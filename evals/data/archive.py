@@ -25,7 +25,7 @@ from evals.errors import DataError, install
 
 UNREADABLE = (BadZipFile, OSError, EOFError, RuntimeError, ValueError, struct.error, zlib.error, LZMAError)
 """Exceptions that zipfile and gzip raise for truncated, corrupt or malicious files: RuntimeError for encryption and for
-unknown versions and compressions, ValueError for invalid names and offsets.
+unsupported versions and compression methods, ValueError for invalid names and offsets.
 """
 
 
@@ -66,7 +66,7 @@ class Tree:
                 raise DataError(f"{self.root}: {name}: {error}") from error
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """Yield the objects of a file of JSON lines."""
+        """Yield the objects of a JSON Lines file."""
         decode = msgspec.json.Decoder(dict[str, Any]).decode
         number = 0
         with self.open(name) as stream:
@@ -84,7 +84,7 @@ class Tree:
 
 
 def download_archive(suite: str, hub: str, file: str, revision: str) -> Path:
-    """Return the path of an archive in the hub's cache, downloaded if necessary; raises DataError in one line."""
+    """Return the path of an archive in the hub's cache, downloaded if necessary; raises DataError if that fails."""
     name = Path(file).name
     try:
         from huggingface_hub import hf_hub_download

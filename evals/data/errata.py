@@ -93,7 +93,7 @@ def entries(suite: str) -> tuple[str, tuple[Entry, ...]]:
 
 
 def load(path: Path) -> tuple[str, tuple[Entry, ...]]:
-    """Read an errata file; raises DataError in one line."""
+    """Read an errata file; raises DataError."""
     try:
         text = disk.read_small(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -102,7 +102,7 @@ def load(path: Path) -> tuple[str, tuple[Entry, ...]]:
 
 
 def parse(text: str, name: str) -> tuple[str, tuple[Entry, ...]]:
-    """Parse the text of an errata file; `name`: its name, for messages. Raises DataError in one line."""
+    """Parse the text of an errata file; `name`: its name, for messages. Raises DataError."""
     try:
         file = msgspec.convert(tomllib.loads(text), _File)
     except (ValueError, RecursionError) as error:
@@ -133,7 +133,7 @@ def suite_errata(suite: str, variant: str = "") -> Errata:
 
 
 def corrected_metrics(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> tuple[Metric, ...]:
-    """Return a suite's metrics, with a corrected version of a mean headline if errata affect the run."""
+    """Return a suite's metrics, with a corrected version of the headline if it is a mean and errata affect the run."""
     reported = list(metrics)
     if errata.items and errata.affects_any(ids):
         for metric in metrics:

@@ -1,11 +1,11 @@
-"""Test splits of image classification: lists of paths and labels, folders of classes, and torchvision's layouts.
+"""Test splits for image classification: lists of paths and labels, folders of classes, and torchvision's layouts.
 
 In a suite's folder, a data set has one of these forms, tried in this order:
 
     NAME.jsonl, NAME.parquet ...   rows with an image and a label, like the hub's
     FOLDER/test.txt                lines `path label`, as VTAB-1k is exported (RepAdapter @ a7b33b74, dataset.py)
     FOLDER/test.json               {image: class}, as VPT splits FGVC (KMnP/vpt @ 4410440e, src/data/datasets/json_dataset.py)
-    FOLDER/test/CLASS/image        torchvision's ImageFolder: classes are numbered by their sorted names
+    FOLDER/test/CLASS/image        torchvision's ImageFolder: classes are numbered in the order of their names
     FOLDER/...                     files as torchvision's class for the data set unpacks them (`torchvision_layouts.py`)
 """
 
@@ -63,7 +63,7 @@ class LabelledImage(NamedTuple):
 
 
 def samples(data: Data, source: Source) -> Iterator[Sample]:
-    """Yield a sample per image, whose group is its class; raises DataError, also for a label out of range."""
+    """Yield a sample per image, whose group is its class; raises DataError, e.g. for a label out of range."""
     for labelled in _labelled_images(data, source):
         if not 0 <= labelled.label < source.classes:
             raise DataError(
@@ -177,7 +177,7 @@ def _from_json(path: Path, base: Path, source: Source) -> Iterator[LabelledImage
     ids = sorted(set(class_ids.values()))
     if len(ids) != source.classes:
         raise DataError(
-            f"{path} has {len(ids)} classes, but {source.name} has {source.classes}: classes are numbered by the order of "
+            f"{path} has {len(ids)} classes, but {source.name} has {source.classes}: classes are numbered in the order of "
             "their ids, so labels would be wrong"
         )
     numbers = {class_id: number for number, class_id in enumerate(ids)}

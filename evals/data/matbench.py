@@ -76,7 +76,7 @@ def _from_matminer(name: str, expected: int, gold: Callable[[Row], str | float])
 
 
 def _official_folds(data: Data, name: str) -> dict[str, int]:
-    """Return mbid -> fold whose test set contains it, from upstream's splits file; empty without one next to the tables."""
+    """Return mbid -> fold whose test set contains it, from upstream's splits file; empty if there is none next to the tables."""
     for stem in SPLITS:
         for path in (data.folder() / f"{stem}.json", data.folder() / f"{stem}.json.gz"):
             if path.is_file():

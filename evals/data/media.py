@@ -166,11 +166,9 @@ def inspect_image(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, in
 def _is_ambiguous(pil_image: Any) -> bool:
     """Return whether servers may decode an image in different ways: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
     has_alpha = pil_image.mode in ("RGBA", "LA", "PA") or "transparency" in pil_image.info
-    is_animated = (
-        getattr(pil_image, "n_frames", 1) > 1 if pil_image.format in ("GIF", "PNG", "WEBP") else False
-    )
-    rotated = pil_image.format == "JPEG" and _orientation(pil_image) != 1
-    return has_alpha or is_animated or rotated or pil_image.mode not in ("RGB", "L", "P", "1")
+    is_animated = pil_image.format in ("GIF", "PNG", "WEBP") and getattr(pil_image, "n_frames", 1) > 1
+    is_rotated = pil_image.format == "JPEG" and _orientation(pil_image) != 1
+    return has_alpha or is_animated or is_rotated or pil_image.mode not in ("RGB", "L", "P", "1")
 
 
 def _orientation(pil_image: Any) -> int:
@@ -181,8 +179,8 @@ def _orientation(pil_image: Any) -> int:
 
 
 def _is_truncated(image_format: str, raw: bytes) -> bool:
-    ends = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b";"}
-    return image_format in ends and ends[image_format] not in raw[-16:]
+    end_markers = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "GIF": b";"}
+    return image_format in end_markers and end_markers[image_format] not in raw[-16:]
 
 
 def _conversion(pil_image: Any, max_pixels: int | None) -> SentForm:
@@ -268,4 +266,4 @@ def stored_path(media: Media) -> Path:
         path = Path(folder) / media.sha256
         if path.exists():
             return path
-    raise Rejected(f"the file of {media.kind} {media.sha256[:12]} is missing in the results folder")
+    raise Rejected(f"the file of {media.kind} {media.sha256[:12]} is missing from the results folder")

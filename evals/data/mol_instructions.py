@@ -70,7 +70,7 @@ def _archive(data: Data) -> Tree | None:
 
 
 def _split(row: Row) -> str:
-    """Return a row's split from its metadata, a dictionary or the text of one; rows that state none are test rows."""
+    """Return a row's split from its metadata, a dictionary or its text; rows without one are test rows."""
     metadata = row.get("metadata")
     if isinstance(metadata, dict):
         return str(metadata.get("split", "test"))

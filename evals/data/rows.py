@@ -18,7 +18,7 @@ CHOICES_COLUMNS = ("choices", "options")
 
 
 def samples(rows: Iterable[Mapping[str, Any]] | str | Path) -> list[Sample]:
-    """Return a sample per row; `rows` may be a file of JSON lines, CSV or Parquet. Raises DataError in one line.
+    """Return a sample per row; `rows` may be a JSON Lines, CSV or Parquet file. Raises DataError.
 
     A row has a question and a target, and optionally `id` (default: its number), `choices` and `group`. With choices, the
     target is the letter, the index from 0, or the text of a choice.

@@ -28,7 +28,7 @@ def _close(file: IO[bytes]) -> None:
         file.close()
 
 
-def _keys(sample: Sample) -> Iterator[str]:
+def _cluster_keys(sample: Sample) -> Iterator[str]:
     """Yield the keys that dependent samples share: the suite's cluster; hashes of files; a hash of question and options."""
     if sample.cluster:
         yield f"cluster {sample.cluster}"
@@ -37,8 +37,8 @@ def _keys(sample: Sample) -> Iterator[str]:
             yield part.sha256
     if sample.question and all(isinstance(part, Text) for part in sample.question):
         texts = [part.text for part in sample.question if isinstance(part, Text)]
-        hashed = "\x1f".join([*texts, "\x1e", *sorted(sample.choices)])
-        yield f"text {sha256(hashed.encode(errors='surrogatepass')).hexdigest()[:16]}"
+        content = "\x1f".join([*texts, "\x1e", *sorted(sample.choices)])
+        yield f"text {sha256(content.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def _root(parent: list[int], position: int) -> int:
@@ -67,7 +67,7 @@ class SampleStore:
 
     def add(self, sample: Sample) -> None:
         """Append one sample."""
-        for key in _keys(sample):
+        for key in _cluster_keys(sample):
             first = self._first_positions.setdefault(key, len(self.ids))
             if first != len(self.ids):
                 self._links.append((first, len(self.ids)))
@@ -82,7 +82,7 @@ class SampleStore:
     def freeze(self) -> None:
         """Make samples readable, and put samples that share a cluster, a file, or question and options into one cluster.
 
-        A merged cluster keeps the suite's name for it if that is the same for all its samples.
+        A merged cluster keeps its samples' cluster name if they all have the same one.
         """
         self._file.flush()
         parent = list(range(len(self.ids))) if self._links else []

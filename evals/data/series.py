@@ -45,7 +45,7 @@ def series(
     """Store the time series of a row: a path (.npy, .csv), .npy bytes, a list of values, or a list of values per channel.
 
     Arrays and files have time on their first axis and channels on their second. `rate_hz`: samples per second;
-    `channels`: their names; `name`: the sample, for messages. Return None if no model is called. Raises DataError if it
+    `channels`: their names; `name`: the sample's id, for messages. Return None if no model is called. Raises DataError if it
     must be sent as text and is too long.
     """
     import numpy as np
@@ -94,7 +94,7 @@ def _array(raw: bytes, value: object) -> NDArray[Any]:
 
 
 def parse_npy(raw: bytes) -> NDArray[Any]:
-    """Return the array of an .npy file; raises ValueError, also if the file is shorter or longer than its header states."""
+    """Return the array of an .npy file; raises ValueError if it is invalid, or shorter or longer than its header states."""
     import numpy as np
     from numpy.lib import format as header
 
@@ -121,7 +121,7 @@ def _rectangular_array(rows: Sequence[Sequence[float]], noun: str) -> NDArray[An
 
 
 def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> NDArray[np.float64]:
-    """Return the values as float64 of shape (length, channels); raises ValueError in one line."""
+    """Return the values as float64 of shape (length, channels); raises ValueError if they are invalid."""
     import numpy as np
 
     if array.dtype.kind not in "iuf":
@@ -136,8 +136,10 @@ def _checked(array: NDArray[Any], rate_hz: float, channels: Sequence[str]) -> ND
         raise ValueError(f"value {index[0] + 1} of channel {index[1] + 1} is {values[tuple(index)]}")
     if not 0 < rate_hz < float("inf"):
         raise ValueError(f"invalid sampling rate of {rate_hz} Hz")
-    if values.shape[1] > MAX_CHANNELS or (channels and len(channels) != values.shape[1]):
-        raise ValueError(f"{values.shape[1]} channels, {len(channels)} names")
+    if values.shape[1] > MAX_CHANNELS:
+        raise ValueError(f"{values.shape[1]} channels, more than {MAX_CHANNELS}")
+    if channels and len(channels) != values.shape[1]:
+        raise ValueError(f"{len(channels)} channel names for {values.shape[1]} channels")
     return values
 
 

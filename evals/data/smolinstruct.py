@@ -84,7 +84,7 @@ def open_archive(data: Data) -> Tree | None:
 
 
 def _from_tree(tree: Tree, task: str) -> Iterator[Row]:
-    """Yield rows assembled from raw rows, sample selection and templates, as by the hub's loading script (v1.3.1)."""
+    """Yield rows assembled from raw rows, sample selection and templates, as in the hub's loading script (v1.3.1)."""
     selection = tree.json(f"sample/instruction_tuning/test/{task}.json")
     templates = tree.json(f"template/{selection['template_name']}/{task}.json")
     tags = tree.json(f"core_tag/{task}.json")
@@ -114,7 +114,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
     test_rows = list(rows(data, task.name, task.rows))
     golds: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for row in test_rows:
-        golds[_key(row)][str(row["raw_output"])] = None
+        golds[_input_and_target(row)][str(row["raw_output"])] = None
     input_counts: dict[str, int] = defaultdict(int)
     for row in test_rows:
         input_counts[str(row.get("raw_input") or "")] += 1
@@ -122,7 +122,7 @@ def samples(data: Data, variant: str) -> Iterator[Sample]:
     for row in test_rows:
         own_gold, raw_input = str(row["raw_output"]).strip(), str(row.get("raw_input") or "")
         alternatives = (
-            [gold for gold in golds[_key(row)] if gold.strip() != own_gold]
+            [gold for gold in golds[_input_and_target(row)] if gold.strip() != own_gold]
             if raw_input and task.kind not in ("boolean", "number")
             else []
         )
@@ -152,7 +152,7 @@ def _training_statistics(data: Data, task: Task) -> dict[str, float]:
     return {"train_mean": fmean(values), "train_low": min(values), "train_high": max(values)}
 
 
-def _key(row: Row) -> tuple[str, str]:
+def _input_and_target(row: Row) -> tuple[str, str]:
     return str(row.get("raw_input") or ""), str(row.get("target") or "")
 
 

@@ -33,7 +33,7 @@ SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".cs
 MAX_JSON_BYTES = 4 << 30
 """Maximum bytes of a JSON file, which is read as a whole."""
 MAX_CELL_CHARS = {",": 131_072, "\t": 1 << 30}
-"""Delimiter -> maximum characters of a cell; VLMEvalKit's tab-separated tables hold images as base64."""
+"""Delimiter -> maximum characters of a cell; VLMEvalKit's tab-separated tables contain images as base64."""
 
 
 class Split(Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ class Data(Struct, frozen=True, kw_only=True):
         return "sample" if self.sample else "local" if self.local else "hub"
 
     def rows(self, split: Split, *, required: Sequence[str] = ()) -> Iterator[Row]:
-        """Yield the rows of a split; raises DataError in one line."""
+        """Yield the rows of a split; raises DataError."""
         count = 0
         for count, row in enumerate(self._read(split), 1):
             missing = [column for column in required if column not in row]

@@ -1,7 +1,7 @@
 """Test images of data sets in torchvision's file layouts, read without torchvision.
 
 Source: torchvision 0.28.0, torchvision/datasets/{dtd,oxford_iiit_pet,flowers102,stanford_cars,clevr}.py. Data sets that
-store pixels in archives (CIFAR-100: pickles; SVHN, PCAM) or have no test split (EuroSAT, Caltech-101, SUN397) need lists.
+store pixels in archives (CIFAR-100: pickles; SVHN, PCAM) or have no test split (EuroSAT, Caltech-101, SUN397) need another form, see `labelled_images.py`.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ DISTANCES = (8.0, 8.5, 9.0, 9.5, 10.0)
 
 
 def _clevr(folder: Path, base: Path, *, distance: bool) -> Iterator[ImageFields]:
-    """Yield CLEVR's validation images, VTAB's test split, labelled by number of objects or class of the closest distance."""
+    """Yield CLEVR's validation images, VTAB's test split, labelled by their number of objects or the distance class of the closest one."""
     path = folder / "CLEVR_v1.0" / "scenes" / "CLEVR_val_scenes.json"
     try:
         scenes = msgspec.json.decode(disk.read_small(path, MAX_FILE_BYTES), type=_Scenes).scenes

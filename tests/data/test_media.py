@@ -156,7 +156,7 @@ async def test_the_openai_protocol_gets_data_urls_in_their_places(tmp_path: Path
 async def test_bytes_that_are_gone_are_the_samples_failure(tmp_path: Path) -> None:
     media = store_image(tmp_path, drawn(size=(41, 31)))
     (tmp_path / media.sha256).unlink()
-    with pytest.raises(Rejected, match="missing in the results folder"):
+    with pytest.raises(Rejected, match="missing from the results folder"):
         await payload(media)
 
 

@@ -124,7 +124,7 @@ FAULTS: dict[str, tuple[Any, float, tuple[str, ...], str]] = {
     "three axes": (npy(np.zeros((2, 2, 2))), 1.0, (), r"shape \(2, 2, 2\)"),
     "no rate": ([1.0], 0.0, (), "sampling rate of 0"),
     "a rate that is none": ([1.0], math.nan, (), "sampling rate of nan"),
-    "names": ([1.0], 1.0, ("Z", "N"), "1 channels, 2 names"),
+    "names": ([1.0], 1.0, ("Z", "N"), "2 channel names for 1 channels"),
     "pickle": (npy(np.array([{}], dtype=object)), 1.0, (), "header states object"),
     "torn": (npy([1.0, 2.0])[:-3], 1.0, (), "."),
     "bytes of something": (b"<html>", 1.0, (), "could not convert"),
