@@ -42,7 +42,7 @@ _PROSE_END = lazy_pattern(r"\bHere(?:'s| is) my (?:response|answer):", re.IGNORE
 """The sentences with which Granite begins its reasoning and its answer."""
 _SPECIAL_TOKEN = lazy_pattern(
     r"<[|｜](?!(?:begin|end)_of_box)[A-Za-z▁_\d .:/-]{1,40}[|｜]>|</?s>|<\|?end_of_(?:turn|text|sentence)\|?>|<(?:start|end)_of_turn>(?:model\b)?|<eos>|<bos>|<pad>"
-    r"|\[/?INST\]|▁|\x08(?=oxed\{)",
+    r"|\[/?INST\]|▁|\x08oxed(?=\{)",
     re.IGNORECASE,
 )
 _HINT = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
@@ -106,8 +106,8 @@ def _has_no_mark(text: str) -> bool:
 
 
 def _to_spaces(token: re.Match[str]) -> str:
-    if token[0] == "\x08":
-        return "\\"  # a JSON decoder turns the \b of \boxed into a backspace
+    if token[0][0] == "\x08":  # a JSON decoder turns the \b of \boxed into a backspace
+        return r"\fbox"  # read like \boxed, and as long as the damaged command
     return " " * len(token[0])
 
 

@@ -161,6 +161,11 @@ def test_a_boxed_integer_survives_noise(value, noise):
     assert extract.integer(rf"{noise} $\boxed{{{value}}}$ {after}") == value
 
 
+def test_a_box_whose_backslash_a_json_decoder_took_is_read() -> None:
+    assert extract.integer(json.loads(r'"So \boxed{5}, not 7."')) == 5
+    assert extract.letter(json.loads(r'"A is tempting, but \boxed{B}."'), 4) == "B"
+
+
 def test_reasoning_is_kept_out_at_no_cost():
     text = "The answer is (B). " * 50
     began = time.process_time()
