@@ -173,7 +173,7 @@ class Requests(Protocol):
         ...
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call; their values are secrets."""
+        """Send additional headers with every call; their values are secrets."""
         ...
 
 

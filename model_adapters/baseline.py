@@ -124,7 +124,7 @@ def mean(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
 
 
 def majority(training: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
-    """Predict the most frequent training target; of several, the smallest."""
+    """Predict the most frequent training target; among ties, the smallest."""
     counts = Counter(row.target for row in training)
     highest = max(counts.values())
     return [min(target for target, count in counts.items() if count == highest)] * len(test_rows)

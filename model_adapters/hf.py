@@ -1,6 +1,6 @@
 """Transformers in this process: `hf:internlm/Intern-S1-mini`, `hf:/folder/of/weights`; on CUDA, MPS or the CPU (extra `hf`).
 
-`hf:/weights.gguf` unpacks a llama.cpp file (needs the package gguf): slow, but it can read recorded replies.
+`hf:/weights.gguf` dequantizes a llama.cpp file (requires the package gguf), which is slow, but can read recorded replies.
 
 Concurrent calls are batched by length. A reply does not depend on its batch: each row is sampled with its own seed, or
 greedily. A prompt that exceeds the context is rejected before anything is computed. Code from the weights' repository
@@ -41,7 +41,7 @@ OPTIONS = ("trust_remote_code",)
 BATCH_SIZE = 16
 """Prompts in a batch; as many again may wait, so that a batch can be formed of prompts of similar length."""
 THINKING_VARIABLE = "enable_thinking"
-"""Variable of chat templates that switches reasoning; a profile may name another."""
+"""Variable of chat templates that switches reasoning on and off; a profile may name another."""
 
 
 class Transformers(LazyModel[Checkpoint, PendingCall]):
@@ -174,7 +174,7 @@ def _gguf_model(path: Path, rest: str) -> Transformers:
         raise UsageError(f"hf:{rest}: no such file")
     for package in ("gguf", "accelerate"):
         if find_spec(package) is None:
-            raise UsageError(f"hf:{rest} needs {package} to unpack it: pip install {package}")
+            raise UsageError(f"hf:{rest} needs {package} to dequantize it: pip install {package}")
     return Transformers(
         rest, folder=path, accepts=frozenset(), switch=THINKING_VARIABLE, trust_remote_code=False
     )

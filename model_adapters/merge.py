@@ -1,6 +1,6 @@
-"""A merged model: `merge:RECIPE.toml` builds the checkpoint once, in the cache, and serves it by `vllm:` or `hf:` (extra `merge`).
+"""A merged model: `merge:RECIPE.toml` builds the checkpoint once, in the cache, and serves it with `vllm:` or `hf:` (extra `merge`).
 
-The recipe defines base, experts, method and hyperparameters: docs/merging.md.
+The recipe defines the base, the experts, the method and its hyperparameters (docs/merging.md).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class MergedModel:
             self._engine.log_to(run)
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call, if the model is served over HTTP."""
+        """Send additional headers with every call, if the model is served over HTTP."""
         self._headers.update(headers)
 
     def ready(self) -> Awaitable[None] | None:

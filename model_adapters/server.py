@@ -231,7 +231,7 @@ def _list_with_retries(url: str, display_url: str, headers: Mapping[str, str]) -
             ):
                 raise
             if attempt == 1:
-                line = f"{display_url} answers {error.status}: {fault_message(error.body)}; waiting for it"
+                line = f"{display_url} responded with HTTP {error.status}: {fault_message(error.body)}; waiting for it"
                 notice(line)
             time.sleep(pause_s)
 
@@ -245,10 +245,10 @@ def _authorization(base: str, key: str | None) -> dict[str, str]:
 
 
 def _listing_failure(display_url: str, base: str, error: Exception) -> str:
-    """Return one line on why a server's models could not be listed, with a remedy."""
+    """Return a one-line explanation of why a server's models could not be listed, with a remedy."""
     if not isinstance(error, HttpStatusError):
         return _connection_failure(display_url, base, error)
-    refusal = f"{display_url} answers {error.status}: {fault_message(error.body)}"
+    refusal = f"{display_url} responded with HTTP {error.status}: {fault_message(error.body)}"
     if error.status in (401, 403):
         return f"{refusal}; the server requires a key: set EVALS_SERVER_KEY"
     if error.status in (404, 405) and (suggestion := suggest_base_url(base)):
@@ -261,7 +261,7 @@ def _listing_failure(display_url: str, base: str, error: Exception) -> str:
 
 
 def _connection_failure(display_url: str, base: str, error: Exception) -> str:
-    """Return one line on why a request got no valid HTTP response."""
+    """Return a one-line explanation of why a request got no valid HTTP response."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, ssl.SSLError) and base.startswith("https:"):
         return f"{display_url} does not speak TLS ({cause.reason or cause}): is the server's URL http:// instead?"

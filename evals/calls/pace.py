@@ -22,7 +22,7 @@ class Pace:
     """The number of calls allowed in flight, adjusted after each window of `limit` replies.
 
     Unless fixed, it starts at 16 and doubles for as long as each doubling raises the throughput by a tenth. When the server
-    asks to slow down (429, 503, a timeout), it is halved, at most once per window; it then recovers quickly to three
+    asks to slow down (429, 503, a timeout), the number is halved, at most once per window; it then recovers quickly to three
     quarters of its value before the halving, and slowly from there.
     """
 
@@ -39,18 +39,18 @@ class Pace:
         self._searching = fixed is None
         self._clock = clock
         self._best = 0.0
-        self._refused_at = 0
+        self._limit_before_halving = 0
         self._halved = False
         self._begin()
 
     def _begin(self) -> None:
-        self._replies, self._since = 0, self._clock()
+        self._replies, self._window_start = 0, self._clock()
 
     def reply(self) -> None:
         """Count a reply."""
         self._replies += 1
         if self._replies >= self.limit:
-            rate = self._replies / max(self._clock() - self._since, 1e-6)
+            rate = self._replies / max(self._clock() - self._window_start, 1e-6)
             self._begin()
             self._end_window(rate)
 
@@ -60,7 +60,7 @@ class Pace:
         elif self._searching:
             self._search(rate)
         elif self.limit < self.ceiling:
-            quick = min(2 * self.limit, 3 * self._refused_at // 4)
+            quick = min(2 * self.limit, 3 * self._limit_before_halving // 4)
             slow = self.limit + max(1, self.limit // 16)
             self.limit = min(self.ceiling, max(quick, slow))
 
@@ -74,16 +74,16 @@ class Pace:
 
     def slow_down(self) -> None:
         """Reduce the concurrency because the server asked for fewer calls."""
-        if self._halved and self._clock() - self._since < HALVING_S:
+        if self._halved and self._clock() - self._window_start < HALVING_S:
             return  # a response to a call made before the halving
         self._halved, self._searching = True, False
-        self._refused_at = self.limit
+        self._limit_before_halving = self.limit
         self.limit = max(1, self.limit // 2)
         self._begin()
 
 
 class Spacing:
-    """Starts calls at even intervals, `per_minute` of them in a minute.
+    """Starts calls at even intervals, `per_minute` of them per minute.
 
     A leaky bucket (aiolimiter) would admit a minute's calls at once and then refill, which allows twice the limit in the
     first minute. With a capacity of one it would be equivalent, but take twice the CPU time, and its wait cannot be

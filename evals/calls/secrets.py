@@ -136,7 +136,7 @@ class Mask:
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Mask further secrets, in all their spellings in JSON and URLs."""
+        """Mask additional secrets, in all their spellings in JSON and URLs."""
         for secret in secrets:
             spellings = _spellings(secret) if len(secret) >= MIN_SECRET_CHARS else []
             self._secrets += spellings

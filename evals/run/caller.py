@@ -161,7 +161,7 @@ class Caller:
         return self._failing_since is not None and self.failing_s >= WARM_UP_S
 
     async def _until_ready(self, waiting: Awaitable[None]) -> bool:
-        """Wait until the model is ready, without a deadline; return False if the run ends meanwhile."""
+        """Wait until the model is ready, without a deadline; return False if the run ends in the meantime."""
         ready, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -235,7 +235,7 @@ class Caller:
             return  # an error response: the server is responsive
 
     async def _back_off(self, error: Transient, attempt: int) -> bool:
-        """Wait before a retry, at least as long as the server requests; return False if the run ends meanwhile.
+        """Wait before a retry, at least as long as the server requests; return False if the run ends in the meantime.
 
         A waiting call does not occupy a slot.
         """

@@ -1,4 +1,4 @@
-"""Checks for a broken run during the run: replies emptied by the server's parser, all truncated, or all identical.
+"""Checks that detect a broken run while it is in progress: replies emptied by the server's parser, all truncated, or all identical.
 
     empty      every reply is empty, or has all of its text in the reasoning: a fault that makes the score meaningless
     truncated  every reply is truncated

@@ -164,7 +164,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     @property
     def draws_bars(self) -> bool:
-        """Return whether bars are shown, so that lines must be printed by `say`."""
+        """Return whether bars are shown, so lines must be printed by `say`."""
         return bool(self._bars)
 
     @property
@@ -251,7 +251,7 @@ class ModelProgress:
     ) -> None:
         """`model`: name of the model if several are run. `spent`: returns its cost so far, as text.
 
-        `extra`: returns further text for a job. `on_finding`: called with each new health finding of a job.
+        `extra`: returns additional text for a job. `on_finding`: called with each new health finding of a job.
         """
         self.tallies = [Tally(job, model=model) for job in jobs]
         self._display, self._spent, self._extra, self._on_finding = display, spent, extra, on_finding

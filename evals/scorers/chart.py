@@ -2,7 +2,7 @@
 
 `Relaxed` is VLMEvalKit's form (@ e8e78f05, dataset/utils/vqa_eval.py) of the rule of ChartQA's authors. Known defects: a
 target of 0 is compared as text; `12%` is 0.12 and never 12; a year within 5 % is right; a number with a thousands separator
-or a unit is compared as text; the whole reply is compared, so that any reasoning makes it wrong.
+or a unit is compared as text; the whole reply is compared, so any reasoning makes it wrong.
 """
 
 from __future__ import annotations

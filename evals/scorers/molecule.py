@@ -21,7 +21,7 @@ from evals.scorers.outcomes import unanswered, with_reading
 from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 
 MAX_SMILES_CHARS = 5_000
-"""Maximum length of a SMILES, unless four times the target's length is more."""
+"""Maximum length of a SMILES, or four times the target's length if that is more."""
 
 
 class Molecule(Struct, frozen=True):
@@ -29,7 +29,7 @@ class Molecule(Struct, frozen=True):
 
     Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a number of `RUNGS`) and, for a
     molecule, `skeleton` (the InChIKey's first block agrees) and the Tanimoto similarities `morgan`, `rdk`, `maccs`.
-    `sample.meta["also"]` contains further gold answers; the best match counts.
+    `sample.meta["also"]` contains additional gold answers; the best match counts.
     """
 
     rung: str = "compound"

@@ -1,8 +1,8 @@
 r"""Compare final answers in physics by rule; comparisons that a rule cannot decide are left to a judge.
 
 `published` is the rule stage of PHYSICS's authors (yale-nlp/Physics @ 15dc8d90) and of VLMEvalKit (@ e8e78f05), with
-math-verify instead of sympy's own parser. Known defects, kept: subscripts are dropped, so that E_1 equals E_2; only the
-text after the last equals sign counts, so that `\omega^2 = x` equals `\omega = x`. If either answer contains `\text`,
+math-verify instead of sympy's own parser. Known defects, kept: subscripts are dropped, so E_1 equals E_2; only the
+text after the last equals sign counts, so `\omega^2 = x` equals `\omega = x`. If either answer contains `\text`,
 upstream always calls a model; here identical texts are decided by rule.
 
 `stated` corrects this: numbers are compared with their units, formulas as a whole, and an answer that names another quantity

@@ -127,7 +127,9 @@ def _unique_runs(
             others = [entry for entry in entries if entry[2].path.name not in other_side]
             by_suite[key] = entries if len(entries) == 1 else others
             if not by_suite[key]:
-                raise UsageError(f"{name}: all {len(entries)} runs of {key[0]} ({key[1]}) are on other sides already")
+                raise UsageError(
+                    f"{name}: all {len(entries)} runs of {key[0]} ({key[1]}) are on other sides already"
+                )
     for (suite, protocol), candidates in by_suite.items():
         if len(candidates) > 1 and not latest:
             listed = ", ".join(

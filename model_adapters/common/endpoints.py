@@ -49,7 +49,7 @@ class ServerClient(Protocol):
         ...
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call."""
+        """Send additional headers with every call."""
         ...
 
     def reply(self, prompt: Prompt, sampling: Sampling) -> Coroutine[Any, Any, Reply]:
@@ -270,7 +270,7 @@ class Endpoints:
         return list(dict.fromkeys([*(e.note for e in self._endpoints.values()), *client_notes]))
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call to every server."""
+        """Send additional headers with every call to every server."""
         self._headers |= headers
         for endpoint in self._endpoints.values():
             endpoint.server.add_headers(headers)

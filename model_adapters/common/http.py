@@ -120,7 +120,7 @@ class Client:
         self._mask = Mask([key or "", *url_secrets(base), *url_secrets(self._proxy or "")])
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call; their values are secrets."""
+        """Send additional headers with every call; their values are secrets."""
         for name, value in headers.items():
             for existing in [header for header in self._headers if header.lower() == name.lower()]:
                 del self._headers[existing]

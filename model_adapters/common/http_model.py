@@ -39,7 +39,7 @@ class HttpModel:
         return self.client.display_url(self.path)
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call."""
+        """Send additional headers with every call."""
         self.client.add_headers(headers)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:

@@ -30,7 +30,7 @@ class LazyModel(Generic[T, P]):
 
     name: str
     gather_s = 0.0
-    """Time to wait for further calls before the first batch."""
+    """Time to wait for more calls before the first batch."""
 
     def __init__(self) -> None:
         self._loaded: T | None = None
@@ -62,7 +62,7 @@ class LazyModel(Generic[T, P]):
         self._loaded = await asyncio.to_thread(self._load)
 
     async def loaded(self) -> T:
-        """Return the loaded resource; raises ModelError if the model was closed meanwhile."""
+        """Return the loaded resource; raises ModelError if the model was closed in the meantime."""
         if (waiting := self.ready()) is not None:
             await waiting
         if self._loaded is None:

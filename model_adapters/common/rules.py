@@ -31,7 +31,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     unsupported: frozenset[str] = frozenset()
     """Settings that the model does not support."""
     unsupported_if_reasoning: frozenset[str] = frozenset()
-    """Further settings that the model does not support while it reasons."""
+    """Additional settings that the model does not support while it reasons."""
     reasons_by_default: bool = False
     """Whether the model reasons by default."""
     thinking_on: Mapping[str, Any] | None = None

@@ -56,7 +56,7 @@ class LaunchedModel:
         return [*self._notes, *dict.fromkeys(note for chat in self._chats for note in chat.notes)]
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
-        """Send further headers with every call."""
+        """Send additional headers with every call."""
         self._headers.update(headers)
 
     def warn(self, line: str) -> None:
@@ -144,7 +144,7 @@ class LaunchedModel:
         return self._chat
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Call once and return the reply; raises Disconnected, which is retried, if the server dies meanwhile."""
+        """Call once and return the reply; raises Disconnected, which is retried, if the server dies during the call."""
         chat = await self._wait_until_ready()
         if sampling.max_tokens and self._context and sampling.max_tokens >= self._context:
             sampling = self._without_max_tokens(sampling)

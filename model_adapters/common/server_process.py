@@ -27,7 +27,7 @@ from evals.model_adapters.common.logs import PORT_TAKEN, cause
 GRACE_S = 5.0
 """Time for a server to shut down cleanly."""
 MAX_LOG_BYTES = 8 << 20
-"""Number of bytes at the end of a log that are searched for the cause of a server's end."""
+"""Number of bytes at the end of a log that are searched for the reason why a server ended."""
 FIRST_CALL_S = 600.0
 """Deadline of the first call, during which kernels may be compiled."""
 DOWNLOAD_SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_TOKEN"})
@@ -142,7 +142,7 @@ class ServerProcess:
         return self.describe_end("ended")
 
     def describe_end(self, what: str) -> str:
-        """Return one line on how and why the server ended, with the path of its log."""
+        """Return a one-line description of how and why the server ended, with the path of its log."""
         with self.log.open("rb") as stream:
             stream.seek(max(self._log_start, self.log.stat().st_size - MAX_LOG_BYTES))
             reason = cause(stream.read().decode(errors="replace"))

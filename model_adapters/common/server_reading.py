@@ -55,7 +55,7 @@ class Client(Protocol):
     """The methods of a client that are needed here."""
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[bytes, float]:
-        """Send a JSON body; return that of the response, and the seconds taken."""
+        """Send a JSON body; return the body of the response, and the seconds taken."""
         ...
 
     def display_url(self, path: str) -> str:
@@ -136,7 +136,7 @@ class ServerReader:
         ]
 
     async def _end_of_turn(self) -> int | None:
-        """Return the token that the chat template writes after a turn of the assistant; None if it writes none."""
+        """Return the token that the chat template writes after an assistant turn; None if it writes none."""
         answer = await self._tokenize_text("Goodbye")
         turns = (Message.user("Hello"), Message("assistant", (Text("Goodbye"),)))
         tokens = await self._render(turns, add_generation_prompt=False)

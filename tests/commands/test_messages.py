@@ -61,7 +61,7 @@ async def test_a_server_that_does_not_say_what_it_serves(
     monkeypatch.setattr(server, "WARM_UP_S", 0.0)
     with pytest.raises(UsageError) as caught:
         load.model("server:http://gpu7:8000/v1")
-    assert str(caught.value) == f"http://gpu7:8000/v1/models answers {status}: no; {said}"
+    assert str(caught.value) == f"http://gpu7:8000/v1/models responded with HTTP {status}: no; {said}"
     if status == 404:
         with pytest.raises(UsageError, match=r"usually end in /v1: server:http://gpu7:8000/v1#NAME"):
             load.model("server:http://gpu7:8000")

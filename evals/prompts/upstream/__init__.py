@@ -5,7 +5,7 @@ is missing, or its prompts cannot be read, the suite's own prompts replace them 
 appended, which is a separate protocol.
 
 Templates are filled as OpenCompass 0.5.4 does (opencompass/openicl/icl_prompt_template.py, utils/prompt.py,
-models/base_api.py): column by column, so that a literal `{A}` in a question is replaced by option A. A system turn with a
+models/base_api.py): column by column, so a literal `{A}` in a question is replaced by option A. A system turn with a
 fallback role is merged into the user turn that follows it; one without a fallback role is sent as a system message. A
 final assistant turn is dropped.
 """

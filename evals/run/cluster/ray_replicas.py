@@ -49,7 +49,7 @@ class RayLink:
         self._start = 0
 
     async def start(self) -> ReplicaInfo:
-        """See `ReplicaLink`; Ray queues the actor until a node is free, and repeats the call if the actor dies meanwhile."""
+        """See `ReplicaLink`; Ray queues the actor until a node is free, and repeats the call if the actor dies in the meantime."""
         from ray.exceptions import RayError
 
         try:

@@ -1,10 +1,10 @@
 """ChartQA as ChartMoE's authors score it (IDEA-FinAI/ChartMoE @ 132b0361, chartmoe/eval_ChartQA.py).
 
 This rule is called relaxed accuracy, but differs from VLMEvalKit's and from that of ChartQA's authors. Known defects, kept:
-the number of a text is its first run of digits and dots, so that signs and percent signs are lost and the 2 of "of 2 bars,
+the number of a text is its first run of digits and dots, so signs and percent signs are lost and the 2 of "of 2 bars,
 7" is the answer; a target of 0 has an absolute tolerance of 0.05; a year may be off by 5 %; a text that contains `no`
 ("unknown", "north") is right if the target contains `no`; and a reply without a number is right if it is a substring of the
-target, so that **an empty reply is right for every target**. Here an empty reply has the value 1, as upstream, and the
+target, so **an empty reply is right for every target**. Here an empty reply has the value 1, as upstream, and the
 verdict `unanswered`.
 """
 

@@ -2,9 +2,9 @@
 
 VLMEvalKit (@ e8e78f05, dataset/utils/chartqapro.py) has the same rule. Its known defects are kept in `Published`:
 
-* upstream intends an exact comparison for options and statements of fact, but never uses it, so that these are compared by
+* upstream intends an exact comparison for options and statements of fact, but never uses it, so these are compared by
   ANLS too: "falsey" scores 0.83 for "false";
-* the whole reply is compared, even under chain of thought, so that reasoning before the answer makes it wrong;
+* the whole reply is compared, even under chain of thought, so reasoning before the answer makes it wrong;
 * a list is parsed only if it is a Python literal; the prompt shows typographic quotes, and a list with such quotes is
   compared as a single text; items are compared in order, and a missing or extra item lowers the mean;
 * items of several words in an unquoted gold list lose their spaces: the gold answer `[New York, Rome]` contains "NewYork";

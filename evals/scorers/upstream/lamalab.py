@@ -110,7 +110,7 @@ _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9
 _WORD_VALUES = {word: i for i, word in enumerate(_UNITS)} | {word: 10 * i for i, word in enumerate(_TENS, 2)}
 _NUMBER_WORDS = "|".join((*_UNITS, *_TENS, *_SCALES))
 _NUMBER_WORD = re.compile(rf"(?:{_NUMBER_WORDS})(?:\s+(?:{_NUMBER_WORDS}))*", re.IGNORECASE)
-"""In upstream's order, "six" precedes "sixteen" and "sixty", so that both are read as 6."""
+"""In upstream's order, "six" precedes "sixteen" and "sixty", so both are read as 6."""
 
 
 def number_lamalab(text: str, unit: str = "") -> Quantity | None:

@@ -1,6 +1,6 @@
 """The frozen rules by which Matbench's protocol `official` reads numbers and labels from replies.
 
-Matbench's own code (materialsproject/matbench @ 936176db) grades arrays, so that the parsing of replies is our own. It has
+Matbench's own code (materialsproject/matbench @ 936176db) grades arrays, so the parsing of replies is our own. It has
 not changed since the first recorded runs; `strict` has had a newer rule since version 2. The last number of the stated answer
 with a compatible unit counts, bold numbers are ignored, and units per atom, cell or formula unit are treated as equal.
 """

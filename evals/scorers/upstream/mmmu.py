@@ -3,10 +3,10 @@
 MMMU: mmmu/utils/eval_utils.py. MMMU-Pro: mmmu-pro/evaluate.py, which first reads the text after the last "Answer:".
 
 Known defects, kept: the article "A" is read as an option; the last of several options counts; an open answer is right if
-the gold text occurs anywhere after words such as "is", "so" or "final", so that "1960" matches "60"; upstream's look-ahead
+the gold text occurs anywhere after words such as "is", "so" or "final", so "1960" matches "60"; upstream's look-ahead
 for a capital letter never matches, since the text is already in lower case. Where upstream draws an option at random, the
 sample is unanswered, and `accuracy_guess` is the expected accuracy with the draw. MMMU-Pro: letters are read inside words,
-so that "Answer: Because" is B and "NASA launched it" is A; if several letters follow "Answer:", none of them counts; of
+so "Answer: Because" is B and "NASA launched it" is A; if several letters follow "Answer:", none of them counts; of
 several letters without brackets, the last one between spaces counts.
 """
 

@@ -2,8 +2,8 @@ r"""The rules of Mol-Instructions' authors (zjunlp/Mol-Instructions @ d08a15f8, 
 
 * A reply is decoded as SELFIES up to its last `]`: text before the first bracket is skipped, text between two molecules
   makes it invalid, and a reply *without a bracket* is the empty molecule, which is valid.
-* InChIs are compared without stereochemistry, so that "exact" ignores it.
-* Invalid answers are dropped, so that every metric, including the share of exact matches, covers only valid answers.
+* InChIs are compared without stereochemistry, so "exact" ignores it.
+* Invalid answers are dropped, so every metric, including the share of exact matches, covers only valid answers.
 * The energy is the number at the very end of a reply: `-0.2482.` is read as 2482, and a number with a unit is not read.
 * A description ends at its last full stop.
 

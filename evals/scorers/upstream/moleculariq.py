@@ -7,7 +7,7 @@ Sources: ml-jku/moleculariq-core @ a1b89635, rewards/count_reward.py and index_r
 * for a single property, any key or a value without a key is accepted; for several, keys are matched by name;
 * `[0.9, -3, "x", 2]` is the set {0, 2}: fractions are truncated; negative numbers and texts, even `"2"`, are ignored;
 * "none", "empty" and an empty answer are the empty set;
-* rings are RDKit's symmetrised set, so that bicyclo[2.1.1]hexane has three (`strict` has the same targets);
+* rings are RDKit's symmetrised set, so bicyclo[2.1.1]hexane has three (`strict` has the same targets);
 * formulas are split at two letters regardless of case: C6H5NO2 has 2 "No" and does not equal C6H5O2N, and CO equals Co.
 
 Not implemented: upstream's table of key synonyms, since the prompt asks for exact keys, and the authors' fallbacks for

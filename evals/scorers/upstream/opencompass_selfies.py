@@ -1,7 +1,7 @@
 r"""OpenCompass' rules for Mol-Instructions (opencompass 0.5.4, datasets/mol_instructions_chem.py), with known defects.
 
 * The content of the last pair of `<SELFIES>` tags is decoded. Without tags, the *whole reply* and the gold SELFIES are read as
-  SMILES up to the first space, so that a right answer without tags, or in SMILES, scores about 0.
+  SMILES up to the first space, so a right answer without tags, or in SMILES, scores about 0.
 * The energy is the last number that is the whole content of a box or `<NUMBER>` (without `+`, exponent or unit). A missing
   number counts as 0 hartree, which the aggregate (3 - error) / 3 rewards with about 95 of 100, while an answer in eV gets 0.
 * A description is compared as a whole, including any introduction.
@@ -59,7 +59,7 @@ class TaggedSimilarity(Struct, frozen=True):
         mol, gold = (_parse_molecule(rd, text, selfies=bool(tag_content)) for text in (answer, target))
         if mol is None or gold is None:
             verdict: Verdict = "invalid" if answer.strip() else unanswered_verdict(reply)
-            why = "not a molecule to upstream" if mol is None else "upstream reads the gold SELFIES as SMILES"
+            why = "upstream reads no molecule" if mol is None else "upstream reads the gold SELFIES as SMILES"
             return Score(
                 value=0.0, verdict=verdict, answer=answer[:200] or None, why=why, parts={"valid": 0.0}
             )

@@ -1,17 +1,17 @@
 """Short answers about images as VLMEvalKit scores them (@ e8e78f05, dataset/utils/vqa_eval.py and dataset/image_vqa.py).
 
-All three rules compare the **whole reply**, so that a sentence with the right answer is wrong. OptMerge's tables (arXiv
+All three rules compare the **whole reply**, so a sentence with the right answer is wrong. OptMerge's tables (arXiv
 2505.19892) were made with VLMEvalKit 0.2rc1, which has the same rules: their scores near zero are mostly format errors.
 
 * `VqaScore` (TextVQA, VizWiz): the mean over the ten annotators of min(1, number of other agreeing annotators / 3), after
   normalisation. An answer that fewer than four annotators gave therefore never scores 1.
 * `WholeReply` (GQA, OCRVQA): equality up to case and surrounding white space; the best of several gold answers.
 * `Anls` (DocVQA, InfoVQA): 1 - edits / length of the longer text, the best of several gold answers, 0 below one half. The
-  edits are counted after white space is collapsed, the length before, so that spaces raise the score.
+  edits are counted after white space is collapsed, the length before, so spaces raise the score.
 
 Known defects of the normalisation, kept: whether a punctuation mark is removed or replaced by a space depends on the whole
 text (a comma between digits anywhere removes all marks); only the first 32 full stops are removed; "none" is 0; gold answers
-that consist of an article become empty, so that an empty reply agrees with them (it gets their value and the verdict
+that consist of an article become empty, so an empty reply agrees with them (it gets their value and the verdict
 `unanswered`).
 """
 

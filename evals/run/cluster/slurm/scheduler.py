@@ -57,7 +57,7 @@ class Scheduler:
         self._lock = threading.Lock()
 
     def end_of(self, job: str) -> str:
-        """Return one line on how a job ended, with the end of its log; empty if it has not ended. Blocks during a poll.
+        """Return a one-line description of how a job ended, with the end of its log; empty if it has not ended. Blocks during a poll.
 
         A job counts as ended after two consecutive polls, since preempted jobs are briefly listed as ended.
         """
