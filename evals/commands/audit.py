@@ -33,20 +33,22 @@ COLUMNS = (
 @click.option(
     "--python",
     type=click.Path(path_type=Path),
-    help="Python interpreter that has the other harness; default: that in the user's cache folder, else this one.",
+    help="Python interpreter that has the other harness; default: the one in the user's cache folder, else this one.",
 )
 @click.option(
-    "--rule", metavar="NAME", help="Rule of the other harness, if it has several; default: the usual one."
+    "--rule",
+    metavar="NAME",
+    help="Rule of the other harness, if it has several; default: the one it normally uses.",
 )
 @common.results_option
 @common.json_option
 def audit(
     run: str, harness: str, python: Path | None, rule: str | None, results: Path, *, as_json: bool
 ) -> None:
-    """Score the same replies by our rule and another harness's, and show agreement, kappa and every difference.
+    """Score the same replies with our rule and another harness's, and show agreement, kappa and every difference.
 
     The other harness runs in its own process, offline, with a deadline per reply. Exit status: 0 if the scores were
-    compared, even if they differ, 2 if nothing could be compared, 130 interrupted.
+    compared, even if they differ; 2 if nothing could be compared; 130 if interrupted.
     """
     from evals.records import store
     from evals.verdicts.second_opinion.audit import audit as run_audit
@@ -75,7 +77,9 @@ def _print(report: Audit) -> None:
         value, low, high = report.kappa
         common.say(f"    Cohen's kappa {value:.3f} [{low:.3f}, {high:.3f}]")
     common.say(f"    mean: ours {report.ours:.4f}, theirs {report.theirs:.4f}")
-    common.say(f"    full marks only by our rule: {report.only_ours}, only by theirs: {report.only_theirs}")
+    common.say(
+        f"    full marks only under our rule: {report.only_ours}, only under theirs: {report.only_theirs}"
+    )
     if report.unread:
         hint = "; it may expect a different prompt" if 2 * report.unread > report.n else ""
         common.say(f"    their rule found no answer in {report.unread} replies{hint}")

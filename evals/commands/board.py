@@ -18,7 +18,7 @@ COMMANDS = {
     "submit": Entry("board:submit", "Pack runs of a model as an entry of a board, and check it."),
     "ingest": Entry("board:ingest", "Verify and rescore new entries, and write their results."),
     "rerun": Entry("board:rerun", "Add the board's own run of an entry's model, to compare with the entry."),
-    "challenge": Entry("challenge:challenge", "Test whether a model can have written a run's replies."),
+    "challenge": Entry("challenge:challenge", "Test whether a model could have written a run's replies."),
     "site": Entry("board:site", "Write the pages of a board, or of a results folder, as static files."),
 }
 

@@ -1,4 +1,4 @@
-"""`evals board challenge`: test whether a model can have written the replies of a run."""
+"""`evals board challenge`: test whether a model could have written the replies of a run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MEANING = {
     type=click.Path(path_type=Path),
     help="Where to write the outcome: a board's challenges/ENTRY, or a .json file; default: the RUN's folder.",
 )
-@click.option("--trust-remote-code", is_flag=True, help="Run code from the weights' repository.")
+@click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository.")
 @common.json_option
 @common.results_option
 def challenge(
@@ -69,9 +69,9 @@ def challenge(
     as_json: bool,
     results: Path,
 ) -> int:
-    """Test whether a model can have written the replies in a BUNDLE or RUN.
+    """Test whether a model could have written the replies in a BUNDLE or RUN.
 
-    The model generates nothing: one forward pass over prompt and reply shows whether the reply's tokens can have been
+    The model generates nothing: one forward pass over prompt and reply shows whether the reply's tokens could have been
     sampled from it under the recorded settings. Exit status: 0 consistent or close, 1 different, 3 untestable.
     """
     import secrets

@@ -90,7 +90,7 @@ def trust_option(function: F) -> F:
         is_flag=True,
         expose_value=False,
         callback=_trust,
-        help="Allow stored data to load lm-eval tasks and plugins, which are code.",
+        help="Allow stored runs to load lm-eval tasks and plugins, which execute code.",
     )(function)
 
 
@@ -114,7 +114,7 @@ def data_options(function: F) -> F:
     return click.option(
         "--data",
         type=click.Path(path_type=Path),
-        help="Local mirror: a folder with a subfolder per suite, or the file of one suite.",
+        help="Local mirror: a folder with a subfolder per suite, or one suite's file.",
     )(function)
 
 

@@ -39,21 +39,21 @@ def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> 
         _print(score)
 
 
-def _print(result: Adjusted) -> None:
+def _print(score: Adjusted) -> None:
     from evals.report.estimand_names import describe_estimand
 
-    title = f"{result.suite}: {result.model} on {result.n:,} of {result.population:,} items ({result.metric})"
+    title = f"{score.suite}: {score.model} on {score.n:,} of {score.population:,} items ({score.metric})"
     rows = [
-        ["subset, unadjusted", *_cells(result.unadjusted, result.unit), f"{result.n:,}"],
+        ["subset, unadjusted", *_cells(score.unadjusted, score.unit), f"{score.n:,}"],
         [
-            f"adjusted by {', '.join(result.controls)}",
-            *_cells(result.adjusted, result.unit),
-            f"equivalent to {result.equivalent_items:,}",
+            f"adjusted by {', '.join(score.controls)}",
+            *_cells(score.adjusted, score.unit),
+            f"equivalent to {score.equivalent_items:,}",
         ],
     ]
     common.print_lines(table(COLUMNS, [(title, rows)], width()))
     common.say(
-        f"The variance is {result.variance_ratio:.2f} times that without adjustment; intervals are {describe_estimand(result.estimand)}."
+        f"The variance is {score.variance_ratio:.2f} times that without adjustment; intervals are {describe_estimand(score.estimand)}."
     )
 
 

@@ -43,7 +43,7 @@ REFRESH_S = 60.0
     type=click.IntRange(0),
     default=20,
     show_default=True,
-    help="With --export: number of samples per run, those that are not right first.",
+    help="With --export: number of samples per run, starting with those that are not right.",
 )
 def dashboard(
     results: Path, port: int | None, address: str, no_browser: bool, folder: Path | None, samples: int
@@ -85,7 +85,7 @@ def _open_browser(url: str, address: str, port: int) -> None:
 
 
 def _refresh_copy(results: Path) -> None:
-    """Refresh the copy of remote results forever; report consecutive equal failures once."""
+    """Refresh the copy of remote results forever; report a repeated failure only once."""
     from evals.records import mirror
 
     failure = ""

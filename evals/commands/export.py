@@ -12,7 +12,7 @@ from evals.commands import common
 from evals.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from evals.interop.sinks import Sink
+    from evals.interop.sinks import ExportResult
     from evals.records.store import Run
 
 FILE_FORMATS = {
@@ -93,15 +93,15 @@ def _interop_function(target: str) -> Callable[..., Any]:
 def _export_to_store(
     store_name: str, runs: Sequence[Run], address: str, experiment: str | None, *, as_json: bool
 ) -> None:
-    sink: Sink = _interop_function(STORES[store_name])(
+    result: ExportResult = _interop_function(STORES[store_name])(
         runs, address, **({"experiment": experiment} if experiment else {})
     )
     if as_json:
-        common.print_json(sink)
+        common.print_json(result)
         return
-    for run in sink.runs:
+    for run in result.runs:
         common.say(f"{run.suite}, run {run.run}: {run.state} ({run.place})")
-    _note_omissions(sink.lost)
+    _note_omissions(result.lost)
 
 
 def _note_omissions(lines: Sequence[str]) -> None:

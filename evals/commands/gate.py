@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "plan": Entry("gate:plan", "Show before any run what a policy can detect and what it costs."),
-    "baseline": Entry("baseline:save", "Save the scores of a run in a small file to commit, for gates."),
+    "baseline": Entry(
+        "baseline:save", "Save a run's scores in a small file to commit, as a baseline for gates."
+    ),
     "noise": Entry("noise:noise", "Measure how much repeated runs of a model differ, and write a report."),
     "promise": Entry("promise:promise", "Record before any run what will be measured and judged."),
     "schema": Entry("gate:schema", "Print the JSON schema of `gate --json`."),
@@ -131,7 +133,7 @@ def schema() -> None:
     "others",
     multiple=True,
     metavar="RUN",
-    help="A further run of the suites (other model, prompt or judge) to estimate variances; can be repeated.",
+    help="Another run of the suites (different model, prompt or judge), to estimate variances; can be repeated.",
 )
 @click.option(
     "--drop",
@@ -157,7 +159,7 @@ def schema() -> None:
 def plan(policy_file: Path, as_json: bool, **options: Any) -> int:
     """Show before any run what a policy can detect, how often it errs, and what it costs.
 
-    Exit status 2 if the policy cannot reach a decision; the most similar one that can is printed.
+    Exit status 2 if the policy cannot reach a decision; the closest policy that can is printed.
     """
     forecast = _compute_plan(policy_file, **options)
     if as_json:
@@ -265,7 +267,7 @@ def _budget_cells(row: Budget) -> tuple[str, ...]:
     design = (size(row.drop), f"{row.items:,}", str(row.repeats), f"{row.calls:,}") if row.calls else None
     return (
         row.suite,
-        *(design or (size(row.drop), "-", "-", f"none: at best {size(row.limit)}")),
+        *(design or (size(row.drop), "-", "-", f"unreachable: at best {size(row.limit)}")),
         "-" if row.cost_usd is None else f"{row.cost_usd:.2f} USD",
         _duration(row.seconds) or "-",
         size(row.least),

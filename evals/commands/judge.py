@@ -1,4 +1,4 @@
-"""`evals judge calibrate`: measure a judge model on human labels."""
+"""`evals judge calibrate`: measure a judge model against human labels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Calibration(Struct, kw_only=True):
 
 
 @click.group(
-    cls=LazyGroup, entries={"calibrate": Entry("judge:calibrate", "Measure a judge on human labels.")}
+    cls=LazyGroup, entries={"calibrate": Entry("judge:calibrate", "Measure a judge against human labels.")}
 )
 def judge() -> None:
     """Measure judge models."""
@@ -75,10 +75,10 @@ def judge() -> None:
 def calibrate(
     model: str, labels: Path, run: str | None, template_name: str, results: Path, as_json: bool
 ) -> None:
-    """Measure a judge on human labels: true-positive and true-negative rates, kappa, and a corrected score.
+    """Measure a judge against human labels: true-positive and true-negative rates, kappa, and a corrected score.
 
-    Labels are lines {"label": true, "question": ..., "reference": ..., "candidate": ...}, on which the judge is called;
-    or with --run {"label": true, "id": ..., "repeat": 0}, for which the run's verdicts are used.
+    Lines {"label": true, "question": ..., "reference": ..., "candidate": ...} are sent to the judge. With --run, lines
+    {"label": true, "id": ..., "repeat": 0} label replies of the run, whose verdicts are used.
     """
     from evals import load
     from evals.run.judging import make_judge
@@ -86,7 +86,7 @@ def calibrate(
     lines = _read_labels(labels)
     by_id = [line for line in lines if line.id is not None]
     if by_id and (run is None or len(by_id) < len(lines)):
-        raise UsageError(f"{labels}: labels with ids require --run, and all lines must have one")
+        raise UsageError(f"{labels}: labels with ids require --run, and then every line must have an id")
     judge_model = make_judge(model, name=load.without_secrets(model), price=None)
     if by_id:
         calibration = _calibrate_on_run(results, str(run), lines, judge_model)

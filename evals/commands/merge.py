@@ -20,8 +20,12 @@ from evals.errors import UsageError
     help="Write the checkpoint here; default: the cache, where -m merge:RECIPE.toml finds it.",
 )
 @click.option("--methods", is_flag=True, help="List the methods with their parameters and exit.")
-@click.option("--yes", is_flag=True, help="Accept a base that does not seem to be the experts' own.")
-@click.option("--trust-remote-code", is_flag=True, help="Allow code that comes with the base model.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Merge even if the base does not seem to be the model the experts were trained from.",
+)
+@click.option("--trust-remote-code", is_flag=True, help="Run code from the base model's repository.")
 def merge(recipe: Path | None, out: Path | None, methods: bool, yes: bool, trust_remote_code: bool) -> None:
     """Merge a base and its experts into one checkpoint according to a recipe (docs/merging.md).
 

@@ -23,7 +23,7 @@ MAX_CHANGES = 40
 
 @click.command()
 @click.argument("run", shell_complete=common.complete_runs)
-@click.option("--protocol", help="Score by another protocol's rules, as a new run.")
+@click.option("--protocol", help="Score under another protocol's rules, as a new run.")
 @click.option("--judge", metavar="ADAPTER:NAME", help="Judge model for replies without a verdict.")
 @click.option("--judge-price", metavar="IN,OUT[,CACHED]", help="USD per million tokens of the judge.")
 @common.trust_option
@@ -82,7 +82,7 @@ def _rescore_run(
 
 
 def _scoring_suite(card: Card, protocol: str) -> Suite:
-    """Return the suite of a run under a protocol, or under its reworded form if the run did not use its prompts."""
+    """Return a run's suite under a protocol, or under its reworded form if the run did not use the protocol's prompts."""
     from evals import load
     from evals.labels import ProtocolName
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     help="Log file of the server; default: ./ENGINE.log.",
 )
 @click.option("--no-gpu-check", is_flag=True, help="Do not check this machine's GPUs first.")
-@click.option("--trust-remote-code", is_flag=True, help="Allow code that comes with a model's weights.")
+@click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository.")
 def serve(
     model: str,
     arguments: tuple[str, ...],

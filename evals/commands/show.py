@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", required=False, metavar="[RUN|DIR]", shell_complete=common.complete_runs)
 @click.option("--suite", default="", help="Only runs of this suite.", shell_complete=common.complete_suites)
-@click.option("--model", default="", help="Only runs of models whose name contains this.")
+@click.option("--model", default="", help="Only runs of models whose name contains TEXT.")
 @click.option("--protocol", default="", help="Only runs under this protocol.")
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest N runs.")
 @click.option("--since", metavar="WHEN", help="Only runs started since WHEN: 2026-11-20, 7d, 12h.")
@@ -38,17 +38,19 @@ if TYPE_CHECKING:
     show_default=True,
     help="Order within a suite and protocol: newest last, or best first.",
 )
-@click.option("--runs", "separate", is_flag=True, help="A row per run, without pooling seeds.")
-@click.option("--pivot", is_flag=True, help="A table of models by suites, with the newest complete runs.")
+@click.option("--runs", "separate", is_flag=True, help="One row per run, without pooling seeds.")
+@click.option("--pivot", is_flag=True, help="Table of models by suites, from the newest complete runs.")
 @click.option("--by", type=click.Choice(["group"]), help="Break scores down by group.")
-@click.option("--samples", is_flag=True, help="A row per sample and repeat.")
+@click.option("--samples", is_flag=True, help="One row per sample and repeat.")
 @click.option("--verdict", help="With --samples: only this verdict, or `failed`.")
 @click.option("--csv", "as_csv", is_flag=True, help="With --samples or --pivot: print CSV.")
 @click.option("--texts", is_flag=True, help="With --samples --json: also prompt, reply and reasoning.")
 @click.option(
     "--sample", metavar="ID", help="One sample: prompt, reply with the answer marked, gold answer, reason."
 )
-@click.option("--repeat", type=click.IntRange(min=0), default=0, help="With --sample: which repeat.")
+@click.option(
+    "--repeat", type=click.IntRange(min=0), default=0, help="With --sample: number of the repeat, from 0."
+)
 @click.option(
     "--next",
     "next_verdict",
@@ -62,7 +64,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="RUN",
     shell_complete=common.complete_runs,
-    help="Adjust a subset's score by another model's run on all items; can be repeated.",
+    help="Adjust a subset's score using another model's run on all items; can be repeated.",
 )
 @common.trust_option
 @common.results_option
@@ -71,16 +73,16 @@ def show(
     run: str | None, samples: bool, sample: str | None, next_verdict: str | None, pivot: bool,
     controls: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
-    """Show the scores of a RUN or of all runs, with intervals, n and marks; or show single samples.
+    """Show the scores of a RUN or of all runs, with intervals, n and remarks; or show single samples.
 
     A RUN is an id or its beginning or end, `last` or `last:2`, a model or suite with one run, NAME/SUITE, or a folder;
-    a board's folder shows its numbers with their levels.
+    for a board's folder, its scores are shown with their levels of trust.
     `--sample` and `--next` show a prompt with its reply and how it was scored.
     """
     _check_options(samples=samples, sample=sample, next_verdict=next_verdict, pivot=pivot, **options)
     if controls:
         if samples or pivot or sample is not None or next_verdict is not None:
-            raise UsageError("--control excludes --samples, --sample, --next and --pivot")
+            raise UsageError("--control cannot be combined with --samples, --sample, --next or --pivot")
         from evals.commands import control
 
         control.show(_require_run(run, "--control"), controls, options["results"], as_json=options["as_json"])
@@ -98,22 +100,22 @@ def _check_options(
     *, samples: bool, sample: str | None, next_verdict: str | None, pivot: bool, by: str | None, verdict: str | None,
     as_csv: bool, texts: bool, as_json: bool, reasoning: bool, **_: Any,
 ) -> None:  # fmt: skip
-    """Raise UsageError for options that exclude each other."""
+    """Raise UsageError for options that cannot be combined."""
     single = sample is not None or next_verdict is not None
     if (verdict and not samples) or (as_csv and not (samples or pivot)):
         raise UsageError("--verdict requires --samples, --csv requires --samples or --pivot")
     if samples and by:
-        raise UsageError("--by and --samples exclude each other")
+        raise UsageError("--by and --samples cannot be combined")
     if sum((samples, single, pivot)) > 1:
-        raise UsageError("--samples, --sample (or --next) and --pivot exclude each other")
+        raise UsageError("--samples, --sample (or --next) and --pivot cannot be combined")
     if texts and not (samples and as_json):
         raise UsageError("--texts requires --samples --json")
     if reasoning and not single:
         raise UsageError("--reasoning requires --sample")
-    for name in (verdict, next_verdict):
-        accepted = (*VERDICTS, "failed", *(("absent", "not-right") if name is next_verdict else ()))
-        if name is not None and name not in accepted:
-            raise UnknownName("verdict", name, accepted)
+    for value, more in ((verdict, ()), (next_verdict, ("absent", "not-right"))):
+        accepted = (*VERDICTS, "failed", *more)
+        if value is not None and value not in accepted:
+            raise UnknownName("verdict", value, accepted)
 
 
 def _require_run(run: str | None, option: str) -> str:
@@ -181,12 +183,10 @@ def _no_match_message(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
         if (value := filters[name]) and not Filter(**{name: value}).choose(cards):
             matches = get_close_matches(value, choices, n=3, cutoff=0.4)
             hint = (
-                f"did you mean {' or '.join(matches)}?"
-                if matches
-                else f"there are {', '.join(sorted(choices))}"
+                f"did you mean {' or '.join(matches)}?" if matches else f"known: {', '.join(sorted(choices))}"
             )
             return f"No run matches --{name} {value}; {hint}"
-    return "No run matches; `evals show` without options lists all."
+    return "No run matches; `evals show` without options lists all runs."
 
 
 def print_overview(
@@ -202,7 +202,7 @@ def print_overview(
 ) -> None:
     """Print runs as one table or as one JSON document.
 
-    `separate`: a row per run instead of pooling seeds; `details`: also a line per run on its outcomes.
+    `separate`: a row per run instead of pooling seeds; `details`: also a line per run about its outcomes.
     """
     from evals.terminal.trust_marks import challenge_key
 

@@ -22,7 +22,7 @@ from evals.data.loose_json import decode_json
 from evals.errors import DataError
 from evals.interop.files import find_files, read_contents, read_json, read_object, read_objects, read_optional
 from evals.interop.foreign import Item, Source, read_items
-from evals.interop.values import BROKEN, as_dict, as_list, number
+from evals.interop.values import PARSE_ERRORS, as_dict, as_list, number
 
 MMLU_PRO_SUFFIX = "_result.json"
 _MMLU_PRO_AFFIX = re.compile(r"^model_outputs_|_\d+-?shots?$|\.json$|\.zip$|\.gz$")
@@ -30,7 +30,7 @@ MMMU_PRO = {"_standard": "mmmu_pro_standard", "_vision": "mmmu_pro_vision"}
 """Part of the file name -> task; none of our suites has the setting with four options."""
 
 
-def _reply(value: Any, missing: str = "no reply") -> dict[str, Any]:
+def _reply_fields(value: Any, missing: str = "no reply") -> dict[str, Any]:
     return {"text": value, "failure": ""} if isinstance(value, str) else {"text": None, "failure": missing}
 
 
@@ -61,7 +61,7 @@ def _mathvista_item(row: dict[str, Any], where: str) -> Iterator[Item]:
         id=str(row.get("pid", where.rpartition(", ")[2])),
         question=str(row.get("question") or ""),
         options=tuple(map(str, as_list(row.get("choices")))),
-        **_reply(response, str(row.get("error") or "no response")[:200]),
+        **_reply_fields(response, str(row.get("error") or "no response")[:200]),
         score=number(row.get("true_false")),
         answer=str(extraction or "")[:200],
         extracted=extraction if isinstance(extraction, str) and isinstance(response, str) else None,
@@ -83,7 +83,7 @@ def _mathvision_item(row: dict[str, Any], where: str) -> Iterator[Item]:
         where=where,
         id=str(row["id"]),
         question=str(row.get("question") or ""),
-        **_reply(row.get("response", row.get("model_answer")), "no response"),
+        **_reply_fields(row.get("response", row.get("model_answer")), "no response"),
         score=number(row.get("correct")),
         answer=str(row.get("model_answer") or "")[:200],
     )
@@ -121,7 +121,7 @@ def _mmlu_pro_items(path: Path) -> Iterator[Item]:
             rows = decode_json(raw)
             if not isinstance(rows, list):
                 raise TypeError("not a list")
-        except BROKEN as error:
+        except PARSE_ERRORS as error:
             raise DataError(f"{path}: cannot be read as MMLU-Pro output ({error})") from None
         located = ((row, f"{name}, {n}") for n, row in enumerate(rows, 1))
         yield from read_items(path, located, _mmlu_pro_item, "MMLU-Pro output")
@@ -135,7 +135,7 @@ def _mmlu_pro_item(row: dict[str, Any], where: str) -> Iterator[Item]:
         id=str(row["question_id"]),
         question=str(row.get("question") or ""),
         options=tuple(map(str, as_list(row.get("options")))),
-        **_reply(text),
+        **_reply_fields(text),
         gold=gold,
         score=float(answer == gold) if answer and gold and isinstance(text, str) else None,
         answer=answer,
@@ -157,7 +157,7 @@ def mmmu(path: Path) -> list[Source]:
             content = read_json(file)
             if isinstance(content, dict):
                 for id_, answer in content.items():
-                    yield Item(where=f"{file.name}, {id_}", id=id_, **_reply(answer))
+                    yield Item(where=f"{file.name}, {id_}", id=id_, **_reply_fields(answer))
                 continue
             located = (
                 (row, f"{file.parent.name}/{file.name}, {n}") for n, row in enumerate(as_list(content), 1)
@@ -176,7 +176,7 @@ def _mmmu_item(row: dict[str, Any], where: str) -> Iterator[Item]:
         gold=_shortened(row.get("answer")),
         score=float(right) if isinstance(right, bool) else None,
         answer=_shortened(row.get("pred_indexs")),
-        **_reply(row.get("response")),
+        **_reply_fields(row.get("response")),
     )
 
 
@@ -185,10 +185,10 @@ def _mmmu_pro(path: Path) -> Source:
     position, task = max((stem.rfind(part), task) for part, task in MMMU_PRO.items())
     if position < 0 or "4_options" in stem:
         raise DataError(f"{path}: its name contains neither standard_10_options nor vision")
-    what = "MMMU-Pro output, which has an id in every line"
+    expected = "MMMU-Pro output, which has an id in every line"
     return Source(
         format="mmmu",
         tasks=(task,),
         model=stem[:position],
-        items=lambda: read_items(path, read_objects(path), _mmmu_item, what),
+        items=lambda: read_items(path, read_objects(path), _mmmu_item, expected),
     )

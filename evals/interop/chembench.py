@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from evals.interop.files import below, find_files, read_json, read_objects, read_optional
+from evals.interop.files import find_files, glob_visible, read_json, read_objects, read_optional
 from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import count, join_turns, number
 
@@ -32,7 +32,7 @@ def read(path: Path) -> list[Source]:
         if ending.startswith("l"):  # .jsonl
             return [_source(name, [path], path.with_name(f"{name}.summary.json"))]
         return [_source(path.absolute().parent.name, [path], path.with_name("summary.json"))]
-    files = sorted(below(path, "**/*_report.json")) or [
+    files = sorted(glob_visible(path, "**/*_report.json")) or [
         file
         for file in find_files(path, "**/*.json", wanted="<topic>_report.json")
         if "summary" not in file.name

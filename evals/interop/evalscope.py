@@ -1,6 +1,6 @@
 """evalscope 1.0 and later: `predictions/<model>/<benchmark>_<subset>.jsonl`, with `reviews/`, `reports/` and `configs/`.
 
-Predictions are in the order in which replies arrived. The review with the same index holds the score and, in newer
+Predictions are in the order in which replies arrived. The review with the same index contains the score and, in newer
 versions, the repeat. A failed call has no line and is only counted in the report, so its sample is a missing outcome.
 """
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import DataError, UsageError, install
-from evals.interop.files import below, find_files, read_bytes, read_object, read_objects
+from evals.interop.files import find_files, glob_visible, read_bytes, read_object, read_objects
 from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import (
-    BROKEN,
+    PARSE_ERRORS,
     as_dict,
     as_list,
     count,
@@ -45,7 +45,7 @@ def _source(path: Path) -> Source:
     root, model = path.parent.parent.parent, path.parent.name
     reports = {
         file.stem: read_object(file, "an evalscope report")
-        for file in below(root / "reports" / model, "*.json")
+        for file in glob_visible(root / "reports" / model, "*.json")
     }
     benchmark = max((name for name in reports if path.stem.startswith(f"{name}_")), key=len, default="")
     report = reports.get(benchmark, {})
@@ -56,11 +56,11 @@ def _source(path: Path) -> Source:
         items=lambda: _items(path, root / "reviews" / model / path.name),
         sampling=_sampling(root / "configs"),
         started=folder_time(root.name),
-        stated={f"{benchmark} {label}": score for label, score in _stated(report)},
+        stated={f"{benchmark} {label}": score for label, score in _stated_scores(report)},
     )
 
 
-def _stated(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _stated_scores(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield the scores of a report with their labels; metrics have a name (version 1) or an identity (version 2)."""
     for metric in map(as_dict, as_list(report.get("metrics"))):
         if (score := number(metric.get("score"))) is not None:
@@ -70,12 +70,12 @@ def _stated(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             label = " ".join([*names, *dimensions]).strip()
             yield label if identity else str(metric.get("name") or "score"), score
     if failed := number(as_dict(report.get("execution_summary")).get("errored")):
-        yield "calls that failed", failed
+        yield "failed calls", failed
 
 
 def _sampling(folder: Path) -> Sampling:
     """Read the sampling settings from `task_config*.yaml`; all unknown if there is no such file."""
-    path = next(iter(sorted(below(folder, "task_config*.yaml"))), None)
+    path = next(iter(sorted(glob_visible(folder, "task_config*.yaml"))), None)
     if path is None:
         return Sampling()
     try:
@@ -84,7 +84,7 @@ def _sampling(folder: Path) -> Sampling:
         raise UsageError(f"reading {path.name} needs `{install('import')}`") from None
     try:
         config = as_dict(as_dict(yaml.safe_load(read_bytes(path))).get("generation_config"))
-    except (yaml.YAMLError, *BROKEN) as error:
+    except (yaml.YAMLError, *PARSE_ERRORS) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: cannot be read as an evalscope configuration ({reason})") from None
     return read_sampling(config, stop="stop_seqs" if config.get("stop_seqs") else "stop")
@@ -105,18 +105,18 @@ def _reviews(path: Path) -> Iterator[tuple[str, Review]]:
     for row, where in read_objects(path):
         try:
             review = str(row["index"]), _review(row["sample_score"])
-        except BROKEN as error:
+        except PARSE_ERRORS as error:
             raise DataError(f"{path}: {where}: cannot be read as an evalscope review ({error!r})") from None
         yield review
 
 
-def _review(sample: Mapping[str, Any]) -> Review:
-    score = sample["score"]
+def _review(sample_score: Mapping[str, Any]) -> Review:
+    score = sample_score["score"]
     values = score.get("value") or {}
-    main = values.get(score.get("main_score_name"), next(iter(values.values()), None))
+    main_value = values.get(score.get("main_score_name"), next(iter(values.values()), None))
     return (
-        count(sample.get("generation_index")),
-        number(main) if score.get("status") in SCORED else None,
+        count(sample_score.get("generation_index")),
+        number(main_value) if score.get("status") in SCORED else None,
         str(score.get("extracted_prediction") or ""),
     )
 

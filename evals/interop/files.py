@@ -1,4 +1,4 @@
-"""Reading of foreign files up to a size limit, also from gzip files and zip archives."""
+"""Read foreign files, including gzipped and zipped ones, up to a size limit."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from evals import disk
 from evals.data.archive import UNREADABLE
 from evals.data.loose_json import decode_json
 from evals.errors import DataError
-from evals.interop.values import BROKEN
+from evals.interop.values import PARSE_ERRORS
 from evals.validation import cause
 
-LARGEST = 4 << 30
+MAX_BYTES = 4 << 30
 """Size limit in bytes for a file that is read into memory."""
 
 
-def below(folder: Path, pattern: str) -> Iterator[Path]:
+def glob_visible(folder: Path, pattern: str) -> Iterator[Path]:
     """Yield the files that match a glob pattern, except those of editors and file managers (`.ipynb_checkpoints`)."""
     for path in folder.glob(pattern):
         if not any(map(disk.is_ignored, path.relative_to(folder).parts)):
@@ -34,34 +34,34 @@ def find_files(path: Path, *patterns: str, wanted: str) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    matches = (sorted(below(path, pattern)) for pattern in patterns)
+    matches = (sorted(glob_visible(path, pattern)) for pattern in patterns)
     if not (files := next(filter(None, matches), [])):
         raise DataError(f"{path}: no {wanted} found")
     return files
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file, also if it is in gzip or the only file in a zip archive; raises DataError."""
+    """Read a JSON file, also if it is gzipped or the only file in a zip archive; raises DataError."""
     try:
         files = list(read_contents(path))
         if len(files) != 1:
-            raise DataError(f"{path}: contains {len(files)} files, not one; unpack it and name the folder")
+            raise DataError(f"{path}: contains {len(files)} files, not one; unpack it and pass the folder")
         return decode_json(files[0][1])
-    except BROKEN as error:
+    except PARSE_ERRORS as error:
         raise DataError(f"{path}: {cause(error)}") from None
 
 
-def read_object(path: Path, what: str) -> dict[str, Any]:
-    """Read a JSON file that contains an object; raises DataError, whose message says that `what` was expected."""
+def read_object(path: Path, expected: str) -> dict[str, Any]:
+    """Read a JSON file that contains an object; raises DataError, with `expected` in its message."""
     content = read_json(path)
     if not isinstance(content, dict):
-        raise DataError(f"{path}: cannot be read as {what}: not a JSON object")
+        raise DataError(f"{path}: cannot be read as {expected}: not a JSON object")
     return content
 
 
-def read_optional(path: Path, what: str) -> dict[str, Any]:
+def read_optional(path: Path, expected: str) -> dict[str, Any]:
     """Read a JSON file that contains an object; return an empty object if there is no file."""
-    return read_object(path, what) if path.is_file() else {}
+    return read_object(path, expected) if path.is_file() else {}
 
 
 def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -76,7 +76,7 @@ def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             for number, line in enumerate(disk.lines(stream), 1):
                 if line.strip():
                     yield _object(decode_json(line)), f"{path.name}, line {number}"
-    except (OSError, *BROKEN) as error:
+    except (OSError, *PARSE_ERRORS) as error:
         raise DataError(f"{path}, line {number}: {cause(error)}") from None
 
 
@@ -89,18 +89,18 @@ def _object(value: Any) -> dict[str, Any]:
 def read_contents(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of a file, or of each file in a zip archive; raises DataError.
 
-    Unpacks at most `LARGEST` bytes in all, whatever sizes the archive states.
+    Unpacks at most `MAX_BYTES` bytes in all, whatever sizes the archive states.
     """
     if not path.name.endswith((".gz", ".zip")):
         yield path.name, read_bytes(path)
         return
-    bytes_left = LARGEST
+    bytes_left = MAX_BYTES
     try:
         for name, stream in _streams(path):
             content = stream.read(bytes_left + 1)
             bytes_left -= len(content)
             if bytes_left < 0:
-                raise DataError(f"{path}: larger than {LARGEST >> 30} GiB when unpacked")
+                raise DataError(f"{path}: larger than {MAX_BYTES >> 30} GiB when unpacked")
             yield name, content
     except UNREADABLE as error:
         raise DataError(f"{path}: {error}") from None
@@ -142,20 +142,20 @@ def unzipped(path: Path) -> Iterator[Path]:
                         out.write(chunk)
         except UNREADABLE as error:
             raise DataError(f"{path}: {error}") from None
-        entries = list(below(Path(folder), "*"))
+        entries = list(glob_visible(Path(folder), "*"))
         yield entries[0] if len(entries) == 1 and entries[0].is_dir() else Path(folder)
 
 
 def refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
     """Raise DataError if the sizes stated in a zip archive add up to too many bytes."""
     unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > min(LARGEST, max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)):
+    if unpacked > min(MAX_BYTES, max(disk.MAX_SMALL_FILE, disk.MAX_EXPANSION * path.stat().st_size)):
         raise DataError(f"{path}: it would unpack to {unpacked:,} bytes")
 
 
 def read_bytes(path: Path) -> bytes:
     """Read a file into memory; raises DataError if it is too large or cannot be read."""
     try:
-        return disk.read_small(path, LARGEST)
+        return disk.read_small(path, MAX_BYTES)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None

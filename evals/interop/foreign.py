@@ -22,7 +22,7 @@ from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.interop.matching import Finder, shown_options
 from evals.interop.replies import (
-    MOST_REPEATS,
+    MAX_REPEATS,
     ImportRequest,
     Line,
     check_run_id,
@@ -31,7 +31,7 @@ from evals.interop.replies import (
     write_run,
 )
 from evals.interop.tasks import suite_of
-from evals.interop.values import BROKEN
+from evals.interop.values import PARSE_ERRORS
 from evals.labels import ProtocolName
 from evals.records import store
 from evals.records.card import TRUNCATION_UNKNOWN, Card
@@ -40,7 +40,7 @@ from evals.suite import Suite
 from evals.types import Sampling, Usage
 from evals.validation import cause
 
-LISTED = 5
+MAX_LISTED = 5
 """Maximum number of names in a message."""
 THEIRS = "theirs.jsonl"
 UNMATCHED = "unmatched.txt"
@@ -109,19 +109,19 @@ class Unmatched(DataError):
 
 
 def read_items(
-    path: Path, rows: Iterable[tuple[Any, str]], read_row: Callable[[Any, str], Iterable[Item]], what: str
+    path: Path, rows: Iterable[tuple[Any, str]], read_row: Callable[[Any, str], Iterable[Item]], expected: str
 ) -> Iterator[Item]:
-    """Yield the items that `read_row` makes of each (row, location); raises DataError for a malformed row.
+    """Yield the items that `read_row` makes from each (row, location).
 
-    The message says that `what` was expected.
+    Raises DataError for a malformed row, with `expected` (what the file should be) in its message.
     """
     for row, where in rows:
         try:
             yield from read_row(row, where)
-        except BROKEN as error:
+        except PARSE_ERRORS as error:
             location = where if where.startswith(path.name) else f"{path}: {where}"
             reason = " ".join(cause(error).split())[:200]
-            raise DataError(f"{location}: cannot be read as {what} ({reason})") from None
+            raise DataError(f"{location}: cannot be read as {expected} ({reason})") from None
 
 
 def import_all(path: Path, sources: Iterable[Source], request: ImportRequest) -> tuple[list[Card], list[str]]:
@@ -165,15 +165,15 @@ def _merge_by_run(
         by_run.setdefault((name, model, occurrence), []).append(source)
     if unknown and not by_run:
         raise UsageError(
-            f"{path}: unknown {sources[0].format} task {', '.join(unknown[:LISTED])}: name its suite with --suite NAME "
+            f"{path}: unknown {sources[0].format} task {', '.join(unknown[:MAX_LISTED])}: name its suite with --suite NAME "
             "(`evals list suites`)"
         )
     if len(by_run) > 1 and request.run is not None:
         raise UsageError(f"--run names one run, but {path} contains {len(by_run)}")
     notes = [f"left out: {_listed(unknown)}: name the suite with --suite NAME"] if unknown else []
-    named = request.suite is not None
+    from_user = request.suite is not None
     return [
-        (_merge(parts), single_suite(name, request.protocol, named=named))
+        (_merge(parts), single_suite(name, request.protocol, from_user=from_user))
         for (name, *_), parts in by_run.items()
     ], notes
 
@@ -189,7 +189,7 @@ def _merge(sources: list[Source]) -> Source:
 
 
 class PreparedRun(NamedTuple):
-    """A run that has been read completely and not yet written."""
+    """A run that has been read completely but not yet written."""
 
     suite: Suite
     data: Data
@@ -263,7 +263,7 @@ class MatchedItems:
     def _add(self, item: Item) -> None:
         sample = _match(self._finder, item, self._counts)
         repeat = item.repeat if item.repeat is not None else self._counts[sample]
-        if not isinstance(repeat, int) or not 0 <= repeat < MOST_REPEATS:
+        if not isinstance(repeat, int) or not 0 <= repeat < MAX_REPEATS:
             raise DataError(f"{item.where}: {repeat!r} is not a valid repeat")
         if not sample:
             self.unmatched.append(item.where)
@@ -305,7 +305,7 @@ class MatchedItems:
 
 
 def _surplus(locations: dict[int, tuple[str, str]]) -> list[int]:
-    """Return the lines beyond the number of repeats that most samples have: they are duplicates, not repeats."""
+    """Return the indices of lines beyond the usual number of repeats: they are duplicates, not repeats."""
     lines_per_sample = Counter(sample for sample, _ in locations.values())
     frequency = Counter(lines_per_sample.values())
     usual = max(frequency, key=lambda count: (frequency[count], count), default=1)
@@ -320,12 +320,12 @@ def _surplus(locations: dict[int, tuple[str, str]]) -> list[int]:
 
 def _listed(names: Iterable[str]) -> str:
     names = list(names)
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
 
 
 def _match(finder: Finder, item: Item, counts: Counter[str]) -> str:
-    """Return the sample that matches an item, among equal ones the one with the fewest lines; empty: none."""
+    """Return the id of the sample that matches an item: of several, the one with the fewest lines; empty if none does."""
     if item.id and (sample := finder.by_id(item.id)):
         if finder.has_question(sample, item.question):
             return sample

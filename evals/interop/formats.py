@@ -14,10 +14,10 @@ from evals.data.archive import UNREADABLE
 from evals.data.loose_json import decode_json
 from evals.errors import UsageError
 from evals.interop import inspect
-from evals.interop.files import LARGEST, below, unzipped
+from evals.interop.files import MAX_BYTES, glob_visible, unzipped
 from evals.interop.foreign import Source
-from evals.interop.replies import IDS, TEXTS
-from evals.interop.values import BROKEN
+from evals.interop.replies import ID_FIELDS, TEXT_FIELDS
+from evals.interop.values import PARSE_ERRORS
 
 READERS = {
     "lm-eval": "lm_eval:read",
@@ -73,11 +73,11 @@ FOLDERS = (
 
 def _folder_format(path: Path) -> str | None:
     for format_name, *patterns in FOLDERS:
-        if any(any(below(path, pattern)) for pattern in patterns):
+        if any(any(glob_visible(path, pattern)) for pattern in patterns):
             return format_name
-        if format_name == "inspect" and any(inspect.is_log(file) for file in below(path, "*.json")):
+        if format_name == "inspect" and any(inspect.is_log(file) for file in glob_visible(path, "*.json")):
             return format_name
-    first = next(iter(sorted(below(path, "**/*.json"))), None)
+    first = next(iter(sorted(glob_visible(path, "**/*.json"))), None)
     return _file_format(first) if first else None
 
 
@@ -96,7 +96,7 @@ def _file_format(path: Path) -> str | None:
         with disk.open_decompressed(path) as stream:
             head = stream.read(HEAD)
             if (ending == ".json" or head[:1] == b"[") and len(head) == HEAD:
-                head += stream.read(LARGEST)
+                head += stream.read(MAX_BYTES)
     except UNREADABLE as error:
         raise UsageError(f"{path}: {error}") from None
     if ending == ".jsonl" and head[:1] != b"[":
@@ -134,7 +134,7 @@ LINES = (
     ("chembench", {"report", "path"}),
     ("mmmu", {"id", "response", "pred_indexs"}),
     ("mathvision", {"id", "model_answer"}),
-    *(("replies", {key, text}) for key in IDS for text in TEXTS),
+    *(("replies", {key, text}) for key in ID_FIELDS for text in TEXT_FIELDS),
 )
 """Format and fields of its first JSON line; the first match decides. The reader of `replies` reports wrong field names."""
 OBJECTS = (
@@ -188,5 +188,5 @@ def _json_format(head: bytes) -> str | None:
 def _decode(raw: bytes) -> Any:
     try:
         return decode_json(raw)
-    except BROKEN:
+    except PARSE_ERRORS:
         return None

@@ -34,7 +34,7 @@ def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
         path = out / slug(card.model) / ".eval_results" / name
         if path in files:
             raise UsageError(
-                f"{card.model} has several runs of {card.config.suite} ({card.config.protocol}): name one"
+                f"{card.model} has several runs of {card.config.suite} ({card.config.protocol}); name one"
             )
         text = yaml.safe_dump([_entry(card)], sort_keys=False, allow_unicode=False, width=100)
         files.append(outgoing.write(path, [text.encode()]))
@@ -62,7 +62,7 @@ def _entry(card: Card) -> dict[str, Any]:
     if headline is None or headline.value is None:
         raise ValueError(f"{card.run} has no score")
     if (registered := task_of(card)) is None:
-        raise ValueError(f"{card.run} is not of a registered benchmark")
+        raise ValueError(f"{card.run} is not a run of a registered benchmark")
     dataset, task = registered
     interval = "no interval"
     if headline.low is not None and headline.high is not None:

@@ -18,7 +18,7 @@ KNOWN = {
     "mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"),
 }
 """Suite -> data set and task, for use offline. HMMT's task is named by analogy with `MathArena/aime_2026`."""
-LARGEST = 1 << 20
+MAX_BYTES = 1 << 20
 """Size limit in bytes for `eval.yaml`."""
 
 
@@ -47,13 +47,13 @@ def tasks_of(dataset: str) -> tuple[str, ...]:
         return ()
     try:
         path = hf_hub_download(dataset, "eval.yaml", repo_type="dataset")
-        content = yaml.safe_load(disk.read_small(Path(path), LARGEST))
+        content = yaml.safe_load(disk.read_small(Path(path), MAX_BYTES))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError, yaml.YAMLError):
         return ()
-    return tuple(filter(None, map(_id, content.get("tasks") or ()))) if isinstance(content, dict) else ()
+    return tuple(filter(None, map(_task_id, content.get("tasks") or ()))) if isinstance(content, dict) else ()
 
 
-def _id(task: Any) -> str:
+def _task_id(task: Any) -> str:
     """Return the id of a task; empty if it is missing, too long or not printable."""
     id_ = task.get("id") if isinstance(task, dict) else None
     return id_ if isinstance(id_, str) and id_.isprintable() and len(id_) <= 200 else ""

@@ -21,7 +21,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError, install
-from evals.interop.files import LARGEST, below, refuse_bomb
+from evals.interop.files import MAX_BYTES, glob_visible, refuse_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import count, iso_time, number, read_sampling, stop_of
 from evals.types import Sampling, Usage
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 
 FORMAT = "inspect"
-CHUNK = 1 << 20
-DEEPEST = 1000
+CHUNK_BYTES = 1 << 20
+MAX_DEPTH = 1000
 """Maximum nesting depth of JSON; Inspect's own logs stay below 50."""
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-HEAD = 1 << 12
+HEAD_BYTES = 1 << 12
 """Number of leading bytes by which a JSON log is recognized."""
 UNUSED = {"events", "store", "timelines"}
 """Fields of a sample that are not read; `events` are read if the options were shuffled."""
@@ -46,7 +46,9 @@ TRUNCATING = ("context", "token")
 
 def read(path: Path) -> list[Source]:
     """Read one log, or all logs in a folder; raises DataError, or UsageError if the API is not installed."""
-    files = [path] if path.is_file() else [file for file in sorted(below(path, "**/*")) if is_log(file)]
+    files = (
+        [path] if path.is_file() else [file for file in sorted(glob_visible(path, "**/*")) if is_log(file)]
+    )
     if not files:
         raise DataError(f"{path}: no Inspect log found (*.eval, *.json)")
     return [_source(file) for file in files]
@@ -59,7 +61,7 @@ def is_log(path: Path) -> bool:
     if path.suffix != ".json" or not path.is_file():
         return False
     with path.open("rb") as stream:
-        head = stream.read(HEAD)
+        head = stream.read(HEAD_BYTES)
     return head.lstrip()[:1] == b"{" and all(key in head for key in (b'"version"', b'"status"', b'"eval"'))
 
 
@@ -114,10 +116,10 @@ def _check_size(path: Path, *, archive: bool) -> None:
 
     Members of an archive are read to the end, since the sizes it states may be false.
     """
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path}: larger than {LARGEST >> 30} GiB")
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path}: larger than {MAX_BYTES >> 30} GiB")
     if not archive:
-        _refuse_deep_nesting(path, disk.read_small(path, LARGEST))
+        _refuse_deep_nesting(path, disk.read_small(path, MAX_BYTES))
         return
     import zipfile_zstd  # noqa: F401 - adds Zstandard to the standard library's zipfile; a dependency of Inspect
 
@@ -128,7 +130,7 @@ def _check_size(path: Path, *, archive: bool) -> None:
                 with zip_file.open(entry) as stream:
                     if entry.file_size <= disk.MAX_SMALL_FILE:
                         _refuse_deep_nesting(path, stream.read(disk.MAX_SMALL_FILE))
-                    while stream.read(CHUNK):
+                    while stream.read(CHUNK_BYTES):
                         pass
     except UNREADABLE as error:
         raise DataError(f"{path}: {error}") from None
@@ -140,7 +142,7 @@ def _refuse_deep_nesting(path: Path, raw: bytes) -> None:
 
     brackets = np.frombuffer(_STRINGS.sub(b"", raw).translate(None, _NO_BRACKETS), dtype=np.uint8)
     depths = np.cumsum(np.where(np.isin(brackets, list(b"[{")), 1, -1))
-    if depths.size and int(depths.max()) > DEEPEST:
+    if depths.size and int(depths.max()) > MAX_DEPTH:
         raise DataError(f"{path}: it is nested too deeply")
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from evals.data import parquet
 from evals.errors import DataError
-from evals.interop.files import LARGEST, below, find_files, read_optional
+from evals.interop.files import MAX_BYTES, find_files, glob_visible, read_optional
 from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import (
-    BROKEN,
+    PARSE_ERRORS,
     as_dict,
     as_list,
     choice_reply,
@@ -29,10 +29,10 @@ from evals.interop.values import (
 )
 
 FORMAT = "lighteval"
-EMPTY = "empty: lighteval does not distinguish a failed call from an empty reply"
+EMPTY_REPLY = "empty: lighteval does not distinguish a failed call from an empty reply"
 COLUMNS = ("doc", "model_response", "metric")
 OLD_COLUMNS = ("example", "full_prompt", "predictions", "choices", "specifics", "metrics", "cont_tokens")
-BATCH = 256
+BATCH_SIZE = 256
 """Number of rows read at a time."""
 _NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)")
 
@@ -76,7 +76,7 @@ def _results(path: Path, root: Path | None, timestamp: str) -> dict[str, Any]:
     name = f"results_{timestamp}.json"
     results = path.with_name(name)
     if timestamp and root is not None and not results.is_file():
-        results = next(iter(sorted(below(root, f"**/{name}"))), results)
+        results = next(iter(sorted(glob_visible(root, f"**/{name}"))), results)
     return read_optional(results, "lighteval results") if timestamp else {}
 
 
@@ -86,17 +86,17 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
     row_number = 0
     try:
-        parquet.check(path, max_bytes=LARGEST)
+        parquet.check(path, max_bytes=MAX_BYTES)
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
             if "predictions" in schema.names and pa.types.is_string(schema.field("predictions").type):
                 raise DataError(f"{path}: written by lighteval before 0.6, which is not supported")
             columns = _columns(schema.names, path)
-            for batch in file.iter_batches(batch_size=BATCH, columns=columns):
+            for batch in file.iter_batches(batch_size=BATCH_SIZE, columns=columns):
                 for row in batch.to_pylist():
                     row_number += 1
                     yield {name.strip("_"): v for name, v in row.items()}, f"{path.name}, row {row_number}"
-    except (pa.ArrowException, OSError, MemoryError, *BROKEN) as error:
+    except (pa.ArrowException, OSError, MemoryError, *PARSE_ERRORS) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
             f"{path}, row {row_number}: cannot be read as lighteval details ({type(error).__name__}: {reason})"
@@ -116,8 +116,8 @@ def _upgrade_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a row written before 0.10 to the layout of later versions."""
     replies = row["predictions"] or []
     replies = [replies] if isinstance(replies, str) else replies
-    values = [reply[0] if isinstance(reply, list) and reply else reply for reply in replies]
-    by_likelihood = bool(values) and all(isinstance(value, int | float) for value in values)
+    first_elements = [reply[0] if isinstance(reply, list) and reply else reply for reply in replies]
+    by_likelihood = bool(replies) and all(isinstance(element, int | float) for element in first_elements)
     return {
         "doc": {
             "query": row.get("example") or "",
@@ -127,7 +127,7 @@ def _upgrade_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "model_response": {
             "input": row["full_prompt"],
             "text": [] if by_likelihood else replies,
-            "logprobs": values if by_likelihood else [],
+            "logprobs": first_elements if by_likelihood else [],
             "output_tokens": any(row.get("cont_tokens") or ()),
         },
         "metric": as_dict(row.get("metrics")),
@@ -139,7 +139,7 @@ def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
     doc, response, metric = row["doc"], row["model_response"], row["metric"] or {}
     choices = [str(choice) for choice in doc.get("choices") or ()]
     texts, reasonings = _texts(response, choices), response.get("reasonings") or []
-    values = [value for value in map(number, metric.values()) if value is not None]
+    scores = [score for score in map(number, metric.values()) if score is not None]
     extracted = as_dict(doc.get("specific")).get("extracted_predictions") or []
     prompt, query = response.get("input"), str(doc["query"])
     prompt = join_turns(prompt) if isinstance(prompt, list) else prompt
@@ -150,8 +150,8 @@ def _items(row: Mapping[str, Any], where: str) -> Iterator[Item]:
             where=where, prompt=prompt if isinstance(prompt, str) and prompt else query,
             options=() if all(len(choice) == 1 for choice in choices) else tuple(choices),
             text=(text or "") if has_reply else None, reasoning=reasoning,
-            repeat=repeat if len(texts) > 1 else None, failure="" if has_reply else EMPTY,
-            score=values[0] if values and len(texts) == 1 and has_reply else None,
+            repeat=repeat if len(texts) > 1 else None, failure="" if has_reply else EMPTY_REPLY,
+            score=scores[0] if scores and len(texts) == 1 and has_reply else None,
             answer=str(extracted[0]) if extracted and len(texts) == 1 else "",
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from evals.errors import DataError
-from evals.interop.files import below, read_objects, read_optional
+from evals.interop.files import glob_visible, read_objects, read_optional
 from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import (
     as_dict,
@@ -29,7 +29,7 @@ from evals.types import Usage
 
 FILTER = "none"
 FORMAT = "lm-eval"
-EMPTY = "empty: lm-eval does not distinguish a failed call from an empty reply"
+EMPTY_REPLY = "empty: lm-eval does not distinguish a failed call from an empty reply"
 QUESTION_FIELDS = ("question", "Question", "problem", "Problem", "query", "input", "prompt")
 """Names of the field with the question, most specific first."""
 OPTION_FIELDS = ("options", "choices", "endings")
@@ -51,7 +51,7 @@ def _files(path: Path) -> list[Path]:
         return [path]
     folder = path if path.is_dir() else path.parent
     timestamp = path.stem.removeprefix("results_") if path.is_file() else ""
-    return sorted(file for file in below(folder, "**/samples_*.json*") if timestamp in file.name)
+    return sorted(file for file in glob_visible(folder, "**/samples_*.json*") if timestamp in file.name)
 
 
 def _task(path: Path, read_results: Callable[[Path], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
@@ -133,7 +133,7 @@ def _items(row: Mapping[str, Any], where: str, *, run_facts: RunFacts) -> Iterat
             question=next((doc[name] for name in QUESTION_FIELDS if isinstance(doc.get(name), str)), ""),
             prompt=prompt,
             options=options if "order" not in extra else (),
-            text=None if is_empty else text, failure=EMPTY if is_empty else "", reasoning=extra.get("reasoning"),
+            text=None if is_empty else text, failure=EMPTY_REPLY if is_empty else "", reasoning=extra.get("reasoning"),
             stop=extra.get("stop"), usage=msgspec.convert(extra.get("usage") or {}, Usage),
             seconds=number(extra.get("seconds")) or 0.0,
             order=tuple(extra["order"]) if extra.get("order") else None,

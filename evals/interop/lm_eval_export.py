@@ -34,7 +34,7 @@ def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
     for run, card in require_ended(runs):
         by_model[card.model].append((run, card))
     files: list[Path] = []
-    lost = ["failures and unscored samples are counted, not listed", "bounds, verdict counts"]
+    lost = ["failures and unscored samples are counted, not listed", "bounds and verdict counts are left out"]
     for model, pairs in by_model.items():
         folder = out / slug(model).replace("/", "__")
         timestamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(max(card.started for _, card in pairs)))
@@ -57,13 +57,13 @@ def _task(card: Card, cards: Sequence[Card]) -> str:
     """Return a run's task name: suite and protocol, and the run's id if two runs would otherwise share the name."""
     suite, protocol = card.config.suite, card.config.protocol
     name = f"{suite.replace(':', '_').replace('-', '_')}_{protocol.replace('-', '_')}"
-    same = [c for c in cards if (c.config.suite, c.config.protocol) == (suite, protocol)]
-    return f"{name}_{card.run}" if len(same) > 1 else name
+    same_name = [c for c in cards if (c.config.suite, c.config.protocol) == (suite, protocol)]
+    return f"{name}_{card.run}" if len(same_name) > 1 else name
 
 
 def _document(model: str, tasks: Mapping[str, tuple[Run, Card]]) -> dict[str, Any]:
     cards = {task: card for task, (_, card) in tasks.items()}
-    last = max(cards.values(), key=lambda card: card.started)
+    newest = max(cards.values(), key=lambda card: card.started)
     headlines = {task: card.headline for task, card in cards.items()}
     return {
         "results": {task: _scores(run, card, task) for task, (run, card) in tasks.items()},
@@ -83,9 +83,9 @@ def _document(model: str, tasks: Mapping[str, tuple[Run, Card]]) -> dict[str, An
             }
             for task, card in cards.items()
         },
-        "config": {"model": last.config.model, "model_args": "", "limit": last.config.limit},
-        "git_hash": last.commit or None,
-        "date": last.started,
+        "config": {"model": newest.config.model, "model_args": "", "limit": newest.config.limit},
+        "git_hash": newest.commit or None,
+        "date": newest.started,
         "lm_eval_version": None,
         "task_hashes": {},
         "model_source": "science-evals",
@@ -133,9 +133,9 @@ def _scores(run: Run, card: Card, task: str) -> dict[str, Any]:
     for e in card.estimates:
         if not e.group and e.value is not None:
             is_headline = headline is not None and e.metric == headline.metric
-            error = _stderr(run, card, e.value) if is_headline else None
+            stderr = _stderr(run, card, e.value) if is_headline else None
             scores[f"{e.metric},{FILTER}"] = e.value
-            scores[f"{e.metric}_stderr,{FILTER}"] = "N/A" if error is None else error
+            scores[f"{e.metric}_stderr,{FILTER}"] = "N/A" if stderr is None else stderr
     if headline is not None:
         scores["science_evals"] = {
             "metric": headline.metric,

@@ -25,14 +25,14 @@ from evals.run.plan import read_samples
 from evals.suite import Suite
 
 PREFIX = "matbench_"
-LISTED = 5
+MAX_LISTED = 5
 
 
 def read_results(path: Path, request: ImportRequest) -> list[Card]:
     """Make a run from every task in the file; raises UsageError or DataError."""
     if not request.model:
         raise UsageError("import matbench needs --model")
-    suite_name, _, only = (request.suite or "matbench").partition(":")
+    suite_name, _, only_task = (request.suite or "matbench").partition(":")
     if suite_name != "matbench":
         raise UsageError(f"import matbench imports runs of matbench, not of {request.suite}")
     tasks = _tasks(path)
@@ -40,19 +40,19 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
     cards: list[Card] = []
     for task, predictions in tasks.items():
         name = task.removeprefix(PREFIX)
-        if only and name != only.replace("-", "_"):
+        if only_task and name != only_task.replace("-", "_"):
             continue
         suite = _suite(name, request.protocol or "official")
         if suite is None or (samples_and_hash := _read_samples(suite, data)) is None:
             continue
         samples, digest = samples_and_hash
         card = new_card(suite, data, digest, model=request.model, source=path.name, origin="matbench")
-        run = f"{request.run}-{name}" if request.run and len(tasks) > 1 and not only else request.run
+        run = f"{request.run}-{name}" if request.run and len(tasks) > 1 and not only_task else request.run
         lines = _lines(predictions, samples, task)
         cards.append(write_run(suite, card, samples, lines, data=data, results=request.results, run=run))
     if not cards:
         raise DataError(
-            f"{path}: the data of none of its tasks is available; pass a local mirror with --data DIR"
+            f"{path}: no data is available for any of its tasks; pass a local mirror with --data DIR"
         )
     return cards
 
@@ -100,9 +100,9 @@ def _read_samples(suite: Suite, data: Data) -> tuple[SampleStore, str] | None:
 def _lines(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> list[Line]:
     known = set(samples.ids)
     if unknown := [mbid for mbid in predictions if mbid not in known]:
-        more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
+        more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
         raise DataError(
-            f"{task}: {len(unknown)} mbid(s) not in the data: {', '.join(unknown[:LISTED])}{more}"
+            f"{task}: {len(unknown)} mbid(s) not in the data: {', '.join(unknown[:MAX_LISTED])}{more}"
         )
     binary = isinstance(samples[0].target, str)
     return [

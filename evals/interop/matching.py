@@ -21,8 +21,8 @@ from evals.types import Sample, Text
 
 ANCHOR = 40
 """Number of leading characters by which a question is looked up in a prompt."""
-LONGEST = 200_000
-"""Number of characters at the end of a prompt that are searched: the question comes last."""
+MAX_PROMPT_LENGTH = 200_000
+"""Number of characters searched at the end of a prompt, where the question is."""
 _OPTION = re.compile(r"^\s*\(?([A-Z])[).:]\s*(.*\S)\s*$", re.MULTILINE)
 
 
@@ -125,7 +125,7 @@ class Finder:
 
     def by_prompt(self, prompt: str) -> list[str]:
         """Return the samples whose question is the last one in a prompt."""
-        normalised, starts = _normalise_prompt(prompt[-LONGEST:])
+        normalised, starts = _normalise_prompt(prompt[-MAX_PROMPT_LENGTH:])
         questions = self._questions
         longest: list[str] = []
         for start in reversed(starts):

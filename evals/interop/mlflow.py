@@ -23,7 +23,7 @@ from evals.boundary import foreign_code
 from evals.errors import UsageError, install
 from evals.interop import sinks, tables
 from evals.interop.outgoing import require_ended
-from evals.interop.sinks import Exported, Sink, State
+from evals.interop.sinks import ExportedRun, ExportResult, State
 from evals.records.card import Card
 from evals.records.store import Run
 
@@ -38,9 +38,9 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
 }
 """Environment variables for MLflow, unless the user has set them: no telemetry, no URLs printed, few retries."""
-BATCH = 1000
+BATCH_SIZE = 1000
 """Number of metrics in one request: the maximum that MLflow accepts."""
-LONGEST_PARAMETER, LONGEST_TAG, LONGEST_METRIC_NAME = 500, 4000, 240
+MAX_PARAMETER_LENGTH, MAX_TAG_LENGTH, MAX_METRIC_NAME_LENGTH = 500, 4000, 240
 """Maximum numbers of characters."""
 ABANDONED_S = 3600.0
 """Age in seconds from which an unfinished export is considered interrupted and deleted."""
@@ -51,8 +51,8 @@ CARD_TAGS = (
 """Fields of a card that become tags; the whole card is the artifact card.json."""
 
 
-def write(runs: Sequence[Run], to: str, *, experiment: str = EXPERIMENT) -> Sink:
-    """Write runs to a tracking server or database; `to` is its URI, empty for that in MLFLOW_TRACKING_URI."""
+def write(runs: Sequence[Run], to: str, *, experiment: str = EXPERIMENT) -> ExportResult:
+    """Write runs to a tracking server or database; `to` is its URI, empty for the one in MLFLOW_TRACKING_URI."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     pairs = require_ended(runs)
@@ -62,10 +62,10 @@ def write(runs: Sequence[Run], to: str, *, experiment: str = EXPERIMENT) -> Sink
         experiment_id = _experiment_id(client, experiment)
         exported = [_write_run(client, experiment_id, run, card) for run, card in pairs]
     lost = [
-        *sinks.lost([card for _, card in pairs]),
+        *sinks.lost_information([card for _, card in pairs]),
         "characters that MLflow does not allow in names of metrics, such as @",
     ]
-    return Sink(runs=exported, lost=lost)
+    return ExportResult(runs=exported, lost=lost)
 
 
 def _checked_uri(uri: str) -> str:
@@ -107,7 +107,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     return str(experiment.experiment_id)
 
 
-def _write_run(client: MlflowClient, experiment_id: str, run: Run, card: Card) -> Exported:
+def _write_run(client: MlflowClient, experiment_id: str, run: Run, card: Card) -> ExportedRun:
     state_hash = sinks.state_hash(card)
     earlier = _complete_runs(client, experiment_id, card)
     id_ = next((id_ for id_, hash_ in earlier.items() if hash_ == state_hash), None)
@@ -119,7 +119,7 @@ def _write_run(client: MlflowClient, experiment_id: str, run: Run, card: Card) -
             state = "new version" if earlier else "new"
         for earlier_id in earlier:
             client.set_tag(earlier_id, f"{TAG_PREFIX}superseded_by", id_)
-    return Exported(run=card.run, suite=card.config.suite, state=state, place=f"run {id_}")
+    return ExportedRun(run=card.run, suite=card.config.suite, state=state, place=f"run {id_}")
 
 
 def _complete_runs(client: MlflowClient, experiment_id: str, card: Card) -> dict[str, str]:
@@ -153,7 +153,7 @@ def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, 
         f"{TAG_PREFIX}version": str(version),
         f"{TAG_PREFIX}exported": repr(time.time()),
     }
-    name = sinks.clean(f"{card.config.suite} {card.model} {card.run}")[:200]
+    name = sinks.sanitize(f"{card.config.suite} {card.model} {card.run}")[:200]
     started = int(1000 * (card.started or time.time()))
     created = client.create_run(experiment_id, start_time=started, run_name=name, tags=tags)
     id_ = str(created.info.run_id)
@@ -184,18 +184,18 @@ def _log_fields(client: MlflowClient, id_: str, card: Card, *, time_ms: int) -> 
     from mlflow.entities import Metric, Param, RunTag
 
     values = iter(_metrics(card).items())
-    while batch := [Metric(name, value, time_ms, 0) for name, value in islice(values, BATCH)]:
+    while batch := [Metric(name, value, time_ms, 0) for name, value in islice(values, BATCH_SIZE)]:
         client.log_batch(id_, metrics=batch)
     settings = msgspec.to_builtins(card.config)
     settings |= {f"sampling.{name}": value for name, value in settings.pop("sampling").items()}
     parameters = {
-        name: _text(value)[:LONGEST_PARAMETER]
+        name: _text(value)[:MAX_PARAMETER_LENGTH]
         for name, value in settings.items()
         if value not in (None, "", [])
     }
     fields = msgspec.to_builtins(card)
     tags = {
-        name: _text(fields[name])[:LONGEST_TAG]
+        name: _text(fields[name])[:MAX_TAG_LENGTH]
         for name in CARD_TAGS
         if fields[name] not in (None, "", [], {})
     }
@@ -211,7 +211,7 @@ def _metrics(card: Card) -> dict[str, float]:
     metrics: dict[str, float] = {"coverage": card.coverage}
     for e in card.estimates:
         name = f"{e.metric}/{e.group}" if e.group else e.metric
-        base = re.sub(r"[^\w.\- :/]", "_", name, flags=re.ASCII)[:LONGEST_METRIC_NAME]
+        base = re.sub(r"[^\w.\- :/]", "_", name, flags=re.ASCII)[:MAX_METRIC_NAME_LENGTH]
         name, number = base, 1
         while name in metrics:  # names that differ only in characters that MLflow does not allow
             number += 1
@@ -222,7 +222,7 @@ def _metrics(card: Card) -> dict[str, float]:
 
 
 def _text(value: Any) -> str:
-    return sinks.clean(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    return sinks.sanitize(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:

@@ -1,7 +1,7 @@
 """OpenCompass: `predictions/<model>/<dataset>.json` (or parts `_0.json`, `_1.json`), with `results/` and `configs/`.
 
 A prediction file is {"0": {origin_prompt, prediction, gold, ...}, ...}. Scores are in the `details` of the results,
-if the evaluator keeps any. OpenCompass does not tell a refused call from an empty reply; we import both as failures. A
+if the evaluator keeps any. OpenCompass does not distinguish a refused call from an empty reply; we import both as failures. A
 list of replies becomes repeats, as do the copies of a data set (`n` runs). If labels were compared by perplexity or
 probability, the reply is the chosen label. The `tmp_<dataset>.jsonl` of an interrupted run is read if there is no other
 file. Samples are matched by prompt.
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.errors import DataError
-from evals.interop.files import below, find_files, read_bytes, read_object, read_objects, read_optional
+from evals.interop.files import find_files, glob_visible, read_bytes, read_object, read_objects, read_optional
 from evals.interop.foreign import Item, Source
 from evals.interop.values import (
-    BROKEN,
+    PARSE_ERRORS,
     as_dict,
     as_list,
     choice_reply,
@@ -33,9 +33,9 @@ from evals.interop.values import (
 from evals.prompts.upstream.configs import evaluate
 
 FORMAT = "opencompass"
-WHAT = "OpenCompass output"
-EMPTY = "empty: OpenCompass does not distinguish a refused or filtered call from an empty reply"
-TEMPORARY = "tmp_"
+EXPECTED = "OpenCompass output"
+EMPTY_REPLY = "empty: OpenCompass does not distinguish a refused or filtered call from an empty reply"
+TEMPORARY_PREFIX = "tmp_"
 _PART = re.compile(r"_(\d+)$")
 _CORRECT_FIELDS = ("correct", "is_correct", "cascade_correct")
 _GRADE = re.compile("A|B")
@@ -63,11 +63,11 @@ def read(path: Path) -> list[Source]:
 def _tasks(files: list[Path]) -> Iterator[Task]:
     """Group the files of each data set's parts; temporary files count only if there is no finished one."""
     names = {(file.parent, _name(file)) for file in files}
-    finished = {(file.parent, _name(file)) for file in files if not file.name.startswith(TEMPORARY)}
+    finished = {(file.parent, _name(file)) for file in files if not file.name.startswith(TEMPORARY_PREFIX)}
     parts: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
         name = _name(file)
-        if file.name.startswith(TEMPORARY) and (file.parent, name) in finished:
+        if file.name.startswith(TEMPORARY_PREFIX) and (file.parent, name) in finished:
             continue
         dataset = _PART.sub("", name)
         is_part = dataset != name and (file.parent, f"{dataset}_0") in names
@@ -79,7 +79,7 @@ def _tasks(files: list[Path]) -> Iterator[Task]:
 
 
 def _name(path: Path) -> str:
-    return path.name.partition(".json")[0].removeprefix(TEMPORARY)
+    return path.name.partition(".json")[0].removeprefix(TEMPORARY_PREFIX)
 
 
 def _part_number(path: Path) -> int:
@@ -88,7 +88,7 @@ def _part_number(path: Path) -> int:
 
 
 def _source(task: Task, config: dict[str, Any]) -> Source:
-    results = read_optional(task.root / "results" / task.model / f"{task.name}.json", WHAT)
+    results = read_optional(task.root / "results" / task.model / f"{task.name}.json", EXPECTED)
     return Source(
         format=FORMAT,
         tasks=(task.name,),
@@ -109,11 +109,11 @@ def _source(task: Task, config: dict[str, Any]) -> Source:
 def _model_configs(root: Path) -> dict[str, dict[str, Any]]:
     """Return the models' configurations by name, parsed from Python source that is not executed; none if that fails."""
     by_name: dict[str, dict[str, Any]] = {}
-    for path in sorted(below(root / "configs", "*.py")):
+    for path in sorted(glob_visible(root / "configs", "*.py")):
         try:
             models = evaluate(read_bytes(path).decode(), "models", file=path.name, loop_values={})
             by_name |= {model["abbr"]: model for model in models}
-        except (DataError, *BROKEN):
+        except (DataError, *PARSE_ERRORS):
             continue
     return by_name
 
@@ -135,7 +135,7 @@ def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
             if not isinstance(row, dict) or "prediction" not in row:
                 raise DataError(f"{file}: {name} has no prediction")
             index = int(name) if str(name).isdecimal() else next_index
-            if offset is None:  # the numbers in a part start at 0 or continue those of the part before
+            if offset is None:  # the numbers in a part start at 0 or continue those of the previous part
                 offset = end if index < end else 0
             index += offset
             next_index = max(next_index, index + 1)
@@ -146,7 +146,7 @@ def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
                     where=f"{file.name}, {name}",
                     prompt=_prompt(row),
                     text=None if text in (None, "") else str(text),
-                    failure=EMPTY if text in (None, "") else "",
+                    failure=EMPTY_REPLY if text in (None, "") else "",
                     repeat=repeat if len(texts) > 1 else None,
                     score=_score(detail),
                     answer=_answer(detail),
@@ -156,7 +156,7 @@ def _items(files: list[Path], details: list[dict[str, Any]]) -> Iterator[Item]:
 
 def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
     if ".jsonl" not in path.name:
-        yield from read_object(path, WHAT).items()
+        yield from read_object(path, EXPECTED).items()
         return
     for row, where in read_objects(path):
         yield row.get("idx", where), row
@@ -167,8 +167,8 @@ def _texts(row: Mapping[str, Any]) -> list[Any]:
     prediction = row["prediction"]
     labels = [key.removeprefix("label: ") for key in row if key.startswith("label: ")]
     if isinstance(prediction, dict):  # label -> perplexity
-        labels, values = list(prediction), [number(value) for value in prediction.values()]
-        prediction = min(zip(values, labels, strict=True))[1] if values and None not in values else None
+        labels, scores = list(prediction), [number(score) for score in prediction.values()]
+        prediction = min(zip(scores, labels, strict=True))[1] if scores and None not in scores else None
     label = count(row.get("pred_label"))
     if label is not None and label < 26:
         return [choice_reply(label)]
@@ -192,7 +192,11 @@ def _turn_text(turn: Any) -> str:
 
 
 def _detail(details: list[dict[str, Any]], index: int) -> Mapping[str, Any]:
-    """Return the details of a prediction: copies of the data set follow one another, with their verdicts in lists."""
+    """Return the details of a prediction.
+
+    If the data set was run in several copies, predictions are numbered copy by copy, and the details list a verdict for
+    each copy.
+    """
     if not details:
         return {}
     copy, sample = divmod(index, len(details))

@@ -17,7 +17,7 @@ import msgspec
 from evals.errors import UsageError, install
 from evals.interop import sinks, tables
 from evals.interop.outgoing import require_ended
-from evals.interop.sinks import Exported, Sink, State
+from evals.interop.sinks import ExportedRun, ExportResult, State
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.types import Estimate
@@ -57,7 +57,7 @@ SCORES = (
 SAMPLES = tuple('"group"' if name == "group" else name for name in tables.SAMPLES[4:])
 
 
-def write(runs: Sequence[Run], to: str) -> Sink:
+def write(runs: Sequence[Run], to: str) -> ExportResult:
     """Write runs to a database; `to` is a connection string without a password, empty for libpq's PG* variables."""
     try:
         import psycopg
@@ -68,7 +68,7 @@ def write(runs: Sequence[Run], to: str) -> Sink:
     with _usage_errors(), psycopg.connect(address, connect_timeout=20, client_encoding="utf8") as connection:
         _create(connection)
         exported = [_write_run(connection, run, card) for run, card in pairs]
-    return Sink(runs=exported, lost=sinks.lost([card for _, card in pairs]))
+    return ExportResult(runs=exported, lost=sinks.lost_information([card for _, card in pairs]))
 
 
 def _checked_address(to: str) -> str:
@@ -109,7 +109,7 @@ def _create(connection: psycopg.Connection[Any]) -> None:
         connection.execute(SCHEMA)
 
 
-def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> Exported:
+def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> ExportedRun:
     key = sinks.run_key(card)
     state: State = "unchanged"
     with connection.transaction():
@@ -122,7 +122,7 @@ def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> Exp
             _copy_rows(connection, "scores", SCORES, scores)
             samples = ((key, *row[4:]) for row in tables.sample_rows(run, card))
             _copy_rows(connection, "samples", SAMPLES, samples)
-    return Exported(run=card.run, suite=card.config.suite, state=state, place=f"science_evals.runs {key}")
+    return ExportedRun(run=card.run, suite=card.config.suite, state=state, place=f"science_evals.runs {key}")
 
 
 def _upsert_statement() -> str:
@@ -163,7 +163,7 @@ def _copy_rows(
 
 
 def _cell(value: Any) -> Any:
-    return sinks.clean(value) if isinstance(value, str) else value
+    return sinks.sanitize(value) if isinstance(value, str) else value
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -23,7 +23,7 @@ from evals.data.loose_json import decode_json
 from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.extract import split_reasoning
-from evals.interop.values import BROKEN
+from evals.interop.values import PARSE_ERRORS
 from evals.records import store
 from evals.records.card import Card, Config
 from evals.records.writer import Writer
@@ -37,15 +37,15 @@ from evals.suite import Suite, checked_samples
 from evals.types import Failure, Message, Prompt, Record, Reply, Sample, Sampling, Usage
 from evals.validation import cause
 
-LISTED = 10
+MAX_LISTED = 10
 """Maximum number of ids in a message."""
-MOST_REPEATS = 10_000
+MAX_REPEATS = 10_000
 """Maximum number of repeats of a sample."""
-MOST_RECORDS = 20_000_000
+MAX_RECORDS = 20_000_000
 """Maximum number of expected outcomes of a run."""
-LONGEST_ID = 1000
+MAX_ID_LENGTH = 1000
 STOPS = ("stop", "length", "filter")
-SPELLINGS = {
+FIELD_ALIASES = {
     **dict.fromkeys(
         ("response", "reply", "completion", "output", "answer", "content", "prediction", "generation"), "text"
     ),
@@ -55,9 +55,9 @@ SPELLINGS = {
     **dict.fromkeys(("error", "failed"), "failure"),
     **dict.fromkeys(("epoch", "attempt", "trial", "run"), "repeat"),
 }
-"""Other tools' names of a field -> ours, for error messages."""
-IDS = ("id", *(name for name, field in SPELLINGS.items() if field == "id"))
-TEXTS = ("text", *(name for name, field in SPELLINGS.items() if field == "text"))
+"""Field names in other tools -> ours, for suggestions in error messages."""
+ID_FIELDS = ("id", *(name for name, field in FIELD_ALIASES.items() if field == "id"))
+TEXT_FIELDS = ("text", *(name for name, field in FIELD_ALIASES.items() if field == "text"))
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ def read_replies(path: Path, request: ImportRequest) -> list[Card]:
     samples, digest = read_samples(suite, data)
     lines, notes = _read_lines(path, samples)
     repeats = 1 + max(line.repeat for line in lines)
-    if repeats > len(lines) or repeats * len(samples) > MOST_RECORDS:
+    if repeats > len(lines) or repeats * len(samples) > MAX_RECORDS:
         raise DataError(
             f"{path}: repeat {repeats - 1} in a file of {len(lines)} replies: repeats are numbered from 0"
         )
@@ -123,14 +123,14 @@ def check_run_id(run: str | None) -> None:
         raise UsageError(f"--run {run!r}: use letters, digits, dots, hyphens and underscores")
 
 
-def single_suite(name: str, protocol: str | None, *, named: bool = True) -> Suite:
-    """Return the suite with a name; raises UsageError if there are several or if it cannot be run.
+def single_suite(name: str, protocol: str | None, *, from_user: bool = True) -> Suite:
+    """Return the suite that `name` refers to; raises UsageError if there are several or if it cannot be run.
 
-    `named`: whether the name comes from the user rather than from a stored file.
+    `from_user`: whether the name comes from the user rather than from a stored file.
     """
-    suites = load.suite(name, protocol) if named else load.recorded_suite(name, protocol)
+    suites = load.suite(name, protocol) if from_user else load.recorded_suite(name, protocol)
     if len(suites) != 1:
-        raise UsageError(f"{name} stands for {', '.join(s.id for s in suites)}: name one with --suite")
+        raise UsageError(f"{name} matches {', '.join(s.id for s in suites)}; name one with --suite")
     if suites[0].refuses:
         raise UsageError(suites[0].refuses)
     return suites[0]
@@ -183,7 +183,7 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[Line], list[str]
                         f"{path}, line {number}: another reply for id {line.id}, repeat {line.repeat}: number them from 0 "
                         "in `repeat`"
                     )
-    except BROKEN as error:
+    except PARSE_ERRORS as error:
         raise DataError(f"{path}, line {number}: {cause(error)}") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
@@ -191,8 +191,8 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[Line], list[str]
         raise DataError(f"{path}: contains no replies")
     known = {id_: position for position, id_ in enumerate(samples.ids)}
     if unknown := list(dict.fromkeys(str(line.id) for line in lines if str(line.id) not in known)):
-        names = ", ".join(name[:60] for name in unknown[:LISTED])
-        more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
+        names = ", ".join(name[:60] for name in unknown[:MAX_LISTED])
+        more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
         raise DataError(f"{path}: {len(unknown)} id(s) not in the suite: {names}{more}")
     for line in lines:
         if line.order and len(line.order) != (count := len(samples[known[str(line.id)]].choices)):
@@ -203,8 +203,8 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[Line], list[str]
 
 
 def _duplicates_note(numbers: Sequence[int]) -> str:
-    listed = ", ".join(map(str, numbers[:LISTED]))
-    more = f" and {len(numbers) - LISTED} more" if len(numbers) > LISTED else ""
+    listed = ", ".join(map(str, numbers[:MAX_LISTED]))
+    more = f" and {len(numbers) - MAX_LISTED} more" if len(numbers) > MAX_LISTED else ""
     count = f"{len(numbers)} lines repeat" if len(numbers) > 1 else "1 line repeats"
     return f"{count} an earlier one and {'are' if len(numbers) > 1 else 'is'} left out: line {listed}{more}"
 
@@ -222,25 +222,25 @@ def _decode_line(raw: bytes) -> Line:
     line = msgspec.convert(fields, Line)
     if "text" not in fields and not line.failure:
         raise ValueError(
-            "neither `text` nor `failure`: a line must have a reply or the reason why there is none"
+            "neither `text` nor `failure`: a line must contain a reply or the reason there is none"
         )
     return line
 
 
 def _unknown_field(name: str) -> str:
     known = Line.__struct_fields__
-    field_of = {**{field: field for field in known}, **SPELLINGS}
+    field_of = {**{field: field for field in known}, **FIELD_ALIASES}
     close = difflib.get_close_matches(name.lower().replace("-", "_"), field_of, n=1)
     hint = f"did you mean {field_of[close[0]]}?" if close else f"known: {', '.join(known)}"
     return f"unknown field {name[:60]!r}; {hint}"
 
 
 def _checked_line(line: Line, where: str) -> Line:
-    if not 0 <= line.repeat < MOST_REPEATS:
-        raise DataError(f"{where}: repeat is {line.repeat}; allowed are 0 to {MOST_REPEATS - 1}")
-    if len(str(line.id)) > LONGEST_ID:
+    if not 0 <= line.repeat < MAX_REPEATS:
+        raise DataError(f"{where}: repeat is {line.repeat}; expected 0 to {MAX_REPEATS - 1}")
+    if len(str(line.id)) > MAX_ID_LENGTH:
         raise DataError(
-            f"{where}: the id has {len(str(line.id))} characters; at most {LONGEST_ID} are allowed"
+            f"{where}: the id has {len(str(line.id))} characters; at most {MAX_ID_LENGTH} are allowed"
         )
     if line.order is not None and sorted(line.order) != list(range(len(line.order))):
         raise DataError(f"{where}: order {list(line.order)} is not a permutation")
@@ -333,7 +333,7 @@ class _SamplesById(Mapping[str, Sample]):
 
 
 def _record(line: Line) -> Record:
-    """Return a line as a record without scores; a line with `failure` becomes a failure, which counts in no mean."""
+    """Return a line as a record without scores; a line with `failure` becomes a failure, which means exclude."""
     prompt = Prompt(messages=(Message.user(line.prompt),) if line.prompt else (), order=line.order)
     outcome: Reply | Failure
     if line.failure:

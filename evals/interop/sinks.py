@@ -13,7 +13,7 @@ from evals.records.card import Card
 State: TypeAlias = Literal["new", "unchanged", "updated", "new version"]
 
 
-class Exported(Struct, frozen=True, kw_only=True):
+class ExportedRun(Struct, frozen=True, kw_only=True):
     """A run that was exported."""
 
     run: str
@@ -23,10 +23,10 @@ class Exported(Struct, frozen=True, kw_only=True):
     """Its id or key in the store."""
 
 
-class Sink(Struct, kw_only=True):
+class ExportResult(Struct, kw_only=True):
     """Result of an export to a store."""
 
-    runs: list[Exported]
+    runs: list[ExportedRun]
     lost: list[str]
     """Information that is not exported, one line each."""
 
@@ -42,13 +42,13 @@ def state_hash(card: Card) -> str:
     return sha256(msgspec.json.encode(card)).hexdigest()
 
 
-def lost(cards: list[Card]) -> list[str]:
-    """Return what no store or table contains."""
+def lost_information(cards: list[Card]) -> list[str]:
+    """Return notes on what is exported to no store or table."""
     gated = sorted({card.config.suite for card in cards if card.gated})
     answers = f" (for {', '.join(gated)} also long answers, which are hashed)" if gated else ""
     return [f"prompts, replies and reasoning stay in the results folder{answers}"]
 
 
-def clean(text: str) -> str:
-    """Return a text that databases accept: without NUL and unpaired surrogates."""
+def sanitize(text: str) -> str:
+    """Replace NUL and unpaired surrogates, which databases reject."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -40,7 +40,7 @@ def write_csv(runs: Sequence[Run], out: Path) -> ExportedFiles:
         writer.writerow(headings)
         writer.writerows(map(_cell, row) for row in table_rows)
         files.append(outgoing.write(out / f"{name}.csv", [stream.getvalue().encode()]))
-    return ExportedFiles(files=files, lost=sinks.lost([run.card for run in runs]))
+    return ExportedFiles(files=files, lost=sinks.lost_information([run.card for run in runs]))
 
 
 def write_parquet(runs: Sequence[Run], out: Path) -> ExportedFiles:
@@ -55,7 +55,7 @@ def write_parquet(runs: Sequence[Run], out: Path) -> ExportedFiles:
         table = pa.table({heading: list(column) for heading, column in zip(headings, columns, strict=True)})
         pq.write_table(table, stream, compression="zstd")
         files.append(outgoing.write(out / f"{name}.parquet", [stream.getvalue().to_pybytes()]))
-    return ExportedFiles(files=files, lost=sinks.lost([run.card for run in runs]))
+    return ExportedFiles(files=files, lost=sinks.lost_information([run.card for run in runs]))
 
 
 def _tables(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, ...], Iterable[tuple[Any, ...]]]]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from evals.types import Sampling
 
-BROKEN = (
+PARSE_ERRORS = (
     ValueError,
     LookupError,
     TypeError,
@@ -26,7 +26,7 @@ BROKEN = (
     zlib.error,
 )
 """Exceptions that a truncated, broken or unexpected file may cause; msgspec's errors are ValueErrors."""
-GREATEST = 1 << 53
+MAX_EXACT_INTEGER = 1 << 53
 """Integers up to here are exact as doubles."""
 STOPS: dict[str, Literal["stop", "length", "filter"]] = {
     **dict.fromkeys(("stop", "endoftext"), "stop"),
@@ -38,14 +38,14 @@ STOPS: dict[str, Literal["stop", "length", "filter"]] = {
 def number(value: Any) -> float | None:
     """Return the value as a float if it is a finite number or a boolean, else None."""
     if isinstance(value, int):
-        return float(value) if abs(value) <= GREATEST else None
+        return float(value) if abs(value) <= MAX_EXACT_INTEGER else None
     return value if isinstance(value, float) and isfinite(value) else None
 
 
 def count(value: Any) -> int | None:
     """Return the value if it is a non-negative integer, else None."""
     is_integer = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_integer and 0 <= value < GREATEST else None
+    return value if is_integer and 0 <= value < MAX_EXACT_INTEGER else None
 
 
 def as_dict(value: Any) -> dict[str, Any]:

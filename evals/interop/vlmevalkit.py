@@ -22,13 +22,13 @@ from zipfile import ZipFile
 from evals.boundary import foreign_code
 from evals.data.archive import UNREADABLE
 from evals.errors import DataError, UsageError, install
-from evals.interop.files import below, read_bytes, read_json, refuse_bomb
+from evals.interop.files import glob_visible, read_bytes, read_json, refuse_bomb
 from evals.interop.foreign import Item, Source
-from evals.interop.values import BROKEN, number
+from evals.interop.values import PARSE_ERRORS, number
 
 FORMAT = "vlmevalkit"
 FAILED = "Failed to obtain answer"
-EMPTY = "empty: an empty reply, or one too long for a cell of a workbook"
+EMPTY_REPLY = "empty: an empty reply, or one too long for a cell of a workbook"
 CIRCULAR = 1_000_000
 """First index of the rows of circular evaluation."""
 DATASETS = (
@@ -50,7 +50,7 @@ def read(path: Path, *, name: str = FORMAT, datasets: Sequence[str] = DATASETS) 
     files = {
         file.resolve()
         for ending in TABLES
-        for file in below(path, f"**/*{ending}")
+        for file in glob_visible(path, f"**/*{ending}")
         if _split_name(file, datasets)[1] and "_result" not in file.stem and "_judge" not in file.stem
     }
     if not files:
@@ -91,7 +91,7 @@ def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
         if text != text:  # NaN
             text = None
         text = "" if text is None and reasoning else text
-        failure = EMPTY if text is None else "the call failed" if FAILED in str(text) else ""
+        failure = EMPTY_REPLY if text is None else "the call failed" if FAILED in str(text) else ""
         extracted = verdict.get("res")
         yield Item(
             where=f"{path.name}, row {row_number}", id=index if _is_empty(row.get("id")) else _id_text(row["id"]),
@@ -105,7 +105,7 @@ def _items(path: Path, derived: Sequence[Path]) -> Iterator[Item]:
 
 def _derived_tables(path: Path, datasets: Sequence[str]) -> list[Path]:
     """Return the tables that VLMEvalKit derived from this one."""
-    files = sorted(below(path.parent, f"{glob.escape(path.stem)}_*"))
+    files = sorted(glob_visible(path.parent, f"{glob.escape(path.stem)}_*"))
     return [file for file in files if file.suffix in (*TABLES, ".csv") and not _split_name(file, datasets)[1]]
 
 
@@ -163,7 +163,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from _csv_rows(path)
         else:
             yield from _json_rows(path)
-    except (csv.Error, *UNREADABLE, *BROKEN) as error:
+    except (csv.Error, *UNREADABLE, *PARSE_ERRORS) as error:
         raise DataError(f"{path}: {error}") from None
 
 

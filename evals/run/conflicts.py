@@ -1,4 +1,4 @@
-"""Checks for options of a request that exclude each other."""
+"""Checks for options of a request that cannot be combined."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BATCH_EXCLUDES = ("max_cost", "max_total_tokens", "until_decided", "against", "t
 
 
 def check_conflicts(request: RunRequest) -> None:
-    """Raise UsageError for options that exclude each other or are malformed."""
+    """Raise UsageError for options that cannot be combined or are malformed."""
     for line in _conflicts(request):
         raise UsageError(line)
     parse_extra_body(request.extra_body)
@@ -27,17 +27,17 @@ def _conflicts(request: RunRequest) -> Iterator[str]:
     if request.cluster and (request.header or request.extra_body):
         yield "--header and --extra-body cannot be combined with --cluster"
     if request.sample_id and request.limit:
-        yield "--sample-id and --limit exclude each other"
+        yield "--sample-id and --limit cannot be combined"
     if request.dry_run and request.until_decided:
-        yield "--dry-run and --until-decided exclude each other: `evals gate plan` estimates when a verdict can be expected"
+        yield "--dry-run and --until-decided cannot be combined: `evals gate plan` estimates when a verdict can be expected"
     if request.sample and request.data:
-        yield "--sample and --data exclude each other"
+        yield "--sample and --data cannot be combined"
     if request.fresh and request.batch:
-        yield "--batch and --fresh exclude each other: name another run with --run"
+        yield "--batch and --fresh cannot be combined: name another run with --run"
     if request.batch:
         for name in BATCH_EXCLUDES:
             if getattr(request, name):
                 flag = options()[name].flag
-                yield f"--batch and {flag} exclude each other: a batch is submitted as a whole"
+                yield f"--batch and {flag} cannot be combined: a batch is submitted as a whole"
     if not request.models:
         yield "no model: add -m, for example -m smollm2 or -m server:http://127.0.0.1:8000/v1#NAME"

@@ -41,7 +41,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     models: Annotated[
         list[str],
         option(
-            "ADAPTER:NAME; repeat for several models, which run side by side.",
+            "Model to run; repeat for several models, which run side by side.",
             "What to run",
             metavar="ADAPTER:NAME",
         ),
@@ -51,13 +51,11 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = None
     data: Annotated[
         Path | None,
-        option(
-            "Local copy of the data: a folder with a folder per suite, or one suite's file.", "What to run"
-        ),
+        option("Local mirror: a folder with a subfolder per suite, or one suite's file.", "What to run"),
     ] = None
-    sample: Annotated[bool, option("Use the few bundled items instead of the benchmark.", "What to run")] = (
-        False
-    )
+    sample: Annotated[
+        bool, option("Use the bundled sample items instead of the benchmark.", "What to run")
+    ] = False
     limit: Annotated[
         Count | None,
         option("Number of items: a seeded random subset, stratified by group.", "What to run"),
@@ -178,7 +176,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     run: Annotated[str | None, option("Name of the run to create or resume.", "Output", metavar="ID")] = None
     fresh: Annotated[bool, option("Start a new run even if an identical one exists.", "Output")] = False
     trust_remote_code: Annotated[
-        bool, option("Run code from the repository of a model's weights.", "Speed", advanced=True)
+        bool, option("Run code from the model's repository.", "Speed", advanced=True)
     ] = False
 
     no_gpu_check: Annotated[

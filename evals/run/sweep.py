@@ -93,7 +93,7 @@ def _merge_levels(
             else:
                 values[option] = value
         if "protocol" in values and PROTOCOLS in values:
-            faults.append(f"{source}: protocol and {PROTOCOLS} exclude each other")
+            faults.append(f"{source}: protocol and {PROTOCOLS} cannot be combined")
         if "protocol" in values:
             values[PROTOCOLS] = values.pop("protocol")
         merged |= values
@@ -162,7 +162,7 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
 
     A part that fails is reported and the others are executed; an interrupt ends the sweep.
     """
-    for part in parts:  # finds options that exclude each other before the first call
+    for part in parts:  # finds options that cannot be combined before the first call
         Session(part.request, suites=part.suites, say=lambda _: None)
     result = SweepResult(outcomes=[], faults=[])
     spending = _Spending()

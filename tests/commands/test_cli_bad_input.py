@@ -106,7 +106,7 @@ def test_a_wrong_verdict_gets_near_ones(here):
         ),
         (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--protocol", "intern-s1"), "add --judge MODEL"),
         (("run", "mmlu-pro", "--sample", "-m", "server:nonsense"), "write server:http://HOST:PORT/v1#NAME"),
-        (("run", "mmlu-pro", "--sample", "--data", "x", "-m", RIGHT), "exclude each other"),
+        (("run", "mmlu-pro", "--sample", "--data", "x", "-m", RIGHT), "cannot be combined"),
         (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--run", "../../x"), "use letters, digits"),
         (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--run", ".."), "use letters, digits"),
         (("run", "mmlu-pro", "--sample", "-m", RIGHT, "--nonsense"), "No such option"),
@@ -116,7 +116,7 @@ def test_a_wrong_verdict_gets_near_ones(here):
         (("show", "--samples"), "--samples requires a run"),
         (("show", "--csv"), "--verdict requires --samples"),
         (("show", "--by", "colour"), "is not 'group'"),
-        (("show", "x", "--samples", "--by", "group"), "--by and --samples exclude each other"),
+        (("show", "x", "--samples", "--by", "group"), "--by and --samples cannot be combined"),
         (("list", "nonsense"), "known: suites"),
         (("score", "x"), "no results folder"),
         (
@@ -583,7 +583,7 @@ def test_many_strange_ids_are_listed_in_part(here):
     [
         (("--model", "m"), "contains recorded replies: add --suite NAME"),
         (("--suite", "mmlu-pro"), "contains recorded replies: add --model NAME"),
-        (("--suite", "aime", "--model", "m"), "aime stands for aime:2024, aime:2025: name one"),
+        (("--suite", "aime", "--model", "m"), "aime matches aime:2024, aime:2025; name one"),
         (
             ("--suite", "chembench:lamalab", "--model", "m", "--protocol", "intern-s1"),
             "no protocol intern-s1",

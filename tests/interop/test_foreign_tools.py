@@ -99,7 +99,7 @@ CASES = (
         {
             "mmlu-pro": (LOST | {"right": 18, "truncated": 4}, "mmlu_pro mean accuracy 0.6429"),
             "gpqa:diamond": (LOST, "gpqa_diamond mean accuracy 0.6"),
-            "aime:2025": (LOST, "aime25 calls that failed 4"),
+            "aime:2025": (LOST, "aime25 failed calls 4"),
         },
     ),
     Case(

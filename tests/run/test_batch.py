@@ -421,8 +421,8 @@ def test_words_that_changed_meanwhile_are_refused(vendor: Vendor, model: str) ->
             "--batch: google:gemini-2.5-pro has no batch endpoint; openai: and anthropic:",
         ),
         (("-m", "scripted:x"), "--batch: scripted:x has no batch endpoint"),
-        (("-m", "openai:o3", "--max-cost", 1), "--batch and --max-cost exclude each other"),
-        (("-m", "openai:o3", "--concurrency", 2), "--batch and --concurrency exclude each other"),
+        (("-m", "openai:o3", "--max-cost", 1), "--batch and --max-cost cannot be combined"),
+        (("-m", "openai:o3", "--concurrency", 2), "--batch and --concurrency cannot be combined"),
     ],
 )
 def test_what_cannot_be_a_batch_is_refused(

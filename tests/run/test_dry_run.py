@@ -87,7 +87,7 @@ def test_single_items_are_a_run_of_their_own(here: Path) -> None:
     assert "--sample-id is sample-2025-I-3, sample-2025-I-6 and was not set" in done.err
     assert evals(*AIME, *ids, "--json").json["runs"][0]["run"] == run["run"]
     assert "did you mean" in evals(*AIME, "--sample-id", "sample-2025-I-33").complaint
-    assert "exclude each other" in evals(*AIME, *ids, "--limit", "1").complaint
+    assert "cannot be combined" in evals(*AIME, *ids, "--limit", "1").complaint
 
 
 def test_the_time_of_all_models_is_that_of_the_slowest_or_the_sum_of_those_that_take_turns() -> None:

@@ -204,7 +204,7 @@ def test_every_mistake_of_a_file_is_a_line_and_nothing_is_run(here: Path) -> Non
         "[[sweep]] 1: no models",
         "[[sweep]] 2: repeats must be whole numbers above 0",
         "[[sweep]] 2: temperature must be from 0 to 10, got 11",
-        "[[sweep]] 3: protocol and protocols exclude each other",
+        "[[sweep]] 3: protocol and protocols cannot be combined",
         "[[sweep]] 3 'repeat'; did you mean repeats",
         "[[sweep]] 3: no suites",
     )
