@@ -178,7 +178,7 @@ def whole(count: int) -> Iterator[Cell]:
 
 
 def gate(count: int) -> Iterator[tuple[str, float]]:
-    """Wrong passes of a loss at the margin, all of it on every tenth item."""
+    """False passes of a loss at the margin, all of it on every tenth item."""
     for n in (30, 198, 900):
         for repeats in (1, 4, 16):
             rng = np.random.default_rng(n + repeats)
@@ -209,7 +209,7 @@ def main() -> int:
                     flush=True,
                 )
     if options.only in (None, "gate"):
-        print("\n| gate, loss at the margin | wrong pass |\n|---|--:|")
+        print("\n| gate, loss at the margin | false pass |\n|---|--:|")
         for name, share in gate(options.simulations):
             print(f"| {name} | {share:.3f} |", flush=True)
             bad += share > 0.05 + 3 * (0.05 * 0.95 / options.simulations) ** 0.5

@@ -2,7 +2,7 @@
 
     nice python -m tests.performance.gates [--simulations 2000]
 
-A model loses exactly its margin (wrong pass: at most alpha) or nothing (true pass: as `evals gate plan` forecasts from
+A model loses exactly its margin (false pass: at most alpha) or nothing (true pass: as `evals gate plan` forecasts from
 runs of the baseline, on average over such runs). `items-like-these`: items are drawn anew each time. `these-items`: one
 set of items, replies anew; with one reply to each the noise comes from a repeatability report of two earlier runs.
 Then whole policies of five suites.
@@ -283,16 +283,16 @@ def verdict_shares(settings: Sequence[Setting], policy: Policy, count: int) -> l
 
 
 def too_many(found: Sequence[Cell]) -> list[Cell]:
-    """Return the cells whose wrong passes are significantly above alpha (Holm at .01)."""
+    """Return the cells whose false passes are significantly above alpha (Holm at .01)."""
     return [row for row, p in zip(found, holm([row.p_wrong for row in found]), strict=True) if p <= 0.01]
 
 
 def main() -> int:
-    """Print the table; exit status 1 if wrong passes are too many or true ones not as forecast."""
+    """Print the table; exit status 1 if false passes are too many or true ones not as forecast."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=2000)
     options = parser.parse_args()
-    print("| suite (items), replies | margin | wrong pass | true pass | forecast |\n|---|--:|--:|--:|--:|")
+    print("| suite (items), replies | margin | false pass | true pass | forecast |\n|---|--:|--:|--:|--:|")
     found = []
     for part in (cells, of_policies):
         for row in part(options.simulations):
