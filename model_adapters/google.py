@@ -108,7 +108,8 @@ class Gemini(HttpModel):
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Return the body of a request."""
         images = {
-            sha: await _convert_gif(*image) for sha, image in (await encode_media(prompt, "image")).items()
+            sha256: await _convert_gif(*image)
+            for sha256, image in (await encode_media(prompt, "image")).items()
         }
         supported = supported_sampling(self.rule, sampling)
         config = {
@@ -133,10 +134,10 @@ class Gemini(HttpModel):
         return merge_fields(request, supported.extra)
 
 
-async def _convert_gif(kind: str, data: str) -> tuple[str, str]:
+async def _convert_gif(mime_type: str, data: str) -> tuple[str, str]:
     """Return an image, converted to PNG if it is a GIF, which the API does not accept."""
-    if kind != "image/gif":
-        return kind, data
+    if mime_type != "image/gif":
+        return mime_type, data
     from evals.data.media import convert_to_png, inspect_image
     from evals.labels import AsPng
 
@@ -151,8 +152,8 @@ def _part(part: Part, images: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
         return {"text": part.text}
     if part.kind != "image" or part.sha256 not in images:
         raise ModelError(f"this adapter cannot send a {part.kind}")
-    kind, data = images[part.sha256]
-    return {"inlineData": {"mimeType": kind, "data": data}}
+    mime_type, data = images[part.sha256]
+    return {"inlineData": {"mimeType": mime_type, "data": data}}
 
 
 def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:

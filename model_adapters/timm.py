@@ -1,6 +1,6 @@
-"""An image classifier of timm: `timm:NAME`, `timm:NAME@CHECKPOINT`, `timm:FOLDER`, for the suites fgvc and vtab (extra `timm`).
+"""A timm image classifier: `timm:NAME`, `timm:NAME@CHECKPOINT`, `timm:FOLDER`, for the suites fgvc and vtab (extra `timm`).
 
-NAME is one of timm's models (`timm.list_models()`), with the tag of its weights. CHECKPOINT is a file of weights (safetensors,
+NAME is one of timm's models (`timm.list_models()`), with the tag of its weights. CHECKPOINT is a weights file (safetensors,
 or a pickle that contains only tensors) or a folder. The head of the checkpoint determines the number of outputs. See
 docs/vision.md.
 """

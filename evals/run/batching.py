@@ -38,7 +38,7 @@ class BatchCollection:
             self._warn(f"evals: {fault}")
         if collected.pending:
             batches = f"{collected.pending} batch" + ("es" if collected.pending > 1 else "")
-            self._warn(f"{batches} not done yet: repeat the command later to collect the results")
+            self._warn(f"{batches} still pending: repeat the command later to collect the results")
         return collected
 
     def interrupt_from_thread(self) -> None:

@@ -59,6 +59,6 @@ class StoppingWatcher(Watcher):
         self._rule.record(job, record)
         self._progress.record(job, record)
 
-    def rescored(self, job: int) -> None:
-        """Tell the progress display that a reply was scored again."""
-        self._progress.rescored(job)
+    def count_rescored(self, job: int) -> None:
+        """Count the reply in the progress display."""
+        self._progress.count_rescored(job)

@@ -84,7 +84,7 @@ def run_on_new_loop(main: Coroutine[Any, Any, T]) -> T:
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread; if the task is cancelled in the meantime, it first waits for the thread."""
+    """Call a function in a thread; if the task is cancelled in the meantime, wait for the thread first."""
     future = asyncio.ensure_future(asyncio.to_thread(function))
     try:
         return await asyncio.shield(future)

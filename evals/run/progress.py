@@ -262,7 +262,7 @@ class ModelProgress:
         self._check_health(job, record)
         self._display.update()
 
-    def rescored(self, job: int) -> None:
+    def count_rescored(self, job: int) -> None:
         """Count a rescored reply of an earlier session."""
         self.tallies[job].rescored += 1
         self._display.update()

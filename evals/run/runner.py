@@ -46,8 +46,8 @@ class Watcher(Protocol):
         """Receive a record that was written."""
         ...
 
-    def rescored(self, job: int) -> None:
-        """Receive the notification that an earlier reply was rescored."""
+    def count_rescored(self, job: int) -> None:
+        """Count a reply of an earlier session that was rescored."""
         ...
 
 
@@ -267,7 +267,7 @@ class Runner:
                 if scores != record.scores:
                     self._append(job_index, structs.replace(record, scores=scores))
                 if self._watcher is not None:
-                    self._watcher.rescored(job_index)
+                    self._watcher.count_rescored(job_index)
                 if reason := self.budget.reached_limit:
                     self.end(reason)
 

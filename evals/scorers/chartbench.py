@@ -80,7 +80,7 @@ class Published(Struct, frozen=True):
         """Return no options: these are free answers."""
         return ()
 
-    def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
+    def score_extracted(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score a number that was copied out of the reply."""
         right = any(matches_relaxed(extracted.strip(), gold) for gold in sample.targets)
         return binary_score(right=right, answer=extracted.strip()[:200])
@@ -99,9 +99,9 @@ class Published(Struct, frozen=True):
                 matches_relaxed(text, gold) for gold in sample.targets
             ):
                 return no_answer(reply, "more than a number", value=None)
-            return self.take(sample, prompt, reply, text)
+            return self.score_extracted(sample, prompt, reply, text)
         number, ambiguous = number_text(text)
-        score = self.take(sample, prompt, reply, number)
+        score = self.score_extracted(sample, prompt, reply, number)
         return Score(value=score.value, verdict=score.verdict, answer=score.answer, suspect=ambiguous)
 
     def _assertion(self, gold: str, reply: Reply, text: str) -> Score:

@@ -54,6 +54,6 @@ def score_option(sample: Sample, prompt: Prompt, shown_letter: str) -> Score:
     why = (
         f"stated {shown_letter}"
         if answer == shown_letter
-        else f"stated {shown_letter}, the data set's {answer}"
+        else f"stated {shown_letter}, which is {answer} in the data set"
     )
     return Score(value=0.0, verdict="wrong", answer=answer or shown_letter, why=why)

@@ -571,7 +571,7 @@ async def test_a_watcher_is_told_of_every_record(made: Made) -> None:
         def record(self, job: int, record: Record) -> None:
             self.seen.append((job, record.sample))
 
-        def rescored(self, job: int) -> None:
+        def count_rescored(self, job: int) -> None:
             raise AssertionError("nothing was scored again")
 
     other = toy.suite([toy.sample("z")], name="tiny")

@@ -59,7 +59,7 @@ def test_answers_are_read_as_upstream_does(
 def test_what_a_judge_copied_is_scored_by_the_same_rule(
     rule: MathRule, sample: Sample, found: str, verdict: str
 ) -> None:
-    assert rule.take(sample, Prompt(), Reply(text="..."), found).verdict == verdict
+    assert rule.score_extracted(sample, Prompt(), Reply(text="..."), found).verdict == verdict
 
 
 @pytest.mark.parametrize("scorer", [MATHVISTA, MATHVISION])

@@ -6,7 +6,7 @@
   seeded sample of the replies that the rule calls right; these verdicts change no score, but allow an estimate of the
   score under a judge that overrules in both directions (`evals/scorers/judge/agreement.py`).
 * `rest`: the rule's decision is final; the judge grades the replies that the rule does not decide (no value). If the
-  judge's template asks for an option or an answer, the judge only extracts it and the rule scores it (`take`). The judge
+  judge's template asks for an option or an answer, the judge only extracts it and the rule scores it (`score_extracted`). The judge
   also grades a seeded sample of the decided replies, right and wrong, without changing a score.
 * `read`: the judge only extracts the number; the rule scores it.
 * `points`: the judge awards 0 to 9 points to every reply, divided by 9 for the score; the rule's score is recorded too.
@@ -50,7 +50,7 @@ class ExtractionRule(Protocol):
         """Return the options as shown; empty for a free answer."""
         ...
 
-    def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
+    def score_extracted(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score the extracted answer: an option's letter as shown or `Z`, or the text of a free answer."""
         ...
 
@@ -133,7 +133,9 @@ class Judged(Struct, frozen=True, kw_only=True):
         if self.mode == "read":
             return self._score_of_number(sample, prompt, reply, verdict, judgement)
         if self.mode == "rest" and self.prompt_template.kind != "verdict":
-            extracted_score = cast("ExtractionRule", self.rule).take(sample, prompt, reply, str(verdict))
+            extracted_score = cast("ExtractionRule", self.rule).score_extracted(
+                sample, prompt, reply, str(verdict)
+            )
             return self._score_of_extraction(rule_score, extracted_score, judgement)
         return self._score_of_verdicts(reply, first, verdict, judgement)
 

@@ -37,7 +37,7 @@ class Inferred(Struct, frozen=True):
             return (_gold_text(sample.target), OTHER_OPTION)
         return prompt.as_shown(sample).choices
 
-    def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
+    def score_extracted(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score an option by its letter as shown; `Z`, none of the options, is wrong."""
         if extracted == NONE_FITS:
             return no_answer(reply, "none of the options", answer=NONE_FITS)
@@ -53,7 +53,7 @@ class Inferred(Struct, frozen=True):
         text = _answer_line(reply.text) if self.line else reply.text
         letter = None if reply.stop == "filter" else option_vlmevalkit(text, self.options(sample, prompt))
         if letter is not None:
-            return self.take(sample, prompt, reply, letter)
+            return self.score_extracted(sample, prompt, reply, letter)
         why = "upstream's rule reads no option"
         return no_answer(reply, why, value=0.0 if self.exact else None)
 

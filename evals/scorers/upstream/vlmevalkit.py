@@ -41,7 +41,7 @@ class MathRule(Struct, frozen=True):
         """Return the options as shown."""
         return prompt.as_shown(sample).choices
 
-    def take(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
+    def score_extracted(self, sample: Sample, prompt: Prompt, reply: Reply, extracted: str) -> Score:
         """Score the answer that a judge extracted from the reply."""
         if not extracted:
             return no_answer(reply, "the judge found no final answer")

@@ -2,7 +2,7 @@
 
 It reads from a pipe (standard input) held by that process; when the pipe closes (the process ended, crashed or was killed
 with -9), it runs `scancel`. Jobs that have ended by then are not affected. If this process is killed too, running jobs
-still notice that their connection has ended. Standard library only; nothing of this project is imported.
+still notice that their connection has ended. It uses only the standard library.
 """
 
 from __future__ import annotations
