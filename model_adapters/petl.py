@@ -14,4 +14,4 @@ from evals.vision import network
 
 def model(rest: str) -> Classifier:
     """Return the model `petl:RECIPE.toml`, validated but not loaded yet; raises UsageError."""
-    return Classifier(partial(network.of_recipe, Path(rest)))
+    return Classifier(partial(network.from_recipe, Path(rest)))

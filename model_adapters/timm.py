@@ -15,4 +15,4 @@ from evals.vision import network
 
 def model(rest: str) -> Classifier:
     """Return the model `timm:REST`, validated but not loaded yet; raises UsageError."""
-    return Classifier(partial(network.of_name, rest))
+    return Classifier(partial(network.from_name, rest))

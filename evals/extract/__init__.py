@@ -7,7 +7,7 @@ r"""Extract answers from replies with pure, linear-time functions that return an
 
 A reader returns the answer that a reply *states* and never guesses: a letter inside a word, the pronoun "I" or the last
 number of a text is not an answer by itself. Readers named after a project implement that project's published rule,
-including its defects; the others are the rules of protocol `strict`.
+including its defects; the others implement protocol `strict`.
 """
 
 from __future__ import annotations

@@ -39,13 +39,14 @@ from evals.extract.visible import visible
 MAX_TAIL_CHARS = 5_000
 """Maximum number of characters, from the end of a reply, that are searched for an answer without a tag."""
 MAX_CHARS = 2_000
+"""Maximum number of characters of a tag or box that are read."""
 _MAX_LABELS, _MAX_SPANS = 20, 30
 """Maximum numbers of labels and of emphasised spans that are examined, from the end of a reply."""
 _MAX_STATEMENTS = 100
 """Maximum number of statements that are parsed, from the end of a reply."""
 _MAX_LINE_CHARS = 300
 """Maximum number of characters that are read after a label."""
-_WRAP = lazy_pattern(
+_LATEX_WRAPPER = lazy_pattern(
     r"\\(?:text|mathrm|ce|textbf|mathbf|textit|mathit|rm|boxed|emph)\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,2000})\}"
 )
 _FENCE = lazy_pattern(r"```[A-Za-z]{0,12}[ \t]*\n?")
@@ -61,7 +62,7 @@ _NOUNS = {
 _LABELS = {
     kind: lazy_pattern(
         rf"(?:\b(?:(?:final|correct|the|its|my|resulting)\s+)*(?:{noun}|answer)\b|(?<=[A-Za-z])(?:名称|命名)|{noun}|答案)"
-        r"(?P<of>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
+        r"(?P<qualifier>(?:\s+(?:of|for|in|according)\b[^.\n:：=]{0,100}?)?)[*_\"'`)\]]{0,3}\s*(?:[(（][^()（）\n]{0,60}[)）])?[*_]{0,3}\s*"
         r"(?P<mark>[:：=|]|\b(?:is|was|would\s+be|should\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then))?|应?(?:为|是)|(?<=named)\s|(?<=called)\s|(?<=\n)"
         + (r"|(?-i:\s(?=[*_`$\\]{0,3}[A-Z\[(][A-Za-z]?[\d(A-Z\[_₀-₉])))" if kind == "formula" else ")")
         + r"\s*[:：]?",
@@ -74,8 +75,8 @@ _OTHER_NAME = lazy_pattern(
     re.IGNORECASE,
 )
 _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
-"""The text from the start of a line to the first word of a heading."""
-_BOLD = lazy_pattern(
+"""The beginning of a heading, up to its first word."""
+_EMPHASIS = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
 _CLAUSE_END = lazy_pattern(
@@ -95,14 +96,14 @@ _PREFIX = lazy_pattern(
     r"^[\s*_]*(?:(?:the\s+)?(?:molecular|chemical|empirical|iupac|systematic|final|correct)?\s*(?:formula|name|answer)|分子式|化学式|名称|答案)\s*(?:\([^()]{0,40}\))?\s*[*_]{0,2}\s*(?:[:：=]|\bis\b|为|是)[*_]{0,2}\s*",
     re.IGNORECASE,
 )
-_TOKENS = lazy_pattern(r"[\s,;，；、|：:]+")
+_SEPARATORS = lazy_pattern(r"[\s,;，；、|：:]+")
 _AMBIGUOUS = "I In No On As At He His If Of Os Ho Hf OK NO Co CO Be Bi Po La Ni Am U V W Y K"
 _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
 """English words that are also formulas; read only if a statement contains nothing else."""
 
 
 def _undecorated(text: str) -> str:
-    """Remove code, bold, quotes, dollars, LaTeX wrappers and a final full stop."""
+    """Remove the formatting around a text: code fences, bold, quotes, dollar signs, brackets, LaTeX wrappers, a full stop."""
     text = _FENCE.sub("", text[:MAX_CHARS])
     for _ in range(6):
         previous = text
@@ -110,7 +111,7 @@ def _undecorated(text: str) -> str:
         for opening, closing in ((r"\(", r"\)"), (r"\[", r"\]"), ("'", "'"), ("<", ">")):
             if text.startswith(opening) and text.endswith(closing) and len(text) > len(opening + closing):
                 text = text[len(opening) : -len(closing)]
-        if wrapped := _WRAP.fullmatch(text):
+        if wrapped := _LATEX_WRAPPER.fullmatch(text):
             text = wrapped[1]
         if text.startswith("(") and _ENCLOSED.fullmatch(text):
             text = text[1:-1]
@@ -132,7 +133,7 @@ class _AnswerKind(NamedTuple):
     parse_span: Callable[[str], str | None]
     """Reads a bold or code span."""
     parse_line: Callable[[str], str | None]
-    """Reads a reply of one line."""
+    """Reads a one-line reply."""
     parse_last_line: Callable[[str], str | None] | None = None
 
 
@@ -141,7 +142,7 @@ def _read_stated_answer(text: str, kind: _AnswerKind, *, truncated: bool) -> Rea
     if in_reasoning or not visible_text.strip():
         return None
     visible_text, parse = before_next_question(half_width(visible_text)), _make_parser(kind)
-    # at first, labels count only if they correct a strong statement; then also without one
+    # first pass: labels count only if they correct a strong statement; second pass: on their own, too
     for strong in (False, True):
         budget = iter(range(_MAX_LABELS))
         cues = Cues(
@@ -199,7 +200,7 @@ def _make_cue_reader(
         if label is None or _OTHER_NAME.search(text, max(0, label.start() - 30), label.start()):
             return None
         if not label["mark"] and (
-            label["of"] or not _HEADING.search(text, max(0, label.start() - 40), label.start())
+            label["qualifier"] or not _HEADING.search(text, max(0, label.start() - 40), label.start())
         ):
             return None
         statement = text_after_label(text, label.start(), label)
@@ -241,7 +242,7 @@ def stated_name(text: str, *, truncated: bool = False) -> Reading | None:
 
 
 def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
-    """Read the only answer in bold or code, a reply of one line, or the last line."""
+    """Read the answer from the layout: the only one in bold or code, a one-line reply, or the last line."""
     begin = max(0, len(text) - MAX_TAIL_CHARS)
     lines = list(_LINE.finditer(text, begin))
     if (
@@ -253,7 +254,7 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
     ):
         return None
     readings = []
-    for span in [*_BOLD.finditer(text, begin)][-_MAX_SPANS:]:
+    for span in [*_EMPHASIS.finditer(text, begin)][-_MAX_SPANS:]:
         group = span.lastindex or 1
         value = kind.parse_span(span[group])
         if value is not None and statement_mood.mood(text, span.start(), span.end()) == "asserted":
@@ -294,14 +295,14 @@ def read_formula(text: str, is_formula: Callable[[str], bool]) -> str | None:
         hydrates = _undecorated_tokens(re.sub(r"\s*\\cdot\s*", "·", text.replace("\\,", "")))
         if len(formulas := {token for token in hydrates if "·" in token and is_formula(token)}) == 1:
             return formulas.pop()
-    unwrapped = _WRAP.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
+    unwrapped = _LATEX_WRAPPER.sub(r" \1 ", _CJK.sub(" ", text)).replace("$", " ")
     tokens = {*_undecorated_tokens(unwrapped)} - _AMBIGUOUS_WORDS - {""}
     formulas = {token for token in tokens if re.search(r"\d|[A-Z].*[A-Z]|[₀-₉]", token) and is_formula(token)}
     return formulas.pop() if len(formulas) == 1 else None
 
 
 def _undecorated_tokens(text: str) -> list[str]:
-    return [_undecorated(token) for token in _TOKENS.split(text)]
+    return [_undecorated(token) for token in _SEPARATORS.split(text)]
 
 
 def _without_label(text: str) -> str:
@@ -320,7 +321,7 @@ def read_name(text: str) -> str | None:
     if text.count("**") % 2:  # the opening mark precedes the statement
         text = text.partition("**")[0]
     if "\\" in text:
-        text = _WRAP.sub(r"\1", text)
+        text = _LATEX_WRAPPER.sub(r"\1", text)
     text = _PREFIX.sub("", text)
     if _CJK.search(text):
         text = _latin_part(_REMARK.sub("", text))
@@ -339,7 +340,7 @@ def read_name(text: str) -> str | None:
 
 
 def _latin_part(text: str) -> str:
-    """Return the longest part without Chinese characters whose brackets are balanced."""
+    """Return the longest part that has balanced brackets and no Chinese characters."""
     parts = [part.strip() for part in _CJK.split(text)]
     balanced = [
         part for part in parts if part.count("(") == part.count(")") and part.count("[") == part.count("]")
@@ -350,7 +351,7 @@ def _latin_part(text: str) -> str:
 
 _COPULA = lazy_pattern(r"(?:입니다|です|である|だ)$")
 _ENCLOSED = lazy_pattern(r"\((?:[^()]|\([^()]*\))*\)")
-"""A name in brackets, which may contain brackets."""
+"""A text in brackets, with at most one level of brackets inside."""
 
 
 def _read_name_span(span: str) -> str | None:
@@ -361,7 +362,7 @@ _SUBJECT = lazy_pattern(r"(?:(?:the|this|that)\s+(?:\w+\s+){1,3}|it\s+)is\s+", r
 
 
 def _read_name_line(line: str) -> str | None:
-    """Read a reply of one line: a name, or a sentence whose predicate is a name ("The compound is butan-2-ol.")."""
+    """Read a one-line reply: a name, or a sentence whose predicate is a name ("The compound is butan-2-ol.")."""
     subject = _SUBJECT.match(line)
     name = read_name(line[subject.end() :] if subject else line)
     return name if name and (subject is None or re.search(r"\d", name)) else None

@@ -321,7 +321,7 @@ def _read_layout(text: str, parser: _Parser) -> Reading | None:
 def _read_only_true_option(text: str, count: int) -> Reading | None:
     """Read a reply that assesses every option and calls exactly one of them true."""
     verdicts = option_verdicts(text, count)
-    true_verdicts = [verdict for verdict in verdicts if verdict.true]
+    true_verdicts = [verdict for verdict in verdicts if verdict.is_correct]
     if len(true_verdicts) != 1 or len(verdicts) < min(3, count):
         return None
     (verdict,) = true_verdicts

@@ -60,7 +60,7 @@ def _parse(content: str, form: Form) -> Any:
 
 
 def _value_position(content: str) -> int:
-    """Return the position after an equals sign, where the mood of an equation is determined ("let x = 3"); 0 without one."""
+    """Return the position after the first equals sign, so that the mood of the left-hand side counts ("let x = 3"); else 0."""
     equals = _EQUALS.search(content)
     return equals.end() if equals else 0
 
@@ -81,9 +81,11 @@ _UNIT = lazy_pattern(
 )
 _DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\s*\}?|°|\\degree\b")
 _MATRIX = lazy_pattern(r"\\begin\{[pb]?matrix\}(?P<inner>[^&]*?)\\end\{[pb]?matrix\}", re.DOTALL)
-_MIXED = lazy_pattern(r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<a>\d{1,6})\s*/\s*(?P<b>\d{1,6})")
+_MIXED = lazy_pattern(
+    r"(?P<sign>[-+]?)\s*(?P<whole>\d{1,6})\s+(?P<numerator>\d{1,6})\s*/\s*(?P<denominator>\d{1,6})"
+)
 _INEQUALITY = lazy_pattern(
-    r"\s*(?P<a>[^<>=≤≥]{1,40}?)\s*(?P<l><|≤|\\leq?(?![a-z])|\\lt)\s*\\?[A-Za-z]\w{0,8}\s*(?P<r><|≤|\\leq?(?![a-z])|\\lt)\s*(?P<b>[^<>=≤≥]{1,40}?)\s*"
+    r"\s*(?P<lower>[^<>=≤≥]{1,40}?)\s*(?P<left_sign><|≤|\\leq?(?![a-z])|\\lt)\s*\\?[A-Za-z]\w{0,8}\s*(?P<right_sign><|≤|\\leq?(?![a-z])|\\lt)\s*(?P<upper>[^<>=≤≥]{1,40}?)\s*"
 )
 _LEFT_HAND_SIDE = lazy_pattern(
     r"\s*(?:m?\s*\\(?:angle|measuredangle|triangle|overline|widehat|operatorname)\s*)?\{?\\?[A-Za-z]{1,20}\}?(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)"
@@ -98,7 +100,7 @@ _SYNONYMS = {
     "\\$": "", "$": "", "\\%": "%", "\\left": "", "\\right": "", "\\langle": "(", "\\rangle": ")",
     "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\(": "", "\\)": "",
 }  # fmt: skip
-"""LaTeX command -> its replacement, in order of replacement."""
+"""LaTeX command -> its replacement; applied in this order."""
 
 
 def normalise_expression(text: str) -> str:
@@ -114,11 +116,11 @@ def normalise_expression(text: str) -> str:
     if match := _MATRIX.fullmatch(text):
         text = "(" + ", ".join(part.strip() for part in match["inner"].split("\\\\") if part.strip()) + ")"
     if match := _MIXED.fullmatch(text):
-        text = f"{match['sign']}({match['whole']}+{match['a']}/{match['b']})"
+        text = f"{match['sign']}({match['whole']}+{match['numerator']}/{match['denominator']})"
     if match := _INEQUALITY.fullmatch(text):
-        left = "(" if match["l"] in ("<", "\\lt") else "["
-        right = ")" if match["r"] in ("<", "\\lt") else "]"
-        text = f"{left}{match['a']}, {match['b']}{right}"
+        left = "(" if match["left_sign"] in ("<", "\\lt") else "["
+        right = ")" if match["right_sign"] in ("<", "\\lt") else "]"
+        text = f"{left}{match['lower']}, {match['upper']}{right}"
     return _PI.sub(r"\\pi ", text.translate(_LATEX_SYMBOLS)).strip(" .")
 
 

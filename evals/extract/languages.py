@@ -31,7 +31,7 @@ LANGUAGES = {
 FOREIGN_OPTIONS = (
     "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "選択肢", "선택지",
 )  # fmt: skip
-"""Nouns for an option that differ from the English "option"."""
+"""Words for "option" or "letter" in other languages that are spelled differently in English."""
 
 NOUNS = {noun: language for language in LANGUAGES.values() for noun in language.nouns}
 """Noun -> its language."""

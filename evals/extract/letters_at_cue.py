@@ -27,17 +27,17 @@ def read_cue(
     after_choice: bool = False,
 ) -> CueReading | None:
     """Read the letters after a cue; for `allow_...` and `after_choice` see `parse_letters`."""
-    letters, first, last = parse_letters(
+    letters, start, stop = parse_letters(
         text, letters_begin, letters_begin + MAX_CUE_CHARS,
         allow_unmarked=allow_unmarked, allow_run=allow_run, after_choice=after_choice,
     )  # fmt: skip
     if not letters:
         return None
-    mood = statement_mood.mood(text, cue_begin, last, link=text[cue_begin:first])
+    mood = statement_mood.mood(text, cue_begin, stop, link=text[cue_begin:start])
     if not is_strong and mood == "asserted":
         context_begin = max(0, cue_begin - MAX_CONTEXT_CHARS)
         mood = "conditional" if _IF.search(text, context_begin, cue_begin) else mood
-    return letters, Statement(form, first, last, mood), is_strong
+    return letters, Statement(form, start, stop, mood), is_strong
 
 
 def letter_at(text: str, position: int, *, is_strong: bool) -> CueReading | None:

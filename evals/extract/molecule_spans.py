@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from typing import NamedTuple
 
 from evals.extract.lazy_pattern import lazy_pattern
@@ -22,7 +21,7 @@ from evals.extract.statements import MAX_CHARS
 MAX_SPANS = 60
 """Maximum number of spans that are compared, from the end of a reply."""
 MAIN = lazy_pattern(r"\b(?:major|main|desired|target|principal)\b|主要?产物", re.IGNORECASE)
-_INPUT = lazy_pattern(
+_STARTING_MATERIAL = lazy_pattern(
     r"\b(?:starting|reactants?|reagents?|substrates?|precursors?|catalysts?|solvents?)\b|反应物|原料|试剂|底物",
     re.IGNORECASE,
 )
@@ -87,7 +86,7 @@ def _code_spans(text: str) -> list[str]:
 def tag_spans(text: str) -> list[Span]:
     """Return the spans between an opening tag and the next closing tag; a second opening tag restarts the span.
 
-    An unclosed tag extends to the end of the reply, provided that this is on the same line.
+    The content of an unclosed tag extends to the end of the reply, but counts only if it is a single line.
     """
     spans: list[Span] = []
     content_begin = -1
@@ -103,7 +102,7 @@ def tag_spans(text: str) -> list[Span]:
 
 
 def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
-    """Return the last span and the spans before it from which only signs, numbers and remarks separate it."""
+    """Return the last span and those before it, as long as only punctuation, numbers and remarks separate them."""
     group = [spans[-1]]
     for span in reversed(spans[:-1]):
         if group[0].begin - span.end > 400:
@@ -120,20 +119,22 @@ def last_group(text: str, spans: list[Span], side: Side) -> list[Span]:
 
 
 def main_spans(text: str, spans: list[Span], request: MoleculeRequest) -> list[Span]:
-    """Return the spans without by-products, or only the main product if one is labelled as such.
+    """Return the spans that are not by-products, or only the main product if one is labelled as such.
 
     Labelled starting materials are also excluded, unless they are requested.
     """
     if len(spans) < 2:
         return spans
     candidates, main = [], []
-    ends = [0, *(span.end for span in spans)]
-    for (previous, _), span in zip(pairwise(ends), spans, strict=True):
+    previous_ends = [0, *(span.end for span in spans[:-1])]
+    for previous_end, span in zip(previous_ends, spans, strict=True):
         after = _FOLLOWING_REMARK.match(text, span.end, span.end + 60)
-        before = text[max(previous, span.begin - 90) : span.begin].rpartition("\n")[2]
+        before = text[max(previous_end, span.begin - 90) : span.begin].rpartition("\n")[2]
         words = before + (after[0] if after else "")
-        is_input = (request.side == "products" or not request.is_set) and _INPUT.search(before)
-        if BY_PRODUCT.search(words) or is_input:
+        is_starting_material = (
+            request.side == "products" or not request.is_set
+        ) and _STARTING_MATERIAL.search(before)
+        if BY_PRODUCT.search(words) or is_starting_material:
             continue
         candidates.append(span)
         if MAIN.search(words):

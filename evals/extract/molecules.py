@@ -63,10 +63,10 @@ NOUNS = (
 _MAX_LIST_CHARS, _MAX_LIST_LINES = 4_000, 40
 """Maximum numbers of characters and lines of a list that are examined on either side of a label."""
 _MAX_LABELS, _MAX_STATEMENTS, _MAX_LINE_CHARS = 40, 80, 1_000
-"""Maximum numbers of labels and of statements that are examined, from the end of a reply, and of characters of a line."""
+"""Maximum numbers of labels and statements that are examined, and of characters that are parsed of each line."""
 _LABEL = lazy_pattern(
     r"(?P<noun>[A-Za-z]+|反应物|结构式|[\u4e00-\u9fff]{2})(?:[ \t]+(?:string|notation|representation|code))?(?:[ \t]+(?:and|or|/|&)[ \t]+(?:reactants?|reagents?|products?|precursors?))?"
-    r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<of>[^\n:=.。|`→]{0,80}?)[*_\"'`)\]]{0,3}\s*"
+    r"(?:[ \t]+(?:\d{1,2}|[A-H])(?=[ \t*_]*[:：(]))?(?P<qualifier>[^\n:=.。|`→]{0,80}?)[*_\"'`)\]]{0,3}\s*"
     r"(?P<mark>[:=|→]|\b(?:is|are|was|has|should[ \t]+be|would[ \t]+be|must[ \t]+be)\b|(?:表示|写|记)?[为是作]|(?<=[Ss])[ \t](?=[*_`]{0,3}\S{2,}))[*_]{0,3}:?",
     re.IGNORECASE,
 )
@@ -116,7 +116,7 @@ class _Reader:
         """Extent of the list that was read last; labels within it are not read again."""
 
     def read(self, *, truncated: bool) -> Reading | None:
-        """Return the stated answer, or else the answer by layout."""
+        """Return the stated answer; without one, the answer that the layout of the reply implies."""
         cues = Cues(Cue(noun, self._read_cue) for noun in NOUNS)
         for strong in (False, True):
             self.labels_are_strong, self._list_extent, self._label_count = strong, (0, 0), 0
@@ -143,8 +143,8 @@ class _Reader:
         word = re.match(r"\w+", text[noun_begin : noun_begin + 12])
         noun = word[0] if word else ""
         if field := json_field_value(text, noun_begin, noun_begin + len(noun)):
-            beside_reactants = noun.startswith("reagent") and _REACTANTS_FIELD.search(text)
-            return None if beside_reactants else (None, field, True)
+            has_reactants_field = noun.startswith("reagent") and _REACTANTS_FIELD.search(text)
+            return None if has_reactants_field else (None, field, True)
         if (
             label is None
             or self._list_extent[0] <= noun_begin < self._list_extent[1]
@@ -183,7 +183,7 @@ class _Reader:
         line_begin = text.rfind("\n", 0, noun_begin) + 1
         head = text[max(line_begin, noun_begin - 14) : label.end()]
         other_side = self.request.side and _OTHER_SIDE[self.request.side].search(label["noun"])
-        if BY_PRODUCT.search(head) or other_side or re.match(r"\s*\d{2}", label["of"]):
+        if BY_PRODUCT.search(head) or other_side or re.match(r"\s*\d{2}", label["qualifier"]):
             return None
         if self.request.is_set and (list_reading := self._list_around(text, line_begin)) is not None:
             return list_reading
@@ -213,12 +213,12 @@ class _Reader:
         before = text[max(0, line_begin - _MAX_LIST_CHARS) : max(0, line_begin - 1)].split("\n")[
             -_MAX_LIST_LINES:
         ]
-        following, below = self._list_items(after)
-        preceding, above = self._list_items(reversed(before) if line_begin else ())
+        following, chars_after = self._list_items(after)
+        preceding, chars_before = self._list_items(reversed(before) if line_begin else ())
         components = [component for component in (*reversed(preceding), *following) if component]
         if len(components) < 2:
             return None
-        begin, end = line_begin - above, line_begin + below
+        begin, end = line_begin - chars_before, line_begin + chars_after
         if self.request.side == "products" and (main := self._main_product(text[begin:end])):
             components = [main]
         self._list_extent = (begin, end)
@@ -226,7 +226,7 @@ class _Reader:
         return ".".join(components), statement, self.labels_are_strong
 
     def _list_items(self, lines: Iterable[str]) -> tuple[list[str], int]:
-        """Return the molecules of the leading list items (empty lines included), and the number of characters of these lines."""
+        """Return the molecules of the leading list items ("" for an empty line), and the number of characters of these lines."""
         components, length = [], 0
         for line in lines:
             component = parse_component(line, self.request.side) if _ITEM.match(line) else None

@@ -82,16 +82,16 @@ _REMAINS = lazy_pattern(
 
 def _read_named_option(text: str, begin: int, end: int, context: str) -> CueReading | None:
     """Read the weak cues "corresponds to option C." and "(option D).", which end a sentence, and "only option F survives"."""
-    letters, first, last = parse_letters(text, end, end + 60, allow_unmarked=True)
+    letters, start, stop = parse_letters(text, end, end + 60, allow_unmarked=True)
     if not letters or (not text[end : end + 1].isspace() and text[end : end + 1] not in "*_`("):
         return None
-    closing = last
-    while closing < len(text) and text[closing] in "*_`\"'”)]）】":
-        closing += 1
-    is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _REMAINS.match(text, last)
-    if not is_only and not (_INTRODUCES_OPTION.search(context) and FULL_STOP.match(text, closing)):
+    marks_end = stop
+    while marks_end < len(text) and text[marks_end] in "*_`\"'”)]）】":
+        marks_end += 1
+    is_only = re.search(r"\bonly\s+[*_]*$", context, re.IGNORECASE) and _REMAINS.match(text, stop)
+    if not is_only and not (_INTRODUCES_OPTION.search(context) and FULL_STOP.match(text, marks_end)):
         return None
-    return letters, Statement("cue", first, last, statement_mood.mood(text, begin, last)), False
+    return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, stop)), False
 
 
 # --- "option B is correct", "(B) is the best answer" --------------------------------------------------------
@@ -116,8 +116,8 @@ def _read_called_correct(text: str, begin: int, word: str) -> CueReading | None:
 # --- "I choose C", "go with C", "so C.", "only C works" -----------------------------------------------------
 
 
-def _verb_reader(pattern: str, *, is_strong: bool) -> Callable[[str, int, str], CueReading | None]:
-    """Return a reader of the text after a verb of choosing."""
+def _make_reader(pattern: str, *, is_strong: bool) -> Callable[[str, int, str], CueReading | None]:
+    """Return a reader of the option after a word such as "choose" or "therefore" and a link that matches `pattern`."""
     link_pattern = lazy_pattern(pattern, re.IGNORECASE)
 
     def read(text: str, begin: int, word: str) -> CueReading | None:
@@ -142,10 +142,10 @@ def _read_statement_in(text: str, begin: int, word: str) -> CueReading | None:
     """Read "the statement in C is the true one"."""
     if not is_word_start(text, begin):
         return None
-    letters, first, last = parse_letters(text, begin + len(word), begin + 40, allow_unmarked=True)
-    if len(letters) != 1 or not text[first].isupper() or not _IS_TRUE.match(text, last):
+    letters, start, stop = parse_letters(text, begin + len(word), begin + 40, allow_unmarked=True)
+    if len(letters) != 1 or not text[start].isupper() or not _IS_TRUE.match(text, stop):
         return None
-    return letters, Statement("cue", first, last, statement_mood.mood(text, begin, begin)), False
+    return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, begin)), False
 
 
 _SINGLE_LETTER = lazy_pattern(r"[*_(\"'`]{0,3}(?P<letter>[A-Z])(?=[*_)\"'`]{0,3}\s)")
@@ -159,7 +159,7 @@ _SUBJECT_LETTER = lazy_pattern(
 _LETTER_IS_THE = lazy_pattern(
     r"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
 )
-_BEST = lazy_pattern(
+_AFTER_FITS = lazy_pattern(
     r"\s+(?:(?:the\s+)?best|better|perfectly|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60})?\s*[*_]*(?:[.!]|\n|$)",
     re.IGNORECASE,
 )
@@ -171,14 +171,14 @@ _OPTION_NOUN = lazy_pattern(
 def _read_fit(text: str, begin: int, word: str, *, states_criteria: bool = False) -> CueReading | None:
     """Read "Option C fits best."; `states_criteria`: the verb has an object such as "all the criteria"."""
     subject = _SUBJECT_LETTER.search(text, max(0, begin - 24), begin)
-    if subject is None or not (states_criteria or _BEST.match(text, begin + len(word), begin + 100)):
+    if subject is None or not (states_criteria or _AFTER_FITS.match(text, begin + len(word), begin + 100)):
         return None
-    first = subject.start("letter")
-    if not text[first].isupper() or (
-        text[first] in "AI" and not re.search("option|choice|[(*]", subject[0], re.IGNORECASE)
+    start = subject.start("letter")
+    if not text[start].isupper() or (
+        text[start] in "AI" and not re.search("option|choice|[(*]", subject[0], re.IGNORECASE)
     ):
         return None
-    return letter_at(text, first, is_strong=False)
+    return letter_at(text, start, is_strong=False)
 
 
 _CRITERIA = lazy_pattern(
@@ -190,13 +190,13 @@ _CRITERIA = lazy_pattern(
 def _read_match(text: str, begin: int, word: str) -> CueReading | None:
     """Read "which matches C." and "Option C matches the description exactly."."""
     if _CRITERIA.match(text, begin + len(word), begin + 160) and (
-        fitting := _read_fit(text, begin, word, states_criteria=True)
+        reading := _read_fit(text, begin, word, states_criteria=True)
     ):
-        return fitting
-    return _read_matches(text, begin, word) if word == "matches" else None
+        return reading
+    return _read_matched_option(text, begin, word) if word == "matches" else None
 
 
-_read_matches = _verb_reader(r"", is_strong=False)
+_read_matched_option = _make_reader(r"", is_strong=False)
 
 
 def _read_only(text: str, begin: int, word: str) -> CueReading | None:
@@ -209,14 +209,14 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
     link = _AFTER_ONLY.match(text, begin + len(word))
     if link is None:
         return None
-    letters, first, last = parse_letters(text, link.end(), link.end() + 40, allow_unmarked=True)
+    letters, start, stop = parse_letters(text, link.end(), link.end() + 40, allow_unmarked=True)
     if not letters and (lone := _SINGLE_LETTER.match(text, link.end())):
-        letters, first, last = lone["letter"], lone.start("letter"), lone.end("letter")
-    if not letters or not text[first].isupper():
+        letters, start, stop = lone["letter"], lone.start("letter"), lone.end("letter")
+    if not letters or not text[start].isupper():
         return None
-    if not _REMAINS.match(text, last) and not FULL_STOP.match(text, last):
+    if not _REMAINS.match(text, stop) and not FULL_STOP.match(text, stop):
         return None
-    return letters, Statement("cue", first, last, statement_mood.mood(text, begin, last)), False
+    return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, stop)), False
 
 
 _CORRECTION = lazy_pattern(
@@ -232,10 +232,10 @@ def _read_correction(text: str, begin: int, word: str) -> CueReading | None:
     link = _CORRECTION.match(text, begin + len(word), begin + len(word) + 40)
     if link is None:
         return None
-    letters, first, last = parse_letters(text, link.end(), link.end() + 60, allow_unmarked=False)
+    letters, start, stop = parse_letters(text, link.end(), link.end() + 60, allow_unmarked=False)
     if not letters:
         return None
-    return letters, Statement("correction", first, last, statement_mood.mood(text, first, last)), True
+    return letters, Statement("correction", start, stop, statement_mood.mood(text, start, stop)), True
 
 
 # --- tags with other names --------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def _read_closing_tag(text: str, begin: int, word: str) -> CueReading | None:
     return letters, Statement("tag", *tagged.span("letters")), True
 
 
-# --- the one tick in a list ---------------------------------------------------------------------------------
+# --- the only tick in a list ---------------------------------------------------------------------------------
 
 TICKS = ("✓", "✔", "✅", "☑", "[x]")
 _TICK_LINE = lazy_pattern(r"[\s*_>|-]*[(\[]?(?P<letter>[A-Z])[)\]]?[*_\s]*[.:)|、—–-][^\n]*$")
@@ -315,10 +315,10 @@ _STRONG: dict[str, Callable[[str, int, str], CueReading | None]] = {
     ),
     **dict.fromkeys(
         ("choose", "select", "pick"),
-        _verb_reader(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", is_strong=True),
+        _make_reader(r"(?:\s+(?:would|will|must|has\s+to)(?=\s+be\b))?", is_strong=True),
     ),
-    "go": _verb_reader(r"\s+(?:with|for)\b", is_strong=True),
-    "opt": _verb_reader(r"\s+for\b", is_strong=True),
+    "go": _make_reader(r"\s+(?:with|for)\b", is_strong=True),
+    "opt": _make_reader(r"\s+for\b", is_strong=True),
     **dict.fromkeys(("wait", "actually", "correction", "rather", "sorry"), _read_correction),
     "选": foreign.read_chosen,
     "正确": foreign.read_correct,
@@ -330,28 +330,28 @@ _STRONG: dict[str, Callable[[str, int, str], CueReading | None]] = {
 }
 _WEAK: dict[str, Callable[[str, int, str], CueReading | None]] = {
     **dict.fromkeys(
-        ("it", "that"), _verb_reader(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
+        ("it", "that"), _make_reader(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False)
     ),
-    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _verb_reader(r"", is_strong=False)),
+    **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), _make_reader(r"", is_strong=False)),
     **dict.fromkeys(
         ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
-        _verb_reader(r"", is_strong=False),
+        _make_reader(r"", is_strong=False),
     ),
-    **dict.fromkeys(("conclusion", "summary", "short"), _verb_reader(r"\s*[,:]", is_strong=False)),
+    **dict.fromkeys(("conclusion", "summary", "short"), _make_reader(r"\s*[,:]", is_strong=False)),
     **dict.fromkeys(
         ("giving", "leaving", "leaves"),
-        _verb_reader(r"(?:\s+(?:us|only|just|behind|with))*", is_strong=False),
+        _make_reader(r"(?:\s+(?:us|only|just|behind|with))*", is_strong=False),
     ),
-    **dict.fromkeys(("lean", "leaning"), _verb_reader(r"\s+(?:towards?|to)\b", is_strong=False)),
+    **dict.fromkeys(("lean", "leaning"), _make_reader(r"\s+(?:towards?|to)\b", is_strong=False)),
     **dict.fromkeys(
         ("say", "guess", "bet", "vote", "conclude"),
-        _verb_reader(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", is_strong=False),
+        _make_reader(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", is_strong=False),
     ),
-    **dict.fromkeys(("stick", "settle", "going"), _verb_reader(r"\s+(?:with|on|for)\b", is_strong=False)),
-    **dict.fromkeys(("corresponds", "closest"), _verb_reader(r"\s+to\b", is_strong=False)),
+    **dict.fromkeys(("stick", "settle", "going"), _make_reader(r"\s+(?:with|on|for)\b", is_strong=False)),
+    **dict.fromkeys(("corresponds", "closest"), _make_reader(r"\s+to\b", is_strong=False)),
     "in": _read_statement_in,
-    "left": _verb_reader(r"\s+with\b", is_strong=False),
-    **dict.fromkeys(("gotta", "must"), _verb_reader(r"\s+be\b", is_strong=False)),
+    "left": _make_reader(r"\s+with\b", is_strong=False),
+    **dict.fromkeys(("gotta", "must"), _make_reader(r"\s+be\b", is_strong=False)),
     **dict.fromkeys(("matches", "satisfies", "meets"), _read_match),
     **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _read_fit),
     "only": _read_only,

@@ -12,23 +12,23 @@ from evals.extract.statements import CueReading, Statement
 
 # --- Chinese ------------------------------------------------------------------------------------------------
 
-_CHINESE_BEFORE = lazy_pattern(
+_CHINESE_SUBJECT = lazy_pattern(
     r"(?:选项|选|项|答案)?\s*[(（]?(?<![A-Za-z0-9])(?P<letter>[A-Z])[)）]?\s*(?:选?项)?(?:的)?(?:才)?(?:说法|描述|表述)?(?:是|为)?(?:唯一|最)?$"
 )
-_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
+_AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
 
 
 def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
     """Read 故选C, 选项C, 选择C选项."""
     if text.startswith(("择题", "项是", "项有"), begin + 1) and not text.startswith("项是", begin + 1):
         return None
-    after_option_noun = text.startswith("项", begin + 1)
-    if after_option_noun and not re.search(
+    is_option_noun = text.startswith("项", begin + 1)
+    if is_option_noun and not re.search(
         r"(?:正确|合适|佳|恰当|对|符合|确|应|优|终|符|案|是|为|题|即|故|则)的?$",
         text[max(0, begin - 6) : begin],
     ):
         return None
-    link = _CHOSEN.match(text, begin + 1)
+    link = _AFTER_CHOSEN.match(text, begin + 1)
     return read_cue(
         text, begin, link.end() if link else begin + 1, is_strong=True, allow_unmarked=True, allow_run=True
     )
@@ -42,9 +42,9 @@ def read_correct(text: str, begin: int, word: str) -> CueReading | None:
     context = text[max(0, begin - 24) : begin]
     if context.endswith("不"):
         return None
-    if (subject := _CHINESE_BEFORE.search(context)) is not None:
-        first = begin - len(context) + subject.start("letter")
-        return letter_at(text, first, is_strong=True)
+    if (subject := _CHINESE_SUBJECT.search(context)) is not None:
+        start = begin - len(context) + subject.start("letter")
+        return letter_at(text, start, is_strong=True)
     link = _AFTER_CORRECT.match(text, begin + len(word))
     if link is None:
         return None
@@ -54,7 +54,7 @@ def read_correct(text: str, begin: int, word: str) -> CueReading | None:
 def read_fitting(text: str, begin: int, word: str) -> CueReading | None:
     """Read B 选项最符合题意."""
     context = text[max(0, begin - 24) : begin]
-    subject = None if context.endswith("不") else _CHINESE_BEFORE.search(context)
+    subject = None if context.endswith("不") else _CHINESE_SUBJECT.search(context)
     if subject is None:
         return None
     return letter_at(text, begin - len(context) + subject.start("letter"), is_strong=True)
@@ -64,10 +64,10 @@ def read_should_be(text: str, begin: int, word: str) -> CueReading | None:
     """Read 应为C, 应该是C, 不对, C."""
     link = re.compile(r"(?:[是为选]|[,，。:：\s]{1,3})?").match(text, begin + len(word))
     end = link.end() if link else begin
-    letters, first, last = parse_letters(text, end, end + 40, allow_unmarked=True)
-    if not letters or not text[first].isupper():
+    letters, start, stop = parse_letters(text, end, end + 40, allow_unmarked=True)
+    if not letters or not text[start].isupper():
         return None
-    return letters, Statement("correction", first, last, statement_mood.mood(text, begin, last)), True
+    return letters, Statement("correction", start, stop, statement_mood.mood(text, begin, stop)), True
 
 
 _CHINESE_FITS = lazy_pattern(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|满足|对|合适|可行|是)")
@@ -75,10 +75,10 @@ _CHINESE_FITS = lazy_pattern(r"[^A-Za-z\n。;，,]{0,6}?(?:符合|正确|成立|
 
 def read_only(text: str, begin: int, word: str) -> CueReading | None:
     """Read 只有C符合题意."""
-    letters, first, last = parse_letters(text, begin + len(word), begin + 40, allow_unmarked=True)
-    if len(letters) != 1 or not text[first].isupper() or not _CHINESE_FITS.match(text, last):
+    letters, start, stop = parse_letters(text, begin + len(word), begin + 40, allow_unmarked=True)
+    if len(letters) != 1 or not text[start].isupper() or not _CHINESE_FITS.match(text, stop):
         return None
-    return letters, Statement("cue", first, last, statement_mood.mood(text, begin, begin)), True
+    return letters, Statement("cue", start, stop, statement_mood.mood(text, begin, begin)), True
 
 
 # --- other languages ----------------------------------------------------------------------------------------

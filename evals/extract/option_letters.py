@@ -27,17 +27,17 @@ _NOT_A_LETTER = (
     r"|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
     r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
 )
-_CLOSE = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』》]|\\[)\]}])*+)"
-_FIRST = lazy_pattern(rf"{PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSE}", re.IGNORECASE)
-_NEXT = lazy_pattern(
+_CLOSING_MARKS = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』》]|\\[)\]}])*+)"
+_FIRST_LETTER = lazy_pattern(rf"{PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}", re.IGNORECASE)
+_NEXT_LETTER = lazy_pattern(
     r"\s*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also)\b)?"
     r"(?P<prefix>(?:[\s*_`$\"'(\[{（【]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
-    rf"(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSE}",
+    rf"(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}",
     re.IGNORECASE,
 )
 _OR = lazy_pattern(r"\s*(?:or\b|或)", re.IGNORECASE)
-_RUN = lazy_pattern(rf"{PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
-END = lazy_pattern(
+_LETTER_RUN = lazy_pattern(rf"{PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
+_STATEMENT_END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
 )
 FULL_STOP = lazy_pattern(
@@ -50,7 +50,7 @@ CONNECTIVE = lazy_pattern(
 )
 _CLAUSE_START = lazy_pattern(r"\s+(?:because|since|as|are|both|which)\b")
 _QUESTION_MARK = lazy_pattern(r"[\s*_)\]}$\"']*[?？]")
-_DENIAL = lazy_pattern(
+_NOT_A_CHOICE = lazy_pattern(
     r"\s+(?:describes?|names?|refers|states?|says|shows?|means|asks)\b|\s+(?:is|are|was|were)(?:\s+(?:also|only|therefore))?(?:\s+(?:not|incorrect|wrong|false|partially|partly|eliminated|excluded|ruled|rejected|dismissed|discarded|impossible|implausible|out)\b|n['’]t)|\s+(?:can|could|may|must)\s+(?:all\s+|both\s+)?be\s+(?:eliminated|excluded|ruled|rejected|dismissed|discarded)\b|\s+(?:does|do|can|would|could)(?:n['’]t|\s*not)\b",
     re.IGNORECASE,
 )
@@ -67,29 +67,29 @@ def parse_letters(
     allow_run: bool = False,
     after_choice: bool = False,
 ) -> tuple[str, int, int]:
-    """Return the letters at `begin` ("B", "(B)", "A, C and D"), their start and their end; ("", begin, begin) if there are none.
+    """Return the letters at `begin` ("B", "(B)", "A, C and D") and their extent; ("", begin, begin) if there are none.
 
-    `allow_run`: whether "AC" is read, too; `allow_unmarked`: whether a letter may be neither marked as one nor the end of
-    its sentence; `after_choice`: whether "because" and the like may follow, as after "I choose".
+    `allow_unmarked`: accept a letter without brackets or other marks even if its sentence continues; `allow_run`: accept a
+    run such as "AC"; `after_choice`: accept a letter followed by "because" or a similar word, as after "I choose".
     """
     no_letters = "", begin, begin
-    first = _FIRST.match(text, begin, end_limit)
+    first = _FIRST_LETTER.match(text, begin, end_limit)
     if first is None:
-        letter_run = _RUN.match(text, begin, end_limit) if allow_run else None
-        if letter_run and is_ascending(letter_run["run"]) and END.match(text, letter_run.end()):
+        letter_run = _LETTER_RUN.match(text, begin, end_limit) if allow_run else None
+        if letter_run and is_ascending(letter_run["run"]) and _STATEMENT_END.match(text, letter_run.end()):
             return letter_run["run"], letter_run.start("run"), letter_run.end("run")
         return no_letters
     is_label = _is_label(text, first, allow_unmarked=allow_unmarked, after_choice=after_choice)
     if not is_label or first["letter"] == _PLACEHOLDER or _QUESTION_MARK.match(text, first.end()):
         return no_letters
     letters, end = first["letter"].upper(), first.end()
-    last = first.end("letter")
-    while (next_letter := _NEXT.match(text, end, end_limit)) and _continues(text, next_letter):
+    stop = first.end("letter")
+    while (next_letter := _NEXT_LETTER.match(text, end, end_limit)) and _continues_list(text, next_letter):
         letters += next_letter["letter"].upper()
-        end, last = next_letter.end(), next_letter.end("letter")
+        end, stop = next_letter.end(), next_letter.end("letter")
     if "\n" in first["prefix"] and next_label_pattern(letters[0]).search(text, end, end_limit):
         return no_letters  # a list of all options, not a choice among them
-    return no_letters if _DENIAL.match(text, end) else (letters, first.start("letter"), last)
+    return no_letters if _NOT_A_CHOICE.match(text, end) else (letters, first.start("letter"), stop)
 
 
 @cache
@@ -106,12 +106,12 @@ def is_ascending(run: str) -> bool:
 def _is_label(text: str, first: re.Match[str], *, allow_unmarked: bool, after_choice: bool) -> bool:
     """Return whether a matched letter is a label and not a word, an article or a symbol."""
     letter, end = first["letter"], first.end()
-    at_end = bool(END.match(text, end))
+    at_end = bool(_STATEMENT_END.match(text, end))
     if letter.islower():
         return (at_end or text[end - 1] == ")") and (allow_unmarked or first["prefix"].endswith("("))
-    bracketed = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
-    labels = allow_unmarked and first["close"].startswith((")", "]"))  # "A) Type 1 diabetes"
-    if bracketed or labels or (at_end if allow_unmarked else FULL_STOP.match(text, end)):
+    is_marked = bool(first["prefix"]) and (first["prefix"][-1] in "([{*（【" or bool(first["close"]))
+    is_list_label = allow_unmarked and first["close"].startswith((")", "]"))  # "A) Type 1 diabetes"
+    if is_marked or is_list_label or (at_end if allow_unmarked else FULL_STOP.match(text, end)):
         return True
     if letter in "AI" and not CONNECTIVE.match(text, end):
         return False
@@ -119,11 +119,11 @@ def _is_label(text: str, first: re.Match[str], *, allow_unmarked: bool, after_ch
     return allow_unmarked or (is_named and bool(CONNECTIVE.match(text, end)))
 
 
-def _continues(text: str, next_letter: re.Match[str]) -> bool:
-    """Return whether a further letter belongs to the list and does not begin a clause."""
+def _continues_list(text: str, next_letter: re.Match[str]) -> bool:
+    """Return whether the next letter belongs to the list rather than to a new clause."""
     if next_letter["letter"].islower():
         return next_letter["prefix"].endswith("(")
-    if END.match(text, next_letter.end()) or _NEXT.match(text, next_letter.end()):
+    if _STATEMENT_END.match(text, next_letter.end()) or _NEXT_LETTER.match(text, next_letter.end()):
         return True
     if next_letter["letter"] not in "AI" and _OR.match(text, next_letter.start()):
         return True

@@ -22,8 +22,8 @@ _WORD = lazy_pattern(
     re.IGNORECASE,
 )
 _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
-_MAX_LINE_CHARS = 300
-"""Maximum number of characters of a line that are examined."""
+_MAX_VERDICT_CHARS = 300
+"""Maximum number of characters that are examined of the verdict on one option."""
 _MAX_LINES = 200
 _RULE = lazy_pattern(r"[\s|:=-]*")
 
@@ -33,22 +33,22 @@ class OptionVerdict(NamedTuple):
 
     letter: str
     position: int
-    true: bool
+    is_correct: bool
 
 
 def option_verdicts(text: str, count: int) -> list[OptionVerdict]:
     """Return the verdict on each of the first `count` options; empty if an option has two, or if the reply has other content.
 
-    >>> [(verdict.letter, verdict.true) for verdict in option_verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
+    >>> [(verdict.letter, verdict.is_correct) for verdict in option_verdicts("A: correct. B: incorrect (tertiary). C: correct.", 3)]
     [('A', True), ('B', False), ('C', True)]
     """
     verdicts: list[OptionVerdict] = []
     for line in list(_LINE.finditer(text))[-_MAX_LINES:]:
         begin = line.start()
-        for piece in _NEXT_OPTION.split(line[0][: 4 * _MAX_LINE_CHARS]):
+        for piece in _NEXT_OPTION.split(line[0][: 4 * _MAX_VERDICT_CHARS]):
             piece_begin = text.find(piece, begin)
             begin = piece_begin + len(piece)
-            verdict = _parse_verdict(piece[:_MAX_LINE_CHARS], piece_begin, count)
+            verdict = _parse_verdict(piece[:_MAX_VERDICT_CHARS], piece_begin, count)
             if verdict is not None:
                 verdicts.append(verdict)
             elif not _is_ignorable(piece):

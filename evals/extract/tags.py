@@ -14,7 +14,7 @@ _BOX_TOKEN = lazy_pattern(
     r"\\+(?:boxed|fbox)\s*\{|\\+(?:boxed|fbox)[^\S\n]+(?P<bare>[^\s${}\\]+)|\\.|[{}]", re.DOTALL
 )
 _JSON_TOKEN = lazy_pattern(r'"(?:[^"\\\n]++|\\.)*+"|\\.|[{}]')
-_JSON_DEPTH = 200
+_MAX_JSON_DEPTH = 200
 
 
 def boxes(text: str, start: int = 0) -> list[tuple[int, int, str]]:
@@ -89,7 +89,7 @@ def json_object(text: str, *, unique: bool = False) -> dict[str, Any] | None:
 
     Objects with NaN, infinities or more than 200 levels are skipped; if `unique`, also those in which a key has two values.
     """
-    hook = _without_conflict if unique else None
+    hook = _unambiguous_object if unique else None
     for begin, end in reversed(_outermost_braces(text)):
         try:
             value = json.loads(text[begin:end], parse_constant=_refuse_constant, object_pairs_hook=hook)
@@ -100,7 +100,7 @@ def json_object(text: str, *, unique: bool = False) -> dict[str, Any] | None:
     return None
 
 
-def _without_conflict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unambiguous_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if values.setdefault(key, value) != value:
@@ -131,17 +131,17 @@ def _outermost_braces(text: str) -> list[tuple[int, int]]:
             while spans and spans[-1][0] > begin:
                 spans.pop()
             spans.append((begin, token.end(), levels))
-    return [(begin, end) for begin, end, levels in spans if levels <= _JSON_DEPTH]
+    return [(begin, end) for begin, end, levels in spans if levels <= _MAX_JSON_DEPTH]
 
 
-_STATED = lazy_pattern(
+_ANSWER_MARKER = lazy_pattern(
     r"(?P<open>[\[<]\s*(?:final[ _]?)?(?:answer|ans)\s*[\]>])"
     r"|\b(?:final\s+|correct\s+)?answer(?:\s+(?:is|are|was|will\s+be|would\s+be|must\s+be)\b(?:\s+(?:therefore|thus|then|hence))?"
     r"|[*_\"'`)\]]{0,3}\s{0,3}[:：=][*_\"']{0,3}|[*_]{0,3}\s*\n)"
     r"|答案(?:应该|应)?(?:是|为|[:：])",
     re.IGNORECASE,
 )
-_CLOSE = lazy_pattern(r"[\[<]\s*/?\s*(?:final[ _]?)?(?:answer|ans)\s*[\]>]", re.IGNORECASE)
+_CLOSING_TAG = lazy_pattern(r"[\[<]\s*/?\s*(?:final[ _]?)?(?:answer|ans)\s*[\]>]", re.IGNORECASE)
 _SENTENCE_END = lazy_pattern(r"\n|[.!?](?=\s|$)|。|；")
 _MAX_ANSWER_CHARS = 2000
 
@@ -150,11 +150,11 @@ def stated_answer(text: str) -> str | None:
     r"""Return the text of the last stated free answer: a box, an answer tag, or the text after "answer is" or "Answer:".
 
     The value is the whole content of a tag or box; after a colon, the rest of the line, or of the next line with content;
-    after "is", the rest of the sentence. Surrounding dollars, asterisks, quotes and a final full stop are removed.
+    after "is", the rest of the sentence. Surrounding dollar signs, asterisks, quotes and a final full stop are removed.
     """
     spans = boxes(text)
     begin, answer = (spans[-1][0], spans[-1][2].strip()) if spans else (-1, "")
-    for marker in reversed(list(_STATED.finditer(text, max(0, begin)))):
+    for marker in reversed(list(_ANSWER_MARKER.finditer(text, max(0, begin)))):
         following = _text_after(text, marker)
         if following:
             return following
@@ -164,7 +164,7 @@ def stated_answer(text: str) -> str | None:
 def _text_after(text: str, marker: re.Match[str]) -> str:
     end = min(len(text), marker.end() + _MAX_ANSWER_CHARS)
     if marker["open"]:
-        close = _CLOSE.search(text, marker.end(), end)
+        close = _CLOSING_TAG.search(text, marker.end(), end)
         return text[marker.end() : close.start()].strip() if close else ""
     remainder = text[marker.end() : end]
     if marker[0].rstrip("*_\"' ").endswith((":", "：", "=", "\n")):
@@ -174,7 +174,7 @@ def _text_after(text: str, marker: re.Match[str]) -> str:
 
 
 def strip_short_answer(text: str) -> str:
-    r"""Remove the formatting around a short answer: spaces, asterisks, quotes, dollars, `\( \)`, a full stop."""
+    r"""Remove the formatting around a short answer: spaces, asterisks, quotes, dollar signs, `\( \)`, a full stop."""
     while True:
         previous = text
         text = text.strip().strip("*`_\"'“”").rstrip(".。").removesuffix("</s>")

@@ -5,7 +5,7 @@ r"""Separate the visible part of a reply from its reasoning and its special toke
 >>> split_reasoning("analysisA is tempting.assistantfinalANSWER: B")[0]
 'ANSWER: B'
 
-A reply that does not close its reasoning is truncated. A closing mark without an opening one ends reasoning that starts
+A reply that does not close its reasoning counts as truncated. A closing mark without an opening one ends reasoning that starts
 with the reply, since chat templates put the opening mark into the prompt.
 """
 
@@ -32,13 +32,13 @@ _CLOSES = lazy_pattern(
     r"</|\[/|◁/|<\|END_|<\|end_of_thought|<\|/|<unused95|<channel\||.*<\|channel\|>\s*final",
     re.IGNORECASE | re.DOTALL,
 )
-_STRIPPED = lazy_pattern(
+_BARE_CHANNEL = lazy_pattern(
     r"\s{0,200}(?:assistant)?(?:analysis|commentary)(?=[A-Z\d\"'“(\s]|We\b)(?!\s*(?:of|is|shows)\b)"
 )
-"""Harmony's channels after a tokenizer has dropped the special tokens."""
-_STRIPPED_FINAL = lazy_pattern(r"(?:assistant)?\s*final(?=[^a-z\s]|\s*\n)|assistantfinal")
-_PROSE = lazy_pattern(r"\s{0,200}Here(?:'s| is) my thought process:", re.IGNORECASE)
-_PROSE_END = lazy_pattern(r"\bHere(?:'s| is) my (?:response|answer):", re.IGNORECASE)
+"""The name of a Harmony channel from which a tokenizer has dropped the special tokens."""
+_BARE_FINAL_CHANNEL = lazy_pattern(r"(?:assistant)?\s*final(?=[^a-z\s]|\s*\n)|assistantfinal")
+_REASONING_SENTENCE = lazy_pattern(r"\s{0,200}Here(?:'s| is) my thought process:", re.IGNORECASE)
+_ANSWER_SENTENCE = lazy_pattern(r"\bHere(?:'s| is) my (?:response|answer):", re.IGNORECASE)
 """The sentences with which Granite begins its reasoning and its answer."""
 _SPECIAL_TOKEN = lazy_pattern(
     r"<[|｜](?!(?:begin|end)_of_box)[A-Za-z▁_\d .:/-]{1,40}[|｜]>|</?s>|<\|?end_of_(?:turn|text|sentence)\|?>|<(?:start|end)_of_turn>(?:model\b)?|<eos>|<bos>|<pad>"
@@ -46,8 +46,8 @@ _SPECIAL_TOKEN = lazy_pattern(
     re.IGNORECASE,
 )
 _HINT = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
-"""A necessary condition for `_STRIPPED` and `_PROSE` that is faster to check."""
-MAX_TOKENS = 10_000
+"""A necessary condition for `_BARE_CHANNEL` and `_REASONING_SENTENCE` that is faster to check."""
+_MAX_SPECIAL_TOKENS = 10_000
 """Maximum number of special tokens that are removed."""
 
 
@@ -68,12 +68,16 @@ def split_reasoning(text: str) -> tuple[str, str | None, bool]:
     """
     if _has_no_mark(text):
         return text, None, False
-    begin, first, unclosed = _answer_bounds(text)
+    begin, reasoning_begin, unclosed = _answer_bounds(text)
     if unclosed:
-        return "", _MARK.sub("", text[first:]).strip(), True
+        return "", _MARK.sub("", text[reasoning_begin:]).strip(), True
     if not begin:
         return text, None, False
-    return text[begin:].strip(), _MARK.sub("", _STRIPPED_FINAL.sub("", text[first:begin])).strip(), False
+    return (
+        text[begin:].strip(),
+        _MARK.sub("", _BARE_FINAL_CHANNEL.sub("", text[reasoning_begin:begin])).strip(),
+        False,
+    )
 
 
 def without_reasoning(text: str) -> Visible:
@@ -94,7 +98,7 @@ def visible(text: str) -> Visible:
     begin, _, unclosed = _answer_bounds(text)
     if unclosed:
         return Visible("", truncated=True)
-    without_tokens = _SPECIAL_TOKEN.sub(_to_spaces, text[begin:], count=MAX_TOKENS)
+    without_tokens = _SPECIAL_TOKEN.sub(_to_spaces, text[begin:], count=_MAX_SPECIAL_TOKENS)
     return Visible(" " * begin + without_tokens)
 
 
@@ -114,10 +118,10 @@ def _to_spaces(token: re.Match[str]) -> str:
 def _answer_bounds(text: str) -> tuple[int, int, bool]:
     """Return the start of the answer, the start of the reasoning, and whether the reasoning is unclosed."""
     begin, open_begin = 0, -1
-    if stripped := _STRIPPED.match(text):
-        return _prose_bounds(text, stripped, _STRIPPED_FINAL)
-    if prose := _PROSE.match(text):
-        return _prose_bounds(text, prose, _PROSE_END)
+    if channel := _BARE_CHANNEL.match(text):
+        return _bounds_between(text, channel, _BARE_FINAL_CHANNEL)
+    if sentence := _REASONING_SENTENCE.match(text):
+        return _bounds_between(text, sentence, _ANSWER_SENTENCE)
     for mark in _MARK.finditer(text):
         if _CLOSES.match(mark[0]):
             begin, open_begin = mark.end(), -1
@@ -126,6 +130,6 @@ def _answer_bounds(text: str) -> tuple[int, int, bool]:
     return begin, 0, open_begin >= 0
 
 
-def _prose_bounds(text: str, start: re.Match[str], end: re.Pattern[str]) -> tuple[int, int, bool]:
-    marks = list(end.finditer(text, start.end()))
-    return (marks[-1].end() if marks else 0), start.end(), not marks
+def _bounds_between(text: str, opening: re.Match[str], closing: re.Pattern[str]) -> tuple[int, int, bool]:
+    marks = list(closing.finditer(text, opening.end()))
+    return (marks[-1].end() if marks else 0), opening.end(), not marks

@@ -19,7 +19,7 @@ MAX_RUN = 64
 _RUN = re.compile(rf"(?<!\s)\s{{{MAX_RUN}}}\s++")
 
 RemovedRuns: TypeAlias = Sequence[tuple[int, int]]
-"""(position in the shortened text, number of characters removed before it), in ascending order."""
+"""(position in the shortened text, number of characters removed at it), in ascending order."""
 
 
 def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
@@ -43,4 +43,4 @@ def shorten_runs(text: str) -> tuple[str, RemovedRuns]:
 
 def original_position(position: int, removed: RemovedRuns) -> int:
     """Return the position in the original text for a position in the shortened text."""
-    return position + sum(count for position_removed, count in removed if position_removed <= position)
+    return position + sum(count for removed_at, count in removed if removed_at <= position)

@@ -131,9 +131,13 @@ def _convert_records(files: Snapshot) -> None:
     if files.parquet is None or files.size:
         lines = _raw_lines(files)
         if files.parquet is not None or _may_have_duplicates(files):
-            last = {(line.sample, line.repeat): position for position, line in enumerate(_raw_lines(files))}
+            last_positions = {
+                (line.sample, line.repeat): position for position, line in enumerate(_raw_lines(files))
+            }
             lines = (
-                line for position, line in enumerate(lines) if last[line.sample, line.repeat] == position
+                line
+                for position, line in enumerate(lines)
+                if last_positions[line.sample, line.repeat] == position
             )
         _write_parquet(path, _record_schema(), map(_row, lines), long_columns=(12, 13, 14))
     files.lines_path.unlink()
@@ -141,7 +145,7 @@ def _convert_records(files: Snapshot) -> None:
 
 
 def _may_have_duplicates(files: Snapshot) -> bool:
-    """Return whether a sample and repeat may occur twice, by their hashes, which take a third of the memory of the keys."""
+    """Return whether a sample and repeat may occur twice, judged by hashes, which need a third of the memory of the keys."""
     hashes = array("q", (hash((line.sample, line.repeat)) for line in read_lines(files, _KEY.decode)))
     return len(set(hashes)) < len(hashes)
 
@@ -187,14 +191,14 @@ def _write_parquet(
     from evals.data import parquet as data_parquet
 
     temporary = path.with_name(f".{path.name}")
-    short = [name for position, name in enumerate(schema.names) if position not in long_columns]
+    short_columns = [name for position, name in enumerate(schema.names) if position not in long_columns]
     with (
         os.fdopen(disk.create(temporary, new=True), "wb") as stream,
         pq.ParquetWriter(
             stream,
             schema,
             compression="zstd",
-            use_dictionary=short,
+            use_dictionary=short_columns,
             write_statistics=["sample", "id"],
             write_page_checksum=True,
         ) as writer,
@@ -252,18 +256,18 @@ def batches(files: Snapshot, columns: list[str]) -> Iterator[Any]:
 
 def parquet_golds(files: Snapshot) -> dict[str, Gold]:
     """Return sample id -> the part of the sample that reports need, in the order of the run."""
-    target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
+    decode_target = msgspec.json.Decoder(str | float | tuple[str, ...]).decode
     golds = {}
     for batch in batches(files, ["id", "group", "cluster", "target", "options"]):
         for id_, group, cluster, encoded, options in zip(
             *(c.to_pylist() for c in batch.columns), strict=True
         ):
-            decoded = target(encoded)
+            target = decode_target(encoded)
             # a hundred thousand samples share a few dozen strings
             golds[id_] = Gold(
                 sys.intern(group),
                 id_ if cluster == id_ else sys.intern(cluster),
-                sys.intern(decoded) if isinstance(decoded, str) else decoded,
+                sys.intern(target) if isinstance(target, str) else target,
                 options,
             )
     return golds
@@ -271,12 +275,13 @@ def parquet_golds(files: Snapshot) -> dict[str, Gold]:
 
 def parquet_records(files: Snapshot) -> Iterator[Record]:
     """Yield the records of a finalized run."""
-    prompt, outcome = msgspec.json.Decoder(Prompt).decode, msgspec.json.Decoder(Reply | Failure).decode
+    decode_prompt = msgspec.json.Decoder(Prompt).decode
+    decode_outcome = msgspec.json.Decoder(Reply | Failure).decode
     columns = ["sample", "repeat", "prompt", "outcome", "scores", "started"]
     for batch in batches(files, columns):
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             yield Record(
-                sample=row[0], repeat=row[1], prompt=prompt(row[2]), outcome=outcome(row[3]),
+                sample=row[0], repeat=row[1], prompt=decode_prompt(row[2]), outcome=decode_outcome(row[3]),
                 scores=_FULL_SCORES.decode(row[4]), started=row[5],
             )  # fmt: skip
 

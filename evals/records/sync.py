@@ -147,7 +147,7 @@ def _send_all(
         except OSError as error:
             return StoreError(f"{run.path}: {error.strerror or error}")
 
-    pool = ThreadPoolExecutor(remote.parallel, thread_name_prefix="sync")
+    pool = ThreadPoolExecutor(remote.max_threads, thread_name_prefix="sync")
     try:
         for run, outcome in zip(ready, pool.map(attempt, ready), strict=True):
             if isinstance(outcome, SentRun):

@@ -50,7 +50,7 @@ class Writer:
             undo.callback(self._release)
             with _writing(path):
                 self._check_files()
-                self._remove_half_written()
+                self._remove_temporary_files()
                 self._fd = _open_lines(path)
                 self._drop_truncated_line()
             undo.pop_all()
@@ -82,7 +82,7 @@ class Writer:
                         )
             check_files(self.path, read_card(self.path))
 
-    def _remove_half_written(self) -> None:
+    def _remove_temporary_files(self) -> None:
         """Remove temporary files left behind by a killed process; other hidden files are kept."""
         for path in self.path.glob(".*"):
             if _TEMPORARY_FILE.fullmatch(path.name) and not path.is_dir():

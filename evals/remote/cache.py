@@ -1,7 +1,7 @@
 """The local cache of remote results: read-only copies of runs, whose files are fetched when they are opened.
 
     <cache>/remote/objects/<sha256>          files of runs, by their hash
-    <cache>/remote/runs/<key>/card.json      a sealed run; its other files are links into `objects`, dangling until fetched
+    <cache>/remote/runs/<key>/card.json      a finalized run; its other files are links into `objects`, dangling until fetched
     <cache>/remote/runs/<key>/.remote.json   where its files come from, their sizes and hashes
     <cache>/remote/views/<key>/              the results folder of an address: links into `runs`
 
@@ -126,7 +126,9 @@ def _download(store: RemoteStore, file: StoredFile, time_ns: int | None) -> None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(target.parent).free) < size:
-            raise StoreError(f"{location}: {size / 1e9:.1f} GB, but {root()} has only {free / 1e9:.1f} GB")
+            raise StoreError(
+                f"{location}: {size / 1e9:.1f} GB, but {root()} has only {free / 1e9:.1f} GB free"
+            )
         with os.fdopen(disk.create(partial, new=True), "wb") as stream:
             for chunk in store.chunks(name, file.size):
                 digest.update(chunk)

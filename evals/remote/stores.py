@@ -1,4 +1,4 @@
-"""List, read and write a folder on a remote file system through fsspec. Every error is one line without secrets.
+"""List, read and write a folder on a remote file system through fsspec. Every error message is a single line without secrets.
 
 Object stores guarantee neither renames nor locks, so this module relies on neither: objects are written whole and read up
 to a size limit, and callers verify their hashes.
@@ -38,7 +38,7 @@ class RemoteStore:
             self._fs, self._base = _open(address)
 
     @property
-    def parallel(self) -> int:
+    def max_threads(self) -> int:
         """Return how many threads may use the store at once."""
         return 1 if self.address.scheme == "sftp" else 8
 

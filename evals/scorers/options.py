@@ -82,7 +82,7 @@ def _read_option_verdicts(text: str, option_count: int) -> Reading | None:
     """Read a reply that calls every option right or wrong; the value contains the options called right."""
     visible_text, truncated = visible(half_width(text))
     verdicts = [] if truncated else option_verdicts(visible_text, option_count)
-    letters = tuple(verdict.letter for verdict in verdicts if verdict.true)
+    letters = tuple(verdict.letter for verdict in verdicts if verdict.is_correct)
     if len(verdicts) < option_count or not letters:
         return None
     return Reading(letters, "mark", verdicts[0].position, verdicts[-1].position + 1)

@@ -1,4 +1,4 @@
-"""Load a classifier from a name or a recipe, with the facts that a card states about it."""
+"""Load a classifier from a name or a recipe, with the facts about it that a card records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evals.vision import tuned as tuning
 from evals.vision import weights
 from evals.vision.backbone import CONFIG, WEIGHTS, Backbone, require_libraries
 from evals.vision.preprocessing import Preprocessing
-from evals.vision.recipe import PLAIN, Recipe
+from evals.vision.recipe import WITHOUT_PARTS, Recipe
 from evals.vision.tuned import TunedWeights
 from evals.vision.weights import Tensors
 
@@ -47,22 +47,20 @@ class Network(Struct, frozen=True, kw_only=True):
     trained: int | None
     """Number of parameters trained for the task, without the classifier head; None: unknown."""
     key: str
-    """Hash of everything that its answers depend on."""
+    """Hash of everything that its predictions depend on."""
     notes: tuple[str, ...]
 
 
-def of_recipe(path: Path) -> Network:
+def from_recipe(path: Path) -> Network:
     """Return the network of a recipe, with its tuned parts folded in unless the recipe says otherwise; raises UsageError."""
     recipe = recipes.read(path)
     require_libraries(f"petl:{path}")
     backbone = Backbone(recipe.backbone, recipe_folder=recipe.folder, label=f"backbone {recipe.backbone}")
-    preprocessing = recipe.preprocess(backbone.preprocessing)
+    preprocessing = recipe.resolve_preprocessing(backbone.preprocessing)
     tuned = tuning.read(recipe, backbone.create(1).state_dict())
     head = f"{backbone.classifier}.weight"
     if head not in tuned.replaced or tuned.replaced[head].dim() != 2:
-        raise UsageError(
-            f"tuned {recipe.tuned} has no {head}: without a classifier head it predicts no class"
-        )
+        raise UsageError(f"tuned {recipe.tuned} has no {head}: without a classifier head it cannot classify")
     module = backbone.create(len(tuned.replaced[head]))
     _load(module, _tuned_state(recipe, backbone, tuned), label=str(recipe.path))
     difference = _attach_parts(module, tuned, preprocessing, merge=recipe.merge, label=str(recipe.path))
@@ -107,12 +105,12 @@ def _pretrained(backbone: Backbone, *, classes: int | None) -> Any:
     """Return timm's network with timm's weights; `classes`: None keeps its own head."""
     if not any(backbone.config.get(key) for key in ("url", "hf_hub_id", "file")):
         raise UsageError(f"{backbone.label}: timm has no weights for {backbone.name}: name a checkpoint")
-    own = int(backbone.config.get("num_classes") or 0)
-    return backbone.create(own if classes is None else classes, pretrained=True)
+    pretrained_classes = int(backbone.config.get("num_classes") or 0)
+    return backbone.create(pretrained_classes if classes is None else classes, pretrained=True)
 
 
 def _load(module: Any, state: Tensors, *, label: str) -> None:
-    weights.require_same(state, module.state_dict(), label=label)
+    weights.require_matching(state, module.state_dict(), label=label)
     with foreign_code(lambda why: UsageError(f"{label}: {why[:300]}")):
         module.load_state_dict(state)
 
@@ -175,11 +173,11 @@ def _summary(recipe: Recipe, backbone: Backbone, difference: float | None) -> st
         else ""
     )
     line = f"{recipe.method} on {backbone.name}{tag}"
-    if recipe.method in PLAIN:
+    if recipe.method in WITHOUT_PARTS:
         return line
     scale = "" if recipe.method == "lora" else f", scale {recipe.scale:g}"
     if difference is None:
-        return f"{line}{scale}; not folded in: it runs beside the backbone"
+        return f"{line}{scale}; not folded in: the tuned parts run beside the backbone"
     return (
         f"{line}{scale}; folded in, which changes the logits by {difference:.0e} of the largest (in float64)"
     )
@@ -188,7 +186,7 @@ def _summary(recipe: Recipe, backbone: Backbone, difference: float | None) -> st
 # --- names ---------------------------------------------------------------------------------------------------
 
 
-def of_name(rest: str) -> Network:
+def from_name(rest: str) -> Network:
     """Return the network `timm:REST`, where REST is a timm name, NAME@CHECKPOINT or a folder; raises UsageError."""
     label = f"timm:{rest}"
     require_libraries(label)
@@ -209,7 +207,7 @@ def of_name(rest: str) -> Network:
         short_name = path.resolve().stem
     else:
         module, short_name = _pretrained(backbone, classes=None), backbone.name
-    return _network(backbone, module, short_name, own=backbone.folder is None and path is None)
+    return _network(backbone, module, short_name, is_pretrained=backbone.folder is None and path is None)
 
 
 def _create_with(backbone: Backbone, state: Tensors, label: str) -> Any:
@@ -217,24 +215,24 @@ def _create_with(backbone: Backbone, state: Tensors, label: str) -> Any:
     head = state.get(f"{backbone.classifier}.weight")
     if head is None or head.dim() < 2:
         raise UsageError(
-            f"{label}: no {backbone.classifier}.weight: without a classifier head it predicts no class"
+            f"{label}: no {backbone.classifier}.weight: without a classifier head it cannot classify"
         )
     module = backbone.create(len(head))
     _load(module, state, label=label)
     return module
 
 
-def _network(backbone: Backbone, module: Any, short_name: str, *, own: bool) -> Network:
-    """Return the network of a module; `own`: whether the weights are timm's, which the name `short_name` identifies."""
+def _network(backbone: Backbone, module: Any, short_name: str, *, is_pretrained: bool) -> Network:
+    """Return the network of a module; `is_pretrained`: whether the weights are timm's, which the name `short_name` identifies."""
     preprocessing = backbone.preprocessing
     classes = int(getattr(module, "num_classes", 0))
     if classes < 1:
-        raise UsageError(f"{backbone.label}: the weights have no classifier head: it predicts no class")
+        raise UsageError(f"{backbone.label}: the weights have no classifier head, so it cannot classify")
     digest = weights.digest(module.state_dict())
     key = identity.key({"version": VERSION, "weights": digest, "preprocessing": str(preprocessing)})
-    tag = f", weights {backbone.tag}" if own and backbone.tag else ""
+    tag = f", weights {backbone.tag}" if is_pretrained and backbone.tag else ""
     return Network(
-        name=short_name if own else f"{short_name}-{key[:8]}", module=module, preprocessing=preprocessing,
+        name=short_name if is_pretrained else f"{short_name}-{key[:8]}", module=module, preprocessing=preprocessing,
         classes=classes, parameters=sum(parameter.numel() for parameter in module.parameters()),
         trained=None, key=key, notes=(f"{backbone.name}{tag}", f"images: {preprocessing}"),
     )  # fmt: skip
@@ -244,7 +242,7 @@ def _network(backbone: Backbone, module: Any, short_name: str, *, own: bool) -> 
 
 
 def latency_ms(module: Any, image: torch.Tensor) -> float:
-    """Return the median time to classify one image, as a batch of one on its device, excluding the time to read it."""
+    """Return the median time in ms to classify one image, as a batch of one on its device, excluding the time to read it."""
     import torch
 
     times: list[float] = []

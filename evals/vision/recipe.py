@@ -34,7 +34,7 @@ class Scale(Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters of a method whose parts precede a layer."""
 
     scale: float = 1.0
-    """s; RepAdapter's authors tune it per task, and ALoRE's value is unknown."""
+    """The factor s of the papers; RepAdapter's authors tune it per task, and ALoRE's value is unknown."""
 
 
 METHODS: dict[str, type[Any]] = {
@@ -45,7 +45,7 @@ METHODS: dict[str, type[Any]] = {
     "alore": Scale,
 }
 """Method -> its parameters; LoRA's scale is read from peft's adapter_config.json."""
-PLAIN = ("full", "linear")
+WITHOUT_PARTS = ("full", "linear")
 """Methods without parts to fold."""
 
 
@@ -94,13 +94,13 @@ class Recipe(Struct, frozen=True, kw_only=True):
         """Return the folder that paths are relative to."""
         return self.path.resolve().parent
 
-    def preprocess(self, own: Preprocessing) -> Preprocessing:
-        """Return the preprocessing; `own`: that of the model. Raises UsageError."""
+    def resolve_preprocessing(self, model_preprocessing: Preprocessing) -> Preprocessing:
+        """Return the model's preprocessing with the changes of the recipe; raises UsageError."""
         if isinstance(self.preprocessing, str):
             settings = PRESETS.get(self.preprocessing, {})
         else:
             settings = _timm_settings(self.preprocessing)
-        return from_config({**msgspec.structs.asdict(own), **settings}, label=str(self.path))
+        return from_config({**msgspec.structs.asdict(model_preprocessing), **settings}, label=str(self.path))
 
 
 def _timm_settings(changes: PreprocessingChanges) -> dict[str, Any]:
@@ -143,6 +143,6 @@ def read(path: Path) -> Recipe:
 
 
 def _model_name(path: Path) -> str:
-    """Return the name of a recipe's file as the name of a model."""
+    """Return a valid model name made from the file name of a recipe."""
     stem = "".join(char if char.isascii() and char.isalnum() else "-" for char in path.stem)
     return stem.strip("-")[:64] or "tuned"

@@ -46,7 +46,7 @@ def _unpickle(path: Path, label: str) -> Tensors:
     """Return the tensors of a pickle, from which torch creates only tensors and plain containers."""
     import torch
 
-    refusal = f"{label}: {path} is a pickle with more than tensors, which could run code: save its weights as safetensors"
+    refusal = f"{label}: {path} is a pickle that contains more than tensors and could run code: save its weights as safetensors"
     with foreign_code(lambda why: UsageError(refusal)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -62,18 +62,18 @@ def _unpickle(path: Path, label: str) -> Tensors:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def require_same(tensors: Tensors, wanted: Mapping[str, Any], *, label: str) -> None:
+def require_matching(tensors: Tensors, wanted: Mapping[str, Any], *, label: str) -> None:
     """Raise UsageError unless tensors have the names and shapes of `wanted`, the tensors of a network."""
-    for first, second, verb in ((wanted, tensors, "lacks"), (tensors, wanted, "has unknown tensors:")):
+    for first, second, kind in ((wanted, tensors, "missing"), (tensors, wanted, "unexpected")):
         if names := [name for name in first if name not in second]:
             raise UsageError(
-                f"{label} {verb} {len(names)} (e.g. {names[0][:100]}): it has another architecture, or was saved with other names"
+                f"{label}: {kind} tensors ({len(names)}, e.g. {names[0][:100]}): the architecture or the tensor names differ"
             )
     for name, tensor in tensors.items():
         have, want = list(tensor.shape), list(wanted[name].shape)
         if have != want:
             hint = ": it was made for images of another size" if "pos_embed" in name else ""
-            raise UsageError(f"{label}: {name} is {have}, in the network {want}{hint}")
+            raise UsageError(f"{label}: {name} has shape {have}, but the network expects {want}{hint}")
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:

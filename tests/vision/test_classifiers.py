@@ -110,12 +110,12 @@ def test_no_words_are_pretended(family: Path, results: Path) -> None:
 def test_outputs_are_the_same_before_and_after_folding(family: Path, method: str) -> None:
     import torch
 
-    from evals.vision.network import of_recipe
+    from evals.vision.network import from_recipe
 
-    merged = of_recipe(family / f"{method}.toml")
+    merged = from_recipe(family / f"{method}.toml")
     text = (family / f"{method}.toml").read_text()
     (family / f"{method}-beside.toml").write_text(text + "merge = false\n")
-    beside = of_recipe(family / f"{method}-beside.toml")
+    beside = from_recipe(family / f"{method}-beside.toml")
     images, _ = vision_training.pictures("eurosat", range(10), 10, first=77)
     with torch.inference_mode():
         first, second = merged.module(images), beside.module(images)
@@ -129,15 +129,15 @@ def test_outputs_are_the_same_before_and_after_folding(family: Path, method: str
 
 
 def test_a_recipe_names_its_content(family: Path) -> None:
-    from evals.vision.network import of_recipe
+    from evals.vision.network import from_recipe
 
-    first = of_recipe(family / "alore.toml")
+    first = from_recipe(family / "alore.toml")
     shutil.copy(family / "alore.toml", family / "copy.toml")
-    assert of_recipe(family / "copy.toml").key == first.key
+    assert from_recipe(family / "copy.toml").key == first.key
     (family / "copy.toml").write_text((family / "alore.toml").read_text() + "[parameters]\nscale = 0.5\n")
-    assert of_recipe(family / "copy.toml").key != first.key
+    assert from_recipe(family / "copy.toml").key != first.key
     (family / "copy.toml").write_text((family / "alore.toml").read_text() + 'preprocessing = "vtab"\n')
-    changed = of_recipe(family / "copy.toml")
+    changed = from_recipe(family / "copy.toml")
     assert changed.key != first.key
     assert (
         str(changed.preprocessing)
@@ -292,8 +292,10 @@ def test_weights_that_cannot_be_used_are_refused(family: Path, tmp_path: Path) -
     assert "no head.weight: without a classifier head" in with_weights(
         {name: tensor for name, tensor in tensors.items() if "head" not in name}
     )
-    assert "lacks 1 (e.g. norm.bias)" in with_weights({n: t for n, t in tensors.items() if n != "norm.bias"})
-    assert "has unknown tensors: 1 (e.g. extra)" in with_weights({**tensors, "extra": torch.zeros(3)})
+    assert "missing tensors (1, e.g. norm.bias)" in with_weights(
+        {n: t for n, t in tensors.items() if n != "norm.bias"}
+    )
+    assert "unexpected tensors (1, e.g. extra)" in with_weights({**tensors, "extra": torch.zeros(3)})
     (folder / "model.safetensors").write_bytes(b"\xff" * 64)
     assert "is not a safetensors file" in refused(f"timm:{folder}", tmp_path / "results")
 
@@ -319,7 +321,11 @@ def test_a_pickle_runs_no_code(
     if form == "object":
         torch.save({"model": {"head.weight": torch.zeros(10, 192), "epoch": 7}}, path)
     line = refused(f"timm:vit_tiny_patch16_224@{path}", tmp_path / "results")
-    assert "is not a tensor" in line if form == "object" else "is a pickle with more than tensors" in line
+    assert (
+        "is not a tensor" in line
+        if form == "object"
+        else "is a pickle that contains more than tensors" in line
+    )
     assert "RAN" not in "".join(capfd.readouterr())
 
 

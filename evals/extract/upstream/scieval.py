@@ -18,11 +18,11 @@ MAX_LETTERS = 10
 _CHOICE = re.compile(r"<(/?)choice>", re.IGNORECASE)
 _GLM_BOX = re.compile(r"<\|(begin|end)_of_box\|>")
 _BOX = re.compile(r"\\boxed\s*+\{([^}]++)\}")
-_KEYWORD = re.compile(r"(?:answer|option|correct choice)s?\s*+[:\-]([a-z\s,]++)(?:$|\.)", re.IGNORECASE)
-_BARE = re.compile(r"[\s,.*`]")
+_AFTER_KEYWORD = re.compile(r"(?:answer|option|correct choice)s?\s*+[:\-]([a-z\s,]++)(?:$|\.)", re.IGNORECASE)
+_IGNORED = re.compile(r"[\s,.*`]")
 
 
-def letters_scieval(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
+def letters_scieval(text: str, options: Sequence[str]) -> tuple[str, ...] | None:
     """Return the letters that a reply states, in alphabetical order; None if it states none."""
     text = visible(text).text.strip()
     for content in _candidates(text):
@@ -35,8 +35,8 @@ def _candidates(text: str) -> Iterator[str]:
     yield from reversed(list(_between_tags(_CHOICE, text, opens="", closes="/")))
     yield from _BOX.findall(text)[-1:]
     yield from list(_between_tags(_GLM_BOX, text, opens="begin", closes="end"))[-1:]
-    yield from _KEYWORD.findall(text)[-1:]
-    line = _BARE.sub("", _without_tags(text.rpartition("\n")[2]).upper())
+    yield from _AFTER_KEYWORD.findall(text)[-1:]
+    line = _IGNORED.sub("", _without_tags(text.rpartition("\n")[2]).upper())
     if line.isalpha() and len(line) <= 5:
         yield line
 

@@ -17,7 +17,7 @@ _IGNORED = ("\\", "{", "}", "text", "math", "bf", "rm")
 _NO_OPTION = "?"
 
 
-def letters_superchem(text: str, shown: Sequence[str]) -> tuple[str, ...] | None:
+def letters_superchem(text: str, options: Sequence[str]) -> tuple[str, ...] | None:
     """Return every character of the last box, in capitals, followed by `?` if one occurs twice; None without a closed box."""
     content, position, visible_text = None, 0, visible(text).text
     while (begin := visible_text.find(_BOX, position)) >= 0:

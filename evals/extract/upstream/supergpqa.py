@@ -34,7 +34,7 @@ _SPACE = re.compile(r"\s*+")
 _PUNCTUATION = re.compile(r"[^\w\r\n]")
 
 
-def option_supergpqa(text: str, shown: Sequence[str]) -> tuple[str] | None:
+def option_supergpqa(text: str, options: Sequence[str]) -> tuple[str] | None:
     """Return the stated letter, in upper or lower case as written; None if there is none."""
     text = text.rstrip()
     regions = (text.rpartition("\n")[2], text)
@@ -44,17 +44,17 @@ def option_supergpqa(text: str, shown: Sequence[str]) -> tuple[str] | None:
                 return (stated[1],)
     for region in regions:
         for label in _LABELS:
-            option = _option_after_label(region, label, shown)
+            option = _option_after_label(region, label, options)
             if option is not None:
-                return (chr(ord("A") + shown.index(option)),) if option else None
+                return (chr(ord("A") + options.index(option)),) if option else None
     return None
 
 
-def _option_after_label(region: str, label: re.Pattern[str], shown: Sequence[str]) -> str | None:
+def _option_after_label(region: str, label: re.Pattern[str], options: Sequence[str]) -> str | None:
     """Return the text of the option that follows a label, after any opening brackets and macros; None if none does."""
     for match in label.finditer(region):
         for begin in _option_positions(region, match.end(), skip_punctuation=label is _LABELS[2]):
-            for option in shown:
+            for option in options:
                 if region.startswith(option, begin) and _OPTION_END.match(region, begin + len(option)):
                     return option
     return None

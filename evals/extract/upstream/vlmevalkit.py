@@ -1,7 +1,7 @@
 r"""Options by VLMEvalKit's rule (open-compass/VLMEvalKit @ e8e78f05, vlmeval/utils/matching_util.py).
 
 Options are read by letter, then by their texts; other replies are passed to a judge
-(`evals/scorers/upstream/inferred.py`). The defects, each a case in `tests/cases/vlmevalkit.jsonl`:
+(`evals/scorers/upstream/inferred.py`). Known defects, each with a case in `tests/cases/vlmevalkit.jsonl`:
 
 * the word "A" among the last four words is option A, even as an article;
 * a letter further from the end is ignored, so "B is right, because it is the larger one" has no answer;
