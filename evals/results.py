@@ -88,7 +88,7 @@ class Runs(Sequence[Run]):
 
     def _repr_html_(self) -> str:
         """Return the headlines as a table, for notebooks."""
-        return frames.html(
+        return frames.html_table(
             ("suite", "protocol", "model", "metric", "score", "n", "run"), self._headline_rows()
         )
 
@@ -104,21 +104,21 @@ class Runs(Sequence[Run]):
 
     def scores(self) -> pd.DataFrame:
         """Return a row per estimate, with the columns of `SCORE_COLUMNS`; needs pandas (extra `notebook`)."""
-        return frames.pandas(self.to_arrow("scores"))
+        return frames.to_pandas(self.to_arrow("scores"))
 
     def samples(self, *, texts: bool | None = None) -> pd.DataFrame:
         """Return a row per sample and repeat, with the columns of `SAMPLE_COLUMNS`; needs pandas (extra `notebook`).
 
         `texts`: whether to include prompts, replies and gold answers; default: unless the data set is gated.
         """
-        return frames.pandas(self.to_arrow("samples", texts=texts))
+        return frames.to_pandas(self.to_arrow("samples", texts=texts))
 
     def to_arrow(self, what: str = "scores", *, texts: bool | None = None) -> pa.Table:
         """Return `scores` or `samples` as an Arrow table."""
         if what == "scores":
-            return frames.arrow(self._score_rows(), SCORE_COLUMNS)
+            return frames.arrow_table(self._score_rows(), SCORE_COLUMNS)
         if what == "samples":
-            return frames.arrow(self._sample_rows(texts=texts), SAMPLE_COLUMNS)
+            return frames.arrow_table(self._sample_rows(texts=texts), SAMPLE_COLUMNS)
         raise UnknownName("table", what, ("scores", "samples"))
 
     def _headline_rows(self) -> Iterator[tuple[Any, ...]]:

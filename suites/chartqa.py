@@ -72,7 +72,7 @@ SUBSETS = ("human", "augmented")
 
 def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any]:
     """Return the mean of both subsets, which have the same size and share charts."""
-    return mean_of_variants(SUBSETS, cards, shared=[SUBSETS])
+    return mean_of_variants(SUBSETS, cards, same_items=[SUBSETS])
 
 
 BENCHMARK = Benchmark(

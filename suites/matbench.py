@@ -303,7 +303,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     if ProtocolName.parse(protocol).base not in AGGREGATED:
         return None
     shares = {"expt_gap": lambda mae: (2 - mae) / 2, "steels": lambda mae: (2000 - mae) / 2000}
-    return mean_of_variants(DEFAULT, cards, shares, shared=[("expt_gap", "expt_is_metal")])
+    return mean_of_variants(DEFAULT, cards, shares, same_items=[("expt_gap", "expt_is_metal")])
 
 
 AGGREGATED = ("intern-s1",)

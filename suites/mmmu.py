@@ -303,7 +303,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return MMMU-Pro's headline, the mean of its two settings, which share their questions; None if neither was run."""
     if not any(name in cards for name in SETS["pro"]):
         return None
-    return {"name": "pro"} | mean_of_variants(SETS["pro"], cards, shared=[SETS["pro"]])
+    return {"name": "pro"} | mean_of_variants(SETS["pro"], cards, same_items=[SETS["pro"]])
 
 
 BENCHMARK = Benchmark(

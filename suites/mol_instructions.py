@@ -240,7 +240,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
         TASKS,
         cards,
         {"PP": lambda error: max((3.0 - error) / 3.0, 0.0)},
-        shared=(("MC", "MG"), ("FS", "RS", "RP")),
+        same_items=(("MC", "MG"), ("FS", "RS", "RP")),
     )
 
 

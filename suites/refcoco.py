@@ -160,7 +160,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return VLMEvalKit's RefCOCO-avg, the mean of the eight splits, which share images; None under other protocols."""
     if ProtocolName.parse(protocol).base != "vlmevalkit":
         return None
-    return {"name": "avg"} | mean_of_variants(SPLITS, cards, shared=[tuple(SPLITS)])
+    return {"name": "avg"} | mean_of_variants(SPLITS, cards, same_items=[tuple(SPLITS)])
 
 
 BENCHMARK = Benchmark(

@@ -321,7 +321,7 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> dict[str, Any] | None:
         "PP-ESOL": lambda error: max((2.0 - error) / 2.0, 0.0),
         "PP-Lipo": lambda error: max((1.2 - error) / 1.2, 0.0),
     }
-    return mean_of_variants(TASKS, cards, shares, shared=SAME_MOLECULES)
+    return mean_of_variants(TASKS, cards, shares, same_items=SAME_MOLECULES)
 
 
 SAME_MOLECULES = (("NC-I2F", "NC-I2S", "NC-S2F", "NC-S2I"), ("MC", "MG"), ("FS", "RS"))

@@ -65,12 +65,12 @@ def aggregate(protocol: str, cards: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the mean of each group that was run and, if all were, the means over groups and over the 19 tasks."""
     groups = {group: names for group, names in GROUPS.items() if set(names) & set(cards)}
     means = {
-        group: mean_of_variants(names, cards, shared=SHARED) | {"metric": f"mean of {len(names)} tasks"}
+        group: mean_of_variants(names, cards, same_items=SHARED) | {"metric": f"mean of {len(names)} tasks"}
         for group, names in groups.items()
     }
     if len(means) == len(GROUPS):
         means["groups"] = mean_of_groups(list(means.values())) | {"metric": "mean of three group means"}
-        means["tasks"] = mean_of_variants(NAMES, cards, shared=SHARED) | {"metric": "mean of 19 tasks"}
+        means["tasks"] = mean_of_variants(NAMES, cards, same_items=SHARED) | {"metric": "mean of 19 tasks"}
     return [{"name": name, **mean} for name, mean in means.items()]
 
 

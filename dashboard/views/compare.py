@@ -119,7 +119,7 @@ def _table_row(label: str, pair: str, row: Row) -> dict[str, object]:
         "suite": safe.visible(label),
         "pair": pair,
         "difference": formatting.format_amount(row.difference, row.unit, signed=True),
-        "95 % interval": formatting.format_interval(*row.ends, row.unit),
+        "95 % interval": formatting.format_interval(*row.adjusted_interval, row.unit),
         "p (Holm)": formatting.format_p(row.p_adjusted),
         "better": better.get(comparison.better_side(row), comparison.better_side(row)),
         "first": formatting.format_amount(row.value_a, row.unit),
@@ -186,7 +186,7 @@ def draw_quadrants(paired: PairedSamples, row: Row, letters: tuple[str, str]) ->
             bounds = f" Bounds with missing outcomes: {formatting.format_interval(limits[0], limits[-1], row.unit)}."
     st.markdown(
         f"Difference {safe.literal(formatting.format_amount(row.difference, row.unit, signed=True))}, 95 % interval "
-        f"{safe.literal(formatting.format_interval(*row.ends, row.unit))}, p {safe.literal(formatting.format_p(row.p_adjusted))}, "
+        f"{safe.literal(formatting.format_interval(*row.adjusted_interval, row.unit))}, p {safe.literal(formatting.format_p(row.p_adjusted))}, "
         f"both adjusted by Holm over the table above ({safe.literal(row.test)}, {describe_estimand(row.estimand)}), n = {row.n:,} samples scored in both runs."
         f"{safe.literal(bounds)}"
     )

@@ -86,7 +86,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         formatting.format_amount(row.value_a, row.unit),
         formatting.format_amount(row.value_b, row.unit),
         formatting.format_amount(row.difference, row.unit, signed=True),
-        formatting.format_interval(*row.ends, row.unit),
+        formatting.format_interval(*row.adjusted_interval, row.unit),
         formatting.format_p(row.p),
         formatting.format_p(row.p_adjusted),
         formatting.format_tally(row.wins, row.losses, row.ties),

@@ -18,22 +18,24 @@ def headline_of(card: Card) -> Estimate | None:
 def mean_of_variants(
     names: Iterable[str],
     cards: Mapping[str, Card],
-    shares: Mapping[str, Callable[[float], float]] | None = None,
+    to_fractions: Mapping[str, Callable[[float], float]] | None = None,
     *,
-    shared: Iterable[Collection[str]] = (),
+    same_items: Iterable[Collection[str]] = (),
 ) -> dict[str, Any]:
     """Return the unweighted mean of the variants' headline estimates, as fractions of 1; null unless all have one.
 
-    `shares`: variant -> decreasing function that turns its error metric into such a fraction. `shared`: sets of variants
-    on the same items, whose errors may be dependent; all other variants are independent.
+    `to_fractions`: variant -> decreasing function that turns its error metric into such a fraction. `same_items`: sets of
+    variants on the same items, whose errors may be dependent; all other variants are independent.
     """
     variants = tuple(names)
-    item_sets = {name: next((i for i, same in enumerate(shared) if name in same), name) for name in variants}
+    item_sets = {
+        name: next((i for i, members in enumerate(same_items) if name in members), name) for name in variants
+    }
     parts = {
         name: part
         for name in variants
         if name in cards
-        and (part := _as_fraction(headline_of(cards[name]), (shares or {}).get(name))) is not None
+        and (part := _as_fraction(headline_of(cards[name]), (to_fractions or {}).get(name))) is not None
     }
     return _mean(
         list(parts.values()) if len(parts) == len(variants) else None,

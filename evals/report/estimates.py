@@ -161,7 +161,7 @@ class _Unit(Struct, frozen=True, gc=False):
     value: float
     group: str
     cluster: str
-    points: int
+    point_count: int
 
 
 def estimate(
@@ -181,7 +181,7 @@ def estimate(
         unmeasured = unmeasured_groups(
             metric, golds, absent_groups, {unit.group for unit in units}, repeats=repeats
         )
-        interval, n = None if unmeasured else _mean(units, metric), sum(unit.points for unit in units)
+        interval, n = None if unmeasured else _mean(units, metric), sum(unit.point_count for unit in units)
         clusters = len({unit.cluster for unit in units})
     value = interval.value if interval else None
     complete = len(points) == len(golds) * repeats
@@ -287,7 +287,7 @@ def _bounds(
 def _value_with_missing(
     points: Sequence[Point], metric: Metric, golds: Golds, repeats: int, value: float
 ) -> float | None:
-    """Return the metric if every missing outcome had this value."""
+    """Return the metric's value if every missing outcome had this value."""
     keys = {(point.id, point.repeat) for point in points}
     substitutes = [
         point

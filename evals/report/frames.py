@@ -18,7 +18,7 @@ MAX_ROWS = 60
 """Maximum number of rows of a table in a notebook."""
 
 
-def arrow(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.Table:
+def arrow_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.Table:
     """Return rows as an Arrow table; `columns`: name -> Arrow type (`string`, `double`, `int64`, `bool_`)."""
     import pyarrow as pa
 
@@ -26,13 +26,13 @@ def arrow(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.T
     return pa.Table.from_pylist([{name: row.get(name) for name in columns} for row in rows], schema=schema)
 
 
-def pandas(table: pa.Table) -> pd.DataFrame:
+def to_pandas(table: pa.Table) -> pd.DataFrame:
     """Return a table as a pandas frame; raises UsageError if pandas is not installed."""
     _import_pandas()
     return table.to_pandas()
 
 
-def frame(rows: Iterable[Struct]) -> pd.DataFrame:
+def from_structs(rows: Iterable[Struct]) -> pd.DataFrame:
     """Return structs of one type as a pandas frame with a column per field."""
     table: pd.DataFrame = _import_pandas().DataFrame([structs.asdict(row) for row in rows])
     return table
@@ -46,7 +46,7 @@ def _import_pandas() -> Any:
     return pd
 
 
-def html(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
+def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "") -> str:
     """Return a table as HTML; all text is escaped."""
     all_rows = list(rows)
     header = "".join(f"<th>{escape(name)}</th>" for name in columns)

@@ -72,7 +72,7 @@ def substitute_points(sample_id: str, gold: Gold, repeats: Iterable[int], value:
 
 
 def guessed_value(points: Sequence[Point]) -> float:
-    """Return the mean if unanswered replies count as a guess: the score part `draw`, else 1 / number of options."""
+    """Return the mean with each unanswered reply counted as a guess: its score part `draw`, else 1 / number of options."""
     return sum(map(_guess, points)) / len(points)
 
 
@@ -83,7 +83,7 @@ def _guess(point: Point) -> float:
 
 
 def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Metric]:
-    """Return micro and macro accuracy; `macro` makes the latter the headline."""
+    """Return the metrics of micro and macro accuracy; with `macro`, the latter is the headline."""
     return (
         Metric(name="accuracy", of=mean_value, headline=headline and not macro),
         Metric(name="accuracy_macro", of=mean_value, pool="macro", headline=headline and macro),
@@ -91,7 +91,7 @@ def accuracy(*, headline: bool = True, macro: bool = False) -> tuple[Metric, Met
 
 
 def accuracy_guess(*, macro: bool = False) -> Metric:
-    """Return the expected accuracy under an upstream rule that guesses if a reply cannot be parsed."""
+    """Return the metric of expected accuracy under an upstream rule that guesses if a reply cannot be parsed."""
     return Metric(name="accuracy_guess", of=guessed_value, pool="macro" if macro else "micro")
 
 
@@ -102,7 +102,7 @@ class PassAt:
         self.k = k
 
     def at(self, repeats: int) -> PassAt:
-        """Return the metric with k set to the run's repeats, unless it is set already."""
+        """Return the metric with k set to the run's number of repeats, unless it is set already."""
         return PassAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:
@@ -117,7 +117,7 @@ class MajAt:
         self.k = k
 
     def at(self, repeats: int) -> MajAt:
-        """Return the metric with k set to the run's repeats, unless it is set already."""
+        """Return the metric with k set to the run's number of repeats, unless it is set already."""
         return MajAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:

@@ -21,7 +21,7 @@ class PartMean(Struct, frozen=True):
         """Return the mean; raises ValueError if no reply has the part."""
         values = [value for point in points if (value := self._value(point)) is not None]
         if not values:
-            raise ValueError(f"no reply has {self.part}")
+            raise ValueError(f"no reply has the score part {self.part}")
         return self.factor * sum(values) / len(values)
 
     def _value(self, point: Point) -> float | None:

@@ -22,7 +22,7 @@ def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int |
     """Return the probability that the most frequent of k answers is right, exact over all k-subsets of the repeats.
 
     `right`: whether each repeat is right; `k`: all repeats by default. Answers of None do not vote; without any vote the
-    result is wrong. Ties are broken uniformly. An answer that is right in only some repeats counts as their share.
+    result is wrong. Ties are broken uniformly. An answer that is right in only some of its repeats counts with that share.
     """
     n = len(answers)
     k = n if k is None else k
@@ -59,7 +59,7 @@ def _winning_probability(own: int, others: Sequence[int], abstentions: int, k: i
 def _add_answer(
     ways: Mapping[tuple[int, int], int], count: int, own_drawn: int, remaining: int
 ) -> dict[tuple[int, int], int]:
-    """Add another answer with `count` votes, of which at most `own_drawn` may be drawn; exactly that many are a tie."""
+    """Add another answer with `count` votes, of which at most `own_drawn` may be drawn; exactly that many make a tie."""
     extended: dict[tuple[int, int], int] = {}
     for (drawn, ties), number in ways.items():
         for votes in range(min(count, own_drawn, remaining - drawn) + 1):

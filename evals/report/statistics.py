@@ -107,7 +107,7 @@ def clustered_mean(
 
 
 def kish(codes: NDArray[np.intp], count: int) -> float:
-    """Return the effective number of unequal clusters: (sum m)^2 / sum m^2 (Kish 1965)."""
+    """Return the effective number of clusters of unequal size: (sum m)^2 / sum m^2 (Kish 1965)."""
     import numpy as np
 
     sizes = np.bincount(codes, minlength=count).astype(float)
@@ -231,7 +231,7 @@ def bootstrap(
 
     The percentile interval is widened for few clusters (Hesterberg 2015, "expanded percentile"). Resamples for which the
     statistic raises ValueError (for example, with a single class) are excluded and counted in `method`; there is no
-    interval if they are more than a fifth.
+    interval if more than a fifth are.
     """
     import numpy as np
 

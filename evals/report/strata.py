@@ -93,17 +93,17 @@ def stratified_error(
     array, labels, stratum_count = encode_labels(values, groups)
     _, codes, count = encode_labels(values, range(len(array)) if clusters is None else clusters)
     shares = _shares(groups, labels, stratum_count, weights)
-    parts = _strata(array, labels, stratum_count, codes)
-    value = float(sum(share * part.mean for share, part in zip(shares, parts, strict=True)))
-    scale = np.array([share / part.n for share, part in zip(shares, parts, strict=True)])
+    strata = _strata(array, labels, stratum_count, codes)
+    value = float(sum(share * stratum.mean for share, stratum in zip(shares, strata, strict=True)))
+    scale = np.array([share / stratum.n for share, stratum in zip(shares, strata, strict=True)])
     by_cluster = np.bincount(codes, weights=scale[labels], minlength=count)
     effective = 1 / float(by_cluster @ by_cluster)
     if count == 1:
         return StratifiedMean(value, nan, 1, effective)
-    if sum(part.clusters for part in parts) > count:
-        variance, df = _crossed_variance(array, labels, codes, count, shares, parts), float(count - 1)
+    if sum(stratum.clusters for stratum in strata) > count:
+        variance, df = _crossed_variance(array, labels, codes, count, shares, strata), float(count - 1)
     else:
-        variance, df = (_nested_bounded_variance if bounded else _nested_variance)(shares, parts)
+        variance, df = (_nested_bounded_variance if bounded else _nested_variance)(shares, strata)
     return StratifiedMean(value, sqrt(variance), df, effective)
 
 
@@ -134,13 +134,13 @@ def _strata(
 ) -> list[_Stratum]:
     import numpy as np
 
-    parts = []
-    for stratum in range(stratum_count):
-        in_stratum = labels == stratum
+    strata = []
+    for label in range(stratum_count):
+        in_stratum = labels == label
         values = array[in_stratum]
         sizes = np.bincount(codes[in_stratum]).astype(float)
         sums = np.bincount(codes[in_stratum], weights=values - values.mean())
-        parts.append(
+        strata.append(
             _Stratum(
                 float(values.mean()),
                 len(values),
@@ -150,59 +150,61 @@ def _strata(
                 float(sizes @ sizes),
             )
         )
-    return parts
+    return strata
 
 
-def _nested_variance(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
+def _nested_variance(shares: Sequence[float], strata: Sequence[_Stratum]) -> tuple[float, float]:
     """Return the variance and Satterthwaite's degrees of freedom if each cluster lies within one stratum."""
-    df = sum(part.clusters - 1 for part in parts)
+    df = sum(stratum.clusters - 1 for stratum in strata)
     if df == 0:
         return nan, 1.0
-    pooled = sum(part.squares for part in parts) / df
+    pooled = sum(stratum.squares for stratum in strata) / df
     total, squared_terms = 0.0, 0.0
-    for share, part in zip(shares, parts, strict=True):
-        single = part.clusters == 1
-        per_cluster = pooled if single else part.squares / (part.clusters - 1)
-        term = share**2 * part.clusters * per_cluster / part.n**2
+    for share, stratum in zip(shares, strata, strict=True):
+        single = stratum.clusters == 1
+        per_cluster = pooled if single else stratum.squares / (stratum.clusters - 1)
+        term = share**2 * stratum.clusters * per_cluster / stratum.n**2
         total += term
-        squared_terms += term**2 / (df if single else part.clusters - 1)
+        squared_terms += term**2 / (df if single else stratum.clusters - 1)
     return total, (total**2 / squared_terms if squared_terms else float(df))
 
 
-def _nested_bounded_variance(shares: Sequence[float], parts: Sequence[_Stratum]) -> tuple[float, float]:
-    """Return `_nested_variance` for bounded values, of which a small stratum may have no failure and thus no variance.
+def _nested_bounded_variance(shares: Sequence[float], strata: Sequence[_Stratum]) -> tuple[float, float]:
+    """Return `_nested_variance` for bounded values, which may all be equal in a small stratum, so that it has no variance.
 
     Strata of fewer than `MIN_STRATUM_CLUSTERS` clusters are collapsed into one (Cochran 1977, 5A.12); their differences
     enter the variance, which is conservative.
     """
-    small = _small_strata(parts)
+    small = _small_strata(strata)
     terms, dfs = [], []
     if small:
-        clusters = sum(parts[i].clusters for i in small)
-        centre = sum(parts[i].total for i in small) / sum(parts[i].n for i in small)
-        squares = sum(parts[i].squares_around(centre) for i in small)
+        clusters = sum(strata[i].clusters for i in small)
+        centre = sum(strata[i].total for i in small) / sum(strata[i].n for i in small)
+        squares = sum(strata[i].squares_around(centre) for i in small)
         if clusters == 1:
             return nan, 1.0
-        scale = sum(shares[i] ** 2 * parts[i].clusters / parts[i].n ** 2 for i in small)
+        scale = sum(shares[i] ** 2 * strata[i].clusters / strata[i].n ** 2 for i in small)
         terms, dfs = [scale * squares / (clusters - 1)], [clusters - 1]
-    for i, (share, part) in enumerate(zip(shares, parts, strict=True)):
+    for i, (share, stratum) in enumerate(zip(shares, strata, strict=True)):
         if i not in small:
-            terms.append(share**2 * part.clusters * part.squares / (part.clusters - 1) / part.n**2)
-            dfs.append(part.clusters - 1)
+            terms.append(
+                share**2 * stratum.clusters * stratum.squares / (stratum.clusters - 1) / stratum.n**2
+            )
+            dfs.append(stratum.clusters - 1)
     total, squared_terms = sum(terms), sum(term**2 / df for term, df in zip(terms, dfs, strict=True))
     return total, (total**2 / squared_terms if squared_terms else float(sum(dfs)))
 
 
-def _small_strata(parts: Sequence[_Stratum]) -> frozenset[int]:
-    """Return the strata too small for their own variance, plus the next smallest until together they are large enough."""
-    order = sorted(range(len(parts)), key=lambda i: parts[i].clusters)
+def _small_strata(strata: Sequence[_Stratum]) -> frozenset[int]:
+    """Return the indices of strata too small for their own variance, plus the next smallest until the total is large enough."""
+    order = sorted(range(len(strata)), key=lambda i: strata[i].clusters)
     small: list[int] = []
     clusters = 0
     for i in order:
-        if parts[i].clusters >= MIN_STRATUM_CLUSTERS and (not small or clusters >= MIN_STRATUM_CLUSTERS):
+        if strata[i].clusters >= MIN_STRATUM_CLUSTERS and (not small or clusters >= MIN_STRATUM_CLUSTERS):
             break
         small.append(i)
-        clusters += parts[i].clusters
+        clusters += strata[i].clusters
     return frozenset(small)
 
 
@@ -212,13 +214,13 @@ def _crossed_variance(
     codes: NDArray[np.intp],
     count: int,
     shares: Sequence[float],
-    parts: Sequence[_Stratum],
+    strata: Sequence[_Stratum],
 ) -> float:
     """Return the linearised variance, summed by cluster, for clusters that span strata."""
     import numpy as np
 
-    means = np.array([part.mean for part in parts])
-    scale = np.array([share / part.n for share, part in zip(shares, parts, strict=True)])
+    means = np.array([stratum.mean for stratum in strata])
+    scale = np.array([share / stratum.n for share, stratum in zip(shares, strata, strict=True)])
     return cluster_variance((array - means[labels]) * scale[labels], codes, count)
 
 

@@ -58,7 +58,7 @@ class AlphaAccount(NamedTuple):
 
 
 def single_gate_policy(policy: Policy) -> Policy:
-    """Return the policy of one gate of the series; without a series the policy itself."""
+    """Return the policy for one gate of the series, or the policy itself if it has no series."""
     return structs.replace(policy, alpha=policy.alpha / policy.series.gates) if policy.series else policy
 
 
@@ -76,7 +76,7 @@ def read_account(policy: Policy, results: Path) -> AlphaAccount | None:
 
 
 def check_alpha_left(account: AlphaAccount, *, candidate: str, baseline: str) -> None:
-    """Raise UsageError if all gates of the series were used and this pair of runs is not one of them."""
+    """Raise UsageError if all gates of the series have been used and this pair of runs is not among them."""
     if _earlier_gate(account, candidate, baseline) is None and len(account.gates) >= account.series.gates:
         raise UsageError(
             f"series {account.series.name}: all {account.series.gates} gates at a joint alpha of {account.alpha:g} have been used; "

@@ -31,7 +31,7 @@ from evals.verdicts.suite_run import SuiteRun
 
 FORMAT = 1
 MAX_VALUE = 1e100
-"""Largest value in a baseline; squares of larger ones overflow."""
+"""Largest absolute value in a baseline, so that sums of squares cannot overflow."""
 encode_json = msgspec.json.Encoder().encode
 
 Target: TypeAlias = str | float | tuple[str, ...]
@@ -80,7 +80,10 @@ def hash_ids(run: SuiteRun) -> SuiteRun:
     sides = {
         scorer: Side(
             [structs.replace(p, id=hashes[p.id], cluster=cluster_hashes[p.cluster]) for p in side.points],
-            {hashes[n]: structs.replace(g, cluster=cluster_hashes[g.cluster]) for n, g in side.golds.items()},
+            {
+                hashes[sample_id]: structs.replace(gold, cluster=cluster_hashes[gold.cluster])
+                for sample_id, gold in side.golds.items()
+            },
             side.repeats,
         )
         for scorer, side in run.sides.items()
@@ -186,7 +189,7 @@ def _read_head(path: Path, line: bytes) -> Head:
     return head
 
 
-_ROW = msgspec.json.Decoder(list[Any])
+_ROW_DECODER = msgspec.json.Decoder(list[Any])
 """[id hash, group, outcomes, cluster, options, target]; types are checked in `_parse_samples`; a typed decoder is no faster."""
 
 
@@ -218,7 +221,7 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Side:
     golds: dict[str, Gold] = {}
     points: list[Point] = []
     for line in rows:
-        sample_id, group, outcomes, cluster, options, target = _ROW.decode(line)
+        sample_id, group, outcomes, cluster, options, target = _ROW_DECODER.decode(line)
         if len(outcomes) != block.repeats or sample_id in golds:
             raise ValueError(f"sample {sample_id} of {block.suite} occurs twice or lacks repeats")
         gold_target: Target = tuple(target) if isinstance(target, list) else target

@@ -157,7 +157,7 @@ class Bets:
         return self._limit(self._worst_counts, 1.0, alpha), -self._limit(self._best_counts, -1.0, alpha)
 
     def _limit(self, totals: Counter[tuple[float, float]], sign: float, alpha: float) -> float:
-        """Return the largest rejected mean, by bisection, as the growth decreases with the mean."""
+        """Return the largest rejected mean, by bisection, since the growth decreases with the mean."""
         import numpy as np
 
         if not totals:

@@ -102,10 +102,10 @@ class BoundedDifference(NamedTuple):
 
 
 def gaffke(sums: Array, shares: Array, margin: float, width: float, *, counts: Array | None = None) -> Array:
-    """Return p-values against "the mean is at most `margin`", one per row: the sums and weights of a data set's clusters.
+    """Return p-values against "the mean is at most `margin`", one per row of cluster sums and weights.
 
-    P(sum of E_c a_c <= 0) for standard exponential E_c and a_c = sums - margin shares, with one a of the largest
-    weight at -width; by the saddlepoint approximation of Lugannani and Rice (1980), accurate to about 1 %. With `counts`
+    P(sum of E_c a_c <= 0) for standard exponential E_c and a_c = sums - margin shares, plus one observation of
+    the largest weight at -width; by the saddlepoint approximation of Lugannani and Rice (1980), accurate to about 1 %. With `counts`
     (data sets, kinds), `sums` and `shares` (kinds,) describe each kind of cluster, and `counts` how often it occurs.
     """
     import numpy as np

@@ -7,7 +7,7 @@ Normal approximation at one-sided alpha. With n of N items and k replies to each
     design (1 - n/N) (items + 2 within / k) / n        this-run
 
 `design`: design effect; `items`: variance of the expected difference over items; `within`: variance of a reply. For the
-same number k n of replies, the variance grows with k, so repeats are used only if all items are not enough.
+same number k n of replies, the variance grows with k, so repeats are used only if using every item is not enough.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Runs are comparable if suite, protocol, data, judge and scorer versions are the same; `why_not` lists the differences.
 Tests are adjusted for multiplicity: Holm over the suites' headlines and all pairs of runs, Benjamini-Hochberg over the
-groups of a suite. The adjusted intervals exclude 0 exactly if the adjusted test rejects.
+groups of a suite. The adjusted intervals exclude 0 if and only if the adjusted test rejects.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Row(Struct, frozen=True, kw_only=True):
     best: float | None
 
     @property
-    def ends(self) -> tuple[float | None, float | None]:
+    def adjusted_interval(self) -> tuple[float | None, float | None]:
         """Return the adjusted interval if there is one, else the unadjusted one."""
         return (self.low, self.high) if self.low_adjusted is None else (self.low_adjusted, self.high_adjusted)
 
@@ -131,7 +131,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per suite, metric and group, columns as in `Row`; needs pandas (extra `notebook`)."""
-        return frames.frame(self.pairs)
+        return frames.from_structs(self.pairs)
 
     def _repr_html_(self) -> str:
         """Return the rows of whole suites as a table, for notebooks."""
@@ -139,17 +139,17 @@ class Comparison(Struct, frozen=True, kw_only=True):
             "suite", "metric", "A", "B", "value A", "value B", "B - A", "low", "high", "p (adjusted)", "n", "estimand", "test",
         )  # fmt: skip
         rows = [
-            (r.suite, r.metric, r.model_a, r.model_b, r.value_a, r.value_b, r.difference, *r.ends, r.p_adjusted, r.n,
+            (r.suite, r.metric, r.model_a, r.model_b, r.value_a, r.value_b, r.difference, *r.adjusted_interval, r.p_adjusted, r.n,
              r.estimand, r.test)
             for r in self.pairs
             if not r.group
         ]  # fmt: skip
         caption = "; ".join(f"not comparable: {line}" for line in self.why_not)
-        return frames.html(columns, rows, caption=caption)
+        return frames.html_table(columns, rows, caption=caption)
 
 
 def _format_difference(row: Row) -> str:
-    low, high = row.ends
+    low, high = row.adjusted_interval
     if row.difference is None or low is None or high is None:
         return "-"
     p = "" if row.p_adjusted is None else f", p (adjusted) {format_p(row.p_adjusted)}"
@@ -164,15 +164,17 @@ def compare(
     estimand: Estimand = "items-like-these",
     limits: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Compare runs, each given as its suites; two are called A and B, three or more are also ranked.
+    """Compare runs, each given as one `SuiteRun` per suite; two are called A and B, three or more are also ranked.
 
     `detail`: compare every metric, and the headline's groups, instead of the headline only; by default for two runs only.
     `limits`: repeatability limits by suite, used for `these-items` if the runs have no repeats.
     """
     limits, detail = limits or {}, len(runs) == 2 if detail is None else detail
-    suites = [{run.suite for run in side} for side in runs]
-    common = [run.suite for run in runs[0] if all(run.suite in names for names in suites)]
-    by_suite = {suite: [next(run for run in side if run.suite == suite) for side in runs] for suite in common}
+    runs_by_suite = [{suite_run.suite: suite_run for suite_run in reversed(run)} for run in runs]
+    common = [
+        suite_run.suite for suite_run in runs[0] if all(suite_run.suite in run for run in runs_by_suite)
+    ]
+    by_suite = {suite: [run[suite] for run in runs_by_suite] for suite in common}
     reasons = [] if common else ["the runs have no suite in common"]
     for first, *others in by_suite.values():
         reasons += dict.fromkeys(line for other in others for line in incomparability_reasons(first, other))
@@ -192,7 +194,7 @@ def compare(
         pairs=tuple(rows), comparable=not reasons, why_not=tuple(reasons),
         flips=tuple(flip for flips_of_suite in changed.values() for flip in flips_of_suite),
         ladders={suite: count_verdict_changes(flips_of_suite) for suite, flips_of_suite in changed.items()},
-        runs=tuple(_run_cost(run) for side in runs for run in side if run.suite in common),
+        runs=tuple(_run_cost(suite_run) for run in runs for suite_run in run if suite_run.suite in common),
         ranks=tuple(_rank_suites(rows)) if len(runs) > 2 else (),
         notes=(*_restriction_notes(by_suite), *dict.fromkeys(notes)),
     )  # fmt: skip
@@ -246,7 +248,7 @@ def _compare_suite(
     shared = [metric for metric in a.metrics if metric.name in names_b]
     dropped = sorted(names_a ^ names_b)
     if dropped and detail:
-        notes.append(f"{a.suite}: left out, because only one of the runs has it: {', '.join(dropped)}")
+        notes.append(f"{a.suite}: left out {', '.join(dropped)}: only in one of the runs")
     if a.headline.name != b.headline.name:
         shared = [a.headline, *(metric for metric in shared if metric.name != a.headline.name)]
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
@@ -323,10 +325,12 @@ def adjust_for_multiplicity(compared: Sequence[RowWithEvidence]) -> list[Row]:
 
 
 def _adjust(
-    compared: RowWithEvidence, p: float, level: float, name: Literal["holm", "benjamini-hochberg"]
+    compared: RowWithEvidence, p: float, level: float, method: Literal["holm", "benjamini-hochberg"]
 ) -> Row:
     low, high = (compared.evidence.interval(level) if compared.evidence else None) or (None, None)
-    return structs.replace(compared.row, p_adjusted=p, adjustment=name, low_adjusted=low, high_adjusted=high)
+    return structs.replace(
+        compared.row, p_adjusted=p, adjustment=method, low_adjusted=low, high_adjusted=high
+    )
 
 
 def _rank_suites(rows: Iterable[Row]) -> list[Rank]:

@@ -38,7 +38,7 @@ def _two_run_sentence(headlines: Sequence[Row]) -> str:
     suite_count = len(headlines)
     ordered = sorted(filter(significant, headlines), key=_difference_size, reverse=True)
     clauses = [
-        _difference_clause(row, adjusted=suite_count, verb="" if index else "is ")
+        _difference_clause(row, family_size=suite_count, verb="" if index else "is ")
         for index, row in enumerate(ordered)
     ]
     insignificant = [row for row in headlines if not significant(row)]
@@ -46,7 +46,9 @@ def _two_run_sentence(headlines: Sequence[Row]) -> str:
     undecided = [row for row in insignificant if row.difference is not None]
     parts = [f"{name} {', '.join(clauses)}"] if clauses else []
     if undecided:
-        parts.append(f"no significant difference on {_insignificant_suites(undecided, adjusted=suite_count)}")
+        parts.append(
+            f"no significant difference on {_insignificant_suites(undecided, family_size=suite_count)}"
+        )
     if without_difference:
         parts.append(f"nothing to compare on {', '.join(without_difference)}")
     sentence = "; ".join(parts)
@@ -67,10 +69,10 @@ def _difference_size(row: Row) -> float:
     return abs(row.difference or 0.0) if row.unit == "fraction" else 0.0
 
 
-def _difference_clause(row: Row, *, adjusted: int, verb: str) -> str:
+def _difference_clause(row: Row, *, family_size: int, verb: str) -> str:
     """Return a clause on one suite; only the first clause of a sentence has a verb and names the interval's level."""
     word = "better" if _is_better(row) else "worse"
-    interval = _interval(row, adjusted if verb else 0)
+    interval = _interval(row, family_size if verb else 0)
     interval = interval if verb else interval.removeprefix("95 % interval ")
     return f"{verb}{_format_points(abs(row.difference or 0.0), row.unit)} {word} on {row.suite} ({interval})"
 
@@ -82,29 +84,31 @@ def _format_points(value: float, unit: str) -> str:
     return f"{value:.3g} {unit}".rstrip()
 
 
-def _interval(row: Row, adjusted: int) -> str:
+def _interval(row: Row, family_size: int) -> str:
     """Format the interval of B's gain (or loss) in the sentence's direction, smaller limit first."""
-    low, high = row.ends
+    low, high = row.adjusted_interval
     if low is None or high is None:
         return "interval unknown"
     sign = 1.0 if (row.difference or 0.0) >= 0 else -1.0
     scale, spec = (100.0, ".1f") if row.unit == "fraction" else (1.0, ".3g")
-    ends = sorted((sign * scale * low, sign * scale * high))
-    adjustment = f", adjusted for {adjusted} suites" if adjusted > 1 and row.low_adjusted is not None else ""
-    return f"95 % interval {ends[0]:{spec}} to {ends[1]:{spec}}{adjustment}"
+    limits = sorted((sign * scale * low, sign * scale * high))
+    adjustment = (
+        f", adjusted for {family_size} suites" if family_size > 1 and row.low_adjusted is not None else ""
+    )
+    return f"95 % interval {limits[0]:{spec}} to {limits[1]:{spec}}{adjustment}"
 
 
-def _insignificant_suites(rows: Sequence[Row], *, adjusted: int) -> str:
+def _insignificant_suites(rows: Sequence[Row], *, family_size: int) -> str:
     """List suites without a significant difference; up to three of them with their intervals."""
     if len(rows) > MAX_LISTED:
         return f"{', '.join(row.suite for row in rows[:MAX_LISTED])} and {len(rows) - MAX_LISTED} more"
-    if adjusted > 3:
+    if family_size > 3:
         return ", ".join(row.suite for row in rows)
     return ", ".join(f"{row.suite} ({_undecided_clause(row)})" for row in rows)
 
 
 def _undecided_clause(row: Row) -> str:
-    low, high = row.ends
+    low, high = row.adjusted_interval
     if low is None or high is None:
         return f"{format_amount(row.difference, row.unit, signed=True)}, interval unknown"
     scale, spec = (100.0, "+.1f") if row.unit == "fraction" else (1.0, "+.3g")
@@ -127,7 +131,7 @@ def _ranking_sentence(comparison: Comparison, suite: str) -> str:
     if tied:
         sentence += f"; not significantly different from it: {', '.join(tied)}"
     if worse:
-        sentence += f"; worse than it: {', '.join(worse)}"
+        sentence += f"; significantly worse: {', '.join(worse)}"
     return f"{sentence}."
 
 
@@ -135,20 +139,20 @@ def _ranking_sentence(comparison: Comparison, suite: str) -> str:
 
 
 def changed_prediction_lines(flips: Iterable[Flip]) -> Iterator[str]:
-    """Yield a line per suite: how many samples score less in B, score more, or change verdict with the same score."""
+    """Yield a line per suite: how many samples score lower in B, score higher, or change verdict with the same score."""
     by_suite: dict[str, list[Flip]] = {}
     for flip in flips:
         by_suite.setdefault(flip.suite, []).append(flip)
     for suite, suite_flips in by_suite.items():
         worse, better = [f for f in suite_flips if f.worse], [f for f in suite_flips if f.improved]
-        clauses = [_count_clause(worse, "score less in B"), _count_clause(better, "score more")]
+        clauses = [_count_clause(worse, "score lower in B"), _count_clause(better, "score higher")]
         if equal := [f for f in suite_flips if not f.worse and not f.improved]:
             clauses.append(_count_clause(equal, "score the same with another verdict"))
         yield f"{suite}: {'; '.join(clauses)}"
 
 
 def _count_clause(flips: Sequence[Flip], change: str) -> str:
-    """Format a number of samples with the counts of their changed verdicts: `3 score more (3 wrong -> right)`."""
+    """Format a number of samples with the counts of their changed verdicts: `3 score higher (3 wrong -> right)`."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in count_verdict_changes(flips).items())
     return f"{len(flips)} {change}{f' ({kinds})' if kinds else ''}"
 

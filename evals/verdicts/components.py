@@ -1,6 +1,6 @@
 """Estimate the variance components of a score: items, single replies, prompt wording, judge, and model.
 
-Each component names the runs that it was estimated from, or is marked as assumed. Variances are in the metric's squared
+Each component names the runs that it was estimated from, or is marked as stated or assumed. Variances are in the metric's squared
 unit. A run contributes to a component according to how it differs from the baseline:
 
 | model | protocol | judge | component |
@@ -44,7 +44,7 @@ class Component(Struct, frozen=True, kw_only=True):
 
     variance: float
     source: str
-    """Runs that it was estimated from, or `assumed`."""
+    """Runs that it was estimated from, `stated` (in a policy or report), or `assumed`."""
 
 
 class Components(Struct, frozen=True, kw_only=True):
@@ -160,7 +160,7 @@ def _different_judge(a: _RunValues, b: _RunValues) -> bool:
 def _within_variance(
     base: _RunValues, others: Sequence[_RunValues], stated: float | None, *, fallback: float
 ) -> Component:
-    """Pool the within-item variance from repeats and second runs by number of items; else as stated; else assumed."""
+    """Return the within-item variance: pooled over repeats and second runs by number of items, else stated, else assumed."""
     import numpy as np
 
     repetitions = [

@@ -148,7 +148,7 @@ def cross_fitted(
     design, average = item_predictors.table[rows], item_predictors.table.mean(axis=0)
     shuffled = np.random.default_rng(0).permutation(int(codes.max()) + 1)
     folds = shuffled[codes] % FOLDS
-    residuals, total = np.empty(len(scores)), 0.0
+    residuals, mean_prediction = np.empty(len(scores)), 0.0
     for fold in range(FOLDS):
         held_out = folds == fold
         if not held_out.any():
@@ -157,8 +157,8 @@ def cross_fitted(
         normal = training.T @ training + np.diag(item_predictors.penalty)
         weights, *_ = np.linalg.lstsq(normal, training.T @ scores[~held_out], rcond=None)
         residuals[held_out] = scores[held_out] - design[held_out] @ weights
-        total += float(average @ weights) * int(held_out.sum()) / len(scores)
-    return total, residuals
+        mean_prediction += float(average @ weights) * int(held_out.sum()) / len(scores)
+    return mean_prediction, residuals
 
 
 def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric, estimand: Estimand) -> None:

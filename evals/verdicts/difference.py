@@ -75,20 +75,20 @@ class DiscordantCounts(NamedTuple):
         """Return the name of the test behind `p_equal`."""
         return "Tango"
 
-    def score(self, share: float) -> float:
-        """Return Tango's statistic, which is standard normal if the true difference of proportions is `share`."""
-        if abs(share) >= 1:
-            return -40.0 if share > 0 else 40.0
+    def score(self, delta: float) -> float:
+        """Return Tango's statistic, which is standard normal if the true difference of proportions is `delta`."""
+        if abs(delta) >= 1:
+            return -40.0 if delta > 0 else 40.0
         gains, losses, n = self.gains, self.losses, self.n
-        b = (2 * n - gains + losses) * share - gains - losses
-        if share >= 0:
-            c = -losses * share * (1 - share)
-            discordant = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) + share * (1 - share)
+        b = (2 * n - gains + losses) * delta - gains - losses
+        if delta >= 0:
+            c = -losses * delta * (1 - delta)
+            discordant = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) + delta * (1 - delta)
         else:  # by symmetry, to avoid cancellation
-            b = -(2 * n + gains - losses) * share - gains - losses
-            c = gains * share * (1 + share)
-            discordant = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) - share * (1 + share)
-        excess = gains - losses - n * share
+            b = -(2 * n + gains - losses) * delta - gains - losses
+            c = gains * delta * (1 + delta)
+            discordant = (sqrt(max(0.0, b * b - 8 * n * c)) - b) / (2 * n) - delta * (1 + delta)
+        excess = gains - losses - n * delta
         if excess == 0:
             return 0.0
         return excess / sqrt(n * max(discordant, 1e-12))
@@ -96,9 +96,9 @@ class DiscordantCounts(NamedTuple):
     def interval(self, level: float) -> tuple[float, float]:
         """Return Tango's interval to machine precision."""
         z = stats.z_quantile((1 + level) / 2)
-        return self.scale * self._share_at(z), self.scale * self._share_at(-z)
+        return self.scale * self._delta_at(z), self.scale * self._delta_at(-z)
 
-    def _share_at(self, target_score: float) -> float:
+    def _delta_at(self, target_score: float) -> float:
         """Invert `score` by false position (Illinois) within a bracket."""
         low, high = -1.0, 1.0
         above, below = self.score(low) - target_score, self.score(high) - target_score
@@ -309,7 +309,7 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p: Sequence[float], level: float = 0.95) -> list[float]:
-    """Return interval levels that exclude 0 exactly if Holm rejects at 1 - `level`."""
+    """Return interval levels that exclude 0 if and only if Holm rejects at 1 - `level`."""
     alpha, count = 1 - level, len(p)
     levels, rejecting = [level] * count, True
     cutoff = alpha / count if count else alpha

@@ -25,9 +25,9 @@ class Flip(Struct, frozen=True, kw_only=True):
     answer_a: str | None
     answer_b: str | None
     worse: bool
-    """Whether B scores less (or has no score at all)."""
+    """Whether B scores lower (or has no score at all)."""
     improved: bool = False
-    """Whether B scores more (or A has no score at all)."""
+    """Whether B scores higher (or A has no score at all)."""
     molecule: bool = False
     """Whether the answers are molecules with a ladder of verdicts."""
 

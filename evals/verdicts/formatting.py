@@ -30,8 +30,8 @@ def format_interval(low: float | None, high: float | None, unit: str) -> str:
     if low is None and high is None:
         return "-"
     scale, spec = (100.0, ".2f") if unit == "fraction" else (1.0, ".3g")
-    ends = ("..." if end is None else f"{scale * end:+{spec}}" for end in (low, high))
-    return f"[{', '.join(ends)}]"
+    limits = ("..." if limit is None else f"{scale * limit:+{spec}}" for limit in (low, high))
+    return f"[{', '.join(limits)}]"
 
 
 def format_items(n: int, repeats_a: int, repeats_b: int) -> str:
@@ -64,12 +64,12 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
     return lines + [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
 
 
-_MARKDOWN = re.compile(r"[\\\\`*_{}\[\]<>|#~!]")
+_MARKDOWN_SYNTAX = re.compile(r"[\\\\`*_{}\[\]<>|#~!]")
 
 
 def markdown_text(text: str) -> str:
     """Escape text for Markdown, since the names of models and runs are untrusted."""
-    return _MARKDOWN.sub(lambda match: f"&#{ord(match[0])};", " ".join(plain(text).split()))
+    return _MARKDOWN_SYNTAX.sub(lambda match: f"&#{ord(match[0])};", " ".join(plain(text).split()))
 
 
 def flip_line(flip: Flip, *, quote: str = "", formula: Callable[[str], str] | None = None) -> str:

@@ -97,7 +97,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per suite, columns as in `SuiteVerdict`; needs pandas (extra `notebook`)."""
-        return frames.frame(self.suites)
+        return frames.from_structs(self.suites)
 
     def _repr_html_(self) -> str:
         """Return verdict and suites as a table, for notebooks."""
@@ -110,7 +110,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
             for s in self.suites
         ]  # fmt: skip
         title = f"{displayed_verdict(self.verdict)}: candidate {self.candidate}, baseline {self.baseline}"
-        return frames.html(columns, rows, caption=title)
+        return frames.html_table(columns, rows, caption=title)
 
 
 def displayed_verdict(verdict: str) -> str:
@@ -166,7 +166,7 @@ def check_noise(policy: Policy, noise: Mapping[str, float], baseline: Sequence[S
         if limit is not None and entry.margin < limit and not entry.pool:
             raise UsageError(
                 f"policy: {entry.name}: margin {entry.margin:g} is below the repeatability limit {limit:.3g} that was "
-                f"measured with `evals gate noise`; widen it, or raise the repeats and measure again"
+                f"measured with `evals gate noise`; increase the margin, or the repeats and measure again"
             )
 
 

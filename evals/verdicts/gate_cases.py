@@ -30,7 +30,7 @@ class Case(NamedTuple):
     protocol: str
     estimand: Estimand = "items-like-these"
     limits: tuple[float | None, ...] = ()
-    """Repeatability limit of each part; None: unknown."""
+    """Repeatability limit of each suite; None: unknown."""
 
     def evidence(self, missing: Missing) -> Evidence | None:
         """Return the evidence on the difference; None if the estimand cannot be estimated."""
@@ -42,7 +42,9 @@ class Case(NamedTuple):
             return pooled
         if self.estimand == "this-run":
             return ObservedDifference(pooled.value)
-        errors = [noise_error(p, limit=limit) for p, limit in zip(self.pairings, limits, strict=True)]
+        errors = [
+            noise_error(pairing, limit=limit) for pairing, limit in zip(self.pairings, limits, strict=True)
+        ]
         known_errors = [error for error in errors if error is not None]
         if len(known_errors) < len(errors):
             return None
@@ -56,7 +58,7 @@ class Case(NamedTuple):
 
     @property
     def coverage(self) -> tuple[float, float]:
-        """Return the lowest coverage of the candidate and of the baseline over all parts."""
+        """Return the lowest coverage of the candidate and of the baseline over all suites."""
         return min(p.coverage_b for p in self.pairings), min(p.coverage_a for p in self.pairings)
 
     @property

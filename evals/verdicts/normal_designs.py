@@ -62,7 +62,7 @@ class FixedItemsDesign(NormalDesign):
             self.df = 2 * len(design.rows) * changed_share / (1 - changed_share)
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> Claims:
-        """Draw normal differences; taken as observed, they are compared with the margin directly."""
+        """Draw normal differences; if taken as observed, each is compared with the margin directly."""
         import numpy as np
         from scipy.special import ndtr
 

@@ -1,4 +1,4 @@
-"""Two runs of one suite paired by sample, with the bounds of missing outcomes.
+"""Two runs of one suite paired by sample, with bounds for missing outcomes.
 
 A sample's repeats are averaged first (or reduced jointly by a joint metric), then samples are paired; runs with
 different numbers of repeats are therefore comparable. The caller decides whether missing outcomes are excluded or counted
@@ -227,7 +227,7 @@ def _mean(values: Sequence[float], groups: Sequence[str] | None) -> float:
 
 
 def _single_sample_values(side: Side, rows: Sequence[Pair], metric: Metric) -> list[float]:
-    """Apply a metric of whole runs to single samples; NaN if it has no value for them (ROC-AUC)."""
+    """Apply a metric of whole runs to single samples; NaN if it has no value for them (e.g. ROC-AUC)."""
     by_sample: dict[str, list[Point]] = defaultdict(list)
     for point in side.points:
         by_sample[point.id].append(point)

@@ -12,7 +12,7 @@ from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.simulated_designs import Design
 
 ROUGH_ERROR = 0.1
-"""Relative standard error of the noise above which the plan notes it (avg@4 on 30 questions: 0.15)."""
+"""Relative standard error of the noise above which the plan mentions it (avg@4 on 30 questions: 0.15)."""
 
 
 def why_undecided(pass_share: float, policy: Policy, plans: Sequence[SuitePlan]) -> str:

@@ -6,7 +6,7 @@
 ... [[suite]]
 ... name = "chembench:lamalab"
 ... protocol = "official"
-... margin = 0.02                  # in the metric's own unit, positive for every direction
+... margin = 0.02                  # in the metric's own unit; positive even if lower is better
 ... tier = "critical"              # or "supporting", "advisory"
 ... """).suite[0].margin
 0.02
@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     missing: Literal["worst", "tolerate"] = "worst"
     """Whether missing outcomes count at their worst value or are excluded (above the minimum coverage)."""
     plausible: float | None = None
-    """Largest plausible gain; a larger one raises an alarm and prevents a pass. Unset: above three margins, an alarm only."""
+    """Largest plausible gain; a larger one raises an alarm and prevents a pass. Unset: a gain above three margins only raises an alarm."""
     pool: str = ""
     """Judge this suite only as part of the named pool."""
     estimand: Estimand | Literal[""] = ""

@@ -57,7 +57,7 @@ MAX_CLIQUES = len(LETTERS)
 def compact_letter_display(
     ranked: Sequence[str], significantly_worse: Mapping[str, AbstractSet[str]]
 ) -> dict[str, str]:
-    """Return a compact letter display: two runs share a letter exactly if they are not significantly different.
+    """Return a compact letter display: two runs share a letter if and only if they are not significantly different.
 
     A letter denotes a maximal set of runs without significant differences (Piepho 2004, doi 10.1198/1061860043515).
     Letters are ordered by the best run of their set. If there are more sets than letters, a subset that still covers

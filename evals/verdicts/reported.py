@@ -1,6 +1,6 @@
 """Published results, with their conditions as far as the source states them.
 
-A file `claims/*.toml` holds tables as printed in a source, one `[[claim]]` per benchmark:
+A file `claims/*.toml` contains tables as printed in a source, one `[[claim]]` per benchmark:
 
     [[claim]]
     suite = "mmlu-pro"              # our name, even if the suite does not exist
@@ -148,7 +148,7 @@ def _short_id(claim: Claim) -> str:
 def read(path: Path) -> list[Claim]:
     """Read a claims file; raises DataError."""
     try:
-        # with Decimal, 88.00 is not 88.0
+        # Decimal keeps the printed digits: 88.00 has two decimals, 88.0 one
         toml = tomllib.loads(disk.read_small(path).decode("utf-8-sig"), parse_float=Decimal)
         return [claim for table in msgspec.convert(toml, _File).claim for claim in _claims(table)]
     except msgspec.ValidationError as error:

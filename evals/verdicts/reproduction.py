@@ -1,7 +1,7 @@
 """Comparison of a run with a published number: equivalent, different, inconclusive, or not comparable, and why.
 
-Both used the same items, so only the run-to-run noise (the estimand is `these-items`) and the rounding of the printed
-number count, not the sampling of items. *Equivalent*: the difference is significantly within the margin (two one-sided
+Both scores are on the same items, so the uncertainty is the run-to-run noise (the estimand is `these-items`) and the
+rounding of the printed number, not the sampling of items. *Equivalent*: the difference is significantly within the margin (two one-sided
 tests, Schuirmann 1987, each at 5 %). *Different*: it differs significantly from 0 (5 %, two-sided). Otherwise
 *inconclusive*, with the minimum detectable shift at 80 % power. The protocol and every stated condition (temperature,
 max tokens, repeats, judge ...; `knobs` in the claims files) must be the same; conditions that the source does not state

@@ -226,17 +226,17 @@ class SequentialGate:
     def queue(self) -> list[tuple[int, int, int]]:
         """Return all calls as (job, position, repeat), in random order within each suite and interleaved between suites."""
         calls = []
-        for job, test in self.tests.items():
+        for job_index, test in self.tests.items():
             positions = {sample_id: position for position, sample_id in enumerate(test.job.samples.ids)}
             for rank, sample_ids in enumerate(test.clusters):
                 calls += [
-                    (rank / len(test.clusters), job, positions[sample_id], repeat)
+                    (rank / len(test.clusters), job_index, positions[sample_id], repeat)
                     for sample_id in sample_ids
                     for repeat in range(test.job.repeats)
                     if (sample_id, repeat) not in test.job.done
                 ]
         calls.sort(key=lambda call: call[:2])
-        return [(job, position, repeat) for _, job, position, repeat in calls]
+        return [(job_index, position, repeat) for _, job_index, position, repeat in calls]
 
     def record(self, job: int, record: Record) -> None:
         """Add a record and stop the run once the verdict is certain."""

@@ -218,7 +218,7 @@ class Design:
         )
 
     def _test_means(self, means: Array, squares: Array, clusters: Array, margin: float) -> Claims:
-        """Turn group means and squared deviations into p-values, as `strata.stratified_error` does."""
+        """Turn group means and squared deviations into p-values, with the standard error of `strata.stratified_error`."""
         import numpy as np
         from scipy.special import ndtr, stdtr
 
@@ -309,16 +309,16 @@ def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float
 
 
 def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> Claims:
-    """Return the p-values of Tango's score test for many tables at once; `margin` is a share."""
+    """Return the p-values of Tango's score test for many tables at once; `margin` is a difference of proportions."""
     import numpy as np
     from scipy.special import ndtr
 
-    share = -margin
-    linear = -(2 * n + gains - losses) * share - gains - losses
-    root = np.sqrt(np.maximum(0.0, linear**2 - 8 * n * gains * share * (1 + share)))
+    delta = -margin
+    linear = -(2 * n + gains - losses) * delta - gains - losses
+    root = np.sqrt(np.maximum(0.0, linear**2 - 8 * n * gains * delta * (1 + delta)))
     discordant = (root - linear) / (2 * n)
-    variance = n * np.maximum(discordant - share * (1 + share), 1e-12)
-    z = (gains - losses - n * share) / np.sqrt(variance)
+    variance = n * np.maximum(discordant - delta * (1 + delta), 1e-12)
+    z = (gains - losses - n * delta) / np.sqrt(variance)
     return Claims(ndtr(-z), ndtr(z))
 
 

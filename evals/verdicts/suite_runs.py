@@ -128,7 +128,7 @@ def _unique_runs(
             by_suite[key] = entries if len(entries) == 1 else others
             if not by_suite[key]:
                 raise UsageError(
-                    f"{name}: all {len(entries)} runs of {key[0]} ({key[1]}) are on other sides already"
+                    f"{name}: all {len(entries)} runs of {key[0]} ({key[1]}) are already on the other sides"
                 )
     for (suite, protocol), candidates in by_suite.items():
         if len(candidates) > 1 and not latest:

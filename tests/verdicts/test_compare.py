@@ -304,7 +304,7 @@ def test_the_interval_beside_an_adjusted_p_is_adjusted():
     a = [suite_run("a", side({str(n): 0.0 for n in range(40)}), suite=name) for name in ("s", "t")]
     b = [suite_run("b", side({str(n): float(n < 5) for n in range(40)}), suite=name) for name in ("s", "t")]
     row = compare([a, b]).pairs[0]
-    assert row.ends == (row.low_adjusted, row.high_adjusted) != (row.low, row.high)
+    assert row.adjusted_interval == (row.low_adjusted, row.high_adjusted) != (row.low, row.high)
 
 
 def test_molecules_among_changed_samples_have_their_formulas():

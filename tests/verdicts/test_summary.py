@@ -77,7 +77,7 @@ def test_many_runs_are_ranked_in_words() -> None:
     assert line.startswith(
         "toy: model-b has the best score (80.00 %); not significantly different from it: model-c"
     )
-    assert "worse than it: model-a" in line
+    assert "significantly worse: model-a" in line
 
 
 def test_changed_predictions_are_counted_apart_from_other_verdicts() -> None:
@@ -91,7 +91,7 @@ def test_changed_predictions_are_counted_apart_from_other_verdicts() -> None:
     assert [flip.id for flip in discordant(found.flips)] == ["s9", "s10"]  # as a person counts
     (line,) = changed_prediction_lines(found.flips)
     assert line == (
-        "toy: 2 score less in B (2 right -> wrong); 0 score more; 1 score the same with another verdict "
+        "toy: 2 score lower in B (2 right -> wrong); 0 score higher; 1 score the same with another verdict "
         "(1 wrong -> unanswered)"
     )
 

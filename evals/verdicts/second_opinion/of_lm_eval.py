@@ -1,6 +1,6 @@
-"""lm-evaluation-harness, for `worker.py`: a task's YAML, its filters and its `process_results` on a recorded reply.
+"""Apply the filters and `process_results` of an lm-evaluation-harness task to a recorded reply, for `worker.py`.
 
-A rule names the task's file below lm_eval's `tasks` (`path`), the `filter` and the `metric`. Instead of its data set,
+A rule names the task's YAML file below lm_eval's `tasks` (`path`), the `filter` and the `metric`. Instead of its data set,
 the task gets one document, made from a sample, with the columns that it reads; nothing is downloaded.
 Sources: `lm_eval/api/task.py`, `lm_eval/evaluator.py` at v0.4.13.
 """

@@ -1,4 +1,4 @@
-"""OpenCompass, for `worker.py`: a data set's `eval_cfg` (postprocessor and evaluator) on recorded replies.
+"""Apply OpenCompass's `eval_cfg` of a data set (postprocessor and evaluator) to recorded replies, for `worker.py`.
 
 A rule names a module below `opencompass.configs.datasets` (`config`), the list in it (`list`), and the data set by its
 `abbr`. A cascade is run without its judge model. Source: `tasks/openicl_eval.py` at 0.5.4.

@@ -1,4 +1,4 @@
-"""SciEvalKit, for `worker.py`: rules of InternScience/SciEvalKit @ 0817251a on a recorded reply.
+"""Apply a rule of SciEvalKit (InternScience/SciEvalKit @ 0817251a) to a recorded reply, for `worker.py`.
 
 Importing its package requires torch and some fifty other packages, none of which these rules use. Therefore only the
 functions of a rule are loaded from the package's files, and `pip install --no-deps` is enough. A rule that would call a
@@ -51,7 +51,7 @@ def _definitions(nodes: Iterable[ast.stmt], name: list[str]) -> list[ast.stmt]:
 
 
 class Table(dict[str, Any]):
-    """A data frame of one row, with the methods that `ProteinLMBench.evaluate` calls."""
+    """A stand-in for a data frame of one row, with the methods that `ProteinLMBench.evaluate` calls."""
 
     def sort_values(self, *, by: str) -> Table:
         """Return the table unchanged: it has one row."""
@@ -90,7 +90,7 @@ def proteinlmbench() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
 
 
 def options() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
-    """Return a scoring function that calls `can_infer`, for questions with one right option; no option found is wrong."""
+    """Return a scoring function that calls `can_infer`, for questions with one right option; a reply without an option is wrong."""
     functions = load_functions("utils/matching_util.py", "can_infer_option", "can_infer_text", "can_infer")
 
     def score(reply: str, doc: dict[str, Any]) -> dict[str, Any]:

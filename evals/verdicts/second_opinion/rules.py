@@ -32,7 +32,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     doc: DocBuilder
     """(sample, prompt) -> the columns that the rule reads."""
     scale: float = 1.0
-    """Factor from the peer's score to our unit."""
+    """Factor that converts the peer's score to our unit."""
     part: str = ""
     """The part of our score that is comparable; empty: its value."""
 
