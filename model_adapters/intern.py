@@ -37,7 +37,7 @@ class Intern(Chat):
         self._alias = alias
 
     def remarks(self, sampling: Sampling) -> list[str]:
-        """Return notes for the run's card: on the alias, and on a context shorter than that of the published numbers."""
+        """Return notes for the run's card: on the alias, and on a context shorter than for the published numbers."""
         notes = [f"{self._alias} was an alias of {self.name} when the run started"] if self._alias else []
         if sampling.thinking is None:
             notes.append("thinking_mode is sent as true, as for the published numbers")

@@ -18,7 +18,7 @@ CONDITIONS: Mapping[str, Callable[[Card], object]] = {
     "max pixels": lambda card: card.config.max_pixels,
     "system prompt": lambda card: card.config.system,
 }
-"""Settings that all runs of one mean share; sampling and judge are those of each column's protocol."""
+"""Settings that all runs of one mean share; each column's protocol defines the sampling and the judge."""
 
 
 def collection_means(cards: Sequence[Card]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ _saved_thresholds: list[tuple[int, int, int]] = []
 
 @contextmanager
 def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
-    """Call a handler on SIGINT and SIGTERM while the context is open, along with those of the loop's other open contexts.
+    """Call a handler on SIGINT and SIGTERM while the context is open, along with the handlers of the loop's other contexts.
 
     Has no effect on event loops without signal handlers, e.g. outside the main thread.
     """

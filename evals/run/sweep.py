@@ -1,7 +1,7 @@
 """Sweeps: models x suites x protocols x repeats, defined in a request file and executed in as few sessions as possible.
 
 A file is a sweep if it has tables `[[sweep]]`, a key `protocols`, or a list as `repeats`. Keys above the tables are defaults
-for all tables. A table is the product of its models, suites, protocols and repeats; its other options are those of a run.
+for all tables. A table is the product of its models, suites, protocols and repeats; its other keys are options of a run.
 Combinations with the same models and options share a session, and thus a queue for each model.
 """
 

@@ -13,7 +13,7 @@ Upstream extracts the number from a reply with a language model (Stat/gpt_filter
 (`number_text`). With `bare` only a reply that consists of a number is read; other replies have no value until a judge
 extracts the number.
 
-`Strict` corrects these defects: "no" must be stated, and numbers are compared as for ChartQA.
+`Strict` corrects these defects: "no" must be stated, and numbers are compared by our rule for ChartQA.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Strict(Struct, frozen=True):
         return score_free_answer(reply, sample.targets, self._same)
 
     def _same(self, gold: str, stated: str) -> bool:
-        """Return whether two answers agree as for ChartQA; a gold `8 %` may also be stated as 0.08."""
+        """Return whether two answers agree by our rule for ChartQA; a gold `8 %` may also be stated as 0.08."""
         if self.number.same(gold, stated):
             return True
         share = parse_float(gold) if gold.endswith("%") and "%" not in stated else None

@@ -73,7 +73,7 @@ def compare_molecules(
     except (ValueError, RuntimeError) as error:  # RDKit parses some aromatic rings that it cannot kekulise
         return MoleculeMatch(
             0,
-            f"a different molecule, which RDKit cannot kekulise: {(str(error).splitlines() or [''])[0][:100]}",
+            f"another molecule, which RDKit cannot kekulise: {(str(error).splitlines() or [''])[0][:100]}",
         )
 
 

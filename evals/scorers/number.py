@@ -115,7 +115,7 @@ def _explain(quantity: Quantity, exceeded: tuple[float, float] | None) -> str:
 
 
 def substitute_errors(sample: Sample, target: float) -> dict[str, float]:
-    """Return the errors imputed for a missing answer: that of the training mean, and the largest in the training range."""
+    """Return the errors imputed for a missing answer: of the training mean, and the largest within the training range."""
     meta = sample.meta
     parts = {"error_imputed": abs(float(meta["train_mean"]) - target)} if "train_mean" in meta else {}
     if "train_low" in meta and "train_high" in meta:

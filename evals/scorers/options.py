@@ -187,7 +187,7 @@ def _parse_items(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None
 
 
 def _parse_texts(statement: str, texts: Sequence[str]) -> tuple[str, ...] | None:
-    """Read options by their texts; None if a text is not that of exactly one option."""
+    """Read options by their texts; None if a text does not match exactly one option."""
     without_remark = re.sub(r"\s+[(（][^()（）]*[)）]\s*$", "", statement.strip())
     for parts in ([statement], [without_remark], _SEPARATORS.split(statement), statement.split(",")):
         stated = [text for text in map(_normalise, parts) if text]

@@ -103,7 +103,7 @@ class Classifier(LazyModel[LoadedNetwork, PendingImage]):
             return LoadedNetwork(module, network.preprocessing.transform(), device, latency_ms(module, probe))
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Classify the image of a prompt, in a batch with those of other calls; raises Rejected for an unreadable image."""
+        """Classify the image of a prompt, in a batch with images of other calls; raises Rejected for an unreadable image."""
         loaded = await self.loaded()
         parts = [part for message in prompt.messages for part in message.parts]
         if len(parts) != 1 or not isinstance(parts[0], Media):

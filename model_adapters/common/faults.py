@@ -319,8 +319,8 @@ def is_error(value: Any) -> bool:
     return any(value.values()) and not (codes and all(code in _SUCCESS_VALUES for code in codes))
 
 
-def error_in_200(raw: bytes, url: str, what: str) -> ModelError:
-    """Return the error reported in the body of a 200 response; `what` describes the body if it has no error code.
+def error_in_200(raw: bytes, url: str, description: str) -> ModelError:
+    """Return the error reported in the body of a 200 response; `description`: of a body without an error code.
 
     A code is treated like the equivalent HTTP status, so that an overloaded server slows the run down and an exhausted
     quota ends it; an error without a code is a BadReply, which is retried.
@@ -330,7 +330,7 @@ def error_in_200(raw: bytes, url: str, what: str) -> ModelError:
     if status is None:
         status = _status_from_message(fault.message[:160].lower())
     if status is None:
-        return BadReply(f"200 {what} from {url}: {fault.message}")
+        return BadReply(f"200 {description} from {url}: {fault.message}")
     wait_s = fault.retry_after_s if fault.retry_after_s is not None else wait_in_message_s(fault.message)
     return from_status(
         status,

@@ -42,7 +42,7 @@ def read(
     has_stops: bool,
     cancelled: Event,
 ) -> list[TokenReading | ModelError]:
-    """Read replies in batches of similar length; `variables`: those of the chat template.
+    """Read replies in batches of similar length; `variables`: passed to the chat template.
 
     `has_stops`: whether stop sequences were set; one of them may have ended a reply in place of the end-of-turn token.
     `cancelled`: set when the readings are no longer needed, so that no further batch is read.

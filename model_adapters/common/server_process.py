@@ -141,12 +141,12 @@ class ServerProcess:
             self._watchdog.wait()
         return self.describe_end("ended")
 
-    def describe_end(self, what: str) -> str:
+    def describe_end(self, event: str) -> str:
         """Return a one-line description of how and why the server ended, with the path of its log."""
         with self.log.open("rb") as stream:
             stream.seek(max(self._log_start, self.log.stat().st_size - MAX_LOG_BYTES))
             reason = cause(stream.read().decode(errors="replace"))
-        return f"{self.spec.engine.name}:{self.spec.model} {what}: {reason} (log: {self.log})"
+        return f"{self.spec.engine.name}:{self.spec.model} {event}: {reason} (log: {self.log})"
 
     def abort_start(self) -> None:
         """End a `start` that is waiting; safe to call in a signal handler."""

@@ -67,7 +67,7 @@ class ServerReader:
     """Reads replies through the API of one server."""
 
     def __init__(self, client: Client, name: str, variables: dict[str, Any]) -> None:
-        """`variables`: those of the chat template."""
+        """`variables`: passed to the chat template."""
         self._client, self._name, self._variables = client, name, variables
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._context: int | None = None

@@ -50,7 +50,7 @@ def announcement_path(folder: Path, job: str) -> Path:
 
 
 def announce(folder: Path, job: str, announcement: Announcement) -> None:
-    """Write an announcement that only this user can read, atomically; replaces that of an earlier start."""
+    """Write an announcement that only this user can read, atomically; an earlier announcement of the job is replaced."""
     path = announcement_path(folder, job)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
