@@ -32,7 +32,7 @@ def import_(arguments: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Create a run from recorded replies and score it; items without a reply are missing outcomes.
 
     FORMAT is detected if it is omitted: replies (JSON lines {"id", "repeat", "text", "reasoning", "stop",
-    "order"}), matbench, lm-eval, opencompass, vlmevalkit, inspect, evalscope, lighteval, helm, chembench,
+    "order"}), matbench, lm-eval, opencompass, vlmevalkit, scieval, inspect, evalscope, lighteval, helm, chembench,
     mathvista, mathvision, mmlu-pro, mmmu.
     """
     from evals.interop import formats
