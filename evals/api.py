@@ -94,7 +94,7 @@ def import_replies(
 ) -> Runs:
     """Score recorded replies and return their runs.
 
-    `replies`: a file of JSON lines (`{"id": ..., "text": ...}`, see `evals import --help`), or a mapping from sample id to
+    `replies`: a JSON Lines file (`{"id": ..., "text": ...}`, see `evals import --help`), or a mapping from sample id to
     text. Items without a reply are missing outcomes, not wrong ones. Raises UsageError or DataError.
     """
     from tempfile import TemporaryDirectory
@@ -201,8 +201,8 @@ def gate(
     return alpha_spending.record(account, report) if account else report
 
 
-def measure(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
-    """Run a request for a command; return its runs, and whether any model was interrupted or failed."""
+def run_request(request: RunRequest, *, say: Callable[[str], None], quiet: bool = False) -> tuple[Runs, bool]:
+    """Run a command's request; return its runs, and whether any model was interrupted or failed."""
     outcomes = Session(request, say=say, quiet=quiet).run()
     return _stored_runs(outcomes), any(outcome.interrupted or bool(outcome.fault) for outcome in outcomes)
 

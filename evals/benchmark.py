@@ -159,36 +159,36 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         """
         variant = variant or self.resolve(None)[0]
         name = protocol or next(iter(self.protocols))
-        rules, data_set = self._protocol(name, variant), self.variants[variant]
-        samples = rules.samples or self.samples
+        definition, data_set = self._protocol(name, variant), self.variants[variant]
+        samples = definition.samples or self.samples
         needs = self.needs if data_set.needs is None else data_set.needs
-        judged = any(isinstance(scorer, TwoStage) for scorer in rules.scorers.values())
-        chances = (rules.chance, data_set.chance, self.chance)
+        judged = any(isinstance(scorer, TwoStage) for scorer in definition.scorers.values())
+        chances = (definition.chance, data_set.chance, self.chance)
         shot_count = self._shots(name, variant, shots)
         return Suite(
             name=self.name,
             variant=variant,
-            protocol=str(ProtocolName(name, shots=None if shot_count == rules.shots else shot_count)),
+            protocol=str(ProtocolName(name, shots=None if shot_count == definition.shots else shot_count)),
             shots=shot_count,
             version=self.version,
             samples=lambda data: samples(data, variant),
-            prompter=lambda data: _prompter(rules, data, variant, shot_count),
-            ideal=rules.ideal or self.ideal,
-            unwinnable=rules.unwinnable,
-            scorers=dict(rules.scorers),
-            metrics=rules.metrics,
-            sampling=rules.sampling,
-            repeats=rules.repeats,
+            prompter=lambda data: _prompter(definition, data, variant, shot_count),
+            ideal=definition.ideal or self.ideal,
+            unwinnable=definition.unwinnable,
+            scorers=dict(definition.scorers),
+            metrics=definition.metrics,
+            sampling=definition.sampling,
+            repeats=definition.repeats,
             needs=needs | {"judge"} if judged else needs,
-            refuses=rules.refuses,
+            refuses=definition.refuses,
             sha256=data_set.sha256,
             classes=data_set.classes,
             chance=next((chance for chance in chances if chance is not None), None),
             gated=self.gated,
             licence=self.licence,
             cite=data_set.cite or self.cite,
-            upstream=rules.upstream,
-            verbatim=rules.verbatim,
+            upstream=definition.upstream,
+            verbatim=definition.verbatim,
         )
 
     def _shots(self, name: str, variant: str, requested: int | None) -> int | None:

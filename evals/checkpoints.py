@@ -89,10 +89,10 @@ def _cache_bytes_per_token(config: Mapping[str, Any]) -> int:
     ):  # DeepSeek's latent attention keeps one vector for all heads
         return CACHE_BYTES * layers * (latent + _positive_int(config, "qk_rope_head_dim"))
     kv_heads = _positive_int(config, "num_key_value_heads") or heads
-    width = _positive_int(config, "head_dim") or (
+    head_dim = _positive_int(config, "head_dim") or (
         _positive_int(config, "hidden_size") // heads if heads else 0
     )
-    return 2 * CACHE_BYTES * layers * kv_heads * width
+    return 2 * CACHE_BYTES * layers * kv_heads * head_dim
 
 
 def _positive_int(config: Mapping[str, Any], name: str) -> int:

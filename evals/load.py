@@ -296,9 +296,9 @@ def _vendors() -> Mapping[str, Any]:
     return table
 
 
-def adapter_origin(form: str) -> plugins.Origin | None:
+def adapter_origin(name: str) -> plugins.Origin | None:
     """Return the package that defines an adapter; None: this project."""
-    name = form.rstrip(":")
+    name = name.rstrip(":")
     is_builtin = name in _builtin_adapters() or name in BARE_NAMES
     return None if is_builtin else plugins.origins(plugins.ADAPTERS).get(name)
 
@@ -320,7 +320,7 @@ _ALIASES = {
     "transformers": "hf:NAME",
     **dict.fromkeys(("azure", "litellm", "llamacpp", "lmstudio", "localai", "ollama", "tgi"), SERVER),
 }
-"""Names in other harnesses -> equivalent names."""
+"""Name in another harness -> how to write it here."""
 
 
 def model(spec: str, **options: Any) -> Model:
@@ -373,9 +373,9 @@ def model_name_forms() -> list[str]:
     return [*BARE_NAMES, *(f"{name}:" for name in adapter_names())]
 
 
-def adapter_summary(form: str) -> str:
+def adapter_summary(name: str) -> str:
     """Return the first line of an adapter's docstring; plugins are not imported."""
-    name = BARE_NAMES.get(form, form.rstrip(":"))
+    name = BARE_NAMES.get(name, name.rstrip(":"))
     if name in _vendors():
         return f"A vendor with a variant of OpenAI's API: key from {name.upper()}_API_KEY."
     if (origin := adapter_origin(name)) is None:

@@ -76,11 +76,11 @@ def listing(module: str) -> Listing:
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name)
     }
-    table = values.get("BENCHMARK")
-    if isinstance(table, ast.Call):
+    benchmark = values.get("BENCHMARK")
+    if isinstance(benchmark, ast.Call):
         fields = {
             keyword.arg: values.get(_identifier(keyword.value), keyword.value)
-            for keyword in table.keywords
+            for keyword in benchmark.keywords
             if keyword.arg
         }
     else:  # the older form: constants in upper case

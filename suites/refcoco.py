@@ -103,10 +103,11 @@ def _size(data: Data, row: Row, object_id: str) -> tuple[int, int]:
 def _gold(row: Row, object_id: str) -> str:
     """Return the object's corners: InternVL's rows (with `sent`) contain both; the hub's contain one corner, width and height."""
     try:
-        x1, y1, x, y = (float(number) for number in row["bbox"])
+        x1, y1, x2, y2 = (float(number) for number in row["bbox"])
     except (TypeError, ValueError):
         raise DataError(f"refcoco: {object_id}: its column 'bbox' is not a rectangle") from None
-    x2, y2 = (x, y) if "sent" in row else (x1 + x, y1 + y)
+    if "sent" not in row:
+        x2, y2 = x1 + x2, y1 + y2
     if not all(map(isfinite, (x1, y1, x2, y2))) or not (x1 < x2 and y1 < y2):
         raise DataError(f"refcoco: {object_id}: its column 'bbox' is not a rectangle")
     return f"[{x1:.8g}, {y1:.8g}, {x2:.8g}, {y2:.8g}]"

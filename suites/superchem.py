@@ -68,7 +68,7 @@ def _choices(row: Row) -> tuple[str, ...]:
     letters = [letter for letter in LETTERS if texts.get(letter) is not None]
     if len(letters) < 2 or letters != list(LETTERS[: len(letters)]):
         raise DataError(
-            f"superchem: {row['uuid']}: its options are lettered {', '.join(letters) or 'not at all'}"
+            f"superchem: {row['uuid']}: its options are not lettered A, B, C ...: {', '.join(letters) or 'no letters'}"
         )
     return tuple(str(texts[letter]) for letter in letters)
 

@@ -81,7 +81,7 @@ def _choices(row: Row) -> tuple[str, ...]:
     letters, texts = [x for x, _ in lettered], tuple(text for _, text in lettered)
     if not lettered or letters != list("ABCDE"[: len(lettered)]):
         raise DataError(
-            f"xlrs: {row['index']}: its options are lettered {', '.join(letters) or 'not at all'}"
+            f"xlrs: {row['index']}: its options are not lettered A, B, C ...: {', '.join(letters) or 'no letters'}"
         )
     return texts
 

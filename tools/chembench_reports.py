@@ -19,7 +19,7 @@ _MARKUP = re.compile(r"\[(?:START|END)_(?:RXN)?SMILES\]|\\(?:ce|pu|text|mathrm|r
 
 
 def open_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file of JSON lines, which may be compressed."""
+    """Yield the objects of a JSON Lines file, which may be compressed."""
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as stream:
         for line in stream:
             yield json.loads(line)

@@ -218,7 +218,7 @@ def text(path: Path) -> str:
 
 
 def lines(path: Path) -> Iterator[Row]:
-    """Return the rows of a file of JSON lines."""
+    """Return the rows of a JSON Lines file."""
     return (json.loads(line) for line in text(path).split("\n") if line)
 
 
@@ -228,7 +228,7 @@ def document(path: Path) -> Any:
 
 
 def write_lines(path: Path, rows: Iterable[Row]) -> int:
-    """Write JSON lines, compressed reproducibly if the name ends in .gz; return the number of rows."""
+    """Write a JSON Lines file, compressed reproducibly if the name ends in .gz; return the number of rows."""
     encoded = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     content = "".join(encoded).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -238,7 +238,7 @@ def write_lines(path: Path, rows: Iterable[Row]) -> int:
 
 
 def link_lines(source: Path, path: Path) -> int:
-    """Link a file of JSON lines and return the number of rows."""
+    """Link a JSON Lines file and return the number of rows."""
     link(source, path)
     return sum(1 for line in text(path).split("\n") if line)
 

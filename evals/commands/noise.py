@@ -113,7 +113,7 @@ def _run_repeatedly(
     names = [f"{prefix}-{i + 1}" for i in range(times)]
     for i, run in enumerate(names):
         request = make_request({**options, "suites": suites, "models": [model], "run": run, "seed": i})
-        _, unfinished = api.measure(request, say=common.note)
+        _, unfinished = api.run_request(request, say=common.note)
         if unfinished:
             raise UsageError(f"run {run} did not finish; repeat the command to start again")
     return names

@@ -75,7 +75,7 @@ def check_once(path: Path) -> None:
     """
     if (key := _key(path)) is None:
         return
-    if (fault := _known().get(key)) is None:
+    if (fault := _remembered_faults().get(key)) is None:
         try:
             check(path)
         except DataError as error:
@@ -90,17 +90,17 @@ def check_once(path: Path) -> None:
 
 def is_known(path: Path) -> bool:
     """Return whether `check_once` would not decode a file."""
-    return (key := _key(path)) is None or key in _known()
+    return (key := _key(path)) is None or key in _remembered_faults()
 
 
 def mark_as_known(path: Path) -> None:
     """Remember a file that was just written or checked."""
-    if (key := _key(path)) is not None and key not in _known():
+    if (key := _key(path)) is not None and key not in _remembered_faults():
         _remember(key, "")
 
 
 def _remember(key: str, fault: str) -> None:
-    _known()[key] = fault
+    _remembered_faults()[key] = fault
     with suppress(OSError, UsageError):
         path = _known_files_path()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def _known_files_path() -> Path:
 
 
 @cache
-def _known() -> dict[str, str]:
+def _remembered_faults() -> dict[str, str]:
     """Return key -> why a file cannot be read (empty if it can); if the list is long, only its newer half is kept."""
     try:
         lines = disk.read_small(_known_files_path()).decode("utf-8", "replace").splitlines()

@@ -146,7 +146,7 @@ def _suite_folder(root: Path, suite: str) -> Path:
 
 
 def read_file(path: Path) -> Iterator[Row]:
-    """Yield the rows of a Parquet, JSON lines, JSON, CSV or TSV file, one at a time."""
+    """Yield the rows of a Parquet, JSON Lines, JSON, CSV or TSV file, one at a time."""
     import zlib
 
     name = path.name.removesuffix(".gz")
@@ -188,7 +188,7 @@ def _decode_loose(raw: bytes, location: str = "") -> Row:
 def _read_json(stream: Any) -> Iterator[Row]:
     raw = stream.read(MAX_JSON_BYTES + 1)
     if len(raw) > MAX_JSON_BYTES:
-        raise ValueError(f"more than {MAX_JSON_BYTES >> 30} GiB of JSON; write it as JSON lines")
+        raise ValueError(f"more than {MAX_JSON_BYTES >> 30} GiB of JSON; write it as JSON Lines")
     try:
         rows = msgspec.json.decode(raw, type=list[Row])
     except msgspec.DecodeError:

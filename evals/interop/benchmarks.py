@@ -1,13 +1,13 @@
 """Output files of the benchmark authors' scripts: MathVista, MATH-Vision, MMLU-Pro, MMMU and MMMU-Pro.
 
 - MathVista: a JSON object `pid` -> {response, extraction, true_false ...}.
-- MATH-Vision: JSON lines {id, response, model_answer, correct}.
+- MATH-Vision: JSON Lines {id, response, model_answer, correct}.
 - MMLU-Pro (TIGER-AI-Lab/MMLU-Pro @ f418b116): an array of items with `model_outputs` (older: `generated_text`) and `pred`,
   in one file for all subjects (possibly zipped) or in a `<subject>_result.json` per subject, in a folder or archive. If
   `pred` is null, upstream scores a random letter; we then import the reply without a score.
 - MMMU (MMMU-Benchmark/MMMU @ bb0b95a9): `<subject>/output.json`, an array of {id, index2ans, response}, or an object
   id -> parsed answer; the parsed answer is then imported as the reply.
-- MMMU-Pro: JSON lines with `response`, `pred_indexs`, `if_right`; the setting is part of the file name,
+- MMMU-Pro: JSON Lines with `response`, `pred_indexs`, `if_right`; the setting is part of the file name,
   `<model>_<standard_10_options|vision>_<cot|direct>.jsonl`.
 """
 

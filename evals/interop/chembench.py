@@ -1,4 +1,4 @@
-"""ChemBench's reports: `<topic>_report.json` (0.3.0), a JSON file per question (older), or such files as JSON lines.
+"""ChemBench's reports: `<topic>_report.json` (0.3.0), a JSON file per question (older), or such files as JSON Lines.
 
 Reports of 0.3.0 keep prompts and results in two parallel lists. `summary.json` states the score over the completed
 questions and over the whole benchmark; both become notes.
@@ -26,7 +26,7 @@ SCORES = {
 
 
 def read(path: Path) -> list[Source]:
-    """Read a folder of reports, one of its files, or a file of JSON lines; raises DataError."""
+    """Read a folder of reports, one of its files, or a JSON Lines file; raises DataError."""
     if path.is_file():
         name, _, ending = path.name.partition(".json")
         if ending.startswith("l"):  # .jsonl

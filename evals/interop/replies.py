@@ -1,4 +1,4 @@
-"""The simplest import format: JSON lines of recorded replies.
+"""The simplest import format: a JSON Lines file of recorded replies.
 
     {"id": "70", "repeat": 0, "text": "... ANSWER: B", "reasoning": null, "stop": "stop", "order": [2, 0, 1]}
 

@@ -398,10 +398,10 @@ def test_scoring_again_mends_the_card_that_a_kill_left(here: Path) -> None:
 def stranger(real: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A run whose files another machine wrote: nothing here knows them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    parquet._known.cache_clear()
+    parquet._remembered_faults.cache_clear()
     parquet._decode_in_worker.cache_clear()
     yield real
-    parquet._known.cache_clear()
+    parquet._remembered_faults.cache_clear()
 
 
 def test_a_strangers_file_is_decoded_in_a_worker_once(
@@ -411,7 +411,7 @@ def test_a_strangers_file_is_decoded_in_a_worker_once(
     check = parquet.check
     monkeypatch.setattr(parquet, "check", lambda path: (checked.append(path), check(path)))
     for _ in range(2):
-        parquet._known.cache_clear()  # as in another process
+        parquet._remembered_faults.cache_clear()  # as in another process
         assert len(list(store.Run(stranger).records())) == 3
     assert checked == [stranger / "records.parquet"]
     (stranger / "records.parquet").touch()
@@ -451,7 +451,7 @@ def test_a_file_that_would_fill_the_memory_is_one_line(
     done = evals("show", "run", "--samples")
     first_s = time.monotonic() - began
     assert "records.parquet: cannot be read: " in done.complaint
-    parquet._known.cache_clear()  # as in another process, which knows the refusal from the list
+    parquet._remembered_faults.cache_clear()  # as in another process, which knows the refusal from the list
     parquet._decode_in_worker.cache_clear()
     began = time.monotonic()
     assert evals("show", "run", "--samples").complaint == done.complaint

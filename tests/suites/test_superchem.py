@@ -100,7 +100,7 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
     [
         ({"answer_en": ["C"]}, "the gold answer ['C'] is not among its 2 options"),
         ({"answer_en": []}, "the gold answer [] is not among its 2 options"),
-        ({"options_en": {"A": "x", "C": "y"}}, "its options are lettered A, C"),
+        ({"options_en": {"A": "x", "C": "y"}}, "its options are not lettered A, B, C ...: A, C"),
         ({"options_en": "{A"}, "its options are not a JSON object"),
         ({"question_type": "fill_blank"}, "questions of type 'fill_blank' are not supported"),
         ({"question_en": "<MultiModal>![a](b.png)</MultiModal>"}, "there is no image 'b.png'"),
