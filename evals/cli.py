@@ -41,7 +41,7 @@ COMMANDS = {
         "harness:harness", "Run lm-evaluation-harness itself, with our models as `--model evals`."
     ),
     "doctor": Entry("doctor:doctor", "Show what this machine can run, and what is missing for the rest."),
-    # hidden names from older versions
+    # hidden: names from older versions
     "baseline": Entry("baseline:baseline"),
     "noise": Entry("noise:noise"),
     "reproduce": Entry("claims:reproduce"),

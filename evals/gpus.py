@@ -80,14 +80,12 @@ def required_gpus(profile: Profile) -> str:
     if not profile.gpus:
         count = profile.tensor_parallel
         return f"{count} GPU{'s' * (count > 1)}" if count else ""
-    counts_by_gb: dict[int, int] = {}
+    counts: dict[int, int] = {}
     for kind, count in sorted(profile.gpus.items(), key=lambda item: GPU_GB[item[0]]):
-        if count < min(
-            counts_by_gb.values(), default=count + 1
-        ):  # larger GPUs are listed only if fewer suffice
-            counts_by_gb[GPU_GB[kind]] = count
+        if count < min(counts.values(), default=count + 1):  # larger GPUs are listed only if fewer suffice
+            counts[GPU_GB[kind]] = count
     suffix = f" over {profile.nodes} nodes" if profile.nodes > 1 else ""
-    return " or ".join(f"{count} x {gb} GB" for gb, count in counts_by_gb.items()) + suffix
+    return " or ".join(f"{count} x {gb} GB" for gb, count in counts.items()) + suffix
 
 
 def shortfall(profile: Profile, available: Sequence[Gpu]) -> str:

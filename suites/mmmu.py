@@ -207,7 +207,7 @@ def _vlmevalkit_prompter(data: Data, variant: str) -> Prompter:
             elif piece in images:
                 parts.append(images[piece])
         first = next((part for part in parts if isinstance(part, Media)), None)
-        if first is not None:  # and all its copies, as an image is sent at one size
+        if first is not None:  # all its copies, since an image is sent at a single size
             enlarged = enlarge_image(first, 2, max_pixels=data.max_pixels)
             parts = [enlarged if part == first else part for part in parts]
         return images_first(parts)

@@ -7,7 +7,7 @@
 published scores. The sentence that names the field, and the judge prompt, are upstream's (`intern-s1~`: reworded). The
 judge's agreement with a rule is reported for questions with options and for exact answers.
 
-`strict` gives no partial points: a rule decides on stated options, equal words and differing numbers; a judge grades all
+`strict` gives no partial points: a rule scores stated options, equal words and differing numbers; a judge grades all
 other replies, which wait if there is no judge.
 
 Columns are those of VLMEvalKit's table (index, question, answer, category, question_type, A to O, image), in a local

@@ -66,9 +66,7 @@ def _choices(options_column: object, position: int) -> tuple[str, ...]:
         raise DataError(f"trqa: question {position}: its options are not a JSON object: {error}") from error
     letters = sorted(map(str, texts))
     if not 1 < len(letters) < len(LETTERS) or letters != list(LETTERS[: len(letters)]):
-        raise DataError(
-            f"trqa: question {position}: its options are not lettered A, B, C ...: {', '.join(letters)}"
-        )
+        raise DataError(f"trqa: question {position}: options not lettered A, B, C ...: {', '.join(letters)}")
     return tuple(str(texts[letter]) for letter in letters)
 
 

@@ -95,7 +95,7 @@ def test_hostile_replies_take_linear_time(piece: str) -> None:
         ({"Answer": "C"}, "question 1: the gold answer 'C' is not among its 2 options"),
         ({"Answer": ""}, "question 1: the gold answer '' is not among its 2 options"),
         ({"Options": "{A: w}"}, "question 1: its options are not a JSON object"),
-        ({"Options": '{"A": "w", "C": "x"}'}, "question 1: its options are not lettered A, B, C ...: A, C"),
+        ({"Options": '{"A": "w", "C": "x"}'}, "question 1: options not lettered A, B, C ...: A, C"),
     ],
 )
 def test_bad_data_are_one_line(change: dict[str, str], complaint: str, tmp_path: Path) -> None:
