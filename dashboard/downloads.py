@@ -36,7 +36,11 @@ def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.D
                 | {"data_sha256": column.data_sha256, "run": card.run if card else None}
                 | {"started": iso_time(card.started) if card else None}
                 | {"promise": promise_state(promise_status(card)) if card else None}
-                | {"challenge": cell.entry.challenge.counted if cell.entry and cell.entry.challenge else None}
+                | {
+                    "challenge": cell.entry.challenge.counting_verdict
+                    if cell.entry and cell.entry.challenge
+                    else None
+                }
             )
     return pd.DataFrame(table)
 

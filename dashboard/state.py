@@ -49,7 +49,7 @@ def results() -> Path:
 
 
 def draw_link(page: str, label: str, *, help: str | None = None, **params: str | Sequence[str]) -> None:  # noqa: A002 - Streamlit's name
-    """Draw a link to another page with URL parameters, e.g. `link("suite", "MMLU-Pro", run="2026...-abc")`."""
+    """Draw a link to another page with URL parameters, e.g. `draw_link("suite", "MMLU-Pro", run="2026...-abc")`."""
     path, _, icon = PAGES[page]
     st.page_link(path, label=label, icon=icon, help=help, query_params=params)
 

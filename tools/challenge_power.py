@@ -22,7 +22,15 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from evals.challenge.evidence import CLOSE, SAME, Neighbourhood, by_position, by_reply, features_of, wealth
+from evals.challenge.evidence import (
+    CLOSE,
+    SAME,
+    Neighbourhood,
+    cumulative_log_wealth,
+    factors_by_position,
+    factors_by_reply,
+    features_of,
+)
 from evals.seams import Decoding, TokenReading
 from tools import challenge_models as models
 from tools.challenge_models import RecordedReply
@@ -210,7 +218,7 @@ def trials(
         readings = pools.readings(condition, f"edited-{condition.pool}")
         edited = [features_of(reading, greedy=greedy) for reading in readings]
     features = original + edited
-    factors = by_reply(features, null, greedy=greedy)
+    factors = factors_by_reply(features, null, greedy=greedy)
     for _ in range(TRIALS):
         chosen = rng.choice(len(original), min(SIZES[-1], len(original)), replace=False)
         if edited:
@@ -219,9 +227,16 @@ def trials(
             chosen[rng.choice(len(chosen), number, replace=False, p=share)] += len(original)
         if one_seed:
             subsets = [[features[i] for i in chosen[:size]] for size in SIZES]
-            logs = np.array([wealth(by_position(subset, null, greedy=greedy)).max() for subset in subsets])
+            logs = np.array(
+                [
+                    cumulative_log_wealth(factors_by_position(subset, null, greedy=greedy)).max()
+                    for subset in subsets
+                ]
+            )
         else:
-            logs = np.maximum.accumulate(wealth(factors[chosen]))[np.minimum(SIZES, len(chosen)) - 1]
+            logs = np.maximum.accumulate(cumulative_log_wealth(factors[chosen]))[
+                np.minimum(SIZES, len(chosen)) - 1
+            ]
         yield logs >= -np.log(ALPHA)
 
 

@@ -71,7 +71,7 @@ LEGEND = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=170)
 
 
 def scatter(points: pd.DataFrame, *, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Draw general ability against science: measured models filled with error bars, reported ones hollow."""
+    """Draw science against general ability: measured models as filled points with error bars, reported ones hollow."""
     base = alt.Chart(place_labels(points, "general", "science")).encode(
         _axis(alt.X, "general"),
         _axis(alt.Y, "science"),
@@ -161,25 +161,23 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
     )
     centre = (placed[x].max() + placed[x].min()) / 2
     x_limits = placed[x].min(), placed[x].max()
-    # labels are drawn above their height, by half a line
-    occupied = [
-        (float(x_value), float(y_value) - line_height / 2, 0.0)
-        for x_value, y_value in zip(placed[x], placed[y], strict=True)
-    ]
+    positions = list(zip(placed[x], placed[y], strict=True))
+    # a label is drawn half a line above its height
+    occupied = [(float(x_value), float(y_value) - line_height / 2, 0.0) for x_value, y_value in positions]
     labels, heights, on_left = [], [], []
-    for x_value, y_value, text in zip(placed[x], placed[y], placed[name], strict=True):
-        at_left, width = (bool(x_value > centre), per_character * (min(len(text), MAX_CHARS) + 1))
+    for (x_value, y_value), text in zip(positions, placed[name], strict=True):
+        prefers_left, width = bool(x_value > centre), per_character * (min(len(text), MAX_CHARS) + 1)
         candidates = [
             (left, (begin, height, width))
-            for left in (at_left, not at_left)
+            for left in (prefers_left, not prefers_left)
             for begin in [x_value - width if left else x_value]
             for height in (y_value, y_value - line_height, y_value + line_height, y_value - 2 * line_height)
-            if left == at_left or x_limits[0] <= begin <= x_limits[1] - (0 if left else width)
+            if left == prefers_left or x_limits[0] <= begin <= x_limits[1] - (0 if left else width)
         ]
         available = [
             (left, box) for left, box in candidates if not _overlaps(box, x_value, line_height, occupied)
         ]
-        left, box = available[0] if text and available else (at_left, (x_value, y_value, width))
+        left, box = available[0] if text and available else (prefers_left, (x_value, y_value, width))
         if text and available:
             occupied.append(box)
         labels.append(text if available else "")
@@ -234,9 +232,8 @@ def grouped_bars(
     x_scale = alt.Scale(domain=[-0.5, len(present_suites) - 0.5], nice=False)
     colours = alt.Scale(domain=models, range=[palette(dark=dark)[i % 8] for i in range(len(models))])
     legend = alt.Legend(title=None, orient="bottom", columns=columns, labelLimit=300)
-    y_scale = alt.Scale(domain=[0, 100]) if unit == "%" else alt.Scale(zero=True)
-    digits = ".1f" if unit == "%" else ".2f"
-    numbers = (alt.Tooltip(f"{name}:Q", format=digits) for name in ("value", "low", "high"))
+    y_scale, digits = (alt.Scale(domain=[0, 100]), 1) if unit == "%" else (alt.Scale(zero=True), 2)
+    numbers = (alt.Tooltip(f"{name}:Q", format=f".{digits}f") for name in ("value", "low", "high"))
     base = alt.Chart(bars_frame).encode(tooltip=["model:N", "kind:N", "suite:N", *numbers])
     measured = "datum.kind == 'measured'"
     bars = base.mark_bar(strokeWidth=1.5).encode(

@@ -38,7 +38,7 @@ def forest(
 ) -> alt.LayerChart | alt.FacetChart:
     """Plot differences B - A with their intervals: `label`, `value`, `low`, `high`, `result`, `n`.
 
-    `names`: those of the two models; `letters`: those of the pair, for the axis title. Colour and shape show `result`.
+    `names` of the two models; `letters` of the pair, for the axis title. Colour and shape show `result`.
     """
     labels = (f"{names[1]} better", f"{names[0]} better", "not significantly different")
     label_by_result = dict(zip(("B better", "A better", "n.s."), labels, strict=True))
@@ -86,7 +86,7 @@ def _intervals(
 
 
 def outcome_bars(frame: pd.DataFrame, outcome_colours: dict[str, str]) -> alt.LayerChart | alt.FacetChart:
-    """Plot outcomes as stacked bars: `run`, `outcome`, `n`, `share`; `outcome_colours` are in the order of the bars."""
+    """Plot outcomes as stacked bars: `run`, `outcome`, `n`, `share`; `outcome_colours` gives the order of the bars."""
     order = list(dict.fromkeys(frame["run"]))
     order_by_outcome = {outcome: index for index, outcome in enumerate(outcome_colours)}
     data = frame.assign(position=frame["outcome"].map(order_by_outcome))
@@ -120,7 +120,7 @@ def groups(frame: pd.DataFrame, *, overall: float, unit: str, dark: bool) -> alt
 
 
 def lengths(frame: pd.DataFrame, *, unit: str, score: str, dark: bool) -> alt.LayerChart | alt.FacetChart:
-    """Plot scores by the length of the reply: `length`, `value`, `value_low`, `value_high`, `n`, and `others`."""
+    """Plot scores by the length of the reply: `length`, `value`, `value_low`, `value_high`, `n`, `others`, `truncated`."""
     blue, orange = palette(dark=dark)[:2]
     order = list(frame["length"])
     base = alt.Chart(frame).encode(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import warnings
 from html import escape
+from itertools import product
 from math import cos, radians, sin, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -109,7 +110,7 @@ def _parse_structure(text: str) -> Structure:
         raise DataError(f"no crystal: {', '.join(sorted(unknown_elements))[:40]} is not an element")
     limits = (1_000,) * 3 + (179,) * 3 + (1e8,)
     if not all(0.5 < x < limit for x, limit in zip(cell, limits, strict=True)):
-        raise DataError("no crystal: its cell is impossible")
+        raise DataError("no crystal: the cell is impossible")
     return crystal
 
 
@@ -143,9 +144,7 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
 
     `matrix`: the lattice vectors a, b, c in Å.
     """
-    corners = {
-        (i, j, k): _view(_cartesian((i, j, k), matrix)) for i in (0, 1) for j in (0, 1) for k in (0, 1)
-    }
+    corners = {corner: _view(_cartesian(corner, matrix)) for corner in product((0, 1), repeat=3)}
     atoms = sorted(
         ((_view(_cartesian(xyz, matrix)), site.element) for site in sites for xyz in _periodic_images(site)),
         key=lambda atom: atom[0][2],
@@ -154,21 +153,21 @@ def draw(sites: tuple[Site, ...], matrix: list[Vector], *, dark: bool) -> str:
     scale = (SIZE - 60) / (max(max(xs) - min(xs), max(ys) - min(ys)) or 1.0)
     radius = max(4.0, min(15.0, 0.62 * scale, SIZE / (2.2 * sqrt(len(atoms) or 1))))
 
-    def at(point: Vector) -> tuple[float, float]:
+    def to_pixels(point: Vector) -> tuple[float, float]:
         return 30 + (point[0] - min(xs)) * scale, 30 + (max(ys) - point[1]) * scale
 
     elements = list(dict.fromkeys(site.element for site in sites))
     colour = {name: palette(dark=dark)[i % 8] for i, name in enumerate(elements)}
     height = 60 + (max(ys) - min(ys)) * scale + 24
-    lines = [_edge(at(corners[start]), at(corners[end]), ink(dark=dark)) for start in corners for end in corners
+    lines = [_edge(to_pixels(corners[start]), to_pixels(corners[end]), ink(dark=dark)) for start in corners for end in corners
              if start < end and sum(a != b for a, b in zip(start, end, strict=True)) == 1]  # fmt: skip
     circles = [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour[name]}" stroke="{ink(dark=dark)}" stroke-width="0.8"/>'
         for point, name in atoms
-        for x, y in [at(point)]
+        for x, y in [to_pixels(point)]
     ]
     axis_labels = [
-        _axis_label(at(corners[end]), at(corners[0, 0, 0]), name, ink(dark=dark))
+        _axis_label(to_pixels(corners[end]), to_pixels(corners[0, 0, 0]), name, ink(dark=dark))
         for end, name in (((1, 0, 0), "a"), ((0, 1, 0), "b"), ((0, 0, 1), "c"))
     ]
     legend = [
@@ -188,8 +187,8 @@ def _legend_entry(x: float, y: float, name: str, colour: str, ink: str) -> str:
     )
 
 
-def _cartesian(fraction: Vector | tuple[int, int, int], matrix: list[Vector]) -> Vector:
-    x, y, z = (sum(f * row[axis] for f, row in zip(fraction, matrix, strict=True)) for axis in range(3))
+def _cartesian(fractional: tuple[float, ...], matrix: list[Vector]) -> Vector:
+    x, y, z = (sum(f * row[axis] for f, row in zip(fractional, matrix, strict=True)) for axis in range(3))
     return x, y, z
 
 

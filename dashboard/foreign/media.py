@@ -50,7 +50,7 @@ def read(run: Path, media: Media) -> bytes:
         raw = disk.read_small(path, MAX_BYTES)
     except OSError as error:
         if error.errno == errno.EFBIG:
-            raise DataError(f"more than {MAX_BYTES:,} bytes are too many to show") from None
+            raise DataError(f"too large to show: more than {MAX_BYTES:,} bytes") from None
         raise DataError(f"{media.kind} {media.sha256[:12]} is not in the results folder") from None
     if sha256(raw).hexdigest() != media.sha256:
         raise DataError(f"{media.kind} {media.sha256[:12]} in the results folder does not match its hash")
@@ -78,7 +78,7 @@ def redraw_image(raw: bytes, gold: Sequence[Box] = (), answer: Sequence[Box] = (
         Image.open(BytesIO(raw), formats=READABLE_FORMATS) as original,
     ):
         if original.width * original.height > MAX_DECODED_PIXELS:
-            raise DataError(f"{original.width}x{original.height} pixels are too many to show")
+            raise DataError(f"too large to show: {original.width}x{original.height} pixels")
         original.draft("RGB", (MAX_SIDE, MAX_SIDE))
         scale = min(1.0, MAX_SIDE / max(original.size))
         image = ImageOps.exif_transpose(original)

@@ -64,9 +64,8 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
     for entry in first:
         counterparts = [_same_configuration(entry, other) for other in sides[1:]]
         if all(counterparts):
-            same_suite = (entry, *(run for run in counterparts if run))
             matched_suites.add(entry.card.config.suite)
-            matched.append(_match(same_suite))
+            matched.append(_match((entry, *(run for run in counterparts if run))))
     for suite in dict.fromkeys(entry.card.config.suite for entry in first):
         newest_runs = [
             next((candidate for candidate in side if candidate.card.config.suite == suite), None)
@@ -134,7 +133,7 @@ def _headline_row(key_a: _RunKey, key_b: _RunKey) -> RowWithEvidence:
     return compare.compare_metric(_suite_run(key_a), _suite_run(key_b), _pairs(key_a, key_b))
 
 
-def headlines(matched: Sequence[Match]) -> list[Row]:
+def compare_headlines(matched: Sequence[Match]) -> list[Row]:
     """Compare all pairs of runs on the headline of every suite, adjusted by Holm over all comparisons."""
     compared = [
         _headline_row(_run_key(a), _run_key(b))
@@ -190,7 +189,7 @@ def order_by_size(rows: Sequence[Row]) -> list[int]:
 
 
 @lru_cache(maxsize=32)
-def _groups(key_a: _RunKey, key_b: _RunKey) -> tuple[Row, ...]:
+def _compare_groups(key_a: _RunKey, key_b: _RunKey) -> tuple[Row, ...]:
     a, b, pairs = _suite_run(key_a), _suite_run(key_b), _pairs(key_a, key_b)
     names = sorted({row.group for row in pairs.rows})
     if len(names) < 2:
@@ -200,9 +199,9 @@ def _groups(key_a: _RunKey, key_b: _RunKey) -> tuple[Row, ...]:
     )
 
 
-def groups(a: Entry, b: Entry) -> tuple[Row, ...]:
+def compare_groups(a: Entry, b: Entry) -> tuple[Row, ...]:
     """Compare two runs on each group of a suite, adjusted by Benjamini-Hochberg."""
-    return _groups(_run_key(a), _run_key(b))
+    return _compare_groups(_run_key(a), _run_key(b))
 
 
 class PairedSamples(NamedTuple):
@@ -217,15 +216,15 @@ class PairedSamples(NamedTuple):
     """Whether all values are 0 or 1, so that `BINARY_QUADRANTS` apply, else `GRADED_QUADRANTS`."""
 
 
-def samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> PairedSamples:
+def pair_samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> PairedSamples:
     """Pair two runs sample by sample, without answers if the suite is gated."""
-    return _samples(
+    return _pair_samples(
         _run_key(a), _run_key(b), tuple(_run_key(run) for run in others if run.path not in (a.path, b.path))
     )
 
 
 @lru_cache(maxsize=8)
-def _samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -> PairedSamples:
+def _pair_samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -> PairedSamples:
     import numpy as np
     import pandas as pd
 

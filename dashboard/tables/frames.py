@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from msgspec import Struct, structs
 
-from evals.challenge.summary import Challenge, beside_run
+from evals.challenge.summary import Challenge, challenge_of_run
 from evals.errors import StoreError
 from evals.records import store
 from evals.records.card import Card
@@ -123,7 +123,7 @@ def _read_run(path: str, current_stamp: store.Stamp, max_bytes: int) -> tuple[En
         run = Entry(
             path=Path(path),
             card=structs.replace(card, estimates=suite_estimates),
-            challenge=beside_run(Path(path), card),
+            challenge=challenge_of_run(Path(path), card),
         )
     except StoreError as error:
         run, deferred = BrokenRun(Path(path), str(error)), False

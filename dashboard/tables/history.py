@@ -21,7 +21,7 @@ from evals.verdicts.policy import Entry as SuitePolicy
 from evals.verdicts.policy import Policy
 
 VERDICT_LABELS = {"cannot tell": "inconclusive"}
-"""Labels of those of the gate's verdicts that pages show under another name."""
+"""Gate verdict -> its label on pages, if they differ."""
 
 BaselineChoice: TypeAlias = Literal["the first", "the one before"]
 
@@ -50,11 +50,11 @@ def histories(entries: Sequence[Entry], model: str) -> list[History]:
     for entry in sorted(matching, key=lambda entry: entry.card.started):
         if entry.headline and entry.headline.value is not None and entry.card.data != "sample":
             groups.setdefault((entry.card.config.suite, entry.card.config.protocol), []).append(entry)
-    found = [
+    model_histories = [
         History(suite, protocol, tuple([e for e in runs if e.card.complete] or runs))
         for (suite, protocol), runs in groups.items()
     ]
-    return sorted(found, key=lambda history: (-len(history.entries), history.label))
+    return sorted(model_histories, key=lambda history: (-len(history.entries), history.label))
 
 
 def models_with_history(entries: Sequence[Entry]) -> list[str]:
@@ -71,7 +71,7 @@ def changes(before: Entry, after: Entry) -> list[str]:
     old, new = before.card, after.card
     changed = []
     if old.config.version != new.config.version:
-        changed.append(f"suite version {old.config.version} → {new.config.version}: prompt or rule")
+        changed.append(f"suite version {old.config.version} → {new.config.version} (prompt or scoring rule)")
     if old.config.data_sha256 != new.config.data_sha256:
         changed.append(f"data {old.config.data_sha256[:8]} → {new.config.data_sha256[:8]}")
     if old.scorers != new.scorers and old.config.version == new.config.version:
@@ -96,9 +96,16 @@ def verdict(candidate: Entry, baseline: Entry, margin: float) -> tuple[str, str]
 
 
 @lru_cache(maxsize=512)
-def _verdict(a: Path, _a: Stamp, b: Path, _b: Stamp, suite: str, margin: float) -> tuple[str, str]:
+def _verdict(
+    candidate: Path,
+    _candidate_stamp: Stamp,
+    baseline: Path,
+    _baseline_stamp: Stamp,
+    suite: str,
+    margin: float,
+) -> tuple[str, str]:
     try:
-        sides = [[suite_runs.of_run(Run(path))] for path in (a, b)]
+        sides = [[suite_runs.of_run(Run(path))] for path in (candidate, baseline)]
         report = gate(sides[0], sides[1], Policy(suite=(SuitePolicy(name=suite, margin=margin),)))
     except EvalsError as error:
         return "not comparable", str(error)

@@ -1,8 +1,8 @@
 """The leaderboard as a table of models by columns; scores in a column may be ranked together.
 
 Two scores share a column only if suite, version, protocol, data, items, judge and metric are the same. If a model has
-several runs in a column, the newest complete one is shown with the number of runs; a run that was stopped early, or of a
-subset, is shown, marked, only if no complete one exists. Reported results, chance and baselines are separate.
+several runs in a column, the newest complete one is shown with the number of runs; a run that was stopped early or covers
+a subset is shown, with a mark, only if there is no complete one. Reported results, chance and baselines are separate.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Cell(Struct, frozen=True, kw_only=True):
         )
         if self.has_odd_temperature:
             descriptions["T"] = f"unusual temperature, {temperature(self.entry.card)}"
-        return {letter: words for letter, words in descriptions.items() if letter not in REDUNDANT_MARKS}
+        return {letter: text for letter, text in descriptions.items() if letter not in REDUNDANT_MARKS}
 
 
 _CellKey: TypeAlias = tuple[Row, str]
@@ -142,8 +142,8 @@ class Board(NamedTuple):
         for (_, label), cell in self.cells.items():
             if label in chosen:
                 meanings |= {
-                    mark: MEANINGS.get(mark) or re.sub(r"[, ]*\d.*", "", words) or "few clusters"
-                    for mark, words in cell.marks.items()
+                    mark: MEANINGS.get(mark) or re.sub(r"[, ]*\d.*", "", description) or "few clusters"
+                    for mark, description in cell.marks.items()
                 }
         letters = sorted(meanings.keys() - MEANINGS.keys())
         return {mark: meanings[mark] for mark in (*letters, *MEANINGS) if mark in meanings}
@@ -223,7 +223,7 @@ def newest(runs: Sequence[Entry]) -> Entry:
 def _is_superseded_subset(
     key: tuple[Row, Column], groups: Mapping[tuple[Row, Column], Sequence[Entry]]
 ) -> bool:
-    """Return whether the column is of a subset and the model also has a complete run of the benchmark."""
+    """Return whether the column is for a subset and the model also has a complete run of the benchmark."""
     row, column = key
     complete_runs = groups.get((row, column._replace(limit=None)), ())
     return column.limit is not None and any(entry.card.complete for entry in complete_runs)

@@ -75,8 +75,8 @@ def reported_rows(claims: Iterable[Claim], board: Board, labels: Sequence[str]) 
     for claim in sorted(claims, key=lambda claim: claim.date or datetime.date.min):
         key = (claim.suite, claim.protocol, claim.unit)
         for label, column in ((label, board.columns[label]) for label in labels):
-            is_same = key == (column.suite, column.protocol, column.unit)
-            if is_same and not (column.sample or column.limit or claim.superseded):
+            is_same_score = key == (column.suite, column.protocol, column.unit)
+            if is_same_score and not (column.sample or column.limit or claim.superseded):
                 values[claim.model][label] = claim.value
     return [ReportedRow(model, cells) for model, cells in values.items()]
 
@@ -87,9 +87,9 @@ def claim_label(claim: Claim) -> str:
 
 
 def table(claims: Iterable[Claim], suites: Iterable[str]) -> pd.DataFrame:
-    """Return claims as a table of models by suite and protocol, with a column on whether their scores are possible.
+    """Return claims as a table of models by suite and protocol, with a column that states whether the scores are possible.
 
-    Several scores in a cell are joined.
+    A cell lists all of its scores, separated by slashes.
     """
     names = list(dict.fromkeys(name for suite in suites for name in suite_names(suite)))
     selected = [claim for claim in claims if claim.suite in names and not claim.superseded]

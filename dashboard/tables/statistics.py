@@ -27,8 +27,8 @@ class Mean(NamedTuple):
 def averaging_fault(board: Board, labels: Sequence[str]) -> str:
     """Return why these columns cannot be averaged; empty if they can."""
     columns = [board.columns[label] for label in labels]
-    if other := next((c for c in columns if c.unit != "fraction" or c.better == "lower"), None):
-        return f"{other.suite} (in {other.unit}, {other.better} is better) cannot be averaged with fractions."
+    if unsuitable := next((c for c in columns if c.unit != "fraction" or c.better == "lower"), None):
+        return f"{unsuitable.suite} (in {unsuitable.unit}, {unsuitable.better} is better) cannot be averaged with fractions."
     repeated = [name for name, count in Counter(c.suite for c in columns).items() if count > 1]
     return f"{repeated[0]} is selected with several protocols or data sets." if repeated else ""
 

@@ -167,10 +167,10 @@ def style_table(displayed: Table, *, dark: bool) -> pd.io.formats.style.Styler:
     numbers = displayed.numbers.set_axis(names, axis=1)
     style = numbers.style
     for name in displayed.texts:
-        column_texts = (
-            displayed.texts[name] if name == MODEL else align_decimal_points(displayed.texts[name].tolist())
-        )
-        texts = cycle(column_texts)  # pandas formats a column from top to bottom
+        column_texts = displayed.texts[name].tolist()
+        texts = cycle(
+            column_texts if name == MODEL else align_decimal_points(column_texts)
+        )  # pandas formats a column from top to bottom
         style = style.format(lambda _, texts=texts: next(texts), subset=[displayed.headings[name]])
     backgrounds = displayed.colours.map(
         lambda share: "" if share != share else f"background-color: {blend(share, dark=dark)}"

@@ -23,22 +23,22 @@ LEVEL = 0.95
 BINS = 10
 """Number of length bins, with about equally many replies."""
 MAX_GATED_ANSWER = 1
-"""Maximum length of an answer of a gated suite that is returned: a letter."""
+"""Maximum length of a gated suite's answers that are returned: a letter."""
 
 
 def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
-    """Return one run each of up to forty other models on the same suite, protocol and data, without baselines.
+    """Return one run of each of up to forty other models on the same suite, protocol and data, without baselines.
 
     It is the model's newest complete run, or its newest run if none is complete.
     """
     newest: dict[str, Entry] = {}
     for other in entries:
         card, config = other.card, other.card.config
-        is_same = (config.suite, config.protocol, config.data_sha256) == (
+        has_same_configuration = (config.suite, config.protocol, config.data_sha256) == (
             entry.card.config.suite, entry.card.config.protocol, entry.card.config.data_sha256,
         )  # fmt: skip
         if (
-            not is_same
+            not has_same_configuration
             or card.model == entry.card.model
             or card.model.startswith(BASELINE)
             or other.path == entry.path
@@ -148,8 +148,8 @@ def _welch(in_group: pd.DataFrame, outside: pd.DataFrame) -> tuple[float, float]
     return gap, difference.MeanDifference(gap, sqrt(total), max(1.0, df)).p_equal()
 
 
-class Lengths(NamedTuple):
-    """Scores by the length of the reply."""
+class LengthBins(NamedTuple):
+    """Scores in bins by the length of the reply."""
 
     frame: pd.DataFrame
     """Columns `low` and `high` (length), `n`, `value`, `value_low`, `value_high`, `truncated` (share of replies truncated at
@@ -159,7 +159,7 @@ class Lengths(NamedTuple):
     """`tokens`, or `characters` if tokens are unknown."""
 
 
-def lengths(entry: Entry, others: Sequence[Entry] = ()) -> Lengths | None:
+def lengths(entry: Entry, others: Sequence[Entry] = ()) -> LengthBins | None:
     """Return scores by the length of the reply; None if no reply has a score."""
     import pandas as pd
 
@@ -185,12 +185,12 @@ def lengths(entry: Entry, others: Sequence[Entry] = ()) -> Lengths | None:
     frame["others"] = frame["sample"].map(means)
     sizes = frame["tokens"].astype(float)
     bins = pd.qcut(sizes, BINS, duplicates="drop", labels=False) if sizes.nunique() > 1 else sizes * 0
-    rows = [_bin(part) for _, part in frame.groupby(bins)]
+    rows = [_bin_row(part) for _, part in frame.groupby(bins)]
     columns = ["low", "high", "n", "value", "value_low", "value_high", "truncated", "others"]
-    return Lengths(pd.DataFrame(rows, columns=columns), unit)
+    return LengthBins(pd.DataFrame(rows, columns=columns), unit)
 
 
-def _bin(part: pd.DataFrame) -> tuple[Any, ...]:
+def _bin_row(part: pd.DataFrame) -> tuple[Any, ...]:
     mean = _mean(part["value"].tolist(), part["cluster"].tolist())
     others = part["others"].mean()
     return (

@@ -1,4 +1,4 @@
-"""The page Compare: differences between two to four models by suite, by group and by sample."""
+"""The Compare page: differences between two to four models by suite, by group and by sample."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def list_incomparable(matches: Sequence[Match]) -> None:
 def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row]:
     """Draw the differences on all suites, largest first, as sentences and a table, adjusted for multiple comparisons."""
     with st.spinner("Comparing sample by sample ..."):
-        rows = comparison.headlines(matches)
+        rows = comparison.compare_headlines(matches)
     st.header("Differences", anchor=False)
     st.markdown(" · ".join(f"**{LETTERS[i]}** {safe.label(name, 60)}" for i, name in enumerate(names)))
     if len(names) == 2:
@@ -155,7 +155,7 @@ def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Ro
         if e.card.config.suite == a.card.config.suite and e.card.config.protocol == a.card.config.protocol
         and e.card.config.data_sha256 == a.card.config.data_sha256
     ]  # fmt: skip
-    paired = comparison.samples(a, b, runs_on_same_data)
+    paired = comparison.pair_samples(a, b, runs_on_same_data)
     letters = pair[0], pair[-1]
     draw_quadrants(paired, row, letters)
     draw_groups(a, b, row, titles, letters)
@@ -164,7 +164,7 @@ def draw_suite(names: Sequence[str], matches: Sequence[Match], rows: Sequence[Ro
 
 
 def draw_quadrants(paired: PairedSamples, row: Row, letters: tuple[str, str]) -> None:
-    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters`: those of the pair."""
+    """Draw the counts of concordant and discordant samples, and the test of the difference; `letters` of the pair."""
     st.header("Agreement", anchor=False)
     counts = comparison.quadrants(paired)
     total = sum(counts.values())
@@ -194,7 +194,7 @@ def draw_quadrants(paired: PairedSamples, row: Row, letters: tuple[str, str]) ->
 
 def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: tuple[str, str]) -> None:
     """Draw the differences by group."""
-    rows = comparison.groups(a, b)
+    rows = comparison.compare_groups(a, b)
     if not rows:
         return
     st.header("By group", anchor=False)
@@ -269,23 +269,13 @@ def draw_discordant(
     if discordant.empty:
         st.caption("None.")
         return
-    present_quadrants = [
-        name
-        for name in ("only A", "only B", "A better", "B better", comparison.NOT_PAIRED)
-        if (discordant["quadrant"] == name).any()
-    ]
     titles = {
-        "": "all",
-        "only A": f"only {names[0]}",
-        "only B": f"only {names[1]}",
-        "A better": f"{names[0]} better",
-        "B better": f"{names[1]} better",
-    }
+        "": "all", "only A": f"only {names[0]}", "only B": f"only {names[1]}", "A better": f"{names[0]} better",
+        "B better": f"{names[1]} better", comparison.NOT_PAIRED: comparison.NOT_PAIRED,
+    }  # fmt: skip
+    choices = [name for name in titles if not name or (discordant["quadrant"] == name).any()]
     quadrant = pickers.select_one(
-        "flip",
-        "Show",
-        ["", *present_quadrants],
-        format_func=lambda name: safe.visible(titles.get(name, name)),
+        "flip", "Show", choices, format_func=lambda name: safe.visible(titles[name])
     )
     selected_samples = discordant[discordant["quadrant"] == quadrant] if quadrant else discordant
     table, config = _discordant_table(

@@ -1,4 +1,4 @@
-"""The page History: a model's checkpoints over time, the gate's verdict on each, and changes other than the model."""
+"""The History page: a model's checkpoints over time, the gate's verdict on each, and changes other than the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page Leaderboard: models by suites, each score with its interval, coverage and provenance."""
+"""The Leaderboard page: models by suites, each score with its interval, coverage and provenance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9.~-]+")
 MAX_DEFAULT_COLUMNS = 12
 LEGEND = (
     "Scores are shown with the half-width of their 95 % interval, and their coverage if below 100 %. Intervals and comparisons "
-    "are about items like these (estimand items-like-these). **Colour shows standing**: the stronger, the more models are "
+    "generalise to items like these (estimand items-like-these). **Colour shows standing**: the stronger, the more models are "
     "significantly worse; equal shades are not significantly different. In the ranked column, models are compared sample by "
     "sample, as in evals compare; in other columns, by their intervals, Holm-adjusted within the column."
 )
@@ -55,10 +55,8 @@ def draw_filters(board: Board) -> Filters:
         "Rank by", labels, key="rank", bind="query-params",
         help="Models are sorted by this column, and compared sample by sample to find those that are not significantly different.",
     )  # fmt: skip
-    first = [rank] if rank else []
-    return filters._replace(
-        columns=(*first, *(label for label in labels if label != rank)), rank_by=rank or ""
-    )
+    others = (label for label in labels if label != rank)
+    return filters._replace(columns=(*([rank] if rank else []), *others), rank_by=rank or "")
 
 
 def draw_more_filters(board: Board, filters: Filters) -> Filters:
@@ -95,7 +93,7 @@ def draw_more_filters(board: Board, filters: Filters) -> Filters:
 
 
 def sort_rows(board: Board, filters: Filters, reported: Sequence[ReportedRow]) -> Lines:
-    """Return the rows in order: pinned first, then by score in the ranked column, then without a score; baselines last."""
+    """Return the rows in order: pinned first, then by score in the ranked column, then those without a score; baselines last."""
     sign = -1 if board.columns[filters.rank_by].better == "higher" else 1
 
     def key(line: Row | ReportedRow) -> tuple[bool, bool, bool, float, str]:
@@ -154,7 +152,7 @@ def draw_table(
 
 
 def column_configs(board: Board, filters: Filters, table: styling.Table) -> dict[Any, Any]:
-    """Return the width and the tooltip of each column, by its position."""
+    """Return the width and tooltip of each column, by position."""
     column = st.column_config.Column
     configs = {
         styling.MODEL: column(pinned=True, width=min(262, _width(table, styling.MODEL)), help="Select a name for details of the model."),
@@ -178,7 +176,7 @@ def column_configs(board: Board, filters: Filters, table: styling.Table) -> dict
 
 
 def _width(table: styling.Table, label: str) -> int:
-    """Return a width in pixels that fits the heading and all cells."""
+    """Return a width in pixels wide enough for the heading and all cells."""
     longest = max(map(len, (*table.headings[label], *table.texts[label])))
     return 28 + round(6.8 * longest)
 
@@ -186,7 +184,7 @@ def _width(table: styling.Table, label: str) -> int:
 def draw_legend(board: Board, filters: Filters) -> None:
     """Draw the legend of the table and of the marks in it."""
     marks = board.marks(filters.columns)
-    mark_list = "; ".join(f"**{mark}** {safe.literal(words)}" for mark, words in marks.items())
+    mark_list = "; ".join(f"**{mark}** {safe.literal(meaning)}" for mark, meaning in marks.items())
     hint = "Select a score or a model for details."
     st.caption(f"{LEGEND}{f' Marks: {mark_list}.' if mark_list else ''} {hint}")
 
@@ -211,13 +209,13 @@ def draw_mean_note(board: Board, filters: Filters) -> None:
 
 
 def draw_score(board: Board, row: Row, label: str, cell: Cell, claims: Sequence[Claim]) -> None:
-    """Draw interval, coverage, notes and reported results of a score, and links to other pages."""
+    """Draw a score's interval, coverage, notes and reported results, and links to other pages."""
     estimate, column = cell.estimate, board.columns[label]
     with st.container(border=True):
         st.markdown(f"**{safe.label(row.label)}** on {safe.label(label)}")
         state.draw_estimate(estimate, cell.coverage)
-        marks = [words for mark, words in cell.marks.items() if mark not in MEANINGS]
-        notes = [*marks, f"the newest complete of {cell.runs} runs" if cell.runs > 1 else ""]
+        descriptions = [text for mark, text in cell.marks.items() if mark not in MEANINGS]
+        notes = [*descriptions, f"the newest complete of {cell.runs} runs" if cell.runs > 1 else ""]
         if any(notes):
             st.caption(safe.label("; ".join(filter(None, notes))))
         if cell.entry:
@@ -236,14 +234,14 @@ def draw_score(board: Board, row: Row, label: str, cell: Cell, claims: Sequence[
 def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) -> None:
     """Draw the details of a model: its scores under all protocols, its runs, and reported results."""
     facts = row.facts
-    facts_text = [
+    fact_texts = [
         "" if facts.open is None else "open weights" if facts.open else "closed weights",
         f"{facts.size_b:g}B parameters" if facts.size_b else "",
         f"{facts.active_b:g}B active" if facts.active_b else "",
     ]
     cells = {label: board.cells[row, label] for label in board.columns if (row, label) in board.cells}
     with st.container(border=True):
-        st.markdown(f"**{safe.label(row.label)}** {safe.literal(', '.join(filter(None, facts_text)))}")
+        st.markdown(f"**{safe.label(row.label)}** {safe.literal(', '.join(filter(None, fact_texts)))}")
         score_rows = [
             {
                 "suite and protocol": safe.visible(label), "measure": board.columns[label].measure,
@@ -275,7 +273,7 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
 
 
 def draw_reported_results(board: Board, filters: Filters, claims: Sequence[Claim]) -> None:
-    """Draw reported results on the displayed suites, without colours and ranks."""
+    """Draw reported results on the displayed suites, without colours or ranks."""
     frame = reported.table(claims, (board.columns[name].suite for name in filters.columns))
     if frame.empty:
         return
@@ -302,7 +300,7 @@ def select_reported_rows(board: Board, filters: Filters, claims: Sequence[Claim]
         return []
     is_on = st.toggle(
         f"Show reported results of {len(rows)} models in the table", key="reported", bind="query-params",
-        help="With the same suite, protocol and unit; without interval, colour and rank.",
+        help="With the same suite, protocol and unit; without an interval, colour or rank.",
     )  # fmt: skip
     return rows if is_on else []
 
@@ -327,7 +325,7 @@ def draw_downloads(board: Board, filters: Filters, table: styling.Table) -> None
         for name, (extension, mime_type, create) in formats.items():
             st.download_button(
                 name, create, f"leaderboard.{extension}", mime_type, icon=":material/download:", on_click="ignore",
-                help=f"The table as {name}; fractions are from 0 to 1.",
+                help=f"The table as {name}; fractions range from 0 to 1.",
             )  # fmt: skip
 
 
@@ -342,7 +340,7 @@ def main() -> None:
     board = build(index.entries)
     if not board.columns:
         state.list_broken_runs(index.broken)
-        state.stop_with_hint("No run has a score yet; active runs are on the page Runs.", "evals show")
+        state.stop_with_hint("No run has a score yet; active runs are on the Runs page.", "evals show")
     filters = draw_filters(board)
     if filters.since:
         board = build(entry for entry in index.entries if is_recent(entry.card.started, filters))

@@ -1,4 +1,4 @@
-"""The page Runs: progress of active runs, a list with filters, run details, and score against cost."""
+"""The Runs page: progress of active runs, a list with filters, run details, and score against cost."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def run_row(entry: Entry) -> dict[str, object]:
         "score": f"{number} {styling.unit(headline.unit)}" if headline and number else "",
         "coverage": 100 * card.coverage,
         "promise": promise_state(promise_status(card)) if card.promise else None,
-        "challenge": entry.challenge.counted if entry.challenge else None,
+        "challenge": entry.challenge.counting_verdict if entry.challenge else None,
         "output tokens": card.tokens.get("output"),
         "cost": card.cost_usd,
         "run": card.run,

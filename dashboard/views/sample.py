@@ -1,4 +1,4 @@
-"""The page Sample: a sample's question, verdict, extracted answer, gold answer and reply."""
+"""The Sample page: a sample's question, verdict, extracted answer, gold answer and reply."""
 
 from __future__ import annotations
 

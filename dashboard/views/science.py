@@ -1,4 +1,4 @@
-"""The page General and science: figures as in the Intern-S1 paper, from measured and reported scores."""
+"""The General and science page: figures as in the Intern-S1 paper, from measured and reported scores."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ MAX_DEFAULT_MODELS = 8
 def select_suites(numbers: Numbers) -> tuple[list[str], list[str]]:
     """Draw the selection of the suites for each of the two means, and return them."""
     selected = []
-    for cell, (key, title, is_general) in zip(
-        st.columns(2), (("general", "general ability", True), ("science", "science", False)), strict=True
-    ):
+    axes = (("general", "General suites", True), ("science", "Science suites", False))
+    for cell, (key, title, is_general) in zip(st.columns(2), axes, strict=True):
         available = science.suites(numbers, general=is_general)
         selected.append(
             cell.multiselect(
-                f"Suites of {title}", available, key=key, bind="query-params",
+                title, available, key=key, bind="query-params",
                 default=science.default_suites(numbers, general=is_general),
                 help="A model has a mean if all suites are measured, or all reported, under one protocol.",
             )
@@ -47,7 +46,7 @@ def draw_figure(
             ("PDF", "pdf", "application/pdf"),
         ):
             st.download_button(
-                f"{label}", partial(charts.render_for_print, light, file_format), f"{name}.{file_format}", mime_type, key=f"{name}-{file_format}",
+                label, partial(charts.render_for_print, light, file_format), f"{name}.{file_format}", mime_type, key=f"{name}-{file_format}",
                 icon=":material/download:", on_click="ignore", help="Vector graphics on white.",
             )  # fmt: skip
 
@@ -65,7 +64,7 @@ def draw_scatter(numbers: Numbers, general_suites: list[str], science_suites: li
     else:
         light, themed = (charts.scatter(points, dark=dark) for dark in (False, state.is_dark()))
         draw_figure(
-            light, themed, "general-science", "Scatter of the mean of general suites against that of science"
+            light, themed, "general-science", "Mean over science suites against mean over general suites"
         )
     if missing_lines := science.incomplete_models(numbers, [*general_suites, *science_suites]):
         with st.expander(f"{len(missing_lines)} measured models lack suites"):
@@ -92,7 +91,7 @@ def draw_bars(numbers: Numbers, suites: list[str], order: list[str]) -> None:
     if table.empty:
         st.info("None of these models has a score on these suites.", icon=":material/info:")
         return
-    st.caption("Full bars are measured and carry their 95 % interval; dashed outlines are reported results.")
+    st.caption("Solid bars are measured, with their 95 % interval; dashed outlines are reported results.")
     light = charts.grouped_bars(table, suites, dark=False, columns=3)
     themed = charts.grouped_bars(table, suites, dark=state.is_dark())
     draw_figure(light, themed, "suites", "Scores by suite and model")

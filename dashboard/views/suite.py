@@ -1,4 +1,4 @@
-"""The page Suite: groups of a run, scores by length, missing outcomes, and items that no model gets right."""
+"""The Suite page: groups of a run, scores by length, missing outcomes, and items that no model gets right."""
 
 from __future__ import annotations
 
@@ -195,8 +195,7 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
     number = st.column_config.NumberColumn
     config: dict[str, Any] = {"runs": number("of runs", format="%d")}
     if is_error:
-        caption = f"The {len(frame)} items with the largest error of the best of {len(runs)} models"
-        st.caption(f"{caption}: their gold answers are suspect.")
+        st.caption(f"The largest errors of the best of {len(runs)} models; check the gold answers.")
         config["error"] = number(f"smallest error, {estimate.unit}", format="%.4g")
         config["answer"] = "best answer"
     else:
@@ -212,9 +211,8 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
         hide_index=True, key="hard", on_select="rerun", selection_mode="single-row", placeholder="", height=380,
         column_config=config, alt="Items that all models get wrong",
     )  # fmt: skip
-    draw_suspect_downloads(
-        suites.with_provenance(frame if is_error else frame[frame["agree"] >= MIN_AGREEMENT], entry)
-    )
+    suspects = frame if is_error else frame[frame["agree"] >= MIN_AGREEMENT]
+    draw_suspect_downloads(suites.with_provenance(suspects, entry))
     selected_rows = event["selection"]["rows"]
     if selected_rows and selected_rows[0] < len(frame):
         name = str(frame.iloc[selected_rows[0]]["sample"])

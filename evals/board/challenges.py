@@ -15,7 +15,7 @@ from evals.board.policy import ChallengeRule
 from evals.board.results import SuiteResult
 from evals.challenge.outcome import FORMAT, ChallengeOutcome
 from evals.challenge.outcome import read as read_outcome
-from evals.challenge.summary import Challenge, summarize, unreadable
+from evals.challenge.summary import Challenge, summarize, unreadable_challenge
 from evals.errors import UsageError
 from evals.plain import one_line
 
@@ -25,7 +25,7 @@ def read(path: Path, entry: str, result: SuiteResult, rule: ChallengeRule) -> Ch
     try:
         outcome = read_outcome(path)
     except UsageError as error:
-        return unreadable(path, error, result.suite, result.protocol, entry)
+        return unreadable_challenge(path, error, result.suite, result.protocol, entry)
     challenge = summarize(outcome, next(_faults(outcome, result, rule), ""), entry)
     return structs.replace(challenge, suite=result.suite, protocol=result.protocol)
 

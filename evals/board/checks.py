@@ -163,15 +163,18 @@ def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[E
         and headline.value > rule.ceiling
     ):
         yield f"{headline.metric} is {headline.value:.3f}, above the plausible {rule.ceiling:g}"
-    rivals = [
-        rival.value
+    other_values = [
+        other_headline.value
         for other in others
         for suite in other.suites
-        if suite.label == result.label and (rival := suite.headline) is not None and rival.value is not None
+        if suite.label == result.label
+        and (other_headline := suite.headline) is not None
+        and other_headline.value is not None
     ]
-    if not rivals:
+    if not other_values:
         return
-    gain = headline.value - max(rivals) if headline.better == "higher" else min(rivals) - headline.value
+    is_higher_better = headline.better == "higher"
+    gain = headline.value - max(other_values) if is_higher_better else min(other_values) - headline.value
     if gain > rule.plausible_gain:
         yield f"{headline.metric} is better than the best entry's by {gain:.3f}, more than the plausible {rule.plausible_gain:g}"
 

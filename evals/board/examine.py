@@ -1,7 +1,7 @@
 """Examination of one entry: verify its bundles, rescore its replies, and apply the board's rules to each run.
 
 It runs in a worker process with a deadline and a memory limit (`within_limits`). The entry is only data: suites that
-are defined by code are refused, and messages quote no unchecked text of the entry.
+are defined by code are refused, and messages never quote unchecked text from the entry.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def board_data(gold: Path | None, suite: str) -> Path | None:
 def _result(
     path: Path, run: SubmittedRun, rule: SuiteRule, verification: Verification
 ) -> tuple[SuiteResult, list[str], Items]:
-    """Return the result of a verified bundle, the rules that it breaks, and the values of its items."""
+    """Return the result of a verified bundle, the reasons to refuse it, and the values of its items."""
     with open_bundle(path) as bundle:
         card = bundle.card()
         if (run.suite, run.protocol, run.run) != (card.config.suite, card.config.protocol, card.run):
@@ -155,7 +155,7 @@ def _result(
 
 
 def _records(bundle: Bundle) -> Iterator[Record]:
-    """Yield the records of a bundle; a gated suite's contain no texts."""
+    """Yield the records of a bundle; those of a gated suite contain no texts."""
     if bundle.manifest.gated:
         yield from (withheld.record for withheld in bundle.lines(GATED_FILES[-1], Withheld))
     else:

@@ -37,36 +37,32 @@ def ingest(
     index = results.read_index(folder, board_policy.id)
     all_decisions = decisions.read(folder)
     decisions.check_only_added(all_decisions, index.decisions, index.decisions_sha256 or decisions.digest(()))
-    known = results.read_all(folder)
+    entries = results.read_all(folder)
     files = _entry_files(folder)
     _check_none_missing(index, files, all_decisions)
-    pending = list(_pending(board_policy, files, known, all_decisions, names))
-    new = [path for path in pending if path.stem not in known]
+    pending = list(_pending(board_policy, files, entries, all_decisions, names))
+    new = [path for path in pending if path.stem not in entries]
     if len(new) > board_policy.limits.new_entries:
         raise UsageError(
             f"{len(new)} new entries; one ingest accepts at most {board_policy.limits.new_entries}"
         )
     for path in pending:
-        examination = _examine(path, board_policy, known, gold)
-        result = _result_of(path, board_policy, known, all_decisions, examination)
-        known[result.entry] = result
+        examination = _examine(path, board_policy, entries, gold)
+        result = _result_of(path, board_policy, entries, all_decisions, examination)
+        entries[result.entry] = result
         if write:
             results.write(folder, f"{result.entry}.json", result)
             items.write(folder, result.entry, examination.items if result.suites else {})
         yield result
     if write:
-        levels.update(folder, board_policy, known, gold)
-        entries = {name: known[name].content_sha256 for name in sorted(known)}
-        results.write(
-            folder,
-            results.INDEX,
-            Index(
-                board=board_policy.id,
-                decisions=len(all_decisions),
-                decisions_sha256=decisions.digest(all_decisions),
-                entries=entries,
-            ),
+        levels.update(folder, board_policy, entries, gold)
+        new_index = Index(
+            board=board_policy.id,
+            decisions=len(all_decisions),
+            decisions_sha256=decisions.digest(all_decisions),
+            entries={name: entries[name].content_sha256 for name in sorted(entries)},
         )
+        results.write(folder, results.INDEX, new_index)
 
 
 def _entry_files(folder: Path) -> dict[str, Path]:
@@ -91,7 +87,7 @@ def _check_none_missing(index: Index, files: Mapping[str, Path], all_decisions: 
 def _pending(
     board_policy: BoardPolicy,
     files: Mapping[str, Path],
-    known: Mapping[str, EntryResult],
+    entries: Mapping[str, EntryResult],
     all_decisions: Sequence[Decision],
     names: Sequence[str],
 ) -> Iterator[Path]:
@@ -99,10 +95,10 @@ def _pending(
     chosen = [Path(name).name.removesuffix(SUFFIX) for name in names]
     if missing := [name for name in chosen if name not in files]:
         raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")
-    last = len(known) + 1
-    order = sorted(files, key=lambda name: (known[name].sequence if name in known else last, name))
+    last = len(entries) + 1
+    order = sorted(files, key=lambda name: (entries[name].sequence if name in entries else last, name))
     for name in order:
-        result = known.get(name)
+        result = entries.get(name)
         if name in chosen or (
             not chosen
             and (result is None or not _is_current(result, files[name], board_policy, all_decisions))
@@ -126,9 +122,9 @@ def _sha256(path: Path) -> str:
 
 
 def _examine(
-    path: Path, board_policy: BoardPolicy, known: Mapping[str, EntryResult], gold: Path | None
+    path: Path, board_policy: BoardPolicy, entries: Mapping[str, EntryResult], gold: Path | None
 ) -> Examination:
-    previous = known.get(path.stem)
+    previous = entries.get(path.stem)
     if previous is not None and previous.status == "accepted" and previous.file_sha256 != _sha256(path):
         raise UsageError(
             f"{ENTRIES}/{path.name}: the file of a published entry was changed; add a new revision instead"
@@ -139,14 +135,14 @@ def _examine(
 def _result_of(
     path: Path,
     board_policy: BoardPolicy,
-    known: Mapping[str, EntryResult],
+    entries: Mapping[str, EntryResult],
     all_decisions: Sequence[Decision],
     examination: Examination,
 ) -> EntryResult:
     """Return the result of an examined entry, after comparing it with the earlier entries."""
-    previous = known.get(path.stem)
-    sequence = previous.sequence if previous else max((r.sequence for r in known.values()), default=0) + 1
-    earlier_entries = [r for r in known.values() if r.sequence < sequence and r.status != "refused"]
+    previous = entries.get(path.stem)
+    sequence = previous.sequence if previous else max((r.sequence for r in entries.values()), default=0) + 1
+    earlier_entries = [r for r in entries.values() if r.sequence < sequence and r.status != "refused"]
     refusals = examination.refusals or list(_comparison_refusals(examination, earlier_entries))
     doubts = [] if refusals else list(_doubts(examination, board_policy, earlier_entries))
     accepted = not doubts or decisions.accepts(all_decisions, path.stem)
@@ -167,19 +163,19 @@ def _result_of(
 
 
 def _other_models(examination: Examination, others: Iterable[EntryResult]) -> list[EntryResult]:
-    """Return the results that belong to other models than the examined one."""
+    """Return the results of models other than the examined one."""
     assert examination.submission is not None  # noqa: S101 - an entry without a readable submission is refused earlier
     model = examination.submission.model.casefold()
     return [other for other in others if other.model is not None and other.model.model.casefold() != model]
 
 
 def _comparison_refusals(examination: Examination, others: Sequence[EntryResult]) -> Iterator[str]:
-    rivals = _other_models(examination, others)
+    other_models = _other_models(examination, others)
     for result in examination.suites:
         for line in (
             *checks.reuse_refusals(result, others),
             *checks.data_refusals(result, others),
-            *checks.copy_refusals(result, rivals),
+            *checks.copy_refusals(result, other_models),
         ):
             yield f"{result.label}: {line}"
 
@@ -187,9 +183,9 @@ def _comparison_refusals(examination: Examination, others: Sequence[EntryResult]
 def _doubts(
     examination: Examination, board_policy: BoardPolicy, others: Sequence[EntryResult]
 ) -> Iterator[str]:
-    rivals = [rival for rival in _other_models(examination, others) if rival.status == "accepted"]
+    published = [other for other in _other_models(examination, others) if other.status == "accepted"]
     for result in examination.suites:
-        for line in checks.plausibility_doubts(result, _rule(board_policy, result), rivals):
+        for line in checks.plausibility_doubts(result, _rule(board_policy, result), published):
             yield f"{result.label}: {line}"
 
 

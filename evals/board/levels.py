@@ -1,10 +1,10 @@
 """Levels of trust above `recomputed`: `results/levels.json`.
 
-`challenged`: the claimed model has read the replies, with the verdict consistent or close (`challenges.py`).
+`challenged`: the claimed model was given the replies to read, and the verdict is `consistent` or `close` (`challenges.py`).
 
-`rerun`: the board has run the model itself (`reruns/ENTRY/SUITE@PROTOCOL.zip`, a bundle), and both runs are equivalent: the
-90 % interval of their difference, paired by item, lies within the margin of the rule (two one-sided tests at 5 %;
-Schuirmann 1987, doi 10.1007/BF01068419).
+`rerun`: the board has run the model itself (`reruns/ENTRY/SUITE@PROTOCOL.zip`, a bundle), and the two runs are equivalent:
+the 90 % interval of their difference, paired by item, lies within the rule's margin (two one-sided tests at 5 %; Schuirmann
+1987, doi 10.1007/BF01068419).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Rerun(Struct, frozen=True, kw_only=True):
     high: float | None = None
     margin: float
     n: int = 0
-    """Number of items scored in both."""
+    """Number of items scored in both runs."""
     reason: str = ""
     """Why they could not be compared."""
 
@@ -58,7 +58,7 @@ class Levels(Struct, frozen=True, kw_only=True):
     reruns: tuple[Rerun, ...] = ()
     challenges: tuple[Challenge, ...] = ()
 
-    def of(self, entry: str, suite: str, protocol: str) -> tuple[Level, Challenge | None]:
+    def level_and_challenge(self, entry: str, suite: str, protocol: str) -> tuple[Level, Challenge | None]:
         """Return the level of a score, and its challenge if there is one."""
         key = entry, suite, protocol
         challenge = next((c for c in self.challenges if (c.entry, c.suite, c.protocol) == key), None)
@@ -76,33 +76,39 @@ def read(folder: Path) -> Levels:
 
 def add_rerun(folder: Path, entry: str, run: Run) -> Path:
     """Pack the board's own run of an entry's model into `reruns/`; raises UsageError."""
-    board, known = policy.read(folder), results.read_all(folder)
-    if entry not in known:
+    board_policy, entries = policy.read(folder), results.read_all(folder)
+    if entry not in entries:
         raise UsageError(
-            f"no result of {entry!r} in {folder / results.FOLDER}; known: {', '.join(known) or 'none'}"
+            f"no result of {entry!r} in {folder / results.FOLDER}; known: {', '.join(entries) or 'none'}"
         )
     config = run.card.config
-    if not any((config.suite, config.protocol) == (s.suite, s.protocol) for s in known[entry].suites):
+    if not any((config.suite, config.protocol) == (s.suite, s.protocol) for s in entries[entry].suites):
         raise UsageError(f"{entry} has no score on {config.suite} ({config.protocol})")
-    if board.rule_of(config.suite, config.protocol) is None:
+    if board_policy.rule_of(config.suite, config.protocol) is None:
         raise UsageError(f"{config.suite} ({config.protocol}) is not part of the board")
     path = folder / RERUNS / entry / rerun_name(config.suite, config.protocol)
     bundle.pack(run, path)
     return path
 
 
-def update(folder: Path, board: BoardPolicy, known: Mapping[str, EntryResult], gold: Path | None) -> None:
+def update(
+    folder: Path, board_policy: BoardPolicy, entries: Mapping[str, EntryResult], gold: Path | None
+) -> None:
     """Compare every rerun with its entry, check every challenge, and write the levels; earlier comparisons are reused."""
     earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
     reruns = []
-    for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board, known):
+    for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board_policy, entries):
         with path.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
         key = (path.parent.name, digest, rule.equivalence_margin)
-        reruns.append(earlier.get(key) or _compare_rerun(folder, path, digest, result, rule, board, gold))
+        reruns.append(
+            earlier.get(key) or _compare_rerun(folder, path, digest, result, rule, board_policy, gold)
+        )
     board_challenges = tuple(
-        challenges.read(path, path.parent.name, result, board.challenge)
-        for path, result, _ in _existing_files(folder / outcome.FOLDER, outcome.file_name, board, known)
+        challenges.read(path, path.parent.name, result, board_policy.challenge)
+        for path, result, _ in _existing_files(
+            folder / outcome.FOLDER, outcome.file_name, board_policy, entries
+        )
     )
     levels = Levels(reruns=tuple(reruns), challenges=board_challenges)
     if levels != Levels() or (folder / results.FOLDER / results.LEVELS).exists():
@@ -115,16 +121,19 @@ def rerun_name(suite: str, protocol: str) -> str:
 
 
 def _existing_files(
-    folder: Path, name_of: Callable[[str, str], str], board: BoardPolicy, known: Mapping[str, EntryResult]
+    folder: Path,
+    name_of: Callable[[str, str], str],
+    board_policy: BoardPolicy,
+    entries: Mapping[str, EntryResult],
 ) -> Iterator[tuple[Path, SuiteResult, SuiteRule]]:
     """Yield each file `ENTRY/NAME` that exists for a suite's result, with the result and its rule."""
-    for entry, entry_result in sorted(known.items()):
+    for entry, entry_result in sorted(entries.items()):
         results_by_name = {
             name_of(suite_result.suite, suite_result.protocol): suite_result
             for suite_result in entry_result.suites
         }
         for name, suite_result in sorted(results_by_name.items()):
-            rule = board.rule_of(suite_result.suite, suite_result.protocol)
+            rule = board_policy.rule_of(suite_result.suite, suite_result.protocol)
             if rule is not None and (folder / entry / name).is_file():
                 yield folder / entry / name, suite_result, rule
 
@@ -135,11 +144,13 @@ def _compare_rerun(
     digest: str,
     result: SuiteResult,
     rule: SuiteRule,
-    board: BoardPolicy,
+    board_policy: BoardPolicy,
     gold: Path | None,
 ) -> Rerun:
     entry = path.parent.name
-    examination = within_limits(examine_rerun, path, rule, board, gold, seconds=board.limits.seconds)
+    examination = within_limits(
+        examine_rerun, path, rule, board_policy, gold, seconds=board_policy.limits.seconds
+    )
     base = Rerun(
         entry=entry,
         suite=rule.name,
@@ -150,9 +161,9 @@ def _compare_rerun(
     )
     if reason := _why_incomparable(examination, result):
         return structs.replace(base, reason=reason)
-    submitted = items.read(folder, entry)[rule.name, rule.protocol]
-    (rerun,) = examination.items.values()
-    evidence, n = evidence_of(result, submitted, rerun)
+    submitted_items = items.read(folder, entry)[rule.name, rule.protocol]
+    (rerun_items,) = examination.items.values()
+    evidence, n = evidence_of(result, submitted_items, rerun_items)
     interval = evidence.interval(CONFIDENCE_LEVEL)
     if interval is None:
         return structs.replace(base, reason="too few items for an interval")

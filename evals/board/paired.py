@@ -11,9 +11,9 @@ from evals.verdicts.difference import Evidence, MeanDifference
 
 
 def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]:
-    """Return the evidence on b minus a and the number of items scored in both; `result`: one of the two runs' results.
+    """Return the evidence on b minus a and the number of items scored in both; `result`: the result of either run.
 
-    Without an item scored in both, the standard error is NaN.
+    If no item was scored in both, the standard error is NaN.
     """
     import numpy as np
 

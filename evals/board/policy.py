@@ -102,7 +102,7 @@ class BoardPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Written into every entry, so that entries made for another board are refused."""
     title: str
     url: str = ""
-    """Address of the published pages, for permalinks and feeds."""
+    """URL of the published pages, for permalinks and feeds."""
     about: str = ""
     contact: str = ""
     suite: tuple[SuiteRule, ...]

@@ -107,17 +107,17 @@ class EntryResult(Struct, frozen=True, kw_only=True):
     """Version of science-evals that computed it."""
     status: Status
     reasons: tuple[str, ...] = ()
-    """Why it is held or refused, a line each."""
+    """Why it is held or refused, one line per reason."""
     model: ModelCard | None = None
-    """None if the entry is refused: nothing of it is published."""
+    """None if the entry is refused, because nothing of it is published."""
     suites: tuple[SuiteResult, ...] = ()
     content_sha256: str = ""
     """Hash of all other fields."""
 
     def with_content_hash(self) -> EntryResult:
         """Return the result with the hash of its content."""
-        bare = structs.replace(self, content_sha256="")
-        return structs.replace(bare, content_sha256=sha256(msgspec.json.encode(bare)).hexdigest())
+        unhashed = structs.replace(self, content_sha256="")
+        return structs.replace(unhashed, content_sha256=sha256(msgspec.json.encode(unhashed)).hexdigest())
 
 
 class Index(Struct, frozen=True, kw_only=True):

@@ -156,8 +156,7 @@ def pack(runs: Sequence[Run], card: ModelCard, policy: BoardPolicy, folder: Path
         )
         for run, name in zip(runs, names, strict=True)
     )
-    card_fields = {name: getattr(card, name) for name in card.__struct_fields__}
-    submission = Submission(**card_fields, board=policy.id, runs=submitted)
+    submission = Submission(**structs.asdict(card), board=policy.id, runs=submitted)
     partial = out.with_name(f".{out.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from evals import load
 from evals.challenge import replies
-from evals.challenge.decoding import decoding_of, sampling_of, unstated
+from evals.challenge.decoding import decoding_of, sampling_of, unrecorded_settings
 from evals.challenge.outcome import MAX_SECONDS, ChallengeOutcome
 from evals.challenge.reading import Readings, read
 from evals.challenge.replies import Choice, Source
@@ -28,7 +28,7 @@ class ChallengeRequest(Struct, frozen=True, kw_only=True):
     replies: int = 60
     alpha: float = 0.01
     seed: int
-    """Seed for the choice of replies; unknown to whoever made the bundle."""
+    """Seed for the choice of replies, which the bundle's creator must not know."""
 
 
 def challenge(
@@ -51,13 +51,15 @@ def challenge(
             empty_outcome, reason="a gated suite's bundle contains no replies: name the run instead"
         )
     choice = replies.choose(source.records, request.replies, request.seed)
-    if not choice.written:
-        return structs.replace(empty_outcome, reason=_why_none(choice), left_out=dict(choice.left_out))
+    if not choice.exchanges:
+        return structs.replace(
+            empty_outcome, reason=_why_none_readable(choice), left_out=dict(choice.left_out)
+        )
     model = load.model(spec, **options)
     if not isinstance(model, ReadsReplies):
         return structs.replace(empty_outcome, reason=_why_unreadable(spec))
     outcome = _test(empty_outcome, model, choice, sampling, decoding)
-    missing = unstated(source.card.config, sampling)
+    missing = unrecorded_settings(source.card.config, sampling)
     if outcome.verdict == "different" and missing:
         why = (
             f"the replies differ from what this model writes without {missing}, which the card does not state"
@@ -86,7 +88,7 @@ def _empty_outcome(source: Source, spec: str, request: ChallengeRequest) -> Chal
     )
 
 
-def _why_none(choice: Choice) -> str:
+def _why_none_readable(choice: Choice) -> str:
     if not choice.left_out:
         return "it contains no reply"
     (why, count), *_ = choice.left_out.most_common(1)
@@ -95,8 +97,8 @@ def _why_none(choice: Choice) -> str:
 
 def _why_unreadable(spec: str) -> str:
     return (
-        f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf:, merge:, vllm: and server: "
-        "(vLLM) do, hf: also those of a .gguf file"
+        f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf: (.gguf files too), merge:, "
+        "vllm: and server: (vLLM) do"
     )
 
 
@@ -151,7 +153,7 @@ async def _read(
         started = time.perf_counter()
         if not isinstance(model, ReadsReplies):
             raise Fatal("it cannot read")
-        readings = await read(model, choice.written, sampling, decoding)
+        readings = await read(model, choice.exchanges, sampling, decoding)
         return readings, time.perf_counter() - started
     finally:
         await model.close()

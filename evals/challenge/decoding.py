@@ -88,7 +88,7 @@ def decoding_of(config: Config, sampling: Sampling) -> Decoding:
     return decoding
 
 
-def unstated(config: Config, sampling: Sampling) -> str:
+def unrecorded_settings(config: Config, sampling: Sampling) -> str:
     """Return the unrecorded settings that a server may have set, as vLLM does from `generation_config.json`."""
     if config.model.partition(":")[0] in ("hf", "smollm2") or not sampling.temperature:
         return ""

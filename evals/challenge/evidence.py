@@ -45,7 +45,7 @@ ODDS = (1.1, 1.25, 1.6, 2.5, 5.0, 12.0, 40.0)
 
 
 class Neighbourhood(NamedTuple):
-    """Writers that cannot be told from the reader: bounds that hold on average over the tokens of their replies.
+    """Writers that cannot be distinguished from the reader: bounds that hold on average over the tokens of their replies.
 
     With probability `stray` a token is arbitrary. Otherwise, with P the reader's distribution of the next token under the
     recorded sampling and Q the writer's, TV(P, Q) <= distance and Q <= ratio P. So the mean of a tail of probability x is at
@@ -92,7 +92,7 @@ class Evidence(NamedTuple):
     replies: int
     tokens: int
     decided: int | None
-    """Number of replies after which the verdict was `different`; None: it is another."""
+    """Number of replies after which the verdict was `different`; None for another verdict."""
 
 
 def weigh(
@@ -114,9 +114,9 @@ def weigh(
     if not tokens:
         return Evidence("untestable", None, None, None, None, len(readings), 0, None)
     per_position = one_seed and not greedy
-    factors = by_position if per_position else by_reply
+    factors = factors_by_position if per_position else factors_by_reply
     features = [features_of(reading, greedy=greedy) for reading in nonempty]
-    close, same = (wealth(factors(features, null, greedy=greedy)) for null in (CLOSE, SAME))
+    close, same = (cumulative_log_wealth(factors(features, null, greedy=greedy)) for null in (CLOSE, SAME))
     threshold = -np.log(alpha)
     rejects = bool(close.max() >= threshold)
     decided = (len(readings) if per_position else int(np.argmax(close >= threshold)) + 1) if rejects else None
@@ -128,14 +128,14 @@ def weigh(
     )
 
 
-def by_reply(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
+def factors_by_reply(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the log factor of each reply by feature and odds, shape (R, F, A)."""
     import numpy as np
 
     return np.stack([log_gains(each, null, greedy=greedy).sum(axis=2) for each in features])
 
 
-def by_position(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
+def factors_by_position(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the log factor of each position by feature and odds, shape (T, F, A), from mean features over replies."""
     import numpy as np
 
@@ -145,7 +145,7 @@ def by_position(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool
     return np.moveaxis(log_gains(np.asarray(total) / replies, null, greedy=greedy), 2, 0)
 
 
-def wealth(factors: Floats) -> Floats:
+def cumulative_log_wealth(factors: Floats) -> Floats:
     """Return the log wealth after each step, shape (..., R), from the log factors of the steps, shape (..., R, F, A)."""
     import numpy as np
     from scipy.special import logsumexp

@@ -89,7 +89,7 @@ def read(path: Path) -> ChallengeOutcome:
         raise UsageError(f"{path}: {cause(error, ChallengeOutcome)}") from None
 
 
-def earlier(path: Path) -> ChallengeOutcome | None:
+def stored_outcome(path: Path) -> ChallengeOutcome | None:
     """Return the outcome already stored at a path, or None; raises UsageError for any other file, which must stay."""
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""Readings of a run's recorded replies by the claimed model."""
+"""Has a model read a run's recorded replies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from evals.challenge.replies import Written
+from evals.challenge.replies import PromptAndReply
 from evals.errors import ModelError
 from evals.seams import Decoding, ReadsReplies, TokenReading
 from evals.types import Reply, Sampling
@@ -44,12 +44,12 @@ class Readings(Struct, kw_only=True):
 
 
 async def read(
-    model: ReadsReplies, written: Sequence[Written], sampling: Sampling, decoding: Decoding
+    model: ReadsReplies, exchanges: Sequence[PromptAndReply], sampling: Sampling, decoding: Decoding
 ) -> Readings:
     """Have a model read replies; raises the errors of `ReadsReplies.read_replies`."""
     readings = Readings(left_out=Counter())
-    outcomes = await model.read_replies(written, sampling, decoding)
-    for (_, reply), outcome in zip(written, outcomes, strict=True):
+    outcomes = await model.read_replies(exchanges, sampling, decoding)
+    for (_, reply), outcome in zip(exchanges, outcomes, strict=True):
         if isinstance(outcome, ModelError):
             readings.left_out[str(outcome)[:MAX_REASON]] += 1
         else:

@@ -1,4 +1,4 @@
-"""Random choice, reproducible by its seed, of the replies in a run or a bundle that a model is to read."""
+"""Chooses, reproducibly at random, the replies in a run or a bundle that a model is to read."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from evals.remote.address import is_address
 from evals.types import TOOL_CALLS, Failure, Media, Prompt, Record, Reply
 
 MAX_CHARACTERS = 1_000_000
-"""Longer replies are left out unread."""
+"""Maximum length of a reply; longer ones are not read."""
 
-Written: TypeAlias = tuple[Prompt, Reply]
-"""A prompt and its reply."""
+PromptAndReply: TypeAlias = tuple[Prompt, Reply]
 
 
 class Source(Struct, frozen=True):
@@ -39,13 +38,13 @@ class Source(Struct, frozen=True):
 class Choice(Struct, frozen=True):
     """The chosen replies, and why others cannot be read."""
 
-    written: list[Written]
+    exchanges: list[PromptAndReply]
     left_out: Counter[str]
-    """Reason -> number of replies that cannot be read for it."""
+    """Reason -> number of replies that cannot be read for this reason."""
 
 
 @contextmanager
-def opened(name: str, results: Path) -> Iterator[Source]:
+def open_source(name: str, results: Path) -> Iterator[Source]:
     """Open a bundle by its path, or a run by its name; raises UsageError, or DataError for a bundle that was modified."""
     path = Path(name)
     if not path.is_file():
@@ -68,7 +67,7 @@ def choose(records: Iterable[Record], maximum: int, seed: int) -> Choice:
     Raises DataError if one of them occurs twice: a copy of a reply is no additional evidence.
     """
     left_out: Counter[str] = Counter()
-    chosen: list[tuple[int, int, Written]] = []
+    chosen: list[tuple[int, int, PromptAndReply]] = []
     for position, record in enumerate(records):
         outcome = record.outcome
         if isinstance(outcome, Failure):
@@ -81,7 +80,7 @@ def choose(records: Iterable[Record], maximum: int, seed: int) -> Choice:
         (heapq.heappush if len(chosen) < maximum else heapq.heappushpop)(chosen, candidate)
     if len({rank for rank, *_ in chosen}) < len(chosen):
         raise DataError("a reply occurs twice; `evals bundle verify` shows which")
-    return Choice([written for *_, written in sorted(chosen, reverse=True)], left_out)
+    return Choice([exchange for *_, exchange in sorted(chosen, reverse=True)], left_out)
 
 
 def unreadable(prompt: Prompt, reply: Reply) -> str:

@@ -1,4 +1,4 @@
-"""The displayed part of a challenge's outcome, with texts of bounded length; and the outcome stored beside a run."""
+"""What is displayed of a challenge's outcome, with texts of bounded length; and the outcome in a run's folder."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Challenge(Struct, frozen=True, kw_only=True):
     """The challenge of one score; a board stores it in `results/levels.json`."""
 
     entry: str = ""
-    """Empty: a run of a results folder."""
+    """Empty for a run in a results folder."""
     suite: str
     protocol: str
     fault: str = ""
-    """Why it does not count; empty: it counts."""
+    """Why it does not count; empty if it does."""
     verdict: Verdict = "untestable"
     reason: str = ""
     """Explanation of the verdict."""
@@ -44,26 +44,26 @@ class Challenge(Struct, frozen=True, kw_only=True):
     """Seconds since the epoch, UTC."""
 
     @property
-    def counted(self) -> Verdict | None:
+    def counting_verdict(self) -> Verdict | None:
         """Return the verdict; None if it does not count."""
         return None if self.fault else self.verdict
 
     @property
     def passed(self) -> bool:
         """Return whether the score reaches the level `challenged`."""
-        return self.counted in ("consistent", "close")
+        return self.counting_verdict in ("consistent", "close")
 
     @property
     def sentence(self) -> str:
         """Return the challenge in one line."""
         if self.fault:
             return f"challenge does not count: {self.fault}"
-        how = f"{self.replies:,} replies read by {self.reader}, {self.method}, alpha {self.alpha:g}"
-        return f"challenge {self.verdict} ({how}){f': {self.reason}' if self.reason else ''}"
+        details = f"{self.replies:,} replies read by {self.reader}, {self.method}, alpha {self.alpha:g}"
+        return f"challenge {self.verdict} ({details}){f': {self.reason}' if self.reason else ''}"
 
 
 def summarize(outcome: ChallengeOutcome, fault: str = "", entry: str = "") -> Challenge:
-    """Return the displayed part of an outcome. `fault`: why it does not count."""
+    """Return what is displayed of an outcome. `fault`: why it does not count."""
     return Challenge(
         entry=entry,
         suite=one_line(outcome.suite),
@@ -85,20 +85,22 @@ def summarize(outcome: ChallengeOutcome, fault: str = "", entry: str = "") -> Ch
     )
 
 
-def unreadable(path: Path, error: UsageError, suite: str, protocol: str, entry: str = "") -> Challenge:
+def unreadable_challenge(
+    path: Path, error: UsageError, suite: str, protocol: str, entry: str = ""
+) -> Challenge:
     """Return a challenge that does not count, because its outcome cannot be read."""
     fault = one_line(str(error).replace(f"{path.parent}/", ""))
     return Challenge(entry=entry, suite=suite, protocol=protocol, fault=fault)
 
 
-def beside_run(folder: Path, card: Card) -> Challenge | None:
-    """Return the challenge of a run from the outcome in its folder; None if there is none."""
+def challenge_of_run(folder: Path, card: Card) -> Challenge | None:
+    """Return a run's challenge, from the outcome in its folder; None if there is none."""
     path, config = folder / NAME, card.config
     if not path.exists():
         return None
     try:
         outcome = read_outcome(path)
     except UsageError as error:
-        return unreadable(path, error, config.suite, config.protocol)
+        return unreadable_challenge(path, error, config.suite, config.protocol)
     is_same_run = (outcome.run, outcome.suite, outcome.protocol) == (card.run, config.suite, config.protocol)
     return summarize(outcome, "" if is_same_run else f"{NAME} belongs to another run")

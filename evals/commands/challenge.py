@@ -79,21 +79,21 @@ def challenge(
     from evals.challenge import outcome as outcomes
     from evals.challenge.challenge import ChallengeRequest
     from evals.challenge.challenge import challenge as run_challenge
-    from evals.challenge.replies import opened
+    from evals.challenge.replies import open_source
 
     seed = secrets.randbits(32) if seed is None else seed
     request = ChallengeRequest(replies=replies, alpha=alpha, seed=seed)
     options = {"results": results, "trust_remote_code": trust_remote_code}
-    with opened(bundle, results) as source:
+    with open_source(bundle, results) as source:
         path = _outcome_path(to, source)
-        earlier = outcomes.earlier(path) if path else None
+        stored = outcomes.stored_outcome(path) if path else None
         outcome = run_challenge(source, model, request, options)
     if as_json:
         common.print_json(outcome)
     else:
         _print(outcome)
-    if path is not None and earlier is not None and not outcomes.supersedes(outcome, earlier):
-        notice(f"{path} is not replaced: it contains the verdict {earlier.verdict} on the same replies")
+    if path is not None and stored is not None and not outcomes.supersedes(outcome, stored):
+        notice(f"{path} is not replaced: it contains the verdict {stored.verdict} on the same replies")
     elif path is not None:
         outcomes.write(path, outcome)
         if not as_json:

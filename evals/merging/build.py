@@ -43,7 +43,7 @@ class Plan:
         }
         base = folder_of(recipe.base, recipe_folder, label="base")
         if (base / CONFIG).is_file() and not (base / "config.json").is_file():
-            raise UsageError(f"base {base} is a LoRA: write the model that it was trained on as base")
+            raise UsageError(f"base {base} is a LoRA adapter: name the model that it was trained on instead")
         checks.check_distinct(base, folders)
         self.base = Checkpoint(base, label="the base")
         self.experts = {name: _expert(name, folder) for name, folder in folders.items()}
@@ -59,7 +59,7 @@ class Plan:
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """Return the hash of the weights for base and each expert, and for `settings` that of other files that matter."""
+        """Return the hashes of the weights of base and experts, by name, and of the other files that matter (`settings`)."""
         hashes = identity.Hashes()
         sources = {name: identity.of_files(expert.files, hashes) for name, expert in self.experts.items()}
         settings = [
@@ -148,7 +148,7 @@ def is_complete(target: Path, key: str) -> bool:
 def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Callable[[str], None]) -> Path:
     """Merge into `out`, or into the cache, unless that has been done; return the folder.
 
-    `accept`: accept a base that seems not to be that of the experts. A merge that fails raises UsageError and leaves no
+    `accept`: accept a base that does not seem to be the experts' base. A merge that fails raises UsageError and leaves no
     files; one that was interrupted or killed resumes on the next call.
     """
     target = out or plan.target
@@ -170,7 +170,7 @@ def make(plan: Plan, *, out: Path | None = None, accept: bool = False, log: Call
 
 
 def _reason(error: OSError, partial: Path) -> str:
-    """Return why a file could not be read or written, with its name if it is not a file of the merge."""
+    """Return why a file could not be read or written, with its path if it is outside the merge's folder."""
     why = error.strerror or str(error)
     file = str(error.filename or "")
     return f"{file}: {why}" if file and partial not in Path(file).parents and Path(file) != partial else why
@@ -197,7 +197,7 @@ def _write(plan: Plan, partial: Path, target: Path, *, accept: bool, log: Callab
         for shard in pending:
             writing.write_shard(partial, shard, merger.tensor)
             if len(shards) > 1:
-                log(f"{shard.name} is written")
+                log(f"wrote {shard.name}")
     writing.write_index(partial, shards)
     writing.finish(partial, target, _card(plan, distances))
     return target

@@ -114,7 +114,7 @@ def check_tokenizers(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert
     if not has_template(source.folder):
         with_template = [name for name, expert in full.items() if has_template(expert.folder)]
         hint = (
-            f'write tokenizer = "{with_template[0]}" in the recipe to take that expert\'s'
+            f'set tokenizer = "{with_template[0]}" in the recipe to use that expert\'s'
             if with_template
             else f"put a chat_template.jinja into {source.folder}"
         )
@@ -122,7 +122,7 @@ def check_tokenizers(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert
     for name, expert in full.items():
         if not recipe.tokenizer and _vocabulary(expert.folder) not in (None, _vocabulary(base.folder)):
             raise UsageError(
-                f"expert {name} has another vocabulary than the base: write tokenizer = {name!r} in the recipe if the "
+                f"expert {name} has a different vocabulary from the base: set tokenizer = {name!r} in the recipe if the "
                 "embeddings are the expert's; otherwise train it with the base's vocabulary"
             )
 
@@ -152,7 +152,7 @@ def check_distances(recipe: Recipe, base: Checkpoint, distances: dict[str, float
         if distance > MAX_DISTANCE and not accept:
             raise UsageError(
                 f"expert {name} is far from the base (its task vector has {distance:.2f} of the base's norm; fine-tuning "
-                f"changes less than {MAX_DISTANCE}): {base.folder} seems not to be its base; if it is, add --yes to evals merge"
+                f"changes less than {MAX_DISTANCE}): {base.folder} does not seem to be its base; if it is, add --yes to evals merge"
             )
 
 

@@ -28,7 +28,7 @@ def require(method: str) -> None:
         raise UsageError(f"{method} needs mergekit: {install('mergekit')}")
     from mergekit.merge_methods.registry import registered_methods
 
-    known = [f"{PREFIX}{known.spec.name}" for known in registered_methods()]
+    known = [f"{PREFIX}{registered.spec.name}" for registered in registered_methods()]
     if method not in known:
         raise UnknownName("merging method", method, known)
 

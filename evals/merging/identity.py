@@ -1,4 +1,4 @@
-"""What identifies a merge: hashes of its checkpoints with everything in the recipe that changes the result."""
+"""The identity of a merge: a hash of its checkpoints and of everything in the recipe that changes the result."""
 
 from __future__ import annotations
 

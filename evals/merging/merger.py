@@ -60,7 +60,9 @@ class Merger:
         weights.add_(self._merged_task_vector(weights, call), alpha=recipe.factor)
         if not is_finite(weights):
             hint = '; edition = "fixed" may not' if recipe.edition == "original" else ""
-            raise UsageError(f"{recipe.method} gives NaN or infinite values for {name}{hint}: {recipe.path}")
+            raise UsageError(
+                f"{recipe.method} produces NaN or infinite values for {name}{hint}: {recipe.path}"
+            )
         return weights
 
     def _base_tensor(self, name: str) -> torch.Tensor:

@@ -69,7 +69,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
     """lambda."""
     seed: int
     dtype: str
-    """Of the merged tensors; `base`: that of each in the base."""
+    """dtype of the merged tensors; `base`: each tensor's dtype in the base."""
     compute: str
     """dtype of the arithmetic."""
     device: str
@@ -115,7 +115,7 @@ def _check_values(path: Path, file: _RecipeFile, parameters: Any) -> None:
     values = {"lambda": file.factor, **msgspec.to_builtins(parameters)}
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{path}: {key} = {value} is not a number that weights can be multiplied by")
+            raise UsageError(f"{path}: {key} = {value} is not a finite number")
     for name in file.experts:
         if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or len(name) > 64:
             raise UsageError(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BLOCK = 1 << 18
-"""How many numbers are counted at once."""
+"""Number of numbers counted at once."""
 DIGIT = 16
 """Number of bits that a pass determines."""
 
@@ -21,18 +21,18 @@ class Selection:
     """One order statistic: `count` all numbers, then `narrow`, until `is_done`."""
 
     def __init__(self, rank: int, *, width: int) -> None:
-        """`rank`: that of the wanted magnitude, 0 for the smallest; `width`: bits of a number, 32 or 64."""
+        """`rank`: rank of the wanted magnitude, 0 for the smallest; `width`: bits per number, 32 or 64."""
         import numpy as np
 
         self._rank = rank
         self._word: Any = np.dtype(f"u{width // 8}")
         self._float: Any = np.dtype(f"f{width // 8}")
-        self._magnitude = (1 << (width - 1)) - 1
-        """All bits but the sign."""
+        self._magnitude_mask = (1 << (width - 1)) - 1
+        """All bits except the sign."""
         self._undetermined = width - 1
-        """Number of lower bits that are not determined yet."""
+        """Number of low bits that are not yet determined."""
         self._prefix = 0
-        """The higher bits."""
+        """The high bits determined so far."""
         self._counts = np.zeros(1 << self._digit, dtype=np.int64)
 
     @property
@@ -56,7 +56,7 @@ class Selection:
         import numpy as np
 
         for start in range(0, len(numbers), BLOCK):
-            bits = numbers[start : start + BLOCK].view(self._word) & self._word.type(self._magnitude)
+            bits = numbers[start : start + BLOCK].view(self._word) & self._word.type(self._magnitude_mask)
             if self._undetermined < self._word.itemsize * 8 - 1:
                 bits = bits[(bits >> self._word.type(self._undetermined)) == self._prefix]
             digits = (bits >> self._word.type(self._undetermined - self._digit)).astype(np.intp)

@@ -1,6 +1,6 @@
 """The merging methods: parameters with bounds, default factors, and the published defect of each.
 
-ML: WalkerWorldPeace/MLLMerging at 5f8a4583, the code of OptMerge (arXiv 2505.19892v3). Its files hold several versions
+ML: WalkerWorldPeace/MLLMerging at 5f8a4583, the code of OptMerge (arXiv 2505.19892v3). Its files contain several versions
 of a method; the edition `original` is the released code with its defect, `fixed` is the paper's rule. Default factors
 (lambda) are those of `DEFAULT_HPARAMS` in ML LLaMA-Factory/baseline_merging.py, and those released for OptMerge, SWUDI
 and ASWUDI; the paper tuned them on data that it does not name.

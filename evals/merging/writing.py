@@ -123,7 +123,7 @@ def _write_tensor(stream: IO[bytes], tensor: torch.Tensor, stored: StoredTensor)
         block = flat[start : start + BLOCK].to(dtype)
         if stored.dtype == "F16" and not bool(torch.isfinite(block).all()):
             raise UsageError(
-                'the merged weights exceed the range of float16: write dtype = "bfloat16" in the recipe'
+                'the merged weights exceed the range of float16: set dtype = "bfloat16" in the recipe'
             )
         stream.write(memoryview(block.contiguous().view(torch.uint8).numpy()))
 

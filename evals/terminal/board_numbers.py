@@ -36,7 +36,7 @@ class Number(NamedTuple):
     @property
     def level(self) -> str:
         """Return the level in words, with the verdict of the challenge and the decision."""
-        verdict = self.challenge.counted if self.challenge else None
+        verdict = self.challenge.counting_verdict if self.challenge else None
         return "; ".join(filter(None, [trust.level_words(self.result.level, verdict), self.decision]))
 
     @property
@@ -61,7 +61,9 @@ def read(folder: Path) -> Iterator[Number]:
             latest = decisions.latest(all_decisions, entry.entry)
             decision = latest.kind if latest and latest.kind != "accepted" else ""
             for result in entry.suites:
-                level, challenge = board_levels.of(entry.entry, result.suite, result.protocol)
+                level, challenge = board_levels.level_and_challenge(
+                    entry.entry, result.suite, result.protocol
+                )
                 yield Number(entry.entry, _model(entry), result.with_level(level), challenge, decision)
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from evals.board import trust
-from evals.challenge.summary import NAME, Challenge, beside_run
+from evals.challenge.summary import NAME, Challenge, challenge_of_run
 from evals.errors import EvalsError
 from evals.records.card import Card
 from evals.records.promise import promise_status
@@ -32,7 +32,7 @@ def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
         if (run.path / NAME).exists():
             with suppress(EvalsError):  # broken runs are reported elsewhere
                 card = run.card
-                if challenge := beside_run(run.path, card):
+                if challenge := challenge_of_run(run.path, card):
                     challenges[challenge_key(card)] = challenge
     return challenges
 
@@ -41,7 +41,7 @@ def trust_marks(cards: Sequence[Card], challenges: Sequence[Challenge | None]) -
     """Return the marks of pooled runs, symbol -> words: the worst state of any run; a positive mark only if all runs have it."""
     states = [trust.promise_state(promise_status(card)) for card in cards]
     promise = next((state for state in ("broken", "none", "kept") if state in states), "none")
-    verdicts = [challenge.counted if challenge else None for challenge in challenges]
+    verdicts = [challenge.counting_verdict if challenge else None for challenge in challenges]
     marks = [trust.PROMISES.get(promise)]
     if "different" in verdicts or (verdicts and None not in verdicts):
         marks.append(trust.CHALLENGES[next(v for v in _WEAKEST_FIRST if v in verdicts)])

@@ -47,7 +47,7 @@ def only(board: Path) -> Challenge:
 
 
 def level(board: Path) -> str:
-    return levels.read(board).of(ENTRY, "mmlu-pro", "strict")[0]
+    return levels.read(board).level_and_challenge(ENTRY, "mmlu-pro", "strict")[0]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def level(board: Path) -> str:
 def test_the_verdict_decides_the_level(board: Path, verdict: outcome.Verdict, expected: str) -> None:
     boards.challenge(board, verdict=verdict, reason="why")
     challenge = only(board)
-    assert (challenge.fault, challenge.counted, challenge.reason) == ("", verdict, "why")
+    assert (challenge.fault, challenge.counting_verdict, challenge.reason) == ("", verdict, "why")
     assert level(board) == expected
 
 
@@ -104,13 +104,13 @@ def test_an_outcome_that_does_not_count_says_why(board: Path, changes: dict[str,
     boards.challenge(board, **changes)
     challenge = only(board)
     assert fault in challenge.fault
-    assert challenge.counted is None
+    assert challenge.counting_verdict is None
     assert level(board) == "recomputed"
 
 
 def test_a_rejection_may_end_early(board: Path) -> None:
     boards.challenge(board, verdict="different", replies=7, alpha=1e-6)
-    assert only(board).counted == "different"
+    assert only(board).counting_verdict == "different"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b"x" * (2 << 20)])
@@ -162,7 +162,7 @@ def test_a_rerun_is_above_a_challenge(board: Path) -> None:
     )
     challenge = Challenge(entry=ENTRY, suite="mmlu-pro", protocol="strict", verdict="close")
     both = levels.Levels(reruns=(own,), challenges=(challenge,))
-    assert both.of(ENTRY, "mmlu-pro", "strict") == ("rerun", challenge)
+    assert both.level_and_challenge(ENTRY, "mmlu-pro", "strict") == ("rerun", challenge)
 
 
 def test_an_entry_cannot_hold_an_outcome(board: Path, tmp_path: Path) -> None:
@@ -248,5 +248,5 @@ def test_from_an_entry_to_its_level(tmp_path: Path, reader: str, verdict: str, e
         )
         assert done.status in (0, 1), done.err
     challenge = only(board)
-    assert (challenge.counted, challenge.reader) == (verdict, reader)
+    assert (challenge.counting_verdict, challenge.reader) == (verdict, reader)
     assert level(board) == expected

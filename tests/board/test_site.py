@@ -20,7 +20,7 @@ pytest.importorskip("jinja2", reason="the extra `board` is not installed")
 import evals
 from evals.board import decisions
 from evals.board.ingest import ingest
-from evals.board.site.contents import address, load
+from evals.board.site.contents import load, url_name
 from evals.board.site.feeds import FORMAT
 from evals.board.site.write import write
 from evals.errors import UsageError
@@ -225,7 +225,7 @@ def test_a_folder_without_a_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "...", "../x", "a/b", "é", "x" * 500, "con:a", "con-a"])
 def test_addresses_are_file_names(text: str) -> None:
-    name = address(text)
+    name = url_name(text)
     assert re.fullmatch(r"[A-Za-z0-9_+@-][A-Za-z0-9._+@-]{0,130}", name)
 
 

@@ -170,10 +170,10 @@ def test_a_model_without_likelihoods_is_untestable_in_one_line(runs: dict[str, R
 
 def test_the_choice_is_reproducible_and_random(runs: dict[str, Run]) -> None:
     records = list(runs["sampled"].records())
-    first = choose(records, 20, 1).written
-    assert choose(reversed(records), 20, 1).written == first
-    assert choose(records, 20, 2).written != first
-    assert len(choose(records, 1000, 1).written) == len(records)
+    first = choose(records, 20, 1).exchanges
+    assert choose(reversed(records), 20, 1).exchanges == first
+    assert choose(records, 20, 2).exchanges != first
+    assert len(choose(records, 1000, 1).exchanges) == len(records)
 
 
 def test_replies_that_cannot_be_read_are_counted(runs: dict[str, Run]) -> None:
@@ -194,7 +194,7 @@ def test_replies_that_cannot_be_read_are_counted(runs: dict[str, Run]) -> None:
         60,
         0,
     )
-    assert not choice.written
+    assert not choice.exchanges
     assert len(choice.left_out) == 5
 
 

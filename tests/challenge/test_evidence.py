@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evals.challenge.evidence import CLOSE, SAME, by_reply, features_of, wealth, weigh
+from evals.challenge.evidence import CLOSE, SAME, cumulative_log_wealth, factors_by_reply, features_of, weigh
 from evals.errors import UsageError
 from evals.seams import TokenReading
 
@@ -46,7 +46,9 @@ def replies(seed, number=30, **how):
 
 
 def factors(readings, near, *, greedy=False):
-    return by_reply([features_of(reading, greedy=greedy) for reading in readings], near, greedy=greedy)
+    return factors_by_reply(
+        [features_of(reading, greedy=greedy) for reading in readings], near, greedy=greedy
+    )
 
 
 def alarms(near, runs=2000, number=12):
@@ -54,7 +56,7 @@ def alarms(near, runs=2000, number=12):
     rng = np.random.default_rng(20)
     pool = factors([reply(rng) for _ in range(600)], near)
     chosen = np.stack([rng.choice(600, number, replace=False) for _ in range(runs)])
-    return int((wealth(pool[chosen]).max(axis=1) >= np.log(100)).sum())
+    return int((cumulative_log_wealth(pool[chosen]).max(axis=1) >= np.log(100)).sum())
 
 
 def test_an_honest_run_is_consistent_and_rarely_called_anything_else_whenever_one_stops():
@@ -91,7 +93,7 @@ def test_the_expected_wealth_is_at_most_one_at_the_edge_of_the_neighbourhood():
     ids=str,
 )
 def test_what_another_writer_drew_is_found_and_more_replies_tell_more(how):
-    logs = np.stack([wealth(factors(replies(seed, 60, **how), CLOSE)) for seed in range(10)])
+    logs = np.stack([cumulative_log_wealth(factors(replies(seed, 60, **how), CLOSE)) for seed in range(10)])
     found = (np.maximum.accumulate(logs, axis=1) >= np.log(100)).mean(axis=0)
     assert found[-1] == 1
     assert (np.diff(found) >= 0).all()
@@ -119,7 +121,7 @@ def test_greedy_replies():
 def test_the_order_of_replies_changes_when_it_is_decided_and_not_the_last_wealth():
     found = replies(5, temperature=1.4)
     each = factors(found, CLOSE)
-    assert wealth(each)[-1] == pytest.approx(wealth(each[::-1])[-1])
+    assert cumulative_log_wealth(each)[-1] == pytest.approx(cumulative_log_wealth(each[::-1])[-1])
     assert weigh(found, greedy=False) == weigh(found, greedy=False)
     assert weigh(found, greedy=False).verdict == weigh(found[::-1], greedy=False).verdict == "different"
 

@@ -535,7 +535,7 @@ def test_history_judges_each_checkpoint_and_marks_what_changed(made: Path) -> No
     (line,) = past.histories(frames.index(made).entries, "intern/step")
     table = past.table(line, margin=0.02, against="the one before")
     assert table["verdict"].tolist() == ["", "pass", "pass", "regression", "pass", "not comparable"]
-    assert table["changed"].tolist()[-1] == "suite version 1 → 2: prompt or rule"
+    assert table["changed"].tolist()[-1] == "suite version 1 → 2 (prompt or scoring rule)"
     assert table["segment"].tolist() == [0, 0, 0, 0, 0, 1]
     assert past.table(line, margin=0.02, against="the first")["verdict"].tolist()[3] == "regression"
     assert past.histories(frames.index(made).entries, "nobody") == []

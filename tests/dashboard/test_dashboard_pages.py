@@ -272,7 +272,7 @@ def test_compare_opens_on_the_largest_difference(shown: Opener, results: Path) -
     index = frames.index(results)
     known = pairs.candidates(index)
     several = pairs.matches([known["as"], known["some"]])
-    rows = pairs.headlines(several)
+    rows = pairs.compare_headlines(several)
     order = pairs.order_by_size(rows)
     sizes = [abs(rows[i].difference or 0.0) for i in order if pairs.better_side(rows[i]) != "n.s."]
     assert sizes == sorted(sizes, reverse=True)
@@ -330,8 +330,8 @@ def test_large_runs_open_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             pairs._suite_run,
             pairs._pairs,
             pairs._headline_row,
-            pairs._groups,
-            pairs._samples,
+            pairs._compare_groups,
+            pairs._pair_samples,
             frames._query,
         ):
             cached.cache_clear()

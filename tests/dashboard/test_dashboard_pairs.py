@@ -69,12 +69,12 @@ def test_runs_meet_in_the_suites_that_both_were_asked(results: Path) -> None:
 def test_another_protocol_is_not_compared_and_says_why(results: Path) -> None:
     (match,) = pairs.matches([(entry(results, "as", "mmlu-pro"),), of(results, "official")])
     assert "protocol differs: strict (A) and official (B)" in match.why_not[0]
-    assert pairs.headlines([match]) == []
+    assert pairs.compare_headlines([match]) == []
 
 
 def test_the_numbers_are_those_of_evals_compare(results: Path) -> None:
     found = evals("compare", "as", "some", "--results", results, "--json").json
-    ours = pairs.headlines(pairs.matches([of(results, "as"), of(results, "some")]))
+    ours = pairs.compare_headlines(pairs.matches([of(results, "as"), of(results, "some")]))
     theirs = {row["suite"]: row for row in found["pairs"] if row["headline"]}
     assert len(ours) == len(theirs) == 2
     for row in ours:
@@ -84,7 +84,7 @@ def test_the_numbers_are_those_of_evals_compare(results: Path) -> None:
 
 def test_three_runs_are_compared_pair_by_pair_under_one_holm(results: Path) -> None:
     several = pairs.matches([of(results, name) for name in ("as", "some", "all")])
-    rows = pairs.headlines(several)
+    rows = pairs.compare_headlines(several)
     assert len(rows) == 3
     assert all(row.p_adjusted >= row.p for row in rows)
     assert pairs.better_side(rows[1]) == "B better"
@@ -92,9 +92,9 @@ def test_three_runs_are_compared_pair_by_pair_under_one_holm(results: Path) -> N
 
 def test_quadrants_count_every_sample_once_and_agree_with_the_test(results: Path) -> None:
     a, b = entry(results, "as", "mmlu-pro"), entry(results, "all")
-    found = pairs.samples(a, b)
+    found = pairs.pair_samples(a, b)
     counts = pairs.quadrants(found)
-    (row,) = pairs.headlines(pairs.matches([(a,), (b,)]))
+    (row,) = pairs.compare_headlines(pairs.matches([(a,), (b,)]))
     assert found.is_binary
     assert list(counts) == ["both right", "only A", "only B", "neither"]
     assert sum(counts.values()) == a.card.expected
@@ -103,7 +103,7 @@ def test_quadrants_count_every_sample_once_and_agree_with_the_test(results: Path
 
 
 def test_errors_have_no_quadrants_but_better_and_worse(results: Path) -> None:
-    found = pairs.samples(entry(results, "low"), entry(results, "high"))
+    found = pairs.pair_samples(entry(results, "low"), entry(results, "high"))
     counts = pairs.quadrants(found)
     assert not found.is_binary
     assert list(counts) == ["A better", "B better", "equal"]
@@ -126,7 +126,7 @@ def made(monkeypatch: pytest.MonkeyPatch, a: Side, b: Side, **changes) -> pairs.
     """Pair two runs that exist in memory alone."""
     runs = {"a": suite_run("a", a, **changes), "b": suite_run("b", b, **changes)}
     monkeypatch.setattr(pairs, "_suite_run", lambda key: runs[key[0]])
-    return pairs._samples.__wrapped__(("a", ()), ("b", ()), ())
+    return pairs._pair_samples.__wrapped__(("a", ()), ("b", ()), ())
 
 
 def test_in_a_macro_mean_a_sample_of_a_small_group_matters_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def mean(points):
 
 def test_of_losses_those_come_first_that_no_other_run_makes(results: Path) -> None:
     a, b = entry(results, "all"), entry(results, "some", "mmlu-pro")
-    found = pairs.discordant(pairs.samples(a, b, [a, b, entry(results, "as", "mmlu-pro")]))
+    found = pairs.discordant(pairs.pair_samples(a, b, [a, b, entry(results, "as", "mmlu-pro")]))
     lost = found[found["quadrant"] == "only A"]
     assert len(lost) > 1
     assert set(found["other_runs"]) == {1}
@@ -152,7 +152,7 @@ def test_of_losses_those_come_first_that_no_other_run_makes(results: Path) -> No
 
 
 def test_no_answers_of_a_gated_suite_are_read(results: Path) -> None:
-    found = pairs.samples(entry(results, "gated"), entry(results, "gated-right")).frame
+    found = pairs.pair_samples(entry(results, "gated"), entry(results, "gated-right")).frame
     assert found["answer_a"].isna().all()
     assert found["answer_b"].isna().all()
     assert set(found["a"]) <= {"right", "wrong", "unanswered"}

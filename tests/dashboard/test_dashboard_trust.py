@@ -92,7 +92,7 @@ def captions(app: AppTest) -> str:
 def entries(results: Path) -> dict[str, frames.Entry]:
     """Return the runs by the verdict of their challenge."""
     return {
-        entry.challenge.counted or entry.challenge.fault: entry
+        entry.challenge.counting_verdict or entry.challenge.fault: entry
         for entry in frames.index(results).entries
         if entry.challenge is not None
     }
@@ -169,4 +169,4 @@ def test_a_new_outcome_is_noticed(tmp_path: Path) -> None:
     challenge(entry.path, entry.card, verdict="close")
     (entry,) = frames.index(tmp_path).entries
     assert entry.challenge is not None
-    assert entry.challenge.counted == "close"
+    assert entry.challenge.counting_verdict == "close"

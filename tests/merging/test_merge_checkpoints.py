@@ -273,7 +273,7 @@ def test_division_by_zero_of_the_originals_is_named(tmp_path):
     base = read(tmp_path / "base")
     damage(tmp_path, "e1", lambda tensors: tensors.update({UP: base[UP]}))
     message = refusal(recipe(tmp_path, "wudi", more='edition = "original"'))
-    assert f"wudi gives NaN or infinite values for {UP}" in message
+    assert f"wudi produces NaN or infinite values for {UP}" in message
     assert 'edition = "fixed"' in message
     assert built(recipe(tmp_path, "wudi")).is_dir()
 
@@ -281,7 +281,7 @@ def test_division_by_zero_of_the_originals_is_named(tmp_path):
 def test_a_base_without_a_chat_template(tmp_path):
     family(tmp_path, experts=2)
     (tmp_path / "base" / "tokenizer_config.json").write_text("{}")
-    assert 'no chat template, so prompts would be empty: write tokenizer = "e0"' in refusal(
+    assert 'no chat template, so prompts would be empty: set tokenizer = "e0"' in refusal(
         recipe(tmp_path, "ties", experts=2)
     )
     folder = built(recipe(tmp_path, "ties", experts=2, more='tokenizer = "e1"'))
@@ -297,7 +297,7 @@ def test_a_base_without_a_chat_template(tmp_path):
 def test_another_vocabulary(tmp_path):
     family(tmp_path)
     (tmp_path / "e1" / "tokenizer.json").write_text('{"model": {"vocab": {"b": 0}}}')
-    assert "expert e1 has another vocabulary than the base" in refusal(recipe(tmp_path, "ties"))
+    assert "expert e1 has a different vocabulary from the base" in refusal(recipe(tmp_path, "ties"))
 
 
 def test_code_of_the_checkpoint(tmp_path):
@@ -343,7 +343,7 @@ def test_a_lora_as_base(tmp_path):
     family(tmp_path, experts=1)
     shutil.rmtree(tmp_path / "base")
     lora(tmp_path / "base", pairs(1), rank=4, alpha=4)
-    assert "is a LoRA: write the model that it was trained on as base" in refusal(
+    assert "is a LoRA adapter: name the model that it was trained on instead" in refusal(
         recipe(tmp_path, "ties", experts=1)
     )
 

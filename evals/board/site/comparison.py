@@ -58,14 +58,14 @@ def compare(results: Mapping[str, SuiteResult], values: Mapping[str, Items | Non
     if len(results) < 2:
         return ColumnComparison({}, {}, "there is only one entrant")
     hashes = {result.items_sha256 for result in results.values()}
-    known = {name: items for name, items in values.items() if items is not None and len(items.values)}
-    if "" in hashes or len(known) < len(results):
+    items_by_name = {name: items for name, items in values.items() if items is not None and len(items.values)}
+    if "" in hashes or len(items_by_name) < len(results):
         return ColumnComparison(
             {}, {}, "the metric is not a mean over items; `evals compare` compares two runs"
         )
     if len(hashes) > 1:
         return ColumnComparison({}, {}, "the entrants were not run on the same items")
-    evidence = _evidence(results, known)
+    evidence = _evidence(results, items_by_name)
     if not evidence:
         return ColumnComparison({}, {}, "two of the entrants have no scored item in common")
     pairs = dict(zip(evidence, _adjusted(list(evidence.values())), strict=True))

@@ -18,7 +18,7 @@ from evals.board.site.comparison import ColumnComparison, compare
 from evals.board.submission import ModelCard
 from evals.board.trust import Mark
 from evals.challenge.outcome import Verdict
-from evals.challenge.summary import Challenge, beside_run
+from evals.challenge.summary import Challenge, challenge_of_run
 from evals.errors import EvalsError, UsageError
 from evals.records import store
 from evals.records.store import Run
@@ -37,7 +37,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
     """A model version with its scores."""
 
     name: str
-    """Unique name, also used in the addresses of its pages."""
+    """Unique name, also used in the URLs of its pages."""
     label: str
     model: ModelCard | None
     """None for runs of a results folder."""
@@ -59,7 +59,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
     def verdict(self, key: Key) -> Verdict | None:
         """Return the verdict of a score's challenge; None if there is none that counts."""
         challenge = self.challenges.get(key)
-        return challenge.counted if challenge else None
+        return challenge.counting_verdict if challenge else None
 
     def marks(self, key: Key) -> list[Mark]:
         """Return the marks of a score: rerun, challenge, promise."""
@@ -99,8 +99,8 @@ class Column(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Return the name used in the addresses of its pages."""
-        return address(f"{self.suite}@{self.protocol}")
+        """Return the name used in the URLs of its pages."""
+        return url_name(f"{self.suite}@{self.protocol}")
 
 
 class Contents(NamedTuple):
@@ -108,7 +108,7 @@ class Contents(NamedTuple):
 
     title: str
     url: str
-    """Address of the published pages, ending in a slash; empty: unknown."""
+    """URL of the published pages, ending in a slash; empty if unknown."""
     about: str
     contact: str
     source: Path
@@ -135,11 +135,13 @@ def _value(result: SuiteResult) -> float | None:
     return headline.value if headline is not None else None
 
 
-def address(name: str) -> str:
-    """Return a name as part of a file name: never empty, without separators, distinct for distinct names."""
-    plain = name.replace(":", "-")
-    slug = SLUG.sub("-", plain).strip("-.")[:120]
-    return slug if slug and slug == plain else f"{slug or 'name'}-{sha256(name.encode()).hexdigest()[:6]}"
+def url_name(name: str) -> str:
+    """Return a name for URLs and file names: never empty, without separators, distinct for distinct names."""
+    hyphenated = name.replace(":", "-")
+    slug = SLUG.sub("-", hyphenated).strip("-.")[:120]
+    return (
+        slug if slug and slug == hyphenated else f"{slug or 'name'}-{sha256(name.encode()).hexdigest()[:6]}"
+    )
 
 
 def load(folder: Path) -> Contents:
@@ -152,14 +154,15 @@ def load(folder: Path) -> Contents:
 
 
 def _load_board(folder: Path) -> Contents:
-    rules, all_decisions = policy.read(folder), decisions.read(folder)
-    known = levels.read(folder)
+    board_policy, all_decisions = policy.read(folder), decisions.read(folder)
+    stored_levels = levels.read(folder)
     published = [result for result in results.read_all(folder).values() if result.status == "accepted"]
     entrants, values = [], {}
     for result in published:
         assert result.model is not None  # noqa: S101 - accepted results contain their model
         levels_by_key = {
-            (s.suite, s.protocol): (s, *known.of(result.entry, s.suite, s.protocol)) for s in result.suites
+            (s.suite, s.protocol): (s, *stored_levels.level_and_challenge(result.entry, s.suite, s.protocol))
+            for s in result.suites
         }
         entrants.append(
             Entrant(
@@ -173,9 +176,9 @@ def _load_board(folder: Path) -> Contents:
             )
         )
         values[result.entry] = items.read(folder, result.entry)
-    url = f"{rules.url.rstrip('/')}/" if rules.url else ""
+    url = f"{board_policy.url.rstrip('/')}/" if board_policy.url else ""
     return Contents(
-        rules.title, url, rules.about, rules.contact, folder, tuple(entrants),
+        board_policy.title, url, board_policy.about, board_policy.contact, folder, tuple(entrants),
         _columns(entrants, values, reported.load_claims()), all_decisions, is_board=True,
     )  # fmt: skip
 
@@ -193,8 +196,8 @@ def _load_results(folder: Path) -> Contents:
     for model in dict.fromkeys(model for model, _ in newest):
         runs = {key: run for (name, key), run in newest.items() if name == model}
         measured = {key: _measure(run) for key, run in runs.items()}
-        name = address(model)
-        challenges = {key: beside_run(run.path, run.card) for key, run in runs.items()}
+        name = url_name(model)
+        challenges = {key: challenge_of_run(run.path, run.card) for key, run in runs.items()}
         entrants.append(
             Entrant(
                 name=name,

@@ -213,10 +213,10 @@ def _bibtex(site: Contents, entrant: Entrant | None) -> str:
     """Return a BibTeX entry for the board, or for one model's results."""
     title = site.title if entrant is None else f"Results of {entrant.label}, {site.title}"
     key = "".join(c for c in (entrant.name if entrant else site.title) if c.isalnum()) or "board"
-    year = max((entrant.changed if entrant else 0.0, *(e.changed for e in site.entrants)), default=0.0)
+    changed = max((entrant.changed if entrant else 0.0, *(e.changed for e in site.entrants)), default=0.0)
     address = site.url + (f"models/{entrant.name}.html" if entrant else "") if site.url else ""
     lines = [
-        f"@misc{{{key},", f"  title = {{{{{_escape(title)}}}}},", f"  year = {{{datetime.fromtimestamp(year, tz=UTC).year}}},",
+        f"@misc{{{key},", f"  title = {{{{{_escape(title)}}}}},", f"  year = {{{datetime.fromtimestamp(changed, tz=UTC).year}}},",
         *([f"  url = {{{address}}},"] if address else []),
         *([f"  note = {{sha256:{entrant.content_sha256}}},"] if entrant and entrant.content_sha256 else []),
         "}", "",

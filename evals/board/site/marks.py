@@ -1,4 +1,4 @@
-"""What the pages show of promises, challenges and reruns."""
+"""What the pages show about promises, challenges and reruns."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def table_marks(rows: Sequence[tuple[str, Entrant, Key]]) -> dict[str, Any]:
         (name, verdict, challenge.reason)
         for name, entrant, key in rows
         if (challenge := entrant.challenges.get(key))
-        and (verdict := challenge.counted) in ("different", "untestable")
+        and (verdict := challenge.counting_verdict) in ("different", "untestable")
     ]
     return {
         "legend": legend((entrant, key) for _, entrant, key in rows),

@@ -105,9 +105,8 @@ def render(site: Contents) -> Iterator[Page]:
     templates = environment()
 
     def page(path: str, template: str, title: str, **values: Any) -> Page:
-        root = "../" * path.count("/")
-        html = templates.get_template(template).render(site=site, root=root, title=title, made=MADE, **values)
-        return Page(path, html)
+        values |= {"site": site, "root": "../" * path.count("/"), "title": title, "made": MADE}
+        return Page(path, templates.get_template(template).render(values))
 
     yield page(
         "index.html", "index.html", site.title, groups=_groups(site), level_note=_level_note(site),
@@ -118,21 +117,16 @@ def render(site: Contents) -> Iterator[Page]:
     yield page("models.html", "list.html", "Models", headings=MODEL_HEADINGS, rows=list(_model_rows(site)))
     for column in site.columns:
         entrants = site.entrants_of(column)
-        values = {"column": column, "entrants": entrants, "sentence": sentence(site, column)}
-        values |= table_marks([(entrant.label, entrant, column.key) for entrant in entrants])
         yield page(
-            f"suites/{column.name}.html",
-            "suite.html",
-            column.label,
-            suite_title=_suite_title(column),
-            **values,
-        )
-    names = {entrant.name for entrant in site.entrants}
+            f"suites/{column.name}.html", "suite.html", column.label, column=column, entrants=entrants,
+            sentence=sentence(site, column), suite_title=_suite_title(column),
+            **table_marks([(entrant.label, entrant, column.key) for entrant in entrants]),
+        )  # fmt: skip
     for entrant in site.entrants:
         columns = [column for column in site.columns if column.key in entrant.results]
         yield page(
-            f"models/{entrant.name}.html", "model.html", entrant.label, entrant=entrant, columns=columns, names=names,
-            card=_card_rows(entrant), versions=_other_versions(site, entrant),
+            f"models/{entrant.name}.html", "model.html", entrant.label, entrant=entrant, columns=columns,
+            card=_card_rows(entrant), versions=_other_versions(site, entrant), names={e.name for e in site.entrants},
             downloads=(site.source / "entries" / f"{entrant.name}.zip").is_file(),
             **table_marks([(column.label, entrant, column.key) for column in columns]),
         )  # fmt: skip

@@ -20,7 +20,7 @@ STATIC = ("style.css", "script.js")
 
 
 def write(folder: Path, out: Path) -> list[Path]:
-    """Write all files and return their paths; files of earlier pages stay, so that addresses remain valid.
+    """Write all files and return their paths; files of earlier pages are kept, so that their URLs remain valid.
 
     Raises UsageError if the folder contains files but was not written by this function.
     """
