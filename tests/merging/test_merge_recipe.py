@@ -63,7 +63,7 @@ def test_every_method_is_documented():
         ),
         (GOOD + "[parameters]\ndensity = 2\n", "Expected `float` <= 1.0 - at `$.density`"),
         (GOOD + '[parameters]\ndensity = "a lot"\n', "Expected `float`, got `str`"),
-        ("lambda = nan\n" + GOOD, "lambda = nan is not a number"),
+        ("lambda = nan\n" + GOOD, "lambda = nan is not a finite number"),
         ('edition = "orignal"\n' + GOOD, "unknown value 'orignal' at edition; did you mean original"),
         ('serve = "vlm"\n' + GOOD, "unknown value 'vlm' at serve; did you mean vllm"),
         ('tokenizer = "ocrr"\n' + GOOD, "did you mean ocr?"),
