@@ -1,1 +1,1 @@
-"""Bundles: pack a run into one file, and verify such a file."""
+"""Bundles: pack a run into one file, and verify it."""

@@ -245,13 +245,17 @@ def _run_statistic(points: Sequence[Point], metric: Metric) -> tuple[stats.Inter
     def statistic_of_points(indices: Iterable[int]) -> float:
         return metric.of([point for index in indices for point in clusters[index]])
 
-    of: object = metric.of
+    metric_function: object = metric.of
     n = sum(point.value is not None for point in points) or len(points)
     try:
         if (own_interval := _own_interval(points, clusters, metric)) is not None:
             return own_interval, n, len(clusters)
-        statistic = of.over(clusters) if isinstance(of, Resampled) else statistic_of_points
-        resamples = (isinstance(of, Costly) and of.resamples) or (2000 if len(points) <= 2000 else 400)
+        statistic = (
+            metric_function.over(clusters) if isinstance(metric_function, Resampled) else statistic_of_points
+        )
+        resamples = (isinstance(metric_function, Costly) and metric_function.resamples) or (
+            2000 if len(points) <= 2000 else 400
+        )
         interval = stats.bootstrap(len(clusters), statistic, seed=0, resamples=resamples)
     except ValueError:
         return None, 0, 0
@@ -262,10 +266,10 @@ def _own_interval(
     points: Sequence[Point], clusters: Sequence[Sequence[Point]], metric: Metric
 ) -> stats.Interval | None:
     """Return the interval that the statistic computes itself; None if it has none, or one around another value."""
-    of: object = metric.of
-    if len(clusters) < 2 or not isinstance(of, OwnInterval):
+    metric_function: object = metric.of
+    if len(clusters) < 2 or not isinstance(metric_function, OwnInterval):
         return None
-    interval: stats.Interval | None = of.interval(clusters)
+    interval: stats.Interval | None = metric_function.interval(clusters)
     if interval is None:
         return None
     value = metric.of(points)

@@ -43,7 +43,7 @@ def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[bool], k: int |
 
 
 def _winning_probability(own: int, others: Sequence[int], abstentions: int, k: int) -> float:
-    """Return the probability that an answer with `own` votes wins if k repeats are drawn; ties are shared."""
+    """Return the probability that an answer with `own` votes wins if k repeats are drawn; ties are broken at random."""
     total = 0.0
     for own_drawn in range(1, min(own, k) + 1):
         ways = {(0, 0): 1}  # (votes drawn, tied answers) -> number of ways

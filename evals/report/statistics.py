@@ -177,16 +177,16 @@ def bounded_interval(
     """
     lowest, width = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - lowest) / width))
-    scaled = variance / width**2
-    if not scaled > 0 or effective * min(share, 1 - share) < min_outcomes:
-        variance_known = min_outcomes > MIN_EFFECTIVE_OUTCOMES and scaled > 0 and 0 < share < 1
-        outcomes = min(effective, share * (1 - share) / scaled) if variance_known else effective
+    scaled_variance = variance / width**2
+    if not scaled_variance > 0 or effective * min(share, 1 - share) < min_outcomes:
+        variance_known = min_outcomes > MIN_EFFECTIVE_OUTCOMES and scaled_variance > 0 and 0 < share < 1
+        outcomes = min(effective, share * (1 - share) / scaled_variance) if variance_known else effective
         exact = outcomes < 30 or min_outcomes > MIN_EFFECTIVE_OUTCOMES
         low, high = _cluster_limits(share, outcomes, level, exact=exact)
         method = f"{'Clopper-Pearson' if exact else 'Wilson'} on clusters"
     else:
         t = t_quantile((1 + level) / 2, max(1.0, df))
-        low, high = _score_limits(share, share * (1 - share) / scaled, t)
+        low, high = _score_limits(share, share * (1 - share) / scaled_variance, t)
     return Interval(value, lowest + width * low, lowest + width * high, method)
 
 

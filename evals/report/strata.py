@@ -37,7 +37,9 @@ def stratified_mean(
     A group with one cluster gets the pooled within-group variance; small groups of bounded values are collapsed. Degrees
     of freedom are Satterthwaite's. If clusters span groups, the linearised deviations are summed by cluster.
     """
-    mean = stratified_error(values, groups, clusters=clusters, weights=weights, bounded=bounds is not None)
+    mean = stratified_mean_and_error(
+        values, groups, clusters=clusters, weights=weights, bounded=bounds is not None
+    )
     if isnan(mean.error):
         return Interval(mean.value, None, None, "too few clusters")
     if bounds is None:
@@ -79,7 +81,7 @@ class StratifiedMean(NamedTuple):
     """Effective number of clusters (Kish)."""
 
 
-def stratified_error(
+def stratified_mean_and_error(
     values: Floats,
     groups: Sequence[Hashable],
     *,
@@ -159,14 +161,14 @@ def _nested_variance(shares: Sequence[float], strata: Sequence[_Stratum]) -> tup
     if df == 0:
         return nan, 1.0
     pooled = sum(stratum.squares for stratum in strata) / df
-    total, squared_terms = 0.0, 0.0
+    variance, squared_terms = 0.0, 0.0
     for share, stratum in zip(shares, strata, strict=True):
         single = stratum.clusters == 1
         per_cluster = pooled if single else stratum.squares / (stratum.clusters - 1)
         term = share**2 * stratum.clusters * per_cluster / stratum.n**2
-        total += term
+        variance += term
         squared_terms += term**2 / (df if single else stratum.clusters - 1)
-    return total, (total**2 / squared_terms if squared_terms else float(df))
+    return variance, (variance**2 / squared_terms if squared_terms else float(df))
 
 
 def _nested_bounded_variance(shares: Sequence[float], strata: Sequence[_Stratum]) -> tuple[float, float]:
@@ -191,8 +193,8 @@ def _nested_bounded_variance(shares: Sequence[float], strata: Sequence[_Stratum]
                 share**2 * stratum.clusters * stratum.squares / (stratum.clusters - 1) / stratum.n**2
             )
             dfs.append(stratum.clusters - 1)
-    total, squared_terms = sum(terms), sum(term**2 / df for term, df in zip(terms, dfs, strict=True))
-    return total, (total**2 / squared_terms if squared_terms else float(sum(dfs)))
+    variance, squared_terms = sum(terms), sum(term**2 / df for term, df in zip(terms, dfs, strict=True))
+    return variance, (variance**2 / squared_terms if squared_terms else float(sum(dfs)))
 
 
 def _small_strata(strata: Sequence[_Stratum]) -> frozenset[int]:

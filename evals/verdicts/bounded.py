@@ -170,9 +170,9 @@ def _saddlepoint(a: Array, counts: Array, low: Array, high: Array) -> Array:
         slope = _weighted_row_sums(active_counts, ratio)
         low[active] = np.where(slope < 0, current, low[active])
         high[active] = np.where(slope < 0, high[active], current)
-        step = current - slope / np.einsum("ij,ij,ij->i", active_counts, ratio, ratio)
-        inside = (step > low[active]) & (step < high[active])
-        t[active] = np.where(inside, step, (low[active] + high[active]) / 2)
+        proposal = current - slope / np.einsum("ij,ij,ij->i", active_counts, ratio, ratio)
+        inside = (proposal > low[active]) & (proposal < high[active])
+        t[active] = np.where(inside, proposal, (low[active] + high[active]) / 2)
         active = active[np.abs(t[active] - current) > tolerance[active]]
         if not len(active):
             break

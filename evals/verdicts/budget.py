@@ -40,10 +40,10 @@ class Budget(Struct, frozen=True, kw_only=True):
     """Variance of an item's difference with one reply in each run."""
     source: str
     items: int | None
-    """Smallest sufficient number; None: even all items are not enough, whatever the number of replies."""
+    """Smallest sufficient number; None: not even all items are enough, with any number of replies."""
     repeats: int | None
     calls: int | None
-    """Number of calls to the candidate; the baseline needs as many repeats."""
+    """Number of calls to the candidate; the baseline needs the same number of repeats."""
     cost_usd: float | None
     """At the baseline's cost per reply; None: unknown."""
     seconds: float | None

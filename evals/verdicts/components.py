@@ -67,11 +67,11 @@ class Components(Struct, frozen=True, kw_only=True):
     models: Component
     """Variance over items of the expected difference between the baseline's model and another one."""
     wording: Component | None
-    """Variance of the score over wordings of the prompt, without that of items and replies; None: only one wording."""
+    """Variance of the score over wordings of the prompt, excluding that of items and replies; None: only one wording."""
     judge: Component | None
     """Variance of the score over judges; None: only one judge."""
     design: float
-    """Design effect: variance of the mean / that of as many independent items of equal weight."""
+    """Design effect: variance of the mean / its variance with as many independent items of equal weight."""
 
     @property
     def discordance(self) -> float:

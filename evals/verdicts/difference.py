@@ -17,7 +17,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evals.report import statistics as stats
-from evals.report.strata import stratified_error
+from evals.report.strata import stratified_mean_and_error
 from evals.verdicts.bounded import MAX_CLUSTERS, BoundedDifference
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def mean_evidence(
         evidence = MeanDifference(float(differences.mean()), error, max(1, cluster_count - 1), test, width)
         effective_n = float(cluster_count)
     else:
-        mean = stratified_error(differences, groups, clusters=clusters, weights=weights)
+        mean = stratified_mean_and_error(differences, groups, clusters=clusters, weights=weights)
         evidence = MeanDifference(mean.value, mean.error, mean.df, "paired t, stratified", width)
         effective_n = mean.effective
     return DiscordantCounts(0, 0, effective_n, width) if width and not differences.any() else evidence

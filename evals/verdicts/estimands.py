@@ -86,15 +86,17 @@ def noise_error(pairs: Pairs, *, group: str | None = None, limit: float | None =
     variances_a, variances_b = (within_item_variances(side, pairs.metric) for side in (pairs.a, pairs.b))
     if variances_a is not None and variances_b is not None:
         sample_ids = [row.id for row in rows]
-        variance = sum(weighted_variance(sample_ids, v, weights) for v in (variances_a, variances_b))
+        variance = sum(
+            weighted_variance(sample_ids, variances, weights) for variances in (variances_a, variances_b)
+        )
     elif limit is not None:
-        variance = variance_by_report(limit / LIMIT_FACTOR, pairs.differences(rows), weights)
+        variance = variance_from_report(limit / LIMIT_FACTOR, pairs.differences(rows), weights)
     else:
         return None
     return sqrt(floor_at_one_change(variance, weights, pairs.metric))
 
 
-def variance_by_report(
+def variance_from_report(
     deviation: float, differences: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> float:
     """Return the variance of a weighted mean difference from one model's standard deviation between runs.

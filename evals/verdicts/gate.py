@@ -299,7 +299,7 @@ def _undecided_reason(case: Case, claims: _Claims, alpha: float) -> str:
 
 
 def _interval_with_missing(case: Case, claims: _Claims, level: float) -> tuple[float | None, float | None]:
-    """Return an interval that is valid whatever the missing outcomes are."""
+    """Return an interval that is valid for any values of the missing outcomes."""
     lower, upper = (
         (claims.worst, claims.best) if case.metric.better == "higher" else (claims.best, claims.worst)
     )

@@ -59,7 +59,9 @@ class Case(NamedTuple):
     @property
     def coverage(self) -> tuple[float, float]:
         """Return the lowest coverage of the candidate and of the baseline over all suites."""
-        return min(p.coverage_b for p in self.pairings), min(p.coverage_a for p in self.pairings)
+        return min(pairs.coverage_b for pairs in self.pairings), min(
+            pairs.coverage_a for pairs in self.pairings
+        )
 
     @property
     def excludes_missing(self) -> bool:

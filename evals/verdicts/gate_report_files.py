@@ -98,10 +98,9 @@ def junit(report: GateReport) -> bytes:
             name=f"{suite_verdict.suite} {suite_verdict.metric}".strip(),
         )
         reason = "; ".join(suite_verdict.reasons)
-        kind = _junit_outcome(suite_verdict)
-        if kind:
-            counts[kind] += 1
-            Xml.SubElement(case, kind, message=reason).text = _junit_text(suite_verdict)
+        if outcome := _junit_outcome(suite_verdict):
+            counts[outcome] += 1
+            Xml.SubElement(case, outcome, message=reason).text = _junit_text(suite_verdict)
         Xml.SubElement(case, "system-out").text = "\n".join(
             filter(None, (_junit_text(suite_verdict), reason, suite_verdict.alarm))
         )

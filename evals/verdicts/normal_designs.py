@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NormalDesign:
-    """A difference known only by its standard error: that of a whole-run metric or of a pool of suites."""
+    """A difference of which only the standard error is known, for a whole-run metric or a pool of suites."""
 
     def __init__(self, error: float, clusters: int, noise: Noise | None = None) -> None:
         self.error, self.clusters = error, clusters

@@ -197,12 +197,12 @@ def _cost_key(row: Budget) -> tuple[bool, float]:
     return False, float(row.calls) if row.cost_usd is None else row.cost_usd
 
 
-def _wording_notes(components: Sequence[Components]) -> list[str]:
+def _wording_notes(suite_components: Sequence[Components]) -> list[str]:
     return [
-        f"{suite.suite}: the score varies by {format_size(sqrt(component.variance), suite.unit)} (standard deviation) with the "
+        f"{components.suite}: the score varies by {format_size(sqrt(component.variance), components.unit)} (standard deviation) with the "
         f"{name}, whatever the number of items: a smaller drop is specific to this {name}"
-        for suite in components
-        for name, component in (("wording of the prompt", suite.wording), ("judge", suite.judge))
+        for components in suite_components
+        for name, component in (("wording of the prompt", components.wording), ("judge", components.judge))
         if component is not None and component.variance > 0
     ]
 

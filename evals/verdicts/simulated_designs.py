@@ -165,10 +165,10 @@ class Design:
         """Draw the sum of differences in each cluster, a row per comparison."""
         import numpy as np
 
-        chunks, step = [], max(1, 4_000_000 // max(1, len(self.rows)))
-        for start in range(0, count, step):
-            size = (min(step, count - start), len(self.rows))
-            differences = self._draw_differences(loss, distribution, size, rng)
+        chunks, chunk_size = [], max(1, 4_000_000 // max(1, len(self.rows)))
+        for start in range(0, count, chunk_size):
+            shape = (min(chunk_size, count - start), len(self.rows))
+            differences = self._draw_differences(loss, distribution, shape, rng)
             if not self.is_unclustered:
                 differences = np.add.reduceat(differences, self.cluster_starts, axis=1)
             chunks.append(differences)
@@ -178,7 +178,7 @@ class Design:
         self,
         loss: float,
         distribution: GainDistribution | None,
-        size: tuple[int, int],
+        shape: tuple[int, int],
         rng: np.random.Generator,
     ) -> Array:
         """Draw the difference of each sample, a row per comparison."""
@@ -186,11 +186,11 @@ class Design:
 
         if distribution is not None:
             indices = np.searchsorted(
-                np.cumsum(distribution.probabilities)[:-1], rng.random(size), side="right"
+                np.cumsum(distribution.probabilities)[:-1], rng.random(shape), side="right"
             )
             differences: Array = distribution.values[indices]
             return differences
-        normal_draws: Array = rng.normal(-loss, sqrt(self.noise.discordance), size)
+        normal_draws: Array = rng.normal(-loss, sqrt(self.noise.discordance), shape)
         return normal_draws if self.width is None else np.clip(normal_draws, -self.width, self.width)
 
     def _test_sums(self, sums: Array, margin: float) -> Claims:
@@ -218,7 +218,7 @@ class Design:
         )
 
     def _test_means(self, means: Array, squares: Array, clusters: Array, margin: float) -> Claims:
-        """Turn group means and squared deviations into p-values, with the standard error of `strata.stratified_error`."""
+        """Test the mean of the group means, with the standard error of `strata.stratified_mean_and_error`."""
         import numpy as np
         from scipy.special import ndtr, stdtr
 
@@ -226,16 +226,16 @@ class Design:
         pooled = squares.sum(axis=1, keepdims=True) / max(1.0, float(degrees.sum()))
         per_cluster = np.where(degrees > 0, squares / np.maximum(degrees, 1), pooled)
         terms = clusters * per_cluster / (self.stratum_sizes * len(self.stratum_sizes)) ** 2
-        total = terms.sum(axis=1)
+        variance = terms.sum(axis=1)
         term_degrees = np.where(degrees > 0, degrees, max(1.0, float(degrees.sum())))
         df_denominator = (terms**2 / term_degrees).sum(axis=1)
         positive = df_denominator > 0
-        df = np.where(positive, total**2 / np.where(positive, df_denominator, 1), float(degrees.sum()))
+        df = np.where(positive, variance**2 / np.where(positive, df_denominator, 1), float(degrees.sum()))
         value = means.mean(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = (value + margin) / np.sqrt(total)
+            t = (value + margin) / np.sqrt(variance)
         p_pass, p_regression = stdtr(df, -t), stdtr(df, t)
-        all_equal = total == 0
+        all_equal = variance == 0
         if all_equal.any():  # no sample differs: each cluster counts as a concordant pair
             effective = len(clusters) ** 2 / float((1 / clusters).sum())
             z = DiscordantCounts(0, 0, effective).score(-min(margin / (self.width or 1.0), 0.99))
@@ -245,12 +245,12 @@ class Design:
 
 
 CLEAR_P_VALUES = (1e-4, 0.35)
-"""Range outside which a t test's p-value for many clusters needs no exact test."""
+"""P-values of the normal approximation (for many clusters) outside this range need no exact test."""
 MANY_CLUSTERS = 300
 
 
 def _gaffke_unless_clear(sums: Array, shares: Array, margin: float, width: float) -> Array:
-    """Return a p-value for each row: Gaffke's, or that of a t test if it is clear at every usual level."""
+    """Return a p-value for each row: Gaffke's, or a normal approximation that is clear at every usual level."""
     import numpy as np
     from scipy.special import ndtr
 
@@ -262,10 +262,10 @@ def _gaffke_unless_clear(sums: Array, shares: Array, margin: float, width: float
         with np.errstate(divide="ignore", invalid="ignore"):
             p_values = ndtr(-excess.sum(axis=1) / error)
         needs_exact = ~((p_values < CLEAR_P_VALUES[0]) | (p_values > CLEAR_P_VALUES[1])) | (error == 0)
-    step = max(1, 400_000 // len(shares))
+    chunk_size = max(1, 400_000 // len(shares))
     exact_rows = np.flatnonzero(needs_exact)
-    for start in range(0, len(exact_rows), step):
-        chunk = exact_rows[start : start + step]
+    for start in range(0, len(exact_rows), chunk_size):
+        chunk = exact_rows[start : start + chunk_size]
         weights = np.broadcast_to(shares, (len(chunk), len(shares)))
         p_values[chunk] = gaffke(sums[chunk], weights, margin, width)
     return p_values

@@ -24,7 +24,7 @@ from evals.report.metrics import accuracy, repeat_metrics
 from evals.report.strata import item_weights
 from evals.types import Metric
 from evals.verdicts.difference import Evidence, MeanDifference, holm, mean_evidence
-from evals.verdicts.estimands import LIMIT_FACTOR, NORMAL_DF, variance_by_report
+from evals.verdicts.estimands import LIMIT_FACTOR, NORMAL_DF, variance_from_report
 from evals.verdicts.gate import Verdict, overall_verdict, verdicts
 from evals.verdicts.noise import RepeatabilityReport
 from evals.verdicts.pairs import Missing
@@ -137,7 +137,7 @@ class Setting(NamedTuple):
         else:  # as a report states it: discordance of two earlier runs, times the sum of squared weights
             first, second = (rng.binomial(1, chance) for _ in "ab")
             deviation = sqrt(float(np.mean((first - second) ** 2) / 2 * (weights @ weights)))
-            noise = variance_by_report(deviation, b - a, weights)
+            noise = variance_from_report(deviation, b - a, weights)
         error = sqrt(floor_at_one_change(noise, weights, accuracy()[0]))
         return MeanDifference(float((b - a) @ weights), error, NORMAL_DF, "within-item noise", 1.0)
 

@@ -7,7 +7,7 @@ from math import log, sqrt
 import numpy as np
 import pytest
 
-from evals.report.strata import stratified_error
+from evals.report.strata import stratified_mean_and_error
 from evals.verdicts.betting import Bets, stakes
 from evals.verdicts.budget import RunUsage, budget
 from evals.verdicts.components import components
@@ -74,7 +74,7 @@ def test_stratified_error_by_the_survey_formula() -> None:
     sizes = {"a": 25, "b": 60, "c": 140}
     groups = [group for group, size in sizes.items() for _ in range(size)]
     values = rng.normal(0, 1, len(groups)) + np.array([{"a": 0, "b": 1, "c": 3}[group] for group in groups])
-    found = stratified_error(values, groups)
+    found = stratified_mean_and_error(values, groups)
     by_group = [values[np.array(groups) == group] for group in sizes]
     terms = [part.var(ddof=1) / len(part) / 9 for part in by_group]
     assert found.value == pytest.approx(np.mean([part.mean() for part in by_group]))

@@ -58,7 +58,7 @@ class Table(dict[str, Any]):
         return self
 
 
-def trqa() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+def trqa_scorer() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     """Return a scoring function that calls `TRQA._judge` without a judge model."""
     functions = load_functions("dataset/trqa.py", "_extract_choice_letters", "TRQA._judge")
 
@@ -69,7 +69,7 @@ def trqa() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     return score
 
 
-def proteinlmbench() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+def proteinlmbench_scorer() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     """Return a scoring function that calls `ProteinLMBench.evaluate` on a table of one row, without any files."""
     functions = load_functions("dataset/text_mcq.py", "ProteinLMBench.evaluate")
     for name in ("scieval", "scieval.dataset", "scieval.dataset.utils", MULTIPLE_CHOICE):
@@ -89,7 +89,7 @@ def proteinlmbench() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     return score
 
 
-def options() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+def options_scorer() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     """Return a scoring function that calls `can_infer`, for questions with one right option; a reply without an option is wrong."""
     functions = load_functions("utils/matching_util.py", "can_infer_option", "can_infer_text", "can_infer")
 
@@ -100,7 +100,7 @@ def options() -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     return score
 
 
-RULES = {"trqa": trqa, "proteinlmbench": proteinlmbench, "options": options}
+RULES = {"trqa": trqa_scorer, "proteinlmbench": proteinlmbench_scorer, "options": options_scorer}
 
 
 class Rule:

@@ -206,7 +206,9 @@ def _read_greeting(rule: Rule, line: bytes, python: Path, errors: IO[bytes]) -> 
     try:
         greeting = msgspec.json.decode(line, type=_Greeting)
     except msgspec.DecodeError:
-        raise UsageError(f"{python}: it ended before the first verdict{_last_error_line(errors)}") from None
+        raise UsageError(
+            f"{python}: the worker ended before the first verdict{_last_error_line(errors)}"
+        ) from None
     if greeting.fault:
         missing = greeting.fault.startswith("ModuleNotFoundError")
         hint = (
