@@ -34,7 +34,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MAX_LISTED = 100
-"""From this many names on, a message states their number instead."""
+"""Number of known names from which a message states only how many there are."""
 
 
 def install(extra: str) -> str:

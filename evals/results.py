@@ -52,7 +52,7 @@ TEXT_COLUMNS = ("target", "why", "prompt", "reply", "reasoning")
 
 
 class Runs(Sequence[Run]):
-    """Runs of a results folder, or of one call of `evaluate`; indexed by suite, model or run, or by position."""
+    """Runs in a results folder, or from one call of `evaluate`; indexed by suite, model or run, or by position."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self._runs = list(runs)

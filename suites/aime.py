@@ -1,7 +1,7 @@
 """AIME, the American Invitational Mathematics Examination: 30 problems a year.
 
-`official` follows MathArena (eth-sri/matharena @ e9276603): four repeats; the last box, or else the last integer in the
-reply. `strict` needs a stated answer and never falls back to the last number. `intern-s1` is OpenCompass' cascade
+`official` follows MathArena (eth-sri/matharena @ e9276603): four repeats; the last boxed answer, or else the last integer
+in the reply. `strict` needs a stated answer and never falls back to the last number. `intern-s1` is OpenCompass' cascade
 (@ a5acc4bb): the boxed answer, then a judge model for replies that this rule does not count as right, both with
 OpenCompass' own prompts (`intern-s1~`: reworded). OpenCompass' symbolic comparison is replaced by a comparison of integers,
 which is equivalent for these answers. The problems are taken from the hub; they have not been compared with OpenCompass'

@@ -2,8 +2,8 @@ r"""ChemBench, the name of two unrelated benchmarks.
 
 `4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions. It is the
 column "ChemBench" of the Intern-S1 tables, whose headline is the mean over eight of the nine tasks (Solvent_Prediction is
-run but excluded). `official` is OpenCompass' rule-based setup (@ a5acc4bb, ChemBench_gen): five worked examples, the first
-capital letter of the reply. `intern-s1` (ChemBench_llmjudge_gen) has no examples and a judge model that grades the whole
+run but excluded). `official` is OpenCompass' rule-based setup (@ a5acc4bb, ChemBench_gen): five worked examples, and the
+first capital letter of the reply. `intern-s1` (ChemBench_llmjudge_gen) has no examples and a judge model that grades the whole
 reply, both with OpenCompass' own prompts (`intern-s1~`: reworded).
 
 `lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them multiple
@@ -155,7 +155,7 @@ _MARKUP = (
 
 
 def strip_markup(text: str) -> str:
-    r"""Remove the data set's markup from a text, as upstream does for prompts: `\ce{H2O}` -> `H2O`."""
+    r"""Remove the data set's markup from text, as upstream does for prompts: `\ce{H2O}` -> `H2O`."""
     for pattern, replacement in _MARKUP:
         text = pattern.sub(replacement, text)
     return text
